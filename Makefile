@@ -1,0 +1,38 @@
+# Everything runs inside .venv, made on first use; nothing outside this folder is changed.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+OUT    ?= runs/quickstart
+
+.PHONY: install quickstart test test-slow lint clean
+
+quickstart: $(READY)
+	$(BIN)/python -m slimdp quickstart --out $(OUT)
+
+test: $(READY) lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+install: $(READY)
+
+$(READY): setup.cfg pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "slimdp needs Python 3.10 or later; choose one with: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --upgrade pip
+	$(BIN)/python -m pip install -e ".[dev]"
+	# opencv-python needs libGL on a machine without a desktop; its headless twin does not.
+	$(BIN)/python -c "import cv2" || \
+		($(BIN)/python -m pip uninstall -y opencv-python && $(BIN)/python -m pip install opencv-python-headless)
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
