@@ -55,6 +55,8 @@ def load_uv_symmetry(path: Path) -> UvSymmetry:
     for key in ("U_transforms", "V_transforms"):
         cells = content.get(key)
         if cells is None or cells.size != PARTS:
-            raise ValueError(f"{path}: wanted {key} with {PARTS} cells of 256 x 256; is this the DensePose file?")
+            raise ValueError(
+                f"{path}: wanted {key} with {PARTS} cells of 256 x 256; is this the DensePose file?"
+            )
         tables.append(np.stack([np.asarray(cell, dtype=np.float32) for cell in cells.ravel()]))
     return UvSymmetry(np.stack(tables, axis=1))
