@@ -1,0 +1,41 @@
+"""Optical flow of videos: estimate it once, check it, store it, read any part of it."""
+
+from __future__ import annotations
+
+from flow_cache.consistency import (
+    forward_backward_offset,
+    forward_backward_offset_points,
+    inside_frame,
+    sample_flow,
+    threshold_in_image,
+)
+from flow_cache.errors import FlowCacheError, MissingFlowError
+from flow_cache.estimators import ESTIMATORS, DenseInverseSearch, FlowEstimator
+from flow_cache.precompute import PrecomputeSummary, precompute
+from flow_cache.schema import STEPS, VideoRecord
+from flow_cache.store import FlowField, FlowStore
+from flow_cache.video import Video, open_video, read_image
+from flow_cache.writer import FlowWriter
+
+__all__ = [
+    "ESTIMATORS",
+    "STEPS",
+    "DenseInverseSearch",
+    "FlowCacheError",
+    "FlowEstimator",
+    "FlowField",
+    "FlowStore",
+    "FlowWriter",
+    "MissingFlowError",
+    "PrecomputeSummary",
+    "Video",
+    "VideoRecord",
+    "forward_backward_offset",
+    "forward_backward_offset_points",
+    "inside_frame",
+    "open_video",
+    "precompute",
+    "read_image",
+    "sample_flow",
+    "threshold_in_image",
+]

@@ -1,0 +1,185 @@
+"""The command line: parse, call, print. `slimdp COMMAND --help` says what each one takes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from flow_cache import FlowCacheError
+from slimdp.settings_file import ConfigError
+
+#: Exit codes: a fault of the input, and an interruption (as a shell counts it).
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, 2 for a fault of the input, 130 when interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["flow"]:
+        from flow_cache.__main__ import main as flow_main
+
+        return flow_main(given[1:])
+    options = _parser().parse_args(given)
+    try:
+        options.run(options)
+    except (ValueError, OSError, FlowCacheError, ConfigError) as error:
+        # All of the project's errors of input are ValueErrors; a plain message is what a user needs of them.
+        print(f"slimdp {options.command}: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print(f"slimdp {options.command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+# The commands import what they need when they run: `--help` and bad options answer at once.
+
+
+def _quickstart(options: argparse.Namespace) -> None:
+    from slimdp.quickstart import quickstart
+
+    quickstart(options.out, options.preset, options.seed)
+
+
+def _synthesize(options: argparse.Namespace) -> None:
+    from slimdp.synthetic.dataset import synthesize_preset
+
+    print(synthesize_preset(options.out, options.preset, options.seed, options.processes))
+
+
+def _propagate(options: argparse.Namespace) -> None:
+    from flow_cache import FlowStore
+    from slimdp.data import read_annotations, write_annotations
+    from slimdp.motion import propagate
+
+    if options.out.exists():
+        raise ConfigError(f"{options.out} exists; remove it, or choose another name with --out")
+    labelled = read_annotations(options.annotations, options.images, read_masks=True)
+    steps = [step for step in range(-options.reach, options.reach + 1) if step]
+    carried, summary = propagate(labelled, FlowStore(options.flow), steps, options.threshold_px)
+    write_annotations(options.out, carried.images, carried.people)
+    print(summary.table())
+    print(options.out)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from slimdp.config import load_config
+    from slimdp.training import train
+
+    config = load_config(options.config, options.set)
+    print(train(config, options.out, options.resume, options.initial, options.device))
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from slimdp.data import read_annotations
+    from slimdp.inference import describe_origin, predict_to_file
+    from slimdp.surface import load_surface
+    from slimdp.training import load_model
+
+    people = read_annotations(options.annotations, options.images).people
+    model, config = load_model(options.checkpoint)
+    symmetry = load_surface(config.surface).symmetry if options.flip_test else None
+    origin = describe_origin(options.checkpoint, options.annotations)
+    print(predict_to_file(model, people, config.crop, options.out, origin, flip_symmetry=symmetry))
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from slimdp.data import read_annotations
+    from slimdp.evaluation import PredictionFile, point_errors, summarize, summarize_parts, write_scores
+    from slimdp.report import part_table, score_table
+    from slimdp.surface import load_surface
+
+    surface = load_surface(options.surface)
+    people = read_annotations(options.annotations, options.images, check_images=False).people
+    errors = point_errors(PredictionFile(options.predictions), people, surface, options.missing)
+    scores = summarize(errors)
+    forms = scores.in_percent()["points"]
+    print(score_table({"full": [forms["full"]], "localization only": [forms["localization"]]}))
+    print("\n" + part_table(summarize_parts(errors)))
+    if options.out is not None:
+        write_scores(options.out, scores.in_percent())
+        print(options.out)
+
+
+def _draw(options: argparse.Namespace) -> None:
+    from slimdp.data import read_annotations
+    from slimdp.evaluation import PredictionFile
+    from slimdp.report import people_sheet, save_png
+
+    people = read_annotations(options.annotations, options.images).people
+    predictions = None if options.predictions is None else PredictionFile(options.predictions)
+    save_png(options.out, people_sheet(people, predictions, options.count))
+    print(options.out)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="slimdp", description="Thrifty dense human pose from video.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+
+    command = commands.add_parser("quickstart", help="render, propagate, train, score: everything once")
+    command.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="the folder to fill")
+    command.add_argument("--preset", default="tiny", help="tiny (minutes; default) or smoke (for tests)")
+    command.add_argument("--seed", type=int, default=0, help="of the rendered people and of the training")
+    command.set_defaults(run=_quickstart)
+
+    command = commands.add_parser("synthesize", help="render people with exact labels and flow")
+    command.add_argument("--out", type=Path, required=True, help="the folder to make")
+    command.add_argument("--preset", default="tiny", help="how much: tiny (default) or smoke")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--processes", type=int, default=None, help="default: one a core")
+    command.set_defaults(run=_synthesize)
+
+    commands.add_parser("flow", help="optical flow: what python -m flow_cache does")
+
+    command = commands.add_parser("propagate", help="carry labels to neighbouring frames along stored flow")
+    _add_annotations(command)
+    command.add_argument("--flow", type=Path, required=True, help="a store of flow_cache: a file or folder")
+    command.add_argument("--reach", type=int, default=3, help="frames to either side (default 3)")
+    command.add_argument(
+        "--threshold-px", type=float, default=5.0, help="forward-backward offset at 256 px crops (default 5)"
+    )
+    command.add_argument("--out", type=Path, required=True, help="the annotation file to write")
+    command.set_defaults(run=_propagate)
+
+    command = commands.add_parser("train", help="train a network in stages")
+    command.add_argument("config", type=Path, help="settings: experiments/*.yaml")
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="stages.0.steps=10")
+    command.add_argument("--out", type=Path, required=True, help="the run's folder")
+    command.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    command.add_argument("--initial", type=Path, default=None, help="begin with another run's stage_NAME.pt")
+    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
+    command.set_defaults(run=_train)
+
+    command = commands.add_parser("predict", help="predict people in boxes into a file")
+    command.add_argument("checkpoint", type=Path, help="stage_NAME.pt of a run")
+    _add_annotations(command)
+    command.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
+    command.add_argument("--out", type=Path, required=True, help="predictions.h5 to write")
+    command.set_defaults(run=_predict)
+
+    command = commands.add_parser("evaluate", help="score saved predictions in centimetres on the body")
+    command.add_argument("--predictions", type=Path, required=True)
+    _add_annotations(command)
+    command.add_argument("--surface", default="open", help="open (default)")
+    command.add_argument("--missing", choices=["raise", "wrong"], default="raise", help="people not predicted")
+    command.add_argument("--out", type=Path, default=None, help="scores.json to write")
+    command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser("draw", help="draw annotations, or predictions, on their pictures")
+    _add_annotations(command)
+    command.add_argument("--predictions", type=Path, default=None)
+    command.add_argument("--count", type=int, default=8, help="pictures at most (default 8)")
+    command.add_argument("--out", type=Path, required=True, help="the PNG to write")
+    command.set_defaults(run=_draw)
+    return parser
+
+
+def _add_annotations(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--annotations", type=Path, required=True, help="DensePose-COCO or PoseTrack JSON")
+    command.add_argument("--images", type=Path, required=True, help="the folder that its file names start at")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,19 +1,24 @@
 """Every setting, as frozen dataclasses that check themselves, read from YAML with overrides.
 
 Unknown keys, wrong types and impossible values raise `ConfigError` naming the key, before any work starts.
+A settings file may build on another one (`base: base.yaml`) and then holds the difference alone.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import yaml
+from slimdp.settings_file import ConfigError, apply_override, from_plain, read_settings, to_plain
 
-
-class ConfigError(ValueError):
-    """A setting that is unknown, of the wrong type or impossible."""
+__all__ = [
+    "AugmentSettings", "ConfigError", "CropSettings", "DataSource", "LossSettings", "ModelSettings",
+    "StageSettings", "TrainConfig", "config_from_dict", "config_to_dict", "load_config",
+]  # fmt: skip
 
 
 def _require(ok: bool, key: str, value: object, wanted: str) -> None:
@@ -105,12 +110,16 @@ class StageSettings:
     clip_norm: float = 1.0
 
     def __post_init__(self) -> None:
-        _require(bool(self.name), "stage.name", self.name, "a name")
+        # The name becomes part of a file name.
+        ok = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.name) is not None
+        _require(ok, "stage.name", self.name, "letters, digits, '_', '.' and '-' only")
         _require(len(self.data) > 0, "stage.data", self.data, "at least one source")
         _require(self.steps > 0, "stage.steps", self.steps, "positive")
         _require(self.batch > 0, "stage.batch", self.batch, "positive")
         _require(self.learning_rate > 0, "stage.learning_rate", self.learning_rate, "positive")
         _require(0 <= self.warmup < 1, "stage.warmup", self.warmup, "in 0..1")
+        _require(self.weight_decay >= 0, "stage.weight_decay", self.weight_decay, "0 or more")
+        _require(self.clip_norm > 0, "stage.clip_norm", self.clip_norm, "positive")
 
 
 @dataclass(frozen=True)
@@ -123,6 +132,7 @@ class TrainConfig:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     surface: str = "open"  # "open", or a folder with the DensePose files
+    average_decay: float = 0.998  # of the running average of the weights that is evaluated; 0: the last ones
     seed: int = 0
     workers: int = 0  # processes that prepare crops; 0: in the training process
     log_every: int = 20  # steps between TensorBoard scalars
@@ -136,3 +146,39 @@ class TrainConfig:
         for key in ("log_every", "pictures_every", "checkpoint_every"):
             _require(getattr(self, key) > 0, key, getattr(self, key), "positive")
         _require(self.workers >= 0, "workers", self.workers, "0 or more")
+        _require(self.seed >= 0, "seed", self.seed, "0 or more")
+        _require(0 <= self.average_decay < 1, "average_decay", self.average_decay, "in 0..1, 1 left out")
+        for i, stage in enumerate(self.stages):
+            # The smallest map is crop.size / 64 wide, and a batch norm needs two values at least.
+            ok = stage.batch > 1 or self.crop.size > 64
+            _require(ok, f"stages.{i}.batch", stage.batch, "2 or more with crop.size 64")
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a training run from YAML.
+
+    Args:
+        path: the settings; with `base: other.yaml` the difference from other.yaml beside it.
+        overrides: `key=value`, dots into mappings and numbers into lists: `stages.0.steps=10`.
+
+    Raises:
+        ConfigError: naming the file, the key and what it could have been.
+    """
+    values = read_settings(path)
+    for override in overrides:
+        apply_override(values, override)
+    where = " with ".join([str(path), *overrides])
+    return config_from_dict(values, where)
+
+
+def config_from_dict(values: Any, where: str) -> TrainConfig:
+    """A training run from plain values, e.g. out of a checkpoint; `where` they come from opens the errors."""
+    try:
+        return from_plain(TrainConfig, values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def config_to_dict(config: TrainConfig) -> dict[str, Any]:
+    """The plain values of a training run, to save and to compare."""
+    return to_plain(config)

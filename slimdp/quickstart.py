@@ -1,0 +1,156 @@
+"""From nothing to a measured model: render people, carry their labels along the flow, train, score.
+
+    OUT/data/                 rendered stills and clips with their labels (slimdp.synthetic.dataset)
+    OUT/flow.h5               optical flow of the training clips (flow_cache, DIS)
+    OUT/clips_train_propagated.json
+    OUT/train_stills/         stage I, shared by both variants
+    OUT/train_without_propagation/, OUT/train_with_propagation/   stage II
+    OUT/predictions_*.h5, OUT/scores_*.json, OUT/scores.json, OUT/predictions.png
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flow_cache import STEPS, FlowStore, precompute
+from slimdp.atomic import whole_file
+from slimdp.config import ConfigError, DataSource, TrainConfig, load_config
+from slimdp.data import read_annotations, write_annotations
+from slimdp.evaluation import PointScores, PredictionFile, score_points, write_scores
+from slimdp.inference import describe_origin, predict_to_file
+from slimdp.motion import propagate
+from slimdp.report import prediction_panel, save_png, score_table
+from slimdp.surface import load_surface
+from slimdp.synthetic.dataset import synthesize_preset
+from slimdp.training import load_model, stage_file, train
+
+#: The variants of stage II and the annotation file, in the quickstart's folder, that each one sees.
+VARIANTS = {
+    "without_propagation": "data/clips_train.json",
+    "with_propagation": "clips_train_propagated.json",
+}
+#: Preset -> the size of the rendered set and the settings of its training.
+SETTINGS = {"tiny": "quickstart.yaml", "smoke": "smoke.yaml"}
+PEOPLE_IN_PICTURE = 8
+
+
+@dataclass(frozen=True)
+class QuickstartResult:
+    """What a quickstart measured."""
+
+    scores: dict[str, PointScores]  # by variant
+    seconds: dict[str, float]  # by stage
+
+
+class _Clock:
+    """Says what begins and keeps how long it took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        print(f"== {name.replace('_', ' ')}", flush=True)
+        start = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - start, 1)
+
+
+def quickstart(out: Path, preset: str = "tiny", seed: int = 0) -> QuickstartResult:
+    """Run everything, print one table, and write `scores.json` and `predictions.png`.
+
+    Args:
+        out: the folder to fill; it must not exist, or be empty.
+        preset: "tiny" (minutes) or "smoke" (under a minute, learns nothing).
+        seed: of the rendered set and of the training.
+
+    Raises:
+        ConfigError: an unknown preset, or a folder that holds something.
+    """
+    config = _settings(out, preset, seed)
+    out.mkdir(parents=True, exist_ok=True)
+    clock = _Clock()
+    with clock.stage("body"):
+        surface = load_surface("open")
+    with clock.stage("render"):
+        synthesize_preset(out / "data", preset, seed)
+    with clock.stage("flow"):
+        clips = sorted((out / "data" / "images" / "clips").glob("train_*"))
+        precompute(clips, out / "flow.h5", STEPS)
+    with clock.stage("propagate"):
+        labelled = read_annotations(out / "data" / "clips_train.json", out / "data", read_masks=True)
+        carried, summary = propagate(labelled, FlowStore(out / "flow.h5"), STEPS, crop=config.crop)
+        write_annotations(out / VARIANTS["with_propagation"], carried.images, carried.people)
+        print(summary.table())
+    with clock.stage("train_stills"):
+        first = replace(config, stages=config.stages[:1])
+        start = train(first, out / "train_stills")
+    scores = {}
+    for variant, annotations in VARIANTS.items():
+        with clock.stage(f"train_{variant}"):
+            stage = replace(config.stages[1], data=(DataSource(str(out / annotations), str(out / "data")),))
+            run = out / f"train_{variant}"
+            train(replace(config, stages=(config.stages[0], stage)), run, initial=start)
+        with clock.stage(f"evaluate_{variant}"):
+            scores[variant] = _evaluate(out, variant, stage_file(run, stage.name))
+    _write_results(out, scores, clock.seconds)
+    with_labels = read_annotations(out / "data" / "clips_val.json", out / "data").people
+    best = PredictionFile(out / "predictions_with_propagation.h5")
+    save_png(out / "predictions.png", prediction_panel(with_labels, best, surface, PEOPLE_IN_PICTURE))
+    print(_table(scores))
+    print(f"\n{out / 'scores.json'}, {out / 'predictions.png'}; curves: tensorboard --logdir {out}")
+    return QuickstartResult(scores, clock.seconds)
+
+
+def _settings(out: Path, preset: str, seed: int) -> TrainConfig:
+    """The training settings of a preset, with this run's folder and seed."""
+    if preset not in SETTINGS:
+        raise ConfigError(f"preset = {preset!r}, but one of {', '.join(SETTINGS)} is wanted")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is not an empty folder; remove it, or choose another one with --out")
+    file = Path(__file__).resolve().parents[1] / "experiments" / SETTINGS[preset]
+    if not file.is_file():
+        raise ConfigError(f"{file} is missing; the quickstart runs from a clone of the repository")
+    config = load_config(file, [f"seed={seed}"])
+    sources = (out / "data" / "stills_train.json", out / VARIANTS["without_propagation"])
+    stages = tuple(
+        replace(stage, data=(DataSource(str(source), str(out / "data")),))
+        for stage, source in zip(config.stages, sources, strict=True)
+    )
+    return replace(config, stages=stages)
+
+
+def _evaluate(out: Path, variant: str, checkpoint: Path) -> PointScores:
+    """Predict the validation clips' labelled people to a file, then score the file."""
+    annotations = out / "data" / "clips_val.json"
+    people = read_annotations(annotations, out / "data").people
+    model, config = load_model(checkpoint)
+    file = out / f"predictions_{variant}.h5"
+    predict_to_file(model, people, config.crop, file, describe_origin(checkpoint, annotations))
+    scores = score_points(PredictionFile(file), people, load_surface(config.surface))
+    write_scores(out / f"scores_{variant}.json", scores.in_percent())
+    return scores
+
+
+def _write_results(out: Path, scores: dict[str, PointScores], seconds: dict[str, float]) -> None:
+    """scores.json: "localization only", as the paper reports it after its table 2; the rest is beside it."""
+    rows = {
+        variant: {key: round(value, 2) for key, value in score.localization.in_percent().items() if "cm" in key}
+        for variant, score in scores.items()
+    }
+    with whole_file(out / "scores.json") as temporary:
+        temporary.write_text(json.dumps({**rows, "seconds": seconds}, indent=2) + "\n")
+
+
+def _table(scores: dict[str, PointScores]) -> str:
+    rows = {}
+    for variant, score in scores.items():
+        name = variant.replace("_", " ")
+        rows[f"{name}, localization only"] = [score.localization.in_percent()]
+        rows[f"{name}, full"] = [score.full.in_percent()]
+    return "Points within a distance along the body, %:\n" + score_table(rows)

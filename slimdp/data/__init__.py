@@ -1,0 +1,45 @@
+"""Annotations in, training batches out."""
+
+from __future__ import annotations
+
+from slimdp.data.augment import Augmentation, change_colours, draw_augmentation, flip_labels
+from slimdp.data.coco import AnnotationSet, frame_number, read_annotations
+from slimdp.data.crops import BORDER_RGB, crop_affine, crop_image, crop_side
+from slimdp.data.dataset import PoseDataset, PoseSample, collate, start_worker
+from slimdp.data.draws import Draw, WeightedDraws
+from slimdp.data.frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
+from slimdp.data.images import ImageCache, ImageError, check_whole, load_image
+from slimdp.data.targets import coarse_target
+from slimdp.data.validate import AnnotationError
+from slimdp.data.write import write_annotations
+
+__all__ = [
+    "BORDER_RGB",
+    "FRAME",
+    "AnnotationError",
+    "AnnotationSet",
+    "Augmentation",
+    "Draw",
+    "ImageCache",
+    "ImageError",
+    "PoseDataset",
+    "PoseSample",
+    "WeightedDraws",
+    "change_colours",
+    "check_whole",
+    "coarse_target",
+    "collate",
+    "crop_affine",
+    "crop_image",
+    "crop_side",
+    "draw_augmentation",
+    "flip_labels",
+    "frame_from_image",
+    "frame_number",
+    "frame_pixel_centres",
+    "image_from_frame",
+    "load_image",
+    "read_annotations",
+    "start_worker",
+    "write_annotations",
+]

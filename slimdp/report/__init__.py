@@ -1,0 +1,26 @@
+"""Pictures and tables for people."""
+
+from slimdp.report.drawing import (
+    PART_COLOURS,
+    contact_sheet,
+    draw_dots,
+    draw_points,
+    overlay_parts,
+    overlay_uv,
+    save_png,
+)
+from slimdp.report.panels import prediction_panel
+from slimdp.report.table import part_table, score_table
+
+__all__ = [
+    "PART_COLOURS",
+    "contact_sheet",
+    "draw_dots",
+    "draw_points",
+    "overlay_parts",
+    "overlay_uv",
+    "part_table",
+    "prediction_panel",
+    "save_png",
+    "score_table",
+]

@@ -1,0 +1,151 @@
+"""The command line: python -m flow_cache precompute | inspect | show."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from flow_cache.drawing import bring_back, colour_flow, draw_check, save_png
+from flow_cache.errors import FlowCacheError
+from flow_cache.estimators import ESTIMATORS
+from flow_cache.inspection import inspect_store, report_as_json, report_as_text
+from flow_cache.precompute import precompute
+from flow_cache.schema import FILTERS
+from flow_cache.store import FlowStore
+from flow_cache.video import open_video, video_name
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, 2 for a fault of the input, 130 when interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(_with_negative_values(given))
+    try:
+        options.run(options)
+    except (FlowCacheError, OSError) as error:
+        print(f"flow_cache: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("flow_cache: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parse_steps(text: str) -> tuple[int, ...]:
+    """-3:3 (both ends included, without 0), or a list such as -1,1,2."""
+    if match := re.fullmatch(r"([+-]?\d+):([+-]?\d+)", text):
+        first, last = int(match[1]), int(match[2])
+        steps = tuple(step for step in range(first, last + 1) if step)
+    elif re.fullmatch(r"[+-]?\d+(,[+-]?\d+)*", text):
+        steps = tuple(int(step) for step in text.split(","))
+    else:
+        steps = ()
+    if not steps or 0 in steps or len(set(steps)) != len(steps):
+        raise argparse.ArgumentTypeError(f"{text!r}; wanted a range such as -3:3 or a list such as -1,1,2")
+    return steps
+
+
+def parse_frames(text: str) -> range:
+    """10:20: frames 10 to 20, both included."""
+    match = re.fullmatch(r"(\d+):(\d+)", text)
+    if match is None or int(match[1]) > int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r}; wanted first:last such as 0:20, both included")
+    return range(int(match[1]), int(match[2]) + 1)
+
+
+def _with_negative_values(arguments: list[str]) -> list[str]:
+    """Join `--steps -3:3` to `--steps=-3:3`: argparse takes a word that begins with a dash for an option."""
+    joined: list[str] = []
+    for word in arguments:
+        if joined and joined[-1] == "--steps":
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m flow_cache", description="Optical flow of videos, stored."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    fill = commands.add_parser("precompute", help="estimate the flow of videos into a store; resumes")
+    fill.add_argument("sources", nargs="+", type=Path, metavar="VIDEO_OR_FOLDER")
+    fill.add_argument("--out", type=Path, required=True, help="the .h5 file to write")
+    fill.add_argument("--steps", type=parse_steps, default="-3:3", help="-3:3 (default), or a list: -1,1")
+    fill.add_argument("--estimator", choices=ESTIMATORS, default="dis")
+    fill.add_argument("--filter", choices=FILTERS, default="zstd", help="compression (default: %(default)s)")
+    fill.add_argument("--processes", type=int, default=1, help="processes that estimate (default: 1)")
+    fill.add_argument(
+        "--frames",
+        type=parse_frames,
+        metavar="FIRST:LAST",
+        help="only fields that start or end at these frames, both ends included",
+    )
+    fill.set_defaults(run=_precompute)
+    look = commands.add_parser("inspect", help="what a store holds")
+    look.add_argument("store", type=Path)
+    look.add_argument("--json", action="store_true")
+    look.set_defaults(run=_inspect)
+    show = commands.add_parser(
+        "show", help="draw a field: its colours, its check, and the frames if they are there"
+    )
+    show.add_argument("store", type=Path)
+    show.add_argument("video")
+    show.add_argument("frame", type=int)
+    show.add_argument("step", type=int)
+    show.add_argument("--out", type=Path, required=True, help="the .png file to write")
+    show.add_argument("--threshold", type=float, default=5.0, help="of the check, px (default: 5)")
+    show.set_defaults(run=_show)
+    return parser
+
+
+def _precompute(options: argparse.Namespace) -> None:
+    frames = None
+    if options.frames is not None:
+        frames = {video_name(source): options.frames for source in options.sources}
+    summary = precompute(
+        options.sources,
+        options.out,
+        options.steps,
+        ESTIMATORS[options.estimator](),
+        frames=frames,
+        filter=options.filter,
+        processes=options.processes,
+    )
+    print(
+        f"{options.out}: {summary.estimated} fields of {', '.join(summary.videos)} estimated, "
+        f"{summary.found} found, {summary.seconds:.1f} s"
+    )
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    with FlowStore(options.store) as store:
+        reports = inspect_store(store)
+    print(json.dumps(report_as_json(reports), indent=2) if options.json else report_as_text(reports))
+
+
+def _show(options: argparse.Namespace) -> None:
+    video, frame, step = options.video, options.frame, options.step
+    with FlowStore(options.store) as store:
+        flow_0to1 = store.read(video, frame, step).displacement
+        panels = [colour_flow(flow_0to1)]
+        if store.finished(video, -step)[frame + step]:
+            flow_1to0 = store.read(video, frame + step, -step).displacement
+            panels.append(draw_check(flow_0to1, flow_1to0, options.threshold))
+        record = store.record(video)
+    rows = [np.concatenate(panels, axis=1)]
+    if Path(record.source).exists() and len(panels) == 2:
+        images = dict(open_video(Path(record.source)).read([frame, frame + step]))
+        rows.append(np.concatenate([images[frame], bring_back(images[frame + step], flow_0to1)], axis=1))
+    save_png(options.out, np.concatenate(rows))
+    print(f"{options.out}: {len(panels) + 2 * (len(rows) - 1)} panels")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

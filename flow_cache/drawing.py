@@ -1,0 +1,61 @@
+"""Pictures of flow: colours for directions, the forward-backward check, and one frame brought to another."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from flow_cache.consistency import forward_backward_offset
+
+
+def colour_flow(flow: np.ndarray, full_px: float | None = None) -> np.ndarray:
+    """Directions as hues (right red, down yellow-green, left cyan, up violet), lengths as saturation.
+
+    Args:
+        flow: (2, H, W) px, x first.
+        full_px: the length that gets the full colour; the 99th percentile of the flow by default.
+
+    Returns:
+        (H, W, 3) uint8 RGB; white where nothing moves.
+    """
+    length_px = np.hypot(flow[0], flow[1])
+    full_px = full_px or max(float(np.percentile(length_px, 99)), 1.0)
+    hue = np.degrees(np.arctan2(flow[1], flow[0])) % 360 / 2  # OpenCV keeps hues in steps of two degrees
+    saturation = np.clip(length_px / full_px, 0, 1) * 255
+    hsv = np.stack([hue, saturation, np.full_like(hue, 255)], axis=-1).round().astype(np.uint8)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+
+
+def draw_check(flow_0to1: np.ndarray, flow_1to0: np.ndarray, threshold_px: float) -> np.ndarray:
+    """The forward-backward check (H, W, 3) uint8 RGB: grey up to the threshold, red above, black outside."""
+    offset_px = forward_backward_offset(flow_0to1, flow_1to0)
+    grey = 255 - np.clip(offset_px / threshold_px, 0, 1) * 128
+    picture = np.repeat(grey[..., None], 3, axis=-1).astype(np.uint8)
+    picture[offset_px > threshold_px] = (220, 40, 40)
+    picture[np.isinf(offset_px)] = 0
+    return picture
+
+
+def bring_back(frame_1: np.ndarray, flow_0to1: np.ndarray) -> np.ndarray:
+    """Frame 1 seen from frame 0: each pixel of frame 0 shows what it moves to; black outside.
+
+    Args:
+        frame_1: (H, W, 3) uint8.
+        flow_0to1: (2, H, W) px.
+
+    Returns:
+        (H, W, 3) uint8, like frame 0 where the flow is right.
+    """
+    y, x = np.mgrid[0 : frame_1.shape[0], 0 : frame_1.shape[1]].astype(np.float32)
+    return cv2.remap(frame_1, x + flow_0to1[0], y + flow_0to1[1], cv2.INTER_LINEAR)
+
+
+def save_png(path: Path, picture: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 RGB as a PNG, whole or not at all."""
+    _, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    unfinished = path.with_name(path.name + ".tmp")
+    unfinished.write_bytes(content.tobytes())
+    os.replace(unfinished, path)

@@ -1,0 +1,240 @@
+"""Filling a store: which fields are wanted, which are there, and the estimation of the rest.
+
+A field is (frame, step): the flow from a frame to the frame `step` later. Each frame is decoded once, and
+takes part in all fields between itself and the frames up to the longest step before it.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from flow_cache.codec import encode
+from flow_cache.errors import FlowCacheError
+from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash, settings_of
+from flow_cache.schema import STEPS, VideoRecord, step_name
+from flow_cache.video import Video, open_video
+from flow_cache.writer import COMMIT_SECONDS, FlowWriter
+
+Field = tuple[int, int]  # frame, step
+
+
+@dataclass(frozen=True)
+class PrecomputeSummary:
+    """What a run did."""
+
+    videos: tuple[str, ...]
+    estimated: int  # fields
+    found: int  # fields that were there before
+    seconds: float
+
+
+def precompute(
+    sources: Sequence[Path | str],
+    out: Path | str,
+    steps: Sequence[int] = STEPS,
+    estimator: FlowEstimator | None = None,
+    *,
+    frames: Mapping[str, Iterable[int]] | None = None,
+    filter: str = "zstd",
+    processes: int = 1,
+    commit_seconds: float = COMMIT_SECONDS,
+    progress: bool = True,
+) -> PrecomputeSummary:
+    """Estimate the flow of videos into a store; what the store has already is not done again.
+
+    All videos are looked through before the work starts. A run that was killed goes on where its last commit
+    left it when it is called again.
+
+    Args:
+        sources: folders of pictures or video files.
+        out: the .h5 file to write.
+        steps: from a frame to which others, e.g. -1 for the one before.
+        estimator: the default is DIS with its medium preset.
+        frames: by the name of the video, the indices of frames of interest: only fields that start or end at
+            one of them are estimated, which is what carrying labels from them, and checking, needs. A video
+            that is not named is done as a whole.
+        filter: how fields are compressed: a key of `schema.FILTERS`.
+        processes: how many processes estimate; 1 is this process, with all threads of OpenCV.
+        commit_seconds: at most this much work is lost to a kill.
+        progress: show a bar.
+
+    Raises:
+        FlowCacheError: a bad source, setting or store; the message says which and what to do.
+    """
+    started = time.monotonic()
+    estimator = estimator or DenseInverseSearch()
+    steps = _checked_steps(steps)
+    if processes < 1:
+        raise FlowCacheError(f"{processes} processes; wanted 1 or more")
+    videos = [open_video(Path(source)) for source in sources]
+    plans = {video.name: _plan(video, steps, frames) for video in videos}
+    _check_names(videos, frames)
+    estimated = found = 0
+    with FlowWriter(Path(out), filter, commit_seconds) as writer:
+        for video in videos:
+            writer.add_video(_record(video, estimator), _steps_within(steps, video))
+        for video in videos:
+            todo = _unfinished(plans[video.name], writer, video.name)
+            for frame, step, stored in tqdm(
+                _estimate(video, todo, estimator, processes),
+                total=len(todo),
+                desc=video.name,
+                unit="field",
+                disable=not progress,
+            ):
+                writer.write(video.name, frame, step, stored)
+            estimated += len(todo)
+            found += len(plans[video.name]) - len(todo)
+    return PrecomputeSummary(tuple(plans), estimated, found, time.monotonic() - started)
+
+
+def plan_fields(frame_count: int, steps: Iterable[int], frames: Iterable[int] | None = None) -> list[Field]:
+    """The fields (frame, step) of a video that stay within it, sorted by the frame they need last.
+
+    With `frames`, only those that start or end at one of these frames.
+    """
+    wanted = None if frames is None else set(frames)
+    fields = [
+        (frame, step)
+        for step in steps
+        for frame in range(max(0, -step), min(frame_count, frame_count - step))
+        if wanted is None or frame in wanted or frame + step in wanted
+    ]
+    return sorted(fields, key=lambda field: (max(field[0], sum(field)), field))
+
+
+def _plan(video: Video, steps: tuple[int, ...], frames: Mapping[str, Iterable[int]] | None) -> list[Field]:
+    count = len(video.frame_names)
+    if frames is None or video.name not in frames:
+        return plan_fields(count, steps)
+    wanted = sorted(set(frames[video.name]))
+    outside = [frame for frame in wanted if not 0 <= frame < count]
+    if outside or not wanted:
+        raise FlowCacheError(f"frames {outside} of {video.path}; wanted at least one, from 0 to {count - 1}")
+    return plan_fields(count, steps, wanted)
+
+
+def _unfinished(fields: list[Field], writer: FlowWriter, video: str) -> list[Field]:
+    finished = {step: writer.finished(video, step) for step in {step for _, step in fields}}
+    return [(frame, step) for frame, step in fields if not finished[step][frame]]
+
+
+def _estimate(
+    video: Video, fields: list[Field], estimator: FlowEstimator, processes: int
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yields frame, step and the stored form (2, H, W) int16 of every field, in the order of the plan."""
+    if not fields:
+        return
+    if processes == 1:
+        for frames, batch in _batches(video, fields):
+            yield from _estimate_batch(estimator, video.name, frames, batch)
+        return
+    # Spawned, because a fork copies OpenCV's threads in whatever state they are.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _start_worker) as pool:
+        waiting: deque[Future[list[tuple[int, int, np.ndarray]]]] = deque()
+        for frames, batch in _batches(video, fields):
+            waiting.append(pool.submit(_estimate_batch, estimator, video.name, frames, batch))
+            if len(waiting) > 2 * processes:  # no more decoded frames in memory than the workers need
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def _batches(video: Video, fields: list[Field]) -> Iterator[tuple[dict[int, np.ndarray], list[Field]]]:
+    """Fields by the frame that completes them, with the frames they need; each frame is decoded once."""
+    completed_by: dict[int, list[Field]] = {}
+    last_use: dict[int, int] = {}
+    for frame, step in fields:
+        ends = frame, frame + step
+        completed_by.setdefault(max(ends), []).append((frame, step))
+        for end in ends:
+            last_use[end] = max(last_use.get(end, 0), max(ends))
+    held: dict[int, np.ndarray] = {}
+    for index, image in video.read(last_use):
+        held[index] = image
+        batch = completed_by.get(index, [])
+        if batch:
+            needed = {frame for frame, _ in batch} | {frame + step for frame, step in batch}
+            yield {i: held[i] for i in needed}, batch
+        held = {i: held[i] for i in held if last_use[i] > index}
+
+
+def _estimate_batch(
+    estimator: FlowEstimator, video: str, frames: dict[int, np.ndarray], fields: list[Field]
+) -> list[tuple[int, int, np.ndarray]]:
+    frames_0 = np.stack([frames[frame] for frame, _ in fields])
+    frames_1 = np.stack([frames[frame + step] for frame, step in fields])
+    results = []
+    for (frame, step), flow in zip(fields, estimator.estimate(frames_0, frames_1)):
+        try:
+            results.append((frame, step, encode(flow)))
+        except FlowCacheError as error:
+            raise FlowCacheError(
+                f"video {video!r}, frame {frame}, step {step_name(step)}, by {estimator.name}: {error}"
+            ) from error
+    return results
+
+
+def _start_worker() -> None:
+    cv2.setNumThreads(1)  # the processes share the cores already
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _record(video: Video, estimator: FlowEstimator) -> VideoRecord:
+    return VideoRecord(
+        name=video.name,
+        width=video.width,
+        height=video.height,
+        frame_names=video.frame_names,
+        source=str(video.path),
+        source_hash=video.source_hash,
+        estimator=estimator.name,
+        settings=json.dumps(settings_of(estimator), sort_keys=True),
+        settings_hash=settings_hash(estimator),
+    )
+
+
+def _checked_steps(steps: Sequence[int]) -> tuple[int, ...]:
+    if not steps or 0 in steps or len(set(steps)) != len(steps):
+        raise FlowCacheError(f"steps {list(steps)}; wanted different whole numbers, none of them 0")
+    return tuple(sorted(steps))
+
+
+def _steps_within(steps: tuple[int, ...], video: Video) -> tuple[int, ...]:
+    return tuple(step for step in steps if abs(step) < len(video.frame_names))
+
+
+def _check_names(videos: list[Video], frames: Mapping[str, Iterable[int]] | None) -> None:
+    paths: dict[str, Path] = {}
+    for video in videos:
+        if video.name in paths:
+            raise FlowCacheError(
+                f"two videos named {video.name!r}: {paths[video.name]} and {video.path}; write one of "
+                "them to another file"
+            )
+        paths[video.name] = video.path
+    unknown = sorted(set(frames or {}) - set(paths))
+    if unknown or not videos:
+        raise FlowCacheError(f"frames of unknown videos {unknown}; given videos: {sorted(paths) or 'none'}")

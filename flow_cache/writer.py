@@ -1,0 +1,183 @@
+"""Writing a store: one writer a file, and what is finished stays finished whenever the writer is killed."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import h5py
+import numpy as np
+
+from flow_cache.codec import NOT_STORED, UNITS_PER_PX, encode
+from flow_cache.errors import FlowCacheError
+from flow_cache.journal import JournaledFile
+from flow_cache.schema import FILTERS, SCHEMA, TILE, VideoRecord, check_schema, step_name
+
+COMMIT_SECONDS = 5.0
+
+
+class FlowWriter:
+    """Adds videos and fields to a store file; makes the file if there is none.
+
+    What was written takes effect at a commit: every few seconds, and when the writer closes.
+
+    Args:
+        path: the .h5 file.
+        filter: how new fields are compressed, a key of `FILTERS`.
+        commit_seconds: at most this much work is lost to a kill.
+
+    Raises:
+        FlowCacheError: the path is a folder or no flow store, another process uses it, or no such filter.
+    """
+
+    def __init__(self, path: Path, filter: str = "zstd", commit_seconds: float = COMMIT_SECONDS) -> None:
+        if filter not in FILTERS:
+            raise FlowCacheError(f"filter {filter!r}; choices: {', '.join(FILTERS)}")
+        self._path = path
+        self._filter = FILTERS[filter]
+        self._commit_seconds = commit_seconds
+        _make_if_missing(path)
+        self._bytes = JournaledFile(path)
+        try:
+            self._file = _open(self._bytes, path)
+        except BaseException:
+            self._bytes.close()
+            raise
+        self.commit()
+
+    def __enter__(self) -> FlowWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add_video(self, record: VideoRecord, steps: tuple[int, ...]) -> None:
+        """Make room for the steps of a video; steps that the store has already stay as they are.
+
+        Raises:
+            FlowCacheError: the store holds a video of that name with other frames, or flow of it from another
+                estimator or other settings.
+        """
+        if record.name in self._file:
+            self._check_same(record)
+        else:
+            self._make_group(record)
+        group = self._file[record.name]
+        count = len(record.frame_names)
+        for name in (step_name(step) for step in steps):
+            if name in group["flow"]:
+                continue
+            group["flow"].create_dataset(
+                name,
+                shape=(count, 2, record.height, record.width),
+                dtype=np.int16,
+                chunks=(1, 2, min(TILE, record.height), min(TILE, record.width)),
+                fillvalue=NOT_STORED,
+                **self._filter,
+            )
+            group["finished"].create_dataset(name, data=np.zeros(count, np.uint8))
+        self.commit()
+
+    def finished(self, video: str, step: int) -> np.ndarray:
+        """Which fields of a step are complete: (frames,) bool."""
+        return self._file[video]["finished"][step_name(step)][:].astype(bool)
+
+    def write(self, video: str, frame: int, step: int, flow: np.ndarray) -> None:
+        """Store a field and mark it finished.
+
+        Args:
+            video: its name.
+            frame: index of the frame that the field starts from.
+            step: frames to the one where it ends.
+            flow: (2, H, W) float px, x first; or int16 that `codec.encode` gave.
+
+        Raises:
+            FlowCacheError: a displacement cannot be stored, or the shape is not that of the video.
+        """
+        group = self._file[video]
+        fields = group["flow"][step_name(step)]
+        if flow.shape != fields.shape[1:]:
+            raise FlowCacheError(
+                f"flow of shape {flow.shape} for video {video!r}; wanted {tuple(fields.shape[1:])}"
+            )
+        fields[frame] = flow if flow.dtype == np.int16 else encode(flow)
+        group["finished"][step_name(step)][frame] = 1
+        if time.monotonic() - self._committed_at > self._commit_seconds:
+            self.commit()
+
+    def commit(self) -> None:
+        """Make everything written so far last."""
+        self._file.flush()
+        self._committed_at = time.monotonic()
+
+    def close(self) -> None:
+        """Commit, and let others use the file."""
+        try:
+            if self._file:
+                self._file.close()
+                self._bytes.flush()
+        finally:
+            self._bytes.close()
+
+    def _make_group(self, record: VideoRecord) -> None:
+        group = self._file.create_group(record.name)
+        group.attrs.update(
+            width=record.width,
+            height=record.height,
+            source=record.source,
+            source_hash=record.source_hash,
+            estimator=record.estimator,
+            settings=record.settings,
+            settings_hash=record.settings_hash,
+            units_per_px=UNITS_PER_PX,
+            software=f"opencv {cv2.__version__}",
+        )
+        # A data set, not an attribute: attributes end at 64 KB, about 4000 names.
+        group.create_dataset("frame_names", data=list(record.frame_names), dtype=h5py.string_dtype())
+        group.create_group("flow")
+        group.create_group("finished")
+
+    def _check_same(self, record: VideoRecord) -> None:
+        attributes = self._file[record.name].attrs
+        if attributes["source_hash"] != record.source_hash:
+            raise FlowCacheError(
+                f"{self._path} holds flow of a video {record.name!r} whose frames are not those of "
+                f"{record.source} (it came from {attributes['source']}); write to another file, or rename"
+            )
+        if attributes["settings_hash"] != record.settings_hash:
+            raise FlowCacheError(
+                f"{self._path} holds flow of {record.name!r} by {attributes['estimator']} "
+                f"{attributes['settings']}; asked for {record.estimator} {record.settings}; "
+                "write to another file"
+            )
+
+
+def _make_if_missing(path: Path) -> None:
+    if path.is_dir():
+        raise FlowCacheError(f"{path} is a folder; name the file to write, such as {path / 'flow.h5'}")
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with h5py.File(unfinished, "w") as file:
+            file.attrs["schema"] = SCHEMA
+        os.link(unfinished, path)  # unlike a rename, it never replaces what another writer has just made
+    except FileExistsError:
+        pass
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _open(content: JournaledFile, path: Path) -> h5py.File:
+    try:
+        file = h5py.File(content, "r+")
+    except OSError as error:
+        raise FlowCacheError(f"{path} is no HDF5 file, or a damaged one: {error}") from error
+    check_schema(file, path)
+    return file

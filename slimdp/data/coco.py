@@ -1,0 +1,197 @@
+"""Annotation files of DensePose-COCO and PoseTrack: both are COCO JSON, told apart by their fields.
+
+The facts of the formats are in protocol.md 1. The scale of the box frame is chosen in `frame.py`, people
+are read in `person.py`, and `write.py` writes the same form.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slimdp.data.images import ImageError, check_whole
+from slimdp.data.person import read_person
+from slimdp.data.validate import AnnotationError, Record
+from slimdp.data.write import write_annotations
+from slimdp.structures import ImageRecord, PersonAnnotation
+
+__all__ = ["AnnotationError", "AnnotationSet", "frame_number", "read_annotations", "write_annotations"]
+
+
+@dataclass(frozen=True)
+class AnnotationSet:
+    """The pictures of an annotation file and the people in them.
+
+    Annotation ids are unique in a picture only: some public files repeat them.
+    """
+
+    images: tuple[ImageRecord, ...]
+    people: tuple[PersonAnnotation, ...]
+    file: Path | None = None  # where it was read from, for messages
+
+    def people_by_image(self) -> dict[int, list[PersonAnnotation]]:
+        """People by image id, with an entry for every image."""
+        groups: dict[int, list[PersonAnnotation]] = {image.id: [] for image in self.images}
+        for person in self.people:
+            groups[person.image.id].append(person)
+        return groups
+
+
+def read_annotations(
+    path: str | os.PathLike[str],
+    images_dir: str | os.PathLike[str],
+    check_images: bool = True,
+    read_masks: bool = False,
+) -> AnnotationSet:
+    """Read a DensePose-COCO or PoseTrack annotation file and check all that it says.
+
+    People without points are kept with N = 0. A file with a category named "person" gives only the people
+    of that category.
+
+    Args:
+        path: the JSON file.
+        images_dir: the folder that its file names are relative to.
+        check_images: also check that each picture is there, whole, and of the size that the file says
+            (header and last bytes only).
+        read_masks: also draw `segmentation` into `PersonAnnotation.mask`, one bool a pixel of the picture
+            for each person: too much memory for a whole training set.
+
+    Raises:
+        AnnotationError: naming the file, the image or annotation, and the field.
+    """
+    path, images_dir = Path(path), Path(images_dir)
+    content = _load_json(path)
+    images: dict[int, ImageRecord] = {}
+    for record in _records(path, content, "images", "image"):
+        image = _read_image(record, images_dir)
+        if image.id in images:
+            raise record.error("id", f"{image.id} is also the id of {images[image.id].file_name}")
+        images[image.id] = image
+        if check_images:
+            _check_image(record, image)
+    people = tuple(_read_people(path, content, images, read_masks))
+    return AnnotationSet(tuple(images.values()), people, path)
+
+
+def frame_number(name: str) -> int | None:
+    """The number of a frame from its file name, the last digits of its stem: 5 for "a/000005.jpg"."""
+    digits = re.findall(r"\d+", Path(name).stem)
+    return int(digits[-1]) if digits else None
+
+
+def _load_json(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+    except FileNotFoundError:
+        raise AnnotationError(f"{path}: no such annotation file") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise AnnotationError(f"{path}: {where}: malformed JSON: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{path}: not a text file in UTF-8 (byte {error.start})") from error
+    if not isinstance(content, dict):
+        raise AnnotationError(f"{path}: a JSON {type(content).__name__} at the top, but an object is wanted")
+    return content
+
+
+def _records(path: Path, content: dict[str, Any], field: str, kind: str) -> Iterator[Record]:
+    """The objects of a top-level list, each named by its id where it has one."""
+    entries = content.get(field)
+    if not isinstance(entries, list):
+        raise AnnotationError(f"{path}: {field}: missing or no list, but a list of objects is wanted")
+    for position, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise AnnotationError(f"{path}: {field}[{position}]: no object")
+        name = f"{kind} {entry['id']}" if "id" in entry else f"{field}[{position}]"
+        if "image_id" in entry:
+            name += f" of image {entry['image_id']}"
+        yield Record(path, name, entry)
+
+
+def _read_image(record: Record, images_dir: Path) -> ImageRecord:
+    file_name = record.text("file_name")
+    width, height = record.integer("width"), record.integer("height")
+    if width <= 0 or height <= 0:
+        raise record.error("width, height", f"{width} x {height}, but both must be positive")
+    # vid_id is a text in PoseTrack18 and may be a number elsewhere.
+    video = str(record.content["vid_id"]) if record.has("vid_id") else None
+    content = record.content
+    return ImageRecord(
+        id=record.integer("id"),
+        file=images_dir / file_name,
+        file_name=file_name,
+        width=width,
+        height=height,
+        video=video,
+        frame=frame_number(file_name) if video is not None else None,
+        # has_no_densepose may be there and false.
+        labelled=bool(content.get("is_labeled", True)) and not content.get("has_no_densepose", False),
+        ignore_regions=_read_regions(record),
+    )
+
+
+def _read_regions(record: Record) -> tuple[np.ndarray, ...]:
+    """Polygons (K, 2) x, y image px; a flat list is one polygon; fewer than 3 corners enclose nothing."""
+    sides = []
+    for field in ("ignore_regions_x", "ignore_regions_y"):
+        lists = record.content.get(field) or []
+        if not isinstance(lists, list):
+            raise record.error(field, "not a list")
+        lists = lists if all(isinstance(entry, list) for entry in lists) else [lists]
+        sides.append([record.as_numbers(field, entry) for entry in lists])
+    all_x, all_y = sides
+    if [len(x) for x in all_x] != [len(y) for y in all_y]:
+        raise record.error("ignore_regions_x, ignore_regions_y", "different numbers of corners")
+    return tuple(np.stack([x, y], axis=1) for x, y in zip(all_x, all_y) if len(x) >= 3)
+
+
+def _check_image(record: Record, image: ImageRecord) -> None:
+    try:
+        size = check_whole(image.file)
+    except ImageError as error:
+        raise record.error("file_name", str(error)) from error
+    if size != (image.width, image.height):
+        found, wanted = f"{size[0]} x {size[1]}", f"{image.width} x {image.height}"
+        raise record.error("width, height", f"{wanted}, but {image.file} has {found}")
+
+
+def _read_people(
+    path: Path, content: dict[str, Any], images: dict[int, ImageRecord], read_masks: bool
+) -> Iterator[PersonAnnotation]:
+    names, person_categories = _read_categories(path, content)
+    seen: set[tuple[int, int]] = set()
+    for record in _records(path, content, "annotations", "annotation"):
+        category = record.content.get("category_id")
+        if person_categories and category not in person_categories:
+            continue
+        image_id = record.integer("image_id")
+        if image_id not in images:
+            raise record.error("image_id", f"{image_id} is none of the ids of `images`")
+        person = read_person(record, images[image_id], names.get(category, ()), read_masks)
+        if (image_id, person.id) in seen:
+            raise record.error("id", f"{person.id} is used twice in image {image_id}")
+        seen.add((image_id, person.id))
+        yield person
+
+
+def _read_categories(path: Path, content: dict[str, Any]) -> tuple[dict[Any, tuple[str, ...]], set[int]]:
+    """Names of the keypoints by category id, and the ids of the categories named "person"."""
+    names: dict[Any, tuple[str, ...]] = {}
+    person_categories = set()
+    for record in _records(path, {"categories": [], **content}, "categories", "category"):
+        category = record.integer("id")
+        keypoints = record.content.get("keypoints") or []
+        if not isinstance(keypoints, list) or not all(isinstance(name, str) for name in keypoints):
+            raise record.error("keypoints", "not a list of names")
+        names[category] = tuple(keypoints)
+        if record.content.get("name") == "person":
+            person_categories.add(category)
+    return names, person_categories

@@ -1,0 +1,117 @@
+"""One entry of `annotations` in a DensePose-COCO or PoseTrack file, as a record (protocol.md 1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slimdp.data.frame import FRAME, image_from_frame
+from slimdp.data.rle import decode_polygons, decode_rle
+from slimdp.data.validate import ROUNDING, Record
+from slimdp.structures import COARSE_PARTS, IGNORE, PARTS, ImageRecord, LabelSource, PersonAnnotation
+
+
+def read_person(
+    record: Record, image: ImageRecord, keypoint_names: tuple[str, ...], read_mask: bool
+) -> PersonAnnotation:
+    """Read one person; raises AnnotationError naming the field. A person without points gets N = 0."""
+    box = record.numbers("bbox", 4)
+    if (box[2:] <= 0).any():
+        raise record.error(
+            "bbox", f"a width and height of {box[2]:g} x {box[3]:g}, but both must be positive"
+        )
+    points, part, uv, source, step = _read_points(record, box)
+    return PersonAnnotation(
+        id=record.integer("id"),
+        image=image,
+        box=box,
+        points=points,
+        part=part,
+        uv=uv,
+        source=source,
+        step=step,
+        track=record.integer("track_id") if record.has("track_id") else None,
+        coarse=_read_coarse(record),
+        keypoints=_read_keypoints(record, keypoint_names),
+        keypoint_names=keypoint_names,
+        mask=_read_mask(record, image) if read_mask else None,
+        crowd=bool(record.content.get("iscrowd", 0)),
+    )
+
+
+def _read_points(record: Record, box: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Points (N, 2) image px, part (N,), uv (N, 2), source (N,), step (N,)."""
+    if not record.has("dp_x"):
+        empty = np.zeros(0, dtype=np.int64)
+        return np.zeros((0, 2)), empty, np.zeros((0, 2), dtype=np.float32), empty.copy(), empty.copy()
+    x = record.in_range("dp_x", 0, FRAME, slack=ROUNDING)
+    count = len(x)
+    y = record.in_range("dp_y", 0, FRAME, count, slack=ROUNDING)
+    part = record.whole_in_range("dp_I", 1, PARTS, count)
+    u = record.in_range("dp_U", 0, 1, count, slack=ROUNDING)
+    v = record.in_range("dp_V", 0, 1, count, slack=ROUNDING)
+    zeros = np.zeros(count, dtype=np.int64)
+    # These two are ours: absent in files of annotators.
+    source, step = zeros, zeros.copy()
+    if record.has("dp_source"):
+        source = record.whole_in_range("dp_source", min(LabelSource), max(LabelSource), count)
+    if record.has("dp_step"):
+        step = record.whole_in_range("dp_step", -(2**31), 2**31, count)
+    points = image_from_frame(np.stack([x, y], axis=1), box)
+    return points, part, np.stack([u, v], axis=1).astype(np.float32), source, step
+
+
+def _read_coarse(record: Record) -> np.ndarray | None:
+    """The coarse mask (256, 256) uint8; a single binary mask says where the person is, not which part."""
+    if not record.has("dp_masks"):
+        return None
+    masks = record.get("dp_masks")
+    coarse = np.zeros((FRAME, FRAME), dtype=np.uint8)
+    if isinstance(masks, dict):
+        coarse[_read_frame_mask(record, "dp_masks", masks)] = IGNORE
+        return coarse
+    if not isinstance(masks, list) or len(masks) > COARSE_PARTS:
+        wanted = f"a list of at most {COARSE_PARTS} masks, or one mask"
+        raise record.error("dp_masks", f"{wanted}, is wanted")
+    for label, mask in enumerate(masks, start=1):  # a later mask covers an earlier one
+        if mask:
+            coarse[_read_frame_mask(record, f"dp_masks[{label - 1}]", mask)] = label
+    if record.has("dp_ignore"):  # ours: pixels whose label is not known
+        coarse[_read_frame_mask(record, "dp_ignore", record.get("dp_ignore"))] = IGNORE
+    return coarse
+
+
+def _read_frame_mask(record: Record, field: str, mask: object) -> np.ndarray:
+    if not isinstance(mask, dict):
+        raise record.error(field, f"a {type(mask).__name__}, but a run-length mask is wanted")
+    try:
+        return decode_rle(mask, FRAME, FRAME)
+    except ValueError as error:
+        raise record.error(field, str(error)) from error
+
+
+def _read_keypoints(record: Record, names: tuple[str, ...]) -> np.ndarray | None:
+    """(K, 3) float64 x, y image px, visibility."""
+    if not record.has("keypoints"):
+        return None
+    keypoints = record.numbers("keypoints")
+    if len(keypoints) % 3 or (names and len(keypoints) != 3 * len(names)):
+        wanted = f"3 x {len(names)}" if names else "a multiple of 3"
+        raise record.error("keypoints", f"{len(keypoints)} numbers, but {wanted} are wanted")
+    keypoints = keypoints.reshape(-1, 3)
+    if not np.isin(keypoints[:, 2], (0, 1, 2)).all():
+        raise record.error("keypoints", "a visibility that is not 0, 1 or 2")
+    return keypoints
+
+
+def _read_mask(record: Record, image: ImageRecord) -> np.ndarray | None:
+    """The person in the image, (height, width) bool; None where no usable outline is given."""
+    outline = record.content.get("segmentation")
+    if not outline:
+        return None
+    try:
+        if isinstance(outline, dict):
+            return decode_rle(outline, image.height, image.width)
+        polygons = [record.as_numbers("segmentation", polygon).tolist() for polygon in outline]
+        return decode_polygons(polygons, image.height, image.width)
+    except (ValueError, TypeError) as error:
+        raise record.error("segmentation", str(error)) from error

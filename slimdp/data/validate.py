@@ -1,0 +1,93 @@
+"""Checks of what an annotation file says; every error names the file, the record and the field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+#: How far past a limit a coordinate may be before it is an error rather than rounding.
+ROUNDING = 1e-3
+
+
+class AnnotationError(ValueError):
+    """An annotation file that cannot be used, and where in it."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One JSON object of an annotation file, with its place for the errors."""
+
+    file: Path
+    place: str  # e.g. "annotation 12"
+    content: dict[str, Any]
+
+    def error(self, field: str, problem: str) -> AnnotationError:
+        """An error that says where; raise it."""
+        return AnnotationError(f"{self.file}: {self.place}: {field}: {problem}")
+
+    def has(self, field: str) -> bool:
+        """Whether the field is there and not null."""
+        return self.content.get(field) is not None
+
+    def get(self, field: str) -> Any:
+        """A field that must be there."""
+        if not self.has(field):
+            raise self.error(field, "missing, but it is required")
+        return self.content[field]
+
+    def integer(self, field: str) -> int:
+        """A whole number that must be there."""
+        value = self.get(field)
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        if isinstance(value, bool) or not whole:
+            raise self.error(field, f"{value!r}, but a whole number is wanted")
+        return int(value)
+
+    def text(self, field: str) -> str:
+        """A string, not empty, that must be there."""
+        value = self.get(field)
+        if not isinstance(value, str) or not value:
+            raise self.error(field, f"{value!r}, but a text is wanted")
+        return value
+
+    def numbers(self, field: str, count: int | None = None) -> np.ndarray:
+        """A list of finite numbers, of `count` of them where it is given: (N,) float64."""
+        return self.as_numbers(field, self.get(field), count)
+
+    def as_numbers(self, field: str, value: Any, count: int | None = None) -> np.ndarray:
+        """The same for a value found inside a field."""
+        if not isinstance(value, list):
+            raise self.error(field, f"a {type(value).__name__}, but a list of numbers is wanted")
+        try:
+            array = np.array(value if value else [], dtype=None if value else np.float64)
+        except ValueError:  # lists of different lengths inside
+            raise self.error(field, "not a flat list of numbers") from None
+        if array.ndim != 1 or array.dtype.kind not in "iuf":
+            raise self.error(field, "not a flat list of numbers")
+        if count is not None and len(array) != count:
+            raise self.error(field, f"{len(array)} numbers, but {count} are wanted")
+        bad = np.flatnonzero(~np.isfinite(array))
+        if bad.size:
+            raise self.error(field, f"entry {bad[0]} is {array[bad[0]]}, but a finite number is wanted")
+        return array.astype(np.float64)
+
+    def in_range(
+        self, field: str, low: float, high: float, count: int | None = None, slack: float = 0.0
+    ) -> np.ndarray:
+        """A list of numbers in low..high; those past it by at most `slack` are rounding and clipped."""
+        array = self.numbers(field, count)
+        bad = np.flatnonzero((array < low - slack) | (array > high + slack))
+        if bad.size:
+            raise self.error(field, f"entry {bad[0]} is {array[bad[0]]:g}, outside {low:g}..{high:g}")
+        return array.clip(low, high)
+
+    def whole_in_range(self, field: str, low: int, high: int, count: int | None = None) -> np.ndarray:
+        """A list of whole numbers in low..high: (N,) int64."""
+        array = self.in_range(field, low, high, count)
+        bad = np.flatnonzero(array != np.round(array))
+        if bad.size:
+            raise self.error(field, f"entry {bad[0]} is {array[bad[0]]:g}, but a whole number is wanted")
+        return array.astype(np.int64)

@@ -1,0 +1,128 @@
+"""Writing annotation files in DensePose-COCO form, with PoseTrack's fields for the frames of videos.
+
+Beside the public fields a person may have three of ours: `dp_source` and `dp_step`, a number a point (see
+`LabelSource` and `PersonAnnotation.step`), and `dp_ignore`, the pixels of the box frame without a known
+coarse label.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slimdp.data.frame import FRAME, frame_from_image
+from slimdp.data.rle import encode_rle
+from slimdp.data.validate import AnnotationError
+from slimdp.structures import COARSE_PARTS, IGNORE, ImageRecord, PersonAnnotation
+
+_ROUNDING = 1e-6  # px of the frame
+
+
+def write_annotations(
+    path: str | os.PathLike[str], images: Sequence[ImageRecord], people: Sequence[PersonAnnotation]
+) -> None:
+    """Write records so that `read_annotations` gives them back; all of the file or nothing.
+
+    Raises AnnotationError naming the person and the field that the format cannot hold.
+    """
+    path = Path(path)
+    known = {image.id for image in images}
+    names = sorted({person.keypoint_names for person in people} or {()})
+    annotations = []
+    for person in people:
+        if person.image.id not in known:
+            raise AnnotationError(
+                f"{path}: annotation {person.id}: image {person.image.id} is not in `images`"
+            )
+        annotations.append(_person_entry(path, person, 1 + names.index(person.keypoint_names)))
+    content = {
+        "info": {"description": "DensePose-COCO annotations", "dp_frame": FRAME},
+        "images": [_image_entry(image) for image in images],
+        "annotations": annotations,
+        "categories": [
+            {"id": 1 + index, "name": "person", "supercategory": "person", "keypoints": list(keypoints)}
+            for index, keypoints in enumerate(names)
+        ],
+    }
+    _write_json(path, content)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, allow_nan=False)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _image_entry(image: ImageRecord) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": image.id,
+        "file_name": image.file_name,
+        "width": image.width,
+        "height": image.height,
+        "is_labeled": image.labelled,
+    }
+    if image.video is not None:
+        entry |= {"vid_id": image.video, "frame_id": image.id, "has_no_densepose": not image.labelled}
+    if image.ignore_regions:
+        entry["ignore_regions_x"] = [region[:, 0].tolist() for region in image.ignore_regions]
+        entry["ignore_regions_y"] = [region[:, 1].tolist() for region in image.ignore_regions]
+    return entry
+
+
+def _person_entry(path: Path, person: PersonAnnotation, category: int) -> dict[str, Any]:
+    box = person.box
+    entry: dict[str, Any] = {
+        "id": person.id,
+        "image_id": person.image.id,
+        "category_id": category,
+        "bbox": box.tolist(),
+        "area": float(box[2] * box[3]) if person.mask is None else int(person.mask.sum()),
+        "iscrowd": int(person.crowd),
+        "segmentation": [] if person.mask is None else encode_rle(person.mask),
+    }
+    if person.track is not None:
+        entry["track_id"] = person.track
+    if person.keypoints is not None:
+        entry["keypoints"] = person.keypoints.ravel().tolist()
+        entry["num_keypoints"] = int((person.keypoints[:, 2] > 0).sum())
+    if len(person.points):
+        entry |= _point_fields(path, person)
+    if person.coarse is not None:
+        parts = [person.coarse == label for label in range(1, COARSE_PARTS + 1)]
+        entry["dp_masks"] = [encode_rle(part) if part.any() else [] for part in parts]
+        if (person.coarse == IGNORE).any():
+            entry["dp_ignore"] = encode_rle(person.coarse == IGNORE)
+    return entry
+
+
+def _point_fields(path: Path, person: PersonAnnotation) -> dict[str, list[float]]:
+    frame_points = frame_from_image(person.points, person.box)
+    outside = np.flatnonzero(((frame_points < -_ROUNDING) | (frame_points > FRAME + _ROUNDING)).any(axis=1))
+    if outside.size:
+        first = outside[0]
+        raise AnnotationError(
+            f"{path}: annotation {person.id} of image {person.image.id}: points: point {first} at "
+            f"{person.points[first].tolist()} px lies outside the box {person.box.tolist()}"
+        )
+    frame_points = frame_points.clip(0, FRAME)
+    fields = {
+        "dp_x": frame_points[:, 0].tolist(),
+        "dp_y": frame_points[:, 1].tolist(),
+        "dp_I": person.part.tolist(),
+        "dp_U": person.uv[:, 0].tolist(),
+        "dp_V": person.uv[:, 1].tolist(),
+    }
+    if person.source.any():
+        fields["dp_source"] = person.source.tolist()
+    if person.step.any():
+        fields["dp_step"] = person.step.tolist()
+    return fields

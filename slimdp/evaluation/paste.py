@@ -1,0 +1,57 @@
+"""Between a person's crop and its image: the crop's pixel at a place, and the crop's maps in the image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slimdp.geometry import apply_affine, invert_affine
+from slimdp.structures import PersonPrediction
+
+
+def nearest_pixels(prediction: PersonPrediction, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The crop's pixel nearest to each place in the image.
+
+    Args:
+        points: (N, 2) x, y, image px.
+
+    Returns:
+        (N, 2) int64 column and row, 0 where the place is outside the crop; (N,) bool, whether it is inside.
+    """
+    crop_points = apply_affine(prediction.crop_from_image, points)
+    # A half goes up: numpy's rint would send 0.5 and 1.5 to even numbers.
+    pixels = np.floor(crop_points + 0.5)
+    inside = ((pixels >= 0) & (pixels < prediction.part.shape[0])).all(axis=1)
+    return np.where(inside[:, None], pixels, 0).astype(np.int64), inside
+
+
+def paste_prediction(prediction: PersonPrediction, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """A prediction in the frame of its image, each pixel read from the nearest one of the crop.
+
+    Args:
+        prediction: maps in crop px.
+        width: of the image, px.
+        height: of the image, px.
+
+    Returns:
+        part (height, width) uint8, 0 where it is not the person; uv (2, height, width) float32, 0 there.
+    """
+    size = prediction.part.shape[0]
+    edge = size - 0.5
+    corners = apply_affine(
+        invert_affine(prediction.crop_from_image),
+        np.array([[-0.5, -0.5], [edge, -0.5], [-0.5, edge], [edge, edge]]),
+    )
+    x0, y0 = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)
+    x1, y1 = np.minimum(np.ceil(corners.max(axis=0)) + 1, [width, height]).astype(int)
+    part = np.zeros((height, width), dtype=np.uint8)
+    uv = np.zeros((2, height, width), dtype=np.float32)
+    if x0 >= x1 or y0 >= y1:
+        return part, uv
+    y, x = np.mgrid[y0:y1, x0:x1]
+    pixels, inside = nearest_pixels(prediction, np.stack([x.ravel(), y.ravel()], axis=1))
+    column, row = pixels.T
+    person = (inside & prediction.foreground[row, column]).reshape(x.shape)
+    column, row = column.reshape(x.shape)[person], row.reshape(x.shape)[person]
+    part[y[person], x[person]] = prediction.part[row, column]
+    uv[:, y[person], x[person]] = prediction.uv[:, row, column]
+    return part, uv

@@ -1,0 +1,248 @@
+"""predictions.h5: what a network says of many people, saved to be scored and drawn later.
+
+One file holds N people in arrays of N rows, the maps in one gzip chunk a person, so that any HDF5 reader
+opens it and one person is read without the others. Evaluation knows nothing but this file: whatever writes
+it can be scored.
+
+| dataset | shape | type | meaning |
+|---|---|---|---|
+| image_id, annotation_id | (N,) | int64 | the person; annotation ids alone repeat in real files |
+| box | (N, 4) | float64 | x, y, width, height, image px |
+| score | (N,) | float64 | confidence of the detection; 1 for a box of the ground truth |
+| crop_from_image | (N, 2, 3) | float64 | crop px = A @ (x, y, 1) of image px |
+| part | (N, S, S) | uint8 | the best of the parts 1..24 |
+| uv | (N, 2, S, S) | float16 | u and v in [0, 1] on that part |
+| foreground | (N, S, S) | bool | whether the pixel is the person |
+
+Attributes: `format`, `version`, `crop_size` (S, px), and the origin's fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+
+import h5py
+import numpy as np
+
+from slimdp.atomic import whole_file
+from slimdp.structures import PARTS, PersonPrediction
+
+FORMAT = "slimdp predictions"
+VERSION = 1
+#: The datasets that hold a map a person.
+MAPS = ("part", "uv", "foreground")
+
+
+class PredictionFileError(ValueError):
+    """A predictions file that is damaged, of another kind, or without the person asked for."""
+
+
+@dataclass(frozen=True)
+class PredictionOrigin:
+    """Where predictions come from."""
+
+    checkpoint: str = ""  # file of the network's weights
+    checkpoint_sha256: str = ""
+    annotations: str = ""  # file whose boxes were predicted
+
+
+def _schema(size: int) -> dict[str, tuple[tuple[int, ...], type]]:
+    """Dataset -> shape of a row and type, for crops of `size` px."""
+    return {
+        "image_id": ((), np.int64),
+        "annotation_id": ((), np.int64),
+        "box": ((4,), np.float64),
+        "score": ((), np.float64),
+        "crop_from_image": ((2, 3), np.float64),
+        "part": ((size, size), np.uint8),
+        "uv": ((2, size, size), np.float16),
+        "foreground": ((size, size), np.bool_),
+    }
+
+
+class PredictionWriter:
+    """Writes predictions one by one; the file takes its name when the `with` block ends without an error.
+
+    Args:
+        path: file to write; an older one of that name is replaced at the end.
+        crop_size: S, side of the maps, px.
+        origin: what made the predictions.
+    """
+
+    def __init__(self, path: str | Path, crop_size: int, origin: PredictionOrigin | None = None) -> None:
+        if crop_size < 1:
+            raise ValueError(f"crop_size = {crop_size}, but a positive number of px is wanted")
+        self.path = Path(path)
+        self.crop_size = crop_size
+        self._origin = origin or PredictionOrigin()
+        self._keys: set[tuple[int, int]] = set()
+        self._exit = ExitStack()
+        self._file: h5py.File | None = None
+
+    def __enter__(self) -> PredictionWriter:
+        temporary = self._exit.enter_context(whole_file(self.path))
+        self._file = self._exit.enter_context(h5py.File(temporary, "w"))
+        attributes = {"format": FORMAT, "version": VERSION, "crop_size": self.crop_size}
+        self._file.attrs.update(attributes | asdict(self._origin))
+        for name, (row, dtype) in _schema(self.crop_size).items():
+            if name in MAPS:  # one chunk a person
+                storage = {"chunks": (1, *row), "compression": "gzip", "compression_opts": 1, "shuffle": True}
+            else:
+                storage = {"chunks": (1024, *row)}
+            self._file.create_dataset(name, (0, *row), dtype, maxshape=(None, *row), **storage)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file = None
+        self._exit.__exit__(kind, error, trace)
+
+    def write(self, prediction: PersonPrediction) -> None:
+        """Append one person; raises ValueError if its maps are not as the file needs them, or it is there."""
+        if self._file is None:
+            raise ValueError(
+                f"{self.path} is not open for writing: use `with PredictionWriter(...) as writer`"
+            )
+        key = (prediction.image_id, prediction.annotation_id)
+        if key in self._keys:
+            raise ValueError(f"image {key[0]}, annotation {key[1]} was already written to {self.path}")
+        check_prediction(prediction, self.crop_size, str(self.path))
+        row = len(self._keys)
+        for name in _schema(self.crop_size):
+            self._file[name].resize(row + 1, axis=0)
+            self._file[name][row] = getattr(prediction, name)
+        self._keys.add(key)
+
+
+class PredictionFile:
+    """A predictions file to read: `for prediction in file`, or `file.read(image_id, annotation_id)`.
+
+    Use it as a context manager. Raises PredictionFileError if the file is damaged or of another kind,
+    FileNotFoundError if it is not there.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._file = _open(self.path)
+        try:
+            self.crop_size, self.origin = _read_header(self._file, self.path)
+            keys = np.stack([self._file["image_id"][:], self._file["annotation_id"][:]], axis=1).tolist()
+            self._row = {(image, annotation): row for row, (image, annotation) in enumerate(keys)}
+            if len(self._row) < len(keys):
+                twice = len(keys) - len(self._row)
+                raise PredictionFileError(f"{self.path} holds {twice} people more than once")
+        except PredictionFileError:
+            self._file.close()
+            raise
+
+    def keys(self) -> tuple[tuple[int, int], ...]:
+        """(image id, annotation id) of everyone in the file, in its order."""
+        return tuple(self._row)
+
+    def read(self, image_id: int, annotation_id: int) -> PersonPrediction:
+        """One person; raises PredictionFileError if the file lacks it or its maps are damaged."""
+        row = self._row.get((image_id, annotation_id))
+        if row is None:
+            raise PredictionFileError(
+                f"{self.path} has no prediction for image {image_id}, annotation {annotation_id} "
+                f"(it holds {len(self)} people); was it made from the same annotation file?"
+            )
+        names = [f.name for f in fields(PersonPrediction)]
+        try:
+            values = {name: self._file[name][row] for name in names}
+        except OSError as error:
+            raise PredictionFileError(f"{self.path}: row {row} cannot be read: {error}") from error
+        for name in ("annotation_id", "image_id", "score"):
+            values[name] = values[name].item()
+        prediction = PersonPrediction(**values)
+        check_prediction(prediction, self.crop_size, str(self.path))
+        return prediction
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._row
+
+    def __iter__(self) -> Iterator[PersonPrediction]:
+        return (self.read(*key) for key in self._row)
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def __enter__(self) -> PredictionFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+
+
+def read_predictions(path: str | Path) -> Iterator[PersonPrediction]:
+    """Everyone in a predictions file, one at a time; raises as `PredictionFile` does, at the call."""
+    file = PredictionFile(path)
+
+    def each() -> Iterator[PersonPrediction]:
+        with file:
+            yield from file
+
+    return each()
+
+
+def check_prediction(prediction: PersonPrediction, crop_size: int, where: str) -> None:
+    """Raise PredictionFileError, naming the person and the field, unless all values are possible."""
+    person = f"{where}: image {prediction.image_id}, annotation {prediction.annotation_id}"
+    for name, (row, _) in _schema(crop_size).items():
+        shape = np.shape(getattr(prediction, name))
+        if shape != row:
+            raise PredictionFileError(f"{person}: {name} has shape {shape}, but {row} is wanted")
+    for name in ("box", "score", "crop_from_image", "uv"):
+        if not np.isfinite(getattr(prediction, name)).all():
+            raise PredictionFileError(f"{person}: {name} holds values that are not finite")
+    part, uv = prediction.part, prediction.uv
+    if part.min() < 1 or part.max() > PARTS:
+        raise PredictionFileError(
+            f"{person}: part runs from {part.min()} to {part.max()}, but 1..{PARTS} is wanted"
+        )
+    if uv.min() < 0 or uv.max() > 1:
+        raise PredictionFileError(f"{person}: uv runs from {uv.min()} to {uv.max()}, but 0..1 is wanted")
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.is_file():
+        raise FileNotFoundError(f"no predictions at {path}; run: slimdp predict --out {path}")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise PredictionFileError(f"{path} is not a whole HDF5 file: {error}") from error
+
+
+def _read_header(file: h5py.File, path: Path) -> tuple[int, PredictionOrigin]:
+    """Crop size, px, and origin, once the attributes and the shapes of all datasets are as they should be."""
+    found = file.attrs.get("format"), file.attrs.get("version")
+    if found != (FORMAT, VERSION):
+        raise PredictionFileError(
+            f"{path} is of format {found[0]!r}, version {found[1]}, "
+            f"but {FORMAT!r}, version {VERSION} is wanted"
+        )
+    size = int(file.attrs.get("crop_size", 0))
+    if size < 1:
+        raise PredictionFileError(f"{path}: crop_size = {size}, but a positive number of px is wanted")
+    people = None
+    for name, (row, dtype) in _schema(size).items():
+        data = file.get(name)
+        if not isinstance(data, h5py.Dataset) or data.dtype != dtype or data.shape[1:] != row:
+            found_text = f"{data.dtype} {data.shape}" if isinstance(data, h5py.Dataset) else "nothing"
+            raise PredictionFileError(
+                f"{path}: {name} is {found_text}, but {np.dtype(dtype)} (N, ...{row}) is wanted"
+            )
+        people = data.shape[0] if people is None else people
+        if data.shape[0] != people:
+            raise PredictionFileError(f"{path}: {name} has {data.shape[0]} rows, but image_id has {people}")
+    origin = {f.name: str(file.attrs.get(f.name, "")) for f in fields(PredictionOrigin)}
+    return size, PredictionOrigin(**origin)

@@ -1,0 +1,105 @@
+"""Ratio of correct points and the area under its curve (DensePose, 2.3; Slim DensePose, 5.1).
+
+f(t) is the share of points with an error strictly below t, over all points of all people, and
+AUC_a = (1/a) * integral of f from 0 to a its mean up to a.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+#: Error of a point that was not found.
+NOT_FOUND = np.inf
+
+
+@dataclass(frozen=True)
+class PointErrors:
+    """Geodesic errors of P points, metres; NOT_FOUND (infinite) where a point has no answer."""
+
+    full_m: np.ndarray  # (P,) float64
+    localization_m: np.ndarray  # (P,) float64
+    part: np.ndarray  # (P,) int64, the true part, 1..24
+    person: np.ndarray  # (P,) int64, index into the people that were scored
+
+
+@dataclass(frozen=True)
+class FormScores:
+    """Scores of one form, as ratios in 0..1."""
+
+    within: tuple[tuple[float, float], ...]  # (threshold cm, ratio of points with a smaller error)
+    auc10: float  # AUC up to 10 cm
+    auc30: float  # AUC up to 30 cm
+
+    def in_percent(self) -> dict[str, float]:
+        """{"5cm": ..., "10cm": ..., "auc10": ..., "auc30": ...}."""
+        ratios = {f"{threshold_cm:g}cm": ratio for threshold_cm, ratio in self.within}
+        return {
+            key: 100 * value for key, value in (ratios | {"auc10": self.auc10, "auc30": self.auc30}).items()
+        }
+
+
+@dataclass(frozen=True)
+class PointScores:
+    """Scores over all points of all people, with the number of those points."""
+
+    full: FormScores
+    localization: FormScores
+    points: int
+
+    def in_percent(self) -> dict[str, dict[str, dict[str, float]]]:
+        """{"points": {"full": {...}, "localization": {...}}}, as scores.json holds it."""
+        return {"points": {"full": self.full.in_percent(), "localization": self.localization.in_percent()}}
+
+
+def summarize(errors: PointErrors, thresholds_cm: Sequence[float] = (5, 10, 20)) -> PointScores:
+    """Ratios and areas of errors that were measured; raises ValueError where there are none."""
+
+    def of_form(errors_m: np.ndarray) -> FormScores:
+        within = tuple((float(t), ratio_within(errors_m, t / 100)) for t in thresholds_cm)
+        return FormScores(within, auc10=auc(errors_m, 0.10), auc30=auc(errors_m, 0.30))
+
+    return PointScores(of_form(errors.full_m), of_form(errors.localization_m), points=len(errors.part))
+
+
+def summarize_parts(
+    errors: PointErrors, thresholds_cm: Sequence[float] = (5, 10, 20)
+) -> dict[int, PointScores]:
+    """Scores of the points of each true part, for the parts that have points (DensePose, figure 5)."""
+    scores = {}
+    for part in np.unique(errors.part).tolist():
+        of_part = errors.part == part
+        chosen = PointErrors(
+            errors.full_m[of_part],
+            errors.localization_m[of_part],
+            errors.part[of_part],
+            errors.person[of_part],
+        )
+        scores[part] = summarize(chosen, thresholds_cm)
+    return scores
+
+
+def ratio_within(errors_m: np.ndarray, threshold_m: float) -> float:
+    """Ratio of correct points f(t): the share of errors (P,) strictly below t, in 0..1 (DensePose, 2.3)."""
+    return float((_checked(errors_m) < threshold_m).mean())
+
+
+def auc(errors_m: np.ndarray, limit_m: float) -> float:
+    """AUC_a = (1/a) * integral of f(t) from 0 to a, in 0..1 (DensePose, 2.3), exactly.
+
+    A point with error e is correct from t = e on, so it adds (a - e) / a, and nothing if e exceeds a.
+    """
+    if not limit_m > 0:
+        raise ValueError(f"limit_m = {limit_m}, but a positive number of metres is wanted")
+    return float(np.clip(1 - _checked(errors_m) / limit_m, 0, None).mean())
+
+
+def _checked(errors_m: np.ndarray) -> np.ndarray:
+    errors_m = np.asarray(errors_m, dtype=np.float64)
+    if not errors_m.size:
+        raise ValueError("no errors: a ratio over no points has no value")
+    if np.isnan(errors_m).any() or errors_m.min() < 0:
+        raise ValueError("errors are NaN or negative, but metres of at least 0 are wanted")
+    return errors_m

@@ -1,0 +1,20 @@
+"""scores.json: the numbers of an evaluation, in percent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from slimdp.atomic import whole_file
+
+
+def write_scores(path: str | Path, scores: Mapping[str, Any]) -> None:
+    """Write scores as JSON, whole or not at all; raises ValueError for a number that is not finite."""
+    try:
+        text = json.dumps(scores, indent=2, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(f"{path} is not written, for a score is not finite: {scores}") from error
+    with whole_file(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,51 @@
+"""Predictions of mirrored crops, brought back, to be averaged with those of the crops themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slimdp.structures import PARTS, Prediction
+from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART, UvSymmetry
+
+
+def mirror_prediction(prediction: Prediction, symmetry: UvSymmetry) -> Prediction:
+    """What a prediction of a mirrored crop says of the crop itself (protocol.md 2).
+
+    The maps are mirrored, the channels of left and right change places, and u, v go through the symmetry of
+    the body. The features are mirrored only: their channels have no side.
+    """
+    part_channels = torch.as_tensor(FLIP_PART, device=prediction.part_logits.device)
+    coarse_channels = torch.as_tensor(FLIP_COARSE, device=prediction.part_logits.device)
+    u, v = _mirror_uv(prediction.u.flip(-1), prediction.v.flip(-1), symmetry)
+    return Prediction(
+        part_logits=prediction.part_logits.flip(-1)[:, part_channels],
+        u=u,
+        v=v,
+        coarse_logits=prediction.coarse_logits.flip(-1)[:, coarse_channels],
+        features=prediction.features.flip(-1),
+    )
+
+
+def mean_prediction(a: Prediction, b: Prediction) -> Prediction:
+    """The mean of two predictions of the same crops: of log probabilities, and of u and v within 0..1."""
+    return Prediction(
+        part_logits=(a.part_logits.log_softmax(1) + b.part_logits.log_softmax(1)) / 2,
+        u=(a.u.clamp(0, 1) + b.u.clamp(0, 1)) / 2,
+        v=(a.v.clamp(0, 1) + b.v.clamp(0, 1)) / 2,
+        coarse_logits=(a.coarse_logits.log_softmax(1) + b.coarse_logits.log_softmax(1)) / 2,
+        features=(a.features + b.features) / 2,
+    )
+
+
+def _mirror_uv(u: Tensor, v: Tensor, symmetry: UvSymmetry) -> tuple[Tensor, Tensor]:
+    """u and v (B, 24, h, w) of the mirrored body, channel p - 1 for its part p, to those of the body."""
+    mirrored = FLIP_PART[1:]  # the mirrored body's part that becomes part 1, 2, ..., 24
+    source = torch.as_tensor(mirrored - 1, device=u.device)
+    values = torch.stack([u[:, source], v[:, source]], dim=-1).clamp(0, 1)  # (B, 24, h, w, 2)
+    part = np.broadcast_to(mirrored[None, :, None, None], values.shape[:-1])
+    _, flipped = symmetry.flip(part.ravel(), values.reshape(-1, 2).cpu().numpy())
+    assert values.shape[1] == PARTS
+    result = torch.as_tensor(flipped, device=u.device, dtype=u.dtype).reshape(values.shape)
+    return result[..., 0], result[..., 1]

@@ -1,0 +1,192 @@
+"""Dense pose on pictures: points, parts and coordinates over the image, and sheets of pictures.
+
+Images are (H, W, 3) uint8 RGB. Every function returns a new image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from slimdp.atomic import whole_file
+
+#: Colour of each part, 0 background. Right limbs are warm and left limbs cold, backs dark and fronts light,
+#: the torso green, the head pale; chosen in CIELAB with at least 24 units between any two.
+PART_COLOURS = np.array(
+    [
+        (0, 0, 0), (51, 112, 36), (107, 184, 85), (248, 221, 50), (173, 253, 193),
+        (0, 60, 128), (134, 0, 23), (198, 29, 129), (136, 78, 194), (255, 138, 194),
+        (208, 153, 255), (229, 54, 97), (14, 121, 241), (255, 169, 178), (174, 190, 255),
+        (0, 111, 160), (184, 63, 11), (0, 176, 249), (255, 129, 77), (0, 145, 138),
+        (177, 117, 0), (7, 212, 203), (251, 175, 57), (236, 189, 159), (210, 222, 235),
+    ],
+    dtype=np.uint8,
+)  # fmt: skip
+_RIM = np.array((20, 20, 20), dtype=np.uint8)
+
+
+def draw_points(
+    image: np.ndarray, points: np.ndarray, part: np.ndarray, uv: np.ndarray | None = None, radius: float = 2
+) -> np.ndarray:
+    """Draw labelled points, coloured by part, or by u where `uv` is given (Slim DensePose, figure 3).
+
+    Args:
+        image: (H, W, 3).
+        points: (N, 2) x, y px of the image.
+        part: (N,) 0..24.
+        uv: (N, 2) in [0, 1].
+        radius: of a point, px, without its outline.
+    """
+    if uv is None:
+        return draw_dots(image, points, PART_COLOURS[_checked_parts(part)], radius)
+    return draw_dots(image, points, colour_of_unit(np.asarray(uv)[:, 0]), radius)
+
+
+def draw_dots(image: np.ndarray, points: np.ndarray, colours: np.ndarray, radius: float = 2) -> np.ndarray:
+    """Draw points (N, 2) x, y px in colours (N, 3) uint8 RGB, smooth, with a dark rim that shows anywhere."""
+    if len(points) != len(colours):
+        raise ValueError(f"{len(points)} points, but {len(colours)} colours")
+    image = np.array(_checked_image(image))
+    for centre, colour in zip(np.asarray(points, dtype=float), colours):
+        _fill_disc(image, centre, radius + 1, _RIM)
+        _fill_disc(image, centre, radius, colour)
+    return image
+
+
+def overlay_parts(
+    image: np.ndarray, part: np.ndarray, foreground: np.ndarray, alpha: float = 0.6
+) -> np.ndarray:
+    """Lay part colours over an image (H, W, 3) where the person is.
+
+    Args:
+        image: (H, W, 3).
+        part: (H, W) 0..24.
+        foreground: (H, W) bool.
+        alpha: share of the colour, 0..1.
+    """
+    return _blend(image, PART_COLOURS[_checked_parts(part)], foreground, alpha)
+
+
+def overlay_uv(
+    image: np.ndarray, uv: np.ndarray, foreground: np.ndarray, alpha: float = 0.6, channel: int = 0
+) -> np.ndarray:
+    """Lay u (channel 0) or v (channel 1) over an image (H, W, 3), from dark blue at 0 to yellow at 1.
+
+    Args:
+        image: (H, W, 3).
+        uv: (2, H, W) in [0, 1].
+        foreground: (H, W) bool.
+        alpha: share of the colour, 0..1.
+        channel: 0 for u, 1 for v.
+    """
+    return _blend(image, colour_of_unit(uv[channel]), foreground, alpha)
+
+
+def colour_of_unit(values: np.ndarray) -> np.ndarray:
+    """Values (...) in [0, 1] to viridis colours (..., 3) uint8 RGB; values beyond take the nearest end."""
+    level = (np.clip(np.asarray(values, dtype=np.float32), 0, 1) * 255 + 0.5).astype(np.uint8)
+    table = cv2.applyColorMap(np.arange(256, dtype=np.uint8).reshape(-1, 1), cv2.COLORMAP_VIRIDIS)
+    return table[:, 0, ::-1][level]
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] | None = None, gap: int = 4
+) -> np.ndarray:
+    """Put images in a grid on white, each centred in its cell, under the titles of the columns.
+
+    Args:
+        rows: images (H, W, 3) of any sizes; rows may be of different lengths.
+        titles: one a column.
+        gap: between cells and around them, px.
+    """
+    if not rows or not any(len(row) for row in rows):
+        raise ValueError("a contact sheet needs at least one image")
+    columns = max(len(row) for row in rows)
+    if titles is not None and len(titles) != columns:
+        raise ValueError(f"{len(titles)} titles for {columns} columns")
+    for image in (image for row in rows for image in row):
+        _checked_image(image)
+    widths = [max(row[i].shape[1] for row in rows if i < len(row)) for i in range(columns)]
+    strips = []
+    if titles is not None:
+        strips.append([text_strip(title, width) for title, width in zip(titles, widths)])
+    strips.extend(list(row) for row in rows if len(row))
+    heights = [max(image.shape[0] for image in strip) for strip in strips]
+    sheet = np.full(
+        (sum(heights) + gap * (len(heights) + 1), sum(widths) + gap * (columns + 1), 3), 255, np.uint8
+    )
+    top = gap
+    for strip, height in zip(strips, heights):
+        left = gap
+        for image, width in zip(strip, widths):
+            y, x = top + (height - image.shape[0]) // 2, left + (width - image.shape[1]) // 2
+            sheet[y : y + image.shape[0], x : x + image.shape[1]] = image
+            left += width + gap
+        top += height + gap
+    return sheet
+
+
+def text_strip(text: str, width: int, height: int = 20) -> np.ndarray:
+    """One line of dark text on white, centred, (height, width, 3); it shrinks until it fits."""
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100)
+    canvas = FigureCanvasAgg(figure)
+    size = 0.45 * height
+    label = figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=size, color="#222222")
+    # Letters sit on whole pixels, so the width does not simply follow the size.
+    while label.get_window_extent(canvas.get_renderer()).width > 0.96 * width and size > 2:
+        size *= 0.9
+        label.set_fontsize(size)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def save_png(path: str | Path, image: np.ndarray) -> None:
+    """Write an image as PNG, whole or not at all."""
+    done, data = cv2.imencode(".png", cv2.cvtColor(_checked_image(image), cv2.COLOR_RGB2BGR))
+    assert done, f"OpenCV cannot encode an image of shape {image.shape}"
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def _fill_disc(image: np.ndarray, centre: np.ndarray, radius: float, colour: np.ndarray) -> None:
+    """Draw into `image`; a pixel takes as much of the colour as the disc covers of it (OpenCV's discs have corners)."""
+    height, width = image.shape[:2]
+    x0, y0 = np.floor(centre - radius - 1).clip(0, (width, height)).astype(int)
+    x1, y1 = np.ceil(centre + radius + 2).clip(0, (width, height)).astype(int)
+    distance = np.hypot(np.arange(x0, x1) - centre[0], np.arange(y0, y1)[:, None] - centre[1])
+    cover = (radius + 0.5 - distance).clip(0, 1)[..., None]
+    patch = image[y0:y1, x0:x1]
+    patch[:] = np.round(patch + cover * (colour.astype(float) - patch))
+
+
+def _blend(image: np.ndarray, colours: np.ndarray, foreground: np.ndarray, alpha: float) -> np.ndarray:
+    image = np.array(_checked_image(image))
+    foreground = np.asarray(foreground, dtype=bool)
+    if colours.shape != image.shape or foreground.shape != image.shape[:2]:
+        raise ValueError(
+            f"an image of {image.shape[:2]} px, but maps of {colours.shape[:2]} and a foreground of "
+            f"{foreground.shape}; paste the prediction into the image first"
+        )
+    mixed = (1 - alpha) * image[foreground] + alpha * colours[foreground]
+    image[foreground] = np.round(mixed).astype(np.uint8)
+    return image
+
+
+def _checked_image(image: np.ndarray) -> np.ndarray:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"an image of shape {image.shape}, {image.dtype}; (H, W, 3) uint8 RGB is wanted")
+    return image
+
+
+def _checked_parts(part: np.ndarray) -> np.ndarray:
+    part = np.asarray(part)
+    if part.size and (part.min() < 0 or part.max() >= len(PART_COLOURS)):
+        raise ValueError(
+            f"parts run from {part.min()} to {part.max()}, but 0..{len(PART_COLOURS) - 1} is wanted"
+        )
+    return part

@@ -1,0 +1,96 @@
+"""Predictions beside the truth, person by person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from slimdp.data.crops import crop_image
+from slimdp.data.images import load_image
+from slimdp.evaluation.localization import point_errors
+from slimdp.evaluation.predictions import PredictionFile
+from slimdp.geometry import apply_affine
+from slimdp.report.drawing import contact_sheet, draw_dots, draw_points, overlay_parts, overlay_uv, text_strip
+from slimdp.structures import PersonAnnotation, PersonPrediction
+from slimdp.surface.body import BodySurface
+
+#: Upper limit of an error, metres, and the colour of a point below it.
+ERROR_COLOURS = (
+    (0.05, (40, 170, 80)),
+    (0.10, (250, 225, 60)),
+    (0.20, (245, 130, 30)),
+    (np.inf, (200, 20, 45)),
+)
+ERROR_NAMES = ("under 5 cm", "under 10 cm", "under 20 cm", "more, or not found")
+TITLES = ("image", "predicted parts", "predicted u", "true points, by part", "error on the surface")
+#: Crops smaller than this are enlarged by a whole factor, px.
+_CELL = 256
+
+
+def prediction_panel(
+    people: Sequence[PersonAnnotation], predictions: PredictionFile, surface: BodySurface, count: int
+) -> np.ndarray:
+    """A sheet of at most `count` people, evenly spread over those with points: a row each.
+
+    Columns: the crop; the predicted parts, then u, where the network sees the person; the annotated points
+    in the colours of their parts; the same points by geodesic error, localization only.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: nobody has points and a prediction, or `count` is not positive.
+        ImageError: a picture is missing or damaged.
+    """
+    if count < 1:
+        raise ValueError(f"count = {count}, but at least one person is wanted")
+    drawable = [p for p in people if len(p.part) and (p.image.id, p.id) in predictions]
+    if not drawable:
+        raise ValueError(f"none of {len(people)} people has points and a prediction in {predictions.path}")
+    chosen = np.unique(np.linspace(0, len(drawable) - 1, count).round().astype(int))
+    rows = []
+    for person in (drawable[index] for index in chosen):
+        rows.append(_row(person, predictions.read(person.image.id, person.id), surface))
+    sheet = contact_sheet(rows, TITLES)
+    return np.concatenate([sheet, _error_legend(sheet.shape[1])])
+
+
+def error_colours(errors_m: np.ndarray) -> np.ndarray:
+    """Colours (N, 3) uint8 RGB of errors (N,) in metres: green under 5 cm, yellow 10, orange 20, else red."""
+    limits_m = [limit_m for limit_m, _ in ERROR_COLOURS[:-1]]
+    return np.array([colour for _, colour in ERROR_COLOURS], dtype=np.uint8)[np.digitize(errors_m, limits_m)]
+
+
+def _row(person: PersonAnnotation, prediction: PersonPrediction, surface: BodySurface) -> list[np.ndarray]:
+    size = prediction.part.shape[0]
+    zoom = max(1, _CELL // size)
+    crop = crop_image(load_image(person.image.file), prediction.crop_from_image, size)
+    crop = cv2.resize(crop, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
+    part, foreground, uv = (
+        maps.repeat(zoom, axis=-1).repeat(zoom, axis=-2)
+        for maps in (prediction.part, prediction.foreground, prediction.uv)
+    )
+    # Pixel centres at integers: the centre of an enlarged pixel moves by half of what it grew.
+    points = (apply_affine(prediction.crop_from_image, person.points) + 0.5) * zoom - 0.5
+    errors_m = point_errors([prediction], [person], surface).localization_m
+    return [
+        crop,
+        overlay_parts(crop, part, foreground),
+        overlay_uv(crop, uv, foreground),
+        draw_points(crop, points, person.part, radius=2),
+        draw_dots(crop, points, error_colours(errors_m), radius=2),
+    ]
+
+
+def _error_legend(width: int) -> np.ndarray:
+    """One line (20, width, 3): a dot and its meaning, for each range of errors."""
+    share = width // len(ERROR_COLOURS)
+    cells = []
+    for i, ((_, colour), name) in enumerate(zip(ERROR_COLOURS, ERROR_NAMES)):
+        cell = text_strip(name, share if i else width - share * (len(ERROR_COLOURS) - 1))
+        inked = np.flatnonzero((cell < 128).any(axis=(0, 2)))
+        left = inked[0] if inked.size else cell.shape[1] // 2
+        cells.append(draw_dots(cell, np.array([[left - 10, 9.5]]), np.array([colour], np.uint8), radius=4))
+    return np.concatenate(cells, axis=1)

@@ -1,0 +1,187 @@
+"""From a YAML file and overrides to frozen dataclasses, strictly, and back.
+
+Every error names the file, the whole key (`stages.1.data.0.images`) and what it could have been. jsonargparse
+was tried for this: within a tuple of dataclasses its errors leave out which item is meant and which keys
+there are, it takes the text "2" for the number 2, and it has no overrides by list index.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, Union
+
+import yaml
+
+T = TypeVar("T")
+
+#: Key of a settings file that names another one, relative to itself, whose settings it changes.
+BASE_KEY = "base"
+KINDS = {int: "a whole number", float: "a number", str: "a text (in quotes)", bool: "true or false"}
+
+
+class ConfigError(ValueError):
+    """A setting that is unknown, of the wrong type or impossible."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without its two traps: 1e-3 is a number, and a key given twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def parse_yaml(text: str) -> Any:
+    """The plain value of a YAML text; raises ConfigError where it is not YAML."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not valid YAML: {error}") from error
+
+
+def read_settings(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read a settings file on top of the one that its `base` names, if any; raises ConfigError."""
+    path = Path(path)
+    if path.resolve() in seen:
+        raise ConfigError(f"{path}: its {BASE_KEY} leads back to itself")
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such settings file")
+    try:
+        values = parse_yaml(path.read_text(encoding="utf-8"))
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: wanted `key: value` lines at the top, but found {values!r}")
+    base = values.pop(BASE_KEY, None)
+    # A YAML alias makes two keys share one list; as copies, an override of one leaves the other alone.
+    values = to_plain(values)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: {BASE_KEY} = {base!r}, but the name of a file is wanted")
+    return merge(read_settings(path.parent / base, (*seen, path.resolve())), values)
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Put changes over a base: mappings key by key, anything else (lists too) as a whole."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Set one `key=value` in place, with dots into mappings and numbers into lists: `stages.0.steps=10`."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"override {override!r}, but it must look like key=value, e.g. model.features=64")
+    node: Any = values
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        here = ".".join(parts[:depth])
+        index: Any = part
+        if isinstance(node, list):
+            if not part.isdecimal() or int(part) >= len(node):
+                raise ConfigError(f"override {override!r}: {here} has items 0..{len(node) - 1}, not {part!r}")
+            index = int(part)
+        elif not isinstance(node, dict):
+            raise ConfigError(f"override {override!r}: {here} = {node!r} holds no {part!r}")
+        if depth == len(parts) - 1:
+            node[index] = parse_yaml(text)
+        else:
+            node = node[index] if isinstance(node, list) else node.setdefault(index, {})
+
+
+def from_plain(kind: Any, value: Any, key: str = "") -> Any:
+    """Make a value of a type from plain YAML values.
+
+    Args:
+        kind: a dataclass, int, float, str, bool, `tuple[X, ...]`, or `X | None` of these.
+        value: what YAML gave.
+        key: where it stands, for the errors.
+
+    Raises:
+        ConfigError: an unknown or missing key, a wrong type, or a value that the dataclass refuses.
+    """
+    origin = typing.get_origin(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _dataclass_from_plain(kind, value, key)
+    if origin in (Union, types.UnionType):
+        if value is None:
+            return None
+        (kind,) = (option for option in typing.get_args(kind) if option is not type(None))
+        return from_plain(kind, value, key)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{key} = {value!r}, but a list is wanted")
+        item = typing.get_args(kind)[0]
+        return tuple(from_plain(item, each, f"{key}.{i}") for i, each in enumerate(value))
+    if kind is float and type(value) is int:
+        return float(value)
+    # Not isinstance: true and false are whole numbers to Python.
+    if type(value) is not kind:
+        raise ConfigError(f"{key} = {value!r}, but {KINDS[kind]} is wanted")
+    if kind is float and not math.isfinite(value):
+        raise ConfigError(f"{key} = {value!r}, but a finite number is wanted")
+    return value
+
+
+def _dataclass_from_plain(kind: type[T], value: Any, key: str) -> T:
+    place = f"{key}." if key else ""
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    choices = ", ".join(fields)
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{key or 'the settings'} = {value!r}, but keys are wanted: {choices}")
+    unknown = [name for name in value if name not in fields]
+    if unknown:
+        raise ConfigError(f"unknown key {place}{unknown[0]}; there are: {choices}")
+    for name, f in fields.items():
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if required and name not in value:
+            raise ConfigError(f"missing key {place}{name}")
+    hints = typing.get_type_hints(kind)
+    settings = {name: from_plain(hints[name], each, f"{place}{name}") for name, each in value.items()}
+    try:
+        return kind(**settings)
+    except ConfigError as error:
+        # The dataclass knows its own keys, but not which item of a list it is.
+        raise ConfigError(f"in {key}: {error}" if key else str(error)) from error
+
+
+def to_plain(value: Any) -> Any:
+    """A deep copy with dataclasses as dicts and tuples as lists: what YAML and checkpoints hold."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {name: to_plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(each) for each in value]
+    return value
+
+
+def differences(first: Any, second: Any, key: str = "") -> Iterator[str]:
+    """Where two plain values differ, as `key: first, second` lines."""
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        pairs: Sequence[Any] = list(dict.fromkeys([*first, *second]))
+        for name in pairs:
+            yield from differences(first.get(name), second.get(name), f"{key}.{name}" if key else str(name))
+    elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        for i, (one, other) in enumerate(zip(first, second)):
+            yield from differences(one, other, f"{key}.{i}")
+    elif first != second:
+        yield f"{key}: {first!r}, {second!r}"

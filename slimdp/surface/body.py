@@ -1,0 +1,139 @@
+"""The surface that a dense pose is told on: charts to mesh and back, and distances along the skin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import trimesh
+from scipy.spatial import cKDTree
+from trimesh.ray.ray_pyembree import RayMeshIntersector
+
+from slimdp.structures import PARTS
+from slimdp.surface.symmetry import UvSymmetry
+
+#: Charts are laid out side by side, this far apart, so that one ray caster finds all of them.
+_CHART_SPACING = 2.0
+
+
+@dataclass(frozen=True)
+class BodySurface:
+    """A body in its rest pose, its 24 charts and its geodesic distances.
+
+    (u, v) of a vertex differ between the parts that meet there, so they belong to face corners.
+    """
+
+    name: str
+    vertices: np.ndarray  # (V, 3) float64, metres; x to the person's left, y up, z to the front
+    faces: np.ndarray  # (F, 3) int64, counter-clockwise seen from outside
+    face_part: np.ndarray  # (F,) int64, 1..24
+    face_uv: np.ndarray  # (F, 3, 2) float32 in [0, 1]
+    distances: np.ndarray  # (V (V - 1) / 2,) metres, condensed: vertices a > b at a (a - 1) / 2 + b
+    symmetry: UvSymmetry
+    keypoints: Mapping[str, int] = field(default_factory=dict)  # name -> the nearest vertex
+
+    def locate(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Find the surface points of chart coordinates (protocol.md 3).
+
+        Args:
+            part: (N,) 1..24.
+            uv: (N, 2).
+
+        Returns:
+            face (N,) int64 and barycentric weights (N, 3) of the part's face that holds (u, v); outside the
+            chart, the part's corner that is nearest in (u, v).
+
+        Raises:
+            ValueError: a part outside 1..24, or coordinates that are not finite.
+        """
+        part, uv = np.asarray(part).astype(np.int64), np.asarray(uv, dtype=np.float64).reshape(-1, 2)
+        if part.size and (part.min() < 1 or part.max() > PARTS):
+            raise ValueError(f"parts run from {part.min()} to {part.max()}, but 1..{PARTS} is wanted")
+        if not np.isfinite(uv).all():
+            raise ValueError(f"{(~np.isfinite(uv)).any(axis=1).sum()} of {len(uv)} (u, v) are not finite")
+        if len(part) == 0:
+            return np.zeros(0, dtype=np.int64), np.zeros((0, 3))
+        origins = np.column_stack([uv[:, 0] + _CHART_SPACING * part, uv[:, 1], np.ones(len(part))])
+        down = np.broadcast_to([0.0, 0.0, -1.0], origins.shape)
+        face = self._chart_rays.intersects_first(origins, down).astype(np.int64)
+        barycentric = np.zeros((len(part), 3))
+        hit = face >= 0
+        barycentric[hit] = _barycentric_2d(uv[hit], self.face_uv[face[hit]].astype(np.float64))
+        if not hit.all():
+            face[~hit], barycentric[~hit] = self._nearest_corner(part[~hit], uv[~hit])
+        return face, barycentric
+
+    def chart(self, face: np.ndarray, barycentric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Part (N,) and (u, v) (N, 2) float32 of surface points; the inverse of `locate`."""
+        uv = np.einsum("nk,nkc->nc", barycentric, self.face_uv[face])
+        return self.face_part[face], uv.astype(np.float32)
+
+    def positions(self, face: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
+        """Where surface points lie in space, (N, 3) metres, rest pose."""
+        return np.einsum("nk,nkc->nc", barycentric, self.vertices[self.faces[face]])
+
+    def geodesic_distance(
+        self, face_a: np.ndarray, barycentric_a: np.ndarray, face_b: np.ndarray, barycentric_b: np.ndarray
+    ) -> np.ndarray:
+        """Distances (N,) in metres along the surface between N pairs of surface points.
+
+        Only distances between vertices are stored. With weights a_i, b_j of the corners, the mean of squared
+        distances sum_ij a_i b_j d_ij^2 exceeds the squared distance of the points by the spread of each
+        point's corners about it (exactly so on a plane), which is taken off: there is no error at close
+        range, where it would matter for a threshold of 5 cm.
+        """
+        corners_a, corners_b = self.faces[face_a], self.faces[face_b]
+        squared = self.vertex_distance(corners_a[:, :, None], corners_b[:, None, :]) ** 2
+        mean = np.einsum("ni,nj,nij->n", barycentric_a, barycentric_b, squared)
+        spread = self._spread(face_a, barycentric_a) + self._spread(face_b, barycentric_b)
+        return np.sqrt(np.maximum(mean - spread, 0))
+
+    def vertex_distance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Distances in metres between vertices, for index arrays that broadcast."""
+        a, b = np.broadcast_arrays(a, b)
+        high, low = np.maximum(a, b).astype(np.int64), np.minimum(a, b).astype(np.int64)
+        entry = np.where(high == low, 0, high * (high - 1) // 2 + low)
+        return np.where(high == low, 0.0, np.asarray(self.distances[entry], dtype=np.float64))
+
+    def _spread(self, face: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
+        corners = self.vertices[self.faces[face]]
+        centre = np.einsum("nk,nkc->nc", barycentric, corners)
+        return np.einsum("nk,nkc->n", barycentric, (corners - centre[:, None]) ** 2)
+
+    def _nearest_corner(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        query = np.column_stack([uv[:, 0].clip(-0.5, 1.5) + _CHART_SPACING * part, uv[:, 1].clip(-0.5, 1.5)])
+        corner = self._corner_tree.query(query)[1]
+        barycentric = np.zeros((len(part), 3))
+        barycentric[np.arange(len(part)), corner % 3] = 1
+        return corner // 3, barycentric
+
+    def _laid_out_corners(self) -> np.ndarray:
+        """(3 F, 2): (u, v) of every face corner, the parts side by side."""
+        corners = self.face_uv.astype(np.float64).copy()
+        corners[:, :, 0] += _CHART_SPACING * self.face_part[:, None]
+        return corners.reshape(-1, 2)
+
+    @cached_property
+    def _corner_tree(self) -> cKDTree:
+        return cKDTree(self._laid_out_corners())
+
+    @cached_property
+    def _chart_rays(self) -> RayMeshIntersector:
+        corners = self._laid_out_corners()
+        flat = np.column_stack([corners, np.zeros(len(corners))])
+        return RayMeshIntersector(
+            trimesh.Trimesh(flat, np.arange(len(flat)).reshape(-1, 3), process=False), scale_to_box=False
+        )
+
+
+def _barycentric_2d(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Weights (N, 3) of points (N, 2) in triangles (N, 3, 2), not negative and summing to 1."""
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    doubled = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
+    doubled = np.where(np.abs(doubled) < 1e-20, 1e-20, doubled)
+    weight_b = ((points - a)[:, 0] * (c - a)[:, 1] - (points - a)[:, 1] * (c - a)[:, 0]) / doubled
+    weight_c = ((b - a)[:, 0] * (points - a)[:, 1] - (b - a)[:, 1] * (points - a)[:, 0]) / doubled
+    weights = np.clip(np.stack([1 - weight_b - weight_c, weight_b, weight_c], axis=1), 0, None)
+    return weights / weights.sum(axis=1, keepdims=True)

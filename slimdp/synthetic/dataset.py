@@ -1,0 +1,225 @@
+"""Rendered data sets on disk: JPEG frames and annotation files in the form of the real ones.
+
+    OUT/images/stills/000000.jpg
+    OUT/images/clips/train_00000/000000.jpg ...
+    OUT/stills_train.json         DensePose-COCO form
+    OUT/clips_train.json          PoseTrack form; only the labelled frames carry people
+    OUT/clips_val.json
+    OUT/flow_exact/train_00000.h5 true flow of the training clips, a store that flow_cache reads
+    OUT/iuv/...png                true part, 255 u, 255 v at every pixel of the labelled frames
+    OUT/dataset.json              preset, seed, version
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+import slimdp
+from flow_cache import STEPS, FlowWriter, VideoRecord
+from slimdp.data import write_annotations
+from slimdp.structures import ImageRecord, PersonAnnotation
+from slimdp.surface import BodySurface, load_surface
+from slimdp.synthetic.exact_flow import exact_flow
+from slimdp.synthetic.labels import label_people
+from slimdp.synthetic.render import RenderedFrame
+from slimdp.synthetic.scene import Scene, pan_between, random_scene, render_frame
+
+#: PoseTrack18 numbers its images 1, video (6 digits), frame (4 digits).
+_POSETRACK_BASE = 10**10
+
+
+@dataclass(frozen=True)
+class SetSize:
+    """How much to render."""
+
+    stills: int
+    train_clips: int
+    val_clips: int
+    frames: int  # of a training clip
+    labelled: tuple[int, ...]  # its labelled frames
+    val_frames: int
+    val_labelled: tuple[int, ...]
+    size: int  # px, both sides of a frame
+
+
+PRESETS = {
+    "smoke": SetSize(12, 3, 2, 7, (3,), 5, (0, 4), 160),
+    "tiny": SetSize(200, 48, 28, 13, (3, 9), 9, (0, 4, 8), 256),
+}
+Item = tuple[str, int]  # what to render ("stills", "train", "val") and its number
+Labelled = list[tuple[ImageRecord, list[PersonAnnotation]]]
+
+
+def synthesize(
+    out: Path, size: SetSize, seed: int = 0, processes: int = 1, exact: bool = True, quiet: bool = False
+) -> Path:
+    """Render a data set; the same bytes for the same seed, whatever the number of processes.
+
+    Args:
+        out: a folder that does not exist yet.
+        size: how much.
+        seed: of everything random.
+        processes: that render side by side.
+        exact: also write the exact flow of the training clips.
+        quiet: no progress bar.
+
+    Raises:
+        FileExistsError: `out` exists; nothing is overwritten.
+    """
+    if out.exists():
+        raise FileExistsError(f"{out} exists; remove it, or name another folder")
+    load_surface("open")  # built once, before the processes start
+    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
+    partial.mkdir(parents=True)
+    counts = {"stills": size.stills, "train": size.train_clips, "val": size.val_clips}
+    items = [(split, number) for split, count in counts.items() for number in range(count)]
+    try:
+        worker = _Renderer(partial, size, seed, exact)
+        labelled: dict[str, Labelled] = {split: [] for split in counts}
+        bar = tqdm(_mapped(worker, items, processes), total=len(items), desc="render", disable=quiet or None)
+        for (split, _), result in zip(items, bar):
+            labelled[split] += result
+        for split, name in (("stills", "stills_train"), ("train", "clips_train"), ("val", "clips_val")):
+            images = [replace(image, file=out / image.file_name) for image, _ in labelled[split]]
+            people = [person for _, present in labelled[split] for person in present]
+            write_annotations(partial / f"{name}.json", images, people)
+        about = {"version": slimdp.__version__, "seed": seed, **asdict(size)}
+        (partial / "dataset.json").write_text(json.dumps(about, indent=1))
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return out
+
+
+def synthesize_preset(out: Path, preset: str, seed: int = 0, processes: int | None = None) -> Path:
+    """Render a preset with all cores, or as many processes as asked for; ValueError for what cannot be."""
+    if preset not in PRESETS:
+        raise ValueError(f"preset = {preset!r}, but one of {', '.join(PRESETS)} is wanted")
+    processes = (os.cpu_count() or 1) if processes is None else processes
+    if processes < 1:
+        raise ValueError(f"processes = {processes}, but 1 or more is wanted")
+    return synthesize(out, PRESETS[preset], seed, processes)
+
+
+def _mapped(worker: _Renderer, items: list[Item], processes: int) -> Iterator[Labelled]:
+    """The worker's results in the order of the items."""
+    if processes == 1:
+        yield from map(worker, items)
+        return
+    # Spawned, not forked: the parent may hold threads (torch, OpenCV) that do not survive a fork.
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap(worker, items)
+
+
+@dataclass(frozen=True)
+class _Renderer:
+    """Renders one item to disk and returns its labels; what it draws depends on seed and item alone."""
+
+    folder: Path
+    size: SetSize
+    seed: int
+    exact: bool
+
+    def __call__(self, item: Item) -> Labelled:
+        split, number = item
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng([self.seed, ("stills", "train", "val").index(split), number])
+        surface = load_surface("open")
+        if split == "stills":
+            return [self._still(number, surface, rng)]
+        return self._clip(split, number, surface, rng)
+
+    def _still(
+        self, number: int, surface: BodySurface, rng: np.random.Generator
+    ) -> tuple[ImageRecord, list[PersonAnnotation]]:
+        while True:  # until somebody is in the picture
+            frame = render_frame(random_scene(rng, self.size.size, panning=False), surface, 0, rng)
+            name = f"stills/{number:06d}.jpg"
+            image = ImageRecord(number + 1, Path(name), f"images/{name}", self.size.size, self.size.size)
+            people = label_people(frame, image, surface, 10 * (number + 1), rng, tracks=False)
+            if people:
+                self._save(frame, surface, name, rng, with_truth=True)
+                return image, people
+
+    def _clip(self, split: str, number: int, surface: BodySurface, rng: np.random.Generator) -> Labelled:
+        frames = self.size.frames if split == "train" else self.size.val_frames
+        labelled = self.size.labelled if split == "train" else self.size.val_labelled
+        video = f"{split}_{number:05d}"
+        scene = random_scene(rng, self.size.size, panning=True)
+        rendered = [render_frame(scene, surface, index, rng) for index in range(frames)]
+        result: Labelled = []
+        for index, frame in enumerate(rendered):
+            name = f"clips/{video}/{index:06d}.jpg"
+            identity = _POSETRACK_BASE + ((split == "val") * 500_000 + number) * 10**4 + index
+            image = ImageRecord(
+                identity, Path(name), f"images/{name}", self.size.size, self.size.size,
+                video=video, frame=index, labelled=index in labelled,
+            )  # fmt: skip
+            people = label_people(frame, image, surface, 10 * identity, rng, True) if index in labelled else []
+            self._save(frame, surface, name, rng, with_truth=index in labelled)
+            result.append((image, people))
+        if split == "train" and self.exact:
+            self._write_exact_flow(video, scene, rendered, surface)
+        return result
+
+    def _save(
+        self, frame: RenderedFrame, surface: BodySurface, name: str, rng: np.random.Generator, with_truth: bool
+    ) -> None:
+        path = self.folder / "images" / name
+        _write_image(path, frame.image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(80, 96))])
+        if with_truth:
+            _write_image((self.folder / "iuv" / name).with_suffix(".png"), true_iuv(frame, surface), [])
+
+    def _write_exact_flow(
+        self, video: str, scene: Scene, rendered: list[RenderedFrame], surface: BodySurface
+    ) -> None:
+        path = self.folder / "flow_exact" / f"{video}.h5"
+        path.parent.mkdir(exist_ok=True)
+        with FlowWriter(path) as writer:
+            writer.add_video(_video_record(video, len(rendered), self.size.size, self.seed), STEPS)
+            for index, step in _pairs(len(rendered), STEPS):
+                pan = pan_between(scene, index, index + step)
+                flow, _ = exact_flow(rendered[index], rendered[index + step], surface, pan)
+                writer.write(video, index, step, np.clip(flow, -1000, 1000))
+
+
+def _pairs(frames: int, steps: Iterable[int]) -> Iterator[tuple[int, int]]:
+    return ((index, step) for index in range(frames) for step in steps if 0 <= index + step < frames)
+
+
+def _video_record(video: str, frames: int, size: int, seed: int) -> VideoRecord:
+    return VideoRecord(
+        name=video,
+        frame_names=tuple(f"{index:06d}.jpg" for index in range(frames)),
+        width=size,
+        height=size,
+        source=f"images/clips/{video}",
+        source_hash=f"rendered, seed {seed}",
+        estimator="exact",
+        settings="{}",
+        settings_hash="",
+    )
+
+
+def true_iuv(frame: RenderedFrame, surface: BodySurface) -> np.ndarray:
+    """Part, 255 u, 255 v at every pixel, (H, W, 3) uint8, 0 where nobody is."""
+    part, uv = surface.chart(frame.hits.face, frame.hits.barycentric)
+    iuv = np.column_stack([part, np.rint(255 * np.clip(uv, 0, 1))]) * (frame.hits.person >= 0)[:, None]
+    return iuv.reshape(frame.camera.height, frame.camera.width, 3).astype(np.uint8)
+
+
+def _write_image(path: Path, image: np.ndarray, options: list[int]) -> None:
+    """Write an RGB picture; channel order as in memory when read back through RGB readers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), image[..., ::-1], options):
+        raise OSError(f"cannot write {path}; is the disk full?")

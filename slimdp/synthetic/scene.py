@@ -1,0 +1,121 @@
+"""Scenes: people in motion before a background, a light and a camera that may pan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from slimdp.surface import BodySurface
+from slimdp.surface.makehuman import BodyShape
+from slimdp.synthetic.appearance import Look, random_look
+from slimdp.synthetic.background import random_background
+from slimdp.synthetic.motion import Motion, pose_at, random_motion
+from slimdp.synthetic.person import Person, make_person, pose_person
+from slimdp.synthetic.render import Camera, Light, RenderedFrame, look_at, render
+
+FRAMES_PER_SECOND = 15.0
+#: The background is this much wider than the frame.
+_BACKGROUND_SCALE = 1.6
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that a clip is rendered from."""
+
+    people: tuple[Person, ...]
+    motions: tuple[Motion, ...]
+    looks: tuple[Look, ...]
+    camera: Camera  # before any pan
+    light: Light
+    background: np.ndarray  # (M, M, 3) float32 RGB 0..1, M > frame
+    pan: np.ndarray  # (2,) x, y px a frame
+    blur: float  # px
+    noise: float  # of full scale
+    exposure: float
+
+
+def random_scene(rng: np.random.Generator, size: int, panning: bool) -> Scene:
+    """A scene for square frames of `size` px: one person, or sometimes two."""
+    count = 1 if rng.random() < 0.75 else 2
+    motions = [random_motion(rng)]
+    if count == 2:
+        beside = random_motion(rng)
+        offset = (rng.choice([-1, 1]) * rng.uniform(0.45, 0.9), rng.uniform(-0.9, 0.5))
+        motions.append(Motion(**{**vars(beside), "position": offset}))
+    return Scene(
+        people=tuple(make_person(_random_shape(rng)) for _ in range(count)),
+        motions=tuple(motions),
+        looks=tuple(random_look(rng) for _ in range(count)),
+        camera=_random_camera(rng, size),
+        light=_random_light(rng),
+        background=random_background(rng, int(size * _BACKGROUND_SCALE)),
+        pan=rng.normal(0, 1.2, 2) * [1, 0.4] if panning else np.zeros(2),
+        blur=rng.uniform(0, 0.9) if rng.random() < 0.6 else 0.0,
+        noise=rng.uniform(0, 0.03),
+        exposure=rng.uniform(0.75, 1.2),
+    )
+
+
+def _random_shape(rng: np.random.Generator) -> BodyShape:
+    return BodyShape(
+        gender=float(rng.beta(0.4, 0.4)),
+        age=float(rng.beta(1, 3)),
+        muscle=float(rng.beta(3, 3)),
+        weight=float(rng.beta(3, 3)),
+        height=float(rng.beta(3, 3)),
+        race=tuple(rng.dirichlet([0.5] * 3).tolist()),
+    )
+
+
+def _random_camera(rng: np.random.Generator, size: int) -> Camera:
+    focal = size * rng.uniform(1.2, 1.8)
+    share = rng.uniform(0.6, 0.9) if rng.random() < 0.8 else rng.uniform(0.9, 1.5)  # of the frame's height
+    distance = 1.7 * focal / (share * size)
+    rise = np.deg2rad(rng.uniform(-8, 25))
+    target = np.array([rng.normal(0, 0.08), 0.9 + max(share - 0.9, 0) * rng.uniform(-0.6, 0.8), 0.0])
+    position = target + distance * np.array([0.0, np.sin(rise), np.cos(rise)])
+    middle = ((size - 1) / 2, (size - 1) / 2)
+    return Camera(size, size, focal, middle, look_at(position, target, np.deg2rad(rng.normal(0, 3))), position)
+
+
+def _random_light(rng: np.random.Generator) -> Light:
+    direction = rng.normal(size=3) + [0, 0.8, 1.0]
+    tint = 1 + rng.normal(0, 0.06, 3)
+    return Light(direction / np.linalg.norm(direction), tint * rng.uniform(0.4, 0.9), (2 - tint) * rng.uniform(0.35, 0.6))
+
+
+def pan_between(scene: Scene, frame_0: int, frame_1: int) -> np.ndarray:
+    """(2,) px by which the background moves in the picture from one frame to another."""
+    return scene.pan * (frame_1 - frame_0)
+
+
+def render_frame(scene: Scene, surface: BodySurface, frame: int, rng: np.random.Generator) -> RenderedFrame:
+    """Render one frame of a scene, with its blur and noise."""
+    seconds = frame / FRAMES_PER_SECOND
+    people = tuple(
+        pose_person(person, pose_at(motion, person, seconds)) for person, motion in zip(scene.people, scene.motions)
+    )
+    camera = scene.camera
+    pan = pan_between(scene, 0, frame)
+    moved = Camera(
+        camera.width, camera.height, camera.focal,
+        (camera.centre[0] + pan[0], camera.centre[1] + pan[1]), camera.rotation, camera.position,
+    )  # fmt: skip
+    margin = (np.array(scene.background.shape[1::-1]) - [camera.width, camera.height]) / 2
+    shift = np.array([[1, 0, pan[0] - margin[0]], [0, 1, pan[1] - margin[1]]])
+    background = cv2.warpAffine(
+        scene.background, shift, (camera.width, camera.height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+    rendered = render(people, scene.looks, surface, moved, scene.light, background)
+    return RenderedFrame(_photograph(rendered.image, scene, rng), rendered.hits, moved, people)
+
+
+def _photograph(image: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    """Lens blur, exposure and sensor noise."""
+    picture = image.astype(np.float32) / 255
+    if scene.blur > 0.1:
+        picture = cv2.GaussianBlur(picture, (0, 0), scene.blur)
+    picture = picture * scene.exposure + rng.normal(0, scene.noise, picture.shape).astype(np.float32)
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from flow_cache.codec import MAX_PX, NOT_STORED, decode, encode
+from flow_cache.errors import FlowCacheError
+
+FLOWS = hnp.arrays(
+    np.float32,
+    st.tuples(st.just(2), st.integers(1, 5), st.integers(1, 5)),
+    elements=st.floats(-MAX_PX, MAX_PX, width=32),
+)
+
+
+@given(FLOWS)
+def test_a_round_trip_moves_a_value_by_half_a_step_at_most(flow: np.ndarray) -> None:
+    assert np.abs(decode(encode(flow)) - flow).max() <= 1 / 64
+
+
+@given(FLOWS)
+def test_what_was_decoded_encodes_to_the_same(flow: np.ndarray) -> None:
+    stored = encode(flow)
+    np.testing.assert_array_equal(encode(decode(stored)), stored)
+    assert (stored != NOT_STORED).all()
+
+
+def test_units_are_a_thirtysecond_of_a_pixel() -> None:
+    flow = np.array([[[1.0, -0.5]], [[0.01, 0.02]]])
+    np.testing.assert_array_equal(encode(flow), [[[32, -16]], [[0, 1]]])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1024.0, -1024.0])
+def test_what_cannot_be_stored_is_named_with_its_place(value: float) -> None:
+    flow = np.zeros((2, 4, 6), np.float32)
+    flow[1, 2, 5] = value
+    with pytest.raises(FlowCacheError, match=rf"1 displacements .* along y at pixel \(5, 2\): {value} px"):
+        encode(flow)
+
+
+def test_the_largest_displacement_is_stored_on_both_sides() -> None:
+    flow = np.array([[[MAX_PX]], [[-MAX_PX]]])
+    np.testing.assert_array_equal(decode(encode(flow)), flow)
+
+
+def test_a_tile_that_was_never_written_reads_as_unknown() -> None:
+    stored = np.array([[[NOT_STORED, 32]], [[NOT_STORED, 0]]], np.int16)
+    np.testing.assert_array_equal(decode(stored), [[[np.nan, 1.0]], [[np.nan, 0.0]]])
+
+
+def test_wrong_shapes_and_types_are_refused() -> None:
+    with pytest.raises(FlowCacheError, match=r"shape \(4, 6, 2\)"):
+        encode(np.zeros((4, 6, 2)))
+    with pytest.raises(FlowCacheError, match="float32; wanted int16"):
+        decode(np.zeros((2, 4, 6), np.float32))

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from flow_cache.__main__ import main
+from flow_cache.drawing import bring_back, colour_flow, draw_check
+
+MakeFolder = Callable[..., Path]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("steps", "found"),
+    [
+        (["--steps", "-2:1"], ["-2", "-1", "+1"]),
+        (["--steps=-2:1"], ["-2", "-1", "+1"]),
+        (["--steps", "-1,2"], ["-1", "+2"]),
+        (["--steps", "-1"], ["-1"]),
+        ([], ["-3", "-2", "-1", "+1", "+2", "+3"]),
+    ],
+)
+def test_precompute_and_inspect(
+    tmp_path: Path,
+    make_folder: MakeFolder,
+    capsys: pytest.CaptureFixture[str],
+    steps: list[str],
+    found: list[str],
+) -> None:
+    out = str(tmp_path / "new" / "flow.h5")
+    assert main(["precompute", str(make_folder()), *steps, "--out", out]) == 0
+    capsys.readouterr()
+    assert main(["inspect", out, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    (video,) = report["videos"]
+    assert video["finished"] == {step: 6 - abs(int(step)) for step in found}
+    assert set(video["missing"].values()) == {0}
+    assert (video["video"], video["frames"], video["width"], video["height"]) == ("walk", 6, 128, 96)
+    assert video["bytes_float32"] == sum(video["finished"].values()) * 2 * 96 * 128 * 4
+    assert video["ratio"] == video["bytes_float32"] / video["bytes_stored"] > 2
+    assert report["bytes_on_disk"] == {out: Path(out).stat().st_size}
+
+
+def test_a_part_of_a_video(
+    tmp_path: Path, make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "flow.h5")
+    assert main(["precompute", str(make_folder()), "--steps", "1", "--frames", "1:2", "--out", out]) == 0
+    assert main(["inspect", out]) == 0
+    assert "  step +1: 3 fields, 2 missing" in capsys.readouterr().out
+
+
+def test_a_store_without_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from flow_cache.writer import FlowWriter
+
+    FlowWriter(tmp_path / "flow.h5").close()
+    assert main(["inspect", str(tmp_path / "flow.h5")]) == 0
+    assert capsys.readouterr().out == "no videos\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["precompute", "nowhere.mp4", "--out", "flow.h5"], "no video at nowhere.mp4"),
+        (["inspect", "none.h5"], "no flow store at none.h5"),
+        (["precompute", "a", "--out", "flow.h5", "--steps", "0"], "'0'; wanted a range such as -3:3"),
+        (["precompute", "a", "--out", "flow.h5", "--steps", "3:-3"], "'3:-3'; wanted a range"),
+        (["precompute", "a", "--out", "flow.h5", "--frames", "9:3"], "'9:3'; wanted first:last"),
+        (["precompute", "a", "--out", "flow.h5", "--estimator", "raf"], "invalid choice: 'raf'"),
+        (["precompute", "a"], "required: --out"),
+        ([], "required: COMMAND"),
+    ],
+)
+def test_a_fault_of_the_user_is_a_message_and_code_2(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    command = [sys.executable, "-m", "flow_cache", *arguments]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_show_draws_flow_check_and_frames(tmp_path: Path, make_folder: MakeFolder) -> None:
+    folder, out = make_folder(), tmp_path / "flow.h5"
+    assert main(["precompute", str(folder), "--steps", "-1:1", "--out", str(out)]) == 0
+    assert main(["show", str(out), "walk", "2", "-1", "--out", str(tmp_path / "field.png")]) == 0
+    picture = cv2.imread(str(tmp_path / "field.png"))
+    assert picture.shape == (2 * 96, 2 * 128, 3)
+    frame, brought = picture[96:, :128], picture[96:, 128:]
+    np.testing.assert_array_equal(frame, cv2.imread(str(folder / "0002.png")))
+    # Frame 1 brought to frame 2 looks like frame 2, and unlike itself.
+    inner = np.s_[16:-16, 16:-16]
+    error = np.abs(brought[inner].astype(int) - frame[inner]).mean()
+    before = np.abs(cv2.imread(str(folder / "0001.png"))[inner].astype(int) - frame[inner]).mean()
+    assert error < before / 4
+
+
+def test_show_of_a_missing_field(
+    tmp_path: Path, make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "flow.h5")
+    assert main(["precompute", str(make_folder()), "--steps", "1", "--out", out]) == 0
+    assert main(["show", out, "walk", "5", "1", "--out", str(tmp_path / "field.png")]) == 2
+    assert "frame 5, step +1" in capsys.readouterr().err
+    assert not (tmp_path / "field.png").exists()
+
+
+def test_colours_are_directions() -> None:
+    flow = np.zeros((2, 1, 5), np.float32)
+    flow[:, 0, 1:] = np.array([[4, 0, -4, 0], [0, 4, 0, -4]])  # right, down, left, up
+    still, right, down, left, up = colour_flow(flow, full_px=4)[0].tolist()
+    assert still == [255, 255, 255]
+    assert right == [255, 0, 0]
+    assert left == [0, 255, 255]
+    assert down[1] == 255 > down[0] > 0 == down[2]
+    assert up[2] == 255 > up[0] > 0 == up[1]
+
+
+def test_a_check_is_grey_red_or_black() -> None:
+    flow_0to1, flow_1to0 = np.zeros((2, 2, 1, 4), np.float32)
+    flow_1to0[0, 0, 1] = -9
+    flow_0to1[0, 0, 3] = 2
+    good, bad, _, outside = draw_check(flow_0to1, flow_1to0, threshold_px=5)[0].tolist()
+    assert (good, bad, outside) == ([255, 255, 255], [220, 40, 40], [0, 0, 0])
+
+
+def test_bringing_back_reads_frame_1_where_the_flow_leads(rng: np.random.Generator) -> None:
+    frame_1 = rng.integers(0, 256, (5, 8, 3), dtype=np.uint8)
+    flow_0to1 = np.zeros((2, 5, 8), np.float32)
+    flow_0to1[0] = 2
+    np.testing.assert_array_equal(bring_back(frame_1, flow_0to1)[:, :6], frame_1[:, 2:])

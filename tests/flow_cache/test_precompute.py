@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flow_cache.codec import decode, encode
+from flow_cache.errors import FlowCacheError
+from flow_cache.estimators import DenseInverseSearch
+from flow_cache.precompute import plan_fields, precompute
+from flow_cache.store import FlowStore
+from flow_cache.video import read_image
+
+MakeFolder = Callable[..., Path]
+ROOT = Path(__file__).resolve().parents[2]
+FAST = DenseInverseSearch("ultrafast")
+
+# Prints a line for each batch it begins, which tells the parent when to kill it.
+SLOW_RUN = """
+import sys
+from flow_cache import DenseInverseSearch, precompute
+
+class Announcing(DenseInverseSearch):
+    def estimate(self, frames_0, frames_1):
+        print("batch", flush=True)
+        return super().estimate(frames_0, frames_1)
+
+precompute([sys.argv[1]], sys.argv[2], estimator=Announcing("ultrafast"), commit_seconds=0, progress=False)
+"""
+
+
+def contents(path: Path) -> dict[tuple[str, int, int], bytes]:
+    """Every finished field of a store."""
+    with FlowStore(path) as store:
+        return {
+            (video, int(frame), step): store.read(video, int(frame), step).displacement.tobytes()
+            for video in store.videos()
+            for step in store.steps(video)
+            for frame in np.flatnonzero(store.finished(video, step))
+        }
+
+
+@given(
+    count=st.integers(2, 9),
+    steps=st.sets(st.integers(-4, 4).filter(bool), min_size=1),
+    wanted=st.one_of(st.none(), st.sets(st.integers(0, 8))),
+)
+def test_a_plan_holds_the_fields_within_the_video(
+    count: int, steps: set[int], wanted: set[int] | None
+) -> None:
+    expected = {
+        (frame, step)
+        for frame in range(count)
+        for step in steps
+        if 0 <= frame + step < count and (wanted is None or {frame, frame + step} & wanted)
+    }
+    plan = plan_fields(count, steps, wanted)
+    assert len(plan) == len(set(plan))
+    assert set(plan) == expected
+    assert plan == sorted(plan, key=lambda field: max(field[0], sum(field)))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_each_field_is_that_of_its_two_frames(
+    tmp_path: Path, make_folder: MakeFolder, processes: int
+) -> None:
+    folder = make_folder()
+    summary = precompute([folder], tmp_path / "flow.h5", estimator=FAST, processes=processes, progress=False)
+    frames = [read_image(file)[None] for file in sorted(folder.iterdir())]
+    expected = {
+        ("walk", frame, step): decode(encode(FAST.estimate(frames[frame], frames[frame + step])[0])).tobytes()
+        for step in (-3, -2, -1, 1, 2, 3)
+        for frame in range(6)
+        if 0 <= frame + step < 6
+    }
+    assert contents(tmp_path / "flow.h5") == expected
+    assert (summary.videos, summary.estimated, summary.found) == (("walk",), len(expected), 0)
+
+
+def test_the_flow_to_the_next_frame_points_the_way_things_move(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    precompute([make_folder()], tmp_path / "flow.h5", (-1, 1), progress=False)
+    with FlowStore(tmp_path / "flow.h5") as store:
+        for step in (1, -1):
+            inner = store.read("walk", 2, step, (16, 16, 96, 64)).displacement.reshape(2, -1)
+            np.testing.assert_allclose(np.median(inner, axis=1), (2 * step, step), atol=0.1)
+
+
+def test_a_second_run_estimates_only_what_is_missing(tmp_path: Path, make_folder: MakeFolder) -> None:
+    folder, out = make_folder(), tmp_path / "flow.h5"
+    first = precompute([folder], out, (-1, 1), FAST, frames={"walk": [2]}, progress=False)
+    assert sorted(contents(out)) == [("walk", f, s) for f, s in [(1, 1), (2, -1), (2, 1), (3, -1)]]
+    assert (first.estimated, first.found) == (4, 0)
+    second = precompute([folder], out, (-1, 1, 2), FAST, progress=False)
+    assert (second.estimated, second.found) == (10, 4)
+    third = precompute([folder], out, (-1, 1, 2), FAST, progress=False)
+    assert (third.estimated, third.found) == (0, 14)
+    precompute([folder], tmp_path / "fresh.h5", (-1, 1, 2), FAST, progress=False)
+    assert contents(out) == contents(tmp_path / "fresh.h5")
+
+
+@pytest.mark.parametrize("batches", [1, 4, 9])
+def test_a_killed_run_resumes_to_what_an_undisturbed_run_gives(
+    tmp_path: Path, make_folder: MakeFolder, batches: int
+) -> None:
+    folder, out = make_folder(count=12), tmp_path / "flow.h5"
+    command = [sys.executable, "-c", SLOW_RUN, str(folder), str(out)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in range(batches):
+            assert process.stdout.readline() == "batch\n"
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    begun = contents(out)  # it opens
+    precompute([folder], tmp_path / "fresh.h5", estimator=FAST, progress=False)
+    whole = contents(tmp_path / "fresh.h5")
+    assert len(begun) < len(whole)
+    assert begun.items() <= whole.items()
+    resumed = precompute([folder], out, estimator=FAST, progress=False)
+    assert (resumed.found, resumed.estimated) == (len(begun), len(whole) - len(begun))
+    assert contents(out) == whole
+    if batches == 9:
+        assert begun  # with a commit after every field, most of the work was kept
+
+
+def test_a_video_shorter_than_a_step_has_no_room_for_it(tmp_path: Path, make_folder: MakeFolder) -> None:
+    precompute([make_folder(count=2)], tmp_path / "flow.h5", estimator=FAST, progress=False)
+    with FlowStore(tmp_path / "flow.h5") as store:
+        assert store.steps("walk") == (-1, 1)
+
+
+def test_bad_settings_are_refused_before_anything_is_written(tmp_path: Path, make_folder: MakeFolder) -> None:
+    folder, out = make_folder(), tmp_path / "flow.h5"
+    for steps in ((), (0, 1), (1, 1)):
+        with pytest.raises(FlowCacheError, match="none of them 0"):
+            precompute([folder], out, steps)
+    with pytest.raises(FlowCacheError, match="0 processes"):
+        precompute([folder], out, processes=0)
+    with pytest.raises(FlowCacheError, match=r"frames \[6, 9\] of .*walk; wanted .* from 0 to 5"):
+        precompute([folder], out, frames={"walk": [1, 6, 9]})
+    with pytest.raises(FlowCacheError, match=r"frames of unknown videos \['run'\]; given videos: \['walk'\]"):
+        precompute([folder], out, frames={"run": [1]})
+    with pytest.raises(FlowCacheError, match="given videos: none"):
+        precompute([], out)
+    with pytest.raises(FlowCacheError, match="two videos named 'walk'"):
+        precompute([folder, tmp_path / "walk"], out)
+    (folder / "0003.png").write_bytes(b"broken")
+    with pytest.raises(FlowCacheError, match=r"0003\.png"):
+        precompute([folder], out)
+    assert not out.exists()
+
+
+class Broken(DenseInverseSearch):
+    def estimate(self, frames_0: np.ndarray, frames_1: np.ndarray) -> np.ndarray:
+        flow = super().estimate(frames_0, frames_1)
+        flow[0, 0, 4, 7] = np.nan
+        return flow
+
+
+def test_a_field_that_cannot_be_stored_is_named(tmp_path: Path, make_folder: MakeFolder) -> None:
+    match = r"video 'walk', frame 0, step \+1, by dis: 1 displacements .* along x at pixel \(7, 4\): nan px"
+    with pytest.raises(FlowCacheError, match=match):
+        precompute([make_folder()], tmp_path / "flow.h5", (1,), Broken(), progress=False)
+    assert contents(tmp_path / "flow.h5") == {}
+
+
+def test_a_frame_that_breaks_while_the_run_is_on_it_ends_the_run_and_keeps_the_rest(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    folder, out = make_folder(), tmp_path / "flow.h5"
+
+    class Breaking(DenseInverseSearch):
+        def estimate(self, frames_0: np.ndarray, frames_1: np.ndarray) -> np.ndarray:
+            cv2.imwrite(str(folder / "0004.png"), np.zeros((20, 20, 3), np.uint8))
+            return super().estimate(frames_0, frames_1)
+
+    with pytest.raises(FlowCacheError, match=r"frame 0004\.png is 20 x 20 px"):
+        precompute([folder], out, (1,), Breaking(), progress=False)
+    assert sorted(contents(out)) == [("walk", 0, 1), ("walk", 1, 1), ("walk", 2, 1)]

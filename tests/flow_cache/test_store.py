@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from flow_cache.errors import FlowCacheError, MissingFlowError
+from flow_cache.schema import FILTERS, VideoRecord
+from flow_cache.store import FlowStore
+from flow_cache.writer import FlowWriter
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORD = VideoRecord(
+    name="a",
+    width=150,
+    height=100,
+    frame_names=tuple(f"{index:06d}.jpg" for index in range(5)),
+    source="videos/a",
+    source_hash="1234",
+    estimator="dis",
+    settings="{}",
+    settings_hash="5678",
+)
+
+
+def some_flow(seed: int, record: VideoRecord = RECORD) -> np.ndarray:
+    """Displacements that fixed point keeps exactly."""
+    units = np.random.default_rng(seed).integers(-900, 900, (2, record.height, record.width))
+    return (units / 32).astype(np.float32)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A store with video a: the fields of step +2 from frames 1 and 2, and the room for step -1."""
+    with FlowWriter(tmp_path / "flow.h5") as writer:
+        writer.add_video(RECORD, (-1, 2))
+        writer.write("a", 1, 2, some_flow(1))
+        writer.write("a", 2, 2, some_flow(2))
+    return tmp_path / "flow.h5"
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+def test_what_was_written_is_read(tmp_path: Path, filter: str) -> None:
+    with FlowWriter(tmp_path / "flow.h5", filter) as writer:
+        writer.add_video(RECORD, (-1,))
+        writer.write("a", 3, -1, some_flow(1))
+    with FlowStore(tmp_path / "flow.h5") as store:
+        assert store.videos() == ("a",)
+        assert store.frames("a") == RECORD.frame_names
+        assert store.steps("a") == (-1,)
+        assert store.size("a") == (150, 100)
+        assert store.record("a") == RECORD
+        assert store.finished("a", -1).tolist() == [False, False, False, True, False]
+        assert not store.finished("a", 2).any()
+        field = store.read("a", 3, -1)
+    assert field.displacement.dtype == np.float32
+    assert field.origin == (0, 0)
+    np.testing.assert_array_equal(field.displacement, some_flow(1))
+
+
+@pytest.mark.parametrize(
+    ("box", "pixels"),
+    [
+        ((70, 10, 30, 20), (70, 10, 100, 30)),
+        ((63.5, 63.5, 1, 1), (63, 63, 65, 65)),  # touches four tiles
+        ((-20, -5, 40.2, 30), (0, 0, 21, 25)),
+        ((140, 90, 500, 500), (140, 90, 150, 100)),
+    ],
+)
+def test_a_box_reads_the_pixels_that_it_touches(
+    path: Path, box: tuple[float, ...], pixels: tuple[int, ...]
+) -> None:
+    left, top, right, bottom = pixels
+    with FlowStore(path) as store:
+        field = store.read("a", 2, 2, box)
+    assert field.origin == (left, top)
+    np.testing.assert_array_equal(field.displacement, some_flow(2)[:, top:bottom, left:right])
+
+
+def test_a_box_decodes_its_own_tiles_alone(path: Path) -> None:
+    with h5py.File(path, "r+") as file:  # damage the stored bytes of every tile of frame 1 but one
+        fields = file["a/flow/+2"].id
+        for index in range(fields.get_num_chunks()):
+            where = fields.get_chunk_info(index).chunk_offset
+            if where[0] == 1 and where[2:] != (64, 64):
+                fields.write_direct_chunk(where, b"damaged")
+    with FlowStore(path) as store:
+        box = (64, 64, 40, 30)
+        np.testing.assert_array_equal(store.read("a", 1, 2, box).displacement, some_flow(1)[:, 64:94, 64:104])
+        with pytest.raises(OSError, match="filter"):
+            store.read("a", 1, 2, (63, 64, 40, 30))
+
+
+def test_bad_boxes_are_refused(path: Path) -> None:
+    with FlowStore(path) as store:
+        for box in ((200, 10, 5, 5), (10, 10, 0, 5), (-9, 0, 9, 9)):
+            with pytest.raises(FlowCacheError, match="has no pixel in a frame of 150 x 100 px"):
+                store.read("a", 1, 2, box)
+        for box in ((1, 2, 3), (1, 2, 3, float("nan"))):
+            with pytest.raises(FlowCacheError, match="wanted four finite numbers"):
+                store.read("a", 1, 2, box)
+
+
+def test_a_missing_field_says_how_to_get_it(path: Path) -> None:
+    file = re.escape(str(path))
+    run = rf" in {file}; run: python -m flow_cache precompute videos/a --out {file}$"
+    with FlowStore(path) as store:
+        for frame, step in ((0, 2), (3, -1), (0, 3)):  # not written; not begun; no room
+            field = rf"no flow for video 'a', frame {frame}, step \{step:+d}"
+            with pytest.raises(MissingFlowError, match=field + run):
+                store.read("a", frame, step)
+        for frame, step in ((3, 2), (0, -1), (-1, 2), (5, -1)):
+            with pytest.raises(MissingFlowError, match="would leave the video, whose frames are 0 to 4"):
+                store.read("a", frame, step)
+        with pytest.raises(MissingFlowError, match=r"no flow for video 'b' .*it has: a.*precompute b --out"):
+            store.read("b", 0, 1)
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_an_open_store_reads_in_other_processes(path: Path, start: str) -> None:
+    store = FlowStore(path)
+    here = store.read("a", 1, 2).displacement
+    with multiprocessing.get_context(start).Pool(2) as pool:
+        fields = pool.starmap(store.read, [("a", 1, 2), ("a", 2, 2)] * 4)
+    for index, field in enumerate(fields):
+        np.testing.assert_array_equal(field.displacement, some_flow(1 + index % 2))
+    np.testing.assert_array_equal(store.read("a", 1, 2).displacement, here)
+    # The children are gone; this process still holds the file against a writer.
+    with pytest.raises(FlowCacheError, match="in use"):
+        FlowWriter(path)
+    store.close()
+    FlowWriter(path).close()
+
+
+def test_an_open_store_is_pickled_closed(path: Path) -> None:
+    with FlowStore(path) as store:
+        store.videos()
+        copy = pickle.loads(pickle.dumps(store))
+    with copy:
+        assert copy.videos() == ("a",)
+
+
+def test_a_second_writer_and_a_reader_are_refused_while_one_writes(path: Path) -> None:
+    look = f"from flow_cache import *; FlowStore({str(path)!r}).videos()"
+    write = f"from pathlib import Path; from flow_cache import *; FlowWriter(Path({str(path)!r}))"
+    with FlowWriter(path):
+        for code, message in ((look, "is being written by another process"), (write, "is in use by another")):
+            other = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+            assert other.returncode == 1
+            assert f"flow_cache.errors.FlowCacheError: {path} {message}" in other.stderr
+    FlowStore(path).videos()
+
+
+def test_a_folder_of_files_is_one_store(path: Path, tmp_path: Path) -> None:
+    second = replace(RECORD, name="b")
+    with FlowWriter(tmp_path / "more.h5") as writer:
+        writer.add_video(second, (1,))
+        writer.write("b", 0, 1, some_flow(3))
+    with FlowStore(tmp_path) as store:
+        assert store.videos() == ("a", "b")
+        np.testing.assert_array_equal(store.read("a", 1, 2).displacement, some_flow(1))
+        np.testing.assert_array_equal(store.read("b", 0, 1).displacement, some_flow(3))
+        assert store.file("b") == tmp_path / "more.h5"
+    with FlowWriter(tmp_path / "again.h5") as writer:
+        writer.add_video(second, (1,))
+    with pytest.raises(FlowCacheError, match=r"video 'b' is in .*again\.h5 and in .*more\.h5"):
+        FlowStore(tmp_path).videos()
+
+
+def test_a_video_keeps_its_fields_when_steps_are_added(path: Path) -> None:
+    with FlowWriter(path, "gzip") as writer:
+        writer.add_video(RECORD, (2, 3))
+        assert writer.finished("a", 2).tolist() == [False, True, True, False, False]
+        writer.write("a", 0, 3, some_flow(4))
+    with FlowStore(path) as store:
+        assert store.steps("a") == (-1, 2, 3)
+        np.testing.assert_array_equal(store.read("a", 1, 2).displacement, some_flow(1))
+        np.testing.assert_array_equal(store.read("a", 0, 3).displacement, some_flow(4))
+
+
+def test_other_frames_or_settings_under_one_name_are_refused(path: Path) -> None:
+    with FlowWriter(path) as writer:
+        with pytest.raises(FlowCacheError, match="whose frames are not those of videos/a"):
+            writer.add_video(replace(RECORD, source_hash="9"), (1,))
+        other = replace(RECORD, settings='{"preset": "fast"}', settings_hash="9")
+        with pytest.raises(FlowCacheError, match=r"by dis \{\}; asked for dis \{\"preset\": \"fast\"\}"):
+            writer.add_video(other, (1,))
+        with pytest.raises(FlowCacheError, match=r"shape \(2, 5, 5\) for video 'a'; wanted \(2, 100, 150\)"):
+            writer.write("a", 0, 2, np.zeros((2, 5, 5), np.float32))
+
+
+def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        FlowCacheError, match=r"no flow store at .*none\.h5: missing; run: python -m flow_cache"
+    ):
+        FlowStore(tmp_path / "none.h5")
+    with pytest.raises(FlowCacheError, match=r"a folder without \.h5 files"):
+        FlowStore(tmp_path)
+    with pytest.raises(FlowCacheError, match=r"is a folder; name the file"):
+        FlowWriter(tmp_path)
+    with pytest.raises(FlowCacheError, match="filter 'zip'; choices: zstd, blosc2, gzip"):
+        FlowWriter(tmp_path / "flow.h5", "zip")
+    text, foreign = tmp_path / "text.h5", tmp_path / "foreign.h5"
+    text.write_text("not HDF5")
+    with h5py.File(foreign, "w") as file:
+        file["x"] = 1
+    for opening in (lambda file: FlowStore(file).videos(), FlowWriter):
+        with pytest.raises(FlowCacheError, match=r"text\.h5 is no HDF5 file"):
+            opening(text)
+        with pytest.raises(FlowCacheError, match=r"foreign\.h5 is an HDF5 file, but no flow store"):
+            opening(foreign)
+    with h5py.File(foreign, "r+") as file:
+        file.attrs["schema"] = 99
+    with pytest.raises(FlowCacheError, match="layout version 99; wanted a flow store of layout version 1"):
+        FlowStore(foreign).videos()
+    assert text.read_text() == "not HDF5"
+    assert sorted(os.listdir(tmp_path)) == ["foreign.h5", "text.h5"]

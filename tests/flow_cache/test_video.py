@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from flow_cache.errors import FlowCacheError
+from flow_cache.video import jpeg_is_complete, open_video, read_image
+
+MakeFolder = Callable[..., Path]
+
+
+def write_video(path: Path, frames: list[np.ndarray]) -> None:
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (width, height))
+    for frame in frames:
+        writer.write(frame[..., ::-1])
+    writer.release()
+
+
+def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+    for number in (2, 10, 1):
+        cv2.imwrite(str(tmp_path / f"frame{number}.png"), np.full((20, 30, 3), number, np.uint8))
+    (tmp_path / "._frame3.png").write_bytes(b"what macOS leaves on other disks")
+    (tmp_path / "notes.txt").write_text("no picture")
+    video = open_video(tmp_path)
+    assert video.name == tmp_path.name
+    assert (video.width, video.height) == (30, 20)
+    assert video.frame_names == ("frame1.png", "frame2.png", "frame10.png")
+    assert [(index, int(frame[0, 0, 0])) for index, frame in video.read([2, 0])] == [(0, 1), (2, 10)]
+
+
+def test_colours_are_red_green_blue(tmp_path: Path) -> None:
+    red = np.zeros((32, 32, 3), np.uint8)
+    red[..., 2] = 255  # OpenCV writes blue, green, red
+    cv2.imwrite(str(tmp_path / "a.png"), red)
+    assert read_image(tmp_path / "a.png")[0, 0].tolist() == [255, 0, 0]
+
+
+def test_frames_of_a_video_file_come_in_order_and_skip_exactly(tmp_path: Path) -> None:
+    frames = [np.full((48, 64, 3), (200, 20 * index, 30), np.uint8) for index in range(8)]
+    write_video(tmp_path / "clip.avi", frames)
+    video = open_video(tmp_path / "clip.avi")
+    assert video.name == "clip"
+    assert video.frame_names == tuple(f"{index:06d}" for index in range(8))
+    for index, frame in video.read([6, 1, 2]):
+        np.testing.assert_allclose(frame.mean(axis=(0, 1)), frames[index][0, 0], atol=6)
+
+
+def test_the_hash_follows_the_content(make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    before = open_video(folder).source_hash
+    assert open_video(folder).source_hash == before
+    shutil.copy(folder / "0000.png", folder / "0003.png")
+    assert open_video(folder).source_hash != before
+
+
+def test_real_videos(samples: Path) -> None:
+    clip = open_video(samples / "posetrack18/videos/000001_mpiinew_test")
+    assert clip.name == "000001_mpiinew_test"
+    assert len(clip.frame_names) == 5
+    assert len(dict(clip.read(range(5)))) == 5
+    juggle = open_video(samples / "video/juggle.mp4")
+    assert (juggle.width, juggle.height, len(juggle.frame_names)) == (1280, 720, 247)
+
+
+@pytest.mark.parametrize(("name", "kept"), [("vtest.avi", 0.5), ("juggle.mp4", 0.5), ("juggle.mp4", 0.9)])
+def test_a_video_that_was_cut_off_is_refused(samples: Path, tmp_path: Path, name: str, kept: float) -> None:
+    content = (samples / "video" / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(FlowCacheError, match=r"is cut off: \d+ of the \d+ frames"):
+        open_video(tmp_path / name)
+
+
+def encoded(texture: np.ndarray, *settings: int) -> bytes:
+    return cv2.imencode(".jpg", texture, list(settings))[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    "settings", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1), (cv2.IMWRITE_JPEG_RST_INTERVAL, 4)]
+)
+def test_a_jpeg_is_complete_only_with_its_last_byte(texture: np.ndarray, settings: tuple[int, ...]) -> None:
+    content = encoded(texture, *settings)
+    assert jpeg_is_complete(content)
+    assert jpeg_is_complete(content + b"bytes after the picture")
+    assert not any(jpeg_is_complete(content[:length]) for length in range(0, len(content), 7))
+    assert not jpeg_is_complete(content[:-1])
+
+
+def test_the_end_of_a_thumbnail_is_not_the_end_of_the_picture(texture: np.ndarray) -> None:
+    thumbnail, content = encoded(texture[:16, :16]), encoded(texture)
+    segment = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    with_thumbnail = content[:2] + segment + content[2:]
+    assert jpeg_is_complete(with_thumbnail)
+    assert not jpeg_is_complete(with_thumbnail[: len(with_thumbnail) // 2])
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_frame_that_was_cut_off_is_named(make_folder: MakeFolder, texture: np.ndarray, suffix: str) -> None:
+    folder = make_folder()
+    content = cv2.imencode(suffix, texture)[1].tobytes()
+    (folder / f"0006{suffix}").write_bytes(content[: len(content) * 3 // 4])
+    with pytest.raises(FlowCacheError, match=rf"0006\{suffix} is cut off"):
+        open_video(folder)
+
+
+def test_unreadable_frames_are_named(make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    (folder / "0002.png").write_bytes(b"")
+    with pytest.raises(FlowCacheError, match=r"0002\.png is cut off: its 0 bytes"):
+        open_video(folder)
+    (folder / "0002.png").write_text("no picture at all")
+    with pytest.raises(FlowCacheError, match=r"0002\.png is no picture"):
+        open_video(folder)
+    with pytest.raises(FlowCacheError, match=r"none\.png cannot be read: No such file"):
+        read_image(folder / "none.png")
+
+
+def test_frames_that_change_size_are_named(make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    cv2.imwrite(str(folder / "0009.png"), np.zeros((50, 40, 3), np.uint8))
+    with pytest.raises(
+        FlowCacheError, match=r"0009\.png is 40 x 50 px, the first frame 0000\.png is 128 x 96 px"
+    ):
+        open_video(folder)
+
+
+def test_a_frame_that_changes_after_the_video_was_opened_is_named(make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    video = open_video(folder)
+    cv2.imwrite(str(folder / "0001.png"), np.zeros((50, 40, 3), np.uint8))
+    with pytest.raises(FlowCacheError, match=r"frame 0001\.png is 40 x 50 px"):
+        dict(video.read([0, 1]))
+
+
+def test_what_is_no_video_is_refused(tmp_path: Path, make_folder: MakeFolder) -> None:
+    with pytest.raises(FlowCacheError, match=r"no video at .*nowhere"):
+        open_video(tmp_path / "nowhere")
+    with pytest.raises(FlowCacheError, match=r"empty holds 0 pictures \(\.jpg"):
+        open_video(make_folder("empty", 0))
+    with pytest.raises(FlowCacheError, match="single holds 1 pictures"):
+        open_video(make_folder("single", 1))
+    (tmp_path / "empty.mp4").touch()
+    with pytest.raises(FlowCacheError, match=r"empty\.mp4 \(0 bytes\) is no video"):
+        open_video(tmp_path / "empty.mp4")
+    (tmp_path / "text.avi").write_text("no video at all")
+    with pytest.raises(FlowCacheError, match=r"text\.avi \(15 bytes\) is no video"):
+        open_video(tmp_path / "text.avi")
+    write_video(tmp_path / "still.avi", [np.zeros((48, 64, 3), np.uint8)])
+    with pytest.raises(FlowCacheError, match=r"still\.avi holds 1 frames; flow needs at least 2"):
+        open_video(tmp_path / "still.avi")

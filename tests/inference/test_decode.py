@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from slimdp.inference import decode
+from slimdp.inference.mirror import mean_prediction, mirror_prediction
+from slimdp.structures import Prediction
+from slimdp.surface.symmetry import FLIP_PART, UvSymmetry
+
+
+def random_maps(seed: int, crops: int = 2, side: int = 4) -> Prediction:
+    generator = torch.Generator().manual_seed(seed)
+
+    def maps(channels: int) -> torch.Tensor:
+        return torch.randn(crops, channels, side, side, generator=generator)
+
+    return Prediction(maps(25), maps(24), maps(24), maps(15), maps(8))
+
+
+def slow_upsample(maps: np.ndarray, y: int, x: int) -> np.ndarray:
+    """One crop pixel (C,) of maps (C, h, w): map pixel m lies at crop px 4 m + 1.5, edges hold."""
+    height, width = maps.shape[1:]
+    my, mx = (np.clip((y - 1.5) / 4, 0, height - 1), np.clip((x - 1.5) / 4, 0, width - 1))
+    y0, x0 = min(int(my), height - 2), min(int(mx), width - 2)
+    wy, wx = my - y0, mx - x0
+    top = maps[:, y0, x0] * (1 - wx) + maps[:, y0, x0 + 1] * wx
+    bottom = maps[:, y0 + 1, x0] * (1 - wx) + maps[:, y0 + 1, x0 + 1] * wx
+    return top * (1 - wy) + bottom * wy
+
+
+def test_decode_agrees_with_a_slow_reference() -> None:
+    prediction = random_maps(0)
+    maps = decode(prediction)
+    assert maps.part.shape == (2, 16, 16)
+    for crop in range(2):
+        logits, u, v, coarse = (
+            m[crop].double().numpy()
+            for m in (prediction.part_logits, prediction.u, prediction.v, prediction.coarse_logits)
+        )
+        for y in range(16):
+            for x in range(16):
+                scores = slow_upsample(logits, y, x)
+                part = 1 + int(scores[1:].argmax())
+                assert maps.part[crop, y, x] == part
+                wanted = [np.clip(slow_upsample(values, y, x)[part - 1], 0, 1) for values in (u, v)]
+                np.testing.assert_allclose(maps.uv[crop, :, y, x], wanted, atol=1e-5)
+                person = slow_upsample(coarse, y, x).argmax() > 0 and scores.argmax() > 0
+                assert maps.foreground[crop, y, x] == person
+
+
+def test_either_background_makes_background() -> None:
+    prediction = random_maps(1)
+    for name in ("part_logits", "coarse_logits"):
+        maps = random_maps(1)
+        getattr(maps, name)[:, 0] = 100
+        decoded = decode(maps)
+        assert not decoded.foreground.any()
+        # The best of the 24 parts does not change with the background.
+        assert torch.equal(decoded.part, decode(prediction).part)
+    for name in ("part_logits", "coarse_logits"):
+        getattr(prediction, name)[:, 0] = -100
+    assert decode(prediction).foreground.all()
+
+
+def test_decode_reads_half_precision() -> None:
+    prediction = random_maps(2)
+    half = Prediction(*(getattr(prediction, name).half() for name in Prediction.__dataclass_fields__))
+    assert (decode(half).part == decode(prediction).part).float().mean() > 0.95
+
+
+def test_mirroring_twice_changes_nothing() -> None:
+    prediction = random_maps(3)
+    clamped = Prediction(
+        prediction.part_logits, prediction.u.clamp(0, 1), prediction.v.clamp(0, 1),
+        prediction.coarse_logits, prediction.features,
+    )  # fmt: skip
+    twice = mirror_prediction(mirror_prediction(clamped, UvSymmetry()), UvSymmetry())
+    for name in Prediction.__dataclass_fields__:
+        torch.testing.assert_close(getattr(twice, name), getattr(clamped, name))
+
+
+def test_mirroring_agrees_with_the_labels_mirror() -> None:
+    # With the tables of DensePose's form too: random ones, so that no symmetry hides a mistake.
+    tables = np.random.default_rng(0).uniform(0, 1, (24, 2, 256, 256)).astype(np.float32)
+    for symmetry in (UvSymmetry(), UvSymmetry(tables)):
+        prediction = random_maps(4)
+        mirrored = mirror_prediction(prediction, symmetry)
+        for part in range(1, 25):
+            for y, x in ((0, 0), (1, 3), (3, 2)):
+                u, v = (maps[0, part - 1, y, x].clamp(0, 1).item() for maps in (prediction.u, prediction.v))
+                flipped_part, flipped_uv = symmetry.flip(np.array([part]), np.array([[u, v]]))
+                assert flipped_part[0] == FLIP_PART[part]
+                channel = flipped_part[0] - 1
+                assert mirrored.u[0, channel, y, 3 - x].item() == np.float32(flipped_uv[0, 0])
+                assert mirrored.v[0, channel, y, 3 - x].item() == np.float32(flipped_uv[0, 1])
+                assert (
+                    mirrored.part_logits[0, flipped_part[0], y, 3 - x]
+                    == prediction.part_logits[0, part, y, x]
+                )
+
+
+def test_the_mean_of_a_prediction_with_itself_decodes_alike() -> None:
+    prediction = random_maps(5)
+    assert torch.equal(decode(mean_prediction(prediction, prediction)).part, decode(prediction).part)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slimdp.data.images import ImageError
+from slimdp.evaluation import PredictionFile, PredictionWriter
+from slimdp.report import prediction_panel, save_png
+from slimdp.report.panels import ERROR_COLOURS, error_colours
+from slimdp.surface.body import BodySurface
+
+GREEN, YELLOW, ORANGE, RED = (np.array(colour) for _, colour in ERROR_COLOURS)
+
+
+@pytest.fixture
+def people_and_file(perfect_pair: Any, tmp_path: Path) -> tuple[list[Any], Path]:
+    picture = tmp_path / "a.png"
+    save_png(picture, np.full((60, 80, 3), 90, np.uint8))
+    pairs = [perfect_pair(i, image_id=1, file=str(picture)) for i in range(1, 6)]
+    wrong = dataclasses.replace(pairs[4][1], part=25 - pairs[4][1].part)
+    with PredictionWriter(tmp_path / "p.h5", 64) as writer:
+        for _, prediction in pairs[:4]:
+            writer.write(prediction)
+        writer.write(wrong)
+    return [person for person, _ in pairs], tmp_path / "p.h5"
+
+
+def count(picture: np.ndarray, colour: np.ndarray) -> int:
+    return int((picture == colour).all(axis=2).sum())
+
+
+def test_panel_shows_errors_row_by_row(
+    people_and_file: tuple[list[Any], Path], flat_surface: BodySurface
+) -> None:
+    people, path = people_and_file
+    with PredictionFile(path) as file:
+        panel = prediction_panel(people, file, flat_surface, count=2)
+    # Two rows of five crops of 64 px, enlarged to 256, with gaps of 4 px, the titles and the legend.
+    assert panel.shape == (20 + 2 * 256 + 4 * 4 + 20, 5 * 256 + 6 * 4, 3)
+    first, last = panel[28:284, -260:-4], panel[288:544, -260:-4]
+    assert count(first, GREEN) > 300  # a perfect prediction
+    assert count(first, RED) == 0
+    assert count(last, RED) > 300  # the parts the wrong way round
+    assert count(last, GREEN) == 0
+
+
+def test_panel_takes_all_people_when_there_are_few(
+    people_and_file: tuple[list[Any], Path], flat_surface: BodySurface
+) -> None:
+    people, path = people_and_file
+    with PredictionFile(path) as file:
+        panel = prediction_panel(people, file, flat_surface, count=50)
+        assert panel.shape[0] == 20 + 5 * 256 + 7 * 4 + 20
+        with pytest.raises(ValueError, match="none of 0 people"):
+            prediction_panel([], file, flat_surface, count=2)
+        with pytest.raises(ValueError, match="count = 0"):
+            prediction_panel(people, file, flat_surface, count=0)
+        people[0].image.file.unlink()
+        with pytest.raises(ImageError, match=r"a\.png"):
+            prediction_panel(people, file, flat_surface, count=1)
+
+
+def test_error_colours_by_hand() -> None:
+    colours = error_colours(np.array([0, 0.049, 0.05, 0.099, 0.15, 0.2, np.inf]))
+    wanted = [GREEN, GREEN, YELLOW, YELLOW, ORANGE, RED, RED]
+    assert colours.tolist() == [colour.tolist() for colour in wanted]

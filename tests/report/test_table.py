@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from slimdp.evaluation import PointErrors, summarize_parts
+from slimdp.report import part_table, score_table
+
+SEED_0 = {"5cm": 10.0, "10cm": 40.0, "auc10": 7.25}
+SEED_1 = {"5cm": 20.0, "10cm": 40.0, "auc10": 8.25}
+
+
+def test_plain_table_by_hand() -> None:
+    assert score_table({"without": [SEED_0], "with flow": [SEED_1]}).splitlines() == [
+        "           5 cm  10 cm  AUC10",
+        "-----------------------------",
+        "without    10.0   40.0    7.2",
+        "with flow  20.0   40.0    8.2",
+    ]
+
+
+def test_markdown_table_with_seeds_by_hand() -> None:
+    table = score_table({"without": [SEED_0, SEED_1], "with": [SEED_0]}, markdown=True)
+    assert table.splitlines() == [
+        "|         |       5 cm |      10 cm |     AUC10 | seeds |",
+        "|---------|-----------:|-----------:|----------:|------:|",
+        "| without | 15.0 ± 7.1 | 40.0 ± 0.0 | 7.8 ± 0.7 |     2 |",
+        "| with    |       10.0 |       40.0 |       7.2 |     1 |",
+    ]
+
+
+def test_part_table() -> None:
+    errors_m = np.array([0.01, 0.07, 0.3])
+    errors = PointErrors(errors_m, errors_m, part=np.array([2, 2, 3]), person=np.zeros(3, dtype=int))
+    lines = part_table(summarize_parts(errors)).splitlines()
+    assert lines[2].split() == ["torso", "front", "50.0", "100.0", "100.0", "60.0", "86.7", "2"]
+    assert lines[3].split() == ["right", "hand", "0.0", "0.0", "0.0", "0.0", "0.0", "1"]
+    with pytest.raises(ValueError, match="at least one part"):
+        part_table({})
+
+
+def test_rows_must_agree() -> None:
+    with pytest.raises(ValueError, match=r"row 'b' has the columns \['5cm'\]"):
+        score_table({"a": [SEED_0], "b": [{"5cm": 1.0}]})
+    with pytest.raises(ValueError, match=r"\{'a': 1, 'b': 0\}"):
+        score_table({"a": [SEED_0], "b": []})
+    with pytest.raises(ValueError, match="needs scores"):
+        score_table({})

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slimdp.config import (
+    ConfigError,
+    DataSource,
+    LossSettings,
+    ModelSettings,
+    StageSettings,
+    TrainConfig,
+    config_from_dict,
+    config_to_dict,
+    load_config,
+)
+from slimdp.settings_file import differences, parse_yaml
+
+TWO_STAGES = """
+stages:
+  - name: stills
+    data:
+      - {annotations: stills.json, images: stills}
+    steps: 100
+    learning_rate: 1e-3
+  - name: clips
+    data:
+      - {annotations: clips.json, images: clips, weight: 2}
+      - {annotations: stills.json, images: stills}
+    steps: 50
+    batch: 8
+model:
+  features: 64
+seed: 3
+"""
+
+
+@pytest.fixture
+def two_stages(tmp_path: Path) -> Path:
+    path = tmp_path / "two_stages.yaml"
+    path.write_text(TWO_STAGES)
+    return path
+
+
+def test_settings_are_read_and_the_rest_is_default(two_stages: Path) -> None:
+    config = load_config(two_stages)
+    assert config == TrainConfig(
+        stages=(
+            StageSettings(name="stills", data=(DataSource("stills.json", "stills"),), steps=100),
+            StageSettings(
+                name="clips",
+                data=(DataSource("clips.json", "clips", weight=2.0), DataSource("stills.json", "stills")),
+                steps=50,
+                batch=8,
+            ),
+        ),
+        model=ModelSettings(stacks=2, features=64),
+        seed=3,
+    )
+    assert type(config.stages[1].data[0].weight) is float
+
+
+def test_overrides_reach_into_mappings_and_lists(two_stages: Path) -> None:
+    overrides = ["stages.0.steps=10", "model.stacks=1", "stages.1.data.1.images=/a=b", "loss.uv=2e1"]
+    config = load_config(two_stages, overrides)
+    assert config.stages[0].steps == 10
+    assert config.stages[1].steps == 50
+    assert config.model == ModelSettings(stacks=1, features=64)
+    assert config.stages[1].data[1].images == "/a=b"
+    assert config.stages[0].data[0].images == "stills"
+    assert config.loss == LossSettings(uv=20.0)
+
+
+def test_an_override_of_one_alias_leaves_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "alias.yaml"
+    path.write_text(
+        "stages:\n"
+        "  - {name: a, steps: 1, data: &both [{annotations: x.json, images: x}]}\n"
+        "  - {name: b, steps: 1, data: *both}\n"
+    )
+    config = load_config(path, ["stages.1.data.0.images=y"])
+    assert [stage.data[0].images for stage in config.stages] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("modle.features=64", ["unknown key modle", "stages, model, crop"]),
+        ("model.feature=64", ["unknown key model.feature", "stacks, features"]),
+        ("stages.1.stepss=3", ["unknown key stages.1.stepss", "name, data, steps, batch"]),
+        ("stages.1.data.0.imagess=x", ["unknown key stages.1.data.0.imagess", "annotations, images, weight"]),
+        ("model.features=wide", ["model.features = 'wide'", "a whole number"]),
+        ("model.features='64'", ["model.features = '64'", "a whole number"]),
+        ("model.features=64.5", ["model.features = 64.5", "a whole number"]),
+        ("model.features=true", ["model.features = True", "a whole number"]),
+        ("stages.0.learning_rate=.nan", ["stages.0.learning_rate = nan", "finite"]),
+        ("stages.0.name=2017", ["stages.0.name = 2017", "a text (in quotes)"]),
+        ("augment.flip=1", ["augment.flip = 1", "true or false"]),
+        ("stages.0.data=stills", ["stages.0.data = 'stills'", "a list"]),
+        ("model=64", ["model = 64", "stacks, features"]),
+        ("model.features=10", ["model.features = 10", "multiple of 4"]),
+        ("crop.size=200", ["crop.size = 200", "multiple of 64"]),
+        ("stages.1.steps=0", ["in stages.1", "steps = 0", "positive"]),
+        ("stages.0.name=../x", ["in stages.0", "name = '../x'", "letters"]),
+        ("stages.0.clip_norm=0", ["clip_norm = 0.0", "positive"]),
+        ("stages.1.name=stills", ["stages", "different names"]),
+        ("stages=[]", ["stages = ()", "at least one stage"]),
+        ("average_decay=1", ["average_decay = 1.0"]),
+        ("seed=-1", ["seed = -1"]),
+        ("stages.2.steps=1", ["stages.2.steps=1", "items 0..1"]),
+        ("stages.one.steps=1", ["stages has items 0..1", "'one'"]),
+        ("seed.x=1", ["seed = 3 holds no 'x'"]),
+        ("model.features", ["'model.features'", "key=value"]),
+        ("seed=[1", ["not valid YAML"]),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_choices(two_stages: Path, override: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(two_stages, [override])
+    message = str(caught.value)
+    assert [word for word in words if word not in message] == [], message
+
+
+def test_a_batch_of_one_needs_maps_of_two_pixels(two_stages: Path) -> None:
+    with pytest.raises(ConfigError, match=r"stages.1.batch = 1.*crop.size 64"):
+        load_config(two_stages, ["crop.size=64", "stages.1.batch=1"])
+    assert load_config(two_stages, ["crop.size=128", "stages.1.batch=1"]).stages[1].batch == 1
+
+
+def test_the_error_names_the_file(two_stages: Path) -> None:
+    two_stages.write_text(TWO_STAGES + "colour: red\n")
+    with pytest.raises(ConfigError, match=r"two_stages\.yaml: unknown key colour"):
+        load_config(two_stages)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("stages: [", "not valid YAML"),
+        ("- a\n- b\n", "key: value"),
+        ("", "key: value"),
+        ("seed: 1\nseed: 2\n", "'seed' twice"),
+        ("seed: 1\n", "missing key stages"),
+        ("stages: [{name: a, steps: 3}]", "missing key stages.0.data"),
+        ("base: 3", "the name of a file"),
+        ("base: nowhere.yaml", "nowhere.yaml: no such settings file"),
+        ("base: broken.yaml", "leads back to itself"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert problem in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "binary.yaml"
+    path.write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(ConfigError, match=r"binary\.yaml"):
+        load_config(path)
+
+
+def test_a_file_over_a_base_holds_the_difference(two_stages: Path, tmp_path: Path) -> None:
+    row = tmp_path / "rows" / "deep.yaml"
+    row.parent.mkdir()
+    row.write_text("base: ../two_stages.yaml\nmodel: {stacks: 8}\nloss: {uv: 1}\n")
+    base, config = load_config(two_stages), load_config(row)
+    assert config.model == ModelSettings(stacks=8, features=64)
+    assert config.stages == base.stages
+    assert list(differences(config_to_dict(base), config_to_dict(config))) == [
+        "model.stacks: 2, 8",
+        "loss.uv: 10.0, 1.0",
+    ]
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "+1e-3", ".1e-2", "1.0e-3", "0.001"])
+def test_every_way_to_write_a_number_is_a_number(text: str) -> None:
+    assert parse_yaml(text) == pytest.approx(0.001)
+    assert isinstance(parse_yaml(text), float)
+
+
+@given(
+    st.builds(
+        TrainConfig,
+        stages=st.lists(
+            st.builds(
+                StageSettings,
+                name=st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True),
+                data=st.tuples(st.builds(DataSource, annotations=st.text(), images=st.text())),
+                steps=st.integers(1, 10**6),
+                learning_rate=st.floats(1e-9, 1e9),
+            ),
+            min_size=1,
+            max_size=3,
+            unique_by=lambda stage: stage.name,
+        ).map(tuple),
+        model=st.builds(ModelSettings, stacks=st.integers(1, 16)),
+        seed=st.integers(0, 2**40),
+    )
+)
+def test_settings_survive_plain_values_and_yaml(config: TrainConfig) -> None:
+    plain: Any = config_to_dict(config)
+    assert config_from_dict(plain, "here") == config
+    assert config_from_dict(parse_yaml(yaml.safe_dump(plain)), "here") == config
+
+
+def test_differences_name_the_keys() -> None:
+    first = {"a": 1, "b": [{"c": 1}, {"c": 2}], "d": [1]}
+    second = {"a": 1, "b": [{"c": 1}, {"c": 3}], "d": [1, 2], "e": None, "f": 5}
+    assert list(differences(first, second)) == ["b.1.c: 2, 3", "d: [1], [1, 2]", "f: None, 5"]

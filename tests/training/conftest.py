@@ -1,0 +1,101 @@
+"""A small data set: two pictures of an ellipse that plays the person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from slimdp.config import (
+    AugmentSettings,
+    CropSettings,
+    DataSource,
+    ModelSettings,
+    StageSettings,
+    TrainConfig,
+)
+from slimdp.data import write_annotations
+from slimdp.structures import ImageRecord, PersonAnnotation
+
+SIDE = 96
+CENTRE = np.array([47.5, 47.5])
+RADII = np.array([26.0, 40.0])
+#: Part of the four quarters of the ellipse: left and right of the upper, then of the lower half.
+QUARTERS = np.array([[2, 1], [9, 10]])
+#: And their coarse parts.
+COARSE_QUARTERS = np.array([[1, 1], [7, 6]])
+
+
+def ellipse_labels(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """inside (N,), part (N,), coarse (N,), uv (N, 2) at points (N, 2) x, y px."""
+    offset = (points - CENTRE) / RADII
+    quarter = (offset > 0).astype(int)
+    inside = (offset**2).sum(axis=1) < 1
+    part = QUARTERS[quarter[:, 1], quarter[:, 0]]
+    coarse = COARSE_QUARTERS[quarter[:, 1], quarter[:, 0]]
+    return inside, part, coarse, np.clip((offset + 1) / 2, 0, 1).astype(np.float32)
+
+
+def ellipse_image(rng: np.random.Generator) -> np.ndarray:
+    """(96, 96, 3) uint8: grey texture, and the quarters of an ellipse in colours of their own."""
+    image = rng.normal(110, 35, (SIDE, SIDE, 3))
+    y, x = np.mgrid[0:SIDE, 0:SIDE]
+    inside, part, _, _ = ellipse_labels(np.stack([x.ravel(), y.ravel()], axis=1))
+    colours = np.random.default_rng(7).uniform(30, 225, (25, 3))
+    body = inside.reshape(SIDE, SIDE)
+    image[body] = 0.4 * image[body] + 0.6 * colours[part[inside]]
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def ellipse_person(folder: Path, number: int, points: int = 80) -> PersonAnnotation:
+    """Write a picture and label the person in it."""
+    rng = np.random.default_rng(number)
+    name = f"ellipse_{number}.png"
+    cv2.imwrite(str(folder / name), ellipse_image(rng))
+    record = ImageRecord(id=number, file=folder / name, file_name=name, width=SIDE, height=SIDE)
+    box = np.concatenate([CENTRE - RADII, 2 * RADII])
+    candidates = rng.uniform(CENTRE - RADII, CENTRE + RADII, (4 * points, 2))
+    inside, part, _, uv = ellipse_labels(candidates)
+    keep = np.flatnonzero(inside)[:points]
+    row, column = np.mgrid[0:256, 0:256]
+    in_box = np.stack([column.ravel(), row.ravel()], axis=1) / 256 * box[2:] + box[:2]
+    mask_inside, _, coarse, _ = ellipse_labels(in_box)
+    return PersonAnnotation(
+        id=100 + number,
+        image=record,
+        box=box,
+        points=candidates[keep],
+        part=part[keep],
+        uv=uv[keep],
+        source=np.zeros(len(keep), dtype=np.int64),
+        step=np.zeros(len(keep), dtype=np.int64),
+        coarse=(coarse * mask_inside).reshape(256, 256).astype(np.uint8),
+    )
+
+
+@pytest.fixture(scope="session")
+def ellipses(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
+    """An annotation file of three pictures."""
+    folder = tmp_path_factory.mktemp("ellipses")
+    people = [ellipse_person(folder, number) for number in (1, 2, 3)]
+    write_annotations(folder / "labels.json", [person.image for person in people], people)
+    return DataSource(str(folder / "labels.json"), str(folder))
+
+
+@pytest.fixture
+def small_run(ellipses: DataSource) -> TrainConfig:
+    """Two stages of a few steps, with every random change."""
+    return TrainConfig(
+        stages=(
+            StageSettings("stills", (ellipses,), steps=4, batch=2, learning_rate=3e-3),
+            StageSettings("clips", (ellipses, ellipses), steps=4, batch=3, learning_rate=1e-3),
+        ),
+        model=ModelSettings(stacks=1, features=8),
+        crop=CropSettings(size=64),
+        augment=AugmentSettings(flip=False),
+        log_every=2,
+        pictures_every=4,
+        checkpoint_every=3,
+    )

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from slimdp.config import ConfigError, ModelSettings, TrainConfig
+from slimdp.models import StackedHourglass
+from slimdp.training.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    check_same_settings,
+    load_checkpoint,
+    load_model,
+    save_checkpoint,
+)
+
+
+@pytest.fixture
+def checkpoint(small_run: TrainConfig) -> Checkpoint:
+    torch.manual_seed(0)
+    model, average = StackedHourglass(1, 8), StackedHourglass(1, 8)
+    optimizer = torch.optim.AdamW(model.parameters())
+    sum(p.sum() for p in model.parameters()).backward()
+    optimizer.step()
+    return Checkpoint(
+        small_run, 1, 2, model.state_dict(), average.state_dict(), 7, optimizer.state_dict()
+    )
+
+
+def test_everything_comes_back(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "a.pt", checkpoint)
+    loaded = load_checkpoint(tmp_path / "a.pt")
+    assert (loaded.config, loaded.stage, loaded.step, loaded.average_updates) == (checkpoint.config, 1, 2, 7)
+    assert loaded.average is not None
+    assert checkpoint.average is not None
+    for name, value in checkpoint.model.items():
+        assert torch.equal(loaded.model[name], value)
+        assert torch.equal(loaded.average[name], checkpoint.average[name])
+    assert loaded.optimizer is not None
+    assert checkpoint.optimizer is not None
+    assert loaded.optimizer["param_groups"] == checkpoint.optimizer["param_groups"]
+    moment = checkpoint.optimizer["state"][0]["exp_avg_sq"]
+    assert torch.equal(loaded.optimizer["state"][0]["exp_avg_sq"], moment)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.pt"]
+
+
+def test_the_model_of_a_checkpoint_is_its_average_ready_to_predict(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    save_checkpoint(tmp_path / "a.pt", checkpoint)
+    model, config = load_model(tmp_path / "a.pt")
+    assert not model.training
+    assert config == checkpoint.config
+    assert checkpoint.average is not None
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, checkpoint.average[name])
+    save_checkpoint(tmp_path / "b.pt", dataclasses.replace(checkpoint, average=None))
+    last, _ = load_model(tmp_path / "b.pt")
+    assert torch.equal(last.state_dict()["stem.0.weight"], checkpoint.model["stem.0.weight"])
+
+
+def test_a_failed_write_leaves_the_old_file(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    save_checkpoint(path, checkpoint)
+    before = path.read_bytes()
+    unsavable = dataclasses.replace(checkpoint, optimizer={"state": (i for i in range(3))})
+    with pytest.raises(TypeError):
+        save_checkpoint(path, unsavable)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no checkpoint at .*nowhere\.pt"):
+        load_checkpoint(tmp_path / "nowhere.pt")
+
+
+@pytest.mark.parametrize("length", [0, 100, -1])
+def test_a_broken_file_is_named(checkpoint: Checkpoint, tmp_path: Path, length: int) -> None:
+    path = tmp_path / "a.pt"
+    save_checkpoint(path, checkpoint)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(CheckpointError, match=r"a\.pt is broken or no checkpoint"):
+        load_checkpoint(path)
+
+
+class Trap:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (Path.touch, (Path("trapped"),))  # type: ignore[return-value]
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(Trap(), "trap.pt")
+    with pytest.raises(CheckpointError, match=r"trap\.pt"):
+        load_checkpoint(Path("trap.pt"))
+    assert not Path("trapped").exists()
+
+
+@pytest.mark.parametrize("content", [{"weights": 1}, [1], {"format": "slimdp checkpoint 0"}])
+def test_a_file_of_another_kind_is_named(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match=r"other\.pt: wanted a file of format 'slimdp checkpoint 1'"):
+        load_checkpoint(tmp_path / "other.pt")
+
+
+def test_weights_of_another_model_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    config = dataclasses.replace(checkpoint.config, model=ModelSettings(1, 16))
+    save_checkpoint(tmp_path / "a.pt", dataclasses.replace(checkpoint, config=config))
+    with pytest.raises(CheckpointError, match=r"a\.pt do not fit"):
+        load_model(tmp_path / "a.pt")
+
+
+def test_other_settings_are_named_and_harmless_ones_pass(small_run: TrainConfig) -> None:
+    path = Path("last.pt")
+    check_same_settings(path, small_run, dataclasses.replace(small_run, workers=4, log_every=1))
+    stages = (small_run.stages[0], dataclasses.replace(small_run.stages[1], steps=9))
+    other = dataclasses.replace(small_run, stages=stages, model=ModelSettings(1, 16))
+    with pytest.raises(ConfigError, match=r"last\.pt .*stages\.1\.steps: 4, 9; model\.features: 8, 16"):
+        check_same_settings(path, small_run, other)

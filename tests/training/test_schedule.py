@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from slimdp.config import DataSource, StageSettings
+from slimdp.training.schedule import learning_rate_at
+
+
+def stage(steps: int, warmup: float) -> StageSettings:
+    return StageSettings("a", (DataSource("x", "y"),), steps=steps, learning_rate=2.0, warmup=warmup)
+
+
+def test_it_rises_in_a_line_and_falls_as_half_a_cosine() -> None:
+    rates = [learning_rate_at(step, stage(8, 0.5)) for step in range(8)]
+    falling = [1 + math.cos(math.pi * share) for share in (0, 0.25, 0.5, 0.75)]
+    assert rates == pytest.approx([0.4, 0.8, 1.2, 1.6, *falling])
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.05, 0.99])
+@pytest.mark.parametrize("steps", [1, 2, 300])
+def test_every_step_learns_and_none_passes_the_peak(steps: int, warmup: float) -> None:
+    rates = [learning_rate_at(step, stage(steps, warmup)) for step in range(steps)]
+    assert min(rates) > 0
+    assert max(rates) <= 2.0
+    peak = rates.index(max(rates))
+    assert rates[:peak] == sorted(rates[:peak])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+
+
+@pytest.mark.parametrize("step", [-1, 8])
+def test_a_step_outside_the_stage_is_refused(step: int) -> None:
+    with pytest.raises(ValueError, match=r"steps 0\.\.7"):
+        learning_rate_at(step, stage(8, 0.5))
