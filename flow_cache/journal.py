@@ -10,10 +10,12 @@ the file next applies a journal that it finds: the file is always as of one comm
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from flow_cache.errors import FlowCacheError
@@ -50,6 +52,8 @@ class JournaledFile:
             raise
         self._size = os.fstat(self._fd).st_size
         self._position = 0
+        self._abandoned = False
+        self.fault: OSError | None = None
         self._committed_end = _page_end(self._size)  # below it nothing changes on disk until the commit
         self._changed: dict[int, bytearray] = {}
 
@@ -72,26 +76,23 @@ class JournaledFile:
         start, end = self._position, min(self._position + len(view), self._size)
         if end <= start:
             return 0
-        data = bytearray(os.pread(self._fd, end - start, start).ljust(end - start, b"\0"))
-        for page in range(start // PAGE, _page_end(min(end, self._committed_end)) // PAGE):
-            if page in self._changed:
-                first, last = max(start, page * PAGE), min(end, (page + 1) * PAGE)
-                data[first - start : last - start] = self._changed[page][
-                    first - page * PAGE : last - page * PAGE
-                ]
-        view[: end - start] = data
+        with self._keeping_fault():
+            view[: end - start] = self._bytes_as_changed(start, end)
         self._position = end
         return end - start
 
     def write(self, data: bytes | memoryview) -> int:
         view = memoryview(data).cast("B")
         start, end = self._position, self._position + len(view)
-        appended = max(start, self._committed_end)
-        for page in range(start // PAGE, _page_end(min(end, self._committed_end)) // PAGE):
-            first, last = max(start, page * PAGE), min(end, (page + 1) * PAGE)
-            self._page(page)[first - page * PAGE : last - page * PAGE] = view[first - start : last - start]
-        if end > appended:
-            _write_all(self._fd, view[appended - start :], appended)
+        with self._keeping_fault():
+            for page in range(start // PAGE, _page_end(min(end, self._committed_end)) // PAGE):
+                first, last = max(start, page * PAGE), min(end, (page + 1) * PAGE)
+                self._page(page)[first - page * PAGE : last - page * PAGE] = view[
+                    first - start : last - start
+                ]
+            appended = max(start, self._committed_end)
+            if end > appended:
+                _write_all(self._fd, view[appended - start :], appended)
         self._size = max(self._size, end)
         self._position = end
         return len(view)
@@ -102,13 +103,20 @@ class JournaledFile:
 
     def flush(self) -> None:
         """Commit: all that was written since the last commit takes effect, or none of it."""
-        if self._changed or os.fstat(self._fd).st_size != self._size:
-            os.fsync(self._fd)  # what the journal will refer to
-            _write_journal(self._path, self._changed, self._size)
-            _apply(self._fd, self._changed, self._size)
-            journal_of(self._path).unlink()
-        self._changed = {}
-        self._committed_end = _page_end(self._size)
+        if self._abandoned or self.fault:
+            return
+        with self._keeping_fault():
+            if self._changed or os.fstat(self._fd).st_size != self._size:
+                os.fsync(self._fd)  # what the journal will refer to
+                _write_journal(self._path, self._changed, self._size)
+                _apply(self._fd, self._changed, self._size)
+                journal_of(self._path).unlink()
+            self._changed = {}
+            self._committed_end = _page_end(self._size)
+
+    def abandon(self) -> None:
+        """From now on, commit nothing: the file stays as of the last commit."""
+        self._abandoned = True
 
     def close(self) -> None:
         """Give the file back as of the last commit."""
@@ -116,6 +124,24 @@ class JournaledFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    @contextlib.contextmanager
+    def _keeping_fault(self) -> Iterator[None]:
+        # HDF5 goes on after a call that raised, and even commits: keep the fault, and commit nothing more.
+        try:
+            yield
+        except OSError as fault:
+            self.fault = self.fault or fault
+
+    def _bytes_as_changed(self, start: int, end: int) -> bytearray:
+        data = bytearray(os.pread(self._fd, end - start, start).ljust(end - start, b"\0"))
+        for page in range(start // PAGE, _page_end(min(end, self._committed_end)) // PAGE):
+            if page in self._changed:
+                first, last = max(start, page * PAGE), min(end, (page + 1) * PAGE)
+                data[first - start : last - start] = self._changed[page][
+                    first - page * PAGE : last - page * PAGE
+                ]
+        return data
 
     def _page(self, index: int) -> bytearray:
         """The page in memory, as it will be; read from disk when it changes for the first time."""

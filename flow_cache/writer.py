@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -41,12 +45,13 @@ class FlowWriter:
         self._commit_seconds = commit_seconds
         _make_if_missing(path)
         self._bytes = JournaledFile(path)
+        self._sound = True  # False while HDF5 changes the file, and from then on if that was cut short
         try:
             self._file = _open(self._bytes, path)
+            self.commit()
         except BaseException:
             self._bytes.close()
             raise
-        self.commit()
 
     def __enter__(self) -> FlowWriter:
         return self
@@ -67,20 +72,9 @@ class FlowWriter:
             self._check_same(record)
         else:
             self._make_group(record)
-        group = self._file[record.name]
-        count = len(record.frame_names)
         for name in (step_name(step) for step in steps):
-            if name in group["flow"]:
-                continue
-            group["flow"].create_dataset(
-                name,
-                shape=(count, 2, record.height, record.width),
-                dtype=np.int16,
-                chunks=(1, 2, min(TILE, record.height), min(TILE, record.width)),
-                fillvalue=NOT_STORED,
-                **self._filter,
-            )
-            group["finished"].create_dataset(name, data=np.zeros(count, np.uint8))
+            if name not in self._file[record.name]["flow"]:
+                self._make_step(record, name)
         self.commit()
 
     def finished(self, video: str, step: int) -> np.ndarray:
@@ -105,42 +99,64 @@ class FlowWriter:
             raise FlowCacheError(
                 f"flow of shape {flow.shape} for video {video!r}; wanted {tuple(fields.shape[1:])}"
             )
-        fields[frame] = flow if flow.dtype == np.int16 else encode(flow)
-        group["finished"][step_name(step)][frame] = 1
+        stored = flow if flow.dtype == np.int16 else encode(flow)
+        with self._changing():
+            fields[frame] = stored
+            group["finished"][step_name(step)][frame] = 1
         if time.monotonic() - self._committed_at > self._commit_seconds:
             self.commit()
 
     def commit(self) -> None:
         """Make everything written so far last."""
-        self._file.flush()
+        with self._changing():
+            self._file.flush()
         self._committed_at = time.monotonic()
 
     def close(self) -> None:
-        """Commit, and let others use the file."""
+        """Commit, and let others use the file.
+
+        After a change that was cut short, as by a full disk, the file is left as of the last commit instead,
+        for then HDF5's own state cannot be relied upon.
+        """
         try:
-            if self._file:
-                self._file.close()
-                self._bytes.flush()
+            if self._sound:
+                with self._changing():
+                    self._file.close()
+                    self._bytes.flush()
+            else:
+                self._bytes.abandon()
+                # What cut the change short is on its way to the caller; what follows from it is not news.
+                with contextlib.suppress(OSError, RuntimeError):
+                    self._file.close()
         finally:
             self._bytes.close()
 
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        self._sound = False
+        with _interrupts_deferred():
+            yield
+        if self._bytes.fault:
+            raise OSError(self._bytes.fault.errno, self._bytes.fault.strerror, str(self._path))
+        self._sound = True
+
     def _make_group(self, record: VideoRecord) -> None:
-        group = self._file.create_group(record.name)
-        group.attrs.update(
-            width=record.width,
-            height=record.height,
-            source=record.source,
-            source_hash=record.source_hash,
-            estimator=record.estimator,
-            settings=record.settings,
-            settings_hash=record.settings_hash,
-            units_per_px=UNITS_PER_PX,
-            software=f"opencv {cv2.__version__}",
-        )
-        # A data set, not an attribute: attributes end at 64 KB, about 4000 names.
-        group.create_dataset("frame_names", data=list(record.frame_names), dtype=h5py.string_dtype())
-        group.create_group("flow")
-        group.create_group("finished")
+        with self._changing():
+            _fill_group(self._file.create_group(record.name), record)
+
+    def _make_step(self, record: VideoRecord, name: str) -> None:
+        group = self._file[record.name]
+        count = len(record.frame_names)
+        with self._changing():
+            group["flow"].create_dataset(
+                name,
+                shape=(count, 2, record.height, record.width),
+                dtype=np.int16,
+                chunks=(1, 2, min(TILE, record.height), min(TILE, record.width)),
+                fillvalue=NOT_STORED,
+                **self._filter,
+            )
+            group["finished"].create_dataset(name, data=np.zeros(count, np.uint8))
 
     def _check_same(self, record: VideoRecord) -> None:
         attributes = self._file[record.name].attrs
@@ -155,6 +171,41 @@ class FlowWriter:
                 f"{attributes['settings']}; asked for {record.estimator} {record.settings}; "
                 "write to another file"
             )
+
+
+@contextlib.contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Ctrl-C takes effect afterwards: raised inside of HDF5, it would be lost or cut a change short."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is None or threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is interrupted
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        signal.raise_signal(signal.SIGINT)
+
+
+def _fill_group(group: h5py.Group, record: VideoRecord) -> None:
+    group.attrs.update(
+        width=record.width,
+        height=record.height,
+        source=record.source,
+        source_hash=record.source_hash,
+        estimator=record.estimator,
+        settings=record.settings,
+        settings_hash=record.settings_hash,
+        units_per_px=UNITS_PER_PX,
+        software=f"opencv {cv2.__version__}",
+    )
+    # A data set, not an attribute: attributes end at 64 KB, about 4000 names.
+    group.create_dataset("frame_names", data=list(record.frame_names), dtype=h5py.string_dtype())
+    group.create_group("flow")
+    group.create_group("finished")
 
 
 def _make_if_missing(path: Path) -> None:

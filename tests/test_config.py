@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +18,7 @@ from slimdp.config import (
     config_to_dict,
     load_config,
 )
-from slimdp.settings_file import differences, parse_yaml
+from slimdp.settings_file import differences, dump_yaml, parse_yaml
 
 TWO_STAGES = """
 stages:
@@ -209,7 +208,12 @@ def test_every_way_to_write_a_number_is_a_number(text: str) -> None:
 def test_settings_survive_plain_values_and_yaml(config: TrainConfig) -> None:
     plain: Any = config_to_dict(config)
     assert config_from_dict(plain, "here") == config
-    assert config_from_dict(parse_yaml(yaml.safe_dump(plain)), "here") == config
+    assert config_from_dict(parse_yaml(dump_yaml(plain)), "here") == config
+
+
+@pytest.mark.parametrize("text", ["1e3", "0E0", "12", "true", "null", "~", "a: b", "", "Größe"])
+def test_a_text_that_looks_like_something_else_stays_a_text(text: str) -> None:
+    assert parse_yaml(dump_yaml({"key": text})) == {"key": text}
 
 
 def test_differences_name_the_keys() -> None:

@@ -13,10 +13,7 @@ from flow_cache.estimators.dis import DenseInverseSearch
 
 
 class FlowEstimator(Protocol):
-    """A frozen dataclass of settings with a name; it travels to other processes by pickling.
-
-    `precision` of the result is the estimator's own; the store keeps 1/32 px.
-    """
+    """A frozen dataclass of settings with a name; it travels to other processes by pickling."""
 
     name: ClassVar[str]
 

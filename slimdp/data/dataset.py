@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import multiprocessing.context
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -147,9 +149,20 @@ def collate(samples: Sequence[PoseSample]) -> PoseBatch:
 
 
 def start_worker(worker: int) -> None:
-    """For `DataLoader(worker_init_fn=...)`: one thread a worker, or they all fight for the same cores."""
+    """For `DataLoader(worker_init_fn=...)`: one OpenCV thread a worker, or they all fight for the cores.
+
+    A fork copies the locks of OpenCV's threads without the threads, and whoever asks for them then waits
+    for ever: a parent that forks calls `cv2.setNumThreads(1)` first, which ends them. Raises RuntimeError
+    in a worker whose parent did not.
+    """
+    if cv2.getNumThreads() == 1:
+        return
+    if isinstance(multiprocessing.current_process(), multiprocessing.context.ForkProcess):
+        raise RuntimeError(
+            f"worker {worker} was forked while OpenCV had {cv2.getNumThreads()} threads and could hang; "
+            "call cv2.setNumThreads(1) before the workers start"
+        )
     cv2.setNumThreads(1)
-    torch.set_num_threads(1)
 
 
 def _flat(arrays: list[np.ndarray]) -> Tensor:

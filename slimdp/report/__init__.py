@@ -10,6 +10,7 @@ from slimdp.report.drawing import (
     save_png,
 )
 from slimdp.report.panels import prediction_panel
+from slimdp.report.sheet import people_sheet
 from slimdp.report.table import part_table, score_table
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "overlay_parts",
     "overlay_uv",
     "part_table",
+    "people_sheet",
     "prediction_panel",
     "save_png",
     "score_table",

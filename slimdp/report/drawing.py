@@ -28,6 +28,7 @@ PART_COLOURS = np.array(
     dtype=np.uint8,
 )  # fmt: skip
 _RIM = np.array((20, 20, 20), dtype=np.uint8)
+_RIM_PX = 1.3
 
 
 def draw_points(
@@ -53,7 +54,7 @@ def draw_dots(image: np.ndarray, points: np.ndarray, colours: np.ndarray, radius
         raise ValueError(f"{len(points)} points, but {len(colours)} colours")
     image = np.array(_checked_image(image))
     for centre, colour in zip(np.asarray(points, dtype=float), colours):
-        _fill_disc(image, centre, radius + 1, _RIM)
+        _fill_disc(image, centre, radius + _RIM_PX, _RIM)
         _fill_disc(image, centre, radius, colour)
     return image
 
@@ -154,7 +155,7 @@ def save_png(path: str | Path, image: np.ndarray) -> None:
 
 
 def _fill_disc(image: np.ndarray, centre: np.ndarray, radius: float, colour: np.ndarray) -> None:
-    """Draw into `image`; a pixel takes as much of the colour as the disc covers of it (OpenCV's discs have corners)."""
+    """Draw into `image`, each pixel as much as the disc covers of it (OpenCV's small discs have corners)."""
     height, width = image.shape[:2]
     x0, y0 = np.floor(centre - radius - 1).clip(0, (width, height)).astype(int)
     x1, y1 = np.ceil(centre + radius + 2).clip(0, (width, height)).astype(int)

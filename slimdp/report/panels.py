@@ -79,8 +79,8 @@ def _row(person: PersonAnnotation, prediction: PersonPrediction, surface: BodySu
         crop,
         overlay_parts(crop, part, foreground),
         overlay_uv(crop, uv, foreground),
-        draw_points(crop, points, person.part, radius=2),
-        draw_dots(crop, points, error_colours(errors_m), radius=2),
+        draw_points(crop, points, person.part, radius=2.5),
+        draw_dots(crop, points, error_colours(errors_m), radius=2.5),
     ]
 
 

@@ -15,7 +15,7 @@ from slimdp.synthetic.motion import Motion, pose_at, random_motion
 from slimdp.synthetic.person import Person, make_person, pose_person
 from slimdp.synthetic.render import Camera, Light, RenderedFrame, look_at, render
 
-FRAMES_PER_SECOND = 15.0
+FRAMES_PER_SECOND = 12.0
 #: The background is this much wider than the frame.
 _BACKGROUND_SCALE = 1.6
 
@@ -64,7 +64,7 @@ def _random_shape(rng: np.random.Generator) -> BodyShape:
         age=float(rng.beta(1, 3)),
         muscle=float(rng.beta(3, 3)),
         weight=float(rng.beta(3, 3)),
-        height=float(rng.beta(3, 3)),
+        height=float(rng.beta(12, 12)),  # 1.66 m, give or take 0.15
         race=tuple(rng.dirichlet([0.5] * 3).tolist()),
     )
 

@@ -84,11 +84,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(**{name: content[name] for name in names})
 
 
+def build_model(config: TrainConfig) -> StackedHourglass:
+    """The network of a run with the first weights of its seed, whatever was drawn before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return StackedHourglass(config.model.stacks, config.model.features)
+
+
 def load_model(path: Path) -> tuple[StackedHourglass, TrainConfig]:
     """The network of a checkpoint, with its averaged weights, on the CPU in eval mode; and its settings."""
     checkpoint = load_checkpoint(path)
-    settings = checkpoint.config.model
-    model = StackedHourglass(settings.stacks, settings.features)
+    model = build_model(checkpoint.config)
     load_weights(model, checkpoint.best_weights, path)
     return model.eval(), checkpoint.config
 

@@ -24,6 +24,9 @@ def labels_and_prediction(batch: PoseBatch, prediction: Prediction, people: int 
     for i, (image, part) in enumerate(zip(images, parts)):
         mine = point_crop == i
         rows.append(
-            [draw_points(image, points[mine], point_part[mine], radius=1), overlay_parts(image, part, part > 0)]
+            [
+                draw_points(image, points[mine], point_part[mine], radius=1),
+                overlay_parts(image, part, part > 0),
+            ]
         )
     return contact_sheet(rows)

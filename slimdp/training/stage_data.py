@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
@@ -14,13 +16,12 @@ from slimdp.config import ConfigError, StageSettings, TrainConfig
 from slimdp.data import (
     AnnotationSet,
     PoseDataset,
-    PoseSample,
     WeightedDraws,
     collate,
     read_annotations,
     start_worker,
 )
-from slimdp.structures import PersonAnnotation
+from slimdp.structures import PersonAnnotation, PoseBatch
 from slimdp.surface import UvSymmetry, load_surface
 
 
@@ -38,9 +39,9 @@ class StageData:
         count, start = (steps * self.stage.batch for steps in (self.stage.steps, first_step))
         return WeightedDraws(self.people.sizes, weights, count, self.draw_seed, start)
 
-    def loader(self, first_step: int, workers: int) -> DataLoader[PoseSample]:
-        """The batches of the stage as `PoseBatch`, from a step on, the same with any number of workers."""
-        return DataLoader(
+    def batches(self, first_step: int, workers: int) -> Iterator[PoseBatch]:
+        """The batches of the stage, from a step on, the same with any number of worker processes."""
+        loader = DataLoader(
             self.people,
             sampler=self.draws(first_step),
             batch_size=self.stage.batch,
@@ -50,6 +51,15 @@ class StageData:
             # Or every iterator would draw from torch's global generator.
             generator=torch.Generator().manual_seed(self.draw_seed),
         )
+        threads = cv2.getNumThreads()
+        if workers:
+            # This ends OpenCV's threads. A fork would copy their locks without them, and a worker that asks
+            # for another number of threads would wait for them for ever.
+            cv2.setNumThreads(1)
+        try:
+            yield from loader
+        finally:
+            cv2.setNumThreads(threads)
 
     def batch_people(self, step: int) -> list[PersonAnnotation]:
         """Who is in the batch of a step."""

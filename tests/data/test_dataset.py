@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -124,24 +124,51 @@ def test_samples_depend_on_seed_draw_and_person_alone(people: AnnotationSet) -> 
     assert same(one[0], one[Draw(0, 0)])
 
 
-def test_workers_do_not_change_the_batches(people: AnnotationSet) -> None:
-    dataset = PoseDataset(people, CROP, AugmentSettings(), UvSymmetry(), seed=0)
+@pytest.fixture
+def opencv_threads() -> Iterator[Callable[[int], None]]:
+    """Set the number of OpenCV's threads, with all of them started; the old number comes back."""
+    before = cv2.getNumThreads()
+
+    def start(threads: int) -> None:
+        cv2.setNumThreads(threads)
+        cv2.GaussianBlur(np.zeros((512, 512, 3), dtype=np.float32), (31, 31), 5)
+
+    yield start
+    cv2.setNumThreads(before)
+
+
+def batches(dataset: PoseDataset, workers: int) -> list[PoseBatch]:
     draws = WeightedDraws(dataset.sizes, [1], count=12, seed=0)
-    batches = [
-        list(
-            DataLoader(
-                dataset,
-                4,
-                sampler=draws,
-                collate_fn=collate,
-                num_workers=workers,
-                worker_init_fn=start_worker,
-            )
-        )
-        for workers in (0, 2)
-    ]
-    assert len(batches[0]) == 3
-    assert all(same(a, b) for a, b in zip(*batches))
+    loader = DataLoader(
+        dataset,
+        4,
+        sampler=draws,
+        collate_fn=collate,
+        num_workers=workers,
+        worker_init_fn=start_worker,
+        multiprocessing_context="fork" if workers else None,
+        timeout=60 if workers else 0,
+    )
+    return list(loader)
+
+
+def test_workers_do_not_change_the_batches(
+    people: AnnotationSet, opencv_threads: Callable[[int], None]
+) -> None:
+    dataset = PoseDataset(people, CROP, AugmentSettings(), UvSymmetry(), seed=0)
+    opencv_threads(3)
+    alone = batches(dataset, workers=0)
+    opencv_threads(1)
+    assert len(alone) == 3
+    assert all(same(a, b) for a, b in zip(alone, batches(dataset, workers=2)))
+
+
+def test_a_worker_that_could_hang_says_so(
+    people: AnnotationSet, opencv_threads: Callable[[int], None]
+) -> None:
+    opencv_threads(3)
+    with pytest.raises(RuntimeError, match="forked while OpenCV had 3 threads"):
+        batches(PoseDataset(people, CROP, None, UvSymmetry(), seed=0), workers=1)
 
 
 def test_collate(people: AnnotationSet) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from flow_cache.__main__ import main
-from flow_cache.drawing import bring_back, colour_flow, draw_check
+from flow_cache.writer import FlowWriter
 
 MakeFolder = Callable[..., Path]
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,8 +60,6 @@ def test_a_part_of_a_video(
 
 
 def test_a_store_without_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from flow_cache.writer import FlowWriter
-
     FlowWriter(tmp_path / "flow.h5").close()
     assert main(["inspect", str(tmp_path / "flow.h5")]) == 0
     assert capsys.readouterr().out == "no videos\n"
@@ -115,27 +115,28 @@ def test_show_of_a_missing_field(
     assert not (tmp_path / "field.png").exists()
 
 
-def test_colours_are_directions() -> None:
-    flow = np.zeros((2, 1, 5), np.float32)
-    flow[:, 0, 1:] = np.array([[4, 0, -4, 0], [0, 4, 0, -4]])  # right, down, left, up
-    still, right, down, left, up = colour_flow(flow, full_px=4)[0].tolist()
-    assert still == [255, 255, 255]
-    assert right == [255, 0, 0]
-    assert left == [0, 255, 255]
-    assert down[1] == 255 > down[0] > 0 == down[2]
-    assert up[2] == 255 > up[0] > 0 == up[1]
-
-
-def test_a_check_is_grey_red_or_black() -> None:
-    flow_0to1, flow_1to0 = np.zeros((2, 2, 1, 4), np.float32)
-    flow_1to0[0, 0, 1] = -9
-    flow_0to1[0, 0, 3] = 2
-    good, bad, _, outside = draw_check(flow_0to1, flow_1to0, threshold_px=5)[0].tolist()
-    assert (good, bad, outside) == ([255, 255, 255], [220, 40, 40], [0, 0, 0])
-
-
-def test_bringing_back_reads_frame_1_where_the_flow_leads(rng: np.random.Generator) -> None:
-    frame_1 = rng.integers(0, 256, (5, 8, 3), dtype=np.uint8)
-    flow_0to1 = np.zeros((2, 5, 8), np.float32)
-    flow_0to1[0] = 2
-    np.testing.assert_array_equal(bring_back(frame_1, flow_0to1)[:, :6], frame_1[:, 2:])
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_an_interrupted_run_says_how_to_go_on(
+    tmp_path: Path, make_folder: MakeFolder, capsys: pytest.CaptureFixture[str], processes: str
+) -> None:
+    arguments = ["precompute", str(make_folder(count=120)), "--out", str(tmp_path / "flow.h5")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "flow_cache", *arguments, "--processes", processes],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        assert process.stderr is not None
+        begun = b""
+        while not re.search(rb"[1-9]\d*/708", begun):
+            new = process.stderr.read1()
+            assert new, "it ended before it could be interrupted"
+            begun += new
+        process.send_signal(signal.SIGINT)
+        _, message = process.communicate()
+    assert process.returncode == 130
+    assert message.endswith(b"flow_cache: interrupted; the same command goes on from here\n")
+    assert b"Traceback" not in message
+    assert main(arguments) == 0
+    found = int(capsys.readouterr().out.split(" estimated, ")[1].split()[0])
+    assert 0 < found < 708

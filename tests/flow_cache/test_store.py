@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from flow_cache import journal
 from flow_cache.errors import FlowCacheError, MissingFlowError
 from flow_cache.schema import FILTERS, VideoRecord
 from flow_cache.store import FlowStore
@@ -174,6 +179,85 @@ def test_a_folder_of_files_is_one_store(path: Path, tmp_path: Path) -> None:
         writer.add_video(second, (1,))
     with pytest.raises(FlowCacheError, match=r"video 'b' is in .*again\.h5 and in .*more\.h5"):
         FlowStore(tmp_path).videos()
+
+
+def write_three(path: Path) -> Iterator[int]:
+    """Writes, and commits one by one, three fields of a new video b."""
+    with FlowWriter(path, commit_seconds=0) as writer:
+        writer.add_video(replace(RECORD, name="b"), (1,))
+        for frame in range(3):
+            writer.write("b", frame, 1, some_flow(frame))
+            yield frame
+
+
+def kept_of_three(path: Path) -> list[int]:
+    """The fields of video b that are finished, after a look at all that are."""
+    with FlowStore(path) as store:
+        np.testing.assert_array_equal(store.read("a", 2, 2).displacement, some_flow(2))
+        if "b" not in store.videos():
+            return []
+        frames = np.flatnonzero(store.finished("b", 1)).tolist()
+        for frame in frames:
+            np.testing.assert_array_equal(store.read("b", frame, 1).displacement, some_flow(frame))
+        return frames
+
+
+@pytest.mark.parametrize("change", ["pwrite", "fsync", "replace", "ftruncate"])
+def test_a_full_disk_leaves_the_last_commit(path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    before, seen, messages = path.read_bytes(), set(), set()
+    change_disk = getattr(os, change)
+    for limit in range(1, 1000):
+        path.write_bytes(before)
+        calls, returned = count(1), []
+
+        def full(*arguments: object, calls: count = calls, limit: int = limit) -> object:
+            if next(calls) >= limit:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return change_disk(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(journal.os, change, full)
+            try:
+                for frame in write_three(path):
+                    returned.append(frame)
+            except OSError as error:
+                messages.add(str(error))
+        # The commit that failed is whole or absent, by where in it the disk was full.
+        assert kept_of_three(path) in (returned, [*returned, len(returned)])
+        seen.add(len(returned))
+        if next(calls) <= limit:
+            break
+    assert messages == {f"[Errno 28] No space left on device: '{path}'"}
+    assert seen == {0, 1, 2, 3}
+
+
+def test_ctrl_c_waits_for_a_change_to_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, seen = path.read_bytes(), set()
+    pwrite = os.pwrite
+    for limit in range(1, 1000):
+        path.write_bytes(before)
+        calls, returned = count(1), []
+
+        def interrupted(*arguments: object, calls: count = calls, limit: int = limit) -> int:
+            if next(calls) == limit:
+                signal.raise_signal(signal.SIGINT)
+            return pwrite(*arguments)  # type: ignore[arg-type]
+
+        interrupts = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(journal.os, "pwrite", interrupted)
+            try:
+                for frame in write_three(path):
+                    returned.append(frame)
+            except KeyboardInterrupt:
+                interrupts = 1
+        came = next(calls) > limit
+        assert interrupts == came
+        assert kept_of_three(path) in (returned, [*returned, len(returned)])
+        seen.add(len(returned))
+        if not came:
+            break
+    assert seen == {0, 1, 2, 3}
 
 
 def test_a_video_keeps_its_fields_when_steps_are_added(path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from slimdp.data.images import ImageError
 from slimdp.evaluation import PredictionFile, PredictionWriter
+from slimdp.geometry import apply_affine, invert_affine
 from slimdp.report import prediction_panel, save_png
 from slimdp.report.panels import ERROR_COLOURS, error_colours
 from slimdp.surface.body import BodySurface
@@ -46,6 +47,21 @@ def test_panel_shows_errors_row_by_row(
     assert count(first, RED) == 0
     assert count(last, RED) > 300  # the parts the wrong way round
     assert count(last, GREEN) == 0
+
+
+def test_dots_lie_on_their_pixels(people_and_file: tuple[list[Any], Path], flat_surface: BodySurface) -> None:
+    # Crop px (20, 30) covers the enlarged pixels 80..83 and 120..123, whose middle is (81.5, 121.5).
+    people, path = people_and_file
+    with PredictionFile(path) as file:
+        prediction = file.read(1, 1)
+        point = apply_affine(invert_affine(prediction.crop_from_image), np.array([[20.0, 30.0]]))
+        one = dataclasses.replace(
+            people[0], points=point, part=prediction.part[30, 20][None].astype(np.int64),
+            uv=prediction.uv[:, 30, 20][None].astype(np.float32),
+        )  # fmt: skip
+        panel = prediction_panel([one], file, flat_surface, count=1)
+    y, x = np.nonzero((panel[28:284, -260:-4] == GREEN).all(axis=2))
+    assert (x.mean(), y.mean()) == pytest.approx((81.5, 121.5), abs=0.01)
 
 
 def test_panel_takes_all_people_when_there_are_few(

@@ -25,9 +25,7 @@ def checkpoint(small_run: TrainConfig) -> Checkpoint:
     optimizer = torch.optim.AdamW(model.parameters())
     sum(p.sum() for p in model.parameters()).backward()
     optimizer.step()
-    return Checkpoint(
-        small_run, 1, 2, model.state_dict(), average.state_dict(), 7, optimizer.state_dict()
-    )
+    return Checkpoint(small_run, 1, 2, model.state_dict(), average.state_dict(), 7, optimizer.state_dict())
 
 
 def test_everything_comes_back(checkpoint: Checkpoint, tmp_path: Path) -> None:

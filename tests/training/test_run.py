@@ -199,9 +199,7 @@ def test_a_shared_stage_must_have_the_same_settings(
     config, whole = straight
     stages = (dataclasses.replace(config.stages[0], steps=5), config.stages[1])
     with pytest.raises(ConfigError, match=r"stages\.0\.steps: 4, 5"):
-        train(
-            dataclasses.replace(config, stages=stages), tmp_path / "run", initial=whole / "stage_stills.pt"
-        )
+        train(dataclasses.replace(config, stages=stages), tmp_path / "run", initial=whole / "stage_stills.pt")
     assert not (tmp_path / "run").exists()
 
 
@@ -220,9 +218,7 @@ def test_weights_alone_are_taken_where_no_stage_is_shared(
         train(small, tmp_path / "other", initial=whole / "stage_clips.pt")
 
 
-def test_the_middle_of_a_stage_is_no_beginning(
-    straight: tuple[TrainConfig, Path], tmp_path: Path
-) -> None:
+def test_the_middle_of_a_stage_is_no_beginning(straight: tuple[TrainConfig, Path], tmp_path: Path) -> None:
     config, whole = straight
     middle = dataclasses.replace(load_checkpoint(whole / "stage_stills.pt"), step=1)
     run_module.save_checkpoint(tmp_path / "middle.pt", middle)
@@ -304,7 +300,7 @@ def test_it_learns_one_picture_by_heart(ellipses: DataSource, tmp_path: Path) ->
     )
     final = train(config, tmp_path / "run")
 
-    batch = next(iter(read_stages(config)[0].loader(0, workers=0)))
+    batch = next(read_stages(config)[0].batches(0, workers=0))
     model, _ = load_model(final)
     with torch.no_grad():
         predictions = model(batch.image)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import numpy as np
+
+from flow_cache.drawing import bring_back, colour_flow, draw_check
+
+
+def test_colours_are_directions() -> None:
+    flow = np.zeros((2, 1, 5), np.float32)
+    flow[:, 0, 1:] = np.array([[4, 0, -4, 0], [0, 4, 0, -4]])  # right, down, left, up
+    still, right, down, left, up = colour_flow(flow, full_px=4)[0].tolist()
+    assert still == [255, 255, 255]
+    assert right == [255, 0, 0]
+    assert left == [0, 255, 255]
+    assert down[1] == 255 > down[0] > 0 == down[2]
+    assert up[2] == 255 > up[0] > 0 == up[1]
+
+
+def test_a_check_is_grey_red_or_black() -> None:
+    flow_0to1, flow_1to0 = np.zeros((2, 2, 1, 4), np.float32)
+    flow_1to0[0, 0, 1] = -9
+    flow_0to1[0, 0, 3] = 2
+    good, bad, _, outside = draw_check(flow_0to1, flow_1to0, threshold_px=5)[0].tolist()
+    assert (good, bad, outside) == ([255, 255, 255], [220, 40, 40], [0, 0, 0])
+
+
+def test_bringing_back_reads_frame_1_where_the_flow_leads(rng: np.random.Generator) -> None:
+    frame_1 = rng.integers(0, 256, (5, 8, 3), dtype=np.uint8)
+    flow_0to1 = np.zeros((2, 5, 8), np.float32)
+    flow_0to1[0] = 2
+    np.testing.assert_array_equal(bring_back(frame_1, flow_0to1)[:, :6], frame_1[:, 2:])

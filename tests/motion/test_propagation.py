@@ -1,0 +1,236 @@
+"""Labels carried through clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flow_cache import FlowStore, MissingFlowError, precompute
+from slimdp.config import CropSettings
+from slimdp.data import AnnotationError, AnnotationSet, read_annotations, write_annotations
+from slimdp.motion import propagate
+from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
+
+Annotate = Callable[..., PersonAnnotation]
+NO_LABELS: dict[str, Any] = {
+    "points": np.zeros((0, 2)),
+    "part": np.zeros(0, dtype=np.int64),
+    "uv": np.zeros((0, 2), dtype=np.float32),
+    "source": np.zeros(0, dtype=np.int64),
+    "step": np.zeros(0, dtype=np.int64),
+    "coarse": None,
+}
+
+
+def by_frame(annotations: AnnotationSet) -> dict[int, list[PersonAnnotation]]:
+    frames: dict[int, list[PersonAnnotation]] = {}
+    for person in annotations.people:
+        assert person.image.frame is not None
+        frames.setdefault(person.image.frame, []).append(person)
+    return frames
+
+
+def test_labels_follow_a_one_pixel_shift(one_label: AnnotationSet, shift_flow: Any) -> None:
+    """Fails if a flow is read backwards, or from the wrong frame."""
+    found, summary = propagate(one_label, shift_flow(1, 0))
+    frames = by_frame(found)
+    assert sorted(frames) == [0, 1, 2, 3, 4, 5]
+    label = one_label.people[0]
+    for frame, (person,) in frames.items():
+        step = frame - 2
+        np.testing.assert_allclose(person.points, label.points + np.array([step, 0]), atol=1e-4)
+        assert set(person.step.tolist()) == {step}
+        assert set(person.source.tolist()) == {LabelSource.PROPAGATED if step else LabelSource.ANNOTATOR}
+    assert summary.total.people == 5  # frame -1 is not in the clip
+    assert (summary.labels, summary.total.labels_in, summary.total.labels_out) == (20, 100, 100)
+
+
+def test_with_a_real_store_and_estimated_flow(
+    one_label: AnnotationSet, clip: list[ImageRecord], tmp_path: Path
+) -> None:
+    precompute([tmp_path / "clip"], tmp_path / "flow.h5", steps=(-2, -1, 1, 2), progress=False)
+    with FlowStore(tmp_path / "flow.h5") as store:
+        found, summary = propagate(one_label, store, steps=(-2, -1, 1, 2))
+    label = one_label.people[0]
+    assert summary.total.people == 4
+    for frame, (person,) in by_frame(found).items():
+        assert len(person.points) >= 18
+        moved = [label.points[(label.uv == uv).all(axis=1)][0] + [frame - 2, 0] for uv in person.uv]
+        # A reversed flow would be off by twice the motion: 2 or 4 px.
+        assert np.abs(person.points - moved).mean() < 0.4
+
+
+def test_result_is_an_ordinary_annotation_file(
+    one_label: AnnotationSet, shift_flow: Any, tmp_path: Path
+) -> None:
+    found, _ = propagate(one_label, shift_flow(2.3, -1.7))
+    write_annotations(tmp_path / "more.json", found.images, found.people)
+    read = read_annotations(tmp_path / "more.json", tmp_path)
+    assert [image.file for image in read.images] == [image.file for image in found.images]
+    assert len({person.id for person in read.people}) == len(read.people) == 6
+    for a, b in zip(read.people, found.people):
+        np.testing.assert_allclose(a.points, b.points, atol=1e-6)
+        np.testing.assert_array_equal(a.coarse, b.coarse)
+        np.testing.assert_array_equal(a.step, b.step)
+        assert a.image.labelled
+
+
+def test_listed_frames_keep_their_records(
+    clip: list[ImageRecord], annotate: Annotate, shift_flow: Any
+) -> None:
+    listed = [image if image.frame == 2 else replace(image, labelled=False) for image in clip[:4]]
+    other = annotate(listed[3], x=3, y=3, **NO_LABELS, track=9, id=50)
+    found, _ = propagate(AnnotationSet(tuple(listed), (annotate(listed[2]), other)), shift_flow(1, 0))
+    assert [image.id for image in found.images] == [10, 11, 12, 13, 14, 15]
+    assert [image.frame for image in found.images] == [0, 1, 2, 3, 4, 5]
+    assert all(image.labelled for image in found.images)
+    assert [person.id for person in by_frame(found)[3]] == [50, by_frame(found)[3][1].id]
+    images = {image.id: image for image in found.images}
+    assert all(person.image is images[person.image.id] for person in found.people)
+
+
+def test_unlabelled_person_of_the_same_track_takes_the_labels(
+    clip: list[ImageRecord], annotate: Annotate, shift_flow: Any
+) -> None:
+    known = annotate(clip[3], x=31, **NO_LABELS, id=77)
+    found, _ = propagate(AnnotationSet(tuple(clip), (annotate(clip[2]), known)), shift_flow(1, 0), steps=(1,))
+    assert len(found.people) == 2
+    person = by_frame(found)[3][0]
+    assert (person.id, len(person.points)) == (77, 20)
+    np.testing.assert_array_equal(person.box, known.box)
+
+
+def test_the_nearer_label_wins_and_annotated_frames_stay(
+    clip: list[ImageRecord], annotate: Annotate, shift_flow: Any
+) -> None:
+    people = (annotate(clip[0]), annotate(clip[5], x=35))
+    found, summary = propagate(
+        AnnotationSet((clip[0], clip[5]), people), shift_flow(1, 0), steps=(-4, -3, -2, -1, 1, 2, 3, 4, 5)
+    )
+    steps = {frame: sorted({int(p.step[0]) for p in people}) for frame, people in by_frame(found).items()}
+    assert steps == {0: [0], 1: [1], 2: [2], 3: [-2], 4: [-1], 5: [0]}
+    assert summary.total.people == 4
+    assert summary.total.frames == 4
+
+
+def test_the_next_label_takes_the_place_of_a_lost_one(
+    clip: list[ImageRecord], annotate: Annotate, known_flow: Any
+) -> None:
+    def displacement(x: np.ndarray, y: np.ndarray, step: int) -> np.ndarray:
+        # Single steps are inconsistent: both ways point to the right.
+        return np.stack([x * 0 + (9 if abs(step) == 1 else step), y * 0])
+
+    people = (annotate(clip[0]), annotate(clip[3], x=33))
+    found, summary = propagate(AnnotationSet((clip[0], clip[3]), people), known_flow(displacement))
+    assert {int(p.step[0]) for p in by_frame(found)[1]} == {-2}
+    assert dict(summary.steps)[1].people_dropped == 2
+    assert dict(summary.steps)[1].inconsistent == 40
+
+
+def test_two_people_in_a_frame_are_two_tracks(
+    clip: list[ImageRecord], annotate: Annotate, shift_flow: Any
+) -> None:
+    people = (
+        annotate(clip[2]),
+        annotate(clip[2], x=50, id=6, track=3),
+        annotate(clip[2], x=5, id=8, track=None),
+    )
+    store = shift_flow(1, 0)
+    found, summary = propagate(AnnotationSet((clip[2],), people), store, steps=(1,))
+    assert [person.track for person in by_frame(found)[3]] == [2, 3, None]
+    assert (summary.total.frames, summary.total.people) == (1, 3)
+    assert store.reads == [(2, 1), (3, -1)]  # once for all
+
+
+def test_threshold_is_in_px_of_a_256_px_crop(one_label: AnnotationSet, known_flow: Any) -> None:
+    """The person's crop is 40 px wide without margin: 5 px of 256 are 0.78 px of the image."""
+
+    def off_by(error_px: float) -> Any:
+        return known_flow(lambda x, y, step: np.stack([x * 0 + step + (error_px if step < 0 else 0), y * 0]))
+
+    def people(error_px: float, margin: float) -> int:
+        crop = CropSettings(margin=margin)
+        return propagate(one_label, off_by(error_px), steps=(1,), crop=crop)[1].total.people
+
+    assert people(0.77, 0) == 1
+    assert people(0.80, 0) == 0
+    assert people(1.55, 0.5) == 1
+    assert people(1.58, 0.5) == 0
+
+
+def test_too_few_labels_drop_the_person(one_label: AnnotationSet, known_flow: Any) -> None:
+    columns = np.sort(one_label.people[0].points[:, 0])
+    edge = (columns[3] + columns[4]) / 2  # four points lie left of it
+
+    def displacement(x: np.ndarray, y: np.ndarray, step: int) -> np.ndarray:
+        return np.stack([np.where(x > edge + 0.0, 30.0 * abs(step), 0 * x), y * 0])
+
+    _, summary = propagate(one_label, known_flow(displacement), steps=(1,), min_points=5)
+    count = summary.total
+    assert (count.people, count.people_dropped, count.labels_out) == (0, 1, 0)
+    assert 0 < count.with_person <= 4
+    assert count.labels_in == count.outside + count.inconsistent + count.with_person
+    _, summary = propagate(one_label, known_flow(displacement), steps=(1,), min_points=count.with_person)
+    assert summary.total.labels_out == count.with_person
+
+
+def test_masks_without_points_move_too(clip: list[ImageRecord], annotate: Annotate, shift_flow: Any) -> None:
+    coarse = annotate(clip[2]).coarse
+    person = annotate(clip[2], **{**NO_LABELS, "coarse": coarse})
+    found, summary = propagate(AnnotationSet((clip[2],), (person,)), shift_flow(1, 0), steps=(1,))
+    np.testing.assert_array_equal(by_frame(found)[3][0].coarse, coarse)
+    assert summary.total.people == 1
+
+
+def test_twice_is_once(one_label: AnnotationSet, shift_flow: Any) -> None:
+    once, _ = propagate(one_label, shift_flow(1, 0))
+    twice, summary = propagate(once, shift_flow(1, 0))
+    assert len(twice.people) == len(once.people)
+    assert summary.total.people == 0
+
+
+def test_stills_and_crowds_stay_where_they_are(
+    clip: list[ImageRecord], annotate: Annotate, shift_flow: Any
+) -> None:
+    still = replace(clip[0], video=None, frame=None)
+    people = (annotate(still), annotate(clip[2], crowd=True))
+    annotations = AnnotationSet((still, clip[2]), people)
+    found, summary = propagate(annotations, shift_flow(1, 0))
+    assert (found.images, len(found.people), summary.labelled_people) == (annotations.images, 2, 0)
+
+
+@pytest.mark.parametrize("steps", [(), (0, 1)])
+def test_impossible_steps(one_label: AnnotationSet, shift_flow: Any, steps: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="none of them 0"):
+        propagate(one_label, shift_flow(1, 0), steps=steps)
+
+
+def test_clear_errors(
+    one_label: AnnotationSet, clip: list[ImageRecord], annotate: Annotate, shift_flow: Any
+) -> None:
+    clip[3].file.unlink()
+    with pytest.raises(AnnotationError, match=r"000003\.png: no such picture"):
+        propagate(one_label, shift_flow(1, 0), steps=(1,))
+    small = replace(clip[2], width=90)
+    with pytest.raises(ValueError, match=r"has shape \(2, 80, 96\), but .* is 90 x 80 px"):
+        propagate(AnnotationSet((small,), (annotate(small),)), shift_flow(1, 0), steps=(-1,))
+    elsewhere = replace(clip[2], file=clip[2].file.with_name("000009.png"))
+    with pytest.raises(AnnotationError, match=r"no frame 000009\.png in the flow of video 'clip'"):
+        propagate(AnnotationSet((elsewhere,), (annotate(elsewhere),)), shift_flow(1, 0))
+    unknown = replace(clip[2], file=clip[2].file.parent.parent / "other" / "000002.png")
+    with pytest.raises(MissingFlowError):
+        propagate(AnnotationSet((unknown,), (annotate(unknown),)), shift_flow(1, 0))
+
+
+def test_summary_table(one_label: AnnotationSet, shift_flow: Any) -> None:
+    table = propagate(one_label, shift_flow(20, 0))[1].table().splitlines()
+    assert table[0] == "20 labels of 1 people in 1 labelled frames"
+    assert [line.split()[0] for line in table[2:]] == ["-3", "-2", "-1", "+1", "+2", "+3", "all"]
+    assert len({len(line) for line in table[1:]}) == 1
+    total = [int(number) for number in table[-1].split()[1:]]
+    assert total[3] == total[4] + total[5] + total[6] + total[7]

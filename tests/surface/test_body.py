@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slimdp.surface import BodySurface, UvSymmetry, load_surface
+from slimdp.surface.charts import signed_areas
+from slimdp.surface.geodesics import distances_from, surface_graph
+from slimdp.surface.open_body import open_body
+from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART
+
+
+@pytest.fixture(scope="module")
+def surface() -> BodySurface:
+    return load_surface("open")
+
+
+def random_points(surface: BodySurface, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(len(surface.faces), size=count), rng.dirichlet([1.0] * 3, count)
+
+
+def test_it_has_24_parts_with_coordinates_that_fill_the_unit_square(surface: BodySurface) -> None:
+    assert np.unique(surface.face_part).tolist() == list(range(1, 25))
+    for part in range(1, 25):
+        uv = surface.face_uv[surface.face_part == part].reshape(-1, 2)
+        np.testing.assert_allclose(uv.min(axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(uv.max(axis=0), 1, atol=1e-6)
+
+
+def test_no_triangle_of_a_chart_is_folded(surface: BodySurface) -> None:
+    corners = surface.face_uv.astype(np.float64)
+    areas = signed_areas(corners.reshape(-1, 2), np.arange(3 * len(corners)).reshape(-1, 3))
+    right = surface.vertices[surface.faces].mean(axis=1)[:, 0] < 0
+    torso = surface.face_part <= 2
+    # The left half's limbs share the right half's chart, so seen from outside they run the other way.
+    assert (areas[right | torso] > 0).all()
+    assert (areas[~right & ~torso] < 0).all()
+
+
+def test_parts_lie_where_their_names_say(surface: BodySurface) -> None:
+    centre = surface.vertices[surface.faces].mean(axis=1)
+    middle = np.stack([centre[surface.face_part == part].mean(axis=0) for part in range(1, 25)])
+    x, y, z = middle.T
+    assert z[1] > z[0]  # torso front before torso back
+    for right, left in ((3, 4), (6, 5), (7, 8), (9, 10), (11, 12), (13, 14), (16, 15), (18, 17), (20, 19), (22, 21), (23, 24)):
+        assert x[right - 1] < -0.01 < 0.01 < x[left - 1]
+    for back, front in ((7, 9), (8, 10), (11, 13), (12, 14), (15, 17), (16, 18), (19, 21), (20, 22)):
+        assert z[front - 1] > z[back - 1]
+    assert y[22] > y[1] > y[8] > y[12] > y[5]  # head, torso, upper leg, lower leg, foot
+
+
+def test_charts_and_surface_are_inverse_to_each_other(surface: BodySurface) -> None:
+    face, weights = random_points(surface, 20_000, 0)
+    part, uv = surface.chart(face, weights)
+    again = surface.locate(part, uv)
+    offset_m = np.linalg.norm(surface.positions(*again) - surface.positions(face, weights), axis=1)
+    # A few fingers' tips overlap in the hands' charts.
+    assert np.mean(offset_m > 0.002) < 1e-3
+    assert offset_m.max() < 0.01
+
+
+def test_a_coordinate_outside_its_chart_goes_to_the_nearest_corner(surface: BodySurface) -> None:
+    corners = surface.face_uv[surface.face_part == 7].reshape(-1, 2)
+    positions = surface.vertices[surface.faces[surface.face_part == 7]].reshape(-1, 3)
+    outside = np.array([0.0, 0.0])
+    nearest = np.linalg.norm(corners - outside, axis=1).argmin()
+    assert np.linalg.norm(corners[nearest]) > 1e-3  # (0, 0) is no point of this chart
+    found = surface.positions(*surface.locate(np.array([7]), outside[None]))
+    np.testing.assert_allclose(found[0], positions[nearest], atol=1e-9)
+
+
+def test_bad_chart_coordinates_raise(surface: BodySurface) -> None:
+    with pytest.raises(ValueError, match=r"1\.\.24"):
+        surface.locate(np.array([25]), np.array([[0.5, 0.5]]))
+    with pytest.raises(ValueError, match="not finite"):
+        surface.locate(np.array([1]), np.array([[np.nan, 0.5]]))
+    face, weights = surface.locate(np.zeros(0, dtype=int), np.zeros((0, 2)))
+    assert face.shape == (0,)
+    assert weights.shape == (0, 3)
+
+
+def test_vertex_distances_are_those_of_the_graph(surface: BodySurface) -> None:
+    sources = np.random.default_rng(0).integers(len(surface.vertices), size=5)
+    expected = distances_from(surface_graph(surface.vertices, surface.faces), sources)
+    every = np.arange(len(surface.vertices))
+    for source, row in zip(sources, expected):
+        np.testing.assert_allclose(surface.vertex_distance(source, every), row, atol=1e-3)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000))
+def test_distance_is_symmetric_zero_at_home_and_no_shorter_than_a_straight_line(seed: int) -> None:
+    surface = load_surface("open")
+    a, b = random_points(surface, 50, seed), random_points(surface, 50, seed + 1)
+    there, back = surface.geodesic_distance(*a, *b), surface.geodesic_distance(*b, *a)
+    np.testing.assert_allclose(there, back, atol=1e-12)
+    assert surface.geodesic_distance(*a, *a).max() < 1e-3
+    straight = np.linalg.norm(surface.positions(*a) - surface.positions(*b), axis=1)
+    assert (there > straight - 2e-3).all()
+
+
+def test_within_a_triangle_distances_are_straight(surface: BodySurface) -> None:
+    face, a = random_points(surface, 500, 3)
+    b = np.random.default_rng(4).dirichlet([1.0] * 3, 500)
+    straight = np.linalg.norm(surface.positions(face, a) - surface.positions(face, b), axis=1)
+    np.testing.assert_allclose(surface.geodesic_distance(face, a, face, b), straight, atol=1e-3)
+
+
+def test_the_mirrored_point_is_on_the_other_side(surface: BodySurface) -> None:
+    face, weights = random_points(surface, 5_000, 5)
+    part, uv = surface.chart(face, weights)
+    mirrored_part, mirrored_uv = surface.symmetry.flip(part, uv)
+    mirrored = surface.positions(*surface.locate(mirrored_part, mirrored_uv))
+    offset_m = np.linalg.norm(mirrored - surface.positions(face, weights) * [-1, 1, 1], axis=1)
+    assert np.mean(offset_m > 0.002) < 1e-3
+
+
+def test_keypoints_are_on_their_side(surface: BodySurface) -> None:
+    for name, vertex in surface.keypoints.items():
+        x = surface.vertices[vertex, 0]
+        assert x > 0.01 if name.startswith("left") else x < -0.01 if name.startswith("right") else abs(x) < 1e-6
+    heights = [surface.vertices[surface.keypoints[name], 1] for name in ("head_top", "nose", "left_shoulder", "left_knee")]
+    assert heights == sorted(heights, reverse=True)
+
+
+def test_an_interrupted_build_leaves_no_cache(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("slimdp.surface.open_body._write_distances", killed)
+    monkeypatch.setattr("slimdp.surface.open_body._right_charts", lambda *a: np.zeros((len(a[1]), 3, 2)))
+    with pytest.raises(KeyboardInterrupt):
+        open_body(cache=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_surface_names_the_choices() -> None:
+    with pytest.raises(ValueError, match="choose one of: open"):
+        load_surface("smpl")
+
+
+def test_flips_are_their_own_inverse() -> None:
+    np.testing.assert_array_equal(FLIP_PART[FLIP_PART], np.arange(25))
+    np.testing.assert_array_equal(FLIP_COARSE[FLIP_COARSE], np.arange(15))
+    part, uv = np.arange(25), np.random.default_rng(0).random((25, 2)).astype(np.float32)
+    once = UvSymmetry().flip(part, uv)
+    twice = UvSymmetry().flip(*once)
+    np.testing.assert_array_equal(twice[0], part)
+    np.testing.assert_allclose(twice[1], uv, atol=1e-6)
+
+
+def test_tables_are_read_by_row_v_and_column_u() -> None:
+    tables = np.zeros((24, 2, 256, 256), dtype=np.float32)
+    tables[6, :, 51, 204] = 0.25, 0.75  # part 7, v = 0.2, u = 0.8
+    part, uv = UvSymmetry(tables).flip(np.array([7, 0]), np.array([[0.8, 0.2], [0.8, 0.2]]))
+    assert part.tolist() == [8, 0]
+    np.testing.assert_allclose(uv, [[0.25, 0.75], [0.8, 0.2]], atol=1e-6)

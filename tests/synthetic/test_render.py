@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from slimdp.data.frame import frame_pixel_centres
+from slimdp.structures import ImageRecord, LabelSource
+from slimdp.surface import BodySurface, load_surface
+from slimdp.surface.makehuman import BodyShape
+from slimdp.surface.parts import COARSE_OF_PART
+from slimdp.synthetic.exact_flow import exact_flow
+from slimdp.synthetic.labels import KEYPOINT_NAMES, MOST_POINTS_A_PART, annotators_points, label_people
+from slimdp.synthetic.motion import ACTIVITIES, LIMITS, pose_at, random_motion
+from slimdp.synthetic.person import Person, Pose, make_person, pose_person
+from slimdp.synthetic.render import Camera, RayCaster, RenderedFrame, look_at
+from slimdp.synthetic.scene import Scene, pan_between, random_scene, render_frame
+
+SIZE = 96
+
+
+@pytest.fixture(scope="module")
+def surface() -> BodySurface:
+    return load_surface("open")
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return random_scene(np.random.default_rng(4), SIZE, panning=True)
+
+
+@pytest.fixture(scope="module")
+def frames(scene: Scene, surface: BodySurface) -> list[RenderedFrame]:
+    return [render_frame(scene, surface, index, np.random.default_rng(index)) for index in range(3)]
+
+
+@pytest.fixture(scope="module")
+def person() -> Person:
+    return make_person(BodyShape())
+
+
+def test_without_rotations_the_skin_is_that_of_the_rest_pose(person: Person) -> None:
+    posed = pose_person(person, Pose({}))
+    np.testing.assert_allclose(posed.skin, person.skin, atol=1e-6)
+    assert posed.skin[:, 1].min() == pytest.approx(0)
+
+
+def test_a_turn_by_half_looks_back(person: Person) -> None:
+    posed = pose_person(person, Pose({}, yaw=np.pi))
+    np.testing.assert_allclose(posed.skin, person.skin * [-1, 1, -1], atol=1e-6)
+    assert posed.keypoints["nose"][2] < posed.keypoints["head_top"][2]
+
+
+@pytest.mark.parametrize(
+    ("joint", "angle", "moved", "axis", "sign"),
+    [
+        ("elbow_l", 90, "left_wrist", 1, 1),
+        ("shoulder_out_l", 60, "left_wrist", 1, 1),
+        ("shoulder_out_r", 60, "right_wrist", 1, 1),
+        ("shoulder_flex_r", 80, "right_wrist", 2, 1),
+        ("hip_flex_l", 60, "left_knee", 2, 1),
+        ("hip_out_r", 30, "right_ankle", 0, -1),
+        ("knee_l", 90, "left_ankle", 2, -1),
+    ],
+)
+def test_joints_bend_the_way_they_are_named(
+    person: Person, joint: str, angle: float, moved: str, axis: int, sign: int
+) -> None:
+    from slimdp.synthetic.motion import Motion, Wave
+
+    def at(degrees: float) -> np.ndarray:
+        motion = Motion({joint: Wave(degrees, 0, 1, 0, 0)}, 0, 0, (0, 0), (0, 0))
+        posed = pose_person(person, pose_at(motion, person, 0.0))
+        return posed.keypoints[moved] - posed.keypoints["head_bottom"]
+
+    assert sign * (at(angle) - at(0))[axis] > 0.05
+
+
+@pytest.mark.parametrize("activity", ACTIVITIES)
+def test_motion_is_smooth_and_within_the_joints_limits(activity: str, person: Person) -> None:
+    motion = random_motion(np.random.default_rng(1), activity)
+    for name, wave in motion.waves.items():
+        limits = LIMITS[name[:-2] if name.endswith(("_l", "_r")) else name]
+        angles = np.array([wave.at(t, limits) for t in np.linspace(0, 3, 300)])
+        assert limits[0] <= angles.min() <= angles.max() <= limits[1]
+        assert np.abs(np.diff(angles)).max() < 6  # degrees in 10 ms
+    first, second = (pose_person(person, pose_at(motion, person, t)).skin for t in (0.5, 0.5 + 1 / 15))
+    assert 0 < np.linalg.norm(first - second, axis=1).max() < 0.4
+
+
+@pytest.mark.parametrize("bad", [{"gender": 1.5}, {"race": (0.5, 0.1, 0.1)}])
+def test_impossible_bodies_are_refused(bad: dict) -> None:
+    with pytest.raises(ValueError, match="body shape"):
+        BodyShape(**bad)
+
+
+def test_taller_and_heavier_bodies_are(person: Person, surface: BodySurface) -> None:
+    def litres(body: Person) -> float:
+        return 1000 * trimesh.Trimesh(body.skin, surface.faces, process=False).volume
+
+    assert 45 < litres(person) < 80
+    assert litres(make_person(BodyShape(weight=1.0))) > litres(person) + 4
+    assert np.ptp(make_person(BodyShape(height=0.6)).skin[:, 1]) > np.ptp(person.skin[:, 1]) + 0.1
+
+
+def test_projection_by_hand() -> None:
+    camera = Camera(100, 80, 50.0, (49.5, 39.5), look_at(np.array([0, 1, 4.0]), np.array([0, 1, 0.0]), 0), np.array([0, 1, 4.0]))
+    points = np.array([[0, 1, 0], [1, 1, 0], [0, 2, 0], [1, 1, 2]], dtype=float)
+    pixels, depth = camera.project(points)
+    np.testing.assert_allclose(pixels, [[49.5, 39.5], [62, 39.5], [49.5, 27], [74.5, 39.5]])
+    np.testing.assert_allclose(depth, [4, 4, 4, 2])
+    np.testing.assert_allclose(camera.position + camera.directions(pixels) * depth[:, None], points, atol=1e-12)
+
+
+def test_rays_hit_where_the_points_project(frames: list[RenderedFrame], surface: BodySurface) -> None:
+    frame = frames[0]
+    hit = np.flatnonzero(frame.hits.person == 0)
+    corners = frame.people[0].skin[surface.faces[frame.hits.face[hit]]]
+    pixels, depth = frame.camera.project(np.einsum("nk,nkc->nc", frame.hits.barycentric[hit], corners))
+    expected = np.column_stack([hit % SIZE, hit // SIZE])
+    np.testing.assert_allclose(pixels, expected, atol=0.02)
+    np.testing.assert_allclose(depth, frame.hits.depth[hit], rtol=1e-3)
+
+
+def test_a_person_in_front_hides_the_one_behind(person: Person, surface: BodySurface) -> None:
+    near, far = (pose_person(person, Pose({}, position=(0, 0, z))) for z in (1.0, -1.0))
+    position = np.array([0, 0.9, 5.0])
+    camera = Camera(SIZE, SIZE, 110.0, (47.5, 47.5), look_at(position, np.array([0, 0.9, 0.0]), 0), position)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    pixels = np.column_stack([x.ravel(), y.ravel()])
+    both = RayCaster((far, near), surface, camera).cast(pixels)
+    alone = RayCaster((near,), surface, camera).cast(pixels)
+    np.testing.assert_array_equal(both.person == 1, alone.person == 0)
+
+
+def test_flow_takes_every_point_of_the_skin_along(
+    frames: list[RenderedFrame], scene: Scene, surface: BodySurface
+) -> None:
+    flow_0to1, visible = exact_flow(frames[0], frames[1], surface, pan_between(scene, 0, 1))
+    assert flow_0to1.shape == (2, SIZE, SIZE)
+    rows, columns = np.nonzero(visible & (frames[0].hits.person.reshape(SIZE, SIZE) >= 0))
+    start = rows * SIZE + columns
+    end_column, end_row = np.rint(np.column_stack([columns, rows]) + flow_0to1[:, rows, columns].T).astype(int).T
+    end = end_row * SIZE + end_column
+    hits_0, hits_1 = frames[0].hits, frames[1].hits
+    np.testing.assert_array_equal(hits_0.person[start], hits_1.person[end])
+    offset_m = surface.geodesic_distance(
+        hits_0.face[start], hits_0.barycentric[start], hits_1.face[end], hits_1.barycentric[end]
+    )
+    # A pixel of 96 covers some 2 cm of body.
+    assert np.median(offset_m) < 0.012
+    assert np.mean(offset_m > 0.05) < 0.05
+    background = frames[0].hits.person.reshape(SIZE, SIZE) < 0
+    np.testing.assert_allclose(flow_0to1[:, background].T, np.broadcast_to(scene.pan, (background.sum(), 2)), rtol=1e-5)
+
+
+def test_flow_to_the_same_frame_is_zero_and_all_is_seen(
+    frames: list[RenderedFrame], surface: BodySurface
+) -> None:
+    flow, visible = exact_flow(frames[0], frames[0], surface, np.zeros(2))
+    np.testing.assert_allclose(flow, 0, atol=0.02)
+    assert visible.mean() > 0.999
+
+
+def test_labels_are_what_the_pixels_show(frames: list[RenderedFrame], surface: BodySurface) -> None:
+    frame = frames[0]
+    image = ImageRecord(1, Path("a.jpg"), "a.jpg", SIZE, SIZE)
+    people = label_people(frame, image, surface, 10, np.random.default_rng(0), tracks=True)
+    assert people
+    truth_part, truth_uv = surface.chart(frame.hits.face, frame.hits.barycentric)
+    for person in people:
+        index = person.id - 10
+        x, y = person.points.astype(int).T
+        pixel = y * SIZE + x
+        assert (frame.hits.person[pixel] == index).all()
+        np.testing.assert_array_equal(person.part, truth_part[pixel])
+        np.testing.assert_allclose(person.uv, truth_uv[pixel], atol=1e-6)
+        assert (person.source == LabelSource.ANNOTATOR).all()
+        assert np.bincount(person.part).max() <= MOST_POINTS_A_PART
+        inside = (person.points >= person.box[:2]) & (person.points < person.box[:2] + person.box[2:])
+        assert inside.all()
+        centre = np.rint(frame_pixel_centres(person.box)[::16, ::16].reshape(-1, 2)).astype(int)
+        centre = np.minimum(centre, SIZE - 1)
+        flat = centre[:, 1] * SIZE + centre[:, 0]
+        expected = np.where(frame.hits.person[flat] == index, COARSE_OF_PART[truth_part[flat]], 0)
+        assert np.mean(person.coarse[::16, ::16].ravel() == expected) > 0.97  # ties in rounding
+        assert person.keypoints.shape == (len(KEYPOINT_NAMES), 3)
+
+
+def test_every_part_that_is_seen_gets_a_point() -> None:
+    part = np.zeros((40, 60), dtype=int)
+    part[5:35, 5:40], part[10:12, 45:47] = 2, 20
+    points = annotators_points(part, np.random.default_rng(0))
+    labels = part[points[:, 1], points[:, 0]]
+    assert set(labels) == {2, 20}
+    assert (labels == 2).sum() == MOST_POINTS_A_PART
+    big = points[labels == 2]
+    gaps = np.linalg.norm(big[:, None] - big[None], axis=2) + 1000 * np.eye(len(big))
+    assert gaps.min() > 3  # k-means spreads them
+
+
+def test_coarse_masks_follow_the_flip_of_parts() -> None:
+    from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART
+
+    np.testing.assert_array_equal(COARSE_OF_PART[FLIP_PART], FLIP_COARSE[COARSE_OF_PART])

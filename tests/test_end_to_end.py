@@ -1,0 +1,181 @@
+"""The commands as a user types them, on rendered people, from nothing to scores."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from slimdp.__main__ import main
+from slimdp.data import read_annotations
+from slimdp.structures import LabelSource
+
+EXPERIMENTS = sorted((Path(__file__).parents[1] / "experiments").rglob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `slimdp quickstart --preset smoke` leaves."""
+    out = tmp_path_factory.mktemp("quickstart") / "smoke"
+    command = [sys.executable, "-m", "slimdp", "quickstart", "--preset", "smoke", "--out", str(out)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert "with propagation, localization only" in finished.stdout
+    return out
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = main([str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_quickstart_writes_scores_in_their_form(smoke: Path) -> None:
+    scores = json.loads((smoke / "scores.json").read_text())
+    assert set(scores) == {"without_propagation", "with_propagation", "seconds"}
+    for variant in ("without_propagation", "with_propagation"):
+        assert list(scores[variant]) == ["5cm", "10cm", "20cm"]
+        assert 0 <= scores[variant]["5cm"] <= scores[variant]["10cm"] <= scores[variant]["20cm"] <= 100
+        everything = json.loads((smoke / f"scores_{variant}.json").read_text())["points"]
+        assert set(everything) == {"full", "localization"}
+        assert everything["localization"]["10cm"] == pytest.approx(scores[variant]["10cm"], abs=0.01)
+    assert {"render", "flow", "propagate", "train_stills", "train_with_propagation"} <= set(scores["seconds"])
+
+
+def test_quickstart_draws_and_logs(smoke: Path) -> None:
+    picture = cv2.imread(str(smoke / "predictions.png"))
+    assert picture.shape[1] > 600
+    assert picture.std() > 20
+    for run_name in ("train_stills", "train_with_propagation"):
+        events = EventAccumulator(str(smoke / run_name / "tensorboard"))
+        events.Reload()
+        tags = events.Tags()
+        assert any("stack0/uv" in tag for tag in tags["scalars"])
+        assert tags["images"]
+
+
+def test_quickstart_leaves_only_whole_files(smoke: Path) -> None:
+    assert not [path for path in smoke.rglob("*") if ".part" in path.name]
+    with h5py.File(smoke / "predictions_with_propagation.h5") as file:
+        assert len(file["annotation_id"]) > 0
+
+
+def test_propagated_labels_say_where_they_came_from(smoke: Path) -> None:
+    before = read_annotations(smoke / "data" / "clips_train.json", smoke / "data")
+    after = read_annotations(smoke / "clips_train_propagated.json", smoke / "data")
+    assert len(after.people) > 3 * len(before.people)
+    for person in after.people:
+        expected = LabelSource.ANNOTATOR if person.image.labelled and not person.step.any() else LabelSource.PROPAGATED
+        assert (person.source == expected).all()
+        assert (np.abs(person.step) <= 3).all()
+
+
+def test_a_folder_in_use_is_refused_and_left_alone(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(smoke.rglob("*"))
+    code, _, error = run(capsys, "quickstart", "--preset", "smoke", "--out", smoke)
+    assert code == 2
+    assert "not an empty folder" in error
+    assert sorted(smoke.rglob("*")) == before
+
+
+def test_the_stages_run_one_by_one(smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """flow, propagate, train, predict, evaluate, draw: each from the files of the one before."""
+    data, flow = smoke / "data", tmp_path / "flow.h5"
+    clips = sorted((data / "images" / "clips").glob("train_*"))
+    assert run(capsys, "flow", "precompute", *clips, "--out", flow)[0] == 0
+    labels = ("--annotations", data / "clips_train.json", "--images", data)
+    carried = tmp_path / "carried.json"
+    assert run(capsys, "propagate", *labels, "--flow", flow, "--reach", 1, "--out", carried)[0] == 0
+    assert {int(s) for p in read_annotations(carried, data).people for s in p.step} == {-1, 0, 1}
+    settings = [f"stages.0.data.0.annotations={data / 'stills_train.json'}", f"stages.0.data.0.images={data}"]
+    settings += [f"stages.1.data.0.annotations={carried}", f"stages.1.data.0.images={data}"]
+    settings += ["stages.0.steps=2", "stages.1.steps=2"]
+    options = [word for setting in settings for word in ("--set", setting)]
+    smoke_yaml = next(path for path in EXPERIMENTS if path.name == "smoke.yaml")
+    code, said, error = run(capsys, "train", smoke_yaml, *options, "--out", tmp_path / "run")
+    assert code == 0, error
+    checkpoint = said.strip().splitlines()[-1]
+    val = ("--annotations", data / "clips_val.json", "--images", data)
+    predictions = tmp_path / "predictions.h5"
+    assert run(capsys, "predict", checkpoint, *val, "--flip-test", "--out", predictions)[0] == 0
+    code, said, _ = run(capsys, "evaluate", "--predictions", predictions, *val, "--out", tmp_path / "scores.json")
+    assert code == 0
+    assert "torso front" in said
+    assert "localization" in json.loads((tmp_path / "scores.json").read_text())["points"]
+    for extra in ((), ("--predictions", predictions)):
+        assert run(capsys, "draw", *val, *extra, "--out", tmp_path / "sheet.png")[0] == 0
+        assert cv2.imread(str(tmp_path / "sheet.png")).std() > 10
+
+
+@pytest.mark.parametrize("settings", EXPERIMENTS, ids=lambda path: path.name)
+def test_every_experiment_trains_for_two_steps(
+    settings: Path, smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from slimdp.config import load_config
+
+    options: list[object] = ["--set", "crop.size=64", "--set", "model.features=16"]
+    for number, stage in enumerate(load_config(settings).stages):
+        options += ["--set", f"stages.{number}.steps=2", "--set", f"stages.{number}.batch=2"]
+        for index, source in enumerate(stage.data):
+            key = f"stages.{number}.data.{index}"
+            name = Path(source.annotations).name
+            options += ["--set", f"{key}.annotations={smoke / 'data' / name}", "--set", f"{key}.images={smoke / 'data'}"]
+    code, _, error = run(capsys, "train", settings, *options, "--out", tmp_path / "run")
+    assert code == 0, error
+
+
+def test_bad_input_is_named_before_any_training(
+    smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(smoke / "data", data)
+    settings = next(path for path in EXPERIMENTS if path.name == "smoke.yaml")
+
+    def train(*changes: str) -> str:
+        options = [f"stages.0.data.0.annotations={data / 'stills_train.json'}", f"stages.0.data.0.images={data}"]
+        options += [f"stages.1.data.0.annotations={data / 'clips_train.json'}", f"stages.1.data.0.images={data}"]
+        words = [word for setting in [*options, *changes] for word in ("--set", setting)]
+        code, _, error = run(capsys, "train", settings, *words, "--out", tmp_path / "run")
+        assert code == 2
+        assert "Traceback" not in error
+        assert not list((tmp_path).glob("run/*.pt"))
+        return error
+
+    assert "model.featurs" in train("model.featurs=64")
+    assert "stages.0.steps" in train("stages.0.steps=many")
+    assert "no such file" in train(f"stages.0.data.0.annotations={data / 'nothing.json'}")
+    original = json.loads((data / "clips_train.json").read_text())
+    frame = next(data.glob("images/clips/train_00000/000000.jpg"))
+    whole = frame.read_bytes()
+    frame.write_bytes(whole[: len(whole) // 2])
+    assert "000000.jpg" in train()
+    frame.unlink()
+    assert "000000.jpg" in train()
+    frame.write_bytes(whole)
+    for field, value, wanted in (("dp_I", 25, "dp_I"), ("dp_x", 400.0, "dp_x"), ("dp_U", 1.5, "dp_U")):
+        broken = json.loads(json.dumps(original))
+        broken["annotations"][0][field][0] = value
+        (data / "clips_train.json").write_text(json.dumps(broken))
+        assert wanted in (error := train())
+        assert "clips_train.json" in error
+    (data / "clips_train.json").write_text('{"images": [')
+    assert "clips_train.json" in train()
+    nobody = {**original, "annotations": []}
+    (data / "clips_train.json").write_text(json.dumps(nobody))
+    assert "clips_train.json" in train()
+
+
+def test_help_and_unknown_commands_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, code in ((["--help"], 0), (["dance"], 2), (["train"], 2)):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == code
+    assert "quickstart" in capsys.readouterr().out
