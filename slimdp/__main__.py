@@ -163,7 +163,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--predictions", type=Path, required=True)
     _add_annotations(command)
     command.add_argument("--surface", default="open", help="open (default)")
-    command.add_argument("--missing", choices=["raise", "wrong"], default="raise", help="people not predicted")
+    command.add_argument(
+        "--missing", choices=["raise", "wrong"], default="raise", help="people not predicted"
+    )
     command.add_argument("--out", type=Path, default=None, help="scores.json to write")
     command.set_defaults(run=_evaluate)
 

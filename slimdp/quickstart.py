@@ -1,11 +1,11 @@
 """From nothing to a measured model: render people, carry their labels along the flow, train, score.
 
-    OUT/data/                 rendered stills and clips with their labels (slimdp.synthetic.dataset)
-    OUT/flow.h5               optical flow of the training clips (flow_cache, DIS)
-    OUT/clips_train_propagated.json
-    OUT/train_stills/         stage I, shared by both variants
-    OUT/train_without_propagation/, OUT/train_with_propagation/   stage II
-    OUT/predictions_*.h5, OUT/scores_*.json, OUT/scores.json, OUT/predictions.png
+OUT/data/                 rendered stills and clips with their labels (slimdp.synthetic.dataset)
+OUT/flow.h5               optical flow of the training clips (flow_cache, DIS)
+OUT/clips_train_propagated.json
+OUT/train_stills/         stage I, shared by both variants
+OUT/train_without_propagation/, OUT/train_with_propagation/   stage II
+OUT/predictions_*.h5, OUT/scores_*.json, OUT/scores.json, OUT/predictions.png
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ def quickstart(out: Path, preset: str = "tiny", seed: int = 0) -> QuickstartResu
         first = replace(config, stages=config.stages[:1])
         start = train(first, out / "train_stills")
     scores = {}
-    for variant, annotations in VARIANTS.items():
+    for variant, labels in VARIANTS.items():
         with clock.stage(f"train_{variant}"):
-            stage = replace(config.stages[1], data=(DataSource(str(out / annotations), str(out / "data")),))
+            stage = replace(config.stages[1], data=(DataSource(str(out / labels), str(out / "data")),))
             run = out / f"train_{variant}"
             train(replace(config, stages=(config.stages[0], stage)), run, initial=start)
         with clock.stage(f"evaluate_{variant}"):
@@ -140,7 +140,9 @@ def _evaluate(out: Path, variant: str, checkpoint: Path) -> PointScores:
 def _write_results(out: Path, scores: dict[str, PointScores], seconds: dict[str, float]) -> None:
     """scores.json: "localization only", as the paper reports it after its table 2; the rest is beside it."""
     rows = {
-        variant: {key: round(value, 2) for key, value in score.localization.in_percent().items() if "cm" in key}
+        variant: {
+            key: round(value, 2) for key, value in score.localization.in_percent().items() if "cm" in key
+        }
         for variant, score in scores.items()
     }
     with whole_file(out / "scores.json") as temporary:

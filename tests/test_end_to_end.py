@@ -73,7 +73,11 @@ def test_propagated_labels_say_where_they_came_from(smoke: Path) -> None:
     after = read_annotations(smoke / "clips_train_propagated.json", smoke / "data")
     assert len(after.people) > 3 * len(before.people)
     for person in after.people:
-        expected = LabelSource.ANNOTATOR if person.image.labelled and not person.step.any() else LabelSource.PROPAGATED
+        expected = (
+            LabelSource.ANNOTATOR
+            if person.image.labelled and not person.step.any()
+            else LabelSource.PROPAGATED
+        )
         assert (person.source == expected).all()
         assert (np.abs(person.step) <= 3).all()
 
@@ -106,7 +110,9 @@ def test_the_stages_run_one_by_one(smoke: Path, tmp_path: Path, capsys: pytest.C
     val = ("--annotations", data / "clips_val.json", "--images", data)
     predictions = tmp_path / "predictions.h5"
     assert run(capsys, "predict", checkpoint, *val, "--flip-test", "--out", predictions)[0] == 0
-    code, said, _ = run(capsys, "evaluate", "--predictions", predictions, *val, "--out", tmp_path / "scores.json")
+    code, said, _ = run(
+        capsys, "evaluate", "--predictions", predictions, *val, "--out", tmp_path / "scores.json"
+    )
     assert code == 0
     assert "torso front" in said
     assert "localization" in json.loads((tmp_path / "scores.json").read_text())["points"]
@@ -127,7 +133,12 @@ def test_every_experiment_trains_for_two_steps(
         for index, source in enumerate(stage.data):
             key = f"stages.{number}.data.{index}"
             name = Path(source.annotations).name
-            options += ["--set", f"{key}.annotations={smoke / 'data' / name}", "--set", f"{key}.images={smoke / 'data'}"]
+            options += [
+                "--set",
+                f"{key}.annotations={smoke / 'data' / name}",
+                "--set",
+                f"{key}.images={smoke / 'data'}",
+            ]
     code, _, error = run(capsys, "train", settings, *options, "--out", tmp_path / "run")
     assert code == 0, error
 
@@ -140,8 +151,14 @@ def test_bad_input_is_named_before_any_training(
     settings = next(path for path in EXPERIMENTS if path.name == "smoke.yaml")
 
     def train(*changes: str) -> str:
-        options = [f"stages.0.data.0.annotations={data / 'stills_train.json'}", f"stages.0.data.0.images={data}"]
-        options += [f"stages.1.data.0.annotations={data / 'clips_train.json'}", f"stages.1.data.0.images={data}"]
+        options = [
+            f"stages.0.data.0.annotations={data / 'stills_train.json'}",
+            f"stages.0.data.0.images={data}",
+        ]
+        options += [
+            f"stages.1.data.0.annotations={data / 'clips_train.json'}",
+            f"stages.1.data.0.images={data}",
+        ]
         words = [word for setting in [*options, *changes] for word in ("--set", setting)]
         code, _, error = run(capsys, "train", settings, *words, "--out", tmp_path / "run")
         assert code == 2

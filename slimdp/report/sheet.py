@@ -62,7 +62,9 @@ def _picture(people: Sequence[PersonAnnotation], predictions: PredictionFile | N
         else:
             image = draw_points(image, person.points, person.part, radius=max(2, width // 250))
     zoom = _WIDTH / width
-    drawn = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
+    drawn = cv2.resize(
+        image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
+    )
     for person in people:
         x, y, w, h = np.rint(person.box * zoom).astype(int).tolist()
         cv2.rectangle(drawn, (x, y), (x + w, y + h), (255, 255, 255), 1, cv2.LINE_AA)

@@ -60,7 +60,9 @@ def boundary_loop(faces: np.ndarray) -> np.ndarray:
     while following[loop[-1]] != start:
         loop.append(following[loop[-1]])
     if len(loop) != len(following):
-        raise ValueError(f"a piece with several rims ({len(following)} rim edges, {len(loop)} in one) is no disk")
+        raise ValueError(
+            f"a piece with several rims ({len(following)} rim edges, {len(loop)} in one) is no disk"
+        )
     return np.array(loop)
 
 
@@ -85,7 +87,7 @@ def tutte_embedding(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 def unfold(vertices: np.ndarray, faces: np.ndarray, plane: np.ndarray, iterations: int = 300) -> np.ndarray:
     """Descend the symmetric Dirichlet energy from a fold-free map `plane` (V, 2); no step folds it.
 
-    The gradient is smoothed by the surface's Laplacian (a Sobolev step), so that the whole part moves at once.
+    The gradient is smoothed by the surface's Laplacian (a Sobolev step): the whole part moves at once.
     """
     gradient_of = _local_frames(vertices, faces)
     area = _areas(vertices, faces)
@@ -135,7 +137,7 @@ def _mean_value_weights(vertices: np.ndarray, faces: np.ndarray) -> csc_array:
 
 
 def _local_frames(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Per triangle the matrix (F, 3, 2) that turns values at its corners into their gradient on the surface."""
+    """Per triangle the matrix (F, 3, 2) that makes of values at its corners their gradient on the surface."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     x_axis = (b - a) / np.maximum(np.linalg.norm(b - a, axis=1, keepdims=True), 1e-12)
     normal = np.cross(b - a, c - a)
@@ -157,7 +159,11 @@ def _symmetric_dirichlet(
     norm = (jacobian**2).sum(axis=(1, 2))
     energy = float((area * norm * (1 + determinant**-2)).sum())
     cofactor = np.stack(
-        [np.stack([jacobian[:, 1, 1], -jacobian[:, 1, 0]], 1), np.stack([-jacobian[:, 0, 1], jacobian[:, 0, 0]], 1)], 1
+        [
+            np.stack([jacobian[:, 1, 1], -jacobian[:, 1, 0]], 1),
+            np.stack([-jacobian[:, 0, 1], jacobian[:, 0, 0]], 1),
+        ],
+        1,
     )
     scale = 2 * (1 + determinant**-2)
     by_jacobian = scale[:, None, None] * jacobian - (2 * norm * determinant**-3)[:, None, None] * cofactor

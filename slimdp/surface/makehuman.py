@@ -118,7 +118,9 @@ def shaped_vertices(shape: BodyShape) -> np.ndarray:
     ages = _ends(shape.age, "young", "old")
     builds = list(product(_three(shape.muscle, "muscle").items(), _three(shape.weight, "weight").items()))
     races = dict(zip(("african", "asian", "caucasian"), shape.race))
-    stature, extent = ("minheight", 1 - 2 * shape.height) if shape.height < 0.5 else ("maxheight", 2 * shape.height - 1)
+    stature, extent = (
+        ("minheight", 1 - 2 * shape.height) if shape.height < 0.5 else ("maxheight", 2 * shape.height - 1)
+    )
     blend: dict[str, float] = {}
     for (gender, g), (age, a) in product(genders.items(), ages.items()):
         for race, r in races.items():
@@ -142,7 +144,9 @@ def rig() -> Rig:
     groups = json.loads((data_folder() / "mesh_metadata" / "basemesh_vertex_groups.json").read_text())
     names: list[str] = []
     while len(names) < len(bones):  # parents before children
-        names += [n for n, bone in bones.items() if n not in names and (bone["parent"] or None) in (None, *names)]
+        names += [
+            n for n, bone in bones.items() if n not in names and (bone["parent"] or None) in (None, *names)
+        ]
     table = np.zeros((BODY_VERTICES, len(names)), dtype=np.float32)
     for column, name in enumerate(names):
         for vertex, weight in weights.get(name, []):

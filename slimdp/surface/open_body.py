@@ -105,7 +105,9 @@ def right_triangles(vertices: np.ndarray) -> np.ndarray:
     return np.where((first <= second)[:, None, None], along_first, along_second).reshape(-1, 3)
 
 
-def mirror_faces(faces: np.ndarray, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def mirror_faces(
+    faces: np.ndarray, part: np.ndarray, uv: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The left half from the right one: faces, parts, and (u, v) as `UvSymmetry` wants them."""
     mirrored_uv = uv[:, ::-1].copy()  # the winding is reversed, so that outside stays outside
     torso = np.isin(part, _SELF_MIRRORED)
@@ -186,7 +188,9 @@ def face_vertices() -> dict[str, int]:
     right = head[skin[head, 0] < 0]
     nose = int(middle[skin[middle, 2].argmax()])
     ear = int(right[skin[right, 0].argmin()])
-    groups = json.loads((makehuman.data_folder() / "mesh_metadata" / "basemesh_vertex_groups.json").read_text())
+    groups = json.loads(
+        (makehuman.data_folder() / "mesh_metadata" / "basemesh_vertex_groups.json").read_text()
+    )
     eye_centre = vertices[groups["helper-r-eye"][0][0] : groups["helper-r-eye"][0][1] + 1].mean(axis=0)
     eye_front = eye_centre + [0, 0, 0.02]
     eye = int(right[np.linalg.norm(skin[right] - eye_front, axis=1).argmin()])

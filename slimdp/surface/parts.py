@@ -89,7 +89,9 @@ def _in_front(segment: str, centre: np.ndarray, vertices: np.ndarray, rig: Rig) 
         height, depth = centre[:, 1], centre[:, 2]
         edges = np.linspace(height.min(), height.max(), 13)
         slab = np.clip(np.digitize(height, edges) - 1, 0, len(edges) - 2)
-        middle = np.array([(depth[slab == s].min() + depth[slab == s].max()) / 2 for s in range(len(edges) - 1)])
+        middle = np.array(
+            [(depth[slab == s].min() + depth[slab == s].max()) / 2 for s in range(len(edges) - 1)]
+        )
         curve = np.polynomial.Polynomial.fit((edges[:-1] + edges[1:]) / 2, middle, 3)
         return depth > curve(height)
     if segment not in AXIS_BONE:

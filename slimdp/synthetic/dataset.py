@@ -1,13 +1,13 @@
 """Rendered data sets on disk: JPEG frames and annotation files in the form of the real ones.
 
-    OUT/images/stills/000000.jpg
-    OUT/images/clips/train_00000/000000.jpg ...
-    OUT/stills_train.json         DensePose-COCO form
-    OUT/clips_train.json          PoseTrack form; only the labelled frames carry people
-    OUT/clips_val.json
-    OUT/flow_exact/train_00000.h5 true flow of the training clips, a store that flow_cache reads
-    OUT/iuv/...png                true part, 255 u, 255 v at every pixel of the labelled frames
-    OUT/dataset.json              preset, seed, version
+OUT/images/stills/000000.jpg
+OUT/images/clips/train_00000/000000.jpg ...
+OUT/stills_train.json         DensePose-COCO form
+OUT/clips_train.json          PoseTrack form; only the labelled frames carry people
+OUT/clips_val.json
+OUT/flow_exact/train_00000.h5 true flow of the training clips, a store that flow_cache reads
+OUT/iuv/...png                true part, 255 u, 255 v at every pixel of the labelled frames
+OUT/dataset.json              preset, seed, version
 """
 
 from __future__ import annotations
@@ -165,7 +165,9 @@ class _Renderer:
                 identity, Path(name), f"images/{name}", self.size.size, self.size.size,
                 video=video, frame=index, labelled=index in labelled,
             )  # fmt: skip
-            people = label_people(frame, image, surface, 10 * identity, rng, True) if index in labelled else []
+            people = (
+                label_people(frame, image, surface, 10 * identity, rng, True) if index in labelled else []
+            )
             self._save(frame, surface, name, rng, with_truth=index in labelled)
             result.append((image, people))
         if split == "train" and self.exact:
@@ -173,7 +175,12 @@ class _Renderer:
         return result
 
     def _save(
-        self, frame: RenderedFrame, surface: BodySurface, name: str, rng: np.random.Generator, with_truth: bool
+        self,
+        frame: RenderedFrame,
+        surface: BodySurface,
+        name: str,
+        rng: np.random.Generator,
+        with_truth: bool,
     ) -> None:
         path = self.folder / "images" / name
         _write_image(path, frame.image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(80, 96))])

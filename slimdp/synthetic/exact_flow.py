@@ -34,14 +34,18 @@ def exact_flow(
     for index, person_1 in enumerate(frame_1.people):
         mine = hits.person == index
         corners = person_1.skin[surface.faces[hits.face[mine]]]
-        end[mine], depth[mine] = frame_1.camera.project(np.einsum("nk,nkc->nc", hits.barycentric[mine], corners))
+        end[mine], depth[mine] = frame_1.camera.project(
+            np.einsum("nk,nkc->nc", hits.barycentric[mine], corners)
+        )
     column, row = np.rint(end).astype(np.int64).T
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     visible = inside.copy()
     there = row[inside] * width + column[inside]
     on_body = hits.person[inside] >= 0
     nearer = frame_1.hits.depth[there] < depth[inside] - DEPTH_TOLERANCE
-    same = np.where(on_body, frame_1.hits.person[there] == hits.person[inside], frame_1.hits.person[there] < 0)
+    same = np.where(
+        on_body, frame_1.hits.person[there] == hits.person[inside], frame_1.hits.person[there] < 0
+    )
     visible[inside] = same & ~nearer
     flow = (end - start).T.reshape(2, height, width).astype(np.float32)
     return flow, visible.reshape(height, width)

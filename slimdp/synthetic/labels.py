@@ -91,8 +91,10 @@ def annotators_points(part: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         share = round(POINTS_A_PERSON * len(pixels) / body.sum())
         count = int(np.clip(share, 1, min(MOST_POINTS_A_PART, len(pixels))))
         sample = pixels[rng.permutation(len(pixels))[:400]].astype(np.float64)
-        centres = kmeans2(sample, sample[:count].copy(), iter=8, minit="matrix", missing="warn")[0] if count > 1 else (
-            sample.mean(axis=0, keepdims=True)
+        centres = (
+            kmeans2(sample, sample[:count].copy(), iter=8, minit="matrix", missing="warn")[0]
+            if count > 1
+            else (sample.mean(axis=0, keepdims=True))
         )
         chosen.append(pixels[np.unique(cKDTree(pixels).query(centres)[1])])
     return np.concatenate(chosen)
@@ -108,7 +110,9 @@ def _coarse_in_box(coarse: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 def _keypoints(frame: RenderedFrame, index: int) -> np.ndarray:
     """Keypoints (K, 3): x, y px and visibility (0 outside the frame, 1 hidden, 2 seen)."""
-    points, depth = frame.camera.project(np.stack([frame.people[index].keypoints[name] for name in KEYPOINT_NAMES]))
+    points, depth = frame.camera.project(
+        np.stack([frame.people[index].keypoints[name] for name in KEYPOINT_NAMES])
+    )
     column, row = np.rint(points).astype(np.int64).T
     inside = (column >= 0) & (column < frame.camera.width) & (row >= 0) & (row < frame.camera.height)
     visibility = inside.astype(np.float64)

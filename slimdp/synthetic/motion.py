@@ -53,7 +53,9 @@ class Motion:
     hop_frequency: float = 1.0
 
 
-def _wave(rng: np.random.Generator, centre: float, swing: float, frequency: float, phase: float | None = None) -> Wave:
+def _wave(
+    rng: np.random.Generator, centre: float, swing: float, frequency: float, phase: float | None = None
+) -> Wave:
     start = rng.uniform(0, 2 * np.pi) if phase is None else phase
     return Wave(centre, swing, frequency, start, rng.uniform(0, 2 * np.pi))
 
@@ -94,7 +96,13 @@ def _dance(rng: np.random.Generator) -> dict[str, Wave]:
     for side in "lr":
         for name in LIMBS:
             low, high = LIMITS[name]
-            share = {"shoulder_out": 0.42, "shoulder_flex": 0.32, "elbow": 0.4, "hip_flex": 0.22, "knee": 0.25}
+            share = {
+                "shoulder_out": 0.42,
+                "shoulder_flex": 0.32,
+                "elbow": 0.4,
+                "hip_flex": 0.22,
+                "knee": 0.25,
+            }
             centre = rng.uniform(low + 0.25 * (high - low), low + 0.75 * (high - low))
             if name in ("hip_flex", "knee", "hip_out"):
                 centre = rng.uniform(0, 0.3 * high)
@@ -175,12 +183,20 @@ def pose_at(motion: Motion, person: Person, time: float) -> Pose:
     rotations = {"spine_01": spine, "spine_02": spine, "spine_03": spine, "neck_01": head, "head": head}
     for side, mirror in (("l", 1), ("r", -1)):
         rotations[f"upperarm_{side}"] = np.array(
-            [-angle(f"shoulder_flex_{side}"), mirror * angle(f"shoulder_twist_{side}"), mirror * angle(f"shoulder_out_{side}")]
+            [
+                -angle(f"shoulder_flex_{side}"),
+                mirror * angle(f"shoulder_twist_{side}"),
+                mirror * angle(f"shoulder_out_{side}"),
+            ]
         )
         rotations[f"lowerarm_{side}"] = person.elbow_axis[side] * angle(f"elbow_{side}")
         rotations[f"hand_{side}"] = np.array([angle(f"wrist_{side}"), 0.0, 0.0])
         rotations[f"thigh_{side}"] = np.array(
-            [-angle(f"hip_flex_{side}"), mirror * angle(f"hip_twist_{side}"), mirror * angle(f"hip_out_{side}")]
+            [
+                -angle(f"hip_flex_{side}"),
+                mirror * angle(f"hip_twist_{side}"),
+                mirror * angle(f"hip_out_{side}"),
+            ]
         )
         rotations[f"calf_{side}"] = np.array([angle(f"knee_{side}"), 0.0, 0.0])
         rotations[f"foot_{side}"] = np.array([angle(f"ankle_{side}"), 0.0, 0.0])

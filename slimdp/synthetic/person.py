@@ -79,7 +79,7 @@ def pose_person(person: Person, pose: Pose) -> PosedPerson:
         name: matrices[bone][:3, :3] @ person.keypoints[name] + matrices[bone][:3, 3]
         for name, bone in person.keypoint_bones.items()
     }
-    turn = Rotation.from_euler("xz", pose.lean) .as_matrix()
+    turn = Rotation.from_euler("xz", pose.lean).as_matrix()
     turn = Rotation.from_rotvec([0, pose.yaw, 0]).as_matrix() @ turn
     skin = skin @ turn.T
     offset = np.array(pose.position) - [0, skin[:, 1].min(), 0]

@@ -153,7 +153,9 @@ def _shade(
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
         lambert = np.clip(normal @ light.direction, 0, None)[:, None]
         sky = (0.65 + 0.35 * normal[:, 1])[:, None]
-        colour[mine] = surface_colour(look, surface, face, barycentric) * (light.sun * lambert + light.sky * sky)
+        colour[mine] = surface_colour(look, surface, face, barycentric) * (
+            light.sun * lambert + light.sky * sky
+        )
     return colour
 
 

@@ -77,13 +77,19 @@ def _random_camera(rng: np.random.Generator, size: int) -> Camera:
     target = np.array([rng.normal(0, 0.08), 0.9 + max(share - 0.9, 0) * rng.uniform(-0.6, 0.8), 0.0])
     position = target + distance * np.array([0.0, np.sin(rise), np.cos(rise)])
     middle = ((size - 1) / 2, (size - 1) / 2)
-    return Camera(size, size, focal, middle, look_at(position, target, np.deg2rad(rng.normal(0, 3))), position)
+    return Camera(
+        size, size, focal, middle, look_at(position, target, np.deg2rad(rng.normal(0, 3))), position
+    )
 
 
 def _random_light(rng: np.random.Generator) -> Light:
     direction = rng.normal(size=3) + [0, 0.8, 1.0]
     tint = 1 + rng.normal(0, 0.06, 3)
-    return Light(direction / np.linalg.norm(direction), tint * rng.uniform(0.4, 0.9), (2 - tint) * rng.uniform(0.35, 0.6))
+    return Light(
+        direction / np.linalg.norm(direction),
+        tint * rng.uniform(0.4, 0.9),
+        (2 - tint) * rng.uniform(0.35, 0.6),
+    )
 
 
 def pan_between(scene: Scene, frame_0: int, frame_1: int) -> np.ndarray:
@@ -95,7 +101,8 @@ def render_frame(scene: Scene, surface: BodySurface, frame: int, rng: np.random.
     """Render one frame of a scene, with its blur and noise."""
     seconds = frame / FRAMES_PER_SECOND
     people = tuple(
-        pose_person(person, pose_at(motion, person, seconds)) for person, motion in zip(scene.people, scene.motions)
+        pose_person(person, pose_at(motion, person, seconds))
+        for person, motion in zip(scene.people, scene.motions)
     )
     camera = scene.camera
     pan = pan_between(scene, 0, frame)
@@ -103,10 +110,15 @@ def render_frame(scene: Scene, surface: BodySurface, frame: int, rng: np.random.
         camera.width, camera.height, camera.focal,
         (camera.centre[0] + pan[0], camera.centre[1] + pan[1]), camera.rotation, camera.position,
     )  # fmt: skip
-    margin = (np.array(scene.background.shape[1::-1]) - [camera.width, camera.height]) / 2
+    side = scene.background.shape[0]
+    margin = (side - camera.width) / 2, (side - camera.height) / 2
     shift = np.array([[1, 0, pan[0] - margin[0]], [0, 1, pan[1] - margin[1]]])
     background = cv2.warpAffine(
-        scene.background, shift, (camera.width, camera.height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        scene.background,
+        shift,
+        (camera.width, camera.height),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT,
     )
     rendered = render(people, scene.looks, surface, moved, scene.light, background)
     return RenderedFrame(_photograph(rendered.image, scene, rng), rendered.hits, moved, people)
@@ -114,7 +126,7 @@ def render_frame(scene: Scene, surface: BodySurface, frame: int, rng: np.random.
 
 def _photograph(image: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
     """Lens blur, exposure and sensor noise."""
-    picture = image.astype(np.float32) / 255
+    picture: np.ndarray = image.astype(np.float32) / 255
     if scene.blur > 0.1:
         picture = cv2.GaussianBlur(picture, (0, 0), scene.blur)
     picture = picture * scene.exposure + rng.normal(0, scene.noise, picture.shape).astype(np.float32)

@@ -45,7 +45,19 @@ def test_parts_lie_where_their_names_say(surface: BodySurface) -> None:
     middle = np.stack([centre[surface.face_part == part].mean(axis=0) for part in range(1, 25)])
     x, y, z = middle.T
     assert z[1] > z[0]  # torso front before torso back
-    for right, left in ((3, 4), (6, 5), (7, 8), (9, 10), (11, 12), (13, 14), (16, 15), (18, 17), (20, 19), (22, 21), (23, 24)):
+    for right, left in (
+        (3, 4),
+        (6, 5),
+        (7, 8),
+        (9, 10),
+        (11, 12),
+        (13, 14),
+        (16, 15),
+        (18, 17),
+        (20, 19),
+        (22, 21),
+        (23, 24),
+    ):
         assert x[right - 1] < -0.01 < 0.01 < x[left - 1]
     for back, front in ((7, 9), (8, 10), (11, 13), (12, 14), (15, 17), (16, 18), (19, 21), (20, 22)):
         assert z[front - 1] > z[back - 1]
@@ -121,8 +133,13 @@ def test_the_mirrored_point_is_on_the_other_side(surface: BodySurface) -> None:
 def test_keypoints_are_on_their_side(surface: BodySurface) -> None:
     for name, vertex in surface.keypoints.items():
         x = surface.vertices[vertex, 0]
-        assert x > 0.01 if name.startswith("left") else x < -0.01 if name.startswith("right") else abs(x) < 1e-6
-    heights = [surface.vertices[surface.keypoints[name], 1] for name in ("head_top", "nose", "left_shoulder", "left_knee")]
+        assert (
+            x > 0.01 if name.startswith("left") else x < -0.01 if name.startswith("right") else abs(x) < 1e-6
+        )
+    heights = [
+        surface.vertices[surface.keypoints[name], 1]
+        for name in ("head_top", "nose", "left_shoulder", "left_knee")
+    ]
     assert heights == sorted(heights, reverse=True)
 
 

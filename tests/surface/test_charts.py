@@ -54,7 +54,9 @@ def test_scaling_gives_back_a_flat_piece() -> None:
 
 def test_flattening_leaves_no_fold_where_scaling_would() -> None:
     vertices, faces = bowl(12, 9.0)
-    scaled = charts.multidimensional_scaling(distances_from(surface_graph(vertices, faces), np.arange(len(vertices))))
+    scaled = charts.multidimensional_scaling(
+        distances_from(surface_graph(vertices, faces), np.arange(len(vertices)))
+    )
     areas = charts.signed_areas(scaled, faces)
     assert min((areas <= 0).sum(), (areas >= 0).sum()) > 0
     assert (charts.signed_areas(charts.flatten(vertices, faces), faces) > 0).all()
@@ -78,7 +80,9 @@ def test_gradient_of_the_distortion() -> None:
     def energy(flat: np.ndarray) -> float:
         return charts._symmetric_dirichlet(flat.reshape(-1, 2), faces, frames, area)[0]
 
-    np.testing.assert_allclose(gradient.ravel(), approx_fprime(plane.ravel(), energy, 1e-7), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        gradient.ravel(), approx_fprime(plane.ravel(), energy, 1e-7), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_a_closed_surface_and_a_ring_are_refused() -> None:

@@ -106,12 +106,21 @@ def test_taller_and_heavier_bodies_are(person: Person, surface: BodySurface) -> 
 
 
 def test_projection_by_hand() -> None:
-    camera = Camera(100, 80, 50.0, (49.5, 39.5), look_at(np.array([0, 1, 4.0]), np.array([0, 1, 0.0]), 0), np.array([0, 1, 4.0]))
+    camera = Camera(
+        100,
+        80,
+        50.0,
+        (49.5, 39.5),
+        look_at(np.array([0, 1, 4.0]), np.array([0, 1, 0.0]), 0),
+        np.array([0, 1, 4.0]),
+    )
     points = np.array([[0, 1, 0], [1, 1, 0], [0, 2, 0], [1, 1, 2]], dtype=float)
     pixels, depth = camera.project(points)
     np.testing.assert_allclose(pixels, [[49.5, 39.5], [62, 39.5], [49.5, 27], [74.5, 39.5]])
     np.testing.assert_allclose(depth, [4, 4, 4, 2])
-    np.testing.assert_allclose(camera.position + camera.directions(pixels) * depth[:, None], points, atol=1e-12)
+    np.testing.assert_allclose(
+        camera.position + camera.directions(pixels) * depth[:, None], points, atol=1e-12
+    )
 
 
 def test_rays_hit_where_the_points_project(frames: list[RenderedFrame], surface: BodySurface) -> None:
@@ -142,7 +151,9 @@ def test_flow_takes_every_point_of_the_skin_along(
     assert flow_0to1.shape == (2, SIZE, SIZE)
     rows, columns = np.nonzero(visible & (frames[0].hits.person.reshape(SIZE, SIZE) >= 0))
     start = rows * SIZE + columns
-    end_column, end_row = np.rint(np.column_stack([columns, rows]) + flow_0to1[:, rows, columns].T).astype(int).T
+    end_column, end_row = (
+        np.rint(np.column_stack([columns, rows]) + flow_0to1[:, rows, columns].T).astype(int).T
+    )
     end = end_row * SIZE + end_column
     hits_0, hits_1 = frames[0].hits, frames[1].hits
     np.testing.assert_array_equal(hits_0.person[start], hits_1.person[end])
@@ -153,7 +164,9 @@ def test_flow_takes_every_point_of_the_skin_along(
     assert np.median(offset_m) < 0.012
     assert np.mean(offset_m > 0.05) < 0.05
     background = frames[0].hits.person.reshape(SIZE, SIZE) < 0
-    np.testing.assert_allclose(flow_0to1[:, background].T, np.broadcast_to(scene.pan, (background.sum(), 2)), rtol=1e-5)
+    np.testing.assert_allclose(
+        flow_0to1[:, background].T, np.broadcast_to(scene.pan, (background.sum(), 2)), rtol=1e-5
+    )
 
 
 def test_flow_to_the_same_frame_is_zero_and_all_is_seen(
