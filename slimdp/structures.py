@@ -93,7 +93,7 @@ class PoseBatch:
 class Prediction:
     """What one stack of the network says of B crops. Maps are S / 4 wide for a crop of S px.
 
-    The centre of map pixel m lies at crop px 4 m + 1.5 (`slimdp.data.crops.crop_to_map`).
+    The centre of map pixel m lies at crop px 4 m + 1.5 (`slimdp.geometry.map_from_crop`).
     """
 
     part_logits: Tensor  # (B, 25, h, w): background, then the 24 parts

@@ -65,19 +65,20 @@ def _read_coarse(record: Record) -> np.ndarray | None:
     if not record.has("dp_masks"):
         return None
     masks = record.get("dp_masks")
-    coarse = np.zeros((FRAME, FRAME), dtype=np.uint8)
+    # Run-length masks go down the columns, and so does the painting: across them it takes twice as long.
+    coarse = np.zeros((FRAME, FRAME), dtype=np.uint8, order="F")
     if isinstance(masks, dict):
         coarse[_read_frame_mask(record, "dp_masks", masks)] = IGNORE
-        return coarse
+        return np.ascontiguousarray(coarse)
     if not isinstance(masks, list) or len(masks) > COARSE_PARTS:
         wanted = f"a list of at most {COARSE_PARTS} masks, or one mask"
         raise record.error("dp_masks", f"{wanted}, is wanted")
     for label, mask in enumerate(masks, start=1):  # a later mask covers an earlier one
         if mask:
-            coarse[_read_frame_mask(record, f"dp_masks[{label - 1}]", mask)] = label
+            np.putmask(coarse.T, _read_frame_mask(record, f"dp_masks[{label - 1}]", mask).T, label)
     if record.has("dp_ignore"):  # ours: pixels whose label is not known
         coarse[_read_frame_mask(record, "dp_ignore", record.get("dp_ignore"))] = IGNORE
-    return coarse
+    return np.ascontiguousarray(coarse)
 
 
 def _read_frame_mask(record: Record, field: str, mask: object) -> np.ndarray:

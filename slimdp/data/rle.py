@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 
 def encode_rle(mask: np.ndarray) -> dict[str, Any]:
     """A mask (H, W) bool as {"size": [H, W], "counts": str}, fit for JSON."""
-    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    rle = coco_mask.encode(np.asfortranarray(mask).view(np.uint8))
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
@@ -35,7 +35,7 @@ def decode_rle(rle: dict[str, Any], height: int, width: int) -> np.ndarray:
         )
     if isinstance(counts, list):
         rle = coco_mask.frPyObjects(rle, height, width)
-    return coco_mask.decode(rle).astype(bool)
+    return coco_mask.decode(rle).view(bool)
 
 
 def decode_polygons(polygons: list[list[float]], height: int, width: int) -> np.ndarray | None:
@@ -43,7 +43,7 @@ def decode_polygons(polygons: list[list[float]], height: int, width: int) -> np.
     drawable = [polygon for polygon in polygons if len(polygon) >= 6]
     if not drawable:
         return None
-    return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(drawable, height, width))).astype(bool)
+    return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(drawable, height, width))).view(bool)
 
 
 def _runs(counts: str) -> np.ndarray:

@@ -97,10 +97,11 @@ def _person_entry(path: Path, person: PersonAnnotation, category: int) -> dict[s
     if len(person.points):
         entry |= _point_fields(path, person)
     if person.coarse is not None:
-        parts = [person.coarse == label for label in range(1, COARSE_PARTS + 1)]
+        coarse = np.asfortranarray(person.coarse)  # runs go down the columns
+        parts = [coarse == label for label in range(1, COARSE_PARTS + 1)]
         entry["dp_masks"] = [encode_rle(part) if part.any() else [] for part in parts]
-        if (person.coarse == IGNORE).any():
-            entry["dp_ignore"] = encode_rle(person.coarse == IGNORE)
+        if (coarse == IGNORE).any():
+            entry["dp_ignore"] = encode_rle(coarse == IGNORE)
     return entry
 
 

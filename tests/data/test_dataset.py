@@ -122,6 +122,8 @@ def test_samples_depend_on_seed_draw_and_person_alone(people: AnnotationSet) -> 
     assert not same(first, other[Draw(9, 0)])
     assert not same(first, one[Draw(8, 0)])
     assert same(one[0], one[Draw(0, 0)])
+    twins = PoseDataset([people, people], CROP, AugmentSettings(), UvSymmetry(), seed=1)
+    assert not same(twins[Draw(9, 0)], twins[Draw(9, 2)])  # the same person, at another place in the set
 
 
 @pytest.fixture

@@ -90,6 +90,15 @@ def test_what_hides_becomes_unknown_and_does_not_shrink_the_box(
     assert (moved.coarse[:, column_of_edge + 1 :] == IGNORE).all()
 
 
+def test_labels_that_fail_do_not_pull_the_box(clip: list[ImageRecord], annotate: Annotate) -> None:
+    pair = uniform(2, 0)
+    pair.flow_0to1[1, 44:] += 25  # nonsense below the hips; the way back does not confirm it
+    person = annotate(clip[2])
+    moved, fate = move_person(person, pair, 5, 1, clip[3]) or pytest.fail("lost")
+    assert 0 < (fate == Fate.INCONSISTENT).sum() < 20
+    np.testing.assert_allclose(moved.box, person.box + np.array([2, 0, 0, 0]), atol=1e-4)
+
+
 def test_hidden_keypoints_are_not_seen(clip: list[ImageRecord], annotate: Annotate) -> None:
     pair = uniform(2, 0)
     pair.flow_1to0[0, :30] += 20
