@@ -109,8 +109,14 @@ def _draw(options: argparse.Namespace) -> None:
     from slimdp.report import people_sheet, save_png
 
     people = read_annotations(options.annotations, options.images).people
+    if options.video is not None:
+        videos = sorted({person.image.video for person in people if person.image.video is not None})
+        if options.video not in videos:
+            raise ConfigError(f"nobody in a video {options.video!r}; there are: {', '.join(videos) or 'none'}")
+        people = tuple(person for person in people if person.image.video == options.video)
+        people = tuple(sorted(people, key=lambda person: person.image.file_name))
     predictions = None if options.predictions is None else PredictionFile(options.predictions)
-    save_png(options.out, people_sheet(people, predictions, options.count))
+    save_png(options.out, people_sheet(people, predictions, options.count, options.columns))
     print(options.out)
 
 
@@ -173,6 +179,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_annotations(command)
     command.add_argument("--predictions", type=Path, default=None)
     command.add_argument("--count", type=int, default=8, help="pictures at most (default 8)")
+    command.add_argument("--columns", type=int, default=2, help="pictures a row (default 2)")
+    command.add_argument("--video", default=None, help="only the frames of this video (vid_id)")
     command.add_argument("--out", type=Path, required=True, help="the PNG to write")
     command.set_defaults(run=_draw)
     return parser

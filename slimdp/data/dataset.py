@@ -54,6 +54,7 @@ class PoseDataset(Dataset[PoseSample]):
         symmetry: of the body's charts, for mirrored crops.
         seed: of the random changes.
         cache_mb: memory for decoded pictures in each process.
+        labelled_only: False takes people without any label too; all of their coarse targets are IGNORE.
 
     Raises:
         AnnotationError: a set without labels, naming its file.
@@ -67,8 +68,10 @@ class PoseDataset(Dataset[PoseSample]):
         symmetry: UvSymmetry,
         seed: int,
         cache_mb: float = 256,
+        labelled_only: bool = True,
     ) -> None:
         sources = [annotations] if isinstance(annotations, AnnotationSet) else list(annotations)
+        self._labelled_only = labelled_only
         self._people: list[PersonAnnotation] = []
         self._other_boxes: list[np.ndarray] = []
         sizes = []
@@ -125,7 +128,8 @@ class PoseDataset(Dataset[PoseSample]):
     def _add(self, source: AnnotationSet) -> None:
         groups = source.people_by_image()
         for person in source.people:
-            if person.crowd or (len(person.points) == 0 and person.coarse is None):
+            unlabelled = len(person.points) == 0 and person.coarse is None
+            if person.crowd or (unlabelled and self._labelled_only):
                 continue
             others = [other.box for other in groups[person.image.id] if other is not person]
             self._people.append(person)

@@ -12,13 +12,12 @@ from slimdp.evaluation import PredictionFile, paste_prediction
 from slimdp.report.drawing import contact_sheet, draw_points, overlay_parts
 from slimdp.structures import PersonAnnotation
 
-#: Pictures are drawn this many px wide at most, two a row.
-_WIDTH = 640
-_COLUMNS = 2
+#: A sheet is about this many px wide.
+_WIDTH = 1400
 
 
 def people_sheet(
-    people: Sequence[PersonAnnotation], predictions: PredictionFile | None, count: int
+    people: Sequence[PersonAnnotation], predictions: PredictionFile | None, count: int, columns: int = 2
 ) -> np.ndarray:
     """A sheet of at most `count` pictures, evenly spread over those with people.
 
@@ -26,46 +25,48 @@ def people_sheet(
         people: whose boxes and points are drawn, points in the colours of their parts.
         predictions: if given, the predicted parts are laid over the pictures, in place of the points.
         count: pictures at most.
+        columns: pictures a row.
 
     Returns:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        ValueError: there is nobody, or `count` is not positive.
+        ValueError: there is nobody, or `count` or `columns` is not positive.
         ImageError: a picture is missing or damaged.
     """
-    if count < 1 or not people:
-        raise ValueError(f"{len(people)} people for {count} pictures: one or more of both are wanted")
+    if not people:
+        raise ValueError("there is nobody to draw")
+    if count < 1 or columns < 1:
+        raise ValueError(f"{count} pictures in {columns} columns: one or more of both are wanted")
     pictures: dict[int, list[PersonAnnotation]] = {}
     for person in people:
         pictures.setdefault(person.image.id, []).append(person)
     every = list(pictures.values())
     chosen = np.unique(np.linspace(0, len(every) - 1, count).round().astype(int))
-    cells = [_picture(every[index], predictions) for index in chosen]
+    cells = [_picture(every[index], predictions, _WIDTH // columns) for index in chosen]
     height, width = (max(cell.shape[axis] for cell in cells) for axis in (0, 1))
     cells = [_padded(cell, height, width) for cell in cells]
-    if len(cells) == 1:
-        return cells[0]
-    cells += [np.full_like(cells[0], 255)] * (-len(cells) % _COLUMNS)
-    rows = [cells[start : start + _COLUMNS] for start in range(0, len(cells), _COLUMNS)]
+    cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
+    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     return contact_sheet(rows, None)
 
 
-def _picture(people: Sequence[PersonAnnotation], predictions: PredictionFile | None) -> np.ndarray:
+def _picture(
+    people: Sequence[PersonAnnotation], predictions: PredictionFile | None, drawn_width: int
+) -> np.ndarray:
     image = load_image(people[0].image.file)
     height, width = image.shape[:2]
+    zoom = drawn_width / width
     for person in people:
-        if predictions is not None:
-            if (person.image.id, person.id) in predictions:
-                part, _ = paste_prediction(predictions.read(person.image.id, person.id), width, height)
-                image = overlay_parts(image, part, part > 0)
-        else:
-            image = draw_points(image, person.points, person.part, radius=max(2, width // 250))
-    zoom = _WIDTH / width
-    drawn = cv2.resize(
-        image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
-    )
+        if predictions is not None and (person.image.id, person.id) in predictions:
+            part, _ = paste_prediction(predictions.read(person.image.id, person.id), width, height)
+            image = overlay_parts(image, part, part > 0)
+    interpolation = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
+    drawn = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=interpolation)
     for person in people:
+        if predictions is None:
+            points = (person.points + 0.5) * zoom - 0.5
+            drawn = draw_points(drawn, points, person.part, radius=max(2, drawn_width // 250))
         x, y, w, h = np.rint(person.box * zoom).astype(int).tolist()
         cv2.rectangle(drawn, (x, y), (x + w, y + h), (255, 255, 255), 1, cv2.LINE_AA)
     return drawn

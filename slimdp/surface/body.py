@@ -14,8 +14,11 @@ from trimesh.ray.ray_pyembree import RayMeshIntersector
 from slimdp.structures import PARTS
 from slimdp.surface.symmetry import UvSymmetry
 
-#: Charts are laid out side by side, this far apart, so that one ray caster finds all of them.
+#: Charts are laid out side by side, this far apart, so that one ray caster finds all of them. From a place in
+#: the unit square every corner of its own chart is nearer than any other chart's.
 _CHART_SPACING = 2.0
+#: How far past 0 or 1 a coordinate may be before it is an error rather than rounding.
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -39,20 +42,23 @@ class BodySurface:
 
         Args:
             part: (N,) 1..24.
-            uv: (N, 2).
+            uv: (N, 2) in [0, 1].
 
         Returns:
             face (N,) int64 and barycentric weights (N, 3) of the part's face that holds (u, v); outside the
             chart, the part's corner that is nearest in (u, v).
 
         Raises:
-            ValueError: a part outside 1..24, or coordinates that are not finite.
+            ValueError: a part outside 1..24, or coordinates that are not finite or outside [0, 1].
         """
         part, uv = np.asarray(part).astype(np.int64), np.asarray(uv, dtype=np.float64).reshape(-1, 2)
         if part.size and (part.min() < 1 or part.max() > PARTS):
             raise ValueError(f"parts run from {part.min()} to {part.max()}, but 1..{PARTS} is wanted")
         if not np.isfinite(uv).all():
             raise ValueError(f"{(~np.isfinite(uv)).any(axis=1).sum()} of {len(uv)} (u, v) are not finite")
+        if uv.size and (uv.min() < -_ROUNDING or uv.max() > 1 + _ROUNDING):
+            raise ValueError(f"(u, v) run from {uv.min():g} to {uv.max():g}, but 0..1 is wanted")
+        uv = uv.clip(0, 1)
         if len(part) == 0:
             return np.zeros(0, dtype=np.int64), np.zeros((0, 3))
         origins = np.column_stack([uv[:, 0] + _CHART_SPACING * part, uv[:, 1], np.ones(len(part))])
@@ -103,7 +109,7 @@ class BodySurface:
         return np.einsum("nk,nkc->n", barycentric, (corners - centre[:, None]) ** 2)
 
     def _nearest_corner(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        query = np.column_stack([uv[:, 0].clip(-0.5, 1.5) + _CHART_SPACING * part, uv[:, 1].clip(-0.5, 1.5)])
+        query = np.column_stack([uv[:, 0] + _CHART_SPACING * part, uv[:, 1]])
         corner = self._corner_tree.query(query)[1]
         barycentric = np.zeros((len(part), 3))
         barycentric[np.arange(len(part)), corner % 3] = 1

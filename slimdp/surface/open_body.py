@@ -38,8 +38,10 @@ JOINT_KEYPOINTS = {
 
 def cache_folder() -> Path:
     """Where built surfaces are kept: $SLIMDP_CACHE, or slimdp in the user's cache folder."""
-    fallback = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "slimdp"
-    return Path(os.environ.get("SLIMDP_CACHE", fallback))
+    # Set but empty is as good as unset: Path("") would be the working directory.
+    if chosen := os.environ.get("SLIMDP_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slimdp"
 
 
 def open_body(cache: Path | None = None) -> BodySurface:

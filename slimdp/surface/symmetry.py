@@ -49,14 +49,21 @@ class UvSymmetry:
 
 
 def load_uv_symmetry(path: Path) -> UvSymmetry:
-    """Read DensePose's UV_symmetry_transforms.mat; raises ValueError where its tables are missing."""
+    """Read DensePose's UV_symmetry_transforms.mat; raises ValueError where it lacks its tables."""
     content = scipy.io.loadmat(path)
     tables = []
     for key in ("U_transforms", "V_transforms"):
         cells = content.get(key)
         if cells is None or cells.size != PARTS:
             raise ValueError(
-                f"{path}: wanted {key} with {PARTS} cells of 256 x 256; is this the DensePose file?"
+                f"{path}: wanted {key} with {PARTS} cells of {TABLE_SIZE} x {TABLE_SIZE}; "
+                "is this the DensePose file?"
             )
+        for part, cell in enumerate(cells.ravel(), start=1):
+            if np.shape(cell) != (TABLE_SIZE, TABLE_SIZE):
+                raise ValueError(
+                    f"{path}: {key} of part {part} has shape {np.shape(cell)}, "
+                    f"but {(TABLE_SIZE, TABLE_SIZE)} is wanted"
+                )
         tables.append(np.stack([np.asarray(cell, dtype=np.float32) for cell in cells.ravel()]))
     return UvSymmetry(np.stack(tables, axis=1))

@@ -144,7 +144,7 @@ def surface_colour(look: Look, surface: BodySurface, face: np.ndarray, barycentr
 def _along_arm(points: np.ndarray, joints: dict[str, np.ndarray]) -> np.ndarray:
     """How far down the arm points are: 0 at the shoulder, 1 at the elbow, 2 at the wrist."""
     sided = np.abs(points) * [1, 0, 0] + points * [0, 1, 1]
-    shoulder, elbow, wrist = (joints[f"left_{name}"] * [1, 1, 1] for name in ("shoulder", "elbow", "wrist"))
+    shoulder, elbow, wrist = (joints[f"left_{name}"] for name in ("shoulder", "elbow", "wrist"))
     upper, lower = elbow - shoulder, wrist - elbow
     on_upper = ((sided - shoulder) @ upper) / (upper @ upper)
     on_lower = ((sided - elbow) @ lower) / (lower @ lower)

@@ -23,7 +23,7 @@ def exact_flow(
 
     Returns:
         flow_0to1 (2, H, W) float32 px and visible (H, W) bool; a person who is hidden, or has left the frame,
-        still has a flow.
+        still has a flow, which means nothing where a point gets behind the camera.
     """
     height, width = frame_0.camera.height, frame_0.camera.width
     y, x = np.mgrid[:height, :width]
@@ -38,7 +38,8 @@ def exact_flow(
             np.einsum("nk,nkc->nc", hits.barycentric[mine], corners)
         )
     column, row = np.rint(end).astype(np.int64).T
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    # What is behind the camera projects too, upside down.
+    inside = (depth > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
     visible = inside.copy()
     there = row[inside] * width + column[inside]
     on_body = hits.person[inside] >= 0

@@ -115,6 +115,7 @@ def _keypoints(frame: RenderedFrame, index: int) -> np.ndarray:
     )
     column, row = np.rint(points).astype(np.int64).T
     inside = (column >= 0) & (column < frame.camera.width) & (row >= 0) & (row < frame.camera.height)
+    inside &= depth > 0  # what is behind the camera projects too, upside down
     visibility = inside.astype(np.float64)
     there = row[inside] * frame.camera.width + column[inside]
     seen = (frame.hits.person[there] == index) & (frame.hits.depth[there] > depth[inside] - JOINT_DEPTH)

@@ -49,7 +49,7 @@ class Pose:
 
     rotations: dict[str, np.ndarray]  # bone -> rotation vector (3,), radians
     yaw: float = 0.0  # radians about y; 0 looks to +z
-    lean: tuple[float, float] = (0.0, 0.0)  # radians about x (to the back) and z (to the right)
+    lean: tuple[float, float] = (0.0, 0.0)  # radians about x (to the front) and z (to the right)
     position: tuple[float, float, float] = (0.0, 0.0, 0.0)  # metres, added last
 
 

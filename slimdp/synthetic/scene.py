@@ -51,7 +51,7 @@ def random_scene(rng: np.random.Generator, size: int, panning: bool) -> Scene:
         camera=_random_camera(rng, size),
         light=_random_light(rng),
         background=random_background(rng, int(size * _BACKGROUND_SCALE)),
-        pan=rng.normal(0, 1.2, 2) * [1, 0.4] if panning else np.zeros(2),
+        pan=rng.normal(0, 2.0, 2) * [1, 0.4] if panning else np.zeros(2),
         blur=rng.uniform(0, 0.9) if rng.random() < 0.6 else 0.0,
         noise=rng.uniform(0, 0.03),
         exposure=rng.uniform(0.75, 1.2),

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slimdp.surface import BodySurface, UvSymmetry, load_surface
+from slimdp.surface import BodySurface, UvSymmetry, load_surface, load_uv_symmetry
 from slimdp.surface.charts import signed_areas
 from slimdp.surface.geodesics import distances_from, surface_graph
-from slimdp.surface.open_body import open_body
+from slimdp.surface.open_body import cache_folder, open_body
 from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART
 
 
@@ -84,11 +87,26 @@ def test_a_coordinate_outside_its_chart_goes_to_the_nearest_corner(surface: Body
     np.testing.assert_allclose(found[0], positions[nearest], atol=1e-9)
 
 
+def test_every_coordinate_is_found_on_its_own_part(surface: BodySurface) -> None:
+    v, u = np.meshgrid(np.linspace(0, 1, 21), np.linspace(0, 1, 21))
+    uv = np.column_stack([u.ravel(), v.ravel()])
+    for part in range(1, 25):
+        face, weights = surface.locate(np.full(len(uv), part), uv)
+        assert (surface.face_part[face] == part).all()
+        np.testing.assert_allclose(weights.sum(axis=1), 1)
+    # What rounding puts past the edge is on the edge.
+    past, edge = (surface.locate(np.array([7]), np.array([[u, 0.4]])) for u in (1 + 1e-6, 1.0))
+    np.testing.assert_allclose(surface.positions(*past), surface.positions(*edge))
+
+
 def test_bad_chart_coordinates_raise(surface: BodySurface) -> None:
     with pytest.raises(ValueError, match=r"1\.\.24"):
         surface.locate(np.array([25]), np.array([[0.5, 0.5]]))
     with pytest.raises(ValueError, match="not finite"):
         surface.locate(np.array([1]), np.array([[np.nan, 0.5]]))
+    for u in (-0.6, 1.5, 2.3):  # 2.3 once lay in the chart of the next part
+        with pytest.raises(ValueError, match=r"but 0\.\.1 is wanted"):
+            surface.locate(np.array([7]), np.array([[u, 0.5]]))
     face, weights = surface.locate(np.zeros(0, dtype=int), np.zeros((0, 2)))
     assert face.shape == (0,)
     assert weights.shape == (0, 3)
@@ -154,6 +172,16 @@ def test_an_interrupted_build_leaves_no_cache(tmp_path, monkeypatch: pytest.Monk
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    monkeypatch.setenv("SLIMDP_CACHE", "/elsewhere")
+    assert cache_folder() == Path("/elsewhere")
+    monkeypatch.setenv("SLIMDP_CACHE", "")  # not the working directory
+    assert cache_folder() == Path("/cache/slimdp")
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert cache_folder() == Path.home() / ".cache" / "slimdp"
+
+
 def test_an_unknown_surface_names_the_choices() -> None:
     with pytest.raises(ValueError, match="choose one of: open"):
         load_surface("smpl")
@@ -175,3 +203,27 @@ def test_tables_are_read_by_row_v_and_column_u() -> None:
     part, uv = UvSymmetry(tables).flip(np.array([7, 0]), np.array([[0.8, 0.2], [0.8, 0.2]]))
     assert part.tolist() == [8, 0]
     np.testing.assert_allclose(uv, [[0.25, 0.75], [0.8, 0.2]], atol=1e-6)
+
+
+def test_tables_are_read_from_densepose_s_file(tmp_path: Path) -> None:
+    tables = np.random.default_rng(0).random((2, 24, 256, 256))
+
+    def write(**cells: list[np.ndarray]) -> Path:
+        content = {}
+        for key, values in cells.items():
+            content[key] = np.empty((1, len(values)), dtype=object)
+            content[key][0, :] = values
+        scipy.io.savemat(tmp_path / "symmetry.mat", content)
+        return tmp_path / "symmetry.mat"
+
+    u, v = list(tables[0]), list(tables[1])
+    symmetry = load_uv_symmetry(write(U_transforms=u, V_transforms=v))
+    _, flipped = symmetry.flip(np.array([7]), np.array([[204 / 255, 51 / 255]]))
+    np.testing.assert_allclose(flipped[0], tables[:, 6, 51, 204], atol=1e-6)
+    with pytest.raises(ValueError, match=r"symmetry\.mat: wanted V_transforms with 24 cells"):
+        load_uv_symmetry(write(U_transforms=u))
+    with pytest.raises(ValueError, match=r"symmetry\.mat: wanted U_transforms with 24 cells"):
+        load_uv_symmetry(write(U_transforms=u[:23], V_transforms=v))
+    small = [*v[:4], np.zeros((128, 256)), *v[5:]]
+    with pytest.raises(ValueError, match=r"V_transforms of part 5 has shape \(128, 256\)"):
+        load_uv_symmetry(write(U_transforms=u, V_transforms=small))

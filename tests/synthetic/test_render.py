@@ -160,9 +160,10 @@ def test_flow_takes_every_point_of_the_skin_along(
     offset_m = surface.geodesic_distance(
         hits_0.face[start], hits_0.barycentric[start], hits_1.face[end], hits_1.barycentric[end]
     )
-    # A pixel of 96 covers some 2 cm of body.
-    assert np.median(offset_m) < 0.012
-    assert np.mean(offset_m > 0.05) < 0.05
+    # In pixels, whatever the camera: rounding to the nearest one leaves 0.4, more on skin that turns away.
+    offset_px = offset_m / (hits_0.depth[start] / frames[0].camera.focal)
+    assert np.median(offset_px) < 0.75
+    assert np.mean(offset_px > 3) < 0.03
     background = frames[0].hits.person.reshape(SIZE, SIZE) < 0
     np.testing.assert_allclose(
         flow_0to1[:, background].T, np.broadcast_to(scene.pan, (background.sum(), 2)), rtol=1e-5
@@ -175,6 +176,52 @@ def test_flow_to_the_same_frame_is_zero_and_all_is_seen(
     flow, visible = exact_flow(frames[0], frames[0], surface, np.zeros(2))
     np.testing.assert_allclose(flow, 0, atol=0.02)
     assert visible.mean() > 0.999
+
+
+def test_what_gets_behind_the_camera_is_not_seen(person: Person, surface: BodySurface) -> None:
+    """What is behind the camera projects too, upside down: here to pixels that show the same person."""
+    position = np.array([0, 0.9, 0.0])
+    camera = Camera(SIZE, SIZE, 140.0, (47.5, 47.5), look_at(position, np.array([0, 0.9, -1.0]), 0), position)
+    before, behind = (pose_person(person, Pose({}, position=(0, 0, z))) for z in (-3.0, 3.0))
+    y, x = np.mgrid[:SIZE, :SIZE]
+    pixels = np.column_stack([x.ravel(), y.ravel()])
+
+    hits = RayCaster((before,), surface, camera).cast(pixels)
+    blank = np.zeros((SIZE, SIZE, 3), np.uint8)
+    frame, gone = (RenderedFrame(blank, hits, camera, (people,)) for people in (before, behind))
+    shown = hits.person.reshape(SIZE, SIZE) == 0
+    assert shown.sum() > 500
+    assert exact_flow(frame, frame, surface, np.zeros(2))[1][shown].all()
+    assert not exact_flow(frame, gone, surface, np.zeros(2))[1][shown].any()
+    image = ImageRecord(1, Path("a.jpg"), "a.jpg", SIZE, SIZE)
+    (labelled,) = label_people(gone, image, surface, 10, np.random.default_rng(0), tracks=True)
+    assert labelled.keypoints is not None
+    assert not labelled.keypoints.any()
+
+
+def test_keypoints_lie_on_their_joints_and_say_what_hides_them(person: Person, surface: BodySurface) -> None:
+    position = np.array([0, 0.9, 4.0])
+    camera = Camera(SIZE, SIZE, 170.0, (47.5, 47.5), look_at(position, np.array([0, 0.9, 0.0]), 0), position)
+    image = ImageRecord(1, Path("a.jpg"), "a.jpg", SIZE, SIZE)
+    y, x = np.mgrid[:SIZE, :SIZE]
+
+    def keypoints(yaw: float) -> dict[str, np.ndarray]:
+        posed = pose_person(person, Pose({}, yaw=yaw))
+        hits = RayCaster((posed,), surface, camera).cast(np.column_stack([x.ravel(), y.ravel()]))
+        frame = RenderedFrame(np.zeros((SIZE, SIZE, 3), np.uint8), hits, camera, (posed,))
+        (labelled,) = label_people(frame, image, surface, 10, np.random.default_rng(0), tracks=True)
+        assert labelled.keypoints is not None
+        return dict(zip(labelled.keypoint_names, labelled.keypoints))
+
+    front, back = keypoints(0.0), keypoints(np.pi)
+    assert {name: point[2] for name, point in front.items() if point[2] != 2} == {}
+    for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "ear"):
+        # Who looks at the camera has the left side on the right of the picture.
+        assert front[f"left_{joint}"][0] > 48 > front[f"right_{joint}"][0]
+        assert back[f"left_{joint}"][0] < 48 < back[f"right_{joint}"][0]
+    column = [front[name][1] for name in ("head_top", "nose", "head_bottom", "left_hip", "left_ankle")]
+    assert column == sorted(column)
+    assert back["nose"][2] == 1  # the head is before it
 
 
 def test_labels_are_what_the_pixels_show(frames: list[RenderedFrame], surface: BodySurface) -> None:

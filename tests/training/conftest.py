@@ -84,7 +84,7 @@ def ellipses(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
     return DataSource(str(folder / "labels.json"), str(folder))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_run(ellipses: DataSource) -> TrainConfig:
     """Two stages of a few steps, with every random change."""
     return TrainConfig(

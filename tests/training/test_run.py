@@ -44,20 +44,9 @@ def same_weights(first: Path, second: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def straight(ellipses: DataSource, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainConfig, Path]:
+def straight(small_run: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainConfig, Path]:
     """A run of two stages that nothing stopped: its settings and its folder."""
-    config = TrainConfig(
-        stages=(
-            StageSettings("stills", (ellipses,), steps=4, batch=2, learning_rate=3e-3),
-            StageSettings("clips", (ellipses, ellipses), steps=4, batch=3, learning_rate=1e-3),
-        ),
-        model=ModelSettings(stacks=1, features=8),
-        crop=CropSettings(size=64),
-        augment=AugmentSettings(flip=False),
-        log_every=2,
-        pictures_every=4,
-        checkpoint_every=1,
-    )
+    config = dataclasses.replace(small_run, checkpoint_every=1)
     out = tmp_path_factory.mktemp("straight") / "run"
     assert train(config, out) == out / "stage_clips.pt"
     return config, out

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slimdp.evaluation import PredictionFile, PredictionWriter, paste_prediction
+from slimdp.report import PART_COLOURS, people_sheet, save_png
+from slimdp.structures import PersonAnnotation, PersonPrediction
+
+GAP = 4  # px around the cells of a sheet
+
+
+@pytest.fixture
+def pair(perfect_pair: Any, tmp_path: Path) -> tuple[PersonAnnotation, PersonPrediction]:
+    """A person in a grey picture of 80 x 60 px, with one point of part 12 at (60, 40)."""
+    save_png(tmp_path / "a.png", np.full((60, 80, 3), 90, np.uint8))
+    person, prediction = perfect_pair(file=str(tmp_path / "a.png"))
+    one = dataclasses.replace(
+        person, points=np.array([[60.0, 40.0]]), part=np.array([12]), uv=np.zeros((1, 2), np.float32),
+        source=person.source[:1], step=person.step[:1],
+    )  # fmt: skip
+    return one, prediction
+
+
+def test_points_and_boxes_are_drawn_in_their_places(pair: tuple[PersonAnnotation, PersonPrediction]) -> None:
+    person, _ = pair
+    sheet = people_sheet([person], None, count=3, columns=1)
+    picture = sheet[GAP:-GAP, GAP:-GAP]
+    zoom = picture.shape[1] / 80
+    y, x = np.nonzero((picture == PART_COLOURS[12]).all(axis=2))
+    assert (x.mean(), y.mean()) == pytest.approx((60.5 * zoom - 0.5, 40.5 * zoom - 0.5), abs=0.5)
+    y, x = np.nonzero((picture > 200).all(axis=2))
+    box = [x.min(), y.min(), x.max() - x.min(), y.max() - y.min()]
+    np.testing.assert_allclose(box, person.box * zoom, atol=2)
+
+
+def test_predictions_take_the_place_of_points(
+    pair: tuple[PersonAnnotation, PersonPrediction], tmp_path: Path
+) -> None:
+    person, prediction = pair
+    with PredictionWriter(tmp_path / "p.h5", 64) as writer:
+        writer.write(prediction)
+    with PredictionFile(tmp_path / "p.h5") as file:
+        picture = people_sheet([person], file, count=1, columns=1)[GAP:-GAP, GAP:-GAP]
+    part, _ = paste_prediction(prediction, 80, 60)
+    zoom = picture.shape[1] / 80
+    for x, y in ((30, 20), (60, 40)):
+        middle = picture[int((y + 0.5) * zoom), int((x + 0.5) * zoom)]
+        expected = 0.4 * 90 + 0.6 * PART_COLOURS[part[y, x]].astype(float)
+        np.testing.assert_allclose(middle, expected, atol=12)  # enlarged smoothly
+
+
+def test_nobody_and_no_picture_are_refused(pair: tuple[PersonAnnotation, PersonPrediction]) -> None:
+    with pytest.raises(ValueError, match="nobody"):
+        people_sheet([], None, count=1)
+    with pytest.raises(ValueError, match="0 pictures"):
+        people_sheet([pair[0]], None, count=0)

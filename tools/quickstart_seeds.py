@@ -1,0 +1,121 @@
+"""Run the quickstart for several seeds and keep what it scored, how long it took and its largest memory.
+
+    python tools/quickstart_seeds.py --out runs/seeds --seeds 0 1 2 --results experiments/quickstart/results.json
+
+Seeds that RESULTS already has for this commit are not run again. Prints one JSON line last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from slimdp.atomic import whole_file
+
+VARIANTS = ("without_propagation", "with_propagation")
+
+
+def main() -> int:
+    """Parse, run, print; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="a folder for the runs, one a seed")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--results", type=Path, required=True, help="the JSON file to write or go on with")
+    options = parser.parse_args()
+    commit = _git("rev-parse", "HEAD")
+    if _git("status", "--porcelain"):
+        commit += " with changes"
+    rows = json.loads(options.results.read_text()) if options.results.exists() else []
+    rows = [row for row in rows if row["commit"] == commit]
+    for seed in options.seeds:
+        if any(row["seed"] == seed for row in rows):
+            continue
+        rows.append({"seed": seed, **run_seed(options.out / f"seed_{seed}", options.preset, seed), "commit": commit})
+        with whole_file(options.results) as temporary:
+            temporary.write_text(json.dumps(rows, indent=1) + "\n")
+    print(json.dumps(summary(rows)))
+    return 0
+
+
+def run_seed(out: Path, preset: str, seed: int) -> dict[str, object]:
+    """Run one quickstart in a process of its own; raises CalledProcessError if it fails."""
+    command = [sys.executable, "-m", "slimdp", "quickstart"]
+    command += ["--preset", preset, "--seed", str(seed), "--out", str(out)]
+    start = time.monotonic()
+    process = subprocess.Popen(command, start_new_session=True)
+    peak = _PeakMemory(process.pid)
+    peak.start()
+    if process.wait():
+        raise subprocess.CalledProcessError(process.returncode, command)
+    seconds = time.monotonic() - start
+    scores = json.loads((out / "scores.json").read_text())
+    return {
+        **{variant: scores[variant] for variant in VARIANTS},
+        "seconds": round(seconds),
+        "seconds_by_stage": scores["seconds"],
+        "peak_memory_gb": round(peak.stop() / 1e9, 2),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
+    }
+
+
+class _PeakMemory(threading.Thread):
+    """The largest sum of resident memory of all processes of a session, looked at twice a second (Linux)."""
+
+    def __init__(self, session: int) -> None:
+        super().__init__(daemon=True)
+        self._session = session
+        self._peak = 0
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        while not self._done.wait(0.5):
+            self._peak = max(self._peak, self._now())
+
+    def stop(self) -> int:
+        """The peak in bytes."""
+        self._done.set()
+        self.join()
+        return self._peak
+
+    def _now(self) -> int:
+        total = 0
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[3]) == self._session:
+                    total += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+            except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+                continue
+        return total
+
+
+def summary(rows: list[dict]) -> dict[str, object]:
+    """Mean and spread over the seeds, and what propagation gained in points at 10 cm."""
+    gains = [row["with_propagation"]["10cm"] - row["without_propagation"]["10cm"] for row in rows]
+    result: dict[str, object] = {"seeds": [row["seed"] for row in rows]}
+    for variant in VARIANTS:
+        for key in ("5cm", "10cm", "20cm"):
+            values = [row[variant][key] for row in rows]
+            result[f"{variant}/{key}"] = round(statistics.fmean(values), 1)
+    result["gain_10cm"] = round(statistics.fmean(gains), 1)
+    result["gains_10cm"] = [round(gain, 1) for gain in gains]
+    result["seconds"] = [row["seconds"] for row in rows]
+    result["peak_memory_gb"] = max(row["peak_memory_gb"] for row in rows)
+    return result
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
