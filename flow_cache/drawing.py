@@ -56,6 +56,10 @@ def bring_back(frame_1: np.ndarray, flow_0to1: np.ndarray) -> np.ndarray:
 def save_png(path: Path, picture: np.ndarray) -> None:
     """Write (H, W, 3) uint8 RGB as a PNG, whole or not at all."""
     _, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_bytes(content.tobytes())
-    os.replace(unfinished, path)
+    try:
+        unfinished.write_bytes(content.tobytes())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flow_cache import FlowCacheError
 from slimdp.settings_file import ConfigError
 
 #: Exit codes: a fault of the input, and an interruption (as a shell counts it).
@@ -24,8 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(given)
     try:
         options.run(options)
-    except (ValueError, OSError, FlowCacheError, ConfigError) as error:
-        # All of the project's errors of input are ValueErrors; a plain message is what a user needs of them.
+    except (ValueError, OSError, FloatingPointError) as error:
+        # The project's errors of input are ValueErrors, and a diverging training is a FloatingPointError; a
+        # plain message is what a user needs of them.
         print(f"slimdp {options.command}: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
@@ -58,7 +58,8 @@ def _propagate(options: argparse.Namespace) -> None:
         raise ConfigError(f"{options.out} exists; remove it, or choose another name with --out")
     labelled = read_annotations(options.annotations, options.images, read_masks=True)
     steps = [step for step in range(-options.reach, options.reach + 1) if step]
-    carried, summary = propagate(labelled, FlowStore(options.flow), steps, options.threshold_px)
+    with FlowStore(options.flow) as store:
+        carried, summary = propagate(labelled, store, steps, options.threshold_px)
     write_annotations(options.out, carried.images, carried.people)
     print(summary.table())
     print(options.out)
@@ -93,7 +94,8 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     surface = load_surface(options.surface)
     people = read_annotations(options.annotations, options.images, check_images=False).people
-    errors = point_errors(PredictionFile(options.predictions), people, surface, options.missing)
+    with PredictionFile(options.predictions) as predictions:
+        errors = point_errors(predictions, people, surface, options.missing)
     scores = summarize(errors)
     forms = scores.in_percent()["points"]
     print(score_table({"full": [forms["full"]], "localization only": [forms["localization"]]}))
@@ -112,7 +114,9 @@ def _draw(options: argparse.Namespace) -> None:
     if options.video is not None:
         videos = sorted({person.image.video for person in people if person.image.video is not None})
         if options.video not in videos:
-            raise ConfigError(f"nobody in a video {options.video!r}; there are: {', '.join(videos) or 'none'}")
+            raise ConfigError(
+                f"nobody in a video {options.video!r}; there are: {', '.join(videos) or 'none'}"
+            )
         people = tuple(person for person in people if person.image.video == options.video)
         people = tuple(sorted(people, key=lambda person: person.image.file_name))
     predictions = None if options.predictions is None else PredictionFile(options.predictions)
@@ -149,6 +153,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, help="the annotation file to write")
     command.set_defaults(run=_propagate)
 
+    _add_learning_commands(commands)
+    return parser
+
+
+def _add_learning_commands(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("train", help="train a network in stages")
     command.add_argument("config", type=Path, help="settings: experiments/*.yaml")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="stages.0.steps=10")
@@ -183,7 +192,6 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--video", default=None, help="only the frames of this video (vid_id)")
     command.add_argument("--out", type=Path, required=True, help="the PNG to write")
     command.set_defaults(run=_draw)
-    return parser
 
 
 def _add_annotations(command: argparse.ArgumentParser) -> None:

@@ -1,8 +1,10 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,3 +26,31 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """Give an empty temporary folder beside `path`, which takes the name `path` at the end.
+
+    If the block raises, the temporary folder goes. What a killed process left of an earlier try is removed.
+
+    Raises:
+        FileExistsError: something has the name `path` already, before the block or at its end.
+    """
+    path = Path(path)
+    if path.exists():
+        raise FileExistsError(f"{path} exists; remove it, or choose another name")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}.*.part"):
+        owner = re.fullmatch(rf"\.{re.escape(path.name)}\.(\d+)\.part", left.name)
+        if owner and not Path("/proc", owner[1]).exists() and Path("/proc/self").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            raise FileExistsError(f"{path} was made by someone else meanwhile")
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

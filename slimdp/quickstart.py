@@ -84,7 +84,8 @@ def quickstart(out: Path, preset: str = "tiny", seed: int = 0) -> QuickstartResu
         precompute(clips, out / "flow.h5", STEPS)
     with clock.stage("propagate"):
         labelled = read_annotations(out / "data" / "clips_train.json", out / "data", read_masks=True)
-        carried, summary = propagate(labelled, FlowStore(out / "flow.h5"), STEPS, crop=config.crop)
+        with FlowStore(out / "flow.h5") as store:
+            carried, summary = propagate(labelled, store, STEPS, crop=config.crop)
         write_annotations(out / VARIANTS["with_propagation"], carried.images, carried.people)
         print(summary.table())
     with clock.stage("train_stills"):
@@ -100,8 +101,8 @@ def quickstart(out: Path, preset: str = "tiny", seed: int = 0) -> QuickstartResu
             scores[variant] = _evaluate(out, variant, stage_file(run, stage.name))
     _write_results(out, scores, clock.seconds)
     with_labels = read_annotations(out / "data" / "clips_val.json", out / "data").people
-    best = PredictionFile(out / "predictions_with_propagation.h5")
-    save_png(out / "predictions.png", prediction_panel(with_labels, best, surface, PEOPLE_IN_PICTURE))
+    with PredictionFile(out / "predictions_with_propagation.h5") as best:
+        save_png(out / "predictions.png", prediction_panel(with_labels, best, surface, PEOPLE_IN_PICTURE))
     print(_table(scores))
     print(f"\n{out / 'scores.json'}, {out / 'predictions.png'}; curves: tensorboard --logdir {out}")
     return QuickstartResult(scores, clock.seconds)
@@ -132,7 +133,8 @@ def _evaluate(out: Path, variant: str, checkpoint: Path) -> PointScores:
     model, config = load_model(checkpoint)
     file = out / f"predictions_{variant}.h5"
     predict_to_file(model, people, config.crop, file, describe_origin(checkpoint, annotations))
-    scores = score_points(PredictionFile(file), people, load_surface(config.surface))
+    with PredictionFile(file) as predictions:
+        scores = score_points(predictions, people, load_surface(config.surface))
     write_scores(out / f"scores_{variant}.json", scores.in_percent())
     return scores
 

@@ -1,39 +1,61 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from slimdp.atomic import whole_file
+from slimdp.atomic import whole_file, whole_folder
 
 
-def write_half(path: Path) -> None:
-    with whole_file(path) as temporary:
+def test_a_file_appears_at_the_end(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "a.txt"
+    with whole_file(target) as temporary:
+        temporary.write_text("whole")
+        assert not target.exists()
+    assert target.read_text() == "whole"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_an_error_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("before")
+    with pytest.raises(OSError, match="full"), whole_file(target) as temporary:
         temporary.write_text("half")
-        raise RuntimeError("half way")
+        raise OSError("disk full")
+    assert target.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [target]
 
 
-def test_file_appears_at_the_end(tmp_path: Path) -> None:
-    path = tmp_path / "folder" / "a.txt"
-    with whole_file(path) as temporary:
-        temporary.write_text("new")
-        assert not path.exists()
-        assert temporary.parent == path.parent
-        assert temporary.suffix == ".txt"
-    assert path.read_text() == "new"
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_an_error_keeps_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    with pytest.raises(RuntimeError, match="half way"):
-        write_half(path)
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_nothing_written_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "a.txt"):
-        pass
+def test_a_folder_appears_at_the_end_and_not_after_an_error(tmp_path: Path) -> None:
+    target = tmp_path / "set"
+    with pytest.raises(OSError, match="full"), whole_folder(target) as temporary:
+        (temporary / "half").write_text("half")
+        raise OSError("disk full")
     assert list(tmp_path.iterdir()) == []
+    with whole_folder(target) as temporary:
+        (temporary / "all").write_text("all")
+        assert not target.exists()
+    assert (target / "all").read_text() == "all"
+    with pytest.raises(FileExistsError, match="remove it"), whole_folder(target):
+        pass
+    assert (target / "all").exists()
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys\nfrom slimdp.atomic import whole_folder\n"
+        "with whole_folder(sys.argv[1]) as folder:\n"
+        "    (folder / 'half').write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    target = tmp_path / "set"
+    assert subprocess.run([sys.executable, "-c", code, str(target)], check=False).returncode == -9
+    (left,) = tmp_path.iterdir()
+    of_the_living = tmp_path / f".set.{os.getppid()}.part"
+    of_the_living.mkdir()
+    with whole_folder(target):
+        assert not left.exists()
+    assert of_the_living.exists()

@@ -1,6 +1,7 @@
 """Run the quickstart for several seeds and keep what it scored, how long it took and its largest memory.
 
-    python tools/quickstart_seeds.py --out runs/seeds --seeds 0 1 2 --results experiments/quickstart/results.json
+    python tools/quickstart_seeds.py --out runs/seeds --seeds 0 1 2 \\
+        --results experiments/quickstart/results.json
 
 Seeds that RESULTS already has for this commit are not run again. Prints one JSON line last.
 """
@@ -25,7 +26,9 @@ VARIANTS = ("without_propagation", "with_propagation")
 
 def main() -> int:
     """Parse, run, print; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True, help="a folder for the runs, one a seed")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--preset", default="tiny")
@@ -39,7 +42,9 @@ def main() -> int:
     for seed in options.seeds:
         if any(row["seed"] == seed for row in rows):
             continue
-        rows.append({"seed": seed, **run_seed(options.out / f"seed_{seed}", options.preset, seed), "commit": commit})
+        rows.append(
+            {"seed": seed, **run_seed(options.out / f"seed_{seed}", options.preset, seed), "commit": commit}
+        )
         with whole_file(options.results) as temporary:
             temporary.write_text(json.dumps(rows, indent=1) + "\n")
     print(json.dumps(summary(rows)))

@@ -169,7 +169,7 @@ def _read_people(
     names, person_categories = _read_categories(path, content)
     seen: set[tuple[int, int]] = set()
     for record in _records(path, content, "annotations", "annotation"):
-        category = record.content.get("category_id")
+        category = record.integer("category_id") if "category_id" in record.content else None
         if person_categories and category not in person_categories:
             continue
         image_id = record.integer("image_id")

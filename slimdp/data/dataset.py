@@ -54,7 +54,7 @@ class PoseDataset(Dataset[PoseSample]):
         symmetry: of the body's charts, for mirrored crops.
         seed: of the random changes.
         cache_mb: memory for decoded pictures in each process.
-        labelled_only: False takes people without any label too; all of their coarse targets are IGNORE.
+        labelled_only: False takes people without any label too; only background outside their box is known.
 
     Raises:
         AnnotationError: a set without labels, naming its file.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from slimdp.data.frame import sample_coarse
+from slimdp.data.frame import FRAME, sample_coarse
 from slimdp.geometry import STRIDE, apply_affine, invert_affine
 from slimdp.structures import IGNORE, PersonAnnotation
 
@@ -38,7 +38,7 @@ def coarse_target(
     centres = STRIDE * np.arange(size // STRIDE) + (STRIDE - 1) / 2  # of map pixels, crop px
     x, y = np.meshgrid(centres, centres)
     points = apply_affine(invert_affine(crop_from_image), np.stack([x.ravel(), y.ravel()], axis=1))
-    coarse = np.full((256, 256), IGNORE, dtype=np.uint8) if person.coarse is None else person.coarse
+    coarse = np.full((FRAME, FRAME), IGNORE, dtype=np.uint8) if person.coarse is None else person.coarse
     label, inside = sample_coarse(coarse, person.box, points, outside=0)
     unknown = np.zeros(len(points), dtype=bool)
     for box in () if other_boxes is None else other_boxes:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from slimdp.atomic import whole_file
 from slimdp.data.frame import FRAME, frame_from_image
 from slimdp.data.rle import encode_rle
 from slimdp.data.validate import AnnotationError
@@ -54,12 +55,8 @@ def write_annotations(
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     text = json.dumps(content, allow_nan=False)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _image_entry(image: ImageRecord) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from flow_cache import FlowField, threshold_in_image
 from slimdp.config import CropSettings
 from slimdp.data import AnnotationError, AnnotationSet, crop_side, frame_number
 from slimdp.motion.summary import PropagationSummary, StepCount, count_person
-from slimdp.motion.transport import Fate, FlowPair, move_person
+from slimdp.motion.transport import FlowPair, move_person
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 
 
@@ -158,11 +158,9 @@ class _Propagation:
         limit_px = threshold_in_image(self._threshold_px, crop_side(person.box, self._crop))
         found_1 = self._found.get((image_1.id, person.track)) if person.track is not None else None
         moved = move_person(person, pair, limit_px, step, image_1, found_1)
-        if moved is None:
-            return count_person(np.full(len(person.points), Fate.INCONSISTENT), arrived=False)
         person_1, fate = moved
-        arrived = self._enough(person, person_1)
-        if arrived:
+        arrived = person_1 is not None and self._enough(person, person_1)
+        if person_1 is not None and arrived:
             self._add(image_1, person_1, new=found_1 is None)
             self._taken.add((image_1.id, _key(person)))
         return count_person(fate, arrived)

@@ -55,7 +55,7 @@ def move_person(
     step: int,
     image_1: ImageRecord,
     found_1: PersonAnnotation | None = None,
-) -> tuple[PersonAnnotation, np.ndarray] | None:
+) -> tuple[PersonAnnotation | None, np.ndarray]:
     """The person with all labels moved to another frame.
 
     Args:
@@ -68,13 +68,13 @@ def move_person(
             kept, and its box is not moved.
 
     Returns:
-        The person in the other frame and the `Fate` of the points of `person_0`, (N,); None where nothing
-        says where the person went.
+        The person in the other frame, None where nothing says where it went, and the `Fate` of the points
+        of `person_0`, (N,).
     """
+    points_1, fate = move_points(person_0.points, pair, limit_px)
     box_1 = found_1.box if found_1 is not None else _move_box(person_0, pair, limit_px, image_1)
     if box_1 is None:
-        return None
-    points_1, fate = move_points(person_0.points, pair, limit_px)
+        return None, fate
     in_box = ((points_1 >= box_1[:2]) & (points_1 <= box_1[:2] + box_1[2:])).all(axis=1)
     fate[(fate == Fate.KEPT) & ~in_box] = Fate.OUTSIDE
     kept = fate == Fate.KEPT

@@ -14,6 +14,7 @@ from slimdp.structures import PersonAnnotation
 
 #: A sheet is about this many px wide.
 _WIDTH = 1400
+MOST_COLUMNS = 20
 
 
 def people_sheet(
@@ -36,11 +37,17 @@ def people_sheet(
     """
     if not people:
         raise ValueError("there is nobody to draw")
-    if count < 1 or columns < 1:
-        raise ValueError(f"{count} pictures in {columns} columns: one or more of both are wanted")
+    if count < 1 or not 1 <= columns <= MOST_COLUMNS:
+        raise ValueError(
+            f"{count} pictures in {columns} columns: 1 or more in 1 to {MOST_COLUMNS} columns are wanted"
+        )
     pictures: dict[int, list[PersonAnnotation]] = {}
     for person in people:
         pictures.setdefault(person.image.id, []).append(person)
+    if predictions is not None and not any((p.image.id, p.id) in predictions for p in people):
+        raise ValueError(
+            f"{predictions.path} has nobody of these {len(people)} people; is it of another file?"
+        )
     every = list(pictures.values())
     chosen = np.unique(np.linspace(0, len(every) - 1, count).round().astype(int))
     cells = [_picture(every[index], predictions, _WIDTH // columns) for index in chosen]

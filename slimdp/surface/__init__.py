@@ -1,7 +1,15 @@
 """The body's surface: 24 charts, distances along the skin, left and right."""
 
 from slimdp.surface.body import BodySurface
-from slimdp.surface.load import load_surface
+from slimdp.surface.load import SURFACES, load_surface
 from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART, UvSymmetry, load_uv_symmetry
 
-__all__ = ["FLIP_COARSE", "FLIP_PART", "BodySurface", "UvSymmetry", "load_surface", "load_uv_symmetry"]
+__all__ = [
+    "FLIP_COARSE",
+    "FLIP_PART",
+    "SURFACES",
+    "BodySurface",
+    "UvSymmetry",
+    "load_surface",
+    "load_uv_symmetry",
+]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
+from contextlib import suppress
 from functools import cache as memoised
 from pathlib import Path
 
 import numpy as np
 
+from slimdp.atomic import whole_folder
 from slimdp.surface import makehuman
 from slimdp.surface.body import BodySurface
 from slimdp.surface.charts import flatten
@@ -66,10 +66,8 @@ def open_body(cache: Path | None = None) -> BodySurface:
 
 
 def _build_into(folder: Path) -> None:
-    """Build in a temporary folder beside the final one and rename it: a killed build leaves no half cache."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=folder.name, dir=folder.parent))
-    try:
+    """Build the cache; a killed build leaves no half cache, and of two at once either result will do."""
+    with suppress(FileExistsError), whole_folder(folder) as temporary:
         everything = makehuman.shaped_vertices(makehuman.BodyShape())
         rig, mirror = makehuman.rig(), makehuman.vertex_mirror()
         right = right_triangles(everything)
@@ -87,13 +85,6 @@ def _build_into(folder: Path) -> None:
         )
         _write_distances(temporary / "distances.npy", vertices, faces, mirror)
         (temporary / "keypoints.json").write_text(json.dumps(keypoint_vertices(everything), indent=1))
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was faster, with the same result
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def right_triangles(vertices: np.ndarray) -> np.ndarray:

@@ -15,9 +15,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -26,6 +25,7 @@ from tqdm import tqdm
 
 import slimdp
 from flow_cache import STEPS, FlowWriter, VideoRecord
+from slimdp.atomic import whole_folder
 from slimdp.data import write_annotations
 from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.surface import BodySurface, load_surface
@@ -34,6 +34,8 @@ from slimdp.synthetic.labels import label_people
 from slimdp.synthetic.render import RenderedFrame
 from slimdp.synthetic.scene import Scene, pan_between, random_scene, render_frame
 
+#: A random scene may show nobody well enough to label.
+_MOST_TRIES = 100
 #: PoseTrack18 numbers its images 1, video (6 digits), frame (4 digits).
 _POSETRACK_BASE = 10**10
 
@@ -76,28 +78,21 @@ def synthesize(
     Raises:
         FileExistsError: `out` exists; nothing is overwritten.
     """
-    if out.exists():
-        raise FileExistsError(f"{out} exists; remove it, or name another folder")
-    load_surface("open")  # built once, before the processes start
-    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
-    partial.mkdir(parents=True)
-    counts = {"stills": size.stills, "train": size.train_clips, "val": size.val_clips}
-    items = [(split, number) for split, count in counts.items() for number in range(count)]
-    try:
-        worker = _Renderer(partial, size, seed, exact)
+    with whole_folder(out) as partial:
+        load_surface("open")  # built once, before the processes start
+        counts = {"stills": size.stills, "train": size.train_clips, "val": size.val_clips}
+        items = [(split, number) for split, count in counts.items() for number in range(count)]
         labelled: dict[str, Labelled] = {split: [] for split in counts}
-        bar = tqdm(_mapped(worker, items, processes), total=len(items), desc="render", disable=quiet or None)
+        results = _mapped(_Renderer(partial, size, seed, exact), items, processes)
+        bar = tqdm(results, total=len(items), desc="render", disable=quiet or None)
         for (split, _), result in zip(items, bar):
             labelled[split] += result
         for split, name in (("stills", "stills_train"), ("train", "clips_train"), ("val", "clips_val")):
-            images = [replace(image, file=out / image.file_name) for image, _ in labelled[split]]
+            images = [image for image, _ in labelled[split]]
             people = [person for _, present in labelled[split] for person in present]
             write_annotations(partial / f"{name}.json", images, people)
         about = {"version": slimdp.__version__, "seed": seed, **asdict(size)}
         (partial / "dataset.json").write_text(json.dumps(about, indent=1))
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return out
 
 
@@ -142,7 +137,7 @@ class _Renderer:
     def _still(
         self, number: int, surface: BodySurface, rng: np.random.Generator
     ) -> tuple[ImageRecord, list[PersonAnnotation]]:
-        while True:  # until somebody is in the picture
+        for _ in range(_MOST_TRIES):  # until somebody is in the picture
             frame = render_frame(random_scene(rng, self.size.size, panning=False), surface, 0, rng)
             name = f"stills/{number:06d}.jpg"
             image = ImageRecord(number + 1, Path(name), f"images/{name}", self.size.size, self.size.size)
@@ -150,6 +145,9 @@ class _Renderer:
             if people:
                 self._save(frame, surface, name, rng, with_truth=True)
                 return image, people
+        raise ValueError(
+            f"nobody was seen in {_MOST_TRIES} stills of {self.size.size} px; render larger ones"
+        )
 
     def _clip(self, split: str, number: int, surface: BodySurface, rng: np.random.Generator) -> Labelled:
         frames = self.size.frames if split == "train" else self.size.val_frames
@@ -197,7 +195,7 @@ class _Renderer:
             for index, step in _pairs(len(rendered), STEPS):
                 pan = pan_between(scene, index, index + step)
                 flow, _ = exact_flow(rendered[index], rendered[index + step], surface, pan)
-                writer.write(video, index, step, np.clip(flow, -1000, 1000))
+                writer.write(video, index, step, flow)
 
 
 def _pairs(frames: int, steps: Iterable[int]) -> Iterator[tuple[int, int]]:

@@ -49,7 +49,6 @@ class Pose:
 
     rotations: dict[str, np.ndarray]  # bone -> rotation vector (3,), radians
     yaw: float = 0.0  # radians about y; 0 looks to +z
-    lean: tuple[float, float] = (0.0, 0.0)  # radians about x (to the front) and z (to the right)
     position: tuple[float, float, float] = (0.0, 0.0, 0.0)  # metres, added last
 
 
@@ -79,8 +78,7 @@ def pose_person(person: Person, pose: Pose) -> PosedPerson:
         name: matrices[bone][:3, :3] @ person.keypoints[name] + matrices[bone][:3, 3]
         for name, bone in person.keypoint_bones.items()
     }
-    turn = Rotation.from_euler("xz", pose.lean).as_matrix()
-    turn = Rotation.from_rotvec([0, pose.yaw, 0]).as_matrix() @ turn
+    turn = Rotation.from_rotvec([0, pose.yaw, 0]).as_matrix()
     skin = skin @ turn.T
     offset = np.array(pose.position) - [0, skin[:, 1].min(), 0]
     return PosedPerson(skin + offset, {name: turn @ point + offset for name, point in keypoints.items()})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -30,7 +30,8 @@ class Scene:
     camera: Camera  # before any pan
     light: Light
     background: np.ndarray  # (M, M, 3) float32 RGB 0..1, M > frame
-    pan: np.ndarray  # (2,) x, y px a frame
+    pan: np.ndarray  # (2,) x, y px a frame: how fast the background moves in the picture
+    follow: float  # how well the camera follows the people: 0 they move as the background, 1 they stay
     blur: float  # px
     noise: float  # of full scale
     exposure: float
@@ -43,7 +44,7 @@ def random_scene(rng: np.random.Generator, size: int, panning: bool) -> Scene:
     if count == 2:
         beside = random_motion(rng)
         offset = (rng.choice([-1, 1]) * rng.uniform(0.45, 0.9), rng.uniform(-0.9, 0.5))
-        motions.append(Motion(**{**vars(beside), "position": offset}))
+        motions.append(replace(beside, position=offset))
     return Scene(
         people=tuple(make_person(_random_shape(rng)) for _ in range(count)),
         motions=tuple(motions),
@@ -51,7 +52,8 @@ def random_scene(rng: np.random.Generator, size: int, panning: bool) -> Scene:
         camera=_random_camera(rng, size),
         light=_random_light(rng),
         background=random_background(rng, int(size * _BACKGROUND_SCALE)),
-        pan=rng.normal(0, 2.0, 2) * [1, 0.4] if panning else np.zeros(2),
+        pan=rng.normal(0, 4.0, 2) * [1, 0.3] if panning else np.zeros(2),
+        follow=rng.uniform(0.4, 1.0),
         blur=rng.uniform(0, 0.9) if rng.random() < 0.6 else 0.0,
         noise=rng.uniform(0, 0.03),
         exposure=rng.uniform(0.75, 1.2),
@@ -106,10 +108,9 @@ def render_frame(scene: Scene, surface: BodySurface, frame: int, rng: np.random.
     )
     camera = scene.camera
     pan = pan_between(scene, 0, frame)
-    moved = Camera(
-        camera.width, camera.height, camera.focal,
-        (camera.centre[0] + pan[0], camera.centre[1] + pan[1]), camera.rotation, camera.position,
-    )  # fmt: skip
+    people_pan = pan * (1 - scene.follow)
+    x, y = camera.centre
+    moved = replace(camera, centre=(x + people_pan[0], y + people_pan[1]))
     side = scene.background.shape[0]
     margin = (side - camera.width) / 2, (side - camera.height) / 2
     shift = np.array([[1, 0, pan[0] - margin[0]], [0, 1, pan[1] - margin[1]]])

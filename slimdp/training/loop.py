@@ -18,7 +18,7 @@ from slimdp.training.monitor import Monitor
 from slimdp.training.schedule import learning_rate_at
 
 
-class NonFiniteLossError(RuntimeError):
+class NonFiniteLossError(FloatingPointError):
     """A loss or a gradient that is infinite or not a number."""
 
 

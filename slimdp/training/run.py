@@ -57,7 +57,7 @@ def train(
     """
     out = Path(out)
     last = out / "last.pt"
-    if last.exists() and not resume:
+    if not resume and (last.exists() or any(out.glob("stage_*.pt"))):
         raise CheckpointError(f"{out} already holds a run; go on with it (resume), or choose another folder")
     chosen = choose_device(device)
     start = _start(config, last, initial)

@@ -22,7 +22,7 @@ from slimdp.data import (
     start_worker,
 )
 from slimdp.structures import PersonAnnotation, PoseBatch
-from slimdp.surface import UvSymmetry, load_surface
+from slimdp.surface import SURFACES, UvSymmetry, load_surface
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,11 +76,10 @@ def read_stages(config: TrainConfig) -> list[StageData]:
     """
     check_paths(config)
     symmetry = UvSymmetry()
+    if config.surface not in SURFACES:
+        raise ConfigError(f"surface = {config.surface!r}, but one of {', '.join(SURFACES)} is wanted")
     if config.augment.flip:
-        try:
-            symmetry = load_surface(config.surface).symmetry
-        except ValueError as error:
-            raise ConfigError(f"surface = {config.surface!r}: {error}") from error
+        symmetry = load_surface(config.surface).symmetry
     sets: dict[tuple[str, str], AnnotationSet] = {}
     stages = []
     for index, stage in enumerate(config.stages):
