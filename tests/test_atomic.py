@@ -22,7 +22,7 @@ def test_a_file_appears_at_the_end(tmp_path: Path) -> None:
 def test_an_error_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     target.write_text("before")
-    with pytest.raises(OSError, match="full"), whole_file(target) as temporary:
+    with pytest.raises(OSError, match="full"), whole_file(target) as temporary:  # noqa: PT012
         temporary.write_text("half")
         raise OSError("disk full")
     assert target.read_text() == "before"
@@ -31,7 +31,7 @@ def test_an_error_leaves_the_file_that_was_there(tmp_path: Path) -> None:
 
 def test_a_folder_appears_at_the_end_and_not_after_an_error(tmp_path: Path) -> None:
     target = tmp_path / "set"
-    with pytest.raises(OSError, match="full"), whole_folder(target) as temporary:
+    with pytest.raises(OSError, match="full"), whole_folder(target) as temporary:  # noqa: PT012
         (temporary / "half").write_text("half")
         raise OSError("disk full")
     assert list(tmp_path.iterdir()) == []

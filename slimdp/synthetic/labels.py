@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from scipy.cluster.vq import kmeans2
 from scipy.spatial import cKDTree
@@ -91,11 +93,10 @@ def annotators_points(part: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         share = round(POINTS_A_PERSON * len(pixels) / body.sum())
         count = int(np.clip(share, 1, min(MOST_POINTS_A_PART, len(pixels))))
         sample = pixels[rng.permutation(len(pixels))[:400]].astype(np.float64)
-        centres = (
-            kmeans2(sample, sample[:count].copy(), iter=8, minit="matrix", missing="warn")[0]
-            if count > 1
-            else (sample.mean(axis=0, keepdims=True))
-        )
+        with warnings.catch_warnings():
+            # A cluster may lose all of its pixels; its centre then stays, which is as good a point as any.
+            warnings.filterwarnings("ignore", "One of the clusters is empty")
+            centres = kmeans2(sample, sample[:count].copy(), iter=8, minit="matrix", missing="warn")[0]
         chosen.append(pixels[np.unique(cKDTree(pixels).query(centres)[1])])
     return np.concatenate(chosen)
 
