@@ -37,8 +37,19 @@ def label_people(
     first_id: int,
     rng: np.random.Generator,
     tracks: bool,
+    budget: int | None = None,
 ) -> list[PersonAnnotation]:
-    """The annotations of all people who are seen well enough; ids count from `first_id` by person."""
+    """The annotations of all people who are seen well enough.
+
+    Args:
+        frame: what was rendered.
+        image: its record.
+        surface: the body that part, u and v speak of.
+        first_id: annotation ids count from here, by person.
+        rng: the annotators' chance.
+        tracks: whether people have track ids.
+        budget: points a person at most, a random choice of all (Slim DensePose, table 3 v); None keeps all.
+    """
     height, width = frame.camera.height, frame.camera.width
     person = frame.hits.person.reshape(height, width)
     part, uv = surface.chart(frame.hits.face, frame.hits.barycentric)
@@ -54,6 +65,7 @@ def label_people(
             [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1], dtype=np.float64
         )
         points = annotators_points(np.where(mask, part, 0), rng)
+        points = points[np.sort(rng.permutation(len(points))[:budget])]
         x, y = points.T
         people.append(
             PersonAnnotation(

@@ -160,7 +160,7 @@ def random_motion(rng: np.random.Generator, activity: str | None = None) -> Moti
     return Motion(
         waves=ACTIVITIES[name](rng),
         yaw=yaw,
-        yaw_speed=rng.normal(0, 1.3),
+        yaw_speed=rng.normal(0, 2.0),
         position=(rng.uniform(-0.1, 0.1), 0.0),
         velocity=(speed * np.sin(yaw), speed * np.cos(yaw)),
         hop=rng.uniform(0, 0.12) if name == "dance" else 0.0,

@@ -249,6 +249,18 @@ def test_labels_are_what_the_pixels_show(frames: list[RenderedFrame], surface: B
         assert person.keypoints.shape == (len(KEYPOINT_NAMES), 3)
 
 
+def test_a_budget_keeps_a_random_choice_of_the_points(
+    frames: list[RenderedFrame], surface: BodySurface
+) -> None:
+    image = ImageRecord(1, Path("a.jpg"), "a.jpg", SIZE, SIZE)
+    everything = label_people(frames[0], image, surface, 10, np.random.default_rng(0), tracks=False)[0]
+    thrifty = label_people(frames[0], image, surface, 10, np.random.default_rng(0), tracks=False, budget=7)[0]
+    assert len(thrifty.points) == 7 < len(everything.points)
+    all_points = set(map(tuple, everything.points.tolist()))
+    assert set(map(tuple, thrifty.points.tolist())) < all_points
+    np.testing.assert_array_equal(thrifty.coarse, everything.coarse)
+
+
 def test_every_part_that_is_seen_gets_a_point() -> None:
     part = np.zeros((40, 60), dtype=int)
     part[5:35, 5:40], part[10:12, 45:47] = 2, 20
