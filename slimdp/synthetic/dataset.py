@@ -57,9 +57,7 @@ class SetSize:
 
 PRESETS = {
     "smoke": SetSize(12, 3, 2, 7, (3,), 5, (0, 4), 160),
-    # Thrifty on purpose: few people, one labelled frame a clip, few points. With many labels there is nothing
-    # left for propagation to add at this size.
-    "tiny": SetSize(96, 32, 40, 7, (3,), 5, (0, 4), 256, budget=10),
+    "tiny": SetSize(96, 24, 40, 7, (3,), 5, (0, 4), 256),
 }
 Item = tuple[str, int]  # what to render ("stills", "train", "val") and its number
 Labelled = list[tuple[ImageRecord, list[PersonAnnotation]]]

@@ -64,7 +64,7 @@ def _stand(rng: np.random.Generator) -> dict[str, Wave]:
     """Stand and gesture."""
     waves = _trunk(rng, 0.6, 0.3)
     for side in "lr":
-        slow = rng.uniform(0.3, 0.8)
+        slow = rng.uniform(0.2, 0.5)
         waves[f"shoulder_flex_{side}"] = _wave(rng, rng.uniform(-5, 45), rng.uniform(5, 30), slow)
         waves[f"shoulder_out_{side}"] = _wave(rng, rng.uniform(-34, 10), rng.uniform(3, 18), slow)
         waves[f"elbow_{side}"] = _wave(rng, rng.uniform(-20, 70), rng.uniform(8, 35), slow)
@@ -75,7 +75,7 @@ def _stand(rng: np.random.Generator) -> dict[str, Wave]:
 
 def _walk(rng: np.random.Generator) -> dict[str, Wave]:
     """Walk or run: legs in antiphase, arms against the legs."""
-    pace, stride = rng.uniform(0.7, 1.2), rng.uniform(18, 34)
+    pace, stride = rng.uniform(0.5, 1.0), rng.uniform(15, 32)
     start = rng.uniform(0, 2 * np.pi)
     waves = _trunk(rng, 0.4, pace)
     bend = rng.uniform(-25, 50)
@@ -91,7 +91,7 @@ def _walk(rng: np.random.Generator) -> dict[str, Wave]:
 
 def _dance(rng: np.random.Generator) -> dict[str, Wave]:
     """Move everything."""
-    beat = rng.uniform(0.45, 0.8)
+    beat = rng.uniform(0.3, 0.55)
     waves = _trunk(rng, 1.0, beat)
     for side in "lr":
         for name in LIMBS:
@@ -114,7 +114,7 @@ def _dance(rng: np.random.Generator) -> dict[str, Wave]:
 def _squat(rng: np.random.Generator) -> dict[str, Wave]:
     """Bend the knees, sit down and rise."""
     waves = _stand(rng)
-    depth, speed, start = rng.uniform(35, 75), rng.uniform(0.3, 0.6), rng.uniform(0, 2 * np.pi)
+    depth, speed, start = rng.uniform(35, 75), rng.uniform(0.2, 0.4), rng.uniform(0, 2 * np.pi)
     for side in "lr":
         waves[f"hip_flex_{side}"] = _wave(rng, depth * 0.6, depth * 0.45, speed, start)
         waves[f"knee_{side}"] = _wave(rng, depth * 0.8, depth * 0.5, speed, start)
@@ -127,7 +127,7 @@ def _reach(rng: np.random.Generator) -> dict[str, Wave]:
     """Raise the arms, wave, stretch."""
     waves = _stand(rng)
     for side in "lr":
-        speed = rng.uniform(0.4, 0.8)
+        speed = rng.uniform(0.25, 0.6)
         waves[f"shoulder_out_{side}"] = _wave(rng, rng.uniform(10, 75), rng.uniform(8, 30), speed)
         waves[f"elbow_{side}"] = _wave(rng, rng.uniform(-30, 40), rng.uniform(8, 35), speed)
         waves[f"shoulder_twist_{side}"] = _wave(rng, 0, 20, speed)
@@ -160,7 +160,7 @@ def random_motion(rng: np.random.Generator, activity: str | None = None) -> Moti
     return Motion(
         waves=ACTIVITIES[name](rng),
         yaw=yaw,
-        yaw_speed=rng.normal(0, 2.0),
+        yaw_speed=rng.normal(0, 1.0),
         position=(rng.uniform(-0.1, 0.1), 0.0),
         velocity=(speed * np.sin(yaw), speed * np.cos(yaw)),
         hop=rng.uniform(0, 0.12) if name == "dance" else 0.0,
