@@ -29,10 +29,10 @@ $(READY): setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --upgrade pip
 	$(BIN)/python -m pip install -e ".[dev]"
-	# opencv-python needs libGL on a machine without a desktop; its headless twin does not.
-	$(BIN)/python -c "import cv2" || \
+	@# opencv-python may need libGL, which a machine without a desktop lacks; its headless twin does not.
+	@$(BIN)/python -c "import cv2" || \
 		($(BIN)/python -m pip uninstall -y opencv-python && $(BIN)/python -m pip install opencv-python-headless)
-	touch $(READY)
+	@touch $(READY)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -35,7 +35,7 @@ from slimdp.synthetic.render import RenderedFrame
 from slimdp.synthetic.scene import Scene, pan_between, random_scene, render_frame
 
 #: A random scene may show nobody well enough to label.
-_MOST_TRIES = 100
+_MOST_TRIES = 30
 #: PoseTrack18 numbers its images 1, video (6 digits), frame (4 digits).
 _POSETRACK_BASE = 10**10
 

@@ -59,3 +59,16 @@ def test_nobody_and_no_picture_are_refused(pair: tuple[PersonAnnotation, PersonP
         people_sheet([], None, count=1)
     with pytest.raises(ValueError, match="0 pictures"):
         people_sheet([pair[0]], None, count=0)
+
+
+def test_predictions_of_another_file_and_too_many_columns_are_refused(
+    pair: tuple[PersonAnnotation, PersonPrediction], tmp_path: Path
+) -> None:
+    person, prediction = pair
+    with PredictionWriter(tmp_path / "p.h5", 64) as writer:
+        writer.write(prediction)
+    stranger = dataclasses.replace(person, id=person.id + 1)
+    with PredictionFile(tmp_path / "p.h5") as file, pytest.raises(ValueError, match="another file"):
+        people_sheet([stranger], file, count=1)
+    with pytest.raises(ValueError, match="columns"):
+        people_sheet([person], None, count=1, columns=2000)

@@ -57,6 +57,18 @@ def test_the_same_seed_gives_the_same_bytes_with_more_processes(rendered: Path, 
     again = synthesize(tmp_path / "again", SMALL, seed=3, processes=2, quiet=True)
     assert digest(again) == digest(rendered)
     assert json.loads((again / "dataset.json").read_text())["seed"] == 3
+    # HDF5 files carry times of writing; their fields must agree.
+    with FlowStore(again / "flow_exact") as one, FlowStore(rendered / "flow_exact") as other:
+        assert one.videos() == other.videos() == ("train_00000",)
+        for frame, step in ((0, 1), (3, -3)):
+            fields = [store.read("train_00000", frame, step).displacement for store in (one, other)]
+            np.testing.assert_array_equal(*fields)
+
+
+def test_a_set_where_nobody_can_be_seen_is_given_up(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nobody was seen"):
+        synthesize(tmp_path / "tiny", replace(SMALL, size=8, train_clips=0, val_clips=0), quiet=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_labels_carried_along_the_exact_flow_stay_on_their_points(rendered: Path) -> None:
