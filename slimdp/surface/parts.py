@@ -105,8 +105,8 @@ def _in_front(segment: str, centre: np.ndarray, vertices: np.ndarray, rig: Rig) 
     offset = (centre - start) @ forward
     # The bone does not run through the middle of the limb: split where the skin's halves are equally deep.
     along = (centre - start) @ axis
-    middle = np.polynomial.Polynomial.fit(along, offset, 1)
-    return offset > middle(along)
+    centre_line = np.polynomial.Polynomial.fit(along, offset, 1)
+    return offset > centre_line(along)
 
 
 def keep_largest_pieces(label: np.ndarray, faces: np.ndarray) -> np.ndarray:
