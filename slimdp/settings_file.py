@@ -44,6 +44,13 @@ class _Dumper(yaml.SafeDumper):
     """Writes what `_Loader` reads back: the text "1e3" in quotes."""
 
 
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """In double quotes, escaped, if PyYAML's other styles would turn a line break in it into a space."""
+    style = '"' if re.search("[\n\x85\u2028\u2029]", text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 for _side in (_Loader, _Dumper):
     _side.add_implicit_resolver(
         "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")

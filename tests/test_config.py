@@ -211,9 +211,16 @@ def test_settings_survive_plain_values_and_yaml(config: TrainConfig) -> None:
     assert config_from_dict(parse_yaml(dump_yaml(plain)), "here") == config
 
 
-@pytest.mark.parametrize("text", ["1e3", "0E0", "12", "true", "null", "~", "a: b", "", "Größe"])
+@pytest.mark.parametrize("text", ["1e3", "0E0", "12", "true", "null", "~", "a: b", "", "Größe", "\n"])
 def test_a_text_that_looks_like_something_else_stays_a_text(text: str) -> None:
     assert parse_yaml(dump_yaml({"key": text})) == {"key": text}
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r", "\r\n", "\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize("text", ["{}", "a{}", "{}a", "a {} b", "a{0}{0}b"])
+def test_a_text_keeps_its_line_breaks(text: str, line_break: str) -> None:
+    broken = text.format(line_break)
+    assert parse_yaml(dump_yaml({"key": [broken]})) == {"key": [broken]}
 
 
 def test_differences_name_the_keys() -> None:
