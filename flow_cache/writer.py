@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import ParamSpec, TypeVar
 
 import cv2
 import h5py
@@ -21,6 +23,32 @@ from flow_cache.journal import JournaledFile
 from flow_cache.schema import FILTERS, SCHEMA, TILE, VideoRecord, check_schema, step_name
 
 COMMIT_SECONDS = 5.0
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _uninterrupted(method: Callable[P, T]) -> Callable[P, T]:
+    """Let Ctrl-C take effect after a call: raised inside of HDF5, it is lost, cuts a change short or crashes.
+
+    A whole method, because HDF5 also writes where it seems only to read (it empties its caches) and where
+    the last reference to a data set goes (it writes the chunks that it still has).
+    """
+
+    @functools.wraps(method)
+    def deferring(*args: P.args, **kwargs: P.kwargs) -> T:
+        handler = signal.getsignal(signal.SIGINT)
+        if handler is None or threading.current_thread() is not threading.main_thread():
+            return method(*args, **kwargs)  # only the main thread is interrupted
+        came: list[int] = []
+        signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+        try:
+            return method(*args, **kwargs)
+        finally:
+            signal.signal(signal.SIGINT, handler)
+            if came:
+                signal.raise_signal(signal.SIGINT)
+
+    return deferring
 
 
 class FlowWriter:
@@ -47,8 +75,7 @@ class FlowWriter:
         self._bytes = JournaledFile(path)
         self._sound = True  # False while HDF5 changes the file, and from then on if that was cut short
         try:
-            self._file = _open(self._bytes, path)
-            self.commit()
+            self._begin()
         except BaseException:
             self._bytes.close()
             raise
@@ -61,6 +88,7 @@ class FlowWriter:
     ) -> None:
         self.close()
 
+    @_uninterrupted
     def add_video(self, record: VideoRecord, steps: tuple[int, ...]) -> None:
         """Make room for the steps of a video; steps that the store has already stay as they are.
 
@@ -77,10 +105,12 @@ class FlowWriter:
                 self._make_step(record, name)
         self.commit()
 
+    @_uninterrupted
     def finished(self, video: str, step: int) -> np.ndarray:
         """Which fields of a step are complete: (frames,) bool."""
         return self._file[video]["finished"][step_name(step)][:].astype(bool)
 
+    @_uninterrupted
     def write(self, video: str, frame: int, step: int, flow: np.ndarray) -> None:
         """Store a field and mark it finished.
 
@@ -106,12 +136,14 @@ class FlowWriter:
         if time.monotonic() - self._committed_at > self._commit_seconds:
             self.commit()
 
+    @_uninterrupted
     def commit(self) -> None:
         """Make everything written so far last."""
         with self._changing():
             self._file.flush()
         self._committed_at = time.monotonic()
 
+    @_uninterrupted
     def close(self) -> None:
         """Commit, and let others use the file.
 
@@ -131,11 +163,15 @@ class FlowWriter:
         finally:
             self._bytes.close()
 
+    @_uninterrupted
+    def _begin(self) -> None:
+        self._file = _open(self._bytes, self._path)
+        self.commit()
+
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
         self._sound = False
-        with _interrupts_deferred():
-            yield
+        yield
         if self._bytes.fault:
             raise OSError(self._bytes.fault.errno, self._bytes.fault.strerror, str(self._path))
         self._sound = True
@@ -171,23 +207,6 @@ class FlowWriter:
                 f"{attributes['settings']}; asked for {record.estimator} {record.settings}; "
                 "write to another file"
             )
-
-
-@contextlib.contextmanager
-def _interrupts_deferred() -> Iterator[None]:
-    """Ctrl-C takes effect afterwards: raised inside of HDF5, it would be lost or cut a change short."""
-    handler = signal.getsignal(signal.SIGINT)
-    if handler is None or threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is interrupted
-        return
-    came: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if came:
-        signal.raise_signal(signal.SIGINT)
 
 
 def _fill_group(group: h5py.Group, record: VideoRecord) -> None:

@@ -231,21 +231,24 @@ def test_a_full_disk_leaves_the_last_commit(path: Path, monkeypatch: pytest.Monk
     assert seen == {0, 1, 2, 3}
 
 
-def test_ctrl_c_waits_for_a_change_to_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", [(journal.os, "pwrite"), (journal.JournaledFile, "seek")])
+def test_ctrl_c_waits_for_a_call_to_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch, where: tuple[object, str]
+) -> None:
     before, seen = path.read_bytes(), set()
-    pwrite = os.pwrite
+    real = getattr(*where)
     for limit in range(1, 1000):
         path.write_bytes(before)
         calls, returned = count(1), []
 
-        def interrupted(*arguments: object, calls: count = calls, limit: int = limit) -> int:
+        def interrupted(*arguments: object, calls: count = calls, limit: int = limit) -> object:
             if next(calls) == limit:
                 signal.raise_signal(signal.SIGINT)
-            return pwrite(*arguments)  # type: ignore[arg-type]
+            return real(*arguments)
 
         interrupts = 0
         with monkeypatch.context() as patch:
-            patch.setattr(journal.os, "pwrite", interrupted)
+            patch.setattr(*where, interrupted)
             try:
                 for frame in write_three(path):
                     returned.append(frame)
