@@ -4,7 +4,7 @@ OUT/data/                 rendered stills and clips with their labels (slimdp.sy
 OUT/flow.h5               optical flow of the training clips (flow_cache, DIS)
 OUT/clips_train_propagated.json
 OUT/train_stills/         stage I, shared by both variants
-OUT/train_without_propagation/, OUT/train_with_propagation/   stage II
+OUT/train_without_propagation/, OUT/train_with_propagation/   stage II, side by side
 OUT/predictions_*.h5, OUT/scores_*.json, OUT/scores.json, OUT/predictions.png
 """
 
@@ -27,7 +27,7 @@ from slimdp.motion import propagate
 from slimdp.report import prediction_panel, save_png, score_table
 from slimdp.surface import load_surface
 from slimdp.synthetic.dataset import synthesize_preset
-from slimdp.training import load_model, stage_file, train
+from slimdp.training import TrainRun, load_model, train_side_by_side
 
 #: The variants of stage II and the annotation file, in the quickstart's folder, that each one sees.
 VARIANTS = {
@@ -90,15 +90,13 @@ def quickstart(out: Path, preset: str = "tiny", seed: int = 0) -> QuickstartResu
         print(summary.table())
     with clock.stage("train_stills"):
         first = replace(config, stages=config.stages[:1])
-        start = train(first, out / "train_stills")
+        (start,) = train_side_by_side([TrainRun(first, out / "train_stills")])
+    with clock.stage("train_clips"):
+        checkpoints = train_side_by_side([_second_stage(config, out, variant, start) for variant in VARIANTS])
     scores = {}
-    for variant, labels in VARIANTS.items():
-        with clock.stage(f"train_{variant}"):
-            stage = replace(config.stages[1], data=(DataSource(str(out / labels), str(out / "data")),))
-            run = out / f"train_{variant}"
-            train(replace(config, stages=(config.stages[0], stage)), run, initial=start)
+    for variant, checkpoint in zip(VARIANTS, checkpoints, strict=True):
         with clock.stage(f"evaluate_{variant}"):
-            scores[variant] = _evaluate(out, variant, stage_file(run, stage.name))
+            scores[variant] = _evaluate(out, variant, checkpoint)
     _write_results(out, scores, clock.seconds)
     with_labels = read_annotations(out / "data" / "clips_val.json", out / "data").people
     with PredictionFile(out / "predictions_with_propagation.h5") as best:
@@ -124,6 +122,13 @@ def _settings(out: Path, preset: str, seed: int) -> TrainConfig:
         for stage, source in zip(config.stages, sources, strict=True)
     )
     return replace(config, stages=stages)
+
+
+def _second_stage(config: TrainConfig, out: Path, variant: str, start: Path) -> TrainRun:
+    """Stage II of a variant: the same but for the labels, from the same weights, for the same steps."""
+    labels = DataSource(str(out / VARIANTS[variant]), str(out / "data"))
+    stage = replace(config.stages[1], name=variant, data=(labels,))
+    return TrainRun(replace(config, stages=(config.stages[0], stage)), out / f"train_{variant}", start)
 
 
 def _evaluate(out: Path, variant: str, checkpoint: Path) -> PointScores:

@@ -47,7 +47,7 @@ def test_quickstart_writes_scores_in_their_form(smoke: Path) -> None:
         everything = json.loads((smoke / f"scores_{variant}.json").read_text())["points"]
         assert set(everything) == {"full", "localization"}
         assert everything["localization"]["10cm"] == pytest.approx(scores[variant]["10cm"], abs=0.01)
-    assert {"render", "flow", "propagate", "train_stills", "train_with_propagation"} <= set(scores["seconds"])
+    assert {"render", "flow", "propagate", "train_stills", "train_clips"} <= set(scores["seconds"])
 
 
 def test_quickstart_draws_and_logs(smoke: Path) -> None:

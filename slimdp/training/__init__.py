@@ -3,13 +3,16 @@
 from slimdp.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, load_model
 from slimdp.training.loop import NonFiniteLossError
 from slimdp.training.run import stage_file, train
+from slimdp.training.side_by_side import TrainRun, train_side_by_side
 
 __all__ = [
     "Checkpoint",
     "CheckpointError",
     "NonFiniteLossError",
+    "TrainRun",
     "load_checkpoint",
     "load_model",
     "stage_file",
     "train",
+    "train_side_by_side",
 ]

@@ -40,7 +40,7 @@ def make_optimizer(model: nn.Module, stage: StageSettings) -> torch.optim.Optimi
         {"params": weights, "weight_decay": stage.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=stage.learning_rate)
+    return torch.optim.AdamW(groups, lr=stage.learning_rate, fused=True)
 
 
 def train_stage(
@@ -82,7 +82,7 @@ def train_stage(
             values = {**terms, "total": total, "gradient norm": norm}
             raise non_finite_loss(stage, learner.step, rate, values, batch_people(learner.step))
         learner.optimizer.step()
-        learner.average.update(learner.model)
+        learner.average.update()
         learner.step += 1
         monitor.after_step(
             learner.step, batch, predictions[-1], {"total": total.detach(), **terms}, rate, norm

@@ -32,17 +32,19 @@ class Monitor:
         steps_before: steps of the stages before, so that the log runs on through all stages.
         log_every: steps between scalars and, where there is no terminal, lines.
         pictures_every: steps between pictures.
+        bar: show a progress bar where there is a terminal.
     """
 
     def __init__(
         self, folder: Path, title: str, steps: int, done: int, steps_before: int,
-        log_every: int, pictures_every: int,
+        log_every: int, pictures_every: int, bar: bool = True,
     ) -> None:  # fmt: skip
         self.title, self.steps, self.steps_before = title, steps, steps_before
         self.log_every, self.pictures_every = log_every, pictures_every
         # A run that was killed may have logged past its last checkpoint: those steps come again.
         self.writer = SummaryWriter(str(folder), purge_step=steps_before + done + 1)
-        self.bar = tqdm(total=steps, initial=done, desc=title, unit="step", disable=not sys.stderr.isatty())
+        lines = not (bar and sys.stderr.isatty())
+        self.bar = tqdm(total=steps, initial=done, desc=title, unit="step", disable=lines)
         self.since, self.images = time.perf_counter(), 0
 
     def after_step(

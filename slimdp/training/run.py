@@ -32,7 +32,12 @@ from slimdp.training.stage_data import StageData, read_stages
 
 
 def train(
-    config: TrainConfig, out: Path, resume: bool = False, initial: Path | None = None, device: str = "auto"
+    config: TrainConfig,
+    out: Path,
+    resume: bool = False,
+    initial: Path | None = None,
+    device: str = "auto",
+    bar: bool = True,
 ) -> Path:
     """Train a network.
 
@@ -45,6 +50,7 @@ def train(
             of that name, it and those before it must have the same settings there, and count as done;
             otherwise all stages run.
         device: "cpu", "cuda", "cuda:1", ..., or "auto": a GPU if there is one.
+        bar: show a progress bar in a terminal; otherwise plain lines.
 
     Returns:
         the checkpoint of the last stage.
@@ -66,7 +72,7 @@ def train(
         temporary.write_text(dump_yaml(config_to_dict(config)), encoding="utf-8")
     with _deterministic(chosen):
         for index in range(start.stage, len(stages)):
-            start = _run_stage(start, index, stages[index], out, chosen)
+            start = _run_stage(start, index, stages[index], out, chosen, bar)
     return stage_file(out, config.stages[-1].name)
 
 
@@ -116,7 +122,9 @@ def _start_from(config: TrainConfig, initial: Path) -> Checkpoint:
     return Checkpoint(config, stage=count, step=0, model=checkpoint.model)
 
 
-def _run_stage(start: Checkpoint, index: int, data: StageData, out: Path, device: torch.device) -> Checkpoint:
+def _run_stage(
+    start: Checkpoint, index: int, data: StageData, out: Path, device: torch.device, bar: bool
+) -> Checkpoint:
     """Train a stage to its end and save what came out of it."""
     config = start.config
     stage = config.stages[index]
@@ -134,6 +142,7 @@ def _run_stage(start: Checkpoint, index: int, data: StageData, out: Path, device
         steps_before=sum(before.steps for before in config.stages[:index]),
         log_every=config.log_every,
         pictures_every=config.pictures_every,
+        bar=bar,
     )
     with monitor:
         batches = data.batches(learner.step, config.workers)
