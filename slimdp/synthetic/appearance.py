@@ -43,17 +43,19 @@ class Look:
 
 
 PATTERNS = ("plain", "stripes", "checks", "print", "dots")
+#: How patterned garments divide into the patterns after plain.
+_SHARES = np.array([4, 3, 5, 2]) / 14
 
 
-def random_look(rng: np.random.Generator) -> Look:
-    """Dress a person at random."""
+def random_look(rng: np.random.Generator, patterned: float = 0.7) -> Look:
+    """Dress a person at random; `patterned` is the share of garments that are not plain."""
     tone = rng.uniform(0.15, 1.0)
     skin = np.array([0.36, 0.22, 0.15]) * (1 - tone) + np.array([0.95, 0.78, 0.68]) * tone
     grey = rng.random() < 0.2
     hair = np.full(3, rng.uniform(0.4, 0.8)) if grey else rng.uniform(0.05, 0.6) * np.array([1.0, 0.7, 0.4])
     return Look(
-        top=_random_cloth(rng),
-        bottom=_random_cloth(rng),
+        top=_random_cloth(rng, patterned),
+        bottom=_random_cloth(rng, patterned),
         skin=np.clip(skin + rng.normal(0, 0.02, 3), 0, 1),
         hair=hair,
         shoes=random_colours(rng, 1)[0],
@@ -71,9 +73,9 @@ def random_colours(rng: np.random.Generator, count: int) -> np.ndarray:
     return np.clip(grey + saturation * rng.uniform(-0.8, 0.8, (count, 3)), 0.02, 0.98)
 
 
-def _random_cloth(rng: np.random.Generator) -> Cloth:
+def _random_cloth(rng: np.random.Generator, patterned: float) -> Cloth:
     return Cloth(
-        kind=str(rng.choice(PATTERNS, p=[0.3, 0.2, 0.15, 0.25, 0.1])),
+        kind=str(rng.choice(PATTERNS, p=[1 - patterned, *(patterned * _SHARES)])),
         colours=random_colours(rng, 3),
         frequency=rng.uniform(6, 22),
         angle=rng.choice([0, np.pi / 2, rng.uniform(0, np.pi)]),

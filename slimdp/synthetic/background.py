@@ -8,12 +8,18 @@ import numpy as np
 from slimdp.synthetic.appearance import random_colours
 
 
-def random_background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A square picture (size, size, 3) float32 RGB 0..1."""
+def random_background(rng: np.random.Generator, size: int, objects: tuple[int, int] = (8, 30)) -> np.ndarray:
+    """A square picture (size, size, 3) float32 RGB 0..1.
+
+    Args:
+        rng: chance.
+        size: side, px.
+        objects: that clutter it: the fewest, and one over the most.
+    """
     first, second = random_colours(rng, 2).reshape(2, 1, 1, 3)
     blend = _noise(rng, size, 3, 0.5)[..., None]
     picture = first * (1 - blend) + second * blend
-    for _ in range(int(rng.integers(8, 30))):
+    for _ in range(int(rng.integers(*objects))):
         picture = _add_object(rng, picture.astype(np.float32))
     grain = _noise(rng, size, 6, 0.8)[..., None] - 0.5
     return np.clip(picture * (1 + 0.5 * grain), 0, 1).astype(np.float32)

@@ -16,7 +16,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import cv2
@@ -32,7 +32,7 @@ from slimdp.surface import BodySurface, load_surface
 from slimdp.synthetic.exact_flow import exact_flow
 from slimdp.synthetic.labels import label_people
 from slimdp.synthetic.render import RenderedFrame
-from slimdp.synthetic.scene import Scene, pan_between, random_scene, render_frame
+from slimdp.synthetic.scene import Scene, SceneStyle, pan_between, random_scene, render_frame
 
 #: A random scene may show nobody well enough to label.
 _MOST_TRIES = 30
@@ -41,8 +41,8 @@ _POSETRACK_BASE = 10**10
 
 
 @dataclass(frozen=True)
-class SetSize:
-    """How much to render."""
+class SetPlan:
+    """What to render."""
 
     stills: int
     train_clips: int
@@ -53,24 +53,25 @@ class SetSize:
     val_labelled: tuple[int, ...]
     size: int  # px, both sides of a frame
     budget: int | None = None  # points a person in the training sets; None: all that annotators place
+    style: SceneStyle = field(default_factory=SceneStyle)
 
 
 PRESETS = {
-    "smoke": SetSize(12, 3, 2, 7, (3,), 5, (0, 4), 160),
-    "tiny": SetSize(96, 24, 40, 7, (3,), 5, (0, 4), 256),
+    "smoke": SetPlan(12, 3, 2, 7, (3,), 5, (0, 4), 160),
+    "tiny": SetPlan(96, 24, 40, 7, (3,), 5, (0, 4), 256),
 }
 Item = tuple[str, int]  # what to render ("stills", "train", "val") and its number
 Labelled = list[tuple[ImageRecord, list[PersonAnnotation]]]
 
 
 def synthesize(
-    out: Path, size: SetSize, seed: int = 0, processes: int = 1, exact: bool = True, quiet: bool = False
+    out: Path, plan: SetPlan, seed: int = 0, processes: int = 1, exact: bool = True, quiet: bool = False
 ) -> Path:
     """Render a data set; the same bytes for the same seed, whatever the number of processes.
 
     Args:
         out: a folder that does not exist yet.
-        size: how much.
+        plan: what.
         seed: of everything random.
         processes: that render side by side.
         exact: also write the exact flow of the training clips.
@@ -81,10 +82,10 @@ def synthesize(
     """
     with whole_folder(out) as partial:
         load_surface("open")  # built once, before the processes start
-        counts = {"stills": size.stills, "train": size.train_clips, "val": size.val_clips}
+        counts = {"stills": plan.stills, "train": plan.train_clips, "val": plan.val_clips}
         items = [(split, number) for split, count in counts.items() for number in range(count)]
         labelled: dict[str, Labelled] = {split: [] for split in counts}
-        results = _mapped(_Renderer(partial, size, seed, exact), items, processes)
+        results = _mapped(_Renderer(partial, plan, seed, exact), items, processes)
         bar = tqdm(results, total=len(items), desc="render", disable=quiet or None)
         for (split, _), result in zip(items, bar):
             labelled[split] += result
@@ -92,7 +93,7 @@ def synthesize(
             images = [image for image, _ in labelled[split]]
             people = [person for _, present in labelled[split] for person in present]
             write_annotations(partial / f"{name}.json", images, people)
-        about = {"version": slimdp.__version__, "seed": seed, **asdict(size)}
+        about = {"version": slimdp.__version__, "seed": seed, **asdict(plan)}
         (partial / "dataset.json").write_text(json.dumps(about, indent=1))
     return out
 
@@ -122,7 +123,7 @@ class _Renderer:
     """Renders one item to disk and returns its labels; what it draws depends on seed and item alone."""
 
     folder: Path
-    size: SetSize
+    plan: SetPlan
     seed: int
     exact: bool
 
@@ -139,30 +140,30 @@ class _Renderer:
         self, number: int, surface: BodySurface, rng: np.random.Generator
     ) -> tuple[ImageRecord, list[PersonAnnotation]]:
         for _ in range(_MOST_TRIES):  # until somebody is in the picture
-            frame = render_frame(random_scene(rng, self.size.size, panning=False), surface, 0, rng)
+            frame = render_frame(random_scene(rng, self.plan.size, False, self.plan.style), surface, 0, rng)
             name = f"stills/{number:06d}.jpg"
-            image = ImageRecord(number + 1, Path(name), f"images/{name}", self.size.size, self.size.size)
-            people = label_people(frame, image, surface, 10 * (number + 1), rng, False, self.size.budget)
+            image = ImageRecord(number + 1, Path(name), f"images/{name}", self.plan.size, self.plan.size)
+            people = label_people(frame, image, surface, 10 * (number + 1), rng, False, self.plan.budget)
             if people:
                 self._save(frame, surface, name, rng, with_truth=True)
                 return image, people
         raise ValueError(
-            f"nobody was seen in {_MOST_TRIES} stills of {self.size.size} px; render larger ones"
+            f"nobody was seen in {_MOST_TRIES} stills of {self.plan.size} px; render larger ones"
         )
 
     def _clip(self, split: str, number: int, surface: BodySurface, rng: np.random.Generator) -> Labelled:
-        frames = self.size.frames if split == "train" else self.size.val_frames
-        labelled = self.size.labelled if split == "train" else self.size.val_labelled
+        frames = self.plan.frames if split == "train" else self.plan.val_frames
+        labelled = self.plan.labelled if split == "train" else self.plan.val_labelled
         video = f"{split}_{number:05d}"
-        budget = self.size.budget if split == "train" else None
-        scene = random_scene(rng, self.size.size, panning=True)
+        budget = self.plan.budget if split == "train" else None
+        scene = random_scene(rng, self.plan.size, True, self.plan.style)
         rendered = [render_frame(scene, surface, index, rng) for index in range(frames)]
         result: Labelled = []
         for index, frame in enumerate(rendered):
             name = f"clips/{video}/{index:06d}.jpg"
             identity = _POSETRACK_BASE + ((split == "val") * 500_000 + number) * 10**4 + index
             image = ImageRecord(
-                identity, Path(name), f"images/{name}", self.size.size, self.size.size,
+                identity, Path(name), f"images/{name}", self.plan.size, self.plan.size,
                 video=video, frame=index, labelled=index in labelled,
             )  # fmt: skip
             people = (
@@ -195,7 +196,7 @@ class _Renderer:
         path = self.folder / "flow_exact" / f"{video}.h5"
         path.parent.mkdir(exist_ok=True)
         with FlowWriter(path) as writer:
-            writer.add_video(_video_record(video, len(rendered), self.size.size, self.seed), STEPS)
+            writer.add_video(_video_record(video, len(rendered), self.plan.size, self.seed), STEPS)
             for index, step in _pairs(len(rendered), STEPS):
                 pan = pan_between(scene, index, index + step)
                 flow, _ = exact_flow(rendered[index], rendered[index + step], surface, pan)

@@ -51,6 +51,7 @@ class Motion:
     velocity: tuple[float, float]  # metres a second
     hop: float = 0.0  # height of a hop, metres
     hop_frequency: float = 1.0
+    tempo: float = 1.0  # everything happens this many times as fast
 
 
 def _wave(
@@ -152,7 +153,7 @@ def _trunk(rng: np.random.Generator, strength: float, frequency: float) -> dict[
     return waves
 
 
-def random_motion(rng: np.random.Generator, activity: str | None = None) -> Motion:
+def random_motion(rng: np.random.Generator, activity: str | None = None, tempo: float = 1.0) -> Motion:
     """A motion of an activity (any of ACTIVITIES), looking anywhere, mostly towards the camera (+z)."""
     name = activity or str(rng.choice(list(ACTIVITIES)))
     yaw = rng.uniform(-np.pi, np.pi) if rng.random() < 0.5 else rng.normal(0, 0.6)
@@ -165,11 +166,13 @@ def random_motion(rng: np.random.Generator, activity: str | None = None) -> Moti
         velocity=(speed * np.sin(yaw), speed * np.cos(yaw)),
         hop=rng.uniform(0, 0.12) if name == "dance" else 0.0,
         hop_frequency=rng.uniform(0.5, 1.0),
+        tempo=tempo,
     )
 
 
 def pose_at(motion: Motion, person: Person, time: float) -> Pose:
     """The pose of a person at a time in seconds."""
+    time = motion.tempo * time
     angles = {}
     for name, wave in motion.waves.items():
         base = name[:-2] if name.endswith(("_l", "_r")) else name

@@ -21,6 +21,20 @@ _BACKGROUND_SCALE = 1.6
 
 
 @dataclass(frozen=True)
+class SceneStyle:
+    """What makes a rendered world hard: for the network, and for optical flow."""
+
+    tempo: float = 1.0  # people move and turn this many times as fast
+    patterned: float = 0.7  # share of garments with stripes, checks, dots or a print
+    objects: tuple[int, int] = (8, 30)  # in a background: the fewest, and one over the most
+
+    def __post_init__(self) -> None:
+        low, high = self.objects
+        if not (self.tempo >= 0 and 0 <= self.patterned <= 1 and 0 <= low < high):
+            raise ValueError(f"{self}: wanted tempo >= 0, patterned in 0..1, objects with 0 <= low < high")
+
+
+@dataclass(frozen=True)
 class Scene:
     """Everything that a clip is rendered from."""
 
@@ -37,21 +51,24 @@ class Scene:
     exposure: float
 
 
-def random_scene(rng: np.random.Generator, size: int, panning: bool) -> Scene:
+def random_scene(
+    rng: np.random.Generator, size: int, panning: bool, style: SceneStyle | None = None
+) -> Scene:
     """A scene for square frames of `size` px: one person, or sometimes two."""
+    style = style or SceneStyle()
     count = 1 if rng.random() < 0.75 else 2
-    motions = [random_motion(rng)]
+    motions = [random_motion(rng, tempo=style.tempo)]
     if count == 2:
-        beside = random_motion(rng)
+        beside = random_motion(rng, tempo=style.tempo)
         offset = (rng.choice([-1, 1]) * rng.uniform(0.45, 0.9), rng.uniform(-0.9, 0.5))
         motions.append(replace(beside, position=offset))
     return Scene(
         people=tuple(make_person(_random_shape(rng)) for _ in range(count)),
         motions=tuple(motions),
-        looks=tuple(random_look(rng) for _ in range(count)),
+        looks=tuple(random_look(rng, style.patterned) for _ in range(count)),
         camera=_random_camera(rng, size),
         light=_random_light(rng),
-        background=random_background(rng, int(size * _BACKGROUND_SCALE)),
+        background=random_background(rng, int(size * _BACKGROUND_SCALE), style.objects),
         pan=rng.normal(0, 4.0, 2) * [1, 0.3] if panning else np.zeros(2),
         follow=rng.uniform(0.4, 1.0),
         blur=rng.uniform(0, 0.9) if rng.random() < 0.6 else 0.0,

@@ -14,9 +14,9 @@ from slimdp.data import read_annotations
 from slimdp.motion import propagate
 from slimdp.surface import load_surface
 from slimdp.synthetic import dataset
-from slimdp.synthetic.dataset import PRESETS, SetSize, synthesize, synthesize_preset
+from slimdp.synthetic.dataset import PRESETS, SetPlan, synthesize, synthesize_preset
 
-SMALL = SetSize(2, 1, 1, 4, (1,), 3, (0, 2), 96)
+SMALL = SetPlan(2, 1, 1, 4, (1,), 3, (0, 2), 96)
 
 
 @pytest.fixture(scope="module")

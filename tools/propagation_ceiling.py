@@ -1,0 +1,130 @@
+"""How much labels in the frames around could gain: stage II of finished quickstarts, with better ones.
+
+    python tools/propagation_ceiling.py runs/seeds/seed_0 runs/seeds/seed_1 \\
+        --results experiments/quickstart/ceiling.json
+
+From each quickstart's stage I, with its settings and steps, on the same frames:
+
+- exact_flow: the labels propagated along the true flow of the rendered clips instead of an estimated one;
+- true_labels: fresh labels of annotators in every frame of the clips, as if all had been annotated.
+
+Seeds that RESULTS already has for this commit are not run again. Prints one JSON line last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from flow_cache import STEPS, FlowStore
+from slimdp.atomic import whole_file
+from slimdp.config import DataSource, TrainConfig, load_config
+from slimdp.data import read_annotations, write_annotations
+from slimdp.evaluation import PredictionFile, score_points
+from slimdp.inference import predict_to_file
+from slimdp.motion import propagate
+from slimdp.surface import load_surface
+from slimdp.synthetic.dataset import PRESETS, synthesize
+from slimdp.training import TrainRun, load_model, stage_file, train_side_by_side
+
+VARIANTS = ("exact_flow", "true_labels")
+
+
+def main() -> int:
+    """Parse, run, print; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("quickstarts", type=Path, nargs="+", help="folders that `slimdp quickstart` filled")
+    parser.add_argument("--preset", default="tiny", choices=PRESETS, help="of those quickstarts")
+    parser.add_argument("--results", type=Path, required=True, help="the JSON file to write or go on with")
+    options = parser.parse_args()
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    rows = json.loads(options.results.read_text()) if options.results.exists() else []
+    rows = [row for row in rows if row["commit"] == commit.stdout.strip()]
+    for folder in options.quickstarts:
+        seed = json.loads((folder / "data" / "dataset.json").read_text())["seed"]
+        if any(row["seed"] == seed for row in rows):
+            continue
+        rows.append({"seed": seed, **_run(folder, options.preset, seed), "commit": commit.stdout.strip()})
+        with whole_file(options.results) as temporary:
+            temporary.write_text(json.dumps(rows, indent=1) + "\n")
+    print(json.dumps(_summary(rows)))
+    return 0
+
+
+def _run(folder: Path, preset: str, seed: int) -> dict[str, object]:
+    """The scores of a quickstart's two variants, and of the two that could be."""
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        work = Path(scratch)
+        plan = replace(PRESETS[preset], stills=0, val_clips=0, labelled=tuple(range(PRESETS[preset].frames)))
+        truth = synthesize(work / "truth", plan, seed, processes=2, exact=False)
+        data = folder / "data"
+        sources = {
+            "exact_flow": DataSource(str(_along_exact_flow(data, work / "exact.json")), str(data)),
+            "true_labels": DataSource(str(truth / "clips_train.json"), str(truth)),
+        }
+        config = load_config(folder / "train_with_propagation" / "config.yaml")
+        start = stage_file(folder / "train_stills", config.stages[0].name)
+        runs = [
+            TrainRun(_with_labels(config, name, source), work / name, start)
+            for name, source in sources.items()
+        ]
+        checkpoints = train_side_by_side(runs)
+        scores: dict[str, object] = {
+            name: _scores(checkpoint, data, work / f"{name}.h5")
+            for name, checkpoint in zip(sources, checkpoints, strict=True)
+        }
+    known = json.loads((folder / "scores.json").read_text())
+    return {name: known[name] for name in ("without_propagation", "with_propagation")} | scores
+
+
+class _ExactFlow:
+    """The exact flow of a rendered set, one file a clip, as one source."""
+
+    def __init__(self, folder: Path) -> None:
+        self._stores = {path.stem: FlowStore(path) for path in sorted(folder.glob("*.h5"))}
+        self.frames = lambda video: self._stores[video].frames(video)
+        self.read = lambda video, frame, step: self._stores[video].read(video, frame, step)
+
+
+def _along_exact_flow(data: Path, out: Path) -> Path:
+    labelled = read_annotations(data / "clips_train.json", data, read_masks=True)
+    carried, summary = propagate(labelled, _ExactFlow(data / "flow_exact"), STEPS)
+    write_annotations(out, carried.images, carried.people)
+    print(summary.table())
+    return out
+
+
+def _with_labels(config: TrainConfig, name: str, source: DataSource) -> TrainConfig:
+    stage = replace(config.stages[1], name=name, data=(source,))
+    return replace(config, stages=(config.stages[0], stage))
+
+
+def _scores(checkpoint: Path, data: Path, out: Path) -> dict[str, float]:
+    people = read_annotations(data / "clips_val.json", data).people
+    model, config = load_model(checkpoint)
+    predict_to_file(model, people, config.crop, out)
+    with PredictionFile(out) as predictions:
+        scores = score_points(predictions, people, load_surface(config.surface))
+    return {key: round(value, 2) for key, value in scores.localization.in_percent().items() if "cm" in key}
+
+
+def _summary(rows: list[dict]) -> dict[str, object]:
+    """The gain of each kind of labels over the labelled frames alone, points at 10 cm."""
+    result: dict[str, object] = {"seeds": [row["seed"] for row in rows]}
+    for name in ("with_propagation", *VARIANTS):
+        gains = [row[name]["10cm"] - row["without_propagation"]["10cm"] for row in rows]
+        result[f"{name}/gains_10cm"] = [round(gain, 1) for gain in gains]
+        result[f"{name}/gain_10cm"] = round(statistics.fmean(gains), 1)
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())
