@@ -58,7 +58,8 @@ class SetPlan:
 
 PRESETS = {
     "smoke": SetPlan(12, 3, 2, 7, (3,), 5, (0, 4), 160),
-    "tiny": SetPlan(96, 24, 40, 7, (3,), 5, (0, 4), 256),
+    # Quick people in mostly plain clothes: what neighbouring frames show differs, and few people show much.
+    "tiny": SetPlan(32, 32, 100, 7, (3,), 1, (0,), 256, style=SceneStyle(1.6, 0.2, (0, 6))),
 }
 Item = tuple[str, int]  # what to render ("stills", "train", "val") and its number
 Labelled = list[tuple[ImageRecord, list[PersonAnnotation]]]
