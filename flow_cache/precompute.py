@@ -6,6 +6,7 @@ takes part in all fields between itself and the frames up to the longest step be
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -84,13 +85,13 @@ def precompute(
     plans = {video.name: _plan(video, steps, frames) for video in videos}
     _check_names(videos, frames)
     estimated = found = 0
-    with FlowWriter(Path(out), filter, commit_seconds) as writer:
+    with FlowWriter(Path(out), filter, commit_seconds) as writer, _workers(processes) as pool:
         for video in videos:
             writer.add_video(_record(video, estimator), _steps_within(steps, video))
         for video in videos:
             todo = _unfinished(plans[video.name], writer, video.name)
             for frame, step, stored in tqdm(
-                _estimate(video, todo, estimator, processes),
+                _estimate(video, todo, estimator, pool, 2 * processes),
                 total=len(todo),
                 desc=video.name,
                 unit="field",
@@ -133,26 +134,36 @@ def _unfinished(fields: list[Field], writer: FlowWriter, video: str) -> list[Fie
     return [(frame, step) for frame, step in fields if not finished[step][frame]]
 
 
-def _estimate(
-    video: Video, fields: list[Field], estimator: FlowEstimator, processes: int
-) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yields frame, step and the stored form (2, H, W) int16 of every field, in the order of the plan."""
-    if not fields:
-        return
+@contextlib.contextmanager
+def _workers(processes: int) -> Iterator[ProcessPoolExecutor | None]:
+    """Processes that estimate, for all videos: each takes seconds to start. None: this process does."""
     if processes == 1:
-        for frames, batch in _batches(video, fields):
-            yield from _estimate_batch(estimator, video.name, frames, batch)
+        yield None
         return
     # Spawned, because a fork copies OpenCV's threads in whatever state they are.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _start_worker) as pool:
-        waiting: deque[Future[list[tuple[int, int, np.ndarray]]]] = deque()
-        for frames, batch in _batches(video, fields):
-            waiting.append(pool.submit(_estimate_batch, estimator, video.name, frames, batch))
-            if len(waiting) > 2 * processes:  # no more decoded frames in memory than the workers need
-                yield from waiting.popleft().result()
-        while waiting:
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start_worker) as pool:
+        yield pool
+
+
+def _estimate(
+    video: Video, fields: list[Field], estimator: FlowEstimator, pool: ProcessPoolExecutor | None, ahead: int
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yields frame, step and the stored form (2, H, W) int16 of every field, in the order of the plan.
+
+    At most `ahead` batches wait, so that no more decoded frames are in memory than the workers need.
+    """
+    if not fields:
+        return  # the video is not even opened
+    waiting: deque[Future[list[tuple[int, int, np.ndarray]]]] = deque()
+    for frames, batch in _batches(video, fields):
+        if pool is None:
+            yield from _estimate_batch(estimator, video.name, frames, batch)
+            continue
+        waiting.append(pool.submit(_estimate_batch, estimator, video.name, frames, batch))
+        if len(waiting) > ahead:
             yield from waiting.popleft().result()
+    while waiting:
+        yield from waiting.popleft().result()
 
 
 def _batches(video: Video, fields: list[Field]) -> Iterator[tuple[dict[int, np.ndarray], list[Field]]]:
