@@ -29,11 +29,10 @@ from slimdp.surface import load_surface
 from slimdp.synthetic.dataset import synthesize_preset
 from slimdp.training import TrainRun, load_model, train_side_by_side
 
-#: The variants of stage II and the annotation file, in the quickstart's folder, that each one sees.
-VARIANTS = {
-    "without_propagation": "data/clips_train.json",
-    "with_propagation": "clips_train_propagated.json",
-}
+LABELLED, PROPAGATED = "data/clips_train.json", "clips_train_propagated.json"
+#: The variants of stage II and the annotation files, in the quickstart's folder, that each one sees. Half of
+#: the samples come from each, as the paper adds the loss of a propagated frame to the labelled one's (3.2.2).
+VARIANTS = {"without_propagation": (LABELLED,), "with_propagation": (LABELLED, PROPAGATED)}
 #: Preset -> the size of the rendered set and the settings of its training.
 SETTINGS = {"tiny": "quickstart.yaml", "smoke": "smoke.yaml"}
 PEOPLE_IN_PICTURE = 8
@@ -86,7 +85,7 @@ def quickstart(out: Path, preset: str = "tiny", seed: int = 0) -> QuickstartResu
         labelled = read_annotations(out / "data" / "clips_train.json", out / "data", read_masks=True)
         with FlowStore(out / "flow.h5") as store:
             carried, summary = propagate(labelled, store, STEPS, crop=config.crop)
-        write_annotations(out / VARIANTS["with_propagation"], carried.images, carried.people)
+        write_annotations(out / PROPAGATED, carried.images, carried.people)
         print(summary.table())
     with clock.stage("train_stills"):
         first = replace(config, stages=config.stages[:1])
@@ -116,7 +115,7 @@ def _settings(out: Path, preset: str, seed: int) -> TrainConfig:
     if not file.is_file():
         raise ConfigError(f"{file} is missing; the quickstart runs from a clone of the repository")
     config = load_config(file, [f"seed={seed}"])
-    sources = (out / "data" / "stills_train.json", out / VARIANTS["without_propagation"])
+    sources = (out / "data" / "stills_train.json", out / LABELLED)
     stages = tuple(
         replace(stage, data=(DataSource(str(source), str(out / "data")),))
         for stage, source in zip(config.stages, sources, strict=True)
@@ -126,8 +125,8 @@ def _settings(out: Path, preset: str, seed: int) -> TrainConfig:
 
 def _second_stage(config: TrainConfig, out: Path, variant: str, start: Path) -> TrainRun:
     """Stage II of a variant: the same but for the labels, from the same weights, for the same steps."""
-    labels = DataSource(str(out / VARIANTS[variant]), str(out / "data"))
-    stage = replace(config.stages[1], name=variant, data=(labels,))
+    labels = tuple(DataSource(str(out / name), str(out / "data")) for name in VARIANTS[variant])
+    stage = replace(config.stages[1], name=variant, data=labels)
     return TrainRun(replace(config, stages=(config.stages[0], stage)), out / f"train_{variant}", start)
 
 

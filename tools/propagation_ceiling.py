@@ -66,15 +66,14 @@ def _run(folder: Path, preset: str, seed: int) -> dict[str, object]:
         plan = replace(PRESETS[preset], stills=0, val_clips=0, labelled=tuple(range(PRESETS[preset].frames)))
         truth = synthesize(work / "truth", plan, seed, processes=2, exact=False)
         data = folder / "data"
-        sources = {
-            "exact_flow": DataSource(str(_along_exact_flow(data, work / "exact.json")), str(data)),
-            "true_labels": DataSource(str(truth / "clips_train.json"), str(truth)),
-        }
+        labelled = DataSource(str(data / "clips_train.json"), str(data))
+        exact = DataSource(str(_along_exact_flow(data, work / "exact.json")), str(data))
+        true = DataSource(str(truth / "clips_train.json"), str(truth))
+        sources = {"exact_flow": (labelled, exact), "true_labels": (labelled, true)}
         config = load_config(folder / "train_with_propagation" / "config.yaml")
         start = stage_file(folder / "train_stills", config.stages[0].name)
         runs = [
-            TrainRun(_with_labels(config, name, source), work / name, start)
-            for name, source in sources.items()
+            TrainRun(_with_labels(config, name, both), work / name, start) for name, both in sources.items()
         ]
         checkpoints = train_side_by_side(runs)
         scores: dict[str, object] = {
@@ -102,8 +101,8 @@ def _along_exact_flow(data: Path, out: Path) -> Path:
     return out
 
 
-def _with_labels(config: TrainConfig, name: str, source: DataSource) -> TrainConfig:
-    stage = replace(config.stages[1], name=name, data=(source,))
+def _with_labels(config: TrainConfig, name: str, sources: tuple[DataSource, ...]) -> TrainConfig:
+    stage = replace(config.stages[1], name=name, data=sources)
     return replace(config, stages=(config.stages[0], stage))
 
 
