@@ -42,11 +42,12 @@ def _uninterrupted(method: Callable[P, T]) -> Callable[P, T]:
         came: list[int] = []
         signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
         try:
-            return method(*args, **kwargs)
+            result = method(*args, **kwargs)
         finally:
             signal.signal(signal.SIGINT, handler)
-            if came:
-                signal.raise_signal(signal.SIGINT)
+        if came:  # not after an error, such as a full disk: that ends the work too, and says more
+            signal.raise_signal(signal.SIGINT)
+        return result
 
     return deferring
 

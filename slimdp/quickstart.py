@@ -31,7 +31,8 @@ from slimdp.training import TrainRun, load_model, train_side_by_side
 
 LABELLED, PROPAGATED = "data/clips_train.json", "clips_train_propagated.json"
 #: The variants of stage II and the annotation files, in the quickstart's folder, that each one sees. Half of
-#: the samples come from each, as the paper adds the loss of a propagated frame to the labelled one's (3.2.2).
+#: the samples come from each, much as the paper adds the loss of a propagated frame to the labelled one's
+#: (3.2.2); the second file holds the labelled frames too, so that they make up 4 of 7 samples.
 VARIANTS = {"without_propagation": (LABELLED,), "with_propagation": (LABELLED, PROPAGATED)}
 #: Preset -> the size of the rendered set and the settings of its training.
 SETTINGS = {"tiny": "quickstart.yaml", "smoke": "smoke.yaml"}

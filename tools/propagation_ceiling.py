@@ -3,10 +3,11 @@
     python tools/propagation_ceiling.py runs/seeds/seed_0 runs/seeds/seed_1 \\
         --results experiments/quickstart/ceiling.json
 
-From each quickstart's stage I, with its settings and steps, on the same frames:
+From each quickstart's stage I, with its settings and steps:
 
 - exact_flow: the labels propagated along the true flow of the rendered clips instead of an estimated one;
-- true_labels: fresh labels of annotators in every frame of the clips, as if all had been annotated.
+- true_labels: fresh labels of annotators in every frame of the clips, as if all had been annotated (the same
+  pictures, compressed anew).
 
 Seeds that RESULTS already has for this commit are not run again. Prints one JSON line last.
 """
@@ -19,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from flow_cache import STEPS, FlowStore
@@ -29,6 +30,7 @@ from slimdp.data import read_annotations, write_annotations
 from slimdp.evaluation import PredictionFile, score_points
 from slimdp.inference import predict_to_file
 from slimdp.motion import propagate
+from slimdp.quickstart import PROPAGATED
 from slimdp.surface import load_surface
 from slimdp.synthetic.dataset import PRESETS, synthesize
 from slimdp.training import TrainRun, load_model, stage_file, train_side_by_side
@@ -45,18 +47,32 @@ def main() -> int:
     parser.add_argument("--preset", default="tiny", choices=PRESETS, help="of those quickstarts")
     parser.add_argument("--results", type=Path, required=True, help="the JSON file to write or go on with")
     options = parser.parse_args()
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    commit = _git("rev-parse", "HEAD") + (" with changes" if _git("status", "--porcelain") else "")
     rows = json.loads(options.results.read_text()) if options.results.exists() else []
-    rows = [row for row in rows if row["commit"] == commit.stdout.strip()]
+    rows = [row for row in rows if row["commit"] == commit]
     for folder in options.quickstarts:
-        seed = json.loads((folder / "data" / "dataset.json").read_text())["seed"]
+        seed = _seed_of(folder, options.preset)
         if any(row["seed"] == seed for row in rows):
             continue
-        rows.append({"seed": seed, **_run(folder, options.preset, seed), "commit": commit.stdout.strip()})
+        rows.append({"seed": seed, **_run(folder, options.preset, seed), "commit": commit})
         with whole_file(options.results) as temporary:
             temporary.write_text(json.dumps(rows, indent=1) + "\n")
     print(json.dumps(_summary(rows)))
     return 0
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _seed_of(folder: Path, preset: str) -> int:
+    """The seed of a quickstart; ValueError where its set is not that of the preset as it is now."""
+    about = json.loads((folder / "data" / "dataset.json").read_text())
+    plan = json.loads(json.dumps(asdict(PRESETS[preset])))
+    if plan != {key: value for key, value in about.items() if key in plan}:
+        raise ValueError(f"{folder / 'data'} is not preset {preset!r} of this version: {about}, not {plan}")
+    seed: int = about["seed"]
+    return seed
 
 
 def _run(folder: Path, preset: str, seed: int) -> dict[str, object]:
@@ -66,19 +82,19 @@ def _run(folder: Path, preset: str, seed: int) -> dict[str, object]:
         plan = replace(PRESETS[preset], stills=0, val_clips=0, labelled=tuple(range(PRESETS[preset].frames)))
         truth = synthesize(work / "truth", plan, seed, processes=2, exact=False)
         data = folder / "data"
-        labelled = DataSource(str(data / "clips_train.json"), str(data))
-        exact = DataSource(str(_along_exact_flow(data, work / "exact.json")), str(data))
-        true = DataSource(str(truth / "clips_train.json"), str(truth))
-        sources = {"exact_flow": (labelled, exact), "true_labels": (labelled, true)}
+        others = {
+            "exact_flow": DataSource(str(_along_exact_flow(data, work / "exact.json")), str(data)),
+            "true_labels": DataSource(str(truth / "clips_train.json"), str(truth)),
+        }
         config = load_config(folder / "train_with_propagation" / "config.yaml")
         start = stage_file(folder / "train_stills", config.stages[0].name)
         runs = [
-            TrainRun(_with_labels(config, name, both), work / name, start) for name, both in sources.items()
+            TrainRun(_with_labels(config, name, other), work / name, start) for name, other in others.items()
         ]
         checkpoints = train_side_by_side(runs)
         scores: dict[str, object] = {
             name: _scores(checkpoint, data, work / f"{name}.h5")
-            for name, checkpoint in zip(sources, checkpoints, strict=True)
+            for name, checkpoint in zip(others, checkpoints, strict=True)
         }
     known = json.loads((folder / "scores.json").read_text())
     return {name: known[name] for name in ("without_propagation", "with_propagation")} | scores
@@ -101,8 +117,17 @@ def _along_exact_flow(data: Path, out: Path) -> Path:
     return out
 
 
-def _with_labels(config: TrainConfig, name: str, sources: tuple[DataSource, ...]) -> TrainConfig:
-    stage = replace(config.stages[1], name=name, data=sources)
+def _with_labels(config: TrainConfig, name: str, other: DataSource) -> TrainConfig:
+    """Stage II with other labels in place of the propagated ones, at their weight."""
+    data = tuple(
+        replace(other, weight=source.weight)
+        if Path(source.annotations).name == Path(PROPAGATED).name
+        else source
+        for source in config.stages[1].data
+    )
+    if data == config.stages[1].data:
+        raise ValueError(f"stage II saw no {PROPAGATED}, but {data}")
+    stage = replace(config.stages[1], name=name, data=data)
     return replace(config, stages=(config.stages[0], stage))
 
 

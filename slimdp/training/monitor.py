@@ -30,7 +30,7 @@ class Monitor:
         steps: of the stage.
         done: steps of the stage that are done already.
         steps_before: steps of the stages before, so that the log runs on through all stages.
-        log_every: steps between scalars and, where there is no terminal, lines.
+        log_every: steps between scalars and, where there is no bar, lines.
         pictures_every: steps between pictures.
         bar: show a progress bar where there is a terminal.
     """

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import multiprocessing
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from slimdp.config import ConfigError, DataSource, TrainConfig
+from slimdp.config import ConfigError, DataSource, TrainConfig, config_to_dict
+from slimdp.settings_file import dump_yaml
 from slimdp.training import TrainRun, load_checkpoint, train, train_side_by_side
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def named(config: TrainConfig, name: str, seed: int = 0) -> TrainConfig:
@@ -34,10 +41,47 @@ def test_runs_side_by_side_are_the_runs_one_by_one(
             assert torch.equal(value, load_checkpoint(other).model[name]), name
 
 
-def test_a_run_that_fails_ends_the_others(small_run: TrainConfig, tmp_path: Path) -> None:
+def test_a_run_that_fails_ends_those_before_it(small_run: TrainConfig, tmp_path: Path) -> None:
     stage = replace(small_run.stages[0], data=(DataSource("nothing.json", "."),))
     broken = replace(small_run, stages=(stage,))
-    longer = replace(small_run, stages=(replace(small_run.stages[0], steps=100_000),))
+    endless = replace(small_run, stages=(replace(small_run.stages[0], steps=10_000_000),))
+    runs = [TrainRun(endless, tmp_path / "a"), TrainRun(broken, tmp_path / "b")]
+    before = set(multiprocessing.active_children())
     with pytest.raises(ConfigError, match=r"nothing\.json"):
-        train_side_by_side([TrainRun(broken, tmp_path / "a"), TrainRun(longer, tmp_path / "b")], processes=2)
-    assert not list((tmp_path / "b").glob("stage_*.pt"))
+        train_side_by_side(runs, processes=2)
+    assert set(multiprocessing.active_children()) == before
+
+
+@pytest.mark.parametrize(("number", "result"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_runs_end_with_the_process_that_started_them(
+    small_run: TrainConfig, tmp_path: Path, number: signal.Signals, result: int
+) -> None:
+    endless = replace(small_run, stages=(replace(small_run.stages[0], steps=10_000_000),))
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(dump_yaml(config_to_dict(replace(endless, log_every=1))))
+    program = (
+        "import sys; from pathlib import Path; from slimdp.config import load_config\n"
+        "from slimdp.training import TrainRun, train_side_by_side\n"
+        "if __name__ == '__main__':\n"
+        f"    run = TrainRun(load_config(Path({str(settings)!r})), Path({str(tmp_path / 'run')!r}))\n"
+        "    try: train_side_by_side([run])\n"
+        "    except KeyboardInterrupt: sys.exit(130)\n"
+    )
+    script = tmp_path / "program.py"
+    script.write_text(program)
+    with subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stderr is not None
+        while b": step 2/" not in (line := process.stderr.readline()):
+            assert line, "it ended before it could be ended"
+        process.send_signal(number)
+        # The worker holds the pipe too: reading to its end waits until the worker is gone.
+        process.stderr.read()
+        assert process.wait() == result
+
+
+@pytest.mark.parametrize(("count", "processes"), [(0, 1), (1, 0)])
+def test_nothing_to_run_is_refused(
+    small_run: TrainConfig, tmp_path: Path, count: int, processes: int
+) -> None:
+    with pytest.raises(ValueError, match="wanted 1 or more"):
+        train_side_by_side(count * [TrainRun(small_run, tmp_path)], processes)
