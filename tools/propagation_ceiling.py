@@ -16,10 +16,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -77,6 +80,7 @@ def _seed_of(folder: Path, preset: str) -> int:
 
 def _run(folder: Path, preset: str, seed: int) -> dict[str, object]:
     """The scores of a quickstart's two variants, and of the two that could be."""
+    begun = time.monotonic()
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         work = Path(scratch)
         plan = replace(PRESETS[preset], stills=0, val_clips=0, labelled=tuple(range(PRESETS[preset].frames)))
@@ -97,7 +101,12 @@ def _run(folder: Path, preset: str, seed: int) -> dict[str, object]:
             for name, checkpoint in zip(others, checkpoints, strict=True)
         }
     known = json.loads((folder / "scores.json").read_text())
-    return {name: known[name] for name in ("without_propagation", "with_propagation")} | scores
+    return {
+        **{name: known[name] for name in ("without_propagation", "with_propagation")},
+        **scores,
+        "seconds": round(time.monotonic() - begun),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
+    }
 
 
 class _ExactFlow:
