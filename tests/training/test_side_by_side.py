@@ -44,7 +44,7 @@ def test_runs_side_by_side_are_the_runs_one_by_one(
 def test_a_run_that_fails_ends_those_before_it(small_run: TrainConfig, tmp_path: Path) -> None:
     stage = replace(small_run.stages[0], data=(DataSource("nothing.json", "."),))
     broken = replace(small_run, stages=(stage,))
-    endless = replace(small_run, stages=(replace(small_run.stages[0], steps=10_000_000),))
+    endless = replace(small_run, stages=(replace(small_run.stages[0], steps=20_000),))
     runs = [TrainRun(endless, tmp_path / "a"), TrainRun(broken, tmp_path / "b")]
     before = set(multiprocessing.active_children())
     with pytest.raises(ConfigError, match=r"nothing\.json"):
@@ -56,7 +56,7 @@ def test_a_run_that_fails_ends_those_before_it(small_run: TrainConfig, tmp_path:
 def test_runs_end_with_the_process_that_started_them(
     small_run: TrainConfig, tmp_path: Path, number: signal.Signals, result: int
 ) -> None:
-    endless = replace(small_run, stages=(replace(small_run.stages[0], steps=10_000_000),))
+    endless = replace(small_run, stages=(replace(small_run.stages[0], steps=20_000),))
     settings = tmp_path / "settings.yaml"
     settings.write_text(dump_yaml(config_to_dict(replace(endless, log_every=1))))
     program = (
@@ -69,7 +69,12 @@ def test_runs_end_with_the_process_that_started_them(
     )
     script = tmp_path / "program.py"
     script.write_text(program)
-    with subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, cwd=ROOT) as process:
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in background jobs
+    ) as process:
         assert process.stderr is not None
         while b": step 2/" not in (line := process.stderr.readline()):
             assert line, "it ended before it could be ended"
