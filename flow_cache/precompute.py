@@ -7,19 +7,13 @@ takes part in all fields between itself and the frames up to the longest step be
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
-import multiprocessing
-import os
-import signal
-import threading
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -28,9 +22,23 @@ from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash, settings_of
 from flow_cache.schema import STEPS, VideoRecord, step_name
 from flow_cache.video import Video, open_video
+from flow_cache.workers import WorkerPool
 from flow_cache.writer import COMMIT_SECONDS, FlowWriter
 
 Field = tuple[int, int]  # frame, step
+StoredField = tuple[int, int, np.ndarray]  # frame, step, as stored (2, H, W) int16
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Fields of a video to estimate together."""
+
+    video: str
+    frames: Mapping[int, np.ndarray]  # those that the fields need: index -> (H, W, 3) uint8
+    fields: Sequence[Field]
+
+
+Estimation = Callable[[Iterable[Batch]], Iterable[list[StoredField]]]
 
 
 @dataclass(frozen=True)
@@ -85,19 +93,16 @@ def precompute(
     plans = {video.name: _plan(video, steps, frames) for video in videos}
     _check_names(videos, frames)
     estimated = found = 0
-    with FlowWriter(Path(out), filter, commit_seconds) as writer, _workers(processes) as pool:
+    with FlowWriter(Path(out), filter, commit_seconds) as writer, _estimation(estimator, processes) as run:
         for video in videos:
             writer.add_video(_record(video, estimator), _steps_within(steps, video))
         for video in videos:
             todo = _unfinished(plans[video.name], writer, video.name)
-            for frame, step, stored in tqdm(
-                _estimate(video, todo, estimator, pool, 2 * processes),
-                total=len(todo),
-                desc=video.name,
-                unit="field",
-                disable=not progress,
-            ):
-                writer.write(video.name, frame, step, stored)
+            with tqdm(total=len(todo), desc=video.name, unit="field", disable=not progress) as bar:
+                for batch in run(_batches(video, todo)):
+                    for frame, step, stored in batch:
+                        writer.write(video.name, frame, step, stored)
+                        bar.update()
             estimated += len(todo)
             found += len(plans[video.name]) - len(todo)
     return PrecomputeSummary(tuple(plans), estimated, found, time.monotonic() - started)
@@ -135,39 +140,25 @@ def _unfinished(fields: list[Field], writer: FlowWriter, video: str) -> list[Fie
 
 
 @contextlib.contextmanager
-def _workers(processes: int) -> Iterator[ProcessPoolExecutor | None]:
-    """Processes that estimate, for all videos: each takes seconds to start. None: this process does."""
+def _estimation(estimator: FlowEstimator, processes: int) -> Iterator[Estimation]:
+    """Estimates batches one after another, in this process or in several, which serve all videos."""
+    estimate = functools.partial(_estimate_batch, estimator)
     if processes == 1:
-        yield None
+        yield functools.partial(map, estimate)
         return
-    # Spawned, because a fork copies OpenCV's threads in whatever state they are.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start_worker) as pool:
-        yield pool
+    try:
+        with WorkerPool(estimate, processes) as pool:
+            yield pool.map
+    except ChildProcessError as error:
+        raise FlowCacheError(
+            f"{error}; the same command goes on after the last field that was stored"
+        ) from error
 
 
-def _estimate(
-    video: Video, fields: list[Field], estimator: FlowEstimator, pool: ProcessPoolExecutor | None, ahead: int
-) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yields frame, step and the stored form (2, H, W) int16 of every field, in the order of the plan.
-
-    At most `ahead` batches wait, so that no more decoded frames are in memory than the workers need.
-    """
+def _batches(video: Video, fields: list[Field]) -> Iterator[Batch]:
+    """Fields by the frame that completes them, with the frames they need; each frame is decoded once."""
     if not fields:
         return  # the video is not even opened
-    waiting: deque[Future[list[tuple[int, int, np.ndarray]]]] = deque()
-    for frames, batch in _batches(video, fields):
-        if pool is None:
-            yield from _estimate_batch(estimator, video.name, frames, batch)
-            continue
-        waiting.append(pool.submit(_estimate_batch, estimator, video.name, frames, batch))
-        if len(waiting) > ahead:
-            yield from waiting.popleft().result()
-    while waiting:
-        yield from waiting.popleft().result()
-
-
-def _batches(video: Video, fields: list[Field]) -> Iterator[tuple[dict[int, np.ndarray], list[Field]]]:
-    """Fields by the frame that completes them, with the frames they need; each frame is decoded once."""
     completed_by: dict[int, list[Field]] = {}
     last_use: dict[int, int] = {}
     for frame, step in fields:
@@ -181,38 +172,22 @@ def _batches(video: Video, fields: list[Field]) -> Iterator[tuple[dict[int, np.n
         batch = completed_by.get(index, [])
         if batch:
             needed = {frame for frame, _ in batch} | {frame + step for frame, step in batch}
-            yield {i: held[i] for i in needed}, batch
+            yield Batch(video.name, {i: held[i] for i in needed}, batch)
         held = {i: held[i] for i in held if last_use[i] > index}
 
 
-def _estimate_batch(
-    estimator: FlowEstimator, video: str, frames: dict[int, np.ndarray], fields: list[Field]
-) -> list[tuple[int, int, np.ndarray]]:
-    frames_0 = np.stack([frames[frame] for frame, _ in fields])
-    frames_1 = np.stack([frames[frame + step] for frame, step in fields])
+def _estimate_batch(estimator: FlowEstimator, batch: Batch) -> list[StoredField]:
+    frames_0 = np.stack([batch.frames[frame] for frame, _ in batch.fields])
+    frames_1 = np.stack([batch.frames[frame + step] for frame, step in batch.fields])
     results = []
-    for (frame, step), flow in zip(fields, estimator.estimate(frames_0, frames_1)):
+    for (frame, step), flow in zip(batch.fields, estimator.estimate(frames_0, frames_1)):
         try:
             results.append((frame, step, encode(flow)))
         except FlowCacheError as error:
             raise FlowCacheError(
-                f"video {video!r}, frame {frame}, step {step_name(step)}, by {estimator.name}: {error}"
+                f"video {batch.video!r}, frame {frame}, step {step_name(step)}, by {estimator.name}: {error}"
             ) from error
     return results
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers it
-    cv2.setNumThreads(1)  # the processes share the cores already
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work forever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _record(video: Video, estimator: FlowEstimator) -> VideoRecord:

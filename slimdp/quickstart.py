@@ -96,7 +96,8 @@ def quickstart(out: Path, preset: str = "tiny", seed: int = 0) -> QuickstartResu
     scores = {}
     for variant, checkpoint in zip(VARIANTS, checkpoints, strict=True):
         with clock.stage(f"evaluate_{variant}"):
-            scores[variant] = _evaluate(out, variant, checkpoint)
+            scores[variant] = evaluate_checkpoint(checkpoint, out / "data", out / f"predictions_{variant}.h5")
+            write_scores(out / f"scores_{variant}.json", scores[variant].in_percent())
     _write_results(out, scores, clock.seconds)
     with_labels = read_annotations(out / "data" / "clips_val.json", out / "data").people
     with PredictionFile(out / "predictions_with_propagation.h5") as best:
@@ -131,27 +132,19 @@ def _second_stage(config: TrainConfig, out: Path, variant: str, start: Path) -> 
     return TrainRun(replace(config, stages=(config.stages[0], stage)), out / f"train_{variant}", start)
 
 
-def _evaluate(out: Path, variant: str, checkpoint: Path) -> PointScores:
-    """Predict the validation clips' labelled people to a file, then score the file."""
-    annotations = out / "data" / "clips_val.json"
-    people = read_annotations(annotations, out / "data").people
+def evaluate_checkpoint(checkpoint: Path, data: Path, predictions: Path) -> PointScores:
+    """Predict the labelled people of a set's validation clips to a file, then score the file."""
+    annotations = data / "clips_val.json"
+    people = read_annotations(annotations, data).people
     model, config = load_model(checkpoint)
-    file = out / f"predictions_{variant}.h5"
-    predict_to_file(model, people, config.crop, file, describe_origin(checkpoint, annotations))
-    with PredictionFile(file) as predictions:
-        scores = score_points(predictions, people, load_surface(config.surface))
-    write_scores(out / f"scores_{variant}.json", scores.in_percent())
-    return scores
+    predict_to_file(model, people, config.crop, predictions, describe_origin(checkpoint, annotations))
+    with PredictionFile(predictions) as saved:
+        return score_points(saved, people, load_surface(config.surface))
 
 
 def _write_results(out: Path, scores: dict[str, PointScores], seconds: dict[str, float]) -> None:
     """scores.json: "localization only", as the paper reports it after its table 2; the rest is beside it."""
-    rows = {
-        variant: {
-            key: round(value, 2) for key, value in score.localization.in_percent().items() if "cm" in key
-        }
-        for variant, score in scores.items()
-    }
+    rows = {variant: score.localization.within_percent() for variant, score in scores.items()}
     with whole_file(out / "scores.json") as temporary:
         temporary.write_text(json.dumps({**rows, "seconds": seconds}, indent=2) + "\n")
 

@@ -16,10 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,16 +24,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from flow_cache import STEPS, FlowStore
-from slimdp.atomic import whole_file
-from slimdp.config import DataSource, TrainConfig, load_config
+from slimdp.config import CropSettings, DataSource, TrainConfig, load_config
 from slimdp.data import read_annotations, write_annotations
-from slimdp.evaluation import PredictionFile, score_points
-from slimdp.inference import predict_to_file
 from slimdp.motion import propagate
-from slimdp.quickstart import PROPAGATED
-from slimdp.surface import load_surface
+from slimdp.quickstart import PROPAGATED, evaluate_checkpoint
+from slimdp.report import ResultRows
 from slimdp.synthetic.dataset import PRESETS, synthesize
-from slimdp.training import TrainRun, load_model, stage_file, train_side_by_side
+from slimdp.training import TrainRun, stage_file, train_side_by_side
 
 VARIANTS = ("exact_flow", "true_labels")
 
@@ -50,22 +44,13 @@ def main() -> int:
     parser.add_argument("--preset", default="tiny", choices=PRESETS, help="of those quickstarts")
     parser.add_argument("--results", type=Path, required=True, help="the JSON file to write or go on with")
     options = parser.parse_args()
-    commit = _git("rev-parse", "HEAD") + (" with changes" if _git("status", "--porcelain") else "")
-    rows = json.loads(options.results.read_text()) if options.results.exists() else []
-    rows = [row for row in rows if row["commit"] == commit]
+    results = ResultRows(options.results)
     for folder in options.quickstarts:
         seed = _seed_of(folder, options.preset)
-        if any(row["seed"] == seed for row in rows):
-            continue
-        rows.append({"seed": seed, **_run(folder, options.preset, seed), "commit": commit})
-        with whole_file(options.results) as temporary:
-            temporary.write_text(json.dumps(rows, indent=1) + "\n")
-    print(json.dumps(_summary(rows)))
+        if not results.has(seed):
+            results.add(seed, _run(folder, options.preset, seed))
+    print(json.dumps(_summary(results.rows)))
     return 0
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _seed_of(folder: Path, preset: str) -> int:
@@ -86,18 +71,19 @@ def _run(folder: Path, preset: str, seed: int) -> dict[str, object]:
         plan = replace(PRESETS[preset], stills=0, val_clips=0, labelled=tuple(range(PRESETS[preset].frames)))
         truth = synthesize(work / "truth", plan, seed, processes=2, exact=False)
         data = folder / "data"
+        config = load_config(folder / "train_with_propagation" / "config.yaml")
+        exact = _along_exact_flow(data, config.crop, work / "exact.json")
         others = {
-            "exact_flow": DataSource(str(_along_exact_flow(data, work / "exact.json")), str(data)),
+            "exact_flow": DataSource(str(exact), str(data)),
             "true_labels": DataSource(str(truth / "clips_train.json"), str(truth)),
         }
-        config = load_config(folder / "train_with_propagation" / "config.yaml")
         start = stage_file(folder / "train_stills", config.stages[0].name)
         runs = [
             TrainRun(_with_labels(config, name, other), work / name, start) for name, other in others.items()
         ]
         checkpoints = train_side_by_side(runs)
         scores: dict[str, object] = {
-            name: _scores(checkpoint, data, work / f"{name}.h5")
+            name: evaluate_checkpoint(checkpoint, data, work / f"{name}.h5").localization.within_percent()
             for name, checkpoint in zip(others, checkpoints, strict=True)
         }
     known = json.loads((folder / "scores.json").read_text())
@@ -105,7 +91,6 @@ def _run(folder: Path, preset: str, seed: int) -> dict[str, object]:
         **{name: known[name] for name in ("without_propagation", "with_propagation")},
         **scores,
         "seconds": round(time.monotonic() - begun),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
     }
 
 
@@ -118,9 +103,9 @@ class _ExactFlow:
         self.read = lambda video, frame, step: self._stores[video].read(video, frame, step)
 
 
-def _along_exact_flow(data: Path, out: Path) -> Path:
+def _along_exact_flow(data: Path, crop: CropSettings, out: Path) -> Path:
     labelled = read_annotations(data / "clips_train.json", data, read_masks=True)
-    carried, summary = propagate(labelled, _ExactFlow(data / "flow_exact"), STEPS)
+    carried, summary = propagate(labelled, _ExactFlow(data / "flow_exact"), STEPS, crop=crop)
     write_annotations(out, carried.images, carried.people)
     print(summary.table())
     return out
@@ -138,15 +123,6 @@ def _with_labels(config: TrainConfig, name: str, other: DataSource) -> TrainConf
         raise ValueError(f"stage II saw no {PROPAGATED}, but {data}")
     stage = replace(config.stages[1], name=name, data=data)
     return replace(config, stages=(config.stages[0], stage))
-
-
-def _scores(checkpoint: Path, data: Path, out: Path) -> dict[str, float]:
-    people = read_annotations(data / "clips_val.json", data).people
-    model, config = load_model(checkpoint)
-    predict_to_file(model, people, config.crop, out)
-    with PredictionFile(out) as predictions:
-        scores = score_points(predictions, people, load_surface(config.surface))
-    return {key: round(value, 2) for key, value in scores.localization.in_percent().items() if "cm" in key}
 
 
 def _summary(rows: list[dict]) -> dict[str, object]:

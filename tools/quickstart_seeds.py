@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import threading
 import time
 from pathlib import Path
 
-from slimdp.atomic import whole_file
+from slimdp.report import ResultRows
 
 VARIANTS = ("without_propagation", "with_propagation")
 
@@ -34,20 +33,11 @@ def main() -> int:
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--results", type=Path, required=True, help="the JSON file to write or go on with")
     options = parser.parse_args()
-    commit = _git("rev-parse", "HEAD")
-    if _git("status", "--porcelain"):
-        commit += " with changes"
-    rows = json.loads(options.results.read_text()) if options.results.exists() else []
-    rows = [row for row in rows if row["commit"] == commit]
+    results = ResultRows(options.results)
     for seed in options.seeds:
-        if any(row["seed"] == seed for row in rows):
-            continue
-        rows.append(
-            {"seed": seed, **run_seed(options.out / f"seed_{seed}", options.preset, seed), "commit": commit}
-        )
-        with whole_file(options.results) as temporary:
-            temporary.write_text(json.dumps(rows, indent=1) + "\n")
-    print(json.dumps(summary(rows)))
+        if not results.has(seed):
+            results.add(seed, run_seed(options.out / f"seed_{seed}", options.preset, seed))
+    print(json.dumps(summary(results.rows)))
     return 0
 
 
@@ -68,7 +58,6 @@ def run_seed(out: Path, preset: str, seed: int) -> dict[str, object]:
         "seconds": round(seconds),
         "seconds_by_stage": scores["seconds"],
         "peak_memory_gb": round(peak.stop() / 1e9, 2),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
     }
 
 
@@ -116,10 +105,6 @@ def summary(rows: list[dict]) -> dict[str, object]:
     result["seconds"] = [row["seconds"] for row in rows]
     result["peak_memory_gb"] = max(row["peak_memory_gb"] for row in rows)
     return result
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

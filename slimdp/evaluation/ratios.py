@@ -40,6 +40,10 @@ class FormScores:
             key: 100 * value for key, value in (ratios | {"auc10": self.auc10, "auc30": self.auc30}).items()
         }
 
+    def within_percent(self) -> dict[str, float]:
+        """{"5cm": ..., "10cm": ...} alone, to two digits: a row of a table of results."""
+        return {f"{threshold_cm:g}cm": round(100 * ratio, 2) for threshold_cm, ratio in self.within}
+
 
 @dataclass(frozen=True)
 class PointScores:

@@ -10,11 +10,13 @@ from slimdp.report.drawing import (
     save_png,
 )
 from slimdp.report.panels import prediction_panel
+from slimdp.report.result_rows import ResultRows
 from slimdp.report.sheet import people_sheet
 from slimdp.report.table import part_table, score_table
 
 __all__ = [
     "PART_COLOURS",
+    "ResultRows",
     "contact_sheet",
     "draw_dots",
     "draw_points",

@@ -13,7 +13,6 @@ OUT/dataset.json              preset, seed, version
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -25,6 +24,7 @@ from tqdm import tqdm
 
 import slimdp
 from flow_cache import STEPS, FlowWriter, VideoRecord
+from flow_cache.workers import WorkerPool
 from slimdp.atomic import whole_folder
 from slimdp.data import write_annotations
 from slimdp.structures import ImageRecord, PersonAnnotation
@@ -114,9 +114,8 @@ def _mapped(worker: _Renderer, items: list[Item], processes: int) -> Iterator[La
     if processes == 1:
         yield from map(worker, items)
         return
-    # Spawned, not forked: the parent may hold threads (torch, OpenCV) that do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap(worker, items)
+    with WorkerPool(worker, processes) as pool:
+        yield from pool.map(items)
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,6 @@ class _Renderer:
 
     def __call__(self, item: Item) -> Labelled:
         split, number = item
-        cv2.setNumThreads(1)
         rng = np.random.default_rng([self.seed, ("stills", "train", "val").index(split), number])
         surface = load_surface("open")
         if split == "stills":

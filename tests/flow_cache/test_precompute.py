@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -164,6 +167,27 @@ class Broken(DenseInverseSearch):
         flow = super().estimate(frames_0, frames_1)
         flow[0, 0, 4, 7] = np.nan
         return flow
+
+
+def test_a_killed_worker_is_a_plain_error_and_the_store_goes_on(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    folder, out = make_folder(), tmp_path / "flow.h5"
+    killer = threading.Thread(target=_kill_a_child)
+    killer.start()
+    with pytest.raises(FlowCacheError, match=r"was killed.*fewer processes; the same command goes on"):
+        precompute([folder], out, estimator=FAST, processes=2, progress=False)
+    killer.join()
+    summary = precompute([folder], out, estimator=FAST, progress=False)
+    assert summary.found + summary.estimated > 0
+    with FlowStore(out) as store:
+        assert store.finished(folder.name, 1)[:-1].all()
+
+
+def _kill_a_child() -> None:
+    while not (children := multiprocessing.active_children()):
+        time.sleep(0.01)
+    children[0].kill()
 
 
 def test_a_field_that_cannot_be_stored_is_named(tmp_path: Path, make_folder: MakeFolder) -> None:

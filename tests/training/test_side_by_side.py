@@ -4,6 +4,8 @@ import multiprocessing
 import signal
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +52,21 @@ def test_a_run_that_fails_ends_those_before_it(small_run: TrainConfig, tmp_path:
     with pytest.raises(ConfigError, match=r"nothing\.json"):
         train_side_by_side(runs, processes=2)
     assert set(multiprocessing.active_children()) == before
+
+
+def test_a_killed_run_is_a_plain_error(small_run: TrainConfig, tmp_path: Path) -> None:
+    endless = replace(small_run, stages=(replace(small_run.stages[0], steps=20_000),))
+    killer = threading.Thread(target=_kill_the_child)
+    killer.start()
+    with pytest.raises(ChildProcessError, match=r"was killed \(SIGKILL\).*memory"):
+        train_side_by_side([TrainRun(endless, tmp_path / "a")])
+    killer.join()
+
+
+def _kill_the_child() -> None:
+    while not (children := multiprocessing.active_children()):
+        time.sleep(0.01)
+    children[0].kill()
 
 
 @pytest.mark.parametrize(("number", "result"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])

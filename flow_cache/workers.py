@@ -1,0 +1,170 @@
+"""Processes that do one kind of work side by side, and never outlive the one that started them.
+
+The pools of the standard library do not serve here. Where one process is killed while another sends a large
+array, `concurrent.futures` hangs (seen with Python 3.11.7); `multiprocessing.Pool` waits forever for the task
+that the killed one had.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext
+from typing import Any, Generic, NoReturn, TypeVar
+
+import cv2
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class WorkerPool(Generic[Task, Result]):
+    """Spawned processes that call a function; leaving its `with` block ends them, whatever they do.
+
+    They are spawned, because a fork copies the threads of torch and OpenCV in whatever state they are.
+
+    Args:
+        function: what is done with each task; like tasks and results it must be picklable.
+        processes: how many.
+        queued: tasks that wait in each process, so that it need not wait for its next one.
+
+    Raises:
+        ValueError: fewer than one process.
+    """
+
+    def __init__(self, function: Callable[[Task], Result], processes: int, queued: int = 1) -> None:
+        if processes < 1:
+            raise ValueError(f"{processes} processes; wanted 1 or more")
+        context = multiprocessing.get_context("spawn")
+        self._workers = [_Worker(context, function, 1 + queued) for _ in range(processes)]
+        self._ahead = 2 * processes * (1 + queued)
+
+    def __enter__(self) -> WorkerPool[Task, Result]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def map(self, tasks: Iterable[Task]) -> Iterator[Result]:
+        """Yield the results in the order of the tasks, which are drawn only as they are needed.
+
+        A result that is not asked for ends the processes.
+
+        Raises:
+            ChildProcessError: a process was killed.
+            what the function raised, as soon as it is known.
+        """
+        numbered = enumerate(tasks)
+        results: dict[int, Result] = {}
+        given = taken = 0
+        try:
+            while True:
+                while given - taken < self._ahead and (worker := self._free()) is not None:
+                    numbered_task = next(numbered, None)
+                    if numbered_task is None:
+                        break
+                    worker.send(numbered_task)
+                    given += 1
+                if taken in results:
+                    yield results.pop(taken)
+                    taken += 1
+                elif taken == given:
+                    return
+                else:
+                    results.update(self._receive())
+        finally:
+            if taken < given:
+                self.close()
+
+    def close(self) -> None:
+        """End the processes now; calling it again does nothing."""
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join()
+            worker.connection.close()
+        self._workers = []
+
+    def _free(self) -> _Worker | None:
+        worker = min(self._workers, key=lambda worker: worker.busy, default=None)
+        return worker if worker is not None and worker.busy < worker.capacity else None
+
+    def _receive(self) -> dict[int, Result]:
+        ready = wait([worker.connection for worker in self._workers])
+        return dict(worker.receive() for worker in self._workers if worker.connection in ready)
+
+
+class _Worker:
+    """One process as its parent sees it."""
+
+    def __init__(self, context: SpawnContext, function: Callable, capacity: int) -> None:
+        self.connection, there = context.Pipe()
+        self.process = context.Process(target=_work, args=(function, there))
+        self.process.start()
+        there.close()  # so that this end tells when the process is gone
+        self.capacity = capacity
+        self.busy = 0
+
+    def send(self, numbered_task: tuple[int, object]) -> None:
+        try:
+            self.connection.send(numbered_task)
+        except ConnectionError:
+            self._raise_end()
+        self.busy += 1
+
+    def receive(self) -> tuple[int, Any]:
+        try:
+            number, result, traceback_there = self.connection.recv()
+        except (EOFError, ConnectionError):
+            self._raise_end()
+        self.busy -= 1
+        if traceback_there is not None:
+            raise result from ChildProcessError(f"in a worker process:\n{traceback_there}")
+        return number, result
+
+    def _raise_end(self) -> NoReturn:
+        self.process.join()
+        code = self.process.exitcode or 0
+        if code == -signal.SIGKILL:
+            how = "was killed (SIGKILL), most often for lack of memory: try fewer processes"
+        else:
+            how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        raise ChildProcessError(f"a worker process {how}") from None
+
+
+def _work(function: Callable, connection: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers it
+    cv2.setNumThreads(1)  # the processes share the cores already
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    tasks: queue.SimpleQueue[tuple[int, object] | None] = queue.SimpleQueue()
+    # Always reading: parent and worker never both wait for the other to take what they send.
+    threading.Thread(target=_read, args=(connection, tasks), daemon=True).start()
+    while (numbered_task := tasks.get()) is not None:
+        number, task = numbered_task
+        try:
+            answer: tuple[int, Any, str | None] = number, function(task), None
+        except Exception as error:
+            answer = number, error, traceback.format_exc()
+        connection.send(answer)
+
+
+def _read(connection: Connection, tasks: queue.SimpleQueue) -> None:
+    try:
+        while True:
+            tasks.put(connection.recv())
+    except (EOFError, ConnectionError):
+        tasks.put(None)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would work on unseen."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,68 @@
+"""Measured rows under experiments/: JSON that says with which commit, where and how long each was got."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from slimdp.atomic import whole_file
+
+Row = dict  # of JSON values; with "seed" and "commit"
+
+
+class ResultRows:
+    """The rows of one result file that this commit measured; each added one is written at once.
+
+    Rows of other commits are dropped with the first row that is added: a table mixes no versions.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the rows that are there; ValueError where the file is no list of rows."""
+        self._path = path
+        self._commit = current_commit()
+        self.rows = [row for row in _read(path) if row.get("commit") == self._commit]
+
+    def has(self, seed: int) -> bool:
+        """Whether a seed has been measured."""
+        return any(row["seed"] == seed for row in self.rows)
+
+    def add(self, seed: int, row: Mapping[str, object]) -> None:
+        """Keep a seed's row, with this machine and commit."""
+        self.rows.append({"seed": seed, **row, "machine": machine(), "commit": self._commit})
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(self._path) as temporary:
+            temporary.write_text(json.dumps(self.rows, indent=1) + "\n")
+
+
+def _read(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    rows = json.loads(path.read_text())
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{path}: not a list of rows; remove it, or name another file")
+    return rows
+
+
+def machine() -> str:
+    """The kind of this machine in a few words, without its name."""
+    return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
+
+
+def current_commit() -> str:
+    """The commit of the clone that this code stands in, with a remark where files differ from it.
+
+    Raises:
+        ValueError: it is no clone.
+    """
+    root = Path(__file__).resolve().parents[2]
+    answers = []
+    for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"]):
+        answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+        if answer.returncode:
+            raise ValueError(f"{root} is no git clone; measurements are kept with their commit")
+        answers.append(answer.stdout.strip())
+    return answers[0] + (" with changes" if answers[1] else "")

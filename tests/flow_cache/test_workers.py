@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import itertools
+import math
+import multiprocessing
+import operator
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from flow_cache.workers import WorkerPool
+
+
+@pytest.mark.parametrize(("processes", "queued"), [(1, 0), (2, 0), (2, 1)])
+def test_results_come_in_the_order_of_the_tasks(processes: int, queued: int) -> None:
+    with WorkerPool(operator.neg, processes, queued) as pool:
+        assert list(pool.map(range(20))) == [-task for task in range(20)]
+        assert list(pool.map([])) == []
+        assert list(pool.map([7])) == [-7]
+    assert not multiprocessing.active_children()
+
+
+def test_large_arrays_go_both_ways_at_once() -> None:
+    tasks = [np.full((2_000_000,), number, np.float32) for number in range(12)]
+    with WorkerPool(np.negative, 2) as pool:
+        for number, result in enumerate(pool.map(tasks)):
+            assert (result == -number).all()
+
+
+def test_tasks_are_drawn_as_they_are_needed() -> None:
+    drawn = itertools.count()
+    with WorkerPool(operator.neg, 1) as pool:
+        results = pool.map(next(drawn) for _ in range(1000))
+        assert next(results) == 0
+        assert next(drawn) < 10
+        results.close()  # type: ignore[attr-defined]
+    assert not multiprocessing.active_children()
+
+
+def test_what_the_function_raises_is_raised_with_its_traceback() -> None:
+    with WorkerPool(math.sqrt, 2) as pool, pytest.raises(ValueError, match="math domain") as caught:
+        list(pool.map([1.0, -1.0]))
+    assert "Traceback" in str(caught.value.__cause__)
+    assert not multiprocessing.active_children()
+
+
+def test_a_failure_does_not_wait_for_the_tasks_before_it() -> None:
+    began = time.monotonic()
+    with WorkerPool(time.sleep, 2, queued=0) as pool, pytest.raises(ValueError, match="non-negative"):
+        list(pool.map([600, -1]))
+    assert time.monotonic() - began < 300
+
+
+@pytest.mark.parametrize(
+    ("function", "task", "said"),
+    [
+        (os._exit, 3, r"ended with exit code 3"),
+        (signal.raise_signal, signal.SIGKILL, r"was killed \(SIGKILL\)"),
+        (signal.raise_signal, signal.SIGTERM, r"ended by SIGTERM"),
+    ],
+)
+def test_a_process_that_is_gone_is_an_error(function, task, said: str) -> None:  # type: ignore[no-untyped-def]
+    with WorkerPool(function, 2) as pool, pytest.raises(ChildProcessError, match=said):
+        list(pool.map([task]))
+    assert not multiprocessing.active_children()
+
+
+def test_no_processes_are_refused() -> None:
+    with pytest.raises(ValueError, match="0 processes"):
+        WorkerPool(operator.neg, 0)
