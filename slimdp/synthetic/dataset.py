@@ -32,7 +32,7 @@ from slimdp.surface import BodySurface, load_surface
 from slimdp.synthetic.exact_flow import exact_flow
 from slimdp.synthetic.labels import label_people
 from slimdp.synthetic.render import RenderedFrame
-from slimdp.synthetic.scene import Scene, SceneStyle, pan_between, random_scene, render_frame
+from slimdp.synthetic.scene import SceneStyle, random_scene, render_frame
 
 #: A random scene may show nobody well enough to label.
 _MOST_TRIES = 30
@@ -173,7 +173,7 @@ class _Renderer:
             self._save(frame, surface, name, rng, with_truth=index in labelled)
             result.append((image, people))
         if split == "train" and self.exact:
-            self._write_exact_flow(video, scene, rendered, surface)
+            self._write_exact_flow(video, rendered, surface)
         return result
 
     def _save(
@@ -189,16 +189,13 @@ class _Renderer:
         if with_truth:
             _write_image((self.folder / "iuv" / name).with_suffix(".png"), true_iuv(frame, surface), [])
 
-    def _write_exact_flow(
-        self, video: str, scene: Scene, rendered: list[RenderedFrame], surface: BodySurface
-    ) -> None:
+    def _write_exact_flow(self, video: str, rendered: list[RenderedFrame], surface: BodySurface) -> None:
         path = self.folder / "flow_exact" / f"{video}.h5"
         path.parent.mkdir(exist_ok=True)
         with FlowWriter(path) as writer:
             writer.add_video(_video_record(video, len(rendered), self.plan.size, self.seed), STEPS)
             for index, step in _pairs(len(rendered), STEPS):
-                pan = pan_between(scene, index, index + step)
-                flow, _ = exact_flow(rendered[index], rendered[index + step], surface, pan)
+                flow, _ = exact_flow(rendered[index], rendered[index + step], surface)
                 writer.write(video, index, step, flow)
 
 

@@ -12,14 +12,13 @@ DEPTH_TOLERANCE = 0.02
 
 
 def exact_flow(
-    frame_0: RenderedFrame, frame_1: RenderedFrame, surface: BodySurface, pan_0to1: np.ndarray
+    frame_0: RenderedFrame, frame_1: RenderedFrame, surface: BodySurface
 ) -> tuple[np.ndarray, np.ndarray]:
     """The displacement of every pixel of frame 0, and whether what it shows is seen in frame 1.
 
     Args:
         frame_0, frame_1: two frames of one clip.
         surface: the topology that both frames' people share.
-        pan_0to1: (2,) x, y px by which the background moves.
 
     Returns:
         flow_0to1 (2, H, W) float32 px and visible (H, W) bool; a person who is hidden, or has left the frame,
@@ -28,7 +27,7 @@ def exact_flow(
     height, width = frame_0.camera.height, frame_0.camera.width
     y, x = np.mgrid[:height, :width]
     start = np.column_stack([x.ravel(), y.ravel()]).astype(np.float64)
-    end = start + pan_0to1
+    end = start + frame_1.pan - frame_0.pan
     depth = np.full(len(start), np.inf)
     hits = frame_0.hits
     for index, person_1 in enumerate(frame_1.people):

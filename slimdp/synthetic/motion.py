@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -40,9 +41,17 @@ class Wave:
         return middle + half * np.tanh((self.centre + self.swing * value - middle) / half)
 
 
+class Motion(Protocol):
+    """How a person moves."""
+
+    def pose(self, person: Person, seconds: float) -> Pose:
+        """The pose at a time; the same for the same time, and any time can be asked for."""
+        ...
+
+
 @dataclass(frozen=True)
-class Motion:
-    """The motion of one person: an angle for every joint, and the body's way through the scene."""
+class WaveMotion:
+    """An angle over time for every joint, and the body's way through the scene."""
 
     waves: dict[str, Wave]  # "knee_l", "spine_flex", ...
     yaw: float  # radians at time 0
@@ -52,6 +61,10 @@ class Motion:
     hop: float = 0.0  # height of a hop, metres
     hop_frequency: float = 1.0
     tempo: float = 1.0  # everything happens this many times as fast
+
+    def pose(self, person: Person, seconds: float) -> Pose:
+        """As `Motion.pose`."""
+        return _pose_at(self, person, self.tempo * seconds)
 
 
 def _wave(
@@ -153,12 +166,12 @@ def _trunk(rng: np.random.Generator, strength: float, frequency: float) -> dict[
     return waves
 
 
-def random_motion(rng: np.random.Generator, activity: str | None = None, tempo: float = 1.0) -> Motion:
+def random_motion(rng: np.random.Generator, activity: str | None = None, tempo: float = 1.0) -> WaveMotion:
     """A motion of an activity (any of ACTIVITIES), looking anywhere, mostly towards the camera (+z)."""
     name = activity or str(rng.choice(list(ACTIVITIES)))
     yaw = rng.uniform(-np.pi, np.pi) if rng.random() < 0.5 else rng.normal(0, 0.6)
     speed = rng.uniform(0, 0.6) if name == "walk" else rng.uniform(0, 0.15)
-    return Motion(
+    return WaveMotion(
         waves=ACTIVITIES[name](rng),
         yaw=yaw,
         yaw_speed=rng.normal(0, 1.0),
@@ -170,9 +183,7 @@ def random_motion(rng: np.random.Generator, activity: str | None = None, tempo: 
     )
 
 
-def pose_at(motion: Motion, person: Person, time: float) -> Pose:
-    """The pose of a person at a time in seconds."""
-    time = motion.tempo * time
+def _pose_at(motion: WaveMotion, person: Person, time: float) -> Pose:
     angles = {}
     for name, wave in motion.waves.items():
         base = name[:-2] if name.endswith(("_l", "_r")) else name

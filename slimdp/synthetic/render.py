@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import cv2
@@ -80,6 +80,7 @@ class RenderedFrame:
     hits: Hits  # one row a pixel, row by row
     camera: Camera
     people: tuple[PosedPerson, ...]
+    pan: np.ndarray = field(default_factory=lambda: np.zeros(2))  # (2,) px: where the background has moved to
 
 
 class RayCaster:

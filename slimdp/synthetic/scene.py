@@ -10,8 +10,9 @@ import numpy as np
 from slimdp.surface import BodySurface
 from slimdp.surface.makehuman import BodyShape
 from slimdp.synthetic.appearance import Look, random_look
+from slimdp.synthetic.assets import Assets
 from slimdp.synthetic.background import random_background
-from slimdp.synthetic.motion import Motion, pose_at, random_motion
+from slimdp.synthetic.motion import Motion, random_motion
 from slimdp.synthetic.person import Person, make_person, pose_person
 from slimdp.synthetic.render import Camera, Light, RenderedFrame, look_at, render
 
@@ -52,7 +53,11 @@ class Scene:
 
 
 def random_scene(
-    rng: np.random.Generator, size: int, panning: bool, style: SceneStyle | None = None
+    rng: np.random.Generator,
+    size: int,
+    panning: bool,
+    style: SceneStyle | None = None,
+    assets: Assets | None = None,
 ) -> Scene:
     """A scene for square frames of `size` px: one person, or sometimes two."""
     style = style or SceneStyle()
@@ -111,20 +116,15 @@ def _random_light(rng: np.random.Generator) -> Light:
     )
 
 
-def pan_between(scene: Scene, frame_0: int, frame_1: int) -> np.ndarray:
-    """(2,) px by which the background moves in the picture from one frame to another."""
-    return scene.pan * (frame_1 - frame_0)
-
-
 def render_frame(scene: Scene, surface: BodySurface, frame: int, rng: np.random.Generator) -> RenderedFrame:
     """Render one frame of a scene, with its blur and noise."""
     seconds = frame / FRAMES_PER_SECOND
     people = tuple(
-        pose_person(person, pose_at(motion, person, seconds))
+        pose_person(person, motion.pose(person, seconds))
         for person, motion in zip(scene.people, scene.motions)
     )
     camera = scene.camera
-    pan = pan_between(scene, 0, frame)
+    pan = scene.pan * frame
     people_pan = pan * (1 - scene.follow)
     x, y = camera.centre
     moved = replace(camera, centre=(x + people_pan[0], y + people_pan[1]))
@@ -139,7 +139,7 @@ def render_frame(scene: Scene, surface: BodySurface, frame: int, rng: np.random.
         borderMode=cv2.BORDER_REFLECT,
     )
     rendered = render(people, scene.looks, surface, moved, scene.light, background)
-    return RenderedFrame(_photograph(rendered.image, scene, rng), rendered.hits, moved, people)
+    return RenderedFrame(_photograph(rendered.image, scene, rng), rendered.hits, moved, people, pan)
 
 
 def _photograph(image: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:

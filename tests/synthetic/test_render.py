@@ -13,10 +13,10 @@ from slimdp.surface.makehuman import BodyShape
 from slimdp.surface.parts import COARSE_OF_PART
 from slimdp.synthetic.exact_flow import exact_flow
 from slimdp.synthetic.labels import KEYPOINT_NAMES, MOST_POINTS_A_PART, annotators_points, label_people
-from slimdp.synthetic.motion import ACTIVITIES, LIMITS, pose_at, random_motion
+from slimdp.synthetic.motion import ACTIVITIES, LIMITS, random_motion
 from slimdp.synthetic.person import Person, Pose, make_person, pose_person
 from slimdp.synthetic.render import Camera, RayCaster, RenderedFrame, look_at
-from slimdp.synthetic.scene import Scene, pan_between, random_scene, render_frame
+from slimdp.synthetic.scene import Scene, random_scene, render_frame
 
 SIZE = 96
 
@@ -68,11 +68,11 @@ def test_a_turn_by_half_looks_back(person: Person) -> None:
 def test_joints_bend_the_way_they_are_named(
     person: Person, joint: str, angle: float, moved: str, axis: int, sign: int
 ) -> None:
-    from slimdp.synthetic.motion import Motion, Wave
+    from slimdp.synthetic.motion import Wave, WaveMotion
 
     def at(degrees: float) -> np.ndarray:
-        motion = Motion({joint: Wave(degrees, 0, 1, 0, 0)}, 0, 0, (0, 0), (0, 0))
-        posed = pose_person(person, pose_at(motion, person, 0.0))
+        motion = WaveMotion({joint: Wave(degrees, 0, 1, 0, 0)}, 0, 0, (0, 0), (0, 0))
+        posed = pose_person(person, motion.pose(person, 0.0))
         return posed.keypoints[moved] - posed.keypoints["head_bottom"]
 
     assert sign * (at(angle) - at(0))[axis] > 0.05
@@ -86,7 +86,7 @@ def test_motion_is_smooth_and_within_the_joints_limits(activity: str, person: Pe
         angles = np.array([wave.at(t, limits) for t in np.linspace(0, 3, 300)])
         assert limits[0] <= angles.min() <= angles.max() <= limits[1]
         assert np.abs(np.diff(angles)).max() < 6  # degrees in 10 ms
-    first, second = (pose_person(person, pose_at(motion, person, t)).skin for t in (0.5, 0.5 + 1 / 15))
+    first, second = (pose_person(person, motion.pose(person, t)).skin for t in (0.5, 0.5 + 1 / 15))
     assert 0 < np.linalg.norm(first - second, axis=1).max() < 0.4
 
 
@@ -147,7 +147,7 @@ def test_a_person_in_front_hides_the_one_behind(person: Person, surface: BodySur
 def test_flow_takes_every_point_of_the_skin_along(
     frames: list[RenderedFrame], scene: Scene, surface: BodySurface
 ) -> None:
-    flow_0to1, visible = exact_flow(frames[0], frames[1], surface, pan_between(scene, 0, 1))
+    flow_0to1, visible = exact_flow(frames[0], frames[1], surface)
     assert flow_0to1.shape == (2, SIZE, SIZE)
     rows, columns = np.nonzero(visible & (frames[0].hits.person.reshape(SIZE, SIZE) >= 0))
     start = rows * SIZE + columns
@@ -173,7 +173,7 @@ def test_flow_takes_every_point_of_the_skin_along(
 def test_flow_to_the_same_frame_is_zero_and_all_is_seen(
     frames: list[RenderedFrame], surface: BodySurface
 ) -> None:
-    flow, visible = exact_flow(frames[0], frames[0], surface, np.zeros(2))
+    flow, visible = exact_flow(frames[0], frames[0], surface)
     np.testing.assert_allclose(flow, 0, atol=0.02)
     assert visible.mean() > 0.999
 
@@ -191,8 +191,8 @@ def test_what_gets_behind_the_camera_is_not_seen(person: Person, surface: BodySu
     frame, gone = (RenderedFrame(blank, hits, camera, (people,)) for people in (before, behind))
     shown = hits.person.reshape(SIZE, SIZE) == 0
     assert shown.sum() > 500
-    assert exact_flow(frame, frame, surface, np.zeros(2))[1][shown].all()
-    assert not exact_flow(frame, gone, surface, np.zeros(2))[1][shown].any()
+    assert exact_flow(frame, frame, surface)[1][shown].all()
+    assert not exact_flow(frame, gone, surface)[1][shown].any()
     image = ImageRecord(1, Path("a.jpg"), "a.jpg", SIZE, SIZE)
     (labelled,) = label_people(gone, image, surface, 10, np.random.default_rng(0), tracks=True)
     assert labelled.keypoints is not None

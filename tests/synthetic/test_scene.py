@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from slimdp.synthetic.background import random_background
-from slimdp.synthetic.motion import pose_at, random_motion
+from slimdp.synthetic.motion import random_motion
 from slimdp.synthetic.scene import SceneStyle, random_scene
 
 
 def test_tempo_makes_everything_faster() -> None:
     slow, fast = (random_motion(np.random.default_rng(1), "dance", tempo) for tempo in (1.0, 2.0))
     person = random_scene(np.random.default_rng(0), 32, False).people[0]
-    late, early = pose_at(slow, person, 0.6), pose_at(fast, person, 0.3)
+    late, early = slow.pose(person, 0.6), fast.pose(person, 0.3)
     assert late.yaw == pytest.approx(early.yaw)
     assert late.position == pytest.approx(early.position)
     for joint, rotation in late.rotations.items():
