@@ -231,6 +231,15 @@ def test_a_full_disk_leaves_the_last_commit(path: Path, monkeypatch: pytest.Monk
     assert seen == {0, 1, 2, 3}
 
 
+@pytest.fixture
+def answered_interrupts() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, even where the suite runs in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("answered_interrupts")
 @pytest.mark.parametrize("where", [(journal.os, "pwrite"), (journal.JournaledFile, "seek")])
 def test_ctrl_c_waits_for_a_call_to_end(
     path: Path, monkeypatch: pytest.MonkeyPatch, where: tuple[object, str]
