@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +21,8 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 import cv2
 
+#: A worker that was told to end may have to finish a long call first, and remove its temporary files.
+_SECONDS_TO_END = 10.0
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -85,10 +88,13 @@ class WorkerPool(Generic[Task, Result]):
     def close(self) -> None:
         """End the processes now; calling it again does nothing."""
         for worker in self._workers:
-            worker.process.terminate()
+            if worker.busy:
+                worker.process.terminate()
+            worker.connection.close()  # an idle one ends when it reads that
         for worker in self._workers:
+            worker.process.join(_SECONDS_TO_END)
+            worker.process.kill()  # nothing where it has ended
             worker.process.join()
-            worker.connection.close()
         self._workers = []
 
     def _free(self) -> _Worker | None:
@@ -140,6 +146,7 @@ class _Worker:
 
 def _work(function: Callable, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers it
+    signal.signal(signal.SIGTERM, _exit)  # an exception: temporary files and semaphores are removed
     cv2.setNumThreads(1)  # the processes share the cores already
     threading.Thread(target=_end_with_parent, daemon=True).start()
     tasks: queue.SimpleQueue[tuple[int, object] | None] = queue.SimpleQueue()
@@ -152,6 +159,10 @@ def _work(function: Callable, connection: Connection) -> None:
         except Exception as error:
             answer = number, error, traceback.format_exc()
         connection.send(answer)
+
+
+def _exit(number: int, _: object) -> None:
+    sys.exit(128 + number)
 
 
 def _read(connection: Connection, tasks: queue.SimpleQueue) -> None:

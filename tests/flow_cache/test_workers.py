@@ -59,7 +59,8 @@ def test_a_failure_does_not_wait_for_the_tasks_before_it() -> None:
     [
         (os._exit, 3, r"ended with exit code 3"),
         (signal.raise_signal, signal.SIGKILL, r"was killed \(SIGKILL\)"),
-        (signal.raise_signal, signal.SIGTERM, r"ended by SIGTERM"),
+        (signal.raise_signal, signal.SIGUSR1, r"ended by SIGUSR1"),
+        (signal.raise_signal, signal.SIGTERM, r"ended with exit code 143"),
     ],
 )
 def test_a_process_that_is_gone_is_an_error(function, task, said: str) -> None:  # type: ignore[no-untyped-def]
