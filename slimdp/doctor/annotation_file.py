@@ -77,37 +77,37 @@ def check_annotation_file(
     for record in _records(file, content, "images", "image", findings):
         _add_image(record, summary, findings)
     names, person_categories = _read_categories(file, content, findings)
-    videos, seen, repeated = VideoCheck(file, findings), set[tuple[int, int]](), _Repeated(file)
+    videos, ids, others = VideoCheck(file, findings), _Ids(file, findings), 0
     entries = _records(file, content, "annotations", "annotation", findings)
     total = len(content["annotations"]) if isinstance(content.get("annotations"), list) else 0
-    others = 0
     for record in tqdm(entries, total=total, desc=Path(file).stem, unit=" people", disable=quiet or None):
-        category = record.content.get("category_id")
+        place = _place_of(record, summary, findings)
+        if place is None:
+            continue
+        category, image = place
         if person_categories and category not in person_categories:
             others += 1
             continue
-        image = _image_of(record, summary, findings)
         if image is None:
+            found = f"{record.content['image_id']} is none of the ids of images"
+            findings.add("image-unknown", file, f"{record.place}: image_id", found)
             continue
         person = check_person(record, image, names.get(category, ()), file, findings)
         if person is None:
             continue
-        if (image.id, person.id) in seen:
-            findings.add("person-id-twice", file, f"{record.place}: id", f"{person.id}, used before")
-        repeated.add(person.id, image.id)
-        seen.add((image.id, person.id))
         _count(person, summary)
+        ids.add(record, person)
         videos.add(record, person)
         if each_person is not None:
             each_person(record, person)
     videos.finish(summary.images.values(), summary.dense_images)
-    repeated.tell(findings)
+    ids.finish()
     summary.videos = len({image.video for image in summary.images.values()} - {None})
     summary.tracks = videos.tracks
     if others:
         found = f"{others} of {total} annotations of other categories"
         findings.add("other-category", file, "annotations: category_id", found)
-    if summary.people and not summary.dense_people:
+    if summary.images and not summary.dense_people and isinstance(content.get("annotations"), list):
         findings.add("no-points", file, "annotations", f"{summary.people} people, none of them with points")
     return summary
 
@@ -206,19 +206,17 @@ def _read_categories(
     return names, people
 
 
-def _image_of(record: Record, summary: FileSummary, findings: Findings) -> ImageRecord | None:
+def _place_of(
+    record: Record, summary: FileSummary, findings: Findings
+) -> tuple[int | None, ImageRecord | None] | None:
+    """Category and image of an annotation, each None where there is none; None if they cannot be read."""
     try:
-        identity = record.integer("image_id")
-        if "category_id" in record.content:
-            record.integer("category_id")
+        category = record.integer("category_id") if "category_id" in record.content else None
+        return category, summary.images.get(record.integer("image_id"))
     except AnnotationError as error:
         field, problem = problem_of(error, record)
         findings.add("person-field", summary.file, f"{record.place}: {field}", problem)
         return None
-    if identity not in summary.images:
-        found = f"{identity} is none of the ids of images"
-        findings.add("image-unknown", summary.file, f"{record.place}: image_id", found)
-    return summary.images.get(identity)
 
 
 def _count(person: PersonAnnotation, summary: FileSummary) -> None:
@@ -229,21 +227,26 @@ def _count(person: PersonAnnotation, summary: FileSummary) -> None:
         summary.dense_images.add(person.image.id)
 
 
-class _Repeated:
-    """Ids of people that are used in several pictures: some public files do that, so it is one note."""
+class _Ids:
+    """Ids of people: twice in a picture is an error, in several pictures is what some public files do."""
 
-    def __init__(self, file: str) -> None:
-        self._file = file
-        self._image: dict[int, int] = {}
-        self._repeated: dict[int, int] = {}  # id -> an image of it
+    def __init__(self, file: str, findings: Findings) -> None:
+        self._file, self._findings = file, findings
+        self._seen: set[tuple[int, int]] = set()
+        self._first_image: dict[int, int] = {}
+        self._repeated: dict[int, int] = {}  # id -> another image of it
 
-    def add(self, identity: int, image: int) -> None:
-        if self._image.setdefault(identity, image) != image:
-            self._repeated[identity] = image
+    def add(self, record: Record, person: PersonAnnotation) -> None:
+        image = person.image.id
+        if (image, person.id) in self._seen:
+            found = f"{person.id} is used before in this picture"
+            self._findings.add("person-id-twice", self._file, f"{record.place}: id", found)
+        self._seen.add((image, person.id))
+        if self._first_image.setdefault(person.id, image) != image:
+            self._repeated[person.id] = image
 
-    def tell(self, findings: Findings) -> None:
+    def finish(self) -> None:
         for identity, image in self._repeated.items():
-            found = f"also an annotation of image {self._image[identity]}"
-            findings.add(
-                "person-id-repeated", self._file, f"annotation {identity} of image {image}: id", found
-            )
+            place = f"annotation {identity} of image {image}: id"
+            found = f"also the id of an annotation of image {self._first_image[identity]}"
+            self._findings.add("person-id-repeated", self._file, place, found)

@@ -180,9 +180,9 @@ def _check_keypoints(record: Record, person: PersonAnnotation, file: str, findin
     if person.keypoints is None:
         return
     seen = person.keypoints[:, 2] > 0
-    stated = record.content.get("num_keypoints")
-    if stated is not None and stated != seen.sum():
-        found = f"num_keypoints {stated}, but {seen.sum()} keypoints have a visibility above 0"
+    count, stated = int(seen.sum()), record.content.get("num_keypoints")
+    if stated is not None and stated != count:
+        found = f"num_keypoints {stated}, but {count} keypoints have a visibility above 0"
         findings.add("keypoints-count", file, f"{record.place}: num_keypoints", found)
     xy, size = person.keypoints[seen, :2], (person.image.width, person.image.height)
     outside = ((xy < -_SLACK_PX) | (xy > np.array(size) - 1 + _SLACK_PX)).any(axis=1)

@@ -27,7 +27,7 @@ _CHART_KEYS: dict[str, tuple[tuple[int, ...], float, float]] = {
 
 
 def check_surface_file(path: Path, file: str, findings: Findings) -> None:
-    """Check keys and counts of the charts, and of the other files whether they can be what their names say."""
+    """Check keys and counts of the charts, and whether the other files can be what their names say."""
     if path.name == CHARTS:
         _check_charts(path, file, findings)
     elif path.suffix == ".mat":

@@ -66,7 +66,7 @@ class VideoCheck:
             empty = image.id not in (dense_images if dense_images else self._people_in)
             if image.video is None:
                 continue
-            if image.labelled and empty:
+            if image.labelled and empty and self._people_in:
                 place = f"image {image.id}: has_no_densepose, is_labeled"
                 self._findings.add(
                     "frame-empty", self._file, place, f"nobody is labelled in {image.file_name}"
