@@ -130,8 +130,8 @@ def _doctor(options: argparse.Namespace) -> int:
 
     from slimdp.doctor import diagnosis_as_text, examine, write_json
 
-    threads = options.threads or os.cpu_count() or 1
-    diagnosis = examine(options.folder, options.quick, options.images, threads)
+    processes = (os.cpu_count() or 1) if options.processes is None else options.processes
+    diagnosis = examine(options.folder, options.quick, options.images, processes)
     print(diagnosis_as_text(diagnosis))
     if options.json is not None:
         write_json(options.json, diagnosis)
@@ -178,9 +178,7 @@ def _add_doctor(commands: argparse._SubParsersAction) -> None:
     command.add_argument("folder", type=Path, help="the folder of the data set")
     command.add_argument("--quick", action="store_true", help="headers of a sample of the pictures only")
     command.add_argument("--images", type=Path, default=None, help="where the pictures are, if elsewhere")
-    command.add_argument(
-        "--threads", type=int, default=None, help="that decode pictures; default: one a core"
-    )
+    command.add_argument("--processes", type=int, default=None, help="default: one a core")
     command.add_argument("--json", type=Path, default=None, help="write all findings to this file")
     command.set_defaults(run=_doctor)
 

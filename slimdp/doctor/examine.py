@@ -74,7 +74,7 @@ class Diagnosis:
 
 
 def examine(
-    folder: Path, quick: bool = False, images: Path | None = None, threads: int = 1, quiet: bool = False
+    folder: Path, quick: bool = False, images: Path | None = None, processes: int = 1, quiet: bool = False
 ) -> Diagnosis:
     """Check a data set, rendered or real; nothing in the folder is changed.
 
@@ -82,18 +82,18 @@ def examine(
         folder: where it lies.
         quick: headers of a sample of the pictures, and no flow fields; else all are decoded.
         images: a folder with the pictures, if they lie elsewhere.
-        threads: that decode pictures side by side.
+        processes: that decode pictures side by side.
         quiet: no progress bars.
 
     Raises:
         FileNotFoundError, NotADirectoryError: there is no such folder.
-        ValueError: fewer than one thread.
+        ValueError: fewer than one process.
     """
-    if threads < 1:
-        raise ValueError(f"threads = {threads}, but 1 or more is wanted")
+    if processes < 1:
+        raise ValueError(f"processes = {processes}, but 1 or more is wanted")
     contents = look_around(folder)
     elsewhere = () if images is None else look_around(images).folders
-    examination = _Examination(contents, tuple(elsewhere), Diagnosis(folder, quick), threads, quiet)
+    examination = _Examination(contents, tuple(elsewhere), Diagnosis(folder, quick), processes, quiet)
     examination.run()
     return examination.diagnosis
 
@@ -103,7 +103,7 @@ class _Examination:
     contents: Contents
     elsewhere: tuple[Path, ...]  # more folders that may hold pictures
     diagnosis: Diagnosis
-    threads: int
+    processes: int
     quiet: bool
     videos: dict[str, VideoShape] = field(default_factory=dict)
 
@@ -140,13 +140,18 @@ class _Examination:
         self._compare_with_catalogue(path, summary)
         self.diagnosis.files.append(summary)
         self._check_pictures(path, summary)
-        for image in summary.images.values():
-            if image.video is not None:
-                known = self.videos.get(image.video, VideoShape(0, image.width, image.height))
-                self.videos[image.video] = VideoShape(known.frames + 1, known.width, known.height)
+        self._remember_videos(summary)
         if self.contents.rendered and name == TRAIN_CLIPS:
             images = summary.images.values()
             self.diagnosis.visible_masks = check_visible_masks(self.contents.folder, images, findings)
+
+    def _remember_videos(self, summary: FileSummary) -> None:
+        frames = Counter(image.video for image in summary.images.values() if image.video is not None)
+        for image in summary.images.values():
+            if image.video is not None:
+                known = self.videos.get(image.video, VideoShape(0, 0, 0)).frames
+                most = max(known, frames[image.video])  # several files may list the same frames
+                self.videos[image.video] = VideoShape(most, image.width, image.height)
 
     def _truth(self, name: str) -> TruthCheck | None:
         if not self.contents.rendered or name not in PLANNED:
@@ -186,7 +191,7 @@ class _Examination:
             return
         pictures = pictures_of(summary.file, summary.images.values(), folder)
         diagnosis.pictures_opened += check_pictures(
-            pictures, findings, diagnosis.quick, self.threads, self.quiet
+            pictures, findings, diagnosis.quick, self.processes, self.quiet
         )
 
     def _check_flow(self) -> None:

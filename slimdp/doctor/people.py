@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
-from scipy.ndimage import maximum_filter
 
 from slimdp.data.frame import FRAME, sample_coarse
 from slimdp.data.person import read_person
@@ -158,11 +158,12 @@ def _check_box(record: Record, person: PersonAnnotation, file: str, findings: Fi
 def _check_points_on_masks(record: Record, person: PersonAnnotation, file: str, findings: Findings) -> None:
     if person.coarse is None or not len(person.points):
         return
-    body = person.coarse > 0
+    body = (person.coarse > 0).astype(np.uint8)
     off = int((~_sampled(body, person)).sum())
     if not off:
         return
-    wide = maximum_filter(body, size=2 * STRAY_PX + 1)
+    side = 2 * STRAY_PX + 1
+    wide = cv2.dilate(body, np.ones((side, side), dtype=np.uint8))
     far = int((~_sampled(wide, person)).sum())
     code = "points-off-mask" if far else "points-near-mask"
     found = f"{off} of {len(person.points)} points off the masks, {far} by more than {STRAY_PX} px of {FRAME}"
@@ -172,7 +173,7 @@ def _check_points_on_masks(record: Record, person: PersonAnnotation, file: str, 
 def _sampled(mask: np.ndarray, person: PersonAnnotation) -> np.ndarray:
     # A point at the far edge of its frame rounds to pixel 256, which the mask does not have.
     last = person.box[:2] + person.box[2:] * (1 - 1 / FRAME)
-    label, _ = sample_coarse(mask.astype(np.uint8), person.box, np.minimum(person.points, last), outside=0)
+    label, _ = sample_coarse(mask, person.box, np.minimum(person.points, last), outside=0)
     return label > 0
 
 

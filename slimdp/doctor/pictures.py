@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
+from flow_cache.workers import WorkerPool
 from slimdp.data import ImageError, check_whole, load_image
 from slimdp.doctor.findings import Findings
 from slimdp.structures import ImageRecord
@@ -17,6 +21,9 @@ from slimdp.structures import ImageRecord
 QUICK_SAMPLE = 200
 #: Names that a folder is tried with before it counts as the one that holds a file's pictures.
 _TRIED_NAMES = 16
+#: Starting a process takes as long as decoding about this many pictures.
+_WORTH_A_PROCESS = 300
+Fault = tuple[str, str]  # code, what was found
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ def pictures_of(file: str, images: Iterable[ImageRecord], folder: Path) -> list[
 
 
 def check_pictures(
-    pictures: Sequence[Picture], findings: Findings, quick: bool, threads: int, quiet: bool = False
+    pictures: Sequence[Picture], findings: Findings, quick: bool, processes: int, quiet: bool = False
 ) -> int:
     """Check the pictures of one annotation file and return how many were opened.
 
@@ -57,41 +64,30 @@ def check_pictures(
         findings: where faults go, in the order of the pictures.
         quick: only look whether each is there, and read the headers of `QUICK_SAMPLE` of them, evenly
             spread; else all are decoded.
-        threads: that decode side by side (OpenCV and Pillow let other threads run meanwhile).
+        processes: that decode side by side, at most; few pictures are decoded in this one.
         quiet: no progress bar.
     """
-    if not pictures:
-        return 0
     present = []
     for picture in pictures:
         if picture.path.is_file():
             present.append(picture)
         else:
             findings.add("picture-missing", picture.file, _place(picture), f"no {picture.path}")
-    opened = _sample(present) if quick else present
-    look = _look_at_header if quick else _look_at_all
-    pool = ThreadPoolExecutor(threads)
-    try:
-        results = tqdm(
-            pool.map(look, opened), total=len(opened), desc="pictures", unit="", disable=quiet or None
-        )
-        for picture, fault in zip(opened, results):
-            if fault is not None:
-                findings.add(fault[0], picture.file, _place(picture), fault[1])
-    finally:
-        pool.shutdown(cancel_futures=True)
+    opened = present[:: max(1, -(-len(present) // QUICK_SAMPLE))] if quick else present
+    faults = tqdm(
+        _mapped(look_at_header if quick else look_at_all, opened, processes),
+        total=len(opened),
+        desc="pictures",
+        unit="",
+        disable=quiet or not opened or None,
+    )
+    for picture, fault in zip(opened, faults):
+        if fault is not None:
+            findings.add(fault[0], picture.file, _place(picture), fault[1])
     return len(opened)
 
 
-def _place(picture: Picture) -> str:
-    return f"image {picture.image_id}"
-
-
-def _sample(pictures: Sequence[Picture]) -> Sequence[Picture]:
-    return pictures[:: max(1, -(-len(pictures) // QUICK_SAMPLE))]
-
-
-def _look_at_header(picture: Picture) -> tuple[str, str] | None:
+def look_at_header(picture: Picture) -> Fault | None:
     """Code and text of what is wrong with a picture, from its header and last bytes."""
     try:
         return _compare(picture, *check_whole(picture.path))
@@ -99,16 +95,54 @@ def _look_at_header(picture: Picture) -> tuple[str, str] | None:
         return "picture-damaged", str(error)
 
 
-def _look_at_all(picture: Picture) -> tuple[str, str] | None:
+def look_at_all(picture: Picture) -> Fault | None:
     """Code and text of what is wrong with a picture, decoded."""
-    try:
-        height, width, _ = load_image(picture.path).shape
-    except ImageError as error:
-        return "picture-damaged", str(error)
+    with _stderr_lines() as complaints:
+        try:
+            height, width, _ = load_image(picture.path).shape
+        except ImageError as error:
+            return "picture-damaged", str(error)
+    if complaints:
+        return "picture-doubtful", f"{picture.path}: the decoder says: {'; '.join(complaints)}"
     return _compare(picture, width, height)
 
 
-def _compare(picture: Picture, width: int, height: int) -> tuple[str, str] | None:
+def _mapped(
+    look: Callable[[Picture], Fault | None], pictures: Sequence[Picture], processes: int
+) -> Iterator[Fault | None]:
+    processes = min(processes, len(pictures) // _WORTH_A_PROCESS)
+    if processes <= 1:
+        yield from map(look, pictures)
+        return
+    with WorkerPool(look, processes) as pool:
+        yield from pool.map(pictures)
+
+
+@contextmanager
+def _stderr_lines() -> Iterator[list[str]]:
+    """Gather what is printed to stderr in the block: libjpeg tells of damaged bytes there and nowhere else.
+
+    It takes the file descriptor, so nothing else of the process may print meanwhile.
+    """
+    lines: list[str] = []
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            lines += file.read().decode(errors="replace").splitlines()
+
+
+def _place(picture: Picture) -> str:
+    return f"image {picture.image_id}"
+
+
+def _compare(picture: Picture, width: int, height: int) -> Fault | None:
     if (width, height) == (picture.width, picture.height):
         return None
     stated = f"{picture.width} x {picture.height}"

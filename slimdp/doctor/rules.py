@@ -89,6 +89,9 @@ RULES = {
     "pictures-nowhere": Rule(ERROR, "the pictures that the file names", "put them there, or name --images"),
     "picture-missing": Rule(ERROR, "every picture that the file names", _FETCH),
     "picture-damaged": Rule(ERROR, "a picture that is whole and decodes", _FETCH),
+    "picture-doubtful": Rule(
+        WARNING, "a picture that decodes without complaints", "look at the picture; fetch it again"
+    ),
     "picture-size": Rule(
         ERROR, "width and height of the picture", "fetch the picture that the file describes"
     ),
@@ -103,7 +106,7 @@ RULES = {
     ),
     "flow-damaged": Rule(ERROR, "a store that flow_cache reads", "make it again: docs/data.md says how"),
     "flow-unfinished": Rule(ERROR, "every field finished", "run the command that made the store again"),
-    "flow-size": Rule(ERROR, "as many frames as the video, of the same size", "make the store again"),
+    "flow-size": Rule(ERROR, "all frames of the video, of the same size", "make the store again"),
     "visible-missing": Rule(ERROR, "visible/ holds a mask for each frame of a training clip", _RENDER),
     "visible-damaged": Rule(ERROR, "a PNG of the picture's size", _RENDER),
     # The DensePose surface files.

@@ -91,7 +91,7 @@ def _missing(diagnosis: Diagnosis) -> list[str]:
             "  Or put a real one here, which each user fetches from its authors:",
         ]
     for dataset, downloads in diagnosis.missing.items():
-        lines.append(f"  {dataset}" + (": not here yet" if diagnosis.kinds else ""))
+        lines.append(f"  {dataset}" + (", what is not here:" if diagnosis.kinds else ":"))
         lines += [f"    {line}" for download in downloads for line in _download(download)]
     return lines
 

@@ -28,7 +28,7 @@ def test_errors_end_with_1_and_go_to_the_json_file(
     folder = shutil.copytree(rendered, tmp_path / "set")
     (folder / "images/stills/000000.jpg").unlink()
     report = tmp_path / "report.json"
-    assert main(["doctor", str(folder), "--quick", "--threads", "1", "--json", str(report)]) == 1
+    assert main(["doctor", str(folder), "--quick", "--processes", "1", "--json", str(report)]) == 1
     out = capsys.readouterr().out
     assert "ERROR picture-missing in stills_train.json" in out
     assert "1 error, 0 warnings, 0 notes (quick look" in out
@@ -46,6 +46,7 @@ def test_a_folder_that_is_not_there_ends_with_2(tmp_path: Path, capsys: pytest.C
 
 
 def test_the_page_lists_every_code_with_its_severity() -> None:
-    rows = [line.split("|") for line in DOCS.read_text().splitlines() if line.startswith("| `")]
+    table = DOCS.read_text().split("| code | severity |")[1]
+    rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
     listed = {row[1].strip(" `"): row[2].strip() for row in rows}
     assert listed == {code: rule.severity for code, rule in RULES.items()}

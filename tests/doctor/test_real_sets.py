@@ -87,7 +87,7 @@ def test_pictures_that_are_missing_among_others_are_named(tmp_path: Path) -> Non
     put_annotations(tmp_path / "mine.json", names=names)
     for name in names[1:-1]:
         put_picture(tmp_path / "somewhere" / name)
-    diagnosis = examine(tmp_path, threads=2, quiet=True)
+    diagnosis = examine(tmp_path, processes=2, quiet=True)
     assert [finding.place for finding in diagnosis.findings] == ["image 0", "image 39"]
     assert diagnosis.pictures_opened == 38
 
@@ -122,8 +122,8 @@ def test_folders_that_are_none_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="give the folder"):
         examine(tmp_path / "file", quiet=True)
-    with pytest.raises(ValueError, match="threads = 0"):
-        examine(tmp_path, threads=0, quiet=True)
+    with pytest.raises(ValueError, match="processes = 0"):
+        examine(tmp_path, processes=0, quiet=True)
 
 
 def test_every_name_of_a_split_finds_it() -> None:
