@@ -14,7 +14,8 @@ BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 2 for a fault of the input, 130 when interrupted."""
+    """Run a command; returns the exit code: 0, 1 from a doctor who found errors, 2 for a fault of the input,
+    130 when interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["flow"]:
         from flow_cache.__main__ import main as flow_main
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return flow_main(given[1:])
     options = _parser().parse_args(given)
     try:
-        options.run(options)
+        code: int | None = options.run(options)
     except (ValueError, OSError, FloatingPointError) as error:
         # The project's errors of input are ValueErrors, and a diverging training is a FloatingPointError; a
         # plain message is what a user needs of them.
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"slimdp {options.command}: interrupted", file=sys.stderr)
         return INTERRUPTED
-    return 0
+    return code or 0
 
 
 # The commands import what they need when they run: `--help` and bad options answer at once.
@@ -124,6 +125,20 @@ def _draw(options: argparse.Namespace) -> None:
     print(options.out)
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    import os
+
+    from slimdp.doctor import diagnosis_as_text, examine, write_json
+
+    processes = (os.cpu_count() or 1) if options.processes is None else options.processes
+    diagnosis = examine(options.folder, options.quick, options.images, processes)
+    print(diagnosis_as_text(diagnosis))
+    if options.json is not None:
+        write_json(options.json, diagnosis)
+        print(options.json)
+    return 1 if diagnosis.errors else 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="slimdp", description="Thrifty dense human pose from video.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
@@ -154,7 +169,18 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_propagate)
 
     _add_learning_commands(commands)
+    _add_doctor(commands)
     return parser
+
+
+def _add_doctor(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("doctor", help="check a data set, rendered or real; exit code 1 for errors")
+    command.add_argument("folder", type=Path, help="the folder of the data set")
+    command.add_argument("--quick", action="store_true", help="headers of a sample of the pictures only")
+    command.add_argument("--images", type=Path, default=None, help="where the pictures are, if elsewhere")
+    command.add_argument("--processes", type=int, default=None, help="default: one a core")
+    command.add_argument("--json", type=Path, default=None, help="write all findings to this file")
+    command.set_defaults(run=_doctor)
 
 
 def _add_learning_commands(commands: argparse._SubParsersAction) -> None:

@@ -1,0 +1,22 @@
+"""Checks of data sets, rendered or real: what is there, what is wrong with it, what to do."""
+
+from __future__ import annotations
+
+from slimdp.doctor.catalogue import everything
+from slimdp.doctor.examine import Diagnosis, examine
+from slimdp.doctor.findings import Finding, Findings, Severity
+from slimdp.doctor.rules import RULES
+from slimdp.doctor.show import diagnosis_as_text, verdict, write_json
+
+__all__ = [
+    "RULES",
+    "Diagnosis",
+    "Finding",
+    "Findings",
+    "Severity",
+    "diagnosis_as_text",
+    "everything",
+    "examine",
+    "verdict",
+    "write_json",
+]

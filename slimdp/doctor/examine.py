@@ -1,0 +1,258 @@
+"""The examination of a folder, from what lies in it to what is wrong with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from slimdp.doctor.annotation_file import FileSummary, check_annotation_file, load_annotations
+from slimdp.doctor.catalogue import SPLITS, SURFACE, Download, everything, find_split, missing_surface
+from slimdp.doctor.findings import Findings, Severity
+from slimdp.doctor.flow_files import VideoShape, check_flow_stores
+from slimdp.doctor.folder import Contents, look_around
+from slimdp.doctor.pictures import check_pictures, find_folder, pictures_of
+from slimdp.doctor.rendered import (
+    PLANNED,
+    TRAIN_CLIPS,
+    TruthCheck,
+    check_plan,
+    check_visible_masks,
+    read_plan,
+)
+from slimdp.doctor.surface_files import check_surface_file
+
+RENDERED = "rendered set"
+#: Keys of dataset.json that say that annotators err: their points then lie beside the truth on purpose.
+ERROR_KEYS = ("annotator_error", "annotator_errors", "annotator_noise", "point_error")
+
+
+@dataclass
+class Diagnosis:
+    """What an examination found."""
+
+    folder: Path
+    quick: bool
+    kinds: list[str] = field(default_factory=list)  # of data that lie there
+    plan: dict[str, Any] | None = None  # of a rendered set
+    files: list[FileSummary] = field(default_factory=list)
+    pictures: int = 0  # that annotation files name
+    pictures_opened: int = 0
+    truth_points: int = 0  # compared with the rendered truth
+    flow_stores: int = 0
+    flow_fields: int = 0
+    visible_masks: int = 0
+    surface_files: int = 0
+    findings: Findings = field(default_factory=Findings)
+    missing: dict[str, list[Download]] = field(default_factory=dict)  # by data set
+
+    @property
+    def errors(self) -> int:
+        """How many errors there are."""
+        return self.findings.count(Severity.ERROR)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything as plain values for json.dumps."""
+        counts = (
+            "pictures",
+            "pictures_opened",
+            "truth_points",
+            "flow_stores",
+            "flow_fields",
+            "visible_masks",
+        )
+        return {
+            "folder": str(self.folder),
+            "kinds": self.kinds,
+            "quick": self.quick,
+            "files": {summary.file: summary.as_json() for summary in self.files},
+            "counts": {name: getattr(self, name) for name in counts},
+            "findings": [finding.as_json() for finding in self.findings],
+            "missing": {name: [vars(one) for one in downloads] for name, downloads in self.missing.items()},
+        }
+
+
+def examine(
+    folder: Path, quick: bool = False, images: Path | None = None, processes: int = 1, quiet: bool = False
+) -> Diagnosis:
+    """Check a data set, rendered or real; nothing in the folder is changed.
+
+    Args:
+        folder: where it lies.
+        quick: headers of a sample of the pictures, and no flow fields; else all are decoded.
+        images: a folder with the pictures, if they lie elsewhere.
+        processes: that decode pictures side by side.
+        quiet: no progress bars.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: there is no such folder.
+        ValueError: fewer than one process.
+    """
+    if processes < 1:
+        raise ValueError(f"processes = {processes}, but 1 or more is wanted")
+    contents = look_around(folder)
+    elsewhere = () if images is None else look_around(images).folders
+    examination = _Examination(contents, tuple(elsewhere), Diagnosis(folder, quick), processes, quiet)
+    examination.run()
+    return examination.diagnosis
+
+
+@dataclass
+class _Examination:
+    contents: Contents
+    elsewhere: tuple[Path, ...]  # more folders that may hold pictures
+    diagnosis: Diagnosis
+    processes: int
+    quiet: bool
+    videos: dict[str, VideoShape] = field(default_factory=dict)
+
+    def run(self) -> None:
+        contents, diagnosis, findings = self.contents, self.diagnosis, self.diagnosis.findings
+        if contents.rendered:
+            diagnosis.kinds.append(RENDERED)
+            diagnosis.plan = read_plan(contents.folder / "dataset.json", findings)
+            for file in PLANNED:
+                if not (contents.folder / file).is_file():
+                    findings.add("file-missing", file, "", "no such file")
+        for path in contents.passed_over:
+            findings.add("not-checked", contents.name(path), "", "one of COCO's own files, without DensePose")
+        for path in contents.annotations:
+            self._check_file(path)
+        self._check_flow()
+        for path in contents.surface:
+            check_surface_file(path, contents.name(path), findings)
+        diagnosis.surface_files = len(contents.surface)
+        self._name_kinds_and_gaps()
+
+    def _check_file(self, path: Path) -> None:
+        findings, name = self.diagnosis.findings, self.contents.name(path)
+        content = load_annotations(path, name, findings)
+        if content is None:
+            return
+        truth = self._truth(name)
+        summary = check_annotation_file(name, content, findings, truth, self.quiet)
+        del content  # hundreds of megabytes, not needed for the pictures
+        if truth is not None:
+            self.diagnosis.truth_points += truth.points
+        if self.diagnosis.plan is not None and name in PLANNED:
+            check_plan(self.diagnosis.plan, summary, findings)
+        self._compare_with_catalogue(path, summary)
+        self.diagnosis.files.append(summary)
+        self._check_pictures(path, summary)
+        self._remember_videos(summary)
+        if self.contents.rendered and name == TRAIN_CLIPS:
+            images = summary.images.values()
+            self.diagnosis.visible_masks = check_visible_masks(self.contents.folder, images, findings)
+
+    def _remember_videos(self, summary: FileSummary) -> None:
+        frames = Counter(image.video for image in summary.images.values() if image.video is not None)
+        for image in summary.images.values():
+            if image.video is not None:
+                known = self.videos.get(image.video, VideoShape(0, 0, 0)).frames
+                most = max(known, frames[image.video])  # several files may list the same frames
+                self.videos[image.video] = VideoShape(most, image.width, image.height)
+
+    def _truth(self, name: str) -> TruthCheck | None:
+        if not self.contents.rendered or name not in PLANNED:
+            return None
+        plan = self.diagnosis.plan or {}
+        exact = not any(plan.get(key) for key in ERROR_KEYS)
+        return TruthCheck(self.contents.folder, name, self.diagnosis.findings, exact)
+
+    def _compare_with_catalogue(self, path: Path, summary: FileSummary) -> None:
+        known = find_split(path.name)
+        if known is None:
+            return
+        split = known[1]
+        for what, found, published in (
+            ("people with points", summary.dense_people, split.people),
+            ("images with such people", len(summary.dense_images), split.images),
+        ):
+            if found != published:
+                text = f"{found} {what}, but {published} are published"
+                self.diagnosis.findings.add("count-catalogue", summary.file, "", text)
+
+    def _check_pictures(self, path: Path, summary: FileSummary) -> None:
+        diagnosis, findings = self.diagnosis, self.diagnosis.findings
+        names = [image.file_name for image in summary.images.values()]
+        for name in [name for name, count in Counter(names).items() if count > 1]:
+            findings.add(
+                "image-file-twice", summary.file, "images: file_name", f"{name} is listed more than once"
+            )
+        folder: Path | None = self.contents.folder
+        if not (self.contents.rendered and summary.file in PLANNED):
+            folder = find_folder(names, [*self.elsewhere, *self.contents.nearest_folders(path)])
+        diagnosis.pictures += len(set(names))
+        if folder is None:
+            if names:
+                found = f"none of {len(names)} pictures, such as {names[0]}, in any folder here"
+                findings.add("pictures-nowhere", summary.file, "", found, _fetch_pictures(path))
+            return
+        pictures = pictures_of(summary.file, summary.images.values(), folder)
+        diagnosis.pictures_opened += check_pictures(
+            pictures, findings, diagnosis.quick, self.processes, self.quiet
+        )
+
+    def _check_flow(self) -> None:
+        contents, diagnosis = self.contents, self.diagnosis
+        stores = list(contents.flow)
+        diagnosis.flow_stores = len(stores)
+        diagnosis.flow_fields = check_flow_stores(
+            stores, contents.folder, self.videos, diagnosis.findings, diagnosis.quick, self.quiet
+        )
+        if not contents.rendered:
+            return
+        if not (contents.folder / "flow_exact").is_dir():
+            diagnosis.findings.add("flow-absent", TRAIN_CLIPS, "", "no folder flow_exact")
+            return
+        held = {path.stem for path in stores if path.parent.name == "flow_exact"}
+        clips = [image.video for summary in diagnosis.files if summary.file == TRAIN_CLIPS
+                 for image in summary.images.values()]  # fmt: skip
+        for video in sorted({video for video in clips if video is not None} - held):
+            diagnosis.findings.add("flow-missing", TRAIN_CLIPS, f"video {video}", f"no flow_exact/{video}.h5")
+
+    def _name_kinds_and_gaps(self) -> None:
+        contents, diagnosis = self.contents, self.diagnosis
+        names = {path.name for path in contents.annotations}
+        for dataset, splits in SPLITS.items():
+            absent = [split.download for split in splits if not names & set(split.files)]
+            if len(absent) < len(splits):
+                diagnosis.kinds.append(dataset)
+                diagnosis.missing |= {dataset: absent} if absent else {}
+        if not contents.rendered:
+            diagnosis.kinds += sorted({form for summary in diagnosis.files if (form := _form(summary))})
+        surface = {path.name for path in contents.surface}
+        absent = missing_surface(surface)
+        if absent and (surface or set(SPLITS) & set(diagnosis.kinds)):
+            diagnosis.missing[SURFACE] = absent
+        if surface:
+            diagnosis.kinds.append(SURFACE)
+        if diagnosis.flow_stores and not contents.rendered:
+            diagnosis.kinds.append("flow stores")
+        if not diagnosis.kinds:
+            diagnosis.missing = everything()
+            found = (
+                f"{contents.pictures} pictures, but no annotation file" if contents.pictures else "nothing"
+            )
+            diagnosis.findings.add("nothing-here", ".", "", found)
+
+
+def _form(summary: FileSummary) -> str | None:
+    """What to call an annotation file; None for one of the catalogue."""
+    if find_split(Path(summary.file).name) is not None:
+        return None
+    if summary.videos:
+        return "annotations in PoseTrack form"
+    return "annotations in DensePose-COCO form" if summary.dense_people else "annotations in COCO form"
+
+
+def _fetch_pictures(path: Path) -> str:
+    known = find_split(path.name)
+    if known is None:
+        return (
+            "put them beside the annotation file, as its file_name fields say, or name their folder: --images"
+        )
+    pictures = known[1].pictures
+    size = f" ({pictures.size})" if pictures.size else ""
+    return f"fetch {pictures.address}{size} and unpack it as {pictures.put}; or name their folder: --images"

@@ -1,0 +1,85 @@
+"""What lies in a folder: a rendered set, annotation files, pictures, flow stores, surface files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from slimdp.doctor.catalogue import SURFACE_FILES, find_split
+from slimdp.doctor.flow_files import is_flow_store
+from slimdp.doctor.rendered import PLAN
+
+#: Annotation files and surface files are looked for this many folders down.
+DEPTH = 4
+#: COCO's own annotation files: no DensePose in them, and hundreds of megabytes to parse.
+_COCO_PREFIXES = ("captions_", "instances_", "person_keypoints_", "image_info_", "stuff_", "panoptic_")
+_PICTURES = {".jpg", ".jpeg", ".png"}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What lies in a folder; paths are absolute or relative as the folder was given, sorted."""
+
+    folder: Path
+    rendered: bool  # dataset.json is there
+    annotations: tuple[Path, ...]  # JSON files that may be annotation files
+    passed_over: tuple[Path, ...]  # COCO's own annotation files
+    surface: tuple[Path, ...]
+    flow: tuple[Path, ...]
+    folders: tuple[Path, ...]  # itself first, then those that may hold pictures
+    pictures: int  # seen on the way, whether anything names them or not
+
+    def name(self, path: Path) -> str:
+        """A path as findings call it."""
+        return path.relative_to(self.folder).as_posix()
+
+    def nearest_folders(self, file: Path) -> list[Path]:
+        """Folders that may hold the pictures of an annotation file: those around it first."""
+        around = [folder for folder in (file.parent, *file.parents) if folder in set(self.folders)]
+        return list(dict.fromkeys([*around, *self.folders]))
+
+
+def look_around(folder: Path) -> Contents:
+    """Find out what lies in a folder; links to folders are followed.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: there is no such folder.
+    """
+    if not folder.exists():
+        raise FileNotFoundError(f"no folder {folder}")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; give the folder of a data set")
+    rendered = (folder / PLAN).is_file()
+    surface_names = {name for file in SURFACE_FILES for name in file.files}
+    annotations, passed_over, surface, flow, folders, pictures = [], [], [], [], [], 0
+    for here, names in _walk(folder, DEPTH):
+        folders.append(here)
+        for name in names:
+            path, suffix = here / name, Path(name).suffix.lower()
+            if suffix in _PICTURES:
+                pictures += 1
+            elif name in surface_names:
+                surface.append(path)
+            elif suffix == ".h5" and is_flow_store(path):
+                flow.append(path)
+            elif suffix == ".json" and name.startswith(_COCO_PREFIXES) and find_split(name) is None:
+                passed_over.append(path)
+            elif suffix == ".json" and not (rendered and path == folder / PLAN):
+                annotations.append(path)
+    return Contents(
+        folder, rendered, tuple(annotations), tuple(passed_over), tuple(surface), tuple(flow),
+        tuple(folders), pictures,
+    )  # fmt: skip
+
+
+def _walk(folder: Path, depth: int) -> Iterator[tuple[Path, list[str]]]:
+    """Folders and the names of the files in them, sorted, from the top; hidden ones are left out."""
+    with os.scandir(folder) as entries:
+        found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+    yield folder, [name for name, is_folder in found if not is_folder]
+    if depth:
+        for name, is_folder in found:
+            if is_folder:
+                yield from _walk(folder / name, depth - 1)

@@ -1,0 +1,149 @@
+"""Checks of picture files: there, whole, of the size that the annotation file says."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from flow_cache.workers import WorkerPool
+from slimdp.data import ImageError, check_whole, load_image
+from slimdp.doctor.findings import Findings
+from slimdp.structures import ImageRecord
+
+#: Pictures of a file whose headers a quick check reads.
+QUICK_SAMPLE = 200
+#: Names that a folder is tried with before it counts as the one that holds a file's pictures.
+_TRIED_NAMES = 16
+#: Starting a process takes as long as decoding about this many pictures.
+_WORTH_A_PROCESS = 300
+Fault = tuple[str, str]  # code, what was found
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture file, and who says so."""
+
+    path: Path
+    file: str  # the annotation file, as findings call it
+    image_id: int
+    width: int  # px
+    height: int  # px
+
+
+def find_folder(names: Sequence[str], candidates: Iterable[Path]) -> Path | None:
+    """The folder that holds most of the pictures named, the first of equals; None where none holds any."""
+    tried = names[:: max(1, len(names) // _TRIED_NAMES)]
+    held = [(sum((folder / name).is_file() for name in tried), folder) for folder in candidates]
+    most, folder = max(held, key=lambda entry: entry[0], default=(0, None))
+    return folder if most else None
+
+
+def pictures_of(file: str, images: Iterable[ImageRecord], folder: Path) -> list[Picture]:
+    """The pictures of an annotation file; one that it lists twice comes once."""
+    pictures = {
+        image.file_name: Picture(folder / image.file_name, file, image.id, image.width, image.height)
+        for image in images
+    }
+    return list(pictures.values())
+
+
+def check_pictures(
+    pictures: Sequence[Picture], findings: Findings, quick: bool, processes: int, quiet: bool = False
+) -> int:
+    """Check the pictures of one annotation file and return how many were opened.
+
+    Args:
+        pictures: which.
+        findings: where faults go, in the order of the pictures.
+        quick: only look whether each is there, and read the headers of `QUICK_SAMPLE` of them, evenly
+            spread; else all are decoded.
+        processes: that decode side by side, at most; few pictures are decoded in this one.
+        quiet: no progress bar.
+    """
+    present = []
+    for picture in pictures:
+        if picture.path.is_file():
+            present.append(picture)
+        else:
+            findings.add("picture-missing", picture.file, _place(picture), f"no {picture.path}")
+    opened = present[:: max(1, -(-len(present) // QUICK_SAMPLE))] if quick else present
+    faults = tqdm(
+        _mapped(look_at_header if quick else look_at_all, opened, processes),
+        total=len(opened),
+        desc="pictures",
+        unit="",
+        disable=quiet or not opened or None,
+    )
+    for picture, fault in zip(opened, faults):
+        if fault is not None:
+            findings.add(fault[0], picture.file, _place(picture), fault[1])
+    return len(opened)
+
+
+def look_at_header(picture: Picture) -> Fault | None:
+    """Code and text of what is wrong with a picture, from its header and last bytes."""
+    try:
+        return _compare(picture, *check_whole(picture.path))
+    except ImageError as error:
+        return "picture-damaged", str(error)
+
+
+def look_at_all(picture: Picture) -> Fault | None:
+    """Code and text of what is wrong with a picture, decoded."""
+    with _stderr_lines() as complaints:
+        try:
+            height, width, _ = load_image(picture.path).shape
+        except ImageError as error:
+            return "picture-damaged", str(error)
+    if complaints:
+        return "picture-doubtful", f"{picture.path}: the decoder says: {'; '.join(complaints)}"
+    return _compare(picture, width, height)
+
+
+def _mapped(
+    look: Callable[[Picture], Fault | None], pictures: Sequence[Picture], processes: int
+) -> Iterator[Fault | None]:
+    processes = min(processes, len(pictures) // _WORTH_A_PROCESS)
+    if processes <= 1:
+        yield from map(look, pictures)
+        return
+    with WorkerPool(look, processes) as pool:
+        yield from pool.map(pictures)
+
+
+@contextmanager
+def _stderr_lines() -> Iterator[list[str]]:
+    """Gather what is printed to stderr in the block: libjpeg tells of damaged bytes there and nowhere else.
+
+    It takes the file descriptor, so nothing else of the process may print meanwhile.
+    """
+    lines: list[str] = []
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            lines += file.read().decode(errors="replace").splitlines()
+
+
+def _place(picture: Picture) -> str:
+    return f"image {picture.image_id}"
+
+
+def _compare(picture: Picture, width: int, height: int) -> Fault | None:
+    if (width, height) == (picture.width, picture.height):
+        return None
+    stated = f"{picture.width} x {picture.height}"
+    return "picture-size", f"{picture.path} has {width} x {height} px, but the file says {stated}"

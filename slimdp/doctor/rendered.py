@@ -1,0 +1,142 @@
+"""Checks of what only rendered sets have: a plan, the truth at every pixel, masks of what stays visible.
+
+The layout is described in slimdp/synthetic/dataset.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from slimdp.data.validate import Record
+from slimdp.doctor.annotation_file import FileSummary
+from slimdp.doctor.findings import Findings
+from slimdp.structures import ImageRecord, PersonAnnotation
+
+PLAN = "dataset.json"
+TRAIN_CLIPS = "clips_train.json"
+#: File -> keys of dataset.json: how many stills or clips, frames of a clip, labelled frames of a clip.
+PLANNED: dict[str, tuple[str, str | None, str | None]] = {
+    "stills_train.json": ("stills", None, None),
+    TRAIN_CLIPS: ("train_clips", "frames", "labelled"),
+    "clips_val.json": ("val_clips", "val_frames", "val_labelled"),
+}
+#: Half a step of the 8 bits of u and v, and the rounding of float32.
+_UV_TOLERANCE = 0.5 / 255 + 1e-5
+
+
+def read_plan(path: Path, findings: Findings) -> dict[str, Any] | None:
+    """The content of dataset.json; None, and a finding, where it is not as slimdp synthesize writes it."""
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        findings.add("plan-broken", PLAN, "", str(error))
+        return None
+    if not isinstance(plan, dict):
+        findings.add("plan-broken", PLAN, "", f"a JSON {type(plan).__name__}")
+        return None
+    wanted = {key: list if "labelled" in key else int for keys in PLANNED.values() for key in keys if key}
+    bad = [key for key, kind in wanted.items() if not isinstance(plan.get(key), kind)]
+    if bad:
+        findings.add("plan-broken", PLAN, ", ".join(bad), "missing, or of another kind")
+        return None
+    return plan
+
+
+def check_plan(plan: dict[str, Any], summary: FileSummary, findings: Findings) -> None:
+    """Compare the pictures of an annotation file, and how many count as labelled, with the plan."""
+    count, frames, labelled = PLANNED[summary.file]
+    images = summary.images.values()
+    for what, found, planned in (
+        ("images", len(images), plan[count] * (plan[frames] if frames else 1)),
+        (
+            "labelled images",
+            sum(image.labelled for image in images),
+            plan[count] * (len(plan[labelled]) if labelled else 1),
+        ),
+    ):
+        if found != planned:
+            findings.add("count-plan", summary.file, "images", f"{found} {what}, but the plan has {planned}")
+
+
+class TruthCheck:
+    """Compares each annotated point with the rendered truth at its pixel.
+
+    Points of annotators whose error is rendered too lie beside the truth on purpose; `exact` is false then,
+    and only that the truth is there is checked.
+    """
+
+    def __init__(self, folder: Path, file: str, findings: Findings, exact: bool = True) -> None:
+        self._folder, self._file, self._findings, self._exact = folder, file, findings, exact
+        self._last: tuple[int, np.ndarray | None] | None = None
+        self.points = 0  # that were compared
+
+    def __call__(self, record: Record, person: PersonAnnotation) -> None:
+        if self._last is None or self._last[0] != person.image.id:
+            self._last = person.image.id, self._load(person.image)
+        iuv = self._last[1]
+        if iuv is None or not self._exact:
+            return
+        x, y = np.rint(person.points).astype(int).T
+        inside = (x >= 0) & (y >= 0) & (x < person.image.width) & (y < person.image.height)
+        true = np.zeros((len(x), 3))
+        true[inside] = iuv[y[inside], x[inside]]
+        wrong = (true[:, 0] != person.part) | (np.abs(true[:, 1:] / 255 - person.uv) > _UV_TOLERANCE).any(
+            axis=1
+        )
+        self.points += len(x)
+        if wrong.any():
+            first = int(np.flatnonzero(wrong)[0])
+            says, truth = (
+                _iuv(person.part[first], person.uv[first]),
+                _iuv(true[first, 0], true[first, 1:] / 255),
+            )
+            found = f"{wrong.sum()} of {len(x)} points; entry {first} says {says}, the truth is {truth}"
+            self._findings.add("truth-differs", self._file, f"{record.place}: dp_I, dp_U, dp_V", found)
+
+    def _load(self, image: ImageRecord) -> np.ndarray | None:
+        """(H, W, 3) uint8 part, 255 u, 255 v."""
+        name = (
+            Path(image.file_name).relative_to("images")
+            if image.file_name.startswith("images/")
+            else image.file
+        )
+        path = (self._folder / "iuv" / name).with_suffix(".png")
+        place = f"image {image.id}"
+        if not path.is_file():
+            self._findings.add("truth-missing", self._file, place, f"no {path.relative_to(self._folder)}")
+            return None
+        picture = cv2.imread(str(path))
+        if picture is None or picture.shape[:2] != (image.height, image.width):
+            what = "does not decode" if picture is None else f"has {picture.shape[1]} x {picture.shape[0]} px"
+            self._findings.add("truth-damaged", self._file, place, f"{path.relative_to(self._folder)} {what}")
+            return None
+        return picture[..., ::-1]
+
+
+def check_visible_masks(folder: Path, images: Iterable[ImageRecord], findings: Findings) -> int:
+    """Check visible/CLIP/000003.png of each frame of the training clips; older sets have none at all."""
+    if not (folder / "visible").is_dir():
+        return 0
+    checked = 0
+    for image in images:
+        name = f"visible/{image.video}/{Path(image.file_name).stem}.png"
+        place = f"image {image.id}"
+        if not (folder / name).is_file():
+            findings.add("visible-missing", TRAIN_CLIPS, place, f"no {name}")
+            continue
+        mask = cv2.imread(str(folder / name), cv2.IMREAD_UNCHANGED)
+        checked += 1
+        if mask is None or mask.shape[:2] != (image.height, image.width):
+            what = "does not decode" if mask is None else f"has {mask.shape[1]} x {mask.shape[0]} px"
+            findings.add("visible-damaged", TRAIN_CLIPS, place, f"{name} {what}")
+    return checked
+
+
+def _iuv(part: float, uv: np.ndarray) -> str:
+    return f"part {part:.0f}, u {uv[0]:.3f}, v {uv[1]:.3f}"

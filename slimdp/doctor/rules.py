@@ -1,0 +1,114 @@
+"""Everything the doctor looks for: how bad it is, what is wanted, what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ERROR, WARNING, NOTE = "error", "warning", "note"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of finding."""
+
+    severity: str
+    wanted: str
+    remedy: str
+
+
+_FETCH = "fetch the file again, or restore it from a copy"
+_CORRECT = "correct the annotation, or leave it out"
+_RENDER = "render the set again (slimdp synthesize) in another folder"
+_NOTHING = "nothing; readers of slimdp cope with it"
+
+#: Code -> rule. Codes are stable: scripts may look for them in the JSON report.
+RULES = {
+    # The folder and its files.
+    "nothing-here": Rule(
+        ERROR, "a data set: annotation files and pictures", "see above what can be put here"
+    ),
+    "json-broken": Rule(ERROR, "a whole JSON file", _FETCH),
+    "json-lists": Rule(ERROR, "lists of objects named images, annotations, categories", _FETCH),
+    "not-checked": Rule(NOTE, "ground truth in COCO form", "nothing; the file is passed over"),
+    "file-missing": Rule(ERROR, "every annotation file of the plan", _RENDER),
+    "plan-broken": Rule(ERROR, "dataset.json as slimdp synthesize writes it", _RENDER),
+    "count-plan": Rule(ERROR, "as many as dataset.json says", _RENDER),
+    "count-catalogue": Rule(
+        WARNING, "as many as the published file has", "fetch the file again, unless you cut it yourself"
+    ),
+    # Pictures as the annotation file describes them.
+    "image-field": Rule(ERROR, "id, file_name, and a positive width and height", _CORRECT),
+    "image-id-twice": Rule(ERROR, "ids of images used once", "give one of the images another id"),
+    "image-file-twice": Rule(WARNING, "each picture listed once", "leave one entry out"),
+    "ignore-region-broken": Rule(ERROR, "ignore regions with as many x as y", _CORRECT),
+    "ignore-region-flat": Rule(NOTE, "ignore regions of 3 corners or more", _NOTHING),
+    "no-points": Rule(
+        WARNING,
+        "people with dp_x, dp_y, dp_I, dp_U, dp_V",
+        "nothing, if keypoints and boxes are all you need",
+    ),
+    # People.
+    "person-field": Rule(ERROR, "id, image_id and bbox of the form that docs/data.md gives", _CORRECT),
+    "image-unknown": Rule(ERROR, "image_id among the ids of images", _CORRECT),
+    "person-id-twice": Rule(ERROR, "ids used once in a picture", "give one of the two another id"),
+    "person-id-repeated": Rule(NOTE, "ids used once in a file", _NOTHING),
+    "other-category": Rule(NOTE, "annotations of the category person", "nothing; they are passed over"),
+    "box-broken": Rule(ERROR, "x, y, width, height in px, width and height positive", _CORRECT),
+    "box-elsewhere": Rule(ERROR, "a box that shares pixels with its picture", _CORRECT),
+    "box-outside": Rule(NOTE, "a box inside its picture", "nothing; crops are padded"),
+    "point-lengths": Rule(ERROR, "dp_x, dp_y, dp_I, dp_U, dp_V equally long", _CORRECT),
+    "point-range": Rule(ERROR, "dp_x and dp_y in 0..256, in the frame of the box", _CORRECT),
+    "part-range": Rule(ERROR, "whole numbers 1..24 in dp_I", _CORRECT),
+    "uv-range": Rule(ERROR, "dp_U and dp_V in 0..1", _CORRECT),
+    "points-off-mask": Rule(WARNING, "points on the coarse masks", "look at the person; " + _CORRECT),
+    "points-near-mask": Rule(NOTE, "points on the coarse masks", "nothing; annotators' points stray"),
+    "mask-broken": Rule(ERROR, "up to 14 run-length masks of 256 x 256 that decode", _CORRECT),
+    "outline-empty": Rule(NOTE, "an outline in segmentation", _NOTHING),
+    "outline-short": Rule(NOTE, "polygons of 6 numbers or more", "nothing; such polygons are passed over"),
+    "outline-broken": Rule(ERROR, "polygons, or a run-length mask of the picture's size", _CORRECT),
+    "keypoints-broken": Rule(ERROR, "x, y, visibility 0..2 for each keypoint of the category", _CORRECT),
+    "keypoints-count": Rule(WARNING, "num_keypoints = keypoints with visibility above 0", _CORRECT),
+    "keypoints-outside": Rule(NOTE, "visible keypoints inside the picture", _NOTHING),
+    "person-broken": Rule(ERROR, "an annotation that slimdp.data reads", _CORRECT),
+    # Videos.
+    "track-broken": Rule(ERROR, "a whole number as track_id", _CORRECT),
+    "track-twice": Rule(ERROR, "one person a track in a frame", "give one of the two another track_id"),
+    "track-missing": Rule(WARNING, "a track_id for each person of a video that has tracks", _CORRECT),
+    "track-gap": Rule(NOTE, "tracks without gaps in the labelled frames", "nothing; people get hidden"),
+    "track-jump": Rule(
+        WARNING, "tracks that move less than twice their size in 4 frames", "look whether two people share it"
+    ),
+    "frame-number": Rule(WARNING, "a frame number in 0..nframes", "look at file_name and nframes"),
+    "flag-differs": Rule(
+        WARNING,
+        "has_no_densepose true only where nobody has points",
+        "correct the flag: labels there are unused",
+    ),
+    "frame-empty": Rule(NOTE, "people in each frame that counts as labelled", _NOTHING),
+    # Picture files.
+    "pictures-nowhere": Rule(ERROR, "the pictures that the file names", "put them there, or name --images"),
+    "picture-missing": Rule(ERROR, "every picture that the file names", _FETCH),
+    "picture-damaged": Rule(ERROR, "a picture that is whole and decodes", _FETCH),
+    "picture-doubtful": Rule(
+        WARNING, "a picture that decodes without complaints", "look at the picture; fetch it again"
+    ),
+    "picture-size": Rule(
+        ERROR, "width and height of the picture", "fetch the picture that the file describes"
+    ),
+    # What only rendered sets have.
+    "truth-missing": Rule(ERROR, "iuv/ holds the truth of each labelled picture", _RENDER),
+    "truth-damaged": Rule(ERROR, "a PNG of the picture's size", _RENDER),
+    "truth-differs": Rule(ERROR, "dp_I, dp_U, dp_V as in iuv/ at the pixel of the point", _RENDER),
+    "flow-absent": Rule(NOTE, "exact flow in flow_exact/", "nothing, unless you want exact flow"),
+    "flow-missing": Rule(ERROR, "flow of every training clip", _RENDER),
+    "flow-interrupted": Rule(
+        WARNING, "a store that was closed", "python -m flow_cache inspect FILE settles what was cut off"
+    ),
+    "flow-damaged": Rule(ERROR, "a store that flow_cache reads", "make it again: docs/data.md says how"),
+    "flow-unfinished": Rule(ERROR, "every field finished", "run the command that made the store again"),
+    "flow-size": Rule(ERROR, "all frames of the video, of the same size", "make the store again"),
+    "visible-missing": Rule(ERROR, "visible/ holds a mask for each frame of a training clip", _RENDER),
+    "visible-damaged": Rule(ERROR, "a PNG of the picture's size", _RENDER),
+    # The DensePose surface files.
+    "surface-damaged": Rule(ERROR, "the file as DensePose publishes it", _FETCH),
+}

@@ -1,0 +1,117 @@
+"""A diagnosis for reading: what lies there, what is wrong with it, what is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from slimdp.atomic import whole_file
+from slimdp.doctor.annotation_file import FileSummary
+from slimdp.doctor.catalogue import Download
+from slimdp.doctor.examine import Diagnosis
+from slimdp.doctor.findings import Finding, Severity
+
+#: Examples of a kind of finding, and files of a table, that are shown before the rest is only counted.
+MOST_EXAMPLES, MOST_FILES = 3, 20
+_COLUMNS = ("images", "people", "with points", "points", "videos", "tracks")
+
+
+def diagnosis_as_text(diagnosis: Diagnosis) -> str:
+    """The whole diagnosis as lines."""
+    kinds = ", ".join(diagnosis.kinds) or "no data set"
+    sections = [f"{diagnosis.folder}: {kinds}"]
+    if diagnosis.plan is not None:
+        sections[0] += f" (seed {diagnosis.plan.get('seed')}, slimdp {diagnosis.plan.get('version')})"
+    if diagnosis.files:
+        sections.append(_file_table(diagnosis.files))
+    sections += ["\n".join(lines) for lines in (_other_counts(diagnosis), _missing(diagnosis)) if lines]
+    for severity in reversed(Severity):  # the worst last, where a terminal shows it
+        groups = [group for group in diagnosis.findings.groups().values() if group[0].severity is severity]
+        sections += [_group(group) for group in groups]
+    return "\n\n".join([*sections, verdict(diagnosis)])
+
+
+def write_json(path: Path, diagnosis: Diagnosis) -> None:
+    """Write the whole diagnosis, every finding of it, to a JSON file: all of it or nothing."""
+    text = json.dumps(diagnosis.as_json(), indent=1)
+    with whole_file(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def verdict(diagnosis: Diagnosis) -> str:
+    """How many findings there are of each severity, in one line."""
+    counts = {severity: diagnosis.findings.count(severity) for severity in Severity}
+    words = [f"{count} {severity.value}{'s' * (count != 1)}" for severity, count in counts.items()]
+    looked = " (quick look: run without --quick to decode everything)" if diagnosis.quick else ""
+    return f"{', '.join(words)}{looked}"
+
+
+def _file_table(files: Sequence[FileSummary]) -> str:
+    shown = files[:MOST_FILES]
+    rows: list[tuple[str, ...]] = [("", *_COLUMNS)]
+    for summary in shown:
+        counts = (
+            len(summary.images), summary.people, summary.dense_people, summary.points, summary.videos,
+            summary.tracks,
+        )  # fmt: skip
+        rows.append((summary.file, *map(str, counts)))
+    first, *others = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  " + row[0].ljust(first) + "".join(cell.rjust(width + 2) for cell, width in zip(row[1:], others))
+        for row in rows
+    ]
+    if len(files) > len(shown):
+        lines.append(f"  and {len(files) - len(shown)} more files")
+    return "\n".join(lines)
+
+
+def _other_counts(diagnosis: Diagnosis) -> list[str]:
+    how = "headers read of" if diagnosis.quick else "decoded"
+    lines = []
+    if diagnosis.pictures:
+        lines.append(f"  pictures: {diagnosis.pictures} named, {how} {diagnosis.pictures_opened}")
+    if diagnosis.truth_points:
+        lines.append(f"  truth: {diagnosis.truth_points} points compared with iuv/")
+    if diagnosis.flow_stores:
+        lines.append(f"  flow: {diagnosis.flow_stores} stores, {diagnosis.flow_fields} finished fields")
+    if diagnosis.visible_masks:
+        lines.append(f"  visible: {diagnosis.visible_masks} masks")
+    if diagnosis.surface_files:
+        lines.append(f"  surface: {diagnosis.surface_files} files")
+    return lines
+
+
+def _missing(diagnosis: Diagnosis) -> list[str]:
+    lines = []
+    if not diagnosis.kinds:
+        lines += [
+            "  To begin at once, render a set, free to use:",
+            f"    slimdp synthesize --preset tiny --out {diagnosis.folder / 'rendered'}",
+            "  Or put a real one here, which each user fetches from its authors:",
+        ]
+    for dataset, downloads in diagnosis.missing.items():
+        lines.append(f"  {dataset}" + (", what is not here:" if diagnosis.kinds else ":"))
+        lines += [f"    {line}" for download in downloads for line in _download(download)]
+    return lines
+
+
+def _download(download: Download) -> list[str]:
+    size = f", {download.size}" if download.size else ""
+    return [
+        f"{download.what}{size} -> {download.put}  [{download.licence}]",
+        f"  {download.address}",
+    ]
+
+
+def _group(group: Sequence[Finding]) -> str:
+    """Equal findings of one file: the first few, and how many there are."""
+    first = group[0]
+    times = f", {len(group)} times" if len(group) > 1 else ""
+    lines = [f"{first.severity.value.upper()} {first.code} in {first.file}{times}"]
+    for finding in group[:MOST_EXAMPLES]:
+        lines.append("  " + (f"{finding.place}: " if finding.place else "") + finding.found)
+    if len(group) > MOST_EXAMPLES:
+        lines.append(f"  and {len(group) - MOST_EXAMPLES} more (--json FILE lists all)")
+    lines += [f"  wanted: {first.wanted}", f"  do: {first.remedy}"]
+    return "\n".join(lines)

@@ -1,0 +1,24 @@
+"""A small rendered set, and copies of it to damage."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from slimdp.synthetic.dataset import SetPlan, synthesize
+
+PLAN = SetPlan(2, 1, 1, 4, (0, 2), 3, (0, 2), 96)
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two stills, a training clip and a validation clip; do not change it."""
+    return synthesize(tmp_path_factory.mktemp("doctor") / "set", PLAN, seed=3, quiet=True)
+
+
+@pytest.fixture
+def copied(rendered: Path, tmp_path: Path) -> Path:
+    """A copy of it to damage."""
+    return Path(shutil.copytree(rendered, tmp_path / "set"))
