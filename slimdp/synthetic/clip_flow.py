@@ -46,7 +46,11 @@ class ClipFlowWriter:
         self._next = 0
         # Committed once, at the end: a broken clip is made anew.
         self._writer = FlowWriter(path, commit_seconds=float("inf"))
-        self._writer.add_video(_record(video, frames, size, seed), STEPS)
+        try:
+            self._writer.add_video(_record(video, frames, size, seed), STEPS)
+        except BaseException:
+            self._writer.close()
+            raise
 
     def __enter__(self) -> ClipFlowWriter:
         return self

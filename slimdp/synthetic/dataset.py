@@ -87,21 +87,21 @@ def synthesize(
         return out
     load_surface("open")  # built once, before the processes start
     items = _items(plan)
-    with unfinished:
-        missing = [item for item in items if item.name not in unfinished.done()]
-        check_free_space(unfinished.folder, plan, exact, missing)
-        work = _Work(unfinished.set_folder, unfinished.records, plan, seed, exact, assets)
-        try:
+    try:
+        with unfinished:
+            missing = [item for item in items if item.name not in unfinished.done()]
+            check_free_space(unfinished.folder, plan, exact, missing)
+            work = _Work(unfinished.set_folder, unfinished.records, plan, seed, exact, assets)
             _render(work, items, missing, processes, quiet)
             _assemble(unfinished, items, about)
-        except KeyboardInterrupt:
-            print(_progress(unfinished, items), file=sys.stderr)
+            unfinished.finish()
+    except KeyboardInterrupt:
+        print(_progress(unfinished, items), file=sys.stderr)
+        raise
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise OSError(f"the disk is full ({error}); {_progress(unfinished, items)}") from error
-        unfinished.finish()
+        raise OSError(f"the disk is full ({error}); {_progress(unfinished, items)}") from error
     return out
 
 
@@ -211,7 +211,10 @@ def _code_hash() -> str:
 
 
 def _progress(unfinished: UnfinishedSet, items: list[Item]) -> str:
+    done = len(unfinished.done())
+    if not done:
+        return "nothing was done yet"
     return (
-        f"{len(unfinished.done())} of {len(items)} stills and clips are done and kept in "
+        f"{done} of {len(items)} stills and clips are done and kept in "
         f"{unfinished.folder}; the same command goes on from there"
     )

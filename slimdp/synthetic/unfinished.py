@@ -44,23 +44,24 @@ class UnfinishedSet:
         self._about = about
 
     def __enter__(self) -> UnfinishedSet:
-        for folder in (self.set_folder, self.records):
-            folder.mkdir(parents=True, exist_ok=True)
+        self.records.mkdir(parents=True, exist_ok=True)
         self._lock = open(self.folder / "lock", "w")
         try:
             self._take_lock()
-            self._check_about()
         except BaseException:
             self._lock.close()
+            raise
+        try:
+            self._begin()
+        except BaseException:
+            self._leave()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self.done():
-            shutil.rmtree(self.folder, ignore_errors=True)  # nothing to go on with
-        self._lock.close()
+        self._leave()
 
     def done(self) -> set[str]:
         """The names of the items that are done."""
@@ -84,13 +85,21 @@ class UnfinishedSet:
                 "another name"
             ) from None
 
-    def _check_about(self) -> None:
+    def _begin(self) -> None:
         file = self.folder / "about.json"
-        if file.exists():
+        if self.done():
             compare_about(json.loads(file.read_text()), self._about, self.folder)
             return
+        # Not even what another attempt has left of its first item.
+        shutil.rmtree(self.set_folder, ignore_errors=True)
+        self.set_folder.mkdir()
         with whole_file(file) as temporary:
             temporary.write_text(json.dumps(self._about, indent=1))
+
+    def _leave(self) -> None:
+        if not self.done():
+            shutil.rmtree(self.folder, ignore_errors=True)  # nothing to go on with
+        self._lock.close()
 
 
 def record_item(records: Path, item: Item, rendered: RenderedItem) -> None:
