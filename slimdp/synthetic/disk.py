@@ -9,11 +9,11 @@ from pathlib import Path
 from slimdp.synthetic.items import Item
 from slimdp.synthetic.presets import SetPlan
 
-# Bytes a pixel, measured on the presets and rounded up by about half, for noisier frames than those.
+# Bytes a pixel, about twice what was measured at 256 px (0.6 and 1.5): noise and backgrounds differ.
 _PICTURES = 1.2  # a frame's JPEG and its map of part and (u, v)
-_FLOW = 6.0  # a frame's six fields of exact flow and its occlusion mask
-#: Bytes of annotations a labelled frame, while they are there twice.
-_LABELS = 2 * 12_000
+_FLOW = 4.0  # a frame's six fields of exact flow and its occlusion mask
+#: Bytes of annotations a labelled frame (measured: 18 thousand), while they are there twice.
+_LABELS = 2 * 20_000
 _SMALLEST_RESERVE = 50 * 2**20
 
 

@@ -29,6 +29,9 @@ COCO_KEYPOINTS = (
 FEWEST_PIXELS = 150
 #: A joint lies this deep under the skin at most (metres), if it is visible.
 JOINT_DEPTH = 0.16
+#: The same for the face, whose keypoints lie on the skin: one ear must not be seen through the head.
+FACE_DEPTH = 0.04
+_FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,9 @@ def _keypoints(frame: RenderedFrame, index: int, names: tuple[str, ...]) -> np.n
     inside &= depth > 0  # what is behind the camera projects too, upside down
     visibility = inside.astype(np.float64)
     there = row[inside] * frame.camera.width + column[inside]
-    seen = (frame.hits.person[there] == index) & (frame.hits.depth[there] > depth[inside] - JOINT_DEPTH)
+    tolerance = np.where(np.isin(names, _FACE), FACE_DEPTH, JOINT_DEPTH)[inside]
+    own = frame.hits.person[there] == index
+    # At the outline of a head the pixel may show what is behind it.
+    seen = frame.hits.depth[there] > depth[inside] - np.where(own, tolerance, 0)
     visibility[np.flatnonzero(inside)[seen]] = 2
     return np.column_stack([points * inside[:, None], visibility])

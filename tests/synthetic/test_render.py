@@ -220,3 +220,6 @@ def test_keypoints_lie_on_their_joints_and_say_what_hides_them(person: Person, s
     column = [front[name][1] for name in ("head_top", "nose", "head_bottom", "left_hip", "left_ankle")]
     assert column == sorted(column)
     assert back["nose"][2] == 1  # the head is before it
+    side = keypoints(np.pi / 2)  # the person's front to the right of the picture: the right side is seen
+    assert (side["right_ear"][2], side["left_ear"][2]) == (2, 1)
+    assert side["right_shoulder"][2] == 2 > side["left_shoulder"][2]
