@@ -47,7 +47,16 @@ def _quickstart(options: argparse.Namespace) -> None:
 def _synthesize(options: argparse.Namespace) -> None:
     from slimdp.synthetic.dataset import synthesize_preset
 
-    print(synthesize_preset(options.out, options.preset, options.seed, options.processes))
+    made = synthesize_preset(
+        options.out,
+        options.preset,
+        options.seed,
+        options.processes,
+        options.set,
+        options.backgrounds,
+        options.motions,
+    )
+    print(made)
 
 
 def _propagate(options: argparse.Namespace) -> None:
@@ -149,12 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="of the rendered people and of the training")
     command.set_defaults(run=_quickstart)
 
-    command = commands.add_parser("synthesize", help="render people with exact labels and flow")
-    command.add_argument("--out", type=Path, required=True, help="the folder to make")
-    command.add_argument("--preset", default="tiny", help="how much: tiny (default) or smoke")
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--processes", type=int, default=None, help="default: one a core")
-    command.set_defaults(run=_synthesize)
+    _add_synthesize(commands)
 
     commands.add_parser("flow", help="optical flow: what python -m flow_cache does")
 
@@ -181,6 +185,32 @@ def _add_doctor(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--processes", type=int, default=None, help="default: one a core")
     command.add_argument("--json", type=Path, default=None, help="write all findings to this file")
     command.set_defaults(run=_doctor)
+
+
+def _add_synthesize(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "synthesize",
+        help="render people with exact labels and flow",
+        description="Render people with exact labels and flow (docs/rendered_sets.md). An interrupted run "
+        "goes on when the same command is given again.",
+    )
+    command.add_argument("--out", type=Path, required=True, help="the folder to make")
+    command.add_argument(
+        "--preset",
+        default="tiny",
+        help="how much: smoke (for tests), tiny (of the quickstart; default), small (all tables on a CPU), "
+        "full (the sizes of the real sets)",
+    )
+    command.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    command.add_argument("--processes", type=int, default=None, help="default: one a core")
+    command.add_argument(
+        "--backgrounds", type=Path, default=None, help="a folder of pictures to stand before"
+    )
+    command.add_argument("--motions", type=Path, default=None, help="a folder of BVH files to move by")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="annotator_error=1, style.tempo=2"
+    )
+    command.set_defaults(run=_synthesize)
 
 
 def _add_learning_commands(commands: argparse._SubParsersAction) -> None:

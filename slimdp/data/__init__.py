@@ -9,6 +9,7 @@ from slimdp.data.dataset import PoseDataset, PoseSample, collate, start_worker
 from slimdp.data.draws import Draw, WeightedDraws
 from slimdp.data.frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
 from slimdp.data.images import ImageCache, ImageError, check_whole, load_image
+from slimdp.data.join import join_annotation_files
 from slimdp.data.targets import coarse_target
 from slimdp.data.validate import AnnotationError
 from slimdp.data.write import write_annotations
@@ -38,6 +39,7 @@ __all__ = [
     "frame_number",
     "frame_pixel_centres",
     "image_from_frame",
+    "join_annotation_files",
     "load_image",
     "read_annotations",
     "start_worker",

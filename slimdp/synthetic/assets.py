@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from slimdp.data import ImageError, check_whole
+
+PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+MOTION_ENDINGS = (".bvh",)
+#: Of every this many files, the last is for the validation clips.
+_VALIDATION_EVERY = 5
+
+
+class AssetError(ValueError):
+    """A user's folder or file that cannot be rendered with."""
 
 
 @dataclass(frozen=True)
@@ -12,3 +26,95 @@ class Assets:
 
     backgrounds: tuple[Path, ...] = ()  # pictures
     motions: tuple[Path, ...] = ()  # BVH files
+
+
+def find_assets(backgrounds: Path | None = None, motions: Path | None = None) -> Assets:
+    """The pictures and motions in two folders and the folders below them, sorted by path, each file checked.
+
+    Args:
+        backgrounds: a folder of pictures, or None for procedural backgrounds.
+        motions: a folder of BVH files, or None for procedural motions.
+
+    Raises:
+        AssetError: a folder that is missing, unreadable or without such files, a picture that is damaged, or
+            a motion that does not begin as BVH does; naming it.
+    """
+    pictures = _files(backgrounds, "--backgrounds", PICTURE_ENDINGS) if backgrounds is not None else ()
+    recordings = _files(motions, "--motions", MOTION_ENDINGS) if motions is not None else ()
+    for picture in pictures:
+        _check_picture(picture)
+    for recording in recordings:
+        _check_motion(recording)
+    return Assets(pictures, recordings)
+
+
+def split_assets(assets: Assets) -> tuple[Assets, Assets]:
+    """A user's files for training and for validation: every fifth for validation, so that none is in both.
+
+    Of two to four files, the last is for validation; a single file serves both.
+    """
+    sides = [_split(files) for files in (assets.backgrounds, assets.motions)]
+    (train_backgrounds, val_backgrounds), (train_motions, val_motions) = sides
+    return Assets(train_backgrounds, train_motions), Assets(val_backgrounds, val_motions)
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """What a list of files is known by: a hash of their names and sizes, not of where they lie."""
+    digest = hashlib.sha256()
+    count = 0
+    for file in files:
+        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        count += 1
+    return f"{count} files, {digest.hexdigest()[:12]}" if count else "none"
+
+
+def _split(files: tuple[Path, ...]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    if len(files) < 2:
+        return files, files
+    val = files[_VALIDATION_EVERY - 1 :: _VALIDATION_EVERY] or files[-1:]
+    return tuple(file for file in files if file not in set(val)), val
+
+
+def _files(folder: Path, option: str, endings: tuple[str, ...]) -> tuple[Path, ...]:
+    wanted = f"{option} wants a folder with {', '.join(endings)} files"
+    if not folder.exists():
+        raise AssetError(f"{folder}: no such folder; {wanted}")
+    if not folder.is_dir():
+        raise AssetError(f"{folder} is a file; {wanted}")
+    found, seen = [], 0
+    for place, folders, names in os.walk(folder, onerror=_refuse(wanted)):
+        folders.sort()
+        seen += len(names)
+        found += [Path(place, name) for name in names if name.lower().endswith(endings)]
+    if not found:
+        raise AssetError(f"{folder}: none of its {seen} files is one of those; {wanted}")
+    return tuple(sorted(found))
+
+
+def _refuse(wanted: str) -> Callable[[OSError], None]:
+    def refuse(error: OSError) -> None:
+        raise AssetError(f"{error.filename}: cannot be read ({error.strerror}); {wanted}") from error
+
+    return refuse
+
+
+def _check_picture(path: Path) -> None:
+    try:
+        width, height = check_whole(path)
+    except ImageError as error:
+        raise AssetError(f"{error}; or take it out of the --backgrounds folder") from error
+    if min(width, height) < 2:
+        raise AssetError(f"{path}: {width} x {height} px, too small for a background; take it out")
+
+
+def _check_motion(path: Path) -> None:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(200)
+    except OSError as error:
+        raise AssetError(f"{path}: cannot be read ({error.strerror}); take it out of --motions") from error
+    if not start.lstrip(b"\xef\xbb\xbf \t\r\n").upper().startswith(b"HIERARCHY"):
+        raise AssetError(
+            f"{path}: begins with {start[:20]!r}, but a BVH file begins with HIERARCHY; take it out of "
+            "--motions"
+        )

@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-import warnings
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.cluster.vq import kmeans2
-from scipy.spatial import cKDTree
 
 from slimdp.data.frame import frame_pixel_centres
 from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
 from slimdp.surface import BodySurface
 from slimdp.surface.parts import COARSE_OF_PART
+from slimdp.synthetic.annotators import PositionError, annotators_points
 from slimdp.synthetic.render import RenderedFrame
 
 #: PoseTrack's keypoints, in its order (protocol.md 1), as this project's names.
-KEYPOINT_NAMES = (
+POSETRACK_KEYPOINTS = (
     "nose", "head_bottom", "head_top", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
     "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee",
     "right_knee", "left_ankle", "right_ankle",
 )  # fmt: skip
-#: Annotators place at most this many points on a part (DensePose, 2.1).
-MOST_POINTS_A_PART = 14
-#: Points a whole person gets, shared between the parts by their area (100 to 150 in DensePose-COCO).
-POINTS_A_PERSON = 125
+#: COCO's, in its order.
+COCO_KEYPOINTS = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
+    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee",
+    "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
 #: A person with fewer visible pixels is not labelled.
 FEWEST_PIXELS = 150
 #: A joint lies this deep under the skin at most (metres), if it is visible.
 JOINT_DEPTH = 0.16
+#: The same for the face, whose keypoints lie on the skin: one ear must not be seen through the head.
+FACE_DEPTH = 0.04
+_FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+
+
+@dataclass(frozen=True)
+class LabelForm:
+    """What a kind of data set says of people."""
+
+    keypoint_names: tuple[str, ...]
+    tracks: bool  # people have track ids
+    fewest_keypoints: int  # whoever shows fewer gets no points and no coarse masks
+
+
+#: DensePose-COCO.
+STILLS = LabelForm(COCO_KEYPOINTS, tracks=False, fewest_keypoints=0)
+#: DensePose-Track: people with fewer than six visible keypoints were left out (Slim DensePose, 4).
+CLIPS = LabelForm(POSETRACK_KEYPOINTS, tracks=True, fewest_keypoints=6)
 
 
 def label_people(
@@ -36,8 +55,9 @@ def label_people(
     surface: BodySurface,
     first_id: int,
     rng: np.random.Generator,
-    tracks: bool,
+    form: LabelForm,
     budget: int | None = None,
+    error: PositionError | None = None,
 ) -> list[PersonAnnotation]:
     """The annotations of all people who are seen well enough.
 
@@ -47,70 +67,72 @@ def label_people(
         surface: the body that part, u and v speak of.
         first_id: annotation ids count from here, by person.
         rng: the annotators' chance.
-        tracks: whether people have track ids.
+        form: which keypoints, whether tracks, and who is left out.
         budget: points a person at most, a random choice of all (Slim DensePose, table 3 v); None keeps all.
+        error: how annotators misplace points on the body; None: they do not.
     """
-    height, width = frame.camera.height, frame.camera.width
-    person = frame.hits.person.reshape(height, width)
-    part, uv = surface.chart(frame.hits.face, frame.hits.barycentric)
-    part = np.where(frame.hits.person >= 0, part, 0).reshape(height, width)
-    uv = uv.reshape(height, width, 2)
+    person = frame.hits.person.reshape(frame.camera.height, frame.camera.width)
+    part = np.where(frame.hits.person >= 0, surface.face_part[frame.hits.face], 0).reshape(person.shape)
     people = []
     for index in range(len(frame.people)):
         mask = person == index
         if mask.sum() < FEWEST_PIXELS:
             continue
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        box = np.array(
-            [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1], dtype=np.float64
-        )
-        points = annotators_points(np.where(mask, part, 0), rng)
+        box = _box_of(mask)
+        coarse = np.where(mask, COARSE_OF_PART[part], 0)
+        keypoints = _keypoints(frame, index, form.keypoint_names)
+        dense = (keypoints[:, 2] == 2).sum() >= form.fewest_keypoints
+        points = annotators_points(coarse if dense else np.zeros_like(coarse), rng)
         points = points[np.sort(rng.permutation(len(points))[:budget])]
-        x, y = points.T
+        point_part, point_uv = _answers(frame, points, surface, error, rng)
         people.append(
             PersonAnnotation(
                 id=first_id + index,
                 image=image,
                 box=box,
                 points=points.astype(np.float64),
-                part=part[y, x].astype(np.int64),
-                uv=np.clip(uv[y, x], 0, 1).astype(np.float32),
+                part=point_part,
+                uv=point_uv,
                 source=np.full(len(points), int(LabelSource.ANNOTATOR)),
                 step=np.zeros(len(points), dtype=np.int64),
-                track=index if tracks else None,
-                coarse=_coarse_in_box(np.where(mask, COARSE_OF_PART[part], 0), box),
-                keypoints=_keypoints(frame, index),
-                keypoint_names=KEYPOINT_NAMES,
+                track=index if form.tracks else None,
+                coarse=_coarse_in_box(coarse, box) if dense else None,
+                keypoints=keypoints,
+                keypoint_names=form.keypoint_names,
                 mask=mask,
             )
         )
     return people
 
 
-def annotators_points(part: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Spread points over every part by k-means, as the annotators' tool does (DensePose, 2.1).
+def true_iuv(frame: RenderedFrame, surface: BodySurface) -> np.ndarray:
+    """Part, 255 u, 255 v at every pixel, (H, W, 3) uint8, 0 where nobody is."""
+    part, uv = surface.chart(frame.hits.face, frame.hits.barycentric)
+    iuv = np.column_stack([part, np.rint(255 * np.clip(uv, 0, 1))]) * (frame.hits.person >= 0)[:, None]
+    return iuv.reshape(frame.camera.height, frame.camera.width, 3).astype(np.uint8)
 
-    Args:
-        part: (H, W) labels 0..24 of one person.
-        rng: the annotator's chance.
 
-    Returns:
-        (N, 2) int64 x, y px; each lies on its part.
-    """
-    body = part > 0
-    chosen = []
-    for label in np.unique(part[body]):
-        rows, columns = np.nonzero(part == label)
-        pixels = np.column_stack([columns, rows])
-        share = round(POINTS_A_PERSON * len(pixels) / body.sum())
-        count = int(np.clip(share, 1, min(MOST_POINTS_A_PART, len(pixels))))
-        sample = pixels[rng.permutation(len(pixels))[:400]].astype(np.float64)
-        with warnings.catch_warnings():
-            # A cluster may lose all of its pixels; its centre then stays, which is as good a point as any.
-            warnings.filterwarnings("ignore", "One of the clusters is empty")
-            centres = kmeans2(sample, sample[:count].copy(), iter=8, minit="matrix", missing="warn")[0]
-        chosen.append(pixels[np.unique(cKDTree(pixels).query(centres)[1])])
-    return np.concatenate(chosen)
+def _answers(
+    frame: RenderedFrame,
+    points: np.ndarray,
+    surface: BodySurface,
+    error: PositionError | None,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Part (N,) int64 and uv (N, 2) float32 that annotators give to pixels (N, 2) x, y of people."""
+    there = points[:, 1] * frame.camera.width + points[:, 0]
+    face, barycentric = frame.hits.face[there], frame.hits.barycentric[there]
+    if error is not None:
+        face, barycentric = error.displace(face, barycentric, rng)
+    part, uv = surface.chart(face, barycentric)
+    return part.astype(np.int64), np.clip(uv, 0, 1).astype(np.float32)
+
+
+def _box_of(mask: np.ndarray) -> np.ndarray:
+    """The box (4,) x, y, width, height px around the pixels of a mask."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    sides = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
+    return np.array([columns[0], rows[0], *sides], dtype=np.float64)
 
 
 def _coarse_in_box(coarse: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -121,16 +143,17 @@ def _coarse_in_box(coarse: np.ndarray, box: np.ndarray) -> np.ndarray:
     return coarse[rows, columns].astype(np.uint8)
 
 
-def _keypoints(frame: RenderedFrame, index: int) -> np.ndarray:
+def _keypoints(frame: RenderedFrame, index: int, names: tuple[str, ...]) -> np.ndarray:
     """Keypoints (K, 3): x, y px and visibility (0 outside the frame, 1 hidden, 2 seen)."""
-    points, depth = frame.camera.project(
-        np.stack([frame.people[index].keypoints[name] for name in KEYPOINT_NAMES])
-    )
+    points, depth = frame.camera.project(np.stack([frame.people[index].keypoints[name] for name in names]))
     column, row = np.rint(points).astype(np.int64).T
     inside = (column >= 0) & (column < frame.camera.width) & (row >= 0) & (row < frame.camera.height)
     inside &= depth > 0  # what is behind the camera projects too, upside down
     visibility = inside.astype(np.float64)
     there = row[inside] * frame.camera.width + column[inside]
-    seen = (frame.hits.person[there] == index) & (frame.hits.depth[there] > depth[inside] - JOINT_DEPTH)
+    tolerance = np.where(np.isin(names, _FACE), FACE_DEPTH, JOINT_DEPTH)[inside]
+    own = frame.hits.person[there] == index
+    # At the outline of a head the pixel may show what is behind it.
+    seen = frame.hits.depth[there] > depth[inside] - np.where(own, tolerance, 0)
     visibility[np.flatnonzero(inside)[seen]] = 2
     return np.column_stack([points * inside[:, None], visibility])

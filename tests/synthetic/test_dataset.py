@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from flow_cache import FlowStore
-from slimdp.data import read_annotations
+from slimdp.data import ImageError, read_annotations
 from slimdp.motion import propagate
 from slimdp.surface import load_surface
-from slimdp.synthetic import dataset
 from slimdp.synthetic.dataset import PRESETS, SetPlan, synthesize, synthesize_preset
+from slimdp.synthetic.occlusion import read_visible
 
 SMALL = SetPlan(2, 1, 1, 4, (1,), 3, (0, 2), 96)
 
@@ -28,7 +28,7 @@ def digest(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix != ".h5"
+        if path.is_file()
     }
 
 
@@ -45,7 +45,13 @@ def test_the_project_s_readers_read_it(rendered: Path) -> None:
 
 
 def test_the_true_map_agrees_with_the_points(rendered: Path) -> None:
-    for person in read_annotations(rendered / "stills_train.json", rendered).people:
+    people = [
+        person
+        for name in ("stills_train", "clips_train", "clips_val")
+        for person in read_annotations(rendered / f"{name}.json", rendered).people
+    ]
+    assert people
+    for person in people:
         name = Path(person.image.file_name).relative_to("images").with_suffix(".png")
         iuv = cv2.imread(str(rendered / "iuv" / name))[..., ::-1]
         x, y = np.rint(person.points).astype(int).T
@@ -57,7 +63,6 @@ def test_the_same_seed_gives_the_same_bytes_with_more_processes(rendered: Path, 
     again = synthesize(tmp_path / "again", SMALL, seed=3, processes=2, quiet=True)
     assert digest(again) == digest(rendered)
     assert json.loads((again / "dataset.json").read_text())["seed"] == 3
-    # HDF5 files carry times of writing; their fields must agree.
     with FlowStore(again / "flow_exact") as one, FlowStore(rendered / "flow_exact") as other:
         assert one.videos() == other.videos() == ("train_00000",)
         for frame, step in ((0, 1), (3, -3)):
@@ -68,7 +73,62 @@ def test_the_same_seed_gives_the_same_bytes_with_more_processes(rendered: Path, 
 def test_a_set_where_nobody_can_be_seen_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nobody was seen"):
         synthesize(tmp_path / "tiny", replace(SMALL, size=8, train_clips=0, val_clips=0), quiet=True)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []  # there is nothing to go on with
+
+
+def test_what_is_marked_as_visible_is_there(rendered: Path) -> None:
+    """A pixel that stays in sight ends on its own part of the body, or on a neighbour at an edge."""
+
+    def part(frame: int) -> np.ndarray:
+        return cv2.imread(str(rendered / f"iuv/clips/train_00000/{frame:06d}.png"))[..., 2]
+
+    with FlowStore(rendered / "flow_exact") as store:
+        for frame, step in ((1, 1), (3, -2)):
+            visible = read_visible(rendered / f"visible/train_00000/{frame:06d}.png", step)
+            assert visible.shape == (96, 96)
+            y, x = np.nonzero(visible & (part(frame) > 0))
+            assert len(x) > 200
+            flow = store.read("train_00000", frame, step).displacement[:, y, x]
+            to_x, to_y = np.rint([x + flow[0], y + flow[1]]).astype(int)
+            assert np.mean(part(frame + step)[to_y, to_x] == part(frame)[y, x]) > 0.9
+    for frame, step in ((0, -1), (3, 1), (2, 3)):  # past the ends of the clip
+        assert not read_visible(rendered / f"visible/train_00000/{frame:06d}.png", step).any()
+
+
+def test_bits_of_visible_are_read_by_step(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    assert cv2.imwrite(str(path), np.array([[0, 1, 4, 32, 33]], dtype=np.uint8))
+    assert read_visible(path, -3).tolist() == [[False, True, False, False, True]]
+    assert read_visible(path, -1).tolist() == [[False, False, True, False, False]]
+    assert read_visible(path, 3).tolist() == [[False, False, False, True, True]]
+    with pytest.raises(ValueError, match=r"step 4, but one of -3, -2, -1, \+1, \+2, \+3"):
+        read_visible(path, 4)
+    assert cv2.imwrite(str(path), np.zeros((3, 3, 3), dtype=np.uint8))
+    with pytest.raises(ImageError, match="one channel is wanted"):
+        read_visible(path, 1)
+
+
+def test_pictures_do_not_depend_on_what_is_labelled(rendered: Path, tmp_path: Path) -> None:
+    plan = replace(SMALL, labelled=(0, 3), stills=0, val_clips=0, annotator_error=1.0)
+    other = synthesize(tmp_path / "other", plan, seed=3, exact=False, quiet=True)
+    frames = sorted((other / "images").rglob("*.jpg"))
+    assert len(frames) == SMALL.frames
+    for frame in frames:
+        assert frame.read_bytes() == (rendered / frame.relative_to(other)).read_bytes()
+
+
+def test_an_annotator_s_error_is_in_training_only(rendered: Path, tmp_path: Path) -> None:
+    wrong = synthesize(
+        tmp_path / "wrong", replace(SMALL, annotator_error=1.0), seed=3, exact=False, quiet=True
+    )
+
+    def labels(folder: Path, name: str) -> np.ndarray:
+        people = read_annotations(folder / name, folder).people
+        return np.concatenate([person.uv for person in people])
+
+    assert (labels(wrong, "clips_val.json") == labels(rendered, "clips_val.json")).all()
+    for name in ("stills_train.json", "clips_train.json"):
+        assert np.mean(labels(wrong, name) == labels(rendered, name)) < 0.5
 
 
 def test_labels_carried_along_the_exact_flow_stay_on_their_points(rendered: Path) -> None:
@@ -77,13 +137,11 @@ def test_labels_carried_along_the_exact_flow_stay_on_their_points(rendered: Path
     labelled = read_annotations(rendered / "clips_train.json", rendered, read_masks=True)
     carried, summary = propagate(labelled, FlowStore(rendered / "flow_exact"), (-1, 1, 2))
     assert summary.labels > 0
-    size = replace(SMALL, labelled=(0, 1, 2, 3), train_clips=1, stills=0, val_clips=0)
-    truth = synthesize(rendered.parent / "all_labelled", size, seed=3, exact=False, quiet=True)
     errors = []
     for person in carried.people:
         if person.step.any():
             name = Path(person.image.file_name).relative_to("images").with_suffix(".png")
-            iuv = cv2.imread(str(truth / "iuv" / name))[..., ::-1]
+            iuv = cv2.imread(str(rendered / "iuv" / name))[..., ::-1]
             x, y = np.rint(person.points).astype(int).T
             seen = iuv[y, x, 0] > 0
             there = surface.locate(iuv[y, x, 0][seen], iuv[y, x, 1:][seen] / 255)
@@ -93,17 +151,6 @@ def test_labels_carried_along_the_exact_flow_stay_on_their_points(rendered: Path
     assert len(error_m) > 100
     assert np.median(error_m) < 0.015  # half a pixel of 96 and half a step of 255
     assert np.mean(error_m < 0.06) > 0.95
-
-
-def test_nothing_is_overwritten_and_nothing_half_made_is_left(
-    rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(FileExistsError, match="remove it"):
-        synthesize(rendered, SMALL)
-    monkeypatch.setattr(dataset, "write_annotations", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        synthesize(tmp_path / "broken", replace(SMALL, stills=1, train_clips=0, val_clips=0), quiet=True)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_presets_and_process_counts_are_refused(tmp_path: Path) -> None:

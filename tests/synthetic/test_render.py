@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import trimesh
 
-from slimdp.data.frame import frame_pixel_centres
-from slimdp.structures import ImageRecord, LabelSource
+from slimdp.structures import ImageRecord
 from slimdp.surface import BodySurface, load_surface
 from slimdp.surface.makehuman import BodyShape
-from slimdp.surface.parts import COARSE_OF_PART
 from slimdp.synthetic.exact_flow import exact_flow
-from slimdp.synthetic.labels import KEYPOINT_NAMES, MOST_POINTS_A_PART, annotators_points, label_people
+from slimdp.synthetic.labels import CLIPS, label_people
 from slimdp.synthetic.motion import ACTIVITIES, LIMITS, random_motion
 from slimdp.synthetic.person import Person, Pose, make_person, pose_person
 from slimdp.synthetic.render import Camera, RayCaster, RenderedFrame, look_at
@@ -194,7 +192,7 @@ def test_what_gets_behind_the_camera_is_not_seen(person: Person, surface: BodySu
     assert exact_flow(frame, frame, surface)[1][shown].all()
     assert not exact_flow(frame, gone, surface)[1][shown].any()
     image = ImageRecord(1, Path("a.jpg"), "a.jpg", SIZE, SIZE)
-    (labelled,) = label_people(gone, image, surface, 10, np.random.default_rng(0), tracks=True)
+    (labelled,) = label_people(gone, image, surface, 10, np.random.default_rng(0), CLIPS)
     assert labelled.keypoints is not None
     assert not labelled.keypoints.any()
 
@@ -209,7 +207,7 @@ def test_keypoints_lie_on_their_joints_and_say_what_hides_them(person: Person, s
         posed = pose_person(person, Pose({}, yaw=yaw))
         hits = RayCaster((posed,), surface, camera).cast(np.column_stack([x.ravel(), y.ravel()]))
         frame = RenderedFrame(np.zeros((SIZE, SIZE, 3), np.uint8), hits, camera, (posed,))
-        (labelled,) = label_people(frame, image, surface, 10, np.random.default_rng(0), tracks=True)
+        (labelled,) = label_people(frame, image, surface, 10, np.random.default_rng(0), CLIPS)
         assert labelled.keypoints is not None
         return dict(zip(labelled.keypoint_names, labelled.keypoints))
 
@@ -222,58 +220,6 @@ def test_keypoints_lie_on_their_joints_and_say_what_hides_them(person: Person, s
     column = [front[name][1] for name in ("head_top", "nose", "head_bottom", "left_hip", "left_ankle")]
     assert column == sorted(column)
     assert back["nose"][2] == 1  # the head is before it
-
-
-def test_labels_are_what_the_pixels_show(frames: list[RenderedFrame], surface: BodySurface) -> None:
-    frame = frames[0]
-    image = ImageRecord(1, Path("a.jpg"), "a.jpg", SIZE, SIZE)
-    people = label_people(frame, image, surface, 10, np.random.default_rng(0), tracks=True)
-    assert people
-    truth_part, truth_uv = surface.chart(frame.hits.face, frame.hits.barycentric)
-    for person in people:
-        index = person.id - 10
-        x, y = person.points.astype(int).T
-        pixel = y * SIZE + x
-        assert (frame.hits.person[pixel] == index).all()
-        np.testing.assert_array_equal(person.part, truth_part[pixel])
-        np.testing.assert_allclose(person.uv, truth_uv[pixel], atol=1e-6)
-        assert (person.source == LabelSource.ANNOTATOR).all()
-        assert np.bincount(person.part).max() <= MOST_POINTS_A_PART
-        inside = (person.points >= person.box[:2]) & (person.points < person.box[:2] + person.box[2:])
-        assert inside.all()
-        centre = np.rint(frame_pixel_centres(person.box)[::16, ::16].reshape(-1, 2)).astype(int)
-        centre = np.minimum(centre, SIZE - 1)
-        flat = centre[:, 1] * SIZE + centre[:, 0]
-        expected = np.where(frame.hits.person[flat] == index, COARSE_OF_PART[truth_part[flat]], 0)
-        assert np.mean(person.coarse[::16, ::16].ravel() == expected) > 0.97  # ties in rounding
-        assert person.keypoints.shape == (len(KEYPOINT_NAMES), 3)
-
-
-def test_a_budget_keeps_a_random_choice_of_the_points(
-    frames: list[RenderedFrame], surface: BodySurface
-) -> None:
-    image = ImageRecord(1, Path("a.jpg"), "a.jpg", SIZE, SIZE)
-    everything = label_people(frames[0], image, surface, 10, np.random.default_rng(0), tracks=False)[0]
-    thrifty = label_people(frames[0], image, surface, 10, np.random.default_rng(0), tracks=False, budget=7)[0]
-    assert len(thrifty.points) == 7 < len(everything.points)
-    all_points = set(map(tuple, everything.points.tolist()))
-    assert set(map(tuple, thrifty.points.tolist())) < all_points
-    np.testing.assert_array_equal(thrifty.coarse, everything.coarse)
-
-
-def test_every_part_that_is_seen_gets_a_point() -> None:
-    part = np.zeros((40, 60), dtype=int)
-    part[5:35, 5:40], part[10:12, 45:47] = 2, 20
-    points = annotators_points(part, np.random.default_rng(0))
-    labels = part[points[:, 1], points[:, 0]]
-    assert set(labels) == {2, 20}
-    assert (labels == 2).sum() == MOST_POINTS_A_PART
-    big = points[labels == 2]
-    gaps = np.linalg.norm(big[:, None] - big[None], axis=2) + 1000 * np.eye(len(big))
-    assert gaps.min() > 3  # k-means spreads them
-
-
-def test_coarse_masks_follow_the_flip_of_parts() -> None:
-    from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART
-
-    np.testing.assert_array_equal(COARSE_OF_PART[FLIP_PART], FLIP_COARSE[COARSE_OF_PART])
+    side = keypoints(np.pi / 2)  # the person's front to the right of the picture: the right side is seen
+    assert (side["right_ear"][2], side["left_ear"][2]) == (2, 1)
+    assert side["right_shoulder"][2] == 2 > side["left_shoulder"][2]

@@ -1,0 +1,151 @@
+"""One still or one clip of a rendered set: its pictures, its labels and what else is true of it, as files."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from slimdp.structures import ImageRecord, PersonAnnotation
+from slimdp.surface import load_surface
+from slimdp.synthetic.annotators import PositionError
+from slimdp.synthetic.assets import Assets, split_assets
+from slimdp.synthetic.clip_flow import ClipFlowWriter
+from slimdp.synthetic.labels import CLIPS, STILLS, label_people, true_iuv
+from slimdp.synthetic.presets import SetPlan
+from slimdp.synthetic.render import RenderedFrame
+from slimdp.synthetic.scene import Scene, random_scene, render_frame
+from slimdp.synthetic.write_picture import write_picture
+
+#: What a set is made of; the position is part of the seed.
+SPLITS = ("stills", "train", "val")
+#: A random scene may show nobody well enough to label.
+_MOST_TRIES = 30
+#: PoseTrack18 numbers its images 1, video (6 digits), frame (4 digits).
+_POSETRACK_BASE = 10**10
+_FIRST_VAL_VIDEO = 500_000
+
+
+@dataclass(frozen=True)
+class Item:
+    """A still, a training clip or a validation clip, by its number."""
+
+    split: str  # one of SPLITS
+    number: int
+
+    @property
+    def name(self) -> str:
+        """train_00003: how the video of a clip is called, and the item's record."""
+        return f"{self.split}_{self.number:05d}"
+
+
+@dataclass(frozen=True)
+class RenderedItem:
+    """What is known of an item beside its files."""
+
+    images: tuple[ImageRecord, ...]
+    people: tuple[PersonAnnotation, ...]
+    bodies: tuple[str, ...]  # a hash of each person's body in its rest pose: people are known by it
+    person_frames: int  # people times frames that were rendered
+
+
+class ItemRenderer:
+    """Renders items into the folder of a set; what it draws depends on seed and item alone.
+
+    Args:
+        folder: of the set.
+        plan: what.
+        seed: of everything random.
+        exact: also write the exact flow of training clips, and where it is hidden.
+        assets: what the user brought.
+    """
+
+    def __init__(self, folder: Path, plan: SetPlan, seed: int, exact: bool, assets: Assets) -> None:
+        self._folder, self._plan, self._seed, self._exact = folder, plan, seed, exact
+        train, val = split_assets(assets)
+        self._assets = {"stills": train, "train": train, "val": val}
+        self._surface = load_surface("open")
+        self._error = PositionError(self._surface, plan.annotator_error)
+
+    def render(self, item: Item) -> RenderedItem:
+        """Write an item's files, over whatever an attempt that was broken off has left of them.
+
+        Raises:
+            ValueError: frames too small to show anybody.
+            OSError: a file cannot be written.
+        """
+        return self._still(item) if item.split == "stills" else self._clip(item)
+
+    def _still(self, item: Item) -> RenderedItem:
+        scene_rng, label_rng, jpeg_rng = self._chances(item)
+        size = self._plan.size
+        name = f"stills/{item.number:06d}.jpg"
+        image = ImageRecord(item.number + 1, Path(name), f"images/{name}", size, size)
+        first_id = 10 * image.id
+        for _ in range(_MOST_TRIES):  # until somebody is in the picture
+            scene = random_scene(scene_rng, size, False, self._plan.style, self._assets[item.split])
+            frame = render_frame(scene, self._surface, 0, scene_rng)
+            people = label_people(
+                frame, image, self._surface, first_id, label_rng, STILLS, self._plan.budget, self._error
+            )
+            if people:
+                self._save(frame, name, jpeg_rng)
+                return RenderedItem((image,), tuple(people), _bodies(scene), len(frame.people))
+        raise ValueError(f"nobody was seen in {_MOST_TRIES} stills of {size} px; render larger ones")
+
+    def _clip(self, item: Item) -> RenderedItem:
+        scene_rng, label_rng, jpeg_rng = self._chances(item)
+        plan, train = self._plan, item.split == "train"
+        frames = plan.frames if train else plan.val_frames
+        budget, error = (plan.budget, self._error) if train else (None, None)
+        scene = random_scene(scene_rng, plan.size, True, plan.style, self._assets[item.split])
+        images: list[ImageRecord] = []
+        people: list[PersonAnnotation] = []
+        with ExitStack() as stack:
+            flow = (
+                stack.enter_context(
+                    ClipFlowWriter(self._folder, item.name, frames, plan.size, self._seed, self._surface)
+                )
+                if train and self._exact
+                else None
+            )
+            for index in range(frames):
+                frame = render_frame(scene, self._surface, index, scene_rng)
+                image = self._frame_record(item, index)
+                images.append(image)
+                if image.labelled:
+                    people += label_people(
+                        frame, image, self._surface, 10 * image.id, label_rng, CLIPS, budget, error
+                    )
+                self._save(frame, str(image.file), jpeg_rng)
+                if flow is not None:
+                    flow.add(frame)
+        return RenderedItem(tuple(images), tuple(people), _bodies(scene), frames * len(scene.people))
+
+    def _chances(self, item: Item) -> list[np.random.Generator]:
+        """Of the scene, the annotators, the compression: pictures do not depend on what is labelled."""
+        seed = [self._seed, SPLITS.index(item.split), item.number]
+        return [np.random.default_rng([*seed, purpose]) for purpose in range(3)]
+
+    def _frame_record(self, item: Item, index: int) -> ImageRecord:
+        plan, val = self._plan, item.split == "val"
+        name = f"clips/{item.name}/{index:06d}.jpg"
+        video = item.number + val * _FIRST_VAL_VIDEO
+        labelled = index in (plan.val_labelled if val else plan.labelled)
+        return ImageRecord(
+            _POSETRACK_BASE + video * 10**4 + index, Path(name), f"images/{name}", plan.size, plan.size,
+            video=item.name, frame=index, labelled=labelled,
+        )  # fmt: skip
+
+    def _save(self, frame: RenderedFrame, name: str, rng: np.random.Generator) -> None:
+        quality = int(rng.integers(80, 96))
+        write_picture(self._folder / "images" / name, frame.image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        write_picture((self._folder / "iuv" / name).with_suffix(".png"), true_iuv(frame, self._surface))
+
+
+def _bodies(scene: Scene) -> tuple[str, ...]:
+    return tuple(hashlib.sha256(person.skin.tobytes()).hexdigest()[:32] for person in scene.people)

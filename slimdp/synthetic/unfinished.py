@@ -1,0 +1,155 @@
+"""A rendered set on its way: the hidden folder beside it, and what of it is done already.
+
+.OUT.partial/about.json       what is being made; only the same goes on with it
+.OUT.partial/lock             held by the process that works on it
+.OUT.partial/records/ITEM.json, ITEM.people.json
+                              an item's annotations and who is in it; with ITEM.json the item is done
+.OUT.partial/set/             what becomes OUT
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from slimdp.atomic import whole_file
+from slimdp.data import write_annotations
+from slimdp.settings_file import differences
+from slimdp.synthetic.items import Item, RenderedItem
+
+ABOUT = "dataset.json"
+
+
+class UnfinishedSet:
+    """The folder that a set grows in; within its `with` block no other process works there.
+
+    Args:
+        out: the folder to be.
+        about: what makes the set what it is, plain values; a folder begun with others is refused.
+
+    Raises:
+        FileExistsError: on entering, where the folder was begun with other settings, or is in use.
+    """
+
+    def __init__(self, out: Path, about: Mapping[str, Any]) -> None:
+        self.out = out
+        self.folder = out.with_name(f".{out.name}.partial")
+        self.set_folder = self.folder / "set"
+        self.records = self.folder / "records"
+        self._about = about
+
+    def __enter__(self) -> UnfinishedSet:
+        self.records.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.folder / "lock", "w")
+        try:
+            self._take_lock()
+        except BaseException:
+            self._lock.close()
+            raise
+        try:
+            self._begin()
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave()
+
+    def done(self) -> set[str]:
+        """The names of the items that are done."""
+        if not self.records.is_dir():
+            return set()
+        return {path.stem for path in self.records.glob("*.json") if not path.stem.endswith(".people")}
+
+    def finish(self) -> None:
+        """Give the set its name, and remove what it grew in; FileExistsError where the name is taken."""
+        if self.out.exists():
+            raise FileExistsError(f"{self.out} was made by someone else meanwhile")
+        self.set_folder.rename(self.out)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _take_lock(self) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FileExistsError(
+                f"{self.out} is being rendered by another process, in {self.folder}; wait for it, or choose "
+                "another name"
+            ) from None
+
+    def _begin(self) -> None:
+        file = self.folder / "about.json"
+        if self.done():
+            compare_about(json.loads(file.read_text()), self._about, self.folder)
+            return
+        # Not even what another attempt has left of its first item.
+        shutil.rmtree(self.set_folder, ignore_errors=True)
+        self.set_folder.mkdir()
+        with whole_file(file) as temporary:
+            temporary.write_text(json.dumps(self._about, indent=1))
+
+    def _leave(self) -> None:
+        if not self.done():
+            shutil.rmtree(self.folder, ignore_errors=True)  # nothing to go on with
+        self._lock.close()
+
+
+def record_item(records: Path, item: Item, rendered: RenderedItem) -> None:
+    """Keep what is known of an item beside its files; with the end of this call the item is done."""
+    people = {
+        "bodies": rendered.bodies,
+        "person_frames": rendered.person_frames,
+        "people": len(rendered.people),
+        "points": sum(len(person.points) for person in rendered.people),
+    }
+    with whole_file(records / f"{item.name}.people.json") as temporary:
+        temporary.write_text(json.dumps(people))
+    write_annotations(records / f"{item.name}.json", rendered.images, rendered.people)
+
+
+def is_finished(out: Path, about: Mapping[str, Any]) -> bool:
+    """Whether `out` holds the very set that `about` speaks of; false where there is nothing of that name.
+
+    Raises:
+        FileExistsError: it holds something else, saying what differs.
+    """
+    if not out.exists():
+        return False
+    file = out / ABOUT
+    if not file.is_file():
+        raise FileExistsError(f"{out} exists and is no rendered set; remove it, or choose another name")
+    try:
+        there = json.loads(file.read_text())
+    except ValueError:
+        raise FileExistsError(f"{file} is damaged; remove {out}, or choose another name") from None
+    compare_about({key: there.get(key) for key in about}, about, out)
+    return True
+
+
+def compare_about(there: Mapping[str, Any], wanted: Mapping[str, Any], place: Path) -> None:
+    """Raises FileExistsError naming every setting in which a folder's set is not the wanted one."""
+    different = list(differences(there, json.loads(json.dumps(wanted))))
+    if different:
+        listed = "; ".join(different[:8]) + ("; ..." if len(different) > 8 else "")
+        raise FileExistsError(
+            f"{place} holds another set (there, wanted): {listed}; remove it, or choose another name"
+        )
+
+
+def people_of(records: Path, items: Iterable[Item]) -> dict[str, Any]:
+    """Counts over items: people's bodies, person_frames, people and points, as `record_item` kept them."""
+    total: dict[str, Any] = {"bodies": set(), "person_frames": 0, "people": 0, "points": 0}
+    for item in items:
+        record = json.loads((records / f"{item.name}.people.json").read_text())
+        total["bodies"] |= set(record["bodies"])
+        for key in ("person_frames", "people", "points"):
+            total[key] += record[key]
+    return total
