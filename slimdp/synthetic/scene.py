@@ -9,9 +9,9 @@ import numpy as np
 
 from slimdp.surface import BodySurface
 from slimdp.surface.makehuman import BodyShape
-from slimdp.synthetic.appearance import Look, random_look
 from slimdp.synthetic.assets import Assets
 from slimdp.synthetic.background import random_background
+from slimdp.synthetic.looks import Look, random_look
 from slimdp.synthetic.motion import Motion, random_motion
 from slimdp.synthetic.person import Person, make_person, pose_person
 from slimdp.synthetic.render import Camera, Light, RenderedFrame, look_at, render
