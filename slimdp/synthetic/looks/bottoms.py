@@ -9,7 +9,7 @@ import numpy as np
 from slimdp.synthetic.looks.cloth import Cloth, cloth_colour, random_cloth
 from slimdp.synthetic.looks.colours import garment_colours
 from slimdp.synthetic.looks.folds import Folds, fold_height, random_folds, shaded
-from slimdp.synthetic.looks.places import LEG, TORSO, Landmarks, Places, trunk_around
+from slimdp.synthetic.looks.places import LEG, TORSO, Landmarks, Places
 
 _SOBER = {"stripes": 2.0, "checks": 2.0, "tartan": 1.5, "blobs": 1.5, "blocks": 1.0}
 _GAY = {"stripes": 2.0, "dots": 1.5, "flowers": 2.0, "blobs": 2.0, "blocks": 2.0, "glyphs": 0.5}
@@ -93,7 +93,7 @@ def paint_bottom(bottom: Bottom, colour: np.ndarray, places: Places, marks: Land
     mine = places.take(where)
     hanging = bottom.kind == "skirt"
     if hanging:
-        mine = Places(**{**vars(mine), "around": trunk_around(mine.point, marks)[1]})
+        mine = Places(**{**vars(mine), "around": 1.2 * mine.point[:, 0]})
     painted = cloth_colour(bottom.cloth, mine)
     if BOTTOM_CUTS[bottom.kind].seamed:
         _paint_seams(bottom, painted, mine, marks)

@@ -10,12 +10,12 @@ import numpy as np
 from slimdp.surface import BodySurface
 from slimdp.synthetic.looks.accessories import accessories_thickness, covers_hat, paint_accessories
 from slimdp.synthetic.looks.bottoms import bottom_thickness, paint_bottom
-from slimdp.synthetic.looks.footwear import footwear_thickness, paint_footwear
+from slimdp.synthetic.looks.footwear import CLOSED_SHOES, footwear_thickness, paint_footwear
 from slimdp.synthetic.looks.hair import hair_thickness, paint_hair
 from slimdp.synthetic.looks.look import Look
 from slimdp.synthetic.looks.places import (
+    FOOT,
     HAND,
-    HEAD,
     LEG,
     TORSO,
     Landmarks,
@@ -24,12 +24,16 @@ from slimdp.synthetic.looks.places import (
     find_places,
 )
 from slimdp.synthetic.looks.skin import paint_face, skin_colour
-from slimdp.synthetic.looks.stand_off import hollows, without_flips
+from slimdp.synthetic.looks.stand_off import relief, without_flips
 from slimdp.synthetic.looks.tops import paint_top, top_thickness
 
 #: Cloth that stands off so far, metres, spans all hollows instead of following them.
 _SPANNING = 0.012
-_HOLLOW_ROUNDS = 60
+#: Bodies are more sharply creased than the average one: what passes so many times as far out there passes here.
+_MARGINS_ANYBODY = (1.0, 2.0, 3.5)
+_MARGINS_OWN = (1.0, 1.2)
+#: Rounds of smoothing that show bumps to even out, and hollows to span.
+_RELIEF_ROUNDS = (25, 90)
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,13 @@ class Dressed:
     look: Look
     surface: BodySurface
     marks: Landmarks
-    thickness: np.ndarray  # (V,) metres that cloth, hair and shoes stand off the skin
+    places: Places  # of the vertices
+    corners: np.ndarray  # (F, 3, 3) float32, where the average body's triangles lie
 
     def colour(self, face: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
         """Colours (N, 3) RGB 0..1, before light, of N surface points: face (N,), weights (N, 3)."""
-        points = self.surface.positions(face, barycentric)
+        corners, weights = self.corners[face], barycentric.astype(np.float32)
+        points = sum(weights[:, k, None] * corners[:, k] for k in range(3))
         places = find_places(points, self.surface.face_part[face], self.marks)
         look, marks = self.look, self.marks
         colour = skin_colour(look.skin, places, marks)
@@ -55,6 +61,30 @@ class Dressed:
         paint_hair(look.hair, look.skin.tone, colour, places, marks)
         paint_accessories(look.wear, colour, places, marks)
         return np.clip(colour, 0, 1)
+
+    def thickness(self, skin: np.ndarray | None = None) -> np.ndarray:
+        """As `garment_thickness`."""
+        body = self.surface.vertices if skin is None else skin
+        faces = self.surface.faces
+        clothed = np.isin(self.places.region[faces], (TORSO, LEG, FOOT)).all(axis=1)
+        bump, hollow = relief(body, faces[clothed], _RELIEF_ROUNDS) * [[-1], [1]]
+        bump, hollow = np.clip(bump, 0, None), np.clip(hollow, 0, None)
+        look, places, marks = self.look, self.places, self.marks
+        outer = _draped(top_thickness(look.top, places, marks), look.top.stand_off, hollow, bump)
+        inner = _draped(bottom_thickness(look.bottom, places, marks), look.bottom.stand_off, hollow, bump)
+        if look.tucked:
+            outer, inner = inner, outer
+        cloth = np.where(outer > 0, np.maximum(outer, inner + 0.001), inner)
+        leather = footwear_thickness(look.shoes, places, marks)
+        closed = _SPANNING if look.shoes.kind in CLOSED_SHOES else 0.0
+        cloth = np.maximum(cloth, _draped(leather, closed, hollow, bump))
+        worn = accessories_thickness(look.wear, places, marks)
+        hat = covers_hat(look.wear, places, marks)
+        hair = np.where(hat, 0.004, hair_thickness(look.hair, places, marks))
+        # Sleeves end before the hands, but the vertices at the wrist belong to both.
+        cloth[places.region == HAND] = 0
+        margins = _MARGINS_ANYBODY if skin is None else _MARGINS_OWN
+        return without_flips(body, faces, np.maximum(np.maximum(cloth, worn), hair), margins)
 
 
 class _Same:
@@ -79,48 +109,26 @@ def dress(look: Look, surface: BodySurface) -> Dressed:
 def _dress(look: _Same, surface: _Same) -> Dressed:
     assert isinstance(look.value, Look)
     assert isinstance(surface.value, BodySurface)
-    body = _measure(surface)
-    thickness = _thickness(look.value, body)
-    thickness = without_flips(surface.value.vertices, surface.value.faces, thickness)
-    return Dressed(look.value, surface.value, body.marks, thickness)
-
-
-@dataclass(frozen=True)
-class _Measured:
-    marks: Landmarks
-    places: Places  # of the vertices
-    hollow: np.ndarray  # (V,) metres that loose cloth spans
+    return Dressed(look.value, surface.value, *_measure(surface))
 
 
 @lru_cache(maxsize=2)
-def _measure(surface: _Same) -> _Measured:
+def _measure(surface: _Same) -> tuple[Landmarks, Places, np.ndarray]:
+    """Landmarks of a surface, the places of its vertices, and its triangles' corners."""
     body = surface.value
     assert isinstance(body, BodySurface)
     marks = find_landmarks(body)
     part = np.zeros(len(body.vertices), dtype=np.int64)
     part[body.faces] = body.face_part[:, None]
-    places = find_places(body.vertices, part, marks)
-    hollow = hollows(body.vertices, body.faces, _HOLLOW_ROUNDS) * np.isin(places.region, (TORSO, LEG))
-    return _Measured(marks, places, hollow)
+    corners = body.vertices[body.faces].astype(np.float32)
+    return marks, find_places(body.vertices, part, marks), corners
 
 
-def _thickness(look: Look, body: _Measured) -> np.ndarray:
-    """(V,) metres, before a look at whether triangles turn over."""
-    places, marks = body.places, body.marks
-    outer = top_thickness(look.top, places, marks)
-    outer += body.hollow * min(look.top.stand_off / _SPANNING, 1) * (outer > 0)
-    inner = bottom_thickness(look.bottom, places, marks)
-    inner += body.hollow * min(look.bottom.stand_off / _SPANNING, 1) * (inner > 0)
-    if look.tucked:
-        outer, inner = inner, outer
-    cloth = np.where(outer > 0, np.maximum(outer, inner + 0.001), inner)
-    cloth = np.maximum(cloth, footwear_thickness(look.shoes, places, marks))
-    worn = accessories_thickness(look.wear, places, marks)
-    hair = np.where(covers_hat(look.wear, places, marks), 0.004, hair_thickness(look.hair, places, marks))
-    # Ears, eyes and the mouth's inside stay as they are, and so do bare hands.
-    bare = (places.region == HEAD) & (hair == 0) & (cloth == 0) & (worn == 0)
-    bare |= (places.region == HAND) & (worn == 0)
-    return np.where(bare, 0, np.maximum(np.maximum(cloth, worn), hair))
+def _draped(thickness: np.ndarray, stand_off: float, hollow: np.ndarray, bump: np.ndarray) -> np.ndarray:
+    """A garment's thickness (V,) where it spans hollows and evens out bumps, the more the looser it is."""
+    share = min(stand_off / _SPANNING, 1)
+    lower = np.maximum(thickness - bump * share, 0.3 * thickness)
+    return np.where(thickness > 0, lower + hollow * share, 0)
 
 
 def surface_colour(look: Look, surface: BodySurface, face: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
@@ -135,6 +143,18 @@ def surface_colour(look: Look, surface: BodySurface, face: np.ndarray, barycentr
     return dress(look, surface).colour(face, barycentric)
 
 
-def garment_thickness(look: Look, surface: BodySurface) -> np.ndarray:
-    """How far (V,) in metres cloth, hair and shoes, with their folds, stand off the skin at each vertex."""
-    return dress(look, surface).thickness
+def garment_thickness(look: Look, surface: BodySurface, skin: np.ndarray | None = None) -> np.ndarray:
+    """How far cloth, hair and shoes, with their folds, stand off the skin at each vertex.
+
+    `moved_out` adds it to a skin; it never turns a triangle of that skin over.
+
+    Args:
+        look: of the person.
+        surface: the average body, where the garments are cut.
+        skin: (V, 3) metres, the person's own skin in the rest pose, whose hollows cloth spans; the average
+            body's if None.
+
+    Returns:
+        (V,) metres, never negative.
+    """
+    return dress(look, surface).thickness(skin)

@@ -11,6 +11,8 @@ from slimdp.synthetic.looks.colours import garment_colours
 from slimdp.synthetic.looks.places import FOOT, LEG, Landmarks, Places
 
 FOOTWEAR = ("sneakers", "shoes", "boots", "flats", "sandals", "barefoot")
+#: Shoes that hide the toes.
+CLOSED_SHOES = ("sneakers", "shoes", "boots", "flats")
 _SHARES = (0.46, 0.2, 0.12, 0.1, 0.06, 0.06)
 _SOLES = np.array([[0.93, 0.93, 0.9], [0.09, 0.09, 0.09], [0.5, 0.36, 0.22], [0.93, 0.93, 0.9]])
 
@@ -90,7 +92,8 @@ def paint_footwear(shoe: Footwear, colour: np.ndarray, places: Places, marks: La
         flank = (y > marks.floor + 0.025) & (y < marks.floor + 0.07) & (z > 0.02) & (z < 0.1) & ~instep
         painted[flank & ((z + 0.6 * y) * 28 % 1 < 0.4)] = second
         painted[(z > 0.165) & (y < marks.floor + 0.05)] = (upper + second) / 2
-    painted[y < marks.floor + shoe.sole_height] = shoe.sole
+    # Thinner before: the toes of the skin show through, and would look like toes on a pale sole.
+    painted[y < marks.floor + np.where(z > 0.13, 0.007, shoe.sole_height)] = shoe.sole
     colour[where] = painted
 
 

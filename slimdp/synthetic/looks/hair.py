@@ -159,7 +159,7 @@ def _beard(hair: Hair, places: Places, marks: Landmarks) -> np.ndarray:
     lip = marks.nose[1] - 0.040
     ragged = 0.006 * wavy(places.point, hair.edge)
     depth = marks.nose[2] - z
-    moustache = (np.abs(y - lip - 0.0155) < 0.007) & (x < 0.03) & (depth < 0.06)
+    moustache = (np.abs(y - lip - 0.0145 + 0.25 * x) < 0.0065 - 0.1 * x) & (depth < 0.06)
     if hair.beard == "moustache":
         return moustache.astype(np.float64)
     chin = (y < lip - 0.008) & (x < 0.03 + ragged) & (depth < 0.075) & (y > marks.throat[1] + 0.01)

@@ -120,7 +120,7 @@ def _offset_from_arm(points: np.ndarray, along: np.ndarray, arm: np.ndarray) -> 
 
 
 def trunk_around(points: np.ndarray, marks: Landmarks) -> tuple[np.ndarray, np.ndarray]:
-    """Angle (radians) and way (metres) around the trunk, or both legs, from the middle of front or back."""
+    """Angle (radians) and way (metres) around the trunk from the middle of its front or back."""
     height, _, depth, radius = marks.trunk_line.T
     angle = np.arctan2(points[:, 0], np.abs(points[:, 2] - np.interp(points[:, 1], height, depth)))
     return angle, angle * radius.mean()

@@ -29,23 +29,27 @@ def face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.cross(b - a, c - a)
 
 
-def hollows(vertices: np.ndarray, faces: np.ndarray, rounds: int) -> np.ndarray:
-    """How deep (V,) in metres each vertex lies under the skin when that is smoothed: what loose cloth spans.
+def relief(vertices: np.ndarray, faces: np.ndarray, rounds: tuple[int, ...]) -> np.ndarray:
+    """How deep each vertex lies under a smoothed skin: what loose cloth spans; negative on bumps.
 
     Args:
         vertices: (V, 3) metres.
         faces: (F, 3).
         rounds: of taking the mean of the neighbours; more span wider hollows.
+
+    Returns:
+        (len(rounds), V) metres along the vertex normals.
     """
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    ones = np.ones(len(edges))
-    beside = csr_array((ones, tuple(edges.T)), shape=(len(vertices), len(vertices)))
+    beside = csr_array((np.ones(len(edges)), tuple(edges.T)), shape=(len(vertices), len(vertices)))
     beside = ((beside + beside.T) > 0).astype(np.float64)
-    mean = diags_array(1 / np.maximum(beside.sum(axis=1), 1)) @ beside
-    smooth = vertices
-    for _ in range(rounds):
-        smooth = 0.5 * smooth + 0.5 * (mean @ smooth)
-    return np.clip(np.einsum("vc,vc->v", smooth - vertices, vertex_normals(vertices, faces)), 0, None)
+    mean = 0.5 * diags_array(1 / np.maximum(beside.sum(axis=1), 1)) @ beside
+    normals, smooth, depths = vertex_normals(vertices, faces), vertices, []
+    for round_ in range(1, max(rounds) + 1):
+        smooth = 0.5 * smooth + mean @ smooth
+        if round_ in rounds:
+            depths.append(np.einsum("vc,vc->v", smooth - vertices, normals))
+    return np.stack(depths)
 
 
 def moved_out(vertices: np.ndarray, faces: np.ndarray, thickness: np.ndarray) -> np.ndarray:
@@ -53,21 +57,28 @@ def moved_out(vertices: np.ndarray, faces: np.ndarray, thickness: np.ndarray) ->
     return vertices + vertex_normals(vertices, faces) * thickness[:, None]
 
 
-def without_flips(vertices: np.ndarray, faces: np.ndarray, thickness: np.ndarray) -> np.ndarray:
+def without_flips(
+    vertices: np.ndarray, faces: np.ndarray, thickness: np.ndarray, margins: tuple[float, ...]
+) -> np.ndarray:
     """The thickness (V,), less where `moved_out` would turn a triangle over or nearly so.
 
     Where it would, the thickness at the triangle's corners is taken down by a third, until it no longer does:
     between fingers and toes, in armpits and behind ears.
+
+    Args:
+        vertices: (V, 3) metres.
+        faces: (F, 3).
+        thickness: (V,) metres.
+        margins: no triangle may turn over so many times as far out either.
     """
     normals = vertex_normals(vertices, faces)
     before = face_normals(vertices, faces)
     size = np.linalg.norm(before, axis=1)
     thickness = thickness.copy()
-    # Other bodies are more sharply creased than the average one: what passes twice as far out passes there.
     watched = np.flatnonzero((thickness[faces] > 0).any(axis=1) & (size > 0))
     for _ in range(_ROUNDS):
         bad = np.zeros(len(watched), dtype=bool)
-        for margin in (1.0, 1.8):
+        for margin in margins:
             after = face_normals(vertices + normals * (margin * thickness)[:, None], faces[watched])
             lean = np.einsum("fc,fc->f", after, before[watched])
             bad |= lean < _LEAST_COSINE * size[watched] * np.maximum(np.linalg.norm(after, axis=1), 1e-12)

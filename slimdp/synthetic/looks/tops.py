@@ -9,7 +9,7 @@ import numpy as np
 from slimdp.synthetic.looks.cloth import Cloth, cloth_colour, random_cloth
 from slimdp.synthetic.looks.colours import garment_colours
 from slimdp.synthetic.looks.folds import Folds, fold_height, random_folds, shaded
-from slimdp.synthetic.looks.places import ARM, HEAD, LEG, TORSO, Landmarks, Places, trunk_around
+from slimdp.synthetic.looks.places import ARM, HEAD, LEG, TORSO, Landmarks, Places
 
 _PRINTED = {
     "stripes": 4.0, "checks": 1.5, "tartan": 1.0, "dots": 1.5, "blobs": 1.5, "flowers": 1.5, "glyphs": 1.0,
@@ -132,7 +132,9 @@ def covers_top(top: Top, places: Places, marks: Landmarks) -> np.ndarray:
     leg = (places.region == LEG) & (height > marks.hip + top.hem)
     covered = trunk | arm | leg
     if top.neck in ("roll", "collar"):
-        band = height - places.point[:, 2] * 0.35 < marks.throat[1] + (0.015 if top.neck == "roll" else -0.01)
+        edge = 0.02 if top.neck == "roll" else 0.002
+        # Lower before, under the chin.
+        band = height - marks.throat[1] + 0.35 * (places.point[:, 2] - marks.throat[2]) < edge
         open_v = (top.neck == "collar") & (places.point[:, 2] > 0.05) & (places.side < 0.02)
         covered |= (places.region == HEAD) & band & ~open_v
     if top.gap > 0:
@@ -170,7 +172,7 @@ def paint_top(top: Top, colour: np.ndarray, places: Places, marks: Landmarks) ->
     if not len(where):
         return
     mine = places.take(where)
-    painted = cloth_colour(top.cloth, _as_sewn(top, mine, marks))
+    painted = cloth_colour(top.cloth, _as_sewn(mine))
     seams = _trimmed(top, mine, marks)
     painted = np.where(seams[:, None], top.trim, painted)
     if top.opening in ("zip", "buttons"):
@@ -181,13 +183,13 @@ def paint_top(top: Top, colour: np.ndarray, places: Places, marks: Landmarks) ->
     colour[where] = shaded(painted, height, 0.35)
 
 
-def _as_sewn(top: Top, places: Places, marks: Landmarks) -> Places:
-    """A dress and long hems go around both legs together, as around the trunk."""
+def _as_sewn(places: Places) -> Places:
+    """What hangs below the trunk goes across both legs together."""
     leg = np.flatnonzero(places.region == LEG)
     if not len(leg):
         return places
     around = places.around.copy()
-    around[leg] = trunk_around(places.point[leg], marks)[1]
+    around[leg] = 1.2 * places.point[leg, 0]
     return Places(**{**vars(places), "around": around})
 
 
