@@ -10,11 +10,10 @@ import numpy as np
 from slimdp.surface import BodySurface
 from slimdp.synthetic.looks.accessories import accessories_thickness, covers_hat, paint_accessories
 from slimdp.synthetic.looks.bottoms import bottom_thickness, paint_bottom
-from slimdp.synthetic.looks.footwear import CLOSED_SHOES, footwear_thickness, paint_footwear
+from slimdp.synthetic.looks.footwear import footwear_thickness, paint_footwear
 from slimdp.synthetic.looks.hair import hair_thickness, paint_hair
 from slimdp.synthetic.looks.look import Look
 from slimdp.synthetic.looks.places import (
-    FOOT,
     HAND,
     LEG,
     TORSO,
@@ -24,13 +23,13 @@ from slimdp.synthetic.looks.places import (
     find_places,
 )
 from slimdp.synthetic.looks.skin import paint_face, skin_colour
-from slimdp.synthetic.looks.stand_off import relief, without_flips
+from slimdp.synthetic.looks.stand_off import directions_out, moved_out, relief, without_flips
 from slimdp.synthetic.looks.tops import paint_top, top_thickness
 
 #: Cloth that stands off so far, metres, spans all hollows instead of following them.
 _SPANNING = 0.012
-#: Bodies are more sharply creased than the average one: what passes so many times as far out there passes here.
-_MARGINS_ANYBODY = (1.0, 2.0, 3.5)
+#: Other bodies are more sharply creased: what passes so many times as far out here passes there.
+_MARGINS_ANYBODY = (1.0, 2.0, 3.5, 5.0)
 _MARGINS_OWN = (1.0, 1.2)
 #: Rounds of smoothing that show bumps to even out, and hollows to span.
 _RELIEF_ROUNDS = (25, 90)
@@ -55,9 +54,11 @@ class Dressed:
         colour = skin_colour(look.skin, places, marks)
         paint_face(look.skin, colour, places, marks)
         paint_footwear(look.shoes, colour, places, marks)
-        layers = (paint_bottom, look.bottom), (paint_top, look.top)
-        for paint, garment in reversed(layers) if look.tucked else layers:
-            paint(garment, colour, places, marks)
+        if look.tucked:
+            paint_top(look.top, colour, places, marks)
+        paint_bottom(look.bottom, colour, places, marks)
+        if not look.tucked:
+            paint_top(look.top, colour, places, marks)
         paint_hair(look.hair, look.skin.tone, colour, places, marks)
         paint_accessories(look.wear, colour, places, marks)
         return np.clip(colour, 0, 1)
@@ -66,8 +67,8 @@ class Dressed:
         """As `garment_thickness`."""
         body = self.surface.vertices if skin is None else skin
         faces = self.surface.faces
-        clothed = np.isin(self.places.region[faces], (TORSO, LEG, FOOT)).all(axis=1)
-        bump, hollow = relief(body, faces[clothed], _RELIEF_ROUNDS) * [[-1], [1]]
+        clothed = np.isin(self.places.region[faces], (TORSO, LEG)).all(axis=1)
+        bump, hollow = relief(body, faces[clothed], directions_out(body, faces), _RELIEF_ROUNDS) * [[-1], [1]]
         bump, hollow = np.clip(bump, 0, None), np.clip(hollow, 0, None)
         look, places, marks = self.look, self.places, self.marks
         outer = _draped(top_thickness(look.top, places, marks), look.top.stand_off, hollow, bump)
@@ -75,9 +76,7 @@ class Dressed:
         if look.tucked:
             outer, inner = inner, outer
         cloth = np.where(outer > 0, np.maximum(outer, inner + 0.001), inner)
-        leather = footwear_thickness(look.shoes, places, marks)
-        closed = _SPANNING if look.shoes.kind in CLOSED_SHOES else 0.0
-        cloth = np.maximum(cloth, _draped(leather, closed, hollow, bump))
+        cloth = np.maximum(cloth, footwear_thickness(look.shoes, places, marks))
         worn = accessories_thickness(look.wear, places, marks)
         hat = covers_hat(look.wear, places, marks)
         hair = np.where(hat, 0.004, hair_thickness(look.hair, places, marks))
@@ -146,7 +145,7 @@ def surface_colour(look: Look, surface: BodySurface, face: np.ndarray, barycentr
 def garment_thickness(look: Look, surface: BodySurface, skin: np.ndarray | None = None) -> np.ndarray:
     """How far cloth, hair and shoes, with their folds, stand off the skin at each vertex.
 
-    `moved_out` adds it to a skin; it never turns a triangle of that skin over.
+    `moved_out` adds it to a skin; no triangle of the skin that is given turns over, nor of the average body.
 
     Args:
         look: of the person.
@@ -158,3 +157,8 @@ def garment_thickness(look: Look, surface: BodySurface, skin: np.ndarray | None 
         (V,) metres, never negative.
     """
     return dress(look, surface).thickness(skin)
+
+
+def clothed_skin(look: Look, surface: BodySurface, skin: np.ndarray) -> np.ndarray:
+    """A person's skin (V, 3) metres in the rest pose, moved out to where cloth, hair and shoes are seen."""
+    return moved_out(skin, surface.faces, garment_thickness(look, surface, skin))

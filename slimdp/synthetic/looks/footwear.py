@@ -11,8 +11,6 @@ from slimdp.synthetic.looks.colours import garment_colours
 from slimdp.synthetic.looks.places import FOOT, LEG, Landmarks, Places
 
 FOOTWEAR = ("sneakers", "shoes", "boots", "flats", "sandals", "barefoot")
-#: Shoes that hide the toes.
-CLOSED_SHOES = ("sneakers", "shoes", "boots", "flats")
 _SHARES = (0.46, 0.2, 0.12, 0.1, 0.06, 0.06)
 _SOLES = np.array([[0.93, 0.93, 0.9], [0.09, 0.09, 0.09], [0.5, 0.36, 0.22], [0.93, 0.93, 0.9]])
 
@@ -103,4 +101,6 @@ def footwear_thickness(shoe: Footwear, places: Places, marks: Landmarks) -> np.n
     leather = {"boots": 0.006, "sneakers": 0.006, "shoes": 0.004}.get(shoe.kind, 0.002)
     thickness = np.where(_covers_sock(shoe, places, marks), 0.002, 0.0)
     sole = height < marks.floor + shoe.sole_height
-    return np.where(covers_shoe(shoe, places, marks), np.where(sole, leather + 0.004, leather), thickness)
+    shod = np.where(covers_shoe(shoe, places, marks), np.where(sole, leather + 0.004, leather), thickness)
+    # The skin between the toes is too creased to carry anything.
+    return shod * np.clip((0.165 - places.point[:, 2]) / 0.02, 0, 1)

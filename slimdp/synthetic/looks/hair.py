@@ -156,7 +156,7 @@ def paint_hair(
 def _beard(hair: Hair, places: Places, marks: Landmarks) -> np.ndarray:
     """How densely (N,) in 0..1 a beard grows at places of the head."""
     x, y, z = places.side, places.point[:, 1], places.point[:, 2]
-    lip = marks.nose[1] - 0.040
+    lip = marks.nose[1] - 0.0365
     ragged = 0.006 * wavy(places.point, hair.edge)
     depth = marks.nose[2] - z
     moustache = (np.abs(y - lip - 0.0145 + 0.25 * x) < 0.0065 - 0.1 * x) & (depth < 0.06)

@@ -56,7 +56,7 @@ def random_look(
         top=random_top(rng, patterned, top_kind),
         bottom=random_bottom(rng, patterned, bottom_kind),
         shoes=random_footwear(rng),
-        skin=random_skin(rng, hair.tone),
+        skin=random_skin(rng, hair.tone, gender),
         hair=hair,
         wear=random_accessories(rng),
         tucked=bool(top_kind in ("shirt", "tank", "t-shirt") and rng.random() < 0.3),

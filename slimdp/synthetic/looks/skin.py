@@ -37,18 +37,18 @@ class Skin:
     seed: int
 
 
-def random_skin(rng: np.random.Generator, hair: np.ndarray) -> Skin:
-    """Skin at random; `hair` (3,) is the colour of the brows."""
+def random_skin(rng: np.random.Generator, hair: np.ndarray, gender: float) -> Skin:
+    """Skin at random; `hair` (3,) colours the brows; the lower `gender`, the likelier are painted lips."""
     where = rng.uniform(0, len(_TONES) - 1)
     tone = np.array([np.interp(where, np.arange(len(_TONES)), channel) for channel in _TONES.T])
     tone = np.clip(tone + rng.normal(0, 0.015, 3), 0.05, 1)
     pale = where / (len(_TONES) - 1)
-    made_up = rng.random() < 0.2
+    made_up = rng.random() < 0.35 * (1 - gender)
     return Skin(
         tone=tone,
         red=float(rng.uniform(0.2, 1.0) * (0.3 + 0.7 * pale)),
         iris=_IRISES[rng.integers(len(_IRISES)) if pale > 0.6 else 0],
-        lips=np.clip(tone * ([0.95, 0.45, 0.48] if made_up else [0.9, 0.68, 0.66]), 0, 1),
+        lips=np.clip(tone * ([0.95, 0.52, 0.54] if made_up else [0.9, 0.68, 0.66]), 0, 1),
         brow=np.minimum(hair * 0.8, tone * 0.6),
         brow_width=float(rng.uniform(0.003, 0.006)),
         waves=random_waves(rng, 5, 0.03, 0.15),
@@ -104,7 +104,7 @@ def paint_face(skin: Skin, colour: np.ndarray, places: Places, marks: Landmarks)
     arch = over - 0.021 + 6 * (across - 0.003) ** 2
     brow = near & (np.abs(arch) < skin.brow_width) & (across > -0.018) & (across < 0.024)
     face[brow] = skin.brow
-    mouth = y - (marks.nose[1] - 0.040)
+    mouth = y - (marks.nose[1] - 0.0365)
     width = np.abs(x) / 0.026
     lips = (np.abs(mouth) < 0.0085 * np.sqrt(np.clip(1 - width**2, 0, 1))) & (z > marks.nose[2] - 0.06)
     face[lips] = skin.lips

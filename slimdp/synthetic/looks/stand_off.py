@@ -1,6 +1,8 @@
-"""Move a skin outwards along its normals without turning its triangles over."""
+"""Move a skin outwards without turning its triangles over, and see where cloth would not follow it."""
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import numpy as np
 from scipy.sparse import csr_array, diags_array
@@ -8,19 +10,8 @@ from scipy.sparse import csr_array, diags_array
 #: A triangle may lean so far: the cosine between its normal before and after.
 _LEAST_COSINE = 0.15
 _ROUNDS = 60
-
-
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Unit normals (V, 3), the mean over the faces that meet, by area."""
-    normal = face_normals(vertices, faces)
-    total = np.stack(
-        [
-            sum(np.bincount(faces[:, k], weights=normal[:, axis], minlength=len(vertices)) for k in range(3))
-            for axis in range(3)
-        ],
-        axis=1,
-    )
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+#: Rounds of smoothing of the directions in which things stand off: over creases they would cross.
+_DIRECTION_ROUNDS = 8
 
 
 def face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -29,32 +20,57 @@ def face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.cross(b - a, c - a)
 
 
-def relief(vertices: np.ndarray, faces: np.ndarray, rounds: tuple[int, ...]) -> np.ndarray:
+def directions_out(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Unit directions (V, 3): the vertex normals, by area, smoothed over neighbours."""
+    normal = face_normals(vertices, faces)
+    total = np.zeros((len(vertices), 3))
+    for axis in range(3):
+        for k in range(3):
+            total[:, axis] += np.bincount(faces[:, k], weights=normal[:, axis], minlength=len(vertices))
+    total /= np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+    half_mean = _half_mean(len(vertices), faces.tobytes())
+    for _ in range(_DIRECTION_ROUNDS):
+        total = 0.5 * total + half_mean @ total
+    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+
+
+@lru_cache(maxsize=4)
+def _half_mean(vertex_count: int, key: bytes) -> csr_array:
+    """(V, V) that gives half the mean of every vertex's neighbours, from the bytes of int64 faces (F, 3)."""
+    faces = np.frombuffer(key, dtype=np.int64).reshape(-1, 3)
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    beside = csr_array((np.ones(len(edges)), tuple(edges.T)), shape=(vertex_count, vertex_count))
+    beside = ((beside + beside.T) > 0).astype(np.float64)
+    return csr_array(diags_array(0.5 / np.maximum(beside.sum(axis=1), 1)) @ beside)
+
+
+def relief(
+    vertices: np.ndarray, faces: np.ndarray, directions: np.ndarray, rounds: tuple[int, ...]
+) -> np.ndarray:
     """How deep each vertex lies under a smoothed skin: what loose cloth spans; negative on bumps.
 
     Args:
         vertices: (V, 3) metres.
-        faces: (F, 3).
+        faces: (F, 3) of what is smoothed.
+        directions: (V, 3) out of the skin.
         rounds: of taking the mean of the neighbours; more span wider hollows.
 
     Returns:
-        (len(rounds), V) metres along the vertex normals.
+        (len(rounds), V) metres along the directions.
     """
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    beside = csr_array((np.ones(len(edges)), tuple(edges.T)), shape=(len(vertices), len(vertices)))
-    beside = ((beside + beside.T) > 0).astype(np.float64)
-    mean = 0.5 * diags_array(1 / np.maximum(beside.sum(axis=1), 1)) @ beside
-    normals, smooth, depths = vertex_normals(vertices, faces), vertices, []
-    for round_ in range(1, max(rounds) + 1):
-        smooth = 0.5 * smooth + mean @ smooth
-        if round_ in rounds:
-            depths.append(np.einsum("vc,vc->v", smooth - vertices, normals))
-    return np.stack(depths)
+    half_mean = _half_mean(len(vertices), faces.tobytes())
+    smooth, depths = vertices, []
+    for done in range(1, max(rounds) + 1):
+        smooth = 0.5 * smooth + half_mean @ smooth
+        if done in rounds:
+            depths.append(np.einsum("vc,vc->v", smooth - vertices, directions))
+    alone = np.bincount(faces.ravel(), minlength=len(vertices)) == 0
+    return np.where(alone, 0.0, np.stack(depths))
 
 
 def moved_out(vertices: np.ndarray, faces: np.ndarray, thickness: np.ndarray) -> np.ndarray:
-    """Vertices (V, 3) moved by a thickness (V,) along their normals; metres."""
-    return vertices + vertex_normals(vertices, faces) * thickness[:, None]
+    """Vertices (V, 3) moved out of the skin by a thickness (V,); metres."""
+    return vertices + directions_out(vertices, faces) * thickness[:, None]
 
 
 def without_flips(
@@ -71,18 +87,18 @@ def without_flips(
         thickness: (V,) metres.
         margins: no triangle may turn over so many times as far out either.
     """
-    normals = vertex_normals(vertices, faces)
-    before = face_normals(vertices, faces)
+    directions = directions_out(vertices, faces)
+    watched = faces[(thickness[faces] > 0).any(axis=1)]
+    before = face_normals(vertices, watched)
     size = np.linalg.norm(before, axis=1)
     thickness = thickness.copy()
-    watched = np.flatnonzero((thickness[faces] > 0).any(axis=1) & (size > 0))
     for _ in range(_ROUNDS):
         bad = np.zeros(len(watched), dtype=bool)
         for margin in margins:
-            after = face_normals(vertices + normals * (margin * thickness)[:, None], faces[watched])
-            lean = np.einsum("fc,fc->f", after, before[watched])
-            bad |= lean < _LEAST_COSINE * size[watched] * np.maximum(np.linalg.norm(after, axis=1), 1e-12)
+            after = face_normals(vertices + directions * (margin * thickness)[:, None], watched)
+            lean = np.einsum("fc,fc->f", after, before)
+            bad |= lean < _LEAST_COSINE * size * np.linalg.norm(after, axis=1)
         if not bad.any():
             break
-        thickness[np.unique(faces[watched[bad]])] *= 0.67
+        thickness[np.unique(watched[bad])] *= 0.67
     return thickness

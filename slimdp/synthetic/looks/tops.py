@@ -128,7 +128,7 @@ def covers_top(top: Top, places: Places, marks: Landmarks) -> np.ndarray:
     """Where (N,) a garment lies."""
     height = places.point[:, 1]
     trunk = (places.region == TORSO) & (height > marks.hip + top.hem) & _below_neck(top, places, marks)
-    arm = (places.region == ARM) & (places.along < top.sleeve)
+    arm = (places.region == ARM) & (places.along < top.sleeve) & (top.sleeve > 0)
     leg = (places.region == LEG) & (height > marks.hip + top.hem)
     covered = trunk | arm | leg
     if top.neck in ("roll", "collar"):
@@ -156,7 +156,9 @@ def _below_neck(top: Top, places: Places, marks: Landmarks) -> np.ndarray:
     if top.neck == "v":
         return np.where(z > 0.03, drop > top.neck_depth - 1.5 * places.side, round_hole)
     if top.neck == "scoop":
-        return np.where(z > 0.03, (drop > top.neck_depth) | (places.side > 0.1), round_hole)
+        return np.where(
+            z > 0.03, drop > top.neck_depth * np.sqrt(np.clip(1 - (x / 0.1) ** 2, 0, 1)), round_hole
+        )
     if top.neck == "collar" and not top.gap:
         return ~((z > 0.03) & (drop < 0.06 - 1.5 * places.side))
     if top.neck == "crew":
