@@ -114,7 +114,7 @@ def _paint_seams(bottom: Bottom, painted: np.ndarray, places: Places, marks: Lan
     """Stitched lines down the outer sides, slanting pockets before, square ones behind, a fly."""
     height = places.point[:, 1]
     below = marks.hip + bottom.rise - height  # metres under the upper edge
-    side = (places.region == LEG) & (np.abs(places.angle - 1.45) < 0.07)
+    side = (places.region == LEG) & (np.abs(places.angle - 1.45) < 0.045)
     slant = places.front & (np.abs(places.side - 0.08 - 0.5 * (below - 0.04)) < 0.004) & (below < 0.15)
     fly = (
         places.front

@@ -96,8 +96,8 @@ def _stripes(cloth: Cloth, places: Places) -> np.ndarray:
 
 def _checks(cloth: Cloth, places: Places) -> np.ndarray:
     """Gingham: two bands that darken each other where they cross."""
-    across, along = (way % 1 < 0.5 for way in _turned(cloth, places))
-    return cloth.colours[0] + (cloth.colours[1] - cloth.colours[0]) * ((across + along) / 2)[:, None]
+    across, along = ((way % 1 < 0.5) / 2 for way in _turned(cloth, places))
+    return cloth.colours[0] + (cloth.colours[1] - cloth.colours[0]) * (across + along)[:, None]
 
 
 def _tartan(cloth: Cloth, places: Places) -> np.ndarray:
@@ -211,6 +211,9 @@ PATTERNS: dict[str, Callable[[Cloth, Places], np.ndarray]] = {
     "denim": _denim,
 }
 
+#: Metres that patterns of several details need to be seen.
+_LEAST_PERIODS = {"flowers": 0.045, "glyphs": 0.045, "tartan": 0.07}
+
 
 def random_cloth(
     rng: np.random.Generator, patterned: float, shares: dict[str, float], finest: float = 0.028
@@ -230,7 +233,7 @@ def random_cloth(
     return Cloth(
         kind=chosen if rng.random() < patterned else "plain",
         colours=garment_colours(rng, 4),
-        period=float(max(period, 0.045) if chosen in ("flowers", "glyphs", "tartan") else period),
+        period=max(float(period), _LEAST_PERIODS.get(chosen, 0.0)),
         angle=float(turn) if chosen == "stripes" else float(rng.choice([0, np.pi / 4], p=[0.85, 0.15])),
         share=float(rng.uniform(0.25, 0.65)),
         waves=random_waves(rng, 8, 0.06, 0.22),

@@ -106,14 +106,15 @@ class Top:
 def random_top(rng: np.random.Generator, patterned: float, kind: str) -> Top:
     """A garment of a kind at random; `patterned` is its chance not to be plain."""
     cut = TOP_CUTS[kind]
-    opening = str(rng.choice(cut.openings))
+    opening, neck = str(rng.choice(cut.openings)), str(rng.choice(cut.necks))
+    sleeve = float(rng.choice(cut.sleeves) + rng.uniform(-0.06, 0.02))
     return Top(
         kind=kind,
         cloth=random_cloth(rng, patterned, cut.shares),
         folds=random_folds(rng, cut.fold_depth),
         trim=garment_colours(rng, 1)[0],
-        sleeve=float(rng.choice(cut.sleeves) + rng.uniform(-0.06, 0.02)) if max(cut.sleeves) else 0.0,
-        neck=str(rng.choice(cut.necks)),
+        sleeve=0.0 if neck == "straps" else max(sleeve, 0.0),
+        neck=neck,
         neck_depth=float(rng.uniform(0.08, 0.17)),
         opening=opening,
         gap=float(rng.uniform(0.02, 0.09)) if opening == "open" else 0.0,
