@@ -59,6 +59,17 @@ def test_patterns_are_seen_in_a_small_frame(kind: str) -> None:
     assert busy.mean() < 0.6
 
 
+def test_a_number_reads_from_the_front_and_from_behind() -> None:
+    number = cloth("logo", seed=3 + 5 * 2 + 50 * 7, share=0.6)
+    seen_x, up = (
+        grid.ravel() for grid in np.meshgrid(np.linspace(-0.1, 0.1, 41), np.linspace(0.3, 0.44, 29))
+    )
+    before, behind = front(seen_x, up), replace(front(-seen_x, up), front=np.zeros(len(up), dtype=bool))
+    picture = PATTERNS["logo"](number, before)
+    assert 0.1 < picture.mean() < 0.5
+    np.testing.assert_array_equal(picture, PATTERNS["logo"](number, behind))
+
+
 def test_plain_cloth_is_nearly_even() -> None:
     x, y = np.meshgrid(np.linspace(-0.14, 0.14, 40), np.linspace(0.15, 0.5, 50))
     made = random_cloth(np.random.default_rng(0), 0.0, {"dots": 1.0})

@@ -145,7 +145,8 @@ def _logo(cloth: Cloth, places: Places) -> np.ndarray:
     """One emblem on the chest: a disc, a ring, a field with a bar, a number, or lines as of writing."""
     size = 0.07 + 0.1 * cloth.share
     middle = (cloth.seed % 2) * 0.055 if size < 0.1 else 0.0
-    x, y = (places.around - middle) / size, (places.up - 0.37) / size
+    # Seen from behind, the person's left is on the left.
+    x, y = (np.where(places.front, 1, -1) * places.around - middle) / size, (places.up - 0.37) / size
     radius, boxed = np.hypot(x, y), np.maximum(np.abs(x), np.abs(y)) < 0.5
     shape = cloth.seed % 5
     if shape == 0:
@@ -165,7 +166,7 @@ def _logo(cloth: Cloth, places: Places) -> np.ndarray:
         )
         line = (np.abs(y * 3 % 1 - 0.5) < 0.28) & (word > 0.35) & (np.abs(x) < 0.9) & (np.abs(y) < 0.5)
         index = line.astype(int)
-    # A number is on the back too, where left and right change places.
+    # A number is on the back too.
     there = (places.front | (shape == 3)) & (places.along == 0) & (places.up > 0.2)
     return cloth.colours[np.where(there, index, 0)]
 
