@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from slimdp.synthetic.appearance import random_colours
+from slimdp.synthetic.looks import random_colours
 
 
 def random_background(rng: np.random.Generator, size: int, objects: tuple[int, int] = (8, 30)) -> np.ndarray:

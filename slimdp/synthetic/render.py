@@ -12,7 +12,7 @@ from embreex.rtcore_scene import EmbreeScene
 from scipy.sparse import csr_array
 
 from slimdp.surface import BodySurface
-from slimdp.synthetic.appearance import Look, surface_colour
+from slimdp.synthetic.looks import Look, surface_colour
 from slimdp.synthetic.person import PosedPerson
 
 #: Rays along each side of a pixel for its colour; labels come from one more ray through its centre.

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from slimdp.surface import BodySurface
+from slimdp.surface import BodySurface, load_surface
 from slimdp.surface.makehuman import BodyShape
-from slimdp.synthetic.appearance import Look, random_look
 from slimdp.synthetic.assets import Assets
 from slimdp.synthetic.background import random_background
+from slimdp.synthetic.looks import Look, clothed_skin, random_look
 from slimdp.synthetic.motion import Motion, random_motion
 from slimdp.synthetic.person import Person, make_person, pose_person
 from slimdp.synthetic.render import Camera, Light, RenderedFrame, look_at, render
@@ -67,10 +67,12 @@ def random_scene(
         beside = random_motion(rng, tempo=style.tempo)
         offset = (rng.choice([-1, 1]) * rng.uniform(0.45, 0.9), rng.uniform(-0.9, 0.5))
         motions.append(replace(beside, position=offset))
+    shapes = [_random_shape(rng) for _ in range(count)]
+    looks = [random_look(rng, style.patterned, shape.gender, shape.age) for shape in shapes]
     return Scene(
-        people=tuple(make_person(_random_shape(rng)) for _ in range(count)),
+        people=tuple(_clothed_person(shape, look) for shape, look in zip(shapes, looks)),
         motions=tuple(motions),
-        looks=tuple(random_look(rng, style.patterned) for _ in range(count)),
+        looks=tuple(looks),
         camera=_random_camera(rng, size),
         light=_random_light(rng),
         background=random_background(rng, int(size * _BACKGROUND_SCALE), style.objects),
@@ -80,6 +82,11 @@ def random_scene(
         noise=rng.uniform(0, 0.03),
         exposure=rng.uniform(0.75, 1.2),
     )
+
+
+def _clothed_person(shape: BodyShape, look: Look) -> Person:
+    person = make_person(shape)
+    return replace(person, skin=clothed_skin(look, load_surface("open"), person.skin))
 
 
 def _random_shape(rng: np.random.Generator) -> BodyShape:

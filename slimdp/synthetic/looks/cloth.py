@@ -1,0 +1,254 @@
+"""Cloth and what is woven into it or printed on it, as a function of the place on the garment.
+
+A pattern is given a way around and a way up in metres (`Places`), so that it sticks to the body in any pose.
+Its features are 1 to 8 cm large: smaller ones would vanish in a frame of 256 px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from slimdp.synthetic.looks.colours import garment_colours, random_waves, wavy
+from slimdp.synthetic.looks.places import ARM, Places
+
+
+@dataclass(frozen=True)
+class Cloth:
+    """A cloth with its pattern."""
+
+    kind: str  # a key of PATTERNS
+    colours: np.ndarray  # (4, 3) RGB 0..1; the first is the ground
+    period: float  # metres from one stripe, dot or flower to the next
+    angle: float  # radians by which the pattern is turned
+    share: float  # of a period that is not ground
+    waves: np.ndarray  # (8, 4) waves of blobs
+    tone: np.ndarray  # (5, 4) waves of the slight variation of all cloth
+    seed: int  # of everything that differs from cell to cell
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells of a turned grid: where points lie in them, and which they are."""
+
+    x: np.ndarray  # (N,) in -0.5..0.5 of a period
+    y: np.ndarray
+    column: np.ndarray  # (N,) int64
+    row: np.ndarray
+
+
+#: Digits of 3 x 5, row by row from the top.
+_DIGITS = (
+    "111101101101111", "010110010010111", "111001111100111", "111001111001111", "101101111001001",
+    "111100111001111", "111100111101111", "111001010010010", "111101111101111", "111101111001111",
+)  # fmt: skip
+_DIGIT_CELLS = np.array([[cell == "1" for cell in digit] for digit in _DIGITS])
+
+
+def cell_chance(column: np.ndarray, row: np.ndarray, seed: int) -> np.ndarray:
+    """A number (N,) in 0..1 for every cell, the same for the same cell and seed."""
+    mixed = column.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= row.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
+    mixed ^= np.uint64(seed * 0x165667B19E3779F9 % 2**64)
+    for shift, factor in ((33, 0xFF51AFD7ED558CCD), (33, 0xC4CEB9FE1A85EC53)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return (mixed >> np.uint64(40)).astype(np.float64) / 2**24
+
+
+def in_digit(x: np.ndarray, y: np.ndarray, digit: np.ndarray) -> np.ndarray:
+    """Whether points in -0.5..0.5 (x to the right, y up, as seen) lie in a digit's strokes."""
+    column, row = np.floor((x + 0.5) * 3).astype(int), np.floor((0.5 - y) * 5).astype(int)
+    inside = (np.abs(x) < 0.5) & (np.abs(y) < 0.5)
+    return inside & _DIGIT_CELLS[digit, np.clip(row, 0, 4) * 3 + np.clip(column, 0, 2)]
+
+
+def _turned(cloth: Cloth, places: Places) -> tuple[np.ndarray, np.ndarray]:
+    """Ways across and along the pattern, in periods; left and right limbs are cut from different pieces."""
+    around = places.around + np.where(places.left | (places.along == 0), 0.0, 0.731)
+    c, s = np.cos(cloth.angle), np.sin(cloth.angle)
+    return (around * c + places.up * s) / cloth.period, (places.up * c - around * s) / cloth.period
+
+
+def _grid(cloth: Cloth, places: Places, staggered: bool) -> Grid:
+    across, along = _turned(cloth, places)
+    row = np.floor(along)
+    across = across + 0.5 * (row % 2) * staggered
+    # Front and back are different pieces too.
+    column = np.floor(across) + 1000 * places.front
+    return Grid(
+        across - np.floor(across) - 0.5, along - row - 0.5, column.astype(np.int64), row.astype(np.int64)
+    )
+
+
+def _plain(cloth: Cloth, places: Places) -> np.ndarray:
+    return np.broadcast_to(cloth.colours[0], (len(places), 3))
+
+
+def _stripes(cloth: Cloth, places: Places) -> np.ndarray:
+    across = _turned(cloth, places)[0] % 1
+    index = (across < cloth.share).astype(int)
+    if cloth.seed % 3 == 0:  # a thin line beside the broad one
+        index[np.abs(across - (1 + cloth.share) / 2) < 0.07] = 2
+    return cloth.colours[index]
+
+
+def _checks(cloth: Cloth, places: Places) -> np.ndarray:
+    """Gingham: two bands that darken each other where they cross."""
+    across, along = ((way % 1 < 0.5) / 2 for way in _turned(cloth, places))
+    return cloth.colours[0] + (cloth.colours[1] - cloth.colours[0]) * (across + along)[:, None]
+
+
+def _tartan(cloth: Cloth, places: Places) -> np.ndarray:
+    """The same bands in warp and weft; each point is half one, half the other."""
+    share = cloth.share
+    edges = np.array([0.5 * share, 0.5 * share + 0.12, 0.5 * share + 0.24, 0.9])
+    bands = np.array([0, 1, 0, 2, 1])
+    warp, weft = (
+        cloth.colours[bands[np.digitize(np.abs(way % 1 - 0.5) * 2, edges)]] for way in _turned(cloth, places)
+    )
+    return (warp + weft) / 2
+
+
+def _dots(cloth: Cloth, places: Places) -> np.ndarray:
+    grid = _grid(cloth, places, staggered=True)
+    return cloth.colours[(np.hypot(grid.x, grid.y) < 0.2 + 0.25 * cloth.share).astype(int)]
+
+
+def _blobs(cloth: Cloth, places: Places) -> np.ndarray:
+    value = wavy(places.point, cloth.waves)
+    index = (value > -0.08).astype(int) + (value > 0.12) + (value > 0.3)
+    return cloth.colours[index]
+
+
+def _flowers(cloth: Cloth, places: Places) -> np.ndarray:
+    grid = _grid(cloth, places, staggered=True)
+    turn, petals, size = (cell_chance(grid.column, grid.row, cloth.seed + i) for i in range(3))
+    radius = np.hypot(grid.x, grid.y)
+    angle = np.arctan2(grid.y, grid.x) + 2 * np.pi * turn
+    reach = (0.28 + 0.16 * size) * (0.75 + 0.25 * np.cos((4 + np.floor(3 * petals)) * angle))
+    index = np.where(radius < reach, 1 + (turn > 0.5), 0)
+    index[radius < 0.1] = 3
+    return cloth.colours[index]
+
+
+def _glyphs(cloth: Cloth, places: Places) -> np.ndarray:
+    """Signs like letters, in rows."""
+    grid = _grid(cloth, places, staggered=False)
+    chosen = (10 * cell_chance(grid.column, grid.row, cloth.seed)).astype(int)
+    tint = 1 + (cell_chance(grid.column, grid.row, cloth.seed + 1) > 0.7)
+    return cloth.colours[np.where(in_digit(grid.x / 0.7, grid.y / 0.8, chosen), tint, 0)]
+
+
+def _logo(cloth: Cloth, places: Places) -> np.ndarray:
+    """One emblem on the chest: a disc, a ring, a field with a bar, a number, or lines as of writing."""
+    size = 0.07 + 0.1 * cloth.share
+    middle = (cloth.seed % 2) * 0.055 if size < 0.1 else 0.0
+    # Seen from behind, the person's left is on the left.
+    x, y = (np.where(places.front, 1, -1) * places.around - middle) / size, (places.up - 0.37) / size
+    radius, boxed = np.hypot(x, y), np.maximum(np.abs(x), np.abs(y)) < 0.5
+    shape = cloth.seed % 5
+    if shape == 0:
+        index = (radius < 0.5).astype(int) + (radius < 0.28)
+    elif shape == 1:
+        index = ((radius < 0.5) & (radius > 0.3)).astype(int)
+    elif shape == 2:
+        index = boxed.astype(int) + (boxed & (np.abs(x - y) < 0.2))
+    elif shape == 3:
+        tens, ones = (cloth.seed // 5) % 10, (cloth.seed // 50) % 10
+        index = (
+            in_digit(x / 0.5 + 0.6, y, np.array(tens)) | in_digit(x / 0.5 - 0.6, y, np.array(ones))
+        ).astype(int)
+    else:
+        word = cell_chance(
+            np.floor(x * 7).astype(np.int64) + 50, np.floor(y * 3).astype(np.int64) + 50, cloth.seed
+        )
+        line = (np.abs(y * 3 % 1 - 0.5) < 0.28) & (word > 0.35) & (np.abs(x) < 0.9) & (np.abs(y) < 0.5)
+        index = line.astype(int)
+    # A number is on the back too.
+    there = (places.front | (shape == 3)) & (places.along == 0) & (places.up > 0.2)
+    return cloth.colours[np.where(there, index, 0)]
+
+
+def _blocks(cloth: Cloth, places: Places) -> np.ndarray:
+    """Fields of colour: other sleeves, a band across the chest, halves, or panels down the sides."""
+    layout = cloth.seed % 4
+    index = np.zeros(len(places), dtype=int)
+    if layout == 0:
+        index[places.region == ARM] = 1
+    elif layout == 1:
+        index[(np.abs(places.up - 0.3) < 0.03 + 0.06 * cloth.share) & (places.region != ARM)] = 1
+        index[np.abs(places.up - 0.3 + 0.1) < 0.015] = 2
+    elif layout == 2:
+        index[places.up > 0.2 + 0.2 * cloth.share] = 1
+        index[(places.region == ARM) & (places.along > 0.5)] = 2
+    else:
+        index[np.abs(places.angle) > 0.9] = 1
+    return cloth.colours[index]
+
+
+def _denim(cloth: Cloth, places: Places) -> np.ndarray:
+    """Blue, worn paler before the thighs and knees."""
+    worn = np.where(
+        places.front, np.exp(-((places.angle / 0.7) ** 2) - ((places.up + 0.22) / 0.16) ** 2), 0.0
+    )
+    worn = worn + 0.35 * wavy(places.point, cloth.waves)
+    base = np.array([0.13, 0.19, 0.33]) * (0.5 + 1.3 * cloth.share)
+    return base * (1 + (0.2 + 0.9 * cloth.share) * worn[:, None]) + 0.05 * worn[:, None]
+
+
+PATTERNS: dict[str, Callable[[Cloth, Places], np.ndarray]] = {
+    "plain": _plain,
+    "stripes": _stripes,
+    "checks": _checks,
+    "tartan": _tartan,
+    "dots": _dots,
+    "blobs": _blobs,
+    "flowers": _flowers,
+    "glyphs": _glyphs,
+    "logo": _logo,
+    "blocks": _blocks,
+    "denim": _denim,
+}
+
+#: Metres that patterns of several details need to be seen.
+_LEAST_PERIODS = {"flowers": 0.045, "glyphs": 0.045, "tartan": 0.07}
+
+
+def random_cloth(
+    rng: np.random.Generator, patterned: float, shares: dict[str, float], finest: float = 0.028
+) -> Cloth:
+    """A cloth at random.
+
+    Args:
+        rng: chance.
+        patterned: the chance that it is not plain.
+        shares: pattern -> its weight among cloths that are not plain.
+        finest: the smallest period, metres.
+    """
+    weights = np.array(list(shares.values()), dtype=np.float64)
+    chosen = str(rng.choice(list(shares), p=weights / weights.sum()))
+    turn = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)], p=[0.25, 0.55, 0.2])
+    period = np.exp(rng.uniform(np.log(finest), np.log(0.11)))
+    return Cloth(
+        kind=chosen if rng.random() < patterned else "plain",
+        colours=garment_colours(rng, 4),
+        period=max(float(period), _LEAST_PERIODS.get(chosen, 0.0)),
+        angle=float(turn) if chosen == "stripes" else float(rng.choice([0, np.pi / 4], p=[0.85, 0.15])),
+        share=float(rng.uniform(0.25, 0.65)),
+        waves=random_waves(rng, 8, 0.06, 0.22),
+        tone=random_waves(rng, 5, 0.08, 0.5),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def cloth_colour(cloth: Cloth, places: Places) -> np.ndarray:
+    """Colours (N, 3) RGB of a cloth at places: its pattern, an uneven dye and the grain of its weave."""
+    weave = cell_chance(
+        np.floor(places.point[:, 0] * 300).astype(np.int64),
+        np.floor(places.point[:, 1] * 300).astype(np.int64),
+        cloth.seed,
+    )
+    uneven = 0.97 + 0.06 * weave + 0.07 * wavy(places.point, cloth.tone)
+    return PATTERNS[cloth.kind](cloth, places) * uneven[:, None]

@@ -1,0 +1,257 @@
+"""What people wear on the trunk and the arms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from slimdp.synthetic.looks.cloth import Cloth, cloth_colour, random_cloth
+from slimdp.synthetic.looks.colours import garment_colours
+from slimdp.synthetic.looks.folds import Folds, fold_height, random_folds, shaded
+from slimdp.synthetic.looks.places import ARM, HEAD, LEG, TORSO, Landmarks, Places
+
+_PRINTED = {
+    "stripes": 4.0, "checks": 1.5, "tartan": 1.0, "dots": 1.5, "blobs": 1.5, "flowers": 1.5, "glyphs": 1.0,
+    "logo": 4.0, "blocks": 2.0,
+}  # fmt: skip
+_WOVEN = {"stripes": 3.0, "checks": 3.0, "tartan": 3.0, "dots": 1.0, "flowers": 1.0}
+_HEAVY = {"blocks": 3.0, "tartan": 1.5, "blobs": 1.5, "logo": 2.0, "stripes": 1.5, "denim": 2.0}
+
+
+@dataclass(frozen=True)
+class TopCut:
+    """What all garments of a kind have in common; ranges are (least, most)."""
+
+    sleeves: tuple[float, ...]  # one of these: 0 none, 1 to the elbow, 2 to the wrist
+    necks: tuple[str, ...]  # some of crew, v, scoop, straps, roll, collar
+    openings: tuple[str, ...]  # some of closed, buttons, zip, open
+    hem: tuple[float, float]  # metres above the hip joint, below it if negative
+    stand_off: tuple[float, float]  # metres from the skin
+    fold_depth: float  # metres
+    cuffed: bool  # hem and cuffs are knitted or sewn bands
+    shares: dict[str, float]  # pattern -> weight
+
+
+TOP_CUTS = {
+    "t-shirt": TopCut(
+        (0.5, 0.6, 0.75),
+        ("crew", "crew", "v", "scoop"),
+        ("closed",),
+        (-0.08, 0.03),
+        (0.002, 0.007),
+        0.006,
+        False,
+        _PRINTED,
+    ),
+    "shirt": TopCut(
+        (0.6, 1.1, 1.97, 1.97), ("collar",), ("buttons",), (-0.1, 0.06), (0.004, 0.009), 0.008, True, _WOVEN
+    ),
+    "tank": TopCut((0.0,), ("straps",), ("closed",), (-0.06, 0.12), (0.001, 0.004), 0.004, False, _PRINTED),
+    "sweater": TopCut(
+        (1.95,),
+        ("crew", "v", "roll"),
+        ("closed",),
+        (-0.07, 0.03),
+        (0.007, 0.014),
+        0.008,
+        True,
+        _HEAVY | {"stripes": 4.0},
+    ),
+    "hoodie": TopCut(
+        (1.97,), ("crew",), ("closed", "zip", "open"), (-0.08, 0.02), (0.010, 0.018), 0.010, True, _HEAVY
+    ),
+    "jacket": TopCut(
+        (1.98,),
+        ("collar",),
+        ("zip", "buttons", "open", "open"),
+        (-0.14, 0.02),
+        (0.015, 0.027),
+        0.010,
+        True,
+        _HEAVY,
+    ),
+    "dress": TopCut(
+        (0.0, 0.5, 1.1, 1.95),
+        ("crew", "v", "scoop", "straps"),
+        ("closed",),
+        (-0.62, -0.2),
+        (0.004, 0.01),
+        0.007,
+        False,
+        _PRINTED,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Top:
+    """A garment of the trunk."""
+
+    kind: str  # a key of TOP_CUTS
+    cloth: Cloth
+    folds: Folds
+    trim: np.ndarray  # (3,) RGB of cuffs, collar, zip, buttons
+    sleeve: float  # how far down the arm: 0 none, 1 elbow, 2 wrist
+    neck: str
+    neck_depth: float  # metres below the throat
+    opening: str  # closed, buttons, zip or open
+    gap: float  # metres from the middle to the edge of what is open
+    hem: float  # metres above the hip joint
+    stand_off: float  # metres
+    pocket: int  # -1 on the right of the chest, 1 on the left, 0 none
+    under: Top | None  # what an open one shows
+
+
+def random_top(rng: np.random.Generator, patterned: float, kind: str) -> Top:
+    """A garment of a kind at random; `patterned` is its chance not to be plain."""
+    cut = TOP_CUTS[kind]
+    opening, neck = str(rng.choice(cut.openings)), str(rng.choice(cut.necks))
+    sleeve = float(rng.choice(cut.sleeves) + rng.uniform(-0.06, 0.02))
+    return Top(
+        kind=kind,
+        cloth=random_cloth(rng, patterned, cut.shares),
+        folds=random_folds(rng, cut.fold_depth),
+        trim=garment_colours(rng, 1)[0],
+        sleeve=0.0 if neck == "straps" else max(sleeve, 0.0),
+        neck=neck,
+        neck_depth=float(rng.uniform(0.08, 0.17)),
+        opening=opening,
+        gap=float(rng.uniform(0.02, 0.09)) if opening == "open" else 0.0,
+        hem=float(rng.uniform(*cut.hem)),
+        stand_off=float(rng.uniform(*cut.stand_off)),
+        pocket=int(rng.choice([0, 1, -1], p=[0.55, 0.4, 0.05])) if kind == "shirt" else 0,
+        under=random_top(rng, patterned / 2, "t-shirt") if opening == "open" else None,
+    )
+
+
+def covers_top(top: Top, places: Places, marks: Landmarks) -> np.ndarray:
+    """Where (N,) a garment lies."""
+    height = places.point[:, 1]
+    trunk = (places.region == TORSO) & (height > marks.hip + top.hem) & _below_neck(top, places, marks)
+    arm = (places.region == ARM) & (places.along < top.sleeve) & (top.sleeve > 0)
+    leg = (places.region == LEG) & (height > marks.hip + top.hem)
+    covered = trunk | arm | leg
+    if top.neck in ("roll", "collar"):
+        edge = 0.02 if top.neck == "roll" else 0.002
+        # Lower before, under the chin.
+        band = height - marks.throat[1] + 0.35 * (places.point[:, 2] - marks.throat[2]) < edge
+        open_v = (top.neck == "collar") & (places.point[:, 2] > 0.05) & (places.side < 0.02)
+        covered |= (places.region == HEAD) & band & ~open_v
+    if top.gap > 0:
+        middle = places.front & (
+            places.side < top.gap * (1 + 0.6 * np.clip(marks.hip + 0.15 - height, 0, 0.3) / 0.3)
+        )
+        covered &= ~(middle & (places.region == TORSO))
+    return covered
+
+
+def _below_neck(top: Top, places: Places, marks: Landmarks) -> np.ndarray:
+    """Whether points of the trunk lie outside the hole for the neck."""
+    x, y, z = places.point.T
+    drop = marks.throat[1] - y
+    if top.neck == "straps":
+        strap = (places.side > 0.055) & (places.side < 0.105)
+        return (y < np.where(places.front, 0.42, 0.45)) | (strap & (y > 0.4))
+    round_hole = (np.hypot(x, z - 0.01) > 0.08) | (drop > 0.05)
+    if top.neck == "v":
+        return np.where(z > 0.03, drop > top.neck_depth - 1.5 * places.side, round_hole)
+    if top.neck == "scoop":
+        return np.where(
+            z > 0.03, drop > top.neck_depth * np.sqrt(np.clip(1 - (x / 0.1) ** 2, 0, 1)), round_hole
+        )
+    if top.neck == "collar" and not top.gap:
+        return ~((z > 0.03) & (drop < 0.06 - 1.5 * places.side))
+    if top.neck == "crew":
+        return np.hypot(x, (z - 0.02) * 1.1) > np.where(drop < 0.045, 0.068, 0.0)
+    return np.ones(len(places), dtype=bool)
+
+
+def paint_top(top: Top, colour: np.ndarray, places: Places, marks: Landmarks) -> None:
+    """Paint a garment into colours (N, 3), and first what it shows beneath."""
+    if top.under is not None:
+        paint_top(top.under, colour, places, marks)
+    where = np.flatnonzero(covers_top(top, places, marks))
+    if not len(where):
+        return
+    mine = places.take(where)
+    painted = cloth_colour(top.cloth, _as_sewn(mine))
+    seams = _trimmed(top, mine, marks)
+    painted = np.where(seams[:, None], top.trim, painted)
+    if top.opening in ("zip", "buttons"):
+        _paint_front(top, painted, mine, marks)
+    if top.pocket:
+        _paint_pocket(top, painted, mine)
+    height = fold_height(top.folds, mine, marks, hanging=top.kind == "dress")
+    colour[where] = shaded(painted, height, 0.35)
+
+
+def _as_sewn(places: Places) -> Places:
+    """What hangs below the trunk goes across both legs together."""
+    leg = np.flatnonzero(places.region == LEG)
+    if not len(leg):
+        return places
+    around = places.around.copy()
+    around[leg] = 1.2 * places.point[leg, 0]
+    return Places(**{**vars(places), "around": around})
+
+
+def _trimmed(top: Top, places: Places, marks: Landmarks) -> np.ndarray:
+    """Bands at hem, cuffs and neck."""
+    height = places.point[:, 1]
+    band = np.zeros(len(places), dtype=bool)
+    if TOP_CUTS[top.kind].cuffed and top.kind != "shirt":
+        band |= (places.region != ARM) & (height < marks.hip + top.hem + 0.045)
+        band |= (places.region == ARM) & (places.along > top.sleeve - 0.2)
+    if top.neck == "crew" and top.kind in ("t-shirt", "sweater", "hoodie"):
+        band |= (
+            (places.region == TORSO)
+            & (np.hypot(places.point[:, 0], (places.point[:, 2] - 0.02) * 1.1) < 0.083)
+            & (marks.throat[1] - height < 0.06)
+        )
+    if top.neck in ("roll", "collar"):
+        band |= places.region == HEAD
+    return band
+
+
+def _paint_front(top: Top, painted: np.ndarray, places: Places, marks: Landmarks) -> None:
+    """A zip, or a row of buttons on a placket."""
+    x, y = places.point[:, 0], places.point[:, 1]
+    front = places.front & (places.region == TORSO)
+    if top.opening == "zip":
+        painted[front & (np.abs(x) < 0.008)] = top.trim
+        painted[front & (np.abs(x) < 0.003)] = (0.7, 0.7, 0.68)
+        return
+    painted[front & (np.abs(np.abs(x) - 0.018) < 0.002)] *= 0.7
+    button = np.hypot(x, (y - 0.02) % 0.09 - 0.045) < 0.009
+    painted[front & button] = top.trim
+
+
+def _paint_pocket(top: Top, painted: np.ndarray, places: Places) -> None:
+    """The outline of a pocket on the chest."""
+    x, y = (places.point[:, 0] * top.pocket - 0.085) / 0.05, (places.point[:, 1] - 0.37) / 0.055
+    edge = np.maximum(np.abs(x), np.abs(y))
+    line = (edge < 1) & ((edge > 0.88) | ((y > 0.6) & (y < 0.72)))
+    painted[line & places.front & (places.region == TORSO)] *= 0.6
+
+
+def top_thickness(top: Top, places: Places, marks: Landmarks) -> np.ndarray:
+    """How far (N,) metres a garment stands off the skin, 0 where it is not."""
+    under = np.zeros(len(places)) if top.under is None else top_thickness(top.under, places, marks)
+    covered = covers_top(top, places, marks)
+    height = places.point[:, 1]
+    stand_off = np.full(len(places), top.stand_off)
+    hem = marks.hip + top.hem
+    # Loose over the waist, tighter on the shoulders and at bands.
+    stand_off *= np.where(
+        places.region == TORSO, 1 + 0.5 * np.exp(-(((height - marks.hip - 0.12) / 0.1) ** 2)), 1
+    )
+    stand_off *= np.where(height > 0.5, 0.7, 1.0)
+    if TOP_CUTS[top.kind].cuffed:
+        stand_off *= np.where((places.region == ARM) & (places.along > top.sleeve - 0.2), 0.5, 1.0)
+    if top.kind == "dress":
+        stand_off += np.where(places.region == LEG, np.clip((marks.hip - height) * 0.12, 0, 0.03), 0)
+    elif top.hem < 0.04:
+        stand_off += 0.004 * (np.abs(height - hem) < 0.03) * (places.region != ARM)
+    folds = top.folds.depth * fold_height(top.folds, places, marks, hanging=top.kind == "dress")
+    return np.maximum(under, np.where(covered, stand_off + folds, 0))
