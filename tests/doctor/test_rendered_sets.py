@@ -113,11 +113,10 @@ def drop_last_picture(content: dict[str, Any]) -> None:
 
 
 def visible_masks(folder: Path) -> None:
-    """Masks for all frames but the last, one of them of another size."""
-    for frame in range(3):
-        size = (96, 96) if frame else (48, 96)
-        (folder / "visible/train_00000").mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(folder / f"visible/train_00000/{frame:06d}.png"), np.zeros(size, dtype=np.uint8))
+    """One is missing, another has another size."""
+    masks = sorted((folder / "visible/train_00000").glob("*.png"))
+    masks[0].unlink()
+    cv2.imwrite(str(masks[1]), np.zeros((9, 9), dtype=np.uint8))
 
 
 STILL, TRUTH = "images/stills/000000.jpg", "iuv/stills/000001.png"
