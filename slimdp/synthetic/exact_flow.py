@@ -35,8 +35,9 @@ def exact_flow(
     camera_0, camera_1 = frame_0.camera, frame_1.camera
     start, end, depth = camera_0.pixels(), *moved_pixels(frame_0, frame_1, surface)
     # What is behind the camera projects too, upside down.
-    inside = (depth > 0) & (end > -0.5).all(axis=1)
-    inside &= (end < [camera_1.width - 0.5, camera_1.height - 0.5]).all(axis=1)
+    x, y = end.T
+    inside = (depth > 0) & (x > -0.5) & (y > -0.5)
+    inside &= (x < camera_1.width - 0.5) & (y < camera_1.height - 0.5)
     visible = np.zeros(len(start), dtype=bool)
     asked = np.flatnonzero(inside)
     stage_1 = Stage(frame_1.people, frame_1.props, surface)

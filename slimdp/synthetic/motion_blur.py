@@ -1,8 +1,9 @@
 """The blur of what moves while the shutter is open, gathered along the true motion of every pixel.
 
-McGuire, Hennessy, Bukowski and Osman, A Reconstruction Filter for Plausible Motion Blur, 2012: each pixel
-looks along the fastest motion near it and takes in what passes it or is uncovered. Posing everybody at many
-times within the shutter would be exact, but costs as many poses as the blur is pixels long.
+Each pixel looks along the fastest motion near it, as McGuire, Hennessy, Bukowski and Osman do (A
+Reconstruction Filter for Plausible Motion Blur, 2012), and averages over the shutter's time what passes it
+then. Posing everybody at many times within the shutter would also know what is uncovered behind, where this
+takes the nearest that is seen, but costs as many poses as the blur is pixels long.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ _LEAST = 0.5
 _MOST = 40.0
 #: Depths this near (metres) are side by side rather than one before the other.
 _BESIDE = 0.1
+#: Times within the shutter that are looked at, at most.
+_MOST_TAPS = 25
 
 
 def motion_blur(light: np.ndarray, motion: np.ndarray, depth: np.ndarray) -> np.ndarray:
@@ -35,27 +38,21 @@ def motion_blur(light: np.ndarray, motion: np.ndarray, depth: np.ndarray) -> np.
     depths = np.minimum(depth, 1e4).astype(np.float32).ravel()
     row, column = (chosen // width).astype(np.float32), (chosen % width).astype(np.float32)
     length = np.linalg.norm(direction, axis=1)
-    own, here = np.maximum(half[chosen], 0.25), depths[chosen]
-    weight = 1 / np.maximum(2 * own, 1)
-    total = colours[chosen] * weight[:, None]
-    taps = int(np.clip(np.ceil(longest), 5, 17)) | 1
-    for time in np.linspace(-0.5, 0.5, taps):
-        if abs(time) < 1e-6:
-            continue
+    own, here, still = half[chosen], depths[chosen], colours[chosen]
+    taps = int(np.clip(np.ceil(longest), 5, _MOST_TAPS)) | 1
+    total = np.zeros_like(still)
+    for time in (np.arange(taps) + 0.5) / taps - 0.5:
         x = np.clip(np.rint(column + time * direction[:, 0]), 0, width - 1)
         y = np.clip(np.rint(row + time * direction[:, 1]), 0, height - 1)
         there = (y * width + x).astype(np.int64)
-        distance, other = abs(time) * length, np.maximum(half[there], 0.25)
-        before = np.clip(1 - (depths[there] - here) / _BESIDE, 0, 1)  # it is in front of this pixel
+        distance = abs(time) * length
+        # What lies there is here at that time if it comes that far and is not behind; or this has moved on.
+        in_front = np.clip(1 - (depths[there] - here) / _BESIDE, 0, 1)
         behind = np.clip(1 - (here - depths[there]) / _BESIDE, 0, 1)
-        passing = before * np.clip(1 - distance / other, 0, 1)
-        uncovered = behind * np.clip(1 - distance / own, 0, 1)
-        together = _within(distance, other) * _within(distance, own) * 2
-        share = passing + uncovered + together
-        weight += share
-        total += colours[there] * share[:, None]
+        passing = np.maximum(in_front * _within(distance, half[there]), behind * _within(distance, own))
+        total += still + (colours[there] - still) * passing[:, None]
     result = colours.copy()
-    result[chosen] = total / weight[:, None]
+    result[chosen] = total / taps
     return result.reshape(light.shape)
 
 
@@ -69,4 +66,5 @@ def _fastest_near(speed: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _within(distance: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    return np.clip((1.05 * reach - distance) / (0.1 * reach), 0, 1)
+    """1 where a distance is covered, softly 0 beyond (px)."""
+    return np.clip(reach + 0.5 - distance, 0, 1)

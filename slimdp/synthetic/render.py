@@ -14,7 +14,7 @@ from slimdp.synthetic.lights import Lighting
 from slimdp.synthetic.person import PosedPerson
 from slimdp.synthetic.props import Prop
 from slimdp.synthetic.raycast import Hits, RayCaster
-from slimdp.synthetic.shading import irradiance, reflectance
+from slimdp.synthetic.shading import irradiance, look_closely, reflectance
 from slimdp.synthetic.stage import Stage
 
 __all__ = ["SAMPLES", "Camera", "Hits", "RayCaster", "RenderedFrame", "look_at", "render"]
@@ -42,8 +42,9 @@ def render(
     centres = camera.pixels()
     caster = stage.caster(camera)
     hits = caster.cast(centres)
-    light = irradiance(hits, stage, camera, caster, lighting)
-    colour = reflectance(hits, looks, stage, camera) * light
+    seen = look_closely(hits, stage, camera)
+    light = irradiance(hits, seen, stage, camera, caster, lighting)
+    colour = reflectance(hits, looks, stage, camera, seen.footprint) * light
     mesh = hits.mesh.reshape(camera.height, camera.width)
     finer = np.flatnonzero(_needs_more_rays(mesh, len(stage.people)))
     offsets = (np.arange(SAMPLES) + 0.5) / SAMPLES - 0.5
@@ -52,7 +53,7 @@ def render(
         for dy in offsets:
             samples = caster.cast(centres[finer] + [dx, dy])
             lit = _same_thing(samples.mesh, finer, mesh, (dx > 0) * 2 - 1, (dy > 0) * 2 - 1)
-            total += reflectance(samples, looks, stage, camera) * light[lit]
+            total += reflectance(samples, looks, stage, camera, seen.footprint[lit]) * light[lit]
     colour[finer] = total / SAMPLES**2
     return colour.reshape(camera.height, camera.width, 3), hits, caster
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -20,19 +21,41 @@ _OFF_SURFACE = 4e-3
 _SAME_DEPTH = 0.04
 
 
-def irradiance(hits: Hits, stage: Stage, camera: Camera, caster: RayCaster, lighting: Lighting) -> np.ndarray:
+@dataclass(frozen=True)
+class Seen:
+    """The surfaces that pixels' centres show, where they show any."""
+
+    pixels: np.ndarray  # (N,) those that do
+    points: np.ndarray  # (N, 3) float32 metres, from the camera's position
+    normals: np.ndarray  # (N, 3) float32 unit, towards the camera
+    footprint: np.ndarray  # (H W,) float32 metres: the size of a pixel on what it shows
+
+
+def look_closely(hits: Hits, stage: Stage, camera: Camera) -> Seen:
+    """Where and how the surfaces lie that every pixel's centre shows."""
+    pixels = np.flatnonzero(hits.mesh >= 0)
+    normals = stage.normals(hits, pixels)
+    points = stage.points(hits, pixels) - camera.position.astype(np.float32)
+    slant = np.einsum("nk,nk->n", normals, points)
+    normals *= np.where(slant > 0, np.float32(-1), np.float32(1))[:, None]
+    slant = np.abs(slant) / np.maximum(np.sqrt(np.einsum("nk,nk->n", points, points)), 1e-6)
+    footprint = np.ones(len(hits.mesh), dtype=np.float32)
+    footprint[pixels] = hits.depth[pixels] / camera.focal / np.sqrt(np.maximum(slant, 0.05))
+    return Seen(pixels, points, normals, footprint)
+
+
+def irradiance(
+    hits: Hits, seen: Seen, stage: Stage, camera: Camera, caster: RayCaster, lighting: Lighting
+) -> np.ndarray:
     """Linear RGB light (H W, 3) float32 on what every pixel's centre shows: 1 makes white white.
 
     One ray a pixel asks each light, and one the sky; `lights.TILE` squares of pixels share the answers. Baked
     props get the share of the light that shadows leave them.
     """
-    shown = np.flatnonzero(hits.mesh >= 0)
+    shown, points, normal = seen.pixels, seen.points, seen.normals
     light = np.ones((len(hits.mesh), 3), dtype=np.float32)
     if len(shown) == 0:
         return light
-    normal = stage.normals(hits, shown)
-    points = (stage.points(hits, shown) - camera.position).astype(np.float32)
-    normal *= np.where(np.einsum("nk,nk->n", normal, points) > 0, -1, 1).astype(np.float32)[:, None]
     tile = _tile_of(shown, camera.width)
     share = _Sharing(hits, shown, camera)
     origins = points + _OFF_SURFACE * (1 + 0.2 * hits.depth[shown, None].astype(np.float32)) * normal
@@ -119,8 +142,13 @@ class _Sharing:
         return (total / np.maximum(self._count, 1)).ravel()[self._shown]
 
 
-def reflectance(hits: Hits, looks: Sequence[Look], stage: Stage, camera: Camera) -> np.ndarray:
-    """Linear RGB (N, 3) float32 of what rays have met, before light; black where that is nothing."""
+def reflectance(
+    hits: Hits, looks: Sequence[Look], stage: Stage, camera: Camera, footprint: np.ndarray
+) -> np.ndarray:
+    """Linear RGB (N, 3) float32 of what rays have met, before light; black where that is nothing.
+
+    `footprint` (N,) metres is the size of a pixel on what it shows: smaller detail is averaged.
+    """
     colour = np.zeros((len(hits.mesh), 3), dtype=np.float32)
     for mesh, rays in by_mesh(hits.mesh):
         face, barycentric = hits.face[rays], hits.barycentric[rays]
@@ -130,16 +158,9 @@ def reflectance(hits: Hits, looks: Sequence[Look], stage: Stage, camera: Camera)
         prop = stage.props[mesh - len(stage.people)]
         if prop.projector is not None:
             uv, _ = prop.projector.project(stage.points(hits, rays))
-            footprint = np.full(len(rays), prop.projector.focal / camera.focal)
-            colour[rays] = prop.texture.colours(uv + 0.5, footprint)
+            pixel = np.full(len(rays), prop.projector.focal / camera.focal)
+            colour[rays] = prop.texture.colours(uv + 0.5, pixel)
         else:
             uv = np.einsum("nk,nkc->nc", barycentric, prop.uv[face])
-            colour[rays] = prop.texture.colours(uv, _footprint(hits, rays, stage, camera))
+            colour[rays] = prop.texture.colours(uv, footprint[rays])
     return colour
-
-
-def _footprint(hits: Hits, rays: np.ndarray, stage: Stage, camera: Camera) -> np.ndarray:
-    """The size (N,) in metres of a pixel on what it shows, between its two sides where that is slanted."""
-    ways = stage.points(hits, rays) - camera.position
-    slant = np.abs(np.einsum("nk,nk->n", stage.normals(hits, rays), ways)) / np.linalg.norm(ways, axis=1)
-    return hits.depth[rays] / camera.focal / np.sqrt(np.maximum(slant, 0.05))

@@ -29,18 +29,16 @@ class Stage:
         return RayCaster(self.people, self.surface, camera, self.props)
 
     def points(self, hits: Hits, chosen: np.ndarray) -> np.ndarray:
-        """Where surface points are now, (N, 3) metres; `chosen` (N,) are rows of `hits` with a mesh."""
+        """Where surface points are now, (N, 3) float32 metres; `chosen` (N,) rows of `hits` have a mesh."""
         vertices, faces, starts = self._triangles
         corners = faces[starts[hits.mesh[chosen]] + hits.face[chosen]]
-        weights = hits.barycentric[chosen].astype(np.float64)
-        return sum(weights[:, k, None] * vertices[corners[:, k]] for k in range(3))
+        return _weighted(hits.barycentric[chosen], vertices, corners)
 
     def normals(self, hits: Hits, chosen: np.ndarray) -> np.ndarray:
         """Unit normals (N, 3) float32, smooth where the surface is; a bare triangle's side is not turned."""
         table, corner_of, starts = self._corner_normals
         corners = corner_of[starts[hits.mesh[chosen]] + hits.face[chosen]]
-        weights = hits.barycentric[chosen]
-        normal = sum(weights[:, k, None] * table[corners[:, k]] for k in range(3))
+        normal = _weighted(hits.barycentric[chosen], table, corners)
         return normal / np.maximum(np.sqrt(np.einsum("nk,nk->n", normal, normal)), 1e-9)[:, None]
 
     @cached_property
@@ -50,7 +48,7 @@ class Stage:
         vertex_starts = np.cumsum([0] + [len(vertices) for vertices, _ in meshes])
         face_starts = np.cumsum([0] + [len(faces) for _, faces in meshes])
         return (
-            np.concatenate([vertices for vertices, _ in meshes]),
+            np.concatenate([vertices for vertices, _ in meshes]).astype(np.float32),
             np.concatenate([faces + start for (_, faces), start in zip(meshes, vertex_starts)]),
             face_starts,
         )
@@ -69,6 +67,13 @@ class Stage:
             np.concatenate([faces + start for faces, start in zip(corners, starts)]),
             face_starts,
         )
+
+
+def _weighted(weights: np.ndarray, table: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    total = weights[:, :1] * table[corners[:, 0]]
+    total += weights[:, 1:2] * table[corners[:, 1]]
+    total += weights[:, 2:] * table[corners[:, 2]]
+    return total
 
 
 def by_mesh(mesh: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

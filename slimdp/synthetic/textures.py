@@ -49,17 +49,17 @@ class Texture:
             there = level == index
             picture = self.levels[index]
             scale = 1 / (self.texel * 2.0**index)
-            colour[there] = _bilinear(picture, uv[there].astype(np.float32) * np.float32(scale) - 0.5)
+            colour[there] = _bilinear(picture, uv[there].astype(np.float32) * np.float32(scale))
         return colour
 
 
 def _bilinear(picture: np.ndarray, texels: np.ndarray) -> np.ndarray:
-    """Colours (N, 3) of a picture at x, y texels (N, 2), mirrored without end."""
+    """Colours (N, 3) of a picture at x, y texels (N, 2) from its corner, mirrored without end."""
     height, width = picture.shape[:2]
     # OpenCV takes no row longer than 32767, and its own mirroring is slow far outside.
     rows = -(-len(texels) // 1024)
     padded = np.zeros((rows * 1024, 2), dtype=np.float32)
-    padded[: len(texels)] = _mirrored(texels, np.array([width, height], dtype=np.float32))
+    padded[: len(texels)] = _mirrored(texels, np.array([width, height], dtype=np.float32)) - 0.5
     maps = padded.reshape(rows, 1024, 2)
     looked_up = cv2.remap(
         picture, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
