@@ -1,65 +1,160 @@
-"""Backgrounds with texture at all scales and clutter, larger than the frame, so that a camera can pan."""
+"""What stands far behind the people: painted walls, landscapes, streets, or a user's picture."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from slimdp.synthetic.looks import random_colours
+from slimdp.synthetic.textures import MATERIALS, THINGS, WALLS, noise, to_bytes
 
 
-def random_background(rng: np.random.Generator, size: int, objects: tuple[int, int] = (8, 30)) -> np.ndarray:
-    """A square picture (size, size, 3) float32 RGB 0..1.
+def painted_wall(rng: np.random.Generator, shape: tuple[int, int], texel: float, objects: int) -> np.ndarray:
+    """A wall (H, W, 3) uint8 with a skirting and posters, windows, doors and boards; row 0 is at the floor.
 
     Args:
         rng: chance.
-        size: side, px.
-        objects: that clutter it: the fewest, and one over the most.
+        shape: rows and columns.
+        texel: metres.
+        objects: that hang or stand on it.
     """
-    first, second = random_colours(rng, 2).reshape(2, 1, 1, 3)
-    blend = _noise(rng, size, 3, 0.5)[..., None]
-    picture = first * (1 - blend) + second * blend
-    for _ in range(int(rng.integers(*objects))):
-        picture = _add_object(rng, picture.astype(np.float32))
-    grain = _noise(rng, size, 6, 0.8)[..., None] - 0.5
-    return np.clip(picture * (1 + 0.5 * grain), 0, 1).astype(np.float32)
+    wall = np.clip(MATERIALS[str(rng.choice(WALLS))](rng, shape), 0, 1).astype(np.float32)
+    height, width = shape
+    if rng.random() < 0.4:  # another finish below
+        border = int(rng.uniform(0.7, 1.3) / texel)
+        wall[:border] = MATERIALS[str(rng.choice(WALLS))](rng, (border, width))
+    wall[: max(1, int(0.1 / texel))] = random_colours(rng, 1)[0]
+    for _ in range(objects):
+        wide, high = rng.uniform(0.3, 1.6), rng.uniform(0.3, 1.3)
+        foot = 0.0 if rng.random() < 0.25 else rng.uniform(0.5, 2.0)
+        if foot == 0.0:  # a door
+            wide, high = rng.uniform(0.8, 1.1), rng.uniform(1.95, 2.2)
+        left = int(rng.uniform(0, width))
+        rows = slice(int(foot / texel), min(int((foot + high) / texel), height - 1))
+        columns = slice(left, min(left + int(wide / texel), width))
+        room = (rows.stop - rows.start, columns.stop - columns.start)
+        if min(room) >= 8:
+            wall[rows, columns] = _framed(rng, room)
+    return to_bytes(wall)
 
 
-def _noise(rng: np.random.Generator, size: int, octaves: int, roughness: float) -> np.ndarray:
-    """Smooth noise (size, size) in 0..1: random grids of growing detail, each `roughness` times the last."""
-    total, weight = np.zeros((size, size), dtype=np.float32), 0.0
-    for octave in range(octaves):
-        cells = min(2 ** (octave + 2), size)
-        grid = rng.random((cells, cells)).astype(np.float32)
-        total += roughness**octave * cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
-        weight += roughness**octave
-    low, high = total.min(), total.max()
-    return (total - low) / max(high - low, 1e-6)
-
-
-def _add_object(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    """Paint a box, a blob or a pole, plain or striped."""
-    size = len(picture)
-    mask = np.zeros((size, size), dtype=np.uint8)
-    centre = rng.integers(0, size, 2)
-    kind = rng.integers(3)
-    extent = rng.uniform(0.03, 0.22, 2) * size
-    if kind == 0:
-        box = cv2.boxPoints(
-            ((float(centre[0]), float(centre[1])), tuple(2 * extent), float(rng.uniform(0, 180)))
-        )
-        cv2.fillPoly(mask, [box.astype(np.int32)], 1)
-    elif kind == 1:
-        axes = (int(extent[0]) + 1, int(extent[1]) + 1)
-        cv2.ellipse(mask, (int(centre[0]), int(centre[1])), axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
+def _framed(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """A poster, a window with panes, shelves of books, or a panel, in its frame."""
+    height, width = shape
+    kind = rng.integers(4)
+    if kind == 0:  # a poster: shapes and lines of writing
+        picture = np.broadcast_to(random_colours(rng, 1), (height, width, 3)).astype(np.float32).copy()
+        for _ in range(int(rng.integers(2, 7))):
+            centre = (int(rng.integers(width)), int(rng.integers(height)))
+            colour = tuple(random_colours(rng, 1)[0].tolist())
+            cv2.circle(picture, centre, int(rng.uniform(0.05, 0.35) * min(shape)), colour, -1)
+        for row in range(3, height // 3, 4):
+            picture[row : row + 1, 3 : int(width * rng.uniform(0.5, 0.95))] = random_colours(rng, 1)[0]
+    elif kind == 1:  # a window
+        sky = random_colours(rng, 1)[0] * 0.3 + 0.65
+        picture = sky * (0.8 + 0.3 * noise(rng, shape, 4, 0.6)[..., None])
+        picture[:: max(height // 2, 4)] = picture[:, :: max(width // 3, 4)] = 0.85
+    elif kind == 2:  # books
+        spines = random_colours(rng, width)[np.cumsum(rng.random(width) < 0.3)]
+        picture = np.broadcast_to(spines, (height, width, 3)).astype(np.float32).copy()
+        step = max(height // int(rng.integers(2, 5)), 6)
+        for row in range(0, height, step):
+            picture[row : row + 2] = 0.25
+            picture[row : row + step] = np.roll(picture[row : row + step], int(rng.integers(width)), axis=1)
     else:
-        far = rng.integers(0, size, 2)
-        cv2.line(mask, tuple(int(c) for c in centre), tuple(int(c) for c in far), 1, int(rng.integers(2, 14)))
-    colour, other = random_colours(rng, 2).astype(np.float32)
-    paint = np.broadcast_to(colour, picture.shape)
-    if rng.random() < 0.4:
-        direction, pitch = rng.uniform(0, np.pi), rng.uniform(6, 30)
-        y, x = np.mgrid[:size, :size]
-        bands = ((x * np.cos(direction) + y * np.sin(direction)) / pitch % 1) < 0.5
-        paint = np.where(bands[..., None], colour, other)
-    return np.where(mask[..., None] > 0, paint, picture)
+        picture = MATERIALS[str(rng.choice(THINGS))](rng, shape)
+    frame = max(1, min(shape) // 18)
+    border = np.ones(shape, dtype=bool)
+    border[frame:-frame, frame:-frame] = False
+    return np.where(border[..., None], random_colours(rng, 1)[0], picture)
+
+
+def painted_view(rng: np.random.Generator, shape: tuple[int, int], objects: int) -> np.ndarray:
+    """A view (H, W, 3) uint8 of the open: sky, clouds, hills, houses, trees; row 0 is low."""
+    height, width = shape
+    rise = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
+    zenith = np.array([0.35, 0.55, 0.85]) * rng.uniform(0.6, 1.1) + rng.normal(0, 0.05, 3)
+    haze = np.clip(np.array([0.85, 0.85, 0.85]) + rng.normal(0, 0.07, 3), 0.4, 1)
+    sky = haze * (1 - rise) + zenith * rise
+    clouds = np.clip(noise(rng, shape, 6, 0.6, 2) * 2.2 - rng.uniform(0.7, 1.5), 0, 1)[..., None]
+    view = sky.astype(np.float32) * (1 - clouds) + np.float32(0.95) * clouds
+    grain = 0.6 + 0.6 * noise(rng, shape, 7, 0.85)
+    for distance in (0.7, 0.4, 0.15):  # hills, the farther the hazier
+        crest = (0.05 + 0.25 * distance) * height * (0.4 + _ridge(rng, width))
+        colour = np.clip(np.array([0.3, 0.4, 0.2]) + rng.normal(0, 0.1, 3), 0.05, 1)
+        top = min(int(crest.max()) + 1, height)
+        below = (np.arange(top)[:, None] < crest)[..., None]
+        land = np.roll(grain, int(rng.integers(width)), axis=1)[:top, :, None]
+        hill = land * (colour * (1 - distance)).astype(np.float32) + (haze * distance).astype(np.float32)
+        view[:top] = np.where(below, hill, view[:top])
+    for _ in range(objects):
+        (_paint_house if rng.random() < 0.5 else _paint_tree)(rng, view)
+    return to_bytes(view)
+
+
+def _ridge(rng: np.random.Generator, width: int) -> np.ndarray:
+    """Heights (W,) 0..1 of hills, ever smaller ones on the larger."""
+    x, total = np.linspace(0, 1, width), np.zeros(width)
+    for octave in range(5):
+        knots = rng.random(4 * 2**octave + 1)
+        total += 0.5**octave * np.interp(x, np.linspace(0, 1, len(knots)), knots)
+    return (total - total.min()) / np.ptp(total)
+
+
+def _paint_house(rng: np.random.Generator, view: np.ndarray) -> None:
+    height, width = view.shape[:2]
+    high, wide = int(rng.uniform(0.12, 0.55) * height), int(rng.uniform(0.04, 0.14) * width)
+    left = int(rng.integers(width - wide))
+    house = MATERIALS[str(rng.choice(["plaster", "bricks"]))](rng, (high, wide))
+    step, pane = int(rng.integers(12, 26)), random_colours(rng, 1)[0] * 0.5
+    for row in range(step // 2, high - step // 2, step):
+        for column in range(step // 3, wide - step // 2, step):
+            house[row : row + step // 2, column : column + step // 2] = pane * rng.uniform(0.6, 1.4)
+    view[:high, left : left + wide] = np.clip(house, 0, 1)
+
+
+def _paint_tree(rng: np.random.Generator, view: np.ndarray) -> None:
+    height, width = view.shape[:2]
+    foot, high = int(rng.integers(width)), rng.uniform(0.15, 0.5) * height
+    cv2.line(view, (foot, 0), (foot, int(high * 0.6)), (0.25, 0.18, 0.12), max(2, int(high / 18)))
+    green = np.clip(np.array([0.22, 0.34, 0.12]) * rng.uniform(0.6, 1.5) + rng.normal(0, 0.03, 3), 0, 1)
+    for _ in range(60):  # leaves, lit from above
+        x, y = rng.normal(0, 0.2, 2) * high
+        shade = np.clip(green * (1 + y / high + rng.normal(0, 0.2)), 0, 1)
+        centre = (int(foot + x), int(high * 0.7 + y))
+        cv2.circle(view, centre, max(1, int(high * rng.uniform(0.02, 0.09))), tuple(shade.tolist()), -1)
+
+
+def read_background(path: Path) -> np.ndarray:
+    """A user's picture, (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: the file is missing or no picture, or smaller than 64 px.
+    """
+    encoded = np.fromfile(path, dtype=np.uint8) if path.is_file() else np.zeros(0, np.uint8)
+    picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
+    if picture is None:
+        raise ValueError(
+            f"cannot read the background {path}: it is missing, or no picture that OpenCV knows; "
+            "take it out of the folder, or save it anew as JPEG or PNG"
+        )
+    if min(picture.shape[:2]) < 64:
+        found = f"{picture.shape[1]} x {picture.shape[0]}"
+        raise ValueError(f"the background {path} has {found} px, but 64 x 64 or more is wanted")
+    return np.ascontiguousarray(picture[..., ::-1])
+
+
+def random_crop(rng: np.random.Generator, picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A random part of a picture, between all and a half of it, mirrored or not, scaled to (H, W)."""
+    height, width = picture.shape[:2]
+    largest = min(height / shape[0], width / shape[1])
+    scale = largest * rng.uniform(0.5, 1.0)
+    rows, columns = max(1, int(shape[0] * scale)), max(1, int(shape[1] * scale))
+    top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
+    crop = picture[top : top + rows, left : left + columns]
+    if rng.random() < 0.5:
+        crop = crop[:, ::-1]
+    way = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
+    return cv2.resize(np.ascontiguousarray(crop), shape[::-1], interpolation=way)

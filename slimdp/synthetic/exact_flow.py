@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from slimdp.surface import BodySurface
+from slimdp.synthetic.raycast import Hits
 from slimdp.synthetic.render import RenderedFrame
+from slimdp.synthetic.stage import Stage
 
-#: A point is hidden in the other frame where something lies this much nearer to the camera (metres).
-DEPTH_TOLERANCE = 0.02
+#: What the ray to a point's new place meets is the point where it is this near to it (metres): on the body
+#: in its rest pose, so that a hand on a hip hides the hip, and in depth on everything else.
+SAME_POINT = 0.01
+#: Where a ray meets nothing, it shows something this far away (metres).
+_FAR = 1e6
 
 
 def exact_flow(
@@ -16,36 +21,58 @@ def exact_flow(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The displacement of every pixel of frame 0, and whether what it shows is seen in frame 1.
 
+    Every pixel shows a point of a mesh; the flow ends where frame 1's camera sees that point, and the point
+    is visible if the ray through there meets it first.
+
     Args:
         frame_0, frame_1: two frames of one clip.
         surface: the topology that both frames' people share.
 
     Returns:
-        flow_0to1 (2, H, W) float32 px and visible (H, W) bool; a person who is hidden, or has left the frame,
-        still has a flow, which means nothing where a point gets behind the camera.
+        flow_0to1 (2, H, W) float32 px and visible (H, W) bool; what is hidden, or has left the frame, still
+        has a flow, which means nothing where a point gets behind the camera.
     """
-    height, width = frame_0.camera.height, frame_0.camera.width
-    y, x = np.mgrid[:height, :width]
-    start = np.column_stack([x.ravel(), y.ravel()]).astype(np.float64)
-    end = start + frame_1.pan - frame_0.pan
-    depth = np.full(len(start), np.inf)
-    hits = frame_0.hits
-    for index, person_1 in enumerate(frame_1.people):
-        mine = hits.person == index
-        corners = person_1.skin[surface.faces[hits.face[mine]]]
-        end[mine], depth[mine] = frame_1.camera.project(
-            np.einsum("nk,nkc->nc", hits.barycentric[mine], corners)
-        )
-    column, row = np.rint(end).astype(np.int64).T
+    camera_0, camera_1 = frame_0.camera, frame_1.camera
+    start, end, depth = camera_0.pixels(), *moved_pixels(frame_0, frame_1, surface)
     # What is behind the camera projects too, upside down.
-    inside = (depth > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    visible = inside.copy()
-    there = row[inside] * width + column[inside]
-    on_body = hits.person[inside] >= 0
-    nearer = frame_1.hits.depth[there] < depth[inside] - DEPTH_TOLERANCE
-    same = np.where(
-        on_body, frame_1.hits.person[there] == hits.person[inside], frame_1.hits.person[there] < 0
-    )
-    visible[inside] = same & ~nearer
-    flow = (end - start).T.reshape(2, height, width).astype(np.float32)
-    return flow, visible.reshape(height, width)
+    x, y = end.T
+    inside = (depth > 0) & (x > -0.5) & (y > -0.5)
+    inside &= (x < camera_1.width - 0.5) & (y < camera_1.height - 0.5)
+    visible = np.zeros(len(start), dtype=bool)
+    asked = np.flatnonzero(inside)
+    stage_1 = Stage(frame_1.people, frame_1.props, surface)
+    caster = frame_1.caster or stage_1.caster(camera_1)
+    visible[asked] = _same_point(frame_0.hits, asked, caster.cast(end[asked]), depth[asked], stage_1)
+    flow = (end - start).T.reshape(2, camera_0.height, camera_0.width).astype(np.float32)
+    return flow, visible.reshape(camera_0.height, camera_0.width)
+
+
+def moved_pixels(
+    frame_0: RenderedFrame, frame_1: RenderedFrame, surface: BodySurface
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where frame 1's camera sees what frame 0's pixels show: pixels (H W, 2) and depths (H W,) metres."""
+    hits, camera_0 = frame_0.hits, frame_0.camera
+    shown = hits.mesh >= 0
+    if shown.all():
+        points = Stage(frame_1.people, frame_1.props, surface).points(hits, np.arange(len(shown)))
+    else:
+        points = camera_0.position + _FAR * camera_0.directions(camera_0.pixels())
+        there = np.flatnonzero(shown)
+        if len(there):
+            points[there] = Stage(frame_1.people, frame_1.props, surface).points(hits, there)
+    return frame_1.camera.project(points)
+
+
+def _same_point(hits_0: Hits, rays: np.ndarray, met: Hits, depth: np.ndarray, stage: Stage) -> np.ndarray:
+    """Whether rays, (N,) rows of `hits_0`, have met the same surface points again."""
+    same = hits_0.mesh[rays] == met.mesh
+    on_body = same & (met.person >= 0)
+    check = same & ~on_body & (met.mesh >= 0)
+    same[check] = np.abs(met.depth[check] - depth[check]) < SAME_POINT
+    # Most points of a body are met on the very face that they are on.
+    elsewhere = np.flatnonzero(on_body & (hits_0.face[rays] != met.face))
+    surface, at = stage.surface, rays[elsewhere]
+    was = surface.positions(hits_0.face[at], hits_0.barycentric[at])
+    now = surface.positions(met.face[elsewhere], met.barycentric[elsewhere])
+    same[elsewhere] = np.linalg.norm(was - now, axis=1) < SAME_POINT
+    return same

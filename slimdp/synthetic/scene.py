@@ -1,38 +1,36 @@
-"""Scenes: people in motion before a background, a light and a camera that may pan."""
+"""Scenes: people in motion in a place, under its light, before a camera."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from slimdp.surface import BodySurface, load_surface
 from slimdp.surface.makehuman import BodyShape
 from slimdp.synthetic.assets import Assets
-from slimdp.synthetic.background import random_background
+from slimdp.synthetic.background import read_background
+from slimdp.synthetic.camera import Camera, CameraPath
+from slimdp.synthetic.exact_flow import moved_pixels
+from slimdp.synthetic.lights import Lighting, random_lighting
 from slimdp.synthetic.looks import Look, clothed_skin, random_look
-from slimdp.synthetic.motion import Motion, random_motion
-from slimdp.synthetic.person import Person, make_person, pose_person
-from slimdp.synthetic.render import Camera, Light, RenderedFrame, look_at, render
+from slimdp.synthetic.motion import Motion
+from slimdp.synthetic.occluders import random_occluder
+from slimdp.synthetic.person import Person, PosedPerson, make_person, pose_person
+from slimdp.synthetic.photograph import PhotoSettings, photograph
+from slimdp.synthetic.props import Prop
+from slimdp.synthetic.render import RenderedFrame, render
+from slimdp.synthetic.stage import Stage
+from slimdp.synthetic.staging import all_in_view, place_people, random_camera, way_of
+from slimdp.synthetic.style import SceneStyle
+from slimdp.synthetic.world import random_place
+
+__all__ = ["FRAMES_PER_SECOND", "Scene", "SceneStyle", "random_scene", "render_frame"]
 
 FRAMES_PER_SECOND = 12.0
-#: The background is this much wider than the frame.
-_BACKGROUND_SCALE = 1.6
-
-
-@dataclass(frozen=True)
-class SceneStyle:
-    """What makes a rendered world hard: for the network, and for optical flow."""
-
-    tempo: float = 1.0  # people move and turn this many times as fast
-    patterned: float = 0.7  # share of garments with stripes, checks, dots or a print
-    objects: tuple[int, int] = (8, 30)  # in a background: the fewest, and one over the most
-
-    def __post_init__(self) -> None:
-        low, high = self.objects
-        if not (self.tempo >= 0 and 0 <= self.patterned <= 1 and 0 <= low < high):
-            raise ValueError(f"{self}: wanted tempo >= 0, patterned in 0..1, objects with 0 <= low < high")
+#: The camera follows where people are on average over these times (seconds from now).
+_SMOOTH = (-0.3, 0.0, 0.3)
+_TRIES = 20
 
 
 @dataclass(frozen=True)
@@ -42,45 +40,67 @@ class Scene:
     people: tuple[Person, ...]
     motions: tuple[Motion, ...]
     looks: tuple[Look, ...]
-    camera: Camera  # before any pan
-    light: Light
-    background: np.ndarray  # (M, M, 3) float32 RGB 0..1, M > frame
-    pan: np.ndarray  # (2,) x, y px a frame: how fast the background moves in the picture
-    follow: float  # how well the camera follows the people: 0 they move as the background, 1 they stay
-    blur: float  # px
-    noise: float  # of full scale
-    exposure: float
+    props: tuple[Prop, ...]  # at time 0
+    camera: CameraPath
+    lighting: Lighting
+    photo: PhotoSettings
 
 
 def random_scene(
     rng: np.random.Generator,
-    size: int,
+    size: int | tuple[int, int],
     panning: bool,
     style: SceneStyle | None = None,
     assets: Assets | None = None,
 ) -> Scene:
-    """A scene for square frames of `size` px: one person, or sometimes two."""
-    style = style or SceneStyle()
-    count = 1 if rng.random() < 0.75 else 2
-    motions = [random_motion(rng, tempo=style.tempo)]
-    if count == 2:
-        beside = random_motion(rng, tempo=style.tempo)
-        offset = (rng.choice([-1, 1]) * rng.uniform(0.45, 0.9), rng.uniform(-0.9, 0.5))
-        motions.append(replace(beside, position=offset))
+    """A scene at random.
+
+    Args:
+        rng: chance.
+        size: of frames: a side of square ones, or width and height, px.
+        panning: whether the camera may move.
+        style: how hard.
+        assets: a user's backgrounds; without any, everything is procedural.
+
+    Raises:
+        ValueError: a background that cannot be read.
+    """
+    style, assets = style or SceneStyle(), assets or Assets()
+    size = (size, size) if isinstance(size, int) else size
+    count = 1 + int(rng.choice(len(style.people), p=style.people))
     shapes = [_random_shape(rng) for _ in range(count)]
-    looks = [random_look(rng, style.patterned, shape.gender, shape.age) for shape in shapes]
+    looks = tuple(random_look(rng, style.patterned, shape.gender, shape.age) for shape in shapes)
+    people = tuple(_clothed_person(shape, look) for shape, look in zip(shapes, looks))
+    passer_by = count > 1 and rng.random() < style.passers_by
+    moving = panning and rng.random() < style.moving_camera
+    for _ in range(_TRIES):
+        motions = place_people(rng, people, style, passer_by)
+        ways = [way_of(motion, person) for person, motion in zip(people, motions)]
+        starts = np.array([way[0] for way in ways]) * [1, 0, 1]
+        camera = random_camera(rng, size, starts, moving)
+        if all_in_view(camera, starts):
+            break
+    picture = None
+    if assets.backgrounds and rng.random() < style.pictures:
+        picture = read_background(assets.backgrounds[int(rng.integers(len(assets.backgrounds)))])
+    objects = int(rng.integers(*style.objects))
+    place = random_place(rng, camera, objects, np.concatenate(ways), picture)
+    occluders = []
+    if rng.random() < style.occluders:
+        for _ in range(int(rng.integers(1, 3))):
+            body = starts[int(rng.integers(count))] + [0, 1.0, 0]
+            occluders.append(random_occluder(rng, camera, body))
+    lighting = random_lighting(rng, place.indoors, place.ceiling, style.shadows)
+    chest = starts.mean(axis=0) + [0, 1.2, 0]
+    lighting = replace(lighting, white=lighting.on(chest, camera.position - chest))
     return Scene(
-        people=tuple(_clothed_person(shape, look) for shape, look in zip(shapes, looks)),
-        motions=tuple(motions),
-        looks=tuple(looks),
-        camera=_random_camera(rng, size),
-        light=_random_light(rng),
-        background=random_background(rng, int(size * _BACKGROUND_SCALE), style.objects),
-        pan=rng.normal(0, 4.0, 2) * [1, 0.3] if panning else np.zeros(2),
-        follow=rng.uniform(0.4, 1.0),
-        blur=rng.uniform(0, 0.9) if rng.random() < 0.6 else 0.0,
-        noise=rng.uniform(0, 0.03),
-        exposure=rng.uniform(0.75, 1.2),
+        people=people,
+        motions=motions,
+        looks=looks,
+        props=place.props + tuple(occluders),
+        camera=camera,
+        lighting=lighting,
+        photo=_random_photo(rng, style, camera, chest, lighting.white),
     )
 
 
@@ -100,59 +120,58 @@ def _random_shape(rng: np.random.Generator) -> BodyShape:
     )
 
 
-def _random_camera(rng: np.random.Generator, size: int) -> Camera:
-    focal = size * rng.uniform(1.2, 1.8)
-    share = rng.uniform(0.6, 0.9) if rng.random() < 0.8 else rng.uniform(0.9, 1.5)  # of the frame's height
-    distance = 1.7 * focal / (share * size)
-    rise = np.deg2rad(rng.uniform(-8, 25))
-    target = np.array([rng.normal(0, 0.08), 0.9 + max(share - 0.9, 0) * rng.uniform(-0.6, 0.8), 0.0])
-    position = target + distance * np.array([0.0, np.sin(rise), np.cos(rise)])
-    middle = ((size - 1) / 2, (size - 1) / 2)
-    return Camera(
-        size, size, focal, middle, look_at(position, target, np.deg2rad(rng.normal(0, 3))), position
-    )
-
-
-def _random_light(rng: np.random.Generator) -> Light:
-    direction = rng.normal(size=3) + [0, 0.8, 1.0]
-    tint = 1 + rng.normal(0, 0.06, 3)
-    return Light(
-        direction / np.linalg.norm(direction),
-        tint * rng.uniform(0.4, 0.9),
-        (2 - tint) * rng.uniform(0.35, 0.6),
+def _random_photo(
+    rng: np.random.Generator, style: SceneStyle, camera: CameraPath, chest: np.ndarray, white: float
+) -> PhotoSettings:
+    """A lens, focused on the people, and an exposure that suits white there, more or less."""
+    return PhotoSettings(
+        exposure=rng.uniform(0.6, 1.15) / white,
+        shutter=style.shutter * rng.uniform(0.1, 1.0) / FRAMES_PER_SECOND,
+        lens_blur=rng.uniform(0, 0.8) if rng.random() < 0.5 else 0.0,
+        aperture=rng.uniform(0.5, 4.0) * min(camera.width, camera.height) / 256
+        if rng.random() < style.defocus
+        else 0.0,
+        focus=float(np.linalg.norm(camera.position - chest)),
+        shot_noise=style.noise * rng.uniform(0, 0.04),
+        read_noise=style.noise * rng.uniform(0, 0.006),
+        vignette=rng.uniform(0, 0.25),
     )
 
 
 def render_frame(scene: Scene, surface: BodySurface, frame: int, rng: np.random.Generator) -> RenderedFrame:
-    """Render one frame of a scene, with its blur and noise."""
+    """Render one frame of a scene; labels and flow belong to the middle of the shutter's time."""
     seconds = frame / FRAMES_PER_SECOND
-    people = tuple(
+    stage, camera = _stage_at(scene, surface, seconds), _camera_at(scene, seconds)
+    light, hits, caster = render(stage, scene.looks, camera, scene.lighting)
+    sharp = RenderedFrame(np.zeros(0), hits, camera, stage.people, stage.props, caster)
+    motion = np.zeros((*light.shape[:2], 2), dtype=np.float32)
+    if scene.photo.shutter > 0:
+        later = seconds + scene.photo.shutter / 2
+        end = _stage_at(scene, surface, later)
+        closing = RenderedFrame(np.zeros(0), hits, _camera_at(scene, later), end.people, end.props)
+        moved, depth = moved_pixels(sharp, closing, surface)
+        moved = np.where(depth[:, None] > 0, moved, camera.pixels())
+        motion = 2 * (moved - camera.pixels()).astype(np.float32).reshape(motion.shape)
+    image = photograph(light, hits.depth.reshape(light.shape[:2]), motion, scene.photo, rng)
+    return replace(sharp, image=image)
+
+
+def _stage_at(scene: Scene, surface: BodySurface, seconds: float) -> Stage:
+    people: tuple[PosedPerson, ...] = tuple(
         pose_person(person, motion.pose(person, seconds))
         for person, motion in zip(scene.people, scene.motions)
     )
-    camera = scene.camera
-    pan = scene.pan * frame
-    people_pan = pan * (1 - scene.follow)
-    x, y = camera.centre
-    moved = replace(camera, centre=(x + people_pan[0], y + people_pan[1]))
-    side = scene.background.shape[0]
-    margin = (side - camera.width) / 2, (side - camera.height) / 2
-    shift = np.array([[1, 0, pan[0] - margin[0]], [0, 1, pan[1] - margin[1]]])
-    background = cv2.warpAffine(
-        scene.background,
-        shift,
-        (camera.width, camera.height),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REFLECT,
-    )
-    rendered = render(people, scene.looks, surface, moved, scene.light, background)
-    return RenderedFrame(_photograph(rendered.image, scene, rng), rendered.hits, moved, people, pan)
+    return Stage(people, tuple(prop.at(seconds) for prop in scene.props), surface)
 
 
-def _photograph(image: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """Lens blur, exposure and sensor noise."""
-    picture: np.ndarray = image.astype(np.float32) / 255
-    if scene.blur > 0.1:
-        picture = cv2.GaussianBlur(picture, (0, 0), scene.blur)
-    picture = picture * scene.exposure + rng.normal(0, scene.noise, picture.shape).astype(np.float32)
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+def _camera_at(scene: Scene, seconds: float) -> Camera:
+    """The camera at a time; it follows the mean of the people, smoothed, so that steps do not shake it."""
+    if scene.camera.drift is None:
+        return scene.camera.at(seconds, np.zeros(3))
+
+    def middle(time: float) -> np.ndarray:
+        times = tuple(time + offset for offset in _SMOOTH)
+        ways = [way_of(motion, person, times) for person, motion in zip(scene.people, scene.motions)]
+        return np.mean(ways, axis=(0, 1)) * [1, 0, 1]
+
+    return scene.camera.at(seconds, middle(seconds) - middle(0.0))

@@ -142,32 +142,6 @@ def test_a_person_in_front_hides_the_one_behind(person: Person, surface: BodySur
     np.testing.assert_array_equal(both.person == 1, alone.person == 0)
 
 
-def test_flow_takes_every_point_of_the_skin_along(
-    frames: list[RenderedFrame], scene: Scene, surface: BodySurface
-) -> None:
-    flow_0to1, visible = exact_flow(frames[0], frames[1], surface)
-    assert flow_0to1.shape == (2, SIZE, SIZE)
-    rows, columns = np.nonzero(visible & (frames[0].hits.person.reshape(SIZE, SIZE) >= 0))
-    start = rows * SIZE + columns
-    end_column, end_row = (
-        np.rint(np.column_stack([columns, rows]) + flow_0to1[:, rows, columns].T).astype(int).T
-    )
-    end = end_row * SIZE + end_column
-    hits_0, hits_1 = frames[0].hits, frames[1].hits
-    np.testing.assert_array_equal(hits_0.person[start], hits_1.person[end])
-    offset_m = surface.geodesic_distance(
-        hits_0.face[start], hits_0.barycentric[start], hits_1.face[end], hits_1.barycentric[end]
-    )
-    # In pixels, whatever the camera: rounding to the nearest one leaves 0.4, more on skin that turns away.
-    offset_px = offset_m / (hits_0.depth[start] / frames[0].camera.focal)
-    assert np.median(offset_px) < 0.75
-    assert np.mean(offset_px > 3) < 0.03
-    background = frames[0].hits.person.reshape(SIZE, SIZE) < 0
-    np.testing.assert_allclose(
-        flow_0to1[:, background].T, np.broadcast_to(scene.pan, (background.sum(), 2)), rtol=1e-5
-    )
-
-
 def test_flow_to_the_same_frame_is_zero_and_all_is_seen(
     frames: list[RenderedFrame], surface: BodySurface
 ) -> None:

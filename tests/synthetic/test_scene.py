@@ -3,9 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slimdp.synthetic.background import random_background
+from slimdp.surface import BodySurface, load_surface
 from slimdp.synthetic.motion import random_motion
-from slimdp.synthetic.scene import SceneStyle, random_scene
+from slimdp.synthetic.scene import Scene, SceneStyle, random_scene, render_frame
+from slimdp.synthetic.staging import PlacedMotion, way_of
+
+
+@pytest.fixture(scope="module")
+def surface() -> BodySurface:
+    return load_surface("open")
+
+
+def scenes(count: int, style: SceneStyle | None = None, panning: bool = False) -> list[Scene]:
+    return [random_scene(np.random.default_rng([9, seed]), 48, panning, style) for seed in range(count)]
 
 
 def test_tempo_makes_everything_faster() -> None:
@@ -19,21 +29,86 @@ def test_tempo_makes_everything_faster() -> None:
 
 
 def test_a_plain_style_has_no_patterns() -> None:
-    style = SceneStyle(patterned=0)
-    for seed in range(8):
-        for look in random_scene(np.random.default_rng(seed), 32, False, style).looks:
+    for scene in scenes(8, SceneStyle(patterned=0)):
+        for look in scene.looks:
             assert (look.top.cloth.kind, look.bottom.cloth.kind) == ("plain", "plain")
 
 
-def test_objects_clutter_a_background() -> None:
-    def edges(objects: tuple[int, int]) -> float:
-        pictures = [random_background(np.random.default_rng(seed), 64, objects) for seed in range(6)]
-        return float(np.mean([np.abs(np.diff(picture, axis=1)).mean() for picture in pictures]))
+def test_objects_clutter_a_place() -> None:
+    few, many = (
+        sum(len(scene.props) for scene in scenes(4, SceneStyle(objects=objects, occluders=0)))
+        for objects in ((0, 1), (20, 21))
+    )
+    assert few <= 4 * 5  # a floor, a ceiling, walls; or a floor and a view
+    assert many > few + 4 * 8
 
-    assert edges((20, 21)) > 1.2 * edges((0, 1))
 
-
-@pytest.mark.parametrize("bad", [{"tempo": -1.0}, {"patterned": 1.5}, {"objects": (5, 5)}])
-def test_impossible_styles_are_refused(bad: dict) -> None:
-    with pytest.raises(ValueError, match="wanted tempo"):
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"tempo": -1.0}, "wanted tempo"),
+        ({"patterned": 1.5}, "wanted tempo"),
+        ({"objects": (5, 5)}, "wanted tempo"),
+        ({"occluders": 1.1}, "occluders = 1.1"),
+        ({"shutter": float("nan")}, "shutter = nan"),
+        ({"people": (0.5, 0.4)}, "sum 1"),
+        ({"people": ()}, "sum 1"),
+        ({"people": (1.5, -0.5)}, "sum 1"),
+        ({"noise": -0.1}, "noise = -0.1"),
+    ],
+)
+def test_impossible_styles_are_refused(bad: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         SceneStyle(**bad)
+
+
+def test_people_keep_apart_and_are_in_the_picture() -> None:
+    for scene in scenes(6, SceneStyle(people=(0, 0, 0.5, 0.5), passers_by=0)):
+        assert len(scene.people) in (3, 4)
+        ways = [way_of(motion, person) for person, motion in zip(scene.people, scene.motions)]
+        for index, way in enumerate(ways):
+            for other in ways[:index]:
+                assert np.linalg.norm((way - other)[:, [0, 2]], axis=1).min() > 0.4
+        pixels, depth = scene.camera.at(0.0, np.zeros(3)).project(
+            np.array([way[0] for way in ways]) + [0, 1, 0]
+        )
+        assert (depth > 0.7).all()
+        assert ((pixels > 0) & (pixels < 48)).all()
+
+
+def test_a_placed_motion_is_turned_and_moved_as_a_whole() -> None:
+    person = scenes(1)[0].people[0]
+    motion = random_motion(np.random.default_rng(3), "walk")
+    placed = PlacedMotion(motion, np.pi / 2, (1.0, -2.0))
+    for seconds in (0.0, 0.7):
+        before, after = motion.pose(person, seconds), placed.pose(person, seconds)
+        # A quarter turn about the vertical takes z to x, and x to -z.
+        x, y, z = before.position
+        np.testing.assert_allclose(after.position, (z + 1, y, -x - 2), atol=1e-12)
+        assert after.yaw == pytest.approx(before.yaw + np.pi / 2)
+
+
+def test_shares_of_people_occluders_and_moving_cameras_are_kept() -> None:
+    lonely = scenes(4, SceneStyle(people=(1.0,), occluders=0, moving_camera=0), panning=True)
+    assert {len(scene.people) for scene in lonely} == {1}
+    assert all(scene.camera.drift is None and all(p.path is None for p in scene.props) for scene in lonely)
+    busy = scenes(4, SceneStyle(people=(0, 1.0), occluders=1, moving_camera=1), panning=True)
+    assert {len(scene.people) for scene in busy} == {2}
+    assert all(scene.camera.drift is not None for scene in busy)
+    assert all(any(prop.path is not None for prop in scene.props) for scene in busy)
+    assert all(scene.camera.drift is None for scene in scenes(3, SceneStyle(moving_camera=1)))
+
+
+def test_the_same_seed_gives_the_same_picture_in_any_shape(surface: BodySurface) -> None:
+    def picture(seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        frame = render_frame(random_scene(rng, (56, 40), True), surface, 2, rng)
+        assert (frame.camera.width, frame.camera.height) == (56, 40)
+        assert frame.hits.person.shape == (56 * 40,)
+        return frame.image
+
+    first = picture(5)
+    assert first.shape == (40, 56, 3)
+    assert first.dtype == np.uint8
+    np.testing.assert_array_equal(first, picture(5))
+    assert (first != picture(6)).mean() > 0.5

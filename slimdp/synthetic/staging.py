@@ -1,0 +1,119 @@
+"""Who is where: people on the floor who do not stand in one another, and a camera that has them in view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from slimdp.synthetic.camera import CameraPath, random_drift
+from slimdp.synthetic.motion import Motion, random_motion
+from slimdp.synthetic.person import Person, Pose
+from slimdp.synthetic.style import SceneStyle
+
+#: When the ways of people are looked at, seconds.
+_TIMES = (0.0, 0.3, 0.6, 0.9, 1.2)
+#: People's middles keep this distance (metres).
+_APART = 0.5
+_TRIES = 30
+
+
+@dataclass(frozen=True)
+class PlacedMotion:
+    """A motion that is turned about the vertical and put elsewhere on the floor."""
+
+    motion: Motion
+    yaw: float = 0.0  # radians
+    position: tuple[float, float] = (0.0, 0.0)  # metres x, z, after the turn
+
+    def pose(self, person: Person, seconds: float) -> Pose:
+        """As `Motion.pose`."""
+        pose = self.motion.pose(person, seconds)
+        x, y, z = pose.position
+        c, s = np.cos(self.yaw), np.sin(self.yaw)
+        moved = (c * x + s * z + self.position[0], y, -s * x + c * z + self.position[1])
+        return replace(pose, yaw=pose.yaw + self.yaw, position=moved)
+
+
+def way_of(motion: Motion, person: Person, times: tuple[float, ...] = _TIMES) -> np.ndarray:
+    """Where a person is at some times, (T, 3) metres."""
+    return np.array([motion.pose(person, time).position for time in times])
+
+
+def place_people(
+    rng: np.random.Generator, people: tuple[Person, ...], style: SceneStyle, passer_by: bool
+) -> tuple[Motion, ...]:
+    """Motions for people: the first near the origin, others beside, the last walking by if asked.
+
+    Where no free place is found, the last one tried is taken.
+    """
+    motions: list[Motion] = []
+    ways: list[np.ndarray] = []
+    for index, person in enumerate(people):
+        walks_by = passer_by and index == len(people) - 1
+        motion = random_motion(rng, "walk" if walks_by else None, tempo=style.tempo)
+        for _ in range(_TRIES):
+            if walks_by:
+                placed = _walking_by(rng, motion, person)
+            else:
+                placed = _standing(rng, motion, person, first=index == 0)
+            way = way_of(placed, person)
+            gaps = [np.linalg.norm((way - other)[:, [0, 2]], axis=1).min() for other in ways]
+            if min(gaps, default=np.inf) > _APART:
+                break
+        motions.append(placed)
+        ways.append(way)
+    return tuple(motions)
+
+
+def _standing(rng: np.random.Generator, motion: Motion, person: Person, first: bool) -> PlacedMotion:
+    start = way_of(motion, person, (0.0,))[0]
+    if first:
+        where = rng.normal(0, 0.05, 2)
+    else:
+        angle, distance = rng.uniform(-np.pi, np.pi), rng.uniform(_APART, 1.5)
+        where = distance * np.array([np.sin(angle), 0.7 * np.cos(angle)])
+    return PlacedMotion(motion, 0.0, (float(where[0] - start[0]), float(where[1] - start[2])))
+
+
+def _walking_by(rng: np.random.Generator, motion: Motion, person: Person) -> PlacedMotion:
+    start, later = way_of(motion, person, (0.0, 1.0))
+    going = later - start
+    side = rng.choice([-1.0, 1.0])
+    # Turned so that the way leads across the picture.
+    turn = float(side * np.pi / 2 - np.arctan2(going[0], going[2]) + rng.normal(0, 0.3))
+    turned = way_of(PlacedMotion(motion, turn), person, (0.0,))[0]
+    where = np.array([-side * rng.uniform(0.1, 0.8), rng.uniform(0.6, 1.3)])
+    return PlacedMotion(motion, turn, (float(where[0] - turned[0]), float(where[1] - turned[2])))
+
+
+def random_camera(
+    rng: np.random.Generator, size: tuple[int, int], starts: np.ndarray, moving: bool
+) -> CameraPath:
+    """A camera before people who start at (P, 3) metres: whole bodies mostly, sometimes close."""
+    width, height = size
+    focal = min(size) * rng.uniform(1.2, 1.8)
+    share = rng.uniform(0.6, 0.9) if rng.random() < 0.8 else rng.uniform(0.9, 1.5)  # of the frame's height
+    middle = (starts.min(axis=0) + starts.max(axis=0)) / 2
+    spread = np.ptp(starts[:, 0])
+    distance = max(1.7 * focal / (share * height), (spread + 0.5) * focal / (0.85 * width))
+    distance += starts[:, 2].max() - middle[2]
+    rise = np.deg2rad(rng.uniform(-8, 25))
+    aim = 0.9 + max(share - 0.9, 0) * rng.uniform(-0.6, 0.8)
+    target = np.array([middle[0] + rng.normal(0, 0.08), aim, middle[2]])
+    position = target + distance * np.array([0.0, np.sin(rise), np.cos(rise)])
+    position[1] = max(position[1], 0.25)
+    return CameraPath(
+        width, height, focal, position, target,
+        roll=np.deg2rad(rng.normal(0, 3)),
+        follow=rng.uniform(0.0, 1.0),
+        drift=random_drift(rng) if moving else None,
+    )  # fmt: skip
+
+
+def all_in_view(camera: CameraPath, starts: np.ndarray) -> bool:
+    """Whether the middle of everybody who starts at (P, 3) metres is in the picture."""
+    pixels, depth = camera.at(0.0, np.zeros(3)).project(starts + [0, 1.0, 0])
+    margin = 0.04 * np.array([camera.width, camera.height])
+    inside = (pixels > margin) & (pixels < [camera.width, camera.height] - margin)
+    return bool((inside.all(axis=1) & (depth > 0.7)).all())
