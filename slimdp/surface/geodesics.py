@@ -127,7 +127,7 @@ def _unfolded(
 
 
 def twin_half_edges(faces: np.ndarray) -> np.ndarray:
-    """For each half edge (3 face + corner, to the next corner) the one that runs back: (3 F,), -1 on a rim."""
+    """For each half edge (3 face + corner, to the next corner) the one that runs back: (3 F,), -1 on rims."""
     start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
     count = int(faces.max()) + 1
     key, wanted = start * count + end, end * count + start

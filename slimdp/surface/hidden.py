@@ -1,4 +1,4 @@
-"""How much of its surroundings each piece of skin faces: nothing inside a closed mouth, all on the forehead."""
+"""How much of its surroundings each piece of skin faces: none inside the mouth, all on the forehead."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import numpy as np
 import trimesh
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
+#: Triangles of less openness than this are hidden: light hardly reaches them, and no picture shows them.
+HIDDEN_BELOW = 0.02
 _DIRECTIONS = 200
 #: Rays begin this far off the skin, metres, so that they do not meet it at once.
 _CLEARANCE = 1e-5

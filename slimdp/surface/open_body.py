@@ -13,7 +13,7 @@ from slimdp.surface import makehuman
 from slimdp.surface.body import BodySurface
 from slimdp.surface.charts import flatten
 from slimdp.surface.geodesics import distances_from, surface_graph
-from slimdp.surface.hidden import openness
+from slimdp.surface.hidden import HIDDEN_BELOW, openness
 from slimdp.surface.keypoints import keypoint_joints, keypoint_vertices
 from slimdp.surface.parts import AXIS_BONE, RIGHT_PARTS, right_side_parts
 from slimdp.surface.seams import open_foot, open_hand
@@ -24,9 +24,8 @@ VERSION = 2
 _RIGHT_HAND, _RIGHT_FOOT = RIGHT_PARTS["hand"][0], RIGHT_PARTS["foot"][0]
 _SELF_MIRRORED = RIGHT_PARTS["torso"]
 _ROWS_A_BLOCK = 256
-#: Skin that hardly any light reaches, as inside mouth and nose, gets charts this much smaller: no picture
-#: shows it, and what shows gets the room.
-_HIDDEN_BELOW, _HIDDEN_SCALE = 0.02, 0.25
+#: Hidden skin, as inside mouth and nose, is drawn this much smaller: what shows gets the room in the chart.
+_HIDDEN_SCALE = 0.25
 
 
 def cache_folder() -> Path:
@@ -118,7 +117,7 @@ def _right_charts(vertices: np.ndarray, right: np.ndarray, part: np.ndarray) -> 
     """
     uv = np.zeros((len(right), 3, 2))
     mirror = makehuman.vertex_mirror()
-    hidden = openness(vertices, np.concatenate([right, mirror[right][:, ::-1]]))[: len(right)] < _HIDDEN_BELOW
+    hidden = openness(vertices, np.concatenate([right, mirror[right][:, ::-1]]))[: len(right)] < HIDDEN_BELOW
     segment_of = {label: segment for segment, labels in RIGHT_PARTS.items() for label in labels}
     for label in np.unique(part):
         mine = part == label

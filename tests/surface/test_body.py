@@ -18,7 +18,7 @@ from slimdp.surface import (
     load_uv_symmetry,
 )
 from slimdp.surface.geodesics import distances_from, surface_graph
-from slimdp.surface.hidden import openness
+from slimdp.surface.hidden import HIDDEN_BELOW, openness
 from slimdp.surface.open_body import VERSION, cache_folder, open_body
 from slimdp.surface.planar import boundary_loop, is_one_to_one, signed_areas
 from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART
@@ -216,7 +216,7 @@ def test_only_what_the_body_covers_is_hidden(surface: BodySurface) -> None:
     area = 0.5 * np.linalg.norm(
         np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
     )
-    hidden = share < 0.02
+    hidden = share < HIDDEN_BELOW
     head = surface.face_part >= 23
     assert 0.1 < area[hidden & head].sum() / area[head].sum() < 0.25  # inside mouth and nose
     assert area[hidden & ~head].sum() < 1e-3 * area.sum()
