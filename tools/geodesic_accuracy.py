@@ -3,9 +3,9 @@
     pip install pygeodesic
     python tools/geodesic_accuracy.py --out experiments/body/geodesics.json
 
-For random vertices, the distances to all others are computed exactly (Mitchell, Mount and Papadimitriou 1987, in
-the package pygeodesic) and compared with those that `BodySurface.vertex_distance` gives. Relative errors are
-taken from 1 cm on. Prints one JSON line last.
+For random vertices, the distances to all others are computed exactly (Mitchell, Mount and Papadimitriou 1987,
+in the package pygeodesic) and compared with those that `BodySurface.vertex_distance` gives. Relative errors
+are taken from 1 cm on. Prints one JSON line last.
 """
 
 from __future__ import annotations
