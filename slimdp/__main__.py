@@ -148,6 +148,17 @@ def _doctor(options: argparse.Namespace) -> int:
     return 1 if diagnosis.errors else 0
 
 
+def _surface(options: argparse.Namespace) -> None:
+    from slimdp.report import distortion_table, save_png, surface_picture
+    from slimdp.surface import load_surface
+    from slimdp.surface.distortion import chart_distortion
+
+    surface = load_surface(options.surface)
+    save_png(options.out, surface_picture(surface, options.height))
+    print(distortion_table(chart_distortion(surface)))
+    print(options.out)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="slimdp", description="Thrifty dense human pose from video.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
@@ -248,6 +259,14 @@ def _add_learning_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--video", default=None, help="only the frames of this video (vid_id)")
     command.add_argument("--out", type=Path, required=True, help="the PNG to write")
     command.set_defaults(run=_draw)
+
+    command = commands.add_parser(
+        "surface", help="draw the body's parts and charts, and tell their distortion"
+    )
+    command.add_argument("--surface", default="open", help="open (default)")
+    command.add_argument("--height", type=int, default=1000, help="of the picture, px (default 1000)")
+    command.add_argument("--out", type=Path, required=True, help="the PNG to write")
+    command.set_defaults(run=_surface)
 
 
 def _add_annotations(command: argparse.ArgumentParser) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import trimesh
-from scipy.spatial import cKDTree
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 from slimdp.structures import PARTS
+from slimdp.surface.chart_rims import ChartRims
 from slimdp.surface.symmetry import UvSymmetry
 
 #: Charts are laid out side by side, this far apart, so that one ray caster finds all of them. From a place in
@@ -19,6 +19,8 @@ from slimdp.surface.symmetry import UvSymmetry
 _CHART_SPACING = 2.0
 #: How far past 0 or 1 a coordinate may be before it is an error rather than rounding.
 _ROUNDING = 1e-3
+#: A ray through the edge between two triangles may slip between them: it is cast again this far aside.
+_ASIDE = 2e-5 * np.array([(1, 1), (-1, 1), (1, -1), (-1, -1)])
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class BodySurface:
 
         Returns:
             face (N,) int64 and barycentric weights (N, 3) of the part's face that holds (u, v); outside the
-            chart, the part's corner that is nearest in (u, v).
+            chart, of the point of its rim that is nearest in (u, v).
 
         Raises:
             ValueError: a part outside 1..24, or coordinates that are not finite or outside [0, 1].
@@ -59,16 +61,34 @@ class BodySurface:
         if uv.size and (uv.min() < -_ROUNDING or uv.max() > 1 + _ROUNDING):
             raise ValueError(f"(u, v) run from {uv.min():g} to {uv.max():g}, but 0..1 is wanted")
         uv = uv.clip(0, 1)
-        if len(part) == 0:
-            return np.zeros(0, dtype=np.int64), np.zeros((0, 3))
-        origins = np.column_stack([uv[:, 0] + _CHART_SPACING * part, uv[:, 1], np.ones(len(part))])
-        down = np.broadcast_to([0.0, 0.0, -1.0], origins.shape)
-        face = self._chart_rays.intersects_first(origins, down).astype(np.int64)
+        face = self._face_under(part, uv)
+        for aside in _ASIDE:
+            missed = np.flatnonzero(face < 0)
+            face[missed] = self._face_under(part[missed], uv[missed] + aside)
         barycentric = np.zeros((len(part), 3))
         hit = face >= 0
         barycentric[hit] = _barycentric_2d(uv[hit], self.face_uv[face[hit]].astype(np.float64))
         if not hit.all():
-            face[~hit], barycentric[~hit] = self._nearest_corner(part[~hit], uv[~hit])
+            face[~hit], barycentric[~hit] = self._rims.nearest(part[~hit], uv[~hit])
+        return face, barycentric
+
+    def anchors(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Face (N,) and barycentric weights (N, 3) of keypoints on the skin.
+
+        `COCO_KEYPOINTS` and `POSETRACK_KEYPOINTS` are the lists that data sets use. A joint inside a limb is
+        anchored at the vertex that is nearest to it in the rest pose.
+
+        Raises:
+            ValueError: a name that is no keypoint of this surface.
+        """
+        unknown = [name for name in names if name not in self.keypoints]
+        if unknown:
+            raise ValueError(f"no keypoint {unknown[0]!r}; choose from: {', '.join(sorted(self.keypoints))}")
+        face, barycentric = np.zeros(len(names), dtype=np.int64), np.zeros((len(names), 3))
+        for index, name in enumerate(names):
+            # The first of the faces about the vertex, so that every call gives the same.
+            face[index], corner = np.argwhere(self.faces == self.keypoints[name])[0]
+            barycentric[index, corner] = 1
         return face, barycentric
 
     def chart(self, face: np.ndarray, barycentric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -108,26 +128,22 @@ class BodySurface:
         centre = np.einsum("nk,nkc->nc", barycentric, corners)
         return np.einsum("nk,nkc->n", barycentric, (corners - centre[:, None]) ** 2)
 
-    def _nearest_corner(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        query = np.column_stack([uv[:, 0] + _CHART_SPACING * part, uv[:, 1]])
-        corner = self._corner_tree.query(query)[1]
-        barycentric = np.zeros((len(part), 3))
-        barycentric[np.arange(len(part)), corner % 3] = 1
-        return corner // 3, barycentric
-
-    def _laid_out_corners(self) -> np.ndarray:
-        """(3 F, 2): (u, v) of every face corner, the parts side by side."""
-        corners = self.face_uv.astype(np.float64).copy()
-        corners[:, :, 0] += _CHART_SPACING * self.face_part[:, None]
-        return corners.reshape(-1, 2)
+    def _face_under(self, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
+        """The face (N,) of each part's chart that a point lies in, -1 outside the chart."""
+        if len(part) == 0:
+            return np.zeros(0, dtype=np.int64)
+        origins = np.column_stack([uv[:, 0] + _CHART_SPACING * part, uv[:, 1], np.ones(len(part))])
+        down = np.broadcast_to([0.0, 0.0, -1.0], origins.shape)
+        return self._chart_rays.intersects_first(origins, down).astype(np.int64)
 
     @cached_property
-    def _corner_tree(self) -> cKDTree:
-        return cKDTree(self._laid_out_corners())
+    def _rims(self) -> ChartRims:
+        return ChartRims.of(self.faces, self.face_part, self.face_uv)
 
     @cached_property
     def _chart_rays(self) -> RayMeshIntersector:
-        corners = self._laid_out_corners()
+        corners = self.face_uv.astype(np.float64).reshape(-1, 2)
+        corners[:, 0] += _CHART_SPACING * np.repeat(self.face_part, 3)
         flat = np.column_stack([corners, np.zeros(len(corners))])
         return RayMeshIntersector(
             trimesh.Trimesh(flat, np.arange(len(flat)).reshape(-1, 3), process=False), scale_to_box=False

@@ -1,54 +1,140 @@
-"""Distances along the surface between all pairs of vertices."""
+"""Distances along the surface between all pairs of vertices.
+
+A shortest path over a mesh is straight inside every strip of triangles that it crosses, once the strip is
+unfolded into a plane. So a graph that joins each vertex to all vertices that it sees along a straight line
+over a few triangles has shortest paths close to the exact geodesics, and Dijkstra's method finds them fast.
+(Mitchell, Mount and Papadimitriou, SIAM J. Computing 1987, let the lines go on without an end.)
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from slimdp.surface.parts import adjacent_faces
+#: How many edges a straight line may cross. Each one more makes the graph denser and the paths shorter: the
+#: mean error on the open body is 1.4 % with 1, 0.4 % with 4, 0.2 % with 6, 0.1 % with 8.
+CROSSINGS = 6
 
 
-def surface_graph(vertices: np.ndarray, faces: np.ndarray) -> csr_array:
-    """A graph whose shortest paths are close to geodesics: edges, and straight lines across two triangles.
+def surface_graph(vertices: np.ndarray, faces: np.ndarray, crossings: int = CROSSINGS) -> csr_array:
+    """A graph whose shortest paths are close to geodesics: edges, and straight lines over a few triangles.
 
-    Each pair of triangles with a common edge is unfolded into a plane; where the line between the two
-    opposite corners crosses that edge, it is a path on the surface. Returns (V, V), metres.
+    Args:
+        vertices: (V, 3) metres.
+        faces: (F, 3), all wound the same way; an edge has at most two faces.
+        crossings: how many edges a straight line may cross.
+
+    Returns:
+        (V, V) symmetric, metres.
     """
-    edges = np.unique(np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1), axis=0)
+    edges = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
     length = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
-    ends, crossing = _unfolded_shortcuts(vertices, faces)
-    rows = np.concatenate([edges[:, 0], ends[:, 0]])
-    columns = np.concatenate([edges[:, 1], ends[:, 1]])
+    lines, straight = _straight_lines(vertices, faces, crossings)
+    ends, metres = np.concatenate([edges, lines]), np.concatenate([length, straight])
+    ends, metres = np.concatenate([ends, ends[:, ::-1]]), np.concatenate([metres, metres])
+    # Of several lines between the same two vertices, the shortest comes first and stays.
+    order = np.lexsort((metres, ends[:, 1], ends[:, 0]))
+    ends, metres = ends[order], metres[order]
+    first = np.concatenate([[True], (ends[1:] != ends[:-1]).any(axis=1)])
     shape = (len(vertices), len(vertices))
-    return coo_array((np.concatenate([length, crossing]), (rows, columns)), shape=shape).tocsr()
-
-
-def _unfolded_shortcuts(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Opposite corners (K, 2) of neighbouring triangles and their distance (K,) across the common edge."""
-    pairs = adjacent_faces(faces)
-    first, second = faces[pairs[:, 0]], faces[pairs[:, 1]]
-    apex_0 = first[~(first[:, :, None] == second[:, None, :]).any(axis=2)]
-    apex_1 = second[~(second[:, :, None] == first[:, None, :]).any(axis=2)]
-    shared = first[(first[:, :, None] == second[:, None, :]).any(axis=2)].reshape(-1, 2)
-    a, b = vertices[shared[:, 0]], vertices[shared[:, 1]]
-    along = (b - a) / np.maximum(np.linalg.norm(b - a, axis=1, keepdims=True), 1e-12)
-
-    def in_plane(apex: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        offset = vertices[apex] - a
-        x = (offset * along).sum(axis=1)
-        return x, np.linalg.norm(offset - x[:, None] * along, axis=1)
-
-    (x_0, y_0), (x_1, y_1) = in_plane(apex_0), in_plane(apex_1)
-    crossing_at = (x_0 * y_1 + x_1 * y_0) / np.maximum(y_0 + y_1, 1e-12)
-    crosses = (crossing_at > 0) & (crossing_at < np.linalg.norm(b - a, axis=1))
-    distance = np.hypot(x_0 - x_1, y_0 + y_1)
-    return np.stack([apex_0, apex_1], axis=1)[crosses], distance[crosses]
+    return coo_array((metres[first], tuple(ends[first].T)), shape=shape).tocsr()
 
 
 def distances_from(graph: csr_array, sources: np.ndarray) -> np.ndarray:
     """Shortest path lengths (len(sources), V) in metres; raises ValueError where a vertex is out of reach."""
-    distance = dijkstra(graph, directed=False, indices=sources)
+    distance = dijkstra(graph, directed=True, indices=sources)  # symmetric, so that either way is the same
     if not np.isfinite(distance).all():
         raise ValueError("the surface is not connected: some vertices cannot be reached from others")
     return distance
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Edges as seen from vertices, each in the plane into which the triangles in between are unfolded.
+
+    The vertex is the origin; it sees what lies to the left of `lowest` and to the right of `highest`.
+    """
+
+    source: np.ndarray  # (N,) vertex
+    half_edge: np.ndarray  # (N,) 3 face + corner, of the last face unfolded
+    start: np.ndarray  # (N, 2) metres, where the half edge begins
+    end: np.ndarray  # (N, 2)
+    lowest: np.ndarray  # (N, 2) a direction
+    highest: np.ndarray  # (N, 2)
+
+    def __getitem__(self, chosen: np.ndarray) -> _Windows:
+        return _Windows(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
+    def joined(self, other: _Windows) -> _Windows:
+        pairs = ((getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__)
+        return _Windows(*(np.concatenate(pair) for pair in pairs))
+
+
+def _straight_lines(vertices: np.ndarray, faces: np.ndarray, crossings: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of vertices (K, 2) that see each other across 1 to `crossings` edges, and how far apart (K,)."""
+    corner = faces.ravel()
+    following = np.roll(np.arange(len(corner)).reshape(-1, 3), -1, axis=1).ravel()
+    twin = twin_half_edges(faces)
+    windows = _opposite_edges(vertices, corner, following)
+    lines, lengths = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0)]
+    for _ in range(crossings):
+        windows = windows[twin[windows.half_edge] >= 0]
+        other = twin[windows.half_edge]  # runs from the window's end to its start
+        beyond = following[other]  # from the window's start to the apex of the next face
+        apex = corner[following[beyond]]
+        apex_at = _unfolded(vertices, windows, corner[beyond], corner[other], apex)
+        above, below = _cross(windows.lowest, apex_at) > 0, _cross(apex_at, windows.highest) > 0
+        seen = above & below
+        lines.append(np.stack([windows.source, apex], axis=1)[seen])
+        lengths.append(np.linalg.norm(apex_at[seen], axis=1))
+        near, far = windows[above], windows[below]
+        near_highest = np.where(below[:, None], apex_at, windows.highest)[above]
+        far_lowest = np.where(above[:, None], apex_at, windows.lowest)[below]
+        windows = _Windows(
+            near.source, beyond[above], near.start, apex_at[above], near.lowest, near_highest
+        ).joined(
+            _Windows(far.source, following[beyond][below], apex_at[below], far.end, far_lowest, far.highest)
+        )
+    return np.concatenate(lines), np.concatenate(lengths)
+
+
+def _opposite_edges(vertices: np.ndarray, corner: np.ndarray, following: np.ndarray) -> _Windows:
+    """For every corner of every face, the edge opposite to it."""
+    start, end = corner[following], corner[following[following]]
+    to_start, to_end = vertices[start] - vertices[corner], vertices[end] - vertices[corner]
+    length = np.linalg.norm(to_start, axis=1)
+    along = (to_start * to_end).sum(axis=1) / np.maximum(length, 1e-12)
+    height = np.sqrt(np.maximum((to_end**2).sum(axis=1) - along**2, 0))
+    start_at, end_at = np.stack([length, np.zeros(len(length))], axis=1), np.stack([along, height], axis=1)
+    return _Windows(corner, following, start_at, end_at, start_at, end_at)
+
+
+def _unfolded(
+    vertices: np.ndarray, windows: _Windows, start: np.ndarray, end: np.ndarray, apex: np.ndarray
+) -> np.ndarray:
+    """Where the next face's apex (N,) comes to lie (N, 2), beyond the edge from vertex `start` to `end`."""
+    edge = vertices[end] - vertices[start]
+    length = np.maximum(np.linalg.norm(edge, axis=1), 1e-12)
+    offset = vertices[apex] - vertices[start]
+    along = (offset * edge).sum(axis=1) / length
+    height = np.sqrt(np.maximum((offset**2).sum(axis=1) - along**2, 0))
+    direction = (windows.end - windows.start) / length[:, None]
+    outward = np.stack([direction[:, 1], -direction[:, 0]], axis=1)
+    return windows.start + along[:, None] * direction + height[:, None] * outward
+
+
+def twin_half_edges(faces: np.ndarray) -> np.ndarray:
+    """For each half edge (3 face + corner, to the next corner) the one that runs back: (3 F,), -1 on rims."""
+    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    count = int(faces.max()) + 1
+    key, wanted = start * count + end, end * count + start
+    order = np.argsort(key)
+    candidate = order[np.minimum(np.searchsorted(key[order], wanted), len(key) - 1)]
+    return np.where(key[candidate] == wanted, candidate, -1)
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
-from functools import cache as memoised
 from pathlib import Path
 
 import numpy as np
@@ -15,25 +13,19 @@ from slimdp.surface import makehuman
 from slimdp.surface.body import BodySurface
 from slimdp.surface.charts import flatten
 from slimdp.surface.geodesics import distances_from, surface_graph
-from slimdp.surface.parts import RIGHT_PARTS, right_side_parts
-from slimdp.surface.seams import open_hand
+from slimdp.surface.hidden import HIDDEN_BELOW, openness
+from slimdp.surface.keypoints import keypoint_joints, keypoint_vertices
+from slimdp.surface.parts import AXIS_BONE, RIGHT_PARTS, right_side_parts
+from slimdp.surface.seams import open_foot, open_hand
 from slimdp.surface.symmetry import FLIP_PART, UvSymmetry
 
 #: Raised with every change of what is built, so that an older cache is not taken for it.
-VERSION = 1
-_RIGHT_HAND = RIGHT_PARTS["hand"][0]
+VERSION = 2
+_RIGHT_HAND, _RIGHT_FOOT = RIGHT_PARTS["hand"][0], RIGHT_PARTS["foot"][0]
 _SELF_MIRRORED = RIGHT_PARTS["torso"]
 _ROWS_A_BLOCK = 256
-
-#: Keypoint -> the bone of the right side, and which of its ends ("_l" for the left side).
-JOINT_KEYPOINTS = {
-    "shoulder": ("upperarm", "head"),
-    "elbow": ("lowerarm", "head"),
-    "wrist": ("hand", "head"),
-    "hip": ("thigh", "head"),
-    "knee": ("calf", "head"),
-    "ankle": ("foot", "head"),
-}
+#: Hidden skin, as inside mouth and nose, is drawn this much smaller: what shows gets the room in the chart.
+_HIDDEN_SCALE = 0.25
 
 
 def cache_folder() -> Path:
@@ -45,7 +37,7 @@ def cache_folder() -> Path:
 
 
 def open_body(cache: Path | None = None) -> BodySurface:
-    """The open body, from the cache, or built (half a minute) and cached.
+    """The open body, from the cache, or built (about a minute) and cached.
 
     Its geodesic distances stay on disk and are read as they are asked for.
     """
@@ -67,7 +59,16 @@ def open_body(cache: Path | None = None) -> BodySurface:
 
 def _build_into(folder: Path) -> None:
     """Build the cache; a killed build leaves no half cache, and of two at once either result will do."""
-    with suppress(FileExistsError), whole_folder(folder) as temporary:
+    try:
+        _build(folder)
+    except OSError:
+        # Who finds the name taken at the end got there second: by FileExistsError, or ENOTEMPTY of rename.
+        if not folder.is_dir():
+            raise
+
+
+def _build(folder: Path) -> None:
+    with whole_folder(folder) as temporary:
         everything = makehuman.shaped_vertices(makehuman.BodyShape())
         rig, mirror = makehuman.rig(), makehuman.vertex_mirror()
         right = right_triangles(everything)
@@ -84,7 +85,8 @@ def _build_into(folder: Path) -> None:
             face_uv=np.concatenate([right_uv, left_uv]).astype(np.float32),
         )
         _write_distances(temporary / "distances.npy", vertices, faces, mirror)
-        (temporary / "keypoints.json").write_text(json.dumps(keypoint_vertices(everything), indent=1))
+        anchors = keypoint_vertices(vertices, keypoint_joints(everything))
+        (temporary / "keypoints.json").write_text(json.dumps(anchors, indent=1))
 
 
 def right_triangles(vertices: np.ndarray) -> np.ndarray:
@@ -109,31 +111,53 @@ def mirror_faces(
 
 
 def _right_charts(vertices: np.ndarray, right: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """(u, v) in [0, 1] (F, 3, 2) of the right half's face corners. v runs up the body in its rest pose."""
+    """(u, v) in [0, 1] (F, 3, 2) of the right half's face corners.
+
+    v runs up torso and head, and along the bones of the limbs towards the trunk.
+    """
     uv = np.zeros((len(right), 3, 2))
     mirror = makehuman.vertex_mirror()
+    hidden = openness(vertices, np.concatenate([right, mirror[right][:, ::-1]]))[: len(right)] < HIDDEN_BELOW
+    segment_of = {label: segment for segment, labels in RIGHT_PARTS.items() for label in labels}
     for label in np.unique(part):
-        faces = right[part == label]
+        mine = part == label
+        faces, scale = right[mine], np.where(hidden[mine], _HIDDEN_SCALE, 1.0)
         if label in _SELF_MIRRORED:
-            faces = np.concatenate([faces, mirror[faces][:, ::-1]])
-        if label == _RIGHT_HAND:
-            local, source = open_hand(vertices, faces, makehuman.rig())
-        else:
-            source, local = np.unique(faces, return_inverse=True)
-            local = local.reshape(-1, 3)
-        plane = _upright(flatten(vertices[source], local), vertices[source])
+            faces, scale = np.concatenate([faces, mirror[faces][:, ::-1]]), np.tile(scale, 2)
+        local, source = _laid_open(vertices, faces, label)
+        flat = flatten(vertices[source], local, scale if hidden[mine].any() else None)
+        plane = _upright(flat, vertices[source] @ _upward(vertices, segment_of[label]))
         if label in _SELF_MIRRORED:
             twin = np.searchsorted(source, mirror[source])
             plane = (plane + plane[twin] * [-1, 1]) / 2
         plane = (plane - plane.min(axis=0)) / np.ptp(plane, axis=0)
-        uv[part == label] = plane[local[: (part == label).sum()]]
+        uv[mine] = plane[local[: mine.sum()]]
     return uv
 
 
-def _upright(plane: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Turn a flat part (V, 2) so that its second axis follows the height of its vertices; centred."""
+def _laid_open(vertices: np.ndarray, faces: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
+    """A part as a disk: faces (F, 3), and for each of its vertices the vertex (K,) of the body."""
+    if label == _RIGHT_HAND:
+        return open_hand(vertices, faces, makehuman.rig())
+    if label == _RIGHT_FOOT:
+        return open_foot(vertices, faces)
+    source, local = np.unique(faces, return_inverse=True)
+    return local.reshape(-1, 3), source
+
+
+def _upward(vertices: np.ndarray, segment: str) -> np.ndarray:
+    """The direction (3,) in which v runs on a segment of the right half."""
+    if segment not in AXIS_BONE:
+        return np.array([0.0, 1.0, 0.0])
+    rig = makehuman.rig()
+    bone = rig.names.index(AXIS_BONE[segment])
+    return vertices[rig.head_vertices[bone]].mean(axis=0) - vertices[rig.tail_vertices[bone]].mean(axis=0)
+
+
+def _upright(plane: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """Turn a flat part (V, 2) so that its second axis follows a height (V,) of its vertices; centred."""
     centred = plane - plane.mean(axis=0)
-    up = np.linalg.lstsq(centred, vertices[:, 1] - vertices[:, 1].mean(), rcond=None)[0]
+    up = np.linalg.lstsq(centred, height - height.mean(), rcond=None)[0]
     up /= np.linalg.norm(up)
     return centred @ np.stack([[up[1], -up[0]], up], axis=1)
 
@@ -150,55 +174,3 @@ def _write_distances(path: Path, vertices: np.ndarray, faces: np.ndarray, mirror
             for a, distance in ((vertex, row), (mirror[vertex], row[mirror])):
                 table[a * (a - 1) // 2 : a * (a - 1) // 2 + a] = distance[:a]
     table.flush()
-
-
-def keypoint_joints(vertices: np.ndarray) -> dict[str, np.ndarray]:
-    """Keypoints (3,) of a body: joints inside the limbs, points of the face on the skin.
-
-    Args:
-        vertices: (19158, 3) metres, helpers included, in the rest pose.
-    """
-    rig = makehuman.rig()
-    skin = vertices[: makehuman.BODY_VERTICES]
-    points: dict[str, np.ndarray] = {}
-    for side, ending in (("left", "_l"), ("right", "_r")):
-        for name, (bone, end) in JOINT_KEYPOINTS.items():
-            joint = rig.head_vertices if end == "head" else rig.tail_vertices
-            points[f"{side}_{name}"] = vertices[joint[rig.names.index(bone + ending)]].mean(axis=0)
-    for name, vertex in face_vertices().items():
-        points[name] = skin[vertex]
-    return points
-
-
-@memoised
-def face_vertices() -> dict[str, int]:
-    """The skin's vertices at the keypoints of the head, found on the average body."""
-    vertices = makehuman.shaped_vertices(makehuman.BodyShape())
-    skin, rig, mirror = vertices[: makehuman.BODY_VERTICES], makehuman.rig(), makehuman.vertex_mirror()
-    bones = [rig.names.index("head"), rig.names.index("neck_01")]
-    head = np.flatnonzero(rig.weights[:, bones[0]] > 0.5)
-    middle = head[np.abs(skin[head, 0]) < 1e-6]
-    right = head[skin[head, 0] < 0]
-    nose = int(middle[skin[middle, 2].argmax()])
-    ear = int(right[skin[right, 0].argmin()])
-    groups = json.loads(
-        (makehuman.data_folder() / "mesh_metadata" / "basemesh_vertex_groups.json").read_text()
-    )
-    eye_centre = vertices[groups["helper-r-eye"][0][0] : groups["helper-r-eye"][0][1] + 1].mean(axis=0)
-    eye_front = eye_centre + [0, 0, 0.02]
-    eye = int(right[np.linalg.norm(skin[right] - eye_front, axis=1).argmin()])
-    top = int(middle[skin[middle, 1].argmax()])
-    neck_joint = vertices[rig.head_vertices[bones[1]]].mean(axis=0)
-    throat = np.flatnonzero((np.abs(skin[:, 0]) < 1e-6) & (skin[:, 2] > neck_joint[2]))
-    bottom = int(throat[np.abs(skin[throat, 1] - neck_joint[1]).argmin()])
-    return {
-        "nose": nose, "right_eye": eye, "left_eye": int(mirror[eye]), "right_ear": ear,
-        "left_ear": int(mirror[ear]), "head_top": top, "head_bottom": bottom,
-    }  # fmt: skip
-
-
-def keypoint_vertices(vertices: np.ndarray) -> dict[str, int]:
-    """For every keypoint, the nearest vertex of the skin."""
-    skin = vertices[: makehuman.BODY_VERTICES]
-    joints = keypoint_joints(vertices)
-    return {name: int(np.linalg.norm(skin - point, axis=1).argmin()) for name, point in joints.items()}

@@ -34,8 +34,10 @@ RIGHT_PARTS = {
     "upper_arm": (16, 18),
     "lower_arm": (20, 22),
 }
-#: The bone whose axis divides a segment into back and front.
+#: The bone along which a limb's segment lies.
 AXIS_BONE = {
+    "hand": "hand_r",
+    "foot": "foot_r",
     "upper_leg": "thigh_r",
     "lower_leg": "calf_r",
     "upper_arm": "upperarm_r",
@@ -61,9 +63,11 @@ def right_side_parts(vertices: np.ndarray, faces: np.ndarray, rig: Rig) -> np.nd
 
     Args:
         vertices: (19158, 3) metres, rest pose, helpers included (the bones' ends are read from them).
-        faces: (F, 3) triangles of the right half (x <= 0).
+        faces: (F, 3) triangles of the right half (x <= 0), the two of a quad next to each other: they get the
+            same label, for a smoother border.
         rig: bones and skinning weights.
     """
+    quads = faces.reshape(-1, 6)
     segments = list(SEGMENT_BONES)
     weight = np.zeros((rig.weights.shape[0], len(segments)))
     for column, segment in enumerate(segments):
@@ -71,8 +75,9 @@ def right_side_parts(vertices: np.ndarray, faces: np.ndarray, rig: Rig) -> np.nd
             if name.startswith(SEGMENT_BONES[segment]) and not name.endswith("_l"):
                 weight[:, column] += rig.weights[:, bone]
     weight[:, 0] += rig.weights[:, rig.names.index("clavicle_l")]
-    segment_of_face = keep_largest_pieces(weight[faces].sum(axis=1).argmax(axis=1), faces)
-    centre = vertices[faces].mean(axis=1)
+    heaviest = weight[quads].sum(axis=1).argmax(axis=1)
+    segment_of_face = keep_largest_pieces(np.repeat(heaviest, 2), faces)
+    centre = np.repeat(vertices[quads].mean(axis=1), 2, axis=0)
     part = np.zeros(len(faces), dtype=np.int64)
     for column, segment in enumerate(segments):
         mine = segment_of_face == column
@@ -94,7 +99,7 @@ def _in_front(segment: str, centre: np.ndarray, vertices: np.ndarray, rig: Rig) 
         )
         curve = np.polynomial.Polynomial.fit((edges[:-1] + edges[1:]) / 2, middle, 3)
         return depth > curve(height)
-    if segment not in AXIS_BONE:
+    if len(set(RIGHT_PARTS[segment])) == 1:
         return np.ones(len(centre), dtype=bool)
     bone = rig.names.index(AXIS_BONE[segment])
     start = vertices[rig.head_vertices[bone]].mean(axis=0)

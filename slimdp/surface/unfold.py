@@ -1,0 +1,195 @@
+"""Unfold a disk in the plane from Tutte's embedding to little distortion, without a fold or an overlap.
+
+The symmetric Dirichlet energy keeps triangles from folding and stretching; a barrier keeps the rim from
+meeting itself, so that no two points share a place (Smith and Schaefer, Bijective parameterization with free
+boundaries, SIGGRAPH 2015).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array, csc_array
+from scipy.sparse.linalg import SuperLU, splu
+from scipy.spatial import cKDTree
+
+from slimdp.surface.planar import boundary_loop, is_one_to_one
+
+#: Two pieces of the rim that come nearer than this push each other away, metres.
+RIM_GAP = 1e-3
+#: The push's share of the energy: high enough to be felt, low enough not to bend what is near.
+_RIM_SHARE = 1e-4
+
+
+def tutte_embedding(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Map a disk into a circle of its own area: the rim by arc length, the rest by mean-value weights.
+
+    Positive weights and a convex rim leave no fold (Tutte 1963; Floater 2003). Returns (V, 2) metres.
+    """
+    loop = boundary_loop(faces)
+    step = np.linalg.norm(vertices[np.roll(loop, -1)] - vertices[loop], axis=1)
+    angle = 2 * np.pi * np.concatenate([[0], np.cumsum(step)[:-1]]) / step.sum()
+    radius = np.sqrt(_areas(vertices, faces).sum() / np.pi)
+    weights = _mean_value_weights(vertices, faces)
+    laplacian = (csc_array((weights.sum(axis=1), (np.arange(len(vertices)),) * 2)) - weights).tocsc()
+    plane = np.zeros((len(vertices), 2))
+    plane[loop] = radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    inner = np.setdiff1d(np.arange(len(vertices)), loop)
+    plane[inner] = splu(laplacian[inner][:, inner].tocsc()).solve(-(laplacian[inner][:, loop] @ plane[loop]))
+    return plane
+
+
+def unfold(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    plane: np.ndarray,
+    scale: np.ndarray | None = None,
+    iterations: int = 400,
+) -> np.ndarray:
+    """Descend the energy from a one-to-one map; no step folds it or lets it overlap.
+
+    The gradient is smoothed by the surface's Laplacian (a Sobolev step): the whole part moves at once.
+
+    Args:
+        vertices: (V, 3) metres.
+        faces: (F, 3).
+        plane: (V, 2) metres, every triangle counter-clockwise, the rim not crossing itself.
+        scale: (F,) how large each triangle is wanted, as a share of its length on the body; 1 if not given.
+        iterations: at most.
+
+    Returns:
+        (V, 2) metres.
+    """
+    distortion = Distortion.of(vertices, faces, scale)
+    loop, smoother = boundary_loop(faces), _smoother(vertices, faces)
+
+    def energy_of(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        stretch, by_stretch = distortion.energy(flat)
+        push, by_rim = rim_barrier(flat[loop])
+        share = _RIM_SHARE * distortion.area.sum()
+        by_stretch[loop] += share * by_rim
+        return stretch + share * push, by_stretch
+
+    energy, gradient = energy_of(plane)
+    step = 1e-2
+    for _ in range(iterations):
+        direction = -smoother.solve(gradient)
+        slope = (direction * gradient).sum()
+        while True:
+            moved = plane + step * direction
+            if is_one_to_one(moved, faces, loop):
+                moved_energy, moved_gradient = energy_of(moved)
+                if moved_energy <= energy + 1e-4 * step * slope:
+                    break
+            step /= 2
+            if step < 1e-14:
+                return plane
+        if energy - moved_energy < 1e-6 * energy:
+            return moved
+        plane, energy, gradient, step = moved, moved_energy, moved_gradient, step * 2.5
+    return plane
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """The symmetric Dirichlet energy of flat maps of one surface."""
+
+    faces: np.ndarray  # (F, 3)
+    gradient_of: (
+        np.ndarray
+    )  # (F, 3, 2) makes of values at a triangle's corners their gradient on it, 1/metres
+    area: np.ndarray  # (F,) square metres
+
+    @staticmethod
+    def of(vertices: np.ndarray, faces: np.ndarray, scale: np.ndarray | None = None) -> Distortion:
+        """For vertices (V, 3) metres, and triangles that are wanted `scale` (F,) times as long."""
+        gradient_of, area = _local_frames(vertices, faces), _areas(vertices, faces)
+        if scale is not None:
+            gradient_of, area = gradient_of / scale[:, None, None], area * scale**2
+        return Distortion(faces, gradient_of, area)
+
+    def energy(self, plane: np.ndarray) -> tuple[float, np.ndarray]:
+        """Sum over triangles of area (|J|^2 + |J^-1|^2), and its gradient (V, 2)."""
+        corners = plane[self.faces]  # (F, 3, 2)
+        jacobian = np.einsum("fki,fkj->fij", corners, self.gradient_of)
+        determinant = jacobian[:, 0, 0] * jacobian[:, 1, 1] - jacobian[:, 0, 1] * jacobian[:, 1, 0]
+        norm = (jacobian**2).sum(axis=(1, 2))
+        energy = float((self.area * norm * (1 + determinant**-2)).sum())
+        cofactor = np.empty_like(jacobian)
+        cofactor[:, 0, 0], cofactor[:, 0, 1] = jacobian[:, 1, 1], -jacobian[:, 1, 0]
+        cofactor[:, 1, 0], cofactor[:, 1, 1] = -jacobian[:, 0, 1], jacobian[:, 0, 0]
+        of_jacobian, of_cofactor = 2 * (1 + determinant**-2), -2 * norm * determinant**-3
+        by_jacobian = of_jacobian[:, None, None] * jacobian + of_cofactor[:, None, None] * cofactor
+        by_corner = np.einsum("f,fij,fkj->fki", self.area, by_jacobian, self.gradient_of)
+        gradient = np.zeros_like(plane)
+        np.add.at(gradient, self.faces, by_corner)
+        return energy, gradient
+
+
+def rim_barrier(rim: np.ndarray, gap: float = RIM_GAP) -> tuple[float, np.ndarray]:
+    """Sum of (gap / d - 1)^2 over points and edges of a rim (N, 2) that are d < gap apart, and its gradient.
+
+    Smith and Schaefer 2015, equation 6. An edge and its own two ends are never counted.
+    """
+    count = len(rim)
+    following = np.roll(rim, -1, axis=0)
+    reach = gap + np.linalg.norm(following - rim, axis=1).max() / 2
+    near = cKDTree(rim).sparse_distance_matrix(cKDTree((rim + following) / 2), reach, output_type="ndarray")
+    point, edge = near["i"], near["j"]
+    other = (point != edge) & (point != (edge + 1) % count)
+    point, edge = point[other], edge[other]
+    along = following[edge] - rim[edge]
+    share = ((rim[point] - rim[edge]) * along).sum(axis=1) / np.maximum((along**2).sum(axis=1), 1e-24)
+    share = share.clip(0, 1)[:, None]
+    offset = rim[point] - rim[edge] - share * along
+    distance = np.maximum(np.linalg.norm(offset, axis=1), 1e-12)
+    excess = np.maximum(gap / distance - 1, 0)
+    by_distance = -2 * excess * gap / distance**2
+    pull = (by_distance / distance)[:, None] * offset
+    gradient = np.zeros_like(rim)
+    np.add.at(gradient, point, pull)
+    np.add.at(gradient, edge, -(1 - share) * pull)
+    np.add.at(gradient, (edge + 1) % count, -share * pull)
+    return float((excess**2).sum()), gradient
+
+
+def _smoother(vertices: np.ndarray, faces: np.ndarray) -> SuperLU:
+    weights = _mean_value_weights(vertices, faces)
+    weights = (weights + weights.T) / 2
+    diagonal = weights.sum(axis=1)
+    return splu((csc_array((diagonal * 1.0001, (np.arange(len(vertices)),) * 2)) - weights).tocsc())
+
+
+def _areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    return 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
+
+
+def _mean_value_weights(vertices: np.ndarray, faces: np.ndarray) -> csc_array:
+    """Floater's mean-value weights (V, V): positive whatever the triangles' shape."""
+    rows, columns, values = [], [], []
+    for k in range(3):
+        i, j, m = faces[:, k], faces[:, (k + 1) % 3], faces[:, (k + 2) % 3]
+        to_j, to_m = vertices[j] - vertices[i], vertices[m] - vertices[i]
+        length_j, length_m = np.linalg.norm(to_j, axis=1), np.linalg.norm(to_m, axis=1)
+        cosine = (to_j * to_m).sum(axis=1) / np.maximum(length_j * length_m, 1e-15)
+        half_tangent = np.tan(np.arccos(np.clip(cosine, -1, 1 - 1e-9)) / 2)
+        rows += [i, i]
+        columns += [j, m]
+        values += [half_tangent / np.maximum(length_j, 1e-6), half_tangent / np.maximum(length_m, 1e-6)]
+    shape = (len(vertices), len(vertices))
+    return coo_array((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape).tocsc()
+
+
+def _local_frames(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Per triangle the matrix (F, 3, 2) that makes of values at its corners their gradient on the surface."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    x_axis = (b - a) / np.maximum(np.linalg.norm(b - a, axis=1, keepdims=True), 1e-12)
+    normal = np.cross(b - a, c - a)
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-18)
+    y_axis = np.cross(normal, x_axis)
+    flat = [np.stack([((p - a) * x_axis).sum(1), ((p - a) * y_axis).sum(1)], axis=1) for p in (a, b, c)]
+    twice = 2 * np.maximum(_areas(vertices, faces), 1e-14)[:, None]
+    opposite = [flat[(k + 2) % 3] - flat[(k + 1) % 3] for k in range(3)]
+    return np.stack([np.stack([-edge[:, 1], edge[:, 0]], axis=1) / twice for edge in opposite], axis=1)

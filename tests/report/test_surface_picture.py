@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from slimdp.__main__ import main
+from slimdp.report import PART_COLOURS, surface_picture
+from slimdp.report.surface_picture import _chart, _view
+from slimdp.surface import BodySurface, load_surface
+
+
+@pytest.fixture(scope="module")
+def surface() -> BodySurface:
+    return load_surface("open")
+
+
+def hue_of(colour: np.ndarray) -> np.ndarray:
+    """Colours (..., 3) without their brightness: shading changes only that."""
+    return colour / np.linalg.norm(colour, axis=-1, keepdims=True)
+
+
+def centre_of(picture: np.ndarray, part: int) -> np.ndarray:
+    """The mean x, y px of a part's colour; some of its pixels must be there."""
+    near = np.linalg.norm(hue_of(picture + 1e-9) - hue_of(PART_COLOURS[part].astype(float)), axis=2) < 0.02
+    assert near.sum() > 20, f"part {part} is not seen"
+    return np.argwhere(near)[:, ::-1].mean(axis=0)
+
+
+def test_front_and_back_show_the_parts_on_the_viewers_side(surface: BodySurface) -> None:
+    front, back = (_view(surface, side, 240) for side in (1, -1))
+    middle = front.shape[1] / 2
+    assert front.shape == back.shape
+    # Someone who faces us has the right arm at our left.
+    assert centre_of(front, 18)[0] < middle < centre_of(front, 17)[0]
+    assert centre_of(back, 15)[0] < middle < centre_of(back, 16)[0]
+    assert centre_of(front, 2)[1] < centre_of(front, 9)[1] < centre_of(front, 13)[1]
+    with pytest.raises(AssertionError, match="part 1 is not seen"):
+        centre_of(front, 1)
+
+
+def test_a_chart_is_drawn_where_its_coordinates_are(surface: BodySurface) -> None:
+    drawn = _chart(surface, 6, 100)
+    uv = surface.face_uv[surface.face_part == 6].mean(axis=1)
+    inside = drawn[np.round(98 * (1 - uv[::20, 1])).astype(int), np.round(98 * uv[::20, 0]).astype(int)]
+    dark_red = hue_of(PART_COLOURS[6].astype(float))
+    assert np.mean(np.linalg.norm(hue_of(inside + 1e-9) - dark_red, axis=1) < 0.3) > 0.5
+    assert drawn[3, 55].min() > 150  # v near 1 between heel and upper is no part of the foot
+
+
+def test_the_picture_has_all_charts_beside_the_body(surface: BodySurface) -> None:
+    picture = surface_picture(surface, height=300)
+    assert picture.dtype == np.uint8
+    assert 300 <= picture.shape[0] < 360
+    assert picture.shape[1] > 1.5 * picture.shape[0]
+
+
+def test_the_command_writes_the_picture_and_tells_the_distortion(tmp_path: Path, capsys) -> None:
+    assert main(["surface", "--height", "300", "--out", str(tmp_path / "body.png")]) == 0
+    printed = capsys.readouterr().out
+    assert "| 1 torso back " in printed
+    assert printed.count("\n| ") == 24
+    assert cv2.imread(str(tmp_path / "body.png")) is not None
+    assert main(["surface", "--height", "10", "--out", str(tmp_path / "small.png")]) == 2
+    assert "10 px high, but 200 or more" in capsys.readouterr().err
+    assert main(["surface", "--surface", "smpl", "--out", str(tmp_path / "smpl.png")]) == 2
+    assert "choose one of: open" in capsys.readouterr().err
