@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 
 from slimdp.surface import BodySurface
-from slimdp.surface.makehuman import BodyShape
 from slimdp.synthetic.appearance import Look, random_look
 from slimdp.synthetic.assets import Assets
 from slimdp.synthetic.background import random_background
 from slimdp.synthetic.motion import Motion, random_motion
 from slimdp.synthetic.person import Person, make_person, pose_person
 from slimdp.synthetic.render import Camera, Light, RenderedFrame, look_at, render
+from slimdp.synthetic.shapes import random_shape
 
 FRAMES_PER_SECOND = 12.0
 #: The background is this much wider than the frame.
@@ -68,7 +68,7 @@ def random_scene(
         offset = (rng.choice([-1, 1]) * rng.uniform(0.45, 0.9), rng.uniform(-0.9, 0.5))
         motions.append(replace(beside, position=offset))
     return Scene(
-        people=tuple(make_person(_random_shape(rng)) for _ in range(count)),
+        people=tuple(make_person(random_shape(rng)) for _ in range(count)),
         motions=tuple(motions),
         looks=tuple(random_look(rng, style.patterned) for _ in range(count)),
         camera=_random_camera(rng, size),
@@ -79,17 +79,6 @@ def random_scene(
         blur=rng.uniform(0, 0.9) if rng.random() < 0.6 else 0.0,
         noise=rng.uniform(0, 0.03),
         exposure=rng.uniform(0.75, 1.2),
-    )
-
-
-def _random_shape(rng: np.random.Generator) -> BodyShape:
-    return BodyShape(
-        gender=float(rng.beta(0.4, 0.4)),
-        age=float(rng.beta(1, 3)),
-        muscle=float(rng.beta(3, 3)),
-        weight=float(rng.beta(3, 3)),
-        height=float(rng.beta(12, 12)),  # 1.66 m, give or take 0.15
-        race=tuple(rng.dirichlet([0.5] * 3).tolist()),
     )
 
 

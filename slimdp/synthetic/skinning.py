@@ -1,0 +1,110 @@
+"""Skinning: how the skin follows the bones, by dual quaternions and with the twist of limbs spread along them.
+
+A blend of matrices shrinks a joint that bends or twists (at half a turn to nothing); a blend of dual quaternions
+is a rigid motion at every vertex. Source: Kavan et al., "Geometric skinning with approximate dual quaternion
+blending", ACM TOG 2008, equations 5 to 8.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.spatial.transform import Rotation
+
+from slimdp.surface import makehuman
+
+#: More bones than these move no vertex; the least of them are dropped (at most 3 % of a vertex's weight).
+BONES_A_VERTEX = 4
+#: Limb -> the bone at its other end. The skin of an upper limb near its root does not twist with it; that of a
+#: lower arm near the wrist twists with the hand.
+TWIST_AT_ROOT = {"upperarm": "lowerarm", "thigh": "calf"}
+TWIST_AT_TIP = {"lowerarm": "hand"}
+
+
+@cache
+def twist_bones() -> tuple[tuple[str, str], ...]:
+    """The helper bones: (limb, the bone that its twist comes from), in the order of their columns."""
+    pairs = [*TWIST_AT_ROOT.items(), *TWIST_AT_TIP.items()]
+    return tuple((f"{limb}_{side}", f"{end}_{side}") for limb, end in pairs for side in "lr")
+
+
+@cache
+def skin_weights() -> csr_array:
+    """(V, J + helpers) float64, rows sum to 1: the rig's weights, at most BONES_A_VERTEX of the rig's bones.
+
+    A helper takes a share of its limb's weight that grows linearly along the limb: from the tip to the root
+    for TWIST_AT_ROOT, the other way for TWIST_AT_TIP.
+    """
+    rig = makehuman.rig()
+    weights = rig.weights.astype(np.float64)
+    least = np.sort(weights, axis=1)[:, -BONES_A_VERTEX]
+    weights[weights < least[:, None]] = 0
+    vertices = makehuman.shaped_vertices(makehuman.BodyShape())
+    helpers = []
+    for limb, end in twist_bones():
+        column = rig.names.index(limb)
+        root, tip = (
+            vertices[rig.head_vertices[rig.names.index(bone)]].mean(axis=0) for bone in (limb, end)
+        )
+        along = (vertices[: makehuman.BODY_VERTICES] - root) @ (tip - root) / ((tip - root) @ (tip - root))
+        share = np.clip(along, 0, 1) if limb[:-2] in TWIST_AT_TIP else np.clip(1 - along, 0, 1)
+        helpers.append(weights[:, column] * share)
+        weights[:, column] *= 1 - share
+    table = np.column_stack([weights, *helpers])
+    return csr_array(table / table.sum(axis=1, keepdims=True))
+
+
+def helper_rotation(axis: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """The twist of a rotation about an axis: (3, 3), so that `rotation = swing @ twist`.
+
+    Args:
+        axis: (3,) unit.
+        rotation: (3, 3).
+    """
+    x, y, z, w = Rotation.from_matrix(rotation).as_quat()
+    length = np.hypot(axis @ [x, y, z], w)
+    if length < 1e-9:  # turned over by half a turn across the axis: any twist will do
+        return np.eye(3)
+    return Rotation.from_quat([*(axis * (axis @ [x, y, z]) / length), w / length]).as_matrix()
+
+
+def blend(rotations: np.ndarray, offsets: np.ndarray, parents: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """Move the skin with its bones: (V, 3).
+
+    Args:
+        rotations: (B, 3, 3) of the rig's bones and the helpers, in the columns' order of `skin_weights`.
+        offsets: (B, 3): a point of the rest pose goes to `rotation @ point + offset`.
+        parents: (B,) a bone that comes before and is nearly turned as this one; -1 for the root.
+        skin: (V, 3) in the rest pose.
+    """
+    real = Rotation.from_matrix(rotations).as_quat()  # x, y, z, w
+    for bone, parent in enumerate(parents):  # q and -q are one rotation: take the one nearer to the parent's
+        if parent >= 0 and real[bone] @ real[parent] < 0:
+            real[bone] *= -1
+    vector, scalar = real[:, :3], real[:, 3:]
+    dual = np.column_stack(
+        [
+            0.5 * (scalar * offsets + np.cross(offsets, vector)),
+            -0.5 * (offsets * vector).sum(axis=1),
+        ]
+    )
+    mixed = skin_weights() @ np.column_stack([real, dual])  # (V, 8)
+    mixed /= np.sqrt(np.einsum("vk,vk->v", mixed[:, :4], mixed[:, :4]))[:, None]
+    x, y, z, w, dx, dy, dz, dw = mixed.T
+    px, py, pz = skin.T
+    # p + 2 v x (v x p + w p) + 2 (w d - dw v + v x d)
+    cx, cy, cz = (
+        y * pz - z * py + w * px + dx,
+        z * px - x * pz + w * py + dy,
+        x * py - y * px + w * pz + dz,
+    )
+    return np.stack(
+        [
+            px + 2 * (y * cz - z * cy + w * dx - dw * x),
+            py + 2 * (z * cx - x * cz + w * dy - dw * y),
+            pz + 2 * (x * cy - y * cx + w * dz - dw * z),
+        ],
+        axis=1,
+    )
