@@ -5,16 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from slimdp.synthetic.motion.channels import AT_EASE, Channels
-from slimdp.synthetic.motion.keys import Performance, random_sway, sequence
+from slimdp.synthetic.motion.keys import Keys, Performance, random_sway, sequence
 from slimdp.synthetic.motion.sports import both
 
 
 def fall(rng: np.random.Generator) -> Performance:
     """Stand, stumble, fall, and lie; a clip may begin at any stage of it."""
-    moves = (_backwards, _forwards, _aside)[rng.integers(3)](rng)
+    direction, (x, z) = _DIRECTIONS[rng.integers(len(_DIRECTIONS))]
     start = rng.uniform(-2.0, 0.4)
-    keys = sequence(rng, AT_EASE, [(0.0, {}), *moves], repeat=False, start=float(start))
-    return Performance((keys, random_sway(rng, 0.5)), mirror=rng.random() < 0.5)
+    keys = sequence(rng, AT_EASE, [(0.0, {}), *direction(rng)], repeat=False, start=float(start))
+    # Half of the way is before the origin, so that who lies is as much in the picture as who stands.
+    place = {"pelvis_x": x, "pelvis_z": z} | both(foot_x=x, foot_z=z)
+    return Performance((keys, Keys(((0.0, place),)), random_sway(rng, 0.5)), mirror=rng.random() < 0.5)
 
 
 def _backwards(rng: np.random.Generator) -> list[tuple[float, Channels]]:
@@ -43,11 +45,11 @@ def _forwards(rng: np.random.Generator) -> list[tuple[float, Channels]]:
         **both(foot_pitch=30),
     }  # fmt: skip
     kneeling = {
-        "pelvis_z": 0.38, "pelvis_y": -0.46, "pelvis_pitch": 48, "spine_flex": 12, "head_nod": -30,
+        "pelvis_z": 0.4, "pelvis_y": -0.46, "pelvis_pitch": 48, **both(foot_z=-0.04), "spine_flex": 12, "head_nod": -30,
         **both(arm_flex=88, elbow=28, foot_pitch=75, arm_out=14),
     }  # fmt: skip
     lying = {
-        "pelvis_z": 0.78, "pelvis_y": -0.86, "pelvis_pitch": 87, "spine_flex": -4, "head_nod": -12,
+        "pelvis_z": 0.74, "pelvis_y": -0.86, "pelvis_pitch": 87, **both(foot_z=-0.46), "spine_flex": -4, "head_nod": -12,
         "head_turn": rng.choice([-1, 1]) * rng.uniform(30, 60), **both(foot_pitch=88, elbow=95, palm=40),
         "arm_flex_l": rng.uniform(95, 150), "arm_flex_r": rng.uniform(80, 150), **both(arm_out=62),
     }  # fmt: skip
@@ -71,3 +73,7 @@ def _aside(rng: np.random.Generator) -> list[tuple[float, Channels]]:
         "arm_out_l": 10, **both(foot_pitch=35),
     }  # fmt: skip
     return [(0.35, stumble), (0.42, seated), (0.36, lying), (2.0, lying)]
+
+
+#: How somebody falls, and legs x and z from the origin to where one stands before it.
+_DIRECTIONS = ((_backwards, (0.0, 0.5)), (_forwards, (0.0, -0.5)), (_aside, (-0.4, 0.0)))
