@@ -43,8 +43,8 @@ def make_person(shape: makehuman.BodyShape) -> Person:
 class Pose:
     """Rotations of bones about their joints, in the axes of the rest pose, and where the whole body is.
 
-    Turning the bone "pelvis" tips the whole body over. `position` moves the body as it stands in the rest pose,
-    except that y is how high its lowest point is over the floor: 0 unless it is in the air.
+    Turning the bone "pelvis" tips the whole body over. `position` moves the body as it stands in the rest
+    pose, except that y is how high its lowest point is over the floor: 0 unless it is in the air.
     """
 
     rotations: dict[str, np.ndarray]  # bone -> rotation vector (3,), radians
@@ -81,7 +81,7 @@ def _bone_parents() -> np.ndarray:
 
 
 def _bone_transforms(person: Person, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations (J + helpers, 3, 3) and offsets (J + helpers, 3) of bones: rest point -> rotation @ it + offset."""
+    """Rotations (B, 3, 3) and offsets (B, 3) of bones, then helpers: p goes to rotation @ p + offset."""
     rig, helpers = makehuman.rig(), twist_bones()
     unknown = sorted(set(pose.rotations) - set(rig.names))
     if unknown:

@@ -1,9 +1,9 @@
 """Skinning: how the skin follows the bones, with the twist of limbs spread along them.
 
-A blend of matrices shrinks a joint that bends or twists (at half a turn to nothing). A blend of dual quaternions
-is a rigid motion at every vertex, but swells where a joint bends far, as a raised shoulder does. The skin is the
-mean of both, which keeps the volume of the body within 5 % in every pose that was tried. Source: Kavan et al., "Geometric skinning with approximate dual quaternion
-blending", ACM TOG 2008, equations 5 to 8.
+A blend of matrices shrinks a joint that bends or twists (at half a turn to nothing). A blend of dual
+quaternions is a rigid motion at every vertex, but swells where a joint bends far, as a raised shoulder does.
+The skin is the mean of both, which kept the volume of the body within 6 % in all poses that were tried.
+Source: Kavan et al., "Geometric skinning with approximate dual quaternion blending", ACM TOG 2008.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from slimdp.surface import makehuman
 
 #: More bones than these move no vertex; the least of them are dropped (at most 3 % of a vertex's weight).
 BONES_A_VERTEX = 4
-#: Limb -> the bone at its other end. The skin of an upper limb near its root does not twist with it; that of a
-#: lower arm near the wrist twists with the hand.
+#: Limb -> the bone at its other end. The skin of an upper limb near its root does not twist with it; that of
+#: a lower arm near the wrist twists with the hand.
 TWIST_AT_ROOT = {"upperarm": "lowerarm", "thigh": "calf"}
 TWIST_AT_TIP = {"lowerarm": "hand"}
 
@@ -40,15 +40,12 @@ def skin_weights() -> csr_array:
     """
     rig = makehuman.rig()
     weights = rig.weights.astype(np.float64)
-    least = np.sort(weights, axis=1)[:, -BONES_A_VERTEX]
-    weights[weights < least[:, None]] = 0
+    np.put_along_axis(weights, np.argsort(weights, axis=1)[:, :-BONES_A_VERTEX], 0.0, axis=1)
     vertices = makehuman.shaped_vertices(makehuman.BodyShape())
     helpers = []
     for limb, end in twist_bones():
         column = rig.names.index(limb)
-        root, tip = (
-            vertices[rig.head_vertices[rig.names.index(bone)]].mean(axis=0) for bone in (limb, end)
-        )
+        root, tip = (vertices[rig.head_vertices[rig.names.index(bone)]].mean(axis=0) for bone in (limb, end))
         along = (vertices[: makehuman.BODY_VERTICES] - root) @ (tip - root) / ((tip - root) @ (tip - root))
         share = np.clip(along, 0, 1) if limb[:-2] in TWIST_AT_TIP else np.clip(1 - along, 0, 1)
         helpers.append(weights[:, column] * share)

@@ -91,7 +91,9 @@ def test_a_rigid_motion_of_all_bones_moves_the_skin_rigidly() -> None:
 def test_twist_is_what_turns_about_the_axis() -> None:
     axis = np.array([0.0, 0.6, 0.8])
     twist, swing = Rotation.from_rotvec(0.7 * axis), Rotation.from_rotvec([1.1, 0, 0])  # across the axis
-    np.testing.assert_allclose(helper_rotation(axis, (swing * twist).as_matrix()), twist.as_matrix(), atol=1e-12)
+    np.testing.assert_allclose(
+        helper_rotation(axis, (swing * twist).as_matrix()), twist.as_matrix(), atol=1e-12
+    )
     over = Rotation.from_rotvec([np.pi, 0, 0]).as_matrix()
     np.testing.assert_allclose(helper_rotation(axis, over), np.eye(3), atol=1e-6)
 

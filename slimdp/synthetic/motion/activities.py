@@ -33,7 +33,7 @@ _ON_THE_MOVE = ("walk", "run", "turn")
 
 
 def random_motion(rng: np.random.Generator, activity: str | None = None, tempo: float = 1.0) -> PlacedMotion:
-    """A motion of an activity (any of ACTIVITIES), near the origin, looking anywhere, mostly to the camera (+z).
+    """A motion of an activity (any of ACTIVITIES) near the origin, that looks mostly to the camera (+z).
 
     Raises ValueError if there is no such activity.
     """

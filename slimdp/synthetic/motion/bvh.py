@@ -1,4 +1,4 @@
-"""Reads BVH, Biovision's text format of recorded motion: a tree of joints, then one row of numbers a frame."""
+"""Reads BVH, Biovision's text format of recorded motion: a tree of joints, then a row of numbers a frame."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class BvhClip:
         for index, joint in enumerate(self.joints):
             turned = Rotation.identity(frames)
             for channel in joint.channels:
-                value = self.values[:, column]
+                value = self.values[:, column : column + 1]
                 column += 1
                 if channel.endswith("position"):
                     # As most programs do, a position takes the offset's place.
-                    places[:, index, "XYZ".index(channel[0])] = value
+                    places[:, index, "XYZ".index(channel[0])] = value[:, 0]
                 else:
                     turned = turned * Rotation.from_euler(channel[0].lower(), value, degrees=True)
             rotations[:, index] = turned.as_quat()
@@ -61,7 +61,9 @@ def read_bvh(path: Path) -> BvhClip:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError(f"{path}: this is no text, but a BVH file (text that begins with HIERARCHY) is wanted") from None
+        raise ValueError(
+            f"{path}: this is no text, but a BVH file (text that begins with HIERARCHY) is wanted"
+        ) from None
     lines = _Lines(path, text.splitlines())
     joints = _read_hierarchy(lines)
     return _read_motion(lines, joints)
@@ -81,7 +83,9 @@ class _Lines:
         """The words of the next line; raises ValueError where the file ends."""
         number, words = next(self._rest, (0, []))
         if not words:
-            raise ValueError(f"{self._path}, line {self._count}: the file ends where {wanted} is wanted; is it cut off?")
+            raise ValueError(
+                f"{self._path}, line {self._count}: the file ends where {wanted} is wanted; is it cut off?"
+            )
         self.number = number
         return words
 
@@ -138,9 +142,13 @@ def _read_joint(lines: _Lines, name: str, parent: int) -> Joint:
     known = {channel.lower(): channel for channel in CHANNELS}
     channels = tuple(known.get(word.lower(), "") for word in words[1:])
     if "" in channels:
-        raise lines.error(f"channel {words[1 + channels.index('')]!r} of {name}; there are {', '.join(CHANNELS)}")
+        raise lines.error(
+            f"channel {words[1 + channels.index('')]!r} of {name}; there are {', '.join(CHANNELS)}"
+        )
     if words[:1] != [str(len(channels))]:
-        raise lines.error(f"{name} announces {' '.join(words[:1]) or 'no'} channels and names {len(channels)}")
+        raise lines.error(
+            f"{name} announces {' '.join(words[:1]) or 'no'} channels and names {len(channels)}"
+        )
     return Joint(name, parent, offset, channels)
 
 

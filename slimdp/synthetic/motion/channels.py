@@ -27,9 +27,9 @@ _LATERAL_OF_A_FOOT = ("foot_x", "foot_yaw")  # to the left, on both sides
 
 #: Standing at ease. Channels that are not here are 0 there.
 AT_EASE = {
-    "arm_out_l": 4.0, "arm_out_r": 4.0, "arm_flex_l": 2.0, "arm_flex_r": 2.0, "arm_in_l": 12.0, "arm_in_r": 12.0,
-    "elbow_l": 14.0, "elbow_r": 14.0, "fist_l": 0.3, "fist_r": 0.3, "palm_l": 20.0, "palm_r": 20.0,
-    "foot_yaw_l": 9.0, "foot_yaw_r": -9.0,
+    "arm_out_l": 4.0, "arm_out_r": 4.0, "arm_flex_l": 2.0, "arm_flex_r": 2.0, "arm_in_l": 12.0,
+    "arm_in_r": 12.0, "elbow_l": 14.0, "elbow_r": 14.0, "fist_l": 0.3, "fist_r": 0.3, "palm_l": 20.0,
+    "palm_r": 20.0, "foot_yaw_l": 9.0, "foot_yaw_r": -9.0,
 }  # fmt: skip
 
 
@@ -59,3 +59,8 @@ def mirrored(channels: Channels) -> dict[str, float]:
         sign = -1 if base in _LATERAL or base in _LATERAL_OF_A_FOOT else 1
         out[base + {"_l": "_r", "_r": "_l", "": ""}[side]] = sign * value
     return out
+
+
+def both(**channels: float) -> dict[str, float]:
+    """The same channels on the left and on the right."""
+    return {f"{name}_{side}": value for name, value in channels.items() for side in "lr"}

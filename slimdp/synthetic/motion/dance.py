@@ -23,7 +23,12 @@ def dance(rng: np.random.Generator) -> Performance:
     """Eight beats of steps, hips and arms, again and again; 95 to 135 beats a minute."""
     beat = 60 / rng.uniform(95, 135)
     return Performance(
-        (_steps(rng, beat), _hips(rng, beat), *(_arms(rng, beat, side) for side in "lr"), random_sway(rng, 0.8)),
+        (
+            _steps(rng, beat),
+            _hips(rng, beat),
+            *(_arms(rng, beat, side) for side in "lr"),
+            random_sway(rng, 0.8),
+        ),
         mirror=rng.random() < 0.5,
     )
 
@@ -43,7 +48,9 @@ def _steps(rng: np.random.Generator, beat: float) -> Keys:
         both_left,
     ]
     poses += [mirrored(_shifted(pose, -wide)) for pose in poses]
-    return Keys(tuple((0.5 * beat * index, pose) for index, pose in enumerate(poses)), 4 * beat, _start(rng, beat))
+    return Keys(
+        tuple((0.5 * beat * index, pose) for index, pose in enumerate(poses)), 4 * beat, _start(rng, beat)
+    )
 
 
 def _shifted(pose: Channels, x: float) -> dict[str, float]:
@@ -75,7 +82,9 @@ def _hips(rng: np.random.Generator, beat: float) -> Keys:
 def _arms(rng: np.random.Generator, beat: float, side: str) -> Keys:
     """A pose of the arm for every beat of eight, each answered by its neighbour."""
     keys = []
-    base = {name[:-2]: value for name, value in AT_EASE.items() if name.endswith("_l") and name != "foot_yaw_l"}
+    base = {
+        name[:-2]: value for name, value in AT_EASE.items() if name.endswith("_l") and name != "foot_yaw_l"
+    }
     first, second, third = (_ARMS[index] for index in rng.choice(len(_ARMS), 3, replace=False))
     for index, arm in enumerate((first, second, first, second, third, second, third, first)):
         pose = base | {name: value * rng.normal(1, 0.12) for name, value in arm.items()}

@@ -1,7 +1,7 @@
 """Walking, running and turning: steps along a path, every foot planted where it comes down.
 
-Angles and lengths as in `channels`. Timing follows Winter, "Biomechanics and motor control of human movement":
-a walker's foot is on the ground for about 60 % of its cycle, a runner's for about 35 %.
+Angles and lengths as in `channels`. Timing follows Winter, "Biomechanics and motor control of human
+movement": a walker's foot is on the ground for about 60 % of its cycle, a runner's for about 35 %.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Gait:
 
     def _bank(self, seconds: float) -> float:
         """How far one leans into a curve, degrees: the angle of gravity and centripetal force."""
-        (before, b), (now, _), (after, a) = (self.path.at(seconds + step) for step in (-0.05, 0.0, 0.05))
+        (before, b), (after, a) = (self.path.at(seconds + step) for step in (-0.05, 0.05))
         speed = np.linalg.norm(after - before) / 0.1 * 0.85  # m/s, for a leg of 0.85 m
         turning = np.deg2rad(a - b) / 0.1
         return float(np.clip(np.rad2deg(np.arctan(speed * turning / 9.81)), -20, 20))
@@ -134,7 +134,7 @@ class Gait:
         if share > ground:
             s = (share - ground) / (1 - ground)
             print_1, heading_1 = self._footprint(step + 1 + lag, sign)
-            way = s**3 * (10 - 15 * s + 6 * s * s)  # minimum jerk, Flash and Hogan 1985
+            way = s * s * (3 - 2 * s)  # at most 1.5 times its mean speed, as of people's swinging feet
             x, z = print_0 + way * (print_1 - print_0)
             heading += way * (heading_1 - heading_0)
             peak = s ** (np.log(0.5) / np.log(self.style.lift_at))
@@ -143,7 +143,7 @@ class Gait:
         return {"foot_x": x, "foot_z": z, "foot_y": height, "foot_yaw": heading, "foot_pitch": pitch}
 
     def _footprint(self, cycle: float, sign: int) -> tuple[np.ndarray, float]:
-        """Where the foot that comes down at `cycle` stands (x, z in legs, from under the hip), and its heading."""
+        """Where the foot that comes down at `cycle` stands (x, z in legs from under the hip) and heads."""
         middle = (cycle + self.style.ground / 2 - self.start) / self.rate
         place, heading = self.path.at(middle)
         turn = np.deg2rad(heading)

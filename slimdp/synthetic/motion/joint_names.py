@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-#: Our joint -> names elsewhere, in lower case without spaces, "_", "-" and prefix. The first that a skeleton has
-#: is taken. {side} is "left" or "l", "right" or "r". Sources: the CMU database as converted by B. Hahne, Mixamo,
-#: LAFAN1 and Bandai-Namco's data sets, 3ds Max's Biped.
+#: Our joint -> names elsewhere, in lower case without spaces, "_", "-" and prefix. The first that a skeleton
+#: has is taken. {side} is "left" or "l", "right" or "r". Sources: the CMU database and its conversion by
+#: B. Hahne, Mixamo, LAFAN1 and Bandai-Namco's data sets, 3ds Max's Biped, Unreal's mannequin.
 _MIDDLE = {
     "hips": ("hips", "hip", "pelvis", "root"),
-    "chest": ("spine2", "spine3", "chest3", "chest2", "spine1", "chest", "upperchest", "torso", "spine", "abdomen"),
-    "neck": ("neck1", "neck"),
+    "chest": (
+        "spine2",
+        "spine03",
+        "spine3",
+        "chest3",
+        "chest2",
+        "spine1",
+        "chest",
+        "upperchest",
+        "torso",
+        "spine",
+        "abdomen",
+    ),
+    "neck": ("neck1", "neck01", "neck"),
     "head": ("head",),
 }
 _SIDED = {
@@ -20,10 +32,13 @@ _SIDED = {
     "thigh": ("{side}upleg", "{side}upperleg", "{side}thigh", "{side}femur", "{side}hip"),
     "calf": ("{side}leg", "{side}lowerleg", "{side}calf", "{side}shin", "{side}tibia", "{side}knee"),
     "foot": ("{side}foot", "{side}ankle"),
-    "ball": ("{side}toebase", "{side}toes", "{side}toe", "{side}toe0"),
+    "ball": ("{side}toebase", "{side}toes", "{side}toe", "{side}toe0", "{side}ball"),
 }
 #: Without these nobody can be moved.
-ESSENTIAL = ("hips", *(f"{name}_{side}" for name in ("thigh", "calf", "upperarm", "lowerarm") for side in "lr"))
+ESSENTIAL = (
+    "hips",
+    *(f"{name}_{side}" for name in ("thigh", "calf", "upperarm", "lowerarm") for side in "lr"),
+)
 
 
 def map_joints(names: Iterable[str]) -> dict[str, str]:
@@ -35,7 +50,7 @@ def map_joints(names: Iterable[str]) -> dict[str, str]:
     plain: dict[str, str] = {}
     for name in names:
         plain.setdefault(_plain(name), name)
-    found = {}
+    found: dict[str, str] = {}
     for joint, aliases in _MIDDLE.items():
         found |= _first(plain, joint, aliases)
     for side, words in (("l", ("left", "l")), ("r", ("right", "r"))):
@@ -47,8 +62,8 @@ def map_joints(names: Iterable[str]) -> dict[str, str]:
     missing = [joint for joint in ESSENTIAL if joint not in found]
     if missing:
         raise ValueError(
-            f"no joint found for {', '.join(missing)} among {', '.join(names)}; rename the joints as Mixamo does "
-            "(Hips, LeftUpLeg, LeftLeg, LeftArm, LeftForeArm, ...)"
+            f"no joint found for {', '.join(missing)} among {', '.join(names)}; rename the joints as "
+            "Mixamo does (Hips, LeftUpLeg, LeftLeg, LeftArm, LeftForeArm, ...)"
         )
     return found
 
@@ -58,7 +73,7 @@ def _first(plain: dict[str, str], joint: str, aliases: tuple[str, ...]) -> dict[
 
 
 def _plain(name: str) -> str:
-    """A name in lower case, without separators and without a prefix ("mixamorig:", "Bip01 ", "Character1_")."""
+    """A name in lower case, without separators or prefix ("mixamorig:", "Bip01 ", "Character1_")."""
     name = name.split(":")[-1].lower()
     for separator in " _-.":
         name = name.replace(separator, "")

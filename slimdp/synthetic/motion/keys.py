@@ -16,6 +16,8 @@ from slimdp.synthetic.person import Person, Pose
 
 #: A key pose: its time in seconds, and its channels; those that are not named are 0.
 Key = tuple[float, Mapping[str, float]]
+#: What one factor scales for a whole sequence.
+_WAYS = ("foot_x_", "foot_y_", "foot_z_", "foot_yaw_", "pelvis_x", "pelvis_y", "pelvis_z")
 
 
 class Part(Protocol):
@@ -41,7 +43,9 @@ class Keys:
         times = np.array([time for time, _ in self.keys])
         last = np.inf if self.period is None else times[0] + self.period
         if not len(times) or (np.diff([*times, last]) <= 0).any():
-            raise ValueError(f"key poses at {times.tolist()} s with period {self.period}: wanted rising times")
+            raise ValueError(
+                f"key poses at {times.tolist()} s with period {self.period}: wanted rising times"
+            )
 
     @cached_property
     def _names(self) -> list[str]:
@@ -77,7 +81,9 @@ class Sway:
     def channels(self, seconds: float) -> dict[str, float]:
         """As `Part.channels`."""
         return {
-            name: float(sum(swing * np.sin(2 * np.pi * rate * seconds + phase) for swing, rate, phase in waves))
+            name: float(
+                sum(swing * np.sin(2 * np.pi * rate * seconds + phase) for swing, rate, phase in waves)
+            )
             for name, waves in self.waves.items()
         }
 
@@ -92,7 +98,11 @@ def random_sway(rng: np.random.Generator, strength: float = 1.0) -> Sway:
     return Sway(
         {
             name: tuple(
-                (strength * swing * rng.uniform(0.2, 0.7), rate * rng.uniform(0.7, 1.3), rng.uniform(0, 2 * np.pi))
+                (
+                    strength * swing * rng.uniform(0.2, 0.7),
+                    rate * rng.uniform(0.7, 1.3),
+                    rng.uniform(0, 2 * np.pi),
+                )
                 for rate in (0.17, 0.43)
             )
             for name, swing in swings.items()
@@ -135,7 +145,7 @@ def sequence(
         repeat: from the last pose to the first it takes as long as the first move says.
         start: seconds until the first pose; drawn within a period if it repeats, else 0.
     """
-    pace, stride = float(rng.uniform(0.88, 1.15)), float(rng.uniform(0.85, 1.1))
+    pace, stride = float(rng.uniform(0.88, 1.15)), float(rng.uniform(0.88, 1.06))
     made: dict[int, dict[str, float]] = {}
     for _, pose in moves:
         if id(pose) not in made:
@@ -149,8 +159,8 @@ def sequence(
 
 
 def _varied(rng: np.random.Generator, channels: Channels, stride: float) -> dict[str, float]:
-    """Each channel scaled at random; those of the feet alike, so that a foot that stands stays where it is."""
+    """Each angle scaled at random; the ways of feet and pelvis alike, so that who stands stays there."""
     return {
-        name: value * (stride if name.startswith("foot") else float(np.clip(rng.normal(1, 0.09), 0.75, 1.25)))
+        name: value * (stride if name.startswith(_WAYS) else float(np.clip(rng.normal(1, 0.09), 0.75, 1.25)))
         for name, value in channels.items()
     }

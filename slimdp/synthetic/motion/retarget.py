@@ -1,8 +1,9 @@
 """A recorded motion on any of our bodies: bones are pointed in the world as the recorded ones are.
 
-Only directions are taken over, never rotations: so neither the rest pose of the recorded skeleton (T, A or none)
-nor the roll of its bones matters. What directions do not tell is how a limb is turned about itself: that is told
-by the hinge of its elbow or knee, which is found over the whole clip, as a straight limb does not show it.
+Only directions are taken over, never rotations: so neither the rest pose of the recorded skeleton (T, A or
+none) nor the roll of its bones matters. What directions do not tell is how a limb is turned about itself:
+the hinge of its elbow or knee does, which is found over the whole clip, as a straight limb does not show it.
+A head is taken to look, on average over the clip, where the chest does.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ class BvhMotion:
                 joint = found[f"{upper}_{side}"]
                 if f"{end}_{side}" not in found:
                     if joint not in ends:
-                        raise ValueError(f"{names[joint]} has no joint or End Site below it to point the {upper} to")
+                        raise ValueError(
+                            f"{names[joint]} has no joint or End Site below it to point the {upper} to"
+                        )
                     found[f"{end}_{side}"] = ends[joint]
         return found
 
@@ -80,7 +83,11 @@ class BvhMotion:
         feet = (points[:, self._joint["foot_l"]] + points[:, self._joint["foot_r"]]) / 2
         top = (points[:, self._joint["upperarm_l"]] + points[:, self._joint["upperarm_r"]]) / 2
         rise = (top - feet).mean(axis=0)
-        return Rotation.from_euler("x", -90, degrees=True) if abs(rise[2]) > abs(rise[1]) else Rotation.identity()
+        return (
+            Rotation.from_euler("x", -90, degrees=True)
+            if abs(rise[2]) > abs(rise[1])
+            else Rotation.identity()
+        )
 
     def _chain(self, local: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rotations (T, J, 4) and places (T, J, 3) in the world from those in the parents."""
@@ -145,12 +152,12 @@ class BvhMotion:
         shoulders, hips = (at["upperarm_l"] - at["upperarm_r"]), (at["thigh_l"] - at["thigh_r"])
         base = (at["thigh_l"] + at["thigh_r"]) / 2
         top = at.get("neck", (at["upperarm_l"] + at["upperarm_r"]) / 2)
-        middle = at["chest"] if "chest" in at and np.linalg.norm(at["chest"] - base) > 0.15 * self._leg else top
+        middle = (
+            at["chest"] if "chest" in at and np.linalg.norm(at["chest"] - base) > 0.15 * self._leg else top
+        )
         pelvis, chest = _upright(middle - base, hips), _upright(top - base, shoulders)
         way = Slerp([0, 1], Rotation.from_matrix([pelvis, chest]))
-        world = {"pelvis": pelvis} | {
-            f"spine_0{number}": way(number / 3).as_matrix() for number in (1, 2, 3)
-        }
+        world = {"pelvis": pelvis} | {f"spine_0{number}": way(number / 3).as_matrix() for number in (1, 2, 3)}
         if "head" in self._joint:
             head = (quaternions[self._joint["head"]] * self._head_rest).as_matrix()
             half = Slerp([0, 1], Rotation.from_matrix([chest, head]))(0.5).as_matrix()
@@ -159,7 +166,7 @@ class BvhMotion:
 
     @cached_property
     def _head_rest(self) -> Rotation:
-        """What the head's rotation must be turned by first so that, on average, it looks where the chest does."""
+        """What comes before the head's rotation so that, on average, it looks where the chest does."""
         quaternions, points = self._world
         joint = self._joint
         chest = []
@@ -201,7 +208,11 @@ class BvhMotion:
             hinge = quaternions[self._joint[upper]].apply(self._hinges[upper])
         else:
             hinge = sign * (points[self._joint[f"{bones[0]}_l"]] - points[self._joint[f"{bones[0]}_r"]])
-            hinge = hinge if np.linalg.norm(np.cross(_unit(hinge), _unit(b - a))) > 0.1 else np.array([0, sign, 0.0])
+            hinge = (
+                hinge
+                if np.linalg.norm(np.cross(_unit(hinge), _unit(b - a))) > 0.1
+                else np.array([0, sign, 0.0])
+            )
         frames = {upper: limb_frame(b - a, hinge), lower: limb_frame(c - b, hinge)}
         if bones[2] == "foot" and f"ball_{side}" in self._joint:
             toes = points[self._joint[f"ball_{side}"]] - c

@@ -8,10 +8,13 @@ from slimdp.synthetic.build import SIDES, Build, limb_frame, local_rotations
 from slimdp.synthetic.motion.channels import LIMITS, Channels, smooth_max, smooth_min, within
 from slimdp.synthetic.person import Person, Pose
 
-#: A leg is never quite straight: the knee would snap.
-_LONGEST = 0.9975
-_SHORTEST = 0.42  # of thigh and calf together: the knee bent by 140 degrees
-_SOFT = 0.008  # metres within which the pelvis gives way to a leg that is stretched
+#: Shares of thigh and calf together. A leg is never quite straight, and comes there gently: the angle of the
+#: knee changes without bound as the foot gets out of reach.
+_LONGEST = 0.9995
+_SLOWS = 0.025
+_STANDING = 0.9995
+_SHORTEST = 0.42  # the knee bent by 140 degrees
+_SOFT = 0.015  # metres within which the pelvis gives way to a leg that is stretched
 _FINGER_BEND = {"01": 60.0, "02": 80.0, "03": 45.0}  # degrees in a fist
 _TOES_BEND = 45.0  # degrees
 
@@ -31,9 +34,7 @@ def solve(channels: Channels, person: Person) -> Pose:
         value = channels.get(name, 0.0)
         return within(value, LIMITS[base]) if base in LIMITS else value
 
-    pelvis = (
-        turn_y(angle("pelvis_yaw")) @ turn_x(angle("pelvis_pitch")) @ turn_z(-angle("pelvis_roll"))
-    )
+    pelvis = turn_y(angle("pelvis_yaw")) @ turn_x(angle("pelvis_pitch")) @ turn_z(-angle("pelvis_roll"))
     world = {"pelvis": pelvis}
     ankles = {}
     for side in SIDES:
@@ -48,7 +49,9 @@ def solve(channels: Channels, person: Person) -> Pose:
         sideways = pelvis @ turn_y(SIDES[side] * angle(f"knee_out_{side}"))[:, 0]
         thigh, calf = reach_leg(build, side, hip, ankles[side], sideways)
         world[f"thigh_{side}"], world[f"calf_{side}"] = thigh, calf
-    third = turn_x(angle("spine_flex") / 3) @ turn_y(angle("spine_twist") / 3) @ turn_z(-angle("spine_side") / 3)
+    third = (
+        turn_x(angle("spine_flex") / 3) @ turn_y(angle("spine_twist") / 3) @ turn_z(-angle("spine_side") / 3)
+    )
     for number, bone in enumerate(("spine_01", "spine_02", "spine_03"), start=1):
         world[bone] = pelvis @ np.linalg.matrix_power(third, number)
     half = turn_x(angle("head_nod") / 2) @ turn_y(angle("head_turn") / 2) @ turn_z(-angle("head_tilt") / 2)
@@ -86,10 +89,10 @@ def _pelvis_position(
     build: Build, channels: Channels, pelvis: np.ndarray, ankles: dict[str, np.ndarray]
 ) -> np.ndarray:
     """Where the pelvis's joint is (3,) metres; low enough for both legs."""
-    reach = _LONGEST * (build.thigh + build.calf)
+    reach = _STANDING * (build.thigh + build.calf)
     x, z = (build.leg * channels.get(f"pelvis_{axis}", 0.0) for axis in "xz")
     hips = {side: pelvis @ (build.joints[f"thigh_{side}"] - build.joints["pelvis"]) for side in SIDES}
-    standing = build.ankle + reach + build.joints["pelvis"][1] - build.joints["thigh_l"][1]
+    standing = _SOFT / 2 + build.ankle + reach + build.joints["pelvis"][1] - build.joints["thigh_l"][1]
     height = standing + build.leg * channels.get("pelvis_y", 0.0)
     for side, offset in hips.items():
         away = np.hypot(*(ankles[side] - offset)[[0, 2]] - [x, z])
@@ -112,8 +115,9 @@ def reach_leg(
     down = ankle - hip
     distance = float(np.linalg.norm(down))
     along = down / distance
-    distance = smooth_max(distance, _SHORTEST * (thigh + calf), 0.05)
-    distance = min(distance, _LONGEST * (thigh + calf))
+    straight = thigh + calf
+    distance = smooth_max(distance, _SHORTEST * straight, 0.05)
+    distance = smooth_min(distance, _LONGEST * straight, _SLOWS * straight)
     cosine = (thigh**2 + distance**2 - calf**2) / (2 * thigh * distance)
     hinge = sideways - (sideways @ along) * along
     hinge = hinge / np.linalg.norm(hinge)
@@ -135,7 +139,7 @@ def _add_arm(world: dict[str, np.ndarray], build: Build, side: str, angles: dict
     out = smooth_max(out, clear, np.deg2rad(6))
     turned = turn_x(-flex) @ turn_z(sign * out) @ turn_y(-sign * angles["arm_in"])
     upper = -turned[:, 1]
-    # The shoulder blade does a third of what raises an arm over the horizontal, and some of what brings it forward.
+    # The shoulder blade does a third of what raises an arm, and some of what brings it forward.
     lift = 0.5 * (1 + upper[1])
     collar = turn_z(sign * np.deg2rad(32) * lift**2) @ turn_y(-sign * np.deg2rad(14) * upper[2])
     world[f"clavicle_{side}"] = chest @ collar

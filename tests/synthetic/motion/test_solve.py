@@ -61,7 +61,9 @@ def test_standing_at_ease_is_upright_with_hanging_arms(person: Person) -> None:
     assert points["left_wrist"][1] < points["left_hip"][1] + 0.08
     for side in ("left", "right"):
         hip, knee, ankle = (points[f"{side}_{joint}"] for joint in ("hip", "knee", "ankle"))
-        bend = np.arccos((knee - hip) @ (ankle - knee) / np.linalg.norm(knee - hip) / np.linalg.norm(ankle - knee))
+        bend = np.arccos(
+            (knee - hip) @ (ankle - knee) / np.linalg.norm(knee - hip) / np.linalg.norm(ankle - knee)
+        )
         assert bend < np.deg2rad(16)
     assert np.ptp(posed.skin[:, 1]) == pytest.approx(np.ptp(person.skin[:, 1]), abs=0.05)
 
@@ -72,21 +74,28 @@ def test_standing_at_ease_is_upright_with_hanging_arms(person: Person) -> None:
     yaw=st.floats(-40, 40),
 )
 @settings(max_examples=40, deadline=None)
-def test_feet_stand_where_they_are_put(feet: list[float], pelvis: tuple[float, float, float], yaw: float) -> None:
+def test_feet_stand_where_they_are_put(
+    feet: list[float], pelvis: tuple[float, float, float], yaw: float
+) -> None:
     person = make_person(BodyShape())
     x, y, z = pelvis
     build = person.build
     steps = {"foot_x_l": feet[0], "foot_z_l": feet[1], "foot_x_r": feet[2], "foot_z_r": feet[3]}
     posed = _posed(person, pelvis_x=x, pelvis_y=y, pelvis_z=z, pelvis_yaw=yaw, **steps)
     for side, name in (("l", "left"), ("r", "right")):
-        at = build.joints[f"thigh_{side}"][0] + build.leg * steps[f"foot_x_{side}"], build.leg * steps[f"foot_z_{side}"]
+        at = (
+            build.joints[f"thigh_{side}"][0] + build.leg * steps[f"foot_x_{side}"],
+            build.leg * steps[f"foot_z_{side}"],
+        )
         np.testing.assert_allclose(posed.keypoints[f"{name}_ankle"][[0, 2]], at, atol=0.004)
         assert posed.keypoints[f"{name}_ankle"][1] == pytest.approx(build.ankle, abs=0.012)
 
 
 def test_a_rolling_foot_stays_on_its_ball(person: Person) -> None:
     left = [vertex for vertex in np.flatnonzero(person.skin[:, 1] < 0.01) if person.skin[vertex, 0] > 0]
-    toes = [vertex for vertex in left if abs(person.skin[vertex, 2] - person.build.joints["ball_l"][2]) < 0.01]
+    toes = [
+        vertex for vertex in left if abs(person.skin[vertex, 2] - person.build.joints["ball_l"][2]) < 0.01
+    ]
     flat, rolled = (_posed(person, pelvis_y=-0.1, foot_pitch_l=pitch).skin[toes] for pitch in (0.0, 35.0))
     assert np.linalg.norm(flat - rolled, axis=1).max() < 0.02
 
@@ -98,8 +107,9 @@ def test_feet_off_the_floor_lift_the_body(person: Person) -> None:
 
 def test_a_mirrored_pose_is_the_mirror_image(person: Person) -> None:
     channels = {
-        **AT_EASE, "arm_out_l": 70, "elbow_r": 80, "palm_l": 40, "spine_twist": 20, "pelvis_yaw": 15, "head_tilt": 10,
-        "foot_x_l": 0.1, "foot_z_r": 0.3, "pelvis_roll": 8, "knee_out_l": 12, "foot_yaw_r": -30, "wrist_r": 30,
+        **AT_EASE, "arm_out_l": 70, "elbow_r": 80, "palm_l": 40, "spine_twist": 20, "pelvis_yaw": 15,
+        "head_tilt": 10, "foot_x_l": 0.1, "foot_z_r": 0.3, "pelvis_roll": 8, "knee_out_l": 12,
+        "foot_yaw_r": -30, "wrist_r": 30,
     }  # fmt: skip
     one, other = (pose_person(person, solve(pose, person)) for pose in (channels, mirrored(channels)))
     assert mirrored(mirrored(channels)) == channels
