@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slimdp.data import ImageError, check_whole
+from slimdp.synthetic.motion import BvhMotion, read_bvh
 
 PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MOTION_ENDINGS = (".bvh",)
@@ -37,7 +38,7 @@ def find_assets(backgrounds: Path | None = None, motions: Path | None = None) ->
 
     Raises:
         AssetError: a folder that is missing, unreadable or without such files, a picture that is damaged, or
-            a motion that does not begin as BVH does; naming it.
+            a motion that is no whole BVH file of a person; naming it.
     """
     pictures = _files(backgrounds, "--backgrounds", PICTURE_ENDINGS) if backgrounds is not None else ()
     recordings = _files(motions, "--motions", MOTION_ENDINGS) if motions is not None else ()
@@ -109,12 +110,7 @@ def _check_picture(path: Path) -> None:
 
 def _check_motion(path: Path) -> None:
     try:
-        with open(path, "rb") as file:
-            start = file.read(200)
-    except OSError as error:
-        raise AssetError(f"{path}: cannot be read ({error.strerror}); take it out of --motions") from error
-    if not start.lstrip(b"\xef\xbb\xbf \t\r\n").upper().startswith(b"HIERARCHY"):
-        raise AssetError(
-            f"{path}: begins with {start[:20]!r}, but a BVH file begins with HIERARCHY; take it out of "
-            "--motions"
-        )
+        BvhMotion(read_bvh(path))
+    except (OSError, ValueError) as error:
+        place = "" if str(path) in str(error) else f"{path}: "
+        raise AssetError(f"{place}{error}; or take it out of the --motions folder") from error

@@ -20,6 +20,7 @@ from slimdp.synthetic.person import Person, PosedPerson, make_person, pose_perso
 from slimdp.synthetic.photograph import PhotoSettings, photograph
 from slimdp.synthetic.props import Prop
 from slimdp.synthetic.render import RenderedFrame, render
+from slimdp.synthetic.shapes import random_shape
 from slimdp.synthetic.stage import Stage
 from slimdp.synthetic.staging import all_in_view, place_people, random_camera, way_of
 from slimdp.synthetic.style import SceneStyle
@@ -60,21 +61,21 @@ def random_scene(
         size: of frames: a side of square ones, or width and height, px.
         panning: whether the camera may move.
         style: how hard.
-        assets: a user's backgrounds; without any, everything is procedural.
+        assets: a user's backgrounds and motions; without any, everything is procedural.
 
     Raises:
-        ValueError: a background that cannot be read.
+        ValueError: a background or a motion that cannot be read.
     """
     style, assets = style or SceneStyle(), assets or Assets()
     size = (size, size) if isinstance(size, int) else size
     count = 1 + int(rng.choice(len(style.people), p=style.people))
-    shapes = [_random_shape(rng) for _ in range(count)]
+    shapes = [random_shape(rng) for _ in range(count)]
     looks = tuple(random_look(rng, style.patterned, shape.gender, shape.age) for shape in shapes)
     people = tuple(_clothed_person(shape, look) for shape, look in zip(shapes, looks))
     passer_by = count > 1 and rng.random() < style.passers_by
     moving = panning and rng.random() < style.moving_camera
     for _ in range(_TRIES):
-        motions = place_people(rng, people, style, passer_by)
+        motions = place_people(rng, people, style, passer_by, assets.motions)
         ways = [way_of(motion, person) for person, motion in zip(people, motions)]
         starts = np.array([way[0] for way in ways]) * [1, 0, 1]
         camera = random_camera(rng, size, starts, moving)
@@ -107,17 +108,6 @@ def random_scene(
 def _clothed_person(shape: BodyShape, look: Look) -> Person:
     person = make_person(shape)
     return replace(person, skin=clothed_skin(look, load_surface("open"), person.skin))
-
-
-def _random_shape(rng: np.random.Generator) -> BodyShape:
-    return BodyShape(
-        gender=float(rng.beta(0.4, 0.4)),
-        age=float(rng.beta(1, 3)),
-        muscle=float(rng.beta(3, 3)),
-        weight=float(rng.beta(3, 3)),
-        height=float(rng.beta(12, 12)),  # 1.66 m, give or take 0.15
-        race=tuple(rng.dirichlet([0.5] * 3).tolist()),
-    )
 
 
 def _random_photo(

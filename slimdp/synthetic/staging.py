@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from slimdp.synthetic.camera import CameraPath, random_drift
-from slimdp.synthetic.motion import Motion, random_motion
-from slimdp.synthetic.person import Person, Pose
+from slimdp.synthetic.motion import BvhMotion, Motion, PlacedMotion, random_motion, read_bvh
+from slimdp.synthetic.person import Person
 from slimdp.synthetic.style import SceneStyle
 
 #: When the ways of people are looked at, seconds.
@@ -18,40 +20,39 @@ _APART = 0.5
 _TRIES = 30
 
 
-@dataclass(frozen=True)
-class PlacedMotion:
-    """A motion that is turned about the vertical and put elsewhere on the floor."""
-
-    motion: Motion
-    yaw: float = 0.0  # radians
-    position: tuple[float, float] = (0.0, 0.0)  # metres x, z, after the turn
-
-    def pose(self, person: Person, seconds: float) -> Pose:
-        """As `Motion.pose`."""
-        pose = self.motion.pose(person, seconds)
-        x, y, z = pose.position
-        c, s = np.cos(self.yaw), np.sin(self.yaw)
-        moved = (c * x + s * z + self.position[0], y, -s * x + c * z + self.position[1])
-        return replace(pose, yaw=pose.yaw + self.yaw, position=moved)
-
-
 def way_of(motion: Motion, person: Person, times: tuple[float, ...] = _TIMES) -> np.ndarray:
     """Where a person is at some times, (T, 3) metres."""
     return np.array([motion.pose(person, time).position for time in times])
 
 
 def place_people(
-    rng: np.random.Generator, people: tuple[Person, ...], style: SceneStyle, passer_by: bool
+    rng: np.random.Generator,
+    people: tuple[Person, ...],
+    style: SceneStyle,
+    passer_by: bool,
+    recordings: Sequence[Path] = (),
 ) -> tuple[Motion, ...]:
     """Motions for people: the first near the origin, others beside, the last walking by if asked.
 
     Where no free place is found, the last one tried is taken.
+
+    Args:
+        rng: chance.
+        people: who.
+        style: how fast, and how many of them move as recorded.
+        passer_by: whether the last one walks by in front.
+        recordings: BVH files.
+
+    Raises:
+        ValueError: a recording that cannot be read.
     """
     motions: list[Motion] = []
     ways: list[np.ndarray] = []
     for index, person in enumerate(people):
         walks_by = passer_by and index == len(people) - 1
-        motion = random_motion(rng, "walk" if walks_by else None, tempo=style.tempo)
+        motion: Motion = random_motion(rng, "walk" if walks_by else None, tempo=style.tempo)
+        if recordings and not walks_by and rng.random() < style.recorded:
+            motion = _recorded(rng, recordings, style.tempo)
         for _ in range(_TRIES):
             if walks_by:
                 placed = _walking_by(rng, motion, person)
@@ -64,6 +65,16 @@ def place_people(
         motions.append(placed)
         ways.append(way)
     return tuple(motions)
+
+
+def _recorded(rng: np.random.Generator, recordings: Sequence[Path], tempo: float) -> Motion:
+    """A recorded motion from any of its moments on, turned anywhere."""
+    clip = _read(recordings[int(rng.integers(len(recordings)))])
+    motion = BvhMotion(clip, start=float(rng.uniform(0, clip.seconds)))
+    return PlacedMotion(motion, yaw=float(rng.uniform(-np.pi, np.pi)), tempo=tempo)
+
+
+_read = lru_cache(maxsize=64)(read_bvh)
 
 
 def _standing(rng: np.random.Generator, motion: Motion, person: Person, first: bool) -> PlacedMotion:

@@ -17,6 +17,7 @@ class SceneStyle:
     occluders: float = 0.35  # share of scenes where things stand or move before people
     moving_camera: float = 0.7  # share of clips whose camera moves
     pictures: float = 0.7  # share of scenes before a user's picture, if there are any
+    recorded: float = 0.7  # share of people who move as a user's recordings, if there are any
     shadows: bool = True
     shutter: float = 0.5  # longest share of the time between frames that it is open: motion blur
     defocus: float = 0.4  # share of scenes where what is far from the people is blurred
@@ -26,7 +27,7 @@ class SceneStyle:
         low, high = self.objects
         if not (self.tempo >= 0 and 0 <= self.patterned <= 1 and 0 <= low < high):
             raise ValueError(f"{self}: wanted tempo >= 0, patterned in 0..1, objects with 0 <= low < high")
-        shares = ("passers_by", "occluders", "moving_camera", "pictures", "shutter", "defocus")
+        shares = ("passers_by", "occluders", "moving_camera", "pictures", "recorded", "shutter", "defocus")
         for name in (field.name for field in fields(self) if field.name in shares):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} = {getattr(self, name)}, but a share in 0..1 is wanted")

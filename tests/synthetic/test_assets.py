@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from slimdp.synthetic.assets import AssetError, Assets, find_assets, fingerprint, split_assets
+from tests.synthetic.bvh_text import bvh_text
 
 
 def picture(path: Path, side: int = 8) -> Path:
@@ -21,7 +22,7 @@ def test_pictures_and_motions_are_found_in_order_at_any_depth(tmp_path: Path) ->
     (tmp_path / "pictures" / "notes.txt").write_text("no picture")
     motion = tmp_path / "motions" / "walk.BVH"
     motion.parent.mkdir()
-    motion.write_text("\ufeffHIERARCHY\nROOT hips\n")
+    motion.write_text("\ufeff" + bvh_text([{}, {}]))
     assert find_assets(tmp_path / "pictures", tmp_path / "motions") == Assets(tuple(pictures), (motion,))
     assert find_assets() == Assets()
 
@@ -53,7 +54,10 @@ def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_bvh_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.bvh").write_text("MOTION\nFrames: 2\n")
-    with pytest.raises(AssetError, match=r"a\.bvh: begins with b'MOTION"):
+    with pytest.raises(AssetError, match=r"a\.bvh.*HIERARCHY"):
+        find_assets(motions=tmp_path)
+    (tmp_path / "a.bvh").write_text(bvh_text([{}, {}], rename={"LeftUpLeg": "tentacle"}))
+    with pytest.raises(AssetError, match=r"a\.bvh: .*tentacle"):
         find_assets(motions=tmp_path)
 
 

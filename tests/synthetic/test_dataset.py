@@ -13,6 +13,7 @@ from flow_cache import FlowStore
 from slimdp.data import ImageError, read_annotations
 from slimdp.motion import propagate
 from slimdp.surface import load_surface
+from slimdp.synthetic import items
 from slimdp.synthetic.dataset import PRESETS, SetPlan, synthesize, synthesize_preset
 from slimdp.synthetic.occlusion import read_visible
 
@@ -70,7 +71,8 @@ def test_the_same_seed_gives_the_same_bytes_with_more_processes(rendered: Path, 
             np.testing.assert_array_equal(*fields)
 
 
-def test_a_set_where_nobody_can_be_seen_is_given_up(tmp_path: Path) -> None:
+def test_a_set_where_nobody_can_be_seen_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(items, "_MOST_TRIES", 2)
     with pytest.raises(ValueError, match="nobody was seen"):
         synthesize(tmp_path / "tiny", replace(SMALL, size=8, train_clips=0, val_clips=0), quiet=True)
     assert list(tmp_path.iterdir()) == []  # there is nothing to go on with

@@ -4,14 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import trimesh
 
 from slimdp.structures import ImageRecord
 from slimdp.surface import BodySurface, load_surface
 from slimdp.surface.makehuman import BodyShape
 from slimdp.synthetic.exact_flow import exact_flow
 from slimdp.synthetic.labels import CLIPS, label_people
-from slimdp.synthetic.motion import ACTIVITIES, LIMITS, random_motion
 from slimdp.synthetic.person import Person, Pose, make_person, pose_person
 from slimdp.synthetic.render import Camera, RayCaster, RenderedFrame, look_at
 from slimdp.synthetic.scene import Scene, random_scene, render_frame
@@ -37,70 +35,6 @@ def frames(scene: Scene, surface: BodySurface) -> list[RenderedFrame]:
 @pytest.fixture(scope="module")
 def person() -> Person:
     return make_person(BodyShape())
-
-
-def test_without_rotations_the_skin_is_that_of_the_rest_pose(person: Person) -> None:
-    posed = pose_person(person, Pose({}))
-    np.testing.assert_allclose(posed.skin, person.skin, atol=1e-6)
-    assert posed.skin[:, 1].min() == pytest.approx(0)
-
-
-def test_a_turn_by_half_looks_back(person: Person) -> None:
-    posed = pose_person(person, Pose({}, yaw=np.pi))
-    np.testing.assert_allclose(posed.skin, person.skin * [-1, 1, -1], atol=1e-6)
-    assert posed.keypoints["nose"][2] < posed.keypoints["head_top"][2]
-
-
-@pytest.mark.parametrize(
-    ("joint", "angle", "moved", "axis", "sign"),
-    [
-        ("elbow_l", 90, "left_wrist", 1, 1),
-        ("shoulder_out_l", 60, "left_wrist", 1, 1),
-        ("shoulder_out_r", 60, "right_wrist", 1, 1),
-        ("shoulder_flex_r", 80, "right_wrist", 2, 1),
-        ("hip_flex_l", 60, "left_knee", 2, 1),
-        ("hip_out_r", 30, "right_ankle", 0, -1),
-        ("knee_l", 90, "left_ankle", 2, -1),
-    ],
-)
-def test_joints_bend_the_way_they_are_named(
-    person: Person, joint: str, angle: float, moved: str, axis: int, sign: int
-) -> None:
-    from slimdp.synthetic.motion import Wave, WaveMotion
-
-    def at(degrees: float) -> np.ndarray:
-        motion = WaveMotion({joint: Wave(degrees, 0, 1, 0, 0)}, 0, 0, (0, 0), (0, 0))
-        posed = pose_person(person, motion.pose(person, 0.0))
-        return posed.keypoints[moved] - posed.keypoints["head_bottom"]
-
-    assert sign * (at(angle) - at(0))[axis] > 0.05
-
-
-@pytest.mark.parametrize("activity", ACTIVITIES)
-def test_motion_is_smooth_and_within_the_joints_limits(activity: str, person: Person) -> None:
-    motion = random_motion(np.random.default_rng(1), activity)
-    for name, wave in motion.waves.items():
-        limits = LIMITS[name[:-2] if name.endswith(("_l", "_r")) else name]
-        angles = np.array([wave.at(t, limits) for t in np.linspace(0, 3, 300)])
-        assert limits[0] <= angles.min() <= angles.max() <= limits[1]
-        assert np.abs(np.diff(angles)).max() < 6  # degrees in 10 ms
-    first, second = (pose_person(person, motion.pose(person, t)).skin for t in (0.5, 0.5 + 1 / 15))
-    assert 0 < np.linalg.norm(first - second, axis=1).max() < 0.4
-
-
-@pytest.mark.parametrize("bad", [{"gender": 1.5}, {"race": (0.5, 0.1, 0.1)}])
-def test_impossible_bodies_are_refused(bad: dict) -> None:
-    with pytest.raises(ValueError, match="body shape"):
-        BodyShape(**bad)
-
-
-def test_taller_and_heavier_bodies_are(person: Person, surface: BodySurface) -> None:
-    def litres(body: Person) -> float:
-        return 1000 * trimesh.Trimesh(body.skin, surface.faces, process=False).volume
-
-    assert 45 < litres(person) < 80
-    assert litres(make_person(BodyShape(weight=1.0))) > litres(person) + 4
-    assert np.ptp(make_person(BodyShape(height=0.6)).skin[:, 1]) > np.ptp(person.skin[:, 1]) + 0.1
 
 
 def test_projection_by_hand() -> None:

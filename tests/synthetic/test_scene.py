@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from slimdp.surface import BodySurface, load_surface
-from slimdp.synthetic.motion import random_motion
+from slimdp.synthetic.assets import Assets
+from slimdp.synthetic.motion import PlacedMotion, random_motion
 from slimdp.synthetic.scene import Scene, SceneStyle, random_scene, render_frame
-from slimdp.synthetic.staging import PlacedMotion, way_of
+from slimdp.synthetic.staging import way_of
+from tests.synthetic.bvh_text import bvh_text
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +116,14 @@ def test_the_same_seed_gives_the_same_picture_in_any_shape(surface: BodySurface)
     assert first.dtype == np.uint8
     np.testing.assert_array_equal(first, picture(5))
     assert (first != picture(6)).mean() > 0.5
+
+
+def test_people_move_as_recorded(tmp_path: Path) -> None:
+    file = tmp_path / "still.bvh"
+    file.write_text(bvh_text([{"LeftArm": (-80, 0, 0)}] * 3))
+    style = SceneStyle(people=(1.0,), recorded=1.0)
+    for seed in range(3):
+        scene = random_scene(np.random.default_rng(seed), 48, True, style, Assets(motions=(file,)))
+        first, later = (scene.motions[0].pose(scene.people[0], seconds) for seconds in (0.0, 0.4))
+        for bone, rotation in first.rotations.items():  # nobody of our own stands that still
+            np.testing.assert_allclose(later.rotations[bone], rotation, atol=1e-6)

@@ -1,0 +1,179 @@
+"""Reads BVH, Biovision's text format of recorded motion: a tree of joints, then a row of numbers a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+CHANNELS = ("Xposition", "Yposition", "Zposition", "Xrotation", "Yrotation", "Zrotation")
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A joint of a BVH skeleton; the end of a chain is a joint named after its parent with " end" behind."""
+
+    name: str
+    parent: int  # -1 for the root
+    offset: tuple[float, float, float]  # from the parent, in the file's unit
+    channels: tuple[str, ...]  # of CHANNELS, in the order in which they are applied
+
+
+@dataclass(frozen=True)
+class BvhClip:
+    """A recorded motion."""
+
+    joints: tuple[Joint, ...]  # parents before children
+    values: np.ndarray  # (T, C) the joints' channels one after the other: the file's unit, and degrees
+    frame_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """From the first frame to the last."""
+        return (len(self.values) - 1) * self.frame_seconds
+
+    @cached_property
+    def local(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of every frame and joint: rotation (T, J, 4) as x, y, z, w, and place in the parent (T, J, 3)."""
+        frames = len(self.values)
+        rotations = np.zeros((frames, len(self.joints), 4))
+        places = np.tile(np.array([joint.offset for joint in self.joints], dtype=float), (frames, 1, 1))
+        column = 0
+        for index, joint in enumerate(self.joints):
+            turned = Rotation.identity(frames)
+            for channel in joint.channels:
+                value = self.values[:, column : column + 1]
+                column += 1
+                if channel.endswith("position"):
+                    # As most programs do, a position takes the offset's place.
+                    places[:, index, "XYZ".index(channel[0])] = value[:, 0]
+                else:
+                    turned = turned * Rotation.from_euler(channel[0].lower(), value, degrees=True)
+            rotations[:, index] = turned.as_quat()
+        return rotations, places
+
+
+def read_bvh(path: Path) -> BvhClip:
+    """Read a BVH file.
+
+    Raises ValueError, with file and line, for what is not BVH: truncated, unknown channels, a wrong number of
+    values, values that are not finite, no frames.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"{path}: this is no text, but a BVH file (text that begins with HIERARCHY) is wanted"
+        ) from None
+    lines = _Lines(path, text.splitlines())
+    joints = _read_hierarchy(lines)
+    return _read_motion(lines, joints)
+
+
+class _Lines:
+    """The lines of a file that are not empty, and where one is."""
+
+    def __init__(self, path: Path, lines: list[str]) -> None:
+        self._path, self._count = path, len(lines)
+        self._rest: Iterator[tuple[int, list[str]]] = iter(
+            [(number, words) for number, line in enumerate(lines, start=1) if (words := line.split())]
+        )
+        self.number = 0
+
+    def next(self, wanted: str) -> list[str]:
+        """The words of the next line; raises ValueError where the file ends."""
+        number, words = next(self._rest, (0, []))
+        if not words:
+            raise ValueError(
+                f"{self._path}, line {self._count}: the file ends where {wanted} is wanted; is it cut off?"
+            )
+        self.number = number
+        return words
+
+    def error(self, problem: str) -> ValueError:
+        return ValueError(f"{self._path}, line {self.number}: {problem}")
+
+    def expect(self, *begin: str) -> list[str]:
+        """The words of the next line behind its beginning; raises ValueError if it begins otherwise."""
+        words = self.next(repr(" ".join(begin)))
+        if [word.lower() for word in words[: len(begin)]] != [word.lower() for word in begin]:
+            raise self.error(f"found {' '.join(words)[:60]!r}, but {' '.join(begin)!r} is wanted")
+        return words[len(begin) :]
+
+    def numbers(self, words: list[str], count: int, of: str) -> list[float]:
+        """The words as `count` finite numbers."""
+        if len(words) != count:
+            raise self.error(f"{len(words)} values, but {count} are wanted: {of}")
+        try:
+            values = [float(word) for word in words]
+        except ValueError as problem:
+            raise self.error(f"{of}: {problem}") from None
+        if not np.isfinite(values).all():
+            raise self.error(f"{of}: a value that is not finite")
+        return values
+
+
+def _read_hierarchy(lines: _Lines) -> list[Joint]:
+    lines.expect("HIERARCHY")
+    joints: list[Joint] = []
+    open_joints: list[int] = []
+    while not joints or open_joints:
+        words = lines.next("a JOINT, an End Site or a }")
+        kind = words[0].upper()
+        if kind == "}" and open_joints:
+            open_joints.pop()
+        elif kind in ("ROOT", "JOINT") and len(words) >= 2 and (kind == "ROOT") == (not joints):
+            joints.append(_read_joint(lines, " ".join(words[1:]), open_joints[-1] if open_joints else -1))
+            open_joints.append(len(joints) - 1)
+        elif kind == "END" and open_joints:
+            lines.expect("{")
+            parent = open_joints[-1]
+            joints.append(Joint(joints[parent].name + " end", parent, _read_offset(lines), ()))
+            lines.expect("}")
+        else:
+            wanted = "JOINT, End Site or }" if joints else "ROOT"
+            raise lines.error(f"found {' '.join(words)[:60]!r}, but {wanted} is wanted")
+    return joints
+
+
+def _read_joint(lines: _Lines, name: str, parent: int) -> Joint:
+    lines.expect("{")
+    offset = _read_offset(lines)
+    words = lines.expect("CHANNELS")
+    known = {channel.lower(): channel for channel in CHANNELS}
+    channels = tuple(known.get(word.lower(), "") for word in words[1:])
+    if "" in channels:
+        raise lines.error(
+            f"channel {words[1 + channels.index('')]!r} of {name}; there are {', '.join(CHANNELS)}"
+        )
+    if words[:1] != [str(len(channels))]:
+        raise lines.error(
+            f"{name} announces {' '.join(words[:1]) or 'no'} channels and names {len(channels)}"
+        )
+    return Joint(name, parent, offset, channels)
+
+
+def _read_offset(lines: _Lines) -> tuple[float, float, float]:
+    x, y, z = lines.numbers(lines.expect("OFFSET"), 3, "an offset x, y, z")
+    return x, y, z
+
+
+def _read_motion(lines: _Lines, joints: list[Joint]) -> BvhClip:
+    lines.expect("MOTION")
+    (announced,) = lines.numbers(lines.expect("Frames:"), 1, "the number of frames")
+    count = int(announced)
+    if count < 1 or count != announced:
+        raise lines.error(f"{announced:g} frames, but a whole number of at least 1 is wanted")
+    (seconds,) = lines.numbers(lines.expect("Frame", "Time:"), 1, "seconds a frame")
+    if seconds <= 0:
+        raise lines.error(f"{seconds:g} seconds a frame, but more than 0 are wanted")
+    width = sum(len(joint.channels) for joint in joints)
+    rows = []
+    for number in range(1, count + 1):
+        of = f"frame {number} of {count}, one value a channel"
+        rows.append(lines.numbers(lines.next(of), width, of))
+    return BvhClip(tuple(joints), np.array(rows).reshape(count, width), seconds)

@@ -1,0 +1,209 @@
+"""What people do all day: stand and talk, walk, turn, reach for things, sit down, squat."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slimdp.synthetic.motion.channels import AT_EASE, Channels, both, mirrored
+from slimdp.synthetic.motion.gait import RUN_PITCH, WALK_PITCH, Gait, Loop, Standstill, Style
+from slimdp.synthetic.motion.keys import Keys, Performance, random_sway, sequence
+
+#: What a left arm does while its owner talks or waits.
+GESTURES: dict[str, dict[str, float]] = {
+    "hang": {},
+    "talk": {"arm_flex_l": 18, "arm_out_l": 12, "arm_in_l": 5, "elbow_l": 85, "palm_l": -45, "wrist_l": -15},
+    "explain": {
+        "arm_flex_l": 38,
+        "arm_out_l": 20,
+        "arm_in_l": -12,
+        "elbow_l": 70,
+        "palm_l": -40,
+        "fist_l": 0.1,
+    },
+    "point": {"arm_flex_l": 75, "arm_out_l": 15, "arm_in_l": 10, "elbow_l": 15, "palm_l": 40, "fist_l": 0.6},
+    "chin": {"arm_flex_l": 55, "arm_out_l": 2, "arm_in_l": 32, "elbow_l": 135, "palm_l": -20, "fist_l": 0.5},
+    "wave": {"arm_flex_l": 90, "arm_out_l": 75, "arm_in_l": -5, "elbow_l": 95, "palm_l": 70, "fist_l": 0.0},
+    "hip": {"arm_flex_l": -22, "arm_out_l": 42, "arm_in_l": 42, "elbow_l": 92, "palm_l": -20, "wrist_l": 35},
+    "head": {"arm_flex_l": 105, "arm_out_l": 35, "arm_in_l": 28, "elbow_l": 138, "palm_l": 10},
+}
+_LEAN: Channels = {
+    "pelvis_x": 0.055, "pelvis_roll": -5, "spine_side": 6, "pelvis_y": -0.015, "foot_x_r": -0.05,
+    "foot_z_r": 0.05,
+}  # fmt: skip
+
+
+def _gestures(rng: np.random.Generator, side: str, names: list[str], pause: tuple[float, float]) -> Keys:
+    """One arm's gestures, again and again, with a pause between."""
+    moves: list[tuple[float, Channels]] = []
+    base = {name: value for name, value in AT_EASE.items() if name.endswith("_l") and name != "foot_yaw_l"}
+    for name in names:
+        gesture = base | GESTURES[name]
+        again = gesture | {
+            "elbow_l": gesture["elbow_l"] + 18,
+            "wrist_l": -25,
+            "arm_in_l": gesture["arm_in_l"] - 16,
+        }
+        hold = rng.uniform(*pause)
+        if name == "hang":
+            moves += [(0.8, gesture), (hold, gesture)]
+        else:
+            moves += [(0.8, gesture), (0.35, again), (0.35, gesture), (hold, again)]
+    if side == "r":
+        moves = [(seconds, mirrored(pose)) for seconds, pose in moves]
+    return sequence(rng, {}, moves)
+
+
+def stand(rng: np.random.Generator) -> Performance:
+    """Stand, shift the weight, and gesture."""
+    names = list(GESTURES)
+    arms = [
+        _gestures(rng, side, [names[i] for i in rng.choice(len(names), 4, replace=False)], (0.2, 0.9))
+        for side in "lr"
+    ]
+    feet = {"foot_yaw_l": 9.0, "foot_yaw_r": -9.0, "foot_x_l": rng.uniform(-0.02, 0.08)}
+    shift = sequence(
+        rng, feet, [(1.6, _LEAN), (1.2, _LEAN), (1.5, {**_LEAN, "pelvis_x": -0.03, "pelvis_roll": 4})]
+    )
+    look = sequence(rng, {}, [(0.7, {"head_turn": 25}), (1, {"head_turn": -15, "head_nod": 8}), (1.1, {})])
+    return Performance((*arms, shift, look, random_sway(rng)), mirror=rng.random() < 0.5)
+
+
+def _walk_style(rng: np.random.Generator) -> Style:
+    return Style(
+        ground=rng.uniform(0.58, 0.64), lift=rng.uniform(0.05, 0.09), lift_at=0.35, pitch=WALK_PITCH,
+        drop=rng.uniform(0.01, 0.035), bob=-0.014, stance_width=rng.uniform(0.04, 0.075),
+        arms=rng.uniform(14, 32), elbow=rng.uniform(5, 28), elbow_swing=rng.uniform(6, 14),
+        hips=rng.uniform(4, 9), lean=rng.uniform(0, 6),
+    )  # fmt: skip
+
+
+def _ease() -> Keys:
+    return Keys(((0.0, {**AT_EASE, "foot_yaw_l": 5.0, "foot_yaw_r": -5.0}),))
+
+
+def _oval(rng: np.random.Generator, speed: float) -> Loop:
+    """A loop that stays in the picture, at `speed` legs a second along its sides and slower in its bends."""
+    width, depth = rng.uniform(0.45, 0.75), rng.uniform(0.75, 1.3)
+    rate = speed / depth * rng.choice([-1, 1])
+    return Loop(
+        width, depth, float(rate), float(rng.uniform(0, 2 * np.pi)), (0.0, float(rng.uniform(-0.5, 0)))
+    )
+
+
+def walk(rng: np.random.Generator) -> Performance:
+    """Walk an oval, at up to 1.4 m/s."""
+    speed = rng.uniform(0.9, 1.6)  # legs a second
+    gait = Gait(_oval(rng, speed), _walk_style(rng), 0.9 * float(np.sqrt(speed / 1.4)), rng.uniform(0, 1))
+    return Performance((_ease(), gait, random_sway(rng, 0.6)))
+
+
+def run(rng: np.random.Generator) -> Performance:
+    """Jog an oval, or on the spot."""
+    speed = rng.uniform(1.8, 2.4)
+    spot = rng.random() < 0.4
+    style = Style(
+        ground=rng.uniform(0.33, 0.4), lift=rng.uniform(0.2, 0.34), lift_at=0.4, pitch=RUN_PITCH,
+        drop=rng.uniform(0.05, 0.08), bob=rng.uniform(0.022, 0.035), stance_width=rng.uniform(0.06, 0.09),
+        arms=rng.uniform(28, 48), elbow=rng.uniform(65, 85), elbow_swing=rng.uniform(8, 20),
+        hips=rng.uniform(5, 9), lean=rng.uniform(5, 9) if not spot else rng.uniform(0, 4),
+    )  # fmt: skip
+    path = Standstill(rng.uniform(-60, 60)) if spot else _oval(rng, speed)
+    fists = Keys(((0.0, {"fist_l": 0.35, "fist_r": 0.35, "arm_out_l": 6, "arm_out_r": 6}),))
+    return Performance(
+        (_ease(), fists, Gait(path, style, rng.uniform(1.25, 1.45), rng.uniform(0, 1)), random_sway(rng, 0.6))
+    )
+
+
+def turn(rng: np.random.Generator) -> Performance:
+    """Turn on the spot with small steps."""
+    rate = rng.choice([-1, 1]) * rng.uniform(50, 110)
+    path = Standstill(rng.uniform(-180, 180), float(rate))
+    style = Style(
+        ground=0.62, lift=0.05, lift_at=0.4,
+        pitch=((0.0, -3.0), (0.1, 0.0), (0.45, 0.0), (0.65, 22.0), (0.9, 0.0)), drop=0.015, bob=-0.006,
+        stance_width=0.02, arms=rng.uniform(3, 9), elbow=rng.uniform(8, 40), elbow_swing=4, hips=3, lean=2,
+    )  # fmt: skip
+    ahead = Keys(((0.0, {"head_turn": 18 * np.sign(rate), "spine_twist": 10 * np.sign(rate)}),))
+    names = [str(name) for name in rng.choice(["hang", "talk", "explain", "hip"], 2, replace=False)]
+    arm = _gestures(rng, "l", names, (0.5, 1.0))
+    return Performance(
+        (_ease(), ahead, Gait(path, style, rng.uniform(0.8, 1.1), rng.uniform(0, 1)), arm, random_sway(rng))
+    )
+
+
+_UP: Channels = {
+    "arm_flex_r": 168, "arm_out_r": 12, "elbow_r": 12, "spine_side": 9, "head_nod": -28, "foot_pitch_r": 22,
+    "foot_pitch_l": 14, "pelvis_y": 0.06, "palm_r": 40, "fist_r": 0.1,
+}  # fmt: skip
+_FORWARD: Channels = {
+    "arm_flex_r": 88, "arm_out_r": 4, "elbow_r": 10, "spine_flex": 20, "pelvis_pitch": 12, "spine_twist": 16,
+    "pelvis_z": 0.07, "head_nod": -14, "palm_r": 50, "arm_flex_l": -18,
+}  # fmt: skip
+_ASIDE: Channels = {
+    "arm_out_r": 98, "arm_flex_r": 12, "elbow_r": 10, "spine_side": -16, "head_turn": -45, "pelvis_x": -0.07,
+    "palm_r": 60, "arm_out_l": 18,
+}  # fmt: skip
+_FLOOR: Channels = {
+    "pelvis_y": -0.36, "pelvis_z": -0.16, "pelvis_pitch": 42, "spine_flex": 44, "head_nod": -18,
+    "arm_flex_r": 70, "arm_in_r": 10, "arm_flex_l": 40, "elbow_l": 70, "elbow_r": 12, "knee_out_l": 14,
+    "knee_out_r": 14, "spine_twist": 12,
+}  # fmt: skip
+_HIGH_BOTH: Channels = {**_UP, "arm_flex_l": 160, "arm_out_l": 16, "elbow_l": 20, "spine_side": 0}
+
+
+def reach(rng: np.random.Generator) -> Performance:
+    """Reach up, forwards, aside and to the floor, with the trunk going along."""
+    choices = [_UP, _FORWARD, _ASIDE, _FLOOR, _HIGH_BOTH]
+    moves: list[tuple[float, Channels]] = []
+    for index in rng.choice(len(choices), 4, replace=False):
+        target = choices[index] if rng.random() < 0.6 or index == 4 else mirrored(choices[index])
+        moves += [
+            (rng.uniform(0.7, 1.0), target),
+            (rng.uniform(0.2, 0.6), target),
+            (rng.uniform(0.7, 0.9), {}),
+        ]
+    base = {**AT_EASE, "foot_x_l": 0.04, "foot_x_r": -0.04}
+    return Performance((sequence(rng, base, moves), random_sway(rng)), mirror=rng.random() < 0.5)
+
+
+def sit(rng: np.random.Generator) -> Performance:
+    """Sit down on a stool that is not drawn, stay, and rise."""
+    hands = both(arm_flex=38, arm_out=8, elbow=62, arm_in=14, palm=65)
+    height = -rng.uniform(0.4, 0.5)
+    seat: Channels = {"pelvis_y": height, "pelvis_z": -0.44, "knee_out_l": 8, "knee_out_r": 8}
+    lean: Channels = {
+        "pelvis_z": -0.24, "pelvis_y": -0.2, "pelvis_pitch": 30, "spine_flex": 28, "head_nod": -18,
+        "arm_flex_l": 38, "arm_flex_r": 38, "elbow_l": 30, "elbow_r": 30,
+    }  # fmt: skip
+    upright = {**seat, **hands, "pelvis_pitch": -4, "spine_flex": 6}
+    chatting = {**upright, "spine_flex": 24, "head_nod": -14, "head_turn": 24, "elbow_l": 96, "palm_l": -30,
+                "arm_flex_l": 28}  # fmt: skip
+    moves = [
+        (0.6, {}), (0.4, {}), (0.5, lean), (0.55, upright), (0.5, upright), (0.8, chatting), (0.7, chatting),
+        (0.8, upright), (0.6, {**lean, "pelvis_z": -0.2}),
+    ]  # fmt: skip
+    base = {**AT_EASE, "foot_z_l": rng.uniform(-0.08, 0.06), "foot_z_r": rng.uniform(-0.08, 0.06)}
+    return Performance((sequence(rng, base, moves), random_sway(rng)), mirror=rng.random() < 0.5)
+
+
+def squat(rng: np.random.Generator) -> Performance:
+    """Bend the knees and rise, as in the gym: squats, or lunges."""
+    if rng.random() < 0.5:
+        down: Channels = {
+            "pelvis_y": -rng.uniform(0.3, 0.47), "pelvis_z": -0.17, "pelvis_pitch": 24, "spine_flex": 14,
+            "head_nod": -20, "knee_out_l": 24, "knee_out_r": 24, "arm_flex_l": 82, "arm_flex_r": 82,
+            "elbow_l": 18, "elbow_r": 18,
+        }  # fmt: skip
+        wide = rng.uniform(0.03, 0.12)
+        base = {**AT_EASE, "foot_x_l": wide, "foot_x_r": -wide, "foot_yaw_l": 18.0, "foot_yaw_r": -18.0}
+        moves: list[tuple[float, Channels]] = [(0.7, {}), (0.3, {}), (0.9, down), (0.25, down)]
+    else:
+        base = dict(AT_EASE)
+        ahead = {"foot_z_l": 0.62, "foot_z_r": 0.0}
+        step = {"foot_z_l": 0.35, "foot_y_l": 0.12, "pelvis_z": 0.14, "foot_pitch_r": 12, "arm_flex_r": 14}
+        down = {
+            **ahead, "pelvis_y": -rng.uniform(0.28, 0.38), "pelvis_z": 0.33, "foot_pitch_r": 50,
+            "spine_flex": 6, "elbow_l": 70, "elbow_r": 80, "arm_flex_r": 25, "arm_flex_l": -10,
+        }  # fmt: skip
+        moves = [(0.45, {}), (0.3, {}), (0.4, step), (0.5, down), (0.25, down), (0.5, step)]
+    return Performance((sequence(rng, base, moves), random_sway(rng)), mirror=rng.random() < 0.5)

@@ -1,0 +1,36 @@
+"""What a motion is, and any motion put at its place in the world, at its tempo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from slimdp.synthetic.person import Person, Pose
+
+
+class Motion(Protocol):
+    """How a person moves."""
+
+    def pose(self, person: Person, seconds: float) -> Pose:
+        """The pose at a time; the same for the same time, and any time can be asked for."""
+        ...
+
+
+@dataclass(frozen=True)
+class PlacedMotion:
+    """A motion turned about the origin, then moved; everything happens `tempo` times as fast."""
+
+    motion: Motion
+    yaw: float = 0.0  # radians; 0 leaves what faces +z facing +z
+    position: tuple[float, float] = (0.0, 0.0)  # metres x, z
+    tempo: float = 1.0
+
+    def pose(self, person: Person, seconds: float) -> Pose:
+        """As `Motion.pose`."""
+        pose = self.motion.pose(person, self.tempo * seconds)
+        x, y, z = pose.position
+        cos, sin = np.cos(self.yaw), np.sin(self.yaw)
+        moved = (cos * x + sin * z + self.position[0], y, cos * z - sin * x + self.position[1])
+        return replace(pose, yaw=pose.yaw + self.yaw, position=moved)

@@ -1,0 +1,199 @@
+"""From channels to a pose: the trunk and the arms by their angles, the legs by where the feet are to be."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slimdp.synthetic.build import SIDES, Build, limb_frame, local_rotations
+from slimdp.synthetic.motion.channels import LIMITS, Channels, smooth_max, smooth_min, within
+from slimdp.synthetic.person import Person, Pose
+
+#: Shares of thigh and calf together. A leg is never quite straight, and comes there gently: the angle of the
+#: knee changes without bound as the foot gets out of reach.
+_LONGEST = 0.9995
+_SLOWS = 0.025
+_STANDING = 0.9995
+_SHORTEST = 0.42  # the knee bent by 140 degrees
+_SOFT = 0.015  # metres within which the pelvis gives way to a leg that is stretched
+_FINGER_BEND = {"01": 60.0, "02": 80.0, "03": 45.0}  # degrees in a fist
+_TOES_BEND = 45.0  # degrees
+
+
+def solve(channels: Channels, person: Person) -> Pose:
+    """The pose in which the channels' feet stand where they say, and every joint is within its limits.
+
+    A pelvis that is too far from a foot is lowered until the leg reaches.
+    """
+    build = person.build
+
+    def angle(name: str) -> float:
+        return float(np.deg2rad(degrees(name)))
+
+    def degrees(name: str) -> float:
+        base = name[:-2] if name.endswith(("_l", "_r")) else name
+        value = channels.get(name, 0.0)
+        return within(value, LIMITS[base]) if base in LIMITS else value
+
+    pelvis = turn_y(angle("pelvis_yaw")) @ turn_x(angle("pelvis_pitch")) @ turn_z(-angle("pelvis_roll"))
+    world = {"pelvis": pelvis}
+    ankles = {}
+    for side in SIDES:
+        ankle, foot = _foot(build, side, channels, degrees(f"foot_pitch_{side}"))
+        ankles[side] = ankle
+        world[f"foot_{side}"] = foot
+        bend = within(max(degrees(f"foot_pitch_{side}"), 0.0), (-20.0, _TOES_BEND))
+        world[f"ball_{side}"] = foot @ turn_x(-np.deg2rad(bend))
+    at = _pelvis_position(build, channels, pelvis, ankles)
+    for side in SIDES:
+        hip = at + pelvis @ (build.joints[f"thigh_{side}"] - build.joints["pelvis"])
+        sideways = pelvis @ turn_y(SIDES[side] * angle(f"knee_out_{side}"))[:, 0]
+        thigh, calf = reach_leg(build, side, hip, ankles[side], sideways)
+        world[f"thigh_{side}"], world[f"calf_{side}"] = thigh, calf
+    third = (
+        turn_x(angle("spine_flex") / 3) @ turn_y(angle("spine_twist") / 3) @ turn_z(-angle("spine_side") / 3)
+    )
+    for number, bone in enumerate(("spine_01", "spine_02", "spine_03"), start=1):
+        world[bone] = pelvis @ np.linalg.matrix_power(third, number)
+    half = turn_x(angle("head_nod") / 2) @ turn_y(angle("head_turn") / 2) @ turn_z(-angle("head_tilt") / 2)
+    world["neck_01"] = world["spine_03"] @ half
+    world["head"] = world["neck_01"] @ half
+    for side in SIDES:
+        _add_arm(world, build, side, {name: angle(f"{name}_{side}") for name in _ARM})
+        _add_fingers(world, build, side, degrees(f"fist_{side}"))
+    air = max(min(channels.get(f"foot_y_{side}", 0.0) for side in SIDES), 0.0) * build.leg
+    rest = build.joints["pelvis"]
+    return Pose(local_rotations(world), position=(at[0] - rest[0], air, at[2] - rest[2]))
+
+
+_ARM = ("arm_flex", "arm_out", "arm_in", "elbow", "palm", "wrist")
+
+
+def _foot(build: Build, side: str, channels: Channels, pitch: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where the ankle is (3,) metres, and how the foot is turned (3, 3): heel up by its pitch in degrees.
+
+    A foot whose heel is up stands on its ball, one whose toes are up on its heel.
+    """
+    ankle, ball = build.joints[f"foot_{side}"], build.joints[f"ball_{side}"]
+    turned = turn_y(np.deg2rad(channels.get(f"foot_yaw_{side}", 0.0)))
+    foot = turned @ turn_x(np.deg2rad(pitch))
+    up = np.array([0, build.ankle, 0])
+    forward = ball - ankle if pitch > 0 else np.array([0, 0, -build.heel])
+    pivot = forward * [1, 0, 1]
+    hip = build.joints[f"thigh_{side}"]
+    x, y, z = (build.leg * channels.get(f"foot_{axis}_{side}", 0.0) for axis in "xyz")
+    base = np.array([hip[0] + x, y, z])
+    return base + turned @ pivot + foot @ (up - pivot), foot
+
+
+def _pelvis_position(
+    build: Build, channels: Channels, pelvis: np.ndarray, ankles: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Where the pelvis's joint is (3,) metres; low enough for both legs."""
+    reach = _STANDING * (build.thigh + build.calf)
+    x, z = (build.leg * channels.get(f"pelvis_{axis}", 0.0) for axis in "xz")
+    hips = {side: pelvis @ (build.joints[f"thigh_{side}"] - build.joints["pelvis"]) for side in SIDES}
+    standing = _SOFT / 2 + build.ankle + reach + build.joints["pelvis"][1] - build.joints["thigh_l"][1]
+    height = standing + build.leg * channels.get("pelvis_y", 0.0)
+    for side, offset in hips.items():
+        away = np.hypot(*(ankles[side] - offset)[[0, 2]] - [x, z])
+        limit = ankles[side][1] - offset[1] + np.sqrt(max(reach**2 - away**2, 0.0))
+        height = smooth_min(height, limit, _SOFT)
+    return np.array([x, height, z])
+
+
+def reach_leg(
+    build: Build, side: str, hip: np.ndarray, ankle: np.ndarray, sideways: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations of thigh and calf (3, 3) that bring a leg from its hip to the ankle; its knee goes forwards.
+
+    Args:
+        hip: (3,) metres.
+        ankle: (3,) metres; one that is out of reach is only pointed at.
+        sideways: (3,) unit, to the person's left: the knee bends about what of it is across the leg.
+    """
+    thigh, calf = build.thigh, build.calf
+    down = ankle - hip
+    distance = float(np.linalg.norm(down))
+    along = down / distance
+    straight = thigh + calf
+    distance = smooth_max(distance, _SHORTEST * straight, 0.05)
+    distance = smooth_min(distance, _LONGEST * straight, _SLOWS * straight)
+    cosine = (thigh**2 + distance**2 - calf**2) / (2 * thigh * distance)
+    hinge = sideways - (sideways @ along) * along
+    hinge = hinge / np.linalg.norm(hinge)
+    sine = np.sqrt(1 - cosine**2)
+    upper = cosine * along + sine * np.cross(along, hinge)
+    lower = distance * along - thigh * upper
+    return (
+        limb_frame(upper, hinge) @ build.frames[f"thigh_{side}"].T,
+        limb_frame(lower, hinge) @ build.frames[f"calf_{side}"].T,
+    )
+
+
+def _add_arm(world: dict[str, np.ndarray], build: Build, side: str, angles: dict[str, float]) -> None:
+    """Put collar bone, arm and hand at their angles, in radians."""
+    chest, sign = world["spine_03"], SIDES[side]
+    flex, out = angles["arm_flex"], angles["arm_out"]
+    beside = _fade(abs(flex), np.deg2rad(20), np.deg2rad(65))
+    clear = beside * build.arm_clearance[side] - (1 - beside) * np.deg2rad(40)
+    out = smooth_max(out, clear, np.deg2rad(6))
+    turned = turn_x(-flex) @ turn_z(sign * out) @ turn_y(-sign * angles["arm_in"])
+    upper = -turned[:, 1]
+    # The shoulder blade does a third of what raises an arm, and some of what brings it forward.
+    lift = 0.5 * (1 + upper[1])
+    collar = turn_z(sign * np.deg2rad(32) * lift**2) @ turn_y(-sign * np.deg2rad(14) * upper[2])
+    world[f"clavicle_{side}"] = chest @ collar
+    frame = chest @ turned
+    hinge = -frame[:, 0]
+    world[f"upperarm_{side}"] = limb_frame(-frame[:, 1], hinge) @ build.frames[f"upperarm_{side}"].T
+    cos, sin = np.cos(angles["elbow"]), np.sin(angles["elbow"])
+    lower = cos * -frame[:, 1] + sin * frame[:, 2]
+    forearm = limb_frame(lower, hinge)
+    rest = build.frames[f"lowerarm_{side}"]
+    world[f"lowerarm_{side}"] = forearm @ rest.T
+    # In the forearm's frame: x along it, y the elbow's hinge.
+    hand = turn_x(sign * angles["palm"]) @ turn_z(sign * angles["wrist"])
+    world[f"hand_{side}"] = forearm @ hand @ rest.T
+
+
+def _add_fingers(world: dict[str, np.ndarray], build: Build, side: str, fist: float) -> None:
+    hand = world[f"hand_{side}"]
+    for finger in ("index", "middle", "ring", "pinky"):
+        first, second, third = (build.joints[f"{finger}_{joint}_{side}"] for joint in ("01", "02", "03"))
+        axis = np.cross(second - first, third - second)
+        axis = axis / np.linalg.norm(axis)
+        bent = hand
+        for joint, most in _FINGER_BEND.items():
+            bent = bent @ turn_about(axis, np.deg2rad(most * fist))
+            world[f"{finger}_{joint}_{side}"] = bent
+
+
+def _fade(value: float, start: float, end: float) -> float:
+    """1 up to start, 0 from end, smooth between."""
+    share = min(max((value - start) / (end - start), 0.0), 1.0)
+    return 1 - share * share * (3 - 2 * share)
+
+
+def turn_x(angle: float) -> np.ndarray:
+    """The rotation (3, 3) about x by an angle in radians; y goes to z."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[1.0, 0, 0], [0, c, -s], [0, s, c]])
+
+
+def turn_y(angle: float) -> np.ndarray:
+    """The rotation (3, 3) about y by an angle in radians; z goes to x."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, 0, s], [0, 1.0, 0], [-s, 0, c]])
+
+
+def turn_z(angle: float) -> np.ndarray:
+    """The rotation (3, 3) about z by an angle in radians; x goes to y."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+
+
+def turn_about(axis: np.ndarray, angle: float) -> np.ndarray:
+    """The rotation (3, 3) about a unit axis (3,) by an angle in radians (Rodrigues)."""
+    x, y, z = axis
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
