@@ -176,7 +176,7 @@ def test_the_way_is_scaled_by_the_legs_and_jumps_are_kept(tmp_path: Path, person
 
 
 def _recording(person: Person, motion: PlacedMotion, frames: int) -> str:
-    """Our own skeleton in our own rest pose (arms out and bent, neither T nor A), moved by a motion of ours."""
+    """Our own skeleton in its rest pose (arms out and bent, neither T nor A), moved by a motion of ours."""
     rig, joints = makehuman.rig(), person.joints
     lines, order = ["HIERARCHY"], []
 
