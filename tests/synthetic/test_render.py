@@ -175,11 +175,13 @@ def test_labels_are_what_the_pixels_show(frames: list[RenderedFrame], surface: B
         assert np.bincount(person.part).max() <= MOST_POINTS_A_PART
         inside = (person.points >= person.box[:2]) & (person.points < person.box[:2] + person.box[2:])
         assert inside.all()
-        centre = np.rint(frame_pixel_centres(person.box)[::16, ::16].reshape(-1, 2)).astype(int)
-        centre = np.minimum(centre, SIZE - 1)
+        exact = frame_pixel_centres(person.box)[::16, ::16].reshape(-1, 2)
+        tied = (np.abs(exact % 1 - 0.5) < 1e-3).any(axis=1)  # between two pixels: either will do
+        assert not tied.all()
+        centre = np.minimum(np.rint(exact).astype(int), SIZE - 1)
         flat = centre[:, 1] * SIZE + centre[:, 0]
         expected = np.where(frame.hits.person[flat] == index, COARSE_OF_PART[truth_part[flat]], 0)
-        assert np.mean(person.coarse[::16, ::16].ravel() == expected) > 0.97  # ties in rounding
+        np.testing.assert_array_equal(person.coarse[::16, ::16].ravel()[~tied], expected[~tied])
         assert person.keypoints.shape == (len(KEYPOINT_NAMES), 3)
 
 
