@@ -13,16 +13,16 @@ STATURE = (1.45, 2.0)
 def random_shape(rng: np.random.Generator) -> BodyShape:
     """An adult's shape.
 
-    Stature is normal, 1.63 m +- 0.07 m for women and 1.77 m +- 0.075 m for men, within STATURE; weight and
-    muscle spread widely about the average without the ends of MakeHuman's range, which few people reach.
+    Stature is normal, 1.63 m +- 0.07 m for women and 1.77 m +- 0.075 m for men, within STATURE. Weight is
+    drawn nearly evenly above the starved, because MakeHuman's heaviest are not as heavy as people get.
     """
     gender, age = float(rng.beta(0.4, 0.4)), 0.85 * float(rng.beta(1, 3))
     stature = np.clip(rng.normal(1.63 + 0.14 * gender, 0.07), *STATURE)
     return BodyShape(
         gender=gender,
         age=age,
-        muscle=0.1 + 0.8 * float(rng.beta(2.5, 2.5)),
-        weight=0.05 + 0.9 * float(rng.beta(2, 2)),
+        muscle=float(rng.beta(1.8, 1.8)),
+        weight=0.15 + 0.85 * float(rng.beta(1.2, 1.0)),
         height=height_for(float(stature), gender, age),
         race=tuple(rng.dirichlet([0.5] * 3).tolist()),
     )

@@ -55,11 +55,11 @@ def _gestures(rng: np.random.Generator, side: str, names: list[str], pause: tupl
 
 def stand(rng: np.random.Generator) -> Performance:
     """Stand, shift the weight, and gesture."""
-    names = list(GESTURES)
-    arms = [
-        _gestures(rng, side, [names[i] for i in rng.choice(len(names), 4, replace=False)], (0.2, 0.9))
-        for side in "lr"
-    ]
+    arms = []
+    # Whoever points does so with one arm: both stretched out are a sleepwalker's.
+    for side, special in (("l", ["point", "chin", "wave", "hip", "head"]), ("r", ["chin", "hip", "explain"])):
+        names = ["hang", "talk", "hang", str(rng.choice(special))]
+        arms.append(_gestures(rng, side, [str(name) for name in rng.permutation(names)], (0.2, 0.9)))
     feet = {"foot_yaw_l": 9.0, "foot_yaw_r": -9.0, "foot_x_l": rng.uniform(-0.02, 0.08)}
     shift = sequence(
         rng, feet, [(1.6, _LEAN), (1.2, _LEAN), (1.5, {**_LEAN, "pelvis_x": -0.03, "pelvis_roll": 4})]

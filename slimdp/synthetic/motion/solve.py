@@ -25,41 +25,20 @@ def solve(channels: Channels, person: Person) -> Pose:
     A pelvis that is too far from a foot is lowered until the leg reaches.
     """
     build = person.build
-
-    def angle(name: str) -> float:
-        return float(np.deg2rad(degrees(name)))
-
-    def degrees(name: str) -> float:
-        base = name[:-2] if name.endswith(("_l", "_r")) else name
-        value = channels.get(name, 0.0)
-        return within(value, LIMITS[base]) if base in LIMITS else value
-
-    pelvis = turn_y(angle("pelvis_yaw")) @ turn_x(angle("pelvis_pitch")) @ turn_z(-angle("pelvis_roll"))
-    world = {"pelvis": pelvis}
+    world = _trunk(channels)
     ankles = {}
     for side in SIDES:
-        ankle, foot = _foot(build, side, channels, degrees(f"foot_pitch_{side}"))
-        ankles[side] = ankle
-        world[f"foot_{side}"] = foot
-        bend = within(max(degrees(f"foot_pitch_{side}"), 0.0), (-20.0, _TOES_BEND))
-        world[f"ball_{side}"] = foot @ turn_x(-np.deg2rad(bend))
-    at = _pelvis_position(build, channels, pelvis, ankles)
-    for side in SIDES:
-        hip = at + pelvis @ (build.joints[f"thigh_{side}"] - build.joints["pelvis"])
-        sideways = pelvis @ turn_y(SIDES[side] * angle(f"knee_out_{side}"))[:, 0]
+        ankles[side], foot = _foot(build, side, channels)
+        bend = min(max(_degrees(channels, f"foot_pitch_{side}"), 0.0), _TOES_BEND)
+        world[f"foot_{side}"], world[f"ball_{side}"] = foot, foot @ turn_x(-np.deg2rad(bend))
+    at = _pelvis_position(build, channels, world["pelvis"], ankles)
+    for side, sign in SIDES.items():
+        hip = at + world["pelvis"] @ (build.joints[f"thigh_{side}"] - build.joints["pelvis"])
+        sideways = world["pelvis"] @ turn_y(sign * _angle(channels, f"knee_out_{side}"))[:, 0]
         thigh, calf = reach_leg(build, side, hip, ankles[side], sideways)
         world[f"thigh_{side}"], world[f"calf_{side}"] = thigh, calf
-    third = (
-        turn_x(angle("spine_flex") / 3) @ turn_y(angle("spine_twist") / 3) @ turn_z(-angle("spine_side") / 3)
-    )
-    for number, bone in enumerate(("spine_01", "spine_02", "spine_03"), start=1):
-        world[bone] = pelvis @ np.linalg.matrix_power(third, number)
-    half = turn_x(angle("head_nod") / 2) @ turn_y(angle("head_turn") / 2) @ turn_z(-angle("head_tilt") / 2)
-    world["neck_01"] = world["spine_03"] @ half
-    world["head"] = world["neck_01"] @ half
-    for side in SIDES:
-        _add_arm(world, build, side, {name: angle(f"{name}_{side}") for name in _ARM})
-        _add_fingers(world, build, side, degrees(f"fist_{side}"))
+        _add_arm(world, build, side, {name: _angle(channels, f"{name}_{side}") for name in _ARM})
+        _add_fingers(world, build, side, _degrees(channels, f"fist_{side}"))
     air = max(min(channels.get(f"foot_y_{side}", 0.0) for side in SIDES), 0.0) * build.leg
     rest = build.joints["pelvis"]
     return Pose(local_rotations(world), position=(at[0] - rest[0], air, at[2] - rest[2]))
@@ -68,11 +47,40 @@ def solve(channels: Channels, person: Person) -> Pose:
 _ARM = ("arm_flex", "arm_out", "arm_in", "elbow", "palm", "wrist")
 
 
-def _foot(build: Build, side: str, channels: Channels, pitch: float) -> tuple[np.ndarray, np.ndarray]:
-    """Where the ankle is (3,) metres, and how the foot is turned (3, 3): heel up by its pitch in degrees.
+def _degrees(channels: Channels, name: str) -> float:
+    """A channel within its limits; 0 if it is not there."""
+    base = name[:-2] if name.endswith(("_l", "_r")) else name
+    value = channels.get(name, 0.0)
+    return within(value, LIMITS[base]) if base in LIMITS else value
+
+
+def _angle(channels: Channels, name: str) -> float:
+    return float(np.deg2rad(_degrees(channels, name)))
+
+
+def _trunk(channels: Channels) -> dict[str, np.ndarray]:
+    """World rotations (3, 3) of pelvis, spine, neck and head; each bend is spread over its bones."""
+
+    def turn(*names: str, share: float = 1.0) -> np.ndarray:
+        forward, left, side = (share * _angle(channels, name) for name in names)
+        return turn_y(left) @ turn_x(forward) @ turn_z(-side)
+
+    world = {"pelvis": turn("pelvis_pitch", "pelvis_yaw", "pelvis_roll")}
+    third = turn("spine_flex", "spine_twist", "spine_side", share=1 / 3)
+    half = turn("head_nod", "head_turn", "head_tilt", share=1 / 2)
+    above = world["pelvis"]
+    for bone in ("spine_01", "spine_02", "spine_03", "neck_01", "head"):
+        above = above @ (third if bone.startswith("spine") else half)
+        world[bone] = above
+    return world
+
+
+def _foot(build: Build, side: str, channels: Channels) -> tuple[np.ndarray, np.ndarray]:
+    """Where the ankle is (3,) metres, and how the foot is turned (3, 3): heel up by its pitch.
 
     A foot whose heel is up stands on its ball, one whose toes are up on its heel.
     """
+    pitch = _degrees(channels, f"foot_pitch_{side}")
     ankle, ball = build.joints[f"foot_{side}"], build.joints[f"ball_{side}"]
     turned = turn_y(np.deg2rad(channels.get(f"foot_yaw_{side}", 0.0)))
     foot = turned @ turn_x(np.deg2rad(pitch))
