@@ -92,8 +92,9 @@ def vertex_mirror() -> np.ndarray:
 def _target(name: str) -> tuple[np.ndarray, np.ndarray]:
     """A shape target: vertices (K,) and their offsets (K, 3) in metres; empty where the file is empty."""
     text = gzip.decompress((data_folder() / "targets" / "macrodetails" / f"{name}.target.gz").read_bytes())
-    numbers = "\n".join(line for line in text.decode().splitlines() if not line.startswith("#"))
-    table = np.fromstring(numbers, sep=" ").reshape(-1, 4)
+    while text.startswith(b"#"):  # what is said of the file, before the numbers
+        text = text.partition(b"\n")[2]
+    table = np.fromstring(text.decode(), sep=" ").reshape(-1, 4)
     return table[:, 0].astype(np.int64), table[:, 1:] * METRES_PER_UNIT
 
 

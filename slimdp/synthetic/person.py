@@ -13,7 +13,7 @@ from slimdp.synthetic.build import Build, measure_build
 from slimdp.synthetic.skinning import TWIST_AT_ROOT, blend, helper_rotation, twist_bones
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one of them is equal to itself alone
 class Person:
     """A body in its rest pose, ready to be posed; metres, x to the person's left, y up, z to the front."""
 

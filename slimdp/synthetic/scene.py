@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, cast
 
 import numpy as np
 
@@ -22,7 +25,7 @@ from slimdp.synthetic.props import Prop
 from slimdp.synthetic.render import RenderedFrame, render
 from slimdp.synthetic.shapes import random_shape
 from slimdp.synthetic.stage import Stage
-from slimdp.synthetic.staging import all_in_view, place_people, random_camera, way_of
+from slimdp.synthetic.staging import all_in_view, place_people, random_camera
 from slimdp.synthetic.style import SceneStyle
 from slimdp.synthetic.world import random_place
 
@@ -31,6 +34,8 @@ __all__ = ["FRAMES_PER_SECOND", "Scene", "SceneStyle", "random_scene", "render_f
 FRAMES_PER_SECOND = 12.0
 #: The camera follows where people are on average over these times (seconds from now).
 _SMOOTH = (-0.3, 0.0, 0.3)
+#: That average is read between places this far apart in time (seconds).
+_WAY_STEP = 0.15
 _TRIES = 20
 
 
@@ -75,8 +80,7 @@ def random_scene(
     passer_by = count > 1 and rng.random() < style.passers_by
     moving = panning and rng.random() < style.moving_camera
     for _ in range(_TRIES):
-        motions = place_people(rng, people, style, passer_by, assets.motions)
-        ways = [way_of(motion, person) for person, motion in zip(people, motions)]
+        motions, ways = place_people(rng, people, style, passer_by, assets.motions)
         starts = np.array([way[0] for way in ways]) * [1, 0, 1]
         camera = random_camera(rng, size, starts, moving)
         if all_in_view(camera, starts):
@@ -159,9 +163,28 @@ def _camera_at(scene: Scene, seconds: float) -> Camera:
     if scene.camera.drift is None:
         return scene.camera.at(seconds, np.zeros(3))
 
-    def middle(time: float) -> np.ndarray:
-        times = tuple(time + offset for offset in _SMOOTH)
-        ways = [way_of(motion, person, times) for person, motion in zip(scene.people, scene.motions)]
-        return np.mean(ways, axis=(0, 1)) * [1, 0, 1]
+    return scene.camera.at(seconds, _middle(scene, seconds) - _middle(scene, 0.0))
 
-    return scene.camera.at(seconds, middle(seconds) - middle(0.0))
+
+def _middle(scene: Scene, seconds: float) -> np.ndarray:
+    """The mean place of the people about a time, (3,) metres on the floor."""
+    places = []
+    for person, motion in zip(scene.people, scene.motions):
+        steps = np.array([seconds + offset for offset in _SMOOTH]) / _WAY_STEP
+        before = np.floor(steps).astype(int)
+        known = {
+            step: _place_at(cast(Hashable, motion), person, step)
+            for step in {*before.tolist(), *(before + 1).tolist()}
+        }
+        share = steps - before
+        places += [
+            (1 - s) * known[b] + s * known[b + 1]
+            for b, s in zip(before.tolist(), share.tolist(), strict=True)
+        ]
+    return np.mean(places, axis=0) * [1, 0, 1]
+
+
+@lru_cache(maxsize=512)  # motions and people are hashed by identity
+def _place_at(motion: Any, person: Person, step: int) -> np.ndarray:
+    """Where a person is at a multiple of `_WAY_STEP`; frames that follow ask for the same ones."""
+    return np.array(motion.pose(person, step * _WAY_STEP).position)

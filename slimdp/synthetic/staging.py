@@ -31,8 +31,8 @@ def place_people(
     style: SceneStyle,
     passer_by: bool,
     recordings: Sequence[Path] = (),
-) -> tuple[Motion, ...]:
-    """Motions for people: the first near the origin, others beside, the last walking by if asked.
+) -> tuple[tuple[Motion, ...], list[np.ndarray]]:
+    """Motions for people, and their ways: the first near the origin, others beside, the last walking by.
 
     Where no free place is found, the last one tried is taken.
 
@@ -53,18 +53,15 @@ def place_people(
         motion: Motion = random_motion(rng, "walk" if walks_by else None, tempo=style.tempo)
         if recordings and not walks_by and rng.random() < style.recorded:
             motion = _recorded(rng, recordings, style.tempo)
+        way = way_of(motion, person)
         for _ in range(_TRIES):
-            if walks_by:
-                placed = _walking_by(rng, motion, person)
-            else:
-                placed = _standing(rng, motion, person, first=index == 0)
-            way = way_of(placed, person)
-            gaps = [np.linalg.norm((way - other)[:, [0, 2]], axis=1).min() for other in ways]
+            placed = _walking_by(rng, motion, way) if walks_by else _standing(rng, motion, way, index == 0)
+            gaps = [np.linalg.norm((placed.place(way) - o)[:, [0, 2]], axis=1).min() for o in ways]
             if min(gaps, default=np.inf) > _APART:
                 break
         motions.append(placed)
-        ways.append(way)
-    return tuple(motions)
+        ways.append(placed.place(way))
+    return tuple(motions), ways
 
 
 def _recorded(rng: np.random.Generator, recordings: Sequence[Path], tempo: float) -> Motion:
@@ -77,25 +74,23 @@ def _recorded(rng: np.random.Generator, recordings: Sequence[Path], tempo: float
 _read = lru_cache(maxsize=64)(read_bvh)
 
 
-def _standing(rng: np.random.Generator, motion: Motion, person: Person, first: bool) -> PlacedMotion:
-    start = way_of(motion, person, (0.0,))[0]
+def _standing(rng: np.random.Generator, motion: Motion, way: np.ndarray, first: bool) -> PlacedMotion:
     if first:
         where = rng.normal(0, 0.05, 2)
     else:
         angle, distance = rng.uniform(-np.pi, np.pi), rng.uniform(_APART, 1.5)
         where = distance * np.array([np.sin(angle), 0.7 * np.cos(angle)])
-    return PlacedMotion(motion, 0.0, (float(where[0] - start[0]), float(where[1] - start[2])))
+    return PlacedMotion(motion, 0.0, (float(where[0] - way[0, 0]), float(where[1] - way[0, 2])))
 
 
-def _walking_by(rng: np.random.Generator, motion: Motion, person: Person) -> PlacedMotion:
-    start, later = way_of(motion, person, (0.0, 1.0))
-    going = later - start
+def _walking_by(rng: np.random.Generator, motion: Motion, way: np.ndarray) -> PlacedMotion:
+    going = way[-1] - way[0]
     side = rng.choice([-1.0, 1.0])
     # Turned so that the way leads across the picture.
     turn = float(side * np.pi / 2 - np.arctan2(going[0], going[2]) + rng.normal(0, 0.3))
-    turned = way_of(PlacedMotion(motion, turn), person, (0.0,))[0]
+    start = PlacedMotion(motion, turn).place(way[0])
     where = np.array([-side * rng.uniform(0.1, 0.8), rng.uniform(0.6, 1.3)])
-    return PlacedMotion(motion, turn, (float(where[0] - turned[0]), float(where[1] - turned[2])))
+    return PlacedMotion(motion, turn, (float(where[0] - start[0]), float(where[1] - start[2])))
 
 
 def random_camera(

@@ -110,7 +110,7 @@ def random_sway(rng: np.random.Generator, strength: float = 1.0) -> Sway:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one of them is equal to itself alone
 class Performance:
     """A motion that is the sum of its parts."""
 

@@ -18,7 +18,7 @@ class Motion(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one of them is equal to itself alone
 class PlacedMotion:
     """A motion turned about the origin, then moved; everything happens `tempo` times as fast."""
 
@@ -30,7 +30,11 @@ class PlacedMotion:
     def pose(self, person: Person, seconds: float) -> Pose:
         """As `Motion.pose`."""
         pose = self.motion.pose(person, self.tempo * seconds)
-        x, y, z = pose.position
+        x, y, z = self.place(np.array(pose.position)).tolist()
+        return replace(pose, yaw=pose.yaw + self.yaw, position=(x, y, z))
+
+    def place(self, points: np.ndarray) -> np.ndarray:
+        """Where points (..., 3) metres of the motion come to lie."""
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
-        moved = (cos * x + sin * z + self.position[0], y, cos * z - sin * x + self.position[1])
-        return replace(pose, yaw=pose.yaw + self.yaw, position=moved)
+        turned = points @ np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
+        return turned + [self.position[0], 0.0, self.position[1]]

@@ -26,7 +26,7 @@ _BENT = 0.05
 _LIMBS = (("upperarm", "lowerarm", "hand", -1.0), ("thigh", "calf", "foot", 1.0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one of them is equal to itself alone
 class BvhMotion:
     """A recorded motion, scaled by the length of the legs, begun at `start` seconds and played to and fro.
 
