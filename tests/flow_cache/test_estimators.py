@@ -8,15 +8,8 @@ import pytest
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import ESTIMATORS, DenseInverseSearch, FlowEstimator, settings_hash
+from flow_cache.formats import read_flo
 from flow_cache.video import read_image
-
-
-def read_flo(path: Path) -> np.ndarray:
-    """The Middlebury format: a magic number, width, height, then (H, W, 2) float32. Returns (2, H, W)."""
-    content = path.read_bytes()
-    assert content[:4] == b"PIEH"
-    width, height = np.frombuffer(content, np.int32, 2, offset=4)
-    return np.frombuffer(content, np.float32, offset=12).reshape(height, width, 2).transpose(2, 0, 1)
 
 
 def chairs_error_px(samples: Path, estimator: FlowEstimator) -> tuple[float, float]:
