@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import re
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 
 from flow_cache.drawing import bring_back, colour_flow, draw_check, save_png
 from flow_cache.errors import FlowCacheError
-from flow_cache.estimators import ESTIMATORS
+from flow_cache.estimators import ESTIMATORS, FlowEstimator
 from flow_cache.inspection import inspect_store, report_as_json, report_as_text
 from flow_cache.precompute import precompute
 from flow_cache.schema import FILTERS
@@ -79,6 +80,12 @@ def _parser() -> argparse.ArgumentParser:
     fill.add_argument("--out", type=Path, required=True, help="the .h5 file to write")
     fill.add_argument("--steps", type=parse_steps, default="-3:3", help="-3:3 (default), or a list: -1,1")
     fill.add_argument("--estimator", choices=ESTIMATORS, default="dis")
+    fill.add_argument("--preset", help="of dis: ultrafast, fast or medium (default)")
+    fill.add_argument(
+        "--weights", help="of raft_*: torchvision's name (default C_T_V2), or a checkpoint file"
+    )
+    fill.add_argument("--iterations", type=int, help="of raft_*: updates of the flow (default 12)")
+    fill.add_argument("--device", help="of raft_*: auto (default: a GPU where there is one), cpu, cuda:1")
     fill.add_argument("--filter", choices=FILTERS, default="zstd", help="compression (default: %(default)s)")
     fill.add_argument("--processes", type=int, default=1, help="processes that estimate (default: 1)")
     fill.add_argument(
@@ -105,6 +112,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _estimator(options: argparse.Namespace) -> FlowEstimator:
+    """The chosen estimator with the settings that were given; it refuses those of another one."""
+    kind = ESTIMATORS[options.estimator]
+    given = {key: getattr(options, key) for key in ("preset", "weights", "iterations", "device")}
+    given = {key: value for key, value in given.items() if value is not None}
+    known = {field.name for field in dataclasses.fields(kind)}
+    if others := sorted(set(given) - known):
+        raise FlowCacheError(
+            f"--{others[0]} is no setting of {options.estimator}; it has: {', '.join(sorted(known))}"
+        )
+    return kind(**given)
+
+
 def _precompute(options: argparse.Namespace) -> None:
     frames = None
     if options.frames is not None:
@@ -113,7 +133,7 @@ def _precompute(options: argparse.Namespace) -> None:
         options.sources,
         options.out,
         options.steps,
-        ESTIMATORS[options.estimator](),
+        _estimator(options),
         frames=frames,
         filter=options.filter,
         processes=options.processes,

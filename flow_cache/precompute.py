@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from flow_cache.codec import encode
 from flow_cache.errors import FlowCacheError
-from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash, settings_of
+from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
 from flow_cache.schema import STEPS, VideoRecord, step_name
 from flow_cache.video import Video, open_video
 from flow_cache.workers import WorkerPool
@@ -92,14 +92,15 @@ def precompute(
     videos = [open_video(Path(source)) for source in sources]
     plans = {video.name: _plan(video, steps, frames) for video in videos}
     _check_names(videos, frames)
+    records = {video.name: _record(video, estimator) for video in videos}
     estimated = found = 0
     with FlowWriter(Path(out), filter, commit_seconds) as writer, _estimation(estimator, processes) as run:
         for video in videos:
-            writer.add_video(_record(video, estimator), _steps_within(steps, video))
+            writer.add_video(records[video.name], _steps_within(steps, video))
         for video in videos:
             todo = _unfinished(plans[video.name], writer, video.name)
             with tqdm(total=len(todo), desc=video.name, unit="field", disable=not progress) as bar:
-                for batch in run(_batches(video, todo)):
+                for batch in run(_batches(video, todo, estimator.frames_a_batch)):
                     for frame, step, stored in batch:
                         writer.write(video.name, frame, step, stored)
                         bar.update()
@@ -155,8 +156,8 @@ def _estimation(estimator: FlowEstimator, processes: int) -> Iterator[Estimation
         ) from error
 
 
-def _batches(video: Video, fields: list[Field]) -> Iterator[Batch]:
-    """Fields by the frame that completes them, with the frames they need; each frame is decoded once."""
+def _batches(video: Video, fields: list[Field], frames_a_batch: int) -> Iterator[Batch]:
+    """Fields by the frames that complete them, with the frames they need; each frame is decoded once."""
     if not fields:
         return  # the video is not even opened
     completed_by: dict[int, list[Field]] = {}
@@ -167,20 +168,25 @@ def _batches(video: Video, fields: list[Field]) -> Iterator[Batch]:
         for end in ends:
             last_use[end] = max(last_use.get(end, 0), max(ends))
     held: dict[int, np.ndarray] = {}
+    batch: list[Field] = []
+    completing = 0
     for index, image in video.read(last_use):
         held[index] = image
-        batch = completed_by.get(index, [])
-        if batch:
-            needed = {frame for frame, _ in batch} | {frame + step for frame, step in batch}
+        batch += completed_by.get(index, [])
+        completing += index in completed_by
+        if completing == frames_a_batch or index == max(last_use):
+            needed = sorted({end for frame, step in batch for end in (frame, frame + step)})
             yield Batch(video.name, {i: held[i] for i in needed}, batch)
-        held = {i: held[i] for i in held if last_use[i] > index}
+            batch, completing = [], 0
+            held = {i: held[i] for i in held if last_use[i] > index}
 
 
 def _estimate_batch(estimator: FlowEstimator, batch: Batch) -> list[StoredField]:
-    frames_0 = np.stack([batch.frames[frame] for frame, _ in batch.fields])
-    frames_1 = np.stack([batch.frames[frame + step] for frame, step in batch.fields])
+    place = {index: i for i, index in enumerate(batch.frames)}
+    pairs = [(place[frame], place[frame + step]) for frame, step in batch.fields]
+    flows = estimator.estimate(np.stack(list(batch.frames.values())), pairs)
     results = []
-    for (frame, step), flow in zip(batch.fields, estimator.estimate(frames_0, frames_1)):
+    for (frame, step), flow in zip(batch.fields, flows, strict=True):
         try:
             results.append((frame, step, encode(flow)))
         except FlowCacheError as error:
@@ -199,7 +205,7 @@ def _record(video: Video, estimator: FlowEstimator) -> VideoRecord:
         source=str(video.path),
         source_hash=video.source_hash,
         estimator=estimator.name,
-        settings=json.dumps(settings_of(estimator), sort_keys=True),
+        settings=json.dumps(estimator.settings(), sort_keys=True),
         settings_hash=settings_hash(estimator),
     )
 

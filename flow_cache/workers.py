@@ -7,6 +7,7 @@ that the killed one had.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import queue
@@ -112,7 +113,8 @@ class _Worker:
     def __init__(self, context: SpawnContext, function: Callable, capacity: int) -> None:
         self.connection, there = context.Pipe()
         self.process = context.Process(target=_work, args=(function, there))
-        self.process.start()
+        with _one_thread_each():
+            self.process.start()
         there.close()  # so that this end tells when the process is gone
         self.capacity = capacity
         self.busy = 0
@@ -142,6 +144,20 @@ class _Worker:
         else:
             how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         raise ChildProcessError(f"a worker process {how}") from None
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started here begin with one thread for BLAS and torch: they share the cores already."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
 
 
 def _work(function: Callable, connection: Connection) -> None:

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from flow_cache.workers import WorkerPool
 from slimdp.config import TrainConfig
 from slimdp.training.run import train
@@ -50,5 +48,4 @@ def train_side_by_side(runs: Sequence[TrainRun], processes: int | None = None) -
 
 
 def _train(run: TrainRun) -> Path:
-    torch.set_num_threads(1)
     return train(run.config, run.out, initial=run.initial, bar=False)

@@ -7,16 +7,20 @@ import numpy as np
 import pytest
 
 from flow_cache.errors import FlowCacheError
-from flow_cache.estimators import ESTIMATORS, DenseInverseSearch, settings_hash, settings_of
+from flow_cache.estimators import ESTIMATORS, DenseInverseSearch, FlowEstimator, settings_hash
+from flow_cache.formats import read_flo
 from flow_cache.video import read_image
 
 
-def read_flo(path: Path) -> np.ndarray:
-    """The Middlebury format: a magic number, width, height, then (H, W, 2) float32. Returns (2, H, W)."""
-    content = path.read_bytes()
-    assert content[:4] == b"PIEH"
-    width, height = np.frombuffer(content, np.int32, 2, offset=4)
-    return np.frombuffer(content, np.float32, offset=12).reshape(height, width, 2).transpose(2, 0, 1)
+def chairs_error_px(samples: Path, estimator: FlowEstimator) -> tuple[float, float]:
+    """Mean end-point error over the FlyingChairs pairs, and that of no flow at all."""
+    errors_px, lengths_px = [], []
+    for index in range(4):
+        frames = np.stack([read_image(samples / f"flow/chairs_{index}_{side}.png") for side in (0, 1)])
+        truth = read_flo(samples / f"flow/chairs_{index}.flo")
+        errors_px.append(np.hypot(*(estimator.estimate(frames, [(0, 1)])[0] - truth)).mean())
+        lengths_px.append(np.hypot(*truth).mean())
+    return float(np.mean(errors_px)), float(np.mean(lengths_px))
 
 
 @pytest.mark.parametrize(("shift", "axis", "expected"), [(1, 1, (1, 0)), (-2, 1, (-2, 0)), (1, 0, (0, 1))])
@@ -24,7 +28,7 @@ def test_flow_takes_the_first_frame_to_the_second(
     texture: np.ndarray, shift: int, axis: int, expected: tuple[float, float]
 ) -> None:
     moved = np.roll(texture, shift, axis=axis)
-    flow_0to1 = DenseInverseSearch().estimate(texture[None], moved[None])[0]
+    flow_0to1 = DenseInverseSearch().estimate(np.stack([texture, moved]), [(0, 1)])[0]
     assert flow_0to1.shape == (2, *texture.shape[:2])
     assert flow_0to1.dtype == np.float32
     inner = flow_0to1[:, 8:-8, 8:-8].reshape(2, -1)
@@ -32,30 +36,25 @@ def test_flow_takes_the_first_frame_to_the_second(
 
 
 def test_each_pair_of_a_batch_is_estimated_by_itself(texture: np.ndarray) -> None:
-    right, left = np.roll(texture, 3, axis=1), np.roll(texture, -3, axis=1)
+    frames = np.stack([texture, np.roll(texture, 3, axis=1), np.roll(texture, -3, axis=1)])
     estimator = DenseInverseSearch("fast")
-    both = estimator.estimate(np.stack([texture, texture]), np.stack([right, left]))
-    np.testing.assert_array_equal(both[0], estimator.estimate(texture[None], right[None])[0])
-    np.testing.assert_array_equal(both[1], estimator.estimate(texture[None], left[None])[0])
+    three = estimator.estimate(frames, [(0, 1), (0, 2), (2, 0)])
+    for flow, (first, second) in zip(three, [(0, 1), (0, 2), (2, 0)], strict=True):
+        alone = estimator.estimate(frames[[first, second]], [(0, 1)])[0]
+        np.testing.assert_array_equal(flow, alone)
 
 
 def test_flying_chairs(samples: Path) -> None:
-    errors_px, lengths_px = [], []
-    for index in range(4):
-        frames = [read_image(samples / f"flow/chairs_{index}_{side}.png")[None] for side in (0, 1)]
-        truth = read_flo(samples / f"flow/chairs_{index}.flo")
-        flow = DenseInverseSearch().estimate(*frames)[0]
-        errors_px.append(np.hypot(*(flow - truth)).mean())
-        lengths_px.append(np.hypot(*truth).mean())
-    print(f"end-point error {np.mean(errors_px):.2f} px; zero flow {np.mean(lengths_px):.2f} px")
-    assert np.mean(errors_px) < 5.0
-    assert np.mean(errors_px) < np.mean(lengths_px)
+    error_px, no_flow_px = chairs_error_px(samples, DenseInverseSearch())
+    print(f"end-point error {error_px:.2f} px; zero flow {no_flow_px:.2f} px")
+    assert error_px < 5.0
+    assert error_px < no_flow_px
 
 
 def test_settings_tell_estimators_apart() -> None:
     medium, fast = DenseInverseSearch(), DenseInverseSearch("fast")
     assert ESTIMATORS[medium.name] is DenseInverseSearch
-    assert settings_of(medium) == {"preset": "medium"}
+    assert medium.settings() == {"preset": "medium"}
     assert settings_hash(medium) == settings_hash(DenseInverseSearch("medium")) != settings_hash(fast)
     assert pickle.loads(pickle.dumps(fast)) == fast
 
@@ -64,11 +63,14 @@ def test_bad_input_is_refused(texture: np.ndarray) -> None:
     with pytest.raises(FlowCacheError, match="preset 'slow' of dis; choices: ultrafast, fast, medium"):
         DenseInverseSearch("slow")
     estimator = DenseInverseSearch()
-    with pytest.raises(FlowCacheError, match=r"frames_0 of shape \(96, 128, 3\)"):
-        estimator.estimate(texture, texture)
+    frames = np.stack([texture, texture])
+    with pytest.raises(FlowCacheError, match=r"frames of shape \(96, 128, 3\)"):
+        estimator.estimate(texture, [(0, 1)])
     with pytest.raises(FlowCacheError, match="type float64"):
-        estimator.estimate(texture[None], texture[None] / 255)
-    with pytest.raises(FlowCacheError, match="differ in shape"):
-        estimator.estimate(texture[None], texture[None, :90])
+        estimator.estimate(frames / 255, [(0, 1)])
     with pytest.raises(FlowCacheError, match="at least 16 px"):
-        estimator.estimate(texture[None, :15], texture[None, :15])
+        estimator.estimate(frames[:, :15], [(0, 1)])
+    with pytest.raises(FlowCacheError, match=r"pairs \[\(0, 2\)\] of 2 frames"):
+        estimator.estimate(frames, [(0, 1), (0, 2)])
+    with pytest.raises(FlowCacheError, match="wanted at least one"):
+        estimator.estimate(frames, [])

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from flow_cache.codec import decode, encode
 from flow_cache.errors import FlowCacheError
-from flow_cache.estimators import DenseInverseSearch
+from flow_cache.estimators import DenseInverseSearch, Pair
 from flow_cache.precompute import plan_fields, precompute
 from flow_cache.store import FlowStore
 from flow_cache.video import read_image
@@ -32,9 +32,9 @@ import sys
 from flow_cache import DenseInverseSearch, precompute
 
 class Announcing(DenseInverseSearch):
-    def estimate(self, frames_0, frames_1):
+    def estimate(self, frames, pairs):
         print("batch", flush=True)
-        return super().estimate(frames_0, frames_1)
+        return super().estimate(frames, pairs)
 
 precompute([sys.argv[1]], sys.argv[2], estimator=Announcing("ultrafast"), commit_seconds=0, progress=False)
 """
@@ -82,7 +82,7 @@ def test_each_field_is_that_of_its_two_frames(
         frames = [read_image(file)[None] for file in sorted(folder.iterdir())]
         for step in (-3, -2, -1, 1, 2, 3):
             for frame in range(max(0, -step), len(frames) - max(0, step)):
-                flow = FAST.estimate(frames[frame], frames[frame + step])[0]
+                flow = FAST.estimate(np.concatenate([frames[frame], frames[frame + step]]), [(0, 1)])[0]
                 expected[folder.name, frame, step] = decode(encode(flow)).tobytes()
     assert contents(tmp_path / "flow.h5") == expected
     assert (summary.videos, summary.estimated, summary.found) == (("walk", "stop"), 24 + 12, 0)
@@ -163,8 +163,8 @@ def test_bad_settings_are_refused_before_anything_is_written(tmp_path: Path, mak
 
 
 class Broken(DenseInverseSearch):
-    def estimate(self, frames_0: np.ndarray, frames_1: np.ndarray) -> np.ndarray:
-        flow = super().estimate(frames_0, frames_1)
+    def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
+        flow = super().estimate(frames, pairs)
         flow[0, 0, 4, 7] = np.nan
         return flow
 
@@ -203,9 +203,9 @@ def test_a_frame_that_breaks_while_the_run_is_on_it_ends_the_run_and_keeps_the_r
     folder, out = make_folder(), tmp_path / "flow.h5"
 
     class Breaking(DenseInverseSearch):
-        def estimate(self, frames_0: np.ndarray, frames_1: np.ndarray) -> np.ndarray:
+        def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
             cv2.imwrite(str(folder / "0004.png"), np.zeros((20, 20, 3), np.uint8))
-            return super().estimate(frames_0, frames_1)
+            return super().estimate(frames, pairs)
 
     with pytest.raises(FlowCacheError, match=r"frame 0004\.png is 20 x 20 px"):
         precompute([folder], out, (1,), Breaking(), progress=False)

@@ -72,3 +72,14 @@ def test_a_process_that_is_gone_is_an_error(function, task, said: str) -> None: 
 def test_no_processes_are_refused() -> None:
     with pytest.raises(ValueError, match="0 processes"):
         WorkerPool(operator.neg, 0)
+
+
+def test_workers_have_one_thread_and_leave_the_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for before in (None, "7"):
+        if before is not None:
+            monkeypatch.setenv("OMP_NUM_THREADS", before)
+        else:
+            monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        with WorkerPool(os.getenv, 1) as pool:
+            assert list(pool.map(["OMP_NUM_THREADS"])) == ["1"]
+        assert os.environ.get("OMP_NUM_THREADS") == before

@@ -1,0 +1,165 @@
+"""RAFT (Teed and Deng, ECCV 2020) with torchvision's networks; a frame's features serve its whole batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from flow_cache.errors import FlowCacheError
+from flow_cache.estimators.pairs import Pair, check_pairs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torchvision.models.optical_flow import RAFT
+
+#: The features are 8 times smaller than the frame, and its pyramid halves them three times.
+_STRIDE = 8
+_SMALLEST_PADDED = 128
+
+
+@dataclass(frozen=True)
+class _Raft:
+    """Settings of RAFT.
+
+    Args:
+        weights: torchvision's name of trained weights, which it downloads, or the path of a checkpoint with
+            the names of torchvision or of the authors' code.
+        iterations: updates of the flow; more are slower and a little better.
+        device: cpu, cuda, cuda:1, or auto: a GPU where there is one.
+    """
+
+    weights: str = "C_T_V2"
+    iterations: int = 12
+    device: str = "auto"
+
+    name: ClassVar[str]
+    frames_a_batch: ClassVar[int] = 6  # so that the features of 9 frames serve 36 fields
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1:
+            raise FlowCacheError(f"iterations {self.iterations} of {self.name}; wanted 1 or more")
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the flow: of a checkpoint not its place, but its content.
+
+        Raises:
+            FlowCacheError: no such weights.
+        """
+        from flow_cache.estimators.raft_weights import check_weights
+
+        check_weights(self.weights, self.name)
+        path = Path(self.weights)
+        content = (
+            f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else self.weights
+        )
+        return {"weights": content, "iterations": self.iterations}
+
+    def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
+        """Flow that takes the pixels of each pair's first frame to the second, as `FlowEstimator.estimate`.
+
+        Frames are padded to multiples of 8 px, 128 px at least, by repeating their border.
+
+        Raises:
+            FlowCacheError: other shapes or types, or weights that cannot be had.
+        """
+        import torch
+
+        check_pairs(frames, pairs, self.name, 2)
+        network, device = _network(self), _device(self.device)
+        images = torch.from_numpy(frames).permute(0, 3, 1, 2).to(device).float() / 127.5 - 1
+        images, (left, top) = _padded(images)
+        height, width = frames.shape[1:3]
+        flows = []
+        # Half precision on GPUs alone: CPUs emulate it, many times slower.
+        with torch.inference_mode(), torch.autocast(device.type, enabled=device.type == "cuda"):
+            paired, starting = {i for pair in pairs for i in pair}, {first for first, _ in pairs}
+            features = {i: network.feature_encoder(images[i : i + 1]) for i in paired}
+            context = {i: network.context_encoder(images[i : i + 1]) for i in starting}
+            for first, second in pairs:
+                flow = _refine(network, features[first], features[second], context[first], self.iterations)
+                flows.append(flow[0, :, top : top + height, left : left + width].float().cpu().numpy())
+        return np.stack(flows)
+
+
+class RaftSmall(_Raft):
+    """RAFT-S, 1.0 M parameters; settings as of `_Raft`."""
+
+    name: ClassVar[str] = "raft_small"
+
+
+class RaftLarge(_Raft):
+    """RAFT, 5.3 M parameters; settings as of `_Raft`."""
+
+    name: ClassVar[str] = "raft_large"
+
+
+def _refine(
+    network: RAFT, features_0: Tensor, features_1: Tensor, context_0: Tensor, iterations: int
+) -> Tensor:
+    """The recurrent part (RAFT, 3.3): flow (1, 2, H, W) px from the features of both frames."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    # What a sum of many products decides is done in full precision, as in the authors' code.
+    network.corr_block.build_pyramid(features_0.float(), features_1.float())
+    size = network.update_block.hidden_state_size
+    hidden, context = torch.tanh(context_0[:, :size]), torch.relu(context_0[:, size:])
+    height, width = features_0.shape[-2:]
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    start = torch.stack([x, y]).float()[None].to(features_0.device)
+    place = start
+    for _ in range(iterations):
+        correlation = network.corr_block.index_pyramid(place)
+        hidden, change = network.update_block(hidden, context, correlation, place - start)
+        place = place + change
+    flow = _STRIDE * (place - start)
+    if network.mask_predictor is None:
+        return interpolate(flow, scale_factor=_STRIDE, mode="bilinear", align_corners=True)
+    return _upsample_convex(flow, network.mask_predictor(hidden))
+
+
+def _upsample_convex(flow: Tensor, mask: Tensor) -> Tensor:
+    """Each fine pixel is a learned mean of the 3 x 3 coarse ones about it (RAFT, 3.3, Upsampling)."""
+    from torch.nn.functional import unfold
+
+    height, width = flow.shape[-2:]
+    weights = mask.view(1, 1, 9, _STRIDE, _STRIDE, height, width).softmax(dim=2)
+    around = unfold(flow, kernel_size=3, padding=1).view(1, 2, 9, 1, 1, height, width)
+    fine = (weights * around).sum(dim=2)  # (1, 2, 8, 8, h, w)
+    return fine.permute(0, 1, 4, 2, 5, 3).reshape(1, 2, _STRIDE * height, _STRIDE * width)
+
+
+def _padded(images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """Images (N, 3, H, W) with their border repeated up to a size the network takes; and left, top px."""
+    from torch.nn.functional import pad
+
+    height, width = images.shape[-2:]
+    more_x, more_y = (max(-side % _STRIDE, _SMALLEST_PADDED - side) for side in (width, height))
+    left, top = more_x // 2, more_y // 2
+    return pad(images, (left, more_x - left, top, more_y - top), mode="replicate"), (left, top)
+
+
+def _device(name: str) -> Any:
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+@cache
+def _network(settings: _Raft) -> RAFT:
+    """The network of these settings, once in each process."""
+    from torchvision.models import optical_flow
+
+    from flow_cache.estimators.raft_weights import load_weights
+
+    network = getattr(optical_flow, settings.name)(weights=None)
+    load_weights(network, settings.weights, settings.name)
+    return network.eval().to(_device(settings.device))

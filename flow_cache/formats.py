@@ -1,0 +1,114 @@
+"""Flow in the files of other tools: Middlebury's .flo and KITTI's 16-bit PNG."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from flow_cache.errors import FlowCacheError
+
+_MAGIC = b"PIEH"  # 202021.25 as float32
+#: Middlebury's mark of an unknown displacement, and the least absolute value that is read as one.
+_UNKNOWN, _UNKNOWN_FROM = np.float32(1e10), 1e9
+_KITTI_UNITS_PER_PX, _KITTI_ZERO = 64.0, 2**15
+
+
+def write_flo(path: Path, flow: np.ndarray) -> None:
+    """Write Middlebury's format: float32, exact; unknown displacements (NaN) as 1e10.
+
+    Args:
+        path: the file, written whole or not at all.
+        flow: (2, H, W) px, x first.
+    """
+    known = np.where(np.isfinite(flow), flow, _UNKNOWN).astype("<f4")
+    height, width = flow.shape[1:]
+    size = np.array([width, height], "<i4").tobytes()
+    _write(path, _MAGIC + size + np.ascontiguousarray(known.transpose(1, 2, 0)).tobytes())
+
+
+def read_flo(path: Path) -> np.ndarray:
+    """Read Middlebury's format: (2, H, W) float32 px, x first; NaN where it is unknown.
+
+    Raises:
+        FlowCacheError: no .flo file, or one that is cut off.
+    """
+    content = path.read_bytes()
+    if content[:4] != _MAGIC or len(content) < 12:
+        raise FlowCacheError(f"{path} is no .flo file: it begins with {content[:4]!r}; wanted {_MAGIC!r}")
+    width, height = (int(side) for side in np.frombuffer(content, "<i4", 2, offset=4))
+    wanted = 12 + 8 * width * height
+    if width < 1 or height < 1 or len(content) != wanted:
+        raise FlowCacheError(
+            f"{path} has {len(content)} bytes; its {width} x {height} px need {wanted}: it is damaged"
+        )
+    flow = np.frombuffer(content, "<f4", offset=12).reshape(height, width, 2).transpose(2, 0, 1).copy()
+    flow[:, (np.abs(flow) > _UNKNOWN_FROM).any(axis=0)] = np.nan
+    return flow
+
+
+def write_kitti(path: Path, flow: np.ndarray) -> None:
+    """Write KITTI's format: 16 bit, 1/64 px, with a channel that says what is known.
+
+    Args:
+        path: the .png file, written whole or not at all.
+        flow: (2, H, W) px, x first; NaN is written as unknown.
+
+    Raises:
+        FlowCacheError: a displacement of 512 px or more, which the format cannot hold.
+    """
+    known = np.isfinite(flow).all(axis=0)
+    stored = np.rint(np.where(known, flow, 0) * _KITTI_UNITS_PER_PX + _KITTI_ZERO)
+    if stored.min() < 0 or stored.max() > 65535:
+        raise FlowCacheError(
+            f"{path}: displacements up to {np.nanmax(np.abs(flow)):.0f} px; KITTI's format ends at 512 px; "
+            "use .flo"
+        )
+    x, y = stored.astype(np.uint16)
+    _, content = cv2.imencode(".png", np.stack([known.astype(np.uint16), y, x], axis=-1))
+    _write(path, content.tobytes())
+
+
+def read_kitti(path: Path) -> np.ndarray:
+    """Read KITTI's format: (2, H, W) float32 px, x first; NaN where it is unknown.
+
+    Raises:
+        FlowCacheError: no 16-bit PNG of three channels.
+    """
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
+    if image is None or image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
+        found = "no picture" if image is None else f"{image.dtype} {image.shape}"
+        raise FlowCacheError(f"{path} is {found}; wanted a 16-bit PNG of three channels, as KITTI has them")
+    known, y, x = np.moveaxis(image, -1, 0)
+    flow = (np.stack([x, y]).astype(np.float32) - _KITTI_ZERO) / np.float32(_KITTI_UNITS_PER_PX)
+    flow[:, known == 0] = np.nan
+    return flow
+
+
+@dataclass(frozen=True)
+class FlowFormat:
+    """How one flow is kept in a file of its own."""
+
+    suffix: str
+    read: Callable[[Path], np.ndarray]
+    write: Callable[[Path, np.ndarray], None]
+
+
+FORMATS = {
+    "flo": FlowFormat(".flo", read_flo, write_flo),
+    "kitti": FlowFormat(".png", read_kitti, write_kitti),
+}
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".tmp")
+    try:
+        unfinished.write_bytes(content)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
