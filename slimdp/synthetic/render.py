@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -33,6 +33,7 @@ class RenderedFrame:
     people: tuple[PosedPerson, ...]
     props: tuple[Prop, ...] = ()
     caster: RayCaster | None = None  # of these people and props, from this camera; None: made when asked for
+    stage: Stage | None = None  # these people and props; None: made when asked for
 
 
 def render(
@@ -44,9 +45,11 @@ def render(
     hits = caster.cast(centres)
     seen = look_closely(hits, stage, camera)
     light = irradiance(hits, seen, stage, camera, caster, lighting)
-    colour = reflectance(hits, looks, stage, camera, seen.footprint) * light
     mesh = hits.mesh.reshape(camera.height, camera.width)
-    finer = np.flatnonzero(_needs_more_rays(mesh, len(stage.people)))
+    more = _needs_more_rays(mesh, len(stage.people)).ravel()
+    finer = np.flatnonzero(more)
+    coarser = replace(hits, mesh=np.where(more, -1, hits.mesh))
+    colour = reflectance(coarser, looks, stage, camera, seen.footprint) * light
     offsets = (np.arange(SAMPLES) + 0.5) / SAMPLES - 0.5
     total = np.zeros((len(finer), 3), dtype=np.float32)
     for dx in offsets:

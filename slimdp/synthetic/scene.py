@@ -137,12 +137,12 @@ def render_frame(scene: Scene, surface: BodySurface, frame: int, rng: np.random.
     seconds = frame / FRAMES_PER_SECOND
     stage, camera = _stage_at(scene, surface, seconds), _camera_at(scene, seconds)
     light, hits, caster = render(stage, scene.looks, camera, scene.lighting)
-    sharp = RenderedFrame(np.zeros(0), hits, camera, stage.people, stage.props, caster)
+    sharp = RenderedFrame(np.zeros(0), hits, camera, stage.people, stage.props, caster, stage)
     motion = np.zeros((*light.shape[:2], 2), dtype=np.float32)
     if scene.photo.shutter > 0:
         later = seconds + scene.photo.shutter / 2
         end = _stage_at(scene, surface, later)
-        closing = RenderedFrame(np.zeros(0), hits, _camera_at(scene, later), end.people, end.props)
+        closing = RenderedFrame(np.zeros(0), hits, _camera_at(scene, later), end.people, end.props, stage=end)
         moved, depth = moved_pixels(sharp, closing, surface)
         moved = np.where(depth[:, None] > 0, moved, camera.pixels())
         motion = 2 * (moved - camera.pixels()).astype(np.float32).reshape(motion.shape)

@@ -31,13 +31,13 @@ class Stage:
     def points(self, hits: Hits, chosen: np.ndarray) -> np.ndarray:
         """Where surface points are now, (N, 3) float32 metres; `chosen` (N,) rows of `hits` have a mesh."""
         vertices, faces, starts = self._triangles
-        corners = faces[starts[hits.mesh[chosen]] + hits.face[chosen]]
+        corners = faces.take(starts[hits.mesh[chosen]] + hits.face[chosen], axis=0)
         return _weighted(hits.barycentric[chosen], vertices, corners)
 
     def normals(self, hits: Hits, chosen: np.ndarray) -> np.ndarray:
         """Unit normals (N, 3) float32, smooth where the surface is; a bare triangle's side is not turned."""
         table, corner_of, starts = self._corner_normals
-        corners = corner_of[starts[hits.mesh[chosen]] + hits.face[chosen]]
+        corners = corner_of.take(starts[hits.mesh[chosen]] + hits.face[chosen], axis=0)
         normal = _weighted(hits.barycentric[chosen], table, corners)
         return normal / np.maximum(np.sqrt(np.einsum("nk,nk->n", normal, normal)), 1e-9)[:, None]
 
@@ -70,9 +70,10 @@ class Stage:
 
 
 def _weighted(weights: np.ndarray, table: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    total = weights[:, :1] * table[corners[:, 0]]
-    total += weights[:, 1:2] * table[corners[:, 1]]
-    total += weights[:, 2:] * table[corners[:, 2]]
+    # `take` gathers rows more than twice as fast as an index array does.
+    total = weights[:, :1] * table.take(corners[:, 0], axis=0)
+    total += weights[:, 1:2] * table.take(corners[:, 1], axis=0)
+    total += weights[:, 2:] * table.take(corners[:, 2], axis=0)
     return total
 
 

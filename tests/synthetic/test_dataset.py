@@ -92,7 +92,9 @@ def test_what_is_marked_as_visible_is_there(rendered: Path) -> None:
             assert len(x) > 200
             flow = store.read("train_00000", frame, step).displacement[:, y, x]
             to_x, to_y = np.rint([x + flow[0], y + flow[1]]).astype(int)
-            assert np.mean(part(frame + step)[to_y, to_x] == part(frame)[y, x]) > 0.9
+            around = np.pad(part(frame + step), 1)
+            near = [around[to_y + dy, to_x + dx] for dy in range(3) for dx in range(3)]
+            assert np.mean((np.array(near) == part(frame)[y, x]).any(axis=0)) > 0.97
     for frame, step in ((0, -1), (3, 1), (2, 3)):  # past the ends of the clip
         assert not read_visible(rendered / f"visible/train_00000/{frame:06d}.png", step).any()
 
