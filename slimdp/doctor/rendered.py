@@ -25,6 +25,7 @@ PLANNED: dict[str, tuple[str, str | None, str | None]] = {
     "stills_train.json": ("stills", None, None),
     TRAIN_CLIPS: ("train_clips", "frames", "labelled"),
     "clips_val.json": ("val_clips", "val_frames", "val_labelled"),
+    "stills_val.json": ("val_stills", None, None),
 }
 #: Half a step of the 8 bits of u and v, and the rounding of float32.
 _UV_TOLERANCE = 0.5 / 255 + 1e-5

@@ -2,7 +2,7 @@
 
 OUT/images/stills/000000.jpg
 OUT/images/clips/train_00000/000000.jpg ...
-OUT/stills_train.json         DensePose-COCO form
+OUT/stills_train.json         DensePose-COCO form; stills_val.json as well
 OUT/clips_train.json          PoseTrack form; only the labelled frames carry people
 OUT/clips_val.json
 OUT/iuv/...png                true part, 255 u, 255 v at every pixel of every frame
@@ -44,7 +44,12 @@ from slimdp.synthetic.unfinished import ABOUT, UnfinishedSet, is_finished, peopl
 __all__ = ["PRESETS", "SetPlan", "synthesize", "synthesize_preset"]
 
 #: The annotation file of each split.
-FILES = {"stills": "stills_train.json", "train": "clips_train.json", "val": "clips_val.json"}
+FILES = {
+    "stills": "stills_train.json",
+    "train": "clips_train.json",
+    "val": "clips_val.json",
+    "val_stills": "stills_val.json",
+}
 
 
 def synthesize(
@@ -150,7 +155,12 @@ class _Work:
 
 
 def _items(plan: SetPlan) -> list[Item]:
-    counts = {"stills": plan.stills, "train": plan.train_clips, "val": plan.val_clips}
+    counts = {
+        "stills": plan.stills,
+        "train": plan.train_clips,
+        "val": plan.val_clips,
+        "val_stills": plan.val_stills,
+    }
     return [Item(split, number) for split in SPLITS for number in range(counts[split])]
 
 
@@ -181,7 +191,7 @@ def _assemble(unfinished: UnfinishedSet, items: list[Item], about: dict[str, Any
         total = people_of(unfinished.records, mine)
         bodies[split] = total.pop("bodies")
         counts[name] = {"different_people": len(bodies[split]), **total}
-    shared = bodies["val"] & (bodies["stills"] | bodies["train"])
+    shared = (bodies["val"] | bodies["val_stills"]) & (bodies["stills"] | bodies["train"])
     if shared:
         raise ValueError(f"{len(shared)} people are in training and in validation; render with another seed")
     with whole_file(unfinished.set_folder / ABOUT) as temporary:
@@ -205,8 +215,8 @@ def _code_hash() -> str:
     """Of the programs that decide what is rendered: half a set of other ones is no start for this one."""
     package = Path(slimdp.__file__).parent
     digest = hashlib.sha256()
-    for file in sorted(file for room in ("surface", "synthetic") for file in (package / room).glob("*.py")):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    for file in sorted(file for room in ("surface", "synthetic") for file in (package / room).rglob("*.py")):
+        digest.update(str(file.relative_to(package)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -19,17 +19,17 @@ _SMALLEST_RESERVE = 50 * 2**20
 
 def frames_of(item: Item, plan: SetPlan) -> int:
     """How many frames an item has."""
-    return {"stills": 1, "train": plan.frames, "val": plan.val_frames}[item.split]
+    return {"train": plan.frames, "val": plan.val_frames}.get(item.split, 1)
 
 
 def estimate_bytes(items: Sequence[Item], plan: SetPlan, exact: bool) -> int:
     """About how many bytes items take on disk, rather too many than too few."""
     pixels = plan.size**2
-    labelled = {"stills": 1, "train": len(plan.labelled), "val": len(plan.val_labelled)}
+    labelled = {"train": len(plan.labelled), "val": len(plan.val_labelled)}
     total = 0.0
     for item in items:
         a_pixel = _PICTURES + (_FLOW if exact and item.split == "train" else 0)
-        total += frames_of(item, plan) * pixels * a_pixel + labelled[item.split] * _LABELS
+        total += frames_of(item, plan) * pixels * a_pixel + labelled.get(item.split, 1) * _LABELS
     return int(total)
 
 

@@ -22,17 +22,17 @@ from slimdp.synthetic.scene import Scene, random_scene, render_frame
 from slimdp.synthetic.write_picture import write_picture
 
 #: What a set is made of; the position is part of the seed.
-SPLITS = ("stills", "train", "val")
+SPLITS = ("stills", "train", "val", "val_stills")
 #: A random scene may show nobody well enough to label.
 _MOST_TRIES = 30
 #: PoseTrack18 numbers its images 1, video (6 digits), frame (4 digits).
 _POSETRACK_BASE = 10**10
-_FIRST_VAL_VIDEO = 500_000
+_FIRST_VAL_VIDEO = _FIRST_VAL_STILL = 500_000
 
 
 @dataclass(frozen=True)
 class Item:
-    """A still, a training clip or a validation clip, by its number."""
+    """A still or a clip, of training or of validation, by its number."""
 
     split: str  # one of SPLITS
     number: int
@@ -67,7 +67,7 @@ class ItemRenderer:
     def __init__(self, folder: Path, plan: SetPlan, seed: int, exact: bool, assets: Assets) -> None:
         self._folder, self._plan, self._seed, self._exact = folder, plan, seed, exact
         train, val = split_assets(assets)
-        self._assets = {"stills": train, "train": train, "val": val}
+        self._assets = {"stills": train, "train": train, "val": val, "val_stills": val}
         self._surface = load_surface("open")
         self._error = PositionError(self._surface, plan.annotator_error)
 
@@ -78,20 +78,20 @@ class ItemRenderer:
             ValueError: frames too small to show anybody.
             OSError: a file cannot be written.
         """
-        return self._still(item) if item.split == "stills" else self._clip(item)
+        return self._still(item) if item.split in ("stills", "val_stills") else self._clip(item)
 
     def _still(self, item: Item) -> RenderedItem:
         scene_rng, label_rng, jpeg_rng = self._chances(item)
-        size = self._plan.size
-        name = f"stills/{item.number:06d}.jpg"
-        image = ImageRecord(item.number + 1, Path(name), f"images/{name}", size, size)
+        size, train = self._plan.size, item.split == "stills"
+        budget, error = (self._plan.budget, self._error) if train else (None, None)
+        name = f"{item.split}/{item.number:06d}.jpg"
+        identity = 1 + item.number + (0 if train else _FIRST_VAL_STILL)
+        image = ImageRecord(identity, Path(name), f"images/{name}", size, size)
         first_id = 10 * image.id
         for _ in range(_MOST_TRIES):  # until somebody is in the picture
             scene = random_scene(scene_rng, size, False, self._plan.style, self._assets[item.split])
             frame = render_frame(scene, self._surface, 0, scene_rng)
-            people = label_people(
-                frame, image, self._surface, first_id, label_rng, STILLS, self._plan.budget, self._error
-            )
+            people = label_people(frame, image, self._surface, first_id, label_rng, STILLS, budget, error)
             if people:
                 self._save(frame, name, jpeg_rng)
                 return RenderedItem((image,), tuple(people), _bodies(scene), len(frame.people))

@@ -29,11 +29,12 @@ class SetPlan:
     budget: int | None = None  # points a person in the training sets; None: all that annotators place
     style: SceneStyle = field(default_factory=SceneStyle)
     annotator_error: float = 0.0  # of the training sets: times the annotators' usual error (annotators.py)
+    val_stills: int = 0
 
     def __post_init__(self) -> None:
-        counts = (self.stills, self.train_clips, self.val_clips)
-        _require(min(counts) >= 0, "stills, train_clips, val_clips", counts, "0 or more each")
-        _require(sum(counts) > 0, "stills, train_clips, val_clips", counts, "1 or more in all")
+        counts = (self.stills, self.train_clips, self.val_clips, self.val_stills)
+        _require(min(counts) >= 0, "stills, train_clips, val_clips, val_stills", counts, "0 or more each")
+        _require(sum(counts) > 0, "stills, train_clips, val_clips, val_stills", counts, "1 or more in all")
         _require(self.size > 0, "size", self.size, "1 px or more")
         _require(self.budget is None or self.budget > 0, "budget", self.budget, "1 or more, or null for all")
         _require(self.annotator_error >= 0, "annotator_error", self.annotator_error, "0 or more")
@@ -85,9 +86,11 @@ PRESETS = {
     "smoke": SetPlan(12, 3, 2, 7, (3,), 5, (0, 4), 160),
     "tiny": SetPlan(32, 32, 100, 7, (3,), 1, (0,), 256, style=_EASY),
     # Enough for all tables on a CPU in hours.
-    "small": SetPlan(600, 60, 30, 29, track_labelled(29), 29, track_val_labelled(29), 256),
-    # The pictures of DensePose-COCO's training set and the videos of DensePose-Track.
-    "full": SetPlan(26_437, 250, 50, 30, track_labelled(30), 30, track_val_labelled(30), 512),
+    "small": SetPlan(600, 60, 30, 29, track_labelled(29), 29, track_val_labelled(29), 256, val_stills=150),
+    # The pictures of DensePose-COCO's training and minival sets and the videos of DensePose-Track.
+    "full": SetPlan(
+        26_437, 250, 50, 30, track_labelled(30), 30, track_val_labelled(30), 512, val_stills=1508
+    ),
 }
 
 

@@ -17,7 +17,7 @@ from slimdp.synthetic import items
 from slimdp.synthetic.dataset import PRESETS, SetPlan, synthesize, synthesize_preset
 from slimdp.synthetic.occlusion import read_visible
 
-SMALL = SetPlan(2, 1, 1, 4, (1,), 3, (0, 2), 96)
+SMALL = SetPlan(2, 1, 1, 4, (1,), 3, (0, 2), 96, val_stills=1)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,11 @@ def test_the_project_s_readers_read_it(rendered: Path) -> None:
     stills = read_annotations(rendered / "stills_train.json", rendered)
     assert len(stills.images) == 2
     assert all(len(person.points) > 10 for person in stills.people)
+    other = read_annotations(rendered / "stills_val.json", rendered)
+    assert len(other.images) == 1
+    assert other.people
+    assert not {image.id for image in other.images} & {image.id for image in stills.images}
+    assert not {person.id for person in other.people} & {person.id for person in stills.people}
     clips = read_annotations(rendered / "clips_train.json", rendered)
     assert [image.labelled for image in clips.images] == [False, True, False, False]
     assert {person.image.frame for person in clips.people} == {1}
@@ -48,7 +53,7 @@ def test_the_project_s_readers_read_it(rendered: Path) -> None:
 def test_the_true_map_agrees_with_the_points(rendered: Path) -> None:
     people = [
         person
-        for name in ("stills_train", "clips_train", "clips_val")
+        for name in ("stills_train", "clips_train", "clips_val", "stills_val")
         for person in read_annotations(rendered / f"{name}.json", rendered).people
     ]
     assert people
