@@ -245,7 +245,8 @@ def test_a_rendered_set_is_whole(rendered: Path) -> None:
     assert list(diagnosis.findings) == []
     assert diagnosis.kinds == ["rendered set"]
     by_file = {summary.file: summary for summary in diagnosis.files}
-    assert {file: len(summary.images) for file, summary in by_file.items()} == {TRAIN: 4, VAL: 3, STILLS: 2}
+    counts = {file: len(summary.images) for file, summary in by_file.items()}
+    assert counts == {TRAIN: 4, VAL: 3, STILLS: 2, "stills_val.json": 0}
     assert (diagnosis.pictures, diagnosis.pictures_opened) == (9, 9)
     assert diagnosis.flow_fields == 12  # 3 + 2 + 1 pairs of four frames, both ways
     assert diagnosis.truth_points == sum(summary.points for summary in diagnosis.files) > 100

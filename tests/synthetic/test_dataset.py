@@ -118,7 +118,7 @@ def test_bits_of_visible_are_read_by_step(tmp_path: Path) -> None:
 
 
 def test_pictures_do_not_depend_on_what_is_labelled(rendered: Path, tmp_path: Path) -> None:
-    plan = replace(SMALL, labelled=(0, 3), stills=0, val_clips=0, annotator_error=1.0)
+    plan = replace(SMALL, labelled=(0, 3), stills=0, val_clips=0, val_stills=0, annotator_error=1.0)
     other = synthesize(tmp_path / "other", plan, seed=3, exact=False, quiet=True)
     frames = sorted((other / "images").rglob("*.jpg"))
     assert len(frames) == SMALL.frames
