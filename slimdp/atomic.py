@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -49,8 +50,13 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        if path.exists():
-            raise FileExistsError(f"{path} was made by someone else meanwhile")
-        temporary.rename(path)
+        try:
+            if path.exists():  # an empty folder would give way
+                raise FileExistsError
+            temporary.rename(path)
+        except OSError as error:
+            if error.errno not in (None, errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise FileExistsError(f"{path} was made by someone else meanwhile") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -44,6 +44,22 @@ def test_a_folder_appears_at_the_end_and_not_after_an_error(tmp_path: Path) -> N
     assert (target / "all").exists()
 
 
+@pytest.mark.parametrize("seen", [True, False])
+def test_of_two_makers_of_a_folder_the_second_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: bool
+) -> None:
+    target = tmp_path / "set"
+    with pytest.raises(FileExistsError, match="someone else meanwhile"), whole_folder(target) as temporary:  # noqa: PT012
+        (temporary / "mine").write_text("mine")
+        target.mkdir()
+        (target / "theirs").write_text("theirs")
+        if not seen:  # it comes between the look and the renaming
+            monkeypatch.setattr(Path, "exists", lambda self: False)
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert (target / "theirs").read_text() == "theirs"
+
+
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\nfrom slimdp.atomic import whole_folder\n"

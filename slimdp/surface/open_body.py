@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -59,12 +60,8 @@ def open_body(cache: Path | None = None) -> BodySurface:
 
 def _build_into(folder: Path) -> None:
     """Build the cache; a killed build leaves no half cache, and of two at once either result will do."""
-    try:
+    with suppress(FileExistsError):
         _build(folder)
-    except OSError:
-        # Who finds the name taken at the end got there second: by FileExistsError, or ENOTEMPTY of rename.
-        if not folder.is_dir():
-            raise
 
 
 def _build(folder: Path) -> None:
