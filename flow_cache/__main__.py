@@ -1,4 +1,4 @@
-"""The command line: python -m flow_cache precompute | inspect | show."""
+"""The command line: python -m flow_cache precompute | inspect | verify | export | import | show."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ import numpy as np
 from flow_cache.drawing import bring_back, colour_flow, draw_check, save_png
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import ESTIMATORS, FlowEstimator
+from flow_cache.exchange import export_flow, import_flow
+from flow_cache.formats import FORMATS
 from flow_cache.inspection import inspect_store, report_as_json, report_as_text
 from flow_cache.precompute import precompute
 from flow_cache.schema import FILTERS
 from flow_cache.store import FlowStore
+from flow_cache.verification import verify_store
 from flow_cache.video import open_video, video_name
 
 
@@ -79,13 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     fill.add_argument("sources", nargs="+", type=Path, metavar="VIDEO_OR_FOLDER")
     fill.add_argument("--out", type=Path, required=True, help="the .h5 file to write")
     fill.add_argument("--steps", type=parse_steps, default="-3:3", help="-3:3 (default), or a list: -1,1")
-    fill.add_argument("--estimator", choices=ESTIMATORS, default="dis")
-    fill.add_argument("--preset", help="of dis: ultrafast, fast or medium (default)")
-    fill.add_argument(
-        "--weights", help="of raft_*: torchvision's name (default C_T_V2), or a checkpoint file"
-    )
-    fill.add_argument("--iterations", type=int, help="of raft_*: updates of the flow (default 12)")
-    fill.add_argument("--device", help="of raft_*: auto (default: a GPU where there is one), cpu, cuda:1")
+    _add_estimator(fill)
     fill.add_argument("--filter", choices=FILTERS, default="zstd", help="compression (default: %(default)s)")
     fill.add_argument("--processes", type=int, default=1, help="processes that estimate (default: 1)")
     fill.add_argument(
@@ -99,6 +96,22 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("store", type=Path)
     look.add_argument("--json", action="store_true")
     look.set_defaults(run=_inspect)
+    check = commands.add_parser("verify", help="read all of a store, and estimate a sample again")
+    check.add_argument("store", type=Path)
+    check.add_argument("--sample", type=int, default=3, help="fields of each video (default 3; 0: none)")
+    _add_estimator(check)
+    check.set_defaults(run=_verify)
+    give = commands.add_parser("export", help="write the fields of a store as files of their own")
+    give.add_argument("store", type=Path)
+    give.add_argument("--format", choices=FORMATS, default="flo", help="default: %(default)s")
+    give.add_argument("--out", type=Path, required=True, help="the folder; files are OUT/VIDEO/000003+1.flo")
+    give.set_defaults(run=_export)
+    take = commands.add_parser("import", help="add flow that another program made to a store")
+    take.add_argument("folder", type=Path, help="of files named as export names them")
+    take.add_argument("--video", type=Path, required=True, help="the video or folder that it is the flow of")
+    take.add_argument("--format", choices=FORMATS, default="flo", help="default: %(default)s")
+    take.add_argument("--out", type=Path, required=True, help="the .h5 file to write")
+    take.set_defaults(run=_import)
     show = commands.add_parser(
         "show", help="draw a field: its colours, its check, and the frames if they are there"
     )
@@ -110,6 +123,37 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--threshold", type=float, default=5.0, help="of the check, px (default: 5)")
     show.set_defaults(run=_show)
     return parser
+
+
+def _add_estimator(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--estimator", choices=ESTIMATORS, default="dis")
+    command.add_argument("--preset", help="of dis: ultrafast, fast or medium (default)")
+    command.add_argument("--weights", help="of raft_*: torchvision's name (default C_T_V2), or a checkpoint")
+    command.add_argument("--iterations", type=int, help="of raft_*: updates of the flow (default 12)")
+    command.add_argument("--device", help="of raft_*: auto (default: a GPU where there is one), cpu, cuda:1")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    with FlowStore(options.store) as store:
+        found = verify_store(store, options.sample, _estimator(options))
+    for fault in (*found.damaged, *found.different):
+        print(fault)
+    print(
+        f"{options.store}: {found.read} fields read, {len(found.damaged)} damaged; "
+        f"{found.estimated_again} estimated again, {len(found.different)} came out otherwise"
+    )
+    if not found.sound:
+        raise FlowCacheError("what is damaged has to be estimated again: move the store away, and precompute")
+
+
+def _export(options: argparse.Namespace) -> None:
+    with FlowStore(options.store) as store:
+        print(f"{options.out}: {export_flow(store, options.out, options.format)} files")
+
+
+def _import(options: argparse.Namespace) -> None:
+    added = import_flow(options.folder, options.video, options.out, options.format)
+    print(f"{options.out}: {added} fields of {options.folder}")
 
 
 def _estimator(options: argparse.Namespace) -> FlowEstimator:

@@ -37,10 +37,8 @@ def read_flo(path: Path) -> np.ndarray:
     Raises:
         FlowCacheError: no .flo file, or one that is cut off.
     """
+    width, height = flo_size(path)
     content = path.read_bytes()
-    if content[:4] != _MAGIC or len(content) < 12:
-        raise FlowCacheError(f"{path} is no .flo file: it begins with {content[:4]!r}; wanted {_MAGIC!r}")
-    width, height = (int(side) for side in np.frombuffer(content, "<i4", 2, offset=4))
     wanted = 12 + 8 * width * height
     if width < 1 or height < 1 or len(content) != wanted:
         raise FlowCacheError(
@@ -49,6 +47,27 @@ def read_flo(path: Path) -> np.ndarray:
     flow = np.frombuffer(content, "<f4", offset=12).reshape(height, width, 2).transpose(2, 0, 1).copy()
     flow[:, (np.abs(flow) > _UNKNOWN_FROM).any(axis=0)] = np.nan
     return flow
+
+
+def flo_size(path: Path) -> tuple[int, int]:
+    """Width and height px that a .flo file announces; FlowCacheError where it is none."""
+    with open(path, "rb") as file:
+        head = file.read(12)
+    if head[:4] != _MAGIC or len(head) < 12:
+        raise FlowCacheError(f"{path} is no .flo file: it begins with {head[:4]!r}; wanted {_MAGIC!r}")
+    width, height = (int(side) for side in np.frombuffer(head, "<i4", 2, offset=4))
+    return width, height
+
+
+def png_size(path: Path) -> tuple[int, int]:
+    """Width and height px that a PNG announces; FlowCacheError where it is none."""
+    with open(path, "rb") as file:
+        head = file.read(24)
+    if head[:8] != b"\x89PNG\r\n\x1a\n" or len(head) < 24:
+        raise FlowCacheError(
+            f"{path} is no picture; wanted a 16-bit PNG of three channels, as KITTI has them"
+        )
+    return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
 
 
 def write_kitti(path: Path, flow: np.ndarray) -> None:
@@ -94,13 +113,14 @@ class FlowFormat:
     """How one flow is kept in a file of its own."""
 
     suffix: str
+    size: Callable[[Path], tuple[int, int]]  # width, height px, from the head of the file
     read: Callable[[Path], np.ndarray]
     write: Callable[[Path, np.ndarray], None]
 
 
 FORMATS = {
-    "flo": FlowFormat(".flo", read_flo, write_flo),
-    "kitti": FlowFormat(".png", read_kitti, write_kitti),
+    "flo": FlowFormat(".flo", flo_size, read_flo, write_flo),
+    "kitti": FlowFormat(".png", png_size, read_kitti, write_kitti),
 }
 
 

@@ -191,6 +191,7 @@ class FlowWriter:
                 dtype=np.int16,
                 chunks=(1, 2, min(TILE, record.height), min(TILE, record.width)),
                 fillvalue=NOT_STORED,
+                fletcher32=True,
                 **self._filter,
             )
             group["finished"].create_dataset(name, data=np.zeros(count, np.uint8))

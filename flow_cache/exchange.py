@@ -1,0 +1,106 @@
+"""Stores to and from folders of one file a field: VIDEO/000003+1.flo is the flow from frame 3 to frame 4."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from flow_cache.codec import NOT_STORED, encode
+from flow_cache.errors import FlowCacheError
+from flow_cache.formats import FORMATS, FlowFormat
+from flow_cache.schema import VideoRecord, step_name
+from flow_cache.store import FlowStore
+from flow_cache.video import open_video
+from flow_cache.writer import FlowWriter
+
+_NAME = re.compile(r"(\d+)([+-]\d+)")
+
+
+def export_flow(store: FlowStore, out: Path, format: str, videos: Iterable[str] | None = None) -> int:
+    """Write every finished field of a store to a file of its own.
+
+    Args:
+        store: what to write.
+        out: the folder; each video gets one in it.
+        format: a key of `formats.FORMATS`.
+        videos: their names; None for all.
+
+    Returns:
+        how many files were written.
+
+    Raises:
+        FlowCacheError: no such format or video, or a displacement that the format cannot hold.
+    """
+    kind, written = _format(format), 0
+    for video in store.videos() if videos is None else videos:
+        for step in store.steps(video):
+            for frame in np.flatnonzero(store.finished(video, step)).tolist():
+                flow = store.read(video, frame, step).displacement
+                kind.write(out / video / f"{frame:06d}{step_name(step)}{kind.suffix}", flow)
+                written += 1
+    return written
+
+
+def import_flow(folder: Path, source: Path, out: Path, format: str, filter: str = "zstd") -> int:
+    """Add flow that another program made to a store.
+
+    Args:
+        folder: of files named by frame and step, as `export_flow` names them.
+        source: the video or folder of pictures that the flow is of.
+        out: the .h5 file to write.
+        format: a key of `formats.FORMATS`.
+        filter: a key of `schema.FILTERS`.
+
+    Returns:
+        how many fields were added; what is unknown in a file reads as NaN.
+
+    Raises:
+        FlowCacheError: no such files, a name, size or frame that does not fit the video, or a damaged file;
+            names and sizes of all are checked before the first is stored.
+    """
+    kind, video = _format(format), open_video(source)
+    files = {_field(path): path for path in sorted(folder.glob(f"*{kind.suffix}"))}
+    if not files:
+        raise FlowCacheError(f"{folder} holds no *{kind.suffix}, such as 000003+1{kind.suffix}")
+    count = len(video.frame_names)
+    for (frame, step), path in files.items():
+        if step == 0 or not (0 <= frame < count and 0 <= frame + step < count):
+            raise FlowCacheError(f"{path} leaves the video {source}, whose frames are 0 to {count - 1}")
+        if (found := kind.size(path)) != (video.width, video.height):
+            raise FlowCacheError(
+                f"{path} is of {found[0]} x {found[1]} px, the frames of {source} of "
+                f"{video.width} x {video.height} px"
+            )
+    record = VideoRecord(
+        video.name, video.width, video.height, video.frame_names, str(video.path), video.source_hash,
+        estimator="imported", settings=json.dumps({"format": format}), settings_hash=f"imported {format}",
+    )  # fmt: skip
+    with FlowWriter(out, filter) as writer:
+        writer.add_video(record, tuple(sorted({step for _, step in files})))
+        for (frame, step), path in files.items():
+            writer.write(video.name, frame, step, _encode_known(kind.read(path)))
+    return len(files)
+
+
+def _encode_known(flow: np.ndarray) -> np.ndarray:
+    unknown = np.isnan(flow).any(axis=0)
+    stored = encode(np.where(unknown, 0, flow))
+    stored[:, unknown] = NOT_STORED
+    return stored
+
+
+def _field(path: Path) -> tuple[int, int]:
+    match = _NAME.fullmatch(path.stem)
+    if match is None:
+        raise FlowCacheError(f"{path} is not named by its frame and step, as 000003+1{path.suffix} is")
+    return int(match[1]), int(match[2])
+
+
+def _format(name: str) -> FlowFormat:
+    if name not in FORMATS:
+        raise FlowCacheError(f"format {name!r}; choices: {', '.join(FORMATS)}")
+    return FORMATS[name]

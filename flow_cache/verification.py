@@ -1,0 +1,90 @@
+"""Whether a store is sound: every finished field reads, and a sample is what its frames give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flow_cache.codec import UNITS_PER_PX
+from flow_cache.errors import FlowCacheError
+from flow_cache.estimators import FlowEstimator
+from flow_cache.schema import step_name
+from flow_cache.store import FlowStore
+from flow_cache.video import open_video
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found."""
+
+    read: int  # finished fields that were read
+    damaged: tuple[str, ...]  # those that could not be: where, and why
+    estimated_again: int  # fields of the sample
+    different: tuple[str, ...]  # of these, those that came out otherwise: where, and by how much
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.damaged and not self.different
+
+
+def verify_store(
+    store: FlowStore, sample: int = 0, estimator: FlowEstimator | None = None, seed: int = 0
+) -> Verification:
+    """Read every finished field, whose checksums HDF5 compares, and estimate some of them again.
+
+    Args:
+        store: what to verify.
+        sample: how many fields of each video to estimate again, at random.
+        estimator: the one that made the store; needed for a sample.
+        seed: of the sample.
+
+    Raises:
+        FlowCacheError: another estimator or other settings than the store's, or frames that are gone or not
+            those that the store was made of.
+    """
+    if sample and estimator is None:
+        raise FlowCacheError("no estimator to estimate a sample again with")
+    rng, read = np.random.default_rng(seed), 0
+    damaged: list[str] = []
+    different: list[str] = []
+    again = 0
+    for video in store.videos():
+        sound = []
+        for step in store.steps(video):
+            for frame in np.flatnonzero(store.finished(video, step)).tolist():
+                try:
+                    store.read(video, frame, step)
+                    sound.append((frame, step))
+                except OSError as error:
+                    damaged.append(f"{video}, frame {frame}, step {step_name(step)}: {error}")
+                read += 1
+        if sample and estimator is not None and sound:
+            chosen = [sound[i] for i in rng.permutation(len(sound))[:sample]]
+            different += _estimate_again(store, video, chosen, estimator)
+            again += len(chosen)
+    return Verification(read, tuple(damaged), again, tuple(different))
+
+
+def _estimate_again(
+    store: FlowStore, video: str, fields: list[tuple[int, int]], estimator: FlowEstimator
+) -> list[str]:
+    record = store.record(video)
+    if record.estimator != estimator.name:
+        raise FlowCacheError(f"{video} was estimated by {record.estimator}, not by {estimator.name}")
+    source = open_video(Path(record.source))
+    if source.source_hash != record.source_hash:
+        raise FlowCacheError(f"{record.source} is not what the flow of {video} was estimated from")
+    wanted = sorted({end for frame, step in fields for end in (frame, frame + step)})
+    images = dict(source.read(wanted))
+    found = []
+    for frame, step in fields:
+        flow = estimator.estimate(np.stack([images[frame], images[frame + step]]), [(0, 1)])[0]
+        stored = store.read(video, frame, step).displacement
+        off_px = float(np.nanmax(np.abs(flow - stored)))
+        # Half a unit of rounding, and half another for machines that sum in another order.
+        if off_px > 1 / UNITS_PER_PX:
+            found.append(f"{video}, frame {frame}, step {step_name(step)}: up to {off_px:.1f} px")
+    return found

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from flow_cache.__main__ import main
+from flow_cache.codec import UNITS_PER_PX
+from flow_cache.errors import FlowCacheError
+from flow_cache.estimators import DenseInverseSearch, RaftSmall
+from flow_cache.exchange import export_flow, import_flow
+from flow_cache.formats import read_flo, write_flo
+from flow_cache.precompute import precompute
+from flow_cache.store import FlowStore
+from flow_cache.verification import verify_store
+
+MakeFolder = Callable[..., Path]
+FAST = DenseInverseSearch("ultrafast")
+
+
+@pytest.fixture
+def folder(make_folder: MakeFolder) -> Path:
+    return make_folder()
+
+
+@pytest.fixture
+def path(tmp_path: Path, folder: Path) -> Path:
+    precompute([folder], tmp_path / "flow.h5", (-1, 2), FAST, progress=False)
+    return tmp_path / "flow.h5"
+
+
+@pytest.mark.parametrize(("format", "suffix"), [("flo", ".flo"), ("kitti", ".png")])
+def test_out_and_in_again(path: Path, folder: Path, tmp_path: Path, format: str, suffix: str) -> None:
+    with FlowStore(path) as store:
+        count = sum(int(store.finished("walk", step).sum()) for step in store.steps("walk"))
+        assert export_flow(store, tmp_path / "files", format) == count
+        assert len(list((tmp_path / "files" / "walk").glob(f"*{suffix}"))) == count
+        again = tmp_path / "again.h5"
+        assert import_flow(tmp_path / "files" / "walk", folder, again, format) == count
+        with FlowStore(again) as other:
+            assert other.record("walk").estimator == "imported"
+            for step in store.steps("walk"):
+                np.testing.assert_array_equal(other.finished("walk", step), store.finished("walk", step))
+            flow, back = (one.read("walk", 2, 2).displacement for one in (store, other))
+            np.testing.assert_array_equal(back, flow)  # 1/64 px holds 1/32 px
+
+
+def test_what_is_unknown_stays_unknown(path: Path, folder: Path, tmp_path: Path) -> None:
+    with FlowStore(path) as store:
+        flow = store.read("walk", 0, 2).displacement
+    flow[:, 3, 5] = np.nan
+    write_flo(tmp_path / "files" / "0+2.flo", flow)
+    import_flow(tmp_path / "files", folder, tmp_path / "again.h5", "flo")
+    with FlowStore(tmp_path / "again.h5") as store:
+        np.testing.assert_array_equal(store.read("walk", 0, 2).displacement, flow)
+
+
+def test_files_that_do_not_fit_are_refused(folder: Path, tmp_path: Path) -> None:
+    files, out = tmp_path / "files", tmp_path / "out.h5"
+    files.mkdir()
+    with pytest.raises(FlowCacheError, match=r"holds no \*\.flo, such as"):
+        import_flow(files, folder, out, "flo")
+    for name, wrong in (
+        ("first.flo", "not named by"),
+        ("5+1.flo", "leaves the video"),
+        ("0+1.flo", "px, the frames"),
+    ):
+        write_flo(files / name, np.zeros((2, 3, 4), np.float32))
+        with pytest.raises(FlowCacheError, match=wrong):
+            import_flow(files, folder, out, "flo")
+        (files / name).unlink()
+    with pytest.raises(FlowCacheError, match=r"format 'pfm'; choices: flo, kitti"):
+        import_flow(files, folder, out, "pfm")
+    assert not out.exists()
+
+
+def test_a_sound_store(path: Path) -> None:
+    with FlowStore(path) as store:
+        found = verify_store(store, sample=4, estimator=FAST)
+    assert found.sound
+    assert (found.read, found.estimated_again) == (9, 4)
+
+
+def test_changed_bytes_are_found_by_their_checksum(path: Path) -> None:
+    with h5py.File(path) as file:
+        chunk = file["walk/flow/+2"].id.get_chunk_info_by_coord((1, 0, 0, 0))
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset + chunk.size // 2] ^= 0xFF
+    path.write_bytes(content)
+    with FlowStore(path) as store:
+        found = verify_store(store)
+    assert not found.sound
+    assert len(found.damaged) == 1
+    assert found.damaged[0].startswith("walk, frame 1, step +2: ")
+
+
+def test_flow_that_its_frames_do_not_give_is_found(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["walk/flow/-1"][3, 0, 4, 7] += 2 * UNITS_PER_PX
+    with FlowStore(path) as store:
+        found = verify_store(store, sample=9, estimator=FAST)
+    assert found.damaged == ()
+    assert found.different == ("walk, frame 3, step -1: up to 2.0 px",)
+
+
+def test_a_sample_wants_the_same_frames_and_estimator(path: Path, folder: Path) -> None:
+    with FlowStore(path) as store:
+        with pytest.raises(FlowCacheError, match="estimated by dis, not by raft_small"):
+            verify_store(store, 1, RaftSmall())
+        with pytest.raises(FlowCacheError, match="no estimator"):
+            verify_store(store, 1)
+        first = sorted(folder.iterdir())[0]
+        first.write_bytes(sorted(folder.iterdir())[1].read_bytes())
+        with pytest.raises(FlowCacheError, match="is not what the flow of walk was estimated from"):
+            verify_store(store, 1, FAST)
+
+
+def test_the_commands(path: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(path), "--preset", "ultrafast"]) == 0
+    assert "9 fields read, 0 damaged; 3 estimated again, 0 came out otherwise" in capsys.readouterr().out
+    assert main(["export", str(path), "--out", str(tmp_path / "files")]) == 0
+    assert read_flo(tmp_path / "files" / "walk" / "000000+2.flo").shape[0] == 2
+    out = tmp_path / "again.h5"
+    assert main(["import", str(tmp_path / "files" / "walk"), "--video", str(folder), "--out", str(out)]) == 0
+    assert out.exists()
+    path.write_bytes(path.read_bytes()[:2000])
+    assert main(["verify", str(path)]) == 2
+    assert "damaged" in capsys.readouterr().err
