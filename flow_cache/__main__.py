@@ -62,6 +62,14 @@ def parse_frames(text: str) -> range:
     return range(int(match[1]), int(match[2]) + 1)
 
 
+def parse_shard(text: str) -> tuple[int, int]:
+    """3/8: the third of eight shards."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r}; wanted which of how many such as 3/8, from 1/8 to 8/8")
+    return int(match[1]), int(match[2])
+
+
 def _with_negative_values(arguments: list[str]) -> list[str]:
     """Join `--steps -3:3` to `--steps=-3:3`: argparse takes a word that begins with a dash for an option."""
     joined: list[str] = []
@@ -90,6 +98,12 @@ def _parser() -> argparse.ArgumentParser:
         type=parse_frames,
         metavar="FIRST:LAST",
         help="only fields that start or end at these frames, both ends included",
+    )
+    fill.add_argument(
+        "--shard",
+        type=parse_shard,
+        metavar="I/N",
+        help="only every N-th video, from the I-th on, into a file of its own in the folder OUT, for N jobs",
     )
     fill.set_defaults(run=_precompute)
     look = commands.add_parser("inspect", help="what a store holds")
@@ -170,12 +184,20 @@ def _estimator(options: argparse.Namespace) -> FlowEstimator:
 
 
 def _precompute(options: argparse.Namespace) -> None:
+    sources, out = options.sources, options.out
+    if options.shard is not None:
+        number, count = options.shard
+        sources = sources[number - 1 :: count]
+        out = out / f"shard-{number:0{len(str(count))}}-of-{count}.h5"
+        if not sources:
+            print(f"{out}: none of {len(options.sources)} videos falls to this shard")
+            return
     frames = None
     if options.frames is not None:
-        frames = {video_name(source): options.frames for source in options.sources}
+        frames = {video_name(source): options.frames for source in sources}
     summary = precompute(
-        options.sources,
-        options.out,
+        sources,
+        out,
         options.steps,
         _estimator(options),
         frames=frames,
@@ -183,7 +205,7 @@ def _precompute(options: argparse.Namespace) -> None:
         processes=options.processes,
     )
     print(
-        f"{options.out}: {summary.estimated} fields of {', '.join(summary.videos)} estimated, "
+        f"{out}: {summary.estimated} fields of {', '.join(summary.videos)} estimated, "
         f"{summary.found} found, {summary.seconds:.1f} s"
     )
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from flow_cache.__main__ import main
+from flow_cache.store import FlowStore
 from flow_cache.writer import FlowWriter
 
 MakeFolder = Callable[..., Path]
@@ -140,3 +142,39 @@ def test_an_interrupted_run_says_how_to_go_on(
     assert main(arguments) == 0
     found = int(capsys.readouterr().out.split(" estimated, ")[1].split()[0])
     assert 0 < found < 708
+
+
+def test_shards_read_as_one_store(
+    tmp_path: Path, make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = make_folder()
+    folders = [first]
+    for name in ("run", "jump"):
+        folders.append(tmp_path / name)
+        shutil.copytree(first, folders[-1])
+    sources = [str(folder) for folder in folders]
+    for shard in ("1/4", "2/4", "3/4", "4/4"):
+        settings = ["--steps=1", "--preset", "ultrafast", "--shard", shard, "--out", str(tmp_path / "flow")]
+        assert main(["precompute", *sources, *settings]) == 0
+    assert "none of 3 videos falls to this shard" in capsys.readouterr().out
+    assert [path.name for path in sorted((tmp_path / "flow").iterdir())] == [
+        f"shard-{number}-of-4.h5" for number in (1, 2, 3)
+    ]
+    whole = tmp_path / "whole.h5"
+    assert main(["precompute", *sources, "--steps=1", "--preset", "ultrafast", "--out", str(whole)]) == 0
+    with FlowStore(tmp_path / "flow") as shards, FlowStore(whole) as one:
+        assert shards.videos() == one.videos() == ("jump", "run", "walk")
+        for video in one.videos():
+            np.testing.assert_array_equal(shards.finished(video, 1), one.finished(video, 1))
+            for frame in range(5):
+                flow, other = (store.read(video, frame, 1).displacement for store in (shards, one))
+                np.testing.assert_array_equal(flow, other)
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b"])
+def test_impossible_shards_are_refused(
+    make_folder: MakeFolder, tmp_path: Path, shard: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["precompute", str(make_folder()), "--shard", shard, "--out", str(tmp_path / "flow")])
+    assert "wanted which of how many such as 3/8" in capsys.readouterr().err
