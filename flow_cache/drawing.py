@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from flow_cache.consistency import forward_backward_offset
+from flow_cache.whole_file import write_whole
 
 
 def colour_flow(flow: np.ndarray, full_px: float | None = None) -> np.ndarray:
@@ -56,10 +56,4 @@ def bring_back(frame_1: np.ndarray, flow_0to1: np.ndarray) -> np.ndarray:
 def save_png(path: Path, picture: np.ndarray) -> None:
     """Write (H, W, 3) uint8 RGB as a PNG, whole or not at all."""
     _, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
-    try:
-        unfinished.write_bytes(content.tobytes())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, content.tobytes())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.whole_file import write_whole
 
 _MAGIC = b"PIEH"  # 202021.25 as float32
 #: Middlebury's mark of an unknown displacement, and the least absolute value that is read as one.
@@ -28,7 +28,7 @@ def write_flo(path: Path, flow: np.ndarray) -> None:
     known = np.where(np.isfinite(flow), flow, _UNKNOWN).astype("<f4")
     height, width = flow.shape[1:]
     size = np.array([width, height], "<i4").tobytes()
-    _write(path, _MAGIC + size + np.ascontiguousarray(known.transpose(1, 2, 0)).tobytes())
+    write_whole(path, _MAGIC + size + np.ascontiguousarray(known.transpose(1, 2, 0)).tobytes())
 
 
 def read_flo(path: Path) -> np.ndarray:
@@ -89,7 +89,7 @@ def write_kitti(path: Path, flow: np.ndarray) -> None:
         )
     x, y = stored.astype(np.uint16)
     _, content = cv2.imencode(".png", np.stack([known.astype(np.uint16), y, x], axis=-1))
-    _write(path, content.tobytes())
+    write_whole(path, content.tobytes())
 
 
 def read_kitti(path: Path) -> np.ndarray:
@@ -122,13 +122,3 @@ FORMATS = {
     "flo": FlowFormat(".flo", flo_size, read_flo, write_flo),
     "kitti": FlowFormat(".png", png_size, read_kitti, write_kitti),
 }
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
-    try:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -6,8 +6,7 @@
 From each quickstart's stage I, with its settings and steps:
 
 - exact_flow: the labels propagated along the true flow of the rendered clips instead of an estimated one;
-- true_labels: fresh labels of annotators in every frame of the clips, as if all had been annotated (the same
-  pictures, compressed anew).
+- true_labels: fresh labels of annotators in every frame of the same clips, as if all had been annotated.
 
 Seeds that RESULTS already has for this commit are not run again. Prints one JSON line last.
 """
@@ -27,7 +26,7 @@ from flow_cache import STEPS, FlowStore
 from slimdp.config import CropSettings, DataSource, TrainConfig, load_config
 from slimdp.data import read_annotations, write_annotations
 from slimdp.motion import propagate
-from slimdp.quickstart import PROPAGATED, evaluate_checkpoint
+from slimdp.quickstart import PROPAGATED, SETTINGS, evaluate_checkpoint
 from slimdp.report import ResultRows
 from slimdp.synthetic.dataset import PRESETS, synthesize
 from slimdp.training import TrainRun, stage_file, train_side_by_side
@@ -41,7 +40,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("quickstarts", type=Path, nargs="+", help="folders that `slimdp quickstart` filled")
-    parser.add_argument("--preset", default="tiny", choices=PRESETS, help="of those quickstarts")
+    parser.add_argument("--preset", default="tiny", choices=SETTINGS, help="of those quickstarts")
     parser.add_argument("--results", type=Path, required=True, help="the JSON file to write or go on with")
     options = parser.parse_args()
     results = ResultRows(options.results)
@@ -68,7 +67,8 @@ def _run(folder: Path, preset: str, seed: int) -> dict[str, object]:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         work = Path(scratch)
-        plan = replace(PRESETS[preset], stills=0, val_clips=0, labelled=tuple(range(PRESETS[preset].frames)))
+        every = tuple(range(PRESETS[preset].frames))
+        plan = replace(PRESETS[preset], stills=0, val_clips=0, val_stills=0, labelled=every)
         truth = synthesize(work / "truth", plan, seed, processes=2, exact=False)
         data = folder / "data"
         config = load_config(folder / "train_with_propagation" / "config.yaml")
@@ -94,18 +94,10 @@ def _run(folder: Path, preset: str, seed: int) -> dict[str, object]:
     }
 
 
-class _ExactFlow:
-    """The exact flow of a rendered set, one file a clip, as one source."""
-
-    def __init__(self, folder: Path) -> None:
-        self._stores = {path.stem: FlowStore(path) for path in sorted(folder.glob("*.h5"))}
-        self.frames = lambda video: self._stores[video].frames(video)
-        self.read = lambda video, frame, step: self._stores[video].read(video, frame, step)
-
-
 def _along_exact_flow(data: Path, crop: CropSettings, out: Path) -> Path:
     labelled = read_annotations(data / "clips_train.json", data, read_masks=True)
-    carried, summary = propagate(labelled, _ExactFlow(data / "flow_exact"), STEPS, crop=crop)
+    with FlowStore(data / "flow_exact") as exact:
+        carried, summary = propagate(labelled, exact, STEPS, crop=crop)
     write_annotations(out, carried.images, carried.people)
     print(summary.table())
     return out

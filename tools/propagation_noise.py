@@ -37,9 +37,8 @@ def main() -> int:
     for folder in options.quickstarts:
         data = folder / "data"
         people = read_annotations(data / "clips_train.json", data).people
-        with FlowStore(folder / "flow.h5") as estimated:
+        with FlowStore(folder / "flow.h5") as estimated, FlowStore(data / "flow_exact") as exact:
             for person in people:
-                exact = FlowStore(data / "flow_exact" / f"{person.image.file.parent.name}.h5")
                 for step, rows in _moved(person, estimated, exact):
                     by_distance.setdefault(abs(step), []).append(rows)
     result = {

@@ -33,9 +33,11 @@ WORK = {
     **dict.fromkeys(
         ["scene.py", "staging.py", "world.py", "furniture.py", "occluders.py"], "setting the scene"
     ),
-    **dict.fromkeys(["props.py", "background.py", "style.py"], "setting the scene"),
-    **dict.fromkeys(["motion", "motion.py", "person.py", "skinning.py", "build.py"], "posing"),
-    **dict.fromkeys(["looks", "appearance.py"], "colours of people"),
+    **dict.fromkeys(
+        ["props.py", "background.py", "style.py", "assets.py", "presets.py"], "setting the scene"
+    ),
+    **dict.fromkeys(["motion", "person.py", "skinning.py", "build.py"], "posing"),
+    **dict.fromkeys(["looks"], "colours of people"),
     **dict.fromkeys(
         ["textures.py", "shading.py", "stage.py", "lights.py", "render.py", "camera.py"], "shading"
     ),
@@ -43,7 +45,7 @@ WORK = {
     **dict.fromkeys(["exact_flow.py", "clip_flow.py", "occlusion.py"], "flow"),
     **dict.fromkeys(["labels.py", "annotators.py", "body.py", "frame.py", "rle.py"], "labels"),
     **dict.fromkeys(["flow_cache", "data", "dataset.py", "items.py", "write_picture.py"], "writing"),
-    **dict.fromkeys(["atomic.py", "unfinished.py", "disk.py"], "writing"),
+    **dict.fromkeys(["atomic.py", "unfinished.py", "disk.py", "presets.py"], "writing"),
 }
 _ROOT = Path(__file__).resolve().parents[1]
 Function = tuple[str, int, str]  # file, line, name: as the profiler calls it

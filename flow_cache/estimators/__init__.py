@@ -47,7 +47,7 @@ ESTIMATORS: dict[str, type[DenseInverseSearch] | type[RaftSmall] | type[RaftLarg
 
 
 def settings_hash(estimator: FlowEstimator) -> str:
-    """A hash of the estimator's name and settings: equal hashes, equal flow."""
+    """A hash of the estimator's name and settings: equal hashes, equal flow, up to a device's rounding."""
     record = json.dumps([estimator.name, estimator.settings()], sort_keys=True)
     return hashlib.sha256(record.encode()).hexdigest()
 

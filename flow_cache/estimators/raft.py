@@ -106,8 +106,9 @@ def _refine(
     import torch
     from torch.nn.functional import interpolate
 
-    # What a sum of many products decides is done in full precision, as in the authors' code.
-    network.corr_block.build_pyramid(features_0.float(), features_1.float())
+    # Sums of many products are taken in full precision, as in the authors' code.
+    with torch.autocast(features_0.device.type, enabled=False):
+        network.corr_block.build_pyramid(features_0.float(), features_1.float())
     size = network.update_block.hidden_state_size
     hidden, context = torch.tanh(context_0[:, :size]), torch.relu(context_0[:, size:])
     height, width = features_0.shape[-2:]

@@ -1,6 +1,6 @@
 """Annotation files of DensePose-COCO and PoseTrack: both are COCO JSON, told apart by their fields.
 
-The facts of the formats are in protocol.md 1. The scale of the box frame is chosen in `frame.py`, people
+The formats are described in docs/data.md. The scale of the box frame is chosen in `frame.py`, people
 are read in `person.py`, and `write.py` writes the same form.
 """
 

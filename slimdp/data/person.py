@@ -1,4 +1,4 @@
-"""One entry of `annotations` in a DensePose-COCO or PoseTrack file, as a record (protocol.md 1)."""
+"""One entry of `annotations` in a DensePose-COCO or PoseTrack file, as a record (docs/data.md)."""
 
 from __future__ import annotations
 

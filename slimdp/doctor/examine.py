@@ -16,6 +16,7 @@ from slimdp.doctor.pictures import check_pictures, find_folder, pictures_of
 from slimdp.doctor.rendered import (
     PLANNED,
     TRAIN_CLIPS,
+    TRAIN_STILLS,
     TruthCheck,
     check_plan,
     check_visible_masks,
@@ -24,8 +25,6 @@ from slimdp.doctor.rendered import (
 from slimdp.doctor.surface_files import check_surface_file
 
 RENDERED = "rendered set"
-#: Keys of dataset.json that say that annotators err: their points then lie beside the truth on purpose.
-ERROR_KEYS = ("annotator_error", "annotator_errors", "annotator_noise", "point_error")
 
 
 @dataclass
@@ -141,7 +140,7 @@ class _Examination:
         self.diagnosis.files.append(summary)
         self._check_pictures(path, summary)
         self._remember_videos(summary)
-        if self.contents.rendered and name == TRAIN_CLIPS:
+        if self._exact_flow_is_wanted() and name == TRAIN_CLIPS:
             images = summary.images.values()
             self.diagnosis.visible_masks = check_visible_masks(self.contents.folder, images, findings)
 
@@ -153,11 +152,17 @@ class _Examination:
                 most = max(known, frames[image.video])  # several files may list the same frames
                 self.videos[image.video] = VideoShape(most, image.width, image.height)
 
+    def _exact_flow_is_wanted(self) -> bool:
+        """Whether the set was rendered with exact flow and what of it is in sight, of any clip."""
+        plan = self.diagnosis.plan or {}
+        return self.contents.rendered and plan.get("exact") is True and bool(plan.get("train_clips"))
+
     def _truth(self, name: str) -> TruthCheck | None:
         if not self.contents.rendered or name not in PLANNED:
             return None
         plan = self.diagnosis.plan or {}
-        exact = not any(plan.get(key) for key in ERROR_KEYS)
+        # Annotators who err on purpose do so in training: their points lie beside the truth.
+        exact = not (plan.get("annotator_error") and name in (TRAIN_STILLS, TRAIN_CLIPS))
         return TruthCheck(self.contents.folder, name, self.diagnosis.findings, exact)
 
     def _compare_with_catalogue(self, path: Path, summary: FileSummary) -> None:
@@ -204,7 +209,8 @@ class _Examination:
         if not contents.rendered:
             return
         if not (contents.folder / "flow_exact").is_dir():
-            diagnosis.findings.add("flow-absent", TRAIN_CLIPS, "", "no folder flow_exact")
+            code = "flow-missing" if self._exact_flow_is_wanted() else "flow-absent"
+            diagnosis.findings.add(code, TRAIN_CLIPS, "", "no folder flow_exact")
             return
         held = {path.stem for path in stores if path.parent.name == "flow_exact"}
         clips = [image.video for summary in diagnosis.files if summary.file == TRAIN_CLIPS

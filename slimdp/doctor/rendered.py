@@ -6,26 +6,30 @@ The layout is described in slimdp/synthetic/dataset.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from flow_cache import STEPS
 from slimdp.data.validate import Record
 from slimdp.doctor.annotation_file import FileSummary
 from slimdp.doctor.findings import Findings
 from slimdp.structures import ImageRecord, PersonAnnotation
+from slimdp.synthetic.dataset import FILES
+from slimdp.synthetic.occlusion import read_visible
+from slimdp.synthetic.unfinished import ABOUT
 
-PLAN = "dataset.json"
-TRAIN_CLIPS = "clips_train.json"
+PLAN = ABOUT
+TRAIN_STILLS, TRAIN_CLIPS = FILES["stills"], FILES["train"]
 #: File -> keys of dataset.json: how many stills or clips, frames of a clip, labelled frames of a clip.
 PLANNED: dict[str, tuple[str, str | None, str | None]] = {
-    "stills_train.json": ("stills", None, None),
+    TRAIN_STILLS: ("stills", None, None),
     TRAIN_CLIPS: ("train_clips", "frames", "labelled"),
-    "clips_val.json": ("val_clips", "val_frames", "val_labelled"),
-    "stills_val.json": ("val_stills", None, None),
+    FILES["val"]: ("val_clips", "val_frames", "val_labelled"),
+    FILES["val_stills"]: ("val_stills", None, None),
 }
 #: Half a step of the 8 bits of u and v, and the rounding of float32.
 _UV_TOLERANCE = 0.5 / 255 + 1e-5
@@ -120,9 +124,10 @@ class TruthCheck:
         return picture[..., ::-1]
 
 
-def check_visible_masks(folder: Path, images: Iterable[ImageRecord], findings: Findings) -> int:
-    """Check visible/CLIP/000003.png of each frame of the training clips; older sets have none at all."""
-    if not (folder / "visible").is_dir():
+def check_visible_masks(folder: Path, images: Collection[ImageRecord], findings: Findings) -> int:
+    """Check visible/CLIP/000003.png of each frame of the training clips; returns how many there are."""
+    if images and not (folder / "visible").is_dir():
+        findings.add("visible-missing", TRAIN_CLIPS, "", "no folder visible")
         return 0
     checked = 0
     for image in images:
@@ -131,11 +136,14 @@ def check_visible_masks(folder: Path, images: Iterable[ImageRecord], findings: F
         if not (folder / name).is_file():
             findings.add("visible-missing", TRAIN_CLIPS, place, f"no {name}")
             continue
-        mask = cv2.imread(str(folder / name), cv2.IMREAD_UNCHANGED)
         checked += 1
-        if mask is None or mask.shape[:2] != (image.height, image.width):
-            what = "does not decode" if mask is None else f"has {mask.shape[1]} x {mask.shape[0]} px"
-            findings.add("visible-damaged", TRAIN_CLIPS, place, f"{name} {what}")
+        try:
+            height, width = read_visible(folder / name, STEPS[0]).shape
+        except ValueError as error:
+            findings.add("visible-damaged", TRAIN_CLIPS, place, str(error))
+            continue
+        if (width, height) != (image.width, image.height):
+            findings.add("visible-damaged", TRAIN_CLIPS, place, f"{name} has {width} x {height} px")
     return checked
 
 

@@ -11,7 +11,7 @@ from slimdp.doctor.findings import Findings
 from slimdp.structures import PARTS
 
 CHARTS = "UV_Processed.mat"
-#: Of the published charts (protocol.md 3): faces, vertices of the charts, vertices of the mesh.
+#: Of the published charts (UV_Processed.mat): faces, vertices of the charts, vertices of the mesh.
 FACES, CHART_VERTICES, MESH_VERTICES = 13774, 7829, 6890
 #: Pairs of the 27,554 vertices of the subdivided mesh, a distance each.
 _DISTANCES = 27554 * 27553 // 2

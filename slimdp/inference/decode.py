@@ -21,7 +21,7 @@ class DecodedMaps:
 
 
 def decode(prediction: Prediction) -> DecodedMaps:
-    """Read one stack's maps as DensePose does (protocol.md 6): scores up-sampled first, then compared.
+    """Read one stack's maps as DensePose does: scores up-sampled first, then compared.
 
     A pixel is foreground where background wins neither among the coarse parts nor among the 25 classes:
     DensePose takes the best of 25 where the coarse segmentation says "person", and that may still be

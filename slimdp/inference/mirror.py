@@ -11,7 +11,7 @@ from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART, UvSymmetry
 
 
 def mirror_prediction(prediction: Prediction, symmetry: UvSymmetry) -> Prediction:
-    """What a prediction of a mirrored crop says of the crop itself (protocol.md 2).
+    """What a prediction of a mirrored crop says of the crop itself (docs/data.md).
 
     The maps are mirrored, the channels of left and right change places, and u, v go through the symmetry of
     the body. The features are mirrored only: their channels have no side.

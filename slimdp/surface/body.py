@@ -40,7 +40,7 @@ class BodySurface:
     keypoints: Mapping[str, int] = field(default_factory=dict)  # name -> the nearest vertex
 
     def locate(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Find the surface points of chart coordinates (protocol.md 3).
+        """Find the surface points of chart coordinates (DensePose, 2.1).
 
         Args:
             part: (N,) 1..24.

@@ -16,17 +16,19 @@ COCO_KEYPOINTS = (
     "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
     "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
 )  # fmt: skip
-#: PoseTrack's 15, in its order; its files keep places for two ears after the head, which nobody marked.
+#: PoseTrack's 15, in its order.
 POSETRACK_KEYPOINTS = ("nose", "head_bottom", "head_top", *COCO_KEYPOINTS[5:])
+#: The 17 of its files, which keep places for two ears after the head.
+POSETRACK_FILE_KEYPOINTS = (*POSETRACK_KEYPOINTS[:3], "left_ear", "right_ear", *COCO_KEYPOINTS[5:])
 
-#: Keypoint -> the bone of the right side, and which of its ends ("_l" for the left side).
+#: Keypoint -> the bone that begins there ("_l" or "_r" behind it).
 JOINT_KEYPOINTS = {
-    "shoulder": ("upperarm", "head"),
-    "elbow": ("lowerarm", "head"),
-    "wrist": ("hand", "head"),
-    "hip": ("thigh", "head"),
-    "knee": ("calf", "head"),
-    "ankle": ("foot", "head"),
+    "shoulder": "upperarm",
+    "elbow": "lowerarm",
+    "wrist": "hand",
+    "hip": "thigh",
+    "knee": "calf",
+    "ankle": "foot",
 }
 
 
@@ -40,9 +42,9 @@ def keypoint_joints(vertices: np.ndarray) -> dict[str, np.ndarray]:
     skin = vertices[: makehuman.BODY_VERTICES]
     points: dict[str, np.ndarray] = {}
     for side, ending in (("left", "_l"), ("right", "_r")):
-        for name, (bone, end) in JOINT_KEYPOINTS.items():
-            joint = rig.head_vertices if end == "head" else rig.tail_vertices
-            points[f"{side}_{name}"] = vertices[joint[rig.names.index(bone + ending)]].mean(axis=0)
+        for name, bone in JOINT_KEYPOINTS.items():
+            joint = rig.head_vertices[rig.names.index(bone + ending)]
+            points[f"{side}_{name}"] = vertices[joint].mean(axis=0)
     for name, vertex in face_vertices().items():
         points[name] = skin[vertex]
     return points

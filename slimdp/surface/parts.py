@@ -52,7 +52,7 @@ PART_NAMES = (
     "right head", "left head",
 )  # fmt: skip
 
-#: Coarse mask label 0..14 of every part 0..24 (protocol.md 1).
+#: Coarse mask label 0..14 of every part 0..24 (docs/data.md).
 COARSE_OF_PART = np.array(
     [0, 1, 1, 2, 3, 4, 5, 6, 7, 6, 7, 8, 9, 8, 9, 10, 11, 10, 11, 12, 13, 12, 13, 14, 14]
 )

@@ -10,7 +10,7 @@ import scipy.io
 
 from slimdp.structures import PARTS
 
-#: Label of the mirrored part, for point labels 0..24 (protocol.md 2).
+#: Label of the mirrored part, for point labels 0..24 (docs/data.md).
 FLIP_PART = np.array(
     [0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23]
 )

@@ -34,7 +34,7 @@ ERROR_CM = {
     "lower arm": 2.5,
     "head": 2.0,
 }
-#: The same for coarse labels 0..14 (protocol.md 1).
+#: The same for coarse labels 0..14.
 ERROR_CM_OF_COARSE = np.array(
     [0.0, *(ERROR_CM[name] for name in (
         "torso", "hand", "hand", "foot", "foot", "upper leg", "upper leg", "lower leg", "lower leg",

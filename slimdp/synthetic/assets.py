@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from slimdp.data import ImageError, check_whole
+from slimdp.data import check_whole
+from slimdp.synthetic.background import read_background
 from slimdp.synthetic.motion import BvhMotion, read_bvh
 
 PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -101,11 +102,10 @@ def _refuse(wanted: str) -> Callable[[OSError], None]:
 
 def _check_picture(path: Path) -> None:
     try:
-        width, height = check_whole(path)
-    except ImageError as error:
+        check_whole(path)
+        read_background(path)
+    except ValueError as error:
         raise AssetError(f"{error}; or take it out of the --backgrounds folder") from error
-    if min(width, height) < 2:
-        raise AssetError(f"{path}: {width} x {height} px, too small for a background; take it out")
 
 
 def _check_motion(path: Path) -> None:

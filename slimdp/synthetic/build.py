@@ -22,7 +22,6 @@ class Build:
 
     joints: dict[str, np.ndarray]  # bone -> (3,) its head
     frames: dict[str, np.ndarray]  # limb bone -> (3, 3), columns as `limb_frame` makes them
-    elbow: dict[str, float]  # "l", "r" -> how far the elbow is bent at rest
     thigh: float
     calf: float
     ankle: float  # the ankle's height over the sole
@@ -39,7 +38,7 @@ def measure_build(joints: np.ndarray, skin: np.ndarray) -> Build:
     """Measure a body: joints (J, 3) of the rig's bones and skin (V, 3), metres, standing on y = 0."""
     rig = makehuman.rig()
     at = dict(zip(rig.names, joints))
-    frames, elbow = {}, {}
+    frames = {}
     for side in SIDES:
         upper = _unit(at[f"lowerarm_{side}"] - at[f"upperarm_{side}"])
         lower = _unit(at[f"hand_{side}"] - at[f"lowerarm_{side}"])
@@ -47,7 +46,6 @@ def measure_build(joints: np.ndarray, skin: np.ndarray) -> Build:
         frames[f"upperarm_{side}"] = limb_frame(upper, hinge)
         frames[f"lowerarm_{side}"] = limb_frame(lower, hinge)
         frames[f"hand_{side}"] = limb_frame(at[f"middle_01_{side}"] - at[f"hand_{side}"], hinge)
-        elbow[side] = float(np.arccos(np.clip(upper @ lower, -1, 1)))
         for bone, end in (("thigh", "calf"), ("calf", "foot"), ("foot", "ball")):
             direction = at[f"{end}_{side}"] - at[f"{bone}_{side}"]
             frames[f"{bone}_{side}"] = limb_frame(direction, np.array([1.0, 0.0, 0.0]))
@@ -56,7 +54,6 @@ def measure_build(joints: np.ndarray, skin: np.ndarray) -> Build:
     return Build(
         joints=at,
         frames=frames,
-        elbow=elbow,
         thigh=float(np.linalg.norm(at["calf_l"] - at["thigh_l"])),
         calf=float(np.linalg.norm(at["foot_l"] - at["calf_l"])),
         ankle=float(at["foot_l"][1]),

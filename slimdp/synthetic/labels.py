@@ -8,23 +8,11 @@ import numpy as np
 
 from slimdp.data.frame import frame_pixel_centres
 from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
-from slimdp.surface import BodySurface
+from slimdp.surface import COCO_KEYPOINTS, POSETRACK_FILE_KEYPOINTS, BodySurface
 from slimdp.surface.parts import COARSE_OF_PART
 from slimdp.synthetic.annotators import PositionError, annotators_points
 from slimdp.synthetic.render import RenderedFrame
 
-#: PoseTrack's keypoints, in its order (protocol.md 1), as this project's names.
-POSETRACK_KEYPOINTS = (
-    "nose", "head_bottom", "head_top", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
-    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee",
-    "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
-#: COCO's, in its order.
-COCO_KEYPOINTS = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
-    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee",
-    "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
 #: A person with fewer visible pixels is not labelled.
 FEWEST_PIXELS = 150
 #: A joint lies this deep under the skin at most (metres), if it is visible.
@@ -46,7 +34,7 @@ class LabelForm:
 #: DensePose-COCO.
 STILLS = LabelForm(COCO_KEYPOINTS, tracks=False, fewest_keypoints=0)
 #: DensePose-Track: people with fewer than six visible keypoints were left out (Slim DensePose, 4).
-CLIPS = LabelForm(POSETRACK_KEYPOINTS, tracks=True, fewest_keypoints=6)
+CLIPS = LabelForm(POSETRACK_FILE_KEYPOINTS, tracks=True, fewest_keypoints=6)
 
 
 def label_people(

@@ -14,9 +14,6 @@ from slimdp.surface import BodySurface
 from slimdp.synthetic.camera import Camera
 from slimdp.synthetic.person import PosedPerson
 
-#: What Embree calls the distance of nothing is larger than this (metres).
-_NEVER = 1e30
-
 
 class Triangles(Protocol):
     """Anything of triangles in the world."""

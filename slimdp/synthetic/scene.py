@@ -55,7 +55,7 @@ class Scene:
 def random_scene(
     rng: np.random.Generator,
     size: int | tuple[int, int],
-    panning: bool,
+    may_move: bool,
     style: SceneStyle | None = None,
     assets: Assets | None = None,
 ) -> Scene:
@@ -64,7 +64,7 @@ def random_scene(
     Args:
         rng: chance.
         size: of frames: a side of square ones, or width and height, px.
-        panning: whether the camera may move.
+        may_move: whether the camera may move.
         style: how hard.
         assets: a user's backgrounds and motions; without any, everything is procedural.
 
@@ -78,7 +78,7 @@ def random_scene(
     looks = tuple(random_look(rng, style.patterned, shape.gender, shape.age) for shape in shapes)
     people = tuple(_clothed_person(shape, look) for shape, look in zip(shapes, looks))
     passer_by = count > 1 and rng.random() < style.passers_by
-    moving = panning and rng.random() < style.moving_camera
+    moving = may_move and rng.random() < style.moving_camera
     for _ in range(_TRIES):
         motions, ways = place_people(rng, people, style, passer_by, assets.motions)
         starts = np.array([way[0] for way in ways]) * [1, 0, 1]

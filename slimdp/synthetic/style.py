@@ -31,9 +31,11 @@ class SceneStyle:
         for name in (field.name for field in fields(self) if field.name in shares):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} = {getattr(self, name)}, but a share in 0..1 is wanted")
-        if not (self.people and min(self.people) >= 0 and abs(sum(self.people) - 1) < 1e-6):
+        if not (
+            1 <= len(self.people) <= 10 and min(self.people) >= 0 and abs(sum(self.people) - 1) < 1e-6
+        ):  # ids leave room for ten people in a picture
             raise ValueError(
-                f"people = {self.people}, but shares of scenes with one, two, ... people, sum 1, are wanted"
+                f"people = {self.people}, but shares of scenes with one to ten people, sum 1, are wanted"
             )
         if not self.noise >= 0:
             raise ValueError(f"noise = {self.noise}, but 0 or more is wanted")

@@ -11,7 +11,7 @@ from slimdp.synthetic.assets import AssetError, Assets, find_assets, fingerprint
 from tests.synthetic.bvh_text import bvh_text
 
 
-def picture(path: Path, side: int = 8) -> Path:
+def picture(path: Path, side: int = 64) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), np.full((side, side, 3), 99, np.uint8))
     return path
@@ -43,12 +43,18 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
     picture(tmp_path / "good.png")
-    whole = picture(tmp_path / "bad.png", side=64)
+    whole = picture(tmp_path / "bad.png", side=80)
     whole.write_bytes(whole.read_bytes()[:60])
     with pytest.raises(AssetError, match=r"bad\.png: damaged or cut short"):
         find_assets(tmp_path)
     whole.write_text("no picture at all")
     with pytest.raises(AssetError, match=r"bad\.png"):
+        find_assets(tmp_path)
+
+
+def test_a_picture_too_small_to_stand_before_is_named(tmp_path: Path) -> None:
+    picture(tmp_path / "small.png", side=40)
+    with pytest.raises(AssetError, match=r"small\.png has 40 x 40 px, but 64 x 64"):
         find_assets(tmp_path)
 
 
@@ -58,6 +64,9 @@ def test_a_file_that_is_no_bvh_is_named(tmp_path: Path) -> None:
         find_assets(motions=tmp_path)
     (tmp_path / "a.bvh").write_text(bvh_text([{}, {}], rename={"LeftUpLeg": "tentacle"}))
     with pytest.raises(AssetError, match=r"a\.bvh: .*tentacle"):
+        find_assets(motions=tmp_path)
+    (tmp_path / "a.bvh").write_text(bvh_text([{}, {}], scale=0))
+    with pytest.raises(AssetError, match=r"a\.bvh: .*no length"):
         find_assets(motions=tmp_path)
 
 
@@ -86,5 +95,5 @@ def test_no_file_is_in_training_and_in_validation(count: int, val: list[int]) ->
 def test_a_fingerprint_knows_files_but_not_their_place(tmp_path: Path) -> None:
     here, there = (picture(tmp_path / place / "a.png") for place in ("here", "there"))
     assert fingerprint([here]) == fingerprint([there])
-    assert fingerprint([here]) != fingerprint([picture(tmp_path / "a.png", side=9)])
+    assert fingerprint([here]) != fingerprint([picture(tmp_path / "a.png", side=90)])
     assert fingerprint([]) == "none"

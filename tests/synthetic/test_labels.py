@@ -12,7 +12,14 @@ from slimdp.surface import BodySurface, load_surface
 from slimdp.surface.parts import COARSE_OF_PART
 from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART
 from slimdp.synthetic.annotators import MOST_POINTS_A_REGION, PositionError
-from slimdp.synthetic.labels import CLIPS, COCO_KEYPOINTS, POSETRACK_KEYPOINTS, STILLS, label_people, true_iuv
+from slimdp.synthetic.labels import (
+    CLIPS,
+    COCO_KEYPOINTS,
+    POSETRACK_FILE_KEYPOINTS,
+    STILLS,
+    label_people,
+    true_iuv,
+)
 from slimdp.synthetic.render import RenderedFrame
 from slimdp.synthetic.scene import random_scene, render_frame
 
@@ -30,7 +37,7 @@ def frame(surface: BodySurface) -> RenderedFrame:
     """The first frame in which somebody shows at least ten keypoints."""
     for seed in range(50):
         rng = np.random.default_rng(seed)
-        rendered = render_frame(random_scene(rng, SIZE, panning=False), surface, 0, rng)
+        rendered = render_frame(random_scene(rng, SIZE, may_move=False), surface, 0, rng)
         people = label_people(rendered, IMAGE, surface, 10, rng, CLIPS)
         if any((person.keypoints[:, 2] == 2).sum() >= 10 for person in people):
             return rendered
@@ -70,13 +77,13 @@ def test_stills_have_coco_s_keypoints_and_clips_posetrack_s_and_tracks(
     )
     for still, tracked in zip(stills, clips):
         assert still.keypoint_names == COCO_KEYPOINTS
-        assert tracked.keypoint_names == POSETRACK_KEYPOINTS
+        assert tracked.keypoint_names == POSETRACK_FILE_KEYPOINTS
         assert still.track is None
         assert tracked.track == tracked.id - 10
-        shared = [name for name in COCO_KEYPOINTS if name in POSETRACK_KEYPOINTS]
+        shared = [name for name in COCO_KEYPOINTS if name in POSETRACK_FILE_KEYPOINTS]
         assert len(shared) == 15
         for name in shared:
-            at = COCO_KEYPOINTS.index(name), POSETRACK_KEYPOINTS.index(name)
+            at = COCO_KEYPOINTS.index(name), POSETRACK_FILE_KEYPOINTS.index(name)
             np.testing.assert_array_equal(still.keypoints[at[0]], tracked.keypoints[at[1]])
 
 

@@ -24,7 +24,7 @@ def surface() -> BodySurface:
 
 @pytest.fixture(scope="module")
 def scene() -> Scene:
-    return random_scene(np.random.default_rng(4), SIZE, panning=True)
+    return random_scene(np.random.default_rng(4), SIZE, may_move=True)
 
 
 @pytest.fixture(scope="module")

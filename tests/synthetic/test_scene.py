@@ -18,8 +18,8 @@ def surface() -> BodySurface:
     return load_surface("open")
 
 
-def scenes(count: int, style: SceneStyle | None = None, panning: bool = False) -> list[Scene]:
-    return [random_scene(np.random.default_rng([9, seed]), 48, panning, style) for seed in range(count)]
+def scenes(count: int, style: SceneStyle | None = None, may_move: bool = False) -> list[Scene]:
+    return [random_scene(np.random.default_rng([9, seed]), 48, may_move, style) for seed in range(count)]
 
 
 def test_tempo_makes_everything_faster() -> None:
@@ -93,10 +93,10 @@ def test_a_placed_motion_is_turned_and_moved_as_a_whole() -> None:
 
 
 def test_shares_of_people_occluders_and_moving_cameras_are_kept() -> None:
-    lonely = scenes(4, SceneStyle(people=(1.0,), occluders=0, moving_camera=0), panning=True)
+    lonely = scenes(4, SceneStyle(people=(1.0,), occluders=0, moving_camera=0), may_move=True)
     assert {len(scene.people) for scene in lonely} == {1}
     assert all(scene.camera.drift is None and all(p.path is None for p in scene.props) for scene in lonely)
-    busy = scenes(4, SceneStyle(people=(0, 1.0), occluders=1, moving_camera=1), panning=True)
+    busy = scenes(4, SceneStyle(people=(0, 1.0), occluders=1, moving_camera=1), may_move=True)
     assert {len(scene.people) for scene in busy} == {2}
     assert all(scene.camera.drift is not None for scene in busy)
     assert all(any(prop.path is not None for prop in scene.props) for scene in busy)

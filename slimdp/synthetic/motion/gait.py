@@ -16,7 +16,7 @@ from scipy.interpolate import PchipInterpolator
 
 @dataclass(frozen=True)
 class Loop:
-    """An oval walked round and round; a flat one is a turn on the spot."""
+    """An oval walked round and round."""
 
     width: float  # half axes in legs, x and z
     depth: float
@@ -31,7 +31,7 @@ class Loop:
         # The tangent of an oval is that of a circle, up to what of it leads or lags.
         x, z = -self.width * np.sin(turn), self.depth * np.cos(turn)
         circle = np.arctan2(-np.sin(turn), np.cos(turn))
-        ahead = np.arctan2(x, z) - circle if self.width + self.depth > 0 else 0.0
+        ahead = np.arctan2(x, z) - circle
         ahead = (ahead + np.pi) % (2 * np.pi) - np.pi
         back = 0.0 if self.rate >= 0 else np.pi
         return place, float(np.rad2deg(ahead - turn + back))

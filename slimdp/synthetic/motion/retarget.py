@@ -38,7 +38,7 @@ class BvhMotion:
     start: float = 0.0
 
     def __post_init__(self) -> None:
-        _ = self._joint  # refuse what cannot be mapped here, not in the middle of a rendering
+        _ = self._joint, self._leg  # refuse what cannot be mapped here, not in the middle of a rendering
 
     def pose(self, person: Person, seconds: float) -> Pose:
         """As `Motion.pose`."""
