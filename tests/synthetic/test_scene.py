@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +130,36 @@ def test_people_move_as_recorded(tmp_path: Path) -> None:
         first, later = (scene.motions[0].pose(scene.people[0], seconds) for seconds in (0.0, 0.4))
         for bone, rotation in first.rotations.items():  # nobody of our own stands that still
             np.testing.assert_allclose(later.rotations[bone], rotation, atol=1e-6)
+
+
+# Python orders sets of texts differently in each process; no scene may depend on it.
+SCENES = """
+import hashlib
+import numpy as np
+from slimdp.surface.makehuman import BodyShape
+from slimdp.synthetic.motion import ACTIVITIES, random_motion
+from slimdp.synthetic.person import make_person, pose_person
+from slimdp.synthetic.scene import random_scene
+
+digest, person = hashlib.sha256(), make_person(BodyShape())
+for activity in ACTIVITIES:
+    for seed in range(4):
+        motion = random_motion(np.random.default_rng(seed), activity)
+        digest.update(pose_person(person, motion.pose(person, 0.7)).skin.tobytes())
+for seed in range(6):
+    scene = random_scene(np.random.default_rng(seed), 64, True)
+    for part in (*scene.people, *scene.props):
+        digest.update((part.skin if hasattr(part, "skin") else part.vertices).tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_scenes_do_not_depend_on_the_order_of_sets() -> None:
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCENES], stdout=subprocess.PIPE, env={**os.environ, "PYTHONHASHSEED": seed}
+        )
+        for seed in ("1", "2")
+    ]
+    first, second = (run.communicate()[0] for run in runs)
+    assert first == second != b""

@@ -35,7 +35,7 @@ def flight(
     ):
         up = height * (1 - share * share)
         ground, way = leave if share < 0 else land, abs(share) ** 1.5
-        names = {*air, *ground}
+        names = dict.fromkeys([*air, *ground])  # in their order: chance is drawn for one after the other
         pose = {name: (1 - way) * air.get(name, 0.0) + way * ground.get(name, 0.0) for name in names}
         for name in ("foot_y_l", "foot_y_r", "pelvis_y"):
             pose[name] = pose.get(name, 0.0) + up
