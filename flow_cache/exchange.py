@@ -63,7 +63,10 @@ def import_flow(folder: Path, source: Path, out: Path, format: str, filter: str 
             names and sizes of all are checked before the first is stored.
     """
     kind, video = _format(format), open_video(source)
-    files = {_field(path): path for path in sorted(folder.glob(f"*{kind.suffix}"))}
+    files: dict[tuple[int, int], Path] = {}
+    for path in sorted(folder.glob(f"*{kind.suffix}")):
+        if (other := files.setdefault(_field(path), path)) is not path:
+            raise FlowCacheError(f"{other} and {path} are the same field; remove one of them")
     if not files:
         raise FlowCacheError(f"{folder} holds no *{kind.suffix}, such as 000003+1{kind.suffix}")
     count = len(video.frame_names)
@@ -82,13 +85,16 @@ def import_flow(folder: Path, source: Path, out: Path, format: str, filter: str 
     with FlowWriter(out, filter) as writer:
         writer.add_video(record, tuple(sorted({step for _, step in files})))
         for (frame, step), path in files.items():
-            writer.write(video.name, frame, step, _encode_known(kind.read(path)))
+            writer.write(video.name, frame, step, _encode_known(kind.read(path), path))
     return len(files)
 
 
-def _encode_known(flow: np.ndarray) -> np.ndarray:
+def _encode_known(flow: np.ndarray, path: Path) -> np.ndarray:
     unknown = np.isnan(flow).any(axis=0)
-    stored = encode(np.where(unknown, 0, flow))
+    try:
+        stored = encode(np.where(unknown, 0, flow))
+    except FlowCacheError as error:
+        raise FlowCacheError(f"{path}: {error}") from error
     stored[:, unknown] = NOT_STORED
     return stored
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from flow_cache.codec import UNITS_PER_PX
 from flow_cache.errors import FlowCacheError
-from flow_cache.estimators import FlowEstimator
+from flow_cache.estimators import FlowEstimator, settings_hash
 from flow_cache.schema import step_name
 from flow_cache.store import FlowStore
 from flow_cache.video import open_video
@@ -47,6 +47,9 @@ def verify_store(
     """
     if sample and estimator is None:
         raise FlowCacheError("no estimator to estimate a sample again with")
+    if sample and estimator is not None:
+        for video in store.videos():  # before all that reading
+            _check_made_by(store, video, estimator)
     rng, read = np.random.default_rng(seed), 0
     damaged: list[str] = []
     different: list[str] = []
@@ -68,12 +71,21 @@ def verify_store(
     return Verification(read, tuple(damaged), again, tuple(different))
 
 
+def _check_made_by(store: FlowStore, video: str, estimator: FlowEstimator) -> None:
+    record = store.record(video)
+    if record.estimator != estimator.name:
+        made = f"was estimated by {record.estimator}, not by {estimator.name}"
+    elif record.settings_hash != settings_hash(estimator):
+        made = f"was estimated with {record.settings}, not with {estimator.settings()}"
+    else:
+        return
+    raise FlowCacheError(f"{video} {made}; name what made it, or ask for a sample of 0")
+
+
 def _estimate_again(
     store: FlowStore, video: str, fields: list[tuple[int, int]], estimator: FlowEstimator
 ) -> list[str]:
     record = store.record(video)
-    if record.estimator != estimator.name:
-        raise FlowCacheError(f"{video} was estimated by {record.estimator}, not by {estimator.name}")
     source = open_video(Path(record.source))
     if source.source_hash != record.source_hash:
         raise FlowCacheError(f"{record.source} is not what the flow of {video} was estimated from")
@@ -83,7 +95,7 @@ def _estimate_again(
     for frame, step in fields:
         flow = estimator.estimate(np.stack([images[frame], images[frame + step]]), [(0, 1)])[0]
         stored = store.read(video, frame, step).displacement
-        off_px = float(np.nanmax(np.abs(flow - stored)))
+        off_px = float(np.nan_to_num(np.abs(flow - stored), nan=np.inf).max())  # NaN: never stored
         # Half a unit of rounding, and half another for machines that sum in another order.
         if off_px > 1 / UNITS_PER_PX:
             found.append(f"{video}, frame {frame}, step {step_name(step)}: up to {off_px:.1f} px")

@@ -62,8 +62,11 @@ class WorkerPool(Generic[Task, Result]):
 
         Raises:
             ChildProcessError: a process was killed.
+            RuntimeError: the pool is closed.
             what the function raised, as soon as it is known.
         """
+        if not self._workers:
+            raise RuntimeError("the pool is closed: its processes have ended")
         numbered = enumerate(tasks)
         results: dict[int, Result] = {}
         given = taken = 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flow_cache.__main__ import main
-from flow_cache.codec import UNITS_PER_PX
+from flow_cache.codec import NOT_STORED, UNITS_PER_PX
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, RaftSmall
 from flow_cache.exchange import export_flow, import_flow
@@ -106,10 +106,31 @@ def test_flow_that_its_frames_do_not_give_is_found(path: Path) -> None:
     assert found.different == ("walk, frame 3, step -1: up to 2.0 px",)
 
 
+def test_a_tile_that_is_not_there_is_found(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["walk/flow/-1"][3] = NOT_STORED
+    with FlowStore(path) as store:
+        assert verify_store(store, sample=9, estimator=FAST).different == (
+            "walk, frame 3, step -1: up to inf px",
+        )
+
+
+def test_a_field_in_two_files_or_out_of_range_is_named(folder: Path, tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    write_flo(files / "0+1.flo", np.full((2, 96, 128), 2000.0))
+    with pytest.raises(FlowCacheError, match=r"0\+1\.flo: .* cannot be stored"):
+        import_flow(files, folder, tmp_path / "out.h5", "flo")
+    write_flo(files / "000+1.flo", np.zeros((2, 96, 128)))
+    with pytest.raises(FlowCacheError, match="are the same field"):
+        import_flow(files, folder, tmp_path / "out.h5", "flo")
+
+
 def test_a_sample_wants_the_same_frames_and_estimator(path: Path, folder: Path) -> None:
     with FlowStore(path) as store:
         with pytest.raises(FlowCacheError, match="estimated by dis, not by raft_small"):
             verify_store(store, 1, RaftSmall())
+        with pytest.raises(FlowCacheError, match=r"with .*ultrafast.*, not with .*fast.*; name what made it"):
+            verify_store(store, 1, DenseInverseSearch("fast"))
         with pytest.raises(FlowCacheError, match="no estimator"):
             verify_store(store, 1)
         first = sorted(folder.iterdir())[0]

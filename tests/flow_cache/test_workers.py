@@ -83,3 +83,10 @@ def test_workers_have_one_thread_and_leave_the_environment_alone(monkeypatch: py
         with WorkerPool(os.getenv, 1) as pool:
             assert list(pool.map(["OMP_NUM_THREADS"])) == ["1"]
         assert os.environ.get("OMP_NUM_THREADS") == before
+
+
+def test_a_closed_pool_does_not_pass_for_one_without_results() -> None:
+    pool = WorkerPool(operator.neg, 1)
+    pool.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        list(pool.map([1, 2]))

@@ -10,21 +10,12 @@ from slimdp.surface.geodesics import distances_from, surface_graph
 from slimdp.surface.parts import adjacent_faces, keep_largest_pieces
 from slimdp.surface.planar import boundary_loop, is_one_to_one, rim_crosses_itself, signed_areas
 from slimdp.surface.unfold import Distortion, rim_barrier, tutte_embedding, unfold
-
-
-def grid(columns: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """A flat sheet in the plane z = 0 with unit squares cut along one diagonal."""
-    y, x = np.mgrid[: rows + 1, : columns + 1]
-    vertices = np.column_stack([x.ravel(), y.ravel(), np.zeros(x.size)]).astype(float)
-    corner = (np.arange(columns) + (columns + 1) * np.arange(rows)[:, None]).ravel()
-    lower = np.column_stack([corner, corner + 1, corner + columns + 2])
-    upper = np.column_stack([corner, corner + columns + 2, corner + columns + 1])
-    return vertices, np.concatenate([lower, upper])
+from tests.surface.flat_sheet import sheet
 
 
 def bowl(size: int, depth: float) -> tuple[np.ndarray, np.ndarray]:
     """A sheet pushed deep in the middle."""
-    vertices, faces = grid(size, size)
+    vertices, faces = sheet(size, size)
     middle = np.abs(vertices[:, :2] - size / 2).max(axis=1) < size / 4
     vertices[middle, 2] = -depth
     return vertices, faces
@@ -75,7 +66,7 @@ def test_flattening_leaves_no_overlap_where_unfolding_alone_would() -> None:
 
 
 def test_triangles_of_a_smaller_scale_become_smaller() -> None:
-    vertices, faces = grid(8, 8)
+    vertices, faces = sheet(8, 8)
     small = (np.abs(vertices[faces].mean(axis=1)[:, :2] - 4) < 2).all(axis=1)
     plane = charts.flatten(vertices, faces, np.where(small, 0.5, 1.0))
     areas = signed_areas(plane, faces)
@@ -124,7 +115,7 @@ def test_a_closed_surface_and_a_ring_are_refused() -> None:
     tetrahedron = np.array([[0, 1, 2], [0, 3, 1], [1, 3, 2], [2, 3, 0]])
     with pytest.raises(ValueError, match="no rim"):
         boundary_loop(tetrahedron)
-    _, faces = grid(3, 3)
+    _, faces = sheet(3, 3)
     hole = ~np.isin(faces, [5, 6, 9, 10]).all(axis=1)
     ring = faces[hole & ~((faces == 5).any(axis=1) & (faces == 10).any(axis=1))]
     with pytest.raises(ValueError, match="several rims"):
@@ -132,7 +123,7 @@ def test_a_closed_surface_and_a_ring_are_refused() -> None:
 
 
 def test_stray_pieces_join_their_neighbours() -> None:
-    _, faces = grid(4, 4)
+    _, faces = sheet(4, 4)
     label = (faces.mean(axis=1) > 12).astype(int)
     label[0] = 1
     cleaned = keep_largest_pieces(label, faces)
@@ -140,7 +131,7 @@ def test_stray_pieces_join_their_neighbours() -> None:
 
 
 def test_neighbours_share_two_corners() -> None:
-    _, faces = grid(3, 2)
+    _, faces = sheet(3, 2)
     expected = {
         tuple(sorted((i, j)))
         for i in range(len(faces))
