@@ -5,10 +5,12 @@ Pixel centres are at integers. Everything here is pure.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+
+if TYPE_CHECKING:  # affines are numpy's: what uses no more starts without torch
+    from torch import Tensor
 
 #: Crop pixels per pixel of the network's output maps (256 px in, 64 px out; Slim DensePose, 5.1).
 STRIDE = 4
@@ -60,9 +62,13 @@ def sample_at_points(maps: Tensor, points: Tensor, index: Tensor) -> Tensor:
 
 def upsample_map(maps: Tensor) -> Tensor:
     """Maps (B, C, h, w) at map px to (B, C, 4 h, 4 w) at crop px, bilinearly; inverse of `map_from_crop`."""
+    import torch.nn.functional as F
+
     return F.interpolate(maps, scale_factor=STRIDE, mode="bilinear", align_corners=False)
 
 
 def as_affine_tensor(affines: list[np.ndarray]) -> Tensor:
     """A list of B affines (2, 3) as one float32 tensor (B, 2, 3)."""
+    import torch
+
     return torch.from_numpy(np.stack(affines)).float()

@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
+
+if TYPE_CHECKING:  # scoring, drawing and checking start in a second where torch takes several
+    from torch import Tensor
 
 #: Number of surface parts; part 0 is background (DensePose, 2.1).
 PARTS = 24

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from slimdp.data.augment import Augmentation, change_colours, draw_augmentation, flip_labels
 from slimdp.data.coco import AnnotationSet, frame_number, read_annotations
 from slimdp.data.crops import BORDER_RGB, crop_affine, crop_image, crop_side
-from slimdp.data.dataset import PoseDataset, PoseSample, collate, start_worker
-from slimdp.data.draws import Draw, WeightedDraws
 from slimdp.data.frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
 from slimdp.data.images import ImageCache, ImageError, check_whole, load_image
 from slimdp.data.join import join_annotation_files
 from slimdp.data.targets import coarse_target
 from slimdp.data.validate import AnnotationError
 from slimdp.data.write import write_annotations
+
+if TYPE_CHECKING:
+    from slimdp.data.dataset import PoseDataset, PoseSample, collate, start_worker
+    from slimdp.data.draws import Draw, WeightedDraws
 
 __all__ = [
     "BORDER_RGB",
@@ -45,3 +50,16 @@ __all__ = [
     "start_worker",
     "write_annotations",
 ]
+
+#: What training asks for needs torch, which takes seconds to import and half a gigabyte: it comes when asked for,
+#: so that reading, scoring and drawing do without.
+_NEED_TORCH = {
+    **dict.fromkeys(["PoseDataset", "PoseSample", "collate", "start_worker"], "slimdp.data.dataset"),
+    **dict.fromkeys(["Draw", "WeightedDraws"], "slimdp.data.draws"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _NEED_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_NEED_TORCH[name]), name)
