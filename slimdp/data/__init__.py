@@ -51,8 +51,8 @@ __all__ = [
     "write_annotations",
 ]
 
-#: What training asks for needs torch, which takes seconds to import and half a gigabyte: it comes when asked for,
-#: so that reading, scoring and drawing do without.
+#: What training asks for needs torch, which takes seconds to import and half a gigabyte. It is imported when
+#: asked for, so that reading, scoring and drawing do without.
 _NEED_TORCH = {
     **dict.fromkeys(["PoseDataset", "PoseSample", "collate", "start_worker"], "slimdp.data.dataset"),
     **dict.fromkeys(["Draw", "WeightedDraws"], "slimdp.data.draws"),

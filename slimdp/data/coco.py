@@ -66,6 +66,30 @@ def read_annotations(
     Raises:
         AnnotationError: naming the file, the image or annotation, and the field.
     """
+    images, entries = read_entries(path, images_dir, check_images)
+    people = tuple(
+        read_person(entry.record, entry.image, entry.keypoint_names, read_masks) for entry in entries
+    )
+    return AnnotationSet(tuple(images.values()), people, Path(path))
+
+
+@dataclass(frozen=True)
+class PersonEntry:
+    """One person as the file has it, and what of the file's other lists belongs to it."""
+
+    record: Record
+    id: int
+    image: ImageRecord
+    keypoint_names: tuple[str, ...]
+
+
+def read_entries(
+    path: str | os.PathLike[str], images_dir: str | os.PathLike[str] = "", check_images: bool = False
+) -> tuple[dict[int, ImageRecord], Iterator[PersonEntry]]:
+    """The images of an annotation file by id, and the people in it one by one, their fields not yet read.
+
+    Arguments and errors as for `read_annotations`; people are checked as they are taken.
+    """
     path, images_dir = Path(path), Path(images_dir)
     content = _load_json(path)
     images: dict[int, ImageRecord] = {}
@@ -76,8 +100,7 @@ def read_annotations(
         images[image.id] = image
         if check_images:
             _check_image(record, image)
-    people = tuple(_read_people(path, content, images, read_masks))
-    return AnnotationSet(tuple(images.values()), people, path)
+    return images, _read_people(path, content, images)
 
 
 def frame_number(name: str) -> int | None:
@@ -164,22 +187,21 @@ def _check_image(record: Record, image: ImageRecord) -> None:
 
 
 def _read_people(
-    path: Path, content: dict[str, Any], images: dict[int, ImageRecord], read_masks: bool
-) -> Iterator[PersonAnnotation]:
+    path: Path, content: dict[str, Any], images: dict[int, ImageRecord]
+) -> Iterator[PersonEntry]:
     names, person_categories = _read_categories(path, content)
     seen: set[tuple[int, int]] = set()
     for record in _records(path, content, "annotations", "annotation"):
         category = record.integer("category_id") if "category_id" in record.content else None
         if person_categories and category not in person_categories:
             continue
-        image_id = record.integer("image_id")
+        image_id, person_id = record.integer("image_id"), record.integer("id")
         if image_id not in images:
             raise record.error("image_id", f"{image_id} is none of the ids of `images`")
-        person = read_person(record, images[image_id], names.get(category, ()), read_masks)
-        if (image_id, person.id) in seen:
-            raise record.error("id", f"{person.id} is used twice in image {image_id}")
-        seen.add((image_id, person.id))
-        yield person
+        if (image_id, person_id) in seen:
+            raise record.error("id", f"{person_id} is used twice in image {image_id}")
+        seen.add((image_id, person_id))
+        yield PersonEntry(record, person_id, images[image_id], names.get(category, ()))
 
 
 def _read_categories(path: Path, content: dict[str, Any]) -> tuple[dict[Any, tuple[str, ...]], set[int]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from slimdp.data.frame import FRAME, image_from_frame
-from slimdp.data.rle import decode_polygons, decode_rle
+from slimdp.data.rle import decode_polygons, decode_rle, decode_rle_union
 from slimdp.data.validate import ROUNDING, Record
 from slimdp.structures import COARSE_PARTS, IGNORE, PARTS, ImageRecord, LabelSource, PersonAnnotation
 
@@ -14,11 +16,7 @@ def read_person(
     record: Record, image: ImageRecord, keypoint_names: tuple[str, ...], read_mask: bool
 ) -> PersonAnnotation:
     """Read one person; raises AnnotationError naming the field. A person without points gets N = 0."""
-    box = record.numbers("bbox", 4)
-    if (box[2:] <= 0).any():
-        raise record.error(
-            "bbox", f"a width and height of {box[2]:g} x {box[3]:g}, but both must be positive"
-        )
+    box = read_box(record)
     points, part, uv, source, step = _read_points(record, box)
     return PersonAnnotation(
         id=record.integer("id"),
@@ -33,46 +31,88 @@ def read_person(
         coarse=_read_coarse(record),
         keypoints=_read_keypoints(record, keypoint_names),
         keypoint_names=keypoint_names,
-        mask=_read_mask(record, image) if read_mask else None,
+        mask=read_outline(record, image) if read_mask else None,
         crowd=bool(record.content.get("iscrowd", 0)),
     )
 
 
-def _read_points(record: Record, box: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Points (N, 2) image px, part (N,), uv (N, 2), source (N,), step (N,)."""
+def read_box(record: Record) -> np.ndarray:
+    """The box (4,) x, y, width, height, image px; raises AnnotationError unless it has an area."""
+    box = record.numbers("bbox", 4)
+    if (box[2:] <= 0).any():
+        raise record.error(
+            "bbox", f"a width and height of {box[2]:g} x {box[3]:g}, but both must be positive"
+        )
+    return box
+
+
+def read_frame_points(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Points (N, 2) x, y in the 256 px frame of the box, part (N,), uv (N, 2); None without `dp_x`."""
     if not record.has("dp_x"):
-        empty = np.zeros(0, dtype=np.int64)
-        return np.zeros((0, 2)), empty, np.zeros((0, 2), dtype=np.float32), empty.copy(), empty.copy()
+        return None
     x = record.in_range("dp_x", 0, FRAME, slack=ROUNDING)
     count = len(x)
     y = record.in_range("dp_y", 0, FRAME, count, slack=ROUNDING)
     part = record.whole_in_range("dp_I", 1, PARTS, count)
     u = record.in_range("dp_U", 0, 1, count, slack=ROUNDING)
     v = record.in_range("dp_V", 0, 1, count, slack=ROUNDING)
-    zeros = np.zeros(count, dtype=np.int64)
+    return np.stack([x, y], axis=1), part, np.stack([u, v], axis=1).astype(np.float32)
+
+
+def _read_points(record: Record, box: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Points (N, 2) image px, part (N,), uv (N, 2), source (N,), step (N,)."""
+    found = read_frame_points(record)
+    if found is None:
+        empty = np.zeros(0, dtype=np.int64)
+        return np.zeros((0, 2)), empty, np.zeros((0, 2), dtype=np.float32), empty.copy(), empty.copy()
+    points, part, uv = found
+    zeros = np.zeros(len(part), dtype=np.int64)
     # These two are ours: absent in files of annotators.
     source, step = zeros, zeros.copy()
     if record.has("dp_source"):
-        source = record.whole_in_range("dp_source", min(LabelSource), max(LabelSource), count)
+        source = record.whole_in_range("dp_source", min(LabelSource), max(LabelSource), len(part))
     if record.has("dp_step"):
-        step = record.whole_in_range("dp_step", -(2**31), 2**31, count)
-    points = image_from_frame(np.stack([x, y], axis=1), box)
-    return points, part, np.stack([u, v], axis=1).astype(np.float32), source, step
+        step = record.whole_in_range("dp_step", -(2**31), 2**31, len(part))
+    return image_from_frame(points, box), part, uv, source, step
+
+
+def read_body_mask(record: Record) -> np.ndarray | None:
+    """Where any of `dp_masks` is: (256, 256) bool over the box; None where the field is missing."""
+    if not record.has("dp_masks"):
+        return None
+    drawn: list[dict[str, Any]] = []
+    for index, mask in enumerate(_frame_masks(record)):
+        if isinstance(mask, dict) and mask:
+            drawn.append(mask)
+        elif mask:
+            raise record.error(f"dp_masks[{index}]", "no run-length mask")
+    try:
+        return decode_rle_union(drawn, FRAME, FRAME)
+    except ValueError as error:
+        raise record.error("dp_masks", str(error)) from error
+
+
+def _frame_masks(record: Record) -> list[object]:
+    """The entries of `dp_masks`, coarse part by coarse part; a single mask of the whole person is alone."""
+    masks = record.get("dp_masks")
+    if isinstance(masks, dict):
+        return [masks]
+    if not isinstance(masks, list) or len(masks) > COARSE_PARTS:
+        wanted = f"a list of at most {COARSE_PARTS} masks, or one mask"
+        raise record.error("dp_masks", f"{wanted}, is wanted")
+    return masks
 
 
 def _read_coarse(record: Record) -> np.ndarray | None:
     """The coarse mask (256, 256) uint8; a single binary mask says where the person is, not which part."""
     if not record.has("dp_masks"):
         return None
-    masks = record.get("dp_masks")
+    masks = _frame_masks(record)
     # Run-length masks go down the columns, and so does the painting: across them it takes twice as long.
     coarse = np.zeros((FRAME, FRAME), dtype=np.uint8, order="F")
-    if isinstance(masks, dict):
-        coarse[_read_frame_mask(record, "dp_masks", masks)] = IGNORE
+    if isinstance(record.get("dp_masks"), dict):
+        coarse[_read_frame_mask(record, "dp_masks", masks[0])] = IGNORE
         return np.ascontiguousarray(coarse)
-    if not isinstance(masks, list) or len(masks) > COARSE_PARTS:
-        wanted = f"a list of at most {COARSE_PARTS} masks, or one mask"
-        raise record.error("dp_masks", f"{wanted}, is wanted")
     for label, mask in enumerate(masks, start=1):  # a later mask covers an earlier one
         if mask:
             np.putmask(coarse.T, _read_frame_mask(record, f"dp_masks[{label - 1}]", mask).T, label)
@@ -104,8 +144,8 @@ def _read_keypoints(record: Record, names: tuple[str, ...]) -> np.ndarray | None
     return keypoints
 
 
-def _read_mask(record: Record, image: ImageRecord) -> np.ndarray | None:
-    """The person in the image, (height, width) bool; None where no usable outline is given."""
+def read_outline(record: Record, image: ImageRecord) -> np.ndarray | None:
+    """`segmentation` drawn into the image, (height, width) bool; None where no usable outline is given."""
     outline = record.content.get("segmentation")
     if not outline:
         return None

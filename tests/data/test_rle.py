@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from slimdp.data.rle import decode_polygons, decode_rle, encode_rle
+from slimdp.data.rle import decode_polygons, decode_rle, decode_rle_union, encode_rle
 
 
 @given(arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40))))
@@ -59,3 +59,22 @@ def test_polygons() -> None:
     assert mask[1:4, 2:6].all()
     assert decode_polygons([[1, 1, 2, 2]], 8, 8) is None
     assert decode_polygons([], 8, 8) is None
+
+
+@given(st.lists(arrays(bool, (9, 7)), max_size=14), st.data())
+def test_a_union_is_what_any_of_the_masks_covers(masks: list[np.ndarray], data: st.DataObject) -> None:
+    rles = [encode_rle(mask) for mask in masks]
+    for rle, mask in zip(rles, masks):
+        if data.draw(st.booleans()):  # the same as a list of runs: down the columns, unset ones first
+            edges = np.flatnonzero(np.diff(mask.T.ravel(), prepend=False, append=not mask[-1, -1]))
+            rle["counts"] = np.diff(edges, prepend=0).tolist()
+    wanted = np.any(masks, axis=0) if masks else np.zeros((9, 7), dtype=bool)
+    np.testing.assert_array_equal(decode_rle_union(rles, 9, 7), wanted)
+
+
+def test_one_short_mask_of_a_union_is_found() -> None:
+    rng = np.random.default_rng(1)
+    rles = [encode_rle(rng.random((64, 64)) < 0.5) for _ in range(5)]
+    rles[3]["counts"] = rles[3]["counts"][: len(rles[3]["counts"]) // 2]
+    with pytest.raises(ValueError, match="cut short"):
+        decode_rle_union(rles, 64, 64)
