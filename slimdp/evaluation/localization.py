@@ -15,13 +15,13 @@ import numpy as np
 from slimdp.evaluation.paste import nearest_pixels
 from slimdp.evaluation.ratios import NOT_FOUND, PointErrors, PointScores, summarize
 from slimdp.structures import PersonAnnotation, PersonPrediction
-from slimdp.surface.body import BodySurface
+from slimdp.surface import Surface
 
 
 def score_points(
     predictions: Iterable[PersonPrediction],
     people: Sequence[PersonAnnotation],
-    surface: BodySurface,
+    surface: Surface,
     thresholds_cm: Sequence[float] = (5, 10, 20),
     missing: Literal["raise", "wrong"] = "raise",
 ) -> PointScores:
@@ -32,7 +32,7 @@ def score_points(
 def point_errors(
     predictions: Iterable[PersonPrediction],
     people: Sequence[PersonAnnotation],
-    surface: BodySurface,
+    surface: Surface,
     missing: Literal["raise", "wrong"] = "raise",
 ) -> PointErrors:
     """Geodesic error of every annotated point.
@@ -116,7 +116,7 @@ def _read_points(prediction: PersonPrediction, person: PersonAnnotation) -> _Rea
     )
 
 
-def _measure(rows: list[tuple[int, PersonAnnotation, _Reading]], surface: BodySurface) -> PointErrors:
+def _measure(rows: list[tuple[int, PersonAnnotation, _Reading]], surface: Surface) -> PointErrors:
     """Errors of all people's points, measured together: surfaces are fastest on large arrays."""
     true_part = np.concatenate([person.part for _, person, _ in rows]).astype(np.int64)
     true_uv = np.concatenate([person.uv for _, person, _ in rows])
@@ -126,9 +126,7 @@ def _measure(rows: list[tuple[int, PersonAnnotation, _Reading]], surface: BodySu
     uv = np.concatenate([reading.uv for _, _, reading in rows])[found]
     localization_m = np.full(len(found), NOT_FOUND)
     if found.any():
-        localization_m[found] = surface.geodesic_distance(
-            *surface.locate(part, uv), *surface.locate(true_part[found], true_uv[found])
-        )
+        localization_m[found] = surface.distance_between(part, uv, true_part[found], true_uv[found])
     return PointErrors(
         full_m=np.where(foreground, localization_m, NOT_FOUND),
         localization_m=localization_m,

@@ -14,7 +14,7 @@ from slimdp.evaluation.predictions import PredictionFile
 from slimdp.geometry import apply_affine
 from slimdp.report.drawing import contact_sheet, draw_dots, draw_points, overlay_parts, overlay_uv, text_strip
 from slimdp.structures import PersonAnnotation, PersonPrediction
-from slimdp.surface.body import BodySurface
+from slimdp.surface import Surface
 
 #: Upper limit of an error, metres, and the colour of a point below it.
 ERROR_COLOURS = (
@@ -30,7 +30,7 @@ _CELL = 256
 
 
 def prediction_panel(
-    people: Sequence[PersonAnnotation], predictions: PredictionFile, surface: BodySurface, count: int
+    people: Sequence[PersonAnnotation], predictions: PredictionFile, surface: Surface, count: int
 ) -> np.ndarray:
     """A sheet of at most `count` people, evenly spread over those with points: a row each.
 
@@ -63,7 +63,7 @@ def error_colours(errors_m: np.ndarray) -> np.ndarray:
     return np.array([colour for _, colour in ERROR_COLOURS], dtype=np.uint8)[np.digitize(errors_m, limits_m)]
 
 
-def _row(person: PersonAnnotation, prediction: PersonPrediction, surface: BodySurface) -> list[np.ndarray]:
+def _row(person: PersonAnnotation, prediction: PersonPrediction, surface: Surface) -> list[np.ndarray]:
     size = prediction.part.shape[0]
     zoom = max(1, _CELL // size)
     crop = crop_image(load_image(person.image.file), prediction.crop_from_image, size)

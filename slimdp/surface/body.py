@@ -12,6 +12,7 @@ from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 from slimdp.structures import PARTS
 from slimdp.surface.chart_rims import ChartRims
+from slimdp.surface.nearest import NO_VERTEX, NearestVertex
 from slimdp.surface.symmetry import UvSymmetry
 
 #: Charts are laid out side by side, this far apart, so that one ray caster finds all of them. From a place in
@@ -116,12 +117,45 @@ class BodySurface:
         spread = self._spread(face_a, barycentric_a) + self._spread(face_b, barycentric_b)
         return np.sqrt(np.maximum(mean - spread, 0))
 
+    def distance_between(
+        self, part_a: np.ndarray, uv_a: np.ndarray, part_b: np.ndarray, uv_b: np.ndarray
+    ) -> np.ndarray:
+        """Distances (N,) in metres between places of the charts; infinite where either part is 0.
+
+        Args:
+            part_a, part_b: (N,) 0..24.
+            uv_a, uv_b: (N, 2) in [0, 1]; outside a chart its nearest point counts, as `locate` says.
+
+        Raises:
+            ValueError: as `locate`.
+        """
+        part_a, part_b = np.asarray(part_a), np.asarray(part_b)
+        distance_m = np.full(len(part_a), np.inf)
+        both = (part_a != 0) & (part_b != 0)
+        if both.any():
+            distance_m[both] = self.geodesic_distance(
+                *self.locate(part_a[both], uv_a[both]), *self.locate(part_b[both], uv_b[both])
+            )
+        return distance_m
+
     def vertex_distance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Distances in metres between vertices, for index arrays that broadcast."""
+        """Distances in metres between vertices, for index arrays that broadcast.
+
+        Equal vertices are 0 apart; where either is -1 (no vertex), the distance is infinite.
+        """
         a, b = np.broadcast_arrays(a, b)
         high, low = np.maximum(a, b).astype(np.int64), np.minimum(a, b).astype(np.int64)
-        entry = np.where(high == low, 0, high * (high - 1) // 2 + low)
-        return np.where(high == low, 0.0, np.asarray(self.distances[entry], dtype=np.float64))
+        known = (low > NO_VERTEX) & (high > low)
+        entry = np.where(known, high * (high - 1) // 2 + low, 0)
+        distance_m = np.where(known, np.asarray(self.distances[entry], dtype=np.float64), 0.0)
+        return np.where(low > NO_VERTEX, distance_m, np.inf)
+
+    def nearest_vertex(self, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
+        """The vertex (N,) nearest to (u, v) (N, 2) among those of part (N,) 0..24; -1 for part 0.
+
+        Of vertices equally near the lowest counts; errors as for `NearestVertex.find`.
+        """
+        return self._vertices_of_parts.find(part, uv)
 
     def _spread(self, face: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
         corners = self.vertices[self.faces[face]]
@@ -135,6 +169,12 @@ class BodySurface:
         origins = np.column_stack([uv[:, 0] + _CHART_SPACING * part, uv[:, 1], np.ones(len(part))])
         down = np.broadcast_to([0.0, 0.0, -1.0], origins.shape)
         return self._chart_rays.intersects_first(origins, down).astype(np.int64)
+
+    @cached_property
+    def _vertices_of_parts(self) -> NearestVertex:
+        vertex, part = self.faces.ravel(), np.repeat(self.face_part, 3)
+        order = np.argsort(vertex, kind="stable")
+        return NearestVertex(part[order], self.face_uv.reshape(-1, 2)[order], vertex[order])
 
     @cached_property
     def _rims(self) -> ChartRims:
