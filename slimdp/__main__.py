@@ -97,21 +97,26 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from slimdp.data import read_annotations
-    from slimdp.evaluation import PredictionFile, point_errors, summarize, summarize_parts, write_scores
-    from slimdp.report import part_table, score_table
+    from slimdp.evaluation import evaluate_files, summarize_parts, write_scores
+    from slimdp.report import instance_table, part_table, score_table
     from slimdp.surface import load_surface
 
     surface = load_surface(options.surface)
-    people = read_annotations(options.annotations, options.images, check_images=False).people
-    with PredictionFile(options.predictions) as predictions:
-        errors = point_errors(predictions, people, surface, options.missing)
-    scores = summarize(errors)
-    forms = scores.in_percent()["points"]
-    print(score_table({"full": [forms["full"]], "localization only": [forms["localization"]]}))
-    print("\n" + part_table(summarize_parts(errors)))
+    evaluation = evaluate_files(
+        options.predictions, options.annotations, surface, options.kappa, options.missing
+    )
+    scores = evaluation.in_percent()
+    if evaluation.points is None:
+        print("No scores of points: DensePose results do not say which annotated person they mean.\n")
+    else:
+        forms = scores["points"]
+        print("Points within a distance along the body, %:")
+        print(score_table({"full": [forms["full"]], "localization only": [forms["localization"]]}))
+        print("\n" + part_table(summarize_parts(evaluation.points)) + "\n")
+    print(f"People found, %, kappa {options.kappa}:")
+    print(instance_table(evaluation.instances))
     if options.out is not None:
-        write_scores(options.out, scores.in_percent())
+        write_scores(options.out, scores)
         print(options.out)
 
 
@@ -241,10 +246,22 @@ def _add_learning_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--out", type=Path, required=True, help="predictions.h5 to write")
     command.set_defaults(run=_predict)
 
-    command = commands.add_parser("evaluate", help="score saved predictions in centimetres on the body")
-    command.add_argument("--predictions", type=Path, required=True)
-    _add_annotations(command)
-    command.add_argument("--surface", default="open", help="open (default)")
+    command = commands.add_parser(
+        "evaluate",
+        help="score saved predictions: points in centimetres on the body, people by GPS, GPSm and IoU",
+        description="Score saved predictions (docs/evaluation.md). No picture is looked at.",
+    )
+    command.add_argument(
+        "--predictions", type=Path, required=True, help="predictions.h5, or .json of DensePose results"
+    )
+    _add_annotations(command, images_required=False)
+    command.add_argument("--surface", default="open", help="open (default), or a folder of DensePose files")
+    command.add_argument(
+        "--kappa",
+        choices=["per-part", "paper"],
+        default="per-part",
+        help="tolerance of GPS: by part, as published AP has it (default), or 0.255 m as in the paper",
+    )
     command.add_argument(
         "--missing", choices=["raise", "wrong"], default="raise", help="people not predicted"
     )
@@ -269,9 +286,14 @@ def _add_learning_commands(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(run=_surface)
 
 
-def _add_annotations(command: argparse.ArgumentParser) -> None:
+def _add_annotations(command: argparse.ArgumentParser, images_required: bool = True) -> None:
     command.add_argument("--annotations", type=Path, required=True, help="DensePose-COCO or PoseTrack JSON")
-    command.add_argument("--images", type=Path, required=True, help="the folder that its file names start at")
+    command.add_argument(
+        "--images",
+        type=Path,
+        required=images_required,
+        help="the folder that its file names start at" + ("" if images_required else " (not needed)"),
+    )
 
 
 if __name__ == "__main__":

@@ -45,13 +45,26 @@ def paste_prediction(prediction: PersonPrediction, width: int, height: int) -> t
     x1, y1 = np.minimum(np.ceil(corners.max(axis=0)) + 1, [width, height]).astype(int)
     part = np.zeros((height, width), dtype=np.uint8)
     uv = np.zeros((2, height, width), dtype=np.float32)
-    if x0 >= x1 or y0 >= y1:
-        return part, uv
-    y, x = np.mgrid[y0:y1, x0:x1]
+    if x0 < x1 and y0 < y1:
+        part[y0:y1, x0:x1], uv[:, y0:y1, x0:x1] = prediction_in_window(prediction, x0, y0, x1 - x0, y1 - y0)
+    return part, uv
+
+
+def prediction_in_window(
+    prediction: PersonPrediction, x0: int, y0: int, width: int, height: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A prediction at the image's pixels from column x0, row y0 on, each read from the nearest of the crop.
+
+    Returns:
+        part (height, width) uint8, 0 where it is not the person; uv (2, height, width) float32, 0 there.
+    """
+    part = np.zeros((height, width), dtype=np.uint8)
+    uv = np.zeros((2, height, width), dtype=np.float32)
+    y, x = np.mgrid[y0 : y0 + height, x0 : x0 + width]
     pixels, inside = nearest_pixels(prediction, np.stack([x.ravel(), y.ravel()], axis=1))
     column, row = pixels.T
     person = (inside & prediction.foreground[row, column]).reshape(x.shape)
     column, row = column.reshape(x.shape)[person], row.reshape(x.shape)[person]
-    part[y[person], x[person]] = prediction.part[row, column]
-    uv[:, y[person], x[person]] = prediction.uv[:, row, column]
+    part[person] = prediction.part[row, column]
+    uv[:, person] = prediction.uv[:, row, column]
     return part, uv

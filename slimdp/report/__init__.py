@@ -13,7 +13,7 @@ from slimdp.report.panels import prediction_panel
 from slimdp.report.result_rows import ResultRows
 from slimdp.report.sheet import people_sheet
 from slimdp.report.surface_picture import distortion_table, surface_picture
-from slimdp.report.table import part_table, score_table
+from slimdp.report.table import instance_table, part_table, score_table
 
 __all__ = [
     "PART_COLOURS",
@@ -22,6 +22,7 @@ __all__ = [
     "distortion_table",
     "draw_dots",
     "draw_points",
+    "instance_table",
     "overlay_parts",
     "overlay_uv",
     "part_table",

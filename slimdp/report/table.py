@@ -9,6 +9,7 @@ from slimdp.evaluation.ratios import PointScores
 from slimdp.surface.parts import PART_NAMES
 
 _TITLES = {"auc10": "AUC10", "auc30": "AUC30"}
+_SIMILARITIES = {"gps": "GPS", "gpsm": "GPSm", "iou": "IoU of masks"}
 
 
 def score_table(rows: Mapping[str, Sequence[Mapping[str, float]]], markdown: bool = False) -> str:
@@ -54,6 +55,18 @@ def part_table(parts: Mapping[int, PointScores], markdown: bool = False) -> str:
         percent = scores.localization.in_percent()
         body.append([PART_NAMES[part], *(f"{percent[column]:.1f}" for column in columns), str(scores.points)])
     return format_table(header, body, markdown)
+
+
+def instance_table(instances: Mapping[str, Mapping[str, float | None]], markdown: bool = False) -> str:
+    """Average precision and recall by similarity, `score_instances`; "-" where no truth is of that size."""
+    if not instances:
+        raise ValueError("a table of instances needs at least one similarity")
+    columns = list(next(iter(instances.values())))
+    body = []
+    for name, scores in instances.items():
+        cells = ["-" if scores[c] is None else f"{scores[c]:.1f}" for c in columns]
+        body.append([_SIMILARITIES.get(name, name), *cells])
+    return format_table(["", *columns], body, markdown)
 
 
 def format_table(header: Sequence[str], body: Sequence[Sequence[str]], markdown: bool = False) -> str:

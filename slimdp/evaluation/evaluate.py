@@ -1,0 +1,98 @@
+"""From a file of predictions and one of annotations to all scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from slimdp.data.coco import read_annotations
+from slimdp.evaluation.average_precision import accumulate
+from slimdp.evaluation.densepose_results import ResultFileError, read_results
+from slimdp.evaluation.detected import as_detections
+from slimdp.evaluation.instances import Detection
+from slimdp.evaluation.localization import point_errors
+from slimdp.evaluation.matching import match
+from slimdp.evaluation.pairs import compare
+from slimdp.evaluation.predictions import PredictionFile
+from slimdp.evaluation.ratios import PointErrors, summarize
+from slimdp.evaluation.similarity import KAPPAS_M
+from slimdp.evaluation.truths import TruthFile, read_truths
+from slimdp.surface.interface import Surface
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a file of predictions scores."""
+
+    points: PointErrors | None  # None: a file of DensePose results does not say whom a detection means
+    instances: dict[str, dict[str, float | None]]  # "gps", "gpsm", "iou" -> "AP", ... in percent
+    kappa: str
+    surface: str
+
+    def in_percent(self) -> dict[str, Any]:
+        """As scores.json holds it."""
+        points = {} if self.points is None else summarize(self.points).in_percent()
+        return {**points, **self.instances, "kappa": self.kappa, "surface": self.surface}
+
+
+def evaluate_files(
+    predictions: str | Path,
+    annotations: str | Path,
+    surface: Surface,
+    kappa: str = "per-part",
+    missing: Literal["raise", "wrong"] = "raise",
+) -> Evaluation:
+    """Score a file of predictions; no picture is looked at.
+
+    Args:
+        predictions: a .json of DensePose results, of any system, or else a predictions.h5.
+        annotations: DensePose-COCO or PoseTrack JSON.
+        surface: what part, u and v speak of, in both files.
+        kappa: "per-part", as published AP has it, or "paper" (`KAPPAS_M`).
+        missing: as for `point_errors`; results are never asked for everybody.
+
+    Raises:
+        ValueError: another kappa; a file that is damaged, or people or points that are missing or there
+            twice (AnnotationError, ResultFileError, JsonListError, PredictionFileError tell where).
+        FileNotFoundError: no predictions there.
+    """
+    if kappa not in KAPPAS_M:
+        raise ValueError(f"no kappa {kappa!r}; choose one of: {', '.join(KAPPAS_M)}")
+    truths = read_truths(annotations)
+    if Path(predictions).suffix == ".json":
+        results = read_results(predictions, truths.images, truths.category_ids or None)
+        instances = score_instances(results, truths, surface, kappa)
+        return Evaluation(None, instances, kappa, surface.name)
+    people = read_annotations(annotations, "", check_images=False).people
+    with PredictionFile(predictions) as file:
+        points = point_errors(file, people, surface, missing)
+        foreign = [key for key in file.keys() if key[0] not in truths.images]  # noqa: SIM118
+        if foreign:
+            raise ResultFileError(
+                f"{file.path}: annotation {foreign[0][1]} of image {foreign[0][0]}: {truths.path} has no such "
+                "image"
+            )
+        instances = score_instances(as_detections(file), truths, surface, kappa)
+    return Evaluation(points, instances, kappa, surface.name)
+
+
+def score_instances(
+    detections: Iterable[Detection], truths: TruthFile, surface: Surface, kappa: str = "per-part"
+) -> dict[str, dict[str, float | None]]:
+    """Average precision and recall by GPS, GPSm and the overlap of masks (docs/evaluation.md).
+
+    Returns:
+        {"gps": {"AP": ..., "AP50": ..., ...}, "gpsm": ..., "iou": ...} in percent, None where there is no
+        truth of that size.
+
+    Raises:
+        ValueError: no truth has dense pose, so that nothing can be found.
+    """
+    if all(truth.points is None for truth in truths.truths):
+        raise ValueError(
+            f"{truths.path}: none of {len(truths.truths)} people has dense pose (dp_x): nothing to score"
+        )
+    images = compare(detections, truths, surface, KAPPAS_M[kappa])
+    return accumulate([match(pairs) for pairs in images]).in_percent()

@@ -1,0 +1,187 @@
+"""The annotated people of a file as average precision takes them (the rules: docs/evaluation.md).
+
+Training reads the same files into `PersonAnnotation`; the public evaluator reads other things from them, and
+in another scale: its points lie at x0 + dp_x * w / 255.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from slimdp.data.coco import PersonEntry, read_entries
+from slimdp.data.person import read_body_mask, read_box, read_frame_points, read_outline
+from slimdp.data.rle import decode_polygons
+from slimdp.data.validate import Record
+from slimdp.evaluation.instances import FARTHEST_PX, DensePoints, Detection, ImageMask, Truth
+from slimdp.structures import ImageRecord
+
+#: The evaluator's scale of the box frame, where labels for training take 256 (slimdp/data/frame.py).
+EVALUATION_FRAME = 255
+#: A truth is dropped if a region to be ignored covers this share of its box, a detection of its mask.
+COVERED_TRUTH, COVERED_DETECTION = 0.7, 0.9
+
+
+@dataclass(frozen=True)
+class TruthFile:
+    """The truths of an annotation file, without those that a region to be ignored covers."""
+
+    path: Path
+    images: Mapping[int, ImageRecord]
+    truths: tuple[Truth, ...]
+    category_ids: frozenset[int]  # of people; empty where the file names none
+    regions: IgnoreRegions
+
+    def by_image(self) -> dict[int, list[Truth]]:
+        """Truths by image id, with an entry for every image."""
+        groups: dict[int, list[Truth]] = {image_id: [] for image_id in self.images}
+        for truth in self.truths:
+            groups[truth.image_id].append(truth)
+        return groups
+
+
+class IgnoreRegions:
+    """The parts of PoseTrack's images where people are not annotated."""
+
+    def __init__(self, images: Mapping[int, ImageRecord]) -> None:
+        self._images = images
+        # Pictures are large and come in order: a few are kept.
+        self._drawn = lru_cache(maxsize=4)(self._draw)
+
+    def cover_truth(self, image_id: int, box: np.ndarray) -> bool:
+        """Whether regions cover 0.7 of a truth's box (4,) xywh, in whole px; none there counts as covered."""
+        region = self._drawn(image_id)
+        if region is None:
+            return False
+        x, y, width, height = (int(value) for value in box)
+        if width * height == 0:
+            return True
+        covered = np.count_nonzero(region[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)])
+        return bool(covered / (width * height) >= COVERED_TRUTH)
+
+    def cover_detection(self, detection: Detection, mask: ImageMask) -> bool:
+        """Whether regions cover 0.9 of a detection's mask; a box of no whole px counts as covered."""
+        region = self._drawn(detection.image_id)
+        if region is None:
+            return False
+        if int(detection.box[2]) * int(detection.box[3]) == 0:
+            return True
+        covered = mask.shared(ImageMask.of(region))
+        return mask.count > 0 and covered / mask.count >= COVERED_DETECTION
+
+    def _draw(self, image_id: int) -> np.ndarray | None:
+        image = self._images[image_id]
+        if not image.ignore_regions:
+            return None
+        return decode_polygons(
+            [region.ravel().tolist() for region in image.ignore_regions], image.height, image.width
+        )
+
+
+def read_truths(path: str | Path) -> TruthFile:
+    """Read the people of a DensePose-COCO or PoseTrack file; no picture is looked at.
+
+    Raises:
+        AnnotationError: naming the file, the image or annotation, and the field.
+    """
+    images, entries = read_entries(path)
+    regions = IgnoreRegions(images)
+    truths, categories = [], set()
+    for entry in entries:
+        truth = _truth(entry)
+        if entry.record.has("category_id"):
+            categories.add(entry.record.integer("category_id"))
+        if not regions.cover_truth(truth.image_id, truth.box):
+            truths.append(truth)
+    return TruthFile(Path(path), images, tuple(truths), frozenset(categories), regions)
+
+
+def resize_to_box(mask: np.ndarray, box: np.ndarray, image: ImageRecord) -> ImageMask:
+    """A mask (256, 256) bool of the box frame in the image: resized linearly, corners upon corners, and
+    kept where it exceeds 0.5; then put at the whole px of the box's corner (rule 5).
+
+    Args:
+        mask: over the box.
+        box: (4,) xywh, image px.
+        image: what lies outside of it is cut off.
+    """
+    x, y, width, height = (float(value) for value in box)
+    columns = _window(x, width, image.width)
+    rows = _window(y, height, image.height)
+    if not len(columns) or not len(rows):
+        return ImageMask.empty()
+    across = _interpolate(mask.T.astype(np.float64), columns - int(x), round(max(width, 1)))
+    both = _interpolate(np.ascontiguousarray(across.T), rows - int(y), round(max(height, 1)))
+    return ImageMask.of(both > 0.5, int(columns[0]), int(rows[0])).cropped()
+
+
+def place_in_image(pixels: np.ndarray, box: np.ndarray, image: ImageRecord) -> ImageMask:
+    """A detection's mask (H, W) bool in the image, at the whole px of the box's corner (rule 5)."""
+    x, y, width, height = (float(value) for value in box)
+    columns, rows = _window(x, width, image.width), _window(y, height, image.height)
+    if not len(columns) or not len(rows):
+        return ImageMask.empty()
+    kept = pixels[rows[0] - int(y) : rows[-1] + 1 - int(y), columns[0] - int(x) : columns[-1] + 1 - int(x)]
+    return ImageMask.of(kept, int(columns[0]), int(rows[0]))
+
+
+def _truth(entry: PersonEntry) -> Truth:
+    record, image = entry.record, entry.image
+    box = read_box(record)
+    if np.abs(box).max() > FARTHEST_PX:
+        raise record.error("bbox", f"{box.tolist()}, farther than {FARTHEST_PX:g} px")
+    found = read_frame_points(record)
+    points = None
+    if found is not None:
+        frame_points, part, uv = found
+        points = DensePoints(frame_points * box[2:] / EVALUATION_FRAME + box[:2], part, uv)
+    return Truth(
+        id=entry.id,
+        image_id=image.id,
+        box=box,
+        area=_area(record, box),
+        crowd=bool(record.content.get("iscrowd", 0)),
+        points=points,
+        mask=_mask(entry, box),
+    )
+
+
+def _area(record: Record, box: np.ndarray) -> float:
+    if not record.has("area"):  # PoseTrack's own files have none
+        return float(box[2] * box[3])
+    (area,) = record.as_numbers("area", [record.get("area")]).tolist()
+    if area < 0:
+        raise record.error("area", f"{area:g}, but 0 or more is wanted")
+    return area
+
+
+def _mask(entry: PersonEntry, box: np.ndarray) -> ImageMask:
+    body = read_body_mask(entry.record)
+    if body is not None:
+        return resize_to_box(body, box, entry.image)
+    outline = read_outline(entry.record, entry.image)
+    return ImageMask.empty() if outline is None else ImageMask.of(outline).cropped()
+
+
+def _window(start: float, length: float, limit: int) -> np.ndarray:
+    """The px of an image `limit` px long that a box from `start` on covers."""
+    return np.arange(min(max(int(start), 0), limit), max(min(int(start + length), limit), 0))
+
+
+def _interpolate(values: np.ndarray, places: np.ndarray, length: int) -> np.ndarray:
+    """Rows of `values` (N, K) stretched to `length` rows, first upon first and last upon last, at some rows.
+
+    Rows past the end are 0.
+    """
+    last = len(values) - 1
+    at = places * (last / (length - 1)) if length > 1 else np.zeros(len(places))
+    before = np.minimum(at.astype(np.int64), last - 1)
+    share = np.minimum(at - before, 1)[:, None]
+    below = values[before]
+    stretched = below + share * (values[before + 1] - below)
+    stretched[places >= length] = 0
+    return stretched
