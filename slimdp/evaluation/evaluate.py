@@ -71,8 +71,8 @@ def evaluate_files(
         foreign = [key for key in file.keys() if key[0] not in truths.images]  # noqa: SIM118
         if foreign:
             raise ResultFileError(
-                f"{file.path}: annotation {foreign[0][1]} of image {foreign[0][0]}: {truths.path} has no such "
-                "image"
+                f"{file.path}: annotation {foreign[0][1]} of image {foreign[0][0]}: {truths.path} has no "
+                "such image"
             )
         instances = score_instances(as_detections(file), truths, surface, kappa)
     return Evaluation(points, instances, kappa, surface.name)

@@ -67,7 +67,9 @@ def compare(
         order = np.argsort([-reading.score for reading in of_image], kind="stable")
         readings[image_id] = [of_image[index] for index in order[:MOST_DETECTIONS]]
     codes = [
-        np.array([reading.codes for reading in readings[image_id]]).reshape(-1, len(image.points.part))
+        np.array([reading.codes for reading in readings[image_id]], dtype=np.int64).reshape(
+            len(readings[image_id]), len(image.points.part)
+        )
         for image_id, image in image_truths.items()
     ]
     similarities = gps(list(image_truths.values()), codes, surface, kappa_m)
