@@ -95,12 +95,11 @@ def _compressed_sums(counts: Sequence[str]) -> np.ndarray:
     starts = np.searchsorted(mask, np.arange(len(texts)))
     place = np.arange(len(value)) - starts[mask]
     # Of each mask, runs 1, 3, 5, ... and 2, 4, 6, ... are two running sums; run 0 stands alone.
-    chain = 3 * mask + np.where(place == 0, 0, 2 - place % 2)
-    order = np.argsort(chain, kind="stable")
-    sums = np.cumsum(value[order])
-    begins = np.flatnonzero(np.diff(chain[order], prepend=-1))
-    before = sums[begins] - value[order][begins]
-    runs = sums - np.repeat(before, np.diff(begins, append=len(sums)))
+    odd, first_run = place % 2 == 1, place == 0
+    odd_sums = np.cumsum(np.where(odd, value, 0))
+    even_sums = np.cumsum(np.where(odd | first_run, 0, value))
+    runs = np.where(odd, odd_sums - odd_sums[starts][mask], even_sums - even_sums[starts][mask])
+    runs[first_run] = value[first_run]
     if (runs < 0).any():
         raise ValueError("a run-length mask with a run shorter than nothing; it is damaged")
-    return np.bincount(mask[order], weights=runs, minlength=len(texts)).astype(np.int64)
+    return np.bincount(mask, weights=runs, minlength=len(texts)).astype(np.int64)
