@@ -11,6 +11,7 @@ from slimdp.settings_file import ConfigError
 
 #: Exit codes: a fault of the input, and an interruption (as a shell counts it).
 BAD_INPUT, INTERRUPTED = 2, 130
+_SURFACE = "open (default), or a folder with DensePose's surface files (docs/surfaces.md)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,12 +87,12 @@ def _train(options: argparse.Namespace) -> None:
 def _predict(options: argparse.Namespace) -> None:
     from slimdp.data import read_annotations
     from slimdp.inference import describe_origin, predict_to_file
-    from slimdp.surface import load_surface
+    from slimdp.surface import load_symmetry
     from slimdp.training import load_model
 
     people = read_annotations(options.annotations, options.images).people
     model, config = load_model(options.checkpoint)
-    symmetry = load_surface(config.surface).symmetry if options.flip_test else None
+    symmetry = load_symmetry(options.surface or config.surface) if options.flip_test else None
     origin = describe_origin(options.checkpoint, options.annotations)
     print(predict_to_file(model, people, config.crop, options.out, origin, flip_symmetry=symmetry))
 
@@ -154,13 +155,17 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _surface(options: argparse.Namespace) -> None:
-    from slimdp.report import distortion_table, save_png, surface_picture
-    from slimdp.surface import load_surface
+    from slimdp.report import charts_picture, distortion_table, save_png, surface_picture
+    from slimdp.surface import BodySurface, load_charts, what_is_there
     from slimdp.surface.distortion import chart_distortion
 
-    surface = load_surface(options.surface)
-    save_png(options.out, surface_picture(surface, options.height))
-    print(distortion_table(chart_distortion(surface)))
+    charts = load_charts(options.surface)
+    if isinstance(charts, BodySurface):
+        save_png(options.out, surface_picture(charts, options.height))
+        print(distortion_table(chart_distortion(charts)))
+    else:
+        save_png(options.out, charts_picture(charts, options.height))
+        print(what_is_there(options.surface))
     print(options.out)
 
 
@@ -243,6 +248,7 @@ def _add_learning_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("checkpoint", type=Path, help="stage_NAME.pt of a run")
     _add_annotations(command)
     command.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
+    command.add_argument("--surface", default=None, help="whose symmetry that takes; default: the training's")
     command.add_argument("--out", type=Path, required=True, help="predictions.h5 to write")
     command.set_defaults(run=_predict)
 
@@ -255,7 +261,7 @@ def _add_learning_commands(commands: argparse._SubParsersAction) -> None:
         "--predictions", type=Path, required=True, help="predictions.h5, or .json of DensePose results"
     )
     _add_annotations(command, images_required=False)
-    command.add_argument("--surface", default="open", help="open (default), or a folder of DensePose files")
+    command.add_argument("--surface", default="open", help=_SURFACE)
     command.add_argument(
         "--kappa",
         choices=["per-part", "paper"],
@@ -280,7 +286,7 @@ def _add_learning_commands(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "surface", help="draw the body's parts and charts, and tell their distortion"
     )
-    command.add_argument("--surface", default="open", help="open (default)")
+    command.add_argument("--surface", default="open", help=_SURFACE)
     command.add_argument("--height", type=int, default=1000, help="of the picture, px (default 1000)")
     command.add_argument("--out", type=Path, required=True, help="the PNG to write")
     command.set_defaults(run=_surface)

@@ -131,7 +131,7 @@ class TrainConfig:
     crop: CropSettings = field(default_factory=CropSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     loss: LossSettings = field(default_factory=LossSettings)
-    surface: str = "open"  # whose charts the labels speak of: a name that `slimdp.surface` knows
+    surface: str = "open"  # whose charts the labels speak of: open, or a folder with DensePose's files
     average_decay: float = 0.998  # of the running average of the weights that is evaluated; 0: the last ones
     seed: int = 0
     workers: int = 0  # processes that prepare crops; 0: in the training process

@@ -12,12 +12,13 @@ from slimdp.report.drawing import (
 from slimdp.report.panels import prediction_panel
 from slimdp.report.result_rows import ResultRows
 from slimdp.report.sheet import people_sheet
-from slimdp.report.surface_picture import distortion_table, surface_picture
+from slimdp.report.surface_picture import charts_picture, distortion_table, surface_picture
 from slimdp.report.table import instance_table, part_table, score_table
 
 __all__ = [
     "PART_COLOURS",
     "ResultRows",
+    "charts_picture",
     "contact_sheet",
     "distortion_table",
     "draw_dots",

@@ -12,7 +12,7 @@ from trimesh.ray.ray_pyembree import RayMeshIntersector
 from slimdp.report.drawing import PART_COLOURS, contact_sheet, draw_dots, text_strip
 from slimdp.report.table import format_table
 from slimdp.structures import PARTS
-from slimdp.surface import BodySurface
+from slimdp.surface import BodySurface, DensePoseCharts
 from slimdp.surface.distortion import ChartDistortion
 from slimdp.surface.parts import PART_NAMES
 
@@ -24,6 +24,7 @@ _U_LINE, _V_LINE, _BORDER = np.array([(25, 25, 25), (255, 255, 255), (0, 0, 0)],
 _CHARTS_A_ROW = 6
 _MARGIN_M = 0.03
 _LEAST_HEIGHT = 200
+_TITLE_HEIGHT = 20
 
 
 def surface_picture(surface: BodySurface, height: int = 1000) -> np.ndarray:
@@ -43,18 +44,36 @@ def surface_picture(surface: BodySurface, height: int = 1000) -> np.ndarray:
     """
     if height < _LEAST_HEIGHT:
         raise ValueError(f"a picture {height} px high, but {_LEAST_HEIGHT} or more are wanted")
-    title_height = 20
-    views = [_view(surface, side, height - title_height) for side in (1, -1)]
+    views = [_view(surface, side, height - _TITLE_HEIGHT) for side in (1, -1)]
     bodies = contact_sheet([views], ["front", "back"])
-    side_px = height // (PARTS // _CHARTS_A_ROW) - title_height - 8
-    charts = [
+    return contact_sheet([[bodies, charts_picture(surface, height)]])
+
+
+def charts_picture(charts: BodySurface | DensePoseCharts, height: int = 1000) -> np.ndarray:
+    """All 24 charts with their triangles and a grid of tenths, u to the right and v up.
+
+    Args:
+        charts: what to draw.
+        height: of the picture, about, px.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: too small a height to show anything.
+    """
+    if height < _LEAST_HEIGHT:
+        raise ValueError(f"a picture {height} px high, but {_LEAST_HEIGHT} or more are wanted")
+    side_px = height // (PARTS // _CHARTS_A_ROW) - _TITLE_HEIGHT - 8
+    # DensePose numbers its parts; the names of ours are not all sure to be those of theirs.
+    names = PART_NAMES if isinstance(charts, BodySurface) else [""] * (PARTS + 1)
+    panels = [
         np.vstack(
-            [text_strip(f"{part} {PART_NAMES[part]}", side_px, title_height), _chart(surface, part, side_px)]
+            [text_strip(f"{part} {names[part]}", side_px, _TITLE_HEIGHT), _chart(charts, part, side_px)]
         )
         for part in range(1, PARTS + 1)
     ]
-    rows = [charts[start : start + _CHARTS_A_ROW] for start in range(0, PARTS, _CHARTS_A_ROW)]
-    return contact_sheet([[bodies, contact_sheet(rows)]])
+    return contact_sheet([panels[start : start + _CHARTS_A_ROW] for start in range(0, PARTS, _CHARTS_A_ROW)])
 
 
 def distortion_table(charts: Sequence[ChartDistortion]) -> str:
@@ -155,7 +174,7 @@ def _is_seen(rays: RayMeshIntersector, place: np.ndarray, side: int) -> bool:
     return not rays.intersects_any(origin[None], np.array([[0.0, 0.0, side]]))[0]
 
 
-def _chart(surface: BodySurface, part: int, side_px: int) -> np.ndarray:
+def _chart(charts: BodySurface | DensePoseCharts, part: int, side_px: int) -> np.ndarray:
     """A chart with its triangles and a grid of tenths, u to the right and v up, (side_px, side_px, 3)."""
     fine_px = side_px * _SAMPLES
     canvas = np.full((fine_px, fine_px, 3), 235, dtype=np.uint8)
@@ -166,7 +185,7 @@ def _chart(surface: BodySurface, part: int, side_px: int) -> np.ndarray:
         return np.round(flat).astype(np.int32)
 
     colour = PART_COLOURS[part].astype(int)
-    triangles = list(pixels(surface.face_uv[surface.face_part == part].astype(np.float64)))
+    triangles = list(pixels(charts.face_uv[charts.face_part == part].astype(np.float64)))
     for triangle in triangles:
         cv2.fillPoly(canvas, [triangle], colour.tolist())
     cv2.polylines(canvas, triangles, True, (0.5 * colour).tolist(), 1)

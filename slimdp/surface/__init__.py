@@ -1,9 +1,11 @@
 """The body's surface: 24 charts, distances along the skin, left and right."""
 
 from slimdp.surface.body import BodySurface
+from slimdp.surface.densepose import DensePoseCharts, DensePoseSurface
+from slimdp.surface.densepose.files import what_is_there
 from slimdp.surface.interface import Surface
 from slimdp.surface.keypoints import COCO_KEYPOINTS, POSETRACK_FILE_KEYPOINTS, POSETRACK_KEYPOINTS
-from slimdp.surface.load import SURFACES, load_surface
+from slimdp.surface.load import load_charts, load_surface, load_symmetry
 from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART, UvSymmetry, load_uv_symmetry
 
 __all__ = [
@@ -12,10 +14,14 @@ __all__ = [
     "FLIP_PART",
     "POSETRACK_FILE_KEYPOINTS",
     "POSETRACK_KEYPOINTS",
-    "SURFACES",
     "BodySurface",
+    "DensePoseCharts",
+    "DensePoseSurface",
     "Surface",
     "UvSymmetry",
+    "load_charts",
     "load_surface",
+    "load_symmetry",
     "load_uv_symmetry",
+    "what_is_there",
 ]

@@ -7,21 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import trimesh
-from trimesh.ray.ray_pyembree import RayMeshIntersector
 
-from slimdp.structures import PARTS
+from slimdp.surface.chart_faces import ChartFaces, checked_places
 from slimdp.surface.chart_rims import ChartRims
 from slimdp.surface.nearest import NO_VERTEX, NearestVertex
 from slimdp.surface.symmetry import UvSymmetry
-
-#: Charts are laid out side by side, this far apart, so that one ray caster finds all of them. From a place in
-#: the unit square every corner of its own chart is nearer than any other chart's.
-_CHART_SPACING = 2.0
-#: How far past 0 or 1 a coordinate may be before it is an error rather than rounding.
-_ROUNDING = 1e-3
-#: A ray through the edge between two triangles may slip between them: it is cast again this far aside.
-_ASIDE = 2e-5 * np.array([(1, 1), (-1, 1), (1, -1), (-1, -1)])
 
 
 @dataclass(frozen=True)
@@ -54,23 +44,11 @@ class BodySurface:
         Raises:
             ValueError: a part outside 1..24, or coordinates that are not finite or outside [0, 1].
         """
-        part, uv = np.asarray(part).astype(np.int64), np.asarray(uv, dtype=np.float64).reshape(-1, 2)
-        if part.size and (part.min() < 1 or part.max() > PARTS):
-            raise ValueError(f"parts run from {part.min()} to {part.max()}, but 1..{PARTS} is wanted")
-        if not np.isfinite(uv).all():
-            raise ValueError(f"{(~np.isfinite(uv)).any(axis=1).sum()} of {len(uv)} (u, v) are not finite")
-        if uv.size and (uv.min() < -_ROUNDING or uv.max() > 1 + _ROUNDING):
-            raise ValueError(f"(u, v) run from {uv.min():g} to {uv.max():g}, but 0..1 is wanted")
-        uv = uv.clip(0, 1)
-        face = self._face_under(part, uv)
-        for aside in _ASIDE:
-            missed = np.flatnonzero(face < 0)
-            face[missed] = self._face_under(part[missed], uv[missed] + aside)
-        barycentric = np.zeros((len(part), 3))
-        hit = face >= 0
-        barycentric[hit] = _barycentric_2d(uv[hit], self.face_uv[face[hit]].astype(np.float64))
-        if not hit.all():
-            face[~hit], barycentric[~hit] = self._rims.nearest(part[~hit], uv[~hit])
+        part, uv = checked_places(part, uv)
+        face, barycentric = self._chart_faces.holding(part, uv)
+        outside = face < 0
+        if outside.any():
+            face[outside], barycentric[outside] = self._rims.nearest(part[outside], uv[outside])
         return face, barycentric
 
     def anchors(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -162,14 +140,6 @@ class BodySurface:
         centre = np.einsum("nk,nkc->nc", barycentric, corners)
         return np.einsum("nk,nkc->n", barycentric, (corners - centre[:, None]) ** 2)
 
-    def _face_under(self, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
-        """The face (N,) of each part's chart that a point lies in, -1 outside the chart."""
-        if len(part) == 0:
-            return np.zeros(0, dtype=np.int64)
-        origins = np.column_stack([uv[:, 0] + _CHART_SPACING * part, uv[:, 1], np.ones(len(part))])
-        down = np.broadcast_to([0.0, 0.0, -1.0], origins.shape)
-        return self._chart_rays.intersects_first(origins, down).astype(np.int64)
-
     @cached_property
     def _vertices_of_parts(self) -> NearestVertex:
         vertex, part = self.faces.ravel(), np.repeat(self.face_part, 3)
@@ -181,21 +151,5 @@ class BodySurface:
         return ChartRims.of(self.faces, self.face_part, self.face_uv)
 
     @cached_property
-    def _chart_rays(self) -> RayMeshIntersector:
-        corners = self.face_uv.astype(np.float64).reshape(-1, 2)
-        corners[:, 0] += _CHART_SPACING * np.repeat(self.face_part, 3)
-        flat = np.column_stack([corners, np.zeros(len(corners))])
-        return RayMeshIntersector(
-            trimesh.Trimesh(flat, np.arange(len(flat)).reshape(-1, 3), process=False), scale_to_box=False
-        )
-
-
-def _barycentric_2d(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Weights (N, 3) of points (N, 2) in triangles (N, 3, 2), not negative and summing to 1."""
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    doubled = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
-    doubled = np.where(np.abs(doubled) < 1e-20, 1e-20, doubled)
-    weight_b = ((points - a)[:, 0] * (c - a)[:, 1] - (points - a)[:, 1] * (c - a)[:, 0]) / doubled
-    weight_c = ((b - a)[:, 0] * (points - a)[:, 1] - (b - a)[:, 1] * (points - a)[:, 0]) / doubled
-    weights = np.clip(np.stack([1 - weight_b - weight_c, weight_b, weight_c], axis=1), 0, None)
-    return weights / weights.sum(axis=1, keepdims=True)
+    def _chart_faces(self) -> ChartFaces:
+        return ChartFaces(self.face_part, self.face_uv)

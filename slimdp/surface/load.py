@@ -1,18 +1,79 @@
-"""Surfaces by name."""
+"""Surfaces by name: the open body, or a folder with DensePose's files, and what each of them can do."""
 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
+from typing import Literal, overload
 
 from slimdp.surface.body import BodySurface
+from slimdp.surface.densepose import (
+    DensePoseCharts,
+    DensePoseSurface,
+    load_densepose_charts,
+    load_densepose_surface,
+)
+from slimdp.surface.densepose.files import CHARTS, SYMMETRY, find_files
 from slimdp.surface.open_body import open_body
+from slimdp.surface.symmetry import UvSymmetry, load_uv_symmetry
 
-SURFACES = {"open": open_body}
+#: The name of the open body.
+OPEN = "open"
+
+
+@overload
+def load_surface(name: Literal["open"]) -> BodySurface: ...
+@overload
+def load_surface(name: str | Path) -> BodySurface | DensePoseSurface: ...
+
+
+def load_surface(name: str | Path) -> BodySurface | DensePoseSurface:
+    """The surface that labels and predictions speak of, to measure distances on; the same object each time.
+
+    Args:
+        name: "open", or a folder with DensePose's SMPL_subdiv.mat, SMPL_SUBDIV_TRANSFORM.mat and
+            Pdist_matrix (docs/surfaces.md).
+
+    Raises:
+        ValueError: neither, files that are missing (the error says which and where they can be had), damaged
+            or do not fit one another.
+    """
+    return _open_body() if str(name) == OPEN else _densepose_surface(_folder(name))
+
+
+def load_charts(name: str | Path) -> BodySurface | DensePoseCharts:
+    """What goes from (part, u, v) to the mesh and back; a folder needs UV_Processed.mat, else as above."""
+    if str(name) == OPEN:
+        return _open_body()
+    return load_densepose_charts(*find_files(_folder(name), CHARTS))
+
+
+def load_symmetry(name: str | Path) -> UvSymmetry:
+    """Left and right of a surface; a folder needs UV_symmetry_transforms.mat, else as above."""
+    if str(name) == OPEN:
+        return UvSymmetry()
+    return load_uv_symmetry(*find_files(_folder(name), SYMMETRY))
+
+
+def check_surface_name(name: str | Path) -> None:
+    """Whether there is such a surface: "open", or a folder; ValueError with the choices if not."""
+    if str(name) != OPEN and not Path(name).is_dir():
+        raise ValueError(
+            f"no surface {str(name)!r} in {Path.cwd()}; choose one of: {OPEN}, or a folder with DensePose's "
+            "surface files"
+        )
+
+
+def _folder(name: str | Path) -> Path:
+    check_surface_name(name)
+    return Path(name).resolve()
 
 
 @cache
-def load_surface(name: str) -> BodySurface:
-    """A surface by its name, the same object each time; ValueError with the choices for another name."""
-    if name not in SURFACES:
-        raise ValueError(f"no surface {name!r}; choose one of: {', '.join(SURFACES)}")
-    return SURFACES[name]()
+def _open_body() -> BodySurface:
+    return open_body()
+
+
+@cache
+def _densepose_surface(folder: Path) -> DensePoseSurface:
+    return load_densepose_surface(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from slimdp.atomic import whole_folder
 from slimdp.surface import makehuman
 from slimdp.surface.body import BodySurface
+from slimdp.surface.cache import cache_folder
 from slimdp.surface.charts import flatten
 from slimdp.surface.geodesics import distances_from, surface_graph
 from slimdp.surface.hidden import HIDDEN_BELOW, openness
@@ -27,14 +27,6 @@ _SELF_MIRRORED = RIGHT_PARTS["torso"]
 _ROWS_A_BLOCK = 256
 #: Hidden skin, as inside mouth and nose, is drawn this much smaller: what shows gets the room in the chart.
 _HIDDEN_SCALE = 0.25
-
-
-def cache_folder() -> Path:
-    """Where built surfaces are kept: $SLIMDP_CACHE, or slimdp in the user's cache folder."""
-    # Set but empty is as good as unset: Path("") would be the working directory.
-    if chosen := os.environ.get("SLIMDP_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slimdp"
 
 
 def open_body(cache: Path | None = None) -> BodySurface:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from slimdp.structures import PARTS
+from slimdp.surface.densepose.arrays import coordinates, load_cells
 
 #: Label of the mirrored part, for point labels 0..24 (docs/data.md).
 FLIP_PART = np.array(
@@ -18,6 +18,7 @@ FLIP_PART = np.array(
 FLIP_COARSE = np.array([0, 1, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 14])
 #: Cells along each side of a table of mirrored coordinates.
 TABLE_SIZE = 256
+_TABLES = ("U_transforms", "V_transforms")
 
 
 @dataclass(frozen=True)
@@ -49,21 +50,16 @@ class UvSymmetry:
 
 
 def load_uv_symmetry(path: Path) -> UvSymmetry:
-    """Read DensePose's UV_symmetry_transforms.mat; raises ValueError where it lacks its tables."""
-    content = scipy.io.loadmat(path)
+    """Read DensePose's UV_symmetry_transforms.mat.
+
+    Raises:
+        ValueError: naming file, key and cell, for what is missing, damaged, not finite or outside 0..1.
+    """
+    shape = (TABLE_SIZE, TABLE_SIZE)
     tables = []
-    for key in ("U_transforms", "V_transforms"):
-        cells = content.get(key)
-        if cells is None or cells.size != PARTS:
-            raise ValueError(
-                f"{path}: wanted {key} with {PARTS} cells of {TABLE_SIZE} x {TABLE_SIZE}; "
-                "is this the DensePose file?"
-            )
-        for part, cell in enumerate(cells.ravel(), start=1):
-            if np.shape(cell) != (TABLE_SIZE, TABLE_SIZE):
-                raise ValueError(
-                    f"{path}: {key} of part {part} has shape {np.shape(cell)}, "
-                    f"but {(TABLE_SIZE, TABLE_SIZE)} is wanted"
-                )
-        tables.append(np.stack([np.asarray(cell, dtype=np.float32) for cell in cells.ravel()]))
+    for key, cells in zip(_TABLES, load_cells(path, _TABLES, shape), strict=True):
+        if len(cells) != PARTS:
+            raise ValueError(f"{path}: {key} has {len(cells)} cells, but {PARTS} of {shape} are wanted")
+        checked = [coordinates(cell, f"{path}: {key} of part {n}") for n, cell in enumerate(cells, start=1)]
+        tables.append(np.stack(checked).astype(np.float32))
     return UvSymmetry(np.stack(tables, axis=1))

@@ -22,7 +22,8 @@ from slimdp.data import (
     start_worker,
 )
 from slimdp.structures import PersonAnnotation, PoseBatch
-from slimdp.surface import SURFACES, UvSymmetry, load_surface
+from slimdp.surface import UvSymmetry, load_symmetry
+from slimdp.surface.load import check_surface_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,15 +72,12 @@ def read_stages(config: TrainConfig) -> list[StageData]:
     """Read and check the labels of all stages, so that nothing is found wrong after hours of training.
 
     Raises:
-        ConfigError: a file or folder is not there, or the surface is not known, naming the key.
+        ConfigError: a file or folder is not there, or the surface is not known or cannot be mirrored, naming
+            the key.
         AnnotationError: an annotation file or one of its pictures is broken, or nobody in it is labelled.
     """
     check_paths(config)
-    symmetry = UvSymmetry()
-    if config.surface not in SURFACES:
-        raise ConfigError(f"surface = {config.surface!r}, but one of {', '.join(SURFACES)} is wanted")
-    if config.augment.flip:
-        symmetry = load_surface(config.surface).symmetry
+    symmetry = _symmetry(config)
     sets: dict[tuple[str, str], AnnotationSet] = {}
     stages = []
     for index, stage in enumerate(config.stages):
@@ -92,6 +90,16 @@ def read_stages(config: TrainConfig) -> list[StageData]:
         people = PoseDataset(sources, config.crop, config.augment, symmetry, change_seed)
         stages.append(StageData(stage, people, draw_seed))
     return stages
+
+
+def _symmetry(config: TrainConfig) -> UvSymmetry:
+    """Left and right of the surface that the labels speak of; without flips it is not asked for."""
+    try:
+        check_surface_name(config.surface)
+        return load_symmetry(config.surface) if config.augment.flip else UvSymmetry()
+    except ValueError as error:
+        instead = "; or train without flips: augment.flip = false" if config.augment.flip else ""
+        raise ConfigError(f"surface = {config.surface!r}: {error}{instead}") from error
 
 
 def check_paths(config: TrainConfig) -> None:

@@ -17,9 +17,10 @@ from slimdp.surface import (
     load_surface,
     load_uv_symmetry,
 )
+from slimdp.surface.cache import cache_folder
 from slimdp.surface.geodesics import distances_from, surface_graph
 from slimdp.surface.hidden import HIDDEN_BELOW, openness
-from slimdp.surface.open_body import VERSION, cache_folder, open_body
+from slimdp.surface.open_body import VERSION, open_body
 from slimdp.surface.planar import boundary_loop, is_one_to_one, signed_areas
 from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART
 

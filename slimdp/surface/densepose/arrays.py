@@ -1,0 +1,103 @@
+"""Load the small arrays of a .mat, having looked at them first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+from slimdp.surface.densepose.matlab5 import NUMBERS, MatVariable, read_contents, unpacked_size
+
+#: The largest of the published small files unpacks to 25 MB.
+_MOST_BYTES = 256 << 20
+
+
+def load_arrays(path: Path, keys: Sequence[str]) -> list[np.ndarray]:
+    """Matrices of real numbers, with the axes of length 1 that MATLAB adds.
+
+    Raises:
+        ValueError: naming file and key, for what is missing, damaged, no matrix of numbers, not finite, or
+            would unpack to more than 256 MB.
+    """
+    variables = _wanted(path, keys)
+    for key in keys:
+        kind = variables[key].kind
+        if kind not in NUMBERS or variables[key].is_complex:
+            raise ValueError(f"{path}: {key} is a {kind} array, but a matrix of real numbers is wanted")
+    content = _load(path, keys)
+    for key in keys:
+        _check_finite(content[key], f"{path}: {key}")
+    return [content[key] for key in keys]
+
+
+def load_cells(path: Path, keys: Sequence[str], shape: tuple[int, ...]) -> list[list[np.ndarray]]:
+    """Cells, each with a matrix of a given shape of finite real numbers; errors as for `load_arrays`."""
+    variables = _wanted(path, keys)
+    for key in keys:
+        if variables[key].kind != "cell":
+            raise ValueError(f"{path}: {key} is a {variables[key].kind} array, but cells are wanted")
+    content = _load(path, keys)
+    for key in keys:
+        for number, cell in enumerate(content[key].ravel(), start=1):
+            what = f"{path}: {key}, cell {number}"
+            if not isinstance(cell, np.ndarray) or cell.dtype.kind not in "iuf" or cell.shape != shape:
+                found = f"{cell.dtype} {cell.shape}" if isinstance(cell, np.ndarray) else type(cell).__name__
+                raise ValueError(f"{what} has {found}, but numbers {shape} are wanted")
+            _check_finite(cell, what)
+    return [list(content[key].ravel()) for key in keys]
+
+
+def vector(array: np.ndarray, what: str, length: int | None = None) -> np.ndarray:
+    """A matrix of one row or column as a vector (N,); ValueError for another shape or length."""
+    if max(array.shape, default=0) != array.size or array.size == 0:
+        raise ValueError(f"{what} has shape {array.shape}, but a vector is wanted")
+    if length is not None and array.size != length:
+        raise ValueError(f"{what} has {array.size:,} entries, but {length:,} are wanted")
+    return array.ravel()
+
+
+def whole_numbers(array: np.ndarray, lowest: int, highest: int, what: str) -> np.ndarray:
+    """The same as int64; ValueError for what is not whole, or outside lowest..highest."""
+    numbers = array.astype(np.float64)
+    if (numbers != np.round(numbers)).any():
+        raise ValueError(
+            f"{what} has {numbers[numbers != np.round(numbers)][0]:g}, but whole numbers are wanted"
+        )
+    if numbers.min() < lowest or numbers.max() > highest:
+        raise ValueError(
+            f"{what} runs from {numbers.min():g} to {numbers.max():g}, but {lowest}..{highest} is wanted"
+        )
+    return numbers.astype(np.int64)
+
+
+def coordinates(array: np.ndarray, what: str) -> np.ndarray:
+    """The same as float64; ValueError for what is outside 0..1."""
+    if array.min() < 0 or array.max() > 1:
+        raise ValueError(f"{what} runs from {array.min():g} to {array.max():g}, but 0..1 is wanted")
+    return array.astype(np.float64)
+
+
+def _wanted(path: Path, keys: Sequence[str]) -> dict[str, MatVariable]:
+    variables = read_contents(path)
+    absent = [key for key in keys if key not in variables]
+    if absent:
+        raise ValueError(f"{path}: wanted {absent[0]}; there are: {', '.join(variables) or 'none'}")
+    for key in keys:
+        if unpacked_size(path, variables[key], _MOST_BYTES) > _MOST_BYTES:
+            raise ValueError(f"{path}: {key} unpacks to more than {_MOST_BYTES >> 20} MB: not loaded")
+    return variables
+
+
+def _load(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
+    try:
+        return scipy.io.loadmat(str(path), variable_names=list(keys), appendmat=False)
+    except Exception as error:  # it raises many kinds for a damaged file
+        raise ValueError(f"{path}: damaged: {type(error).__name__}: {error}; fetch it again") from error
+
+
+def _check_finite(array: np.ndarray, what: str) -> None:
+    bad = np.count_nonzero(~np.isfinite(array))
+    if bad:
+        raise ValueError(f"{what} has {bad:,} values that are not finite")
