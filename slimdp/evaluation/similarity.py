@@ -95,7 +95,7 @@ def gps(
         + [np.tile(np.arange(a, b), len(said)) for a, b, said in zip(starts, starts[1:], codes)]
     )
     said = np.concatenate([np.zeros(0, dtype=np.int64), *(image_codes.ravel() for image_codes in codes)])
-    distance_m = _distances_m(surface.nearest_vertex(part, uv)[point], _vertices_of(said, surface), surface)
+    distance_m = surface.vertex_distance(surface.nearest_vertex(part, uv)[point], _vertices_of(said, surface))
     similarity = np.exp(-(distance_m**2) / (2 * kappa_m[part[point]] ** 2))
     of_image = np.split(similarity, np.cumsum([image_codes.size for image_codes in codes])[:-1])
     return [
@@ -131,14 +131,3 @@ def _vertices_of(codes: np.ndarray, surface: Surface) -> np.ndarray:
     distinct, which = np.unique(codes, return_inverse=True)
     uv = np.stack([distinct >> 8 & 255, distinct & 255], axis=1) / 255
     return surface.nearest_vertex(distinct >> 16, uv)[which]
-
-
-def _distances_m(a: np.ndarray, b: np.ndarray, surface: Surface) -> np.ndarray:
-    """Distances (N,) between vertices; each different pair is looked up once, in the order of the table.
-
-    A table on disk is read page by page: in its own order it is walked through once.
-    """
-    pairs = np.maximum(a, b) << 32 | np.minimum(a, b) & 0xFFFFFFFF
-    distinct, which = np.unique(pairs, return_inverse=True)
-    low = (distinct & 0xFFFFFFFF).astype(np.int32).astype(np.int64)  # -1 comes back as it went
-    return surface.vertex_distance(distinct >> 32, low)[which]

@@ -177,10 +177,10 @@ def _interpolate(values: np.ndarray, places: np.ndarray, length: int) -> np.ndar
 
     Rows past the end are 0.
     """
-    last = len(values) - 1
-    at = places * (last / (length - 1)) if length > 1 else np.zeros(len(places))
-    before = np.minimum(at.astype(np.int64), last - 1)
-    share = np.minimum(at - before, 1)[:, None]
+    last, steps = len(values) - 1, max(length - 1, 1)
+    # In whole numbers, so that half way is half way.
+    before = np.minimum(places * last // steps, last - 1)
+    share = np.minimum((places * last - before * steps) / steps, 1)[:, None]
     below = values[before]
     stretched = below + share * (values[before + 1] - below)
     stretched[places >= length] = 0
