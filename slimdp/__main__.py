@@ -121,7 +121,28 @@ def _evaluate(options: argparse.Namespace) -> None:
         print(options.out)
 
 
+def _results(options: argparse.Namespace) -> None:
+    from slimdp.evaluation import PredictionFile, as_detections, write_results
+
+    with PredictionFile(options.predictions) as predictions:
+        write_results(options.out, as_detections(predictions))
+    print(options.out)
+
+
+def _draw_results(options: argparse.Namespace) -> None:
+    from slimdp.data.coco import read_entries
+    from slimdp.evaluation import read_results
+    from slimdp.report import results_sheet, save_png
+
+    images, _ = read_entries(options.annotations, options.images)
+    results = read_results(options.results, images)
+    save_png(options.out, results_sheet(results, images, options.count, options.least_score))
+    print(options.out)
+
+
 def _draw(options: argparse.Namespace) -> None:
+    if options.results is not None:
+        return _draw_results(options)
     from slimdp.data import read_annotations
     from slimdp.evaluation import PredictionFile
     from slimdp.report import people_sheet, save_png
@@ -274,9 +295,18 @@ def _add_learning_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--out", type=Path, default=None, help="scores.json to write")
     command.set_defaults(run=_evaluate)
 
+    command = commands.add_parser("results", help="write predictions as DensePose results, for other tools")
+    command.add_argument("--predictions", type=Path, required=True, help="predictions.h5")
+    command.add_argument("--out", type=Path, required=True, help="the JSON to write")
+    command.set_defaults(run=_results)
+
     command = commands.add_parser("draw", help="draw annotations, or predictions, on their pictures")
     _add_annotations(command)
     command.add_argument("--predictions", type=Path, default=None)
+    command.add_argument("--results", type=Path, default=None, help="DensePose results (.json) to draw")
+    command.add_argument(
+        "--least-score", type=float, default=0.0, help="of the results to draw (default 0: all)"
+    )
     command.add_argument("--count", type=int, default=8, help="pictures at most (default 8)")
     command.add_argument("--columns", type=int, default=2, help="pictures a row (default 2)")
     command.add_argument("--video", default=None, help="only the frames of this video (vid_id)")

@@ -11,6 +11,7 @@ from slimdp.report.drawing import (
 )
 from slimdp.report.panels import prediction_panel
 from slimdp.report.result_rows import ResultRows
+from slimdp.report.results_sheet import results_sheet
 from slimdp.report.sheet import people_sheet
 from slimdp.report.surface_picture import charts_picture, distortion_table, surface_picture
 from slimdp.report.table import instance_table, part_table, score_table
@@ -29,6 +30,7 @@ __all__ = [
     "part_table",
     "people_sheet",
     "prediction_panel",
+    "results_sheet",
     "save_png",
     "score_table",
     "surface_picture",
