@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slimdp.evaluation import PointErrors, summarize_parts
-from slimdp.report import part_table, score_table
+from slimdp.report import instance_table, part_table, score_table
 
 SEED_0 = {"5cm": 10.0, "10cm": 40.0, "auc10": 7.25}
 SEED_1 = {"5cm": 20.0, "10cm": 40.0, "auc10": 8.25}
@@ -46,3 +46,15 @@ def test_rows_must_agree() -> None:
         score_table({"a": [SEED_0], "b": []})
     with pytest.raises(ValueError, match="needs scores"):
         score_table({})
+
+
+def test_table_of_instances_by_hand() -> None:
+    scores = {"gps": {"AP": 51.25, "APm": None}, "iou": {"AP": 100.0, "APm": 3.0}}
+    assert instance_table(scores).splitlines() == [
+        "                 AP  APm",
+        "------------------------",
+        "GPS            51.2    -",
+        "IoU of masks  100.0  3.0",
+    ]
+    with pytest.raises(ValueError, match="at least one similarity"):
+        instance_table({})
