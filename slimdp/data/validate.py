@@ -69,9 +69,10 @@ class Record:
             raise self.error(field, "not a flat list of numbers")
         if count is not None and len(array) != count:
             raise self.error(field, f"{len(array)} numbers, but {count} are wanted")
-        bad = np.flatnonzero(~np.isfinite(array))
-        if bad.size:
-            raise self.error(field, f"entry {bad[0]} is {array[bad[0]]}, but a finite number is wanted")
+        finite = np.isfinite(array)
+        if not finite.all():
+            first = int(finite.argmin())
+            raise self.error(field, f"entry {first} is {array[first]}, but a finite number is wanted")
         return array.astype(np.float64)
 
     def in_range(
@@ -79,9 +80,10 @@ class Record:
     ) -> np.ndarray:
         """A list of numbers in low..high; those past it by at most `slack` are rounding and clipped."""
         array = self.numbers(field, count)
-        bad = np.flatnonzero((array < low - slack) | (array > high + slack))
-        if bad.size:
-            raise self.error(field, f"entry {bad[0]} is {array[bad[0]]:g}, outside {low:g}..{high:g}")
+        outside = (array < low - slack) | (array > high + slack)
+        if outside.any():
+            first = int(outside.argmax())
+            raise self.error(field, f"entry {first} is {array[first]:g}, outside {low:g}..{high:g}")
         return array.clip(low, high)
 
     def whole_in_range(self, field: str, low: int, high: int, count: int | None = None) -> np.ndarray:
