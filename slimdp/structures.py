@@ -9,9 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
+
+if TYPE_CHECKING:
+    # What only measures on surfaces needs no torch, which takes half a gigabyte and two seconds.
+    from torch import Tensor
 
 #: Number of surface parts; part 0 is background (DensePose, 2.1).
 PARTS = 24
