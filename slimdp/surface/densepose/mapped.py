@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import mmap
 import os
+import weakref
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -61,9 +61,11 @@ class MappedNumbers:
         return values
 
     def _one_by_one(self, entries: np.ndarray) -> np.ndarray:
-        size, file = self.dtype.itemsize, self._file.fileno()
+        size, file = self.dtype.itemsize, self._file
         places = (self.offset + entries * size).tolist()
         read = b"".join([os.pread(file, size, place) for place in places])
+        if len(read) < size * len(places):
+            raise ValueError(f"{self.path}: became shorter while it was read")
         return np.frombuffer(read, self.dtype).astype(np.float64)
 
     def _give_back(self) -> None:
@@ -72,12 +74,14 @@ class MappedNumbers:
         self._places_touched = 0
 
     @cached_property
-    def _file(self) -> BinaryIO:
-        return open(self.path, "rb")
+    def _file(self) -> int:
+        descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, descriptor)
+        return descriptor
 
     @cached_property
     def _map(self) -> mmap.mmap:
-        return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        return mmap.mmap(self._file, 0, access=mmap.ACCESS_READ)
 
     @cached_property
     def _bytes(self) -> np.ndarray:
