@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:  # scoring, drawing and checking start in a second where torch takes several
+if TYPE_CHECKING:
+    # What only measures on surfaces needs no torch, which takes half a gigabyte and two seconds.
     from torch import Tensor
 
 #: Number of surface parts; part 0 is background (DensePose, 2.1).

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from slimdp.surface.densepose import files as densepose_files
+from slimdp.surface.densepose.files import EVAL_DATA, UV_DATA
+
 _DENSEPOSE = "https://dl.fbaipublicfiles.com/densepose"
 _BY_NC = "CC BY-NC: not for commercial use"
 DENSEPOSE_COCO, DENSEPOSE_POSETRACK = "DensePose-COCO", "DensePose-PoseTrack"
@@ -46,12 +49,10 @@ class SurfaceFile:
     download: Download
 
 
-_UV_DATA = Download(
-    "the charts and their symmetry", f"{_DENSEPOSE}/densepose_uv_data.tar.gz", "", "UV_data/", _BY_NC
-)
+_UV_DATA = Download("the charts and their symmetry", UV_DATA, "", "UV_data/", _BY_NC)
 _EVAL_DATA = Download(
     "the subdivided mesh and its distances",
-    f"{_DENSEPOSE}/densepose_eval_data.tar.gz",
+    EVAL_DATA,
     "",
     "eval_data/",
     _BY_NC,
@@ -105,12 +106,9 @@ SPLITS: dict[str, tuple[Split, ...]] = {
     ),
 }  # fmt: skip
 
-SURFACE_FILES = (
-    SurfaceFile(("UV_Processed.mat",), _UV_DATA),
-    SurfaceFile(("UV_symmetry_transforms.mat",), _UV_DATA),
-    SurfaceFile(("SMPL_subdiv.mat",), _EVAL_DATA),
-    SurfaceFile(("SMPL_SUBDIV_TRANSFORM.mat",), _EVAL_DATA),
-    SurfaceFile(("Pdist_matrix.pkl", "Pdist_matrix.mat"), _EVAL_DATA),
+SURFACE_FILES = tuple(
+    SurfaceFile((file.name, *file.others), _UV_DATA if file.archive == UV_DATA else _EVAL_DATA)
+    for file in densepose_files.SURFACE_FILES
 )
 
 

@@ -149,11 +149,11 @@ def charts() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("key", "value", "found"),
     [
-        ("All_Faces", None, "missing"),
+        ("All_Faces", None, "wanted All_Faces; there are: All_FaceIndices"),
         ("All_U_norm", np.full((7829, 1), 1.5), "1.5..1.5, but 0..1 is wanted"),
-        ("All_V_norm", np.full((7829, 1), np.nan), "nan..nan"),
+        ("All_V_norm", np.full((7829, 1), np.nan), "7,829 values that are not finite"),
         ("All_FaceIndices", np.zeros((13774, 1)), "0..0, but 1..24 is wanted"),
-        ("All_vertices", np.ones((1, 9)), "float64 (9,), but (7829,) is wanted"),
+        ("All_vertices", np.ones((1, 9)), "shape (9,), but (7829,) is wanted"),
     ],
 )
 def test_charts_that_are_not_the_published_ones(
@@ -168,7 +168,9 @@ def test_charts_that_are_not_the_published_ones(
 
 def test_surface_files_are_recognised_and_the_rest_is_named(tmp_path: Path) -> None:
     savemat(tmp_path / "UV_Processed.mat", charts())
-    savemat(tmp_path / "SMPL_subdiv.mat", {"a": 1})
+    parts = np.arange(1, 25)[:, None]
+    subdivided = {"U_subdiv": parts / 24, "V_subdiv": parts / 24, "Part_ID_subdiv": parts}
+    savemat(tmp_path / "SMPL_subdiv.mat", subdivided)
     diagnosis = examine(tmp_path, quiet=True)
     assert diagnosis.kinds == [SURFACE]
     assert codes(diagnosis) == []
@@ -178,13 +180,31 @@ def test_surface_files_are_recognised_and_the_rest_is_named(tmp_path: Path) -> N
     ]
 
 
-def test_pickles_are_not_opened_and_web_pages_are_no_surface(tmp_path: Path) -> None:
-    (tmp_path / "Pdist_matrix.pkl").write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")  # would run a command
+def test_pickles_are_not_run_and_web_pages_are_no_surface(tmp_path: Path) -> None:
+    (tmp_path / "Pdist_matrix.pkl").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")  # would run a command
     (tmp_path / "SMPL_subdiv.mat").write_text("<html>404</html>")
     (tmp_path / "UV_Processed.mat").write_text("<html>404</html>")
     diagnosis = examine(tmp_path, quiet=True)
     assert codes(diagnosis) == ["surface-damaged"] * 3
-    assert "too few for 379,597,681 distances" in diagnosis_as_text(diagnosis)
+    text = diagnosis_as_text(diagnosis)
+    assert "it asks for os.system, which no array needs" in text
+    assert "no MATLAB file: it begins with b'<html>404</h'" in text
+
+
+def test_damage_of_the_other_surface_files_is_told(tmp_path: Path) -> None:
+    parts = np.arange(1, 25)[:, None]
+    subdivided = {"U_subdiv": parts / 24, "V_subdiv": parts / 24, "Part_ID_subdiv": parts + 1}
+    savemat(tmp_path / "SMPL_subdiv.mat", subdivided)
+    savemat(tmp_path / "SMPL_SUBDIV_TRANSFORM.mat", {"index": np.array([[1, 27555]])})
+    savemat(tmp_path / "UV_symmetry_transforms.mat", {"U_transforms": parts, "V_transforms": parts})
+    np.save(tmp_path / "Pdist_matrix.npy", np.ones(10))
+    found = {finding.file: finding.found for finding in examine(tmp_path, quiet=True).findings}
+    assert found == {
+        "Pdist_matrix.npy": "10 distances, but 379,597,681 are wanted",
+        "SMPL_SUBDIV_TRANSFORM.mat": "index runs from 1 to 27555, but 1..27554 is wanted",
+        "SMPL_subdiv.mat": "Part_ID_subdiv runs from 2 to 25, but 0..24 is wanted",
+        "UV_symmetry_transforms.mat": "U_transforms holds int64, but cells are wanted",
+    }
 
 
 def test_the_real_densepose_sample(samples: Path) -> None:

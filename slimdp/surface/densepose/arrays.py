@@ -1,4 +1,4 @@
-"""Load the small arrays of a .mat, having looked at them first."""
+"""The small arrays of a .mat, checked."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
-from slimdp.surface.densepose.matlab5 import NUMBERS, MatVariable, read_contents, unpacked_size
+from slimdp.surface.densepose.matlab5 import NUMBERS, MatVariable, load_variable, read_contents
 
 #: The largest of the published small files unpacks to 25 MB.
 _MOST_BYTES = 256 << 20
@@ -25,11 +24,11 @@ def load_arrays(path: Path, keys: Sequence[str]) -> list[np.ndarray]:
     for key in keys:
         kind = variables[key].kind
         if kind not in NUMBERS or variables[key].is_complex:
-            raise ValueError(f"{path}: {key} is a {kind} array, but a matrix of real numbers is wanted")
-    content = _load(path, keys)
-    for key in keys:
-        _check_finite(content[key], f"{path}: {key}")
-    return [content[key] for key in keys]
+            raise ValueError(f"{path}: {key} holds {kind}, but a matrix of real numbers is wanted")
+    arrays = [load_variable(path, variables[key], _MOST_BYTES) for key in keys]
+    for key, array in zip(keys, arrays, strict=True):
+        _check_finite(array, f"{path}: {key}")
+    return arrays
 
 
 def load_cells(path: Path, keys: Sequence[str], shape: tuple[int, ...]) -> list[list[np.ndarray]]:
@@ -37,16 +36,15 @@ def load_cells(path: Path, keys: Sequence[str], shape: tuple[int, ...]) -> list[
     variables = _wanted(path, keys)
     for key in keys:
         if variables[key].kind != "cell":
-            raise ValueError(f"{path}: {key} is a {variables[key].kind} array, but cells are wanted")
-    content = _load(path, keys)
-    for key in keys:
-        for number, cell in enumerate(content[key].ravel(), start=1):
+            raise ValueError(f"{path}: {key} holds {variables[key].kind}, but cells are wanted")
+    loaded = [list(load_variable(path, variables[key], _MOST_BYTES).ravel()) for key in keys]
+    for key, cells in zip(keys, loaded, strict=True):
+        for number, cell in enumerate(cells, start=1):
             what = f"{path}: {key}, cell {number}"
-            if not isinstance(cell, np.ndarray) or cell.dtype.kind not in "iuf" or cell.shape != shape:
-                found = f"{cell.dtype} {cell.shape}" if isinstance(cell, np.ndarray) else type(cell).__name__
-                raise ValueError(f"{what} has {found}, but numbers {shape} are wanted")
+            if cell.shape != shape:
+                raise ValueError(f"{what} has shape {cell.shape}, but {shape} is wanted")
             _check_finite(cell, what)
-    return [list(content[key].ravel()) for key in keys]
+    return loaded
 
 
 def vector(array: np.ndarray, what: str, length: int | None = None) -> np.ndarray:
@@ -84,17 +82,7 @@ def _wanted(path: Path, keys: Sequence[str]) -> dict[str, MatVariable]:
     absent = [key for key in keys if key not in variables]
     if absent:
         raise ValueError(f"{path}: wanted {absent[0]}; there are: {', '.join(variables) or 'none'}")
-    for key in keys:
-        if unpacked_size(path, variables[key], _MOST_BYTES) > _MOST_BYTES:
-            raise ValueError(f"{path}: {key} unpacks to more than {_MOST_BYTES >> 20} MB: not loaded")
     return variables
-
-
-def _load(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
-    try:
-        return scipy.io.loadmat(str(path), variable_names=list(keys), appendmat=False)
-    except Exception as error:  # it raises many kinds for a damaged file
-        raise ValueError(f"{path}: damaged: {type(error).__name__}: {error}; fetch it again") from error
 
 
 def _check_finite(array: np.ndarray, what: str) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import mmap
+import os
+import weakref
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-#: What one look-up brings into memory at most: Linux maps 64 KB around a page that it has already read.
-_BROUGHT_IN = 1 << 16
+#: What one look-up brings in at most: Linux maps as much around a page as it holds in one piece.
+_BROUGHT_IN = 2 << 20
 #: So many look-ups in different places are made before their pages are given back: 64 MB.
-_PLACES_KEPT = 1024
+_PLACES_KEPT = 32
+#: Fewer numbers than this are read one by one, which is quicker than to bring in and give back their places.
+_FEW = 4096
 
 
 class MappedNumbers:
@@ -35,10 +39,12 @@ class MappedNumbers:
 
     def __getitem__(self, entries: np.ndarray) -> np.ndarray:
         """The numbers (N,) float64 at entries (N,) 0..count - 1, in any order."""
+        if len(entries) and (entries.min() < 0 or entries.max() >= self.count):
+            raise IndexError(f"{self.path}: entries {entries.min()}..{entries.max()} of {self.count} wanted")
+        if len(entries) < _FEW and hasattr(os, "pread"):
+            return self._one_by_one(entries)
         order = np.argsort(entries)
         ascending = entries[order]
-        if len(order) and (ascending[0] < 0 or ascending[-1] >= self.count):
-            raise IndexError(f"{self.path}: entries {ascending[0]}..{ascending[-1]} of {self.count} wanted")
         values = np.empty(len(order))
         place = (self.offset + ascending * self.dtype.itemsize) // _BROUGHT_IN
         places = np.cumsum(np.diff(place, prepend=-1) > 0)  # how many were touched up to each entry
@@ -54,15 +60,28 @@ class MappedNumbers:
             start = stop
         return values
 
+    def _one_by_one(self, entries: np.ndarray) -> np.ndarray:
+        size, file = self.dtype.itemsize, self._file
+        places = (self.offset + entries * size).tolist()
+        read = b"".join([os.pread(file, size, place) for place in places])
+        if len(read) < size * len(places):
+            raise ValueError(f"{self.path}: became shorter while it was read")
+        return np.frombuffer(read, self.dtype).astype(np.float64)
+
     def _give_back(self) -> None:
         if hasattr(mmap, "MADV_DONTNEED"):  # Windows has none, and trims mapped pages by itself
             self._map.madvise(mmap.MADV_DONTNEED)
         self._places_touched = 0
 
     @cached_property
+    def _file(self) -> int:
+        descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, descriptor)
+        return descriptor
+
+    @cached_property
     def _map(self) -> mmap.mmap:
-        with open(self.path, "rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return mmap.mmap(self._file, 0, access=mmap.ACCESS_READ)
 
     @cached_property
     def _bytes(self) -> np.ndarray:

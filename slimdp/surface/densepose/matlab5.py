@@ -1,7 +1,8 @@
-"""What lies in a MATLAB level-5 file (.mat of versions 5 to 7), looked at before anything of it is loaded.
+"""What lies in a MATLAB level-5 file (.mat of versions 5 to 7): matrices of numbers, found or read.
 
-A few bytes of a .mat can unpack to gigabytes, and can hold objects and functions. Here only the beginnings of
-the variables are read (MAT-File Format, MathWorks): name, kind, shape and where the numbers are.
+SciPy's reader loads whole variables, believes the lengths that a file states (a damaged one ends the process)
+and makes objects. This one reads the beginnings of all variables (MAT-File Format, MathWorks), and loads
+matrices of numbers and cells of them, up to a size.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,10 +26,15 @@ _KINDS = dict(enumerate((
 ), start=1))  # fmt: skip
 #: Kinds of variables that hold numbers.
 NUMBERS = frozenset(_KINDS[code] for code in range(6, 16))
-_OPAQUE, _COMPLEX = 17, 0x800
-_FLOATS = {7: "f4", 9: "f8"}
+_COMPLEX = 0x800
+#: Types of numbers in the format's numbering.
+_TYPES = {
+    1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",
+}  # fmt: skip
 #: MATLAB's names have 63 letters at most.
 _LONGEST_NAME = 63
+#: Bytes up to the numbers of a variable: flags, some dimensions, the name.
+_LONGEST_BEGINNING = 4096
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,8 @@ class MatVariable:
     start: int  # where its element's content begins, bytes from the start of the file
     length: int  # of that content
     compressed: bool
-    #: Where its numbers begin in the content, unpacked; their type in the format's numbering, and bytes.
-    numbers: tuple[int, int, int]
+    #: Where its numbers, or its first cell, begin in the content, unpacked.
+    begin: int
     order: str  # of the bytes of a number, "<" or ">"
 
 
@@ -81,27 +87,42 @@ def find_in_matlab5(path: Path, key: str) -> StoredNumbers:
     if key not in variables:
         raise ValueError(f"{path}: no variable {key}; there are: {', '.join(variables) or 'none'}")
     variable = variables[key]
-    begin, form, length = variable.numbers
-    if variable.kind not in NUMBERS or variable.is_complex or form not in _FLOATS:
-        raise ValueError(f"{path}: {key} is a {variable.kind} matrix, but floats are wanted")
-    dtype, count = np.dtype(variable.order + _FLOATS[form]), vector_length(path, key, variable.shape)
+    beginning = b"".join(_from_to(path, variable, 0, variable.begin + 8))
+    form, at, length = _tag(beginning, variable.begin, variable.order)
+    if variable.kind not in NUMBERS or variable.is_complex or _TYPES.get(form) not in ("f4", "f8"):
+        raise ValueError(f"{path}: {key} holds {variable.kind}, but floats are wanted")
+    dtype, count = np.dtype(variable.order + _TYPES[form]), vector_length(path, key, variable.shape)
     if length != count * dtype.itemsize:
         raise ValueError(f"{path}: {key} has {length:,} bytes for {count:,} numbers of {dtype}")
     if not variable.compressed:
-        return StoredNumbers(path, key, dtype, count, offset=variable.start + begin)
-    return StoredNumbers(
-        path, key, dtype, count, stream=lambda: _from_to(path, variable, begin, begin + length)
-    )
+        return StoredNumbers(path, key, dtype, count, offset=variable.start + at)
+    return StoredNumbers(path, key, dtype, count, stream=lambda: _from_to(path, variable, at, at + length))
 
 
-def unpacked_size(path: Path, variable: MatVariable, limit: int) -> int:
-    """Bytes of a variable's content once unpacked, counted without keeping any; stops once past the limit."""
-    total = 0
+def load_variable(path: Path, variable: MatVariable, limit: int) -> np.ndarray:
+    """A matrix of real numbers, or an object array of those in cells; all with MATLAB's axes.
+
+    Args:
+        path: of the file.
+        variable: as `read_contents` gave it.
+        limit: of the bytes that it may unpack to.
+
+    Raises:
+        ValueError: it is of another kind, damaged, or larger.
+    """
+    content = bytearray()
     for block in _content(path, variable.start, variable.length, variable.compressed):
-        total += len(block)
-        if total > limit:
-            break
-    return total
+        content += block
+        if len(content) > limit:
+            raise ValueError(
+                f"{path}: {variable.name} unpacks to more than {limit / (1 << 20):g} MB: not loaded"
+            )
+    try:
+        if variable.kind == "cell":
+            return _cells(bytes(content), variable)
+        return _matrix(bytes(content), variable, variable.begin)
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{path}: {variable.name}: {error}") from error
 
 
 def _element(path: Path, file: BinaryIO, position: int, size: int, order: str) -> tuple[int, int]:
@@ -159,42 +180,73 @@ def _from_to(path: Path, variable: MatVariable, begin: int, end: int) -> Iterato
 
 
 def _variable(path: Path, start: int, length: int, compressed: bool, order: str) -> MatVariable:
-    """Read a variable's beginning: flags, dimensions, name, and the tag of its numbers."""
-    blocks = _content(path, start, length, compressed)
-    beginning = next(blocks, b"")[:4096]
+    """Read a variable's beginning."""
+    beginning = next(_content(path, start, length, compressed), b"")[:_LONGEST_BEGINNING]
     try:
-        at = 8 if compressed else 0  # the tag of the matrix itself, which the caller has read if it is plain
-        if compressed and np.frombuffer(beginning, order + "u4", 1)[0] != _MATRIX:
+        # The tag of the matrix itself comes first, which the caller has read if it is not compressed.
+        if compressed and _tag(beginning, 0, order)[0] != _MATRIX:
             raise ValueError("no matrix in a compressed element")
-        flags, at = _part(beginning, at, order)
-        word = int(np.frombuffer(flags, order + "u4")[0])
-        dimensions, at = (b"", at) if word & 0xFF == _OPAQUE else _part(beginning, at, order)
-        name, at = _part(beginning, at, order)
-        shape = tuple(np.frombuffer(dimensions, order + "i4").tolist())
-        if len(name) > _LONGEST_NAME or any(size < 0 for size in shape):
-            raise ValueError("a name or a shape that cannot be")
-        numbers = _tag(beginning, at, order) if math.prod(shape) and len(beginning) >= at + 8 else (at, 0, 0)
+        name, kind, shape, is_complex, begin = _beginning(beginning, 8 if compressed else 0, order)
     except (ValueError, IndexError) as error:
         raise ValueError(
             f"{path}: damaged: the variable at byte {start:,}: {error}; fetch it again"
         ) from error
+    return MatVariable(name, kind, shape, is_complex, start, length, compressed, begin, order)
+
+
+def _beginning(data: bytes, at: int, order: str) -> tuple[str, str, tuple[int, ...], bool, int]:
+    """Name, kind, shape of the matrix whose flags are at a position, is it complex, and where its data is."""
+    flags, at = _part(data, at, order)
+    word = int(np.frombuffer(flags, order + "u4")[0])
     kind = _KINDS.get(word & 0xFF, "unknown")
-    return MatVariable(
-        name.decode("latin-1"), kind, shape, bool(word & _COMPLEX), start, length, compressed, numbers, order
-    )
+    dimensions, at = (b"", at) if kind == "opaque" else _part(data, at, order)
+    name, at = _part(data, at, order)
+    shape = tuple(np.frombuffer(dimensions, order + "i4").tolist())
+    if len(name) > _LONGEST_NAME or any(size < 0 for size in shape):
+        raise ValueError("a name or a shape that cannot be")
+    return name.decode("latin-1"), kind, shape, bool(word & _COMPLEX), at
+
+
+def _matrix(data: bytes, variable: MatVariable, at: int) -> np.ndarray:
+    if variable.kind not in NUMBERS or variable.is_complex:
+        raise ValueError(f"{variable.kind} where a matrix of real numbers is wanted")
+    if math.prod(variable.shape) == 0:
+        return np.zeros(variable.shape)
+    form, begin, length = _tag(data, at, variable.order)
+    if form not in _TYPES:
+        raise ValueError(f"numbers of a type {form} that there is not")
+    dtype = np.dtype(variable.order + _TYPES[form])
+    if begin + length > len(data) or length != math.prod(variable.shape) * dtype.itemsize:
+        raise ValueError(f"{length:,} bytes for numbers {variable.shape} of {dtype}: damaged, fetch it again")
+    return np.frombuffer(data, dtype, length // dtype.itemsize, begin).reshape(variable.shape, order="F")
+
+
+def _cells(data: bytes, variable: MatVariable) -> np.ndarray:
+    cells, at = [], variable.begin
+    for _ in range(math.prod(variable.shape)):
+        form, begin, length = _tag(data, at, variable.order)
+        if form != _MATRIX or begin + length > len(data):
+            raise ValueError("a cell that is damaged; fetch it again")
+        _, kind, shape, is_complex, first = _beginning(data[: begin + length], begin, variable.order)
+        inner = replace(variable, kind=kind, shape=shape, is_complex=is_complex)
+        cells.append(_matrix(data[: begin + length], inner, first))
+        at = begin + length
+    array = np.empty(len(cells), dtype=object)
+    array[:] = cells
+    return array.reshape(variable.shape, order="F")
 
 
 def _tag(data: bytes, at: int, order: str) -> tuple[int, int, int]:
-    """Where the data of the part at a position begins, its type, and how long it is, bytes."""
+    """Type of the part at a position, where its data begins, and how long that is, bytes."""
     first, second = np.frombuffer(data, order + "u4", 2, at).tolist()
     if first >> 16:  # small: length and type share a word, and the data follows at once
-        return at + 4, first & 0xFFFF, first >> 16
-    return at + 8, first, second
+        return first & 0xFFFF, at + 4, first >> 16
+    return first, at + 8, second
 
 
 def _part(data: bytes, at: int, order: str) -> tuple[bytes, int]:
     """The data of the short part at a position, and where the next one begins."""
-    begin, _, length = _tag(data, at, order)
+    _, begin, length = _tag(data, at, order)
     if begin + length > len(data):
         raise ValueError("cut off, or longer than it can be")
     end = at + 8 if begin == at + 4 else begin + -(-length // 8) * 8

@@ -61,17 +61,40 @@ def load_densepose_surface(folder: Path) -> DensePoseSurface:
     """
     subdivided, transform, distances = find_files(folder, SUBDIVIDED, TRANSFORM, DISTANCES)
     table = open_distances(distances)
-    u, v, part = load_arrays(subdivided, ("U_subdiv", "V_subdiv", "Part_ID_subdiv"))
-    u = coordinates(vector(u, f"{subdivided}: U_subdiv"), f"{subdivided}: U_subdiv")
-    v = coordinates(vector(v, f"{subdivided}: V_subdiv", len(u)), f"{subdivided}: V_subdiv")
-    what = f"{subdivided}: Part_ID_subdiv"
+    part, uv = load_subdivided(subdivided)
+    vertex = load_transform(transform, len(part), table.vertices)
+    on_body = part > 0
+    return DensePoseSurface(str(folder), NearestVertex(part[on_body], uv[on_body], vertex[on_body]), table)
+
+
+def load_subdivided(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Parts (K,) int64, 0..24, and (u, v) (K, 2) of the chart vertices of SMPL_subdiv.mat.
+
+    Raises:
+        ValueError: naming file and key, for what is missing, of another form or out of range.
+    """
+    u, v, part = load_arrays(path, ("U_subdiv", "V_subdiv", "Part_ID_subdiv"))
+    u = coordinates(vector(u, f"{path}: U_subdiv"), f"{path}: U_subdiv")
+    v = coordinates(vector(v, f"{path}: V_subdiv", len(u)), f"{path}: V_subdiv")
+    what = f"{path}: Part_ID_subdiv"
     part = whole_numbers(vector(part, what, len(u)), 0, PARTS, what)
     absent = sorted(set(range(1, PARTS + 1)) - set(part.tolist()))
     if absent:
         raise ValueError(f"{what} has no vertex of part {absent[0]}")
-    (index,) = load_arrays(transform, ("index",))
-    what = f"{transform}: index"
-    vertex = whole_numbers(vector(index, what, len(u)), 1, table.vertices, what) - 1
-    on_body = part > 0
-    places = NearestVertex(part[on_body], np.stack([u, v], axis=1)[on_body], vertex[on_body])
-    return DensePoseSurface(str(folder), places, table)
+    return part, np.stack([u, v], axis=1)
+
+
+def load_transform(path: Path, chart_vertices: int | None, vertices: int) -> np.ndarray:
+    """The mesh vertex (K,) int64 from 0 that each chart vertex is, of SMPL_SUBDIV_TRANSFORM.mat.
+
+    Args:
+        path: of the file.
+        chart_vertices: how many there are; None for any number.
+        vertices: of the mesh.
+
+    Raises:
+        ValueError: naming file and key, for what is missing, of another form or out of range.
+    """
+    (index,) = load_arrays(path, ("index",))
+    what = f"{path}: index"
+    return whole_numbers(vector(index, what, chart_vertices), 1, vertices, what) - 1

@@ -61,7 +61,7 @@ def open_distances(path: Path) -> DistanceTable:
         ValueError: a damaged file, no vector of floats for all pairs of some vertices, or entries that are no
             distances in metres.
     """
-    stored = _find(path)
+    stored = find_distances(path)
     vertices = (1 + math.isqrt(1 + 8 * stored.count)) // 2
     if vertices * (vertices - 1) // 2 != stored.count:
         raise ValueError(
@@ -98,7 +98,8 @@ def check_distances(distance_m: np.ndarray, entry: np.ndarray | int, path: Path)
         )
 
 
-def _find(path: Path) -> StoredNumbers:
+def find_distances(path: Path) -> StoredNumbers:
+    """Where the table lies in a file, none of it read; errors as for `open_distances`."""
     readers: dict[str, Callable[[Path, str], StoredNumbers]] = {
         ".npy": find_in_npy,
         ".h5": find_in_hdf5,
