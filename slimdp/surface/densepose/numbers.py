@@ -34,8 +34,13 @@ class StoredNumbers:
 
     def __post_init__(self) -> None:
         assert (self.offset is None) != (self.stream is None)
-        if self.dtype.kind != "f" or self.dtype.itemsize > 8:
-            raise ValueError(f"{self.path}: {self.key} holds {self.dtype}, but floats are wanted")
+        require_floats(self.path, self.key, self.dtype)
+
+
+def require_floats(path: Path, key: str, dtype: np.dtype) -> None:
+    """ValueError for numbers that are no floats of 2, 4 or 8 bytes."""
+    if dtype.kind != "f" or dtype.itemsize > 8:
+        raise ValueError(f"{path}: {key} holds {dtype}, but floats are wanted")
 
 
 def vector_length(path: Path, key: str, shape: tuple[int, ...]) -> int:
