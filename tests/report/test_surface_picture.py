@@ -10,6 +10,7 @@ from slimdp.__main__ import main
 from slimdp.report import PART_COLOURS, surface_picture
 from slimdp.report.surface_picture import _chart, _view
 from slimdp.surface import BodySurface, load_surface
+from tests.surface.densepose_files import tiny_body, write_charts
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +68,17 @@ def test_the_command_writes_the_picture_and_tells_the_distortion(tmp_path: Path,
     assert "10 px high, but 200 or more" in capsys.readouterr().err
     assert main(["surface", "--surface", "smpl", "--out", str(tmp_path / "smpl.png")]) == 2
     assert "choose one of: open" in capsys.readouterr().err
+
+
+def test_a_folder_of_densepose_s_files_has_its_charts_drawn(tmp_path: Path, capsys) -> None:
+    write_charts(tmp_path / "UV_Processed.mat", tiny_body(np.random.default_rng(0)))
+    arguments = ["surface", "--surface", str(tmp_path), "--height", "400", "--out", str(tmp_path / "c.png")]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert f"charts: {tmp_path / 'UV_Processed.mat'}" in printed
+    assert "evaluation: no SMPL_subdiv.mat" in printed
+    picture = cv2.imread(str(tmp_path / "c.png"))
+    assert 350 < picture.shape[0] < 450
+    (tmp_path / "UV_Processed.mat").unlink()
+    assert main(arguments) == 2
+    assert "UV_Processed.mat (for charts), from https" in capsys.readouterr().err

@@ -12,7 +12,6 @@ import numpy as np
 import scipy.io
 
 from slimdp.structures import PARTS
-from slimdp.surface.symmetry import FLIP_PART
 
 #: Vertices along each side of a part's chart.
 _SIDE = 3
@@ -88,9 +87,10 @@ def write_subdivided(path: Path, body: TinyBody, **changed: np.ndarray) -> None:
     scipy.io.savemat(path, content | changed, do_compression=True)
 
 
-def write_transform(path: Path, body: TinyBody) -> None:
-    """SMPL_SUBDIV_TRANSFORM.mat."""
-    scipy.io.savemat(path, {"index": (body.vertex + 1)[:, None].astype(np.float64)})
+def write_transform(path: Path, body: TinyBody, index: np.ndarray | None = None) -> None:
+    """SMPL_SUBDIV_TRANSFORM.mat, with the right index, from 1, or another."""
+    index = body.vertex + 1 if index is None else index
+    scipy.io.savemat(path, {"index": index[:, None].astype(np.float64)})
 
 
 def symmetry_tables() -> np.ndarray:
@@ -107,7 +107,6 @@ def write_symmetry(path: Path, tables: np.ndarray | None = None) -> None:
         content[key] = np.empty((1, len(tables)), dtype=object)
         content[key][0, :] = [table[channel] for table in tables]
     scipy.io.savemat(path, content, do_compression=True)
-    assert len(FLIP_PART) == PARTS + 1
 
 
 def python_2_pickle(array: np.ndarray, key: bytes = b"Pdist_matrix") -> bytes:

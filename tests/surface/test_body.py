@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.io
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +14,6 @@ from slimdp.surface import (
     BodySurface,
     UvSymmetry,
     load_surface,
-    load_uv_symmetry,
 )
 from slimdp.surface.cache import cache_folder
 from slimdp.surface.geodesics import distances_from, surface_graph
@@ -280,11 +278,6 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     assert cache_folder() == Path.home() / ".cache" / "slimdp"
 
 
-def test_an_unknown_surface_names_the_choices() -> None:
-    with pytest.raises(ValueError, match="choose one of: open"):
-        load_surface("smpl")
-
-
 def test_flips_are_their_own_inverse() -> None:
     np.testing.assert_array_equal(FLIP_PART[FLIP_PART], np.arange(25))
     np.testing.assert_array_equal(FLIP_COARSE[FLIP_COARSE], np.arange(15))
@@ -301,27 +294,3 @@ def test_tables_are_read_by_row_v_and_column_u() -> None:
     part, uv = UvSymmetry(tables).flip(np.array([7, 0]), np.array([[0.8, 0.2], [0.8, 0.2]]))
     assert part.tolist() == [8, 0]
     np.testing.assert_allclose(uv, [[0.25, 0.75], [0.8, 0.2]], atol=1e-6)
-
-
-def test_tables_are_read_from_densepose_s_file(tmp_path: Path) -> None:
-    tables = np.random.default_rng(0).random((2, 24, 256, 256))
-
-    def write(**cells: list[np.ndarray]) -> Path:
-        content = {}
-        for key, values in cells.items():
-            content[key] = np.empty((1, len(values)), dtype=object)
-            content[key][0, :] = values
-        scipy.io.savemat(tmp_path / "symmetry.mat", content)
-        return tmp_path / "symmetry.mat"
-
-    u, v = list(tables[0]), list(tables[1])
-    symmetry = load_uv_symmetry(write(U_transforms=u, V_transforms=v))
-    _, flipped = symmetry.flip(np.array([7]), np.array([[204 / 255, 51 / 255]]))
-    np.testing.assert_allclose(flipped[0], tables[:, 6, 51, 204], atol=1e-6)
-    with pytest.raises(ValueError, match=r"symmetry\.mat: wanted V_transforms with 24 cells"):
-        load_uv_symmetry(write(U_transforms=u))
-    with pytest.raises(ValueError, match=r"symmetry\.mat: wanted U_transforms with 24 cells"):
-        load_uv_symmetry(write(U_transforms=u[:23], V_transforms=v))
-    small = [*v[:4], np.zeros((128, 256)), *v[5:]]
-    with pytest.raises(ValueError, match=r"V_transforms of part 5 has shape \(128, 256\)"):
-        load_uv_symmetry(write(U_transforms=u, V_transforms=small))

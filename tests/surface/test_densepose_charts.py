@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import scipy.io
 
 from slimdp.surface import BodySurface, DensePoseCharts, load_charts
 from slimdp.surface.densepose import load_densepose_charts
+from slimdp.surface.densepose.arrays import load_arrays, load_cells
 from slimdp.surface.densepose.matlab5 import read_contents
 from tests.surface.densepose_files import tiny_body, write_charts
 
@@ -173,6 +175,41 @@ def test_variables_are_named_before_they_are_loaded(samples: Path, file: Path) -
     for path in (samples / "densepose/UV_Processed.mat", file):
         expected = [(name, shape) for name, shape, _ in scipy.io.whosmat(path)]
         assert [(name, variable.shape) for name, variable in read_contents(path).items()] == expected
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("kind", ["f4", "f8", "u1", "i2", "u4", "i8"])
+def test_matrices_are_those_that_scipy_reads(tmp_path: Path, compressed: bool, kind: str) -> None:
+    rng, path = np.random.default_rng(0), tmp_path / "a.mat"
+    shapes = [(1, 1), (1, 4), (3, 5), (2, 3, 4), (40, 30)]
+    content = {f"a{n}": (100 * rng.random(shape)).astype(kind) for n, shape in enumerate(shapes)}
+    content["cells"] = np.empty((1, 3), dtype=object)
+    content["cells"][0, :] = [(100 * rng.random((4, 4))).astype(kind) for _ in range(3)]
+    scipy.io.savemat(path, content, do_compression=compressed)
+    expected = scipy.io.loadmat(path)
+    names = [f"a{n}" for n in range(len(shapes))]
+    for name, array in zip(names, load_arrays(path, names), strict=True):
+        np.testing.assert_array_equal(array, expected[name])
+        assert array.dtype == expected[name].dtype
+    (cells,) = load_cells(path, ["cells"], (4, 4))
+    np.testing.assert_array_equal(np.stack(cells), np.stack(list(expected["cells"][0])))
+
+
+def test_numbers_may_begin_with_the_highest_byte(tmp_path: Path) -> None:
+    """As MATLAB once wrote on other machines: by hand, a matrix [1 2] of doubles kept as 16-bit integers."""
+
+    def element(kind: int, data: bytes) -> bytes:
+        return struct.pack(">II", kind, len(data)) + data.ljust(-(-len(data) // 8) * 8, b"\0")
+
+    matrix = (
+        element(6, struct.pack(">II", 6, 0)) + element(5, struct.pack(">ii", 1, 2))
+        + struct.pack(">HH", 1, 1) + b"a\0\0\0"  # a short name stands in its own tag
+        + struct.pack(">HHhh", 4, 3, 1, 2)
+    )  # fmt: skip
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x01\x00MI"
+    (tmp_path / "a.mat").write_bytes(header + element(14, matrix))
+    assert load_arrays(tmp_path / "a.mat", ["a"])[0].tolist() == [[1, 2]]
+    assert scipy.io.loadmat(tmp_path / "a.mat")["a"].tolist() == [[1, 2]]
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -20,6 +21,7 @@ from slimdp.config import (
 from slimdp.structures import PoseBatch
 from slimdp.training import load_checkpoint, train
 from slimdp.training.stage_data import read_stages, stage_seeds
+from tests.surface.densepose_files import symmetry_tables, tiny_body, write_charts, write_symmetry
 
 
 def same(first: PoseBatch, second: PoseBatch) -> bool:
@@ -76,6 +78,25 @@ def test_an_unknown_surface_is_named(small_run: TrainConfig, flip: bool) -> None
     config = dataclasses.replace(small_run, surface="sphere", augment=AugmentSettings(flip=flip))
     with pytest.raises(ConfigError, match=r"surface = 'sphere'.*open"):
         read_stages(config)
+
+
+def test_flips_go_by_the_surface_s_own_tables(small_run: TrainConfig, tmp_path: Path) -> None:
+    write_charts(tmp_path / "UV_Processed.mat", tiny_body(np.random.default_rng(0)))
+    config = dataclasses.replace(small_run, surface=str(tmp_path), augment=AugmentSettings(flip=False))
+    read_stages(config)  # nothing is mirrored: no table is needed
+    config = dataclasses.replace(config, augment=AugmentSettings(flip=True))
+    missing = r"(?s)surface = .*UV_symmetry_transforms\.mat \(for flips\).*augment\.flip = false"
+    with pytest.raises(ConfigError, match=missing):
+        read_stages(config)
+    write_symmetry(tmp_path / "UV_symmetry_transforms.mat", np.full_like(symmetry_tables(), 0.25))
+    by_file = torch.cat([batch.uv for batch in read_stages(config)[0].batches(0, workers=0)])
+    by_open_body = dataclasses.replace(config, surface="open")
+    others = torch.cat([batch.uv for batch in read_stages(by_open_body)[0].batches(0, workers=0)])
+    mirrored = (by_file == 0.25).all(dim=1)  # the same crops are mirrored in both
+    assert mirrored.any()
+    assert not mirrored.all()
+    torch.testing.assert_close(by_file[~mirrored], others[~mirrored])
+    assert not (others[mirrored] == 0.25).all()
 
 
 def test_the_real_annotation_goes_through_a_training_step(samples: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from slimdp.surface.densepose.numbers import BLOCK, StoredNumbers, vector_length
+from slimdp.surface.densepose.numbers import BLOCK, StoredNumbers, require_floats, vector_length
 
 #: A compressed chunk is unpacked whole.
 _LARGEST_CHUNK = 128 << 20
@@ -28,6 +28,7 @@ def find_in_hdf5(path: Path, key: str) -> StoredNumbers:
         with h5py.File(path, "r") as file:
             dataset = _dataset(path, file, key)
             count = vector_length(path, key, dataset.shape)
+            require_floats(path, key, dataset.dtype)
             offset = dataset.id.get_offset()
             if dataset.chunks is None and offset is not None:
                 return _plain(path, key, dataset, count, offset)

@@ -19,6 +19,8 @@ from slimdp.surface.densepose.mapped import MappedNumbers
 BLOCK = 1 << 22
 #: Raised with every change of how files are read, so that an older cache is not taken for it.
 _VERSION = 1
+#: Bytes of the disk that are left free.
+_SPARE = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,13 @@ class StoredNumbers:
 
     def __post_init__(self) -> None:
         assert (self.offset is None) != (self.stream is None)
-        if self.dtype.kind != "f" or self.dtype.itemsize > 8:
-            raise ValueError(f"{self.path}: {self.key} holds {self.dtype}, but floats are wanted")
+        require_floats(self.path, self.key, self.dtype)
+
+
+def require_floats(path: Path, key: str, dtype: np.dtype) -> None:
+    """ValueError for numbers that are no floats of 2, 4 or 8 bytes."""
+    if dtype.kind != "f" or dtype.itemsize > 8:
+        raise ValueError(f"{path}: {key} holds {dtype}, but floats are wanted")
 
 
 def vector_length(path: Path, key: str, shape: tuple[int, ...]) -> int:
@@ -68,6 +75,12 @@ def map_numbers(stored: StoredNumbers, check: Callable[[np.ndarray, int], None])
     return MappedNumbers(stored.path, stored.dtype, stored.offset, stored.count)
 
 
+def find_in_cache(path: Path, key: str) -> StoredNumbers | None:
+    """The vector of a file that was written out before, unless the file has changed since."""
+    copy = _cache_file(path, key)
+    return find_in_npy(copy, key) if copy.is_file() else None
+
+
 def find_in_npy(path: Path, key: str) -> StoredNumbers:
     """The vector that is a .npy file."""
     with open(path, "rb") as file:
@@ -87,30 +100,30 @@ def find_in_npy(path: Path, key: str) -> StoredNumbers:
 
 
 def _written_out(stored: StoredNumbers, check: Callable[[np.ndarray, int], None]) -> StoredNumbers:
-    """The same vector as a .npy file of the cache, which is made where it is not there yet."""
-    target = _cache_file(stored)
-    if not target.is_file():
-        size = stored.count * stored.dtype.itemsize
-        target.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(target.parent).free
-        if free < size + (64 << 20):
-            raise ValueError(
-                f"{target.parent} has {free / 1e9:.1f} GB free, but the distances of {stored.path.name} need "
-                f"{size / 1e9:.1f} GB there once; make room, or set SLIMDP_CACHE to another folder"
-            )
-        with whole_file(target) as temporary:
-            _write(stored, temporary, check)
-        for older in target.parent.glob(f"{target.stem.split('-')[0]}-*.npy"):
-            if older != target:  # of the same file before it changed
-                older.unlink(missing_ok=True)
+    """The same vector as a .npy file of the cache."""
+    target = _cache_file(stored.path, stored.key)
+    size = stored.count * stored.dtype.itemsize
+    target.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(target.parent).free
+    if free < size + _SPARE:
+        raise ValueError(
+            f"{target.parent} has {free / 1e9:.1f} GB free, but the distances of {stored.path.name} need "
+            f"{size / 1e9:.1f} GB there once; make room, or set SLIMDP_CACHE to another folder"
+        )
+    with whole_file(target) as temporary:
+        _write(stored, temporary, check)
+    for older in target.parent.glob(f"{target.stem.split('-')[0]}-*.npy"):
+        if older != target:  # of the same file before it changed
+            older.unlink(missing_ok=True)
     return find_in_npy(target, stored.key)
 
 
-def _cache_file(stored: StoredNumbers) -> Path:
-    path, state = stored.path.resolve(), stored.path.stat()
-    name = hashlib.sha256(str(path).encode()).hexdigest()[:16]
-    now = f"{state.st_size} {state.st_mtime_ns} {stored.key} {_VERSION}"
-    return cache_folder() / "distances" / f"{name}-{hashlib.sha256(now.encode()).hexdigest()[:16]}.npy"
+def _cache_file(path: Path, key: str) -> Path:
+    """Where the numbers of a file are written out: a name of its path, and one of its present state."""
+    state = path.stat()
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    now = hashlib.sha256(f"{state.st_size} {state.st_mtime_ns} {key} {_VERSION}".encode()).hexdigest()[:16]
+    return cache_folder() / "distances" / f"{name}-{now}.npy"
 
 
 def _write(stored: StoredNumbers, path: Path, check: Callable[[np.ndarray, int], None]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from slimdp.surface.densepose.hdf5 import find_in_hdf5
 from slimdp.surface.densepose.mapped import MappedNumbers
 from slimdp.surface.densepose.matlab5 import find_in_matlab5
-from slimdp.surface.densepose.numbers import StoredNumbers, find_in_npy, map_numbers
+from slimdp.surface.densepose.numbers import StoredNumbers, find_in_cache, find_in_npy, map_numbers
 from slimdp.surface.densepose.pickled import find_in_pickle
 
 KEY = "Pdist_matrix"
@@ -61,7 +61,7 @@ def open_distances(path: Path) -> DistanceTable:
         ValueError: a damaged file, no vector of floats for all pairs of some vertices, or entries that are no
             distances in metres.
     """
-    stored = find_distances(path)
+    stored = find_in_cache(path, KEY) or find_distances(path)
     vertices = (1 + math.isqrt(1 + 8 * stored.count)) // 2
     if vertices * (vertices - 1) // 2 != stored.count:
         raise ValueError(
