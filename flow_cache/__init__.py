@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from flow_cache.consistency import (
+    consistent,
+    consistent_points,
     forward_backward_offset,
     forward_backward_offset_points,
     inside_frame,
@@ -30,6 +32,8 @@ __all__ = [
     "PrecomputeSummary",
     "Video",
     "VideoRecord",
+    "consistent",
+    "consistent_points",
     "forward_backward_offset",
     "forward_backward_offset_points",
     "inside_frame",

@@ -13,10 +13,17 @@ from typing import Any
 import h5py
 import numpy as np
 
-from flow_cache.codec import UNITS_PER_PX, decode
+from flow_cache.codec import UNITS_PER_PX, decode, from_row_differences
 from flow_cache.errors import FlowCacheError, MissingFlowError
 from flow_cache.journal import journal_of, recover
-from flow_cache.schema import VideoRecord, check_schema, parse_step, step_name, writer_command
+from flow_cache.schema import (
+    VideoRecord,
+    check_schema,
+    keeps_row_differences,
+    parse_step,
+    step_name,
+    writer_command,
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class FlowStore:
     def __init__(self, path: Path | str) -> None:
         self._path = Path(path)
         self._opened: dict[int, dict[str, h5py.Group]] = {}  # by process, then by video
+        self._steps: dict[int, dict[tuple[str, int], _Fields]] = {}  # by process, then by video and step
         if not self._shards():
             wanted = "a folder without .h5 files" if self._path.is_dir() else "missing"
             raise FlowCacheError(
@@ -49,7 +57,7 @@ class FlowStore:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_path": self._path, "_opened": {}}
+        return {"_path": self._path, "_opened": {}, "_steps": {}}
 
     def __enter__(self) -> FlowStore:
         return self
@@ -114,17 +122,19 @@ class FlowStore:
             MissingFlowError: the store does not hold the field.
             FlowCacheError: no such video, or a box without a pixel in the frame.
         """
-        group = self._group(video)
-        flags = group["finished"].get(step_name(step))
-        if not 0 <= frame < len(group["frame_names"]) or flags is None or not flags[frame]:
+        fields = self._fields(video, step)
+        if fields is None or not 0 <= frame < len(fields.finished) or not fields.finished[frame]:
             raise MissingFlowError(self._why_missing(video, frame, step))
-        fields = group["flow"][step_name(step)]
-        x, y, width, height = _pixels(box, fields.shape[3], fields.shape[2])
-        displacement = decode(fields[frame, :, y : y + height, x : x + width])
-        return FlowField(displacement, (x, y))
+        x, y, width, height = _pixels(box, fields.width, fields.height)
+        above = y % fields.tile if fields.by_rows else 0  # rows from the tile's first one on
+        stored = fields.stored[frame, :, y - above : y + height, x : x + width]
+        if fields.by_rows:
+            stored = from_row_differences(stored, fields.tile)[:, above:]
+        return FlowField(decode(stored), (x, y))
 
     def close(self) -> None:
         """Close what this process opened; a later call opens it again."""
+        self._steps.pop(os.getpid(), None)
         for file in {group.file for group in self._opened.pop(os.getpid(), {}).values()}:
             file.close()
 
@@ -158,12 +168,38 @@ class FlowStore:
             self._opened[os.getpid()] = groups
         return self._opened[os.getpid()]
 
+    def _fields(self, video: str, step: int) -> _Fields | None:
+        """What reading a step needs, looked up once: to open a data set takes as long as to read a crop."""
+        steps = self._steps.setdefault(os.getpid(), {})
+        if (video, step) not in steps:
+            group = self._group(video)
+            if step_name(step) not in group["flow"]:
+                return None
+            stored = group["flow"][step_name(step)]
+            height, width = stored.shape[2:]
+            by_rows = keeps_row_differences(group.file)
+            finished = self.finished(video, step)
+            steps[video, step] = _Fields(stored, finished, height, width, stored.chunks[2], by_rows)
+        return steps[video, step]
+
     def _why_missing(self, video: str, frame: int, step: int) -> str:
         last = len(self.frames(video)) - 1
         field = f"no flow for video {video!r}, frame {frame}, step {step_name(step)} in {self.file(video)}"
         if not (0 <= frame <= last and 0 <= frame + step <= last):
             return f"{field}: it would leave the video, whose frames are 0 to {last}"
         return f"{field}; run: {writer_command(self.record(video).source, self.file(video))}"
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """An open step of a video. The file cannot change meanwhile: a reader's lock keeps writers out."""
+
+    stored: h5py.Dataset  # (F, 2, H, W) int16
+    finished: np.ndarray  # (F,) bool
+    height: int  # px, of a frame
+    width: int  # px
+    tile: int  # px, its height
+    by_rows: bool  # differences of rows, or plain fixed point
 
 
 _TEXT_ATTRIBUTES = ("source", "source_hash", "estimator", "settings", "settings_hash")

@@ -17,10 +17,18 @@ import cv2
 import h5py
 import numpy as np
 
-from flow_cache.codec import NOT_STORED, UNITS_PER_PX, encode
+from flow_cache.codec import NOT_STORED, UNITS_PER_PX, encode, to_row_differences
 from flow_cache.errors import FlowCacheError
 from flow_cache.journal import JournaledFile
-from flow_cache.schema import FILTERS, SCHEMA, TILE, VideoRecord, check_schema, step_name
+from flow_cache.schema import (
+    FILTERS,
+    SCHEMA,
+    TILE,
+    VideoRecord,
+    check_schema,
+    keeps_row_differences,
+    step_name,
+)
 
 COMMIT_SECONDS = 5.0
 P = ParamSpec("P")
@@ -131,6 +139,8 @@ class FlowWriter:
                 f"flow of shape {flow.shape} for video {video!r}; wanted {tuple(fields.shape[1:])}"
             )
         stored = flow if flow.dtype == np.int16 else encode(flow)
+        if self._by_rows:
+            stored = to_row_differences(stored, fields.chunks[2])
         with self._changing():
             fields[frame] = stored
             group["finished"][step_name(step)][frame] = 1
@@ -167,6 +177,7 @@ class FlowWriter:
     @_uninterrupted
     def _begin(self) -> None:
         self._file = _open(self._bytes, self._path)
+        self._by_rows = keeps_row_differences(self._file)
         self.commit()
 
     @contextlib.contextmanager
@@ -190,7 +201,7 @@ class FlowWriter:
                 shape=(count, 2, record.height, record.width),
                 dtype=np.int16,
                 chunks=(1, 2, min(TILE, record.height), min(TILE, record.width)),
-                fillvalue=NOT_STORED,
+                fillvalue=0 if self._by_rows else NOT_STORED,  # both read as NOT_STORED
                 fletcher32=True,
                 **self._filter,
             )
