@@ -1,4 +1,4 @@
-"""Flow as it is stored: int16 fixed point, 1/32 px a unit, each row of a tile as what it adds to the row above.
+"""Flow as it is stored: int16 fixed point, 1/32 px a unit, and rows as what they add to the row above.
 
 Half a unit (1/64 px) is far below the error of any estimator, and the range of 1023.96875 px covers every
 displacement within a 1024 px wide frame. Fixed point keeps the bits of neighbours alike, so it compresses;

@@ -209,7 +209,8 @@ def _open(path: Path) -> h5py.File:
     if journal_of(path).exists():
         recover(path)
     try:
-        file = h5py.File(path, "r")
+        # No cache of chunks: a crop reads each of its tiles once, and every open data set would keep 8 MB.
+        file = h5py.File(path, "r", rdcc_nbytes=0)
     except BlockingIOError as error:
         raise FlowCacheError(f"{path} is being written by another process; wait for it to finish") from error
     except OSError as error:
