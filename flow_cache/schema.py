@@ -2,26 +2,40 @@
 
     /                       attribute schema: version of this layout
     /<video>                a group; attributes width, height (px), source, source_hash, estimator, settings
-                            (JSON), settings_hash, units_per_px, software
+                            (JSON), settings_hash, units_per_px, software, around (JSON: the margin around
+                            people's boxes, how many and their hash; "" for whole frames)
     /<video>/frame_names    (F,) text: file names of the frames, or six digits each for a video file
     /<video>/flow/+2        (F, 2, H, W) int16, 1/32 px, x first: from frame i to frame i + 2, at index i
     /<video>/finished/+2    (F,) uint8: 1 where the field is complete; only this counts
+    /<video>/planned/+2     (F,) uint8: 1 where a run was asked for the field
 
 A flow is chunked in tiles of 64 x 64 px, both axes together, so that reading a crop decodes its tiles alone.
+Pixels that are not stored, such as those far from people, hold the fill value -32768; tiles of nothing else
+are not in the file.
+
+Version 1, which is still read and written on, had no `around` and no `planned`: whole frames, and every field
+of a step.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import h5py
 import hdf5plugin
+import numpy as np
 
+from flow_cache.codec import NOT_STORED, UNITS_PER_PX
 from flow_cache.errors import FlowCacheError
 
-SCHEMA = 1
+SCHEMA = 2
+#: Versions that differ by what is absent alone.
+READABLE = (1, SCHEMA)
 #: Side of a tile, px.
 TILE = 64
 #: Steps of Slim DensePose: labels move to three frames on either side.
@@ -51,6 +65,7 @@ class VideoRecord:
     estimator: str
     settings: str  # JSON
     settings_hash: str
+    around: str = ""  # `PeopleBoxes.identity` where only the pixels near people are stored
 
 
 def step_name(step: int) -> str:
@@ -63,15 +78,86 @@ def parse_step(name: str) -> int:
     return int(name)
 
 
-def writer_command(source: str, out: Path) -> str:
-    """What a user runs to fill a store."""
-    return f"python -m flow_cache precompute {source} --out {out}"
+def starts(frame_count: int, step: int) -> range:
+    """The frames from which a step stays within a video."""
+    return range(max(0, -step), min(frame_count, frame_count - step))
+
+
+def every_field(frame_count: int, step: int) -> np.ndarray:
+    """Flags (F,) uint8 of all fields of a step."""
+    flags = np.zeros(frame_count, np.uint8)
+    flags[starts(frame_count, step)] = 1
+    return flags
+
+
+def writer_command(source: str, out: Path, around: str = "") -> str:
+    """What a user runs to fill a store; `around` as in `VideoRecord`."""
+    boxes = f" --around BOXES.json --margin {json.loads(around)['margin']:g}" if around else ""
+    return f"python -m flow_cache precompute {source}{boxes} --out {out}"
+
+
+def region_in_words(around: str) -> str:
+    """What part of the frames a store holds; `around` as in `VideoRecord`."""
+    if not around:
+        return "of whole frames"
+    region = json.loads(around)
+    return f"around {region['boxes']} boxes ({region['boxes_hash'][:8]}) with margin {region['margin']:g}"
+
+
+def make_group(file: h5py.File, record: VideoRecord) -> None:
+    """Make the group of a video, without steps."""
+    group = file.create_group(record.name)
+    group.attrs.update(
+        width=record.width,
+        height=record.height,
+        source=record.source,
+        source_hash=record.source_hash,
+        estimator=record.estimator,
+        settings=record.settings,
+        settings_hash=record.settings_hash,
+        around=record.around,
+        units_per_px=UNITS_PER_PX,
+        software=f"opencv {cv2.__version__}",
+    )
+    # A data set, not an attribute: attributes end at 64 KB, about 4000 names.
+    group.create_dataset("frame_names", data=list(record.frame_names), dtype=h5py.string_dtype())
+    for name in ("flow", "finished", "planned"):
+        group.create_group(name)
+
+
+def make_step(group: h5py.Group, name: str, filter: Mapping[str, Any]) -> None:
+    """Make room for the fields of a step in the group of a video."""
+    count, width, height = len(group["frame_names"]), group.attrs["width"], group.attrs["height"]
+    group["flow"].create_dataset(
+        name,
+        shape=(count, 2, height, width),
+        dtype=np.int16,
+        chunks=(1, 2, min(TILE, height), min(TILE, width)),
+        fillvalue=NOT_STORED,
+        fletcher32=True,
+        **filter,
+    )
+    for flags in ("finished", "planned"):
+        group[flags].create_dataset(name, data=np.zeros(count, np.uint8))
+
+
+def upgrade(file: h5py.File) -> None:
+    """Bring an open file of an older version to this one."""
+    if file.attrs["schema"] == SCHEMA:
+        return
+    for group in file.values():
+        group.attrs["around"] = ""
+        flags = group.create_group("planned")
+        for name in group["finished"]:
+            flags.create_dataset(name, data=every_field(len(group["frame_names"]), parse_step(name)))
+    file.attrs["schema"] = SCHEMA
 
 
 def check_schema(file: h5py.File, path: Path) -> None:
-    """Raises FlowCacheError (and closes the file) unless this code wrote the layout of an open file."""
+    """Raises FlowCacheError (and closes the file) unless this code reads the layout of an open file."""
     found = file.attrs.get("schema")
-    if found != SCHEMA:
+    if found not in READABLE:
         file.close()
         what = "is an HDF5 file, but no flow store" if found is None else f"has layout version {found}"
-        raise FlowCacheError(f"{path} {what}; wanted a flow store of layout version {SCHEMA}")
+        wanted = " or ".join(map(str, READABLE))
+        raise FlowCacheError(f"{path} {what}; wanted a flow store of layout version {wanted}")
