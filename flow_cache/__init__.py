@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flow_cache.around import PeopleBoxes, read_people_boxes
 from flow_cache.consistency import (
     forward_backward_offset,
     forward_backward_offset_points,
@@ -27,6 +28,7 @@ __all__ = [
     "FlowStore",
     "FlowWriter",
     "MissingFlowError",
+    "PeopleBoxes",
     "PrecomputeSummary",
     "Video",
     "VideoRecord",
@@ -36,6 +38,7 @@ __all__ = [
     "open_video",
     "precompute",
     "read_image",
+    "read_people_boxes",
     "sample_flow",
     "threshold_in_image",
 ]

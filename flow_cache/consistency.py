@@ -50,8 +50,9 @@ def forward_backward_offset_points(
         flow_1to0: (2, H, W) px: what takes a pixel of frame 1 to frame 0.
 
     Returns:
-        points_1 (N, 2) float64 px in frame 1, and the offset (N,) float64 px, infinite where the point lies
-        outside of frame 0 or lands outside of frame 1.
+        points_1 (N, 2) float64 px in frame 1, NaN where the flow there is; and the offset (N,) float64 px,
+        infinite where the point lies outside of frame 0, lands outside of frame 1, or one of the flows is NaN
+        there: they pass no check.
 
     Raises:
         FlowCacheError: wrong shapes, or points that are not finite.
@@ -70,12 +71,12 @@ def forward_backward_offset_points(
     offset_px = np.full(len(points_0), np.inf)
     returned_0 = points_1[known] + sample_flow(flow_1to0, points_1[known])
     offset_px[known] = np.hypot(*(returned_0 - points_0[known]).T)
-    offset_px[np.isnan(offset_px)] = np.inf  # the way back leads through tiles that were never stored
+    offset_px[np.isnan(offset_px)] = np.inf  # the way back leads through pixels that are not stored
     return points_1, offset_px
 
 
 def forward_backward_offset(flow_0to1: np.ndarray, flow_1to0: np.ndarray) -> np.ndarray:
-    """The same measure at every pixel of frame 0: (H, W) float64 px, infinite where a pixel leaves the frame.
+    """The same measure at every pixel of frame 0: (H, W) float64 px, infinite where that of a point would be.
 
     Args:
         flow_0to1: (2, H, W) px.

@@ -126,9 +126,9 @@ class FlowStore:
 
         A store of layout version 1 does not say: then every field that stays within the video.
         """
-        if "planned" not in self._group(video) and step in self.steps(video):
-            return every_field(len(self.frames(video)), step).astype(bool)
-        return self._flags(video, "planned", step)
+        if "planned" in self._group(video):
+            return self._flags(video, "planned", step)
+        return every_field(len(self.frames(video)), step).astype(bool) & (step in self.steps(video))
 
     def bytes_stored(self, video: str) -> int:
         """What a video's fields take on disk, without the index."""

@@ -4,9 +4,10 @@
     python -m flow_cache precompute my.mp4 clips/walk --around boxes.json --out flow.h5
 
 The weights are an ONNX file of YOLOX (Ge et al., 2021) without the decoding of its boxes, as its authors and
-OpenCV's model zoo publish it (Apache-2.0); it runs by OpenCV alone. Frames are shrunk to the side that the
-file wants, 416 px for yolox_nano, so that people who are then under about 15 px high are missed. The picture
-that `--draw` makes shows nine frames, evenly spread: look whether the boxes hold the people.
+OpenCV's model zoo publish it (Apache-2.0); it runs by OpenCV alone. Frames are scaled to `--side` px; a larger side
+than the 640 px of the default finds people who are smaller or half hidden, in a time that grows with its
+square. The picture that `--draw` makes shows nine frames, evenly spread: look whether the boxes hold the
+people.
 """
 
 from __future__ import annotations
@@ -38,15 +39,22 @@ class PersonDetector:
 
     Args:
         weights: the ONNX file; its output is (1, cells, 5 + classes), boxes in units of their grid.
-        side: of the square that it sees, px: the one that it was exported with.
+        side: of the square that it sees, px, a multiple of 32.
         score: the least that counts, objectness times person, 0..1.
         nms: of two boxes that overlap by more than this (intersection over union), the better one stays.
     """
 
     weights: Path
-    side: int = 416
+    side: int = 640
     score: float = 0.3
     nms: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, value in (("score", self.score), ("nms", self.nms)):
+            if not 0 < value <= 1:
+                raise FlowCacheError(f"{name} {value}; wanted more than 0 and at most 1")
+        if self.side < STRIDES[-1] or self.side % STRIDES[-1]:
+            raise FlowCacheError(f"side {self.side} px; wanted a multiple of {STRIDES[-1]}")
 
     def load(self) -> cv2.dnn.Net:
         """The network; FlowCacheError where the file is none."""
@@ -64,7 +72,12 @@ class PersonDetector:
         """People in a frame (H, W, 3) uint8 RGB: boxes (N, 4) xywh px within it, and their scores (N,)."""
         scale = self.side / max(frame.shape[:2])
         net.setInput(_square(frame, scale, self.side))
-        output = net.forward()
+        try:
+            output = net.forward()
+        except cv2.error as error:
+            raise FlowCacheError(
+                f"{self.weights} does not run for a side of {self.side} px: {error.err}"
+            ) from error
         centres, strides = _grid(self.side)
         if output.shape[:2] != (1, len(centres)) or output.shape[2] < 6:
             raise FlowCacheError(
@@ -96,12 +109,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--score", type=float, default=0.3, help="least score, 0..1 (default: %(default)s)")
     parser.add_argument("--nms", type=float, default=0.5, help="most overlap (default: %(default)s)")
     parser.add_argument(
-        "--side", type=int, default=416, help="px that the network sees (default: %(default)s)"
+        "--side", type=int, default=640, help="of what the network sees, px (default: %(default)s)"
     )
     parser.add_argument("--draw", type=Path, metavar="PNG", help="also draw nine frames with their boxes")
     options = parser.parse_args(arguments)
-    detector = PersonDetector(options.weights, options.side, options.score, options.nms)
     try:
+        detector = PersonDetector(options.weights, options.side, options.score, options.nms)
         found = detect([open_video(path) for path in options.videos], detector, options.draw)
         write_whole(options.out, json.dumps(found).encode())
     except (FlowCacheError, OSError) as error:
@@ -114,6 +127,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def detect(videos: list[Video], detector: PersonDetector, draw: Path | None = None) -> dict[str, Any]:
     """The people of every frame as COCO JSON: `file_name` is VIDEO/FRAME, `bbox` xywh px."""
+    if len({video.name for video in videos}) < len(videos):
+        raise FlowCacheError(f"videos of one name: {', '.join(str(video.path) for video in videos)}")
     net = detector.load()
     images: list[dict[str, Any]] = []
     people: list[dict[str, Any]] = []
