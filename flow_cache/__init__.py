@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flow_cache.around import PeopleBoxes, read_people_boxes
 from flow_cache.consistency import (
     consistent,
     consistent_points,
@@ -29,6 +30,7 @@ __all__ = [
     "FlowStore",
     "FlowWriter",
     "MissingFlowError",
+    "PeopleBoxes",
     "PrecomputeSummary",
     "Video",
     "VideoRecord",
@@ -40,6 +42,7 @@ __all__ = [
     "open_video",
     "precompute",
     "read_image",
+    "read_people_boxes",
     "sample_flow",
     "threshold_in_image",
 ]
