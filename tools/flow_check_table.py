@@ -98,6 +98,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, help="the JSON file to keep the result in")
     options = parser.parse_args()
     start = time.monotonic()
+    kept = ResultRows(options.results) if options.results else None  # of the commit that is measured now
     estimators: dict[str, FlowEstimator] = {"dis": ESTIMATORS["dis"]()}
     if options.weights:
         estimators["raft_small"] = ESTIMATORS["raft_small"](weights=options.weights)
@@ -108,9 +109,9 @@ def main() -> int:
         result["chairs_error_px"] = {name: _chairs(options.chairs, e) for name, e in estimators.items()}
     result["seconds"] = round(time.monotonic() - start)
     _print(result)
-    if options.results:
+    if kept:
         command = shlex.join(["python", "tools/flow_check_table.py", *sys.argv[1:]])
-        ResultRows(options.results).add(options.seed, {**result, "command": command})
+        kept.add(options.seed, {**result, "command": command})
     print(json.dumps(result))
     return 0
 
