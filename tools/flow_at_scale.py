@@ -1,13 +1,13 @@
 """Hours and bytes of the flow of whole data sets, from what the benchmarks measured.
 
     python tools/bench_flow_storage.py vtest.avi juggle.mp4 --weights raft-small.pth > storage.json
-    python tools/bench_flow_estimators.py juggle.mp4 --weights raft-small.pth > estimators.json
+    python tools/bench_flow_estimators.py --weights raft-small.pth > estimators.json
     python tools/flow_at_scale.py storage.json estimators.json
 
-Of each file the last line counts, a JSON object: of the first "sets", with estimator, width, height and
-bytes by format; of the second "rows", with estimator, width, height, processes and fields_a_second. Both are
-carried over by the number of pixels, from the size nearest to the data set's; bytes are the mean over its
-videos. Jobs share the fields evenly, which the shards of `precompute` come near to. One JSON line last.
+Of each file the last line counts. Speeds and bytes are carried over by the number of pixels, from the size
+that is nearest to the data set's; bytes are the mean over the videos of that size. An estimator that was
+timed in several ways, such as "raft_small 12" (iterations), takes the bytes of "raft_small". Jobs share the
+videos evenly, which the shards of `precompute` come near to. Prints a table, and one JSON line last.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class DataSet:
 
 
 DATA_SETS = (DataSet("DensePose-Track", 390_000), DataSet("MPII videos", 5_800_000))
-FORMATS = {"store": "store, zstd", "flo": "flo", "half": "HDF5, float16, gzip"}
+FORMATS = ("store, zstd", "flo", "HDF5, float16, gzip")
+KEYS = ("estimator", "device", "processes")
 
 
 def main() -> int:
@@ -50,15 +51,23 @@ def main() -> int:
     parser.add_argument("storage", type=Path, help="what bench_flow_storage.py printed")
     parser.add_argument("estimators", type=Path, help="what bench_flow_estimators.py printed")
     options = parser.parse_args()
-    sets, speeds = _last_line(options.storage)["sets"], _last_line(options.estimators)["rows"]
+    sets, speeds = _last_line(options.storage)["sets"], _last_line(options.estimators)["speeds"]
     rows = [row for data_set in DATA_SETS for row in extrapolate(data_set, sets, speeds)]
-    print(f"| data set | estimator | processes | fields a second | hours | hours, {JOBS} jobs |", end="")
-    print(" store, TB | .flo, TB | float16 + gzip, TB |\n" + "|---" * 9 + "|")
+    heads = [
+        "data set",
+        "estimator",
+        "device",
+        "processes",
+        "fields a second",
+        "hours",
+        f"hours, {JOBS} jobs",
+    ]
+    heads += [f"{name}, TB" for name in FORMATS]
+    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
     for row in rows:
-        terabytes = (row["bytes"] or {}).get
-        cells = [row["data_set"], row["estimator"], row["processes"], f"{row['fields_a_second']:.3g}"]
-        cells += [f"{row['hours']:,.0f}", f"{row['hours'] / JOBS:.3g}"]
-        cells += ["" if terabytes(key) is None else f"{terabytes(key) / 1e12:.3g}" for key in FORMATS]
+        cells = [*(row[key] for key in KEYS), f"{row['fields_a_second']:.3g}"]
+        cells = [row["data_set"], *cells, f"{row['hours']:,.0f}", f"{row['hours'] / JOBS:,.1f}"]
+        cells += ["" if size is None else f"{size / 1e12:.3g}" for size in row["bytes"].values()]
         print("| " + " | ".join(map(str, cells)) + " |")
     print(json.dumps({"jobs": JOBS, "rows": rows}))
     return 0
@@ -67,45 +76,49 @@ def main() -> int:
 def extrapolate(
     data_set: DataSet, sets: list[dict[str, Any]], speeds: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """A row for every estimator and number of processes that was measured.
+    """A row for every estimator, device and number of processes that was measured.
 
     Args:
         data_set: how many fields of which size.
         sets: of `bench_flow_storage.py`.
-        speeds: rows of `bench_flow_estimators.py`.
+        speeds: of `bench_flow_estimators.py`.
 
     Returns:
-        Rows with hours on one machine and with bytes by format, None where the estimator's flow was not
+        Rows with the hours of one job, and with bytes by format: None where the estimator's flow was not
         stored.
     """
     rows = []
-    for estimator, processes in dict.fromkeys((s["estimator"], s["processes"]) for s in speeds):
-        measured = [s for s in speeds if (s["estimator"], s["processes"]) == (estimator, processes)]
-        speed = fmean(
-            s["fields_a_second"] * _pixels(s) / data_set.pixels for s in _nearest(data_set, measured)
+    for kind in dict.fromkeys(_kind(speed) for speed in speeds):
+        measured = _nearest(data_set, [speed for speed in speeds if _kind(speed) == kind])
+        speed = fmean(m["fields_a_second"] * _pixels(m) / data_set.pixels for m in measured)
+        stored = [found for found in sets if found["estimator"] == str(kind[0]).split()[0]]
+        rows.append(
+            {
+                "data_set": data_set.name,
+                "fields": data_set.fields,
+                **dict(zip(KEYS, kind, strict=True)),
+                "fields_a_second": round(speed, 4),
+                "hours": round(data_set.fields / speed / 3600, 1),
+                "bytes": {name: _bytes(data_set, stored, name) for name in FORMATS},
+            }
         )
-        stored = _nearest(data_set, [s for s in sets if s["estimator"] == estimator])
-        row = {"data_set": data_set.name, "fields": data_set.fields, "estimator": estimator}
-        row |= {"processes": processes, "fields_a_second": round(speed, 4)}
-        row |= {"hours": round(data_set.fields / speed / 3600, 1)}
-        rows.append({**row, "bytes": _bytes(data_set, stored) if stored else None})
     return rows
 
 
-def _bytes(data_set: DataSet, sets: list[dict[str, Any]]) -> dict[str, int]:
-    """Of all fields, by format."""
-    return {
-        key: round(
-            data_set.fields * data_set.pixels * fmean(s["formats"][name]["bytes"] / _pixels(s) for s in sets)
-        )
-        for key, name in FORMATS.items()
-    }
+def _kind(speed: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(speed[key] for key in KEYS)
+
+
+def _bytes(data_set: DataSet, sets: list[dict[str, Any]], name: str) -> int | None:
+    """Of all fields in one format."""
+    if not sets:
+        return None
+    of_a_pixel = fmean(s["formats"][name]["bytes"] / _pixels(s) for s in _nearest(data_set, sets))
+    return round(data_set.fields * data_set.pixels * of_a_pixel)
 
 
 def _nearest(data_set: DataSet, measured: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What was measured at the size that is nearest to the data set's."""
-    if not measured:
-        return []
     nearest = min(abs(_pixels(m) - data_set.pixels) for m in measured)
     return [m for m in measured if abs(_pixels(m) - data_set.pixels) == nearest]
 

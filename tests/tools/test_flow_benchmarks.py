@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,26 +57,31 @@ SETS = [
 ]  # fmt: skip
 
 
+def speed(estimator: str, fields_a_second: float, width: int = 1280, height: int = 720) -> dict[str, Any]:
+    about = {"estimator": estimator, "device": "cpu", "processes": 1, "width": width, "height": height}
+    return {**about, "fields_a_second": fields_a_second}
+
+
 def test_a_data_set_scales_by_fields_and_pixels() -> None:
     speeds = [
-        {"estimator": "dis", "processes": 1, "width": 1280, "height": 720, "fields_a_second": 2.0},
-        {"estimator": "dis", "processes": 1, "width": 64, "height": 64, "fields_a_second": 900.0},
-        {"estimator": "raft_small", "processes": 1, "width": 640, "height": 360, "fields_a_second": 1.0},
+        speed("dis medium", 2.0),
+        speed("dis medium", 900.0, 64, 64),
+        speed("raft_small 12", 1, 640, 360),
     ]
     dis, raft = extrapolate(DataSet("a", 7200), SETS, speeds)
-    assert (dis["estimator"], dis["fields_a_second"], dis["hours"]) == ("dis", 2.0, 1.0)
-    assert dis["bytes"] == {"store": 7200 * 15, "flo": 7200 * 100, "half": 7200 * 50}
-    assert (raft["fields_a_second"], raft["hours"], raft["bytes"]) == (0.25, 8.0, None)
+    assert (dis["estimator"], dis["fields_a_second"], dis["hours"]) == ("dis medium", 2.0, 1.0)
+    assert dis["bytes"] == {"store, zstd": 7200 * 15, "flo": 7200 * 100, "HDF5, float16, gzip": 7200 * 50}
+    assert (raft["fields_a_second"], raft["hours"]) == (0.25, 8.0)
+    assert set(raft["bytes"].values()) == {None}
     (small,) = extrapolate(DataSet("b", 7200, 640, 720), SETS, speeds[:1])
     assert (small["fields_a_second"], small["hours"]) == (4.0, 0.5)
-    assert small["bytes"]["store"] == 7200 * 7.5
+    assert small["bytes"]["store, zstd"] == 7200 * 7.5
 
 
 def test_the_table_ends_with_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    speed = {"estimator": "dis", "processes": 2, "width": 1280, "height": 720, "fields_a_second": 8.0}
-    for name, content in (("storage", {"sets": SETS}), ("estimators", {"rows": [speed]})):
+    for name, content in (("storage", {"sets": SETS}), ("estimators", {"speeds": [speed("dis fast", 8)]})):
         (tmp_path / name).write_text("a line before\n" + json.dumps(content) + "\n")
     monkeypatch.setattr(
         "sys.argv", ["flow_at_scale", str(tmp_path / "storage"), str(tmp_path / "estimators")]
@@ -84,6 +90,7 @@ def test_the_table_ends_with_json(
     *table, last = capsys.readouterr().out.strip().splitlines()
     assert [row["data_set"] for row in json.loads(last)["rows"]] == ["DensePose-Track", "MPII videos"]
     assert len(table) == 4
+    assert {line.count("|") for line in table} == {11}
     (tmp_path / "storage").write_text("no JSON")
     with pytest.raises(SystemExit, match="is no output of a benchmark"):
         flow_at_scale.main()
