@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flow_cache.around import MARGIN
 from flow_cache.drawing import bring_back, colour_flow, draw_check, save_png
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import ESTIMATORS, FlowEstimator
@@ -98,6 +99,17 @@ def _parser() -> argparse.ArgumentParser:
         type=parse_frames,
         metavar="FIRST:LAST",
         help="only fields that start or end at these frames, both ends included",
+    )
+    fill.add_argument(
+        "--around",
+        type=Path,
+        metavar="BOXES",
+        help="COCO JSON of people's boxes: keep flow near them alone (tools/detect_people.py makes one)",
+    )
+    fill.add_argument(
+        "--margin",
+        type=float,
+        help=f"of --around, on each side: a share of a box's longer side (default: {MARGIN})",
     )
     fill.add_argument(
         "--shard",
@@ -195,12 +207,16 @@ def _precompute(options: argparse.Namespace) -> None:
     frames = None
     if options.frames is not None:
         frames = {video_name(source): options.frames for source in sources}
+    if options.margin is not None and options.around is None:
+        raise FlowCacheError("--margin is a setting of --around, which was not given")
     summary = precompute(
         sources,
         out,
         options.steps,
         _estimator(options),
         frames=frames,
+        around=options.around,
+        margin=MARGIN if options.margin is None else options.margin,
         filter=options.filter,
         processes=options.processes,
     )

@@ -1,7 +1,7 @@
-"""Filling a store: which fields are wanted, which are there, and the estimation of the rest.
+"""Filling a store: what is wanted and not there yet is estimated and written.
 
-A field is (frame, step): the flow from a frame to the frame `step` later. Each frame is decoded once, and
-takes part in all fields between itself and the frames up to the longest step before it.
+Each frame is decoded once, and takes part in all fields between itself and the frames up to the longest step
+before it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from flow_cache.around import MARGIN, PeopleBoxes, read_people_boxes
 from flow_cache.codec import encode
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
+from flow_cache.plan import Field, check_names, checked_steps, plan_video
 from flow_cache.schema import STEPS, VideoRecord, step_name
+from flow_cache.tiles import encode_known
 from flow_cache.video import Video, open_video
 from flow_cache.workers import WorkerPool
 from flow_cache.writer import COMMIT_SECONDS, FlowWriter
 
-Field = tuple[int, int]  # frame, step
 StoredField = tuple[int, int, np.ndarray]  # frame, step, as stored (2, H, W) int16
 
 
@@ -36,6 +38,7 @@ class Batch:
     video: str
     frames: Mapping[int, np.ndarray]  # those that the fields need: index -> (H, W, 3) uint8
     fields: Sequence[Field]
+    people: PeopleBoxes | None = None  # where the fields are kept, those of these frames; None: everywhere
 
 
 Estimation = Callable[[Iterable[Batch]], Iterable[list[StoredField]]]
@@ -58,6 +61,8 @@ def precompute(
     estimator: FlowEstimator | None = None,
     *,
     frames: Mapping[str, Iterable[int]] | None = None,
+    around: Path | str | None = None,
+    margin: float = MARGIN,
     filter: str = "zstd",
     processes: int = 1,
     commit_seconds: float = COMMIT_SECONDS,
@@ -76,6 +81,10 @@ def precompute(
         frames: by the name of the video, the indices of frames of interest: only fields that start or end at
             one of them are estimated, which is what carrying labels from them, and checking, needs. A video
             that is not named is done as a whole.
+        around: a file of people's boxes (`around.read_people_boxes`): a field is kept near the boxes of the
+            two frames that it connects alone, and fields without any are not estimated. Estimation sees the
+            whole frames all the same.
+        margin: how far around a box, as a share of its longer side.
         filter: how fields are compressed: a key of `schema.FILTERS`.
         processes: how many processes estimate; 1 is this process, with all threads of OpenCV.
         commit_seconds: at most this much work is lost to a kill.
@@ -86,53 +95,29 @@ def precompute(
     """
     started = time.monotonic()
     estimator = estimator or DenseInverseSearch()
-    steps = _checked_steps(steps)
+    steps = checked_steps(steps)
     if processes < 1:
         raise FlowCacheError(f"{processes} processes; wanted 1 or more")
     videos = [open_video(Path(source)) for source in sources]
-    plans = {video.name: _plan(video, steps, frames) for video in videos}
-    _check_names(videos, frames)
-    records = {video.name: _record(video, estimator) for video in videos}
+    check_names(videos, frames)
+    people = None if around is None else read_people_boxes(Path(around), videos, margin)
+    near = {video.name: people[video.name] if people else None for video in videos}
+    plans = {video.name: plan_video(video, steps, frames, near[video.name]) for video in videos}
+    records = {video.name: _record(video, estimator, near[video.name]) for video in videos}
     estimated = found = 0
     with FlowWriter(Path(out), filter, commit_seconds) as writer, _estimation(estimator, processes) as run:
         for video in videos:
-            writer.add_video(records[video.name], _steps_within(steps, video))
+            writer.add_video(records[video.name], _steps_within(steps, video), plans[video.name])
         for video in videos:
             todo = _unfinished(plans[video.name], writer, video.name)
             with tqdm(total=len(todo), desc=video.name, unit="field", disable=not progress) as bar:
-                for batch in run(_batches(video, todo, estimator.frames_a_batch)):
+                for batch in run(_batches(video, todo, estimator.frames_a_batch, near[video.name])):
                     for frame, step, stored in batch:
                         writer.write(video.name, frame, step, stored)
                         bar.update()
             estimated += len(todo)
             found += len(plans[video.name]) - len(todo)
     return PrecomputeSummary(tuple(plans), estimated, found, time.monotonic() - started)
-
-
-def plan_fields(frame_count: int, steps: Iterable[int], frames: Iterable[int] | None = None) -> list[Field]:
-    """The fields (frame, step) of a video that stay within it, sorted by the frame they need last.
-
-    With `frames`, only those that start or end at one of these frames.
-    """
-    wanted = None if frames is None else set(frames)
-    fields = [
-        (frame, step)
-        for step in steps
-        for frame in range(max(0, -step), min(frame_count, frame_count - step))
-        if wanted is None or frame in wanted or frame + step in wanted
-    ]
-    return sorted(fields, key=lambda field: (max(field[0], sum(field)), field))
-
-
-def _plan(video: Video, steps: tuple[int, ...], frames: Mapping[str, Iterable[int]] | None) -> list[Field]:
-    count = len(video.frame_names)
-    if frames is None or video.name not in frames:
-        return plan_fields(count, steps)
-    wanted = sorted(set(frames[video.name]))
-    outside = [frame for frame in wanted if not 0 <= frame < count]
-    if outside or not wanted:
-        raise FlowCacheError(f"frames {outside} of {video.path}; wanted at least one, from 0 to {count - 1}")
-    return plan_fields(count, steps, wanted)
 
 
 def _unfinished(fields: list[Field], writer: FlowWriter, video: str) -> list[Field]:
@@ -156,7 +141,9 @@ def _estimation(estimator: FlowEstimator, processes: int) -> Iterator[Estimation
         ) from error
 
 
-def _batches(video: Video, fields: list[Field], frames_a_batch: int) -> Iterator[Batch]:
+def _batches(
+    video: Video, fields: list[Field], frames_a_batch: int, people: PeopleBoxes | None
+) -> Iterator[Batch]:
     """Fields by the frames that complete them, with the frames they need; each frame is decoded once."""
     if not fields:
         return  # the video is not even opened
@@ -176,7 +163,8 @@ def _batches(video: Video, fields: list[Field], frames_a_batch: int) -> Iterator
         completing += index in completed_by
         if completing == frames_a_batch or index == max(last_use):
             needed = sorted({end for frame, step in batch for end in (frame, frame + step)})
-            yield Batch(video.name, {i: held[i] for i in needed}, batch)
+            nearby = None if people is None else people.of_frames(needed)
+            yield Batch(video.name, {i: held[i] for i in needed}, batch, nearby)
             batch, completing = [], 0
             held = {i: held[i] for i in held if last_use[i] > index}
 
@@ -188,7 +176,8 @@ def _estimate_batch(estimator: FlowEstimator, batch: Batch) -> list[StoredField]
     results = []
     for (frame, step), flow in zip(batch.fields, flows, strict=True):
         try:
-            results.append((frame, step, encode(flow)))
+            near = None if batch.people is None else batch.people.around(frame, step)
+            results.append((frame, step, encode(flow) if near is None else encode_known(flow, near)))
         except FlowCacheError as error:
             raise FlowCacheError(
                 f"video {batch.video!r}, frame {frame}, step {step_name(step)}, by {estimator.name}: {error}"
@@ -196,7 +185,7 @@ def _estimate_batch(estimator: FlowEstimator, batch: Batch) -> list[StoredField]
     return results
 
 
-def _record(video: Video, estimator: FlowEstimator) -> VideoRecord:
+def _record(video: Video, estimator: FlowEstimator, people: PeopleBoxes | None) -> VideoRecord:
     return VideoRecord(
         name=video.name,
         width=video.width,
@@ -207,28 +196,9 @@ def _record(video: Video, estimator: FlowEstimator) -> VideoRecord:
         estimator=estimator.name,
         settings=json.dumps(estimator.settings(), sort_keys=True),
         settings_hash=settings_hash(estimator),
+        around="" if people is None else people.identity(),
     )
-
-
-def _checked_steps(steps: Sequence[int]) -> tuple[int, ...]:
-    if not steps or 0 in steps or len(set(steps)) != len(steps):
-        raise FlowCacheError(f"steps {list(steps)}; wanted different whole numbers, none of them 0")
-    return tuple(sorted(steps))
 
 
 def _steps_within(steps: tuple[int, ...], video: Video) -> tuple[int, ...]:
     return tuple(step for step in steps if abs(step) < len(video.frame_names))
-
-
-def _check_names(videos: list[Video], frames: Mapping[str, Iterable[int]] | None) -> None:
-    paths: dict[str, Path] = {}
-    for video in videos:
-        if video.name in paths:
-            raise FlowCacheError(
-                f"two videos named {video.name!r}: {paths[video.name]} and {video.path}; write one of "
-                "them to another file"
-            )
-        paths[video.name] = video.path
-    unknown = sorted(set(frames or {}) - set(paths))
-    if unknown or not videos:
-        raise FlowCacheError(f"frames of unknown videos {unknown}; given videos: {sorted(paths) or 'none'}")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 
@@ -55,10 +56,16 @@ def test_precompute_and_inspect(
 def test_a_part_of_a_video(
     tmp_path: Path, make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = str(tmp_path / "flow.h5")
-    assert main(["precompute", str(make_folder()), "--steps", "1", "--frames", "1:2", "--out", out]) == 0
+    out, folder = str(tmp_path / "flow.h5"), str(make_folder())
+    assert main(["precompute", folder, "--steps", "1", "--frames", "1:2", "--out", out]) == 0
     assert main(["inspect", out]) == 0
-    assert "  step +1: 3 fields, 2 missing" in capsys.readouterr().out
+    assert "  step +1: 3 fields\n" in capsys.readouterr().out  # the others were not asked for
+    with h5py.File(out, "r+") as file:
+        file["walk/finished/+1"][2] = 0  # as a run leaves it that was killed
+    assert main(["inspect", out]) == 0
+    assert "  step +1: 2 fields, 1 missing\n" in capsys.readouterr().out
+    assert main(["precompute", folder, "--steps", "1", "--out", out]) == 0
+    assert "3 fields of walk estimated, 2 found" in capsys.readouterr().out
 
 
 def test_a_store_without_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
