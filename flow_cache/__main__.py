@@ -100,17 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FIRST:LAST",
         help="only fields that start or end at these frames, both ends included",
     )
-    fill.add_argument(
-        "--around",
-        type=Path,
-        metavar="BOXES",
-        help="COCO JSON of people's boxes: keep flow near them alone (tools/detect_people.py makes one)",
-    )
-    fill.add_argument(
-        "--margin",
-        type=float,
-        help=f"of --around, on each side: a share of a box's longer side (default: {MARGIN})",
-    )
+    _add_region(fill)
     fill.add_argument(
         "--shard",
         type=parse_shard,
@@ -149,6 +139,20 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--threshold", type=float, default=5.0, help="of the check, px (default: 5)")
     show.set_defaults(run=_show)
     return parser
+
+
+def _add_region(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--around",
+        type=Path,
+        metavar="BOXES",
+        help="COCO JSON of people's boxes: keep flow near them alone (tools/detect_people.py makes one)",
+    )
+    command.add_argument(
+        "--margin",
+        type=float,
+        help=f"of --around, on each side: a share of a box's longer side (default: {MARGIN})",
+    )
 
 
 def _add_estimator(command: argparse.ArgumentParser) -> None:

@@ -70,8 +70,7 @@ def precompute(
 ) -> PrecomputeSummary:
     """Estimate the flow of videos into a store; what the store has already is not done again.
 
-    All videos are looked through before the work starts. A run that was killed goes on where its last commit
-    left it when it is called again.
+    All videos are looked through before the work starts; a killed run goes on when it is called again.
 
     Args:
         sources: folders of pictures or video files.
@@ -79,11 +78,9 @@ def precompute(
         steps: from a frame to which others, e.g. -1 for the one before.
         estimator: the default is DIS with its medium preset.
         frames: by the name of the video, the indices of frames of interest: only fields that start or end at
-            one of them are estimated, which is what carrying labels from them, and checking, needs. A video
-            that is not named is done as a whole.
-        around: a file of people's boxes (`around.read_people_boxes`): a field is kept near the boxes of the
-            two frames that it connects alone, and fields without any are not estimated. Estimation sees the
-            whole frames all the same.
+            one of them, as carrying labels from them needs; all fields of a video that is not named.
+        around: people's boxes (`around.read_people_boxes`): a field is kept near those of its two frames
+            alone, and not estimated where there are none. Estimation sees whole frames all the same.
         margin: how far around a box, as a share of its longer side.
         filter: how fields are compressed: a key of `schema.FILTERS`.
         processes: how many processes estimate; 1 is this process, with all threads of OpenCV.
@@ -100,8 +97,7 @@ def precompute(
         raise FlowCacheError(f"{processes} processes; wanted 1 or more")
     videos = [open_video(Path(source)) for source in sources]
     check_names(videos, frames)
-    people = None if around is None else read_people_boxes(Path(around), videos, margin)
-    near = {video.name: people[video.name] if people else None for video in videos}
+    near = _people(videos, around, margin)
     plans = {video.name: plan_video(video, steps, frames, near[video.name]) for video in videos}
     records = {video.name: _record(video, estimator, near[video.name]) for video in videos}
     estimated = found = 0
@@ -118,6 +114,12 @@ def precompute(
             estimated += len(todo)
             found += len(plans[video.name]) - len(todo)
     return PrecomputeSummary(tuple(plans), estimated, found, time.monotonic() - started)
+
+
+def _people(videos: list[Video], around: Path | str | None, margin: float) -> dict[str, PeopleBoxes | None]:
+    if around is None:
+        return dict.fromkeys([video.name for video in videos])
+    return dict(read_people_boxes(Path(around), videos, margin))
 
 
 def _unfinished(fields: list[Field], writer: FlowWriter, video: str) -> list[Field]:
