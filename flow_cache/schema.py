@@ -8,6 +8,10 @@
     /<video>/finished/+2    (F,) uint8: 1 where the field is complete; only this counts
 
 A flow is chunked in tiles of 64 x 64 px, both axes together, so that reading a crop decodes its tiles alone.
+
+Every byte is under a checksum that HDF5 compares when it reads: the layout is that of HDF5 1.10 (`LIBVER`),
+whose index has checksums, all data sets have the fletcher32 filter, and text is of a fixed length, for text of
+variable length lies where HDF5 1.10 has no checksums. Stores of before lack some of them, and read all the same.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ import hdf5plugin
 from flow_cache.errors import FlowCacheError
 
 SCHEMA = 1
+#: The oldest layout of HDF5 with checksums on all of its index; HDF5 1.10 (2016) and later read it.
+LIBVER = "v110"
 #: Side of a tile, px.
 TILE = 64
 #: Steps of Slim DensePose: labels move to three frames on either side.
@@ -66,6 +72,18 @@ def parse_step(name: str) -> int:
 def writer_command(source: str, out: Path) -> str:
     """What a user runs to fill a store."""
     return f"python -m flow_cache precompute {source} --out {out}"
+
+
+def put_text(attributes: h5py.AttributeManager, key: str, text: str) -> None:
+    """Set an attribute to text of a fixed length."""
+    content = text.encode()
+    attributes.create(key, content, dtype=h5py.string_dtype("utf-8", max(len(content), 1)))
+
+
+def get_text(attributes: h5py.AttributeManager, key: str) -> str:
+    """The text of an attribute, of a fixed length or not."""
+    value = attributes[key]
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def check_schema(file: h5py.File, path: Path) -> None:

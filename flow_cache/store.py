@@ -16,7 +16,7 @@ import numpy as np
 from flow_cache.codec import UNITS_PER_PX, decode
 from flow_cache.errors import FlowCacheError, MissingFlowError
 from flow_cache.journal import journal_of, recover
-from flow_cache.schema import VideoRecord, check_schema, parse_step, step_name, writer_command
+from flow_cache.schema import VideoRecord, check_schema, get_text, parse_step, step_name, writer_command
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class FlowStore:
     def record(self, video: str) -> VideoRecord:
         """What is known of a video and of how its flow was made."""
         attributes = self._group(video).attrs
-        text = {key: str(attributes[key]) for key in _TEXT_ATTRIBUTES}
+        text = {key: get_text(attributes, key) for key in _TEXT_ATTRIBUTES}
         width, height = self.size(video)
         return VideoRecord(video, width, height, self.frames(video), **text)
 

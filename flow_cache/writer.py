@@ -20,9 +20,20 @@ import numpy as np
 from flow_cache.codec import NOT_STORED, UNITS_PER_PX, encode
 from flow_cache.errors import FlowCacheError
 from flow_cache.journal import JournaledFile
-from flow_cache.schema import FILTERS, SCHEMA, TILE, VideoRecord, check_schema, step_name
+from flow_cache.schema import (
+    FILTERS,
+    LIBVER,
+    SCHEMA,
+    TILE,
+    VideoRecord,
+    check_schema,
+    get_text,
+    put_text,
+    step_name,
+)
 
 COMMIT_SECONDS = 5.0
+_FLAGS_A_CHUNK = 4096
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -190,41 +201,46 @@ class FlowWriter:
                 shape=(count, 2, record.height, record.width),
                 dtype=np.int16,
                 chunks=(1, 2, min(TILE, record.height), min(TILE, record.width)),
+                # It never grows: more than one open axis asks HDF5 for its B-tree of version 2, which has
+                # checksums and, unlike its array, takes room only for tiles that are there.
+                maxshape=(None, 2, None, None),
                 fillvalue=NOT_STORED,
                 fletcher32=True,
                 **self._filter,
             )
-            group["finished"].create_dataset(name, data=np.zeros(count, np.uint8))
+            chunk = (min(count, _FLAGS_A_CHUNK),)
+            group["finished"].create_dataset(name, (count,), np.uint8, chunks=chunk, fletcher32=True)
 
     def _check_same(self, record: VideoRecord) -> None:
         attributes = self._file[record.name].attrs
-        if attributes["source_hash"] != record.source_hash:
+        if get_text(attributes, "source_hash") != record.source_hash:
             raise FlowCacheError(
                 f"{self._path} holds flow of a video {record.name!r} whose frames are not those of "
-                f"{record.source} (it came from {attributes['source']}); write to another file, or rename"
+                f"{record.source} (it came from {get_text(attributes, 'source')}); write to another file, or rename"
             )
-        if attributes["settings_hash"] != record.settings_hash:
+        if get_text(attributes, "settings_hash") != record.settings_hash:
             raise FlowCacheError(
-                f"{self._path} holds flow of {record.name!r} by {attributes['estimator']} "
-                f"{attributes['settings']}; asked for {record.estimator} {record.settings}; "
+                f"{self._path} holds flow of {record.name!r} by {get_text(attributes, 'estimator')} "
+                f"{get_text(attributes, 'settings')}; asked for {record.estimator} {record.settings}; "
                 "write to another file"
             )
 
 
 def _fill_group(group: h5py.Group, record: VideoRecord) -> None:
-    group.attrs.update(
-        width=record.width,
-        height=record.height,
-        source=record.source,
-        source_hash=record.source_hash,
-        estimator=record.estimator,
-        settings=record.settings,
-        settings_hash=record.settings_hash,
-        units_per_px=UNITS_PER_PX,
-        software=f"opencv {cv2.__version__}",
-    )
+    group.attrs.update(width=record.width, height=record.height, units_per_px=UNITS_PER_PX)
+    for key in ("source", "source_hash", "estimator", "settings", "settings_hash"):
+        put_text(group.attrs, key, getattr(record, key))
+    put_text(group.attrs, "software", f"opencv {cv2.__version__}")
     # A data set, not an attribute: attributes end at 64 KB, about 4000 names.
-    group.create_dataset("frame_names", data=list(record.frame_names), dtype=h5py.string_dtype())
+    names = [name.encode() for name in record.frame_names]
+    group.create_dataset(
+        "frame_names",
+        data=names,
+        dtype=h5py.string_dtype("utf-8", max(map(len, names))),
+        chunks=(min(len(names), _FLAGS_A_CHUNK),),
+        compression="gzip",
+        fletcher32=True,
+    )
     group.create_group("flow")
     group.create_group("finished")
 
@@ -237,7 +253,7 @@ def _make_if_missing(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with h5py.File(unfinished, "w") as file:
+        with h5py.File(unfinished, "w", libver=LIBVER) as file:
             file.attrs["schema"] = SCHEMA
         os.link(unfinished, path)  # unlike a rename, it never replaces what another writer has just made
     except FileExistsError:
@@ -248,7 +264,7 @@ def _make_if_missing(path: Path) -> None:
 
 def _open(content: JournaledFile, path: Path) -> h5py.File:
     try:
-        file = h5py.File(content, "r+")
+        file = h5py.File(content, "r+", libver=LIBVER)
     except OSError as error:
         raise FlowCacheError(f"{path} is no HDF5 file, or a damaged one: {error}") from error
     check_schema(file, path)
