@@ -10,8 +10,8 @@
 A flow is chunked in tiles of 64 x 64 px, both axes together, so that reading a crop decodes its tiles alone.
 
 Every byte is under a checksum that HDF5 compares when it reads: the layout is that of HDF5 1.10 (`LIBVER`),
-whose index has checksums, all data sets have the fletcher32 filter, and text is of a fixed length, for text of
-variable length lies where HDF5 1.10 has no checksums. Stores of before lack some of them, and read all the same.
+whose index has checksums; all data sets have the fletcher32 filter; text is of a fixed length, since text of
+variable length lies in a heap without checksums. Older stores lack some of these, and read all the same.
 """
 
 from __future__ import annotations

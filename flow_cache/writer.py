@@ -20,6 +20,7 @@ import numpy as np
 from flow_cache.codec import NOT_STORED, UNITS_PER_PX, encode
 from flow_cache.errors import FlowCacheError
 from flow_cache.journal import JournaledFile
+from flow_cache.recovery import journal_of
 from flow_cache.schema import (
     FILTERS,
     LIBVER,
@@ -216,7 +217,8 @@ class FlowWriter:
         if get_text(attributes, "source_hash") != record.source_hash:
             raise FlowCacheError(
                 f"{self._path} holds flow of a video {record.name!r} whose frames are not those of "
-                f"{record.source} (it came from {get_text(attributes, 'source')}); write to another file, or rename"
+                f"{record.source} (it came from {get_text(attributes, 'source')}); write to another file, "
+                "or rename"
             )
         if get_text(attributes, "settings_hash") != record.settings_hash:
             raise FlowCacheError(
@@ -250,6 +252,7 @@ def _make_if_missing(path: Path) -> None:
         raise FlowCacheError(f"{path} is a folder; name the file to write, such as {path / 'flow.h5'}")
     if path.exists():
         return
+    journal_of(path).unlink(missing_ok=True)  # of a file that was removed
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
