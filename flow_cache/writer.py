@@ -20,6 +20,7 @@ import numpy as np
 from flow_cache.codec import NOT_STORED, UNITS_PER_PX, encode
 from flow_cache.errors import FlowCacheError
 from flow_cache.journal import JournaledFile
+from flow_cache.opening import damaged
 from flow_cache.recovery import journal_of
 from flow_cache.schema import (
     FILTERS,
@@ -109,19 +110,21 @@ class FlowWriter:
             FlowCacheError: the store holds a video of that name with other frames, or flow of it from another
                 estimator or other settings.
         """
-        if record.name in self._file:
-            self._check_same(record)
-        else:
-            self._make_group(record)
-        for name in (step_name(step) for step in steps):
-            if name not in self._file[record.name]["flow"]:
-                self._make_step(record, name)
+        with self._naming_damage():
+            if record.name in self._file:
+                self._check_same(record)
+            else:
+                self._make_group(record)
+            for name in (step_name(step) for step in steps):
+                if name not in self._file[record.name]["flow"]:
+                    self._make_step(record, name)
         self.commit()
 
     @_uninterrupted
     def finished(self, video: str, step: int) -> np.ndarray:
         """Which fields of a step are complete: (frames,) bool."""
-        return self._file[video]["finished"][step_name(step)][:].astype(bool)
+        with self._naming_damage():
+            return self._file[video]["finished"][step_name(step)][:].astype(bool)
 
     @_uninterrupted
     def write(self, video: str, frame: int, step: int, flow: np.ndarray) -> None:
@@ -178,8 +181,16 @@ class FlowWriter:
 
     @_uninterrupted
     def _begin(self) -> None:
-        self._file = _open(self._bytes, self._path)
+        with self._naming_damage():
+            self._file = _open(self._bytes, self._path)
         self.commit()
+
+    @contextlib.contextmanager
+    def _naming_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except (KeyError, RuntimeError) as error:  # an OSError can be another fault, such as a full disk
+            raise damaged(self._path, str(error)) from error
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
