@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from flow_cache.codec import encode
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
+from flow_cache.progress import Progress, Report, reporting
 from flow_cache.schema import STEPS, VideoRecord, step_name
 from flow_cache.video import Video, open_video
 from flow_cache.workers import WorkerPool
@@ -61,7 +61,7 @@ def precompute(
     filter: str = "zstd",
     processes: int = 1,
     commit_seconds: float = COMMIT_SECONDS,
-    progress: bool = True,
+    progress: bool | Report = True,
 ) -> PrecomputeSummary:
     """Estimate the flow of videos into a store; what the store has already is not done again.
 
@@ -79,7 +79,7 @@ def precompute(
         filter: how fields are compressed: a key of `schema.FILTERS`.
         processes: how many processes estimate; 1 is this process, with all threads of OpenCV.
         commit_seconds: at most this much work is lost to a kill.
-        progress: show a bar.
+        progress: show a bar, or lines where there is no terminal; or what to call with each `Progress`.
 
     Raises:
         FlowCacheError: a bad source, setting or store; the message says which and what to do.
@@ -93,19 +93,20 @@ def precompute(
     plans = {video.name: _plan(video, steps, frames) for video in videos}
     _check_names(videos, frames)
     records = {video.name: _record(video, estimator) for video in videos}
-    estimated = found = 0
+    total, estimated = sum(map(len, plans.values())), 0
     with FlowWriter(Path(out), filter, commit_seconds) as writer, _estimation(estimator, processes) as run:
         for video in videos:
             writer.add_video(records[video.name], _steps_within(steps, video))
-        for video in videos:
-            todo = _unfinished(plans[video.name], writer, video.name)
-            with tqdm(total=len(todo), desc=video.name, unit="field", disable=not progress) as bar:
+        found = total - sum(len(_unfinished(plans[name], writer, name)) for name in plans)
+        with reporting(progress) as report:
+            for video in videos:
+                todo = _unfinished(plans[video.name], writer, video.name)
+                report(Progress(total, found, estimated, video.name))
                 for batch in run(_batches(video, todo, estimator.frames_a_batch)):
                     for frame, step, stored in batch:
                         writer.write(video.name, frame, step, stored)
-                        bar.update()
-            estimated += len(todo)
-            found += len(plans[video.name]) - len(todo)
+                        estimated += 1
+                        report(Progress(total, found, estimated, video.name))
     return PrecomputeSummary(tuple(plans), estimated, found, time.monotonic() - started)
 
 
