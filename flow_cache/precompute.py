@@ -86,7 +86,7 @@ def precompute(
     """
     started = time.monotonic()
     estimator = estimator or DenseInverseSearch()
-    steps = _checked_steps(steps)
+    steps = checked_steps(steps)
     if processes < 1:
         raise FlowCacheError(f"{processes} processes; wanted 1 or more")
     videos = [open_video(Path(source)) for source in sources]
@@ -211,7 +211,8 @@ def _record(video: Video, estimator: FlowEstimator) -> VideoRecord:
     )
 
 
-def _checked_steps(steps: Sequence[int]) -> tuple[int, ...]:
+def checked_steps(steps: Sequence[int]) -> tuple[int, ...]:
+    """Steps in order; raises FlowCacheError where they are none, one is 0, or one comes twice."""
     if not steps or 0 in steps or len(set(steps)) != len(steps):
         raise FlowCacheError(f"steps {list(steps)}; wanted different whole numbers, none of them 0")
     return tuple(sorted(steps))

@@ -165,7 +165,7 @@ def reporting(progress: bool | Report) -> Iterator[Report]:
 
 
 def together(parts: list[Progress]) -> Progress:
-    """The progress of several runs, at least one, as if they were one; its video is one at work, or the last."""
+    """The progress of several runs as if they were one; its video is the first at work, or the last."""
     whole = parts[0]
     for part in parts[1:]:
         video = whole.video if whole.done < whole.total else part.video
