@@ -40,7 +40,7 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def parse_slurm(text: str) -> dict[str, Any]:
-    """partition=gpu,timeout_min=60: settings with values; one of them may hold commas, as exclude=n1,n2 does."""
+    """partition=gpu,timeout_min=60: settings; a value may hold commas, as that of exclude=n1,n2 does."""
     settings: dict[str, Any] = {}
     for part in re.split(r",(?=\w+=)", text):
         name, equals, value = part.partition("=")

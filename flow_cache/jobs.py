@@ -17,7 +17,6 @@ import cv2
 from flow_cache.errors import FlowCacheError
 from flow_cache.precompute import PrecomputeSummary, precompute
 from flow_cache.progress import Progress, ProgressDisplay, ProgressFile, Report, together
-from flow_cache.video import video_name
 
 if TYPE_CHECKING:
     from submitit import AutoExecutor
@@ -40,7 +39,7 @@ class JobFile:
 
     path: Path
     sources: tuple[Path, ...]
-    fields: int  # about how many, by what the videos announce
+    planned: Progress  # before the start, by what the videos announce
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,7 @@ class ShardJob:
         return DelayedSubmission(self)
 
     def _fill(self, *reports: Report) -> list[PrecomputeSummary]:
-        first = video_name(self.files[0].sources[0])
-        last = {file.path: Progress(file.fields, 0, 0, first) for file in self.files}
+        last = {file.path: file.planned for file in self.files}
         summaries = []
         for file in self.files:
 
@@ -160,8 +158,8 @@ def _slurm_parameters(asked: Mapping[str, Any]) -> dict[str, Any]:
 def _stopping_like_an_interrupt() -> Iterator[None]:
     """Let the signal that warns of a job's end stop the work where Ctrl-C may.
 
-    submitit's own handler would raise in the middle of HDF5's work, where an exception is lost or worse. It is
-    called once the store is closed, and queues the job again.
+    submitit's own handler would raise in the middle of HDF5's work, where an exception is lost or worse. It
+    is called once the store is closed, and queues the job again.
     """
     warned: list[int] = []
     handlers = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGUSR2)}

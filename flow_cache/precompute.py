@@ -11,7 +11,7 @@ import functools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -93,21 +93,21 @@ def precompute(
     plans = {video.name: _plan(video, steps, frames) for video in videos}
     _check_names(videos, frames)
     records = {video.name: _record(video, estimator) for video in videos}
-    total, estimated = sum(map(len, plans.values())), 0
     with FlowWriter(Path(out), filter, commit_seconds) as writer, _estimation(estimator, processes) as run:
         for video in videos:
             writer.add_video(records[video.name], _steps_within(steps, video))
-        found = total - sum(len(_unfinished(plans[name], writer, name)) for name in plans)
+        so_far = _before(videos, plans, writer)
         with reporting(progress) as report:
             for video in videos:
                 todo = _unfinished(plans[video.name], writer, video.name)
-                report(Progress(total, found, estimated, video.name))
+                report(replace(so_far, video=video.name))
                 for batch in run(_batches(video, todo, estimator.frames_a_batch)):
                     for frame, step, stored in batch:
                         writer.write(video.name, frame, step, stored)
-                        estimated += 1
-                        report(Progress(total, found, estimated, video.name))
-    return PrecomputeSummary(tuple(plans), estimated, found, time.monotonic() - started)
+                        so_far = so_far.plus(video.name, video.width * video.height)
+                        report(so_far)
+    seconds = time.monotonic() - started
+    return PrecomputeSummary(tuple(plans), so_far.estimated, so_far.found, seconds)
 
 
 def plan_fields(frame_count: int, steps: Iterable[int], frames: Iterable[int] | None = None) -> list[Field]:
@@ -134,6 +134,14 @@ def _plan(video: Video, steps: tuple[int, ...], frames: Mapping[str, Iterable[in
     if outside or not wanted:
         raise FlowCacheError(f"frames {outside} of {video.path}; wanted at least one, from 0 to {count - 1}")
     return plan_fields(count, steps, wanted)
+
+
+def _before(videos: list[Video], plans: Mapping[str, list[Field]], writer: FlowWriter) -> Progress:
+    """What there is to do, and what is there already."""
+    total = sum(len(plan) for plan in plans.values())
+    left = {video: len(_unfinished(plans[video.name], writer, video.name)) for video in videos}
+    area_left = sum(count * video.width * video.height for video, count in left.items())
+    return Progress(total, total - sum(left.values()), 0, videos[0].name, area_left)
 
 
 def _unfinished(fields: list[Field], writer: FlowWriter, video: str) -> list[Field]:

@@ -20,6 +20,7 @@ from flow_cache.whole_file import write_whole
 #: Without a terminal, a line comes after one second, then after twice the time of the last, up to this.
 _SECONDS_BETWEEN_LINES = 60.0
 _SECONDS_BETWEEN_FILES = 1.0
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} fields{postfix}"
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,32 @@ class Progress:
     found: int  # were there before
     estimated: int  # by this run
     video: str  # what is at work
+    area_left: int  # px, of the fields that are left
+    area_estimated: int = 0  # px
 
     @property
     def done(self) -> int:
         return self.found + self.estimated
 
+    def plus(self, video: str, area: int) -> Progress:
+        """The same after one more field, of a video whose frames have that area."""
+        return replace(
+            self,
+            estimated=self.estimated + 1,
+            video=video,
+            area_left=self.area_left - area,
+            area_estimated=self.area_estimated + area,
+        )
+
     def seconds_left(self, elapsed: float) -> float | None:
-        """How long the rest takes at the speed of what this run itself did; None before it did anything."""
-        if not self.estimated or elapsed <= 0:
+        """How long the rest takes at the speed of what this run itself did; None before it did anything.
+
+        Speed is in pixels, for videos of other sizes come at other speeds: a field of 1280 x 720 px has
+        fourteen times as many as one of 256 x 256 px.
+        """
+        if not self.area_estimated or elapsed <= 0:
             return None
-        return (self.total - self.done) * elapsed / self.estimated
+        return self.area_left * elapsed / self.area_estimated
 
 
 Report = Callable[[Progress], None]
@@ -75,20 +92,17 @@ class ProgressDisplay:
             if progress.done == progress.total:
                 return  # nothing to wait for
             self._started = self._clock()
-        if self._stream.isatty():
-            self._draw(progress)
-        else:
-            self._write(progress, self._clock() - self._started)
+        show = self._draw if self._stream.isatty() else self._write
+        show(progress, self._clock() - self._started)
 
-    def _draw(self, progress: Progress) -> None:
+    def _draw(self, progress: Progress, elapsed: float) -> None:
         if self._bar is None:
-            # Without smoothing: videos of other sizes come at other speeds, and the whole run is asked about.
             self._bar = tqdm(
-                total=progress.total, unit="field", smoothing=0, miniters=1, dynamic_ncols=True,
-                file=self._stream,
-            )  # fmt: skip
-        self._bar.total, self._bar.initial = progress.total, progress.found
+                total=progress.total, miniters=1, dynamic_ncols=True, file=self._stream, bar_format=_BAR
+            )
+        self._bar.total = progress.total
         self._bar.set_description_str(progress.video, refresh=False)
+        self._bar.set_postfix_str(_speed(progress, elapsed), refresh=False)
         self._bar.update(progress.done - self._bar.n)
 
     def _write(self, progress: Progress, elapsed: float) -> None:
@@ -108,11 +122,12 @@ class ProgressFile:
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._clock = path, clock
-        self._started = clock()
-        self._due = self._started
+        self._started = self._due = clock()
         self._last: Progress | None = None
 
     def __call__(self, progress: Progress) -> None:
+        if self._last is None:
+            self._started = self._clock()  # looking through the videos is over
         self._last = progress
         if self._clock() >= self._due:
             self.write("running")
@@ -175,13 +190,18 @@ def together(parts: list[Progress]) -> Progress:
             found=whole.found + part.found,
             estimated=whole.estimated + part.estimated,
             video=video,
+            area_left=whole.area_left + part.area_left,
+            area_estimated=whole.area_estimated + part.area_estimated,
         )
     return whole
 
 
 def _line(progress: Progress, elapsed: float) -> str:
-    text = f"{progress.video}: {progress.done}/{progress.total} fields"
+    return f"{progress.video}: {progress.done}/{progress.total} fields{_speed(progress, elapsed)}"
+
+
+def _speed(progress: Progress, elapsed: float) -> str:
     left = progress.seconds_left(elapsed)
     if left is None:
-        return text
-    return f"{text}, {progress.estimated / elapsed:.1f} a second, {tqdm.format_interval(left)} left"
+        return ""
+    return f", {progress.estimated / elapsed:.1f} a second, {tqdm.format_interval(left)} left"

@@ -31,10 +31,6 @@ class Shard:
     path: Path
     videos: tuple[Glance, ...]
 
-    @property
-    def frames(self) -> int:
-        return sum(video.frames for video in self.videos)
-
 
 def shard_name(number: int, count: int) -> str:
     """The file that a job writes new videos to: shard-3-of-8.h5 for the third of eight."""
@@ -62,7 +58,7 @@ def assign_shards(out: Path, videos: Sequence[Glance], count: int) -> list[list[
     if out.is_file() or out.suffix == ".h5":
         raise FlowCacheError(f"{out}: shards are files of a folder; name a folder, such as {out.stem}")
     with _kept(out) as kept:
-        plan = plan_shards({video.name: video.frames for video in videos}, kept, count)
+        plan = plan_shards({video.name: video.frames * video.area for video in videos}, kept, count)
         kept.update({name: file for job in plan for file, names in job.items() for name in names})
     by_name = {video.name: video for video in videos}
     return [
@@ -72,37 +68,38 @@ def assign_shards(out: Path, videos: Sequence[Glance], count: int) -> list[list[
 
 
 def plan_shards(
-    frames: Mapping[str, int], kept: Mapping[str, str], count: int
+    work: Mapping[str, int], kept: Mapping[str, str], count: int
 ) -> list[dict[str, tuple[str, ...]]]:
-    """Divide videos among jobs so that they have about the same number of frames.
+    """Divide videos among jobs so that they have about the same work.
 
-    The longest come first, each to the job with the fewest frames so far (Graham 1969: at most 4/3 of the
-    shortest possible longest job). A file of another number of jobs goes as a whole.
+    The largest come first, each to the job with the least work so far: the longest job has at most 4/3 of
+    the work that it must have (Graham, Bounds on multiprocessing timing anomalies, 1969). A file of another
+    number of jobs goes as a whole.
 
     Args:
-        frames: of each video.
+        work: of each video: its frames times their pixels.
         kept: the files of videos that have one already.
         count: how many jobs.
 
     Returns:
-        For each job its files, and the names of their videos in the order of `frames`.
+        For each job its files, and the names of their videos in the order of `work`.
     """
     own = [shard_name(number, count) for number in range(1, count + 1)]
     files: dict[str, list[str]] = {}
-    for name in frames:
+    for name in work:
         if name in kept:
             files.setdefault(kept[name], []).append(name)
-    loads = [sum(frames[name] for name in files.get(file, [])) for file in own]
+    loads = [sum(work[name] for name in files.get(file, [])) for file in own]
     jobs_of_files = {file: job for job, file in enumerate(own)}
-    weights = {file: sum(frames[name] for name in files[file]) for file in files if file not in own}
-    for file in sorted(weights, key=lambda file: (-weights[file], file)):
+    foreign = {file: sum(work[name] for name in files[file]) for file in files if file not in own}
+    for file in sorted(foreign, key=lambda file: (-foreign[file], file)):
         jobs_of_files[file] = loads.index(min(loads))
-        loads[jobs_of_files[file]] += weights[file]
-    for name in sorted(set(frames) - set(kept), key=lambda name: (-frames[name], name)):
+        loads[jobs_of_files[file]] += foreign[file]
+    for name in sorted(set(work) - set(kept), key=lambda name: (-work[name], name)):
         job = loads.index(min(loads))
-        loads[job] += frames[name]
+        loads[job] += work[name]
         files.setdefault(own[job], []).append(name)
-    order = {name: place for place, name in enumerate(frames)}
+    order = {name: place for place, name in enumerate(work)}
     plan: list[dict[str, tuple[str, ...]]] = [{} for _ in own]
     for file in sorted(files):
         plan[jobs_of_files[file]][file] = tuple(sorted(files[file], key=order.__getitem__))
@@ -116,13 +113,13 @@ def _kept(out: Path) -> Iterator[dict[str, str]]:
     record.parent.mkdir(parents=True, exist_ok=True)
     with open(record.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        kept: dict[str, str] = json.loads(record.read_bytes()) if record.exists() else {}
+        before: dict[str, str] = json.loads(record.read_bytes()) if record.exists() else {}
+        kept = dict(before)
         # Files that came from elsewhere. Those that the record knows are not opened: their writers would be
         # refused for that moment.
         for file in sorted(set(out.glob("*.h5")) - {out / name for name in kept.values()}):
             with FlowStore(file) as store:
                 kept.update(dict.fromkeys(store.videos(), file.name))
-        before = dict(kept)
         yield kept
-        if kept != before or not record.exists():
+        if kept != before:
             write_whole(record, json.dumps(kept, indent=1, sort_keys=True).encode())

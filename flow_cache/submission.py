@@ -21,6 +21,7 @@ from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
 from flow_cache.jobs import JobFile, ShardJob, make_executor
 from flow_cache.precompute import checked_steps, plan_fields
+from flow_cache.progress import Progress
 from flow_cache.schema import STEPS
 from flow_cache.shards import JOBS_FOLDER, Shard, assign_shards
 from flow_cache.store import FlowStore
@@ -102,8 +103,10 @@ def _planned(video: Glance, steps: Sequence[int], frames: Mapping[str, Iterable[
 
 
 def _job_file(shard: Shard, planned: Mapping[str, int]) -> JobFile:
+    area = sum(planned[video.name] * video.area for video in shard.videos)
     fields = sum(planned[video.name] for video in shard.videos)
-    return JobFile(shard.path, tuple(video.path for video in shard.videos), fields)
+    before = Progress(fields, 0, 0, shard.videos[0].name, area)
+    return JobFile(shard.path, tuple(video.path for video in shard.videos), before)
 
 
 def _of(share: list[Shard], frames: Mapping[str, Iterable[int]] | None) -> dict[str, Iterable[int]] | None:

@@ -80,6 +80,7 @@ class Glance:
     path: Path
     name: str
     frames: int  # the pictures of a folder, or what a file announces
+    area: int  # of a frame, px
 
 
 def glance_at(path: Path) -> Glance:
@@ -90,20 +91,20 @@ def glance_at(path: Path) -> Glance:
     """
     if path.is_dir():
         files = _pictures(path)
-        read_image(files[0])
-        return Glance(path, video_name(path), len(files))
+        height, width = read_image(files[0]).shape[:2]
+        return Glance(path, video_name(path), len(files), width * height)
     if not path.is_file():
         raise _no_video(path)
     capture = _open_capture(path)
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    found, _ = capture.read()
+    found, frame = capture.read()
     if found and count < 1:  # some containers announce nothing
         count = 1
         while capture.grab():
             count += 1
     capture.release()
     _check_frame_count(path, count if found else 0, "frames")
-    return Glance(path, video_name(path), count)
+    return Glance(path, video_name(path), count, frame.shape[0] * frame.shape[1])
 
 
 def video_name(path: Path) -> str:

@@ -13,7 +13,6 @@ from flow_cache.jobs import ShardJob
 from flow_cache.precompute import PrecomputeSummary
 from flow_cache.progress import Progress, read_progress, reporting, together
 from flow_cache.shards import JOBS_FOLDER
-from flow_cache.video import video_name
 from flow_cache.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -40,8 +39,7 @@ class Submitted:
         said = read_progress(self.work.progress_file)
         if said is not None and said.progress is not None:
             return said.progress
-        fields = sum(file.fields for file in self.work.files)
-        return Progress(fields, 0, 0, video_name(self.work.files[0].sources[0]))
+        return together([file.planned for file in self.work.files])
 
 
 @dataclass(frozen=True)

@@ -148,10 +148,15 @@ def _weights(settings: PtlflowNetwork) -> str:
 @cache
 def _loaded(settings: PtlflowNetwork) -> nn.Module:
     """The network of these settings, once in each process."""
+    import ptlflow
+    from jsonargparse import ArgumentParser  # what ptlflow itself takes settings from
+
     kind, weights = _kind(settings.network), _weights(settings)
     given = {} if settings.iterations is None else {"iters": settings.iterations}
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, "model")
     try:
-        network = kind(**given)
+        network = ptlflow.get_model(settings.network, args=parser.parse_object({"model": given}))
     except Exception as error:  # some build upon weights of other projects, which they download
         raise FlowCacheError(f"{settings.name} cannot be built: {error!r}") from error
     _fill(network, weights, settings.name)
