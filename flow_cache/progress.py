@@ -74,6 +74,7 @@ class ProgressDisplay:
         self._stream = sys.stderr if stream is None else stream
         self._clock = clock
         self._started: float | None = None
+        self._working_since = 0.0
         self._next_line, self._pause = 0.0, 1.0
         self._bar: tqdm | None = None
 
@@ -92,8 +93,15 @@ class ProgressDisplay:
             if progress.done == progress.total:
                 return  # nothing to wait for
             self._started = self._clock()
-        show = self._draw if self._stream.isatty() else self._write
-        show(progress, self._clock() - self._started)
+        now = self._clock()
+        if not progress.estimated:  # processes and jobs take their time to start
+            self._working_since = now
+        if self._stream.isatty():
+            self._draw(progress, now - self._working_since)
+        elif now - self._started >= self._next_line:
+            self._next_line = now - self._started + self._pause
+            self._pause = min(2 * self._pause, _SECONDS_BETWEEN_LINES)
+            print(_line(progress, now - self._working_since), file=self._stream, flush=True)
 
     def _draw(self, progress: Progress, elapsed: float) -> None:
         if self._bar is None:
@@ -104,12 +112,6 @@ class ProgressDisplay:
         self._bar.set_description_str(progress.video, refresh=False)
         self._bar.set_postfix_str(_speed(progress, elapsed), refresh=False)
         self._bar.update(progress.done - self._bar.n)
-
-    def _write(self, progress: Progress, elapsed: float) -> None:
-        if elapsed < self._next_line:
-            return
-        self._next_line, self._pause = elapsed + self._pause, min(2 * self._pause, _SECONDS_BETWEEN_LINES)
-        print(_line(progress, elapsed), file=self._stream, flush=True)
 
 
 class ProgressFile:
@@ -197,11 +199,12 @@ def together(parts: list[Progress]) -> Progress:
 
 
 def _line(progress: Progress, elapsed: float) -> str:
-    return f"{progress.video}: {progress.done}/{progress.total} fields{_speed(progress, elapsed)}"
+    speed = _speed(progress, elapsed)
+    return f"{progress.video}: {progress.done}/{progress.total} fields" + (speed and f", {speed}")
 
 
 def _speed(progress: Progress, elapsed: float) -> str:
     left = progress.seconds_left(elapsed)
     if left is None:
         return ""
-    return f", {progress.estimated / elapsed:.1f} a second, {tqdm.format_interval(left)} left"
+    return f"{progress.estimated / elapsed:.1f} a second, {tqdm.format_interval(left)} left"
