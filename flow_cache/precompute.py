@@ -11,17 +11,17 @@ import functools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from flow_cache.around import MARGIN, PeopleBoxes, read_people_boxes
 from flow_cache.codec import encode
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
 from flow_cache.plan import Field, check_names, checked_steps, plan_video
+from flow_cache.progress import Progress, Report, reporting
 from flow_cache.schema import STEPS, VideoRecord, step_name
 from flow_cache.tiles import encode_known
 from flow_cache.video import Video, open_video
@@ -66,7 +66,7 @@ def precompute(
     filter: str = "zstd",
     processes: int = 1,
     commit_seconds: float = COMMIT_SECONDS,
-    progress: bool = True,
+    progress: bool | Report = True,
 ) -> PrecomputeSummary:
     """Estimate the flow of videos into a store; what the store has already is not done again.
 
@@ -85,7 +85,7 @@ def precompute(
         filter: how fields are compressed: a key of `schema.FILTERS`.
         processes: how many processes estimate; 1 is this process, with all threads of OpenCV.
         commit_seconds: at most this much work is lost to a kill.
-        progress: show a bar.
+        progress: show a bar, or lines where there is no terminal; or what to call with each `Progress`.
 
     Raises:
         FlowCacheError: a bad source, setting or store; the message says which and what to do.
@@ -100,26 +100,34 @@ def precompute(
     near = _people(videos, around, margin)
     plans = {video.name: plan_video(video, steps, frames, near[video.name]) for video in videos}
     records = {video.name: _record(video, estimator, near[video.name]) for video in videos}
-    estimated = found = 0
     with FlowWriter(Path(out), filter, commit_seconds) as writer, _estimation(estimator, processes) as run:
         for video in videos:
             writer.add_video(records[video.name], _steps_within(steps, video), plans[video.name])
-        for video in videos:
-            todo = _unfinished(plans[video.name], writer, video.name)
-            with tqdm(total=len(todo), desc=video.name, unit="field", disable=not progress) as bar:
+        so_far = _before(videos, plans, writer)
+        with reporting(progress) as report:
+            for video in videos:
+                todo = _unfinished(plans[video.name], writer, video.name)
+                report(replace(so_far, video=video.name))
                 for batch in run(_batches(video, todo, estimator.frames_a_batch, near[video.name])):
                     for frame, step, stored in batch:
                         writer.write(video.name, frame, step, stored)
-                        bar.update()
-            estimated += len(todo)
-            found += len(plans[video.name]) - len(todo)
-    return PrecomputeSummary(tuple(plans), estimated, found, time.monotonic() - started)
+                        so_far = so_far.plus(video.name, video.width * video.height)
+                        report(so_far)
+    return PrecomputeSummary(tuple(plans), so_far.estimated, so_far.found, time.monotonic() - started)
 
 
 def _people(videos: list[Video], around: Path | str | None, margin: float) -> dict[str, PeopleBoxes | None]:
     if around is None:
         return dict.fromkeys([video.name for video in videos])
     return dict(read_people_boxes(Path(around), videos, margin))
+
+
+def _before(videos: list[Video], plans: Mapping[str, list[Field]], writer: FlowWriter) -> Progress:
+    """What there is to do, and what is there already."""
+    total = sum(len(plan) for plan in plans.values())
+    left = {video: len(_unfinished(plans[video.name], writer, video.name)) for video in videos}
+    area_left = sum(count * video.width * video.height for video, count in left.items())
+    return Progress(total, total - sum(left.values()), 0, videos[0].name, area_left)
 
 
 def _unfinished(fields: list[Field], writer: FlowWriter, video: str) -> list[Field]:
