@@ -21,7 +21,8 @@ from flow_cache.codec import encode
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
 from flow_cache.schema import STEPS, VideoRecord, step_name
-from flow_cache.video import Video, open_video
+from flow_cache.store import FlowStore
+from flow_cache.video import Video, open_video, video_name
 from flow_cache.workers import WorkerPool
 from flow_cache.writer import COMMIT_SECONDS, FlowWriter
 
@@ -65,7 +66,8 @@ def precompute(
 ) -> PrecomputeSummary:
     """Estimate the flow of videos into a store; what the store has already is not done again.
 
-    All videos are looked through before the work starts. A run that was killed goes on where its last commit
+    All videos are looked through before the work starts: each frame is decoded once, or, of videos that the
+    store knows, read alone. A run that was killed goes on where its last commit
     left it when it is called again.
 
     Args:
@@ -89,7 +91,8 @@ def precompute(
     steps = _checked_steps(steps)
     if processes < 1:
         raise FlowCacheError(f"{processes} processes; wanted 1 or more")
-    videos = [open_video(Path(source)) for source in sources]
+    seen = _records_in(Path(out))
+    videos = [open_video(path, seen.get(video_name(path))) for path in map(Path, sources)]
     plans = {video.name: _plan(video, steps, frames) for video in videos}
     _check_names(videos, frames)
     records = {video.name: _record(video, estimator) for video in videos}
@@ -133,6 +136,15 @@ def _plan(video: Video, steps: tuple[int, ...], frames: Mapping[str, Iterable[in
     if outside or not wanted:
         raise FlowCacheError(f"frames {outside} of {video.path}; wanted at least one, from 0 to {count - 1}")
     return plan_fields(count, steps, wanted)
+
+
+def _records_in(out: Path) -> dict[str, VideoRecord]:
+    """What a store says of its videos, which spares decoding their frames only to look through them."""
+    if not out.exists():
+        return {}
+    FlowWriter(out).close()  # where it cannot be written, that is known now, not after looking through videos
+    with FlowStore(out) as store:
+        return {video: store.record(video) for video in store.videos()}
 
 
 def _unfinished(fields: list[Field], writer: FlowWriter, video: str) -> list[Field]:
