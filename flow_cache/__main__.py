@@ -35,6 +35,7 @@ from flow_cache.submission import submit
 from flow_cache.verification import verify_store
 from flow_cache.video import glance_at, open_video, video_name
 from flow_cache.waiting import tell_jobs
+from flow_cache.writer import COMMIT_SECONDS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     add_estimator(fill)
     fill.add_argument("--filter", choices=FILTERS, default="zstd", help="compression (default: %(default)s)")
     fill.add_argument("--processes", type=int, default=1, help="processes that estimate (default: 1)")
+    fill.add_argument(
+        "--commit-seconds",
+        type=float,
+        default=COMMIT_SECONDS,
+        help="at most this much work is lost to a kill (default: %(default)g)",
+    )
     fill.add_argument(
         "--frames",
         type=parse_frames,
@@ -176,6 +183,7 @@ def _precompute(options: argparse.Namespace) -> None:
         "margin": MARGIN if options.margin is None else options.margin,
         "filter": options.filter,
         "processes": options.processes,
+        "commit_seconds": options.commit_seconds,
     }
     if options.submit is not None:
         _submit(options, settings)
@@ -239,7 +247,7 @@ def _show(options: argparse.Namespace) -> None:
         record = store.record(video)
     rows = [np.concatenate(panels, axis=1)]
     if Path(record.source).exists() and len(panels) == 2:
-        images = dict(open_video(Path(record.source)).read([frame, frame + step]))
+        images = dict(open_video(Path(record.source), record).read([frame, frame + step]))
         rows.append(np.concatenate([images[frame], bring_back(images[frame + step], flow_0to1)], axis=1))
     save_png(options.out, np.concatenate(rows))
     print(f"{options.out}: {len(panels) + 2 * (len(rows) - 1)} panels")

@@ -23,8 +23,9 @@ from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_ha
 from flow_cache.plan import Field, check_names, checked_steps, plan_video
 from flow_cache.progress import Progress, Report, reporting
 from flow_cache.schema import STEPS, VideoRecord, step_name
+from flow_cache.store import FlowStore
 from flow_cache.tiles import encode_known
-from flow_cache.video import Video, open_video
+from flow_cache.video import Video, open_video, video_name
 from flow_cache.workers import WorkerPool
 from flow_cache.writer import COMMIT_SECONDS, FlowWriter
 
@@ -70,7 +71,8 @@ def precompute(
 ) -> PrecomputeSummary:
     """Estimate the flow of videos into a store; what the store has already is not done again.
 
-    All videos are looked through before the work starts; a killed run goes on when it is called again.
+    All videos are looked through before the work starts: each frame is decoded once, or, of videos that the
+    store knows, read alone. A killed run goes on when it is called again.
 
     Args:
         sources: folders of pictures or video files.
@@ -95,7 +97,8 @@ def precompute(
     steps = checked_steps(steps)
     if processes < 1:
         raise FlowCacheError(f"{processes} processes; wanted 1 or more")
-    videos = [open_video(Path(source)) for source in sources]
+    seen = _records_in(Path(out))
+    videos = [open_video(path, seen.get(video_name(path))) for path in map(Path, sources)]
     check_names(videos, frames)
     near = _people(videos, around, margin)
     plans = {video.name: plan_video(video, steps, frames, near[video.name]) for video in videos}
@@ -128,6 +131,15 @@ def _before(videos: list[Video], plans: Mapping[str, list[Field]], writer: FlowW
     left = {video: len(_unfinished(plans[video.name], writer, video.name)) for video in videos}
     area_left = sum(count * video.width * video.height for video, count in left.items())
     return Progress(total, total - sum(left.values()), 0, videos[0].name, area_left)
+
+
+def _records_in(out: Path) -> dict[str, VideoRecord]:
+    """What a store says of its videos, which spares decoding their frames only to look through them."""
+    if not out.exists():
+        return {}
+    FlowWriter(out).close()  # where it cannot be written, that is known now, not after looking through videos
+    with FlowStore(out) as store:
+        return {video: store.record(video) for video in store.videos()}
 
 
 def _unfinished(fields: list[Field], writer: FlowWriter, video: str) -> list[Field]:

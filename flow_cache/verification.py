@@ -90,7 +90,7 @@ def _estimate_again(
     store: FlowStore, video: str, fields: list[tuple[int, int]], estimator: FlowEstimator
 ) -> list[str]:
     record = store.record(video)
-    source = open_video(Path(record.source))
+    source = open_video(Path(record.source), record)
     if source.source_hash != record.source_hash:
         raise FlowCacheError(f"{record.source} is not what the flow of {video} was estimated from")
     wanted = sorted({end for frame, step in fields for end in (frame, frame + step)})

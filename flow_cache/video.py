@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.frame_files import IMAGE_SUFFIXES, check_utf8, frame_files, hash_of_all, hash_of_file
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+_LOG = logging.getLogger(__name__)
 # What a container announces is exact for most and an estimate for some; a file that was cut off misses more.
 ANNOUNCED_TOLERANCE = 0.02
 # A JPEG marker in entropy-coded data: FF, but neither a stuffed FF 00, a restart FF D0..D7 nor a fill FF FF.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+class SeenVideo(Protocol):
+    """What is known of a video that was looked through before: `Video`, and the record in a store."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def frame_names(self) -> tuple[str, ...]: ...
+    @property
+    def source_hash(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -62,15 +78,17 @@ class Video:
         # Seeking is inexact in many containers: skip frames by decoding past them.
         capture = _open_capture(self.path)
         position = 0
-        for index in indices:
-            while position < index and capture.grab():
+        try:
+            for index in indices:
+                while position < index and capture.grab():
+                    position += 1
+                found, frame = capture.read()
+                if not found:
+                    raise FlowCacheError(f"{self.path}: frame {index} is unreadable")
                 position += 1
-            found, frame = capture.read()
-            if not found:
-                raise FlowCacheError(f"{self.path}: frame {index} is unreadable")
-            position += 1
-            yield index, _rgb(frame)
-        capture.release()
+                yield index, _rgb(frame)
+        finally:
+            capture.release()
 
 
 @dataclass(frozen=True)
@@ -90,7 +108,7 @@ def glance_at(path: Path) -> Glance:
         FlowCacheError: the path is missing, there are fewer than two frames, or the first is unreadable.
     """
     if path.is_dir():
-        files = _pictures(path)
+        files = frame_files(path)
         height, width = read_image(files[0]).shape[:2]
         return Glance(path, video_name(path), len(files), width * height)
     if not path.is_file():
@@ -103,7 +121,7 @@ def glance_at(path: Path) -> Glance:
         while capture.grab():
             count += 1
     capture.release()
-    _check_frame_count(path, count if found else 0, "frames")
+    _check_frame_count(path, count if found else 0)
     return Glance(path, video_name(path), count, frame.shape[0] * frame.shape[1])
 
 
@@ -112,17 +130,26 @@ def video_name(path: Path) -> str:
     return path.resolve().name if path.is_dir() else path.stem
 
 
-def open_video(path: Path) -> Video:
+def open_video(path: Path, seen: SeenVideo | None = None) -> Video:
     """Look through a folder of pictures or a video file, before any work is done on it.
 
+    Every frame is decoded, unless the video was looked through before: then its bytes are only read, and
+    where their hash is the same, so is the rest. What is odd but may be meant is said in the log: numbers
+    that jump, pictures named in several ways, a file that announces more frames than it gives.
+
+    Args:
+        path: the folder or file.
+        seen: what an earlier look found.
+
     Raises:
-        FlowCacheError: the path is missing, there are fewer than two frames, a frame is unreadable or cut
-            off, or the frames differ in size.
+        FlowCacheError: the path is missing or a single picture, there are fewer than two frames, a frame is
+            unreadable or cut off, or the frames differ in size.
     """
+    check_utf8(path)
     if path.is_dir():
-        return _open_folder(path)
+        return _open_folder(path, seen)
     if path.is_file():
-        return _open_file(path)
+        return _open_file(path, seen)
     raise _no_video(path)
 
 
@@ -132,11 +159,14 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         FlowCacheError: the file is missing, cut off, or no picture that OpenCV reads.
     """
+    return _decode_image(path, _content_of(path))
+
+
+def _content_of(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise FlowCacheError(f"{path} cannot be read: {error.strerror}") from error
-    return _decode_image(path, content)
 
 
 def jpeg_is_complete(content: bytes) -> bool:
@@ -175,7 +205,10 @@ def _decode_image(path: Path, content: bytes) -> np.ndarray:
         raise FlowCacheError(
             f"{path} is cut off: its {len(content)} bytes end before the picture does; fetch it again"
         )
-    frame = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        frame = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:  # it announces more pixels than OpenCV allows
+        raise FlowCacheError(f"{path} is no picture that OpenCV can decode: {error}") from error
     if frame is None:
         raise FlowCacheError(f"{path} is no picture that OpenCV can decode")
     return _rgb(frame)
@@ -185,37 +218,36 @@ def _no_video(path: Path) -> FlowCacheError:
     return FlowCacheError(f"no video at {path}: it is neither a folder of pictures nor a video file")
 
 
-def _pictures(path: Path) -> list[Path]:
-    """The pictures of a folder, at least two, in the order of their numbers."""
-    files = [
-        file
-        for file in path.iterdir()
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-    ]
-    _check_frame_count(path, len(files), f"pictures ({' '.join(IMAGE_SUFFIXES)})")
-    return sorted(files, key=lambda file: _in_number_order(file.name))
-
-
-def _open_folder(path: Path) -> Video:
-    files = _pictures(path)
-    digest = hashlib.sha256()
-    size = None
-    for file in files:
-        content = file.read_bytes()
-        digest.update(file.name.encode() + b"\0" + hashlib.sha256(content).digest())
-        frame = _decode_image(file, content)
-        size = size or frame.shape
-        if frame.shape != size:
-            raise FlowCacheError(
-                f"{file} is {_size(frame)}, the first frame {files[0].name} is {size[1]} x {size[0]} px; all "
-                "frames of a video need one size"
-            )
-    assert size is not None
+def _open_folder(path: Path, seen: SeenVideo | None) -> Video:
+    files = frame_files(path)
     names = tuple(file.name for file in files)
-    return Video(path, video_name(path), size[1], size[0], names, digest.hexdigest())
+    if (
+        seen is not None
+        and names == seen.frame_names
+        and hash_of_all(files, hash_of_file) == seen.source_hash
+    ):
+        return Video(path, video_name(path), seen.width, seen.height, names, seen.source_hash)
+    first = read_image(files[0])
+
+    def look(file: Path) -> bytes:
+        content = _content_of(file)
+        frame = _decode_image(file, content)
+        if frame.shape != first.shape:
+            raise FlowCacheError(
+                f"{file} is {_size(frame)}, the first frame {names[0]} is {_size(first)}; all frames of a "
+                "video need one size"
+            )
+        return hashlib.sha256(content).digest()
+
+    return Video(path, video_name(path), first.shape[1], first.shape[0], names, hash_of_all(files, look))
 
 
-def _open_file(path: Path) -> Video:
+def _open_file(path: Path, seen: SeenVideo | None) -> Video:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise FlowCacheError(f"{path} is a picture; name the folder of the frames: {path.parent}")
+    content_hash = hash_of_file(path).hex()
+    if seen is not None and content_hash == seen.source_hash:
+        return Video(path, video_name(path), seen.width, seen.height, seen.frame_names, content_hash)
     capture = _open_capture(path)
     announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     found, frame = capture.read()
@@ -223,14 +255,10 @@ def _open_file(path: Path) -> Video:
     while capture.grab():
         count += 1
     capture.release()
-    if announced - count > max(1, announced * ANNOUNCED_TOLERANCE):
-        raise FlowCacheError(
-            f"{path} is cut off: {count} of the {announced} frames that it announces can be decoded; "
-            "fetch it again"
-        )
-    _check_frame_count(path, count, "frames")
+    _check_announced(path, announced, count)
+    _check_frame_count(path, count)
     names = tuple(f"{index:06d}" for index in range(count))
-    return Video(path, video_name(path), frame.shape[1], frame.shape[0], names, _hash_of(path))
+    return Video(path, video_name(path), frame.shape[1], frame.shape[0], names, content_hash)
 
 
 def _open_capture(path: Path) -> cv2.VideoCapture:
@@ -241,23 +269,22 @@ def _open_capture(path: Path) -> cv2.VideoCapture:
     return capture
 
 
-def _check_frame_count(path: Path, count: int, what: str) -> None:
+def _check_frame_count(path: Path, count: int) -> None:
     if count < 2:
-        raise FlowCacheError(f"{path} holds {count} {what}; flow needs at least 2")
+        raise FlowCacheError(f"{path} holds {count} frames; flow needs at least 2")
 
 
-def _hash_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _in_number_order(name: str) -> list[tuple[int, int, str]]:
-    """A sorting key under which frame2 comes before frame10."""
-    parts = re.findall(r"\d+|\D+", name)
-    return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in parts]
+def _check_announced(path: Path, announced: int, count: int) -> None:
+    if announced - count > max(1, announced * ANNOUNCED_TOLERANCE):
+        raise FlowCacheError(
+            f"{path} is cut off: {count} of the {announced} frames that it announces can be decoded; "
+            "fetch it again"
+        )
+    if count < announced:
+        _LOG.warning(
+            "%s: %d frames can be decoded, it announces %d; if one is damaged, those after it are numbered "
+            "one too low", path, count, announced,
+        )  # fmt: skip
 
 
 def _rgb(frame: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import sys
@@ -125,14 +126,14 @@ class _Worker:
     def send(self, numbered_task: tuple[int, object]) -> None:
         try:
             self.connection.send(numbered_task)
-        except ConnectionError:
+        except OSError:
             self._raise_end()
         self.busy += 1
 
     def receive(self) -> tuple[int, Any]:
         try:
             number, result, traceback_there = self.connection.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):  # OSError: killed while it sent a result
             self._raise_end()
         self.busy -= 1
         if traceback_there is not None:
@@ -176,8 +177,17 @@ def _work(function: Callable, connection: Connection) -> None:
         try:
             answer: tuple[int, Any, str | None] = number, function(task), None
         except Exception as error:
-            answer = number, error, traceback.format_exc()
+            answer = number, _picklable(error), traceback.format_exc()
         connection.send(answer)
+
+
+def _picklable(error: Exception) -> Exception:
+    """An error as it is, or its text where it would be lost on the way."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # whatever its own pickling raises
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _exit(number: int, _: object) -> None:
@@ -188,7 +198,7 @@ def _read(connection: Connection, tasks: queue.SimpleQueue) -> None:
     try:
         while True:
             tasks.put(connection.recv())
-    except (EOFError, ConnectionError):
+    except (EOFError, OSError):
         tasks.put(None)
 
 
