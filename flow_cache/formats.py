@@ -81,7 +81,8 @@ def write_kitti(path: Path, flow: np.ndarray) -> None:
         FlowCacheError: a displacement of 512 px or more, which the format cannot hold.
     """
     known = np.isfinite(flow).all(axis=0)
-    stored = np.rint(np.where(known, flow, 0) * _KITTI_UNITS_PER_PX + _KITTI_ZERO)
+    # Rounded before the large zero is added, which in single precision would round a first time.
+    stored = np.rint(np.where(known, flow, 0) * _KITTI_UNITS_PER_PX) + _KITTI_ZERO
     if stored.min() < 0 or stored.max() > 65535:
         raise FlowCacheError(
             f"{path}: displacements up to {np.nanmax(np.abs(flow)):.0f} px; KITTI's format ends at 512 px; "
