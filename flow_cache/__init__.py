@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from flow_cache.around import PeopleBoxes, read_people_boxes
 from flow_cache.consistency import (
+    consistent,
+    consistent_points,
     forward_backward_offset,
     forward_backward_offset_points,
     inside_frame,
@@ -32,6 +34,8 @@ __all__ = [
     "PrecomputeSummary",
     "Video",
     "VideoRecord",
+    "consistent",
+    "consistent_points",
     "forward_backward_offset",
     "forward_backward_offset_points",
     "inside_frame",

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import h5py
 import numpy as np
 
-from flow_cache.codec import decode
+from flow_cache.codec import decode, from_row_differences
 from flow_cache.errors import FlowCacheError, MissingFlowError
 from flow_cache.opening import OF_DAMAGE, damaged, open_file
 from flow_cache.schema import (
@@ -22,6 +22,7 @@ from flow_cache.schema import (
     get_text,
     parse_step,
     region_in_words,
+    rows_of_differences,
     step_name,
     writer_command,
 )
@@ -51,14 +52,16 @@ class _Step:
 
     fields: h5py.h5d.DatasetID  # (F, 2, H, W) int16
     finished: np.ndarray  # (F,) bool
+    rows: int | None  # `schema.rows_of_differences`
 
     def read(self, frame: int, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """Some pixels of a field as they are stored: (2, height, width) int16."""
-        stored = np.empty((2, height, width), np.int16)
+        """Some pixels of a field in fixed point: (2, height, width) int16."""
+        above = y % self.rows if self.rows else 0  # differences are summed from the first row of the tile on
+        stored = np.empty((2, above + height, width), np.int16)
         here = self.fields.get_space()
-        here.select_hyperslab((frame, 0, y, x), (1, 2, height, width))
-        self.fields.read(h5py.h5s.create_simple((1, 2, height, width)), here, stored)
-        return stored
+        here.select_hyperslab((frame, 0, y - above, x), (1, *stored.shape))
+        self.fields.read(h5py.h5s.create_simple((1, *stored.shape)), here, stored)
+        return from_row_differences(stored, self.rows)[:, above:] if self.rows else stored
 
 
 P = ParamSpec("P")
@@ -232,8 +235,11 @@ class FlowStore:
         key = os.getpid(), video, step
         if key not in self._steps:
             group, name = self._group(video), step_name(step)
-            found = name in group["flow"]
-            self._steps[key] = _Step(group["flow"][name].id, self.finished(video, step)) if found else None
+            if fields := group["flow"].get(name):
+                finished = self.finished(video, step)
+                self._steps[key] = _Step(fields.id, finished, rows_of_differences(fields))
+            else:
+                self._steps[key] = None
         return self._steps[key]
 
     def _flags(self, video: str, kind: str, step: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import ParamSpec, TypeVar
 import h5py
 import numpy as np
 
-from flow_cache.codec import encode
+from flow_cache.codec import encode, to_row_differences
 from flow_cache.errors import FlowCacheError
 from flow_cache.journal import JournaledFile
 from flow_cache.opening import damaged
@@ -32,6 +32,7 @@ from flow_cache.schema import (
     make_group,
     make_step,
     region_in_words,
+    rows_of_differences,
     step_name,
     upgrade,
 )
@@ -163,6 +164,8 @@ class FlowWriter:
         stored = flow if flow.dtype == np.int16 else encode(flow)
         finished = group["finished"][step_name(step)]
         tiles = tiles_with_pixels(stored)
+        if rows := rows_of_differences(fields):
+            stored = to_row_differences(stored, rows)
         with self._changing():
             if tiles.all() or finished[frame]:  # what is there goes, even where it was another tile
                 fields[frame] = stored

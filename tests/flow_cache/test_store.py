@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 
@@ -105,6 +106,44 @@ def test_a_box_decodes_its_own_tiles_alone(path: Path) -> None:
         np.testing.assert_array_equal(store.read("a", 1, 2, box).displacement, some_flow(1)[:, 64:94, 64:104])
         with pytest.raises(OSError, match="filter"):
             store.read("a", 1, 2, (63, 64, 40, 30))
+
+
+def test_a_store_of_the_first_layout_is_read_and_gone_on_with(tmp_path: Path) -> None:
+    """Layout 1 kept plain fixed point with shuffled zstd, and NOT_STORED in tiles that nobody wrote."""
+    path = tmp_path / "flow.h5"
+    with FlowWriter(path) as writer:
+        writer.add_video(RECORD, (-1,))
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema"] = 1
+        del file["a/flow/-1"], file["a/planned"], file["a"].attrs["around"]
+        fields = file.create_dataset(
+            "a/flow/-1", (5, 2, 100, 150), np.int16, chunks=(1, 2, 64, 64), fillvalue=-32768,
+            fletcher32=True, shuffle=True, **hdf5plugin.Zstd(clevel=3),
+        )  # fmt: skip
+        fields[3, :, :64, :64] = np.rint(some_flow(1)[:, :64, :64] * 32)
+        file["a/finished/-1"][3] = 1
+    with FlowWriter(path) as writer:
+        writer.add_video(RECORD, (2,))
+        writer.write("a", 2, -1, some_flow(2))
+        writer.write("a", 1, 2, some_flow(3))
+    with FlowStore(path) as store:
+        box = (20, 30, 100, 60)
+        assert np.isnan(store.read("a", 3, -1).displacement[:, 64:]).all()
+        np.testing.assert_array_equal(
+            store.read("a", 3, -1, (20, 30, 44, 34)).displacement, some_flow(1)[:, 30:64, 20:64]
+        )
+        np.testing.assert_array_equal(
+            store.read("a", 2, -1, box).displacement, some_flow(2)[:, 30:90, 20:120]
+        )
+        np.testing.assert_array_equal(store.read("a", 1, 2, box).displacement, some_flow(3)[:, 30:90, 20:120])
+
+
+def test_tiles_that_nobody_wrote_are_unknown(path: Path) -> None:
+    with h5py.File(path, "r+") as file:  # a field that is finished, and has no tile at all
+        file["a/finished/+2"][0] = 1
+    with FlowStore(path) as store:
+        assert np.isnan(store.read("a", 0, 2).displacement).all()
+        assert np.isnan(store.read("a", 0, 2, (70, 80, 9, 9)).displacement).all()
 
 
 def test_bad_boxes_are_refused(path: Path) -> None:
