@@ -273,6 +273,31 @@ def _add_learning_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--out", type=Path, required=True, help="predictions.h5 to write")
     command.set_defaults(run=_predict)
 
+    _add_evaluate(commands)
+
+    command = commands.add_parser("draw", help="draw annotations, or predictions, on their pictures")
+    _add_annotations(command)
+    command.add_argument("--predictions", type=Path, default=None)
+    command.add_argument("--results", type=Path, default=None, help="DensePose results (.json) to draw")
+    command.add_argument(
+        "--least-score", type=float, default=0.0, help="of the results to draw (default 0: all)"
+    )
+    command.add_argument("--count", type=int, default=8, help="pictures at most (default 8)")
+    command.add_argument("--columns", type=int, default=2, help="pictures a row (default 2)")
+    command.add_argument("--video", default=None, help="only the frames of this video (vid_id)")
+    command.add_argument("--out", type=Path, required=True, help="the PNG to write")
+    command.set_defaults(run=_draw)
+
+    command = commands.add_parser(
+        "surface", help="draw the body's parts and charts, and tell their distortion"
+    )
+    command.add_argument("--surface", default="open", help=_SURFACE)
+    command.add_argument("--height", type=int, default=1000, help="of the picture, px (default 1000)")
+    command.add_argument("--out", type=Path, required=True, help="the PNG to write")
+    command.set_defaults(run=_surface)
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "evaluate",
         help="score saved predictions: points in centimetres on the body, people by GPS, GPSm and IoU",
@@ -299,27 +324,6 @@ def _add_learning_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--predictions", type=Path, required=True, help="predictions.h5")
     command.add_argument("--out", type=Path, required=True, help="the JSON to write")
     command.set_defaults(run=_results)
-
-    command = commands.add_parser("draw", help="draw annotations, or predictions, on their pictures")
-    _add_annotations(command)
-    command.add_argument("--predictions", type=Path, default=None)
-    command.add_argument("--results", type=Path, default=None, help="DensePose results (.json) to draw")
-    command.add_argument(
-        "--least-score", type=float, default=0.0, help="of the results to draw (default 0: all)"
-    )
-    command.add_argument("--count", type=int, default=8, help="pictures at most (default 8)")
-    command.add_argument("--columns", type=int, default=2, help="pictures a row (default 2)")
-    command.add_argument("--video", default=None, help="only the frames of this video (vid_id)")
-    command.add_argument("--out", type=Path, required=True, help="the PNG to write")
-    command.set_defaults(run=_draw)
-
-    command = commands.add_parser(
-        "surface", help="draw the body's parts and charts, and tell their distortion"
-    )
-    command.add_argument("--surface", default="open", help=_SURFACE)
-    command.add_argument("--height", type=int, default=1000, help="of the picture, px (default 1000)")
-    command.add_argument("--out", type=Path, required=True, help="the PNG to write")
-    command.set_defaults(run=_surface)
 
 
 def _add_annotations(command: argparse.ArgumentParser, images_required: bool = True) -> None:

@@ -57,9 +57,7 @@ def load_uv_symmetry(path: Path) -> UvSymmetry:
     """
     shape = (TABLE_SIZE, TABLE_SIZE)
     tables = []
-    for key, cells in zip(_TABLES, load_cells(path, _TABLES, shape), strict=True):
-        if len(cells) != PARTS:
-            raise ValueError(f"{path}: {key} has {len(cells)} cells, but {PARTS} of {shape} are wanted")
+    for key, cells in zip(_TABLES, load_cells(path, _TABLES, PARTS, shape), strict=True):
         checked = [coordinates(cell, f"{path}: {key} of part {n}") for n, cell in enumerate(cells, start=1)]
         tables.append(np.stack(checked).astype(np.float32))
     return UvSymmetry(np.stack(tables, axis=1))

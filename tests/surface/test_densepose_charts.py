@@ -191,7 +191,7 @@ def test_matrices_are_those_that_scipy_reads(tmp_path: Path, compressed: bool, k
     for name, array in zip(names, load_arrays(path, names), strict=True):
         np.testing.assert_array_equal(array, expected[name])
         assert array.dtype == expected[name].dtype
-    (cells,) = load_cells(path, ["cells"], (4, 4))
+    (cells,) = load_cells(path, ["cells"], 3, (4, 4))
     np.testing.assert_array_equal(np.stack(cells), np.stack(list(expected["cells"][0])))
 
 

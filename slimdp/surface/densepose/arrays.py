@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,12 +32,15 @@ def load_arrays(path: Path, keys: Sequence[str]) -> list[np.ndarray]:
     return arrays
 
 
-def load_cells(path: Path, keys: Sequence[str], shape: tuple[int, ...]) -> list[list[np.ndarray]]:
-    """Cells, each with a matrix of a given shape of finite real numbers; errors as for `load_arrays`."""
+def load_cells(path: Path, keys: Sequence[str], count: int, shape: tuple[int, ...]) -> list[list[np.ndarray]]:
+    """For each key so many matrices of a shape in cells; errors as for `load_arrays`."""
     variables = _wanted(path, keys)
     for key in keys:
-        if variables[key].kind != "cell":
-            raise ValueError(f"{path}: {key} holds {variables[key].kind}, but cells are wanted")
+        kind, found = variables[key].kind, math.prod(variables[key].shape)
+        if kind != "cell":
+            raise ValueError(f"{path}: {key} holds {kind}, but cells are wanted")
+        if found != count:
+            raise ValueError(f"{path}: {key} has {found:,} cells, but {count} of {shape} are wanted")
     loaded = [list(load_variable(path, variables[key], _MOST_BYTES).ravel()) for key in keys]
     for key, cells in zip(keys, loaded, strict=True):
         for number, cell in enumerate(cells, start=1):

@@ -119,8 +119,8 @@ def load_variable(path: Path, variable: MatVariable, limit: int) -> np.ndarray:
             )
     try:
         if variable.kind == "cell":
-            return _cells(bytes(content), variable)
-        return _matrix(bytes(content), variable, variable.begin)
+            return _cells(memoryview(content), variable)
+        return _matrix(memoryview(content), variable, variable.begin)
     except (ValueError, IndexError) as error:
         raise ValueError(f"{path}: {variable.name}: {error}") from error
 
@@ -194,7 +194,7 @@ def _variable(path: Path, start: int, length: int, compressed: bool, order: str)
     return MatVariable(name, kind, shape, is_complex, start, length, compressed, begin, order)
 
 
-def _beginning(data: bytes, at: int, order: str) -> tuple[str, str, tuple[int, ...], bool, int]:
+def _beginning(data: bytes | memoryview, at: int, order: str) -> tuple[str, str, tuple[int, ...], bool, int]:
     """Name, kind, shape of the matrix whose flags are at a position, is it complex, and where its data is."""
     flags, at = _part(data, at, order)
     word = int(np.frombuffer(flags, order + "u4")[0])
@@ -207,7 +207,7 @@ def _beginning(data: bytes, at: int, order: str) -> tuple[str, str, tuple[int, .
     return name.decode("latin-1"), kind, shape, bool(word & _COMPLEX), at
 
 
-def _matrix(data: bytes, variable: MatVariable, at: int) -> np.ndarray:
+def _matrix(data: bytes | memoryview, variable: MatVariable, at: int) -> np.ndarray:
     if variable.kind not in NUMBERS or variable.is_complex:
         raise ValueError(f"{variable.kind} where a matrix of real numbers is wanted")
     if math.prod(variable.shape) == 0:
@@ -221,7 +221,7 @@ def _matrix(data: bytes, variable: MatVariable, at: int) -> np.ndarray:
     return np.frombuffer(data, dtype, length // dtype.itemsize, begin).reshape(variable.shape, order="F")
 
 
-def _cells(data: bytes, variable: MatVariable) -> np.ndarray:
+def _cells(data: bytes | memoryview, variable: MatVariable) -> np.ndarray:
     cells, at = [], variable.begin
     for _ in range(math.prod(variable.shape)):
         form, begin, length = _tag(data, at, variable.order)
@@ -236,7 +236,7 @@ def _cells(data: bytes, variable: MatVariable) -> np.ndarray:
     return array.reshape(variable.shape, order="F")
 
 
-def _tag(data: bytes, at: int, order: str) -> tuple[int, int, int]:
+def _tag(data: bytes | memoryview, at: int, order: str) -> tuple[int, int, int]:
     """Type of the part at a position, where its data begins, and how long that is, bytes."""
     first, second = np.frombuffer(data, order + "u4", 2, at).tolist()
     if first >> 16:  # small: length and type share a word, and the data follows at once
@@ -244,10 +244,10 @@ def _tag(data: bytes, at: int, order: str) -> tuple[int, int, int]:
     return first, at + 8, second
 
 
-def _part(data: bytes, at: int, order: str) -> tuple[bytes, int]:
+def _part(data: bytes | memoryview, at: int, order: str) -> tuple[bytes, int]:
     """The data of the short part at a position, and where the next one begins."""
     _, begin, length = _tag(data, at, order)
     if begin + length > len(data):
         raise ValueError("cut off, or longer than it can be")
     end = at + 8 if begin == at + 4 else begin + -(-length // 8) * 8
-    return data[begin : begin + length], end
+    return bytes(data[begin : begin + length]), end
