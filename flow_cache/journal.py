@@ -6,29 +6,29 @@ Between two commits, bytes past the end of the committed file go straight to dis
 them yet; changes below it wait in memory. A commit (`flush`, which HDF5 calls when its cache is clean) first
 writes those changes to a journal beside the file, then applies them, then removes the journal. Whoever opens
 the file next applies a journal that it finds: the file is always as of one commit or the next.
+
+The locks are flock's, which Linux and macOS have, and Windows has not.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import os
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from flow_cache.errors import FlowCacheError
-
-PAGE = 4096
-_MAGIC = b"flow_cache journal 1\n"
-_HEADER = struct.Struct("<QQI")  # pages, size of the file after the commit, CRC-32 of what follows
-_INDEX = struct.Struct("<Q")
-
-
-def journal_of(path: Path) -> Path:
-    """Where the journal of a file lies."""
-    return path.with_name(path.name + ".journal")
+from flow_cache.recovery import (
+    PAGE,
+    apply_pages,
+    journal_of,
+    locked,
+    recover_locked,
+    unfinished_journal_of,
+    write_all,
+    write_journal,
+)
 
 
 class JournaledFile:
@@ -38,19 +38,25 @@ class JournaledFile:
     goes through plain HDF5 respects it too. It vanishes with its process.
 
     Raises:
-        FlowCacheError: another process writes or reads the file.
+        FlowCacheError: another process writes or reads the file, its file system has no locks, or its journal
+            is damaged.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = Path(os.path.realpath(path))  # also after the process changes its folder
         self._fd = os.open(path, os.O_RDWR)
         try:
-            _lock(self._fd, path)
-            _recover(self._fd, path)
+            if not locked(self._fd, path):
+                raise FlowCacheError(
+                    f"{path} is in use by another process; wait for it, or write to another file and keep "
+                    "both in one folder (a folder of .h5 files is a store too)"
+                )
+            unfinished_journal_of(self._path).unlink(missing_ok=True)
+            recover_locked(self._fd, path)
         except BaseException:
             os.close(self._fd)
             raise
-        self._size = os.fstat(self._fd).st_size
+        self._size = self._committed_size = os.fstat(self._fd).st_size
         self._position = 0
         self._abandoned = False
         self.fault: OSError | None = None
@@ -92,7 +98,7 @@ class JournaledFile:
                 ]
             appended = max(start, self._committed_end)
             if end > appended:
-                _write_all(self._fd, view[appended - start :], appended)
+                write_all(self._fd, view[appended - start :], appended)
         self._size = max(self._size, end)
         self._position = end
         return len(view)
@@ -106,13 +112,17 @@ class JournaledFile:
         if self._abandoned or self.fault:
             return
         with self._keeping_fault():
-            if self._changed or os.fstat(self._fd).st_size != self._size:
+            size = os.fstat(self._fd).st_size
+            if self._changed or size != self._size:
+                self._check_in_place()
+                if size < self._size:  # so that a journal's file is never smaller than the journal says
+                    os.ftruncate(self._fd, self._size)
                 os.fsync(self._fd)  # what the journal will refer to
-                _write_journal(self._path, self._changed, self._size)
-                _apply(self._fd, self._changed, self._size)
+                write_journal(self._path, self._changed, self._size)
+                apply_pages(self._fd, self._changed, self._size)
                 journal_of(self._path).unlink()
             self._changed = {}
-            self._committed_end = _page_end(self._size)
+            self._committed_size, self._committed_end = self._size, _page_end(self._size)
 
     def abandon(self) -> None:
         """From now on, commit nothing: the file stays as of the last commit."""
@@ -122,8 +132,26 @@ class JournaledFile:
         """Give the file back as of the last commit."""
         self._changed = {}
         if self._fd >= 0:
+            with contextlib.suppress(OSError):  # the next writer does it, if not this one
+                self._give_back_space()
             os.close(self._fd)
             self._fd = -1
+
+    def _give_back_space(self) -> None:
+        """Cut off what was appended after the last commit: on a full disk others need it."""
+        size = os.fstat(self._fd).st_size
+        # A journal is there where the fault was in applying it; then the next to open the file needs it all.
+        if size > self._committed_size and not journal_of(self._path).exists():
+            os.ftruncate(self._fd, self._committed_size)
+
+    def _check_in_place(self) -> None:
+        """A file that was removed or replaced goes on without a name, and all work on it would be lost."""
+        try:
+            there = os.path.samestat(os.stat(self._path), os.fstat(self._fd))
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise OSError(errno.ESTALE, "it was removed or replaced while it was being written")
 
     @contextlib.contextmanager
     def _keeping_fault(self) -> Iterator[None]:
@@ -150,76 +178,6 @@ class JournaledFile:
         return self._changed[index]
 
 
-def recover(path: Path) -> None:
-    """Finish the commit that a killed writer left half applied, if there is one.
-
-    Raises:
-        FlowCacheError: the file is in use, or the journal is damaged.
-    """
-    fd = os.open(path, os.O_RDWR)
-    try:
-        _lock(fd, path)
-        _recover(fd, path)
-    finally:
-        os.close(fd)
-
-
-def _recover(fd: int, path: Path) -> None:
-    journal = journal_of(path)
-    if not journal.exists():
-        return
-    content = journal.read_bytes()
-    body = content[len(_MAGIC) + _HEADER.size :]
-    intact = content.startswith(_MAGIC) and len(content) >= len(_MAGIC) + _HEADER.size
-    if intact:
-        count, size, checksum = _HEADER.unpack_from(content, len(_MAGIC))
-        intact = zlib.crc32(body) == checksum and len(body) == count * (_INDEX.size + PAGE)
-    if not intact:
-        raise FlowCacheError(
-            f"{journal} is damaged: {path} cannot be completed; remove both and compute it again"
-        )
-    pages = {}
-    for start in range(0, len(body), _INDEX.size + PAGE):
-        (index,) = _INDEX.unpack_from(body, start)
-        pages[index] = bytearray(body[start + _INDEX.size : start + _INDEX.size + PAGE])
-    _apply(fd, pages, size)
-    journal.unlink()
-
-
-def _write_journal(path: Path, pages: dict[int, bytearray], size: int) -> None:
-    body = b"".join(_INDEX.pack(index) + page for index, page in sorted(pages.items()))
-    journal = journal_of(path)
-    unfinished = journal.with_name(journal.name + ".tmp")
-    with open(unfinished, "wb") as file:
-        file.write(_MAGIC + _HEADER.pack(len(pages), size, zlib.crc32(body)) + body)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, journal)
-
-
-def _apply(fd: int, pages: dict[int, bytearray], size: int) -> None:
-    for index, page in pages.items():
-        _write_all(fd, memoryview(page), index * PAGE)
-    os.ftruncate(fd, size)
-    os.fsync(fd)
-
-
-def _write_all(fd: int, data: memoryview, offset: int) -> None:
-    while len(data):
-        written = os.pwrite(fd, data, offset)
-        data, offset = data[written:], offset + written
-
-
 def _page_end(size: int) -> int:
     """The end of the page that holds the last byte of a file of this size."""
     return -(-size // PAGE) * PAGE
-
-
-def _lock(fd: int, path: Path) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise FlowCacheError(
-            f"{path} is in use by another process; wait for it, or write to another file and keep both in "
-            "one folder (a folder of .h5 files is a store too)"
-        ) from None

@@ -11,17 +11,17 @@ import functools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from flow_cache.around import MARGIN, PeopleBoxes, read_people_boxes
 from flow_cache.codec import encode
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
 from flow_cache.plan import Field, check_names, checked_steps, plan_video
+from flow_cache.progress import Progress, Report, reporting
 from flow_cache.schema import STEPS, VideoRecord, step_name
 from flow_cache.tiles import encode_known
 from flow_cache.video import Video, open_video
@@ -66,12 +66,11 @@ def precompute(
     filter: str = "zstd",
     processes: int = 1,
     commit_seconds: float = COMMIT_SECONDS,
-    progress: bool = True,
+    progress: bool | Report = True,
 ) -> PrecomputeSummary:
     """Estimate the flow of videos into a store; what the store has already is not done again.
 
-    All videos are looked through before the work starts. A run that was killed goes on where its last commit
-    left it when it is called again.
+    All videos are looked through before the work starts; a killed run goes on when it is called again.
 
     Args:
         sources: folders of pictures or video files.
@@ -79,16 +78,14 @@ def precompute(
         steps: from a frame to which others, e.g. -1 for the one before.
         estimator: the default is DIS with its medium preset.
         frames: by the name of the video, the indices of frames of interest: only fields that start or end at
-            one of them are estimated, which is what carrying labels from them, and checking, needs. A video
-            that is not named is done as a whole.
-        around: a file of people's boxes (`around.read_people_boxes`): a field is kept near the boxes of the
-            two frames that it connects alone, and fields without any are not estimated. Estimation sees the
-            whole frames all the same.
+            one of them, as carrying labels from them needs; all fields of a video that is not named.
+        around: people's boxes (`around.read_people_boxes`): a field is kept near those of its two frames
+            alone, and not estimated where there are none. Estimation sees whole frames all the same.
         margin: how far around a box, as a share of its longer side.
         filter: how fields are compressed: a key of `schema.FILTERS`.
         processes: how many processes estimate; 1 is this process, with all threads of OpenCV.
         commit_seconds: at most this much work is lost to a kill.
-        progress: show a bar.
+        progress: show a bar, or lines where there is no terminal; or what to call with each `Progress`.
 
     Raises:
         FlowCacheError: a bad source, setting or store; the message says which and what to do.
@@ -100,24 +97,37 @@ def precompute(
         raise FlowCacheError(f"{processes} processes; wanted 1 or more")
     videos = [open_video(Path(source)) for source in sources]
     check_names(videos, frames)
-    people = None if around is None else read_people_boxes(Path(around), videos, margin)
-    near = {video.name: people[video.name] if people else None for video in videos}
+    near = _people(videos, around, margin)
     plans = {video.name: plan_video(video, steps, frames, near[video.name]) for video in videos}
     records = {video.name: _record(video, estimator, near[video.name]) for video in videos}
-    estimated = found = 0
     with FlowWriter(Path(out), filter, commit_seconds) as writer, _estimation(estimator, processes) as run:
         for video in videos:
             writer.add_video(records[video.name], _steps_within(steps, video), plans[video.name])
-        for video in videos:
-            todo = _unfinished(plans[video.name], writer, video.name)
-            with tqdm(total=len(todo), desc=video.name, unit="field", disable=not progress) as bar:
+        so_far = _before(videos, plans, writer)
+        with reporting(progress) as report:
+            for video in videos:
+                todo = _unfinished(plans[video.name], writer, video.name)
+                report(replace(so_far, video=video.name))
                 for batch in run(_batches(video, todo, estimator.frames_a_batch, near[video.name])):
                     for frame, step, stored in batch:
                         writer.write(video.name, frame, step, stored)
-                        bar.update()
-            estimated += len(todo)
-            found += len(plans[video.name]) - len(todo)
-    return PrecomputeSummary(tuple(plans), estimated, found, time.monotonic() - started)
+                        so_far = so_far.plus(video.name, video.width * video.height)
+                        report(so_far)
+    return PrecomputeSummary(tuple(plans), so_far.estimated, so_far.found, time.monotonic() - started)
+
+
+def _people(videos: list[Video], around: Path | str | None, margin: float) -> dict[str, PeopleBoxes | None]:
+    if around is None:
+        return dict.fromkeys([video.name for video in videos])
+    return dict(read_people_boxes(Path(around), videos, margin))
+
+
+def _before(videos: list[Video], plans: Mapping[str, list[Field]], writer: FlowWriter) -> Progress:
+    """What there is to do, and what is there already."""
+    total = sum(len(plan) for plan in plans.values())
+    left = {video: len(_unfinished(plans[video.name], writer, video.name)) for video in videos}
+    area_left = sum(count * video.width * video.height for video, count in left.items())
+    return Progress(total, total - sum(left.values()), 0, videos[0].name, area_left)
 
 
 def _unfinished(fields: list[Field], writer: FlowWriter, video: str) -> list[Field]:

@@ -16,6 +16,10 @@ the file.
 
 Version 1, which is still read and written on, had no `around` and no `planned`: whole frames, and every field
 of a step. It kept values plainly, and steps that were begun so go on so.
+
+Every byte is under a checksum that HDF5 compares when it reads: the layout is that of HDF5 1.10 (`LIBVER`),
+whose index has checksums; all data sets have the fletcher32 filter; text is of a fixed length, since text of
+variable length lies in a heap without checksums. Older stores lack some of these, and read all the same.
 """
 
 from __future__ import annotations
@@ -37,6 +41,9 @@ from flow_cache.errors import FlowCacheError
 SCHEMA = 2
 #: Versions that differ by what is absent alone.
 READABLE = (1, SCHEMA)
+#: The oldest layout of HDF5 with checksums on all of its index; HDF5 1.10 (2016) and later read it.
+LIBVER = "v110"
+_FLAGS_A_CHUNK = 4096
 #: Side of a tile, px.
 TILE = 64
 #: Steps of Slim DensePose: labels move to three frames on either side.
@@ -121,20 +128,20 @@ def region_in_words(around: str) -> str:
 def make_group(file: h5py.File, record: VideoRecord) -> None:
     """Make the group of a video, without steps."""
     group = file.create_group(record.name)
-    group.attrs.update(
-        width=record.width,
-        height=record.height,
-        source=record.source,
-        source_hash=record.source_hash,
-        estimator=record.estimator,
-        settings=record.settings,
-        settings_hash=record.settings_hash,
-        around=record.around,
-        units_per_px=UNITS_PER_PX,
-        software=f"opencv {cv2.__version__}",
-    )
+    group.attrs.update(width=record.width, height=record.height, units_per_px=UNITS_PER_PX)
+    for key in ("source", "source_hash", "estimator", "settings", "settings_hash", "around"):
+        put_text(group.attrs, key, getattr(record, key))
+    put_text(group.attrs, "software", f"opencv {cv2.__version__}")
     # A data set, not an attribute: attributes end at 64 KB, about 4000 names.
-    group.create_dataset("frame_names", data=list(record.frame_names), dtype=h5py.string_dtype())
+    names = [name.encode() for name in record.frame_names]
+    group.create_dataset(
+        "frame_names",
+        data=names,
+        dtype=h5py.string_dtype("utf-8", max(map(len, names))),
+        chunks=(min(len(names), _FLAGS_A_CHUNK),),
+        compression="gzip",
+        fletcher32=True,
+    )
     for name in ("flow", "finished", "planned"):
         group.create_group(name)
 
@@ -147,13 +154,16 @@ def make_step(group: h5py.Group, name: str, filter: Mapping[str, Any]) -> None:
         shape=(count, 2, height, width),
         dtype=np.int16,
         chunks=(1, 2, min(TILE, height), min(TILE, width)),
+        # It never grows: more than one open axis asks HDF5 for its B-tree of version 2, which has checksums
+        # and, unlike its array, takes room only for tiles that are there.
+        maxshape=(None, 2, None, None),
         fillvalue=0,  # as a difference: what was never written reads as NOT_STORED
         fletcher32=True,
         **filter,
     )
     fields.attrs["row_differences"] = True
     for flags in ("finished", "planned"):
-        group[flags].create_dataset(name, data=np.zeros(count, np.uint8))
+        _make_flags(group[flags], name, np.zeros(count, np.uint8))
 
 
 def rows_of_differences(fields: h5py.Dataset) -> int | None:
@@ -166,11 +176,27 @@ def upgrade(file: h5py.File) -> None:
     if file.attrs["schema"] == SCHEMA:
         return
     for group in file.values():
-        group.attrs["around"] = ""
+        put_text(group.attrs, "around", "")
         flags = group.create_group("planned")
         for name in group["finished"]:
-            flags.create_dataset(name, data=every_field(len(group["frame_names"]), parse_step(name)))
+            _make_flags(flags, name, every_field(len(group["frame_names"]), parse_step(name)))
     file.attrs["schema"] = SCHEMA
+
+
+def _make_flags(group: h5py.Group, name: str, flags: np.ndarray) -> None:
+    group.create_dataset(name, data=flags, chunks=(min(len(flags), _FLAGS_A_CHUNK),), fletcher32=True)
+
+
+def put_text(attributes: h5py.AttributeManager, key: str, text: str) -> None:
+    """Set an attribute to text of a fixed length."""
+    content = text.encode()
+    attributes.create(key, content, dtype=h5py.string_dtype("utf-8", max(len(content), 1)))
+
+
+def get_text(attributes: h5py.AttributeManager, key: str) -> str:
+    """The text of an attribute, of a fixed length or not."""
+    value = attributes[key]
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def check_schema(file: h5py.File, path: Path) -> None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import h5py
 import numpy as np
 
-from flow_cache.codec import UNITS_PER_PX, decode, from_row_differences
+from flow_cache.codec import decode, from_row_differences
 from flow_cache.errors import FlowCacheError, MissingFlowError
-from flow_cache.journal import journal_of, recover
+from flow_cache.opening import OF_DAMAGE, damaged, open_file
 from flow_cache.schema import (
     VideoRecord,
-    check_schema,
     every_field,
+    get_text,
     parse_step,
     region_in_words,
     rows_of_differences,
@@ -63,6 +64,28 @@ class _Step:
         return from_row_differences(stored, self.rows)[:, above:] if self.rows else stored
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _naming_damage(
+    method: Callable[Concatenate[FlowStore, str, P], T],
+) -> Callable[Concatenate[FlowStore, str, P], T]:
+    """Name file, video and call where HDF5 cannot read what it should, for which it raises many kinds."""
+
+    @functools.wraps(method)
+    def naming(self: FlowStore, video: str, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(self, video, *args, **kwargs)
+        except FlowCacheError:
+            raise
+        except OF_DAMAGE as error:
+            call = f"{method.__name__}({', '.join(repr(value) for value in (video, *args))})"
+            raise damaged(self.file(video), f"{call}: {error}") from error
+
+    return naming
+
+
 class FlowStore:
     """The flow of many videos, as `precompute` wrote it.
 
@@ -100,30 +123,37 @@ class FlowStore:
         """The names of the videos, sorted."""
         return tuple(sorted(self._groups()))
 
+    @_naming_damage
     def frames(self, video: str) -> tuple[str, ...]:
         """The file names of a video's frames in order, or six digits each for a video file."""
         return tuple(self._group(video)["frame_names"].asstr()[:])
 
+    @_naming_damage
     def steps(self, video: str) -> tuple[int, ...]:
         """The steps that a video has room for, sorted; `finished` tells which of their fields are there."""
         return tuple(sorted(parse_step(name) for name in self._group(video)["flow"]))
 
+    @_naming_damage
     def size(self, video: str) -> tuple[int, int]:
         """Width and height of a video's frames, px."""
         attributes = self._group(video).attrs
         return int(attributes["width"]), int(attributes["height"])
 
+    @_naming_damage
     def record(self, video: str) -> VideoRecord:
         """What is known of a video and of how its flow was made."""
         attributes = self._group(video).attrs
-        text = {key: str(attributes.get(key, "")) for key in _TEXT_ATTRIBUTES}
+        text = {key: get_text(attributes, key) for key in _TEXT_ATTRIBUTES}
+        text["around"] = get_text(attributes, "around") if "around" in attributes else ""
         width, height = self.size(video)
         return VideoRecord(video, width, height, self.frames(video), **text)
 
+    @_naming_damage
     def finished(self, video: str, step: int) -> np.ndarray:
         """Which fields of a step are there: (frames,) bool; all False for a step without room."""
         return self._flags(video, "finished", step)
 
+    @_naming_damage
     def planned(self, video: str, step: int) -> np.ndarray:
         """Which fields of a step were asked for, finished or not: (frames,) bool, as `finished`.
 
@@ -133,10 +163,12 @@ class FlowStore:
             return self._flags(video, "planned", step)
         return every_field(len(self.frames(video)), step).astype(bool) & (step in self.steps(video))
 
+    @_naming_damage
     def bytes_stored(self, video: str) -> int:
         """What a video's fields take on disk, without the index."""
         return sum(fields.id.get_storage_size() for fields in self._group(video)["flow"].values())
 
+    @_naming_damage
     def tiles_stored(self, video: str) -> tuple[int, int]:
         """How many tiles of a video's finished fields are in the file, and of how many."""
         stored = possible = 0
@@ -152,6 +184,7 @@ class FlowStore:
         """The file that holds a video."""
         return Path(self._group(video).file.filename)
 
+    @_naming_damage
     def read(self, video: str, frame: int, step: int, box: Sequence[float] | None = None) -> FlowField:
         """The flow from a frame to the frame `step` later.
 
@@ -220,13 +253,20 @@ class FlowStore:
         # would give up the parent's lock on the file.
         if os.getpid() not in self._opened:
             groups: dict[str, h5py.Group] = {}
-            for shard in self._shards():
-                for name, group in _open(shard).items():
-                    if name in groups:
-                        raise FlowCacheError(
-                            f"video {name!r} is in {groups[name].file.filename} and in {shard}"
-                        )
-                    groups[name] = group
+            files: list[h5py.File] = []
+            try:
+                for shard in self._shards():
+                    files.append(open_file(shard))
+                    for name, group in files[-1].items():
+                        if name in groups:
+                            raise FlowCacheError(
+                                f"video {name!r} is in {groups[name].file.filename} and in {shard}"
+                            )
+                        groups[name] = group
+            except BaseException:
+                for file in files:
+                    file.close()
+                raise
             self._opened[os.getpid()] = groups
         return self._opened[os.getpid()]
 
@@ -240,22 +280,4 @@ class FlowStore:
         return f"{field}{held}; run: {writer_command(record.source, self.file(video), record.around)}"
 
 
-_TEXT_ATTRIBUTES = ("source", "source_hash", "estimator", "settings", "settings_hash", "around")
-
-
-def _open(path: Path) -> h5py.File:
-    if journal_of(path).exists():
-        recover(path)
-    try:
-        file = h5py.File(path, "r", rdcc_nbytes=0)  # crops seldom share tiles, and each data set has a cache
-    except BlockingIOError as error:
-        raise FlowCacheError(f"{path} is being written by another process; wait for it to finish") from error
-    except OSError as error:
-        raise FlowCacheError(f"{path} is no HDF5 file, or a damaged one: {error}") from error
-    check_schema(file, path)
-    for name, group in file.items():
-        if group.attrs["units_per_px"] != UNITS_PER_PX:
-            raise FlowCacheError(
-                f"{path}: flow of {name!r} in 1/{group.attrs['units_per_px']} px; wanted 1/{UNITS_PER_PX} px"
-            )
-    return file
+_TEXT_ATTRIBUTES = ("source", "source_hash", "estimator", "settings", "settings_hash")

@@ -64,7 +64,9 @@ def verify_store(
                     store.read(video, frame, step)
                     sound.append((frame, step))
                 except OSError as error:
-                    damaged.append(f"{video}, frame {frame}, step {step_name(step)}: {error}")
+                    damaged.append(
+                        f"{video}, frame {frame}, step {step_name(step)}: {error.__cause__ or error}"
+                    )
                 read += 1
         if sample and estimator is not None and sound:
             chosen = [sound[i] for i in rng.permutation(len(sound))[:sample]]

@@ -73,6 +73,40 @@ class Video:
         capture.release()
 
 
+@dataclass(frozen=True)
+class Glance:
+    """A video of which only the first frame was decoded; `open_video` looks through all of it."""
+
+    path: Path
+    name: str
+    frames: int  # the pictures of a folder, or what a file announces
+    area: int  # of a frame, px
+
+
+def glance_at(path: Path) -> Glance:
+    """Whether a video opens and how long it is, without the minutes that looking through many videos takes.
+
+    Raises:
+        FlowCacheError: the path is missing, there are fewer than two frames, or the first is unreadable.
+    """
+    if path.is_dir():
+        files = _pictures(path)
+        height, width = read_image(files[0]).shape[:2]
+        return Glance(path, video_name(path), len(files), width * height)
+    if not path.is_file():
+        raise _no_video(path)
+    capture = _open_capture(path)
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    found, frame = capture.read()
+    if found and count < 1:  # some containers announce nothing
+        count = 1
+        while capture.grab():
+            count += 1
+    capture.release()
+    _check_frame_count(path, count if found else 0, "frames")
+    return Glance(path, video_name(path), count, frame.shape[0] * frame.shape[1])
+
+
 def video_name(path: Path) -> str:
     """What a video is called: the name of its folder, or that of its file without the suffix."""
     return path.resolve().name if path.is_dir() else path.stem
@@ -89,7 +123,7 @@ def open_video(path: Path) -> Video:
         return _open_folder(path)
     if path.is_file():
         return _open_file(path)
-    raise FlowCacheError(f"no video at {path}: it is neither a folder of pictures nor a video file")
+    raise _no_video(path)
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -147,14 +181,23 @@ def _decode_image(path: Path, content: bytes) -> np.ndarray:
     return _rgb(frame)
 
 
-def _open_folder(path: Path) -> Video:
+def _no_video(path: Path) -> FlowCacheError:
+    return FlowCacheError(f"no video at {path}: it is neither a folder of pictures nor a video file")
+
+
+def _pictures(path: Path) -> list[Path]:
+    """The pictures of a folder, at least two, in the order of their numbers."""
     files = [
         file
         for file in path.iterdir()
         if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
     ]
-    files.sort(key=lambda file: _in_number_order(file.name))
     _check_frame_count(path, len(files), f"pictures ({' '.join(IMAGE_SUFFIXES)})")
+    return sorted(files, key=lambda file: _in_number_order(file.name))
+
+
+def _open_folder(path: Path) -> Video:
+    files = _pictures(path)
     digest = hashlib.sha256()
     size = None
     for file in files:

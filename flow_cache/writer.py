@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import ParamSpec, TypeVar
@@ -19,12 +19,16 @@ import numpy as np
 from flow_cache.codec import encode, to_row_differences
 from flow_cache.errors import FlowCacheError
 from flow_cache.journal import JournaledFile
+from flow_cache.opening import damaged
+from flow_cache.recovery import journal_of
 from flow_cache.schema import (
     FILTERS,
+    LIBVER,
     SCHEMA,
     VideoRecord,
     check_schema,
     every_field,
+    get_text,
     make_group,
     make_step,
     region_in_words,
@@ -117,8 +121,6 @@ class FlowWriter:
             FlowCacheError: the store holds a video of that name with other frames, or flow of it from another
                 estimator, with other settings or around other boxes.
         """
-        if record.name in self._file:
-            self._check_same(record)
         count = len(record.frame_names)
         wanted = {
             step: np.zeros(count, np.uint8) if planned is not None else every_field(count, step)
@@ -126,20 +128,18 @@ class FlowWriter:
         }
         for frame, step in planned or ():
             wanted[step][frame] = 1
-        with self._changing():
-            if record.name not in self._file:
-                make_group(self._file, record)
-            group = self._file[record.name]
-            for step in steps:
-                if step_name(step) not in group["flow"]:
-                    make_step(group, step_name(step), self._filter)
-                group["planned"][step_name(step)][:] |= wanted[step]
+        with self._naming_damage():
+            if record.name in self._file:
+                self._check_same(record)
+            with self._changing():
+                self._make_room(record, wanted)
         self.commit()
 
     @_uninterrupted
     def finished(self, video: str, step: int) -> np.ndarray:
         """Which fields of a step are complete: (frames,) bool."""
-        return self._file[video]["finished"][step_name(step)][:].astype(bool)
+        with self._naming_damage():
+            return self._file[video]["finished"][step_name(step)][:].astype(bool)
 
     @_uninterrupted
     def write(self, video: str, frame: int, step: int, flow: np.ndarray) -> None:
@@ -205,10 +205,18 @@ class FlowWriter:
 
     @_uninterrupted
     def _begin(self) -> None:
-        self._file = _open(self._bytes, self._path)
-        with self._changing():
-            upgrade(self._file)
+        with self._naming_damage():
+            self._file = _open(self._bytes, self._path)
+            with self._changing():
+                upgrade(self._file)
         self.commit()
+
+    @contextlib.contextmanager
+    def _naming_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except (KeyError, RuntimeError) as error:  # an OSError can be another fault, such as a full disk
+            raise damaged(self._path, str(error)) from error
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
@@ -218,23 +226,34 @@ class FlowWriter:
             raise OSError(self._bytes.fault.errno, self._bytes.fault.strerror, str(self._path))
         self._sound = True
 
+    def _make_room(self, record: VideoRecord, planned: Mapping[int, np.ndarray]) -> None:
+        if record.name not in self._file:
+            make_group(self._file, record)
+        group = self._file[record.name]
+        for step, flags in planned.items():
+            if step_name(step) not in group["flow"]:
+                make_step(group, step_name(step), self._filter)
+            group["planned"][step_name(step)][:] |= flags
+
     def _check_same(self, record: VideoRecord) -> None:
         attributes = self._file[record.name].attrs
-        if attributes["source_hash"] != record.source_hash:
+        if get_text(attributes, "source_hash") != record.source_hash:
             raise FlowCacheError(
                 f"{self._path} holds flow of a video {record.name!r} whose frames are not those of "
-                f"{record.source} (it came from {attributes['source']}); write to another file, or rename"
+                f"{record.source} (it came from {get_text(attributes, 'source')}); write to another file, "
+                "or rename"
             )
-        if attributes["settings_hash"] != record.settings_hash:
+        if get_text(attributes, "settings_hash") != record.settings_hash:
             raise FlowCacheError(
-                f"{self._path} holds flow of {record.name!r} by {attributes['estimator']} "
-                f"{attributes['settings']}; asked for {record.estimator} {record.settings}; "
+                f"{self._path} holds flow of {record.name!r} by {get_text(attributes, 'estimator')} "
+                f"{get_text(attributes, 'settings')}; asked for {record.estimator} {record.settings}; "
                 "write to another file"
             )
-        if attributes["around"] != record.around:
+        if (held := get_text(attributes, "around")) != record.around:
+            held, asked = region_in_words(held), region_in_words(record.around)
             raise FlowCacheError(
-                f"{self._path} holds flow of {record.name!r} {region_in_words(attributes['around'])}; asked "
-                f"for flow {region_in_words(record.around)}; write to another file, or ask as before"
+                f"{self._path} holds flow of {record.name!r} {held}; asked for flow {asked}; write to "
+                "another file, or ask as before"
             )
 
 
@@ -243,10 +262,11 @@ def _make_if_missing(path: Path) -> None:
         raise FlowCacheError(f"{path} is a folder; name the file to write, such as {path / 'flow.h5'}")
     if path.exists():
         return
+    journal_of(path).unlink(missing_ok=True)  # of a file that was removed
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with h5py.File(unfinished, "w") as file:
+        with h5py.File(unfinished, "w", libver=LIBVER) as file:
             file.attrs["schema"] = SCHEMA
         os.link(unfinished, path)  # unlike a rename, it never replaces what another writer has just made
     except FileExistsError:
@@ -257,7 +277,7 @@ def _make_if_missing(path: Path) -> None:
 
 def _open(content: JournaledFile, path: Path) -> h5py.File:
     try:
-        file = h5py.File(content, "r+")
+        file = h5py.File(content, "r+", libver=LIBVER)
     except OSError as error:
         raise FlowCacheError(f"{path} is no HDF5 file, or a damaged one: {error}") from error
     check_schema(file, path)

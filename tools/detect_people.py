@@ -4,10 +4,9 @@
     python -m flow_cache precompute my.mp4 clips/walk --around boxes.json --out flow.h5
 
 The weights are an ONNX file of YOLOX (Ge et al., 2021) without the decoding of its boxes, as its authors and
-OpenCV's model zoo publish it (Apache-2.0); it runs by OpenCV alone. Frames are scaled to `--side` px; a larger side
-than the 640 px of the default finds people who are smaller or half hidden, in a time that grows with its
-square. The picture that `--draw` makes shows nine frames, evenly spread: look whether the boxes hold the
-people.
+OpenCV's model zoo publish it (Apache-2.0); it runs by OpenCV alone. Frames are scaled to `--side` px: one
+above the default finds people who are smaller or half hidden, in a time that grows with its square. The
+picture that `--draw` makes shows nine frames, evenly spread: look whether the boxes hold the people.
 """
 
 from __future__ import annotations

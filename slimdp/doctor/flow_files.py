@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from flow_cache import FlowCacheError, FlowStore
 from flow_cache.inspection import VideoReport, inspect_store
-from flow_cache.journal import journal_of
+from flow_cache.recovery import journal_of
 from slimdp.doctor.findings import Findings
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from flow_cache import journal
 from flow_cache.errors import FlowCacheError
-from flow_cache.journal import PAGE, JournaledFile, journal_of, recover
+from flow_cache.journal import JournaledFile
+from flow_cache.recovery import PAGE, journal_of, recover
 
 COMMITS = 3
 
@@ -82,7 +83,7 @@ def run_until_call(limit: int, torn: bool, act: Callable[[], None]) -> bool:
         calls = 0
 
         def dying(change: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*arguments: Any) -> Any:
+            def call(*arguments: Any, **keywords: Any) -> Any:
                 nonlocal calls
                 calls += 1
                 if calls == limit:
@@ -90,7 +91,7 @@ def run_until_call(limit: int, torn: bool, act: Callable[[], None]) -> bool:
                         fd, data, offset = arguments
                         os_pwrite(fd, data[: len(data) // 2], offset)
                     os._exit(9)
-                return change(*arguments)
+                return change(*arguments, **keywords)
 
             return call
 
