@@ -88,6 +88,11 @@ class PoseBatch:
         moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
         return PoseBatch(**moved)
 
+    def pin_memory(self) -> PoseBatch:
+        """The same batch in memory that a GPU copies from while the CPU goes on; `DataLoader` calls this."""
+        pinned = {f.name: getattr(self, f.name).pin_memory() for f in fields(self)}
+        return PoseBatch(**pinned)
+
 
 @dataclass(frozen=True)
 class Prediction:

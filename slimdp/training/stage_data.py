@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
-from slimdp.config import ConfigError, StageSettings, TrainConfig
+from slimdp.config import AugmentSettings, ConfigError, StageSettings, TrainConfig
 from slimdp.data import (
     AnnotationSet,
     PoseDataset,
@@ -21,8 +21,10 @@ from slimdp.data import (
     read_annotations,
     start_worker,
 )
+from slimdp.data.draws import Draw
 from slimdp.structures import PersonAnnotation, PoseBatch
 from slimdp.surface import SURFACES, UvSymmetry, load_surface
+from slimdp.training.processes import ALONE, Processes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,15 +41,29 @@ class StageData:
         count, start = (steps * self.stage.batch for steps in (self.stage.steps, first_step))
         return WeightedDraws(self.people.sizes, weights, count, self.draw_seed, start)
 
-    def batches(self, first_step: int, workers: int) -> Iterator[PoseBatch]:
-        """The batches of the stage, from a step on, the same with any number of worker processes."""
+    def batches(
+        self, first_step: int, workers: int, processes: Processes = ALONE, pin: bool = False
+    ) -> Iterator[PoseBatch]:
+        """What goes through this process's network at once, from a step on: `stage.accumulate` times a step.
+
+        The crops of a step are the same for any number of processes and workers: they are dealt out to the
+        processes, part by part.
+
+        Args:
+            first_step: of the stage.
+            workers: processes that prepare crops; 0: this one.
+            processes: among which each batch is dealt out.
+            pin: for a GPU.
+        """
         loader = DataLoader(
             self.people,
-            sampler=self.draws(first_step),
-            batch_size=self.stage.batch,
+            batch_sampler=DealtDraws(
+                self.draws(first_step), self.part_size(processes), processes.rank, processes.count
+            ),
             num_workers=workers,
             collate_fn=collate,
             worker_init_fn=start_worker,
+            pin_memory=pin,
             # Or every iterator would draw from torch's global generator.
             generator=torch.Generator().manual_seed(self.draw_seed),
         )
@@ -61,24 +77,52 @@ class StageData:
         finally:
             cv2.setNumThreads(threads)
 
+    def part_size(self, processes: Processes) -> int:
+        """Crops that go through a process's network at once."""
+        return self.stage.batch // (self.stage.accumulate * processes.count)
+
     def batch_people(self, step: int) -> list[PersonAnnotation]:
         """Who is in the batch of a step."""
         draws = itertools.islice(self.draws(step), self.stage.batch)
         return [self.people.person(draw.person) for draw in draws]
 
 
-def read_stages(config: TrainConfig) -> list[StageData]:
+@dataclasses.dataclass(frozen=True)
+class DealtDraws(Sampler[list[Draw]]):
+    """The draws in parts of equal size, every `count`-th part from number `rank` on."""
+
+    draws: WeightedDraws
+    size: int
+    rank: int
+    count: int
+
+    def __len__(self) -> int:
+        return len(self.draws) // (self.size * self.count)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        drawn = iter(self.draws)
+        for number in itertools.count():
+            part = list(itertools.islice(drawn, self.size))
+            if not part:
+                return
+            if number % self.count == self.rank:
+                yield part
+
+
+def read_stages(config: TrainConfig, processes: Processes = ALONE) -> list[StageData]:
     """Read and check the labels of all stages, so that nothing is found wrong after hours of training.
 
     Raises:
-        ConfigError: a file or folder is not there, or the surface is not known, naming the key.
+        ConfigError: a file or folder is not there, the surface is not known, or a batch cannot be dealt out
+            to the processes, naming the key.
         AnnotationError: an annotation file or one of its pictures is broken, or nobody in it is labelled.
     """
     check_paths(config)
+    check_batches(config, processes)
     symmetry = UvSymmetry()
     if config.surface not in SURFACES:
         raise ConfigError(f"surface = {config.surface!r}, but one of {', '.join(SURFACES)} is wanted")
-    if config.augment.flip:
+    if any(augmentation(config, stage).flip for stage in config.stages):
         symmetry = load_surface(config.surface).symmetry
     sets: dict[tuple[str, str], AnnotationSet] = {}
     stages = []
@@ -89,16 +133,38 @@ def read_stages(config: TrainConfig) -> list[StageData]:
                 sets[key] = read_annotations(*key)
         sources = [sets[source.annotations, source.images] for source in stage.data]
         draw_seed, change_seed = stage_seeds(config.seed, index)
-        people = PoseDataset(sources, config.crop, config.augment, symmetry, change_seed)
+        people = PoseDataset(sources, config.crop, augmentation(config, stage), symmetry, change_seed)
         stages.append(StageData(stage, people, draw_seed))
     return stages
 
 
+def augmentation(config: TrainConfig, stage: StageSettings) -> AugmentSettings:
+    """The random changes of a stage's crops."""
+    return config.augment if stage.augment is None else stage.augment
+
+
+def check_batches(config: TrainConfig, processes: Processes) -> None:
+    """Each process must get the same number of crops; raises ConfigError naming the key."""
+    for i, stage in enumerate(config.stages):
+        part = stage.batch // stage.accumulate
+        alone = not config.shared_batch_norm and config.crop.size <= 64 and part == processes.count
+        if part % processes.count or alone:
+            least = "2 or more of them a process" if alone else "a multiple"
+            raise ConfigError(
+                f"stages.{i}.batch = {stage.batch} in {stage.accumulate} parts (accumulate), each dealt out "
+                f"to {processes.count} processes: {part} crops are not {least}; change the batch or "
+                "torchrun's --nproc-per-node"
+            )
+
+
 def check_paths(config: TrainConfig) -> None:
     """Every annotation file and picture folder must be there; raises ConfigError naming the key."""
-    for i, stage in enumerate(config.stages):
-        for j, source in enumerate(stage.data):
-            key = f"stages.{i}.data.{j}"
+    places = {f"stages.{i}": stage.data for i, stage in enumerate(config.stages)}
+    if config.validation is not None:
+        places["validation"] = config.validation.data
+    for place, sources in places.items():
+        for j, source in enumerate(sources):
+            key = f"{place}.data.{j}"
             if not Path(source.annotations).is_file():
                 raise ConfigError(
                     f"{key}.annotations = {source.annotations!r}: no such file in {Path.cwd()}; "
