@@ -100,7 +100,7 @@ class LossSettings:
 #: The optimisers, schedules and number formats that a training run may choose from.
 OPTIMISERS = ("adamw", "rmsprop", "sgd")
 SCHEDULES = ("cosine", "step", "constant")
-PRECISIONS = ("auto", "float32", "bf16")
+PRECISIONS = ("auto", "float32", "bf16", "float64")
 
 
 def _require_one_of(choices: Sequence[str], key: str, value: str) -> None:
@@ -109,16 +109,18 @@ def _require_one_of(choices: Sequence[str], key: str, value: str) -> None:
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """What turns gradients into steps."""
+    """What turns gradients into steps; None takes what is usual for the optimiser."""
 
     name: str = "adamw"  # adamw, rmsprop (Newell et al., with a rate of 2.5e-4) or sgd
-    momentum: float = 0.9  # of sgd and rmsprop (Newell et al.: 0), and adamw's beta 1
-    smoothing: float = 0.999  # of the squared gradients: adamw's beta 2, rmsprop's alpha
+    momentum: float | None = None  # 0.9 of sgd and as adamw's beta 1, 0 of rmsprop
+    smoothing: float | None = None  # of the squared gradients: adamw's beta 2 0.999, rmsprop's alpha 0.99
 
     def __post_init__(self) -> None:
         _require_one_of(OPTIMISERS, "optimiser.name", self.name)
-        _require(0 <= self.momentum < 1, "optimiser.momentum", self.momentum, "in 0..1, 1 left out")
-        _require(0 <= self.smoothing < 1, "optimiser.smoothing", self.smoothing, "in 0..1, 1 left out")
+        for key in ("momentum", "smoothing"):
+            value = getattr(self, key)
+            ok = value is None or 0 <= value < 1
+            _require(ok, f"optimiser.{key}", value, "in 0..1, 1 left out, or null")
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,9 @@ class TrainConfig:
     surface: str = "open"  # whose charts the labels speak of: a name that `slimdp.surface` knows
     average_decay: float = 0.998  # of the running average of the weights that is evaluated; 0: the last ones
     seed: int = 0
-    precision: str = "auto"  # bf16 or float32; auto: bf16 on a GPU that has it, else float32
+    precision: str = (
+        "auto"  # bf16, float32, float64 (for checks); auto: bf16 on a GPU that has it, else float32
+    )
     compile: bool = False  # torch.compile the network: minutes at the start, faster steps
     shared_batch_norm: bool = (
         True  # several processes: statistics over all of the batch, not each one's share

@@ -132,7 +132,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        raise CheckpointError(f"{path} is broken or no checkpoint: {error}") from error
+        # What torch says of a pickle is long, and advises to run what is in it.
+        pickled = isinstance(error, pickle.UnpicklingError)
+        reason = "it holds more than tensors and plain values" if pickled else str(error).split("\n")[0]
+        raise CheckpointError(f"{path} is broken or no checkpoint: {reason}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(f"{path}: wanted a file of format {FORMAT!r}, but found {found!r}")

@@ -23,6 +23,8 @@ from slimdp.training.processes import Processes
 from slimdp.training.schedule import learning_rate_at
 from slimdp.training.watch import BatchWatch
 
+HALF = (torch.bfloat16, torch.float16)
+
 
 @dataclass
 class Learner:
@@ -122,13 +124,14 @@ def add_gradients(
         terms: summed over the processes they are those of the batch. They carry no gradient.
     """
     report: dict[str, Tensor] = {}
+    dtype = next(network.parameters()).dtype
     for number, part in enumerate(parts):
         last = number + 1 == len(parts)
         shares = label_shares(part.counts, counts)
         with _sent_with_the_last(network, last):
-            image = part.batch.image.contiguous(memory_format=torch.channels_last)
+            image = part.batch.image.to(dtype, memory_format=torch.channels_last)
             with torch.autocast(image.device.type, torch.bfloat16, enabled=bf16):
-                predictions = [in_float32(each) for each in network(image)]
+                predictions = [at_least_float32(each) for each in network(image)]
             total, terms = supervised_loss(predictions, part.batch, weigh(loss, shares))
             # DistributedDataParallel takes the mean over the processes, but here their losses add up.
             (total * processes).backward()
@@ -143,12 +146,12 @@ def weigh(loss: LossSettings, shares: dict[str, float]) -> LossSettings:
     return dataclasses.replace(loss, **{name: getattr(loss, name) * share for name, share in shares.items()})
 
 
-def in_float32(prediction: Prediction) -> Prediction:
-    """The maps in which losses are summed; what is float32 already is not copied."""
+def at_least_float32(prediction: Prediction) -> Prediction:
+    """The maps as losses are summed in them; what is no half float is not copied."""
     tensors = {
         f.name: getattr(prediction, f.name).float()
         for f in dataclasses.fields(prediction)
-        if isinstance(getattr(prediction, f.name), Tensor) and f.name != "features"
+        if f.name != "features" and getattr(prediction, f.name).dtype in HALF
     }
     return dataclasses.replace(prediction, **tensors)
 

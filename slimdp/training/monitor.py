@@ -67,10 +67,9 @@ class Monitor:
         """
         self.images += len(batch.image)
         self.bar.update()
-        last = step == self.steps
-        if step % self.log_every == 0 or last:
+        if step % self.log_every == 0 or step == self.steps:
             self._log(step, losses, learning_rate, gradient_norm)
-        if self.writer is not None and (step % self.pictures_every == 0 or last):
+        if self.writer is not None and step % self.pictures_every == 0:
             picture = training_picture(batch, prediction, load_surface(self.surface))
             self.writer.add_image("training", picture, self.steps_before + step, dataformats="HWC")
 

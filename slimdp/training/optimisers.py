@@ -10,23 +10,32 @@ from torch import nn
 
 from slimdp.config import OptimiserSettings, StageSettings
 
+#: Parameters with their weight decay, as torch's optimisers take them.
+Groups = list[dict[str, Any]]
 
-def adamw(groups: list[dict[str, Any]], rate: float, settings: OptimiserSettings) -> torch.optim.Optimizer:
+
+def adamw(groups: Groups, rate: float, settings: OptimiserSettings) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019)."""
-    return torch.optim.AdamW(groups, rate, (settings.momentum, settings.smoothing), fused=True)
+    betas = (_or(settings.momentum, 0.9), _or(settings.smoothing, 0.999))
+    return torch.optim.AdamW(groups, rate, betas, fused=True)
 
 
-def rmsprop(groups: list[dict[str, Any]], rate: float, settings: OptimiserSettings) -> torch.optim.Optimizer:
+def rmsprop(groups: Groups, rate: float, settings: OptimiserSettings) -> torch.optim.Optimizer:
     """What Newell et al. trained the hourglass with."""
-    return torch.optim.RMSprop(groups, rate, settings.smoothing, momentum=settings.momentum)
+    alpha, momentum = _or(settings.smoothing, 0.99), _or(settings.momentum, 0.0)
+    return torch.optim.RMSprop(groups, rate, alpha, momentum=momentum)
 
 
-def sgd(groups: list[dict[str, Any]], rate: float, settings: OptimiserSettings) -> torch.optim.Optimizer:
+def sgd(groups: Groups, rate: float, settings: OptimiserSettings) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum."""
-    return torch.optim.SGD(groups, rate, settings.momentum)
+    return torch.optim.SGD(groups, rate, _or(settings.momentum, 0.9))
 
 
-Maker = Callable[[list[dict[str, Any]], float, OptimiserSettings], torch.optim.Optimizer]
+def _or(value: float | None, usual: float) -> float:
+    return usual if value is None else value
+
+
+Maker = Callable[[Groups, float, OptimiserSettings], torch.optim.Optimizer]
 #: The optimisers that `OptimiserSettings.name` may name.
 MAKERS: dict[str, Maker] = {"adamw": adamw, "rmsprop": rmsprop, "sgd": sgd}
 

@@ -61,7 +61,7 @@ def train(
     """
     with joined(device) as (processes, here):
         run = _Run(config, here, processes, RunFolder(Path(out), processes.first), bar)
-        bf16 = use_bf16(config.precision, here)
+        bf16 = use_bf16(config.precision, here)  # before any work: it may not be to be had
         start = first_checkpoint(config, run.folder, resume, initial)
         stages = read_stages(config, processes)
         people = [] if config.validation is None else read_validation_people(config)
@@ -144,9 +144,10 @@ class _Run:
 
     def _learner(self, start: Checkpoint) -> Learner:
         """The model, its average and its optimiser as a checkpoint left them."""
-        model = build_model(self.config)
+        model = place(build_model(self.config), self.device)
+        if self.config.precision == "float64":
+            model.double()
         model.load_state_dict(start.model)
-        model = place(model, self.device)
         network = self._network(model)
         average = WeightAverage(model, self.config.average_decay)
         if start.average is not None:

@@ -46,7 +46,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         count = dist.get_world_size(self.group)
-        values = x.float()
+        values = x.to(torch.promote_types(x.dtype, torch.float32))
         # First the mean and then the mean square from it: E[x^2] - E[x]^2 would lose half of the digits.
         mean = _SumOverProcesses.apply(values.mean((0, 2, 3), keepdim=True) / count, self.group)
         centred = values - mean

@@ -149,11 +149,11 @@ def check_batches(config: TrainConfig, processes: Processes) -> None:
         part = stage.batch // stage.accumulate
         alone = not config.shared_batch_norm and config.crop.size <= 64 and part == processes.count
         if part % processes.count or alone:
-            least = "2 or more of them a process" if alone else "a multiple"
+            wanted = "2 or more a process" if alone else "a multiple of that number"
             raise ConfigError(
-                f"stages.{i}.batch = {stage.batch} in {stage.accumulate} parts (accumulate), each dealt out "
-                f"to {processes.count} processes: {part} crops are not {least}; change the batch or "
-                "torchrun's --nproc-per-node"
+                f"stages.{i}.batch = {stage.batch}, accumulate = {stage.accumulate}: {part} crops at a time "
+                f"for {processes.count} processes, but {wanted} are wanted; change the batch, or torchrun's "
+                "--nproc-per-node"
             )
 
 
