@@ -229,8 +229,8 @@ def _add_learning_commands(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "train",
         help="train a network in stages",
-        description="Train a network in stages (docs/training.md). On several GPUs: torchrun --nproc-per-node N "
-        "-m slimdp train ...",
+        description="Train a network in stages (docs/training.md). On several GPUs: "
+        "torchrun --nproc-per-node N -m slimdp train ...",
     )
     command.add_argument("config", type=Path, help="settings: experiments/*.yaml")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="stages.0.steps=10")

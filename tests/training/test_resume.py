@@ -26,7 +26,6 @@ from slimdp.training.checkpoint import save_checkpoint
 from slimdp.training.run_folder import read_metrics
 from tests.training.weights import same_weights
 
-
 #: Forked processes have everything imported; they are killed for real all the same.
 FORK = multiprocessing.get_context("fork")
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -80,13 +83,48 @@ def torchrun(processes: int, folder: Path, *arguments: str) -> subprocess.Comple
     )  # fmt: skip
 
 
-def test_two_processes_learn_what_one_learns(calm: TrainConfig, tmp_path: Path) -> None:
-    """A real torchrun: two stages, the second one with accumulation; the same losses at every step."""
-    train(calm, tmp_path / "alone")
-    (tmp_path / "settings.yaml").write_text(dump_yaml(config_to_dict(calm)))
-    done = torchrun(2, tmp_path, "settings.yaml", "--out", "together", "--device", "cpu")
+def with_torchrun(config: TrainConfig, folder: Path) -> None:
+    (folder / "settings.yaml").write_text(dump_yaml(config_to_dict(config)))
+    done = torchrun(2, folder, "settings.yaml", "--out", "together", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["together/stage_clips.pt"]
+
+
+def _train_as(rank: int, port: int, config: TrainConfig, out: Path) -> None:
+    told = {
+        "RANK": rank,
+        "LOCAL_RANK": rank,
+        "WORLD_SIZE": 2,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
+    os.environ.update({name: str(value) for name, value in told.items()})
+    torch.set_num_threads(1)
+    train(config, out, device="cpu", bar=False)
+
+
+def with_forks(config: TrainConfig, folder: Path) -> None:
+    """What torchrun tells its processes, told to forked ones, which have everything imported."""
+    fork = multiprocessing.get_context("fork")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = [(rank, port, config, folder / "together") for rank in (0, 1)]
+    processes = [fork.Process(target=_train_as, args=each) for each in arguments]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+
+
+@pytest.mark.parametrize("launch", [with_forks, pytest.param(with_torchrun, marks=pytest.mark.slow)])
+def test_two_processes_learn_what_one_learns(
+    calm: TrainConfig, tmp_path: Path, launch: Callable[[TrainConfig, Path], None]
+) -> None:
+    """Two stages, the second one with accumulation: the same losses at every step, the same weights."""
+    train(calm, tmp_path / "alone")
+    launch(calm, tmp_path)
     alone, together = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("alone", "together"))
     assert [row["step"] for row in together] == list(range(1, 9))
     for one, other in zip(alone, together, strict=True):
