@@ -20,6 +20,7 @@ from slimdp.data import (
     collate,
     read_annotations,
     start_worker,
+    surface_anchors,
 )
 from slimdp.structures import PersonAnnotation, PoseBatch
 from slimdp.surface import SURFACES, UvSymmetry, load_surface
@@ -75,11 +76,13 @@ def read_stages(config: TrainConfig) -> list[StageData]:
         AnnotationError: an annotation file or one of its pictures is broken, or nobody in it is labelled.
     """
     check_paths(config)
-    symmetry = UvSymmetry()
+    symmetry, anchors = UvSymmetry(), None
     if config.surface not in SURFACES:
         raise ConfigError(f"surface = {config.surface!r}, but one of {', '.join(SURFACES)} is wanted")
     if config.augment.flip:
         symmetry = load_surface(config.surface).symmetry
+    if config.loss.keypoint_part or config.loss.keypoint_uv:
+        anchors = surface_anchors(load_surface(config.surface))
     sets: dict[tuple[str, str], AnnotationSet] = {}
     stages = []
     for index, stage in enumerate(config.stages):
@@ -89,7 +92,10 @@ def read_stages(config: TrainConfig) -> list[StageData]:
                 sets[key] = read_annotations(*key)
         sources = [sets[source.annotations, source.images] for source in stage.data]
         draw_seed, change_seed = stage_seeds(config.seed, index)
-        people = PoseDataset(sources, config.crop, config.augment, symmetry, change_seed)
+        people = PoseDataset(
+            sources, config.crop, config.augment, symmetry, change_seed,
+            keypoints=config.model.keypoints, anchors=anchors,
+        )  # fmt: skip
         stages.append(StageData(stage, people, draw_seed))
     return stages
 
