@@ -60,12 +60,14 @@ class AugmentSettings:
     shift: float = 0.05  # move by a share of the crop in -shift .. shift
     flip: bool = True  # mirror half of the crops, labels included
     colour: float = 0.3  # strength of brightness, contrast and tint changes, 0..1
+    occlusion: float = 0.0  # share of the crops with 1 to 3 patches over them, whose labels do not count
 
     def __post_init__(self) -> None:
         _require(self.scale >= 0, "augment.scale", self.scale, "0 or more")
         _require(0 <= self.rotation_deg <= 180, "augment.rotation_deg", self.rotation_deg, "in 0..180")
         _require(0 <= self.shift < 1, "augment.shift", self.shift, "in 0..1")
         _require(0 <= self.colour <= 1, "augment.colour", self.colour, "in 0..1")
+        _require(0 <= self.occlusion <= 1, "augment.occlusion", self.occlusion, "in 0..1")
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class ModelSettings:
 
     stacks: int = 2
     features: int = 256  # channels
+    keypoints: tuple[str, ...] = ()  # names of the keypoints that get heat maps, e.g. [nose, left_knee, ...]
 
     def __post_init__(self) -> None:
         _require(1 <= self.stacks <= 16, "model.stacks", self.stacks, "in 1..16")
@@ -81,6 +84,9 @@ class ModelSettings:
             self.features >= 8 and self.features % 4 == 0,
             "model.features", self.features, "a multiple of 4, at least 8",
         )  # fmt: skip
+        names = self.keypoints
+        ok = all(names) and len(set(names)) == len(names)
+        _require(ok, "model.keypoints", names, "names that differ, none of them empty")
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,10 @@ class LossSettings:
     coarse: float = 1.0  # cross entropy over 15 classes at the pixels of the coarse masks
     background: float = 1.0  # cross entropy of the part scores where the coarse mask is background
     uv: float = 10.0  # smooth L1 on u and v of the labelled part
+    # Keypoints as labels of the surface point at which they are anchored (Slim DensePose, 5.2, table 4).
+    keypoint_part: float = 0.0  # like `part`, at the pixels of visible keypoints
+    keypoint_uv: float = 0.0  # like `uv`, at the same
+    keypoint_map: float = 1.0  # squared error of the heat maps of `model.keypoints`, where there are any
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):

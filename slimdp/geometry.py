@@ -22,11 +22,19 @@ def apply_affine(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def invert_affine(affine: np.ndarray) -> np.ndarray:
     """The affine (2, 3) that undoes another one; raises ValueError where there is none."""
-    linear = np.asarray(affine, dtype=np.float64)[:, :2]
-    if abs(np.linalg.det(linear)) < 1e-12:
+    (a, b, c), (d, e, f) = np.asarray(affine, dtype=np.float64).tolist()
+    determinant = a * e - b * d
+    if abs(determinant) < 1e-12:
         raise ValueError(f"an affine map without an inverse: {np.asarray(affine).tolist()}")
-    inverse = np.linalg.inv(linear)
-    return np.concatenate([inverse, -inverse @ affine[:, 2:]], axis=1)
+    # By Cramer's rule: for one small matrix numpy.linalg takes ten times as long.
+    inverse = np.array([[e, -b, b * f - c * e], [-d, a, c * d - a * f]])
+    return inverse / determinant
+
+
+def affine_zoom(affine: np.ndarray) -> float:
+    """By how much an affine (2, 3) enlarges, the root of its determinant: 2 for one that doubles lengths."""
+    (a, b, _), (d, e, _) = np.asarray(affine, dtype=np.float64).tolist()
+    return float(abs(a * e - b * d) ** 0.5)
 
 
 def map_from_crop(points: Tensor) -> Tensor:
@@ -34,16 +42,17 @@ def map_from_crop(points: Tensor) -> Tensor:
     return (points - (STRIDE - 1) / 2) / STRIDE
 
 
-def sample_at_points(maps: Tensor, points: Tensor, index: Tensor) -> Tensor:
+def sample_at_points(maps: Tensor, points: Tensor, index: Tensor, channel: Tensor | None = None) -> Tensor:
     """Read maps bilinearly at points; outside the maps the border value holds.
 
     Args:
         maps: (B, C, h, w).
         points: (P, 2) x, y in px of the maps.
         index: (P,) int64, which of the B maps each point reads.
+        channel: (P,) int64, the one channel that each point reads; None: all of them.
 
     Returns:
-        (P, C), differentiable in `maps` and `points`.
+        (P, C), or (P,) with `channel`; differentiable in `maps` and `points`.
     """
     height, width = maps.shape[-2:]
     x = points[:, 0].clamp(0, width - 1)
@@ -51,11 +60,13 @@ def sample_at_points(maps: Tensor, points: Tensor, index: Tensor) -> Tensor:
     x0 = x.detach().floor().long().clamp(max=max(width - 2, 0))
     y0 = y.detach().floor().long().clamp(max=max(height - 2, 0))
     x1, y1 = (x0 + 1).clamp(max=width - 1), (y0 + 1).clamp(max=height - 1)
-    wx, wy = (x - x0).unsqueeze(1), (y - y0).unsqueeze(1)
-    # Advanced indexing puts the P axis first: (P, C).
-    top = maps[index, :, y0, x0] * (1 - wx) + maps[index, :, y0, x1] * wx
-    bottom = maps[index, :, y1, x0] * (1 - wx) + maps[index, :, y1, x1] * wx
-    return top * (1 - wy) + bottom * wy
+    wx, wy = x - x0, y - y0
+    # The four pixels around, read by one operation: its gradient makes a map full of zeros only once.
+    columns, rows = torch.stack([x0, x1, x0, x1], 1), torch.stack([y0, y0, y1, y1], 1)  # (P, 4)
+    weights = torch.stack([(1 - wx) * (1 - wy), wx * (1 - wy), (1 - wx) * wy, wx * wy], 1)
+    if channel is not None:
+        return (maps[index[:, None], channel[:, None], rows, columns] * weights).sum(1)
+    return (maps.permute(0, 2, 3, 1)[index[:, None], rows, columns] * weights[:, :, None]).sum(1)
 
 
 def upsample_map(maps: Tensor) -> Tensor:

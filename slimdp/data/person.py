@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from slimdp.data.boxes import box_around_keypoints, box_from_centre
 from slimdp.data.frame import FRAME, image_from_frame
 from slimdp.data.rle import decode_polygons, decode_rle
 from slimdp.data.validate import ROUNDING, Record
-from slimdp.structures import COARSE_PARTS, IGNORE, PARTS, ImageRecord, LabelSource, PersonAnnotation
+from slimdp.structures import (
+    COARSE_PARTS,
+    IGNORE,
+    PARTS,
+    BoxSource,
+    ImageRecord,
+    LabelSource,
+    PersonAnnotation,
+)
 
 
 def read_person(
     record: Record, image: ImageRecord, keypoint_names: tuple[str, ...], read_mask: bool
 ) -> PersonAnnotation:
-    """Read one person; raises AnnotationError naming the field. A person without points gets N = 0."""
-    box = record.numbers("bbox", 4)
-    if (box[2:] <= 0).any():
-        raise record.error(
-            "bbox", f"a width and height of {box[2]:g} x {box[3]:g}, but both must be positive"
-        )
-    points, part, uv, source, step = _read_points(record, box)
+    """Read one person; raises AnnotationError naming the field. A person without points gets N = 0.
+
+    A person without a box gets a rough one (`BoxSource`).
+    """
+    keypoints = _read_keypoints(record, keypoint_names)
+    box, box_source = _read_box(record, keypoints)
+    points, part, uv, source, step, confidence = _read_points(record, box)
     return PersonAnnotation(
         id=record.integer("id"),
         image=image,
@@ -31,18 +42,45 @@ def read_person(
         step=step,
         track=record.integer("track_id") if record.has("track_id") else None,
         coarse=_read_coarse(record),
-        keypoints=_read_keypoints(record, keypoint_names),
+        keypoints=keypoints,
         keypoint_names=keypoint_names,
         mask=_read_mask(record, image) if read_mask else None,
         crowd=bool(record.content.get("iscrowd", 0)),
+        confidence=confidence,
+        box_source=box_source,
     )
 
 
-def _read_points(record: Record, box: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Points (N, 2) image px, part (N,), uv (N, 2), source (N,), step (N,)."""
+def _read_box(record: Record, keypoints: np.ndarray | None) -> tuple[np.ndarray, BoxSource]:
+    """The box (4,) xywh image px: as given, else around the keypoints, else from MPII's centre and scale."""
+    if record.has("bbox"):
+        box = record.numbers("bbox", 4)
+        if (box[2:] <= 0).any():
+            raise record.error(
+                "bbox", f"a width and height of {box[2]:g} x {box[3]:g}, but both must be positive"
+            )
+        given = record.integer("box_source") if record.has("box_source") else 0
+        if given not in list(BoxSource):
+            raise record.error("box_source", f"{given}, but {min(BoxSource)}..{max(BoxSource)} is wanted")
+        return box, BoxSource(given)
+    if record.has("dp_x") or record.has("dp_masks"):
+        raise record.error("bbox", "missing, but points and masks lie in its frame")
+    around = None if keypoints is None else box_around_keypoints(keypoints)
+    if around is not None:
+        return around, BoxSource.KEYPOINTS
+    if not (record.has("center") and record.has("scale")):
+        raise record.error("bbox", "missing; give it, or two labelled keypoints, or center and scale")
+    scale = record.as_numbers("scale", [record.get("scale")])[0]
+    if scale <= 0:
+        raise record.error("scale", f"{scale:g}, but the height of the person over 200 px is wanted")
+    return box_from_centre(record.numbers("center", 2), scale), BoxSource.CENTRE
+
+
+def _read_points(record: Record, box: np.ndarray) -> tuple[Any, ...]:
+    """Points (N, 2) image px, part (N,), uv (N, 2), source (N,), step (N,), confidence (N,) or None."""
     if not record.has("dp_x"):
         empty = np.zeros(0, dtype=np.int64)
-        return np.zeros((0, 2)), empty, np.zeros((0, 2), dtype=np.float32), empty.copy(), empty.copy()
+        return np.zeros((0, 2)), empty, np.zeros((0, 2), dtype=np.float32), empty.copy(), empty.copy(), None
     x = record.in_range("dp_x", 0, FRAME, slack=ROUNDING)
     count = len(x)
     y = record.in_range("dp_y", 0, FRAME, count, slack=ROUNDING)
@@ -50,14 +88,16 @@ def _read_points(record: Record, box: np.ndarray) -> tuple[np.ndarray, ...]:
     u = record.in_range("dp_U", 0, 1, count, slack=ROUNDING)
     v = record.in_range("dp_V", 0, 1, count, slack=ROUNDING)
     zeros = np.zeros(count, dtype=np.int64)
-    # These two are ours: absent in files of annotators.
-    source, step = zeros, zeros.copy()
+    # These three are ours: absent in files of annotators.
+    source, step, confidence = zeros, zeros.copy(), None
     if record.has("dp_source"):
         source = record.whole_in_range("dp_source", min(LabelSource), max(LabelSource), count)
     if record.has("dp_step"):
         step = record.whole_in_range("dp_step", -(2**31), 2**31, count)
+    if record.has("dp_confidence"):
+        confidence = record.in_range("dp_confidence", 0, 1, count, slack=ROUNDING).astype(np.float32)
     points = image_from_frame(np.stack([x, y], axis=1), box)
-    return points, part, np.stack([u, v], axis=1).astype(np.float32), source, step
+    return points, part, np.stack([u, v], axis=1).astype(np.float32), source, step, confidence
 
 
 def _read_coarse(record: Record) -> np.ndarray | None:

@@ -151,7 +151,7 @@ def build_model(config: TrainConfig) -> StackedHourglass:
     """The network of a run with the first weights of its seed, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return StackedHourglass(config.model.stacks, config.model.features)
+        return StackedHourglass(config.model.stacks, config.model.features, config.model.keypoints)
 
 
 def load_model(path: Path) -> tuple[StackedHourglass, TrainConfig]:

@@ -23,8 +23,6 @@ from slimdp.training.processes import Processes
 from slimdp.training.schedule import learning_rate_at
 from slimdp.training.watch import BatchWatch
 
-HALF = (torch.bfloat16, torch.float16)
-
 
 @dataclass
 class Learner:
@@ -131,7 +129,7 @@ def add_gradients(
         with _sent_with_the_last(network, last):
             image = part.batch.image.to(dtype, memory_format=torch.channels_last)
             with torch.autocast(image.device.type, torch.bfloat16, enabled=bf16):
-                predictions = [at_least_float32(each) for each in network(image)]
+                predictions = network(image)
             total, terms = supervised_loss(predictions, part.batch, weigh(loss, shares))
             # DistributedDataParallel takes the mean over the processes, but here their losses add up.
             (total * processes).backward()
@@ -144,16 +142,6 @@ def add_gradients(
 def weigh(loss: LossSettings, shares: dict[str, float]) -> LossSettings:
     """The weights of a part's terms: their means count as much as they have labels in the batch."""
     return dataclasses.replace(loss, **{name: getattr(loss, name) * share for name, share in shares.items()})
-
-
-def at_least_float32(prediction: Prediction) -> Prediction:
-    """The maps as losses are summed in them; what is no half float is not copied."""
-    tensors = {
-        f.name: getattr(prediction, f.name).float()
-        for f in dataclasses.fields(prediction)
-        if f.name != "features" and getattr(prediction, f.name).dtype in HALF
-    }
-    return dataclasses.replace(prediction, **tensors)
 
 
 def _sum_counts(parts: Sequence[Part]) -> dict[str, int]:

@@ -24,7 +24,7 @@ from slimdp.training.parts import steps_of_parts
 from slimdp.training.processes import Processes, joined
 from slimdp.training.run_folder import RunFolder
 from slimdp.training.shared_batch_norm import share_batch_norms
-from slimdp.training.stage_data import StageData, read_stages
+from slimdp.training.stage_data import StageData, read_stages, stage_loss
 from slimdp.training.start import first_checkpoint
 from slimdp.training.validation import Validation, place, read_validation_people
 from slimdp.training.watch import BatchWatch
@@ -118,7 +118,7 @@ class _Run:
             train_stage(
                 learner,
                 stage,
-                config.loss if stage.loss is None else stage.loss,
+                stage_loss(config, stage),
                 steps_of_parts(loader, stage.accumulate, self.device),
                 self.processes,
                 bf16,
@@ -195,8 +195,8 @@ def _flags(device: torch.device) -> Iterator[None]:
 
     On a CPU the gradient at points gets one order of summing: otherwise two threads add to the same map pixel
     in any order, and of 200 gradients at 3,000 points 198 differed in their last bits. Deterministic also
-    means to torch that new memory is filled before it is written, which nothing here reads and which took 5 to
-    8 % of a step. On a GPU cuDNN may try which convolutions are fastest: all batches have one size.
+    means to torch that new memory is filled before it is written, which nothing here reads and which took 5
+    to 8 % of a step. On a GPU cuDNN may try which convolutions are fastest: all batches have one size.
     """
     if device.type == "cpu":
         keep_freed_memory()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from slimdp.config import AugmentSettings, ConfigError, StageSettings, TrainConfig
+from slimdp.config import AugmentSettings, ConfigError, LossSettings, StageSettings, TrainConfig
 from slimdp.data import (
     AnnotationSet,
     PoseDataset,
@@ -20,6 +20,7 @@ from slimdp.data import (
     collate,
     read_annotations,
     start_worker,
+    surface_anchors,
 )
 from slimdp.data.draws import Draw
 from slimdp.structures import PersonAnnotation, PoseBatch
@@ -119,11 +120,14 @@ def read_stages(config: TrainConfig, processes: Processes = ALONE) -> list[Stage
     """
     check_paths(config)
     check_batches(config, processes)
-    symmetry = UvSymmetry()
+    symmetry, anchors = UvSymmetry(), None
     if config.surface not in SURFACES:
         raise ConfigError(f"surface = {config.surface!r}, but one of {', '.join(SURFACES)} is wanted")
     if any(augmentation(config, stage).flip for stage in config.stages):
         symmetry = load_surface(config.surface).symmetry
+    losses = [stage_loss(config, stage) for stage in config.stages]
+    if any(loss.keypoint_part or loss.keypoint_uv for loss in losses):
+        anchors = surface_anchors(load_surface(config.surface))
     sets: dict[tuple[str, str], AnnotationSet] = {}
     stages = []
     for index, stage in enumerate(config.stages):
@@ -133,7 +137,10 @@ def read_stages(config: TrainConfig, processes: Processes = ALONE) -> list[Stage
                 sets[key] = read_annotations(*key)
         sources = [sets[source.annotations, source.images] for source in stage.data]
         draw_seed, change_seed = stage_seeds(config.seed, index)
-        people = PoseDataset(sources, config.crop, augmentation(config, stage), symmetry, change_seed)
+        people = PoseDataset(
+            sources, config.crop, augmentation(config, stage), symmetry, change_seed,
+            keypoints=config.model.keypoints, anchors=anchors,
+        )  # fmt: skip
         stages.append(StageData(stage, people, draw_seed))
     return stages
 
@@ -141,6 +148,11 @@ def read_stages(config: TrainConfig, processes: Processes = ALONE) -> list[Stage
 def augmentation(config: TrainConfig, stage: StageSettings) -> AugmentSettings:
     """The random changes of a stage's crops."""
     return config.augment if stage.augment is None else stage.augment
+
+
+def stage_loss(config: TrainConfig, stage: StageSettings) -> LossSettings:
+    """The weights of a stage's losses."""
+    return config.loss if stage.loss is None else stage.loss
 
 
 def check_batches(config: TrainConfig, processes: Processes) -> None:

@@ -23,7 +23,7 @@ from slimdp.training.stage_data import read_stages
 
 @pytest.fixture
 def batch(small_run: TrainConfig) -> PoseBatch:
-    return next(read_stages(small_run)[0].batches(0, workers=0))
+    return next(read_stages(small_run)[0].batches(0, workers=0)).to("cpu")
 
 
 @pytest.fixture

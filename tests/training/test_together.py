@@ -71,7 +71,7 @@ def test_every_term_has_its_labels_counted(calm: TrainConfig) -> None:
     batch = next(read_stages(calm)[0].batches(0, workers=0))
     terms, _ = gradient(calm, 1, LossSettings())
     names = {name.rpartition("/")[2] for name in terms} - {"total"}
-    assert names == set(label_counts(batch))
+    assert {"part", "uv", "coarse", "background"} <= names <= set(label_counts(batch))
 
 
 def torchrun(processes: int, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
