@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import h5py
 import numpy as np
 import torch
-import torchvision
 from tqdm import tqdm
 
 import slimdp
@@ -115,7 +115,7 @@ def read_metrics(file: Path) -> list[dict[str, Any]]:
 
 def describe_environment(device: torch.device, processes: Processes) -> dict[str, Any]:
     """What a run ran on, as JSON values."""
-    versions = {"slimdp": slimdp, "torch": torch, "torchvision": torchvision, "numpy": np, "opencv": cv2}
+    versions = {"slimdp": slimdp, "torch": torch, "numpy": np, "opencv": cv2, "h5py": h5py}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     return {
         "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
