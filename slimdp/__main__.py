@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,7 +82,9 @@ def _train(options: argparse.Namespace) -> None:
     from slimdp.training import train
 
     config = load_config(options.config, options.set)
-    print(train(config, options.out, options.resume, options.initial, options.device))
+    result = train(config, options.out, options.resume, options.initial, options.device)
+    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun started, the first
+        print(result)
 
 
 def _predict(options: argparse.Namespace) -> None:
@@ -162,8 +165,6 @@ def _draw(options: argparse.Namespace) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    import os
-
     from slimdp.doctor import diagnosis_as_text, examine, write_json
 
     processes = (os.cpu_count() or 1) if options.processes is None else options.processes
@@ -256,7 +257,12 @@ def _add_synthesize(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_learning_commands(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("train", help="train a network in stages")
+    command = commands.add_parser(
+        "train",
+        help="train a network in stages",
+        description="Train a network in stages (docs/training.md). On several GPUs: "
+        "torchrun --nproc-per-node N -m slimdp train ...",
+    )
     command.add_argument("config", type=Path, help="settings: experiments/*.yaml")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="stages.0.steps=10")
     command.add_argument("--out", type=Path, required=True, help="the run's folder")

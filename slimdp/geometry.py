@@ -1,6 +1,6 @@
-"""Pixel geometry, once: affine maps, sampling at points, and the frames of crop and map.
+"""Pixel geometry, once: affine maps, and the frames of crop and map.
 
-Pixel centres are at integers. Everything here is pure.
+Pixel centres are at integers. Everything here is pure, and starts without torch (`slimdp.maps` needs it).
 """
 
 from __future__ import annotations
@@ -24,51 +24,21 @@ def apply_affine(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def invert_affine(affine: np.ndarray) -> np.ndarray:
     """The affine (2, 3) that undoes another one; raises ValueError where there is none."""
-    linear = np.asarray(affine, dtype=np.float64)[:, :2]
-    if abs(np.linalg.det(linear)) < 1e-12:
+    (a, b, c), (d, e, f) = np.asarray(affine, dtype=np.float64).tolist()
+    determinant = a * e - b * d
+    if abs(determinant) < 1e-12:
         raise ValueError(f"an affine map without an inverse: {np.asarray(affine).tolist()}")
-    inverse = np.linalg.inv(linear)
-    return np.concatenate([inverse, -inverse @ affine[:, 2:]], axis=1)
+    # By Cramer's rule: for one small matrix numpy.linalg takes ten times as long.
+    inverse = np.array([[e, -b, b * f - c * e], [-d, a, c * d - a * f]])
+    return inverse / determinant
+
+
+def affine_zoom(affine: np.ndarray) -> float:
+    """By how much an affine (2, 3) enlarges, the root of its determinant: 2 for one that doubles lengths."""
+    (a, b, _), (d, e, _) = np.asarray(affine, dtype=np.float64).tolist()
+    return float(abs(a * e - b * d) ** 0.5)
 
 
 def map_from_crop(points: Tensor) -> Tensor:
     """Crop px -> map px. Map pixel m averages crop pixels 4 m .. 4 m + 3, so its centre is 4 m + 1.5."""
     return (points - (STRIDE - 1) / 2) / STRIDE
-
-
-def sample_at_points(maps: Tensor, points: Tensor, index: Tensor) -> Tensor:
-    """Read maps bilinearly at points; outside the maps the border value holds.
-
-    Args:
-        maps: (B, C, h, w).
-        points: (P, 2) x, y in px of the maps.
-        index: (P,) int64, which of the B maps each point reads.
-
-    Returns:
-        (P, C), differentiable in `maps` and `points`.
-    """
-    height, width = maps.shape[-2:]
-    x = points[:, 0].clamp(0, width - 1)
-    y = points[:, 1].clamp(0, height - 1)
-    x0 = x.detach().floor().long().clamp(max=max(width - 2, 0))
-    y0 = y.detach().floor().long().clamp(max=max(height - 2, 0))
-    x1, y1 = (x0 + 1).clamp(max=width - 1), (y0 + 1).clamp(max=height - 1)
-    wx, wy = (x - x0).unsqueeze(1), (y - y0).unsqueeze(1)
-    # Advanced indexing puts the P axis first: (P, C).
-    top = maps[index, :, y0, x0] * (1 - wx) + maps[index, :, y0, x1] * wx
-    bottom = maps[index, :, y1, x0] * (1 - wx) + maps[index, :, y1, x1] * wx
-    return top * (1 - wy) + bottom * wy
-
-
-def upsample_map(maps: Tensor) -> Tensor:
-    """Maps (B, C, h, w) at map px to (B, C, 4 h, 4 w) at crop px, bilinearly; inverse of `map_from_crop`."""
-    import torch.nn.functional as F
-
-    return F.interpolate(maps, scale_factor=STRIDE, mode="bilinear", align_corners=False)
-
-
-def as_affine_tensor(affines: list[np.ndarray]) -> Tensor:
-    """A list of B affines (2, 3) as one float32 tensor (B, 2, 3)."""
-    import torch
-
-    return torch.from_numpy(np.stack(affines)).float()

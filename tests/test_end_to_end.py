@@ -127,18 +127,18 @@ def test_every_experiment_trains_for_two_steps(
 ) -> None:
     from slimdp.config import load_config
 
-    options: list[object] = ["--set", "crop.size=64", "--set", "model.features=16"]
-    for number, stage in enumerate(load_config(settings).stages):
-        options += ["--set", f"stages.{number}.steps=2", "--set", f"stages.{number}.batch=2"]
-        for index, source in enumerate(stage.data):
-            key = f"stages.{number}.data.{index}"
-            name = Path(source.annotations).name
-            options += [
-                "--set",
-                f"{key}.annotations={smoke / 'data' / name}",
-                "--set",
-                f"{key}.images={smoke / 'data'}",
-            ]
+    config = load_config(settings)
+    changes = ["crop.size=64", "model.features=16", "workers=0"]
+    places = {f"stages.{number}": stage.data for number, stage in enumerate(config.stages)}
+    for place in places:
+        changes += [f"{place}.steps=2", f"{place}.batch=2"]
+    if config.validation is not None:
+        places["validation"] = config.validation.data
+    for place, sources in places.items():
+        for index, source in enumerate(sources):
+            key, name = f"{place}.data.{index}", Path(source.annotations).name
+            changes += [f"{key}.annotations={smoke / 'data' / name}", f"{key}.images={smoke / 'data'}"]
+    options = [word for change in changes for word in ("--set", change)]
     code, _, error = run(capsys, "train", settings, *options, "--out", tmp_path / "run")
     assert code == 0, error
 

@@ -6,11 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from slimdp.data.augment import Augmentation, change_colours, draw_augmentation, flip_labels
+from slimdp.data.boxes import box_around_keypoints, box_from_centre
 from slimdp.data.coco import AnnotationSet, frame_number, read_annotations
 from slimdp.data.crops import BORDER_RGB, crop_affine, crop_image, crop_side
 from slimdp.data.frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
 from slimdp.data.images import ImageCache, ImageError, check_whole, load_image
 from slimdp.data.join import join_annotation_files
+from slimdp.data.keypoints import KeypointAnchors, keypoint_union, surface_anchors
+from slimdp.data.patches import Patch
 from slimdp.data.targets import coarse_target
 from slimdp.data.validate import AnnotationError
 from slimdp.data.write import write_annotations
@@ -28,9 +31,13 @@ __all__ = [
     "Draw",
     "ImageCache",
     "ImageError",
+    "KeypointAnchors",
+    "Patch",
     "PoseDataset",
     "PoseSample",
     "WeightedDraws",
+    "box_around_keypoints",
+    "box_from_centre",
     "change_colours",
     "check_whole",
     "coarse_target",
@@ -45,9 +52,11 @@ __all__ = [
     "frame_pixel_centres",
     "image_from_frame",
     "join_annotation_files",
+    "keypoint_union",
     "load_image",
     "read_annotations",
     "start_worker",
+    "surface_anchors",
     "write_annotations",
 ]
 

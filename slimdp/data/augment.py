@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from slimdp.config import AugmentSettings
+from slimdp.data.patches import Patch, draw_patches
 from slimdp.structures import IGNORE
 from slimdp.surface.symmetry import FLIP_COARSE, UvSymmetry
 
@@ -26,6 +27,7 @@ class Augmentation:
     flip: bool = False
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of the contrast about mid grey, by channel
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the brightness, by channel, of 255
+    patches: tuple[Patch, ...] = ()  # in the crop as it is shown, mirrored or not
 
 
 def draw_augmentation(settings: AugmentSettings, rng: np.random.Generator) -> Augmentation:
@@ -43,6 +45,7 @@ def draw_augmentation(settings: AugmentSettings, rng: np.random.Generator) -> Au
         flip=bool(settings.flip and mirror < 0.5),
         gain=(gain, gain, gain),
         offset=(float(offsets[0]), float(offsets[1]), float(offsets[2])),
+        patches=draw_patches(settings.occlusion, rng),
     )
 
 

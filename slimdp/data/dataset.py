@@ -19,10 +19,20 @@ from slimdp.data.coco import AnnotationSet
 from slimdp.data.crops import crop_affine, crop_image
 from slimdp.data.draws import Draw
 from slimdp.data.images import ImageCache
+from slimdp.data.keypoints import (
+    HIDDEN,
+    KeypointAnchors,
+    arrange_keypoints,
+    check_names,
+    mirrored_order,
+    seen_from,
+)
+from slimdp.data.patches import cover, map_pixels_under, under
+from slimdp.data.point_labels import PointLabels, anchored_points, points_of
 from slimdp.data.targets import coarse_target
 from slimdp.data.validate import AnnotationError
-from slimdp.geometry import apply_affine, as_affine_tensor
-from slimdp.structures import PersonAnnotation, PoseBatch
+from slimdp.geometry import apply_affine
+from slimdp.structures import IGNORE, PersonAnnotation, PoseBatch
 from slimdp.surface.symmetry import UvSymmetry
 
 
@@ -33,19 +43,22 @@ class PoseSample:
     image: np.ndarray  # (S, S, 3) uint8 RGB
     crop_from_image: np.ndarray  # (2, 3) float64: crop px = A @ (x, y, 1) of image px
     annotation_id: int
-    points: np.ndarray  # (N, 2) float64 x, y, crop px, all inside the crop
+    points: np.ndarray  # (N, 2) float64 x, y, crop px, all inside the crop and not under a patch
     part: np.ndarray  # (N,) int64, 1..24
     uv: np.ndarray  # (N, 2) float32 in [0, 1]
+    source: np.ndarray  # (N,) int64, a LabelSource
+    confidence: np.ndarray  # (N,) float32 in [0, 1]
     coarse: np.ndarray  # (S / 4, S / 4) uint8: 0..14, IGNORE where unknown
+    keypoints: np.ndarray  # (K, 3) float64 x, y, crop px, visibility: 0 unknown, 1 hidden, 2 seen
 
 
 class PoseDataset(Dataset[PoseSample]):
     """The labelled people of one or more annotation sets, in the order of the sets.
 
-    People are samples if they have points or coarse masks and are no crowd; the others only mark where
-    background is not known. An index is a `Draw`, or a person's number, which stands for draw 0. The random
-    changes follow from (seed, draw, person) alone: not from the number of workers, nor from what was read
-    before.
+    People are samples if they have points, coarse masks or the keypoints that are asked for, and are no
+    crowd; the others only mark where background is not known. An index is a `Draw`, or a person's number,
+    which stands for draw 0. The random changes follow from (seed, draw, person) alone: not from the number
+    of workers, nor from what was read before.
 
     Args:
         annotations: one set, or one a source.
@@ -54,10 +67,13 @@ class PoseDataset(Dataset[PoseSample]):
         symmetry: of the body's charts, for mirrored crops.
         seed: of the random changes.
         cache_mb: memory for decoded pictures in each process.
-        labelled_only: False takes people without any label too; only background outside their box is known.
+        labelled_only: False takes people without any label too, e.g. to compare frames of a video.
+        keypoints: names of those that the samples tell of, in this order: the network's heat maps.
+        anchors: keypoints that become labelled points where they are seen, with `LabelSource.KEYPOINT`.
 
     Raises:
-        AnnotationError: a set without labels, naming its file.
+        AnnotationError: a set without labels, naming its file; a keypoint that nobody has.
+        ValueError: mirrored crops of keypoints of one side alone.
     """
 
     def __init__(
@@ -69,24 +85,21 @@ class PoseDataset(Dataset[PoseSample]):
         seed: int,
         cache_mb: float = 256,
         labelled_only: bool = True,
+        keypoints: Sequence[str] = (),
+        anchors: KeypointAnchors | None = None,
     ) -> None:
         sources = [annotations] if isinstance(annotations, AnnotationSet) else list(annotations)
-        self._labelled_only = labelled_only
+        self._crop, self._augment, self._symmetry, self._seed = crop, augment, symmetry, seed
+        self._labelled_only, self._anchors = labelled_only, anchors
+        self._keypoints = tuple(keypoints)
+        self._mirrored = mirrored_order(keypoints) if augment is not None and augment.flip else None
+        everyone = [person for source in sources for person in source.people]
+        check_names(everyone, self._keypoints, " and ".join(str(source.file) for source in sources))
         self._people: list[PersonAnnotation] = []
         self._other_boxes: list[np.ndarray] = []
-        sizes = []
-        for source in sources:
-            before = len(self._people)
-            self._add(source)
-            sizes.append(len(self._people) - before)
-            if not sizes[-1]:
-                raise AnnotationError(
-                    f"{source.file or 'annotations'}: a data set without labels: none of its "
-                    f"{len(source.people)} people has points (dp_x) or coarse masks (dp_masks)"
-                )
+        self._seen_from: list[int] = []  # visibility from which on a person's keypoints are seen
         #: Samples of each source, as `WeightedDraws` takes them.
-        self.sizes: tuple[int, ...] = tuple(sizes)
-        self._crop, self._augment, self._symmetry, self._seed = crop, augment, symmetry, seed
+        self.sizes: tuple[int, ...] = tuple(self._add(source) for source in sources)
         self._cache_mb = cache_mb
         self._cache = ImageCache(cache_mb)
 
@@ -102,20 +115,29 @@ class PoseDataset(Dataset[PoseSample]):
             change = draw_augmentation(self._augment, rng)
         affine = crop_affine(person.box, crop, change.scale, change.rotation_deg, change.shift, change.flip)
         image = crop_image(self._cache.load(person.image.file), affine, crop.size)
-        points = apply_affine(affine, person.points)
-        shown = ((points >= 0) & (points <= crop.size - 1)).all(axis=1)
-        part, uv = person.part[shown], person.uv[shown]
+        if self._augment is not None:
+            image = change_colours(image, change)
+        covered = cover(image, change.patches)
+        labels = self._labels(draw.person).within(affine, covered)
         coarse = coarse_target(person, affine, crop.size, self._other_boxes[draw.person])
+        coarse[map_pixels_under(covered)] = IGNORE
+        keypoints = self._placed_keypoints(person, affine, covered)
+        part, uv = labels.part, labels.uv
         if change.flip:
             part, uv, coarse = flip_labels(part, uv, coarse, self._symmetry)
+            assert self._mirrored is not None
+            keypoints = keypoints[self._mirrored]
         return PoseSample(
-            image=change_colours(image, change) if self._augment is not None else image,
+            image=image,
             crop_from_image=affine,
             annotation_id=person.id,
-            points=points[shown],
+            points=labels.points,
             part=part,
             uv=uv,
+            source=labels.source,
+            confidence=labels.confidence,
             coarse=coarse,
+            keypoints=keypoints,
         )
 
     def __getstate__(self) -> dict[str, object]:
@@ -125,30 +147,67 @@ class PoseDataset(Dataset[PoseSample]):
         """The record behind a sample."""
         return self._people[index]
 
-    def _add(self, source: AnnotationSet) -> None:
-        groups = source.people_by_image()
+    def _add(self, source: AnnotationSet) -> int:
+        """Take in the samples of a source; returns how many."""
+        groups, seen = source.people_by_image(), seen_from(source.people)
+        before = len(self._people)
         for person in source.people:
-            unlabelled = len(person.points) == 0 and person.coarse is None
-            if person.crowd or (unlabelled and self._labelled_only):
+            if person.crowd or (self._labelled_only and not self._is_labelled(person, seen)):
                 continue
             others = [other.box for other in groups[person.image.id] if other is not person]
             self._people.append(person)
             self._other_boxes.append(np.array(others, dtype=np.float64).reshape(-1, 4))
+            self._seen_from.append(seen)
+        if len(self._people) == before:
+            raise AnnotationError(
+                f"{source.file or 'annotations'}: a data set without labels: none of its "
+                f"{len(source.people)} people has points (dp_x) or coarse masks (dp_masks)"
+                + (" or any of the keypoints asked for" if self._keypoints or self._anchors else "")
+            )
+        return len(self._people) - before
+
+    def _is_labelled(self, person: PersonAnnotation, seen: int) -> bool:
+        if len(person.points) or person.coarse is not None:
+            return True
+        if (arrange_keypoints(person, self._keypoints)[:, 2] > 0).any():
+            return True
+        return self._anchors is not None and len(anchored_points(person, self._anchors, seen).points) > 0
+
+    def _labels(self, index: int) -> PointLabels:
+        """A person's points, image px, with those of keypoints."""
+        person = self._people[index]
+        clicked = points_of(person)
+        if self._anchors is None:
+            return clicked
+        return clicked.joined(anchored_points(person, self._anchors, self._seen_from[index]))
+
+    def _placed_keypoints(
+        self, person: PersonAnnotation, affine: np.ndarray, covered: np.ndarray
+    ) -> np.ndarray:
+        """Keypoints (K, 3) at their places in the crop, not yet mirrored by name; hidden under patches."""
+        keypoints = arrange_keypoints(person, self._keypoints)
+        known = keypoints[:, 2] > 0
+        keypoints[known, :2] = apply_affine(affine, keypoints[known, :2])
+        keypoints[known & under(covered, keypoints[:, :2]), 2] = HIDDEN
+        return keypoints
 
 
 def collate(samples: Sequence[PoseSample]) -> PoseBatch:
-    """B samples as one batch, their points one after the other in flat tensors."""
+    """B samples as one batch, their points one after the other in flat tensors; `PoseBatch.to` widens it."""
     images = torch.from_numpy(np.stack([sample.image for sample in samples]))
     counts = [len(sample.points) for sample in samples]
     return PoseBatch(
-        image=images.permute(0, 3, 1, 2).contiguous().float() / 255,
-        crop_from_image=as_affine_tensor([sample.crop_from_image for sample in samples]),
+        image=images.permute(0, 3, 1, 2),
+        crop_from_image=torch.from_numpy(np.stack([sample.crop_from_image for sample in samples])).float(),
         annotation_id=torch.tensor([sample.annotation_id for sample in samples], dtype=torch.int64),
         point_crop=torch.repeat_interleave(torch.arange(len(samples)), torch.tensor(counts)),
         points=_flat([sample.points for sample in samples]).float(),
         part=_flat([sample.part for sample in samples]).long(),
         uv=_flat([sample.uv for sample in samples]).float(),
-        coarse=torch.from_numpy(np.stack([sample.coarse for sample in samples])).long(),
+        coarse=torch.from_numpy(np.stack([sample.coarse for sample in samples])),
+        confidence=_flat([sample.confidence for sample in samples]).float(),
+        source=_flat([sample.source for sample in samples]).long(),
+        keypoints=torch.from_numpy(np.stack([sample.keypoints for sample in samples])).float(),
     )
 
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-#: Last bytes of a whole file, by the format that its header names.
-END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+#: First and last bytes of a whole file, by the name of its format.
+MARKS = {"JPEG": (b"\xff\xd8\xff", b"\xff\xd9"), "PNG": (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82")}
 _TAIL = 64  # bytes read from the end of a file
 
 
@@ -24,11 +24,19 @@ def load_image(path: Path) -> np.ndarray:
 
     Raises ImageError naming the file where it is missing, cut short or no picture.
     """
-    check_whole(path)
-    bgr = cv2.imread(os.fspath(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such image file") from None
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error})") from error
+    # A file of a known format that ends as it should needs no closer look, which takes Pillow 0.1 ms.
+    if not any(content.startswith(start) and _ends(content[-_TAIL:], end) for start, end in MARKS.values()):
+        check_whole(path)
+    bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if bgr is None:
         raise ImageError(f"{path}: not a picture that OpenCV can read")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, bgr)
 
 
 def check_whole(path: Path) -> tuple[int, int]:
@@ -39,8 +47,8 @@ def check_whole(path: Path) -> tuple[int, int]:
     """
     try:
         with Image.open(path) as picture:
-            mark = END_MARKS.get(picture.format or "")
-            if mark is None or not _tail(path).rstrip(b"\0").endswith(mark):
+            marks = MARKS.get(picture.format or "")
+            if marks is None or not _ends(_tail(path), marks[1]):
                 picture.load()
             return picture.size
     except FileNotFoundError:
@@ -72,6 +80,10 @@ class ImageCache:
         while self._held > self._limit:
             self._held -= self._images.popitem(last=False)[1].nbytes
         return image
+
+
+def _ends(tail: bytes, mark: bytes) -> bool:
+    return tail.rstrip(b"\0").endswith(mark)
 
 
 def _tail(path: Path) -> bytes:

@@ -6,18 +6,31 @@ from typing import Any
 
 import numpy as np
 
+from slimdp.data.boxes import box_around_keypoints, box_from_centre
 from slimdp.data.frame import FRAME, image_from_frame
 from slimdp.data.rle import decode_polygons, decode_rle, decode_rle_union
 from slimdp.data.validate import ROUNDING, Record
-from slimdp.structures import COARSE_PARTS, IGNORE, PARTS, ImageRecord, LabelSource, PersonAnnotation
+from slimdp.structures import (
+    COARSE_PARTS,
+    IGNORE,
+    PARTS,
+    BoxSource,
+    ImageRecord,
+    LabelSource,
+    PersonAnnotation,
+)
 
 
 def read_person(
     record: Record, image: ImageRecord, keypoint_names: tuple[str, ...], read_mask: bool
 ) -> PersonAnnotation:
-    """Read one person; raises AnnotationError naming the field. A person without points gets N = 0."""
-    box = read_box(record)
-    points, part, uv, source, step = _read_points(record, box)
+    """Read one person; raises AnnotationError naming the field. A person without points gets N = 0.
+
+    A person without a box gets a rough one (`BoxSource`).
+    """
+    keypoints = _read_keypoints(record, keypoint_names)
+    box, box_source = _place(record, keypoints)
+    points, part, uv, source, step, confidence = _read_points(record, box)
     return PersonAnnotation(
         id=record.integer("id"),
         image=image,
@@ -29,11 +42,33 @@ def read_person(
         step=step,
         track=record.integer("track_id") if record.has("track_id") else None,
         coarse=_read_coarse(record),
-        keypoints=_read_keypoints(record, keypoint_names),
+        keypoints=keypoints,
         keypoint_names=keypoint_names,
         mask=read_outline(record, image) if read_mask else None,
         crowd=bool(record.content.get("iscrowd", 0)),
+        confidence=confidence,
+        box_source=box_source,
     )
+
+
+def _place(record: Record, keypoints: np.ndarray | None) -> tuple[np.ndarray, BoxSource]:
+    """The box (4,) xywh image px: as given, else around the keypoints, else from MPII's centre and scale."""
+    if record.has("bbox"):
+        given = record.integer("box_source") if record.has("box_source") else 0
+        if given not in list(BoxSource):
+            raise record.error("box_source", f"{given}, but {min(BoxSource)}..{max(BoxSource)} is wanted")
+        return read_box(record), BoxSource(given)
+    if record.has("dp_x") or record.has("dp_masks"):
+        raise record.error("bbox", "missing, but points and masks lie in its frame")
+    around = None if keypoints is None else box_around_keypoints(keypoints)
+    if around is not None:
+        return around, BoxSource.KEYPOINTS
+    if not (record.has("center") and record.has("scale")):
+        raise record.error("bbox", "missing; give it, or two labelled keypoints, or center and scale")
+    scale = record.as_numbers("scale", [record.get("scale")])[0]
+    if scale <= 0:
+        raise record.error("scale", f"{scale:g}, but the height of the person over 200 px is wanted")
+    return box_from_centre(record.numbers("center", 2), scale), BoxSource.CENTRE
 
 
 def read_box(record: Record) -> np.ndarray:
@@ -59,21 +94,23 @@ def read_frame_points(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return np.stack([x, y], axis=1), part, np.stack([u, v], axis=1).astype(np.float32)
 
 
-def _read_points(record: Record, box: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Points (N, 2) image px, part (N,), uv (N, 2), source (N,), step (N,)."""
+def _read_points(record: Record, box: np.ndarray) -> tuple[Any, ...]:
+    """Points (N, 2) image px, part (N,), uv (N, 2), source (N,), step (N,), confidence (N,) or None."""
     found = read_frame_points(record)
     if found is None:
         empty = np.zeros(0, dtype=np.int64)
-        return np.zeros((0, 2)), empty, np.zeros((0, 2), dtype=np.float32), empty.copy(), empty.copy()
+        return np.zeros((0, 2)), empty, np.zeros((0, 2), dtype=np.float32), empty.copy(), empty.copy(), None
     points, part, uv = found
     zeros = np.zeros(len(part), dtype=np.int64)
-    # These two are ours: absent in files of annotators.
-    source, step = zeros, zeros.copy()
+    # These three are ours: absent in files of annotators.
+    source, step, confidence = zeros, zeros.copy(), None
     if record.has("dp_source"):
         source = record.whole_in_range("dp_source", min(LabelSource), max(LabelSource), len(part))
     if record.has("dp_step"):
         step = record.whole_in_range("dp_step", -(2**31), 2**31, len(part))
-    return image_from_frame(points, box), part, uv, source, step
+    if record.has("dp_confidence"):
+        confidence = record.in_range("dp_confidence", 0, 1, len(part), slack=ROUNDING).astype(np.float32)
+    return image_from_frame(points, box), part, uv, source, step, confidence
 
 
 def read_body_mask(record: Record) -> np.ndarray | None:

@@ -1,8 +1,8 @@
 """Writing annotation files in DensePose-COCO form, with PoseTrack's fields for the frames of videos.
 
-Beside the public fields a person may have three of ours: `dp_source` and `dp_step`, a number a point (see
-`LabelSource` and `PersonAnnotation.step`), and `dp_ignore`, the pixels of the box frame without a known
-coarse label.
+Beside the public fields a person may have five of ours: `dp_source`, `dp_step` and `dp_confidence`, a number
+a point (see `LabelSource` and `PersonAnnotation`), `dp_ignore`, the pixels of the box frame without a known
+coarse label, and `box_source`, a `BoxSource` where nobody drew the box.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from slimdp.atomic import whole_file
 from slimdp.data.frame import FRAME, frame_from_image
 from slimdp.data.rle import encode_rle
 from slimdp.data.validate import AnnotationError
-from slimdp.structures import COARSE_PARTS, IGNORE, ImageRecord, PersonAnnotation
+from slimdp.structures import COARSE_PARTS, IGNORE, BoxSource, ImageRecord, PersonAnnotation
 
 _ROUNDING = 1e-6  # px of the frame
 
@@ -86,6 +86,8 @@ def _person_entry(path: Path, person: PersonAnnotation, category: int) -> dict[s
         "iscrowd": int(person.crowd),
         "segmentation": [] if person.mask is None else encode_rle(person.mask),
     }
+    if person.box_source != BoxSource.ANNOTATOR:
+        entry["box_source"] = int(person.box_source)
     if person.track is not None:
         entry["track_id"] = person.track
     if person.keypoints is not None:
@@ -123,4 +125,6 @@ def _point_fields(path: Path, person: PersonAnnotation) -> dict[str, list[float]
         fields["dp_source"] = person.source.tolist()
     if person.step.any():
         fields["dp_step"] = person.step.tolist()
+    if person.confidence is not None:
+        fields["dp_confidence"] = person.confidence.tolist()
     return fields

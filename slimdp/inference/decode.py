@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from slimdp.geometry import upsample_map
+from slimdp.maps import upsample_map
 from slimdp.structures import Prediction
 
 

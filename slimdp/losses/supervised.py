@@ -1,8 +1,9 @@
 """What the labels say of the predictions: named terms, alike at every stack, weighted and summed here alone.
 
 Parts are learned at the few labelled points, and the outline of the person from the coarse masks
-(DensePose, 3.1; Slim DensePose, 4). Every mean divides by the number of its labels, and is 0 with a
-gradient of 0 where there are none.
+(DensePose, 3.1; Slim DensePose, 4). A keypoint may be learned as one more point, whose label is the place of
+the body's surface where it is anchored, or as a heat map (Slim DensePose, 5.2; Newell et al., 3.1). Every sum
+is divided by the number of its labels, and is 0 with a gradient of 0 where there are none.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from slimdp.config import LossSettings
-from slimdp.geometry import map_from_crop, sample_at_points
-from slimdp.structures import IGNORE, PARTS, PoseBatch, Prediction
+from slimdp.losses.counts import count_labels
+from slimdp.losses.targets import MapLabels, map_labels
+from slimdp.maps import sample_at_points
+from slimdp.structures import IGNORE, PoseBatch, Prediction
 
-BACKGROUND = 0
 
-
-def part_loss(part_logits: Tensor, points: Tensor, point_crop: Tensor, part: Tensor) -> Tensor:
+def part_errors(part_logits: Tensor, points: Tensor, point_crop: Tensor, part: Tensor) -> Tensor:
     """Cross entropy of the part scores, read bilinearly at the labelled points.
 
     Args:
@@ -30,13 +31,13 @@ def part_loss(part_logits: Tensor, points: Tensor, point_crop: Tensor, part: Ten
         part: (P,) int64, 1..24.
 
     Returns:
-        scalar, nats a point.
+        (P,) nats.
     """
     logits = sample_at_points(part_logits, points, point_crop)
-    return F.cross_entropy(logits, part, reduction="sum") / max(len(part), 1)
+    return F.cross_entropy(logits, part, reduction="none")
 
 
-def uv_loss(
+def uv_errors(
     u: Tensor, v: Tensor, points: Tensor, point_crop: Tensor, part: Tensor, uv: Tensor, beta: float = 1.0
 ) -> Tensor:
     """Smooth L1 on u and v of the labelled part, read bilinearly at the labelled points, summed over the two.
@@ -50,67 +51,33 @@ def uv_loss(
         beta: the error below which the loss is a parabola.
 
     Returns:
-        scalar, a point.
+        (P,).
     """
-    # Each (crop, part) as a map of its own: only the labelled part's channel is read.
-    channel = point_crop * PARTS + part - 1
-    predicted = torch.cat(
-        [sample_at_points(maps.flatten(0, 1).unsqueeze(1), points, channel) for maps in (u, v)], dim=1
-    )
-    return F.smooth_l1_loss(predicted, uv, reduction="sum", beta=beta) / max(len(part), 1)
+    predicted = torch.stack([sample_at_points(maps, points, point_crop, part - 1) for maps in (u, v)], dim=1)
+    return F.smooth_l1_loss(predicted, uv, reduction="none", beta=beta).sum(1)
 
 
-def coarse_loss(coarse_logits: Tensor, coarse: Tensor) -> Tensor:
-    """Cross entropy of the coarse part scores at every labelled pixel of the maps.
+def pixel_error_sum(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy of scores (B, C, h, w) at the pixels of labels (B, h, w) that are not IGNORE, summed."""
+    return F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
 
-    Args:
-        coarse_logits: (B, 15, h, w).
-        coarse: (B, h, w) int64, 0..14, or IGNORE where unknown.
 
-    Returns:
-        scalar, nats a pixel.
+def heat_error_sum(keypoint_maps: Tensor, heat: Tensor, known: Tensor) -> Tensor:
+    """Squared error of heat maps (B, K, h, w), summed over their pixels and the known ones (B, K) of them.
+
+    A map of zeros costs the integral of the squared Gaussian, pi: sums, unlike means, do not shrink with the
+    size of the map.
     """
-    known = (coarse != IGNORE).sum().clamp(min=1)
-    return F.cross_entropy(coarse_logits, coarse, ignore_index=IGNORE, reduction="sum") / known
-
-
-def background_loss(part_logits: Tensor, coarse: Tensor) -> Tensor:
-    """Cross entropy of the part scores to background, at the pixels that the coarse masks call background.
-
-    Points lie on the body alone, so without this term nothing would teach the part scores where it ends.
-
-    Args:
-        part_logits: (B, 25, h, w).
-        coarse: (B, h, w) int64, 0..14, or IGNORE where unknown.
-
-    Returns:
-        scalar, nats a pixel.
-    """
-    outside = torch.where(coarse == BACKGROUND, BACKGROUND, IGNORE)
-    return coarse_loss(part_logits, outside)
-
-
-def supervised_terms(prediction: Prediction, batch: PoseBatch) -> dict[str, Tensor]:
-    """The terms of one stack, without their weights, by the name of their weight in `LossSettings`."""
-    size = prediction.coarse_logits.shape[-2:]
-    if batch.coarse.shape[-2:] != size:
-        raise ValueError(
-            f"coarse labels of {tuple(batch.coarse.shape[-2:])} px for maps of {tuple(size)} px: "
-            "make the labels a quarter of the crop's size"
-        )
-    points = map_from_crop(batch.points)
-    return {
-        "part": part_loss(prediction.part_logits, points, batch.point_crop, batch.part),
-        "coarse": coarse_loss(prediction.coarse_logits, batch.coarse),
-        "background": background_loss(prediction.part_logits, batch.coarse),
-        "uv": uv_loss(prediction.u, prediction.v, points, batch.point_crop, batch.part, batch.uv),
-    }
+    return ((keypoint_maps - heat).square().sum((2, 3)) * known).sum()
 
 
 def supervised_loss(
     predictions: Sequence[Prediction], batch: PoseBatch, weights: LossSettings
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weigh and sum the terms of all stacks: supervision at every one (Newell et al., 3.3).
+
+    The terms are those of `LossSettings`; `keypoint_map` where the network has heat maps. A point pulls as
+    hard as its confidence says. Half precision is compared in float32.
 
     Args:
         predictions: one a stack.
@@ -121,14 +88,54 @@ def supervised_loss(
         scalar total with gradient, and the unweighted terms without, named like `stack0/part`.
 
     Raises:
-        ValueError: there is no prediction, or the coarse labels have another size than the maps.
+        ValueError: there is no prediction, or coarse labels or keypoints do not fit the maps.
     """
     if not predictions:
         raise ValueError("no predictions to compare with the labels")
-    total = predictions[0].part_logits.new_zeros(())
+    labels, counts = map_labels(batch), count_labels(batch)
+    total = batch.points.new_zeros(())
     report = {}
     for stack, prediction in enumerate(predictions):
-        for name, term in supervised_terms(prediction, batch).items():
+        _check_sizes(prediction, labels)
+        for name, value in _sums(prediction.full_precision(), labels).items():
+            term = value / counts[name].clamp(min=1)
             total = total + getattr(weights, name) * term
             report[f"stack{stack}/{name}"] = term.detach()
     return total, report
+
+
+def _sums(prediction: Prediction, labels: MapLabels) -> dict[str, Tensor]:
+    """The sum of each term of one stack over its labels, by the name of its weight in `LossSettings`."""
+    at = labels.points, labels.point_crop, labels.part
+    part = part_errors(prediction.part_logits, *at)
+    uv = uv_errors(prediction.u, prediction.v, *at, labels.uv)
+    sums = {
+        "part": (part * labels.confidence).sum(),
+        "uv": (uv * labels.confidence).sum(),
+        "coarse": pixel_error_sum(prediction.coarse_logits, labels.coarse),
+        # Points lie on the body alone: without this nothing would teach the part scores where it ends.
+        "background": pixel_error_sum(prediction.part_logits, labels.outside),
+        "keypoint_part": (part * labels.keypoint_confidence).sum(),
+        "keypoint_uv": (uv * labels.keypoint_confidence).sum(),
+    }
+    if prediction.keypoint_maps is not None:
+        assert labels.heat is not None
+        assert labels.heat_known is not None
+        sums["keypoint_map"] = heat_error_sum(prediction.keypoint_maps, labels.heat, labels.heat_known)
+    return sums
+
+
+def _check_sizes(prediction: Prediction, labels: MapLabels) -> None:
+    size, found = tuple(prediction.coarse_logits.shape[-2:]), tuple(labels.coarse.shape[-2:])
+    if found != size:
+        raise ValueError(
+            f"coarse labels of {found} px for maps of {size} px: make the labels a quarter of the crop's size"
+        )
+    if prediction.keypoint_maps is None:
+        return
+    wanted, given = prediction.keypoint_maps.shape[1], 0 if labels.heat is None else labels.heat.shape[1]
+    if wanted != given:
+        raise ValueError(
+            f"a network with {wanted} keypoint heat maps, but a batch with {given} keypoints: give the data "
+            "set the names of the model's keypoints"
+        )

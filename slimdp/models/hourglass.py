@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,6 +14,18 @@ from slimdp.structures import COARSE_PARTS, PARTS, Prediction
 DEPTH = 4
 #: Channels of the output maps, in order: background and parts, u, v, background and coarse parts.
 OUTPUTS = (PARTS + 1, PARTS, PARTS, COARSE_PARTS + 1)
+#: The feature levels of a stack (Slim DensePose, table 7) in the order in which they are computed: what each
+#: is, its channels and its side for crops of S px. The paper names the two ends alone (level 4 is the output
+#: of each stack, level 0 the first layer) and worked best with the features before the output layers (3.2.2):
+#: level 3 here, `Prediction.features`. Its rows "4, segm." and "4, UV" are parts of level 4: `part_logits`;
+#: `u` and `v`.
+LEVELS = (
+    "what enters the stack: from the stem, or from the stack before (features, S / 4)",
+    "what the smaller scales of the hourglass found, before it is enlarged (features, S / 8)",
+    "the end of the hourglass, all scales added (features, S / 4)",
+    "the features before the output layers (features, S / 4)",
+    "the output: part scores, u, v, coarse part scores (88, S / 4)",
+)
 #: The crop's side is a multiple of this: a quarter of it halves DEPTH times.
 SIZE_MULTIPLE = 4 * 2**DEPTH
 
@@ -56,47 +70,69 @@ class Hourglass(nn.Module):
         self.up = Residual(features, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        half = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
-        return self.same_scale(x) + F.interpolate(half, scale_factor=2.0, mode="nearest")
+        return self.merge(x, self.smaller(x))
+
+    def smaller(self, x: Tensor) -> Tensor:
+        """What the smaller scales found: (B, features, h / 2, w / 2)."""
+        return self.up(self.inner(self.down(F.max_pool2d(x, 2))))
+
+    def merge(self, x: Tensor, smaller: Tensor) -> Tensor:
+        """Add that to what this scale sees."""
+        return self.same_scale(x) + F.interpolate(smaller, scale_factor=2.0, mode="nearest")
 
 
 class Stack(nn.Module):
-    """One hourglass and its outputs: (B, features, h, w) -> features of that shape, maps (B, 88, h, w)."""
+    """One hourglass and its outputs.
 
-    def __init__(self, features: int) -> None:
+    Args:
+        features: channels.
+        keypoints: number of heat maps.
+    """
+
+    def __init__(self, features: int, keypoints: int = 0) -> None:
         super().__init__()
         self.hourglass = nn.Sequential(Hourglass(DEPTH, features), Residual(features, features))
         self.to_features = nn.Sequential(
             convolution(features, features, 1, bias=False), nn.BatchNorm2d(features), nn.ReLU(inplace=True)
         )
         self.to_maps = convolution(features, sum(OUTPUTS), 1)
+        self.to_keypoints = convolution(features, keypoints, 1) if keypoints else None
         # u and v are regressed as they are, so they start in the middle of their range.
         u_begin, v_end = OUTPUTS[0], OUTPUTS[0] + OUTPUTS[1] + OUTPUTS[2]
         with torch.no_grad():
             assert self.to_maps.bias is not None
             self.to_maps.bias[u_begin:v_end] = 0.5
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.to_features(self.hourglass(x))
-        return features, self.to_maps(features)
+    def forward(self, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """(B, features, h, w) -> the levels 0..4 of `LEVELS`, and the heat maps (B, K, h, w) if there are."""
+        hourglass, residual = self.hourglass
+        assert isinstance(hourglass, Hourglass)
+        smaller = hourglass.smaller(x)
+        whole = hourglass.merge(x, smaller)
+        features = self.to_features(residual(whole))
+        heat = None if self.to_keypoints is None else self.to_keypoints(features)
+        return (x, smaller, whole, features, self.to_maps(features)), heat
 
 
 class StackedHourglass(nn.Module):
     """Hourglasses one after another, each correcting the one before it, each with outputs of its own.
 
+    With 256 features and no heat maps it has 3.4 M parameters for one stack, 6.6 M for two, 25.7 M for
+    eight.
+
     Args:
         stacks: number of hourglasses; Slim DensePose compares 1 to 8.
         features: channels throughout, a multiple of 4; 256 in the papers.
-
-    With 256 features it has 3.4 M parameters for one stack, 6.6 M for two, 25.7 M for eight.
+        keypoints: names of the heat maps, in the order of their channels.
     """
 
-    def __init__(self, stacks: int, features: int) -> None:
+    def __init__(self, stacks: int, features: int, keypoints: Sequence[str] = ()) -> None:
         super().__init__()
         if stacks < 1 or features < 4 or features % 4:
             raise ValueError(
                 f"stacks = {stacks}, features = {features}: wanted at least one stack and a multiple of 4"
             )
+        self.keypoints = tuple(keypoints)
         stem = features // 4
         self.stem = nn.Sequential(
             convolution(3, stem, 7, stride=2, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True),
@@ -105,16 +141,23 @@ class StackedHourglass(nn.Module):
             Residual(features // 2, features // 2),
             Residual(features // 2, features),
         )  # fmt: skip
-        self.stacks = nn.ModuleList(Stack(features) for _ in range(stacks))
-        # What a stack found goes back into the input of the next one (Newell et al., figure 4, right).
-        self.return_features = nn.ModuleList(convolution(features, features, 1) for _ in range(stacks - 1))
-        self.return_maps = nn.ModuleList(convolution(sum(OUTPUTS), features, 1) for _ in range(stacks - 1))
+        self.stacks = nn.ModuleList(Stack(features, len(self.keypoints)) for _ in range(stacks))
 
-    def forward(self, image: Tensor) -> list[Prediction]:
+        def returns(channels: int) -> nn.ModuleList:
+            return nn.ModuleList(convolution(channels, features, 1) for _ in range(stacks - 1))
+
+        # What a stack found goes back into the input of the next one (Newell et al., figure 4, right).
+        self.return_features = returns(features)
+        self.return_maps = returns(sum(OUTPUTS))
+        self.return_keypoints = returns(len(self.keypoints)) if self.keypoints else None
+
+    def forward(self, image: Tensor, levels: bool = False) -> list[Prediction]:
         """Predict from crops.
 
         Args:
-            image: (B, 3, S, S) RGB in 0..1, S a multiple of 64.
+            image: (B, 3, S, S) RGB, float in 0..1 or uint8, S a multiple of 64.
+            levels: also give the feature levels of each stack (`LEVELS`). They are computed in any case;
+                to ask for them keeps them in memory.
 
         Returns:
             one `Prediction` a stack, the last one the best; maps are S / 4 wide.
@@ -127,13 +170,20 @@ class StackedHourglass(nn.Module):
                 f"image has shape {tuple(image.shape)}, but (B, 3, S, S) with S a multiple of "
                 f"{SIZE_MULTIPLE} is wanted; crop or pad it first"
             )
+        if image.dtype == torch.uint8:
+            image = image.to(next(self.parameters()).dtype) / 255
         # A picture's values have a mean near 0.5 and a deviation near 0.25: bring them to 0 and 1.
         x = self.stem((image - 0.5) / 0.25)
         predictions = []
         for i, stack in enumerate(self.stacks):
-            features, maps = stack(x)
+            found, heat = stack(x)
+            features, maps = found[3:]
             part_logits, u, v, coarse_logits = maps.split(OUTPUTS, dim=1)
-            predictions.append(Prediction(part_logits, u, v, coarse_logits, features))
+            predictions.append(
+                Prediction(part_logits, u, v, coarse_logits, features, heat, found if levels else ())
+            )
             if i + 1 < len(self.stacks):
                 x = x + self.return_features[i](features) + self.return_maps[i](maps)
+                if heat is not None and self.return_keypoints is not None:
+                    x = x + self.return_keypoints[i](heat)
         return predictions

@@ -95,6 +95,7 @@ def move_person(
         keypoints=look.keypoints if look else _move_keypoints(person_0.keypoints, pair, limit_px),
         keypoint_names=look.keypoint_names if look else person_0.keypoint_names,
         mask=found_1.mask if found_1 is not None else None,  # an outline is not moved
+        confidence=None if person_0.confidence is None else person_0.confidence[kept],
     )
     return moved, fate
 

@@ -53,8 +53,7 @@ def prediction_panel(
     rows = []
     for person in (drawable[index] for index in chosen):
         rows.append(_row(person, predictions.read(person.image.id, person.id), surface))
-    sheet = contact_sheet(rows, TITLES)
-    return np.concatenate([sheet, _error_legend(sheet.shape[1])])
+    return panel(rows)
 
 
 def error_colours(errors_m: np.ndarray) -> np.ndarray:
@@ -63,25 +62,48 @@ def error_colours(errors_m: np.ndarray) -> np.ndarray:
     return np.array([colour for _, colour in ERROR_COLOURS], dtype=np.uint8)[np.digitize(errors_m, limits_m)]
 
 
-def _row(person: PersonAnnotation, prediction: PersonPrediction, surface: Surface) -> list[np.ndarray]:
-    size = prediction.part.shape[0]
-    zoom = max(1, _CELL // size)
-    crop = crop_image(load_image(person.image.file), prediction.crop_from_image, size)
+def draw_row(
+    crop: np.ndarray,
+    prediction: tuple[np.ndarray, np.ndarray, np.ndarray],
+    points: np.ndarray,
+    part: np.ndarray,
+    errors_m: np.ndarray | None,
+) -> list[np.ndarray]:
+    """One person's pictures, in the order of TITLES, small crops enlarged.
+
+    Args:
+        crop: (S, S, 3) uint8 RGB.
+        prediction: part (S, S) 1..24, uv (2, S, S), foreground (S, S) bool.
+        points: (N, 2) x, y crop px, annotated.
+        part: (N,) their parts.
+        errors_m: (N,) their geodesic errors, metres; None where they cannot be measured.
+    """
+    zoom = max(1, _CELL // len(crop))
     crop = cv2.resize(crop, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
-    part, foreground, uv = (
-        maps.repeat(zoom, axis=-1).repeat(zoom, axis=-2)
-        for maps in (prediction.part, prediction.foreground, prediction.uv)
-    )
+    found_part, uv, foreground = (maps.repeat(zoom, axis=-1).repeat(zoom, axis=-2) for maps in prediction)
     # Pixel centres at integers: the centre of an enlarged pixel moves by half of what it grew.
-    points = (apply_affine(prediction.crop_from_image, person.points) + 0.5) * zoom - 0.5
-    errors_m = point_errors([prediction], [person], surface).localization_m
+    points = (points + 0.5) * zoom - 0.5
     return [
         crop,
-        overlay_parts(crop, part, foreground),
+        overlay_parts(crop, found_part, foreground),
         overlay_uv(crop, uv, foreground),
-        draw_points(crop, points, person.part, radius=2.5),
-        draw_dots(crop, points, error_colours(errors_m), radius=2.5),
+        draw_points(crop, points, part, radius=2.5),
+        crop if errors_m is None else draw_dots(crop, points, error_colours(errors_m), radius=2.5),
     ]
+
+
+def panel(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Rows of `draw_row` as one sheet (H, W, 3) with titles and the meaning of the errors' colours."""
+    sheet = contact_sheet(rows, TITLES)
+    return np.concatenate([sheet, _error_legend(sheet.shape[1])])
+
+
+def _row(person: PersonAnnotation, prediction: PersonPrediction, surface: Surface) -> list[np.ndarray]:
+    crop = crop_image(load_image(person.image.file), prediction.crop_from_image, prediction.part.shape[0])
+    maps = (prediction.part, prediction.uv, prediction.foreground)
+    errors_m = point_errors([prediction], [person], surface).localization_m
+    points = apply_affine(prediction.crop_from_image, person.points)
+    return draw_row(crop, maps, points, person.part, errors_m)
 
 
 def _error_legend(width: int) -> np.ndarray:

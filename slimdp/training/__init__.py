@@ -1,13 +1,14 @@
 """From settings to a trained network."""
 
 from slimdp.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, load_model
-from slimdp.training.loop import NonFiniteLossError
 from slimdp.training.run import stage_file, train
 from slimdp.training.side_by_side import TrainRun, train_side_by_side
+from slimdp.training.watch import NoLabelsError, NonFiniteLossError
 
 __all__ = [
     "Checkpoint",
     "CheckpointError",
+    "NoLabelsError",
     "NonFiniteLossError",
     "TrainRun",
     "load_checkpoint",

@@ -1,14 +1,17 @@
 """The state of a training run in one file, written whole or not at all, read without running any code.
 
-Nothing random is in it: the order of the samples and their augmentation depend on the seed, the stage and
-the step alone.
+The order of the samples, their augmentation and the learning rate are not in it: they depend on the settings,
+the stage and the step alone. What torch's generators were at is, for networks that draw.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import io
+import os
 import pickle
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,9 @@ from slimdp.settings_file import differences
 
 FORMAT = "slimdp checkpoint 1"
 #: Settings that a resumed run may change: they change nothing of what is learned.
-FREE_KEYS = ("workers", "log_every", "pictures_every", "checkpoint_every")
+FREE_KEYS = (
+    "workers", "log_every", "pictures_every", "checkpoint_every", "keep", "validation", "compile",
+)  # fmt: skip
 
 
 class CheckpointError(ValueError):
@@ -46,6 +51,9 @@ class Checkpoint:
     average: dict[str, Tensor] | None = None
     average_updates: int = 0
     optimizer: dict[str, Any] | None = None
+    best_score: float | None = None  # of the validations so far, percent
+    random_state: dict[str, Tensor] | None = None  # of torch's generators; None: as the seed makes them
+    versions: dict[str, str] = field(default_factory=dict)  # of the packages that wrote it
 
     @property
     def best_weights(self) -> dict[str, Tensor]:
@@ -54,14 +62,66 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; a killed process leaves the file that was there before."""
+    """Write a checkpoint; where that fails, or the process is killed, the file that was there before stays.
+
+    Raises:
+        CheckpointError: the disk is full, or the folder cannot be written.
+    """
     content = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
     content["config"] = config_to_dict(checkpoint.config)
     content["format"] = FORMAT
+    content["versions"] = current_versions()
+    try:
+        with whole_file(path) as temporary, _Writer(temporary) as file:
+            torch.save(content, file)
+            # Else a machine that loses its power could keep the new name and lose what is in the file.
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} could not be written: {error.strerror or error}; checkpoints before it are intact. "
+            "Make room, then go on with --resume"
+        ) from error
+
+
+class _Writer(io.FileIO):
+    """A file to write that tells why it could not: torch turns every such error into one without a cause."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w")
+        self._failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            written, view = 0, memoryview(data).cast("B")
+            while written < len(view):
+                written += super().write(view[written:])
+            return written
+        except OSError as error:
+            self._failure = error
+            raise
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        super().__exit__(kind, error, trace)
+        if self._failure is not None:
+            raise self._failure from error
+
+
+def current_versions() -> dict[str, str]:
+    """Of the packages that what is learned depends on."""
     packages = {"slimdp": slimdp, "torch": torch, "numpy": np}
-    content["versions"] = {name: str(package.__version__) for name, package in packages.items()}
-    with whole_file(path) as temporary:
-        torch.save(content, temporary)
+    return {name: str(package.__version__) for name, package in packages.items()}
+
+
+def name_also(path: Path, name: Path) -> None:
+    """Let a whole file be found under another name too, in one move; a copy where links are not to be had."""
+    with whole_file(name) as temporary:
+        # What a killed process of the same number left may be a link to an older checkpoint.
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(path, temporary)
+        except OSError:
+            shutil.copyfile(path, temporary)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -72,12 +132,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        raise CheckpointError(f"{path} is broken or no checkpoint: {error}") from error
+        # What torch says of a pickle is long, and advises to run what is in it.
+        pickled = isinstance(error, pickle.UnpicklingError)
+        reason = "it holds more than tensors and plain values" if pickled else str(error).split("\n")[0]
+        raise CheckpointError(f"{path} is broken or no checkpoint: {reason}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(f"{path}: wanted a file of format {FORMAT!r}, but found {found!r}")
-    names = [f.name for f in dataclasses.fields(Checkpoint)]
-    missing = [name for name in names if name not in content]
+    names = [f.name for f in dataclasses.fields(Checkpoint) if f.name in content]
+    missing = [name for name in ("config", "stage", "step", "model") if name not in content]
     if missing:
         raise CheckpointError(f"{path} lacks {', '.join(missing)}")
     content["config"] = config_from_dict(content["config"], str(path))
@@ -88,7 +151,7 @@ def build_model(config: TrainConfig) -> StackedHourglass:
     """The network of a run with the first weights of its seed, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return StackedHourglass(config.model.stacks, config.model.features)
+        return StackedHourglass(config.model.stacks, config.model.features, config.model.keypoints)
 
 
 def load_model(path: Path) -> tuple[StackedHourglass, TrainConfig]:

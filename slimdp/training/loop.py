@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from slimdp.config import LossSettings, StageSettings
-from slimdp.losses import supervised_loss
+from slimdp.losses import label_shares, supervised_loss
 from slimdp.models import StackedHourglass
-from slimdp.structures import PersonAnnotation, PoseBatch
+from slimdp.structures import Prediction
 from slimdp.training.average import WeightAverage
 from slimdp.training.monitor import Monitor
+from slimdp.training.parts import Part
+from slimdp.training.processes import Processes
 from slimdp.training.schedule import learning_rate_at
-
-
-class NonFiniteLossError(FloatingPointError):
-    """A loss or a gradient that is infinite or not a number."""
+from slimdp.training.watch import BatchWatch
 
 
 @dataclass
@@ -27,81 +29,128 @@ class Learner:
     """What changes while a stage runs."""
 
     model: StackedHourglass
+    network: nn.Module  # the model as it is called: in DistributedDataParallel if there are several processes
     average: WeightAverage
     optimizer: torch.optim.Optimizer
     step: int = 0  # steps of the stage that are done
+    best_score: float | None = None  # of the validations so far, percent
 
 
-def make_optimizer(model: nn.Module, stage: StageSettings) -> torch.optim.Optimizer:
-    """AdamW; the biases and the batch norms' scales do not decay."""
-    weights = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": weights, "weight_decay": stage.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=stage.learning_rate, fused=True)
+class Keeper(Protocol):
+    """Saves and validates what is learned."""
+
+    def due(self, step: int) -> bool:
+        """Whether it has anything to do after `step` steps of the stage."""
+
+    def keep(self, learner: Learner) -> None:
+        """Do it."""
 
 
 def train_stage(
     learner: Learner,
     stage: StageSettings,
     loss: LossSettings,
-    batches: Iterable[PoseBatch],
+    steps: Iterable[Sequence[Part]],
+    processes: Processes,
+    bf16: bool,
+    watch: BatchWatch,
     monitor: Monitor,
-    save: Callable[[Learner], None],
-    batch_people: Callable[[int], Sequence[PersonAnnotation]],
+    keeper: Keeper,
 ) -> None:
     """Train to the end of a stage, from the step where the learner stands.
 
     Args:
         learner: changed in place.
         stage, loss: settings.
-        batches: one a step, from `learner.step` on.
+        steps: this process's parts of each step's batch, from `learner.step` on.
+        processes: that share each batch.
+        bf16: run the network in bfloat16 where that is safe (autocast); weights and losses stay float32.
+        watch: raises the errors below, naming the step and the people of its batch.
         monitor: sees every step.
-        save: called after every step; decides when to write a checkpoint.
-        batch_people: who is in the batch of a step, for the error.
+        keeper: called after the steps where it is due.
 
     Raises:
-        NonFiniteLossError: naming the step and the people of its batch.
+        NoLabelsError, NonFiniteLossError: nothing can be learned of a batch, or training went astray.
     """
-    device = next(learner.model.parameters()).device
     learner.model.train()
-    for batch in batches:
+    for parts in steps:
         rate = learning_rate_at(learner.step, stage)
         for group in learner.optimizer.param_groups:
             group["lr"] = rate
 
-        batch = batch.to(device)
-        predictions = learner.model(batch.image.contiguous(memory_format=torch.channels_last))
-        total, terms = supervised_loss(predictions, batch, loss)
+        counts = processes.sum_counts(_sum_counts(parts))
+        watch.require_labels(learner.step, counts, loss)
         learner.optimizer.zero_grad()
-        total.backward()
+        prediction, terms = add_gradients(learner.network, parts, counts, loss, processes.count, bf16)
         norm = nn.utils.clip_grad_norm_(learner.model.parameters(), stage.clip_norm)
-        if not (math.isfinite(total.item()) and math.isfinite(norm.item())):
-            values = {**terms, "total": total, "gradient norm": norm}
-            raise non_finite_loss(stage, learner.step, rate, values, batch_people(learner.step))
+        watch.see(learner.step, rate, {**terms, "gradient norm": norm})
         learner.optimizer.step()
         learner.average.update()
         learner.step += 1
-        monitor.after_step(
-            learner.step, batch, predictions[-1], {"total": total.detach(), **terms}, rate, norm
-        )
-        save(learner)
+
+        monitor.after_step(learner.step, parts[-1].batch, prediction, terms, rate, norm)
+        if keeper.due(learner.step):
+            watch.wait()
+            keeper.keep(learner)
+    watch.wait()
     assert learner.step == stage.steps, f"{learner.step} batches for {stage.steps} steps"
 
 
-def non_finite_loss(
-    stage: StageSettings,
-    step: int,
-    rate: float,
-    values: Mapping[str, Tensor],
-    people: Sequence[PersonAnnotation],
-) -> NonFiniteLossError:
-    """The error that says where training went astray, and on whom."""
-    numbers = ", ".join(f"{name} {value.item():.4g}" for name, value in values.items())
-    batch = ", ".join(f"{person.image.file} (annotation {person.id})" for person in people)
-    return NonFiniteLossError(
-        f"stage {stage.name!r}, step {step}: the loss or its gradient is not finite ({numbers}). "
-        f"The batch: {batch}. Look at these labels, or lower stage.learning_rate (here {rate:.3g})"
-    )
+def add_gradients(
+    network: nn.Module,
+    parts: Sequence[Part],
+    counts: Mapping[str, int],
+    loss: LossSettings,
+    processes: int,
+    bf16: bool,
+) -> tuple[Prediction, dict[str, Tensor]]:
+    """Forward and backward through a step's parts: the gradient of the loss of the whole batch.
+
+    It is the same for any number of parts and processes, but for the batch norms: those look at one part at
+    a time, over all processes if they are shared.
+
+    Args:
+        network: the model, as it is called.
+        parts: of this process.
+        counts: labels of each term in the whole batch, of all processes.
+        loss: weights of the terms.
+        processes: that share the batch.
+        bf16: as in `train_stage`.
+
+    Returns:
+        the last part's last prediction, and this process's share of the batch's loss, `total`, and of its
+        terms: summed over the processes they are those of the batch. They carry no gradient.
+    """
+    report: dict[str, Tensor] = {}
+    dtype = next(network.parameters()).dtype
+    for number, part in enumerate(parts):
+        last = number + 1 == len(parts)
+        shares = label_shares(part.counts, counts)
+        with _sent_with_the_last(network, last):
+            image = part.batch.image.to(dtype, memory_format=torch.channels_last)
+            with torch.autocast(image.device.type, torch.bfloat16, enabled=bf16):
+                predictions = network(image)
+            total, terms = supervised_loss(predictions, part.batch, weigh(loss, shares))
+            # DistributedDataParallel takes the mean over the processes, but here their losses add up.
+            (total * processes).backward()
+        shared = {name: term * shares[name.rpartition("/")[2]] for name, term in terms.items()}
+        for name, value in {"total": total.detach(), **shared}.items():
+            report[name] = report[name] + value if name in report else value
+    return predictions[-1], report
+
+
+def weigh(loss: LossSettings, shares: dict[str, float]) -> LossSettings:
+    """The weights of a part's terms: their means count as much as they have labels in the batch."""
+    return dataclasses.replace(loss, **{name: getattr(loss, name) * share for name, share in shares.items()})
+
+
+def _sum_counts(parts: Sequence[Part]) -> dict[str, int]:
+    return {name: sum(part.counts[name] for part in parts) for name in parts[0].counts}
+
+
+def _sent_with_the_last(network: nn.Module, last: bool) -> AbstractContextManager[None]:
+    """Processes tell one another their gradients once a step, with its last part."""
+    if last or not isinstance(network, DistributedDataParallel):
+        return nullcontext()
+    held: AbstractContextManager[None] = network.no_sync()
+    return held

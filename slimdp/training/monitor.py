@@ -1,11 +1,10 @@
-"""What can be seen of a run while it trains: TensorBoard, and a progress bar or plain lines."""
+"""What can be seen of a run while it trains: TensorBoard, numbers in lines, and a progress bar."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 
 from torch import Tensor
@@ -13,37 +12,42 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from slimdp.structures import PoseBatch, Prediction
-from slimdp.training.pictures import labels_and_prediction
-
-
-def say(line: str) -> None:
-    """A line for the person who waits, above a progress bar if there is one."""
-    tqdm.write(line, file=sys.stderr)
+from slimdp.surface.interface import Surface
+from slimdp.training.pictures import training_picture
+from slimdp.training.processes import ALONE, Processes
+from slimdp.training.run_folder import RunFolder
 
 
 class Monitor:
-    """Follows one stage; a context manager.
+    """Follows one stage; a context manager. Of several processes the first one shows what all found.
 
     Args:
-        folder: of the TensorBoard log.
-        title: of the progress bar, e.g. the stage's name.
+        folder: of the run.
+        title: of the progress bar: the stage's name.
         steps: of the stage.
         done: steps of the stage that are done already.
         steps_before: steps of the stages before, so that the log runs on through all stages.
         log_every: steps between scalars and, where there is no bar, lines.
         pictures_every: steps between pictures.
+        surface: for the errors in the pictures; None: without them.
         bar: show a progress bar where there is a terminal.
+        processes: that train together.
     """
 
     def __init__(
-        self, folder: Path, title: str, steps: int, done: int, steps_before: int,
-        log_every: int, pictures_every: int, bar: bool = True,
+        self, folder: RunFolder, title: str, steps: int, done: int, steps_before: int,
+        log_every: int, pictures_every: int, surface: Surface | None = None, bar: bool = True,
+        processes: Processes = ALONE,
     ) -> None:  # fmt: skip
-        self.title, self.steps, self.steps_before = title, steps, steps_before
-        self.log_every, self.pictures_every = log_every, pictures_every
+        self.folder, self.title, self.steps, self.steps_before = folder, title, steps, steps_before
+        self.log_every, self.pictures_every, self.surface = log_every, pictures_every, surface
+        self.processes = processes
         # A run that was killed may have logged past its last checkpoint: those steps come again.
-        self.writer = SummaryWriter(str(folder), purge_step=steps_before + done + 1)
-        lines = not (bar and sys.stderr.isatty())
+        folder.forget_after(steps_before + done)
+        self.writer = None
+        if processes.first:
+            self.writer = SummaryWriter(str(folder.path / "tensorboard"), purge_step=steps_before + done + 1)
+        lines = not (bar and processes.first and sys.stderr.isatty())
         self.bar = tqdm(total=steps, initial=done, desc=title, unit="step", disable=lines)
         self.since, self.images = time.perf_counter(), 0
 
@@ -55,9 +59,9 @@ class Monitor:
 
         Args:
             step: steps of the stage that are done.
-            batch: what was seen.
+            batch: what this process saw last.
             prediction: of the last stack.
-            losses: scalars by name; `total` is what was minimised.
+            losses: this process's share of the scalars, by name; `total` is what was minimised.
             learning_rate: of the step.
             gradient_norm: scalar, before clipping.
         """
@@ -65,29 +69,51 @@ class Monitor:
         self.bar.update()
         if step % self.log_every == 0 or step == self.steps:
             self._log(step, losses, learning_rate, gradient_norm)
-        if step % self.pictures_every == 0 or step == self.steps:
-            picture = labels_and_prediction(batch, prediction)
-            self.writer.add_image(
-                "labels_and_prediction", picture, self.steps_before + step, dataformats="HWC"
-            )
+        if self.writer is not None and step % self.pictures_every == 0:
+            picture = training_picture(batch, prediction, self.surface)
+            self.writer.add_image("training", picture, self.steps_before + step, dataformats="HWC")
+
+    def show_scores(self, step: int, scores: Mapping[str, float], people: int) -> None:
+        """Take note of a validation after `step` steps of the stage: percent by name."""
+        if self.writer is None:
+            return
+        self._write(step, {f"validation/{name}": value for name, value in scores.items()})
+        names = [name for name in scores if name.startswith("localization") and name.endswith("cm")]
+        values = ", ".join(f"{name.split()[1]} {scores[name]:.1f} %" for name in names)
+        where = f"{self.title}: step {step}/{self.steps}, {people} people, localization only"
+        self.folder.say(f"{where}: {values}")
+
+    def pause(self) -> None:
+        """Do not count the time since the last step, which was not spent on training."""
+        self.since, self.images = time.perf_counter(), 0
 
     def _log(
         self, step: int, losses: Mapping[str, Tensor], learning_rate: float, gradient_norm: Tensor
     ) -> None:
-        now = time.perf_counter()
-        speed = self.images / max(now - self.since, 1e-9)
-        self.since, self.images = now, 0
-        scalars = {f"loss/{name}": value.item() for name, value in losses.items()}
+        summed = self.processes.sum_scalars(losses)
+        if self.writer is None:
+            return
+        scalars = {f"loss/{name}": value for name, value in summed.items()}
         scalars["learning_rate"] = learning_rate
         scalars["gradient_norm"] = gradient_norm.item()
-        scalars["images_per_second"] = speed
+        now = time.perf_counter()
+        if self.images:
+            scalars["images_per_second"] = self.images * self.processes.count / max(now - self.since, 1e-9)
+        self.since, self.images = now, 0
+        self._write(step, scalars)
+        loss, speed = f"{scalars['loss/total']:.4f}", f"{scalars.get('images_per_second', 0):.1f}"
+        line = f"{self.title}: step {step}/{self.steps}, loss {loss}, {speed} images/s"
+        if self.bar.disable:
+            self.folder.say(line)
+        else:
+            self.folder.note(line)
+            self.bar.set_postfix(loss=loss, images_per_s=speed)
+
+    def _write(self, step: int, scalars: Mapping[str, float]) -> None:
+        assert self.writer is not None
         for name, value in scalars.items():
             self.writer.add_scalar(name, value, self.steps_before + step)
-        if self.bar.disable:
-            loss = scalars["loss/total"]
-            say(f"{self.title}: step {step}/{self.steps}, loss {loss:.4f}, {speed:.1f} images/s")
-        else:
-            self.bar.set_postfix(loss=f"{scalars['loss/total']:.4f}", images_per_s=f"{speed:.1f}")
+        self.folder.measure(self.steps_before + step, self.title, scalars)
 
     def __enter__(self) -> Monitor:
         return self
@@ -96,4 +122,5 @@ class Monitor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bar.close()
-        self.writer.close()
+        if self.writer is not None:
+            self.writer.close()

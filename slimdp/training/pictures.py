@@ -2,31 +2,56 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+import torch
+from torch import Tensor
 
-from slimdp.geometry import upsample_map
-from slimdp.report.drawing import contact_sheet, draw_points, overlay_parts
+from slimdp.inference import decode
+from slimdp.report.panels import draw_row, panel
 from slimdp.structures import PoseBatch, Prediction
+from slimdp.surface.interface import Surface
 
 
-def labels_and_prediction(batch: PoseBatch, prediction: Prediction, people: int = 4) -> np.ndarray:
-    """The first crops of a batch, a row each: with the labelled points, and under the predicted parts.
+def training_picture(
+    batch: PoseBatch, prediction: Prediction, surface: Surface | None, people: int = 4
+) -> np.ndarray:
+    """The first crops of a batch, a row each: as seen, predicted parts and u, labels, and their errors.
+
+    The errors are geodesic, of the best of the 24 parts at the pixel nearest to the point (localization
+    only), in training mode: of the network as it is, not of its average. Without a surface there are none.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
     count = min(people, len(batch.image))
-    images = (batch.image[:count] * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    parts = upsample_map(prediction.part_logits[:count].detach().float()).argmax(dim=1).cpu().numpy()
-    points, point_part = batch.points.cpu().numpy(), batch.part.cpu().numpy()
-    point_crop = batch.point_crop.cpu().numpy()
+    images = (batch.image[:count] * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    maps = decode(_first(prediction, count))
+    point_crop, points, part, uv = (
+        values.cpu().numpy() for values in (batch.point_crop, batch.points, batch.part, batch.uv)
+    )
     rows = []
-    for i, (image, part) in enumerate(zip(images, parts)):
+    for i in range(count):
         mine = point_crop == i
-        rows.append(
-            [
-                draw_points(image, points[mine], point_part[mine], radius=1),
-                overlay_parts(image, part, part > 0),
-            ]
-        )
-    return contact_sheet(rows)
+        found = (maps.part[i].cpu().numpy(), maps.uv[i].cpu().numpy(), maps.foreground[i].cpu().numpy())
+        column, row = np.floor(points[mine] + 0.5).astype(int).T
+        errors_m = None
+        if surface is not None:
+            said = found[0][row, column].astype(np.int64), found[1][:, row, column].T
+            errors_m = surface.distance_between(*said, part[mine], uv[mine])
+        rows.append(draw_row(np.ascontiguousarray(images[i]), found, points[mine], part[mine], errors_m))
+    return panel(rows)
+
+
+@torch.no_grad()
+def _first(prediction: Prediction, count: int) -> Prediction:
+    """The prediction of the first crops, without gradients."""
+    return dataclasses.replace(
+        prediction,
+        **{
+            f.name: getattr(prediction, f.name)[:count].detach()
+            for f in dataclasses.fields(prediction)
+            if isinstance(getattr(prediction, f.name), Tensor)
+        },
+    )

@@ -1,8 +1,4 @@
-"""A training run from settings to checkpoints: check everything, then one stage after another.
-
-A run's folder holds `config.yaml`, `last.pt` (to go on from), `stage_<name>.pt` for every finished stage,
-and `tensorboard/`.
-"""
+"""A training run from settings to checkpoints: check everything, then one stage after another."""
 
 from __future__ import annotations
 
@@ -12,23 +8,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
-from slimdp.atomic import whole_file
-from slimdp.config import ConfigError, TrainConfig, config_to_dict
-from slimdp.settings_file import dump_yaml
+from slimdp.config import ConfigError, TrainConfig
+from slimdp.models import StackedHourglass
+from slimdp.surface import load_surface
+from slimdp.surface.interface import Surface
 from slimdp.training.average import WeightAverage
-from slimdp.training.checkpoint import (
-    Checkpoint,
-    CheckpointError,
-    build_model,
-    check_same_settings,
-    load_checkpoint,
-    load_weights,
-    save_checkpoint,
-)
-from slimdp.training.loop import Learner, make_optimizer, train_stage
-from slimdp.training.monitor import Monitor, say
-from slimdp.training.stage_data import StageData, read_stages
+from slimdp.training.checkpoint import Checkpoint, build_model, name_also, save_checkpoint
+from slimdp.training.keeper import StageKeeper, random_state, set_random_state, steps_before
+from slimdp.training.loop import Learner, train_stage
+from slimdp.training.memory import keep_freed_memory
+from slimdp.training.monitor import Monitor
+from slimdp.training.optimisers import make_optimizer
+from slimdp.training.parts import steps_of_parts
+from slimdp.training.processes import Processes, joined
+from slimdp.training.run_folder import RunFolder
+from slimdp.training.shared_batch_norm import share_batch_norms
+from slimdp.training.stage_data import StageData, read_stages, stage_loss
+from slimdp.training.start import first_checkpoint
+from slimdp.training.validation import Validation, place, read_validation_people
+from slimdp.training.watch import BatchWatch
 
 
 def train(
@@ -39,11 +40,11 @@ def train(
     device: str = "auto",
     bar: bool = True,
 ) -> Path:
-    """Train a network.
+    """Train a network, in this process alone or in those that `torchrun` started.
 
     Args:
         config: the settings; the paths in them are relative to the working directory.
-        out: the run's folder; made where it is missing.
+        out: the run's folder (`slimdp.training.run_folder`); made where it is missing.
         resume: go on from `last.pt`, bit for bit on a CPU as if the run had never stopped; where there is
             none, begin.
         initial: the `stage_<name>.pt` of another run, to begin with its weights. If this run has a stage
@@ -57,22 +58,25 @@ def train(
 
     Raises:
         ConfigError: the settings are not those of the run to go on with, or name files that are not there.
-        AnnotationError: an annotation file or one of its pictures is broken.
-        CheckpointError: `initial` or `last.pt` cannot be used, or `out` holds a run already.
-        NonFiniteLossError: training went astray.
+        AnnotationError: an annotation file or one of its pictures is broken, or has no labels.
+        CheckpointError: `initial` or `last.pt` cannot be used, `out` holds a run already, or a disk is full.
+        NoLabelsError, NonFiniteLossError: nothing can be learned of a batch, or training went astray.
     """
-    out = Path(out)
-    last = out / "last.pt"
-    if not resume and (last.exists() or any(out.glob("stage_*.pt"))):
-        raise CheckpointError(f"{out} already holds a run; go on with it (resume), or choose another folder")
-    chosen = choose_device(device)
-    start = _start(config, last, initial)
-    stages = read_stages(config)
-    with whole_file(out / "config.yaml") as temporary:
-        temporary.write_text(dump_yaml(config_to_dict(config)), encoding="utf-8")
-    with _deterministic(chosen):
-        for index in range(start.stage, len(stages)):
-            start = _run_stage(start, index, stages[index], out, chosen, bar)
+    with joined(device) as (processes, here):
+        run = _Run(config, here, processes, RunFolder(Path(out), processes.first), bar)
+        bf16 = use_bf16(config.precision, here)  # before any work: it may not be to be had
+        start = first_checkpoint(config, run.folder, resume, initial)
+        stages = read_stages(config, processes)
+        people = [] if config.validation is None else read_validation_people(config)
+        processes.wait()  # nobody writes into the folder before all have looked at it
+        run.folder.begin(config, here, processes)
+        validation = None
+        if config.validation is not None:
+            model = place(build_model(config), here)
+            validation = Validation(config.validation, config.crop, config.surface, model, people, processes)
+        with _flags(here):
+            for index in range(start.stage, len(stages)):
+                start = run.stage(start, index, stages[index], validation, bf16)
     return stage_file(out, config.stages[-1].name)
 
 
@@ -81,117 +85,143 @@ def stage_file(out: Path, stage: str) -> Path:
     return Path(out) / f"stage_{stage}.pt"
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of a name; raises ConfigError where this machine has no such device."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        raise ConfigError(f"device = {name!r} cannot be used: {error}; choose auto, cpu or cuda") from error
-    return device
+def use_bf16(precision: str, device: torch.device) -> bool:
+    """Whether the network runs in bfloat16; raises ConfigError where it is asked for and not to be had.
+
+    Never by itself on a CPU, where it is many times slower than float32.
+    """
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bf16" and device.type == "cuda" and not able:
+        raise ConfigError(
+            f"precision = 'bf16', but {torch.cuda.get_device_name(device)} has none; choose auto"
+        )
+    return precision == "bf16" or (precision == "auto" and able)
 
 
-def _start(config: TrainConfig, last: Path, initial: Path | None) -> Checkpoint:
-    """Where the run begins: where it stopped, at the end of another run, or with fresh weights."""
-    if last.exists():
-        checkpoint = load_checkpoint(last)
-        check_same_settings(last, checkpoint.config, config)
-        say(f"going on from {last}")
-        return dataclasses.replace(checkpoint, config=config)
-    if initial is not None:
-        return _start_from(config, Path(initial))
-    return Checkpoint(config, stage=0, step=0, model=build_model(config).state_dict())
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What stays the same through all stages."""
 
+    config: TrainConfig
+    device: torch.device
+    processes: Processes
+    folder: RunFolder
+    bar: bool
 
-def _start_from(config: TrainConfig, initial: Path) -> Checkpoint:
-    checkpoint = load_checkpoint(initial)
-    if checkpoint.stage == 0 or checkpoint.step > 0:
-        raise CheckpointError(f"{initial} is not the end of a stage; begin with a stage_<name>.pt")
-    done = checkpoint.config.stages[: checkpoint.stage]
-    names = [stage.name for stage in config.stages]
-    if done[-1].name in names:
-        count = names.index(done[-1].name) + 1
-        there = dataclasses.replace(checkpoint.config, stages=done)
-        check_same_settings(initial, there, dataclasses.replace(config, stages=config.stages[:count]))
-    else:
-        count = 0
-    say(f"beginning with the weights of {initial}; stages done: {', '.join(names[:count]) or 'none'}")
-    load_weights(build_model(config), checkpoint.model, initial)
-    return Checkpoint(config, stage=count, step=0, model=checkpoint.model)
+    def stage(
+        self, start: Checkpoint, index: int, data: StageData, validation: Validation | None, bf16: bool
+    ) -> Checkpoint:
+        """Train a stage to its end and save what came out of it."""
+        config, stage = self.config, self.config.stages[index]
+        set_random_state(start.random_state, config.seed, self.device)
+        learner = self._learner(start)
+        with self._monitor(index, learner.step) as monitor:
+            loader = data.batches(learner.step, config.workers, self.processes, self.device.type == "cuda")
+            train_stage(
+                learner,
+                stage,
+                stage_loss(config, stage),
+                steps_of_parts(loader, stage.accumulate, self.device),
+                self.processes,
+                bf16,
+                BatchWatch(stage, data.batch_people),
+                monitor,
+                StageKeeper(config, index, self.folder, validation, monitor, self.processes, self.device),
+            )
+        return self._finish(learner, index)
 
+    def _monitor(self, index: int, done: int) -> Monitor:
+        config, stage = self.config, self.config.stages[index]
+        return Monitor(
+            self.folder,
+            title=stage.name,
+            steps=stage.steps,
+            done=done,
+            steps_before=steps_before(config, index),
+            log_every=config.log_every,
+            pictures_every=config.pictures_every,
+            surface=self._surface_of_pictures(),
+            bar=self.bar,
+            processes=self.processes,
+        )
 
-def _run_stage(
-    start: Checkpoint, index: int, data: StageData, out: Path, device: torch.device, bar: bool
-) -> Checkpoint:
-    """Train a stage to its end and save what came out of it."""
-    config = start.config
-    stage = config.stages[index]
-    learner = _learner(start, device)
+    def _surface_of_pictures(self) -> Surface | None:
+        """What errors are measured on; None where it cannot measure, which training itself does not need."""
+        if not self.processes.first:
+            return None
+        try:
+            return load_surface(self.config.surface)
+        except ValueError as error:
+            self.folder.say(f"pictures without errors: {error}")
+            return None
 
-    def save(learner: Learner) -> None:
-        if learner.step % config.checkpoint_every == 0 and learner.step < stage.steps:
-            save_checkpoint(out / "last.pt", _snapshot(config, index, learner))
+    def _learner(self, start: Checkpoint) -> Learner:
+        """The model, its average and its optimiser as a checkpoint left them."""
+        model = place(build_model(self.config), self.device)
+        if self.config.precision == "float64":
+            model.double()
+        model.load_state_dict(start.model)
+        network = self._network(model)
+        average = WeightAverage(model, self.config.average_decay)
+        if start.average is not None:
+            average.load(start.average, start.average_updates)
+        optimizer = make_optimizer(model, self.config.stages[start.stage])
+        if start.optimizer is not None:
+            optimizer.load_state_dict(start.optimizer)
+        return Learner(model, network, average, optimizer, start.step, start.best_score)
 
-    monitor = Monitor(
-        out / "tensorboard",
-        title=stage.name,
-        steps=stage.steps,
-        done=learner.step,
-        steps_before=sum(before.steps for before in config.stages[:index]),
-        log_every=config.log_every,
-        pictures_every=config.pictures_every,
-        bar=bar,
-    )
-    with monitor:
-        batches = data.batches(learner.step, config.workers)
-        train_stage(learner, stage, config.loss, batches, monitor, save, data.batch_people)
-    end = Checkpoint(config, stage=index + 1, step=0, model=learner.average.state)
-    # The stage's file first: killed in between, the run does its last steps again and comes out the same.
-    save_checkpoint(stage_file(out, stage.name), end)
-    save_checkpoint(out / "last.pt", end)
-    return end
+    def _network(self, model: StackedHourglass) -> nn.Module:
+        """The model as it is called, changed in place."""
+        several = self.processes.count > 1
+        if several and self.config.shared_batch_norm:
+            share_batch_norms(model, self.device)
+        if self.config.compile:
+            model.compile()
+        if not several:
+            return model
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        # The statistics are shared, or else those of the first process are the ones that are saved.
+        return DistributedDataParallel(model, ids, broadcast_buffers=False, gradient_as_bucket_view=True)
 
-
-def _learner(start: Checkpoint, device: torch.device) -> Learner:
-    """The model, its average and its optimiser as a checkpoint left them."""
-    config = start.config
-    model = build_model(config)
-    model.load_state_dict(start.model)
-    # Channels last is 15 to 25 % faster on a CPU (1 or 2 stacks of 64 features, 128 px), and on a GPU too.
-    model = model.to(device).to(memory_format=torch.channels_last)
-    average = WeightAverage(model, config.average_decay)
-    if start.average is not None:
-        average.load(start.average, start.average_updates)
-    optimizer = make_optimizer(model, config.stages[start.stage])
-    if start.optimizer is not None:
-        optimizer.load_state_dict(start.optimizer)
-    return Learner(model, average, optimizer, start.step)
-
-
-def _snapshot(config: TrainConfig, index: int, learner: Learner) -> Checkpoint:
-    return Checkpoint(
-        config,
-        stage=index,
-        step=learner.step,
-        model=learner.model.state_dict(),
-        average=learner.average.state,
-        average_updates=learner.average.updates,
-        optimizer=learner.optimizer.state_dict(),
-    )
+    def _finish(self, learner: Learner, index: int) -> Checkpoint:
+        """Save the end of a stage, for which no optimiser is needed any more."""
+        end = Checkpoint(
+            self.config,
+            stage=index + 1,
+            step=0,
+            model=learner.average.state,
+            best_score=learner.best_score,
+            random_state=random_state(self.device),
+        )
+        if self.processes.first:
+            # The stage's file first: killed in between, the run does its last steps again, the same ones.
+            file = stage_file(self.folder.path, self.config.stages[index].name)
+            save_checkpoint(file, end)
+            name_also(file, self.folder.path / "last.pt")
+        return end
 
 
 @contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
-    """On a CPU, give the gradient at points one order of summing.
+def _flags(device: torch.device) -> Iterator[None]:
+    """What torch is told while a run trains; its random generators come back as they were.
 
-    Otherwise two threads add to the same map pixel in any order: of 200 gradients at 3,000 points, 198
-    differed in their last bits.
+    On a CPU the gradient at points gets one order of summing: otherwise two threads add to the same map pixel
+    in any order, and of 200 gradients at 3,000 points 198 differed in their last bits. Deterministic also
+    means to torch that new memory is filled before it is written, which nothing here reads and which took 5
+    to 8 % of a step. On a GPU cuDNN may try which convolutions are fastest: all batches have one size.
     """
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(before or device.type == "cpu")
+    if device.type == "cpu":
+        keep_freed_memory()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.use_deterministic_algorithms(deterministic or device.type == "cpu")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = benchmark or device.type == "cuda"
     try:
-        yield
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = benchmark

@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
-from slimdp.config import ConfigError, StageSettings, TrainConfig
+from slimdp.config import AugmentSettings, ConfigError, LossSettings, StageSettings, TrainConfig
 from slimdp.data import (
     AnnotationSet,
     PoseDataset,
@@ -20,10 +20,13 @@ from slimdp.data import (
     collate,
     read_annotations,
     start_worker,
+    surface_anchors,
 )
+from slimdp.data.draws import Draw
 from slimdp.structures import PersonAnnotation, PoseBatch
-from slimdp.surface import UvSymmetry, load_symmetry
-from slimdp.surface.load import check_surface_name
+from slimdp.surface import UvSymmetry, load_surface, load_symmetry
+from slimdp.surface.load import OPEN, check_surface_name
+from slimdp.training.processes import ALONE, Processes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,15 +43,29 @@ class StageData:
         count, start = (steps * self.stage.batch for steps in (self.stage.steps, first_step))
         return WeightedDraws(self.people.sizes, weights, count, self.draw_seed, start)
 
-    def batches(self, first_step: int, workers: int) -> Iterator[PoseBatch]:
-        """The batches of the stage, from a step on, the same with any number of worker processes."""
+    def batches(
+        self, first_step: int, workers: int, processes: Processes = ALONE, pin: bool = False
+    ) -> Iterator[PoseBatch]:
+        """What goes through this process's network at once, from a step on: `stage.accumulate` times a step.
+
+        The crops of a step are the same for any number of processes and workers: they are dealt out to the
+        processes, part by part.
+
+        Args:
+            first_step: of the stage.
+            workers: processes that prepare crops; 0: this one.
+            processes: among which each batch is dealt out.
+            pin: for a GPU.
+        """
         loader = DataLoader(
             self.people,
-            sampler=self.draws(first_step),
-            batch_size=self.stage.batch,
+            batch_sampler=DealtDraws(
+                self.draws(first_step), self.part_size(processes), processes.rank, processes.count
+            ),
             num_workers=workers,
             collate_fn=collate,
             worker_init_fn=start_worker,
+            pin_memory=pin,
             # Or every iterator would draw from torch's global generator.
             generator=torch.Generator().manual_seed(self.draw_seed),
         )
@@ -62,22 +79,57 @@ class StageData:
         finally:
             cv2.setNumThreads(threads)
 
+    def part_size(self, processes: Processes) -> int:
+        """Crops that go through a process's network at once."""
+        return self.stage.batch // (self.stage.accumulate * processes.count)
+
     def batch_people(self, step: int) -> list[PersonAnnotation]:
         """Who is in the batch of a step."""
         draws = itertools.islice(self.draws(step), self.stage.batch)
         return [self.people.person(draw.person) for draw in draws]
 
 
-def read_stages(config: TrainConfig) -> list[StageData]:
+@dataclasses.dataclass(frozen=True)
+class DealtDraws(Sampler[list[Draw]]):
+    """The draws in parts of equal size, every `count`-th part from number `rank` on."""
+
+    draws: WeightedDraws
+    size: int
+    rank: int
+    count: int
+
+    def __len__(self) -> int:
+        return len(self.draws) // (self.size * self.count)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        drawn = iter(self.draws)
+        for number in itertools.count():
+            part = list(itertools.islice(drawn, self.size))
+            if not part:
+                return
+            if number % self.count == self.rank:
+                yield part
+
+
+def read_stages(config: TrainConfig, processes: Processes = ALONE) -> list[StageData]:
     """Read and check the labels of all stages, so that nothing is found wrong after hours of training.
 
     Raises:
-        ConfigError: a file or folder is not there, or the surface is not known or cannot be mirrored, naming
-            the key.
+        ConfigError: a file or folder is not there, the surface is not known or cannot be mirrored, or a batch
+            cannot be dealt out to the processes, naming the key.
         AnnotationError: an annotation file or one of its pictures is broken, or nobody in it is labelled.
     """
     check_paths(config)
-    symmetry = _symmetry(config)
+    check_batches(config, processes)
+    symmetry, anchors = _symmetry(config), None
+    losses = [stage_loss(config, stage) for stage in config.stages]
+    if any(loss.keypoint_part or loss.keypoint_uv for loss in losses):
+        if config.surface != OPEN:
+            raise ConfigError(
+                f"surface = {config.surface!r}: only the open body knows where keypoints lie on it; set "
+                "loss.keypoint_part and loss.keypoint_uv to 0"
+            )
+        anchors = surface_anchors(load_surface("open"))
     sets: dict[tuple[str, str], AnnotationSet] = {}
     stages = []
     for index, stage in enumerate(config.stages):
@@ -87,26 +139,57 @@ def read_stages(config: TrainConfig) -> list[StageData]:
                 sets[key] = read_annotations(*key)
         sources = [sets[source.annotations, source.images] for source in stage.data]
         draw_seed, change_seed = stage_seeds(config.seed, index)
-        people = PoseDataset(sources, config.crop, config.augment, symmetry, change_seed)
+        people = PoseDataset(
+            sources, config.crop, augmentation(config, stage), symmetry, change_seed,
+            keypoints=config.model.keypoints, anchors=anchors,
+        )  # fmt: skip
         stages.append(StageData(stage, people, draw_seed))
     return stages
 
 
 def _symmetry(config: TrainConfig) -> UvSymmetry:
     """Left and right of the surface that the labels speak of; without flips it is not asked for."""
+    flips = any(augmentation(config, stage).flip for stage in config.stages)
     try:
         check_surface_name(config.surface)
-        return load_symmetry(config.surface) if config.augment.flip else UvSymmetry()
+        return load_symmetry(config.surface) if flips else UvSymmetry()
     except ValueError as error:
-        instead = "; or train without flips: augment.flip = false" if config.augment.flip else ""
+        instead = "; or train without flips: augment.flip = false" if flips else ""
         raise ConfigError(f"surface = {config.surface!r}: {error}{instead}") from error
+
+
+def augmentation(config: TrainConfig, stage: StageSettings) -> AugmentSettings:
+    """The random changes of a stage's crops."""
+    return config.augment if stage.augment is None else stage.augment
+
+
+def stage_loss(config: TrainConfig, stage: StageSettings) -> LossSettings:
+    """The weights of a stage's losses."""
+    return config.loss if stage.loss is None else stage.loss
+
+
+def check_batches(config: TrainConfig, processes: Processes) -> None:
+    """Each process must get the same number of crops; raises ConfigError naming the key."""
+    for i, stage in enumerate(config.stages):
+        part = stage.batch // stage.accumulate
+        alone = not config.shared_batch_norm and config.crop.size <= 64 and part == processes.count
+        if part % processes.count or alone:
+            wanted = "2 or more a process" if alone else "a multiple of that number"
+            raise ConfigError(
+                f"stages.{i}.batch = {stage.batch}, accumulate = {stage.accumulate}: {part} crops at a time "
+                f"for {processes.count} processes, but {wanted} are wanted; change the batch, or torchrun's "
+                "--nproc-per-node"
+            )
 
 
 def check_paths(config: TrainConfig) -> None:
     """Every annotation file and picture folder must be there; raises ConfigError naming the key."""
-    for i, stage in enumerate(config.stages):
-        for j, source in enumerate(stage.data):
-            key = f"stages.{i}.data.{j}"
+    places = {f"stages.{i}": stage.data for i, stage in enumerate(config.stages)}
+    if config.validation is not None:
+        places["validation"] = config.validation.data
+    for place, sources in places.items():
+        for j, source in enumerate(sources):
+            key = f"{place}.data.{j}"
             if not Path(source.annotations).is_file():
                 raise ConfigError(
                     f"{key}.annotations = {source.annotations!r}: no such file in {Path.cwd()}; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import cv2
@@ -178,17 +178,29 @@ def test_collate(people: AnnotationSet) -> None:
     samples = [dataset[0], dataset[1], dataset[0]]
     batch = collate(samples)
     assert batch.image.shape == (3, 3, 64, 64)
-    assert batch.image.dtype == batch.uv.dtype == batch.points.dtype == torch.float32
-    assert batch.image[1, 2, 10, 20].item() == pytest.approx(samples[1].image[10, 20, 2] / 255)
+    assert batch.image.dtype == batch.coarse.dtype == torch.uint8
+    assert batch.image.is_contiguous(memory_format=torch.channels_last)
+    assert batch.image[1, 2, 10, 20].item() == samples[1].image[10, 20, 2]
     assert batch.coarse.shape == (3, 16, 16)
-    assert batch.coarse.dtype == batch.part.dtype == batch.point_crop.dtype == torch.int64
+    assert batch.uv.dtype == batch.points.dtype == torch.float32
+    assert batch.part.dtype == batch.point_crop.dtype == torch.int64
     assert batch.point_crop.bincount().tolist() == [60, 25, 60]
     np.testing.assert_allclose(batch.points[60:85], samples[1].points, atol=1e-4)
     assert batch.part[60:85].tolist() == samples[1].part.tolist()
     assert batch.annotation_id.tolist() == [3, 5, 3]
     assert batch.crop_from_image.shape == (3, 2, 3)
+    assert batch.nbytes == 3 * (64 * 64 * 3 + 16 * 16 + 24 + 8) + 145 * (8 + 8 + 8 + 8 + 4 + 8)
+
+
+def test_moving_a_batch_widens_its_bytes(people: AnnotationSet) -> None:
+    batch = collate([PoseDataset(people, CROP, None, UvSymmetry(), seed=0)[0]])
     moved = batch.to("cpu")
-    assert same(moved, batch)
+    assert moved.image.dtype == torch.float32
+    assert moved.image.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_allclose(moved.image, batch.image / 255)
+    assert moved.coarse.dtype == torch.int64
+    assert same(replace(moved, image=batch.image, coarse=batch.coarse.long()), batch)
+    assert same(moved.to("cpu"), moved)
 
 
 def test_a_batch_without_points(people: AnnotationSet, make_person: Make) -> None:

@@ -65,7 +65,9 @@ def test_either_background_makes_background() -> None:
 
 def test_decode_reads_half_precision() -> None:
     prediction = random_maps(2)
-    half = Prediction(*(getattr(prediction, name).half() for name in Prediction.__dataclass_fields__))
+    half = Prediction(
+        *(getattr(prediction, name).half() for name in list(Prediction.__dataclass_fields__)[:5])
+    )
     assert (decode(half).part == decode(prediction).part).float().mean() > 0.95
 
 

@@ -8,33 +8,47 @@ import torch
 from torch import Tensor
 
 from slimdp.config import LossSettings
-from slimdp.losses.supervised import background_loss, coarse_loss, part_loss, supervised_loss, uv_loss
-from slimdp.structures import IGNORE, PoseBatch, Prediction
+from slimdp.losses import label_counts, label_shares, supervised_loss
+from slimdp.losses.supervised import heat_error_sum, part_errors, pixel_error_sum, uv_errors
+from slimdp.losses.targets import keypoint_heat
+from slimdp.structures import IGNORE, LabelSource, PoseBatch, Prediction
 
 SIDE = 4
+KEYPOINTS = 3
+WEIGHTS = LossSettings(
+    part=1.0, coarse=2.0, background=3.0, uv=5.0, keypoint_part=7.0, keypoint_uv=11.0, keypoint_map=13.0
+)
 
 
-def make_prediction(generator: torch.Generator, crops: int = 2) -> Prediction:
+def make_prediction(generator: torch.Generator, crops: int = 2, keypoints: int = KEYPOINTS) -> Prediction:
     def maps(channels: int) -> Tensor:
         values = torch.randn(crops, channels, SIDE, SIDE, generator=generator, dtype=torch.float64)
         return values.requires_grad_()
 
-    return Prediction(maps(25), maps(24), maps(24), maps(15), maps(8))
+    heat = maps(keypoints) if keypoints else None
+    return Prediction(maps(25), maps(24), maps(24), maps(15), maps(8), heat)
 
 
-def make_batch(generator: torch.Generator, points: int = 7, crops: int = 2) -> PoseBatch:
+def make_batch(generator: torch.Generator, points: int = 9, crops: int = 2) -> PoseBatch:
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, dtype=torch.float64)
+
     coarse = torch.randint(0, 15, (crops, SIDE, SIDE), generator=generator)
     coarse[torch.rand(coarse.shape, generator=generator) < 0.3] = IGNORE
     coarse[:, 0, 0] = 0
+    visibility = torch.randint(0, 3, (crops, KEYPOINTS, 1), generator=generator)
     return PoseBatch(
         image=torch.rand(crops, 3, 4 * SIDE, 4 * SIDE),
         crop_from_image=torch.eye(2, 3).expand(crops, 2, 3),
         annotation_id=torch.arange(crops),
         point_crop=torch.randint(0, crops, (points,), generator=generator),
-        points=torch.rand(points, 2, generator=generator, dtype=torch.float64) * 4 * SIDE,
+        points=uniform(points, 2) * 4 * SIDE,
         part=torch.randint(1, 25, (points,), generator=generator),
-        uv=torch.rand(points, 2, generator=generator, dtype=torch.float64),
+        uv=uniform(points, 2),
         coarse=coarse,
+        confidence=(uniform(points) * 1.2 - 0.2).clamp(min=0),
+        source=torch.tensor([0, 2, 1] * points)[:points],
+        keypoints=torch.cat([uniform(crops, KEYPOINTS, 2) * 20 - 2, visibility], dim=2),
     )
 
 
@@ -55,19 +69,45 @@ def cross_entropy_slowly(logits: list[float], label: int) -> float:
     return math.log(sum(math.exp(value) for value in logits)) - logits[label]
 
 
-def terms_slowly(prediction: Prediction, batch: PoseBatch) -> dict[str, float]:
-    part, uv = [], []
+def point_terms_slowly(prediction: Prediction, batch: PoseBatch, keypoint: bool) -> tuple[float, float, int]:
+    """Sums of the errors of part and of uv over points that are keypoints or are not, and their number."""
+    assert batch.confidence is not None
+    assert batch.source is not None
+    part_sum, uv_sum, count = 0.0, 0.0, 0
     for i in range(len(batch.part)):
+        trust = batch.confidence[i].item()
+        if (batch.source[i] == LabelSource.KEYPOINT) != keypoint or trust == 0:
+            continue
         crop, label = int(batch.point_crop[i]), int(batch.part[i])
         x, y = ((batch.points[i] - 1.5) / 4).tolist()
-        part.append(
-            cross_entropy_slowly(
-                [read_slowly(prediction.part_logits, crop, c, x, y) for c in range(25)], label
-            )
-        )
+        scores = [read_slowly(prediction.part_logits, crop, c, x, y) for c in range(25)]
+        part_sum += trust * cross_entropy_slowly(scores, label)
         for maps, wanted in zip((prediction.u, prediction.v), batch.uv[i].tolist()):
             error = abs(read_slowly(maps, crop, label - 1, x, y) - wanted)
-            uv.append(error**2 / 2 if error < 1 else error - 0.5)
+            uv_sum += trust * (error**2 / 2 if error < 1 else error - 0.5)
+        count += 1
+    return part_sum, uv_sum, count
+
+
+def heat_slowly(prediction: Prediction, batch: PoseBatch) -> tuple[float, int]:
+    assert batch.keypoints is not None
+    assert prediction.keypoint_maps is not None
+    total, count = 0.0, 0
+    for crop in range(len(batch.keypoints)):
+        for k in range(KEYPOINTS):
+            x, y, visibility = batch.keypoints[crop, k].tolist()
+            if visibility == 0:
+                continue
+            count += 1
+            for row in range(SIDE):
+                for column in range(SIDE):
+                    squared = ((4 * column + 1.5 - x) ** 2 + (4 * row + 1.5 - y) ** 2) / 16
+                    wanted = math.exp(-squared / 2)
+                    total += (prediction.keypoint_maps[crop, k, row, column].item() - wanted) ** 2
+    return total, count
+
+
+def terms_slowly(prediction: Prediction, batch: PoseBatch) -> dict[str, float]:
     coarse, background = [], []
     for crop in range(len(batch.coarse)):
         for row in range(SIDE):
@@ -79,11 +119,18 @@ def terms_slowly(prediction: Prediction, batch: PoseBatch) -> dict[str, float]:
                 if label == 0:
                     logits = prediction.part_logits[crop, :, row, column].tolist()
                     background.append(cross_entropy_slowly(logits, 0))
+    part, uv, count = point_terms_slowly(prediction, batch, keypoint=False)
+    keypoint_part, keypoint_uv, keypoint_count = point_terms_slowly(prediction, batch, keypoint=True)
+    heat, heat_count = heat_slowly(prediction, batch)
+    assert min(count, keypoint_count, heat_count) > 0
     return {
-        "part": sum(part) / len(part),
-        "uv": sum(uv) / len(part),
+        "part": part / count,
+        "uv": uv / count,
         "coarse": sum(coarse) / len(coarse),
         "background": sum(background) / len(background),
+        "keypoint_part": keypoint_part / keypoint_count,
+        "keypoint_uv": keypoint_uv / keypoint_count,
+        "keypoint_map": heat / heat_count,
     }
 
 
@@ -92,68 +139,105 @@ def test_every_term_agrees_with_a_slow_reference(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     predictions = [make_prediction(generator) for _ in range(2)]
     batch = make_batch(generator)
-    weights = LossSettings(part=1.0, coarse=2.0, background=3.0, uv=5.0)
-    total, terms = supervised_loss(predictions, batch, weights)
+    total, terms = supervised_loss(predictions, batch, WEIGHTS)
 
     wanted_total = 0.0
     for stack, prediction in enumerate(predictions):
         for name, value in terms_slowly(prediction, batch).items():
             assert terms[f"stack{stack}/{name}"].item() == pytest.approx(value, rel=1e-9)
-            wanted_total += getattr(weights, name) * value
-    assert len(terms) == 8
+            wanted_total += getattr(WEIGHTS, name) * value
+    assert len(terms) == 14
     assert total.item() == pytest.approx(wanted_total, rel=1e-9)
+    assert not any(term.requires_grad for term in terms.values())
+
+
+def test_the_terms_are_the_weights_of_the_settings() -> None:
+    names = {f.name for f in dataclasses.fields(LossSettings)}
+    assert set(label_counts(make_batch(torch.Generator()))) == names
 
 
 def test_even_scores_cost_the_logarithm_of_the_number_of_classes() -> None:
     point, crop = torch.tensor([[1.0, 2.0]]), torch.tensor([0])
-    part = part_loss(torch.zeros(1, 25, SIDE, SIDE), point, crop, torch.tensor([7]))
-    assert part.item() == pytest.approx(math.log(25))
-    coarse = coarse_loss(torch.zeros(1, 15, SIDE, SIDE), torch.full((1, SIDE, SIDE), 3))
-    assert coarse.item() == pytest.approx(math.log(15))
+    part = part_errors(torch.zeros(1, 25, SIDE, SIDE), point, crop, torch.tensor([7]))
+    assert part.tolist() == pytest.approx([math.log(25)])
+    coarse = pixel_error_sum(torch.zeros(1, 15, SIDE, SIDE), torch.full((1, SIDE, SIDE), 3))
+    assert coarse.item() == pytest.approx(SIDE**2 * math.log(15))
 
 
 def test_uv_reads_the_labelled_part_alone() -> None:
     u, v = torch.full((1, 24, SIDE, SIDE), 9.0), torch.full((1, 24, SIDE, SIDE), 9.0)
     u[0, 4], v[0, 4] = 0.25, 0.75
     point, crop, part = torch.tensor([[0.5, 1.5]]), torch.tensor([0]), torch.tensor([5])
-    assert uv_loss(u, v, point, crop, part, torch.tensor([[0.25, 0.75]])).item() == 0
-    off = uv_loss(u, v, point, crop, part, torch.tensor([[0.65, 0.75]]))
-    assert off.item() == pytest.approx(0.4**2 / 2)
+    assert uv_errors(u, v, point, crop, part, torch.tensor([[0.25, 0.75]])).tolist() == [0]
+    off = uv_errors(u, v, point, crop, part, torch.tensor([[0.65, 0.75]]))
+    assert off.tolist() == pytest.approx([0.4**2 / 2])
 
 
 def test_background_looks_at_background_pixels_alone() -> None:
+    prediction = make_prediction(torch.Generator().manual_seed(0), crops=1, keypoints=0)
     coarse = torch.full((1, SIDE, SIDE), 3)
     coarse[0, 1, 2], coarse[0, 3, 3] = 0, IGNORE
-    logits = torch.zeros(1, 25, SIDE, SIDE, requires_grad=True)
-    background_loss(logits, coarse).backward()
-    assert logits.grad is not None
-    touched = logits.grad.abs().sum(dim=1).nonzero().tolist()
+    batch = dataclasses.replace(make_batch(torch.Generator(), points=0, crops=1), coarse=coarse)
+    total, _ = supervised_loss([prediction], batch, LossSettings(coarse=0))
+    total.backward()
+    assert prediction.part_logits.grad is not None
+    touched = prediction.part_logits.grad.abs().sum(dim=1).nonzero().tolist()
     assert touched == [[0, 1, 2]]
-    assert logits.grad[0, 0, 1, 2] < 0
+    assert prediction.part_logits.grad[0, 0, 1, 2] < 0
 
 
-def test_terms_pass_gradcheck() -> None:
+def test_a_gaussian_by_hand() -> None:
+    heat = keypoint_heat(torch.tensor([[[5.5, 9.5], [900.0, 0.0]]], dtype=torch.float64), SIDE)
+    # Crop px 5.5, 9.5 are map px 1, 2.
+    assert heat.shape == (1, 2, SIDE, SIDE)
+    assert heat[0, 0, 2, 1].item() == 1
+    assert heat[0, 0, 2, 2].item() == pytest.approx(math.exp(-0.5))
+    assert heat[0, 0, 0, 2].item() == pytest.approx(math.exp(-2.5))
+    assert heat[0, 1].abs().max() < 1e-12
+    empty = heat_error_sum(
+        torch.zeros(1, 1, 32, 32), keypoint_heat(torch.full((1, 1, 2), 63.5), 32), heat[:, :1, 2, 1]
+    )
+    assert empty.item() == pytest.approx(math.pi, rel=1e-3)
+
+
+def test_every_term_passes_gradcheck() -> None:
     generator = torch.Generator().manual_seed(0)
-    p, b = make_prediction(generator, crops=1), make_batch(generator, points=3, crops=1)
+    p, batch = make_prediction(generator, crops=1), make_batch(generator, points=3, crops=1)
     # Away from the corners of the bilinear pieces, where there is no derivative.
-    points = torch.tensor([[0.3, 1.2], [2.6, 0.4], [1.7, 2.2]], dtype=torch.float64)
-    check = torch.autograd.gradcheck
-    assert check(lambda logits: part_loss(logits, points, b.point_crop, b.part), (p.part_logits,))
-    assert check(lambda u, v: uv_loss(u, v, points, b.point_crop, b.part, b.uv), (p.u, p.v))
-    assert check(lambda logits: coarse_loss(logits, b.coarse), (p.coarse_logits,))
-    assert check(lambda logits: background_loss(logits, b.coarse), (p.part_logits,))
+    points = 4 * torch.tensor([[0.3, 1.2], [2.6, 0.4], [1.7, 2.2]], dtype=torch.float64) + 1.5
+    keypoints = torch.tensor([[[3.0, 7.0, 2.0], [9.0, 2.0, 1.0], [0.0, 0.0, 0.0]]], dtype=torch.float64)
+    trust = torch.tensor([0.2, 0.5, 1.0], dtype=torch.float64)
+    batch = dataclasses.replace(batch, points=points, keypoints=keypoints, confidence=trust)
+    maps = (p.part_logits, p.u, p.v, p.coarse_logits, p.keypoint_maps)
+
+    for name in (f.name for f in dataclasses.fields(LossSettings)):
+        none = dict.fromkeys((f.name for f in dataclasses.fields(LossSettings)), 0.0)
+        weights = LossSettings(**{**none, name: 1.0})
+
+        def loss(part: Tensor, u: Tensor, v: Tensor, coarse: Tensor, heat: Tensor) -> Tensor:
+            prediction = Prediction(part, u, v, coarse, p.features, heat)
+            return supervised_loss([prediction], batch, weights)[0]  # noqa: B023
+
+        assert loss(*maps).item() != 0, name
+        assert torch.autograd.gradcheck(loss, maps, fast_mode=True), name
 
 
 def test_without_any_label_all_is_zero_and_so_is_the_gradient() -> None:
     generator = torch.Generator().manual_seed(0)
     prediction = make_prediction(generator)
-    batch = dataclasses.replace(make_batch(generator, points=0), coarse=torch.full((2, SIDE, SIDE), IGNORE))
-    total, terms = supervised_loss([prediction], batch, LossSettings())
-    assert [value.item() for value in terms.values()] == [0.0] * 4
+    batch = make_batch(generator, points=0)
+    batch = dataclasses.replace(
+        batch, coarse=torch.full((2, SIDE, SIDE), IGNORE), keypoints=torch.zeros(2, KEYPOINTS, 3)
+    )
+    assert set(label_counts(batch).values()) == {0}
+    total, terms = supervised_loss([prediction], batch, WEIGHTS)
+    assert [value.item() for value in terms.values()] == [0.0] * 7
     total.backward()
-    for maps in (prediction.part_logits, prediction.u, prediction.v, prediction.coarse_logits):
-        assert maps.grad is not None
-        assert torch.equal(maps.grad, torch.zeros_like(maps))
+    for f in dataclasses.fields(prediction):
+        maps = getattr(prediction, f.name)
+        if f.name not in ("features", "levels"):
+            assert maps.grad is not None
+            assert torch.equal(maps.grad, torch.zeros_like(maps))
 
 
 def test_a_crop_without_points_does_not_dilute_the_others() -> None:
@@ -161,17 +245,90 @@ def test_a_crop_without_points_does_not_dilute_the_others() -> None:
     prediction = make_prediction(generator)
     batch = make_batch(generator)
     batch = dataclasses.replace(batch, point_crop=torch.zeros_like(batch.point_crop))
-    _, both = supervised_loss([prediction], batch, LossSettings())
-    first = Prediction(*(getattr(prediction, f.name)[:1] for f in dataclasses.fields(Prediction)))
-    _, alone = supervised_loss([first], dataclasses.replace(batch, coarse=batch.coarse[:1]), LossSettings())
-    assert both["stack0/part"].item() == pytest.approx(alone["stack0/part"].item())
-    assert both["stack0/uv"].item() == pytest.approx(alone["stack0/uv"].item())
+    _, both = supervised_loss([prediction], batch, WEIGHTS)
+    first = Prediction(
+        *(getattr(prediction, f.name)[:1] for f in dataclasses.fields(Prediction) if f.name != "levels")
+    )
+    one = dataclasses.replace(batch, coarse=batch.coarse[:1], keypoints=batch.keypoints[:1])
+    _, alone = supervised_loss([first], one, WEIGHTS)
+    for name in ("part", "uv", "keypoint_part", "keypoint_uv"):
+        assert both[f"stack0/{name}"].item() == pytest.approx(alone[f"stack0/{name}"].item())
+
+
+def test_a_label_without_confidence_is_as_good_as_absent_and_half_pulls_half() -> None:
+    generator = torch.Generator().manual_seed(0)
+    prediction, batch = make_prediction(generator), make_batch(generator, points=6)
+    kept = torch.tensor([True, False, True, True, False, True])
+
+    def terms(trust: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        fields = ("point_crop", "points", "part", "uv", "source")
+        chosen = {name: getattr(batch, name)[rows] for name in fields}
+        some = dataclasses.replace(batch, confidence=trust[rows], **chosen)
+        return supervised_loss([prediction], some, WEIGHTS)[1]
+
+    everyone = torch.ones(6, dtype=torch.bool)
+    absent, distrusted = terms(torch.ones(6), kept), terms(kept.double(), everyone)
+    half = terms(torch.full((6,), 0.5), kept)
+    for name in ("stack0/part", "stack0/uv", "stack0/keypoint_part", "stack0/keypoint_uv"):
+        assert distrusted[name].item() == pytest.approx(absent[name].item())
+        assert half[name].item() == pytest.approx(absent[name].item() / 2)
+    plain = dataclasses.replace(batch, confidence=None, source=None)
+    ones = dataclasses.replace(batch, confidence=torch.ones(6), source=torch.zeros(6, dtype=torch.int64))
+    a, b = (supervised_loss([prediction], one, WEIGHTS)[0].item() for one in (plain, ones))
+    assert a == b
+
+
+def test_parts_of_a_batch_give_the_loss_of_the_whole() -> None:
+    generator = torch.Generator().manual_seed(3)
+    prediction, batch = make_prediction(generator), make_batch(generator)
+    whole, _ = supervised_loss([prediction], batch, WEIGHTS)
+    wanted = torch.autograd.grad(whole, prediction.u)[0]
+    total, counts = torch.zeros(()), label_counts(batch)
+    for crop in range(2):
+        rows = batch.point_crop == crop
+        names = ("points", "part", "uv", "confidence", "source")
+        part = dataclasses.replace(
+            batch, coarse=batch.coarse[crop : crop + 1], keypoints=batch.keypoints[crop : crop + 1],
+            point_crop=batch.point_crop[rows] - crop, **{name: getattr(batch, name)[rows] for name in names},
+        )  # fmt: skip
+        shares = label_shares(label_counts(part), counts)
+        weights = LossSettings(**{name: getattr(WEIGHTS, name) * share for name, share in shares.items()})
+        maps = [getattr(prediction, f.name) for f in dataclasses.fields(Prediction) if f.name != "levels"]
+        total = total + supervised_loss([Prediction(*(m[crop : crop + 1] for m in maps))], part, weights)[0]
+    assert total.item() == pytest.approx(whole.item())
+    torch.testing.assert_close(torch.autograd.grad(total, prediction.u)[0], wanted)
+
+
+def test_half_precision_is_compared_in_float32() -> None:
+    generator = torch.Generator().manual_seed(0)
+    exact, batch = make_prediction(generator), make_batch(generator)
+    single = dataclasses.replace(
+        batch,
+        **{n: getattr(batch, n).float() for n in ("points", "uv", "confidence", "keypoints")},
+    )
+    maps = [getattr(exact, f.name) for f in dataclasses.fields(Prediction) if f.name != "levels"]
+    half = Prediction(*(m.detach().bfloat16().requires_grad_() for m in maps))
+    total, _ = supervised_loss([half], single, WEIGHTS)
+    assert total.dtype == torch.float32
+    rounded = Prediction(*(m.detach().float() for m in dataclasses.astuple(half)[:6]))
+    assert total.item() == supervised_loss([rounded], single, WEIGHTS)[0].item()
+    total.backward()
+    assert half.u.grad is not None
+    assert half.u.grad.dtype == torch.bfloat16
 
 
 def test_coarse_labels_of_another_size_are_refused() -> None:
     generator = torch.Generator().manual_seed(0)
     batch = dataclasses.replace(make_batch(generator), coarse=torch.zeros(2, 8, 8, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"\(8, 8\) px for maps of \(4, 4\)"):
+        supervised_loss([make_prediction(generator)], batch, LossSettings())
+
+
+@pytest.mark.parametrize("keypoints", [None, torch.zeros(2, 0, 3), torch.zeros(2, 5, 3)])
+def test_heat_maps_without_their_keypoints_are_refused(keypoints: Tensor | None) -> None:
+    generator = torch.Generator().manual_seed(0)
+    batch = dataclasses.replace(make_batch(generator), keypoints=keypoints)
+    with pytest.raises(ValueError, match=r"3 keypoint heat maps, but a batch with [05]"):
         supervised_loss([make_prediction(generator)], batch, LossSettings())
 
 

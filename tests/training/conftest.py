@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ from slimdp.config import (
 )
 from slimdp.data import write_annotations
 from slimdp.structures import ImageRecord, PersonAnnotation
+from slimdp.training import train
 
 SIDE = 96
 CENTRE = np.array([47.5, 47.5])
@@ -96,6 +98,15 @@ def small_run(ellipses: DataSource) -> TrainConfig:
         crop=CropSettings(size=64),
         augment=AugmentSettings(flip=False),
         log_every=2,
-        pictures_every=4,
+        pictures_every=1000,
         checkpoint_every=3,
     )
+
+
+@pytest.fixture(scope="session")
+def straight(small_run: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainConfig, Path]:
+    """A run of two stages that nothing stopped: its settings and its folder."""
+    config = dataclasses.replace(small_run, checkpoint_every=1)
+    out = tmp_path_factory.mktemp("straight") / "run"
+    assert train(config, out) == out / "stage_clips.pt"
+    return config, out

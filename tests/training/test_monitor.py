@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,19 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from slimdp.config import TrainConfig
 from slimdp.models import StackedHourglass
 from slimdp.report.drawing import PART_COLOURS
+from slimdp.report.panels import ERROR_COLOURS
 from slimdp.structures import PoseBatch, Prediction
+from slimdp.surface import load_surface
 from slimdp.training.monitor import Monitor
-from slimdp.training.pictures import labels_and_prediction
+from slimdp.training.pictures import training_picture
+from slimdp.training.processes import Processes
+from slimdp.training.run_folder import RunFolder, read_metrics
 from slimdp.training.stage_data import read_stages
 
 
 @pytest.fixture
 def batch(small_run: TrainConfig) -> PoseBatch:
-    return next(read_stages(small_run)[0].batches(0, workers=0))
+    return next(read_stages(small_run)[0].batches(0, workers=0)).to("cpu")
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def prediction(batch: PoseBatch) -> Prediction:
 
 
 def follow(folder: Path, batch: PoseBatch, prediction: Prediction, steps: range, before: int) -> None:
-    monitor = Monitor(folder, "stills", 6, steps.start - 1, before, log_every=2, pictures_every=3)
+    monitor = Monitor(RunFolder(folder), "stills", 6, steps.start - 1, before, log_every=2, pictures_every=3)
     with monitor:
         for step in steps:
             losses = {"total": torch.tensor(10.0 * step), "stack0/uv": torch.tensor(1.0 * step)}
@@ -40,46 +45,89 @@ def test_scalars_and_pictures_are_logged_where_they_are_due(
     tmp_path: Path, batch: PoseBatch, prediction: Prediction, capsys: pytest.CaptureFixture[str]
 ) -> None:
     follow(tmp_path, batch, prediction, range(1, 7), before=100)
-    events = EventAccumulator(str(tmp_path))
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert sorted(events.Tags()["scalars"]) == [
         "gradient_norm", "images_per_second", "learning_rate", "loss/stack0/uv", "loss/total",
     ]  # fmt: skip
     assert [(e.step, e.value) for e in events.Scalars("loss/total")] == [(102, 20), (104, 40), (106, 60)]
-    assert [e.step for e in events.Images("labels_and_prediction")] == [103, 106]
+    assert [e.step for e in events.Images("training")] == [103, 106]
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == [f"stills: step {step}/6" for step in (2, 4, 6)]
     assert "loss 20.0000" in lines[0]
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    assert [(row["step"], row["stage"], row["loss/stack0/uv"]) for row in rows] == [
+        (102, "stills", 2), (104, "stills", 4), (106, "stills", 6),
+    ]  # fmt: skip
 
 
 def test_steps_after_the_last_checkpoint_are_logged_once(
     tmp_path: Path, batch: PoseBatch, prediction: Prediction
 ) -> None:
     follow(tmp_path, batch, prediction, range(1, 5), before=0)
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 4, "sta')  # a process that was killed as it wrote
     follow(tmp_path, batch, prediction, range(3, 7), before=0)
-    events = EventAccumulator(str(tmp_path))
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [e.step for e in events.Scalars("loss/total")] == [2, 4, 6]
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [2, 4, 6]
 
 
-def test_the_picture_shows_the_points_and_the_predicted_parts(
-    batch: PoseBatch, prediction: Prediction
-) -> None:
-    side = batch.image.shape[-1]
-    logits = torch.zeros_like(prediction.part_logits)
-    logits[:, 5, :, : logits.shape[-1] // 2] = 9
-    logits[:, 0, :, logits.shape[-1] // 2 :] = 9
-    prediction = Prediction(logits, prediction.u, prediction.v, prediction.coarse_logits, prediction.features)
-    picture = labels_and_prediction(batch, prediction, people=1)
-    assert picture.dtype == np.uint8
-    gap = (picture.shape[0] - side) // 2
-    left = picture[gap : gap + side, gap : gap + side]
-    right = picture[gap : gap + side, -gap - side : -gap]
-    crop = (batch.image[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+def test_a_broken_line_in_the_middle_of_the_numbers_is_named(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\nnonsense\n{"step": 2}\n')
+    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2: not JSON"):
+        read_metrics(tmp_path / "metrics.jsonl")
+
+
+def answer(batch: PoseBatch, wrong: bool) -> Prediction:
+    """Maps that give one point's label everywhere, or that of the far end of the body."""
+    side = batch.image.shape[-1] // 4
+    part, (u, v) = int(batch.part[0]), batch.uv[0].tolist()
+    scores = torch.zeros(len(batch.image), 25, side, side)
+    scores[:, 5 if wrong else part] = 9
+    maps = torch.zeros(len(batch.image), 24, side, side)
+    coarse = torch.zeros(len(batch.image), 15, side, side)
+    coarse[:, 1, :, : side // 2] = 9  # foreground: the left half
+    coarse[:, 0, :, side // 2 :] = 9
+    return Prediction(scores, maps + u, maps + v, coarse, maps)
+
+
+def test_the_picture_shows_labels_prediction_and_error(batch: PoseBatch) -> None:
+    one_point = replace(
+        batch,
+        point_crop=batch.point_crop[:1],
+        points=batch.points[:1],
+        part=batch.part[:1],
+        uv=batch.uv[:1],
+    )
+    surface = load_surface("open")
+    right, wrong = (
+        training_picture(one_point, answer(batch, bad), surface, people=1) for bad in (False, True)
+    )
+    assert right.dtype == np.uint8
+    # Five square columns with gaps of 4 px, under titles of 20 px.
+    side = (right.shape[1] - 6 * 4) // 5
+    column = [right[28 : 28 + side, 4 + i * (side + 4) :][:, :side] for i in range(5)]
+    zoom = side // batch.image.shape[-1]
+    x, y = ((batch.points[0].numpy() + 0.5) * zoom).astype(int)
+    assert np.abs(column[3][y, x].astype(int) - PART_COLOURS[int(batch.part[0])]).max() <= 1
+    assert tuple(column[4][y, x]) == ERROR_COLOURS[0][1]  # green
+    assert tuple(wrong[28 : 28 + side, -4 - side : -4][y, x]) == ERROR_COLOURS[-1][1]  # red
     # The half that is predicted as background shows the picture, the other one the part's colour over it.
-    assert np.array_equal(right[:, side // 2 + 4 :], crop[:, side // 2 + 4 :])
-    blend = np.round(0.4 * crop[:, : side // 2 - 4] + 0.6 * PART_COLOURS[5]).astype(int)
-    assert np.abs(right[:, : side // 2 - 4].astype(int) - blend).max() <= 1
-    # Where there is a point, the picture is another.
-    x, y = batch.points[batch.point_crop == 0].round().long().T.numpy()
-    assert (left[y, x] != crop[y, x]).any(axis=1).mean() > 0.9
+    crop, parts = column[:2]
+    assert np.array_equal(crop[:, side // 2 + 20 :], parts[:, side // 2 + 20 :])
+    blend = np.round(0.4 * crop[:, : side // 2 - 20] + 0.6 * PART_COLOURS[int(batch.part[0])]).astype(int)
+    assert np.abs(parts[:, : side // 2 - 20].astype(int) - blend).max() <= 1
+
+
+def test_other_processes_than_the_first_say_and_write_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder(tmp_path / "run", speaks=False)
+    with Monitor(folder, "stills", 6, 0, 0, 2, 3, processes=Processes(rank=1, count=2)) as monitor:
+        monitor.show_scores(2, {"localization 5cm": 1.0}, people=3)
+        folder.say("nothing")
+        folder.begin(None, torch.device("cpu"), Processes())  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+    assert capsys.readouterr().err == ""

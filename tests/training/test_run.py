@@ -1,61 +1,53 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
-import signal
-import subprocess
-import sys
+import re
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from slimdp.config import (
     AugmentSettings,
     ConfigError,
     CropSettings,
     DataSource,
+    LossSettings,
     ModelSettings,
+    OptimiserSettings,
     StageSettings,
     TrainConfig,
-    config_to_dict,
     load_config,
 )
 from slimdp.data import AnnotationError
-from slimdp.geometry import map_from_crop, sample_at_points
-from slimdp.losses import supervised_loss
 from slimdp.training import (
-    Checkpoint,
     CheckpointError,
+    NoLabelsError,
     NonFiniteLossError,
     load_checkpoint,
     load_model,
     stage_file,
     train,
 )
-from slimdp.training import run as run_module
+from slimdp.training.checkpoint import save_checkpoint
+from slimdp.training.processes import Processes
+from slimdp.training.run import use_bf16
+from slimdp.training.run_folder import read_metrics
 from slimdp.training.stage_data import read_stages
-
-
-def same_weights(first: Path, second: Path) -> bool:
-    one, other = load_checkpoint(first).model, load_checkpoint(second).model
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-@pytest.fixture(scope="module")
-def straight(small_run: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainConfig, Path]:
-    """A run of two stages that nothing stopped: its settings and its folder."""
-    config = dataclasses.replace(small_run, checkpoint_every=1)
-    out = tmp_path_factory.mktemp("straight") / "run"
-    assert train(config, out) == out / "stage_clips.pt"
-    return config, out
+from tests.training.weights import same_weights
 
 
 def test_a_run_leaves_its_files_and_nothing_half_written(straight: tuple[TrainConfig, Path]) -> None:
     config, out = straight
     names = sorted(p.name for p in out.iterdir())
-    assert names == ["config.yaml", "last.pt", "stage_clips.pt", "stage_stills.pt", "tensorboard"]
+    assert names == [
+        "checkpoints", "config.yaml", "environment.json", "last.pt", "metrics.jsonl", "stage_clips.pt",
+        "stage_stills.pt", "tensorboard", "train.log",
+    ]  # fmt: skip
+    # Of the three a stage that were saved before its end, the last two.
+    assert sorted(p.name for p in (out / "checkpoints").iterdir()) == ["step_00000006.pt", "step_00000007.pt"]
     assert load_config(out / "config.yaml") == config
     assert same_weights(out / "last.pt", out / "stage_clips.pt")
     assert not same_weights(out / "stage_stills.pt", out / "stage_clips.pt")
@@ -63,67 +55,6 @@ def test_a_run_leaves_its_files_and_nothing_half_written(straight: tuple[TrainCo
     assert (end.stage, end.step, end.optimizer) == (1, 0, None)
     model, _ = load_model(out / "stage_clips.pt")
     assert model(torch.rand(1, 3, 64, 64))[-1].part_logits.isfinite().all()
-
-
-class Stopped(RuntimeError):
-    """Somebody pulled the plug."""
-
-
-# The run saves after steps 1 to 3 of a stage, then the stage's file and last.pt: five times a stage.
-@pytest.mark.parametrize("saves", [1, 3, 4, 5, 7, 9])
-def test_a_resumed_run_ends_with_the_same_bits(
-    straight: tuple[TrainConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: int
-) -> None:
-    config, whole = straight
-    done = []
-    really_save = run_module.save_checkpoint
-
-    def save_and_stop(path: Path, checkpoint: Checkpoint) -> None:
-        really_save(path, checkpoint)
-        done.append(path.name)
-        if len(done) == saves:
-            raise Stopped
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run_module, "save_checkpoint", save_and_stop)
-        with pytest.raises(Stopped):
-            train(config, tmp_path / "run")
-    assert len(done) == saves
-    # What the process drew at random since must not matter, nor how many workers there are now.
-    torch.manual_seed(99)
-    torch.rand(3)
-    train(dataclasses.replace(config, log_every=1), tmp_path / "run", resume=True)
-    for name in ("stage_stills.pt", "stage_clips.pt", "last.pt"):
-        assert same_weights(whole / name, tmp_path / "run" / name)
-
-
-def test_a_run_killed_in_the_middle_of_a_checkpoint_resumes(
-    straight: tuple[TrainConfig, Path], tmp_path: Path
-) -> None:
-    config, whole = straight
-    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(config_to_dict(config)))
-    script = (
-        "import os, signal, sys, torch\n"
-        "from pathlib import Path\n"
-        "from slimdp.config import load_config\n"
-        "from slimdp.training import train\n"
-        "torch.set_num_threads(1)\n"
-        "save, count = torch.save, []\n"
-        "def half(content, path):\n"
-        "    save(content, path)\n"
-        "    count.append(path)\n"
-        "    if len(count) == 3:\n"
-        "        os.truncate(path, os.path.getsize(path) // 2)\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "torch.save = half\n"
-        "train(load_config(Path('settings.yaml')), Path('run'))\n"
-    )
-    killed = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    last = load_checkpoint(tmp_path / "run" / "last.pt")
-    assert (last.stage, last.step) == (0, 2)
-    train(config, tmp_path / "run", resume=True)
-    assert same_weights(whole / "stage_clips.pt", tmp_path / "run" / "stage_clips.pt")
 
 
 def test_workers_change_nothing(straight: tuple[TrainConfig, Path], tmp_path: Path) -> None:
@@ -210,7 +141,7 @@ def test_weights_alone_are_taken_where_no_stage_is_shared(
 def test_the_middle_of_a_stage_is_no_beginning(straight: tuple[TrainConfig, Path], tmp_path: Path) -> None:
     config, whole = straight
     middle = dataclasses.replace(load_checkpoint(whole / "stage_stills.pt"), step=1)
-    run_module.save_checkpoint(tmp_path / "middle.pt", middle)
+    save_checkpoint(tmp_path / "middle.pt", middle)
     with pytest.raises(CheckpointError, match="not the end of a stage"):
         train(config, tmp_path / "run", initial=tmp_path / "middle.pt")
 
@@ -277,33 +208,91 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(
         assert f"{person.image.file} (annotation {person.id})" in message
 
 
-def test_it_learns_one_picture_by_heart(ellipses: DataSource, tmp_path: Path) -> None:
-    config = TrainConfig(
-        stages=(StageSettings("heart", (ellipses,), steps=80, batch=3, learning_rate=6e-3),),
-        model=ModelSettings(stacks=1, features=32),
-        crop=CropSettings(size=64),
-        augment=AugmentSettings(scale=0, rotation_deg=0, shift=0, flip=False, colour=0),
-        average_decay=0.9,
-        log_every=40,
-        pictures_every=80,
+def test_a_batch_without_labels_stops_the_run_and_is_named(
+    small_run: TrainConfig, ellipses: DataSource, tmp_path: Path
+) -> None:
+    """Nothing but points is learned from, and the crops are moved until none is in sight."""
+    config = dataclasses.replace(
+        small_run,
+        stages=(StageSettings("points", (ellipses,), steps=200, batch=1),),
+        crop=CropSettings(size=128),
+        augment=AugmentSettings(shift=0.95, flip=False),
+        loss=LossSettings(coarse=0, background=0),
     )
-    final = train(config, tmp_path / "run")
+    with pytest.raises(NoLabelsError, match=r"stage 'points', step \d+: no label in sight") as caught:
+        train(config, tmp_path / "run")
+    assert re.search(r"ellipse_\d\.png \(annotation 10\d\)", str(caught.value))
 
-    batch = next(read_stages(config)[0].batches(0, workers=0))
-    model, _ = load_model(final)
-    with torch.no_grad():
-        predictions = model(batch.image)
-    points = map_from_crop(batch.points)
-    logits, u, v = (
-        sample_at_points(maps, points, batch.point_crop)
-        for maps in (predictions[-1].part_logits, predictions[-1].u, predictions[-1].v)
+
+def test_outlines_alone_are_learned_from(small_run: TrainConfig, tmp_path: Path) -> None:
+    """A batch without a point in sight: its terms are 0, and nothing is divided by 0."""
+    stage = dataclasses.replace(small_run.stages[0], steps=2)
+    config = dataclasses.replace(small_run, stages=(stage,), augment=AugmentSettings(shift=0.95, flip=False))
+    final = load_checkpoint(train(config, tmp_path / "run"))
+    assert all(value.isfinite().all() for value in final.model.values())
+
+
+def test_a_stage_may_have_a_loss_and_changes_of_its_own(
+    straight: tuple[TrainConfig, Path], tmp_path: Path
+) -> None:
+    config, whole = straight
+    first, second = config.stages
+    for change in ({"loss": LossSettings(uv=3.0)}, {"augment": AugmentSettings(flip=False, colour=0)}):
+        changed = dataclasses.replace(config, stages=(first, dataclasses.replace(second, **change)))
+        out = tmp_path / "_".join(change)
+        train(changed, out)
+        assert same_weights(whole / "stage_stills.pt", out / "stage_stills.pt")
+        assert not same_weights(whole / "stage_clips.pt", out / "stage_clips.pt")
+
+
+@pytest.mark.parametrize("name", ["rmsprop", "sgd"])
+def test_a_stage_may_have_an_optimiser_of_its_own(
+    straight: tuple[TrainConfig, Path], tmp_path: Path, name: str
+) -> None:
+    config, whole = straight
+    second = dataclasses.replace(config.stages[1], optimiser=OptimiserSettings(name), learning_rate=1e-4)
+    train(dataclasses.replace(config, stages=(config.stages[0], second)), tmp_path / "run")
+    assert same_weights(whole / "stage_stills.pt", tmp_path / "run" / "stage_stills.pt")
+    assert not same_weights(whole / "stage_clips.pt", tmp_path / "run" / "stage_clips.pt")
+
+
+def test_the_folder_says_what_it_ran_on_at_every_start(straight: tuple[TrainConfig, Path]) -> None:
+    _, out = straight
+    starts = json.loads((out / "environment.json").read_text())
+    assert starts[0]["versions"]["torch"] == torch.__version__
+    assert starts[0]["processes"] == 1
+    if (Path(__file__).parents[2] / ".git").exists():
+        assert re.fullmatch("[0-9a-f]{40}", starts[0]["git"]["commit"])
+    log = (out / "train.log").read_text()
+    assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d stills: step 2/4, loss", log, re.MULTILINE)
+    assert [row["step"] for row in read_metrics(out / "metrics.jsonl")] == [2, 4, 6, 8]
+
+
+@pytest.mark.parametrize(
+    ("batch", "words"), [(3, "but a multiple of that number"), (2, "2 or more a process")]
+)
+def test_a_batch_that_cannot_be_dealt_out_is_refused(small_run: TrainConfig, batch: int, words: str) -> None:
+    stage = dataclasses.replace(small_run.stages[0], batch=batch)
+    config = dataclasses.replace(small_run, stages=(stage,), shared_batch_norm=False)
+    with pytest.raises(ConfigError, match=rf"stages\.0\.batch = {batch},.*2 processes.*{words}"):
+        read_stages(config, Processes(0, 2))
+
+
+def test_bf16_and_compile_run_on_a_cpu_when_asked_for(small_run: TrainConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(small_run, stages=small_run.stages[:1], precision="bf16")
+    final = load_checkpoint(train(config, tmp_path / "run"))
+    assert final.model["stem.0.weight"].dtype == torch.float32
+    assert all(value.isfinite().all() for value in final.model.values())
+    assert not use_bf16("auto", torch.device("cpu"))
+
+
+@pytest.mark.slow
+def test_a_compiled_network_learns_the_same(straight: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    config, _ = straight
+    config = dataclasses.replace(config, stages=config.stages[:1], precision="float64")
+    plain, compiled = (
+        load_checkpoint(train(dataclasses.replace(config, compile=on), tmp_path / str(on))).model
+        for on in (False, True)
     )
-    right = logits.argmax(dim=1) == batch.part
-    channel = (batch.part - 1).unsqueeze(1)
-    error = (torch.cat([u.gather(1, channel), v.gather(1, channel)], dim=1) - batch.uv).abs().amax(dim=1)
-    assert len(right) > 200
-    assert (right & (error < 0.1)).float().mean().item() > 0.9
-    background = predictions[-1].part_logits.argmax(dim=1)[batch.coarse == 0] == 0
-    assert background.float().mean().item() > 0.9
-    total, _ = supervised_loss(predictions, batch, config.loss)
-    assert total.item() < 1.0  # even scores cost log 25 + log 25 + log 15 = 9.1
+    for name, value in plain.items():
+        assert torch.allclose(value, compiled[name], rtol=1e-5, atol=1e-7), name

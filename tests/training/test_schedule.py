@@ -4,12 +4,14 @@ import math
 
 import pytest
 
-from slimdp.config import DataSource, StageSettings
-from slimdp.training.schedule import learning_rate_at
+from slimdp.config import SCHEDULES, DataSource, ScheduleSettings, StageSettings
+from slimdp.training.schedule import FALLS, learning_rate_at
 
 
-def stage(steps: int, warmup: float) -> StageSettings:
-    return StageSettings("a", (DataSource("x", "y"),), steps=steps, learning_rate=2.0, warmup=warmup)
+def stage(steps: int, warmup: float, schedule: ScheduleSettings | None = None) -> StageSettings:
+    schedule = schedule or ScheduleSettings()
+    data = (DataSource("x", "y"),)
+    return StageSettings("a", data, steps=steps, learning_rate=2.0, warmup=warmup, schedule=schedule)
 
 
 def test_it_rises_in_a_line_and_falls_as_half_a_cosine() -> None:
@@ -33,3 +35,18 @@ def test_every_step_learns_and_none_passes_the_peak(steps: int, warmup: float) -
 def test_a_step_outside_the_stage_is_refused(step: int) -> None:
     with pytest.raises(ValueError, match=r"steps 0\.\.7"):
         learning_rate_at(step, stage(8, 0.5))
+
+
+def test_steps_drop_at_shares_of_the_stage() -> None:
+    schedule = ScheduleSettings("step", drops=(0.5, 0.75), factor=0.1)
+    rates = [learning_rate_at(step, stage(8, 0.25, schedule)) for step in range(8)]
+    assert rates == pytest.approx([2 / 3, 4 / 3, 2, 2, 0.2, 0.2, 0.02, 0.02])
+
+
+def test_a_constant_rate_rises_and_stays() -> None:
+    rates = [learning_rate_at(step, stage(5, 0.2, ScheduleSettings("constant"))) for step in range(5)]
+    assert rates == pytest.approx([1, 2, 2, 2, 2])
+
+
+def test_every_schedule_of_the_settings_is_there() -> None:
+    assert tuple(FALLS) == SCHEDULES

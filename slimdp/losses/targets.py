@@ -1,0 +1,72 @@
+"""The labels of a batch as the losses compare them with the maps, made once for all stacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from slimdp.geometry import STRIDE, map_from_crop
+from slimdp.structures import IGNORE, LabelSource, PoseBatch
+
+BACKGROUND = 0
+#: Standard deviation of a keypoint's Gaussian, map px (Newell et al., 3.1).
+HEAT_SIGMA_PX = 1.0
+
+
+@dataclass(frozen=True)
+class MapLabels:
+    """Labels of B crops in the px of their maps; those that must not count weigh 0, or are IGNORE."""
+
+    points: Tensor  # (P, 2) x, y, map px
+    point_crop: Tensor  # (P,) int64 in 0..B-1
+    part: Tensor  # (P,) int64, 1..24
+    uv: Tensor  # (P, 2) in [0, 1]
+    confidence: Tensor  # (P,) of points that were clicked or propagated; 0 for those of keypoints
+    keypoint_confidence: Tensor  # (P,) the other way round
+    coarse: Tensor  # (B, h, w) int64: 0..14, IGNORE where unknown
+    outside: Tensor  # (B, h, w) int64: background where it is known, IGNORE elsewhere
+    heat: Tensor | None  # (B, K, h, w): Gaussians about the keypoints
+    heat_known: Tensor | None  # (B, K): 1 for labelled keypoints, hidden ones too, else 0
+
+
+def map_labels(batch: PoseBatch) -> MapLabels:
+    """Labels of a batch for maps of a quarter of the crop."""
+    confidence = torch.ones_like(batch.points[:, 0]) if batch.confidence is None else batch.confidence
+    source = torch.zeros_like(batch.part) if batch.source is None else batch.source
+    of_keypoint = source == LabelSource.KEYPOINT
+    coarse = batch.coarse.long()
+    heat = heat_known = None
+    if batch.keypoints is not None and batch.keypoints.shape[1]:
+        heat = keypoint_heat(batch.keypoints[..., :2], batch.image.shape[-1] // STRIDE)
+        heat_known = (batch.keypoints[..., 2] > 0).to(heat.dtype)
+    return MapLabels(
+        points=map_from_crop(batch.points),
+        point_crop=batch.point_crop,
+        part=batch.part,
+        uv=batch.uv,
+        confidence=confidence * ~of_keypoint,
+        keypoint_confidence=confidence * of_keypoint,
+        coarse=coarse,
+        outside=torch.where(coarse == BACKGROUND, BACKGROUND, IGNORE),
+        heat=heat,
+        heat_known=heat_known,
+    )
+
+
+def keypoint_heat(keypoints: Tensor, side: int) -> Tensor:
+    """Gaussians of height 1 about keypoints (Newell et al., 3.1).
+
+    Args:
+        keypoints: (B, K, 2) x, y, crop px.
+        side: of the maps, px.
+
+    Returns:
+        (B, K, side, side); next to nothing of a keypoint far outside.
+    """
+    centres = map_from_crop(keypoints)
+    steps = torch.arange(side, device=keypoints.device, dtype=keypoints.dtype)
+    # A Gaussian of two dimensions is the product of two of one: (B, K, 2, side) exponentials alone.
+    bells = torch.exp(-((steps - centres[..., None]) ** 2) / (2 * HEAT_SIGMA_PX**2))
+    return bells[:, :, 1, :, None] * bells[:, :, 0, None, :]

@@ -1,0 +1,150 @@
+"""What a run's folder tells of itself: settings, code, machine, and what was said and measured.
+
+| file | what |
+|---|---|
+| `config.yaml` | the settings, whole |
+| `environment.json` | of every start: versions, git commit, device, processes |
+| `train.log` | what was said, with the time |
+| `metrics.jsonl` | a JSON line for every logged step and validation |
+| `last.pt`, `checkpoints/` | to go on from |
+| `best.pt`, `stage_<name>.pt` | to predict with |
+| `tensorboard/` | curves and pictures |
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import slimdp
+from slimdp.atomic import whole_file
+from slimdp.config import TrainConfig, config_to_dict
+from slimdp.settings_file import dump_yaml
+from slimdp.training.processes import Processes
+
+
+class RunFolder:
+    """Writes lines and numbers, for the first of several processes; the others say and write nothing.
+
+    Args:
+        path: the folder.
+        speaks: whether this process writes.
+    """
+
+    def __init__(self, path: Path, speaks: bool = True) -> None:
+        self.path, self.speaks = Path(path), speaks
+        self._early: list[str] | None = []  # lines of the log from before `begin` made the folder
+
+    def begin(self, config: TrainConfig, device: torch.device, processes: Processes) -> None:
+        """Write the settings and what they run on, and clear away what a killed run left half-written."""
+        if not self.speaks:
+            return
+        for left in [*self.path.glob(".*.part*"), *(self.path / "checkpoints").glob(".*.part*")]:
+            left.unlink()
+        with whole_file(self.path / "config.yaml") as temporary:
+            temporary.write_text(dump_yaml(config_to_dict(config)), encoding="utf-8")
+        file = self.path / "environment.json"
+        starts = json.loads(file.read_text()) if file.is_file() else []
+        starts.append(describe_environment(device, processes))
+        with whole_file(file) as temporary:
+            temporary.write_text(json.dumps(starts, indent=2) + "\n", encoding="utf-8")
+        early, self._early = self._early or [], None
+        for line in early:
+            self._append("train.log", line)
+
+    def say(self, line: str) -> None:
+        """A line for the person who waits, above a progress bar if there is one, and for the log."""
+        if self.speaks:
+            tqdm.write(line, file=sys.stderr)
+            self.note(line)
+
+    def note(self, line: str) -> None:
+        """A line for the log alone."""
+        if not self.speaks:
+            return
+        line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}"
+        if self._early is None:
+            self._append("train.log", line)
+        else:
+            self._early.append(line)
+
+    def measure(self, step: int, stage: str, numbers: Mapping[str, float]) -> None:
+        """Numbers by name, after `step` steps of the run, all stages counted."""
+        if self.speaks:
+            self._append("metrics.jsonl", json.dumps({"step": step, "stage": stage, **numbers}))
+
+    def forget_after(self, step: int) -> None:
+        """Drop the numbers of steps after `step`: a killed run may have gone past its last checkpoint."""
+        file = self.path / "metrics.jsonl"
+        if not self.speaks or not file.is_file():
+            return
+        kept = [row for row in read_metrics(file) if row["step"] <= step]
+        with whole_file(file) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+
+    def _append(self, name: str, line: str) -> None:
+        with open(self.path / name, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def read_metrics(file: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics.jsonl; a last line that a killed run left half-written is passed over."""
+    rows = []
+    lines = Path(file).read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number + 1 < len(lines):
+                raise ValueError(f"{file}, line {number + 1}: not JSON: {error}") from error
+    return rows
+
+
+def describe_environment(device: torch.device, processes: Processes) -> dict[str, Any]:
+    """What a run ran on, as JSON values."""
+    versions = {"slimdp": slimdp, "torch": torch, "numpy": np, "opencv": cv2, "h5py": h5py}
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    return {
+        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "command": sys.argv,
+        "git": git_state(),
+        "python": platform.python_version(),
+        "versions": {package: str(module.__version__) for package, module in versions.items()},
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": f"{device} {name}".strip(),
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "processes": processes.count,
+    }
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit of the checkout that slimdp runs from, and whether its files differ; None outside of one."""
+    package = Path(slimdp.__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(package), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+        return done.stdout.strip()
+
+    try:
+        # An installed package may lie in somebody else's checkout, which does not know it.
+        git("ls-files", "--error-unmatch", "__init__.py")
+        commit, changed = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "changed": bool(changed)}

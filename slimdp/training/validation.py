@@ -1,0 +1,94 @@
+"""Scores of the averaged weights on labelled people, while training goes on."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slimdp.config import CropSettings, TrainConfig, ValidationSettings
+from slimdp.data import AnnotationError, read_annotations
+from slimdp.evaluation import PointErrors, PointScores, point_errors, summarize
+from slimdp.inference import predict_people
+from slimdp.models import StackedHourglass
+from slimdp.structures import PersonAnnotation
+from slimdp.surface import load_surface
+from slimdp.training.processes import Processes
+
+#: The score that the best checkpoint has most of: "localization only", which the papers report.
+BEST_BY = "localization 10cm"
+
+
+class Validation:
+    """Predicts and scores people as `slimdp predict` and `slimdp evaluate` do, without the file between.
+
+    Args:
+        settings: how many people.
+        crop: as in training.
+        surface: by name.
+        model: of the kind that is trained, for itself: it takes on the weights to score.
+        people: with points.
+        processes: each predicts its share of the people.
+    """
+
+    def __init__(
+        self,
+        settings: ValidationSettings,
+        crop: CropSettings,
+        surface: str,
+        model: StackedHourglass,
+        people: list[PersonAnnotation],
+        processes: Processes,
+    ) -> None:
+        self._settings, self._crop, self._processes = settings, crop, processes
+        self._model, self.people = model, people
+        self._surface = load_surface(surface)
+
+    def score(self, weights: dict[str, Tensor]) -> PointScores:
+        """Scores of the weights, the same in all processes."""
+        self._model.load_state_dict(weights)
+        mine = self.people[self._processes.rank :: self._processes.count]
+        found = []
+        if mine:
+            predictions = predict_people(self._model, mine, self._crop, self._settings.batch)
+            errors = point_errors(predictions, mine, self._surface)
+            found.append((errors.full_m, errors.localization_m, errors.part))
+        # Back in one order, whatever the number of processes; who a point belongs to does not matter here.
+        shares = [share for each in self._processes.gather(found) for share in each]
+        full_m, localization_m, part = (np.concatenate(values) for values in zip(*shares))
+        return summarize(PointErrors(full_m, localization_m, part, np.zeros(len(part), dtype=np.int64)))
+
+
+def percent(scores: PointScores) -> dict[str, float]:
+    """`{"localization 5cm": ..., "full 5cm": ...}`, percent."""
+    forms = {"localization": scores.localization, "full": scores.full}
+    return {
+        f"{form} {name}": value for form, each in forms.items() for name, value in each.in_percent().items()
+    }
+
+
+def read_validation_people(config: TrainConfig) -> list[PersonAnnotation]:
+    """The people to score: those with points, at most `validation.people`, evenly spread over the files.
+
+    Raises:
+        AnnotationError: a file or picture is broken, or nobody has points, naming the files.
+    """
+    assert config.validation is not None
+    people: list[PersonAnnotation] = []
+    for source in config.validation.data:
+        found = read_annotations(source.annotations, source.images).people
+        people.extend(person for person in found if len(person.points))
+    if not people:
+        files = ", ".join(source.annotations for source in config.validation.data)
+        raise AnnotationError(f"validation: nobody in {files} has points to score; choose other files")
+    wanted = config.validation.people or len(people)
+    chosen = np.unique(np.linspace(0, len(people) - 1, min(wanted, len(people))).round().astype(int))
+    return [people[index] for index in chosen]
+
+
+def place(model: StackedHourglass, device: torch.device) -> StackedHourglass:
+    """The model on a device, in the layout in which convolutions are fastest.
+
+    Channels last is 15 to 25 % faster on a CPU (1 or 2 stacks of 64 features, 128 px), and on a GPU too.
+    """
+    return model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

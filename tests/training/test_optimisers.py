@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from slimdp.config import OPTIMISERS, DataSource, OptimiserSettings, StageSettings
+from slimdp.training.optimisers import MAKERS, make_optimizer
+
+
+def stage(settings: OptimiserSettings, decay: float = 0.0) -> StageSettings:
+    data = (DataSource("x", "y"),)
+    return StageSettings("a", data, 10, learning_rate=0.1, weight_decay=decay, optimiser=settings)
+
+
+def test_every_optimiser_of_the_settings_is_there() -> None:
+    assert tuple(MAKERS) == OPTIMISERS
+
+
+def steps(settings: OptimiserSettings, gradients: list[float]) -> list[float]:
+    """What one weight of 0 does under gradients, one a step."""
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    optimizer = make_optimizer(model, stage(settings))
+    values = []
+    for gradient in gradients:
+        model.weight.grad = torch.full_like(model.weight, gradient)
+        optimizer.step()
+        values.append(model.weight.item())
+    return values
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        # rate * (momentum * velocity + gradient)
+        (OptimiserSettings("sgd"), [-0.1 * 2, -0.1 * (2 + 0.9 * 2 + 2)]),
+        (OptimiserSettings("sgd", momentum=0.5), [-0.1 * 2, -0.1 * (2 + 0.5 * 2 + 2)]),
+        # rate * gradient / sqrt(0.01 * gradient^2), then / sqrt(0.99 * 0.01 + 0.01) of it
+        (OptimiserSettings("rmsprop"), [-1.0, -1.0 - 0.1 / (0.99 * 0.01 + 0.01) ** 0.5]),
+        (OptimiserSettings("rmsprop", smoothing=0.75), [-0.2, -0.2 - 0.1 / (0.75 * 0.25 + 0.25) ** 0.5]),
+        # equal gradients: the rate itself
+        (OptimiserSettings("adamw"), [-0.1, -0.2]),
+    ],
+)
+def test_a_step_by_hand(settings: OptimiserSettings, wanted: list[float]) -> None:
+    assert steps(settings, [2.0, 2.0]) == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_only_weights_decay(name: str) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
+    nn.init.ones_(model[0].weight)
+    nn.init.ones_(model[0].bias)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    make_optimizer(model, stage(OptimiserSettings(name), decay=0.5)).step()
+    assert model[0].weight.item() < 1
+    assert model[0].bias.item() == model[1].weight.item() == 1

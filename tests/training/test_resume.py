@@ -1,0 +1,270 @@
+"""Runs that were stopped, killed or out of disk, and what they come to when they go on."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from slimdp.config import DataSource, TrainConfig, ValidationSettings
+from slimdp.training import Checkpoint, CheckpointError, load_checkpoint, train
+from slimdp.training import keeper as keeper_module
+from slimdp.training import run as run_module
+from slimdp.training.checkpoint import save_checkpoint
+from slimdp.training.run_folder import read_metrics
+from tests.training.weights import same_weights
+
+#: Forked processes have everything imported; they are killed for real all the same.
+FORK = multiprocessing.get_context("fork")
+
+
+class Stopped(RuntimeError):
+    """Somebody pulled the plug."""
+
+
+# The run saves after steps 1 to 3 of a stage, then the stage's file: four times a stage.
+@pytest.mark.parametrize("saves", [1, 3, 4, 6, 7])
+def test_a_resumed_run_ends_with_the_same_bits(
+    straight: tuple[TrainConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: int
+) -> None:
+    config, whole = straight
+    done = []
+
+    def save_and_stop(path: Path, checkpoint: Checkpoint) -> None:
+        save_checkpoint(path, checkpoint)
+        done.append(path.name)
+        if len(done) == saves:
+            raise Stopped
+
+    with monkeypatch.context() as patch:
+        for module in (keeper_module, run_module):
+            patch.setattr(module, "save_checkpoint", save_and_stop)
+        with pytest.raises(Stopped):
+            train(config, tmp_path / "run")
+    assert len(done) == saves
+    # What the process drew at random since must not matter, nor how many workers there are now.
+    torch.manual_seed(99)
+    torch.rand(3)
+    train(dataclasses.replace(config, log_every=1), tmp_path / "run", resume=True)
+    for name in ("stage_stills.pt", "stage_clips.pt", "last.pt"):
+        assert same_weights(whole / name, tmp_path / "run" / name)
+
+
+def _train_and_die_half_way_through_a_checkpoint(config: TrainConfig, out: Path) -> None:
+    """In a process of its own."""
+    save, count = torch.save, []
+
+    def half(content: object, file: io.FileIO) -> None:
+        save(content, file)
+        count.append(file)
+        if len(count) == 3:
+            file.truncate(file.tell() // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.save = half
+    train(config, out)
+
+
+def test_a_run_killed_in_the_middle_of_a_checkpoint_resumes(
+    straight: tuple[TrainConfig, Path], tmp_path: Path
+) -> None:
+    config, whole = straight
+    out = tmp_path / "run"
+    process = FORK.Process(target=_train_and_die_half_way_through_a_checkpoint, args=(config, out))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    last = load_checkpoint(out / "last.pt")
+    assert (last.stage, last.step) == (0, 2)
+    assert [p for p in (out / "checkpoints").iterdir() if ".part" in p.name]
+    train(config, out, resume=True)
+    assert same_weights(whole / "stage_clips.pt", out / "stage_clips.pt")
+    assert not [p for p in out.rglob("*") if ".part" in p.name]
+
+
+@pytest.fixture(scope="module")
+def busy(
+    small_run: TrainConfig, ellipses: DataSource, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TrainConfig, Path]:
+    """A run with all that may go on beside training, which nothing stopped: its settings and its folder."""
+    stills, clips = small_run.stages
+    config = dataclasses.replace(
+        small_run,
+        stages=(
+            dataclasses.replace(stills, steps=16, batch=4, accumulate=2),
+            dataclasses.replace(clips, steps=12),
+        ),
+        validation=ValidationSettings((ellipses,), every=5),
+        workers=2,
+        log_every=1,
+        checkpoint_every=4,
+    )
+    out = tmp_path_factory.mktemp("busy") / "run"
+    train(config, out)
+    return config, out
+
+
+def _train_with_one_thread(config: TrainConfig, out: Path) -> None:
+    torch.set_num_threads(1)
+    train(config, out, resume=True, bar=False)
+
+
+def _steps_logged(out: Path) -> int:
+    file = out / "metrics.jsonl"
+    return max((row["step"] for row in read_metrics(file)), default=0) if file.is_file() else 0
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
+def test_a_run_killed_at_any_step_ends_with_the_same_bits(
+    busy: tuple[TrainConfig, Path], tmp_path: Path, kills: int
+) -> None:
+    config, whole = busy
+    out, rng = tmp_path / "run", np.random.default_rng()
+    killed = []
+    for target in sorted(rng.choice(np.arange(1, 26), kills, replace=False).tolist()):
+        process = FORK.Process(target=_train_with_one_thread, args=(config, out))
+        process.start()
+        while process.is_alive() and _steps_logged(out) < target:
+            time.sleep(rng.uniform(0.001, 0.02))
+        process.kill()
+        process.join()
+        killed.append((target, process.exitcode))
+    assert all(code == -signal.SIGKILL for _, code in killed), killed
+    _train_with_one_thread(config, out)
+    for name in ("stage_stills.pt", "stage_clips.pt", "last.pt", "best.pt"):
+        assert same_weights(whole / name, out / name), (name, killed)
+    assert load_checkpoint(out / "best.pt").best_score == load_checkpoint(whole / "best.pt").best_score
+    rows, wanted = (_without_speed(read_metrics(folder / "metrics.jsonl")) for folder in (out, whole))
+    assert rows == wanted, killed
+
+
+def _without_speed(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    return [{name: value for name, value in row.items() if name != "images_per_second"} for row in rows]
+
+
+def test_the_best_weights_are_those_of_the_best_score(busy: tuple[TrainConfig, Path]) -> None:
+    _, out = busy
+    rows = [row for row in read_metrics(out / "metrics.jsonl") if "validation/full 5cm" in row]
+    assert [row["step"] for row in rows] == [5, 10, 15, 16, 20, 25, 28]
+    scores = {row["step"]: row["validation/localization 10cm"] for row in rows}
+    best = load_checkpoint(out / "best.pt")
+    step = best.step + 16 * best.stage
+    assert best.best_score == scores[step] == max(scores.values())
+    assert load_checkpoint(out / "last.pt").best_score == best.best_score
+
+
+def test_other_people_to_validate_begin_a_new_best(busy: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    config, whole = busy
+    shutil.copytree(whole, tmp_path / "run")
+    shutil.copy(whole / "stage_stills.pt", tmp_path / "run" / "last.pt")
+    assert config.validation is not None
+    fewer = dataclasses.replace(config, validation=dataclasses.replace(config.validation, people=1))
+    train(dataclasses.replace(fewer, workers=0), tmp_path / "run", resume=True)
+    best = load_checkpoint(tmp_path / "run" / "best.pt")
+    assert best.stage == 1
+    assert best.config == dataclasses.replace(fewer, workers=0)
+
+
+def test_a_broken_checkpoint_names_those_before_it(
+    straight: tuple[TrainConfig, Path], tmp_path: Path
+) -> None:
+    config, whole = straight
+    shutil.copytree(whole, tmp_path / "run")
+    last = tmp_path / "run" / "last.pt"
+    last.unlink()
+    last.write_bytes(b"noise")
+    with pytest.raises(
+        CheckpointError, match=r"last\.pt is broken.*others to copy over it: .*step_00000006\.pt"
+    ):
+        train(config, tmp_path / "run", resume=True)
+
+
+def test_a_checkpoint_of_another_network_is_refused(
+    straight: tuple[TrainConfig, Path], tmp_path: Path
+) -> None:
+    """Settings that fit, weights that do not."""
+    config, _ = straight
+    other = run_module.build_model(
+        dataclasses.replace(config, model=dataclasses.replace(config.model, features=16))
+    )
+    save_checkpoint(tmp_path / "run" / "last.pt", Checkpoint(config, 0, 1, other.state_dict()))
+    before = (tmp_path / "run" / "last.pt").read_bytes()
+    with pytest.raises(CheckpointError, match=r"last\.pt do not fit the model"):
+        train(config, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "last.pt").read_bytes() == before
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file of this process may grow beyond 20 KB: the system refuses the write, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    straight: tuple[TrainConfig, Path], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    checkpoint = load_checkpoint(straight[1] / "last.pt")
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, checkpoint)
+    before = path.read_bytes()
+    assert len(before) > 20_000
+    request.getfixturevalue("small_files")
+    with pytest.raises(CheckpointError, match=r"last\.pt could not be written: File too large; .*--resume"):
+        save_checkpoint(path, dataclasses.replace(checkpoint, step=1))
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no mount command here: a small disk cannot be made")
+    if done.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_stops_a_run_that_goes_on_once_there_is_room(
+    straight: tuple[TrainConfig, Path], small_disk: Path
+) -> None:
+    config, whole = straight
+    out, ballast = small_disk / "run", small_disk / "ballast"
+    train(dataclasses.replace(config, stages=config.stages[:1]), small_disk / "size")
+    used = sum(path.stat().st_size for path in (small_disk / "size").rglob("*.pt"))
+    shutil.rmtree(small_disk / "size")
+    space = shutil.disk_usage(small_disk).free
+    ballast.write_bytes(bytes(space - used))  # room for some checkpoints, not for all and the log
+    with pytest.raises((CheckpointError, OSError), match="No space left") as caught:
+        train(config, out)
+    assert isinstance(caught.value, CheckpointError), caught.value
+    assert "intact" in str(caught.value)
+    assert load_checkpoint(out / "last.pt").step > 0
+    ballast.unlink()
+    train(config, out, resume=True)
+    assert same_weights(out / "stage_clips.pt", whole / "stage_clips.pt")

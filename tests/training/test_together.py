@@ -1,0 +1,182 @@
+"""One batch in several parts and in several processes: the same gradient, the same curve."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from slimdp.config import CropSettings, LossSettings, OptimiserSettings, TrainConfig, config_to_dict
+from slimdp.losses import label_counts
+from slimdp.settings_file import dump_yaml
+from slimdp.training import load_checkpoint, train
+from slimdp.training.checkpoint import build_model
+from slimdp.training.loop import add_gradients
+from slimdp.training.parts import steps_of_parts
+from slimdp.training.run_folder import read_metrics
+from slimdp.training.stage_data import read_stages
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def calm(small_run: TrainConfig) -> TrainConfig:
+    """Deepest maps of more than a pixel, float64 and steady optimisers: nothing magnifies rounding."""
+    stills, clips = (dataclasses.replace(stage, batch=4, learning_rate=1e-3) for stage in small_run.stages)
+    clips = dataclasses.replace(clips, optimiser=OptimiserSettings("sgd"), accumulate=2)
+    crop = CropSettings(size=128)
+    return dataclasses.replace(
+        small_run, stages=(stills, clips), crop=crop, precision="float64", log_every=1, checkpoint_every=1000
+    )
+
+
+def gradient(
+    config: TrainConfig, accumulate: int, weights: LossSettings
+) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """The loss's terms and the gradient of a batch in so many parts; the batch norms do not look at it."""
+    stage = dataclasses.replace(config.stages[0], batch=4, accumulate=accumulate)
+    data = read_stages(dataclasses.replace(config, stages=(stage,)))[0]
+    model = build_model(config).double().eval()
+    parts = next(steps_of_parts(data.batches(0, workers=0), accumulate, torch.device("cpu")))
+    assert len(parts) == accumulate
+    counts = {name: sum(part.counts[name] for part in parts) for name in parts[0].counts}
+    _, terms = add_gradients(model, parts, counts, weights, processes=1, bf16=False)
+    return terms, [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(calm: TrainConfig, accumulate: int) -> None:
+    """Every term counts: parts with different numbers of labels weigh as much as they have labels."""
+    weights = LossSettings(part=0.7, coarse=1.3, background=0.4, uv=5.0)
+    terms, whole = gradient(calm, 1, weights)
+    part_terms, parts = gradient(calm, accumulate, weights)
+    assert terms.keys() == part_terms.keys()
+    for name, value in terms.items():
+        assert part_terms[name].item() == pytest.approx(value.item(), rel=1e-9), name
+    for one, other in zip(whole, parts, strict=True):
+        assert torch.allclose(one, other, rtol=1e-7, atol=1e-9)
+
+
+def test_every_term_has_its_labels_counted(calm: TrainConfig) -> None:
+    """Or parts of a batch could not be put together."""
+    batch = next(read_stages(calm)[0].batches(0, workers=0))
+    terms, _ = gradient(calm, 1, LossSettings())
+    names = {name.rpartition("/")[2] for name in terms} - {"total"}
+    assert {"part", "uv", "coarse", "background"} <= names <= set(label_counts(batch))
+
+
+def torchrun(processes: int, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(
+        [sys.executable, *command, "-m", "slimdp", "train", *arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def with_torchrun(config: TrainConfig, folder: Path) -> None:
+    (folder / "settings.yaml").write_text(dump_yaml(config_to_dict(config)))
+    done = torchrun(2, folder, "settings.yaml", "--out", "together", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["together/stage_clips.pt"]
+
+
+def _train_as(rank: int, port: int, config: TrainConfig, out: Path) -> None:
+    told = {
+        "RANK": rank,
+        "LOCAL_RANK": rank,
+        "WORLD_SIZE": 2,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
+    os.environ.update({name: str(value) for name, value in told.items()})
+    torch.set_num_threads(1)
+    train(config, out, device="cpu", bar=False)
+
+
+def with_forks(config: TrainConfig, folder: Path) -> None:
+    """What torchrun tells its processes, told to forked ones, which have everything imported."""
+    fork = multiprocessing.get_context("fork")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = [(rank, port, config, folder / "together") for rank in (0, 1)]
+    processes = [fork.Process(target=_train_as, args=each) for each in arguments]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+
+
+@pytest.mark.parametrize("launch", [with_forks, pytest.param(with_torchrun, marks=pytest.mark.slow)])
+def test_two_processes_learn_what_one_learns(
+    calm: TrainConfig, tmp_path: Path, launch: Callable[[TrainConfig, Path], None]
+) -> None:
+    """Two stages, the second one with accumulation: the same losses at every step, the same weights."""
+    train(calm, tmp_path / "alone")
+    launch(calm, tmp_path)
+    alone, together = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("alone", "together"))
+    assert [row["step"] for row in together] == list(range(1, 9))
+    for one, other in zip(alone, together, strict=True):
+        losses = {name for name in one if name.startswith("loss/")} | {"gradient_norm", "learning_rate"}
+        for name in losses:
+            assert other[name] == pytest.approx(one[name], rel=1e-8), (name, one["step"])
+    ends = [load_checkpoint(tmp_path / name / "stage_clips.pt").model for name in ("alone", "together")]
+    for name, value in ends[0].items():
+        assert torch.allclose(value, ends[1][name], rtol=1e-6, atol=1e-8), name
+    # Only the first process wrote.
+    log = (tmp_path / "together" / "train.log").read_text()
+    assert log.count("stills: step 1/4") == 1
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_in_two_processes_ends_both(calm: TrainConfig, tmp_path: Path) -> None:
+    stage = dataclasses.replace(calm.stages[0], batch=3)
+    settings = dump_yaml(config_to_dict(dataclasses.replace(calm, stages=(stage,))))
+    (tmp_path / "settings.yaml").write_text(settings)
+    done = torchrun(2, tmp_path, "settings.yaml", "--out", "together", "--device", "cpu")
+    assert done.returncode != 0
+    assert "stages.0.batch = 3" in done.stderr
+    assert not (tmp_path / "together").exists()
+
+
+def test_shared_batch_norm_is_batch_norm_for_one_process(tmp_path: Path) -> None:
+    """Value, gradients and running statistics, against torch's own."""
+    import torch.distributed as dist
+
+    from slimdp.training.shared_batch_norm import SharedBatchNorm, share_batch_norms
+
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'meeting'}", rank=0, world_size=1)
+    try:
+        torch.manual_seed(0)
+        plain = nn.Sequential(nn.BatchNorm2d(3)).double()
+        nn.init.normal_(plain[0].weight)
+        nn.init.normal_(plain[0].bias)
+        shared = nn.Sequential(nn.BatchNorm2d(3)).double()
+        shared.load_state_dict(plain.state_dict())
+        before = dict(shared.named_parameters())
+        assert share_batch_norms(shared, torch.device("cpu")) is shared
+        assert isinstance(shared[0], SharedBatchNorm)
+        assert all(value is before[name] for name, value in shared.named_parameters())
+        x = torch.randn(2, 3, 4, 5, dtype=torch.float64) * 3 + 7
+        results = []
+        for model in (plain, shared):
+            image = x.clone().requires_grad_()
+            y = model(image)
+            (y * torch.arange(5)).pow(2).sum().backward()
+            results.append([y, image.grad, *(p.grad for p in model.parameters()), *model.buffers()])
+        for one, other in zip(*results, strict=True):
+            assert torch.allclose(one, other)
+        assert torch.allclose(plain.eval()(x), shared.eval()(x))
+    finally:
+        dist.destroy_process_group()
