@@ -192,6 +192,7 @@ def test_bytes_are_read_as_what_they_stand_for() -> None:
         assert torch.equal(model(image)[0].u, model(image.float() / 255)[0].u)
 
 
+@pytest.mark.slow
 def test_the_network_is_one_graph() -> None:
     """Nothing in it makes torch.compile fall back to Python."""
     torch.manual_seed(0)
