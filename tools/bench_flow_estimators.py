@@ -36,7 +36,7 @@ from flow_cache.progress import Progress
 
 SIZES = ((256, 256), (640, 360), (1280, 720))  # width, height px
 ITERATIONS = (6, 12, 20)
-FRAMES, LABELLED = 12, (3, 9)
+FRAMES, LABELLED = 12, (3, 8)
 ENOUGH_S, MOST_COPIES = 2.0, 20
 #: What others are compared with: the default of the command line.
 REFERENCE = "dis medium"

@@ -25,8 +25,8 @@ from flow_cache.estimators.pairs import Pair, check_pairs
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: Networks pad to their own stride; several fail on pictures under this, or under two of their strides.
-_SMALLEST_PADDED = 128
+#: Networks pad to their own stride, and yet several fail on small pictures: sides that serve all, by stride.
+_SMALLEST_PADDED, _SMALLEST_OF_LONG_STRIDE, _LONG_STRIDE = 128, 256, 64
 #: The weights that most networks have: trained on FlyingThings3D.
 _USUAL_WEIGHTS = "things"
 
@@ -93,7 +93,8 @@ class PtlflowNetwork:
         network, device = _loaded(self), pick_device(self.device)
         # ptlflow takes the channels in OpenCV's order, from 0 to 1.
         images = torch.from_numpy(frames[..., ::-1].copy()).permute(0, 3, 1, 2).to(device).float() / 255
-        smallest = max(_SMALLEST_PADDED, 2 * (network.output_stride or 0))
+        long = (network.output_stride or 0) >= _LONG_STRIDE
+        smallest = _SMALLEST_OF_LONG_STRIDE if long else _SMALLEST_PADDED
         images, (left, top) = padded(images, 1, smallest)
         height, width = frames.shape[1:3]
         half = self.half and device.type == "cuda"
