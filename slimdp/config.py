@@ -17,7 +17,7 @@ from slimdp.settings_file import ConfigError, apply_override, from_plain, merge,
 
 __all__ = [
     "AugmentSettings", "ConfigError", "CropSettings", "DataSource", "LossSettings", "ModelSettings",
-    "OptimiserSettings", "ScheduleSettings", "StageSettings", "TrainConfig", "ValidationSettings",
+    "OptimiserSettings", "ScheduleSettings", "StageSettings", "TrainConfig", "ValidationSettings", "WarpSettings",
     "config_from_dict", "config_to_dict", "load_config",
 ]  # fmt: skip
 
@@ -68,6 +68,23 @@ class AugmentSettings:
         _require(0 <= self.shift < 1, "augment.shift", self.shift, "in 0..1")
         _require(0 <= self.colour <= 1, "augment.colour", self.colour, "in 0..1")
         _require(0 <= self.occlusion <= 1, "augment.occlusion", self.occlusion, "in 0..1")
+
+
+@dataclass(frozen=True)
+class WarpSettings:
+    """Random thin-plate splines, the synthetic motion of a crop (Slim DensePose, 3.2.1)."""
+
+    control_points: int = 5  # along each side of the crop
+    bend: float = 0.03  # spread of their random moves, share of the crop
+    rotation_deg: float = 15.0  # turn by an angle in -rotation .. rotation
+    scale: float = 0.15  # zoom by a factor in 1 / (1 + scale) .. 1 + scale
+    shear: float = 0.1
+    shift: float = 0.05  # share of the crop
+
+    def __post_init__(self) -> None:
+        _require(2 <= self.control_points <= 16, "warp.control_points", self.control_points, "in 2..16")
+        for key in ("bend", "rotation_deg", "scale", "shear", "shift"):
+            _require(getattr(self, key) >= 0, f"warp.{key}", getattr(self, key), "0 or more")
 
 
 @dataclass(frozen=True)

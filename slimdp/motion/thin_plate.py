@@ -1,0 +1,202 @@
+"""Random smooth warps of a crop: the papers' synthetic motion (Slim DensePose, 3.2.1).
+
+A thin-plate spline is the smoothest map that moves some control points as wanted (Bookstein, PAMI 1989):
+
+    h(q) = A (q, 1) + sum_k w_k U(|q - c_k|),    U(r) = r^2 log r^2,    sum_k w_k (c_k, 1) = 0.
+
+A warped crop reads the pixel q from h(q) of the crop it was made of, I'(q) = I(h(q)), so h is the flow from
+the warped crop (1) back to the first one (0), exact at every pixel. In the paper's words h is the inverse of
+g. Labels go the other way, by `points_to_warped`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from slimdp.config import WarpSettings
+from slimdp.geometry import apply_affine
+
+#: How often a warp that folds is bent half as much before it is left an affine map.
+_HALVINGS = 8
+#: Newton steps at most, and the error of a point that has arrived, px.
+_NEWTON_STEPS, _ARRIVED_PX = 30, 1e-4
+#: What a pixel of the warped crop covers of the first one, px^2: a warp with less anywhere counts as folded.
+_LEAST_AREA = 0.1
+
+
+@dataclass(frozen=True)
+class ThinPlateWarp:
+    """A map h from the px of a warped crop to those of the crop that it was made of.
+
+    The control points are a square grid over the crop, corners included; `sources` say where each comes from.
+    """
+
+    size: int  # of both crops, px
+    sources: np.ndarray  # (K, 2) float64 x, y, px of the first crop; K a square number
+
+    def source(self, points_1: np.ndarray) -> np.ndarray:
+        """h: where points of the warped crop come from, (N, 2) px -> (N, 2) px of the first crop."""
+        return _basis(points_1, self._controls) @ self._coefficients
+
+    def jacobian(self, points_1: np.ndarray) -> np.ndarray:
+        """Derivative of h at points: (N, 2, 2), [n, i, j] = d h_i / d q_j."""
+        return np.einsum("jnk,ki->nij", _basis_slopes(points_1, self._controls), self._coefficients)
+
+    def points_to_warped(self, points_0: np.ndarray) -> np.ndarray:
+        """The inverse of h: where points of the first crop are seen in the warped one.
+
+        Args:
+            points_0: (N, 2) x, y px.
+
+        Returns:
+            (N, 2) px of the warped crop, outside of it too; NaN where no place was found, which may happen
+            to points far outside.
+        """
+        points_0 = np.asarray(points_0, dtype=np.float64).reshape(-1, 2)
+        points_1 = 2 * points_0 - self.source(points_0)
+        for _ in range(_NEWTON_STEPS):
+            miss = self.source(points_1) - points_0
+            if np.abs(miss).max(initial=0) < _ARRIVED_PX:
+                break
+            step = np.linalg.solve(self._safe_jacobian(points_1), miss[:, :, None])[:, :, 0]
+            # Far from the grid the spline may fold: no step leaps over the crop.
+            points_1 = points_1 - step.clip(-self.size / 4, self.size / 4)
+        arrived = np.abs(self.source(points_1) - points_0).max(axis=1, initial=0) < _ARRIVED_PX
+        return np.where(arrived[:, None], points_1, np.nan)
+
+    def flow_1to0(self) -> np.ndarray:
+        """Displacement that takes a pixel of the warped crop to the first one, (2, S, S) float32 px."""
+        return self._dense() - _pixel_grid(self.size)
+
+    def apply(self, image_0: np.ndarray, border: tuple[int, int, int]) -> np.ndarray:
+        """The warped crop, bilinear.
+
+        Args:
+            image_0: (S, S, 3) uint8, the first crop.
+            border: colour where it has no pixels.
+        """
+        if image_0.shape != (self.size, self.size, 3):
+            raise ValueError(f"image of shape {image_0.shape}, but {(self.size, self.size, 3)} is wanted")
+        x, y = self._dense()
+        return cv2.remap(image_0, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=border)
+
+    def folds(self) -> bool:
+        """Whether the warped crop shows some place of the first one twice, or mirrored."""
+        slopes = _slope_grid(self.size, _grid_side(len(self.sources)))
+        jacobian = np.einsum("jnk,ki->nij", slopes, self.sources)
+        return bool((np.linalg.det(jacobian) <= _LEAST_AREA).any())
+
+    def _dense(self) -> np.ndarray:
+        """h at every pixel: (2, S, S) float32."""
+        spread = _spread(self.size, _grid_side(len(self.sources)))
+        dense = self.sources.T.astype(np.float32) @ spread
+        return dense.reshape(2, self.size, self.size)
+
+    def _safe_jacobian(self, points_1: np.ndarray) -> np.ndarray:
+        jacobian = self.jacobian(points_1)
+        flat = np.abs(np.linalg.det(jacobian)) < 1e-3
+        return np.where(flat[:, None, None], np.eye(2), jacobian)
+
+    @property
+    def _controls(self) -> np.ndarray:
+        return control_points(self.size, _grid_side(len(self.sources)))
+
+    @property
+    def _coefficients(self) -> np.ndarray:
+        return _solver(self.size, _grid_side(len(self.sources))) @ self.sources  # (K + 3, 2)
+
+
+def draw_warp(size: int, settings: WarpSettings, rng: np.random.Generator) -> ThinPlateWarp:
+    """Draw a warp of a crop: an affine map, bent; always the same number of random values.
+
+    A warp that folds is bent half as much, until it does not.
+
+    Args:
+        size: of the crop, px.
+        settings: how far things move.
+        rng: source of the random values.
+    """
+    turn, zoom, shear, right, down = rng.uniform(-1, 1, 5)
+    moves = rng.normal(size=(settings.control_points**2, 2))
+    angle = np.deg2rad(settings.rotation_deg * turn)
+    linear = (1 + settings.scale) ** zoom * np.array(
+        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    )
+    linear = linear @ np.array([[1, settings.shear * shear], [0, 1]])
+    middle = (size - 1) / 2
+    shift = size * settings.shift * np.array([right, down])
+    affine = np.column_stack([linear, middle + shift - linear @ [middle, middle]])
+    straight = apply_affine(affine, control_points(size, settings.control_points))
+    bend = size * settings.bend * moves
+    for _ in range(_HALVINGS):
+        warp = ThinPlateWarp(size, straight + bend)
+        if not warp.folds():
+            return warp
+        bend = bend / 2
+    return ThinPlateWarp(size, straight)
+
+
+def control_points(size: int, side: int) -> np.ndarray:
+    """The grid of control points over a crop: (side * side, 2) x, y px, row by row."""
+    places = np.linspace(0, size - 1, side)
+    x, y = np.meshgrid(places, places)
+    return np.stack([x.ravel(), y.ravel()], axis=1)
+
+
+def _basis(points: np.ndarray, controls: np.ndarray) -> np.ndarray:
+    """(N, K + 3): U of the distance to each control point, then x, y and 1."""
+    points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    squared = ((points[:, None] - controls) ** 2).sum(axis=2)
+    bend = squared * np.log(np.where(squared > 0, squared, 1))
+    return np.column_stack([bend, points, np.ones(len(points))])
+
+
+def _basis_slopes(points: np.ndarray, controls: np.ndarray) -> np.ndarray:
+    """(2, N, K + 3): the derivatives of `_basis` along x and along y."""
+    offset = np.asarray(points, dtype=np.float64).reshape(-1, 1, 2) - controls  # (N, K, 2)
+    squared = (offset**2).sum(axis=2, keepdims=True)
+    bend = 2 * offset * (np.log(np.where(squared > 0, squared, 1)) + 1)
+    straight = np.broadcast_to(np.array([[1.0, 0], [0, 1], [0, 0]]), (len(offset), 3, 2))
+    return np.concatenate([bend, straight], axis=1).transpose(2, 0, 1)
+
+
+@lru_cache(maxsize=8)
+def _solver(size: int, side: int) -> np.ndarray:
+    """(K + 3, K): from the sources of the control points to the coefficients of the spline."""
+    controls = control_points(size, side)
+    count = len(controls)
+    system = np.zeros((count + 3, count + 3))
+    system[:count] = _basis(controls, controls)
+    system[count:, :count] = system[:count, count:].T
+    return np.linalg.inv(system)[:, :count]
+
+
+@lru_cache(maxsize=8)
+def _spread(size: int, side: int) -> np.ndarray:
+    """(K, S * S) float32: how much of each control point's source a pixel takes. A map is one product."""
+    pixels = _pixel_grid(size).reshape(2, -1).T
+    return (_basis(pixels, control_points(size, side)) @ _solver(size, side)).T.astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _slope_grid(size: int, side: int) -> np.ndarray:
+    """(2, N, K): derivatives of h along x and y from the sources, at four places a control point and axis."""
+    places = control_points(size, 4 * side)
+    return _basis_slopes(places, control_points(size, side)) @ _solver(size, side)
+
+
+@lru_cache(maxsize=8)
+def _pixel_grid(size: int) -> np.ndarray:
+    """(2, S, S) float32: x and y of every pixel."""
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    return np.stack([x, y])
+
+
+def _grid_side(points: int) -> int:
+    side = round(points**0.5)
+    assert side**2 == points, f"{points} control points are no square grid"
+    return side
