@@ -17,8 +17,8 @@ from slimdp.settings_file import ConfigError, apply_override, from_plain, merge,
 
 __all__ = [
     "AugmentSettings", "ConfigError", "CropSettings", "DataSource", "LossSettings", "ModelSettings",
-    "OptimiserSettings", "ScheduleSettings", "StageSettings", "TrainConfig", "ValidationSettings", "WarpSettings",
-    "config_from_dict", "config_to_dict", "load_config",
+    "OptimiserSettings", "ScheduleSettings", "StageSettings", "TrainConfig", "ValidationSettings",
+    "WarpSettings", "config_from_dict", "config_to_dict", "load_config",
 ]  # fmt: skip
 
 
