@@ -235,8 +235,8 @@ def _open_capture(path: Path) -> cv2.VideoCapture:
 def _check_announced(path: Path, announced: int, count: int) -> None:
     if announced - count > max(1, announced * ANNOUNCED_TOLERANCE):
         raise FlowCacheError(
-            f"{path} is cut off, or damaged after its frame {count - 1}: {count} of the {announced} frames that "
-            "it announces can be decoded; fetch it again"
+            f"{path} is cut off, or damaged after its frame {count - 1}: {count} of the {announced} frames "
+            "that it announces can be decoded; fetch it again"
         )
     if count < announced:
         _LOG.warning(
