@@ -20,6 +20,10 @@ _TRIES, _SECONDS_BETWEEN_TRIES = 5, 0.05
 
 def damaged(path: Path, why: str) -> DamagedStoreError:
     """What to raise where a file cannot be read."""
+    if "plugin" in why:  # HDF5 looks for a filter that it has not
+        return DamagedStoreError(
+            f"{path} is compressed by a filter that this HDF5 lacks: pip install --upgrade hdf5plugin ({why})"
+        )
     return DamagedStoreError(
         f"{path} is damaged, or its disk fails: {why}; python -m flow_cache verify lists all that is"
     )

@@ -267,7 +267,9 @@ class FlowStore:
                 for file in files:
                     file.close()
                 raise
-            self._opened[os.getpid()] = groups
+            if self._opened.setdefault(os.getpid(), groups) is not groups:  # another thread was first
+                for file in files:
+                    file.close()
         return self._opened[os.getpid()]
 
     def _why_missing(self, video: str, frame: int, step: int) -> str:

@@ -277,8 +277,8 @@ def _check_frame_count(path: Path, count: int) -> None:
 def _check_announced(path: Path, announced: int, count: int) -> None:
     if announced - count > max(1, announced * ANNOUNCED_TOLERANCE):
         raise FlowCacheError(
-            f"{path} is cut off: {count} of the {announced} frames that it announces can be decoded; "
-            "fetch it again"
+            f"{path} is cut off, or damaged after its frame {count - 1}: {count} of the {announced} frames "
+            "that it announces can be decoded; fetch it again"
         )
     if count < announced:
         _LOG.warning(

@@ -19,7 +19,7 @@ import numpy as np
 from flow_cache.codec import encode, to_row_differences
 from flow_cache.errors import FlowCacheError
 from flow_cache.journal import JournaledFile
-from flow_cache.opening import damaged
+from flow_cache.opening import OF_DAMAGE, damaged
 from flow_cache.recovery import journal_of
 from flow_cache.schema import (
     FILTERS,
@@ -155,8 +155,9 @@ class FlowWriter:
         Raises:
             FlowCacheError: a displacement cannot be stored, or the shape is not that of the video.
         """
-        group = self._file[video]
-        fields = group["flow"][step_name(step)]
+        with self._naming_damage():
+            group = self._file[video]
+            fields, finished = (group[kind][step_name(step)] for kind in ("flow", "finished"))
         if flow.shape != fields.shape[1:]:
             raise FlowCacheError(
                 f"flow of shape {flow.shape} for video {video!r}; wanted {tuple(fields.shape[1:])}"
@@ -221,7 +222,13 @@ class FlowWriter:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
         self._sound = False
-        yield
+        try:
+            yield
+        except FlowCacheError:
+            raise
+        except OF_DAMAGE as error:
+            if self._bytes.fault is None:
+                raise damaged(self._path, str(error)) from error
         if self._bytes.fault:
             raise OSError(self._bytes.fault.errno, self._bytes.fault.strerror, str(self._path))
         self._sound = True
@@ -276,6 +283,8 @@ def _make_if_missing(path: Path) -> None:
 
 
 def _open(content: JournaledFile, path: Path) -> h5py.File:
+    if content.seek(0, os.SEEK_END) == 0:  # h5py would begin a new file in it
+        raise FlowCacheError(f"{path} is no HDF5 file, or a damaged one: it is empty; remove it")
     try:
         file = h5py.File(content, "r+", libver=LIBVER)
     except OSError as error:

@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seconds = time.monotonic() - began
         ready_s = _seconds_until_store(options.video, Path(folder) / "ready" / "flow.h5", settings)
         tally = Tally()
-        work_s = (seconds - ready_s) / options.kills
+        work_s = options.reach * (seconds - ready_s)
         for number in range(options.kills):
             moment = MOMENTS[(number + options.seed) % len(MOMENTS)]
             while not _kill_at(moment, options, settings, killed, ready_s, work_s, rng, tally):
@@ -122,9 +122,7 @@ def _kill_at(
 ) -> bool:
     """Run and kill; False where the run ended before."""
     process = _start(options.video, store, [*settings, "--commit-seconds", "0"])
-    _wait(
-        process, rng.uniform(0, ready_s) if moment == "start-up" else ready_s + rng.uniform(0, 1.5 * work_s)
-    )
+    _wait(process, rng.uniform(0, ready_s) if moment == "start-up" else ready_s + rng.uniform(0, work_s))
     victims = [process.pid]
     if options.victim == "worker":
         workers = [pid for pid in _processes(process.pid) if pid != process.pid and not _is_tracker(pid)]
@@ -251,6 +249,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("video", type=Path)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--victim", choices=("main", "worker"), default="main")
+    parser.add_argument(
+        "--reach",
+        type=float,
+        default=0.3,
+        help="the latest moment of a kill, as a share of the undisturbed run's work (default: %(default)g)",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="for the stores (default: that of temporary files)")
     return parser

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import logging
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,7 +75,9 @@ def test_real_videos(samples: Path) -> None:
 def test_a_video_that_was_cut_off_is_refused(samples: Path, tmp_path: Path, name: str, kept: float) -> None:
     content = (samples / "video" / name).read_bytes()
     (tmp_path / name).write_bytes(content[: int(len(content) * kept)])
-    with pytest.raises(FlowCacheError, match=r"is cut off: \d+ of the \d+ frames"):
+    with pytest.raises(
+        FlowCacheError, match=r"is cut off, or damaged after its frame \d+: \d+ of the \d+ frames"
+    ):
         open_video(tmp_path / name)
 
 
@@ -153,3 +158,78 @@ def test_what_is_no_video_is_refused(tmp_path: Path, make_folder: MakeFolder) ->
     write_video(tmp_path / "still.avi", [np.zeros((48, 64, 3), np.uint8)])
     with pytest.raises(FlowCacheError, match=r"still\.avi holds 1 frames; flow needs at least 2"):
         open_video(tmp_path / "still.avi")
+
+
+def test_a_picture_in_place_of_its_folder_is_refused(make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    with pytest.raises(
+        FlowCacheError, match=r"0001\.png is a picture; name the folder of the frames: .*walk"
+    ):
+        open_video(folder / "0001.png")
+
+
+def test_a_video_that_was_looked_through_before_is_not_decoded_again(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, file = make_folder(), tmp_path / "clip.avi"
+    write_video(file, [np.full((48, 64, 3), 20 * index, np.uint8) for index in range(8)])
+    seen = {path: open_video(path) for path in (folder, file)}
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("decoded")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cv2, "imdecode", refuse)
+        patch.setattr(cv2, "VideoCapture", refuse)
+        for path, video in seen.items():
+            assert open_video(path, video) == video
+    cv2.imwrite(str(folder / "0003.png"), np.zeros((50, 40, 3), np.uint8))
+    with pytest.raises(FlowCacheError, match=r"0003\.png is 40 x 50 px"):
+        open_video(folder, seen[folder])
+    (folder / "0003.png").unlink()
+    assert len(open_video(folder, seen[folder]).frame_names) == 5
+
+
+def test_a_file_that_gives_fewer_frames_than_it_announces_is_said_to(
+    tmp_path: Path, texture: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "clip.avi"
+    write_video(path, [np.roll(texture, index, axis=0) for index in range(60)])
+    content = bytearray(path.read_bytes())
+    start = content.index(b"\xff\xd8", len(content) // 2)
+    content[start - 8 : start - 4] = b"JUNK"  # a frame in the middle that the reader passes over
+    path.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        video = open_video(path)
+    assert len(video.frame_names) == 59
+    assert "clip.avi: 59 frames can be decoded, it announces 60; if one is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["sixteen bit", "grey", "sixteen bit grey", "transparent"])
+def test_other_kinds_of_pictures_are_read_as_eight_bit_colour(
+    tmp_path: Path, texture: np.ndarray, kind: str
+) -> None:
+    grey = texture[..., 1]
+    picture = {
+        "sixteen bit": texture.astype(np.uint16) * 257,
+        "grey": grey,
+        "sixteen bit grey": grey.astype(np.uint16) * 257,
+        "transparent": np.dstack([texture, np.full(grey.shape, 40, np.uint8)]),
+    }[kind]
+    for index in range(2):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), picture)
+    (_, frame), _ = open_video(tmp_path).read([0, 1])
+    expected = np.repeat(grey[..., None], 3, axis=-1) if "grey" in kind else texture[..., ::-1]
+    np.testing.assert_array_equal(frame, expected)
+
+
+def test_a_picture_too_large_to_decode_is_named(make_folder: MakeFolder) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
+    bomb = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    folder = make_folder()
+    (folder / "0003.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bomb)
+    with pytest.raises(FlowCacheError, match=r"0003\.png is no picture that OpenCV can decode"):
+        open_video(folder)

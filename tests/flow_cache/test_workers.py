@@ -6,7 +6,10 @@ import multiprocessing
 import operator
 import os
 import signal
+import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,3 +93,38 @@ def test_a_closed_pool_does_not_pass_for_one_without_results() -> None:
     pool.close()
     with pytest.raises(RuntimeError, match="closed"):
         list(pool.map([1, 2]))
+
+
+class TwoPartError(Exception):
+    """It is pickled with one argument, and takes two."""
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(f"{what} at {where}")
+
+
+def raise_two_parts(_: object) -> None:
+    raise TwoPartError("no light", "the end")
+
+
+def test_an_error_that_cannot_travel_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Spawned processes import this file by its name.
+    monkeypatch.setitem(sys.modules, "test_workers", sys.modules[__name__])
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.setattr(raise_two_parts, "__module__", "test_workers")
+    with (
+        WorkerPool(raise_two_parts, 1) as pool,
+        pytest.raises(RuntimeError, match="TwoPartError: no light at the end"),
+    ):
+        list(pool.map([1]))
+
+
+def test_a_process_killed_while_it_sends_is_an_error() -> None:
+    large: Any = np.zeros(4_000_000, np.float32)
+    with WorkerPool(np.negative, 1) as pool:
+        results = pool.map([large[:1], large])
+        next(results)
+        assert pool._workers[0].connection.poll(60)  # it sends, and what it sends does not fit into the pipe
+        time.sleep(0.2)
+        multiprocessing.active_children()[0].kill()
+        with pytest.raises(ChildProcessError, match=r"was killed \(SIGKILL\)"):
+            next(results)
