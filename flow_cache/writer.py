@@ -158,17 +158,17 @@ class FlowWriter:
         with self._naming_damage():
             group = self._file[video]
             fields, finished = (group[kind][step_name(step)] for kind in ("flow", "finished"))
+            there = bool(finished[frame])
         if flow.shape != fields.shape[1:]:
             raise FlowCacheError(
                 f"flow of shape {flow.shape} for video {video!r}; wanted {tuple(fields.shape[1:])}"
             )
         stored = flow if flow.dtype == np.int16 else encode(flow)
-        finished = group["finished"][step_name(step)]
         tiles = tiles_with_pixels(stored)
         if rows := rows_of_differences(fields):
             stored = to_row_differences(stored, rows)
         with self._changing():
-            if tiles.all() or finished[frame]:  # what is there goes, even where it was another tile
+            if tiles.all() or there:  # what is there goes, even where it was another tile
                 fields[frame] = stored
             else:
                 for y, x in runs(tiles):
