@@ -235,8 +235,8 @@ class FlowStore:
         key = os.getpid(), video, step
         if key not in self._steps:
             group, name = self._group(video), step_name(step)
-            if fields := group["flow"].get(name):
-                finished = self.finished(video, step)
+            if name in group["flow"]:  # not `get`, which calls what is damaged missing
+                fields, finished = group["flow"][name], self.finished(video, step)
                 self._steps[key] = _Step(fields.id, finished, rows_of_differences(fields))
             else:
                 self._steps[key] = None
