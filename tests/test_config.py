@@ -67,10 +67,11 @@ def test_settings_are_read_and_the_rest_is_default(two_stages: Path) -> None:
 
 def test_overrides_reach_into_mappings_and_lists(two_stages: Path) -> None:
     overrides = ["stages.0.steps=10", "model.stacks=1", "stages.1.data.1.images=/a=b", "loss.uv=2e1"]
+    overrides.append("model.keypoints=[nose, left_knee]")
     config = load_config(two_stages, overrides)
     assert config.stages[0].steps == 10
     assert config.stages[1].steps == 50
-    assert config.model == ModelSettings(stacks=1, features=64)
+    assert config.model == ModelSettings(stacks=1, features=64, keypoints=("nose", "left_knee"))
     assert config.stages[1].data[1].images == "/a=b"
     assert config.stages[0].data[0].images == "stills"
     assert config.loss == LossSettings(uv=20.0)
@@ -113,6 +114,9 @@ def test_a_stage_says_only_what_differs_from_the_run(two_stages: Path) -> None:
         ("stages.0.data=stills", ["stages.0.data = 'stills'", "a list"]),
         ("model=64", ["model = 64", "stacks, features"]),
         ("model.features=10", ["model.features = 10", "multiple of 4"]),
+        ("model.keypoints=[nose, nose]", ["model.keypoints = ('nose', 'nose')", "names that differ"]),
+        ("model.keypoints=nose", ["model.keypoints = 'nose'", "a list"]),
+        ("augment.occlusion=1.5", ["augment.occlusion = 1.5", "in 0..1"]),
         ("crop.size=200", ["crop.size = 200", "multiple of 64"]),
         ("stages.1.steps=0", ["in stages.1", "steps = 0", "positive"]),
         ("stages.0.name=../x", ["in stages.0", "name = '../x'", "letters"]),

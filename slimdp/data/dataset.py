@@ -27,12 +27,12 @@ from slimdp.data.keypoints import (
     mirrored_order,
     seen_from,
 )
-from slimdp.data.patches import cover, map_pixels_under, under
+from slimdp.data.patches import cover, forget_under, under
 from slimdp.data.point_labels import PointLabels, anchored_points, points_of
 from slimdp.data.targets import coarse_target
 from slimdp.data.validate import AnnotationError
 from slimdp.geometry import apply_affine, as_affine_tensor
-from slimdp.structures import IGNORE, PersonAnnotation, PoseBatch
+from slimdp.structures import PersonAnnotation, PoseBatch
 from slimdp.surface.symmetry import UvSymmetry
 
 
@@ -118,9 +118,9 @@ class PoseDataset(Dataset[PoseSample]):
         if self._augment is not None:
             image = change_colours(image, change)
         covered = cover(image, change.patches)
-        labels = self._labels(draw.person).within(affine, covered)
+        labels = self._labels(draw.person).within(affine, crop.size, covered)
         coarse = coarse_target(person, affine, crop.size, self._other_boxes[draw.person])
-        coarse[map_pixels_under(covered)] = IGNORE
+        forget_under(covered, coarse)
         keypoints = self._placed_keypoints(person, affine, covered)
         part, uv = labels.part, labels.uv
         if change.flip:

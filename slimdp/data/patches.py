@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from slimdp.geometry import STRIDE
+from slimdp.structures import IGNORE
 
 #: Patches that hide parts of one crop, at most.
 MOST_PATCHES = 3
@@ -43,41 +44,38 @@ def cover(image: np.ndarray, patches: Sequence[Patch]) -> np.ndarray:
     """Lay patches over a square image (S, S, 3) uint8, in place, and say where.
 
     Returns:
-        (S, S) bool, true where a patch lies.
+        (R, 4) int64 left, top, right, bottom, px: from the first pixel to the one past the last.
     """
     size = len(image)
-    covered = np.zeros((size, size), dtype=bool)
-    for patch in patches:
-        (left, right), (top, bottom) = (
-            _pixels(middle, side, size) for middle, side in zip(patch.centre, patch.sides)
-        )
+    rectangles = [_rectangle(patch, size) for patch in patches]
+    for patch, (left, top, right, bottom) in zip(patches, rectangles):
         width, height = right - left, bottom - top
         if patch.colour is not None:
             image[top:bottom, left:right] = patch.colour
         else:
             x, y = int(patch.elsewhere[0] * (size - width)), int(patch.elsewhere[1] * (size - height))
             image[top:bottom, left:right] = image[y : y + height, x : x + width].copy()
-        covered[top:bottom, left:right] = True
-    return covered
+    return np.array(rectangles, dtype=np.int64).reshape(-1, 4)
 
 
-def under(covered: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Which of points (N, 2) x, y, crop px, lie in a crop's covered pixels (S, S): (N,) bool."""
-    column, row = np.floor(points + 0.5).astype(np.int64).T
-    height, width = covered.shape
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    found = np.zeros(len(points), dtype=bool)
-    found[inside] = covered[row[inside], column[inside]]
-    return found
+def under(rectangles: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Which of points (N, 2) x, y, crop px, show one of rectangles (R, 4): (N,) bool."""
+    hidden = np.zeros(len(points), dtype=bool)
+    for left, top, right, bottom in rectangles.tolist():
+        # A pixel reaches half a px to either side of its centre.
+        hidden |= ((points >= (left - 0.5, top - 0.5)) & (points < (right - 0.5, bottom - 0.5))).all(axis=1)
+    return hidden
 
 
-def map_pixels_under(covered: np.ndarray) -> np.ndarray:
-    """Which map pixels average a covered pixel of a crop (S, S): (S / 4, S / 4) bool."""
-    side = len(covered) // STRIDE
-    return np.asarray(covered.reshape(side, STRIDE, side, STRIDE).any(axis=(1, 3)))
+def forget_under(rectangles: np.ndarray, coarse: np.ndarray) -> None:
+    """Set coarse labels (S / 4, S / 4), in place, to IGNORE wherever a map pixel shows some of a patch."""
+    for left, top, right, bottom in rectangles.tolist():
+        coarse[top // STRIDE : -(-bottom // STRIDE), left // STRIDE : -(-right // STRIDE)] = IGNORE
 
 
-def _pixels(middle: float, side: float, size: int) -> tuple[int, int]:
-    """First pixel and the one past the last of a patch along one axis, inside the image."""
-    low, high = round((middle - side / 2) * size), round((middle + side / 2) * size)
-    return min(max(low, 0), size), min(max(high, 0), size)
+def _rectangle(patch: Patch, size: int) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of a patch in a crop of `size` px, cut off where the crop ends."""
+    middle, half = np.array(patch.centre), np.array(patch.sides) / 2
+    ends = np.round(size * np.concatenate([middle - half, middle + half])).clip(0, size)
+    left, top, right, bottom = ends.astype(int).tolist()
+    return left, top, right, bottom

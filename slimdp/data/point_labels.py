@@ -28,15 +28,16 @@ class PointLabels:
             *(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self))
         )
 
-    def within(self, crop_from_image: np.ndarray, covered: np.ndarray) -> PointLabels:
+    def within(self, crop_from_image: np.ndarray, size: int, covered: np.ndarray) -> PointLabels:
         """Moved from image px to crop px; what lies outside the crop or under a patch is left out.
 
         Args:
             crop_from_image: (2, 3).
-            covered: (S, S) bool, true under a patch.
+            size: side of the crop, px.
+            covered: (R, 4) rectangles of patches, crop px (`cover`).
         """
         points = apply_affine(crop_from_image, self.points)
-        shown = ((points >= 0) & (points <= len(covered) - 1)).all(axis=1)
+        shown = ((points >= 0) & (points <= size - 1)).all(axis=1)
         shown &= ~under(covered, points)
         return PointLabels(
             points[shown], self.part[shown], self.uv[shown], self.source[shown], self.confidence[shown]

@@ -13,7 +13,7 @@ from slimdp.data.person import read_person
 from slimdp.data.rle import decode_rle
 from slimdp.data.validate import AnnotationError, Record
 from slimdp.doctor.findings import Findings
-from slimdp.structures import ImageRecord, PersonAnnotation
+from slimdp.structures import BoxSource, ImageRecord, PersonAnnotation
 
 #: How far an annotator's point may lie from the coarse masks, px of the 256 x 256 frame.
 STRAY_PX = 6
@@ -145,6 +145,8 @@ def _check_outline(record: Record, image: ImageRecord, file: str, findings: Find
 
 
 def _check_box(record: Record, person: PersonAnnotation, file: str, findings: Findings) -> None:
+    if person.box_source != BoxSource.ANNOTATOR:
+        return  # nobody drew it: it may well reach out of the picture
     image, place = person.image, f"{record.place}: bbox"
     left, top, width, height = person.box.tolist()
     right, bottom = left + width, top + height

@@ -116,6 +116,8 @@ BAD_ANNOTATIONS = [
     ({"dp_U": [[0], [1, 2], 3]}, r"dp_U: not a flat list of numbers"),
     ({"dp_U": 3}, r"dp_U: a int"),
     ({"dp_source": [0, 1, 9]}, r"dp_source: entry 2 is 9"),
+    ({"dp_confidence": [0, 1, 1.5]}, r"dp_confidence: entry 2 is 1\.5, outside 0\.\.1"),
+    ({"dp_confidence": [0.5]}, r"dp_confidence: 1 numbers, but 3 are wanted"),
     ({"bbox": [0, 0, 0, 5]}, r"bbox: a width and height of 0 x 5"),
     ({"bbox": [0, 0, 5]}, r"bbox: 3 numbers"),
     ({"bbox": None}, r"bbox: missing"),

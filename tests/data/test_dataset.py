@@ -113,7 +113,8 @@ def test_points_outside_the_crop_are_dropped_with_their_labels(people: Annotatio
 
 
 def test_samples_depend_on_seed_draw_and_person_alone(people: AnnotationSet) -> None:
-    one, two, other = (PoseDataset(people, CROP, AugmentSettings(), UvSymmetry(), seed) for seed in (1, 1, 2))
+    changes = AugmentSettings(occlusion=0.5)
+    one, two, other = (PoseDataset(people, CROP, changes, UvSymmetry(), seed) for seed in (1, 1, 2))
     first = one[Draw(9, 0)]
     for index in (0, 1, Draw(4, 1)):
         two[index]
@@ -122,7 +123,7 @@ def test_samples_depend_on_seed_draw_and_person_alone(people: AnnotationSet) -> 
     assert not same(first, other[Draw(9, 0)])
     assert not same(first, one[Draw(8, 0)])
     assert same(one[0], one[Draw(0, 0)])
-    twins = PoseDataset([people, people], CROP, AugmentSettings(), UvSymmetry(), seed=1)
+    twins = PoseDataset([people, people], CROP, changes, UvSymmetry(), seed=1)
     assert not same(twins[Draw(9, 0)], twins[Draw(9, 2)])  # the same person, at another place in the set
 
 
@@ -157,7 +158,7 @@ def batches(dataset: PoseDataset, workers: int) -> list[PoseBatch]:
 def test_workers_do_not_change_the_batches(
     people: AnnotationSet, opencv_threads: Callable[[int], None]
 ) -> None:
-    dataset = PoseDataset(people, CROP, AugmentSettings(), UvSymmetry(), seed=0)
+    dataset = PoseDataset(people, CROP, AugmentSettings(occlusion=0.5), UvSymmetry(), seed=0)
     opencv_threads(3)
     alone = batches(dataset, workers=0)
     opencv_threads(1)
@@ -201,6 +202,21 @@ def test_moving_a_batch_widens_its_bytes(people: AnnotationSet) -> None:
     assert moved.coarse.dtype == torch.int64
     assert same(replace(moved, image=batch.image, coarse=batch.coarse.long()), batch)
     assert same(moved.to("cpu"), moved)
+
+
+def test_confidence_stays_with_its_point(people: AnnotationSet) -> None:
+    person = people.people[0]
+    trust = np.linspace(0, 1, 60, dtype=np.float32)
+    marked = replace(person, confidence=trust, uv=np.column_stack([trust, trust]))
+    cut = AugmentSettings(scale=2, shift=0.4, flip=False, occlusion=1)
+    dataset = PoseDataset(AnnotationSet(people.images, (marked,)), CROP, cut, UvSymmetry(), seed=0)
+    batch = collate([dataset[Draw(number, 0)] for number in range(8)])
+    assert batch.confidence is not None
+    assert len(batch.confidence) < 8 * 60
+    np.testing.assert_array_equal(batch.confidence, batch.uv[:, 0])
+    plain = collate([PoseDataset(people, CROP, None, UvSymmetry(), seed=0)[0]])
+    assert plain.confidence is not None
+    assert (plain.confidence == 1).all()
 
 
 def test_a_batch_without_points(people: AnnotationSet, make_person: Make) -> None:

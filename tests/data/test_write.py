@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimdp.data import AnnotationError, image_from_frame, read_annotations, write_annotations
-from slimdp.structures import IGNORE, ImageRecord, PersonAnnotation
+from slimdp.structures import IGNORE, BoxSource, ImageRecord, PersonAnnotation
 
 
 def assert_same(found: Any, wanted: Any) -> None:
@@ -80,6 +80,8 @@ def people(draw: st.DrawFn, image: ImageRecord, number: int) -> PersonAnnotation
         keypoint_names=draw(st.sampled_from([(), ("nose", "left_ear")])),
         mask=draw(st.sampled_from([None, rng.random((20, 30)) < 0.5])),
         crowd=draw(st.booleans()),
+        confidence=draw(st.sampled_from([None, rng.random(count, dtype=np.float32)])) if count else None,
+        box_source=draw(st.sampled_from(BoxSource)),
     )
 
 
@@ -114,7 +116,9 @@ def test_files_have_the_public_form(tmp_path: Path, make_person: Callable[..., P
     assert entry["dp_masks"][0] == []
     assert entry["dp_masks"][1]["size"] == [256, 256]
     assert len(entry["dp_masks"]) == 14
-    assert not {"dp_source", "dp_step", "dp_ignore"} & set(entry)  # nothing of ours without need
+    assert not {"dp_source", "dp_step", "dp_confidence", "dp_ignore", "box_source"} & set(
+        entry
+    )  # nothing of ours without need
     assert set(content) == {"info", "images", "annotations", "categories"}
 
 

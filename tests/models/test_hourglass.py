@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from slimdp.models import StackedHourglass
+from slimdp.models import LEVELS, StackedHourglass, multiply_adds
 from slimdp.models.hourglass import OUTPUTS, Hourglass, Residual
 
 
@@ -114,3 +114,122 @@ def test_an_image_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
 def test_an_impossible_size_is_refused(stacks: int, features: int) -> None:
     with pytest.raises(ValueError, match="stacks"):
         StackedHourglass(stacks, features)
+
+
+def test_levels_only_when_they_are_asked_for() -> None:
+    torch.manual_seed(0)
+    model = StackedHourglass(2, 8).eval()
+    image = torch.rand(2, 3, 128, 64)
+    with torch.no_grad():
+        plain, asked = model(image), model(image, levels=True)
+    assert [prediction.levels for prediction in plain] == [(), ()]
+    for without, prediction in zip(plain, asked):
+        assert torch.equal(without.part_logits, prediction.part_logits)
+        shapes = [tuple(level.shape) for level in prediction.levels]
+        assert shapes == [(2, 8, 32, 16), (2, 8, 16, 8), (2, 8, 32, 16), (2, 8, 32, 16), (2, 88, 32, 16)]
+        assert len(shapes) == len(LEVELS)
+
+
+def test_levels_are_what_they_are_called() -> None:
+    torch.manual_seed(0)
+    model = StackedHourglass(2, 8).eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        first, second = model(image, levels=True)
+        stem = model.stem((image - 0.5) / 0.25)
+        hourglass, residual = model.stacks[0].hourglass
+        whole = hourglass(stem)
+        next_input = stem + model.return_features[0](first.features) + model.return_maps[0](first.levels[4])
+        assert torch.equal(first.levels[0], stem)
+        assert torch.equal(hourglass.merge(stem, first.levels[1]), whole)
+        assert torch.equal(first.levels[2], whole)
+        assert torch.equal(first.levels[3], model.stacks[0].to_features(residual(whole)))
+        assert torch.equal(second.levels[0], next_input)
+    for prediction in (first, second):
+        assert prediction.levels[3] is prediction.features
+        maps = (prediction.part_logits, prediction.u, prediction.v, prediction.coarse_logits)
+        assert torch.equal(prediction.levels[4], torch.cat(maps, dim=1))
+
+
+def test_the_gradient_comes_in_at_every_level() -> None:
+    model = StackedHourglass(2, 8)
+    for level in range(len(LEVELS)):
+        model.zero_grad()
+        model(torch.rand(2, 3, 64, 64), levels=True)[1].levels[level].square().mean().backward()
+        assert model.stem[0].weight.grad.abs().max() > 0
+
+
+def test_heat_maps_of_keypoints() -> None:
+    torch.manual_seed(0)
+    model = StackedHourglass(2, 16, ("nose", "left_knee", "right_knee")).eval()
+    assert model.keypoints == ("nose", "left_knee", "right_knee")
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        before = model(image)
+        model.stacks[0].to_keypoints.bias[1] += 1
+        after = model(image)
+    assert before[0].keypoint_maps.shape == (1, 3, 16, 16)
+    moved = (after[0].keypoint_maps - before[0].keypoint_maps).amax((0, 2, 3))
+    assert moved.tolist() == pytest.approx([0, 1, 0], abs=1e-6)
+    assert not torch.allclose(after[1].part_logits, before[1].part_logits, atol=1e-5)
+
+
+def test_heat_maps_cost_their_own_weights_alone() -> None:
+    plain, keypoints = StackedHourglass(3, 16), StackedHourglass(3, 16, ["nose", "chin"])
+    assert (plain(torch.rand(2, 3, 64, 64))[0]).keypoint_maps is None
+    heads, returns = 3 * 2 * (16 + 1), 2 * 16 * (2 + 1)
+    assert count_parameters(keypoints) == count_parameters(plain) + heads + returns
+    # A network without heat maps begins one with them, and the other way round.
+    missing, unexpected = keypoints.load_state_dict(plain.state_dict(), strict=False)
+    assert unexpected == []
+    assert all("keypoints" in name for name in missing)
+
+
+def test_bytes_are_read_as_what_they_stand_for() -> None:
+    model = StackedHourglass(1, 8).eval()
+    image = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        assert torch.equal(model(image)[0].u, model(image.float() / 255)[0].u)
+
+
+@pytest.mark.slow
+def test_the_network_is_one_graph() -> None:
+    """Nothing in it makes torch.compile fall back to Python."""
+    torch.manual_seed(0)
+    model = StackedHourglass(2, 8, ["nose"]).eval()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        for mine, wanted in zip(compiled(image, levels=True), model(image, levels=True)):
+            assert torch.equal(mine.part_logits, wanted.part_logits)
+            assert torch.equal(mine.levels[1], wanted.levels[1])
+
+
+def test_bfloat16_stays_close() -> None:
+    torch.manual_seed(0)
+    model = StackedHourglass(1, 16).eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        exact = model(image)[0]
+        with torch.autocast("cpu", torch.bfloat16):
+            half = model(image)[0]
+    assert half.part_logits.dtype == torch.bfloat16
+    single = half.full_precision()
+    assert single.part_logits.dtype == single.u.dtype == torch.float32
+    assert (single.u - exact.u).abs().max() < 0.05 * exact.u.abs().max()
+    assert exact.full_precision().u is exact.u
+
+
+def test_multiply_adds_by_hand() -> None:
+    # 3 x 3 from 5 to 7 channels at stride 2 on 8 x 8, then 1 x 1 from 7 to 2.
+    model = nn.Sequential(nn.Conv2d(3, 5, 1), nn.Conv2d(5, 7, 3, 2, padding=1), nn.Conv2d(7, 2, 1))
+    assert multiply_adds(model, 16) == 16 * 16 * 3 * 5 + 8 * 8 * (9 * 5 * 7 + 7 * 2)
+
+
+def test_multiply_adds_leave_the_model_alone() -> None:
+    model = StackedHourglass(1, 8)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    count = multiply_adds(model, 64)
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert multiply_adds(model, 128) == 4 * count
