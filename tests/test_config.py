@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slimdp.config import (
+    AugmentSettings,
     ConfigError,
     DataSource,
     LossSettings,
@@ -87,6 +88,15 @@ def test_an_override_of_one_alias_leaves_the_other(tmp_path: Path) -> None:
     assert [stage.data[0].images for stage in config.stages] == ["x", "y"]
 
 
+def test_a_stage_says_only_what_differs_from_the_run(two_stages: Path) -> None:
+    config = load_config(two_stages, ["loss.uv=3", "stages.1.loss.part=2", "stages.1.augment.flip=false"])
+    assert config.stages[0].loss is None
+    assert config.stages[1].loss == LossSettings(uv=3, part=2)
+    assert config.stages[1].augment == AugmentSettings(flip=False)
+    # What a run's folder keeps of it gives the same again.
+    assert config_from_dict(config_to_dict(config), "here") == config
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
@@ -114,6 +124,19 @@ def test_an_override_of_one_alias_leaves_the_other(tmp_path: Path) -> None:
         ("stages.1.name=stills", ["stages", "different names"]),
         ("stages=[]", ["stages = ()", "at least one stage"]),
         ("average_decay=1", ["average_decay = 1.0"]),
+        ("stages.0.optimiser.name=adam", ["stages.0", "optimiser.name = 'adam'", "adamw, rmsprop, sgd"]),
+        ("stages.0.optimiser.momentum=1", ["optimiser.momentum = 1.0"]),
+        ("stages.0.optimiser.momentum=high", ["stages.0.optimiser.momentum = 'high'", "a number"]),
+        ("stages.0.schedule.name=linear", ["schedule.name = 'linear'", "cosine, step, constant"]),
+        ("stages.0.schedule.drops=[0.9,0.5]", ["schedule.drops = (0.9, 0.5)", "rising"]),
+        ("stages.0.accumulate=3", ["stage.accumulate = 3", "a divisor of stage.batch = 16"]),
+        ("stages.0.loss.uvv=3", ["unknown key stages.0.loss.uvv", "part, coarse"]),
+        ("stages.0.loss.uv=-1", ["stages.0", "loss.uv = -1.0"]),
+        ("validation.every=5", ["missing key validation.data"]),
+        ("validation={data: []}", ["validation.data = ()", "at least one"]),
+        ("precision=half", ["precision = 'half'", "auto, float32, bf16"]),
+        ("keep=0", ["keep = 0", "positive"]),
+        ("compile=yes please", ["compile = 'yes please'", "true or false"]),
         ("seed=-1", ["seed = -1"]),
         ("stages.2.steps=1", ["stages.2.steps=1", "items 0..1"]),
         ("stages.one.steps=1", ["stages has items 0..1", "'one'"]),

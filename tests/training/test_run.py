@@ -278,7 +278,7 @@ def test_a_batch_that_cannot_be_dealt_out_is_refused(small_run: TrainConfig, bat
         read_stages(config, Processes(0, 2))
 
 
-def test_bf16_and_compile_run_on_a_cpu_when_asked_for(small_run: TrainConfig, tmp_path: Path) -> None:
+def test_bf16_runs_on_a_cpu_only_when_asked_for(small_run: TrainConfig, tmp_path: Path) -> None:
     config = dataclasses.replace(small_run, stages=small_run.stages[:1], precision="bf16")
     final = load_checkpoint(train(config, tmp_path / "run"))
     assert final.model["stem.0.weight"].dtype == torch.float32
