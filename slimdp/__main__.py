@@ -6,8 +6,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slimdp.settings_file import ConfigError
+
+if TYPE_CHECKING:
+    from slimdp.evaluation import Evaluation, PointReport
 
 #: Exit codes: a fault of the input, and an interruption (as a shell counts it).
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -98,27 +102,60 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from slimdp.evaluation import evaluate_files, summarize_parts, write_scores
-    from slimdp.report import instance_table, part_table, score_table
+    from slimdp.evaluation import evaluate_files, read_annotators, write_scores
+    from slimdp.report import instance_table
     from slimdp.surface import load_surface
 
+    annotators = None if options.annotators is None else read_annotators(options.annotators)
     surface = load_surface(options.surface)
     evaluation = evaluate_files(
-        options.predictions, options.annotations, surface, options.kappa, options.missing
+        options.predictions,
+        options.annotations,
+        surface,
+        options.kappa,
+        options.missing,
+        options.thresholds,
+        options.seed,
     )
-    scores = evaluation.in_percent()
     if evaluation.points is None:
         print("No scores of points: DensePose results do not say which annotated person they mean.\n")
+        if options.curve:
+            raise ConfigError("--curve needs scores of points, so a predictions.h5")
     else:
-        forms = scores["points"]
-        print("Points within a distance along the body, %:")
-        print(score_table({"full": [forms["full"]], "localization only": [forms["localization"]]}))
-        print("\n" + part_table(summarize_parts(evaluation.points)) + "\n")
+        _print_points(evaluation.points, annotators)
     print(f"People found, %, kappa {options.kappa}:")
     print(instance_table(evaluation.instances))
     if options.out is not None:
-        write_scores(options.out, scores)
+        write_scores(options.out, evaluation.in_percent())
         print(options.out)
+    for path in options.curve:
+        _write_curve(path, evaluation, options.seed)
+
+
+def _print_points(points: PointReport, annotators: dict[str, float] | None) -> None:
+    from slimdp.report import interval_table
+
+    everything = {"full": (points.all, "full"), "localization only": (points.all, "localization")}
+    more = {} if annotators is None else {"Annotators": annotators}
+    print(f"Points within a distance along the body, %; in brackets 95 % of resampled {points.drawn}:")
+    print(interval_table(everything, more) + "\n")
+    for title, members in (("people by size", points.sizes), ("parts", points.parts)):
+        print(f"Localization only, {title}:")
+        print(interval_table({name: (scores, "localization") for name, scores in members.items()}) + "\n")
+
+
+def _write_curve(path: Path, evaluation: Evaluation, seed: int) -> None:
+    from slimdp.evaluation import point_curves
+    from slimdp.report import curve_picture, save_png, write_curves
+
+    assert evaluation.errors is not None
+    assert evaluation.groups is not None
+    curves = point_curves(evaluation.errors, evaluation.groups, seed=seed)
+    if path.suffix == ".csv":
+        write_curves(path, curves)
+    else:
+        save_png(path, curve_picture(curves))
+    print(path)
 
 
 def _results(options: argparse.Namespace) -> None:
@@ -297,6 +334,19 @@ def _add_learning_commands(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(run=_surface)
 
 
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}, but numbers with commas are wanted: 5,10,20") from None
+
+
+def _curve_file(text: str) -> Path:
+    if Path(text).suffix not in (".csv", ".png"):
+        raise argparse.ArgumentTypeError(f"{text!r}, but a name that ends in .csv or .png is wanted")
+    return Path(text)
+
+
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "evaluate",
@@ -316,6 +366,20 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--missing", choices=["raise", "wrong"], default="raise", help="people not predicted"
+    )
+    command.add_argument(
+        "--thresholds",
+        type=_numbers,
+        default=(5.0, 10.0, 20.0),
+        metavar="CM,CM",
+        help="of the ratios of points (default 5,10,20)",
+    )
+    command.add_argument("--seed", type=int, default=0, help="of the intervals' bootstrap (default 0)")
+    command.add_argument(
+        "--annotators", type=Path, default=None, help="a row to compare with: --out of slimdp annotators"
+    )
+    command.add_argument(
+        "--curve", type=_curve_file, action="append", default=[], help="write f(t) to a .csv or .png"
     )
     command.add_argument("--out", type=Path, default=None, help="scores.json to write")
     command.set_defaults(run=_evaluate)

@@ -1,13 +1,24 @@
 """Saved predictions and their scores."""
 
+from slimdp.evaluation.annotators import (
+    TruePoints,
+    annotator_errors,
+    annotators_in_percent,
+    pair_with_annotations,
+    pair_with_maps,
+    read_annotators,
+    report_annotators,
+)
 from slimdp.evaluation.average_precision import PrecisionRecall, accumulate
 from slimdp.evaluation.densepose_results import ResultFileError, read_results, write_results
 from slimdp.evaluation.detected import as_detection, as_detections
 from slimdp.evaluation.evaluate import Evaluation, evaluate_files, score_instances
+from slimdp.evaluation.groups import PeopleGroups
 from slimdp.evaluation.instances import DensePoints, Detection, ImageMask, Truth
 from slimdp.evaluation.json_entries import JsonListError
-from slimdp.evaluation.localization import point_errors, score_points
+from slimdp.evaluation.localization import PointReader, point_errors, score_points
 from slimdp.evaluation.paste import nearest_pixels, paste_prediction
+from slimdp.evaluation.point_report import GroupScores, PointCurve, PointReport, point_curves, report_points
 from slimdp.evaluation.predictions import (
     PredictionFile,
     PredictionFileError,
@@ -16,6 +27,7 @@ from slimdp.evaluation.predictions import (
     read_predictions,
 )
 from slimdp.evaluation.ratios import (
+    THRESHOLDS_CM,
     PointErrors,
     PointScores,
     auc,
@@ -29,12 +41,18 @@ from slimdp.evaluation.truths import TruthFile, read_truths
 
 __all__ = [
     "KAPPAS_M",
+    "THRESHOLDS_CM",
     "DensePoints",
     "Detection",
     "Evaluation",
+    "GroupScores",
     "ImageMask",
     "JsonListError",
+    "PeopleGroups",
+    "PointCurve",
     "PointErrors",
+    "PointReader",
+    "PointReport",
     "PointScores",
     "PrecisionRecall",
     "PredictionFile",
@@ -42,20 +60,29 @@ __all__ = [
     "PredictionOrigin",
     "PredictionWriter",
     "ResultFileError",
+    "TruePoints",
     "Truth",
     "TruthFile",
     "accumulate",
+    "annotator_errors",
+    "annotators_in_percent",
     "as_detection",
     "as_detections",
     "auc",
     "evaluate_files",
     "nearest_pixels",
+    "pair_with_annotations",
+    "pair_with_maps",
     "paste_prediction",
+    "point_curves",
     "point_errors",
     "ratio_within",
+    "read_annotators",
     "read_predictions",
     "read_results",
     "read_truths",
+    "report_annotators",
+    "report_points",
     "score_instances",
     "score_points",
     "summarize",

@@ -1,5 +1,6 @@
 """Pictures and tables for people."""
 
+from slimdp.report.curve_picture import curve_picture, write_curves
 from slimdp.report.drawing import (
     PART_COLOURS,
     contact_sheet,
@@ -10,6 +11,7 @@ from slimdp.report.drawing import (
     save_png,
 )
 from slimdp.report.panels import prediction_panel
+from slimdp.report.point_table import interval_table
 from slimdp.report.result_rows import ResultRows
 from slimdp.report.results_sheet import results_sheet
 from slimdp.report.sheet import people_sheet
@@ -21,10 +23,12 @@ __all__ = [
     "ResultRows",
     "charts_picture",
     "contact_sheet",
+    "curve_picture",
     "distortion_table",
     "draw_dots",
     "draw_points",
     "instance_table",
+    "interval_table",
     "overlay_parts",
     "overlay_uv",
     "part_table",
@@ -34,4 +38,5 @@ __all__ = [
     "save_png",
     "score_table",
     "surface_picture",
+    "write_curves",
 ]
