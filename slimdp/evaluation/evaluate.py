@@ -63,7 +63,8 @@ def evaluate_files(
 
     Raises:
         ValueError: another kappa; impossible thresholds; a file that is damaged, or people or points that are
-            missing or there twice (AnnotationError, ResultFileError, JsonListError, PredictionFileError tell where).
+            missing or there twice (AnnotationError, ResultFileError, JsonListError, PredictionFileError say
+            where).
         FileNotFoundError: no predictions there.
     """
     if kappa not in KAPPAS_M:

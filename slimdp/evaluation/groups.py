@@ -27,8 +27,8 @@ class PeopleGroups:
     @property
     def drawn(self) -> str:
         """What the bootstrap draws: "videos", "people", or "videos and people" of a mixed set."""
-        kinds = {video is not None for video in self.videos}
-        return {(True,): "videos", (False,): "people"}.get(tuple(kinds), "videos and people")
+        stills = [video is None for video in self.videos]
+        return "people" if all(stills) else "videos and people" if any(stills) else "videos"
 
     def clusters(self) -> np.ndarray:
         """(K,) int64, the same for people of one video; a person of a still is alone."""

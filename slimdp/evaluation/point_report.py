@@ -22,6 +22,8 @@ from slimdp.evaluation.ratios import (
 from slimdp.surface.parts import PART_NAMES
 
 FORMS = ("full", "localization")
+#: Where a curve is told by default: to 30 cm, every 0.25.
+CURVE_CM = tuple(0.25 * step for step in range(1, 121))
 Interval = tuple[float, float]
 
 
@@ -106,22 +108,22 @@ def report_points(
 def point_curves(
     errors: PointErrors,
     groups: PeopleGroups,
-    thresholds_cm: Sequence[float] | None = None,
+    thresholds_cm: Sequence[float] = CURVE_CM,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, PointCurve]:
-    """The curve f(t) of both forms with intervals (DensePose, 2.3); by default to 30 cm in steps of 0.25.
+    """The curve f(t) of both forms with intervals (DensePose, 2.3).
 
     Arguments and errors as for `report_points`.
     """
-    thresholds = checked_thresholds(np.arange(0.25, 30.1, 0.25) if thresholds_cm is None else thresholds_cm)
+    thresholds = checked_thresholds(thresholds_cm)
     found = {}
     for form in FORMS:
         errors_m = _of_form(errors, form)
         credit, points = _sums(errors_m, groups.clusters()[errors.person], thresholds, {})
         found[form] = PointCurve(
             np.array(thresholds),
-            100 * credit.sum(axis=0) / points.sum(),
+            100 * credit.sum(axis=0) / points.sum(axis=0),
             100 * ratio_intervals(credit, points, np.random.default_rng(seed), resamples),
         )
     return found
