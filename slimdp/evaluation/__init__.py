@@ -12,7 +12,9 @@ from slimdp.evaluation.annotators import (
 from slimdp.evaluation.average_precision import PrecisionRecall, accumulate
 from slimdp.evaluation.densepose_results import ResultFileError, read_results, write_results
 from slimdp.evaluation.detected import as_detection, as_detections
+from slimdp.evaluation.error_map import mean_error_map
 from slimdp.evaluation.evaluate import Evaluation, evaluate_files, score_instances
+from slimdp.evaluation.frame_similarity import isi, itf, psnr, ssim
 from slimdp.evaluation.groups import PeopleGroups
 from slimdp.evaluation.instances import DensePoints, Detection, ImageMask, Truth
 from slimdp.evaluation.json_entries import JsonListError
@@ -37,6 +39,7 @@ from slimdp.evaluation.ratios import (
 )
 from slimdp.evaluation.scores import write_scores
 from slimdp.evaluation.similarity import KAPPAS_M
+from slimdp.evaluation.stability import StabilityCount, measure_stability
 from slimdp.evaluation.truths import TruthFile, read_truths
 
 __all__ = [
@@ -60,6 +63,7 @@ __all__ = [
     "PredictionOrigin",
     "PredictionWriter",
     "ResultFileError",
+    "StabilityCount",
     "TruePoints",
     "Truth",
     "TruthFile",
@@ -70,12 +74,17 @@ __all__ = [
     "as_detections",
     "auc",
     "evaluate_files",
+    "isi",
+    "itf",
+    "mean_error_map",
+    "measure_stability",
     "nearest_pixels",
     "pair_with_annotations",
     "pair_with_maps",
     "paste_prediction",
     "point_curves",
     "point_errors",
+    "psnr",
     "ratio_within",
     "read_annotators",
     "read_predictions",
@@ -85,6 +94,7 @@ __all__ = [
     "report_points",
     "score_instances",
     "score_points",
+    "ssim",
     "summarize",
     "summarize_parts",
     "write_results",

@@ -10,8 +10,9 @@ from slimdp.report.drawing import (
     overlay_uv,
     save_png,
 )
+from slimdp.report.error_picture import error_picture
 from slimdp.report.panels import prediction_panel
-from slimdp.report.point_table import interval_table
+from slimdp.report.point_table import interval_table, stability_table
 from slimdp.report.result_rows import ResultRows
 from slimdp.report.results_sheet import results_sheet
 from slimdp.report.sheet import people_sheet
@@ -27,6 +28,7 @@ __all__ = [
     "distortion_table",
     "draw_dots",
     "draw_points",
+    "error_picture",
     "instance_table",
     "interval_table",
     "overlay_parts",
@@ -37,6 +39,7 @@ __all__ = [
     "results_sheet",
     "save_png",
     "score_table",
+    "stability_table",
     "surface_picture",
     "write_curves",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from slimdp.evaluation.point_report import GroupScores
+from slimdp.evaluation.stability import StabilityCount
 from slimdp.report.table import TITLES, format_table
 
 
@@ -42,3 +43,15 @@ def interval_table(
 
 def _cell(value: float, interval: tuple[float, float] | None) -> str:
     return f"{value:.1f}" if interval is None else f"{value:.1f} ({interval[0]:.1f}-{interval[1]:.1f})"
+
+
+def stability_table(counts: Mapping[str, StabilityCount], markdown: bool = False) -> str:
+    """Jumping and lost pixels by video, with the persons and pixels they were counted on."""
+    if not counts:
+        raise ValueError("a table of stability needs at least one video")
+    body = []
+    for video, count in counts.items():
+        found = count.in_percent()
+        cells = ["-" if found[k] is None else f"{found[k]:.2f}" for k in ("moved", "lost")]
+        body.append([video, *cells, str(count.pairs), str(count.carried)])
+    return format_table(["", "jump", "lost", "person-pairs", "pixels"], body, markdown)
