@@ -233,7 +233,13 @@ def _stability(options: argparse.Namespace) -> None:
     surface = load_surface(options.surface)
     with FlowStore(options.flow) as store, PredictionFile(options.predictions) as predictions:
         counts = measure_stability(
-            predictions, annotations, store, surface, options.jump_cm / 100, options.step
+            predictions,
+            annotations,
+            store,
+            surface,
+            options.jump_cm / 100,
+            options.step,
+            options.threshold_px,
         )
     counts["all"] = sum(counts.values(), StabilityCount())
     print(f"Pixels that jump more than {options.jump_cm:g} cm along the body against the flow, %:")
@@ -478,7 +484,9 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     )
     _add_annotations(command, images_required=False)
     known = command.add_mutually_exclusive_group(required=True)
-    known.add_argument("--truth", type=Path, help="a rendered set, or a file of the same people, exact")
+    known.add_argument(
+        "--truth", type=Path, help="the folder of a rendered set, or a file of the same people, exact"
+    )
     known.add_argument("--simulate", type=float, metavar="SCALE", help="annotators of exact labels: 1")
     command.add_argument(
         "--tolerance-px", type=float, default=1.0, help="from a point to that of a truth file (default 1)"
@@ -498,6 +506,9 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--surface", default="open", help=_SURFACE)
     command.add_argument("--jump-cm", type=float, default=5.0, help="the least jump (default 5)")
     command.add_argument("--step", type=int, default=1, help="frames from one to the other (default 1)")
+    command.add_argument(
+        "--threshold-px", type=float, default=5.0, help="forward-backward offset at 256 px crops (default 5)"
+    )
     command.add_argument("--out", type=Path, default=None, help="the JSON to write")
     command.set_defaults(run=_stability)
 
