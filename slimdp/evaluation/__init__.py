@@ -1,13 +1,26 @@
 """Saved predictions and their scores."""
 
+from slimdp.evaluation.annotators import (
+    TruePoints,
+    annotator_errors,
+    annotators_in_percent,
+    pair_with_annotations,
+    pair_with_maps,
+    read_annotators,
+    report_annotators,
+)
 from slimdp.evaluation.average_precision import PrecisionRecall, accumulate
 from slimdp.evaluation.densepose_results import ResultFileError, read_results, write_results
 from slimdp.evaluation.detected import as_detection, as_detections
+from slimdp.evaluation.error_map import mean_error_map
 from slimdp.evaluation.evaluate import Evaluation, evaluate_files, score_instances
+from slimdp.evaluation.frame_similarity import isi, itf, psnr, ssim
+from slimdp.evaluation.groups import PeopleGroups
 from slimdp.evaluation.instances import DensePoints, Detection, ImageMask, Truth
 from slimdp.evaluation.json_entries import JsonListError
-from slimdp.evaluation.localization import point_errors, score_points
+from slimdp.evaluation.localization import PointReader, point_errors, score_points
 from slimdp.evaluation.paste import nearest_pixels, paste_prediction
+from slimdp.evaluation.point_report import GroupScores, PointCurve, PointReport, point_curves, report_points
 from slimdp.evaluation.predictions import (
     PredictionFile,
     PredictionFileError,
@@ -16,6 +29,7 @@ from slimdp.evaluation.predictions import (
     read_predictions,
 )
 from slimdp.evaluation.ratios import (
+    THRESHOLDS_CM,
     PointErrors,
     PointScores,
     auc,
@@ -25,16 +39,23 @@ from slimdp.evaluation.ratios import (
 )
 from slimdp.evaluation.scores import write_scores
 from slimdp.evaluation.similarity import KAPPAS_M
+from slimdp.evaluation.stability import StabilityCount, measure_stability
 from slimdp.evaluation.truths import TruthFile, read_truths
 
 __all__ = [
     "KAPPAS_M",
+    "THRESHOLDS_CM",
     "DensePoints",
     "Detection",
     "Evaluation",
+    "GroupScores",
     "ImageMask",
     "JsonListError",
+    "PeopleGroups",
+    "PointCurve",
     "PointErrors",
+    "PointReader",
+    "PointReport",
     "PointScores",
     "PrecisionRecall",
     "PredictionFile",
@@ -42,22 +63,38 @@ __all__ = [
     "PredictionOrigin",
     "PredictionWriter",
     "ResultFileError",
+    "StabilityCount",
+    "TruePoints",
     "Truth",
     "TruthFile",
     "accumulate",
+    "annotator_errors",
+    "annotators_in_percent",
     "as_detection",
     "as_detections",
     "auc",
     "evaluate_files",
+    "isi",
+    "itf",
+    "mean_error_map",
+    "measure_stability",
     "nearest_pixels",
+    "pair_with_annotations",
+    "pair_with_maps",
     "paste_prediction",
+    "point_curves",
     "point_errors",
+    "psnr",
     "ratio_within",
+    "read_annotators",
     "read_predictions",
     "read_results",
     "read_truths",
+    "report_annotators",
+    "report_points",
     "score_instances",
     "score_points",
+    "ssim",
     "summarize",
     "summarize_parts",
     "write_results",

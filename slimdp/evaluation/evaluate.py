@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,12 +11,14 @@ from slimdp.data.coco import read_annotations
 from slimdp.evaluation.average_precision import accumulate
 from slimdp.evaluation.densepose_results import ResultFileError, read_results
 from slimdp.evaluation.detected import as_detections
+from slimdp.evaluation.groups import PeopleGroups
 from slimdp.evaluation.instances import Detection
-from slimdp.evaluation.localization import point_errors
+from slimdp.evaluation.localization import PointReader
 from slimdp.evaluation.matching import match
 from slimdp.evaluation.pairs import compare
+from slimdp.evaluation.point_report import PointReport, report_points
 from slimdp.evaluation.predictions import PredictionFile
-from slimdp.evaluation.ratios import PointErrors, summarize
+from slimdp.evaluation.ratios import THRESHOLDS_CM, PointErrors, checked_thresholds
 from slimdp.evaluation.similarity import KAPPAS_M
 from slimdp.evaluation.truths import TruthFile, read_truths
 from slimdp.surface.interface import Surface
@@ -26,14 +28,16 @@ from slimdp.surface.interface import Surface
 class Evaluation:
     """What a file of predictions scores."""
 
-    points: PointErrors | None  # None: a file of DensePose results does not say whom a detection means
+    points: PointReport | None  # None: a file of DensePose results does not say whom a detection means
+    errors: PointErrors | None  # what `points` was counted from
+    groups: PeopleGroups | None  # of the people of these errors
     instances: dict[str, dict[str, float | None]]  # "gps", "gpsm", "iou" -> "AP", ... in percent
     kappa: str
     surface: str
 
     def in_percent(self) -> dict[str, Any]:
         """As scores.json holds it."""
-        points = {} if self.points is None else summarize(self.points).in_percent()
+        points = {} if self.points is None else {"points": self.points.in_percent()}
         return {**points, **self.instances, "kappa": self.kappa, "surface": self.surface}
 
 
@@ -43,6 +47,8 @@ def evaluate_files(
     surface: Surface,
     kappa: str = "per-part",
     missing: Literal["raise", "wrong"] = "raise",
+    thresholds_cm: Sequence[float] = THRESHOLDS_CM,
+    seed: int = 0,
 ) -> Evaluation:
     """Score a file of predictions; no picture is looked at.
 
@@ -52,30 +58,40 @@ def evaluate_files(
         surface: what part, u and v speak of, in both files.
         kappa: "per-part", as published AP has it, or "paper" (`KAPPAS_M`).
         missing: as for `point_errors`; results are never asked for everybody.
+        thresholds_cm: of the ratios of points.
+        seed: of the bootstrap of their intervals.
 
     Raises:
-        ValueError: another kappa; a file that is damaged, or people or points that are missing or there
-            twice (AnnotationError, ResultFileError, JsonListError, PredictionFileError tell where).
+        ValueError: another kappa; impossible thresholds; a file that is damaged, or people or points that are
+            missing or there twice (AnnotationError, ResultFileError, JsonListError, PredictionFileError say
+            where).
         FileNotFoundError: no predictions there.
     """
     if kappa not in KAPPAS_M:
         raise ValueError(f"no kappa {kappa!r}; choose one of: {', '.join(KAPPAS_M)}")
+    checked_thresholds(thresholds_cm)
     truths = read_truths(annotations)
     if Path(predictions).suffix == ".json":
         results = read_results(predictions, truths.images, truths.category_ids or None)
         instances = score_instances(results, truths, surface, kappa)
-        return Evaluation(None, instances, kappa, surface.name)
+        return Evaluation(None, None, None, instances, kappa, surface.name)
     people = read_annotations(annotations, "", check_images=False).people
+    reader = PointReader(people)
     with PredictionFile(predictions) as file:
-        points = point_errors(file, people, surface, missing)
         foreign = [key for key in file.keys() if key[0] not in truths.images]  # noqa: SIM118
         if foreign:
             raise ResultFileError(
                 f"{file.path}: annotation {foreign[0][1]} of image {foreign[0][0]}: {truths.path} has no "
                 "such image"
             )
-        instances = score_instances(as_detections(file), truths, surface, kappa)
-    return Evaluation(points, instances, kappa, surface.name)
+        instances = score_instances(as_detections(reader.watch(file)), truths, surface, kappa)
+    errors = reader.errors(surface, missing)
+    groups = PeopleGroups.of(
+        [truths.areas[person.image.id, person.id] for person in people],
+        [person.image.video for person in people],
+    )
+    report = report_points(errors, groups, thresholds_cm, seed=seed)
+    return Evaluation(report, errors, groups, instances, kappa, surface.name)
 
 
 def score_instances(

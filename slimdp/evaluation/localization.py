@@ -6,14 +6,14 @@ best of the 24 parts counts everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from slimdp.evaluation.paste import nearest_pixels
-from slimdp.evaluation.ratios import NOT_FOUND, PointErrors, PointScores, summarize
+from slimdp.evaluation.ratios import NOT_FOUND, THRESHOLDS_CM, PointErrors, PointScores, summarize
 from slimdp.structures import PersonAnnotation, PersonPrediction
 from slimdp.surface import Surface
 
@@ -22,7 +22,7 @@ def score_points(
     predictions: Iterable[PersonPrediction],
     people: Sequence[PersonAnnotation],
     surface: Surface,
-    thresholds_cm: Sequence[float] = (5, 10, 20),
+    thresholds_cm: Sequence[float] = THRESHOLDS_CM,
     missing: Literal["raise", "wrong"] = "raise",
 ) -> PointScores:
     """Score predictions against annotated points; arguments and errors as for `point_errors`."""
@@ -48,29 +48,48 @@ def point_errors(
     Raises:
         ValueError: people without a prediction, people or predictions given twice, or no points at all.
     """
-    index_of = _people_with_points(people)
-    readings: dict[int, _Reading] = {}
-    for prediction in predictions:
-        index = index_of.get((prediction.image_id, prediction.annotation_id))
-        if index is None:
-            continue
-        if index in readings:
+    reader = PointReader(people)
+    for _ in reader.watch(predictions):
+        pass
+    return reader.errors(surface, missing)
+
+
+class PointReader:
+    """Reads predictions at the annotated points while they pass by, so that a file is unpacked once for all
+    that is measured; arguments and errors as for `point_errors`."""
+
+    def __init__(self, people: Sequence[PersonAnnotation]) -> None:
+        self._people = people
+        self._index_of = _people_with_points(people)
+        self._readings: dict[int, _Reading] = {}
+
+    def watch(self, predictions: Iterable[PersonPrediction]) -> Iterator[PersonPrediction]:
+        """Give predictions on, each once it was read."""
+        for prediction in predictions:
+            index = self._index_of.get((prediction.image_id, prediction.annotation_id))
+            if index is not None:
+                if index in self._readings:
+                    raise ValueError(
+                        f"two predictions for image {prediction.image_id}, annotation "
+                        f"{prediction.annotation_id}; the scores need exactly one a person"
+                    )
+                self._readings[index] = _read_points(prediction, self._people[index])
+            yield prediction
+
+    def errors(self, surface: Surface, missing: Literal["raise", "wrong"] = "raise") -> PointErrors:
+        """The errors, once all predictions have passed by."""
+        people, indices = self._people, self._index_of.values()
+        absent = [index for index in indices if index not in self._readings]
+        if absent and missing == "raise":
+            first = people[absent[0]]
             raise ValueError(
-                f"two predictions for image {prediction.image_id}, annotation {prediction.annotation_id}; "
-                "the scores need exactly one a person"
+                f"no prediction for {len(absent)} of {len(indices)} people with points, first image "
+                f"{first.image.id} ({first.image.file_name}), annotation {first.id}; predict them all, or "
+                'count their points as wrong with missing="wrong"'
             )
-        readings[index] = _read_points(prediction, people[index])
-    absent = [index for index in index_of.values() if index not in readings]
-    if absent and missing == "raise":
-        first = people[absent[0]]
-        raise ValueError(
-            f"no prediction for {len(absent)} of {len(index_of)} people with points, first image "
-            f"{first.image.id} ({first.image.file_name}), annotation {first.id}; predict them all, or count "
-            'their points as wrong with missing="wrong"'
-        )
-    for index in absent:
-        readings[index] = _Reading.of_nobody(len(people[index].part))
-    return _measure([(index, people[index], readings[index]) for index in index_of.values()], surface)
+        nobody = {index: _Reading.of_nobody(len(people[index].part)) for index in absent}
+        readings = self._readings | nobody
+        return _measure([(index, people[index], readings[index]) for index in indices], surface)
 
 
 @dataclass(frozen=True)

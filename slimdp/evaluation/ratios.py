@@ -13,6 +13,10 @@ import numpy as np
 
 #: Error of a point that was not found.
 NOT_FOUND = np.inf
+#: Of the tables of Slim DensePose, centimetres.
+THRESHOLDS_CM = (5.0, 10.0, 20.0)
+#: Areas under the curve up to here, metres (DensePose, 2.3).
+AUC_LIMITS_M = {"auc10": 0.10, "auc30": 0.30}
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,12 @@ class PointErrors:
     localization_m: np.ndarray  # (P,) float64
     part: np.ndarray  # (P,) int64, the true part, 1..24
     person: np.ndarray  # (P,) int64, index into the people that were scored
+
+    def where(self, chosen: np.ndarray) -> PointErrors:
+        """The points that a mask (P,) bool chooses."""
+        return PointErrors(
+            self.full_m[chosen], self.localization_m[chosen], self.part[chosen], self.person[chosen]
+        )
 
 
 @dataclass(frozen=True)
@@ -35,14 +45,14 @@ class FormScores:
 
     def in_percent(self) -> dict[str, float]:
         """{"5cm": ..., "10cm": ..., "auc10": ..., "auc30": ...}."""
-        ratios = {f"{threshold_cm:g}cm": ratio for threshold_cm, ratio in self.within}
+        ratios = {threshold_name(threshold_cm): ratio for threshold_cm, ratio in self.within}
         return {
             key: 100 * value for key, value in (ratios | {"auc10": self.auc10, "auc30": self.auc30}).items()
         }
 
     def within_percent(self) -> dict[str, float]:
         """{"5cm": ..., "10cm": ...} alone, to two digits: a row of a table of results."""
-        return {f"{threshold_cm:g}cm": round(100 * ratio, 2) for threshold_cm, ratio in self.within}
+        return {threshold_name(threshold_cm): round(100 * ratio, 2) for threshold_cm, ratio in self.within}
 
 
 @dataclass(frozen=True)
@@ -58,31 +68,45 @@ class PointScores:
         return {"points": {"full": self.full.in_percent(), "localization": self.localization.in_percent()}}
 
 
-def summarize(errors: PointErrors, thresholds_cm: Sequence[float] = (5, 10, 20)) -> PointScores:
-    """Ratios and areas of errors that were measured; raises ValueError where there are none."""
+def summarize(errors: PointErrors, thresholds_cm: Sequence[float] = THRESHOLDS_CM) -> PointScores:
+    """Ratios and areas of errors that were measured.
+
+    Raises:
+        ValueError: no errors, or thresholds that `checked_thresholds` refuses.
+    """
 
     def of_form(errors_m: np.ndarray) -> FormScores:
-        within = tuple((float(t), ratio_within(errors_m, t / 100)) for t in thresholds_cm)
-        return FormScores(within, auc10=auc(errors_m, 0.10), auc30=auc(errors_m, 0.30))
+        within = tuple((t, ratio_within(errors_m, t / 100)) for t in checked_thresholds(thresholds_cm))
+        return FormScores(within, **{name: auc(errors_m, limit) for name, limit in AUC_LIMITS_M.items()})
 
     return PointScores(of_form(errors.full_m), of_form(errors.localization_m), points=len(errors.part))
 
 
 def summarize_parts(
-    errors: PointErrors, thresholds_cm: Sequence[float] = (5, 10, 20)
+    errors: PointErrors, thresholds_cm: Sequence[float] = THRESHOLDS_CM
 ) -> dict[int, PointScores]:
     """Scores of the points of each true part, for the parts that have points (DensePose, figure 5)."""
     scores = {}
     for part in np.unique(errors.part).tolist():
-        of_part = errors.part == part
-        chosen = PointErrors(
-            errors.full_m[of_part],
-            errors.localization_m[of_part],
-            errors.part[of_part],
-            errors.person[of_part],
-        )
-        scores[part] = summarize(chosen, thresholds_cm)
+        scores[part] = summarize(errors.where(errors.part == part), thresholds_cm)
     return scores
+
+
+def checked_thresholds(thresholds_cm: Sequence[float]) -> tuple[float, ...]:
+    """Thresholds, centimetres; raises ValueError unless there are some, each positive and there once."""
+    thresholds = tuple(float(t) for t in thresholds_cm)
+    if not thresholds or not all(0 < t < np.inf for t in thresholds):
+        raise ValueError(f"thresholds {list(thresholds)} cm, but positive numbers are wanted")
+    names = [threshold_name(t) for t in thresholds]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"the threshold {twice[0]} is there twice")
+    return thresholds
+
+
+def threshold_name(threshold_cm: float) -> str:
+    """What a threshold is called in scores: "5cm", "7.5cm"."""
+    return f"{threshold_cm:g}cm"
 
 
 def ratio_within(errors_m: np.ndarray, threshold_m: float) -> float:

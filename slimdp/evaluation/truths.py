@@ -35,6 +35,7 @@ class TruthFile:
     truths: tuple[Truth, ...]
     category_ids: frozenset[int]  # of people; empty where the file names none
     regions: IgnoreRegions
+    areas: Mapping[tuple[int, int], float]  # px^2 by image id and annotation id, of everybody in the file
 
     def by_image(self) -> dict[int, list[Truth]]:
         """Truths by image id, with an entry for every image."""
@@ -90,14 +91,15 @@ def read_truths(path: str | Path) -> TruthFile:
     """
     images, entries = read_entries(path)
     regions = IgnoreRegions(images)
-    truths, categories = [], set()
+    truths, categories, areas = [], set(), {}
     for entry in entries:
         truth = _truth(entry)
         if entry.record.has("category_id"):
             categories.add(entry.record.integer("category_id"))
+        areas[truth.image_id, truth.id] = truth.area
         if not regions.cover_truth(truth.image_id, truth.box):
             truths.append(truth)
-    return TruthFile(Path(path), images, tuple(truths), frozenset(categories), regions)
+    return TruthFile(Path(path), images, tuple(truths), frozenset(categories), regions, areas)
 
 
 def resize_to_box(mask: np.ndarray, box: np.ndarray, image: ImageRecord) -> ImageMask:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from slimdp.motion.propagation import FlowSource, propagate
+from slimdp.motion.propagation import propagate
+from slimdp.motion.stored_flow import FlowSource, locate_frame, read_displacement, video_of
 from slimdp.motion.summary import PropagationSummary, StepCount
 from slimdp.motion.transport import Fate, FlowPair, move_person, move_points
 
@@ -12,7 +13,10 @@ __all__ = [
     "FlowSource",
     "PropagationSummary",
     "StepCount",
+    "locate_frame",
     "move_person",
     "move_points",
     "propagate",
+    "read_displacement",
+    "video_of",
 ]

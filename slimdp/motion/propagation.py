@@ -9,26 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 import numpy as np
 
-from flow_cache import FlowField, threshold_in_image
+from flow_cache import threshold_in_image
 from slimdp.config import CropSettings
 from slimdp.data import AnnotationError, AnnotationSet, crop_side, frame_number
+from slimdp.motion.stored_flow import FlowSource, locate_frame, read_displacement, video_of
 from slimdp.motion.summary import PropagationSummary, StepCount, count_person
 from slimdp.motion.transport import FlowPair, move_person
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
-
-
-class FlowSource(Protocol):
-    """What is needed of a `FlowStore`."""
-
-    def frames(self, video: str) -> tuple[str, ...]:
-        """The names of a video's frames in order."""
-
-    def read(self, video: str, frame: int, step: int) -> FlowField:
-        """The flow from the frame with an index to the frame `step` later."""
 
 
 def propagate(
@@ -144,7 +134,8 @@ class _Propagation:
             return StepCount()
         _require_picture(image_1, step, image_0)
         pair = FlowPair(
-            self._read(video, frame_0, step, image_0), self._read(video, frame_0 + step, -step, image_0)
+            read_displacement(self._store, image_0, frame_0, step),
+            read_displacement(self._store, image_0, frame_0 + step, -step),
         )
         fresh = image_1.id not in self._reached
         count = sum((self._carry_person(person, pair, step, image_1) for person in people), StepCount())
@@ -184,18 +175,10 @@ class _Propagation:
 
     def _locate(self, image: ImageRecord) -> tuple[str, int]:
         """The video of a frame in the store and its index there."""
-        video = image.file.parent.name
+        video = video_of(image)
         if video not in self._frames:
             self._frames[video] = tuple(self._store.frames(video))
-        names = self._frames[video]
-        # The frames of a video file have numbers for names, without an ending.
-        for name in (image.file.name, image.file.stem):
-            if name in names:
-                return video, names.index(name)
-        raise AnnotationError(
-            f"image {image.id}, {image.file}: no frame {image.file.name} in the flow of video {video!r}, "
-            f"whose {len(names)} frames are {names[0]} to {names[-1]}; compute the flow of this folder"
-        )
+        return video, locate_frame(image, self._frames[video])
 
     def _target(self, image_0: ImageRecord, name: str) -> ImageRecord:
         """The record of another frame of the same video: the one that is listed, or a new one."""
@@ -212,15 +195,6 @@ class _Propagation:
             frame=frame_number(name),
             ignore_regions=(),  # drawn for the other frame
         )
-
-    def _read(self, video: str, frame: int, step: int, image: ImageRecord) -> np.ndarray:
-        flow = self._store.read(video, frame, step).displacement
-        if flow.shape != (2, image.height, image.width):
-            raise ValueError(
-                f"flow of video {video!r}, frame {frame}, step {step:+d} has shape {flow.shape}, but "
-                f"{image.file} is {image.width} x {image.height} px; compute it from the same frames"
-            )
-        return flow
 
     def result(self, file: Path | None) -> AnnotationSet:
         """The grown set; every person points to the final record of its image."""

@@ -1,5 +1,6 @@
 """Pictures and tables for people."""
 
+from slimdp.report.curve_picture import curve_picture, write_curves
 from slimdp.report.drawing import (
     PART_COLOURS,
     contact_sheet,
@@ -9,7 +10,9 @@ from slimdp.report.drawing import (
     overlay_uv,
     save_png,
 )
+from slimdp.report.error_picture import error_picture
 from slimdp.report.panels import prediction_panel
+from slimdp.report.point_table import interval_table, stability_table
 from slimdp.report.result_rows import ResultRows
 from slimdp.report.results_sheet import results_sheet
 from slimdp.report.sheet import people_sheet
@@ -21,10 +24,13 @@ __all__ = [
     "ResultRows",
     "charts_picture",
     "contact_sheet",
+    "curve_picture",
     "distortion_table",
     "draw_dots",
     "draw_points",
+    "error_picture",
     "instance_table",
+    "interval_table",
     "overlay_parts",
     "overlay_uv",
     "part_table",
@@ -33,5 +39,7 @@ __all__ = [
     "results_sheet",
     "save_png",
     "score_table",
+    "stability_table",
     "surface_picture",
+    "write_curves",
 ]

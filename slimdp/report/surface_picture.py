@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import trimesh
-from trimesh.ray.ray_pyembree import RayMeshIntersector
 
+from slimdp.report.body_view import SAMPLES, BodyView, view_body
 from slimdp.report.drawing import PART_COLOURS, contact_sheet, draw_dots, text_strip
 from slimdp.report.table import format_table
 from slimdp.structures import PARTS
@@ -16,13 +15,10 @@ from slimdp.surface import BodySurface, DensePoseCharts
 from slimdp.surface.distortion import ChartDistortion
 from slimdp.surface.parts import PART_NAMES
 
-#: Rays along each side of a pixel.
-_SAMPLES = 2
 #: Lines of equal u and v are drawn at every tenth.
 _LINES = 10
 _U_LINE, _V_LINE, _BORDER = np.array([(25, 25, 25), (255, 255, 255), (0, 0, 0)], dtype=np.uint8)
 _CHARTS_A_ROW = 6
-_MARGIN_M = 0.03
 _LEAST_HEIGHT = 200
 _TITLE_HEIGHT = 20
 
@@ -97,67 +93,31 @@ def distortion_table(charts: Sequence[ChartDistortion]) -> str:
 
 
 def _view(surface: BodySurface, side: int, height: int) -> np.ndarray:
-    """The body seen along the z axis, from the front (side 1) or the back (-1), without perspective."""
-    low, high = surface.vertices.min(axis=0) - _MARGIN_M, surface.vertices.max(axis=0) + _MARGIN_M
-    half_width = max(-low[0], high[0])
-    pixel = (high[1] - low[1]) / height  # metres
-    shape = height * _SAMPLES, round(2 * half_width / pixel) * _SAMPLES
-    row, column = np.mgrid[: shape[0], : shape[1]]
-    x = side * ((column.ravel() + 0.5) * pixel / _SAMPLES - half_width)
-    y = high[1] - (row.ravel() + 0.5) * pixel / _SAMPLES
-    origins = np.column_stack([x, y, np.full(x.size, side * 10.0)])
-    mesh = trimesh.Trimesh(surface.vertices, surface.faces, process=False)
-    rays = RayMeshIntersector(mesh, scale_to_box=False)
-    face = rays.intersects_first(origins, np.broadcast_to([0.0, 0.0, -side], origins.shape))
-    picture = _painted(surface, mesh, face.astype(np.int64).reshape(shape), x, y)
-    picture = cv2.resize(picture, (shape[1] // _SAMPLES, height), interpolation=cv2.INTER_AREA)
-    seen = [vertex for vertex in surface.keypoints.values() if _is_seen(rays, surface.vertices[vertex], side)]
-    place = surface.vertices[seen]
-    dots = np.column_stack([side * place[:, 0] + half_width, high[1] - place[:, 1]]) / pixel - 0.5
-    return draw_dots(picture, dots, np.full((len(dots), 3), 255, dtype=np.uint8), radius=2.5)
+    """The body from the front (side 1) or the back (-1)."""
+    view = view_body(surface, side, height)
+    picture = _painted(surface, view)
+    picture = cv2.resize(picture, (picture.shape[1] // SAMPLES, height), interpolation=cv2.INTER_AREA)
+    anchors = [surface.vertices[vertex] for vertex in surface.keypoints.values()]
+    seen = np.array([place for place in anchors if view.sees(place)]).reshape(-1, 3)
+    return draw_dots(picture, view.pixels(seen), np.full((len(seen), 3), 255, dtype=np.uint8), radius=2.5)
 
 
-def _painted(
-    surface: BodySurface, mesh: trimesh.Trimesh, face: np.ndarray, x: np.ndarray, y: np.ndarray
-) -> np.ndarray:
-    """Part colours, shaded, with lines of equal u and v, for faces (H, W) seen at x, y (H W,) metres."""
-    hit = face.ravel() >= 0
-    seen = face.ravel()[hit]
-    barycentric = _weights_in_view(surface, seen, x[hit], y[hit])
-    part, uv = surface.chart(seen, barycentric)
-    normal = np.einsum("nk,nkc->nc", barycentric, mesh.vertex_normals[surface.faces[seen]])
-    light = 0.55 + 0.45 * np.abs(normal[:, 2]) / np.linalg.norm(normal, axis=1)
+def _painted(surface: BodySurface, view: BodyView) -> np.ndarray:
+    """Part colours, shaded, with lines of equal u and v, one pixel a ray."""
+    part, uv = surface.chart(view.face, view.barycentric)
     picture, parts, cells = (
-        np.full((*face.shape, 3), 255, np.uint8),
-        np.zeros(face.shape, int),
-        np.zeros((2, *face.shape)),
+        np.full((*view.hit.shape, 3), 255, np.uint8),
+        np.zeros(view.hit.shape, int),
+        np.zeros((2, *view.hit.shape)),
     )
-    flat = picture.reshape(-1, 3)
-    flat[hit] = np.round(PART_COLOURS[part] * light[:, None])
-    parts.reshape(-1)[hit] = part
-    cells.reshape(2, -1)[:, hit] = np.floor(uv.T * _LINES)
+    picture[view.hit] = np.round(PART_COLOURS[part] * view.light[:, None])
+    parts[view.hit] = part
+    cells[:, view.hit] = np.floor(uv.T * _LINES)
     border = _changes(parts)
     for cell, colour in zip(cells, (_U_LINE, _V_LINE)):
         picture[_changes(cell) & ~border] = colour
     picture[cv2.dilate(border.astype(np.uint8), np.ones((2, 2), np.uint8)) > 0] = _BORDER
     return picture
-
-
-def _weights_in_view(surface: BodySurface, face: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Barycentric weights (N, 3) of the points of faces that are seen at x, y when looking along z."""
-    corners = surface.vertices[surface.faces[face]][:, :, :2]
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    point = np.stack([x, y], axis=1)
-
-    def doubled_area(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> np.ndarray:
-        return (q - p)[:, 0] * (r - p)[:, 1] - (q - p)[:, 1] * (r - p)[:, 0]
-
-    shares = np.stack(
-        [doubled_area(point, b, c), doubled_area(a, point, c), doubled_area(a, b, point)], axis=1
-    )
-    shares /= doubled_area(a, b, c)[:, None]
-    shares = shares.clip(0, 1)
-    return shares / shares.sum(axis=1, keepdims=True)
 
 
 def _changes(values: np.ndarray) -> np.ndarray:
@@ -168,17 +128,11 @@ def _changes(values: np.ndarray) -> np.ndarray:
     return changed
 
 
-def _is_seen(rays: RayMeshIntersector, place: np.ndarray, side: int) -> bool:
-    """Whether a ray towards a vertex meets nothing before it."""
-    origin = place + [0, 0, side * 2e-3]
-    return not rays.intersects_any(origin[None], np.array([[0.0, 0.0, side]]))[0]
-
-
 def _chart(charts: BodySurface | DensePoseCharts, part: int, side_px: int) -> np.ndarray:
     """A chart with its triangles and a grid of tenths, u to the right and v up, (side_px, side_px, 3)."""
-    fine_px = side_px * _SAMPLES
+    fine_px = side_px * SAMPLES
     canvas = np.full((fine_px, fine_px, 3), 235, dtype=np.uint8)
-    inset = 2 * _SAMPLES
+    inset = 2 * SAMPLES
 
     def pixels(uv: np.ndarray) -> np.ndarray:
         flat = np.stack([uv[..., 0], 1 - uv[..., 1]], axis=-1) * (fine_px - 1 - 2 * inset) + inset

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from slimdp.evaluation.ratios import PointScores
 from slimdp.surface.parts import PART_NAMES
 
-_TITLES = {"auc10": "AUC10", "auc30": "AUC30"}
+#: Columns of scores by their name in scores.json, where it is not the threshold itself.
+TITLES = {"auc10": "AUC10", "auc30": "AUC30"}
 _SIMILARITIES = {"gps": "GPS", "gpsm": "GPSm", "iou": "IoU of masks"}
 
 
@@ -33,7 +34,7 @@ def score_table(rows: Mapping[str, Sequence[Mapping[str, float]]], markdown: boo
             if list(scores) != columns:
                 raise ValueError(f"row {name!r} has the columns {list(scores)}, but the first row {columns}")
     seeds_column = any(len(seeds) > 1 for seeds in rows.values())
-    header = ["", *(_TITLES.get(column, column.replace("cm", " cm")) for column in columns)]
+    header = ["", *(TITLES.get(column, column.replace("cm", " cm")) for column in columns)]
     body = [
         [name, *(_cell([s[column] for s in seeds]) for column in columns)] for name, seeds in rows.items()
     ]
@@ -49,7 +50,7 @@ def part_table(parts: Mapping[int, PointScores], markdown: bool = False) -> str:
     if not parts:
         raise ValueError("a table of parts needs at least one part")
     columns = list(next(iter(parts.values())).localization.in_percent())
-    header = ["", *(_TITLES.get(column, column.replace("cm", " cm")) for column in columns), "points"]
+    header = ["", *(TITLES.get(column, column.replace("cm", " cm")) for column in columns), "points"]
     body = []
     for part, scores in parts.items():
         percent = scores.localization.in_percent()

@@ -1,0 +1,160 @@
+"""Whether a prediction stays on the body while the body moves: surface points of pixels along the flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from flow_cache import threshold_in_image
+from slimdp.config import CropSettings
+from slimdp.data import AnnotationSet, crop_side
+from slimdp.evaluation.paste import nearest_pixels, paste_prediction
+from slimdp.evaluation.predictions import PredictionFile
+from slimdp.motion import Fate, FlowPair, FlowSource, locate_frame, move_points, read_displacement, video_of
+from slimdp.structures import PersonAnnotation, PersonPrediction
+from slimdp.surface import Surface
+
+#: A surface point that moves farther between two frames has jumped, metres.
+JUMP_M = 0.05
+#: Largest forward-backward offset, px of a 256 px crop: as labels are propagated (Slim DensePose, 5.4).
+THRESHOLD_PX = 5.0
+
+
+@dataclass(frozen=True)
+class StabilityCount:
+    """Pixels of people that the flow carries from a frame to another one, and what became of them."""
+
+    pairs: int = 0  # a person in two frames
+    carried: int = 0  # pixels predicted as the person in the first frame whose flow passes the check
+    lost: int = 0  # of these: background for the prediction of the second frame
+    moved: int = 0  # of the others: predicted at another place of the body, too far from the first
+
+    def __add__(self, other: StabilityCount) -> StabilityCount:
+        return StabilityCount(
+            self.pairs + other.pairs,
+            self.carried + other.carried,
+            self.lost + other.lost,
+            self.moved + other.moved,
+        )
+
+    def in_percent(self) -> dict[str, float | None]:
+        """{"moved": of pixels that stay the person, "lost": of all that are carried, ...}; None of none."""
+        stayed = self.carried - self.lost
+        return {
+            "moved": 100 * self.moved / stayed if stayed else None,
+            "lost": 100 * self.lost / self.carried if self.carried else None,
+            "pairs": self.pairs,
+            "pixels": self.carried,
+        }
+
+
+def measure_stability(
+    predictions: PredictionFile,
+    annotations: AnnotationSet,
+    store: FlowSource,
+    surface: Surface,
+    jump_m: float = JUMP_M,
+    step: int = 1,
+    threshold_px: float = THRESHOLD_PX,
+) -> dict[str, StabilityCount]:
+    """Follow the pixels of people from frame to frame, and count where predictions jump on the body.
+
+    A person is known in both frames by its track. What is hidden, leaves the picture or has no flow fails the
+    forward-backward check and is not counted.
+
+    Args:
+        predictions: of people in frames of videos.
+        annotations: the file whose people were predicted, with track ids.
+        store: flow of these videos, both ways of the step.
+        surface: what the predictions speak of.
+        jump_m: the farthest that a surface point may move, metres.
+        step: from each frame to which later one.
+        threshold_px: of the check, px of a 256 px crop.
+
+    Returns:
+        Counts by video, in the order of the file.
+
+    Raises:
+        ValueError: a step below 1, a jump that is not positive, or nobody who is predicted in two frames
+            `step` apart. AnnotationError, flow_cache.MissingFlowError: frames that the store lacks.
+    """
+    if step < 1 or not jump_m > 0:
+        raise ValueError(f"step {step}, jump {jump_m} m; wanted 1 or more, and a positive distance")
+    counts: dict[str, StabilityCount] = {}
+    for person_0, person_1, pair in _pairs(predictions, annotations, store, step):
+        limit_px = threshold_in_image(threshold_px, crop_side(person_0.box, CropSettings()))
+        count = measure_pair(
+            predictions.read(person_0.image.id, person_0.id),
+            predictions.read(person_1.image.id, person_1.id),
+            pair,
+            surface,
+            jump_m,
+            limit_px,
+        )
+        video = video_of(person_0.image)
+        counts[video] = counts.get(video, StabilityCount()) + count
+    if not counts:
+        raise ValueError(
+            f"{predictions.path}: nobody with a track id is predicted in two frames {step} apart; predict "
+            "people in neighbouring frames, or choose another --step"
+        )
+    return counts
+
+
+def measure_pair(
+    prediction_0: PersonPrediction,
+    prediction_1: PersonPrediction,
+    pair: FlowPair,
+    surface: Surface,
+    jump_m: float = JUMP_M,
+    limit_px: float = THRESHOLD_PX,
+) -> StabilityCount:
+    """The same for one person in two frames; `limit_px` is in px of the image."""
+    height, width = pair.flow_0to1.shape[1:]
+    part_0, uv_0 = paste_prediction(prediction_0, width, height)
+    row, column = np.nonzero(part_0)
+    points_1, fate = move_points(np.column_stack([column, row]), pair, limit_px)
+    kept = fate == Fate.KEPT
+    row, column = row[kept], column[kept]
+    pixels_1, inside = nearest_pixels(prediction_1, points_1[kept])
+    column_1, row_1 = pixels_1.T
+    stays = inside & prediction_1.foreground[row_1, column_1]
+    row, column, row_1, column_1 = row[stays], column[stays], row_1[stays], column_1[stays]
+    distance_m = surface.distance_between(
+        part_0[row, column],
+        uv_0[:, row, column].T,
+        prediction_1.part[row_1, column_1],
+        prediction_1.uv[:, row_1, column_1].T.astype(np.float32),
+    )
+    return StabilityCount(1, int(kept.sum()), int((~stays).sum()), int((distance_m > jump_m).sum()))
+
+
+def _pairs(
+    predictions: PredictionFile, annotations: AnnotationSet, store: FlowSource, step: int
+) -> Iterator[tuple[PersonAnnotation, PersonAnnotation, FlowPair]]:
+    """Everyone who is predicted in two frames of a video, with the flow between them, read once a frame."""
+    frames: dict[str, dict[int, dict[int, PersonAnnotation]]] = {}
+    names: dict[str, tuple[str, ...]] = {}
+    for person in annotations.people:
+        image = person.image
+        if person.track is None or image.video is None or (image.id, person.id) not in predictions:
+            continue
+        video = video_of(image)
+        if video not in names:
+            names[video] = tuple(store.frames(video))
+        there = frames.setdefault(video, {}).setdefault(locate_frame(image, names[video]), {})
+        there[person.track] = person
+    for of_video in frames.values():
+        for frame_0, people_0 in sorted(of_video.items()):
+            people_1 = of_video.get(frame_0 + step, {})
+            both = [track for track in people_0 if track in people_1]
+            if not both:
+                continue
+            image_0, image_1 = people_0[both[0]].image, people_1[both[0]].image
+            pair = FlowPair(
+                read_displacement(store, image_0, frame_0, step),
+                read_displacement(store, image_1, frame_0 + step, -step),
+            )
+            yield from ((people_0[track], people_1[track], pair) for track in both)

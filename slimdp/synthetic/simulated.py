@@ -1,0 +1,34 @@
+"""People as annotators with errors would have labelled them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from slimdp.structures import PersonAnnotation
+from slimdp.surface import BodySurface
+from slimdp.synthetic.annotators import PositionError
+
+
+def as_annotators_would(
+    people: Sequence[PersonAnnotation], surface: BodySurface, scale: float, rng: np.random.Generator
+) -> list[PersonAnnotation]:
+    """The same people and pixels, every label moved along the body as annotators misplace it.
+
+    Args:
+        people: whose labels are exact.
+        surface: the body that they speak of.
+        scale: times the errors of `slimdp.synthetic.annotators.ERROR_CM`.
+        rng: the annotators' chance.
+
+    Raises:
+        ValueError: a negative scale.
+    """
+    error = PositionError(surface, scale)
+    answers = []
+    for person in people:
+        part, uv = surface.chart(*error.displace(*surface.locate(person.part, person.uv), rng))
+        answers.append(replace(person, part=part.astype(np.int64), uv=np.clip(uv, 0, 1).astype(np.float32)))
+    return answers

@@ -1,0 +1,152 @@
+"""What a network that knows the truth would score: rendered truth through maps of the network's resolution.
+
+    python tools/resolution_ceiling.py data/small --crops 256 128
+
+For each validation file of the set and each size of crop, the truth under every person is read into maps of
+a quarter of that size: the part at each map pixel, and u and v, each part's continued from its nearest
+pixel beyond its rim. They are decoded, saved and scored as a network's would be. The row without maps reads
+the truth at full resolution. Prints tables, and one JSON line last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt
+
+from slimdp.config import CropSettings
+from slimdp.data import crop_affine, read_annotations
+from slimdp.evaluation import PredictionWriter, evaluate_files
+from slimdp.geometry import STRIDE, apply_affine, invert_affine
+from slimdp.inference.decode import decode
+from slimdp.report import instance_table, interval_table
+from slimdp.structures import COARSE_PARTS, PARTS, PersonAnnotation, PersonPrediction, Prediction
+from slimdp.surface import load_surface
+from slimdp.surface.parts import COARSE_OF_PART
+
+#: Score of the true class; off the person, that of the nearest part: "localization" asks for it there.
+_LOGIT, _NEAR_LOGIT = 10.0, 1.0
+
+
+def main() -> int:
+    """Parse, measure, print; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, help="a rendered set")
+    parser.add_argument("--files", nargs="+", default=["stills_val.json", "clips_val.json"])
+    parser.add_argument("--crops", type=int, nargs="+", default=[256, 128], help="sizes of crops, px")
+    parser.add_argument("--kappa", choices=["per-part", "paper"], default="per-part")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found: dict[str, dict[str, Any]] = {}
+    for file in options.files:
+        found[file] = {}
+        points, instances = {}, {}
+        for crop, mapped in [(options.crops[0], False), *((crop, True) for crop in options.crops)]:
+            name = f"{crop // STRIDE} px maps, crops of {crop}" if mapped else f"no maps, crops of {crop}"
+            evaluation = _evaluate(options.data, file, crop, mapped, options.kappa)
+            assert evaluation.points is not None
+            points[f"{name}, full"] = evaluation.points.all, "full"
+            points[f"{name}, localization"] = evaluation.points.all, "localization"
+            instances |= {f"{name}, {kind}": scores for kind, scores in evaluation.instances.items()}
+            found[file][name] = {"points": evaluation.points.all.in_percent(), **evaluation.instances}
+        print(f"{file}\n{interval_table(points)}\n\n{instance_table(instances)}\n", flush=True)
+    print(json.dumps(found))
+    return 0
+
+
+def _evaluate(data: Path, file: str, crop: int, mapped: bool, kappa: str) -> Any:
+    people = read_annotations(data / file, data, read_masks=True).people
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "predictions.h5"
+        with PredictionWriter(path, crop) as writer:
+            for prediction in _predictions(data, people, crop, mapped):
+                writer.write(prediction)
+        return evaluate_files(path, data / file, load_surface("open"), kappa)
+
+
+def _predictions(
+    data: Path, people: tuple[PersonAnnotation, ...], crop: int, mapped: bool
+) -> Iterator[PersonPrediction]:
+    for person in people:
+        affine = crop_affine(person.box, CropSettings(size=crop))
+        truth = _true_maps(data, person)
+        if mapped:
+            decoded = decode(_as_network(_read(truth, affine, STRIDE * np.arange(crop // STRIDE) + 1.5)))
+            part, uv = decoded.part[0].numpy(), decoded.uv[0].half().numpy()
+            foreground = decoded.foreground[0].numpy()
+        else:
+            maps = _read(truth, affine, np.arange(crop))
+            # Off the person the nearest pixel of it answers.
+            near = _nearest(maps[0] > 0) if maps[0].any() else np.mgrid[:crop, :crop]
+            part = np.maximum(maps[0][tuple(near)], 1)
+            uv = (maps[1:][:, near[0], near[1]] / 255).astype(np.float16)
+            foreground = maps[0] > 0
+        yield PersonPrediction(
+            person.id, person.image.id, person.box, 1.0, affine, part, uv, foreground
+        )  # fmt: skip
+
+
+def _true_maps(data: Path, person: PersonAnnotation) -> np.ndarray:
+    """Part, 255 u, 255 v (3, H, W) of one person, 0 elsewhere."""
+    name = person.image.file_name.replace("images/", "iuv/", 1)
+    pixels = cv2.imread(str((data / name).with_suffix(".png")), cv2.IMREAD_COLOR)
+    if pixels is None or person.mask is None:
+        raise SystemExit(f"{data}: no truth of {name}, or no outline of {person.id}; is it a rendered set?")
+    return np.ascontiguousarray(pixels[..., ::-1].transpose(2, 0, 1)) * person.mask
+
+
+def _read(truth: np.ndarray, affine: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Maps (3, H, W) at the nearest pixel of crop places (n) x (n): (3, n, n)."""
+    y, x = np.meshgrid(places, places, indexing="ij")
+    image_px = apply_affine(invert_affine(affine), np.stack([x.ravel(), y.ravel()], axis=1))
+    column, row = np.floor(image_px + 0.5).astype(np.int64).T
+    height, width = truth.shape[1:]
+    inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
+    values = truth[:, row * inside, column * inside] * inside
+    return values.reshape(3, len(places), len(places)).astype(np.uint8)
+
+
+def _nearest(there: np.ndarray) -> np.ndarray:
+    """Row and column (2, n, n) of the nearest pixel that is there."""
+    return distance_transform_edt(~there, return_distances=False, return_indices=True)
+
+
+def _as_network(maps: np.ndarray) -> Prediction:
+    """Part, 255 u, 255 v (3, n, n) as the maps of one crop."""
+    part, side = torch.from_numpy(maps[0].astype(np.int64)), maps.shape[1]
+    coarse = torch.from_numpy(COARSE_OF_PART[maps[0]].astype(np.int64))
+    uv = np.zeros((2, PARTS, side, side), dtype=np.float32)
+    for label in np.unique(maps[0][maps[0] > 0]):
+        row, column = _nearest(maps[0] == label)
+        uv[:, label - 1] = maps[1:, row, column] / 255
+
+    def one_hot(labels: torch.Tensor, classes: int) -> torch.Tensor:
+        return _LOGIT * torch.nn.functional.one_hot(labels, classes).permute(2, 0, 1)[None].float()
+
+    part_logits = one_hot(part, PARTS + 1)
+    if maps[0].any():
+        row, column = _nearest(maps[0] > 0)
+        near = torch.from_numpy(maps[0][row, column].astype(np.int64))
+        part_logits = part_logits + one_hot(near, PARTS + 1) * (part == 0) * _NEAR_LOGIT / _LOGIT
+    return Prediction(
+        part_logits=part_logits,
+        u=torch.from_numpy(uv[:1]),
+        v=torch.from_numpy(uv[1:]),
+        coarse_logits=one_hot(coarse, COARSE_PARTS + 1),
+        features=torch.zeros(1, 0, side, side),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
