@@ -27,7 +27,9 @@ class StabilityCount:
     """Pixels of people that the flow carries from a frame to another one, and what became of them."""
 
     pairs: int = 0  # a person in two frames
-    carried: int = 0  # pixels predicted as the person in the first frame whose flow passes the check
+    carried: int = (
+        0  # pixels of the person in the first frame whose flow passes the check, into the second crop
+    )
     lost: int = 0  # of these: background for the prediction of the second frame
     moved: int = 0  # of the others: predicted at another place of the body, too far from the first
 
@@ -116,11 +118,12 @@ def measure_pair(
     part_0, uv_0 = paste_prediction(prediction_0, width, height)
     row, column = np.nonzero(part_0)
     points_1, fate = move_points(np.column_stack([column, row]), pair, limit_px)
-    kept = fate == Fate.KEPT
-    row, column = row[kept], column[kept]
+    # What leaves the crop of the second frame has no answer there, neither the person nor background.
+    kept = np.flatnonzero(fate == Fate.KEPT)
     pixels_1, inside = nearest_pixels(prediction_1, points_1[kept])
-    column_1, row_1 = pixels_1.T
-    stays = inside & prediction_1.foreground[row_1, column_1]
+    row, column = row[kept][inside], column[kept][inside]
+    column_1, row_1 = pixels_1[inside].T
+    stays = prediction_1.foreground[row_1, column_1]
     row, column, row_1, column_1 = row[stays], column[stays], row_1[stays], column_1[stays]
     distance_m = surface.distance_between(
         part_0[row, column],
@@ -128,7 +131,7 @@ def measure_pair(
         prediction_1.part[row_1, column_1],
         prediction_1.uv[:, row_1, column_1].T.astype(np.float32),
     )
-    return StabilityCount(1, int(kept.sum()), int((~stays).sum()), int((distance_m > jump_m).sum()))
+    return StabilityCount(1, len(stays), int((~stays).sum()), int((distance_m > jump_m).sum()))
 
 
 def _pairs(

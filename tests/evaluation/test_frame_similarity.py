@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -61,8 +63,8 @@ def test_three_channels_are_averaged() -> None:
 
 def test_video_measures_are_means_of_neighbours() -> None:
     frames = [picture(seed) for seed in range(4)]
-    assert itf(frames) == pytest.approx(np.mean([psnr(a, b) for a, b in zip(frames, frames[1:])]))
-    assert isi(iter(frames)) == pytest.approx(np.mean([ssim(a, b) for a, b in zip(frames, frames[1:])]))
+    assert itf(frames) == pytest.approx(np.mean([psnr(a, b) for a, b in pairwise(frames)]))
+    assert isi(iter(frames)) == pytest.approx(np.mean([ssim(a, b) for a, b in pairwise(frames)]))
     assert isi([frames[0]] * 3) == pytest.approx(1)
 
 

@@ -96,5 +96,5 @@ def test_curve() -> None:
 @pytest.mark.parametrize("bad", [(), (0,), (-1, 5), (np.nan,), (np.inf,), (5, 5.0)])
 def test_bad_thresholds(bad: tuple[float, ...]) -> None:
     errors, groups = some_errors(), PeopleGroups.of([1] * 12, [None] * 12)
-    with pytest.raises(ValueError, match="positive numbers are wanted|there twice"):
+    with pytest.raises(ValueError, match=r"positive numbers are wanted|there twice"):
         report_points(errors, groups, bad)
