@@ -35,7 +35,6 @@ from slimdp.evaluation.ratios import (
     auc,
     ratio_within,
     summarize,
-    summarize_parts,
 )
 from slimdp.evaluation.scores import write_scores
 from slimdp.evaluation.similarity import KAPPAS_M
@@ -96,7 +95,6 @@ __all__ = [
     "score_points",
     "ssim",
     "summarize",
-    "summarize_parts",
     "write_results",
     "write_scores",
 ]

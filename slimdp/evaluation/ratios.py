@@ -82,16 +82,6 @@ def summarize(errors: PointErrors, thresholds_cm: Sequence[float] = THRESHOLDS_C
     return PointScores(of_form(errors.full_m), of_form(errors.localization_m), points=len(errors.part))
 
 
-def summarize_parts(
-    errors: PointErrors, thresholds_cm: Sequence[float] = THRESHOLDS_CM
-) -> dict[int, PointScores]:
-    """Scores of the points of each true part, for the parts that have points (DensePose, figure 5)."""
-    scores = {}
-    for part in np.unique(errors.part).tolist():
-        scores[part] = summarize(errors.where(errors.part == part), thresholds_cm)
-    return scores
-
-
 def checked_thresholds(thresholds_cm: Sequence[float]) -> tuple[float, ...]:
     """Thresholds, centimetres; raises ValueError unless there are some, each positive and there once."""
     thresholds = tuple(float(t) for t in thresholds_cm)

@@ -17,7 +17,7 @@ from slimdp.report.result_rows import ResultRows
 from slimdp.report.results_sheet import results_sheet
 from slimdp.report.sheet import people_sheet
 from slimdp.report.surface_picture import charts_picture, distortion_table, surface_picture
-from slimdp.report.table import instance_table, part_table, score_table
+from slimdp.report.table import instance_table, score_table
 
 __all__ = [
     "PART_COLOURS",
@@ -33,7 +33,6 @@ __all__ = [
     "interval_table",
     "overlay_parts",
     "overlay_uv",
-    "part_table",
     "people_sheet",
     "prediction_panel",
     "results_sheet",

@@ -5,9 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-from slimdp.evaluation.ratios import PointScores
-from slimdp.surface.parts import PART_NAMES
-
 #: Columns of scores by their name in scores.json, where it is not the threshold itself.
 TITLES = {"auc10": "AUC10", "auc30": "AUC30"}
 _SIMILARITIES = {"gps": "GPS", "gpsm": "GPSm", "iou": "IoU of masks"}
@@ -42,19 +39,6 @@ def score_table(rows: Mapping[str, Sequence[Mapping[str, float]]], markdown: boo
         header.append("seeds")
         for line, seeds in zip(body, rows.values()):
             line.append(str(len(seeds)))
-    return format_table(header, body, markdown)
-
-
-def part_table(parts: Mapping[int, PointScores], markdown: bool = False) -> str:
-    """Scores of each part, localization only, with the number of points (of `summarize_parts`)."""
-    if not parts:
-        raise ValueError("a table of parts needs at least one part")
-    columns = list(next(iter(parts.values())).localization.in_percent())
-    header = ["", *(TITLES.get(column, column.replace("cm", " cm")) for column in columns), "points"]
-    body = []
-    for part, scores in parts.items():
-        percent = scores.localization.in_percent()
-        body.append([PART_NAMES[part], *(f"{percent[column]:.1f}" for column in columns), str(scores.points)])
     return format_table(header, body, markdown)
 
 

@@ -219,6 +219,35 @@ def test_the_command_prints_and_writes(
     assert "r.json: entry 0 (image 1): category_id: None" in capsys.readouterr().err
 
 
+def test_thresholds_curves_and_annotators(
+    tmp_path: Path, perfect_pair: Any, capsys: pytest.CaptureFixture
+) -> None:
+    pairs = [perfect_pair(k, image_id=k) for k in range(3)]
+    truth = written_truth([person for person, _ in pairs], tmp_path)
+    with PredictionWriter(tmp_path / "p.h5", 64) as writer:
+        for _, prediction in pairs:
+            writer.write(disturbed(prediction))
+    (tmp_path / "annotators.json").write_text('{"annotators": {"2cm": 12.3, "5cm": 65.4}}')
+    given = ["evaluate", "--predictions", f"{tmp_path / 'p.h5'}", "--annotations", f"{truth}"]
+    given += ["--thresholds", "2,7.5", "--annotators", f"{tmp_path / 'annotators.json'}"]
+    given += ["--curve", f"{tmp_path / 'c.csv'}", "--curve", f"{tmp_path / 'c.png'}"]
+    assert main([*given, "--out", f"{tmp_path / 's.json'}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert ["Annotators", "12.3", "-", "-", "-"] in [line.split() for line in lines]
+    points = json.loads((tmp_path / "s.json").read_text())["points"]
+    assert list(points["full"]) == ["2cm", "7.5cm", "auc10", "auc30"]
+    assert points["resampled"] == "people"
+    at_7_5 = next(line for line in (tmp_path / "c.csv").read_text().splitlines() if line.startswith("7.5,"))
+    full, low, high = [float(value) for value in at_7_5.split(",")[1:4]]
+    assert full == pytest.approx(points["full"]["7.5cm"], abs=1e-3)
+    assert [low, high] == pytest.approx(points["intervals"]["full"]["7.5cm"], abs=1e-3)
+    assert cv2.imread(str(tmp_path / "c.png")) is not None
+    assert main([*given, "--thresholds", "0,5"]) == 2
+    assert "positive numbers are wanted" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*given, "--curve", "c.pdf"])
+
+
 def test_scoring_does_not_wait_for_torch() -> None:
     rooms = "slimdp.__main__, slimdp.data, slimdp.evaluation, slimdp.report, slimdp.surface"
     told = f"import sys, {rooms}; print('torch' in sys.modules)"

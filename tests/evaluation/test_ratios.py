@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimdp.evaluation.ratios import PointErrors, auc, ratio_within, summarize, summarize_parts
+from slimdp.evaluation.ratios import PointErrors, auc, ratio_within, summarize
 
 errors = st.lists(st.one_of(st.floats(0, 1), st.just(np.inf)), min_size=1, max_size=40).map(np.array)
 
@@ -68,8 +68,3 @@ def test_summary_in_percent() -> None:
     localization = {"5cm": 25, "10cm": 50, "20cm": 75, "7.5cm": 50}
     localization |= {"auc10": 100 * (0.9 + 0.4) / 4, "auc30": 100 * (29 / 30 + 0.8 + 0.5) / 4}
     assert scores["localization"] == pytest.approx(localization)
-    by_part = summarize_parts(errors)
-    assert list(by_part) == [2, 7]
-    assert by_part[2].points == 2
-    assert by_part[2].localization.in_percent()["10cm"] == pytest.approx(100)
-    assert by_part[7].full.in_percent()["20cm"] == pytest.approx(50)

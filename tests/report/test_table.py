@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from slimdp.evaluation import PointErrors, summarize_parts
-from slimdp.report import instance_table, part_table, score_table
+from slimdp.report import instance_table, score_table
 
 SEED_0 = {"5cm": 10.0, "10cm": 40.0, "auc10": 7.25}
 SEED_1 = {"5cm": 20.0, "10cm": 40.0, "auc10": 8.25}
@@ -27,16 +25,6 @@ def test_markdown_table_with_seeds_by_hand() -> None:
         "| without | 15.0 ± 7.1 | 40.0 ± 0.0 | 7.8 ± 0.7 |     2 |",
         "| with    |       10.0 |       40.0 |       7.2 |     1 |",
     ]
-
-
-def test_part_table() -> None:
-    errors_m = np.array([0.01, 0.07, 0.3])
-    errors = PointErrors(errors_m, errors_m, part=np.array([2, 2, 3]), person=np.zeros(3, dtype=int))
-    lines = part_table(summarize_parts(errors)).splitlines()
-    assert lines[2].split() == ["torso", "front", "50.0", "100.0", "100.0", "60.0", "86.7", "2"]
-    assert lines[3].split() == ["right", "hand", "0.0", "0.0", "0.0", "0.0", "0.0", "1"]
-    with pytest.raises(ValueError, match="at least one part"):
-        part_table({})
 
 
 def test_rows_must_agree() -> None:
