@@ -15,8 +15,8 @@ from slimdp.geometry import affine_zoom, apply_affine, invert_affine
 
 #: Colour of the crop where the image has no pixels: the mean of ImageNet's pictures.
 BORDER_RGB = (124, 116, 104)
-#: Crops that shrink the image are averaged by whole factors first, until less than a factor of 2 is left. What
-#: then still shrinks to less than this is smoothed too: bilinear sampling would alias fine stripes.
+#: Crops that shrink the image are averaged by whole factors first, until less than a factor of 2 is left. If
+#: that still shrinks to less than this, it is smoothed too: bilinear sampling would alias fine stripes.
 _SHARP = 0.6
 _ROUNDING = 1e-9
 

@@ -102,6 +102,11 @@ class Stack(nn.Module):
         with torch.no_grad():
             assert self.to_maps.bias is not None
             self.to_maps.bias[u_begin:v_end] = 0.5
+        if self.to_keypoints is not None:
+            # A heat map is nearly everywhere 0: random ones would at first outweigh all other losses.
+            nn.init.zeros_(self.to_keypoints.weight)
+            assert self.to_keypoints.bias is not None
+            nn.init.zeros_(self.to_keypoints.bias)
 
     def forward(self, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """(B, features, h, w) -> the levels 0..4 of `LEVELS`, and the heat maps (B, K, h, w) if there are."""

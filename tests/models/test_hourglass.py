@@ -169,6 +169,7 @@ def test_heat_maps_of_keypoints() -> None:
         model.stacks[0].to_keypoints.bias[1] += 1
         after = model(image)
     assert before[0].keypoint_maps.shape == (1, 3, 16, 16)
+    assert not before[1].keypoint_maps.any()
     moved = (after[0].keypoint_maps - before[0].keypoint_maps).amax((0, 2, 3))
     assert moved.tolist() == pytest.approx([0, 1, 0], abs=1e-6)
     assert not torch.allclose(after[1].part_logits, before[1].part_logits, atol=1e-5)
