@@ -1,0 +1,182 @@
+"""Data: render, check, carry along the flow, draw."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from slimdp.commands.arguments import SURFACE_HELP, add_annotations
+from slimdp.settings_file import ConfigError
+
+
+def add_data_commands(commands: argparse._SubParsersAction) -> None:
+    """synthesize, doctor, propagate, draw, surface."""
+    _add_synthesize(commands)
+    _add_doctor(commands)
+    _add_propagate(commands)
+    _add_draw(commands)
+    _add_surface(commands)
+
+
+def _add_synthesize(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "synthesize",
+        help="render people with exact labels and flow",
+        description="Render people with exact labels and flow (docs/rendered_sets.md). An interrupted run "
+        "goes on when the same command is given again.",
+    )
+    command.add_argument("--out", type=Path, required=True, help="the folder to make")
+    command.add_argument(
+        "--preset",
+        default="tiny",
+        help="how much: smoke (for tests), tiny (of the quickstart; default), small (all tables on a CPU), "
+        "full (the sizes of the real sets)",
+    )
+    command.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    command.add_argument("--processes", type=int, default=None, help="default: one a core")
+    command.add_argument(
+        "--backgrounds", type=Path, default=None, help="a folder of pictures to stand before"
+    )
+    command.add_argument("--motions", type=Path, default=None, help="a folder of BVH files to move by")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="annotator_error=1, style.tempo=2"
+    )
+    command.set_defaults(run=_synthesize)
+
+
+def _add_doctor(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("doctor", help="check a data set, rendered or real; exit code 1 for errors")
+    command.add_argument("folder", type=Path, help="the folder of the data set")
+    command.add_argument("--quick", action="store_true", help="headers of a sample of the pictures only")
+    command.add_argument("--images", type=Path, default=None, help="where the pictures are, if elsewhere")
+    command.add_argument("--processes", type=int, default=None, help="default: one a core")
+    command.add_argument("--json", type=Path, default=None, help="write all findings to this file")
+    command.set_defaults(run=_doctor)
+
+
+def _add_propagate(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("propagate", help="carry labels to neighbouring frames along stored flow")
+    add_annotations(command)
+    command.add_argument("--flow", type=Path, required=True, help="a store of flow_cache: a file or folder")
+    command.add_argument("--reach", type=int, default=3, help="frames to either side (default 3)")
+    command.add_argument(
+        "--threshold-px", type=float, default=5.0, help="forward-backward offset at 256 px crops (default 5)"
+    )
+    command.add_argument("--out", type=Path, required=True, help="the annotation file to write")
+    command.set_defaults(run=_propagate)
+
+
+def _add_draw(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("draw", help="draw annotations, or predictions, on their pictures")
+    add_annotations(command)
+    command.add_argument("--predictions", type=Path, default=None)
+    command.add_argument("--results", type=Path, default=None, help="DensePose results (.json) to draw")
+    command.add_argument(
+        "--least-score", type=float, default=0.0, help="of the results to draw (default 0: all)"
+    )
+    command.add_argument("--count", type=int, default=8, help="pictures at most (default 8)")
+    command.add_argument("--columns", type=int, default=2, help="pictures a row (default 2)")
+    command.add_argument("--video", default=None, help="only the frames of this video (vid_id)")
+    command.add_argument("--out", type=Path, required=True, help="the PNG to write")
+    command.set_defaults(run=_draw)
+
+
+def _add_surface(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "surface", help="draw the body's parts and charts, and tell their distortion"
+    )
+    command.add_argument("--surface", default="open", help=SURFACE_HELP)
+    command.add_argument("--height", type=int, default=1000, help="of the picture, px (default 1000)")
+    command.add_argument("--out", type=Path, required=True, help="the PNG to write")
+    command.set_defaults(run=_surface)
+
+
+def _synthesize(options: argparse.Namespace) -> None:
+    from slimdp.synthetic.dataset import synthesize_preset
+
+    made = synthesize_preset(
+        options.out,
+        options.preset,
+        options.seed,
+        options.processes,
+        options.set,
+        options.backgrounds,
+        options.motions,
+    )
+    print(made)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from slimdp.doctor import diagnosis_as_text, examine, write_json
+
+    processes = (os.cpu_count() or 1) if options.processes is None else options.processes
+    diagnosis = examine(options.folder, options.quick, options.images, processes)
+    print(diagnosis_as_text(diagnosis))
+    if options.json is not None:
+        write_json(options.json, diagnosis)
+        print(options.json)
+    return 1 if diagnosis.errors else 0
+
+
+def _propagate(options: argparse.Namespace) -> None:
+    from flow_cache import FlowStore
+    from slimdp.data import read_annotations, write_annotations
+    from slimdp.motion import propagate
+
+    if options.out.exists():
+        raise ConfigError(f"{options.out} exists; remove it, or choose another name with --out")
+    labelled = read_annotations(options.annotations, options.images, read_masks=True)
+    steps = [step for step in range(-options.reach, options.reach + 1) if step]
+    with FlowStore(options.flow) as store:
+        carried, summary = propagate(labelled, store, steps, options.threshold_px)
+    write_annotations(options.out, carried.images, carried.people)
+    print(summary.table())
+    print(options.out)
+
+
+def _draw(options: argparse.Namespace) -> None:
+    if options.results is not None:
+        return _draw_results(options)
+    from slimdp.data import read_annotations
+    from slimdp.evaluation import PredictionFile
+    from slimdp.report import people_sheet, save_png
+
+    people = read_annotations(options.annotations, options.images).people
+    if options.video is not None:
+        videos = sorted({person.image.video for person in people if person.image.video is not None})
+        if options.video not in videos:
+            raise ConfigError(
+                f"nobody in a video {options.video!r}; there are: {', '.join(videos) or 'none'}"
+            )
+        people = tuple(person for person in people if person.image.video == options.video)
+        people = tuple(sorted(people, key=lambda person: person.image.file_name))
+    predictions = None if options.predictions is None else PredictionFile(options.predictions)
+    save_png(options.out, people_sheet(people, predictions, options.count, options.columns))
+    print(options.out)
+
+
+def _draw_results(options: argparse.Namespace) -> None:
+    from slimdp.data.coco import read_entries
+    from slimdp.evaluation import read_results
+    from slimdp.report import results_sheet, save_png
+
+    images, _ = read_entries(options.annotations, options.images)
+    results = read_results(options.results, images)
+    save_png(options.out, results_sheet(results, images, options.count, options.least_score))
+    print(options.out)
+
+
+def _surface(options: argparse.Namespace) -> None:
+    from slimdp.report import charts_picture, distortion_table, save_png, surface_picture
+    from slimdp.surface import BodySurface, load_charts, what_is_there
+    from slimdp.surface.distortion import chart_distortion
+
+    charts = load_charts(options.surface)
+    if isinstance(charts, BodySurface):
+        save_png(options.out, surface_picture(charts, options.height))
+        print(distortion_table(chart_distortion(charts)))
+    else:
+        save_png(options.out, charts_picture(charts, options.height))
+        print(what_is_there(options.surface))
+    print(options.out)

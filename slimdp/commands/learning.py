@@ -1,0 +1,69 @@
+"""Learning: everything once, training, predicting."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from slimdp.commands.arguments import add_annotations
+
+
+def add_learning_commands(commands: argparse._SubParsersAction) -> None:
+    """quickstart, train, predict."""
+    command = commands.add_parser("quickstart", help="render, propagate, train, score: everything once")
+    command.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="the folder to fill")
+    command.add_argument("--preset", default="tiny", help="tiny (minutes; default) or smoke (for tests)")
+    command.add_argument("--seed", type=int, default=0, help="of the rendered people and of the training")
+    command.set_defaults(run=_quickstart)
+
+    command = commands.add_parser(
+        "train",
+        help="train a network in stages",
+        description="Train a network in stages (docs/training.md). On several GPUs: "
+        "torchrun --nproc-per-node N -m slimdp train ...",
+    )
+    command.add_argument("config", type=Path, help="settings: experiments/*.yaml")
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="stages.0.steps=10")
+    command.add_argument("--out", type=Path, required=True, help="the run's folder")
+    command.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    command.add_argument("--initial", type=Path, default=None, help="begin with another run's stage_NAME.pt")
+    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
+    command.set_defaults(run=_train)
+
+    command = commands.add_parser("predict", help="predict people in boxes into a file")
+    command.add_argument("checkpoint", type=Path, help="stage_NAME.pt of a run")
+    add_annotations(command)
+    command.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
+    command.add_argument("--surface", default=None, help="whose symmetry that takes; default: the training's")
+    command.add_argument("--out", type=Path, required=True, help="predictions.h5 to write")
+    command.set_defaults(run=_predict)
+
+
+def _quickstart(options: argparse.Namespace) -> None:
+    from slimdp.quickstart import quickstart
+
+    quickstart(options.out, options.preset, options.seed)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from slimdp.config import load_config
+    from slimdp.training import train
+
+    config = load_config(options.config, options.set)
+    result = train(config, options.out, options.resume, options.initial, options.device)
+    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun started, the first
+        print(result)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from slimdp.data import read_annotations
+    from slimdp.inference import describe_origin, predict_to_file
+    from slimdp.surface import load_symmetry
+    from slimdp.training import load_model
+
+    people = read_annotations(options.annotations, options.images).people
+    model, config = load_model(options.checkpoint)
+    symmetry = load_symmetry(options.surface or config.surface) if options.flip_test else None
+    origin = describe_origin(options.checkpoint, options.annotations)
+    print(predict_to_file(model, people, config.crop, options.out, origin, flip_symmetry=symmetry))

@@ -1,0 +1,240 @@
+"""Scores of predictions and of annotators."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slimdp.commands.arguments import SURFACE_HELP, add_annotations, add_thresholds, curve_file
+from slimdp.settings_file import ConfigError
+
+if TYPE_CHECKING:
+    from slimdp.evaluation import Evaluation, PointReport
+    from slimdp.structures import PersonAnnotation
+    from slimdp.surface import Surface
+
+
+def add_scoring_commands(commands: argparse._SubParsersAction) -> None:
+    """evaluate, annotators, stability, results."""
+    command = commands.add_parser(
+        "evaluate",
+        help="score saved predictions: points in centimetres on the body, people by GPS, GPSm and IoU",
+        description="Score saved predictions (docs/evaluation.md). No picture is looked at.",
+    )
+    command.add_argument(
+        "--predictions", type=Path, required=True, help="predictions.h5, or .json of DensePose results"
+    )
+    add_annotations(command, images_required=False)
+    command.add_argument("--surface", default="open", help=SURFACE_HELP)
+    command.add_argument(
+        "--kappa",
+        choices=["per-part", "paper"],
+        default="per-part",
+        help="tolerance of GPS: by part, as published AP has it (default), or 0.255 m as in the paper",
+    )
+    command.add_argument(
+        "--missing", choices=["raise", "wrong"], default="raise", help="people not predicted"
+    )
+    add_thresholds(command)
+    command.add_argument(
+        "--annotators", type=Path, default=None, help="a row to compare with: --out of slimdp annotators"
+    )
+    command.add_argument(
+        "--curve", type=curve_file, action="append", default=[], help="write f(t) to a .csv or .png"
+    )
+    command.add_argument("--out", type=Path, default=None, help="scores.json to write")
+    command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser(
+        "annotators", help="score annotators against the truth, and draw where on the body they err"
+    )
+    add_annotations(command, images_required=False)
+    known = command.add_mutually_exclusive_group(required=True)
+    known.add_argument(
+        "--truth", type=Path, help="the folder of a rendered set, or a file of the same people, exact"
+    )
+    known.add_argument("--simulate", type=float, metavar="SCALE", help="annotators of exact labels: 1")
+    command.add_argument(
+        "--tolerance-px", type=float, default=1.0, help="from a point to that of a truth file (default 1)"
+    )
+    command.add_argument("--surface", default="open", help=SURFACE_HELP)
+    add_thresholds(command)
+    command.add_argument("--picture", type=Path, default=None, help="the PNG of the body to write")
+    command.add_argument("--out", type=Path, default=None, help="for slimdp evaluate --annotators")
+    command.set_defaults(run=_annotators)
+
+    command = commands.add_parser(
+        "stability", help="tell how often predictions jump on the body against the flow of a video"
+    )
+    command.add_argument("--predictions", type=Path, required=True, help="predictions.h5")
+    add_annotations(command, images_required=False)
+    command.add_argument("--flow", type=Path, required=True, help="a store of flow_cache: a file or folder")
+    command.add_argument("--surface", default="open", help=SURFACE_HELP)
+    command.add_argument("--jump-cm", type=float, default=5.0, help="the least jump (default 5)")
+    command.add_argument("--step", type=int, default=1, help="frames from one to the other (default 1)")
+    command.add_argument(
+        "--threshold-px", type=float, default=5.0, help="forward-backward offset at 256 px crops (default 5)"
+    )
+    command.add_argument("--out", type=Path, default=None, help="the JSON to write")
+    command.set_defaults(run=_stability)
+
+    command = commands.add_parser("results", help="write predictions as DensePose results, for other tools")
+    command.add_argument("--predictions", type=Path, required=True, help="predictions.h5")
+    command.add_argument("--out", type=Path, required=True, help="the JSON to write")
+    command.set_defaults(run=_results)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from slimdp.evaluation import evaluate_files, read_annotators, write_scores
+    from slimdp.report import instance_table
+    from slimdp.surface import load_surface
+
+    annotators = None if options.annotators is None else read_annotators(options.annotators)
+    surface = load_surface(options.surface)
+    evaluation = evaluate_files(
+        options.predictions,
+        options.annotations,
+        surface,
+        options.kappa,
+        options.missing,
+        options.thresholds,
+        options.seed,
+    )
+    if evaluation.points is None:
+        print("No scores of points: DensePose results do not say which annotated person they mean.\n")
+        if options.curve:
+            raise ConfigError("--curve needs scores of points, so a predictions.h5")
+    else:
+        _print_points(evaluation.points, annotators)
+    print(f"People found, %, kappa {options.kappa}:")
+    print(instance_table(evaluation.instances))
+    if options.out is not None:
+        write_scores(options.out, evaluation.in_percent())
+        print(options.out)
+    for path in options.curve:
+        _write_curve(path, evaluation, options.seed)
+
+
+def _print_points(points: PointReport, annotators: dict[str, float] | None) -> None:
+    from slimdp.report import interval_table
+
+    everything = {"full": (points.all, "full"), "localization only": (points.all, "localization")}
+    more = {} if annotators is None else {"Annotators": annotators}
+    print(f"Points within a distance along the body, %; in brackets 95 % of resampled {points.drawn}:")
+    print(interval_table(everything, more) + "\n")
+    for title, members in (("people by size", points.sizes), ("parts", points.parts)):
+        print(f"Localization only, {title}:")
+        print(interval_table({name: (scores, "localization") for name, scores in members.items()}) + "\n")
+
+
+def _write_curve(path: Path, evaluation: Evaluation, seed: int) -> None:
+    from slimdp.evaluation import point_curves
+    from slimdp.report import curve_picture, save_png, write_curves
+
+    assert evaluation.errors is not None
+    assert evaluation.groups is not None
+    curves = point_curves(evaluation.errors, evaluation.groups, seed=seed)
+    if path.suffix == ".csv":
+        write_curves(path, curves)
+    else:
+        save_png(path, curve_picture(curves))
+    print(path)
+
+
+def _annotators(options: argparse.Namespace) -> None:
+    from slimdp.data import read_annotations
+    from slimdp.evaluation import (
+        annotator_errors,
+        annotators_in_percent,
+        mean_error_map,
+        pair_with_annotations,
+        pair_with_maps,
+        report_annotators,
+        write_scores,
+    )
+    from slimdp.report import error_picture, interval_table, save_png
+    from slimdp.surface import BodySurface, load_surface
+
+    surface = load_surface(options.surface)
+    people = read_annotations(options.annotations, "", check_images=False).people
+    if options.simulate is not None:
+        points = pair_with_annotations(_simulated(people, surface, options), people)
+    elif options.truth.is_dir():
+        points = pair_with_maps(people, options.truth)
+    else:
+        truth = read_annotations(options.truth, "", check_images=False).people
+        points = pair_with_annotations(people, truth, options.tolerance_px)
+    errors = annotator_errors(points, surface)
+    report = report_annotators(errors, people, options.thresholds, options.seed)
+    print(f"Points within a distance along the body, %; in brackets 95 % of resampled {report.drawn}:")
+    everything = {"Annotators": (report.all, "full")}
+    print(interval_table(everything | {name: (of_part, "full") for name, of_part in report.parts.items()}))
+    if points.unmatched or (points.true_part == 0).any():
+        print(
+            f"{points.unmatched} points without a truth, not counted; {(points.true_part == 0).sum()} where "
+            "the truth shows nobody, counted as wrong"
+        )
+    if options.out is not None:
+        write_scores(options.out, annotators_in_percent(report))
+        print(options.out)
+    if options.picture is not None:
+        if not isinstance(surface, BodySurface):
+            raise ConfigError(
+                "--picture needs the open body: DensePose's files say nothing of places in space"
+            )
+        there = points.true_part > 0
+        error_m = mean_error_map(
+            surface, points.true_part[there], points.true_uv[there], errors.full_m[there]
+        )
+        save_png(options.picture, error_picture(surface, error_m))
+        print(options.picture)
+
+
+def _simulated(
+    people: Sequence[PersonAnnotation], surface: Surface, options: argparse.Namespace
+) -> list[PersonAnnotation]:
+    import numpy as np
+
+    from slimdp.surface import BodySurface
+    from slimdp.synthetic.simulated import as_annotators_would
+
+    if not isinstance(surface, BodySurface):
+        raise ConfigError("--simulate needs the open body")
+    return as_annotators_would(people, surface, options.simulate, np.random.default_rng(options.seed))
+
+
+def _stability(options: argparse.Namespace) -> None:
+    from flow_cache import FlowStore
+    from slimdp.data import read_annotations
+    from slimdp.evaluation import PredictionFile, StabilityCount, measure_stability, write_scores
+    from slimdp.report import stability_table
+    from slimdp.surface import load_surface
+
+    annotations = read_annotations(options.annotations, options.images or "", check_images=False)
+    surface = load_surface(options.surface)
+    with FlowStore(options.flow) as store, PredictionFile(options.predictions) as predictions:
+        counts = measure_stability(
+            predictions,
+            annotations,
+            store,
+            surface,
+            options.jump_cm / 100,
+            options.step,
+            options.threshold_px,
+        )
+    counts["all"] = sum(counts.values(), StabilityCount())
+    print(f"Pixels that jump more than {options.jump_cm:g} cm along the body against the flow, %:")
+    print(stability_table(counts))
+    if options.out is not None:
+        write_scores(options.out, {video: count.in_percent() for video, count in counts.items()})
+        print(options.out)
+
+
+def _results(options: argparse.Namespace) -> None:
+    from slimdp.evaluation import PredictionFile, as_detections, write_results
+
+    with PredictionFile(options.predictions) as predictions:
+        write_results(options.out, as_detections(predictions))
+    print(options.out)
