@@ -27,7 +27,7 @@ class WeightAverage:
         counted = [name for name in values if name not in averaged]
         # Taken once, and treated all at once: a small network has hundreds of small tensors.
         self._averaged = [self.state[name] for name in averaged], [values[name] for name in averaged]
-        self._counted = [(self.state[name], values[name]) for name in counted]
+        self._counted = [self.state[name] for name in counted], [values[name] for name in counted]
 
     @torch.no_grad()
     def update(self) -> None:
@@ -35,8 +35,8 @@ class WeightAverage:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         average, values = self._averaged
         torch._foreach_lerp_(average, values, 1 - decay)
-        for kept, value in self._counted:
-            kept.copy_(value)
+        if self._counted[0]:
+            torch._foreach_copy_(*self._counted)
         self.updates += 1
 
     def load(self, state: dict[str, Tensor], updates: int) -> None:
