@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from flow_cache.around import PeopleBoxes, read_people_boxes
 from flow_cache.consistency import (
+    consistent,
+    consistent_points,
     forward_backward_offset,
     forward_backward_offset_points,
     inside_frame,
@@ -27,15 +30,19 @@ __all__ = [
     "FlowStore",
     "FlowWriter",
     "MissingFlowError",
+    "PeopleBoxes",
     "PrecomputeSummary",
     "Video",
     "VideoRecord",
+    "consistent",
+    "consistent_points",
     "forward_backward_offset",
     "forward_backward_offset_points",
     "inside_frame",
     "open_video",
     "precompute",
     "read_image",
+    "read_people_boxes",
     "sample_flow",
     "threshold_in_image",
 ]

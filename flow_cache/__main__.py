@@ -1,85 +1,57 @@
-"""The command line: python -m flow_cache precompute | inspect | verify | export | import | show."""
+"""The command line: python -m flow_cache precompute | jobs | inspect | verify | export | import | show."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from flow_cache.arguments import (
+    add_estimator,
+    chosen_estimator,
+    parse_frames,
+    parse_shard,
+    parse_slurm,
+    parse_steps,
+    with_negative_values,
+)
+from flow_cache.around import MARGIN
 from flow_cache.drawing import bring_back, colour_flow, draw_check, save_png
 from flow_cache.errors import FlowCacheError
-from flow_cache.estimators import ESTIMATORS, FlowEstimator
 from flow_cache.exchange import export_flow, import_flow
 from flow_cache.formats import FORMATS
 from flow_cache.inspection import inspect_store, report_as_json, report_as_text
-from flow_cache.precompute import precompute
+from flow_cache.jobs import CLUSTERS
+from flow_cache.precompute import PrecomputeSummary, precompute
 from flow_cache.schema import FILTERS
+from flow_cache.shards import assign_shards
 from flow_cache.store import FlowStore
+from flow_cache.submission import submit
 from flow_cache.verification import verify_store
-from flow_cache.video import open_video, video_name
+from flow_cache.video import glance_at, open_video, video_name
+from flow_cache.waiting import tell_jobs
 from flow_cache.writer import COMMIT_SECONDS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 2 for a fault of the input, 130 when interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(_with_negative_values(given))
+    options = _parser().parse_args(with_negative_values(given))
     try:
         options.run(options)
     except (FlowCacheError, OSError) as error:
         print(f"flow_cache: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("flow_cache: interrupted; the same command goes on from here", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        said = str(interrupt) or "interrupted; the same command goes on from here"
+        print(f"flow_cache: {said}", file=sys.stderr)
         return 130
     return 0
-
-
-def parse_steps(text: str) -> tuple[int, ...]:
-    """-3:3 (both ends included, without 0), or a list such as -1,1,2."""
-    if match := re.fullmatch(r"([+-]?\d+):([+-]?\d+)", text):
-        first, last = int(match[1]), int(match[2])
-        steps = tuple(step for step in range(first, last + 1) if step)
-    elif re.fullmatch(r"[+-]?\d+(,[+-]?\d+)*", text):
-        steps = tuple(int(step) for step in text.split(","))
-    else:
-        steps = ()
-    if not steps or 0 in steps or len(set(steps)) != len(steps):
-        raise argparse.ArgumentTypeError(f"{text!r}; wanted a range such as -3:3 or a list such as -1,1,2")
-    return steps
-
-
-def parse_frames(text: str) -> range:
-    """10:20: frames 10 to 20, both included."""
-    match = re.fullmatch(r"(\d+):(\d+)", text)
-    if match is None or int(match[1]) > int(match[2]):
-        raise argparse.ArgumentTypeError(f"{text!r}; wanted first:last such as 0:20, both included")
-    return range(int(match[1]), int(match[2]) + 1)
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """3/8: the third of eight shards."""
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise argparse.ArgumentTypeError(f"{text!r}; wanted which of how many such as 3/8, from 1/8 to 8/8")
-    return int(match[1]), int(match[2])
-
-
-def _with_negative_values(arguments: list[str]) -> list[str]:
-    """Join `--steps -3:3` to `--steps=-3:3`: argparse takes a word that begins with a dash for an option."""
-    joined: list[str] = []
-    for word in arguments:
-        if joined and joined[-1] == "--steps":
-            joined[-1] += f"={word}"
-        else:
-            joined.append(word)
-    return joined
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,9 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     fill = commands.add_parser("precompute", help="estimate the flow of videos into a store; resumes")
     fill.add_argument("sources", nargs="+", type=Path, metavar="VIDEO_OR_FOLDER")
-    fill.add_argument("--out", type=Path, required=True, help="the .h5 file to write")
+    fill.add_argument("--out", type=Path, required=True, help="the .h5 file to write; of jobs: the folder")
     fill.add_argument("--steps", type=parse_steps, default="-3:3", help="-3:3 (default), or a list: -1,1")
-    _add_estimator(fill)
+    add_estimator(fill)
     fill.add_argument("--filter", choices=FILTERS, default="zstd", help="compression (default: %(default)s)")
     fill.add_argument("--processes", type=int, default=1, help="processes that estimate (default: 1)")
     fill.add_argument(
@@ -106,13 +78,27 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FIRST:LAST",
         help="only fields that start or end at these frames, both ends included",
     )
+    _add_region(fill)
     fill.add_argument(
         "--shard",
         type=parse_shard,
         metavar="I/N",
-        help="only every N-th video, from the I-th on, into a file of its own in the folder OUT, for N jobs",
+        help="only the videos of the I-th of N jobs, into a file of its own in the folder OUT",
     )
+    fill.add_argument("--submit", choices=CLUSTERS, help="do it in jobs: on this machine, or under SLURM")
+    fill.add_argument("--jobs", type=int, metavar="N", help="how many, each with a file in the folder OUT")
+    fill.add_argument(
+        "--slurm",
+        type=parse_slurm,
+        action="append",
+        metavar="NAME=VALUE,...",
+        help="what a job asks for: partition, timeout_min, mem_gb, gpus_per_node, ... as submitit calls them",
+    )
+    fill.add_argument("--no-wait", action="store_true", help="start the jobs and leave them to themselves")
     fill.set_defaults(run=_precompute)
+    tell = commands.add_parser("jobs", help="how far the jobs are that --submit started")
+    tell.add_argument("out", type=Path, help="the folder that they fill")
+    tell.set_defaults(run=_jobs)
     look = commands.add_parser("inspect", help="what a store holds")
     look.add_argument("store", type=Path)
     look.add_argument("--json", action="store_true")
@@ -120,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("verify", help="read all of a store, and estimate a sample again")
     check.add_argument("store", type=Path)
     check.add_argument("--sample", type=int, default=3, help="fields of each video (default 3; 0: none)")
-    _add_estimator(check)
+    add_estimator(check)
     check.set_defaults(run=_verify)
     give = commands.add_parser("export", help="write the fields of a store as files of their own")
     give.add_argument("store", type=Path)
@@ -146,17 +132,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_estimator(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--estimator", choices=ESTIMATORS, default="dis")
-    command.add_argument("--preset", help="of dis: ultrafast, fast or medium (default)")
-    command.add_argument("--weights", help="of raft_*: torchvision's name (default C_T_V2), or a checkpoint")
-    command.add_argument("--iterations", type=int, help="of raft_*: updates of the flow (default 12)")
-    command.add_argument("--device", help="of raft_*: auto (default: a GPU where there is one), cpu, cuda:1")
+def _add_region(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--around",
+        type=Path,
+        metavar="BOXES",
+        help="COCO JSON of people's boxes: keep flow near them alone (tools/detect_people.py makes one)",
+    )
+    command.add_argument(
+        "--margin",
+        type=float,
+        help=f"of --around, on each side: a share of a box's longer side (default: {MARGIN})",
+    )
 
 
 def _verify(options: argparse.Namespace) -> None:
     with FlowStore(options.store) as store:
-        found = verify_store(store, options.sample, _estimator(options))
+        found = verify_store(store, options.sample, chosen_estimator(options))
     for fault in (*found.damaged, *found.different):
         print(fault)
     print(
@@ -177,45 +169,65 @@ def _import(options: argparse.Namespace) -> None:
     print(f"{options.out}: {added} fields of {options.folder}")
 
 
-def _estimator(options: argparse.Namespace) -> FlowEstimator:
-    """The chosen estimator with the settings that were given; it refuses those of another one."""
-    kind = ESTIMATORS[options.estimator]
-    given = {key: getattr(options, key) for key in ("preset", "weights", "iterations", "device")}
-    given = {key: value for key, value in given.items() if value is not None}
-    known = {field.name for field in dataclasses.fields(kind)}
-    if others := sorted(set(given) - known):
-        raise FlowCacheError(
-            f"--{others[0]} is no setting of {options.estimator}; it has: {', '.join(sorted(known))}"
-        )
-    return kind(**given)
-
-
 def _precompute(options: argparse.Namespace) -> None:
-    sources, out = options.sources, options.out
-    if options.shard is not None:
-        number, count = options.shard
-        sources = sources[number - 1 :: count]
-        out = out / f"shard-{number:0{len(str(count))}}-of-{count}.h5"
-        if not sources:
-            print(f"{out}: none of {len(options.sources)} videos falls to this shard")
-            return
     frames = None
     if options.frames is not None:
-        frames = {video_name(source): options.frames for source in sources}
-    summary = precompute(
-        sources,
-        out,
-        options.steps,
-        _estimator(options),
-        frames=frames,
-        filter=options.filter,
-        processes=options.processes,
-        commit_seconds=options.commit_seconds,
-    )
+        frames = {video_name(source): options.frames for source in options.sources}
+    if options.margin is not None and options.around is None:
+        raise FlowCacheError("--margin is a setting of --around, which was not given")
+    settings = {
+        "steps": options.steps,
+        "estimator": chosen_estimator(options),
+        "frames": frames,
+        "around": options.around,
+        "margin": MARGIN if options.margin is None else options.margin,
+        "filter": options.filter,
+        "processes": options.processes,
+        "commit_seconds": options.commit_seconds,
+    }
+    if options.submit is not None:
+        _submit(options, settings)
+        return
+    if options.jobs is not None or options.slurm or options.no_wait:
+        raise FlowCacheError("--jobs, --slurm and --no-wait are settings of --submit, which was not given")
+    fills = [(options.out, options.sources)]
+    if options.shard is not None:
+        number, count = options.shard
+        share = assign_shards(options.out, [glance_at(source) for source in options.sources], count)[
+            number - 1
+        ]
+        fills = [(shard.path, [video.path for video in shard.videos]) for shard in share]
+        if not fills:
+            print(f"{options.out}: none of {len(options.sources)} videos falls to this shard")
+    for out, sources in fills:
+        if frames is not None:
+            settings["frames"] = {video_name(source): options.frames for source in sources}
+        _tell(out, precompute(sources, out, **settings))
+
+
+def _submit(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    if options.shard is not None or options.jobs is None:
+        raise FlowCacheError("--submit needs --jobs N, which makes the shards; it does not go with --shard")
+    asked = {name: value for given in options.slurm or [] for name, value in given.items()}
+    under_way = submit(options.sources, options.out, options.jobs, options.submit, asked, **settings)
+    count = len(under_way.jobs)
+    fewer = f", not {options.jobs}: there is no more to share out" if count < options.jobs else ""
+    print(f"{options.out}: {count} jobs{fewer}; their logs are in {under_way.folder}", flush=True)
+    if options.no_wait:
+        print(f"how far they are: python -m flow_cache jobs {options.out}")
+        return
+    _tell(options.out, under_way.wait())
+
+
+def _tell(out: Path, summary: PrecomputeSummary) -> None:
     print(
         f"{out}: {summary.estimated} fields of {', '.join(summary.videos)} estimated, "
         f"{summary.found} found, {summary.seconds:.1f} s"
     )
+
+
+def _jobs(options: argparse.Namespace) -> None:
+    print("\n".join(tell_jobs(options.out)))
 
 
 def _inspect(options: argparse.Namespace) -> None:

@@ -1,8 +1,12 @@
-"""Flow as it is stored: int16 fixed point, 1/32 px a step.
+"""Flow as it is stored: int16 fixed point, 1/32 px a unit, and rows as what they add to the row above.
 
-Half a step (1/64 px) is far below the error of any estimator, and the range of 1023.96875 px covers every
+Half a unit (1/64 px) is far below the error of any estimator, and the range of 1023.96875 px covers every
 displacement within a 1024 px wide frame. Fixed point keeps the bits of neighbours alike, so it compresses;
 half floats would spend their bits on tiny displacements.
+
+Flow is smooth, so the differences of rows are small, and compress to two thirds of the values themselves. All
+of it is arithmetic modulo 2**16, and exact. The first row of a tile counts from `NOT_STORED`, so that a tile
+of zeros, which is how HDF5 gives one that was never written, is a tile of `NOT_STORED`.
 """
 
 from __future__ import annotations
@@ -34,9 +38,11 @@ def encode(flow: np.ndarray) -> np.ndarray:
     flow = np.asarray(flow, dtype=np.float32)
     if flow.ndim < 3 or flow.shape[-3] != 2:
         raise FlowCacheError(f"flow of shape {flow.shape}; wanted (..., 2, H, W) px, x first")
-    units = np.rint(flow * np.float32(UNITS_PER_PX))
-    within = np.abs(units) <= MAX_PX * UNITS_PER_PX  # False for NaN as well
-    if not within.all():
+    units = flow * np.float32(UNITS_PER_PX)
+    np.rint(units, out=units)
+    most = MAX_PX * UNITS_PER_PX
+    if not (units.size == 0 or (units.min() >= -most and units.max() <= most)):  # so of NaN as well
+        within = np.abs(units) <= most
         *_, axis, y, x = (int(i) for i in np.argwhere(~within)[0])
         raise FlowCacheError(
             f"{int((~within).sum())} displacements that cannot be stored, the first along {'xy'[axis]} "
@@ -47,8 +53,50 @@ def encode(flow: np.ndarray) -> np.ndarray:
 
 def decode(stored: np.ndarray) -> np.ndarray:
     """Fixed point (int16, any shape) to float32 px; NaN where nothing was ever stored."""
+    _check_stored(stored)
+    flow = np.multiply(stored, np.float32(1 / UNITS_PER_PX), dtype=np.float32)
+    unknown = stored == NOT_STORED
+    if unknown.any():
+        flow[unknown] = np.nan
+    return flow
+
+
+def to_row_differences(stored: np.ndarray, tile: int) -> np.ndarray:
+    """Fixed point as it lies in a file.
+
+    Args:
+        stored: (..., H, W) int16, its row 0 the first of a tile.
+        tile: rows of a tile.
+
+    Returns:
+        The same shape: each row less the one above, the first row of each tile less `NOT_STORED`.
+    """
+    _check_stored(stored)
+    differences = stored.copy()
+    differences[..., 1:, :] -= stored[..., :-1, :]
+    differences[..., ::tile, :] = stored[..., ::tile, :]
+    differences[..., ::tile, :] ^= (
+        NOT_STORED  # which differs by the sign bit alone: the same as to subtract it
+    )
+    return differences
+
+
+def from_row_differences(differences: np.ndarray, tile: int) -> np.ndarray:
+    """The inverse of `to_row_differences`; columns may be cut away, but no rows above those that are wanted.
+
+    Args:
+        differences: (..., H, W) int16, its row 0 the first of a tile.
+        tile: rows of a tile.
+    """
+    _check_stored(differences)
+    stored = differences.copy()
+    stored[..., ::tile, :] ^= NOT_STORED
+    for row in range(1, min(tile, stored.shape[-2])):  # the same row of all tiles at once
+        rows = stored[..., row::tile, :]
+        rows += stored[..., row - 1 :: tile, :][..., : rows.shape[-2], :]
+    return stored
+
+
+def _check_stored(stored: np.ndarray) -> None:
     if stored.dtype != np.int16:
         raise FlowCacheError(f"stored flow of type {stored.dtype}; wanted int16")
-    flow = stored.astype(np.float32) / np.float32(UNITS_PER_PX)
-    flow[stored == NOT_STORED] = np.nan
-    return flow

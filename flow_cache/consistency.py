@@ -10,6 +10,9 @@ import numpy as np
 
 from flow_cache.errors import FlowCacheError
 
+#: Whole fields are checked in bands of so many pixels, whose points stay in the processor's cache.
+_PIXELS_AT_ONCE = 2**15
+
 
 def inside_frame(points: np.ndarray, height: int, width: int) -> np.ndarray:
     """Which of the points (N, 2) x, y px lie in a frame; (N,) bool, False for NaN."""
@@ -21,71 +24,127 @@ def sample_flow(flow: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Read a flow bilinearly at points; beyond the outermost pixel centres the border value holds.
 
     Args:
-        flow: (2, H, W) px, x first.
+        flow: (2, H, W) px, x first; NaN where it is not known.
         points: (N, 2) x, y px, finite.
 
     Returns:
-        (N, 2) float64 px.
+        (N, 2) float64 px; NaN where one of the pixels that a point lies between is not known.
     """
     height, width = flow.shape[1:]
     x = np.clip(points[:, 0], 0, width - 1)
     y = np.clip(points[:, 1], 0, height - 1)
-    x0 = np.minimum(x.astype(np.int64), max(width - 2, 0))
-    y0 = np.minimum(y.astype(np.int64), max(height - 2, 0))
-    x1, y1 = np.minimum(x0 + 1, width - 1), np.minimum(y0 + 1, height - 1)
+    x0, y0 = x.astype(np.int64), y.astype(np.int64)
     wx, wy = x - x0, y - y0
-    top = flow[:, y0, x0] * (1 - wx) + flow[:, y0, x1] * wx
-    bottom = flow[:, y1, x0] * (1 - wx) + flow[:, y1, x1] * wx
+    # A pixel of weight 0 is not looked at: it may lie in the next tile, which is not known.
+    right, below = (wx > 0).astype(np.int64), width * (wy > 0)
+    values, first = flow.reshape(2, -1), width * y0 + x0
+    top = values.take(first, axis=1) * (1 - wx) + values.take(first + right, axis=1) * wx
+    first += below
+    bottom = values.take(first, axis=1) * (1 - wx) + values.take(first + right, axis=1) * wx
     return (top * (1 - wy) + bottom * wy).T
 
 
 def forward_backward_offset_points(
-    points_0: np.ndarray, flow_0to1: np.ndarray, flow_1to0: np.ndarray
+    points_0: np.ndarray,
+    flow_0to1: np.ndarray,
+    flow_1to0: np.ndarray,
+    valid_0: np.ndarray | None = None,
+    valid_1: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Move points along a flow, and measure how far from the start the opposite flow returns them.
 
     Args:
         points_0: (N, 2) x, y px in frame 0.
-        flow_0to1: (2, H, W) px: what takes a pixel of frame 0 to frame 1.
-        flow_1to0: (2, H, W) px: what takes a pixel of frame 1 to frame 0.
+        flow_0to1: (2, H, W) px: what takes a pixel of frame 0 to frame 1; NaN where it is not known.
+        flow_1to0: (2, H, W) px: what takes a pixel of frame 1 to frame 0; NaN where it is not known.
+        valid_0: (H, W) bool, where flow_0to1 is known; all of it by default.
+        valid_1: (H, W) bool, where flow_1to0 is known; all of it by default.
 
     Returns:
-        points_1 (N, 2) float64 px in frame 1, and the offset (N,) float64 px, infinite where the point lies
-        outside of frame 0 or lands outside of frame 1.
+        points_1 (N, 2) float64 px in frame 1, NaN where the way there is not known, and the offset (N,)
+        float64 px, infinite where the point lies outside of frame 0, lands outside of frame 1, or either way
+        is not known.
 
     Raises:
         FlowCacheError: wrong shapes, or points that are not finite.
 
     Source: Slim DensePose (Neverova et al., 2019), the check that propagated labels must pass.
     """
+    flow_0to1 = _where_valid("flow_0to1", flow_0to1, valid_0)
+    flow_1to0 = _where_valid("flow_1to0", flow_1to0, valid_1)
     _check_pair(flow_0to1, flow_1to0)
     points_0 = np.asarray(points_0, dtype=np.float64)
     if points_0.ndim != 2 or points_0.shape[1] != 2:
         raise FlowCacheError(f"points of shape {points_0.shape}; wanted (N, 2) x, y px")
     if not np.isfinite(points_0).all():
         raise FlowCacheError(f"points that are not finite, first in row {_first_bad_row(points_0)}")
-    height, width = flow_0to1.shape[1:]
     points_1 = points_0 + sample_flow(flow_0to1, points_0)
-    known = inside_frame(points_0, height, width) & inside_frame(points_1, height, width)
-    offset_px = np.full(len(points_0), np.inf)
-    returned_0 = points_1[known] + sample_flow(flow_1to0, points_1[known])
-    offset_px[known] = np.hypot(*(returned_0 - points_0[known]).T)
-    offset_px[np.isnan(offset_px)] = np.inf  # the way back leads through tiles that were never stored
+    outside_0 = ~inside_frame(points_0, *flow_0to1.shape[1:])
+    offset_px = _offset_px(points_0, points_1, flow_1to0)
+    offset_px[outside_0] = np.inf
     return points_1, offset_px
 
 
-def forward_backward_offset(flow_0to1: np.ndarray, flow_1to0: np.ndarray) -> np.ndarray:
-    """The same measure at every pixel of frame 0: (H, W) float64 px, infinite where a pixel leaves the frame.
+def forward_backward_offset(
+    flow_0to1: np.ndarray,
+    flow_1to0: np.ndarray,
+    valid_0: np.ndarray | None = None,
+    valid_1: np.ndarray | None = None,
+) -> np.ndarray:
+    """The same measure at every pixel of frame 0: (H, W) float64 px, infinite where it cannot be taken.
 
-    Args:
-        flow_0to1: (2, H, W) px.
-        flow_1to0: (2, H, W) px.
+    Args, Raises: as of `forward_backward_offset_points`.
     """
+    flow_0to1 = _where_valid("flow_0to1", flow_0to1, valid_0)
+    flow_1to0 = _where_valid("flow_1to0", flow_1to0, valid_1)
     _check_pair(flow_0to1, flow_1to0)
     height, width = flow_0to1.shape[1:]
-    y, x = np.mgrid[0:height, 0:width]
-    points_0 = np.stack([x.ravel(), y.ravel()], axis=1)
-    return forward_backward_offset_points(points_0, flow_0to1, flow_1to0)[1].reshape(height, width)
+    offset_px = np.empty((height, width))
+    rows = max(_PIXELS_AT_ONCE // width, 1)
+    for top in range(0, height, rows):
+        y, x = np.mgrid[top : min(top + rows, height), 0:width].astype(np.float64)
+        points_0 = np.stack([x.ravel(), y.ravel()], axis=1)
+        points_1 = points_0 + flow_0to1[:, top : top + rows].reshape(2, -1).T
+        offset_px[top : top + rows] = _offset_px(points_0, points_1, flow_1to0).reshape(-1, width)
+    return offset_px
+
+
+def consistent(
+    flow_0to1: np.ndarray,
+    flow_1to0: np.ndarray,
+    threshold_px: float,
+    valid_0: np.ndarray | None = None,
+    valid_1: np.ndarray | None = None,
+) -> np.ndarray:
+    """Which pixels of frame 0 pass the forward-backward check: (H, W) bool.
+
+    Args:
+        flow_0to1, flow_1to0, valid_0, valid_1: as of `forward_backward_offset_points`.
+        threshold_px: the largest offset that passes, px of these flows; `threshold_in_image` converts one
+            that was stated for crops of another size.
+
+    Raises:
+        FlowCacheError: wrong shapes, or a threshold that is not positive.
+    """
+    _check_threshold(threshold_px)
+    return forward_backward_offset(flow_0to1, flow_1to0, valid_0, valid_1) <= threshold_px
+
+
+def consistent_points(
+    points_0: np.ndarray,
+    flow_0to1: np.ndarray,
+    flow_1to0: np.ndarray,
+    threshold_px: float,
+    valid_0: np.ndarray | None = None,
+    valid_1: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Move points, and tell which pass the check: points_1 (N, 2) float64 px in frame 1, and (N,) bool.
+
+    Args, Raises: as of `forward_backward_offset_points` and `consistent`.
+    """
+    _check_threshold(threshold_px)
+    points_1, offset_px = forward_backward_offset_points(points_0, flow_0to1, flow_1to0, valid_0, valid_1)
+    return points_1, offset_px <= threshold_px
 
 
 def threshold_in_image(threshold_px: float, crop_side_px: float, reference_side_px: float = 256.0) -> float:
@@ -100,6 +159,32 @@ def threshold_in_image(threshold_px: float, crop_side_px: float, reference_side_
             f"{reference_side_px} px; wanted three positive numbers"
         )
     return threshold_px * crop_side_px / reference_side_px
+
+
+def _offset_px(points_0: np.ndarray, points_1: np.ndarray, flow_1to0: np.ndarray) -> np.ndarray:
+    """How far from points_0 the way back from points_1 ends: (N,) px; infinite where it is not known."""
+    known = inside_frame(points_1, *flow_1to0.shape[1:])
+    start_1 = points_1[known]
+    returned_0 = start_1 + sample_flow(flow_1to0, start_1)
+    offset_px = np.full(len(points_0), np.inf)
+    offset_px[known] = np.hypot(*(returned_0 - points_0[known]).T)
+    offset_px[np.isnan(offset_px)] = np.inf
+    return offset_px
+
+
+def _where_valid(name: str, flow: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
+    if valid is None:
+        return np.ascontiguousarray(flow)
+    if valid.dtype != bool or valid.shape != flow.shape[1:]:
+        raise FlowCacheError(
+            f"validity of {name} of shape {valid.shape} and type {valid.dtype}; wanted {flow.shape[1:]} bool"
+        )
+    return np.where(valid, flow, np.nan)
+
+
+def _check_threshold(threshold_px: float) -> None:
+    if not threshold_px > 0:
+        raise FlowCacheError(f"threshold {threshold_px} px of the check; wanted a positive number")
 
 
 def _first_bad_row(points: np.ndarray) -> int:

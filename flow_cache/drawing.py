@@ -10,6 +10,9 @@ import numpy as np
 from flow_cache.consistency import forward_backward_offset
 from flow_cache.whole_file import write_whole
 
+#: RGB of pixels whose flow is not stored.
+UNKNOWN = (96, 96, 96)
+
 
 def colour_flow(flow: np.ndarray, full_px: float | None = None) -> np.ndarray:
     """Directions as hues (right red, down yellow-green, left cyan, up violet), lengths as saturation.
@@ -19,28 +22,40 @@ def colour_flow(flow: np.ndarray, full_px: float | None = None) -> np.ndarray:
         full_px: the length that gets the full colour; the 99th percentile of the flow by default.
 
     Returns:
-        (H, W, 3) uint8 RGB; white where nothing moves.
+        (H, W, 3) uint8 RGB; white where nothing moves, dark grey where the flow is NaN.
     """
+    unknown = np.isnan(flow).any(axis=0)
+    flow = np.where(unknown, 0, flow)
     length_px = np.hypot(flow[0], flow[1])
-    full_px = full_px or max(float(np.percentile(length_px, 99)), 1.0)
+    if full_px is None:
+        full_px = max(float(np.percentile(length_px[~unknown], 99)) if not unknown.all() else 0.0, 1.0)
     hue = np.degrees(np.arctan2(flow[1], flow[0])) % 360 / 2  # OpenCV keeps hues in steps of two degrees
     saturation = np.clip(length_px / full_px, 0, 1) * 255
     hsv = np.stack([hue, saturation, np.full_like(hue, 255)], axis=-1).round().astype(np.uint8)
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    picture = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    picture[unknown] = UNKNOWN
+    return picture
 
 
 def draw_check(flow_0to1: np.ndarray, flow_1to0: np.ndarray, threshold_px: float) -> np.ndarray:
-    """The forward-backward check (H, W, 3) uint8 RGB: grey up to the threshold, red above, black outside."""
+    """The forward-backward check as (H, W, 3) uint8 RGB.
+
+    White to grey up to the threshold, red above; black where the way leaves the frame or the way back is
+    unknown, dark grey where the way there is.
+    """
     offset_px = forward_backward_offset(flow_0to1, flow_1to0)
     grey = 255 - np.clip(offset_px / threshold_px, 0, 1) * 128
     picture = np.repeat(grey[..., None], 3, axis=-1).astype(np.uint8)
     picture[offset_px > threshold_px] = (220, 40, 40)
     picture[np.isinf(offset_px)] = 0
+    picture[np.isnan(flow_0to1).any(axis=0)] = UNKNOWN
     return picture
 
 
 def bring_back(frame_1: np.ndarray, flow_0to1: np.ndarray) -> np.ndarray:
     """Frame 1 seen from frame 0: each pixel of frame 0 shows what it moves to; black outside.
+
+    Dark grey where the flow is NaN.
 
     Args:
         frame_1: (H, W, 3) uint8.
@@ -50,7 +65,11 @@ def bring_back(frame_1: np.ndarray, flow_0to1: np.ndarray) -> np.ndarray:
         (H, W, 3) uint8, like frame 0 where the flow is right.
     """
     y, x = np.mgrid[0 : frame_1.shape[0], 0 : frame_1.shape[1]].astype(np.float32)
-    return cv2.remap(frame_1, x + flow_0to1[0], y + flow_0to1[1], cv2.INTER_LINEAR)
+    unknown = np.isnan(flow_0to1).any(axis=0)
+    flow_0to1 = np.where(unknown, 0, flow_0to1).astype(np.float32)
+    picture = cv2.remap(frame_1, x + flow_0to1[0], y + flow_0to1[1], cv2.INTER_LINEAR)
+    picture[unknown] = UNKNOWN
+    return picture
 
 
 def save_png(path: Path, picture: np.ndarray) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from flow_cache.codec import NOT_STORED, encode
 from flow_cache.errors import FlowCacheError
 from flow_cache.formats import FORMATS, FlowFormat
 from flow_cache.schema import VideoRecord, step_name
 from flow_cache.store import FlowStore
+from flow_cache.tiles import encode_known
 from flow_cache.video import open_video
 from flow_cache.writer import FlowWriter
 
@@ -21,7 +21,7 @@ _NAME = re.compile(r"(\d+)([+-]\d+)")
 
 
 def export_flow(store: FlowStore, out: Path, format: str, videos: Iterable[str] | None = None) -> int:
-    """Write every finished field of a store to a file of its own.
+    """Write every finished field of a store to a file of its own; what is not stored, as unknown.
 
     Args:
         store: what to write.
@@ -83,20 +83,17 @@ def import_flow(folder: Path, source: Path, out: Path, format: str, filter: str 
         estimator="imported", settings=json.dumps({"format": format}), settings_hash=f"imported {format}",
     )  # fmt: skip
     with FlowWriter(out, filter) as writer:
-        writer.add_video(record, tuple(sorted({step for _, step in files})))
+        writer.add_video(record, tuple(sorted({step for _, step in files})), files)
         for (frame, step), path in files.items():
-            writer.write(video.name, frame, step, _encode_known(kind.read(path), path))
+            writer.write(video.name, frame, step, _encode(kind.read(path), path))
     return len(files)
 
 
-def _encode_known(flow: np.ndarray, path: Path) -> np.ndarray:
-    unknown = np.isnan(flow).any(axis=0)
+def _encode(flow: np.ndarray, path: Path) -> np.ndarray:
     try:
-        stored = encode(np.where(unknown, 0, flow))
+        return encode_known(flow, np.isfinite(flow).all(axis=0))
     except FlowCacheError as error:
         raise FlowCacheError(f"{path}: {error}") from error
-    stored[:, unknown] = NOT_STORED
-    return stored
 
 
 def _field(path: Path) -> tuple[int, int]:

@@ -6,8 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from flow_cache.precompute import plan_fields
-from flow_cache.schema import step_name
+from flow_cache.schema import region_in_words, step_name
 from flow_cache.store import FlowStore
 
 
@@ -23,10 +22,12 @@ class VideoReport:
     estimator: str
     settings: str  # JSON
     source: str
+    around: str  # JSON of the margin, and of how many boxes; "" for whole frames
     finished: dict[str, int]  # fields by step
-    missing: dict[str, int]
+    missing: dict[str, int]  # fields by step that were asked for and are not finished
+    tiles_stored: float | None  # share of the tiles of the finished fields; None without fields
     bytes_stored: int  # of the fields, without the index
-    bytes_float32: int  # what the finished fields would take as float32
+    bytes_float32: int  # what the finished fields would take as float32, whole frames
 
     @property
     def ratio(self) -> float | None:
@@ -61,6 +62,9 @@ def report_as_text(reports: list[VideoReport]) -> str:
         lines.append(
             f"  {_megabytes(report.bytes_stored)}; as float32 {_megabytes(report.bytes_float32)}{ratio}"
         )
+        if report.around:
+            share = f": {100 * report.tiles_stored:.1f} % of the tiles stored" if report.tiles_stored else ""
+            lines.append(f"  {region_in_words(report.around)}{share}")
     for file in sorted({report.file for report in reports}):
         lines.append(f"{file}: {_megabytes(os.path.getsize(file))} on disk")
     return "\n".join(lines) or "no videos"
@@ -71,9 +75,10 @@ def _inspect_video(store: FlowStore, video: str) -> VideoReport:
     frames = len(record.frame_names)
     finished = {step_name(step): int(store.finished(video, step).sum()) for step in store.steps(video)}
     missing = {
-        step_name(step): len(plan_fields(frames, [step])) - finished[step_name(step)]
+        step_name(step): int((store.planned(video, step) & ~store.finished(video, step)).sum())
         for step in store.steps(video)
     }
+    tiles, possible = store.tiles_stored(video)
     return VideoReport(
         video=video,
         file=str(store.file(video)),
@@ -83,8 +88,10 @@ def _inspect_video(store: FlowStore, video: str) -> VideoReport:
         estimator=record.estimator,
         settings=record.settings,
         source=record.source,
+        around=record.around,
         finished=finished,
         missing=missing,
+        tiles_stored=tiles / possible if possible else None,
         bytes_stored=store.bytes_stored(video),
         bytes_float32=sum(finished.values()) * 2 * record.height * record.width * 4,
     )

@@ -55,7 +55,8 @@ def _open_committed(path: Path) -> h5py.File:
     for tries_left in reversed(range(_TRIES)):
         recover(path)
         try:
-            file = h5py.File(path, "r")
+            # Crops seldom share tiles, and every data set would have a cache of its own.
+            file = h5py.File(path, "r", rdcc_nbytes=0)
         except BlockingIOError as error:
             if not tries_left:
                 raise FlowCacheError(

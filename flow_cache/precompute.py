@@ -1,7 +1,7 @@
-"""Filling a store: which fields are wanted, which are there, and the estimation of the rest.
+"""Filling a store: what is wanted and not there yet is estimated and written.
 
-A field is (frame, step): the flow from a frame to the frame `step` later. Each frame is decoded once, and
-takes part in all fields between itself and the frames up to the longest step before it.
+Each frame is decoded once, and takes part in all fields between itself and the frames up to the longest step
+before it.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ import functools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from flow_cache.around import MARGIN, PeopleBoxes, read_people_boxes
 from flow_cache.codec import encode
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
+from flow_cache.plan import Field, check_names, checked_steps, plan_video
+from flow_cache.progress import Progress, Report, reporting
 from flow_cache.schema import STEPS, VideoRecord, step_name
 from flow_cache.store import FlowStore
+from flow_cache.tiles import encode_known
 from flow_cache.video import Video, open_video, video_name
 from flow_cache.workers import WorkerPool
 from flow_cache.writer import COMMIT_SECONDS, FlowWriter
 
-Field = tuple[int, int]  # frame, step
 StoredField = tuple[int, int, np.ndarray]  # frame, step, as stored (2, H, W) int16
 
 
@@ -37,6 +39,7 @@ class Batch:
     video: str
     frames: Mapping[int, np.ndarray]  # those that the fields need: index -> (H, W, 3) uint8
     fields: Sequence[Field]
+    people: PeopleBoxes | None = None  # where the fields are kept, those of these frames; None: everywhere
 
 
 Estimation = Callable[[Iterable[Batch]], Iterable[list[StoredField]]]
@@ -59,16 +62,17 @@ def precompute(
     estimator: FlowEstimator | None = None,
     *,
     frames: Mapping[str, Iterable[int]] | None = None,
+    around: Path | str | None = None,
+    margin: float = MARGIN,
     filter: str = "zstd",
     processes: int = 1,
     commit_seconds: float = COMMIT_SECONDS,
-    progress: bool = True,
+    progress: bool | Report = True,
 ) -> PrecomputeSummary:
     """Estimate the flow of videos into a store; what the store has already is not done again.
 
     All videos are looked through before the work starts: each frame is decoded once, or, of videos that the
-    store knows, read alone. A run that was killed goes on where its last commit
-    left it when it is called again.
+    store knows, read alone. A killed run goes on when it is called again.
 
     Args:
         sources: folders of pictures or video files.
@@ -76,66 +80,57 @@ def precompute(
         steps: from a frame to which others, e.g. -1 for the one before.
         estimator: the default is DIS with its medium preset.
         frames: by the name of the video, the indices of frames of interest: only fields that start or end at
-            one of them are estimated, which is what carrying labels from them, and checking, needs. A video
-            that is not named is done as a whole.
+            one of them, as carrying labels from them needs; all fields of a video that is not named.
+        around: people's boxes (`around.read_people_boxes`): a field is kept near those of its two frames
+            alone, and not estimated where there are none. Estimation sees whole frames all the same.
+        margin: how far around a box, as a share of its longer side.
         filter: how fields are compressed: a key of `schema.FILTERS`.
         processes: how many processes estimate; 1 is this process, with all threads of OpenCV.
         commit_seconds: at most this much work is lost to a kill.
-        progress: show a bar.
+        progress: show a bar, or lines where there is no terminal; or what to call with each `Progress`.
 
     Raises:
         FlowCacheError: a bad source, setting or store; the message says which and what to do.
     """
     started = time.monotonic()
     estimator = estimator or DenseInverseSearch()
-    steps = _checked_steps(steps)
+    steps = checked_steps(steps)
     if processes < 1:
         raise FlowCacheError(f"{processes} processes; wanted 1 or more")
     seen = _records_in(Path(out))
     videos = [open_video(path, seen.get(video_name(path))) for path in map(Path, sources)]
-    plans = {video.name: _plan(video, steps, frames) for video in videos}
-    _check_names(videos, frames)
-    records = {video.name: _record(video, estimator) for video in videos}
-    estimated = found = 0
+    check_names(videos, frames)
+    near = _people(videos, around, margin)
+    plans = {video.name: plan_video(video, steps, frames, near[video.name]) for video in videos}
+    records = {video.name: _record(video, estimator, near[video.name]) for video in videos}
     with FlowWriter(Path(out), filter, commit_seconds) as writer, _estimation(estimator, processes) as run:
         for video in videos:
-            writer.add_video(records[video.name], _steps_within(steps, video))
-        for video in videos:
-            todo = _unfinished(plans[video.name], writer, video.name)
-            with tqdm(total=len(todo), desc=video.name, unit="field", disable=not progress) as bar:
-                for batch in run(_batches(video, todo, estimator.frames_a_batch)):
+            writer.add_video(records[video.name], _steps_within(steps, video), plans[video.name])
+        so_far = _before(videos, plans, writer)
+        with reporting(progress) as report:
+            for video in videos:
+                todo = _unfinished(plans[video.name], writer, video.name)
+                report(replace(so_far, video=video.name))
+                for batch in run(_batches(video, todo, estimator.frames_a_batch, near[video.name])):
                     for frame, step, stored in batch:
                         writer.write(video.name, frame, step, stored)
-                        bar.update()
-            estimated += len(todo)
-            found += len(plans[video.name]) - len(todo)
-    return PrecomputeSummary(tuple(plans), estimated, found, time.monotonic() - started)
+                        so_far = so_far.plus(video.name, video.width * video.height)
+                        report(so_far)
+    return PrecomputeSummary(tuple(plans), so_far.estimated, so_far.found, time.monotonic() - started)
 
 
-def plan_fields(frame_count: int, steps: Iterable[int], frames: Iterable[int] | None = None) -> list[Field]:
-    """The fields (frame, step) of a video that stay within it, sorted by the frame they need last.
-
-    With `frames`, only those that start or end at one of these frames.
-    """
-    wanted = None if frames is None else set(frames)
-    fields = [
-        (frame, step)
-        for step in steps
-        for frame in range(max(0, -step), min(frame_count, frame_count - step))
-        if wanted is None or frame in wanted or frame + step in wanted
-    ]
-    return sorted(fields, key=lambda field: (max(field[0], sum(field)), field))
+def _people(videos: list[Video], around: Path | str | None, margin: float) -> dict[str, PeopleBoxes | None]:
+    if around is None:
+        return dict.fromkeys([video.name for video in videos])
+    return dict(read_people_boxes(Path(around), videos, margin))
 
 
-def _plan(video: Video, steps: tuple[int, ...], frames: Mapping[str, Iterable[int]] | None) -> list[Field]:
-    count = len(video.frame_names)
-    if frames is None or video.name not in frames:
-        return plan_fields(count, steps)
-    wanted = sorted(set(frames[video.name]))
-    outside = [frame for frame in wanted if not 0 <= frame < count]
-    if outside or not wanted:
-        raise FlowCacheError(f"frames {outside} of {video.path}; wanted at least one, from 0 to {count - 1}")
-    return plan_fields(count, steps, wanted)
+def _before(videos: list[Video], plans: Mapping[str, list[Field]], writer: FlowWriter) -> Progress:
+    """What there is to do, and what is there already."""
+    total = sum(len(plan) for plan in plans.values())
+    left = {video: len(_unfinished(plans[video.name], writer, video.name)) for video in videos}
+    area_left = sum(count * video.width * video.height for video, count in left.items())
+    return Progress(total, total - sum(left.values()), 0, videos[0].name, area_left)
 
 
 def _records_in(out: Path) -> dict[str, VideoRecord]:
@@ -168,7 +163,9 @@ def _estimation(estimator: FlowEstimator, processes: int) -> Iterator[Estimation
         ) from error
 
 
-def _batches(video: Video, fields: list[Field], frames_a_batch: int) -> Iterator[Batch]:
+def _batches(
+    video: Video, fields: list[Field], frames_a_batch: int, people: PeopleBoxes | None
+) -> Iterator[Batch]:
     """Fields by the frames that complete them, with the frames they need; each frame is decoded once."""
     if not fields:
         return  # the video is not even opened
@@ -188,7 +185,8 @@ def _batches(video: Video, fields: list[Field], frames_a_batch: int) -> Iterator
         completing += index in completed_by
         if completing == frames_a_batch or index == max(last_use):
             needed = sorted({end for frame, step in batch for end in (frame, frame + step)})
-            yield Batch(video.name, {i: held[i] for i in needed}, batch)
+            nearby = None if people is None else people.of_frames(needed)
+            yield Batch(video.name, {i: held[i] for i in needed}, batch, nearby)
             batch, completing = [], 0
             held = {i: held[i] for i in held if last_use[i] > index}
 
@@ -200,7 +198,8 @@ def _estimate_batch(estimator: FlowEstimator, batch: Batch) -> list[StoredField]
     results = []
     for (frame, step), flow in zip(batch.fields, flows, strict=True):
         try:
-            results.append((frame, step, encode(flow)))
+            near = None if batch.people is None else batch.people.around(frame, step)
+            results.append((frame, step, encode(flow) if near is None else encode_known(flow, near)))
         except FlowCacheError as error:
             raise FlowCacheError(
                 f"video {batch.video!r}, frame {frame}, step {step_name(step)}, by {estimator.name}: {error}"
@@ -208,7 +207,7 @@ def _estimate_batch(estimator: FlowEstimator, batch: Batch) -> list[StoredField]
     return results
 
 
-def _record(video: Video, estimator: FlowEstimator) -> VideoRecord:
+def _record(video: Video, estimator: FlowEstimator, people: PeopleBoxes | None) -> VideoRecord:
     return VideoRecord(
         name=video.name,
         width=video.width,
@@ -219,28 +218,9 @@ def _record(video: Video, estimator: FlowEstimator) -> VideoRecord:
         estimator=estimator.name,
         settings=json.dumps(estimator.settings(), sort_keys=True),
         settings_hash=settings_hash(estimator),
+        around="" if people is None else people.identity(),
     )
-
-
-def _checked_steps(steps: Sequence[int]) -> tuple[int, ...]:
-    if not steps or 0 in steps or len(set(steps)) != len(steps):
-        raise FlowCacheError(f"steps {list(steps)}; wanted different whole numbers, none of them 0")
-    return tuple(sorted(steps))
 
 
 def _steps_within(steps: tuple[int, ...], video: Video) -> tuple[int, ...]:
     return tuple(step for step in steps if abs(step) < len(video.frame_names))
-
-
-def _check_names(videos: list[Video], frames: Mapping[str, Iterable[int]] | None) -> None:
-    paths: dict[str, Path] = {}
-    for video in videos:
-        if video.name in paths:
-            raise FlowCacheError(
-                f"two videos named {video.name!r}: {paths[video.name]} and {video.path}; write one of "
-                "them to another file"
-            )
-        paths[video.name] = video.path
-    unknown = sorted(set(frames or {}) - set(paths))
-    if unknown or not videos:
-        raise FlowCacheError(f"frames of unknown videos {unknown}; given videos: {sorted(paths) or 'none'}")

@@ -2,12 +2,20 @@
 
     /                       attribute schema: version of this layout
     /<video>                a group; attributes width, height (px), source, source_hash, estimator, settings
-                            (JSON), settings_hash, units_per_px, software
+                            (JSON), settings_hash, units_per_px, software, around (JSON: the margin around
+                            people's boxes, how many and their hash; "" for whole frames)
     /<video>/frame_names    (F,) text: file names of the frames, or six digits each for a video file
-    /<video>/flow/+2        (F, 2, H, W) int16, 1/32 px, x first: from frame i to frame i + 2, at index i
+    /<video>/flow/+2        (F, 2, H, W) int16, 1/32 px, x first: from frame i to frame i + 2, at index i;
+                            attribute row_differences: kept as `codec.to_row_differences`, not plainly
     /<video>/finished/+2    (F,) uint8: 1 where the field is complete; only this counts
+    /<video>/planned/+2     (F,) uint8: 1 where a run was asked for the field
 
 A flow is chunked in tiles of 64 x 64 px, both axes together, so that reading a crop decodes its tiles alone.
+Pixels that are not stored, such as those far from people, read as -32768; tiles of nothing else are not in
+the file.
+
+Version 1, which is still read and written on, had no `around` and no `planned`: whole frames, and every field
+of a step. It kept values plainly, and steps that were begun so go on so.
 
 Every byte is under a checksum that HDF5 compares when it reads: the layout is that of HDF5 1.10 (`LIBVER`),
 whose index has checksums; all data sets have the fletcher32 filter; text is of a fixed length, since text of
@@ -16,29 +24,50 @@ variable length lies in a heap without checksums. Older stores lack some of thes
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import h5py
 import hdf5plugin
+import numpy as np
 
+from flow_cache.codec import UNITS_PER_PX
 from flow_cache.errors import FlowCacheError
 
-SCHEMA = 1
+SCHEMA = 2
+#: Versions that differ by what is absent alone.
+READABLE = (1, SCHEMA)
 #: The oldest layout of HDF5 with checksums on all of its index; HDF5 1.10 (2016) and later read it.
 LIBVER = "v110"
+_FLAGS_A_CHUNK = 4096
 #: Side of a tile, px.
 TILE = 64
 #: Steps of Slim DensePose: labels move to three frames on either side.
 STEPS = (-3, -2, -1, 1, 2, 3)
 
-# Measured on DIS flow of two videos (768 x 576 and 1280 x 720 px, steps 1 to 3): zstd writes and reads a
-# field in about half the time of gzip, at the same size. Blosc2 with the same codec takes twice as long to
-# write as zstd (ten times with its own threads, which tiles this small do not repay: set BLOSC_NTHREADS=1)
-# and 9 to 19 % more space. gzip alone is readable by every HDF5 without a plugin.
+# Measured by `tools/bench_flow_storage.py --layouts` on flow of vtest.avi (768 x 576 px) and juggle.mp4
+# (1280 x 720), steps -3 to 3, by DIS and by RAFT-small; sizes are those of whole files, against float32:
+# - Differences of rows, shuffled bits, zstd over whole tiles: 33 and 37 times smaller (DIS, the two videos),
+#   38 and 31 (RAFT). Plain values with shuffled bytes and zstd, as in layout 1: 22, 26, 27 and 21. Shuffled
+#   bits without differences: 25, 28, 31, 22. Differences of columns, or both ways, saved less. Reading a crop
+#   takes as long as in layout 1. Level 6 of zstd saves 4 % for half as much time again to write. LZ4 reads a
+#   crop in two thirds of the time, and takes half as much space again.
+# - Blosc2 with the same codec: 26, 28, 29, 25, because of 0.2 kB of its own in each tile, of which many hold
+#   no more; and twice the time to write, ten times with threads, which tiles this small do not repay (set
+#   BLOSC_NTHREADS=1). gzip: 24, 31, 26, 23, and twice the time to write and to read, but every HDF5 reads it
+#   without a plugin.
+# - Tiles of 96 px save 9 to 12 % on whole frames, tiles of 128 px 10 to 14 %, half of it in the index (70
+#   bytes a tile), and 10 % of the time to read a crop of 256 px. But where only the tiles near people are
+#   kept, 64 px needs the least on vtest.avi (by 10 to 13 %), and 2 to 3 % more than 96 on juggle.mp4.
+#   HDF5's newer index is a third as large, but has room for all tiles at once: 3.6 kB a field of 1280 x 720
+#   px, written or not.
+# - 1/16 px instead of 1/32 would save 30 %, and 1/8 px a half, for errors of up to 1/32 and 1/16 px.
 FILTERS: dict[str, dict[str, Any]] = {
-    "zstd": {"shuffle": True, **hdf5plugin.Zstd(clevel=3)},
+    "zstd": dict(hdf5plugin.Bitshuffle(nelems=2 * TILE * TILE, cname="zstd", clevel=3)),
     "blosc2": dict(hdf5plugin.Blosc2(cname="zstd", clevel=5, filters=hdf5plugin.Blosc2.BITSHUFFLE)),
     "gzip": {"shuffle": True, "compression": "gzip", "compression_opts": 4},
 }
@@ -57,6 +86,7 @@ class VideoRecord:
     estimator: str
     settings: str  # JSON
     settings_hash: str
+    around: str = ""  # `PeopleBoxes.identity` where only the pixels near people are stored
 
 
 def step_name(step: int) -> str:
@@ -69,9 +99,95 @@ def parse_step(name: str) -> int:
     return int(name)
 
 
-def writer_command(source: str, out: Path) -> str:
-    """What a user runs to fill a store."""
-    return f"python -m flow_cache precompute {source} --out {out}"
+def starts(frame_count: int, step: int) -> range:
+    """The frames from which a step stays within a video."""
+    return range(max(0, -step), min(frame_count, frame_count - step))
+
+
+def every_field(frame_count: int, step: int) -> np.ndarray:
+    """Flags (F,) uint8 of all fields of a step."""
+    flags = np.zeros(frame_count, np.uint8)
+    flags[starts(frame_count, step)] = 1
+    return flags
+
+
+def writer_command(source: str, out: Path, around: str = "") -> str:
+    """What a user runs to fill a store; `around` as in `VideoRecord`."""
+    boxes = f" --around BOXES.json --margin {json.loads(around)['margin']:g}" if around else ""
+    return f"python -m flow_cache precompute {source}{boxes} --out {out}"
+
+
+def region_in_words(around: str) -> str:
+    """What part of the frames a store holds; `around` as in `VideoRecord`."""
+    if not around:
+        return "of whole frames"
+    region = json.loads(around)
+    return f"around {region['boxes']} boxes ({region['boxes_hash'][:8]}) with margin {region['margin']:g}"
+
+
+def make_group(file: h5py.File, record: VideoRecord) -> None:
+    """Make the group of a video, without steps."""
+    group = file.create_group(record.name)
+    group.attrs.update(width=record.width, height=record.height, units_per_px=UNITS_PER_PX)
+    for key in ("source", "source_hash", "estimator", "settings", "settings_hash", "around"):
+        put_text(group.attrs, key, getattr(record, key))
+    put_text(group.attrs, "software", f"opencv {cv2.__version__}")
+    # A data set, not an attribute: attributes end at 64 KB, about 4000 names.
+    names = [name.encode() for name in record.frame_names]
+    group.create_dataset(
+        "frame_names",
+        data=names,
+        dtype=h5py.string_dtype("utf-8", max(map(len, names))),
+        chunks=(min(len(names), _FLAGS_A_CHUNK),),
+        compression="gzip",
+        fletcher32=True,
+    )
+    for name in ("flow", "finished", "planned"):
+        group.create_group(name)
+
+
+def make_step(group: h5py.Group, name: str, filter: Mapping[str, Any]) -> None:
+    """Make room for the fields of a step in the group of a video."""
+    count, width, height = len(group["frame_names"]), group.attrs["width"], group.attrs["height"]
+    fields = group["flow"].create_dataset(
+        name,
+        shape=(count, 2, height, width),
+        dtype=np.int16,
+        chunks=(1, 2, min(TILE, height), min(TILE, width)),
+        # It never grows: more than one open axis asks HDF5 for its B-tree of version 2, which has checksums
+        # and, unlike its array, takes room only for tiles that are there.
+        maxshape=(None, 2, None, None),
+        fillvalue=0,  # as a difference: what was never written reads as NOT_STORED
+        fletcher32=True,
+        **filter,
+    )
+    fields.attrs["row_differences"] = True
+    for flags in ("finished", "planned"):
+        _make_flags(group[flags], name, np.zeros(count, np.uint8))
+
+
+def rows_of_differences(fields: h5py.Dataset) -> int | None:
+    """After how many rows the differences of a step's fields begin anew; None for plain values."""
+    # Not `get`, which takes an attribute that cannot be read for one that is not there.
+    if "row_differences" not in fields.attrs or not fields.attrs["row_differences"]:
+        return None
+    return int(fields.chunks[2])
+
+
+def upgrade(file: h5py.File) -> None:
+    """Bring an open file of an older version to this one."""
+    if file.attrs["schema"] == SCHEMA:
+        return
+    for group in file.values():
+        put_text(group.attrs, "around", "")
+        flags = group.create_group("planned")
+        for name in group["finished"]:
+            _make_flags(flags, name, every_field(len(group["frame_names"]), parse_step(name)))
+    file.attrs["schema"] = SCHEMA
+
+
+def _make_flags(group: h5py.Group, name: str, flags: np.ndarray) -> None:
+    group.create_dataset(name, data=flags, chunks=(min(len(flags), _FLAGS_A_CHUNK),), fletcher32=True)
 
 
 def put_text(attributes: h5py.AttributeManager, key: str, text: str) -> None:
@@ -87,9 +203,12 @@ def get_text(attributes: h5py.AttributeManager, key: str) -> str:
 
 
 def check_schema(file: h5py.File, path: Path) -> None:
-    """Raises FlowCacheError (and closes the file) unless this code wrote the layout of an open file."""
-    found = file.attrs.get("schema")
-    if found != SCHEMA:
+    """Raises FlowCacheError (and closes the file) unless this code reads the layout of an open file."""
+    found = None
+    if "schema" in file.attrs:
+        found = file.attrs["schema"]
+    if found not in READABLE:
         file.close()
         what = "is an HDF5 file, but no flow store" if found is None else f"has layout version {found}"
-        raise FlowCacheError(f"{path} {what}; wanted a flow store of layout version {SCHEMA}")
+        wanted = " or ".join(map(str, READABLE))
+        raise FlowCacheError(f"{path} {what}; wanted a flow store of layout version {wanted}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,18 +13,55 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import h5py
 import numpy as np
 
-from flow_cache.codec import decode
+from flow_cache.codec import decode, from_row_differences
 from flow_cache.errors import FlowCacheError, MissingFlowError
 from flow_cache.opening import OF_DAMAGE, damaged, open_file
-from flow_cache.schema import VideoRecord, get_text, parse_step, step_name, writer_command
+from flow_cache.schema import (
+    VideoRecord,
+    every_field,
+    get_text,
+    parse_step,
+    region_in_words,
+    rows_of_differences,
+    step_name,
+    writer_command,
+)
+from flow_cache.tiles import pixels_touched
 
 
 @dataclass(frozen=True)
 class FlowField:
-    """The flow from one frame to another, of the whole frame or of a box in it."""
+    """The flow from one frame to another, of the whole frame or of a box in it.
+
+    The displacement is NaN in the pixels that are not stored: far from people in a store that was made around
+    their boxes, or unknown in what was imported.
+    """
 
     displacement: np.ndarray  # (2, H, W) float32 px, x first
     origin: tuple[int, int] = (0, 0)  # x, y px: where displacement[:, 0, 0] lies in the frame
+
+    @property
+    def valid(self) -> np.ndarray:
+        """Which pixels are stored, and not NaN: (H, W) bool, computed at each use."""
+        return ~np.isnan(self.displacement).any(axis=0)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The fields of one step of a video in an open file; looking them up takes longer than to read a crop."""
+
+    fields: h5py.h5d.DatasetID  # (F, 2, H, W) int16
+    finished: np.ndarray  # (F,) bool
+    rows: int | None  # `schema.rows_of_differences`
+
+    def read(self, frame: int, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """Some pixels of a field in fixed point: (2, height, width) int16."""
+        above = y % self.rows if self.rows else 0  # differences are summed from the first row of the tile on
+        stored = np.empty((2, above + height, width), np.int16)
+        here = self.fields.get_space()
+        here.select_hyperslab((frame, 0, y - above, x), (1, *stored.shape))
+        self.fields.read(h5py.h5s.create_simple((1, *stored.shape)), here, stored)
+        return from_row_differences(stored, self.rows)[:, above:] if self.rows else stored
 
 
 P = ParamSpec("P")
@@ -65,6 +101,7 @@ class FlowStore:
     def __init__(self, path: Path | str) -> None:
         self._path = Path(path)
         self._opened: dict[int, dict[str, h5py.Group]] = {}  # by process, then by video
+        self._steps: dict[tuple[int, str, int], _Step | None] = {}  # by process, video and step
         if not self._shards():
             wanted = "a folder without .h5 files" if self._path.is_dir() else "missing"
             raise FlowCacheError(
@@ -72,7 +109,7 @@ class FlowStore:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_path": self._path, "_opened": {}}
+        return {"_path": self._path, "_opened": {}, "_steps": {}}
 
     def __enter__(self) -> FlowStore:
         return self
@@ -107,21 +144,41 @@ class FlowStore:
         """What is known of a video and of how its flow was made."""
         attributes = self._group(video).attrs
         text = {key: get_text(attributes, key) for key in _TEXT_ATTRIBUTES}
+        text["around"] = get_text(attributes, "around") if "around" in attributes else ""
         width, height = self.size(video)
         return VideoRecord(video, width, height, self.frames(video), **text)
 
     @_naming_damage
     def finished(self, video: str, step: int) -> np.ndarray:
         """Which fields of a step are there: (frames,) bool; all False for a step without room."""
-        flags = self._group(video)["finished"]
-        if step_name(step) not in flags:
-            return np.zeros(len(self._group(video)["frame_names"]), bool)
-        return flags[step_name(step)][:].astype(bool)
+        return self._flags(video, "finished", step)
+
+    @_naming_damage
+    def planned(self, video: str, step: int) -> np.ndarray:
+        """Which fields of a step were asked for, finished or not: (frames,) bool, as `finished`.
+
+        A store of layout version 1 does not say: then every field that stays within the video.
+        """
+        if "planned" in self._group(video):
+            return self._flags(video, "planned", step)
+        return every_field(len(self.frames(video)), step).astype(bool) & (step in self.steps(video))
 
     @_naming_damage
     def bytes_stored(self, video: str) -> int:
         """What a video's fields take on disk, without the index."""
         return sum(fields.id.get_storage_size() for fields in self._group(video)["flow"].values())
+
+    @_naming_damage
+    def tiles_stored(self, video: str) -> tuple[int, int]:
+        """How many tiles of a video's finished fields are in the file, and of how many."""
+        stored = possible = 0
+        for step, fields in (
+            (parse_step(name), fields) for name, fields in self._group(video)["flow"].items()
+        ):
+            _, _, rows, columns = (-(-side // tile) for side, tile in zip(fields.shape, fields.chunks))
+            stored += fields.id.get_num_chunks()
+            possible += int(self.finished(video, step).sum()) * rows * columns
+        return stored, possible
 
     def file(self, video: str) -> Path:
         """The file that holds a video."""
@@ -138,23 +195,24 @@ class FlowStore:
             box: x, y, width, height px. Read only the pixels that it touches, within the frame.
 
         Returns:
-            The field, whose `origin` is (0, 0) or the upper left pixel of the box.
+            The field, whose `origin` is (0, 0) or the upper left pixel of the box. `valid` says which of its
+            pixels are stored; elsewhere the displacement is NaN. That none is, where a box lies far from all
+            people of a store that was made around them, is no error.
 
         Raises:
             MissingFlowError: the store does not hold the field.
             FlowCacheError: no such video, or a box without a pixel in the frame.
         """
-        group = self._group(video)
-        flags = group["finished"].get(step_name(step))
-        if not 0 <= frame < len(group["frame_names"]) or flags is None or not flags[frame]:
+        fields = self._step(video, step)
+        if fields is None or not 0 <= frame < len(fields.finished) or not fields.finished[frame]:
             raise MissingFlowError(self._why_missing(video, frame, step))
-        fields = group["flow"][step_name(step)]
-        x, y, width, height = _pixels(box, fields.shape[3], fields.shape[2])
-        displacement = decode(fields[frame, :, y : y + height, x : x + width])
-        return FlowField(displacement, (x, y))
+        _, _, height, width = fields.fields.shape
+        x, y, width, height = pixels_touched(box, width, height)
+        return FlowField(decode(fields.read(frame, x, y, width, height)), (x, y))
 
     def close(self) -> None:
         """Close what this process opened; a later call opens it again."""
+        self._steps = {key: step for key, step in self._steps.items() if key[0] != os.getpid()}
         for file in {group.file for group in self._opened.pop(os.getpid(), {}).values()}:
             file.close()
 
@@ -172,6 +230,24 @@ class FlowStore:
                 f"run: {writer_command(video, self._path)}"
             )
         return groups[video]
+
+    def _step(self, video: str, step: int) -> _Step | None:
+        key = os.getpid(), video, step
+        if key not in self._steps:
+            group, name = self._group(video), step_name(step)
+            if name in group["flow"]:
+                fields = group["flow"][name]
+                finished = self.finished(video, step)
+                self._steps[key] = _Step(fields.id, finished, rows_of_differences(fields))
+            else:
+                self._steps[key] = None
+        return self._steps[key]
+
+    def _flags(self, video: str, kind: str, step: int) -> np.ndarray:
+        flags = self._group(video)[kind]
+        if step_name(step) not in flags:
+            return np.zeros(len(self.frames(video)), bool)
+        return flags[step_name(step)][:].astype(bool)
 
     def _groups(self) -> dict[str, h5py.Group]:
         # By process: a child of a fork must not use, and not even close, what its parent opened, for closing
@@ -202,21 +278,9 @@ class FlowStore:
         field = f"no flow for video {video!r}, frame {frame}, step {step_name(step)} in {self.file(video)}"
         if not (0 <= frame <= last and 0 <= frame + step <= last):
             return f"{field}: it would leave the video, whose frames are 0 to {last}"
-        return f"{field}; run: {writer_command(self.record(video).source, self.file(video))}"
+        record = self.record(video)
+        held = f" (it holds flow {region_in_words(record.around)})" if record.around else ""
+        return f"{field}{held}; run: {writer_command(record.source, self.file(video), record.around)}"
 
 
 _TEXT_ATTRIBUTES = ("source", "source_hash", "estimator", "settings", "settings_hash")
-
-
-def _pixels(box: Sequence[float] | None, width: int, height: int) -> tuple[int, int, int, int]:
-    """The pixels of a frame that a box touches: x, y, width, height, whole px."""
-    if box is None:
-        return 0, 0, width, height
-    if len(box) != 4 or not all(math.isfinite(value) for value in box):
-        raise FlowCacheError(f"box {tuple(box)}; wanted four finite numbers: x, y, width, height px")
-    left, top = max(math.floor(box[0]), 0), max(math.floor(box[1]), 0)
-    right = min(math.ceil(box[0] + box[2]), width)
-    bottom = min(math.ceil(box[1] + box[3]), height)
-    if right <= left or bottom <= top:
-        raise FlowCacheError(f"box {tuple(box)} has no pixel in a frame of {width} x {height} px")
-    return left, top, right - left, bottom - top

@@ -8,16 +8,15 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
-import cv2
 import h5py
 import numpy as np
 
-from flow_cache.codec import NOT_STORED, UNITS_PER_PX, encode
+from flow_cache.codec import encode, to_row_differences
 from flow_cache.errors import FlowCacheError
 from flow_cache.journal import JournaledFile
 from flow_cache.opening import OF_DAMAGE, damaged
@@ -26,16 +25,20 @@ from flow_cache.schema import (
     FILTERS,
     LIBVER,
     SCHEMA,
-    TILE,
     VideoRecord,
     check_schema,
+    every_field,
     get_text,
-    put_text,
+    make_group,
+    make_step,
+    region_in_words,
+    rows_of_differences,
     step_name,
+    upgrade,
 )
+from flow_cache.tiles import runs, tiles_with_pixels
 
 COMMIT_SECONDS = 5.0
-_FLAGS_A_CHUNK = 4096
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -103,21 +106,33 @@ class FlowWriter:
         self.close()
 
     @_uninterrupted
-    def add_video(self, record: VideoRecord, steps: tuple[int, ...]) -> None:
+    def add_video(
+        self, record: VideoRecord, steps: tuple[int, ...], planned: Iterable[tuple[int, int]] | None = None
+    ) -> None:
         """Make room for the steps of a video; steps that the store has already stay as they are.
+
+        Args:
+            record: the video and how its flow is made.
+            steps: those to make room for.
+            planned: the fields (frame, step) that will be written, all of one of these steps, beside those
+                that were planned before; None for every field of these steps.
 
         Raises:
             FlowCacheError: the store holds a video of that name with other frames, or flow of it from another
-                estimator or other settings.
+                estimator, with other settings or around other boxes.
         """
+        count = len(record.frame_names)
+        wanted = {
+            step: np.zeros(count, np.uint8) if planned is not None else every_field(count, step)
+            for step in steps
+        }
+        for frame, step in planned or ():
+            wanted[step][frame] = 1
         with self._naming_damage():
             if record.name in self._file:
                 self._check_same(record)
-            else:
-                self._make_group(record)
-            for name in (step_name(step) for step in steps):
-                if name not in self._file[record.name]["flow"]:
-                    self._make_step(record, name)
+            with self._changing():
+                self._make_room(record, wanted)
         self.commit()
 
     @_uninterrupted
@@ -134,7 +149,8 @@ class FlowWriter:
             video: its name.
             frame: index of the frame that the field starts from.
             step: frames to the one where it ends.
-            flow: (2, H, W) float px, x first; or int16 that `codec.encode` gave.
+            flow: (2, H, W) float px, x first; or int16 that `codec.encode` or `tiles.encode_known` gave:
+                tiles without a stored pixel take no space.
 
         Raises:
             FlowCacheError: a displacement cannot be stored, or the shape is not that of the video.
@@ -147,8 +163,15 @@ class FlowWriter:
                 f"flow of shape {flow.shape} for video {video!r}; wanted {tuple(fields.shape[1:])}"
             )
         stored = flow if flow.dtype == np.int16 else encode(flow)
+        tiles = tiles_with_pixels(stored)
+        if rows := rows_of_differences(fields):
+            stored = to_row_differences(stored, rows)
         with self._changing():
-            fields[frame] = stored
+            if tiles.all() or finished[frame]:  # what is there goes, even where it was another tile
+                fields[frame] = stored
+            else:
+                for y, x in runs(tiles):
+                    fields[frame, :, y, x] = stored[:, y, x]
             finished[frame] = 1
         if time.monotonic() - self._committed_at > self._commit_seconds:
             self.commit()
@@ -184,6 +207,8 @@ class FlowWriter:
     def _begin(self) -> None:
         with self._naming_damage():
             self._file = _open(self._bytes, self._path)
+            with self._changing():
+                upgrade(self._file)
         self.commit()
 
     @contextlib.contextmanager
@@ -207,28 +232,14 @@ class FlowWriter:
             raise OSError(self._bytes.fault.errno, self._bytes.fault.strerror, str(self._path))
         self._sound = True
 
-    def _make_group(self, record: VideoRecord) -> None:
-        with self._changing():
-            _fill_group(self._file.create_group(record.name), record)
-
-    def _make_step(self, record: VideoRecord, name: str) -> None:
+    def _make_room(self, record: VideoRecord, planned: Mapping[int, np.ndarray]) -> None:
+        if record.name not in self._file:
+            make_group(self._file, record)
         group = self._file[record.name]
-        count = len(record.frame_names)
-        with self._changing():
-            group["flow"].create_dataset(
-                name,
-                shape=(count, 2, record.height, record.width),
-                dtype=np.int16,
-                chunks=(1, 2, min(TILE, record.height), min(TILE, record.width)),
-                # It never grows: more than one open axis asks HDF5 for its B-tree of version 2, which has
-                # checksums and, unlike its array, takes room only for tiles that are there.
-                maxshape=(None, 2, None, None),
-                fillvalue=NOT_STORED,
-                fletcher32=True,
-                **self._filter,
-            )
-            chunk = (min(count, _FLAGS_A_CHUNK),)
-            group["finished"].create_dataset(name, (count,), np.uint8, chunks=chunk, fletcher32=True)
+        for step, flags in planned.items():
+            if step_name(step) not in group["flow"]:
+                make_step(group, step_name(step), self._filter)
+            group["planned"][step_name(step)][:] |= flags
 
     def _check_same(self, record: VideoRecord) -> None:
         attributes = self._file[record.name].attrs
@@ -244,25 +255,12 @@ class FlowWriter:
                 f"{get_text(attributes, 'settings')}; asked for {record.estimator} {record.settings}; "
                 "write to another file"
             )
-
-
-def _fill_group(group: h5py.Group, record: VideoRecord) -> None:
-    group.attrs.update(width=record.width, height=record.height, units_per_px=UNITS_PER_PX)
-    for key in ("source", "source_hash", "estimator", "settings", "settings_hash"):
-        put_text(group.attrs, key, getattr(record, key))
-    put_text(group.attrs, "software", f"opencv {cv2.__version__}")
-    # A data set, not an attribute: attributes end at 64 KB, about 4000 names.
-    names = [name.encode() for name in record.frame_names]
-    group.create_dataset(
-        "frame_names",
-        data=names,
-        dtype=h5py.string_dtype("utf-8", max(map(len, names))),
-        chunks=(min(len(names), _FLAGS_A_CHUNK),),
-        compression="gzip",
-        fletcher32=True,
-    )
-    group.create_group("flow")
-    group.create_group("finished")
+        if (held := get_text(attributes, "around")) != record.around:
+            held, asked = region_in_words(held), region_in_words(record.around)
+            raise FlowCacheError(
+                f"{self._path} holds flow of {record.name!r} {held}; asked for flow {asked}; write to "
+                "another file, or ask as before"
+            )
 
 
 def _make_if_missing(path: Path) -> None:

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from flow_cache.errors import FlowCacheError
 from flow_cache.estimators.dis import DenseInverseSearch
 from flow_cache.estimators.pairs import Pair
+from flow_cache.estimators.ptlflow_networks import PtlflowNetwork
 from flow_cache.estimators.raft import RaftLarge, RaftSmall
 
 
 class FlowEstimator(Protocol):
     """A frozen dataclass of settings with a name; it travels to other processes by pickling."""
 
-    name: ClassVar[str]
-    frames_a_batch: ClassVar[
-        int
-    ]  # how many frames to hand in at once, beside those that fields reach back to
+    @property
+    def name(self) -> str:
+        """What stores keep of it, beside the settings."""
+        ...
+
+    @property
+    def frames_a_batch(self) -> int:
+        """How many frames to hand in at once, beside those that fields reach back to."""
+        ...
 
     def settings(self) -> dict[str, Any]:
-        """The settings that decide the flow, as plain values."""
+        """The settings that decide the flow, as plain values.
+
+        A device is none of them, though its rounding shows, and a GPU may multiply in half precision.
+
+        Raises:
+            FlowCacheError: weights that are not there.
+        """
         ...
 
     def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
@@ -35,6 +50,9 @@ class FlowEstimator(Protocol):
 
         Returns:
             (N, 2, H, W) float32 px, x first.
+
+        Raises:
+            FlowCacheError: other shapes or types, or weights that cannot be had or do not fit.
         """
         ...
 
@@ -44,6 +62,33 @@ ESTIMATORS: dict[str, type[DenseInverseSearch] | type[RaftSmall] | type[RaftLarg
     "raft_small": RaftSmall,
     "raft_large": RaftLarge,
 }
+#: What the name of a network of the ptlflow package begins with.
+PTLFLOW = "ptlflow:"
+
+
+def make_estimator(name: str, **settings: Any) -> FlowEstimator:
+    """The estimator of a name.
+
+    Args:
+        name: a key of `ESTIMATORS`, or ptlflow:NETWORK.
+        settings: of its own; those that are None stay as they are by default.
+
+    Raises:
+        FlowCacheError: no such estimator, one that is not installed, or a setting that it lacks or refuses.
+    """
+    kind: Any = PtlflowNetwork if name.startswith(PTLFLOW) else ESTIMATORS.get(name)
+    if kind is None:
+        near = difflib.get_close_matches(name, ESTIMATORS, n=1)
+        choices = ", ".join((*ESTIMATORS, f"{PTLFLOW}NETWORK"))
+        raise FlowCacheError(
+            f"estimator {name!r}; " + (f"did you mean {near[0]}? " if near else "") + f"choices: {choices}"
+        )
+    own = {"network": name.removeprefix(PTLFLOW)} if kind is PtlflowNetwork else {}
+    given = {key: value for key, value in settings.items() if value is not None}
+    known = {field.name for field in dataclasses.fields(kind)} - set(own)
+    if others := sorted(set(given) - known):
+        raise FlowCacheError(f"{others[0]} is no setting of {name}; it has: {', '.join(sorted(known))}")
+    return kind(**own, **given)
 
 
 def settings_hash(estimator: FlowEstimator) -> str:
@@ -54,10 +99,13 @@ def settings_hash(estimator: FlowEstimator) -> str:
 
 __all__ = [
     "ESTIMATORS",
+    "PTLFLOW",
     "DenseInverseSearch",
     "FlowEstimator",
     "Pair",
+    "PtlflowNetwork",
     "RaftLarge",
     "RaftSmall",
+    "make_estimator",
     "settings_hash",
 ]

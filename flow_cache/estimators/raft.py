@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.estimators.checkpoint import fingerprint
+from flow_cache.estimators.device import pick_device
+from flow_cache.estimators.padding import padded
 from flow_cache.estimators.pairs import Pair, check_pairs
 
 if TYPE_CHECKING:
@@ -54,11 +55,7 @@ class _Raft:
         from flow_cache.estimators.raft_weights import check_weights
 
         check_weights(self.weights, self.name)
-        path = Path(self.weights)
-        content = (
-            f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else self.weights
-        )
-        return {"weights": content, "iterations": self.iterations}
+        return {"weights": fingerprint(self.weights), "iterations": self.iterations}
 
     def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
         """Flow that takes the pixels of each pair's first frame to the second, as `FlowEstimator.estimate`.
@@ -71,9 +68,9 @@ class _Raft:
         import torch
 
         check_pairs(frames, pairs, self.name, 2)
-        network, device = _network(self), _device(self.device)
+        network, device = _network(self), pick_device(self.device)
         images = torch.from_numpy(frames).permute(0, 3, 1, 2).to(device).float() / 127.5 - 1
-        images, (left, top) = _padded(images)
+        images, (left, top) = padded(images, _STRIDE, _SMALLEST_PADDED)
         height, width = frames.shape[1:3]
         flows = []
         # Half precision on GPUs alone: CPUs emulate it, many times slower.
@@ -136,24 +133,6 @@ def _upsample_convex(flow: Tensor, mask: Tensor) -> Tensor:
     return fine.permute(0, 1, 4, 2, 5, 3).reshape(1, 2, _STRIDE * height, _STRIDE * width)
 
 
-def _padded(images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """Images (N, 3, H, W) with their border repeated up to a size the network takes; and left, top px."""
-    from torch.nn.functional import pad
-
-    height, width = images.shape[-2:]
-    more_x, more_y = (max(-side % _STRIDE, _SMALLEST_PADDED - side) for side in (width, height))
-    left, top = more_x // 2, more_y // 2
-    return pad(images, (left, more_x - left, top, more_y - top), mode="replicate"), (left, top)
-
-
-def _device(name: str) -> Any:
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
-
-
 @cache
 def _network(settings: _Raft) -> RAFT:
     """The network of these settings, once in each process."""
@@ -163,4 +142,4 @@ def _network(settings: _Raft) -> RAFT:
 
     network = getattr(optical_flow, settings.name)(weights=None)
     load_weights(network, settings.weights, settings.name)
-    return network.eval().to(_device(settings.device))
+    return network.eval().to(pick_device(settings.device))

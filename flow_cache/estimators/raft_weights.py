@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.estimators.checkpoint import check_state, read_checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -53,7 +54,9 @@ def load_weights(network: nn.Module, weights: str, name: str) -> None:
     """
     check_weights(weights, name)
     if Path(weights).is_file():
-        state = translate(_read(Path(weights)), network)
+        content = read_checkpoint(Path(weights))
+        check_state(content, Path(weights))
+        state = translate(content, network)
     else:
         try:
             state = _trained(name)[weights].get_state_dict(progress=True, check_hash=True)
@@ -91,15 +94,3 @@ def _rename(key: str) -> str:
 
 def _is_second_name(key: str) -> bool:
     return re.search(r"layer\d\.\d\.convnormrelu[34]\.1\.", key) is not None
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for what is no checkpoint
-        raise FlowCacheError(f"{path} is no checkpoint that torch reads: {error}") from error
-    if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
-        raise FlowCacheError(f"{path} holds no plain state of a network (names to tensors)")
-    return content

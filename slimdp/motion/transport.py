@@ -17,7 +17,9 @@ class Fate(IntEnum):
 
     KEPT = 0
     OUTSIDE = 1  # left the frame, or the box that an annotator drew in it
-    INCONSISTENT = 2  # the way back does not end where the way there began: hidden, or a wrong flow
+    INCONSISTENT = (
+        2  # the way back does not end where the way there began: hidden, a wrong flow, or none stored
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from flow_cache.codec import MAX_PX, NOT_STORED, decode, encode
+from flow_cache.codec import MAX_PX, NOT_STORED, decode, encode, from_row_differences, to_row_differences
 from flow_cache.errors import FlowCacheError
 
 FLOWS = hnp.arrays(
@@ -51,8 +51,43 @@ def test_a_tile_that_was_never_written_reads_as_unknown() -> None:
     np.testing.assert_array_equal(decode(stored), [[[np.nan, 1.0]], [[np.nan, 0.0]]])
 
 
+STORED = hnp.arrays(np.int16, st.tuples(st.just(2), st.integers(1, 9), st.integers(1, 4)))
+
+
+@given(STORED, st.integers(1, 10))
+def test_differences_of_rows_agree_with_a_plain_loop(stored: np.ndarray, tile: int) -> None:
+    expected = np.zeros_like(stored)
+    for axis, row, column in np.ndindex(stored.shape):
+        above = int(stored[axis, row - 1, column]) if row % tile else NOT_STORED
+        expected[axis, row, column] = (int(stored[axis, row, column]) - above + 2**15) % 2**16 - 2**15
+    np.testing.assert_array_equal(to_row_differences(stored, tile), expected)
+
+
+@given(STORED, st.integers(1, 10))
+def test_differences_of_rows_give_back_every_value(stored: np.ndarray, tile: int) -> None:
+    before = stored.copy()
+    differences = to_row_differences(stored, tile)
+    np.testing.assert_array_equal(from_row_differences(differences, tile), stored)
+    np.testing.assert_array_equal(stored, before)
+    # Of some columns alone, and of the rows from the first one of a tile on:
+    rest = from_row_differences(differences[:, tile:, 1:3], tile)
+    np.testing.assert_array_equal(rest, stored[:, tile:, 1:3])
+
+
+def test_a_tile_of_zeros_is_one_that_was_never_written() -> None:
+    zeros = np.zeros((2, 7, 3), np.int16)
+    assert (from_row_differences(zeros, 4) == NOT_STORED).all()
+    assert np.isnan(decode(from_row_differences(zeros, 4))).all()
+    np.testing.assert_array_equal(to_row_differences(np.full_like(zeros, NOT_STORED), 4), zeros)
+
+
 def test_wrong_shapes_and_types_are_refused() -> None:
     with pytest.raises(FlowCacheError, match=r"shape \(4, 6, 2\)"):
         encode(np.zeros((4, 6, 2)))
-    with pytest.raises(FlowCacheError, match="float32; wanted int16"):
-        decode(np.zeros((2, 4, 6), np.float32))
+    for function in (
+        decode,
+        lambda flow: to_row_differences(flow, 4),
+        lambda flow: from_row_differences(flow, 4),
+    ):
+        with pytest.raises(FlowCacheError, match="float32; wanted int16"):
+            function(np.zeros((2, 4, 6), np.float32))

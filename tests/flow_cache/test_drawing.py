@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flow_cache.drawing import bring_back, colour_flow, draw_check
+from flow_cache.drawing import UNKNOWN, bring_back, colour_flow, draw_check
 
 
 def test_colours_are_directions() -> None:
@@ -22,6 +22,22 @@ def test_a_check_is_grey_red_or_black() -> None:
     flow_0to1[0, 0, 3] = 2
     good, bad, _, outside = draw_check(flow_0to1, flow_1to0, threshold_px=5)[0].tolist()
     assert (good, bad, outside) == ([255, 255, 255], [220, 40, 40], [0, 0, 0])
+
+
+def test_flow_that_is_not_stored_is_dark_grey_in_every_picture(rng: np.random.Generator) -> None:
+    flow_0to1 = np.zeros((2, 1, 4), np.float32)
+    flow_0to1[0, 0] = 0, 1, 0, np.nan
+    flow_1to0 = -flow_0to1
+    flow_1to0[:, 0, 2] = np.nan
+    grey = list(UNKNOWN)
+    colours = colour_flow(flow_0to1)[0].tolist()
+    assert (colours[3], colours[0]) == (grey, [255, 255, 255])
+    # The way there leads to a pixel whose way back is unknown, or is unknown itself.
+    assert draw_check(flow_0to1, flow_1to0, 5)[0].tolist() == [[255] * 3, [0] * 3, [0] * 3, grey]
+    frame_1 = rng.integers(0, 90, (1, 4, 3), dtype=np.uint8)
+    assert bring_back(frame_1, flow_0to1)[0].tolist() == [*frame_1[0, [0, 2, 2]].tolist(), grey]
+    nothing = np.full((2, 3, 3), np.nan, np.float32)
+    assert (colour_flow(nothing) == UNKNOWN).all()
 
 
 def test_bringing_back_reads_frame_1_where_the_flow_leads(rng: np.random.Generator) -> None:

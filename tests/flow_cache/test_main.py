@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 
@@ -55,10 +56,16 @@ def test_precompute_and_inspect(
 def test_a_part_of_a_video(
     tmp_path: Path, make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = str(tmp_path / "flow.h5")
-    assert main(["precompute", str(make_folder()), "--steps", "1", "--frames", "1:2", "--out", out]) == 0
+    out, folder = str(tmp_path / "flow.h5"), str(make_folder())
+    assert main(["precompute", folder, "--steps", "1", "--frames", "1:2", "--out", out]) == 0
     assert main(["inspect", out]) == 0
-    assert "  step +1: 3 fields, 2 missing" in capsys.readouterr().out
+    assert "  step +1: 3 fields\n" in capsys.readouterr().out  # the others were not asked for
+    with h5py.File(out, "r+") as file:
+        file["walk/finished/+1"][2] = 0  # as a run leaves it that was killed
+    assert main(["inspect", out]) == 0
+    assert "  step +1: 2 fields, 1 missing\n" in capsys.readouterr().out
+    assert main(["precompute", folder, "--steps", "1", "--out", out]) == 0
+    assert "3 fields of walk estimated, 2 found" in capsys.readouterr().out
 
 
 def test_a_store_without_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,7 +82,7 @@ def test_a_store_without_videos(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["precompute", "a", "--out", "flow.h5", "--steps", "0"], "'0'; wanted a range such as -3:3"),
         (["precompute", "a", "--out", "flow.h5", "--steps", "3:-3"], "'3:-3'; wanted a range"),
         (["precompute", "a", "--out", "flow.h5", "--frames", "9:3"], "'9:3'; wanted first:last"),
-        (["precompute", "a", "--out", "flow.h5", "--estimator", "raf"], "invalid choice: 'raf'"),
+        (["precompute", "a", "--out", "flow.h5", "--estimator", "raf"], "'raf'; choices: dis, raft_small"),
         (["precompute", "a"], "required: --out"),
         ([], "required: COMMAND"),
     ],
@@ -157,7 +164,7 @@ def test_shards_read_as_one_store(
         settings = ["--steps=1", "--preset", "ultrafast", "--shard", shard, "--out", str(tmp_path / "flow")]
         assert main(["precompute", *sources, *settings]) == 0
     assert "none of 3 videos falls to this shard" in capsys.readouterr().out
-    assert [path.name for path in sorted((tmp_path / "flow").iterdir())] == [
+    assert [path.name for path in sorted((tmp_path / "flow").glob("*.h5"))] == [
         f"shard-{number}-of-4.h5" for number in (1, 2, 3)
     ]
     whole = tmp_path / "whole.h5"

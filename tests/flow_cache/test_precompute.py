@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from flow_cache.codec import decode, encode
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, Pair
-from flow_cache.precompute import plan_fields, precompute
+from flow_cache.plan import plan_fields
+from flow_cache.precompute import precompute
 from flow_cache.store import FlowStore
 from flow_cache.video import read_image
 

@@ -14,10 +14,12 @@ from itertools import count
 from pathlib import Path
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 
 from flow_cache import journal
+from flow_cache.codec import NOT_STORED, encode
 from flow_cache.errors import FlowCacheError, MissingFlowError
 from flow_cache.schema import FILTERS, VideoRecord
 from flow_cache.store import FlowStore
@@ -35,6 +37,7 @@ RECORD = VideoRecord(
     settings="{}",
     settings_hash="5678",
 )
+AROUND = '{"margin": 0.5, "boxes": 1, "boxes_hash": "0123456789"}'
 
 
 def some_flow(seed: int, record: VideoRecord = RECORD) -> np.ndarray:
@@ -103,6 +106,44 @@ def test_a_box_decodes_its_own_tiles_alone(path: Path) -> None:
         np.testing.assert_array_equal(store.read("a", 1, 2, box).displacement, some_flow(1)[:, 64:94, 64:104])
         with pytest.raises(OSError, match="filter"):
             store.read("a", 1, 2, (63, 64, 40, 30))
+
+
+def test_a_store_of_the_first_layout_is_read_and_gone_on_with(tmp_path: Path) -> None:
+    """Layout 1 kept plain fixed point with shuffled zstd, and NOT_STORED in tiles that nobody wrote."""
+    path = tmp_path / "flow.h5"
+    with FlowWriter(path) as writer:
+        writer.add_video(RECORD, (-1,))
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema"] = 1
+        del file["a/flow/-1"], file["a/planned"], file["a"].attrs["around"]
+        fields = file.create_dataset(
+            "a/flow/-1", (5, 2, 100, 150), np.int16, chunks=(1, 2, 64, 64), fillvalue=-32768,
+            fletcher32=True, shuffle=True, **hdf5plugin.Zstd(clevel=3),
+        )  # fmt: skip
+        fields[3, :, :64, :64] = np.rint(some_flow(1)[:, :64, :64] * 32)
+        file["a/finished/-1"][3] = 1
+    with FlowWriter(path) as writer:
+        writer.add_video(RECORD, (2,))
+        writer.write("a", 2, -1, some_flow(2))
+        writer.write("a", 1, 2, some_flow(3))
+    with FlowStore(path) as store:
+        box = (20, 30, 100, 60)
+        assert np.isnan(store.read("a", 3, -1).displacement[:, 64:]).all()
+        np.testing.assert_array_equal(
+            store.read("a", 3, -1, (20, 30, 44, 34)).displacement, some_flow(1)[:, 30:64, 20:64]
+        )
+        np.testing.assert_array_equal(
+            store.read("a", 2, -1, box).displacement, some_flow(2)[:, 30:90, 20:120]
+        )
+        np.testing.assert_array_equal(store.read("a", 1, 2, box).displacement, some_flow(3)[:, 30:90, 20:120])
+
+
+def test_tiles_that_nobody_wrote_are_unknown(path: Path) -> None:
+    with h5py.File(path, "r+") as file:  # a field that is finished, and has no tile at all
+        file["a/finished/+2"][0] = 1
+    with FlowStore(path) as store:
+        assert np.isnan(store.read("a", 0, 2).displacement).all()
+        assert np.isnan(store.read("a", 0, 2, (70, 80, 9, 9)).displacement).all()
 
 
 def test_bad_boxes_are_refused(path: Path) -> None:
@@ -283,6 +324,84 @@ def test_a_video_keeps_its_fields_when_steps_are_added(path: Path) -> None:
         np.testing.assert_array_equal(store.read("a", 0, 3).displacement, some_flow(4))
 
 
+def test_what_was_planned_is_told_from_what_has_room(path: Path) -> None:
+    with FlowStore(path) as store:
+        assert store.planned("a", 2).tolist() == [True, True, True, False, False]
+        assert store.planned("a", -1).tolist() == [False, True, True, True, True]
+        assert not store.planned("a", 3).any()
+    with FlowWriter(path) as writer:
+        writer.add_video(RECORD, (-2, 3), [(0, 3), (4, -2)])
+        writer.add_video(RECORD, (3,), [(1, 3)])
+        writer.add_video(RECORD, (-2,), [])
+    with FlowStore(path) as store:
+        assert store.planned("a", 3).tolist() == [True, True, False, False, False]
+        assert store.planned("a", -2).tolist() == [False, False, False, False, True]
+        assert not store.finished("a", 3).any()
+
+
+def test_a_store_of_version_1_is_read_and_written_on(path: Path) -> None:
+    with h5py.File(path, "r+") as file:  # all that version 2 added
+        file.attrs["schema"] = 1
+        del file["a/planned"], file["a"].attrs["around"]
+    before = path.read_bytes()
+    with FlowStore(path) as store:
+        assert store.record("a") == RECORD
+        assert store.planned("a", 2).tolist() == [True, True, True, False, False]
+        assert not store.planned("a", 3).any()
+        np.testing.assert_array_equal(store.read("a", 1, 2).displacement, some_flow(1))
+    assert path.read_bytes() == before
+    with FlowWriter(path) as writer:
+        with pytest.raises(FlowCacheError, match="of whole frames; asked for flow around 1 boxes"):
+            writer.add_video(replace(RECORD, around=AROUND), (2,))
+        writer.add_video(RECORD, (1, 2), [(0, 1), (0, 2)])
+        writer.write("a", 0, 2, some_flow(3))
+    with h5py.File(path) as file:
+        assert file.attrs["schema"] == 2
+    with FlowStore(path) as store:
+        assert store.record("a") == RECORD
+        assert store.planned("a", -1).tolist() == [False, True, True, True, True]
+        assert store.planned("a", 1).tolist() == [True, False, False, False, False]
+        np.testing.assert_array_equal(store.read("a", 2, 2).displacement, some_flow(2))
+
+
+def test_pixels_that_are_not_stored_are_not_valid(path: Path) -> None:
+    stored = encode(some_flow(5))
+    stored[:, :, 40:] = NOT_STORED
+    with FlowWriter(path) as writer:
+        writer.write("a", 0, 2, stored)
+    with FlowStore(path) as store:
+        field = store.read("a", 0, 2)
+        assert (field.valid == (np.arange(150) < 40)).all()
+        np.testing.assert_array_equal(field.displacement[:, :, :40], some_flow(5)[:, :, :40])
+        assert np.isnan(field.displacement[:, :, 40:]).all()
+        crop = store.read("a", 0, 2, (100, 10, 20, 30))
+        assert crop.valid.shape == (30, 20)
+        assert not crop.valid.any()
+        assert store.read("a", 1, 2).valid.all()
+        # Two fields of six tiles, and one that has its left column alone.
+        assert store.tiles_stored("a") == (6 + 6 + 2, 18)
+
+
+def test_a_field_that_is_written_again_is_only_the_new_one(path: Path) -> None:
+    stored = encode(some_flow(5))
+    stored[:, :, 40:] = NOT_STORED
+    with FlowWriter(path) as writer:
+        writer.write("a", 1, 2, stored)
+    with FlowStore(path) as store:
+        assert (store.read("a", 1, 2).valid == (np.arange(150) < 40)).all()
+
+
+def test_a_closed_store_sees_what_was_written_since(path: Path) -> None:
+    store = FlowStore(path)
+    with pytest.raises(MissingFlowError):
+        store.read("a", 0, 2)
+    store.close()
+    with FlowWriter(path) as writer:
+        writer.write("a", 0, 2, some_flow(6))
+    np.testing.assert_array_equal(store.read("a", 0, 2).displacement, some_flow(6))
+    store.close()
+
+
 def test_other_frames_or_settings_under_one_name_are_refused(path: Path) -> None:
     with FlowWriter(path) as writer:
         with pytest.raises(FlowCacheError, match="whose frames are not those of videos/a"):
@@ -316,7 +435,7 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
             opening(foreign)
     with h5py.File(foreign, "r+") as file:
         file.attrs["schema"] = 99
-    with pytest.raises(FlowCacheError, match="layout version 99; wanted a flow store of layout version 1"):
+    with pytest.raises(FlowCacheError, match=r"layout version 99; wanted .* layout version 1 or 2"):
         FlowStore(foreign).videos()
     assert text.read_text() == "not HDF5"
     assert sorted(os.listdir(tmp_path)) == ["foreign.h5", "text.h5"]

@@ -14,7 +14,7 @@ from flow_cache import FlowStore, MissingFlowError, precompute
 from slimdp.config import CropSettings
 from slimdp.data import AnnotationError, AnnotationSet, read_annotations, write_annotations
 from slimdp.motion import propagate
-from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
+from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 
 Annotate = Callable[..., PersonAnnotation]
 NO_LABELS: dict[str, Any] = {
@@ -63,6 +63,52 @@ def test_with_a_real_store_and_estimated_flow(
         moved = [label.points[(label.uv == uv).all(axis=1)][0] + [frame - 2, 0] for uv in person.uv]
         # A reversed flow would be off by twice the motion: 2 or 4 px.
         assert np.abs(person.points - moved).mean() < 0.4
+
+
+def test_flow_near_people_alone_carries_labels_as_well(
+    one_label: AnnotationSet, clip: list[ImageRecord], tmp_path: Path
+) -> None:
+    """The annotation file itself says where the people are."""
+    write_annotations(tmp_path / "people.json", one_label.images, one_label.people)
+    found = []
+    for name, around in (("whole", None), ("near", tmp_path / "people.json")):
+        path = tmp_path / f"{name}.h5"
+        precompute([tmp_path / "clip"], path, steps=(-2, -1, 1, 2), around=around, progress=False)
+        with FlowStore(path) as store:
+            found.append(propagate(one_label, store, steps=(-2, -1, 1, 2)))
+            if around:
+                assert store.finished("clip", 1).tolist() == [False, True, True, False, False, False]
+                assert not store.read("clip", 2, 1).valid.all()
+    (whole, summary), (near, other) = found
+    assert summary == other
+    for a, b in zip(whole.people, near.people, strict=True):
+        np.testing.assert_array_equal(a.points, b.points)
+        np.testing.assert_array_equal(a.box, b.box)
+        np.testing.assert_array_equal(a.coarse, b.coarse)
+
+
+def test_labels_whose_flow_is_not_stored_are_lost_and_no_others(
+    one_label: AnnotationSet, known_flow: Any
+) -> None:
+    """Flow known left of x = 46 alone, where half of the person is: nothing else may come of it."""
+
+    def displacement(x: np.ndarray, y: np.ndarray, step: int) -> np.ndarray:
+        return np.stack([np.where(x < 46, step + 0.0, np.nan), np.where(x < 46, 0 * y, np.nan)])
+
+    found, summary = propagate(one_label, known_flow(displacement), steps=(1,), min_points=1)
+    label, (person,) = one_label.people[0], by_frame(found)[3]
+    # Read bilinearly from pixels 45 and less, both there and back.
+    kept = label.points[:, 0] <= 44
+    assert 0 < kept.sum() < 20
+    np.testing.assert_allclose(person.points, label.points[kept] + [1, 0], atol=1e-6)
+    assert (summary.total.labels_out, summary.total.inconsistent) == (kept.sum(), 20 - kept.sum())
+    np.testing.assert_allclose(person.box, label.box + [1, 0, 0, 0], atol=1e-6)
+    assert person.keypoints is not None
+    assert np.isfinite(person.keypoints).all()
+    assert person.coarse is not None
+    columns = (np.arange(256) + 0.5) / 256 * person.box[2] + person.box[0]
+    assert (person.coarse[:, columns > 46] == IGNORE).all()
+    assert (person.coarse[:, columns < 44] != IGNORE).all()
 
 
 def test_result_is_an_ordinary_annotation_file(

@@ -1,0 +1,92 @@
+"""Words of the command line, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any
+
+from flow_cache.estimators import ESTIMATORS, PTLFLOW, FlowEstimator, make_estimator
+
+
+def parse_steps(text: str) -> tuple[int, ...]:
+    """-3:3 (both ends included, without 0), or a list such as -1,1,2."""
+    if match := re.fullmatch(r"([+-]?\d+):([+-]?\d+)", text):
+        first, last = int(match[1]), int(match[2])
+        steps = tuple(step for step in range(first, last + 1) if step)
+    elif re.fullmatch(r"[+-]?\d+(,[+-]?\d+)*", text):
+        steps = tuple(int(step) for step in text.split(","))
+    else:
+        steps = ()
+    if not steps or 0 in steps or len(set(steps)) != len(steps):
+        raise argparse.ArgumentTypeError(f"{text!r}; wanted a range such as -3:3 or a list such as -1,1,2")
+    return steps
+
+
+def parse_frames(text: str) -> range:
+    """10:20: frames 10 to 20, both included."""
+    match = re.fullmatch(r"(\d+):(\d+)", text)
+    if match is None or int(match[1]) > int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r}; wanted first:last such as 0:20, both included")
+    return range(int(match[1]), int(match[2]) + 1)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """3/8: the third of eight shards."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r}; wanted which of how many such as 3/8, from 1/8 to 8/8")
+    return int(match[1]), int(match[2])
+
+
+def parse_slurm(text: str) -> dict[str, Any]:
+    """partition=gpu,timeout_min=60: settings; a value may hold commas, as that of exclude=n1,n2 does."""
+    settings: dict[str, Any] = {}
+    for part in re.split(r",(?=\w+=)", text):
+        name, equals, value = part.partition("=")
+        if not equals or not name.isidentifier() or not value:
+            raise argparse.ArgumentTypeError(f"{part!r}; wanted NAME=VALUE such as partition=gpu")
+        settings[name] = _value(value)
+    return settings
+
+
+def _value(text: str) -> Any:
+    for kind, form in ((int, r"\d+"), (float, r"\d*\.\d+")):
+        if re.fullmatch(form, text):
+            return kind(text)
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def with_negative_values(arguments: list[str]) -> list[str]:
+    """Join `--steps -3:3` to `--steps=-3:3`: argparse takes a word that begins with a dash for an option."""
+    joined: list[str] = []
+    for word in arguments:
+        if joined and joined[-1] == "--steps":
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def add_estimator(command: argparse.ArgumentParser) -> None:
+    """Let a command take an estimator; `chosen_estimator` makes it."""
+    names = ", ".join((*ESTIMATORS, f"{PTLFLOW}NETWORK"))
+    command.add_argument("--estimator", default="dis", metavar="NAME", help=f"{names} (default: dis)")
+    command.add_argument("--preset", help="of dis: ultrafast, fast or medium (default)")
+    command.add_argument(
+        "--weights",
+        help="of networks: a checkpoint, or what torchvision (default C_T_V2) or ptlflow (things) calls them",
+    )
+    command.add_argument("--iterations", type=int, help="of networks: updates of the flow (raft_*: 12)")
+    command.add_argument(
+        "--device", help="of networks: auto (default: a GPU where there is one), cpu, cuda:1"
+    )
+    command.add_argument(
+        "--half", action="store_true", default=None, help=f"of {PTLFLOW}NETWORK: half precision on a GPU"
+    )
+
+
+def chosen_estimator(options: argparse.Namespace) -> FlowEstimator:
+    """The estimator with the settings that were given; raises FlowCacheError for those of another one."""
+    settings = {key: getattr(options, key) for key in ("preset", "weights", "iterations", "device", "half")}
+    return make_estimator(options.estimator, **settings)

@@ -1,0 +1,184 @@
+"""The networks of the ptlflow package, FlowNet2 and SEA-RAFT among them: ptlflow:NETWORK.
+
+The package is an extra: pip install slimdp[ptlflow]. Its own code is under Apache-2.0; the networks in it and
+their weights have licences of their own, some for research alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from flow_cache.errors import FlowCacheError
+from flow_cache.estimators.checkpoint import check_state, fingerprint, read_checkpoint
+from flow_cache.estimators.device import pick_device
+from flow_cache.estimators.padding import padded
+from flow_cache.estimators.pairs import Pair, check_pairs
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+#: Networks pad to their own stride; several fail on pictures under this, which only few videos are.
+_SMALLEST_PADDED = 192
+#: The weights that most networks have: trained on FlyingThings3D.
+_USUAL_WEIGHTS = "things"
+
+
+@dataclass(frozen=True)
+class PtlflowNetwork:
+    """Settings of a network of the ptlflow package.
+
+    Args:
+        network: what ptlflow calls it, such as sea_raft_s or flownet2.
+        weights: what ptlflow calls trained weights, which it downloads; or the path of a checkpoint in its
+            layout, or of a plain state of the network, as the authors of most publish it. The default is
+            `things`, or the only ones that there are.
+        iterations: of networks that refine their flow step by step; the default is the network's.
+        device: cpu, cuda, cuda:1, or auto: a GPU where there is one.
+        half: let a GPU multiply in half precision. It is faster, but nobody has shown for which of the ninety
+            networks it is safe, so it is off; a result that is not finite ends the run.
+
+    Raises:
+        FlowCacheError: the package is missing, it has no such network, or the network lacks the setting.
+    """
+
+    network: str
+    weights: str | None = None
+    iterations: int | None = None
+    device: str = "auto"
+    half: bool = False
+
+    frames_a_batch: ClassVar[int] = 1  # nothing is shared between pairs
+
+    def __post_init__(self) -> None:
+        kind = _kind(self.network)
+        if self.iterations is not None:
+            default = inspect.signature(kind.__init__).parameters.get("iters")
+            if default is None or not isinstance(default.default, int):
+                raise FlowCacheError(f"{self.name} has no number of iterations to set")
+            if self.iterations < 1:
+                raise FlowCacheError(f"iterations {self.iterations} of {self.name}; wanted 1 or more")
+
+    @property
+    def name(self) -> str:
+        return f"ptlflow:{self.network}"
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the flow: of a checkpoint not its place, but its content.
+
+        Raises:
+            FlowCacheError: no such weights.
+        """
+        settings: dict[str, Any] = {"weights": fingerprint(_weights(self))}
+        if self.iterations is not None:
+            settings["iterations"] = self.iterations
+        return {**settings, "half": True} if self.half else settings
+
+    def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
+        """Flow that takes the pixels of each pair's first frame to the second, as `FlowEstimator.estimate`.
+
+        Raises:
+            FlowCacheError: other shapes or types, weights that cannot be had, or the network fails.
+        """
+        import torch
+
+        check_pairs(frames, pairs, self.name, 2)
+        network, device = _loaded(self), pick_device(self.device)
+        # ptlflow takes the channels in OpenCV's order, from 0 to 1.
+        images = torch.from_numpy(frames[..., ::-1].copy()).permute(0, 3, 1, 2).to(device).float() / 255
+        images, (left, top) = padded(images, 1, _SMALLEST_PADDED)
+        height, width = frames.shape[1:3]
+        half = self.half and device.type == "cuda"
+        flows = []
+        with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=half):
+            for first, second in pairs:
+                flow = self._flow(network, images[[first, second]])
+                flows.append(flow[:, top : top + height, left : left + width].float().cpu().numpy())
+        return np.stack(flows)
+
+    def _flow(self, network: nn.Module, images: Tensor) -> Tensor:
+        try:
+            flows = network({"images": images[None]})["flows"]
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            size = f"{images.shape[-1]} x {images.shape[-2]} px"
+            raise FlowCacheError(f"{self.name} failed on two frames of {size}: {error}") from error
+        if flows.shape[:3] != (1, 1, 2):
+            raise FlowCacheError(f"{self.name} gives flow of shape {tuple(flows.shape)} for two frames")
+        return flows[0, 0]
+
+
+@cache
+def _kind(network: str) -> type[nn.Module]:
+    """The class of a network. Importing the package takes ten seconds: it imports all networks."""
+    try:
+        import ptlflow
+    except ModuleNotFoundError as error:
+        if error.name != "ptlflow":
+            raise FlowCacheError(f"the package ptlflow is there, but not what it needs: {error}") from error
+        raise FlowCacheError(
+            f"ptlflow:{network} needs the package ptlflow; run: pip install 'slimdp[ptlflow]'"
+        ) from error
+    names = ptlflow.get_model_names()
+    if network not in names:
+        near = difflib.get_close_matches(network, names, n=5, cutoff=0.5)
+        some = f"; did you mean: {', '.join(near)}" if near else ""
+        raise FlowCacheError(f"ptlflow has no network {network!r}{some}; it has: {', '.join(names)}")
+    return ptlflow.get_model_reference(network)
+
+
+def _weights(settings: PtlflowNetwork) -> str:
+    """The weights that are meant, a file or a name that ptlflow knows."""
+    trained = list(getattr(_kind(settings.network), "pretrained_checkpoints", None) or ())
+    wanted = settings.weights
+    if wanted is None:
+        wanted = trained[0] if len(trained) == 1 else _USUAL_WEIGHTS
+    if not Path(wanted).is_file() and wanted not in trained:
+        choices = f"none of: {', '.join(trained)}" if trained else "ptlflow has none for it"
+        raise FlowCacheError(f"weights {wanted!r} of {settings.name}: no such file, and {choices}")
+    return wanted
+
+
+@cache
+def _loaded(settings: PtlflowNetwork) -> nn.Module:
+    """The network of these settings, once in each process."""
+    import ptlflow
+    from jsonargparse import ArgumentParser  # what ptlflow itself takes settings from
+
+    kind, weights = _kind(settings.network), _weights(settings)
+    given = {} if settings.iterations is None else {"iters": settings.iterations}
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, "model")
+    try:
+        network = ptlflow.get_model(settings.network, args=parser.parse_object({"model": given}))
+    except Exception as error:  # some build upon weights of other projects, which they download
+        raise FlowCacheError(f"{settings.name} cannot be built: {error!r}") from error
+    _fill(network, weights, settings.name)
+    return network.eval().to(pick_device(settings.device))
+
+
+def _fill(network: nn.Module, weights: str, name: str) -> None:
+    import ptlflow
+
+    path = Path(weights)
+    content = read_checkpoint(path) if path.is_file() else None
+    try:
+        if content is None or "state_dict" in content:
+            ptlflow.restore_model(network, weights)  # it too reads tensors and plain values alone
+        else:
+            check_state(content, path)
+            network.load_state_dict({key.removeprefix("module."): value for key, value in content.items()})
+    except OSError as error:
+        raise FlowCacheError(
+            f"weights {weights} of {name} cannot be downloaded ({error}); name a checkpoint file"
+        ) from error
+    except (
+        RuntimeError
+    ) as error:  # torch's word for keys and shapes, and for a bad hash of what was downloaded
+        raise FlowCacheError(f"{weights} does not fit {name}: {error}") from error

@@ -1,0 +1,76 @@
+"""Which fields of a video are wanted: (frame, step) is the flow from a frame to the one `step` later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from flow_cache.around import PeopleBoxes
+from flow_cache.errors import FlowCacheError
+from flow_cache.schema import starts
+from flow_cache.video import Video
+
+Field = tuple[int, int]  # frame, step
+
+
+def plan_fields(frame_count: int, steps: Iterable[int], frames: Iterable[int] | None = None) -> list[Field]:
+    """The fields (frame, step) of a video that stay within it, sorted by the frame they need last.
+
+    With `frames`, only those that start or end at one of these frames.
+    """
+    wanted = None if frames is None else set(frames)
+    fields = [
+        (frame, step)
+        for step in steps
+        for frame in starts(frame_count, step)
+        if wanted is None or frame in wanted or frame + step in wanted
+    ]
+    return sorted(fields, key=lambda field: (max(field[0], sum(field)), field))
+
+
+def plan_video(
+    video: Video,
+    steps: tuple[int, ...],
+    frames: Mapping[str, Iterable[int]] | None,
+    people: PeopleBoxes | None,
+) -> list[Field]:
+    """The fields of a video near frames of interest (by the name of the video) and near people.
+
+    Raises:
+        FlowCacheError: a frame that the video does not have.
+    """
+    count = len(video.frame_names)
+    wanted = None
+    if frames is not None and video.name in frames:
+        wanted = sorted(set(frames[video.name]))
+        outside = [frame for frame in wanted if not 0 <= frame < count]
+        if outside or not wanted:
+            raise FlowCacheError(
+                f"frames {outside} of {video.path}; wanted at least one, from 0 to {count - 1}"
+            )
+    fields = plan_fields(count, steps, wanted)
+    if people is None:
+        return fields
+    return [(frame, step) for frame, step in fields if {frame, frame + step} & people.boxes.keys()]
+
+
+def checked_steps(steps: Sequence[int]) -> tuple[int, ...]:
+    """Steps, sorted; FlowCacheError where one is 0 or there twice, or there are none."""
+    if not steps or 0 in steps or len(set(steps)) != len(steps):
+        raise FlowCacheError(f"steps {list(steps)}; wanted different whole numbers, none of them 0")
+    return tuple(sorted(steps))
+
+
+def check_names(videos: list[Video], frames: Mapping[str, Iterable[int]] | None) -> None:
+    """Raises FlowCacheError for videos of one name, no videos, and frames of a video that is not there."""
+    paths: dict[str, Path] = {}
+    for video in videos:
+        if video.name in paths:
+            raise FlowCacheError(
+                f"two videos named {video.name!r}: {paths[video.name]} and {video.path}; write one of "
+                "them to another file"
+            )
+        paths[video.name] = video.path
+    unknown = sorted(set(frames or {}) - set(paths))
+    if unknown or not videos:
+        raise FlowCacheError(f"frames of unknown videos {unknown}; given videos: {sorted(paths) or 'none'}")

@@ -1,0 +1,125 @@
+"""Which file of a folder holds which video, and which of several jobs fills it.
+
+A video goes to a file once and for all: `jobs/shards.json` in the folder keeps that, and a lock beside it
+lets jobs ask at the same time. So a longer list of videos, another number of jobs or a run that goes on never
+puts a video into two files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flow_cache.errors import FlowCacheError
+from flow_cache.store import FlowStore
+from flow_cache.video import Glance
+from flow_cache.whole_file import write_whole
+
+#: Beside the shards: what is kept about jobs, and what they say.
+JOBS_FOLDER = "jobs"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file of a folder, and the videos that belong in it."""
+
+    path: Path
+    videos: tuple[Glance, ...]
+
+
+def shard_name(number: int, count: int) -> str:
+    """The file that a job writes new videos to: shard-3-of-8.h5 for the third of eight."""
+    return f"shard-{number:0{len(str(count))}}-of-{count}.h5"
+
+
+def assign_shards(out: Path, videos: Sequence[Glance], count: int) -> list[list[Shard]]:
+    """What each of `count` jobs has to do, and keep that; the same answer for everyone who asks.
+
+    Args:
+        out: the folder of the shards; made where it is missing.
+        videos: all videos of all jobs, with different names.
+        count: how many jobs.
+
+    Returns:
+        For each job the files that it fills, none for a job that no video is left for: its own file, and any
+        that earlier runs with another number of jobs have begun.
+
+    Raises:
+        FlowCacheError: two videos of one name, `out` is a file, or a file in it is no store.
+    """
+    named = Counter(video.name for video in videos)
+    if twice := [str(video.path) for video in videos if named[video.name] > 1]:
+        raise FlowCacheError(f"videos of one name: {', '.join(twice)}; write them to different folders")
+    if out.is_file() or out.suffix == ".h5":
+        raise FlowCacheError(f"{out}: shards are files of a folder; name a folder, such as {out.stem}")
+    with _kept(out) as kept:
+        plan = plan_shards({video.name: video.frames * video.area for video in videos}, kept, count)
+        kept.update({name: file for job in plan for file, names in job.items() for name in names})
+    by_name = {video.name: video for video in videos}
+    return [
+        [Shard(out / file, tuple(by_name[name] for name in names)) for file, names in job.items()]
+        for job in plan
+    ]
+
+
+def plan_shards(
+    work: Mapping[str, int], kept: Mapping[str, str], count: int
+) -> list[dict[str, tuple[str, ...]]]:
+    """Divide videos among jobs so that they have about the same work.
+
+    The largest come first, each to the job with the least work so far: the longest job has at most 4/3 of
+    the work that it must have (Graham, Bounds on multiprocessing timing anomalies, 1969). A file of another
+    number of jobs goes as a whole.
+
+    Args:
+        work: of each video: its frames times their pixels.
+        kept: the files of videos that have one already.
+        count: how many jobs.
+
+    Returns:
+        For each job its files, and the names of their videos in the order of `work`.
+    """
+    own = [shard_name(number, count) for number in range(1, count + 1)]
+    files: dict[str, list[str]] = {}
+    for name in work:
+        if name in kept:
+            files.setdefault(kept[name], []).append(name)
+    loads = [sum(work[name] for name in files.get(file, [])) for file in own]
+    jobs_of_files = {file: job for job, file in enumerate(own)}
+    foreign = {file: sum(work[name] for name in files[file]) for file in files if file not in own}
+    for file in sorted(foreign, key=lambda file: (-foreign[file], file)):
+        jobs_of_files[file] = loads.index(min(loads))
+        loads[jobs_of_files[file]] += foreign[file]
+    for name in sorted(set(work) - set(kept), key=lambda name: (-work[name], name)):
+        job = loads.index(min(loads))
+        loads[job] += work[name]
+        files.setdefault(own[job], []).append(name)
+    order = {name: place for place, name in enumerate(work)}
+    plan: list[dict[str, tuple[str, ...]]] = [{} for _ in own]
+    for file in sorted(files):
+        plan[jobs_of_files[file]][file] = tuple(sorted(files[file], key=order.__getitem__))
+    return plan
+
+
+@contextlib.contextmanager
+def _kept(out: Path) -> Iterator[dict[str, str]]:
+    """The file of each video so far, to be added to while nobody else asks."""
+    record = out / JOBS_FOLDER / "shards.json"
+    record.parent.mkdir(parents=True, exist_ok=True)
+    with open(record.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before: dict[str, str] = json.loads(record.read_bytes()) if record.exists() else {}
+        kept = dict(before)
+        # Files that came from elsewhere. Those that the record knows are not opened: their writers would be
+        # refused for that moment.
+        for file in sorted(set(out.glob("*.h5")) - {out / name for name in kept.values()}):
+            with FlowStore(file) as store:
+                kept.update(dict.fromkeys(store.videos(), file.name))
+        yield kept
+        if kept != before:
+            write_whole(record, json.dumps(kept, indent=1, sort_keys=True).encode())
