@@ -13,11 +13,14 @@ from flow_cache.consistency import (
     threshold_in_image,
 )
 from flow_cache.errors import FlowCacheError, MissingFlowError
-from flow_cache.estimators import ESTIMATORS, DenseInverseSearch, FlowEstimator
+from flow_cache.estimators import ESTIMATORS, DenseInverseSearch, FlowEstimator, make_estimator
 from flow_cache.precompute import PrecomputeSummary, precompute
+from flow_cache.progress import Progress
 from flow_cache.schema import STEPS, VideoRecord
 from flow_cache.store import FlowField, FlowStore
+from flow_cache.submission import submit
 from flow_cache.video import Video, open_video, read_image
+from flow_cache.waiting import Submission
 from flow_cache.writer import FlowWriter
 
 __all__ = [
@@ -32,6 +35,8 @@ __all__ = [
     "MissingFlowError",
     "PeopleBoxes",
     "PrecomputeSummary",
+    "Progress",
+    "Submission",
     "Video",
     "VideoRecord",
     "consistent",
@@ -39,10 +44,12 @@ __all__ = [
     "forward_backward_offset",
     "forward_backward_offset_points",
     "inside_frame",
+    "make_estimator",
     "open_video",
     "precompute",
     "read_image",
     "read_people_boxes",
     "sample_flow",
+    "submit",
     "threshold_in_image",
 ]

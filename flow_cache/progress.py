@@ -207,4 +207,5 @@ def _speed(progress: Progress, elapsed: float) -> str:
     left = progress.seconds_left(elapsed)
     if left is None:
         return ""
-    return f"{progress.estimated / elapsed:.1f} a second, {tqdm.format_interval(left)} left"
+    speed = f"{progress.estimated / elapsed:.1f} a second"
+    return f"{speed}, {tqdm.format_interval(left)} left" if progress.area_left else speed

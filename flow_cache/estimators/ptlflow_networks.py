@@ -25,8 +25,8 @@ from flow_cache.estimators.pairs import Pair, check_pairs
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: Networks pad to their own stride; several fail on pictures under this, which only few videos are.
-_SMALLEST_PADDED = 192
+#: Networks pad to their own stride, and yet several fail on small pictures: sides that serve all, by stride.
+_SMALLEST_PADDED, _SMALLEST_OF_LONG_STRIDE, _LONG_STRIDE = 128, 256, 64
 #: The weights that most networks have: trained on FlyingThings3D.
 _USUAL_WEIGHTS = "things"
 
@@ -93,7 +93,9 @@ class PtlflowNetwork:
         network, device = _loaded(self), pick_device(self.device)
         # ptlflow takes the channels in OpenCV's order, from 0 to 1.
         images = torch.from_numpy(frames[..., ::-1].copy()).permute(0, 3, 1, 2).to(device).float() / 255
-        images, (left, top) = padded(images, 1, _SMALLEST_PADDED)
+        long = (network.output_stride or 0) >= _LONG_STRIDE
+        smallest = _SMALLEST_OF_LONG_STRIDE if long else _SMALLEST_PADDED
+        images, (left, top) = padded(images, 1, smallest)
         height, width = frames.shape[1:3]
         half = self.half and device.type == "cuda"
         flows = []
@@ -146,7 +148,7 @@ def _weights(settings: PtlflowNetwork) -> str:
 
 
 @cache
-def _loaded(settings: PtlflowNetwork) -> nn.Module:
+def _loaded(settings: PtlflowNetwork) -> Any:  # a ptlflow BaseModel
     """The network of these settings, once in each process."""
     import ptlflow
     from jsonargparse import ArgumentParser  # what ptlflow itself takes settings from
