@@ -51,20 +51,18 @@ STEPS = (-3, -2, -1, 1, 2, 3)
 
 # Measured by `tools/bench_flow_storage.py --layouts` on flow of vtest.avi (768 x 576 px) and juggle.mp4
 # (1280 x 720), steps -3 to 3, by DIS and by RAFT-small; sizes are those of whole files, against float32:
-# - Differences of rows, shuffled bits, zstd over whole tiles: 33 and 37 times smaller (DIS, the two videos),
-#   38 and 31 (RAFT). Plain values with shuffled bytes and zstd, as in layout 1: 22, 26, 27 and 21. Shuffled
-#   bits without differences: 25, 28, 31, 22. Differences of columns, or both ways, saved less. Reading a crop
+# - Differences of rows, shuffled bits, zstd over whole tiles: 34 and 38 times smaller (DIS, the two videos),
+#   39 and 32 (RAFT). Plain values with shuffled bytes and zstd, as in layout 1: 23, 27, 27 and 21. Shuffled
+#   bits without differences: 25, 29, 32, 22. Differences of columns, or both ways, saved less. Reading a crop
 #   takes as long as in layout 1. Level 6 of zstd saves 4 % for half as much time again to write. LZ4 reads a
 #   crop in two thirds of the time, and takes half as much space again.
-# - Blosc2 with the same codec: 26, 28, 29, 25, because of 0.2 kB of its own in each tile, of which many hold
+# - Blosc2 with the same codec: 27, 29, 30, 25, because of 0.2 kB of its own in each tile, of which many hold
 #   no more; and twice the time to write, ten times with threads, which tiles this small do not repay (set
-#   BLOSC_NTHREADS=1). gzip: 24, 31, 26, 23, and twice the time to write and to read, but every HDF5 reads it
-#   without a plugin.
-# - Tiles of 96 px save 9 to 12 % on whole frames, tiles of 128 px 10 to 14 %, half of it in the index (70
-#   bytes a tile), and 10 % of the time to read a crop of 256 px. But where only the tiles near people are
-#   kept, 64 px needs the least on vtest.avi (by 10 to 13 %), and 2 to 3 % more than 96 on juggle.mp4.
-#   HDF5's newer index is a third as large, but has room for all tiles at once: 3.6 kB a field of 1280 x 720
-#   px, written or not.
+#   BLOSC_NTHREADS=1). gzip: 25, 32, 26, 23, and half as much time again to write and to read, but every HDF5
+#   reads it without a plugin.
+# - Tiles of 96 px save 7 to 11 % on whole frames, tiles of 128 px 10 to 13 %, a part of it in the index (50
+#   bytes a tile), and 10 to 20 % of the time to read a crop of 256 px. But where only the tiles near people
+#   are kept, 64 px needs the least on vtest.avi (by 10 to 13 %), and 2 to 3 % more than 96 on juggle.mp4.
 # - 1/16 px instead of 1/32 would save 30 %, and 1/8 px a half, for errors of up to 1/32 and 1/16 px.
 FILTERS: dict[str, dict[str, Any]] = {
     "zstd": dict(hdf5plugin.Bitshuffle(nelems=2 * TILE * TILE, cname="zstd", clevel=3)),

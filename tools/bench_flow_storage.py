@@ -32,7 +32,7 @@ import numpy as np
 from flow_cache import ESTIMATORS, FlowEstimator, FlowStore, FlowWriter, VideoRecord, open_video
 from flow_cache.codec import decode, encode, from_row_differences, to_row_differences
 from flow_cache.formats import read_flo, read_kitti, write_flo, write_kitti
-from flow_cache.schema import FILTERS
+from flow_cache.schema import FILTERS, LIBVER
 
 CROP = 256  # px
 PAIRS = ((0, 1), (1, 0), (0, 2), (2, 0), (0, 3), (3, 0))  # of four frames: steps -3 to 3
@@ -90,9 +90,10 @@ class Layout(Storage):
 
     def write(self, flows: np.ndarray) -> None:
         chunks = (1, 2, self._tile, self._tile)
-        with h5py.File(self.folder / "flow.h5", "w") as file:
+        index = {"maxshape": (None, 2, None, None), "fletcher32": True}  # as `schema.make_step` asks for it
+        with h5py.File(self.folder / "flow.h5", "w", libver=(LIBVER, LIBVER)) as file:
             fields = file.create_dataset(
-                "flow", flows.shape, np.int16, chunks=chunks, fletcher32=True, **self._filter
+                "flow", flows.shape, np.int16, chunks=chunks, **index, **self._filter
             )
             for index, stored in enumerate(map(encode, flows)):
                 fields[index] = to_row_differences(stored, self._tile) if self._by_rows else stored

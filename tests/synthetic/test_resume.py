@@ -83,7 +83,7 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
         ("iuv/clips/train", {"stills_00000", "stills_00001"}),
         ("visible/", {"stills_00000", "stills_00001"}),
         ("flow 4096", {"stills_00000", "stills_00001"}),
-        ("flow 16384", {"stills_00000", "stills_00001"}),
+        ("flow 8192", {"stills_00000", "stills_00001"}),
         ("train_00000.people", {"stills_00000", "stills_00001"}),
         (".stills_00001.", {"stills_00000"}),
         ("joined", {"stills_00000", "stills_00001", "train_00000", "val_00000"}),
