@@ -25,6 +25,7 @@ variable length lies in a heap without checksums. Older stores lack some of thes
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,7 @@ def every_field(frame_count: int, step: int) -> np.ndarray:
 def writer_command(source: str, out: Path, around: str = "") -> str:
     """What a user runs to fill a store; `around` as in `VideoRecord`."""
     boxes = f" --around BOXES.json --margin {json.loads(around)['margin']:g}" if around else ""
-    return f"python -m flow_cache precompute {source}{boxes} --out {out}"
+    return f"python -m flow_cache precompute {shlex.quote(source)}{boxes} --out {shlex.quote(str(out))}"
 
 
 def region_in_words(around: str) -> str:
