@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.workers import usable_cores
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _LOG = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def frame_files(folder: Path) -> list[Path]:
 
 def hash_of_all(files: list[Path], hash_of: Callable[[Path], bytes]) -> str:
     """SHA-256 over names and hashes of files, which are taken in several threads."""
-    with ThreadPoolExecutor(_cores()) as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         tasks = [files[start : start + _FILES_A_TASK] for start in range(0, len(files), _FILES_A_TASK)]
         hashes = threads.map(lambda task: [hash_of(file) for file in task], tasks)
         digest = hashlib.sha256()
@@ -122,10 +123,3 @@ def _in_number_order(name: str) -> list[tuple[int, int, str]]:
     """A sorting key under which frame2 comes before frame10."""
     parts = re.findall(r"\d+|\D+", name)
     return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in parts]
-
-
-def _cores() -> int:
-    """Those that this process may use, where the system tells."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

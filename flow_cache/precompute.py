@@ -11,10 +11,11 @@ import functools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from flow_cache.around import MARGIN, PeopleBoxes, read_people_boxes
 from flow_cache.codec import encode
@@ -42,7 +43,8 @@ class Batch:
     people: PeopleBoxes | None = None  # where the fields are kept, those of these frames; None: everywhere
 
 
-Estimation = Callable[[Iterable[Batch]], Iterable[list[StoredField]]]
+Estimated = tuple[str, list[StoredField]]  # the name of the video, and the fields of a batch
+Estimation = Callable[[Iterable[Batch]], Iterable[Estimated]]
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,7 @@ def precompute(
     steps = checked_steps(steps)
     if processes < 1:
         raise FlowCacheError(f"{processes} processes; wanted 1 or more")
-    seen = _records_in(Path(out))
-    videos = [open_video(path, seen.get(video_name(path))) for path in map(Path, sources)]
+    videos = _look_through(sources, Path(out), shown=progress is True)
     check_names(videos, frames)
     near = _people(videos, around, margin)
     plans = {video.name: plan_video(video, steps, frames, near[video.name]) for video in videos}
@@ -106,17 +107,38 @@ def precompute(
     with FlowWriter(Path(out), filter, commit_seconds) as writer, _estimation(estimator, processes) as run:
         for video in videos:
             writer.add_video(records[video.name], _steps_within(steps, video), plans[video.name])
-        so_far = _before(videos, plans, writer)
+        so_far = before = _before(videos, plans, writer)
+        batches = (  # of all videos in one row, so that no process waits for the last batch of each
+            batch
+            for video in videos
+            for todo in [_unfinished(plans[video.name], writer, video.name)]
+            for batch in _batches(video, todo, estimator.frames_a_batch, near[video.name])
+        )
         with reporting(progress) as report:
-            for video in videos:
-                todo = _unfinished(plans[video.name], writer, video.name)
-                report(replace(so_far, video=video.name))
-                for batch in run(_batches(video, todo, estimator.frames_a_batch, near[video.name])):
-                    for frame, step, stored in batch:
-                        writer.write(video.name, frame, step, stored)
-                        so_far = so_far.plus(video.name, video.width * video.height)
-                        report(so_far)
+            report(before)
+            for so_far in _write(run(batches), records, writer, before, commit_seconds):
+                report(so_far)
     return PrecomputeSummary(tuple(plans), so_far.estimated, so_far.found, time.monotonic() - started)
+
+
+def _write(
+    estimated: Iterable[Estimated],
+    records: Mapping[str, VideoRecord],
+    writer: FlowWriter,
+    so_far: Progress,
+    commit_seconds: float,
+) -> Iterator[Progress]:
+    """Store fields as they come, and tell after each how far the run is."""
+    asked_at = time.monotonic()
+    for name, fields in estimated:
+        slow = time.monotonic() - asked_at > commit_seconds
+        for frame, step, stored in fields:
+            writer.write(name, frame, step, stored)
+            so_far = so_far.plus(name, records[name].width * records[name].height)
+            yield so_far
+        if slow:  # the first of these fields was committed, and the others would wait for the next batch
+            writer.commit()
+        asked_at = time.monotonic()
 
 
 def _people(videos: list[Video], around: Path | str | None, margin: float) -> dict[str, PeopleBoxes | None]:
@@ -131,6 +153,13 @@ def _before(videos: list[Video], plans: Mapping[str, list[Field]], writer: FlowW
     left = {video: len(_unfinished(plans[video.name], writer, video.name)) for video in videos}
     area_left = sum(count * video.width * video.height for video, count in left.items())
     return Progress(total, total - sum(left.values()), 0, videos[0].name, area_left)
+
+
+def _look_through(sources: Sequence[Path | str], out: Path, shown: bool) -> list[Video]:
+    seen = _records_in(out)
+    disable = None if shown else True  # None: shown on a terminal alone
+    paths = tqdm([Path(source) for source in sources], "looking through", leave=False, disable=disable)
+    return [open_video(path, seen.get(video_name(path))) for path in paths]
 
 
 def _records_in(out: Path) -> dict[str, VideoRecord]:
@@ -191,7 +220,7 @@ def _batches(
             held = {i: held[i] for i in held if last_use[i] > index}
 
 
-def _estimate_batch(estimator: FlowEstimator, batch: Batch) -> list[StoredField]:
+def _estimate_batch(estimator: FlowEstimator, batch: Batch) -> Estimated:
     place = {index: i for i, index in enumerate(batch.frames)}
     pairs = [(place[frame], place[frame + step]) for frame, step in batch.fields]
     flows = estimator.estimate(np.stack(list(batch.frames.values())), pairs)
@@ -204,7 +233,7 @@ def _estimate_batch(estimator: FlowEstimator, batch: Batch) -> list[StoredField]
             raise FlowCacheError(
                 f"video {batch.video!r}, frame {frame}, step {step_name(step)}, by {estimator.name}: {error}"
             ) from error
-    return results
+    return batch.video, results
 
 
 def _record(video: Video, estimator: FlowEstimator, people: PeopleBoxes | None) -> VideoRecord:

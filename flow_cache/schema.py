@@ -25,6 +25,7 @@ variable length lies in a heap without checksums. Older stores lack some of thes
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,7 @@ def every_field(frame_count: int, step: int) -> np.ndarray:
 def writer_command(source: str, out: Path, around: str = "") -> str:
     """What a user runs to fill a store; `around` as in `VideoRecord`."""
     boxes = f" --around BOXES.json --margin {json.loads(around)['margin']:g}" if around else ""
-    return f"python -m flow_cache precompute {source}{boxes} --out {out}"
+    return f"python -m flow_cache precompute {shlex.quote(source)}{boxes} --out {shlex.quote(str(out))}"
 
 
 def region_in_words(around: str) -> str:
@@ -166,7 +167,10 @@ def make_step(group: h5py.Group, name: str, filter: Mapping[str, Any]) -> None:
 
 def rows_of_differences(fields: h5py.Dataset) -> int | None:
     """After how many rows the differences of a step's fields begin anew; None for plain values."""
-    return int(fields.chunks[2]) if fields.attrs.get("row_differences", False) else None
+    # Not `get`, which takes an attribute that cannot be read for one that is not there.
+    if "row_differences" not in fields.attrs or not fields.attrs["row_differences"]:
+        return None
+    return int(fields.chunks[2])
 
 
 def upgrade(file: h5py.File) -> None:
@@ -199,7 +203,9 @@ def get_text(attributes: h5py.AttributeManager, key: str) -> str:
 
 def check_schema(file: h5py.File, path: Path) -> None:
     """Raises FlowCacheError (and closes the file) unless this code reads the layout of an open file."""
-    found = file.attrs.get("schema")
+    found = None
+    if "schema" in file.attrs:
+        found = file.attrs["schema"]
     if found not in READABLE:
         file.close()
         what = "is an HDF5 file, but no flow store" if found is None else f"has layout version {found}"

@@ -27,6 +27,7 @@ from flow_cache.shards import JOBS_FOLDER, Shard, assign_shards
 from flow_cache.store import FlowStore
 from flow_cache.video import Glance, glance_at
 from flow_cache.waiting import Submission, Submitted
+from flow_cache.workers import usable_cores
 
 #: Estimated here before anything is submitted; every network takes it.
 _TRIAL = np.zeros((2, 128, 128, 3), np.uint8)
@@ -153,7 +154,7 @@ def _new_folder(out: Path) -> Path:
 
 def _share_of_machine(number: int, jobs: int, estimator: FlowEstimator) -> dict[str, Any]:
     """The threads and the GPU of one of several jobs on this machine; submitit would hide all GPUs."""
-    threads = max(len(os.sched_getaffinity(0)) // jobs, 1)
+    threads = max(usable_cores() // jobs, 1)
     device = getattr(estimator, "device", "cpu")
     if device == "cpu":
         return {"threads": threads}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,11 @@ import numpy as np
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.frame_files import IMAGE_SUFFIXES, check_utf8, frame_files, hash_of_all, hash_of_file
+from flow_cache.pictures import content_of, decode_image, read_image
 
 _LOG = logging.getLogger(__name__)
 # What a container announces is exact for most and an estimate for some; a file that was cut off misses more.
 ANNOUNCED_TOLERANCE = 0.02
-# A JPEG marker in entropy-coded data: FF, but neither a stuffed FF 00, a restart FF D0..D7 nor a fill FF FF.
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 class SeenVideo(Protocol):
@@ -111,8 +109,6 @@ def glance_at(path: Path) -> Glance:
         files = frame_files(path)
         height, width = read_image(files[0]).shape[:2]
         return Glance(path, video_name(path), len(files), width * height)
-    if not path.is_file():
-        raise _no_video(path)
     capture = _open_capture(path)
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     found, frame = capture.read()
@@ -121,7 +117,7 @@ def glance_at(path: Path) -> Glance:
         while capture.grab():
             count += 1
     capture.release()
-    _check_frame_count(path, count if found else 0)
+    _check_count(path, count if found else 0)
     return Glance(path, video_name(path), count, frame.shape[0] * frame.shape[1])
 
 
@@ -148,74 +144,7 @@ def open_video(path: Path, seen: SeenVideo | None = None) -> Video:
     check_utf8(path)
     if path.is_dir():
         return _open_folder(path, seen)
-    if path.is_file():
-        return _open_file(path, seen)
-    raise _no_video(path)
-
-
-def read_image(path: Path) -> np.ndarray:
-    """A picture as (H, W, 3) uint8 RGB.
-
-    Raises:
-        FlowCacheError: the file is missing, cut off, or no picture that OpenCV reads.
-    """
-    return _decode_image(path, _content_of(path))
-
-
-def _content_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FlowCacheError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def jpeg_is_complete(content: bytes) -> bool:
-    """Whether a JPEG holds its end-of-image marker (FF D9) where its own segments say it must be.
-
-    A search for FF D9 alone is not enough: an EXIF thumbnail has one too. Decoders fill what is missing with
-    grey, some without a word.
-    """
-    position = 2  # after FF D8
-    while position + 4 <= len(content):
-        if content[position] != 0xFF:  # stray bytes between segments; decoders skip them as well
-            position = content.find(b"\xff", position)
-            if position < 0:
-                return False
-            continue
-        marker = content[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
-        position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
-        if marker == 0xDA:  # start of scan: entropy-coded data follows, up to the next marker
-            found = _JPEG_MARKER.search(content, position)
-            if found is None:
-                return False
-            position = found.start()
-            if content[position + 1] == 0xD9:
-                return True
-    return False
-
-
-def _decode_image(path: Path, content: bytes) -> np.ndarray:
-    cut_off = (content.startswith(b"\xff\xd8") and not jpeg_is_complete(content)) or (
-        content.startswith(b"\x89PNG") and b"IEND" not in content
-    )
-    if cut_off or not content:
-        raise FlowCacheError(
-            f"{path} is cut off: its {len(content)} bytes end before the picture does; fetch it again"
-        )
-    try:
-        frame = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:  # it announces more pixels than OpenCV allows
-        raise FlowCacheError(f"{path} is no picture that OpenCV can decode: {error}") from error
-    if frame is None:
-        raise FlowCacheError(f"{path} is no picture that OpenCV can decode")
-    return _rgb(frame)
-
-
-def _no_video(path: Path) -> FlowCacheError:
-    return FlowCacheError(f"no video at {path}: it is neither a folder of pictures nor a video file")
+    return _open_file(path, seen)
 
 
 def _open_folder(path: Path, seen: SeenVideo | None) -> Video:
@@ -230,8 +159,8 @@ def _open_folder(path: Path, seen: SeenVideo | None) -> Video:
     first = read_image(files[0])
 
     def look(file: Path) -> bytes:
-        content = _content_of(file)
-        frame = _decode_image(file, content)
+        content = content_of(file)
+        frame = decode_image(file, content)
         if frame.shape != first.shape:
             raise FlowCacheError(
                 f"{file} is {_size(frame)}, the first frame {names[0]} is {_size(first)}; all frames of a "
@@ -243,8 +172,7 @@ def _open_folder(path: Path, seen: SeenVideo | None) -> Video:
 
 
 def _open_file(path: Path, seen: SeenVideo | None) -> Video:
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        raise FlowCacheError(f"{path} is a picture; name the folder of the frames: {path.parent}")
+    _check_may_be_video(path)
     content_hash = hash_of_file(path).hex()
     if seen is not None and content_hash == seen.source_hash:
         return Video(path, video_name(path), seen.width, seen.height, seen.frame_names, content_hash)
@@ -256,22 +184,25 @@ def _open_file(path: Path, seen: SeenVideo | None) -> Video:
         count += 1
     capture.release()
     _check_announced(path, announced, count)
-    _check_frame_count(path, count)
+    _check_count(path, count)
     names = tuple(f"{index:06d}" for index in range(count))
     return Video(path, video_name(path), frame.shape[1], frame.shape[0], names, content_hash)
 
 
+def _check_may_be_video(path: Path) -> None:
+    if not path.is_file():
+        raise FlowCacheError(f"no video at {path}: it is neither a folder of pictures nor a video file")
+    if path.suffix.lower() in IMAGE_SUFFIXES:  # OpenCV would take those beside it for a video
+        raise FlowCacheError(f"{path} is a picture; name the folder of the frames: {path.parent}")
+
+
 def _open_capture(path: Path) -> cv2.VideoCapture:
+    _check_may_be_video(path)
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         size = path.stat().st_size
         raise FlowCacheError(f"{path} ({size} bytes) is no video that OpenCV can open, or it is cut off")
     return capture
-
-
-def _check_frame_count(path: Path, count: int) -> None:
-    if count < 2:
-        raise FlowCacheError(f"{path} holds {count} frames; flow needs at least 2")
 
 
 def _check_announced(path: Path, announced: int, count: int) -> None:
@@ -285,6 +216,11 @@ def _check_announced(path: Path, announced: int, count: int) -> None:
             "%s: %d frames can be decoded, it announces %d; if one is damaged, those after it are numbered "
             "one too low", path, count, announced,
         )  # fmt: skip
+
+
+def _check_count(path: Path, count: int) -> None:
+    if count < 2:
+        raise FlowCacheError(f"{path} holds {count} frames; flow needs at least 2")
 
 
 def _rgb(frame: np.ndarray) -> np.ndarray:

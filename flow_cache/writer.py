@@ -133,7 +133,7 @@ class FlowWriter:
                 self._check_same(record)
             with self._changing():
                 self._make_room(record, wanted)
-        self.commit()
+        self._commit_when_due()
 
     @_uninterrupted
     def finished(self, video: str, step: int) -> np.ndarray:
@@ -174,8 +174,7 @@ class FlowWriter:
                 for y, x in runs(tiles):
                     fields[frame, :, y, x] = stored[:, y, x]
             finished[frame] = 1
-        if time.monotonic() - self._committed_at > self._commit_seconds:
-            self.commit()
+        self._commit_when_due()
 
     @_uninterrupted
     def commit(self) -> None:
@@ -219,6 +218,10 @@ class FlowWriter:
         except (KeyError, RuntimeError) as error:  # an OSError can be another fault, such as a full disk
             raise damaged(self._path, str(error)) from error
 
+    def _commit_when_due(self) -> None:
+        if time.monotonic() - self._committed_at > self._commit_seconds:
+            self.commit()
+
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
         self._sound = False
@@ -240,7 +243,9 @@ class FlowWriter:
         for step, flags in planned.items():
             if step_name(step) not in group["flow"]:
                 make_step(group, step_name(step), self._filter)
-            group["planned"][step_name(step)][:] |= flags
+            before = group["planned"][step_name(step)]
+            if (flags & ~before[:]).any():  # else a run that goes on would commit a change of nothing
+                before[:] |= flags
 
     def _check_same(self, record: VideoRecord) -> None:
         attributes = self._file[record.name].attrs

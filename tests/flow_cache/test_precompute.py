@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 import signal
 import subprocess
 import sys
@@ -211,3 +212,53 @@ def test_a_frame_that_breaks_while_the_run_is_on_it_ends_the_run_and_keeps_the_r
     with pytest.raises(FlowCacheError, match=r"frame 0004\.png is 20 x 20 px"):
         precompute([folder], out, (1,), Breaking(), progress=False)
     assert sorted(contents(out)) == [("walk", 0, 1), ("walk", 1, 1), ("walk", 2, 1)]
+
+
+def test_what_a_slow_batch_gave_is_committed_before_the_next(tmp_path: Path, make_folder: MakeFolder) -> None:
+    out, seen = tmp_path / "flow.h5", []
+
+    class Slow(DenseInverseSearch):
+        frames_a_batch = 3
+
+        def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
+            time.sleep(0.4)
+            shutil.copy(out, tmp_path / "as_after_a_kill.h5")
+            seen.append(len(contents(tmp_path / "as_after_a_kill.h5")))
+            return super().estimate(frames, pairs)
+
+    precompute([make_folder(count=9)], out, (-1, 1), Slow("ultrafast"), commit_seconds=0.2, progress=False)
+    assert seen == [0, 6, 12]  # three frames complete two fields each
+
+
+def test_a_video_that_the_store_knows_is_not_decoded_to_look_through_it(
+    tmp_path: Path, make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders, out = [make_folder("walk"), make_folder("run")], tmp_path / "flow.h5"
+    precompute(folders[:1], out, (1,), FAST, progress=False)
+    decoded = []
+    decode_image = cv2.imdecode
+
+    def counting(content: np.ndarray, flags: int) -> np.ndarray:
+        decoded.append(1)
+        return decode_image(content, flags)
+
+    monkeypatch.setattr(cv2, "imdecode", counting)
+    precompute(folders[:1], out, (1,), FAST, progress=False)
+    assert not decoded
+    precompute(folders, out, (1,), FAST, progress=False)
+    assert len(decoded) == 1 + 6 + 6  # its size, looking through it, and its flow
+    cv2.imwrite(str(folders[0] / "0003.png"), np.zeros((96, 128, 3), np.uint8))
+    with pytest.raises(FlowCacheError, match="whose frames are not those of"):
+        precompute(folders[:1], out, (1,), FAST, progress=False)
+
+
+def test_a_store_in_use_is_refused_before_videos_are_looked_through(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    folder, out = make_folder(), tmp_path / "flow.h5"
+    precompute([folder], out, (1,), FAST, progress=False)
+    (folder / "0003.png").write_bytes(b"broken")  # which looking through would find
+    with FlowStore(out) as store:
+        store.videos()
+        with pytest.raises(FlowCacheError, match="is in use by another process"):
+            precompute([folder], out, (1,), FAST, progress=False)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from flow_cache.errors import FlowCacheError
-from flow_cache.video import jpeg_is_complete, open_video, read_image
+from flow_cache.pictures import jpeg_is_complete
+from flow_cache.video import open_video, read_image
 
 MakeFolder = Callable[..., Path]
 
