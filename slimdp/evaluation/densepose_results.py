@@ -31,8 +31,8 @@ from slimdp.evaluation.json_entries import json_entries
 
 #: Box and map may differ by what rounding to whole px makes of it.
 _ROUNDING_PX = 1 + 1e-6
-#: Entries whose maps are decoded ahead of the one that is asked for.
-_AHEAD = 32
+#: Maps are decoded ahead of the one that is asked for up to about as many px: 50 MB.
+_AHEAD_PX = 2**24
 
 
 class ResultFileError(ValueError):
@@ -63,67 +63,114 @@ def read_results(
     category_ids: Collection[int] | None = None,
     threads: int = 2,
 ) -> Iterator[Detection]:
-    """The detections of a file of DensePose results, one by one, their maps decoded in threads.
+    """The detections of a file of DensePose results, one by one: those of `ResultReader`."""
+    return ResultReader(path, threads).detections(image_ids, category_ids)
+
+
+class ResultReader:
+    """Reads a file of DensePose results; its maps are decoded in threads, some ahead of the one asked for.
+
+    Decoding begins at once, so that other files can be read meanwhile.
 
     Args:
         path: the JSON file.
-        image_ids: the images that there are; None: any.
-        category_ids: the categories of people; None: any.
         threads: that decode.
 
     Raises:
-        FileNotFoundError: no such file.
-        JsonListError: not a whole JSON list.
-        ResultFileError: naming the file, the entry (from 0), its image and the field: something missing, not
-            finite, negative or of another type; a map that is damaged or of another size than said; a box
-            that the map does not fill; an image or a category that is not there; the same entry twice.
+        FileNotFoundError, JsonListError, ResultFileError: as `detections`, of the first entries.
     """
-    check = _EntryCheck(Path(path), image_ids, category_ids)
-    waiting: deque[Future[Detection]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+
+    def __init__(self, path: str | Path, threads: int = 2) -> None:
+        self._check = _EntryCheck(Path(path))
+        self._entries = enumerate(json_entries(path))
+        self._waiting: deque[tuple[_Header, Future[tuple[Detection, bytes]]]] = deque()
+        self._waiting_px = 0
+        self._pool = ThreadPoolExecutor(threads)
         try:
-            for index, entry in enumerate(json_entries(path)):
-                waiting.append(pool.submit(check.detection, index, check.header(index, entry)))
-                if len(waiting) > _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            self._look_ahead()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> ResultReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def detections(
+        self, image_ids: Collection[int] | None = None, category_ids: Collection[int] | None = None
+    ) -> Iterator[Detection]:
+        """The detections in the order of the file, once.
+
+        Args:
+            image_ids: the images that there are; None: any.
+            category_ids: the categories of people; None: any.
+
+        Raises:
+            FileNotFoundError: no such file.
+            JsonListError: not a whole JSON list.
+            ResultFileError: naming the file, the entry (from 0), its image and the field: something missing,
+                not finite, negative or of another type; a map that is damaged or of another size than said;
+                a box that the map does not fill; an image or a category that is not there; an entry twice.
+        """
+        try:
+            while self._waiting:
+                header, decoded = self._waiting.popleft()
+                self._waiting_px -= header.pixels
+                self._check.known(header, image_ids, category_ids)
+                detection, digest = decoded.result()
+                self._check.refuse_twice(header, digest)
+                self._look_ahead()
+                yield detection
         finally:
-            pool.shutdown(cancel_futures=True)
+            self.close()
+
+    def _look_ahead(self) -> None:
+        while self._waiting_px < _AHEAD_PX or not self._waiting:
+            entry = next(self._entries, None)
+            if entry is None:
+                return
+            header = self._check.header(*entry)
+            self._waiting.append((header, self._pool.submit(self._check.detection, header)))
+            self._waiting_px += header.pixels
+
+    def close(self) -> None:
+        """End the threads; what is left is not read."""
+        self._pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)
 class _Header:
     """An entry whose fields are checked and whose map is not decoded yet."""
 
+    index: int
     image_id: int
+    category_id: int
     box: np.ndarray
     score: float
     height: int
     width: int
     text: str
 
+    @property
+    def pixels(self) -> int:
+        return self.height * self.width
+
 
 class _EntryCheck:
     """Turns entries of one file into detections, or says what is wrong with them."""
 
-    def __init__(
-        self, path: Path, image_ids: Collection[int] | None, category_ids: Collection[int] | None
-    ) -> None:
-        self._path, self._image_ids, self._category_ids = path, image_ids, category_ids
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._seen: dict[bytes, int] = {}
 
     def header(self, index: int, entry: Any) -> _Header:
-        """Check all but the map."""
+        """Check all but the map, and what other files know."""
         if not isinstance(entry, dict):
             raise ResultFileError(f"{self._path}: entry {index}: no object, but {type(entry).__name__}")
         image_id = self._whole(index, entry, "image_id")
-        if self._image_ids is not None and image_id not in self._image_ids:
-            raise self._error(index, entry, "image_id", "no such image in the annotation file")
         category = self._whole(index, entry, "category_id")
-        if self._category_ids is not None and category not in self._category_ids:
-            known = ", ".join(map(str, sorted(self._category_ids)))
-            raise self._error(index, entry, "category_id", f"{category}, but people are of category {known}")
         box = np.array(self._numbers(index, entry, "bbox", 4))
         if (box[2:] <= 0).any():
             raise self._error(index, entry, "bbox", f"{box.tolist()}, but width and height must be positive")
@@ -134,16 +181,37 @@ class _EntryCheck:
         text = entry.get("uv_data")
         if not isinstance(text, str) or not text:
             raise self._error(index, entry, "uv_data", "missing or no text, but base64 of a PNG is wanted")
-        self._refuse_twice(index, entry, f"{image_id} {box.tolist()} {score!r} {text}")
-        return _Header(image_id, box, score, height, width, text)
+        return _Header(index, image_id, category, box, score, height, width, text)
 
-    def detection(self, index: int, header: _Header) -> Detection:
-        """Decode the map."""
+    def known(
+        self, header: _Header, image_ids: Collection[int] | None, category_ids: Collection[int] | None
+    ) -> None:
+        """Refuse images and categories that are not there."""
+        entry = {"image_id": header.image_id}
+        if image_ids is not None and header.image_id not in image_ids:
+            raise self._error(header.index, entry, "image_id", "no such image in the annotation file")
+        if category_ids is not None and header.category_id not in category_ids:
+            known = ", ".join(map(str, sorted(category_ids)))
+            problem = f"{header.category_id}, but people are of category {known}"
+            raise self._error(header.index, entry, "category_id", problem)
+
+    def detection(self, header: _Header) -> tuple[Detection, bytes]:
+        """Decode the map; also a hash of the entry. In a thread: both leave the others the interpreter."""
+        told = f"{header.image_id} {header.box.tolist()} {header.score!r} {header.text}"
+        digest = hashlib.blake2b(told.encode(), digest_size=16).digest()
         try:
             iuv = decode_iuv(header.text, header.height, header.width)
         except ValueError as error:
-            raise self._error(index, {"image_id": header.image_id}, "uv_data", str(error)) from None
-        return Detection(header.image_id, header.box, header.score, iuv)
+            entry = {"image_id": header.image_id}
+            raise self._error(header.index, entry, "uv_data", str(error)) from None
+        return Detection(header.image_id, header.box, header.score, iuv), digest
+
+    def refuse_twice(self, header: _Header, digest: bytes) -> None:
+        """Refuse an entry that came before."""
+        first = self._seen.setdefault(digest, header.index)
+        if first != header.index:
+            problem = f"the same detection as entry {first}; each is wanted once"
+            raise self._error(header.index, {"image_id": header.image_id}, "uv_data", problem)
 
     def _shape(self, index: int, entry: dict[str, Any], box: np.ndarray) -> tuple[int, int]:
         """Height and width of the map, px; those of the box but for rounding."""
@@ -160,14 +228,6 @@ class _EntryCheck:
                 "scale of the image is wanted",
             )
         return height, width
-
-    def _refuse_twice(self, index: int, entry: dict[str, Any], told: str) -> None:
-        digest = hashlib.blake2b(told.encode(), digest_size=16).digest()
-        first = self._seen.setdefault(digest, index)
-        if first != index:
-            raise self._error(
-                index, entry, "uv_data", f"the same detection as entry {first}; each is wanted once"
-            )
 
     def _whole(self, index: int, entry: dict[str, Any], field: str) -> int:
         value = entry.get(field)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from slimdp.data.coco import read_annotations
 from slimdp.evaluation.average_precision import accumulate
-from slimdp.evaluation.densepose_results import ResultFileError, read_results
+from slimdp.evaluation.densepose_results import ResultFileError, ResultReader
 from slimdp.evaluation.detected import as_detections
 from slimdp.evaluation.groups import PeopleGroups
 from slimdp.evaluation.instances import Detection
@@ -70,11 +70,13 @@ def evaluate_files(
     if kappa not in KAPPAS_M:
         raise ValueError(f"no kappa {kappa!r}; choose one of: {', '.join(KAPPAS_M)}")
     checked_thresholds(thresholds_cm)
-    truths = read_truths(annotations)
     if Path(predictions).suffix == ".json":
-        results = read_results(predictions, truths.images, truths.category_ids or None)
-        instances = score_instances(results, truths, surface, kappa)
+        with ResultReader(predictions) as results:  # maps are decoded while the truths are read
+            truths = read_truths(annotations)
+            detections = results.detections(truths.images, truths.category_ids or None)
+            instances = score_instances(detections, truths, surface, kappa)
         return Evaluation(None, None, None, instances, kappa, surface.name)
+    truths = read_truths(annotations)
     people = read_annotations(annotations, "", check_images=False).people
     reader = PointReader(people)
     with PredictionFile(predictions) as file:
