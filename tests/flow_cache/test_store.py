@@ -422,7 +422,7 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
         FlowStore(tmp_path)
     with pytest.raises(FlowCacheError, match=r"is a folder; name the file"):
         FlowWriter(tmp_path)
-    with pytest.raises(FlowCacheError, match="filter 'zip'; choices: zstd, blosc2, gzip"):
+    with pytest.raises(FlowCacheError, match="filter 'zip'; choices: zstd, lz4, blosc2, gzip"):
         FlowWriter(tmp_path / "flow.h5", "zip")
     text, foreign = tmp_path / "text.h5", tmp_path / "foreign.h5"
     text.write_text("not HDF5")
