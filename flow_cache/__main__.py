@@ -32,7 +32,7 @@ from flow_cache.schema import FILTERS
 from flow_cache.shards import assign_shards
 from flow_cache.store import FlowStore
 from flow_cache.submission import submit
-from flow_cache.verification import verify_store
+from flow_cache.verification import forget_fields, verify_store
 from flow_cache.video import glance_at, open_video, video_name
 from flow_cache.waiting import tell_jobs
 from flow_cache.writer import COMMIT_SECONDS
@@ -106,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("verify", help="read all of a store, and estimate a sample again")
     check.add_argument("store", type=Path)
     check.add_argument("--sample", type=int, default=3, help="fields of each video (default 3; 0: none)")
+    check.add_argument(
+        "--forget", action="store_true", help="mark damaged fields as not there, to precompute them again"
+    )
     add_estimator(check)
     check.set_defaults(run=_verify)
     give = commands.add_parser("export", help="write the fields of a store as files of their own")
@@ -149,14 +152,19 @@ def _add_region(command: argparse.ArgumentParser) -> None:
 def _verify(options: argparse.Namespace) -> None:
     with FlowStore(options.store) as store:
         found = verify_store(store, options.sample, chosen_estimator(options))
-    for fault in (*found.damaged, *found.different):
-        print(fault)
-    print(
-        f"{options.store}: {found.read} fields read, {len(found.damaged)} damaged; "
-        f"{found.estimated_again} estimated again, {len(found.different)} came out otherwise"
-    )
-    if not found.sound:
-        raise FlowCacheError("what is damaged has to be estimated again: move the store away, and precompute")
+        for fault in (*found.damaged, *found.different):
+            print(fault)
+        print(
+            f"{options.store}: {found.read} fields read, {len(found.damaged)} damaged; "
+            f"{found.estimated_again} estimated again, {len(found.different)} came out otherwise"
+        )
+        if options.forget and found.damaged:
+            forget_fields(store, found.damaged_fields)
+            print(f"{options.store}: {len(found.damaged)} fields forgotten; precompute estimates them again")
+    if found.different:
+        raise FlowCacheError("what came out otherwise is not what this estimator makes of these frames")
+    if found.damaged and not options.forget:
+        raise FlowCacheError("what is damaged has to be estimated again: verify --forget, and precompute")
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -1,7 +1,9 @@
-"""Opening one file of a store for reading, and saying what is wrong with it."""
+"""Opening one file of a store, and saying what is wrong with it."""
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from pathlib import Path
 
@@ -9,11 +11,14 @@ import h5py
 
 from flow_cache.codec import UNITS_PER_PX
 from flow_cache.errors import DamagedStoreError, FlowCacheError
+from flow_cache.journal import JournaledFile
 from flow_cache.recovery import journal_of, recover
-from flow_cache.schema import check_schema
+from flow_cache.schema import LIBVER, SCHEMA, check_schema
 
 #: What h5py raises for a file with other bytes than HDF5 wrote.
 OF_DAMAGE = (OSError, RuntimeError, KeyError)
+#: What file systems without hard links answer, such as exFAT.
+_WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 #: Another reader that finishes a killed writer's commit has the file to itself for a moment.
 _TRIES, _SECONDS_BETWEEN_TRIES = 5, 0.05
 
@@ -70,3 +75,53 @@ def _open_committed(path: Path) -> h5py.File:
             return file
         file.close()  # its writer was killed just now
     raise FlowCacheError(f"{path} is being written by another process; wait for it to finish")
+
+
+def make_if_missing(path: Path) -> None:
+    """Make an empty store where there is no file.
+
+    Raises:
+        FlowCacheError: the path is a folder.
+    """
+    if path.is_dir():
+        raise FlowCacheError(f"{path} is a folder; name the file to write, such as {path / 'flow.h5'}")
+    if path.exists():
+        return
+    journal_of(path).unlink(missing_ok=True)  # of a file that was removed
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with h5py.File(unfinished, "w", libver=LIBVER) as file:
+            file.attrs["schema"] = SCHEMA
+        _put_in_place(unfinished, path)
+    except FileExistsError:  # another writer was first
+        pass
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def open_for_writing(content: JournaledFile, path: Path) -> h5py.File:
+    """Open a store's file that was locked for a writer.
+
+    Raises:
+        FlowCacheError: it is no store of this layout, or it is damaged.
+    """
+    if content.seek(0, os.SEEK_END) == 0:  # h5py would begin a new file in it
+        raise FlowCacheError(f"{path} is no HDF5 file, or a damaged one: it is empty; remove it")
+    try:
+        file = h5py.File(content, "r+", libver=LIBVER)
+    except OSError as error:
+        raise FlowCacheError(f"{path} is no HDF5 file, or a damaged one: {error}") from error
+    check_schema(file, path)
+    return file
+
+
+def _put_in_place(unfinished: Path, path: Path) -> None:
+    """Give a file its name; unlike a rename, this never replaces what another writer has just made."""
+    try:
+        os.link(unfinished, path)
+    except OSError as error:
+        if error.errno not in _WITHOUT_LINKS:
+            raise
+        with open(path, "xb") as file:
+            file.write(unfinished.read_bytes())

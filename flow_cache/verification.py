@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from flow_cache.estimators import FlowEstimator, settings_hash
 from flow_cache.schema import step_name
 from flow_cache.store import FlowStore
 from flow_cache.video import open_video
+from flow_cache.writer import FlowWriter
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Verification:
     damaged: tuple[str, ...]  # those that could not be: where, and why
     estimated_again: int  # fields of the sample
     different: tuple[str, ...]  # of these, those that came out otherwise: where, and by how much
+    damaged_fields: tuple[tuple[str, int, int], ...] = ()  # the damaged ones again: video, frame, step
 
     @property
     def sound(self) -> bool:
@@ -53,7 +56,7 @@ def verify_store(
         for video in store.videos():  # before all that reading
             _check_made_by(store, video, estimator)
     rng, read = np.random.default_rng(seed), 0
-    damaged: list[str] = []
+    damaged: dict[tuple[str, int, int], str] = {}
     different: list[str] = []
     again = 0
     for video in store.videos():
@@ -64,15 +67,31 @@ def verify_store(
                     store.read(video, frame, step)
                     sound.append((frame, step))
                 except OSError as error:
-                    damaged.append(
-                        f"{video}, frame {frame}, step {step_name(step)}: {error.__cause__ or error}"
-                    )
+                    where = f"{video}, frame {frame}, step {step_name(step)}"
+                    damaged[video, frame, step] = f"{where}: {error.__cause__ or error}"
                 read += 1
         if sample and estimator is not None and sound:
             chosen = [sound[i] for i in rng.permutation(len(sound))[:sample]]
             different += _estimate_again(store, video, chosen, estimator)
             again += len(chosen)
-    return Verification(read, tuple(damaged), again, tuple(different))
+    return Verification(read, tuple(damaged.values()), again, tuple(different), tuple(damaged))
+
+
+def forget_fields(store: FlowStore, fields: Sequence[tuple[str, int, int]]) -> None:
+    """Mark fields (video, frame, step) as not there, so that the next precomputation estimates them again.
+
+    The store is closed for that.
+
+    Raises:
+        FlowCacheError: another process reads or writes one of its files.
+    """
+    files = {video: store.file(video) for video, _, _ in fields}
+    store.close()
+    for file in sorted(set(files.values())):
+        with FlowWriter(file) as writer:
+            for video, frame, step in fields:
+                if files[video] == file:
+                    writer.forget(video, frame, step)
 
 
 def _check_made_by(store: FlowStore, video: str, estimator: FlowEstimator) -> None:

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import ParamSpec, TypeVar
 
-import h5py
 import numpy as np
 
 from flow_cache.codec import encode, to_row_differences
 from flow_cache.errors import FlowCacheError
+from flow_cache.interrupts import uninterrupted
 from flow_cache.journal import JournaledFile
-from flow_cache.opening import OF_DAMAGE, damaged
-from flow_cache.recovery import journal_of
+from flow_cache.opening import OF_DAMAGE, damaged, make_if_missing, open_for_writing
 from flow_cache.schema import (
     FILTERS,
-    LIBVER,
-    SCHEMA,
     VideoRecord,
-    check_schema,
     every_field,
     get_text,
     make_group,
@@ -39,33 +30,7 @@ from flow_cache.schema import (
 from flow_cache.tiles import runs, tiles_with_pixels
 
 COMMIT_SECONDS = 5.0
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def _uninterrupted(method: Callable[P, T]) -> Callable[P, T]:
-    """Let Ctrl-C take effect after a call: raised inside of HDF5, it is lost, cuts a change short or crashes.
-
-    A whole method, because HDF5 also writes where it seems only to read (it empties its caches) and where
-    the last reference to a data set goes (it writes the chunks that it still has).
-    """
-
-    @functools.wraps(method)
-    def deferring(*args: P.args, **kwargs: P.kwargs) -> T:
-        handler = signal.getsignal(signal.SIGINT)
-        if handler is None or threading.current_thread() is not threading.main_thread():
-            return method(*args, **kwargs)  # only the main thread is interrupted
-        came: list[int] = []
-        signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
-        try:
-            result = method(*args, **kwargs)
-        finally:
-            signal.signal(signal.SIGINT, handler)
-        if came:  # not after an error, such as a full disk: that ends the work too, and says more
-            signal.raise_signal(signal.SIGINT)
-        return result
-
-    return deferring
+_NO_FILTERS = 0xFFFFFFFF  # a mask of those that a tile did not go through
 
 
 class FlowWriter:
@@ -88,7 +53,7 @@ class FlowWriter:
         self._path = path
         self._filter = FILTERS[filter]
         self._commit_seconds = commit_seconds
-        _make_if_missing(path)
+        make_if_missing(path)
         self._bytes = JournaledFile(path)
         self._sound = True  # False while HDF5 changes the file, and from then on if that was cut short
         try:
@@ -105,7 +70,7 @@ class FlowWriter:
     ) -> None:
         self.close()
 
-    @_uninterrupted
+    @uninterrupted
     def add_video(
         self, record: VideoRecord, steps: tuple[int, ...], planned: Iterable[tuple[int, int]] | None = None
     ) -> None:
@@ -135,13 +100,13 @@ class FlowWriter:
                 self._make_room(record, wanted)
         self._commit_when_due()
 
-    @_uninterrupted
+    @uninterrupted
     def finished(self, video: str, step: int) -> np.ndarray:
         """Which fields of a step are complete: (frames,) bool."""
         with self._naming_damage():
             return self._file[video]["finished"][step_name(step)][:].astype(bool)
 
-    @_uninterrupted
+    @uninterrupted
     def write(self, video: str, frame: int, step: int, flow: np.ndarray) -> None:
         """Store a field and mark it finished.
 
@@ -176,14 +141,35 @@ class FlowWriter:
             finished[frame] = 1
         self._commit_when_due()
 
-    @_uninterrupted
+    @uninterrupted
+    def forget(self, video: str, frame: int, step: int) -> None:
+        """Mark a field as not there, and free it of damage, for it to be written again.
+
+        HDF5 reads a tile at the edge of a frame before it writes it, which fails where it is damaged: an
+        empty one takes its place as it is, past all filters.
+        """
+        with self._naming_damage():
+            group = self._file[video]
+            fields, finished = (group[kind][step_name(step)] for kind in ("flow", "finished"))
+        empty = np.full(fields.chunks, fields.fillvalue, np.int16).tobytes()
+        _, _, rows, columns = fields.chunks
+        with self._changing():
+            for y in range(0, fields.shape[2], rows):
+                for x in range(0, fields.shape[3], columns):
+                    place = (frame, 0, y, x)
+                    if fields.id.get_chunk_info_by_coord(place).byte_offset is not None:
+                        fields.id.write_direct_chunk(place, empty, filter_mask=_NO_FILTERS)
+            finished[frame] = 0
+        self._commit_when_due()
+
+    @uninterrupted
     def commit(self) -> None:
         """Make everything written so far last."""
         with self._changing():
             self._file.flush()
         self._committed_at = time.monotonic()
 
-    @_uninterrupted
+    @uninterrupted
     def close(self) -> None:
         """Commit, and let others use the file.
 
@@ -203,10 +189,10 @@ class FlowWriter:
         finally:
             self._bytes.close()
 
-    @_uninterrupted
+    @uninterrupted
     def _begin(self) -> None:
         with self._naming_damage():
-            self._file = _open(self._bytes, self._path)
+            self._file = open_for_writing(self._bytes, self._path)
             with self._changing():
                 upgrade(self._file)
         self.commit()
@@ -267,32 +253,3 @@ class FlowWriter:
                 f"{self._path} holds flow of {record.name!r} {held}; asked for flow {asked}; write to "
                 "another file, or ask as before"
             )
-
-
-def _make_if_missing(path: Path) -> None:
-    if path.is_dir():
-        raise FlowCacheError(f"{path} is a folder; name the file to write, such as {path / 'flow.h5'}")
-    if path.exists():
-        return
-    journal_of(path).unlink(missing_ok=True)  # of a file that was removed
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(unfinished, "w", libver=LIBVER) as file:
-            file.attrs["schema"] = SCHEMA
-        os.link(unfinished, path)  # unlike a rename, it never replaces what another writer has just made
-    except FileExistsError:
-        pass
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _open(content: JournaledFile, path: Path) -> h5py.File:
-    if content.seek(0, os.SEEK_END) == 0:  # h5py would begin a new file in it
-        raise FlowCacheError(f"{path} is no HDF5 file, or a damaged one: it is empty; remove it")
-    try:
-        file = h5py.File(content, "r+", libver=LIBVER)
-    except OSError as error:
-        raise FlowCacheError(f"{path} is no HDF5 file, or a damaged one: {error}") from error
-    check_schema(file, path)
-    return file

@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 import pytest
 
+from flow_cache.__main__ import main
 from flow_cache.errors import DamagedStoreError, FlowCacheError
 from flow_cache.recovery import journal_of, recover
 from flow_cache.schema import VideoRecord
@@ -170,6 +171,16 @@ def test_a_file_system_without_locks_is_named(path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(FlowCacheError, match=r"flow\.h5 cannot be locked \(Operation not supported\)"):
         FlowWriter(path)
+
+
+def test_a_file_system_without_hard_links_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = fill(tmp_path / "flow.h5", range(2))
+    assert finished(path) == [0, 1]
+    assert os.listdir(tmp_path) == ["flow.h5"]
 
 
 # ---- journals ------------------------------------------------------------------------------------------
@@ -396,12 +407,7 @@ def test_a_writer_names_damage_too(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_verify_names_a_damaged_field_and_the_command_line_ends_with_2(path: Path) -> None:
-    with h5py.File(path, "r") as file:
-        fields = file["wälk/flow/+1"].id
-        chunk = fields.get_chunk_info_by_coord((1, 0, 0, 0))
-    with open(path, "r+b") as file:
-        file.seek(chunk.byte_offset + chunk.size // 2)
-        file.write(b"\x55\x55")
+    damage_tile(path, "wälk", (1, 0, 0, 0))
     with FlowStore(path) as store:
         found = verify_store(store)
         assert (found.read, len(found.damaged), found.sound) == (3, 1, False)
@@ -415,6 +421,35 @@ def test_verify_names_a_damaged_field_and_the_command_line_ends_with_2(path: Pat
     assert "wälk, frame 1, step +1" in run.stdout
     assert "1 damaged" in run.stdout
     assert "Traceback" not in run.stderr
+
+
+def damage_tile(path: Path, video: str, place: tuple[int, int, int, int]) -> None:
+    with h5py.File(path, "r") as file:
+        tile = file[video]["flow/+1"].id.get_chunk_info_by_coord(place)
+    with open(path, "r+b") as file:
+        file.seek(tile.byte_offset + tile.size // 2)
+        file.write(b"\x55\x55")
+
+
+def test_damaged_fields_are_forgotten_and_estimated_again(
+    tmp_path: Path, make_folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, fill_it = tmp_path / "flow.h5", ["precompute", str(make_folder()), "--steps", "1", "--out"]
+    assert main([*fill_it, str(path)]) == 0
+    right, size = everything(path), path.stat().st_size
+    for place in ((1, 0, 0, 0), (3, 0, 64, 64)):  # the latter reaches beyond the frame
+        damage_tile(path, "walk", place)
+    assert main(["verify", str(path)]) == 2
+    assert main(["verify", str(path), "--forget"]) == 0
+    assert "5 fields read, 2 damaged" in capsys.readouterr().out
+    with FlowStore(path) as store:
+        assert store.finished("walk", 1).tolist() == [True, False, True, False, True, False]
+    assert main(["verify", str(path)]) == 0
+    assert main([*fill_it, str(path)]) == 0
+    assert "2 fields of walk estimated, 3 found" in capsys.readouterr().out
+    assert everything(path) == right
+    assert main(["verify", str(path)]) == 0
+    assert path.stat().st_size < 2 * size
 
 
 def test_a_filter_that_is_missing_is_named(path: Path) -> None:
