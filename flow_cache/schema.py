@@ -111,10 +111,15 @@ def every_field(frame_count: int, step: int) -> np.ndarray:
     return flags
 
 
-def writer_command(source: str, out: Path, around: str = "") -> str:
-    """What a user runs to fill a store; `around` as in `VideoRecord`."""
-    boxes = f" --around BOXES.json --margin {json.loads(around)['margin']:g}" if around else ""
-    return f"python -m flow_cache precompute {shlex.quote(source)}{boxes} --out {shlex.quote(str(out))}"
+def writer_command(source: str, out: Path, words: str = "") -> str:
+    """What a user runs to fill a store; `words` are further ones of the command line."""
+    parts = ["python -m flow_cache precompute", shlex.quote(source), words, f"--out {shlex.quote(str(out))}"]
+    return " ".join(part for part in parts if part)
+
+
+def region_words(around: str) -> str:
+    """The words of the command line that keep this region; `around` as in `VideoRecord`."""
+    return f"--around BOXES.json --margin {json.loads(around)['margin']:g}" if around else ""
 
 
 def region_in_words(around: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,13 +16,16 @@ import numpy as np
 
 from flow_cache.codec import decode, from_row_differences
 from flow_cache.errors import FlowCacheError, MissingFlowError
+from flow_cache.estimators import estimator_words
 from flow_cache.opening import OF_DAMAGE, damaged, open_file
 from flow_cache.schema import (
+    STEPS,
     VideoRecord,
     every_field,
     get_text,
     parse_step,
     region_in_words,
+    region_words,
     rows_of_differences,
     step_name,
     writer_command,
@@ -279,7 +283,12 @@ class FlowStore:
             return f"{field}: it would leave the video, whose frames are 0 to {last}"
         record = self.record(video)
         held = f" (it holds flow {region_in_words(record.around)})" if record.around else ""
-        return f"{field}{held}; run: {writer_command(record.source, self.file(video), record.around)}"
+        estimator = estimator_words(record.estimator, json.loads(record.settings))
+        if estimator is None:
+            return f"{field}{held}; its flow is {record.estimator}, which precompute cannot add to"
+        steps = "" if step in STEPS else f"--steps={step}"
+        words = " ".join(filter(None, [estimator, steps, region_words(record.around)]))
+        return f"{field}{held}; run: {writer_command(record.source, self.file(video), words)}"
 
 
 _TEXT_ATTRIBUTES = ("source", "source_hash", "estimator", "settings", "settings_hash")

@@ -6,7 +6,8 @@ import dataclasses
 import difflib
 import hashlib
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -89,6 +90,24 @@ def make_estimator(name: str, **settings: Any) -> FlowEstimator:
     if others := sorted(set(given) - known):
         raise FlowCacheError(f"{others[0]} is no setting of {name}; it has: {', '.join(sorted(known))}")
     return kind(**own, **given)
+
+
+def estimator_words(name: str, settings: Mapping[str, Any]) -> str | None:
+    """The words of the command line that choose an estimator, from what a store keeps of it.
+
+    Of a checkpoint a store keeps the content alone, so its place is left to fill in. None where no estimator
+    has that name, as for flow that was imported.
+    """
+    if not name.startswith(PTLFLOW) and name not in ESTIMATORS:
+        return None
+    words = [] if name == "dis" else [f"--estimator {name}"]
+    for key, value in settings.items():
+        if (name, key, value) == ("dis", "preset", DenseInverseSearch.preset):
+            continue
+        from_file = key == "weights" and str(value).startswith("sha256:")
+        told = "CHECKPOINT" if from_file else shlex.quote(str(value))
+        words.append(f"--{key}" if value is True else f"--{key} {told}")
+    return " ".join(words)
 
 
 def settings_hash(estimator: FlowEstimator) -> str:

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 
 def add_scoring_commands(commands: argparse._SubParsersAction) -> None:
     """evaluate, annotators, stability, results."""
+    _add_evaluate(commands)
+    _add_annotators(commands)
+    _add_stability(commands)
+    command = commands.add_parser("results", help="write predictions as DensePose results, for other tools")
+    command.add_argument("--predictions", type=Path, required=True, help="predictions.h5")
+    command.add_argument("--out", type=Path, required=True, help="the JSON to write")
+    command.set_defaults(run=_results)
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "evaluate",
         help="score saved predictions: points in centimetres on the body, people by GPS, GPSm and IoU",
@@ -47,6 +57,8 @@ def add_scoring_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--out", type=Path, default=None, help="scores.json to write")
     command.set_defaults(run=_evaluate)
 
+
+def _add_annotators(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "annotators", help="score annotators against the truth, and draw where on the body they err"
     )
@@ -65,6 +77,8 @@ def add_scoring_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--out", type=Path, default=None, help="for slimdp evaluate --annotators")
     command.set_defaults(run=_annotators)
 
+
+def _add_stability(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "stability", help="tell how often predictions jump on the body against the flow of a video"
     )
@@ -80,17 +94,17 @@ def add_scoring_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--out", type=Path, default=None, help="the JSON to write")
     command.set_defaults(run=_stability)
 
-    command = commands.add_parser("results", help="write predictions as DensePose results, for other tools")
-    command.add_argument("--predictions", type=Path, required=True, help="predictions.h5")
-    command.add_argument("--out", type=Path, required=True, help="the JSON to write")
-    command.set_defaults(run=_results)
-
 
 def _evaluate(options: argparse.Namespace) -> None:
     from slimdp.evaluation import evaluate_files, read_annotators, write_scores
     from slimdp.report import instance_table
     from slimdp.surface import load_surface
 
+    if options.curve and options.predictions.suffix == ".json":
+        raise ConfigError(
+            f"--curve needs scores of points, so a predictions.h5; {options.predictions} holds"
+            " DensePose results, which do not say which annotated person they mean"
+        )
     annotators = None if options.annotators is None else read_annotators(options.annotators)
     surface = load_surface(options.surface)
     evaluation = evaluate_files(
@@ -104,8 +118,6 @@ def _evaluate(options: argparse.Namespace) -> None:
     )
     if evaluation.points is None:
         print("No scores of points: DensePose results do not say which annotated person they mean.\n")
-        if options.curve:
-            raise ConfigError("--curve needs scores of points, so a predictions.h5")
     else:
         _print_points(evaluation.points, annotators)
     print(f"People found, %, kappa {options.kappa}:")
@@ -158,6 +170,12 @@ def _annotators(options: argparse.Namespace) -> None:
     from slimdp.surface import BodySurface, load_surface
 
     surface = load_surface(options.surface)
+    if not isinstance(surface, BodySurface):
+        for option, wanted in (("--picture", options.picture), ("--simulate", options.simulate)):
+            if wanted is not None:
+                raise ConfigError(
+                    f"{option} needs the open body: DensePose's files say nothing of places in space"
+                )
     people = read_annotations(options.annotations, "", check_images=False).people
     if options.simulate is not None:
         points = pair_with_annotations(_simulated(people, surface, options), people)
@@ -180,10 +198,7 @@ def _annotators(options: argparse.Namespace) -> None:
         write_scores(options.out, annotators_in_percent(report))
         print(options.out)
     if options.picture is not None:
-        if not isinstance(surface, BodySurface):
-            raise ConfigError(
-                "--picture needs the open body: DensePose's files say nothing of places in space"
-            )
+        assert isinstance(surface, BodySurface)
         there = points.true_part > 0
         error_m = mean_error_map(
             surface, points.true_part[there], points.true_uv[there], errors.full_m[there]
@@ -200,8 +215,7 @@ def _simulated(
     from slimdp.surface import BodySurface
     from slimdp.synthetic.simulated import as_annotators_would
 
-    if not isinstance(surface, BodySurface):
-        raise ConfigError("--simulate needs the open body")
+    assert isinstance(surface, BodySurface)
     return as_annotators_would(people, surface, options.simulate, np.random.default_rng(options.seed))
 
 

@@ -171,6 +171,37 @@ def test_a_missing_field_says_how_to_get_it(path: Path) -> None:
             store.read("b", 0, 1)
 
 
+@pytest.mark.parametrize(
+    ("changes", "step", "told"),
+    [
+        ({"settings": '{"preset": "fast"}'}, 1, "videos/a --preset fast --out FILE$"),
+        ({"settings": '{"preset": "medium"}'}, 4, "videos/a --steps=4 --out FILE$"),
+        (
+            {
+                "estimator": "raft_small",
+                "settings": '{"weights": "sha256:12", "iterations": 20}',
+                "around": AROUND,
+            },
+            1,
+            "videos/a --estimator raft_small --weights CHECKPOINT --iterations 20"
+            " --around BOXES.json --margin 0.5 --out FILE$",
+        ),
+        ({"estimator": "imported flo"}, 1, "its flow is imported flo, which precompute cannot add to$"),
+    ],
+)
+def test_the_command_for_a_missing_field_is_the_one_that_made_the_others(
+    tmp_path: Path, changes: dict[str, str], step: int, told: str
+) -> None:
+    path = tmp_path / "flow.h5"
+    with FlowWriter(path) as writer:
+        writer.add_video(replace(RECORD, **changes), (2,))
+    with (
+        FlowStore(path) as store,
+        pytest.raises(MissingFlowError, match=told.replace("FILE", re.escape(str(path)))),
+    ):
+        store.read("a", 0, step)
+
+
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_an_open_store_reads_in_other_processes(path: Path, start: str) -> None:
     store = FlowStore(path)
