@@ -14,7 +14,7 @@ test: $(READY) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --timeout 3600
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -31,10 +31,12 @@ FAST = DenseInverseSearch("ultrafast")
 
 # A cluster of one machine: what sbatch is given runs at once, as many times as its array has places.
 SBATCH = """#!/bin/sh
-cp "$1" "$(dirname "$0")/submitted.sh"
+# A copy: submitit renames its file as soon as this ends, and a job may start later.
+job="$(dirname "$0")/submitted.sh"
+cp "$1" "$job"
 last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\)%.*/\\1/p' "$1")
 for place in $(seq 0 "$last"); do
-    SLURM_JOB_ID=$((70 + place)) SLURM_ARRAY_JOB_ID=70 SLURM_ARRAY_TASK_ID=$place sh "$1" > /dev/null 2>&1 &
+    SLURM_JOB_ID=$((70 + place)) SLURM_ARRAY_JOB_ID=70 SLURM_ARRAY_TASK_ID=$place sh "$job" > /dev/null 2>&1 &
 done
 echo "Submitted batch job 70"
 """
