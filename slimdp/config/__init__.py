@@ -1,0 +1,32 @@
+"""Every setting, as frozen dataclasses that check themselves, read from YAML with overrides.
+
+Unknown keys, wrong types and impossible values raise `ConfigError` naming the key, before any work starts.
+A settings file may build on another one (`base: base.yaml`) and then holds the difference alone.
+"""
+
+from slimdp.config.learning import (
+    OPTIMISERS,
+    PRECISIONS,
+    SCHEDULES,
+    LossSettings,
+    ModelSettings,
+    OptimiserSettings,
+    ScheduleSettings,
+)
+from slimdp.config.run import (
+    StageSettings,
+    TrainConfig,
+    ValidationSettings,
+    config_from_dict,
+    config_to_dict,
+    load_config,
+)
+from slimdp.config.samples import AugmentSettings, CropSettings, DataSource, WarpSettings
+from slimdp.settings_file import ConfigError
+
+__all__ = [
+    "OPTIMISERS", "PRECISIONS", "SCHEDULES",
+    "AugmentSettings", "ConfigError", "CropSettings", "DataSource", "LossSettings", "ModelSettings",
+    "OptimiserSettings", "ScheduleSettings", "StageSettings", "TrainConfig", "ValidationSettings",
+    "WarpSettings", "config_from_dict", "config_to_dict", "load_config",
+]  # fmt: skip
