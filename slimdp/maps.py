@@ -78,19 +78,20 @@ def resize_flow(flow: Tensor, valid: Tensor, size: Sequence[int]) -> tuple[Tenso
         size: h, w.
 
     Returns:
-        (B, 2, h, w) px of the new raster, and (B, h, w) bool: where all pixels that count are valid.
+        (B, 2, h, w) px of the new raster, the mean of the valid pixels that count, and (B, h, w) bool: where
+        these are half or more, by weight.
     """
     height, width = flow.shape[-2:]
     if (height, width) == tuple(size):
         return flow, valid
-    known = torch.where(valid[:, None], flow, 0)  # NaN would spread
 
     def to_size(maps: Tensor) -> Tensor:
         return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False, antialias=True)
 
+    share = to_size(valid[:, None].to(flow.dtype))
+    known = to_size(torch.where(valid[:, None], flow, 0)) / share.clamp(min=1e-6)  # NaN would spread
     scale = flow.new_tensor([size[1] / width, size[0] / height]).view(1, 2, 1, 1)
-    # 1e-6: weights sum to 1 up to rounding.
-    return to_size(known) * scale, to_size(valid[:, None].float())[:, 0] >= 1 - 1e-6
+    return known * scale, share[:, 0] >= 0.5
 
 
 def upsample_map(maps: Tensor) -> Tensor:

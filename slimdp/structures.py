@@ -91,6 +91,8 @@ class PoseBatch:
     `collate` leaves image and coarse masks as bytes, so that workers, pinned memory and the way to a GPU
     carry a quarter and an eighth of what the losses see; `to` widens them. At 256 px a crop takes 197 KB of
     image, 4 KB of masks and 44 bytes a point (`nbytes`); widened, 786 KB and 33 KB.
+
+    Some of the crops may be pairs: two pictures of one person, and which pixels show the same.
     """
 
     image: Tensor  # (B, 3, S, S) RGB, channels last: uint8 from `collate`, float32 in 0..1 after `to`
@@ -104,6 +106,9 @@ class PoseBatch:
     confidence: Tensor | None = None  # (P,) float32 in [0, 1]; None: all 1
     source: Tensor | None = None  # (P,) int64, a LabelSource; None: no point comes from a keypoint
     keypoints: Tensor | None = None  # (B, K, 3) float32 x, y crop px, visibility 0 unknown, 1 hidden, 2 seen
+    pairs: Tensor | None = None  # (Q, 2) int64: the first and the second crop of each of Q pairs; None: none
+    flow_1to0: Tensor | None = None  # (Q, 2, S / 4, S / 4) float32 map px, from the second crops to the first
+    valid_1: Tensor | None = None  # (Q, S / 4, S / 4) bool: where that is known, and inside of the first crop
 
     def to(self, device: str | torch.device) -> PoseBatch:
         """The same batch on another device, bytes widened to what the network and the losses take."""

@@ -39,7 +39,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from slimdp.config import DataSource, LossSettings, StageSettings
-from slimdp.losses import label_counts, supervised_loss
+from slimdp.losses import label_counts, total_loss
 from slimdp.models import StackedHourglass
 from slimdp.structures import PoseBatch
 from slimdp.training.average import WeightAverage
@@ -221,7 +221,7 @@ def plain_loop(case: Case, device: torch.device) -> Callable[[], None]:
     batch = make_batch(case).to(device)
 
     def step() -> None:
-        loss, terms = supervised_loss(model(batch.image), batch, LossSettings())
+        loss, terms = total_loss(model(batch.image), batch, LossSettings())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

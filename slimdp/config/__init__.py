@@ -5,9 +5,11 @@ A settings file may build on another one (`base: base.yaml`) and then holds the 
 """
 
 from slimdp.config.learning import (
+    EQUIVARIANT,
     OPTIMISERS,
     PRECISIONS,
     SCHEDULES,
+    TERMS,
     LossSettings,
     ModelSettings,
     OptimiserSettings,
@@ -21,12 +23,19 @@ from slimdp.config.run import (
     config_to_dict,
     load_config,
 )
-from slimdp.config.samples import AugmentSettings, CropSettings, DataSource, WarpSettings
+from slimdp.config.samples import (
+    MOTIONS,
+    AugmentSettings,
+    CropSettings,
+    DataSource,
+    MotionSettings,
+    WarpSettings,
+)
 from slimdp.settings_file import ConfigError
 
 __all__ = [
-    "OPTIMISERS", "PRECISIONS", "SCHEDULES",
+    "EQUIVARIANT", "MOTIONS", "OPTIMISERS", "PRECISIONS", "SCHEDULES", "TERMS",
     "AugmentSettings", "ConfigError", "CropSettings", "DataSource", "LossSettings", "ModelSettings",
-    "OptimiserSettings", "ScheduleSettings", "StageSettings", "TrainConfig", "ValidationSettings",
-    "WarpSettings", "config_from_dict", "config_to_dict", "load_config",
+    "MotionSettings", "OptimiserSettings", "ScheduleSettings", "StageSettings", "TrainConfig",
+    "ValidationSettings", "WarpSettings", "config_from_dict", "config_to_dict", "load_config",
 ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 from slimdp.config.checks import require, require_one_of
@@ -27,6 +26,15 @@ class ModelSettings:
         require(ok, "model.keypoints", names, "names that differ, none of them empty")
 
 
+#: The terms of the loss, each with a weight of its name in `LossSettings`.
+TERMS = (
+    "part", "coarse", "background", "uv", "keypoint_part", "keypoint_uv", "keypoint_map", "equivariance",
+)  # fmt: skip
+#: What may be held equivariant: a feature level of each stack (`slimdp.models.hourglass.LEVELS`), or of the
+#: outputs the part scores or the coordinates.
+EQUIVARIANT = ("level_0", "level_1", "level_2", "level_3", "level_4", "segmentation", "uv")
+
+
 @dataclass(frozen=True)
 class LossSettings:
     """Weights of the terms, the same at every stack."""
@@ -39,10 +47,16 @@ class LossSettings:
     keypoint_part: float = 0.0  # like `part`, at the pixels of visible keypoints
     keypoint_uv: float = 0.0  # like `uv`, at the same
     keypoint_map: float = 1.0  # squared error of the heat maps of `model.keypoints`, where there are any
+    # What the two pictures of a person say, by cosine (Slim DensePose, 3.2.2, table 7); needs `motion`.
+    equivariance: float = 0.0
+    equivariance_at: str = "level_3"  # the features that are compared; level_3 are those before the outputs
+    equivariance_stop: str = "none"  # the side that the loss does not teach: none, first or second
 
     def __post_init__(self) -> None:
-        for f in dataclasses.fields(self):
-            require(getattr(self, f.name) >= 0, f"loss.{f.name}", getattr(self, f.name), "0 or more")
+        for name in TERMS:
+            require(getattr(self, name) >= 0, f"loss.{name}", getattr(self, name), "0 or more")
+        require_one_of(EQUIVARIANT, "loss.equivariance_at", self.equivariance_at)
+        require_one_of(("none", "first", "second"), "loss.equivariance_stop", self.equivariance_stop)
 
 
 #: The optimisers, schedules and number formats that a training run may choose from.

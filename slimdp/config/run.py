@@ -16,7 +16,7 @@ from slimdp.config.learning import (
     OptimiserSettings,
     ScheduleSettings,
 )
-from slimdp.config.samples import AugmentSettings, CropSettings, DataSource
+from slimdp.config.samples import AugmentSettings, CropSettings, DataSource, MotionSettings
 from slimdp.settings_file import ConfigError, apply_override, from_plain, merge, read_settings, to_plain
 
 
@@ -37,6 +37,7 @@ class StageSettings:
     accumulate: int = 1  # parts that a batch goes through the network in, one after the other, to save memory
     loss: LossSettings | None = None  # what differs from the run's loss; None: nothing
     augment: AugmentSettings | None = None  # what differs from the run's augment; None: nothing
+    motion: MotionSettings | None = None  # what differs from the run's motion; None: nothing
 
     def __post_init__(self) -> None:
         # The name becomes part of a file name.
@@ -78,6 +79,7 @@ class TrainConfig:
     crop: CropSettings = field(default_factory=CropSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     loss: LossSettings = field(default_factory=LossSettings)
+    motion: MotionSettings = field(default_factory=MotionSettings)
     validation: ValidationSettings | None = None
     surface: str = "open"  # whose charts the labels speak of: open, or a folder with DensePose's files
     average_decay: float = 0.998  # of the running average of the weights that is evaluated; 0: the last ones
@@ -138,7 +140,7 @@ def config_from_dict(values: Any, where: str) -> TrainConfig:
 
 
 def _with_whole_stages(values: Any) -> Any:
-    """What a stage says of its loss and its augmentation, laid over what the run says of them."""
+    """What a stage says of its loss, augmentation and motion, laid over what the run says of them."""
     if not isinstance(values, Mapping) or not isinstance(values.get("stages"), list):
         return values  # for `from_plain` to refuse
     stages = []
@@ -146,7 +148,7 @@ def _with_whole_stages(values: Any) -> Any:
         if isinstance(stage, Mapping):
             both = {
                 key: merge(values[key], stage[key])
-                for key in ("loss", "augment")
+                for key in ("loss", "augment", "motion")
                 if isinstance(stage.get(key), Mapping) and isinstance(values.get(key), Mapping)
             }
             stage = {**stage, **both}

@@ -1,10 +1,13 @@
-"""Settings of what the network sees: files, crops, and how they are changed at random."""
+"""Settings of what the network sees: files, crops, and how they are changed and paired at random."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from slimdp.config.checks import require
+from slimdp.config.checks import require, require_one_of
+
+#: How a second picture of a person may be come by.
+MOTIONS = ("none", "tps", "flow", "exact")
 
 
 @dataclass(frozen=True)
@@ -14,6 +17,7 @@ class DataSource:
     annotations: str
     images: str
     weight: float = 1.0  # share of the samples, relative to the other sources of the stage
+    unlabelled: bool = False  # people without labels too, for what needs none: loss.equivariance
 
     def __post_init__(self) -> None:
         require(self.weight > 0, "data.weight", self.weight, "positive")
@@ -65,3 +69,34 @@ class WarpSettings:
         require(2 <= self.control_points <= 16, "warp.control_points", self.control_points, "in 2..16")
         for key in ("bend", "rotation_deg", "scale", "shear", "shift"):
             require(getattr(self, key) >= 0, f"warp.{key}", getattr(self, key), "0 or more")
+
+
+@dataclass(frozen=True)
+class MotionSettings:
+    """A second picture of each person, and which of its pixels show what the first one shows.
+
+    From there on it does not matter where it came from (Slim DensePose, 3.2): labels are carried along, and
+    features are held alike (`loss.equivariance`).
+    """
+
+    kind: str = "none"  # tps: the crop, warped; flow: another frame of its video; exact: the same, true flow
+    flow: str = ""  # of kind flow: the store, a file or a folder
+    exact: str = ""  # of kind exact: that of a rendered set, its folder flow_exact
+    steps: tuple[int, ...] = (-3, -2, -1, 1, 2, 3)  # frames to the other one, each as likely as the others
+    threshold_px: float = 5.0  # of the forward-backward check, px of a 256 px crop
+    propagate: bool = False  # learn from the second picture too, by the labels of the first
+    warp: WarpSettings = field(default_factory=WarpSettings)  # of kind tps
+
+    def __post_init__(self) -> None:
+        require_one_of(MOTIONS, "motion.kind", self.kind)
+        if self.kind in ("flow", "exact"):
+            require(self.store != "", f"motion.{self.kind}", self.store, "the path of a store of flow")
+        steps = self.steps
+        ok = len(steps) > 0 and 0 not in steps and len(set(steps)) == len(steps)
+        require(ok, "motion.steps", steps, "one or more different steps, without 0")
+        require(self.threshold_px > 0, "motion.threshold_px", self.threshold_px, "positive")
+
+    @property
+    def store(self) -> str:
+        """The path of the store that this kind reads."""
+        return {"flow": self.flow, "exact": self.exact}.get(self.kind, "")

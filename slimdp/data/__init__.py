@@ -19,8 +19,9 @@ from slimdp.data.validate import AnnotationError
 from slimdp.data.write import write_annotations
 
 if TYPE_CHECKING:
-    from slimdp.data.dataset import PoseDataset, PoseSample, collate, start_worker
+    from slimdp.data.dataset import PoseDataset, start_worker
     from slimdp.data.draws import Draw, WeightedDraws
+    from slimdp.data.samples import PairSample, PoseSample, collate
 
 __all__ = [
     "BORDER_RGB",
@@ -32,6 +33,7 @@ __all__ = [
     "ImageCache",
     "ImageError",
     "KeypointAnchors",
+    "PairSample",
     "Patch",
     "PoseDataset",
     "PoseSample",
@@ -63,7 +65,8 @@ __all__ = [
 #: What training asks for needs torch, which takes seconds to import and half a gigabyte. It is imported when
 #: asked for, so that reading, scoring and drawing do without.
 _NEED_TORCH = {
-    **dict.fromkeys(["PoseDataset", "PoseSample", "collate", "start_worker"], "slimdp.data.dataset"),
+    **dict.fromkeys(["PoseDataset", "start_worker"], "slimdp.data.dataset"),
+    **dict.fromkeys(["PairSample", "PoseSample", "collate"], "slimdp.data.samples"),
     **dict.fromkeys(["Draw", "WeightedDraws"], "slimdp.data.draws"),
 }
 

@@ -65,4 +65,9 @@ def flip_labels(
     The places do not change: points and coarse masks come from the affine that mirrors.
     """
     part, uv = symmetry.flip(part, uv)
-    return part, uv, _FLIP_COARSE_TABLE[coarse]
+    return part, uv, flip_coarse(coarse)
+
+
+def flip_coarse(coarse: np.ndarray) -> np.ndarray:
+    """Coarse labels, uint8 of any shape, with left and right exchanged."""
+    return _FLIP_COARSE_TABLE[coarse]

@@ -1,16 +1,14 @@
-"""Training samples: crops of labelled people, changed at random, and their batches."""
+"""The people of annotation files as training samples: crops with labels, changed at random."""
 
 from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.context
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from slimdp.config import AugmentSettings, CropSettings
@@ -29,27 +27,12 @@ from slimdp.data.keypoints import (
 )
 from slimdp.data.patches import cover, forget_under, under
 from slimdp.data.point_labels import PointLabels, anchored_points, points_of
+from slimdp.data.samples import PoseSample
 from slimdp.data.targets import coarse_target
 from slimdp.data.validate import AnnotationError
 from slimdp.geometry import apply_affine
-from slimdp.structures import PersonAnnotation, PoseBatch
+from slimdp.structures import PersonAnnotation
 from slimdp.surface.symmetry import UvSymmetry
-
-
-@dataclass(frozen=True)
-class PoseSample:
-    """One crop of S px with its labels."""
-
-    image: np.ndarray  # (S, S, 3) uint8 RGB
-    crop_from_image: np.ndarray  # (2, 3) float64: crop px = A @ (x, y, 1) of image px
-    annotation_id: int
-    points: np.ndarray  # (N, 2) float64 x, y, crop px, all inside the crop and not under a patch
-    part: np.ndarray  # (N,) int64, 1..24
-    uv: np.ndarray  # (N, 2) float32 in [0, 1]
-    source: np.ndarray  # (N,) int64, a LabelSource
-    confidence: np.ndarray  # (N,) float32 in [0, 1]
-    coarse: np.ndarray  # (S / 4, S / 4) uint8: 0..14, IGNORE where unknown
-    keypoints: np.ndarray  # (K, 3) float64 x, y, crop px, visibility: 0 unknown, 1 hidden, 2 seen
 
 
 class PoseDataset(Dataset[PoseSample]):
@@ -67,7 +50,8 @@ class PoseDataset(Dataset[PoseSample]):
         symmetry: of the body's charts, for mirrored crops.
         seed: of the random changes.
         cache_mb: memory for decoded pictures in each process.
-        labelled_only: False takes people without any label too, e.g. to compare frames of a video.
+        labelled_only: False takes people without any label too, e.g. to compare frames of a video; for all
+            sources, or one for each.
         keypoints: names of those that the samples tell of, in this order: the network's heat maps.
         anchors: keypoints that become labelled points where they are seen, with `LabelSource.KEYPOINT`.
 
@@ -84,22 +68,27 @@ class PoseDataset(Dataset[PoseSample]):
         symmetry: UvSymmetry,
         seed: int,
         cache_mb: float = 256,
-        labelled_only: bool = True,
+        labelled_only: bool | Sequence[bool] = True,
         keypoints: Sequence[str] = (),
         anchors: KeypointAnchors | None = None,
     ) -> None:
         sources = [annotations] if isinstance(annotations, AnnotationSet) else list(annotations)
-        self._crop, self._augment, self._symmetry, self._seed = crop, augment, symmetry, seed
-        self._labelled_only, self._anchors = labelled_only, anchors
+        self._augment, self._seed = augment, seed
+        #: Size and margin of the crops, and left and right of the body.
+        self.crop, self.symmetry = crop, symmetry
+        self._anchors = anchors
         self._keypoints = tuple(keypoints)
         self._mirrored = mirrored_order(keypoints) if augment is not None and augment.flip else None
         everyone = [person for source in sources for person in source.people]
         check_names(everyone, self._keypoints, " and ".join(str(source.file) for source in sources))
+        labelled = [labelled_only] * len(sources) if isinstance(labelled_only, bool) else labelled_only
         self._people: list[PersonAnnotation] = []
         self._other_boxes: list[np.ndarray] = []
         self._seen_from: list[int] = []  # visibility from which on a person's keypoints are seen
         #: Samples of each source, as `WeightedDraws` takes them.
-        self.sizes: tuple[int, ...] = tuple(self._add(source) for source in sources)
+        self.sizes: tuple[int, ...] = tuple(
+            self._add(source, only) for source, only in zip(sources, labelled, strict=True)
+        )
         self._cache_mb = cache_mb
         self._cache = ImageCache(cache_mb)
 
@@ -108,23 +97,41 @@ class PoseDataset(Dataset[PoseSample]):
 
     def __getitem__(self, index: int | Draw) -> PoseSample:
         draw = index if isinstance(index, Draw) else Draw(0, index)
-        person, crop = self._people[draw.person], self._crop
-        change = Augmentation()
-        if self._augment is not None:
-            rng = np.random.default_rng([self._seed, draw.number, draw.person])
-            change = draw_augmentation(self._augment, rng)
-        affine = crop_affine(person.box, crop, change.scale, change.rotation_deg, change.shift, change.flip)
-        image = crop_image(self._cache.load(person.image.file), affine, crop.size)
+        return self.sample(draw.person, self.change(draw))
+
+    def change(self, draw: Draw, *, again: bool = False) -> Augmentation:
+        """The random change of a draw's crop; another one if it is asked for again."""
+        if self._augment is None:
+            return Augmentation()
+        return draw_augmentation(self._augment, self.randomness(draw, "again" if again else ""))
+
+    def randomness(self, draw: Draw, purpose: str = "") -> np.random.Generator:
+        """What decides about a draw: another generator for each purpose."""
+        return np.random.default_rng([self._seed, *draw, *purpose.encode()])
+
+    def affine(self, box: np.ndarray, change: Augmentation) -> np.ndarray:
+        """Image px -> crop px around a box under a change, (2, 3)."""
+        return crop_affine(box, self.crop, change.scale, change.rotation_deg, change.shift, change.flip)
+
+    def picture(self, file: Path, box: np.ndarray, change: Augmentation) -> tuple[np.ndarray, np.ndarray]:
+        """The crop around a box of a picture, in its own colours: (S, S, 3) uint8 RGB, and its affine."""
+        affine = self.affine(box, change)
+        return crop_image(self._cache.load(file), affine, self.crop.size), affine
+
+    def sample(self, index: int, change: Augmentation) -> PoseSample:
+        """A person's crop and labels under a change."""
+        person, size = self._people[index], self.crop.size
+        image, affine = self.picture(person.image.file, person.box, change)
         if self._augment is not None:
             image = change_colours(image, change)
         covered = cover(image, change.patches)
-        labels = self._labels(draw.person).within(affine, crop.size, covered)
-        coarse = coarse_target(person, affine, crop.size, self._other_boxes[draw.person])
+        labels = self._labels(index).within(affine, size, covered)
+        coarse = coarse_target(person, affine, size, self._other_boxes[index])
         forget_under(covered, coarse)
         keypoints = self._placed_keypoints(person, affine, covered)
         part, uv = labels.part, labels.uv
         if change.flip:
-            part, uv, coarse = flip_labels(part, uv, coarse, self._symmetry)
+            part, uv, coarse = flip_labels(part, uv, coarse, self.symmetry)
             assert self._mirrored is not None
             keypoints = keypoints[self._mirrored]
         return PoseSample(
@@ -147,12 +154,16 @@ class PoseDataset(Dataset[PoseSample]):
         """The record behind a sample."""
         return self._people[index]
 
-    def _add(self, source: AnnotationSet) -> int:
+    def seen_from(self, index: int) -> int:
+        """The visibility from which on a person's keypoints are seen; files differ in it."""
+        return self._seen_from[index]
+
+    def _add(self, source: AnnotationSet, labelled_only: bool) -> int:
         """Take in the samples of a source; returns how many."""
         groups, seen = source.people_by_image(), seen_from(source.people)
         before = len(self._people)
         for person in source.people:
-            if person.crowd or (self._labelled_only and not self._is_labelled(person, seen)):
+            if person.crowd or (labelled_only and not self._is_labelled(person, seen)):
                 continue
             others = [other.box for other in groups[person.image.id] if other is not person]
             self._people.append(person)
@@ -192,25 +203,6 @@ class PoseDataset(Dataset[PoseSample]):
         return keypoints
 
 
-def collate(samples: Sequence[PoseSample]) -> PoseBatch:
-    """B samples as one batch, their points one after the other in flat tensors; `PoseBatch.to` widens it."""
-    images = torch.from_numpy(np.stack([sample.image for sample in samples]))
-    counts = [len(sample.points) for sample in samples]
-    return PoseBatch(
-        image=images.permute(0, 3, 1, 2),
-        crop_from_image=torch.from_numpy(np.stack([sample.crop_from_image for sample in samples])).float(),
-        annotation_id=torch.tensor([sample.annotation_id for sample in samples], dtype=torch.int64),
-        point_crop=torch.repeat_interleave(torch.arange(len(samples)), torch.tensor(counts)),
-        points=_flat([sample.points for sample in samples]).float(),
-        part=_flat([sample.part for sample in samples]).long(),
-        uv=_flat([sample.uv for sample in samples]).float(),
-        coarse=torch.from_numpy(np.stack([sample.coarse for sample in samples])),
-        confidence=_flat([sample.confidence for sample in samples]).float(),
-        source=_flat([sample.source for sample in samples]).long(),
-        keypoints=torch.from_numpy(np.stack([sample.keypoints for sample in samples])).float(),
-    )
-
-
 def start_worker(worker: int) -> None:
     """For `DataLoader(worker_init_fn=...)`: one OpenCV thread a worker, or they all fight for the cores.
 
@@ -226,7 +218,3 @@ def start_worker(worker: int) -> None:
             "call cv2.setNumThreads(1) before the workers start"
         )
     cv2.setNumThreads(1)
-
-
-def _flat(arrays: list[np.ndarray]) -> Tensor:
-    return torch.from_numpy(np.concatenate(arrays))

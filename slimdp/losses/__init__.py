@@ -1,6 +1,7 @@
 """Losses with named terms."""
 
 from slimdp.losses.counts import label_counts, label_shares
-from slimdp.losses.supervised import supervised_loss
+from slimdp.losses.equivariance import needs_levels
+from slimdp.losses.total import total_loss
 
-__all__ = ["label_counts", "label_shares", "supervised_loss"]
+__all__ = ["label_counts", "label_shares", "needs_levels", "total_loss"]

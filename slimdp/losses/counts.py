@@ -19,6 +19,7 @@ def count_labels(batch: PoseBatch) -> dict[str, Tensor]:
     of_keypoint = torch.zeros_like(counted) if batch.source is None else batch.source == LabelSource.KEYPOINT
     points, anchored = (counted & ~of_keypoint).sum(), (counted & of_keypoint).sum()
     heat = torch.zeros_like(points) if batch.keypoints is None else (batch.keypoints[..., 2] > 0).sum()
+    paired = torch.zeros_like(points) if batch.valid_1 is None else batch.valid_1.sum()
     return {
         "part": points,
         "coarse": (batch.coarse != IGNORE).sum(),
@@ -27,6 +28,7 @@ def count_labels(batch: PoseBatch) -> dict[str, Tensor]:
         "keypoint_part": anchored,
         "keypoint_uv": anchored,
         "keypoint_map": heat,
+        "equivariance": paired,  # map pixels, whose features need no label
     }
 
 

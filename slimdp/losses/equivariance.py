@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from slimdp.maps import resize_flow, warp_maps
+from slimdp.structures import PoseBatch, Prediction
 
 
 def cosine_loss(features_0: Tensor, features_1: Tensor, flow_0to1: Tensor, valid_0: Tensor) -> Tensor:
@@ -29,14 +30,76 @@ def cosine_loss(features_0: Tensor, features_1: Tensor, flow_0to1: Tensor, valid
     Raises:
         ValueError: the shapes do not belong together.
     """
+    unlike, counted = cosine_errors(features_0, features_1, flow_0to1, valid_0)
+    return unlike.sum() / counted.sum().clamp(min=1)
+
+
+def cosine_errors(
+    features_0: Tensor, features_1: Tensor, flow_0to1: Tensor, valid_0: Tensor
+) -> tuple[Tensor, Tensor]:
+    """1 - rho at every pixel of the first crops' features, 0 where it does not count, and where it does.
+
+    Args, Raises: as of `cosine_loss`.
+
+    Returns:
+        (B, h, w) and (B, h, w) bool.
+    """
     if features_0.shape != features_1.shape or len(flow_0to1) != len(features_0):
         raise ValueError(
             f"features of {tuple(features_0.shape)} and {tuple(features_1.shape)} with a flow of "
             f"{tuple(flow_0to1.shape)}: wanted (B, C, h, w) twice, and (B, 2, H, W)"
         )
-    flow, valid = resize_flow(flow_0to1.float(), valid_0, features_0.shape[-2:])
     # Under autocast the features are half floats, whose squares overflow.
-    warped_0, inside = warp_maps(features_1.float(), flow)
-    alike = F.cosine_similarity(features_0.float(), warped_0, dim=1)
+    features_0, features_1 = _at_least_float32(features_0), _at_least_float32(features_1)
+    flow, valid = resize_flow(flow_0to1.to(features_0.dtype), valid_0, features_0.shape[-2:])
+    warped_0, inside = warp_maps(features_1, flow)
     counted = valid & inside
-    return torch.where(counted, 1 - alike, 0).sum() / counted.sum().clamp(min=1)
+    unlike = 1 - F.cosine_similarity(features_0, warped_0, dim=1)
+    return torch.where(counted, unlike, 0), counted
+
+
+def equivariance_sum(prediction: Prediction, batch: PoseBatch, at: str, stop: str) -> Tensor:
+    """The cosine loss of one stack between the crops of each pair, summed over the valid map pixels.
+
+    Level 1, which is half as fine, counts each of its pixels as the four that it covers.
+
+    Args:
+        prediction: of the stack, with `Prediction.levels` where `at` asks for one that is no output.
+        batch: with pairs; their flow leads from the second crop to the first.
+        at: what is compared: an `EQUIVARIANT` of slimdp.config.
+        stop: the side whose features get no gradient: "none", "first" or "second".
+    """
+    assert batch.pairs is not None
+    assert batch.flow_1to0 is not None
+    assert batch.valid_1 is not None
+    features = equivariant_features(prediction, at)
+    features_0, features_1 = (features.index_select(0, crops) for crops in batch.pairs.unbind(1))
+    if stop == "first":
+        features_0 = features_0.detach()
+    elif stop == "second":
+        features_1 = features_1.detach()
+    unlike, _ = cosine_errors(features_1, features_0, batch.flow_1to0, batch.valid_1)
+    return unlike.sum() * (batch.valid_1[0].numel() / unlike[0].numel())
+
+
+def equivariant_features(prediction: Prediction, at: str) -> Tensor:
+    """The maps (B, C, h, w) of a stack that a name of `EQUIVARIANT` means (Slim DensePose, table 7)."""
+    if at == "segmentation":
+        return prediction.part_logits
+    if at == "uv":
+        return torch.cat([prediction.u, prediction.v], dim=1)
+    if at == "level_3":
+        return prediction.features
+    if at == "level_4":
+        outputs = prediction.part_logits, prediction.u, prediction.v, prediction.coarse_logits
+        return torch.cat(outputs, dim=1)
+    return prediction.levels[int(at.removeprefix("level_"))]
+
+
+def needs_levels(at: str) -> bool:
+    """Whether a network must be asked for its levels to hold these features equivariant."""
+    return at in ("level_0", "level_1", "level_2")
+
+
+def _at_least_float32(features: Tensor) -> Tensor:
+    return features.float() if features.dtype in (torch.bfloat16, torch.float16) else features

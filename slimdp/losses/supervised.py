@@ -1,4 +1,4 @@
-"""What the labels say of the predictions: named terms, alike at every stack, weighted and summed here alone.
+"""What the labels say of the predictions: named terms, alike at every stack.
 
 Parts are learned at the few labelled points, and the outline of the person from the coarse masks
 (DensePose, 3.1; Slim DensePose, 4). A keypoint may be learned as one more point, whose label is the place of
@@ -8,17 +8,13 @@ is divided by the number of its labels, and is 0 with a gradient of 0 where ther
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from slimdp.config import LossSettings
-from slimdp.losses.counts import count_labels
-from slimdp.losses.targets import MapLabels, map_labels
+from slimdp.losses.targets import MapLabels
 from slimdp.maps import sample_at_points
-from slimdp.structures import IGNORE, PoseBatch, Prediction
+from slimdp.structures import IGNORE, Prediction
 
 
 def part_errors(part_logits: Tensor, points: Tensor, point_crop: Tensor, part: Tensor) -> Tensor:
@@ -71,41 +67,17 @@ def heat_error_sum(keypoint_maps: Tensor, heat: Tensor, known: Tensor) -> Tensor
     return ((keypoint_maps - heat).square().sum((2, 3)) * known).sum()
 
 
-def supervised_loss(
-    predictions: Sequence[Prediction], batch: PoseBatch, weights: LossSettings
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Weigh and sum the terms of all stacks: supervision at every one (Newell et al., 3.3).
+def supervised_sums(prediction: Prediction, labels: MapLabels) -> dict[str, Tensor]:
+    """The sum of each term of one stack over its labels, by the name of its weight in `LossSettings`.
 
-    The terms are those of `LossSettings`; `keypoint_map` where the network has heat maps. A point pulls as
-    hard as its confidence says. Half precision is compared in float32.
-
-    Args:
-        predictions: one a stack.
-        batch: the labels, on the same device.
-        weights: of the terms; a weight of 0 leaves the term in the report alone.
-
-    Returns:
-        scalar total with gradient, and the unweighted terms without, named like `stack0/part`.
+    `keypoint_map` is among them where the network has heat maps. A point pulls as hard as its confidence
+    says. Half precision is compared in float32.
 
     Raises:
-        ValueError: there is no prediction, or coarse labels or keypoints do not fit the maps.
+        ValueError: coarse labels or keypoints do not fit the maps.
     """
-    if not predictions:
-        raise ValueError("no predictions to compare with the labels")
-    labels, counts = map_labels(batch), count_labels(batch)
-    total = batch.points.new_zeros(())
-    report = {}
-    for stack, prediction in enumerate(predictions):
-        _check_sizes(prediction, labels)
-        for name, value in _sums(prediction.full_precision(), labels).items():
-            term = value / counts[name].clamp(min=1)
-            total = total + getattr(weights, name) * term
-            report[f"stack{stack}/{name}"] = term.detach()
-    return total, report
-
-
-def _sums(prediction: Prediction, labels: MapLabels) -> dict[str, Tensor]:
-    """The sum of each term of one stack over its labels, by the name of its weight in `LossSettings`."""
+    _check_sizes(prediction, labels)
+    prediction = prediction.full_precision()
     at = labels.points, labels.point_crop, labels.part
     part = part_errors(prediction.part_logits, *at)
     uv = uv_errors(prediction.u, prediction.v, *at, labels.uv)

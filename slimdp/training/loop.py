@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from slimdp.config import LossSettings, StageSettings
-from slimdp.losses import label_shares, supervised_loss
+from slimdp.losses import label_shares, needs_levels, total_loss
 from slimdp.models import StackedHourglass
 from slimdp.structures import Prediction
 from slimdp.training.average import WeightAverage
@@ -122,6 +122,7 @@ def add_gradients(
         terms: summed over the processes they are those of the batch. They carry no gradient.
     """
     report: dict[str, Tensor] = {}
+    levels = loss.equivariance > 0 and needs_levels(loss.equivariance_at)
     dtype = next(network.parameters()).dtype
     for number, part in enumerate(parts):
         last = number + 1 == len(parts)
@@ -129,8 +130,8 @@ def add_gradients(
         with _sent_with_the_last(network, last):
             image = part.batch.image.to(dtype, memory_format=torch.channels_last)
             with torch.autocast(image.device.type, torch.bfloat16, enabled=bf16):
-                predictions = network(image)
-            total, terms = supervised_loss(predictions, part.batch, weigh(loss, shares))
+                predictions = network(image, levels=levels)
+            total, terms = total_loss(predictions, part.batch, weigh(loss, shares))
             # DistributedDataParallel takes the mean over the processes, but here their losses add up.
             (total * processes).backward()
         shared = {name: term * shares[name.rpartition("/")[2]] for name, term in terms.items()}

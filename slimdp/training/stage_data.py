@@ -12,8 +12,17 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from slimdp.config import AugmentSettings, ConfigError, LossSettings, StageSettings, TrainConfig
+from flow_cache import FlowCacheError
+from slimdp.config import (
+    AugmentSettings,
+    ConfigError,
+    LossSettings,
+    MotionSettings,
+    StageSettings,
+    TrainConfig,
+)
 from slimdp.data import (
+    AnnotationError,
     AnnotationSet,
     PoseDataset,
     WeightedDraws,
@@ -23,6 +32,7 @@ from slimdp.data import (
     surface_anchors,
 )
 from slimdp.data.draws import Draw
+from slimdp.motion.pairs import PairDataset, make_pairs
 from slimdp.structures import PersonAnnotation, PoseBatch
 from slimdp.surface import UvSymmetry, load_surface, load_symmetry
 from slimdp.surface.load import OPEN, check_surface_name
@@ -31,10 +41,10 @@ from slimdp.training.processes import ALONE, Processes
 
 @dataclasses.dataclass(frozen=True)
 class StageData:
-    """The labelled people of a stage."""
+    """The people of a stage, and their second pictures."""
 
     stage: StageSettings
-    people: PoseDataset
+    people: PoseDataset | PairDataset
     draw_seed: int
 
     def draws(self, first_step: int) -> WeightedDraws:
@@ -120,6 +130,7 @@ def read_stages(config: TrainConfig, processes: Processes = ALONE) -> list[Stage
         AnnotationError: an annotation file or one of its pictures is broken, or nobody in it is labelled.
     """
     check_paths(config)
+    check_motion(config)
     check_batches(config, processes)
     symmetry, anchors = _symmetry(config), None
     losses = [stage_loss(config, stage) for stage in config.stages]
@@ -141,10 +152,21 @@ def read_stages(config: TrainConfig, processes: Processes = ALONE) -> list[Stage
         draw_seed, change_seed = stage_seeds(config.seed, index)
         people = PoseDataset(
             sources, config.crop, augmentation(config, stage), symmetry, change_seed,
+            labelled_only=[not source.unlabelled for source in stage.data],
             keypoints=config.model.keypoints, anchors=anchors,
         )  # fmt: skip
-        stages.append(StageData(stage, people, draw_seed))
+        motion = stage_motion(config, stage)
+        pairs = people if motion.kind == "none" else _pairs(people, motion, f"stages.{index}")
+        stages.append(StageData(stage, pairs, draw_seed))
     return stages
+
+
+def _pairs(people: PoseDataset, motion: MotionSettings, place: str) -> PairDataset:
+    """The people with second pictures; raises ConfigError naming the key."""
+    try:
+        return make_pairs(people, motion)
+    except (FlowCacheError, AnnotationError) as error:
+        raise ConfigError(f"{place}.motion.{motion.kind} = {motion.store!r}: {error}") from error
 
 
 def _symmetry(config: TrainConfig) -> UvSymmetry:
@@ -166,6 +188,28 @@ def augmentation(config: TrainConfig, stage: StageSettings) -> AugmentSettings:
 def stage_loss(config: TrainConfig, stage: StageSettings) -> LossSettings:
     """The weights of a stage's losses."""
     return config.loss if stage.loss is None else stage.loss
+
+
+def stage_motion(config: TrainConfig, stage: StageSettings) -> MotionSettings:
+    """The second pictures of a stage."""
+    return config.motion if stage.motion is None else stage.motion
+
+
+def check_motion(config: TrainConfig) -> None:
+    """What compares two pictures needs two, and what has no labels needs that; raises ConfigError."""
+    for i, stage in enumerate(config.stages):
+        loss, motion = stage_loss(config, stage), stage_motion(config, stage)
+        if loss.equivariance and motion.kind == "none":
+            raise ConfigError(
+                f"stages.{i}: loss.equivariance = {loss.equivariance:g} needs a second picture of each "
+                "person: set motion.kind to tps, flow or exact"
+            )
+        for j, source in enumerate(stage.data):
+            if source.unlabelled and not loss.equivariance:
+                raise ConfigError(
+                    f"stages.{i}.data.{j}.unlabelled = true, but only loss.equivariance learns from people "
+                    "without labels"
+                )
 
 
 def check_batches(config: TrainConfig, processes: Processes) -> None:

@@ -1,0 +1,52 @@
+"""What a batch says of the predictions: all terms, weighted and summed here alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from slimdp.config import LossSettings
+from slimdp.losses.counts import count_labels
+from slimdp.losses.equivariance import equivariance_sum
+from slimdp.losses.supervised import supervised_sums
+from slimdp.losses.targets import map_labels
+from slimdp.structures import PoseBatch, Prediction
+
+
+def total_loss(
+    predictions: Sequence[Prediction], batch: PoseBatch, weights: LossSettings
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Weigh and sum the terms of all stacks: supervision at every one (Newell et al., 3.3).
+
+    The terms are those that the labels have (`supervised_sums`) and, where the batch has pairs and it has a
+    weight, the equivariance of their features. Each is the mean over its labels, or over the valid pixels.
+
+    Args:
+        predictions: one a stack.
+        batch: the labels, on the same device.
+        weights: of the terms; a weight of 0 leaves a term of the labels in the report alone.
+
+    Returns:
+        scalar total with gradient, and the unweighted terms without, named like `stack0/part`.
+
+    Raises:
+        ValueError: there is no prediction, or coarse labels or keypoints do not fit the maps.
+    """
+    if not predictions:
+        raise ValueError("no predictions to compare with the labels")
+    labels, counts = map_labels(batch), count_labels(batch)
+    equivariant = weights.equivariance > 0 and batch.pairs is not None
+    total = batch.points.new_zeros(())
+    report = {}
+    for stack, prediction in enumerate(predictions):
+        sums = supervised_sums(prediction, labels)
+        if equivariant:
+            sums["equivariance"] = equivariance_sum(
+                prediction, batch, weights.equivariance_at, weights.equivariance_stop
+            )
+        for name, value in sums.items():
+            term = value / counts[name].clamp(min=1)
+            total = total + getattr(weights, name) * term
+            report[f"stack{stack}/{name}"] = term.detach()
+    return total, report

@@ -1,0 +1,210 @@
+"""Training samples of two pictures of one person (Slim DensePose, 3.2.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from slimdp.config import MotionSettings, WarpSettings
+from slimdp.data import BORDER_RGB, PairSample, PoseDataset, PoseSample, change_colours
+from slimdp.data.augment import Augmentation, flip_coarse
+from slimdp.data.draws import Draw
+from slimdp.data.frame import sample_coarse
+from slimdp.geometry import STRIDE, apply_affine, invert_affine
+from slimdp.motion.neighbours import neighbours_of
+from slimdp.motion.thin_plate import draw_warp
+from slimdp.motion.views import SecondView, WarpedView
+from slimdp.structures import IGNORE, LabelSource, PersonAnnotation
+
+BACKGROUND = 0
+
+
+class SecondPictures(Protocol):
+    """Where second pictures come from."""
+
+    def view(
+        self, people: PoseDataset, index: int, change: Augmentation, rng: np.random.Generator
+    ) -> SecondView | None:
+        """The second crop of a person whose first is changed so; None where there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class WarpedCrops:
+    """The first crop again, warped at random: needs no video (Slim DensePose, 3.2.1)."""
+
+    settings: WarpSettings
+
+    def view(
+        self, people: PoseDataset, index: int, change: Augmentation, rng: np.random.Generator
+    ) -> WarpedView:
+        """As of `SecondPictures`."""
+        person = people.person(index)
+        image, affine = people.picture(person.image.file, person.box, change)
+        warp = draw_warp(people.crop.size, self.settings, rng)
+        return WarpedView(warp.apply(image, BORDER_RGB), affine, warp)
+
+
+@dataclass(frozen=True)
+class FirstLabels:
+    """What the first crop's labels were made of."""
+
+    person: PersonAnnotation
+    seen_from: int  # visibility from which on its keypoints are seen
+    mirrored: bool  # the crops are
+
+
+class PairDataset(Dataset[PoseSample | PairSample]):
+    """A data set's samples, each with a second picture where there is one.
+
+    Both crops are scaled, turned, shifted and mirrored alike, so that no motion is between them but that of
+    the video or the warp; their colours are changed apart. Patches (`augment.occlusion`) cover the first
+    alone. An index is a `Draw`, as of `PoseDataset`, and decides about everything.
+
+    Args:
+        people: the first crops and their labels.
+        pictures: where the second ones come from.
+        propagate: give the second crop the first one's labels, carried along; otherwise it has none.
+    """
+
+    def __init__(self, people: PoseDataset, pictures: SecondPictures, propagate: bool) -> None:
+        self._people, self._pictures, self._propagate = people, pictures, propagate
+        #: Samples of each source, as `WeightedDraws` takes them.
+        self.sizes = people.sizes
+
+    def __len__(self) -> int:
+        return len(self._people)
+
+    def __getitem__(self, index: int | Draw) -> PoseSample | PairSample:
+        draw = index if isinstance(index, Draw) else Draw(0, index)
+        people, change = self._people, self._people.change(draw)
+        first = people.sample(draw.person, change)
+        view = self._pictures.view(people, draw.person, change, people.randomness(draw, "motion"))
+        if view is None:
+            return first
+        again = people.change(draw, again=True)
+        colours = replace(change, gain=again.gain, offset=again.offset)
+        labels = None
+        if self._propagate:
+            labels = FirstLabels(people.person(draw.person), people.seen_from(draw.person), change.flip)
+        return pair_sample(first, view, change_colours(view.image, colours), labels)
+
+    def person(self, index: int) -> PersonAnnotation:
+        """The record behind a sample."""
+        return self._people.person(index)
+
+
+def make_pairs(people: PoseDataset, settings: MotionSettings) -> PairDataset:
+    """Pairs of the kind that settings ask for, which must not be none; raises as `NeighbouringFrames`."""
+    if settings.kind == "tps":
+        return PairDataset(people, WarpedCrops(settings.warp), settings.propagate)
+    neighbours = neighbours_of(people, settings.store, settings.steps, settings.threshold_px)
+    return PairDataset(people, neighbours, settings.propagate)
+
+
+def pair_sample(
+    first: PoseSample,
+    view: SecondView,
+    image_1: np.ndarray,
+    labels: FirstLabels | None = None,
+) -> PairSample:
+    """Two crops as a sample.
+
+    Args:
+        first: the first crop and its labels.
+        view: the second one.
+        image_1: (S, S, 3) uint8 RGB, the second one's picture as the network is to see it.
+        labels: to carry to the second crop (`carry_labels`); None: it has none.
+    """
+    size = len(image_1)
+    side = size // STRIDE
+    centres_1 = STRIDE * np.mgrid[:side, :side][::-1].reshape(2, -1).T + (STRIDE - 1) / 2  # crop px
+    places_0, known = view.to_first(centres_1)
+    # Of the centres of map pixels: what lies beyond the outermost ones cannot be read in the first map.
+    known = known & ((places_0 >= centres_1[0]) & (places_0 <= centres_1[-1])).all(axis=1)
+    flow_1to0 = np.where(known[:, None], places_0 - centres_1, 0).T.reshape(2, side, side) / STRIDE
+    second = _unlabelled(first, view, image_1)
+    if labels is not None:
+        second = carry_labels(first, second, view, labels, places_0, known)
+    return PairSample(first, second, flow_1to0.astype(np.float32), known.reshape(side, side))
+
+
+def carry_labels(
+    first: PoseSample,
+    second: PoseSample,
+    view: SecondView,
+    labels: FirstLabels,
+    places_0: np.ndarray,
+    known: np.ndarray,
+) -> PoseSample:
+    """The second crop with the labels of the first: ground-truth propagation (Slim DensePose, 3.2.2, 5.4).
+
+    Points and keypoints in sight go where the view says, and are left out where it does not know. A map
+    pixel takes the coarse label of the place that it shows, IGNORE where that is not known.
+
+    Args:
+        first, second: the crops; the labels of the second are not looked at.
+        view: the way between them.
+        labels: what those of the first were made of, for the coarse mask at its full resolution.
+        places_0: (S / 4 * S / 4, 2) x, y, where the second crop's map pixels lie in the first, crop px.
+        known: (S / 4 * S / 4,) bool, where that can be trusted.
+    """
+    points_1, arrived = _carry(first.points, view, len(second.image))
+    source = np.where(first.source == LabelSource.KEYPOINT, first.source, LabelSource.PROPAGATED)
+    keypoints = np.zeros_like(first.keypoints)
+    seen = np.flatnonzero(first.keypoints[:, 2] >= labels.seen_from)
+    places_1, there = _carry(first.keypoints[seen, :2], view, len(second.image))
+    keypoints[seen[there]] = np.column_stack([places_1, first.keypoints[seen, 2]])[there]
+    coarse = np.full(len(places_0), IGNORE, dtype=np.uint8)
+    coarse[known] = _coarse_at(first, labels, places_0[known])
+    return replace(
+        second,
+        points=points_1[arrived],
+        part=first.part[arrived],
+        uv=first.uv[arrived],
+        source=source[arrived],
+        confidence=first.confidence[arrived],
+        coarse=coarse.reshape(first.coarse.shape),
+        keypoints=keypoints,
+    )
+
+
+def _unlabelled(first: PoseSample, view: SecondView, image_1: np.ndarray) -> PoseSample:
+    """The second crop alone."""
+    return replace(
+        first,
+        image=image_1,
+        crop_from_image=view.crop_from_image,
+        **{name: getattr(first, name)[:0] for name in ("points", "part", "uv", "source", "confidence")},
+        coarse=np.full_like(first.coarse, IGNORE),
+        keypoints=np.zeros_like(first.keypoints),
+    )
+
+
+def _carry(points_0: np.ndarray, view: SecondView, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points of the first crop (N, 2) in the second one, and which are known and inside of it (N,)."""
+    points_1, known = view.to_second(points_0)
+    with np.errstate(invalid="ignore"):  # NaN is not inside
+        inside = ((points_1 >= 0) & (points_1 <= size - 1)).all(axis=1)
+    return points_1, known & inside
+
+
+def _coarse_at(first: PoseSample, labels: FirstLabels, places_0: np.ndarray) -> np.ndarray:
+    """Coarse labels (N,) at places (N, 2) of the first crop, crop px, all of them between map pixels.
+
+    Within the person's box the mask answers at its own resolution. What is unknown at the nearest map pixel
+    stays so: other people, ignore regions, patches.
+    """
+    column, row = np.floor((places_0 - (STRIDE - 1) / 2) / STRIDE + 0.5).astype(int).T
+    label = first.coarse[row, column]
+    person = labels.person
+    if person.coarse is None:
+        return label
+    in_image = apply_affine(invert_affine(first.crop_from_image), places_0)
+    drawn, inside = sample_coarse(person.coarse, person.box, in_image, BACKGROUND)
+    exact = inside & (label != IGNORE)
+    label[exact] = (flip_coarse(drawn) if labels.mirrored else drawn)[exact]
+    return label
