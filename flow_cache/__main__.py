@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from flow_cache.arguments import (
     parse_steps,
     with_negative_values,
 )
-from flow_cache.around import MARGIN
+from flow_cache.around import MARGIN, frames_with_people
 from flow_cache.drawing import bring_back, colour_flow, draw_check, save_png
 from flow_cache.errors import FlowCacheError
 from flow_cache.exchange import export_flow, import_flow
@@ -76,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         "--frames",
         type=parse_frames,
         metavar="FIRST:LAST",
-        help="only fields that start or end at these frames, both ends included",
+        help="only fields that start or end at these frames, both ends included; or at those in which a COCO "
+        "file (.json) has people, as carrying their labels needs",
     )
     _add_region(fill)
     fill.add_argument(
@@ -178,15 +179,12 @@ def _import(options: argparse.Namespace) -> None:
 
 
 def _precompute(options: argparse.Namespace) -> None:
-    frames = None
-    if options.frames is not None:
-        frames = {video_name(source): options.frames for source in options.sources}
     if options.margin is not None and options.around is None:
         raise FlowCacheError("--margin is a setting of --around, which was not given")
     settings = {
         "steps": options.steps,
         "estimator": chosen_estimator(options),
-        "frames": frames,
+        "frames": _chosen_frames(options),
         "around": options.around,
         "margin": MARGIN if options.margin is None else options.margin,
         "filter": options.filter,
@@ -207,10 +205,20 @@ def _precompute(options: argparse.Namespace) -> None:
         fills = [(shard.path, [video.path for video in shard.videos]) for shard in share]
         if not fills:
             print(f"{options.out}: none of {len(options.sources)} videos falls to this shard")
+    chosen = settings["frames"]
     for out, sources in fills:
-        if frames is not None:
-            settings["frames"] = {video_name(source): options.frames for source in sources}
+        if chosen is not None:
+            settings["frames"] = {name: chosen[name] for name in map(video_name, sources)}
         _tell(out, precompute(sources, out, **settings))
+
+
+def _chosen_frames(options: argparse.Namespace) -> dict[str, Iterable[int]] | None:
+    """The frames of interest of each video; None for all."""
+    if options.frames is None:
+        return None
+    if isinstance(options.frames, Path):
+        return dict(frames_with_people(options.frames, [open_video(source) for source in options.sources]))
+    return {video_name(source): options.frames for source in options.sources}
 
 
 def _submit(options: argparse.Namespace, settings: dict[str, Any]) -> None:

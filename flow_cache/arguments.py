@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 from typing import Any
 
 from flow_cache.estimators import ESTIMATORS, PTLFLOW, FlowEstimator, make_estimator
@@ -23,11 +24,15 @@ def parse_steps(text: str) -> tuple[int, ...]:
     return steps
 
 
-def parse_frames(text: str) -> range:
-    """10:20: frames 10 to 20, both included."""
+def parse_frames(text: str) -> range | Path:
+    """10:20: frames 10 to 20, both included; or the name of a .json file."""
+    if text.endswith(".json"):
+        return Path(text)
     match = re.fullmatch(r"(\d+):(\d+)", text)
     if match is None or int(match[1]) > int(match[2]):
-        raise argparse.ArgumentTypeError(f"{text!r}; wanted first:last such as 0:20, both included")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}; wanted first:last such as 0:20, both included, or a .json file"
+        )
     return range(int(match[1]), int(match[2]) + 1)
 
 

@@ -90,6 +90,11 @@ def read_people_boxes(path: Path, videos: Sequence[Video], margin: float) -> dic
     }
 
 
+def frames_with_people(path: Path, videos: Sequence[Video]) -> dict[str, list[int]]:
+    """By the name of the video, the frames in which a COCO file has people; raises as `read_people_boxes`."""
+    return {name: sorted(people.boxes) for name, people in read_people_boxes(path, videos, 0).items()}
+
+
 def _read_images(
     path: Path, content: dict[str, Any], videos: Mapping[str, Video]
 ) -> tuple[dict[int | str, tuple[str, int] | None], set[str]]:

@@ -44,7 +44,7 @@ class ThinPlateWarp:
 
     def jacobian(self, points_1: np.ndarray) -> np.ndarray:
         """Derivative of h at points: (N, 2, 2), [n, i, j] = d h_i / d q_j."""
-        return np.einsum("jnk,ki->nij", _basis_slopes(points_1, self._controls), self._coefficients)
+        return (_basis_slopes(points_1, self._controls) @ self._coefficients).transpose(1, 2, 0)
 
     def points_to_warped(self, points_0: np.ndarray) -> np.ndarray:
         """The inverse of h: where points of the first crop are seen in the warped one.
@@ -62,7 +62,7 @@ class ThinPlateWarp:
             miss = self.source(points_1) - points_0
             if np.abs(miss).max(initial=0) < _ARRIVED_PX:
                 break
-            step = np.linalg.solve(self._safe_jacobian(points_1), miss[:, :, None])[:, :, 0]
+            step = _solve(self._safe_jacobian(points_1), miss)
             # Far from the grid the spline may fold: no step leaps over the crop.
             points_1 = points_1 - step.clip(-self.size / 4, self.size / 4)
         arrived = np.abs(self.source(points_1) - points_0).max(axis=1, initial=0) < _ARRIVED_PX
@@ -87,8 +87,8 @@ class ThinPlateWarp:
     def folds(self) -> bool:
         """Whether the warped crop shows some place of the first one twice, or mirrored."""
         slopes = _slope_grid(self.size, _grid_side(len(self.sources)))
-        jacobian = np.einsum("jnk,ki->nij", slopes, self.sources)
-        return bool((np.linalg.det(jacobian) <= _LEAST_AREA).any())
+        (x_by_x, y_by_x), (x_by_y, y_by_y) = (slopes @ self.sources).transpose(0, 2, 1)
+        return bool((x_by_x * y_by_y - x_by_y * y_by_x <= _LEAST_AREA).any())
 
     def _dense(self) -> np.ndarray:
         """h at every pixel: (2, S, S) float32."""
@@ -98,7 +98,7 @@ class ThinPlateWarp:
 
     def _safe_jacobian(self, points_1: np.ndarray) -> np.ndarray:
         jacobian = self.jacobian(points_1)
-        flat = np.abs(np.linalg.det(jacobian)) < 1e-3
+        flat = np.abs(_determinant(jacobian)) < 1e-3
         return np.where(flat[:, None, None], np.eye(2), jacobian)
 
     @property
@@ -140,28 +140,50 @@ def draw_warp(size: int, settings: WarpSettings, rng: np.random.Generator) -> Th
     return ThinPlateWarp(size, straight)
 
 
+@lru_cache(maxsize=16)
 def control_points(size: int, side: int) -> np.ndarray:
-    """The grid of control points over a crop: (side * side, 2) x, y px, row by row."""
+    """The grid of control points over a crop: (side * side, 2) x, y px, row by row; not to be written to."""
     places = np.linspace(0, size - 1, side)
     x, y = np.meshgrid(places, places)
-    return np.stack([x.ravel(), y.ravel()], axis=1)
+    points = np.stack([x.ravel(), y.ravel()], axis=1)
+    points.setflags(write=False)
+    return points
+
+
+def _determinant(matrices: np.ndarray) -> np.ndarray:
+    """Of (N, 2, 2)."""
+    determinant: np.ndarray = matrices[:, 0, 0] * matrices[:, 1, 1] - matrices[:, 0, 1] * matrices[:, 1, 0]
+    return determinant
+
+
+def _solve(matrices: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """x (N, 2) of A x = b, for (N, 2, 2) and (N, 2): by Cramer, as many small ones cost numpy.linalg more."""
+    (a, b), (c, d) = matrices.transpose(1, 2, 0)
+    x, y = right.T
+    return np.stack([d * x - b * y, a * y - c * x], axis=1) / _determinant(matrices)[:, None]
 
 
 def _basis(points: np.ndarray, controls: np.ndarray) -> np.ndarray:
     """(N, K + 3): U of the distance to each control point, then x, y and 1."""
     points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
-    squared = ((points[:, None] - controls) ** 2).sum(axis=2)
-    bend = squared * np.log(np.where(squared > 0, squared, 1))
-    return np.column_stack([bend, points, np.ones(len(points))])
+    basis = np.empty((len(points), len(controls) + 3))
+    squared = np.subtract.outer(points[:, 0], controls[:, 0]) ** 2
+    squared += np.subtract.outer(points[:, 1], controls[:, 1]) ** 2
+    # U(0) = 0: the logarithm of 1 stands for that of 0, which its factor takes away.
+    np.multiply(squared, np.log(np.where(squared > 0, squared, 1)), out=basis[:, :-3])
+    basis[:, -3:-1], basis[:, -1] = points, 1
+    return basis
 
 
 def _basis_slopes(points: np.ndarray, controls: np.ndarray) -> np.ndarray:
     """(2, N, K + 3): the derivatives of `_basis` along x and along y."""
-    offset = np.asarray(points, dtype=np.float64).reshape(-1, 1, 2) - controls  # (N, K, 2)
-    squared = (offset**2).sum(axis=2, keepdims=True)
-    bend = 2 * offset * (np.log(np.where(squared > 0, squared, 1)) + 1)
-    straight = np.broadcast_to(np.array([[1.0, 0], [0, 1], [0, 0]]), (len(offset), 3, 2))
-    return np.concatenate([bend, straight], axis=1).transpose(2, 0, 1)
+    points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    offset = points.T[:, :, None] - controls.T[:, None]  # (2, N, K)
+    squared = offset[0] ** 2 + offset[1] ** 2
+    slopes = np.zeros((2, len(points), len(controls) + 3))
+    np.multiply(2 * offset, np.log(np.where(squared > 0, squared, 1)) + 1, out=slopes[:, :, :-3])
+    slopes[0, :, -3] = slopes[1, :, -2] = 1
+    return slopes
 
 
 @lru_cache(maxsize=8)

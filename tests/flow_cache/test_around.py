@@ -315,3 +315,17 @@ def test_near_the_walkers_of_a_real_video(samples: Path, tmp_path: Path, write: 
         field = near.read("vtest", 100, 1)
         assert 0.02 < field.valid.mean() < 0.1
         assert np.abs(flow - field.displacement)[:, field.valid].max() <= 1 / 64
+
+
+def test_only_the_flow_of_frames_with_people(
+    tmp_path: Path, make_folder: MakeFolder, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, file = str(tmp_path / "flow.h5"), str(write(ONE))
+    assert main(["precompute", str(make_folder()), "--steps=-1,2", "--frames", file, "--out", out]) == 0
+    with FlowStore(out) as store:  # frame 2 alone has people: it starts a field of each step, and ends one
+        assert np.flatnonzero(store.finished("walk", -1)).tolist() == [2, 3]
+        assert np.flatnonzero(store.finished("walk", 2)).tolist() == [0, 2]
+    assert (
+        main(["precompute", str(make_folder("run")), "--frames", file, "--out", str(tmp_path / "b.h5")]) == 2
+    )
+    assert "has no frames of video 'run'" in capsys.readouterr().err

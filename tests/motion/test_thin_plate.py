@@ -80,7 +80,7 @@ def test_no_points_are_no_error() -> None:
 
 
 def test_a_fold_is_seen_and_never_drawn() -> None:
-    sources = control_points(64, 3)
+    sources = control_points(64, 3).copy()
     sources[4] += [70, 0]  # the middle jumps past the right border
     assert ThinPlateWarp(64, sources).folds()
     mirrored = control_points(64, 3) * [-1, 1] + [63, 0]
