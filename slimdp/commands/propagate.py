@@ -44,6 +44,13 @@ def add_propagate(commands: argparse._SubParsersAction) -> None:
         help="falling: labels weigh less, the further and the less surely they came (default none: as much)",
     )
     command.add_argument(
+        "--longest-hop",
+        type=int,
+        default=None,
+        metavar="N",
+        help="frames that one flow may lead over; 1: from frame to frame (default: as many as are stored)",
+    )
+    command.add_argument(
         "--min-points", type=int, default=5, help="people with fewer are dropped (default 5)"
     )
     command.add_argument(
@@ -98,6 +105,7 @@ def _propagate(options: argparse.Namespace) -> None:
             min_points=options.min_points,
             regions=None if options.regions is None else RegionSettings(options.regions),
             confidence=FallingConfidence() if options.confidence == "falling" else None,
+            longest_hop=options.longest_hop,
             observe=observe,
         )
     write_annotations(options.out, carried.images, carried.people)

@@ -97,7 +97,7 @@ def move_person(
         track=person_0.track,
         keypoints=_move_keypoints(person_0.keypoints, move),
         keypoint_names=person_0.keypoint_names,
-        confidence=_confidence(person_0, carried.offset_px, kept, limit_px, step, settings.confidence),
+        confidence=_confidence(person_0, carried.offset_px, kept, step, settings),
     )
     mask_fate = None
     if person_0.coarse is not None:
@@ -144,14 +144,14 @@ def _confidence(
     person_0: PersonAnnotation,
     offset_px: np.ndarray,
     kept: np.ndarray,
-    limit_px: float,
     step: int,
-    falling: FallingConfidence | None,
+    settings: CarrySettings,
 ) -> np.ndarray | None:
+    """Of the kept labels; None: full."""
     before = None if person_0.confidence is None else person_0.confidence[kept]
-    if falling is None:
+    if settings.confidence is None:
         return before
-    trust = falling.of(offset_px[:, kept], limit_px, step)
+    trust = settings.confidence.of(offset_px[:, kept] / settings.in_image(person_0, 1.0), step)
     return trust if before is None else trust * before
 
 

@@ -13,36 +13,37 @@ from slimdp.config import ConfigError
 class FallingConfidence:
     """Trust that falls with the distance and with what the forward-backward check measured.
 
-        confidence = per_frame^|step| * per_hop^(hops - 1) * at_threshold^(sum over hops (offset / limit)^2)
+        confidence = per_frame^|step| * per_hop^(hops - 1) * per_px^(sum over hops of the offset)
 
-    `offset` is how far the way there and back was off in a hop and `limit` the threshold of the check, so
-    that a label whose ways agree loses nothing for it, and one that only just passes keeps `at_threshold`. It
-    is multiplied by the confidence that the label had. Each factor is in (0, 1]: 1 switches it off.
+    The offset is how far the way there and back was off in a hop, in px of a 256 px crop of the person. It is
+    multiplied by the confidence that the label had. Each factor is in (0, 1]; 1 switches it off.
+
+    By default it is about the chance that the label is right. Of labels that DIS carried over 1 to 8 frames
+    of rendered clips, those with an offset of 0 to 0.5 px were within 5 cm of the truth on the body for 96 to
+    87 %, at 2 to 3 px for 43 to 25 %, at 4 to 5 px for 27 to 16 %; the most likely factors are 0.70 a px,
+    0.999 a frame and 1 a hop, and for RAFT-small 0.78, 0.99 and 1 (docs/propagation.md).
     """
 
-    per_frame: float = 0.95  # for every frame between the labelled one and this one
-    per_hop: float = 0.95  # for every flow after the first
-    at_threshold: float = 0.3
+    per_frame: float = 0.98  # for every frame between the labelled one and this one
+    per_hop: float = 0.98  # for every flow after the first
+    per_px: float = 0.72  # 5 px, the threshold of the paper, leave 0.19
 
     def __post_init__(self) -> None:
-        for name in ("per_frame", "per_hop", "at_threshold"):
+        for name in ("per_frame", "per_hop", "per_px"):
             value = getattr(self, name)
             if not 0 < value <= 1:
                 raise ConfigError(f"confidence.{name} = {value}, but it must be in 0..1, 0 left out")
 
-    def of(self, offset_px: np.ndarray, limit_px: float, step: int) -> np.ndarray:
+    def of(self, offset_px: np.ndarray, step: int) -> np.ndarray:
         """The confidence of labels that passed the check.
 
         Args:
-            offset_px: (hops, N) of the check in each hop, at most `limit_px`.
-            limit_px: the threshold, in the same px.
+            offset_px: (hops, N) of the check in each hop, px of a 256 px crop.
             step: frames from the labelled one.
 
         Returns:
             (N,) float32 in (0, 1].
         """
-        hops = len(offset_px)
-        distance = self.per_frame ** abs(step) * self.per_hop ** (hops - 1)
-        strain = ((offset_px / limit_px) ** 2).sum(axis=0)
+        distance = self.per_frame ** abs(step) * self.per_hop ** (len(offset_px) - 1)
         tiny = np.finfo(np.float32).tiny  # a label that passed counts, however little
-        return np.maximum(distance * self.at_threshold**strain, tiny).astype(np.float32)
+        return np.maximum(distance * self.per_px ** offset_px.sum(axis=0), tiny).astype(np.float32)

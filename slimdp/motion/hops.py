@@ -65,15 +65,20 @@ class FlowWays:
 
     Args:
         store: its flow.
+        longest_hop: frames that one flow may lead over; None: as many as the store has. With 1, every way
+            goes from frame to frame.
     """
 
-    def __init__(self, store: StepSource) -> None:
-        self._store = store
+    def __init__(self, store: StepSource, longest_hop: int | None = None) -> None:
+        if longest_hop is not None and longest_hop < 1:
+            raise ValueError(f"longest hop of {longest_hop} frames, but 1 or more are wanted")
+        self._store, self._longest = store, longest_hop
         self._finished: dict[tuple[str, int], np.ndarray] = {}
 
     def hops(self, video: str, frame: int, step: int) -> tuple[int, ...]:
         """`plan_hops` with what the store holds."""
-        return plan_hops(frame, step, self._store.steps(video), lambda f, s: self._held(video, f, s))
+        steps = tuple(s for s in self._store.steps(video) if self._longest is None or abs(s) <= self._longest)
+        return plan_hops(frame, step, steps, lambda f, s: self._held(video, f, s))
 
     def read(self, image: ImageRecord, frame: int, step: int) -> FlowChain:
         """The flows from the frame of an image to the one `step` later, and back.
@@ -99,8 +104,9 @@ class FlowWays:
     def _why_none(self, image: ImageRecord, frame: int, step: int) -> MissingFlowError:
         way = f"frame {frame} to frame {frame + step} of video {video_of(image)!r}"
         for start, one_way in ((frame, step), (frame + step, -step)):
+            hop = max(min(one_way, self._longest or abs(step)), -(self._longest or abs(step)))
             try:
-                read_displacement(self._store, image, start, one_way)
+                read_displacement(self._store, image, start, hop)
             except MissingFlowError as error:
                 return MissingFlowError(
                     f"no stored flows lead from {way} and back (steps {step:+d} and {-step:+d}, or shorter "

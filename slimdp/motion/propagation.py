@@ -33,6 +33,7 @@ def propagate(
     min_points: int = 5,
     regions: RegionSettings | None = None,
     confidence: FallingConfidence | None = None,
+    longest_hop: int | None = None,
     observe: Callable[[Move], None] | None = None,
 ) -> tuple[AnnotationSet, PropagationSummary]:
     """Carry the labels of every annotated person to the frames at some steps from theirs.
@@ -56,6 +57,7 @@ def propagate(
             person with masks alone must keep half of their known pixels.
         regions: how labels are told from what covers them; None: as by default.
         confidence: how trust falls on the way; None: labels keep the confidence that they had.
+        longest_hop: frames that one flow may lead over; None: as many as the store has.
         observe: is told every move of a person, arrived or not.
 
     Returns:
@@ -72,7 +74,7 @@ def propagate(
     settings = CarrySettings(
         threshold_px, crop or CropSettings(), regions or RegionSettings(), confidence, min_points
     )
-    work = _Propagation(annotations, store, settings, observe)
+    work = _Propagation(annotations, store, FlowWays(store, longest_hop), settings, observe)
     sources = work.grown.sources
     # Nearest first: whoever arrives first keeps the place.
     counts = {step: sum((work.carry(image, step) for image in sources), StepCount()) for step in steps}
@@ -93,11 +95,12 @@ class _Propagation:
         self,
         annotations: AnnotationSet,
         store: StepSource,
+        ways: FlowWays,
         settings: CarrySettings,
         observe: Callable[[Move], None] | None,
     ) -> None:
         self.grown = GrowingSet(annotations)
-        self._store, self._ways = store, FlowWays(store)
+        self._store, self._ways = store, ways
         self._settings, self._observe = settings, observe
         self._frames: dict[str, tuple[str, ...]] = {}
 

@@ -29,7 +29,7 @@ class RegionSettings:
     """How the way back is compared with the masks of frame 0."""
 
     by: str = "part"  # none: not at all; person: the same person; part: the same coarse part of that person
-    tolerance_px: float = 1.0  # px of a 256 px crop, by which the way back may miss the region
+    tolerance_px: float = 0.5  # px of a 256 px crop, by which the way back may miss the region
 
     def __post_init__(self) -> None:
         if self.by not in REGIONS:

@@ -19,7 +19,7 @@ Displacement = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 class KnownFlow:
-    """The flow of one video: `displacement(x, y, step)` px at the pixels of every frame, up to `reach` steps."""
+    """The flow of one video, up to `reach` steps: `displacement(x, y, step)` px at every pixel."""
 
     def __init__(self, displacement: Displacement, reach: int = FRAMES) -> None:
         self.displacement, self.reach = displacement, reach

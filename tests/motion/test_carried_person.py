@@ -48,7 +48,7 @@ def test_a_growing_person_gets_a_growing_box(clip: list[ImageRecord], annotate: 
     back = np.stack([-0.2 * (x - 46), -0.2 * (y - 40)])
     person = annotate(clip[2])
     move = carry(person, FlowPair(there, back), 1, clip[3])
-    moved, fate = move.person_1, move.fate
+    moved = move.person_1
     # The mask covers 16 x 24 px less a pixel of the frame at each far side: each side moves with it.
     by_hand = [28.0, 17.0, 32 + 0.25 * (16 - 0.125), 40 + 0.25 * (30 - 0.15625)]
     np.testing.assert_allclose(moved.box[2:], by_hand[2:], atol=0.3)
@@ -95,7 +95,7 @@ def test_hidden_keypoints_are_not_seen(clip: list[ImageRecord], annotate: Annota
     pair = uniform(2, 0)
     pair.flow_1to0[0, :30] += 20
     move = carry(annotate(clip[2]), pair, 1, clip[3])
-    moved, fate = move.person_1, move.fate
+    moved = move.person_1
     assert moved.keypoints is not None
     assert moved.keypoints.tolist() == [[0, 0, 0], [0, 0, 0]]
 
@@ -140,7 +140,7 @@ def test_a_person_found_there_keeps_id_box_and_keypoints(clip: list[ImageRecord]
 def test_points_alone_move_the_box_too(clip: list[ImageRecord], annotate: Annotate) -> None:
     person = replace(annotate(clip[2]), coarse=None, keypoints=None)
     move = carry(person, uniform(-3, 4), 1, clip[3])
-    moved, fate = move.person_1, move.fate
+    moved = move.person_1
     np.testing.assert_allclose(moved.box, person.box + np.array([-3, 4, 0, 0]), atol=1e-4)
     assert moved.coarse is None
     assert moved.keypoints is None
