@@ -102,28 +102,37 @@ class Measurement:
         for step in (s for s in steps if 0 <= frame_0 + s < len(names)):
             chain = self._ways.read(image, frame_0, step)
             iuv = self._iuv(image.file.parent.name, names[frame_0 + step])
-            settings = CarrySettings()
             for person in people_0:
-                unit_px = settings.in_image(person, 1.0)
-                carried = carry_points(person.points, chain, _ANY_PX)
-                inside = carried.fate == Fate.KEPT
-                back_0 = trace_points(carried.points_1, chain.reverse())
                 others = [other for other in people_0 if other is not person]
-                same = {"none": np.ones(len(inside), bool)} | {
-                    mode: comes_from_its_region(person, others, back_0, mode, self._tolerance_px * unit_px)
-                    for mode in MODES[1:]
-                }
-                error_m, part_1 = self._errors(person, np.where(inside[:, None], carried.points_1, 0), iuv)
-                yield (
-                    abs(step),
-                    Landed(
-                        np.where(inside, carried.offset_px.max(axis=0) / unit_px, np.inf),
-                        same,
-                        error_m,
-                        self._somebody_else(person, others, carried.points_1, inside, frame_0, step),
-                        (part_1 > 0) & (part_1 != person.part) & (error_m > FAR_M),
-                    ),
-                )
+                yield abs(step), self._land(person, others, chain, iuv, frame_0, step)
+
+    def _land(
+        self,
+        person: PersonAnnotation,
+        others: Sequence[PersonAnnotation],
+        chain: FlowChain,
+        iuv: np.ndarray,
+        frame_0: int,
+        step: int,
+    ) -> Landed:
+        unit_px = CarrySettings().in_image(person, 1.0)
+        carried = carry_points(person.points, chain, _ANY_PX)
+        inside = carried.fate == Fate.KEPT
+        offset_px = np.where(inside, carried.offset_px / unit_px, np.inf)
+        back_0 = trace_points(carried.points_1, chain.reverse())
+        same = {"none": np.ones(len(inside), dtype=bool)} | {
+            mode: comes_from_its_region(person, others, back_0, mode, self._tolerance_px * unit_px)
+            for mode in MODES[1:]
+        }
+        error_m, part_1 = self._errors(person, np.where(inside[:, None], carried.points_1, 0), iuv)
+        return Landed(
+            offset_px.max(axis=0),
+            same,
+            FallingConfidence().of(offset_px, step),
+            error_m,
+            self._somebody_else(person, others, carried.points_1, inside, frame_0, step),
+            (part_1 > 0) & (part_1 != person.part) & (error_m > FAR_M),
+        )
 
     def _errors(
         self, person: PersonAnnotation, points_1: np.ndarray, iuv: np.ndarray
