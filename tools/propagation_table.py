@@ -11,7 +11,8 @@ label's place to it. For every threshold of the check and every way to look at r
 frames, ahead and back together:
 
 - kept: labels that are kept, of all; within 1 and 5 cm, median and 95th percentile: of the kept ones, where
-  those on the background count as infinitely far;
+  those on the background count as infinitely far; weighed: within 5 cm, each label counted as much as
+  `--confidence falling` trusts it;
 - background, other person, other part: what the picture shows where kept labels landed: nobody; somebody
   else, as the exact flow back to the labelled frame says where it is in sight; another part of the body,
   more than 5 cm away.
@@ -43,7 +44,9 @@ from slimdp.atomic import whole_file
 from slimdp.data import read_annotations
 from slimdp.motion import (
     CarrySettings,
+    FallingConfidence,
     Fate,
+    FlowChain,
     FlowWays,
     annotated_people,
     carry_points,
@@ -67,6 +70,7 @@ class Landed:
 
     offset_px: np.ndarray  # (N,) the largest of the check over the hops, px of a 256 px crop
     same_region: dict[str, np.ndarray]  # by mode: (N,) bool
+    confidence: np.ndarray  # (N,) as `--confidence falling` has it
     error_m: np.ndarray  # (N,) along the body; infinite on the background
     somebody_else: np.ndarray  # (N,) bool
     other_part: np.ndarray  # (N,) bool
@@ -77,6 +81,7 @@ class Landed:
         return Landed(
             np.concatenate([part.offset_px for part in parts]),
             {mode: np.concatenate([part.same_region[mode] for part in parts]) for mode in MODES},
+            np.concatenate([part.confidence for part in parts]),
             np.concatenate([part.error_m for part in parts]),
             np.concatenate([part.somebody_else for part in parts]),
             np.concatenate([part.other_part for part in parts]),
@@ -243,6 +248,7 @@ def summarize(landed: Landed, threshold_px: float, mode: str) -> dict[str, Any]:
     return row | {
         "within_1cm": _percent(error_m <= NEAR_M),
         "within_5cm": _percent(error_m <= FAR_M),
+        "weighed_5cm": round(100 * float(np.average(error_m <= FAR_M, weights=landed.confidence[kept])), 2),
         "median_cm": _cm(np.percentile(error_m, 50, method="lower")),
         "p95_cm": _cm(np.percentile(error_m, 95, method="lower")),
         "background": _percent(~np.isfinite(error_m)),
