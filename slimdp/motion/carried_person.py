@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from flow_cache import threshold_in_image
-from slimdp.config import CropSettings
+from slimdp.config import ConfigError, CropSettings
 from slimdp.data.crops import crop_side
 from slimdp.data.frame import frame_pixel_centres, sample_coarse
 from slimdp.motion.confidence import FallingConfidence
@@ -28,6 +28,11 @@ class CarrySettings:
     regions: RegionSettings = field(default_factory=RegionSettings)
     confidence: FallingConfidence | None = None  # None: labels keep what they had
     min_points: int = 5  # with fewer left a person is dropped
+
+    def __post_init__(self) -> None:
+        for name in ("threshold_px", "min_points"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} = {getattr(self, name)} of a propagation, but it must be positive")
 
     def in_image(self, person: PersonAnnotation, length_px: float) -> float:
         """A length in px of a 256 px crop of a person, in px of the image."""

@@ -18,7 +18,7 @@ from slimdp.motion.confidence import FallingConfidence
 from slimdp.motion.growing_set import GrowingSet, require_picture
 from slimdp.motion.hops import FlowWays, StepSource
 from slimdp.motion.regions import RegionSettings
-from slimdp.motion.stored_flow import locate_frame, video_of
+from slimdp.motion.stored_flow import frames_of, locate_frame, video_of
 from slimdp.motion.summary import PropagationSummary, StepCount, count_move
 from slimdp.motion.transport import FlowChain
 from slimdp.structures import IGNORE, ImageRecord, PersonAnnotation
@@ -146,7 +146,7 @@ class _Propagation:
         """The video of a frame in the store and its index there."""
         video = video_of(image)
         if video not in self._frames:
-            self._frames[video] = tuple(self._store.frames(video))
+            self._frames[video] = frames_of(self._store, image)
         return video, locate_frame(image, self._frames[video])
 
 

@@ -11,13 +11,13 @@ from typing import Protocol
 from flow_cache import VideoRecord
 from flow_cache.frame_files import IMAGE_SUFFIXES, frame_files, hash_of_all, hash_of_file
 from slimdp.data import AnnotationError
-from slimdp.motion.stored_flow import video_of
+from slimdp.motion.stored_flow import FlowSource, frames_of, video_of
 from slimdp.structures import ImageRecord
 
 _LOG = logging.getLogger(__name__)
 
 
-class RecordSource(Protocol):
+class RecordSource(FlowSource, Protocol):
     """What is needed of a `FlowStore`."""
 
     def record(self, video: str) -> VideoRecord:
@@ -44,11 +44,12 @@ def check_same_frames(store: RecordSource, images: Iterable[ImageRecord]) -> int
         AnnotationError: another size, pictures that the flow does not know, or other content.
         flow_cache.MissingFlowError: no flow of a video.
     """
-    compared = 0
+    compared = 0  # videos
     folders: dict[Path, ImageRecord] = {}
     for image in images:
         folders.setdefault(image.file.parent, image)
     for folder, image in folders.items():
+        frames_of(store, image)
         record = store.record(video_of(image))
         _check_size(record, image)
         compared += _compare(record, folder)

@@ -152,12 +152,12 @@ def _draw_mask(crop: np.ndarray, affine: np.ndarray, coarse: np.ndarray, box: np
 def _draw_crosses(crop: np.ndarray, points: np.ndarray, colour: tuple[int, int, int]) -> None:
     """Draw crosses at points (N, 2) crop px into `crop`."""
     for x, y in np.rint(points[(np.abs(points) < 1e4).all(axis=1)]).astype(int).tolist():
-        cv2.drawMarker(crop, (x, y), (255, 255, 255), cv2.MARKER_TILTED_CROSS, 7, 3, cv2.LINE_AA)
-        cv2.drawMarker(crop, (x, y), colour, cv2.MARKER_TILTED_CROSS, 7, 1, cv2.LINE_AA)
+        cv2.drawMarker(crop, (x, y), (255, 255, 255), cv2.MARKER_TILTED_CROSS, 6, 2, cv2.LINE_AA)
+        cv2.drawMarker(crop, (x, y), colour, cv2.MARKER_TILTED_CROSS, 6, 1, cv2.LINE_AA)
 
 
 def _radius(size: int) -> float:
-    return 1 + size / 128
+    return size / 110
 
 
 def _with_words(crop: np.ndarray, words: str) -> np.ndarray:

@@ -137,6 +137,30 @@ def test_a_person_found_there_keeps_id_box_and_keypoints(clip: list[ImageRecord]
     assert (moved.coarse[128, 5:250] == 1).all()
 
 
+def test_outlines_in_the_other_frame_drop_labels(clip: list[ImageRecord], annotate: Annotate) -> None:
+    """A listed person of the target frame has an outline: its own labels stay in it, others' off it."""
+    nothing: dict[str, Any] = {
+        "points": np.zeros((0, 2)),
+        "part": np.zeros(0, dtype=np.int64),
+        "uv": np.zeros((0, 2), dtype=np.float32),
+        "source": np.zeros(0, dtype=np.int64),
+        "step": np.zeros(0, dtype=np.int64),
+        "coarse": None,
+    }
+    left = np.zeros((80, 96), dtype=bool)
+    left[:, :48] = True
+    person = annotate(clip[2])
+    listed = annotate(clip[3], **nothing, id=9, track=9, mask=left)
+    on_the_left = np.floor(person.points[:, 0] + 2 + 0.5) < 48
+    assert 0 < on_the_left.sum() < 20
+    move = carry(person, uniform(2, 0), 1, clip[3], others_1=[listed])
+    np.testing.assert_array_equal(move.fate == Fate.ELSEWHERE, on_the_left)
+    move = carry(person, uniform(2, 0), 1, clip[3], found_1=replace(listed, track=2))
+    np.testing.assert_array_equal(move.fate == Fate.ELSEWHERE, ~on_the_left)
+    assert move.person_1 is not None
+    assert move.person_1.mask is not None
+
+
 def test_points_alone_move_the_box_too(clip: list[ImageRecord], annotate: Annotate) -> None:
     person = replace(annotate(clip[2]), coarse=None, keypoints=None)
     move = carry(person, uniform(-3, 4), 1, clip[3])
