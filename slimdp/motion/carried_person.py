@@ -109,10 +109,16 @@ def move_person(
         coarse, mask_fate = _move_coarse(person_0, mover(chain.reverse(), limit_px), box_1)
         person_1 = replace(person_1, coarse=coarse)
     if found_1 is not None:
-        person_1 = replace(person_1, mask=found_1.mask)  # an outline is not moved
-        if found_1.keypoints is not None:
-            person_1 = replace(person_1, keypoints=found_1.keypoints, keypoint_names=found_1.keypoint_names)
+        person_1 = _as_found(person_1, found_1)
     return Move(person_0, image_1, step, len(chain.pairs), person_1, points_1, fate, mask_fate)
+
+
+def _as_found(person_1: PersonAnnotation, found_1: PersonAnnotation) -> PersonAnnotation:
+    """A moved person with what the file knows of them in the other frame; an outline is not moved."""
+    person_1 = replace(person_1, mask=found_1.mask)
+    if found_1.keypoints is None:
+        return person_1
+    return replace(person_1, keypoints=found_1.keypoints, keypoint_names=found_1.keypoint_names)
 
 
 def _drop_what_is_elsewhere(

@@ -78,14 +78,7 @@ def propagate(
     sources = work.grown.sources
     # Nearest first: whoever arrives first keeps the place.
     counts = {step: sum((work.carry(image, step) for image in sources), StepCount()) for step in steps}
-    people = [person for people in sources.values() for person in people]
-    summary = PropagationSummary(
-        labelled_frames=len(sources),
-        labelled_people=len(people),
-        labels=sum(len(person.points) for person in people),
-        steps=tuple(sorted(counts.items())),
-    )
-    return work.grown.result(annotations.file), summary
+    return work.grown.result(annotations.file), PropagationSummary.of(sources.values(), counts)
 
 
 class _Propagation:

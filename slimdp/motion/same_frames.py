@@ -29,9 +29,9 @@ def check_same_frames(store: RecordSource, images: Iterable[ImageRecord]) -> int
 
     A store keeps one SHA-256 of all frames of a video with their names. It can be compared where the flow was
     computed from a folder of pictures, and the annotated frames lie in a folder with pictures of the same
-    names; that reads the bytes of these pictures once and decodes nothing. Flow of a video file, imported
-    without its pictures or rendered says nothing about single pictures: there names and sizes alone are
-    compared, when the flow is read. A folder that lacks some of the pictures is not compared either.
+    names; that reads the bytes of these pictures once and decodes nothing. Flow of a video file, and exact
+    flow that was rendered, say nothing about single pictures: there names and sizes alone are compared, when
+    the flow is read. A folder that lacks some of the pictures is not compared either.
 
     Args:
         store: the flow.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from slimdp.motion.carried_person import Move
 from slimdp.motion.transport import Fate
-from slimdp.structures import IGNORE
+from slimdp.structures import IGNORE, PersonAnnotation
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,19 @@ class PropagationSummary:
     labelled_people: int
     labels: int  # points in the labelled frames
     steps: tuple[tuple[int, StepCount], ...]  # by step, ascending
+
+    @staticmethod
+    def of(
+        people: Iterable[Sequence[PersonAnnotation]], counts: Mapping[int, StepCount]
+    ) -> PropagationSummary:
+        """Of the labelled people, frame by frame, and the counts of each step."""
+        frames = list(people)
+        return PropagationSummary(
+            labelled_frames=len(frames),
+            labelled_people=sum(len(frame) for frame in frames),
+            labels=sum(len(person.points) for frame in frames for person in frame),
+            steps=tuple(sorted(counts.items())),
+        )
 
     @property
     def total(self) -> StepCount:
