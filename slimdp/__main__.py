@@ -22,6 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from flow_cache.__main__ import main as flow_main
 
         return flow_main(given[1:])
+    if given[:1] == ["propagate"]:
+        from flow_cache.arguments import with_negative_values
+
+        given = with_negative_values(given)
     options = _parser().parse_args(given)
     try:
         code: int | None = options.run(options)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from slimdp.commands.arguments import SURFACE_HELP, add_annotations
+from slimdp.commands.propagate import add_propagate
 from slimdp.settings_file import ConfigError
 
 
@@ -14,7 +15,7 @@ def add_data_commands(commands: argparse._SubParsersAction) -> None:
     """synthesize, doctor, propagate, draw, surface."""
     _add_synthesize(commands)
     _add_doctor(commands)
-    _add_propagate(commands)
+    add_propagate(commands)
     _add_draw(commands)
     _add_surface(commands)
 
@@ -53,18 +54,6 @@ def _add_doctor(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--processes", type=int, default=None, help="default: one a core")
     command.add_argument("--json", type=Path, default=None, help="write all findings to this file")
     command.set_defaults(run=_doctor)
-
-
-def _add_propagate(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("propagate", help="carry labels to neighbouring frames along stored flow")
-    add_annotations(command)
-    command.add_argument("--flow", type=Path, required=True, help="a store of flow_cache: a file or folder")
-    command.add_argument("--reach", type=int, default=3, help="frames to either side (default 3)")
-    command.add_argument(
-        "--threshold-px", type=float, default=5.0, help="forward-backward offset at 256 px crops (default 5)"
-    )
-    command.add_argument("--out", type=Path, required=True, help="the annotation file to write")
-    command.set_defaults(run=_propagate)
 
 
 def _add_draw(commands: argparse._SubParsersAction) -> None:
@@ -117,22 +106,6 @@ def _doctor(options: argparse.Namespace) -> int:
         write_json(options.json, diagnosis)
         print(options.json)
     return 1 if diagnosis.errors else 0
-
-
-def _propagate(options: argparse.Namespace) -> None:
-    from flow_cache import FlowStore
-    from slimdp.data import read_annotations, write_annotations
-    from slimdp.motion import propagate
-
-    if options.out.exists():
-        raise ConfigError(f"{options.out} exists; remove it, or choose another name with --out")
-    labelled = read_annotations(options.annotations, options.images, read_masks=True)
-    steps = [step for step in range(-options.reach, options.reach + 1) if step]
-    with FlowStore(options.flow) as store:
-        carried, summary = propagate(labelled, store, steps, options.threshold_px)
-    write_annotations(options.out, carried.images, carried.people)
-    print(summary.table())
-    print(options.out)
 
 
 def _draw(options: argparse.Namespace) -> None:

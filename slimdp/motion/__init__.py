@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+from slimdp.motion.carried_person import CarrySettings, Move, move_person
+from slimdp.motion.confidence import FallingConfidence
+from slimdp.motion.growing_set import annotated_people
+from slimdp.motion.hops import FlowWays, StepSource, plan_hops
 from slimdp.motion.propagation import propagate
+from slimdp.motion.regions import RegionSettings
+from slimdp.motion.same_frames import check_same_frames
 from slimdp.motion.stored_flow import FlowSource, locate_frame, read_displacement, video_of
 from slimdp.motion.summary import PropagationSummary, StepCount
-from slimdp.motion.transport import Fate, FlowPair, move_person, move_points
+from slimdp.motion.transport import CarriedPoints, Fate, FlowChain, FlowPair, carry_points, move_points
 
 __all__ = [
+    "CarriedPoints",
+    "CarrySettings",
+    "FallingConfidence",
     "Fate",
+    "FlowChain",
     "FlowPair",
     "FlowSource",
+    "FlowWays",
+    "Move",
     "PropagationSummary",
+    "RegionSettings",
     "StepCount",
+    "StepSource",
+    "annotated_people",
+    "carry_points",
+    "check_same_frames",
     "locate_frame",
     "move_person",
     "move_points",
+    "plan_hops",
     "propagate",
     "read_displacement",
     "video_of",

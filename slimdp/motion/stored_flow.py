@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from flow_cache import FlowField
+from flow_cache import FlowField, MissingFlowError
 from slimdp.data import AnnotationError
 from slimdp.structures import ImageRecord
 
@@ -25,6 +25,14 @@ class FlowSource(Protocol):
 def video_of(image: ImageRecord) -> str:
     """What a store calls the video of a frame: the folder that its picture lies in."""
     return image.file.parent.name
+
+
+def frames_of(store: FlowSource, image: ImageRecord) -> tuple[str, ...]:
+    """The names of the frames of an image's video; MissingFlowError says where the pictures are."""
+    try:
+        return tuple(store.frames(video_of(image)))
+    except MissingFlowError as error:
+        raise MissingFlowError(f"{error}; its pictures are in {image.file.parent}") from error
 
 
 def locate_frame(image: ImageRecord, names: Sequence[str]) -> int:

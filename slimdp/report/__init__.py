@@ -13,6 +13,7 @@ from slimdp.report.drawing import (
 from slimdp.report.error_picture import error_picture
 from slimdp.report.panels import prediction_panel
 from slimdp.report.point_table import interval_table, stability_table
+from slimdp.report.propagation_sheet import propagation_sheet, spread_people
 from slimdp.report.result_rows import ResultRows
 from slimdp.report.results_sheet import results_sheet
 from slimdp.report.sheet import people_sheet
@@ -35,9 +36,11 @@ __all__ = [
     "overlay_uv",
     "people_sheet",
     "prediction_panel",
+    "propagation_sheet",
     "results_sheet",
     "save_png",
     "score_table",
+    "spread_people",
     "stability_table",
     "surface_picture",
     "write_curves",

@@ -19,10 +19,10 @@ Displacement = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 class KnownFlow:
-    """The flow of one video: `displacement(x, y, step)` px at the pixels of every frame."""
+    """The flow of one video, up to `reach` steps: `displacement(x, y, step)` px at every pixel."""
 
-    def __init__(self, displacement: Displacement) -> None:
-        self.displacement = displacement
+    def __init__(self, displacement: Displacement, reach: int = FRAMES) -> None:
+        self.displacement, self.reach = displacement, reach
         self.reads: list[tuple[int, int]] = []
 
     def frames(self, video: str) -> tuple[str, ...]:
@@ -30,9 +30,18 @@ class KnownFlow:
             raise MissingFlowError(f"no flow for video {video!r}")
         return tuple(f"{number:06d}.png" for number in range(FRAMES))
 
+    def steps(self, video: str) -> tuple[int, ...]:
+        return tuple(step for step in range(-self.reach, self.reach + 1) if step)
+
+    def finished(self, video: str, step: int) -> np.ndarray:
+        end = np.arange(FRAMES) + step
+        return (end >= 0) & (end < FRAMES) & (abs(step) <= self.reach)
+
     def read(self, video: str, frame: int, step: int) -> FlowField:
         assert 0 <= frame < FRAMES
         assert 0 <= frame + step < FRAMES
+        if not self.finished(video, step)[frame]:
+            raise MissingFlowError(f"no flow for video {video!r}, frame {frame}, step {step:+d}; run: this")
         self.reads.append((frame, step))
         y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
         return FlowField(self.displacement(x, y, step).astype(np.float32))
@@ -44,13 +53,13 @@ def shift_by(right: float, down: float) -> Displacement:
 
 
 @pytest.fixture
-def known_flow() -> Callable[[Displacement], KnownFlow]:
+def known_flow() -> Callable[..., KnownFlow]:
     return KnownFlow
 
 
 @pytest.fixture
-def shift_flow() -> Callable[[float, float], KnownFlow]:
-    return lambda right, down: KnownFlow(shift_by(right, down))
+def shift_flow() -> Callable[..., KnownFlow]:
+    return lambda right, down, reach=FRAMES: KnownFlow(shift_by(right, down), reach)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from flow_cache import FlowStore, MissingFlowError, precompute
 from slimdp.config import CropSettings
 from slimdp.data import AnnotationError, AnnotationSet, read_annotations, write_annotations
-from slimdp.motion import propagate
+from slimdp.motion import FallingConfidence, Move, propagate
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 
 Annotate = Callable[..., PersonAnnotation]
@@ -273,10 +274,116 @@ def test_clear_errors(
         propagate(AnnotationSet((unknown,), (annotate(unknown),)), shift_flow(1, 0))
 
 
-def test_summary_table(one_label: AnnotationSet, shift_flow: Any) -> None:
-    table = propagate(one_label, shift_flow(20, 0))[1].table().splitlines()
-    assert table[0] == "20 labels of 1 people in 1 labelled frames"
-    assert [line.split()[0] for line in table[2:]] == ["-3", "-2", "-1", "+1", "+2", "+3", "all"]
-    assert len({len(line) for line in table[1:]}) == 1
-    total = [int(number) for number in table[-1].split()[1:]]
-    assert total[3] == total[4] + total[5] + total[6] + total[7]
+def test_chained_hops_carry_as_the_direct_flow_does(one_label: AnnotationSet, shift_flow: Any) -> None:
+    steps = (-2, 1, 2, 3)
+    (direct, one_hop), (chained, hops) = (
+        propagate(one_label, shift_flow(1.25, -0.5, reach=reach), steps) for reach in (3, 1)
+    )
+    assert [count.hops for _, count in one_hop.steps] == [1, 1, 1, 1]
+    assert [count.hops for _, count in hops.steps] == [2, 1, 2, 3]
+    assert one_hop.total.labels_out == hops.total.labels_out == 80
+    for a, b in zip(direct.people, chained.people, strict=True):
+        np.testing.assert_allclose(a.points, b.points, atol=1e-4)
+        np.testing.assert_allclose(a.box, b.box, atol=1e-4)
+        np.testing.assert_allclose(a.keypoints, b.keypoints, atol=1e-4)
+        np.testing.assert_array_equal(a.coarse, b.coarse)
+
+
+def test_longest_hop(one_label: AnnotationSet, shift_flow: Any) -> None:
+    store = shift_flow(1, 0)
+    _, summary = propagate(one_label, store, steps=(3,), longest_hop=1)
+    assert summary.total.hops == 3
+    assert {abs(step) for _, step in store.reads} == {1}
+    with pytest.raises(ValueError, match="longest hop of 0 frames"):
+        propagate(one_label, store, longest_hop=0)
+
+
+def test_confidence_multiplies_what_the_label_had(one_label: AnnotationSet, shift_flow: Any) -> None:
+    label = replace(one_label.people[0], confidence=np.linspace(0.1, 1, 20, dtype=np.float32))
+    people = replace(one_label, people=(label,))
+    falling = FallingConfidence(per_frame=0.5, per_hop=0.8)
+    found, _ = propagate(people, shift_flow(1, 0, reach=2), (3,), confidence=falling)
+    (carried,) = by_frame(found)[5]
+    np.testing.assert_allclose(carried.confidence, 0.5**3 * 0.8 * label.confidence, rtol=1e-5)
+    untouched, _ = propagate(people, shift_flow(1, 0, reach=2), (3,))
+    np.testing.assert_array_equal(by_frame(untouched)[5][0].confidence, label.confidence)
+    assert by_frame(propagate(one_label, shift_flow(1, 0), (3,))[0])[5][0].confidence is None
+
+
+def test_inconsistency_costs_trust(one_label: AnnotationSet, known_flow: Any) -> None:
+    """Ways there and back that differ by a quarter of a px of the image: 1.2308 px of the 256 px crop."""
+    flow = known_flow(lambda x, y, step: np.stack([x * 0 + step + (0.25 if step < 0 else 0), y * 0]))
+    found, _ = propagate(one_label, flow, (1,), confidence=FallingConfidence(1, 1, 0.5))
+    np.testing.assert_allclose(by_frame(found)[3][0].confidence, 0.5 ** (0.25 * 256 / 52), rtol=1e-4)
+
+
+def test_a_label_in_the_last_frame_goes_back_alone(
+    clip: list[ImageRecord], annotate: Annotate, shift_flow: Any
+) -> None:
+    people = AnnotationSet((clip[5],), (annotate(clip[5]),))
+    found, summary = propagate(people, shift_flow(1, 0))
+    assert sorted(by_frame(found)) == [2, 3, 4, 5]
+    counts = dict(summary.steps)
+    assert [counts[step].past_end for step in (-3, -2, -1, 1, 2, 3)] == [0, 0, 0, 1, 1, 1]
+    assert "past the end" in summary.table()
+
+
+def test_who_leaves_the_picture_is_told(one_label: AnnotationSet, shift_flow: Any) -> None:
+    """At 22 px a frame the person, at 30 to 62 of 96 px, is half out after two frames, gone after three."""
+    found, summary = propagate(one_label, shift_flow(22, 0), steps=(1, 2, 3))
+    counts = dict(summary.steps)
+    assert [counts[step].people for step in (1, 2, 3)] == [1, 1, 0]
+    assert [counts[step].people_left for step in (1, 2, 3)] == [0, 0, 1]
+    assert counts[2].outside > 0
+    assert counts[3].labels_out == 0
+    assert sorted(by_frame(found)) == [2, 3, 4]
+    for person in found.people:
+        assert (person.points <= [95.5, 79.5]).all()
+        assert (person.box[:2] + person.box[2:] <= [96, 80]).all()
+
+
+def test_annotated_frames_are_counted_as_taken(
+    clip: list[ImageRecord], annotate: Annotate, shift_flow: Any
+) -> None:
+    people = (annotate(clip[0]), annotate(clip[2]))
+    _, summary = propagate(AnnotationSet((clip[0], clip[2]), people), shift_flow(1, 0), steps=(1, 2))
+    counts = dict(summary.steps)
+    assert (counts[1].people, counts[1].taken) == (2, 0)
+    assert (counts[2].people, counts[2].taken) == (1, 1)
+
+
+def test_summary_adds_up(one_label: AnnotationSet, shift_flow: Any, known_flow: Any) -> None:
+    flows = (shift_flow(20, 0), known_flow(lambda x, y, step: np.stack([x * 0 + (x > 50) * 9, y * 0])))
+    for flow in flows:
+        _, summary = propagate(one_label, flow)
+        for _, c in (*summary.steps, ("all", summary.total)):
+            assert c.labels_in == c.labels_out + c.outside + c.inconsistent + c.elsewhere + c.with_person
+            ignored = c.pixels_outside + c.pixels_inconsistent + c.pixels_unknown
+            assert c.pixels_in == c.pixels_out + ignored
+            assert c.pixels_in == 256 * 256 * c.people
+        for _, c in summary.steps:
+            assert c.people + c.people_dropped + c.past_end + c.taken == summary.labelled_people
+
+
+def test_summary_as_text_and_json(one_label: AnnotationSet, shift_flow: Any) -> None:
+    _, summary = propagate(one_label, shift_flow(20, 0))
+    start, *blocks = summary.table().split("\n\n")
+    assert start == "20 labels of 1 people in 1 labelled frames"
+    assert len(blocks) == 3
+    for block in blocks:
+        lines = block.splitlines()
+        assert [line.split()[0] for line in lines[1:]] == ["-3", "-2", "-1", "+1", "+2", "+3", "all"]
+        assert len({len(line) for line in lines}) == 1
+    content = json.loads(json.dumps(summary.as_json()))
+    assert content["labels"] == 20
+    assert content["steps"]["+1"]["labels_out"] == dict(summary.steps)[1].labels_out
+    assert content["all"]["labels_in"] == summary.total.labels_in
+
+
+def test_observers_see_every_move(one_label: AnnotationSet, shift_flow: Any) -> None:
+    moves: list[Move] = []
+    found, _ = propagate(one_label, shift_flow(22, 0), steps=(1, 3), observe=moves.append)
+    assert [(move.step, move.image_1.frame) for move in moves] == [(1, 3), (3, 5)]
+    np.testing.assert_array_equal(moves[0].person_1.points, by_frame(found)[3][0].points)  # type: ignore[union-attr]
+    assert moves[1].person_1 is None
+    np.testing.assert_allclose(moves[1].points_1, one_label.people[0].points + [66, 0], atol=1e-4)

@@ -1,18 +1,12 @@
-"""Moving the labels of one person."""
+"""Points along flow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
-
+import cv2
 import numpy as np
-import pytest
 
-from slimdp.motion import Fate, FlowPair, move_person, move_points
-from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
-
-Annotate = Callable[..., PersonAnnotation]
+from slimdp.motion import Fate, FlowChain, FlowPair, carry_points, move_points
+from slimdp.motion.transport import trace_points
 
 
 def uniform(right: float, down: float) -> FlowPair:
@@ -40,110 +34,55 @@ def test_flow_that_was_never_stored_is_no_label() -> None:
     ]
 
 
-def test_all_labels_move_alike(clip: list[ImageRecord], annotate: Annotate) -> None:
-    person = annotate(clip[2])
-    moved, fate = move_person(person, uniform(8, 5), 5, 2, clip[4])
-    assert (fate == Fate.KEPT).all()
-    np.testing.assert_allclose(moved.box, person.box + np.array([8, 5, 0, 0]), atol=1e-4)
-    np.testing.assert_allclose(moved.points, person.points + np.array([8, 5]), atol=1e-4)
-    np.testing.assert_array_equal(moved.coarse, person.coarse)
-    np.testing.assert_allclose(moved.keypoints, [[54, 30, 2], [0, 0, 0]], atol=1e-4)
-    assert (moved.source == LabelSource.PROPAGATED).all()
-    assert (moved.step == 2).all()
-    assert (moved.image.id, moved.track) == (clip[4].id, 2)
+def test_each_hop_has_its_check_and_what_it_drops_is_gone() -> None:
+    first, second = uniform(3, 0), uniform(5, 1)
+    first.flow_1to0[:, :, 60:] += 4  # off by 5.66 px
+    second.flow_1to0[0, 40:] += 2
+    points_0 = np.array([[10.0, 20], [70, 20], [10, 60], [85, 20], [92.5, 10]])
+    carried = carry_points(points_0, FlowChain((first, second)), 5.0)
+    kept = [Fate.KEPT, Fate.INCONSISTENT, Fate.KEPT, Fate.INCONSISTENT, Fate.INCONSISTENT]
+    assert carried.fate.tolist() == kept
+    # Dropped ones go on, to show where they would be; what left the frame takes the flow of its border.
+    np.testing.assert_allclose(carried.points_1, points_0 + [8, 1], atol=1e-6)
+    expected = [[0, 32**0.5, 0, 32**0.5, 32**0.5], [0, np.inf, 2, np.inf, np.inf]]
+    np.testing.assert_allclose(carried.offset_px, expected, atol=1e-6)
 
 
-def test_a_growing_person_gets_a_growing_box(clip: list[ImageRecord], annotate: Annotate) -> None:
-    y, x = np.mgrid[0:80, 0:96].astype(np.float32)
-    there = np.stack([0.25 * (x - 46), 0.25 * (y - 40)])  # points go to 46 + 1.25 (x - 46)
-    back = np.stack([-0.2 * (x - 46), -0.2 * (y - 40)])
-    person = annotate(clip[2])
-    moved, _ = move_person(person, FlowPair(there, back), 5, 1, clip[3])
-    # The mask covers 16 x 24 px less a pixel of the frame at each far side: each side moves with it.
-    by_hand = [28.0, 17.0, 32 + 0.25 * (16 - 0.125), 40 + 0.25 * (30 - 0.15625)]
-    np.testing.assert_allclose(moved.box[2:], by_hand[2:], atol=0.3)
-    np.testing.assert_allclose(moved.box[:2] + moved.box[2:] / 2, [46, 40], atol=0.3)
-    # The mask's own extent grows by a quarter, whatever its box.
-    columns = np.flatnonzero((moved.coarse == 1).any(axis=0))
-    extent_px = (columns.max() - columns.min() + 1) * moved.box[2] / 256
-    assert extent_px == pytest.approx(20, abs=0.4)
+def test_chain_against_point_by_point() -> None:
+    rng = np.random.default_rng(3)
+    pairs = []
+    for _ in range(3):
+        there = cv2.GaussianBlur(rng.normal(0, 80, (80, 96, 2)), (0, 0), 6).astype(np.float32)
+        back = cv2.GaussianBlur(-there + rng.normal(0, 1, there.shape), (0, 0), 2).astype(np.float32)
+        pairs.append(FlowPair(there.transpose(2, 0, 1).copy(), back.transpose(2, 0, 1).copy()))
+    points_0 = rng.uniform([-0.4, -0.4], [95.4, 79.4], (200, 2))
+    carried = carry_points(points_0, FlowChain(tuple(pairs)), 1.5)
+    assert {Fate.KEPT, Fate.INCONSISTENT, Fate.OUTSIDE} == set(carried.fate.tolist())
+    for row, point in enumerate(points_0):
+        here, fate = point[None], Fate.KEPT
+        for pair in pairs:
+            here, found = move_points(here, pair, 1.5)
+            if found[0] != Fate.KEPT:
+                fate = found[0]
+                break
+        assert carried.fate[row] == fate
+        if fate == Fate.KEPT:
+            np.testing.assert_allclose(carried.points_1[row], here[0], atol=1e-9)
 
 
-def test_what_hides_becomes_unknown_and_does_not_shrink_the_box(
-    clip: list[ImageRecord], annotate: Annotate
-) -> None:
-    pair = uniform(2, 0)
-    pair.flow_1to0[0, :, 48:] += 20  # in the other frame the right half is something else
-    person = annotate(clip[2])
-    moved, fate = move_person(person, pair, 5, 1, clip[3])
-    np.testing.assert_allclose(moved.box, person.box + np.array([2, 0, 0, 0]), atol=1e-4)
-    hidden = person.points[:, 0] + 2 > 47.25  # a quarter of 20 px is over 5 px
-    assert hidden.any()
-    assert (~hidden).any()
-    np.testing.assert_array_equal(fate == Fate.INCONSISTENT, hidden)
-    np.testing.assert_allclose(moved.points, person.points[~hidden] + [2, 0], atol=1e-4)
-    np.testing.assert_array_equal(moved.uv, person.uv[~hidden])
-    column_of_edge = round((48 - moved.box[0]) * 256 / 32)
-    np.testing.assert_array_equal(
-        moved.coarse[:, : column_of_edge - 9], person.coarse[:, : column_of_edge - 9]
-    )
-    assert (moved.coarse[:, column_of_edge + 1 :] == IGNORE).all()
+def test_points_without_flow_are_lost_for_good() -> None:
+    first, second = uniform(1, 0), uniform(1, 0)
+    first.flow_0to1[:, :, :50] = np.nan
+    carried = carry_points(np.array([[10.0, 20], [70, 20]]), FlowChain((first, second)), 5)
+    assert carried.fate.tolist() == [Fate.INCONSISTENT, Fate.KEPT]
+    assert np.isnan(carried.points_1[0]).all()
+    assert np.isinf(carried.offset_px[:, 0]).all()
 
 
-def test_labels_that_fail_do_not_pull_the_box(clip: list[ImageRecord], annotate: Annotate) -> None:
-    pair = uniform(2, 0)
-    pair.flow_0to1[1, 44:] += 25  # nonsense below the hips; the way back does not confirm it
-    person = annotate(clip[2])
-    moved, fate = move_person(person, pair, 5, 1, clip[3])
-    assert 0 < (fate == Fate.INCONSISTENT).sum() < 20
-    np.testing.assert_allclose(moved.box, person.box + np.array([2, 0, 0, 0]), atol=1e-4)
-
-
-def test_hidden_keypoints_are_not_seen(clip: list[ImageRecord], annotate: Annotate) -> None:
-    pair = uniform(2, 0)
-    pair.flow_1to0[0, :30] += 20
-    moved, _ = move_person(annotate(clip[2]), pair, 5, 1, clip[3])
-    assert moved.keypoints is not None
-    assert moved.keypoints.tolist() == [[0, 0, 0], [0, 0, 0]]
-
-
-def test_box_is_clipped_to_the_frame(clip: list[ImageRecord], annotate: Annotate) -> None:
-    person = annotate(clip[2])
-    moved, fate = move_person(person, uniform(44, 0), 5, 1, clip[3])
-    np.testing.assert_allclose(moved.box, [74, 20, 22, 40], atol=1e-4)
-    outside = person.points[:, 0] + 44 > 95.5
-    np.testing.assert_array_equal(fate == Fate.OUTSIDE, outside)
-    assert 0 < outside.sum() < 20
-    moved, fate = move_person(person, uniform(90, 0), 5, 1, clip[3])
-    assert moved is None
-    assert (fate == Fate.OUTSIDE).all()
-
-
-def test_a_person_found_there_keeps_id_box_and_keypoints(clip: list[ImageRecord], annotate: Annotate) -> None:
-    nothing: dict[str, Any] = {
-        "points": np.zeros((0, 2)),
-        "part": np.zeros(0, dtype=np.int64),
-        "uv": np.zeros((0, 2), dtype=np.float32),
-        "source": np.zeros(0, dtype=np.int64),
-        "step": np.zeros(0, dtype=np.int64),
-        "coarse": None,
-    }
-    box = np.array([40.0, 20, 16, 40])  # narrower than the moved one: to x = 56
-    found = annotate(clip[3], **nothing, id=99, box=box, keypoints=np.array([[1.0, 2, 1], [3, 4, 1]]))
-    person = annotate(clip[2])
-    moved, fate = move_person(person, uniform(2, 0), 5, 1, clip[3], found)
-    assert moved.id == 99
-    np.testing.assert_array_equal(moved.box, box)
-    np.testing.assert_array_equal(moved.keypoints, found.keypoints)
-    np.testing.assert_array_equal(fate == Fate.OUTSIDE, np.abs(person.points[:, 0] + 2 - 48) > 8)
-    assert moved.coarse is not None
-    # Its mask is drawn over its own box: the person's mask covers x 40..56 in this frame, all of the box.
-    assert (moved.coarse[128, 5:250] == 1).all()
-
-
-def test_points_alone_move_the_box_too(clip: list[ImageRecord], annotate: Annotate) -> None:
-    person = replace(annotate(clip[2]), coarse=None, keypoints=None)
-    moved, _ = move_person(person, uniform(-3, 4), 5, 1, clip[3])
-    np.testing.assert_allclose(moved.box, person.box + np.array([-3, 4, 0, 0]), atol=1e-4)
-    assert moved.coarse is None
-    assert moved.keypoints is None
+def test_there_and_back_is_where_it_began() -> None:
+    chain = FlowChain((uniform(3, -2), uniform(4, 1), uniform(-1, 5)))
+    points_0 = np.array([[20.0, 30], [33.25, 41.5]])
+    points_1 = trace_points(points_0, chain)
+    np.testing.assert_allclose(points_1, points_0 + [6, 4])
+    np.testing.assert_allclose(trace_points(points_1, chain.reverse()), points_0)
+    assert trace_points(np.array([[np.nan, 1.0]]), chain).shape == (1, 2)

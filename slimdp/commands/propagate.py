@@ -1,0 +1,135 @@
+"""Carry labels along the flow."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from slimdp.atomic import whole_file
+from slimdp.commands.arguments import add_annotations
+from slimdp.settings_file import ConfigError
+
+
+def add_propagate(commands: argparse._SubParsersAction) -> None:
+    """propagate."""
+    command = commands.add_parser(
+        "propagate",
+        help="carry labels to neighbouring frames along stored flow",
+        description="Carry labels to neighbouring frames along stored flow (docs/propagation.md).",
+    )
+    add_annotations(command)
+    command.add_argument("--flow", type=Path, required=True, help="a store of flow_cache: a file or folder")
+    frames = command.add_mutually_exclusive_group()
+    frames.add_argument(
+        "--steps",
+        type=_steps_of,
+        default=None,
+        help="-3:3 (default), or a list: --steps=-8,8; what the flow does not hold is chained",
+    )
+    frames.add_argument("--reach", type=int, default=None, help="frames to either side: 8 for --steps=-8:8")
+    command.add_argument(
+        "--threshold-px", type=float, default=5.0, help="forward-backward offset at 256 px crops (default 5)"
+    )
+    command.add_argument(
+        "--regions",
+        choices=("none", "person", "part"),
+        default=None,
+        help="drop labels at whose place another person, another part or the background shows",
+    )
+    command.add_argument(
+        "--confidence",
+        choices=("none", "falling"),
+        default="none",
+        help="falling: labels weigh less, the further and the less surely they came (default none: as much)",
+    )
+    command.add_argument(
+        "--longest-hop",
+        type=int,
+        default=None,
+        metavar="N",
+        help="frames that one flow may lead over; 1: from frame to frame (default: as many as are stored)",
+    )
+    command.add_argument(
+        "--min-points", type=int, default=5, help="people with fewer are dropped (default 5)"
+    )
+    command.add_argument(
+        "--unchecked-frames", action="store_true", help="do not compare the pictures with those of the flow"
+    )
+    command.add_argument("--out", type=Path, required=True, help="the annotation file to write")
+    command.add_argument("--json", type=Path, default=None, help="also write the counts to this file")
+    command.add_argument("--sheet", type=Path, default=None, help="also draw where labels went, a PNG")
+    command.add_argument("--sheet-rows", type=int, default=6, help="people on the sheet (default 6)")
+    command.add_argument("--sheet-by", choices=("part", "u"), default="part", help="colours of the labels")
+    command.set_defaults(run=_propagate)
+
+
+def _propagate(options: argparse.Namespace) -> None:
+    from flow_cache import FlowStore
+    from slimdp.data import read_annotations, write_annotations
+    from slimdp.motion import (
+        FallingConfidence,
+        Move,
+        RegionSettings,
+        annotated_people,
+        check_same_frames,
+        propagate,
+    )
+    from slimdp.report import propagation_sheet, save_png, spread_people
+
+    if options.out.exists():
+        raise ConfigError(f"{options.out} exists; remove it, or choose another name with --out")
+    labelled = read_annotations(options.annotations, options.images, read_masks=True)
+    sources = [person for people in annotated_people(labelled).values() for person in people]
+    if not sources:
+        raise ConfigError(
+            f"{options.annotations} has no labelled people in frames of videos (images with vid_id), and so "
+            "nothing to carry"
+        )
+    drawn = spread_people(sources, options.sheet_rows) if options.sheet else set()
+    moves: list[Move] = []
+
+    def observe(move: Move) -> None:
+        if (move.person_0.image.id, move.person_0.id) in drawn:
+            moves.append(move)
+
+    with FlowStore(options.flow) as store:
+        if not options.unchecked_frames:
+            compared = check_same_frames(store, (person.image for person in sources))
+            print(f"{compared} videos have the very pictures that their flow was computed from")
+        carried, summary = propagate(
+            labelled,
+            store,
+            _steps(options),
+            options.threshold_px,
+            min_points=options.min_points,
+            regions=None if options.regions is None else RegionSettings(options.regions),
+            confidence=FallingConfidence() if options.confidence == "falling" else None,
+            longest_hop=options.longest_hop,
+            observe=observe,
+        )
+    write_annotations(options.out, carried.images, carried.people)
+    print(summary.table())
+    print(options.out)
+    if options.json is not None:
+        with whole_file(options.json) as temporary:
+            temporary.write_text(json.dumps(summary.as_json(), indent=1) + "\n", encoding="utf-8")
+        print(options.json)
+    if options.sheet is not None:
+        save_png(options.sheet, propagation_sheet(moves, options.sheet_by))
+        print(options.sheet)
+
+
+def _steps_of(text: str) -> tuple[int, ...]:
+    from flow_cache.arguments import parse_steps  # which takes a third of a second to import
+
+    return parse_steps(text)
+
+
+def _steps(options: argparse.Namespace) -> tuple[int, ...]:
+    if options.steps is not None:
+        return tuple(options.steps)
+    reach = 3 if options.reach is None else options.reach
+    if reach < 1:
+        raise ConfigError(f"--reach {reach}, but 1 or more is wanted")
+    return tuple(step for step in range(-reach, reach + 1) if step)

@@ -1,0 +1,121 @@
+"""Which stored flows lead from one frame to another: the direct one, else few in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from flow_cache import MissingFlowError
+from slimdp.motion.stored_flow import FlowSource, read_displacement, video_of
+from slimdp.motion.transport import FlowChain, FlowPair
+from slimdp.structures import ImageRecord
+
+
+class StepSource(FlowSource, Protocol):
+    """A `FlowSource` that says what it holds, as a `FlowStore` does."""
+
+    def steps(self, video: str) -> tuple[int, ...]:
+        """The steps that a video has room for."""
+
+    def finished(self, video: str, step: int) -> np.ndarray:
+        """Which fields of a step are there: (frames,) bool."""
+
+
+def plan_hops(
+    frame: int, step: int, steps: tuple[int, ...], held: Callable[[int, int], bool]
+) -> tuple[int, ...]:
+    """The hops that lead from a frame to the one `step` later: as few as can be, the longest ones first.
+
+    A hop is a stored flow there together with the one back. The direct flow is a single hop and so comes
+    before all others; with flow of one to three frames, 7 frames are 3 + 3 + 1. Hops lead towards the target
+    alone: none goes past it and back, nor begins the other way.
+
+    Args:
+        frame: index of the frame to start from.
+        step: how many frames later it ends, not 0.
+        steps: what hops there may be.
+        held: whether the flow from a frame over a step is stored, one way.
+
+    Returns:
+        Steps that add up to `step`; () where no stored flows lead there.
+    """
+    towards = sorted({s for s in steps if s * step > 0 and abs(s) <= abs(step)}, key=abs, reverse=True)
+    target = frame + step
+    reached: dict[int, tuple[int, ...]] = {
+        frame: ()
+    }  # frames by breadth: the first way there is the shortest
+    row = [frame]
+    while row and target not in reached:
+        following = []
+        for start in row:
+            for hop in towards:
+                end = start + hop
+                beyond = abs(end - frame) > abs(step)
+                if end not in reached and not beyond and held(start, hop) and held(end, -hop):
+                    reached[end] = (*reached[start], hop)
+                    following.append(end)
+        row = following
+    return reached.get(target, ())
+
+
+class FlowWays:
+    """The ways between the frames of the videos of a store.
+
+    Args:
+        store: its flow.
+        longest_hop: frames that one flow may lead over; None: as many as the store has. With 1, every way
+            goes from frame to frame.
+    """
+
+    def __init__(self, store: StepSource, longest_hop: int | None = None) -> None:
+        if longest_hop is not None and longest_hop < 1:
+            raise ValueError(f"longest hop of {longest_hop} frames, but 1 or more are wanted")
+        self._store, self._longest = store, longest_hop
+        self._finished: dict[tuple[str, int], np.ndarray] = {}
+
+    def hops(self, video: str, frame: int, step: int) -> tuple[int, ...]:
+        """`plan_hops` with what the store holds."""
+        steps = tuple(s for s in self._store.steps(video) if self._longest is None or abs(s) <= self._longest)
+        return plan_hops(frame, step, steps, lambda f, s: self._held(video, f, s))
+
+    def read(self, image: ImageRecord, frame: int, step: int) -> FlowChain:
+        """The flows from the frame of an image to the one `step` later, and back.
+
+        Raises:
+            ValueError: a flow of another size than the image.
+            MissingFlowError: no stored flows lead there; it names the command that makes the direct one.
+        """
+        hops = self.hops(video_of(image), frame, step)
+        if not hops:
+            raise self._why_none(image, frame, step)
+        pairs = []
+        for hop in hops:
+            pairs.append(
+                FlowPair(
+                    read_displacement(self._store, image, frame, hop),
+                    read_displacement(self._store, image, frame + hop, -hop),
+                )
+            )
+            frame += hop
+        return FlowChain(tuple(pairs))
+
+    def _why_none(self, image: ImageRecord, frame: int, step: int) -> MissingFlowError:
+        way = f"frame {frame} to frame {frame + step} of video {video_of(image)!r}"
+        for start, one_way in ((frame, step), (frame + step, -step)):
+            hop = max(min(one_way, self._longest or abs(step)), -(self._longest or abs(step)))
+            try:
+                read_displacement(self._store, image, start, hop)
+            except MissingFlowError as error:
+                return MissingFlowError(
+                    f"no stored flows lead from {way} and back (steps {step:+d} and {-step:+d}, or shorter "
+                    f"ones in a row, both ways); {error}"
+                )
+        raise AssertionError(f"a store that holds both flows of {way} offers no way")
+
+    def _held(self, video: str, frame: int, step: int) -> bool:
+        if (video, step) not in self._finished:
+            self._finished[video, step] = self._store.finished(video, step)
+        finished = self._finished[video, step]
+        return bool(0 <= frame < len(finished) and finished[frame])

@@ -1,0 +1,100 @@
+"""Flow of other frames."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from flow_cache import FlowStore, MissingFlowError, precompute
+from slimdp.data import AnnotationError
+from slimdp.motion import check_same_frames
+from slimdp.structures import ImageRecord
+
+
+@pytest.fixture
+def store(clip: list[ImageRecord], tmp_path: Path) -> Iterator[FlowStore]:
+    precompute([tmp_path / "clip"], tmp_path / "flow.h5", steps=(1,), progress=False)
+    with FlowStore(tmp_path / "flow.h5") as opened:
+        yield opened
+
+
+def test_the_same_frames_pass(store: FlowStore, clip: list[ImageRecord]) -> None:
+    assert check_same_frames(store, clip) == 1
+    assert check_same_frames(store, []) == 0
+
+
+def change(clip: list[ImageRecord]) -> None:
+    pixels = cv2.imread(str(clip[4].file))
+    pixels[0, 0] ^= 1
+    cv2.imwrite(str(clip[4].file), pixels)
+
+
+def add(clip: list[ImageRecord]) -> None:
+    clip[0].file.with_name("000006.png").write_bytes(clip[0].file.read_bytes())
+
+
+def swap(clip: list[ImageRecord]) -> None:
+    one, other = clip[0].file.read_bytes(), clip[1].file.read_bytes()
+    clip[0].file.write_bytes(other)
+    clip[1].file.write_bytes(one)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (change, "not those that the flow of video 'clip' was computed from .* the content is not"),
+        (swap, "the names are the same, the content is not; compute it again into another file: python -m"),
+        (add, r"holds 1 pictures, first 000006\.png, that the flow of video 'clip' was not computed from"),
+    ],
+)
+def test_other_frames_are_refused(
+    store: FlowStore, clip: list[ImageRecord], spoil: Callable[[list[ImageRecord]], None], message: str
+) -> None:
+    spoil(clip)
+    with pytest.raises(AnnotationError, match=message):
+        check_same_frames(store, clip)
+
+
+def test_another_size_is_refused(store: FlowStore, clip: list[ImageRecord]) -> None:
+    with pytest.raises(AnnotationError, match=r"is 48 x 40 px, but the flow .* of 96 x 80 px"):
+        check_same_frames(store, [replace(clip[2], width=48, height=40)])
+
+
+def test_a_part_of_the_frames_cannot_be_compared(
+    store: FlowStore, clip: list[ImageRecord], caplog: pytest.LogCaptureFixture
+) -> None:
+    clip[5].file.unlink()
+    with caplog.at_level(logging.WARNING):
+        assert check_same_frames(store, clip[:5]) == 0
+    assert "holds 5 of the 6 frames" in caplog.text
+    for image in clip[1:5]:
+        image.file.unlink()
+    assert check_same_frames(store, clip[:1]) == 0
+
+
+def test_flow_of_a_video_file_cannot_be_compared(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (4, 48, 64, 3), dtype=np.uint8)
+    writer = cv2.VideoWriter(str(tmp_path / "walk.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    (tmp_path / "walk").mkdir()
+    for number, frame in enumerate(frames):
+        writer.write(frame)
+        cv2.imwrite(str(tmp_path / f"walk/{number:06d}.png"), frame)
+    writer.release()
+    precompute([tmp_path / "walk.avi"], tmp_path / "flow.h5", steps=(1,), progress=False)
+    image = ImageRecord(1, tmp_path / "walk/000001.png", "walk/000001.png", 64, 48, "1", 1)
+    with FlowStore(tmp_path / "flow.h5") as store:
+        assert check_same_frames(store, [image]) == 0
+
+
+def test_no_flow_of_a_video(store: FlowStore, clip: list[ImageRecord], tmp_path: Path) -> None:
+    other = replace(clip[0], file=tmp_path / "other" / "000000.png")
+    with pytest.raises(
+        MissingFlowError, match=r"python -m flow_cache precompute other .*; its pictures are in"
+    ):
+        check_same_frames(store, [other])

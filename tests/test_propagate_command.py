@@ -1,0 +1,142 @@
+"""`slimdp propagate`, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from flow_cache import precompute
+from slimdp.__main__ import main
+from slimdp.data import image_from_frame, read_annotations, write_annotations
+from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
+
+WIDTH, HEIGHT, FRAMES = 128, 96, 7
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip that moves two px right in a frame, its third frame labelled, and flow of one and two frames."""
+    out = tmp_path_factory.mktemp("propagate")
+    rng = np.random.default_rng(0)
+    world = cv2.resize(rng.random((30, 40, 3)), (200, 150), interpolation=cv2.INTER_CUBIC).clip(0, 1) * 255
+    (out / "clip").mkdir()
+    images = []
+    for number in range(FRAMES):
+        name = f"clip/{number:06d}.png"
+        left = 40 - 2 * number
+        cv2.imwrite(str(out / name), world[20 : 20 + HEIGHT, left : left + WIDTH].astype(np.uint8))
+        images.append(ImageRecord(number + 1, out / name, name, WIDTH, HEIGHT, "7", number))
+    box = np.array([40.0, 20, 40, 50])
+    coarse = np.zeros((256, 256), dtype=np.uint8)
+    coarse[20:236, 20:236] = 1
+    points = image_from_frame(rng.uniform(40, 216, (30, 2)), box)
+    zeros = np.zeros(30, dtype=np.int64)
+    person = PersonAnnotation(
+        1, images[2], box, points, zeros + 2, rng.random((30, 2), dtype=np.float32),
+        source=zeros + LabelSource.ANNOTATOR, step=zeros, track=4, coarse=coarse,
+    )  # fmt: skip
+    write_annotations(out / "people.json", images, [person])
+    write_annotations(out / "nobody.json", images, [])
+    precompute([out / "clip"], out / "flow.h5", steps=(-2, -1, 1, 2), progress=False)
+    return out
+
+
+def words(folder: Path, out: Path, *more: object) -> list[str]:
+    paths = ["--annotations", folder / "people.json", "--images", folder, "--flow", folder / "flow.h5"]
+    return [str(word) for word in ["propagate", *paths, "--out", out, *more]]
+
+
+def test_everything_at_once(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, counts, sheet = (tmp_path / name for name in ("carried.json", "counts.json", "sheet.png"))
+    more = ("--confidence", "falling", "--json", counts, "--sheet", sheet, "--sheet-by", "u")
+    assert main(words(folder, out, "--steps", "-2:4", *more)) == 0
+    said = capsys.readouterr().out
+    assert "1 videos have the very pictures" in said
+    assert [str(path) in said for path in (out, counts, sheet)] == [True] * 3
+    people = {person.image.frame: person for person in read_annotations(out, folder).people}
+    assert sorted(people) == [0, 1, 2, 3, 4, 5, 6]
+    label = people[2]
+    for frame, person in people.items():
+        if frame == 2:
+            assert person.confidence is None
+            continue
+        before = [label.points[np.abs(label.uv - uv).max(axis=1) < 1e-6][0] for uv in person.uv]
+        assert np.abs(person.points - before - [2 * (frame - 2), 0]).mean() < 0.5
+        assert person.confidence is not None
+        assert (person.confidence > 0).all()
+        assert (person.confidence <= 0.98 ** abs(frame - 2) + 1e-6).all()
+    content = json.loads(counts.read_text())
+    assert content["steps"]["+4"]["hops"] == 2
+    assert content["all"]["people"] == 6
+    assert cv2.imread(str(sheet)).shape[1] > 7 * 256
+
+
+def test_as_in_the_paper(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "carried.json"
+    assert main(words(folder, out, "--reach", 2, "--regions", "none")) == 0
+    people = read_annotations(out, folder).people
+    assert {int(step) for person in people for step in person.step} == {-2, -1, 0, 1, 2}
+    assert all(person.confidence is None for person in people)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--steps=0:0",), "wanted a range"),
+        (("--reach", 0), "--reach 0, but 1 or more"),
+        (("--longest-hop", 0), "longest hop of 0 frames"),
+        (("--threshold-px", 0), "threshold_px = 0.0 of a propagation, but it must be positive"),
+        (("--min-points", 0), "min_points = 0"),
+        (("--sheet", "s.png", "--sheet-rows", 0), "0 rows of a sheet"),
+        (("--annotations", "nobody.json"), "no labelled people in frames of videos"),
+        (("--flow", "none.h5"), "no flow store at"),
+    ],
+)
+def test_faults_are_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[object, ...], message: str
+) -> None:
+    more = tuple(folder / str(word) if str(word).endswith((".json", ".h5")) else word for word in more)
+    try:
+        code = main(words(folder, tmp_path / "carried.json", *more))
+    except SystemExit as error:  # argparse's own
+        code = error.code  # type: ignore[assignment]
+    assert code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "carried.json").exists()
+
+
+def test_an_existing_file_stays(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "carried.json"
+    out.write_text("mine")
+    assert main(words(folder, out)) == 2
+    assert "exists; remove it" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+
+
+def test_missing_flow_names_the_command(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow = tmp_path / "ahead.h5"
+    precompute([folder / "clip"], flow, steps=(1,), progress=False)
+    assert main([*words(folder, tmp_path / "carried.json"), "--flow", str(flow)]) == 2
+    said = capsys.readouterr().err
+    assert "no stored flows lead from frame 2 to frame 3 of video 'clip' and back" in said
+    assert f"python -m flow_cache precompute {folder / 'clip'} --out {flow}" in said
+
+
+def test_other_pictures_are_refused_unless_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    (other / "clip").mkdir(parents=True)
+    for path in (folder / "clip").iterdir():
+        pixels = cv2.imread(str(path))
+        cv2.imwrite(str(other / "clip" / path.name), pixels[:, ::-1])
+    more = ("--images", other)
+    assert main(words(folder, tmp_path / "a.json", *more)) == 2
+    assert "the names are the same, the content is not" in capsys.readouterr().err
+    assert main(words(folder, tmp_path / "a.json", *more, "--unchecked-frames")) == 0
