@@ -12,9 +12,10 @@ from slimdp.settings_file import ConfigError
 
 
 def add_data_commands(commands: argparse._SubParsersAction) -> None:
-    """synthesize, doctor, propagate, draw, surface."""
+    """synthesize, doctor, budget, propagate, draw, surface."""
     _add_synthesize(commands)
     _add_doctor(commands)
+    _add_budget(commands)
     add_propagate(commands)
     _add_draw(commands)
     _add_surface(commands)
@@ -54,6 +55,21 @@ def _add_doctor(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--processes", type=int, default=None, help="default: one a core")
     command.add_argument("--json", type=Path, default=None, help="write all findings to this file")
     command.set_defaults(run=_doctor)
+
+
+def _add_budget(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "budget",
+        help="leave out labels, as if annotators had done less",
+        description="Write an annotation file with fewer labels. People without labels stay, with box, track "
+        "and keypoints; stills keep theirs.",
+    )
+    add_annotations(command)
+    kept = command.add_mutually_exclusive_group(required=True)
+    kept.add_argument("--frames-per-video", type=int, metavar="N", help="evenly spread; 1: the middle one")
+    kept.add_argument("--frames", metavar="FIRST:LAST", help="by their numbers, both ends included")
+    command.add_argument("--out", type=Path, required=True, help="the JSON to write")
+    command.set_defaults(run=_budget)
 
 
 def _add_draw(commands: argparse._SubParsersAction) -> None:
@@ -106,6 +122,30 @@ def _doctor(options: argparse.Namespace) -> int:
         write_json(options.json, diagnosis)
         print(options.json)
     return 1 if diagnosis.errors else 0
+
+
+def _budget(options: argparse.Namespace) -> None:
+    from slimdp.data import read_annotations, write_annotations
+    from slimdp.data.budget import keep_frames, keep_frames_per_video
+
+    annotations = read_annotations(options.annotations, options.images, read_masks=True)
+    if options.frames is None:
+        fewer = keep_frames_per_video(annotations, options.frames_per_video)
+    else:
+        fewer = keep_frames(annotations, _frame_range(options.frames))
+    write_annotations(options.out, fewer.images, fewer.people)
+    for said, these in (("of", annotations), ("kept", fewer)):
+        labelled = [person for person in these.people if len(person.points) or person.coarse is not None]
+        pictures, points = {p.image.id for p in labelled}, sum(len(p.points) for p in labelled)
+        print(f"{said} {len(labelled)} labelled people in {len(pictures)} pictures, {points} points")
+    print(options.out)
+
+
+def _frame_range(text: str) -> range:
+    first, _, last = text.partition(":")
+    if not (first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first)):
+        raise ConfigError(f"--frames {text}, but FIRST:LAST is wanted, e.g. 9:15")
+    return range(int(first), int(last or first) + 1)
 
 
 def _draw(options: argparse.Namespace) -> None:
