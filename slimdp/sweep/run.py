@@ -179,7 +179,7 @@ class _Sweep:
             self._results[run.folder] = result
             self._save()
             scores = " / ".join(f"{value:.1f}" for value in result.scores.values())
-            said = f"{scores} % within {' / '.join(result.scores)}"
+            said = f"{scores} % within {' / '.join(result.scores).replace('cm', '')} cm"
         left = self._schedule.seconds_left(self._jobs)
         when = "" if not left else f"; about {duration(left)} left"
         self._say(f"{run.name}: {said}, {duration(seconds)} ({self._ended} of {self._all}{when})")
