@@ -159,8 +159,8 @@ def flat_rows(rows: Sequence[TableRow]) -> list[dict[str, Any]]:
         for column in COLUMNS:
             for kind, spreads in (("", row.scores), ("_gain", row.gains)):
                 spread = spreads.get(column)
-                cells[f"{column}{kind}"] = _cell(spread and spread.mean)
-                cells[f"{column}{kind}_sd"] = _cell(spread and spread.deviation)
+                cells[f"{column}{kind}"] = _cell(spread.mean if spread else None)
+                cells[f"{column}{kind}_sd"] = _cell(spread.deviation if spread else None)
             cells[f"{column}_paper"] = _cell(row.paper.get(column))
             cells[f"{column}_paper_gain"] = _cell(row.paper_gains.get(column))
         flat.append(cells)
