@@ -129,22 +129,30 @@ def changes(there: RunRecord, now: RunRecord) -> list[str]:
     return found
 
 
-def begin_attempt(folder: Path, now: RunRecord, time: float) -> None:
+def begin_run(folder: Path, now: RunRecord) -> None:
+    """Take note of what a run is made with, unless that is known, and that it is tried again if it failed."""
+    (folder / FAILURE).unlink(missing_ok=True)
+    if read_record(folder) is None:
+        _write(folder / RECORD, now)
+
+
+def begin_training(folder: Path, time: float) -> None:
     """Take note that training begins, or goes on, at a time in seconds since 1970.
 
     Of an attempt that was killed, what counts is the time until its last checkpoint.
     """
-    there = read_record(folder) or now
+    there = read_record(folder)
+    assert there is not None, "a run that did not begin"
     seconds, last = there.seconds, folder / "last.pt"
     if there.started is not None and last.exists():
         seconds += max(last.stat().st_mtime - there.started, 0.0)
     _write(folder / RECORD, replace(there, seconds=seconds, started=time))
 
 
-def end_attempt(folder: Path, seconds: float) -> None:
+def end_training(folder: Path, seconds: float) -> None:
     """Take note that training has ended, after so many seconds more."""
     there = read_record(folder)
-    assert there is not None, "an attempt that did not begin"
+    assert there is not None, "a run that did not begin"
     _write(folder / RECORD, replace(there, seconds=there.seconds + seconds, started=None))
 
 
@@ -184,11 +192,6 @@ def write_failure(folder: Path, error: Exception) -> Failure:
     failure = Failure(f"{type(error).__name__}: {error}", str(folder / LOG))
     _write(folder / FAILURE, failure)
     return failure
-
-
-def forget_failure(folder: Path) -> None:
-    """The run is tried again."""
-    (folder / FAILURE).unlink(missing_ok=True)
 
 
 def read_failure(folder: Path) -> Failure | None:

@@ -136,7 +136,7 @@ class _Sweep:
     ) -> None:
         self._out, self._evaluated, self._device, self._jobs = out, evaluated, device, min(jobs, len(todo))
         self._results_file, self._say = results_file, say
-        known = [(state.run, _seconds(out, state.run)) for state in states if state.done]
+        known = [(state.run, _seconds(out, state.run, state.result)) for state in states if state.done]
         self._schedule = Schedule(todo, [(run, seconds) for run, seconds in known if seconds])
         self._runs = [state.run for state in states]
         self._results = {
@@ -172,7 +172,7 @@ class _Sweep:
         return RunTask(self._out, run, self._evaluated, self._device, self._commit)
 
     def _finished(self, run: PlannedRun, result: RunResult | None) -> None:
-        seconds = _seconds(self._out, run)
+        seconds = _seconds(self._out, run, result)
         self._schedule.finish(run, seconds)
         said = "trained"
         if result is not None:
@@ -198,7 +198,10 @@ class _Sweep:
             temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def _seconds(out: Path, run: PlannedRun) -> float:
+def _seconds(out: Path, run: PlannedRun, result: RunResult | None) -> float:
+    """That a run which is done took, without those before it."""
+    if result is not None:
+        return result.seconds
     record = read_record(out / run.folder)
     return 0.0 if record is None else record.seconds
 

@@ -27,10 +27,10 @@ from slimdp.sweep.records import (
     LOG,
     Evaluated,
     RunResult,
-    begin_attempt,
+    begin_run,
+    begin_training,
     describe_run,
-    end_attempt,
-    forget_failure,
+    end_training,
     read_record,
     write_result,
 )
@@ -61,7 +61,7 @@ def carry_out(task: RunTask) -> RunResult | None:
     folder = task.out / task.run.folder
     # A process of a sweep that was killed may take a moment to end.
     with held(folder / LOCK, wait=True), _said_to(folder / LOG):
-        forget_failure(folder)
+        begin_run(folder, describe_run(task.run.config))
         if task.run.trains:
             _train(task, folder)
         return None if task.run.row is None else _score(task, folder)
@@ -70,10 +70,10 @@ def carry_out(task: RunTask) -> RunResult | None:
 def _train(task: RunTask, folder: Path) -> None:
     run = task.run
     if not run.checkpoint(task.out).exists():
-        begin_attempt(folder, describe_run(run.config), time.time())
+        begin_training(folder, time.time())
         start = time.monotonic()
         train(run.config, folder, resume=True, initial=run.initial(task.out), device=task.device, bar=False)
-        end_attempt(folder, time.monotonic() - start)
+        end_training(folder, time.monotonic() - start)
     # The ends of the stages are kept; what was kept to go on from is several times as large.
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 

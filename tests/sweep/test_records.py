@@ -10,12 +10,12 @@ from slimdp.config import ConfigError, DataSource, TrainConfig
 from slimdp.sweep import RunResult
 from slimdp.sweep.records import (
     Evaluated,
-    begin_attempt,
+    begin_run,
+    begin_training,
     changes,
     describe_evaluation,
     describe_run,
-    end_attempt,
-    forget_failure,
+    end_training,
     read_failure,
     read_record,
     read_result,
@@ -80,19 +80,20 @@ def test_changed_settings_and_labels_are_named(base_config: TrainConfig, tmp_pat
 
 def test_the_seconds_of_attempts_add_up(base_config: TrainConfig, tmp_path: Path) -> None:
     now, last = describe_run(base_config), tmp_path / "last.pt"
-    begin_attempt(tmp_path, now, 100.0)  # killed before its first checkpoint
-    begin_attempt(tmp_path, now, 1000.0)
+    begin_run(tmp_path, now)
+    begin_training(tmp_path, 100.0)  # killed before its first checkpoint
+    begin_training(tmp_path, 1000.0)
     last.touch()
     os.utime(last, (1060.0, 1060.0))  # killed some time after this checkpoint
-    begin_attempt(tmp_path, now, 2000.0)  # killed before its next checkpoint
-    begin_attempt(tmp_path, now, 3000.0)
-    end_attempt(tmp_path, 7.0)
+    begin_training(tmp_path, 2000.0)  # killed before its next checkpoint
+    begin_training(tmp_path, 3000.0)
+    end_training(tmp_path, 7.0)
     record = read_record(tmp_path)
     assert record is not None
     assert (record.seconds, record.started) == (67.0, None)
     assert changes(record, now) == []
-    begin_attempt(tmp_path, now, 4000.0)
-    end_attempt(tmp_path, 1.0)
+    begin_training(tmp_path, 4000.0)
+    end_training(tmp_path, 1.0)
     record = read_record(tmp_path)
     assert record is not None
     assert record.seconds == 68.0
@@ -105,9 +106,9 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
             read_record(tmp_path)
 
 
-def test_a_failure_is_kept_until_the_next_try(tmp_path: Path) -> None:
+def test_a_failure_is_kept_until_the_next_try(base_config: TrainConfig, tmp_path: Path) -> None:
     failure = write_failure(tmp_path, FloatingPointError("the loss is nan"))
     assert failure.error == "FloatingPointError: the loss is nan"
     assert read_failure(tmp_path) == failure
-    forget_failure(tmp_path)
+    begin_run(tmp_path, describe_run(base_config))
     assert read_failure(tmp_path) is None

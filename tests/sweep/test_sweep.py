@@ -134,6 +134,31 @@ def test_changed_settings_are_refused_by_name(
     sweep(read_study(swept[0].file), out)  # the file of scores is whole again
 
 
+def test_rows_that_are_the_same_are_trained_once_and_scored_again_for_other_people(
+    make_study: Callable[..., Study], tmp_path: Path, labels: DataSource
+) -> None:
+    rows = {"plain": "base: base.yaml\n", "twin": "base: base.yaml\nworkers: 0\n"}
+    study, out = make_study(tmp_path / "study", rows, (0,)), tmp_path / "out"
+    first = sweep(study, out, jobs=1, say=lambda line: None).results
+    assert first[0].scores == first[1].scores
+    (end,) = out.rglob("stage_clips.pt")
+    before = end.stat().st_mtime_ns
+    content = json.loads(Path(labels.annotations).read_text())
+    content["annotations"] = content["annotations"][:1]
+    (tmp_path / "fewer.json").write_text(json.dumps(content))
+    fewer = replace(study, evaluate=replace(study.evaluate, annotations=str(tmp_path / "fewer.json")))
+    assert sweep_status(fewer, out).splitlines()[-1] == "0 of 2 rows and seeds are done"
+    second = sweep(fewer, out, jobs=1, say=lambda line: None).results
+    assert second[0].scores == second[1].scores != first[0].scores
+    assert end.stat().st_mtime_ns == before
+    # Its end is another row's, but its settings are its own.
+    changed = make_study(
+        tmp_path / "changed", {name: text + "seed: 0\nloss: {uv: 1}\n" for name, text in rows.items()}, (0,)
+    )
+    with pytest.raises(ConfigError, match=r"twin/seed_0: loss\.uv: 10\.0, 1\.0"):
+        sweep(changed, out)
+
+
 def test_a_run_of_somebody_else_is_refused(make_study: Callable[..., Study], tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", seeds=(0,))
     config = study.rows[2].config(0)
