@@ -23,8 +23,8 @@ from tests.training.conftest import ellipse_person
 
 ROWS = {
     "plain": "base: base.yaml\n",
-    "fast": "base: base.yaml\nstages: {1: {learning_rate: 4e-3}}\n",
-    "other": "base: base.yaml\nstages: {0: {learning_rate: 1e-3}}\n",
+    "fast": "base: base.yaml\nstages: {1: {learning_rate: 2e-2}}\n",
+    "other": "base: base.yaml\nstages: {0: {learning_rate: 1e-2}}\n",
 }
 
 
@@ -42,12 +42,13 @@ def base_config(labels: DataSource) -> TrainConfig:
     """What the rows have in common."""
     return TrainConfig(
         stages=(
-            StageSettings("stills", (labels,), steps=6, batch=2, learning_rate=3e-3),
-            StageSettings("clips", (labels,), steps=6, batch=2, learning_rate=1e-3),
+            StageSettings("stills", (labels,), steps=6, batch=2, learning_rate=3e-2),
+            StageSettings("clips", (labels,), steps=6, batch=2, learning_rate=1.5e-2),
         ),
         model=ModelSettings(stacks=1, features=8),
         crop=CropSettings(size=64),
         augment=AugmentSettings(flip=False),
+        average_decay=0.5,  # so that it scores points at all
         log_every=1,
         pictures_every=1000,
         checkpoint_every=2,

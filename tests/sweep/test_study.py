@@ -21,8 +21,8 @@ def test_rows_come_in_their_order_with_every_seed(
     ]
     assert all(config.seed == seed for _, seed, config in configs)
     assert configs[0][2].stages == base_config.stages
-    assert configs[1][2].stages[1].learning_rate == 4e-3
-    assert configs[2][2].stages[0].learning_rate == 1e-3
+    assert configs[1][2].stages[1].learning_rate == 2e-2
+    assert configs[2][2].stages[0].learning_rate == 1e-2
     assert study.paper == {"fast": {"10cm": 42.94}}
     assert study.including((5, 1)).seeds == (3, 1, 5)
 

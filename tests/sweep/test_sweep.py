@@ -71,6 +71,7 @@ def test_every_run_has_its_score_in_the_order_of_the_table(
         assert (row["shared_seconds"] > 0) == (row["row"] != "other")
         assert "torch" in row["machine"]
         assert os.uname().nodename not in row["machine"].split()
+    assert len({tuple(row["scores"].values()) for row in rows}) > 3  # and not all points missed
     assert len([line for line in said if "% within 5 / 10 / 20 cm" in line]) == 6
     assert any("which 2 rows begin with" in line for line in said)
 
@@ -117,12 +118,12 @@ def test_changed_settings_are_refused_by_name(
     swept: tuple[Study, Path, list[str]], make_study: Callable[..., Study], tmp_path: Path
 ) -> None:
     _, out, _ = swept
-    rows = {**ROWS, "other": ROWS["other"].replace("1e-3", "2e-3")}
+    rows = {**ROWS, "other": ROWS["other"].replace("1e-2", "2e-2")}
     changed = make_study(tmp_path / "study", rows)
     with pytest.raises(ConfigError) as caught:
         sweep(changed, out)
     message = str(caught.value)
-    assert "other/seed_0: stages.0.learning_rate: 0.001, 0.002" in message
+    assert "other/seed_0: stages.0.learning_rate: 0.01, 0.02" in message
     assert "other/seed_1: " in message
     assert "plain/seed_0" not in message
     assert f"rm -r {out / 'other' / 'seed_0'} " in message

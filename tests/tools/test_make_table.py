@@ -29,11 +29,13 @@ def study(tmp_path: Path) -> Callable[[], list[str]]:
         "paper": {"base": {"10cm": 42.94}, "flow": {"10cm": 45.0}},
     }
     (tmp_path / "study.yaml").write_text(dump_yaml(values))
-    results = [
-        RunResult(row, seed, {"5cm": at - 20, "10cm": at, "20cm": at + 20}, {"5cm": 0, "10cm": 0, "20cm": 0}, 50.0, 10.0,
-            "2 cores", "0123456789abcdef with changes")
-        for (row, seed), at in SCORES.items()
-    ]  # fmt: skip
+    commit = "0123456789abcdef with changes"
+    results = []
+    for (row, seed), at in SCORES.items():
+        scores = {"5cm": at - 20, "10cm": at, "20cm": at + 20}
+        results.append(
+            RunResult(row, seed, scores, dict.fromkeys(scores, 0.0), 50.0, 10.0, "2 cores", commit)
+        )
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "results.json").write_text(json.dumps([asdict(result) for result in results]))
     return lambda: [str(tmp_path / "out"), "--study", str(tmp_path / "study.yaml")]
