@@ -66,7 +66,7 @@ def look_at(run: PlannedRun, out: Path, evaluated: Evaluated) -> RunState:
     if record is not None:
         changed = changes(record, describe_run(run.config))
     elif run.trains and (folder / "last.pt").exists():
-        changed = [f"no {RECORD}: what is there was trained by something else"]
+        changed = [f"no {RECORD}: something else trained what is there"]
     result = None if run.row is None else read_result(folder, evaluated)
     trained = run.checkpoint(out).exists()
     metrics = folder / "metrics.jsonl"
@@ -108,6 +108,8 @@ def sweep_status(
         if state.failure is not None and not state.done and not state.running
     ]
     text += [
-        f"{state.run.name} was trained with {'; '.join(state.changed)}" for state in states if state.changed
+        f"{state.run.name} was made with other settings (key: there, now): {'; '.join(state.changed)}"
+        for state in states
+        if state.changed
     ]
     return "\n".join(text)

@@ -129,7 +129,7 @@ def test_changed_settings_are_refused_by_name(
     assert f"rm -r {out / 'other' / 'seed_0'} " in message
     status = sweep_status(changed, out)
     assert next(line for line in status.splitlines() if line.startswith("other")).count("other settings") == 2
-    assert "other/seed_0 was trained with stages.0.learning_rate" in status
+    assert "other/seed_0 was made with other settings (key: there, now): stages.0.learning_rate" in status
     # What did not change is still to be had.
     assert len(sweep(changed, out, rows=["plain", "fast"]).results) == 4
     sweep(read_study(swept[0].file), out)  # the file of scores is whole again
