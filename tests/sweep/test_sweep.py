@@ -23,9 +23,14 @@ from slimdp.data import read_annotations
 from slimdp.evaluation import score_points
 from slimdp.inference import predict_people
 from slimdp.surface import load_surface
-from slimdp.sweep import HeldError, Study, read_study, sweep, sweep_status
+from slimdp.sweep import HeldError, Study, plan_runs, read_study, sweep, sweep_status
 from slimdp.sweep.lock import held
-from slimdp.training import load_model, stage_file, train
+from slimdp.sweep.plan import select
+from slimdp.sweep.records import describe_evaluation
+from slimdp.sweep.run import what_is_missing
+from slimdp.sweep.states import look_at
+from slimdp.sweep.work import RunTask, carry_out
+from slimdp.training import NonFiniteLossError, load_model, stage_file, train
 from tests.sweep.conftest import ROWS
 from tests.training.weights import same_weights
 
@@ -39,7 +44,7 @@ def swept(
     """A study that ran to its end: the study, its folder, and what was said."""
     folder = tmp_path_factory.mktemp("swept")
     study, said = make_study(folder / "study"), []
-    summary = sweep(study, folder / "out", jobs=2, say=said.append)
+    summary = sweep(study, folder / "out", jobs=1, say=said.append)
     assert (summary.failures, summary.blocked) == ({}, ())
     return study, folder / "out", said
 
@@ -50,6 +55,16 @@ def results_of(out: Path) -> list[dict]:
 
 def scores_of(out: Path) -> list[tuple]:
     return [(row["row"], row["seed"], row["scores"], row["full"]) for row in results_of(out)]
+
+
+def carry_out_here(
+    study: Study, out: Path, rows: list[str] | None = None, seeds: list[int] | None = None
+) -> None:
+    """What a sweep does, run after run in this process."""
+    evaluated = describe_evaluation(study.evaluate)
+    chosen = select(plan_runs(study), study.require_rows(rows), study.seeds if seeds is None else seeds)
+    for run in what_is_missing([look_at(run, out, evaluated) for run in chosen]):
+        carry_out(RunTask(out, run, evaluated, "cpu", "a commit"))
 
 
 def test_every_run_has_its_score_in_the_order_of_the_table(
@@ -105,7 +120,8 @@ def test_more_seeds_and_fewer_rows_join_the_results(
     study, whole, _ = swept
     out = tmp_path / "out"
     shutil.copytree(whole, out)
-    summary = sweep(study, out, rows=["other"], seeds=[5], jobs=1, say=lambda line: None)
+    carry_out_here(study.including([5]), out, rows=["other"], seeds=[5])
+    summary = sweep(study, out, rows=["other"], seeds=[5], say=pytest.fail)
     assert [(each.row, each.seed) for each in summary.results][-1] == ("other", 5)
     assert len(summary.results) == len(results_of(out)) == 7
     status = sweep_status(study, out, seeds=[0, 5]).splitlines()
@@ -140,7 +156,8 @@ def test_rows_that_are_the_same_are_trained_once_and_scored_again_for_other_peop
 ) -> None:
     rows = {"plain": "base: base.yaml\n", "twin": "base: base.yaml\nworkers: 0\n"}
     study, out = make_study(tmp_path / "study", rows, (0,)), tmp_path / "out"
-    first = sweep(study, out, jobs=1, say=lambda line: None).results
+    carry_out_here(study, out)
+    first = sweep(study, out, say=pytest.fail).results
     assert first[0].scores == first[1].scores
     (end,) = out.rglob("stage_clips.pt")
     before = end.stat().st_mtime_ns
@@ -149,7 +166,8 @@ def test_rows_that_are_the_same_are_trained_once_and_scored_again_for_other_peop
     (tmp_path / "fewer.json").write_text(json.dumps(content))
     fewer = replace(study, evaluate=replace(study.evaluate, annotations=str(tmp_path / "fewer.json")))
     assert sweep_status(fewer, out).splitlines()[-1] == "0 of 2 rows and seeds are done"
-    second = sweep(fewer, out, jobs=1, say=lambda line: None).results
+    carry_out_here(fewer, out)
+    second = sweep(fewer, out, say=pytest.fail).results
     assert second[0].scores == second[1].scores != first[0].scores
     assert end.stat().st_mtime_ns == before
     # Its end is another row's, but its settings are its own.
@@ -226,10 +244,10 @@ def test_a_failed_run_takes_no_other_along(
     status = sweep_status(study, out)
     assert "failed" in next(line for line in status.splitlines() if line.startswith("wild"))
     assert "wild/seed_0 failed: NonFiniteLossError" in status
-    # The next call tries it again; here with another seed's luck: nothing else is left to do.
-    again: list[str] = []
-    sweep(study, out, rows=["wild"], jobs=1, say=again.append)
-    assert "wild/seed_0: started" in again
+    # The next call tries it again: it goes on before the step that went astray, and fails again.
+    with pytest.raises(NonFiniteLossError):
+        carry_out_here(study, out, rows=["wild"])
+    assert sweep_status(study, out, rows=["wild"]).splitlines()[-1] == "0 of 1 rows and seeds are done"
 
 
 @pytest.mark.slow
@@ -294,7 +312,7 @@ def test_a_sweep_that_is_ended_leaves_nobody_and_goes_on(
     process.stdout.read()  # the children hold the pipe too: this ends when all of them are gone
     assert process.wait() == (130 if number == signal.SIGINT else -signal.SIGKILL)
     assert not [child for child in children if Path(f"/proc/{child}/exe").exists()]
-    assert len(sweep(study, out, jobs=2, say=lambda line: None).results) == 6
+    assert len(sweep(study, out, jobs=1, say=lambda line: None).results) == 6
     assert_same_results(out, whole)
 
 
