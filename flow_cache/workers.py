@@ -17,6 +17,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from typing import Any, Generic, NoReturn, TypeVar
@@ -47,7 +48,8 @@ class WorkerPool(Generic[Task, Result]):
         if processes < 1:
             raise ValueError(f"{processes} processes; wanted 1 or more")
         context = multiprocessing.get_context("spawn")
-        self._workers = [_Worker(context, function, 1 + queued) for _ in range(processes)]
+        self._new_worker = partial(_Worker, context, function, 1 + queued)
+        self._workers = [self._new_worker() for _ in range(processes)]
         self._ahead = 2 * processes * (1 + queued)
 
     def __enter__(self) -> WorkerPool[Task, Result]:
@@ -90,6 +92,41 @@ class WorkerPool(Generic[Task, Result]):
             if taken < given:
                 self.close()
 
+    def answers(self, next_task: Callable[[], Task | None]) -> Iterator[tuple[Task, Result | Exception]]:
+        """Yield each task with its result, or with what the function raised, in the order in which they end.
+
+        An error ends no other task. A process that was killed is replaced, and its task gets a
+        ChildProcessError. An answer that is not asked for ends the processes.
+
+        Args:
+            next_task: asked for every process that has nothing to do: the task to begin, or None where none
+                can begin before another one has ended. None while nothing is under way ends it.
+
+        Raises:
+            RuntimeError: the pool is closed.
+        """
+        if not self._workers:
+            raise RuntimeError("the pool is closed: its processes have ended")
+        under_way: dict[Connection, tuple[_Worker, Task]] = {}
+        try:
+            while True:
+                for worker in [worker for worker in self._workers if not worker.busy]:
+                    task = next_task()
+                    if task is None:
+                        break
+                    under_way[worker.connection] = worker, task
+                    with contextlib.suppress(ChildProcessError):  # `_answer` tells that its process is gone
+                        worker.send((0, task))
+                if not under_way:
+                    return
+                for connection in wait(list(under_way)):
+                    assert isinstance(connection, Connection)
+                    worker, task = under_way.pop(connection)
+                    yield task, self._answer(worker)
+        finally:
+            if under_way:
+                self.close()
+
     def close(self) -> None:
         """End the processes now; calling it again does nothing."""
         for worker in self._workers:
@@ -105,6 +142,17 @@ class WorkerPool(Generic[Task, Result]):
     def _free(self) -> _Worker | None:
         worker = min(self._workers, key=lambda worker: worker.busy, default=None)
         return worker if worker is not None and worker.busy < worker.capacity else None
+
+    def _answer(self, worker: _Worker) -> Result | Exception:
+        """What came of a worker's task; where the worker is gone, another one takes its place."""
+        try:
+            result: Result = worker.receive()[1]
+            return result
+        except Exception as error:  # whatever the function raised
+            if not worker.process.is_alive():
+                worker.connection.close()
+                self._workers[self._workers.index(worker)] = self._new_worker()
+            return error
 
     def _receive(self) -> dict[int, Result]:
         ready = wait([worker.connection for worker in self._workers])

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from slimdp.commands.data import add_data_commands
 from slimdp.commands.learning import add_learning_commands
 from slimdp.commands.scoring import add_scoring_commands
+from slimdp.commands.sweeping import add_sweep_command
 
 #: Exit codes: a fault of the input, and an interruption (as a shell counts it).
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -45,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="slimdp", description="Thrifty dense human pose from video.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     add_learning_commands(commands)
+    add_sweep_command(commands)
     add_data_commands(commands)
     add_scoring_commands(commands)
     commands.add_parser("flow", help="optical flow: what python -m flow_cache does")

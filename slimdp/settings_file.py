@@ -90,16 +90,50 @@ def read_settings(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         return values
     if not isinstance(base, str):
         raise ConfigError(f"{path}: {BASE_KEY} = {base!r}, but the name of a file is wanted")
-    return merge(read_settings(path.parent / base, (*seen, path.resolve())), values)
+    below = read_settings(path.parent / base, (*seen, path.resolve()))
+    try:
+        return merge(below, values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
-def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Put changes over a base: mappings key by key, anything else (lists too) as a whole."""
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any], key: str = "") -> dict[str, Any]:
+    """Put changes over a base: mappings key by key, items of lists by their numbers, the rest as a whole.
+
+    Args:
+        base, changes: plain values; `{stages: {1: {steps: 100}}}` changes the second item of the list
+            `stages`, and a list takes the place of the whole of it.
+        key: where they stand, for the errors.
+
+    Raises:
+        ConfigError: a number that the list does not have, numbers where there is no list, or a list that is
+            given keys.
+    """
     merged = dict(base)
-    for key, value in changes.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = merge(merged[key], value) if both else value
+    for name, value in changes.items():
+        merged[name] = _laid_over(merged.get(name), value, f"{key}.{name}" if key else str(name))
     return merged
+
+
+def _laid_over(base: Any, change: Any, key: str) -> Any:
+    if not isinstance(change, Mapping):
+        return change
+    numbered = [name for name in change if type(name) is int]
+    if isinstance(base, list):
+        items = list(base)
+        for name, value in change.items():
+            if name not in numbered:
+                raise ConfigError(
+                    f"{key} is a list, and {name!r} is no number of an item; change items by number, "
+                    f"{key}: {{0: ...}}, or give the whole list"
+                )
+            if not 0 <= name < len(items):
+                raise ConfigError(f"{key} has items 0..{len(items) - 1}, not {name}")
+            items[name] = _laid_over(items[name], value, f"{key}.{name}")
+        return items
+    if numbered:
+        raise ConfigError(f"{key} = {base!r} is no list: it has no item {numbered[0]} to change")
+    return merge(base, change, key) if isinstance(base, Mapping) else change
 
 
 def apply_override(values: dict[str, Any], override: str) -> None:
@@ -128,7 +162,7 @@ def from_plain(kind: Any, value: Any, key: str = "") -> Any:
     """Make a value of a type from plain YAML values.
 
     Args:
-        kind: a dataclass, int, float, str, bool, `tuple[X, ...]`, or `X | None` of these.
+        kind: a dataclass, int, float, str, bool, `tuple[X, ...]`, `Mapping[str, X]`, or `X | None` of these.
         value: what YAML gave.
         key: where it stands, for the errors.
 
@@ -148,6 +182,11 @@ def from_plain(kind: Any, value: Any, key: str = "") -> Any:
             raise ConfigError(f"{key} = {value!r}, but a list is wanted")
         item = typing.get_args(kind)[0]
         return tuple(from_plain(item, each, f"{key}.{i}") for i, each in enumerate(value))
+    if origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{key} = {value!r}, but `name: value` lines are wanted")
+        item = typing.get_args(kind)[1]
+        return {from_plain(str, n, key): from_plain(item, each, f"{key}.{n}") for n, each in value.items()}
     if kind is float and type(value) is int:
         return float(value)
     # Not isinstance: true and false are whole numbers to Python.

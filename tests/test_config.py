@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +16,14 @@ from slimdp.config import (
     DataSource,
     LossSettings,
     ModelSettings,
+    ScheduleSettings,
     StageSettings,
     TrainConfig,
     config_from_dict,
     config_to_dict,
     load_config,
 )
-from slimdp.settings_file import differences, dump_yaml, parse_yaml
+from slimdp.settings_file import differences, dump_yaml, from_plain, merge, parse_yaml
 
 TWO_STAGES = """
 stages:
@@ -205,6 +209,99 @@ def test_a_file_over_a_base_holds_the_difference(two_stages: Path, tmp_path: Pat
         "model.stacks: 2, 8",
         "loss.uv: 10.0, 1.0",
     ]
+
+
+def test_a_file_over_a_base_changes_items_of_lists_by_number(two_stages: Path, tmp_path: Path) -> None:
+    row = tmp_path / "row.yaml"
+    row.write_text(
+        "base: two_stages.yaml\n"
+        "stages: {1: {steps: 7, data: {0: {weight: 3}}, loss: {uv: 5}}, 0: {schedule: {name: step}}}\n"
+    )
+    base, config = load_config(two_stages), load_config(row)
+    first, second = base.stages
+    heavier = (dataclasses.replace(second.data[0], weight=3.0), second.data[1])
+    assert config.stages == (
+        dataclasses.replace(first, schedule=ScheduleSettings(name="step")),
+        dataclasses.replace(second, steps=7, data=heavier, loss=LossSettings(uv=5)),
+    )
+    over_it = tmp_path / "over.yaml"
+    over_it.write_text("base: row.yaml\nstages: {1: {steps: 8}}\n")
+    assert load_config(over_it).stages[1].steps == 8
+    assert load_config(over_it).stages[1].data[0].weight == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("stages: {2: {steps: 1}}", r"row\.yaml: stages has items 0\.\.1, not 2"),
+        ("stages: {-1: {steps: 1}}", r"stages has items 0\.\.1, not -1"),
+        ("stages: {steps: 1}", r"stages is a list, and 'steps' is no number.*stages: \{0: \.\.\.\}"),
+        ("stages: {1: {data: {annotations: x}}}", r"stages\.1\.data is a list, and 'annotations'"),
+        ("stages: {1: {data: {1: {images: x}, 5: {images: x}}}}", r"stages\.1\.data has items 0\.\.1, not 5"),
+        ("model: {0: {features: 8}}", r"model = \{'features': 64\} is no list: it has no item 0"),
+        ("seed: {0: 1}", r"seed = 3 is no list"),
+        ("validation: {0: 1}", r"validation = None is no list"),
+        ("stages: {1: {data: {1: {weight: {0: 1}}}}}", r"stages\.1\.data\.1\.weight = None is no list"),
+        ("stages: {1: 5}", r"stages\.1 = 5, but keys are wanted"),
+    ],
+)
+def test_items_that_are_not_there_cannot_be_changed(
+    two_stages: Path, tmp_path: Path, text: str, words: str
+) -> None:
+    row = tmp_path / "row.yaml"
+    row.write_text(f"base: two_stages.yaml\n{text}\n")
+    with pytest.raises(ConfigError, match=words):
+        load_config(row)
+
+
+_PLAIN = st.recursive(
+    st.integers() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", min_size=1), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), _PLAIN, max_size=3), st.data())
+def test_a_change_reaches_its_place_and_no_other(base: dict[str, Any], data: st.DataObject) -> None:
+    node: Any = base
+    path: list[Any] = []
+    while isinstance(node, (dict, list)) and node and (not path or data.draw(st.booleans())):
+        keys = sorted(node) if isinstance(node, dict) else range(len(node))
+        path.append(data.draw(st.sampled_from(keys)))
+        node = node[path[-1]]
+    if not path:
+        return
+    change: Any = "new"
+    for key in reversed(path):
+        change = {key: change}
+    before = copy.deepcopy(base)
+    merged = merge(base, change)
+    assert base == before
+    wanted: Any = before
+    for key in path[:-1]:
+        wanted = wanted[key]
+    wanted[path[-1]] = "new"
+    assert merged == before
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """Names that nobody knows before."""
+
+    scores: Mapping[str, Mapping[str, float]]
+
+
+def test_mappings_of_any_names_are_read_strictly() -> None:
+    assert from_plain(Named, {"scores": {"a": {"5cm": 1}, "b": {}}}) == Named({"a": {"5cm": 1.0}, "b": {}})
+    for values, words in (
+        ({"a": {"5cm": "1"}}, "scores.a.5cm = '1', but a number"),
+        ({"a": 3}, "scores.a = 3, but `name: value`"),
+        ({1: {}}, "scores = 1, but a text"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            from_plain(Named, {"scores": values})
 
 
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "+1e-3", ".1e-2", "1.0e-3", "0.001"])

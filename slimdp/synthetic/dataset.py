@@ -5,6 +5,7 @@ OUT/images/clips/train_00000/000000.jpg ...
 OUT/stills_train.json         DensePose-COCO form; stills_val.json as well
 OUT/clips_train.json          PoseTrack form; only the labelled frames carry people
 OUT/clips_val.json
+OUT/clips_train_every_frame.json   the training clips once more, every frame labelled, if asked for
 OUT/iuv/...png                true part, 255 u, 255 v at every pixel of every frame
 OUT/flow_exact/train_00000.h5 true flow of the training clips, a store that flow_cache reads
 OUT/visible/train_00000/000000.png ...  where that flow is in sight (slimdp.synthetic.occlusion)
@@ -39,7 +40,14 @@ from slimdp.synthetic.assets import Assets, find_assets, fingerprint
 from slimdp.synthetic.disk import check_free_space, frames_of
 from slimdp.synthetic.items import SPLITS, Item, ItemRenderer
 from slimdp.synthetic.presets import PRESETS, SetPlan, preset_plan
-from slimdp.synthetic.unfinished import ABOUT, UnfinishedSet, is_finished, people_of, record_item
+from slimdp.synthetic.unfinished import (
+    ABOUT,
+    UnfinishedSet,
+    every_frame_record,
+    is_finished,
+    people_of,
+    record_item,
+)
 
 __all__ = ["PRESETS", "SetPlan", "synthesize", "synthesize_preset"]
 
@@ -50,6 +58,8 @@ FILES = {
     "val": "clips_val.json",
     "val_stills": "stills_val.json",
 }
+#: The training clips with all of their frames labelled: the same labels where `FILES["train"]` has some.
+EVERY_FRAME_FILE = "clips_train_every_frame.json"
 
 
 def synthesize(
@@ -98,7 +108,7 @@ def synthesize(
             check_free_space(unfinished.folder, plan, exact, missing)
             work = _Work(unfinished.set_folder, unfinished.records, plan, seed, exact, assets)
             _render(work, items, missing, processes, quiet)
-            _assemble(unfinished, items, about)
+            _assemble(unfinished, plan, items, about)
             unfinished.finish()
     except KeyboardInterrupt:
         print(_progress(unfinished, items), file=sys.stderr)
@@ -181,7 +191,7 @@ def _mapped(work: _Work, items: list[Item], processes: int) -> Iterator[None]:
         yield from pool.map(items)
 
 
-def _assemble(unfinished: UnfinishedSet, items: list[Item], about: dict[str, Any]) -> None:
+def _assemble(unfinished: UnfinishedSet, plan: SetPlan, items: list[Item], about: dict[str, Any]) -> None:
     """Write the annotation files and, last, what the set is."""
     counts, bodies = {}, {}
     for split, name in FILES.items():
@@ -191,6 +201,9 @@ def _assemble(unfinished: UnfinishedSet, items: list[Item], about: dict[str, Any
         total = people_of(unfinished.records, mine)
         bodies[split] = total.pop("bodies")
         counts[name] = {"different_people": len(bodies[split]), **total}
+        if split == "train" and plan.every_frame:
+            parts = [every_frame_record(unfinished.records, item) for item in mine]
+            join_annotation_files(unfinished.set_folder / EVERY_FRAME_FILE, parts)
     shared = (bodies["val"] | bodies["val_stills"]) & (bodies["stills"] | bodies["train"])
     if shared:
         raise ValueError(f"{len(shared)} people are in training and in validation; render with another seed")

@@ -25,7 +25,8 @@ def frames_of(item: Item, plan: SetPlan) -> int:
 def estimate_bytes(items: Sequence[Item], plan: SetPlan, exact: bool) -> int:
     """About how many bytes items take on disk, rather too many than too few."""
     pixels = plan.size**2
-    labelled = {"train": len(plan.labelled), "val": len(plan.val_labelled)}
+    every_frame = plan.frames if plan.every_frame else 0
+    labelled = {"train": len(plan.labelled) + every_frame, "val": len(plan.val_labelled)}
     total = 0.0
     for item in items:
         a_pixel = _PICTURES + (_FLOW if exact and item.split == "train" else 0)

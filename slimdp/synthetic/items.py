@@ -51,6 +51,7 @@ class RenderedItem:
     people: tuple[PersonAnnotation, ...]
     bodies: tuple[str, ...]  # a hash of each person's body in its rest pose: people are known by it
     person_frames: int  # people times frames that were rendered
+    every_frame: tuple[PersonAnnotation, ...] | None = None  # in all frames of a training clip, if asked for
 
 
 class ItemRenderer:
@@ -81,7 +82,7 @@ class ItemRenderer:
         return self._still(item) if item.split in ("stills", "val_stills") else self._clip(item)
 
     def _still(self, item: Item) -> RenderedItem:
-        scene_rng, label_rng, jpeg_rng = self._chances(item)
+        scene_rng, label_rng, jpeg_rng, _ = self._chances(item)
         size, train = self._plan.size, item.split == "stills"
         budget, error = (self._plan.budget, self._error) if train else (None, None)
         name = f"{item.split}/{item.number:06d}.jpg"
@@ -98,13 +99,13 @@ class ItemRenderer:
         raise ValueError(f"nobody was seen in {_MOST_TRIES} stills of {size} px; render larger ones")
 
     def _clip(self, item: Item) -> RenderedItem:
-        scene_rng, label_rng, jpeg_rng = self._chances(item)
+        scene_rng, label_rng, jpeg_rng, between_rng = self._chances(item)
         plan, train = self._plan, item.split == "train"
         frames = plan.frames if train else plan.val_frames
         budget, error = (plan.budget, self._error) if train else (None, None)
         scene = random_scene(scene_rng, plan.size, True, plan.style, self._assets[item.split])
         images: list[ImageRecord] = []
-        people: list[PersonAnnotation] = []
+        everyone: list[PersonAnnotation] = []
         with ExitStack() as stack:
             flow = (
                 stack.enter_context(
@@ -117,19 +118,26 @@ class ItemRenderer:
                 frame = render_frame(scene, self._surface, index, scene_rng)
                 image = self._frame_record(item, index)
                 images.append(image)
-                if image.labelled:
-                    people += label_people(
-                        frame, image, self._surface, 10 * image.id, label_rng, CLIPS, budget, error
+                if image.labelled or (train and plan.every_frame):
+                    rng = label_rng if image.labelled else between_rng
+                    everyone += label_people(
+                        frame, image, self._surface, 10 * image.id, rng, CLIPS, budget, error
                     )
                 self._save(frame, str(image.file), jpeg_rng)
                 if flow is not None:
                     flow.add(frame)
-        return RenderedItem(tuple(images), tuple(people), _bodies(scene), frames * len(scene.people))
+        people = tuple(person for person in everyone if person.image.labelled)
+        of_every_frame = tuple(everyone) if train and plan.every_frame else None
+        bodies, person_frames = _bodies(scene), frames * len(scene.people)
+        return RenderedItem(tuple(images), people, bodies, person_frames, of_every_frame)
 
     def _chances(self, item: Item) -> list[np.random.Generator]:
-        """Of the scene, the annotators, the compression: pictures do not depend on what is labelled."""
+        """Of the scene, the annotators, the compression, the annotators of frames that else go unlabelled.
+
+        Pictures do not depend on what is labelled, and the labels of a frame not on `SetPlan.every_frame`.
+        """
         seed = [self._seed, SPLITS.index(item.split), item.number]
-        return [np.random.default_rng([*seed, purpose]) for purpose in range(3)]
+        return [np.random.default_rng([*seed, purpose]) for purpose in range(4)]
 
     def _frame_record(self, item: Item, index: int) -> ImageRecord:
         plan, val = self._plan, item.split == "val"

@@ -30,6 +30,9 @@ class SetPlan:
     style: SceneStyle = field(default_factory=SceneStyle)
     annotator_error: float = 0.0  # of the training sets: times the annotators' usual error (annotators.py)
     val_stills: int = 0
+    every_frame: bool = (
+        False  # also write an annotation file in which all frames of training clips are labelled
+    )
 
     def __post_init__(self) -> None:
         counts = (self.stills, self.train_clips, self.val_clips, self.val_stills)
@@ -86,7 +89,9 @@ PRESETS = {
     "smoke": SetPlan(12, 3, 2, 7, (3,), 5, (0, 4), 160),
     "tiny": SetPlan(32, 32, 100, 7, (3,), 1, (0,), 256, style=_EASY),
     # Enough for all tables on a CPU in hours.
-    "small": SetPlan(600, 60, 30, 29, track_labelled(29), 29, track_val_labelled(29), 256, val_stills=150),
+    "small": SetPlan(
+        600, 60, 30, 29, track_labelled(29), 29, track_val_labelled(29), 256, val_stills=150, every_frame=True
+    ),
     # The pictures of DensePose-COCO's training and minival sets and the videos of DensePose-Track.
     "full": SetPlan(
         26_437, 250, 50, 30, track_labelled(30), 30, track_val_labelled(30), 512, val_stills=1508

@@ -4,6 +4,8 @@
 .OUT.partial/lock             held by the process that works on it
 .OUT.partial/records/ITEM.json, ITEM.people.json
                               an item's annotations and who is in it; with ITEM.json the item is done
+.OUT.partial/records/ITEM.every_frame.json
+                              those of all frames of a training clip, if asked for
 .OUT.partial/set/             what becomes OUT
 """
 
@@ -13,6 +15,7 @@ import fcntl
 import json
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -67,7 +70,7 @@ class UnfinishedSet:
         """The names of the items that are done."""
         if not self.records.is_dir():
             return set()
-        return {path.stem for path in self.records.glob("*.json") if not path.stem.endswith(".people")}
+        return {path.stem for path in self.records.glob("*.json") if "." not in path.stem}
 
     def finish(self) -> None:
         """Give the set its name, and remove what it grew in; FileExistsError where the name is taken."""
@@ -112,7 +115,16 @@ def record_item(records: Path, item: Item, rendered: RenderedItem) -> None:
     }
     with whole_file(records / f"{item.name}.people.json") as temporary:
         temporary.write_text(json.dumps(people))
+    if rendered.every_frame is not None:
+        images = {image.id: replace(image, labelled=True) for image in rendered.images}
+        everyone = [replace(person, image=images[person.image.id]) for person in rendered.every_frame]
+        write_annotations(every_frame_record(records, item), list(images.values()), everyone)
     write_annotations(records / f"{item.name}.json", rendered.images, rendered.people)
+
+
+def every_frame_record(records: Path, item: Item) -> Path:
+    """Where the annotations of all frames of a training clip are kept."""
+    return records / f"{item.name}.every_frame.json"
 
 
 def is_finished(out: Path, about: Mapping[str, Any]) -> bool:

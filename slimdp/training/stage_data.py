@@ -121,8 +121,17 @@ class DealtDraws(Sampler[list[Draw]]):
                 yield part
 
 
-def read_stages(config: TrainConfig, processes: Processes = ALONE) -> list[StageData]:
+def read_stages(
+    config: TrainConfig,
+    processes: Processes = ALONE,
+    sets: dict[tuple[str, str], AnnotationSet] | None = None,
+) -> list[StageData]:
     """Read and check the labels of all stages, so that nothing is found wrong after hours of training.
+
+    Args:
+        config: of the run.
+        processes: that train together.
+        sets: annotations that were read before, by file and picture folder; those read here join them.
 
     Raises:
         ConfigError: a file or folder is not there, the surface is not known or cannot be mirrored, or a batch
@@ -141,7 +150,7 @@ def read_stages(config: TrainConfig, processes: Processes = ALONE) -> list[Stage
                 "loss.keypoint_part and loss.keypoint_uv to 0"
             )
         anchors = surface_anchors(load_surface("open"))
-    sets: dict[tuple[str, str], AnnotationSet] = {}
+    sets = {} if sets is None else sets
     stages = []
     for index, stage in enumerate(config.stages):
         for source in stage.data:

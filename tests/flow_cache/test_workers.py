@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,70 @@ def test_a_closed_pool_does_not_pass_for_one_without_results() -> None:
     pool.close()
     with pytest.raises(RuntimeError, match="closed"):
         list(pool.map([1, 2]))
+
+
+def test_answers_come_as_tasks_end_and_errors_end_nothing_else() -> None:
+    tasks = iter([1.0, -1.0, 4.0, -4.0, 9.0])
+    with WorkerPool(math.sqrt, 2, queued=0) as pool:
+        answers = dict(pool.answers(lambda: next(tasks, None)))
+        assert {task: answer for task, answer in answers.items() if task > 0} == {
+            1.0: 1.0,
+            4.0: 2.0,
+            9.0: 3.0,
+        }
+        for task in (-1.0, -4.0):
+            assert isinstance(answers[task], ValueError)
+            assert "Traceback" in str(answers[task].__cause__)
+        assert list(pool.answers(lambda: None)) == []
+    assert not multiprocessing.active_children()
+
+
+def test_a_task_may_wait_for_the_answer_to_another() -> None:
+    known: list[int] = []
+
+    def next_task() -> int | None:
+        if not known:
+            return None if begun else begun.append(7) or 7  # type: ignore[func-returns-value]
+        return known.pop()
+
+    begun: list[int] = []
+    with WorkerPool(operator.neg, 2, queued=0) as pool:
+        answers = []
+        for task, answer in pool.answers(next_task):
+            answers.append((task, answer))
+            if task == 7:
+                known.extend([1, 2])
+    assert answers[0] == (7, -7)
+    assert sorted(answers[1:]) == [(1, -1), (2, -2)]
+
+
+def test_a_process_that_is_gone_is_replaced() -> None:
+    tasks = iter([signal.SIGKILL, signal.SIGTERM, 0, signal.SIGKILL, 0])
+    with WorkerPool(signal.raise_signal, 1, queued=0) as pool:
+        answers = [answer for _, answer in pool.answers(lambda: next(tasks, None))]
+        assert [type(answer) for answer in answers] == 2 * [ChildProcessError] + [
+            NoneType,
+            ChildProcessError,
+            NoneType,
+        ]
+        assert "SIGKILL" in str(answers[0])
+        # One that is killed while it has nothing to do is known only once it gets a task.
+        multiprocessing.active_children()[0].kill()
+        while multiprocessing.active_children():
+            time.sleep(0.01)
+        tasks = iter([0, 0])
+        answers = [answer for _, answer in pool.answers(lambda: next(tasks, None))]
+        assert [type(answer) for answer in answers] == [ChildProcessError, NoneType]
+
+
+def test_answers_that_are_not_asked_for_end_the_processes() -> None:
+    tasks = iter([0, 600])
+    with WorkerPool(time.sleep, 2, queued=0) as pool:
+        for _ in pool.answers(lambda: next(tasks, None)):
+            break
+        with pytest.raises(RuntimeError, match="closed"):
+            next(pool.answers(lambda: None))
+    assert not multiprocessing.active_children()
 
 
 class TwoPartError(Exception):

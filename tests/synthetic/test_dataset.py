@@ -140,6 +140,23 @@ def test_an_annotator_s_error_is_in_training_only(rendered: Path, tmp_path: Path
         assert np.mean(labels(wrong, name) == labels(rendered, name)) < 0.5
 
 
+def test_every_frame_may_be_labelled_too_and_changes_nothing_else(rendered: Path, tmp_path: Path) -> None:
+    other = synthesize(tmp_path / "other", replace(SMALL, every_frame=True), seed=3, quiet=True)
+    added = {"clips_train_every_frame.json", "dataset.json"}
+    without, there = digest(rendered), digest(other)
+    assert {name for name in there if there[name] != without.get(name)} == added
+    few, all_frames = (
+        read_annotations(other / name, other) for name in ("clips_train.json", "clips_train_every_frame.json")
+    )
+    assert [image.labelled for image in all_frames.images] == [True] * SMALL.frames
+    assert {person.image.frame for person in all_frames.people} == set(range(SMALL.frames))
+    same = {(person.image.id, person.id): person for person in all_frames.people}
+    for person in few.people:
+        twin = same[person.image.id, person.id]
+        np.testing.assert_array_equal(twin.points, person.points)
+        np.testing.assert_array_equal(twin.uv, person.uv)
+
+
 def test_labels_carried_along_the_exact_flow_stay_on_their_points(rendered: Path) -> None:
     """The issue's measure: the rendered truth at the place where a label arrives is the label itself."""
     surface = load_surface("open")

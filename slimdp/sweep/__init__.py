@@ -1,0 +1,21 @@
+"""Studies: the many training runs of a table, from one file."""
+
+from slimdp.sweep.lock import HeldError
+from slimdp.sweep.plan import PlannedRun, plan_runs
+from slimdp.sweep.records import RunResult
+from slimdp.sweep.run import SweepSummary, sweep
+from slimdp.sweep.states import sweep_status
+from slimdp.sweep.study import Study, StudyRow, read_study
+
+__all__ = [
+    "HeldError",
+    "PlannedRun",
+    "RunResult",
+    "Study",
+    "StudyRow",
+    "SweepSummary",
+    "plan_runs",
+    "read_study",
+    "sweep",
+    "sweep_status",
+]

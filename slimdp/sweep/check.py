@@ -1,0 +1,61 @@
+"""What can be found wrong with a study before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from slimdp.config import ConfigError
+from slimdp.data import AnnotationSet
+from slimdp.surface import load_surface
+from slimdp.sweep.plan import PlannedRun
+from slimdp.sweep.records import Evaluated
+from slimdp.sweep.states import RunState
+from slimdp.sweep.work import labelled_people
+from slimdp.training.stage_data import read_stages
+
+
+def refuse_changed(states: Iterable[RunState], out: Path) -> None:
+    """Raise ConfigError where runs were trained with other settings or labels, naming runs and keys."""
+    changed = [state for state in states if state.changed]
+    if not changed:
+        return
+    listed = "".join(f"\n  {state.run.name}: {'; '.join(state.changed)}" for state in changed)
+    folders = " ".join(str(out / state.run.folder) for state in changed)
+    raise ConfigError(
+        f"{len(changed)} runs in {out} were made with other settings (key: there, now):{listed}\n"
+        f"Go on with their settings, choose another --out, or train them again after: rm -r {folders}"
+    )
+
+
+def check_runs(runs: Sequence[PlannedRun], evaluated: Evaluated) -> None:
+    """Read and check all labels that the runs are trained with, and the people who are scored.
+
+    Raises:
+        ConfigError: naming every row that cannot be run, with the reason.
+    """
+    sets: dict[tuple[str, str], AnnotationSet] = {}
+    rows = {run.row: run for run in runs if run.row is not None}  # seeds differ in nothing that is checked
+    wrong = {}
+    if rows:
+        wrong["evaluate"] = _problem(partial(labelled_people, evaluated))
+        labelled_people.cache_clear()  # the processes that score read them for themselves
+    for name, run in rows.items():
+        wrong[f"row {name}"] = _problem(partial(_check_row, run, sets))
+    problems = [f"\n  {name}: {problem}" for name, problem in wrong.items() if problem is not None]
+    if problems:
+        raise ConfigError(f"nothing was begun, for the study cannot be run as it is:{''.join(problems)}")
+
+
+def _check_row(run: PlannedRun, sets: dict[tuple[str, str], AnnotationSet]) -> None:
+    read_stages(run.config, sets=sets)
+    load_surface(run.config.surface)  # that errors are measured on; built before the processes start
+
+
+def _problem(check: Callable[[], object]) -> str | None:
+    try:
+        check()
+    except (ValueError, OSError) as error:
+        return str(error)
+    return None

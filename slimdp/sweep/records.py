@@ -1,0 +1,214 @@
+"""What a sweep keeps in the folder of a run, beside what `train` keeps there.
+
+| file | what |
+|---|---|
+| `sweep.json` | with which settings and label files it is trained, and how long it took until now |
+| `result.json` | its score; there once everything is done |
+| `failed.json` | why it ended, until it is tried again |
+| `output.log` | what it printed |
+| `.lock` | held by the process that works on it |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from slimdp.atomic import whole_file
+from slimdp.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
+from slimdp.settings_file import differences, from_plain, to_plain
+from slimdp.sweep.study import EvaluationSettings
+from slimdp.training.checkpoint import FREE_KEYS
+
+RECORD, RESULT, FAILURE, LOG, LOCK = "sweep.json", "result.json", "failed.json", "output.log", ".lock"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The score of a row for a seed, a line of results.json; percent of points within a distance."""
+
+    row: str
+    seed: int
+    scores: Mapping[str, float]  # "localization only", which the papers report: {"5cm": ..., "10cm": ...}
+    full: Mapping[str, float]  # where a pixel that the network calls background is wrong
+    seconds: float  # of its own training and evaluation
+    shared_seconds: float  # its share of the training that it has in common with other rows
+    machine: str
+    commit: str
+
+    def __post_init__(self) -> None:
+        if not self.scores or self.full.keys() != self.scores.keys():
+            raise ConfigError(f"scores {dict(self.scores)} and full {dict(self.full)}: columns are missing")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Who was scored."""
+
+    annotations: str
+    images: str
+    sha256: str  # of the annotations
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run is trained with."""
+
+    settings: Mapping[str, Any]
+    labels: Mapping[str, str]  # annotation file -> SHA-256
+    seconds: float = 0.0  # of all attempts that have ended
+    started: float | None = None  # when the attempt under way began, or was killed in; seconds since 1970
+
+
+@dataclass(frozen=True)
+class _ResultFile:
+    """What result.json holds."""
+
+    result: RunResult
+    evaluated: Evaluated
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run ended."""
+
+    error: str
+    log: str  # file
+
+
+def describe_evaluation(evaluate: EvaluationSettings) -> Evaluated:
+    """Who is to be scored; without a hash where the file is not there."""
+    digest = file_digest(Path(evaluate.annotations)) or ""
+    return Evaluated(evaluate.annotations, evaluate.images, digest)
+
+
+def describe_run(config: TrainConfig) -> RunRecord:
+    """A run's settings and its label files as they are now."""
+    files = {source.annotations for stage in config.stages for source in stage.data}
+    digests = {name: file_digest(Path(name)) for name in sorted(files)}
+    labels = {name: digest for name, digest in digests.items() if digest is not None}
+    return RunRecord(config_to_dict(config), labels)
+
+
+def file_digest(file: Path) -> str | None:
+    """SHA-256 of a file; None where there is none."""
+    if not file.is_file():
+        return None
+    about = file.stat()
+    return _digest(file, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache
+def _digest(file: Path, changed_ns: int, size: int) -> str:
+    """Of a file that was changed last at a time and has a size: read again only when these differ."""
+    with open(file, "rb") as opened:
+        digest = hashlib.sha256()
+        while block := opened.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def changes(there: RunRecord, now: RunRecord) -> list[str]:
+    """What differs, as `key: there, now` lines; label files that are gone do not count."""
+    try:
+        saved = config_to_dict(config_from_dict(to_plain(there.settings), "its settings"))
+    except ConfigError as error:
+        return [str(error)]
+    wanted = dict(now.settings)
+    for key in FREE_KEYS:
+        del saved[key], wanted[key]
+    found = list(differences(saved, wanted))
+    for name, digest in now.labels.items():
+        if name in there.labels and there.labels[name] != digest:
+            found.append(f"labels in {name}: {there.labels[name][:8]}, {digest[:8]} (SHA-256)")
+    return found
+
+
+def begin_run(folder: Path, now: RunRecord) -> None:
+    """Take note of what a run is made with, unless that is known, and that it is tried again if it failed."""
+    (folder / FAILURE).unlink(missing_ok=True)
+    if read_record(folder) is None:
+        _write(folder / RECORD, now)
+
+
+def begin_training(folder: Path, time: float) -> None:
+    """Take note that training begins, or goes on, at a time in seconds since 1970.
+
+    Of an attempt that was killed, what counts is the time until its last checkpoint.
+    """
+    there = read_record(folder)
+    assert there is not None, "a run that did not begin"
+    seconds, last = there.seconds, folder / "last.pt"
+    if there.started is not None and last.exists():
+        seconds += max(last.stat().st_mtime - there.started, 0.0)
+    _write(folder / RECORD, replace(there, seconds=seconds, started=time))
+
+
+def end_training(folder: Path, seconds: float) -> None:
+    """Take note that training has ended, after so many seconds more."""
+    there = read_record(folder)
+    assert there is not None, "a run that did not begin"
+    _write(folder / RECORD, replace(there, seconds=there.seconds + seconds, started=None))
+
+
+def read_record(folder: Path) -> RunRecord | None:
+    """A run's record, if there is one; raises ConfigError where it is damaged."""
+    values = _read(folder / RECORD)
+    if values is None:
+        return None
+    wanted = [each.name for each in fields(RunRecord)]
+    if not isinstance(values, dict) or sorted(values) != sorted(wanted):
+        raise ConfigError(f"{folder / RECORD}: wanted {', '.join(wanted)}; remove {folder}")
+    return RunRecord(**values)
+
+
+def write_result(folder: Path, result: RunResult, evaluated: Evaluated) -> None:
+    """Keep a score; with the end of this call the run is done."""
+    _write(folder / RESULT, _ResultFile(result, evaluated))
+
+
+def read_result(folder: Path, wanted: Evaluated) -> RunResult | None:
+    """A run's score on the people that are wanted, if there is one; ConfigError where it is damaged."""
+    values = _read(folder / RESULT)
+    if values is None:
+        return None
+    try:
+        file: _ResultFile = from_plain(_ResultFile, values)
+    except ConfigError as error:
+        raise ConfigError(f"{folder / RESULT}: {error}; remove it") from error
+    there = file.evaluated
+    if not wanted.sha256:  # its file is not there to compare with
+        there = replace(there, sha256="")
+    return file.result if there == wanted else None
+
+
+def write_failure(folder: Path, error: Exception) -> Failure:
+    """Keep why a run ended."""
+    failure = Failure(f"{type(error).__name__}: {error}", str(folder / LOG))
+    _write(folder / FAILURE, failure)
+    return failure
+
+
+def read_failure(folder: Path) -> Failure | None:
+    """Why a run ended, if it failed and was not tried again."""
+    values = _read(folder / FAILURE)
+    return None if values is None else from_plain(Failure, values)
+
+
+def _read(file: Path) -> Any:
+    if not file.is_file():
+        return None
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{file} is damaged: {error}; remove it") from error
+
+
+def _write(file: Path, values: object) -> None:
+    with whole_file(file) as temporary:
+        temporary.write_text(json.dumps(to_plain(values), indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from slimdp.sweep.lock import HeldError, held, is_held
+
+FORK = multiprocessing.get_context("fork")
+
+
+def _hold(file: Path) -> None:
+    with held(file):
+        time.sleep(600)
+
+
+def test_one_holds_it_at_a_time(tmp_path: Path) -> None:
+    file = tmp_path / "folder" / ".lock"
+    assert not is_held(file)
+    assert not file.exists()
+    with held(file):
+        assert is_held(file)
+        with pytest.raises(HeldError, match=f"process {os.getpid()} holds"), held(file):
+            pass
+        assert is_held(file)
+    assert not is_held(file)
+
+
+def test_the_end_of_a_process_frees_it_however_it_ends(tmp_path: Path) -> None:
+    file = tmp_path / ".lock"
+    process = FORK.Process(target=_hold, args=(file,))
+    process.start()
+    while not is_held(file):
+        time.sleep(0.005)
+    with pytest.raises(HeldError, match=f"process {process.pid} holds"), held(file):
+        pass
+    killer = threading.Timer(0.2, process.kill)
+    killer.start()
+    with held(file, wait=True):
+        assert not process.is_alive()
+        assert file.read_text() == str(os.getpid())
+    process.join()

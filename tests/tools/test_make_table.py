@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from slimdp.settings_file import dump_yaml
+from slimdp.sweep import RunResult
+from tools.make_table import main
+
+SCORES = {("base", 0): 40.0, ("base", 1): 44.0, ("flow", 0): 43.0, ("flow", 1): 48.0, ("tps", 1): 45.0}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Callable[[], list[str]]:
+    """A study of three rows and a folder with five of its six results; the arguments that name them."""
+    rows = ("base", "tps", "flow")
+    for name in rows:
+        (tmp_path / f"{name}.yaml").write_text("stages: []\n")
+    values = {
+        "title": "Table 0",
+        "rows": {name: f"{name}.yaml" for name in rows},
+        "seeds": [0, 1],
+        "evaluate": {"annotations": "a", "images": "b"},
+        "paper": {"base": {"10cm": 42.94}, "flow": {"10cm": 45.0}},
+    }
+    (tmp_path / "study.yaml").write_text(dump_yaml(values))
+    commit = "0123456789abcdef with changes"
+    results = []
+    for (row, seed), at in SCORES.items():
+        scores = {"5cm": at - 20, "10cm": at, "20cm": at + 20}
+        results.append(
+            RunResult(row, seed, scores, dict.fromkeys(scores, 0.0), 50.0, 10.0, "2 cores", commit)
+        )
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.json").write_text(json.dumps([asdict(result) for result in results]))
+    return lambda: [str(tmp_path / "out"), "--study", str(tmp_path / "study.yaml")]
+
+
+def test_the_table_its_files_and_what_is_missing(
+    study: Callable[[], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [
+        "--out",
+        str(tmp_path / "t.md"),
+        "--csv",
+        str(tmp_path / "t.csv"),
+        "--json",
+        str(tmp_path / "t.json"),
+    ]
+    assert main([*study(), *files]) == 0
+    said = capsys.readouterr().out
+    assert (tmp_path / "t.md").read_text() == said
+    assert "**Table 0**" in said
+    lines = {line.split("|")[1].strip(): line for line in said.splitlines() if line.startswith("|")}
+    assert "| 42.0 ± 2.8 |" in said
+    assert "+3.5 ± 0.7" in lines["flow"]
+    assert "+2.06" in lines["flow"]
+    assert "5 runs of one process each, 5 min in all; 2 cores; commit 0123456789ab with changes" in said
+    command = f"slimdp sweep {tmp_path / 'study.yaml'} --out {tmp_path / 'out'} --rows tps --seeds 0"
+    assert said.splitlines()[-1].strip() == command
+    kept = json.loads((tmp_path / "t.json").read_text())
+    assert [(row["row"], row["seed"]) for row in kept] == [("base", 0), ("base", 1), ("flow", 0), ("flow", 1)]
+    with open(tmp_path / "t.csv", newline="") as file:
+        cells = {row["row"]: row for row in csv.DictReader(file)}
+    assert list(cells) == ["base", "tps", "flow"]
+    assert float(cells["flow"]["10cm_gain"]) == 3.5
+    assert cells["tps"]["10cm_sd"] == ""
+
+
+def test_without_a_study_rows_come_as_they_are(
+    study: Callable[[], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([study()[0], "--baseline", "flow"]) == 0
+    said = capsys.readouterr().out
+    assert "over flow" in said
+    assert "Missing" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["nowhere.json"], "no such file"), (["out", "--baseline", "best"], "unknown row best")],
+)
+def test_what_is_not_there_is_a_plain_message(
+    study: Callable[[], list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
+) -> None:
+    assert main([str(tmp_path / arguments[0]), *arguments[1:]]) == 2
+    assert words in capsys.readouterr().err
