@@ -65,7 +65,8 @@ def _add_budget(commands: argparse._SubParsersAction) -> None:
         "and keypoints; stills keep theirs.",
     )
     add_annotations(command)
-    kept = command.add_mutually_exclusive_group(required=True)
+    command.add_argument("--videos", type=int, metavar="N", help="only in so many videos, evenly spread")
+    kept = command.add_mutually_exclusive_group()
     kept.add_argument("--frames-per-video", type=int, metavar="N", help="evenly spread; 1: the middle one")
     kept.add_argument("--frames", metavar="FIRST:LAST", help="by their numbers, both ends included")
     command.add_argument("--out", type=Path, required=True, help="the JSON to write")
@@ -126,13 +127,18 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _budget(options: argparse.Namespace) -> None:
     from slimdp.data import read_annotations, write_annotations
-    from slimdp.data.budget import keep_frames, keep_frames_per_video
+    from slimdp.data.budget import keep_frames, keep_frames_per_video, keep_videos
 
-    annotations = read_annotations(options.annotations, options.images, read_masks=True)
-    if options.frames is None:
-        fewer = keep_frames_per_video(annotations, options.frames_per_video)
-    else:
-        fewer = keep_frames(annotations, _frame_range(options.frames))
+    if options.videos is None and options.frames_per_video is None and options.frames is None:
+        raise ConfigError("nothing to leave out: give --videos, --frames-per-video or --frames")
+    frames = None if options.frames is None else _frame_range(options.frames)
+    annotations = fewer = read_annotations(options.annotations, options.images, read_masks=True)
+    if options.videos is not None:
+        fewer = keep_videos(fewer, options.videos)
+    if options.frames_per_video is not None:
+        fewer = keep_frames_per_video(fewer, options.frames_per_video)
+    if frames is not None:
+        fewer = keep_frames(fewer, frames)
     write_annotations(options.out, fewer.images, fewer.people)
     for said, these in (("of", annotations), ("kept", fewer)):
         labelled = [person for person in these.people if len(person.points) or person.coarse is not None]

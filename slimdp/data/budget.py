@@ -51,6 +51,21 @@ def keep_frames_per_video(annotations: AnnotationSet, count: int) -> AnnotationS
     return _labelled_in(annotations, kept, f"in {count} frames of each video")
 
 
+def keep_videos(annotations: AnnotationSet, count: int) -> AnnotationSet:
+    """Labels in at most so many videos, evenly spread over their sorted names; stills keep theirs.
+
+    Raises:
+        AnnotationError: no label is left.
+        ValueError: a count below 1.
+    """
+    if count < 1:
+        raise ValueError(f"{count} labelled videos, but 1 or more are wanted")
+    videos = sorted({image.video for image in annotations.images if image.video is not None})
+    chosen = {videos[place] for place in _spread(len(videos), count)}
+    kept = {image.id for image in annotations.images if image.video is None or image.video in chosen}
+    return _labelled_in(annotations, kept, f"in these {len(chosen)} videos")
+
+
 def _spread(size: int, count: int) -> list[int]:
     """At most `count` different places in a row of `size`, each in the middle of its share."""
     count = min(size, count)

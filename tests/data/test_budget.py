@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from slimdp.data import AnnotationError, AnnotationSet
-from slimdp.data.budget import keep_frames, keep_frames_per_video
+from slimdp.__main__ import main
+from slimdp.data import AnnotationError, AnnotationSet, read_annotations, write_annotations
+from slimdp.data.budget import keep_frames, keep_frames_per_video, keep_videos
 from slimdp.structures import ImageRecord, PersonAnnotation
 
 
@@ -70,6 +72,34 @@ def test_so_many_frames_a_video(count: int, kept: dict[str, list[int]]) -> None:
     everyone = a_set({"a": [24, 0, 8, 10, 12, 14, 16], "b": [8, 9]})
     found = labelled_frames(keep_frames_per_video(everyone, count))
     assert {video: sorted(f or 0 for f in frames) for video, frames in found.items()} == {**kept, None: [0]}
+
+
+@pytest.mark.parametrize(("count", "kept"), [(1, ["c"]), (2, ["b", "d"]), (9, ["a", "b", "c", "d", "e"])])
+def test_fewer_videos(count: int, kept: list[str]) -> None:
+    everyone = a_set({name: [3, 1] for name in ("e", "a", "c", "b", "d")})
+    found = labelled_frames(keep_videos(everyone, count))
+    assert sorted(video for video in found if video) == kept
+    assert all(sorted(frames) == [1, 3] for video, frames in found.items() if video)  # type: ignore[type-var]
+    assert found[None] == [None]
+
+
+def test_the_command_takes_one_budget_after_the_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    everyone = a_set({"a": [0, 8, 16], "b": [4], "c": [2, 3, 5]}, stills=0)
+    write_annotations(tmp_path / "a.json", everyone.images, everyone.people)
+    for image in everyone.images:
+        (tmp_path / image.file_name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / image.file_name), np.zeros((image.height, image.width, 3), np.uint8))
+    command = ["budget", "--annotations", str(tmp_path / "a.json"), "--images", str(tmp_path), "--out"]
+    assert main([*command, str(tmp_path / "b.json"), "--videos", "2", "--frames-per-video", "1"]) == 0
+    assert "kept 2 labelled people in 2 pictures, 4 points" in capsys.readouterr().out
+    found = labelled_frames(read_annotations(tmp_path / "b.json", tmp_path))
+    assert found == {"a": [8], "c": [3]}
+    assert main([*command, str(tmp_path / "c.json")]) == 2
+    assert "nothing to leave out: give --videos" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "c.json"), "--frames", "9:3"]) == 2
+    assert "--frames 9:3, but FIRST:LAST is wanted" in capsys.readouterr().err
 
 
 def test_nothing_left_is_said() -> None:
