@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slimdp.config import (
@@ -263,6 +263,7 @@ _PLAIN = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # the first draw takes long on a busy machine
 @given(st.dictionaries(st.text("abc", min_size=1), _PLAIN, max_size=3), st.data())
 def test_a_change_reaches_its_place_and_no_other(base: dict[str, Any], data: st.DataObject) -> None:
     node: Any = base

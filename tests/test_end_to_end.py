@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from slimdp.__main__ import main
 from slimdp.data import read_annotations
 from slimdp.structures import LabelSource
 
-EXPERIMENTS = sorted((Path(__file__).parents[1] / "experiments").rglob("*.yaml"))
+EXPERIMENTS = sorted(
+    path for path in (Path(__file__).parents[1] / "experiments").rglob("*.yaml") if path.name != "study.yaml"
+)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +124,7 @@ def test_the_stages_run_one_by_one(smoke: Path, tmp_path: Path, capsys: pytest.C
         assert cv2.imread(str(tmp_path / "sheet.png")).std() > 10
 
 
-@pytest.mark.parametrize("settings", EXPERIMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("settings", EXPERIMENTS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_every_experiment_trains_for_two_steps(
     settings: Path, smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,13 +133,21 @@ def test_every_experiment_trains_for_two_steps(
     config = load_config(settings)
     changes = ["crop.size=64", "model.features=16", "workers=0"]
     places = {f"stages.{number}": stage.data for number, stage in enumerate(config.stages)}
-    for place in places:
+    for number, stage in enumerate(config.stages):
+        place = f"stages.{number}"
         changes += [f"{place}.steps=2", f"{place}.batch=2"]
+        if stage.motion is not None:  # laid over the run's when it was read
+            changes += [f"{place}.motion.flow={smoke / 'flow.h5'}"]
+            changes += [f"{place}.motion.exact={smoke / 'data' / 'flow_exact'}"]
     if config.validation is not None:
         places["validation"] = config.validation.data
     for place, sources in places.items():
         for index, source in enumerate(sources):
-            key, name = f"{place}.data.{index}", Path(source.annotations).name
+            # Budgets of a set are made of its files (`slimdp budget`).
+            key, name = (
+                f"{place}.data.{index}",
+                re.sub("_half|_every_frame", "", Path(source.annotations).name),
+            )
             changes += [f"{key}.annotations={smoke / 'data' / name}", f"{key}.images={smoke / 'data'}"]
     options = [word for change in changes for word in ("--set", change)]
     code, _, error = run(capsys, "train", settings, *options, "--out", tmp_path / "run")
