@@ -82,6 +82,11 @@ class PersonAnnotation:
     confidence: np.ndarray | None = None  # (N,) float32 in [0, 1], trust in each point; None: full
     box_source: BoxSource = BoxSource.ANNOTATOR
 
+    @property
+    def has_labels(self) -> bool:
+        """Whether there are points or coarse masks to learn from."""
+        return len(self.points) > 0 or self.coarse is not None
+
 
 @dataclass(frozen=True)
 class PoseBatch:

@@ -141,7 +141,7 @@ def _budget(options: argparse.Namespace) -> None:
         fewer = keep_frames(fewer, frames)
     write_annotations(options.out, fewer.images, fewer.people)
     for said, these in (("of", annotations), ("kept", fewer)):
-        labelled = [person for person in these.people if len(person.points) or person.coarse is not None]
+        labelled = [person for person in these.people if person.has_labels]
         pictures, points = {p.image.id for p in labelled}, sum(len(p.points) for p in labelled)
         print(f"{said} {len(labelled)} labelled people in {len(pictures)} pictures, {points} points")
     print(options.out)

@@ -37,7 +37,7 @@ def keep_frames_per_video(annotations: AnnotationSet, count: int) -> AnnotationS
     """
     if count < 1:
         raise ValueError(f"{count} labelled frames a video, but 1 or more are wanted")
-    labelled = {person.image.id for person in annotations.people if _has_labels(person)}
+    labelled = {person.image.id for person in annotations.people if person.has_labels}
     by_video: dict[str, list[tuple[int, int]]] = {}
     kept = set()
     for image in annotations.images:
@@ -82,13 +82,9 @@ def _labelled_in(annotations: AnnotationSet, kept: Container[int], where: str) -
         replace(person if person.image.id in kept else _without_labels(person), image=images[person.image.id])
         for person in annotations.people
     )
-    if not any(_has_labels(person) for person in people):
+    if not any(person.has_labels for person in people):
         raise AnnotationError(f"{annotations.file or 'annotations'}: nobody is labelled {where}")
     return AnnotationSet(tuple(images.values()), people, annotations.file)
-
-
-def _has_labels(person: PersonAnnotation) -> bool:
-    return len(person.points) > 0 or person.coarse is not None
 
 
 def _without_labels(person: PersonAnnotation) -> PersonAnnotation:

@@ -178,7 +178,7 @@ class PoseDataset(Dataset[PoseSample]):
         return len(self._people) - before
 
     def _is_labelled(self, person: PersonAnnotation, seen: int) -> bool:
-        if len(person.points) or person.coarse is not None:
+        if person.has_labels:
             return True
         if (arrange_keypoints(person, self._keypoints)[:, 2] > 0).any():
             return True

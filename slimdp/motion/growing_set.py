@@ -35,7 +35,7 @@ class GrowingSet:
         self._next_image = 1 + max(self.images, default=0)
         self._next_person = 1 + max((person.id for person in annotations.people), default=0)
         # Images that had labels before: they take no others.
-        self._closed = {person.image.id for person in annotations.people if _has_labels(person)}
+        self._closed = {person.image.id for person in annotations.people if person.has_labels}
         self._taken: set[tuple[int, tuple[str, int]]] = set()  # image id and person that have arrived
         self._reached: set[int] = set()  # ids of images that got labels
 
@@ -49,7 +49,7 @@ class GrowingSet:
         """The same person, as the file has them in another frame without labels."""
         for person in self._before.get(image_1.id, ()):
             if person.track is not None and person.track == person_0.track and not person.crowd:
-                return None if _has_labels(person) else person
+                return None if person.has_labels else person
         return None
 
     def neighbours(self, person_0: PersonAnnotation) -> list[PersonAnnotation]:
@@ -111,14 +111,8 @@ def require_picture(image_1: ImageRecord, step: int, image_0: ImageRecord) -> No
         )
 
 
-def _has_labels(person: PersonAnnotation) -> bool:
-    return len(person.points) > 0 or person.coarse is not None
-
-
 def _is_annotated(person: PersonAnnotation) -> bool:
-    return _has_labels(person) and not (
-        len(person.points) and (person.source == LabelSource.PROPAGATED).all()
-    )
+    return person.has_labels and not (len(person.points) and (person.source == LabelSource.PROPAGATED).all())
 
 
 def _key(person: PersonAnnotation) -> tuple[str, int]:
