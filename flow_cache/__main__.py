@@ -59,6 +59,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m flow_cache", description="Optical flow of videos, stored."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_precompute(commands)
+    _add_looking(commands)
+    _add_exchange(commands)
+    return parser
+
+
+def _add_precompute(commands: argparse._SubParsersAction) -> None:
     fill = commands.add_parser("precompute", help="estimate the flow of videos into a store; resumes")
     fill.add_argument("sources", nargs="+", type=Path, metavar="VIDEO_OR_FOLDER")
     fill.add_argument("--out", type=Path, required=True, help="the .h5 file to write; of jobs: the folder")
@@ -80,6 +87,14 @@ def _parser() -> argparse.ArgumentParser:
         "file (.json) has people, as carrying their labels needs",
     )
     _add_region(fill)
+    _add_jobs(fill)
+    fill.set_defaults(run=_precompute)
+    tell = commands.add_parser("jobs", help="how far the jobs are that --submit started")
+    tell.add_argument("out", type=Path, help="the folder that they fill")
+    tell.set_defaults(run=_jobs)
+
+
+def _add_jobs(fill: argparse.ArgumentParser) -> None:
     fill.add_argument(
         "--shard",
         type=parse_shard,
@@ -96,10 +111,9 @@ def _parser() -> argparse.ArgumentParser:
         help="what a job asks for: partition, timeout_min, mem_gb, gpus_per_node, ... as submitit calls them",
     )
     fill.add_argument("--no-wait", action="store_true", help="start the jobs and leave them to themselves")
-    fill.set_defaults(run=_precompute)
-    tell = commands.add_parser("jobs", help="how far the jobs are that --submit started")
-    tell.add_argument("out", type=Path, help="the folder that they fill")
-    tell.set_defaults(run=_jobs)
+
+
+def _add_looking(commands: argparse._SubParsersAction) -> None:
     look = commands.add_parser("inspect", help="what a store holds")
     look.add_argument("store", type=Path)
     look.add_argument("--json", action="store_true")
@@ -112,6 +126,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_estimator(check)
     check.set_defaults(run=_verify)
+    show = commands.add_parser(
+        "show", help="draw a field: its colours, its check, and the frames if they are there"
+    )
+    show.add_argument("store", type=Path)
+    show.add_argument("video")
+    show.add_argument("frame", type=int)
+    show.add_argument("step", type=int)
+    show.add_argument("--out", type=Path, required=True, help="the .png file to write")
+    show.add_argument("--threshold", type=float, default=5.0, help="of the check, px (default: 5)")
+    show.set_defaults(run=_show)
+
+
+def _add_exchange(commands: argparse._SubParsersAction) -> None:
     give = commands.add_parser("export", help="write the fields of a store as files of their own")
     give.add_argument("store", type=Path)
     give.add_argument("--format", choices=FORMATS, default="flo", help="default: %(default)s")
@@ -123,17 +150,6 @@ def _parser() -> argparse.ArgumentParser:
     take.add_argument("--format", choices=FORMATS, default="flo", help="default: %(default)s")
     take.add_argument("--out", type=Path, required=True, help="the .h5 file to write")
     take.set_defaults(run=_import)
-    show = commands.add_parser(
-        "show", help="draw a field: its colours, its check, and the frames if they are there"
-    )
-    show.add_argument("store", type=Path)
-    show.add_argument("video")
-    show.add_argument("frame", type=int)
-    show.add_argument("step", type=int)
-    show.add_argument("--out", type=Path, required=True, help="the .png file to write")
-    show.add_argument("--threshold", type=float, default=5.0, help="of the check, px (default: 5)")
-    show.set_defaults(run=_show)
-    return parser
 
 
 def _add_region(command: argparse.ArgumentParser) -> None:

@@ -95,7 +95,8 @@ def _propagate(options: argparse.Namespace) -> None:
 
     with FlowStore(options.flow) as store:
         if not options.unchecked_frames:
-            compared = check_same_frames(store, (person.image for person in sources))
+            frames = (person.image for person in sources)
+            compared = check_same_frames(store, frames, "give --unchecked-frames if you know better")
             print(f"{compared} videos have the very pictures that their flow was computed from")
         carried, summary = propagate(
             labelled,

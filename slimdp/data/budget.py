@@ -19,10 +19,16 @@ from slimdp.structures import PersonAnnotation
 def keep_frames(annotations: AnnotationSet, frames: Container[int]) -> AnnotationSet:
     """Labels in the frames of videos with these numbers alone; stills keep theirs.
 
+    A frame whose file name has no number is none of them.
+
     Raises:
         AnnotationError: no label is left.
     """
-    kept = {image.id for image in annotations.images if image.video is None or (image.frame or 0) in frames}
+    kept = {
+        image.id
+        for image in annotations.images
+        if image.video is None or (image.frame is not None and image.frame in frames)
+    }
     return _labelled_in(annotations, kept, "in these frames")
 
 

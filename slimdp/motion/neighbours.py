@@ -13,6 +13,7 @@ from slimdp.data import AnnotationError, PoseDataset
 from slimdp.data.augment import Augmentation
 from slimdp.data.crops import crop_side
 from slimdp.geometry import apply_affine, invert_affine
+from slimdp.motion.same_frames import check_same_frames
 from slimdp.motion.stored_flow import locate_frame, video_of
 from slimdp.motion.views import FlowView
 from slimdp.structures import ImageRecord, PersonAnnotation
@@ -46,8 +47,8 @@ class NeighbouringFrames:
         images: all frames that may come first.
 
     Raises:
-        AnnotationError: a video or frame that the store does not have, frames of another size, or a picture
-            that is missing.
+        AnnotationError: a video or frame that the store does not have, frames of another size or content
+            (`check_same_frames`), or a picture that is missing.
         flow_cache.MissingFlowError: flow that the store does not hold.
     """
 
@@ -55,10 +56,9 @@ class NeighbouringFrames:
         self, store: FlowStore, steps: Sequence[int], threshold_px: float, images: Iterable[ImageRecord]
     ) -> None:
         self._store, self._threshold_px = store, threshold_px
-        self._frames: dict[Path, _Frame] = {}
-        for image in images:
-            if image.video is not None and image.file not in self._frames:
-                self._frames[image.file] = self._look_up(image, steps)
+        frames = {image.file: image for image in images if image.video is not None}
+        check_same_frames(store, frames.values())
+        self._frames = {file: self._look_up(image, steps) for file, image in frames.items()}
 
     def view(
         self, people: PoseDataset, index: int, change: Augmentation, rng: np.random.Generator
@@ -101,11 +101,6 @@ class NeighbouringFrames:
         video = video_of(image)
         names = self._store.frames(video)
         index = locate_frame(image, names)
-        if self._store.size(video) != (image.width, image.height):
-            raise AnnotationError(
-                f"{image.file} is {image.width} x {image.height} px, but the flow of video {video!r} "
-                "{} x {}; compute it from the same frames".format(*self._store.size(video))
-            )
         within = tuple(step for step in steps if 0 <= index + step < len(names))
         for step in within:
             for start, towards in ((index, step), (index + step, -step)):

@@ -62,7 +62,8 @@ class PairDataset(Dataset[PoseSample | PairSample]):
 
     Both crops are scaled, turned, shifted and mirrored alike, so that no motion is between them but that of
     the video or the warp; their colours are changed apart. Patches (`augment.occlusion`) cover the first
-    alone. An index is a `Draw`, as of `PoseDataset`, and decides about everything.
+    alone: what lies under them gives no labels, but its features are compared all the same. An index is a
+    `Draw`, as of `PoseDataset`, and decides about everything.
 
     Args:
         people: the first crops and their labels.

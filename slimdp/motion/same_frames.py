@@ -24,7 +24,7 @@ class RecordSource(FlowSource, Protocol):
         """What is known of a video and of how its flow was made."""
 
 
-def check_same_frames(store: RecordSource, images: Iterable[ImageRecord]) -> int:
+def check_same_frames(store: RecordSource, images: Iterable[ImageRecord], otherwise: str = "") -> int:
     """Compare the pictures beside annotated frames with those that the flow of their videos was made from.
 
     A store keeps one SHA-256 of all frames of a video with their names. It can be compared where the flow was
@@ -36,6 +36,7 @@ def check_same_frames(store: RecordSource, images: Iterable[ImageRecord]) -> int
     Args:
         store: the flow.
         images: annotated frames.
+        otherwise: what else a user may do, for the errors.
 
     Returns:
         How many videos were compared.
@@ -51,21 +52,24 @@ def check_same_frames(store: RecordSource, images: Iterable[ImageRecord]) -> int
     for folder, image in folders.items():
         frames_of(store, image)
         record = store.record(video_of(image))
-        _check_size(record, image)
-        compared += _compare(record, folder)
+        again = f"compute it again into another file: python -m flow_cache precompute {folder} --out FLOW.h5"
+        if otherwise:
+            again += f", or {otherwise}"
+        _check_size(record, image, again)
+        compared += _compare(record, folder, again)
     return compared
 
 
-def _check_size(record: VideoRecord, image: ImageRecord) -> None:
+def _check_size(record: VideoRecord, image: ImageRecord, again: str) -> None:
     if (record.width, record.height) != (image.width, image.height):
         raise AnnotationError(
             f"image {image.id}, {image.file}, is {image.width} x {image.height} px, but the flow of video "
             f"{record.name!r} was computed from frames of {record.width} x {record.height} px "
-            f"({record.source}); {_again(image.file.parent)}"
+            f"({record.source}); {again}"
         )
 
 
-def _compare(record: VideoRecord, folder: Path) -> bool:
+def _compare(record: VideoRecord, folder: Path, again: str) -> bool:
     of_folder = re.fullmatch("[0-9a-f]{64}", record.source_hash) and Path(record.frame_names[0]).suffix
     pictures = [entry for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]
     if not of_folder or len(pictures) < 2:
@@ -77,7 +81,7 @@ def _compare(record: VideoRecord, folder: Path) -> bool:
         raise AnnotationError(
             f"{folder} holds {len(new)} pictures, first {new[0]}, that the flow of video {record.name!r} was "
             f"not computed from (it has {len(record.frame_names)}: {record.frame_names[0]} to "
-            f"{record.frame_names[-1]}, from {record.source}); {_again(folder)}"
+            f"{record.frame_names[-1]}, from {record.source}); {again}"
         )
     if len(names) < len(record.frame_names):
         _LOG.warning(
@@ -88,13 +92,6 @@ def _compare(record: VideoRecord, folder: Path) -> bool:
     if hash_of_all(files, hash_of_file) != record.source_hash:
         raise AnnotationError(
             f"the pictures in {folder} are not those that the flow of video {record.name!r} was computed "
-            f"from ({record.source}): the names are the same, the content is not; {_again(folder)}"
+            f"from ({record.source}): the names are the same, the content is not; {again}"
         )
     return True
-
-
-def _again(folder: Path) -> str:
-    return (
-        f"compute it again into another file: python -m flow_cache precompute {folder} --out FLOW.h5, or "
-        "give --unchecked-frames if you know better"
-    )

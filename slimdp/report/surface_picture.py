@@ -38,8 +38,7 @@ def surface_picture(surface: BodySurface, height: int = 1000) -> np.ndarray:
     Raises:
         ValueError: too small a height to show anything.
     """
-    if height < _LEAST_HEIGHT:
-        raise ValueError(f"a picture {height} px high, but {_LEAST_HEIGHT} or more are wanted")
+    _check_height(height)
     views = [_view(surface, side, height - _TITLE_HEIGHT) for side in (1, -1)]
     bodies = contact_sheet([views], ["front", "back"])
     return contact_sheet([[bodies, charts_picture(surface, height)]])
@@ -58,8 +57,7 @@ def charts_picture(charts: BodySurface | DensePoseCharts, height: int = 1000) ->
     Raises:
         ValueError: too small a height to show anything.
     """
-    if height < _LEAST_HEIGHT:
-        raise ValueError(f"a picture {height} px high, but {_LEAST_HEIGHT} or more are wanted")
+    _check_height(height)
     side_px = height // (PARTS // _CHARTS_A_ROW) - _TITLE_HEIGHT - 8
     # DensePose numbers its parts; the names of ours are not all sure to be those of theirs.
     names = PART_NAMES if isinstance(charts, BodySurface) else [""] * (PARTS + 1)
@@ -70,6 +68,11 @@ def charts_picture(charts: BodySurface | DensePoseCharts, height: int = 1000) ->
         for part in range(1, PARTS + 1)
     ]
     return contact_sheet([panels[start : start + _CHARTS_A_ROW] for start in range(0, PARTS, _CHARTS_A_ROW)])
+
+
+def _check_height(height: int) -> None:
+    if height < _LEAST_HEIGHT:
+        raise ValueError(f"a picture {height} px high, but {_LEAST_HEIGHT} or more are wanted")
 
 
 def distortion_table(charts: Sequence[ChartDistortion]) -> str:

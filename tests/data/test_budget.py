@@ -58,6 +58,14 @@ def test_frames_by_number() -> None:
         assert person.track == 4
 
 
+def test_a_frame_without_a_number_is_none_of_the_asked_for() -> None:
+    everyone = a_set({"a": [0, 1]}, stills=0)
+    images = {image.id: replace(image, frame=image.frame or None) for image in everyone.images}
+    people = tuple(replace(person, image=images[person.image.id]) for person in everyone.people)
+    unnumbered = replace(everyone, images=tuple(images.values()), people=people)
+    assert labelled_frames(keep_frames(unnumbered, range(4))) == {"a": [1]}
+
+
 @pytest.mark.parametrize(
     ("count", "kept"),
     [

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from flow_cache import FlowWriter, MissingFlowError, VideoRecord
+from flow_cache import FlowWriter, MissingFlowError, VideoRecord, precompute
 from slimdp.config import AugmentSettings, CropSettings, MotionSettings, WarpSettings
 from slimdp.data import AnnotationError, AnnotationSet, PairSample, PoseDataset, PoseSample, collate
 from slimdp.data.draws import Draw
@@ -129,13 +129,24 @@ def test_what_the_store_lacks_is_told_before_training(
         make_pairs(people, MotionSettings("flow", missing, steps=(1,)))
     store = write_flow(tmp_path / "flow.h5", 1.0)
     other = replace(clip[2], width=WIDTH + 1)
-    with pytest.raises(AnnotationError, match=r"is 97 x 80 px, but the flow of video 'clip' 96 x 80"):
+    with pytest.raises(AnnotationError, match=r"is 97 x 80 px, but the flow .* frames of 96 x 80"):
         make_pairs(
             people_of(AnnotationSet((other,), (annotate(other),), None)), MotionSettings("flow", store)
         )
     clip[3].file.unlink()
     with pytest.raises(AnnotationError, match=r"000003.png: no such picture, wanted beside .*000002.png"):
         make_pairs(people, MotionSettings("flow", store, steps=(1,)))
+
+
+def test_flow_of_other_pictures_is_refused(
+    one_label: AnnotationSet, clip: list[ImageRecord], tmp_path: Path
+) -> None:
+    precompute([clip[0].file.parent], tmp_path / "flow.h5", (-1, 1), progress=False)
+    settings = MotionSettings("flow", str(tmp_path / "flow.h5"), steps=(-1, 1))
+    make_pairs(people_of(one_label), settings)
+    cv2.imwrite(str(clip[4].file), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    with pytest.raises(AnnotationError, match=r"names are the same, the content is not; .* --out FLOW.h5$"):
+        make_pairs(people_of(one_label), settings)
 
 
 def test_a_warped_pair_agrees_with_its_picture(one_label: AnnotationSet) -> None:
