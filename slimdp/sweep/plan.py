@@ -1,8 +1,8 @@
 """Which training runs a study comes to: what rows have in common is trained once.
 
 Every stage is a run of its own, in a folder named after the settings up to its end (`check_same_settings`
-says which of them teach). So rows that agree up to there, in one study or in several, begin with the same run,
-and a row itself only scores the end of its last stage.
+says which of them teach). So rows that agree up to there, in one study or in several, begin with the same
+run, and a row itself only scores the end of its last stage.
 """
 
 from __future__ import annotations

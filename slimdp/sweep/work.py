@@ -34,6 +34,7 @@ from slimdp.sweep.records import (
     describe_run,
     end_training,
     read_record,
+    write_failure,
     write_result,
 )
 from slimdp.training import load_model, train
@@ -66,10 +67,14 @@ def carry_out(task: RunTask) -> RunResult | None:
     folder = task.out / task.run.folder
     with held(folder / LOCK, task.wait), _said_to(folder / LOG):
         begin_run(folder, describe_run(task.run.config))
-        if task.run.trains:
-            _train(task, folder)
-            return None
-        return _score(task, folder)
+        try:
+            if task.run.trains:
+                _train(task, folder)
+                return None
+            return _score(task, folder)
+        except Exception as error:
+            write_failure(folder, error)  # while nobody else can take the run up
+            raise
 
 
 def _train(task: RunTask, folder: Path) -> None:
