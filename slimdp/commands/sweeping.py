@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from flow_cache.arguments import parse_slurm
-from flow_cache.jobs import CLUSTERS
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from slimdp.sweep import Study, SweepSummary
@@ -57,10 +54,11 @@ def add_sweep_command(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_submission(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--submit", choices=CLUSTERS, help="do it in jobs: on this machine, or under SLURM")
+    clusters = ("local", "slurm")
+    command.add_argument("--submit", choices=clusters, help="do it in jobs: on this machine, or under SLURM")
     command.add_argument(
         "--slurm",
-        type=parse_slurm,
+        type=_slurm,
         action="append",
         metavar="NAME=VALUE,...",
         help="what a job asks for: partition, timeout_min, mem_gb, gpus_per_node, ... as submitit calls them",
@@ -77,6 +75,12 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(number) for number in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}, but numbers with commas are wanted: 0,1,2") from None
+
+
+def _slurm(text: str) -> dict[str, Any]:
+    from flow_cache.arguments import parse_slurm
+
+    return parse_slurm(text)
 
 
 def _sweep(options: argparse.Namespace) -> int:

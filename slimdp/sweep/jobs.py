@@ -1,8 +1,8 @@
 """A sweep as jobs through submitit: on this machine, or on a cluster under SLURM.
 
 Nothing is shared out beforehand. Every job looks what is missing in the study's folder, takes what nobody is
-at, and ends when nothing is left that it could do; so jobs may come, be killed and be queued again at any time.
-What is taken is told by the run's lock, which the file system has to keep among machines.
+at, and ends when nothing is left that it could do; so jobs may come, be killed and be queued again at any
+time. What is taken is told by the run's lock, which the file system has to keep among machines.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class SweepJob:
         if self.gpus is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus
         done, finished = 0, set[Path]()
-        # A process for each run at a time: one that is killed for its memory takes neither the job nor others.
+        # Runs have a process of their own: one that is killed for its memory does not take the job along.
         with (
             alone(self.prepared.out, together=True),
             WorkerPool(carry_out_in_job, 1, queued=0) as pool,

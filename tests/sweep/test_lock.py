@@ -48,8 +48,7 @@ def test_the_end_of_a_process_frees_it_however_it_ends(tmp_path: Path) -> None:
 
 def test_those_who_hold_it_together_keep_out_others_alone(tmp_path: Path) -> None:
     file = tmp_path / ".lock"
-    with held(file, together=True), held(file, together=True):
-        with pytest.raises(HeldError), held(file):
-            pass
+    with held(file, together=True), held(file, together=True), pytest.raises(HeldError), held(file):
+        pass
     with held(file), pytest.raises(HeldError), held(file, together=True):
         pass
