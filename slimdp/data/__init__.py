@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from slimdp.data.augment import Augmentation, change_colours, draw_augmentation, flip_labels
 from slimdp.data.boxes import box_around_keypoints, box_from_centre
+from slimdp.data.budget import apply_budget
 from slimdp.data.coco import AnnotationSet, frame_number, read_annotations
 from slimdp.data.crops import BORDER_RGB, crop_affine, crop_image, crop_side
 from slimdp.data.frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
@@ -38,6 +39,7 @@ __all__ = [
     "PoseDataset",
     "PoseSample",
     "WeightedDraws",
+    "apply_budget",
     "box_around_keypoints",
     "box_from_centre",
     "change_colours",

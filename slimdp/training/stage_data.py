@@ -23,11 +23,9 @@ from slimdp.config import (
 )
 from slimdp.data import (
     AnnotationError,
-    AnnotationSet,
     PoseDataset,
     WeightedDraws,
     collate,
-    read_annotations,
     start_worker,
     surface_anchors,
 )
@@ -37,6 +35,7 @@ from slimdp.structures import PersonAnnotation, PoseBatch
 from slimdp.surface import UvSymmetry, load_surface, load_symmetry
 from slimdp.surface.load import OPEN, check_surface_name
 from slimdp.training.processes import ALONE, Processes
+from slimdp.training.source_labels import Sets, source_labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,19 +123,20 @@ class DealtDraws(Sampler[list[Draw]]):
 def read_stages(
     config: TrainConfig,
     processes: Processes = ALONE,
-    sets: dict[tuple[str, str], AnnotationSet] | None = None,
+    sets: Sets | None = None,
 ) -> list[StageData]:
     """Read and check the labels of all stages, so that nothing is found wrong after hours of training.
 
     Args:
         config: of the run.
         processes: that train together.
-        sets: annotations that were read before, by file and picture folder; those read here join them.
+        sets: annotations that were read before (`source_labels`); those read here join them.
 
     Raises:
         ConfigError: a file or folder is not there, the surface is not known or cannot be mirrored, or a batch
             cannot be dealt out to the processes, naming the key.
-        AnnotationError: an annotation file or one of its pictures is broken, or nobody in it is labelled.
+        AnnotationError: an annotation file or one of its pictures is broken, nobody in it is labelled, or its
+            budget does not fit it.
     """
     check_paths(config)
     check_motion(config)
@@ -153,11 +153,7 @@ def read_stages(
     sets = {} if sets is None else sets
     stages = []
     for index, stage in enumerate(config.stages):
-        for source in stage.data:
-            key = (source.annotations, source.images)
-            if key not in sets:
-                sets[key] = read_annotations(*key)
-        sources = [sets[source.annotations, source.images] for source in stage.data]
+        sources = [source_labels(source, sets) for source in stage.data]
         draw_seed, change_seed = stage_seeds(config.seed, index)
         people = PoseDataset(
             sources, config.crop, augmentation(config, stage), symmetry, change_seed,
