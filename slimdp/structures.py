@@ -100,6 +100,10 @@ class PersonAnnotation:
         trust = None if self.confidence is None else self.confidence[chosen]
         return replace(self, **per_point, confidence=trust)
 
+    def with_uv_points(self) -> PersonAnnotation:
+        """The person with those points alone that have (u, v)."""
+        return self.with_points(self.has_uv)
+
 
 @dataclass(frozen=True)
 class PoseBatch:

@@ -55,7 +55,7 @@ class BudgetSettings:
 
 @dataclass(frozen=True)
 class ClickCosts:
-    """Seconds that an annotator takes for one label of each kind; docs/budgets.md says where they come from."""
+    """Seconds that an annotator takes for one label of each kind; docs/budgets.md has their sources."""
 
     points: float = 6.0  # the place on the body: find the best of six views of the part, click there
     parts: float = 1.0  # the part of a point that is given

@@ -49,7 +49,7 @@ def apply_budget(annotations: AnnotationSet, budget: BudgetSettings) -> Annotati
 
 
 def _kept_images(annotations: AnnotationSet, budget: BudgetSettings) -> set[int]:
-    """Ids of the pictures that keep their labels; raises AnnotationError where the frames asked for have none."""
+    """Ids of the pictures that keep their labels; raises AnnotationError where chosen frames have none."""
     images = annotations.images
     kept = {image.id for image in images}
     labelled = _labelled_images(annotations.people)
