@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from slimdp.commands.arguments import add_annotations
-from slimdp.config import BudgetSettings, ConfigError
+from slimdp.config import BudgetSettings, ClickCosts, ConfigError
 from slimdp.config.budget import DROPPED, KEPT, LIKE_PARTS
+from slimdp.settings_file import apply_override, from_plain
 
 
 def add_budget(commands: argparse._SubParsersAction) -> None:
@@ -42,12 +45,19 @@ def add_budget(commands: argparse._SubParsersAction) -> None:
     for key, names in choices.items():
         help_text = f"{about[key]} (default {getattr(default, key)})"
         rest.add_argument(f"--{key}", choices=names, default=getattr(default, key), help=help_text)
-    command.add_argument("--out", type=Path, required=True, help="the JSON to write")
+    command.add_argument(
+        "--seconds-a-click",
+        default="",
+        metavar="KIND=S,...",
+        help="of points, parts, masks, keypoints, boxes, e.g. points=8,boxes=0 (docs/budgets.md)",
+    )
+    command.add_argument("--out", type=Path, help="the JSON to write; without it labels are only counted")
     command.set_defaults(run=_budget)
 
 
 def _budget(options: argparse.Namespace) -> None:
     from slimdp.data import apply_budget, read_annotations, write_annotations
+    from slimdp.report.clicks_table import clicks_table
 
     budget = BudgetSettings(
         videos=options.videos,
@@ -60,14 +70,26 @@ def _budget(options: argparse.Namespace) -> None:
         keypoints=options.keypoints,
         seed=options.seed,
     )
-    whole = read_annotations(options.annotations, options.images, read_masks=True)
+    costs = _costs(options.seconds_a_click)
+    keeps_all = replace(budget, seed=0) == BudgetSettings()
+    if options.out is not None and keeps_all:
+        raise ConfigError(
+            "nothing to leave out: give --keep-images, --keep-points, --videos, --frames-per-video, --frames "
+            "or --keypoints, or no --out to count the labels alone"
+        )
+    whole = read_annotations(options.annotations, options.images, read_masks=options.out is not None)
     fewer = apply_budget(whole, budget)
-    write_annotations(options.out, fewer.images, fewer.people)
-    for said, these in (("of", whole), ("kept", fewer)):
-        labelled = [person for person in these.people if person.has_labels]
-        pictures, points = {p.image.id for p in labelled}, sum(len(p.points) for p in labelled)
-        print(f"{said} {len(labelled)} labelled people in {len(pictures)} pictures, {points} points")
-    print(options.out)
+    print(clicks_table({"whole": whole.people} | ({} if keeps_all else {"kept": fewer.people}), costs))
+    if options.out is not None:
+        write_annotations(options.out, fewer.images, fewer.people)
+        print(options.out)
+
+
+def _costs(text: str) -> ClickCosts:
+    values: dict[str, Any] = {}
+    for item in text.split(",") if text else ():
+        apply_override(values, item)
+    return from_plain(ClickCosts, values, "seconds_a_click")  # type: ignore[no-any-return]
 
 
 def _first_and_last(text: str) -> tuple[int, int]:
