@@ -12,6 +12,7 @@ from flow_cache.workers import WorkerPool, usable_cores
 from slimdp.atomic import whole_file
 from slimdp.settings_file import to_plain
 from slimdp.sweep.check import check_runs, refuse_changed
+from slimdp.sweep.kept import keep_study
 from slimdp.sweep.lock import HeldError, held
 from slimdp.sweep.plan import PlannedRun, plan_runs, select
 from slimdp.sweep.records import (
@@ -86,6 +87,7 @@ def sweep(
         states = [look_at(run, out, evaluated) for run in plan]
         asked_for = [state for state in states if state.run.folder in mine]
         refuse_changed(asked_for, out)
+        keep_study(study, out)
         todo = what_is_missing(asked_for)
         running = _Sweep(out, evaluated, device, jobs, results or out / RESULTS, say, states, todo)
         if todo:

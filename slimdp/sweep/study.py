@@ -10,6 +10,7 @@ from typing import Any
 
 from slimdp.config import ConfigError, TrainConfig, config_from_dict
 from slimdp.settings_file import apply_override, from_plain, read_settings, to_plain
+from slimdp.sweep.figures import FigureSettings, check_figures
 
 #: Where training runs that several rows begin with are kept, beside the folders of the rows.
 SHARED = "shared"
@@ -34,6 +35,7 @@ class StudySettings:
     evaluate: EvaluationSettings
     seeds: tuple[int, ...] = (0, 1, 2)
     paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # row -> column -> percent
+    figures: tuple[FigureSettings, ...] = ()  # curves that `slimdp report` draws
 
     def __post_init__(self) -> None:
         if not self.rows:
@@ -76,6 +78,7 @@ class Study:
     evaluate: EvaluationSettings
     paper: Mapping[str, Mapping[str, float]]
     overrides: tuple[str, ...] = ()  # that the rows were read with
+    figures: tuple[FigureSettings, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -126,6 +129,7 @@ def read_study(file: Path, overrides: Sequence[str] = ()) -> Study:
     values = read_settings(file)
     try:
         settings: StudySettings = from_plain(StudySettings, values)
+        check_figures(settings.figures, list(settings.rows))
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
     rows = tuple(_read_row(name, file.parent / each, overrides) for name, each in settings.rows.items())
@@ -137,6 +141,7 @@ def read_study(file: Path, overrides: Sequence[str] = ()) -> Study:
         evaluate=settings.evaluate,
         paper=to_plain(settings.paper),
         overrides=tuple(overrides),
+        figures=settings.figures,
     )
 
 
