@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from slimdp.commands.arguments import names_with_commas
+
 
 def add_sweep_command(commands: argparse._SubParsersAction) -> None:
     """sweep."""
@@ -16,7 +18,9 @@ def add_sweep_command(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("study", type=Path, help="experiments/*/study.yaml")
     command.add_argument("--out", type=Path, default=None, help="default: runs/ and the name of its folder")
-    command.add_argument("--rows", type=_names, default=None, metavar="A,B", help="only these rows")
+    command.add_argument(
+        "--rows", type=names_with_commas, default=None, metavar="A,B", help="only these rows"
+    )
     command.add_argument("--seeds", type=_numbers, default=None, metavar="N,N", help="instead of the study's")
     command.add_argument("--jobs", type=int, default=None, help="runs at a time; default: one a core")
     command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
@@ -26,10 +30,6 @@ def add_sweep_command(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--status", action="store_true", help="say how far it is, and do nothing")
     command.add_argument("--results", type=Path, default=None, help="default: results.json in --out")
     command.set_defaults(run=_sweep)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for name in text.split(",") if name)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

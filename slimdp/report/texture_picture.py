@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from slimdp.evaluation.error_map import nearest_corner, smooth_on_body
-from slimdp.report.body_view import GREY, view_body
+from slimdp.report.body_view import GREY, BodyView
 from slimdp.report.drawing import contact_sheet
 from slimdp.surface import BodySurface
 
@@ -35,20 +37,17 @@ def texture_colours(
     return smooth_on_body(surface, vertex, np.asarray(colours, dtype=np.float64), sigma_m)
 
 
-def texture_picture(surface: BodySurface, colours: np.ndarray, height: int = 360) -> np.ndarray:
-    """Front and back of a body in colours (V, 3) at its vertices, grey where they are NaN.
+def texture_picture(surface: BodySurface, views: Sequence[BodyView], colours: np.ndarray) -> np.ndarray:
+    """A body in colours (V, 3) RGB in 0..255 at its vertices, grey where they are NaN.
 
     Args:
         surface: the body.
-        colours: RGB in 0..255.
-        height: of the picture, about, px.
+        views: of it, side by side in the picture; `view_body` takes its time, and many textures share them.
+        colours: of its vertices.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    pictures = []
-    for side in (1, -1):
-        view = view_body(surface, side, height)
-        seen = view.values(surface.faces, colours)
-        pictures.append(view.painted(np.where(np.isnan(seen), GREY, seen)))
-    return contact_sheet([pictures])
+    seen = [view.values(surface.faces, colours) for view in views]
+    painted = [view.painted(np.where(np.isnan(each), GREY, each)) for view, each in zip(views, seen)]
+    return contact_sheet([painted], gap=2)

@@ -45,6 +45,6 @@ def check_figures(figures: Sequence[FigureSettings], names: Sequence[str]) -> No
         untold = [row for row in figure.rows if row not in figure.at]
         if figure.x not in (STACKS, CLICKS) and untold:
             raise ConfigError(
-                f"figures.{index}: x = {figure.x!r} is neither {STACKS} nor {CLICKS}, so that `at` is to give "
-                f"a number for every row, but it lacks {', '.join(untold)}"
+                f"figures.{index}: x = {figure.x!r} is neither {STACKS} nor {CLICKS}, so that `at` is to "
+                f"give a number for every row, but it lacks {', '.join(untold)}"
             )
