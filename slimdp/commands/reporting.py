@@ -13,8 +13,8 @@ def add_report_command(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "report",
         help="write the page of one or several studies",
-        description="One page that opens in a browser and needs nothing else: tables beside the paper's numbers, "
-        "curves, pictures, and the commands that make what is missing (docs/report.md).",
+        description="One page that opens in a browser and needs nothing else: tables beside the paper's "
+        "numbers, curves, pictures, and the commands that make what is missing (docs/report.md).",
     )
     command.add_argument("runs", type=Path, nargs="+", help="folders of slimdp sweep, or files of results")
     command.add_argument("--out", type=Path, required=True, help="the HTML file to write")

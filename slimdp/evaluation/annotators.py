@@ -176,7 +176,7 @@ def _joined(pairs: list[tuple[np.ndarray, np.ndarray]], owners: list[int], unmat
 
 
 def read_true_map(image: ImageRecord, folder: Path) -> np.ndarray:
-    """Part, 255 u, 255 v (H, W, 3) uint8 under a picture of a rendered set; ValueError where there is none."""
+    """Part, 255 u, 255 v (H, W, 3) uint8 under a picture of a rendered set; ValueError if there is none."""
     inside = Path(image.file_name.removeprefix("images/")).with_suffix(".png")
     path = folder / "iuv" / inside
     pixels = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None

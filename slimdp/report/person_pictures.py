@@ -41,7 +41,7 @@ class PersonView:
         self._radius = max(1.5, size / 110)
 
     def true_pictures(self) -> list[np.ndarray]:
-        """TRUE_TITLES: the picture alone, then its points by part, by u and by v; each (S, S, 3) uint8 RGB."""
+        """TRUE_TITLES: the picture, then its points by part, u and v; each (S, S, 3) uint8 RGB."""
         colours = [PART_COLOURS[self.person.part], *(colour_of_unit(each) for each in self.person.uv.T)]
         return [
             self._crop,

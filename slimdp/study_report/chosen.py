@@ -16,8 +16,9 @@ MOST_ROWS = 5
 
 
 def choose_rows(swept: SweptStudy, names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Rows to draw, in the order of the table: those named, or the baseline and, by score, the first, the last
-    and some evenly between them; only rows that have results.
+    """Rows to draw, of those that have results, in the order of the table.
+
+    They are those named, or else the baseline and, by score, the first, the last and some evenly between.
 
     Raises:
         ConfigError: a name that is no row.

@@ -18,7 +18,7 @@ _QUALITY = 88
 class Cell:
     """A cell of a table."""
 
-    text: str
+    text: str = "\u2013"
     best: bool = False  # of its column
 
 
@@ -26,6 +26,7 @@ class Cell:
 class PageTable:
     """A table: the first column names the rows."""
 
+    title: str
     caption: str
     groups: tuple[tuple[str, int], ...]  # titles over some columns each, the first column left out
     columns: tuple[str, ...]  # the first one's too

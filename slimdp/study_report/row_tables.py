@@ -13,26 +13,32 @@ from slimdp.sweep.table import Spread, TableRow, flat_rows
 _TITLES = tuple(column.replace("cm", " cm") for column in COLUMNS)
 
 
-def score_table(rows: Sequence[TableRow], full: bool = False) -> PageTable:
-    """Scores with their spread over the seeds, beside the paper's."""
-    best = {column: max(row.scores[column].mean for row in rows) for column in COLUMNS}
-    paper = not full and any(row.paper for row in rows)
+def score_table(swept: SweptStudy, full: bool = False) -> PageTable:
+    """Scores of all rows, those that are missing too, with their spread over the seeds and the paper's."""
+    rows = {row.name: row for row in swept.rows(full)}
+    best = {column: max(row.scores[column].mean for row in rows.values()) for column in COLUMNS}
+    theirs = {} if full else swept.study.paper
     body = []
-    for row in rows:
-        cells = [Cell(row.scores[c].text(), row.scores[c].mean == best[c]) for c in COLUMNS]
-        cells.append(Cell(str(len(row.seeds))))
-        cells += [Cell(f"{row.paper[c]:.2f}" if c in row.paper else "") for c in COLUMNS if paper]
-        body.append((row.name, tuple(cells)))
+    for name in swept.study.names:
+        cells = [Cell()] * (len(COLUMNS) + 1)
+        if name in rows:
+            row = rows[name]
+            cells = [Cell(row.scores[c].text(), row.scores[c].mean == best[c]) for c in COLUMNS]
+            cells.append(Cell(str(len(row.seeds))))
+        paper = theirs.get(name, {})
+        cells += [Cell(f"{paper[c]:.2f}" if c in paper else "") for c in COLUMNS if theirs]
+        body.append((name, tuple(cells)))
     form = (
-        "where a pixel that the network calls background is wrong (\u201cfull\u201d)"
+        "a pixel that the network calls background is wrong"
         if full
-        else "with the best of the 24 parts everywhere (\u201clocalization only\u201d)"
+        else "the best of the 24 parts counts everywhere"
     )
     return PageTable(
-        caption=f"Points found within a distance along the body, percent, {form}; mean and standard "
-        "deviation over the seeds, the best in bold",
-        groups=(("here", 4), ("paper", 3)) if paper else (("here", 4),),
-        columns=("row", *_TITLES, "seeds", *(_TITLES if paper else ())),
+        title="Full scores" if full else "Scores, localization only",
+        caption=f"Points found within a distance along the body, percent; {form}. Mean and standard "
+        "deviation over the seeds, the best in bold.",
+        groups=(("here", 4), ("paper", 3)) if theirs else (("here", 4),),
+        columns=("row", *_TITLES, "seeds", *(_TITLES if theirs else ())),
         rows=tuple(body),
     )
 
@@ -50,8 +56,8 @@ def gain_table(rows: Sequence[TableRow], baseline: str) -> PageTable | None:
         cells += [Cell(_signed(row.paper_gains, c)) for c in COLUMNS if paper]
         body.append((row.name, tuple(cells)))
     return PageTable(
-        caption=f"Gained over {baseline}, percentage points; mean and standard deviation of the differences "
-        "seed by seed",
+        title=f"Gained over {baseline}",
+        caption="Percentage points; mean and standard deviation of the differences seed by seed.",
         groups=(("here", 3), ("paper", 3)) if paper else (("here", 3),),
         columns=("row", *_TITLES, *(_TITLES if paper else ())),
         rows=tuple(body),
@@ -71,8 +77,9 @@ def cost_table(swept: SweptStudy) -> PageTable:
             cells = [str(len(results)), duration(own), duration(shared), f"{crops:,}"]
             body.append((name, tuple(map(Cell, cells))))
     return PageTable(
+        title="Row by row",
         caption="Cost of a run, mean over the seeds: a process of its own trains and scores it; of stages "
-        "that rows have in common each bears its share",
+        "that rows have in common each bears its share.",
         groups=(),
         columns=("row", "seeds", "alone", "in common", "crops seen"),
         rows=tuple(body),
@@ -87,7 +94,8 @@ def settings_table(swept: SweptStudy) -> PageTable:
         if name != swept.baseline
     ]
     return PageTable(
-        caption=f"Settings in which the rows are not {swept.baseline} (key: there, here)",
+        title=f"Settings that differ from those of {swept.baseline}",
+        caption=f"key: of {swept.baseline}, of the row",
         groups=(),
         columns=("row", "settings"),
         rows=tuple(body),

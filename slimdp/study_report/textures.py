@@ -59,9 +59,9 @@ def texture_pictures(
     for title, name, of_vertices in colours:
         drawn = texture_picture(surface, views, of_vertices)
         known = np.isfinite(of_vertices[:, 0]).mean()
-        alt = f"Front and back of the body in the colours that {title} put there; {known:.0%} of it is known"
+        alt = f"Front and back of the body in the colours that {title} put there"
         picture = photograph(f"{key}_texture_{name}", title, alt, drawn)
-        caption = f"{known:.0%} of the body"
+        caption = f"{100 * known:.0f} % of the body is known"
         pictures.append(replace(picture, caption=caption, files={".png": png_bytes(drawn)}))
     return pictures
 

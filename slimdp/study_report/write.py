@@ -122,9 +122,9 @@ def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
         title=swept.study.title,
         baseline=swept.baseline,
         progress=progress_of(swept),
-        tables=tuple(table for table in (score_table(rows), gains) if table is not None) if rows else (),
+        tables=tuple(table for table in (score_table(swept), gains) if table is not None) if rows else (),
         more_tables=(
-            *([score_table(swept.rows(full=True), full=True)] if rows else []),
+            *([score_table(swept, full=True)] if rows else []),
             settings_table(swept),
         ),
         rows_picture=rows_picture(swept) if rows else None,
