@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from slimdp.commands.data import add_data_commands
 from slimdp.commands.learning import add_learning_commands
+from slimdp.commands.reporting import add_report_command
 from slimdp.commands.scoring import add_scoring_commands
 from slimdp.commands.sweeping import add_sweep_command
 
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     add_learning_commands(commands)
     add_sweep_command(commands)
+    add_report_command(commands)
     add_data_commands(commands)
     add_scoring_commands(commands)
     commands.add_parser("flow", help="optical flow: what python -m flow_cache does")

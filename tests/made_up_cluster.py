@@ -28,7 +28,7 @@ done
 
 
 def make_cluster(folder: Path) -> None:
-    """Write the commands into a folder that is to come first in PATH; what was asked is submitted.sh there."""
+    """Write the commands into a folder that is to come first in PATH; submitted.sh is what was asked."""
     folder.mkdir()
     for name, text in (("sbatch", SBATCH), ("srun", SRUN), ("sacct", "#!/bin/sh\necho 'JobID|State'\n")):
         (folder / name).write_text(text)

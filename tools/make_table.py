@@ -21,6 +21,7 @@ from pathlib import Path
 from slimdp.atomic import whole_file
 from slimdp.settings_file import to_plain
 from slimdp.sweep import RunResult, Study, read_study
+from slimdp.sweep.command import sweep_words
 from slimdp.sweep.results import duration
 from slimdp.sweep.table import (
     complete_results,
@@ -109,10 +110,10 @@ def _missing(
     if not missing or study is None:
         return ""
     folder = next((place for place in options.runs if place.is_dir()), None)
+    begin = sweep_words(study, folder)
     lines = ["Missing:", ""]
     for seeds, names in missing.items():
-        command = ["slimdp", "sweep", str(options.study), *(["--out", str(folder)] if folder else [])]
-        command += ["--rows", ",".join(names), "--seeds", ",".join(map(str, seeds))]
+        command = [*begin, "--rows", ",".join(names), "--seeds", ",".join(map(str, seeds))]
         lines.append(f"    {shlex.join(command)}")
     return "\n".join(lines)
 

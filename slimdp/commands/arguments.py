@@ -43,3 +43,8 @@ def curve_file(text: str) -> Path:
     if Path(text).suffix not in (".csv", ".png"):
         raise argparse.ArgumentTypeError(f"{text!r}, but a name that ends in .csv or .png is wanted")
     return Path(text)
+
+
+def names_with_commas(text: str) -> tuple[str, ...]:
+    """The names in "a,b"."""
+    return tuple(name for name in text.split(",") if name)

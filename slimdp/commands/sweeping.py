@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from slimdp.commands.arguments import names_with_commas
 
 if TYPE_CHECKING:
     from slimdp.sweep import Study, SweepSummary
@@ -31,7 +35,9 @@ def add_sweep_command(commands: argparse._SubParsersAction) -> None:
         default=None,
         help="where stages are trained, to share; default: shared in --out",
     )
-    command.add_argument("--rows", type=_names, default=None, metavar="A,B", help="only these rows")
+    command.add_argument(
+        "--rows", type=names_with_commas, default=None, metavar="A,B", help="only these rows"
+    )
     command.add_argument("--seeds", type=_numbers, default=None, metavar="N,N", help="instead of the study's")
     command.add_argument("--jobs", type=int, default=None, help="runs at a time; default: one a core")
     command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
@@ -66,10 +72,6 @@ def _add_submission(command: argparse.ArgumentParser) -> None:
     command.add_argument("--no-wait", action="store_true", help="start the jobs and leave them to themselves")
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for name in text.split(",") if name)
-
-
 def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(number) for number in text.split(","))
@@ -92,15 +94,15 @@ def _sweep(options: argparse.Namespace) -> int:
     _check_options(options, [study.name for study in studies.values()])
     failed = False
     for study in studies.values():
-        out, shared = options.out or Path("runs") / study.name, options.shared
-        if len(studies) > 1:
-            together = options.out or Path("runs")
-            out, shared = together / study.name, (shared or together / SHARED)
-        shared = None if shared is None else shared.absolute()
+        together = options.out or Path("runs")
+        out = together / study.name if len(studies) > 1 or options.out is None else together
+        shared = options.shared or (together / SHARED if len(studies) > 1 else None)
+        if shared is not None:
+            study = replace(study, shared=os.path.relpath(shared, out))
         if options.status:
-            _say(f"{study.title}\n{sweep_status(study, out, options.rows, options.seeds, shared)}")
+            _say(f"{study.title}\n{sweep_status(study, out, options.rows, options.seeds)}")
             continue
-        summary = _carry_out(options, study, out, shared)
+        summary = _carry_out(options, study, out)
         if summary is not None:
             _tell(summary, options.results or out / "results.json")
             failed = failed or bool(summary.failures or summary.left)
@@ -120,19 +122,17 @@ def _check_options(options: argparse.Namespace, names: list[str]) -> None:
         raise ValueError(f"two studies in folders called {', '.join(sorted(twice))}; sweep them one by one")
 
 
-def _carry_out(
-    options: argparse.Namespace, study: Study, out: Path, shared: Path | None
-) -> SweepSummary | None:
+def _carry_out(options: argparse.Namespace, study: Study, out: Path) -> SweepSummary | None:
     """Do what is missing of a study, here or in jobs; None where these are left to themselves."""
     from slimdp.sweep import sweep
     from slimdp.sweep.submission import submit_sweep
 
     rows, seeds, device, results = options.rows, options.seeds, options.device, options.results
     if options.submit is None:
-        return sweep(study, out, rows, seeds, options.jobs, device, results, _say, shared)
+        return sweep(study, out, rows, seeds, options.jobs, device, results, _say)
     asked = {name: value for given in options.slurm or [] for name, value in given.items()}
     submitted = submit_sweep(
-        study, out, options.jobs, options.submit, asked, rows, seeds, device, results, _say, shared
+        study, out, options.jobs, options.submit, asked, rows, seeds, device, results, _say
     )
     if options.no_wait:
         _say("how far they are: the same command with --status")

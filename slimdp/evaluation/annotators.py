@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from slimdp.evaluation.groups import PeopleGroups
 from slimdp.evaluation.point_report import PointReport, report_points
 from slimdp.evaluation.ratios import NOT_FOUND, THRESHOLDS_CM, PointErrors
-from slimdp.structures import PARTS, PersonAnnotation
+from slimdp.structures import PARTS, ImageRecord, PersonAnnotation
 from slimdp.surface import Surface
 
 #: A point and its truth lie at the same pixel: boxes of 256 px frames round places by less.
@@ -94,7 +94,7 @@ def pair_with_maps(annotated: Sequence[PersonAnnotation], folder: str | Path) ->
         if not len(person.part):
             continue
         if shown[0] != person.image.file_name:  # people of a picture stand together
-            shown = (person.image.file_name, _read_map(person, Path(folder)))
+            shown = (person.image.file_name, read_true_map(person.image, Path(folder)))
         limit = np.array([person.image.width, person.image.height]) - 1
         column, row = np.clip(np.floor(person.points + 0.5), 0, limit).astype(np.int64).T
         pixel = shown[1][row, column]
@@ -175,9 +175,8 @@ def _joined(pairs: list[tuple[np.ndarray, np.ndarray]], owners: list[int], unmat
     )
 
 
-def _read_map(person: PersonAnnotation, folder: Path) -> np.ndarray:
-    """Part, 255 u, 255 v (H, W, 3) uint8 under a picture of a rendered set."""
-    image = person.image
+def read_true_map(image: ImageRecord, folder: Path) -> np.ndarray:
+    """Part, 255 u, 255 v (H, W, 3) uint8 under a picture of a rendered set; ValueError if there is none."""
     inside = Path(image.file_name.removeprefix("images/")).with_suffix(".png")
     path = folder / "iuv" / inside
     pixels = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None

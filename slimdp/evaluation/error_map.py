@@ -42,10 +42,33 @@ def mean_error_map(
     found = np.isfinite(errors_m)
     if not found.any():
         raise ValueError("no error that is finite: nothing to average")
-    face, weights = surface.locate(np.asarray(part)[found], np.asarray(uv)[found])
-    vertex = surface.faces[face, weights.argmax(axis=1)]
-    count = np.bincount(vertex, minlength=len(surface.vertices)).astype(float)
-    total = np.bincount(vertex, weights=errors_m[found], minlength=len(surface.vertices))
+    vertex = nearest_corner(surface, np.asarray(part)[found], np.asarray(uv)[found])
+    return smooth_on_body(surface, vertex, errors_m[found, None], sigma_m)[:, 0]
+
+
+def nearest_corner(surface: BodySurface, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """The vertex (P,) next to each place of part (P,) 1..24 at (u, v) (P, 2), of the face that holds it."""
+    face, weights = surface.locate(part, uv)
+    return surface.faces[face, weights.argmax(axis=1)]
+
+
+def smooth_on_body(
+    surface: BodySurface, vertex: np.ndarray, values: np.ndarray, sigma_m: float
+) -> np.ndarray:
+    """Means of values at vertices, with weights exp(-d^2 / (2 sigma^2)), d along the body, up to 3 sigma.
+
+    Args:
+        surface: the body.
+        vertex: (P,) where the values are; a vertex may have several.
+        values: (P, C).
+        sigma_m: deviation of the weights, metres.
+
+    Returns:
+        (V, C) float64; NaN where no value is near.
+    """
+    vertices = len(surface.vertices)
+    count = np.bincount(vertex, minlength=vertices).astype(float)
+    totals = np.stack([np.bincount(vertex, weights=column, minlength=vertices) for column in values.T], 1)
     held = np.flatnonzero(count)
     # A way along the body is no shorter than the straight one.
     near = cKDTree(surface.vertices[held]).query_ball_point(surface.vertices, _REACH * sigma_m)
@@ -53,10 +76,9 @@ def mean_error_map(
     source = held[np.concatenate([np.asarray(others, dtype=np.int64) for others in near])]
     distance_m = surface.vertex_distance(place, source)
     weight = np.where(distance_m <= _REACH * sigma_m, np.exp(-(distance_m**2) / (2 * sigma_m**2)), 0.0)
-    error_sum, weight_sum = (
-        np.bincount(place, weights=weight * values[source], minlength=len(near)) for values in (total, count)
-    )
-    known = weight_sum > 0
-    mean_m = np.full(len(near), np.nan)
-    mean_m[known] = error_sum[known] / weight_sum[known]
-    return mean_m
+    weights = np.bincount(place, weights=weight * count[source], minlength=vertices)
+    means = np.full(totals.shape, np.nan)
+    for column, total in enumerate(totals.T):
+        summed = np.bincount(place, weights=weight * total[source], minlength=vertices)
+        np.divide(summed, weights, out=means[:, column], where=weights > 0)
+    return means

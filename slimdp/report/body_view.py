@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import trimesh
 from trimesh.ray.ray_pyembree import RayMeshIntersector
@@ -12,6 +13,8 @@ from slimdp.surface import BodySurface
 
 #: Rays along each side of a pixel.
 SAMPLES = 2
+#: A body where nothing is known.
+GREY = 190.0
 _MARGIN_M = 0.03
 
 
@@ -28,6 +31,26 @@ class BodyView:
     top_m: float  # y of the upper edge
     pixel_m: float  # side of a pixel
     rays: RayMeshIntersector
+
+    def values(self, faces: np.ndarray, at_vertices: np.ndarray) -> np.ndarray:
+        """Values at the vertices (V, C) where the rays meet the body, (N, C); NaN where none is known.
+
+        At the rim of the unknown (NaN) the corners that are known speak for the face.
+        """
+        corners = at_vertices[faces[self.face]]
+        known = ~np.isnan(corners).any(axis=2)
+        weight = self.barycentric * known
+        sums = weight.sum(axis=1, keepdims=True)
+        mean = np.full((len(corners), at_vertices.shape[1]), np.nan)
+        mixed = np.einsum("nk,nkc->nc", weight, np.nan_to_num(corners))
+        return np.divide(mixed, sums, out=mean, where=sums > 0)
+
+    def painted(self, colours: np.ndarray) -> np.ndarray:
+        """The shaded body on white, a pixel a pixel: (H, W, 3) uint8 RGB of colours (N, 3) in 0..255."""
+        picture = np.full((*self.hit.shape, 3), 255, np.uint8)
+        picture[self.hit] = np.round(colours * self.light[:, None])
+        height, width = (length // SAMPLES for length in self.hit.shape)
+        return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
 
     def pixels(self, places: np.ndarray) -> np.ndarray:
         """Where places (N, 3) metres are in the view, (N, 2) x, y px (not rays)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -10,13 +9,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from slimdp.report.body_view import SAMPLES, view_body
+from slimdp.report.body_view import GREY, view_body
 from slimdp.report.drawing import contact_sheet
 from slimdp.surface import BodySurface
 
 _COLOURS = "plasma"
-#: Where nothing is known.
-_GREY = 190.0
 _TITLE_HEIGHT, _LEAST_HEIGHT = 20, 200
 
 
@@ -52,19 +49,10 @@ def error_picture(
 
 def _view(surface: BodySurface, error_m: np.ndarray, side: int, height: int, scale: Normalize) -> np.ndarray:
     view = view_body(surface, side, height)
-    corners = error_m[surface.faces[view.face]]
-    known = ~np.isnan(corners)
-    weight = view.barycentric * known
-    sums = weight.sum(axis=1)
-    # At the rim of the unknown the corners that are known speak for the face.
-    error_cm = 100 * np.divide(
-        (weight * np.nan_to_num(corners)).sum(axis=1), sums, out=np.full(len(sums), np.nan), where=sums > 0
-    )
+    error_cm = 100 * view.values(surface.faces, error_m[:, None])[:, 0]
     colours = 255 * colormaps[_COLOURS](scale(error_cm))[:, :3]
-    colours[np.isnan(error_cm)] = _GREY
-    picture = np.full((*view.hit.shape, 3), 255, np.uint8)
-    picture[view.hit] = np.round(colours * view.light[:, None])
-    return cv2.resize(picture, (picture.shape[1] // SAMPLES, height), interpolation=cv2.INTER_AREA)
+    colours[np.isnan(error_cm)] = GREY
+    return view.painted(colours)
 
 
 def _bar(scale: Normalize, height: int) -> np.ndarray:

@@ -77,14 +77,10 @@ class SweepJob:
 
     def _next(self, finished: set[Path]) -> RunTask | None:
         """What to do now; waits while all that is left waits for other jobs. None: nothing is left."""
-        prepared = self.prepared
         while True:
-            look = look_around(prepared, finished)
+            look = look_around(self.prepared, finished)
             if look.ready:
-                run = look.ready[0]
-                return RunTask(
-                    prepared.out, run, prepared.evaluated, prepared.device, prepared.commit, wait=False
-                )
+                return self.prepared.task(look.ready[0], wait=False)
             if not look.busy:
                 return None
             time.sleep(_SECONDS_BETWEEN_LOOKS)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slimdp.config import TrainConfig, config_to_dict
-from slimdp.sweep.study import SHARED, Study
+from slimdp.sweep.study import Study
 from slimdp.training import stage_file
 from slimdp.training.checkpoint import FREE_KEYS
 from slimdp.training.stage_data import stage_motion
@@ -29,7 +29,7 @@ _STEM_STACKS = 0.4
 class PlannedRun:
     """What is done for a study in one piece: a stage that is trained, or a row that is scored."""
 
-    folder: Path  # below the study's, or wherever the stages are
+    folder: Path  # as seen from the sweep's: ROW/seed_N, or HASH/seed_N where the stages are
     config: TrainConfig  # up to the stage's end, or the row's
     rows: tuple[str, ...]  # of the study that need it
     before: tuple[PlannedRun, ...] = ()  # the stages with whose end it begins, from the first one on
@@ -77,19 +77,14 @@ class PlannedRun:
         return stage_file(out / owner.folder, owner.config.stages[-1].name)
 
 
-def plan_runs(study: Study, shared: Path = Path(SHARED)) -> tuple[PlannedRun, ...]:
-    """All runs of a study, each after those that it begins with; raises ConfigError for wrong settings.
-
-    Args:
-        study: its rows, for its seeds.
-        shared: where stages are trained: a folder below the study's, or an absolute one.
-    """
+def plan_runs(study: Study) -> tuple[PlannedRun, ...]:
+    """All runs of a study, each after those that it begins with; raises ConfigError for wrong settings."""
     runs: list[PlannedRun] = []
     by_seed: dict[int, dict[str, TrainConfig]] = {}
     for row, seed, config in study.configs():
         by_seed.setdefault(seed, {})[row] = config
     for configs in by_seed.values():
-        runs += _plan_seed(configs, shared)
+        runs += _plan_seed(configs, Path(study.shared))
     return tuple(runs)
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from slimdp.data import Clicks
 from slimdp.sweep.check import check_runs, refuse_changed
+from slimdp.sweep.kept import keep_study
 from slimdp.sweep.lock import HeldError, held
 from slimdp.sweep.plan import PlannedRun, plan_runs, select
 from slimdp.sweep.records import LOCK, Evaluated, RunResult, describe_evaluation, read_record
 from slimdp.sweep.results import RESULTS
 from slimdp.sweep.states import RunState, look_at, what_is_missing
-from slimdp.sweep.study import SHARED, Study
+from slimdp.sweep.study import Study
+from slimdp.sweep.work import RunTask
 from slimdp.training.run_folder import git_state
 
 
@@ -28,6 +31,12 @@ class Prepared:
     results_file: Path
     states: tuple[RunState, ...]  # of all its runs, each after those that it begins with
     todo: tuple[PlannedRun, ...]  # those that are missing
+    clicks: Mapping[str, Clicks]  # behind the labels of the rows among them
+
+    def task(self, run: PlannedRun, wait: bool = True) -> RunTask:
+        """What the process that carries out a run is told."""
+        clicks = None if run.row is None else self.clicks[run.row]
+        return RunTask(self.out, run, self.evaluated, self.device, self.commit, clicks, wait)
 
     @property
     def known(self) -> dict[Path, RunResult]:
@@ -48,26 +57,24 @@ def prepare(
     seeds: Sequence[int] | None = None,
     device: str = "auto",
     results: Path | None = None,
-    shared: Path | None = None,
 ) -> Prepared:
     """Find what is missing of a study, and check it; arguments and errors as of `sweep`.
 
     To be called by who holds the study's folder, see `alone`.
     """
-    place = Path(SHARED) if shared is None else Path(shared).absolute()
-    plan = plan_runs(study.including(seeds or ()), place)
+    plan = plan_runs(study.including(seeds or ()))
     chosen = select(plan, study.require_rows(rows), study.seeds if seeds is None else seeds)
     mine = {run.folder for run in chosen}
     evaluated = describe_evaluation(study.evaluate, study.others)
     states = tuple(look_at(run, out, evaluated) for run in plan)
     asked_for = [state for state in states if state.run.folder in mine]
     refuse_changed(asked_for, out)
+    keep_study(study, out)
     todo = tuple(what_is_missing(asked_for))
-    if todo:
-        check_runs(todo, evaluated)
+    clicks = check_runs(todo, evaluated) if todo else {}
     git = git_state()
     commit = "unknown" if git is None else git["commit"] + " with changes" * git["changed"]
-    return Prepared(out, evaluated, device, commit, results or out / RESULTS, states, todo)
+    return Prepared(out, evaluated, device, commit, results or out / RESULTS, states, todo, clicks)
 
 
 @contextmanager

@@ -52,6 +52,8 @@ class RunResult:
     machine: str
     commit: str
     others: Mapping[str, Score] = field(default_factory=dict)  # on the study's other sets, by their names
+    clicks: int | None = None  # of annotators, behind the labels that it learned from
+    annotator_seconds: float | None = None  # that these take, at the costs that are usual here
 
     def __post_init__(self) -> None:
         Score(self.scores, self.full)

@@ -26,7 +26,6 @@ def sweep(
     device: str = "auto",
     results: Path | None = None,
     say: Callable[[str], None] = print,
-    shared: Path | None = None,
 ) -> SweepSummary:
     """Train and score what is missing of a study; killed at any moment, the next call goes on.
 
@@ -35,14 +34,13 @@ def sweep(
 
     Args:
         study: rows and seeds; paths in their settings are relative to the working directory.
-        out: a folder for it, with ROW/seed_N/; made where it is missing.
+        out: a folder for it, with ROW/seed_N/, and HASH/seed_N/ of the stages in `study.shared`; made where
+            it is missing.
         rows, seeds: only these; None: those of the study.
         jobs: runs side by side, each in a process of one thread; None: one a core, or one on a GPU.
         device: as for `train`.
         results: the file of scores, written after every run; None: `out`/results.json.
         say: what is done with lines for people.
-        shared: the folder in which stages are trained, HASH/seed_N/, which other studies may share;
-            None: `out`/shared.
 
     Raises:
         ConfigError: wrong settings, labels that cannot be used, or runs that were made with other ones;
@@ -56,7 +54,7 @@ def sweep(
     if jobs < 1:
         raise ValueError(f"jobs = {jobs}; wanted 1 or more")
     with alone(out):
-        prepared = prepare(study, out, rows, seeds, device, results, shared)
+        prepared = prepare(study, out, rows, seeds, device, results)
         save_results(prepared.results_file, prepared.sorted(prepared.known))
         running = _Sweep(prepared, min(jobs, len(prepared.todo)), say)
         if prepared.todo:
@@ -103,8 +101,7 @@ class _Sweep:
         if run is None:
             return None
         self._say(f"{run.name}: {'started' if run.trains else 'scoring'}")
-        prepared = self._prepared
-        return RunTask(self._out, run, prepared.evaluated, prepared.device, prepared.commit)
+        return self._prepared.task(run)
 
     def _finished(self, run: PlannedRun, result: RunResult | None) -> None:
         seconds = seconds_of(self._out, run, result)

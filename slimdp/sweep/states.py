@@ -23,7 +23,7 @@ from slimdp.sweep.records import (
     read_record,
     read_result,
 )
-from slimdp.sweep.study import SHARED, Study
+from slimdp.sweep.study import Study
 from slimdp.training.run_folder import read_metrics
 
 
@@ -120,7 +120,6 @@ def sweep_status(
     out: Path,
     rows: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
-    shared: Path | None = None,
 ) -> str:
     """How far a study is, for people: a line a row, a column a seed, what failed, and what there is to do.
 
@@ -130,7 +129,7 @@ def sweep_status(
     evaluated = describe_evaluation(study.evaluate, study.others)
     study = study.including(seeds or ())
     seeds = study.seeds if seeds is None else seeds
-    chosen = select(plan_runs(study, shared or Path(SHARED)), study.require_rows(rows), seeds)
+    chosen = select(plan_runs(study), study.require_rows(rows), seeds)
     states = [look_at(run, out, evaluated) for run in chosen]
     stages = {state.run.folder: state for state in states if state.run.trains}
     of_rows = [state for state in states if not state.run.trains]

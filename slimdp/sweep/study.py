@@ -10,6 +10,7 @@ from typing import Any
 
 from slimdp.config import ConfigError, TrainConfig, config_from_dict
 from slimdp.settings_file import apply_override, from_plain, read_mapping, read_settings, to_plain
+from slimdp.sweep.figures import FigureSettings, check_figures
 from slimdp.sweep.grid import Grid, check_grid, grid_names, grid_rows
 from slimdp.sweep.own_data import OwnData, replace_evaluated, replace_trained, replace_validated
 
@@ -37,17 +38,13 @@ class StudySettings:
 
     title: str
     evaluate: Mapping[str, EvaluationSettings]  # the first one is what the study is about
-    rows: Mapping[str, str] = field(
-        default_factory=dict
-    )  # name -> settings file beside it, in the table's order
+    rows: Mapping[str, str] = field(default_factory=dict)  # name -> settings file, in the table's order
     base: str = ""  # the settings file that the grid changes
     grid: Grid = field(default_factory=dict)  # its rows come after `rows`
     seeds: tuple[int, ...] = (0, 1, 2)
-    paper: Scores = field(
-        default_factory=dict
-    )  # "localization only", as the paper reports if it says no more
+    paper: Scores = field(default_factory=dict)  # the paper's numbers, "localization only"
     paper_full: Scores = field(default_factory=dict)  # where what is taken for background is wrong
-    ways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of spending clicks: name -> rows
+    figures: tuple[FigureSettings, ...] = ()  # curves that `slimdp report` draws, and `slimdp advise` reads
 
     def __post_init__(self) -> None:
         check_grid(self.grid)
@@ -76,9 +73,7 @@ class StudySettings:
         _check_scores("paper_full", self.paper_full, names)
         for place, settings in self.evaluate.items():
             _check_scores(f"evaluate.{place}.paper", settings.paper, names)
-        for way, rows in self.ways.items():
-            for name in rows:
-                _require_known(f"ways.{way}", name, names)
+        check_figures(self.figures, names)
 
 
 def _check_scores(place: str, scores: Scores, names: Sequence[str]) -> None:
@@ -115,8 +110,9 @@ class Study:
     evaluate_name: str = ""  # of the set above, where there are several
     others: Mapping[str, EvaluationSettings] = field(default_factory=dict)  # more sets to score on, by name
     paper_full: Scores = field(default_factory=dict)
-    ways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of spending clicks: name -> rows
+    figures: tuple[FigureSettings, ...] = ()
     own: OwnData = field(default_factory=OwnData)  # that took the place of the file's
+    shared: str = SHARED  # where stages are trained, as seen from the folder of the sweep
 
     @property
     def name(self) -> str:
@@ -194,7 +190,7 @@ def read_study(file: Path, overrides: Sequence[str] = (), own: OwnData | None = 
         evaluate_name=name,
         others=dict(others),
         paper_full=to_plain(settings.paper_full),
-        ways=settings.ways,
+        figures=settings.figures,
         own=own,
     )
 

@@ -106,12 +106,11 @@ def submit_sweep(
     device: str = "auto",
     results: Path | None = None,
     say: Callable[[str], None] = print,
-    shared: Path | None = None,
 ) -> SubmittedSweep:
     """Start jobs that do what is missing of a study; all is checked before the first one starts.
 
     Args:
-        study, out, rows, seeds, device, results, say, shared: as of `sweep`. The folders must be at the same
+        study, out, rows, seeds, device, results, say: as of `sweep`. The folders must be at the same
             place on all machines.
         jobs: how many, each doing one run at a time; not more than there are stages and rows to do.
         cluster: local or slurm.
@@ -130,7 +129,7 @@ def submit_sweep(
     with tempfile.TemporaryDirectory() as nowhere:
         make_executor(cluster, Path(nowhere), asked or {}, 1)
     with alone(out):
-        prepared = prepare(study, out, rows, seeds, device, results, shared)
+        prepared = prepare(study, out, rows, seeds, device, results)
         save_results(prepared.results_file, prepared.sorted(prepared.known))
         for run in prepared.todo:
             (out / run.folder / FAILURE).unlink(missing_ok=True)  # they are tried again

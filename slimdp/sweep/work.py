@@ -16,7 +16,7 @@ import torch
 
 from flow_cache.workers import usable_cores
 from slimdp.atomic import whole_file
-from slimdp.data import AnnotationError, read_annotations
+from slimdp.data import AnnotationError, Clicks, read_annotations
 from slimdp.evaluation import score_points
 from slimdp.inference import predict_people
 from slimdp.structures import PersonAnnotation
@@ -52,6 +52,7 @@ class RunTask:
     evaluated: Evaluated
     device: str
     commit: str
+    clicks: Clicks | None = None  # behind the labels of the row that is scored
     wait: bool = True  # for a process that is at it: one of a sweep that was killed may take a moment to end
 
 
@@ -116,6 +117,8 @@ def _score(task: RunTask, folder: Path) -> RunResult:
         machine=describe_machine(device),
         commit=task.commit,
         others=others,
+        clicks=None if task.clicks is None else task.clicks.total,
+        annotator_seconds=None if task.clicks is None else round(task.clicks.seconds(), 1),
     )
     write_result(folder, result, task.evaluated)
     return result

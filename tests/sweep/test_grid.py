@@ -78,7 +78,10 @@ def test_names_and_rows_agree_and_share_nothing(sizes: list[int]) -> None:
         ({"grid": {"x": {"a": {"loss": {}, "loss.uv": 1}}}}, ["grid.x.a: loss and loss.uv change the same"]),
         ({"grid": {"x": {"a": {"stages.7.steps": 1}}}}, ["grid.x.a: stages has items 0..1, not '7'"]),
         ({"grid": {"x": {"a": {"crop.size.px": 1}}}}, ["grid.x.a: crop.size = 64 holds no 'px'"]),
-        ({"ways": {"points": ["slow-s3"]}}, ["unknown key ways.points.slow-s3", "slow-s1, slow-s2"]),
+        (
+            {"figures": [{"title": "t", "x": "stacks", "curves": {"all": ["slow-s3"]}}]},
+            ["figures.0: unknown row slow-s3", "slow-s1, slow-s2"],
+        ),
     ],
 )
 def test_a_wrong_grid_is_named(

@@ -75,6 +75,7 @@ def test_every_run_has_its_score_in_the_order_of_the_table(
     assert [(row["row"], row["seed"]) for row in rows] == [(row, seed) for seed in (0, 1) for row in ROWS]
     assert list(rows[0]) == [
         "row", "seed", "scores", "full", "seconds", "shared_seconds", "machine", "commit", "others",
+        "clicks", "annotator_seconds",
     ]  # fmt: skip
     people = read_annotations(labels.annotations, labels.images).people
     for row in rows:

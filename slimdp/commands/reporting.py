@@ -1,0 +1,49 @@
+"""Reporting: the page of one or several studies."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from slimdp.commands.arguments import names_with_commas
+
+
+def add_report_command(commands: argparse._SubParsersAction) -> None:
+    """report."""
+    command = commands.add_parser(
+        "report",
+        help="write the page of one or several studies",
+        description="One page that opens in a browser and needs nothing else: tables beside the paper's "
+        "numbers, curves, pictures, and the commands that make what is missing (docs/report.md).",
+    )
+    command.add_argument("runs", type=Path, nargs="+", help="folders of slimdp sweep, or files of results")
+    command.add_argument("--out", type=Path, required=True, help="the HTML file to write")
+    command.add_argument("--figures", type=Path, default=None, help="a folder for PNG and CSV of the same")
+    command.add_argument(
+        "--study", type=Path, default=None, help="the study of all of RUNS, whatever they say"
+    )
+    command.add_argument("--baseline", default=None, help="the row to compare with; default: the first one")
+    command.add_argument("--panels", type=int, default=4, metavar="N", help="people to draw (default 4)")
+    command.add_argument(
+        "--no-panels", dest="panels", action="store_const", const=0, help="run no network, draw no people"
+    )
+    command.add_argument(
+        "--panel-rows", type=names_with_commas, default=None, metavar="A,B", help="rows that draw them"
+    )
+    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
+    command.set_defaults(run=_report)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from slimdp.study_report import ReportSettings, find_studies, write_report
+
+    if options.panels < 0:
+        raise ValueError(f"--panels {options.panels}, but 0 or more people are wanted")
+    studies = find_studies(options.runs, options.study, options.baseline)
+    settings = ReportSettings(options.panels, options.panel_rows, options.device)
+    summary = write_report(studies, options.out, options.figures, settings)
+    for note in summary.notes:
+        print(note)
+    if summary.files:
+        print(f"{options.figures}: {len(summary.files)} files")
+    print(summary.page)

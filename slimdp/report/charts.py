@@ -1,0 +1,136 @@
+"""Charts of numbers with their spread, as SVG for a page and as PNG, from the same drawing."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+#: Told apart in every common kind of colour blindness, and dark enough for lines on white.
+COLOURS = ("#1f5fa8", "#c8501e", "#2b8a4b", "#7a4fa3", "#8a6d00", "#0f7f86", "#555555")
+MARKERS = "osD^vPX"
+_GRID, _INK = "#dddddd", "#222222"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart in both forms."""
+
+    svg: bytes
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Numbers y over x, (N,) each, with their spread: `low` and `high` are y itself where it is not known."""
+
+    x: np.ndarray
+    y: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def curve_chart(curves: Mapping[str, Curve], x_title: str, y_title: str, log: bool = False) -> Chart:
+    """A few points a curve, each marked and with its spread as a bar.
+
+    Args:
+        curves: name -> curve, in the order of the legend.
+        x_title, y_title: of the axes.
+        log: equal factors of x at equal distances.
+
+    Raises:
+        ValueError: no curve, or too many to tell apart.
+    """
+    if not 1 <= len(curves) <= len(COLOURS):
+        raise ValueError(f"{len(curves)} curves, but 1 to {len(COLOURS)} can be told apart")
+    figure, axes = _figure(4.2, 3.1)
+    for (name, curve), colour, marker in zip(curves.items(), COLOURS, MARKERS):
+        spread = [curve.y - curve.low, curve.high - curve.y]
+        axes.errorbar(
+            curve.x, curve.y, spread, color=colour, marker=marker, markersize=4.5, linewidth=1.6,
+            elinewidth=1.1, capsize=2.5, label=name,
+        )  # fmt: skip
+    if log:
+        axes.set_xscale("log")
+    ticks = np.unique(np.concatenate([curve.x for curve in curves.values()]))
+    if len(ticks) <= 8:
+        axes.set_xticks(ticks)
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+    axes.set(xlabel=x_title, ylabel=y_title)
+    axes.legend(loc="best", frameon=False, fontsize=8.5)
+    return _drawn(figure)
+
+
+def row_chart(rows: Mapping[str, Sequence[float]], x_title: str) -> Chart:
+    """A line a row: each number as a ring, and their mean as a mark; rows without numbers stay empty.
+
+    Raises:
+        ValueError: no numbers at all.
+    """
+    if not any(rows.values()):
+        raise ValueError(f"none of {len(rows)} rows has a number to draw")
+    figure, axes = _figure(4.6, 0.75 + 0.21 * len(rows))
+    for line, values in enumerate(rows.values()):
+        axes.plot(values, [line] * len(values), "o", color=COLOURS[0], markersize=4, markerfacecolor="none")
+        if values:
+            axes.plot(
+                [float(np.mean(values))], [line], "|", color=COLOURS[1], markersize=11, markeredgewidth=2
+            )
+    axes.set_yticks(range(len(rows)), list(rows), fontsize=8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set(xlabel=x_title)
+    return _drawn(figure)
+
+
+def training_chart(curve: Curve, other: Curve | None, y_title: str) -> Chart:
+    """A curve over the steps of a training with a band of its spread, before another one in grey."""
+    figure, axes = _figure(2.5, 1.75, font=8)
+    if other is not None:
+        axes.plot(other.x, other.y, color="#8a8a8a", linewidth=1.2, linestyle="--")
+    axes.fill_between(curve.x, curve.low, curve.high, color=COLOURS[0], alpha=0.2, linewidth=0)
+    axes.plot(curve.x, curve.y, color=COLOURS[0], linewidth=1.4)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+    axes.locator_params(axis="x", nbins=4)
+    axes.set(xlabel="step", ylabel=y_title)
+    return _drawn(figure)
+
+
+def short_number(value: float) -> str:
+    """1500 as "1500", 12000 as "12k", 2500000 as "2.5M"."""
+    for size, letter in ((1e6, "M"), (1e4, "k")):
+        if abs(value) >= size:
+            return f"{value / (1e3 if letter == 'k' else size):g}{letter}"
+    return f"{value:g}"
+
+
+def _figure(width: float, height: float, font: float = 9) -> tuple[Figure, Axes]:
+    """An empty chart of some inches, 72 of whose points are 96 px of a page."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.grid(color=_GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=font - 0.5, color=_INK, labelcolor=_INK)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_fontsize(font)
+    return figure, axes
+
+
+def _drawn(figure: Figure) -> Chart:
+    svg, png = io.BytesIO(), io.BytesIO()
+    # Letters are laid out as DejaVu Sans, and drawn in what the reader has: a chart weighs a tenth.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "slimdp"}):
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
+    FigureCanvasAgg(figure)
+    figure.savefig(png, dpi=200, format="png", metadata={"Software": None})
+    text = svg.getvalue()
+    return Chart(text[text.index(b"<svg") :], png.getvalue())

@@ -1,0 +1,134 @@
+"""Accuracy of a study's rows, one by one and over stacks, clicks or another number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from slimdp.config import TrainConfig, config_to_dict
+from slimdp.report.charts import Chart, Curve, curve_chart, row_chart
+from slimdp.study_report.page_parts import PagePicture, csv_bytes
+from slimdp.study_report.sources import SweptStudy
+from slimdp.sweep import RunResult
+from slimdp.sweep.figures import CLICKS, STACKS, FigureSettings
+from slimdp.sweep.study import COLUMNS
+from slimdp.sweep.table import TableRow
+
+#: The column of a chart that has room for one.
+MAIN_COLUMN = "10cm"
+_SPREAD = "Bars: one standard deviation over the seeds to each side."
+
+
+def rows_picture(swept: SweptStudy) -> PagePicture:
+    """All rows by one score, each seed of its own."""
+    values: dict[str, list[float]] = {name: [] for name in swept.study.names}
+    for result in sorted(swept.results, key=lambda result: result.seed):
+        values[result.row].append(result.scores[MAIN_COLUMN])
+    chart = row_chart(values, f"points {_within(MAIN_COLUMN)}, %")
+    words = "; ".join(f"{name} {np.mean(each):.1f}" for name, each in values.items() if each)
+    rows = [(result.row, result.seed, *map(result.scores.get, COLUMNS)) for result in swept.results]
+    return _picture(
+        f"{swept.key}_rows",
+        f"Every row, points {_within(MAIN_COLUMN)}",
+        f"Percent of points {_within(MAIN_COLUMN)}, by row: {words}",
+        chart,
+        "Rings: seeds; marks: their mean.",
+        csv_bytes(["row", "seed", *COLUMNS], rows),
+    )
+
+
+def study_figures(swept: SweptStudy) -> list[PagePicture]:
+    """The figures that a study asks for, or, where it asks for none, accuracy over the stacks of rows that
+    differ in nothing else; a chart a column, as far as there are results."""
+    table = {row.name: row for row in swept.rows()}
+    pictures = []
+    for number, figure in enumerate(swept.study.figures or _stack_figures(swept), start=1):
+        numbers = {name: _number(swept, figure, name) for name in figure.rows if name in table}
+        known = {name: x for name, x in numbers.items() if x is not None}
+        if known:
+            name = f"{swept.key}_figure{number}"
+            pictures += [_column_picture(name, figure, table, known, column) for column in COLUMNS]
+    return pictures
+
+
+def _column_picture(
+    name: str,
+    figure: FigureSettings,
+    table: Mapping[str, TableRow],
+    numbers: Mapping[str, float],
+    column: str,
+) -> PagePicture:
+    curves, lines = {}, []
+    for title, rows in figure.curves.items():
+        known = sorted((row for row in rows if row in numbers), key=lambda row: numbers[row])
+        spreads = [table[row].scores[column] for row in known]
+        mean = np.array([spread.mean for spread in spreads])
+        deviation = np.array([spread.deviation or 0.0 for spread in spreads])
+        x = np.array([numbers[row] for row in known])
+        if known:
+            curves[title] = Curve(x, mean, mean - deviation, mean + deviation)
+        lines += [
+            (title, row, numbers[row], each.mean, each.deviation, len(table[row].seeds))
+            for row, each in zip(known, spreads)
+        ]
+    words = "; ".join(
+        f"{title}: " + ", ".join(f"{y:.1f} at {x:g}" for x, y in zip(curve.x, curve.y))
+        for title, curve in curves.items()
+    )
+    y_title = f"points {_within(column)}, %"
+    return _picture(
+        f"{name}_{column}",
+        f"{figure.title}, {_within(column)}",
+        f"{y_title}, over {figure.x}. {words}",
+        curve_chart(curves, figure.x, y_title, figure.log),
+        _SPREAD if any(line[4] is not None for line in lines) else "One seed each.",
+        csv_bytes(["curve", "row", figure.x, f"{column}_mean", f"{column}_sd", "seeds"], lines),
+    )
+
+
+def _number(swept: SweptStudy, figure: FigureSettings, row: str) -> float | None:
+    """Where a row stands on a figure's axis; None where that is not known."""
+    if row in figure.at:
+        return figure.at[row]
+    results = [result for result in swept.results if result.row == row]
+    if figure.x == STACKS:
+        return float(swept.runs[row, results[0].seed].config.model.stacks)
+    assert figure.x == CLICKS, "a study's figures were checked when it was read"
+    return _clicks(results)
+
+
+def _clicks(results: Sequence[RunResult]) -> float | None:
+    """Mean over the seeds, whose budgets may have drawn others; where they were counted."""
+    counted = [getattr(result, "clicks", None) for result in results]
+    known = [float(count) for count in counted if count is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _stack_figures(swept: SweptStudy) -> list[FigureSettings]:
+    """Curves of rows that differ in their stacks alone."""
+    groups: dict[str, dict[int, str]] = {}
+    for name in swept.study.names:
+        config = swept.runs[name, swept.study.seeds[0]].config
+        groups.setdefault(_without_stacks(config), {}).setdefault(config.model.stacks, name)
+    curves = {
+        " / ".join(by_stacks.values()): tuple(by_stacks.values())
+        for by_stacks in groups.values()
+        if len(by_stacks) > 1
+    }
+    return [FigureSettings("Accuracy over stacks", STACKS, curves)] if curves else []
+
+
+def _without_stacks(config: TrainConfig) -> str:
+    return json.dumps(config_to_dict(replace(config, model=replace(config.model, stacks=1))), sort_keys=True)
+
+
+def _picture(name: str, title: str, alt: str, chart: Chart, caption: str, numbers: bytes) -> PagePicture:
+    files = {".png": chart.png, ".csv": numbers}
+    return PagePicture(name, title, alt, "image/svg+xml", chart.svg, caption, files)
+
+
+def _within(column: str) -> str:
+    return f"within {column.replace('cm', ' cm')}"

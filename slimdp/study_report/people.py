@@ -1,0 +1,157 @@
+"""The same few people as the labels tell them and as each row sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from slimdp.data import read_annotations
+from slimdp.evaluation import point_errors
+from slimdp.inference import predict_people
+from slimdp.report.drawing import contact_sheet
+from slimdp.report.person_pictures import FOUND_TITLES, TRUE_TITLES, PersonView
+from slimdp.structures import PersonAnnotation, PersonPrediction
+from slimdp.study_report.chosen import choose_people, choose_rows, most_seen
+from slimdp.study_report.page_parts import PagePicture, photograph, png_bytes
+from slimdp.study_report.sources import SweptStudy
+from slimdp.study_report.textures import texture_pictures
+from slimdp.surface import BodySurface, Surface, load_surface
+from slimdp.training import load_model
+from slimdp.training.processes import choose_device
+from slimdp.training.validation import place
+
+_Key = tuple[int, int]
+Predictions = Mapping[str, Mapping[_Key, PersonPrediction]]  # row -> image id and annotation id -> prediction
+
+
+@dataclass(frozen=True)
+class PanelLine:
+    """A person by the labels, or as a row sees them."""
+
+    title: str
+    note: str
+    pictures: tuple[PagePicture, ...]
+
+
+@dataclass(frozen=True)
+class PersonPanel:
+    """A person, the labels first, then the rows."""
+
+    name: str  # of its file
+    title: str
+    lines: tuple[PanelLine, ...]
+    png: bytes  # all pictures in one
+
+
+@dataclass(frozen=True)
+class PeoplePictures:
+    """What the rows' weights give."""
+
+    panels: tuple[PersonPanel, ...]
+    textures: tuple[PagePicture, ...]
+    texture_note: str
+    weights: str  # whose they are
+    missing: str = ""  # why there is nothing
+
+
+def people_pictures(
+    swept: SweptStudy, count: int, names: Sequence[str] | None = None, device: str = "auto"
+) -> PeoplePictures:
+    """Predict some people of the evaluation set with the final weights of some rows, and draw them.
+
+    Args:
+        swept: the study; each row's lowest seed whose weights are there is taken.
+        count: people at most.
+        names: of the rows; None: as `choose_rows` says.
+        device: as for `train`.
+
+    Raises:
+        ConfigError: a name that is no row, or no people wanted.
+    """
+    checkpoints = _checkpoints(swept, choose_rows(swept, names))
+    images = Path(swept.study.evaluate.images)
+    labels = Path(swept.study.evaluate.annotations)
+    absent = ""
+    if not checkpoints:
+        absent = "None of the rows has weights here: results alone were given, or the runs were moved."
+    elif not labels.is_file():
+        absent = f"{labels} is not there: paths are relative to the folder that the command is run in."
+    if absent:
+        return PeoplePictures((), (), "", "", absent)
+    people = [p for p in read_annotations(labels, images, check_images=False).people if len(p.points)]
+    chosen, frames = choose_people(people, count), most_seen(people)
+    wanted = list({_key(person): person for person in (*chosen, *frames)}.values())
+    found, surface = _predict(checkpoints, wanted, device)
+    panels = [_panel(swept.key, number, person, found, surface) for number, person in enumerate(chosen, 1)]
+    textures: list[PagePicture] = []
+    if isinstance(surface, BodySurface):
+        of_rows = {row: [each[_key(person)] for person in frames] for row, each in found.items()}
+        textures = texture_pictures(swept.key, surface, frames, of_rows, images)
+    note = f"{frames[0].image.file_name}" + (f" and {len(frames) - 1} more frames" * (len(frames) > 1))
+    seeds = ", ".join(
+        dict.fromkeys(f"seed {path.parent.name.removeprefix('seed_')}" for path in checkpoints.values())
+    )
+    return PeoplePictures(tuple(panels), tuple(textures), note, seeds)
+
+
+def _checkpoints(swept: SweptStudy, rows: Sequence[str]) -> dict[str, Path]:
+    """The last stage's file of each row that has one, of its lowest seed."""
+    found: dict[str, Path] = {}
+    for result in sorted(swept.results, key=lambda result: result.seed):
+        folder = swept.folder_of(result.row, result.seed) if result.row in rows else None
+        if folder is not None and result.row not in found:
+            file = swept.runs[result.row, result.seed].checkpoint(folder)
+            if file.is_file():
+                found[result.row] = file
+    return {row: found[row] for row in rows if row in found}
+
+
+def _predict(
+    checkpoints: Mapping[str, Path], people: Sequence[PersonAnnotation], device: str
+) -> tuple[dict[str, dict[_Key, PersonPrediction]], Surface]:
+    """Everyone by every row, and the surface that the last row speaks of, as all rows of a study do."""
+    found = {}
+    surface = ""
+    for row, file in checkpoints.items():
+        model, config = load_model(file)
+        surface = config.surface
+        predictions = predict_people(place(model, choose_device(device)), people, config.crop)
+        found[row] = {(each.image_id, each.annotation_id): each for each in predictions}
+    return found, load_surface(surface)
+
+
+def _panel(
+    key: str, number: int, person: PersonAnnotation, found: Predictions, surface: Surface
+) -> PersonPanel:
+    view = PersonView(person)
+    name = f"{key}_person{number}"
+    drawn = [("labels", f"{len(person.points)} points", TRUE_TITLES, view.true_pictures())]
+    for row, predictions in found.items():
+        prediction = predictions[_key(person)]
+        errors_m = point_errors([prediction], [person], surface).localization_m
+        note = f"{100 * np.mean(errors_m <= 0.1):.0f} % of the points within 10 cm"
+        drawn.append((row, note, FOUND_TITLES, view.found_pictures(prediction, errors_m)))
+    lines = [
+        PanelLine(
+            title,
+            note,
+            tuple(
+                photograph(f"{name}_{title}_{word}", word, f"{word}, {title}: {_where(person)}", image)
+                for word, image in zip(titles, images)
+            ),
+        )
+        for title, note, titles, images in drawn
+    ]
+    sheet = contact_sheet([images for *_, images in drawn], FOUND_TITLES)
+    return PersonPanel(name, _where(person), tuple(lines), png_bytes(sheet))
+
+
+def _where(person: PersonAnnotation) -> str:
+    return f"{person.image.file_name}, annotation {person.id}"
+
+
+def _key(person: PersonAnnotation) -> _Key:
+    return person.image.id, person.id

@@ -1,0 +1,128 @@
+"""Which studies folders and files of results belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from slimdp.config import ConfigError, config_to_dict
+from slimdp.settings_file import differences
+from slimdp.sweep import PlannedRun, RunResult, Study, plan_runs, read_study
+from slimdp.sweep.kept import kept_studies, study_key
+from slimdp.sweep.results import RESULTS
+from slimdp.sweep.table import TableRow, read_results, table_rows
+
+STUDY_FILE = "study.yaml"
+
+
+@dataclass(frozen=True)
+class SweptStudy:
+    """A study, and what there is of it."""
+
+    key: str  # that names its files
+    study: Study
+    places: tuple[Path, ...]  # folders of its sweeps, and files of results
+    results: tuple[RunResult, ...]
+    baseline: str  # the row that the others are compared with
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Folders of its sweeps."""
+        return tuple(place for place in self.places if place.is_dir())
+
+    def rows(self, full: bool = False) -> list[TableRow]:
+        """The rows of its table that have results; `full` as for `table_rows`."""
+        study = self.study
+        return table_rows(self.results, study.names, self.baseline, study.paper, full)
+
+    @cached_property
+    def runs(self) -> dict[tuple[str, int], PlannedRun]:
+        """Its runs by row and seed, those of seeds beside the study's too; raises ConfigError as they do."""
+        more = [result.seed for result in self.results]
+        return {
+            (run.row, run.seed): run for run in plan_runs(self.study.including(more)) if run.row is not None
+        }
+
+    def folder_of(self, row: str, seed: int) -> Path | None:
+        """The sweep's folder that has a run, if any."""
+        run = self.runs[row, seed]
+        return next((folder for folder in self.folders if (folder / run.folder).is_dir()), None)
+
+    def differences(self, row: str) -> list[str]:
+        """Settings in which a row is not the baseline: `key: the baseline's, its own`."""
+        seed = self.study.seeds[0]
+        first, own = (config_to_dict(self.runs[name, seed].config) for name in (self.baseline, row))
+        return list(differences(first, own))
+
+
+def find_studies(
+    places: Sequence[Path], study_file: Path | None = None, baseline: str | None = None
+) -> list[SweptStudy]:
+    """The studies of some places, each with the results of all places that belong to it.
+
+    A sweep's folder says which study it was made with. Beside a file of results, or in its folder, lies
+    study.yaml (as under experiments/).
+
+    Args:
+        places: folders of `slimdp sweep`, or files of results.
+        study_file: the study of all of them, whatever they say.
+        baseline: the row to compare with; None: each study's first one.
+
+    Raises:
+        ConfigError: no such place, nothing done there, no study to be found, or results of other rows.
+    """
+    found: dict[str, tuple[Study, list[Path]]] = {}
+    for place in map(Path, places):
+        _require_results(place)
+        for study in [read_study(study_file)] if study_file is not None else _studies_of(place):
+            known, its_places = found.setdefault(study_key(study.file), (study, []))
+            if known.names != study.names:
+                raise ConfigError(
+                    f"{place}: its study {study.file} has other rows than {known.file} of {its_places[0]}; "
+                    "report on them one by one, or name the study: --study"
+                )
+            its_places.append(place)
+    several = len(found) > 1
+    return [_swept(key, *each, baseline, several) for key, each in found.items()]
+
+
+def _swept(key: str, study: Study, places: list[Path], baseline: str | None, several: bool) -> SweptStudy:
+    results = read_results([place for place in places if _results_file(place).is_file()])
+    if several:  # that may share a folder
+        results = [result for result in results if result.row in study.names]
+    first = study.names[0] if baseline is None else baseline
+    if first not in study.names:
+        raise ConfigError(f"no row {first!r} in {study.file}; there are: {', '.join(study.names)}")
+    found = SweptStudy(key, study, tuple(places), tuple(results), first)
+    found.rows()  # raises for results of other rows
+    return found
+
+
+def _studies_of(place: Path) -> list[Study]:
+    folder = place if place.is_dir() else place.parent
+    kept = kept_studies(folder)
+    if kept:
+        return kept
+    if (folder / STUDY_FILE).is_file():
+        return [read_study(folder / STUDY_FILE)]
+    raise ConfigError(
+        f"{folder} does not say which study it was made with (a sweep of an older version); name its file: "
+        "--study experiments/NAME/study.yaml"
+    )
+
+
+def _results_file(place: Path) -> Path:
+    return place / RESULTS if place.is_dir() else place
+
+
+def _require_results(place: Path) -> None:
+    """Something to report on: a file, or a folder of a sweep, which may have done nothing yet."""
+    if not place.exists():
+        raise ConfigError(f"{place}: no such folder or file; slimdp sweep STUDY --out {place} makes it")
+    if place.is_dir() and not _results_file(place).is_file() and not kept_studies(place):
+        raise ConfigError(
+            f"{place} has no {RESULTS}: it is no folder of slimdp sweep; slimdp sweep STUDY --out {place} "
+            "makes one"
+        )

@@ -1,0 +1,169 @@
+"""Write the page, and the folder of figures and tables beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from slimdp.atomic import whole_file
+from slimdp.report.panels import ERROR_COLOURS, ERROR_NAMES
+from slimdp.study_report.curves import rows_picture, study_figures
+from slimdp.study_report.page_parts import PagePicture, PageTable
+from slimdp.study_report.people import PeoplePictures, people_pictures
+from slimdp.study_report.progress import Progress, progress_of
+from slimdp.study_report.row_tables import (
+    cost_csv,
+    cost_table,
+    gain_table,
+    score_table,
+    scores_csv,
+    settings_table,
+)
+from slimdp.study_report.sources import SweptStudy
+from slimdp.study_report.training_curves import training_pictures
+from slimdp.sweep.results import duration
+
+#: Charts of training are folded away where they are more.
+_MOST_OPEN = 9
+_ERROR_KEY = [(name, colour) for name, (_, colour) in zip(ERROR_NAMES, ERROR_COLOURS)]
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """What goes into a page."""
+
+    people: int = 4  # drawn for each study; 0: none
+    rows: tuple[str, ...] | None = None  # that draw them; None: some of all
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class ReportSummary:
+    """What was written."""
+
+    page: Path
+    files: tuple[Path, ...]  # in the folder beside it
+    notes: tuple[str, ...]  # on what is missing, for people
+
+
+@dataclass(frozen=True)
+class _Study:
+    """A study's part of the page."""
+
+    key: str
+    title: str
+    baseline: str
+    progress: Progress
+    tables: tuple[PageTable, ...]
+    more_tables: tuple[PageTable, ...]  # folded away
+    rows_picture: PagePicture | None
+    figures: tuple[PagePicture, ...]
+    training: tuple[PagePicture, ...]
+    training_open: bool
+    people: PeoplePictures | None
+    cost: PageTable | None
+    cost_words: str
+    csv: tuple[tuple[str, bytes], ...]  # name and contents
+
+
+def write_report(
+    studies: Sequence[SweptStudy],
+    out: Path,
+    figures: Path | None = None,
+    settings: ReportSettings | None = None,
+) -> ReportSummary:
+    """Write a page that needs nothing but itself, and if asked for its figures as PNG and tables as CSV.
+
+    Args:
+        studies: one or more.
+        out: the HTML file, replaced where it is there.
+        figures: a folder, made where it is missing; files of other names in it stay.
+        settings: what is drawn.
+
+    Raises:
+        ConfigError: a row to draw that no study has, or a damaged file of a run.
+        AnnotationError, ImageError: the evaluation set cannot be read.
+    """
+    settings = settings or ReportSettings()
+    parts = [_study(swept, settings) for swept in studies]
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("slimdp.study_report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    title = parts[0].title if len(parts) == 1 else f"{len(parts)} studies"
+    with whole_file(out) as temporary:
+        text = environment.get_template("page.html.jinja").render(
+            title=title, studies=parts, error_colours=_ERROR_KEY
+        )
+        temporary.write_text(text, encoding="utf-8")
+    files: list[Path] = []
+    for name, content in _files(parts) if figures is not None else ():
+        assert figures is not None
+        with whole_file(figures / name) as temporary:
+            temporary.write_bytes(content)
+        files.append(figures / name)
+    return ReportSummary(out, tuple(files), tuple(note for part in parts for note in _notes(part)))
+
+
+def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
+    rows = swept.rows()
+    gains = gain_table(rows, swept.baseline) if rows else None
+    training = tuple(training_pictures(swept))
+    drawn = bool(rows) and settings.people > 0
+    names = settings.rows
+    return _Study(
+        key=swept.key,
+        title=swept.study.title,
+        baseline=swept.baseline,
+        progress=progress_of(swept),
+        tables=tuple(table for table in (score_table(swept), gains) if table is not None) if rows else (),
+        more_tables=(
+            *([score_table(swept, full=True)] if rows else []),
+            settings_table(swept),
+        ),
+        rows_picture=rows_picture(swept) if rows else None,
+        figures=tuple(study_figures(swept)) if rows else (),
+        training=training,
+        training_open=len(training) <= _MOST_OPEN,
+        people=people_pictures(swept, settings.people, names, settings.device) if drawn else None,
+        cost=cost_table(swept) if rows else None,
+        cost_words=_cost_words(swept),
+        csv=(("scores", scores_csv(rows)), ("cost", cost_csv(swept))) if rows else (),
+    )
+
+
+def _cost_words(swept: SweptStudy) -> str:
+    results = swept.results
+    whole = duration(sum(result.seconds + result.shared_seconds for result in results))
+    machines = "; ".join(sorted({result.machine for result in results}))
+    words = [result.commit.partition(" ") for result in results]
+    commits = ", ".join(sorted({f"{number[:12]}{space}{remark}" for number, space, remark in words}))
+    return f"{len(results)} runs, {whole} in all, on {machines}; commit {commits}."
+
+
+def _files(parts: Sequence[_Study]) -> list[tuple[str, bytes]]:
+    """Names and contents of the folder's files."""
+    files = []
+    for part in parts:
+        files += [(f"{part.key}_{name}.csv", content) for name, content in part.csv]
+        pictures = [*([part.rows_picture] if part.rows_picture else []), *part.figures, *part.training]
+        if part.people is not None:
+            pictures += part.people.textures
+            files += [(f"{panel.name}.png", panel.png) for panel in part.people.panels]
+        for picture in pictures:
+            files += [(picture.name + ending, content) for ending, content in picture.files.items()]
+    return files
+
+
+def _notes(part: _Study) -> list[str]:
+    notes = [f"{part.key}: {part.progress.done} of {part.progress.wanted} rows and seeds are done"]
+    notes += [f"  missing: {missing.command}" for missing in part.progress.missing]
+    if part.people is not None and part.people.missing:
+        notes.append(f"  no people are drawn. {part.people.missing}")
+    return notes
