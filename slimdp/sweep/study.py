@@ -185,7 +185,7 @@ def read_study(file: Path, overrides: Sequence[str] = (), own: OwnData | None = 
         rows=_read_rows(file, settings, overrides, own),
         seeds=settings.seeds,
         evaluate=first,
-        paper=to_plain(settings.paper),
+        paper=to_plain(settings.paper or first.paper),
         overrides=tuple(overrides),
         evaluate_name=name,
         others=dict(others),
