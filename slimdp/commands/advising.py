@@ -17,8 +17,8 @@ def add_advise_command(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "advise",
         help="say what an accuracy costs in clicks",
-        description="The cheapest labels that reach an accuracy, for every way of spending clicks that a study "
-        "compares (docs/studies.md).",
+        description="The cheapest labels that reach an accuracy, for every way of spending clicks that "
+        "a study compares (docs/studies.md).",
     )
     command.add_argument("runs", type=Path, nargs="+", help="folders of slimdp sweep, or files of results")
     command.add_argument("--accuracy", type=float, required=True, metavar="PERCENT", help="that is wanted")

@@ -1,8 +1,8 @@
 """What an accuracy costs: the cheapest budget that reaches it, from the scores of a study.
 
-Within a way of spending (more pictures, more points in each, ...) accuracy is taken to rise with the logarithm
-of what is spent, straight from row to row. More labels that seem to do harm are taken for chance: the means
-over the seeds are replaced by the closest ones that never fall (isotonic regression).
+Within a way of spending (more pictures, more points in each, ...) accuracy is taken to rise with the
+logarithm of what is spent, straight from row to row. More labels that seem to do harm are taken for chance:
+the means over the seeds are replaced by the closest ones that never fall (isotonic regression).
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def advise(
     return Advice(way, cost, low, high, named)
 
 
-def rising(means: Sequence[float], weights: Sequence[float]) -> np.ndarray:
+def rising(means: Sequence[float] | np.ndarray, weights: Sequence[float] | np.ndarray) -> np.ndarray:
     """The closest values to some means, by weighted squares, that never fall: (N,) percent."""
     fitted: np.ndarray = isotonic_regression(means, weights=weights).x
     return fitted

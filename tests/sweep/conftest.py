@@ -11,14 +11,19 @@ import pytest
 from slimdp.config import DataSource, StageSettings, TrainConfig, config_to_dict
 from slimdp.settings_file import dump_yaml
 from slimdp.sweep import Study, read_study
-from tests.training.conftest import ellipses as labels  # noqa: F401
-from tests.training.conftest import small_run  # noqa: F401
+from tests.training.conftest import ellipses, small_run  # noqa: F401
 
 ROWS = {
     "plain": "base: base.yaml\n",
     "fast": "base: base.yaml\nstages: {1: {learning_rate: 2e-2}}\n",
     "other": "base: base.yaml\nstages: {0: {learning_rate: 1e-2}}\n",
 }
+
+
+@pytest.fixture(scope="session")
+def labels(ellipses: DataSource) -> DataSource:  # noqa: F811
+    """An annotation file of three pictures."""
+    return ellipses
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +42,7 @@ def base_config(small_run: TrainConfig, labels: DataSource) -> TrainConfig:  # n
 
 
 @pytest.fixture(scope="session")
-def make_study(base_config: TrainConfig, labels: DataSource) -> Callable[..., Study]:  # noqa: F811
+def make_study(base_config: TrainConfig, labels: DataSource) -> Callable[..., Study]:
     """Writes a study into a folder and reads it."""
 
     def make(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimdp.__main__ import main
@@ -34,6 +34,7 @@ def test_means_that_fall_are_pooled_by_their_weights() -> None:
     assert rising([10, 30, 20], [1, 3, 1]).tolist() == [10, 27.5, 27.5]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=8))
 def test_the_cost_of_more_is_never_less(means: list[float]) -> None:
     curve = rising(means, [1.0] * len(means))
@@ -115,7 +116,7 @@ def test_the_command_prints_the_cheapest_way_first(
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert " ".join(lines[0]) == "Budgets: 55.5 % within 10 cm"
     assert lines[3] == ["points", "3,160", "2,820", "to", "3,550", "points_10", "to", "full"]
-    assert lines[4][:2] == ["images", "7,080"]
+    assert lines[4][:2] == ["images", "6,810"]
     assert lines[7][:2] == ["points", "5.27"]  # hours
     assert main([*command, "70", "--at", "5cm"]) == 0
     said = capsys.readouterr().out

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimdp.config import ConfigError
@@ -43,6 +43,7 @@ def test_a_grid_has_a_row_for_every_combination(make_study: Callable[..., Study]
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=4))
 def test_names_and_rows_agree_and_share_nothing(sizes: list[int]) -> None:
     grid = {f"a{n}": {f"o{i}": {f"k{n}": [i]} for i in range(size)} for n, size in enumerate(sizes)}

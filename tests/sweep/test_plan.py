@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimdp.config import (
@@ -85,6 +85,7 @@ def test_rows_that_are_added_move_nothing() -> None:
     assert len(many) == 4 + 4  # a, ab, abc, c, and the rows
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=6))
 def test_every_row_trains_its_stages_once_and_nothing_twice(rows: list[str]) -> None:
     runs = planned(*rows)
