@@ -68,5 +68,5 @@ def _union(versions: tuple[PersonAnnotation, ...]) -> PersonAnnotation:
         name: next((value for each in versions if (value := getattr(each, name)) is not None), None)
         for name in ("coarse", "keypoints")
     }
-    points = {name: values[chosen] for name, values in joined.items()}
+    points: dict[str, Any] = {name: values[chosen] for name, values in joined.items()}
     return replace(versions[0], **points, confidence=None, **some)
