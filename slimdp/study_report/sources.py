@@ -32,10 +32,12 @@ class SweptStudy:
         """Folders of its sweeps."""
         return tuple(place for place in self.places if place.is_dir())
 
-    def rows(self, full: bool = False) -> list[TableRow]:
-        """The rows of its table that have results; `full` as for `table_rows`."""
+    def rows(self, full: bool = False, on: str = "") -> list[TableRow]:
+        """The rows of its table that have results; `full` and `on` as for `table_rows`."""
         study = self.study
-        return table_rows(self.results, study.names, self.baseline, study.paper, full)
+        other = "" if on == study.evaluate_name else on
+        paper = study.others[other].paper if other else study.paper_full if full else study.paper
+        return table_rows(self.results, study.names, self.baseline, paper, full, other)
 
     @cached_property
     def runs(self) -> dict[tuple[str, int], PlannedRun]:

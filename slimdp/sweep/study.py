@@ -73,7 +73,7 @@ class StudySettings:
         _check_scores("paper_full", self.paper_full, names)
         for place, settings in self.evaluate.items():
             _check_scores(f"evaluate.{place}.paper", settings.paper, names)
-        check_figures(self.figures, names)
+        check_figures(self.figures, names, list(self.evaluate))
 
 
 def _check_scores(place: str, scores: Scores, names: Sequence[str]) -> None:
