@@ -24,14 +24,11 @@ from slimdp.data import read_annotations
 from slimdp.evaluation import score_points
 from slimdp.inference import predict_people
 from slimdp.surface import load_surface
-from slimdp.sweep import HeldError, Study, plan_runs, read_study, sweep, sweep_status
+from slimdp.sweep import HeldError, Study, read_study, sweep, sweep_status
 from slimdp.sweep.lock import held
-from slimdp.sweep.plan import select
-from slimdp.sweep.records import describe_evaluation
-from slimdp.sweep.states import look_at, what_is_missing
-from slimdp.sweep.work import RunTask, carry_out
 from slimdp.training import NonFiniteLossError, load_model, stage_file, train
 from tests.sweep.conftest import ROWS
+from tests.sweep.here import carry_out_here, results_of, scores_of
 from tests.training.weights import same_weights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,24 +44,6 @@ def swept(
     summary = sweep(study, folder / "out", jobs=1, say=said.append)
     assert (summary.failures, summary.blocked) == ({}, ())
     return study, folder / "out", said
-
-
-def results_of(out: Path) -> list[dict]:
-    return json.loads((out / "results.json").read_text())
-
-
-def scores_of(out: Path) -> list[tuple]:
-    return [(row["row"], row["seed"], row["scores"], row["full"]) for row in results_of(out)]
-
-
-def carry_out_here(
-    study: Study, out: Path, rows: list[str] | None = None, seeds: list[int] | None = None
-) -> None:
-    """What a sweep does, run after run in this process."""
-    evaluated = describe_evaluation(study.evaluate)
-    chosen = select(plan_runs(study), study.require_rows(rows), study.seeds if seeds is None else seeds)
-    for run in what_is_missing([look_at(run, out, evaluated) for run in chosen]):
-        carry_out(RunTask(out, run, evaluated, "cpu", "a commit"))
 
 
 def test_every_run_has_its_score_in_the_order_of_the_table(
