@@ -59,7 +59,7 @@ class SweepJob:
                 if isinstance(answer, HeldError):  # another job was quicker
                     continue
                 if isinstance(answer, ChildProcessError):  # killed; other errors are written where they occur
-                    write_failure(self.prepared.out / task.run.folder, answer)
+                    write_failure(task.run.place(self.prepared.out), answer)
                 if isinstance(answer, Exception):
                     print(f"{task.run.name}: FAILED: {type(answer).__name__}: {answer}", flush=True)
                     continue
@@ -117,7 +117,7 @@ def look_around(prepared: Prepared, finished: set[Path]) -> Look:
     """
     done, failed, busy, ready, waiting = [], [], [], [], []
     for run in prepared.todo:
-        folder = prepared.out / run.folder
+        folder = run.place(prepared.out)
         if run.folder in finished or _is_done(prepared, run):
             finished.add(run.folder)
             done.append(run)
@@ -130,7 +130,7 @@ def look_around(prepared: Prepared, finished: set[Path]) -> Look:
         else:
             waiting.append(run)
     way = work_ahead(prepared.todo)
-    ready.sort(key=lambda run: (_was_begun(prepared.out / run.folder), -way[run.folder]))
+    ready.sort(key=lambda run: (_was_begun(run.place(prepared.out)), -way[run.folder]))
     broken = {run.folder for run in failed}
     blocked = [run for run in waiting if broken & {each.folder for each in run.before}]
     waiting = [run for run in waiting if not broken & {each.folder for each in run.before}]
@@ -142,7 +142,7 @@ def save_all_results(prepared: Prepared) -> Mapping[Path, RunResult]:
     results = prepared.known
     for run in prepared.todo:
         if run.row is not None:
-            result = read_result(prepared.out / run.folder, prepared.evaluated)
+            result = read_result(run.place(prepared.out), prepared.evaluated)
             if result is not None:
                 results[run.folder] = result
     save_results(prepared.results_file, prepared.sorted(results))
@@ -152,7 +152,7 @@ def save_all_results(prepared: Prepared) -> Mapping[Path, RunResult]:
 def _is_done(prepared: Prepared, run: PlannedRun) -> bool:
     if run.trains:
         return run.checkpoint(prepared.out).exists()
-    return read_result(prepared.out / run.folder, prepared.evaluated) is not None
+    return read_result(run.place(prepared.out), prepared.evaluated) is not None
 
 
 def _was_begun(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,6 +68,10 @@ class PlannedRun:
         stacks = (_STEM_STACKS + model.stacks) / (_STEM_STACKS + 1)
         return self.crops * (_PAIR_CROPS if pair else 1.0) * maps * stacks
 
+    def place(self, out: Path) -> Path:
+        """Its folder, of a study that is swept into `out`, which need not be there yet."""
+        return Path(os.path.normpath(out / self.folder))
+
     def initial(self, out: Path) -> Path | None:
         """The checkpoint that it begins with."""
         return self.before[-1].checkpoint(out) if self.before else None
@@ -74,7 +79,7 @@ class PlannedRun:
     def checkpoint(self, out: Path) -> Path:
         """The end of its stage, or of its row's last one."""
         owner = self if self.trains else self.before[-1]
-        return stage_file(out / owner.folder, owner.config.stages[-1].name)
+        return stage_file(owner.place(out), owner.config.stages[-1].name)
 
 
 def plan_runs(study: Study) -> tuple[PlannedRun, ...]:

@@ -69,9 +69,9 @@ def prepare(
     states = tuple(look_at(run, out, evaluated) for run in plan)
     asked_for = [state for state in states if state.run.folder in mine]
     refuse_changed(asked_for, out)
-    keep_study(study, out)
     todo = tuple(what_is_missing(asked_for))
     clicks = check_runs(todo, evaluated) if todo else {}
+    keep_study(study, out)
     git = git_state()
     commit = "unknown" if git is None else git["commit"] + " with changes" * git["changed"]
     return Prepared(out, evaluated, device, commit, results or out / RESULTS, states, todo, clicks)
@@ -98,5 +98,5 @@ def seconds_of(out: Path, run: PlannedRun, result: RunResult | None) -> float:
     """That a run which is done took, without those before it."""
     if result is not None:
         return result.seconds
-    record = read_record(out / run.folder)
+    record = read_record(run.place(out))
     return 0.0 if record is None else record.seconds

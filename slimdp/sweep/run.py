@@ -117,7 +117,7 @@ class _Sweep:
 
     def _failed(self, run: PlannedRun, error: Exception) -> None:
         self._schedule.fail(run)
-        failure = self._failures[run.name] = write_failure(self._out / run.folder, error)
+        failure = self._failures[run.name] = write_failure(run.place(self._out), error)
         self._say(f"{run.name}: FAILED ({self._count}): {failure.error}; log: {failure.log}")
 
     @property

@@ -43,7 +43,7 @@ class RunState:
 
 def look_at(run: PlannedRun, out: Path, evaluated: Evaluated) -> RunState:
     """How far a run is; raises ConfigError where what a sweep wrote there is damaged."""
-    folder = out / run.folder
+    folder = run.place(out)
     record, changed = read_record(folder), []
     if record is not None:
         changed = changes(record, describe_run(run.config))

@@ -91,7 +91,7 @@ class SubmittedSweep:
         )
 
     def _failure(self, run: PlannedRun) -> Failure:
-        folder = self.prepared.out / run.folder
+        folder = run.place(self.prepared.out)
         return read_failure(folder) or Failure("it is being tried again", str(folder / LOG))
 
 
@@ -132,7 +132,7 @@ def submit_sweep(
         prepared = prepare(study, out, rows, seeds, device, results)
         save_results(prepared.results_file, prepared.sorted(prepared.known))
         for run in prepared.todo:
-            (out / run.folder / FAILURE).unlink(missing_ok=True)  # they are tried again
+            (run.place(out) / FAILURE).unlink(missing_ok=True)  # they are tried again
     folder, count = new_jobs_folder(out), min(jobs, len(prepared.todo))
     say(f"{study.title}: {describe_todo(prepared)}; {count} jobs; their logs are in {folder}")
     gpus = visible_gpus() if cluster == "local" and device != "cpu" else []

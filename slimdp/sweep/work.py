@@ -65,7 +65,7 @@ def carry_out(task: RunTask) -> RunResult | None:
         HeldError: another process is at it, and it is not waited for.
         what `train`, `predict_people` and `score_points` raise.
     """
-    folder = task.out / task.run.folder
+    folder = task.run.place(task.out)
     with held(folder / LOCK, task.wait), _said_to(folder / LOG):
         begin_run(folder, describe_run(task.run.config))
         try:
@@ -112,7 +112,7 @@ def _score(task: RunTask, folder: Path) -> RunResult:
         full=first.full,
         seconds=round(time.monotonic() - start, 1),
         shared_seconds=round(
-            sum(_seconds(task.out / run.folder) / len(run.rows) for run in task.run.before), 1
+            sum(_seconds(run.place(task.out)) / len(run.rows) for run in task.run.before), 1
         ),
         machine=describe_machine(device),
         commit=task.commit,
@@ -128,7 +128,7 @@ def _keep_end(task: RunTask, folder: Path) -> None:
     """Let the row's folder hold the weights that were scored, and what was measured on the way to them."""
     end = task.run.checkpoint(task.out)
     name_also(end, folder / end.name)
-    logs = [task.out / run.folder / "metrics.jsonl" for run in task.run.before]
+    logs = [run.place(task.out) / "metrics.jsonl" for run in task.run.before]
     with whole_file(folder / "metrics.jsonl") as temporary:
         temporary.write_text("".join(log.read_text() for log in logs if log.is_file()), encoding="utf-8")
 

@@ -59,7 +59,7 @@ def test_slurm_is_asked_for_what_was_said(
     assert main([*command, "--slurm", "partition=gpu,timeout_min=90", "--slurm", "cpus_per_task=4"]) == 0
     assert [row[:2] for row in scores_of(out)] == [("plain", 0)]
     asked = set((slurm / "submitted.sh").read_text().splitlines())
-    wanted = ["array=0-0%1", "partition=gpu", "time=90", "cpus-per-task=4", "job-name=slimdp_sweep"]
+    wanted = ["partition=gpu", "time=90", "cpus-per-task=4", "job-name=slimdp_sweep"]
     assert {f"#SBATCH --{line}" for line in wanted} <= asked
     assert "1 results: " in capsys.readouterr().out
 
@@ -119,8 +119,10 @@ def test_a_job_takes_what_is_free_and_what_others_left_last(
     assert (look.failed, look.ready) == ((stills,), (other,))
     assert {run.rows for run in look.blocked} == {("plain",), ("fast",)}
     assert {run.rows for run in look.waiting} == {("other",)}
-    finished = {other.folder}
-    assert [run.name for run in look_around(prepared, finished).ready] == ["stage clips of other, seed 0"]
+    other.checkpoint(out).touch()
+    assert ready() == ["stage clips of other, seed 0"]
+    other.checkpoint(out).unlink()
+    assert look_around(prepared, {other.folder}).done == (other,)  # found before, and not looked at again
 
 
 def test_a_job_that_is_displaced_is_queued_again_as_it_was(

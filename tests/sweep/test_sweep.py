@@ -86,7 +86,7 @@ def test_shared_stages_change_no_bit(swept: tuple[Study, Path, list[str]], tmp_p
 
 def test_what_is_done_is_not_done_again(swept: tuple[Study, Path, list[str]], tmp_path: Path) -> None:
     study, out, _ = swept
-    passing = (".lock", "results.json")
+    passing = (".lock", "results.json", "_study_study.json")
     before = {file: file.stat().st_mtime_ns for file in out.rglob("*.*") if file.name not in passing}
     said: list[str] = []
     summary = sweep(study, out, results=tmp_path / "elsewhere.json", say=said.append)
@@ -159,6 +159,56 @@ def test_rows_that_are_the_same_are_trained_once_and_scored_again_for_other_peop
     )
     with pytest.raises(ConfigError, match=r"twin/seed_0: loss\.uv: 10\.0, 1\.0"):
         sweep(changed, out)
+
+
+def test_two_studies_train_what_they_have_in_common_once(
+    make_study: Callable[..., Study], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = make_study(tmp_path / "first", {"plain": "base: base.yaml\n"}, (0,))
+    second = make_study(tmp_path / "second", {"same": "base: base.yaml\n", "other": ROWS["other"]}, (0,))
+    out = tmp_path / "out"
+    command = ["sweep", str(first.file), str(second.file), "--out", str(out), "--status"]
+    assert main(command) == 0
+    assert capsys.readouterr().out.count("to train: 2 stages, 24 crops") == 1
+    carry_out_here(replace(first, shared="../shared"), out / "first")
+    trained = {end: end.stat().st_mtime_ns for end in (out / "shared").rglob("stage_*.pt")}
+    assert len(trained) == 2
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "1 of 1 rows and seeds are done\nto train: nothing" in said
+    assert "0 of 2 rows and seeds are done\nto train: 2 stages, 24 crops" in said
+    again = [*command[:2], "--out", str(out / "first"), "--shared", str(out / "shared"), "--status"]
+    assert main(again) == 0
+    assert "1 of 1 rows and seeds are done" in capsys.readouterr().out
+    carry_out_here(replace(second, shared="../shared"), out / "second", rows=["same"])
+    assert {end: end.stat().st_mtime_ns for end in (out / "shared").rglob("stage_*.pt")} == trained
+    assert scores_of(out / "second")[0][2:] == scores_of(out / "first")[0][2:]
+
+
+def test_every_set_is_scored_and_a_new_one_without_training(
+    make_study: Callable[..., Study], tmp_path: Path, labels: DataSource
+) -> None:
+    study, out = make_study(tmp_path / "study", {"plain": "base: base.yaml\n"}, (0,)), tmp_path / "out"
+    carry_out_here(study, out)
+    (before,) = results_of(out)
+    assert before["others"] == {}
+    assert before["clicks"] == 3 * (80 + 3 + 1)  # of each person: points, outlines of coarse parts, a box
+    content = json.loads(Path(labels.annotations).read_text())
+    content["annotations"] = content["annotations"][:1]
+    (tmp_path / "fewer.json").write_text(json.dumps(content))
+    fewer = replace(study.evaluate, annotations=str(tmp_path / "fewer.json"))
+    both = replace(study, evaluate_name="all", others={"fewer": fewer})
+    assert "to train: nothing" in sweep_status(both, out)
+    carry_out_here(both, out)
+    (after,) = results_of(out)
+    assert after["scores"] == before["scores"]
+    assert list(after["others"]) == ["fewer"]
+    carry_out_here(replace(study, evaluate=fewer), tmp_path / "alone")
+    (alone,) = results_of(tmp_path / "alone")
+    assert after["others"]["fewer"] == {key: alone[key] for key in ("scores", "full")}
+    nowhere = replace(fewer, annotations="nowhere.json")
+    with pytest.raises(ConfigError, match=r"evaluate\.fewer: nowhere\.json"):
+        sweep(replace(study, others={"fewer": nowhere}), out)
 
 
 def test_a_run_of_somebody_else_is_refused(make_study: Callable[..., Study], tmp_path: Path) -> None:

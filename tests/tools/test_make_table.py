@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slimdp.settings_file import dump_yaml
+from slimdp.settings_file import dump_yaml, parse_yaml
 from slimdp.sweep import RunResult
 from tools.make_table import main
 
@@ -70,6 +70,36 @@ def test_the_table_its_files_and_what_is_missing(
     assert list(cells) == ["base", "tps", "flow"]
     assert float(cells["flow"]["10cm_gain"]) == 3.5
     assert cells["tps"]["10cm_sd"] == ""
+
+
+def test_every_set_has_a_table_with_the_papers_numbers_on_it(
+    study: Callable[[], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = parse_yaml((tmp_path / "study.yaml").read_text())
+    clips = {**values["evaluate"], "paper": {"base": {"10cm": 71.52}}}
+    values |= {
+        "evaluate": {"stills": values["evaluate"], "clips": clips},
+        "paper_full": {"tps": {"5cm": 49.89}},
+    }
+    (tmp_path / "study.yaml").write_text(dump_yaml(values))
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    for result in results[:-1]:  # the last one was scored before there were clips
+        scores = {column: value / 2 for column, value in result["scores"].items()}
+        result["others"] = {"clips": {"scores": scores, "full": scores}}
+    (tmp_path / "out" / "results.json").write_text(json.dumps(results))
+    assert main(study()) == 0
+    stills, clips = capsys.readouterr().out.split("On clips:")
+    assert "On stills:" in stills
+    assert "42.94" in stills
+    assert "| 21.0 ± 1.4 |" in clips
+    assert "71.52" in clips
+    assert "42.94" not in clips
+    lines = {line.split("|")[1].strip(): line for line in clips.splitlines()[:8] if line.startswith("|")}
+    assert "tps" not in lines
+    assert main([*study(), "--full"]) == 0
+    full = capsys.readouterr().out
+    assert "49.89" in full
+    assert "42.94" not in full
 
 
 def test_without_a_study_rows_come_as_they_are(
