@@ -108,8 +108,8 @@ class Look:
 def look_around(prepared: Prepared, finished: set[Path]) -> Look:
     """Sort the runs that are to be done by what their folders say of them.
 
-    The most urgent is the one with the longest way to the end; those that somebody began and left come last,
-    for whatever ended that job may end this one too.
+    As `Schedule` has it, rows to score are the most urgent, then stages with the longest way to the end. Those
+    that somebody began and left come last, for whatever ended that job may end this one too.
 
     Args:
         prepared: the study.
@@ -130,7 +130,7 @@ def look_around(prepared: Prepared, finished: set[Path]) -> Look:
         else:
             waiting.append(run)
     way = work_ahead(prepared.todo)
-    ready.sort(key=lambda run: (_was_begun(run.place(prepared.out)), -way[run.folder]))
+    ready.sort(key=lambda run: (_was_begun(run.place(prepared.out)), run.trains, -way[run.folder]))
     broken = {run.folder for run in failed}
     blocked = [run for run in waiting if broken & {each.folder for each in run.before}]
     waiting = [run for run in waiting if not broken & {each.folder for each in run.before}]

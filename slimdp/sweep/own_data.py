@@ -38,8 +38,8 @@ def replace_trained(rows: Sequence[dict[str, Any]], own: OwnData) -> None:
     if len(theirs) != len(own.train):
         listed = "".join(f"\n  {annotations} in {images}" for annotations, images in theirs)
         raise ConfigError(
-            f"--data was given for {len(own.train)} sets, but the rows train on {len(theirs)}; give it for "
-            f"each, in the order of these:{listed}"
+            f"--data was given {len(own.train)} times, but the sets that the rows train on are "
+            f"{len(theirs)}; give it for each, in the order of these:{listed}"
         )
     places = dict(zip(theirs, own.train))
     for source in sources:
@@ -64,7 +64,8 @@ def replace_evaluated(theirs: Mapping[str, Any], own: OwnData) -> dict[str, Any]
         return dict(theirs)
     if len(own.evaluate) > len(theirs):
         raise ConfigError(
-            f"--evaluate was given for {len(own.evaluate)} sets, but the study scores on {len(theirs)}"
+            f"--evaluate was given {len(own.evaluate)} times, but the sets that the study scores on are "
+            f"{len(theirs)}"
         )
     return {
         name: {**theirs[name], "annotations": annotations, "images": images}

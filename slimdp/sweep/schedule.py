@@ -12,8 +12,9 @@ from slimdp.sweep.plan import PlannedRun
 class Schedule:
     """Gives out the runs of a plan, none before those that it begins with.
 
-    Of those that can begin it takes the one with the longest way to the end behind it, so that no process
-    waits for a stage that many rows share; then the first one of the study.
+    Of those that can begin it takes rows to score first: they are short, and somebody waits for them. Then it
+    takes the stage with the longest way to the end behind it, so that no process waits for one that many rows
+    share; then the first one of the study.
 
     Args:
         runs: those to do, in the order of the plan.
@@ -41,7 +42,7 @@ class Schedule:
         ready = [run for run in self._waiting if not pending & {each.folder for each in run.before}]
         if not ready:
             return None
-        run = max(ready, key=lambda run: self._way[run.folder])  # the first of the longest
+        run = max(ready, key=lambda run: (not run.trains, self._way[run.folder]))  # the first of the longest
         self._waiting.remove(run)
         self._started[run.folder] = run, self._clock()
         return run

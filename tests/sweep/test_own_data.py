@@ -37,9 +37,7 @@ def test_several_sets_are_replaced_in_the_order_in_which_rows_name_them(
     assert {source.annotations for stage in plain.stages for source in stage.data} == {"mine.json"}
     assert [stage.data[0].annotations for stage in added.stages] == ["mine.json", "clips.json"]
     assert added.stages[1].data[0].weight == 2.0
-    with pytest.raises(
-        ConfigError, match=r"(?s)given for 1 sets, but the rows train on 2.*second\.json in th"
-    ):
+    with pytest.raises(ConfigError, match=r"(?s)given 1 times, but .* train on are 2; .*second\.json in th"):
         read_study(tmp_path / "study.yaml", own=OwnData(MINE))
 
 
@@ -60,7 +58,7 @@ def test_sets_to_score_on_are_replaced_one_by_one(make_study: Callable[..., Stud
     assert one.evaluate.paper == {"plain": {"5cm": 1.5}}
     both = read_study(file, own=OwnData((), (*MINE, ("b.json", "c"))))
     assert both.others["coco"].annotations == "b.json"
-    with pytest.raises(ConfigError, match="given for 2 sets, but the study scores on 1"):
+    with pytest.raises(ConfigError, match="given 2 times, but the sets that the study scores on are 1"):
         read_study(make_study(tmp_path / "one").file, own=OwnData((), MINE * 2))
 
 

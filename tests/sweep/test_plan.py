@@ -74,7 +74,7 @@ def test_rows_that_part_after_a_stage_share_it() -> None:
 def test_where_stages_are_trained_may_be_said() -> None:
     study = study_of({"row": config_of("a")})
     stage, row = plan_runs(replace(study, shared="../elsewhere"))
-    assert stage.checkpoint(Path("out/study")).parent.parent.parent == Path("out/study/../elsewhere")
+    assert stage.checkpoint(Path("out/study")).parent.parent.parent == Path("out/elsewhere")
     assert row.folder == Path("row/seed_0")
 
 

@@ -33,9 +33,22 @@ def test_what_others_wait_for_comes_first_and_they_come_after_it() -> None:
     schedule.finish(first[0], 1.0)
     second = given_out(schedule)
     assert [trained(run) for run in second] == ["b", "c"]
+    schedule.finish(first[2], 1.0)
+    assert [run.row for run in given_out(schedule)] == ["1"]
     schedule.finish(second[0], 1.0)
     schedule.finish(second[1], 1.0)
     assert [trained(run) for run in given_out(schedule)] == ["x", "y", "z"]
+
+
+def test_rows_are_scored_as_soon_as_they_can_be() -> None:
+    schedule = Schedule(planned("a", "bc"))
+    b = schedule.next()
+    a = schedule.next()
+    assert a is not None
+    assert b is not None
+    schedule.finish(a, 1.0)
+    schedule.finish(b, 1.0)
+    assert [run.row or trained(run) for run in given_out(schedule)] == ["0", "c"]
 
 
 def test_what_a_row_begins_with_may_be_done_before() -> None:
