@@ -108,7 +108,7 @@ class Look:
 def look_around(prepared: Prepared, finished: set[Path]) -> Look:
     """Sort the runs that are to be done by what their folders say of them.
 
-    As `Schedule` has it, rows to score are the most urgent, then stages with the longest way to the end. Those
+    As `Schedule` has it, rows to score come first, then stages with the longest way to the end. Those
     that somebody began and left come last, for whatever ended that job may end this one too.
 
     Args:
