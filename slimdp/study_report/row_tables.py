@@ -16,7 +16,7 @@ _TITLES = tuple(column.replace("cm", " cm") for column in COLUMNS)
 def score_table(swept: SweptStudy, full: bool = False) -> PageTable:
     """Scores of all rows, those that are missing too, with their spread over the seeds and the paper's."""
     rows = {row.name: row for row in swept.rows(full)}
-    best = {column: max(row.scores[column].mean for row in rows.values()) for column in COLUMNS}
+    best = {c: max((row.scores[c].mean for row in rows.values()), default=None) for c in COLUMNS}
     theirs = {} if full else swept.study.paper
     body = []
     for name in swept.study.names:

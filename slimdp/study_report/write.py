@@ -113,7 +113,7 @@ def write_report(
 
 def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
     rows = swept.rows()
-    gains = gain_table(rows, swept.baseline) if rows else None
+    tables = [score_table(swept), gain_table(rows, swept.baseline)]
     training = tuple(training_pictures(swept))
     drawn = bool(rows) and settings.people > 0
     names = settings.rows
@@ -122,7 +122,7 @@ def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
         title=swept.study.title,
         baseline=swept.baseline,
         progress=progress_of(swept),
-        tables=tuple(table for table in (score_table(swept), gains) if table is not None) if rows else (),
+        tables=tuple(table for table in tables if table is not None),
         more_tables=(
             *([score_table(swept, full=True)] if rows else []),
             settings_table(swept),
