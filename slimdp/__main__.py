@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from slimdp.commands.advising import add_advise_command
 from slimdp.commands.data import add_data_commands
 from slimdp.commands.learning import add_learning_commands
 from slimdp.commands.reporting import add_report_command
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     add_learning_commands(commands)
     add_sweep_command(commands)
     add_report_command(commands)
+    add_advise_command(commands)
     add_data_commands(commands)
     add_scoring_commands(commands)
     commands.add_parser("flow", help="optical flow: what python -m flow_cache does")

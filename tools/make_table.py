@@ -5,7 +5,8 @@
 
 RUNS are folders of `slimdp sweep` or files of results. Differences are paired: of a row and the baseline for
 the same seed. --json keeps the complete rows alone, sorted, to commit. Rows that are missing are named with
-the command that makes them.
+the command that makes them. Of a study that scores on several sets, every set has a table; the CSV file is
+of the first.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from pathlib import Path
 from slimdp.atomic import whole_file
 from slimdp.settings_file import to_plain
 from slimdp.sweep import RunResult, Study, read_study
-from slimdp.sweep.run import duration
+from slimdp.sweep.command import sweep_words
+from slimdp.sweep.results import duration
+from slimdp.sweep.study import Scores
 from slimdp.sweep.table import (
     complete_results,
     flat_rows,
@@ -68,11 +71,12 @@ def _write(options: argparse.Namespace, study: Study | None, results: list[RunRe
     names = study.names if study is not None else tuple(dict.fromkeys(result.row for result in results))
     seeds = study.seeds if study is not None else tuple(sorted({result.seed for result in results}))
     baseline = options.baseline or names[0]
-    rows = table_rows(results, names, baseline, {} if study is None else study.paper, options.full)
-    text = "Nothing is done yet." if not rows else score_lines(rows)
-    gains = gain_lines(rows, baseline)
-    parts = ["" if study is None else f"**{study.title}**", text, gains, _cost(results)]
-    parts.append(_missing(options, study, missing_runs(results, names, seeds)))
+    rows = table_rows(results, names, baseline, _papers(study, options.full).get("", {}), options.full)
+    parts = [
+        "" if study is None else f"**{study.title}**",
+        *_tables(options, study, results, names, baseline),
+    ]
+    parts += [_cost(results), _missing(options, study, missing_runs(results, names, seeds))]
     text = "\n\n".join(part for part in parts if part)
     if options.out is not None:
         with whole_file(options.out) as temporary:
@@ -88,6 +92,36 @@ def _write(options: argparse.Namespace, study: Study | None, results: list[RunRe
         with whole_file(options.json) as temporary:
             temporary.write_text(json.dumps(to_plain(complete), indent=1) + "\n", encoding="utf-8")
     return text
+
+
+def _papers(study: Study | None, full: bool) -> dict[str, Scores]:
+    """The paper's numbers by the set that they are on; "" is the first."""
+    if study is None:
+        return {}
+    if full:
+        return {"": study.paper_full}
+    return {"": study.paper, **{name: each.paper for name, each in study.others.items()}}
+
+
+def _tables(
+    options: argparse.Namespace,
+    study: Study | None,
+    results: Sequence[RunResult],
+    names: Sequence[str],
+    baseline: str,
+) -> list[str]:
+    """Scores and gains on every set that was scored, each under its name where there are several."""
+    others = list(dict.fromkeys(name for result in results for name in result.others))
+    if not results:
+        return ["Nothing is done yet."]
+    first = study.evaluate_name if study is not None and study.evaluate_name else "the first set"
+    parts = []
+    for name in ["", *others]:
+        paper = _papers(study, options.full).get(name, {})
+        rows = table_rows(results, names, baseline, paper, options.full, name)
+        heading = f"On {name or first}:" if others else ""
+        parts += [heading, score_lines(rows), gain_lines(rows, baseline)]
+    return parts
 
 
 def _cost(results: Sequence[RunResult]) -> str:
@@ -109,10 +143,10 @@ def _missing(
     if not missing or study is None:
         return ""
     folder = next((place for place in options.runs if place.is_dir()), None)
+    begin = sweep_words(study, folder)
     lines = ["Missing:", ""]
     for seeds, names in missing.items():
-        command = ["slimdp", "sweep", str(options.study), *(["--out", str(folder)] if folder else [])]
-        command += ["--rows", ",".join(names), "--seeds", ",".join(map(str, seeds))]
+        command = [*begin, "--rows", ",".join(names), "--seeds", ",".join(map(str, seeds))]
         lines.append(f"    {shlex.join(command)}")
     return "\n".join(lines)
 

@@ -43,9 +43,9 @@ def rows_picture(swept: SweptStudy) -> PagePicture:
 def study_figures(swept: SweptStudy) -> list[PagePicture]:
     """The figures that a study asks for, or, where it asks for none, accuracy over the stacks of rows that
     differ in nothing else; a chart a column, as far as there are results."""
-    table = {row.name: row for row in swept.rows()}
     pictures = []
     for number, figure in enumerate(swept.study.figures or _stack_figures(swept), start=1):
+        table = {row.name: row for row in swept.rows(on=figure.scored_on)}
         numbers = {name: _number(swept, figure, name) for name in figure.rows if name in table}
         known = {name: x for name, x in numbers.items() if x is not None}
         if known:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slimdp.study_report.sources import SweptStudy
 from slimdp.sweep import Study
+from slimdp.sweep.command import sweep_words
 from slimdp.sweep.lock import is_held
 from slimdp.sweep.records import LOCK, read_failure
 from slimdp.sweep.table import missing_runs
@@ -62,11 +63,7 @@ def sweep_command(
     study: Study, folders: tuple[Path, ...], rows: list[str] | None = None, seeds: tuple[int, ...] = ()
 ) -> str:
     """The command line that trains and scores some rows for some seeds."""
-    command = ["slimdp", "sweep", str(study.file)]
-    for override in study.overrides:
-        command += ["--set", override]
-    if folders:
-        command += ["--out", str(folders[0])]
+    command = sweep_words(study, folders[0] if folders else None)
     if rows is not None and tuple(rows) != study.names:
         command += ["--rows", ",".join(rows)]
     if seeds and seeds != study.seeds:

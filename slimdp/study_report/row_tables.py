@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from slimdp.study_report.page_parts import Cell, PageTable, csv_bytes
 from slimdp.study_report.sources import SweptStudy
-from slimdp.sweep.run import duration
+from slimdp.sweep.results import duration
 from slimdp.sweep.study import COLUMNS
 from slimdp.sweep.table import Spread, TableRow, flat_rows
 

@@ -11,7 +11,7 @@ from slimdp.config import ConfigError, config_to_dict
 from slimdp.settings_file import differences
 from slimdp.sweep import PlannedRun, RunResult, Study, plan_runs, read_study
 from slimdp.sweep.kept import kept_studies, study_key
-from slimdp.sweep.run import RESULTS
+from slimdp.sweep.results import RESULTS
 from slimdp.sweep.table import TableRow, read_results, table_rows
 
 STUDY_FILE = "study.yaml"
@@ -32,10 +32,12 @@ class SweptStudy:
         """Folders of its sweeps."""
         return tuple(place for place in self.places if place.is_dir())
 
-    def rows(self, full: bool = False) -> list[TableRow]:
-        """The rows of its table that have results; `full` as for `table_rows`."""
+    def rows(self, full: bool = False, on: str = "") -> list[TableRow]:
+        """The rows of its table that have results; `full` and `on` as for `table_rows`."""
         study = self.study
-        return table_rows(self.results, study.names, self.baseline, study.paper, full)
+        other = "" if on == study.evaluate_name else on
+        paper = study.others[other].paper if other else study.paper_full if full else study.paper
+        return table_rows(self.results, study.names, self.baseline, paper, full, other)
 
     @cached_property
     def runs(self) -> dict[tuple[str, int], PlannedRun]:

@@ -24,7 +24,7 @@ from slimdp.study_report.row_tables import (
 )
 from slimdp.study_report.sources import SweptStudy
 from slimdp.study_report.training_curves import training_pictures
-from slimdp.sweep.run import duration
+from slimdp.sweep.results import duration
 
 #: Charts of training are folded away where they are more.
 _MOST_OPEN = 9

@@ -7,12 +7,14 @@ from functools import partial
 from pathlib import Path
 
 from slimdp.config import ConfigError
-from slimdp.data import AnnotationSet
+from slimdp.data import Clicks
 from slimdp.surface import load_surface
 from slimdp.sweep.plan import PlannedRun
 from slimdp.sweep.records import Evaluated
 from slimdp.sweep.states import RunState
 from slimdp.sweep.work import labelled_people
+from slimdp.training.clicks import clicks_of
+from slimdp.training.source_labels import Sets
 from slimdp.training.stage_data import read_stages
 
 
@@ -29,26 +31,33 @@ def refuse_changed(states: Iterable[RunState], out: Path) -> None:
     )
 
 
-def check_runs(runs: Sequence[PlannedRun], evaluated: Evaluated) -> None:
+def check_runs(runs: Sequence[PlannedRun], evaluated: Evaluated) -> dict[str, Clicks]:
     """Read and check all labels that the runs are trained with, and the people who are scored.
+
+    Returns:
+        the clicks behind the labels of each row that is to be scored.
 
     Raises:
         ConfigError: naming every row that cannot be run, with the reason.
     """
-    sets: dict[tuple[str, str], AnnotationSet] = {}
+    sets: Sets = {}
     rows = {run.row: run for run in runs if run.row is not None}  # seeds differ in nothing that is checked
-    wrong = {}
+    wrong, clicks = {}, {}
     if rows:
-        wrong["evaluate"] = _problem(partial(labelled_people, evaluated))
+        for name, people in (("", evaluated), *evaluated.others.items()):
+            wrong[f"evaluate.{name}" if name else "evaluate"] = _problem(partial(labelled_people, people))
         labelled_people.cache_clear()  # the processes that score read them for themselves
     for name, run in rows.items():
         wrong[f"row {name}"] = _problem(partial(_check_row, run, sets))
+        if wrong[f"row {name}"] is None:
+            clicks[name] = clicks_of(run.config, sets)
     problems = [f"\n  {name}: {problem}" for name, problem in wrong.items() if problem is not None]
     if problems:
         raise ConfigError(f"nothing was begun, for the study cannot be run as it is:{''.join(problems)}")
+    return clicks
 
 
-def _check_row(run: PlannedRun, sets: dict[tuple[str, str], AnnotationSet]) -> None:
+def _check_row(run: PlannedRun, sets: Sets) -> None:
     read_stages(run.config, sets=sets)
     load_surface(run.config.surface)  # that errors are measured on; built before the processes start
 

@@ -21,6 +21,7 @@ class FigureSettings:
     curves: Mapping[str, tuple[str, ...]]  # name in the legend -> rows
     at: Mapping[str, float] = field(default_factory=dict)  # row -> number
     log: bool = False  # numbers a factor apart at equal distances
+    scored_on: str = ""  # the name of one of the study's several sets; "": the first
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.curves) <= MOST_CURVES or not all(self.curves.values()):
@@ -36,9 +37,15 @@ class FigureSettings:
         return tuple(dict.fromkeys(row for rows in self.curves.values() for row in rows))
 
 
-def check_figures(figures: Sequence[FigureSettings], names: Sequence[str]) -> None:
-    """Raise ConfigError where a figure speaks of rows that a study lacks, or says too little of them."""
+def check_figures(
+    figures: Sequence[FigureSettings], names: Sequence[str], sets: Sequence[str] = ("",)
+) -> None:
+    """Raise ConfigError where a figure speaks of what a study lacks, or says too little of its rows."""
     for index, figure in enumerate(figures):
+        if figure.scored_on and figure.scored_on not in sets:
+            raise ConfigError(
+                f"figures.{index}: unknown set scored_on = {figure.scored_on!r}; there are: {', '.join(sets)}"
+            )
         unknown = [row for row in (*figure.rows, *figure.at) if row not in names]
         if unknown:
             raise ConfigError(f"figures.{index}: unknown row {unknown[0]}; there are: {', '.join(names)}")

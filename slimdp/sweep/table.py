@@ -13,7 +13,7 @@ from slimdp.config import ConfigError
 from slimdp.report.table import format_table
 from slimdp.settings_file import from_plain
 from slimdp.sweep.records import RunResult
-from slimdp.sweep.run import RESULTS
+from slimdp.sweep.results import RESULTS
 from slimdp.sweep.study import COLUMNS
 
 
@@ -80,6 +80,7 @@ def table_rows(
     baseline: str,
     paper: Mapping[str, Mapping[str, float]],
     full: bool = False,
+    on: str = "",
 ) -> list[TableRow]:
     """The rows that have results.
 
@@ -89,6 +90,7 @@ def table_rows(
         baseline: the row that the others are compared with, on the seeds that both have.
         paper: scores in the paper, by row and column, as far as it has them.
         full: where a pixel that the network calls background is wrong, instead of "localization only".
+        on: the name of one of the study's other sets; results without a score on it are passed over.
 
     Raises:
         ConfigError: results of other rows, or an unknown baseline.
@@ -98,7 +100,9 @@ def table_rows(
         raise ConfigError(f"unknown row {(unknown or [baseline])[0]}; there are: {', '.join(names)}")
     by_row: dict[str, dict[int, Mapping[str, float]]] = {name: {} for name in names}
     for result in sorted(results, key=lambda result: result.seed):
-        by_row[result.row][result.seed] = result.full if full else result.scores
+        if not on or on in result.others:
+            score = result.on(on)
+            by_row[result.row][result.seed] = score.full if full else score.scores
     rows = []
     for name, by_seed in by_row.items():
         both = [seed for seed in by_seed if seed in by_row[baseline] and name != baseline]

@@ -1,0 +1,130 @@
+"""What an accuracy costs: the cheapest budget that reaches it, from the scores of a study.
+
+Within a way of spending (more pictures, more points in each, ...) accuracy is taken to rise with the
+logarithm of what is spent, straight from row to row. More labels that seem to do harm are taken for chance:
+the means over the seeds are replaced by the closest ones that never fall (isotonic regression).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from slimdp.config import ConfigError
+
+#: Of an interval, the share that lies below it, and above it.
+_TAIL = 0.025
+
+
+@dataclass(frozen=True)
+class Spent:
+    """A row: what was spent on its labels, and what came of it."""
+
+    row: str
+    cost: float  # clicks, or seconds of annotators; over 0
+    accuracy: Mapping[int, float]  # seed -> percent
+
+    @property
+    def mean(self) -> float:
+        """Percent, over the seeds."""
+        return float(np.mean(list(self.accuracy.values())))
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What one way of spending has to be paid for an accuracy."""
+
+    way: str
+    cost: float | None  # None: no row reaches it
+    low: float | None = None  # of the interval; None: with a single seed there is none
+    high: float | None = None  # infinite: it may not be reached at all
+    rows: tuple[
+        str, ...
+    ] = ()  # the last row below and the first one at least there; one that is there at once
+    best: Spent | None = None  # where no row reaches it
+
+    @property
+    def at_most(self) -> bool:
+        """Whether the cheapest row reaches it already, so that less may do."""
+        return self.cost is not None and len(self.rows) == 1
+
+
+def advise(
+    way: str, spent: Sequence[Spent], accuracy: float, rng: np.random.Generator, draws: int = 2000
+) -> Advice:
+    """The least that has to be spent, in one way, for an accuracy.
+
+    The interval holds 95 % of the answers that seeds drawn anew from those that were trained would give
+    (bootstrap; the same draw for all rows): how far they depend on the seeds. Of three seeds it is a
+    rough one.
+
+    Args:
+        way: its name.
+        spent: its rows; the seeds that all of them have are used, if there are two or more, for the interval.
+        accuracy: percent.
+        rng: of the bootstrap.
+        draws: of the bootstrap.
+
+    Raises:
+        ConfigError: no rows, a cost that is not positive, or a row without scores.
+    """
+    if not spent or any(row.cost <= 0 or not row.accuracy for row in spent):
+        raise ConfigError(f"{way}: wanted rows with scores whose labels cost something; found {list(spent)}")
+    rows = sorted(spent, key=lambda row: row.cost)
+    costs = np.array([row.cost for row in rows])
+    curve = rising([row.mean for row in rows], [len(row.accuracy) for row in rows])
+    cost = cost_of(costs, curve, accuracy)
+    if cost is None:
+        best = max(rows, key=lambda row: row.mean)
+        return Advice(way, None, best=best)
+    above = int(np.argmax(curve >= accuracy))
+    named = tuple(row.row for row in rows[max(above - 1, 0) : above + 1])
+    low, high = _interval(rows, costs, accuracy, rng, draws)
+    return Advice(way, cost, low, high, named)
+
+
+def rising(means: Sequence[float] | np.ndarray, weights: Sequence[float] | np.ndarray) -> np.ndarray:
+    """The closest values to some means, by weighted squares, that never fall: (N,) percent."""
+    fitted: np.ndarray = isotonic_regression(means, weights=weights).x
+    return fitted
+
+
+def cost_of(costs: np.ndarray, curve: np.ndarray, accuracy: float) -> float | None:
+    """Where a curve first comes to an accuracy, straight over the logarithm of the cost between its points.
+
+    Args:
+        costs: (N,) rising.
+        curve: (N,) percent, never falling.
+        accuracy: percent.
+
+    Returns:
+        the cost; the first one if the curve begins there or higher; None if it ends below.
+    """
+    reached = np.flatnonzero(curve >= accuracy)
+    if not len(reached):
+        return None
+    above = reached[0]
+    if above == 0:
+        return float(costs[0])
+    share = (accuracy - curve[above - 1]) / (curve[above] - curve[above - 1])
+    return float(np.exp(np.log(costs[above - 1]) * (1 - share) + np.log(costs[above]) * share))
+
+
+def _interval(
+    rows: Sequence[Spent], costs: np.ndarray, accuracy: float, rng: np.random.Generator, draws: int
+) -> tuple[float | None, float | None]:
+    seeds = sorted(set.intersection(*(set(row.accuracy) for row in rows)))
+    if len(seeds) < 2:
+        return None, None
+    scores = np.array([[row.accuracy[seed] for seed in seeds] for row in rows])
+    answers = np.empty(draws)
+    for draw in range(draws):
+        means = scores[:, rng.integers(len(seeds), size=len(seeds))].mean(axis=1)
+        cost = cost_of(costs, rising(means, np.ones(len(rows))), accuracy)
+        answers[draw] = np.inf if cost is None else cost
+    # Ranks, not means of neighbours: some answers may be infinite.
+    low, high = np.quantile(answers, [_TAIL, 1 - _TAIL], method="inverted_cdf")
+    return float(low), float(high)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slimdp.__main__ import main
+from slimdp.config import ConfigError
+from slimdp.settings_file import dump_yaml
+from slimdp.sweep.advice import Spent, advise, cost_of, rising
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_between_two_rows_accuracy_is_straight_over_the_logarithm_of_the_cost() -> None:
+    costs, curve = np.array([100.0, 1000.0, 10000.0]), np.array([20.0, 40.0, 50.0])
+    assert cost_of(costs, curve, 30.0) == pytest.approx(100 * math.sqrt(10))
+    assert cost_of(costs, curve, 40.0) == pytest.approx(1000)
+    assert cost_of(costs, curve, 50.0) == pytest.approx(10000)
+    assert cost_of(costs, curve, 10.0) == 100.0
+    assert cost_of(costs, curve, 50.1) is None
+    assert cost_of(costs, np.array([20.0, 20.0, 40.0]), 20.0) == 100.0  # the first place, of a flat piece
+
+
+def test_means_that_fall_are_pooled_by_their_weights() -> None:
+    assert rising([10, 30, 20], [1, 1, 1]).tolist() == [10, 25, 25]
+    assert rising([10, 30, 20], [1, 3, 1]).tolist() == [10, 27.5, 27.5]
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=8))
+def test_the_cost_of_more_is_never_less(means: list[float]) -> None:
+    curve = rising(means, [1.0] * len(means))
+    costs = 10.0 ** np.arange(len(means))
+    found = [cost_of(costs, curve, wanted) for wanted in (0.0, 25.0, 50.0, 75.0, 100.0)]
+    known = [cost for cost in found if cost is not None]
+    assert known == sorted(known)
+    assert found[len(known) :] == [None] * (len(found) - len(known))
+
+
+def test_advice_names_the_rows_around_it_and_how_far_it_depends_on_the_seeds() -> None:
+    rows = [Spent("half", 1000, {0: 42.0, 1: 38.0}), Spent("tenth", 100, {0: 22.0, 1: 18.0})]
+    found = advise("points", rows, 30.0, rng())
+    assert found.cost == pytest.approx(100 * math.sqrt(10))
+    assert found.rows == ("tenth", "half")
+    assert not found.at_most
+    # Both seeds, or either one twice: 30 % at shares of 0.4, 0.5 and 0.6 of the way.
+    assert found.low == pytest.approx(100 * 10**0.4)
+    assert found.high == pytest.approx(100 * 10**0.6)
+    at_once = advise("points", rows, 5.0, rng())
+    assert (at_once.cost, at_once.rows, at_once.at_most) == (100, ("tenth",), True)
+    single = advise("points", [Spent("a", 10, {0: 50.0})], 40.0, rng())
+    assert (single.cost, single.low, single.high) == (10, None, None)
+
+
+def test_what_no_row_reaches_is_said_with_the_best_one() -> None:
+    rows = [Spent("a", 10, {0: 50.0, 1: 50.0}), Spent("b", 20, {0: 30.0, 1: 45.0})]
+    found = advise("images", rows, 60.0, rng())
+    assert (found.cost, found.low, found.rows) == (None, None, ())
+    assert found.best is not None
+    assert found.best.row == "a"
+    # Reached in the mean, but not by one of the seeds alone.
+    close = advise(
+        "images", [Spent("a", 10, {0: 50.0, 1: 50.0}), Spent("b", 20, {0: 70.0, 1: 55.0})], 60.0, rng()
+    )
+    assert close.cost is not None
+    assert close.high == math.inf
+
+
+@pytest.mark.parametrize("rows", [[], [Spent("a", 0, {0: 1.0})], [Spent("a", 5, {})]])
+def test_rows_that_say_nothing_are_refused(rows: list[Spent]) -> None:
+    with pytest.raises(ConfigError, match="points: wanted rows with scores whose labels cost something"):
+        advise("points", rows, 50.0, rng())
+
+
+def write_results(folder: Path) -> None:
+    """A study of two ways, and its scores, by hand."""
+    folder.mkdir()
+    names = ("full", "points_10", "images_10")
+    (folder / "row.yaml").write_text("stages: []\n")
+    figure = {
+        "title": "t",
+        "x": "clicks",
+        "curves": {"points": [names[1], "full"], "images": [names[2], "full"]},
+    }
+    study = {
+        "title": "Budgets",
+        "rows": dict.fromkeys(names, "row.yaml"),
+        "evaluate": {"annotations": "a.json", "images": "."},
+        "figures": [figure],
+    }
+    (folder / "study.yaml").write_text(dump_yaml(study))
+    results = []
+    for name, score, clicks in zip(names, (60.0, 50.0, 30.0), (10000, 1000, 1000)):
+        for seed in (0, 1):
+            scores = {"5cm": score - 20, "10cm": score + seed, "20cm": score + 20}
+            costs = {"clicks": clicks, "annotator_seconds": 6.0 * clicks}
+            common = {"seconds": 1.0, "shared_seconds": 2.0, "machine": "m", "commit": "c"}
+            results.append({"row": name, "seed": seed, "scores": scores, "full": scores, **common, **costs})
+    (folder / "results.json").write_text(json.dumps(results))
+
+
+def test_the_command_prints_the_cheapest_way_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_results(tmp_path / "runs")
+    command = ["advise", str(tmp_path / "runs" / "results.json"), "--accuracy"]
+    assert main([*command, "55.5"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert " ".join(lines[0]) == "Budgets: 55.5 % within 10 cm"
+    assert lines[3] == ["points", "3,160", "2,820", "to", "3,550", "points_10", "to", "full"]
+    assert lines[4][:2] == ["images", "6,810"]
+    assert lines[7][:2] == ["points", "5.27"]  # hours
+    assert main([*command, "70", "--at", "5cm"]) == 0
+    said = capsys.readouterr().out
+    assert "not reached" in said
+    assert "the best is full: 40.0 % for 10,000" in said
+    assert "the best is full: 40.0 % for 16.7" in said
+    assert main([*command, "50"]) == 0
+    assert "at most 1,000" in capsys.readouterr().out
