@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from slimdp.__main__ import main
-from slimdp.sweep import Study, plan_runs, sweep
-from slimdp.sweep.kept import keep_study
+from slimdp.data import Clicks
+from slimdp.settings_file import dump_yaml, read_mapping
+from slimdp.sweep import Study, plan_runs, read_study, sweep
 from slimdp.sweep.plan import select
 from slimdp.sweep.records import describe_evaluation, write_failure
 from slimdp.sweep.work import RunTask, carry_out
 
 # Fixtures, by import: pytest gives those of a conftest to its own folder alone.
-from tests.sweep.conftest import base_config, labels, make_study  # noqa: F401
+from tests.sweep.conftest import base_config, ellipses, labels, make_study, small_run  # noqa: F401
 
 ROWS = {
     "plain": "base: base.yaml\n",
@@ -23,15 +24,14 @@ ROWS = {
     "other": "base: base.yaml\nstages: {1: {learning_rate: 1e-2}}\n",
     "never": "base: base.yaml\nstages: {0: {learning_rate: 5e-2}}\n",
 }
+CLICKS = {"plain": Clicks(points=100), "deep": Clicks(points=1000)}  # of the others they were not counted
 MORE = """
 paper: {plain: {5cm: 21.06, 10cm: 42.94, 20cm: 59.54}, deep: {10cm: 45.0}}
 figures:
-  - title: Stacks & points <of the row>
-    x: stacks
-    curves: {by stacks: [plain, deep]}
-  - title: Missing
-    x: clicks
-    curves: {all: [plain, other]}
+  - {title: Stacks & points <of the row>, x: stacks, curves: {by stacks: [plain, deep]}, scored_on: again}
+  - {title: Clicks, x: clicks, log: true, curves: {all: [plain, deep, other], two: [deep]}}
+  - {title: Lost, x: clicks, curves: {none: [other]}}
+  - {title: Not yet, x: stacks, curves: {none: [never]}}
 """
 TITLE = 'a <b>little</b> study & its "figures"'
 
@@ -43,22 +43,24 @@ def swept_folder(
 ) -> Path:
     """The folder of a sweep: plain and deep with both seeds, other with one, never failed."""
     folder = tmp_path_factory.mktemp("report")
-    study = make_study(folder / "study", ROWS, more=MORE)
-    file = study.file
-    file.write_text(file.read_text().replace("title: a little study", f"title: {TITLE!r}"))
-    from slimdp.sweep import read_study
-
+    file = folder / "study" / "study.yaml"
+    (folder / "study").mkdir()
+    make_study(folder / "study", ROWS)
+    values = read_mapping(file)
+    people = values["evaluate"]
+    file.write_text(
+        dump_yaml({**values, "title": TITLE, "evaluate": {"first": people, "again": people}}) + MORE
+    )
     study, out = read_study(file), folder / "out"
-    evaluated = describe_evaluation(study.evaluate)
+    evaluated = describe_evaluation(study.evaluate, study.others)
     for rows, seeds in ((["plain", "deep"], [0, 1]), (["other"], [0])):
         for run in select(plan_runs(study), rows, seeds):
-            if not run.checkpoint(out).exists() or run.row is not None:
-                carry_out(RunTask(out, run, evaluated, "cpu", "0123456789abcdef with changes"))
+            clicks = None if run.row is None else CLICKS.get(run.row)
+            carry_out(RunTask(out, run, evaluated, "cpu", "0123456789abcdef with changes", clicks))
     (out / "never" / "seed_0").mkdir(parents=True)
     write_failure(out / "never" / "seed_0", ValueError("no <script> here & there"))
-    # Everything is done that is asked for: this writes results.json and keeps the study.
+    # All that is asked for is done: this writes results.json and keeps the study.
     sweep(study, out, rows=["plain", "deep"], say=pytest.fail)
-    keep_study(study, out)
     return out
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from slimdp.__main__ import main
 from slimdp.study_report import ReportSettings, find_studies, write_report
-from tests.study_report.conftest import ROWS, TITLE
+from tests.study_report.conftest import CLICKS, ROWS, TITLE
 
 VOID = {"meta", "link", "img", "br", "input"}
 
@@ -96,7 +96,7 @@ def test_who_cannot_see_it_can_read_it(parsed: Page) -> None:
 def test_tables_hold_the_scores_the_paper_and_what_is_missing(page: Path, swept_folder: Path) -> None:
     (swept,) = find_studies([swept_folder])
     text = page.read_text()
-    table = text[text.index("Scores, localization only") : text.index("</table>")]
+    table = text[text.index("Scores, localization only, on first") : text.index("</table>")]
     cells = {
         row[0]: row[1:]
         for row in (re.findall(r"<t[hd][^>]*>(?:<strong>)?([^<]*)", line) for line in table.split("<tr>"))
@@ -112,6 +112,25 @@ def test_tables_hold_the_scores_the_paper_and_what_is_missing(page: Path, swept_
         marked = f"<strong>{cells[name][1]}</strong>" in table
         assert marked == (row.scores["10cm"].mean == best) or best in (0, 100)
     assert f"{rows['deep'].gains['10cm'].text('+')}</" in text
+
+
+def test_what_cannot_be_drawn_is_said(parsed: Page) -> None:
+    said = [text for text in parsed.texts("p") if text.startswith("Not drawn")]
+    assert said == [
+        "Not drawn: Lost: its rows have no clicks to stand at.",
+        "Not drawn: Not yet: none of its rows is done.",
+    ]
+
+
+def test_the_cost_is_told(page: Path) -> None:
+    text = page.read_text()
+    table = text[text.index("Row by row") :]
+    lines = {line.split("<")[0]: line for line in table[: table.index("</table>")].split('<th scope="row">')}
+    assert list(lines)[1:] == ["plain", "deep", "other"]
+    cells = re.findall("<td>([^<]*)</td>", lines["deep"])
+    assert (cells[0], cells[3:]) == ("2", ["24", "1,000", f"{CLICKS['deep'].seconds() / 3600:.1f}"])
+    assert re.findall("<td>([^<]*)</td>", lines["other"])[4:] == ["", ""]
+    assert re.search(r"5 runs, \d+ s in all, on [^;]*; commit 0123456789ab with changes\.", text)
 
 
 def test_missing_runs_are_named_with_the_command_that_makes_them(parsed: Page, swept_folder: Path) -> None:
@@ -131,8 +150,14 @@ def test_missing_runs_are_named_with_the_command_that_makes_them(parsed: Page, s
 
 def test_pictures_and_tables_come_as_files_too(page: Path, parsed: Page) -> None:
     files = {file.name: file for file in (page.parent / "figures").iterdir()}
-    pictures = [f"study_figure1_{column}" for column in ("5cm", "10cm", "20cm")]
-    pictures += ["study_rows", "study_person1", "study_person2", "study_texture__labels"]
+    pictures = [f"study_figure{number}_{column}" for number in (1, 2) for column in ("5cm", "10cm", "20cm")]
+    pictures += [
+        "study_rows_first",
+        "study_rows_again",
+        "study_person1",
+        "study_person2",
+        "study_texture__labels",
+    ]
     pictures += [
         f"study_{kind}_{row}" for kind in ("training", "texture") for row in ("plain", "deep", "other")
     ]
@@ -141,7 +166,7 @@ def test_pictures_and_tables_come_as_files_too(page: Path, parsed: Page) -> None
         picture = cv2.imread(str(files[f"{name}.png"]))
         assert picture is not None, name
         assert picture.std() > 5, name
-    with open(files["study_scores.csv"], newline="") as file:
+    with open(files["study_scores_first.csv"], newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["row"] for row in rows] == ["plain", "deep", "other"]
     assert rows[1]["10cm_paper_gain"] == "2.06"
@@ -152,9 +177,13 @@ def test_pictures_and_tables_come_as_files_too(page: Path, parsed: Page) -> None
         ("deep", "2", "2"),
     ]
     assert float(curve[1]["10cm_mean"]) == pytest.approx(float(rows[1]["10cm"]), abs=1e-3)
+    with open(files["study_figure2_5cm.csv"], newline="") as file:
+        clicks = [(line["curve"], line["row"], line["clicks"]) for line in csv.DictReader(file)]
+    assert clicks == [("all", "plain", "100"), ("all", "deep", "1000"), ("two", "deep", "1000")]
+    assert files["study_scores_again.csv"].read_text().count("paper") == 6
     steps = files["study_training_plain.csv"].read_text().splitlines()
     assert [line.split(",")[0] for line in steps[1:]] == [str(step) for step in range(1, 13)]  # both stages
-    assert len(parsed.attributes("img")) == 1 + 3 + 3 + 2 * 4 * 4 + 4
+    assert len(parsed.attributes("img")) == 2 + 6 + 3 + 2 * 4 * 4 + 4
 
 
 def test_the_same_again_gives_the_same_page(page: Path, swept_folder: Path, tmp_path: Path) -> None:
@@ -169,7 +198,7 @@ def test_without_people_no_weights_are_needed(swept_folder: Path, tmp_path: Path
     out = tmp_path / "report.html"
     assert main(["report", str(tmp_path / "study"), "--out", str(out), "--no-panels"]) == 0
     parsed = Page(out)
-    assert len(parsed.attributes("img")) == 1 + 3
+    assert len(parsed.attributes("img")) == 2 + 6
     assert "People" not in parsed.texts("h3")
     with_people = write_report(find_studies([tmp_path / "study" / "results.json"]), out)
     assert any("None of the rows has weights here" in note for note in with_people.notes)
