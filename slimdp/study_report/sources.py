@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from slimdp.settings_file import differences
 from slimdp.sweep import PlannedRun, RunResult, Study, plan_runs, read_study
 from slimdp.sweep.kept import kept_studies, study_key
 from slimdp.sweep.results import RESULTS
-from slimdp.sweep.study import Scores
+from slimdp.sweep.study import SHARED, Scores
 from slimdp.sweep.table import TableRow, read_results, table_rows
 
 STUDY_FILE = "study.yaml"
@@ -97,7 +97,8 @@ def find_studies(
     found: dict[str, tuple[Study, list[Path]]] = {}
     for place in map(Path, places):
         _require_results(place)
-        for study in [read_study(study_file)] if study_file is not None else _studies_of(place):
+        given = [_trained_there(read_study(study_file), place)] if study_file is not None else None
+        for study in given or _studies_of(place):
             known, its_places = found.setdefault(study_key(study.file), (study, []))
             if known.names != study.names:
                 raise ConfigError(
@@ -132,6 +133,18 @@ def _studies_of(place: Path) -> list[Study]:
         f"{folder} does not say which study it was made with (a sweep of an older version); name its file: "
         "--study experiments/NAME/study.yaml"
     )
+
+
+def _trained_there(study: Study, place: Path) -> Study:
+    """A study that knows where a sweep trained its stages: as the folder says, else beside the folder, where
+    several studies that were swept together have them."""
+    kept = [each.shared for each in kept_studies(place) if each.names == study.names]
+    if kept:
+        return replace(study, shared=kept[0])
+    together = Path("..", SHARED)
+    if not (place / study.shared).is_dir() and (place / together).is_dir():
+        return replace(study, shared=str(together))
+    return study
 
 
 def _results_file(place: Path) -> Path:

@@ -217,6 +217,20 @@ def test_chosen_rows_draw_the_people(swept_folder: Path, tmp_path: Path) -> None
         )
 
 
+def test_stages_that_several_studies_share_are_found(swept_folder: Path, tmp_path: Path) -> None:
+    # As `slimdp sweep A B --out together` lays them out, and by a sweep that did not keep its study.
+    together = tmp_path / "together"
+    shutil.copytree(swept_folder, together / "study")
+    (together / "study" / "shared").rename(together / "shared")
+    (kept,) = (together / "study").glob("_study_*.json")
+    kept.unlink()
+    study = swept_folder.parent / "study" / "study.yaml"
+    (swept,) = find_studies([together / "study"], study)
+    assert swept.runs["plain", 0].checkpoint(together / "study").is_file()
+    with pytest.raises(ValueError, match="does not say which study"):
+        find_studies([together / "study"])
+
+
 def test_an_unstarted_study_has_a_page_of_what_to_do(swept_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "results.json").write_text("[]")
