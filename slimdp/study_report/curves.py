@@ -13,7 +13,7 @@ from slimdp.report.charts import Chart, Curve, curve_chart, row_chart
 from slimdp.study_report.page_parts import PagePicture, csv_bytes
 from slimdp.study_report.row_tables import mean_clicks
 from slimdp.study_report.sources import SweptStudy
-from slimdp.sweep.figures import CLICKS, STACKS, FigureSettings
+from slimdp.sweep.figures import CLICKS, MOST_CURVES, STACKS, FigureSettings
 from slimdp.sweep.study import COLUMNS
 from slimdp.sweep.table import TableRow
 
@@ -122,7 +122,8 @@ def _stack_figures(swept: SweptStudy) -> list[FigureSettings]:
         for by_stacks in groups.values()
         if len(by_stacks) > 1
     }
-    return [FigureSettings("Accuracy over stacks", STACKS, curves)] if curves else []
+    shown = dict(list(curves.items())[:MOST_CURVES])
+    return [FigureSettings("Accuracy over stacks", STACKS, shown)] if shown else []
 
 
 def _without_stacks(config: TrainConfig) -> str:

@@ -16,6 +16,7 @@ import pytest
 
 from slimdp.__main__ import main
 from slimdp.study_report import ReportSettings, find_studies, write_report
+from slimdp.study_report.curves import study_figures
 from tests.study_report.conftest import CLICKS, ROWS, TITLE
 
 VOID = {"meta", "link", "img", "br", "input"}
@@ -119,6 +120,20 @@ def test_what_cannot_be_drawn_is_said(parsed: Page) -> None:
     assert said == [
         "Not drawn: Lost: its rows have no clicks to stand at.",
         "Not drawn: Not yet: none of its rows is done.",
+    ]
+
+
+def test_rows_that_differ_in_stacks_alone_are_drawn_unasked(swept_folder: Path) -> None:
+    (swept,) = find_studies([swept_folder])
+    pictures, left_out = study_figures(replace(swept, study=replace(swept.study, figures=())))
+    assert [picture.title for picture in pictures] == [
+        f"Accuracy over stacks, within {cm} cm" for cm in (5, 10, 20)
+    ]
+    assert left_out == []
+    lines = pictures[1].files[".csv"].decode().splitlines()
+    assert [line.split(",")[:3] for line in lines[1:]] == [
+        ["plain / deep", "plain", "1"],
+        ["plain / deep", "deep", "2"],
     ]
 
 
