@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +11,9 @@ import numpy as np
 from slimdp.config import TrainConfig, config_to_dict
 from slimdp.report.charts import Chart, Curve, curve_chart, row_chart
 from slimdp.study_report.page_parts import PagePicture, csv_bytes
+from slimdp.study_report.row_tables import mean_clicks
 from slimdp.study_report.sources import SweptStudy
-from slimdp.sweep import RunResult
-from slimdp.sweep.figures import CLICKS, STACKS, FigureSettings
+from slimdp.sweep.figures import CLICKS, MOST_CURVES, STACKS, FigureSettings
 from slimdp.sweep.study import COLUMNS
 from slimdp.sweep.table import TableRow
 
@@ -22,36 +22,47 @@ MAIN_COLUMN = "10cm"
 _SPREAD = "Bars: one standard deviation over the seeds to each side."
 
 
-def rows_picture(swept: SweptStudy) -> PagePicture:
-    """All rows by one score, each seed of its own."""
+def rows_picture(swept: SweptStudy, on: str = "") -> PagePicture:
+    """All rows by one score on one of the sets, each seed of its own."""
     values: dict[str, list[float]] = {name: [] for name in swept.study.names}
+    lines = []
     for result in sorted(swept.results, key=lambda result: result.seed):
-        values[result.row].append(result.scores[MAIN_COLUMN])
+        scores = swept.scores(result, on)
+        if scores is not None:
+            values[result.row].append(scores[MAIN_COLUMN])
+            lines.append((result.row, result.seed, *(scores[column] for column in COLUMNS)))
     chart = row_chart(values, f"points {_within(MAIN_COLUMN)}, %")
     words = "; ".join(f"{name} {np.mean(each):.1f}" for name, each in values.items() if each)
-    rows = [(result.row, result.seed, *map(result.scores.get, COLUMNS)) for result in swept.results]
+    where = f", on {on}" if on else ""
     return _picture(
-        f"{swept.key}_rows",
-        f"Every row, points {_within(MAIN_COLUMN)}",
-        f"Percent of points {_within(MAIN_COLUMN)}, by row: {words}",
+        f"{swept.key}_rows{'_' * bool(on)}{on}",
+        f"Every row, points {_within(MAIN_COLUMN)}{where}",
+        f"Percent of points {_within(MAIN_COLUMN)}{where}, by row: {words}",
         chart,
         "Rings: seeds; marks: their mean.",
-        csv_bytes(["row", "seed", *COLUMNS], rows),
+        csv_bytes(["row", "seed", *COLUMNS], lines),
     )
 
 
-def study_figures(swept: SweptStudy) -> list[PagePicture]:
+def study_figures(swept: SweptStudy) -> tuple[list[PagePicture], list[str]]:
     """The figures that a study asks for, or, where it asks for none, accuracy over the stacks of rows that
-    differ in nothing else; a chart a column, as far as there are results."""
-    pictures = []
+    differ in nothing else; a chart a column, as far as there are results.
+
+    Returns:
+        the charts, and for each figure that cannot be drawn its title and the reason.
+    """
+    pictures, left_out = [], []
     for number, figure in enumerate(swept.study.figures or _stack_figures(swept), start=1):
         table = {row.name: row for row in swept.rows(on=figure.scored_on)}
         numbers = {name: _number(swept, figure, name) for name in figure.rows if name in table}
-        known = {name: x for name, x in numbers.items() if x is not None}
+        known = {name: x for name, x in numbers.items() if x is not None and (x > 0 or not figure.log)}
         if known:
             name = f"{swept.key}_figure{number}"
             pictures += [_column_picture(name, figure, table, known, column) for column in COLUMNS]
-    return pictures
+        else:
+            reason = f"its rows have no {figure.x} to stand at" if numbers else "none of its rows is done"
+            left_out.append(f"{figure.title}: {reason}")
+    return pictures, left_out
 
 
 def _column_picture(
@@ -97,14 +108,7 @@ def _number(swept: SweptStudy, figure: FigureSettings, row: str) -> float | None
     if figure.x == STACKS:
         return float(swept.runs[row, results[0].seed].config.model.stacks)
     assert figure.x == CLICKS, "a study's figures were checked when it was read"
-    return _clicks(results)
-
-
-def _clicks(results: Sequence[RunResult]) -> float | None:
-    """Mean over the seeds, whose budgets may have drawn others; where they were counted."""
-    counted = [getattr(result, "clicks", None) for result in results]
-    known = [float(count) for count in counted if count is not None]
-    return sum(known) / len(known) if known else None
+    return mean_clicks(results)
 
 
 def _stack_figures(swept: SweptStudy) -> list[FigureSettings]:
@@ -118,7 +122,8 @@ def _stack_figures(swept: SweptStudy) -> list[FigureSettings]:
         for by_stacks in groups.values()
         if len(by_stacks) > 1
     }
-    return [FigureSettings("Accuracy over stacks", STACKS, curves)] if curves else []
+    shown = dict(list(curves.items())[:MOST_CURVES])
+    return [FigureSettings("Accuracy over stacks", STACKS, shown)] if shown else []
 
 
 def _without_stacks(config: TrainConfig) -> str:

@@ -81,7 +81,8 @@ def people_pictures(
         absent = f"{labels} is not there: paths are relative to the folder that the command is run in."
     if absent:
         return PeoplePictures((), (), "", "", absent)
-    people = [p for p in read_annotations(labels, images, check_images=False).people if len(p.points)]
+    everyone = read_annotations(labels, images, check_images=False).people
+    people = [person.with_uv_points() for person in everyone if person.has_uv.any()]
     chosen, frames = choose_people(people, count), most_seen(people)
     wanted = list({_key(person): person for person in (*chosen, *frames)}.values())
     found, surface = _predict(checkpoints, wanted, device)
@@ -90,7 +91,8 @@ def people_pictures(
     if isinstance(surface, BodySurface):
         of_rows = {row: [each[_key(person)] for person in frames] for row, each in found.items()}
         textures = texture_pictures(swept.key, surface, frames, of_rows, images)
-    note = f"{frames[0].image.file_name}" + (f" and {len(frames) - 1} more frames" * (len(frames) > 1))
+    more = len(frames) - 1
+    note = frames[0].image.file_name + (f" and {more} more frame{'s' * (more > 1)}" if more else "")
     seeds = ", ".join(
         dict.fromkeys(f"seed {path.parent.name.removeprefix('seed_')}" for path in checkpoints.values())
     )

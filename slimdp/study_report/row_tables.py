@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from slimdp.study_report.page_parts import Cell, PageTable, csv_bytes
 from slimdp.study_report.sources import SweptStudy
+from slimdp.sweep import RunResult
 from slimdp.sweep.results import duration
 from slimdp.sweep.study import COLUMNS
 from slimdp.sweep.table import Spread, TableRow, flat_rows
@@ -13,11 +14,11 @@ from slimdp.sweep.table import Spread, TableRow, flat_rows
 _TITLES = tuple(column.replace("cm", " cm") for column in COLUMNS)
 
 
-def score_table(swept: SweptStudy, full: bool = False) -> PageTable:
-    """Scores of all rows, those that are missing too, with their spread over the seeds and the paper's."""
-    rows = {row.name: row for row in swept.rows(full)}
-    best = {column: max(row.scores[column].mean for row in rows.values()) for column in COLUMNS}
-    theirs = {} if full else swept.study.paper
+def score_table(swept: SweptStudy, on: str = "", full: bool = False) -> PageTable:
+    """Scores of all rows on one of the sets, those that are missing too, with their spread over the seeds."""
+    rows = {row.name: row for row in swept.rows(full, on)}
+    best = {c: max((row.scores[c].mean for row in rows.values()), default=None) for c in COLUMNS}
+    theirs = swept.paper(on, full)
     body = []
     for name in swept.study.names:
         cells = [Cell()] * (len(COLUMNS) + 1)
@@ -34,7 +35,7 @@ def score_table(swept: SweptStudy, full: bool = False) -> PageTable:
         else "the best of the 24 parts counts everywhere"
     )
     return PageTable(
-        title="Full scores" if full else "Scores, localization only",
+        title=f"{'Full scores' if full else 'Scores, localization only'}{_on(on)}",
         caption=f"Points found within a distance along the body, percent; {form}. Mean and standard "
         "deviation over the seeds, the best in bold.",
         groups=(("here", 4), ("paper", 3)) if theirs else (("here", 4),),
@@ -43,9 +44,10 @@ def score_table(swept: SweptStudy, full: bool = False) -> PageTable:
     )
 
 
-def gain_table(rows: Sequence[TableRow], baseline: str) -> PageTable | None:
+def gain_table(swept: SweptStudy, on: str = "") -> PageTable | None:
     """What each row gains over the baseline, seed by seed; None where no row can be compared."""
-    compared = [row for row in rows if row.gains]
+    baseline = swept.baseline
+    compared = [row for row in swept.rows(on=on) if row.gains]
     if not compared:
         return None
     best = {column: max(row.gains[column].mean for row in compared) for column in COLUMNS}
@@ -56,7 +58,7 @@ def gain_table(rows: Sequence[TableRow], baseline: str) -> PageTable | None:
         cells += [Cell(_signed(row.paper_gains, c)) for c in COLUMNS if paper]
         body.append((row.name, tuple(cells)))
     return PageTable(
-        title=f"Gained over {baseline}",
+        title=f"Gained over {baseline}{_on(on)}",
         caption="Percentage points; mean and standard deviation of the differences seed by seed.",
         groups=(("here", 3), ("paper", 3)) if paper else (("here", 3),),
         columns=("row", *_TITLES, *(_TITLES if paper else ())),
@@ -65,25 +67,44 @@ def gain_table(rows: Sequence[TableRow], baseline: str) -> PageTable | None:
 
 
 def cost_table(swept: SweptStudy) -> PageTable:
-    """What the rows took, and how much they saw."""
+    """What the rows took, how much they saw, and what their labels cost."""
+    counted = any(result.clicks is not None for result in swept.results)
     body = []
     for name in swept.study.names:
         results = [result for result in swept.results if result.row == name]
         if results:
-            own = Spread.of([result.seconds for result in results]).mean
-            shared = Spread.of([result.shared_seconds for result in results]).mean
+            own, shared = (
+                Spread.of(seconds).mean
+                for seconds in ([r.seconds for r in results], [r.shared_seconds for r in results])
+            )
             stages = swept.runs[name, results[0].seed].config.stages
             crops = sum(stage.steps * stage.batch for stage in stages)
             cells = [str(len(results)), duration(own), duration(shared), f"{crops:,}"]
+            clicks, hours = mean_clicks(results), _mean([r.annotator_seconds for r in results])
+            cells += ["" if clicks is None else f"{clicks:,.0f}"] * counted
+            cells += ["" if hours is None else f"{hours / 3600:.1f}"] * counted
             body.append((name, tuple(map(Cell, cells))))
     return PageTable(
         title="Row by row",
-        caption="Cost of a run, mean over the seeds: a process of its own trains and scores it; of stages "
-        "that rows have in common each bears its share.",
+        caption="Of a run, mean over the seeds; of stages that rows have in common each bears its share.",
         groups=(),
-        columns=("row", "seeds", "alone", "in common", "crops seen"),
+        columns=(
+            "row", "seeds", "alone", "in common", "crops seen",
+            *(("clicks", "annotator hours") if counted else ()),
+        ),
         rows=tuple(body),
-    )
+    )  # fmt: skip
+
+
+def mean_clicks(results: Sequence[RunResult]) -> float | None:
+    """Clicks behind a row's labels, mean over the seeds, whose budgets may have drawn others; None where they
+    were not counted."""
+    return _mean([result.clicks for result in results])
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def settings_table(swept: SweptStudy) -> PageTable:
@@ -110,9 +131,15 @@ def scores_csv(rows: Sequence[TableRow]) -> bytes:
 
 def cost_csv(swept: SweptStudy) -> bytes:
     """Seconds, machine and commit of every run."""
-    header = ["row", "seed", "seconds", "shared_seconds", "machine", "commit"]
+    header = [
+        "row", "seed", "seconds", "shared_seconds", "clicks", "annotator_seconds", "machine", "commit",
+    ]  # fmt: skip
     return csv_bytes(header, [[getattr(result, name) for name in header] for result in swept.results])
 
 
 def _signed(gains: Mapping[str, float], column: str) -> str:
     return f"{gains[column]:+.2f}" if column in gains else ""
+
+
+def _on(name: str) -> str:
+    return f", on {name}" if name else ""

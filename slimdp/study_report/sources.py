@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from slimdp.settings_file import differences
 from slimdp.sweep import PlannedRun, RunResult, Study, plan_runs, read_study
 from slimdp.sweep.kept import kept_studies, study_key
 from slimdp.sweep.results import RESULTS
+from slimdp.sweep.study import SHARED, Scores
 from slimdp.sweep.table import TableRow, read_results, table_rows
 
 STUDY_FILE = "study.yaml"
@@ -32,12 +33,30 @@ class SweptStudy:
         """Folders of its sweeps."""
         return tuple(place for place in self.places if place.is_dir())
 
-    def rows(self, full: bool = False, on: str = "") -> list[TableRow]:
-        """The rows of its table that have results; `full` and `on` as for `table_rows`."""
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The sets that its rows are scored on, by name; "" where there is one without a name."""
+        return (self.study.evaluate_name, *self.study.others)
+
+    def scores(self, result: RunResult, on: str, full: bool = False) -> Mapping[str, float] | None:
+        """A result's percent by column on one of the sets; None where it was not scored on it."""
+        other = "" if on == self.study.evaluate_name else on
+        if other and other not in result.others:
+            return None
+        return result.on(other).full if full else result.on(other).scores
+
+    def paper(self, on: str, full: bool = False) -> Scores:
+        """The paper's numbers on one of the sets, by row and column."""
         study = self.study
-        other = "" if on == study.evaluate_name else on
-        paper = study.others[other].paper if other else study.paper_full if full else study.paper
-        return table_rows(self.results, study.names, self.baseline, paper, full, other)
+        if on not in ("", study.evaluate_name):
+            return {} if full else study.others[on].paper
+        return study.paper_full if full else study.paper
+
+    def rows(self, full: bool = False, on: str = "") -> list[TableRow]:
+        """The rows of its table that have results; `full` as for `table_rows`, `on` one of the sets."""
+        other = "" if on == self.study.evaluate_name else on
+        paper = self.paper(on, full)
+        return table_rows(self.results, self.study.names, self.baseline, paper, full, other)
 
     @cached_property
     def runs(self) -> dict[tuple[str, int], PlannedRun]:
@@ -78,7 +97,8 @@ def find_studies(
     found: dict[str, tuple[Study, list[Path]]] = {}
     for place in map(Path, places):
         _require_results(place)
-        for study in [read_study(study_file)] if study_file is not None else _studies_of(place):
+        given = [_trained_there(read_study(study_file), place)] if study_file is not None else None
+        for study in given or _studies_of(place):
             known, its_places = found.setdefault(study_key(study.file), (study, []))
             if known.names != study.names:
                 raise ConfigError(
@@ -113,6 +133,18 @@ def _studies_of(place: Path) -> list[Study]:
         f"{folder} does not say which study it was made with (a sweep of an older version); name its file: "
         "--study experiments/NAME/study.yaml"
     )
+
+
+def _trained_there(study: Study, place: Path) -> Study:
+    """A study that knows where a sweep trained its stages: as the folder says, else beside the folder, where
+    several studies that were swept together have them."""
+    kept = [each.shared for each in kept_studies(place) if each.names == study.names]
+    if kept:
+        return replace(study, shared=kept[0])
+    together = Path("..", SHARED)
+    if not (place / study.shared).is_dir() and (place / together).is_dir():
+        return replace(study, shared=str(together))
+    return study
 
 
 def _results_file(place: Path) -> Path:

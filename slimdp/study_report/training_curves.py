@@ -15,6 +15,8 @@ from slimdp.training.run_folder import read_metrics
 
 #: What is drawn where a run logged it: scores on held-out people, else the loss that all rows have in common.
 _SCORE = "validation/localization 10cm"
+_SCORED = "Points within 10 cm on people who are not trained on (localization only)."
+_LOSS = "Cross entropy of the parts at labelled points, of the last stack: a loss that all rows have."
 
 
 def training_pictures(swept: SweptStudy) -> list[PagePicture]:
@@ -27,17 +29,16 @@ def training_pictures(swept: SweptStudy) -> list[PagePicture]:
         else ""
     )
     curves = {name: _curve(of_row, key or _part_loss(of_row)) for name, of_row in logs.items()}
-    title = "points within 10 cm, %" if key else "loss of the parts"
+    scored = bool(key)
     return [
-        _picture(swept, name, curve, curves.get(swept.baseline), title, len(logs[name]))
+        _picture(swept, name, curve, curves.get(swept.baseline), scored)
         for name, curve in curves.items()
         if curve is not None
     ]
 
 
-def _picture(
-    swept: SweptStudy, name: str, curve: Curve, baseline: Curve | None, title: str, seeds: int
-) -> PagePicture:
+def _picture(swept: SweptStudy, name: str, curve: Curve, baseline: Curve | None, scored: bool) -> PagePicture:
+    title = "points within 10 cm, %" if scored else "loss of the parts"
     other = None if name == swept.baseline else baseline
     chart = training_chart(curve, other, title)
     rows = list(zip(curve.x.tolist(), curve.y.tolist(), curve.low.tolist(), curve.high.tolist()))
@@ -47,7 +48,7 @@ def _picture(
         alt=f"{title} of {name} over {curve.x[-1]:.0f} steps: from {curve.y[0]:.2f} to {curve.y[-1]:.2f}",
         kind="image/svg+xml",
         data=chart.svg,
-        caption=f"{seeds} seed{'s' * (seeds > 1)}",
+        caption=_SCORED if scored else _LOSS,
         files={".png": chart.png, ".csv": csv_bytes(["step", "mean", "least", "most"], rows)},
     )
 

@@ -50,6 +50,15 @@ class ReportSummary:
 
 
 @dataclass(frozen=True)
+class _Set:
+    """The scores on a set of people."""
+
+    scores: PageTable
+    rows: PagePicture | None  # None: there are none yet
+    gains: PageTable | None
+
+
+@dataclass(frozen=True)
 class _Study:
     """A study's part of the page."""
 
@@ -57,10 +66,10 @@ class _Study:
     title: str
     baseline: str
     progress: Progress
-    tables: tuple[PageTable, ...]
+    sets: tuple[_Set, ...]
     more_tables: tuple[PageTable, ...]  # folded away
-    rows_picture: PagePicture | None
     figures: tuple[PagePicture, ...]
+    left_out: tuple[str, ...]  # figures that cannot be drawn, and why
     training: tuple[PagePicture, ...]
     training_open: bool
     people: PeoplePictures | None
@@ -112,30 +121,42 @@ def write_report(
 
 
 def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
-    rows = swept.rows()
-    gains = gain_table(rows, swept.baseline) if rows else None
-    training = tuple(training_pictures(swept))
-    drawn = bool(rows) and settings.people > 0
-    names = settings.rows
+    done, training = bool(swept.results), tuple(training_pictures(swept))
+    figures, left_out = study_figures(swept) if done else ([], [])
+    people = None
+    if done and settings.people > 0:
+        people = people_pictures(swept, settings.people, settings.rows, settings.device)
     return _Study(
         key=swept.key,
         title=swept.study.title,
         baseline=swept.baseline,
         progress=progress_of(swept),
-        tables=tuple(table for table in (score_table(swept), gains) if table is not None) if rows else (),
+        sets=tuple(
+            _Set(
+                score_table(swept, on),
+                rows_picture(swept, on) if swept.rows(on=on) else None,
+                gain_table(swept, on),
+            )
+            for on in swept.sets
+        ),
         more_tables=(
-            *([score_table(swept, full=True)] if rows else []),
+            *(score_table(swept, on, full=True) for on in swept.sets if done),
             settings_table(swept),
         ),
-        rows_picture=rows_picture(swept) if rows else None,
-        figures=tuple(study_figures(swept)) if rows else (),
+        figures=tuple(figures),
+        left_out=tuple(left_out),
         training=training,
         training_open=len(training) <= _MOST_OPEN,
-        people=people_pictures(swept, settings.people, names, settings.device) if drawn else None,
-        cost=cost_table(swept) if rows else None,
+        people=people,
+        cost=cost_table(swept) if done else None,
         cost_words=_cost_words(swept),
-        csv=(("scores", scores_csv(rows)), ("cost", cost_csv(swept))) if rows else (),
+        csv=(*_score_files(swept), ("cost", cost_csv(swept))) if done else (),
     )
+
+
+def _score_files(swept: SweptStudy) -> list[tuple[str, bytes]]:
+    tables = [(on, swept.rows(on=on)) for on in swept.sets]
+    return [(f"scores{'_' * bool(on)}{on}", scores_csv(rows)) for on, rows in tables if rows]
 
 
 def _cost_words(swept: SweptStudy) -> str:
@@ -152,7 +173,8 @@ def _files(parts: Sequence[_Study]) -> list[tuple[str, bytes]]:
     files = []
     for part in parts:
         files += [(f"{part.key}_{name}.csv", content) for name, content in part.csv]
-        pictures = [*([part.rows_picture] if part.rows_picture else []), *part.figures, *part.training]
+        rows = [each.rows for each in part.sets if each.rows is not None]
+        pictures = [*rows, *part.figures, *part.training]
         if part.people is not None:
             pictures += part.people.textures
             files += [(f"{panel.name}.png", panel.png) for panel in part.people.panels]
@@ -164,6 +186,7 @@ def _files(parts: Sequence[_Study]) -> list[tuple[str, bytes]]:
 def _notes(part: _Study) -> list[str]:
     notes = [f"{part.key}: {part.progress.done} of {part.progress.wanted} rows and seeds are done"]
     notes += [f"  missing: {missing.command}" for missing in part.progress.missing]
+    notes += [f"  not drawn: {reason}" for reason in part.left_out]
     if part.people is not None and part.people.missing:
         notes.append(f"  no people are drawn. {part.people.missing}")
     return notes

@@ -23,11 +23,15 @@ def study_key(file: Path) -> str:
 
 
 def keep_study(study: Study, out: Path) -> None:
-    """Write a study, its rows with all their settings, into the folder of its sweep."""
+    """Write a study, its rows with all their settings, into the folder of its sweep, unless it is there."""
     values = {each.name: to_plain(getattr(study, each.name)) for each in fields(Study)}
     values |= {"file": str(study.file), "rows": {row.name: [row.values, row.where] for row in study.rows}}
-    with whole_file(out / f"{_PREFIX}{study_key(study.file)}.json") as temporary:
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(values, indent=1) + "\n"
+    file = out / f"{_PREFIX}{study_key(study.file)}.json"
+    if file.is_file() and file.read_text(encoding="utf-8") == text:
+        return
+    with whole_file(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def kept_studies(out: Path) -> list[Study]:

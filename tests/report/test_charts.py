@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+
+import cv2
+import numpy as np
+import pytest
+
+from slimdp.report.charts import Chart, Curve, curve_chart, row_chart, short_number, training_chart
+
+
+def a_curve(*y: float) -> Curve:
+    values = np.array(y, dtype=float)
+    return Curve(np.arange(1.0, len(y) + 1), values, values - 1, values + 1)
+
+
+def texts(chart: Chart) -> list[str]:
+    """What is written in it; raises where the SVG is not well formed."""
+    return [
+        "".join(each.itertext())
+        for each in ElementTree.fromstring(chart.svg).iter()
+        if each.tag.endswith("text")
+    ]
+
+
+def pixels(chart: Chart) -> np.ndarray:
+    picture = cv2.imdecode(np.frombuffer(chart.png, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    return picture[..., ::-1]
+
+
+def test_names_are_written_and_escaped_and_nothing_is_fetched() -> None:
+    chart = curve_chart({"a <b> & c": a_curve(1, 2), "other": a_curve(3, 4)}, "stacks", "points, %")
+    written = texts(chart)
+    assert {"a <b> & c", "other", "stacks", "points, %", "1", "2"} <= set(written)
+    assert chart.svg.startswith(b"<svg")
+    references = [part.split(b'"')[0] for part in chart.svg.split(b'href="')[1:]]
+    assert all(reference.startswith(b"#") for reference in references)
+    assert curve_chart({"a": a_curve(1, 2)}, "x", "y") == curve_chart({"a": a_curve(1, 2)}, "x", "y")
+
+
+def test_higher_values_are_drawn_higher() -> None:
+    picture = pixels(curve_chart({"low": a_curve(10, 10), "high": a_curve(30, 30)}, "x", "y"))
+    half = picture[:, : picture.shape[1] // 2].astype(int)
+    rows = [
+        np.nonzero(np.abs(half - colour).sum(axis=2) < 40)[0] for colour in ((31, 95, 168), (200, 80, 30))
+    ]
+    assert np.median(rows[1]) < np.median(rows[0]) - 100
+
+
+def test_rows_stand_below_each_other_and_empty_ones_keep_their_line() -> None:
+    chart = row_chart({"first": [10.0, 12.0], "missing": [], "last": [20.0]}, "points, %")
+    assert [text for text in texts(chart) if text in ("first", "missing", "last")] == [
+        "first",
+        "missing",
+        "last",
+    ]
+    picture = pixels(chart).astype(int)
+    marked = np.nonzero(np.abs(picture - (200, 80, 30)).sum(axis=2) < 40)
+    top, bottom = marked[0].min(), marked[0].max()
+    upper, lower = (marked[1][np.abs(marked[0] - line) < 20].mean() for line in (top + 15, bottom - 15))
+    assert upper < lower  # 11 is left of 20
+    assert bottom - top > 60
+
+
+def test_the_baseline_of_a_training_is_dashed() -> None:
+    alone, beside = (training_chart(a_curve(3, 2, 1), other, "loss") for other in (None, a_curve(4, 3, 2)))
+    assert b"stroke-dasharray" not in alone.svg
+    assert b"stroke-dasharray" in beside.svg
+
+
+def test_nothing_to_draw_or_too_much() -> None:
+    with pytest.raises(ValueError, match="0 curves, but 1 to 7"):
+        curve_chart({}, "x", "y")
+    with pytest.raises(ValueError, match="8 curves"):
+        curve_chart({str(i): a_curve(1) for i in range(8)}, "x", "y")
+    with pytest.raises(ValueError, match="none of 2 rows"):
+        row_chart({"a": [], "b": []}, "x")
+
+
+def test_short_numbers() -> None:
+    assert [short_number(value) for value in (0.5, 1500, 12000, 2.5e6)] == ["0.5", "1500", "12k", "2.5M"]

@@ -1,0 +1,60 @@
+"""The page in a browser, as wide as a phone and as a desktop."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_BINARIES = {"chromium": shutil.which("chromium"), "chromedriver": shutil.which("chromedriver")}
+_WIDE = """
+return [innerWidth, document.documentElement.scrollWidth,
+  [...document.images].filter(image => !image.complete || !image.naturalWidth).map(image => image.alt),
+  [...document.querySelectorAll('h1, h2, h3, h4, h5, p, pre, figure, article, .box')]
+    .filter(each => each.getClientRects().length && !each.closest('.unseen')
+      && each.getBoundingClientRect().right > innerWidth).map(each => each.tagName + ' ' + each.className)]
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium that notes what it fetches and complains about."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install -e '.[dev]'")
+    absent = [name for name, path in _BINARIES.items() if path is None]
+    if absent:
+        pytest.skip(f"no {' and no '.join(absent)}; apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = _BINARIES["chromium"]
+    # It starts as root without the sandbox, and in small containers without /dev/shm; the page is our own.
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(_BINARIES["chromedriver"]))
+    yield driver
+    driver.quit()
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_the_page_fits_and_asks_for_nothing(browser: Any, page: Path, width: int) -> None:
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get(page.as_uri())
+    browser.execute_script("for (const each of document.querySelectorAll('details')) each.open = true")
+    inner, scroll, broken, too_wide = browser.execute_script(_WIDE)
+    assert inner == width
+    assert scroll <= width
+    assert broken == []
+    assert too_wide == []
+    assert browser.get_log("browser") == []
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert page.as_uri() in asked
+    assert [url for url in asked if not url.startswith("data:") and url != page.as_uri()] == []
+    columns = browser.execute_script(
+        "return getComputedStyle(document.querySelector('.strip')).gridTemplateColumns.split(' ').length"
+    )
+    assert columns == (2 if width < 500 else 4)

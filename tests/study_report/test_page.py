@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import base64
+import csv
+import re
+import shlex
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from slimdp.__main__ import main
+from slimdp.study_report import ReportSettings, find_studies, write_report
+from slimdp.study_report.curves import study_figures
+from tests.study_report.conftest import CLICKS, ROWS, TITLE
+
+VOID = {"meta", "link", "img", "br", "input"}
+
+
+class Page(HTMLParser):
+    """The elements of a page: (tag, attributes, text), and whether they nest."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str], list[str]]] = []
+        self._open: list[tuple[str, list[str]]] = []
+        self.feed(file.read_text(encoding="utf-8"))
+        assert not self._open, f"not closed: {[tag for tag, _ in self._open]}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(set(names)) == len(names), f"{tag} has an attribute twice: {names}"
+        text: list[str] = []
+        self.elements.append((tag, {name: value or "" for name, value in attrs}, text))
+        if tag not in VOID:
+            self._open.append((tag, text))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open, f"</{tag}> closes nothing"
+        assert self._open.pop()[0] == tag
+
+    def handle_data(self, data: str) -> None:
+        for _, text in self._open:
+            text.append(data)
+
+    def texts(self, tag: str) -> list[str]:
+        return [" ".join("".join(text).split()) for name, _, text in self.elements if name == tag]
+
+    def attributes(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes, _ in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def parsed(page: Path) -> Page:
+    return Page(page)
+
+
+def test_nothing_is_fetched_and_nothing_runs(page: Path, parsed: Page) -> None:
+    assert parsed.texts("script") == []
+    text = re.sub(r"data:[a-z/+]+;base64,[A-Za-z0-9+/=]+", "data:", page.read_text())
+    assert not re.search(r"https?:|//[a-z]|@import|url\(|\son[a-z]+=", text)
+    for picture in parsed.attributes("img"):
+        assert picture["src"].startswith(("data:image/svg+xml;base64,", "data:image/jpeg;base64,"))
+    assert str(page.parent) not in text
+
+
+def test_everything_from_outside_is_escaped(page: Path, parsed: Page) -> None:
+    assert parsed.texts("title") == parsed.texts("h1") == [TITLE]
+    assert not {"b", "row"} & {tag for tag, _, _ in parsed.elements}
+    assert "Stacks & points <of the row>, within 10 cm" in parsed.texts("h4")
+    assert "never/seed_0: ValueError: no <script> here & there" in parsed.texts("li")
+    assert "<script" not in page.read_text()
+
+
+def test_who_cannot_see_it_can_read_it(parsed: Page) -> None:
+    levels = [int(tag[1]) for tag, _, _ in parsed.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert all(len(picture["alt"]) > 5 for picture in parsed.attributes("img"))
+    assert all(header["scope"] in ("row", "col", "colgroup") for header in parsed.attributes("th"))
+    assert len(parsed.texts("caption")) == len(parsed.texts("table")) >= 4
+    assert all(parsed.texts("caption"))
+    ids = [attributes["id"] for _, attributes, _ in parsed.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    links = [link["href"] for link in parsed.attributes("a")]
+    assert len(links) == 6
+    assert {link.removeprefix("#") for link in links} <= set(ids)
+    assert parsed.attributes("html") == [{"lang": "en"}]
+
+
+def test_tables_hold_the_scores_the_paper_and_what_is_missing(page: Path, swept_folder: Path) -> None:
+    (swept,) = find_studies([swept_folder])
+    text = page.read_text()
+    table = text[text.index("Scores, localization only, on first") : text.index("</table>")]
+    cells = {
+        row[0]: row[1:]
+        for row in (re.findall(r"<t[hd][^>]*>(?:<strong>)?([^<]*)", line) for line in table.split("<tr>"))
+        if row
+    }
+    rows = {row.name: row for row in swept.rows()}
+    assert cells["deep"][1] == rows["deep"].scores["10cm"].text()
+    assert cells["deep"][3:] == ["2", "", "45.00", ""]
+    assert cells["plain"][4:] == ["21.06", "42.94", "59.54"]
+    assert cells["never"][:4] == ["\u2013"] * 4
+    best = max(row.scores["10cm"].mean for row in rows.values())
+    for name, row in rows.items():
+        marked = f"<strong>{cells[name][1]}</strong>" in table
+        assert marked == (row.scores["10cm"].mean == best) or best in (0, 100)
+    assert f"{rows['deep'].gains['10cm'].text('+')}</" in text
+
+
+def test_what_cannot_be_drawn_is_said(parsed: Page) -> None:
+    said = [text for text in parsed.texts("p") if text.startswith("Not drawn")]
+    assert said == [
+        "Not drawn: Lost: its rows have no clicks to stand at.",
+        "Not drawn: Not yet: none of its rows is done.",
+    ]
+
+
+def test_rows_that_differ_in_stacks_alone_are_drawn_unasked(swept_folder: Path) -> None:
+    (swept,) = find_studies([swept_folder])
+    pictures, left_out = study_figures(replace(swept, study=replace(swept.study, figures=())))
+    assert [picture.title for picture in pictures] == [
+        f"Accuracy over stacks, within {cm} cm" for cm in (5, 10, 20)
+    ]
+    assert left_out == []
+    lines = pictures[1].files[".csv"].decode().splitlines()
+    assert [line.split(",")[:3] for line in lines[1:]] == [
+        ["plain / deep", "plain", "1"],
+        ["plain / deep", "deep", "2"],
+    ]
+
+
+def test_the_cost_is_told(page: Path) -> None:
+    text = page.read_text()
+    table = text[text.index("Row by row") :]
+    lines = {line.split("<")[0]: line for line in table[: table.index("</table>")].split('<th scope="row">')}
+    assert list(lines)[1:] == ["plain", "deep", "other"]
+    cells = re.findall("<td>([^<]*)</td>", lines["deep"])
+    assert (cells[0], cells[3:]) == ("2", ["24", "1,000", f"{CLICKS['deep'].seconds() / 3600:.1f}"])
+    assert re.findall("<td>([^<]*)</td>", lines["other"])[4:] == ["", ""]
+    assert re.search(r"5 runs, \d+ s in all, on [^;]*; commit 0123456789ab with changes\.", text)
+
+
+def test_missing_runs_are_named_with_the_command_that_makes_them(parsed: Page, swept_folder: Path) -> None:
+    progress = " ".join(parsed.texts("p"))
+    assert "5 of 8 rows and seeds are done" in progress
+    assert "seed 1 of other" in progress
+    assert "seeds 0, 1 of never" in progress
+    study = swept_folder.parent / "study" / "study.yaml"
+    start = ["slimdp", "sweep", str(study), "--out", str(swept_folder), "--rows"]
+    commands = [shlex.split(command) for command in parsed.texts("code")]
+    assert sorted(commands) == [[*start, "never"], [*start, "other", "--seeds", "1"]]
+    from slimdp.__main__ import _parser
+
+    for command in commands:
+        assert _parser().parse_args(command[1:]).out == swept_folder
+
+
+def test_pictures_and_tables_come_as_files_too(page: Path, parsed: Page) -> None:
+    files = {file.name: file for file in (page.parent / "figures").iterdir()}
+    pictures = [f"study_figure{number}_{column}" for number in (1, 2) for column in ("5cm", "10cm", "20cm")]
+    pictures += [
+        "study_rows_first",
+        "study_rows_again",
+        "study_person1",
+        "study_person2",
+        "study_texture__labels",
+    ]
+    pictures += [
+        f"study_{kind}_{row}" for kind in ("training", "texture") for row in ("plain", "deep", "other")
+    ]
+    assert {f"{name}.png" for name in pictures} == {name for name in files if name.endswith(".png")}
+    for name in pictures:
+        picture = cv2.imread(str(files[f"{name}.png"]))
+        assert picture is not None, name
+        assert picture.std() > 5, name
+    with open(files["study_scores_first.csv"], newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["row"] for row in rows] == ["plain", "deep", "other"]
+    assert rows[1]["10cm_paper_gain"] == "2.06"
+    with open(files["study_figure1_10cm.csv"], newline="") as file:
+        curve = list(csv.DictReader(file))
+    assert [(line["row"], line["stacks"], line["seeds"]) for line in curve] == [
+        ("plain", "1", "2"),
+        ("deep", "2", "2"),
+    ]
+    assert float(curve[1]["10cm_mean"]) == pytest.approx(float(rows[1]["10cm"]), abs=1e-3)
+    with open(files["study_figure2_5cm.csv"], newline="") as file:
+        clicks = [(line["curve"], line["row"], line["clicks"]) for line in csv.DictReader(file)]
+    assert clicks == [("all", "plain", "100"), ("all", "deep", "1000"), ("two", "deep", "1000")]
+    assert files["study_scores_again.csv"].read_text().count("paper") == 6
+    steps = files["study_training_plain.csv"].read_text().splitlines()
+    assert [line.split(",")[0] for line in steps[1:]] == [str(step) for step in range(1, 13)]  # both stages
+    assert len(parsed.attributes("img")) == 2 + 6 + 3 + 2 * 4 * 4 + 4
+
+
+def test_the_same_again_gives_the_same_page(page: Path, swept_folder: Path, tmp_path: Path) -> None:
+    write_report(find_studies([swept_folder]), tmp_path / "again.html", settings=ReportSettings(people=2))
+    assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
+
+
+def test_without_people_no_weights_are_needed(swept_folder: Path, tmp_path: Path) -> None:
+    # Results alone, as they are committed under experiments/: no runs, so no curves of training either.
+    shutil.copytree(swept_folder.parent / "study", tmp_path / "study")
+    shutil.copy(swept_folder / "results.json", tmp_path / "study")
+    out = tmp_path / "report.html"
+    assert main(["report", str(tmp_path / "study"), "--out", str(out), "--no-panels"]) == 0
+    parsed = Page(out)
+    assert len(parsed.attributes("img")) == 2 + 6
+    assert "People" not in parsed.texts("h3")
+    with_people = write_report(find_studies([tmp_path / "study" / "results.json"]), out)
+    assert any("None of the rows has weights here" in note for note in with_people.notes)
+    assert "None of the rows has weights here" in out.read_text()
+
+
+def test_chosen_rows_draw_the_people(swept_folder: Path, tmp_path: Path) -> None:
+    settings = ReportSettings(people=1, rows=("deep",))
+    summary = write_report(find_studies([swept_folder]), tmp_path / "a.html", tmp_path / "f", settings)
+    assert [file.name for file in summary.files if "texture" in file.name or "person" in file.name] == [
+        "study_person1.png", "study_texture__labels.png", "study_texture_deep.png",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match=r"rows\.nobody; there are: plain, deep, other, never"):
+        write_report(
+            find_studies([swept_folder]), tmp_path / "a.html", None, replace(settings, rows=("nobody",))
+        )
+
+
+def test_stages_that_several_studies_share_are_found(swept_folder: Path, tmp_path: Path) -> None:
+    # As `slimdp sweep A B --out together` lays them out, and by a sweep that did not keep its study.
+    together = tmp_path / "together"
+    shutil.copytree(swept_folder, together / "study")
+    (together / "study" / "shared").rename(together / "shared")
+    (kept,) = (together / "study").glob("_study_*.json")
+    kept.unlink()
+    study = swept_folder.parent / "study" / "study.yaml"
+    (swept,) = find_studies([together / "study"], study)
+    assert swept.runs["plain", 0].checkpoint(together / "study").is_file()
+    with pytest.raises(ValueError, match="does not say which study"):
+        find_studies([together / "study"])
+
+
+def test_an_unstarted_study_has_a_page_of_what_to_do(swept_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.json").write_text("[]")
+    study = str(swept_folder.parent / "study" / "study.yaml")
+    out = tmp_path / "r.html"
+    assert main(["report", str(tmp_path / "out"), "--study", study, "--out", str(out)]) == 0
+    parsed = Page(out)
+    assert parsed.texts("code") == [f"slimdp sweep {study} --out {tmp_path / 'out'}"]
+    assert parsed.attributes("img") == []
+    assert set(ROWS) <= set(parsed.texts("th"))
+    assert "42.94" in parsed.texts("td")
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "words"),
+    [
+        (None, [], "no such folder or file"),
+        ("", [], "no results.json: it is no folder of slimdp sweep"),
+        ("[]", [], "does not say which study it was made with"),
+        ("[{}]", ["--study", "STUDY"], "no list of results"),
+        ("[]", ["--study", "STUDY", "--baseline", "nobody"], "no row 'nobody'"),
+        ("[]", ["--study", "STUDY", "--panels", "-1"], "0 or more people"),
+    ],
+)
+def test_wrong_folders_are_told(
+    swept_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    make: str | None,
+    arguments: list[str],
+    words: str,
+) -> None:
+    runs = tmp_path / "runs"
+    if make is not None:
+        runs.mkdir()
+    if make:
+        (runs / "results.json").write_text(make)
+    study = str(swept_folder.parent / "study" / "study.yaml")
+    arguments = [study if each == "STUDY" else each for each in arguments]
+    assert main(["report", str(runs), "--out", str(tmp_path / "r.html"), *arguments]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_photographs_are_what_was_drawn(parsed: Page, page: Path) -> None:
+    # The sheet holds the pictures of the page: the first one, without its title line of 20 px.
+    sheet = cv2.imread(str(page.parent / "figures" / "study_person1.png"))
+    first = next(
+        picture for picture in parsed.attributes("img") if picture["src"].startswith("data:image/jpeg")
+    )
+    data = np.frombuffer(base64.b64decode(first["src"].partition(",")[2]), np.uint8)
+    shown = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert shown is not None
+    assert sheet is not None
+    assert np.abs(shown.astype(int) - sheet[28 : 28 + 256, 4:260]).mean() < 6

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slimdp.config import ConfigError
+from slimdp.sweep import Study, read_study
+from slimdp.sweep.figures import FigureSettings
+from slimdp.sweep.kept import keep_study, kept_studies, study_key
+
+FIGURES = """
+paper: {fast: {10cm: 42.94}}
+figures:
+  - {title: Over stacks, x: stacks, curves: {all: [plain, fast, other]}}
+  - title: Over anything
+    x: clicks a picture
+    curves: {two: [plain, fast]}
+    at: {plain: 1, fast: 10}
+    log: true
+"""
+
+
+def test_a_kept_study_is_the_study(make_study: Callable[..., Study], tmp_path: Path) -> None:
+    make_study(tmp_path / "some", more=FIGURES)
+    study = read_study(tmp_path / "some" / "study.yaml", ["stages.0.steps=9"])
+    keep_study(study, tmp_path / "out")
+    for file in (tmp_path / "some").iterdir():  # nothing is read from there again
+        file.unlink()
+    assert kept_studies(tmp_path / "out") == [study]
+    assert study.figures[1] == FigureSettings(
+        "Over anything", "clicks a picture", {"two": ("plain", "fast")}, {"plain": 1.0, "fast": 10.0}, True
+    )
+    (file,) = (tmp_path / "out").iterdir()
+    before = file.stat().st_mtime_ns
+    keep_study(study, tmp_path / "out")
+    assert file.stat().st_mtime_ns == before
+    file.write_text(file.read_text()[:-20])
+    with pytest.raises(ConfigError, match=r"_study_some\.json is damaged.*--study"):
+        kept_studies(tmp_path / "out")
+
+
+def test_studies_are_called_by_their_folders_or_files() -> None:
+    assert study_key(Path("experiments/table6/study.yaml")) == "table6"
+    assert study_key(Path("experiments/points.yaml")) == "points"
+
+
+@pytest.mark.parametrize(
+    ("figure", "words"),
+    [
+        ("{title: a, x: stacks, curves: {b: [nobody]}}", "unknown row nobody; there are: plain, fast, other"),
+        ("{title: a, x: hours, curves: {b: [plain, fast]}, at: {plain: 1}}", "lacks fast"),
+        ("{title: a, x: hours, curves: {b: [plain]}, at: {plain: 0}, log: true}", "over 0 are wanted"),
+        ("{title: a, x: stacks, curves: {}}", "1 to 7 curves are wanted"),
+        ("{title: a, x: stacks, curves: {b: []}}", "each of some rows"),
+    ],
+)
+def test_wrong_figures(make_study: Callable[..., Study], tmp_path: Path, figure: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=f"study.yaml: .*figures.0.*{words}|study.yaml: .*{words}"):
+        make_study(tmp_path, more=f"figures: [{figure}]\n")
