@@ -26,6 +26,7 @@ from slimdp.sweep.table import (
     complete_results,
     flat_rows,
     gain_lines,
+    gap_lines,
     missing_runs,
     read_results,
     score_lines,
@@ -56,6 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("runs", type=Path, nargs="+", help="folders of slimdp sweep, or results.json")
     parser.add_argument("--study", type=Path, help="the rows' order, the seeds and the paper's numbers")
     parser.add_argument("--baseline", help="the row to compare with; default: the first one")
+    parser.add_argument(
+        "--ceiling", help="also tell how much of this row's gain over the baseline the others reach"
+    )
+    parser.add_argument(
+        "--rows", type=lambda text: text.split(","), help="only these, and both of those: A,B"
+    )
     parser.add_argument("--full", action="store_true", help='the "full" scores, not "localization only"')
     parser.add_argument("--out", type=Path, help="the Markdown file to write")
     parser.add_argument("--csv", type=Path, help="the CSV file to write")
@@ -69,9 +76,15 @@ def _write(options: argparse.Namespace, study: Study | None, results: list[RunRe
     seeds = study.seeds if study is not None else tuple(sorted({result.seed for result in results}))
     baseline = options.baseline or names[0]
     rows = table_rows(results, names, baseline, {} if study is None else study.paper, options.full)
+    if options.rows is not None:
+        shown = {*options.rows, baseline, options.ceiling}
+        if unknown := sorted(set(options.rows) - set(names)):
+            raise ValueError(f"--rows {unknown[0]}: no such row; there are: {', '.join(names)}")
+        rows = [row for row in rows if row.name in shown]
     text = "Nothing is done yet." if not rows else score_lines(rows)
     gains = gain_lines(rows, baseline)
-    parts = ["" if study is None else f"**{study.title}**", text, gains, _cost(results)]
+    gap = "" if options.ceiling is None else gap_lines(rows, baseline, options.ceiling)
+    parts = ["" if study is None else f"**{study.title}**", text, gains, gap, _cost(results)]
     parts.append(_missing(options, study, missing_runs(results, names, seeds)))
     text = "\n\n".join(part for part in parts if part)
     if options.out is not None:
