@@ -1,54 +1,22 @@
-"""Fewer labels."""
+"""Fewer labels: which, and what stays of the rest."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
-from slimdp.__main__ import main
-from slimdp.data import AnnotationError, AnnotationSet, read_annotations, write_annotations
-from slimdp.data.budget import keep_frames, keep_frames_per_video, keep_videos
-from slimdp.structures import ImageRecord, PersonAnnotation
-
-
-def a_set(videos: dict[str, list[int]], stills: int = 1) -> AnnotationSet:
-    """Two people in every frame, one of them labelled; frames are given by their numbers, in any order."""
-    images = [
-        ImageRecord(100 * v + f, Path(f"{name}/{f}.jpg"), f"{name}/{f}.jpg", 64, 48, name, f)
-        for v, (name, frames) in enumerate(videos.items())
-        for f in frames
-    ]
-    images += [ImageRecord(9000 + i, Path(f"{i}.jpg"), f"{i}.jpg", 64, 48) for i in range(stills)]
-    people = []
-    for image in images:
-        labelled = PersonAnnotation(
-            id=1, image=image, box=np.array([1.0, 2, 30, 40]), points=np.array([[5.0, 6], [7, 8]]),
-            part=np.array([1, 2]), uv=np.zeros((2, 2), np.float32), source=np.zeros(2, np.int64),
-            step=np.zeros(2, np.int64), track=4, coarse=np.ones((256, 256), np.uint8),
-            confidence=np.ones(2, np.float32),
-        )  # fmt: skip
-        none = {name: getattr(labelled, name)[:0] for name in ("points", "part", "uv", "source", "step")}
-        people += [labelled, replace(labelled, id=2, coarse=None, confidence=None, **none)]
-    return AnnotationSet(tuple(images), tuple(people), Path("a.json"))
-
-
-def labelled_frames(annotations: AnnotationSet) -> dict[str | None, list[int | None]]:
-    found: dict[str | None, list[int | None]] = {}
-    for person in annotations.people:
-        assert (len(person.points) > 0) == (person.coarse is not None)
-        if len(person.points):
-            assert person.image.labelled
-            found.setdefault(person.image.video, []).append(person.image.frame)
-    return found
+from slimdp.config import BudgetSettings, ConfigError
+from slimdp.data import AnnotationError
+from slimdp.structures import LabelSource
+from tests.data.small_sets import a_set, kept, labelled_frames, stills_with, with_uv
 
 
 def test_frames_by_number() -> None:
     everyone = a_set({"a": [0, 8, 10, 12], "b": [8, 9]})
-    few = keep_frames(everyone, range(8, 11))
+    few = kept(everyone, frames=(8, 10))
     assert labelled_frames(few) == {"a": [8, 10], "b": [8, 9], None: [None]}
     assert len(few.people) == len(everyone.people)
     assert len(few.images) == len(everyone.images)
@@ -63,11 +31,11 @@ def test_a_frame_without_a_number_is_none_of_the_asked_for() -> None:
     images = {image.id: replace(image, frame=image.frame or None) for image in everyone.images}
     people = tuple(replace(person, image=images[person.image.id]) for person in everyone.people)
     unnumbered = replace(everyone, images=tuple(images.values()), people=people)
-    assert labelled_frames(keep_frames(unnumbered, range(4))) == {"a": [1]}
+    assert labelled_frames(kept(unnumbered, frames=(0, 3))) == {"a": [1]}
 
 
 @pytest.mark.parametrize(
-    ("count", "kept"),
+    ("count", "wanted"),
     [
         (1, {"a": [12], "b": [9]}),
         (2, {"a": [8, 16], "b": [8, 9]}),
@@ -75,43 +43,118 @@ def test_a_frame_without_a_number_is_none_of_the_asked_for() -> None:
         (99, {"a": [0, 8, 10, 12, 14, 16, 24], "b": [8, 9]}),
     ],
 )
-def test_so_many_frames_a_video(count: int, kept: dict[str, list[int]]) -> None:
+def test_so_many_frames_a_video(count: int, wanted: dict[str, list[int]]) -> None:
     """DensePose-Track's seven frames: one is the middle one."""
     everyone = a_set({"a": [24, 0, 8, 10, 12, 14, 16], "b": [8, 9]})
-    found = labelled_frames(keep_frames_per_video(everyone, count))
-    assert {video: sorted(f or 0 for f in frames) for video, frames in found.items()} == {**kept, None: [0]}
+    found = labelled_frames(kept(everyone, frames_per_video=count))
+    assert {video: sorted(f or 0 for f in frames) for video, frames in found.items()} == {**wanted, None: [0]}
 
 
-@pytest.mark.parametrize(("count", "kept"), [(1, ["c"]), (2, ["b", "d"]), (9, ["a", "b", "c", "d", "e"])])
-def test_fewer_videos(count: int, kept: list[str]) -> None:
+@pytest.mark.parametrize(("count", "wanted"), [(1, ["c"]), (2, ["b", "d"]), (9, ["a", "b", "c", "d", "e"])])
+def test_fewer_videos(count: int, wanted: list[str]) -> None:
     everyone = a_set({name: [3, 1] for name in ("e", "a", "c", "b", "d")})
-    found = labelled_frames(keep_videos(everyone, count))
-    assert sorted(video for video in found if video) == kept
+    found = labelled_frames(kept(everyone, videos=count))
+    assert sorted(video for video in found if video) == wanted
     assert all(sorted(frames) == [1, 3] for video, frames in found.items() if video)  # type: ignore[type-var]
     assert found[None] == [None]
 
 
-def test_the_command_takes_one_budget_after_the_other(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_frames_are_spread_over_the_videos_that_are_left() -> None:
     everyone = a_set({"a": [0, 8, 16], "b": [4], "c": [2, 3, 5]}, stills=0)
-    write_annotations(tmp_path / "a.json", everyone.images, everyone.people)
-    for image in everyone.images:
-        (tmp_path / image.file_name).parent.mkdir(exist_ok=True)
-        cv2.imwrite(str(tmp_path / image.file_name), np.zeros((image.height, image.width, 3), np.uint8))
-    command = ["budget", "--annotations", str(tmp_path / "a.json"), "--images", str(tmp_path), "--out"]
-    assert main([*command, str(tmp_path / "b.json"), "--videos", "2", "--frames-per-video", "1"]) == 0
-    assert "kept 2 labelled people in 2 pictures, 4 points" in capsys.readouterr().out
-    found = labelled_frames(read_annotations(tmp_path / "b.json", tmp_path))
-    assert found == {"a": [8], "c": [3]}
-    assert main([*command, str(tmp_path / "c.json")]) == 2
-    assert "nothing to leave out: give --videos" in capsys.readouterr().err
-    assert main([*command, str(tmp_path / "c.json"), "--frames", "9:3"]) == 2
-    assert "--frames 9:3, but FIRST:LAST is wanted" in capsys.readouterr().err
+    assert labelled_frames(kept(everyone, videos=2, frames_per_video=1)) == {"a": [8], "c": [3]}
+
+
+def test_other_frames_keep_nothing_whatever_the_shares_leave() -> None:
+    everyone = a_set({"a": [0, 8, 16]}, stills=0)
+    few = kept(everyone, frames_per_video=1, points=0.5, parts="kept", masks="kept")
+    assert labelled_frames(few) == {"a": [8]}
+    assert [int(person.has_uv.sum()) for person in few.people if person.has_labels] == [1]
+    assert [image.labelled for image in few.images] == [False, True, False]
 
 
 def test_nothing_left_is_said() -> None:
-    with pytest.raises(AnnotationError, match=r"a.json: nobody is labelled in these frames"):
-        keep_frames(a_set({"a": [1]}, stills=0), [7])
-    with pytest.raises(ValueError, match="0 labelled frames a video"):
-        keep_frames_per_video(a_set({"a": [1]}), 0)
+    with pytest.raises(AnnotationError, match=r"a.json: nobody is labelled in the videos and frames"):
+        kept(a_set({"a": [1]}, stills=0), frames=(7, 9))
+
+
+@pytest.mark.parametrize(
+    ("budget", "left_out", "stays"),
+    [
+        # What a person keeps of 10 points, (points, of them with (u, v), masks): left out, and not left out.
+        ({}, (0, 0, False), (10, 10, True)),
+        ({"parts": "kept"}, (10, 0, True), (10, 10, True)),
+        ({"parts": "kept", "masks": "dropped"}, (10, 0, False), (10, 10, True)),
+        ({"masks": "kept"}, (0, 0, True), (10, 10, True)),
+        ({"points": 0.0}, (0, 0, False), (0, 0, True)),
+        ({"points": 0.0, "parts": "kept"}, (10, 0, True), (10, 0, True)),
+    ],
+)
+def test_what_pictures_that_are_left_out_keep(
+    budget: dict[str, Any], left_out: tuple[int, int, bool], stays: tuple[int, int, bool]
+) -> None:
+    """Table 3: (iii) is the first, (iv) the second, (ii) the last."""
+    whole = stills_with([10] * 8)
+    few = kept(whole, images=0.5, **budget)
+    chosen = {p.image.id for p in kept(whole, images=0.5).people if p.has_labels}
+    assert len(chosen) == 4
+    for person in few.people:
+        found = len(person.points), int(person.has_uv.sum()), person.coarse is not None
+        assert found == (stays if person.image.id in chosen else left_out)
+        assert person.image.labelled == person.has_labels
+        assert person.keypoints is not None
+
+
+def test_parts_stay_where_points_lose_uv() -> None:
+    whole = stills_with([10, 20])
+    few = kept(whole, points=0.5, parts="kept")
+    for person, before in zip(few.people, whole.people):
+        np.testing.assert_array_equal(person.points, before.points)
+        np.testing.assert_array_equal(person.part, before.part)
+        np.testing.assert_array_equal(person.uv[person.has_uv], before.uv[person.has_uv])
+        assert np.isnan(person.uv[~person.has_uv]).all()
+        assert person.uv.dtype == np.float32
+    again = kept(few, points=1.0)
+    assert with_uv(again) == with_uv(few)
+    assert sum(len(person.points) for person in again.people) == 30
+
+
+def test_keypoints_can_be_dropped_with_the_points_that_stand_for_them() -> None:
+    whole = stills_with([4])
+    (person,) = whole.people
+    source = np.array([0, 0, LabelSource.KEYPOINT, 0])
+    whole = replace(whole, people=(replace(person, source=source),))
+    (few,) = kept(whole, keypoints="dropped").people
+    assert few.keypoints is None
+    np.testing.assert_array_equal(few.points, person.points[[0, 1, 3]])
+    (few,) = kept(whole, points=0.0).people
+    np.testing.assert_array_equal(few.points, person.points[[2]])
+
+
+def test_a_share_of_what_flow_has_carried_is_refused() -> None:
+    whole = stills_with([4])
+    carried = replace(whole.people[0], source=np.array([1, 1, 1, 1]))
+    whole = replace(whole, people=(carried,))
+    assert kept(whole, keypoints="dropped").people[0].keypoints is None
+    with pytest.raises(AnnotationError, match=r"annotation 7 of image 0.*carried by flow.*take the budget"):
+        kept(whole, points=0.5)
+
+
+@pytest.mark.parametrize(
+    ("budget", "wanted"),
+    [
+        ({"images": 1.01}, "budget.images = 1.01, but it must be in 0..1"),
+        ({"points": -0.1}, "budget.points = -0.1"),
+        ({"parts": "some"}, "budget.parts = 'some', but it must be one of dropped, kept"),
+        ({"masks": "all"}, "budget.masks = 'all', but it must be one of like_parts, dropped, kept"),
+        ({"keypoints": "only"}, "budget.keypoints = 'only'"),
+        ({"videos": 0}, "budget.videos = 0"),
+        ({"frames_per_video": 0}, "budget.frames_per_video = 0, but it must be 1 or more"),
+        ({"frames": (9,)}, "budget.frames"),
+        ({"frames": (9, 3)}, "budget.frames"),
+        ({"frames": (3, 9), "frames_per_video": 1}, "left out where frames_per_video is given"),
+        ({"seed": -1}, "budget.seed = -1"),
+    ],
+)
+def test_impossible_budgets_name_their_key(budget: dict[str, Any], wanted: str) -> None:
+    with pytest.raises(ConfigError, match=wanted.replace("(", r"\(")):
+        BudgetSettings(**budget)

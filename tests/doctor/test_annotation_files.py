@@ -186,3 +186,15 @@ def test_files_that_are_no_annotation_files(tmp_path: Path, text: str, wanted: s
     path.write_bytes(text.encode("latin-1"))
     assert load_annotations(path, "a.json", findings) is None
     assert [finding.code for finding in findings] == [wanted]
+
+
+def test_parts_alone_and_masks_alone_are_in_order(scene: dict[str, Any]) -> None:
+    """What budgets leave."""
+    scene["annotations"][0] |= {"dp_U": [None, 0.5, None], "dp_V": [None, 0.25, None]}
+    for field in ("dp_x", "dp_y", "dp_I", "dp_U", "dp_V"):
+        del scene["annotations"][1][field]
+    assert codes(scene) == []
+    scene["annotations"][0]["dp_V"][0] = 0.5
+    assert codes(scene)[0] == "person-broken"
+    scene["annotations"][0] |= {"dp_U": [None, 0.5, None], "dp_V": [None, 0.25, None], "dp_I": [1, 99, 2]}
+    assert [code for code in codes(scene) if "range" in code] == ["part-range"]

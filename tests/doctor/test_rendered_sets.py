@@ -303,3 +303,13 @@ def test_many_equal_findings_do_not_flood_the_screen(copied: Path) -> None:
     assert "and 97 more" in text
     assert len(text.splitlines()) < 40
     assert text.splitlines()[-1].startswith("100 errors, ")
+
+
+def test_points_without_uv_are_compared_by_their_part(copied: Path) -> None:
+    entry("dp_U", 3, None)(copied)
+    entry("dp_V", 3, None)(copied)
+    assert counts(copied) == {}
+    content = json.loads((copied / STILLS).read_text())
+    part = content["annotations"][0]["dp_I"]
+    entry("dp_I", 3, 1 + part[3] % 24)(copied)
+    assert counts(copied) == {"truth-differs": 1}

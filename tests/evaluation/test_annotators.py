@@ -20,7 +20,7 @@ from slimdp.evaluation.annotators import (
     report_annotators,
 )
 from slimdp.evaluation.error_map import mean_error_map
-from slimdp.structures import PersonAnnotation
+from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.surface.body import BodySurface
 from slimdp.surface.load import load_surface
 from slimdp.synthetic.dataset import SetPlan, synthesize
@@ -162,3 +162,42 @@ def test_the_commands(rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     out.write_text(json.dumps({"points": 1}))
     with pytest.raises(ValueError, match="holds no scores of annotators"):
         read_annotators(out)
+
+
+def test_points_without_uv_are_not_measured(flat_surface: BodySurface, perfect_pair: Any) -> None:
+    truth = spread(perfect_pair(1)[0])
+    known = np.arange(60) % 2 == 0
+    annotated = dataclasses.replace(
+        moved(truth, 3.0), uv=np.where(known[:, None], moved(truth, 3.0).uv, np.nan)
+    )
+    for pair in ((annotated, truth), (truth, annotated)):
+        points = pair_with_annotations([pair[0]], [pair[1]], tolerance_px=1)
+        assert len(points.part) == 30
+        assert annotator_errors(points, flat_surface).full_m == pytest.approx(0.03, abs=1e-5)
+
+
+def test_simulated_annotators_move_what_has_uv() -> None:
+    surface = load_surface("open")
+    image = ImageRecord(1, Path("a.png"), "a.png", 80, 60)
+    rng = np.random.default_rng(0)
+    face = rng.integers(0, len(surface.faces), 40)
+    part, uv = surface.chart(face, np.full((40, 3), 1 / 3))
+    known = np.arange(40) % 2 == 0
+    uv = np.where(known[:, None], uv, np.nan).astype(np.float32)
+    zeros = np.zeros(40, dtype=np.int64)
+    exact = PersonAnnotation(
+        1,
+        image,
+        np.array([0.0, 0, 80, 60]),
+        rng.uniform(0, 60, (40, 2)),
+        part.astype(np.int64),
+        uv,
+        zeros,
+        zeros,
+    )
+    (answer,) = as_annotators_would([exact], surface, 1.0, np.random.default_rng(1))
+    np.testing.assert_array_equal(answer.has_uv, known)
+    np.testing.assert_array_equal(answer.part[~known], exact.part[~known])
+    assert (answer.uv[known] != exact.uv[known]).any(axis=1).mean() > 0.9
+    (alone,) = as_annotators_would([exact.with_uv_points()], surface, 1.0, np.random.default_rng(1))
+    np.testing.assert_array_equal(answer.uv[known], alone.uv)

@@ -340,3 +340,16 @@ def test_random_files_agree_with_the_slow_reference(tmp_path: Path, flat_surface
 def test_many_random_files_agree_with_the_slow_reference(tmp_path: Path, flat_surface: BodySurface) -> None:
     for seed in range(25, 600):
         compare_with_reference(seed, tmp_path, flat_surface)
+
+
+def test_points_without_uv_are_no_truth(tmp_path: Path, flat_surface: BodySurface) -> None:
+    some, none = person(1, **points((1, 1), (2, 2), (3, 3))), person(2, **points((1, 1)))
+    whole = person(1, **points((1, 1), (3, 3)))
+    some["dp_U"][1] = some["dp_V"][1] = none["dp_U"][0] = none["dp_V"][0] = None
+    truths = read_truths(write(tmp_path / "truth.json", file_of([some, none]))).truths
+    (wanted,) = read_truths(write(tmp_path / "whole.json", file_of([whole]))).truths
+    assert truths[1].points is None
+    assert truths[0].points is not None
+    assert wanted.points is not None
+    for name in ("places", "part", "uv"):
+        np.testing.assert_array_equal(getattr(truths[0].points, name), getattr(wanted.points, name))

@@ -133,3 +133,17 @@ def test_doubles_are_refused(flat_surface: BodySurface, perfect_pair: Any) -> No
         point_errors([prediction, prediction], [person], flat_surface)
     with pytest.raises(ValueError, match="two annotations with id 1"):
         point_errors([prediction], [person, person], flat_surface)
+
+
+def test_points_without_uv_are_no_truth(flat_surface: BodySurface, perfect_pair: Any) -> None:
+    pairs = [perfect_pair(annotation_id) for annotation_id in (1, 2)]
+    people, predictions = [a for a, _ in pairs], [p for _, p in pairs]
+    known = np.arange(60) % 3 == 0
+    alone = dataclasses.replace(people[1], uv=np.where(known[:, None], people[1].uv, np.nan))
+    errors = point_errors(predictions, [people[0], alone], flat_surface)
+    wanted = point_errors(predictions, [people[0], people[1].with_points(known)], flat_surface)
+    for field in dataclasses.fields(errors):
+        np.testing.assert_array_equal(getattr(errors, field.name), getattr(wanted, field.name))
+    nothing = dataclasses.replace(people[0], uv=np.full_like(people[0].uv, np.nan))
+    with pytest.raises(ValueError, match="none of the 1 people has annotated points"):
+        point_errors(predictions, [nothing], flat_surface)

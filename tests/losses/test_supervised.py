@@ -338,3 +338,48 @@ def test_heat_maps_without_their_keypoints_are_refused(keypoints: Tensor | None)
 def test_no_prediction_is_refused() -> None:
     with pytest.raises(ValueError, match="no predictions"):
         total_loss([], make_batch(torch.Generator()), LossSettings())
+
+
+def test_points_without_uv_count_for_their_part_alone() -> None:
+    """Their NaN reaches neither a term nor a gradient, and the means divide by the points that are known."""
+    generator = torch.Generator().manual_seed(3)
+    prediction, batch = make_prediction(generator), make_batch(generator, points=12)
+    known = torch.rand(12, generator=generator) < 0.5
+    alone = dataclasses.replace(batch, uv=torch.where(known[:, None], batch.uv, torch.nan))
+    total, terms = total_loss([prediction], alone, WEIGHTS)
+    total.backward()
+    grads = [getattr(prediction, name).grad for name in ("part_logits", "u", "v", "coarse_logits")]
+    assert all(grad.isfinite().all() for grad in grads)
+    assert batch.source is not None
+    assert batch.confidence is not None
+    whole = total_loss([prediction], batch, WEIGHTS)[1]
+    for name in ("part", "keypoint_part", "coarse", "background", "keypoint_map"):
+        assert torch.equal(terms[f"stack0/{name}"], whole[f"stack0/{name}"])
+    fewer = dataclasses.replace(
+        batch,
+        **{name: getattr(batch, name)[known] for name in ("points", "point_crop", "part", "uv")},
+        source=batch.source[known],
+        confidence=batch.confidence[known],
+    )
+    for name in ("uv", "keypoint_uv"):
+        wanted = total_loss([prediction], fewer, WEIGHTS)[1][f"stack0/{name}"]
+        assert torch.allclose(terms[f"stack0/{name}"], wanted)
+        assert label_counts(alone)[name] == label_counts(fewer)[name]
+    assert label_counts(alone)["part"] == label_counts(batch)["part"]
+    # Where nothing is known of (u, v), nothing teaches it.
+    prediction.u.grad = None
+    none = dataclasses.replace(batch, uv=torch.full_like(batch.uv, torch.nan))
+    total_loss([prediction], none, WEIGHTS)[0].backward()
+    assert prediction.u.grad is not None
+    assert not prediction.u.grad.any()
+
+
+def test_gradients_are_right_beside_points_without_uv() -> None:
+    generator = torch.Generator().manual_seed(5)
+    prediction, batch = make_prediction(generator), make_batch(generator, points=6)
+    batch.uv[::2] = torch.nan
+
+    def loss(u: Tensor, v: Tensor) -> Tensor:
+        return total_loss([dataclasses.replace(prediction, u=u, v=v)], batch, WEIGHTS)[0]
+
+    assert torch.autograd.gradcheck(loss, (prediction.u, prediction.v), fast_mode=True)

@@ -140,3 +140,10 @@ def test_bad_input() -> None:
         contact_sheet([[], []])
     with pytest.raises(ValueError, match="1 titles for 2 columns"):
         contact_sheet([[GREY, GREY]], ["a"])
+
+
+def test_u_that_is_not_known_is_grey() -> None:
+    points = np.array([[10.0, 10.0], [30.0, 10.0]])
+    drawn = draw_points(GREY, points, np.array([1, 1]), uv=np.array([[np.nan, np.nan], [1.0, 0.0]]))
+    assert tuple(drawn[10, 10]) == (150, 150, 150)
+    assert tuple(drawn[10, 30]) == tuple(colour_of_unit(np.array(1.0)))

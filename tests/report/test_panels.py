@@ -84,3 +84,16 @@ def test_error_colours_by_hand() -> None:
     colours = error_colours(np.array([0, 0.049, 0.05, 0.099, 0.15, 0.2, np.inf]))
     wanted = [GREEN, GREEN, YELLOW, YELLOW, ORANGE, RED, RED]
     assert colours.tolist() == [colour.tolist() for colour in wanted]
+
+
+def test_points_without_uv_have_no_error(
+    people_and_file: tuple[list[Any], Path], flat_surface: BodySurface
+) -> None:
+    people, path = people_and_file
+    one_known = np.arange(60)[:, None] == 7
+    alone = dataclasses.replace(people[0], uv=np.where(one_known, people[0].uv, np.nan))
+    with PredictionFile(path) as file:
+        panel = prediction_panel([alone], file, flat_surface, count=1)
+        wanted = prediction_panel([people[0].with_points(one_known[:, 0])], file, flat_surface, count=1)
+    np.testing.assert_array_equal(panel, wanted)
+    assert tuple(error_colours(np.array([np.nan, 0.0]))[0]) == (150, 150, 150)

@@ -72,3 +72,13 @@ def test_predictions_of_another_file_and_too_many_columns_are_refused(
         people_sheet([stranger], file, count=1)
     with pytest.raises(ValueError, match="columns"):
         people_sheet([person], None, count=1, columns=2000)
+
+
+def test_points_without_uv_are_half_as_large(pair: tuple[PersonAnnotation, PersonPrediction]) -> None:
+    person, _ = pair
+    areas = []
+    for uv in (0.0, np.nan):
+        alone = dataclasses.replace(person, uv=np.full((1, 2), uv, np.float32))
+        picture = people_sheet([alone], None, count=1, columns=1)
+        areas.append(int((picture == PART_COLOURS[12]).all(axis=2).sum()))
+    assert 0 < areas[1] < 0.4 * areas[0]

@@ -131,3 +131,16 @@ def test_other_processes_than_the_first_say_and_write_nothing(
         folder.begin(None, torch.device("cpu"), Processes())  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()
     assert capsys.readouterr().err == ""
+
+
+def test_points_without_uv_are_drawn_without_an_error(batch: PoseBatch) -> None:
+    names = ("point_crop", "points", "part", "uv")
+    two = replace(batch, **{name: getattr(batch, name)[:2].clone() for name in names})
+    two.uv[1] = torch.nan
+    two.points[1] = two.points[0] + 12
+    picture = training_picture(two, answer(batch, wrong=False), load_surface("open"), people=1)
+    side = (picture.shape[1] - 6 * 4) // 5
+    zoom = side // batch.image.shape[-1]
+    errors = picture[28 : 28 + side, -4 - side : -4]
+    colours = [tuple(errors[y, x]) for x, y in ((two.points[:2].numpy() + 0.5) * zoom).astype(int)]
+    assert colours == [ERROR_COLOURS[0][1], (150, 150, 150)]

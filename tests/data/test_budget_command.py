@@ -1,0 +1,85 @@
+"""Budgets that go through a file, and their command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from slimdp.__main__ import main
+from slimdp.data import AnnotationSet, read_annotations, write_annotations
+from tests.data.small_sets import a_set, kept, labelled_frames, stills_with
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Callable[[AnnotationSet], Path]:
+    """Write a set and black pictures; gives its file."""
+
+    def save(everyone: AnnotationSet) -> Path:
+        write_annotations(tmp_path / "a.json", everyone.images, everyone.people)
+        for image in everyone.images:
+            (tmp_path / image.file_name).parent.mkdir(exist_ok=True)
+            black = np.zeros((image.height, image.width, 3), np.uint8)
+            cv2.imwrite(str(tmp_path / image.file_name), black)
+        return tmp_path / "a.json"
+
+    return save
+
+
+def test_a_budget_through_a_file_is_the_budget_itself(saved: Callable[[AnnotationSet], Path]) -> None:
+    file = saved(stills_with([30, 40, 1, 0, 25], start=5))
+    whole = read_annotations(file, file.parent)
+    for budget in ({"images": 0.6, "parts": "kept", "seed": 3}, {"points": 0.1}, {"points": 0.4}):
+        few = kept(whole, **budget)
+        write_annotations(file.parent / "b.json", few.images, few.people)
+        back = read_annotations(file.parent / "b.json", file.parent)
+        assert [image.labelled for image in back.images] == [image.labelled for image in few.images]
+        for person, same in zip(few.people, back.people, strict=True):
+            np.testing.assert_allclose(same.points, person.points, atol=1e-9)
+            np.testing.assert_array_equal(same.part, person.part)
+            np.testing.assert_array_equal(same.uv, person.uv)
+            assert (same.coarse is None) == (person.coarse is None)
+
+
+def test_the_command_takes_one_budget_after_the_other(
+    saved: Callable[[AnnotationSet], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = saved(a_set({"a": [0, 8, 16], "b": [4], "c": [2, 3, 5]}, stills=0))
+    out = str(file.parent / "b.json")
+    command = ["budget", "--annotations", str(file), "--images", str(file.parent)]
+    assert main([*command, "--out", out, "--videos", "2", "--frames-per-video", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["each", "whole", "kept"]
+    assert ["labelled", "people", "7", "2"] in [line.split() for line in lines]
+    assert ["points", "with", "(u,", "v)", "6", "s", "14", "4"] in [line.split() for line in lines]
+    assert labelled_frames(read_annotations(out, file.parent)) == {"a": [8], "c": [3]}
+    assert main([*command, "--out", out]) == 2
+    assert "nothing to leave out: give --keep-images" in capsys.readouterr().err
+    assert main([*command, "--out", out, "--frames", "9:3"]) == 2
+    assert "--frames 9:3, but FIRST:LAST is wanted" in capsys.readouterr().err
+
+
+def test_the_command_keeps_shares_and_prices_them(
+    saved: Callable[[AnnotationSet], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = saved(stills_with([36] * 10))
+    out = file.parent / "b.json"
+    command = ["budget", "--annotations", str(file), "--images", str(file.parent)]
+    priced = ["--seconds-a-click", "points=10,masks=0,boxes=0,parts=5,keypoints=360"]
+    shares = ["--keep-images", "0.5", "--keep-points", "0.1", "--parts", "kept", "--seed", "4"]
+    assert main([*command, *shares, *priced, "--out", str(out)]) == 0
+    rows = {line[:24].strip(): line.split()[-2:] for line in capsys.readouterr().out.splitlines()}
+    assert rows["points with (u, v)"] == ["360", "18"]
+    assert rows["points with a part alone"] == ["0", "342"]
+    assert rows["hours"] == ["1.0", "0.5"]  # 3600 s; 180 s and 1710 s
+    assert rows["hours with keypoints"] == ["2.0", "1.5"]
+    entries = json.loads(out.read_text())["annotations"]
+    assert sum(u is not None for entry in entries for u in entry["dp_U"]) == 18
+    assert main([*command, *priced]) == 0
+    assert "kept" not in capsys.readouterr().out
+    assert main([*command, "--seconds-a-click", "uv=3"]) == 2
+    assert "unknown key seconds_a_click.uv; there are: points, parts" in capsys.readouterr().err
