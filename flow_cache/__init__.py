@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flow_cache.around import PeopleBoxes, read_people_boxes
+from flow_cache.chain import ChainSummary, chain_flow
 from flow_cache.consistency import (
     consistent,
     consistent_points,
@@ -14,6 +15,7 @@ from flow_cache.consistency import (
 )
 from flow_cache.errors import FlowCacheError, MissingFlowError
 from flow_cache.estimators import ESTIMATORS, DenseInverseSearch, FlowEstimator, make_estimator
+from flow_cache.hops import plan_hops
 from flow_cache.precompute import PrecomputeSummary, precompute
 from flow_cache.progress import Progress
 from flow_cache.schema import STEPS, VideoRecord
@@ -26,6 +28,7 @@ from flow_cache.writer import FlowWriter
 __all__ = [
     "ESTIMATORS",
     "STEPS",
+    "ChainSummary",
     "DenseInverseSearch",
     "FlowCacheError",
     "FlowEstimator",
@@ -39,6 +42,7 @@ __all__ = [
     "Submission",
     "Video",
     "VideoRecord",
+    "chain_flow",
     "consistent",
     "consistent_points",
     "forward_backward_offset",
@@ -46,6 +50,7 @@ __all__ = [
     "inside_frame",
     "make_estimator",
     "open_video",
+    "plan_hops",
     "precompute",
     "read_image",
     "read_people_boxes",

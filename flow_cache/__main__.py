@@ -1,4 +1,4 @@
-"""The command line: python -m flow_cache precompute | jobs | inspect | verify | export | import | show."""
+"""The command line: python -m flow_cache precompute, and what is done with a store."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from flow_cache.arguments import (
     with_negative_values,
 )
 from flow_cache.around import MARGIN, frames_with_people
+from flow_cache.chain import chain_flow
 from flow_cache.drawing import bring_back, colour_flow, draw_check, save_png
 from flow_cache.errors import FlowCacheError
 from flow_cache.exchange import export_flow, import_flow
@@ -33,7 +34,7 @@ from flow_cache.shards import assign_shards
 from flow_cache.store import FlowStore
 from flow_cache.submission import submit
 from flow_cache.verification import forget_fields, verify_store
-from flow_cache.video import glance_at, open_video, video_name
+from flow_cache.video import as_video, glance_at, open_video, video_name
 from flow_cache.waiting import tell_jobs
 from flow_cache.writer import COMMIT_SECONDS
 
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_precompute(commands)
+    _add_chain(commands)
     _add_looking(commands)
     _add_exchange(commands)
     return parser
@@ -111,6 +113,21 @@ def _add_jobs(fill: argparse.ArgumentParser) -> None:
         help="what a job asks for: partition, timeout_min, mem_gb, gpus_per_node, ... as submitit calls them",
     )
     fill.add_argument("--no-wait", action="store_true", help="start the jobs and leave them to themselves")
+
+
+def _add_chain(commands: argparse._SubParsersAction) -> None:
+    join = commands.add_parser("chain", help="flow over many frames, made of stored flow over few")
+    join.add_argument("store", type=Path, help="of flow over short steps, both ways")
+    join.add_argument("--steps", type=parse_steps, required=True, help="such as -12,-6,6,12, or -6:6")
+    join.add_argument(
+        "--frames",
+        type=parse_frames,
+        metavar="FIRST:LAST",
+        help="only fields that start or end at these frames, or at those of a COCO file (.json) with people",
+    )
+    join.add_argument("--filter", choices=FILTERS, default="zstd", help="compression (default: %(default)s)")
+    join.add_argument("--out", type=Path, required=True, help="the .h5 file to write, another than the store")
+    join.set_defaults(run=_chain)
 
 
 def _add_looking(commands: argparse._SubParsersAction) -> None:
@@ -249,6 +266,21 @@ def _submit(options: argparse.Namespace, settings: dict[str, Any]) -> None:
         print(f"how far they are: python -m flow_cache jobs {options.out}")
         return
     _tell(options.out, under_way.wait())
+
+
+def _chain(options: argparse.Namespace) -> None:
+    with FlowStore(options.store) as store:
+        frames = _frames_in(store, options.frames)
+        made = chain_flow(store, options.out, options.steps, frames, options.filter)
+    print(f"{options.out}: {made.chained} fields chained, {made.found} found")
+
+
+def _frames_in(store: FlowStore, frames: range | Path | None) -> dict[str, Iterable[int]] | None:
+    """The frames of interest of each video of a store; None for all."""
+    if isinstance(frames, Path):
+        records = [store.record(name) for name in store.videos()]
+        return dict(frames_with_people(frames, [as_video(record) for record in records]))
+    return None if frames is None else dict.fromkeys(store.videos(), frames)
 
 
 def _tell(out: Path, summary: PrecomputeSummary) -> None:

@@ -25,15 +25,16 @@ def parse_steps(text: str) -> tuple[int, ...]:
 
 
 def parse_frames(text: str) -> range | Path:
-    """10:20: frames 10 to 20, both included; or the name of a .json file."""
+    """10:20: frames 10 to 20, both included; 0:20:4: every fourth of them; or the name of a .json file."""
     if text.endswith(".json"):
         return Path(text)
-    match = re.fullmatch(r"(\d+):(\d+)", text)
-    if match is None or int(match[1]) > int(match[2]):
+    match = re.fullmatch(r"(\d+):(\d+)(?::(\d+))?", text)
+    every = int(match[3] or 1) if match else 0
+    if match is None or int(match[1]) > int(match[2]) or every < 1:
         raise argparse.ArgumentTypeError(
-            f"{text!r}; wanted first:last such as 0:20, both included, or a .json file"
+            f"{text!r}; wanted first:last such as 0:20, both included, first:last:every, or a .json file"
         )
-    return range(int(match[1]), int(match[2]) + 1)
+    return range(int(match[1]), int(match[2]) + 1, every)
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -84,6 +85,11 @@ def add_estimator(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--iterations", type=int, help="of networks: updates of the flow (raft_*: 12)")
     command.add_argument(
+        "--enlarge",
+        type=int,
+        help="of raft_*: enlarge frames so many times before, for small people (default: 1)",
+    )
+    command.add_argument(
         "--device", help="of networks: auto (default: a GPU where there is one), cpu, cuda:1"
     )
     command.add_argument(
@@ -93,5 +99,7 @@ def add_estimator(command: argparse.ArgumentParser) -> None:
 
 def chosen_estimator(options: argparse.Namespace) -> FlowEstimator:
     """The estimator with the settings that were given; raises FlowCacheError for those of another one."""
-    settings = {key: getattr(options, key) for key in ("preset", "weights", "iterations", "device", "half")}
+    settings = {
+        key: getattr(options, key) for key in ("preset", "weights", "iterations", "enlarge", "device", "half")
+    }
     return make_estimator(options.estimator, **settings)

@@ -15,6 +15,7 @@ import numpy as np
 from flow_cache.errors import FlowCacheError
 from flow_cache.frame_files import IMAGE_SUFFIXES, check_utf8, frame_files, hash_of_all, hash_of_file
 from flow_cache.pictures import content_of, decode_image, read_image
+from flow_cache.schema import VideoRecord
 
 _LOG = logging.getLogger(__name__)
 # What a container announces is exact for most and an estimate for some; a file that was cut off misses more.
@@ -124,6 +125,13 @@ def glance_at(path: Path) -> Glance:
 def video_name(path: Path) -> str:
     """What a video is called: the name of its folder, or that of its file without the suffix."""
     return path.resolve().name if path.is_dir() else path.stem
+
+
+def as_video(record: VideoRecord) -> Video:
+    """The video behind a store's record, taken by its word: nothing is opened."""
+    return Video(
+        Path(record.source), record.name, record.width, record.height, record.frame_names, record.source_hash
+    )
 
 
 def open_video(path: Path, seen: SeenVideo | None = None) -> Video:

@@ -144,6 +144,7 @@ def test_every_experiment_trains_for_two_steps(
         if stage.motion is not None:  # laid over the run's when it was read
             changes += [f"{place}.motion.flow={smoke / 'flow.h5'}"]
             changes += [f"{place}.motion.exact={smoke / 'data' / 'flow_exact'}"]
+            changes += [f"{place}.motion.steps=[-1,1]"]  # of its short clips
     if config.validation is not None:
         places["validation"] = config.validation.data
     for place, sources in places.items():
@@ -151,7 +152,7 @@ def test_every_experiment_trains_for_two_steps(
             # Budgets of a set are made of its files (`slimdp budget`).
             key, name = (
                 f"{place}.data.{index}",
-                re.sub("_half|_every_frame", "", Path(source.annotations).name),
+                re.sub("_one_frame|_every_frame", "", Path(source.annotations).name),
             )
             changes += [f"{key}.annotations={smoke / 'data' / name}", f"{key}.images={smoke / 'data'}"]
     options = [word for change in changes for word in ("--set", change)]

@@ -26,9 +26,11 @@ from slimdp.sweep.command import sweep_words
 from slimdp.sweep.results import duration
 from slimdp.sweep.study import Scores
 from slimdp.sweep.table import (
+    TableRow,
     complete_results,
     flat_rows,
     gain_lines,
+    gap_lines,
     missing_runs,
     read_results,
     score_lines,
@@ -59,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("runs", type=Path, nargs="+", help="folders of slimdp sweep, or results.json")
     parser.add_argument("--study", type=Path, help="the rows' order, the seeds and the paper's numbers")
     parser.add_argument("--baseline", help="the row to compare with; default: the first one")
+    parser.add_argument(
+        "--ceiling", help="also tell how much of this row's gain over the baseline the others reach"
+    )
+    parser.add_argument(
+        "--rows", type=lambda text: text.split(","), help="only these, and both of those: A,B"
+    )
     parser.add_argument("--full", action="store_true", help='the "full" scores, not "localization only"')
     parser.add_argument("--out", type=Path, help="the Markdown file to write")
     parser.add_argument("--csv", type=Path, help="the CSV file to write")
@@ -71,7 +79,7 @@ def _write(options: argparse.Namespace, study: Study | None, results: list[RunRe
     names = study.names if study is not None else tuple(dict.fromkeys(result.row for result in results))
     seeds = study.seeds if study is not None else tuple(sorted({result.seed for result in results}))
     baseline = options.baseline or names[0]
-    rows = table_rows(results, names, baseline, _papers(study, options.full).get("", {}), options.full)
+    rows = _shown_rows(options, study, results, names, baseline)
     parts = [
         "" if study is None else f"**{study.title}**",
         *_tables(options, study, results, names, baseline),
@@ -103,6 +111,24 @@ def _papers(study: Study | None, full: bool) -> dict[str, Scores]:
     return {"": study.paper, **{name: each.paper for name, each in study.others.items()}}
 
 
+def _shown_rows(
+    options: argparse.Namespace,
+    study: Study | None,
+    results: Sequence[RunResult],
+    names: Sequence[str],
+    baseline: str,
+    on: str = "",
+) -> list[TableRow]:
+    """The rows that are asked for, with their scores on one of the sets."""
+    paper = _papers(study, options.full).get(on, {})
+    rows = table_rows(results, names, baseline, paper, options.full, on)
+    if options.rows is None:
+        return rows
+    if unknown := sorted(set(options.rows) - set(names)):
+        raise ValueError(f"--rows {unknown[0]}: no such row; there are: {', '.join(names)}")
+    return [row for row in rows if row.name in {*options.rows, baseline, options.ceiling}]
+
+
 def _tables(
     options: argparse.Namespace,
     study: Study | None,
@@ -117,10 +143,10 @@ def _tables(
     first = study.evaluate_name if study is not None and study.evaluate_name else "the first set"
     parts = []
     for name in ["", *others]:
-        paper = _papers(study, options.full).get(name, {})
-        rows = table_rows(results, names, baseline, paper, options.full, name)
+        rows = _shown_rows(options, study, results, names, baseline, name)
         heading = f"On {name or first}:" if others else ""
-        parts += [heading, score_lines(rows), gain_lines(rows, baseline)]
+        gap = "" if options.ceiling is None else gap_lines(rows, baseline, options.ceiling)
+        parts += [heading, score_lines(rows), gain_lines(rows, baseline), gap]
     return parts
 
 

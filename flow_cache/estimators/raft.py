@@ -33,11 +33,15 @@ class _Raft:
             the names of torchvision or of the authors' code.
         iterations: updates of the flow; more are slower and a little better.
         device: cpu, cuda, cuda:1, or auto: a GPU where there is one.
+        enlarge: frames are made so many times as large before, and the flow as small again after. Its
+            features are 8 px apart: what is thinner than that in the frame, as the limbs of small people,
+            is seen only so. Takes the square of it in time and memory.
     """
 
     weights: str = "C_T_V2"
     iterations: int = 12
     device: str = "auto"
+    enlarge: int = 1
 
     name: ClassVar[str]
     frames_a_batch: ClassVar[int] = 6  # so that the features of 9 frames serve 36 fields
@@ -45,6 +49,8 @@ class _Raft:
     def __post_init__(self) -> None:
         if self.iterations < 1:
             raise FlowCacheError(f"iterations {self.iterations} of {self.name}; wanted 1 or more")
+        if not 1 <= self.enlarge <= 8:
+            raise FlowCacheError(f"enlarge {self.enlarge} of {self.name}; wanted 1 to 8")
 
     def settings(self) -> dict[str, Any]:
         """What decides the flow: of a checkpoint not its place, but its content.
@@ -55,7 +61,9 @@ class _Raft:
         from flow_cache.estimators.raft_weights import check_weights
 
         check_weights(self.weights, self.name)
-        return {"weights": fingerprint(self.weights), "iterations": self.iterations}
+        decided = {"weights": fingerprint(self.weights), "iterations": self.iterations}
+        # Left out where it is 1: stores that are older than it go on.
+        return {**decided, "enlarge": self.enlarge} if self.enlarge > 1 else decided
 
     def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
         """Flow that takes the pixels of each pair's first frame to the second, as `FlowEstimator.estimate`.
@@ -70,8 +78,9 @@ class _Raft:
         check_pairs(frames, pairs, self.name, 2)
         network, device = _network(self), pick_device(self.device)
         images = torch.from_numpy(frames).permute(0, 3, 1, 2).to(device).float() / 127.5 - 1
+        images = _enlarged(images, self.enlarge)
+        height, width = images.shape[-2:]
         images, (left, top) = padded(images, _STRIDE, _SMALLEST_PADDED)
-        height, width = frames.shape[1:3]
         flows = []
         # Half precision on GPUs alone: CPUs emulate it, many times slower.
         with torch.inference_mode(), torch.autocast(device.type, enabled=device.type == "cuda"):
@@ -80,7 +89,8 @@ class _Raft:
             context = {i: network.context_encoder(images[i : i + 1]) for i in starting}
             for first, second in pairs:
                 flow = _refine(network, features[first], features[second], context[first], self.iterations)
-                flows.append(flow[0, :, top : top + height, left : left + width].float().cpu().numpy())
+                flow = flow[:, :, top : top + height, left : left + width].float()
+                flows.append(_reduced(flow, self.enlarge)[0].cpu().numpy())
         return np.stack(flows)
 
 
@@ -94,6 +104,20 @@ class RaftLarge(_Raft):
     """RAFT, 5.3 M parameters; settings as of `_Raft`."""
 
     name: ClassVar[str] = "raft_large"
+
+
+def _enlarged(images: Tensor, factor: int) -> Tensor:
+    """Images (N, 3, H, W), so many times as large: each pixel becomes a square of them."""
+    from torch.nn.functional import interpolate
+
+    return images if factor == 1 else interpolate(images, scale_factor=factor, mode="bicubic")
+
+
+def _reduced(flow: Tensor, factor: int) -> Tensor:
+    """Flow (N, 2, H, W) of images that `_enlarged` made, in px of their originals: means of squares."""
+    from torch.nn.functional import avg_pool2d
+
+    return flow if factor == 1 else avg_pool2d(flow, factor) / factor
 
 
 def _refine(

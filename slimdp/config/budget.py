@@ -17,8 +17,9 @@ class BudgetSettings:
     """What is kept of the labels of a data set (Slim DensePose, 5.2, tables 3 and 4); the default keeps all.
 
     Taken in this order: videos, then frames, then a share of the pictures with labels that are left, then a
-    share of the points with (u, v) in these. Shares are drawn by the ids of the file: for a seed, those of a
-    smaller share are among those of a larger one (`slimdp.data.apply_budget`).
+    share of the points with (u, v) in these. Other videos and frames keep nothing; what the shares leave out
+    may keep cheaper labels. Shares are drawn by the ids of the file: for a seed, those of a smaller share are
+    among those of a larger one (`slimdp.data.apply_budget`).
     """
 
     videos: int | None = None  # labels in at most so many videos, evenly spread; stills keep theirs
@@ -26,9 +27,9 @@ class BudgetSettings:
     frames: tuple[int, ...] = ()  # [first, last]: in the frames with these numbers, both ends included
     images: float = 1.0  # share of the pictures with labels that keep them, 0..1
     points: float = 1.0  # share of the (u, v) points in these pictures that keep (u, v), 0..1
-    parts: str = DROPPED  # whether points that lose (u, v) keep their part label
-    masks: str = LIKE_PARTS  # the coarse masks of pictures that were left out; those of others stay
-    keypoints: str = KEPT  # those of everybody, also in pictures that were left out
+    parts: str = DROPPED  # the part labels of points that lose (u, v) by a share
+    masks: str = LIKE_PARTS  # the coarse masks of pictures that a share leaves out; those of others stay
+    keypoints: str = KEPT  # those of everybody, also in pictures that are left out
     seed: int = 0  # of the shares
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from slimdp.motion.carried_person import CarrySettings, Move, move_person
 from slimdp.motion.confidence import FallingConfidence
 from slimdp.motion.growing_set import annotated_people
-from slimdp.motion.hops import FlowWays, StepSource, plan_hops
+from slimdp.motion.hops import FlowWays, StepSource
 from slimdp.motion.propagation import propagate
 from slimdp.motion.regions import RegionSettings
 from slimdp.motion.same_frames import check_same_frames
@@ -33,7 +33,6 @@ __all__ = [
     "locate_frame",
     "move_person",
     "move_points",
-    "plan_hops",
     "propagate",
     "read_displacement",
     "video_of",

@@ -155,6 +155,30 @@ def gain_lines(rows: Sequence[TableRow], baseline: str, markdown: bool = True) -
     return format_table(header, body, markdown) if body else ""
 
 
+def gap_lines(rows: Sequence[TableRow], baseline: str, ceiling: str, markdown: bool = True) -> str:
+    """How much of what the ceiling gains over the baseline each row gains, in percent of it.
+
+    A ratio of means over the seeds; as uncertain as both, so a deviation stands beside the gains alone.
+
+    Raises:
+        ConfigError: the ceiling has no results, or none for the baseline's seeds.
+    """
+    top = next((row for row in rows if row.name == ceiling), None)
+    if top is None or not top.gains:
+        raise ConfigError(f"ceiling {ceiling}: no gain over {baseline} is known; both need results of a seed")
+    header = [f"share of the way from {baseline} to {ceiling}, %", *map(_title, COLUMNS)]
+    body = [
+        [row.name, *(_share(row.gains[c].mean, top.gains[c].mean) for c in COLUMNS)]
+        for row in rows
+        if row.gains and row is not top
+    ]
+    return format_table(header, body, markdown) if body else ""
+
+
+def _share(gain: float, of: float) -> str:
+    return f"{100 * gain / of:.0f}" if of > 0 else "no gap"
+
+
 def flat_rows(rows: Sequence[TableRow]) -> list[dict[str, Any]]:
     """The same numbers for a CSV file; what is not known is empty."""
     flat = []

@@ -64,6 +64,14 @@ def test_frames_are_spread_over_the_videos_that_are_left() -> None:
     assert labelled_frames(kept(everyone, videos=2, frames_per_video=1)) == {"a": [8], "c": [3]}
 
 
+def test_other_frames_keep_nothing_whatever_the_shares_leave() -> None:
+    everyone = a_set({"a": [0, 8, 16]}, stills=0)
+    few = kept(everyone, frames_per_video=1, points=0.5, parts="kept", masks="kept")
+    assert labelled_frames(few) == {"a": [8]}
+    assert [int(person.has_uv.sum()) for person in few.people if person.has_labels] == [1]
+    assert [image.labelled for image in few.images] == [False, True, False]
+
+
 def test_nothing_left_is_said() -> None:
     with pytest.raises(AnnotationError, match=r"a.json: nobody is labelled in the videos and frames"):
         kept(a_set({"a": [1]}, stills=0), frames=(7, 9))

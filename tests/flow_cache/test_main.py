@@ -66,6 +66,10 @@ def test_a_part_of_a_video(
     assert "  step +1: 2 fields, 1 missing\n" in capsys.readouterr().out
     assert main(["precompute", folder, "--steps", "1", "--out", out]) == 0
     assert "3 fields of walk estimated, 2 found" in capsys.readouterr().out
+    thin = str(tmp_path / "thin.h5")
+    assert main(["precompute", folder, "--steps=-2,2", "--frames", "0:4:2", "--out", thin]) == 0
+    with FlowStore(thin) as store:
+        assert np.flatnonzero(store.finished("walk", 2)).tolist() == [0, 2]  # 0 -> 2 -> 4
 
 
 def test_a_store_without_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,6 +86,7 @@ def test_a_store_without_videos(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["precompute", "a", "--out", "flow.h5", "--steps", "0"], "'0'; wanted a range such as -3:3"),
         (["precompute", "a", "--out", "flow.h5", "--steps", "3:-3"], "'3:-3'; wanted a range"),
         (["precompute", "a", "--out", "flow.h5", "--frames", "9:3"], "'9:3'; wanted first:last"),
+        (["precompute", "a", "--out", "flow.h5", "--frames", "3:9:0"], "'3:9:0'; wanted first:last"),
         (["precompute", "a", "--out", "flow.h5", "--estimator", "raf"], "'raf'; choices: dis, raft_small"),
         (["precompute", "a"], "required: --out"),
         ([], "required: COMMAND"),

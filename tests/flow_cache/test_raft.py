@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from pathlib import Path
 
@@ -71,6 +72,21 @@ def test_any_size_comes_back_in_its_own_size(untrained: tuple, texture: np.ndarr
         assert np.isfinite(flow).all()
 
 
+def test_enlarged_frames_give_the_means_of_squares(untrained: tuple, texture: np.ndarray) -> None:
+    """Twice as large by the same bicubic curve, estimated, and every 2 x 2 px of it averaged and halved."""
+    estimator, _ = untrained
+    frames = np.stack([texture, np.roll(texture, 3, axis=1)])
+    images = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
+    large = torch.nn.functional.interpolate(images, scale_factor=2, mode="bicubic").clamp(0, 255)
+    large_frames = large.round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    wanted = estimator.estimate(large_frames, [(0, 1)])[0]
+    height, width = texture.shape[:2]
+    wanted = wanted.reshape(2, height, 2, width, 2).mean(axis=(2, 4)) / 2
+    found = dataclasses.replace(estimator, enlarge=2).estimate(frames, [(0, 1)])[0]
+    assert found.shape == (2, height, width)
+    np.testing.assert_allclose(found, wanted, atol=0.1)  # rounding to whole grey levels
+
+
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_the_authors_names_become_torchvisions(size: str) -> None:
     network = BUILD[size]()
@@ -108,6 +124,7 @@ def test_settings_follow_the_content_of_the_weights(tmp_path: Path) -> None:
     assert settings_hash(a) == settings_hash(RaftSmall(a.weights, device="cpu"))
     assert settings_hash(RaftSmall()) != settings_hash(RaftLarge())
     assert RaftLarge().settings() == {"weights": "C_T_V2", "iterations": 12}
+    assert settings_hash(a) != settings_hash(RaftSmall(a.weights, enlarge=2))
     assert pickle.loads(pickle.dumps(a)) == a
 
 
@@ -115,6 +132,8 @@ def test_bad_weights_are_refused(tmp_path: Path, texture: np.ndarray) -> None:
     frames, pairs = np.stack([texture, texture]), [(0, 1)]
     with pytest.raises(FlowCacheError, match="iterations 0"):
         RaftSmall(iterations=0)
+    with pytest.raises(FlowCacheError, match="enlarge 0 of raft_small; wanted 1 to 8"):
+        RaftSmall(enlarge=0)
     with pytest.raises(FlowCacheError, match=r"'none\.pth' of raft_small: no such file, and none of: C_T_V1"):
         RaftSmall("none.pth").estimate(frames, pairs)
     file = tmp_path / "text.pth"

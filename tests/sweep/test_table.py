@@ -13,6 +13,7 @@ from slimdp.sweep.table import (
     complete_results,
     flat_rows,
     gain_lines,
+    gap_lines,
     missing_runs,
     read_results,
     score_lines,
@@ -82,6 +83,18 @@ def test_the_lines_say_it() -> None:
     assert [cells["10cm_gain"] for cells in flat] == ["", 3.0, 1.0]
     assert [cells["10cm_gain_sd"] for cells in flat] == ["", 2.646, ""]
     assert [cells["10cm_paper"] for cells in flat] == [42.0, 43.5, ""]
+
+
+def test_the_share_of_a_gap_is_that_of_the_hand() -> None:
+    rows = table_rows(RESULTS, NAMES, "a", PAPER)
+    lines = gap_lines(rows, "a", "b").splitlines()
+    # c gains 0.5, 1 and 1 over a on their one seed, b gains 1.5, 3 and 3 on all.
+    assert [cell.strip() for cell in lines[2].split("|")] == ["", "c", "33", "33", "33", ""]
+    assert len(lines) == 3
+    with pytest.raises(ConfigError, match="ceiling a: no gain over a is known"):
+        gap_lines(rows, "a", "a")
+    worse = table_rows(RESULTS, NAMES, "b", PAPER)
+    assert "no gap" in gap_lines(worse, "b", "a")
 
 
 def test_only_complete_rows_are_kept_and_the_rest_is_named() -> None:

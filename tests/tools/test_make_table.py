@@ -102,6 +102,17 @@ def test_every_set_has_a_table_with_the_papers_numbers_on_it(
     assert "42.94" not in full
 
 
+def test_some_rows_and_their_share_of_a_gap(
+    study: Callable[[], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*study(), "--rows", "tps", "--ceiling", "flow"]) == 0
+    said = capsys.readouterr().out
+    shares = said[said.index("share of the way from base to flow") :].splitlines()
+    assert [cell.strip() for cell in shares[2].split("|")] == ["", "tps", "29", "29", "29", ""]  # 1 of 3.5
+    assert main([*study(), "--rows", "tps,dance"]) == 2
+    assert "--rows dance: no such row; there are: base, tps, flow" in capsys.readouterr().err
+
+
 def test_without_a_study_rows_come_as_they_are(
     study: Callable[[], list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:

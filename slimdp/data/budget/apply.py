@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from slimdp.config import BudgetSettings
-from slimdp.config.budget import KEPT
+from slimdp.config.budget import DROPPED, KEPT
 from slimdp.data.budget.frames import between, spread_frames, spread_videos
 from slimdp.data.budget.shares import draw_images, draw_points
 from slimdp.data.coco import AnnotationSet
@@ -28,14 +28,19 @@ def apply_budget(annotations: AnnotationSet, budget: BudgetSettings) -> Annotati
             that flow has carried (take the budget first, then carry what is left).
     """
     _check_not_carried(annotations, budget)
-    kept = _kept_images(annotations, budget)
     people = annotations.people
+    seen = _seen_images(annotations, budget)
+    labelled = _labelled_images(people) & seen
+    chosen = labelled if budget.images == 1 else draw_images(sorted(labelled), budget.images, budget.seed)
+    kept = (seen - labelled) | chosen
     clicked = [person.source != LabelSource.KEYPOINT for person in people]
     eligible = [c & p.has_uv & (p.image.id in kept) for p, c in zip(people, clicked)]
     drawn = eligible if budget.points == 1 else draw_points(people, eligible, budget.points, budget.seed)
+    # What annotators do not see at all keeps nothing, whatever a share would leave.
+    unseen = replace(budget, parts=DROPPED, masks=DROPPED)
     fewer = [
-        _with_fewer(person, person.image.id in kept, keeps_uv, budget)
-        for person, keeps_uv in zip(people, drawn)
+        _with_fewer(p, p.image.id in kept, keeps_uv, budget if p.image.id in seen else unseen)
+        for p, keeps_uv in zip(people, drawn)
     ]
     before, after = _labelled_images(people), _labelled_images(fewer)
     images = {
@@ -48,27 +53,24 @@ def apply_budget(annotations: AnnotationSet, budget: BudgetSettings) -> Annotati
     return AnnotationSet(tuple(images.values()), placed, annotations.file)
 
 
-def _kept_images(annotations: AnnotationSet, budget: BudgetSettings) -> set[int]:
-    """Ids of the pictures that keep their labels; raises AnnotationError where chosen frames have none."""
+def _seen_images(annotations: AnnotationSet, budget: BudgetSettings) -> set[int]:
+    """Ids of the pictures in the videos and frames asked for; raises AnnotationError if none is labelled."""
     images = annotations.images
-    kept = {image.id for image in images}
+    seen = {image.id for image in images}
     labelled = _labelled_images(annotations.people)
     if budget.videos is not None:
-        kept &= spread_videos(images, budget.videos)
+        seen &= spread_videos(images, budget.videos)
     if budget.frames_per_video is not None:
-        kept &= spread_frames(images, labelled & kept, budget.frames_per_video)
+        seen &= spread_frames(images, labelled & seen, budget.frames_per_video)
     if budget.frames:
-        kept &= between(images, *budget.frames)
+        seen &= between(images, *budget.frames)
     chosen_frames = budget.videos is not None or budget.frames_per_video is not None or budget.frames
-    if chosen_frames and not labelled & kept:
+    if chosen_frames and not labelled & seen:
         raise AnnotationError(
             f"{annotations.file or 'annotations'}: nobody is labelled in the videos and frames that "
             "budget.videos, frames_per_video or frames leave"
         )
-    if budget.images < 1:
-        chosen = draw_images(sorted(labelled & kept), budget.images, budget.seed)
-        kept = (kept - labelled) | chosen
-    return kept
+    return seen
 
 
 def _with_fewer(
