@@ -32,8 +32,7 @@ class SubmittedSweep:
 
     prepared: Prepared
     cluster: str
-    folder: Path  # of their logs
-    jobs: tuple[Job[int], ...]
+    jobs: tuple[Job[int], ...]  # none where nothing was missing
 
     def wait(self, say: Callable[[str], None] = print) -> SweepSummary:
         """Wait until all jobs have ended, and tell of every run that ends; what they left.
@@ -133,9 +132,12 @@ def submit_sweep(
         save_results(prepared.results_file, prepared.sorted(prepared.known))
         for run in prepared.todo:
             (run.place(out) / FAILURE).unlink(missing_ok=True)  # they are tried again
-    folder, count = new_jobs_folder(out), min(jobs, len(prepared.todo))
+    count = min(jobs, len(prepared.todo))
+    if not count:
+        return SubmittedSweep(prepared, cluster, ())
+    folder = new_jobs_folder(out)
     say(f"{study.title}: {describe_todo(prepared)}; {count} jobs; their logs are in {folder}")
     gpus = visible_gpus() if cluster == "local" and device != "cpu" else []
     works = [SweepJob(prepared, gpus[number % len(gpus)] if gpus else None) for number in range(count)]
-    submitted = make_executor(cluster, folder, asked or {}, 1).submit_array(works) if works else []
-    return SubmittedSweep(prepared, cluster, folder, tuple(submitted))
+    submitted = make_executor(cluster, folder, asked or {}, 1).submit_array(works)
+    return SubmittedSweep(prepared, cluster, tuple(submitted))

@@ -51,6 +51,16 @@ def test_local_jobs_give_what_one_process_gives_and_a_failed_run_takes_no_other_
         assert same_weights(out / end.relative_to(tmp_path / "alone"), end)
 
 
+def test_where_nothing_is_missing_no_job_is_started(
+    make_study: Callable[..., Study], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, out = make_study(tmp_path / "study", {"plain": "base: base.yaml\n"}, (0,)), tmp_path / "out"
+    carry_out_here(study, out)
+    assert main(["sweep", str(study.file), "--out", str(out), "--submit", "local", "--jobs", "2"]) == 0
+    assert capsys.readouterr().out == f"1 results: {out / 'results.json'}\n"
+    assert not (out / "jobs").exists()
+
+
 def test_slurm_is_asked_for_what_was_said(
     make_study: Callable[..., Study], tmp_path: Path, slurm: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
