@@ -79,7 +79,7 @@ def submit(
     shares = [share for share in assign_shards(out, videos, jobs) if share]
     for shard in itertools.chain(*shares):
         _check_shard(shard, estimator)
-    folder = _new_folder(out)
+    folder = new_jobs_folder(out)
     settings = {**settings, "steps": steps, "estimator": estimator, "processes": processes}
     works = [
         ShardJob(
@@ -140,7 +140,7 @@ def _check_shard(shard: Shard, estimator: FlowEstimator) -> None:
                 )
 
 
-def _new_folder(out: Path) -> Path:
+def new_jobs_folder(out: Path) -> Path:
     """A folder for what submitit and the jobs of one submission write: out/jobs/0001, 0002, ..."""
     for number in itertools.count(1):
         folder = out / JOBS_FOLDER / f"{number:04d}"
@@ -158,12 +158,12 @@ def _share_of_machine(number: int, jobs: int, estimator: FlowEstimator) -> dict[
     device = getattr(estimator, "device", "cpu")
     if device == "cpu":
         return {"threads": threads}
-    gpus = _gpus()
+    gpus = visible_gpus()
     one_each = device in ("auto", "cuda") and gpus
     return {"threads": threads, "gpus": gpus[number % len(gpus)] if one_each else ",".join(gpus)}
 
 
-def _gpus() -> list[str]:
+def visible_gpus() -> list[str]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     import torch
 

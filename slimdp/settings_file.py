@@ -75,17 +75,8 @@ def read_settings(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     path = Path(path)
     if path.resolve() in seen:
         raise ConfigError(f"{path}: its {BASE_KEY} leads back to itself")
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such settings file")
-    try:
-        values = parse_yaml(path.read_text(encoding="utf-8"))
-    except (ConfigError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: wanted `key: value` lines at the top, but found {values!r}")
+    values = read_mapping(path)
     base = values.pop(BASE_KEY, None)
-    # A YAML alias makes two keys share one list; as copies, an override of one leaves the other alone.
-    values = to_plain(values)
     if base is None:
         return values
     if not isinstance(base, str):
@@ -95,6 +86,21 @@ def read_settings(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         return merge(below, values)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """What a YAML file holds itself; raises ConfigError where that is not `key: value` lines."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such settings file")
+    try:
+        values = parse_yaml(path.read_text(encoding="utf-8"))
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: wanted `key: value` lines at the top, but found {values!r}")
+    # A YAML alias makes two keys share one list; as copies, an override of one leaves the other alone.
+    copied: dict[str, Any] = to_plain(values)
+    return copied
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any], key: str = "") -> dict[str, Any]:
@@ -141,6 +147,11 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"override {override!r}, but it must look like key=value, e.g. model.features=64")
+    set_key(values, key, parse_yaml(text), f"override {override!r}")
+
+
+def set_key(values: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Set a key with dots in place, as `apply_override` does; `where` it comes from opens the errors."""
     node: Any = values
     parts = key.split(".")
     for depth, part in enumerate(parts):
@@ -148,12 +159,12 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         index: Any = part
         if isinstance(node, list):
             if not part.isdecimal() or int(part) >= len(node):
-                raise ConfigError(f"override {override!r}: {here} has items 0..{len(node) - 1}, not {part!r}")
+                raise ConfigError(f"{where}: {here} has items 0..{len(node) - 1}, not {part!r}")
             index = int(part)
         elif not isinstance(node, dict):
-            raise ConfigError(f"override {override!r}: {here} = {node!r} holds no {part!r}")
+            raise ConfigError(f"{where}: {here} = {node!r} holds no {part!r}")
         if depth == len(parts) - 1:
-            node[index] = parse_yaml(text)
+            node[index] = value
         else:
             node = node[index] if isinstance(node, list) else node.setdefault(index, {})
 
@@ -162,7 +173,8 @@ def from_plain(kind: Any, value: Any, key: str = "") -> Any:
     """Make a value of a type from plain YAML values.
 
     Args:
-        kind: a dataclass, int, float, str, bool, `tuple[X, ...]`, `Mapping[str, X]`, or `X | None` of these.
+        kind: a dataclass, int, float, str, bool, `tuple[X, ...]`, `Mapping[str, X]`, `X | None` of these, or
+            Any.
         value: what YAML gave.
         key: where it stands, for the errors.
 
@@ -170,6 +182,8 @@ def from_plain(kind: Any, value: Any, key: str = "") -> Any:
         ConfigError: an unknown or missing key, a wrong type, or a value that the dataclass refuses.
     """
     origin = typing.get_origin(kind)
+    if kind is Any:
+        return value
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _dataclass_from_plain(kind, value, key)
     if origin in (Union, types.UnionType):

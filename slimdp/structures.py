@@ -70,7 +70,7 @@ class PersonAnnotation:
     box: np.ndarray  # (4,) x, y, width, height, image px
     points: np.ndarray  # (N, 2) x, y, image px
     part: np.ndarray  # (N,) int64, 1..24
-    uv: np.ndarray  # (N, 2) float32 in [0, 1]
+    uv: np.ndarray  # (N, 2) float32 in [0, 1]; NaN where the part alone is known
     source: np.ndarray  # (N,) int64, a LabelSource
     step: np.ndarray  # (N,) int64: frames from the annotated frame to this one; 0 unless propagated
     track: int | None = None
@@ -86,6 +86,23 @@ class PersonAnnotation:
     def has_labels(self) -> bool:
         """Whether there are points or coarse masks to learn from."""
         return len(self.points) > 0 or self.coarse is not None
+
+    @property
+    def has_uv(self) -> np.ndarray:
+        """(N,) bool: which points have (u, v), and not the part alone."""
+        return ~np.isnan(self.uv).any(axis=1)  # type: ignore[no-any-return]
+
+    def with_points(self, chosen: np.ndarray) -> PersonAnnotation:
+        """The person with some of the points, chosen (N,) bool."""
+        if chosen.all():
+            return self
+        per_point = {name: getattr(self, name)[chosen] for name in ("points", "part", "uv", "source", "step")}
+        trust = None if self.confidence is None else self.confidence[chosen]
+        return replace(self, **per_point, confidence=trust)
+
+    def with_uv_points(self) -> PersonAnnotation:
+        """The person with those points alone that have (u, v)."""
+        return self.with_points(self.has_uv)
 
 
 @dataclass(frozen=True)
@@ -106,7 +123,7 @@ class PoseBatch:
     point_crop: Tensor  # (P,) int64 in 0..B-1
     points: Tensor  # (P, 2) float32 x, y, crop px
     part: Tensor  # (P,) int64, 1..24
-    uv: Tensor  # (P, 2) float32 in [0, 1]
+    uv: Tensor  # (P, 2) float32 in [0, 1]; NaN where the part alone is known
     coarse: Tensor  # (B, S / 4, S / 4): 0..14, IGNORE where unknown; uint8, int64 after `to`
     confidence: Tensor | None = None  # (P,) float32 in [0, 1]; None: all 1
     source: Tensor | None = None  # (P,) int64, a LabelSource; None: no point comes from a keypoint

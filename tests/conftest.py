@@ -16,6 +16,7 @@ from slimdp.geometry import apply_affine
 from slimdp.structures import PARTS, ImageRecord, PersonAnnotation, PersonPrediction
 from slimdp.surface.body import BodySurface
 from slimdp.surface.symmetry import UvSymmetry
+from tests.made_up_cluster import make_cluster
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,15 @@ def samples() -> Path:
 def one_thread() -> None:
     """Tests run side by side: more threads each would only make them wait for one another."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cluster of this machine alone; the folder of its commands."""
+    make_cluster(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
+    return tmp_path / "bin"
 
 
 #: Side of a part of the flat surface, metres.

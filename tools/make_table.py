@@ -21,7 +21,7 @@ from pathlib import Path
 from slimdp.atomic import whole_file
 from slimdp.settings_file import to_plain
 from slimdp.sweep import RunResult, Study, read_study
-from slimdp.sweep.run import duration
+from slimdp.sweep.results import duration
 from slimdp.sweep.table import (
     complete_results,
     flat_rows,

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from slimdp.commands.arguments import SURFACE_HELP, add_annotations
+from slimdp.commands.budget import add_budget
 from slimdp.commands.propagate import add_propagate
 from slimdp.settings_file import ConfigError
 
@@ -15,7 +16,7 @@ def add_data_commands(commands: argparse._SubParsersAction) -> None:
     """synthesize, doctor, budget, propagate, draw, surface."""
     _add_synthesize(commands)
     _add_doctor(commands)
-    _add_budget(commands)
+    add_budget(commands)
     add_propagate(commands)
     _add_draw(commands)
     _add_surface(commands)
@@ -55,22 +56,6 @@ def _add_doctor(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--processes", type=int, default=None, help="default: one a core")
     command.add_argument("--json", type=Path, default=None, help="write all findings to this file")
     command.set_defaults(run=_doctor)
-
-
-def _add_budget(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser(
-        "budget",
-        help="leave out labels, as if annotators had done less",
-        description="Write an annotation file with fewer labels. People without labels stay, with box, track "
-        "and keypoints; stills keep theirs.",
-    )
-    add_annotations(command)
-    command.add_argument("--videos", type=int, metavar="N", help="only in so many videos, evenly spread")
-    kept = command.add_mutually_exclusive_group()
-    kept.add_argument("--frames-per-video", type=int, metavar="N", help="evenly spread; 1: the middle one")
-    kept.add_argument("--frames", metavar="FIRST:LAST", help="by their numbers, both ends included")
-    command.add_argument("--out", type=Path, required=True, help="the JSON to write")
-    command.set_defaults(run=_budget)
 
 
 def _add_draw(commands: argparse._SubParsersAction) -> None:
@@ -123,35 +108,6 @@ def _doctor(options: argparse.Namespace) -> int:
         write_json(options.json, diagnosis)
         print(options.json)
     return 1 if diagnosis.errors else 0
-
-
-def _budget(options: argparse.Namespace) -> None:
-    from slimdp.data import read_annotations, write_annotations
-    from slimdp.data.budget import keep_frames, keep_frames_per_video, keep_videos
-
-    if options.videos is None and options.frames_per_video is None and options.frames is None:
-        raise ConfigError("nothing to leave out: give --videos, --frames-per-video or --frames")
-    frames = None if options.frames is None else _frame_range(options.frames)
-    annotations = fewer = read_annotations(options.annotations, options.images, read_masks=True)
-    if options.videos is not None:
-        fewer = keep_videos(fewer, options.videos)
-    if options.frames_per_video is not None:
-        fewer = keep_frames_per_video(fewer, options.frames_per_video)
-    if frames is not None:
-        fewer = keep_frames(fewer, frames)
-    write_annotations(options.out, fewer.images, fewer.people)
-    for said, these in (("of", annotations), ("kept", fewer)):
-        labelled = [person for person in these.people if person.has_labels]
-        pictures, points = {p.image.id for p in labelled}, sum(len(p.points) for p in labelled)
-        print(f"{said} {len(labelled)} labelled people in {len(pictures)} pictures, {points} points")
-    print(options.out)
-
-
-def _frame_range(text: str) -> range:
-    first, _, last = text.partition(":")
-    if not (first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first)):
-        raise ConfigError(f"--frames {text}, but FIRST:LAST is wanted, e.g. 9:15")
-    return range(int(first), int(last or first) + 1)
 
 
 def _draw(options: argparse.Namespace) -> None:

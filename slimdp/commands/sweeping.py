@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from slimdp.sweep import Study, SweepSummary
 
 
 def add_sweep_command(commands: argparse._SubParsersAction) -> None:
@@ -11,11 +15,22 @@ def add_sweep_command(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "sweep",
         help="train and score the rows of a table for several seeds",
-        description="Train and score what is missing of a study (docs/studies.md). The same command goes on "
+        description="Train and score what is missing of studies (docs/studies.md). The same command goes on "
         "with a sweep that was stopped or killed; exit code 1 if a run failed.",
     )
-    command.add_argument("study", type=Path, help="experiments/*/study.yaml")
-    command.add_argument("--out", type=Path, default=None, help="default: runs/ and the name of its folder")
+    command.add_argument("study", type=Path, nargs="+", help="experiments/*/study.yaml")
+    command.add_argument(
+        "--out",
+        type=Path,
+        default=None,
+        help="default: runs/ and the name of its folder; of several studies each has a folder in it",
+    )
+    command.add_argument(
+        "--shared",
+        type=Path,
+        default=None,
+        help="where stages are trained, to share; default: shared in --out",
+    )
     command.add_argument("--rows", type=_names, default=None, metavar="A,B", help="only these rows")
     command.add_argument("--seeds", type=_numbers, default=None, metavar="N,N", help="instead of the study's")
     command.add_argument("--jobs", type=int, default=None, help="runs at a time; default: one a core")
@@ -23,9 +38,32 @@ def add_sweep_command(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="for every row: stages.0.steps=10"
     )
+    for option, which in (("--data", "to train on"), ("--evaluate", "to score on")):
+        command.add_argument(
+            option,
+            nargs=2,
+            action="append",
+            default=[],
+            metavar=("ANNOTATIONS", "IMAGES"),
+            help=f"your own people {which}, for those of the study",
+        )
     command.add_argument("--status", action="store_true", help="say how far it is, and do nothing")
     command.add_argument("--results", type=Path, default=None, help="default: results.json in --out")
+    _add_submission(command)
     command.set_defaults(run=_sweep)
+
+
+def _add_submission(command: argparse.ArgumentParser) -> None:
+    clusters = ("local", "slurm")
+    command.add_argument("--submit", choices=clusters, help="do it in jobs: on this machine, or under SLURM")
+    command.add_argument(
+        "--slurm",
+        type=_slurm,
+        action="append",
+        metavar="NAME=VALUE,...",
+        help="what a job asks for: partition, timeout_min, mem_gb, gpus_per_node, ... as submitit calls them",
+    )
+    command.add_argument("--no-wait", action="store_true", help="start the jobs and leave them to themselves")
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -39,25 +77,79 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text!r}, but numbers with commas are wanted: 0,1,2") from None
 
 
-def _sweep(options: argparse.Namespace) -> int:
-    from slimdp.sweep import read_study, sweep, sweep_status
+def _slurm(text: str) -> dict[str, Any]:
+    from flow_cache.arguments import parse_slurm
 
-    study = read_study(options.study, options.set)
-    out = options.out or Path("runs") / options.study.resolve().parent.name
-    if options.status:
-        print(sweep_status(study, out, options.rows, options.seeds))
-        return 0
-    summary = sweep(
-        study, out, options.rows, options.seeds, options.jobs, options.device, options.results, _say
+    return parse_slurm(text)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from slimdp.sweep import OwnData, read_study, sweep_status
+    from slimdp.sweep.study import SHARED
+
+    own = OwnData(tuple(map(tuple, options.data)), tuple(map(tuple, options.evaluate)))
+    studies = {file: read_study(file, options.set, own) for file in options.study}
+    _check_options(options, [study.name for study in studies.values()])
+    failed = False
+    for study in studies.values():
+        out, shared = options.out or Path("runs") / study.name, options.shared
+        if len(studies) > 1:
+            together = options.out or Path("runs")
+            out, shared = together / study.name, (shared or together / SHARED)
+        shared = None if shared is None else shared.absolute()
+        if options.status:
+            _say(f"{study.title}\n{sweep_status(study, out, options.rows, options.seeds, shared)}")
+            continue
+        summary = _carry_out(options, study, out, shared)
+        if summary is not None:
+            _tell(summary, options.results or out / "results.json")
+            failed = failed or bool(summary.failures or summary.left)
+    return 1 if failed else 0
+
+
+def _check_options(options: argparse.Namespace, names: list[str]) -> None:
+    """Raise ValueError for options that do not go together."""
+    if options.submit is None and (options.slurm or options.no_wait):
+        raise ValueError("--slurm and --no-wait are settings of --submit, which was not given")
+    if options.submit is not None and options.jobs is None:
+        raise ValueError("--submit needs --jobs N, which says how many jobs to start")
+    if len(names) > 1 and (options.results is not None or options.rows is not None):
+        raise ValueError("--rows and --results are of one study; give them one at a time")
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"two studies in folders called {', '.join(sorted(twice))}; sweep them one by one")
+
+
+def _carry_out(
+    options: argparse.Namespace, study: Study, out: Path, shared: Path | None
+) -> SweepSummary | None:
+    """Do what is missing of a study, here or in jobs; None where these are left to themselves."""
+    from slimdp.sweep import sweep
+    from slimdp.sweep.submission import submit_sweep
+
+    rows, seeds, device, results = options.rows, options.seeds, options.device, options.results
+    if options.submit is None:
+        return sweep(study, out, rows, seeds, options.jobs, device, results, _say, shared)
+    asked = {name: value for given in options.slurm or [] for name, value in given.items()}
+    submitted = submit_sweep(
+        study, out, options.jobs, options.submit, asked, rows, seeds, device, results, _say, shared
     )
-    _say(f"{len(summary.results)} results: {options.results or out / 'results.json'}")
+    if options.no_wait:
+        _say("how far they are: the same command with --status")
+        return None
+    return submitted.wait(_say)
+
+
+def _tell(summary: SweepSummary, results: Path) -> None:
+    _say(f"{len(summary.results)} results: {results}")
     for name, failure in summary.failures.items():
         _say(f"{name} FAILED: {failure.error}; log: {failure.log}")
     if summary.blocked:
         _say(f"not run, for what they begin with failed: {', '.join(summary.blocked)}")
-    if summary.failures:
+    if summary.left:
+        _say(f"not done when the jobs ended: {', '.join(summary.left)}")
+    if summary.failures or summary.left:
         _say("the same command tries them again")
-    return 1 if summary.failures else 0
 
 
 def _say(line: str) -> None:

@@ -4,6 +4,7 @@ Unknown keys, wrong types and impossible values raise `ConfigError` naming the k
 A settings file may build on another one (`base: base.yaml`) and then holds the difference alone.
 """
 
+from slimdp.config.budget import BudgetSettings, ClickCosts
 from slimdp.config.learning import (
     EQUIVARIANT,
     OPTIMISERS,
@@ -35,7 +36,8 @@ from slimdp.settings_file import ConfigError
 
 __all__ = [
     "EQUIVARIANT", "MOTIONS", "OPTIMISERS", "PRECISIONS", "SCHEDULES", "TERMS",
-    "AugmentSettings", "ConfigError", "CropSettings", "DataSource", "LossSettings", "ModelSettings",
-    "MotionSettings", "OptimiserSettings", "ScheduleSettings", "StageSettings", "TrainConfig",
-    "ValidationSettings", "WarpSettings", "config_from_dict", "config_to_dict", "load_config",
+    "AugmentSettings", "BudgetSettings", "ClickCosts", "ConfigError", "CropSettings", "DataSource",
+    "LossSettings", "ModelSettings", "MotionSettings", "OptimiserSettings", "ScheduleSettings",
+    "StageSettings", "TrainConfig", "ValidationSettings", "WarpSettings", "config_from_dict",
+    "config_to_dict", "load_config",
 ]  # fmt: skip

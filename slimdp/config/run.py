@@ -65,6 +65,8 @@ class ValidationSettings:
 
     def __post_init__(self) -> None:
         require(len(self.data) > 0, "validation.data", self.data, "at least one source")
+        for source in self.data:
+            require(source.budget is None, "validation.data.budget", source.budget, "left out")
         require(self.every > 0, "validation.every", self.every, "positive")
         require(self.people >= 0, "validation.people", self.people, "0 or more")
         require(self.batch > 0, "validation.batch", self.batch, "positive")
@@ -157,5 +159,13 @@ def _with_whole_stages(values: Any) -> Any:
 
 
 def config_to_dict(config: TrainConfig) -> dict[str, Any]:
-    """The plain values of a training run, to save and to compare."""
-    return to_plain(config)
+    """The plain values of a training run, to save and to compare.
+
+    Sources without a budget say nothing of one: runs that were saved before there were any compare as equal.
+    """
+    values = to_plain(config)
+    parts = [*values["stages"], *([values["validation"]] if values["validation"] else [])]
+    for source in (source for part in parts for source in part["data"]):
+        if source["budget"] is None:
+            del source["budget"]
+    return values  # type: ignore[no-any-return]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from slimdp.config.budget import BudgetSettings
 from slimdp.config.checks import require, require_one_of
 
 #: How a second picture of a person may be come by.
@@ -18,6 +19,7 @@ class DataSource:
     images: str
     weight: float = 1.0  # share of the samples, relative to the other sources of the stage
     unlabelled: bool = False  # people without labels too, for what needs none: loss.equivariance
+    budget: BudgetSettings | None = None  # which of its labels are learned from; None: all
 
     def __post_init__(self) -> None:
         require(self.weight > 0, "data.weight", self.weight, "positive")

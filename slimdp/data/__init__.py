@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from slimdp.data.augment import Augmentation, change_colours, draw_augmentation, flip_labels
 from slimdp.data.boxes import box_around_keypoints, box_from_centre
+from slimdp.data.budget import apply_budget
+from slimdp.data.clicks import Clicks, count_clicks
 from slimdp.data.coco import AnnotationSet, frame_number, read_annotations
 from slimdp.data.crops import BORDER_RGB, crop_affine, crop_image, crop_side
 from slimdp.data.frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
@@ -29,6 +31,7 @@ __all__ = [
     "AnnotationError",
     "AnnotationSet",
     "Augmentation",
+    "Clicks",
     "Draw",
     "ImageCache",
     "ImageError",
@@ -38,12 +41,14 @@ __all__ = [
     "PoseDataset",
     "PoseSample",
     "WeightedDraws",
+    "apply_budget",
     "box_around_keypoints",
     "box_from_centre",
     "change_colours",
     "check_whole",
     "coarse_target",
     "collate",
+    "count_clicks",
     "crop_affine",
     "crop_image",
     "crop_side",

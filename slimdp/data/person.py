@@ -82,15 +82,21 @@ def read_box(record: Record) -> np.ndarray:
 
 
 def read_frame_points(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Points (N, 2) x, y in the 256 px frame of the box, part (N,), uv (N, 2); None without `dp_x`."""
+    """Points (N, 2) x, y in the 256 px frame of the box, part (N,), uv (N, 2); None without `dp_x`.
+
+    A point whose u and v are null is known by its part alone: uv is NaN.
+    """
     if not record.has("dp_x"):
         return None
     x = record.in_range("dp_x", 0, FRAME, slack=ROUNDING)
     count = len(x)
     y = record.in_range("dp_y", 0, FRAME, count, slack=ROUNDING)
     part = record.whole_in_range("dp_I", 1, PARTS, count)
-    u = record.in_range("dp_U", 0, 1, count, slack=ROUNDING)
-    v = record.in_range("dp_V", 0, 1, count, slack=ROUNDING)
+    u = record.in_range_or_null("dp_U", 0, 1, count, slack=ROUNDING)
+    v = record.in_range_or_null("dp_V", 0, 1, count, slack=ROUNDING)
+    alone = np.flatnonzero(np.isnan(u) != np.isnan(v))
+    if alone.size:
+        raise record.error("dp_U, dp_V", f"entry {alone[0]} is null in one of them alone")
     return np.stack([x, y], axis=1), part, np.stack([u, v], axis=1).astype(np.float32)
 
 

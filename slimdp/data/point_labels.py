@@ -18,7 +18,7 @@ class PointLabels:
 
     points: np.ndarray  # (N, 2) float64 x, y, px
     part: np.ndarray  # (N,) int64, 1..24
-    uv: np.ndarray  # (N, 2) float32 in [0, 1]
+    uv: np.ndarray  # (N, 2) float32 in [0, 1]; NaN where the part alone is known
     source: np.ndarray  # (N,) int64, a LabelSource
     confidence: np.ndarray  # (N,) float32 in [0, 1]
 

@@ -21,7 +21,7 @@ class PoseSample:
     annotation_id: int
     points: np.ndarray  # (N, 2) float64 x, y, crop px, all inside the crop and not under a patch
     part: np.ndarray  # (N,) int64, 1..24
-    uv: np.ndarray  # (N, 2) float32 in [0, 1]
+    uv: np.ndarray  # (N, 2) float32 in [0, 1]; NaN where the part alone is known
     source: np.ndarray  # (N,) int64, a LabelSource
     confidence: np.ndarray  # (N,) float32 in [0, 1]
     coarse: np.ndarray  # (S / 4, S / 4) uint8: 0..14, IGNORE where unknown

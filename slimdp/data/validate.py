@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,16 @@ class Record:
             first = int(outside.argmax())
             raise self.error(field, f"entry {first} is {array[first]:g}, outside {low:g}..{high:g}")
         return array.clip(low, high)
+
+    def in_range_or_null(self, field: str, low: float, high: float, count: int, slack: float) -> np.ndarray:
+        """The same for a list of which any entry may be null: NaN there."""
+        value = self.get(field)
+        if not isinstance(value, list) or None not in value:
+            return self.in_range(field, low, high, count, slack)
+        filled = [low if entry is None else entry for entry in value]
+        array = replace(self, content={field: filled}).in_range(field, low, high, count, slack)
+        array[[entry is None for entry in value]] = np.nan
+        return array
 
     def whole_in_range(self, field: str, low: int, high: int, count: int | None = None) -> np.ndarray:
         """A list of whole numbers in low..high: (N,) int64."""

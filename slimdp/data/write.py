@@ -2,7 +2,8 @@
 
 Beside the public fields a person may have five of ours: `dp_source`, `dp_step` and `dp_confidence`, a number
 a point (see `LabelSource` and `PersonAnnotation`), `dp_ignore`, the pixels of the box frame without a known
-coarse label, and `box_source`, a `BoxSource` where nobody drew the box.
+coarse label, and `box_source`, a `BoxSource` where nobody drew the box. A point that is known by its part
+alone has null in `dp_U` and `dp_V`.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def _person_entry(path: Path, person: PersonAnnotation, category: int) -> dict[s
     return entry
 
 
-def _point_fields(path: Path, person: PersonAnnotation) -> dict[str, list[float]]:
+def _point_fields(path: Path, person: PersonAnnotation) -> dict[str, list[Any]]:
     frame_points = frame_from_image(person.points, person.box)
     outside = np.flatnonzero(((frame_points < -_ROUNDING) | (frame_points > FRAME + _ROUNDING)).any(axis=1))
     if outside.size:
@@ -118,8 +119,8 @@ def _point_fields(path: Path, person: PersonAnnotation) -> dict[str, list[float]
         "dp_x": frame_points[:, 0].tolist(),
         "dp_y": frame_points[:, 1].tolist(),
         "dp_I": person.part.tolist(),
-        "dp_U": person.uv[:, 0].tolist(),
-        "dp_V": person.uv[:, 1].tolist(),
+        "dp_U": _or_null(person.uv[:, 0]),
+        "dp_V": _or_null(person.uv[:, 1]),
     }
     if person.source.any():
         fields["dp_source"] = person.source.tolist()
@@ -128,3 +129,7 @@ def _point_fields(path: Path, person: PersonAnnotation) -> dict[str, list[float]
     if person.confidence is not None:
         fields["dp_confidence"] = person.confidence.tolist()
     return fields
+
+
+def _or_null(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else value for value in values.tolist()]

@@ -109,6 +109,8 @@ def _alone(record: Record, field: str) -> Record:
     if field in _POINT_FIELDS and isinstance(value, list):
         content |= dict.fromkeys(_POINT_FIELDS, [0] * len(value))
         content["dp_I"] = [1] * len(value)
+    if field in ("dp_U", "dp_V") and isinstance(value, list):  # null in both, or in none
+        content["dp_U"] = content["dp_V"] = [None if entry is None else 0 for entry in value]
     if field == "dp_ignore":
         content["dp_masks"] = []
     if field in record.content or field in content:

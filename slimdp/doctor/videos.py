@@ -36,6 +36,7 @@ class VideoCheck:
         self._tracks: dict[tuple[str, int], list[_Seen]] = {}
         self._trackless: dict[str, list[str]] = {}  # places by video
         self._people_in: set[int] = set()
+        self._masks_in: set[int] = set()
         self._flagged: dict[int, tuple[str, int]] = {}  # frame without labels -> its name, people with points
 
     @property
@@ -47,6 +48,8 @@ class VideoCheck:
         """Take note of a person; those in stills have no track."""
         image = person.image
         self._people_in.add(image.id)
+        if person.coarse is not None:
+            self._masks_in.add(image.id)
         if not image.labelled and len(person.points):
             name, count = self._flagged.get(image.id, (image.file_name, 0))
             self._flagged[image.id] = name, count + 1
@@ -63,7 +66,7 @@ class VideoCheck:
         """Check what only shows when all people are known."""
         frames: dict[str, set[int]] = {}
         for image in images:
-            empty = image.id not in (dense_images if dense_images else self._people_in)
+            empty = image.id not in (dense_images | self._masks_in if dense_images else self._people_in)
             if image.video is None:
                 continue
             if image.labelled and empty and self._people_in:

@@ -53,11 +53,11 @@ def pair_with_annotations(
     Raises:
         ValueError: an annotated person whom the truth lacks, or no pair at all.
     """
-    people = {(person.image.id, person.id): person for person in truth}
+    people = {(person.image.id, person.id): person.with_uv_points() for person in truth}
     pairs: list[tuple[np.ndarray, np.ndarray]] = []
     owners: list[int] = []
     unmatched = 0
-    for index, person in enumerate(annotated):
+    for index, person in enumerate(p.with_uv_points() for p in annotated):
         if not len(person.part):
             continue
         other = people.get((person.image.id, person.id))
@@ -90,7 +90,7 @@ def pair_with_maps(annotated: Sequence[PersonAnnotation], folder: str | Path) ->
     pairs: list[tuple[np.ndarray, np.ndarray]] = []
     owners: list[int] = []
     shown: tuple[str, np.ndarray] = ("", np.zeros(0))
-    for index, person in enumerate(annotated):
+    for index, person in enumerate(p.with_uv_points() for p in annotated):
         if not len(person.part):
             continue
         if shown[0] != person.image.file_name:  # people of a picture stand together

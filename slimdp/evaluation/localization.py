@@ -41,7 +41,7 @@ def point_errors(
 
     Args:
         predictions: in any order; those of people without points are not used.
-        people: whose points are the truth; a person is known by image id and annotation id.
+        people: whose points with (u, v) are the truth; a person is known by image id and annotation id.
         surface: the body that parts, u and v speak of.
         missing: "raise", or "wrong" to count all points of a person without a prediction as not found.
 
@@ -59,8 +59,8 @@ class PointReader:
     that is measured; arguments and errors as for `point_errors`."""
 
     def __init__(self, people: Sequence[PersonAnnotation]) -> None:
-        self._people = people
-        self._index_of = _people_with_points(people)
+        self._people = [person.with_uv_points() for person in people]
+        self._index_of = _people_with_points(self._people)
         self._readings: dict[int, _Reading] = {}
 
     def watch(self, predictions: Iterable[PersonPrediction]) -> Iterator[PersonPrediction]:

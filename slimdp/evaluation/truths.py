@@ -138,8 +138,10 @@ def _truth(entry: PersonEntry) -> Truth:
         raise record.error("bbox", f"{box.tolist()}, farther than {FARTHEST_PX:g} px")
     found = read_frame_points(record)
     points = None
-    if found is not None:
-        frame_points, part, uv = found
+    # A point that is known by its part alone is no truth to measure from.
+    known = np.zeros(0, dtype=bool) if found is None else ~np.isnan(found[2]).any(axis=1)
+    if found is not None and (known.any() or not known.size):
+        frame_points, part, uv = (values[known] for values in found)
         points = DensePoints(frame_points * box[2:] / EVALUATION_FRAME + box[:2], part, uv)
     return Truth(
         id=entry.id,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from slimdp.losses.targets import BACKGROUND
+from slimdp.losses.targets import BACKGROUND, has_uv
 from slimdp.structures import IGNORE, LabelSource, PoseBatch
 
 
@@ -17,16 +17,17 @@ def count_labels(batch: PoseBatch) -> dict[str, Tensor]:
     if batch.confidence is not None:
         counted &= batch.confidence > 0
     of_keypoint = torch.zeros_like(counted) if batch.source is None else batch.source == LabelSource.KEYPOINT
-    points, anchored = (counted & ~of_keypoint).sum(), (counted & of_keypoint).sum()
-    heat = torch.zeros_like(points) if batch.keypoints is None else (batch.keypoints[..., 2] > 0).sum()
-    paired = torch.zeros_like(points) if batch.valid_1 is None else batch.valid_1.sum()
+    with_uv = counted & has_uv(batch)
+    anchored = (counted & of_keypoint).sum()
+    heat = torch.zeros_like(anchored) if batch.keypoints is None else (batch.keypoints[..., 2] > 0).sum()
+    paired = torch.zeros_like(anchored) if batch.valid_1 is None else batch.valid_1.sum()
     return {
-        "part": points,
+        "part": (counted & ~of_keypoint).sum(),
         "coarse": (batch.coarse != IGNORE).sum(),
         "background": (batch.coarse == BACKGROUND).sum(),
-        "uv": points,
+        "uv": (with_uv & ~of_keypoint).sum(),
         "keypoint_part": anchored,
-        "keypoint_uv": anchored,
+        "keypoint_uv": (with_uv & of_keypoint).sum(),
         "keypoint_map": heat,
         "equivariance": paired,  # map pixels, whose features need no label
     }

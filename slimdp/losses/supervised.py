@@ -80,7 +80,7 @@ def supervised_sums(prediction: Prediction, labels: MapLabels) -> dict[str, Tens
     prediction = prediction.full_precision()
     at = labels.points, labels.point_crop, labels.part
     part = part_errors(prediction.part_logits, *at)
-    uv = uv_errors(prediction.u, prediction.v, *at, labels.uv)
+    uv = uv_errors(prediction.u, prediction.v, *at, labels.uv) * labels.uv_known
     sums = {
         "part": (part * labels.confidence).sum(),
         "uv": (uv * labels.confidence).sum(),

@@ -22,7 +22,8 @@ class MapLabels:
     points: Tensor  # (P, 2) x, y, map px
     point_crop: Tensor  # (P,) int64 in 0..B-1
     part: Tensor  # (P,) int64, 1..24
-    uv: Tensor  # (P, 2) in [0, 1]
+    uv: Tensor  # (P, 2) in [0, 1]; any number where it is not known
+    uv_known: Tensor  # (P,) 1, or 0 where the part alone is known
     confidence: Tensor  # (P,) of points that were clicked or propagated; 0 for those of keypoints
     keypoint_confidence: Tensor  # (P,) the other way round
     coarse: Tensor  # (B, h, w) int64: 0..14, IGNORE where unknown
@@ -37,6 +38,7 @@ def map_labels(batch: PoseBatch) -> MapLabels:
     source = torch.zeros_like(batch.part) if batch.source is None else batch.source
     of_keypoint = source == LabelSource.KEYPOINT
     coarse = batch.coarse.long()
+    uv_known = has_uv(batch)
     heat = heat_known = None
     if batch.keypoints is not None and batch.keypoints.shape[1]:
         heat = keypoint_heat(batch.keypoints[..., :2], batch.image.shape[-1] // STRIDE)
@@ -45,7 +47,9 @@ def map_labels(batch: PoseBatch) -> MapLabels:
         points=map_from_crop(batch.points),
         point_crop=batch.point_crop,
         part=batch.part,
-        uv=batch.uv,
+        # NaN times 0 is NaN, and so would be its gradient: it must not reach the arithmetic.
+        uv=torch.where(uv_known[:, None], batch.uv, 0),
+        uv_known=uv_known.to(confidence.dtype),
         confidence=confidence * ~of_keypoint,
         keypoint_confidence=confidence * of_keypoint,
         coarse=coarse,
@@ -53,6 +57,11 @@ def map_labels(batch: PoseBatch) -> MapLabels:
         heat=heat,
         heat_known=heat_known,
     )
+
+
+def has_uv(batch: PoseBatch) -> Tensor:
+    """(P,) bool: which points have (u, v), and not the part alone."""
+    return ~batch.uv.isnan().any(dim=1)
 
 
 def keypoint_heat(keypoints: Tensor, side: int) -> Tensor:

@@ -27,6 +27,8 @@ PART_COLOURS = np.array(
     ],
     dtype=np.uint8,
 )  # fmt: skip
+#: What is not known.
+GREY = np.array((150, 150, 150), dtype=np.uint8)
 _RIM = np.array((20, 20, 20), dtype=np.uint8)
 _RIM_PX = 1.3
 
@@ -40,12 +42,14 @@ def draw_points(
         image: (H, W, 3).
         points: (N, 2) x, y px of the image.
         part: (N,) 0..24.
-        uv: (N, 2) in [0, 1].
+        uv: (N, 2) in [0, 1]; NaN, where it is not known, is grey.
         radius: of a point, px, without its outline.
     """
     if uv is None:
         return draw_dots(image, points, PART_COLOURS[_checked_parts(part)], radius)
-    return draw_dots(image, points, colour_of_unit(np.asarray(uv)[:, 0]), radius)
+    u = np.asarray(uv)[:, 0]
+    colours = np.where(np.isnan(u)[:, None], GREY, colour_of_unit(np.nan_to_num(u)))
+    return draw_dots(image, points, colours, radius)
 
 
 def draw_dots(image: np.ndarray, points: np.ndarray, colours: np.ndarray, radius: float = 2) -> np.ndarray:

@@ -12,7 +12,15 @@ from slimdp.data.images import load_image
 from slimdp.evaluation.localization import point_errors
 from slimdp.evaluation.predictions import PredictionFile
 from slimdp.geometry import apply_affine
-from slimdp.report.drawing import contact_sheet, draw_dots, draw_points, overlay_parts, overlay_uv, text_strip
+from slimdp.report.drawing import (
+    GREY,
+    contact_sheet,
+    draw_dots,
+    draw_points,
+    overlay_parts,
+    overlay_uv,
+    text_strip,
+)
 from slimdp.structures import PersonAnnotation, PersonPrediction
 from slimdp.surface import Surface
 
@@ -46,6 +54,7 @@ def prediction_panel(
     """
     if count < 1:
         raise ValueError(f"count = {count}, but at least one person is wanted")
+    people = [person.with_uv_points() for person in people]
     drawable = [p for p in people if len(p.part) and (p.image.id, p.id) in predictions]
     if not drawable:
         raise ValueError(f"none of {len(people)} people has points and a prediction in {predictions.path}")
@@ -57,9 +66,13 @@ def prediction_panel(
 
 
 def error_colours(errors_m: np.ndarray) -> np.ndarray:
-    """Colours (N, 3) uint8 RGB of errors (N,) in metres: green under 5 cm, yellow 10, orange 20, else red."""
+    """Colours (N, 3) uint8 RGB of errors (N,) in metres: green under 5 cm, yellow 10, orange 20, else red.
+
+    NaN, where nothing is known to measure from, is grey.
+    """
     limits_m = [limit_m for limit_m, _ in ERROR_COLOURS[:-1]]
-    return np.array([colour for _, colour in ERROR_COLOURS], dtype=np.uint8)[np.digitize(errors_m, limits_m)]
+    colours = np.array([colour for _, colour in ERROR_COLOURS], dtype=np.uint8)
+    return np.where(np.isnan(errors_m)[:, None], GREY, colours[np.digitize(errors_m, limits_m)])
 
 
 def draw_row(
@@ -76,7 +89,7 @@ def draw_row(
         prediction: part (S, S) 1..24, uv (2, S, S), foreground (S, S) bool.
         points: (N, 2) x, y crop px, annotated.
         part: (N,) their parts.
-        errors_m: (N,) their geodesic errors, metres; None where they cannot be measured.
+        errors_m: (N,) their geodesic errors, metres, NaN without (u, v); None where they cannot be measured.
     """
     zoom = max(1, _CELL // len(crop))
     crop = cv2.resize(crop, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)

@@ -12,7 +12,7 @@ from slimdp.data import crop_affine, crop_image, load_image
 from slimdp.data.frame import sample_coarse
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.motion import Fate, Move
-from slimdp.report.drawing import contact_sheet, draw_dots, draw_points, text_strip
+from slimdp.report.drawing import GREY, contact_sheet, draw_dots, draw_points, text_strip
 from slimdp.structures import IGNORE, PersonAnnotation
 
 #: Colours of the crosses of dropped labels.
@@ -25,7 +25,6 @@ CROSSES = {
 COLOURED_BY = ("part", "u")
 _WIDTH = 2000  # of a sheet, px, about
 _CELLS = (256, 192, 128)  # sides to choose from, px
-_GREY = np.array((150, 150, 150), dtype=np.uint8)
 
 
 def spread_people(people: Sequence[PersonAnnotation], count: int) -> set[tuple[int, int]]:
@@ -99,7 +98,7 @@ def _carried_cell(move: Move, size: int, coloured_by: str) -> np.ndarray:
         crop = _draw_person(crop, affine, move.person_1, coloured_by)
         words = f"{kept.sum()} of {len(kept)} kept"
     else:
-        grey = np.broadcast_to(_GREY, (int(kept.sum()), 3))
+        grey = np.broadcast_to(GREY, (int(kept.sum()), 3))
         crop = draw_dots(crop, apply_affine(affine, move.points_1[kept]), grey, _radius(size))
         words = f"dropped ({kept.sum()} of {len(kept)})"
     for fate, (_, colour) in CROSSES.items():

@@ -23,7 +23,8 @@ def people_sheet(
     """A sheet of at most `count` pictures, evenly spread over those with people.
 
     Args:
-        people: whose boxes and points are drawn, points in the colours of their parts.
+        people: whose boxes and points are drawn, points in the colours of their parts; those without (u, v)
+            half as large.
         predictions: if given, the predicted parts are laid over the pictures, in place of the points.
         count: pictures at most.
         columns: pictures a row.
@@ -72,8 +73,9 @@ def _picture(
     drawn = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=interpolation)
     for person in people:
         if predictions is None:
-            points = (person.points + 0.5) * zoom - 0.5
-            drawn = draw_points(drawn, points, person.part, radius=max(2, drawn_width // 250))
+            points, radius = (person.points + 0.5) * zoom - 0.5, max(2, drawn_width // 250)
+            for chosen, size in ((~person.has_uv, radius / 2), (person.has_uv, radius)):
+                drawn = draw_points(drawn, points[chosen], person.part[chosen], radius=size)
         x, y, w, h = np.rint(person.box * zoom).astype(int).tolist()
         cv2.rectangle(drawn, (x, y), (x + w, y + h), (255, 255, 255), 1, cv2.LINE_AA)
     return drawn

@@ -34,7 +34,7 @@ class UvSymmetry:
     tables: np.ndarray | None = None
 
     def flip(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mirror labels: part (N,) 0..24 and uv (N, 2) in [0, 1]; returns new arrays of the same shapes."""
+        """Mirror labels: part (N,) 0..24 and uv (N, 2) in [0, 1], NaN where it is not known; new arrays."""
         part = np.asarray(part)
         if part.size and (part.min() < 0 or part.max() > PARTS):
             raise ValueError(f"part labels run from {part.min()} to {part.max()}, but 0..{PARTS} is wanted")
@@ -43,7 +43,7 @@ class UvSymmetry:
             torso = (part == 1) | (part == 2)
             uv[torso, 0] = 1 - uv[torso, 0]
         else:
-            on_body = part > 0
+            on_body = (part > 0) & ~np.isnan(uv).any(axis=1)
             column, row = np.clip(uv[on_body] * (TABLE_SIZE - 1), 0, TABLE_SIZE - 1).astype(int).T
             uv[on_body] = self.tables[part[on_body] - 1, :, row, column]
         return FLIP_PART[part], uv

@@ -1,14 +1,17 @@
 """Studies: the many training runs of a table, from one file."""
 
 from slimdp.sweep.lock import HeldError
+from slimdp.sweep.own_data import OwnData
 from slimdp.sweep.plan import PlannedRun, plan_runs
 from slimdp.sweep.records import RunResult
-from slimdp.sweep.run import SweepSummary, sweep
+from slimdp.sweep.results import SweepSummary
+from slimdp.sweep.run import sweep
 from slimdp.sweep.states import sweep_status
 from slimdp.sweep.study import Study, StudyRow, read_study
 
 __all__ = [
     "HeldError",
+    "OwnData",
     "PlannedRun",
     "RunResult",
     "Study",

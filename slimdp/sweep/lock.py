@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,27 +16,37 @@ class HeldError(ValueError):
 
 
 @contextmanager
-def held(file: Path, wait: bool = False) -> Iterator[None]:
-    """Hold a file, which says the holder's process number, through the block.
+def held(file: Path, wait: bool = False, together: bool = False) -> Iterator[None]:
+    """Hold a file, which says the holder's process number and machine, through the block.
 
     The lock is flock's: the system frees it when the process ends, and spawned processes do not inherit it.
+    Among machines it counts as far as their common file system keeps it.
 
     Args:
         file: made where it is missing, with its folder.
         wait: for another holder's end.
+        together: with others who hold it together, and nobody else.
 
     Raises:
         HeldError: another process holds it, and it is not waited for.
+        OSError: the file system keeps no locks.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file, "a+", encoding="ascii") as opened:
+    with open(file, "a+", encoding="utf-8") as opened:
         try:
-            fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            kind = fcntl.LOCK_SH if together else fcntl.LOCK_EX
+            fcntl.flock(opened, kind | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             opened.seek(0)
             raise HeldError(f"process {opened.read().strip() or '?'} holds {file}") from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+            raise OSError(
+                f"{file}: this file system keeps no locks; choose a folder on another one"
+            ) from error
         opened.truncate(0)
-        opened.write(str(os.getpid()))
+        opened.write(f"{os.getpid()} on {platform.node()}")
         opened.flush()
         yield
 
@@ -42,7 +54,7 @@ def held(file: Path, wait: bool = False) -> Iterator[None]:
 def is_held(file: Path) -> bool:
     """Whether a process holds the file; nothing is made or written."""
     try:
-        with open(file, encoding="ascii") as opened:
+        with open(file, encoding="utf-8") as opened:
             # Shared and for a moment: it delays a process that waits for the file, and stops none.
             fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""Which training runs a study comes to: stages that rows have in common are trained once.
+"""Which training runs a study comes to: what rows have in common is trained once.
 
-Rows share their first stages where their settings agree up to the end of these (`check_same_settings` says
-what must agree). For a seed, the rows' lists of stages make a tree; every stage where rows part, or where
-several of them end, ends a run of its own, with which theirs begin.
+Every stage is a run of its own, in a folder named after the settings up to its end (`check_same_settings`
+says which of them teach). So rows that agree up to there, in one study or in several, begin with the same
+run, and a row itself only scores the end of its last stage.
 """
 
 from __future__ import annotations
@@ -17,17 +17,23 @@ from slimdp.config import TrainConfig, config_to_dict
 from slimdp.sweep.study import SHARED, Study
 from slimdp.training import stage_file
 from slimdp.training.checkpoint import FREE_KEYS
+from slimdp.training.stage_data import stage_motion
+
+#: The work of a pair, in crops: 16 pairs took as long as 48 crops, 8 as long as 24 (64 px, one core).
+_PAIR_CROPS = 3.0
+#: What comes before the stacks, in stacks: 1, 2, 3 and 6 took 44, 70, 100 and 207 ms (64 px, one core).
+_STEM_STACKS = 0.4
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A training run of a study, and what is to be done before and after it."""
+    """What is done for a study in one piece: a stage that is trained, or a row that is scored."""
 
-    folder: Path  # below the study's
-    config: TrainConfig  # of all its stages, those of the runs before it too
-    rows: tuple[str, ...]  # that need it
-    before: tuple[PlannedRun, ...] = ()  # with whose ends it begins: the first stages', then those after them
-    row: str | None = None  # that it ends, whose score it gives; None: a shared run
+    folder: Path  # below the study's, or wherever the stages are
+    config: TrainConfig  # up to the stage's end, or the row's
+    rows: tuple[str, ...]  # of the study that need it
+    before: tuple[PlannedRun, ...] = ()  # the stages with whose end it begins, from the first one on
+    row: str | None = None  # that it scores; None: a stage
 
     @property
     def seed(self) -> int:
@@ -36,44 +42,54 @@ class PlannedRun:
     @property
     def name(self) -> str:
         """How lines for people call it."""
-        return self.folder.as_posix()
-
-    @property
-    def stages_before(self) -> int:
-        """Stages that the runs before it train."""
-        return len(self.before[-1].config.stages) if self.before else 0
+        if self.row is not None:
+            return self.folder.as_posix()
+        rows = ", ".join(self.rows) if len(self.rows) < 4 else f"{self.rows[0]} and {len(self.rows) - 1} more"
+        return f"stage {self.config.stages[-1].name} of {rows}, seed {self.seed}"
 
     @property
     def trains(self) -> bool:
-        """Whether there is anything left to train after the runs before it."""
-        return self.stages_before < len(self.config.stages)
+        """Whether it is a stage."""
+        return self.row is None
 
     @property
     def crops(self) -> int:
-        """That it sees in training itself."""
-        return sum(stage.steps * stage.batch for stage in self.config.stages[self.stages_before :])
+        """That it sees in training, second pictures not counted."""
+        stage = self.config.stages[-1]
+        return stage.steps * stage.batch if self.trains else 0
+
+    @property
+    def work(self) -> float:
+        """Of training, about, in crops of one stack of 64 features at 64 px; scoring counts as none."""
+        model, stage = self.config.model, self.config.stages[-1]
+        pair = stage_motion(self.config, stage).kind != "none"
+        maps = (self.config.crop.size / 64) ** 2 * model.features / 64
+        stacks = (_STEM_STACKS + model.stacks) / (_STEM_STACKS + 1)
+        return self.crops * (_PAIR_CROPS if pair else 1.0) * maps * stacks
 
     def initial(self, out: Path) -> Path | None:
         """The checkpoint that it begins with."""
         return self.before[-1].checkpoint(out) if self.before else None
 
     def checkpoint(self, out: Path) -> Path:
-        """The end of its last stage; where it trains none, that of the run before."""
+        """The end of its stage, or of its row's last one."""
         owner = self if self.trains else self.before[-1]
         return stage_file(out / owner.folder, owner.config.stages[-1].name)
 
 
-def plan_runs(study: Study) -> tuple[PlannedRun, ...]:
+def plan_runs(study: Study, shared: Path = Path(SHARED)) -> tuple[PlannedRun, ...]:
     """All runs of a study, each after those that it begins with; raises ConfigError for wrong settings.
 
-    What is shared follows from all of the study's rows: it does not change with those that are run at a time.
+    Args:
+        study: its rows, for its seeds.
+        shared: where stages are trained: a folder below the study's, or an absolute one.
     """
     runs: list[PlannedRun] = []
     by_seed: dict[int, dict[str, TrainConfig]] = {}
     for row, seed, config in study.configs():
         by_seed.setdefault(seed, {})[row] = config
     for configs in by_seed.values():
-        runs += _plan_seed(configs)
+        runs += _plan_seed(configs, shared)
     return tuple(runs)
 
 
@@ -87,35 +103,32 @@ def select(runs: Iterable[PlannedRun], rows: Iterable[str], seeds: Iterable[int]
     )
 
 
-def _plan_seed(configs: Mapping[str, TrainConfig]) -> list[PlannedRun]:
+def _plan_seed(configs: Mapping[str, TrainConfig], shared: Path) -> list[PlannedRun]:
     """The runs of all rows for one seed."""
-    users: dict[str, list[str]] = {}  # key of a list of stages -> the rows that begin with it
-    keys: dict[str, list[str]] = {}  # row -> the keys of its first stage, its first two, ...
-    for row, config in configs.items():
-        keys[row] = [_key(replace(config, stages=config.stages[:end])) for end in _ends(config)]
-        for key in keys[row]:
+    beginnings = {row: [_beginning(config, end) for end in _ends(config)] for row, config in configs.items()}
+    users: dict[str, list[str]] = {}  # key of a stage -> the rows that have it
+    for row, stages in beginnings.items():
+        for key, _ in stages:
             users.setdefault(key, []).append(row)
-    runs: list[PlannedRun] = []
-    shared: dict[str, PlannedRun] = {}
+    runs: dict[str, PlannedRun] = {}  # in the order of the rows
     for row, config in configs.items():
         before: tuple[PlannedRun, ...] = ()
-        for end, key in zip(_ends(config), keys[row]):
-            together = users[key]
-            last = end == len(config.stages)
-            if len(together) < 2 or (not last and users[keys[row][end]] == together):
-                continue  # nobody shares it, or all who do share the next stage too
-            if key not in shared:
-                stages = replace(config, stages=config.stages[:end])
-                folder = Path(SHARED, key, f"seed_{config.seed}")
-                shared[key] = PlannedRun(folder, stages, tuple(together), before)
-                runs.append(shared[key])
-            before = (*before, shared[key])
-        runs.append(PlannedRun(Path(row, f"seed_{config.seed}"), config, (row,), before, row))
-    return runs
+        for key, first in beginnings[row]:
+            if key not in runs:
+                runs[key] = PlannedRun(shared / key / f"seed_{config.seed}", first, tuple(users[key]), before)
+            before = (*before, runs[key])
+        runs[f"row {row}"] = PlannedRun(Path(row, f"seed_{config.seed}"), config, (row,), before, row)
+    return list(runs.values())
 
 
 def _ends(config: TrainConfig) -> range:
     return range(1, len(config.stages) + 1)
+
+
+def _beginning(config: TrainConfig, end: int) -> tuple[str, TrainConfig]:
+    """The first stages of a row, and what names their end."""
+    first = replace(config, stages=config.stages[:end])
+    return _key(first), first
 
 
 def _key(config: TrainConfig) -> str:

@@ -2,7 +2,7 @@
 
 | file | what |
 |---|---|
-| `sweep.json` | with which settings and label files it is trained, and how long it took until now |
+| `sweep.json` | with which settings and files it is trained, and how long it took until now |
 | `result.json` | its score; there once everything is done |
 | `failed.json` | why it ended, until it is tried again |
 | `output.log` | what it printed |
@@ -11,21 +11,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from slimdp.atomic import whole_file
 from slimdp.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
 from slimdp.settings_file import differences, from_plain, to_plain
+from slimdp.sweep.inputs import file_digest, label_digests, picture_digests, pictures_digest
 from slimdp.sweep.study import EvaluationSettings
 from slimdp.training.checkpoint import FREE_KEYS
 
 RECORD, RESULT, FAILURE, LOG, LOCK = "sweep.json", "result.json", "failed.json", "output.log", ".lock"
+
+
+@dataclass(frozen=True)
+class Score:
+    """Percent of points within a distance."""
+
+    scores: Mapping[str, float]  # "localization only", which the papers report: {"5cm": ..., "10cm": ...}
+    full: Mapping[str, float]  # where a pixel that the network calls background is wrong
+
+    def __post_init__(self) -> None:
+        if not self.scores or self.full.keys() != self.scores.keys():
+            raise ConfigError(f"scores {dict(self.scores)} and full {dict(self.full)}: columns are missing")
 
 
 @dataclass(frozen=True)
@@ -36,14 +47,18 @@ class RunResult:
     seed: int
     scores: Mapping[str, float]  # "localization only", which the papers report: {"5cm": ..., "10cm": ...}
     full: Mapping[str, float]  # where a pixel that the network calls background is wrong
-    seconds: float  # of its own training and evaluation
-    shared_seconds: float  # its share of the training that it has in common with other rows
+    seconds: float  # of its scoring
+    shared_seconds: float  # of its stages' training, each shared with the rows of the study that have it too
     machine: str
     commit: str
+    others: Mapping[str, Score] = field(default_factory=dict)  # on the study's other sets, by their names
 
     def __post_init__(self) -> None:
-        if not self.scores or self.full.keys() != self.scores.keys():
-            raise ConfigError(f"scores {dict(self.scores)} and full {dict(self.full)}: columns are missing")
+        Score(self.scores, self.full)
+
+    def on(self, name: str) -> Score:
+        """The score on one of the sets; "" is the first."""
+        return self.others[name] if name else Score(self.scores, self.full)
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,18 @@ class Evaluated:
     annotations: str
     images: str
     sha256: str  # of the annotations
+    pictures: str = ""  # digest of what they are known by; "" where that is not known
+    others: Mapping[str, Evaluated] = field(default_factory=dict, hash=False)  # more sets, by their names
+
+    def matches(self, wanted: Evaluated) -> bool:
+        """Whether they are the people that are wanted, as far as both are known."""
+        pairs = [(self.sha256, wanted.sha256), (self.pictures, wanted.pictures)]
+        return (
+            (self.annotations, self.images) == (wanted.annotations, wanted.images)
+            and all(there == now for there, now in pairs if there and now)
+            and self.others.keys() >= wanted.others.keys()
+            and all(self.others[name].matches(each) for name, each in wanted.others.items())
+        )
 
 
 @dataclass(frozen=True)
@@ -61,6 +88,7 @@ class RunRecord:
 
     settings: Mapping[str, Any]
     labels: Mapping[str, str]  # annotation file -> SHA-256
+    pictures: Mapping[str, str] = field(default_factory=dict)  # what is seen -> digest of what it is known by
     seconds: float = 0.0  # of all attempts that have ended
     started: float | None = None  # when the attempt under way began, or was killed in; seconds since 1970
 
@@ -81,40 +109,27 @@ class Failure:
     log: str  # file
 
 
-def describe_evaluation(evaluate: EvaluationSettings) -> Evaluated:
-    """Who is to be scored; without a hash where the file is not there."""
-    digest = file_digest(Path(evaluate.annotations)) or ""
-    return Evaluated(evaluate.annotations, evaluate.images, digest)
+def describe_evaluation(
+    evaluate: EvaluationSettings, others: Mapping[str, EvaluationSettings] | None = None
+) -> Evaluated:
+    """Who is to be scored; without digests where the files are not there."""
+    file, images = Path(evaluate.annotations), Path(evaluate.images)
+    return Evaluated(
+        evaluate.annotations,
+        evaluate.images,
+        file_digest(file) or "",
+        pictures_digest(file, images) or "",
+        {name: describe_evaluation(each) for name, each in (others or {}).items()},
+    )
 
 
 def describe_run(config: TrainConfig) -> RunRecord:
-    """A run's settings and its label files as they are now."""
-    files = {source.annotations for stage in config.stages for source in stage.data}
-    digests = {name: file_digest(Path(name)) for name in sorted(files)}
-    labels = {name: digest for name, digest in digests.items() if digest is not None}
-    return RunRecord(config_to_dict(config), labels)
-
-
-def file_digest(file: Path) -> str | None:
-    """SHA-256 of a file; None where there is none."""
-    if not file.is_file():
-        return None
-    about = file.stat()
-    return _digest(file, about.st_mtime_ns, about.st_size)
-
-
-@lru_cache
-def _digest(file: Path, changed_ns: int, size: int) -> str:
-    """Of a file that was changed last at a time and has a size: read again only when these differ."""
-    with open(file, "rb") as opened:
-        digest = hashlib.sha256()
-        while block := opened.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    """A run's settings and its files as they are now."""
+    return RunRecord(config_to_dict(config), label_digests(config), picture_digests(config))
 
 
 def changes(there: RunRecord, now: RunRecord) -> list[str]:
-    """What differs, as `key: there, now` lines; label files that are gone do not count."""
+    """What differs, as `key: there, now` lines; files that are gone do not count."""
     try:
         saved = config_to_dict(config_from_dict(to_plain(there.settings), "its settings"))
     except ConfigError as error:
@@ -126,6 +141,9 @@ def changes(there: RunRecord, now: RunRecord) -> list[str]:
     for name, digest in now.labels.items():
         if name in there.labels and there.labels[name] != digest:
             found.append(f"labels in {name}: {there.labels[name][:8]}, {digest[:8]} (SHA-256)")
+    for name, digest in now.pictures.items():
+        if name in there.pictures and there.pictures[name] != digest:
+            found.append(f"{name}: {there.pictures[name][:8]}, {digest[:8]} (digest)")
     return found
 
 
@@ -161,9 +179,12 @@ def read_record(folder: Path) -> RunRecord | None:
     values = _read(folder / RECORD)
     if values is None:
         return None
-    wanted = [each.name for each in fields(RunRecord)]
-    if not isinstance(values, dict) or sorted(values) != sorted(wanted):
-        raise ConfigError(f"{folder / RECORD}: wanted {', '.join(wanted)}; remove {folder}")
+    known = [each.name for each in fields(RunRecord)]
+    needed = [
+        each.name for each in fields(RunRecord) if each.default is MISSING and each.default_factory is MISSING
+    ]
+    if not isinstance(values, dict) or not set(needed) <= values.keys() <= set(known):
+        raise ConfigError(f"{folder / RECORD}: wanted {', '.join(known)}; remove {folder}")
     return RunRecord(**values)
 
 
@@ -181,10 +202,7 @@ def read_result(folder: Path, wanted: Evaluated) -> RunResult | None:
         file: _ResultFile = from_plain(_ResultFile, values)
     except ConfigError as error:
         raise ConfigError(f"{folder / RESULT}: {error}; remove it") from error
-    there = file.evaluated
-    if not wanted.sha256:  # its file is not there to compare with
-        there = replace(there, sha256="")
-    return file.result if there == wanted else None
+    return file.result if file.evaluated.matches(wanted) else None
 
 
 def write_failure(folder: Path, error: Exception) -> Failure:

@@ -33,11 +33,7 @@ class Schedule:
         self._started: dict[Path, tuple[PlannedRun, float]] = {}
         self.failed: list[PlannedRun] = []
         self.blocked: list[PlannedRun] = []  # by one that failed
-        # In the order of the plan, dependents come later: from the end, they are known first.
-        self._way: dict[Path, int] = {}
-        for run in reversed(self._waiting):
-            after = [self._way[each.folder] for each in self._waiting if begins_with(each, run)]
-            self._way[run.folder] = run.crops + max(after, default=0)
+        self._way = work_ahead(self._waiting)
 
     def next(self) -> PlannedRun | None:
         """The run to begin now; None where all that are left wait for others."""
@@ -74,11 +70,33 @@ class Schedule:
         return work / max(min(processes, len(self._started) + len(self._waiting)), 1)
 
     def _estimate(self, run: PlannedRun) -> float | None:
+        """From the same for other seeds; else, by its work, from what was trained or scored."""
         same = [seconds for other, seconds in self._known if other.folder.parent == run.folder.parent]
+        alike = [(other, seconds) for other, seconds in self._known if other.trains == run.trains]
         if same:
             return sum(same) / len(same)
-        crops = sum(other.crops for other, _ in self._known)
-        return sum(seconds for _, seconds in self._known) / crops * run.crops if crops else None
+        if not run.trains:
+            return sum(seconds for _, seconds in alike) / max(
+                len(alike), 1
+            )  # little; nothing, where not known
+        work = sum(other.work for other, _ in alike)
+        return sum(seconds for _, seconds in alike) / work * run.work if work else None
+
+
+def work_ahead(runs: Sequence[PlannedRun]) -> dict[Path, float]:
+    """The work of the longest way from each run to the end, itself included, by the runs' folders.
+
+    Args:
+        runs: in the order of the plan, each after those that it begins with.
+    """
+    way: dict[Path, float] = {}
+    after: dict[Path, float] = {}  # the longest way behind a run
+    for run in reversed(runs):
+        way[run.folder] = run.work + after.get(run.folder, 0.0)
+        if run.before:
+            before = run.before[-1].folder
+            after[before] = max(after.get(before, 0.0), way[run.folder])
+    return way
 
 
 def begins_with(run: PlannedRun, other: PlannedRun) -> bool:

@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from slimdp.config import ConfigError, TrainConfig, config_from_dict
-from slimdp.settings_file import apply_override, from_plain, read_settings, to_plain
+from slimdp.settings_file import apply_override, from_plain, read_mapping, read_settings, to_plain
+from slimdp.sweep.grid import Grid, check_grid, grid_names, grid_rows
+from slimdp.sweep.own_data import OwnData, replace_evaluated, replace_trained, replace_validated
 
-#: Where training runs that several rows begin with are kept, beside the folders of the rows.
-SHARED = "shared"
+#: Where stages are trained, unless told otherwise, and where jobs keep their logs: beside the folders of the
+#: rows, which therefore have other names.
+SHARED, JOBS = "shared", "jobs"
 #: The columns of the tables of Slim DensePose.
 COLUMNS = ("5cm", "10cm", "20cm")
+#: Row -> column -> percent.
+Scores = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class EvaluationSettings:
 
     annotations: str
     images: str
+    paper: Scores = field(default_factory=dict)  # the paper's numbers on such a set
 
 
 @dataclass(frozen=True)
@@ -30,26 +36,56 @@ class StudySettings:
     """What a study file holds."""
 
     title: str
-    rows: Mapping[str, str]  # name -> settings file beside the study, in the order of the table
-    evaluate: EvaluationSettings
+    evaluate: Mapping[str, EvaluationSettings]  # the first one is what the study is about
+    rows: Mapping[str, str] = field(
+        default_factory=dict
+    )  # name -> settings file beside it, in the table's order
+    base: str = ""  # the settings file that the grid changes
+    grid: Grid = field(default_factory=dict)  # its rows come after `rows`
     seeds: tuple[int, ...] = (0, 1, 2)
-    paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # row -> column -> percent
+    paper: Scores = field(
+        default_factory=dict
+    )  # "localization only", as the paper reports if it says no more
+    paper_full: Scores = field(default_factory=dict)  # where what is taken for background is wrong
+    ways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of spending clicks: name -> rows
 
     def __post_init__(self) -> None:
-        if not self.rows:
-            raise ConfigError("rows = {}, but one row or more is wanted")
-        for name in self.rows:
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name == SHARED:
+        check_grid(self.grid)
+        if bool(self.grid) != bool(self.base):
+            raise ConfigError(
+                f"base = {self.base!r}, grid = {{{', '.join(self.grid)}}}: one changes the other; give both"
+            )
+        names = [*self.rows, *grid_names(self.grid)]
+        if not names:
+            raise ConfigError("no rows and no grid, but one row or more is wanted")
+        for name in names:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name in (SHARED, JOBS):
                 raise ConfigError(
                     f"rows.{name}: a row names a folder: letters, digits, '_', '.' and '-' are wanted, "
-                    f"and not {SHARED!r}"
+                    f"and not {SHARED!r} or {JOBS!r}"
                 )
+            if names.count(name) > 1:
+                raise ConfigError(
+                    f"rows.{name}: two rows have this name; rename one, or an option of the grid"
+                )
+        if not self.evaluate:
+            raise ConfigError("evaluate = {}, but a set to score on is wanted: annotations, images")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ConfigError(f"seeds = {list(self.seeds)}, but numbers of 0 or more that differ are wanted")
-        for name, scores in self.paper.items():
-            _require_known("paper", name, list(self.rows))
-            for column in scores:
-                _require_known(f"paper.{name}", column, COLUMNS)
+        _check_scores("paper", self.paper, names)
+        _check_scores("paper_full", self.paper_full, names)
+        for place, settings in self.evaluate.items():
+            _check_scores(f"evaluate.{place}.paper", settings.paper, names)
+        for way, rows in self.ways.items():
+            for name in rows:
+                _require_known(f"ways.{way}", name, names)
+
+
+def _check_scores(place: str, scores: Scores, names: Sequence[str]) -> None:
+    for name, by_column in scores.items():
+        _require_known(place, name, names)
+        for column in by_column:
+            _require_known(f"{place}.{name}", column, COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -74,8 +110,18 @@ class Study:
     rows: tuple[StudyRow, ...]
     seeds: tuple[int, ...]
     evaluate: EvaluationSettings
-    paper: Mapping[str, Mapping[str, float]]
+    paper: Scores
     overrides: tuple[str, ...] = ()  # that the rows were read with
+    evaluate_name: str = ""  # of the set above, where there are several
+    others: Mapping[str, EvaluationSettings] = field(default_factory=dict)  # more sets to score on, by name
+    paper_full: Scores = field(default_factory=dict)
+    ways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of spending clicks: name -> rows
+    own: OwnData = field(default_factory=OwnData)  # that took the place of the file's
+
+    @property
+    def name(self) -> str:
+        """Of the folder that it stands in."""
+        return self.file.resolve().parent.name
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -112,39 +158,69 @@ class Study:
         return self.names if names is None else tuple(name for name in self.names if name in names)
 
 
-def read_study(file: Path, overrides: Sequence[str] = ()) -> Study:
+def read_study(file: Path, overrides: Sequence[str] = (), own: OwnData | None = None) -> Study:
     """Read a study and the settings of its rows.
 
     Args:
-        file: YAML, the keys of `StudySettings`; the rows' settings files are relative to it.
+        file: YAML, the keys of `StudySettings`; `evaluate` may also be one set without a name. The rows'
+            settings files are relative to it.
         overrides: `key=value` for the settings of every row.
+        own: files to take the place of those that it names; None: none.
 
     Raises:
         ConfigError: naming the file, the key and what it could have been.
     """
-    file = Path(file)
-    values = read_settings(file)
+    file, own = Path(file), own or OwnData()
+    values = read_mapping(file)
+    evaluate = values.get("evaluate")
     try:
+        if isinstance(evaluate, dict) and evaluate.keys() & {"annotations", "images"}:
+            from_plain(EvaluationSettings, evaluate, "evaluate")  # its errors name it as it is in the file
+            values["evaluate"] = {"": evaluate}
         settings: StudySettings = from_plain(StudySettings, values)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
-    rows = tuple(_read_row(name, file.parent / each, overrides) for name, each in settings.rows.items())
+    (name, first), *others = from_plain(
+        Mapping[str, EvaluationSettings], replace_evaluated(to_plain(settings.evaluate), own), "evaluate"
+    ).items()
     return Study(
         title=settings.title,
         file=file,
-        rows=rows,
+        rows=_read_rows(file, settings, overrides, own),
         seeds=settings.seeds,
-        evaluate=settings.evaluate,
+        evaluate=first,
         paper=to_plain(settings.paper),
         overrides=tuple(overrides),
+        evaluate_name=name,
+        others=dict(others),
+        paper_full=to_plain(settings.paper_full),
+        ways=settings.ways,
+        own=own,
     )
 
 
-def _read_row(name: str, file: Path, overrides: Sequence[str]) -> StudyRow:
-    values = read_settings(file)
-    for override in overrides:
-        apply_override(values, override)
-    return StudyRow(name, values, " with ".join([str(file), *overrides]))
+def _read_rows(
+    file: Path, settings: StudySettings, overrides: Sequence[str], own: OwnData
+) -> tuple[StudyRow, ...]:
+    """The rows that have files of their own, then those of the grid."""
+    read = [
+        (name, read_settings(file.parent / each), str(file.parent / each))
+        for name, each in settings.rows.items()
+    ]
+    if settings.grid:
+        base = file.parent / settings.base
+        try:
+            read += grid_rows(read_settings(base), settings.grid, str(base))
+        except ConfigError as error:
+            raise ConfigError(f"{file}: {error}") from error
+    rows = [values for _, values, _ in read]
+    replace_trained(rows, own)
+    replace_validated(rows, own)
+    for values in rows:
+        for override in overrides:
+            apply_override(values, override)
+    words = [*own.words(), *overrides]
+    return tuple(StudyRow(name, values, " with ".join([where, *words])) for name, values, where in read)
 
 
 def _require_known(key: str, name: str, choices: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from slimdp.config import ConfigError
 from slimdp.report.table import format_table
 from slimdp.settings_file import from_plain
 from slimdp.sweep.records import RunResult
-from slimdp.sweep.run import RESULTS
+from slimdp.sweep.results import RESULTS
 from slimdp.sweep.study import COLUMNS
 
 

@@ -1,4 +1,4 @@
-"""One run of a sweep, from where it begins or was stopped to its score, in the process that does it."""
+"""One run of a sweep in the process that does it: a stage from where it was stopped, or a row's score."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from flow_cache.workers import usable_cores
+from slimdp.atomic import whole_file
 from slimdp.data import AnnotationError, read_annotations
 from slimdp.evaluation import score_points
 from slimdp.inference import predict_people
@@ -27,14 +28,17 @@ from slimdp.sweep.records import (
     LOG,
     Evaluated,
     RunResult,
+    Score,
     begin_run,
     begin_training,
     describe_run,
     end_training,
     read_record,
+    write_failure,
     write_result,
 )
 from slimdp.training import load_model, train
+from slimdp.training.checkpoint import name_also
 from slimdp.training.processes import choose_device
 from slimdp.training.validation import place
 
@@ -48,23 +52,29 @@ class RunTask:
     evaluated: Evaluated
     device: str
     commit: str
+    wait: bool = True  # for a process that is at it: one of a sweep that was killed may take a moment to end
 
 
 def carry_out(task: RunTask) -> RunResult | None:
-    """Train a run and score it; None of a shared one, which has no score.
+    """Train a stage, or score a row; None of a stage.
 
     What is said goes into the run's log, and so does the traceback of an error.
 
     Raises:
+        HeldError: another process is at it, and it is not waited for.
         what `train`, `predict_people` and `score_points` raise.
     """
     folder = task.out / task.run.folder
-    # A process of a sweep that was killed may take a moment to end.
-    with held(folder / LOCK, wait=True), _said_to(folder / LOG):
+    with held(folder / LOCK, task.wait), _said_to(folder / LOG):
         begin_run(folder, describe_run(task.run.config))
-        if task.run.trains:
-            _train(task, folder)
-        return None if task.run.row is None else _score(task, folder)
+        try:
+            if task.run.trains:
+                _train(task, folder)
+                return None
+            return _score(task, folder)
+        except Exception as error:
+            write_failure(folder, error)  # while nobody else can take the run up
+            raise
 
 
 def _train(task: RunTask, folder: Path) -> None:
@@ -84,32 +94,49 @@ def _score(task: RunTask, folder: Path) -> RunResult:
     start = time.monotonic()
     device = choose_device(task.device)
     model, config = load_model(task.run.checkpoint(task.out))
-    people = labelled_people(task.evaluated)
-    predictions = predict_people(place(model, device), people, config.crop)
-    scores = score_points(predictions, people, load_surface(config.surface))
+    placed, surface = place(model, device), load_surface(config.surface)
+
+    def score_on(evaluated: Evaluated) -> Score:
+        people = labelled_people(evaluated)
+        scores = score_points(predict_people(placed, people, config.crop), people, surface)
+        return Score(scores.localization.within_percent(), scores.full.within_percent())
+
+    first = score_on(task.evaluated)
+    others = {name: score_on(each) for name, each in task.evaluated.others.items()}
+    _keep_end(task, folder)
     result = RunResult(
         row=task.run.row,
         seed=task.run.seed,
-        scores=scores.localization.within_percent(),
-        full=scores.full.within_percent(),
-        seconds=round(_seconds(folder) + time.monotonic() - start, 1),
+        scores=first.scores,
+        full=first.full,
+        seconds=round(time.monotonic() - start, 1),
         shared_seconds=round(
             sum(_seconds(task.out / run.folder) / len(run.rows) for run in task.run.before), 1
         ),
         machine=describe_machine(device),
         commit=task.commit,
+        others=others,
     )
     write_result(folder, result, task.evaluated)
     return result
 
 
+def _keep_end(task: RunTask, folder: Path) -> None:
+    """Let the row's folder hold the weights that were scored, and what was measured on the way to them."""
+    end = task.run.checkpoint(task.out)
+    name_also(end, folder / end.name)
+    logs = [task.out / run.folder / "metrics.jsonl" for run in task.run.before]
+    with whole_file(folder / "metrics.jsonl") as temporary:
+        temporary.write_text("".join(log.read_text() for log in logs if log.is_file()), encoding="utf-8")
+
+
 def _seconds(folder: Path) -> float:
-    """Of training; 0 where a run trains nothing itself."""
+    """Of a stage's training."""
     record = read_record(folder)
     return 0.0 if record is None else record.seconds
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def labelled_people(evaluated: Evaluated) -> tuple[PersonAnnotation, ...]:
     """The people to score, those with points, read once a process.
 

@@ -18,7 +18,7 @@ def as_annotators_would(
     """The same people and pixels, every label moved along the body as annotators misplace it.
 
     Args:
-        people: whose labels are exact.
+        people: whose labels are exact; those of parts alone stay.
         surface: the body that they speak of.
         scale: times the errors of `slimdp.synthetic.annotators.ERROR_CM`.
         rng: the annotators' chance.
@@ -29,6 +29,8 @@ def as_annotators_would(
     error = PositionError(surface, scale)
     answers = []
     for person in people:
-        part, uv = surface.chart(*error.displace(*surface.locate(person.part, person.uv), rng))
-        answers.append(replace(person, part=part.astype(np.int64), uv=np.clip(uv, 0, 1).astype(np.float32)))
+        part, uv, known = person.part.copy(), person.uv.copy(), person.has_uv
+        moved = error.displace(*surface.locate(part[known], uv[known]), rng)
+        part[known], uv[known] = surface.chart(*moved)
+        answers.append(replace(person, part=part, uv=np.clip(uv, 0, 1)))
     return answers

@@ -39,7 +39,10 @@ def training_picture(
         errors_m = None
         if surface is not None:
             said = found[0][row, column].astype(np.int64), found[1][:, row, column].T
-            errors_m = surface.distance_between(*said, part[mine], uv[mine])
+            known = ~np.isnan(uv[mine]).any(axis=1)
+            truth = part[mine][known], uv[mine][known]
+            errors_m = np.full(len(known), np.nan)
+            errors_m[known] = surface.distance_between(said[0][known], said[1][known], *truth)
         rows.append(draw_row(np.ascontiguousarray(images[i]), found, points[mine], part[mine], errors_m))
     return panel(rows)
 

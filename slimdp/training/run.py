@@ -26,7 +26,8 @@ from slimdp.training.parts import steps_of_parts
 from slimdp.training.processes import Processes, joined
 from slimdp.training.run_folder import RunFolder
 from slimdp.training.shared_batch_norm import share_batch_norms
-from slimdp.training.stage_data import StageData, read_stages, stage_loss
+from slimdp.training.stage_data import StageData, read_stages
+from slimdp.training.stage_settings import stage_loss
 from slimdp.training.start import first_checkpoint
 from slimdp.training.validation import Validation, place, read_validation_people
 from slimdp.training.watch import BatchWatch

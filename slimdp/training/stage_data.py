@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,20 +13,16 @@ from torch.utils.data import DataLoader, Sampler
 
 from flow_cache import FlowCacheError
 from slimdp.config import (
-    AugmentSettings,
     ConfigError,
-    LossSettings,
     MotionSettings,
     StageSettings,
     TrainConfig,
 )
 from slimdp.data import (
     AnnotationError,
-    AnnotationSet,
     PoseDataset,
     WeightedDraws,
     collate,
-    read_annotations,
     start_worker,
     surface_anchors,
 )
@@ -37,6 +32,8 @@ from slimdp.structures import PersonAnnotation, PoseBatch
 from slimdp.surface import UvSymmetry, load_surface, load_symmetry
 from slimdp.surface.load import OPEN, check_surface_name
 from slimdp.training.processes import ALONE, Processes
+from slimdp.training.source_labels import Sets, source_labels
+from slimdp.training.stage_settings import augmentation, check_stages, stage_loss, stage_motion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,23 +121,22 @@ class DealtDraws(Sampler[list[Draw]]):
 def read_stages(
     config: TrainConfig,
     processes: Processes = ALONE,
-    sets: dict[tuple[str, str], AnnotationSet] | None = None,
+    sets: Sets | None = None,
 ) -> list[StageData]:
     """Read and check the labels of all stages, so that nothing is found wrong after hours of training.
 
     Args:
         config: of the run.
         processes: that train together.
-        sets: annotations that were read before, by file and picture folder; those read here join them.
+        sets: annotations that were read before (`source_labels`); those read here join them.
 
     Raises:
         ConfigError: a file or folder is not there, the surface is not known or cannot be mirrored, or a batch
             cannot be dealt out to the processes, naming the key.
-        AnnotationError: an annotation file or one of its pictures is broken, or nobody in it is labelled.
+        AnnotationError: an annotation file or one of its pictures is broken, nobody in it is labelled, or its
+            budget does not fit it.
     """
-    check_paths(config)
-    check_motion(config)
-    check_batches(config, processes)
+    check_stages(config, processes)
     symmetry, anchors = _symmetry(config), None
     losses = [stage_loss(config, stage) for stage in config.stages]
     if any(loss.keypoint_part or loss.keypoint_uv for loss in losses):
@@ -153,11 +149,7 @@ def read_stages(
     sets = {} if sets is None else sets
     stages = []
     for index, stage in enumerate(config.stages):
-        for source in stage.data:
-            key = (source.annotations, source.images)
-            if key not in sets:
-                sets[key] = read_annotations(*key)
-        sources = [sets[source.annotations, source.images] for source in stage.data]
+        sources = [source_labels(source, sets) for source in stage.data]
         draw_seed, change_seed = stage_seeds(config.seed, index)
         people = PoseDataset(
             sources, config.crop, augmentation(config, stage), symmetry, change_seed,
@@ -187,69 +179,6 @@ def _symmetry(config: TrainConfig) -> UvSymmetry:
     except ValueError as error:
         instead = "; or train without flips: augment.flip = false" if flips else ""
         raise ConfigError(f"surface = {config.surface!r}: {error}{instead}") from error
-
-
-def augmentation(config: TrainConfig, stage: StageSettings) -> AugmentSettings:
-    """The random changes of a stage's crops."""
-    return config.augment if stage.augment is None else stage.augment
-
-
-def stage_loss(config: TrainConfig, stage: StageSettings) -> LossSettings:
-    """The weights of a stage's losses."""
-    return config.loss if stage.loss is None else stage.loss
-
-
-def stage_motion(config: TrainConfig, stage: StageSettings) -> MotionSettings:
-    """The second pictures of a stage."""
-    return config.motion if stage.motion is None else stage.motion
-
-
-def check_motion(config: TrainConfig) -> None:
-    """What compares two pictures needs two, and what has no labels needs that; raises ConfigError."""
-    for i, stage in enumerate(config.stages):
-        loss, motion = stage_loss(config, stage), stage_motion(config, stage)
-        if loss.equivariance and motion.kind == "none":
-            raise ConfigError(
-                f"stages.{i}: loss.equivariance = {loss.equivariance:g} needs a second picture of each "
-                "person: set motion.kind to tps, flow or exact"
-            )
-        for j, source in enumerate(stage.data):
-            if source.unlabelled and not loss.equivariance:
-                raise ConfigError(
-                    f"stages.{i}.data.{j}.unlabelled = true, but only loss.equivariance learns from people "
-                    "without labels"
-                )
-
-
-def check_batches(config: TrainConfig, processes: Processes) -> None:
-    """Each process must get the same number of crops; raises ConfigError naming the key."""
-    for i, stage in enumerate(config.stages):
-        part = stage.batch // stage.accumulate
-        alone = not config.shared_batch_norm and config.crop.size <= 64 and part == processes.count
-        if part % processes.count or alone:
-            wanted = "2 or more a process" if alone else "a multiple of that number"
-            raise ConfigError(
-                f"stages.{i}.batch = {stage.batch}, accumulate = {stage.accumulate}: {part} crops at a time "
-                f"for {processes.count} processes, but {wanted} are wanted; change the batch, or torchrun's "
-                "--nproc-per-node"
-            )
-
-
-def check_paths(config: TrainConfig) -> None:
-    """Every annotation file and picture folder must be there; raises ConfigError naming the key."""
-    places = {f"stages.{i}": stage.data for i, stage in enumerate(config.stages)}
-    if config.validation is not None:
-        places["validation"] = config.validation.data
-    for place, sources in places.items():
-        for j, source in enumerate(sources):
-            key = f"{place}.data.{j}"
-            if not Path(source.annotations).is_file():
-                raise ConfigError(
-                    f"{key}.annotations = {source.annotations!r}: no such file in {Path.cwd()}; "
-                    "check the path, or make the file first"
-                )
-            if not Path(source.images).is_dir():
-                raise ConfigError(f"{key}.images = {source.images!r}: no such folder in {Path.cwd()}")
 
 
 def stage_seeds(seed: int, stage: int) -> tuple[int, int]:

@@ -68,7 +68,7 @@ def percent(scores: PointScores) -> dict[str, float]:
 
 
 def read_validation_people(config: TrainConfig) -> list[PersonAnnotation]:
-    """The people to score: those with points, at most `validation.people`, evenly spread over the files.
+    """The people to score: with (u, v) points, at most `validation.people`, evenly spread over the files.
 
     Raises:
         AnnotationError: a file or picture is broken, or nobody has points, naming the files.
@@ -77,7 +77,7 @@ def read_validation_people(config: TrainConfig) -> list[PersonAnnotation]:
     people: list[PersonAnnotation] = []
     for source in config.validation.data:
         found = read_annotations(source.annotations, source.images).people
-        people.extend(person for person in found if len(person.points))
+        people.extend(person for person in (p.with_uv_points() for p in found) if len(person.points))
     if not people:
         files = ", ".join(source.annotations for source in config.validation.data)
         raise AnnotationError(f"validation: nobody in {files} has points to score; choose other files")

@@ -29,28 +29,6 @@ MakeFolder = Callable[..., Path]
 ROOT = Path(__file__).resolve().parents[2]
 FAST = DenseInverseSearch("ultrafast")
 
-# A cluster of one machine: what sbatch is given runs at once, as many times as its array has places.
-SBATCH = """#!/bin/sh
-# A copy: submitit renames its file as soon as this ends, and a job may start later.
-job="$(dirname "$0")/submitted.sh"
-cp "$1" "$job"
-last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\)%.*/\\1/p' "$1")
-for place in $(seq 0 "$last"); do
-    SLURM_JOB_ID=$((70 + place)) SLURM_ARRAY_JOB_ID=70 SLURM_ARRAY_TASK_ID=$place sh "$job" > /dev/null 2>&1 &
-done
-echo "Submitted batch job 70"
-"""
-SRUN = """#!/bin/sh
-while :; do
-    case "$1" in
-        --unbuffered) shift;;
-        --output) out=$(echo "$2" | sed "s/%A/70/; s/%a/$SLURM_ARRAY_TASK_ID/; s/%t/0/"); shift 2;;
-        --error) err=$(echo "$2" | sed "s/%A/70/; s/%a/$SLURM_ARRAY_TASK_ID/; s/%t/0/"); shift 2;;
-        *) exec "$@" > "$out" 2> "$err";;
-    esac
-done
-"""
-
 
 @pytest.fixture
 def videos(tmp_path: Path, make_folder: MakeFolder) -> list[Path]:
@@ -62,19 +40,6 @@ def videos(tmp_path: Path, make_folder: MakeFolder) -> list[Path]:
             image = cv2.imread(str(file))
             cv2.imwrite(str(file), np.roll(image, -index * frame, axis=1))
     return folders
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The commands that submitit calls, as above; returns their folder."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for name, text in (("sbatch", SBATCH), ("srun", SRUN), ("sacct", "#!/bin/sh\necho 'JobID|State'\n")):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    return folder
 
 
 def contents(path: Path) -> dict[tuple[str, int, int], bytes]:

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from slimdp.config import (
-    AugmentSettings,
-    CropSettings,
-    DataSource,
-    ModelSettings,
-    StageSettings,
-    TrainConfig,
-    config_to_dict,
-)
-from slimdp.data import write_annotations
+from slimdp.config import DataSource, StageSettings, TrainConfig, config_to_dict
 from slimdp.settings_file import dump_yaml
 from slimdp.sweep import Study, read_study
-from tests.training.conftest import ellipse_person
+from tests.training.conftest import ellipses as labels  # noqa: F401
+from tests.training.conftest import small_run  # noqa: F401
 
 ROWS = {
     "plain": "base: base.yaml\n",
@@ -29,34 +22,22 @@ ROWS = {
 
 
 @pytest.fixture(scope="session")
-def labels(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
-    """An annotation file of three pictures."""
-    folder = tmp_path_factory.mktemp("labels")
-    people = [ellipse_person(folder, number) for number in (1, 2, 3)]
-    write_annotations(folder / "labels.json", [person.image for person in people], people)
-    return DataSource(str(folder / "labels.json"), str(folder))
-
-
-@pytest.fixture(scope="session")
-def base_config(labels: DataSource) -> TrainConfig:
+def base_config(small_run: TrainConfig, labels: DataSource) -> TrainConfig:  # noqa: F811
     """What the rows have in common."""
-    return TrainConfig(
+    return replace(
+        small_run,
         stages=(
             StageSettings("stills", (labels,), steps=6, batch=2, learning_rate=3e-2),
             StageSettings("clips", (labels,), steps=6, batch=2, learning_rate=1.5e-2),
         ),
-        model=ModelSettings(stacks=1, features=8),
-        crop=CropSettings(size=64),
-        augment=AugmentSettings(flip=False),
         average_decay=0.5,  # so that it scores points at all
         log_every=1,
-        pictures_every=1000,
         checkpoint_every=2,
     )
 
 
 @pytest.fixture(scope="session")
-def make_study(base_config: TrainConfig, labels: DataSource) -> Callable[..., Study]:
+def make_study(base_config: TrainConfig, labels: DataSource) -> Callable[..., Study]:  # noqa: F811
     """Writes a study into a folder and reads it."""
 
     def make(

@@ -24,7 +24,7 @@ def test_one_holds_it_at_a_time(tmp_path: Path) -> None:
     assert not file.exists()
     with held(file):
         assert is_held(file)
-        with pytest.raises(HeldError, match=f"process {os.getpid()} holds"), held(file):
+        with pytest.raises(HeldError, match=f"process {os.getpid()} on .* holds"), held(file):
             pass
         assert is_held(file)
     assert not is_held(file)
@@ -36,11 +36,19 @@ def test_the_end_of_a_process_frees_it_however_it_ends(tmp_path: Path) -> None:
     process.start()
     while not is_held(file):
         time.sleep(0.005)
-    with pytest.raises(HeldError, match=f"process {process.pid} holds"), held(file):
+    with pytest.raises(HeldError, match=f"process {process.pid} on .* holds"), held(file):
         pass
     killer = threading.Timer(0.2, process.kill)
     killer.start()
     with held(file, wait=True):
         assert not process.is_alive()
-        assert file.read_text() == str(os.getpid())
+        assert file.read_text().startswith(f"{os.getpid()} on ")
     process.join()
+
+
+def test_those_who_hold_it_together_keep_out_others_alone(tmp_path: Path) -> None:
+    file = tmp_path / ".lock"
+    with held(file, together=True), held(file, together=True), pytest.raises(HeldError), held(file):
+        pass
+    with held(file), pytest.raises(HeldError), held(file, together=True):
+        pass

@@ -19,21 +19,27 @@ def given_out(schedule: Schedule) -> list[PlannedRun]:
     return runs
 
 
+def stages(*rows: str) -> tuple[PlannedRun, ...]:
+    """The runs that train; those that score come after them."""
+    return tuple(run for run in planned(*rows) if run.trains)
+
+
 def test_what_others_wait_for_comes_first_and_they_come_after_it() -> None:
     schedule = Schedule(planned("p", "q", "abx", "aby", "acz"))
     first = given_out(schedule)
     assert [trained(run) for run in first] == ["a", "p", "q"]
     schedule.finish(first[1], 1.0)
-    assert given_out(schedule) == []
+    assert [run.row for run in given_out(schedule)] == ["0"]
     schedule.finish(first[0], 1.0)
     second = given_out(schedule)
-    assert [trained(run) for run in second] == ["b", "cz"]
+    assert [trained(run) for run in second] == ["b", "c"]
     schedule.finish(second[0], 1.0)
-    assert [trained(run) for run in given_out(schedule)] == ["x", "y"]
+    schedule.finish(second[1], 1.0)
+    assert [trained(run) for run in given_out(schedule)] == ["x", "y", "z"]
 
 
 def test_what_a_row_begins_with_may_be_done_before() -> None:
-    runs = planned("ax", "ay")
+    runs = stages("ax", "ay")
     assert [trained(run) for run in given_out(Schedule(runs[1:]))] == ["x", "y"]
 
 
@@ -43,15 +49,15 @@ def test_a_failure_blocks_those_that_begin_with_it_alone() -> None:
     schedule.finish(a, 1.0)
     b, z = given_out(schedule)
     schedule.fail(b)
-    assert [run.row for run in schedule.blocked] == ["0", "1"]
+    assert [run.row for run in schedule.blocked] == [None, "0", None, "1"]
     schedule.fail(q)
     schedule.finish(z, 1.0)
-    assert given_out(schedule) == []
+    assert [run.row for run in given_out(schedule)] == ["2"]
     assert schedule.failed == [b, q]
 
 
 def test_the_time_left_follows_from_what_is_known() -> None:
-    runs = planned("ax", "ay")
+    runs = stages("ax", "ay")
     clock = Clock()
     schedule = Schedule(runs, clock=clock)
     assert schedule.seconds_left(2) is None
@@ -69,3 +75,9 @@ def test_the_time_left_follows_from_what_is_known() -> None:
     # The same row for another seed tells more than the speed of all.
     schedule = Schedule(runs, [(runs[0], 8.0), (runs[1], 100.0)], clock)
     assert schedule.seconds_left(1) == 8.0 + 100.0 + (100.0 + 8.0) / 2
+
+
+def test_scoring_is_estimated_from_scoring() -> None:
+    runs = planned("a", "b", "c")
+    known = [(run, 5.0 if run.row == "0" else 50.0) for run in runs if run.row in (None, "0")]
+    assert Schedule([run for run in runs if run.row in ("1", "2")], known).seconds_left(1) == 10.0

@@ -38,7 +38,7 @@ def test_overrides_reach_every_row(make_study: Callable[..., Study], tmp_path: P
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"titel": "x"}, ["study.yaml", "unknown key titel", "title, rows, evaluate, seeds, paper"]),
+        ({"titel": "x"}, ["study.yaml", "unknown key titel", "title, evaluate, rows, base, grid, seeds"]),
         ({"title": 3}, ["title = 3", "a text"]),
         ({"rows": {}}, ["rows", "one row or more"]),
         ({"rows": ["plain.yaml"]}, ["rows = ['plain.yaml']", "name: value"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,8 +28,7 @@ from slimdp.sweep import HeldError, Study, plan_runs, read_study, sweep, sweep_s
 from slimdp.sweep.lock import held
 from slimdp.sweep.plan import select
 from slimdp.sweep.records import describe_evaluation
-from slimdp.sweep.run import what_is_missing
-from slimdp.sweep.states import look_at
+from slimdp.sweep.states import look_at, what_is_missing
 from slimdp.sweep.work import RunTask, carry_out
 from slimdp.training import NonFiniteLossError, load_model, stage_file, train
 from tests.sweep.conftest import ROWS
@@ -74,7 +74,7 @@ def test_every_run_has_its_score_in_the_order_of_the_table(
     rows = results_of(out)
     assert [(row["row"], row["seed"]) for row in rows] == [(row, seed) for seed in (0, 1) for row in ROWS]
     assert list(rows[0]) == [
-        "row", "seed", "scores", "full", "seconds", "shared_seconds", "machine", "commit",
+        "row", "seed", "scores", "full", "seconds", "shared_seconds", "machine", "commit", "others",
     ]  # fmt: skip
     people = read_annotations(labels.annotations, labels.images).people
     for row in rows:
@@ -83,17 +83,19 @@ def test_every_run_has_its_score_in_the_order_of_the_table(
         assert row["scores"] == wanted.localization.within_percent()
         assert row["full"] == wanted.full.within_percent()
         assert row["seconds"] > 0
-        assert (row["shared_seconds"] > 0) == (row["row"] != "other")
+        assert row["shared_seconds"] > 0
+        steps = (out / row["row"] / f"seed_{row['seed']}" / "metrics.jsonl").read_text().splitlines()
+        assert [json.loads(line)["step"] for line in steps] == list(range(1, 13))
         assert "torch" in row["machine"]
         assert os.uname().nodename not in row["machine"].split()
     assert len({tuple(row["scores"].values()) for row in rows}) > 3  # and not all points missed
     assert len([line for line in said if "% within 5 / 10 / 20 cm" in line]) == 6
-    assert any("which 2 rows begin with" in line for line in said)
+    assert "stage stills of plain, fast, seed 0: started" in said
 
 
 def test_shared_stages_change_no_bit(swept: tuple[Study, Path, list[str]], tmp_path: Path) -> None:
     study, out, _ = swept
-    assert len(list((out / "shared").glob("*/seed_*/stage_stills.pt"))) == 2
+    assert len(list((out / "shared").glob("*/seed_*/stage_stills.pt"))) == 4  # for 6 rows and seeds
     for row, seed, config in study.configs():
         if seed == 1:
             alone = train(config, tmp_path / row)
@@ -125,9 +127,10 @@ def test_more_seeds_and_fewer_rows_join_the_results(
     assert [(each.row, each.seed) for each in summary.results][-1] == ("other", 5)
     assert len(summary.results) == len(results_of(out)) == 7
     status = sweep_status(study, out, seeds=[0, 5]).splitlines()
-    assert status[0].split() == ["points", "within", "10", "cm", "seed", "0", "seed", "5"]
+    assert status[0].split() == ["points", "within", "10", "cm", "crops", "seed", "0", "seed", "5"]
     assert "missing" in next(line for line in status if line.startswith("plain"))
     assert "4 of 6 rows and seeds are done" in status
+    assert "to train: 3 stages, 36 crops; stages in common count once" in status
 
 
 def test_changed_settings_are_refused_by_name(
@@ -159,13 +162,13 @@ def test_rows_that_are_the_same_are_trained_once_and_scored_again_for_other_peop
     carry_out_here(study, out)
     first = sweep(study, out, say=pytest.fail).results
     assert first[0].scores == first[1].scores
-    (end,) = out.rglob("stage_clips.pt")
+    (end,) = (out / "shared").rglob("stage_clips.pt")
     before = end.stat().st_mtime_ns
     content = json.loads(Path(labels.annotations).read_text())
     content["annotations"] = content["annotations"][:1]
     (tmp_path / "fewer.json").write_text(json.dumps(content))
     fewer = replace(study, evaluate=replace(study.evaluate, annotations=str(tmp_path / "fewer.json")))
-    assert sweep_status(fewer, out).splitlines()[-1] == "0 of 2 rows and seeds are done"
+    assert "0 of 2 rows and seeds are done\nto train: nothing" in sweep_status(fewer, out)
     carry_out_here(fewer, out)
     second = sweep(fewer, out, say=pytest.fail).results
     assert second[0].scores == second[1].scores != first[0].scores
@@ -235,19 +238,19 @@ def test_a_failed_run_takes_no_other_along(
     assert main(command) == 1
     said = capsys.readouterr().out
     assert [row["row"] for row in results_of(out)] == ["plain"]
-    assert "wild/seed_0 FAILED: NonFiniteLossError: stage 'clips', step" in said
-    assert "not run, for what they begin with failed: one/seed_0, two/seed_0" in said
-    log = (out / "wild" / "seed_0" / "output.log").read_text()
-    assert str(out / "wild" / "seed_0" / "output.log") in said
+    assert "stage clips of wild, seed 0 FAILED: NonFiniteLossError: stage 'clips', step" in said
+    assert "not run, for what they begin with failed: one/seed_0, two/seed_0, wild/seed_0" in said
+    (place,) = re.findall(r"stage clips of wild, seed 0 FAILED: .*; log: (.*)", said)
+    log = Path(place).read_text()
     assert "Traceback" in log
     assert "NonFiniteLossError" in log
     status = sweep_status(study, out)
     assert "failed" in next(line for line in status.splitlines() if line.startswith("wild"))
-    assert "wild/seed_0 failed: NonFiniteLossError" in status
+    assert "stage clips of wild, seed 0 failed: NonFiniteLossError" in status
     # The next call tries it again: it goes on before the step that went astray, and fails again.
     with pytest.raises(NonFiniteLossError):
         carry_out_here(study, out, rows=["wild"])
-    assert sweep_status(study, out, rows=["wild"]).splitlines()[-1] == "0 of 1 rows and seeds are done"
+    assert "0 of 1 rows and seeds are done" in sweep_status(study, out, rows=["wild"])
 
 
 @pytest.mark.slow
@@ -257,12 +260,12 @@ def test_a_killed_process_fails_its_run_alone(make_study: Callable[..., Study], 
 
     def kill_it(line: str) -> None:
         said.append(line)
-        if line == "other/seed_0: started":
+        if line == "stage stills of other, seed 0: started":
             multiprocessing.active_children()[0].kill()
 
     summary = sweep(study, out, rows=["other", "plain"], jobs=1, say=kill_it)
     assert [each.row for each in summary.results] == ["plain"]
-    assert "SIGKILL" in summary.failures["other/seed_0"].error
+    assert "SIGKILL" in summary.failures["stage stills of other, seed 0"].error
     assert not multiprocessing.active_children()
 
 

@@ -1,0 +1,99 @@
+"""Budgets: leave out labels, and count what those that are left have cost."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from slimdp.commands.arguments import add_annotations
+from slimdp.config import BudgetSettings, ClickCosts, ConfigError
+from slimdp.config.budget import DROPPED, KEPT, LIKE_PARTS
+from slimdp.settings_file import apply_override, from_plain
+
+
+def add_budget(commands: argparse._SubParsersAction) -> None:
+    """budget."""
+    command = commands.add_parser(
+        "budget",
+        help="leave out labels, as if annotators had done less",
+        description="Write an annotation file with fewer labels (docs/budgets.md). People without labels "
+        "stay, with box, track and keypoints.",
+    )
+    add_annotations(command)
+    default = BudgetSettings()
+    videos = command.add_argument_group("frames of videos; stills keep their labels")
+    videos.add_argument("--videos", type=int, metavar="N", help="only in so many videos, evenly spread")
+    videos.add_argument("--frames-per-video", type=int, metavar="N", help="evenly spread; 1: the middle one")
+    videos.add_argument("--frames", metavar="FIRST:LAST", help="by their numbers, both ends included")
+    shares = command.add_argument_group("shares, drawn by ids and seed")
+    shares.add_argument(
+        "--keep-images", type=float, default=1.0, metavar="SHARE", help="of the labelled pictures, 0..1"
+    )
+    shares.add_argument(
+        "--keep-points", type=float, default=1.0, metavar="SHARE", help="of the points in these, 0..1"
+    )
+    shares.add_argument("--seed", type=int, default=default.seed, help="of the shares (default 0)")
+    rest = command.add_argument_group("what stays of the rest")
+    choices = {"parts": (DROPPED, KEPT), "masks": (LIKE_PARTS, DROPPED, KEPT), "keypoints": (KEPT, DROPPED)}
+    about = {
+        "parts": "part labels of points that lose (u, v)",
+        "masks": "coarse masks of pictures that are left out",
+        "keypoints": "of everybody",
+    }
+    for key, names in choices.items():
+        help_text = f"{about[key]} (default {getattr(default, key)})"
+        rest.add_argument(f"--{key}", choices=names, default=getattr(default, key), help=help_text)
+    command.add_argument(
+        "--seconds-a-click",
+        default="",
+        metavar="KIND=S,...",
+        help="of points, parts, masks, keypoints, boxes, e.g. points=8,boxes=0 (docs/budgets.md)",
+    )
+    command.add_argument("--out", type=Path, help="the JSON to write; without it labels are only counted")
+    command.set_defaults(run=_budget)
+
+
+def _budget(options: argparse.Namespace) -> None:
+    from slimdp.data import apply_budget, read_annotations, write_annotations
+    from slimdp.report.clicks_table import clicks_table
+
+    budget = BudgetSettings(
+        videos=options.videos,
+        frames_per_video=options.frames_per_video,
+        frames=() if options.frames is None else _first_and_last(options.frames),
+        images=options.keep_images,
+        points=options.keep_points,
+        parts=options.parts,
+        masks=options.masks,
+        keypoints=options.keypoints,
+        seed=options.seed,
+    )
+    costs = _costs(options.seconds_a_click)
+    keeps_all = replace(budget, seed=0) == BudgetSettings()
+    if options.out is not None and keeps_all:
+        raise ConfigError(
+            "nothing to leave out: give --keep-images, --keep-points, --videos, --frames-per-video, --frames "
+            "or --keypoints, or no --out to count the labels alone"
+        )
+    whole = read_annotations(options.annotations, options.images, read_masks=options.out is not None)
+    fewer = apply_budget(whole, budget)
+    print(clicks_table({"whole": whole.people} | ({} if keeps_all else {"kept": fewer.people}), costs))
+    if options.out is not None:
+        write_annotations(options.out, fewer.images, fewer.people)
+        print(options.out)
+
+
+def _costs(text: str) -> ClickCosts:
+    values: dict[str, Any] = {}
+    for item in text.split(",") if text else ():
+        apply_override(values, item)
+    return from_plain(ClickCosts, values, "seconds_a_click")  # type: ignore[no-any-return]
+
+
+def _first_and_last(text: str) -> tuple[int, int]:
+    first, _, last = text.partition(":")
+    if not (first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first)):
+        raise ConfigError(f"--frames {text}, but FIRST:LAST is wanted, e.g. 9:15")
+    return int(first), int(last or first)

@@ -1,0 +1,74 @@
+"""What labels have cost: answers of annotators by kind, and their time as the one currency."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from slimdp.config import ClickCosts
+from slimdp.structures import COARSE_PARTS, BoxSource, LabelSource, PersonAnnotation
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """How many answers annotators have given, by kind; the kinds are those of `ClickCosts`."""
+
+    points: int = 0  # the place on the body, (u, v), of a point
+    parts: int = 0  # the part of a point, without (u, v)
+    masks: int = 0  # the outline of one coarse part of a person, or of the whole person
+    keypoints: int = 0  # labelled ones, seen or hidden
+    boxes: int = 0
+
+    def __add__(self, other: Clicks) -> Clicks:
+        return Clicks(*(getattr(self, kind.name) + getattr(other, kind.name) for kind in fields(self)))
+
+    @property
+    def total(self) -> int:
+        """Answers of any kind."""
+        return sum(getattr(self, kind.name) for kind in fields(self))
+
+    def seconds(self, costs: ClickCosts | None = None) -> float:
+        """An annotator's time, in seconds; None: what a click costs by default."""
+        costs = ClickCosts() if costs is None else costs
+        return float(sum(getattr(self, kind.name) * getattr(costs, kind.name) for kind in fields(self)))
+
+
+def count_clicks(people: Iterable[PersonAnnotation], keypoints: bool = True) -> Clicks:
+    """Count what annotators have clicked for some people.
+
+    What flow has carried, and rough boxes that nobody drew, cost nothing; a person whose points have all been
+    carried costs nothing at all. A box counts if the person has anything else that counts.
+
+    Args:
+        people: of annotation files.
+        keypoints: whether they count: for dense pose alone nobody needs them.
+    """
+    counts = dict.fromkeys((kind.name for kind in fields(Clicks)), 0)
+    for person in people:
+        clicked = person.source == LabelSource.ANNOTATOR
+        if len(person.source) and (person.source == LabelSource.PROPAGATED).all():
+            continue
+        has_uv = person.has_uv
+        mine = {
+            "points": int((clicked & has_uv).sum()),
+            "parts": int((clicked & ~has_uv).sum()),
+            "masks": 0 if person.coarse is None else _outlines(person.coarse),
+            "keypoints": _labelled_keypoints(person) if keypoints else 0,
+        }
+        mine["boxes"] = int(any(mine.values()) and person.box_source == BoxSource.ANNOTATOR)
+        for kind, count in mine.items():
+            counts[kind] += count
+    return Clicks(**counts)
+
+
+def _outlines(coarse: np.ndarray) -> int:
+    """Coarse parts that a mask (256, 256) shows; one that does not tell parts apart is one outline."""
+    seen = np.zeros(256, dtype=bool)
+    seen[coarse] = True
+    return max(int(seen[1 : COARSE_PARTS + 1].sum()), int(seen[1:].any()))
+
+
+def _labelled_keypoints(person: PersonAnnotation) -> int:
+    return 0 if person.keypoints is None else int((person.keypoints[:, 2] > 0).sum())

@@ -1,0 +1,95 @@
+"""All that comes before the first run of a sweep: what there is to do, and whether it can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from slimdp.sweep.check import check_runs, refuse_changed
+from slimdp.sweep.lock import HeldError, held
+from slimdp.sweep.plan import PlannedRun, plan_runs, select
+from slimdp.sweep.records import LOCK, Evaluated, RunResult, describe_evaluation, read_record
+from slimdp.sweep.results import RESULTS
+from slimdp.sweep.states import RunState, look_at, what_is_missing
+from slimdp.sweep.study import SHARED, Study
+from slimdp.training.run_folder import git_state
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study whose missing runs were checked."""
+
+    out: Path
+    evaluated: Evaluated
+    device: str
+    commit: str
+    results_file: Path
+    states: tuple[RunState, ...]  # of all its runs, each after those that it begins with
+    todo: tuple[PlannedRun, ...]  # those that are missing
+
+    @property
+    def known(self) -> dict[Path, RunResult]:
+        """The scores that were there before, by the runs' folders."""
+        return {
+            state.run.folder: state.result for state in self.states if state.done and state.result is not None
+        }
+
+    def sorted(self, results: dict[Path, RunResult]) -> tuple[RunResult, ...]:
+        """Scores by the runs' folders, in the order of the plan: seed by seed, rows as in the table."""
+        return tuple(results[state.run.folder] for state in self.states if state.run.folder in results)
+
+
+def prepare(
+    study: Study,
+    out: Path,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    device: str = "auto",
+    results: Path | None = None,
+    shared: Path | None = None,
+) -> Prepared:
+    """Find what is missing of a study, and check it; arguments and errors as of `sweep`.
+
+    To be called by who holds the study's folder, see `alone`.
+    """
+    place = Path(SHARED) if shared is None else Path(shared).absolute()
+    plan = plan_runs(study.including(seeds or ()), place)
+    chosen = select(plan, study.require_rows(rows), study.seeds if seeds is None else seeds)
+    mine = {run.folder for run in chosen}
+    evaluated = describe_evaluation(study.evaluate, study.others)
+    states = tuple(look_at(run, out, evaluated) for run in plan)
+    asked_for = [state for state in states if state.run.folder in mine]
+    refuse_changed(asked_for, out)
+    todo = tuple(what_is_missing(asked_for))
+    if todo:
+        check_runs(todo, evaluated)
+    git = git_state()
+    commit = "unknown" if git is None else git["commit"] + " with changes" * git["changed"]
+    return Prepared(out, evaluated, device, commit, results or out / RESULTS, states, todo)
+
+
+@contextmanager
+def alone(out: Path, together: bool = False) -> Iterator[None]:
+    """Hold a study's folder through the block, as its only sweep, or together with other jobs.
+
+    Raises:
+        HeldError: another sweep is at work in it.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(out / LOCK, together=together))
+        except HeldError as error:
+            raise HeldError(
+                f"another sweep is at work in {out} ({error}); wait for its end, or choose another --out"
+            ) from None
+        yield
+
+
+def seconds_of(out: Path, run: PlannedRun, result: RunResult | None) -> float:
+    """That a run which is done took, without those before it."""
+    if result is not None:
+        return result.seconds
+    record = read_record(out / run.folder)
+    return 0.0 if record is None else record.seconds

@@ -1,0 +1,72 @@
+"""What the labels that a training run learns from have cost annotators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from slimdp.config import BudgetSettings, DataSource, TrainConfig
+from slimdp.data import AnnotationSet
+from slimdp.data.clicks import Clicks, count_clicks
+from slimdp.structures import PersonAnnotation
+from slimdp.training.source_labels import Sets, source_labels
+from slimdp.training.stage_settings import learns_from_keypoints
+
+
+def clicks_of(config: TrainConfig, sets: Sets | None = None) -> Clicks:
+    """Count the clicks behind the labels of all stages, each of them once.
+
+    A file that several stages or sources name is paid for once: for everything that any of its budgets
+    leaves. Keypoints count where a loss learns from them. Labels that only score do not count, nor do
+    the boxes of people without labels (`unlabelled`); the same label in two files counts twice.
+
+    Args:
+        config: of the run.
+        sets: annotations that were read before (`source_labels`); those read here join them.
+
+    Raises:
+        AnnotationError: a file is broken, or its budget does not fit it.
+    """
+    sets = {} if sets is None else sets
+    sources: dict[tuple[str, str], dict[BudgetSettings | None, DataSource]] = {}
+    with_keypoints = set()
+    for stage in config.stages:
+        for source in stage.data:
+            file = source.annotations, source.images
+            sources.setdefault(file, {})[source.budget] = source
+            if learns_from_keypoints(config, stage):
+                with_keypoints.add(file)
+    counts = []
+    for file, by_budget in sources.items():
+        # Without a budget a source has all of its file.
+        distinct = [by_budget[None]] if None in by_budget else list(by_budget.values())
+        people = _together([source_labels(source, sets) for source in distinct])
+        counts.append(count_clicks(people, file in with_keypoints))
+    return sum(counts, Clicks())
+
+
+def _together(sets: list[AnnotationSet]) -> Iterable[PersonAnnotation]:
+    """The people of one file with all labels that any of its budgets leaves."""
+    if len(sets) == 1:
+        return sets[0].people
+    # A budget keeps everybody, in the order of the file.
+    return (_union(versions) for versions in zip(*(each.people for each in sets), strict=True))
+
+
+def _union(versions: tuple[PersonAnnotation, ...]) -> PersonAnnotation:
+    """One person with the labels of several budgets of one file; a point is known by its place."""
+    names = ("points", "part", "uv", "source", "step")
+    joined = {name: np.concatenate([getattr(version, name) for version in versions]) for name in names}
+    # Of two of the same place the one with (u, v) comes first, and is taken.
+    order = np.argsort(np.isnan(joined["uv"]).any(axis=1), kind="stable")
+    _, first = np.unique(joined["points"][order], axis=0, return_index=True)
+    chosen = order[first]
+    some: dict[str, Any] = {
+        name: next((value for each in versions if (value := getattr(each, name)) is not None), None)
+        for name in ("coarse", "keypoints")
+    }
+    points = {name: values[chosen] for name, values in joined.items()}
+    return replace(versions[0], **points, confidence=None, **some)

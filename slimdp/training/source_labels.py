@@ -1,0 +1,25 @@
+"""The labels that a stage learns from: those of a file, or what a budget leaves of them."""
+
+from __future__ import annotations
+
+from slimdp.config import DataSource
+from slimdp.data import AnnotationSet, apply_budget, read_annotations
+
+#: Whole annotations by their file and the folder of their pictures.
+Sets = dict[tuple[str, str], AnnotationSet]
+
+
+def source_labels(source: DataSource, sets: Sets) -> AnnotationSet:
+    """The labels of a source, as its budget leaves them.
+
+    Args:
+        source: of a stage.
+        sets: annotations that were read before; those read here join them, whole.
+
+    Raises:
+        AnnotationError: the file is broken, or the budget does not fit it.
+    """
+    key = (source.annotations, source.images)
+    if key not in sets:
+        sets[key] = read_annotations(*key)
+    return sets[key] if source.budget is None else apply_budget(sets[key], source.budget)
