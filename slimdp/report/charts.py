@@ -105,7 +105,7 @@ def training_chart(curve: Curve, other: Curve | None, y_title: str) -> Chart:
 
 
 def ticks_apart(x: np.ndarray, log: bool) -> list[float]:
-    """Of some numbers, those that can stand beside each other on an axis, the least and the largest always."""
+    """Those of some numbers that an axis has room for, the least and the largest among them."""
     values = np.unique(x)
     places = np.log(values) if log else values
     least = _TICK_GAP * (places[-1] - places[0])

@@ -79,7 +79,7 @@ class PersonView:
         if body is None:
             return np.zeros((self._size, self._size), dtype=bool)
         pixels = np.floor(self._image_px + 0.5).astype(np.int64)
-        within: np.ndarray = ((pixels >= 0) & (pixels < body.shape[::-1])).all(axis=1)
+        within = np.all((pixels >= 0) & (pixels < np.array(body.shape[::-1])), axis=1)
         column, row, inside = self._pixels(np.where(within[:, None], pixels, 0), within)
         return inside & body[row, column]
 
