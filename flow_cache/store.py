@@ -18,6 +18,7 @@ from flow_cache.codec import decode, from_row_differences
 from flow_cache.errors import FlowCacheError, MissingFlowError
 from flow_cache.estimators import estimator_words
 from flow_cache.opening import OF_DAMAGE, damaged, open_file
+from flow_cache.recent import RecentFields
 from flow_cache.schema import (
     STEPS,
     VideoRecord,
@@ -97,13 +98,16 @@ class FlowStore:
 
     Args:
         path: a .h5 file, or a folder of them in which every video is in one file.
+        keep_bytes: of memory, in each process, for small fields that were read lately: those of a set that
+            fits into it are decompressed once, and not for each crop of each epoch.
 
     Raises:
         FlowCacheError: there is no store at the path. What is wrong inside of a file shows when it is read.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, keep_bytes: int = 0) -> None:
         self._path = Path(path)
+        self._recent = RecentFields(keep_bytes)
         self._opened: dict[int, dict[str, h5py.Group]] = {}  # by process, then by video
         self._steps: dict[tuple[int, str, int], _Step | None] = {}  # by process, video and step
         if not self._shards():
@@ -113,7 +117,7 @@ class FlowStore:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_path": self._path, "_opened": {}, "_steps": {}}
+        return {"_path": self._path, "_opened": {}, "_steps": {}, "_recent": self._recent}
 
     def __enter__(self) -> FlowStore:
         return self
@@ -211,8 +215,13 @@ class FlowStore:
         if fields is None or not 0 <= frame < len(fields.finished) or not fields.finished[frame]:
             raise MissingFlowError(self._why_missing(video, frame, step))
         _, _, height, width = fields.fields.shape
-        x, y, width, height = pixels_touched(box, width, height)
-        return FlowField(decode(fields.read(frame, x, y, width, height)), (x, y))
+        x, y, columns, rows = pixels_touched(box, width, height)
+        if self._recent.takes(2 * 2 * height * width):  # two axes of int16
+            whole = self._recent.field((video, frame, step), lambda: fields.read(frame, 0, 0, width, height))
+            stored = whole[:, y : y + rows, x : x + columns]
+        else:
+            stored = fields.read(frame, x, y, columns, rows)
+        return FlowField(decode(stored), (x, y))
 
     def close(self) -> None:
         """Close what this process opened; a later call opens it again."""

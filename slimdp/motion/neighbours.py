@@ -22,6 +22,8 @@ from slimdp.structures import ImageRecord, PersonAnnotation
 _WINDOW_MARGIN = 0.25
 #: Where a person is looked for who has fewer points than this: a grid over the middle of the box.
 _LEAST_POINTS, _GRID = 4, 8
+#: Memory of each loading process for fields that it comes back to.
+_KEPT_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -158,4 +160,4 @@ def neighbours_of(
 ) -> NeighbouringFrames:
     """The neighbouring frames of all people of a data set; raises as `NeighbouringFrames`."""
     images = (people.person(index).image for index in range(len(people)))
-    return NeighbouringFrames(FlowStore(store), steps, threshold_px, images)
+    return NeighbouringFrames(FlowStore(store, _KEPT_BYTES), steps, threshold_px, images)
