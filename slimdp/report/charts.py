@@ -17,6 +17,8 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 #: Told apart in every common kind of colour blindness, and dark enough for lines on white.
 COLOURS = ("#1f5fa8", "#c8501e", "#2b8a4b", "#7a4fa3", "#8a6d00", "#0f7f86", "#555555")
 MARKERS = "osD^vPX"
+#: Least distance of two ticks with numbers, as a share of the axis.
+_TICK_GAP = 0.13
 _GRID, _INK = "#dddddd", "#222222"
 
 
@@ -60,11 +62,9 @@ def curve_chart(curves: Mapping[str, Curve], x_title: str, y_title: str, log: bo
         )  # fmt: skip
     if log:
         axes.set_xscale("log")
-    ticks = np.unique(np.concatenate([curve.x for curve in curves.values()]))
-    if len(ticks) <= 8:
-        axes.set_xticks(ticks)
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+    axes.set_xticks(ticks_apart(np.concatenate([curve.x for curve in curves.values()]), log))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.set(xlabel=x_title, ylabel=y_title)
     axes.legend(loc="best", frameon=False, fontsize=8.5)
     return _drawn(figure)
@@ -104,12 +104,27 @@ def training_chart(curve: Curve, other: Curve | None, y_title: str) -> Chart:
     return _drawn(figure)
 
 
+def ticks_apart(x: np.ndarray, log: bool) -> list[float]:
+    """Those of some numbers that an axis has room for, the least and the largest among them."""
+    values = np.unique(x)
+    places = np.log(values) if log else values
+    least = _TICK_GAP * (places[-1] - places[0])
+    kept = [0]
+    for index in range(1, len(values)):
+        last = index == len(values) - 1
+        while last and len(kept) > 1 and places[index] - places[kept[-1]] < least:
+            kept.pop()
+        if last or places[index] - places[kept[-1]] >= least:
+            kept.append(index)
+    return [float(values[index]) for index in kept]
+
+
 def short_number(value: float) -> str:
-    """1500 as "1500", 12000 as "12k", 2500000 as "2.5M"."""
+    """1500 as "1500", 12345 as "12.3k", 2500000 as "2.5M"."""
     for size, letter in ((1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
-            return f"{value / (1e3 if letter == 'k' else size):g}{letter}"
-    return f"{value:g}"
+            return f"{value / (1e3 if letter == 'k' else size):.3g}{letter}"
+    return f"{value:.4g}"
 
 
 def _figure(width: float, height: float, font: float = 9) -> tuple[Figure, Axes]:

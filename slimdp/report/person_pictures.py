@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image
+from slimdp.data.frame import sample_coarse
 from slimdp.data.images import load_image
 from slimdp.evaluation.paste import nearest_pixels
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.report.drawing import PART_COLOURS, colour_of_unit, draw_dots, overlay_parts, overlay_uv
 from slimdp.report.panels import error_colours
-from slimdp.structures import PersonAnnotation, PersonPrediction
+from slimdp.structures import IGNORE, PersonAnnotation, PersonPrediction
 
 #: Columns of the pictures; in the first one the labels show the picture, and a network its errors.
 TRUE_TITLES = ("image", "part", "u", "v")
 FOUND_TITLES = ("error", "part", "u", "v")
 _MARGIN = 0.1
+#: Share of the colour where a network sees the person, and where the labels alone do.
+_SEEN, _UNSEEN = 0.6, 0.3
 
 
 class PersonView:
@@ -49,14 +54,43 @@ class PersonView:
         ]
 
     def found_pictures(self, prediction: PersonPrediction, errors_m: np.ndarray) -> list[np.ndarray]:
-        """FOUND_TITLES: the points by their errors (N,) metres, then part, u and v where the network sees the
-        person; each (S, S, 3) uint8 RGB."""
-        pixels, inside = nearest_pixels(prediction, self._image_px)
+        """FOUND_TITLES: the points by their errors (N,) metres, then part, u and v, strong where the network
+        sees the person and faint where the labels alone do; each (S, S, 3) uint8 RGB."""
+        column, row, inside = self._pixels(*nearest_pixels(prediction, self._image_px))
+        part, uv = prediction.part[row, column], prediction.uv[:, row, column].astype(np.float32)
+        seen = inside & prediction.foreground[row, column]
+        layers = ((inside & self._body & ~seen, _UNSEEN), (seen, _SEEN))
+        parts, *channels = [self._crop] * 3
+        for mask, alpha in layers:
+            parts = overlay_parts(parts, part, mask, alpha)
+            channels = [overlay_uv(each, uv, mask, alpha, axis) for axis, each in enumerate(channels)]
+        errors = draw_dots(self._crop, self._points, error_colours(errors_m), self._radius)
+        return [errors, parts, *channels]
+
+    def _pixels(self, pixels: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Column, row and whether they count, each (S, S), of pixels (S * S, 2)."""
         column, row = pixels.reshape(self._size, self._size, 2).transpose(2, 0, 1)
-        seen = inside.reshape(row.shape) & prediction.foreground[row, column]
-        uv = prediction.uv[:, row, column].astype(np.float32)
-        return [
-            draw_dots(self._crop, self._points, error_colours(errors_m), self._radius),
-            overlay_parts(self._crop, prediction.part[row, column], seen),
-            *(overlay_uv(self._crop, uv, seen, channel=channel) for channel in (0, 1)),
-        ]
+        return column, row, inside.reshape(self._size, self._size)
+
+    @cached_property
+    def _body(self) -> np.ndarray:
+        """(S, S) bool: which pixels of the view are annotated as the person."""
+        body = body_pixels(self.person)
+        if body is None:
+            return np.zeros((self._size, self._size), dtype=bool)
+        pixels = np.floor(self._image_px + 0.5).astype(np.int64)
+        within = np.all((pixels >= 0) & (pixels < np.array(body.shape[::-1])), axis=1)
+        column, row, inside = self._pixels(np.where(within[:, None], pixels, 0), within)
+        return inside & body[row, column]
+
+
+def body_pixels(person: PersonAnnotation) -> np.ndarray | None:
+    """Which pixels (H, W) bool of the picture are annotated as the person, by coarse masks, else by the
+    outline; None where there is neither."""
+    if person.coarse is None:
+        return person.mask
+    height, width = person.image.height, person.image.width
+    row, column = np.mgrid[:height, :width]
+    places = np.stack([column.ravel(), row.ravel()], axis=1).astype(np.float64)
+    label = sample_coarse(person.coarse, person.box, places, outside=0)[0]
+    return ((label > 0) & (label != IGNORE)).reshape(height, width)

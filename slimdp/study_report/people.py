@@ -11,7 +11,7 @@ import numpy as np
 from slimdp.data import read_annotations
 from slimdp.evaluation import point_errors
 from slimdp.inference import predict_people
-from slimdp.report.drawing import contact_sheet
+from slimdp.report.drawing import contact_sheet, text_strip
 from slimdp.report.person_pictures import FOUND_TITLES, TRUE_TITLES, PersonView
 from slimdp.structures import PersonAnnotation, PersonPrediction
 from slimdp.study_report.chosen import choose_people, choose_rows, most_seen
@@ -23,6 +23,7 @@ from slimdp.training import load_model
 from slimdp.training.processes import choose_device
 from slimdp.training.validation import place
 
+_NAMES_PX = 170
 _Key = tuple[int, int]
 Predictions = Mapping[str, Mapping[_Key, PersonPrediction]]  # row -> image id and annotation id -> prediction
 
@@ -147,7 +148,8 @@ def _panel(
         )
         for title, note, titles, images in drawn
     ]
-    sheet = contact_sheet([images for *_, images in drawn], FOUND_TITLES)
+    named = [[text_strip(title, _NAMES_PX, 22), *images] for title, _, _, images in drawn]
+    sheet = contact_sheet(named, ("", *FOUND_TITLES))
     return PersonPanel(name, _where(person), tuple(lines), png_bytes(sheet))
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from slimdp.data.frame import sample_coarse
 from slimdp.data.images import load_image
 from slimdp.evaluation import paste_prediction
 from slimdp.evaluation.annotators import read_true_map
 from slimdp.report.body_view import view_body
+from slimdp.report.person_pictures import body_pixels
 from slimdp.report.texture_picture import SIGMA_M, texture_colours, texture_picture
-from slimdp.structures import IGNORE, ImageRecord, PersonAnnotation, PersonPrediction
+from slimdp.structures import ImageRecord, PersonAnnotation, PersonPrediction
 from slimdp.study_report.page_parts import PagePicture, photograph, png_bytes
 from slimdp.surface import BodySurface
 
@@ -64,18 +64,6 @@ def texture_pictures(
         caption = f"{100 * known:.0f} % of the body is known"
         pictures.append(replace(picture, caption=caption, files={".png": png_bytes(drawn)}))
     return pictures
-
-
-def body_pixels(person: PersonAnnotation) -> np.ndarray | None:
-    """Which pixels (H, W) bool of the picture are annotated as the person, by coarse masks, else by the
-    outline; None where there is neither."""
-    if person.coarse is None:
-        return person.mask
-    height, width = person.image.height, person.image.width
-    row, column = np.mgrid[:height, :width]
-    places = np.stack([column.ravel(), row.ravel()], axis=1).astype(np.float64)
-    label = sample_coarse(person.coarse, person.box, places, outside=0)[0]
-    return ((label > 0) & (label != IGNORE)).reshape(height, width)
 
 
 def _true_colours(

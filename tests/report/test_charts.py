@@ -6,7 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from slimdp.report.charts import Chart, Curve, curve_chart, row_chart, short_number, training_chart
+from slimdp.report.charts import (
+    Chart,
+    Curve,
+    curve_chart,
+    row_chart,
+    short_number,
+    ticks_apart,
+    training_chart,
+)
 
 
 def a_curve(*y: float) -> Curve:
@@ -78,5 +86,10 @@ def test_nothing_to_draw_or_too_much() -> None:
         row_chart({"a": [], "b": []}, "x")
 
 
-def test_short_numbers() -> None:
-    assert [short_number(value) for value in (0.5, 1500, 12000, 2.5e6)] == ["0.5", "1500", "12k", "2.5M"]
+def test_numbers_of_an_axis_do_not_overlap() -> None:
+    clicks = np.array([1232.0, 1615, 2213, 2291, 4206])
+    assert ticks_apart(clicks, log=True) == [1232, 1615, 2213, 4206]
+    assert ticks_apart(np.array([1.0, 100, 99, 50]), log=False) == [1, 50, 100]
+    assert ticks_apart(np.array([1.0, 2]), log=False) == [1, 2]
+    assert ticks_apart(np.array([7.0, 7]), log=False) == [7]
+    assert [short_number(value) for value in (0.5, 1500, 12345, 2.5e6)] == ["0.5", "1500", "12.3k", "2.5M"]

@@ -86,3 +86,9 @@ def test_labels_and_predictions_of_a_person(
     changed = (part != image).any(axis=2)
     assert changed[40:90, 30:50].all()
     assert not changed[:, 80:].any()
+    # ... unless the labels say that the person is there: then it is faint.
+    masked = dataclasses.replace(person, mask=np.ones((60, 80), dtype=bool))
+    faint = PersonView(masked, size=128).found_pictures(prediction, errors_m)[1]
+    strength = np.abs(faint.astype(int) - image).sum(axis=2)
+    assert (faint[40:90, 30:50] == part[40:90, 30:50]).all()
+    assert 0 < np.median(strength[40:90, 80:100]) < np.median(strength[40:90, 30:50])

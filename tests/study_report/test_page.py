@@ -291,7 +291,7 @@ def test_wrong_folders_are_told(
 
 
 def test_photographs_are_what_was_drawn(parsed: Page, page: Path) -> None:
-    # The sheet holds the pictures of the page: the first one, without its title line of 20 px.
+    # The sheet holds the pictures of the page: the first one, under titles of 20 px and beside names of 170.
     sheet = cv2.imread(str(page.parent / "figures" / "study_person1.png"))
     first = next(
         picture for picture in parsed.attributes("img") if picture["src"].startswith("data:image/jpeg")
@@ -300,4 +300,4 @@ def test_photographs_are_what_was_drawn(parsed: Page, page: Path) -> None:
     shown = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert shown is not None
     assert sheet is not None
-    assert np.abs(shown.astype(int) - sheet[28 : 28 + 256, 4:260]).mean() < 6
+    assert np.abs(shown.astype(int) - sheet[28 : 28 + 256, 178 : 178 + 256]).mean() < 6
