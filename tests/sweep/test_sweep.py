@@ -62,7 +62,7 @@ def test_every_run_has_its_score_in_the_order_of_the_table(
         wanted = score_points(predict_people(model, people, config.crop), people, load_surface("open"))
         assert row["scores"] == wanted.localization.within_percent()
         assert row["full"] == wanted.full.within_percent()
-        assert row["seconds"] > 0
+        assert row["seconds"] >= 0  # of scoring, to the tenth
         assert row["shared_seconds"] > 0
         steps = (out / row["row"] / f"seed_{row['seed']}" / "metrics.jsonl").read_text().splitlines()
         assert [json.loads(line)["step"] for line in steps] == list(range(1, 13))
