@@ -13,10 +13,11 @@ import numpy as np
 from flow_cache.consistency import inside_frame, sample_flow
 from flow_cache.errors import FlowCacheError, MissingFlowError
 from flow_cache.hops import plan_hops
-from flow_cache.plan import Field, checked_steps, plan_fields
+from flow_cache.plan import Field, checked_steps, plan_video
 from flow_cache.schema import VideoRecord
 from flow_cache.store import FlowStore
 from flow_cache.tiles import encode_known
+from flow_cache.video import as_video
 from flow_cache.writer import FlowWriter
 
 #: What the name of the estimator of chained flow begins with.
@@ -54,16 +55,15 @@ def chain_flow(
         filter: a key of `schema.FILTERS`.
 
     Raises:
-        FlowCacheError: bad steps, an `out` that is part of the store, or that holds other flow.
+        FlowCacheError: bad steps, frames that a video does not have, an `out` that is part of the store, or
+            that holds other flow.
         MissingFlowError: no stored flow leads along a step; found before the first field is written.
     """
     steps = checked_steps(steps)
     videos = store.videos() if frames is None else tuple(frames)
     if any(store.file(video).resolve() == Path(out).resolve() for video in videos):
         raise FlowCacheError(f"{out} is what the flow is read from; write chained flow to a file of its own")
-    planned = {
-        video: _plan(store, video, steps, None if frames is None else frames[video]) for video in videos
-    }
+    planned = {video: _plan(store, video, steps, frames) for video in videos}
     chained = found = 0
     with FlowWriter(out, filter) as writer:
         for video, ways in planned.items():
@@ -102,7 +102,7 @@ def chained_field(store: FlowStore, video: str, frame: int, hops: Sequence[int])
 
 
 def _plan(
-    store: FlowStore, video: str, steps: tuple[int, ...], frames: Iterable[int] | None
+    store: FlowStore, video: str, steps: tuple[int, ...], frames: Mapping[str, Iterable[int]] | None
 ) -> dict[Field, tuple[int, ...]]:
     """The hops of every field that is wanted."""
     finished = {step: store.finished(video, step) for step in store.steps(video)}
@@ -112,7 +112,7 @@ def _plan(
         return 0 <= frame < count and bool(finished[step][frame])
 
     ways = {}
-    for frame, step in plan_fields(count, steps, frames):
+    for frame, step in plan_video(as_video(store.record(video)), steps, frames, None):
         ways[frame, step] = hops = plan_hops(frame, step, tuple(finished), held)
         if not hops:
             raise MissingFlowError(
