@@ -23,7 +23,7 @@ from slimdp.atomic import whole_file
 from slimdp.settings_file import to_plain
 from slimdp.sweep import RunResult, Study, read_study
 from slimdp.sweep.command import sweep_words
-from slimdp.sweep.results import duration
+from slimdp.sweep.results import describe_origin, whole_time
 from slimdp.sweep.study import Scores
 from slimdp.sweep.table import (
     TableRow,
@@ -153,14 +153,9 @@ def _tables(
 def _cost(results: Sequence[RunResult]) -> str:
     if not results:
         return ""
-    whole = duration(sum(result.seconds + result.shared_seconds for result in results))
-    machines = "; ".join(sorted({result.machine for result in results}))
-    words = [result.commit.partition(" ") for result in results]
-    commits = ", ".join(sorted({f"{number[:12]}{space}{remark}" for number, space, remark in words}))
-    return (
-        f"Means and standard deviations over the seeds, in percent. {len(results)} runs of one process each, "
-        f"{whole} in all; {machines}; commit {commits}."
-    )
+    spread = "Means and standard deviations over the seeds, in percent."
+    took = f"{len(results)} runs of one process each, {whole_time(results)} in all"
+    return f"{spread} {took}; {describe_origin(results)}."
 
 
 def _missing(

@@ -34,9 +34,15 @@ def add_advise_command(commands: argparse._SubParsersAction) -> None:
 
 
 def _advise(options: argparse.Namespace) -> None:
+    from slimdp.config import ConfigError
     from slimdp.study_report import find_studies
 
+    if not 0 < options.accuracy <= 100:
+        raise ConfigError(f"--accuracy {options.accuracy:g}, but a percentage over 0 is wanted")
     for swept in find_studies(options.runs, options.study):
+        if options.on and options.on not in swept.sets:
+            named = ", ".join(filter(None, swept.sets)) or "one without a name"
+            raise ConfigError(f"--on {options.on}: no such set of {swept.study.file}; it has: {named}")
         print(f"{swept.study.title}: {options.accuracy:g} % within {options.at.replace('cm', ' cm')}")
         for currency in ("clicks", "annotator_seconds"):
             print("\n".join(_lines(options, swept, currency)))
@@ -72,10 +78,12 @@ def _ways(swept: SweptStudy) -> Mapping[str, tuple[str, ...]]:
     """The curves over clicks that the study draws; where it draws none, each row is a way of its own."""
     from slimdp.sweep.figures import CLICKS
 
-    curves = [
-        curve for figure in swept.study.figures if figure.x == CLICKS for curve in figure.curves.items()
-    ]
-    return dict(curves) or {name: (name,) for name in swept.study.names}
+    ways: dict[str, tuple[str, ...]] = {}
+    for figure in swept.study.figures:
+        for name, rows in figure.curves.items() if figure.x == CLICKS else ():
+            # Curves of two figures may have one name, and be of other rows.
+            ways[name if ways.get(name, rows) == rows else f"{figure.title}: {name}"] = rows
+    return ways or {name: (name,) for name in swept.study.names}
 
 
 def _spent(options: argparse.Namespace, swept: SweptStudy, currency: str) -> dict[str, Spent]:
@@ -85,10 +93,10 @@ def _spent(options: argparse.Namespace, swept: SweptStudy, currency: str) -> dic
     costs: dict[str, list[float]] = {}
     accuracy: dict[str, dict[int, float]] = {}
     for result in swept.results:
-        cost = getattr(result, currency)
-        if cost and (not options.on or options.on in result.others):
+        cost, scores = getattr(result, currency), swept.scores(result, options.on)
+        if cost and scores is not None:
             costs.setdefault(result.row, []).append(cost)
-            accuracy.setdefault(result.row, {})[result.seed] = result.on(options.on).scores[options.at]
+            accuracy.setdefault(result.row, {})[result.seed] = scores[options.at]
     return {row: Spent(row, sum(each) / len(each), accuracy[row]) for row, each in costs.items()}
 
 

@@ -39,7 +39,7 @@ class SweptStudy:
         return (self.study.evaluate_name, *self.study.others)
 
     def scores(self, result: RunResult, on: str, full: bool = False) -> Mapping[str, float] | None:
-        """A result's percent by column on one of the sets; None where it was not scored on it."""
+        """A result's percent by column on a set ("": the first one); None where it was not scored."""
         other = "" if on == self.study.evaluate_name else on
         if other and other not in result.others:
             return None

@@ -24,7 +24,7 @@ from slimdp.study_report.row_tables import (
 )
 from slimdp.study_report.sources import SweptStudy
 from slimdp.study_report.training_curves import training_pictures
-from slimdp.sweep.results import duration
+from slimdp.sweep.results import describe_origin, whole_time
 
 #: Charts of training are folded away where they are more.
 _MOST_OPEN = 9
@@ -121,7 +121,8 @@ def write_report(
 
 
 def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
-    done, training = bool(swept.results), tuple(training_pictures(swept))
+    results, training = swept.results, tuple(training_pictures(swept))
+    done = bool(results)
     figures, left_out = study_figures(swept) if done else ([], [])
     people = None
     if done and settings.people > 0:
@@ -149,7 +150,7 @@ def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
         training_open=len(training) <= _MOST_OPEN,
         people=people,
         cost=cost_table(swept) if done else None,
-        cost_words=_cost_words(swept),
+        cost_words=f"{len(results)} runs, {whole_time(results)} in all, on {describe_origin(results)}.",
         csv=(*_score_files(swept), ("cost", cost_csv(swept))) if done else (),
     )
 
@@ -157,15 +158,6 @@ def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
 def _score_files(swept: SweptStudy) -> list[tuple[str, bytes]]:
     tables = [(on, swept.rows(on=on)) for on in swept.sets]
     return [(f"scores{'_' * bool(on)}{on}", scores_csv(rows)) for on, rows in tables if rows]
-
-
-def _cost_words(swept: SweptStudy) -> str:
-    results = swept.results
-    whole = duration(sum(result.seconds + result.shared_seconds for result in results))
-    machines = "; ".join(sorted({result.machine for result in results}))
-    words = [result.commit.partition(" ") for result in results]
-    commits = ", ".join(sorted({f"{number[:12]}{space}{remark}" for number, space, remark in words}))
-    return f"{len(results)} runs, {whole} in all, on {machines}; commit {commits}."
 
 
 def _files(parts: Sequence[_Study]) -> list[tuple[str, bytes]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,19 @@ def describe_scores(result: RunResult) -> str:
     """ "42.9 / 61.0 / 75.2 % within 5 / 10 / 20 cm"."""
     scores = " / ".join(f"{value:.1f}" for value in result.scores.values())
     return f"{scores} % within {' / '.join(result.scores).replace('cm', '')} cm"
+
+
+def whole_time(results: Iterable[RunResult]) -> str:
+    """How long all of it took, for people."""
+    return duration(sum(result.seconds + result.shared_seconds for result in results))
+
+
+def describe_origin(results: Sequence[RunResult]) -> str:
+    """The machines and the code that scores come from: "2 cores; commit 0123456789ab"."""
+    machines = "; ".join(sorted({result.machine for result in results}))
+    words = [result.commit.partition(" ") for result in results]
+    commits = ", ".join(sorted({f"{number[:12]}{space}{remark}" for number, space, remark in words}))
+    return f"{machines}; commit {commits}"
 
 
 def duration(seconds: float) -> str:

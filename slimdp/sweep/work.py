@@ -141,13 +141,13 @@ def _seconds(folder: Path) -> float:
 
 @lru_cache(maxsize=4)
 def labelled_people(evaluated: Evaluated) -> tuple[PersonAnnotation, ...]:
-    """The people to score, those with points, read once a process.
+    """The people to score, those with points on the body, read once a process.
 
     Raises:
         AnnotationError: the file or one of its pictures is broken, or nobody has points.
     """
     everyone = read_annotations(evaluated.annotations, evaluated.images).people
-    people = tuple(person for person in everyone if len(person.points))
+    people = tuple(person for person in everyone if person.has_uv.any())
     if not people:
         raise AnnotationError(
             f"evaluate: nobody in {evaluated.annotations} has points to score; name another file"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from slimdp.__main__ import main
 from slimdp.config import ConfigError
-from slimdp.settings_file import dump_yaml
+from slimdp.settings_file import dump_yaml, read_settings
 from slimdp.sweep.advice import Spent, advise, cost_of, rising
 
 
@@ -125,3 +125,23 @@ def test_the_command_prints_the_cheapest_way_first(
     assert "the best is full: 40.0 % for 16.7" in said
     assert main([*command, "50"]) == 0
     assert "at most 1,000" in capsys.readouterr().out
+    for wrong, words in (
+        (["nan"], "--accuracy nan"),
+        (["50", "--on", "track"], "it has: one without a name"),
+    ):
+        assert main([*command, *wrong]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_the_first_set_has_its_name_and_curves_of_one_name_are_kept_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_results(tmp_path / "runs")
+    file = tmp_path / "runs" / "study.yaml"
+    study = read_settings(file)
+    study["evaluate"] = {"coco": study["evaluate"]}
+    study["figures"] += [{"title": "again", "x": "clicks", "curves": {"points": ["full"]}}]
+    file.write_text(dump_yaml(study))
+    assert main(["advise", str(tmp_path / "runs"), "--accuracy", "55.5", "--on", "coco"]) == 0
+    said = capsys.readouterr().out
+    assert [line.split()[0] for line in said.splitlines()[3:6]] == ["points", "images", "again:"]
