@@ -30,7 +30,7 @@ class BudgetSettings:
     parts: str = DROPPED  # the part labels of points that lose (u, v) by a share
     masks: str = LIKE_PARTS  # the coarse masks of pictures that a share leaves out; those of others stay
     keypoints: str = KEPT  # those of everybody, also in pictures that are left out
-    seed: int = 0  # of the shares
+    seed: int | None = 0  # of the shares; None: that of the training run, so that its seeds draw other labels
 
     def __post_init__(self) -> None:
         for key in ("videos", "frames_per_video"):
@@ -46,7 +46,8 @@ class BudgetSettings:
         require_one_of((DROPPED, KEPT), "budget.parts", self.parts)
         require_one_of((LIKE_PARTS, DROPPED, KEPT), "budget.masks", self.masks)
         require_one_of((DROPPED, KEPT), "budget.keypoints", self.keypoints)
-        require(self.seed >= 0, "budget.seed", self.seed, "0 or more")
+        ok = self.seed is None or self.seed >= 0
+        require(ok, "budget.seed", self.seed, "0 or more, or null for the seed of the training run")
 
     @property
     def keeps_masks(self) -> bool:

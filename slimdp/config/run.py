@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
 def config_from_dict(values: Any, where: str) -> TrainConfig:
     """A training run from plain values, e.g. out of a checkpoint; `where` they come from opens the errors."""
     try:
-        return from_plain(TrainConfig, _with_whole_stages(values))
+        return _with_drawn_budgets(from_plain(TrainConfig, _with_whole_stages(values)))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
 
@@ -156,6 +156,18 @@ def _with_whole_stages(values: Any) -> Any:
             stage = {**stage, **both}
         stages.append(stage)
     return {**values, "stages": stages}
+
+
+def _with_drawn_budgets(config: TrainConfig) -> TrainConfig:
+    """The same, where a budget that draws with the seed of the run names that seed."""
+
+    def drawn(source: DataSource) -> DataSource:
+        if source.budget is None or source.budget.seed is not None:
+            return source
+        return replace(source, budget=replace(source.budget, seed=config.seed))
+
+    stages = (replace(stage, data=tuple(drawn(source) for source in stage.data)) for stage in config.stages)
+    return replace(config, stages=tuple(stages))
 
 
 def config_to_dict(config: TrainConfig) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from slimdp.config import ConfigError
+from slimdp.config import ConfigError, TrainConfig
 from slimdp.data import Clicks
 from slimdp.surface import load_surface
 from slimdp.sweep.plan import PlannedRun
@@ -35,26 +36,35 @@ def check_runs(runs: Sequence[PlannedRun], evaluated: Evaluated) -> dict[str, Cl
     """Read and check all labels that the runs are trained with, and the people who are scored.
 
     Returns:
-        the clicks behind the labels of each row that is to be scored.
+        the clicks behind the labels of each row and seed that is to be scored, by `PlannedRun.name`.
 
     Raises:
         ConfigError: naming every row that cannot be run, with the reason.
     """
     sets: Sets = {}
-    rows = {run.row: run for run in runs if run.row is not None}  # seeds differ in nothing that is checked
-    wrong, clicks = {}, {}
-    if rows:
+    scored = [run for run in runs if run.row is not None]
+    wrong: dict[str, str | None] = {}
+    counted: dict[TrainConfig, Clicks] = {}
+    if scored:
         for name, people in (("", evaluated), *evaluated.others.items()):
             wrong[f"evaluate.{name}" if name else "evaluate"] = _problem(partial(labelled_people, people))
         labelled_people.cache_clear()  # the processes that score read them for themselves
-    for name, run in rows.items():
-        wrong[f"row {name}"] = _problem(partial(_check_row, run, sets))
-        if wrong[f"row {name}"] is None:
-            clicks[name] = clicks_of(run.config, sets)
+    for run in scored:
+        labels = _but_for_the_seed(run.config)
+        place = f"row {run.row}"
+        if labels not in counted and wrong.get(place) is None:
+            wrong[place] = _problem(partial(_check_row, run, sets))
+            if wrong[place] is None:
+                counted[labels] = clicks_of(run.config, sets)
     problems = [f"\n  {name}: {problem}" for name, problem in wrong.items() if problem is not None]
     if problems:
         raise ConfigError(f"nothing was begun, for the study cannot be run as it is:{''.join(problems)}")
-    return clicks
+    return {run.name: counted[_but_for_the_seed(run.config)] for run in scored}
+
+
+def _but_for_the_seed(config: TrainConfig) -> TrainConfig:
+    """The same for runs that differ in nothing that is checked: a budget that draws with it names it."""
+    return replace(config, seed=0)
 
 
 def _check_row(run: PlannedRun, sets: Sets) -> None:

@@ -31,11 +31,11 @@ class Prepared:
     results_file: Path
     states: tuple[RunState, ...]  # of all its runs, each after those that it begins with
     todo: tuple[PlannedRun, ...]  # those that are missing
-    clicks: Mapping[str, Clicks]  # behind the labels of the rows among them
+    clicks: Mapping[str, Clicks]  # behind the labels of the rows among them, by the runs' names
 
     def task(self, run: PlannedRun, wait: bool = True) -> RunTask:
         """What the process that carries out a run is told."""
-        clicks = None if run.row is None else self.clicks[run.row]
+        clicks = None if run.row is None else self.clicks[run.name]
         return RunTask(self.out, run, self.evaluated, self.device, self.commit, clicks, wait)
 
     @property

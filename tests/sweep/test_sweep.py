@@ -24,9 +24,11 @@ from slimdp.data import read_annotations
 from slimdp.evaluation import score_points
 from slimdp.inference import predict_people
 from slimdp.surface import load_surface
-from slimdp.sweep import HeldError, Study, read_study, sweep, sweep_status
+from slimdp.sweep import HeldError, Study, plan_runs, read_study, sweep, sweep_status
 from slimdp.sweep.lock import held
+from slimdp.sweep.prepare import prepare
 from slimdp.training import NonFiniteLossError, load_model, stage_file, train
+from slimdp.training.source_labels import source_labels
 from tests.sweep.conftest import ROWS
 from tests.sweep.here import carry_out_here, results_of, scores_of
 from tests.training.weights import same_weights
@@ -111,6 +113,18 @@ def test_more_seeds_and_fewer_rows_join_the_results(
     assert "missing" in next(line for line in status if line.startswith("plain"))
     assert "4 of 6 rows and seeds are done" in status
     assert "to train: 3 stages, 36 crops; stages in common count once" in status
+
+
+def test_seeds_may_draw_other_labels(make_study: Callable[..., Study], tmp_path: Path) -> None:
+    few = "base: base.yaml\nstages: {0: {data: {0: {budget: {points: 0.1, seed: %s}}}}}\n"
+    study = make_study(tmp_path / "study", {"drawn": few % "null", "zero": few % "0"}, seeds=(0, 3))
+    runs = [run for run in plan_runs(study) if run.row is None]
+    assert [run.rows for run in runs] == [("drawn", "zero")] * 2 + [("drawn",)] * 2 + [("zero",)] * 2
+    prepared = prepare(study, tmp_path / "out", device="cpu")
+    assert prepared.clicks.keys() == {"drawn/seed_0", "zero/seed_0", "drawn/seed_3", "zero/seed_3"}
+    labels = [run.config.stages[0].data[0] for run in runs if run.seed == 3]
+    drawn, zero = (source_labels(each, {}).people for each in labels[::2])
+    assert [len(person.points) for person in drawn] != [len(person.points) for person in zero]
 
 
 def test_changed_settings_are_refused_by_name(

@@ -106,6 +106,16 @@ def test_settings_say_nothing_of_budgets_that_are_not_there(small_run: TrainConf
     assert config_from_dict(values, "here") == budgeted
 
 
+def test_a_budget_may_draw_with_the_seed_of_the_run(small_run: TrainConfig, ellipses: DataSource) -> None:
+    drawn, kept = BudgetSettings(points=0.5, seed=None), BudgetSettings(points=0.5)
+    values = config_to_dict(with_budgets(small_run, drawn, kept)) | {"seed": 7}
+    config = config_from_dict(values, "here")
+    assert [stage.data[0].budget for stage in config.stages] == [replace(drawn, seed=7), kept]
+    assert config_from_dict(config_to_dict(config), "here") == config
+    with pytest.raises(ConfigError, match="give a number"):  # a run that nobody read has no seed to tell
+        source_labels(replace(ellipses, budget=drawn), {})
+
+
 def test_budgets_that_cannot_be_are_refused(small_run: TrainConfig, ellipses: DataSource) -> None:
     values = config_to_dict(small_run)
     values["stages"][1]["data"][0]["budget"] = {"points": 3}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from slimdp.config import BudgetSettings
+from slimdp.config import BudgetSettings, ConfigError
 from slimdp.config.budget import DROPPED, KEPT
 from slimdp.data.budget.frames import between, spread_frames, spread_videos
 from slimdp.data.budget.shares import draw_images, draw_points
@@ -26,7 +26,10 @@ def apply_budget(annotations: AnnotationSet, budget: BudgetSettings) -> Annotati
     Raises:
         AnnotationError: nobody is labelled in the videos and frames asked for, or a share is asked of labels
             that flow has carried (take the budget first, then carry what is left).
+        ConfigError: its seed is None, which only the settings of a training run fill in.
     """
+    if budget.seed is None:
+        raise ConfigError("budget.seed is None, the seed of a training run, but there is none: give a number")
     _check_not_carried(annotations, budget)
     people = annotations.people
     seen = _seen_images(annotations, budget)
