@@ -21,12 +21,11 @@ class DecodedMaps:
 
 
 def decode(prediction: Prediction) -> DecodedMaps:
-    """Read one stack's maps as DensePose does: scores up-sampled first, then compared.
+    """Read one stack's maps: up-sampled first, then compared.
 
-    A pixel is foreground where background wins neither among the coarse parts nor among the 25 classes:
-    DensePose takes the best of 25 where the coarse segmentation says "person", and that may still be
-    background. `part` and `uv` do not look at the background: the "localization only" form of the scores
-    asks for the best of the 24 parts everywhere (Slim DensePose, table 2).
+    A pixel is foreground where `person_log_odds` are over 0. `part` and `uv` do not look at the background:
+    the "localization only" form of the scores asks for the best of the 24 parts everywhere (Slim DensePose,
+    table 2).
     """
     # One crop at a time: the 88 maps of a single one take 23 MB at 256 px.
     decoded = [_decode_crop(_crop(prediction, i)) for i in range(len(prediction.part_logits))]
@@ -35,6 +34,19 @@ def decode(prediction: Prediction) -> DecodedMaps:
         uv=torch.cat([maps.uv for maps in decoded]),
         foreground=torch.cat([maps.foreground for maps in decoded]),
     )
+
+
+def person_log_odds(prediction: Prediction) -> Tensor:
+    """How much more likely a person is than background, by the 25 classes and by the coarse parts: (B, h, w).
+
+    The sum of the log odds of both, each of all parts together against background. DensePose (3.2) asks
+    whether background is the single likeliest class of either one. That loses whom the network sees, but is
+    not sure which part of: several parts share the odds, and each of them is below background's
+    (docs/evaluation.md has what that costs).
+    """
+    heads = prediction.part_logits, prediction.coarse_logits
+    by_head = [scores[:, 1:].logsumexp(dim=1) - scores[:, 0] for scores in heads]
+    return torch.stack(by_head).sum(dim=0)
 
 
 def _crop(prediction: Prediction, index: int) -> Prediction:
@@ -53,11 +65,10 @@ def _crop(prediction: Prediction, index: int) -> Prediction:
 
 
 def _decode_crop(prediction: Prediction) -> DecodedMaps:
-    scores, coarse = upsample_map(prediction.part_logits), upsample_map(prediction.coarse_logits)
-    best_score, best = scores[:, 1:].max(dim=1, keepdim=True)  # best: channel of the best part, 0..23
+    best = upsample_map(prediction.part_logits)[:, 1:].argmax(dim=1, keepdim=True)  # channel, 0..23
     uv = [upsample_map(maps).gather(1, best) for maps in (prediction.u, prediction.v)]
     return DecodedMaps(
         part=(best.squeeze(1) + 1).to(torch.uint8),
         uv=torch.cat(uv, dim=1).clamp(0, 1),
-        foreground=(best_score.squeeze(1) > scores[:, 0]) & (coarse[:, 1:].amax(dim=1) > coarse[:, 0]),
+        foreground=upsample_map(person_log_odds(prediction)[:, None]).squeeze(1) > 0,
     )

@@ -29,6 +29,12 @@ def slow_upsample(maps: np.ndarray, y: int, x: int) -> np.ndarray:
     return top * (1 - wy) + bottom * wy
 
 
+def slow_log_odds(scores: np.ndarray) -> np.ndarray:
+    """Of any class but the first one, (1, h, w), from scores (C, h, w)."""
+    chance = np.exp(scores) / np.exp(scores).sum(0)
+    return np.log((1 - chance[:1]) / chance[:1])
+
+
 def test_decode_agrees_with_a_slow_reference() -> None:
     prediction = random_maps(0)
     maps = decode(prediction)
@@ -45,8 +51,8 @@ def test_decode_agrees_with_a_slow_reference() -> None:
                 assert maps.part[crop, y, x] == part
                 wanted = [np.clip(slow_upsample(values, y, x)[part - 1], 0, 1) for values in (u, v)]
                 np.testing.assert_allclose(maps.uv[crop, :, y, x], wanted, atol=1e-5)
-                person = slow_upsample(coarse, y, x).argmax() > 0 and scores.argmax() > 0
-                assert maps.foreground[crop, y, x] == person
+                odds = slow_upsample(slow_log_odds(logits) + slow_log_odds(coarse), y, x)
+                assert maps.foreground[crop, y, x] == (odds > 0)
 
 
 def test_either_background_makes_background() -> None:
@@ -61,6 +67,15 @@ def test_either_background_makes_background() -> None:
     for name in ("part_logits", "coarse_logits"):
         getattr(prediction, name)[:, 0] = -100
     assert decode(prediction).foreground.all()
+
+
+def test_a_person_whose_parts_are_unsure_is_a_person() -> None:
+    """Background is the likeliest of the classes, and yet less likely than all parts together."""
+    prediction = Prediction(*(torch.zeros(1, channels, 2, 2) for channels in (25, 24, 24, 15, 8)))
+    prediction.part_logits[:, 0] = prediction.coarse_logits[:, 0] = 2.0
+    assert decode(prediction).foreground.all()
+    prediction.coarse_logits[:, 0] = np.log(24 * 14) - 2.0 + 0.01  # the odds of both, multiplied, are below 1
+    assert not decode(prediction).foreground.any()
 
 
 def test_decode_reads_half_precision() -> None:
