@@ -150,7 +150,7 @@ def labelled_people(evaluated: Evaluated) -> tuple[PersonAnnotation, ...]:
     people = tuple(person for person in everyone if person.has_uv.any())
     if not people:
         raise AnnotationError(
-            f"evaluate: nobody in {evaluated.annotations} has points to score; name another file"
+            f"nobody in {evaluated.annotations} has points to score: name another file to evaluate on"
         )
     return people
 
