@@ -2,13 +2,14 @@
 
 Within a way of spending (more pictures, more points in each, ...) accuracy is taken to rise with the
 logarithm of what is spent, straight from row to row. More labels that seem to do harm are taken for chance:
-the means over the seeds are replaced by the closest ones that never fall (isotonic regression).
+the means over the seeds are replaced by the closest ones that never fall (isotonic regression). Of rows
+that cost the same, the best one is bought.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import isotonic_regression
@@ -44,7 +45,8 @@ class Advice:
     rows: tuple[
         str, ...
     ] = ()  # the last row below and the first one at least there; one that is there at once
-    best: Spent | None = None  # where no row reaches it
+    best: Spent | None = None  # where the curve does not reach it: the cheapest row at its highest
+    most: float | None = None  # percent, of the curve there
 
     @property
     def at_most(self) -> bool:
@@ -63,7 +65,7 @@ def advise(
 
     Args:
         way: its name.
-        spent: its rows; the seeds that all of them have are used, if there are two or more, for the interval.
+        spent: its rows. Where they have two or more seeds in common, those alone count, for the interval too.
         accuracy: percent.
         rng: of the bootstrap.
         draws: of the bootstrap.
@@ -73,17 +75,37 @@ def advise(
     """
     if not spent or any(row.cost <= 0 or not row.accuracy for row in spent):
         raise ConfigError(f"{way}: wanted rows with scores whose labels cost something; found {list(spent)}")
-    rows = sorted(spent, key=lambda row: row.cost)
+    rows = _best_of_each_cost(_alike(spent))
     costs = np.array([row.cost for row in rows])
     curve = rising([row.mean for row in rows], [len(row.accuracy) for row in rows])
     cost = cost_of(costs, curve, accuracy)
     if cost is None:
-        best = max(rows, key=lambda row: row.mean)
-        return Advice(way, None, best=best)
+        highest = int(np.argmax(curve == curve[-1]))
+        return Advice(way, None, best=rows[highest], most=float(curve[-1]))
     above = int(np.argmax(curve >= accuracy))
     named = tuple(row.row for row in rows[max(above - 1, 0) : above + 1])
     low, high = _interval(rows, costs, accuracy, rng, draws)
     return Advice(way, cost, low, high, named)
+
+
+def _alike(spent: Sequence[Spent]) -> list[Spent]:
+    """The rows with the seeds that all of them have, where these are two or more; else as they are."""
+    common = _common_seeds(spent)
+    if len(common) < 2:
+        return list(spent)
+    return [replace(row, accuracy={seed: row.accuracy[seed] for seed in common}) for row in spent]
+
+
+def _common_seeds(rows: Sequence[Spent]) -> list[int]:
+    return sorted(set.intersection(*(set(row.accuracy) for row in rows)))
+
+
+def _best_of_each_cost(spent: Sequence[Spent]) -> list[Spent]:
+    """By rising cost."""
+    best: dict[float, Spent] = {}
+    for row in sorted(spent, key=lambda row: row.mean):
+        best[row.cost] = row
+    return [best[cost] for cost in sorted(best)]
 
 
 def rising(means: Sequence[float] | np.ndarray, weights: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -116,7 +138,7 @@ def cost_of(costs: np.ndarray, curve: np.ndarray, accuracy: float) -> float | No
 def _interval(
     rows: Sequence[Spent], costs: np.ndarray, accuracy: float, rng: np.random.Generator, draws: int
 ) -> tuple[float | None, float | None]:
-    seeds = sorted(set.intersection(*(set(row.accuracy) for row in rows)))
+    seeds = _common_seeds(rows)
     if len(seeds) < 2:
         return None, None
     scores = np.array([[row.accuracy[seed] for seed in seeds] for row in rows])

@@ -14,9 +14,11 @@ Grid = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 def check_grid(grid: Grid) -> None:
-    """Raise ConfigError where an axis has no options, or two axes would change the same setting."""
+    """Raise ConfigError where an axis has no options or changes the seed, or two change the same setting."""
     keys: dict[str, str] = {}  # settings key -> the axis that changes it
     for axis, options in grid.items():
+        if any("seed" in changes for changes in options.values()):
+            raise ConfigError(f"grid.{axis} changes seed, which every run has of the study's `seeds`")
         if not options:
             raise ConfigError(f"grid.{axis} = {{}}, but one option or more is wanted: name: {{key: value}}")
         for key in {key: None for changes in options.values() for key in changes}:

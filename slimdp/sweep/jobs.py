@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_cache.workers import WorkerPool
-from slimdp.sweep.lock import HeldError, is_held
+from slimdp.sweep.lock import HeldError, held, is_held
 from slimdp.sweep.plan import PlannedRun
 from slimdp.sweep.prepare import alone
 from slimdp.sweep.records import FAILURE, LOCK, RunResult, read_record, read_result, write_failure
-from slimdp.sweep.results import describe_scores, save_results
+from slimdp.sweep.results import describe_scores
 from slimdp.sweep.schedule import work_ahead
 from slimdp.sweep.work import RunTask, carry_out
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from slimdp.sweep.prepare import Prepared
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+#: Held by who writes the scores, so that the last one to write them has seen all.
+_RESULTS_LOCK = ".results.lock"
 
 
 @dataclass(frozen=True)
@@ -139,13 +141,14 @@ def look_around(prepared: Prepared, finished: set[Path]) -> Look:
 
 def save_all_results(prepared: Prepared) -> Mapping[Path, RunResult]:
     """Write the scores that there are now, those from before among them; by the runs' folders."""
-    results = prepared.known
-    for run in prepared.todo:
-        if run.row is not None:
-            result = read_result(run.place(prepared.out), prepared.evaluated)
-            if result is not None:
-                results[run.folder] = result
-    save_results(prepared.results_file, prepared.sorted(results))
+    with held(prepared.results_file.with_name(_RESULTS_LOCK), wait=True):
+        results = prepared.known
+        for run in prepared.todo:
+            if run.row is not None:
+                result = read_result(run.place(prepared.out), prepared.evaluated)
+                if result is not None:
+                    results[run.folder] = result
+        prepared.save(results)
     return results
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from slimdp.data import Clicks
 from slimdp.sweep.check import check_runs, refuse_changed
-from slimdp.sweep.kept import keep_study
+from slimdp.sweep.kept import keep_study, kept_studies
 from slimdp.sweep.lock import HeldError, held
 from slimdp.sweep.plan import PlannedRun, plan_runs, select
-from slimdp.sweep.records import LOCK, Evaluated, RunResult, describe_evaluation, read_record
-from slimdp.sweep.results import RESULTS
+from slimdp.sweep.records import LOCK, RESULT, Evaluated, RunResult, describe_evaluation, read_record
+from slimdp.sweep.results import RESULTS, save_results
 from slimdp.sweep.states import RunState, look_at, what_is_missing
 from slimdp.sweep.study import Study
+from slimdp.sweep.table import read_results
 from slimdp.sweep.work import RunTask
 from slimdp.training.run_folder import git_state
 
@@ -32,6 +33,7 @@ class Prepared:
     states: tuple[RunState, ...]  # of all its runs, each after those that it begins with
     todo: tuple[PlannedRun, ...]  # those that are missing
     clicks: Mapping[str, Clicks]  # behind the labels of the rows among them, by the runs' names
+    of_other_studies: tuple[RunResult, ...] = ()  # scores in the same file, of rows that this one has not
 
     def task(self, run: PlannedRun, wait: bool = True) -> RunTask:
         """What the process that carries out a run is told."""
@@ -44,6 +46,16 @@ class Prepared:
         return {
             state.run.folder: state.result for state in self.states if state.done and state.result is not None
         }
+
+    def say_left_out(self, say: Callable[[str], None]) -> None:
+        """Name the runs whose scores are of other settings than the study's now, and so do not count."""
+        names = [state.run.name for state in self.states if state.changed and state.result is not None]
+        if names:
+            say(f"made with other settings, so left out of {self.results_file}: {', '.join(names)}")
+
+    def save(self, results: dict[Path, RunResult]) -> None:
+        """Write scores by the runs' folders, and those of other studies in the same folder after them."""
+        save_results(self.results_file, (*self.sorted(results), *self.of_other_studies))
 
     def sorted(self, results: dict[Path, RunResult]) -> tuple[RunResult, ...]:
         """Scores by the runs' folders, in the order of the plan: seed by seed, rows as in the table."""
@@ -62,7 +74,7 @@ def prepare(
 
     To be called by who holds the study's folder, see `alone`.
     """
-    plan = plan_runs(study.including(seeds or ()))
+    plan = plan_runs(study.including([*(seeds or ()), *_seeds_there(study, out)]))
     chosen = select(plan, study.require_rows(rows), study.seeds if seeds is None else seeds)
     mine = {run.folder for run in chosen}
     evaluated = describe_evaluation(study.evaluate, study.others)
@@ -71,10 +83,27 @@ def prepare(
     refuse_changed(asked_for, out)
     todo = tuple(what_is_missing(asked_for))
     clicks = check_runs(todo, evaluated) if todo else {}
+    results_file = results or out / RESULTS
+    others = _of_other_studies(study, out, results_file)
     keep_study(study, out)
     git = git_state()
     commit = "unknown" if git is None else git["commit"] + " with changes" * git["changed"]
-    return Prepared(out, evaluated, device, commit, results or out / RESULTS, states, todo, clicks)
+    return Prepared(out, evaluated, device, commit, results_file, states, todo, clicks, others)
+
+
+def _seeds_there(study: Study, out: Path) -> list[int]:
+    """Seeds that some row was scored with before, also without being one of the study's."""
+    files = (file for name in study.names for file in (out / name).glob(f"seed_*/{RESULT}"))
+    numbers = {file.parent.name.removeprefix("seed_") for file in files}
+    return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+def _of_other_studies(study: Study, out: Path, results_file: Path) -> tuple[RunResult, ...]:
+    """The scores in the file that belong to other studies swept into the same folder."""
+    theirs = {name for other in kept_studies(out) for name in other.names} - set(study.names)
+    if not theirs or not results_file.is_file():
+        return ()
+    return tuple(result for result in read_results([results_file]) if result.row in theirs)
 
 
 @contextmanager

@@ -24,6 +24,8 @@ from slimdp.sweep.inputs import file_digest, label_digests, picture_digests, pic
 from slimdp.sweep.study import EvaluationSettings
 from slimdp.training.checkpoint import FREE_KEYS
 
+#: Raised when the same weights come to other scores; 2: person or background by the odds of all parts.
+SCORING = 2
 RECORD, RESULT, FAILURE, LOG, LOCK = "sweep.json", "result.json", "failed.json", "output.log", ".lock"
 
 
@@ -65,19 +67,21 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Who was scored."""
+    """Who was scored, and how."""
 
     annotations: str
     images: str
     sha256: str  # of the annotations
     pictures: str = ""  # digest of what they are known by; "" where that is not known
     others: Mapping[str, Evaluated] = field(default_factory=dict, hash=False)  # more sets, by their names
+    scoring: int = 1  # by which version of the code
 
     def matches(self, wanted: Evaluated) -> bool:
         """Whether they are the people that are wanted, as far as both are known."""
         pairs = [(self.sha256, wanted.sha256), (self.pictures, wanted.pictures)]
         return (
-            (self.annotations, self.images) == (wanted.annotations, wanted.images)
+            (self.annotations, self.images, self.scoring)
+            == (wanted.annotations, wanted.images, wanted.scoring)
             and all(there == now for there, now in pairs if there and now)
             and self.others.keys() >= wanted.others.keys()
             and all(self.others[name].matches(each) for name, each in wanted.others.items())
@@ -122,6 +126,7 @@ def describe_evaluation(
         file_digest(file) or "",
         pictures_digest(file, images) or "",
         {name: describe_evaluation(each) for name, each in (others or {}).items()},
+        SCORING,
     )
 
 

@@ -9,7 +9,7 @@ from flow_cache.workers import WorkerPool, usable_cores
 from slimdp.sweep.plan import PlannedRun
 from slimdp.sweep.prepare import Prepared, alone, prepare, seconds_of
 from slimdp.sweep.records import Failure, RunResult, write_failure
-from slimdp.sweep.results import SweepSummary, describe_scores, duration, save_results
+from slimdp.sweep.results import SweepSummary, describe_scores, duration
 from slimdp.sweep.schedule import Schedule
 from slimdp.sweep.states import describe_cost
 from slimdp.sweep.study import Study
@@ -55,7 +55,8 @@ def sweep(
         raise ValueError(f"jobs = {jobs}; wanted 1 or more")
     with alone(out):
         prepared = prepare(study, out, rows, seeds, device, results)
-        save_results(prepared.results_file, prepared.sorted(prepared.known))
+        prepared.save(prepared.known)
+        prepared.say_left_out(say)
         running = _Sweep(prepared, min(jobs, len(prepared.todo)), say)
         if prepared.todo:
             say(f"{study.title}: {describe_todo(prepared)}; {min(jobs, len(prepared.todo))} at a time")
@@ -109,7 +110,7 @@ class _Sweep:
         said = "trained"
         if result is not None:
             self._results[run.folder] = result
-            save_results(self._prepared.results_file, self._prepared.sorted(self._results))
+            self._prepared.save(self._results)
             said = describe_scores(result)
         left = self._schedule.seconds_left(self._jobs)
         when = "" if not left else f"; about {duration(left)} left"

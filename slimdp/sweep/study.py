@@ -161,7 +161,8 @@ def read_study(file: Path, overrides: Sequence[str] = (), own: OwnData | None = 
         file: YAML, the keys of `StudySettings`; `evaluate` may also be one set without a name. The rows'
             settings files are relative to it.
         overrides: `key=value` for the settings of every row.
-        own: files to take the place of those that it names; None: none.
+        own: files to take the place of those that it names; None: none. Sets that it leaves over are not
+            scored, and figures of them are left out.
 
     Raises:
         ConfigError: naming the file, the key and what it could have been.
@@ -179,6 +180,7 @@ def read_study(file: Path, overrides: Sequence[str] = (), own: OwnData | None = 
     (name, first), *others = from_plain(
         Mapping[str, EvaluationSettings], replace_evaluated(to_plain(settings.evaluate), own), "evaluate"
     ).items()
+    scored = ("", name, *(each for each, _ in others))
     return Study(
         title=settings.title,
         file=file,
@@ -190,7 +192,7 @@ def read_study(file: Path, overrides: Sequence[str] = (), own: OwnData | None = 
         evaluate_name=name,
         others=dict(others),
         paper_full=to_plain(settings.paper_full),
-        figures=settings.figures,
+        figures=tuple(figure for figure in settings.figures if figure.scored_on in scored),
         own=own,
     )
 
@@ -212,6 +214,10 @@ def _read_rows(
     rows = [values for _, values, _ in read]
     replace_trained(rows, own)
     replace_validated(rows, own)
+    if any(override.partition("=")[0].strip() == "seed" for override in overrides):
+        raise ConfigError(
+            "--set seed=...: every run has one of the study's seeds; choose among them: --seeds"
+        )
     for values in rows:
         for override in overrides:
             apply_override(values, override)

@@ -15,7 +15,7 @@ from slimdp.sweep.jobs import SweepJob, look_around, save_all_results
 from slimdp.sweep.plan import PlannedRun
 from slimdp.sweep.prepare import Prepared, alone, prepare
 from slimdp.sweep.records import FAILURE, LOG, Failure, read_failure
-from slimdp.sweep.results import SweepSummary, describe_scores, save_results
+from slimdp.sweep.results import SweepSummary, describe_scores
 from slimdp.sweep.run import describe_todo
 from slimdp.sweep.study import Study
 
@@ -129,7 +129,8 @@ def submit_sweep(
         make_executor(cluster, Path(nowhere), asked or {}, 1)
     with alone(out):
         prepared = prepare(study, out, rows, seeds, device, results)
-        save_results(prepared.results_file, prepared.sorted(prepared.known))
+        prepared.save(prepared.known)
+        prepared.say_left_out(say)
         for run in prepared.todo:
             (run.place(out) / FAILURE).unlink(missing_ok=True)  # they are tried again
     count = min(jobs, len(prepared.todo))

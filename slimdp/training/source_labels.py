@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slimdp.config import DataSource
-from slimdp.data import AnnotationSet, apply_budget, read_annotations
+from slimdp.data import AnnotationError, AnnotationSet, apply_budget, read_annotations
 
 #: Whole annotations by their file and the folder of their pictures.
 Sets = dict[tuple[str, str], AnnotationSet]
@@ -22,4 +22,14 @@ def source_labels(source: DataSource, sets: Sets) -> AnnotationSet:
     key = (source.annotations, source.images)
     if key not in sets:
         sets[key] = read_annotations(*key)
-    return sets[key] if source.budget is None else apply_budget(sets[key], source.budget)
+    if source.budget is None:
+        return sets[key]
+    fewer = apply_budget(sets[key], source.budget)
+    if not source.unlabelled and not _has_labels(fewer) and _has_labels(sets[key]):
+        raise AnnotationError(f"{source.annotations}: its budget leaves nobody any label: {source.budget}")
+    return fewer
+
+
+def _has_labels(annotations: AnnotationSet) -> bool:
+    """Also keypoints are labels, to learn from or to follow."""
+    return any(person.has_labels or person.keypoints is not None for person in annotations.people)

@@ -137,6 +137,27 @@ def test_a_share_of_what_flow_has_carried_is_refused() -> None:
     assert kept(whole, keypoints="dropped").people[0].keypoints is None
     with pytest.raises(AnnotationError, match=r"annotation 7 of image 0.*carried by flow.*take the budget"):
         kept(whole, points=0.5)
+    clip = a_set({"a": [3, 4]}, stills=0)
+    people = tuple(replace(person, source=person.source + LabelSource.PROPAGATED) for person in clip.people)
+    for frames in ({"frames": (3, 3)}, {"frames_per_video": 1}):
+        with pytest.raises(AnnotationError, match="carried by flow"):
+            kept(replace(clip, people=people), **frames)
+
+
+def test_videos_without_labels_are_not_counted() -> None:
+    whole = a_set({name: [1] for name in ("a", "b", "c", "d")}, stills=0)
+    none = {name: getattr(whole.people[0], name)[:0] for name in ("points", "part", "uv", "source", "step")}
+    people = tuple(
+        person if person.image.video == "c" else replace(person, coarse=None, confidence=None, **none)
+        for person in whole.people
+    )
+    assert labelled_frames(kept(replace(whole, people=people), videos=1)) == {"c": [1]}
+
+
+@pytest.mark.parametrize("budget", [{"videos": 1}, {"frames": (1, 2)}, {"frames_per_video": 1}], ids=str)
+def test_frames_of_what_is_no_video_are_refused(budget: dict[str, Any]) -> None:
+    with pytest.raises(AnnotationError, match="no picture is known to be of a video"):
+        kept(a_set({}, stills=2), **budget)
 
 
 @pytest.mark.parametrize(

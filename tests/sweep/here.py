@@ -7,7 +7,6 @@ from pathlib import Path
 
 from slimdp.sweep import Study
 from slimdp.sweep.prepare import prepare
-from slimdp.sweep.results import save_results
 from slimdp.sweep.work import carry_out
 
 
@@ -25,5 +24,5 @@ def carry_out_here(
     """What a sweep does, run after run in this process."""
     for run in (prepared := prepare(study, out, rows, seeds, "cpu")).todo:
         carry_out(prepared.task(run))
-    states = prepare(study, out, rows, seeds, "cpu")
-    save_results(states.results_file, states.sorted(states.known))
+    prepared = prepare(study, out, rows, seeds, "cpu")
+    prepared.save(prepared.known)

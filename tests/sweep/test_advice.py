@@ -74,6 +74,34 @@ def test_what_no_row_reaches_is_said_with_the_best_one() -> None:
     assert close.high == math.inf
 
 
+def test_of_rows_that_cost_the_same_the_best_is_bought() -> None:
+    scores = {"parts_1": 45.0, "parts_5": 50.0, "full": 60.0, "parts_50": 58.0}
+    rows = [Spent(name, 100, {0: score}) for name, score in scores.items()]
+    for order in (rows, rows[::-1]):
+        found = advise("parts", [Spent("few", 10, {0: 40.0}), *order], 50.0, rng())
+        assert found.cost == pytest.approx(10 * math.sqrt(10))
+        assert found.rows == ("few", "full")
+
+
+def test_the_answer_and_its_interval_are_of_the_same_seeds() -> None:
+    rows = [Spent("p1", 10, {0: 40.0, 1: 41.0, 2: 60.0}), Spent("p5", 50, {0: 50.0, 1: 51.0})]
+    found = advise("points", rows, 48.0, rng())
+    assert found.cost is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= found.cost <= found.high
+
+
+def test_what_is_pooled_does_not_reach_further_than_its_mean() -> None:
+    rows = [
+        Spent(name, cost, {0: mean}) for name, cost, mean in (("a", 1, 40.0), ("b", 5, 51.0), ("c", 9, 47.0))
+    ]
+    found = advise("points", rows, 50.0, rng())
+    assert found.cost is None
+    assert found.best is not None
+    assert (found.best.row, found.most) == ("b", 49.0)
+
+
 @pytest.mark.parametrize("rows", [[], [Spent("a", 0, {0: 1.0})], [Spent("a", 5, {})]])
 def test_rows_that_say_nothing_are_refused(rows: list[Spent]) -> None:
     with pytest.raises(ConfigError, match="points: wanted rows with scores whose labels cost something"):

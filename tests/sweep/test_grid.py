@@ -78,6 +78,7 @@ def test_names_and_rows_agree_and_share_nothing(sizes: list[int]) -> None:
         ),
         ({"grid": {"x": {"a": {"loss": {}, "loss.uv": 1}}}}, ["grid.x.a: loss and loss.uv change the same"]),
         ({"grid": {"x": {"a": {"stages.7.steps": 1}}}}, ["grid.x.a: stages has items 0..1, not '7'"]),
+        ({"grid": {"x": {"a": {"seed": 1}}}}, ["grid.x changes seed", "study's `seeds`"]),
         ({"grid": {"x": {"a": {"crop.size.px": 1}}}}, ["grid.x.a: crop.size = 64 holds no 'px'"]),
         (
             {"figures": [{"title": "t", "x": "stacks", "curves": {"all": ["slow-s3"]}}]},

@@ -46,8 +46,12 @@ def test_sets_to_score_on_are_replaced_one_by_one(make_study: Callable[..., Stud
     values = parse_yaml(file.read_text())
     track = {"annotations": "track.json", "images": ".", "paper": {"plain": {"5cm": 1.5}}}
     sets = {"track": track, "coco": {"annotations": "coco.json", "images": "."}}
-    file.write_text(dump_yaml({**values, "evaluate": sets}))
+    figures = [
+        {"title": name, "x": "stacks", "curves": {"all": ["plain"]}, "scored_on": name} for name in sets
+    ]
+    file.write_text(dump_yaml({**values, "evaluate": sets, "figures": figures}))
     study = read_study(file)
+    assert [figure.title for figure in study.figures] == ["track", "coco"]
     assert (study.evaluate_name, study.evaluate.annotations, list(study.others)) == (
         "track",
         "track.json",
@@ -56,6 +60,7 @@ def test_sets_to_score_on_are_replaced_one_by_one(make_study: Callable[..., Stud
     one = read_study(file, own=OwnData((), MINE))
     assert (one.evaluate.annotations, dict(one.others)) == ("mine.json", {})
     assert one.evaluate.paper == {"plain": {"5cm": 1.5}}
+    assert [figure.title for figure in one.figures] == ["track"]  # nobody scores on the other set
     both = read_study(file, own=OwnData((), (*MINE, ("b.json", "c"))))
     assert both.others["coco"].annotations == "b.json"
     with pytest.raises(ConfigError, match="given 2 times, but the sets that the study scores on are 1"):

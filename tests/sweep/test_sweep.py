@@ -113,6 +113,32 @@ def test_more_seeds_and_fewer_rows_join_the_results(
     assert "missing" in next(line for line in status if line.startswith("plain"))
     assert "4 of 6 rows and seeds are done" in status
     assert "to train: 3 stages, 36 crops; stages in common count once" in status
+    sweep(study, out, say=pytest.fail)
+    assert len(results_of(out)) == 7  # a seed that the study does not have stays
+
+
+def test_two_studies_in_one_folder_keep_their_scores(
+    swept: tuple[Study, Path, list[str]], tmp_path: Path
+) -> None:
+    study, whole, _ = swept
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    renamed = tuple(replace(row, name=f"my_{row.name}") for row in study.rows[:1])
+    other = replace(study, rows=renamed, file=study.file.with_name("other.yaml"), seeds=(0,))
+    carry_out_here(other, out)
+    assert len(results_of(out)) == 7
+    sweep(study, out, say=pytest.fail)
+    assert [row["row"] for row in results_of(out)] == [*ROWS, *ROWS, "my_plain"]
+
+
+def test_scores_of_another_way_to_score_are_made_anew(
+    swept: tuple[Study, Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, whole, _ = swept
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    monkeypatch.setattr("slimdp.sweep.records.SCORING", 99)
+    assert [run.row for run in prepare(study, out, seeds=[0], device="cpu").todo] == list(ROWS)
 
 
 def test_seeds_may_draw_other_labels(make_study: Callable[..., Study], tmp_path: Path) -> None:
@@ -144,7 +170,11 @@ def test_changed_settings_are_refused_by_name(
     assert next(line for line in status.splitlines() if line.startswith("other")).count("other settings") == 2
     assert "other/seed_0 was made with other settings (key: there, now): stages.0.learning_rate" in status
     # What did not change is still to be had.
-    assert len(sweep(changed, out, rows=["plain", "fast"]).results) == 4
+    said: list[str] = []
+    assert len(sweep(changed, out, rows=["plain", "fast"], say=said.append).results) == 4
+    assert said == [
+        f"made with other settings, so left out of {out / 'results.json'}: other/seed_0, other/seed_1"
+    ]
     sweep(read_study(swept[0].file), out)  # the file of scores is whole again
 
 

@@ -20,7 +20,7 @@ from slimdp.config import (
     config_from_dict,
     config_to_dict,
 )
-from slimdp.data import Clicks, read_annotations, write_annotations
+from slimdp.data import AnnotationError, Clicks, read_annotations, write_annotations
 from slimdp.training import load_checkpoint, train
 from slimdp.training.clicks import clicks_of
 from slimdp.training.source_labels import Sets, source_labels
@@ -92,6 +92,13 @@ def test_no_labels_of_uv_leave_its_outputs_alone(small_run: TrainConfig) -> None
     assert prediction.part_logits.grad.any()
     assert terms["stack0/part"] > 0
     assert terms["stack0/uv"] == 0
+
+
+def test_a_budget_that_leaves_nothing_is_named(ellipses: DataSource) -> None:
+    none = replace(ellipses, budget=BudgetSettings(images=0))
+    with pytest.raises(AnnotationError, match=r"leaves nobody any label: BudgetSettings\(.*images=0"):
+        source_labels(none, {})
+    assert source_labels(replace(none, unlabelled=True), {}).people  # to hold features equivariant
 
 
 def test_settings_say_nothing_of_budgets_that_are_not_there(small_run: TrainConfig) -> None:

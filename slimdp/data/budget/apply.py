@@ -24,8 +24,9 @@ def apply_budget(annotations: AnnotationSet, budget: BudgetSettings) -> Annotati
     not on the order of the file.
 
     Raises:
-        AnnotationError: nobody is labelled in the videos and frames asked for, or a share is asked of labels
-            that flow has carried (take the budget first, then carry what is left).
+        AnnotationError: nobody is labelled in the videos and frames asked for, or there are no videos, or
+            a share, or frames, are asked of labels that flow has carried (take the budget first, then carry
+            what is left).
         ConfigError: its seed is None, which only the settings of a training run fill in.
     """
     if budget.seed is None:
@@ -61,13 +62,18 @@ def _seen_images(annotations: AnnotationSet, budget: BudgetSettings) -> set[int]
     images = annotations.images
     seen = {image.id for image in images}
     labelled = _labelled_images(annotations.people)
+    chosen_frames = budget.videos is not None or budget.frames_per_video is not None or budget.frames
+    if chosen_frames and all(image.video is None for image in images):
+        raise AnnotationError(
+            f"{annotations.file or 'annotations'}: no picture is known to be of a video (vid_id), so that a "
+            "budget of videos, frames_per_video or frames would leave all labels"
+        )
     if budget.videos is not None:
-        seen &= spread_videos(images, budget.videos)
+        seen &= spread_videos(images, labelled, budget.videos)
     if budget.frames_per_video is not None:
         seen &= spread_frames(images, labelled & seen, budget.frames_per_video)
     if budget.frames:
         seen &= between(images, *budget.frames)
-    chosen_frames = budget.videos is not None or budget.frames_per_video is not None or budget.frames
     if chosen_frames and not labelled & seen:
         raise AnnotationError(
             f"{annotations.file or 'annotations'}: nobody is labelled in the videos and frames that "
@@ -107,13 +113,12 @@ def _labelled_images(people: tuple[PersonAnnotation, ...] | list[PersonAnnotatio
 
 
 def _check_not_carried(annotations: AnnotationSet, budget: BudgetSettings) -> None:
-    if budget.images == 1 and budget.points == 1:
+    if budget.images == 1 and budget.points == 1 and not budget.frames and budget.frames_per_video is None:
         return
     for person in annotations.people:
         if (person.source == LabelSource.PROPAGATED).any():
             raise AnnotationError(
                 f"{annotations.file or 'annotations'}: annotation {person.id} of image {person.image.id}: "
-                f"its labels were carried by flow, and a budget of images = {budget.images:g}, points = "
-                f"{budget.points:g} is a share of what annotators clicked: take the budget first, then "
-                "propagate what it leaves"
+                "its labels were carried by flow, and a budget's shares and frames are of what annotators "
+                "clicked: take the budget first, then propagate what it leaves"
             )

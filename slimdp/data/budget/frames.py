@@ -39,10 +39,16 @@ def spread_frames(images: Iterable[ImageRecord], labelled: Container[int], count
     return kept
 
 
-def spread_videos(images: Iterable[ImageRecord], count: int) -> set[int]:
-    """Ids of the frames of at most `count` videos, evenly spread over their sorted names, and of stills."""
+def spread_videos(images: Iterable[ImageRecord], labelled: Container[int], count: int) -> set[int]:
+    """Ids of the frames of at most `count` videos, evenly spread over the sorted names, and of stills.
+
+    Args:
+        images: pictures.
+        labelled: ids of those with labels; videos without any are none of the `count`.
+        count: 1 or more.
+    """
     images = tuple(images)
-    videos = sorted({image.video for image in images if image.video is not None})
+    videos = sorted({image.video for image in images if image.video is not None and image.id in labelled})
     chosen = {videos[place] for place in _spread(len(videos), count)}
     return {image.id for image in images if image.video is None or image.video in chosen}
 
