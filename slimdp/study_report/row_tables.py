@@ -73,23 +73,25 @@ def cost_table(swept: SweptStudy) -> PageTable:
     for name in swept.study.names:
         results = [result for result in swept.results if result.row == name]
         if results:
-            own, shared = (
+            scoring, training = (
                 Spread.of(seconds).mean
                 for seconds in ([r.seconds for r in results], [r.shared_seconds for r in results])
             )
             stages = swept.runs[name, results[0].seed].config.stages
             crops = sum(stage.steps * stage.batch for stage in stages)
-            cells = [str(len(results)), duration(own), duration(shared), f"{crops:,}"]
-            clicks, hours = mean_clicks(results), _mean([r.annotator_seconds for r in results])
+            cells = [str(len(results)), duration(scoring), duration(training), f"{crops:,}"]
+            clicks, hours = mean_clicks(results), mean_hours(results)
             cells += ["" if clicks is None else f"{clicks:,.0f}"] * counted
-            cells += ["" if hours is None else f"{hours / 3600:.1f}"] * counted
+            cells += ["" if hours is None else f"{hours:.1f}"] * counted
             body.append((name, tuple(map(Cell, cells))))
     return PageTable(
         title="Row by row",
-        caption="Of a run, mean over the seeds; of stages that rows have in common each bears its share.",
+        caption="Of a run, mean over the seeds. Scoring: predicting and measuring the people of the evaluation. "
+        "Training, its share: the time of each of its stages, divided by the number of rows of the study that "
+        "have the stage, which is trained once for all of them.",
         groups=(),
         columns=(
-            "row", "seeds", "alone", "in common", "crops seen",
+            "row", "seeds", "scoring", "training, its share", "crops seen\nsecond pictures of pairs not counted",
             *(("clicks", "annotator hours") if counted else ()),
         ),
         rows=tuple(body),
@@ -100,6 +102,12 @@ def mean_clicks(results: Sequence[RunResult]) -> float | None:
     """Clicks behind a row's labels, mean over the seeds, whose budgets may have drawn others; None where they
     were not counted."""
     return _mean([result.clicks for result in results])
+
+
+def mean_hours(results: Sequence[RunResult]) -> float | None:
+    """Hours of annotators behind a row's labels, as `mean_clicks`."""
+    seconds = _mean([result.annotator_seconds for result in results])
+    return None if seconds is None else seconds / 3600
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -165,7 +165,7 @@ def test_missing_runs_are_named_with_the_command_that_makes_them(parsed: Page, s
 
 def test_pictures_and_tables_come_as_files_too(page: Path, parsed: Page) -> None:
     files = {file.name: file for file in (page.parent / "figures").iterdir()}
-    pictures = [f"study_figure{number}_{column}" for number in (1, 2) for column in ("5cm", "10cm", "20cm")]
+    pictures = [f"study_figure{number}_{column}" for number in (1, 2, 4) for column in ("5cm", "10cm", "20cm")]
     pictures += [
         "study_rows_first",
         "study_rows_again",
@@ -195,10 +195,15 @@ def test_pictures_and_tables_come_as_files_too(page: Path, parsed: Page) -> None
     with open(files["study_figure2_5cm.csv"], newline="") as file:
         clicks = [(line["curve"], line["row"], line["clicks"]) for line in csv.DictReader(file)]
     assert clicks == [("all", "plain", "100"), ("all", "deep", "1000"), ("two", "deep", "1000")]
+    with open(files["study_figure4_5cm.csv"], newline="") as file:
+        hours = [(line["row"], float(line["hours"])) for line in csv.DictReader(file)]
+    assert hours == [
+        (row, pytest.approx(CLICKS[row].seconds() / 3600, rel=1e-5)) for row in ("plain", "deep")
+    ]
     assert files["study_scores_again.csv"].read_text().count("paper") == 6
     steps = files["study_training_plain.csv"].read_text().splitlines()
     assert [line.split(",")[0] for line in steps[1:]] == [str(step) for step in range(1, 13)]  # both stages
-    assert len(parsed.attributes("img")) == 2 + 6 + 3 + 2 * 4 * 4 + 4
+    assert len(parsed.attributes("img")) == 2 + 9 + 3 + 2 * 4 * 4 + 4
 
 
 def test_the_same_again_gives_the_same_page(page: Path, swept_folder: Path, tmp_path: Path) -> None:
@@ -213,7 +218,7 @@ def test_without_people_no_weights_are_needed(swept_folder: Path, tmp_path: Path
     out = tmp_path / "report.html"
     assert main(["report", str(tmp_path / "study"), "--out", str(out), "--no-panels"]) == 0
     parsed = Page(out)
-    assert len(parsed.attributes("img")) == 2 + 6
+    assert len(parsed.attributes("img")) == 2 + 9
     assert "People" not in parsed.texts("h3")
     with_people = write_report(find_studies([tmp_path / "study" / "results.json"]), out)
     assert any("None of the rows has weights here" in note for note in with_people.notes)
