@@ -120,11 +120,11 @@ def ticks_apart(x: np.ndarray, log: bool) -> list[float]:
 
 
 def short_number(value: float) -> str:
-    """1500 as "1500", 12345 as "12.3k", 2500000 as "2.5M"."""
+    """1.8056 as "1.81", 1500 as "1500", 12345 as "12.3k", 2500000 as "2.5M"."""
     for size, letter in ((1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             return f"{value / (1e3 if letter == 'k' else size):.3g}{letter}"
-    return f"{value:.4g}"
+    return f"{value:.4g}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _figure(width: float, height: float, font: float = 9) -> tuple[Figure, Axes]:

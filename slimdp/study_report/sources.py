@@ -18,6 +18,10 @@ from slimdp.sweep.table import TableRow, read_results, table_rows
 STUDY_FILE = "study.yaml"
 
 
+class NoStudyError(ConfigError):
+    """Results of which nothing says what study they are of."""
+
+
 @dataclass(frozen=True)
 class SweptStudy:
     """A study, and what there is of it."""
@@ -92,7 +96,8 @@ def find_studies(
         baseline: the row to compare with; None: each study's first one.
 
     Raises:
-        ConfigError: no such place, nothing done there, no study to be found, or results of other rows.
+        NoStudyError: no study to be found.
+        ConfigError: no such place, nothing done there, or results of other rows.
     """
     found: dict[str, tuple[Study, list[Path]]] = {}
     for place in map(Path, places):
@@ -129,7 +134,7 @@ def _studies_of(place: Path) -> list[Study]:
         return kept
     if (folder / STUDY_FILE).is_file():
         return [read_study(folder / STUDY_FILE)]
-    raise ConfigError(
+    raise NoStudyError(
         f"{folder} does not say which study it was made with (a sweep of an older version); name its file: "
         "--study experiments/NAME/study.yaml"
     )

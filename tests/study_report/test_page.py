@@ -165,7 +165,9 @@ def test_missing_runs_are_named_with_the_command_that_makes_them(parsed: Page, s
 
 def test_pictures_and_tables_come_as_files_too(page: Path, parsed: Page) -> None:
     files = {file.name: file for file in (page.parent / "figures").iterdir()}
-    pictures = [f"study_figure{number}_{column}" for number in (1, 2, 4) for column in ("5cm", "10cm", "20cm")]
+    pictures = [
+        f"study_figure{number}_{column}" for number in (1, 2, 4) for column in ("5cm", "10cm", "20cm")
+    ]
     pictures += [
         "study_rows_first",
         "study_rows_again",
