@@ -86,12 +86,13 @@ def cost_table(swept: SweptStudy) -> PageTable:
             body.append((name, tuple(map(Cell, cells))))
     return PageTable(
         title="Row by row",
-        caption="Of a run, mean over the seeds. Scoring: predicting and measuring the people of the evaluation. "
-        "Training, its share: the time of each of its stages, divided by the number of rows of the study that "
-        "have the stage, which is trained once for all of them.",
+        caption="Of a run, mean over the seeds. Scoring: predicting and measuring the people of the "
+        "evaluation. Training, its share: the time of each of its stages, divided by the number of rows of "
+        "the study that have the stage, which is trained once for all of them.",
         groups=(),
         columns=(
-            "row", "seeds", "scoring", "training, its share", "crops seen\nsecond pictures of pairs not counted",
+            "row", "seeds", "scoring", "training, its share",
+            "crops seen\nsecond pictures of pairs not counted",
             *(("clicks", "annotator hours") if counted else ()),
         ),
         rows=tuple(body),

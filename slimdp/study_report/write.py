@@ -10,6 +10,7 @@ import jinja2
 
 from slimdp.atomic import whole_file
 from slimdp.report.panels import ERROR_COLOURS, ERROR_NAMES
+from slimdp.study_report.changed import ChangedRuns, changed_runs
 from slimdp.study_report.curves import rows_picture, study_figures
 from slimdp.study_report.page_parts import PagePicture, PageTable
 from slimdp.study_report.people import PeoplePictures, people_pictures
@@ -65,7 +66,9 @@ class _Study:
     key: str
     title: str
     baseline: str
+    file: str
     progress: Progress
+    changed: tuple[ChangedRuns, ...]  # results that were made with other settings
     sets: tuple[_Set, ...]
     more_tables: tuple[PageTable, ...]  # folded away
     figures: tuple[PagePicture, ...]
@@ -131,7 +134,9 @@ def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
         key=swept.key,
         title=swept.study.title,
         baseline=swept.baseline,
+        file=str(swept.study.file),
         progress=progress_of(swept),
+        changed=tuple(changed_runs(swept)),
         sets=tuple(
             _Set(
                 score_table(swept, on),
@@ -178,6 +183,10 @@ def _files(parts: Sequence[_Study]) -> list[tuple[str, bytes]]:
 def _notes(part: _Study) -> list[str]:
     notes = [f"{part.key}: {part.progress.done} of {part.progress.wanted} rows and seeds are done"]
     notes += [f"  missing: {missing.command}" for missing in part.progress.missing]
+    notes += [
+        f"  made with other settings than {part.file} has now (key: there, now): {changed.text}"
+        for changed in part.changed
+    ]
     notes += [f"  not drawn: {reason}" for reason in part.left_out]
     if part.people is not None and part.people.missing:
         notes.append(f"  no people are drawn. {part.people.missing}")

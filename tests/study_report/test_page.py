@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from slimdp.__main__ import main
+from slimdp.settings_file import dump_yaml, read_mapping
 from slimdp.study_report import ReportSettings, find_studies, write_report
+from slimdp.study_report.changed import changed_runs
 from slimdp.study_report.curves import study_figures
 from tests.study_report.conftest import CLICKS, ROWS, TITLE
 
@@ -237,6 +239,31 @@ def test_chosen_rows_draw_the_people(swept_folder: Path, tmp_path: Path) -> None
         write_report(
             find_studies([swept_folder]), tmp_path / "a.html", None, replace(settings, rows=("nobody",))
         )
+
+
+def test_results_of_other_settings_are_named(
+    swept_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert changed_runs(find_studies([swept_folder])[0]) == []
+    # The study changes after the sweep: one row, and who is scored first.
+    shutil.copytree(swept_folder.parent / "study", tmp_path / "study")
+    (tmp_path / "study" / "other.yaml").write_text(ROWS["other"].replace("1e-2", "3e-3"))
+    study, out = str(tmp_path / "study" / "study.yaml"), tmp_path / "r.html"
+    command = ["report", str(swept_folder), "--study", study, "--out", str(out), "--no-panels"]
+    assert main(command) == 0
+    words = "other/seed_0 (stages.1.learning_rate: 0.01, 0.003)"
+    said = [line for line in capsys.readouterr().out.splitlines() if "made with other settings" in line]
+    assert said == [f"  made with other settings than {study} has now (key: there, now): {words}"]
+    assert words in Page(out).texts("li")
+    values = read_mapping(tmp_path / "study" / "study.yaml")
+    values["evaluate"]["first"] = {**values["evaluate"]["first"], "images": str(tmp_path)}
+    (tmp_path / "study" / "study.yaml").write_text(dump_yaml(values))
+    found = changed_runs(find_studies([swept_folder], Path(study))[0])
+    scored = ("other people were scored",)
+    assert [(each.runs, each.differences[-1:]) for each in found] == [
+        (tuple(f"{row}/seed_{seed}" for seed in (0, 1) for row in ("plain", "deep")), scored),
+        (("other/seed_0",), scored),
+    ]
 
 
 def test_stages_that_several_studies_share_are_found(swept_folder: Path, tmp_path: Path) -> None:
