@@ -20,6 +20,7 @@ from slimdp.study_report.sources import SweptStudy
 from slimdp.study_report.textures import texture_pictures
 from slimdp.surface import BodySurface, Surface, load_surface
 from slimdp.training import load_model
+from slimdp.training.checkpoint import CheckpointError
 from slimdp.training.processes import choose_device
 from slimdp.training.validation import place
 
@@ -55,6 +56,7 @@ class PeoplePictures:
     textures: tuple[PagePicture, ...]
     texture_note: str
     weights: str  # whose they are
+    left_out: str = ""  # whose are not there
     missing: str = ""  # why there is nothing
 
 
@@ -70,9 +72,13 @@ def people_pictures(
         device: as for `train`.
 
     Raises:
-        ConfigError: a name that is no row, or no people wanted.
+        ConfigError: no people wanted.
+        CheckpointError: damaged weights.
     """
-    checkpoints = _checkpoints(swept, choose_rows(swept, names))
+    there = _checkpoints(swept)
+    checkpoints = {row: there[row] for row in choose_rows(swept, names, there)}
+    wanted_rows = {result.row for result in swept.results} if names is None else set(names)
+    left_out = [row for row in swept.study.names if row in wanted_rows and row not in there]
     images = Path(swept.study.evaluate.images)
     labels = Path(swept.study.evaluate.annotations)
     absent = ""
@@ -81,7 +87,7 @@ def people_pictures(
     elif not labels.is_file():
         absent = f"{labels} is not there: paths are relative to the folder that the command is run in."
     if absent:
-        return PeoplePictures((), (), "", "", absent)
+        return PeoplePictures((), (), "", "", missing=absent)
     everyone = read_annotations(labels, images, check_images=False).people
     people = [person.with_uv_points() for person in everyone if person.has_uv.any()]
     chosen, frames = choose_people(people, count), most_seen(people)
@@ -97,19 +103,23 @@ def people_pictures(
     seeds = ", ".join(
         dict.fromkeys(f"seed {path.parent.name.removeprefix('seed_')}" for path in checkpoints.values())
     )
-    return PeoplePictures(tuple(panels), tuple(textures), note, seeds)
+    without = f"No weights are here of {', '.join(left_out)}." if left_out else ""
+    return PeoplePictures(tuple(panels), tuple(textures), note, seeds, without)
 
 
-def _checkpoints(swept: SweptStudy, rows: Sequence[str]) -> dict[str, Path]:
-    """The last stage's file of each row that has one, of its lowest seed."""
+def _checkpoints(swept: SweptStudy) -> dict[str, Path]:
+    """The weights that were scored, of each row that has them, of the lowest of its seeds that do: beside the
+    row's result, else (of an older sweep) where the stage was trained."""
     found: dict[str, Path] = {}
     for result in sorted(swept.results, key=lambda result: result.seed):
-        folder = swept.folder_of(result.row, result.seed) if result.row in rows else None
-        if folder is not None and result.row not in found:
-            file = swept.runs[result.row, result.seed].checkpoint(folder)
-            if file.is_file():
-                found[result.row] = file
-    return {row: found[row] for row in rows if row in found}
+        out = swept.folder_of(result.row, result.seed)
+        if out is not None and result.row not in found:
+            run = swept.runs[result.row, result.seed]
+            trained = run.checkpoint(out)
+            files = [file for file in (run.place(out) / trained.name, trained) if file.is_file()]
+            if files:
+                found[result.row] = files[0]
+    return found
 
 
 def _predict(
@@ -119,7 +129,10 @@ def _predict(
     found = {}
     surface = ""
     for row, file in checkpoints.items():
-        model, config = load_model(file)
+        try:
+            model, config = load_model(file)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; --no-panels draws nobody and needs no weights") from error
         surface = config.surface
         predictions = predict_people(place(model, choose_device(device)), people, config.crop)
         found[row] = {(each.image_id, each.annotation_id): each for each in predictions}

@@ -93,11 +93,11 @@ def find_studies(
     Args:
         places: folders of `slimdp sweep`, or files of results.
         study_file: the study of all of them, whatever they say.
-        baseline: the row to compare with; None: each study's first one.
+        baseline: the row to compare with, in the studies that have it; else, and in the rest, the first one.
 
     Raises:
         NoStudyError: no study to be found.
-        ConfigError: no such place, nothing done there, or results of other rows.
+        ConfigError: no such place, nothing done there, results of other rows, or a baseline that none has.
     """
     found: dict[str, tuple[Study, list[Path]]] = {}
     for place in map(Path, places):
@@ -111,20 +111,29 @@ def find_studies(
                     "report on them one by one, or name the study: --study"
                 )
             its_places.append(place)
+    names = list(dict.fromkeys(name for study, _ in found.values() for name in study.names))
+    if baseline is not None and baseline not in names:
+        files = ", ".join(str(study.file) for study, _ in found.values())
+        raise ConfigError(f"no row {baseline!r} in {files}; there are: {', '.join(names)}")
     several = len(found) > 1
     return [_swept(key, *each, baseline, several) for key, each in found.items()]
 
 
 def _swept(key: str, study: Study, places: list[Path], baseline: str | None, several: bool) -> SweptStudy:
-    results = read_results([place for place in places if _results_file(place).is_file()])
+    files = [_results_file(place) for place in places if _results_file(place).is_file()]
+    results = read_results(files)
     if several:  # that may share a folder
         results = [result for result in results if result.row in study.names]
-    first = study.names[0] if baseline is None else baseline
-    if first not in study.names:
-        raise ConfigError(f"no row {first!r} in {study.file}; there are: {', '.join(study.names)}")
-    found = SweptStudy(key, study, tuple(places), tuple(results), first)
-    found.rows()  # raises for results of other rows
-    return found
+    for file in files if not several else ():
+        unknown = [result.row for result in read_results([file]) if result.row not in study.names]
+        if unknown:
+            raise ConfigError(
+                f"{file}: results of row {unknown[0]}, which {study.file} does not have; there are: "
+                f"{', '.join(study.names)}"
+            )
+    first = baseline if baseline in study.names else study.names[0]
+    assert first is not None
+    return SweptStudy(key, study, tuple(places), tuple(results), first)
 
 
 def _studies_of(place: Path) -> list[Study]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import jinja2
 
 from slimdp.atomic import whole_file
+from slimdp.config import ConfigError
 from slimdp.report.panels import ERROR_COLOURS, ERROR_NAMES
 from slimdp.study_report.changed import ChangedRuns, changed_runs
 from slimdp.study_report.curves import rows_picture, study_figures
@@ -37,7 +38,9 @@ class ReportSettings:
     """What goes into a page."""
 
     people: int = 4  # drawn for each study; 0: none
-    rows: tuple[str, ...] | None = None  # that draw them; None: some of all
+    rows: tuple[str, ...] | None = (
+        None  # that draw them; None, or of a study that has none of them: some of all
+    )
     device: str = "auto"
 
 
@@ -97,9 +100,11 @@ def write_report(
 
     Raises:
         ConfigError: a row to draw that no study has, or a damaged file of a run.
+        CheckpointError: damaged weights.
         AnnotationError, ImageError: the evaluation set cannot be read.
     """
     settings = settings or ReportSettings()
+    _require_rows(studies, settings.rows or ())
     parts = [_study(swept, settings) for swept in studies]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("slimdp.study_report", "."),
@@ -123,13 +128,22 @@ def write_report(
     return ReportSummary(out, tuple(files), tuple(note for part in parts for note in _notes(part)))
 
 
+def _require_rows(studies: Sequence[SweptStudy], names: Sequence[str]) -> None:
+    there = list(dict.fromkeys(name for swept in studies for name in swept.study.names))
+    for name in names:
+        if name not in there:
+            files = ", ".join(str(swept.study.file) for swept in studies)
+            raise ConfigError(f"no row {name!r} in {files}; there are: {', '.join(there)}")
+
+
 def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
     results, training = swept.results, tuple(training_pictures(swept))
     done = bool(results)
     figures, left_out = study_figures(swept) if done else ([], [])
     people = None
     if done and settings.people > 0:
-        people = people_pictures(swept, settings.people, settings.rows, settings.device)
+        named = tuple(name for name in settings.rows or () if name in swept.study.names)
+        people = people_pictures(swept, settings.people, named or None, settings.device)
     return _Study(
         key=swept.key,
         title=swept.study.title,
@@ -190,4 +204,6 @@ def _notes(part: _Study) -> list[str]:
     notes += [f"  not drawn: {reason}" for reason in part.left_out]
     if part.people is not None and part.people.missing:
         notes.append(f"  no people are drawn. {part.people.missing}")
+    if part.people is not None and part.people.left_out:
+        notes.append(f"  rows without people. {part.people.left_out}")
     return notes

@@ -19,6 +19,10 @@ from slimdp.settings_file import dump_yaml, read_mapping
 from slimdp.study_report import ReportSettings, find_studies, write_report
 from slimdp.study_report.changed import changed_runs
 from slimdp.study_report.curves import study_figures
+from slimdp.study_report.people import people_pictures
+from slimdp.study_report.textures import skin_share
+from slimdp.study_report.training_curves import training_pictures
+from slimdp.surface import BodySurface, load_surface
 from tests.study_report.conftest import CLICKS, ROWS, TITLE
 
 VOID = {"meta", "link", "img", "br", "input"}
@@ -55,6 +59,13 @@ class Page(HTMLParser):
 
     def attributes(self, tag: str) -> list[dict[str, str]]:
         return [attributes for name, attributes, _ in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def surface() -> BodySurface:
+    found = load_surface("open")
+    assert isinstance(found, BodySurface)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +158,7 @@ def test_the_cost_is_told(page: Path) -> None:
     cells = re.findall("<td>([^<]*)</td>", lines["deep"])
     assert (cells[0], cells[3:]) == ("2", ["24", "1,000", f"{CLICKS['deep'].seconds() / 3600:.1f}"])
     assert re.findall("<td>([^<]*)</td>", lines["other"])[4:] == ["", ""]
-    assert re.search(r"5 runs, \d+ s in all, on [^;]*; commit 0123456789ab with changes\.", text)
+    assert re.search(r"5 runs, \d+ (s|min) in all, on [^;]*; commit 0123456789ab with changes\.", text)
 
 
 def test_missing_runs_are_named_with_the_command_that_makes_them(parsed: Page, swept_folder: Path) -> None:
@@ -235,7 +246,9 @@ def test_chosen_rows_draw_the_people(swept_folder: Path, tmp_path: Path) -> None
     assert [file.name for file in summary.files if "texture" in file.name or "person" in file.name] == [
         "study_person1.png", "study_texture__labels.png", "study_texture_deep.png",
     ]  # fmt: skip
-    with pytest.raises(ValueError, match=r"rows\.nobody; there are: plain, deep, other, never"):
+    with pytest.raises(
+        ValueError, match=r"no row 'nobody' in .*study.yaml; there are: plain, deep, other, never"
+    ):
         write_report(
             find_studies([swept_folder]), tmp_path / "a.html", None, replace(settings, rows=("nobody",))
         )
@@ -264,6 +277,61 @@ def test_results_of_other_settings_are_named(
         (tuple(f"{row}/seed_{seed}" for seed in (0, 1) for row in ("plain", "deep")), scored),
         (("other/seed_0",), scored),
     ]
+
+
+def test_weights_and_logs_beside_a_row_are_enough(swept_folder: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"  # as somebody would copy them: without the stages
+    shutil.copytree(swept_folder, runs, ignore=shutil.ignore_patterns("shared"))
+    (runs / "other" / "seed_0" / "stage_clips.pt").unlink()
+    (runs / "deep" / "seed_0" / "stage_clips.pt").unlink()
+    (swept,) = find_studies([runs])
+    for names, left_out in ((None, "No weights are here of other."), (("plain", "deep"), "")):
+        people = people_pictures(swept, 1, names)
+        assert [line.title for line in people.panels[0].lines] == ["labels", "plain", "deep"]
+        assert people.left_out == left_out
+        assert people.weights == "seed 0, seed 1"
+    assert len(training_pictures(swept)) == 3
+    (runs / "plain" / "seed_0" / "stage_clips.pt").write_bytes(b"torn")
+    with pytest.raises(ValueError, match="plain/seed_0/stage_clips.pt is broken .*--no-panels"):
+        people_pictures(swept, 1)
+
+
+def test_every_training_has_the_same_axis_and_shows_where_its_stages_begin(swept_folder: Path) -> None:
+    pictures = training_pictures(find_studies([swept_folder])[0])
+    ticks = [re.findall(rb">(-?[\d.]+)</text>", picture.data) for picture in pictures]
+    assert ticks[0] == ticks[1] == ticks[2]
+    # Two stages of six steps, so one line; the baseline, dashed, is behind the others.
+    dashes = [len(set(re.findall(rb"stroke-dasharray: ([^;]+)", picture.data))) for picture in pictures]
+    assert dashes == [1, 2, 2]
+    assert "lower is not better between rows with other labels" in pictures[0].caption
+
+
+def test_a_baseline_is_for_the_studies_that_have_it(swept_folder: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    shutil.copytree(swept_folder.parent / "study", second)
+    values = read_mapping(second / "study.yaml")
+    rows = {name: values["rows"][name] for name in ("deep", "other")}
+    (second / "study.yaml").write_text(dump_yaml({**values, "rows": rows, "figures": [], "paper": {}}))
+    (second / "results.json").write_text("[]")
+    places = [swept_folder, second / "results.json"]
+    assert [swept.baseline for swept in find_studies(places, baseline="plain")] == ["plain", "deep"]
+    assert [swept.baseline for swept in find_studies(places, baseline="other")] == ["other", "other"]
+    with pytest.raises(ValueError, match=r"no row 'nobody' in .*study\.yaml, .*second/study\.yaml"):
+        find_studies(places, baseline="nobody")
+    shutil.copy(swept_folder / "results.json", second)
+    with pytest.raises(ValueError, match=r"second/results\.json: results of row plain, which .*study\.yaml"):
+        find_studies([second])
+
+
+def test_the_skin_is_weighed_by_its_area(surface: BodySurface) -> None:
+    share = skin_share(surface, surface.vertices[:, 1] > np.median(surface.vertices[:, 1]))
+    corners = surface.vertices[surface.faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    above = (corners[..., 1] > np.median(surface.vertices[:, 1])).mean(axis=1)
+    assert share == pytest.approx((area * above).sum() / area.sum())
+    assert skin_share(surface, np.ones(len(surface.vertices), dtype=bool)) == pytest.approx(1)
+    # The upper half of the vertices (a head has many) is not the upper half of the skin.
+    assert abs(share - 0.5) > 0.05
 
 
 def test_stages_that_several_studies_share_are_found(swept_folder: Path, tmp_path: Path) -> None:
