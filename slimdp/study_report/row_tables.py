@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from slimdp.study_report.page_parts import Cell, PageTable, csv_bytes
+from slimdp.study_report.setting_lines import setting_lines
 from slimdp.study_report.sources import SweptStudy
 from slimdp.sweep import RunResult
 from slimdp.sweep.results import duration
@@ -118,14 +119,16 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def settings_table(swept: SweptStudy) -> PageTable:
     """How the rows' settings differ from the baseline's."""
+    seed = swept.study.seeds[0]
+    first = swept.runs[swept.baseline, seed].config
     body = [
-        (name, (Cell("; ".join(swept.differences(name))),))
+        (name, (Cell("\n".join(setting_lines(first, swept.runs[name, seed].config))),))
         for name in swept.study.names
         if name != swept.baseline
     ]
     return PageTable(
         title=f"Settings that differ from those of {swept.baseline}",
-        caption=f"key: of {swept.baseline}, of the row",
+        caption=f"key: of {swept.baseline} \u2192 of the row; stages by their names, \u2013 is not there",
         groups=(),
         columns=("row", "settings"),
         rows=tuple(body),

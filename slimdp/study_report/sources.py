@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from slimdp.config import ConfigError, config_to_dict
-from slimdp.settings_file import differences
+from slimdp.config import ConfigError
 from slimdp.sweep import PlannedRun, RunResult, Study, plan_runs, read_study
 from slimdp.sweep.kept import kept_studies, study_key
 from slimdp.sweep.results import RESULTS
@@ -74,12 +73,6 @@ class SweptStudy:
         """The sweep's folder that has a run, if any."""
         run = self.runs[row, seed]
         return next((folder for folder in self.folders if (folder / run.folder).is_dir()), None)
-
-    def differences(self, row: str) -> list[str]:
-        """Settings in which a row is not the baseline: `key: the baseline's, its own`."""
-        seed = self.study.seeds[0]
-        first, own = (config_to_dict(self.runs[name, seed].config) for name in (self.baseline, row))
-        return list(differences(first, own))
 
 
 def find_studies(

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+import numpy as np
 
 from slimdp.atomic import whole_file
 from slimdp.config import ConfigError
+from slimdp.report.drawing import colour_of_unit
 from slimdp.report.panels import ERROR_COLOURS, ERROR_NAMES
 from slimdp.study_report.changed import ChangedRuns, changed_runs
 from slimdp.study_report.curves import rows_picture, study_figures
@@ -31,6 +33,8 @@ from slimdp.sweep.results import describe_origin, whole_time
 #: Charts of training are folded away where they are more.
 _MOST_OPEN = 9
 _ERROR_KEY = [(name, colour) for name, (_, colour) in zip(ERROR_NAMES, ERROR_COLOURS)]
+#: Enough of the colours of u and v that a browser mixes the rest.
+_UNITS = 9
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,7 @@ class ReportSettings:
     """What goes into a page."""
 
     people: int = 4  # drawn for each study; 0: none
-    rows: tuple[str, ...] | None = (
-        None  # that draw them; None, or of a study that has none of them: some of all
-    )
+    rows: tuple[str, ...] | None = None  # that draw them, in the studies that have them; else some of all
     device: str = "auto"
 
 
@@ -116,7 +118,10 @@ def write_report(
     title = parts[0].title if len(parts) == 1 else f"{len(parts)} studies"
     with whole_file(out) as temporary:
         text = environment.get_template("page.html.jinja").render(
-            title=title, studies=parts, error_colours=_ERROR_KEY
+            title=title,
+            studies=parts,
+            error_colours=_ERROR_KEY,
+            unit_colours=colour_of_unit(np.linspace(0, 1, _UNITS)).tolist(),
         )
         temporary.write_text(text, encoding="utf-8")
     files: list[Path] = []
