@@ -12,6 +12,7 @@ from slimdp.sweep.results import duration
 from slimdp.sweep.study import COLUMNS
 from slimdp.sweep.table import Spread, TableRow, flat_rows
 
+_NO_PAPER = " The paper gives none of this table."
 _TITLES = tuple(column.replace("cm", " cm") for column in COLUMNS)
 
 
@@ -38,7 +39,7 @@ def score_table(swept: SweptStudy, on: str = "", full: bool = False) -> PageTabl
     return PageTable(
         title=f"{'Full scores' if full else 'Scores, localization only'}{_on(on)}",
         caption=f"Points found within a distance along the body, percent; {form}. Mean and standard "
-        "deviation over the seeds, the best in bold.",
+        f"deviation over the seeds, the best in bold.{_NO_PAPER if full and not theirs else ''}",
         groups=(("here", 4), ("paper", 3)) if theirs else (("here", 4),),
         columns=("row", *_TITLES, "seeds", *(_TITLES if theirs else ())),
         rows=tuple(body),

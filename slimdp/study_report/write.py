@@ -69,6 +69,7 @@ class _Study:
     """A study's part of the page."""
 
     key: str
+    id: str  # of its part of the page: the key without what separates names there
     title: str
     baseline: str
     file: str
@@ -101,12 +102,13 @@ def write_report(
         settings: what is drawn.
 
     Raises:
-        ConfigError: a row to draw that no study has, or a damaged file of a run.
+        ConfigError: a row to draw that no study has, a damaged file of a run, or an `out` that is a folder.
         CheckpointError: damaged weights.
         AnnotationError, ImageError: the evaluation set cannot be read.
     """
     settings = settings or ReportSettings()
     _require_rows(studies, settings.rows or ())
+    _require_places(out, figures)
     parts = [_study(swept, settings) for swept in studies]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("slimdp.study_report", "."),
@@ -133,6 +135,14 @@ def write_report(
     return ReportSummary(out, tuple(files), tuple(note for part in parts for note in _notes(part)))
 
 
+def _require_places(out: Path, figures: Path | None) -> None:
+    """Before minutes are spent on what then cannot be written."""
+    if out.is_dir():
+        raise ConfigError(f"{out} is a folder, but the name of an HTML file is wanted: {out / 'report.html'}")
+    if figures is not None and figures.exists() and not figures.is_dir():
+        raise ConfigError(f"{figures} is a file, but a folder for the figures is wanted")
+
+
 def _require_rows(studies: Sequence[SweptStudy], names: Sequence[str]) -> None:
     there = list(dict.fromkeys(name for swept in studies for name in swept.study.names))
     for name in names:
@@ -151,6 +161,7 @@ def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
         people = people_pictures(swept, settings.people, named or None, settings.device)
     return _Study(
         key=swept.key,
+        id="_".join(swept.key.split()),
         title=swept.study.title,
         baseline=swept.baseline,
         file=str(swept.study.file),

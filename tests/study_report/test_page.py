@@ -371,6 +371,8 @@ def test_an_unstarted_study_has_a_page_of_what_to_do(swept_folder: Path, tmp_pat
         ("[{}]", ["--study", "STUDY"], "no list of results"),
         ("[]", ["--study", "STUDY", "--baseline", "nobody"], "no row 'nobody'"),
         ("[]", ["--study", "STUDY", "--panels", "-1"], "0 or more people"),
+        ("[]", ["--study", "STUDY", "--out", "."], "is a folder, but the name of an HTML file"),
+        ("[]", ["--study", "STUDY", "--figures", "STUDY"], "is a file, but a folder for the figures"),
     ],
 )
 def test_wrong_folders_are_told(
