@@ -38,7 +38,8 @@ def _flat(value: Any, key: str, default: bool = False) -> Iterator[tuple[str, tu
             yield from _flat(below, f"{key}.{each.name}" if key else each.name, below == usual)
     elif isinstance(value, tuple) and value and all(map(is_dataclass, value)):
         for place, each in enumerate(value):
-            yield from _flat(each, f"{key}.{getattr(each, 'name', place)}")
+            below = f"{key}.{getattr(each, 'name', place)}"
+            yield from (item for item in _flat(each, below) if item[0] != f"{below}.name")
     else:
         yield key, (value, default)
 
