@@ -17,9 +17,9 @@ def test_what_differs_is_told_key_by_key_without_what_nobody_chose(base_config: 
         stages=(replace(first, data=(some,), learning_rate=1e-2), second),
     )
     assert setting_lines(base_config, other) == [
-        "stages.stills.data.0.budget.points: \u2013 \u2192 0.05",
         "stages.stills.learning_rate: 0.03 \u2192 0.01",
         f"model.stacks: {base_config.model.stacks} \u2192 {base_config.model.stacks + 1}",
+        "stages.stills.data.0.budget.points: \u2013 \u2192 0.05",
     ]
 
 
