@@ -1,12 +1,12 @@
 """Turn the results of a study into its table: mean and spread over seeds, beside the paper's numbers.
 
-    python tools/make_table.py runs/table6 --study experiments/table6/study.yaml \\
-        --json experiments/table6/results.json --out docs/table6.md --csv runs/table6/table.csv
+    python tools/make_table.py runs/table6 --json experiments/table6/results.json --out docs/table6.md
 
-RUNS are folders of `slimdp sweep` or files of results. Differences are paired: of a row and the baseline for
-the same seed. --json keeps the complete rows alone, sorted, to commit. Rows that are missing are named with
-the command that makes them. Of a study that scores on several sets, every set has a table; the CSV file is
-of the first.
+RUNS are folders of `slimdp sweep`, which say what study they were made with, or files of results, beside
+which lies study.yaml; --study names another one. Without any, rows come as they are. Differences are paired:
+of a row and the baseline for the same seed. --json keeps the complete rows alone, sorted, to commit. Rows
+that are missing are named with the command that makes them. Of a study that scores on several sets, every
+set has a table; the CSV file is of the first.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from slimdp.atomic import whole_file
 from slimdp.settings_file import to_plain
-from slimdp.sweep import RunResult, Study, read_study
-from slimdp.sweep.command import sweep_words
+from slimdp.study_report import NoStudyError, SweptStudy, find_studies
+from slimdp.study_report.progress import sweep_command
+from slimdp.sweep import RunResult, Study
 from slimdp.sweep.results import describe_origin, whole_time
 from slimdp.sweep.study import Scores
 from slimdp.sweep.table import (
@@ -42,11 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, read, write; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        study = None if options.study is None else read_study(options.study)
-        results = read_results(options.runs)
-        if not results and study is None:
+        swept = _find_study(options)
+        results = list(swept.results) if swept is not None else read_results(options.runs)
+        if not results and swept is None:
             raise ValueError("no results, and no --study that says which rows there are")
-        text = _write(options, study, results)
+        text = _write(options, swept, results)
     except (ValueError, OSError) as error:
         print(f"make_table: {error}", file=sys.stderr)
         return 2
@@ -59,7 +59,11 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", type=Path, nargs="+", help="folders of slimdp sweep, or results.json")
-    parser.add_argument("--study", type=Path, help="the rows' order, the seeds and the paper's numbers")
+    parser.add_argument(
+        "--study",
+        type=Path,
+        help="that says the rows, the seeds and the paper's numbers; default: what RUNS were made with",
+    )
     parser.add_argument("--baseline", help="the row to compare with; default: the first one")
     parser.add_argument(
         "--ceiling", help="also tell how much of this row's gain over the baseline the others reach"
@@ -74,8 +78,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _write(options: argparse.Namespace, study: Study | None, results: list[RunResult]) -> str:
+def _find_study(options: argparse.Namespace) -> SweptStudy | None:
+    """The one study of the results; None where nothing says which it is."""
+    try:
+        found = find_studies(options.runs, options.study, options.baseline)
+    except NoStudyError:
+        return None
+    if len(found) > 1:
+        files = ", ".join(str(swept.study.file) for swept in found)
+        raise ValueError(f"{len(found)} studies, but a table of one is made; name it: --study, of {files}")
+    return found[0]
+
+
+def _write(options: argparse.Namespace, swept: SweptStudy | None, results: list[RunResult]) -> str:
     """Write what is asked for; the Markdown."""
+    study = None if swept is None else swept.study
     names = study.names if study is not None else tuple(dict.fromkeys(result.row for result in results))
     seeds = study.seeds if study is not None else tuple(sorted({result.seed for result in results}))
     baseline = options.baseline or names[0]
@@ -84,7 +101,7 @@ def _write(options: argparse.Namespace, study: Study | None, results: list[RunRe
         "" if study is None else f"**{study.title}**",
         *_tables(options, study, results, names, baseline),
     ]
-    parts += [_cost(results), _missing(options, study, missing_runs(results, names, seeds))]
+    parts += [_cost(results), "" if swept is None else _missing(swept)]
     text = "\n\n".join(part for part in parts if part)
     if options.out is not None:
         with whole_file(options.out) as temporary:
@@ -158,18 +175,10 @@ def _cost(results: Sequence[RunResult]) -> str:
     return f"{spread} {took}; {describe_origin(results)}."
 
 
-def _missing(
-    options: argparse.Namespace, study: Study | None, missing: dict[tuple[int, ...], list[str]]
-) -> str:
-    if not missing or study is None:
-        return ""
-    folder = next((place for place in options.runs if place.is_dir()), None)
-    begin = sweep_words(study, folder)
-    lines = ["Missing:", ""]
-    for seeds, names in missing.items():
-        command = [*begin, "--rows", ",".join(names), "--seeds", ",".join(map(str, seeds))]
-        lines.append(f"    {shlex.join(command)}")
-    return "\n".join(lines)
+def _missing(swept: SweptStudy) -> str:
+    missing = missing_runs(swept.results, swept.study.names, swept.study.seeds)
+    commands = [sweep_command(swept.study, swept.folders, rows, seeds) for seeds, rows in missing.items()]
+    return "\n".join(["Missing:", "", *(f"    {command}" for command in commands)]) if commands else ""
 
 
 if __name__ == "__main__":

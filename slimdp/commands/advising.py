@@ -75,14 +75,16 @@ def _lines(options: argparse.Namespace, swept: SweptStudy, currency: str) -> lis
 
 
 def _ways(swept: SweptStudy) -> Mapping[str, tuple[str, ...]]:
-    """The curves over clicks that the study draws; where it draws none, each row is a way of its own."""
-    from slimdp.sweep.figures import CLICKS
+    """The curves over clicks or hours that the study draws, those of the same rows once; where it draws none,
+    each row is a way of its own."""
+    from slimdp.sweep.figures import CLICKS, HOURS
 
     ways: dict[str, tuple[str, ...]] = {}
     for figure in swept.study.figures:
-        for name, rows in figure.curves.items() if figure.x == CLICKS else ():
-            # Curves of two figures may have one name, and be of other rows.
-            ways[name if ways.get(name, rows) == rows else f"{figure.title}: {name}"] = rows
+        for name, rows in figure.curves.items() if figure.x in (CLICKS, HOURS) else ():
+            if not any(set(rows) == set(known) for known in ways.values()):
+                # Curves of two figures may have one name, and be of other rows.
+                ways[name if name not in ways else f"{figure.title}: {name}"] = rows
     return ways or {name: (name,) for name in swept.study.names}
 
 

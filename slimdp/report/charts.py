@@ -91,9 +91,26 @@ def row_chart(rows: Mapping[str, Sequence[float]], x_title: str) -> Chart:
     return _drawn(figure)
 
 
-def training_chart(curve: Curve, other: Curve | None, y_title: str) -> Chart:
-    """A curve over the steps of a training with a band of its spread, before another one in grey."""
+def training_chart(
+    curve: Curve,
+    other: Curve | None,
+    y_title: str,
+    stages: Sequence[float] = (),
+    limits: tuple[float, float] | None = None,
+) -> Chart:
+    """A curve over the steps of a training with a band of its spread, before another one in grey.
+
+    Args:
+        curve, other: what is drawn.
+        y_title: of the upright axis.
+        stages: steps at which another stage begins, each a dotted line.
+        limits: of the upright axis, low and high; None: what is drawn.
+    """
     figure, axes = _figure(2.5, 1.75, font=8)
+    for step in stages:
+        axes.axvline(step, color="#777777", linewidth=0.9, linestyle=":")
+    if limits is not None:
+        axes.set_ylim(*limits)
     if other is not None:
         axes.plot(other.x, other.y, color="#8a8a8a", linewidth=1.2, linestyle="--")
     axes.fill_between(curve.x, curve.low, curve.high, color=COLOURS[0], alpha=0.2, linewidth=0)
@@ -120,11 +137,11 @@ def ticks_apart(x: np.ndarray, log: bool) -> list[float]:
 
 
 def short_number(value: float) -> str:
-    """1500 as "1500", 12345 as "12.3k", 2500000 as "2.5M"."""
+    """1.8056 as "1.81", 1500 as "1500", 12345 as "12.3k", 2500000 as "2.5M"."""
     for size, letter in ((1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             return f"{value / (1e3 if letter == 'k' else size):.3g}{letter}"
-    return f"{value:.4g}"
+    return f"{value:.4g}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _figure(width: float, height: float, font: float = 9) -> tuple[Figure, Axes]:

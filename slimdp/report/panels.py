@@ -108,7 +108,7 @@ def draw_row(
 def panel(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     """Rows of `draw_row` as one sheet (H, W, 3) with titles and the meaning of the errors' colours."""
     sheet = contact_sheet(rows, TITLES)
-    return np.concatenate([sheet, _error_legend(sheet.shape[1])])
+    return np.concatenate([sheet, error_legend(sheet.shape[1])])
 
 
 def _row(person: PersonAnnotation, prediction: PersonPrediction, surface: Surface) -> list[np.ndarray]:
@@ -119,7 +119,7 @@ def _row(person: PersonAnnotation, prediction: PersonPrediction, surface: Surfac
     return draw_row(crop, maps, points, person.part, errors_m)
 
 
-def _error_legend(width: int) -> np.ndarray:
+def error_legend(width: int) -> np.ndarray:
     """One line (20, width, 3): a dot and its meaning, for each range of errors."""
     share = width // len(ERROR_COLOURS)
     cells = []

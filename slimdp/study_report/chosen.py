@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -15,17 +15,13 @@ from slimdp.study_report.sources import SweptStudy
 MOST_ROWS = 5
 
 
-def choose_rows(swept: SweptStudy, names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Rows to draw, of those that have results, in the order of the table.
+def choose_rows(swept: SweptStudy, names: Sequence[str] | None, drawable: Collection[str]) -> tuple[str, ...]:
+    """Rows to draw, of those that have results and can be drawn, in the order of the table.
 
     They are those named, or else the baseline and, by score, the first, the last and some evenly between.
-
-    Raises:
-        ConfigError: a name that is no row.
     """
-    swept.study.require_rows(names)
     by_score = sorted(swept.rows(), key=lambda row: -row.scores[MAIN_COLUMN].mean)
-    there = [row.name for row in by_score]
+    there = [row.name for row in by_score if row.name in drawable]
     if names is not None:
         chosen = set(names)
     else:

@@ -1,4 +1,4 @@
-"""Accuracy of a study's rows, one by one and over stacks, clicks or another number."""
+"""Accuracy of a study's rows, one by one and over stacks, clicks, hours or another number."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from slimdp.config import TrainConfig, config_to_dict
 from slimdp.report.charts import Chart, Curve, curve_chart, row_chart
 from slimdp.study_report.page_parts import PagePicture, csv_bytes
-from slimdp.study_report.row_tables import mean_clicks
+from slimdp.study_report.row_tables import mean_clicks, mean_hours
 from slimdp.study_report.sources import SweptStudy
-from slimdp.sweep.figures import CLICKS, MOST_CURVES, STACKS, FigureSettings
+from slimdp.sweep.figures import CLICKS, HOURS, MOST_CURVES, STACKS, FigureSettings
 from slimdp.sweep.study import COLUMNS
 from slimdp.sweep.table import TableRow
 
@@ -93,8 +93,8 @@ def _column_picture(
     return _picture(
         f"{name}_{column}",
         f"{figure.title}, {_within(column)}",
-        f"{y_title}, over {figure.x}. {words}",
-        curve_chart(curves, figure.x, y_title, figure.log),
+        f"{y_title}, over {figure.axis}. {words}",
+        curve_chart(curves, figure.axis, y_title, figure.log),
         _SPREAD if any(line[4] is not None for line in lines) else "One seed each.",
         csv_bytes(["curve", "row", figure.x, f"{column}_mean", f"{column}_sd", "seeds"], lines),
     )
@@ -107,8 +107,8 @@ def _number(swept: SweptStudy, figure: FigureSettings, row: str) -> float | None
     results = [result for result in swept.results if result.row == row]
     if figure.x == STACKS:
         return float(swept.runs[row, results[0].seed].config.model.stacks)
-    assert figure.x == CLICKS, "a study's figures were checked when it was read"
-    return mean_clicks(results)
+    assert figure.x in (CLICKS, HOURS), "a study's figures were checked when it was read"
+    return mean_clicks(results) if figure.x == CLICKS else mean_hours(results)
 
 
 def _stack_figures(swept: SweptStudy) -> list[FigureSettings]:

@@ -29,7 +29,7 @@ class PageTable:
     title: str
     caption: str
     groups: tuple[tuple[str, int], ...]  # titles over some columns each, the first column left out
-    columns: tuple[str, ...]  # the first one's too
+    columns: tuple[str, ...]  # the first one's too; a second line stands smaller below, of rows' names too
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
 
 

@@ -11,7 +11,9 @@ import numpy as np
 from slimdp.data import read_annotations
 from slimdp.evaluation import point_errors
 from slimdp.inference import predict_people
-from slimdp.report.drawing import contact_sheet, text_strip
+from slimdp.report.colour_keys import part_key, unit_key
+from slimdp.report.drawing import PART_COLOURS, contact_sheet, text_strip
+from slimdp.report.panels import error_legend
 from slimdp.report.person_pictures import FOUND_TITLES, TRUE_TITLES, PersonView
 from slimdp.structures import PersonAnnotation, PersonPrediction
 from slimdp.study_report.chosen import choose_people, choose_rows, most_seen
@@ -19,11 +21,15 @@ from slimdp.study_report.page_parts import PagePicture, photograph, png_bytes
 from slimdp.study_report.sources import SweptStudy
 from slimdp.study_report.textures import texture_pictures
 from slimdp.surface import BodySurface, Surface, load_surface
+from slimdp.surface.parts import PART_NAMES
 from slimdp.training import load_model
+from slimdp.training.checkpoint import CheckpointError
 from slimdp.training.processes import choose_device
 from slimdp.training.validation import place
 
 _NAMES_PX = 170
+#: The first column is the plain picture of the labels, and the points' errors of a row.
+_SHEET_TITLES = ("", "image, or error", *FOUND_TITLES[1:])
 _Key = tuple[int, int]
 Predictions = Mapping[str, Mapping[_Key, PersonPrediction]]  # row -> image id and annotation id -> prediction
 
@@ -55,6 +61,8 @@ class PeoplePictures:
     textures: tuple[PagePicture, ...]
     texture_note: str
     weights: str  # whose they are
+    part_key: tuple[tuple[str, tuple[int, ...]], ...] = ()  # number and name of each part, and its colour
+    left_out: str = ""  # whose are not there
     missing: str = ""  # why there is nothing
 
 
@@ -70,9 +78,13 @@ def people_pictures(
         device: as for `train`.
 
     Raises:
-        ConfigError: a name that is no row, or no people wanted.
+        ConfigError: no people wanted.
+        CheckpointError: damaged weights.
     """
-    checkpoints = _checkpoints(swept, choose_rows(swept, names))
+    there = _checkpoints(swept)
+    checkpoints = {row: there[row] for row in choose_rows(swept, names, there)}
+    wanted_rows = {result.row for result in swept.results} if names is None else set(names)
+    left_out = [row for row in swept.study.names if row in wanted_rows and row not in there]
     images = Path(swept.study.evaluate.images)
     labels = Path(swept.study.evaluate.annotations)
     absent = ""
@@ -81,7 +93,7 @@ def people_pictures(
     elif not labels.is_file():
         absent = f"{labels} is not there: paths are relative to the folder that the command is run in."
     if absent:
-        return PeoplePictures((), (), "", "", absent)
+        return PeoplePictures((), (), "", "", missing=absent)
     everyone = read_annotations(labels, images, check_images=False).people
     people = [person.with_uv_points() for person in everyone if person.has_uv.any()]
     chosen, frames = choose_people(people, count), most_seen(people)
@@ -97,19 +109,23 @@ def people_pictures(
     seeds = ", ".join(
         dict.fromkeys(f"seed {path.parent.name.removeprefix('seed_')}" for path in checkpoints.values())
     )
-    return PeoplePictures(tuple(panels), tuple(textures), note, seeds)
+    without = f"No weights are here of {', '.join(left_out)}." if left_out else ""
+    return PeoplePictures(tuple(panels), tuple(textures), note, seeds, _part_key(surface), without)
 
 
-def _checkpoints(swept: SweptStudy, rows: Sequence[str]) -> dict[str, Path]:
-    """The last stage's file of each row that has one, of its lowest seed."""
+def _checkpoints(swept: SweptStudy) -> dict[str, Path]:
+    """The weights that were scored, of each row that has them, of the lowest of its seeds that do: beside the
+    row's result, else (of an older sweep) where the stage was trained."""
     found: dict[str, Path] = {}
     for result in sorted(swept.results, key=lambda result: result.seed):
-        folder = swept.folder_of(result.row, result.seed) if result.row in rows else None
-        if folder is not None and result.row not in found:
-            file = swept.runs[result.row, result.seed].checkpoint(folder)
-            if file.is_file():
-                found[result.row] = file
-    return {row: found[row] for row in rows if row in found}
+        out = swept.folder_of(result.row, result.seed)
+        if out is not None and result.row not in found:
+            run = swept.runs[result.row, result.seed]
+            trained = run.checkpoint(out)
+            files = [file for file in (run.place(out) / trained.name, trained) if file.is_file()]
+            if files:
+                found[result.row] = files[0]
+    return found
 
 
 def _predict(
@@ -119,7 +135,10 @@ def _predict(
     found = {}
     surface = ""
     for row, file in checkpoints.items():
-        model, config = load_model(file)
+        try:
+            model, config = load_model(file)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; --no-panels draws nobody and needs no weights") from error
         surface = config.surface
         predictions = predict_people(place(model, choose_device(device)), people, config.crop)
         found[row] = {(each.image_id, each.annotation_id): each for each in predictions}
@@ -131,12 +150,16 @@ def _panel(
 ) -> PersonPanel:
     view = PersonView(person)
     name = f"{key}_person{number}"
-    drawn = [("labels", f"{len(person.points)} points", TRUE_TITLES, view.true_pictures())]
+    points = f"{len(person.points)} points"
+    drawn = [("labels", points, points, TRUE_TITLES, view.true_pictures())]
     for row, predictions in found.items():
         prediction = predictions[_key(person)]
         errors_m = point_errors([prediction], [person], surface).localization_m
-        note = f"{100 * np.mean(errors_m <= 0.1):.0f} % of the points within 10 cm"
-        drawn.append((row, note, FOUND_TITLES, view.found_pictures(prediction, errors_m)))
+        share = f"{100 * np.mean(errors_m <= 0.1):.0f} %"
+        note = f"{share} of the points within 10 cm"
+        drawn.append(
+            (row, note, f"{share} within 10 cm", FOUND_TITLES, view.found_pictures(prediction, errors_m))
+        )
     lines = [
         PanelLine(
             title,
@@ -146,11 +169,26 @@ def _panel(
                 for word, image in zip(titles, images)
             ),
         )
-        for title, note, titles, images in drawn
+        for title, note, _, titles, images in drawn
     ]
-    named = [[text_strip(title, _NAMES_PX, 22), *images] for title, _, _, images in drawn]
-    sheet = contact_sheet(named, ("", *FOUND_TITLES))
-    return PersonPanel(name, _where(person), tuple(lines), png_bytes(sheet))
+    named = [
+        [np.concatenate([text_strip(title, _NAMES_PX, 22), text_strip(short, _NAMES_PX, 20)]), *images]
+        for title, _, short, _, images in drawn
+    ]
+    sheet = contact_sheet(named, _SHEET_TITLES)
+    width, names = sheet.shape[1], _part_names(surface)
+    keys = [error_legend(width), unit_key(width), part_key(width, names)]
+    return PersonPanel(name, _where(person), tuple(lines), png_bytes(np.concatenate([sheet, *keys])))
+
+
+def _part_names(surface: Surface) -> tuple[str, ...]:
+    """Of the parts 0..24, empty where the surface's own numbers may mean others."""
+    return PART_NAMES if isinstance(surface, BodySurface) else ("",) * len(PART_NAMES)
+
+
+def _part_key(surface: Surface) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    named = list(enumerate(_part_names(surface)))[1:]
+    return tuple((f"{part} {name}".strip(), tuple(PART_COLOURS[part].tolist())) for part, name in named)
 
 
 def _where(person: PersonAnnotation) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from slimdp.study_report.page_parts import Cell, PageTable, csv_bytes
+from slimdp.study_report.setting_lines import setting_lines
 from slimdp.study_report.sources import SweptStudy
 from slimdp.sweep import RunResult
 from slimdp.sweep.results import duration
 from slimdp.sweep.study import COLUMNS
 from slimdp.sweep.table import Spread, TableRow, flat_rows
 
+_NO_PAPER = " The paper gives none of this table."
 _TITLES = tuple(column.replace("cm", " cm") for column in COLUMNS)
 
 
@@ -37,7 +39,7 @@ def score_table(swept: SweptStudy, on: str = "", full: bool = False) -> PageTabl
     return PageTable(
         title=f"{'Full scores' if full else 'Scores, localization only'}{_on(on)}",
         caption=f"Points found within a distance along the body, percent; {form}. Mean and standard "
-        "deviation over the seeds, the best in bold.",
+        f"deviation over the seeds, the best in bold.{_NO_PAPER if full and not theirs else ''}",
         groups=(("here", 4), ("paper", 3)) if theirs else (("here", 4),),
         columns=("row", *_TITLES, "seeds", *(_TITLES if theirs else ())),
         rows=tuple(body),
@@ -73,23 +75,26 @@ def cost_table(swept: SweptStudy) -> PageTable:
     for name in swept.study.names:
         results = [result for result in swept.results if result.row == name]
         if results:
-            own, shared = (
+            scoring, training = (
                 Spread.of(seconds).mean
                 for seconds in ([r.seconds for r in results], [r.shared_seconds for r in results])
             )
             stages = swept.runs[name, results[0].seed].config.stages
             crops = sum(stage.steps * stage.batch for stage in stages)
-            cells = [str(len(results)), duration(own), duration(shared), f"{crops:,}"]
-            clicks, hours = mean_clicks(results), _mean([r.annotator_seconds for r in results])
+            cells = [str(len(results)), duration(scoring), duration(training), f"{crops:,}"]
+            clicks, hours = mean_clicks(results), mean_hours(results)
             cells += ["" if clicks is None else f"{clicks:,.0f}"] * counted
-            cells += ["" if hours is None else f"{hours / 3600:.1f}"] * counted
+            cells += ["" if hours is None else f"{hours:.1f}"] * counted
             body.append((name, tuple(map(Cell, cells))))
     return PageTable(
         title="Row by row",
-        caption="Of a run, mean over the seeds; of stages that rows have in common each bears its share.",
+        caption="Of a run, mean over the seeds. Scoring: predicting and measuring the people of the "
+        "evaluation. Training, its share: the time of each of its stages, divided by the number of rows of "
+        "the study that have the stage, which is trained once for all of them.",
         groups=(),
         columns=(
-            "row", "seeds", "alone", "in common", "crops seen",
+            "row", "seeds", "scoring", "training, its share",
+            "crops seen\nsecond pictures of pairs not counted",
             *(("clicks", "annotator hours") if counted else ()),
         ),
         rows=tuple(body),
@@ -102,6 +107,12 @@ def mean_clicks(results: Sequence[RunResult]) -> float | None:
     return _mean([result.clicks for result in results])
 
 
+def mean_hours(results: Sequence[RunResult]) -> float | None:
+    """Hours of annotators behind a row's labels, as `mean_clicks`."""
+    seconds = _mean([result.annotator_seconds for result in results])
+    return None if seconds is None else seconds / 3600
+
+
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
@@ -109,14 +120,16 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def settings_table(swept: SweptStudy) -> PageTable:
     """How the rows' settings differ from the baseline's."""
+    seed = swept.study.seeds[0]
+    first = swept.runs[swept.baseline, seed].config
     body = [
-        (name, (Cell("; ".join(swept.differences(name))),))
+        (name, (Cell("\n".join(setting_lines(first, swept.runs[name, seed].config))),))
         for name in swept.study.names
         if name != swept.baseline
     ]
     return PageTable(
         title=f"Settings that differ from those of {swept.baseline}",
-        caption=f"key: of {swept.baseline}, of the row",
+        caption=f"key: of {swept.baseline} \u2192 of the row; stages by their names, \u2013 is not there",
         groups=(),
         columns=("row", "settings"),
         rows=tuple(body),

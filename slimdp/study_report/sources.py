@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from slimdp.config import ConfigError, config_to_dict
-from slimdp.settings_file import differences
+from slimdp.config import ConfigError
 from slimdp.sweep import PlannedRun, RunResult, Study, plan_runs, read_study
 from slimdp.sweep.kept import kept_studies, study_key
 from slimdp.sweep.results import RESULTS
@@ -16,6 +15,10 @@ from slimdp.sweep.study import SHARED, Scores
 from slimdp.sweep.table import TableRow, read_results, table_rows
 
 STUDY_FILE = "study.yaml"
+
+
+class NoStudyError(ConfigError):
+    """Results of which nothing says what study they are of."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,6 @@ class SweptStudy:
         run = self.runs[row, seed]
         return next((folder for folder in self.folders if (folder / run.folder).is_dir()), None)
 
-    def differences(self, row: str) -> list[str]:
-        """Settings in which a row is not the baseline: `key: the baseline's, its own`."""
-        seed = self.study.seeds[0]
-        first, own = (config_to_dict(self.runs[name, seed].config) for name in (self.baseline, row))
-        return list(differences(first, own))
-
 
 def find_studies(
     places: Sequence[Path], study_file: Path | None = None, baseline: str | None = None
@@ -89,10 +86,11 @@ def find_studies(
     Args:
         places: folders of `slimdp sweep`, or files of results.
         study_file: the study of all of them, whatever they say.
-        baseline: the row to compare with; None: each study's first one.
+        baseline: the row to compare with, in the studies that have it; else, and in the rest, the first one.
 
     Raises:
-        ConfigError: no such place, nothing done there, no study to be found, or results of other rows.
+        NoStudyError: no study to be found.
+        ConfigError: no such place, nothing done there, results of other rows, or a baseline that none has.
     """
     found: dict[str, tuple[Study, list[Path]]] = {}
     for place in map(Path, places):
@@ -106,20 +104,29 @@ def find_studies(
                     "report on them one by one, or name the study: --study"
                 )
             its_places.append(place)
+    names = list(dict.fromkeys(name for study, _ in found.values() for name in study.names))
+    if baseline is not None and baseline not in names:
+        files = ", ".join(str(study.file) for study, _ in found.values())
+        raise ConfigError(f"no row {baseline!r} in {files}; there are: {', '.join(names)}")
     several = len(found) > 1
     return [_swept(key, *each, baseline, several) for key, each in found.items()]
 
 
 def _swept(key: str, study: Study, places: list[Path], baseline: str | None, several: bool) -> SweptStudy:
-    results = read_results([place for place in places if _results_file(place).is_file()])
+    files = [_results_file(place) for place in places if _results_file(place).is_file()]
+    results = read_results(files)
     if several:  # that may share a folder
         results = [result for result in results if result.row in study.names]
-    first = study.names[0] if baseline is None else baseline
-    if first not in study.names:
-        raise ConfigError(f"no row {first!r} in {study.file}; there are: {', '.join(study.names)}")
-    found = SweptStudy(key, study, tuple(places), tuple(results), first)
-    found.rows()  # raises for results of other rows
-    return found
+    for file in files if not several else ():
+        unknown = [result.row for result in read_results([file]) if result.row not in study.names]
+        if unknown:
+            raise ConfigError(
+                f"{file}: results of row {unknown[0]}, which {study.file} does not have; there are: "
+                f"{', '.join(study.names)}"
+            )
+    first = baseline if baseline in study.names else study.names[0]
+    assert first is not None
+    return SweptStudy(key, study, tuple(places), tuple(results), first)
 
 
 def _studies_of(place: Path) -> list[Study]:
@@ -129,7 +136,7 @@ def _studies_of(place: Path) -> list[Study]:
         return kept
     if (folder / STUDY_FILE).is_file():
         return [read_study(folder / STUDY_FILE)]
-    raise ConfigError(
+    raise NoStudyError(
         f"{folder} does not say which study it was made with (a sweep of an older version); name its file: "
         "--study experiments/NAME/study.yaml"
     )

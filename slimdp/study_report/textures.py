@@ -58,12 +58,20 @@ def texture_pictures(
     pictures = []
     for title, name, of_vertices in colours:
         drawn = texture_picture(surface, views, of_vertices)
-        known = np.isfinite(of_vertices[:, 0]).mean()
+        known = skin_share(surface, np.isfinite(of_vertices[:, 0]))
         alt = f"Front and back of the body in the colours that {title} put there"
         picture = photograph(f"{key}_texture_{name}", title, alt, drawn)
-        caption = f"{100 * known:.0f} % of the body is known"
+        caption = f"some pixel landed on {100 * known:.0f} % of the skin"
         pictures.append(replace(picture, caption=caption, files={".png": png_bytes(drawn)}))
     return pictures
+
+
+def skin_share(surface: BodySurface, chosen: np.ndarray) -> float:
+    """The area of some vertices, (V,) bool, of all skin: to each belongs a third of the faces around it."""
+    a, b, c = (surface.vertices[surface.faces[:, corner]] for corner in range(3))
+    of_face = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    of_vertex = np.bincount(surface.faces.ravel(), np.repeat(of_face, 3), len(surface.vertices))
+    return float(of_vertex[chosen].sum() / of_vertex.sum())
 
 
 def _true_colours(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,10 @@ from slimdp.training.run_folder import read_metrics
 #: What is drawn where a run logged it: scores on held-out people, else the loss that all rows have in common.
 _SCORE = "validation/localization 10cm"
 _SCORED = "Points within 10 cm on people who are not trained on (localization only)."
-_LOSS = "Cross entropy of the parts at labelled points, of the last stack: a loss that all rows have."
+_LOSS = (
+    "Cross entropy of the parts at labelled points, of the last stack: a loss that all rows have, on each "
+    "row's own training labels: lower is not better between rows with other labels."
+)
 
 
 def training_pictures(swept: SweptStudy) -> list[PagePicture]:
@@ -29,18 +32,27 @@ def training_pictures(swept: SweptStudy) -> list[PagePicture]:
         else ""
     )
     curves = {name: _curve(of_row, key or _part_loss(of_row)) for name, of_row in logs.items()}
-    scored = bool(key)
-    return [
-        _picture(swept, name, curve, curves.get(swept.baseline), scored)
-        for name, curve in curves.items()
-        if curve is not None
-    ]
+    drawn = {name: curve for name, curve in curves.items() if curve is not None}
+    limits = _limits(drawn.values())
+    return [_picture(swept, name, drawn, bool(key), limits) for name in drawn]
 
 
-def _picture(swept: SweptStudy, name: str, curve: Curve, baseline: Curve | None, scored: bool) -> PagePicture:
+def _limits(curves: Iterable[Curve]) -> tuple[float, float]:
+    """Of the upright axis of all charts, with a little room."""
+    low = min((float(curve.low.min()) for curve in curves), default=0.0)
+    high = max((float(curve.high.max()) for curve in curves), default=1.0)
+    room = 0.04 * (high - low) or 0.5
+    return low - room, high + room
+
+
+def _picture(
+    swept: SweptStudy, name: str, curves: Mapping[str, Curve], scored: bool, limits: tuple[float, float]
+) -> PagePicture:
     title = "points within 10 cm, %" if scored else "loss of the parts"
-    other = None if name == swept.baseline else baseline
-    chart = training_chart(curve, other, title)
+    curve, other = curves[name], None if name == swept.baseline else curves.get(swept.baseline)
+    stages = swept.runs[name, swept.study.seeds[0]].config.stages
+    begins = np.cumsum([stage.steps for stage in stages])[:-1].tolist()
+    chart = training_chart(curve, other, title, begins, limits)
     rows = list(zip(curve.x.tolist(), curve.y.tolist(), curve.low.tolist(), curve.high.tolist()))
     return PagePicture(
         name=f"{swept.key}_training_{name}",
@@ -54,14 +66,16 @@ def _picture(swept: SweptStudy, name: str, curve: Curve, baseline: Curve | None,
 
 
 def _logs(swept: SweptStudy, row: str) -> list[list[dict[str, Any]]]:
-    """The logged lines of each seed that is done, those of the stages before it first."""
+    """The logged lines of each seed that is done: of all stages beside the row's result, else (of an older
+    sweep) where these were trained."""
     logs = []
     for seed in sorted({result.seed for result in swept.results if result.row == row}):
         folder = swept.folder_of(row, seed)
         if folder is not None:
             run: PlannedRun = swept.runs[row, seed]
-            files = [folder / each.folder / "metrics.jsonl" for each in (*run.before, run)]
-            lines = [line for file in files if file.is_file() for line in read_metrics(file)]
+            own, *stages = [each.place(folder) / "metrics.jsonl" for each in (run, *run.before)]
+            files = [own] if own.is_file() else [file for file in stages if file.is_file()]
+            lines = [line for file in files for line in read_metrics(file)]
             logs += [lines] if lines else []
     return logs
 

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+import numpy as np
 
 from slimdp.atomic import whole_file
+from slimdp.config import ConfigError
+from slimdp.report.drawing import colour_of_unit
 from slimdp.report.panels import ERROR_COLOURS, ERROR_NAMES
+from slimdp.study_report.changed import ChangedRuns, changed_runs
 from slimdp.study_report.curves import rows_picture, study_figures
 from slimdp.study_report.page_parts import PagePicture, PageTable
 from slimdp.study_report.people import PeoplePictures, people_pictures
@@ -29,6 +33,8 @@ from slimdp.sweep.results import describe_origin, whole_time
 #: Charts of training are folded away where they are more.
 _MOST_OPEN = 9
 _ERROR_KEY = [(name, colour) for name, (_, colour) in zip(ERROR_NAMES, ERROR_COLOURS)]
+#: Enough of the colours of u and v that a browser mixes the rest.
+_UNITS = 9
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class ReportSettings:
     """What goes into a page."""
 
     people: int = 4  # drawn for each study; 0: none
-    rows: tuple[str, ...] | None = None  # that draw them; None: some of all
+    rows: tuple[str, ...] | None = None  # that draw them, in the studies that have them; else some of all
     device: str = "auto"
 
 
@@ -63,9 +69,12 @@ class _Study:
     """A study's part of the page."""
 
     key: str
+    id: str  # of its part of the page: the key without what separates names there
     title: str
     baseline: str
+    file: str
     progress: Progress
+    changed: tuple[ChangedRuns, ...]  # results that were made with other settings
     sets: tuple[_Set, ...]
     more_tables: tuple[PageTable, ...]  # folded away
     figures: tuple[PagePicture, ...]
@@ -93,10 +102,13 @@ def write_report(
         settings: what is drawn.
 
     Raises:
-        ConfigError: a row to draw that no study has, or a damaged file of a run.
+        ConfigError: a row to draw that no study has, a damaged file of a run, or an `out` that is a folder.
+        CheckpointError: damaged weights.
         AnnotationError, ImageError: the evaluation set cannot be read.
     """
     settings = settings or ReportSettings()
+    _require_rows(studies, settings.rows or ())
+    _require_places(out, figures)
     parts = [_study(swept, settings) for swept in studies]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("slimdp.study_report", "."),
@@ -108,7 +120,10 @@ def write_report(
     title = parts[0].title if len(parts) == 1 else f"{len(parts)} studies"
     with whole_file(out) as temporary:
         text = environment.get_template("page.html.jinja").render(
-            title=title, studies=parts, error_colours=_ERROR_KEY
+            title=title,
+            studies=parts,
+            error_colours=_ERROR_KEY,
+            unit_colours=colour_of_unit(np.linspace(0, 1, _UNITS)).tolist(),
         )
         temporary.write_text(text, encoding="utf-8")
     files: list[Path] = []
@@ -120,18 +135,38 @@ def write_report(
     return ReportSummary(out, tuple(files), tuple(note for part in parts for note in _notes(part)))
 
 
+def _require_places(out: Path, figures: Path | None) -> None:
+    """Before minutes are spent on what then cannot be written."""
+    if out.is_dir():
+        raise ConfigError(f"{out} is a folder, but the name of an HTML file is wanted: {out / 'report.html'}")
+    if figures is not None and figures.exists() and not figures.is_dir():
+        raise ConfigError(f"{figures} is a file, but a folder for the figures is wanted")
+
+
+def _require_rows(studies: Sequence[SweptStudy], names: Sequence[str]) -> None:
+    there = list(dict.fromkeys(name for swept in studies for name in swept.study.names))
+    for name in names:
+        if name not in there:
+            files = ", ".join(str(swept.study.file) for swept in studies)
+            raise ConfigError(f"no row {name!r} in {files}; there are: {', '.join(there)}")
+
+
 def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
     results, training = swept.results, tuple(training_pictures(swept))
     done = bool(results)
     figures, left_out = study_figures(swept) if done else ([], [])
     people = None
     if done and settings.people > 0:
-        people = people_pictures(swept, settings.people, settings.rows, settings.device)
+        named = tuple(name for name in settings.rows or () if name in swept.study.names)
+        people = people_pictures(swept, settings.people, named or None, settings.device)
     return _Study(
         key=swept.key,
+        id="_".join(swept.key.split()),
         title=swept.study.title,
         baseline=swept.baseline,
+        file=str(swept.study.file),
         progress=progress_of(swept),
+        changed=tuple(changed_runs(swept)),
         sets=tuple(
             _Set(
                 score_table(swept, on),
@@ -178,7 +213,13 @@ def _files(parts: Sequence[_Study]) -> list[tuple[str, bytes]]:
 def _notes(part: _Study) -> list[str]:
     notes = [f"{part.key}: {part.progress.done} of {part.progress.wanted} rows and seeds are done"]
     notes += [f"  missing: {missing.command}" for missing in part.progress.missing]
+    notes += [
+        f"  made with other settings than {part.file} has now (key: there, now): {changed.text}"
+        for changed in part.changed
+    ]
     notes += [f"  not drawn: {reason}" for reason in part.left_out]
     if part.people is not None and part.people.missing:
         notes.append(f"  no people are drawn. {part.people.missing}")
+    if part.people is not None and part.people.left_out:
+        notes.append(f"  rows without people. {part.people.left_out}")
     return notes

@@ -1,4 +1,4 @@
-"""What a study draws: curves of its rows over the stacks, the clicks, or any other number."""
+"""What a study draws: curves of its rows over the stacks, the clicks, the hours, or any other number."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from slimdp.config import ConfigError
 
 #: What is known of a row without being told: of its network, and of its labels.
-STACKS, CLICKS = "stacks", "clicks"
+STACKS, CLICKS, HOURS = "stacks", "clicks", "hours"
+AXIS_TITLES = {STACKS: "stacks", CLICKS: "clicks", HOURS: "annotator hours"}
 MOST_CURVES = 7
 
 
@@ -17,7 +18,7 @@ class FigureSettings:
     """Accuracy of rows over a number, as curves with their spread over the seeds."""
 
     title: str
-    x: str  # stacks, clicks, or the title of an axis whose numbers `at` tells
+    x: str  # stacks, clicks, hours, or the title of an axis whose numbers `at` tells
     curves: Mapping[str, tuple[str, ...]]  # name in the legend -> rows
     at: Mapping[str, float] = field(default_factory=dict)  # row -> number
     log: bool = False  # numbers a factor apart at equal distances
@@ -30,6 +31,11 @@ class FigureSettings:
             )
         if self.log and any(number <= 0 for number in self.at.values()):
             raise ConfigError(f"at = {dict(self.at)}, but numbers over 0 are wanted where log is true")
+
+    @property
+    def axis(self) -> str:
+        """The title of its axis of numbers."""
+        return AXIS_TITLES.get(self.x, self.x)
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -50,8 +56,8 @@ def check_figures(
         if unknown:
             raise ConfigError(f"figures.{index}: unknown row {unknown[0]}; there are: {', '.join(names)}")
         untold = [row for row in figure.rows if row not in figure.at]
-        if figure.x not in (STACKS, CLICKS) and untold:
+        if figure.x not in AXIS_TITLES and untold:
             raise ConfigError(
-                f"figures.{index}: x = {figure.x!r} is neither {STACKS} nor {CLICKS}, so that `at` is to "
+                f"figures.{index}: x = {figure.x!r} is none of {', '.join(AXIS_TITLES)}, so that `at` is to "
                 f"give a number for every row, but it lacks {', '.join(untold)}"
             )

@@ -31,7 +31,9 @@ class Spread:
     def text(self, sign: str = "") -> str:
         """ "62.3 ± 1.4"; with sign "+" also of positive numbers."""
         spread = "" if self.deviation is None else f" ± {self.deviation:.1f}"
-        return f"{self.mean:{sign}.1f}{spread}"
+        # What rounds to nothing has no sign.
+        mean = f"{self.mean:{sign}.1f}"
+        return f"{'0.0' if mean in ('+0.0', '-0.0') else mean}{spread}"
 
 
 @dataclass(frozen=True)

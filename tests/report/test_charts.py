@@ -92,4 +92,6 @@ def test_numbers_of_an_axis_do_not_overlap() -> None:
     assert ticks_apart(np.array([1.0, 100, 99, 50]), log=False) == [1, 50, 100]
     assert ticks_apart(np.array([1.0, 2]), log=False) == [1, 2]
     assert ticks_apart(np.array([7.0, 7]), log=False) == [7]
-    assert [short_number(value) for value in (0.5, 1500, 12345, 2.5e6)] == ["0.5", "1500", "12.3k", "2.5M"]
+    assert [short_number(value) for value in (0.5, 1.8056, 1500, 12345, 2.5e6)] == [
+        "0.5", "1.81", "1500", "12.3k", "2.5M",
+    ]  # fmt: skip

@@ -31,6 +31,7 @@ figures:
   - {title: Stacks & points <of the row>, x: stacks, curves: {by stacks: [plain, deep]}, scored_on: again}
   - {title: Clicks, x: clicks, log: true, curves: {all: [plain, deep, other], two: [deep]}}
   - {title: Lost, x: clicks, curves: {none: [other]}}
+  - {title: Hours, x: hours, curves: {all: [deep, plain, other]}}
   - {title: Not yet, x: stacks, curves: {none: [never]}}
 """
 TITLE = 'a <b>little</b> study & its "figures"'

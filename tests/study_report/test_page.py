@@ -15,8 +15,14 @@ import numpy as np
 import pytest
 
 from slimdp.__main__ import main
+from slimdp.settings_file import dump_yaml, read_mapping
 from slimdp.study_report import ReportSettings, find_studies, write_report
+from slimdp.study_report.changed import changed_runs
 from slimdp.study_report.curves import study_figures
+from slimdp.study_report.people import people_pictures
+from slimdp.study_report.textures import skin_share
+from slimdp.study_report.training_curves import training_pictures
+from slimdp.surface import BodySurface, load_surface
 from tests.study_report.conftest import CLICKS, ROWS, TITLE
 
 VOID = {"meta", "link", "img", "br", "input"}
@@ -53,6 +59,13 @@ class Page(HTMLParser):
 
     def attributes(self, tag: str) -> list[dict[str, str]]:
         return [attributes for name, attributes, _ in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def surface() -> BodySurface:
+    found = load_surface("open")
+    assert isinstance(found, BodySurface)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +158,7 @@ def test_the_cost_is_told(page: Path) -> None:
     cells = re.findall("<td>([^<]*)</td>", lines["deep"])
     assert (cells[0], cells[3:]) == ("2", ["24", "1,000", f"{CLICKS['deep'].seconds() / 3600:.1f}"])
     assert re.findall("<td>([^<]*)</td>", lines["other"])[4:] == ["", ""]
-    assert re.search(r"5 runs, \d+ s in all, on [^;]*; commit 0123456789ab with changes\.", text)
+    assert re.search(r"5 runs, \d+ (s|min) in all, on [^;]*; commit 0123456789ab with changes\.", text)
 
 
 def test_missing_runs_are_named_with_the_command_that_makes_them(parsed: Page, swept_folder: Path) -> None:
@@ -165,7 +178,9 @@ def test_missing_runs_are_named_with_the_command_that_makes_them(parsed: Page, s
 
 def test_pictures_and_tables_come_as_files_too(page: Path, parsed: Page) -> None:
     files = {file.name: file for file in (page.parent / "figures").iterdir()}
-    pictures = [f"study_figure{number}_{column}" for number in (1, 2) for column in ("5cm", "10cm", "20cm")]
+    pictures = [
+        f"study_figure{number}_{column}" for number in (1, 2, 4) for column in ("5cm", "10cm", "20cm")
+    ]
     pictures += [
         "study_rows_first",
         "study_rows_again",
@@ -195,10 +210,15 @@ def test_pictures_and_tables_come_as_files_too(page: Path, parsed: Page) -> None
     with open(files["study_figure2_5cm.csv"], newline="") as file:
         clicks = [(line["curve"], line["row"], line["clicks"]) for line in csv.DictReader(file)]
     assert clicks == [("all", "plain", "100"), ("all", "deep", "1000"), ("two", "deep", "1000")]
+    with open(files["study_figure4_5cm.csv"], newline="") as file:
+        hours = [(line["row"], float(line["hours"])) for line in csv.DictReader(file)]
+    assert hours == [
+        (row, pytest.approx(CLICKS[row].seconds() / 3600, rel=1e-5)) for row in ("plain", "deep")
+    ]
     assert files["study_scores_again.csv"].read_text().count("paper") == 6
     steps = files["study_training_plain.csv"].read_text().splitlines()
     assert [line.split(",")[0] for line in steps[1:]] == [str(step) for step in range(1, 13)]  # both stages
-    assert len(parsed.attributes("img")) == 2 + 6 + 3 + 2 * 4 * 4 + 4
+    assert len(parsed.attributes("img")) == 2 + 9 + 3 + 2 * 4 * 4 + 4
 
 
 def test_the_same_again_gives_the_same_page(page: Path, swept_folder: Path, tmp_path: Path) -> None:
@@ -213,7 +233,7 @@ def test_without_people_no_weights_are_needed(swept_folder: Path, tmp_path: Path
     out = tmp_path / "report.html"
     assert main(["report", str(tmp_path / "study"), "--out", str(out), "--no-panels"]) == 0
     parsed = Page(out)
-    assert len(parsed.attributes("img")) == 2 + 6
+    assert len(parsed.attributes("img")) == 2 + 9
     assert "People" not in parsed.texts("h3")
     with_people = write_report(find_studies([tmp_path / "study" / "results.json"]), out)
     assert any("None of the rows has weights here" in note for note in with_people.notes)
@@ -226,10 +246,93 @@ def test_chosen_rows_draw_the_people(swept_folder: Path, tmp_path: Path) -> None
     assert [file.name for file in summary.files if "texture" in file.name or "person" in file.name] == [
         "study_person1.png", "study_texture__labels.png", "study_texture_deep.png",
     ]  # fmt: skip
-    with pytest.raises(ValueError, match=r"rows\.nobody; there are: plain, deep, other, never"):
+    with pytest.raises(
+        ValueError, match=r"no row 'nobody' in .*study.yaml; there are: plain, deep, other, never"
+    ):
         write_report(
             find_studies([swept_folder]), tmp_path / "a.html", None, replace(settings, rows=("nobody",))
         )
+
+
+def test_results_of_other_settings_are_named(
+    swept_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert changed_runs(find_studies([swept_folder])[0]) == []
+    # The study changes after the sweep: one row, and who is scored first.
+    shutil.copytree(swept_folder.parent / "study", tmp_path / "study")
+    (tmp_path / "study" / "other.yaml").write_text(ROWS["other"].replace("1e-2", "3e-3"))
+    study, out = str(tmp_path / "study" / "study.yaml"), tmp_path / "r.html"
+    command = ["report", str(swept_folder), "--study", study, "--out", str(out), "--no-panels"]
+    assert main(command) == 0
+    words = "other/seed_0 (stages.1.learning_rate: 0.01, 0.003)"
+    said = [line for line in capsys.readouterr().out.splitlines() if "made with other settings" in line]
+    assert said == [f"  made with other settings than {study} has now (key: there, now): {words}"]
+    assert words in Page(out).texts("li")
+    values = read_mapping(tmp_path / "study" / "study.yaml")
+    values["evaluate"]["first"] = {**values["evaluate"]["first"], "images": str(tmp_path)}
+    (tmp_path / "study" / "study.yaml").write_text(dump_yaml(values))
+    found = changed_runs(find_studies([swept_folder], Path(study))[0])
+    scored = ("other people were scored",)
+    assert [(each.runs, each.differences[-1:]) for each in found] == [
+        (tuple(f"{row}/seed_{seed}" for seed in (0, 1) for row in ("plain", "deep")), scored),
+        (("other/seed_0",), scored),
+    ]
+
+
+def test_weights_and_logs_beside_a_row_are_enough(swept_folder: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"  # as somebody would copy them: without the stages
+    shutil.copytree(swept_folder, runs, ignore=shutil.ignore_patterns("shared"))
+    (runs / "other" / "seed_0" / "stage_clips.pt").unlink()
+    (runs / "deep" / "seed_0" / "stage_clips.pt").unlink()
+    (swept,) = find_studies([runs])
+    for names, left_out in ((None, "No weights are here of other."), (("plain", "deep"), "")):
+        people = people_pictures(swept, 1, names)
+        assert [line.title for line in people.panels[0].lines] == ["labels", "plain", "deep"]
+        assert people.left_out == left_out
+        assert people.weights == "seed 0, seed 1"
+    assert len(training_pictures(swept)) == 3
+    weights = runs / "plain" / "seed_0" / "stage_clips.pt"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(ValueError, match=r"plain/seed_0/stage_clips\.pt is broken .*--no-panels"):
+        people_pictures(swept, 1)
+
+
+def test_every_training_has_the_same_axis_and_shows_where_its_stages_begin(swept_folder: Path) -> None:
+    pictures = training_pictures(find_studies([swept_folder])[0])
+    ticks = [re.findall(rb">(-?[\d.]+)</text>", picture.data) for picture in pictures]
+    assert ticks[0] == ticks[1] == ticks[2]
+    # Two stages of six steps, so one line; the baseline, dashed, is behind the others.
+    dashes = [len(set(re.findall(rb"stroke-dasharray: ([^;]+)", picture.data))) for picture in pictures]
+    assert dashes == [1, 2, 2]
+    assert "lower is not better between rows with other labels" in pictures[0].caption
+
+
+def test_a_baseline_is_for_the_studies_that_have_it(swept_folder: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    shutil.copytree(swept_folder.parent / "study", second)
+    values = read_mapping(second / "study.yaml")
+    rows = {name: values["rows"][name] for name in ("deep", "other")}
+    (second / "study.yaml").write_text(dump_yaml({**values, "rows": rows, "figures": [], "paper": {}}))
+    (second / "results.json").write_text("[]")
+    places = [swept_folder, second / "results.json"]
+    assert [swept.baseline for swept in find_studies(places, baseline="plain")] == ["plain", "deep"]
+    assert [swept.baseline for swept in find_studies(places, baseline="other")] == ["other", "other"]
+    with pytest.raises(ValueError, match=r"no row 'nobody' in .*study\.yaml, .*second/study\.yaml"):
+        find_studies(places, baseline="nobody")
+    shutil.copy(swept_folder / "results.json", second)
+    with pytest.raises(ValueError, match=r"second/results\.json: results of row plain, which .*study\.yaml"):
+        find_studies([second])
+
+
+def test_the_skin_is_weighed_by_its_area(surface: BodySurface) -> None:
+    share = skin_share(surface, surface.vertices[:, 1] > np.median(surface.vertices[:, 1]))
+    corners = surface.vertices[surface.faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    above = (corners[..., 1] > np.median(surface.vertices[:, 1])).mean(axis=1)
+    assert share == pytest.approx((area * above).sum() / area.sum())
+    assert skin_share(surface, np.ones(len(surface.vertices), dtype=bool)) == pytest.approx(1)
+    # The upper half of the vertices (a head has many) is not the upper half of the skin.
+    assert abs(share - 0.5) > 0.05
 
 
 def test_stages_that_several_studies_share_are_found(swept_folder: Path, tmp_path: Path) -> None:
@@ -268,6 +371,8 @@ def test_an_unstarted_study_has_a_page_of_what_to_do(swept_folder: Path, tmp_pat
         ("[{}]", ["--study", "STUDY"], "no list of results"),
         ("[]", ["--study", "STUDY", "--baseline", "nobody"], "no row 'nobody'"),
         ("[]", ["--study", "STUDY", "--panels", "-1"], "0 or more people"),
+        ("[]", ["--study", "STUDY", "--out", "."], "is a folder, but the name of an HTML file"),
+        ("[]", ["--study", "STUDY", "--figures", "STUDY"], "is a file, but a folder for the figures"),
     ],
 )
 def test_wrong_folders_are_told(

@@ -140,3 +140,13 @@ def test_unknown_rows_and_baselines_are_refused() -> None:
         table_rows(RESULTS, ("a", "b"), "a", {})
     with pytest.raises(ConfigError, match="unknown row base; there are: a, b, c"):
         table_rows(RESULTS, ("a", "b", "c"), "base", {})
+
+
+def test_a_gain_that_rounds_to_nothing_has_no_sign() -> None:
+    assert [Spread(mean, None).text("+") for mean in (-0.04, 0.04, 0.06, -0.06)] == [
+        "0.0",
+        "0.0",
+        "+0.1",
+        "-0.1",
+    ]
+    assert Spread(-0.01, 0.3).text("+") == "0.0 ± 0.3"

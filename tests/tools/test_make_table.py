@@ -3,13 +3,14 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from slimdp.settings_file import dump_yaml, parse_yaml
-from slimdp.sweep import RunResult
+from slimdp.sweep import RunResult, read_study
+from slimdp.sweep.kept import keep_study
 from tools.make_table import main
 
 SCORES = {("base", 0): 40.0, ("base", 1): 44.0, ("flow", 0): 43.0, ("flow", 1): 48.0, ("tps", 1): 45.0}
@@ -113,6 +114,22 @@ def test_some_rows_and_their_share_of_a_gap(
     assert "--rows dance: no such row; there are: base, tps, flow" in capsys.readouterr().err
 
 
+def test_what_is_missing_is_made_by_the_study_that_the_folder_keeps(
+    study: Callable[[], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = read_study(tmp_path / "study.yaml", ["seed=3"])
+    keep_study(replace(read, shared="../common"), tmp_path / "out")
+    start = f"slimdp sweep {tmp_path / 'study.yaml'} --set seed=3 --out {tmp_path / 'out'}"
+    start += f" --shared {tmp_path / 'common'}"
+    for results, missing in ((None, " --rows tps --seeds 0"), ("[]", "")):
+        if results is not None:
+            (tmp_path / "out" / "results.json").write_text(results)
+        assert main([str(tmp_path / "out")]) == 0
+        said = capsys.readouterr().out
+        assert said.splitlines()[-1].strip() == start + missing
+        assert ("42.94" in said) == (results is None)  # the paper's numbers too
+
+
 def test_without_a_study_rows_come_as_they_are(
     study: Callable[[], list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,7 +141,7 @@ def test_without_a_study_rows_come_as_they_are(
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["nowhere.json"], "no such file"), (["out", "--baseline", "best"], "unknown row best")],
+    [(["nowhere.json"], "no such folder or file"), (["out", "--baseline", "best"], "unknown row best")],
 )
 def test_what_is_not_there_is_a_plain_message(
     study: Callable[[], list[str]],
