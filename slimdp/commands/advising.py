@@ -107,7 +107,7 @@ def _cells(advice: Advice, currency: str) -> list[str]:
         return ["not reached", ""]
     about = _amount(advice.cost, currency)
     if advice.low is None or advice.high is None:
-        return [f"{'at most ' * advice.at_most}{about}", "one seed"]
+        return [f"{'at most ' * advice.at_most}{about}", "fewer than two seeds in common"]
     high = "not reached" if advice.high == float("inf") else _amount(advice.high, currency)
     return [f"{'at most ' * advice.at_most}{about}", f"{_amount(advice.low, currency)} to {high}"]
 
@@ -115,7 +115,7 @@ def _cells(advice: Advice, currency: str) -> list[str]:
 def _remark(advice: Advice, currency: str) -> str:
     if advice.best is not None:
         cost = _amount(advice.best.cost, currency)
-        return f"the best is {advice.best.row}: {advice.best.mean:.1f} % for {cost}"
+        return f"the best is {advice.best.row}: {advice.most:.1f} % for {cost}"
     return " to ".join(advice.rows)
 
 

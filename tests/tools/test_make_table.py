@@ -117,9 +117,9 @@ def test_some_rows_and_their_share_of_a_gap(
 def test_what_is_missing_is_made_by_the_study_that_the_folder_keeps(
     study: Callable[[], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    read = read_study(tmp_path / "study.yaml", ["seed=3"])
+    read = read_study(tmp_path / "study.yaml", ["log_every=3"])
     keep_study(replace(read, shared="../common"), tmp_path / "out")
-    start = f"slimdp sweep {tmp_path / 'study.yaml'} --set seed=3 --out {tmp_path / 'out'}"
+    start = f"slimdp sweep {tmp_path / 'study.yaml'} --set log_every=3 --out {tmp_path / 'out'}"
     start += f" --shared {tmp_path / 'common'}"
     for results, missing in ((None, " --rows tps --seeds 0"), ("[]", "")):
         if results is not None:
