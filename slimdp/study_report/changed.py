@@ -67,7 +67,7 @@ def _differences(
     record = read_record(folder)
     found = [] if record is None else changes(record, _describe(config, known))
     if (folder / RESULT).is_file() and read_result(folder, evaluated) is None:
-        found.append("other people were scored")
+        found.append("other people were scored, or in another way")
     return tuple(found)
 
 

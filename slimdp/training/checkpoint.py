@@ -131,7 +131,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"no checkpoint at {path}; train one: slimdp train SETTINGS.yaml --out DIR")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+    # Of bytes that are no pickle, its reader raises whatever it stumbles over.
+    except (
+        RuntimeError,
+        pickle.UnpicklingError,
+        EOFError,
+        OSError,
+        IndexError,
+        KeyError,
+        ValueError,
+    ) as error:
         # What torch says of a pickle is long, and advises to run what is in it.
         pickled = isinstance(error, pickle.UnpicklingError)
         reason = "it holds more than tensors and plain values" if pickled else str(error).split("\n")[0]

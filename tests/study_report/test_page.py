@@ -272,7 +272,7 @@ def test_results_of_other_settings_are_named(
     values["evaluate"]["first"] = {**values["evaluate"]["first"], "images": str(tmp_path)}
     (tmp_path / "study" / "study.yaml").write_text(dump_yaml(values))
     found = changed_runs(find_studies([swept_folder], Path(study))[0])
-    scored = ("other people were scored",)
+    scored = ("other people were scored, or in another way",)
     assert [(each.runs, each.differences[-1:]) for each in found] == [
         (tuple(f"{row}/seed_{seed}" for seed in (0, 1) for row in ("plain", "deep")), scored),
         (("other/seed_0",), scored),

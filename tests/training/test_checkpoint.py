@@ -76,6 +76,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "nowhere.pt")
 
 
+@pytest.mark.parametrize("data", [b"%s", b"aaaa", bytes(range(128, 200))])
+def test_what_is_no_pickle_is_named(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.pt").write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"a\.pt is broken or no checkpoint"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
 @pytest.mark.parametrize("length", [0, 100, -1])
 def test_a_broken_file_is_named(checkpoint: Checkpoint, tmp_path: Path, length: int) -> None:
     path = tmp_path / "a.pt"
