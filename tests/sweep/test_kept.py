@@ -50,8 +50,8 @@ def test_studies_are_called_by_their_folders_or_files() -> None:
     ("figure", "words"),
     [
         ("{title: a, x: stacks, curves: {b: [nobody]}}", "unknown row nobody; there are: plain, fast, other"),
-        ("{title: a, x: hours, curves: {b: [plain, fast]}, at: {plain: 1}}", "lacks fast"),
-        ("{title: a, x: hours, curves: {b: [plain]}, at: {plain: 0}, log: true}", "over 0 are wanted"),
+        ("{title: a, x: weeks, curves: {b: [plain, fast]}, at: {plain: 1}}", "lacks fast"),
+        ("{title: a, x: weeks, curves: {b: [plain]}, at: {plain: 0}, log: true}", "over 0 are wanted"),
         ("{title: a, x: stacks, curves: {}}", "1 to 7 curves are wanted"),
         ("{title: a, x: stacks, curves: {b: []}}", "each of some rows"),
     ],
