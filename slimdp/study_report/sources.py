@@ -108,17 +108,16 @@ def find_studies(
     if baseline is not None and baseline not in names:
         files = ", ".join(str(study.file) for study, _ in found.values())
         raise ConfigError(f"no row {baseline!r} in {files}; there are: {', '.join(names)}")
-    several = len(found) > 1
-    return [_swept(key, *each, baseline, several) for key, each in found.items()]
+    return [_swept(key, *each, baseline) for key, each in found.items()]
 
 
-def _swept(key: str, study: Study, places: list[Path], baseline: str | None, several: bool) -> SweptStudy:
+def _swept(key: str, study: Study, places: list[Path], baseline: str | None) -> SweptStudy:
     files = [_results_file(place) for place in places if _results_file(place).is_file()]
-    results = read_results(files)
-    if several:  # that may share a folder
-        results = [result for result in results if result.row in study.names]
-    for file in files if not several else ():
-        unknown = [result.row for result in read_results([file]) if result.row not in study.names]
+    results = [result for result in read_results(files) if result.row in study.names]
+    for file in files:
+        # Other studies may have been swept into the same folder.
+        known = {name for each in (study, *kept_studies(file.parent)) for name in each.names}
+        unknown = [result.row for result in read_results([file]) if result.row not in known]
         if unknown:
             raise ConfigError(
                 f"{file}: results of row {unknown[0]}, which {study.file} does not have; there are: "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slimdp.data import Clicks
 from slimdp.sweep.check import check_runs, refuse_changed
-from slimdp.sweep.kept import keep_study, kept_studies
+from slimdp.sweep.kept import keep_study, kept_studies, study_key
 from slimdp.sweep.lock import HeldError, held
 from slimdp.sweep.plan import PlannedRun, plan_runs, select
 from slimdp.sweep.records import LOCK, RESULT, Evaluated, RunResult, describe_evaluation, read_record
@@ -100,7 +100,9 @@ def _seeds_there(study: Study, out: Path) -> list[int]:
 
 def _of_other_studies(study: Study, out: Path, results_file: Path) -> tuple[RunResult, ...]:
     """The scores in the file that belong to other studies swept into the same folder."""
-    theirs = {name for other in kept_studies(out) for name in other.names} - set(study.names)
+    mine = study_key(study.file)  # also as it was before a row was taken out of it
+    others = (other for other in kept_studies(out) if study_key(other.file) != mine)
+    theirs = {name for other in others for name in other.names} - set(study.names)
     if not theirs or not results_file.is_file():
         return ()
     return tuple(result for result in read_results([results_file]) if result.row in theirs)

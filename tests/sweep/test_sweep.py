@@ -23,6 +23,7 @@ from slimdp.config import ConfigError, DataSource
 from slimdp.data import read_annotations
 from slimdp.evaluation import score_points
 from slimdp.inference import predict_people
+from slimdp.study_report import find_studies
 from slimdp.surface import load_surface
 from slimdp.sweep import HeldError, Study, plan_runs, read_study, sweep, sweep_status
 from slimdp.sweep.lock import held
@@ -46,6 +47,13 @@ def swept(
     summary = sweep(study, folder / "out", jobs=1, say=said.append)
     assert (summary.failures, summary.blocked) == ({}, ())
     return study, folder / "out", said
+
+
+@pytest.fixture
+def copied(swept: tuple[Study, Path, list[str]], tmp_path: Path) -> tuple[Study, Path]:
+    """The same study, and a copy of its folder to go on in."""
+    study, whole, _ = swept
+    return study, Path(shutil.copytree(whole, tmp_path / "out"))
 
 
 def test_every_run_has_its_score_in_the_order_of_the_table(
@@ -98,12 +106,8 @@ def test_what_is_done_is_not_done_again(swept: tuple[Study, Path, list[str]], tm
     assert json.loads((tmp_path / "elsewhere.json").read_text()) == results_of(out)
 
 
-def test_more_seeds_and_fewer_rows_join_the_results(
-    swept: tuple[Study, Path, list[str]], tmp_path: Path
-) -> None:
-    study, whole, _ = swept
-    out = tmp_path / "out"
-    shutil.copytree(whole, out)
+def test_more_seeds_and_fewer_rows_join_the_results(copied: tuple[Study, Path]) -> None:
+    study, out = copied
     carry_out_here(study.including([5]), out, rows=["other"], seeds=[5])
     summary = sweep(study, out, rows=["other"], seeds=[5], say=pytest.fail)
     assert [(each.row, each.seed) for each in summary.results][-1] == ("other", 5)
@@ -117,26 +121,30 @@ def test_more_seeds_and_fewer_rows_join_the_results(
     assert len(results_of(out)) == 7  # a seed that the study does not have stays
 
 
-def test_two_studies_in_one_folder_keep_their_scores(
-    swept: tuple[Study, Path, list[str]], tmp_path: Path
-) -> None:
-    study, whole, _ = swept
-    out = tmp_path / "out"
-    shutil.copytree(whole, out)
+def test_two_studies_in_one_folder_keep_their_scores(copied: tuple[Study, Path]) -> None:
+    study, out = copied
     renamed = tuple(replace(row, name=f"my_{row.name}") for row in study.rows[:1])
     other = replace(study, rows=renamed, file=study.file.with_name("other.yaml"), seeds=(0,))
     carry_out_here(other, out)
     assert len(results_of(out)) == 7
     sweep(study, out, say=pytest.fail)
     assert [row["row"] for row in results_of(out)] == [*ROWS, *ROWS, "my_plain"]
+    (found,) = find_studies([out], study.file)  # and each is reported without the other
+    assert len(found.results) == 6
+
+
+def test_a_row_that_was_taken_out_of_a_study_leaves_its_scores(copied: tuple[Study, Path]) -> None:
+    study, out = copied
+    fewer = replace(study, rows=study.rows[:2])
+    sweep(fewer, out, say=pytest.fail)
+    assert {row["row"] for row in results_of(out)} == {row.name for row in study.rows[:2]}
+    assert len(find_studies([out])[0].results) == 4
 
 
 def test_scores_of_another_way_to_score_are_made_anew(
-    swept: tuple[Study, Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    copied: tuple[Study, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study, whole, _ = swept
-    out = tmp_path / "out"
-    shutil.copytree(whole, out)
+    study, out = copied
     monkeypatch.setattr("slimdp.sweep.records.SCORING", 99)
     assert [run.row for run in prepare(study, out, seeds=[0], device="cpu").todo] == list(ROWS)
 
