@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,12 +24,11 @@ def add_advise_command(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--accuracy", type=float, required=True, metavar="PERCENT", help="that is wanted")
     command.add_argument("--at", default="10cm", choices=("5cm", "10cm", "20cm"), help="default: 10cm")
     command.add_argument(
-        "--on", default="", metavar="SET", help="of a study's several sets; default: the first"
+        "--on", default=None, metavar="SET", help="of a study's several sets; default: the one of each figure"
     )
     command.add_argument(
         "--study", type=Path, default=None, help="the study of all of RUNS, whatever they say"
     )
-    command.add_argument("--seed", type=int, default=0, help="of the intervals' bootstrap (default 0)")
     command.set_defaults(run=_advise)
 
 
@@ -40,7 +39,7 @@ def _advise(options: argparse.Namespace) -> None:
     if not 0 < options.accuracy <= 100:
         raise ConfigError(f"--accuracy {options.accuracy:g}, but a percentage over 0 is wanted")
     for swept in find_studies(options.runs, options.study):
-        if options.on and options.on not in swept.sets:
+        if options.on is not None and options.on not in swept.sets:
             named = ", ".join(filter(None, swept.sets)) or "one without a name"
             raise ConfigError(f"--on {options.on}: no such set of {swept.study.file}; it has: {named}")
         print(f"{swept.study.title}: {options.accuracy:g} % within {options.at.replace('cm', ' cm')}")
@@ -50,66 +49,75 @@ def _advise(options: argparse.Namespace) -> None:
 
 def _lines(options: argparse.Namespace, swept: SweptStudy, currency: str) -> list[str]:
     """Advice in one currency, the cheapest way first."""
-    import numpy as np
-
     from slimdp.report.table import format_table
     from slimdp.sweep.advice import advise
 
-    spent = _spent(options, swept, currency)
-    if not spent:
+    ways = _ways(swept, options.on)
+    spent = {on: _spent(swept, currency, on, options.at) for on in dict.fromkeys(way.on for way in ways)}
+    if not any(spent.values()):
         return [f"no row has {currency.replace('_', ' ')}: sweep it again, which trains nothing anew"]
-    found = [
-        advise(
-            way,
-            [spent[row] for row in rows if row in spent],
-            options.accuracy,
-            np.random.default_rng(options.seed),
-        )
-        for way, rows in _ways(swept).items()
-        if any(row in spent for row in rows)
-    ]
+    found = []
+    for way in ways:
+        rows = [spent[way.on][row] for row in way.rows if row in spent[way.on]]
+        if rows:
+            found.append(advise(way.name, rows, options.accuracy))
     found.sort(key=lambda each: (each.cost is None, each.cost or 0.0))
     unit = "clicks" if currency == "clicks" else "annotator hours"
     body = [[each.way, *_cells(each, currency), _remark(each, currency)] for each in found]
-    return [format_table([f"by {unit}", unit, "95 % of the seeds", "rows"], body)]
+    return [format_table([f"by {unit}", unit, "95 % interval", "rows"], body)]
 
 
-def _ways(swept: SweptStudy) -> Mapping[str, tuple[str, ...]]:
+@dataclass(frozen=True)
+class _Way:
+    """A way of spending: rows whose labels are of one kind, and who they are scored on."""
+
+    name: str
+    rows: tuple[str, ...]
+    on: str  # the name of one of the study's sets; "": the first
+
+
+def _ways(swept: SweptStudy, on: str | None) -> list[_Way]:
     """The curves over clicks or hours that the study draws, those of the same rows once; where it draws none,
     each row is a way of its own."""
     from slimdp.sweep.figures import CLICKS, HOURS
 
-    ways: dict[str, tuple[str, ...]] = {}
+    ways: list[_Way] = []
     for figure in swept.study.figures:
+        scored_on = figure.scored_on if on is None else on
         for name, rows in figure.curves.items() if figure.x in (CLICKS, HOURS) else ():
-            if not any(set(rows) == set(known) for known in ways.values()):
-                # Curves of two figures may have one name, and be of other rows.
-                ways[name if name not in ways else f"{figure.title}: {name}"] = rows
-    return ways or {name: (name,) for name in swept.study.names}
+            if not any(set(rows) == set(way.rows) and scored_on == way.on for way in ways):
+                # Curves of two figures may have one name, and be of other rows or other people.
+                taken = any(name == way.name for way in ways)
+                ways.append(_Way(f"{figure.title}: {name}" if taken else name, rows, scored_on))
+    return ways or [_Way(name, (name,), on or "") for name in swept.study.names]
 
 
-def _spent(options: argparse.Namespace, swept: SweptStudy, currency: str) -> dict[str, Spent]:
+def _spent(swept: SweptStudy, currency: str, on: str, at: str) -> dict[str, Spent]:
     """The rows whose labels were counted, by name."""
     from slimdp.sweep.advice import Spent
 
-    costs: dict[str, list[float]] = {}
+    costs: dict[str, dict[int, float]] = {}
     accuracy: dict[str, dict[int, float]] = {}
     for result in swept.results:
-        cost, scores = getattr(result, currency), swept.scores(result, options.on)
+        cost, scores = getattr(result, currency), swept.scores(result, on)
         if cost and scores is not None:
-            costs.setdefault(result.row, []).append(cost)
-            accuracy.setdefault(result.row, {})[result.seed] = scores[options.at]
-    return {row: Spent(row, sum(each) / len(each), accuracy[row]) for row, each in costs.items()}
+            costs.setdefault(result.row, {})[result.seed] = cost
+            accuracy.setdefault(result.row, {})[result.seed] = scores[at]
+    return {row: Spent(row, costs[row], accuracy[row]) for row in costs}
 
 
 def _cells(advice: Advice, currency: str) -> list[str]:
-    if advice.cost is None:
-        return ["not reached", ""]
-    about = _amount(advice.cost, currency)
+    cost = "not reached"
+    if advice.cost is not None:
+        cost = f"{'at most ' * advice.at_most}{_amount(advice.cost, currency)}"
     if advice.low is None or advice.high is None:
-        return [f"{'at most ' * advice.at_most}{about}", "fewer than two seeds in common"]
-    high = "not reached" if advice.high == float("inf") else _amount(advice.high, currency)
-    return [f"{'at most ' * advice.at_most}{about}", f"{_amount(advice.low, currency)} to {high}"]
+        return [cost, "fewer than two seeds in common"]
+    low, high = (
+        "not reached" if end == float("inf") else _amount(end, currency) for end in (advice.low, advice.high)
+    )
+    if low == high:
+        return [cost, ""]
+    return [cost, f"up to {high}" if advice.at_most else f"{low} to {high}"]
 
 
 def _remark(advice: Advice, currency: str) -> str:

@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import isotonic_regression
+from scipy.special import stdtrit
 
 from slimdp.config import ConfigError
 
 #: Of an interval, the share that lies below it, and above it.
 _TAIL = 0.025
+#: Costs between two rows at which an interval is looked for.
+_BETWEEN = 1000
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,13 @@ class Spent:
     """A row: what was spent on its labels, and what came of it."""
 
     row: str
-    cost: float  # clicks, or seconds of annotators; over 0
-    accuracy: Mapping[int, float]  # seed -> percent
+    costs: Mapping[int, float]  # seed -> clicks, or seconds of annotators; over 0
+    accuracy: Mapping[int, float]  # seed -> percent, of the same seeds
+
+    @property
+    def cost(self) -> float:
+        """The mean over the seeds, which draw other labels."""
+        return float(np.mean(list(self.costs.values())))
 
     @property
     def mean(self) -> float:
@@ -40,7 +48,9 @@ class Advice:
 
     way: str
     cost: float | None  # None: no row reaches it
-    low: float | None = None  # of the interval; None: with a single seed there is none
+    low: float | None = (
+        None  # of the interval; infinite: nothing does; None: with a single seed there is none
+    )
     high: float | None = None  # infinite: it may not be reached at all
     rows: tuple[
         str, ...
@@ -54,37 +64,32 @@ class Advice:
         return self.cost is not None and len(self.rows) == 1
 
 
-def advise(
-    way: str, spent: Sequence[Spent], accuracy: float, rng: np.random.Generator, draws: int = 2000
-) -> Advice:
+def advise(way: str, spent: Sequence[Spent], accuracy: float) -> Advice:
     """The least that has to be spent, in one way, for an accuracy.
 
-    The interval holds 95 % of the answers that seeds drawn anew from those that were trained would give
-    (bootstrap; the same draw for all rows): how far they depend on the seeds. Of three seeds it is a
-    rough one.
+    The interval (95 %) is for what it is in the mean over all seeds that might be trained: the costs at
+    which the wanted accuracy lies within Student's interval of the mean over those that were.
 
     Args:
         way: its name.
         spent: its rows. Where they have two or more seeds in common, those alone count, for the interval too.
         accuracy: percent.
-        rng: of the bootstrap.
-        draws: of the bootstrap.
 
     Raises:
         ConfigError: no rows, a cost that is not positive, or a row without scores.
     """
-    if not spent or any(row.cost <= 0 or not row.accuracy for row in spent):
+    if not spent or any(not row.accuracy or min(row.costs.values(), default=0) <= 0 for row in spent):
         raise ConfigError(f"{way}: wanted rows with scores whose labels cost something; found {list(spent)}")
     rows = _best_of_each_cost(_alike(spent))
     costs = np.array([row.cost for row in rows])
     curve = rising([row.mean for row in rows], [len(row.accuracy) for row in rows])
     cost = cost_of(costs, curve, accuracy)
+    low, high = _interval(rows, curve, accuracy)
     if cost is None:
         highest = int(np.argmax(curve == curve[-1]))
-        return Advice(way, None, best=rows[highest], most=float(curve[-1]))
+        return Advice(way, None, low, high, best=rows[highest], most=float(curve[-1]))
     above = int(np.argmax(curve >= accuracy))
     named = tuple(row.row for row in rows[max(above - 1, 0) : above + 1])
-    low, high = _interval(rows, costs, accuracy, rng, draws)
     return Advice(way, cost, low, high, named)
 
 
@@ -93,7 +98,14 @@ def _alike(spent: Sequence[Spent]) -> list[Spent]:
     common = _common_seeds(spent)
     if len(common) < 2:
         return list(spent)
-    return [replace(row, accuracy={seed: row.accuracy[seed] for seed in common}) for row in spent]
+    return [
+        replace(
+            row,
+            costs={seed: row.costs[seed] for seed in common},
+            accuracy={seed: row.accuracy[seed] for seed in common},
+        )
+        for row in spent
+    ]
 
 
 def _common_seeds(rows: Sequence[Spent]) -> list[int]:
@@ -135,18 +147,31 @@ def cost_of(costs: np.ndarray, curve: np.ndarray, accuracy: float) -> float | No
     return float(np.exp(np.log(costs[above - 1]) * (1 - share) + np.log(costs[above]) * share))
 
 
-def _interval(
-    rows: Sequence[Spent], costs: np.ndarray, accuracy: float, rng: np.random.Generator, draws: int
-) -> tuple[float | None, float | None]:
+def _interval(rows: Sequence[Spent], curve: np.ndarray, accuracy: float) -> tuple[float | None, float | None]:
+    """The costs that are not excluded at 5 %, by Student's distribution of the seeds' mean at each.
+
+    Every seed has a curve of its own, over what its labels cost. So few seeds make a wide interval, and a
+    row may scatter more than another.
+    """
     seeds = _common_seeds(rows)
     if len(seeds) < 2:
         return None, None
-    scores = np.array([[row.accuracy[seed] for seed in seeds] for row in rows])
-    answers = np.empty(draws)
-    for draw in range(draws):
-        means = scores[:, rng.integers(len(seeds), size=len(seeds))].mean(axis=1)
-        cost = cost_of(costs, rising(means, np.ones(len(rows))), accuracy)
-        answers[draw] = np.inf if cost is None else cost
-    # Ranks, not means of neighbours: some answers may be infinite.
-    low, high = np.quantile(answers, [_TAIL, 1 - _TAIL], method="inverted_cdf")
-    return float(low), float(high)
+    log_costs = np.log([row.cost for row in rows])
+    steps = np.arange(len(rows) - 1 + 1 / _BETWEEN, step=1 / _BETWEEN)
+    at = np.interp(steps, np.arange(len(rows)), log_costs)
+    reached = cost_of(np.exp(log_costs), curve, accuracy)
+    at = np.sort(at if reached is None else np.append(at, np.log(reached)))
+    of_seeds = np.array([_curve_of_seed(rows, seed, at) for seed in seeds])
+    half_width = stdtrit(len(seeds) - 1, 1 - _TAIL) * of_seeds.std(axis=0, ddof=1) / np.sqrt(len(seeds))
+    mean = np.interp(at, log_costs, curve)
+    enough, scarce = mean + half_width >= accuracy, mean - half_width <= accuracy
+    low = np.exp(at[np.argmax(enough)]) if enough.any() else np.inf
+    last = np.flatnonzero(scarce)[-1] if scarce.any() else 0
+    return float(low), float(np.inf if scarce[-1] else np.exp(at[last]))
+
+
+def _curve_of_seed(rows: Sequence[Spent], seed: int, at: np.ndarray) -> np.ndarray:
+    """Percent at some logarithms of costs, (N,)."""
+    points = sorted((np.log(row.costs[seed]), row.accuracy[seed]) for row in rows)
+    found: np.ndarray = np.interp(at, *np.transpose(points))
+    return found

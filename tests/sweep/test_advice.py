@@ -15,8 +15,9 @@ from slimdp.settings_file import dump_yaml, read_settings
 from slimdp.sweep.advice import Spent, advise, cost_of, rising
 
 
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
+def spent(row: str, cost: float, *accuracy: float) -> Spent:
+    """A row whose seeds 0, 1, ... all cost the same."""
+    return Spent(row, dict.fromkeys(range(len(accuracy)), cost), dict(enumerate(accuracy)))
 
 
 def test_between_two_rows_accuracy_is_straight_over_the_logarithm_of_the_cost() -> None:
@@ -45,67 +46,101 @@ def test_the_cost_of_more_is_never_less(means: list[float]) -> None:
     assert found[len(known) :] == [None] * (len(found) - len(known))
 
 
-def test_advice_names_the_rows_around_it_and_how_far_it_depends_on_the_seeds() -> None:
-    rows = [Spent("half", 1000, {0: 42.0, 1: 38.0}), Spent("tenth", 100, {0: 22.0, 1: 18.0})]
-    found = advise("points", rows, 30.0, rng())
-    assert found.cost == pytest.approx(100 * math.sqrt(10))
+def test_advice_names_the_rows_around_it_and_what_few_seeds_leave_open() -> None:
+    rows = [spent("half", 1000, 42.0, 41.0, 40.0), spent("tenth", 100, 22.0, 21.0, 20.0)]
+    found = advise("points", rows, 30.0)
+    share = 9 / 20  # of the way from 21 to 41 %
+    assert found.cost == pytest.approx(100 * 10**share)
     assert found.rows == ("tenth", "half")
     assert not found.at_most
-    # Both seeds, or either one twice: 30 % at shares of 0.4, 0.5 and 0.6 of the way.
-    assert found.low == pytest.approx(100 * 10**0.4)
-    assert found.high == pytest.approx(100 * 10**0.6)
-    at_once = advise("points", rows, 5.0, rng())
+    # The mean of three seeds that scatter by 1 lies 4.303 / sqrt(3) about the true one at most.
+    half_width = 4.302653 / math.sqrt(3)
+    assert found.low == pytest.approx(100 * 10 ** (share - half_width / 20), rel=0.005)
+    assert found.high == pytest.approx(100 * 10 ** (share + half_width / 20), rel=0.005)
+    at_once = advise("points", rows, 5.0)
     assert (at_once.cost, at_once.rows, at_once.at_most) == (100, ("tenth",), True)
-    single = advise("points", [Spent("a", 10, {0: 50.0})], 40.0, rng())
+    assert (at_once.low, at_once.high) == pytest.approx((100, 100))
+    single = advise("points", [spent("a", 10, 50.0)], 40.0)
     assert (single.cost, single.low, single.high) == (10, None, None)
 
 
+@pytest.mark.parametrize("accuracy", [22.0, 35.0, 41.0])
+def test_the_interval_holds_what_is_true_as_often_as_it_says(accuracy: float) -> None:
+    rng = np.random.default_rng(0)
+    costs, true, scatter = np.array([10.0, 100.0, 1000.0]), np.array([20.0, 36.0, 42.0]), (3.0, 1.0, 0.3)
+    wanted = cost_of(costs, true, accuracy)
+    assert wanted is not None
+    held = 0
+    for _ in range(400):
+        rows = [spent(str(cost), cost, *rng.normal(*each, 3)) for cost, *each in zip(costs, true, scatter)]
+        found = advise("points", rows, accuracy)
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= wanted * 1.01 and wanted <= found.high * 1.01
+    assert 0.92 <= held / 400 <= 0.99
+
+
+def test_what_seeds_cost_is_part_of_the_interval() -> None:
+    accuracy = {0: 50.0, 1: 50.0}
+    low, high = (
+        Spent("few", {0: 10.0, 1: 12.0}, {0: 20.0, 1: 20.0}),
+        Spent("all", {0: 99.0, 1: 99.0}, accuracy),
+    )
+    found = advise("stills", [low, high], 30.0)
+    assert found.low is not None
+    assert found.cost is not None
+    assert found.high is not None
+    assert found.low < 0.9 * found.cost < found.cost < 0.9 * found.high
+
+
 def test_what_no_row_reaches_is_said_with_the_best_one() -> None:
-    rows = [Spent("a", 10, {0: 50.0, 1: 50.0}), Spent("b", 20, {0: 30.0, 1: 45.0})]
-    found = advise("images", rows, 60.0, rng())
-    assert (found.cost, found.low, found.rows) == (None, None, ())
+    rows = [spent("a", 10, 50.0, 50.0), spent("b", 20, 30.0, 45.0)]
+    found = advise("images", rows, 70.0)
+    assert (found.cost, found.rows) == (None, ())
     assert found.best is not None
     assert found.best.row == "a"
-    # Reached in the mean, but not by one of the seeds alone.
-    close = advise(
-        "images", [Spent("a", 10, {0: 50.0, 1: 50.0}), Spent("b", 20, {0: 70.0, 1: 55.0})], 60.0, rng()
-    )
+    # Reached in the mean of two seeds, but perhaps not in that of all.
+    close = advise("images", [spent("a", 10, 50.0, 50.0), spent("b", 20, 70.0, 55.0)], 60.0)
     assert close.cost is not None
     assert close.high == math.inf
+    # Not reached, though it might be; and beyond all doubt.
+    close = advise("images", [spent("a", 10, 50.0, 50.0), spent("b", 20, 70.0, 55.0)], 63.0)
+    assert close.cost is None
+    assert close.low is not None
+    assert 10 < close.low < 20
+    assert advise("images", [spent("a", 10, 50.0, 50.1), spent("b", 20, 60.0, 60.1)], 70.0).low == math.inf
 
 
 def test_of_rows_that_cost_the_same_the_best_is_bought() -> None:
     scores = {"parts_1": 45.0, "parts_5": 50.0, "full": 60.0, "parts_50": 58.0}
-    rows = [Spent(name, 100, {0: score}) for name, score in scores.items()]
+    rows = [spent(name, 100, score) for name, score in scores.items()]
     for order in (rows, rows[::-1]):
-        found = advise("parts", [Spent("few", 10, {0: 40.0}), *order], 50.0, rng())
+        found = advise("parts", [spent("few", 10, 40.0), *order], 50.0)
         assert found.cost == pytest.approx(10 * math.sqrt(10))
         assert found.rows == ("few", "full")
 
 
 def test_the_answer_and_its_interval_are_of_the_same_seeds() -> None:
-    rows = [Spent("p1", 10, {0: 40.0, 1: 41.0, 2: 60.0}), Spent("p5", 50, {0: 50.0, 1: 51.0})]
-    found = advise("points", rows, 48.0, rng())
+    found = advise("points", [spent("p1", 10, 40.0, 41.0, 60.0), spent("p5", 50, 50.0, 51.0)], 48.0)
     assert found.cost is not None
     assert found.low is not None
     assert found.high is not None
     assert found.low <= found.cost <= found.high
+    assert found == advise("points", [spent("p1", 10, 40.0, 41.0), spent("p5", 50, 50.0, 51.0)], 48.0)
 
 
 def test_what_is_pooled_does_not_reach_further_than_its_mean() -> None:
-    rows = [
-        Spent(name, cost, {0: mean}) for name, cost, mean in (("a", 1, 40.0), ("b", 5, 51.0), ("c", 9, 47.0))
-    ]
-    found = advise("points", rows, 50.0, rng())
+    rows = [spent("a", 1, 40.0), spent("b", 5, 51.0), spent("c", 9, 47.0)]
+    found = advise("points", rows, 50.0)
     assert found.cost is None
     assert found.best is not None
     assert (found.best.row, found.most) == ("b", 49.0)
 
 
-@pytest.mark.parametrize("rows", [[], [Spent("a", 0, {0: 1.0})], [Spent("a", 5, {})]])
+@pytest.mark.parametrize("rows", [[], [spent("a", 0, 1.0)], [Spent("a", {}, {})]])
 def test_rows_that_say_nothing_are_refused(rows: list[Spent]) -> None:
     with pytest.raises(ConfigError, match="points: wanted rows with scores whose labels cost something"):
-        advise("points", rows, 50.0, rng())
+        advise("points", rows, 50.0)
 
 
 def write_results(folder: Path) -> None:
@@ -128,7 +163,7 @@ def write_results(folder: Path) -> None:
     results = []
     for name, score, clicks in zip(names, (60.0, 50.0, 30.0), (10000, 1000, 1000)):
         for seed in (0, 1):
-            scores = {"5cm": score - 20, "10cm": score + seed, "20cm": score + 20}
+            scores = {"5cm": score - 20, "10cm": score + seed / 10, "20cm": score + 20}
             costs = {"clicks": clicks, "annotator_seconds": 6.0 * clicks}
             common = {"seconds": 1.0, "shared_seconds": 2.0, "machine": "m", "commit": "c"}
             results.append({"row": name, "seed": seed, "scores": scores, "full": scores, **common, **costs})
@@ -143,9 +178,9 @@ def test_the_command_prints_the_cheapest_way_first(
     assert main([*command, "55.5"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert " ".join(lines[0]) == "Budgets: 55.5 % within 10 cm"
-    assert lines[3] == ["points", "3,160", "2,820", "to", "3,550", "points_10", "to", "full"]
-    assert lines[4][:2] == ["images", "6,810"]
-    assert lines[7][:2] == ["points", "5.27"]  # hours
+    assert lines[3] == ["points", "3,510", "3,030", "to", "4,060", "points_10", "to", "full"]
+    assert lines[4][:2] == ["images", "7,050"]
+    assert lines[7][:2] == ["points", "5.85"]  # hours
     assert main([*command, "70", "--at", "5cm"]) == 0
     said = capsys.readouterr().out
     assert "not reached" in said
