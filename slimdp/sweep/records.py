@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,11 @@ class RunResult:
     seconds: float  # of its scoring
     shared_seconds: float  # of its stages' training, each shared with the rows of the study that have it too
     machine: str
-    commit: str
+    commit: str  # of the code that scored it
     others: Mapping[str, Score] = field(default_factory=dict)  # on the study's other sets, by their names
     clicks: int | None = None  # of annotators, behind the labels that it learned from
     annotator_seconds: float | None = None  # that these take, at the costs that are usual here
+    trained_at: tuple[str, ...] = ()  # commits of the code that trained its stages; () where it was not noted
 
     def __post_init__(self) -> None:
         Score(self.scores, self.full)
@@ -97,6 +98,7 @@ class RunRecord:
     pictures: Mapping[str, str] = field(default_factory=dict)  # what is seen -> digest of what it is known by
     seconds: float = 0.0  # of all attempts that have ended
     started: float | None = None  # when the attempt under way began, or was killed in; seconds since 1970
+    commits: Sequence[str] = ()  # of the code that trained it, one or, if it was stopped, several
 
 
 @dataclass(frozen=True)
@@ -161,8 +163,8 @@ def begin_run(folder: Path, now: RunRecord) -> None:
         _write(folder / RECORD, now)
 
 
-def begin_training(folder: Path, time: float) -> None:
-    """Take note that training begins, or goes on, at a time in seconds since 1970.
+def begin_training(folder: Path, time: float, commit: str) -> None:
+    """Take note that training begins, or goes on, at a time in seconds since 1970, by the code of a commit.
 
     Of an attempt that was killed, what counts is the time until its last checkpoint.
     """
@@ -171,7 +173,8 @@ def begin_training(folder: Path, time: float) -> None:
     seconds, last = there.seconds, folder / "last.pt"
     if there.started is not None and last.exists():
         seconds += max(last.stat().st_mtime - there.started, 0.0)
-    _write(folder / RECORD, replace(there, seconds=seconds, started=time))
+    commits = tuple(dict.fromkeys([*there.commits, commit]))
+    _write(folder / RECORD, replace(there, seconds=seconds, started=time, commits=commits))
 
 
 def end_training(folder: Path, seconds: float) -> None:

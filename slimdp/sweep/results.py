@@ -46,7 +46,7 @@ def whole_time(results: Iterable[RunResult]) -> str:
 def describe_origin(results: Sequence[RunResult]) -> str:
     """The machines and the code that scores come from: "2 cores; commit 0123456789ab"."""
     machines = "; ".join(sorted({result.machine for result in results}))
-    words = [result.commit.partition(" ") for result in results]
+    words = [commit.partition(" ") for each in results for commit in (each.commit, *each.trained_at)]
     commits = ", ".join(sorted({f"{number[:12]}{space}{remark}" for number, space, remark in words}))
     return f"{machines}; commit {commits}"
 

@@ -81,7 +81,7 @@ def carry_out(task: RunTask) -> RunResult | None:
 def _train(task: RunTask, folder: Path) -> None:
     run = task.run
     if not run.checkpoint(task.out).exists():
-        begin_training(folder, time.time())
+        begin_training(folder, time.time(), task.commit)
         start = time.monotonic()
         train(run.config, folder, resume=True, initial=run.initial(task.out), device=task.device, bar=False)
         end_training(folder, time.monotonic() - start)
@@ -105,6 +105,7 @@ def _score(task: RunTask, folder: Path) -> RunResult:
     first = score_on(task.evaluated)
     others = {name: score_on(each) for name, each in task.evaluated.others.items()}
     _keep_end(task, folder)
+    stages = [(run, read_record(run.place(task.out))) for run in task.run.before]
     result = RunResult(
         row=task.run.row,
         seed=task.run.seed,
@@ -112,13 +113,16 @@ def _score(task: RunTask, folder: Path) -> RunResult:
         full=first.full,
         seconds=round(time.monotonic() - start, 1),
         shared_seconds=round(
-            sum(_seconds(run.place(task.out)) / len(run.rows) for run in task.run.before), 1
+            sum(record.seconds / len(run.rows) for run, record in stages if record is not None), 1
         ),
         machine=describe_machine(device),
         commit=task.commit,
         others=others,
         clicks=None if task.clicks is None else task.clicks.total,
         annotator_seconds=None if task.clicks is None else round(task.clicks.seconds(), 1),
+        trained_at=tuple(
+            dict.fromkeys(commit for _, record in stages if record is not None for commit in record.commits)
+        ),
     )
     write_result(folder, result, task.evaluated)
     return result
@@ -131,12 +135,6 @@ def _keep_end(task: RunTask, folder: Path) -> None:
     logs = [run.place(task.out) / "metrics.jsonl" for run in task.run.before]
     with whole_file(folder / "metrics.jsonl") as temporary:
         temporary.write_text("".join(log.read_text() for log in logs if log.is_file()), encoding="utf-8")
-
-
-def _seconds(folder: Path) -> float:
-    """Of a stage's training."""
-    record = read_record(folder)
-    return 0.0 if record is None else record.seconds
 
 
 @lru_cache(maxsize=4)

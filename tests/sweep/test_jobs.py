@@ -118,7 +118,7 @@ def test_a_job_takes_what_is_free_and_what_others_left_last(
 
     assert ready() == [stills.name, other.name]  # as much work behind each: in the order of the table
     begin_run(out / stills.folder, describe_run(stills.config))
-    begin_training(out / stills.folder, 1.0)  # killed there
+    begin_training(out / stills.folder, 1.0, "a commit")  # killed there
     assert ready() == [other.name, stills.name]
     with held(out / other.folder / ".lock"):
         look = look_around(prepared, set())

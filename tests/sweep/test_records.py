@@ -81,22 +81,23 @@ def test_changed_settings_and_labels_are_named(base_config: TrainConfig, tmp_pat
 def test_the_seconds_of_attempts_add_up(base_config: TrainConfig, tmp_path: Path) -> None:
     now, last = describe_run(base_config), tmp_path / "last.pt"
     begin_run(tmp_path, now)
-    begin_training(tmp_path, 100.0)  # killed before its first checkpoint
-    begin_training(tmp_path, 1000.0)
+    begin_training(tmp_path, 100.0, "a")  # killed before its first checkpoint
+    begin_training(tmp_path, 1000.0, "a")
     last.touch()
     os.utime(last, (1060.0, 1060.0))  # killed some time after this checkpoint
-    begin_training(tmp_path, 2000.0)  # killed before its next checkpoint
-    begin_training(tmp_path, 3000.0)
+    begin_training(tmp_path, 2000.0, "b")  # killed before its next checkpoint
+    begin_training(tmp_path, 3000.0, "b")
     end_training(tmp_path, 7.0)
     record = read_record(tmp_path)
     assert record is not None
     assert (record.seconds, record.started) == (67.0, None)
     assert changes(record, now) == []
-    begin_training(tmp_path, 4000.0)
+    begin_training(tmp_path, 4000.0, "a")
     end_training(tmp_path, 1.0)
     record = read_record(tmp_path)
     assert record is not None
     assert record.seconds == 68.0
+    assert list(record.commits) == ["a", "b"]
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
