@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
-
-from flow_cache.arguments import (
-    add_estimator,
-    chosen_estimator,
-    parse_frames,
-    parse_shard,
-    parse_slurm,
-    parse_steps,
-    with_negative_values,
-)
-from flow_cache.around import MARGIN, frames_with_people
-from flow_cache.chain import chain_flow
-from flow_cache.drawing import bring_back, colour_flow, draw_check, save_png
+from flow_cache.arguments import with_negative_values
+from flow_cache.broken_pipe import READER_LEFT, reader_left
+from flow_cache.commands.exchanging import add_exchange
+from flow_cache.commands.filling import add_filling
+from flow_cache.commands.looking import add_looking
 from flow_cache.errors import FlowCacheError
-from flow_cache.exchange import export_flow, import_flow
-from flow_cache.formats import FORMATS
-from flow_cache.inspection import inspect_store, report_as_json, report_as_text
-from flow_cache.jobs import CLUSTERS
-from flow_cache.precompute import PrecomputeSummary, precompute
-from flow_cache.schema import FILTERS
-from flow_cache.shards import assign_shards
-from flow_cache.store import FlowStore
-from flow_cache.submission import submit
-from flow_cache.verification import forget_fields, verify_store
-from flow_cache.video import as_video, glance_at, open_video, video_name
-from flow_cache.waiting import tell_jobs
-from flow_cache.writer import COMMIT_SECONDS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(with_negative_values(given))
     try:
         options.run(options)
+        sys.stdout.flush()
     except (FlowCacheError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and reader_left():
+            return READER_LEFT
         print(f"flow_cache: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
@@ -60,261 +38,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m flow_cache", description="Optical flow of videos, stored."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_precompute(commands)
-    _add_chain(commands)
-    _add_looking(commands)
-    _add_exchange(commands)
+    add_filling(commands)
+    add_looking(commands)
+    add_exchange(commands)
     return parser
-
-
-def _add_precompute(commands: argparse._SubParsersAction) -> None:
-    fill = commands.add_parser("precompute", help="estimate the flow of videos into a store; resumes")
-    fill.add_argument("sources", nargs="+", type=Path, metavar="VIDEO_OR_FOLDER")
-    fill.add_argument("--out", type=Path, required=True, help="the .h5 file to write; of jobs: the folder")
-    fill.add_argument("--steps", type=parse_steps, default="-3:3", help="-3:3 (default), or a list: -1,1")
-    add_estimator(fill)
-    fill.add_argument("--filter", choices=FILTERS, default="zstd", help="compression (default: %(default)s)")
-    fill.add_argument("--processes", type=int, default=1, help="processes that estimate (default: 1)")
-    fill.add_argument(
-        "--commit-seconds",
-        type=float,
-        default=COMMIT_SECONDS,
-        help="at most this much work is lost to a kill (default: %(default)g)",
-    )
-    fill.add_argument(
-        "--frames",
-        type=parse_frames,
-        metavar="FIRST:LAST",
-        help="only fields that start or end at these frames, both ends included; or at those in which a COCO "
-        "file (.json) has people, as carrying their labels needs",
-    )
-    _add_region(fill)
-    _add_jobs(fill)
-    fill.set_defaults(run=_precompute)
-    tell = commands.add_parser("jobs", help="how far the jobs are that --submit started")
-    tell.add_argument("out", type=Path, help="the folder that they fill")
-    tell.set_defaults(run=_jobs)
-
-
-def _add_jobs(fill: argparse.ArgumentParser) -> None:
-    fill.add_argument(
-        "--shard",
-        type=parse_shard,
-        metavar="I/N",
-        help="only the videos of the I-th of N jobs, into a file of its own in the folder OUT",
-    )
-    fill.add_argument("--submit", choices=CLUSTERS, help="do it in jobs: on this machine, or under SLURM")
-    fill.add_argument("--jobs", type=int, metavar="N", help="how many, each with a file in the folder OUT")
-    fill.add_argument(
-        "--slurm",
-        type=parse_slurm,
-        action="append",
-        metavar="NAME=VALUE,...",
-        help="what a job asks for: partition, timeout_min, mem_gb, gpus_per_node, ... as submitit calls them",
-    )
-    fill.add_argument("--no-wait", action="store_true", help="start the jobs and leave them to themselves")
-
-
-def _add_chain(commands: argparse._SubParsersAction) -> None:
-    join = commands.add_parser("chain", help="flow over many frames, made of stored flow over few")
-    join.add_argument("store", type=Path, help="of flow over short steps, both ways")
-    join.add_argument("--steps", type=parse_steps, required=True, help="such as -12,-6,6,12, or -6:6")
-    join.add_argument(
-        "--frames",
-        type=parse_frames,
-        metavar="FIRST:LAST",
-        help="only fields that start or end at these frames, or at those of a COCO file (.json) with people",
-    )
-    join.add_argument("--filter", choices=FILTERS, default="zstd", help="compression (default: %(default)s)")
-    join.add_argument("--out", type=Path, required=True, help="the .h5 file to write, another than the store")
-    join.set_defaults(run=_chain)
-
-
-def _add_looking(commands: argparse._SubParsersAction) -> None:
-    look = commands.add_parser("inspect", help="what a store holds")
-    look.add_argument("store", type=Path)
-    look.add_argument("--json", action="store_true")
-    look.set_defaults(run=_inspect)
-    check = commands.add_parser("verify", help="read all of a store, and estimate a sample again")
-    check.add_argument("store", type=Path)
-    check.add_argument("--sample", type=int, default=3, help="fields of each video (default 3; 0: none)")
-    check.add_argument(
-        "--forget", action="store_true", help="mark damaged fields as not there, to precompute them again"
-    )
-    add_estimator(check)
-    check.set_defaults(run=_verify)
-    show = commands.add_parser(
-        "show", help="draw a field: its colours, its check, and the frames if they are there"
-    )
-    show.add_argument("store", type=Path)
-    show.add_argument("video")
-    show.add_argument("frame", type=int)
-    show.add_argument("step", type=int)
-    show.add_argument("--out", type=Path, required=True, help="the .png file to write")
-    show.add_argument("--threshold", type=float, default=5.0, help="of the check, px (default: 5)")
-    show.set_defaults(run=_show)
-
-
-def _add_exchange(commands: argparse._SubParsersAction) -> None:
-    give = commands.add_parser("export", help="write the fields of a store as files of their own")
-    give.add_argument("store", type=Path)
-    give.add_argument("--format", choices=FORMATS, default="flo", help="default: %(default)s")
-    give.add_argument("--out", type=Path, required=True, help="the folder; files are OUT/VIDEO/000003+1.flo")
-    give.set_defaults(run=_export)
-    take = commands.add_parser("import", help="add flow that another program made to a store")
-    take.add_argument("folder", type=Path, help="of files named as export names them")
-    take.add_argument("--video", type=Path, required=True, help="the video or folder that it is the flow of")
-    take.add_argument("--format", choices=FORMATS, default="flo", help="default: %(default)s")
-    take.add_argument("--out", type=Path, required=True, help="the .h5 file to write")
-    take.set_defaults(run=_import)
-
-
-def _add_region(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--around",
-        type=Path,
-        metavar="BOXES",
-        help="COCO JSON of people's boxes: keep flow near them alone (tools/detect_people.py makes one)",
-    )
-    command.add_argument(
-        "--margin",
-        type=float,
-        help=f"of --around, on each side: a share of a box's longer side (default: {MARGIN})",
-    )
-
-
-def _verify(options: argparse.Namespace) -> None:
-    with FlowStore(options.store) as store:
-        found = verify_store(store, options.sample, chosen_estimator(options))
-        for fault in (*found.damaged, *found.different):
-            print(fault)
-        print(
-            f"{options.store}: {found.read} fields read, {len(found.damaged)} damaged; "
-            f"{found.estimated_again} estimated again, {len(found.different)} came out otherwise"
-        )
-        if options.forget and found.damaged:
-            forget_fields(store, found.damaged_fields)
-            print(f"{options.store}: {len(found.damaged)} fields forgotten; precompute estimates them again")
-    if found.different:
-        raise FlowCacheError("what came out otherwise is not what this estimator makes of these frames")
-    if found.damaged and not options.forget:
-        raise FlowCacheError("what is damaged has to be estimated again: verify --forget, and precompute")
-
-
-def _export(options: argparse.Namespace) -> None:
-    with FlowStore(options.store) as store:
-        print(f"{options.out}: {export_flow(store, options.out, options.format)} files")
-
-
-def _import(options: argparse.Namespace) -> None:
-    added = import_flow(options.folder, options.video, options.out, options.format)
-    print(f"{options.out}: {added} fields of {options.folder}")
-
-
-def _precompute(options: argparse.Namespace) -> None:
-    if options.margin is not None and options.around is None:
-        raise FlowCacheError("--margin is a setting of --around, which was not given")
-    settings = {
-        "steps": options.steps,
-        "estimator": chosen_estimator(options),
-        "frames": _chosen_frames(options),
-        "around": options.around,
-        "margin": MARGIN if options.margin is None else options.margin,
-        "filter": options.filter,
-        "processes": options.processes,
-        "commit_seconds": options.commit_seconds,
-    }
-    if options.submit is not None:
-        _submit(options, settings)
-        return
-    if options.jobs is not None or options.slurm or options.no_wait:
-        raise FlowCacheError("--jobs, --slurm and --no-wait are settings of --submit, which was not given")
-    fills = [(options.out, options.sources)]
-    if options.shard is not None:
-        number, count = options.shard
-        share = assign_shards(options.out, [glance_at(source) for source in options.sources], count)[
-            number - 1
-        ]
-        fills = [(shard.path, [video.path for video in shard.videos]) for shard in share]
-        if not fills:
-            print(f"{options.out}: none of {len(options.sources)} videos falls to this shard")
-    chosen = settings["frames"]
-    for out, sources in fills:
-        if chosen is not None:
-            settings["frames"] = {name: chosen[name] for name in map(video_name, sources)}
-        _tell(out, precompute(sources, out, **settings))
-
-
-def _chosen_frames(options: argparse.Namespace) -> dict[str, Iterable[int]] | None:
-    """The frames of interest of each video; None for all."""
-    if options.frames is None:
-        return None
-    if isinstance(options.frames, Path):
-        return dict(frames_with_people(options.frames, [open_video(source) for source in options.sources]))
-    return {video_name(source): options.frames for source in options.sources}
-
-
-def _submit(options: argparse.Namespace, settings: dict[str, Any]) -> None:
-    if options.shard is not None or options.jobs is None:
-        raise FlowCacheError("--submit needs --jobs N, which makes the shards; it does not go with --shard")
-    asked = {name: value for given in options.slurm or [] for name, value in given.items()}
-    under_way = submit(options.sources, options.out, options.jobs, options.submit, asked, **settings)
-    count = len(under_way.jobs)
-    fewer = f", not {options.jobs}: there is no more to share out" if count < options.jobs else ""
-    print(f"{options.out}: {count} jobs{fewer}; their logs are in {under_way.folder}", flush=True)
-    if options.no_wait:
-        print(f"how far they are: python -m flow_cache jobs {options.out}")
-        return
-    _tell(options.out, under_way.wait())
-
-
-def _chain(options: argparse.Namespace) -> None:
-    with FlowStore(options.store) as store:
-        frames = _frames_in(store, options.frames)
-        made = chain_flow(store, options.out, options.steps, frames, options.filter)
-    print(f"{options.out}: {made.chained} fields chained, {made.found} found")
-
-
-def _frames_in(store: FlowStore, frames: range | Path | None) -> dict[str, Iterable[int]] | None:
-    """The frames of interest of each video of a store; None for all."""
-    if isinstance(frames, Path):
-        records = [store.record(name) for name in store.videos()]
-        return dict(frames_with_people(frames, [as_video(record) for record in records]))
-    return None if frames is None else dict.fromkeys(store.videos(), frames)
-
-
-def _tell(out: Path, summary: PrecomputeSummary) -> None:
-    print(
-        f"{out}: {summary.estimated} fields of {', '.join(summary.videos)} estimated, "
-        f"{summary.found} found, {summary.seconds:.1f} s"
-    )
-
-
-def _jobs(options: argparse.Namespace) -> None:
-    print("\n".join(tell_jobs(options.out)))
-
-
-def _inspect(options: argparse.Namespace) -> None:
-    with FlowStore(options.store) as store:
-        reports = inspect_store(store)
-    print(json.dumps(report_as_json(reports), indent=2) if options.json else report_as_text(reports))
-
-
-def _show(options: argparse.Namespace) -> None:
-    video, frame, step = options.video, options.frame, options.step
-    with FlowStore(options.store) as store:
-        flow_0to1 = store.read(video, frame, step).displacement
-        panels = [colour_flow(flow_0to1)]
-        if store.finished(video, -step)[frame + step]:
-            flow_1to0 = store.read(video, frame + step, -step).displacement
-            panels.append(draw_check(flow_0to1, flow_1to0, options.threshold))
-        record = store.record(video)
-    rows = [np.concatenate(panels, axis=1)]
-    if Path(record.source).exists() and len(panels) == 2:
-        images = dict(open_video(Path(record.source), record).read([frame, frame + step]))
-        rows.append(np.concatenate([images[frame], bring_back(images[frame + step], flow_0to1)], axis=1))
-    save_png(options.out, np.concatenate(rows))
-    print(f"{options.out}: {len(panels) + 2 * (len(rows) - 1)} panels")
 
 
 if __name__ == "__main__":

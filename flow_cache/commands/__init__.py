@@ -1,0 +1,1 @@
+"""What each command of `python -m flow_cache` takes, and does."""
