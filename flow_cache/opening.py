@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import time
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def make_if_missing(path: Path) -> None:
         return
     journal_of(path).unlink(missing_ok=True)  # of a file that was removed
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with h5py.File(unfinished, "w", libver=LIBVER) as file:
             file.attrs["schema"] = SCHEMA

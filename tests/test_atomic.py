@@ -29,6 +29,17 @@ def test_an_error_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_writers_of_one_number_do_not_write_into_the_same_file(tmp_path: Path) -> None:
+    """As processes of two containers that share a folder."""
+    target = tmp_path / "a.txt"
+    with whole_file(target) as first:
+        first.write_text("first")
+        with whole_file(target) as second:
+            second.write_text("second")
+    assert target.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_a_folder_appears_at_the_end_and_not_after_an_error(tmp_path: Path) -> None:
     target = tmp_path / "set"
     with pytest.raises(OSError, match="full"), whole_folder(target) as temporary:  # noqa: PT012
