@@ -41,7 +41,6 @@ def _add_precompute(commands: argparse._SubParsersAction) -> None:
     fill.add_argument("--out", type=Path, required=True, help="the .h5 file to write; of jobs: the folder")
     fill.add_argument("--steps", type=parse_steps, default="-3:3", help="-3:3 (default), or a list: -1,1")
     add_estimator(fill)
-    fill.add_argument("--filter", choices=FILTERS, default="zstd", help="compression (default: %(default)s)")
     fill.add_argument("--processes", type=int, default=1, help="processes that estimate (default: 1)")
     fill.add_argument(
         "--commit-seconds",
@@ -49,19 +48,26 @@ def _add_precompute(commands: argparse._SubParsersAction) -> None:
         default=COMMIT_SECONDS,
         help="at most this much work is lost to a kill (default: %(default)g)",
     )
-    fill.add_argument(
-        "--frames",
-        type=parse_frames,
-        metavar="FIRST:LAST",
-        help="only fields that start or end at these frames, both ends included; or at those in which a COCO "
-        "file (.json) has people, as carrying their labels needs",
-    )
+    _add_fields(fill)
     _add_region(fill)
     _add_jobs(fill)
     fill.set_defaults(run=_precompute)
     tell = commands.add_parser("jobs", help="how far the jobs are that --submit started")
     tell.add_argument("out", type=Path, help="the folder that they fill")
     tell.set_defaults(run=_jobs)
+
+
+def _add_fields(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--frames",
+        type=parse_frames,
+        metavar="FIRST:LAST",
+        help="only fields that start or end at these frames, both ends included; or at those in which a COCO "
+        "file (.json) has people, as carrying their labels needs",
+    )
+    command.add_argument(
+        "--filter", choices=FILTERS, default="zstd", help="compression (default: %(default)s)"
+    )
 
 
 def _add_region(command: argparse.ArgumentParser) -> None:
@@ -101,13 +107,7 @@ def _add_chain(commands: argparse._SubParsersAction) -> None:
     join = commands.add_parser("chain", help="flow over many frames, made of stored flow over few")
     join.add_argument("store", type=Path, help="of flow over short steps, both ways")
     join.add_argument("--steps", type=parse_steps, required=True, help="such as -12,-6,6,12, or -6:6")
-    join.add_argument(
-        "--frames",
-        type=parse_frames,
-        metavar="FIRST:LAST",
-        help="only fields that start or end at these frames, or at those of a COCO file (.json) with people",
-    )
-    join.add_argument("--filter", choices=FILTERS, default="zstd", help="compression (default: %(default)s)")
+    _add_fields(join)
     join.add_argument("--out", type=Path, required=True, help="the .h5 file to write, another than the store")
     join.set_defaults(run=_chain)
 
