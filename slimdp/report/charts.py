@@ -70,8 +70,13 @@ def curve_chart(curves: Mapping[str, Curve], x_title: str, y_title: str, log: bo
     return _drawn(figure)
 
 
-def row_chart(rows: Mapping[str, Sequence[float]], x_title: str) -> Chart:
+def row_chart(rows: Mapping[str, Sequence[float]], x_title: str, breaks: Sequence[int] = ()) -> Chart:
     """A line a row: each number as a ring, and their mean as a mark; rows without numbers stay empty.
+
+    Args:
+        rows: name -> numbers, from above.
+        x_title: of the axis.
+        breaks: places of the rows that others are parted from by a line above them.
 
     Raises:
         ValueError: no numbers at all.
@@ -85,6 +90,8 @@ def row_chart(rows: Mapping[str, Sequence[float]], x_title: str) -> Chart:
             axes.plot(
                 [float(np.mean(values))], [line], "|", color=COLOURS[1], markersize=11, markeredgewidth=2
             )
+    for line in breaks:
+        axes.axhline(line - 0.5, color=_INK, linewidth=0.8)
     axes.set_yticks(range(len(rows)), list(rows), fontsize=8)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set(xlabel=x_title)

@@ -31,7 +31,8 @@ def rows_picture(swept: SweptStudy, on: str = "") -> PagePicture:
         if scores is not None:
             values[result.row].append(scores[MAIN_COLUMN])
             lines.append((result.row, result.seed, *(scores[column] for column in COLUMNS)))
-    chart = row_chart(values, f"points {_within(MAIN_COLUMN)}, %")
+    breaks = np.cumsum([len(group.rows) for group in swept.groups])[:-1].tolist()
+    chart = row_chart(values, f"points {_within(MAIN_COLUMN)}, %", breaks)
     words = "; ".join(f"{name} {np.mean(each):.1f}" for name, each in values.items() if each)
     where = f", on {on}" if on else ""
     return _picture(

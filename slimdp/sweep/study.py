@@ -12,6 +12,7 @@ from slimdp.config import ConfigError, TrainConfig, config_from_dict
 from slimdp.settings_file import apply_override, from_plain, read_mapping, read_settings, to_plain
 from slimdp.sweep.figures import FigureSettings, check_figures
 from slimdp.sweep.grid import Grid, check_grid, grid_names, grid_rows
+from slimdp.sweep.groups import RowGroup, check_groups
 from slimdp.sweep.own_data import OwnData, replace_evaluated, replace_trained, replace_validated
 
 #: Where stages are trained, unless told otherwise, and where jobs keep their logs: beside the folders of the
@@ -45,6 +46,9 @@ class StudySettings:
     paper: Scores = field(default_factory=dict)  # the paper's numbers, "localization only"
     paper_full: Scores = field(default_factory=dict)  # where what is taken for background is wrong
     figures: tuple[FigureSettings, ...] = ()  # curves that `slimdp report` draws, and `slimdp advise` reads
+    groups: tuple[
+        RowGroup, ...
+    ] = ()  # in the table's order; without any, all rows are compared with the first
 
     def __post_init__(self) -> None:
         check_grid(self.grid)
@@ -74,6 +78,7 @@ class StudySettings:
         for place, settings in self.evaluate.items():
             _check_scores(f"evaluate.{place}.paper", settings.paper, names)
         check_figures(self.figures, names, list(self.evaluate))
+        check_groups(self.groups, names)
 
 
 def _check_scores(place: str, scores: Scores, names: Sequence[str]) -> None:
@@ -111,6 +116,7 @@ class Study:
     others: Mapping[str, EvaluationSettings] = field(default_factory=dict)  # more sets to score on, by name
     paper_full: Scores = field(default_factory=dict)
     figures: tuple[FigureSettings, ...] = ()
+    groups: tuple[RowGroup, ...] = ()  # all rows, in their order; or none
     own: OwnData = field(default_factory=OwnData)  # that took the place of the file's
     shared: str = SHARED  # where stages are trained, as seen from the folder of the sweep
 
@@ -193,6 +199,7 @@ def read_study(file: Path, overrides: Sequence[str] = (), own: OwnData | None = 
         others=dict(others),
         paper_full=to_plain(settings.paper_full),
         figures=tuple(figure for figure in settings.figures if figure.scored_on in scored),
+        groups=settings.groups,
         own=own,
     )
 
@@ -200,7 +207,7 @@ def read_study(file: Path, overrides: Sequence[str] = (), own: OwnData | None = 
 def _read_rows(
     file: Path, settings: StudySettings, overrides: Sequence[str], own: OwnData
 ) -> tuple[StudyRow, ...]:
-    """The rows that have files of their own, then those of the grid."""
+    """The rows that have files of their own, then those of the grid; where there are groups, in theirs."""
     read = [
         (name, read_settings(file.parent / each), str(file.parent / each))
         for name, each in settings.rows.items()
@@ -222,6 +229,8 @@ def _read_rows(
         for override in overrides:
             apply_override(values, override)
     words = [*own.words(), *overrides]
+    order = [row for group in settings.groups for row in group.rows]
+    read = sorted(read, key=lambda row: order.index(row[0])) if order else read
     return tuple(StudyRow(name, values, " with ".join([where, *words])) for name, values, where in read)
 
 

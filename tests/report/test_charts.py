@@ -68,6 +68,11 @@ def test_rows_stand_below_each_other_and_empty_ones_keep_their_line() -> None:
     top, bottom = marked[0].min(), marked[0].max()
     upper, lower = (marked[1][np.abs(marked[0] - line) < 20].mean() for line in (top + 15, bottom - 15))
     assert upper < lower  # 11 is left of 20
+    # Black from left to right: the axis, and a line for a break.
+    parted = row_chart({"first": [10.0, 12.0], "missing": [], "last": [20.0]}, "points, %", breaks=[2])
+    across = [(pixels(each).max(axis=2) < 60).mean(axis=1) > 0.6 for each in (chart, parted)]
+    beginnings = [int((line[1:] & ~line[:-1]).sum()) for line in across]
+    assert beginnings[1] == beginnings[0] + 1
     assert bottom - top > 60
 
 

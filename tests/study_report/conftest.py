@@ -27,6 +27,9 @@ ROWS = {
 CLICKS = {"plain": Clicks(points=100), "deep": Clicks(points=1000)}  # of the others they were not counted
 MORE = """
 paper: {plain: {5cm: 21.06, 10cm: 42.94, 20cm: 59.54}, deep: {10cm: 45.0}}
+groups:
+  - {title: "Known & <others>", baseline: plain, rows: [plain, deep]}
+  - {title: Else, baseline: other, rows: [other, never]}
 figures:
   - {title: Stacks & points <of the row>, x: stacks, curves: {by stacks: [plain, deep]}, scored_on: again}
   - {title: Clicks, x: clicks, log: true, curves: {all: [plain, deep, other], two: [deep]}}

@@ -18,6 +18,7 @@ from slimdp.__main__ import main
 from slimdp.settings_file import dump_yaml, read_mapping
 from slimdp.study_report import ReportSettings, find_studies, write_report
 from slimdp.study_report.changed import changed_runs
+from slimdp.study_report.chosen import choose_rows
 from slimdp.study_report.curves import study_figures
 from slimdp.study_report.people import people_pictures
 from slimdp.study_report.textures import skin_share
@@ -96,7 +97,9 @@ def test_who_cannot_see_it_can_read_it(parsed: Page) -> None:
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
     assert all(len(picture["alt"]) > 5 for picture in parsed.attributes("img"))
-    assert all(header["scope"] in ("row", "col", "colgroup") for header in parsed.attributes("th"))
+    assert all(
+        header["scope"] in ("row", "col", "colgroup", "rowgroup") for header in parsed.attributes("th")
+    )
     assert len(parsed.texts("caption")) == len(parsed.texts("table")) >= 4
     assert all(parsed.texts("caption"))
     ids = [attributes["id"] for _, attributes, _ in parsed.elements if "id" in attributes]
@@ -126,6 +129,34 @@ def test_tables_hold_the_scores_the_paper_and_what_is_missing(page: Path, swept_
         marked = f"<strong>{cells[name][1]}</strong>" in table
         assert marked == (row.scores["10cm"].mean == best) or best in (0, 100)
     assert f"{rows['deep'].gains['10cm'].text('+')}</" in text
+
+
+def test_groups_have_headings_and_are_compared_with_their_own_baseline(
+    page: Path, parsed: Page, swept_folder: Path, tmp_path: Path
+) -> None:
+    headings = [text for tag, with_, text in parsed.elements if with_.get("scope") == "rowgroup"]
+    said = [" ".join("".join(text).split()) for text in headings]
+    titles = ["Known & <others>", "Else"]
+    # Of other, the baseline of its group, no gain is known, and never has no results: no heading for them.
+    scores_and_gains = [*titles, "Known & <others>, over plain"]
+    beside = ["Known & <others>, beside plain", "Else, beside other"]
+    assert said == [*scores_and_gains * 2, *titles * 2, *beside, *titles]
+    text = page.read_text()
+    settings = text[text.index("<summary>Settings") :]
+    settings = settings[: settings.index("</table>")]
+    assert "beside plain:\nstages.clips.learning_rate: 0.015 \u2192 0.01" in settings  # a baseline itself
+    assert "stages.stills.learning_rate: 0.03 \u2192 0.05" in settings
+    assert "dashed grey:\nthe baseline of its group;" in text
+    # One for all, given on the command line.
+    out = tmp_path / "r.html"
+    assert main(["report", str(swept_folder), "--out", str(out), "--no-panels", "--baseline", "deep"]) == 0
+    parsed = Page(out)
+    assert "dashed grey:\ndeep;" in out.read_text()
+    assert {text for text in parsed.texts("th") if "over" in text or "beside" in text} == set()
+    captions = [text for text in parsed.texts("caption") if text.startswith("Gained over deep, on")]
+    assert len(captions) == 2
+    table = out.read_text()[out.read_text().index("<strong>Gained over deep, on first") :]
+    assert re.findall(r'<th scope="row">(\w+)', table[: table.index("</table>")]) == ["plain", "other"]
 
 
 def test_what_cannot_be_drawn_is_said(parsed: Page) -> None:
@@ -254,6 +285,18 @@ def test_chosen_rows_draw_the_people(swept_folder: Path, tmp_path: Path) -> None
         )
 
 
+def test_every_groups_baseline_draws_the_people() -> None:
+    (swept,) = find_studies([Path(__file__).parents[2] / "experiments" / "table6" / "results.json"])
+    names = swept.study.names
+    by_score = sorted(swept.rows(), key=lambda row: row.scores["10cm"].mean)
+    rest = [row.name for row in by_score if row.name not in swept.baselines]
+    expected = {"i_baseline", "v_baseline", "ix_all_baseline", rest[0], rest[-1]}
+    assert choose_rows(swept, None, names) == tuple(name for name in names if name in expected)
+    # Without weights of one of them, one more of the rest.
+    known = [name for name in names if name != "v_baseline"]
+    assert len(choose_rows(swept, None, known)) == 5
+
+
 def test_results_of_other_settings_are_named(
     swept_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -301,9 +344,9 @@ def test_every_training_has_the_same_axis_and_shows_where_its_stages_begin(swept
     pictures = training_pictures(find_studies([swept_folder])[0])
     ticks = [re.findall(rb">(-?[\d.]+)</text>", picture.data) for picture in pictures]
     assert ticks[0] == ticks[1] == ticks[2]
-    # Two stages of six steps, so one line; the baseline, dashed, is behind the others.
+    # Two stages of six steps, so one line; the baseline, dashed, is behind the other of its group.
     dashes = [len(set(re.findall(rb"stroke-dasharray: ([^;]+)", picture.data))) for picture in pictures]
-    assert dashes == [1, 2, 2]
+    assert dashes == [1, 2, 1]
     assert "lower is not better between rows with other labels" in pictures[0].caption
 
 
@@ -312,11 +355,16 @@ def test_a_baseline_is_for_the_studies_that_have_it(swept_folder: Path, tmp_path
     shutil.copytree(swept_folder.parent / "study", second)
     values = read_mapping(second / "study.yaml")
     rows = {name: values["rows"][name] for name in ("deep", "other")}
-    (second / "study.yaml").write_text(dump_yaml({**values, "rows": rows, "figures": [], "paper": {}}))
+    less = {"rows": rows, "figures": [], "groups": [], "paper": {}}
+    (second / "study.yaml").write_text(dump_yaml({**values, **less}))
     (second / "results.json").write_text("[]")
     places = [swept_folder, second / "results.json"]
-    assert [swept.baseline for swept in find_studies(places, baseline="plain")] == ["plain", "deep"]
-    assert [swept.baseline for swept in find_studies(places, baseline="other")] == ["other", "other"]
+    for baseline, found in (
+        (None, [("plain", "other"), ("deep",)]),
+        ("plain", [("plain",), ("deep",)]),
+        ("other", [("other",), ("other",)]),
+    ):
+        assert [swept.baselines for swept in find_studies(places, baseline=baseline)] == found
     with pytest.raises(ValueError, match=r"no row 'nobody' in .*study\.yaml, .*second/study\.yaml"):
         find_studies(places, baseline="nobody")
     shutil.copy(swept_folder / "results.json", second)
