@@ -83,7 +83,7 @@ def row_chart(rows: Mapping[str, Sequence[float]], x_title: str, breaks: Sequenc
     """
     if not any(rows.values()):
         raise ValueError(f"none of {len(rows)} rows has a number to draw")
-    figure, axes = _figure(4.6, 0.75 + 0.21 * len(rows))
+    figure, axes = _figure(3.7, 0.75 + 0.21 * len(rows))
     for line, values in enumerate(rows.values()):
         axes.plot(values, [line] * len(values), "o", color=COLOURS[0], markersize=4, markerfacecolor="none")
         if values:

@@ -107,10 +107,16 @@ def cost_table(swept: SweptStudy) -> PageTable:
 
 
 def _bodies(swept: SweptStudy, cells: Mapping[str, Sequence[Cell]], over: str = "") -> tuple[TableBody, ...]:
-    """The rows that have cells, below a heading for each group that has a title and such rows."""
+    """The rows that have cells, below a heading for each group that has a title and such rows; below a row's
+    name what it is, as far as the study says."""
+    about = swept.study.about
     bodies = []
     for group in swept.groups:
-        rows = tuple((name, tuple(cells[name])) for name in group.rows if name in cells)
+        rows = tuple(
+            ("\n".join([name, about[name]] if name in about else [name]), tuple(cells[name]))
+            for name in group.rows
+            if name in cells
+        )
         if rows:
             bodies.append(TableBody(heading(group, swept.groups, over), rows))
     return tuple(bodies)

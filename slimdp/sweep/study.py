@@ -46,9 +46,8 @@ class StudySettings:
     paper: Scores = field(default_factory=dict)  # the paper's numbers, "localization only"
     paper_full: Scores = field(default_factory=dict)  # where what is taken for background is wrong
     figures: tuple[FigureSettings, ...] = ()  # curves that `slimdp report` draws, and `slimdp advise` reads
-    groups: tuple[
-        RowGroup, ...
-    ] = ()  # in the table's order; without any, all rows are compared with the first
+    groups: tuple[RowGroup, ...] = ()  # in the table's order; none: all are compared with the first row
+    about: Mapping[str, str] = field(default_factory=dict)  # row -> a short sentence of what it is
 
     def __post_init__(self) -> None:
         check_grid(self.grid)
@@ -79,6 +78,10 @@ class StudySettings:
             _check_scores(f"evaluate.{place}.paper", settings.paper, names)
         check_figures(self.figures, names, list(self.evaluate))
         check_groups(self.groups, names)
+        for name, words in self.about.items():
+            _require_known("about", name, names)
+            if not words.strip() or "\n" in words:
+                raise ConfigError(f"about.{name} = {words!r}, but one line of words is wanted")
 
 
 def _check_scores(place: str, scores: Scores, names: Sequence[str]) -> None:
@@ -117,6 +120,7 @@ class Study:
     paper_full: Scores = field(default_factory=dict)
     figures: tuple[FigureSettings, ...] = ()
     groups: tuple[RowGroup, ...] = ()  # all rows, in their order; or none
+    about: Mapping[str, str] = field(default_factory=dict)  # row -> what it is
     own: OwnData = field(default_factory=OwnData)  # that took the place of the file's
     shared: str = SHARED  # where stages are trained, as seen from the folder of the sweep
 
@@ -200,6 +204,7 @@ def read_study(file: Path, overrides: Sequence[str] = (), own: OwnData | None = 
         paper_full=to_plain(settings.paper_full),
         figures=tuple(figure for figure in settings.figures if figure.scored_on in scored),
         groups=settings.groups,
+        about=settings.about,
         own=own,
     )
 

@@ -33,7 +33,8 @@ def test_rows_stand_in_the_order_of_their_groups(make_study: Callable[..., Study
         {"title": "Later", "baseline": "other", "rows": ["other"]},
         {"title": "First", "baseline": "fast", "rows": ["fast", "plain"]},
     ]
-    study = make_study(tmp_path, more=dump_yaml({"groups": groups}))
+    study = make_study(tmp_path, more=dump_yaml({"groups": groups, "about": {"fast": "in haste"}}))
+    assert study.about == {"fast": "in haste"}
     assert study.names == ("other", "fast", "plain")
     assert [(group.title, group.baseline) for group in study.groups] == [
         ("Later", "other"),
@@ -84,6 +85,9 @@ def test_overrides_reach_every_row(make_study: Callable[..., Study], tmp_path: P
         ),
         ({"groups": [{"title": " ", "baseline": "plain", "rows": ["plain"]}]}, ["groups.0: title = ' '"]),
         ({"groups": [{"title": "A", "rows": ["plain"]}]}, ["missing key groups.0.baseline"]),
+        ({"about": {"plian": "x"}}, ["study.yaml", "unknown key about.plian", "plain, fast, other"]),
+        ({"about": {"plain": "two\nlines"}}, ["about.plain = 'two\\nlines'", "one line"]),
+        ({"about": {"plain": " "}}, ["about.plain = ' '"]),
         ({"paper": {"plian": {}}}, ["unknown key paper.plian", "plain, fast, other"]),
         ({"paper": {"plain": {"7cm": 1}}}, ["unknown key paper.plain.7cm", "5cm, 10cm, 20cm"]),
         ({"paper": {"plain": {"5cm": "high"}}}, ["paper.plain.5cm = 'high'", "a number"]),
