@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 #: Told apart in every common kind of colour blindness, and dark enough for lines on white.
@@ -40,13 +41,20 @@ class Curve:
     high: np.ndarray
 
 
-def curve_chart(curves: Mapping[str, Curve], x_title: str, y_title: str, log: bool = False) -> Chart:
+def curve_chart(
+    curves: Mapping[str, Curve],
+    x_title: str,
+    y_title: str,
+    log: bool = False,
+    paper: Mapping[str, Curve] | None = None,
+) -> Chart:
     """A few points a curve, each marked and with its spread as a bar.
 
     Args:
         curves: name -> curve, in the order of the legend.
         x_title, y_title: of the axes.
         log: equal factors of x at equal distances.
+        paper: the paper's numbers of some of the curves, by the same names: thin, dashed, in their colours.
 
     Raises:
         ValueError: no curve, or too many to tell apart.
@@ -60,13 +68,19 @@ def curve_chart(curves: Mapping[str, Curve], x_title: str, y_title: str, log: bo
             curve.x, curve.y, spread, color=colour, marker=marker, markersize=4.5, linewidth=1.6,
             elinewidth=1.1, capsize=2.5, label=name,
         )  # fmt: skip
+        if paper and name in paper:
+            axes.plot(paper[name].x, paper[name].y, color=colour, linewidth=1, linestyle="--")
     if log:
         axes.set_xscale("log")
     axes.set_xticks(ticks_apart(np.concatenate([curve.x for curve in curves.values()]), log))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.set(xlabel=x_title, ylabel=y_title)
-    axes.legend(loc="best", frameon=False, fontsize=8.5)
+    entries, names = axes.get_legend_handles_labels()
+    if paper:
+        entries.append(Line2D([], [], color="#777777", linewidth=1, linestyle="--"))
+        names.append("paper")
+    axes.legend(entries, names, loc="best", frameon=False, fontsize=8.5)
     return _drawn(figure)
 
 

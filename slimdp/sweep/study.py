@@ -10,7 +10,7 @@ from typing import Any
 
 from slimdp.config import ConfigError, TrainConfig, config_from_dict
 from slimdp.settings_file import apply_override, from_plain, read_mapping, read_settings, to_plain
-from slimdp.sweep.figures import FigureSettings, check_figures
+from slimdp.sweep.figures import FigureSettings, Scores, check_figures
 from slimdp.sweep.grid import Grid, check_grid, grid_names, grid_rows
 from slimdp.sweep.groups import RowGroup, check_groups
 from slimdp.sweep.own_data import OwnData, replace_evaluated, replace_trained, replace_validated
@@ -20,8 +20,6 @@ from slimdp.sweep.own_data import OwnData, replace_evaluated, replace_trained, r
 SHARED, JOBS = "shared", "jobs"
 #: The columns of the tables of Slim DensePose.
 COLUMNS = ("5cm", "10cm", "20cm")
-#: Row -> column -> percent.
-Scores = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,9 @@ class StudySettings:
         _check_scores("paper_full", self.paper_full, names)
         for place, settings in self.evaluate.items():
             _check_scores(f"evaluate.{place}.paper", settings.paper, names)
-        check_figures(self.figures, names, list(self.evaluate))
+        papers = {place: settings.paper for place, settings in self.evaluate.items()}
+        first = next(iter(papers))
+        check_figures(self.figures, names, {**papers, first: self.paper or papers[first]})
         check_groups(self.groups, names)
         for name, words in self.about.items():
             _require_known("about", name, names)

@@ -39,6 +39,7 @@ figures:
   - {title: Lost, x: clicks, curves: {none: [other]}}
   - {title: Hours, x: hours, curves: {all: [deep, plain, other]}}
   - {title: Not yet, x: stacks, curves: {none: [never]}}
+  - {title: Beside the paper, x: stacks, paper: true, curves: {known: [deep, plain], "not": [plain, other]}}
 """
 TITLE = 'a <b>little</b> study & its "figures"'
 

@@ -168,6 +168,31 @@ def test_what_cannot_be_drawn_is_said(parsed: Page) -> None:
     ]
 
 
+def test_the_papers_numbers_are_drawn_of_curves_of_which_it_has_all_rows(
+    page: Path, swept_folder: Path
+) -> None:
+    (swept,) = find_studies([swept_folder])
+    pictures = {picture.name: picture for picture in study_figures(swept)[0]}
+    dashed = {
+        name: re.findall(rb"stroke-dasharray: [^;]+; stroke-dashoffset: [^;]+; stroke: (#\w+)", picture.data)
+        for name, picture in pictures.items()
+    }
+    with_paper = [name for name, found in dashed.items() if found]
+    assert with_paper == ["study_figure6_10cm"]  # of deep there are only 10 cm; the other figures do not ask
+    chart = pictures["study_figure6_10cm"]
+    assert sorted(dashed["study_figure6_10cm"]) == [b"#1f5fa8", b"#777777"]  # the first curve, the legend
+    assert chart.data.count(b">paper</text>") == 1
+    assert "paper, known: 42.9 at 1, 45.0 at 2" in chart.alt
+    assert "paper, not" not in chart.alt
+    assert "Dashed: the paper's numbers." in chart.caption
+    assert "Dashed" not in pictures["study_figure6_5cm"].caption
+    with open(page.parent / "figures" / "study_figure6_10cm.csv", newline="") as file:
+        numbers = [(line["curve"], line["row"], line["10cm_paper"]) for line in csv.DictReader(file)]
+    assert numbers == [
+        ("known", "plain", "42.94"), ("known", "deep", "45"), ("not", "plain", "42.94"), ("not", "other", ""),
+    ]  # fmt: skip
+
+
 def test_rows_that_differ_in_stacks_alone_are_drawn_unasked(swept_folder: Path) -> None:
     (swept,) = find_studies([swept_folder])
     pictures, left_out = study_figures(replace(swept, study=replace(swept.study, figures=())))
@@ -214,7 +239,7 @@ def test_missing_runs_are_named_with_the_command_that_makes_them(parsed: Page, s
 def test_pictures_and_tables_come_as_files_too(page: Path, parsed: Page) -> None:
     files = {file.name: file for file in (page.parent / "figures").iterdir()}
     pictures = [
-        f"study_figure{number}_{column}" for number in (1, 2, 4) for column in ("5cm", "10cm", "20cm")
+        f"study_figure{number}_{column}" for number in (1, 2, 4, 6) for column in ("5cm", "10cm", "20cm")
     ]
     pictures += [
         "study_rows_first",
@@ -253,7 +278,7 @@ def test_pictures_and_tables_come_as_files_too(page: Path, parsed: Page) -> None
     assert files["study_scores_again.csv"].read_text().count("paper") == 6
     steps = files["study_training_plain.csv"].read_text().splitlines()
     assert [line.split(",")[0] for line in steps[1:]] == [str(step) for step in range(1, 13)]  # both stages
-    assert len(parsed.attributes("img")) == 2 + 9 + 3 + 2 * 4 * 4 + 4
+    assert len(parsed.attributes("img")) == 2 + 12 + 3 + 2 * 4 * 4 + 4
 
 
 def test_the_same_again_gives_the_same_page(page: Path, swept_folder: Path, tmp_path: Path) -> None:
@@ -268,7 +293,7 @@ def test_without_people_no_weights_are_needed(swept_folder: Path, tmp_path: Path
     out = tmp_path / "report.html"
     assert main(["report", str(tmp_path / "study"), "--out", str(out), "--no-panels"]) == 0
     parsed = Page(out)
-    assert len(parsed.attributes("img")) == 2 + 9
+    assert len(parsed.attributes("img")) == 2 + 12
     assert "People" not in parsed.texts("h3")
     with_people = write_report(find_studies([tmp_path / "study" / "results.json"]), out)
     assert any("None of the rows has weights here" in note for note in with_people.notes)
