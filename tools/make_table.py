@@ -4,9 +4,9 @@
 
 RUNS are folders of `slimdp sweep`, which say what study they were made with, or files of results, beside
 which lies study.yaml; --study names another one. Without any, rows come as they are. Differences are paired:
-of a row and the baseline for the same seed. --json keeps the complete rows alone, sorted, to commit. Rows
-that are missing are named with the command that makes them. Of a study that scores on several sets, every
-set has a table; the CSV file is of the first.
+of a row and the baseline of its group (else the first row) for the same seed. --json keeps the complete rows
+alone, sorted, to commit. Rows that are missing are named with the command that makes them. Of a study that
+scores on several sets, every set has a table; the CSV file is of the first.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from slimdp.settings_file import to_plain
 from slimdp.study_report import NoStudyError, SweptStudy, find_studies
 from slimdp.study_report.progress import sweep_command
 from slimdp.sweep import RunResult, Study
+from slimdp.sweep.groups import RowGroup, groups_of
 from slimdp.sweep.results import describe_origin, whole_time
 from slimdp.sweep.study import Scores
 from slimdp.sweep.table import (
@@ -64,12 +65,15 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="that says the rows, the seeds and the paper's numbers; default: what RUNS were made with",
     )
-    parser.add_argument("--baseline", help="the row to compare with; default: the first one")
     parser.add_argument(
-        "--ceiling", help="also tell how much of this row's gain over the baseline the others reach"
+        "--baseline", help="the row to compare all with; default: that of each group, else the first one"
     )
     parser.add_argument(
-        "--rows", type=lambda text: text.split(","), help="only these, and both of those: A,B"
+        "--ceiling",
+        help="also tell how much of this row's gain over its baseline those reach that have the same one",
+    )
+    parser.add_argument(
+        "--rows", type=lambda text: text.split(","), help="only these, their baselines and the ceiling: A,B"
     )
     parser.add_argument("--full", action="store_true", help='the "full" scores, not "localization only"')
     parser.add_argument("--out", type=Path, help="the Markdown file to write")
@@ -95,11 +99,11 @@ def _write(options: argparse.Namespace, swept: SweptStudy | None, results: list[
     study = None if swept is None else swept.study
     names = study.names if study is not None else tuple(dict.fromkeys(result.row for result in results))
     seeds = study.seeds if study is not None else tuple(sorted({result.seed for result in results}))
-    baseline = options.baseline or names[0]
-    rows = _shown_rows(options, study, results, names, baseline)
+    groups = swept.groups if swept is not None else groups_of(names, baseline=options.baseline)
+    rows = _shown_rows(options, study, results, groups)
     parts = [
         "" if study is None else f"**{study.title}**",
-        *_tables(options, study, results, names, baseline),
+        *_tables(options, study, results, groups),
     ]
     parts += [_cost(results), "" if swept is None else _missing(swept)]
     text = "\n\n".join(part for part in parts if part)
@@ -132,26 +136,26 @@ def _shown_rows(
     options: argparse.Namespace,
     study: Study | None,
     results: Sequence[RunResult],
-    names: Sequence[str],
-    baseline: str,
+    groups: Sequence[RowGroup],
     on: str = "",
 ) -> list[TableRow]:
     """The rows that are asked for, with their scores on one of the sets."""
     paper = _papers(study, options.full).get(on, {})
-    rows = table_rows(results, names, baseline, paper, options.full, on)
+    rows = table_rows(results, groups, paper, options.full, on)
     if options.rows is None:
         return rows
-    if unknown := sorted(set(options.rows) - set(names)):
-        raise ValueError(f"--rows {unknown[0]}: no such row; there are: {', '.join(names)}")
-    return [row for row in rows if row.name in {*options.rows, baseline, options.ceiling}]
+    baselines = {name: group.baseline for group in groups for name in group.rows}
+    if unknown := sorted(set(options.rows) - set(baselines)):
+        raise ValueError(f"--rows {unknown[0]}: no such row; there are: {', '.join(baselines)}")
+    named = {*options.rows, options.ceiling} & set(baselines)
+    return [row for row in rows if row.name in named | {baselines[name] for name in named}]
 
 
 def _tables(
     options: argparse.Namespace,
     study: Study | None,
     results: Sequence[RunResult],
-    names: Sequence[str],
-    baseline: str,
+    groups: Sequence[RowGroup],
 ) -> list[str]:
     """Scores and gains on every set that was scored, each under its name where there are several."""
     others = list(dict.fromkeys(name for result in results for name in result.others))
@@ -160,10 +164,10 @@ def _tables(
     first = study.evaluate_name if study is not None and study.evaluate_name else "the first set"
     parts = []
     for name in ["", *others]:
-        rows = _shown_rows(options, study, results, names, baseline, name)
-        heading = f"On {name or first}:" if others else ""
-        gap = "" if options.ceiling is None else gap_lines(rows, baseline, options.ceiling)
-        parts += [heading, score_lines(rows), gain_lines(rows, baseline), gap]
+        rows = _shown_rows(options, study, results, groups, name)
+        on = f"On {name or first}:" if others else ""
+        gap = "" if options.ceiling is None else gap_lines(rows, options.ceiling)
+        parts += [on, score_lines(rows, groups), gain_lines(rows, groups), gap]
     return parts
 
 

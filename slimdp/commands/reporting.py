@@ -22,7 +22,11 @@ def add_report_command(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--study", type=Path, default=None, help="the study of all of RUNS, whatever they say"
     )
-    command.add_argument("--baseline", default=None, help="the row to compare with; default: the first one")
+    command.add_argument(
+        "--baseline",
+        default=None,
+        help="the row to compare all with; default: that of each of the study's groups, else the first one",
+    )
     command.add_argument("--panels", type=int, default=4, metavar="N", help="people to draw (default 4)")
     command.add_argument(
         "--no-panels", dest="panels", action="store_const", const=0, help="run no network, draw no people"

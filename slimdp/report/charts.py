@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 #: Told apart in every common kind of colour blindness, and dark enough for lines on white.
@@ -40,13 +41,20 @@ class Curve:
     high: np.ndarray
 
 
-def curve_chart(curves: Mapping[str, Curve], x_title: str, y_title: str, log: bool = False) -> Chart:
+def curve_chart(
+    curves: Mapping[str, Curve],
+    x_title: str,
+    y_title: str,
+    log: bool = False,
+    paper: Mapping[str, Curve] | None = None,
+) -> Chart:
     """A few points a curve, each marked and with its spread as a bar.
 
     Args:
         curves: name -> curve, in the order of the legend.
         x_title, y_title: of the axes.
         log: equal factors of x at equal distances.
+        paper: the paper's numbers of some of the curves, by the same names: thin, dashed, in their colours.
 
     Raises:
         ValueError: no curve, or too many to tell apart.
@@ -60,31 +68,44 @@ def curve_chart(curves: Mapping[str, Curve], x_title: str, y_title: str, log: bo
             curve.x, curve.y, spread, color=colour, marker=marker, markersize=4.5, linewidth=1.6,
             elinewidth=1.1, capsize=2.5, label=name,
         )  # fmt: skip
+        if paper and name in paper:
+            axes.plot(paper[name].x, paper[name].y, color=colour, linewidth=1, linestyle="--")
     if log:
         axes.set_xscale("log")
     axes.set_xticks(ticks_apart(np.concatenate([curve.x for curve in curves.values()]), log))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.set(xlabel=x_title, ylabel=y_title)
-    axes.legend(loc="best", frameon=False, fontsize=8.5)
+    entries, names = axes.get_legend_handles_labels()
+    if paper:
+        entries.append(Line2D([], [], color="#777777", linewidth=1, linestyle="--"))
+        names.append("paper")
+    axes.legend(entries, names, loc="best", frameon=False, fontsize=8.5)
     return _drawn(figure)
 
 
-def row_chart(rows: Mapping[str, Sequence[float]], x_title: str) -> Chart:
+def row_chart(rows: Mapping[str, Sequence[float]], x_title: str, breaks: Sequence[int] = ()) -> Chart:
     """A line a row: each number as a ring, and their mean as a mark; rows without numbers stay empty.
+
+    Args:
+        rows: name -> numbers, from above.
+        x_title: of the axis.
+        breaks: places of the rows that others are parted from by a line above them.
 
     Raises:
         ValueError: no numbers at all.
     """
     if not any(rows.values()):
         raise ValueError(f"none of {len(rows)} rows has a number to draw")
-    figure, axes = _figure(4.6, 0.75 + 0.21 * len(rows))
+    figure, axes = _figure(3.7, 0.75 + 0.21 * len(rows))
     for line, values in enumerate(rows.values()):
         axes.plot(values, [line] * len(values), "o", color=COLOURS[0], markersize=4, markerfacecolor="none")
         if values:
             axes.plot(
                 [float(np.mean(values))], [line], "|", color=COLOURS[1], markersize=11, markeredgewidth=2
             )
+    for line in breaks:
+        axes.axhline(line - 0.5, color=_INK, linewidth=0.8)
     axes.set_yticks(range(len(rows)), list(rows), fontsize=8)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set(xlabel=x_title)

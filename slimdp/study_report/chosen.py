@@ -11,23 +11,25 @@ from slimdp.structures import PersonAnnotation
 from slimdp.study_report.curves import MAIN_COLUMN
 from slimdp.study_report.sources import SweptStudy
 
-#: Rows with pictures, unless they are named.
-MOST_ROWS = 5
+#: Rows with pictures, unless they are named, and how many of these are baselines at most.
+MOST_ROWS, MOST_BASELINES = 5, 3
 
 
 def choose_rows(swept: SweptStudy, names: Sequence[str] | None, drawable: Collection[str]) -> tuple[str, ...]:
     """Rows to draw, of those that have results and can be drawn, in the order of the table.
 
-    They are those named, or else the baseline and, by score, the first, the last and some evenly between.
+    They are those named, or else the baselines and, of the rest by score, the first, the last and some evenly
+    between.
     """
     by_score = sorted(swept.rows(), key=lambda row: -row.scores[MAIN_COLUMN].mean)
     there = [row.name for row in by_score if row.name in drawable]
     if names is not None:
         chosen = set(names)
     else:
-        others = [name for name in there if name != swept.baseline]
-        places = np.linspace(0, len(others) - 1, min(MOST_ROWS - 1, len(others)))
-        chosen = {swept.baseline, *(others[place] for place in places.round().astype(int))}
+        baselines = [name for name in swept.baselines if name in there][:MOST_BASELINES]
+        others = [name for name in there if name not in swept.baselines]
+        places = np.linspace(0, len(others) - 1, min(MOST_ROWS - len(baselines), len(others)))
+        chosen = {*baselines, *(others[place] for place in places.round().astype(int))}
     return tuple(name for name in swept.study.names if name in chosen and name in there)
 
 

@@ -14,7 +14,7 @@ from slimdp.study_report.page_parts import PagePicture, csv_bytes
 from slimdp.study_report.row_tables import mean_clicks, mean_hours
 from slimdp.study_report.sources import SweptStudy
 from slimdp.sweep.figures import CLICKS, HOURS, MOST_CURVES, STACKS, FigureSettings
-from slimdp.sweep.study import COLUMNS
+from slimdp.sweep.study import COLUMNS, Scores
 from slimdp.sweep.table import TableRow
 
 #: The column of a chart that has room for one.
@@ -31,7 +31,8 @@ def rows_picture(swept: SweptStudy, on: str = "") -> PagePicture:
         if scores is not None:
             values[result.row].append(scores[MAIN_COLUMN])
             lines.append((result.row, result.seed, *(scores[column] for column in COLUMNS)))
-    chart = row_chart(values, f"points {_within(MAIN_COLUMN)}, %")
+    breaks = np.cumsum([len(group.rows) for group in swept.groups])[:-1].tolist()
+    chart = row_chart(values, f"points {_within(MAIN_COLUMN)}, %", breaks)
     words = "; ".join(f"{name} {np.mean(each):.1f}" for name, each in values.items() if each)
     where = f", on {on}" if on else ""
     return _picture(
@@ -58,7 +59,8 @@ def study_figures(swept: SweptStudy) -> tuple[list[PagePicture], list[str]]:
         known = {name: x for name, x in numbers.items() if x is not None and (x > 0 or not figure.log)}
         if known:
             name = f"{swept.key}_figure{number}"
-            pictures += [_column_picture(name, figure, table, known, column) for column in COLUMNS]
+            paper = swept.paper(figure.scored_on)
+            pictures += [_column_picture(name, figure, table, known, paper, column) for column in COLUMNS]
         else:
             reason = f"its rows have no {figure.x} to stand at" if numbers else "none of its rows is done"
             left_out.append(f"{figure.title}: {reason}")
@@ -70,9 +72,11 @@ def _column_picture(
     figure: FigureSettings,
     table: Mapping[str, TableRow],
     numbers: Mapping[str, float],
+    paper: Scores,
     column: str,
 ) -> PagePicture:
     curves, lines = {}, []
+    theirs = _paper_curves(figure, numbers, paper, column) if figure.paper else {}
     for title, rows in figure.curves.items():
         known = sorted((row for row in rows if row in numbers), key=lambda row: numbers[row])
         spreads = [table[row].scores[column] for row in known]
@@ -82,22 +86,47 @@ def _column_picture(
         if known:
             curves[title] = Curve(x, mean, mean - deviation, mean + deviation)
         lines += [
-            (title, row, numbers[row], each.mean, each.deviation, len(table[row].seeds))
+            (
+                title,
+                row,
+                numbers[row],
+                each.mean,
+                each.deviation,
+                len(table[row].seeds),
+                paper.get(row, {}).get(column),
+            )
             for row, each in zip(known, spreads)
         ]
+    drawn = {**curves, **{f"paper, {title}": curve for title, curve in theirs.items()}}
     words = "; ".join(
         f"{title}: " + ", ".join(f"{y:.1f} at {x:g}" for x, y in zip(curve.x, curve.y))
-        for title, curve in curves.items()
+        for title, curve in drawn.items()
     )
+    spread = _SPREAD if any(line[4] is not None for line in lines) else "One seed each."
     y_title = f"points {_within(column)}, %"
     return _picture(
         f"{name}_{column}",
         f"{figure.title}, {_within(column)}",
         f"{y_title}, over {figure.axis}. {words}",
-        curve_chart(curves, figure.axis, y_title, figure.log),
-        _SPREAD if any(line[4] is not None for line in lines) else "One seed each.",
-        csv_bytes(["curve", "row", figure.x, f"{column}_mean", f"{column}_sd", "seeds"], lines),
+        curve_chart(curves, figure.axis, y_title, figure.log, theirs),
+        f"{spread} Dashed: the paper's numbers." if theirs else spread,
+        csv_bytes(
+            ["curve", "row", figure.x, f"{column}_mean", f"{column}_sd", "seeds", f"{column}_paper"], lines
+        ),
     )
+
+
+def _paper_curves(
+    figure: FigureSettings, numbers: Mapping[str, float], paper: Scores, column: str
+) -> dict[str, Curve]:
+    """The paper's numbers of the curves of which it has all rows, and of which all stand on the axis."""
+    curves = {}
+    for title, rows in figure.curves.items():
+        if all(row in numbers and column in paper.get(row, {}) for row in rows):
+            order = sorted(rows, key=lambda row: numbers[row])
+            y = np.array([paper[row][column] for row in order])
+            curves[title] = Curve(np.array([numbers[row] for row in order]), y, y, y)
+    return curves
 
 
 def _number(swept: SweptStudy, figure: FigureSettings, row: str) -> float | None:

@@ -23,14 +23,22 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class TableBody:
+    """Rows of a table that stand together: name and cells of each."""
+
+    heading: str  # above them, over all columns; "" for none
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+@dataclass(frozen=True)
 class PageTable:
     """A table: the first column names the rows."""
 
     title: str
     caption: str
-    groups: tuple[tuple[str, int], ...]  # titles over some columns each, the first column left out
+    spans: tuple[tuple[str, int], ...]  # titles over some columns each, the first column left out
     columns: tuple[str, ...]  # the first one's too; a second line stands smaller below, of rows' names too
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    bodies: tuple[TableBody, ...]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from slimdp.config import ConfigError
 from slimdp.sweep import PlannedRun, RunResult, Study, plan_runs, read_study
+from slimdp.sweep.groups import RowGroup, baselines_of, groups_of
 from slimdp.sweep.kept import kept_studies, study_key
 from slimdp.sweep.results import RESULTS
 from slimdp.sweep.study import SHARED, Scores
@@ -29,12 +30,21 @@ class SweptStudy:
     study: Study
     places: tuple[Path, ...]  # folders of its sweeps, and files of results
     results: tuple[RunResult, ...]
-    baseline: str  # the row that the others are compared with
+    groups: tuple[RowGroup, ...]  # all rows, and the row that each is compared with
 
     @property
     def folders(self) -> tuple[Path, ...]:
         """Folders of its sweeps."""
         return tuple(place for place in self.places if place.is_dir())
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """The rows that others are compared with, each once."""
+        return baselines_of(self.groups)
+
+    def baseline_of(self, row: str) -> str:
+        """The row that a row is compared with: itself, where it is one of these."""
+        return next(group.baseline for group in self.groups if row in group.rows)
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -59,7 +69,7 @@ class SweptStudy:
         """The rows of its table that have results; `full` as for `table_rows`, `on` one of the sets."""
         other = "" if on == self.study.evaluate_name else on
         paper = self.paper(on, full)
-        return table_rows(self.results, self.study.names, self.baseline, paper, full, other)
+        return table_rows(self.results, self.groups, paper, full, other)
 
     @cached_property
     def runs(self) -> dict[tuple[str, int], PlannedRun]:
@@ -86,7 +96,8 @@ def find_studies(
     Args:
         places: folders of `slimdp sweep`, or files of results.
         study_file: the study of all of them, whatever they say.
-        baseline: the row to compare with, in the studies that have it; else, and in the rest, the first one.
+        baseline: the row to compare all with, in the studies that have it; else, and in the rest, that of
+            each group, or the first one.
 
     Raises:
         NoStudyError: no study to be found.
@@ -123,9 +134,8 @@ def _swept(key: str, study: Study, places: list[Path], baseline: str | None) -> 
                 f"{file}: results of row {unknown[0]}, which {study.file} does not have; there are: "
                 f"{', '.join(study.names)}"
             )
-    first = baseline if baseline in study.names else study.names[0]
-    assert first is not None
-    return SweptStudy(key, study, tuple(places), tuple(results), first)
+    groups = groups_of(study.names, study.groups, baseline if baseline in study.names else None)
+    return SweptStudy(key, study, tuple(places), tuple(results), groups)
 
 
 def _studies_of(place: Path) -> list[Study]:

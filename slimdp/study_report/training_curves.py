@@ -23,7 +23,7 @@ _LOSS = (
 
 
 def training_pictures(swept: SweptStudy) -> list[PagePicture]:
-    """A chart for each row that has logs: mean and range over the seeds, the baseline in grey."""
+    """A chart for each row that has logs: mean and range over the seeds, its baseline in grey."""
     logs = {name: _logs(swept, name) for name in swept.study.names}
     logs = {name: of_row for name, of_row in logs.items() if of_row}
     key = (
@@ -49,7 +49,8 @@ def _picture(
     swept: SweptStudy, name: str, curves: Mapping[str, Curve], scored: bool, limits: tuple[float, float]
 ) -> PagePicture:
     title = "points within 10 cm, %" if scored else "loss of the parts"
-    curve, other = curves[name], None if name == swept.baseline else curves.get(swept.baseline)
+    baseline = swept.baseline_of(name)
+    curve, other = curves[name], None if name == baseline else curves.get(baseline)
     stages = swept.runs[name, swept.study.seeds[0]].config.stages
     begins = np.cumsum([stage.steps for stage in stages])[:-1].tolist()
     chart = training_chart(curve, other, title, begins, limits)

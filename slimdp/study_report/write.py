@@ -71,7 +71,7 @@ class _Study:
     key: str
     id: str  # of its part of the page: the key without what separates names there
     title: str
-    baseline: str
+    baseline: str  # in words
     file: str
     progress: Progress
     changed: tuple[ChangedRuns, ...]  # results that were made with other settings
@@ -163,7 +163,7 @@ def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
         key=swept.key,
         id="_".join(swept.key.split()),
         title=swept.study.title,
-        baseline=swept.baseline,
+        baseline=swept.baselines[0] if len(swept.baselines) == 1 else "the baseline of its group",
         file=str(swept.study.file),
         progress=progress_of(swept),
         changed=tuple(changed_runs(swept)),

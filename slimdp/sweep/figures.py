@@ -11,6 +11,8 @@ from slimdp.config import ConfigError
 STACKS, CLICKS, HOURS = "stacks", "clicks", "hours"
 AXIS_TITLES = {STACKS: "stacks", CLICKS: "clicks", HOURS: "annotator hours"}
 MOST_CURVES = 7
+#: Row -> column -> percent.
+Scores = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class FigureSettings:
     at: Mapping[str, float] = field(default_factory=dict)  # row -> number
     log: bool = False  # numbers a factor apart at equal distances
     scored_on: str = ""  # the name of one of the study's several sets; "": the first
+    paper: bool = False  # the paper's numbers too, of the curves of which it has all rows
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.curves) <= MOST_CURVES or not all(self.curves.values()):
@@ -31,6 +34,11 @@ class FigureSettings:
             )
         if self.log and any(number <= 0 for number in self.at.values()):
             raise ConfigError(f"at = {dict(self.at)}, but numbers over 0 are wanted where log is true")
+        if self.paper and self.x in (CLICKS, HOURS):
+            raise ConfigError(
+                f"paper = true, but x = {self.x!r} are those of the labels here, and the paper's labels took "
+                "others; choose an axis that both have: stacks, or numbers of `at`"
+            )
 
     @property
     def axis(self) -> str:
@@ -44,13 +52,20 @@ class FigureSettings:
 
 
 def check_figures(
-    figures: Sequence[FigureSettings], names: Sequence[str], sets: Sequence[str] = ("",)
+    figures: Sequence[FigureSettings], names: Sequence[str], papers: Mapping[str, Scores]
 ) -> None:
-    """Raise ConfigError where a figure speaks of what a study lacks, or says too little of its rows."""
+    """Raise ConfigError where a figure speaks of what a study lacks, or says too little of its rows.
+
+    Args:
+        figures: of the study.
+        names: of its rows.
+        papers: the paper's numbers on each of its sets, the first one first.
+    """
     for index, figure in enumerate(figures):
-        if figure.scored_on and figure.scored_on not in sets:
+        if figure.scored_on and figure.scored_on not in papers:
             raise ConfigError(
-                f"figures.{index}: unknown set scored_on = {figure.scored_on!r}; there are: {', '.join(sets)}"
+                f"figures.{index}: unknown set scored_on = {figure.scored_on!r}; there are: "
+                f"{', '.join(papers)}"
             )
         unknown = [row for row in (*figure.rows, *figure.at) if row not in names]
         if unknown:
@@ -60,4 +75,11 @@ def check_figures(
             raise ConfigError(
                 f"figures.{index}: x = {figure.x!r} is none of {', '.join(AXIS_TITLES)}, so that `at` is to "
                 f"give a number for every row, but it lacks {', '.join(untold)}"
+            )
+        theirs = papers[figure.scored_on or next(iter(papers))]
+        lacking = [[row for row in rows if row not in theirs] for rows in figure.curves.values()]
+        if figure.paper and all(lacking):
+            raise ConfigError(
+                f"figures.{index}: paper = true, but `paper` has all rows of none of its curves; it lacks, "
+                f"curve by curve: {'; '.join(', '.join(rows) for rows in lacking)}"
             )

@@ -10,8 +10,9 @@ from typing import Any
 
 from slimdp.config import ConfigError, TrainConfig, config_from_dict
 from slimdp.settings_file import apply_override, from_plain, read_mapping, read_settings, to_plain
-from slimdp.sweep.figures import FigureSettings, check_figures
+from slimdp.sweep.figures import FigureSettings, Scores, check_figures
 from slimdp.sweep.grid import Grid, check_grid, grid_names, grid_rows
+from slimdp.sweep.groups import RowGroup, check_groups
 from slimdp.sweep.own_data import OwnData, replace_evaluated, replace_trained, replace_validated
 
 #: Where stages are trained, unless told otherwise, and where jobs keep their logs: beside the folders of the
@@ -19,8 +20,6 @@ from slimdp.sweep.own_data import OwnData, replace_evaluated, replace_trained, r
 SHARED, JOBS = "shared", "jobs"
 #: The columns of the tables of Slim DensePose.
 COLUMNS = ("5cm", "10cm", "20cm")
-#: Row -> column -> percent.
-Scores = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,8 @@ class StudySettings:
     paper: Scores = field(default_factory=dict)  # the paper's numbers, "localization only"
     paper_full: Scores = field(default_factory=dict)  # where what is taken for background is wrong
     figures: tuple[FigureSettings, ...] = ()  # curves that `slimdp report` draws, and `slimdp advise` reads
+    groups: tuple[RowGroup, ...] = ()  # in the table's order; none: all are compared with the first row
+    about: Mapping[str, str] = field(default_factory=dict)  # row -> a short sentence of what it is
 
     def __post_init__(self) -> None:
         check_grid(self.grid)
@@ -73,7 +74,14 @@ class StudySettings:
         _check_scores("paper_full", self.paper_full, names)
         for place, settings in self.evaluate.items():
             _check_scores(f"evaluate.{place}.paper", settings.paper, names)
-        check_figures(self.figures, names, list(self.evaluate))
+        papers = {place: settings.paper for place, settings in self.evaluate.items()}
+        first = next(iter(papers))
+        check_figures(self.figures, names, {**papers, first: self.paper or papers[first]})
+        check_groups(self.groups, names)
+        for name, words in self.about.items():
+            _require_known("about", name, names)
+            if not words.strip() or "\n" in words:
+                raise ConfigError(f"about.{name} = {words!r}, but one line of words is wanted")
 
 
 def _check_scores(place: str, scores: Scores, names: Sequence[str]) -> None:
@@ -111,6 +119,8 @@ class Study:
     others: Mapping[str, EvaluationSettings] = field(default_factory=dict)  # more sets to score on, by name
     paper_full: Scores = field(default_factory=dict)
     figures: tuple[FigureSettings, ...] = ()
+    groups: tuple[RowGroup, ...] = ()  # all rows, in their order; or none
+    about: Mapping[str, str] = field(default_factory=dict)  # row -> what it is
     own: OwnData = field(default_factory=OwnData)  # that took the place of the file's
     shared: str = SHARED  # where stages are trained, as seen from the folder of the sweep
 
@@ -193,6 +203,8 @@ def read_study(file: Path, overrides: Sequence[str] = (), own: OwnData | None = 
         others=dict(others),
         paper_full=to_plain(settings.paper_full),
         figures=tuple(figure for figure in settings.figures if figure.scored_on in scored),
+        groups=settings.groups,
+        about=settings.about,
         own=own,
     )
 
@@ -200,7 +212,7 @@ def read_study(file: Path, overrides: Sequence[str] = (), own: OwnData | None = 
 def _read_rows(
     file: Path, settings: StudySettings, overrides: Sequence[str], own: OwnData
 ) -> tuple[StudyRow, ...]:
-    """The rows that have files of their own, then those of the grid."""
+    """The rows that have files of their own, then those of the grid; where there are groups, in theirs."""
     read = [
         (name, read_settings(file.parent / each), str(file.parent / each))
         for name, each in settings.rows.items()
@@ -222,6 +234,8 @@ def _read_rows(
         for override in overrides:
             apply_override(values, override)
     words = [*own.words(), *overrides]
+    order = [row for group in settings.groups for row in group.rows]
+    read = sorted(read, key=lambda row: order.index(row[0])) if order else read
     return tuple(StudyRow(name, values, " with ".join([where, *words])) for name, values, where in read)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from slimdp.config import ConfigError
 from slimdp.report.table import format_table
 from slimdp.settings_file import from_plain
+from slimdp.sweep.groups import RowGroup, baselines_of, heading
 from slimdp.sweep.records import RunResult
 from slimdp.sweep.results import RESULTS
 from slimdp.sweep.study import COLUMNS
@@ -43,6 +44,7 @@ class TableRow:
     name: str
     seeds: tuple[int, ...]
     scores: Mapping[str, Spread]
+    baseline: str  # the row that it is compared with; itself of a baseline
     gains: Mapping[
         str, Spread
     ]  # over the baseline, seed by seed; empty of the baseline, or without its seeds
@@ -78,8 +80,7 @@ def read_results(places: Sequence[Path]) -> list[RunResult]:
 
 def table_rows(
     results: Sequence[RunResult],
-    names: Sequence[str],
-    baseline: str,
+    groups: Sequence[RowGroup],
     paper: Mapping[str, Mapping[str, float]],
     full: bool = False,
     on: str = "",
@@ -88,25 +89,27 @@ def table_rows(
 
     Args:
         results: in any order.
-        names: of the rows, in the order of the table.
-        baseline: the row that the others are compared with, on the seeds that both have.
+        groups: `groups_of`: the rows in the order of the table, and the row that each is compared with, on
+            the seeds that both have.
         paper: scores in the paper, by row and column, as far as it has them.
         full: where a pixel that the network calls background is wrong, instead of "localization only".
         on: the name of one of the study's other sets; results without a score on it are passed over.
 
     Raises:
-        ConfigError: results of other rows, or an unknown baseline.
+        ConfigError: results of other rows.
     """
-    unknown = sorted({result.row for result in results} - set(names))
-    if unknown or baseline not in names:
-        raise ConfigError(f"unknown row {(unknown or [baseline])[0]}; there are: {', '.join(names)}")
-    by_row: dict[str, dict[int, Mapping[str, float]]] = {name: {} for name in names}
+    baselines = {name: group.baseline for group in groups for name in group.rows}
+    unknown = sorted({result.row for result in results} - set(baselines))
+    if unknown:
+        raise ConfigError(f"unknown row {unknown[0]}; there are: {', '.join(baselines)}")
+    by_row: dict[str, dict[int, Mapping[str, float]]] = {name: {} for name in baselines}
     for result in sorted(results, key=lambda result: result.seed):
         if not on or on in result.others:
             score = result.on(on)
             by_row[result.row][result.seed] = score.full if full else score.scores
     rows = []
     for name, by_seed in by_row.items():
+        baseline = baselines[name]
         both = [seed for seed in by_seed if seed in by_row[baseline] and name != baseline]
         theirs, first = paper.get(name, {}), paper.get(baseline, {})
         if by_seed:
@@ -115,6 +118,7 @@ def table_rows(
                     name=name,
                     seeds=tuple(by_seed),
                     scores={c: Spread.of([each[c] for each in by_seed.values()]) for c in COLUMNS},
+                    baseline=baseline,
                     gains={
                         c: Spread.of([by_seed[seed][c] - by_row[baseline][seed][c] for seed in both])
                         for c in COLUMNS
@@ -127,38 +131,52 @@ def table_rows(
     return rows
 
 
-def score_lines(rows: Sequence[TableRow], markdown: bool = True) -> str:
-    """The scores, ours and the paper's."""
+def score_lines(rows: Sequence[TableRow], groups: Sequence[RowGroup], markdown: bool = True) -> str:
+    """The scores, ours and the paper's; the title of each group above its rows."""
     header = ["points within, %", *map(_title, COLUMNS), "seeds", *(f"paper, {_title(c)}" for c in COLUMNS)]
-    body = [
-        [
-            row.name,
+    body = {
+        row.name: [
             *(row.scores[c].text() for c in COLUMNS),
             str(len(row.seeds)),
             *(f"{row.paper[c]:.2f}" if c in row.paper else "" for c in COLUMNS),
         ]
         for row in rows
-    ]
-    return format_table(header, body, markdown)
+    }
+    return format_table(header, _grouped(body, groups, markdown), markdown)
 
 
-def gain_lines(rows: Sequence[TableRow], baseline: str, markdown: bool = True) -> str:
-    """What each row gains over the baseline, ours and the paper's: paired by seed."""
-    header = [f"over {baseline}", *map(_title, COLUMNS), *(f"paper, {_title(c)}" for c in COLUMNS)]
-    body = [
-        [
-            row.name,
+def gain_lines(rows: Sequence[TableRow], groups: Sequence[RowGroup], markdown: bool = True) -> str:
+    """What each row gains over its group's baseline, ours and the paper's: paired by seed."""
+    baselines = baselines_of(groups)
+    over = f"over {baselines[0]}" if len(baselines) == 1 else "gained"
+    header = [over, *map(_title, COLUMNS), *(f"paper, {_title(c)}" for c in COLUMNS)]
+    body = {
+        row.name: [
             *(row.gains[c].text("+") for c in COLUMNS),
             *(f"{row.paper_gains[c]:+.2f}" if c in row.paper_gains else "" for c in COLUMNS),
         ]
         for row in rows
         if row.gains
-    ]
-    return format_table(header, body, markdown) if body else ""
+    }
+    return format_table(header, _grouped(body, groups, markdown, "over"), markdown) if body else ""
 
 
-def gap_lines(rows: Sequence[TableRow], baseline: str, ceiling: str, markdown: bool = True) -> str:
-    """How much of what the ceiling gains over the baseline each row gains, in percent of it.
+def _grouped(
+    cells: Mapping[str, Sequence[str]], groups: Sequence[RowGroup], markdown: bool, over: str = ""
+) -> list[list[str]]:
+    """The lines of a table's rows, in their order, below a line for each group that has a title and rows."""
+    lines = []
+    for group in groups:
+        known = [name for name in group.rows if name in cells]
+        if known and group.title:
+            title = heading(group, groups, over)
+            lines.append([f"**{title}**" if markdown else title, *[""] * len(cells[known[0]])])
+        lines += [[name, *cells[name]] for name in known]
+    return lines
+
+
+def gap_lines(rows: Sequence[TableRow], ceiling: str, markdown: bool = True) -> str:
+    """How much of what the ceiling gains over its baseline each row gains that has the same one, in percent.
 
     A ratio of means over the seeds; as uncertain as both, so a deviation stands beside the gains alone.
 
@@ -167,12 +185,15 @@ def gap_lines(rows: Sequence[TableRow], baseline: str, ceiling: str, markdown: b
     """
     top = next((row for row in rows if row.name == ceiling), None)
     if top is None or not top.gains:
-        raise ConfigError(f"ceiling {ceiling}: no gain over {baseline} is known; both need results of a seed")
-    header = [f"share of the way from {baseline} to {ceiling}, %", *map(_title, COLUMNS)]
+        over = "" if top is None else f" over {top.baseline}"
+        raise ConfigError(
+            f"ceiling {ceiling}: no gain{over} is known; it and its baseline need results of a seed"
+        )
+    header = [f"share of the way from {top.baseline} to {ceiling}, %", *map(_title, COLUMNS)]
     body = [
         [row.name, *(_share(row.gains[c].mean, top.gains[c].mean) for c in COLUMNS)]
         for row in rows
-        if row.gains and row is not top
+        if row.gains and row.baseline == top.baseline and row is not top
     ]
     return format_table(header, body, markdown) if body else ""
 
@@ -185,7 +206,7 @@ def flat_rows(rows: Sequence[TableRow]) -> list[dict[str, Any]]:
     """The same numbers for a CSV file; what is not known is empty."""
     flat = []
     for row in rows:
-        cells: dict[str, Any] = {"row": row.name, "seeds": len(row.seeds)}
+        cells: dict[str, Any] = {"row": row.name, "baseline": row.baseline, "seeds": len(row.seeds)}
         for column in COLUMNS:
             for kind, spreads in (("", row.scores), ("_gain", row.gains)):
                 spread = spreads.get(column)

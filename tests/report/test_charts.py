@@ -56,6 +56,18 @@ def test_higher_values_are_drawn_higher() -> None:
     assert np.median(rows[1]) < np.median(rows[0]) - 100
 
 
+def test_the_papers_curves_are_thin_dashed_and_once_in_the_legend() -> None:
+    curves = {"low": a_curve(10, 20), "high": a_curve(30, 40)}
+    alone, beside = (
+        curve_chart(curves, "x", "y", paper=paper) for paper in (None, {"high": a_curve(70, 80)})
+    )
+    assert b"stroke-dasharray" not in alone.svg
+    assert [text for text in texts(beside) if not text[0].isdigit()] == ["x", "y", "low", "high", "paper"]
+    assert beside.svg.count(b"stroke-dasharray") == 2  # the curve and the legend
+    assert "80" in texts(beside)  # the axis reaches it
+    assert "80" not in texts(alone)
+
+
 def test_rows_stand_below_each_other_and_empty_ones_keep_their_line() -> None:
     chart = row_chart({"first": [10.0, 12.0], "missing": [], "last": [20.0]}, "points, %")
     assert [text for text in texts(chart) if text in ("first", "missing", "last")] == [
@@ -68,6 +80,11 @@ def test_rows_stand_below_each_other_and_empty_ones_keep_their_line() -> None:
     top, bottom = marked[0].min(), marked[0].max()
     upper, lower = (marked[1][np.abs(marked[0] - line) < 20].mean() for line in (top + 15, bottom - 15))
     assert upper < lower  # 11 is left of 20
+    # Black from left to right: the axis, and a line for a break.
+    parted = row_chart({"first": [10.0, 12.0], "missing": [], "last": [20.0]}, "points, %", breaks=[2])
+    across = [(pixels(each).max(axis=2) < 60).mean(axis=1) > 0.6 for each in (chart, parted)]
+    beginnings = [int((line[1:] & ~line[:-1]).sum()) for line in across]
+    assert beginnings[1] == beginnings[0] + 1
     assert bottom - top > 60
 
 

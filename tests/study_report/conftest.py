@@ -27,12 +27,19 @@ ROWS = {
 CLICKS = {"plain": Clicks(points=100), "deep": Clicks(points=1000)}  # of the others they were not counted
 MORE = """
 paper: {plain: {5cm: 21.06, 10cm: 42.94, 20cm: 59.54}, deep: {10cm: 45.0}}
+about:
+  plain: as it comes & <b>no more</b>
+  other: a sentence that is far longer than what is wanted here, wider than a phone, and still has to fit
+groups:
+  - {title: "Known & <others>", baseline: plain, rows: [plain, deep]}
+  - {title: Else, baseline: other, rows: [other, never]}
 figures:
   - {title: Stacks & points <of the row>, x: stacks, curves: {by stacks: [plain, deep]}, scored_on: again}
   - {title: Clicks, x: clicks, log: true, curves: {all: [plain, deep, other], two: [deep]}}
   - {title: Lost, x: clicks, curves: {none: [other]}}
   - {title: Hours, x: hours, curves: {all: [deep, plain, other]}}
   - {title: Not yet, x: stacks, curves: {none: [never]}}
+  - {title: Beside the paper, x: stacks, paper: true, curves: {known: [deep, plain], "not": [plain, other]}}
 """
 TITLE = 'a <b>little</b> study & its "figures"'
 

@@ -18,6 +18,7 @@ from slimdp.__main__ import main
 from slimdp.settings_file import dump_yaml, read_mapping
 from slimdp.study_report import ReportSettings, find_studies, write_report
 from slimdp.study_report.changed import changed_runs
+from slimdp.study_report.chosen import choose_rows
 from slimdp.study_report.curves import study_figures
 from slimdp.study_report.people import people_pictures
 from slimdp.study_report.textures import skin_share
@@ -25,7 +26,7 @@ from slimdp.study_report.training_curves import training_pictures
 from slimdp.surface import BodySurface, load_surface
 from tests.study_report.conftest import CLICKS, ROWS, TITLE
 
-VOID = {"meta", "link", "img", "br", "input"}
+VOID = {"meta", "link", "img", "br", "input", "wbr"}
 
 
 class Page(HTMLParser):
@@ -85,6 +86,7 @@ def test_nothing_is_fetched_and_nothing_runs(page: Path, parsed: Page) -> None:
 def test_everything_from_outside_is_escaped(page: Path, parsed: Page) -> None:
     assert parsed.texts("title") == parsed.texts("h1") == [TITLE]
     assert not {"b", "row"} & {tag for tag, _, _ in parsed.elements}
+    assert {"as it comes & <b>no more</b>"} <= set(parsed.texts("small"))
     assert "Stacks & points <of the row>, within 10 cm" in parsed.texts("h4")
     assert "never/seed_0: ValueError: no <script> here & there" in parsed.texts("li")
     assert "<script" not in page.read_text()
@@ -96,7 +98,9 @@ def test_who_cannot_see_it_can_read_it(parsed: Page) -> None:
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
     assert all(len(picture["alt"]) > 5 for picture in parsed.attributes("img"))
-    assert all(header["scope"] in ("row", "col", "colgroup") for header in parsed.attributes("th"))
+    assert all(
+        header["scope"] in ("row", "col", "colgroup", "rowgroup") for header in parsed.attributes("th")
+    )
     assert len(parsed.texts("caption")) == len(parsed.texts("table")) >= 4
     assert all(parsed.texts("caption"))
     ids = [attributes["id"] for _, attributes, _ in parsed.elements if "id" in attributes]
@@ -112,7 +116,7 @@ def test_tables_hold_the_scores_the_paper_and_what_is_missing(page: Path, swept_
     text = page.read_text()
     table = text[text.index("Scores, localization only, on first") : text.index("</table>")]
     cells = {
-        row[0]: row[1:]
+        row[0].strip(): row[1:]
         for row in (re.findall(r"<t[hd][^>]*>(?:<strong>)?([^<]*)", line) for line in table.split("<tr>"))
         if row
     }
@@ -128,12 +132,65 @@ def test_tables_hold_the_scores_the_paper_and_what_is_missing(page: Path, swept_
     assert f"{rows['deep'].gains['10cm'].text('+')}</" in text
 
 
+def test_groups_have_headings_and_are_compared_with_their_own_baseline(
+    page: Path, parsed: Page, swept_folder: Path, tmp_path: Path
+) -> None:
+    headings = [text for tag, with_, text in parsed.elements if with_.get("scope") == "rowgroup"]
+    said = [" ".join("".join(text).split()) for text in headings]
+    titles = ["Known & <others>", "Else"]
+    # Of other, the baseline of its group, no gain is known, and never has no results: no heading for them.
+    scores_and_gains = [*titles, "Known & <others>, over plain"]
+    beside = ["Known & <others>, beside plain", "Else, beside other"]
+    assert said == [*scores_and_gains * 2, *titles * 2, *beside, *titles]
+    text = page.read_text()
+    settings = text[text.index("<summary>Settings") :]
+    settings = settings[: settings.index("</table>")]
+    assert "beside plain:\nstages.clips.learning_rate: 0.015 \u2192 0.01" in settings  # a baseline itself
+    assert "stages.stills.learning_rate: 0.03 \u2192 0.05" in settings
+    assert "dashed grey:\nthe baseline of its group;" in text
+    # One for all, given on the command line.
+    out = tmp_path / "r.html"
+    assert main(["report", str(swept_folder), "--out", str(out), "--no-panels", "--baseline", "deep"]) == 0
+    parsed = Page(out)
+    assert "dashed grey:\ndeep;" in out.read_text()
+    assert {text for text in parsed.texts("th") if "over" in text or "beside" in text} == set()
+    captions = [text for text in parsed.texts("caption") if text.startswith("Gained over deep, on")]
+    assert len(captions) == 2
+    table = out.read_text()[out.read_text().index("<strong>Gained over deep, on first") :]
+    assert re.findall(r'<th scope="row">(\w+)', table[: table.index("</table>")]) == ["plain", "other"]
+
+
 def test_what_cannot_be_drawn_is_said(parsed: Page) -> None:
     said = [text for text in parsed.texts("p") if text.startswith("Not drawn")]
     assert said == [
         "Not drawn: Lost: its rows have no clicks to stand at.",
         "Not drawn: Not yet: none of its rows is done.",
     ]
+
+
+def test_the_papers_numbers_are_drawn_of_curves_of_which_it_has_all_rows(
+    page: Path, swept_folder: Path
+) -> None:
+    (swept,) = find_studies([swept_folder])
+    pictures = {picture.name: picture for picture in study_figures(swept)[0]}
+    dashed = {
+        name: re.findall(rb"stroke-dasharray: [^;]+; stroke-dashoffset: [^;]+; stroke: (#\w+)", picture.data)
+        for name, picture in pictures.items()
+    }
+    with_paper = [name for name, found in dashed.items() if found]
+    assert with_paper == ["study_figure6_10cm"]  # of deep there are only 10 cm; the other figures do not ask
+    chart = pictures["study_figure6_10cm"]
+    assert sorted(dashed["study_figure6_10cm"]) == [b"#1f5fa8", b"#777777"]  # the first curve, the legend
+    assert chart.data.count(b">paper</text>") == 1
+    assert "paper, known: 42.9 at 1, 45.0 at 2" in chart.alt
+    assert "paper, not" not in chart.alt
+    assert "Dashed: the paper's numbers." in chart.caption
+    assert "Dashed" not in pictures["study_figure6_5cm"].caption
+    with open(page.parent / "figures" / "study_figure6_10cm.csv", newline="") as file:
+        numbers = [(line["curve"], line["row"], line["10cm_paper"]) for line in csv.DictReader(file)]
+    assert numbers == [
+        ("known", "plain", "42.94"), ("known", "deep", "45"), ("not", "plain", "42.94"), ("not", "other", ""),
+    ]  # fmt: skip
 
 
 def test_rows_that_differ_in_stacks_alone_are_drawn_unasked(swept_folder: Path) -> None:
@@ -153,7 +210,10 @@ def test_rows_that_differ_in_stacks_alone_are_drawn_unasked(swept_folder: Path) 
 def test_the_cost_is_told(page: Path) -> None:
     text = page.read_text()
     table = text[text.index("Row by row") :]
-    lines = {line.split("<")[0]: line for line in table[: table.index("</table>")].split('<th scope="row">')}
+    lines = {
+        line.split("<")[0].strip(): line
+        for line in table[: table.index("</table>")].split('<th scope="row">')
+    }
     assert list(lines)[1:] == ["plain", "deep", "other"]
     cells = re.findall("<td>([^<]*)</td>", lines["deep"])
     assert (cells[0], cells[3:]) == ("2", ["24", "1,000", f"{CLICKS['deep'].seconds() / 3600:.1f}"])
@@ -179,7 +239,7 @@ def test_missing_runs_are_named_with_the_command_that_makes_them(parsed: Page, s
 def test_pictures_and_tables_come_as_files_too(page: Path, parsed: Page) -> None:
     files = {file.name: file for file in (page.parent / "figures").iterdir()}
     pictures = [
-        f"study_figure{number}_{column}" for number in (1, 2, 4) for column in ("5cm", "10cm", "20cm")
+        f"study_figure{number}_{column}" for number in (1, 2, 4, 6) for column in ("5cm", "10cm", "20cm")
     ]
     pictures += [
         "study_rows_first",
@@ -218,7 +278,7 @@ def test_pictures_and_tables_come_as_files_too(page: Path, parsed: Page) -> None
     assert files["study_scores_again.csv"].read_text().count("paper") == 6
     steps = files["study_training_plain.csv"].read_text().splitlines()
     assert [line.split(",")[0] for line in steps[1:]] == [str(step) for step in range(1, 13)]  # both stages
-    assert len(parsed.attributes("img")) == 2 + 9 + 3 + 2 * 4 * 4 + 4
+    assert len(parsed.attributes("img")) == 2 + 12 + 3 + 2 * 4 * 4 + 4
 
 
 def test_the_same_again_gives_the_same_page(page: Path, swept_folder: Path, tmp_path: Path) -> None:
@@ -233,7 +293,7 @@ def test_without_people_no_weights_are_needed(swept_folder: Path, tmp_path: Path
     out = tmp_path / "report.html"
     assert main(["report", str(tmp_path / "study"), "--out", str(out), "--no-panels"]) == 0
     parsed = Page(out)
-    assert len(parsed.attributes("img")) == 2 + 9
+    assert len(parsed.attributes("img")) == 2 + 12
     assert "People" not in parsed.texts("h3")
     with_people = write_report(find_studies([tmp_path / "study" / "results.json"]), out)
     assert any("None of the rows has weights here" in note for note in with_people.notes)
@@ -252,6 +312,18 @@ def test_chosen_rows_draw_the_people(swept_folder: Path, tmp_path: Path) -> None
         write_report(
             find_studies([swept_folder]), tmp_path / "a.html", None, replace(settings, rows=("nobody",))
         )
+
+
+def test_every_groups_baseline_draws_the_people() -> None:
+    (swept,) = find_studies([Path(__file__).parents[2] / "experiments" / "table6" / "results.json"])
+    names = swept.study.names
+    by_score = sorted(swept.rows(), key=lambda row: row.scores["10cm"].mean)
+    rest = [row.name for row in by_score if row.name not in swept.baselines]
+    expected = {"i_baseline", "v_baseline", "ix_all_baseline", rest[0], rest[-1]}
+    assert choose_rows(swept, None, names) == tuple(name for name in names if name in expected)
+    # Without weights of one of them, one more of the rest.
+    known = [name for name in names if name != "v_baseline"]
+    assert len(choose_rows(swept, None, known)) == 5
 
 
 def test_results_of_other_settings_are_named(
@@ -301,9 +373,9 @@ def test_every_training_has_the_same_axis_and_shows_where_its_stages_begin(swept
     pictures = training_pictures(find_studies([swept_folder])[0])
     ticks = [re.findall(rb">(-?[\d.]+)</text>", picture.data) for picture in pictures]
     assert ticks[0] == ticks[1] == ticks[2]
-    # Two stages of six steps, so one line; the baseline, dashed, is behind the others.
+    # Two stages of six steps, so one line; the baseline, dashed, is behind the other of its group.
     dashes = [len(set(re.findall(rb"stroke-dasharray: ([^;]+)", picture.data))) for picture in pictures]
-    assert dashes == [1, 2, 2]
+    assert dashes == [1, 2, 1]
     assert "lower is not better between rows with other labels" in pictures[0].caption
 
 
@@ -312,11 +384,16 @@ def test_a_baseline_is_for_the_studies_that_have_it(swept_folder: Path, tmp_path
     shutil.copytree(swept_folder.parent / "study", second)
     values = read_mapping(second / "study.yaml")
     rows = {name: values["rows"][name] for name in ("deep", "other")}
-    (second / "study.yaml").write_text(dump_yaml({**values, "rows": rows, "figures": [], "paper": {}}))
+    less = {"rows": rows, "figures": [], "groups": [], "about": {}, "paper": {}}
+    (second / "study.yaml").write_text(dump_yaml({**values, **less}))
     (second / "results.json").write_text("[]")
     places = [swept_folder, second / "results.json"]
-    assert [swept.baseline for swept in find_studies(places, baseline="plain")] == ["plain", "deep"]
-    assert [swept.baseline for swept in find_studies(places, baseline="other")] == ["other", "other"]
+    for baseline, found in (
+        (None, [("plain", "other"), ("deep",)]),
+        ("plain", [("plain",), ("deep",)]),
+        ("other", [("other",), ("other",)]),
+    ):
+        assert [swept.baselines for swept in find_studies(places, baseline=baseline)] == found
     with pytest.raises(ValueError, match=r"no row 'nobody' in .*study\.yaml, .*second/study\.yaml"):
         find_studies(places, baseline="nobody")
     shutil.copy(swept_folder / "results.json", second)
@@ -358,7 +435,7 @@ def test_an_unstarted_study_has_a_page_of_what_to_do(swept_folder: Path, tmp_pat
     parsed = Page(out)
     assert parsed.texts("code") == [f"slimdp sweep {study} --out {tmp_path / 'out'}"]
     assert parsed.attributes("img") == []
-    assert set(ROWS) <= set(parsed.texts("th"))
+    assert set(ROWS) <= {text.split(" ")[0] for text in parsed.texts("th")}
     assert "42.94" in parsed.texts("td")
 
 

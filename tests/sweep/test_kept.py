@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from slimdp.config import ConfigError
+from slimdp.settings_file import dump_yaml, read_mapping
 from slimdp.sweep import Study, read_study
 from slimdp.sweep.figures import FigureSettings
 from slimdp.sweep.kept import keep_study, kept_studies, study_key
@@ -54,8 +55,43 @@ def test_studies_are_called_by_their_folders_or_files() -> None:
         ("{title: a, x: weeks, curves: {b: [plain]}, at: {plain: 0}, log: true}", "over 0 are wanted"),
         ("{title: a, x: stacks, curves: {}}", "1 to 7 curves are wanted"),
         ("{title: a, x: stacks, curves: {b: []}}", "each of some rows"),
+        (
+            "{title: a, x: clicks, curves: {b: [plain]}, paper: true}",
+            "paper = true, but x = 'clicks' are those",
+        ),
+        (
+            "{title: a, x: stacks, curves: {b: [plain, fast], c: [other]}, paper: true}",
+            "`paper` has all rows of none of its curves; it lacks, curve by curve: plain; other",
+        ),
     ],
 )
 def test_wrong_figures(make_study: Callable[..., Study], tmp_path: Path, figure: str, words: str) -> None:
     with pytest.raises(ConfigError, match=f"study.yaml: .*figures.0.*{words}|study.yaml: .*{words}"):
-        make_study(tmp_path, more=f"figures: [{figure}]\n")
+        make_study(tmp_path, more=f"figures: [{figure}]\npaper: {{fast: {{10cm: 42.94}}}}\n")
+
+
+def test_the_papers_numbers_are_those_of_the_set_that_a_figure_is_on(
+    make_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    make_study(tmp_path)
+    values = read_mapping(tmp_path / "study.yaml")
+    people = values["evaluate"]
+    with_paper = {**people, "paper": {"plain": {"10cm": 50.0}}}
+    figure = {"title": "a", "x": "stacks", "curves": {"b": ["plain"]}, "paper": True}
+    for first, second, scored_on, known in (
+        (with_paper, people, "", True),
+        (with_paper, people, "first", True),
+        (with_paper, people, "second", False),
+        (people, with_paper, "second", True),
+        (people, with_paper, "", False),
+    ):
+        sets = {"first": first, "second": second}
+        changes = {"evaluate": sets, "figures": [{**figure, "scored_on": scored_on}]}
+        (tmp_path / "study.yaml").write_text(dump_yaml({**values, **changes}))
+        if known:
+            assert read_study(tmp_path / "study.yaml").figures[0].paper
+        else:
+            with pytest.raises(
+                ConfigError, match=r"figures\.0: paper = true, but `paper` has all rows of none"
+            ):
+                read_study(tmp_path / "study.yaml")

@@ -8,6 +8,7 @@ import pytest
 from slimdp.config import ConfigError, TrainConfig
 from slimdp.settings_file import dump_yaml, parse_yaml
 from slimdp.sweep import Study, read_study
+from slimdp.sweep.kept import keep_study, kept_studies
 
 
 def test_rows_come_in_their_order_with_every_seed(
@@ -25,6 +26,22 @@ def test_rows_come_in_their_order_with_every_seed(
     assert configs[2][2].stages[0].learning_rate == 1e-2
     assert study.paper == {"fast": {"10cm": 42.94}}
     assert study.including((5, 1)).seeds == (3, 1, 5)
+
+
+def test_rows_stand_in_the_order_of_their_groups(make_study: Callable[..., Study], tmp_path: Path) -> None:
+    groups = [
+        {"title": "Later", "baseline": "other", "rows": ["other"]},
+        {"title": "First", "baseline": "fast", "rows": ["fast", "plain"]},
+    ]
+    study = make_study(tmp_path, more=dump_yaml({"groups": groups, "about": {"fast": "in haste"}}))
+    assert study.about == {"fast": "in haste"}
+    assert study.names == ("other", "fast", "plain")
+    assert [(group.title, group.baseline) for group in study.groups] == [
+        ("Later", "other"),
+        ("First", "fast"),
+    ]
+    keep_study(study, tmp_path)
+    assert kept_studies(tmp_path) == [study]
 
 
 def test_overrides_reach_every_row(make_study: Callable[..., Study], tmp_path: Path) -> None:
@@ -50,6 +67,27 @@ def test_overrides_reach_every_row(make_study: Callable[..., Study], tmp_path: P
         ({"seeds": [-1]}, ["seeds = [-1]", "0 or more"]),
         ({"seeds": ["0"]}, ["seeds.0 = '0'", "a whole number"]),
         ({"evaluate": {"images": "x"}}, ["missing key evaluate.annotations"]),
+        (
+            {"groups": [{"title": "A", "baseline": "plain", "rows": ["plain", "slow"]}]},
+            ["study.yaml", "groups.0.rows: unknown row slow", "plain, fast, other"],
+        ),
+        (
+            {"groups": [{"title": t, "baseline": "plain", "rows": ["plain", "fast"]} for t in "AB"]},
+            ["groups.1.rows: row plain is in 'A' already"],
+        ),
+        (
+            {"groups": [{"title": "A", "baseline": "other", "rows": ["plain", "fast"]}]},
+            ["groups.0: baseline = 'other'", "own rows", "plain, fast"],
+        ),
+        (
+            {"groups": [{"title": "A", "baseline": "plain", "rows": ["plain"]}]},
+            ["groups: no group has fast, other"],
+        ),
+        ({"groups": [{"title": " ", "baseline": "plain", "rows": ["plain"]}]}, ["groups.0: title = ' '"]),
+        ({"groups": [{"title": "A", "rows": ["plain"]}]}, ["missing key groups.0.baseline"]),
+        ({"about": {"plian": "x"}}, ["study.yaml", "unknown key about.plian", "plain, fast, other"]),
+        ({"about": {"plain": "two\nlines"}}, ["about.plain = 'two\\nlines'", "one line"]),
+        ({"about": {"plain": " "}}, ["about.plain = ' '"]),
         ({"paper": {"plian": {}}}, ["unknown key paper.plian", "plain, fast, other"]),
         ({"paper": {"plain": {"7cm": 1}}}, ["unknown key paper.plain.7cm", "5cm, 10cm, 20cm"]),
         ({"paper": {"plain": {"5cm": "high"}}}, ["paper.plain.5cm = 'high'", "a number"]),

@@ -114,6 +114,29 @@ def test_some_rows_and_their_share_of_a_gap(
     assert "--rows dance: no such row; there are: base, tps, flow" in capsys.readouterr().err
 
 
+def test_groups_have_baselines_of_their_own_unless_one_is_named(
+    study: Callable[[], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = parse_yaml((tmp_path / "study.yaml").read_text())
+    values["groups"] = [
+        {"title": "Still", "baseline": "base", "rows": ["base"]},
+        {"title": "Moved", "baseline": "tps", "rows": ["tps", "flow"]},
+    ]
+    (tmp_path / "study.yaml").write_text(dump_yaml(values))
+    for more, heading, gained in (
+        ([], "| gained ", "+3.0"),  # of seed 1, which tps has too
+        (["--baseline", "base"], "| over base ", "+3.5 ± 0.7"),
+        (["--rows", "flow"], "| gained ", "+3.0"),
+    ):
+        assert main([*study(), *more]) == 0
+        said = capsys.readouterr().out
+        gains = said[said.index(heading) :]
+        (line,) = (line for line in gains.splitlines() if line.startswith("| flow "))
+        assert line.split("|")[3].strip() == gained
+        assert ("**Moved, over tps**" in gains) == ("--baseline" not in more)
+        assert ("| base " in said) == ("--rows" not in more)  # it is nobody's baseline there
+
+
 def test_what_is_missing_is_made_by_the_study_that_the_folder_keeps(
     study: Callable[[], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
