@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -184,6 +185,19 @@ def test_changed_settings_are_refused_by_name(
         f"made with other settings, so left out of {out / 'results.json'}: other/seed_0, other/seed_1"
     ]
     sweep(read_study(swept[0].file), out)  # the file of scores is whole again
+
+
+def test_what_is_to_be_removed_is_named_for_the_shell(
+    make_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    out = tmp_path / "my runs"
+    rows = {"plain": "base: base.yaml\n"}
+    carry_out_here(make_study(tmp_path / "study", rows, (0,)), out)
+    changed = make_study(tmp_path / "study", {"plain": "base: base.yaml\nmodel: {stacks: 2}\n"}, (0,))
+    with pytest.raises(ConfigError) as caught:
+        sweep(changed, out)
+    words = shlex.split(str(caught.value).rpartition("rm -r ")[2])
+    assert words == [str(out / "plain" / "seed_0")]
 
 
 def test_rows_that_are_the_same_are_trained_once_and_scored_again_for_other_people(
