@@ -318,6 +318,19 @@ def test_all_that_is_wrong_is_named_before_anything_is_trained(
     assert not [file for file in (tmp_path / "out").rglob("*") if file.name not in (".lock", "results.json")]
 
 
+def test_of_several_studies_all_are_checked_before_the_first_is_begun(
+    make_study: Callable[..., Study], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = make_study(tmp_path / "good", {"plain": "base: base.yaml\n"}, (0,))
+    wrong = make_study(tmp_path / "wrong", {"bad": "base: base.yaml\nsurface: nowhere\n"}, (0,))
+    out = tmp_path / "out"
+    assert main(["sweep", str(good.file), str(wrong.file), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert f"{wrong.file}: nothing was begun" in said
+    assert "row bad: surface = 'nowhere'" in said
+    assert not out.exists()
+
+
 def test_a_failed_run_takes_no_other_along(
     make_study: Callable[..., Study], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
