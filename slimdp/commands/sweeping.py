@@ -55,7 +55,12 @@ def add_sweep_command(commands: argparse._SubParsersAction) -> None:
             help=f"your own people {which}, for those of the study",
         )
     command.add_argument("--status", action="store_true", help="say how far it is, and do nothing")
-    command.add_argument("--results", type=Path, default=None, help="default: results.json in --out")
+    command.add_argument(
+        "--results",
+        type=Path,
+        default=None,
+        help="the file of scores, of this --out alone; default: results.json in it",
+    )
     _add_submission(command)
     command.set_defaults(run=_sweep)
 

@@ -78,6 +78,11 @@ def prepare(
     evaluated = describe_evaluation(study.evaluate, study.others)
     states, todo, clicks = _check(study, out, rows, seeds, evaluated)
     results_file = results or out / RESULTS
+    if results is not None and results.exists() and not kept_studies(out):
+        raise ConfigError(
+            f"{results} is there, but nothing was swept into {out} yet: its scores are of another folder and "
+            "would be lost; name another file with --results"
+        )
     others = _of_other_studies(study, out, results_file)
     keep_study(study, out)
     git = git_state()

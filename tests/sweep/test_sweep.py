@@ -200,6 +200,21 @@ def test_what_is_to_be_removed_is_named_for_the_shell(
     assert words == [str(out / "plain" / "seed_0")]
 
 
+def test_scores_of_another_folder_are_not_overwritten(
+    make_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    study = make_study(tmp_path / "study", {"plain": "base: base.yaml\n"}, (0,))
+    scores = tmp_path / "scores.json"
+    carry_out_here(study, tmp_path / "first")
+    sweep(study, tmp_path / "first", results=scores, say=pytest.fail)
+    before = scores.read_bytes()
+    with pytest.raises(ConfigError, match=r"its scores are of another folder and would be lost.*--results"):
+        prepare(study, tmp_path / "second", results=scores)
+    assert not (tmp_path / "second").exists()
+    sweep(study, tmp_path / "first", results=scores, say=pytest.fail)  # its own are written anew
+    assert scores.read_bytes() == before
+
+
 def test_rows_that_are_the_same_are_trained_once_and_scored_again_for_other_people(
     make_study: Callable[..., Study], tmp_path: Path, labels: DataSource
 ) -> None:
