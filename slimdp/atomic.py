@@ -19,8 +19,13 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     If the block raises, the temporary file goes and a file that `path` named before stays as it was. The
     folder is made where it is missing. The temporary name ends as `path` does, for writers that read the
     format from it.
+
+    Raises:
+        IsADirectoryError: a folder has the name `path`; before the block.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, but the name of a file to write is wanted")
     path.parent.mkdir(parents=True, exist_ok=True)
     # Processes on other machines, or in other containers, may have the same number.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")

@@ -40,6 +40,14 @@ def test_writers_of_one_number_do_not_write_into_the_same_file(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.parametrize("name", ["folder", "."])
+def test_a_folder_is_no_file_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    with pytest.raises(IsADirectoryError, match="is a folder, but the name of a file"), whole_file(name):
+        pytest.fail("begun")
+
+
 def test_a_folder_appears_at_the_end_and_not_after_an_error(tmp_path: Path) -> None:
     target = tmp_path / "set"
     with pytest.raises(OSError, match="full"), whole_folder(target) as temporary:  # noqa: PT012

@@ -46,5 +46,8 @@ def curve_file(text: str) -> Path:
 
 
 def names_with_commas(text: str) -> tuple[str, ...]:
-    """The names in "a,b"."""
-    return tuple(name for name in text.split(",") if name)
+    """The names in "a,b", one or more."""
+    names = tuple(name for name in text.split(",") if name)
+    if not names:
+        raise argparse.ArgumentTypeError(f"{text!r}, but names with commas are wanted: a,b")
+    return names

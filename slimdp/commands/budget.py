@@ -56,7 +56,7 @@ def add_budget(commands: argparse._SubParsersAction) -> None:
 
 
 def _budget(options: argparse.Namespace) -> None:
-    from slimdp.data import apply_budget, read_annotations, write_annotations
+    from slimdp.data import apply_budget, read_annotations, read_outlines, write_annotations
     from slimdp.report.clicks_table import clicks_table
 
     budget = BudgetSettings(
@@ -77,11 +77,15 @@ def _budget(options: argparse.Namespace) -> None:
             "nothing to leave out: give --keep-images, --keep-points, --videos, --frames-per-video, --frames "
             "or --keypoints, or no --out to count the labels alone"
         )
-    whole = read_annotations(options.annotations, options.images, read_masks=options.out is not None)
+    if options.out is not None and options.out.resolve() == options.annotations.resolve():
+        raise ConfigError(f"--out {options.out} is the file of all labels, which would be lost; name another")
+    whole = read_annotations(options.annotations, options.images)
     fewer = apply_budget(whole, budget)
     print(clicks_table({"whole": whole.people} | ({} if keeps_all else {"kept": fewer.people}), costs))
     if options.out is not None:
-        write_annotations(options.out, fewer.images, fewer.people)
+        if whole.teaches and not fewer.teaches:
+            raise ConfigError(f"{options.out} is not written: the budget leaves nobody any label")
+        write_annotations(options.out, fewer.images, fewer.people, read_outlines(options.annotations))
         print(options.out)
 
 

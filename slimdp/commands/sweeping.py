@@ -27,7 +27,8 @@ def add_sweep_command(commands: argparse._SubParsersAction) -> None:
         "--out",
         type=Path,
         default=None,
-        help="default: runs/ and the name of its folder; of several studies each has a folder in it",
+        help="default: runs/ and the study's name: its folder's, or its own where it is no study.yaml; of "
+        "several studies each has a folder of its name in it",
     )
     command.add_argument(
         "--shared",
@@ -54,7 +55,12 @@ def add_sweep_command(commands: argparse._SubParsersAction) -> None:
             help=f"your own people {which}, for those of the study",
         )
     command.add_argument("--status", action="store_true", help="say how far it is, and do nothing")
-    command.add_argument("--results", type=Path, default=None, help="default: results.json in --out")
+    command.add_argument(
+        "--results",
+        type=Path,
+        default=None,
+        help="the file of scores, of this --out alone; default: results.json in it",
+    )
     _add_submission(command)
     command.set_defaults(run=_sweep)
 
@@ -86,27 +92,39 @@ def _slurm(text: str) -> dict[str, Any]:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from slimdp.sweep import OwnData, read_study, sweep_status
-    from slimdp.sweep.study import SHARED
+    from slimdp.sweep import OwnData, check_study, read_study, sweep_status
+    from slimdp.sweep.kept import study_key
 
     own = OwnData(tuple(map(tuple, options.data)), tuple(map(tuple, options.evaluate)))
-    studies = {file: read_study(file, options.set, own) for file in options.study}
-    _check_options(options, [study.name for study in studies.values()])
-    failed = False
-    for study in studies.values():
-        together = options.out or Path("runs")
-        out = together / study.name if len(studies) > 1 or options.out is None else together
-        shared = options.shared or (together / SHARED if len(studies) > 1 else None)
-        if shared is not None:
-            study = replace(study, shared=os.path.relpath(shared, out))
-        if options.status:
+    names = [study_key(file) for file in dict.fromkeys(options.study)]
+    _check_options(options, names)
+    studies = [read_study(file, options.set, own) for file in dict.fromkeys(options.study)]
+    placed = [
+        _place(options, study, name, len(names) > 1) for study, name in zip(studies, names, strict=True)
+    ]
+    if options.status:
+        for study, out in placed:
             _say(f"{study.title}\n{sweep_status(study, out, options.rows, options.seeds)}")
-            continue
+        return 0
+    for study, out in placed if len(placed) > 1 else ():
+        check_study(study, out, options.rows, options.seeds)  # all of them, before the first one begins
+    failed = False
+    for study, out in placed:
         summary = _carry_out(options, study, out)
         if summary is not None:
             _tell(summary, options.results or out / "results.json")
             failed = failed or bool(summary.failures or summary.left)
     return 1 if failed else 0
+
+
+def _place(options: argparse.Namespace, study: Study, name: str, of_several: bool) -> tuple[Study, Path]:
+    """A study that knows where its stages are trained, and the folder that it is swept into."""
+    from slimdp.sweep.study import SHARED
+
+    together = options.out or Path("runs")
+    out = together / name if of_several or options.out is None else together
+    shared = options.shared or (together / SHARED if of_several else None)
+    return (study if shared is None else replace(study, shared=os.path.relpath(shared, out))), out
 
 
 def _check_options(options: argparse.Namespace, names: list[str]) -> None:
@@ -119,7 +137,7 @@ def _check_options(options: argparse.Namespace, names: list[str]) -> None:
         raise ValueError("--rows and --results are of one study; give them one at a time")
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise ValueError(f"two studies in folders called {', '.join(sorted(twice))}; sweep them one by one")
+        raise ValueError(f"two studies called {', '.join(sorted(twice))}; sweep them one by one")
 
 
 def _carry_out(options: argparse.Namespace, study: Study, out: Path) -> SweepSummary | None:

@@ -9,7 +9,7 @@ from slimdp.data.augment import Augmentation, change_colours, draw_augmentation,
 from slimdp.data.boxes import box_around_keypoints, box_from_centre
 from slimdp.data.budget import apply_budget
 from slimdp.data.clicks import Clicks, count_clicks
-from slimdp.data.coco import AnnotationSet, frame_number, read_annotations
+from slimdp.data.coco import AnnotationSet, frame_number, read_annotations, read_outlines
 from slimdp.data.crops import BORDER_RGB, crop_affine, crop_image, crop_side
 from slimdp.data.frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
 from slimdp.data.images import ImageCache, ImageError, check_whole, load_image
@@ -62,6 +62,7 @@ __all__ = [
     "keypoint_union",
     "load_image",
     "read_annotations",
+    "read_outlines",
     "start_worker",
     "surface_anchors",
     "write_annotations",

@@ -19,7 +19,7 @@ import numpy as np
 from slimdp.data.images import ImageError, check_whole
 from slimdp.data.person import read_person
 from slimdp.data.validate import AnnotationError, Record
-from slimdp.data.write import write_annotations
+from slimdp.data.write import Outlines, write_annotations
 from slimdp.structures import ImageRecord, PersonAnnotation
 
 __all__ = ["AnnotationError", "AnnotationSet", "frame_number", "read_annotations", "write_annotations"]
@@ -42,6 +42,11 @@ class AnnotationSet:
         for person in self.people:
             groups[person.image.id].append(person)
         return groups
+
+    @property
+    def teaches(self) -> bool:
+        """Whether anybody has labels; keypoints count, to learn from or to follow."""
+        return any(person.has_labels or person.keypoints is not None for person in self.people)
 
 
 def read_annotations(
@@ -101,6 +106,22 @@ def read_entries(
         if check_images:
             _check_image(record, image)
     return images, _read_people(path, content, images)
+
+
+def read_outlines(path: str | os.PathLike[str]) -> Outlines:
+    """What an annotation file says of people's outlines, not drawn, to be written again.
+
+    Drawn ones (`read_masks`) take a byte a pixel of the picture for each person. Errors as of `read_entries`.
+    """
+    _, entries = read_entries(path)
+    return {
+        (entry.image.id, entry.id): {
+            field: entry.record.content[field]
+            for field in ("segmentation", "area")
+            if entry.record.has(field)
+        }
+        for entry in entries
+    }
 
 
 def frame_number(name: str) -> int | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,27 @@ from slimdp.data.rle import encode_rle
 from slimdp.data.validate import AnnotationError
 from slimdp.structures import COARSE_PARTS, IGNORE, BoxSource, ImageRecord, PersonAnnotation
 
+#: Ids of a picture and a person -> the fields `segmentation` and `area`, as far as a file has them.
+Outlines = Mapping[tuple[int, int], Mapping[str, Any]]
 _ROUNDING = 1e-6  # px of the frame
 
 
 def write_annotations(
-    path: str | os.PathLike[str], images: Sequence[ImageRecord], people: Sequence[PersonAnnotation]
+    path: str | os.PathLike[str],
+    images: Sequence[ImageRecord],
+    people: Sequence[PersonAnnotation],
+    outlines: Outlines | None = None,
 ) -> None:
     """Write records so that `read_annotations` gives them back; all of the file or nothing.
 
-    Raises AnnotationError naming the person and the field that the format cannot hold.
+    Args:
+        path: the JSON file.
+        images: of the people; others too.
+        people: to write.
+        outlines: of people without a `mask`, as `read_outlines` has them from another file.
+
+    Raises:
+        AnnotationError: naming the person and the field that the format cannot hold.
     """
     path = Path(path)
     known = {image.id for image in images}
@@ -41,7 +53,10 @@ def write_annotations(
             raise AnnotationError(
                 f"{path}: annotation {person.id}: image {person.image.id} is not in `images`"
             )
-        annotations.append(_person_entry(path, person, 1 + names.index(person.keypoint_names)))
+        entry = _person_entry(path, person, 1 + names.index(person.keypoint_names))
+        if person.mask is None and outlines is not None:
+            entry |= outlines.get((person.image.id, person.id), {})
+        annotations.append(entry)
     content = {
         "info": {"description": "DensePose-COCO annotations", "dp_frame": FRAME},
         "images": [_image_entry(image) for image in images],

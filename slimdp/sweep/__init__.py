@@ -3,6 +3,7 @@
 from slimdp.sweep.lock import HeldError
 from slimdp.sweep.own_data import OwnData
 from slimdp.sweep.plan import PlannedRun, plan_runs
+from slimdp.sweep.prepare import check_study
 from slimdp.sweep.records import RunResult
 from slimdp.sweep.results import SweepSummary
 from slimdp.sweep.run import sweep
@@ -17,6 +18,7 @@ __all__ = [
     "Study",
     "StudyRow",
     "SweepSummary",
+    "check_study",
     "plan_runs",
     "read_study",
     "sweep",

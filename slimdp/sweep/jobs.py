@@ -51,18 +51,18 @@ class SweepJob:
         """The number of runs that it did."""
         if self.gpus is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus
-        done, finished = 0, set[Path]()
+        done, finished, failed = 0, set[Path](), set[Path]()
         # Runs have a process of their own: one that is killed for its memory does not take the job along.
         with (
             alone(self.prepared.out, together=True),
             WorkerPool(carry_out_in_job, 1, queued=0) as pool,
         ):
-            for task, answer in pool.answers(partial(self._next, finished)):
+            for task, answer in pool.answers(partial(self._next, finished, failed)):
                 if isinstance(answer, HeldError):  # another job was quicker
                     continue
-                if isinstance(answer, ChildProcessError):  # killed; other errors are written where they occur
-                    write_failure(task.run.place(self.prepared.out), answer)
                 if isinstance(answer, Exception):
+                    failed.add(task.run.folder)
+                    self._note_failure(task.run, answer)
                     print(f"{task.run.name}: FAILED: {type(answer).__name__}: {answer}", flush=True)
                     continue
                 done += 1
@@ -77,12 +77,23 @@ class SweepJob:
 
         return DelayedSubmission(self)
 
-    def _next(self, finished: set[Path]) -> RunTask | None:
-        """What to do now; waits while all that is left waits for other jobs. None: nothing is left."""
+    def _note_failure(self, run: PlannedRun, error: Exception) -> None:
+        """Write why a run ended where its process could not: it was killed, or ended before it began."""
+        folder = run.place(self.prepared.out)
+        if isinstance(error, ChildProcessError) or not (folder / FAILURE).exists():
+            write_failure(folder, error)
+
+    def _next(self, finished: set[Path], failed: set[Path]) -> RunTask | None:
+        """What to do now; waits while all that is left waits for other jobs. None: nothing is left.
+
+        What failed in this job is not taken up by it again, whatever its folder says: for ever, if the folder
+        could not be told of it.
+        """
         while True:
             look = look_around(self.prepared, finished)
-            if look.ready:
-                return self.prepared.task(look.ready[0], wait=False)
+            for run in look.ready:
+                if run.folder not in failed:
+                    return self.prepared.task(run, wait=False)
             if not look.busy:
                 return None
             time.sleep(_SECONDS_BETWEEN_LOOKS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import typing
 from dataclasses import fields
 from pathlib import Path
@@ -19,7 +20,7 @@ _PREFIX = "_study_"
 
 def study_key(file: Path) -> str:
     """How a study is called in names of files: by its folder, or by itself where it is no study.yaml."""
-    return file.absolute().parent.name if file.stem == "study" else file.stem
+    return Path(os.path.abspath(file)).parent.name if file.stem == "study" else file.stem
 
 
 def keep_study(study: Study, out: Path) -> None:

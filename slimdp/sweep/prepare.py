@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from slimdp.config import ConfigError
 from slimdp.data import Clicks
 from slimdp.sweep.check import check_runs, refuse_changed
 from slimdp.sweep.kept import keep_study, kept_studies, study_key
@@ -74,21 +75,47 @@ def prepare(
 
     To be called by who holds the study's folder, see `alone`.
     """
-    plan = plan_runs(study.including([*(seeds or ()), *_seeds_there(study, out)]))
-    chosen = select(plan, study.require_rows(rows), study.seeds if seeds is None else seeds)
-    mine = {run.folder for run in chosen}
     evaluated = describe_evaluation(study.evaluate, study.others)
-    states = tuple(look_at(run, out, evaluated) for run in plan)
-    asked_for = [state for state in states if state.run.folder in mine]
-    refuse_changed(asked_for, out)
-    todo = tuple(what_is_missing(asked_for))
-    clicks = check_runs(todo, evaluated) if todo else {}
+    states, todo, clicks = _check(study, out, rows, seeds, evaluated)
     results_file = results or out / RESULTS
+    if results is not None and results.exists() and not kept_studies(out):
+        raise ConfigError(
+            f"{results} is there, but nothing was swept into {out} yet: its scores are of another folder and "
+            "would be lost; name another file with --results"
+        )
     others = _of_other_studies(study, out, results_file)
     keep_study(study, out)
     git = git_state()
     commit = "unknown" if git is None else git["commit"] + " with changes" * git["changed"]
     return Prepared(out, evaluated, device, commit, results_file, states, todo, clicks, others)
+
+
+def check_study(
+    study: Study, out: Path, rows: Sequence[str] | None = None, seeds: Sequence[int] | None = None
+) -> None:
+    """Find out whether what is missing of a study can be done; nothing is written.
+
+    Raises:
+        ConfigError: naming the study, and what is wrong with it; arguments and reasons as of `sweep`.
+    """
+    try:
+        _check(study, out, rows, seeds, describe_evaluation(study.evaluate, study.others))
+    except ConfigError as error:
+        raise ConfigError(f"{study.file}: {error}") from error
+
+
+def _check(
+    study: Study, out: Path, rows: Sequence[str] | None, seeds: Sequence[int] | None, evaluated: Evaluated
+) -> tuple[tuple[RunState, ...], tuple[PlannedRun, ...], dict[str, Clicks]]:
+    """The states of all runs, those that are missing, and the clicks behind these; errors as of `sweep`."""
+    plan = plan_runs(study.including([*(seeds or ()), *_seeds_there(study, out)]))
+    chosen = select(plan, study.require_rows(rows), study.seeds if seeds is None else seeds)
+    mine = {run.folder for run in chosen}
+    states = tuple(look_at(run, out, evaluated) for run in plan)
+    asked_for = [state for state in states if state.run.folder in mine]
+    refuse_changed(asked_for, out)
+    todo = tuple(what_is_missing(asked_for))
+    return states, todo, check_runs(todo, evaluated) if todo else {}
 
 
 def _seeds_there(study: Study, out: Path) -> list[int]:

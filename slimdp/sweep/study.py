@@ -125,11 +125,6 @@ class Study:
     shared: str = SHARED  # where stages are trained, as seen from the folder of the sweep
 
     @property
-    def name(self) -> str:
-        """Of the folder that it stands in."""
-        return self.file.resolve().parent.name
-
-    @property
     def names(self) -> tuple[str, ...]:
         """Of the rows, in the order of the table."""
         return tuple(row.name for row in self.rows)

@@ -25,11 +25,6 @@ def source_labels(source: DataSource, sets: Sets) -> AnnotationSet:
     if source.budget is None:
         return sets[key]
     fewer = apply_budget(sets[key], source.budget)
-    if not source.unlabelled and not _has_labels(fewer) and _has_labels(sets[key]):
+    if not source.unlabelled and not fewer.teaches and sets[key].teaches:
         raise AnnotationError(f"{source.annotations}: its budget leaves nobody any label: {source.budget}")
     return fewer
-
-
-def _has_labels(annotations: AnnotationSet) -> bool:
-    """Also keypoints are labels, to learn from or to follow."""
-    return any(person.has_labels or person.keypoints is not None for person in annotations.people)

@@ -83,3 +83,49 @@ def test_the_command_keeps_shares_and_prices_them(
     assert "kept" not in capsys.readouterr().out
     assert main([*command, "--seconds-a-click", "uv=3"]) == 2
     assert "unknown key seconds_a_click.uv; there are: points, parts" in capsys.readouterr().err
+
+
+def test_outlines_go_through_as_they_are(saved: Callable[[AnnotationSet], Path]) -> None:
+    """They are not drawn: drawn, those of a data set as large as COCO's fill the memory."""
+    file = saved(stills_with([12, 12, 12]))
+    content = json.loads(file.read_text())
+    runs = {"size": [10, 10], "counts": [50, 50]}
+    about = [
+        {"segmentation": [[1.0, 2.0, 9.5, 2.0, 9.5, 8.0]], "area": 25.5},
+        {"segmentation": runs, "area": 50},
+    ]
+    for entry, outline in zip(content["annotations"], about, strict=False):
+        entry |= outline
+    file.write_text(json.dumps(content))
+    out = file.parent / "b.json"
+    assert main([*_command(file), "--keep-points", "0.5", "--out", str(out)]) == 0
+    written = json.loads(out.read_text())["annotations"]
+    assert [{key: entry[key] for key in about[0]} for entry in written[:2]] == about
+    assert written[2]["segmentation"] == []
+
+
+def test_the_whole_labels_are_not_overwritten(
+    saved: Callable[[AnnotationSet], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = saved(stills_with([12]))
+    whole = file.read_bytes()
+    (file.parent / "link.json").symlink_to(file)
+    for out in (file, file.parent / "link.json"):
+        assert main([*_command(file), "--keep-points", "0.5", "--out", str(out)]) == 2
+        assert "is the file of all labels, which would be lost" in capsys.readouterr().err
+    assert file.read_bytes() == whole
+
+
+def test_a_budget_that_leaves_nothing_is_not_written(
+    saved: Callable[[AnnotationSet], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = saved(stills_with([12, 12]))
+    nothing = ["--keep-images", "0", "--keypoints", "dropped"]
+    assert main([*_command(file), *nothing]) == 0  # it may be counted
+    assert main([*_command(file), *nothing, "--out", str(file.parent / "b.json")]) == 2
+    assert "the budget leaves nobody any label" in capsys.readouterr().err
+    assert not (file.parent / "b.json").exists()
+
+
+def _command(file: Path) -> list[str]:
+    return ["budget", "--annotations", str(file), "--images", str(file.parent)]

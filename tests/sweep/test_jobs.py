@@ -19,7 +19,7 @@ from slimdp.sweep import HeldError, Study, sweep
 from slimdp.sweep.jobs import SweepJob, look_around
 from slimdp.sweep.lock import held
 from slimdp.sweep.prepare import alone, prepare
-from slimdp.sweep.records import begin_run, begin_training, describe_run, write_failure
+from slimdp.sweep.records import LOG, begin_run, begin_training, describe_run, read_failure, write_failure
 from slimdp.sweep.submission import submit_sweep
 from tests.sweep.here import carry_out_here, scores_of
 from tests.training.weights import same_weights
@@ -133,6 +133,20 @@ def test_a_job_takes_what_is_free_and_what_others_left_last(
     assert ready() == ["stage clips of other, seed 0"]
     other.checkpoint(out).unlink()
     assert look_around(prepared, {other.folder}).done == (other,)  # found before, and not looked at again
+
+
+def test_a_job_takes_up_once_what_cannot_even_begin(
+    make_study: Callable[..., Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    out = tmp_path / "out"
+    prepared = prepare(make_study(tmp_path / "study", {"plain": "base: base.yaml\n"}, (0,)), out)
+    stills = prepared.todo[0]
+    (out / stills.folder / LOG).mkdir(parents=True)  # so that its process fails before it can write why
+    assert SweepJob(prepared)() == 0
+    failure = read_failure(out / stills.folder)
+    assert failure is not None
+    assert failure.error.startswith("IsADirectoryError: ")
 
 
 def test_a_job_that_is_displaced_is_queued_again_as_it_was(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from slimdp.__main__ import main
 from slimdp.config import ConfigError
 from slimdp.settings_file import dump_yaml, read_mapping
 from slimdp.sweep import Study, read_study
@@ -42,9 +43,27 @@ def test_a_kept_study_is_the_study(make_study: Callable[..., Study], tmp_path: P
         kept_studies(tmp_path / "out")
 
 
-def test_studies_are_called_by_their_folders_or_files() -> None:
+def test_studies_are_called_by_their_folders_or_files(
+    make_study: Callable[..., Study],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert study_key(Path("experiments/table6/study.yaml")) == "table6"
     assert study_key(Path("experiments/points.yaml")) == "points"
+    study = make_study(tmp_path / "some")
+    (tmp_path / "some" / "deeper").mkdir()
+    monkeypatch.chdir(tmp_path / "some" / "deeper")
+    assert study_key(Path("../study.yaml")) == "some"
+    for other in ("mine", "yours"):
+        study.file.with_name(f"{other}.yaml").write_bytes(study.file.read_bytes())
+    # Two files in one folder are two studies to a sweep as well.
+    assert main(["sweep", "../mine.yaml", "../yours.yaml", "--status", "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.count("0 of 6 rows and seeds are done") == 2
+    (tmp_path / "twice").mkdir()
+    same = study.file.rename(tmp_path / "twice" / "mine.yaml")
+    assert main(["sweep", "../mine.yaml", str(same), "--status"]) == 2
+    assert "two studies called mine; sweep them one by one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

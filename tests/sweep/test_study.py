@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from slimdp.__main__ import main
 from slimdp.config import ConfigError, TrainConfig
 from slimdp.settings_file import dump_yaml, parse_yaml
 from slimdp.sweep import Study, read_study
@@ -132,3 +133,13 @@ def test_rows_and_seeds_that_are_not_there_are_refused(
         study.require_rows(["plain", "slow"])
     with pytest.raises(ConfigError, match="0 or more"):
         study.including((-1,))
+
+
+@pytest.mark.parametrize("rows", ["", ","])
+def test_no_rows_are_not_chosen(
+    make_study: Callable[..., Study], tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: str
+) -> None:
+    study = make_study(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["sweep", str(study.file), "--status", "--rows", rows])
+    assert "but names with commas are wanted: a,b" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -186,6 +187,34 @@ def test_changed_settings_are_refused_by_name(
     sweep(read_study(swept[0].file), out)  # the file of scores is whole again
 
 
+def test_what_is_to_be_removed_is_named_for_the_shell(
+    make_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    out = tmp_path / "my runs"
+    rows = {"plain": "base: base.yaml\n"}
+    carry_out_here(make_study(tmp_path / "study", rows, (0,)), out)
+    changed = make_study(tmp_path / "study", {"plain": "base: base.yaml\nmodel: {stacks: 2}\n"}, (0,))
+    with pytest.raises(ConfigError) as caught:
+        sweep(changed, out)
+    words = shlex.split(str(caught.value).rpartition("rm -r ")[2])
+    assert words == [str(out / "plain" / "seed_0")]
+
+
+def test_scores_of_another_folder_are_not_overwritten(
+    make_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    study = make_study(tmp_path / "study", {"plain": "base: base.yaml\n"}, (0,))
+    scores = tmp_path / "scores.json"
+    carry_out_here(study, tmp_path / "first")
+    sweep(study, tmp_path / "first", results=scores, say=pytest.fail)
+    before = scores.read_bytes()
+    with pytest.raises(ConfigError, match=r"its scores are of another folder and would be lost.*--results"):
+        prepare(study, tmp_path / "second", results=scores)
+    assert not (tmp_path / "second").exists()
+    sweep(study, tmp_path / "first", results=scores, say=pytest.fail)  # its own are written anew
+    assert scores.read_bytes() == before
+
+
 def test_rows_that_are_the_same_are_trained_once_and_scored_again_for_other_people(
     make_study: Callable[..., Study], tmp_path: Path, labels: DataSource
 ) -> None:
@@ -302,6 +331,19 @@ def test_all_that_is_wrong_is_named_before_anything_is_trained(
     assert "row strange: surface = 'nowhere'" in message
     assert "row plain" not in message
     assert not [file for file in (tmp_path / "out").rglob("*") if file.name not in (".lock", "results.json")]
+
+
+def test_of_several_studies_all_are_checked_before_the_first_is_begun(
+    make_study: Callable[..., Study], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = make_study(tmp_path / "good", {"plain": "base: base.yaml\n"}, (0,))
+    wrong = make_study(tmp_path / "wrong", {"bad": "base: base.yaml\nsurface: nowhere\n"}, (0,))
+    out = tmp_path / "out"
+    assert main(["sweep", str(good.file), str(wrong.file), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert f"{wrong.file}: nothing was begun" in said
+    assert "row bad: surface = 'nowhere'" in said
+    assert not out.exists()
 
 
 def test_a_failed_run_takes_no_other_along(
