@@ -134,7 +134,9 @@ def _laid_over(base: Any, change: Any, key: str) -> Any:
                     f"{key}: {{0: ...}}, or give the whole list"
                 )
             if not 0 <= name < len(items):
-                raise ConfigError(f"{key} has items 0..{len(items) - 1}, not {name}")
+                raise ConfigError(
+                    f"{key} has items 0..{len(items) - 1}, not {name}; to add one, give the whole list"
+                )
             items[name] = _laid_over(items[name], value, f"{key}.{name}")
         return items
     if numbered:
@@ -146,7 +148,7 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     """Set one `key=value` in place, with dots into mappings and numbers into lists: `stages.0.steps=10`."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"override {override!r}, but it must look like key=value, e.g. model.features=64")
+        raise ConfigError(f"{override!r}, but a setting and its value are wanted: key=value")
     set_key(values, key, parse_yaml(text), f"override {override!r}")
 
 

@@ -117,6 +117,8 @@ def _cells(advice: Advice, currency: str) -> list[str]:
     )
     if low == high:
         return [cost, ""]
+    if advice.high == float("inf"):
+        return [cost, f"{low} or more"]
     return [cost, f"up to {high}" if advice.at_most else f"{low} to {high}"]
 
 

@@ -71,7 +71,9 @@ def _budget(options: argparse.Namespace) -> None:
         seed=options.seed,
     )
     costs = _costs(options.seconds_a_click)
-    keeps_all = replace(budget, seed=0) == BudgetSettings()
+    # Where no share leaves anything out, there are no rest of parts and masks, and nothing is drawn.
+    said = replace(budget, parts=DROPPED, masks=LIKE_PARTS) if budget.images == budget.points == 1 else budget
+    keeps_all = replace(said, seed=0) == BudgetSettings()
     if options.out is not None and keeps_all:
         raise ConfigError(
             "nothing to leave out: give --keep-images, --keep-points, --videos, --frames-per-video, --frames "

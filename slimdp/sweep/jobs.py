@@ -20,10 +20,10 @@ from flow_cache.workers import WorkerPool
 from slimdp.sweep.lock import HeldError, held, is_held
 from slimdp.sweep.plan import PlannedRun
 from slimdp.sweep.prepare import alone
-from slimdp.sweep.records import FAILURE, LOCK, RunResult, read_record, read_result, write_failure
+from slimdp.sweep.records import FAILURE, LOCK, RunResult, read_record, read_result
 from slimdp.sweep.results import describe_scores
 from slimdp.sweep.schedule import work_ahead
-from slimdp.sweep.work import RunTask, carry_out
+from slimdp.sweep.work import RunTask, carry_out, note_failure
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -62,7 +62,7 @@ class SweepJob:
                     continue
                 if isinstance(answer, Exception):
                     failed.add(task.run.folder)
-                    self._note_failure(task.run, answer)
+                    note_failure(task.run.place(self.prepared.out), answer)
                     print(f"{task.run.name}: FAILED: {type(answer).__name__}: {answer}", flush=True)
                     continue
                 done += 1
@@ -76,12 +76,6 @@ class SweepJob:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
-
-    def _note_failure(self, run: PlannedRun, error: Exception) -> None:
-        """Write why a run ended where its process could not: it was killed, or ended before it began."""
-        folder = run.place(self.prepared.out)
-        if isinstance(error, ChildProcessError) or not (folder / FAILURE).exists():
-            write_failure(folder, error)
 
     def _next(self, finished: set[Path], failed: set[Path]) -> RunTask | None:
         """What to do now; waits while all that is left waits for other jobs. None: nothing is left.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from slimdp.config import ConfigError
@@ -18,6 +19,11 @@ class OwnData:
 
     train: tuple[Files, ...] = ()  # for each set that the rows train on, in the order in which they name them
     evaluate: tuple[Files, ...] = ()  # for each set that is scored; those left over are not scored
+
+    def names(self) -> str:
+        """Of the annotation files, each once, for people: "train.json and val.json"."""
+        files = dict.fromkeys(Path(annotations).name for annotations, _ in (*self.train, *self.evaluate))
+        return " and ".join(files)
 
     def words(self) -> list[str]:
         """As the command line has it."""

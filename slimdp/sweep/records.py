@@ -215,9 +215,14 @@ def read_result(folder: Path, wanted: Evaluated) -> RunResult | None:
     return file.result if file.evaluated.matches(wanted) else None
 
 
+def describe_failure(folder: Path, error: Exception) -> Failure:
+    """Why a run ended."""
+    return Failure(f"{type(error).__name__}: {error}", str(folder / LOG))
+
+
 def write_failure(folder: Path, error: Exception) -> Failure:
     """Keep why a run ended."""
-    failure = Failure(f"{type(error).__name__}: {error}", str(folder / LOG))
+    failure = describe_failure(folder, error)
     _write(folder / FAILURE, failure)
     return failure
 

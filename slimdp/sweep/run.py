@@ -8,12 +8,12 @@ from pathlib import Path
 from flow_cache.workers import WorkerPool, usable_cores
 from slimdp.sweep.plan import PlannedRun
 from slimdp.sweep.prepare import Prepared, alone, prepare, seconds_of
-from slimdp.sweep.records import Failure, RunResult, write_failure
+from slimdp.sweep.records import Failure, RunResult
 from slimdp.sweep.results import SweepSummary, describe_scores, duration
 from slimdp.sweep.schedule import Schedule
 from slimdp.sweep.states import describe_cost
 from slimdp.sweep.study import Study
-from slimdp.sweep.work import RunTask, carry_out
+from slimdp.sweep.work import RunTask, carry_out, note_failure
 from slimdp.training.processes import choose_device
 
 
@@ -118,7 +118,7 @@ class _Sweep:
 
     def _failed(self, run: PlannedRun, error: Exception) -> None:
         self._schedule.fail(run)
-        failure = self._failures[run.name] = write_failure(run.place(self._out), error)
+        failure = self._failures[run.name] = note_failure(run.place(self._out), error)
         self._say(f"{run.name}: FAILED ({self._count}): {failure.error}; log: {failure.log}")
 
     @property

@@ -41,6 +41,7 @@ class StudySettings:
     base: str = ""  # the settings file that the grid changes
     grid: Grid = field(default_factory=dict)  # its rows come after `rows`
     seeds: tuple[int, ...] = (0, 1, 2)
+    people: str = ""  # whom it is about, after the title; a user's own files take its place
     paper: Scores = field(default_factory=dict)  # the paper's numbers, "localization only"
     paper_full: Scores = field(default_factory=dict)  # where what is taken for background is wrong
     figures: tuple[FigureSettings, ...] = ()  # curves that `slimdp report` draws, and `slimdp advise` reads
@@ -187,7 +188,7 @@ def read_study(file: Path, overrides: Sequence[str] = (), own: OwnData | None = 
     ).items()
     scored = ("", name, *(each for each, _ in others))
     return Study(
-        title=settings.title,
+        title=", on ".join(filter(None, (settings.title, own.names() or settings.people))),
         file=file,
         rows=_read_rows(file, settings, overrides, own),
         seeds=settings.seeds,

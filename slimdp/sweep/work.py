@@ -21,18 +21,21 @@ from slimdp.evaluation import score_points
 from slimdp.inference import predict_people
 from slimdp.structures import PersonAnnotation
 from slimdp.surface import load_surface
-from slimdp.sweep.lock import held
+from slimdp.sweep.lock import HeldError, held
 from slimdp.sweep.plan import PlannedRun
 from slimdp.sweep.records import (
     LOCK,
     LOG,
     Evaluated,
+    Failure,
     RunResult,
     Score,
     begin_run,
     begin_training,
+    describe_failure,
     describe_run,
     end_training,
+    read_failure,
     read_record,
     write_failure,
     write_result,
@@ -67,8 +70,8 @@ def carry_out(task: RunTask) -> RunResult | None:
     """
     folder = task.run.place(task.out)
     with held(folder / LOCK, task.wait), _said_to(folder / LOG):
-        begin_run(folder, describe_run(task.run.config))
         try:
+            begin_run(folder, describe_run(task.run.config))
             if task.run.trains:
                 _train(task, folder)
                 return None
@@ -76,6 +79,20 @@ def carry_out(task: RunTask) -> RunResult | None:
         except Exception as error:
             write_failure(folder, error)  # while nobody else can take the run up
             raise
+
+
+def note_failure(folder: Path, error: Exception) -> Failure:
+    """Keep why a run ended where its own process could not: it was killed, or ended before it began.
+
+    Nothing is written where another process has taken the run up meanwhile, or where nothing can be.
+    """
+    try:
+        with held(folder / LOCK):
+            if isinstance(error, ChildProcessError) or read_failure(folder) is None:
+                write_failure(folder, error)
+    except (HeldError, OSError):
+        pass
+    return describe_failure(folder, error)
 
 
 def _train(task: RunTask, folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from slimdp.config import DataSource
+from dataclasses import fields
+
+from slimdp.config import BudgetSettings, DataSource
 from slimdp.data import AnnotationError, AnnotationSet, apply_budget, read_annotations
 
 #: Whole annotations by their file and the folder of their pictures.
@@ -26,5 +28,15 @@ def source_labels(source: DataSource, sets: Sets) -> AnnotationSet:
         return sets[key]
     fewer = apply_budget(sets[key], source.budget)
     if not source.unlabelled and not fewer.teaches and sets[key].teaches:
-        raise AnnotationError(f"{source.annotations}: its budget leaves nobody any label: {source.budget}")
+        raise AnnotationError(
+            f"{source.annotations}: its budget leaves nobody any label: {_told(source.budget)}"
+        )
     return fewer
+
+
+def _told(budget: BudgetSettings) -> str:
+    """What it says beyond the default: "images = 0, parts = kept"."""
+    told = {each.name: getattr(budget, each.name) for each in fields(budget)}
+    return ", ".join(
+        f"{name} = {value}" for name, value in told.items() if value != getattr(BudgetSettings(), name)
+    )

@@ -116,6 +116,15 @@ def test_the_whole_labels_are_not_overwritten(
     assert file.read_bytes() == whole
 
 
+def test_what_leaves_nothing_out_writes_nothing(
+    saved: Callable[[AnnotationSet], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = saved(stills_with([12]))
+    for rest in (["--parts", "kept"], ["--masks", "dropped"], ["--seed", "3"]):
+        assert main([*_command(file), *rest, "--out", str(file.parent / "b.json")]) == 2
+        assert "nothing to leave out" in capsys.readouterr().err
+
+
 def test_a_budget_that_leaves_nothing_is_not_written(
     saved: Callable[[AnnotationSet], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

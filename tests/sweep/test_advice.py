@@ -186,6 +186,8 @@ def test_the_command_prints_the_cheapest_way_first(
     assert "not reached" in said
     assert "the best is full: 40.0 % for 10,000" in said
     assert "the best is full: 40.0 % for 16.7" in said
+    assert main([*command, "60"]) == 0
+    assert "14.3 or more" in capsys.readouterr().out
     assert main([*command, "50"]) == 0
     assert "at most 1,000" in capsys.readouterr().out
     for wrong, words in (

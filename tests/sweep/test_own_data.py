@@ -28,6 +28,13 @@ def test_own_files_take_the_place_of_the_one_set_of_a_study(
     assert study.rows[0].where.endswith(words.replace(" ", " with "))
 
 
+def test_the_title_says_whom_a_study_is_about(make_study: Callable[..., Study], tmp_path: Path) -> None:
+    study = make_study(tmp_path, more="people: rendered people\n")
+    assert study.title == "a little study, on rendered people"
+    own = OwnData(MINE, (("held_out.json", "elsewhere"),))
+    assert read_study(study.file, own=own).title == "a little study, on mine.json and held_out.json"
+
+
 def test_several_sets_are_replaced_in_the_order_in_which_rows_name_them(
     make_study: Callable[..., Study], tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from slimdp.config import ConfigError, DataSource, TrainConfig
 from slimdp.sweep import RunResult
+from slimdp.sweep.lock import held
 from slimdp.sweep.records import (
     Evaluated,
     begin_run,
@@ -23,6 +24,7 @@ from slimdp.sweep.records import (
     write_result,
 )
 from slimdp.sweep.study import EvaluationSettings
+from slimdp.sweep.work import note_failure
 
 RESULT = RunResult("a", 0, {"5cm": 1.0, "10cm": 2.0}, {"5cm": 0.5, "10cm": 1.5}, 3.0, 1.0, "2 cores", "abc")
 PEOPLE = Evaluated("people.json", ".", "1234")
@@ -105,6 +107,21 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
         (tmp_path / "sweep.json").write_text(text)
         with pytest.raises(ConfigError, match=r"sweep\.json.*remove"):
             read_record(tmp_path)
+
+
+def test_a_failure_is_noted_for_a_process_that_could_not(tmp_path: Path) -> None:
+    known = write_failure(tmp_path, FloatingPointError("the loss is nan"))
+    assert note_failure(tmp_path, FloatingPointError("as it came to the parent")).error.endswith("parent")
+    assert read_failure(tmp_path) == known
+    killed = note_failure(tmp_path, ChildProcessError("killed"))  # in another try
+    assert read_failure(tmp_path) == killed
+    (tmp_path / "failed.json").unlink()
+    with held(tmp_path / ".lock"):  # somebody has taken it up
+        assert note_failure(tmp_path, ChildProcessError("killed")) == killed
+    assert read_failure(tmp_path) is None
+    nowhere = tmp_path / "sweep.json"
+    nowhere.write_text("a file, where nothing can be written")
+    assert note_failure(nowhere, ValueError("x")).error == "ValueError: x"
 
 
 def test_a_failure_is_kept_until_the_next_try(base_config: TrainConfig, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_every_run_has_its_score_in_the_order_of_the_table(
     assert [(row["row"], row["seed"]) for row in rows] == [(row, seed) for seed in (0, 1) for row in ROWS]
     assert list(rows[0]) == [
         "row", "seed", "scores", "full", "seconds", "shared_seconds", "machine", "commit", "others",
-        "clicks", "annotator_seconds",
+        "clicks", "annotator_seconds", "trained_at",
     ]  # fmt: skip
     people = read_annotations(labels.annotations, labels.images).people
     for row in rows:
@@ -75,6 +75,7 @@ def test_every_run_has_its_score_in_the_order_of_the_table(
         assert row["full"] == wanted.full.within_percent()
         assert row["seconds"] >= 0  # of scoring, to the tenth
         assert row["shared_seconds"] > 0
+        assert row["trained_at"] == [row["commit"]]
         steps = (out / row["row"] / f"seed_{row['seed']}" / "metrics.jsonl").read_text().splitlines()
         assert [json.loads(line)["step"] for line in steps] == list(range(1, 13))
         assert "torch" in row["machine"]
