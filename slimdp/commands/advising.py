@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +19,12 @@ def add_advise_command(commands: argparse._SubParsersAction) -> None:
         "advise",
         help="say what an accuracy costs in clicks",
         description="The cheapest labels that reach an accuracy, for every way of spending clicks that "
-        "a study compares (docs/studies.md).",
+        "a study compares; or what the other ways gain over one for as many (docs/studies.md).",
     )
     command.add_argument("runs", type=Path, nargs="+", help="folders of slimdp sweep, or files of results")
-    command.add_argument("--accuracy", type=float, required=True, metavar="PERCENT", help="that is wanted")
+    question = command.add_mutually_exclusive_group(required=True)
+    question.add_argument("--accuracy", type=float, metavar="PERCENT", help="that is wanted")
+    question.add_argument("--over", metavar="WAY", help="for as many clicks or hours: 'some stills'")
     command.add_argument("--at", default="10cm", choices=("5cm", "10cm", "20cm"), help="default: 10cm")
     command.add_argument(
         "--on", default=None, metavar="SET", help="of a study's several sets; default: the one of each figure"
@@ -36,35 +39,70 @@ def _advise(options: argparse.Namespace) -> None:
     from slimdp.config import ConfigError
     from slimdp.study_report import find_studies
 
-    if not 0 < options.accuracy <= 100:
+    if options.accuracy is not None and not 0 < options.accuracy <= 100:
         raise ConfigError(f"--accuracy {options.accuracy:g}, but a percentage over 0 is wanted")
     for swept in find_studies(options.runs, options.study):
         if options.on is not None and options.on not in swept.sets:
             named = ", ".join(filter(None, swept.sets)) or "one without a name"
             raise ConfigError(f"--on {options.on}: no such set of {swept.study.file}; it has: {named}")
-        print(f"{swept.study.title}: {options.accuracy:g} % within {options.at.replace('cm', ' cm')}")
+        names = [way.name for way in _ways(swept, options.on)]
+        if options.over is not None and options.over not in names:
+            raise ConfigError(
+                f"--over {options.over}: no such way in {swept.study.file}; there are: {', '.join(names)}"
+            )
+        asked = f"over {options.over}," if options.accuracy is None else f"{options.accuracy:g} %"
+        print(f"{swept.study.title}: {asked} within {options.at.replace('cm', ' cm')}")
         for currency in ("clicks", "annotator_seconds"):
             print("\n".join(_lines(options, swept, currency)))
 
 
 def _lines(options: argparse.Namespace, swept: SweptStudy, currency: str) -> list[str]:
-    """Advice in one currency, the cheapest way first."""
-    from slimdp.report.table import format_table
-    from slimdp.sweep.advice import advise
-
+    """The answer in one currency."""
     ways = _ways(swept, options.on)
     spent = {on: _spent(swept, currency, on, options.at) for on in dict.fromkeys(way.on for way in ways)}
     if not any(spent.values()):
         return [f"no row has {currency.replace('_', ' ')}: sweep it again, which trains nothing anew"]
-    found = []
-    for way in ways:
-        rows = [spent[way.on][row] for row in way.rows if row in spent[way.on]]
-        if rows:
-            found.append(advise(way.name, rows, options.accuracy))
+    rows = {way: [spent[way.on][row] for row in way.rows if row in spent[way.on]] for way in ways}
+    known = {way: each for way, each in rows.items() if each}
+    if options.accuracy is None:
+        return [_gains(known, options.over, currency)]
+    return [_prices(known, options.accuracy, currency)]
+
+
+def _prices(spent: Mapping[_Way, Sequence[Spent]], accuracy: float, currency: str) -> str:
+    """What an accuracy costs, the cheapest way first."""
+    from slimdp.report.table import format_table
+    from slimdp.sweep.advice import advise
+
+    found = [advise(way.name, rows, accuracy) for way, rows in spent.items()]
     found.sort(key=lambda each: (each.cost is None, each.cost or 0.0))
-    unit = "clicks" if currency == "clicks" else "annotator hours"
     body = [[each.way, *_cells(each, currency), _remark(each, currency)] for each in found]
-    return [format_table([f"by {unit}", unit, "95 % interval", "rows"], body)]
+    return format_table([f"by {_unit(currency)}", _unit(currency), "95 % interval", "rows"], body)
+
+
+def _gains(spent: Mapping[_Way, Sequence[Spent]], over: str, currency: str) -> str:
+    """What rows of other ways gain over one way for as much."""
+    from slimdp.report.table import format_table
+    from slimdp.sweep.advice import gain_for_as_much
+    from slimdp.sweep.table import Spread
+
+    chosen = next((way for way in spent if way.name == over), None)
+    if chosen is None:
+        return f"{over}: no row of it has {_unit(currency)}"
+    body = []
+    for way, rows in spent.items():
+        for row in rows if way.on == chosen.on else ():
+            if row.row not in chosen.rows:
+                gain = gain_for_as_much(row, spent[chosen])
+                scores = Spread.of(list(row.accuracy.values())).text()
+                told = "costs less, or more, than any" if gain is None else gain.text("+")
+                body.append([way.name, row.row, _amount(row.cost, currency), scores, told])
+    header = [f"by {_unit(currency)}", "row", _unit(currency), "accuracy, %", f"over {over} for as many"]
+    return format_table(header, body)
+
+
+def _unit(currency: str) -> str:
+    return "clicks" if currency == "clicks" else "annotator hours"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What an accuracy costs: the cheapest budget that reaches it, from the scores of a study.
+"""What an accuracy costs, and which way of spending gives more for as much, from the scores of a study.
 
 Within a way of spending (more pictures, more points in each, ...) accuracy is taken to rise with the
 logarithm of what is spent, straight from row to row. More labels that seem to do harm are taken for chance:
@@ -16,6 +16,7 @@ from scipy.optimize import isotonic_regression
 from scipy.special import stdtrit
 
 from slimdp.config import ConfigError
+from slimdp.sweep.table import Spread
 
 #: Of an interval, the share that lies below it, and above it.
 _TAIL = 0.025
@@ -175,3 +176,24 @@ def _curve_of_seed(rows: Sequence[Spent], seed: int, at: np.ndarray) -> np.ndarr
     points = sorted((np.log(row.costs[seed]), row.accuracy[seed]) for row in rows)
     found: np.ndarray = np.interp(at, *np.transpose(points))
     return found
+
+
+def gain_for_as_much(row: Spent, others: Sequence[Spent]) -> Spread | None:
+    """How much more accurate a row is than another way of spending is for as much, seed by seed.
+
+    Args:
+        row: of one way.
+        others: the rows of the other way; between them its accuracy is taken straight over the logarithm of
+            the cost, for each seed by itself.
+
+    Returns:
+        percentage points, over the seeds that all have and for which the row costs no less than the cheapest
+        of the others and no more than the dearest; None where there is no such seed.
+    """
+    gains = []
+    for seed in _common_seeds([row, *others]):
+        costs = [other.costs[seed] for other in others]
+        if min(costs) <= row.costs[seed] <= max(costs):
+            theirs = _curve_of_seed(others, seed, np.log([row.costs[seed]]))
+            gains.append(row.accuracy[seed] - float(theirs[0]))
+    return Spread.of(gains) if gains else None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from slimdp.__main__ import main
 from slimdp.config import ConfigError
 from slimdp.settings_file import dump_yaml, read_settings
-from slimdp.sweep.advice import Spent, advise, cost_of, rising
+from slimdp.sweep.advice import Spent, advise, cost_of, gain_for_as_much, rising
 
 
 def spent(row: str, cost: float, *accuracy: float) -> Spent:
@@ -137,6 +137,21 @@ def test_what_is_pooled_does_not_reach_further_than_its_mean() -> None:
     assert (found.best.row, found.most) == ("b", 49.0)
 
 
+def test_a_row_is_compared_with_another_way_for_as_much_seed_by_seed() -> None:
+    stills = [spent("few", 100, 20.0, 30.0), spent("all", 10000, 60.0, 50.0)]
+    gain = gain_for_as_much(spent("points", 1000, 45.0, 42.0), stills)  # where stills have 40 %
+    assert gain is not None
+    assert gain.mean == pytest.approx(3.5)
+    assert gain.deviation == pytest.approx(3 / math.sqrt(2))
+    # Every seed has costs of its own, and counts where there is something to compare it with.
+    stills[0] = Spent("few", {0: 100, 1: 2000}, {0: 20.0, 1: 30.0})
+    gain = gain_for_as_much(spent("points", 1000, 45.0, 42.0), stills)
+    assert gain is not None
+    assert (gain.mean, gain.deviation) == (pytest.approx(5.0), None)
+    assert gain_for_as_much(spent("cheap", 99, 45.0), stills) is None
+    assert gain_for_as_much(spent("dear", 10001, 45.0), stills) is None
+
+
 @pytest.mark.parametrize("rows", [[], [spent("a", 0, 1.0)], [Spent("a", {}, {})]])
 def test_rows_that_say_nothing_are_refused(rows: list[Spent]) -> None:
     with pytest.raises(ConfigError, match="points: wanted rows with scores whose labels cost something"):
@@ -190,6 +205,14 @@ def test_the_command_prints_the_cheapest_way_first(
     assert "14.3 or more" in capsys.readouterr().out
     assert main([*command, "50"]) == 0
     assert "at most 1,000" in capsys.readouterr().out
+    assert main([*command[:-1], "--over", "images"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[3] == ["points", "points_10", "1,000", *["50.0", "±", "0.1", "+20.0", "±", "0.0"]]
+    assert main([*command[:-1], "--over", "pictures"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "--over pictures: no such way" in said.err
+    assert "there are: points, images" in said.err
     for wrong, words in (
         (["nan"], "--accuracy nan"),
         (["50", "--on", "track"], "it has: one without a name"),
