@@ -9,8 +9,9 @@ import numpy as np
 
 from slimdp.data.images import load_image
 from slimdp.evaluation import PredictionFile, paste_prediction
-from slimdp.report.drawing import contact_sheet, draw_points, overlay_parts
-from slimdp.structures import PersonAnnotation
+from slimdp.report.drawing import PART_COLOURS, contact_sheet, draw_points, overlay_parts
+from slimdp.structures import COARSE_PARTS, PersonAnnotation
+from slimdp.surface.parts import COARSE_OF_PART
 
 #: A sheet is about this many px wide.
 _WIDTH = 1400
@@ -23,9 +24,9 @@ def people_sheet(
     """A sheet of at most `count` pictures, evenly spread over those with people.
 
     Args:
-        people: whose boxes and points are drawn, points in the colours of their parts; those without (u, v)
-            half as large.
-        predictions: if given, the predicted parts are laid over the pictures, in place of the points.
+        people: whose boxes and labels are drawn: points in the colours of their parts, those without (u, v)
+            half as large; outlines of the coarse masks; keypoints as crosses, hidden ones half as large.
+        predictions: if given, the predicted parts are laid over the pictures, in place of the labels.
         count: pictures at most.
         columns: pictures a row.
 
@@ -74,11 +75,37 @@ def _picture(
     for person in people:
         if predictions is None:
             points, radius = (person.points + 0.5) * zoom - 0.5, max(2, drawn_width // 250)
+            _draw_outlines(drawn, person, zoom)
+            _draw_keypoints(drawn, person, zoom, radius)
             for chosen, size in ((~person.has_uv, radius / 2), (person.has_uv, radius)):
                 drawn = draw_points(drawn, points[chosen], person.part[chosen], radius=size)
         x, y, w, h = np.rint(person.box * zoom).astype(int).tolist()
         cv2.rectangle(drawn, (x, y), (x + w, y + h), (255, 255, 255), 1, cv2.LINE_AA)
     return drawn
+
+
+def _draw_outlines(drawn: np.ndarray, person: PersonAnnotation, zoom: float) -> None:
+    """Draw the outlines of the coarse masks, in place, in the colour of the first of their parts."""
+    if person.coarse is None:
+        return
+    left, top = np.rint(person.box[:2] * zoom).astype(int).tolist()
+    size = np.maximum(np.rint(person.box[2:] * zoom).astype(int), 1).tolist()
+    coarse = cv2.resize(person.coarse, size, interpolation=cv2.INTER_NEAREST)
+    for label in range(1, COARSE_PARTS + 1):
+        there = (coarse == label).astype(np.uint8)
+        outlines, _ = cv2.findContours(there, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE, offset=(left, top))
+        colour = PART_COLOURS[np.flatnonzero(label == COARSE_OF_PART)[0]].tolist()
+        cv2.drawContours(drawn, outlines, -1, colour, 1, cv2.LINE_AA)
+
+
+def _draw_keypoints(drawn: np.ndarray, person: PersonAnnotation, zoom: float, radius: int) -> None:
+    """Draw a white cross with a dark rim for each, in place."""
+    for x, y, visibility in person.keypoints if person.keypoints is not None else ():
+        if visibility > 0:
+            place = np.rint((np.array([x, y]) + 0.5) * zoom - 0.5).astype(int).tolist()
+            arm = 4 * radius if visibility > 1 else 2 * radius
+            for colour, thickness in (((20, 20, 20), 3), ((255, 255, 255), 1)):
+                cv2.drawMarker(drawn, place, colour, cv2.MARKER_TILTED_CROSS, arm, thickness, cv2.LINE_AA)
 
 
 def _padded(cell: np.ndarray, height: int, width: int) -> np.ndarray:

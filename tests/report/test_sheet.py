@@ -38,6 +38,31 @@ def test_points_and_boxes_are_drawn_in_their_places(pair: tuple[PersonAnnotation
     np.testing.assert_allclose(box, person.box * zoom, atol=2)
 
 
+def test_outlines_and_keypoints_are_drawn_in_their_places(
+    pair: tuple[PersonAnnotation, PersonPrediction],
+) -> None:
+    person, _ = pair
+    coarse = np.zeros((256, 256), np.uint8)
+    coarse[64:128, 32:192] = 2  # the right hand
+    keypoints = np.array([[40.0, 30.0, 2], [1.0, 1.0, 0]])
+    labelled = dataclasses.replace(
+        person.with_points(np.array([False])), coarse=coarse, keypoints=keypoints, keypoint_names=("a", "b")
+    )
+    bare = dataclasses.replace(labelled, coarse=None, keypoints=None, keypoint_names=())
+    drawn, without = (people_sheet([each], None, 1, 1)[GAP:-GAP, GAP:-GAP] for each in (labelled, bare))
+    zoom = drawn.shape[1] / 80
+    line = (np.abs(drawn.astype(int) - PART_COLOURS[3]) < 40).all(axis=2)
+    y, x = np.nonzero(line)
+    left, top, width, height = person.box * zoom
+    found = [x.min(), x.max(), y.min(), y.max()]
+    wanted = [left + width / 8, left + width * 0.75, top + height / 4, top + height / 2]
+    np.testing.assert_allclose(found, wanted, atol=2)
+    assert line.sum() < 8 * (np.ptp(x) + np.ptp(y))  # and not the whole of it
+    cross = (drawn == 255).all(axis=2) & ~(without == 255).all(axis=2)
+    y, x = np.nonzero(cross)
+    assert (x.mean(), y.mean()) == pytest.approx((40.5 * zoom - 0.5, 30.5 * zoom - 0.5), abs=1)
+
+
 def test_predictions_take_the_place_of_points(
     pair: tuple[PersonAnnotation, PersonPrediction], tmp_path: Path
 ) -> None:
