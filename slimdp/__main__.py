@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from flow_cache.broken_pipe import READER_LEFT, reader_left
 from slimdp.commands.advising import add_advise_command
 from slimdp.commands.data import add_data_commands
 from slimdp.commands.learning import add_learning_commands
@@ -35,8 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int | None = options.run(options)
         sys.stdout.flush()
     except (ValueError, OSError, FloatingPointError) as error:
-        if isinstance(error, BrokenPipeError) and reader_left():
-            return READER_LEFT
+        if isinstance(error, BrokenPipeError):
+            from flow_cache.broken_pipe import READER_LEFT, reader_left
+
+            if reader_left():
+                return READER_LEFT
         # The project's errors of input are ValueErrors, and a diverging training is a FloatingPointError; a
         # plain message is what a user needs of them.
         print(f"slimdp {options.command}: {error}", file=sys.stderr)

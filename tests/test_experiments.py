@@ -20,6 +20,7 @@ def test_every_study_has_its_rows_and_no_other(file: Path) -> None:
     own = {row.name for row in study.rows if Path(row.where).parent == file.parent}
     assert own == {name for name in files if not name.startswith("base")}
     assert set(study.paper) <= {row.name for row in study.rows}
+    assert len(list(study.configs())) == len(study.rows) * len(study.seeds)  # rows of grids too
 
 
 def test_tables_have_rows_in_common_and_these_are_trained_once() -> None:

@@ -95,7 +95,7 @@ def _gains(spent: Mapping[_Way, Sequence[Spent]], over: str, currency: str) -> s
             if row.row not in chosen.rows:
                 gain = gain_for_as_much(row, spent[chosen])
                 scores = Spread.of(list(row.accuracy.values())).text()
-                told = "costs less, or more, than any" if gain is None else gain.text("+")
+                told = "nothing to compare with" if gain is None else gain.text("+")
                 body.append([way.name, row.row, _amount(row.cost, currency), scores, told])
     header = [f"by {_unit(currency)}", "row", _unit(currency), "accuracy, %", f"over {over} for as many"]
     return format_table(header, body)

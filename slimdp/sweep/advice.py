@@ -49,9 +49,7 @@ class Advice:
 
     way: str
     cost: float | None  # None: no row reaches it
-    low: float | None = (
-        None  # of the interval; infinite: nothing does; None: with a single seed there is none
-    )
+    low: float | None = None  # of the interval; infinite: no row may reach it; None: of a single seed
     high: float | None = None  # infinite: it may not be reached at all
     rows: tuple[
         str, ...
@@ -184,13 +182,13 @@ def gain_for_as_much(row: Spent, others: Sequence[Spent]) -> Spread | None:
     Args:
         row: of one way.
         others: the rows of the other way; between them its accuracy is taken straight over the logarithm of
-            the cost, for each seed by itself.
+            the cost, for each seed by itself. Of those that cost the same, the best one counts.
 
     Returns:
         percentage points, over the seeds that all have and for which the row costs no less than the cheapest
         of the others and no more than the dearest; None where there is no such seed.
     """
-    gains = []
+    gains, others = [], _best_of_each_cost(others)
     for seed in _common_seeds([row, *others]):
         costs = [other.costs[seed] for other in others]
         if min(costs) <= row.costs[seed] <= max(costs):

@@ -148,6 +148,12 @@ def test_a_row_is_compared_with_another_way_for_as_much_seed_by_seed() -> None:
     gain = gain_for_as_much(spent("points", 1000, 45.0, 42.0), stills)
     assert gain is not None
     assert (gain.mean, gain.deviation) == (pytest.approx(5.0), None)
+    assert gain_for_as_much(Spent("other seeds", {7: 1000}, {7: 45.0}), stills) is None
+    tied = [spent("poor", 100, 20.0), spent("good", 100, 30.0), spent("all", 10000, 50.0)]
+    for others in (tied, tied[::-1]):
+        gain = gain_for_as_much(spent("points", 100, 45.0), others)
+        assert gain is not None
+        assert gain.mean == pytest.approx(15)
     assert gain_for_as_much(spent("cheap", 99, 45.0), stills) is None
     assert gain_for_as_much(spent("dear", 10001, 45.0), stills) is None
 
