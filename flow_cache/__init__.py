@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from flow_cache.around import PeopleBoxes, read_people_boxes
-from flow_cache.chain import ChainSummary, chain_flow
-from flow_cache.consistency import (
-    consistent,
-    consistent_points,
-    forward_backward_offset,
-    forward_backward_offset_points,
-    inside_frame,
-    sample_flow,
-    threshold_in_image,
-)
-from flow_cache.errors import FlowCacheError, MissingFlowError
-from flow_cache.estimators import ESTIMATORS, DenseInverseSearch, FlowEstimator, make_estimator
-from flow_cache.hops import plan_hops
-from flow_cache.precompute import PrecomputeSummary, precompute
-from flow_cache.progress import Progress
-from flow_cache.schema import STEPS, VideoRecord
-from flow_cache.store import FlowField, FlowStore
-from flow_cache.submission import submit
-from flow_cache.video import Video, open_video, read_image
-from flow_cache.waiting import Submission
-from flow_cache.writer import FlowWriter
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flow_cache.around import PeopleBoxes, read_people_boxes
+    from flow_cache.chain import ChainSummary, chain_flow
+    from flow_cache.consistency import (
+        consistent,
+        consistent_points,
+        forward_backward_offset,
+        forward_backward_offset_points,
+        inside_frame,
+        sample_flow,
+        threshold_in_image,
+    )
+    from flow_cache.errors import FlowCacheError, MissingFlowError
+    from flow_cache.estimators import ESTIMATORS, DenseInverseSearch, FlowEstimator, make_estimator
+    from flow_cache.hops import plan_hops
+    from flow_cache.precompute import PrecomputeSummary, precompute
+    from flow_cache.progress import Progress
+    from flow_cache.schema import STEPS, VideoRecord
+    from flow_cache.store import FlowField, FlowStore
+    from flow_cache.submission import submit
+    from flow_cache.video import Video, open_video, read_image
+    from flow_cache.waiting import Submission
+    from flow_cache.writer import FlowWriter
 
 __all__ = [
     "ESTIMATORS",
@@ -58,3 +62,51 @@ __all__ = [
     "submit",
     "threshold_in_image",
 ]
+
+#: Where each public name lives. It is loaded on first use: `--help`, and code that only writes files, load
+#: neither OpenCV nor HDF5.
+_HOMES = {
+    "PeopleBoxes": "flow_cache.around",
+    "read_people_boxes": "flow_cache.around",
+    "ChainSummary": "flow_cache.chain",
+    "chain_flow": "flow_cache.chain",
+    "consistent": "flow_cache.consistency",
+    "consistent_points": "flow_cache.consistency",
+    "forward_backward_offset": "flow_cache.consistency",
+    "forward_backward_offset_points": "flow_cache.consistency",
+    "inside_frame": "flow_cache.consistency",
+    "sample_flow": "flow_cache.consistency",
+    "threshold_in_image": "flow_cache.consistency",
+    "FlowCacheError": "flow_cache.errors",
+    "MissingFlowError": "flow_cache.errors",
+    "DenseInverseSearch": "flow_cache.estimators",
+    "ESTIMATORS": "flow_cache.estimators",
+    "FlowEstimator": "flow_cache.estimators",
+    "make_estimator": "flow_cache.estimators",
+    "plan_hops": "flow_cache.hops",
+    "PrecomputeSummary": "flow_cache.precompute",
+    "precompute": "flow_cache.precompute",
+    "Progress": "flow_cache.progress",
+    "STEPS": "flow_cache.schema",
+    "VideoRecord": "flow_cache.schema",
+    "FlowField": "flow_cache.store",
+    "FlowStore": "flow_cache.store",
+    "submit": "flow_cache.submission",
+    "Video": "flow_cache.video",
+    "open_video": "flow_cache.video",
+    "read_image": "flow_cache.video",
+    "Submission": "flow_cache.waiting",
+    "FlowWriter": "flow_cache.writer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from flow_cache.arguments import with_negative_values
-from flow_cache.broken_pipe import READER_LEFT, reader_left
 from flow_cache.commands.exchanging import add_exchange
 from flow_cache.commands.filling import add_filling
 from flow_cache.commands.looking import add_looking
 from flow_cache.errors import FlowCacheError
+from flow_cache.runtime.broken_pipe import READER_LEFT, reader_left
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from flow_cache.consistency import forward_backward_offset
-from flow_cache.whole_file import write_whole
+from flow_cache.runtime.atomic import write_bytes
 
 #: RGB of pixels whose flow is not stored.
 UNKNOWN = (96, 96, 96)
@@ -75,4 +75,4 @@ def bring_back(frame_1: np.ndarray, flow_0to1: np.ndarray) -> np.ndarray:
 def save_png(path: Path, picture: np.ndarray) -> None:
     """Write (H, W, 3) uint8 RGB as a PNG, whole or not at all."""
     _, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    write_whole(path, content.tobytes())
+    write_bytes(path, content.tobytes())

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
-from flow_cache.whole_file import write_whole
+from flow_cache.runtime.atomic import write_bytes
 
 _MAGIC = b"PIEH"  # 202021.25 as float32
 #: Middlebury's mark of an unknown displacement, and the least absolute value that is read as one.
@@ -28,7 +28,7 @@ def write_flo(path: Path, flow: np.ndarray) -> None:
     known = np.where(np.isfinite(flow), flow, _UNKNOWN).astype("<f4")
     height, width = flow.shape[1:]
     size = np.array([width, height], "<i4").tobytes()
-    write_whole(path, _MAGIC + size + np.ascontiguousarray(known.transpose(1, 2, 0)).tobytes())
+    write_bytes(path, _MAGIC + size + np.ascontiguousarray(known.transpose(1, 2, 0)).tobytes())
 
 
 def read_flo(path: Path) -> np.ndarray:
@@ -90,7 +90,7 @@ def write_kitti(path: Path, flow: np.ndarray) -> None:
         )
     x, y = stored.astype(np.uint16)
     _, content = cv2.imencode(".png", np.stack([known.astype(np.uint16), y, x], axis=-1))
-    write_whole(path, content.tobytes())
+    write_bytes(path, content.tobytes())
 
 
 def read_kitti(path: Path) -> np.ndarray:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from flow_cache.errors import FlowCacheError
-from flow_cache.workers import usable_cores
+from flow_cache.runtime.workers import usable_cores
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _LOG = logging.getLogger(__name__)

@@ -23,11 +23,11 @@ from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
 from flow_cache.plan import Field, check_names, checked_steps, plan_video
 from flow_cache.progress import Progress, Report, reporting
+from flow_cache.runtime.workers import WorkerPool
 from flow_cache.schema import STEPS, VideoRecord, step_name
 from flow_cache.store import FlowStore
 from flow_cache.tiles import encode_known
 from flow_cache.video import Video, open_video, video_name
-from flow_cache.workers import WorkerPool
 from flow_cache.writer import COMMIT_SECONDS, FlowWriter
 
 StoredField = tuple[int, int, np.ndarray]  # frame, step, as stored (2, H, W) int16

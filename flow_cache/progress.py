@@ -15,7 +15,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from flow_cache.whole_file import write_whole
+from flow_cache.runtime.atomic import write_bytes
 
 #: Without a terminal, a line comes after one second, then after twice the time of the last, up to this.
 _SECONDS_BETWEEN_LINES = 60.0
@@ -139,7 +139,7 @@ class ProgressFile:
         """Keep what came last, whenever that was, and a word on what is being done now."""
         progress = asdict(self._last) if self._last else None
         record = {"state": state, "seconds": self._clock() - self._started, "progress": progress}
-        write_whole(self._path, json.dumps(record).encode())
+        write_bytes(self._path, json.dumps(record).encode())
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.runtime.atomic import write_bytes
 from flow_cache.store import FlowStore
 from flow_cache.video import Glance
-from flow_cache.whole_file import write_whole
 
 #: Beside the shards: what is kept about jobs, and what they say.
 JOBS_FOLDER = "jobs"
@@ -122,4 +122,4 @@ def _kept(out: Path) -> Iterator[dict[str, str]]:
                 kept.update(dict.fromkeys(store.videos(), file.name))
         yield kept
         if kept != before:
-            write_whole(record, json.dumps(kept, indent=1, sort_keys=True).encode())
+            write_bytes(record, json.dumps(kept, indent=1, sort_keys=True).encode())

@@ -22,12 +22,12 @@ from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_ha
 from flow_cache.jobs import JobFile, ShardJob, make_executor
 from flow_cache.plan import checked_steps, plan_fields
 from flow_cache.progress import Progress
+from flow_cache.runtime.workers import usable_cores
 from flow_cache.schema import STEPS
 from flow_cache.shards import JOBS_FOLDER, Shard, assign_shards
 from flow_cache.store import FlowStore
 from flow_cache.video import Glance, glance_at
 from flow_cache.waiting import Submission, Submitted
-from flow_cache.workers import usable_cores
 
 #: Estimated here before anything is submitted; every network takes it.
 _TRIAL = np.zeros((2, 128, 128, 3), np.uint8)

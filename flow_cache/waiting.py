@@ -12,8 +12,8 @@ from flow_cache.errors import FlowCacheError
 from flow_cache.jobs import ShardJob
 from flow_cache.precompute import PrecomputeSummary
 from flow_cache.progress import Progress, read_progress, reporting, together
+from flow_cache.runtime.atomic import write_bytes
 from flow_cache.shards import JOBS_FOLDER
-from flow_cache.whole_file import write_whole
 
 if TYPE_CHECKING:
     from submitit import Job
@@ -96,7 +96,7 @@ class Submission:
             }
             for each in self.jobs
         ]
-        write_whole(self.folder / "jobs.json", json.dumps(record, indent=1).encode())
+        write_bytes(self.folder / "jobs.json", json.dumps(record, indent=1).encode())
 
     def _interrupted(self) -> NoReturn:
         if self.cluster != "local":

@@ -12,9 +12,9 @@ import numpy as np
 
 from flow_cache.codec import encode, to_row_differences
 from flow_cache.errors import FlowCacheError
-from flow_cache.interrupts import uninterrupted
 from flow_cache.journal import JournaledFile
 from flow_cache.opening import OF_DAMAGE, damaged, make_if_missing, open_for_writing
+from flow_cache.runtime.interrupts import uninterrupted
 from flow_cache.schema import (
     FILTERS,
     VideoRecord,

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except (ValueError, OSError, FloatingPointError) as error:
         if isinstance(error, BrokenPipeError):
-            from flow_cache.broken_pipe import READER_LEFT, reader_left
+            from flow_cache.runtime.broken_pipe import READER_LEFT, reader_left
 
             if reader_left():
                 return READER_LEFT

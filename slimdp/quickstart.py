@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flow_cache import STEPS, FlowStore, precompute
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.config import ConfigError, DataSource, TrainConfig, load_config
 from slimdp.data import read_annotations, write_annotations
 from slimdp.evaluation import PointScores, PredictionFile, score_points, write_scores
@@ -145,7 +145,7 @@ def evaluate_checkpoint(checkpoint: Path, data: Path, predictions: Path) -> Poin
 def _write_results(out: Path, scores: dict[str, PointScores], seconds: dict[str, float]) -> None:
     """scores.json: "localization only", as the paper reports it after its table 2; the rest is beside it."""
     rows = {variant: score.localization.within_percent() for variant, score in scores.items()}
-    with whole_file(out / "scores.json") as temporary:
+    with atomic_write(out / "scores.json") as temporary:
         temporary.write_text(json.dumps({**rows, "seconds": seconds}, indent=2) + "\n")
 
 

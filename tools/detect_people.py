@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from flow_cache import FlowCacheError, Video, open_video
 from flow_cache.drawing import save_png
-from flow_cache.whole_file import write_whole
+from flow_cache.runtime.atomic import write_bytes
 
 STRIDES = (8, 16, 32)  # px between the cells of YOLOX's three grids
 PADDING = 114  # grey level beside a frame that is not square
@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         detector = PersonDetector(options.weights, options.side, options.score, options.nms)
         found = detect([open_video(path) for path in options.videos], detector, options.draw)
-        write_whole(options.out, json.dumps(found).encode())
+        write_bytes(options.out, json.dumps(found).encode())
     except (FlowCacheError, OSError) as error:
         print(f"detect_people: {error}", file=sys.stderr)
         return 2

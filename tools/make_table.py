@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.settings_file import to_plain
 from slimdp.study_report import NoStudyError, SweptStudy, find_studies
 from slimdp.study_report.progress import sweep_command
@@ -108,17 +108,20 @@ def _write(options: argparse.Namespace, swept: SweptStudy | None, results: list[
     parts += [_cost(results), "" if swept is None else _missing(swept)]
     text = "\n\n".join(part for part in parts if part)
     if options.out is not None:
-        with whole_file(options.out) as temporary:
+        with atomic_write(options.out) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
     if options.csv is not None:
-        with whole_file(options.csv) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        with (
+            atomic_write(options.csv) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
             flat = flat_rows(rows)
             writer = csv.DictWriter(file, list(flat[0]) if flat else ["row"])
             writer.writeheader()
             writer.writerows(flat)
     if options.json is not None:
         complete = complete_results(results, names, seeds)
-        with whole_file(options.json) as temporary:
+        with atomic_write(options.json) as temporary:
             temporary.write_text(json.dumps(to_plain(complete), indent=1) + "\n", encoding="utf-8")
     return text
 

@@ -40,7 +40,7 @@ import numpy as np
 
 from flow_cache import FlowStore
 from flow_cache.arguments import parse_steps, with_negative_values
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.data import read_annotations
 from slimdp.motion import (
     CarrySettings,
@@ -281,7 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = {"command": command, "frames": len(frames), "rows": rows}
     _print(rows)
     if options.json:
-        with whole_file(options.json) as temporary:
+        with atomic_write(options.json) as temporary:
             temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result))
     return 0

@@ -20,7 +20,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.config import load_config
 from slimdp.training.run_folder import read_metrics
 
@@ -39,12 +39,12 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="the results to write")
     options = parser.parse_args()
     rows = {run: read_metrics(run / "metrics.jsonl") for run in options.runs}
-    with whole_file(options.out) as temporary:
+    with atomic_write(options.out) as temporary:
         draw(rows, temporary)
     print(options.out)
     results = {run.name: result(run, rows[run]) for run in options.runs}
     if options.json is not None:
-        with whole_file(options.json) as temporary:
+        with atomic_write(options.json) as temporary:
             temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
         print(options.json)
     for name, each in results.items():

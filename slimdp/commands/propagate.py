@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.commands.arguments import add_annotations
 from slimdp.settings_file import ConfigError
 
@@ -113,7 +113,7 @@ def _propagate(options: argparse.Namespace) -> None:
     print(summary.table())
     print(options.out)
     if options.json is not None:
-        with whole_file(options.json) as temporary:
+        with atomic_write(options.json) as temporary:
             temporary.write_text(json.dumps(summary.as_json(), indent=1) + "\n", encoding="utf-8")
         print(options.json)
     if options.sheet is not None:

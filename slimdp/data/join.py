@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.data.validate import AnnotationError
 from slimdp.data.write import write_annotations
 
@@ -28,7 +28,7 @@ def join_annotation_files(path: str | os.PathLike[str], parts: Sequence[Path]) -
         write_annotations(path, [], [])
         return
     first, categories = _load(parts[0]), _categories(parts)
-    with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(f'{{"info": {json.dumps(first["info"])}')
         for field in ("images", "annotations"):
             file.write(f', "{field}": ')

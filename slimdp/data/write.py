@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.data.frame import FRAME, frame_from_image
 from slimdp.data.rle import encode_rle
 from slimdp.data.validate import AnnotationError
@@ -71,7 +71,7 @@ def write_annotations(
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     text = json.dumps(content, allow_nan=False)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

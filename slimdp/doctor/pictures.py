@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from flow_cache.workers import WorkerPool
+from flow_cache.runtime.workers import WorkerPool
 from slimdp.data import ImageError, check_whole, load_image
 from slimdp.doctor.findings import Findings
 from slimdp.structures import ImageRecord

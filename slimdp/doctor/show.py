@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.doctor.annotation_file import FileSummary
 from slimdp.doctor.catalogue import Download
 from slimdp.doctor.examine import Diagnosis
@@ -35,7 +35,7 @@ def diagnosis_as_text(diagnosis: Diagnosis) -> str:
 def write_json(path: Path, diagnosis: Diagnosis) -> None:
     """Write the whole diagnosis, every finding of it, to a JSON file: all of it or nothing."""
     text = json.dumps(diagnosis.as_json(), indent=1)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.evaluation.instances import FARTHEST_PX, Detection
 from slimdp.evaluation.iuv_png import decode_iuv, encode_iuv
 from slimdp.evaluation.json_entries import json_entries
@@ -41,7 +41,7 @@ class ResultFileError(ValueError):
 
 def write_results(path: str | Path, detections: Iterable[Detection], category_id: int = 1) -> None:
     """Write detections as DensePose results, one a line; the whole file or nothing."""
-    with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         separator = "["
         for detection in detections:
             entry = {

@@ -28,7 +28,7 @@ from types import TracebackType
 import h5py
 import numpy as np
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.structures import PARTS, PersonPrediction
 
 FORMAT = "slimdp predictions"
@@ -84,7 +84,7 @@ class PredictionWriter:
         self._file: h5py.File | None = None
 
     def __enter__(self) -> PredictionWriter:
-        temporary = self._exit.enter_context(whole_file(self.path))
+        temporary = self._exit.enter_context(atomic_write(self.path))
         self._file = self._exit.enter_context(h5py.File(temporary, "w"))
         attributes = {"format": FORMAT, "version": VERSION, "crop_size": self.crop_size}
         self._file.attrs.update(attributes | asdict(self._origin))

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.evaluation.point_report import PointCurve
 
 _COLOURS = ("#1f5fa8", "#c8501e", "#2b8a4b", "#7a4fa3")
@@ -69,5 +69,5 @@ def write_curves(path: str | Path, curves: Mapping[str, PointCurve]) -> None:
     lines = [",".join(header)]
     # Six digits suffice; what is not known stays empty.
     lines += [",".join("" if np.isnan(v) else f"{v:.6g}" for v in row) for row in np.column_stack(columns)]
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 
 #: Colour of each part, 0 background. Right limbs are warm and left limbs cold, backs dark and fronts light,
 #: the torso green, the head pale; chosen in CIELAB with at least 24 units between any two.
@@ -154,7 +154,7 @@ def save_png(path: str | Path, image: np.ndarray) -> None:
     """Write an image as PNG, whole or not at all."""
     done, data = cv2.imencode(".png", cv2.cvtColor(_checked_image(image), cv2.COLOR_RGB2BGR))
     assert done, f"OpenCV cannot encode an image of shape {image.shape}"
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(data.tobytes())
 
 

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 
 Row = dict  # of JSON values; with "seed" and "commit"
 
@@ -34,7 +34,7 @@ class ResultRows:
         """Keep a seed's row, with this machine and commit."""
         self.rows.append({"seed": seed, **row, "machine": machine(), "commit": self._commit})
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(self._path) as temporary:
+        with atomic_write(self._path) as temporary:
             temporary.write_text(json.dumps(self.rows, indent=1) + "\n")
 
 

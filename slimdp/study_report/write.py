@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.config import ConfigError
 from slimdp.report.drawing import colour_of_unit
 from slimdp.report.panels import ERROR_COLOURS, ERROR_NAMES
@@ -118,7 +118,7 @@ def write_report(
         lstrip_blocks=True,
     )
     title = parts[0].title if len(parts) == 1 else f"{len(parts)} studies"
-    with whole_file(out) as temporary:
+    with atomic_write(out) as temporary:
         text = environment.get_template("page.html.jinja").render(
             title=title,
             studies=parts,
@@ -129,7 +129,7 @@ def write_report(
     files: list[Path] = []
     for name, content in _files(parts) if figures is not None else ():
         assert figures is not None
-        with whole_file(figures / name) as temporary:
+        with atomic_write(figures / name) as temporary:
             temporary.write_bytes(content)
         files.append(figures / name)
     return ReportSummary(out, tuple(files), tuple(note for part in parts for note in _notes(part)))

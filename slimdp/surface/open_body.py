@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slimdp.atomic import whole_folder
+from flow_cache.runtime.atomic import atomic_folder
 from slimdp.surface import makehuman
 from slimdp.surface.body import BodySurface
 from slimdp.surface.cache import cache_folder
@@ -57,7 +57,7 @@ def _build_into(folder: Path) -> None:
 
 
 def _build(folder: Path) -> None:
-    with whole_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         everything = makehuman.shaped_vertices(makehuman.BodyShape())
         rig, mirror = makehuman.rig(), makehuman.vertex_mirror()
         right = right_triangles(everything)

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_cache.workers import WorkerPool
+from flow_cache.runtime.workers import WorkerPool
 from slimdp.sweep.lock import HeldError, held, is_held
 from slimdp.sweep.plan import PlannedRun
 from slimdp.sweep.prepare import alone

@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.config import ConfigError
 from slimdp.settings_file import from_plain, to_plain
 from slimdp.sweep.study import Study, StudyRow
@@ -31,7 +31,7 @@ def keep_study(study: Study, out: Path) -> None:
     file = out / f"{_PREFIX}{study_key(study.file)}.json"
     if file.is_file() and file.read_text(encoding="utf-8") == text:
         return
-    with whole_file(file) as temporary:
+    with atomic_write(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -17,7 +17,7 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
 from slimdp.settings_file import differences, from_plain, to_plain
 from slimdp.sweep.inputs import file_digest, label_digests, picture_digests, pictures_digest
@@ -243,5 +243,5 @@ def _read(file: Path) -> Any:
 
 
 def _write(file: Path, values: object) -> None:
-    with whole_file(file) as temporary:
+    with atomic_write(file) as temporary:
         temporary.write_text(json.dumps(to_plain(values), indent=1) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.settings_file import to_plain
 from slimdp.sweep.records import Failure, RunResult
 
@@ -27,7 +27,7 @@ class SweepSummary:
 
 def save_results(file: Path, results: Iterable[RunResult]) -> None:
     """Write scores, whole or not at all."""
-    with whole_file(file) as temporary:
+    with atomic_write(file) as temporary:
         text = json.dumps([to_plain(result) for result in results], indent=1)
         temporary.write_text(text + "\n", encoding="utf-8")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from flow_cache.workers import WorkerPool, usable_cores
+from flow_cache.runtime.workers import WorkerPool, usable_cores
 from slimdp.sweep.plan import PlannedRun
 from slimdp.sweep.prepare import Prepared, alone, prepare, seconds_of
 from slimdp.sweep.records import Failure, RunResult

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from flow_cache.workers import usable_cores
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.workers import usable_cores
 from slimdp.data import AnnotationError, Clicks, read_annotations
 from slimdp.evaluation import score_points
 from slimdp.inference import predict_people
@@ -150,7 +150,7 @@ def _keep_end(task: RunTask, folder: Path) -> None:
     end = task.run.checkpoint(task.out)
     name_also(end, folder / end.name)
     logs = [run.place(task.out) / "metrics.jsonl" for run in task.run.before]
-    with whole_file(folder / "metrics.jsonl") as temporary:
+    with atomic_write(folder / "metrics.jsonl") as temporary:
         temporary.write_text("".join(log.read_text() for log in logs if log.is_file()), encoding="utf-8")
 
 

@@ -31,8 +31,8 @@ from typing import Any
 from tqdm import tqdm
 
 import slimdp
-from flow_cache.workers import WorkerPool
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.workers import WorkerPool
 from slimdp.data import join_annotation_files
 from slimdp.settings_file import to_plain
 from slimdp.surface import load_surface
@@ -207,7 +207,7 @@ def _assemble(unfinished: UnfinishedSet, plan: SetPlan, items: list[Item], about
     shared = (bodies["val"] | bodies["val_stills"]) & (bodies["stills"] | bodies["train"])
     if shared:
         raise ValueError(f"{len(shared)} people are in training and in validation; render with another seed")
-    with whole_file(unfinished.set_folder / ABOUT) as temporary:
+    with atomic_write(unfinished.set_folder / ABOUT) as temporary:
         temporary.write_text(json.dumps({**about, "counts": counts}, indent=1))
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.data import write_annotations
 from slimdp.settings_file import differences
 from slimdp.synthetic.items import Item, RenderedItem
@@ -96,7 +96,7 @@ class UnfinishedSet:
         # Not even what another attempt has left of its first item.
         shutil.rmtree(self.set_folder, ignore_errors=True)
         self.set_folder.mkdir()
-        with whole_file(file) as temporary:
+        with atomic_write(file) as temporary:
             temporary.write_text(json.dumps(self._about, indent=1))
 
     def _leave(self) -> None:
@@ -113,7 +113,7 @@ def record_item(records: Path, item: Item, rendered: RenderedItem) -> None:
         "people": len(rendered.people),
         "points": sum(len(person.points) for person in rendered.people),
     }
-    with whole_file(records / f"{item.name}.people.json") as temporary:
+    with atomic_write(records / f"{item.name}.people.json") as temporary:
         temporary.write_text(json.dumps(people))
     if rendered.every_frame is not None:
         images = {image.id: replace(image, labelled=True) for image in rendered.images}

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 import slimdp
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
 from slimdp.models import StackedHourglass
 from slimdp.settings_file import differences
@@ -72,7 +72,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     content["format"] = FORMAT
     content["versions"] = current_versions()
     try:
-        with whole_file(path) as temporary, _Writer(temporary) as file:
+        with atomic_write(path) as temporary, _Writer(temporary) as file:
             torch.save(content, file)
             # Else a machine that loses its power could keep the new name and lose what is in the file.
             file.flush()
@@ -115,7 +115,7 @@ def current_versions() -> dict[str, str]:
 
 def name_also(path: Path, name: Path) -> None:
     """Let a whole file be found under another name too, in one move; a copy where links are not to be had."""
-    with whole_file(name) as temporary:
+    with atomic_write(name) as temporary:
         # What a killed process of the same number left may be a link to an older checkpoint.
         temporary.unlink(missing_ok=True)
         try:

@@ -30,7 +30,7 @@ import torch
 from tqdm import tqdm
 
 import slimdp
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.config import TrainConfig, config_to_dict
 from slimdp.settings_file import dump_yaml
 from slimdp.training.processes import Processes
@@ -54,12 +54,12 @@ class RunFolder:
             return
         for left in [*self.path.glob(".*.part*"), *(self.path / "checkpoints").glob(".*.part*")]:
             left.unlink()
-        with whole_file(self.path / "config.yaml") as temporary:
+        with atomic_write(self.path / "config.yaml") as temporary:
             temporary.write_text(dump_yaml(config_to_dict(config)), encoding="utf-8")
         file = self.path / "environment.json"
         starts = json.loads(file.read_text()) if file.is_file() else []
         starts.append(describe_environment(device, processes))
-        with whole_file(file) as temporary:
+        with atomic_write(file) as temporary:
             temporary.write_text(json.dumps(starts, indent=2) + "\n", encoding="utf-8")
         early, self._early = self._early or [], None
         for line in early:
@@ -92,7 +92,7 @@ class RunFolder:
         if not self.speaks or not file.is_file():
             return
         kept = [row for row in read_metrics(file) if row["step"] <= step]
-        with whole_file(file) as temporary:
+        with atomic_write(file) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
 
     def _append(self, name: str, line: str) -> None:

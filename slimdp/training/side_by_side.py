@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flow_cache.workers import WorkerPool
+from flow_cache.runtime.workers import WorkerPool
 from slimdp.config import TrainConfig
 from slimdp.training.run import train
 

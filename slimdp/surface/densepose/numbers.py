@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slimdp.atomic import whole_file
+from flow_cache.runtime.atomic import atomic_write
 from slimdp.surface.cache import cache_folder
 from slimdp.surface.densepose.mapped import MappedNumbers
 
@@ -110,7 +110,7 @@ def _written_out(stored: StoredNumbers, check: Callable[[np.ndarray, int], None]
             f"{target.parent} has {free / 1e9:.1f} GB free, but the distances of {stored.path.name} need "
             f"{size / 1e9:.1f} GB there once; make room, or set SLIMDP_CACHE to another folder"
         )
-    with whole_file(target) as temporary:
+    with atomic_write(target) as temporary:
         _write(stored, temporary, check)
     for older in target.parent.glob(f"{target.stem.split('-')[0]}-*.npy"):
         if older != target:  # of the same file before it changed

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from slimdp.atomic import whole_file, whole_folder
+from flow_cache.runtime.atomic import atomic_folder, atomic_write
 
 
 def test_a_file_appears_at_the_end(tmp_path: Path) -> None:
     target = tmp_path / "new" / "a.txt"
-    with whole_file(target) as temporary:
+    with atomic_write(target) as temporary:
         temporary.write_text("whole")
         assert not target.exists()
     assert target.read_text() == "whole"
@@ -22,7 +22,7 @@ def test_a_file_appears_at_the_end(tmp_path: Path) -> None:
 def test_an_error_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     target.write_text("before")
-    with pytest.raises(OSError, match="full"), whole_file(target) as temporary:  # noqa: PT012
+    with pytest.raises(OSError, match="full"), atomic_write(target) as temporary:  # noqa: PT012
         temporary.write_text("half")
         raise OSError("disk full")
     assert target.read_text() == "before"
@@ -32,9 +32,9 @@ def test_an_error_leaves_the_file_that_was_there(tmp_path: Path) -> None:
 def test_writers_of_one_number_do_not_write_into_the_same_file(tmp_path: Path) -> None:
     """As processes of two containers that share a folder."""
     target = tmp_path / "a.txt"
-    with whole_file(target) as first:
+    with atomic_write(target) as first:
         first.write_text("first")
-        with whole_file(target) as second:
+        with atomic_write(target) as second:
             second.write_text("second")
     assert target.read_text() == "first"
     assert list(tmp_path.iterdir()) == [target]
@@ -44,21 +44,21 @@ def test_writers_of_one_number_do_not_write_into_the_same_file(tmp_path: Path) -
 def test_a_folder_is_no_file_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
-    with pytest.raises(IsADirectoryError, match="is a folder, but the name of a file"), whole_file(name):
+    with pytest.raises(IsADirectoryError, match="is a folder, but the name of a file"), atomic_write(name):
         pytest.fail("begun")
 
 
 def test_a_folder_appears_at_the_end_and_not_after_an_error(tmp_path: Path) -> None:
     target = tmp_path / "set"
-    with pytest.raises(OSError, match="full"), whole_folder(target) as temporary:  # noqa: PT012
+    with pytest.raises(OSError, match="full"), atomic_folder(target) as temporary:  # noqa: PT012
         (temporary / "half").write_text("half")
         raise OSError("disk full")
     assert list(tmp_path.iterdir()) == []
-    with whole_folder(target) as temporary:
+    with atomic_folder(target) as temporary:
         (temporary / "all").write_text("all")
         assert not target.exists()
     assert (target / "all").read_text() == "all"
-    with pytest.raises(FileExistsError, match="remove it"), whole_folder(target):
+    with pytest.raises(FileExistsError, match="remove it"), atomic_folder(target):
         pass
     assert (target / "all").exists()
 
@@ -68,7 +68,7 @@ def test_of_two_makers_of_a_folder_the_second_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: bool
 ) -> None:
     target = tmp_path / "set"
-    with pytest.raises(FileExistsError, match="someone else meanwhile"), whole_folder(target) as temporary:  # noqa: PT012
+    with pytest.raises(FileExistsError, match="someone else meanwhile"), atomic_folder(target) as temporary:  # noqa: PT012
         (temporary / "mine").write_text("mine")
         target.mkdir()
         (target / "theirs").write_text("theirs")
@@ -81,8 +81,8 @@ def test_of_two_makers_of_a_folder_the_second_is_told(
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys\nfrom slimdp.atomic import whole_folder\n"
-        "with whole_folder(sys.argv[1]) as folder:\n"
+        "import os, signal, sys\nfrom flow_cache.runtime.atomic import atomic_folder\n"
+        "with atomic_folder(sys.argv[1]) as folder:\n"
         "    (folder / 'half').write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -91,6 +91,6 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     (left,) = tmp_path.iterdir()
     of_the_living = tmp_path / f".set.{os.getppid()}.part"
     of_the_living.mkdir()
-    with whole_folder(target):
+    with atomic_folder(target):
         assert not left.exists()
     assert of_the_living.exists()

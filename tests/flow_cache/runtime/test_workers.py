@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flow_cache.workers import WorkerPool
+from flow_cache.runtime.workers import WorkerPool
 
 
 @pytest.mark.parametrize(("processes", "queued"), [(1, 0), (2, 0), (2, 1)])

@@ -13,31 +13,55 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; the file written there takes the name `path` at the end.
 
     If the block raises, the temporary file goes and a file that `path` named before stays as it was. The
     folder is made where it is missing. The temporary name ends as `path` does, for writers that read the
     format from it.
 
+    A link is followed: the file that it leads to is replaced, and the link stays.
+
     Raises:
         IsADirectoryError: a folder has the name `path`; before the block.
+        FileExistsError: a device, pipe or socket has that name, before the block.
+        OSError: the file cannot be written; the error names `path`, never the temporary name.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, but the name of a file to write is wanted")
+    path = writable_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Processes on other machines, or in other containers, may have the same number.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(temporary), temporary):
+            raise
+        raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file by `atomic_write`, with its errors."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def writable_file(path: str | Path) -> Path:
+    """The file that writing to `path` would make or replace, links followed; errors of `atomic_write`."""
+    path = Path(path)
+    if path.is_symlink():
+        path = path.resolve()
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, but the name of a file to write is wanted")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{path} is a device, a pipe or a socket, but the name of a file is wanted")
+    return path
+
+
 @contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Give an empty temporary folder beside `path`, which takes the name `path` at the end.
 
     If the block raises, the temporary folder goes. What a killed process left of an earlier try is removed.

@@ -1,0 +1,1 @@
+"""What long-running commands stand on: whole files, worker processes, interrupts. Imports no other room."""
