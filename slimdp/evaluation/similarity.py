@@ -60,11 +60,11 @@ def codes_at(detection: Detection, places: np.ndarray) -> np.ndarray:
     """What a detection says at places (N, 2) image px: part << 16 | 255 u << 8 | 255 v, (N,) int64.
 
     Offsets are cut to whole px toward zero, so a place less than one px to the left of the map reads its
-    first column; other places outside the map are background, 0 (rule 3).
+    first column; other places outside the map, or past the whole px of the box, are background, 0 (rule 3).
     """
     offsets = places - detection.box[:2]
-    height, width = detection.iuv.shape[1:]
-    inside = ((offsets > -1) & (offsets < (width, height))).all(axis=1)
+    size = np.minimum(detection.iuv.shape[:0:-1], detection.box[2:].astype(np.int64))  # width, height
+    inside = ((offsets > -1) & (offsets < size)).all(axis=1)
     column, row = offsets[inside].astype(np.int64).T
     part, u, v = detection.iuv[:, row, column].astype(np.int64)
     codes = np.zeros(len(places), dtype=np.int64)

@@ -18,6 +18,7 @@ from slimdp.data.person import read_body_mask, read_box, read_frame_points, read
 from slimdp.data.rle import decode_polygons
 from slimdp.data.validate import Record
 from slimdp.evaluation.instances import FARTHEST_PX, DensePoints, Detection, ImageMask, Truth
+from slimdp.evaluation.public_zoom import public_zoom, zoomed_length
 from slimdp.structures import ImageRecord
 
 #: The evaluator's scale of the box frame, where labels for training take 256 (slimdp/data/frame.py).
@@ -103,8 +104,8 @@ def read_truths(path: str | Path) -> TruthFile:
 
 
 def resize_to_box(mask: np.ndarray, box: np.ndarray, image: ImageRecord) -> ImageMask:
-    """A mask (256, 256) bool of the box frame in the image: resized linearly, corners upon corners, and
-    kept where it exceeds 0.5; then put at the whole px of the box's corner (rule 5).
+    """A mask (256, 256) bool of the box frame in the image: stretched by `public_zoom`, then put at the whole
+    px of the box's corner (rule 5).
 
     Args:
         mask: over the box.
@@ -116,9 +117,10 @@ def resize_to_box(mask: np.ndarray, box: np.ndarray, image: ImageRecord) -> Imag
     rows = _window(y, height, image.height)
     if not len(columns) or not len(rows):
         return ImageMask.empty()
-    across = _interpolate(mask.T.astype(np.float64), columns - int(x), round(max(width, 1)))
-    both = _interpolate(np.ascontiguousarray(across.T), rows - int(y), round(max(height, 1)))
-    return ImageMask.of(both > 0.5, int(columns[0]), int(rows[0])).cropped()
+    stretched = public_zoom(
+        mask, zoomed_length(height), zoomed_length(width), rows - int(y), columns - int(x)
+    )
+    return ImageMask.of(stretched, int(columns[0]), int(rows[0])).cropped()
 
 
 def place_in_image(pixels: np.ndarray, box: np.ndarray, image: ImageRecord) -> ImageMask:
@@ -174,18 +176,3 @@ def _mask(entry: PersonEntry, box: np.ndarray) -> ImageMask:
 def _window(start: float, length: float, limit: int) -> np.ndarray:
     """The px of an image `limit` px long that a box from `start` on covers."""
     return np.arange(min(max(int(start), 0), limit), max(min(int(start + length), limit), 0))
-
-
-def _interpolate(values: np.ndarray, places: np.ndarray, length: int) -> np.ndarray:
-    """Rows of `values` (N, K) stretched to `length` rows, first upon first and last upon last, at some rows.
-
-    Rows past the end are 0.
-    """
-    last, steps = len(values) - 1, max(length - 1, 1)
-    # In whole numbers, so that half way is half way.
-    before = np.minimum(places * last // steps, last - 1)
-    share = np.minimum((places * last - before * steps) / steps, 1)[:, None]
-    below = values[before]
-    stretched = below + share * (values[before + 1] - below)
-    stretched[places >= length] = 0
-    return stretched

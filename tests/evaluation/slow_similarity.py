@@ -6,7 +6,6 @@ Surfaces are the flat one of tests/conftest.py, whose vertices and distances are
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import Any
 
 from tests.evaluation.slow_average_precision import SlowDetection, SlowImage, SlowTruth
@@ -72,7 +71,8 @@ def _gps(person: dict, result: dict, kappa: str) -> float:
         return 0.0
     total = 0.0
     x0, y0, width, height = person["bbox"]
-    rows, columns = len(result["iuv"][0]), len(result["iuv"][0][0])
+    rows = min(len(result["iuv"][0]), int(result["bbox"][3]))
+    columns = min(len(result["iuv"][0][0]), int(result["bbox"][2]))
     for k, part in enumerate(person["dp_I"]):
         column = math.trunc(person["dp_x"][k] * width / 255 + x0 - result["bbox"][0])
         row = math.trunc(person["dp_y"][k] * height / 255 + y0 - result["bbox"][1])
@@ -107,21 +107,24 @@ def _true_pixels(person: dict, masks: dict[int, Any], image: dict) -> Pixels:
             at = (int(x) + column, int(y) + row)
             inside = 0 <= at[0] < min(int(x + width), image["width"])
             inside = inside and 0 <= at[1] < min(int(y + height), image["height"])
-            if inside and _stretched(union, row, high, column, wide) > Fraction(1, 2):
+            if inside and slow_zoom(union, row, high, column, wide) > 0.5:
                 pixels.add(at)
     return pixels
 
 
-def _stretched(union: list[list[bool]], row: int, high: int, column: int, wide: int) -> Fraction:
-    """Bilinear, corners upon corners, exactly."""
-    at_y = Fraction(row * (FRAME - 1), max(high - 1, 1))
-    at_x = Fraction(column * (FRAME - 1), max(wide - 1, 1))
-    total = Fraction(0)
-    for j in (math.floor(at_y), math.floor(at_y) + 1):
-        for i in (math.floor(at_x), math.floor(at_x) + 1):
-            weight = (1 - abs(at_y - j)) * (1 - abs(at_x - i))
-            if weight > 0 and union[j][i]:
-                total += weight
+def slow_zoom(mask: Any, row: int, high: int, column: int, wide: int) -> float:
+    """One pixel of scipy.ndimage.zoom(mask, order=1) in its own 64-bit steps; what lies past the end is 0."""
+    at_y = row * ((FRAME - 1) / (high - 1) if high > 1 else 1.0)
+    at_x = column * ((FRAME - 1) / (wide - 1) if wide > 1 else 1.0)
+    if at_y > FRAME - 1 or at_x > FRAME - 1:
+        return 0.0
+    j, i = math.floor(at_y), math.floor(at_x)
+    above, left = 1.0 - (at_y - j), 1.0 - (at_x - i)
+    total = 0.0
+    for k, weight_y in ((j, above), (j + 1, 1.0 - above)):
+        for n, weight_x in ((i, left), (i + 1, 1.0 - left)):
+            if weight_y > 0 and weight_x > 0 and mask[k][n]:
+                total += weight_y * weight_x
     return total
 
 

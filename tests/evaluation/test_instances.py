@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.ndimage
 
 from slimdp.data.rle import encode_rle
 from slimdp.evaluation import (
@@ -18,8 +17,6 @@ from slimdp.evaluation import (
     score_instances,
 )
 from slimdp.evaluation.pairs import ImagePairs, compare
-from slimdp.evaluation.truths import resize_to_box
-from slimdp.structures import ImageRecord
 from slimdp.surface.body import BodySurface
 from tests.evaluation.slow_average_precision import slow_scores
 from tests.evaluation.slow_similarity import KAPPA_M, slow_images
@@ -169,24 +166,26 @@ def test_masks_are_put_at_whole_pixels_and_cut_off_at_the_image(
     assert pairs.iou == pytest.approx(np.array([[1.0, 0.0], [0.0, 6 / 12]]))
 
 
-@pytest.mark.parametrize("box", [[3, 4, 100, 57], [0, 0, 1, 1], [0.3, 0.9, 0.5, 300.5], [5, 5, 256, 256]])
-def test_resizing_is_that_of_an_independent_library(box: list[float]) -> None:
-    rng = np.random.default_rng(3)
-    mask = scipy.ndimage.gaussian_filter(rng.normal(size=(256, 256)), 12) > 0
-    image = ImageRecord(1, Path("a"), "a", 500, 500)
-    width, height = (max(side, 1) for side in box[2:])
-    zoomed = scipy.ndimage.zoom(mask.astype(float), (height / 256, width / 256), order=1, prefilter=False)
-    resized = resize_to_box(mask, np.array(box, dtype=float), image)
-    drawn = np.zeros((500, 500), dtype=bool)
-    h, w = resized.pixels.shape
-    drawn[resized.y : resized.y + h, resized.x : resized.x + w] = resized.pixels
-    x, y = int(box[0]), int(box[1])
-    sure = np.abs(zoomed - 0.5) > 1e-9  # half way, the library's answer hangs on its rounding
-    rows, columns = np.minimum([int(box[1] + box[3]) - y, int(box[0] + box[2]) - x], zoomed.shape)
-    drawn_box = drawn[y : y + rows, x : x + columns]
-    sure = sure[:rows, :columns]
-    assert (drawn_box[sure] == (zoomed > 0.5)[:rows, :columns][sure]).all()
-    assert resized.count == drawn.sum() == drawn_box.sum()
+def test_the_last_row_and_column_are_lost_where_the_public_evaluators_rounding_says_so(
+    tmp_path: Path, flat_surface: BodySurface
+) -> None:
+    # 11 * (255 / 11) is above 255 in 64 bits, 12 * (255 / 12) is not.
+    full = encode_rle(np.ones((256, 256), dtype=bool))
+    people = [
+        person(index, box=[5.0, 5.0, *size], dp_masks=[full])
+        for index, size in enumerate([(12.0, 13.0), (13.0, 12.0), (12.0, 12.0), (13.0, 13.0)])
+    ]
+    truths = read_truths(write(tmp_path / "truth.json", file_of(people)))
+    assert [truth.mask.count for truth in truths.truths] == [11 * 13, 13 * 11, 11 * 11, 13 * 13]
+
+
+def test_points_past_the_whole_pixels_of_a_box_are_background(
+    tmp_path: Path, flat_surface: BodySurface
+) -> None:
+    # A map of 4 columns in a box of 3.6 px: the public evaluator reads 3.
+    found = detection(np.ones((4, 4)), [10.0, 5.0, 3.6, 4.0])
+    truth = person(**points((2.9, 1.0), (3.1, 1.0)))
+    assert pairs_of(tmp_path, [truth], [found], flat_surface).gps == pytest.approx(0.5)
 
 
 def test_regions_to_be_ignored(tmp_path: Path, flat_surface: BodySurface) -> None:
