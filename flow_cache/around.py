@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.runtime.json_file import read_json
 from flow_cache.tiles import pixels_touched
 from flow_cache.video import Video
 
@@ -146,11 +147,9 @@ def _read_boxes(
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path, "file of boxes", FlowCacheError)
     except FileNotFoundError:
         raise FlowCacheError(f"no boxes at {path}; wanted COCO JSON, such as a detector's") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise FlowCacheError(f"{path} is no JSON: {error}") from error
     if not isinstance(content, dict):
         raise FlowCacheError(
             f"{path} holds a {type(content).__name__}; wanted COCO's object with images and annotations "

@@ -15,7 +15,9 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from flow_cache.errors import FlowCacheError
 from flow_cache.runtime.atomic import write_bytes
+from flow_cache.runtime.json_file import read_json
 
 #: Without a terminal, a line comes after one second, then after twice the time of the last, up to this.
 _SECONDS_BETWEEN_LINES = 60.0
@@ -161,12 +163,15 @@ class Reported:
 def read_progress(path: Path) -> Reported | None:
     """What a progress file says; None where there is none yet."""
     try:
-        record = json.loads(path.read_bytes())
+        record = read_json(path, error=FlowCacheError)
         age_s = max(time.time() - os.stat(path).st_mtime, 0.0)
     except FileNotFoundError:
         return None
-    progress = None if record["progress"] is None else Progress(**record["progress"])
-    return Reported(record["state"], record["seconds"], progress, age_s)
+    try:
+        progress = None if record["progress"] is None else Progress(**record["progress"])
+        return Reported(record["state"], record["seconds"], progress, age_s)
+    except (KeyError, TypeError) as error:
+        raise FlowCacheError(f"{path}: no report of progress ({error!r}); the job writes it again") from error
 
 
 @contextlib.contextmanager

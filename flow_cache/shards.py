@@ -17,6 +17,7 @@ from pathlib import Path
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.runtime.atomic import write_bytes
+from flow_cache.runtime.json_file import read_json
 from flow_cache.store import FlowStore
 from flow_cache.video import Glance
 
@@ -113,7 +114,9 @@ def _kept(out: Path) -> Iterator[dict[str, str]]:
     record.parent.mkdir(parents=True, exist_ok=True)
     with open(record.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        before: dict[str, str] = json.loads(record.read_bytes()) if record.exists() else {}
+        before: dict[str, str] = read_json(record, error=FlowCacheError) if record.exists() else {}
+        if not isinstance(before, dict) or not all(isinstance(name, str) for name in before.values()):
+            raise FlowCacheError(f"{record}: no record of which file holds which video; remove it")
         kept = dict(before)
         # Files that came from elsewhere. Those that the record knows are not opened: their writers would be
         # refused for that moment.

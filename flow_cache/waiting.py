@@ -13,6 +13,7 @@ from flow_cache.jobs import ShardJob
 from flow_cache.precompute import PrecomputeSummary
 from flow_cache.progress import Progress, read_progress, reporting, together
 from flow_cache.runtime.atomic import write_bytes
+from flow_cache.runtime.json_file import read_json
 from flow_cache.shards import JOBS_FOLDER
 
 if TYPE_CHECKING:
@@ -124,8 +125,12 @@ def tell_jobs(out: Path) -> list[str]:
     if not records:
         raise FlowCacheError(f"no jobs were submitted to {out}")
     lines = []
-    for record in json.loads(records[-1].read_bytes()):
-        said = read_progress(records[-1].parent / record["progress"])
+    jobs = read_json(records[-1], error=FlowCacheError)
+    wanted = {"progress", "files", "job", "log"}
+    if not isinstance(jobs, list) or not all(isinstance(job, dict) and wanted <= set(job) for job in jobs):
+        raise FlowCacheError(f"{records[-1]}: no list of jobs; submit them again")
+    for record in jobs:
+        said = read_progress(records[-1].parent / str(record["progress"]))
         state = "waits to start" if said is None else str(said)
         lines.append(f"{record['files']} (job {record['job']}): {state}; log: {record['log']}")
     return lines

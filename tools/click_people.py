@@ -16,7 +16,6 @@ These are no labels to train with; what they show is where flow carries clicks.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -25,6 +24,7 @@ import numpy as np
 
 from flow_cache import FlowCacheError, open_video
 from flow_cache.arguments import parse_frames
+from flow_cache.runtime.json_file import read_json
 from slimdp.data import FRAME, frame_pixel_centres, write_annotations
 from slimdp.report import save_png
 from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
@@ -81,7 +81,7 @@ def click(options: argparse.Namespace) -> list[PersonAnnotation]:
 
 def _boxes_of(path: Path, video: str, frame: str) -> np.ndarray:
     """The boxes (N, 4) xywh px of a frame."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path)
     wanted = {f"{video}/{frame}", f"{video}/{Path(frame).stem}"}
     ids = {image["id"] for image in content["images"] if image["file_name"] in wanted}
     found = [person["bbox"] for person in content["annotations"] if person["image_id"] in ids]

@@ -6,7 +6,6 @@ are read in `person.py`, and `write.py` writes the same form.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from flow_cache.runtime.json_file import read_json
 from slimdp.data.images import ImageError, check_whole
 from slimdp.data.person import read_person
 from slimdp.data.validate import AnnotationError, Record
@@ -132,15 +132,9 @@ def frame_number(name: str) -> int | None:
 
 def _load_json(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text)
-    except FileNotFoundError:
-        raise AnnotationError(f"{path}: no such annotation file") from None
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise AnnotationError(f"{path}: {where}: malformed JSON: {error.msg}") from error
-    except UnicodeDecodeError as error:
-        raise AnnotationError(f"{path}: not a text file in UTF-8 (byte {error.start})") from error
+        content = read_json(path, "annotation file", AnnotationError)
+    except FileNotFoundError as error:
+        raise AnnotationError(str(error)) from None
     if not isinstance(content, dict):
         raise AnnotationError(f"{path}: a JSON {type(content).__name__} at the top, but an object is wanted")
     return content

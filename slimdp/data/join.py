@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.json_file import read_json
 from slimdp.data.validate import AnnotationError
 from slimdp.data.write import write_annotations
 
@@ -61,4 +62,4 @@ def _write_list(file: TextIO, items: Iterable[Any]) -> None:
 
 
 def _load(part: Path) -> Any:
-    return json.loads(part.read_text(encoding="utf-8"))
+    return read_json(part, "annotation file", AnnotationError)

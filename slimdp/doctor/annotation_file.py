@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from flow_cache.runtime.json_file import JsonFileError, read_json
 from slimdp.data.coco import frame_number
 from slimdp.data.validate import AnnotationError, Record
 from slimdp.doctor.findings import Findings
@@ -41,12 +41,9 @@ class FileSummary:
 def load_annotations(path: Path, file: str, findings: Findings) -> dict[str, Any] | None:
     """The content of an annotation file; None, and a finding, where it is broken or something else."""
     try:
-        content = json.loads(path.read_bytes())
-    except json.JSONDecodeError as error:
-        findings.add("json-broken", file, f"line {error.lineno}, column {error.colno}", error.msg)
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        findings.add("json-broken", file, "", str(error))
+        content = read_json(path, "annotation file")
+    except (OSError, JsonFileError) as error:
+        findings.add("json-broken", file, "", str(error).removeprefix(f"{path}: "))
         return None
     if isinstance(content, dict) and {"images", "annotations"} & set(content):
         return content

@@ -5,7 +5,6 @@ The layout is described in slimdp/synthetic/dataset.py.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 
 from flow_cache import STEPS
+from flow_cache.runtime.json_file import read_json
 from slimdp.data.validate import Record
 from slimdp.doctor.annotation_file import FileSummary
 from slimdp.doctor.findings import Findings
@@ -38,7 +38,7 @@ _UV_TOLERANCE = 0.5 / 255 + 1e-5
 def read_plan(path: Path, findings: Findings) -> dict[str, Any] | None:
     """The content of dataset.json; None, and a finding, where it is not as slimdp synthesize writes it."""
     try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
+        plan = read_json(path)
     except (OSError, ValueError) as error:
         findings.add("plan-broken", PLAN, "", str(error))
         return None

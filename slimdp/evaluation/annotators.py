@@ -6,7 +6,6 @@ under the pictures.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from flow_cache.runtime.json_file import read_json
 from slimdp.evaluation.groups import PeopleGroups
 from slimdp.evaluation.point_report import PointReport, report_points
 from slimdp.evaluation.ratios import NOT_FOUND, THRESHOLDS_CM, PointErrors
@@ -145,10 +145,7 @@ def read_annotators(path: str | Path) -> dict[str, float]:
     Raises:
         ValueError: another kind of file. FileNotFoundError: none.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: malformed JSON: {error}") from error
+    content = read_json(path, "file of annotators' scores")
     scores = content.get("annotators") if isinstance(content, Mapping) else None
     if not isinstance(scores, dict) or not all(isinstance(value, (int, float)) for value in scores.values()):
         raise ValueError(f"{path} holds no scores of annotators; write them with: slimdp annotators --out")

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from flow_cache.runtime.json_file import JsonFileError, json_decoder, open_json_text
+
 _CHUNK = 1 << 22  # characters read at once
 #: Longest entry that is read, characters: base64 of the largest map that is decoded, uncompressed.
 MOST_CHARACTERS = 1 << 27
@@ -25,7 +27,7 @@ def json_entries(path: str | Path) -> Iterator[Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no results at {path}")
-    with open(path, encoding="utf-8") as file:
+    with open_json_text(path) as file:
         text = _Text(file, path)
         text.expect("[", "a JSON list at the top")
         if text.next_character() == "]":
@@ -44,7 +46,7 @@ class _Text:
     def __init__(self, file: TextIO, path: Path) -> None:
         self._file, self._path = file, path
         self._window, self._at, self._ended = "", 0, False
-        self._decoder = json.JSONDecoder()
+        self._decoder = json_decoder()
         self._taken = 0
 
     def error(self, problem: str) -> JsonListError:
@@ -80,11 +82,15 @@ class _Text:
                 value, end = self._decoder.raw_decode(self._window, self._at)
             except RecursionError:
                 raise self.error("lists in lists too deep to read") from None
+            except JsonFileError as error:
+                raise self.error(str(error)) from None
             except json.JSONDecodeError as error:
                 # The entry may only end beyond the window.
                 if self._grow():
                     continue
                 raise self.error(f"malformed JSON, or the file is cut short: {error.msg}") from None
+            except ValueError:  # Python converts no longer ones
+                raise self.error("a number of more digits than can be read") from None
             length = end - self._at
             if end < len(self._window) or not self._grow():  # a number at the window's end may go on
                 self._at, self._taken = self._at + length, self._taken + 1
@@ -98,6 +104,8 @@ class _Text:
         try:
             more = self._file.read(max(_CHUNK, len(rest)))
         except UnicodeDecodeError as error:
-            raise self.error(f"not a text file in UTF-8 (byte {error.start} of what was read)") from None
+            raise self.error(
+                f"not a text file in {self._file.encoding.upper()} (byte {error.start} of what was read)"
+            ) from None
         self._window, self._at = rest + more, 0
         return bool(more)

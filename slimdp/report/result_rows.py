@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.json_file import read_json
 
 Row = dict  # of JSON values; with "seed" and "commit"
 
@@ -41,7 +42,7 @@ class ResultRows:
 def _read(path: Path) -> list[Row]:
     if not path.exists():
         return []
-    rows = json.loads(path.read_text())
+    rows = read_json(path)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f"{path}: not a list of rows; remove it, or name another file")
     return rows

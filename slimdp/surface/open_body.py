@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from flow_cache.runtime.atomic import atomic_folder
+from flow_cache.runtime.json_file import read_json
 from slimdp.surface import makehuman
 from slimdp.surface.body import BodySurface
 from slimdp.surface.cache import cache_folder
@@ -46,7 +47,7 @@ def open_body(cache: Path | None = None) -> BodySurface:
             face_uv=arrays["face_uv"],
             distances=np.load(folder / "distances.npy", mmap_mode="r"),
             symmetry=UvSymmetry(),
-            keypoints=json.loads((folder / "keypoints.json").read_text()),
+            keypoints=read_json(folder / "keypoints.json"),
         )
 
 

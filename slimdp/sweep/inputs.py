@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from flow_cache import FlowCacheError, FlowStore
+from flow_cache.runtime.json_file import read_json
 from slimdp.config import MotionSettings, TrainConfig
 from slimdp.training.stage_data import stage_motion
 
@@ -81,7 +82,7 @@ def _file_digest(file: Path, version: tuple[int, int]) -> str:
 @lru_cache
 def _picture_names(annotations: Path, version: tuple[int, int]) -> tuple[str, ...] | None:
     try:
-        images = json.loads(annotations.read_bytes())["images"]
+        images = read_json(annotations)["images"]
         return tuple(sorted({str(image["file_name"]) for image in images}))
     except (ValueError, KeyError, TypeError):
         return None  # reading the labels says what is wrong

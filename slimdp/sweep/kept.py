@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.json_file import read_json
 from slimdp.config import ConfigError
 from slimdp.settings_file import from_plain, to_plain
 from slimdp.sweep.study import Study, StudyRow
@@ -29,7 +30,7 @@ def keep_study(study: Study, out: Path) -> None:
     values |= {"file": str(study.file), "rows": {row.name: [row.values, row.where] for row in study.rows}}
     text = json.dumps(values, indent=1) + "\n"
     file = out / f"{_PREFIX}{study_key(study.file)}.json"
-    if file.is_file() and file.read_text(encoding="utf-8") == text:
+    if file.is_file() and file.read_bytes() == text.encode():
         return
     with atomic_write(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -42,7 +43,7 @@ def kept_studies(out: Path) -> list[Study]:
 
 def _read(file: Path) -> Study:
     try:
-        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        values: dict[str, Any] = read_json(file)
         rows = tuple(StudyRow(name, *row) for name, row in values.pop("rows").items())
         path = Path(values.pop("file"))
         hints = typing.get_type_hints(Study)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.json_file import JsonFileError, read_json
 from slimdp.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
 from slimdp.settings_file import differences, from_plain, to_plain
 from slimdp.sweep.inputs import file_digest, label_digests, picture_digests, pictures_digest
@@ -237,9 +238,9 @@ def _read(file: Path) -> Any:
     if not file.is_file():
         return None
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{file} is damaged: {error}; remove it") from error
+        return read_json(file)
+    except JsonFileError as error:
+        raise ConfigError(f"{error}; the file is damaged: remove it") from error
 
 
 def _write(file: Path, values: object) -> None:

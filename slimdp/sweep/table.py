@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flow_cache.runtime.json_file import read_json
 from slimdp.config import ConfigError
 from slimdp.report.table import format_table
 from slimdp.settings_file import from_plain
@@ -64,7 +64,7 @@ def read_results(places: Sequence[Path]) -> list[RunResult]:
         if not file.is_file():
             raise ConfigError(f"{file}: no such file; slimdp sweep makes it")
         try:
-            values = json.loads(file.read_text(encoding="utf-8"))
+            values = read_json(file, "file of results")
             results: tuple[RunResult, ...] = from_plain(tuple[RunResult, ...], values, "results")
         except ValueError as error:
             raise ConfigError(f"{file}: no list of results: {error}") from error

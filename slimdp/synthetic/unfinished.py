@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.json_file import JsonFileError, read_json
 from slimdp.data import write_annotations
 from slimdp.settings_file import differences
 from slimdp.synthetic.items import Item, RenderedItem
@@ -91,7 +92,7 @@ class UnfinishedSet:
     def _begin(self) -> None:
         file = self.folder / "about.json"
         if self.done():
-            compare_about(json.loads(file.read_text()), self._about, self.folder)
+            compare_about(read_about(file), self._about, self.folder)
             return
         # Not even what another attempt has left of its first item.
         shutil.rmtree(self.set_folder, ignore_errors=True)
@@ -138,12 +139,22 @@ def is_finished(out: Path, about: Mapping[str, Any]) -> bool:
     file = out / ABOUT
     if not file.is_file():
         raise FileExistsError(f"{out} exists and is no rendered set; remove it, or choose another name")
-    try:
-        there = json.loads(file.read_text())
-    except ValueError:
-        raise FileExistsError(f"{file} is damaged; remove {out}, or choose another name") from None
+    there = read_about(file)
     compare_about({key: there.get(key) for key in about}, about, out)
     return True
+
+
+def read_about(file: Path) -> Mapping[str, Any]:
+    """What a set says of itself; raises FileExistsError where its file is damaged."""
+    try:
+        about = read_json(file)
+    except JsonFileError as error:
+        raise FileExistsError(
+            f"{error}; the file is damaged: remove {file.parent}, or choose another name"
+        ) from None
+    if not isinstance(about, dict):
+        raise FileExistsError(f"{file} is damaged; remove {file.parent}, or choose another name")
+    return about
 
 
 def compare_about(there: Mapping[str, Any], wanted: Mapping[str, Any], place: Path) -> None:
@@ -160,7 +171,7 @@ def people_of(records: Path, items: Iterable[Item]) -> dict[str, Any]:
     """Counts over items: people's bodies, person_frames, people and points, as `record_item` kept them."""
     total: dict[str, Any] = {"bodies": set(), "person_frames": 0, "people": 0, "points": 0}
     for item in items:
-        record = json.loads((records / f"{item.name}.people.json").read_text())
+        record = read_json(records / f"{item.name}.people.json")
         total["bodies"] |= set(record["bodies"])
         for key in ("person_frames", "people", "points"):
             total[key] += record[key]

@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 import slimdp
 from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.json_file import JsonFileError, parse_json, read_json, read_json_bytes
 from slimdp.config import TrainConfig, config_to_dict
 from slimdp.settings_file import dump_yaml
 from slimdp.training.processes import Processes
@@ -57,7 +58,11 @@ class RunFolder:
         with atomic_write(self.path / "config.yaml") as temporary:
             temporary.write_text(dump_yaml(config_to_dict(config)), encoding="utf-8")
         file = self.path / "environment.json"
-        starts = json.loads(file.read_text()) if file.is_file() else []
+        starts = read_json(file) if file.is_file() else []
+        if not isinstance(starts, list):
+            raise ValueError(
+                f"{file}: a {type(starts).__name__}, but a list of starts is wanted; remove the file"
+            )
         starts.append(describe_environment(device, processes))
         with atomic_write(file) as temporary:
             temporary.write_text(json.dumps(starts, indent=2) + "\n", encoding="utf-8")
@@ -103,13 +108,16 @@ class RunFolder:
 def read_metrics(file: Path) -> list[dict[str, Any]]:
     """The rows of a metrics.jsonl; a last line that a killed run left half-written is passed over."""
     rows = []
-    lines = Path(file).read_text(encoding="utf-8").splitlines()
+    lines = read_json_bytes(file).splitlines()
     for number, line in enumerate(lines):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
+            row = parse_json(line, f"{file}, line {number + 1}")
+            if not isinstance(row, dict) or "step" not in row:
+                raise JsonFileError(f"{file}, line {number + 1}: no object with a step")
+            rows.append(row)
+        except JsonFileError:
             if number + 1 < len(lines):
-                raise ValueError(f"{file}, line {number + 1}: not JSON: {error}") from error
+                raise
     return rows
 
 

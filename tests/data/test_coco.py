@@ -194,8 +194,10 @@ def test_no_file_or_not_text(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match="no such annotation file"):
         read(tmp_path / "people.json")
     (tmp_path / "people.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(AnnotationError, match="UTF-8"):
+    with pytest.raises(AnnotationError, match=r"people\.json: .*not a text file in UTF-16"):
         read(tmp_path / "people.json")
+    with pytest.raises(AnnotationError, match="a folder, but a file is wanted"):
+        read(tmp_path)
 
 
 def test_repeated_image_id(scene: dict[str, Any], save: Save) -> None:

@@ -90,7 +90,7 @@ def change(key: str, place: int, **values: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", r"boxes\.json is no JSON: .*line 1"),
+        ("{", r"boxes\.json: line 1, column 2: malformed JSON"),
         ([1], r"holds a list; wanted COCO's object"),
         ({"images": []}, r"has no frames of video 'walk'|no list 'annotations'"),
         ({"annotations": []}, r"no list 'images'"),

@@ -76,7 +76,7 @@ def test_steps_after_the_last_checkpoint_are_logged_once(
 
 def test_a_broken_line_in_the_middle_of_the_numbers_is_named(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\nnonsense\n{"step": 2}\n')
-    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2: not JSON"):
+    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2: line 1, column"):
         read_metrics(tmp_path / "metrics.jsonl")
 
 
