@@ -1,9 +1,9 @@
 """How a store is laid out in HDF5, and the words for it.
 
     /                       attribute schema: version of this layout
-    /<video>                a group; attributes width, height (px), source, source_hash, estimator, settings
-                            (JSON), settings_hash, units_per_px, software, around (JSON: the margin around
-                            people's boxes, how many and their hash; "" for whole frames)
+    /<video>                a group (`group_name`); attributes width, height (px), source, source_hash,
+                            estimator, settings (JSON), settings_hash, units_per_px, software, around (JSON:
+                            the margin around people's boxes, how many and their hash; "" for whole frames)
     /<video>/frame_names    (F,) text: file names of the frames, or six digits each for a video file
     /<video>/flow/+2        (F, 2, H, W) int16, 1/32 px, x first: from frame i to frame i + 2, at index i;
                             attribute row_differences: kept as `codec.to_row_differences`, not plainly
@@ -130,9 +130,19 @@ def region_in_words(around: str) -> str:
     return f"around {region['boxes']} boxes ({region['boxes_hash'][:8]}) with margin {region['margin']:g}"
 
 
+def group_name(video: str) -> str:
+    """The name of a video's group: HDF5 takes a slash, as in SEQ-02/img1, for a group within a group."""
+    return video.replace("/", "%2F")
+
+
+def video_of_group(name: str) -> str:
+    """The video whose group has a name."""
+    return name.replace("%2F", "/")
+
+
 def make_group(file: h5py.File, record: VideoRecord) -> None:
     """Make the group of a video, without steps."""
-    group = file.create_group(record.name)
+    group = file.create_group(group_name(record.name))
     group.attrs.update(width=record.width, height=record.height, units_per_px=UNITS_PER_PX)
     for key in ("source", "source_hash", "estimator", "settings", "settings_hash", "around"):
         put_text(group.attrs, key, getattr(record, key))

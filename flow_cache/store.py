@@ -29,6 +29,7 @@ from flow_cache.schema import (
     region_words,
     rows_of_differences,
     step_name,
+    video_of_group,
     writer_command,
 )
 from flow_cache.tiles import pixels_touched
@@ -270,7 +271,7 @@ class FlowStore:
             try:
                 for shard in self._shards():
                     files.append(open_file(shard))
-                    for name, group in files[-1].items():
+                    for name, group in ((video_of_group(key), group) for key, group in files[-1].items()):
                         if name in groups:
                             raise FlowCacheError(
                                 f"video {name!r} is in {groups[name].file.filename} and in {shard}"

@@ -20,6 +20,7 @@ from flow_cache.schema import (
     VideoRecord,
     every_field,
     get_text,
+    group_name,
     make_group,
     make_step,
     region_in_words,
@@ -94,7 +95,7 @@ class FlowWriter:
         for frame, step in planned or ():
             wanted[step][frame] = 1
         with self._naming_damage():
-            if record.name in self._file:
+            if group_name(record.name) in self._file:
                 self._check_same(record)
             with self._changing():
                 self._make_room(record, wanted)
@@ -104,7 +105,7 @@ class FlowWriter:
     def finished(self, video: str, step: int) -> np.ndarray:
         """Which fields of a step are complete: (frames,) bool."""
         with self._naming_damage():
-            return self._file[video]["finished"][step_name(step)][:].astype(bool)
+            return self._file[group_name(video)]["finished"][step_name(step)][:].astype(bool)
 
     @uninterrupted
     def write(self, video: str, frame: int, step: int, flow: np.ndarray) -> None:
@@ -121,7 +122,7 @@ class FlowWriter:
             FlowCacheError: a displacement cannot be stored, or the shape is not that of the video.
         """
         with self._naming_damage():
-            group = self._file[video]
+            group = self._file[group_name(video)]
             fields, finished = (group[kind][step_name(step)] for kind in ("flow", "finished"))
             there = bool(finished[frame])
         if flow.shape != fields.shape[1:]:
@@ -149,7 +150,7 @@ class FlowWriter:
         empty one takes its place as it is, past all filters.
         """
         with self._naming_damage():
-            group = self._file[video]
+            group = self._file[group_name(video)]
             fields, finished = (group[kind][step_name(step)] for kind in ("flow", "finished"))
         empty = np.full(fields.chunks, fields.fillvalue, np.int16).tobytes()
         _, _, rows, columns = fields.chunks
@@ -223,9 +224,9 @@ class FlowWriter:
         self._sound = True
 
     def _make_room(self, record: VideoRecord, planned: Mapping[int, np.ndarray]) -> None:
-        if record.name not in self._file:
+        if group_name(record.name) not in self._file:
             make_group(self._file, record)
-        group = self._file[record.name]
+        group = self._file[group_name(record.name)]
         for step, flags in planned.items():
             if step_name(step) not in group["flow"]:
                 make_step(group, step_name(step), self._filter)
@@ -234,7 +235,7 @@ class FlowWriter:
                 before[:] |= flags
 
     def _check_same(self, record: VideoRecord) -> None:
-        attributes = self._file[record.name].attrs
+        attributes = self._file[group_name(record.name)].attrs
         if get_text(attributes, "source_hash") != record.source_hash:
             raise FlowCacheError(
                 f"{self._path} holds flow of a video {record.name!r} whose frames are not those of "

@@ -470,3 +470,17 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
         FlowStore(foreign).videos()
     assert text.read_text() == "not HDF5"
     assert sorted(os.listdir(tmp_path)) == ["foreign.h5", "text.h5"]
+
+
+def test_a_video_is_named_by_several_folders(tmp_path: Path) -> None:
+    names = ("SEQ-02/img1", "SEQ-04/img1", "img1")
+    with FlowWriter(tmp_path / "flow.h5") as writer:
+        for seed, name in enumerate(names):
+            writer.add_video(replace(RECORD, name=name), (1,))
+            writer.write(name, 0, 1, some_flow(seed))
+            assert writer.finished(name, 1)[0]
+    with FlowStore(tmp_path / "flow.h5") as store:
+        assert store.videos() == names
+        assert [store.record(name).name for name in names] == list(names)
+        for seed, name in enumerate(names):
+            np.testing.assert_array_equal(store.read(name, 0, 1).displacement, some_flow(seed))
