@@ -81,9 +81,9 @@ def compare(
 
 def _read(detection: Detection, truths: TruthFile, image: ImageTruths) -> _Reading | None:
     """What is needed of a detection; None where a region to be ignored covers it."""
-    mask = place_in_image(detection.iuv[0] > 0, detection.box, truths.images[detection.image_id])
-    if truths.regions.cover_detection(detection, mask):
+    if truths.regions.cover_detection(detection):
         return None
+    mask = place_in_image(detection.iuv[0] > 0, detection.box, truths.images[detection.image_id])
     return _Reading(
         box=detection.box,
         score=detection.score,

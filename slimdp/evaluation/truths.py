@@ -59,21 +59,27 @@ class IgnoreRegions:
         region = self._drawn(image_id)
         if region is None:
             return False
-        x, y, width, height = (int(value) for value in box)
+        width, height = (int(value) for value in box[2:])
         if width * height == 0:
             return True
-        covered = np.count_nonzero(region[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)])
-        return bool(covered / (width * height) >= COVERED_TRUTH)
+        return bool(np.count_nonzero(_under(region, box)) / width / height >= COVERED_TRUTH)
 
-    def cover_detection(self, detection: Detection, mask: ImageMask) -> bool:
-        """Whether regions cover 0.9 of a detection's mask; a box of no whole px counts as covered."""
+    def cover_detection(self, detection: Detection) -> bool:
+        """Whether regions cover 0.9 of a detection's mask; a box of no whole px counts as covered.
+
+        A map that is not all inside of the picture is never covered: the public evaluator compares it with
+        what of the regions lies under it, a mask of another size.
+        """
         region = self._drawn(detection.image_id)
         if region is None:
             return False
         if int(detection.box[2]) * int(detection.box[3]) == 0:
             return True
-        covered = mask.shared(ImageMask.of(region))
-        return mask.count > 0 and covered / mask.count >= COVERED_DETECTION
+        under, mask = _under(region, detection.box), detection.iuv[0] > 0
+        pixels = np.count_nonzero(mask)
+        if under.shape != mask.shape or not pixels:
+            return False
+        return bool(np.count_nonzero(mask & under) / pixels >= COVERED_DETECTION)
 
     def _draw(self, image_id: int) -> np.ndarray | None:
         image = self._images[image_id]
@@ -171,6 +177,16 @@ def _mask(entry: PersonEntry, box: np.ndarray) -> ImageMask:
         return resize_to_box(body, box, entry.image)
     outline = read_outline(entry.record, entry.image)
     return ImageMask.empty() if outline is None else ImageMask.of(outline).cropped()
+
+
+def _under(region: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """What of a region (H, W) lies under a box (4,) xywh, as the public evaluator slices it.
+
+    A negative corner counts from the far side, so that a box which begins outside of the picture has nothing
+    or a strip of that side under it.
+    """
+    x, y, width, height = (int(value) for value in box)
+    return region[y : min(y + height, region.shape[0]), x : min(x + width, region.shape[1])]
 
 
 def _window(start: float, length: float, limit: int) -> np.ndarray:

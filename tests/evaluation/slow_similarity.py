@@ -38,7 +38,7 @@ def slow_images(
         people = [
             person
             for person in content["annotations"]
-            if person["image_id"] == image["id"] and not _covered_box(person["bbox"], ignored)
+            if person["image_id"] == image["id"] and not _covered_box(person["bbox"], ignored, image)
         ]
         truths = [
             SlowTruth(person["area"], "dp_x" not in person, bool(person["iscrowd"])) for person in people
@@ -49,9 +49,7 @@ def slow_images(
             if result["image_id"] != image["id"]:
                 continue
             pixels = _detected_pixels(result, image)
-            if ignored and (
-                _empty(result["bbox"]) or (pixels and len(pixels & ignored) / len(pixels) >= 0.9)
-            ):
+            if _covered_result(result, ignored, image):
                 continue
             detections.append(
                 SlowDetection(
@@ -148,14 +146,34 @@ def _region(image: dict) -> Pixels:
     return pixels
 
 
-def _covered_box(box: list[float], ignored: Pixels) -> bool:
+def _covered_box(box: list[float], ignored: Pixels, image: dict) -> bool:
     if not ignored:
         return False
     if _empty(box):
         return True
+    columns, rows = _sliced(box, image)
+    covered = sum((i, j) in ignored for i in columns for j in rows)
+    return covered / int(box[2]) / int(box[3]) >= 0.7
+
+
+def _covered_result(result: dict, ignored: Pixels, image: dict) -> bool:
+    if not ignored:
+        return False
+    if _empty(result["bbox"]):
+        return True
+    columns, rows = _sliced(result["bbox"], image)
+    plane = result["iuv"][0]
+    if (len(rows), len(columns)) != (len(plane), len(plane[0])):  # masks of two sizes overlap nowhere
+        return False
+    person = [(i, j) for y, j in enumerate(rows) for x, i in enumerate(columns) if plane[y][x] > 0]
+    return bool(person) and sum(pixel in ignored for pixel in person) / len(person) >= 0.9
+
+
+def _sliced(box: list[float], image: dict) -> tuple[list[int], list[int]]:
+    """The columns and rows under a box, with Python's meaning of a negative start and stop."""
     x, y, width, height = (int(value) for value in box)
-    covered = sum((i, j) in ignored for i in range(x, x + width) for j in range(y, y + height))
-    return covered / (width * height) >= 0.7
+    columns, rows = list(range(image["width"])), list(range(image["height"]))
+    return columns[x : min(x + width, len(columns))], rows[y : min(y + height, len(rows))]
 
 
 def _empty(box: list[float]) -> bool:

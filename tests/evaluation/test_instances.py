@@ -210,6 +210,19 @@ def test_regions_to_be_ignored(tmp_path: Path, flat_surface: BodySurface) -> Non
     assert pairs.score.tolist() == [0.8, 0.6]
 
 
+def test_what_reaches_out_of_the_picture_is_not_dropped(tmp_path: Path, flat_surface: BodySurface) -> None:
+    whole = {"ignore_regions_x": [[0, WIDTH, WIDTH, 0]], "ignore_regions_y": [[0, 0, HEIGHT, HEIGHT]]}
+    images = [{"id": 1, "file_name": "1.jpg", "width": WIDTH, "height": HEIGHT, **whole}]
+    boxes = [[0.0, 5.0, 4.0, 4.0], [-1.0, 5.0, 4.0, 4.0], [-0.9, 5.0, 4.0, 4.0], [38.0, 5.0, 4.0, 4.0]]
+    people = [person(index, box=box, **points((1, 1))) for index, box in enumerate(boxes)]
+    truths = read_truths(write(tmp_path / "truth.json", file_of(people, images)))
+    # At -1 the slice is empty; -0.9 is cut to 0; of the last box only half lies in the picture.
+    assert [truth.id for truth in truths.truths] == [1, 3]
+    found = [detection(box=box, score=0.9 - index / 10) for index, box in enumerate(boxes)]
+    (pairs,) = compare(found, truths, flat_surface, KAPPAS_M["paper"])
+    assert pairs.score.tolist() == [0.9 - 1 / 10, 0.9 - 3 / 10]
+
+
 def test_the_twenty_best_count_and_earlier_ones_of_equal_score(
     tmp_path: Path, flat_surface: BodySurface
 ) -> None:
