@@ -29,6 +29,12 @@ class ImageMask:
         """A mask of no pixel."""
         return ImageMask(0, 0, np.zeros((0, 0), dtype=bool), 0)
 
+    @property
+    def rectangle(self) -> tuple[int, int, int, int]:
+        """Its first column and row, and those past its last."""
+        height, width = self.pixels.shape
+        return self.x, self.y, self.x + width, self.y + height
+
     def cropped(self) -> ImageMask:
         """The same pixels in the smallest rectangle, copied."""
         rows, columns = np.flatnonzero(self.pixels.any(axis=1)), np.flatnonzero(self.pixels.any(axis=0))
@@ -39,9 +45,8 @@ class ImageMask:
 
     def shared(self, other: ImageMask) -> int:
         """How many pixels both masks have."""
-        x0, y0 = max(self.x, other.x), max(self.y, other.y)
-        x1 = min(self.x + self.pixels.shape[1], other.x + other.pixels.shape[1])
-        y1 = min(self.y + self.pixels.shape[0], other.y + other.pixels.shape[0])
+        (mine_x0, mine_y0, mine_x1, mine_y1), (x0, y0, x1, y1) = self.rectangle, other.rectangle
+        x0, y0, x1, y1 = max(x0, mine_x0), max(y0, mine_y0), min(x1, mine_x1), min(y1, mine_y1)
         if x0 >= x1 or y0 >= y1:
             return 0
         mine = self.pixels[y0 - self.y : y1 - self.y, x0 - self.x : x1 - self.x]

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from slimdp.evaluation.instances import Detection
-from slimdp.evaluation.similarity import ImageTruths, box_iou, codes_at, gps, mask_iou
+from slimdp.evaluation.similarity import (
+    ImageTruths,
+    SaidOfTruths,
+    box_iou,
+    gps,
+    mask_iou,
+    said_of,
+    shared_pixels,
+)
 from slimdp.evaluation.truths import TruthFile, place_in_image
 from slimdp.surface.interface import Surface
 
@@ -40,9 +49,33 @@ class _Reading:
 
     box: np.ndarray  # (4,)
     score: float
-    codes: np.ndarray  # (P,) at the points of the image's truths
+    said: SaidOfTruths
     shared: np.ndarray  # (G,) px that its mask shares with each truth's
     pixels: int  # of its mask
+
+
+class _BestReadings:
+    """The best detections of one image: no more are kept, so that a crowd takes no more memory."""
+
+    def __init__(self) -> None:
+        # The least comes first; of equal scores the later one is less.
+        self._heap: list[tuple[float, int, _Reading]] = []
+        self._offered = 0
+
+    def wants(self, score: float) -> bool:
+        """Whether a further detection of this score would be among the best."""
+        return len(self._heap) < MOST_DETECTIONS or score > self._heap[0][0]
+
+    def add(self, reading: _Reading) -> None:
+        """Keep a reading, and the least of all no longer."""
+        self._offered += 1
+        heapq.heappush(self._heap, (reading.score, -self._offered, reading))
+        if len(self._heap) > MOST_DETECTIONS:
+            heapq.heappop(self._heap)
+
+    def ranked(self) -> list[_Reading]:
+        """Best first."""
+        return [reading for _, _, reading in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]
 
 
 def compare(
@@ -58,37 +91,26 @@ def compare(
     """
     by_image = truths.by_image()
     image_truths = {image_id: ImageTruths.of(by_image[image_id]) for image_id in sorted(truths.images)}
-    readings: dict[int, list[_Reading]] = {image_id: [] for image_id in image_truths}
+    best = {image_id: _BestReadings() for image_id in image_truths}
     for detection in detections:
-        reading = _read(detection, truths, image_truths[detection.image_id])
-        if reading is not None:
-            readings[detection.image_id].append(reading)
-    for image_id, of_image in readings.items():
-        order = np.argsort([-reading.score for reading in of_image], kind="stable")
-        readings[image_id] = [of_image[index] for index in order[:MOST_DETECTIONS]]
-    codes = [
-        np.array([reading.codes for reading in readings[image_id]], dtype=np.int64).reshape(
-            len(readings[image_id]), len(image.points.part)
-        )
-        for image_id, image in image_truths.items()
-    ]
-    similarities = gps(list(image_truths.values()), codes, surface, kappa_m)
-    return [
-        _pairs(image, readings[image_id], similarity)
-        for (image_id, image), similarity in zip(image_truths.items(), similarities, strict=True)
-    ]
+        of_image = best[detection.image_id]
+        if of_image.wants(detection.score) and not truths.regions.cover_detection(detection):
+            of_image.add(_read(detection, truths, image_truths[detection.image_id]))
+    readings = [of_image.ranked() for of_image in best.values()]
+    images = list(image_truths.values())
+    said = [[reading.said for reading in of_image] for of_image in readings]
+    similarities = gps(images, said, surface, kappa_m)
+    return [_pairs(*each) for each in zip(images, readings, similarities, strict=True)]
 
 
-def _read(detection: Detection, truths: TruthFile, image: ImageTruths) -> _Reading | None:
-    """What is needed of a detection; None where a region to be ignored covers it."""
-    if truths.regions.cover_detection(detection):
-        return None
+def _read(detection: Detection, truths: TruthFile, image: ImageTruths) -> _Reading:
+    """What is needed of a detection."""
     mask = place_in_image(detection.iuv[0] > 0, detection.box, truths.images[detection.image_id])
     return _Reading(
         box=detection.box,
         score=detection.score,
-        codes=codes_at(detection, image.points.places),
-        shared=np.array([mask.shared(truth.mask) for truth in image.truths], dtype=np.int64),
+        said=said_of(detection, image),
+        shared=shared_pixels(mask, image),
         pixels=mask.count,
     )
 

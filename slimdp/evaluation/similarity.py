@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slimdp.evaluation.instances import DensePoints, Detection, Truth
+from slimdp.evaluation.instances import DensePoints, Detection, ImageMask, Truth
 from slimdp.structures import PARTS
 from slimdp.surface.interface import Surface
 
@@ -33,6 +33,7 @@ KAPPAS_M = {
     "paper": np.full(PARTS + 1, 0.255),
     "per-part": np.array([np.nan, *(_BY_PART_M[part] for part in range(1, PARTS + 1))]),
 }
+_NO_POINTS = DensePoints(np.zeros((0, 2)), np.zeros(0, dtype=np.int64), np.zeros((0, 2), dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -41,19 +42,62 @@ class ImageTruths:
 
     truths: tuple[Truth, ...]
     points: DensePoints
-    member: np.ndarray  # (P, G) float64: 1 where a point belongs to a truth, else 0
+    starts: np.ndarray  # (G + 1,) int64: truth g has the points starts[g] to starts[g + 1]
+    low: np.ndarray  # (G, 2) least x, y of a truth's points, inf without any
+    high: np.ndarray  # (G, 2) largest x, y, -inf without any
+    masks: (
+        np.ndarray
+    )  # (G, 4) int64: first column and row of the rectangle that holds a mask, and past the last
 
     @staticmethod
     def of(truths: Sequence[Truth]) -> ImageTruths:
         """Put the points of some truths in a row."""
-        scored = [(index, truth.points) for index, truth in enumerate(truths) if truth.points is not None]
-        places = [np.zeros((0, 2)), *(points.places for _, points in scored)]
-        part = [np.zeros(0, dtype=np.int64), *(points.part for _, points in scored)]
-        uv = [np.zeros((0, 2), dtype=np.float32), *(points.uv for _, points in scored)]
-        owner = np.repeat([index for index, _ in scored], [len(points.part) for _, points in scored])
-        member = owner.astype(np.int64)[:, None] == np.arange(len(truths))
-        points = DensePoints(np.concatenate(places), np.concatenate(part), np.concatenate(uv))
-        return ImageTruths(tuple(truths), points, member.astype(np.float64))
+        each = [_NO_POINTS if truth.points is None else truth.points for truth in truths]
+        of_nobody = [_NO_POINTS, *each]
+        return ImageTruths(
+            truths=tuple(truths),
+            points=DensePoints(
+                np.concatenate([points.places for points in of_nobody]),
+                np.concatenate([points.part for points in of_nobody]),
+                np.concatenate([points.uv for points in of_nobody]),
+            ),
+            starts=np.cumsum([0, *(len(points.part) for points in each)]),
+            low=np.array([points.places.min(axis=0, initial=np.inf) for points in each]).reshape(-1, 2),
+            high=np.array([points.places.max(axis=0, initial=-np.inf) for points in each]).reshape(-1, 2),
+            masks=np.array([truth.mask.rectangle for truth in truths], dtype=np.int64).reshape(-1, 4),
+        )
+
+
+@dataclass(frozen=True)
+class SaidOfTruths:
+    """What a detection says at the points of the K truths of its image that it says anything of."""
+
+    truth: np.ndarray  # (K,) int64
+    point: np.ndarray  # (M,) int64: all points of these truths, in the image's row of points
+    codes: np.ndarray  # (M,) int64 (`codes_at`)
+
+
+def said_of(detection: Detection, image: ImageTruths) -> SaidOfTruths:
+    """What a detection says at the points of those truths that it reaches; nowhere else has it a code."""
+    corner, size = detection.box[:2], _readable(detection)
+    near = ((image.high - corner > -1) & (image.low - corner < size)).all(axis=1)
+    point = np.flatnonzero(np.repeat(near, np.diff(image.starts)))
+    codes = codes_at(detection, image.points.places[point])
+    # A truth whose box is reached may still have every point on background.
+    owner = np.searchsorted(image.starts, point, side="right") - 1
+    said = np.bincount(owner[codes > 0], minlength=len(near)) > 0
+    kept = said[owner]
+    return SaidOfTruths(np.flatnonzero(said), point[kept], codes[kept])
+
+
+def shared_pixels(mask: ImageMask, image: ImageTruths) -> np.ndarray:
+    """Pixels that a mask shares with that of each truth: (G,) int64; only rectangles that meet are read."""
+    x0, y0, x1, y1 = mask.rectangle
+    meet = (image.masks[:, :2] < (x1, y1)).all(axis=1) & (image.masks[:, 2:] > (x0, y0)).all(axis=1)
+    shared = np.zeros(len(image.truths), dtype=np.int64)
+    for index in np.flatnonzero(meet).tolist():
+        shared[index] = mask.shared(image.truths[index].mask)
+    return shared
 
 
 def codes_at(detection: Detection, places: np.ndarray) -> np.ndarray:
@@ -63,8 +107,7 @@ def codes_at(detection: Detection, places: np.ndarray) -> np.ndarray:
     first column; other places outside the map, or past the whole px of the box, are background, 0 (rule 3).
     """
     offsets = places - detection.box[:2]
-    size = np.minimum(detection.iuv.shape[:0:-1], detection.box[2:].astype(np.int64))  # width, height
-    inside = ((offsets > -1) & (offsets < size)).all(axis=1)
+    inside = ((offsets > -1) & (offsets < _readable(detection))).all(axis=1)
     column, row = offsets[inside].astype(np.int64).T
     part, u, v = detection.iuv[:, row, column].astype(np.int64)
     codes = np.zeros(len(places), dtype=np.int64)
@@ -73,35 +116,43 @@ def codes_at(detection: Detection, places: np.ndarray) -> np.ndarray:
 
 
 def gps(
-    truths: Sequence[ImageTruths], codes: Sequence[np.ndarray], surface: Surface, kappa_m: np.ndarray
+    truths: Sequence[ImageTruths],
+    said: Sequence[Sequence[SaidOfTruths]],
+    surface: Surface,
+    kappa_m: np.ndarray,
 ) -> list[np.ndarray]:
     """Geodesic point similarity of detections and truths, for several images.
 
     Args:
-        truths: of each image, with G truths and P points.
-        codes: of each image, (D, P): what D detections say at the points (`codes_at`).
+        truths: of each image, with G truths.
+        said: of each image, what each of its D detections says (`said_of`).
         surface: what part, u and v speak of.
         kappa_m: (25,) metres by true part: one of KAPPAS_M.
 
     Returns:
-        of each image (D, G), in 0..1; 0 for truths without points.
+        of each image (D, G), in 0..1; 0 for truths without points, and where a detection says nothing.
     """
     part = np.concatenate([np.zeros(0, dtype=np.int64), *(image.points.part for image in truths)])
     uv = np.concatenate([np.zeros((0, 2)), *(image.points.uv for image in truths)])
     # All images are measured at once: surfaces are fastest on large arrays.
-    starts = np.cumsum([0, *(len(image.points.part) for image in truths)])
-    point = np.concatenate(
-        [np.zeros(0, dtype=np.int64)]
-        + [np.tile(np.arange(a, b), len(said)) for a, b, said in zip(starts, starts[1:], codes)]
+    first = np.cumsum([0, *(len(image.points.part) for image in truths)])
+    none = np.zeros(0, dtype=np.int64)
+    point = np.concatenate([none, *(begin + one.point for begin, of in zip(first, said) for one in of)])
+    codes = np.concatenate([none, *(one.codes for of in said for one in of)])
+    distance_m = surface.vertex_distance(
+        surface.nearest_vertex(part, uv)[point], _vertices_of(codes, surface)
     )
-    said = np.concatenate([np.zeros(0, dtype=np.int64), *(image_codes.ravel() for image_codes in codes)])
-    distance_m = surface.vertex_distance(surface.nearest_vertex(part, uv)[point], _vertices_of(said, surface))
     similarity = np.exp(-(distance_m**2) / (2 * kappa_m[part[point]] ** 2))
-    of_image = np.split(similarity, np.cumsum([image_codes.size for image_codes in codes])[:-1])
-    return [
-        values.reshape(image_codes.shape) @ image.member / np.maximum(image.member.sum(axis=0), 1)
-        for values, image, image_codes in zip(of_image, truths, codes)
-    ]
+    results, at = [], 0
+    for image, of_image in zip(truths, said):
+        counts = np.diff(image.starts)
+        means = np.zeros((len(of_image), len(image.truths)))
+        for row, one in enumerate(of_image):
+            for truth in one.truth.tolist():
+                means[row, truth] = similarity[at : at + counts[truth]].mean()
+                at += counts[truth]
+        results.append(means)
+    return results
 
 
 def mask_iou(shared: np.ndarray, detected: np.ndarray, true: np.ndarray, crowd: np.ndarray) -> np.ndarray:
@@ -124,6 +175,11 @@ def box_iou(detected: np.ndarray, true: np.ndarray, crowd: np.ndarray) -> np.nda
     shared = np.clip(high - low, 0, None).prod(axis=2)
     detected_area, true_area = detected[:, 2:].prod(axis=1)[:, None], true[:, 2:].prod(axis=1)[None]
     return shared / np.where(crowd, detected_area, detected_area + true_area - shared)
+
+
+def _readable(detection: Detection) -> np.ndarray:
+    """Width and height of what is read of a map, px: no more than the whole px of the box (rule 3)."""
+    return np.minimum(detection.iuv.shape[:0:-1], detection.box[2:].astype(np.int64))
 
 
 def _vertices_of(codes: np.ndarray, surface: Surface) -> np.ndarray:
