@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import logging
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.frame_files import IMAGE_SUFFIXES, check_utf8, frame_files, hash_of_all, hash_of_file
 from flow_cache.pictures import content_of, decode_image, read_image
 from flow_cache.schema import VideoRecord
-
-_LOG = logging.getLogger(__name__)
-# What a container announces is exact for most and an estimate for some; a file that was cut off misses more.
-ANNOUNCED_TOLERANCE = 0.02
+from flow_cache.video_file import VideoFile
 
 
 class SeenVideo(Protocol):
@@ -75,19 +72,15 @@ class Video:
 
     def _read_file(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:
         # Seeking is inexact in many containers: skip frames by decoding past them.
-        capture = _open_capture(self.path)
-        position = 0
-        try:
+        with VideoFile(self.path) as file:
+            frames = enumerate(file.frames())
             for index in indices:
-                while position < index and capture.grab():
-                    position += 1
-                found, frame = capture.read()
-                if not found:
+                for position, frame in frames:
+                    if position == index:
+                        yield index, file.pixels(frame)
+                        break
+                else:
                     raise FlowCacheError(f"{self.path}: frame {index} is unreadable")
-                position += 1
-                yield index, _rgb(frame)
-        finally:
-            capture.release()
 
 
 @dataclass(frozen=True)
@@ -110,16 +103,16 @@ def glance_at(path: Path) -> Glance:
         files = frame_files(path)
         height, width = read_image(files[0]).shape[:2]
         return Glance(path, video_name(path), len(files), width * height)
-    capture = _open_capture(path)
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    found, frame = capture.read()
-    if found and count < 1:  # some containers announce nothing
-        count = 1
-        while capture.grab():
-            count += 1
-    capture.release()
-    _check_count(path, count if found else 0)
-    return Glance(path, video_name(path), count, frame.shape[0] * frame.shape[1])
+    _check_may_be_video(path)
+    with VideoFile(path) as file:
+        frame = next(file.frames(), None)
+        width, height = (0, 0) if frame is None else file.shape(frame)
+        count = file.announced if frame is not None else 0
+    if count < 2 and frame is not None:  # what is not announced is counted
+        with VideoFile(path) as file:
+            count = file.count_packets()
+    _check_count(path, count)
+    return Glance(path, video_name(path), count, width * height)
 
 
 def video_name(path: Path) -> str:
@@ -184,55 +177,54 @@ def _open_file(path: Path, seen: SeenVideo | None) -> Video:
     content_hash = hash_of_file(path).hex()
     if seen is not None and content_hash == seen.source_hash:
         return Video(path, video_name(path), seen.width, seen.height, seen.frame_names, content_hash)
-    capture = _open_capture(path)
-    announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    found, frame = capture.read()
-    count = int(found)
-    while capture.grab():
-        count += 1
-    capture.release()
-    _check_announced(path, announced, count)
+    width, height, count = _look_through(path)
     _check_count(path, count)
     names = tuple(f"{index:06d}" for index in range(count))
-    return Video(path, video_name(path), frame.shape[1], frame.shape[0], names, content_hash)
+    return Video(path, video_name(path), width, height, names, content_hash)
+
+
+def _look_through(path: Path) -> tuple[int, int, int]:
+    """Width and height, px, and number of a file's frames; FlowCacheError where they change their size."""
+    width = height = count = 0
+    with VideoFile(path) as file:
+        for frame in file.frames():
+            size, pixel = file.shape(frame), file.pixel_shape
+            if not count:
+                (width, height), pixel_0 = size, pixel
+            if size != (width, height):
+                raise FlowCacheError(
+                    f"{path}: frame {count} is {size[0]} x {size[1]} px, the first frame is {width} x "
+                    f"{height} px; all frames of a video need one size{_to_one_size(path, width, height)}"
+                )
+            if pixel != pixel_0:
+                raise FlowCacheError(
+                    f"{path}: the pixels of frame {count} are {_ratio(pixel)}, those of the first frame "
+                    f"{_ratio(pixel_0)} (width to height); all frames of a video need one shape"
+                    f"{_to_one_size(path, width, height)}"
+                )
+            count += 1
+    return width, height, count
+
+
+def _ratio(pixel: Fraction) -> str:
+    return f"{pixel.numerator}:{pixel.denominator}"
+
+
+def _to_one_size(path: Path, width: int, height: int) -> str:
+    one = path.with_name(f"{path.stem}_one_size.mp4")
+    return f": ffmpeg -i {shlex.quote(str(path))} -vf scale={width}:{height},setsar=1 {shlex.quote(str(one))}"
 
 
 def _check_may_be_video(path: Path) -> None:
     if not path.is_file():
         raise FlowCacheError(f"no video at {path}: it is neither a folder of pictures nor a video file")
-    if path.suffix.lower() in IMAGE_SUFFIXES:  # OpenCV would take those beside it for a video
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         raise FlowCacheError(f"{path} is a picture; name the folder of the frames: {path.parent}")
-
-
-def _open_capture(path: Path) -> cv2.VideoCapture:
-    _check_may_be_video(path)
-    capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
-        size = path.stat().st_size
-        raise FlowCacheError(f"{path} ({size} bytes) is no video that OpenCV can open, or it is cut off")
-    return capture
-
-
-def _check_announced(path: Path, announced: int, count: int) -> None:
-    if announced - count > max(1, announced * ANNOUNCED_TOLERANCE):
-        raise FlowCacheError(
-            f"{path} is cut off, or damaged after its frame {count - 1}: {count} of the {announced} frames "
-            "that it announces can be decoded; fetch it again"
-        )
-    if count < announced:
-        _LOG.warning(
-            "%s: %d frames can be decoded, it announces %d; if one is damaged, those after it are numbered "
-            "one too low", path, count, announced,
-        )  # fmt: skip
 
 
 def _check_count(path: Path, count: int) -> None:
     if count < 2:
         raise FlowCacheError(f"{path} holds {count} frames; flow needs at least 2")
-
-
-def _rgb(frame: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
 
 def _size(frame: np.ndarray) -> str:

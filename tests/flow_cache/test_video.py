@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -181,7 +182,7 @@ def test_a_video_that_was_looked_through_before_is_not_decoded_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(cv2, "imdecode", refuse)
-        patch.setattr(cv2, "VideoCapture", refuse)
+        patch.setattr(av, "open", refuse)
         for path, video in seen.items():
             assert open_video(path, video) == video
     cv2.imwrite(str(folder / "0003.png"), np.zeros((50, 40, 3), np.uint8))
