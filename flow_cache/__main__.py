@@ -12,6 +12,7 @@ from flow_cache.commands.filling import add_filling
 from flow_cache.commands.looking import add_looking
 from flow_cache.errors import FlowCacheError
 from flow_cache.runtime.broken_pipe import READER_LEFT, reader_left
+from flow_cache.runtime.progress import shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(with_negative_values(given))
     try:
-        options.run(options)
+        with shown():
+            options.run(options)
         sys.stdout.flush()
     except (FlowCacheError, OSError) as error:
         if isinstance(error, BrokenPipeError) and reader_left():

@@ -14,6 +14,7 @@ from flow_cache.consistency import inside_frame, sample_flow
 from flow_cache.errors import FlowCacheError, MissingFlowError
 from flow_cache.hops import plan_hops
 from flow_cache.plan import Field, checked_steps, plan_video
+from flow_cache.runtime.progress import Tracker
 from flow_cache.schema import VideoRecord
 from flow_cache.store import FlowStore
 from flow_cache.tiles import encode_known
@@ -65,17 +66,22 @@ def chain_flow(
         raise FlowCacheError(f"{out} is what the flow is read from; write chained flow to a file of its own")
     planned = {video: _plan(store, video, steps, frames) for video in videos}
     chained = found = 0
-    with FlowWriter(out, filter) as writer:
+    with (
+        FlowWriter(out, filter) as writer,
+        Tracker("chain", "fields", sum(map(len, planned.values()))) as tracker,
+    ):
         for video, ways in planned.items():
             writer.add_video(_record(store.record(video)), steps, ways)
             finished = {step: writer.finished(video, step) for step in steps}
+            there = [field for field in ways if finished[field[1]][field[0]]]
+            tracker.find(len(there))
+            found += len(there)
             for (frame, step), hops in ways.items():
-                if finished[step][frame]:
-                    found += 1
-                    continue
-                flow = chained_field(store, video, frame, hops)
-                writer.write(video, frame, step, encode_known(flow, np.isfinite(flow).all(axis=0)))
-                chained += 1
+                if not finished[step][frame]:
+                    flow = chained_field(store, video, frame, hops)
+                    writer.write(video, frame, step, encode_known(flow, np.isfinite(flow).all(axis=0)))
+                    tracker.advance()
+                    chained += 1
     return ChainSummary(chained, found)
 
 

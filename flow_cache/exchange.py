@@ -11,6 +11,8 @@ import numpy as np
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.formats import FORMATS, FlowFormat
+from flow_cache.inspection import count_finished
+from flow_cache.runtime.progress import Tracker, tracked
 from flow_cache.schema import VideoRecord, step_name
 from flow_cache.store import FlowStore
 from flow_cache.tiles import encode_known
@@ -35,14 +37,16 @@ def export_flow(store: FlowStore, out: Path, format: str, videos: Iterable[str] 
     Raises:
         FlowCacheError: no such format or video, or a displacement that the format cannot hold.
     """
-    kind, written = _format(format), 0
-    for video in store.videos() if videos is None else videos:
-        for step in store.steps(video):
-            for frame in np.flatnonzero(store.finished(video, step)).tolist():
-                flow = store.read(video, frame, step).displacement
-                kind.write(out / video / f"{frame:06d}{step_name(step)}{kind.suffix}", flow)
-                written += 1
-    return written
+    kind, chosen = _format(format), store.videos() if videos is None else tuple(videos)
+    count = count_finished(store, chosen)
+    with Tracker("export", "fields", count) as tracker:
+        for video in chosen:
+            for step in store.steps(video):
+                for frame in np.flatnonzero(store.finished(video, step)).tolist():
+                    flow = store.read(video, frame, step).displacement
+                    kind.write(out / video / f"{frame:06d}{step_name(step)}{kind.suffix}", flow)
+                    tracker.advance()
+    return count
 
 
 def import_flow(folder: Path, source: Path, out: Path, format: str, filter: str = "zstd") -> int:
@@ -84,7 +88,7 @@ def import_flow(folder: Path, source: Path, out: Path, format: str, filter: str 
     )  # fmt: skip
     with FlowWriter(out, filter) as writer:
         writer.add_video(record, tuple(sorted({step for _, step in files})), files)
-        for (frame, step), path in files.items():
+        for (frame, step), path in tracked(files.items(), "import", "fields"):
             writer.write(video.name, frame, step, _encode(kind.read(path), path))
     return len(files)
 

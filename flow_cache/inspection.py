@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,12 @@ class VideoReport:
     def ratio(self) -> float | None:
         """How many times smaller the fields are than as float32; None without fields."""
         return self.bytes_float32 / self.bytes_stored if self.bytes_stored else None
+
+
+def count_finished(store: FlowStore, videos: Iterable[str] | None = None) -> int:
+    """How many fields a store holds, of some of its videos or of all."""
+    chosen = store.videos() if videos is None else videos
+    return sum(int(store.finished(video, step).sum()) for video in chosen for step in store.steps(video))
 
 
 def inspect_store(store: FlowStore) -> list[VideoReport]:

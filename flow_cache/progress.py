@@ -1,28 +1,21 @@
-"""How far a run is: as a bar or plain lines for the person who waits, and as a file that others read."""
+"""How far a precomputation is: for the person who waits, and as a file that others read."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import TextIO
-
-from tqdm import tqdm
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.runtime.atomic import write_bytes
 from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.progress import ProgressDisplay, line_of, seconds_left
 
-#: Without a terminal, a line comes after one second, then after twice the time of the last, up to this.
-_SECONDS_BETWEEN_LINES = 60.0
 _SECONDS_BETWEEN_FILES = 1.0
-_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} fields{postfix}"
 
 
 @dataclass(frozen=True)
@@ -37,8 +30,28 @@ class Progress:
     area_estimated: int = 0  # px
 
     @property
+    def title(self) -> str:
+        return self.video
+
+    @property
+    def unit(self) -> str:
+        return "fields"
+
+    @property
     def done(self) -> int:
         return self.found + self.estimated
+
+    @property
+    def fresh(self) -> int:
+        return self.estimated
+
+    @property
+    def work_done(self) -> float:
+        return self.area_estimated
+
+    @property
+    def work_left(self) -> float:
+        return self.area_left
 
     def plus(self, video: str, area: int) -> Progress:
         """The same after one more field, of a video whose frames have that area."""
@@ -56,64 +69,10 @@ class Progress:
         Speed is in pixels, for videos of other sizes come at other speeds: a field of 1280 x 720 px has
         fourteen times as many as one of 256 x 256 px.
         """
-        if not self.area_estimated or elapsed <= 0:
-            return None
-        return self.area_left * elapsed / self.area_estimated
+        return seconds_left(self, elapsed)
 
 
 Report = Callable[[Progress], None]
-
-
-class ProgressDisplay:
-    """Shows each `Progress` that it is called with: a bar on a terminal, elsewhere a line from time to time.
-
-    Args:
-        stream: where to; the default is the standard error stream.
-        clock: seconds that only grow.
-    """
-
-    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = sys.stderr if stream is None else stream
-        self._clock = clock
-        self._started: float | None = None
-        self._working_since = 0.0
-        self._next_line, self._pause = 0.0, 1.0
-        self._bar: tqdm | None = None
-
-    def __enter__(self) -> ProgressDisplay:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.refresh()
-            self._bar.close()
-
-    def __call__(self, progress: Progress) -> None:
-        if self._started is None:
-            if progress.done == progress.total:
-                return  # nothing to wait for
-            self._started = self._clock()
-        now = self._clock()
-        if not progress.estimated:  # processes and jobs take their time to start
-            self._working_since = now
-        if self._stream.isatty():
-            self._draw(progress, now - self._working_since)
-        elif now - self._started >= self._next_line:
-            self._next_line = now - self._started + self._pause
-            self._pause = min(2 * self._pause, _SECONDS_BETWEEN_LINES)
-            print(_line(progress, now - self._working_since), file=self._stream, flush=True)
-
-    def _draw(self, progress: Progress, elapsed: float) -> None:
-        if self._bar is None:
-            self._bar = tqdm(
-                total=progress.total, miniters=1, dynamic_ncols=True, file=self._stream, bar_format=_BAR
-            )
-        self._bar.total = progress.total
-        self._bar.set_description_str(progress.video, refresh=False)
-        self._bar.set_postfix_str(_speed(progress, elapsed), refresh=False)
-        self._bar.update(progress.done - self._bar.n)
 
 
 class ProgressFile:
@@ -157,7 +116,7 @@ class Reported:
         if self.progress is None:
             return f"{self.state}, is looking through its videos"
         age = f", as of {self.age_s:.0f} s ago" if self.state == "running" else ""
-        return f"{self.state}, {_line(self.progress, self.seconds)}{age}"
+        return f"{self.state}, {line_of(self.progress, self.seconds)}{age}"
 
 
 def read_progress(path: Path) -> Reported | None:
@@ -201,16 +160,3 @@ def together(parts: list[Progress]) -> Progress:
             area_estimated=whole.area_estimated + part.area_estimated,
         )
     return whole
-
-
-def _line(progress: Progress, elapsed: float) -> str:
-    speed = _speed(progress, elapsed)
-    return f"{progress.video}: {progress.done}/{progress.total} fields" + (speed and f", {speed}")
-
-
-def _speed(progress: Progress, elapsed: float) -> str:
-    left = progress.seconds_left(elapsed)
-    if left is None:
-        return ""
-    speed = f"{progress.estimated / elapsed:.1f} a second"
-    return f"{speed}, {tqdm.format_interval(left)} left" if progress.area_left else speed

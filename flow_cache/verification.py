@@ -11,6 +11,9 @@ import numpy as np
 from flow_cache.codec import UNITS_PER_PX
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import FlowEstimator, settings_hash
+from flow_cache.inspection import count_finished
+from flow_cache.plan import Field
+from flow_cache.runtime.progress import Tracker, tracked
 from flow_cache.schema import step_name
 from flow_cache.store import FlowStore
 from flow_cache.video import open_video
@@ -55,25 +58,16 @@ def verify_store(
     if sample and estimator is not None:
         for video in store.videos():  # before all that reading
             _check_made_by(store, video, estimator)
-    rng, read = np.random.default_rng(seed), 0
-    damaged: dict[tuple[str, int, int], str] = {}
+    sound, damaged = _read_all(store)
+    read = sum(map(len, sound.values())) + len(damaged)
+    rng, again = np.random.default_rng(seed), 0
     different: list[str] = []
-    again = 0
-    for video in store.videos():
-        sound = []
-        for step in store.steps(video):
-            for frame in np.flatnonzero(store.finished(video, step)).tolist():
-                try:
-                    store.read(video, frame, step)
-                    sound.append((frame, step))
-                except OSError as error:
-                    where = f"{video}, frame {frame}, step {step_name(step)}"
-                    damaged[video, frame, step] = f"{where}: {error.__cause__ or error}"
-                read += 1
-        if sample and estimator is not None and sound:
-            chosen = [sound[i] for i in rng.permutation(len(sound))[:sample]]
-            different += _estimate_again(store, video, chosen, estimator)
-            again += len(chosen)
+    if sample and estimator is not None:
+        for video, fields in tracked(sound.items(), "estimate again", "videos"):
+            chosen = [fields[i] for i in rng.permutation(len(fields))[:sample]]
+            if chosen:
+                different += _estimate_again(store, video, chosen, estimator)
+                again += len(chosen)
     return Verification(read, tuple(damaged.values()), again, tuple(different), tuple(damaged))
 
 
@@ -92,6 +86,24 @@ def forget_fields(store: FlowStore, fields: Sequence[tuple[str, int, int]]) -> N
             for video, frame, step in fields:
                 if files[video] == file:
                     writer.forget(video, frame, step)
+
+
+def _read_all(store: FlowStore) -> tuple[dict[str, list[Field]], dict[tuple[str, int, int], str]]:
+    """Read every finished field: the sound ones by video, and the damaged ones with what is wrong."""
+    sound: dict[str, list[Field]] = {video: [] for video in store.videos()}
+    damaged: dict[tuple[str, int, int], str] = {}
+    with Tracker("verify", "fields", count_finished(store)) as tracker:
+        for video, fields in sound.items():
+            for step in store.steps(video):
+                for frame in np.flatnonzero(store.finished(video, step)).tolist():
+                    try:
+                        store.read(video, frame, step)
+                        fields.append((frame, step))
+                    except OSError as error:
+                        where = f"{video}, frame {frame}, step {step_name(step)}"
+                        damaged[video, frame, step] = f"{where}: {error.__cause__ or error}"
+                    tracker.advance()
+    return sound, damaged
 
 
 def _check_made_by(store: FlowStore, video: str, estimator: FlowEstimator) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
+from flow_cache.runtime.progress import shown
 from slimdp.commands.advising import add_advise_command
 from slimdp.commands.data import add_data_commands
 from slimdp.commands.learning import add_learning_commands
@@ -31,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = with_negative_values(given)
     options = _parser().parse_args(given)
     try:
-        code: int | None = options.run(options)
+        with shown(os.environ.get("RANK", "0") == "0"):  # of the processes that torchrun started, the first
+            code: int | None = options.run(options)
         sys.stdout.flush()
     except (ValueError, OSError, FloatingPointError) as error:
         if isinstance(error, BrokenPipeError):

@@ -6,6 +6,7 @@ OUT/clips_train_propagated.json
 OUT/train_stills/         stage I, shared by both variants
 OUT/train_without_propagation/, OUT/train_with_propagation/   stage II, side by side
 OUT/predictions_*.h5, OUT/scores_*.json, OUT/scores.json, OUT/predictions.png
+OUT/quickstart.log        what was done when, and for how long
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from flow_cache import STEPS, FlowStore, precompute
 from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.progress import clock_time, logged_to, say, shown
 from slimdp.config import ConfigError, DataSource, TrainConfig, load_config
 from slimdp.data import read_annotations, write_annotations
 from slimdp.evaluation import PointScores, PredictionFile, score_points, write_scores
@@ -37,6 +39,8 @@ VARIANTS = {"without_propagation": (LABELLED,), "with_propagation": (LABELLED, P
 #: Preset -> the size of the rendered set and the settings of its training.
 SETTINGS = {"tiny": "quickstart.yaml", "smoke": "smoke.yaml"}
 PEOPLE_IN_PICTURE = 8
+LOG = "quickstart.log"
+_STAGES = 6 + len(VARIANTS)  # body to train_clips, and an evaluation of each variant
 
 
 @dataclass(frozen=True)
@@ -48,21 +52,22 @@ class QuickstartResult:
 
 
 class _Clock:
-    """Says what begins and keeps how long it took."""
+    """Says what begins, and how long it took, and keeps that."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        print(f"== {name.replace('_', ' ')}", flush=True)
-        start = time.monotonic()
+        words, begun = name.replace("_", " "), time.monotonic()
+        say(f"== {len(self.seconds) + 1} of {_STAGES}: {words}")
         yield
-        self.seconds[name] = round(time.monotonic() - start, 1)
+        self.seconds[name] = round(time.monotonic() - begun, 1)
+        say(f"== {words}: {self.seconds[name]:.1f} s; {clock_time(sum(self.seconds.values()))} in all")
 
 
 def quickstart(out: Path, preset: str = "tiny", seed: int = 0) -> QuickstartResult:
-    """Run everything, print one table, and write `scores.json` and `predictions.png`.
+    """Run everything, print one table, and write `scores.json`, `predictions.png` and what was said.
 
     Args:
         out: the folder to fill; it must not exist, or be empty.
@@ -74,6 +79,11 @@ def quickstart(out: Path, preset: str = "tiny", seed: int = 0) -> QuickstartResu
     """
     config = _settings(out, preset, seed)
     out.mkdir(parents=True, exist_ok=True)
+    with shown(), logged_to(out / LOG):
+        return _run(config, out, preset, seed)
+
+
+def _run(config: TrainConfig, out: Path, preset: str, seed: int) -> QuickstartResult:
     clock = _Clock()
     with clock.stage("body"):
         surface = load_surface("open")

@@ -247,8 +247,10 @@ def _stability(options: argparse.Namespace) -> None:
 
 
 def _results(options: argparse.Namespace) -> None:
+    from flow_cache.runtime.progress import tracked
     from slimdp.evaluation import PredictionFile, as_detections, write_results
 
     with PredictionFile(options.predictions) as predictions:
-        write_results(options.out, as_detections(predictions))
+        written = tracked(predictions, "results", "people", len(predictions))
+        write_results(options.out, as_detections(written))
     print(options.out)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.progress import tracked
 from slimdp.data.images import ImageError, check_whole
 from slimdp.data.person import read_person
 from slimdp.data.validate import AnnotationError, Record
@@ -98,14 +99,24 @@ def read_entries(
     path, images_dir = Path(path), Path(images_dir)
     content = _load_json(path)
     images: dict[int, ImageRecord] = {}
-    for record in _records(path, content, "images", "image"):
+    listed = content.get("images")
+    to_check = tracked(
+        _records(path, content, "images", "image"),
+        f"check the pictures of {path.name}",
+        "pictures",
+        len(listed) if isinstance(listed, list) else None,
+        speaks=check_images,
+    )
+    for record in to_check:
         image = _read_image(record, images_dir)
         if image.id in images:
             raise record.error("id", f"{image.id} is also the id of {images[image.id].file_name}")
         images[image.id] = image
         if check_images:
             _check_image(record, image)
-    return images, _read_people(path, content, images)
+    listed = content.get("annotations")
+    total = len(listed) if isinstance(listed, list) else None
+    return images, tracked(_read_people(path, content, images), f"read {path.name}", "people", total)
 
 
 def read_outlines(path: str | os.PathLike[str]) -> Outlines:

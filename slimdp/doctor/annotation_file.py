@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from flow_cache.runtime.json_file import JsonFileError, read_json
+from flow_cache.runtime.progress import tracked
 from slimdp.data.coco import frame_number
 from slimdp.data.validate import AnnotationError, Record
 from slimdp.doctor.findings import Findings
@@ -68,7 +67,7 @@ def check_annotation_file(
         content: the JSON object.
         findings: where they go.
         each_person: called with each person that can be read, for further checks.
-        quiet: no progress bar.
+        quiet: show no progress.
     """
     summary = FileSummary(file)
     for record in _records(file, content, "images", "image", findings):
@@ -77,7 +76,7 @@ def check_annotation_file(
     videos, ids, others = VideoCheck(file, findings), _Ids(file, findings), 0
     entries = _records(file, content, "annotations", "annotation", findings)
     total = len(content["annotations"]) if isinstance(content.get("annotations"), list) else 0
-    for record in tqdm(entries, total=total, desc=Path(file).stem, unit=" people", disable=quiet or None):
+    for record in tracked(entries, Path(file).stem, "people", total, speaks=not quiet):
         place = _place_of(record, summary, findings)
         if place is None:
             continue

@@ -82,7 +82,7 @@ def examine(
         quick: headers of a sample of the pictures, and no flow fields; else all are decoded.
         images: a folder with the pictures, if they lie elsewhere.
         processes: that decode pictures side by side.
-        quiet: no progress bars.
+        quiet: show no progress.
 
     Raises:
         FileNotFoundError, NotADirectoryError: there is no such folder.

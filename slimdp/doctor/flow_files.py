@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
-from tqdm import tqdm
 
 from flow_cache import FlowCacheError, FlowStore
 from flow_cache.inspection import VideoReport, inspect_store
 from flow_cache.recovery import journal_of
+from flow_cache.runtime.progress import Tracker, tracked
 from slimdp.doctor.findings import Findings
 
 
@@ -50,10 +50,10 @@ def check_flow_stores(
         videos: the videos of the annotation files, by name; flow of other videos is not compared.
         findings: where faults go.
         quick: do not read the fields themselves.
-        quiet: no progress bar.
+        quiet: show no progress.
     """
     fields = 0
-    for path in tqdm(stores, desc="flow", unit=" stores", disable=quiet or not stores or None):
+    for path in tracked(stores, "flow", "stores", speaks=not quiet):
         file = str(path.relative_to(folder))
         if journal_of(path).exists():
             findings.add(
@@ -62,11 +62,14 @@ def check_flow_stores(
             continue
         try:
             with FlowStore(path) as store:
-                for report in inspect_store(store):
-                    fields += sum(report.finished.values())
-                    _check_video(report, file, videos.get(report.video), findings)
-                    if not quick:
-                        _read_fields(store, report, file, findings)
+                reports = inspect_store(store)
+                held = sum(sum(report.finished.values()) for report in reports)
+                with Tracker(file, "fields", held, speaks=not (quick or quiet)) as tracker:
+                    for report in reports:
+                        fields += sum(report.finished.values())
+                        _check_video(report, file, videos.get(report.video), findings)
+                        if not quick:
+                            _read_fields(store, report, file, findings, tracker)
         except (FlowCacheError, OSError, KeyError) as error:
             findings.add("flow-damaged", file, "", str(error))
     return fields
@@ -92,7 +95,9 @@ def _check_video(report: VideoReport, file: str, shape: VideoShape | None, findi
         )
 
 
-def _read_fields(store: FlowStore, report: VideoReport, file: str, findings: Findings) -> None:
+def _read_fields(
+    store: FlowStore, report: VideoReport, file: str, findings: Findings, tracker: Tracker
+) -> None:
     for step in store.steps(report.video):
         for frame in store.finished(report.video, step).nonzero()[0]:
             try:
@@ -100,6 +105,7 @@ def _read_fields(store: FlowStore, report: VideoReport, file: str, findings: Fin
             except (OSError, ValueError) as error:
                 place = f"video {report.video}: frame {frame}, step {step:+d}"
                 findings.add("flow-damaged", file, place, str(error))
+            tracker.advance()
 
 
 def _in_words(shape: VideoShape) -> str:

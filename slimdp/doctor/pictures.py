@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
+from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.workers import WorkerPool
 from slimdp.data import ImageError, check_whole, load_image
 from slimdp.doctor.findings import Findings
@@ -65,7 +64,7 @@ def check_pictures(
         quick: only look whether each is there, and read the headers of `QUICK_SAMPLE` of them, evenly
             spread; else all are decoded.
         processes: that decode side by side, at most; few pictures are decoded in this one.
-        quiet: no progress bar.
+        quiet: show no progress.
     """
     present = []
     for picture in pictures:
@@ -74,14 +73,9 @@ def check_pictures(
         else:
             findings.add("picture-missing", picture.file, _place(picture), f"no {picture.path}")
     opened = present[:: max(1, -(-len(present) // QUICK_SAMPLE))] if quick else present
-    faults = tqdm(
-        _mapped(look_at_header if quick else look_at_all, opened, processes),
-        total=len(opened),
-        desc="pictures",
-        unit="",
-        disable=quiet or not opened or None,
-    )
-    for picture, fault in zip(opened, faults):
+    faults = _mapped(look_at_header if quick else look_at_all, opened, processes)
+    looked_at = tracked(zip(opened, faults), "pictures", "pictures", len(opened), speaks=not quiet)
+    for picture, fault in looked_at:
         if fault is not None:
             findings.add(fault[0], picture.file, _place(picture), fault[1])
     return len(opened)

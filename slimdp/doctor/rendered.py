@@ -14,6 +14,7 @@ import numpy as np
 
 from flow_cache import STEPS
 from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.progress import tracked
 from slimdp.data.validate import Record
 from slimdp.doctor.annotation_file import FileSummary
 from slimdp.doctor.findings import Findings
@@ -130,7 +131,7 @@ def check_visible_masks(folder: Path, images: Collection[ImageRecord], findings:
         findings.add("visible-missing", TRAIN_CLIPS, "", "no folder visible")
         return 0
     checked = 0
-    for image in images:
+    for image in tracked(images, "visible", "masks"):
         name = f"visible/{image.video}/{Path(image.file_name).stem}.png"
         place = f"image {image.id}"
         if not (folder / name).is_file():

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.progress import tracked
 from slimdp.evaluation.groups import PeopleGroups
 from slimdp.evaluation.point_report import PointReport, report_points
 from slimdp.evaluation.ratios import NOT_FOUND, THRESHOLDS_CM, PointErrors
@@ -57,7 +58,7 @@ def pair_with_annotations(
     pairs: list[tuple[np.ndarray, np.ndarray]] = []
     owners: list[int] = []
     unmatched = 0
-    for index, person in enumerate(p.with_uv_points() for p in annotated):
+    for index, person in enumerate(p.with_uv_points() for p in tracked(annotated, "annotators", "people")):
         if not len(person.part):
             continue
         other = people.get((person.image.id, person.id))
@@ -90,7 +91,7 @@ def pair_with_maps(annotated: Sequence[PersonAnnotation], folder: str | Path) ->
     pairs: list[tuple[np.ndarray, np.ndarray]] = []
     owners: list[int] = []
     shown: tuple[str, np.ndarray] = ("", np.zeros(0))
-    for index, person in enumerate(p.with_uv_points() for p in annotated):
+    for index, person in enumerate(p.with_uv_points() for p in tracked(annotated, "annotators", "people")):
         if not len(person.part):
             continue
         if shown[0] != person.image.file_name:  # people of a picture stand together

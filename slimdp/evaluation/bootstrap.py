@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from flow_cache.runtime.progress import tracked
+
 #: Samples that an interval is read from, and the share of them that it holds.
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -79,7 +81,7 @@ def ratio_intervals(
     clusters = len(credit)
     ratios = np.empty((resamples, credit.shape[1]))
     at_once = max(_DRAWS_AT_ONCE // max(clusters, 1), 1)
-    for start in range(0, resamples, at_once):
+    for start in tracked(range(0, resamples, at_once), "resample", "blocks"):
         count = min(at_once, resamples - start)
         drawn = rng.integers(clusters, size=(count, clusters)) + clusters * np.arange(count)[:, None]
         times = np.bincount(drawn.ravel(), minlength=count * clusters).reshape(count, clusters).astype(float)

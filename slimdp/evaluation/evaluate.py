@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from flow_cache.runtime.progress import tracked
 from slimdp.data.coco import read_annotations
 from slimdp.evaluation.average_precision import accumulate
-from slimdp.evaluation.densepose_results import ResultFileError, ResultReader
+from slimdp.evaluation.densepose_results import ResultFileError, ResultReader, count_entries
 from slimdp.evaluation.detected import as_detections
 from slimdp.evaluation.groups import PeopleGroups
 from slimdp.evaluation.instances import Detection
@@ -74,7 +75,8 @@ def evaluate_files(
         with ResultReader(predictions) as results:  # maps are decoded while the truths are read
             truths = read_truths(annotations)
             detections = results.detections(truths.images, truths.category_ids or None)
-            instances = score_instances(detections, truths, surface, kappa)
+            said = tracked(detections, "compare with the truths", "detections", count_entries(predictions))
+            instances = score_instances(said, truths, surface, kappa)
         return Evaluation(None, None, None, instances, kappa, surface.name)
     truths = read_truths(annotations)
     people = read_annotations(annotations, "", check_images=False).people
@@ -86,7 +88,8 @@ def evaluate_files(
                 f"{file.path}: annotation {foreign[0][1]} of image {foreign[0][0]}: {truths.path} has no "
                 "such image"
             )
-        instances = score_instances(as_detections(reader.watch(file)), truths, surface, kappa)
+        predicted = tracked(file, "compare with the truths", "people", len(file))
+        instances = score_instances(as_detections(reader.watch(predicted)), truths, surface, kappa)
     errors = reader.errors(surface, missing)
     groups = PeopleGroups.of(
         [truths.areas[person.image.id, person.id] for person in people],
@@ -113,4 +116,4 @@ def score_instances(
             f"{truths.path}: none of {len(truths.truths)} people has dense pose (dp_x): nothing to score"
         )
     images = compare(detections, truths, surface, KAPPAS_M[kappa])
-    return accumulate([match(pairs) for pairs in images]).in_percent()
+    return accumulate([match(pairs) for pairs in tracked(images, "match", "images")]).in_percent()

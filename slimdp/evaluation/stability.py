@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flow_cache import threshold_in_image
+from flow_cache.runtime.progress import tracked
 from slimdp.config import CropSettings
 from slimdp.data import AnnotationSet, crop_side
 from slimdp.evaluation.paste import nearest_pixels, paste_prediction
@@ -149,15 +150,15 @@ def _pairs(
             names[video] = tuple(store.frames(video))
         there = frames.setdefault(video, {}).setdefault(locate_frame(image, names[video]), {})
         there[person.track] = person
-    for of_video in frames.values():
-        for frame_0, people_0 in sorted(of_video.items()):
-            people_1 = of_video.get(frame_0 + step, {})
-            both = [track for track in people_0 if track in people_1]
-            if not both:
-                continue
-            image_0, image_1 = people_0[both[0]].image, people_1[both[0]].image
-            pair = FlowPair(
-                read_displacement(store, image_0, frame_0, step),
-                read_displacement(store, image_1, frame_0 + step, -step),
-            )
-            yield from ((people_0[track], people_1[track], pair) for track in both)
+    starts = [(of_video, frame) for of_video in frames.values() for frame in sorted(of_video)]
+    for of_video, frame_0 in tracked(starts, "stability", "frames"):
+        people_0, people_1 = of_video[frame_0], of_video.get(frame_0 + step, {})
+        both = [track for track in people_0 if track in people_1]
+        if not both:
+            continue
+        image_0, image_1 = people_0[both[0]].image, people_1[both[0]].image
+        pair = FlowPair(
+            read_displacement(store, image_0, frame_0, step),
+            read_displacement(store, image_1, frame_0 + step, -step),
+        )
+        yield from ((people_0[track], people_1[track], pair) for track in both)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from flow_cache.runtime.progress import tracked
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image
 from slimdp.data.images import load_image
@@ -75,7 +75,7 @@ def predict_to_file(
         raise ValueError(f"nobody to predict: {out} would be empty")
     with PredictionWriter(out, crop.size, origin) as writer:
         predictions = predict_people(model, people, crop, batch, flip_symmetry)
-        for prediction in tqdm(predictions, desc="predict", total=len(people), unit="person", disable=None):
+        for prediction in tracked(predictions, "predict", "people", len(people)):
             writer.write(prediction)
     return Path(out)
 

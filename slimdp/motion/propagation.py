@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from flow_cache.runtime.progress import Tracker
 from slimdp.config import CropSettings
 from slimdp.data import AnnotationSet
 from slimdp.motion.carried_person import CarrySettings, Move, move_person
@@ -77,7 +78,12 @@ def propagate(
     work = _Propagation(annotations, store, FlowWays(store, longest_hop), settings, observe)
     sources = work.grown.sources
     # Nearest first: whoever arrives first keeps the place.
-    counts = {step: sum((work.carry(image, step) for image in sources), StepCount()) for step in steps}
+    with Tracker("propagate", "frames", len(sources) * len(steps)) as tracker:
+        counts = {step: StepCount() for step in steps}
+        for step in steps:
+            for image in sources:
+                counts[step] += work.carry(image, step)
+                tracker.advance()
     return work.grown.result(annotations.file), PropagationSummary.of(sources.values(), counts)
 
 

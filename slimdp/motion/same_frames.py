@@ -10,6 +10,7 @@ from typing import Protocol
 
 from flow_cache import VideoRecord
 from flow_cache.frame_files import IMAGE_SUFFIXES, frame_files, hash_of_all, hash_of_file
+from flow_cache.runtime.progress import tracked
 from slimdp.data import AnnotationError
 from slimdp.motion.stored_flow import FlowSource, frames_of, video_of
 from slimdp.structures import ImageRecord
@@ -49,7 +50,7 @@ def check_same_frames(store: RecordSource, images: Iterable[ImageRecord], otherw
     folders: dict[Path, ImageRecord] = {}
     for image in images:
         folders.setdefault(image.file.parent, image)
-    for folder, image in folders.items():
+    for folder, image in tracked(folders.items(), "compare pictures with the flow's", "videos"):
         frames_of(store, image)
         record = store.record(video_of(image))
         again = f"compute it again into another file: python -m flow_cache precompute {folder} --out FLOW.h5"

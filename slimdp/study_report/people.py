@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flow_cache.runtime.progress import tracked
 from slimdp.data import read_annotations
 from slimdp.evaluation import point_errors
 from slimdp.inference import predict_people
@@ -134,7 +135,7 @@ def _predict(
     """Everyone by every row, and the surface that the last row speaks of, as all rows of a study do."""
     found = {}
     surface = ""
-    for row, file in checkpoints.items():
+    for row, file in tracked(checkpoints.items(), "predict people", "rows"):
         try:
             model, config = load_model(file)
         except CheckpointError as error:

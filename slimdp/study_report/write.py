@@ -10,6 +10,7 @@ import jinja2
 import numpy as np
 
 from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.progress import tracked
 from slimdp.config import ConfigError
 from slimdp.report.drawing import colour_of_unit
 from slimdp.report.panels import ERROR_COLOURS, ERROR_NAMES
@@ -109,7 +110,7 @@ def write_report(
     settings = settings or ReportSettings()
     _require_rows(studies, settings.rows or ())
     _require_places(out, figures)
-    parts = [_study(swept, settings) for swept in studies]
+    parts = [_study(swept, settings) for swept in tracked(studies, "report", "studies")]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("slimdp.study_report", "."),
         autoescape=True,

@@ -10,6 +10,7 @@ import numpy as np
 
 from flow_cache.runtime.atomic import atomic_folder
 from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.progress import timed, tracked
 from slimdp.surface import makehuman
 from slimdp.surface.body import BodySurface
 from slimdp.surface.cache import cache_folder
@@ -58,7 +59,7 @@ def _build_into(folder: Path) -> None:
 
 
 def _build(folder: Path) -> None:
-    with atomic_folder(folder) as temporary:
+    with timed("build the body, once, about a minute"), atomic_folder(folder) as temporary:
         everything = makehuman.shaped_vertices(makehuman.BodyShape())
         rig, mirror = makehuman.rig(), makehuman.vertex_mirror()
         right = right_triangles(everything)
@@ -158,7 +159,8 @@ def _write_distances(path: Path, vertices: np.ndarray, faces: np.ndarray, mirror
     count = len(vertices)
     table = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(count * (count - 1) // 2,))
     right = np.flatnonzero(vertices[:, 0] <= 0)
-    for start in range(0, len(right), _ROWS_A_BLOCK):
+    blocks = range(0, len(right), _ROWS_A_BLOCK)
+    for start in tracked(blocks, "distances on the body", f"blocks of {_ROWS_A_BLOCK} vertices"):
         block = right[start : start + _ROWS_A_BLOCK]
         for vertex, row in zip(block, distances_from(graph, block)):
             for a, distance in ((vertex, row), (mirror[vertex], row[mirror])):

@@ -28,10 +28,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 import slimdp
 from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.progress import Tracker
 from flow_cache.runtime.workers import WorkerPool
 from slimdp.data import join_annotation_files
 from slimdp.settings_file import to_plain
@@ -82,7 +81,7 @@ def synthesize(
         seed: of everything random.
         processes: that render side by side.
         exact: also write the exact flow of the training clips, and where it is hidden.
-        quiet: no progress bar.
+        quiet: show no progress.
         assets: what the user brought; None: everything is procedural.
 
     Raises:
@@ -177,9 +176,9 @@ def _items(plan: SetPlan) -> list[Item]:
 def _render(work: _Work, items: list[Item], missing: list[Item], processes: int, quiet: bool) -> None:
     total = sum(frames_of(item, work.plan) for item in items)
     left = sum(frames_of(item, work.plan) for item in missing)
-    with tqdm(total=total, initial=total - left, desc="render", unit="frame", disable=quiet or None) as bar:
+    with Tracker("render", "frames", total, found=total - left, speaks=not quiet) as tracker:
         for item, _ in zip(missing, _mapped(work, missing, processes)):
-            bar.update(frames_of(item, work.plan))
+            tracker.advance(frames_of(item, work.plan))
 
 
 def _mapped(work: _Work, items: list[Item], processes: int) -> Iterator[None]:

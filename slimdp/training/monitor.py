@@ -11,11 +11,15 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from flow_cache.runtime.progress import Counted, clock_time, seconds_left
 from slimdp.structures import PoseBatch, Prediction
 from slimdp.surface.interface import Surface
 from slimdp.training.pictures import training_picture
 from slimdp.training.processes import ALONE, Processes
 from slimdp.training.run_folder import RunFolder
+
+#: Where there is no bar, a line comes at least as often, whatever `log_every` is.
+_SECONDS_BETWEEN_LINES = 30.0
 
 
 class Monitor:
@@ -49,7 +53,9 @@ class Monitor:
             self.writer = SummaryWriter(str(folder.path / "tensorboard"), purge_step=steps_before + done + 1)
         lines = not (bar and processes.first and sys.stderr.isatty())
         self.bar = tqdm(total=steps, initial=done, desc=title, unit="step", disable=lines)
+        self.lines = lines and processes.first
         self.since, self.images = time.perf_counter(), 0
+        self.begun, self.found, self.last_line = self.since, done, self.since
 
     def after_step(
         self, step: int, batch: PoseBatch, prediction: Prediction, losses: Mapping[str, Tensor],
@@ -69,6 +75,8 @@ class Monitor:
         self.bar.update()
         if step % self.log_every == 0 or step == self.steps:
             self._log(step, losses, learning_rate, gradient_norm)
+        elif self.lines and time.perf_counter() - self.last_line > _SECONDS_BETWEEN_LINES:
+            self._say(f"{self.title}: step {step}/{self.steps}{self._time_left(step)}")
         if self.writer is not None and step % self.pictures_every == 0:
             picture = training_picture(batch, prediction, self.surface)
             self.writer.add_image("training", picture, self.steps_before + step, dataformats="HWC")
@@ -102,12 +110,22 @@ class Monitor:
         self.since, self.images = now, 0
         self._write(step, scalars)
         loss, speed = f"{scalars['loss/total']:.4f}", f"{scalars.get('images_per_second', 0):.1f}"
-        line = f"{self.title}: step {step}/{self.steps}, loss {loss}, {speed} images/s"
+        line = f"{self.title}: step {step}/{self.steps}, loss {loss}, {speed} images/s{self._time_left(step)}"
         if self.bar.disable:
-            self.folder.say(line)
+            self._say(line)
         else:
             self.folder.note(line)
             self.bar.set_postfix(loss=loss, images_per_s=speed)
+
+    def _say(self, line: str) -> None:
+        self.folder.say(line)
+        self.last_line = time.perf_counter()
+
+    def _time_left(self, step: int) -> str:
+        """ ", 12:30 left" at the speed of this run so far, validations and all; "" at the end."""
+        standing = Counted(self.title, "steps", step, self.steps, self.found)
+        left = seconds_left(standing, time.perf_counter() - self.begun)
+        return f", {clock_time(left)} left" if left else ""
 
     def _write(self, step: int, scalars: Mapping[str, float]) -> None:
         assert self.writer is not None
