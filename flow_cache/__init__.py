@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from flow_cache.waiting import Submission
     from flow_cache.writer import FlowWriter
 
+#: Of slimdp and flow_cache, which come together; setup.cfg reads it here.
+__version__ = "0.1.0"
+
 __all__ = [
     "ESTIMATORS",
     "STEPS",

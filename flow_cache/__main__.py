@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
+from flow_cache import __version__
 from flow_cache.arguments import with_negative_values
 from flow_cache.commands.exchanging import add_exchange
 from flow_cache.commands.filling import add_filling
 from flow_cache.commands.looking import add_looking
 from flow_cache.errors import FlowCacheError
 from flow_cache.runtime.broken_pipe import READER_LEFT, reader_left
+from flow_cache.runtime.command_line import CommandParser
 from flow_cache.runtime.progress import shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 2 for a fault of the input, 130 when interrupted."""
+    """Run a command; returns the exit code: 0, 2 for a fault of the input or no command, which prints the
+    help, 130 when interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(with_negative_values(given))
+    parser = _parser()
+    if not given:
+        parser.print_help()
+        return 2
+    options = parser.parse_args(with_negative_values(given))
     try:
         with shown():
             options.run(options)
@@ -35,10 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m flow_cache", description="Optical flow of videos, stored."
-    )
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="python -m flow_cache", description="Optical flow of videos, stored.")
+    parser.add_argument("--version", action="version", version=f"flow_cache {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_filling(commands)
     add_looking(commands)

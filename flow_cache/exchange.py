@@ -12,6 +12,7 @@ import numpy as np
 from flow_cache.errors import FlowCacheError
 from flow_cache.formats import FORMATS, FlowFormat
 from flow_cache.inspection import count_finished
+from flow_cache.runtime.nearest import listed
 from flow_cache.runtime.progress import Tracker, tracked
 from flow_cache.schema import VideoRecord, step_name
 from flow_cache.store import FlowStore
@@ -109,5 +110,5 @@ def _field(path: Path) -> tuple[int, int]:
 
 def _format(name: str) -> FlowFormat:
     if name not in FORMATS:
-        raise FlowCacheError(f"format {name!r}; choices: {', '.join(FORMATS)}")
+        raise FlowCacheError(f"format {name!r}; choices: {listed(FORMATS, name)}")
     return FORMATS[name]

@@ -15,6 +15,7 @@ from flow_cache.errors import FlowCacheError
 from flow_cache.journal import JournaledFile
 from flow_cache.opening import OF_DAMAGE, damaged, make_if_missing, open_for_writing
 from flow_cache.runtime.interrupts import uninterrupted
+from flow_cache.runtime.nearest import listed
 from flow_cache.schema import (
     FILTERS,
     VideoRecord,
@@ -50,7 +51,7 @@ class FlowWriter:
 
     def __init__(self, path: Path, filter: str = "zstd", commit_seconds: float = COMMIT_SECONDS) -> None:
         if filter not in FILTERS:
-            raise FlowCacheError(f"filter {filter!r}; choices: {', '.join(FILTERS)}")
+            raise FlowCacheError(f"filter {filter!r}; choices: {listed(FILTERS, filter)}")
         self._path = path
         self._filter = FILTERS[filter]
         self._commit_seconds = commit_seconds

@@ -1,5 +1,5 @@
 """Thrifty dense human pose from video, after Slim DensePose (Neverova et al., CVPR 2019)."""
 
-__version__ = "0.1.0"
+from flow_cache import __version__
 
 __all__ = ["__version__"]

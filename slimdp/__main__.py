@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 
+from flow_cache.runtime.command_line import CommandParser
 from flow_cache.runtime.progress import shown
+from slimdp import __version__
 from slimdp.commands.advising import add_advise_command
 from slimdp.commands.data import add_data_commands
 from slimdp.commands.learning import add_learning_commands
@@ -20,8 +21,8 @@ BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 1 from a doctor who found errors, 2 for a fault of the input,
-    130 when interrupted."""
+    """Run a command; returns the exit code: 0, 1 from a doctor who found errors, 2 for a fault of the input
+    or no command, which prints the help, 130 when interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["flow"]:
         from flow_cache.__main__ import main as flow_main
@@ -31,7 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from flow_cache.arguments import with_negative_values
 
         given = with_negative_values(given)
-    options = _parser().parse_args(given)
+    parser = _parser()
+    if not given:
+        parser.print_help()
+        return BAD_INPUT
+    options = parser.parse_args(given)
     try:
         with shown(os.environ.get("RANK", "0") == "0"):  # of the processes that torchrun started, the first
             code: int | None = options.run(options)
@@ -53,8 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 # The commands import what they need when they run: `--help` and bad options answer at once.
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="slimdp", description="Thrifty dense human pose from video.")
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="slimdp", description="Thrifty dense human pose from video.")
+    parser.add_argument("--version", action="version", version=f"slimdp {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     add_learning_commands(commands)
     add_sweep_command(commands)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from flow_cache import STEPS, FlowStore, precompute
 from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.nearest import did_you_mean
 from flow_cache.runtime.progress import clock_time, logged_to, say, shown
 from slimdp.config import ConfigError, DataSource, TrainConfig, load_config
 from slimdp.data import read_annotations, write_annotations
@@ -120,7 +121,8 @@ def _run(config: TrainConfig, out: Path, preset: str, seed: int) -> QuickstartRe
 def _settings(out: Path, preset: str, seed: int) -> TrainConfig:
     """The training settings of a preset, with this run's folder and seed."""
     if preset not in SETTINGS:
-        raise ConfigError(f"preset = {preset!r}, but one of {', '.join(SETTINGS)} is wanted")
+        near = did_you_mean(preset, SETTINGS)
+        raise ConfigError(f"preset = {preset!r}, but one of {', '.join(SETTINGS)} is wanted{near}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is not an empty folder; remove it, or choose another one with --out")
     file = Path(__file__).resolve().parents[1] / "experiments" / SETTINGS[preset]

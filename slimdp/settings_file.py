@@ -18,6 +18,8 @@ from typing import Any, TypeVar, Union
 
 import yaml
 
+from flow_cache.runtime.nearest import listed
+
 T = TypeVar("T")
 
 #: Key of a settings file that names another one, relative to itself, whose settings it changes.
@@ -221,7 +223,7 @@ def _dataclass_from_plain(kind: type[T], value: Any, key: str) -> T:
         raise ConfigError(f"{key or 'the settings'} = {value!r}, but keys are wanted: {choices}")
     unknown = [name for name in value if name not in fields]
     if unknown:
-        raise ConfigError(f"unknown key {place}{unknown[0]}; there are: {choices}")
+        raise ConfigError(f"unknown key {place}{unknown[0]}; there are: {listed(fields, unknown[0])}")
     for name, f in fields.items():
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and name not in value:

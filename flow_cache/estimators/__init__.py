@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import shlex
@@ -17,6 +16,7 @@ from flow_cache.estimators.dis import DenseInverseSearch
 from flow_cache.estimators.pairs import Pair
 from flow_cache.estimators.ptlflow_networks import PtlflowNetwork
 from flow_cache.estimators.raft import RaftLarge, RaftSmall
+from flow_cache.runtime.nearest import did_you_mean
 
 
 class FlowEstimator(Protocol):
@@ -79,11 +79,9 @@ def make_estimator(name: str, **settings: Any) -> FlowEstimator:
     """
     kind: Any = PtlflowNetwork if name.startswith(PTLFLOW) else ESTIMATORS.get(name)
     if kind is None:
-        near = difflib.get_close_matches(name, ESTIMATORS, n=1)
         choices = ", ".join((*ESTIMATORS, f"{PTLFLOW}NETWORK"))
-        raise FlowCacheError(
-            f"estimator {name!r}; " + (f"did you mean {near[0]}? " if near else "") + f"choices: {choices}"
-        )
+        near = did_you_mean(name, ESTIMATORS)
+        raise FlowCacheError(f"estimator {name!r}{near or ';'} choices: {choices}")
     own = {"network": name.removeprefix(PTLFLOW)} if kind is PtlflowNetwork else {}
     given = {key: value for key, value in settings.items() if value is not None}
     known = {field.name for field in dataclasses.fields(kind)} - set(own)

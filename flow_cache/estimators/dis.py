@@ -11,6 +11,7 @@ import numpy as np
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators.pairs import Pair, check_pairs
+from flow_cache.runtime.nearest import listed
 
 PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
@@ -32,7 +33,7 @@ class DenseInverseSearch:
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
-            raise FlowCacheError(f"preset {self.preset!r} of dis; choices: {', '.join(PRESETS)}")
+            raise FlowCacheError(f"preset {self.preset!r} of dis; choices: {listed(PRESETS, self.preset)}")
 
     def settings(self) -> dict[str, Any]:
         """What decides the flow."""

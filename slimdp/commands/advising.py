@@ -36,6 +36,7 @@ def add_advise_command(commands: argparse._SubParsersAction) -> None:
 
 
 def _advise(options: argparse.Namespace) -> None:
+    from flow_cache.runtime.nearest import did_you_mean
     from slimdp.config import ConfigError
     from slimdp.study_report import find_studies
 
@@ -49,6 +50,7 @@ def _advise(options: argparse.Namespace) -> None:
         if options.over is not None and options.over not in names:
             raise ConfigError(
                 f"--over {options.over}: no such way in {swept.study.file}; there are: {', '.join(names)}"
+                f"{did_you_mean(options.over, names)}"
             )
         asked = f"over {options.over}," if options.accuracy is None else f"{options.accuracy:g} %"
         print(f"{swept.study.title}: {asked} within {options.at.replace('cm', ' cm')}")

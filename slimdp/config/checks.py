@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flow_cache.runtime.nearest import listed
 from slimdp.settings_file import ConfigError
 
 
@@ -13,4 +14,4 @@ def require(ok: bool, key: str, value: object, wanted: str) -> None:
 
 
 def require_one_of(choices: Sequence[str], key: str, value: str) -> None:
-    require(value in choices, key, value, f"one of {', '.join(choices)}")
+    require(value in choices, key, value, f"one of {listed(choices, value)}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from flow_cache.runtime.nearest import listed
 from flow_cache.runtime.progress import tracked
 from slimdp.data.coco import read_annotations
 from slimdp.evaluation.average_precision import accumulate
@@ -69,7 +70,7 @@ def evaluate_files(
         FileNotFoundError: no predictions there.
     """
     if kappa not in KAPPAS_M:
-        raise ValueError(f"no kappa {kappa!r}; choose one of: {', '.join(KAPPAS_M)}")
+        raise ValueError(f"no kappa {kappa!r}; choose one of: {listed(KAPPAS_M, kappa)}")
     checked_thresholds(thresholds_cm)
     if Path(predictions).suffix == ".json":
         with ResultReader(predictions) as results:  # maps are decoded while the truths are read

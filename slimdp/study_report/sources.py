@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from flow_cache.runtime.nearest import listed
 from slimdp.config import ConfigError
 from slimdp.sweep import PlannedRun, RunResult, Study, plan_runs, read_study
 from slimdp.sweep.groups import RowGroup, baselines_of, groups_of
@@ -118,7 +119,7 @@ def find_studies(
     names = list(dict.fromkeys(name for study, _ in found.values() for name in study.names))
     if baseline is not None and baseline not in names:
         files = ", ".join(str(study.file) for study, _ in found.values())
-        raise ConfigError(f"no row {baseline!r} in {files}; there are: {', '.join(names)}")
+        raise ConfigError(f"no row {baseline!r} in {files}; there are: {listed(names, baseline)}")
     return [_swept(key, *each, baseline) for key, each in found.items()]
 
 

@@ -10,6 +10,7 @@ import jinja2
 import numpy as np
 
 from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.nearest import listed
 from flow_cache.runtime.progress import tracked
 from slimdp.config import ConfigError
 from slimdp.report.drawing import colour_of_unit
@@ -149,7 +150,7 @@ def _require_rows(studies: Sequence[SweptStudy], names: Sequence[str]) -> None:
     for name in names:
         if name not in there:
             files = ", ".join(str(swept.study.file) for swept in studies)
-            raise ConfigError(f"no row {name!r} in {files}; there are: {', '.join(there)}")
+            raise ConfigError(f"no row {name!r} in {files}; there are: {listed(there, name)}")
 
 
 def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:

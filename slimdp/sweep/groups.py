@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from flow_cache.runtime.nearest import listed
 from slimdp.config import ConfigError
 
 
@@ -27,7 +28,7 @@ def check_groups(groups: Sequence[RowGroup], names: Sequence[str]) -> None:
             raise ConfigError(f"{place}: title = {group.title!r}, but titles that differ are wanted")
         for row in group.rows:
             if row not in names:
-                raise ConfigError(f"{place}.rows: unknown row {row}; there are: {', '.join(names)}")
+                raise ConfigError(f"{place}.rows: unknown row {row}; there are: {listed(names, row)}")
             if row in known:
                 raise ConfigError(
                     f"{place}.rows: row {row} is in {known[row]!r} already, but a row is in one group"
@@ -57,7 +58,7 @@ def groups_of(
         ConfigError: a baseline that is no row.
     """
     if baseline is not None and baseline not in names:
-        raise ConfigError(f"unknown row {baseline}; there are: {', '.join(names)}")
+        raise ConfigError(f"unknown row {baseline}; there are: {listed(names, baseline)}")
     found = tuple(groups) or (RowGroup("", names[0], tuple(names)),)
     return found if baseline is None else tuple(replace(group, baseline=baseline) for group in found)
 

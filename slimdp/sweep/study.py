@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from flow_cache.runtime.nearest import listed
 from slimdp.config import ConfigError, TrainConfig, config_from_dict
 from slimdp.settings_file import apply_override, from_plain, read_mapping, read_settings, to_plain
 from slimdp.sweep.figures import FigureSettings, Scores, check_figures
@@ -237,4 +238,4 @@ def _read_rows(
 
 def _require_known(key: str, name: str, choices: Sequence[str]) -> None:
     if name not in choices:
-        raise ConfigError(f"unknown key {key}.{name}; there are: {', '.join(choices)}")
+        raise ConfigError(f"unknown key {key}.{name}; there are: {listed(choices, name)}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.nearest import listed
 from slimdp.config import ConfigError
 from slimdp.report.table import format_table
 from slimdp.settings_file import from_plain
@@ -101,7 +102,7 @@ def table_rows(
     baselines = {name: group.baseline for group in groups for name in group.rows}
     unknown = sorted({result.row for result in results} - set(baselines))
     if unknown:
-        raise ConfigError(f"unknown row {unknown[0]}; there are: {', '.join(baselines)}")
+        raise ConfigError(f"unknown row {unknown[0]}; there are: {listed(baselines, unknown[0])}")
     by_row: dict[str, dict[int, Mapping[str, float]]] = {name: {} for name in baselines}
     for result in sorted(results, key=lambda result: result.seed):
         if not on or on in result.others:

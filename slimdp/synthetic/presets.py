@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from flow_cache.runtime.nearest import did_you_mean
 from slimdp.settings_file import ConfigError, apply_override, from_plain, to_plain
 from slimdp.synthetic.scene import SceneStyle
 
@@ -110,7 +111,8 @@ def preset_plan(preset: str, overrides: Sequence[str] = ()) -> SetPlan:
         ConfigError: an unknown preset or key, or an impossible value.
     """
     if preset not in PRESETS:
-        raise ConfigError(f"preset = {preset!r}, but one of {', '.join(PRESETS)} is wanted")
+        near = did_you_mean(preset, PRESETS)
+        raise ConfigError(f"preset = {preset!r}, but one of {', '.join(PRESETS)} is wanted{near}")
     values = to_plain(PRESETS[preset])
     for override in overrides:
         apply_override(values, override)

@@ -1,0 +1,41 @@
+"""A parser of commands that names what a mistyped word was probably meant to be."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from flow_cache.runtime.nearest import did_you_mean, nearest
+
+
+class CommandParser(argparse.ArgumentParser):
+    """argparse's, with the nearest command, choice or option in the error; its commands parse so too.
+
+    From Python 3.14 on argparse can do that for choices, not for options.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse unknown options first: of a mistyped one that is required, argparse says it is missing."""
+        if args is not None:
+            self._refuse_unknown_options(args)
+        return super().parse_known_args(args, namespace)
+
+    def _refuse_unknown_options(self, words: Sequence[str]) -> None:
+        options = [option for action in self._actions for option in action.option_strings]
+        has_commands = any(isinstance(action, argparse._SubParsersAction) for action in self._actions)
+        for word in words:
+            if word == "--" or (has_commands and not word.startswith("-")):
+                return  # what follows is no option, or one of the command
+            name = word.partition("=")[0]
+            if name.startswith("--") and not any(option.startswith(name) for option in options):
+                near = nearest(name[2:], [option[2:] for option in options if option.startswith("--")])
+                self.error(f"unknown option {name}" + (f"; did you mean --{near}?" if near else ""))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            names = [str(choice) for choice in action.choices]
+            raise argparse.ArgumentError(
+                action,
+                f"invalid choice: {value!r}{did_you_mean(value, names)} (choose from {', '.join(names)})",
+            )
