@@ -22,8 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser()
     if not given:
-        parser.print_help()
-        return 2
+        parser.help_and_exit()
     options = parser.parse_args(with_negative_values(given))
     try:
         with shown():

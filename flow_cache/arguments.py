@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flow_cache.estimators import ESTIMATORS, PTLFLOW, FlowEstimator, make_estimator
+from flow_cache.choices import ESTIMATOR_NAMES, PTLFLOW
+
+if TYPE_CHECKING:
+    from flow_cache.estimators import FlowEstimator
 
 
 def parse_steps(text: str) -> tuple[int, ...]:
@@ -76,7 +79,7 @@ def with_negative_values(arguments: list[str]) -> list[str]:
 
 def add_estimator(command: argparse.ArgumentParser) -> None:
     """Let a command take an estimator; `chosen_estimator` makes it."""
-    names = ", ".join((*ESTIMATORS, f"{PTLFLOW}NETWORK"))
+    names = ", ".join((*ESTIMATOR_NAMES, f"{PTLFLOW}NETWORK"))
     command.add_argument("--estimator", default="dis", metavar="NAME", help=f"{names} (default: dis)")
     command.add_argument("--preset", help="of dis: ultrafast, fast or medium (default)")
     command.add_argument(
@@ -99,6 +102,8 @@ def add_estimator(command: argparse.ArgumentParser) -> None:
 
 def chosen_estimator(options: argparse.Namespace) -> FlowEstimator:
     """The estimator with the settings that were given; raises FlowCacheError for those of another one."""
+    from flow_cache.estimators import make_estimator
+
     settings = {
         key: getattr(options, key) for key in ("preset", "weights", "iterations", "enlarge", "device", "half")
     }

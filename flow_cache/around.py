@@ -17,9 +17,6 @@ from flow_cache.runtime.json_file import read_json
 from flow_cache.tiles import pixels_touched
 from flow_cache.video import Video
 
-#: How far around a box flow is kept, as a share of the box's longer side.
-MARGIN = 0.25
-
 
 @dataclass(frozen=True)
 class PeopleBoxes:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
+from flow_cache.choices import CLUSTERS
 from flow_cache.errors import FlowCacheError
 from flow_cache.precompute import PrecomputeSummary, precompute
 from flow_cache.progress import Progress, ProgressDisplay, ProgressFile, Report, together
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from submitit import AutoExecutor
     from submitit.helpers import DelayedSubmission
 
-CLUSTERS = ("local", "slurm")
 #: What a job asks SLURM for unless told otherwise. One that runs out of time is queued again and goes on.
 _DEFAULTS = {"name": "flow_cache", "timeout_min": 240}
 _TIMES_QUEUED = 50

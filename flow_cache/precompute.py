@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from flow_cache.around import MARGIN, PeopleBoxes, read_people_boxes
+from flow_cache.around import PeopleBoxes, read_people_boxes
+from flow_cache.choices import COMMIT_SECONDS, MARGIN
 from flow_cache.codec import encode
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
@@ -28,7 +29,7 @@ from flow_cache.schema import STEPS, VideoRecord, step_name
 from flow_cache.store import FlowStore
 from flow_cache.tiles import encode_known
 from flow_cache.video import Video, open_video, video_name
-from flow_cache.writer import COMMIT_SECONDS, FlowWriter
+from flow_cache.writer import FlowWriter
 
 StoredField = tuple[int, int, np.ndarray]  # frame, step, as stored (2, H, W) int16
 

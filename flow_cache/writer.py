@@ -10,6 +10,7 @@ from types import TracebackType
 
 import numpy as np
 
+from flow_cache.choices import COMMIT_SECONDS
 from flow_cache.codec import encode, to_row_differences
 from flow_cache.errors import FlowCacheError
 from flow_cache.journal import JournaledFile
@@ -31,7 +32,6 @@ from flow_cache.schema import (
 )
 from flow_cache.tiles import runs, tiles_with_pixels
 
-COMMIT_SECONDS = 5.0
 _NO_FILTERS = 0xFFFFFFFF  # a mask of those that a tile did not go through
 
 

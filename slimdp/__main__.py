@@ -34,8 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = with_negative_values(given)
     parser = _parser()
     if not given:
-        parser.print_help()
-        return BAD_INPUT
+        parser.help_and_exit()
     options = parser.parse_args(given)
     try:
         with shown(os.environ.get("RANK", "0") == "0"):  # of the processes that torchrun started, the first

@@ -5,31 +5,34 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from flow_cache.exchange import export_flow, import_flow
-from flow_cache.formats import FORMATS
-from flow_cache.store import FlowStore
+from flow_cache.choices import FORMAT_NAMES
 
 
 def add_exchange(commands: argparse._SubParsersAction) -> None:
     """export and import."""
     give = commands.add_parser("export", help="write the fields of a store as files of their own")
     give.add_argument("store", type=Path)
-    give.add_argument("--format", choices=FORMATS, default="flo", help="default: %(default)s")
+    give.add_argument("--format", choices=FORMAT_NAMES, default="flo", help="default: %(default)s")
     give.add_argument("--out", type=Path, required=True, help="the folder; files are OUT/VIDEO/000003+1.flo")
     give.set_defaults(run=_export)
     take = commands.add_parser("import", help="add flow that another program made to a store")
     take.add_argument("folder", type=Path, help="of files named as export names them")
     take.add_argument("--video", type=Path, required=True, help="the video or folder that it is the flow of")
-    take.add_argument("--format", choices=FORMATS, default="flo", help="default: %(default)s")
+    take.add_argument("--format", choices=FORMAT_NAMES, default="flo", help="default: %(default)s")
     take.add_argument("--out", type=Path, required=True, help="the .h5 file to write")
     take.set_defaults(run=_import)
 
 
 def _export(options: argparse.Namespace) -> None:
+    from flow_cache.exchange import export_flow
+    from flow_cache.store import FlowStore
+
     with FlowStore(options.store) as store:
         print(f"{options.out}: {export_flow(store, options.out, options.format)} files")
 
 
 def _import(options: argparse.Namespace) -> None:
+    from flow_cache.exchange import import_flow
+
     added = import_flow(options.folder, options.video, options.out, options.format)
     print(f"{options.out}: {added} fields of {options.folder}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flow_cache.arguments import (
     add_estimator,
@@ -15,18 +15,12 @@ from flow_cache.arguments import (
     parse_slurm,
     parse_steps,
 )
-from flow_cache.around import MARGIN, frames_with_people
-from flow_cache.chain import chain_flow
+from flow_cache.choices import CLUSTERS, COMMIT_SECONDS, FILTER_NAMES, MARGIN
 from flow_cache.errors import FlowCacheError
-from flow_cache.jobs import CLUSTERS
-from flow_cache.precompute import PrecomputeSummary, precompute
-from flow_cache.schema import FILTERS
-from flow_cache.shards import assign_shards
-from flow_cache.store import FlowStore
-from flow_cache.submission import submit
-from flow_cache.video import as_video, glance_at, open_video, video_name
-from flow_cache.waiting import tell_jobs
-from flow_cache.writer import COMMIT_SECONDS
+
+if TYPE_CHECKING:
+    from flow_cache.precompute import PrecomputeSummary
+    from flow_cache.store import FlowStore
 
 
 def add_filling(commands: argparse._SubParsersAction) -> None:
@@ -66,7 +60,7 @@ def _add_fields(command: argparse.ArgumentParser) -> None:
         "file (.json) has people, as carrying their labels needs",
     )
     command.add_argument(
-        "--filter", choices=FILTERS, default="zstd", help="compression (default: %(default)s)"
+        "--filter", choices=FILTER_NAMES, default="zstd", help="compression (default: %(default)s)"
     )
 
 
@@ -113,6 +107,10 @@ def _add_chain(commands: argparse._SubParsersAction) -> None:
 
 
 def _precompute(options: argparse.Namespace) -> None:
+    from flow_cache.precompute import precompute
+    from flow_cache.shards import assign_shards
+    from flow_cache.video import glance_at, video_name
+
     if options.margin is not None and options.around is None:
         raise FlowCacheError("--margin is a setting of --around, which was not given")
     settings = {
@@ -148,6 +146,9 @@ def _precompute(options: argparse.Namespace) -> None:
 
 def _chosen_frames(options: argparse.Namespace) -> dict[str, Iterable[int]] | None:
     """The frames of interest of each video; None for all."""
+    from flow_cache.around import frames_with_people
+    from flow_cache.video import open_video, video_name
+
     if options.frames is None:
         return None
     if isinstance(options.frames, Path):
@@ -156,6 +157,8 @@ def _chosen_frames(options: argparse.Namespace) -> dict[str, Iterable[int]] | No
 
 
 def _submit(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    from flow_cache.submission import submit
+
     if options.shard is not None or options.jobs is None:
         raise FlowCacheError("--submit needs --jobs N, which makes the shards; it does not go with --shard")
     asked = {name: value for given in options.slurm or [] for name, value in given.items()}
@@ -177,10 +180,15 @@ def _tell(out: Path, summary: PrecomputeSummary) -> None:
 
 
 def _jobs(options: argparse.Namespace) -> None:
+    from flow_cache.waiting import tell_jobs
+
     print("\n".join(tell_jobs(options.out)))
 
 
 def _chain(options: argparse.Namespace) -> None:
+    from flow_cache.chain import chain_flow
+    from flow_cache.store import FlowStore
+
     with FlowStore(options.store) as store:
         frames = _frames_in(store, options.frames)
         made = chain_flow(store, options.out, options.steps, frames, options.filter)
@@ -189,6 +197,9 @@ def _chain(options: argparse.Namespace) -> None:
 
 def _frames_in(store: FlowStore, frames: range | Path | None) -> dict[str, Iterable[int]] | None:
     """The frames of interest of each video of a store; None for all."""
+    from flow_cache.around import frames_with_people
+    from flow_cache.video import as_video
+
     if isinstance(frames, Path):
         records = [store.record(name) for name in store.videos()]
         return dict(frames_with_people(frames, [as_video(record) for record in records]))

@@ -6,15 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
-
 from flow_cache.arguments import add_estimator, chosen_estimator
-from flow_cache.drawing import bring_back, colour_flow, draw_check, save_png
 from flow_cache.errors import FlowCacheError
-from flow_cache.inspection import inspect_store, report_as_json, report_as_text
-from flow_cache.store import FlowStore
-from flow_cache.verification import forget_fields, verify_store
-from flow_cache.video import open_video
 
 
 def add_looking(commands: argparse._SubParsersAction) -> None:
@@ -44,12 +37,18 @@ def add_looking(commands: argparse._SubParsersAction) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> None:
+    from flow_cache.inspection import inspect_store, report_as_json, report_as_text
+    from flow_cache.store import FlowStore
+
     with FlowStore(options.store) as store:
         reports = inspect_store(store)
     print(json.dumps(report_as_json(reports), indent=2) if options.json else report_as_text(reports))
 
 
 def _verify(options: argparse.Namespace) -> None:
+    from flow_cache.store import FlowStore
+    from flow_cache.verification import forget_fields, verify_store
+
     with FlowStore(options.store) as store:
         found = verify_store(store, options.sample, chosen_estimator(options))
         for fault in (*found.damaged, *found.different):
@@ -68,6 +67,12 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from flow_cache.drawing import bring_back, colour_flow, draw_check, save_png
+    from flow_cache.store import FlowStore
+    from flow_cache.video import open_video
+
     video, frame, step = options.video, options.frame, options.step
     with FlowStore(options.store) as store:
         flow_0to1 = store.read(video, frame, step).displacement

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from flow_cache.choices import PTLFLOW
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators.dis import DenseInverseSearch
 from flow_cache.estimators.pairs import Pair
@@ -63,8 +64,6 @@ ESTIMATORS: dict[str, type[DenseInverseSearch] | type[RaftSmall] | type[RaftLarg
     "raft_small": RaftSmall,
     "raft_large": RaftLarge,
 }
-#: What the name of a network of the ptlflow package begins with.
-PTLFLOW = "ptlflow:"
 
 
 def make_estimator(name: str, **settings: Any) -> FlowEstimator:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from flow_cache.runtime.nearest import did_you_mean, nearest
 
@@ -20,6 +20,11 @@ class CommandParser(argparse.ArgumentParser):
         if args is not None:
             self._refuse_unknown_options(args)
         return super().parse_known_args(args, namespace)
+
+    def help_and_exit(self) -> NoReturn:
+        """Print the help, and end as where something is missing: no command was given."""
+        self.print_help()
+        self.exit(2, f"{self.prog}: error: the following arguments are required: COMMAND\n")
 
     def _refuse_unknown_options(self, words: Sequence[str]) -> None:
         options = [option for action in self._actions for option in action.option_strings]
