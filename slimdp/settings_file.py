@@ -9,14 +9,28 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, Union
 
-import yaml
+from flow_cache.runtime.json_file import encoding_of
+from slimdp.plain_yaml import ConfigError, dump_yaml, parse_yaml
+
+__all__ = [
+    "ConfigError",
+    "apply_override",
+    "differences",
+    "dump_yaml",
+    "from_plain",
+    "merge",
+    "parse_yaml",
+    "read_mapping",
+    "read_settings",
+    "set_key",
+    "to_plain",
+]
 
 from flow_cache.runtime.nearest import listed
 
@@ -27,62 +41,17 @@ BASE_KEY = "base"
 KINDS = {int: "a whole number", float: "a number", str: "a text (in quotes)", bool: "true or false"}
 
 
-class ConfigError(ValueError):
-    """A setting that is unknown, of the wrong type or impossible."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without its two traps: 1e-3 is a number, and a key given twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes what `_Loader` reads back: the text "1e3" in quotes."""
-
-
-def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    """In double quotes, escaped, if PyYAML's other styles would turn a line break in it into a space."""
-    style = '"' if re.search("[\n\x85\u2028\u2029]", text) else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _represent_text)
-for _side in (_Loader, _Dumper):
-    _side.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-    )
-
-
-def parse_yaml(text: str) -> Any:
-    """The plain value of a YAML text; raises ConfigError where it is not YAML."""
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"not valid YAML: {error}") from error
-
-
-def dump_yaml(values: Any) -> str:
-    """Plain values as a YAML text that `parse_yaml` gives back."""
-    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-
-
 def read_settings(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Read a settings file on top of the one that its `base` names, if any; raises ConfigError."""
     path = Path(path)
+    values = read_mapping(path)
     if path.resolve() in seen:
         raise ConfigError(f"{path}: its {BASE_KEY} leads back to itself")
-    values = read_mapping(path)
     base = values.pop(BASE_KEY, None)
     if base is None:
         return values
     if not isinstance(base, str):
-        raise ConfigError(f"{path}: {BASE_KEY} = {base!r}, but the name of a file is wanted")
+        raise ConfigError(f"{path}: {BASE_KEY} = {_told(base)}, but the name of a file is wanted")
     below = read_settings(path.parent / base, (*seen, path.resolve()))
     try:
         return merge(below, values)
@@ -92,17 +61,24 @@ def read_settings(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """What a YAML file holds itself; raises ConfigError where that is not `key: value` lines."""
+    if path.is_dir():
+        raise ConfigError(f"{path}: a folder, but a settings file is wanted")
     if not path.is_file():
         raise ConfigError(f"{path}: no such settings file")
+    content = path.read_bytes()
+    encoding = encoding_of(content[:4])
     try:
-        values = parse_yaml(path.read_text(encoding="utf-8"))
-    except (ConfigError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+        values = parse_yaml(content.decode(encoding))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{path}: line {line}: not a text file in {encoding} (byte {error.start})"
+        ) from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: wanted `key: value` lines at the top, but found {values!r}")
-    # A YAML alias makes two keys share one list; as copies, an override of one leaves the other alone.
-    copied: dict[str, Any] = to_plain(values)
-    return copied
+        raise ConfigError(f"{path}: wanted `key: value` lines at the top, but found {_told(values)}")
+    return values
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any], key: str = "") -> dict[str, Any]:
@@ -142,7 +118,7 @@ def _laid_over(base: Any, change: Any, key: str) -> Any:
             items[name] = _laid_over(items[name], value, f"{key}.{name}")
         return items
     if numbered:
-        raise ConfigError(f"{key} = {base!r} is no list: it has no item {numbered[0]} to change")
+        raise ConfigError(f"{key} = {_told(base)} is no list: it has no item {numbered[0]} to change")
     return merge(base, change, key) if isinstance(base, Mapping) else change
 
 
@@ -151,7 +127,11 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"{override!r}, but a setting and its value are wanted: key=value")
-    set_key(values, key, parse_yaml(text), f"override {override!r}")
+    try:
+        value = parse_yaml(text)
+    except ConfigError as error:
+        raise ConfigError(f"override {_told(override)}: {error}") from None
+    set_key(values, key, value, f"override {override!r}")
 
 
 def set_key(values: dict[str, Any], key: str, value: Any, where: str) -> None:
@@ -162,11 +142,11 @@ def set_key(values: dict[str, Any], key: str, value: Any, where: str) -> None:
         here = ".".join(parts[:depth])
         index: Any = part
         if isinstance(node, list):
-            if not part.isdecimal() or int(part) >= len(node):
+            if not part.isdecimal() or len(part) > 9 or int(part) >= len(node):
                 raise ConfigError(f"{where}: {here} has items 0..{len(node) - 1}, not {part!r}")
             index = int(part)
         elif not isinstance(node, dict):
-            raise ConfigError(f"{where}: {here} = {node!r} holds no {part!r}")
+            raise ConfigError(f"{where}: {here} = {_told(node)} holds no {part!r}")
         if depth == len(parts) - 1:
             node[index] = value
         else:
@@ -197,21 +177,21 @@ def from_plain(kind: Any, value: Any, key: str = "") -> Any:
         return from_plain(kind, value, key)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{key} = {value!r}, but a list is wanted")
+            raise ConfigError(f"{key} = {_told(value)}, but a list is wanted")
         item = typing.get_args(kind)[0]
         return tuple(from_plain(item, each, f"{key}.{i}") for i, each in enumerate(value))
     if origin is Mapping:
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{key} = {value!r}, but `name: value` lines are wanted")
+            raise ConfigError(f"{key} = {_told(value)}, but `name: value` lines are wanted")
         item = typing.get_args(kind)[1]
         return {from_plain(str, n, key): from_plain(item, each, f"{key}.{n}") for n, each in value.items()}
     if kind is float and type(value) is int:
         return float(value)
     # Not isinstance: true and false are whole numbers to Python.
     if type(value) is not kind:
-        raise ConfigError(f"{key} = {value!r}, but {KINDS[kind]} is wanted")
+        raise ConfigError(f"{key} = {_told(value)}, but {KINDS[kind]} is wanted")
     if kind is float and not math.isfinite(value):
-        raise ConfigError(f"{key} = {value!r}, but a finite number is wanted")
+        raise ConfigError(f"{key} = {_told(value)}, but a finite number is wanted")
     return value
 
 
@@ -220,7 +200,7 @@ def _dataclass_from_plain(kind: type[T], value: Any, key: str) -> T:
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     choices = ", ".join(fields)
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{key or 'the settings'} = {value!r}, but keys are wanted: {choices}")
+        raise ConfigError(f"{key or 'the settings'} = {_told(value)}, but keys are wanted: {choices}")
     unknown = [name for name in value if name not in fields]
     if unknown:
         raise ConfigError(f"unknown key {place}{unknown[0]}; there are: {listed(fields, unknown[0])}")
@@ -246,6 +226,12 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [to_plain(each) for each in value]
     return value
+
+
+def _told(value: Any) -> str:
+    """A value as errors tell it, not in all its length."""
+    told = repr(value)
+    return told if len(told) <= 120 else told[:117] + "..."
 
 
 def differences(first: Any, second: Any, key: str = "") -> Iterator[str]:
