@@ -48,10 +48,10 @@ from slimdp.motion import (
     Fate,
     FlowChain,
     FlowWays,
+    FramePlace,
+    FramePlaces,
     annotated_people,
     carry_points,
-    locate_frame,
-    video_of,
 )
 from slimdp.motion.regions import at_pixels, comes_from_its_region
 from slimdp.motion.transport import trace_points
@@ -102,10 +102,10 @@ class Measurement:
     ) -> Iterator[tuple[int, Landed]]:
         """By distance, the labels of the people of one frame."""
         image = people_0[0].image
-        names = self._store.frames(video_of(image))
-        frame_0 = locate_frame(image, names)
-        for step in (s for s in steps if 0 <= frame_0 + s < len(names)):
-            chain = self._ways.read(image, frame_0, step)
+        place = FramePlaces(self._store, [image]).place(image)
+        names, frame_0 = self._store.frames(place.video), place.index
+        for step in (s for s in steps if place.holds(frame_0 + s)):
+            chain = self._ways.read(image, place, step)
             iuv = self._iuv(image.file.parent.name, names[frame_0 + step])
             for person in people_0:
                 others = [other for other in people_0 if other is not person]
@@ -156,11 +156,12 @@ class Measurement:
         step: int,
     ) -> np.ndarray:
         """Whether what shows at points is one of the others, as the exact flow says where it is in sight."""
-        video, found = video_of(person.image), np.zeros(len(points_1), dtype=bool)
+        video, found = person.image.file.parent.name, np.zeros(len(points_1), dtype=bool)
         here, frame = points_1[inside], frame_0 + step
         in_sight = np.ones(len(here), dtype=bool)
-        way = self._exact_ways.hops(video, frame, -step)
-        for hop, pair in zip(way, self._exact_ways.read(person.image, frame, -step).pairs, strict=True):
+        place = FramePlace(video, frame, 0, len(self._exact.frames(video)) - 1)
+        way = self._exact_ways.hops(place, -step)
+        for hop, pair in zip(way, self._exact_ways.read(person.image, place, -step).pairs, strict=True):
             name = Path(self._exact.frames(video)[frame]).stem
             in_sight &= at_pixels(read_visible(self._data / "visible" / video / f"{name}.png", hop), here)
             column, row = (
@@ -226,7 +227,7 @@ def labelled_frames(
     for found in people.values():
         image = found[0].image
         assert image.frame is not None
-        by_video[video_of(image)][image.frame] = found
+        by_video[image.file.parent.name][image.frame] = found
     if unknown := set(videos) - set(by_video):
         raise SystemExit(f"{data} has no labelled people in {', '.join(sorted(unknown))}")
     chosen = []

@@ -19,6 +19,18 @@ def add_annotations(command: argparse.ArgumentParser, images_required: bool = Tr
     )
 
 
+def add_first_frame(command: argparse.ArgumentParser) -> None:
+    """--first-frame, for pictures of a video file that cannot be told by what they show."""
+    command.add_argument(
+        "--first-frame",
+        type=int,
+        default=None,
+        metavar="N",
+        help="the number that pictures of a video file give to its first frame, 1 by ffmpeg (default: found "
+        "by comparing them)",
+    )
+
+
 def add_thresholds(command: argparse.ArgumentParser) -> None:
     """Thresholds of the ratios of points, and the seed of their intervals."""
     command.add_argument(

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from flow_cache.runtime.atomic import atomic_write
-from slimdp.commands.arguments import add_annotations
+from slimdp.commands.arguments import add_annotations, add_first_frame
 from slimdp.settings_file import ConfigError
 
 
@@ -56,6 +56,7 @@ def add_propagate(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--unchecked-frames", action="store_true", help="do not compare the pictures with those of the flow"
     )
+    add_first_frame(command)
     command.add_argument("--out", type=Path, required=True, help="the annotation file to write")
     command.add_argument("--json", type=Path, default=None, help="also write the counts to this file")
     command.add_argument("--sheet", type=Path, default=None, help="also draw where labels went, a PNG")
@@ -69,10 +70,10 @@ def _propagate(options: argparse.Namespace) -> None:
     from slimdp.data import read_annotations, write_annotations
     from slimdp.motion import (
         FallingConfidence,
+        FramePlaces,
         Move,
         RegionSettings,
         annotated_people,
-        check_same_frames,
         propagate,
     )
     from slimdp.report import propagation_sheet, save_png, spread_people
@@ -94,10 +95,16 @@ def _propagate(options: argparse.Namespace) -> None:
             moves.append(move)
 
     with FlowStore(options.flow) as store:
+        places = FramePlaces(
+            store,
+            (person.image for person in sources),
+            labelled.images,
+            check=not options.unchecked_frames,
+            first_frame=options.first_frame,
+            otherwise="give --first-frame or --unchecked-frames if you know better",
+        )
         if not options.unchecked_frames:
-            frames = (person.image for person in sources)
-            compared = check_same_frames(store, frames, "give --unchecked-frames if you know better")
-            print(f"{compared} videos have the very pictures that their flow was computed from")
+            print(f"{places.compared} videos have the very pictures that their flow was computed from")
         carried, summary = propagate(
             labelled,
             store,
@@ -108,6 +115,7 @@ def _propagate(options: argparse.Namespace) -> None:
             confidence=FallingConfidence() if options.confidence == "falling" else None,
             longest_hop=options.longest_hop,
             observe=observe,
+            places=places,
         )
     write_annotations(options.out, carried.images, carried.people)
     print(summary.table())

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slimdp.commands.arguments import SURFACE_HELP, add_annotations, add_thresholds, curve_file
+from slimdp.commands.arguments import (
+    SURFACE_HELP,
+    add_annotations,
+    add_first_frame,
+    add_thresholds,
+    curve_file,
+)
 from slimdp.settings_file import ConfigError
 
 if TYPE_CHECKING:
@@ -91,6 +97,7 @@ def _add_stability(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--threshold-px", type=float, default=5.0, help="forward-backward offset at 256 px crops (default 5)"
     )
+    add_first_frame(command)
     command.add_argument("--out", type=Path, default=None, help="the JSON to write")
     command.set_defaults(run=_stability)
 
@@ -237,6 +244,7 @@ def _stability(options: argparse.Namespace) -> None:
             options.jump_cm / 100,
             options.step,
             options.threshold_px,
+            options.first_frame,
         )
     counts["all"] = sum(counts.values(), StabilityCount())
     print(f"Pixels that jump more than {options.jump_cm:g} cm along the body against the flow, %:")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from slimdp.config import CropSettings
 from slimdp.data import AnnotationSet, crop_side
 from slimdp.evaluation.paste import nearest_pixels, paste_prediction
 from slimdp.evaluation.predictions import PredictionFile
-from slimdp.motion import Fate, FlowPair, FlowSource, locate_frame, move_points, read_displacement, video_of
+from slimdp.motion import Fate, FlowPair, FlowSource, FramePlaces, move_points, read_displacement
 from slimdp.structures import PersonAnnotation, PersonPrediction
 from slimdp.surface import Surface
 
@@ -61,6 +61,7 @@ def measure_stability(
     jump_m: float = JUMP_M,
     step: int = 1,
     threshold_px: float = THRESHOLD_PX,
+    first_frame: int | None = None,
 ) -> dict[str, StabilityCount]:
     """Follow the pixels of people from frame to frame, and count where predictions jump on the body.
 
@@ -75,18 +76,28 @@ def measure_stability(
         jump_m: the farthest that a surface point may move, metres.
         step: from each frame to which later one.
         threshold_px: of the check, px of a 256 px crop.
+        first_frame: the number that pictures give to the first frame of their video; None: find out.
 
     Returns:
         Counts by video, in the order of the file.
 
     Raises:
         ValueError: a step below 1, a jump that is not positive, or nobody who is predicted in two frames
-            `step` apart. AnnotationError, flow_cache.MissingFlowError: frames that the store lacks.
+            `step` apart. AnnotationError, flow_cache.MissingFlowError: frames that the store lacks, or
+            others than its flow was computed from.
     """
     if step < 1 or not jump_m > 0:
         raise ValueError(f"step {step}, jump {jump_m} m; wanted 1 or more, and a positive distance")
     counts: dict[str, StabilityCount] = {}
-    for person_0, person_1, pair in _pairs(predictions, annotations, store, step):
+    followed = [
+        person
+        for person in annotations.people
+        if None not in (person.track, person.image.video) and (person.image.id, person.id) in predictions
+    ]
+    places = FramePlaces(
+        store, (person.image for person in followed), annotations.images, first_frame=first_frame
+    )
+    for person_0, person_1, pair in _pairs(followed, store, places, step):
         limit_px = threshold_in_image(threshold_px, crop_side(person_0.box, CropSettings()))
         count = measure_pair(
             predictions.read(person_0.image.id, person_0.id),
@@ -96,7 +107,7 @@ def measure_stability(
             jump_m,
             limit_px,
         )
-        video = video_of(person_0.image)
+        video = places.place(person_0.image).video
         counts[video] = counts.get(video, StabilityCount()) + count
     if not counts:
         raise ValueError(
@@ -136,29 +147,24 @@ def measure_pair(
 
 
 def _pairs(
-    predictions: PredictionFile, annotations: AnnotationSet, store: FlowSource, step: int
+    people: Iterable[PersonAnnotation], store: FlowSource, places: FramePlaces, step: int
 ) -> Iterator[tuple[PersonAnnotation, PersonAnnotation, FlowPair]]:
-    """Everyone who is predicted in two frames of a video, with the flow between them, read once a frame."""
-    frames: dict[str, dict[int, dict[int, PersonAnnotation]]] = {}
-    names: dict[str, tuple[str, ...]] = {}
-    for person in annotations.people:
-        image = person.image
-        if person.track is None or image.video is None or (image.id, person.id) not in predictions:
-            continue
-        video = video_of(image)
-        if video not in names:
-            names[video] = tuple(store.frames(video))
-        there = frames.setdefault(video, {}).setdefault(locate_frame(image, names[video]), {})
-        there[person.track] = person
-    starts = [(of_video, frame) for of_video in frames.values() for frame in sorted(of_video)]
-    for of_video, frame_0 in tracked(starts, "stability", "frames"):
+    """Everyone of some people in two frames of a video, with the flow between them, read once a frame."""
+    frames: dict[tuple[str, str | None], dict[int, dict[int | None, PersonAnnotation]]] = {}
+    for person in people:
+        place = places.place(person.image)
+        of_video = frames.setdefault((place.video, person.image.video), {})
+        of_video.setdefault(place.index, {})[person.track] = person
+    starts = [(key, frame) for key, of_video in frames.items() for frame in sorted(of_video)]
+    for (video, vid_id), frame_0 in tracked(starts, "stability", "frames"):
+        of_video = frames[video, vid_id]
         people_0, people_1 = of_video[frame_0], of_video.get(frame_0 + step, {})
         both = [track for track in people_0 if track in people_1]
-        if not both:
+        if not both or not places.place(people_0[both[0]].image).holds(frame_0 + step):
             continue
         image_0, image_1 = people_0[both[0]].image, people_1[both[0]].image
         pair = FlowPair(
-            read_displacement(store, image_0, frame_0, step),
-            read_displacement(store, image_1, frame_0 + step, -step),
+            read_displacement(store, image_0, video, frame_0, step),
+            read_displacement(store, image_1, video, frame_0 + step, -step),
         )
         yield from ((people_0[track], people_1[track], pair) for track in both)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from slimdp.motion.carried_person import CarrySettings, Move, move_person
 from slimdp.motion.confidence import FallingConfidence
+from slimdp.motion.frame_places import FramePlaces, check_same_frames
 from slimdp.motion.growing_set import annotated_people
 from slimdp.motion.hops import FlowWays, StepSource
 from slimdp.motion.propagation import propagate
 from slimdp.motion.regions import RegionSettings
-from slimdp.motion.same_frames import check_same_frames
-from slimdp.motion.stored_flow import FlowSource, locate_frame, read_displacement, video_of
+from slimdp.motion.stored_flow import FlowSource, FramePlace, read_displacement
 from slimdp.motion.summary import PropagationSummary, StepCount
 from slimdp.motion.transport import CarriedPoints, Fate, FlowChain, FlowPair, carry_points, move_points
 
@@ -22,6 +22,8 @@ __all__ = [
     "FlowPair",
     "FlowSource",
     "FlowWays",
+    "FramePlace",
+    "FramePlaces",
     "Move",
     "PropagationSummary",
     "RegionSettings",
@@ -30,10 +32,8 @@ __all__ = [
     "annotated_people",
     "carry_points",
     "check_same_frames",
-    "locate_frame",
     "move_person",
     "move_points",
     "propagate",
     "read_displacement",
-    "video_of",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from slimdp.data import AnnotationError, AnnotationSet, frame_number
+from slimdp.data import AnnotationError, AnnotationSet
 from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
 
 
@@ -80,19 +80,20 @@ class GrowingSet:
         self._taken.add((image_1.id, _key(person_0)))
         self._reached.add(image_1.id)
 
-    def target(self, image_0: ImageRecord, name: str) -> ImageRecord:
-        """The record of another frame of the same video: the one that is listed, or a new one."""
-        name = name if PurePosixPath(name).suffix else name + image_0.file.suffix
-        file = image_0.file.with_name(name)
+    def target(self, image_0: ImageRecord, file: Path, step: int) -> ImageRecord | None:
+        """The record of another frame of the same video: the one that is listed, or a new one.
+
+        None where the file lists the picture as one of another video, or of none.
+        """
         if file in self._image_of_file:
-            return self.images[self._image_of_file[file]]
-        file_name = str(PurePosixPath(image_0.file_name).with_name(name))
+            image_1 = self.images[self._image_of_file[file]]
+            return image_1 if image_1.video == image_0.video else None
         return replace(
             image_0,
             id=self._next_image,
             file=file,
-            file_name=file_name,
-            frame=frame_number(name),
+            file_name=str(PurePosixPath(image_0.file_name).with_name(file.name)),
+            frame=None if image_0.frame is None else image_0.frame + step,
             ignore_regions=(),  # drawn for the other frame
         )
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from flow_cache import MissingFlowError, plan_hops
-from slimdp.motion.stored_flow import FlowSource, read_displacement, video_of
+from slimdp.motion.stored_flow import FlowSource, FramePlace, read_displacement
 from slimdp.motion.transport import FlowChain, FlowPair
 from slimdp.structures import ImageRecord
 
@@ -37,38 +37,45 @@ class FlowWays:
         self._store, self._longest = store, longest_hop
         self._finished: dict[tuple[str, int], np.ndarray] = {}
 
-    def hops(self, video: str, frame: int, step: int) -> tuple[int, ...]:
-        """`plan_hops` with what the store holds."""
-        steps = tuple(s for s in self._store.steps(video) if self._longest is None or abs(s) <= self._longest)
-        return plan_hops(frame, step, steps, lambda f, s: self._held(video, f, s))
+    def hops(self, place: FramePlace, step: int) -> tuple[int, ...]:
+        """`plan_hops` with what the store holds of the video of a frame."""
+        steps = self._store.steps(place.video)
+        short = tuple(s for s in steps if self._longest is None or abs(s) <= self._longest)
+        return plan_hops(place.index, step, short, lambda f, s: self._held(place, f, s))
 
-    def read(self, image: ImageRecord, frame: int, step: int) -> FlowChain:
+    def read(self, image: ImageRecord, place: FramePlace, step: int) -> FlowChain:
         """The flows from the frame of an image to the one `step` later, and back.
+
+        Args:
+            image: any of the video, whose size the flow must have.
+            place: where the frame is in the store.
+            step: frames from there.
 
         Raises:
             ValueError: a flow of another size than the image.
             MissingFlowError: no stored flows lead there; it names the command that makes the direct one.
         """
-        hops = self.hops(video_of(image), frame, step)
+        hops, frame = self.hops(place, step), place.index
         if not hops:
-            raise self._why_none(image, frame, step)
+            raise self._why_none(image, place, step)
         pairs = []
         for hop in hops:
             pairs.append(
                 FlowPair(
-                    read_displacement(self._store, image, frame, hop),
-                    read_displacement(self._store, image, frame + hop, -hop),
+                    read_displacement(self._store, image, place.video, frame, hop),
+                    read_displacement(self._store, image, place.video, frame + hop, -hop),
                 )
             )
             frame += hop
         return FlowChain(tuple(pairs))
 
-    def _why_none(self, image: ImageRecord, frame: int, step: int) -> MissingFlowError:
-        way = f"frame {frame} to frame {frame + step} of video {video_of(image)!r}"
+    def _why_none(self, image: ImageRecord, place: FramePlace, step: int) -> MissingFlowError:
+        frame = place.index
+        way = f"frame {frame} to frame {frame + step} of video {place.video!r}"
         for start, one_way in ((frame, step), (frame + step, -step)):
             hop = max(min(one_way, self._longest or abs(step)), -(self._longest or abs(step)))
             try:
-                read_displacement(self._store, image, start, hop)
+                read_displacement(self._store, image, place.video, start, hop)
             except MissingFlowError as error:
                 return MissingFlowError(
                     f"no stored flows lead from {way} and back (steps {step:+d} and {-step:+d}, or shorter "
@@ -76,8 +83,11 @@ class FlowWays:
                 )
         raise AssertionError(f"a store that holds both flows of {way} offers no way")
 
-    def _held(self, video: str, frame: int, step: int) -> bool:
-        if (video, step) not in self._finished:
-            self._finished[video, step] = self._store.finished(video, step)
-        finished = self._finished[video, step]
+    def _held(self, place: FramePlace, frame: int, step: int) -> bool:
+        if not (place.holds(frame) and place.holds(frame + step)):
+            return False  # another video may begin there
+        key = place.video, step
+        if key not in self._finished:
+            self._finished[key] = self._store.finished(*key)
+        finished = self._finished[key]
         return bool(0 <= frame < len(finished) and finished[frame])

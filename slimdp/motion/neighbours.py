@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -13,8 +13,7 @@ from slimdp.data import AnnotationError, PoseDataset
 from slimdp.data.augment import Augmentation
 from slimdp.data.crops import crop_side
 from slimdp.geometry import apply_affine, invert_affine
-from slimdp.motion.same_frames import check_same_frames
-from slimdp.motion.stored_flow import locate_frame, video_of
+from slimdp.motion.frame_places import FramePlaces
 from slimdp.motion.views import FlowView
 from slimdp.structures import ImageRecord, PersonAnnotation
 
@@ -50,7 +49,7 @@ class NeighbouringFrames:
 
     Raises:
         AnnotationError: a video or frame that the store does not have, frames of another size or content
-            (`check_same_frames`), or a picture that is missing.
+            (`FramePlaces`), or a picture that is missing.
         flow_cache.MissingFlowError: flow that the store does not hold.
     """
 
@@ -59,7 +58,7 @@ class NeighbouringFrames:
     ) -> None:
         self._store, self._threshold_px = store, threshold_px
         frames = {image.file: image for image in images if image.video is not None}
-        check_same_frames(store, frames.values())
+        self._places = FramePlaces(store, frames.values())
         self._frames = {file: self._look_up(image, steps) for file, image in frames.items()}
 
     def view(
@@ -100,20 +99,20 @@ class NeighbouringFrames:
         )
 
     def _look_up(self, image: ImageRecord, steps: Sequence[int]) -> _Frame:
-        video = video_of(image)
-        names = self._store.frames(video)
-        index = locate_frame(image, names)
-        within = tuple(step for step in steps if 0 <= index + step < len(names))
+        place = self._places.place(image)
+        within = tuple(step for step in steps if place.holds(place.index + step))
         for step in within:
-            for start, towards in ((index, step), (index + step, -step)):
-                if not self._store.finished(video, towards)[start]:
-                    self._store.read(video, start, towards, (0, 0, 1, 1))  # raises, and says what to run
-        return _Frame(video, index, within, tuple(_picture(image, names[index + step]) for step in within))
+            for start, towards in ((place.index, step), (place.index + step, -step)):
+                if not self._store.finished(place.video, towards)[start]:
+                    self._store.read(
+                        place.video, start, towards, (0, 0, 1, 1)
+                    )  # raises, and says what to run
+        files = tuple(_there(self._places.picture(image, place.index + step), image) for step in within)
+        return _Frame(place.video, place.index, within, files)
 
 
-def _picture(image: ImageRecord, name: str) -> Path:
-    """The file of another frame of the image's video."""
-    file = image.file.with_name(name if PurePosixPath(name).suffix else name + image.file.suffix)
+def _there(file: Path, image: ImageRecord) -> Path:
+    """The file of another frame of the image's video; AnnotationError where it is missing."""
     if not file.is_file():
         raise AnnotationError(
             f"{file}: no such picture, wanted beside {image.file}; put all frames of a video into one folder"

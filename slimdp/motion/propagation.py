@@ -16,10 +16,10 @@ from slimdp.config import CropSettings
 from slimdp.data import AnnotationSet
 from slimdp.motion.carried_person import CarrySettings, Move, move_person
 from slimdp.motion.confidence import FallingConfidence
+from slimdp.motion.frame_places import FramePlaces
 from slimdp.motion.growing_set import GrowingSet, require_picture
 from slimdp.motion.hops import FlowWays, StepSource
 from slimdp.motion.regions import RegionSettings
-from slimdp.motion.stored_flow import frames_of, locate_frame, video_of
 from slimdp.motion.summary import PropagationSummary, StepCount, count_move
 from slimdp.motion.transport import FlowChain
 from slimdp.structures import IGNORE, ImageRecord, PersonAnnotation
@@ -36,6 +36,7 @@ def propagate(
     confidence: FallingConfidence | None = None,
     longest_hop: int | None = None,
     observe: Callable[[Move], None] | None = None,
+    places: FramePlaces | None = None,
 ) -> tuple[AnnotationSet, PropagationSummary]:
     """Carry the labels of every annotated person to the frames at some steps from theirs.
 
@@ -45,11 +46,10 @@ def propagate(
     others. Where two annotated frames reach the same person (track id, else annotation id) in one frame, the
     nearer one gives the labels. A person whom the target frame already has by track, without labels, keeps
     id, box, keypoints and outline. Labels that were themselves propagated are not carried on. Steps past the
-    ends of a clip, and stills, are skipped.
+    ends of a clip, or to a frame of another `vid_id`, and stills, are skipped.
 
     Args:
-        annotations: with `ImageRecord.video` set; the folder of a frame is the name of its video in the
-            store, and its file name the frame's.
+        annotations: with `ImageRecord.video` set.
         store: flow of those videos, both ways of every step.
         steps: frames from an annotated frame, without 0.
         threshold_px: the largest offset, in px of a 256 px crop of the person.
@@ -60,13 +60,15 @@ def propagate(
         confidence: how trust falls on the way; None: labels keep the confidence that they had.
         longest_hop: frames that one flow may lead over; None: as many as the store has.
         observe: is told every move of a person, arrived or not.
+        places: where the annotated frames are in the store; None: look them up, and compare all pictures.
 
     Returns:
         The annotated and the new frames and people, and what was dropped why.
 
     Raises:
         ValueError: impossible steps or threshold; a flow of another size than its frame.
-        AnnotationError: a frame that the store's video does not have, or whose picture is missing.
+        AnnotationError: a frame that the store's video does not have, or whose picture is missing or another
+            than its flow was computed from (`FramePlaces`).
         flow_cache.MissingFlowError: the store lacks a video, or flows that lead to a frame.
     """
     steps = sorted({int(step) for step in steps}, key=lambda step: (abs(step), -step))
@@ -75,7 +77,11 @@ def propagate(
     settings = CarrySettings(
         threshold_px, crop or CropSettings(), regions or RegionSettings(), confidence, min_points
     )
-    work = _Propagation(annotations, store, FlowWays(store, longest_hop), settings, observe)
+    grown = GrowingSet(annotations)
+    if places is None:
+        annotated = (grown.images[image] for image in grown.sources)
+        places = FramePlaces(store, annotated, annotations.images)
+    work = _Propagation(grown, places, FlowWays(store, longest_hop), settings, observe)
     sources = work.grown.sources
     # Nearest first: whoever arrives first keeps the place.
     with Tracker("propagate", "frames", len(sources) * len(steps)) as tracker:
@@ -92,31 +98,30 @@ class _Propagation:
 
     def __init__(
         self,
-        annotations: AnnotationSet,
-        store: StepSource,
+        grown: GrowingSet,
+        places: FramePlaces,
         ways: FlowWays,
         settings: CarrySettings,
         observe: Callable[[Move], None] | None,
     ) -> None:
-        self.grown = GrowingSet(annotations)
-        self._store, self._ways = store, ways
+        self.grown, self._places, self._ways = grown, places, ways
         self._settings, self._observe = settings, observe
-        self._frames: dict[str, tuple[str, ...]] = {}
 
     def carry(self, image_id: int, step: int) -> StepCount:
         """Carry the people of an annotated frame over a step, those who are not there yet."""
         image_0, people_0 = self.grown.images[image_id], self.grown.sources[image_id]
-        video, frame_0 = self._locate(image_0)
-        names = self._frames[video]
-        if not 0 <= frame_0 + step < len(names):
+        place = self._places.place(image_0)
+        if not place.holds(place.index + step):
             return StepCount(past_end=len(people_0))
-        image_1 = self.grown.target(image_0, names[frame_0 + step])
+        image_1 = self.grown.target(image_0, self._places.picture(image_0, place.index + step), step)
+        if image_1 is None:
+            return StepCount(past_end=len(people_0))
         people = self.grown.wanted(people_0, image_1)
         count = StepCount(taken=len(people_0) - len(people))
         if not people:
             return count
         require_picture(image_1, step, image_0)
-        chain = self._ways.read(image_0, frame_0, step)
+        chain = self._ways.read(image_0, place, step)
         fresh = not self.grown.was_reached(image_1)
         count += sum((self._carry_person(person, chain, step, image_1) for person in people), StepCount())
         return replace(count, frames=int(fresh and count.people > 0))
@@ -140,13 +145,6 @@ class _Propagation:
         if self._observe is not None:
             self._observe(move if arrived else replace(move, person_1=None))
         return count_move(move, arrived)
-
-    def _locate(self, image: ImageRecord) -> tuple[str, int]:
-        """The video of a frame in the store and its index there."""
-        video = video_of(image)
-        if video not in self._frames:
-            self._frames[video] = frames_of(self._store, image)
-        return video, locate_frame(image, self._frames[video])
 
 
 def _enough(person_0: PersonAnnotation, person_1: PersonAnnotation, min_points: int) -> bool:

@@ -1,98 +1,294 @@
-"""Whether a store's flow was computed from the pictures that an annotation file names."""
+"""Which frames of a video in a store the pictures of a folder are, and whether they are those at all.
+
+A store keeps one SHA-256 of what a video's flow was computed from. Pictures with the same bytes and names are
+the same frames. All others are compared with the source of the flow by what they show (`frame_content`): the
+frames of a video file, whatever extracted pictures are called, and pictures that were compressed anew.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
-from flow_cache import VideoRecord
-from flow_cache.frame_files import IMAGE_SUFFIXES, frame_files, hash_of_all, hash_of_file
-from flow_cache.runtime.progress import tracked
+from flow_cache import FlowCacheError, Video, VideoRecord
+from flow_cache.frame_files import IMAGE_SUFFIXES, hash_of_all, hash_of_file
+from flow_cache.video import as_video
 from slimdp.data import AnnotationError
-from slimdp.motion.stored_flow import FlowSource, frames_of, video_of
+from slimdp.data.images import load_image
+from slimdp.motion.frame_content import LARGEST_DIFFERENCE, Comparison, compare
+from slimdp.motion.frame_series import frame_numbers
+from slimdp.motion.stored_flow import is_folder_of
 from slimdp.structures import ImageRecord
 
 _LOG = logging.getLogger(__name__)
+#: Pictures of a folder that are compared with their video by content.
+_COMPARED = 8
 
 
-class RecordSource(FlowSource, Protocol):
-    """What is needed of a `FlowStore`."""
+@dataclass(frozen=True)
+class FolderMatch:
+    """Which pictures of a folder are which frames of a video in a store."""
 
-    def record(self, video: str) -> VideoRecord:
-        """What is known of a video and of how its flow was made."""
+    folder: Path
+    index_of: Mapping[str, int]  # by the name of a picture
+    compared: bool  # by content, or by all bytes
 
 
-def check_same_frames(store: RecordSource, images: Iterable[ImageRecord], otherwise: str = "") -> int:
-    """Compare the pictures beside annotated frames with those that the flow of their videos was made from.
+@dataclass(frozen=True)
+class _Folder:
+    """A folder with annotated frames of one video, beside what the store knows of that video."""
 
-    A store keeps one SHA-256 of all frames of a video with their names. It can be compared where the flow was
-    computed from a folder of pictures, and the annotated frames lie in a folder with pictures of the same
-    names; that reads the bytes of these pictures once and decodes nothing. Flow of a video file, and exact
-    flow that was rendered, say nothing about single pictures: there names and sizes alone are compared, when
-    the flow is read. A folder that lacks some of the pictures is not compared either.
+    record: VideoRecord
+    path: Path
+    images: Sequence[ImageRecord]  # annotated, in this folder, of this video
+    pictures: tuple[str, ...]  # all names of pictures there
+    again: str  # what to do, for errors
+
+    @property
+    def names(self) -> list[str]:
+        return [image.file.name for image in self.images]
+
+
+def match_folder(
+    record: VideoRecord,
+    images: Sequence[ImageRecord],
+    again: str,
+    check: bool = True,
+    first_frame: int | None = None,
+) -> FolderMatch:
+    """Find the frames of a store's video that the pictures of a folder are.
 
     Args:
-        store: the flow.
-        images: annotated frames.
-        otherwise: what else a user may do, for the errors.
-
-    Returns:
-        How many videos were compared.
+        record: the video, as the store knows it.
+        images: annotated frames of it, all in one folder.
+        again: what a user may do about frames that are others, for the errors.
+        check: compare content; else names are believed.
+        first_frame: the number that the pictures give to the first frame of the video; None: find out.
 
     Raises:
-        AnnotationError: another size, pictures that the flow does not know, or other content.
-        flow_cache.MissingFlowError: no flow of a video.
+        AnnotationError: frames that the video does not have, other content, or pictures of a video file that
+            cannot be told from one another.
     """
-    compared = 0  # videos
-    folders: dict[Path, ImageRecord] = {}
-    for image in images:
-        folders.setdefault(image.file.parent, image)
-    for folder, image in tracked(folders.items(), "compare pictures with the flow's", "videos"):
-        frames_of(store, image)
-        record = store.record(video_of(image))
-        again = f"compute it again into another file: python -m flow_cache precompute {folder} --out FLOW.h5"
-        if otherwise:
-            again += f", or {otherwise}"
-        _check_size(record, image, again)
-        compared += _compare(record, folder, again)
-    return compared
+    path = images[0].file.parent
+    pictures = (entry.name for entry in sorted(path.iterdir())) if path.is_dir() else ()
+    shown = tuple(n for n in pictures if Path(n).suffix.lower() in IMAGE_SUFFIXES and not n.startswith("."))
+    folder = _Folder(record, path, images, shown, again)
+    if not PurePosixPath(record.frame_names[0]).suffix:
+        return _match_video_file(folder, check, first_frame)
+    if first_frame is not None:
+        return FolderMatch(path, _by_number(folder, -first_frame), compared=False)
+    return _match_pictures(folder, check)
 
 
-def _check_size(record: VideoRecord, image: ImageRecord, again: str) -> None:
-    if (record.width, record.height) != (image.width, image.height):
-        raise AnnotationError(
-            f"image {image.id}, {image.file}, is {image.width} x {image.height} px, but the flow of video "
-            f"{record.name!r} was computed from frames of {record.width} x {record.height} px "
-            f"({record.source}); {again}"
-        )
-
-
-def _compare(record: VideoRecord, folder: Path, again: str) -> bool:
-    of_folder = re.fullmatch("[0-9a-f]{64}", record.source_hash) and Path(record.frame_names[0]).suffix
-    pictures = [entry for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]
-    if not of_folder or len(pictures) < 2:
-        return False
-    files = frame_files(folder)
-    names = [file.name for file in files]
-    new = sorted(set(names) - set(record.frame_names))
-    if new:
-        raise AnnotationError(
-            f"{folder} holds {len(new)} pictures, first {new[0]}, that the flow of video {record.name!r} was "
-            f"not computed from (it has {len(record.frame_names)}: {record.frame_names[0]} to "
-            f"{record.frame_names[-1]}, from {record.source}); {again}"
-        )
-    if len(names) < len(record.frame_names):
+def _match_pictures(folder: _Folder, check: bool) -> FolderMatch:
+    """Pictures beside flow that was computed from pictures."""
+    record = folder.record
+    places = {name: index for index, name in enumerate(record.frame_names)}
+    new = sorted(set(folder.pictures) - set(places))
+    # Exact flow that was rendered has no hash of pictures.
+    comparable = check and re.fullmatch("[0-9a-f]{64}", record.source_hash) and len(folder.pictures) > 1
+    missing = next((image for image in folder.images if image.file.name not in places), None)
+    if (comparable and new) or missing:
+        source = _source_of(folder) if comparable else None
+        if source is not None:
+            return _match_by_content(folder, source)
+        raise AnnotationError(_unknown_frames(folder, new, missing))
+    match = FolderMatch(folder.path, {name: places[name] for name in {*folder.names, *folder.pictures}
+                                      if name in places}, compared=bool(comparable))  # fmt: skip
+    if not comparable:
+        return match
+    if len(folder.pictures) == len(record.frame_names):
+        files = [folder.path / name for name in record.frame_names]
+        if hash_of_all(files, hash_of_file) == record.source_hash:
+            return match
+    source = _source_of(folder)
+    if source is not None:
+        return _same_names(folder, match, source)
+    if len(folder.pictures) < len(record.frame_names):
         _LOG.warning(
             "%s holds %d of the %d frames that its flow was computed from, so their content is not compared",
-            folder, len(names), len(record.frame_names),
+            folder.path, len(folder.pictures), len(record.frame_names),
         )  # fmt: skip
-        return False
-    if hash_of_all(files, hash_of_file) != record.source_hash:
+        return replace(match, compared=False)
+    raise AnnotationError(
+        f"the pictures in {folder.path} are not those that the flow of video {record.name!r} was computed "
+        f"from ({record.source}), or were encoded anew, turned or changed otherwise since: the names are the "
+        f"same, the content is not; {folder.again}"
+    )
+
+
+def _same_names(folder: _Folder, match: FolderMatch, source: Video) -> FolderMatch:
+    """The match by names, where each picture has the bytes of the source's, or shows the same."""
+    files = [folder.path / name for name in folder.pictures]
+    if all(hash_of_file(file) == hash_of_file(source.path / file.name) for file in files):
+        return match
+    chosen = _chosen(folder, dict(match.index_of))
+    comparison = _compare(folder, {name: match.index_of[name] for name in chosen}, source)
+    _check_content(
+        folder, comparison, 0, comparison.offsets(0, 0), "the names are the same, the content is not"
+    )
+    _LOG.warning(
+        "the pictures in %s are not byte for byte those that their flow was computed from (%s), but show the "
+        "same: they were encoded anew", folder.path, folder.record.source,
+    )  # fmt: skip
+    return match
+
+
+def _match_video_file(folder: _Folder, check: bool, first_frame: int | None) -> FolderMatch:
+    """Pictures that were extracted from a video file, whose frames have no names but their places."""
+    if first_frame is not None:
+        return FolderMatch(folder.path, _by_number(folder, -first_frame), compared=False)
+    if not check:
+        return FolderMatch(folder.path, _by_number(folder, 0), compared=False)
+    source = _source_of(folder)
+    if source is not None:
+        return _match_by_content(folder, source)
+    numbers, (least, most) = _numbers(folder), _feasible(folder)
+    if least < most or not numbers.keys() <= set(folder.pictures):
         raise AnnotationError(
-            f"the pictures in {folder} are not those that the flow of video {record.name!r} was computed "
-            f"from ({record.source}): the names are the same, the content is not; {again}"
+            f"whether {folder.names[0]} in {folder.path} is frame {numbers[folder.names[0]]} of the video "
+            f"{folder.record.name!r} cannot be told: its flow was computed from {folder.record.source}, "
+            f"which is not there any more, or not the same; put it back, or {folder.again}"
         )
-    return True
+    _LOG.warning(
+        "%s holds as many pictures as the video %r has frames, and so they are taken for these in their "
+        "order; %s, which the flow was computed from, is not there to compare",
+        folder.path, folder.record.name, folder.record.source,
+    )  # fmt: skip
+    return FolderMatch(folder.path, _by_number(folder, least), compared=False)
+
+
+def _match_by_content(folder: _Folder, source: Video) -> FolderMatch:
+    numbers, (least, most) = _numbers(folder), _feasible(folder)
+    comparison = _compare(folder, {name: numbers[name] for name in _chosen(folder, numbers)}, source)
+    offsets = comparison.offsets(least, most)
+    if len(offsets) > 1 and (0 not in offsets or min(numbers.values()) != 0):
+        options = ", ".join(str(-offset) for offset in offsets[:4]) + (", ..." if len(offsets) > 4 else "")
+        raise AnnotationError(
+            f"which frames of {source.path} the pictures in {folder.path} are cannot be told: its frames "
+            f"look alike, and its first frame may have any of {len(offsets)} numbers ({options}); "
+            f"{folder.again}"
+        )
+    offset = offsets[0] if len(offsets) == 1 else 0
+    _check_content(folder, comparison, offset, offsets)
+    if offset or len(offsets) > 1:
+        first = min(numbers, key=lambda name: numbers[name])
+        why = "by what they show" if len(offsets) == 1 else "as they are numbered, for all frames look alike"
+        _LOG.warning(
+            "pictures in %s matched with frames of %s %s: %s is frame %d, counted from 0",
+            folder.path, source.path, why, first, numbers[first] + offset,
+        )  # fmt: skip
+    return FolderMatch(folder.path, _by_number(folder, offset), compared=True)
+
+
+def _check_content(
+    folder: _Folder, comparison: Comparison, offset: int, offsets: Sequence[int], what: str = ""
+) -> None:
+    if offsets and comparison.largest(offset) <= LARGEST_DIFFERENCE:
+        return
+    stride = None if what else comparison.stride()
+    if stride is not None:
+        what = f"they are one of {stride} frames of it each; extract all"
+    elif offsets:
+        what = what or "they show something else, or are turned"
+    elif not what:
+        what = "they do not follow one another as its frames do (missing, doubled, turned, of another video)"
+    raise AnnotationError(
+        f"the pictures in {folder.path} are not those that the flow of video {folder.record.name!r} was "
+        f"computed from ({folder.record.source}): {what}; {folder.again}"
+    )
+
+
+def _compare(folder: _Folder, numbers: Mapping[str, int], source: Video) -> Comparison:
+    pictures = [load_image(folder.path / name) for name in numbers]
+    for name, picture in zip(numbers, pictures):
+        if picture.shape != (source.height, source.width, 3):
+            raise AnnotationError(
+                f"{folder.path / name} is {picture.shape[1]} x {picture.shape[0]} px, the frames of "
+                f"{source.path} are {source.width} x {source.height} px; {folder.again}"
+            )
+    frames = (frame for _, frame in source.read(range(len(source.frame_names))))
+    return compare(list(numbers.values()), pictures, frames)
+
+
+def _chosen(folder: _Folder, numbers: Mapping[str, int]) -> list[str]:
+    """Pictures to compare, spread evenly over the video, annotated ones first, in order."""
+    there = sorted((name for name in numbers if name in set(folder.pictures)), key=lambda name: numbers[name])
+    annotated = [name for name in there if name in set(folder.names)]
+    if not there:
+        raise AnnotationError(
+            f"neither {folder.images[0].file} (image {folder.images[0].id}) nor a picture beside it is there "
+            f"to compare with {folder.record.source}; name the folder of the pictures, or {folder.again}"
+        )
+    chosen = {*_spread(annotated, _COMPARED // 2)}
+    return sorted(chosen | {*_spread(there, _COMPARED - len(chosen))}, key=lambda name: numbers[name])
+
+
+def _spread(names: Sequence[str], count: int) -> list[str]:
+    if len(names) <= count:
+        return list(names)
+    return [names[round(place * (len(names) - 1) / (count - 1))] for place in range(count)]
+
+
+def _numbers(folder: _Folder) -> dict[str, int]:
+    return frame_numbers(folder.names, folder.pictures)
+
+
+def _feasible(folder: _Folder) -> tuple[int, int]:
+    """The least and the largest number to add to those of all pictures that leaves them within the video."""
+    numbers, count = _numbers(folder), len(folder.record.frame_names)
+    least, most = -min(numbers.values()), count - 1 - max(numbers.values())
+    if least > most:
+        first, last = (pick(numbers, key=lambda name: numbers[name]) for pick in (min, max))
+        raise AnnotationError(
+            f"{folder.path} holds the pictures {first} to {last}, more than the {count} frames of the video "
+            f"{folder.record.name!r} ({folder.record.source}) that the flow was computed from; {folder.again}"
+        )
+    return least, most
+
+
+def _by_number(folder: _Folder, offset: int) -> dict[str, int]:
+    """Frames by the names of pictures; AnnotationError for an annotated one outside of the video."""
+    count = len(folder.record.frame_names)
+    places = {name: number + offset for name, number in _numbers(folder).items()}
+    for image in folder.images:
+        if not 0 <= places[image.file.name] < count:
+            raise AnnotationError(_unknown_frames(folder, [], image))
+    return {name: index for name, index in places.items() if 0 <= index < count}
+
+
+def _source_of(folder: _Folder) -> Video | None:
+    """What the flow was computed from, where it is elsewhere than the pictures, still there and unchanged."""
+    record, given = folder.record, Path(folder.record.source)
+    if is_folder_of(record, folder.path) or not re.fullmatch("[0-9a-f]{64}", record.source_hash):
+        return None
+    of_file = not PurePosixPath(record.frame_names[0]).suffix
+    for path in (given, folder.path.parent / given.name, folder.path / given.name):
+        try:
+            if of_file and path.is_file() and hash_of_file(path).hex() == record.source_hash:
+                return replace(as_video(record), path=path)
+            files = [path / name for name in record.frame_names]
+            if not of_file and path.is_dir() and hash_of_all(files, hash_of_file) == record.source_hash:
+                return replace(as_video(record), path=path)
+        except FlowCacheError:  # a picture of the source is gone
+            continue
+    return None
+
+
+def _unknown_frames(folder: _Folder, new: Sequence[str], missing: ImageRecord | None) -> str:
+    record = folder.record
+    names = record.frame_names
+    if missing is not None:
+        return (
+            f"image {missing.id}, {missing.file}: no frame {missing.file.name} in the flow of video "
+            f"{record.name!r}, whose {len(names)} frames are {names[0]} to {names[-1]}; compute the flow of "
+            f"this folder: {folder.again}"
+        )
+    return (
+        f"{folder.path} holds {len(new)} pictures, first {new[0]}, that the flow of video {record.name!r} "
+        f"was not computed from (it has {len(names)}: {names[0]} to {names[-1]}, from {record.source}); "
+        f"{folder.again}"
+    )

@@ -1,13 +1,15 @@
-"""Frames of an annotation file in a store of flow."""
+"""Videos of an annotation file in a store of flow."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from flow_cache import FlowField, MissingFlowError
+from flow_cache import FlowField, MissingFlowError, VideoRecord
 from slimdp.data import AnnotationError
 from slimdp.structures import ImageRecord
 
@@ -16,45 +18,89 @@ class FlowSource(Protocol):
     """What is needed of a `FlowStore`."""
 
     def frames(self, video: str) -> tuple[str, ...]:
-        """The names of a video's frames in order."""
+        """The names of a video's frames in order; MissingFlowError for a video that is not there."""
+
+    def record(self, video: str) -> VideoRecord:
+        """What is known of a video and of how its flow was made."""
 
     def read(self, video: str, frame: int, step: int) -> FlowField:
         """The flow from the frame with an index to the frame `step` later."""
 
 
-def video_of(image: ImageRecord) -> str:
-    """What a store calls the video of a frame: the folder that its picture lies in."""
-    return image.file.parent.name
+@dataclass(frozen=True)
+class FramePlace:
+    """Where an annotated frame is in a store of flow, and how far its video reaches there."""
+
+    video: str  # in the store
+    index: int
+    first: int  # index of the first frame that belongs to the video of the annotation file
+    last: int
+
+    def holds(self, index: int) -> bool:
+        """Whether a frame of the store's video belongs to the same video of the annotation file."""
+        return self.first <= index <= self.last
 
 
-def frames_of(store: FlowSource, image: ImageRecord) -> tuple[str, ...]:
-    """The names of the frames of an image's video; MissingFlowError says where the pictures are."""
-    try:
-        return tuple(store.frames(video_of(image)))
-    except MissingFlowError as error:
-        raise MissingFlowError(f"{error}; its pictures are in {image.file.parent}") from error
+def folder_names(folder: Path) -> list[str]:
+    """What a store may call the video of a folder, the most folders first: "set/a/img1", "a/img1", "img1"."""
+    parts = [part for part in folder.parts if part not in (folder.anchor, "..")]
+    return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
-def locate_frame(image: ImageRecord, names: Sequence[str]) -> int:
-    """The index of a frame among the frames of its video in a store; AnnotationError if it is not there."""
-    # The frames of a video file have numbers for names, without an ending.
-    for name in (image.file.name, image.file.stem):
-        if name in names:
-            return names.index(name)
-    raise AnnotationError(
-        f"image {image.id}, {image.file}: no frame {image.file.name} in the flow of video "
-        f"{video_of(image)!r}, whose {len(names)} frames are {names[0]} to {names[-1]}; compute the flow of "
-        "this folder"
-    )
+def find_video(store: FlowSource, image: ImageRecord) -> str:
+    """The store's name of the video that a frame belongs to.
+
+    It is the one whose name is that of the last folder of the picture, or of several of them (`a/img1`), or
+    the frame's `vid_id`. Where folders and `vid_id` each name one, it is that which was computed from
+    the very folder of the picture.
+
+    Raises:
+        flow_cache.MissingFlowError: none has such a name. AnnotationError: two have.
+    """
+    folder = image.file.parent
+    by_folder = next((name for name in folder_names(folder) if _has(store, name)), None)
+    by_id = image.video if image.video is not None and _has(store, image.video) else None
+    if by_folder is None and by_id is None:
+        try:
+            store.frames(folder.name or image.video or "")
+        except MissingFlowError as error:
+            raise MissingFlowError(f"{error}; its pictures are in {folder}") from error
+    found = [name for name in dict.fromkeys((by_folder, by_id)) if name is not None]
+    if len(found) > 1:
+        here = [name for name in found if is_folder_of(store.record(name), folder)]
+        found = here or found
+    if len(found) > 1:
+        raise AnnotationError(
+            f"image {image.id}, {image.file}: its folder names the video {found[0]!r} of the flow, its "
+            f"vid_id the video {found[1]!r}; keep the flow of one of them in another store"
+        )
+    return found[0]
 
 
-def read_displacement(store: FlowSource, image: ImageRecord, frame: int, step: int) -> np.ndarray:
-    """The flow (2, H, W) float32 px from a frame of the image's video to the frame `step` later.
+def is_folder_of(record: VideoRecord, folder: Path) -> bool:
+    """Whether flow was computed from the pictures of a folder, as far as paths tell."""
+    source = Path(record.source)
+    return source.is_dir() and folder.is_dir() and source.samefile(folder)
+
+
+def locate_name(image: ImageRecord, names: Sequence[str]) -> int | None:
+    """The index of a frame among names of frames, which may lack the ending; None where it is not there."""
+    return next((names.index(name) for name in (image.file.name, image.file.stem) if name in names), None)
+
+
+def read_displacement(store: FlowSource, image: ImageRecord, video: str, frame: int, step: int) -> np.ndarray:
+    """The flow (2, H, W) float32 px from a frame of an image's video to the frame `step` later.
+
+    Args:
+        store: the flow.
+        image: an image of the video.
+        video: what the store calls it.
+        frame: index in the store's video.
+        step: frames from there.
 
     Raises:
         ValueError: a flow of another size than the image. flow_cache.MissingFlowError: none is stored.
     """
-    video = video_of(image)
     flow = store.read(video, frame, step).displacement
     if flow.shape != (2, image.height, image.width):
         raise ValueError(
@@ -62,3 +108,11 @@ def read_displacement(store: FlowSource, image: ImageRecord, frame: int, step: i
             f"{image.file} is {image.width} x {image.height} px; compute it from the same frames"
         )
     return flow
+
+
+def _has(store: FlowSource, video: str) -> bool:
+    try:
+        store.frames(video)
+    except MissingFlowError:
+        return False
+    return True

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flow_cache import FlowField, MissingFlowError
+from flow_cache import FlowField, MissingFlowError, VideoRecord
 from slimdp.data import AnnotationSet, image_from_frame
 from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
 
@@ -29,6 +29,9 @@ class KnownFlow:
         if video != "clip":
             raise MissingFlowError(f"no flow for video {video!r}")
         return tuple(f"{number:06d}.png" for number in range(FRAMES))
+
+    def record(self, video: str) -> VideoRecord:
+        return VideoRecord(video, WIDTH, HEIGHT, self.frames(video), "clip", "known", "exact", "{}", "")
 
     def steps(self, video: str) -> tuple[int, ...]:
         return tuple(step for step in range(-self.reach, self.reach + 1) if step)

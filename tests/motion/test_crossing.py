@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from flow_cache import FlowField
+from flow_cache import FlowField, MissingFlowError, VideoRecord
 from slimdp.data import AnnotationSet, frame_pixel_centres
 from slimdp.motion import RegionSettings, propagate
 from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
@@ -55,7 +55,12 @@ class BoardFlow:
     boards: Sequence[Board]
 
     def frames(self, video: str) -> tuple[str, ...]:
+        if video != "clip":
+            raise MissingFlowError(video)
         return tuple(f"{number:06d}.png" for number in range(FRAMES))
+
+    def record(self, video: str) -> VideoRecord:
+        return VideoRecord(video, WIDTH, HEIGHT, self.frames(video), "clip", "known", "exact", "{}", "")
 
     def steps(self, video: str) -> tuple[int, ...]:
         return (-2, -1, 1, 2)

@@ -264,7 +264,7 @@ def test_clear_errors(
     with pytest.raises(AnnotationError, match=r"000003\.png: no such picture"):
         propagate(one_label, shift_flow(1, 0), steps=(1,))
     small = replace(clip[2], width=90)
-    with pytest.raises(ValueError, match=r"has shape \(2, 80, 96\), but .* is 90 x 80 px"):
+    with pytest.raises(ValueError, match=r"is 90 x 80 px, but the flow .* 96 x 80 px"):
         propagate(AnnotationSet((small,), (annotate(small),)), shift_flow(1, 0), steps=(-1,))
     elsewhere = replace(clip[2], file=clip[2].file.with_name("000009.png"))
     with pytest.raises(AnnotationError, match=r"no frame 000009\.png in the flow of video 'clip'"):

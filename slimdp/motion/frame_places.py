@@ -1,0 +1,154 @@
+"""Where the frames of an annotation file are in a store of flow, and which pictures lie around them."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from flow_cache.runtime.progress import tracked
+from slimdp.data import AnnotationError
+from slimdp.motion.frame_series import video_of_each
+from slimdp.motion.same_frames import FolderMatch, match_folder
+from slimdp.motion.stored_flow import FlowSource, FramePlace, find_video
+from slimdp.structures import ImageRecord
+
+_Clip = tuple[Path, str | None]  # a folder of pictures, and the `vid_id` of the frames in it
+
+
+class FramePlaces:
+    """Looks up annotated frames in a store of flow, and the pictures of the frames around them.
+
+    A step never leads from a video to another one, as `vid_id` tells them apart, though both may lie in one
+    folder and so in one video of the store.
+
+    Args:
+        store: the flow.
+        images: annotated frames of videos, whose flow must be there.
+        listed: all images of the annotation file, which may tell where another video begins.
+        check: compare the pictures with what the flow was computed from, by their bytes or by what they
+            show; else their names are believed.
+        first_frame: the number that names give to the first frame of their video; None: find out.
+        otherwise: what else a user may do, for the errors.
+
+    Raises:
+        AnnotationError: another size, pictures that the flow does not know, other content, frames that cannot
+            be told apart, two pictures of one frame. flow_cache.MissingFlowError: no flow of a video.
+    """
+
+    def __init__(
+        self,
+        store: FlowSource,
+        images: Iterable[ImageRecord],
+        listed: Iterable[ImageRecord] = (),
+        check: bool = True,
+        first_frame: int | None = None,
+        otherwise: str = "",
+    ) -> None:
+        self._videos: dict[_Clip, str] = {}
+        self._matches: dict[_Clip, FolderMatch] = {}
+        self._names: dict[str, tuple[str, ...]] = {}
+        clips: dict[_Clip, dict[Path, ImageRecord]] = {}
+        for image in images:
+            clips.setdefault(_clip(image), {})[image.file] = image
+        for clip, by_file in tracked(clips.items(), "compare pictures with the flow's", "videos"):
+            frames = list(by_file.values())
+            video = find_video(store, frames[0])
+            record = store.record(video)
+            again = "compute it again into another file: python -m flow_cache precompute "
+            again += f"{shlex.quote(str(clip[0]))} --out FLOW.h5" + (f", or {otherwise}" if otherwise else "")
+            for image in frames:
+                _check_size(record.width, record.height, image, f"{video!r} ({record.source})", again)
+            self._videos[clip], self._names[video] = video, record.frame_names
+            self._matches[clip] = match_folder(record, frames, again, check, first_frame)
+        self._pictures = {
+            clip: {index: name for name, index in match.index_of.items()}
+            for clip, match in self._matches.items()
+        }
+        annotated = [image for by_file in clips.values() for image in by_file.values()]
+        self._spans = self._assign([*annotated, *listed])
+
+    @property
+    def compared(self) -> int:
+        """Of how many videos the pictures were compared with what the flow was computed from."""
+        return sum(match.compared for match in self._matches.values())
+
+    def place(self, image: ImageRecord) -> FramePlace:
+        """Where a frame is in the store; AnnotationError for one that the flow does not know."""
+        video, index = self._find(image)
+        return FramePlace(video, index, *self._spans[video][index])
+
+    def picture(self, image: ImageRecord, index: int) -> Path:
+        """The picture of another frame of an image's video, by its index in the store; it may be missing."""
+        clip = _clip(image)
+        name = self._pictures[clip].get(index)
+        if name is None:  # as it would most likely be called
+            name = self._names[self._videos[clip]][index]
+            name = name if PurePosixPath(name).suffix else name + image.file.suffix
+        return image.file.with_name(name)
+
+    def _find(self, image: ImageRecord) -> tuple[str, int]:
+        clip = _clip(image)
+        index = self._matches[clip].index_of.get(image.file.name) if clip in self._matches else None
+        if index is None:
+            raise AnnotationError(f"image {image.id}, {image.file}: no frame of it in the flow")
+        return self._videos[clip], index
+
+    def _assign(self, images: Sequence[ImageRecord]) -> dict[str, list[tuple[int, int]]]:
+        """How far the video of each frame reaches, by the vid_id of the images that are listed."""
+        in_folder: dict[Path, list[_Clip]] = {}
+        for clip in self._matches:
+            in_folder.setdefault(clip[0], []).append(clip)
+        owners: dict[str, dict[int, ImageRecord]] = {video: {} for video in self._names}
+        for image in images:
+            # An image that nobody is labelled in is looked up by what is known of others in its folder.
+            own = _clip(image)
+            for clip in (own,) if own in self._matches else in_folder.get(own[0], ()):
+                index = self._matches[clip].index_of.get(image.file.name)
+                if index is not None and image.video is not None:
+                    other = owners[self._videos[clip]].setdefault(index, image)
+                    _check_same(other, image, self._videos[clip], index)
+        return {
+            video: _spans(video_of_each(names, {i: str(image.video) for i, image in owners[video].items()}))
+            for video, names in self._names.items()
+        }
+
+
+def check_same_frames(store: FlowSource, images: Iterable[ImageRecord], otherwise: str = "") -> int:
+    """Of how many videos the pictures were compared with the flow's; raises as `FramePlaces`."""
+    return FramePlaces(store, images, otherwise=otherwise).compared
+
+
+def _clip(image: ImageRecord) -> _Clip:
+    return image.file.parent, image.video
+
+
+def _check_size(width: int, height: int, image: ImageRecord, video: str, again: str) -> None:
+    if (width, height) == (image.width, image.height):
+        return
+    turned = (width, height) == (image.height, image.width)
+    raise AnnotationError(
+        f"image {image.id}, {image.file}, is {image.width} x {image.height} px, but the flow of video "
+        f"{video} was computed from frames of {width} x {height} px"
+        + (" (one of the two is turned by 90 degrees)" if turned else "")
+        + f"; {again}"
+    )
+
+
+def _check_same(one: ImageRecord, other: ImageRecord, video: str, index: int) -> None:
+    if (one.file, one.video) != (other.file, other.video):
+        raise AnnotationError(
+            f"images {one.id}, {one.file} (vid_id {one.video}), and {other.id}, {other.file} (vid_id "
+            f"{other.video}), would both be frame {index} of video {video!r} of the flow; compute the flow "
+            "of each video under its own name"
+        )
+
+
+def _spans(of_each: Sequence[str | None]) -> list[tuple[int, int]]:
+    """The first and the last of the frames around each that belong to the same video, without a gap."""
+    spans: list[tuple[int, int]] = []
+    for _, group in itertools.groupby(enumerate(of_each), key=lambda entry: entry[1]):
+        frames = [index for index, _ in group]
+        spans += [(frames[0], frames[-1])] * len(frames)
+    return spans
