@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.naming import find_name
 from flow_cache.runtime.json_file import read_json
 from flow_cache.tiles import pixels_touched
 from flow_cache.video import Video
@@ -57,10 +59,10 @@ class PeopleBoxes:
 def read_people_boxes(path: Path, videos: Sequence[Video], margin: float) -> dict[str, PeopleBoxes]:
     """Read people's boxes from COCO JSON, as annotators, PoseTrack and detectors write it.
 
-    Of `images` it wants `id` and `file_name`, whose last folder is the name of the video and whose file, with
-    or without its suffix, is that of the frame (`walk/000003.jpg`); of `annotations`, `image_id` and `bbox`:
-    x, y, width, height px. Where `categories` has one named "person", boxes of others are left out. Frames of
-    videos that were not given are ignored.
+    Of `images` it wants `id` and `file_name`, whose last folder, or several of them, is the name of the video
+    (else `vid_id` is), and whose file, with or without its suffix, is that of the frame (`walk/000003.jpg`);
+    of `annotations`, `image_id` and `bbox`: x, y, width, height px. Where `categories` has one named
+    "person", boxes of others are left out. Frames of videos that were not given are ignored.
 
     Args:
         path: the file.
@@ -100,7 +102,7 @@ def _read_images(
     places = {name: {f: i for i, f in enumerate(video.frame_names)} for name, video in videos.items()}
     frames: dict[int | str, tuple[str, int] | None] = {}
     first: dict[tuple[str, int], str] = {}
-    folders = set()
+    folders, ids = set(), dict[str, object]()
     for where, image in _entries(path, content, "images"):
         name, identity = image.get("file_name"), _identity(where, image, "id")
         if not isinstance(name, str):
@@ -108,10 +110,11 @@ def _read_images(
         if identity in frames:
             raise FlowCacheError(f"{where}: another image has this id")
         file = PurePosixPath(name)
-        folder = file.parent.name
+        folder = find_name(videos, file.parent) or _by_id(image, videos) or file.parent.name
         folders.add(folder)
         frames[identity] = None
         if folder in videos:
+            _check_one_video(where, image, file, videos[folder], ids)
             _check_size(where, image, videos[folder])
             frame = places[folder].get(file.name, places[folder].get(file.stem))
             if frame is None:
@@ -120,6 +123,12 @@ def _read_images(
             if first.setdefault((folder, frame), where) != where:
                 raise FlowCacheError(f"{where} is the same frame as {first[folder, frame]}")
     return frames, folders
+
+
+def _by_id(image: dict[str, Any], videos: Mapping[str, Video]) -> str | None:
+    """The video that the vid_id of PoseTrack names."""
+    name = image.get("vid_id")
+    return str(name) if isinstance(name, int | str) and str(name) in videos else None
 
 
 def _read_boxes(
@@ -183,6 +192,19 @@ def _person_categories(categories: object) -> set[object] | None:
         return None
     named = [entry for entry in categories if isinstance(entry, dict) and entry.get("name") == "person"]
     return {entry.get("id") for entry in named} or None
+
+
+def _check_one_video(
+    where: str, image: dict[str, Any], file: PurePosixPath, video: Video, ids: dict[str, object]
+) -> None:
+    """Raise where frames of two videos would go into one, whose name is too short to tell them apart."""
+    identity = image.get("vid_id")
+    if identity is not None and ids.setdefault(video.name, identity) != identity:
+        raise FlowCacheError(
+            f"{where} is of video {identity!r}, others whose folder is named {video.name!r} are of "
+            f"{ids[video.name]!r}; name the video by more folders, as "
+            f"{'/'.join(Path(os.path.abspath(video.path)).parts[-2:])}={video.path}"
+        )
 
 
 def _check_size(where: str, image: dict[str, Any], video: Video) -> None:

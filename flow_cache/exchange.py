@@ -12,6 +12,7 @@ import numpy as np
 from flow_cache.errors import FlowCacheError
 from flow_cache.formats import FORMATS, FlowFormat
 from flow_cache.inspection import count_finished
+from flow_cache.naming import VideoSource, name_source
 from flow_cache.runtime.nearest import listed
 from flow_cache.runtime.progress import Tracker, tracked
 from flow_cache.schema import VideoRecord, step_name
@@ -50,12 +51,14 @@ def export_flow(store: FlowStore, out: Path, format: str, videos: Iterable[str] 
     return count
 
 
-def import_flow(folder: Path, source: Path, out: Path, format: str, filter: str = "zstd") -> int:
+def import_flow(
+    folder: Path, source: Path | str | VideoSource, out: Path, format: str, filter: str = "zstd"
+) -> int:
     """Add flow that another program made to a store.
 
     Args:
         folder: of files named by frame and step, as `export_flow` names them.
-        source: the video or folder of pictures that the flow is of.
+        source: the video or folder of pictures that the flow is of, or NAME=PATH.
         out: the .h5 file to write.
         format: a key of `formats.FORMATS`.
         filter: a key of `schema.FILTERS`.
@@ -67,7 +70,7 @@ def import_flow(folder: Path, source: Path, out: Path, format: str, filter: str 
         FlowCacheError: no such files, a name, size or frame that does not fit the video, or a damaged file;
             names and sizes of all are checked before the first is stored.
     """
-    kind, video = _format(format), open_video(source)
+    kind, video = _format(format), open_video(name_source(source))
     files: dict[tuple[int, int], Path] = {}
     for path in sorted(folder.glob(f"*{kind.suffix}")):
         if (other := files.setdefault(_field(path), path)) is not path:

@@ -16,6 +16,7 @@ import cv2
 
 from flow_cache.choices import CLUSTERS
 from flow_cache.errors import FlowCacheError
+from flow_cache.naming import VideoSource
 from flow_cache.precompute import PrecomputeSummary, precompute
 from flow_cache.progress import Progress, ProgressDisplay, ProgressFile, Report, together
 
@@ -38,7 +39,7 @@ class JobFile:
     """A file that a job fills, and the videos in it."""
 
     path: Path
-    sources: tuple[Path, ...]
+    sources: tuple[VideoSource, ...]
     planned: Progress  # before the start, by what the videos announce
 
 

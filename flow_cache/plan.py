@@ -67,8 +67,8 @@ def check_names(videos: list[Video], frames: Mapping[str, Iterable[int]] | None)
     for video in videos:
         if video.name in paths:
             raise FlowCacheError(
-                f"two videos named {video.name!r}: {paths[video.name]} and {video.path}; write one of "
-                "them to another file"
+                f"two videos named {video.name!r}: {paths[video.name]} and {video.path}; name one otherwise: "
+                f"NAME={video.path}"
             )
         paths[video.name] = video.path
     unknown = sorted(set(frames or {}) - set(paths))

@@ -22,13 +22,14 @@ from flow_cache.choices import COMMIT_SECONDS, MARGIN
 from flow_cache.codec import encode
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
+from flow_cache.naming import VideoSource, name_sources
 from flow_cache.plan import Field, check_names, checked_steps, plan_video
 from flow_cache.progress import Progress, Report, reporting
 from flow_cache.runtime.workers import WorkerPool
 from flow_cache.schema import STEPS, VideoRecord, step_name
 from flow_cache.store import FlowStore
 from flow_cache.tiles import encode_known
-from flow_cache.video import Video, open_video, video_name
+from flow_cache.video import Video, open_video
 from flow_cache.writer import FlowWriter
 
 StoredField = tuple[int, int, np.ndarray]  # frame, step, as stored (2, H, W) int16
@@ -59,7 +60,7 @@ class PrecomputeSummary:
 
 
 def precompute(
-    sources: Sequence[Path | str],
+    sources: Sequence[Path | str | VideoSource],
     out: Path | str,
     steps: Sequence[int] = STEPS,
     estimator: FlowEstimator | None = None,
@@ -78,7 +79,7 @@ def precompute(
     store knows, read alone. A killed run goes on when it is called again.
 
     Args:
-        sources: folders of pictures or video files.
+        sources: folders of pictures or video files, or NAME=PATH; `naming` says what they are called.
         out: the .h5 file to write.
         steps: from a frame to which others, e.g. -1 for the one before.
         estimator: the default is DIS with its medium preset.
@@ -156,11 +157,11 @@ def _before(videos: list[Video], plans: Mapping[str, list[Field]], writer: FlowW
     return Progress(total, total - sum(left.values()), 0, videos[0].name, area_left)
 
 
-def _look_through(sources: Sequence[Path | str], out: Path, shown: bool) -> list[Video]:
+def _look_through(sources: Sequence[Path | str | VideoSource], out: Path, shown: bool) -> list[Video]:
     seen = _records_in(out)
     disable = None if shown else True  # None: shown on a terminal alone
-    paths = tqdm([Path(source) for source in sources], "looking through", leave=False, disable=disable)
-    return [open_video(path, seen.get(video_name(path))) for path in paths]
+    named = tqdm(name_sources(sources, seen), "looking through", leave=False, disable=disable)
+    return [open_video(source, seen.get(source.name)) for source in named]
 
 
 def _records_in(out: Path) -> dict[str, VideoRecord]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.naming import VideoSource
 from flow_cache.runtime.atomic import write_bytes
 from flow_cache.runtime.json_file import read_json
 from flow_cache.store import FlowStore
@@ -32,10 +33,21 @@ class Shard:
     path: Path
     videos: tuple[Glance, ...]
 
+    @property
+    def sources(self) -> tuple[VideoSource, ...]:
+        """The videos as `precompute` takes them."""
+        return tuple(VideoSource(video.path, video.name) for video in self.videos)
+
 
 def shard_name(number: int, count: int) -> str:
     """The file that a job writes new videos to: shard-3-of-8.h5 for the third of eight."""
     return f"shard-{number:0{len(str(count))}}-of-{count}.h5"
+
+
+def known_videos(out: Path) -> set[str]:
+    """The names of the videos that have a file in a folder."""
+    record = out / JOBS_FOLDER / "shards.json"
+    return set(json.loads(record.read_bytes())) if record.exists() else set()
 
 
 def assign_shards(out: Path, videos: Sequence[Glance], count: int) -> list[list[Shard]]:

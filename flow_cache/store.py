@@ -17,6 +17,7 @@ import numpy as np
 from flow_cache.codec import decode, from_row_differences
 from flow_cache.errors import FlowCacheError, MissingFlowError
 from flow_cache.estimators import estimator_words
+from flow_cache.naming import VideoSource
 from flow_cache.opening import OF_DAMAGE, damaged, open_file
 from flow_cache.recent import RecentFields
 from flow_cache.schema import (
@@ -274,7 +275,8 @@ class FlowStore:
                     for name, group in ((video_of_group(key), group) for key, group in files[-1].items()):
                         if name in groups:
                             raise FlowCacheError(
-                                f"video {name!r} is in {groups[name].file.filename} and in {shard}"
+                                f"video {name!r} is in {groups[name].file.filename} and in {shard}; if they "
+                                "are two, give one of them another name: precompute NAME=PATH"
                             )
                         groups[name] = group
             except BaseException:
@@ -298,7 +300,8 @@ class FlowStore:
             return f"{field}{held}; its flow is {record.estimator}, which precompute cannot add to"
         steps = "" if step in STEPS else f"--steps={step}"
         words = " ".join(filter(None, [estimator, steps, region_words(record.around)]))
-        return f"{field}{held}; run: {writer_command(record.source, self.file(video), words)}"
+        source = VideoSource(Path(record.source), video)
+        return f"{field}{held}; run: {writer_command(str(source), self.file(video), words)}"
 
 
 _TEXT_ATTRIBUTES = ("source", "source_hash", "estimator", "settings", "settings_hash")

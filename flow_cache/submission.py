@@ -20,11 +20,12 @@ import numpy as np
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
 from flow_cache.jobs import JobFile, ShardJob, make_executor
+from flow_cache.naming import VideoSource, name_sources
 from flow_cache.plan import checked_steps, plan_fields
 from flow_cache.progress import Progress
 from flow_cache.runtime.workers import usable_cores
 from flow_cache.schema import STEPS
-from flow_cache.shards import JOBS_FOLDER, Shard, assign_shards
+from flow_cache.shards import JOBS_FOLDER, Shard, assign_shards, known_videos
 from flow_cache.store import FlowStore
 from flow_cache.video import Glance, glance_at
 from flow_cache.waiting import Submission, Submitted
@@ -34,7 +35,7 @@ _TRIAL = np.zeros((2, 128, 128, 3), np.uint8)
 
 
 def submit(
-    sources: Sequence[Path | str],
+    sources: Sequence[Path | str | VideoSource],
     out: Path | str,
     jobs: int,
     cluster: str = "local",
@@ -53,7 +54,7 @@ def submit(
     files that are there must hold this estimator's flow and not be in use.
 
     Args:
-        sources: folders of pictures or video files.
+        sources: as of `precompute`.
         out: the folder; see `shards.assign_shards` for what goes where.
         jobs: how many; fewer where there are fewer videos.
         cluster: local or slurm.
@@ -71,7 +72,7 @@ def submit(
     with tempfile.TemporaryDirectory() as nowhere:
         make_executor(cluster, Path(nowhere), asked or {}, processes)
     steps = checked_steps(steps)
-    videos = [glance_at(Path(source)) for source in sources]
+    videos = [glance_at(source) for source in name_sources(sources, known_videos(out))]
     if unknown := sorted(set(frames or {}) - {video.name for video in videos}):
         raise FlowCacheError(f"frames of videos that are not given: {unknown}")
     planned = {video.name: _planned(video, steps, frames) for video in videos}
@@ -107,7 +108,7 @@ def _job_file(shard: Shard, planned: Mapping[str, int]) -> JobFile:
     area = sum(planned[video.name] * video.area for video in shard.videos)
     fields = sum(planned[video.name] for video in shard.videos)
     before = Progress(fields, 0, 0, shard.videos[0].name, area)
-    return JobFile(shard.path, tuple(video.path for video in shard.videos), before)
+    return JobFile(shard.path, shard.sources, before)
 
 
 def _of(share: list[Shard], frames: Mapping[str, Iterable[int]] | None) -> dict[str, Iterable[int]] | None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.frame_files import IMAGE_SUFFIXES, check_utf8, frame_files, hash_of_all, hash_of_file
+from flow_cache.naming import VideoSource, video_name
 from flow_cache.pictures import content_of, decode_image, read_image
 from flow_cache.schema import VideoRecord
 from flow_cache.video_file import VideoFile
@@ -93,16 +94,17 @@ class Glance:
     area: int  # of a frame, px
 
 
-def glance_at(path: Path) -> Glance:
+def glance_at(source: Path | VideoSource) -> Glance:
     """Whether a video opens and how long it is, without the minutes that looking through many videos takes.
 
     Raises:
         FlowCacheError: the path is missing, there are fewer than two frames, or the first is unreadable.
     """
+    path, name = _path_and_name(source)
     if path.is_dir():
         files = frame_files(path)
         height, width = read_image(files[0]).shape[:2]
-        return Glance(path, video_name(path), len(files), width * height)
+        return Glance(path, name, len(files), width * height)
     _check_may_be_video(path)
     with VideoFile(path) as file:
         frame = next(file.frames(), None)
@@ -112,12 +114,7 @@ def glance_at(path: Path) -> Glance:
         with VideoFile(path) as file:
             count = file.count_packets()
     _check_count(path, count)
-    return Glance(path, video_name(path), count, width * height)
-
-
-def video_name(path: Path) -> str:
-    """What a video is called: the name of its folder, or that of its file without the suffix."""
-    return path.resolve().name if path.is_dir() else path.stem
+    return Glance(path, name, count, width * height)
 
 
 def as_video(record: VideoRecord) -> Video:
@@ -127,7 +124,7 @@ def as_video(record: VideoRecord) -> Video:
     )
 
 
-def open_video(path: Path, seen: SeenVideo | None = None) -> Video:
+def open_video(source: Path | VideoSource, seen: SeenVideo | None = None) -> Video:
     """Look through a folder of pictures or a video file, before any work is done on it.
 
     Every frame is decoded, unless the video was looked through before: then its bytes are only read, and
@@ -135,20 +132,25 @@ def open_video(path: Path, seen: SeenVideo | None = None) -> Video:
     that jump, pictures named in several ways, a file that announces more frames than it gives.
 
     Args:
-        path: the folder or file.
+        source: the folder or file, and maybe its name (`naming`).
         seen: what an earlier look found.
 
     Raises:
         FlowCacheError: the path is missing or a single picture, there are fewer than two frames, a frame is
             unreadable or cut off, or the frames differ in size.
     """
+    path, name = _path_and_name(source)
     check_utf8(path)
     if path.is_dir():
-        return _open_folder(path, seen)
-    return _open_file(path, seen)
+        return _open_folder(path, name, seen)
+    return _open_file(path, name, seen)
 
 
-def _open_folder(path: Path, seen: SeenVideo | None) -> Video:
+def _path_and_name(source: Path | VideoSource) -> tuple[Path, str]:
+    return (source, video_name(source)) if isinstance(source, Path) else (source.path, source.name)
+
+
+def _open_folder(path: Path, name: str, seen: SeenVideo | None) -> Video:
     files = frame_files(path)
     names = tuple(file.name for file in files)
     if (
@@ -156,7 +158,7 @@ def _open_folder(path: Path, seen: SeenVideo | None) -> Video:
         and names == seen.frame_names
         and hash_of_all(files, hash_of_file) == seen.source_hash
     ):
-        return Video(path, video_name(path), seen.width, seen.height, names, seen.source_hash)
+        return Video(path, name, seen.width, seen.height, names, seen.source_hash)
     first = read_image(files[0])
 
     def look(file: Path) -> bytes:
@@ -169,18 +171,18 @@ def _open_folder(path: Path, seen: SeenVideo | None) -> Video:
             )
         return hashlib.sha256(content).digest()
 
-    return Video(path, video_name(path), first.shape[1], first.shape[0], names, hash_of_all(files, look))
+    return Video(path, name, first.shape[1], first.shape[0], names, hash_of_all(files, look))
 
 
-def _open_file(path: Path, seen: SeenVideo | None) -> Video:
+def _open_file(path: Path, name: str, seen: SeenVideo | None) -> Video:
     _check_may_be_video(path)
     content_hash = hash_of_file(path).hex()
     if seen is not None and content_hash == seen.source_hash:
-        return Video(path, video_name(path), seen.width, seen.height, seen.frame_names, content_hash)
+        return Video(path, name, seen.width, seen.height, seen.frame_names, content_hash)
     width, height, count = _look_through(path)
     _check_count(path, count)
     names = tuple(f"{index:06d}" for index in range(count))
-    return Video(path, video_name(path), width, height, names, content_hash)
+    return Video(path, name, width, height, names, content_hash)
 
 
 def _look_through(path: Path) -> tuple[int, int, int]:

@@ -241,7 +241,7 @@ class FlowWriter:
             raise FlowCacheError(
                 f"{self._path} holds flow of a video {record.name!r} whose frames are not those of "
                 f"{record.source} (it came from {get_text(attributes, 'source')}); write to another file, "
-                "or rename"
+                f"or name this one otherwise: NAME={record.source}"
             )
         if get_text(attributes, "settings_hash") != record.settings_hash:
             raise FlowCacheError(

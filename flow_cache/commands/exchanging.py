@@ -17,7 +17,9 @@ def add_exchange(commands: argparse._SubParsersAction) -> None:
     give.set_defaults(run=_export)
     take = commands.add_parser("import", help="add flow that another program made to a store")
     take.add_argument("folder", type=Path, help="of files named as export names them")
-    take.add_argument("--video", type=Path, required=True, help="the video or folder that it is the flow of")
+    take.add_argument(
+        "--video", required=True, help="the video or folder that it is the flow of, or NAME=PATH"
+    )
     take.add_argument("--format", choices=FORMAT_NAMES, default="flo", help="default: %(default)s")
     take.add_argument("--out", type=Path, required=True, help="the .h5 file to write")
     take.set_defaults(run=_import)

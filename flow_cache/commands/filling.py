@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,12 @@ def add_filling(commands: argparse._SubParsersAction) -> None:
 
 def _add_precompute(commands: argparse._SubParsersAction) -> None:
     fill = commands.add_parser("precompute", help="estimate the flow of videos into a store; resumes")
-    fill.add_argument("sources", nargs="+", type=Path, metavar="VIDEO_OR_FOLDER")
+    fill.add_argument(
+        "sources",
+        nargs="+",
+        metavar="VIDEO_OR_FOLDER",
+        help="or NAME=PATH; videos of one name are called by as many folders as tell them apart",
+    )
     fill.add_argument("--out", type=Path, required=True, help="the .h5 file to write; of jobs: the folder")
     fill.add_argument("--steps", type=parse_steps, default="-3:3", help="-3:3 (default), or a list: -1,1")
     add_estimator(fill)
@@ -107,12 +112,14 @@ def _add_chain(commands: argparse._SubParsersAction) -> None:
 
 
 def _precompute(options: argparse.Namespace) -> None:
+    from flow_cache.naming import name_sources
     from flow_cache.precompute import precompute
     from flow_cache.shards import assign_shards
-    from flow_cache.video import glance_at, video_name
+    from flow_cache.video import glance_at
 
     if options.margin is not None and options.around is None:
         raise FlowCacheError("--margin is a setting of --around, which was not given")
+    options.videos = name_sources(options.sources, _known(options))
     settings = {
         "steps": options.steps,
         "estimator": chosen_estimator(options),
@@ -128,32 +135,44 @@ def _precompute(options: argparse.Namespace) -> None:
         return
     if options.jobs is not None or options.slurm or options.no_wait:
         raise FlowCacheError("--jobs, --slurm and --no-wait are settings of --submit, which was not given")
-    fills = [(options.out, options.sources)]
+    fills = [(options.out, options.videos)]
     if options.shard is not None:
         number, count = options.shard
-        share = assign_shards(options.out, [glance_at(source) for source in options.sources], count)[
-            number - 1
-        ]
-        fills = [(shard.path, [video.path for video in shard.videos]) for shard in share]
+        videos = [glance_at(video) for video in options.videos]
+        share = assign_shards(options.out, videos, count)[number - 1]
+        fills = [(shard.path, list(shard.sources)) for shard in share]
         if not fills:
-            print(f"{options.out}: none of {len(options.sources)} videos falls to this shard")
+            print(f"{options.out}: none of {len(videos)} videos falls to this shard")
     chosen = settings["frames"]
     for out, sources in fills:
         if chosen is not None:
-            settings["frames"] = {name: chosen[name] for name in map(video_name, sources)}
+            settings["frames"] = {video.name: chosen[video.name] for video in sources}
         _tell(out, precompute(sources, out, **settings))
+
+
+def _known(options: argparse.Namespace) -> Collection[str]:
+    """The videos that the store has."""
+    from flow_cache.shards import known_videos
+    from flow_cache.store import FlowStore
+
+    if options.submit is not None or options.shard is not None:
+        return known_videos(options.out)
+    if not options.out.is_file():
+        return ()
+    with FlowStore(options.out) as store:
+        return store.videos()
 
 
 def _chosen_frames(options: argparse.Namespace) -> dict[str, Iterable[int]] | None:
     """The frames of interest of each video; None for all."""
     from flow_cache.around import frames_with_people
-    from flow_cache.video import open_video, video_name
+    from flow_cache.video import open_video
 
     if options.frames is None:
         return None
     if isinstance(options.frames, Path):
-        return dict(frames_with_people(options.frames, [open_video(source) for source in options.sources]))
-    return {video_name(source): options.frames for source in options.sources}
+        return dict(frames_with_people(options.frames, [open_video(video) for video in options.videos]))
+    return {video.name: options.frames for video in options.videos}
 
 
 def _submit(options: argparse.Namespace, settings: dict[str, Any]) -> None:
@@ -162,7 +181,7 @@ def _submit(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     if options.shard is not None or options.jobs is None:
         raise FlowCacheError("--submit needs --jobs N, which makes the shards; it does not go with --shard")
     asked = {name: value for given in options.slurm or [] for name, value in given.items()}
-    under_way = submit(options.sources, options.out, options.jobs, options.submit, asked, **settings)
+    under_way = submit(options.videos, options.out, options.jobs, options.submit, asked, **settings)
     count = len(under_way.jobs)
     fewer = f", not {options.jobs}: there is no more to share out" if count < options.jobs else ""
     print(f"{options.out}: {count} jobs{fewer}; their logs are in {under_way.folder}", flush=True)

@@ -156,7 +156,7 @@ def test_bad_settings_are_refused_before_anything_is_written(tmp_path: Path, mak
         precompute([folder], out, frames={"run": [1]})
     with pytest.raises(FlowCacheError, match="given videos: none"):
         precompute([], out)
-    with pytest.raises(FlowCacheError, match="two videos named 'walk'"):
+    with pytest.raises(FlowCacheError, match="walk is given twice"):
         precompute([folder, tmp_path / "walk"], out)
     (folder / "0003.png").write_bytes(b"broken")
     with pytest.raises(FlowCacheError, match=r"0003\.png"):
