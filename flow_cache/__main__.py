@@ -13,6 +13,7 @@ from flow_cache.commands.looking import add_looking
 from flow_cache.errors import FlowCacheError
 from flow_cache.runtime.broken_pipe import READER_LEFT, reader_left
 from flow_cache.runtime.command_line import CommandParser
+from flow_cache.runtime.file_options import check_files
 from flow_cache.runtime.progress import shown
 
 
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(with_negative_values(given))
     try:
         with shown():
+            check_files(options)
             options.run(options)
         sys.stdout.flush()
     except (FlowCacheError, OSError) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flow_cache.choices import ESTIMATOR_NAMES, PTLFLOW
+from flow_cache.runtime.file_options import add_input
 
 if TYPE_CHECKING:
     from flow_cache.estimators import FlowEstimator
@@ -82,8 +83,10 @@ def add_estimator(command: argparse.ArgumentParser) -> None:
     names = ", ".join((*ESTIMATOR_NAMES, f"{PTLFLOW}NETWORK"))
     command.add_argument("--estimator", default="dis", metavar="NAME", help=f"{names} (default: dis)")
     command.add_argument("--preset", help="of dis: ultrafast, fast or medium (default)")
-    command.add_argument(
+    add_input(
+        command,
         "--weights",
+        type=str,
         help="of networks: a checkpoint, or what torchvision (default C_T_V2) or ptlflow (things) calls them",
     )
     command.add_argument("--iterations", type=int, help="of networks: updates of the flow (raft_*: 12)")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from flow_cache.runtime.command_line import CommandParser
+from flow_cache.runtime.file_options import check_files
 from flow_cache.runtime.progress import shown
 from slimdp import __version__
 from slimdp.commands.advising import add_advise_command
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(given)
     try:
         with shown(os.environ.get("RANK", "0") == "0"):  # of the processes that torchrun started, the first
+            check_files(options)
             code: int | None = options.run(options)
         sys.stdout.flush()
     except (ValueError, OSError, FloatingPointError) as error:

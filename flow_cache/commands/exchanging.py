@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from flow_cache.choices import FORMAT_NAMES
+from flow_cache.runtime.file_options import add_input, add_output
 
 
 def add_exchange(commands: argparse._SubParsersAction) -> None:
     """export and import."""
     give = commands.add_parser("export", help="write the fields of a store as files of their own")
-    give.add_argument("store", type=Path)
+    add_input(give, "store")
     give.add_argument("--format", choices=FORMAT_NAMES, default="flo", help="default: %(default)s")
-    give.add_argument("--out", type=Path, required=True, help="the folder; files are OUT/VIDEO/000003+1.flo")
+    add_output(
+        give, "--out", role="folder", required=True, help="the folder; files are OUT/VIDEO/000003+1.flo"
+    )
     give.set_defaults(run=_export)
     take = commands.add_parser("import", help="add flow that another program made to a store")
-    take.add_argument("folder", type=Path, help="of files named as export names them")
-    take.add_argument(
-        "--video", required=True, help="the video or folder that it is the flow of, or NAME=PATH"
+    add_input(take, "folder", help="of files named as export names them")
+    add_input(
+        take,
+        "--video",
+        type=str,
+        required=True,
+        help="the video or folder that it is the flow of, or NAME=PATH",
     )
     take.add_argument("--format", choices=FORMAT_NAMES, default="flo", help="default: %(default)s")
-    take.add_argument("--out", type=Path, required=True, help="the .h5 file to write")
+    add_output(take, "--out", role="store", required=True, help="the .h5 file to write")
     take.set_defaults(run=_import)
 
 

@@ -17,6 +17,7 @@ from flow_cache.arguments import (
 )
 from flow_cache.choices import CLUSTERS, COMMIT_SECONDS, FILTER_NAMES, MARGIN
 from flow_cache.errors import FlowCacheError
+from flow_cache.runtime.file_options import add_input, add_output
 
 if TYPE_CHECKING:
     from flow_cache.precompute import PrecomputeSummary
@@ -31,13 +32,15 @@ def add_filling(commands: argparse._SubParsersAction) -> None:
 
 def _add_precompute(commands: argparse._SubParsersAction) -> None:
     fill = commands.add_parser("precompute", help="estimate the flow of videos into a store; resumes")
-    fill.add_argument(
+    add_input(
+        fill,
         "sources",
+        type=str,
         nargs="+",
         metavar="VIDEO_OR_FOLDER",
         help="or NAME=PATH; videos of one name are called by as many folders as tell them apart",
     )
-    fill.add_argument("--out", type=Path, required=True, help="the .h5 file to write; of jobs: the folder")
+    add_output(fill, "--out", role="store", required=True, help="the .h5 file to write; of jobs: the folder")
     fill.add_argument("--steps", type=parse_steps, default="-3:3", help="-3:3 (default), or a list: -1,1")
     add_estimator(fill)
     fill.add_argument("--processes", type=int, default=1, help="processes that estimate (default: 1)")
@@ -57,7 +60,8 @@ def _add_precompute(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_fields(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
+    add_input(
+        command,
         "--frames",
         type=parse_frames,
         metavar="FIRST:LAST",
@@ -70,9 +74,9 @@ def _add_fields(command: argparse.ArgumentParser) -> None:
 
 
 def _add_region(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
+    add_input(
+        command,
         "--around",
-        type=Path,
         metavar="BOXES",
         help="COCO JSON of people's boxes: keep flow near them alone (tools/detect_people.py makes one)",
     )
@@ -104,10 +108,12 @@ def _add_jobs(fill: argparse.ArgumentParser) -> None:
 
 def _add_chain(commands: argparse._SubParsersAction) -> None:
     join = commands.add_parser("chain", help="flow over many frames, made of stored flow over few")
-    join.add_argument("store", type=Path, help="of flow over short steps, both ways")
+    add_input(join, "store", help="of flow over short steps, both ways")
     join.add_argument("--steps", type=parse_steps, required=True, help="such as -12,-6,6,12, or -6:6")
     _add_fields(join)
-    join.add_argument("--out", type=Path, required=True, help="the .h5 file to write, another than the store")
+    add_output(
+        join, "--out", role="store", required=True, help="the .h5 file to write, another than the store"
+    )
     join.set_defaults(run=_chain)
 
 

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from flow_cache.arguments import add_estimator, chosen_estimator
 from flow_cache.errors import FlowCacheError
+from flow_cache.runtime.file_options import add_input, add_output, check_apart
 
 
 def add_looking(commands: argparse._SubParsersAction) -> None:
     """inspect, verify and show."""
     look = commands.add_parser("inspect", help="what a store holds")
-    look.add_argument("store", type=Path)
+    add_input(look, "store")
     look.add_argument("--json", action="store_true")
     look.set_defaults(run=_inspect)
     check = commands.add_parser("verify", help="read all of a store, and estimate a sample again")
-    check.add_argument("store", type=Path)
+    add_input(check, "store")
     check.add_argument("--sample", type=int, default=3, help="fields of each video (default 3; 0: none)")
     check.add_argument(
         "--forget", action="store_true", help="mark damaged fields as not there, to precompute them again"
@@ -27,11 +28,11 @@ def add_looking(commands: argparse._SubParsersAction) -> None:
     show = commands.add_parser(
         "show", help="draw a field: its colours, its check, and the frames if they are there"
     )
-    show.add_argument("store", type=Path)
+    add_input(show, "store")
     show.add_argument("video")
     show.add_argument("frame", type=int)
     show.add_argument("step", type=int)
-    show.add_argument("--out", type=Path, required=True, help="the .png file to write")
+    add_output(show, "--out", required=True, help="the .png file to write")
     show.add_argument("--threshold", type=float, default=5.0, help="of the check, px (default: 5)")
     show.set_defaults(run=_show)
 
@@ -81,6 +82,7 @@ def _show(options: argparse.Namespace) -> None:
             flow_1to0 = store.read(video, frame + step, -step).displacement
             panels.append(draw_check(flow_0to1, flow_1to0, options.threshold))
         record = store.record(video)
+    check_apart(options.out, Path(record.source))
     rows = [np.concatenate(panels, axis=1)]
     if Path(record.source).exists() and len(panels) == 2:
         images = dict(open_video(Path(record.source), record).read([frame, frame + step]))

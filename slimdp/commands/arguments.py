@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from flow_cache.runtime.file_options import add_input
+
 SURFACE_HELP = "open (default), or a folder with DensePose's surface files (docs/surfaces.md)"
 
 
 def add_annotations(command: argparse.ArgumentParser, images_required: bool = True) -> None:
     """Which people: --annotations, and --images where pictures are opened or only allowed."""
-    command.add_argument("--annotations", type=Path, required=True, help="DensePose-COCO or PoseTrack JSON")
-    command.add_argument(
+    add_input(command, "--annotations", required=True, help="DensePose-COCO or PoseTrack JSON")
+    add_input(
+        command,
         "--images",
-        type=Path,
+        reads=_named_in_annotations,
         required=images_required,
         help="the folder that its file names start at" + ("" if images_required else " (not needed)"),
     )
@@ -29,6 +32,29 @@ def add_first_frame(command: argparse.ArgumentParser) -> None:
         help="the number that pictures of a video file give to its first frame, 1 by ffmpeg (default: found "
         "by comparing them)",
     )
+
+
+def _named_in_annotations(file: Path, options: argparse.Namespace) -> bool:
+    """Whether the annotation file seems to speak of a file of the images' folder."""
+    annotations: Path = options.annotations
+    return annotations.is_file() and file.name.encode() in annotations.read_bytes()
+
+
+def add_flow(command: argparse.ArgumentParser) -> None:
+    """--flow: where flow is stored."""
+    add_input(
+        command,
+        "--flow",
+        reads=lambda file, options: file.suffix == ".h5",
+        required=True,
+        help="a store of flow_cache: a file or folder",
+    )
+
+
+def add_surface(command: argparse.ArgumentParser, default: str | None = "open", about: str = "") -> None:
+    """--surface: the open body, or a folder with DensePose's files."""
+    help_text = about or SURFACE_HELP
+    add_input(command, "--surface", words=("open",), type=str, default=default, help=help_text)
 
 
 def add_thresholds(command: argparse.ArgumentParser) -> None:

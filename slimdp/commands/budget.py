@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from flow_cache.runtime.file_options import add_output
 from slimdp.commands.arguments import add_annotations
 from slimdp.config import BudgetSettings, ClickCosts, ConfigError
 from slimdp.config.budget import DROPPED, KEPT, LIKE_PARTS
@@ -51,7 +51,7 @@ def add_budget(commands: argparse._SubParsersAction) -> None:
         metavar="KIND=S,...",
         help="of points, parts, masks, keypoints, boxes, e.g. points=8,boxes=0 (docs/budgets.md)",
     )
-    command.add_argument("--out", type=Path, help="the JSON to write; without it labels are only counted")
+    add_output(command, "--out", help="the JSON to write; without it labels are only counted")
     command.set_defaults(run=_budget)
 
 
@@ -79,8 +79,6 @@ def _budget(options: argparse.Namespace) -> None:
             "nothing to leave out: give --keep-images, --keep-points, --videos, --frames-per-video, --frames "
             "or --keypoints, or no --out to count the labels alone"
         )
-    if options.out is not None and options.out.resolve() == options.annotations.resolve():
-        raise ConfigError(f"--out {options.out} is the file of all labels, which would be lost; name another")
     whole = read_annotations(options.annotations, options.images)
     fewer = apply_budget(whole, budget)
     print(clicks_table({"whole": whole.people} | ({} if keeps_all else {"kept": fewer.people}), costs))

@@ -6,7 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
-from slimdp.commands.arguments import SURFACE_HELP, add_annotations
+from flow_cache.runtime.file_options import add_input, add_output
+from slimdp.commands.arguments import add_annotations, add_surface
 from slimdp.commands.budget import add_budget
 from slimdp.commands.propagate import add_propagate
 from slimdp.settings_file import ConfigError
@@ -29,7 +30,7 @@ def _add_synthesize(commands: argparse._SubParsersAction) -> None:
         description="Render people with exact labels and flow (docs/rendered_sets.md). An interrupted run "
         "goes on when the same command is given again.",
     )
-    command.add_argument("--out", type=Path, required=True, help="the folder to make")
+    add_output(command, "--out", role="folder", required=True, help="the folder to make")
     command.add_argument(
         "--preset",
         default="tiny",
@@ -38,10 +39,8 @@ def _add_synthesize(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     command.add_argument("--processes", type=int, default=None, help="default: one a core")
-    command.add_argument(
-        "--backgrounds", type=Path, default=None, help="a folder of pictures to stand before"
-    )
-    command.add_argument("--motions", type=Path, default=None, help="a folder of BVH files to move by")
+    add_input(command, "--backgrounds", default=None, help="a folder of pictures to stand before")
+    add_input(command, "--motions", default=None, help="a folder of BVH files to move by")
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="annotator_error=1, style.tempo=2"
     )
@@ -50,26 +49,26 @@ def _add_synthesize(commands: argparse._SubParsersAction) -> None:
 
 def _add_doctor(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("doctor", help="check a data set, rendered or real; exit code 1 for errors")
-    command.add_argument("folder", type=Path, help="the folder of the data set")
+    add_input(command, "folder", reads=_no_diagnosis, help="the folder of the data set")
     command.add_argument("--quick", action="store_true", help="headers of a sample of the pictures only")
-    command.add_argument("--images", type=Path, default=None, help="where the pictures are, if elsewhere")
+    add_input(command, "--images", default=None, help="where the pictures are, if elsewhere")
     command.add_argument("--processes", type=int, default=None, help="default: one a core")
-    command.add_argument("--json", type=Path, default=None, help="write all findings to this file")
+    add_output(command, "--json", default=None, help="write all findings to this file")
     command.set_defaults(run=_doctor)
 
 
 def _add_draw(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("draw", help="draw annotations, or predictions, on their pictures")
     add_annotations(command)
-    command.add_argument("--predictions", type=Path, default=None)
-    command.add_argument("--results", type=Path, default=None, help="DensePose results (.json) to draw")
+    add_input(command, "--predictions", default=None)
+    add_input(command, "--results", default=None, help="DensePose results (.json) to draw")
     command.add_argument(
         "--least-score", type=float, default=0.0, help="of the results to draw (default 0: all)"
     )
     command.add_argument("--count", type=int, default=8, help="pictures at most (default 8)")
     command.add_argument("--columns", type=int, default=2, help="pictures a row (default 2)")
     command.add_argument("--video", default=None, help="only the frames of this video (vid_id)")
-    command.add_argument("--out", type=Path, required=True, help="the PNG to write")
+    add_output(command, "--out", required=True, help="the PNG to write")
     command.set_defaults(run=_draw)
 
 
@@ -77,9 +76,9 @@ def _add_surface(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "surface", help="draw the body's parts and charts, and tell their distortion"
     )
-    command.add_argument("--surface", default="open", help=SURFACE_HELP)
+    add_surface(command)
     command.add_argument("--height", type=int, default=1000, help="of the picture, px (default 1000)")
-    command.add_argument("--out", type=Path, required=True, help="the PNG to write")
+    add_output(command, "--out", required=True, help="the PNG to write")
     command.set_defaults(run=_surface)
 
 
@@ -96,6 +95,13 @@ def _synthesize(options: argparse.Namespace) -> None:
         options.motions,
     )
     print(made)
+
+
+def _no_diagnosis(file: Path, options: argparse.Namespace) -> bool:
+    """Whether a file of the folder is something else than what --json wrote before."""
+    from slimdp.doctor import is_diagnosis
+
+    return not is_diagnosis(file)
 
 
 def _doctor(options: argparse.Namespace) -> int:

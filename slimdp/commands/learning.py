@@ -6,13 +6,14 @@ import argparse
 import os
 from pathlib import Path
 
-from slimdp.commands.arguments import add_annotations
+from flow_cache.runtime.file_options import add_input, add_output
+from slimdp.commands.arguments import add_annotations, add_surface
 
 
 def add_learning_commands(commands: argparse._SubParsersAction) -> None:
     """quickstart, train, predict."""
     command = commands.add_parser("quickstart", help="render, propagate, train, score: everything once")
-    command.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="the folder to fill")
+    add_output(command, "--out", role="folder", default=Path("runs/quickstart"), help="the folder to fill")
     command.add_argument("--preset", default="tiny", help="tiny (minutes; default) or smoke (for tests)")
     command.add_argument("--seed", type=int, default=0, help="of the rendered people and of the training")
     command.set_defaults(run=_quickstart)
@@ -23,20 +24,20 @@ def add_learning_commands(commands: argparse._SubParsersAction) -> None:
         description="Train a network in stages (docs/training.md). On several GPUs: "
         "torchrun --nproc-per-node N -m slimdp train ...",
     )
-    command.add_argument("config", type=Path, help="settings: experiments/*.yaml")
+    add_input(command, "config", help="settings: experiments/*.yaml")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="stages.0.steps=10")
-    command.add_argument("--out", type=Path, required=True, help="the run's folder")
+    add_output(command, "--out", role="folder", required=True, help="the run's folder")
     command.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    command.add_argument("--initial", type=Path, default=None, help="begin with another run's stage_NAME.pt")
+    add_input(command, "--initial", default=None, help="begin with another run's stage_NAME.pt")
     command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
     command.set_defaults(run=_train)
 
     command = commands.add_parser("predict", help="predict people in boxes into a file")
-    command.add_argument("checkpoint", type=Path, help="stage_NAME.pt of a run")
+    add_input(command, "checkpoint", help="stage_NAME.pt of a run")
     add_annotations(command)
     command.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
-    command.add_argument("--surface", default=None, help="whose symmetry that takes; default: the training's")
-    command.add_argument("--out", type=Path, required=True, help="predictions.h5 to write")
+    add_surface(command, None, "whose symmetry that takes; default: the training's")
+    add_output(command, "--out", required=True, help="predictions.h5 to write")
     command.set_defaults(run=_predict)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from flow_cache.runtime.atomic import atomic_write
-from slimdp.commands.arguments import add_annotations, add_first_frame
+from flow_cache.runtime.file_options import add_output
+from slimdp.commands.arguments import add_annotations, add_first_frame, add_flow
 from slimdp.settings_file import ConfigError
 
 
@@ -19,7 +19,7 @@ def add_propagate(commands: argparse._SubParsersAction) -> None:
         description="Carry labels to neighbouring frames along stored flow (docs/propagation.md).",
     )
     add_annotations(command)
-    command.add_argument("--flow", type=Path, required=True, help="a store of flow_cache: a file or folder")
+    add_flow(command)
     frames = command.add_mutually_exclusive_group()
     frames.add_argument(
         "--steps",
@@ -57,9 +57,9 @@ def add_propagate(commands: argparse._SubParsersAction) -> None:
         "--unchecked-frames", action="store_true", help="do not compare the pictures with those of the flow"
     )
     add_first_frame(command)
-    command.add_argument("--out", type=Path, required=True, help="the annotation file to write")
-    command.add_argument("--json", type=Path, default=None, help="also write the counts to this file")
-    command.add_argument("--sheet", type=Path, default=None, help="also draw where labels went, a PNG")
+    add_output(command, "--out", required=True, help="the annotation file to write")
+    add_output(command, "--json", default=None, help="also write the counts to this file")
+    add_output(command, "--sheet", default=None, help="also draw where labels went, a PNG")
     command.add_argument("--sheet-rows", type=int, default=6, help="people on the sheet (default 6)")
     command.add_argument("--sheet-by", choices=("part", "u"), default="part", help="colours of the labels")
     command.set_defaults(run=_propagate)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from flow_cache.runtime.file_options import add_input, add_output
 from slimdp.commands.arguments import names_with_commas
 
 
@@ -16,12 +16,16 @@ def add_report_command(commands: argparse._SubParsersAction) -> None:
         description="One page that opens in a browser and needs nothing else: tables beside the paper's "
         "numbers, curves, pictures, and the commands that make what is missing (docs/report.md).",
     )
-    command.add_argument("runs", type=Path, nargs="+", help="folders of slimdp sweep, or files of results")
-    command.add_argument("--out", type=Path, required=True, help="the HTML file to write")
-    command.add_argument("--figures", type=Path, default=None, help="a folder for PNG and CSV of the same")
-    command.add_argument(
-        "--study", type=Path, default=None, help="the study of all of RUNS, whatever they say"
+    add_input(
+        command,
+        "runs",
+        reads=lambda file, options: file.suffix != ".html",
+        nargs="+",
+        help="folders of slimdp sweep, or files of results",
     )
+    add_output(command, "--out", required=True, help="the HTML file to write")
+    add_output(command, "--figures", role="folder", default=None, help="a folder for PNG and CSV of the same")
+    add_input(command, "--study", default=None, help="the study of all of RUNS, whatever they say")
     command.add_argument(
         "--baseline",
         default=None,

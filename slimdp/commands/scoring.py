@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flow_cache.runtime.file_options import add_input, add_output
 from slimdp.commands.arguments import (
-    SURFACE_HELP,
     add_annotations,
     add_first_frame,
+    add_flow,
+    add_surface,
     add_thresholds,
     curve_file,
 )
@@ -28,8 +30,8 @@ def add_scoring_commands(commands: argparse._SubParsersAction) -> None:
     _add_annotators(commands)
     _add_stability(commands)
     command = commands.add_parser("results", help="write predictions as DensePose results, for other tools")
-    command.add_argument("--predictions", type=Path, required=True, help="predictions.h5")
-    command.add_argument("--out", type=Path, required=True, help="the JSON to write")
+    add_input(command, "--predictions", required=True, help="predictions.h5")
+    add_output(command, "--out", required=True, help="the JSON to write")
     command.set_defaults(run=_results)
 
 
@@ -39,11 +41,9 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         help="score saved predictions: points in centimetres on the body, people by GPS, GPSm and IoU",
         description="Score saved predictions (docs/evaluation.md). No picture is looked at.",
     )
-    command.add_argument(
-        "--predictions", type=Path, required=True, help="predictions.h5, or .json of DensePose results"
-    )
+    add_input(command, "--predictions", required=True, help="predictions.h5, or .json of DensePose results")
     add_annotations(command, images_required=False)
-    command.add_argument("--surface", default="open", help=SURFACE_HELP)
+    add_surface(command)
     command.add_argument(
         "--kappa",
         choices=["per-part", "paper"],
@@ -54,13 +54,11 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         "--missing", choices=["raise", "wrong"], default="raise", help="people not predicted"
     )
     add_thresholds(command)
-    command.add_argument(
-        "--annotators", type=Path, default=None, help="a row to compare with: --out of slimdp annotators"
+    add_input(command, "--annotators", default=None, help="a row to compare with: --out of slimdp annotators")
+    add_output(
+        command, "--curve", type=curve_file, action="append", default=[], help="write f(t) to a .csv or .png"
     )
-    command.add_argument(
-        "--curve", type=curve_file, action="append", default=[], help="write f(t) to a .csv or .png"
-    )
-    command.add_argument("--out", type=Path, default=None, help="scores.json to write")
+    add_output(command, "--out", default=None, help="scores.json to write")
     command.set_defaults(run=_evaluate)
 
 
@@ -70,17 +68,20 @@ def _add_annotators(commands: argparse._SubParsersAction) -> None:
     )
     add_annotations(command, images_required=False)
     known = command.add_mutually_exclusive_group(required=True)
-    known.add_argument(
-        "--truth", type=Path, help="the folder of a rendered set, or a file of the same people, exact"
+    add_input(
+        known,
+        "--truth",
+        reads=lambda file, options: "iuv" in file.parts,
+        help="the folder of a rendered set, or a file of the same people, exact",
     )
     known.add_argument("--simulate", type=float, metavar="SCALE", help="annotators of exact labels: 1")
     command.add_argument(
         "--tolerance-px", type=float, default=1.0, help="from a point to that of a truth file (default 1)"
     )
-    command.add_argument("--surface", default="open", help=SURFACE_HELP)
+    add_surface(command)
     add_thresholds(command)
-    command.add_argument("--picture", type=Path, default=None, help="the PNG of the body to write")
-    command.add_argument("--out", type=Path, default=None, help="for slimdp evaluate --annotators")
+    add_output(command, "--picture", default=None, help="the PNG of the body to write")
+    add_output(command, "--out", default=None, help="for slimdp evaluate --annotators")
     command.set_defaults(run=_annotators)
 
 
@@ -88,17 +89,17 @@ def _add_stability(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "stability", help="tell how often predictions jump on the body against the flow of a video"
     )
-    command.add_argument("--predictions", type=Path, required=True, help="predictions.h5")
+    add_input(command, "--predictions", required=True, help="predictions.h5")
     add_annotations(command, images_required=False)
-    command.add_argument("--flow", type=Path, required=True, help="a store of flow_cache: a file or folder")
-    command.add_argument("--surface", default="open", help=SURFACE_HELP)
+    add_flow(command)
+    add_surface(command)
     command.add_argument("--jump-cm", type=float, default=5.0, help="the least jump (default 5)")
     command.add_argument("--step", type=int, default=1, help="frames from one to the other (default 1)")
     command.add_argument(
         "--threshold-px", type=float, default=5.0, help="forward-backward offset at 256 px crops (default 5)"
     )
     add_first_frame(command)
-    command.add_argument("--out", type=Path, default=None, help="the JSON to write")
+    add_output(command, "--out", default=None, help="the JSON to write")
     command.set_defaults(run=_stability)
 
 

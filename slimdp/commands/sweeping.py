@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flow_cache.runtime.file_options import add_input, add_output
 from slimdp.commands.arguments import names_with_commas
 
 if TYPE_CHECKING:
@@ -22,17 +23,19 @@ def add_sweep_command(commands: argparse._SubParsersAction) -> None:
         description="Train and score what is missing of studies (docs/studies.md). The same command goes on "
         "with a sweep that was stopped or killed; exit code 1 if a run failed.",
     )
-    command.add_argument("study", type=Path, nargs="+", help="experiments/*/study.yaml")
-    command.add_argument(
+    add_input(command, "study", nargs="+", help="experiments/*/study.yaml")
+    add_output(
+        command,
         "--out",
-        type=Path,
+        role="folder",
         default=None,
         help="default: runs/ and the study's name: its folder's, or its own where it is no study.yaml; of "
         "several studies each has a folder of its name in it",
     )
-    command.add_argument(
+    add_output(
+        command,
         "--shared",
-        type=Path,
+        role="folder",
         default=None,
         help="where stages are trained, to share; default: shared in --out",
     )
@@ -46,8 +49,10 @@ def add_sweep_command(commands: argparse._SubParsersAction) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="for every row: stages.0.steps=10"
     )
     for option, which in (("--data", "to train on"), ("--evaluate", "to score on")):
-        command.add_argument(
+        add_input(
+            command,
             option,
+            type=str,
             nargs=2,
             action="append",
             default=[],
@@ -55,9 +60,9 @@ def add_sweep_command(commands: argparse._SubParsersAction) -> None:
             help=f"your own people {which}, for those of the study",
         )
     command.add_argument("--status", action="store_true", help="say how far it is, and do nothing")
-    command.add_argument(
+    add_output(
+        command,
         "--results",
-        type=Path,
         default=None,
         help="the file of scores, of this --out alone; default: results.json in it",
     )

@@ -6,7 +6,7 @@ from slimdp.doctor.catalogue import everything
 from slimdp.doctor.examine import Diagnosis, examine
 from slimdp.doctor.findings import Finding, Findings, Severity
 from slimdp.doctor.rules import RULES
-from slimdp.doctor.show import diagnosis_as_text, verdict, write_json
+from slimdp.doctor.show import diagnosis_as_text, is_diagnosis, verdict, write_json
 
 __all__ = [
     "RULES",
@@ -17,6 +17,7 @@ __all__ = [
     "diagnosis_as_text",
     "everything",
     "examine",
+    "is_diagnosis",
     "verdict",
     "write_json",
 ]

@@ -39,6 +39,13 @@ def write_json(path: Path, diagnosis: Diagnosis) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def is_diagnosis(file: Path) -> bool:
+    """Whether a file begins as those of `write_json` do."""
+    begins = b'{\n "folder": '
+    with open(file, "rb") as opened:
+        return opened.read(len(begins)) == begins
+
+
 def verdict(diagnosis: Diagnosis) -> str:
     """How many findings there are of each severity, in one line."""
     counts = {severity: diagnosis.findings.count(severity) for severity in Severity}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import atomic_write, link_name
 from flow_cache.runtime.workers import usable_cores
 from slimdp.data import AnnotationError, Clicks, read_annotations
 from slimdp.evaluation import score_points
@@ -41,7 +41,6 @@ from slimdp.sweep.records import (
     write_result,
 )
 from slimdp.training import load_model, train
-from slimdp.training.checkpoint import name_also
 from slimdp.training.processes import choose_device
 from slimdp.training.validation import place
 
@@ -148,7 +147,7 @@ def _score(task: RunTask, folder: Path) -> RunResult:
 def _keep_end(task: RunTask, folder: Path) -> None:
     """Let the row's folder hold the weights that were scored, and what was measured on the way to them."""
     end = task.run.checkpoint(task.out)
-    name_also(end, folder / end.name)
+    link_name(folder / end.name, end)
     logs = [run.place(task.out) / "metrics.jsonl" for run in task.run.before]
     with atomic_write(folder / "metrics.jsonl") as temporary:
         temporary.write_text("".join(log.read_text() for log in logs if log.is_file()), encoding="utf-8")

@@ -10,7 +10,6 @@ import dataclasses
 import io
 import os
 import pickle
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,17 +110,6 @@ def current_versions() -> dict[str, str]:
     """Of the packages that what is learned depends on."""
     packages = {"slimdp": slimdp, "torch": torch, "numpy": np}
     return {name: str(package.__version__) for name, package in packages.items()}
-
-
-def name_also(path: Path, name: Path) -> None:
-    """Let a whole file be found under another name too, in one move; a copy where links are not to be had."""
-    with atomic_write(name) as temporary:
-        # What a killed process of the same number left may be a link to an older checkpoint.
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(path, temporary)
-        except OSError:
-            shutil.copyfile(path, temporary)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

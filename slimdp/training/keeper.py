@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
+from flow_cache.runtime.atomic import link_name
 from slimdp.config import TrainConfig
-from slimdp.training.checkpoint import Checkpoint, name_also, save_checkpoint
+from slimdp.training.checkpoint import Checkpoint, save_checkpoint
 from slimdp.training.loop import Learner
 from slimdp.training.monitor import Monitor
 from slimdp.training.processes import Processes
@@ -84,7 +85,7 @@ class StageKeeper:
             random_state=random_state(self.device),
         )
         save_checkpoint(file, snapshot)
-        name_also(file, self.folder.path / "last.pt")
+        link_name(self.folder.path / "last.pt", file)
         forget_old(file.parent, self.config.keep)
 
 

@@ -11,12 +11,13 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from flow_cache.runtime.atomic import link_name
 from slimdp.config import ConfigError, TrainConfig
 from slimdp.models import StackedHourglass
 from slimdp.surface import load_surface
 from slimdp.surface.interface import Surface
 from slimdp.training.average import WeightAverage
-from slimdp.training.checkpoint import Checkpoint, build_model, name_also, save_checkpoint
+from slimdp.training.checkpoint import Checkpoint, build_model, save_checkpoint
 from slimdp.training.keeper import StageKeeper, random_state, set_random_state, steps_before
 from slimdp.training.loop import Learner, train_stage
 from slimdp.training.memory import keep_freed_memory
@@ -198,7 +199,7 @@ class _Run:
             # The stage's file first: killed in between, the run does its last steps again, the same ones.
             file = stage_file(self.folder.path, self.config.stages[index].name)
             save_checkpoint(file, end)
-            name_also(file, self.folder.path / "last.pt")
+            link_name(self.folder.path / "last.pt", file)
         return end
 
 
