@@ -24,11 +24,13 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import h5py
 import numpy as np
 
 from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.hdf5_file import DiskFile, new_hdf5
 from slimdp.structures import PARTS, PersonPrediction
 
 FORMAT = "slimdp predictions"
@@ -82,10 +84,11 @@ class PredictionWriter:
         self._keys: set[tuple[int, int]] = set()
         self._exit = ExitStack()
         self._file: h5py.File | None = None
+        self._disk: DiskFile | None = None
 
     def __enter__(self) -> PredictionWriter:
         temporary = self._exit.enter_context(atomic_write(self.path))
-        self._file = self._exit.enter_context(h5py.File(temporary, "w"))
+        self._file, self._disk = self._exit.enter_context(new_hdf5(temporary))
         attributes = {"format": FORMAT, "version": VERSION, "crop_size": self.crop_size}
         self._file.attrs.update(attributes | asdict(self._origin))
         for name, (row, dtype) in _schema(self.crop_size).items():
@@ -93,18 +96,20 @@ class PredictionWriter:
                 storage = {"chunks": (1, *row), "compression": "gzip", "compression_opts": 1, "shuffle": True}
             else:
                 storage = {"chunks": (1024, *row)}
-            self._file.create_dataset(name, (0, *row), dtype, maxshape=(None, *row), **storage)
+            self._file.create_dataset(
+                name, (0, *row), dtype, maxshape=(None, *row), fletcher32=True, **storage
+            )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file = None
+        self._file = self._disk = None
         self._exit.__exit__(kind, error, trace)
 
     def write(self, prediction: PersonPrediction) -> None:
         """Append one person; raises ValueError if its maps are not as the file needs them, or it is there."""
-        if self._file is None:
+        if self._file is None or self._disk is None:
             raise ValueError(
                 f"{self.path} is not open for writing: use `with PredictionWriter(...) as writer`"
             )
@@ -116,11 +121,14 @@ class PredictionWriter:
         for name in _schema(self.crop_size):
             self._file[name].resize(row + 1, axis=0)
             self._file[name][row] = getattr(prediction, name)
+        self._disk.check()
         self._keys.add(key)
 
 
 class PredictionFile:
     """A predictions file to read: `for prediction in file`, or `file.read(image_id, annotation_id)`.
+
+    Every byte of it has a checksum, in files that were written before this the maps alone.
 
     Use it as a context manager. Raises PredictionFileError if the file is damaged or of another kind,
     FileNotFoundError if it is not there.
@@ -131,7 +139,8 @@ class PredictionFile:
         self._file = _open(self.path)
         try:
             self.crop_size, self.origin = _read_header(self._file, self.path)
-            keys = np.stack([self._file["image_id"][:], self._file["annotation_id"][:]], axis=1).tolist()
+            ids = [_read(self._file, name, slice(None), self.path) for name in ("image_id", "annotation_id")]
+            keys = np.stack(ids, axis=1).tolist()
             self._row = {(image, annotation): row for row, (image, annotation) in enumerate(keys)}
             if len(self._row) < len(keys):
                 twice = len(keys) - len(self._row)
@@ -139,6 +148,9 @@ class PredictionFile:
         except PredictionFileError:
             self._file.close()
             raise
+        except (OSError, RuntimeError, KeyError) as error:
+            self._file.close()
+            raise PredictionFileError(f"{self.path} is damaged: {error}; predict it again") from error
 
     def keys(self) -> tuple[tuple[int, int], ...]:
         """(image id, annotation id) of everyone in the file, in its order."""
@@ -153,10 +165,7 @@ class PredictionFile:
                 f"(it holds {len(self)} people); was it made from the same annotation file?"
             )
         names = [f.name for f in fields(PersonPrediction)]
-        try:
-            values = {name: self._file[name][row] for name in names}
-        except OSError as error:
-            raise PredictionFileError(f"{self.path}: row {row} cannot be read: {error}") from error
+        values = {name: _read(self._file, name, row, self.path) for name in names}
         for name in ("annotation_id", "image_id", "score"):
             values[name] = values[name].item()
         prediction = PersonPrediction(**values)
@@ -220,6 +229,16 @@ def _open(path: Path) -> h5py.File:
         return h5py.File(path, "r")
     except OSError as error:
         raise PredictionFileError(f"{path} is not a whole HDF5 file: {error}") from error
+
+
+def _read(file: h5py.File, name: str, row: int | slice, path: Path) -> Any:
+    try:
+        return file[name][row]
+    except (OSError, RuntimeError, KeyError) as error:
+        where = f"{name}, row {row}" if isinstance(row, int) else name
+        raise PredictionFileError(
+            f"{path}: {where} cannot be read: {error}; the file is damaged, predict it again"
+        ) from error
 
 
 def _read_header(file: h5py.File, path: Path) -> tuple[int, PredictionOrigin]:
