@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.runtime.zip_check import check_zip
 
 
 def fingerprint(weights: str) -> str:
@@ -24,6 +25,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     import torch
 
     try:
+        check_zip(path)  # torch passes over the checksums
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for what is no checkpoint
         raise FlowCacheError(f"{path} is no checkpoint that torch reads: {error}") from error

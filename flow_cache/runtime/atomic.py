@@ -94,6 +94,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     If the block raises, the temporary folder goes. What a killed process left of an earlier try is removed.
 
     Raises:
+        OSError: something in it cannot be written; the error names `path`, never the temporary name.
         FileExistsError: something has the name `path` already, before the block or at its end.
     """
     path = Path(path)
@@ -101,7 +102,13 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         raise FileExistsError(f"{path} exists; remove it, or choose another name")
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(path) as temporary:
-        yield temporary
+        try:
+            yield temporary
+        except OSError as error:
+            named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else None
+            if error.errno is None or not (named is None or temporary in (named, *named.parents)):
+                raise
+            raise OSError(error.errno, error.strerror, str(path)) from error
         try:
             if path.exists():  # an empty folder would give way
                 raise FileExistsError

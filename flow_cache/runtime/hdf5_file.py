@@ -9,7 +9,7 @@ from pathlib import Path
 
 import h5py
 
-#: From this version on HDF5 checksums its index and attributes; data sets have it where `fletcher32` is asked.
+#: From this version on HDF5 checksums its index and attributes; of data, what `fletcher32` is asked for.
 CHECKSUMMED = ("v110", "v110")
 
 
@@ -56,7 +56,9 @@ class DiskFile:
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._position = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence] + offset
+        self._position = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[
+            whence
+        ] + offset
         return self._position
 
     def read(self, size: int = -1) -> bytes:

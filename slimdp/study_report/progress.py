@@ -6,10 +6,10 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from flow_cache.runtime.lock import is_held
 from slimdp.study_report.sources import SweptStudy
 from slimdp.sweep import Study
 from slimdp.sweep.command import sweep_words
-from slimdp.sweep.lock import is_held
 from slimdp.sweep.records import LOCK, read_failure
 from slimdp.sweep.table import missing_runs
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+import logging
+import os
+import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from flow_cache.runtime.atomic import atomic_folder
 from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.lock import held
 from flow_cache.runtime.progress import timed, tracked
 from slimdp.surface import makehuman
 from slimdp.surface.body import BodySurface
@@ -23,10 +27,13 @@ from slimdp.surface.seams import open_foot, open_hand
 from slimdp.surface.symmetry import FLIP_PART, UvSymmetry
 
 #: Raised with every change of what is built, so that an older cache is not taken for it.
-VERSION = 2
+VERSION = 3
 _RIGHT_HAND, _RIGHT_FOOT = RIGHT_PARTS["hand"][0], RIGHT_PARTS["foot"][0]
 _SELF_MIRRORED = RIGHT_PARTS["torso"]
 _ROWS_A_BLOCK = 256
+_CHECKSUMS = "checksums.json"
+_FILES = ("surface.npz", "distances.npy", "keypoints.json")
+_LOG = logging.getLogger(__name__)
 #: Hidden skin, as inside mouth and nose, is drawn this much smaller: what shows gets the room in the chart.
 _HIDDEN_SCALE = 0.25
 
@@ -34,10 +41,14 @@ _HIDDEN_SCALE = 0.25
 def open_body(cache: Path | None = None) -> BodySurface:
     """The open body, from the cache, or built (about a minute) and cached.
 
-    Its geodesic distances stay on disk and are read as they are asked for.
+    Its geodesic distances stay on disk and are read as they are asked for. A cache with other bytes than were
+    written is named in the log and built again.
+
+    Raises:
+        OSError: the cache cannot be written, or a damaged one cannot be removed; the error names it.
     """
     folder = (cache or cache_folder()) / f"open-body-{VERSION}"
-    if not folder.is_dir():
+    if not folder.is_dir() or damaged_cache_files(folder):
         _build_into(folder)
     with np.load(folder / "surface.npz") as arrays:
         return BodySurface(
@@ -53,9 +64,38 @@ def open_body(cache: Path | None = None) -> BodySurface:
 
 
 def _build_into(folder: Path) -> None:
-    """Build the cache; a killed build leaves no half cache, and of two at once either result will do."""
-    with suppress(FileExistsError):
+    """Build the cache anew; a killed build leaves no half cache, and of two at once the second waits."""
+    with held(folder.with_name(f"{folder.name}.lock"), wait=True):
+        if folder.is_dir():
+            damaged = damaged_cache_files(folder)
+            if not damaged:  # built meanwhile
+                return
+            _LOG.warning("%s is damaged: building the body again, about a minute", folder / damaged[0])
+            shutil.rmtree(folder)
         _build(folder)
+
+
+def damaged_cache_files(folder: Path) -> list[str]:
+    """The files of a cached body that are missing, or hold other bytes than were written."""
+    try:
+        written = json.loads((folder / _CHECKSUMS).read_bytes())
+    except (OSError, ValueError):
+        return [_CHECKSUMS]
+    if not isinstance(written, dict):
+        return [_CHECKSUMS]
+    return [name for name in _FILES if written.get(name) != _checksum(folder / name)]
+
+
+def _checksum(file: Path) -> int | None:
+    """CRC-32 of a file (0.07 s for the distances); None for one that cannot be read."""
+    crc = 0
+    try:
+        with open(file, "rb") as opened:
+            while block := opened.read(1 << 20):
+                crc = zlib.crc32(block, crc)
+    except OSError:
+        return None
+    return crc
 
 
 def _build(folder: Path) -> None:
@@ -78,6 +118,8 @@ def _build(folder: Path) -> None:
         _write_distances(temporary / "distances.npy", vertices, faces, mirror)
         anchors = keypoint_vertices(vertices, keypoint_joints(everything))
         (temporary / "keypoints.json").write_text(json.dumps(anchors, indent=1))
+        checksums = {name: _checksum(temporary / name) for name in _FILES}
+        (temporary / _CHECKSUMS).write_text(json.dumps(checksums, indent=1))
 
 
 def right_triangles(vertices: np.ndarray) -> np.ndarray:
@@ -158,6 +200,8 @@ def _write_distances(path: Path, vertices: np.ndarray, faces: np.ndarray, mirror
     graph = surface_graph(vertices, faces)
     count = len(vertices)
     table = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(count * (count - 1) // 2,))
+    with open(path, "r+b") as file:  # a full disk would end the process at the first page without room
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     right = np.flatnonzero(vertices[:, 0] <= 0)
     blocks = range(0, len(right), _ROWS_A_BLOCK)
     for start in tracked(blocks, "distances on the body", f"blocks of {_ROWS_A_BLOCK} vertices"):

@@ -1,6 +1,6 @@
 """Studies: the many training runs of a table, from one file."""
 
-from slimdp.sweep.lock import HeldError
+from flow_cache.runtime.lock import HeldError
 from slimdp.sweep.own_data import OwnData
 from slimdp.sweep.plan import PlannedRun, plan_runs
 from slimdp.sweep.prepare import check_study

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flow_cache.runtime.lock import HeldError, held, is_held
 from flow_cache.runtime.workers import WorkerPool
-from slimdp.sweep.lock import HeldError, held, is_held
 from slimdp.sweep.plan import PlannedRun
 from slimdp.sweep.prepare import alone
 from slimdp.sweep.records import FAILURE, LOCK, RunResult, read_record, read_result

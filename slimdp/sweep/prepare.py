@@ -7,11 +7,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from flow_cache.runtime.lock import HeldError, held
 from slimdp.config import ConfigError
 from slimdp.data import Clicks
 from slimdp.sweep.check import check_runs, refuse_changed
 from slimdp.sweep.kept import keep_study, kept_studies, study_key
-from slimdp.sweep.lock import HeldError, held
 from slimdp.sweep.plan import PlannedRun, plan_runs, select
 from slimdp.sweep.records import LOCK, RESULT, Evaluated, RunResult, describe_evaluation, read_record
 from slimdp.sweep.results import RESULTS, save_results

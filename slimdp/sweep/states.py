@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flow_cache.runtime.lock import is_held
 from slimdp.report.table import format_table
-from slimdp.sweep.lock import is_held
 from slimdp.sweep.plan import PlannedRun, plan_runs, select
 from slimdp.sweep.records import (
     FAILURE,

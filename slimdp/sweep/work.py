@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 
 from flow_cache.runtime.atomic import atomic_write, link_name
+from flow_cache.runtime.lock import HeldError, held
 from flow_cache.runtime.workers import usable_cores
 from slimdp.data import AnnotationError, Clicks, read_annotations
 from slimdp.evaluation import score_points
 from slimdp.inference import predict_people
 from slimdp.structures import PersonAnnotation
 from slimdp.surface import load_surface
-from slimdp.sweep.lock import HeldError, held
 from slimdp.sweep.plan import PlannedRun
 from slimdp.sweep.records import (
     LOCK,

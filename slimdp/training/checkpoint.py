@@ -20,6 +20,7 @@ from torch import Tensor
 
 import slimdp
 from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.zip_check import check_zip
 from slimdp.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
 from slimdp.models import StackedHourglass
 from slimdp.settings_file import differences
@@ -118,6 +119,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; train one: slimdp train SETTINGS.yaml --out DIR")
     try:
+        check_zip(path)  # torch passes over the checksums
         content = torch.load(path, map_location="cpu", weights_only=True)
     # Of bytes that are no pickle, its reader raises whatever it stumbles over.
     except (

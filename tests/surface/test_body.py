@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from slimdp.surface import (
 from slimdp.surface.cache import cache_folder
 from slimdp.surface.geodesics import distances_from, surface_graph
 from slimdp.surface.hidden import HIDDEN_BELOW, openness
-from slimdp.surface.open_body import VERSION, open_body
+from slimdp.surface.open_body import VERSION, damaged_cache_files, open_body
 from slimdp.surface.planar import boundary_loop, is_one_to_one, signed_areas
 from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART
 
@@ -247,25 +248,53 @@ def test_an_interrupted_build_leaves_no_cache(tmp_path, monkeypatch: pytest.Monk
     monkeypatch.setattr("slimdp.surface.open_body._right_charts", lambda *a: np.zeros((len(a[1]), 3, 2)))
     with pytest.raises(KeyboardInterrupt):
         open_body(cache=tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
 
 
-def test_of_two_builds_at_once_the_first_to_end_is_taken(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where bodies are built: of the real one's files, the big ones as links."""
     load_surface("open")
     ready = cache_folder() / f"open-body-{VERSION}"
+    folders: list[Path] = []
 
-    def meanwhile(path: Path, *_: object) -> None:
-        path.write_bytes(b"")
-        (tmp_path / ready.name).mkdir()
+    def build(folder: Path) -> None:
+        folders.append(folder)
+        folder.mkdir()
         for file in ready.iterdir():
-            (tmp_path / ready.name / file.name).symlink_to(file)
+            (folder / file.name).symlink_to(file)
 
-    monkeypatch.setattr("slimdp.surface.open_body._write_distances", meanwhile)
-    monkeypatch.setattr("slimdp.surface.open_body._right_charts", lambda *a: np.zeros((len(a[1]), 3, 2)))
+    monkeypatch.setattr("slimdp.surface.open_body._build", build)
+    return folders
+
+
+@pytest.mark.parametrize("name", ["keypoints.json", "checksums.json", "surface.npz", "distances.npy"])
+def test_a_damaged_cache_is_named_and_built_again(
+    tmp_path: Path, built: list[Path], caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    open_body(cache=tmp_path)
+    assert len(built) == 1
+    file = built[0] / name
+    with open(file, "rb") as opened:
+        content = bytearray(opened.read(1000))
+    content[len(content) // 2] ^= 1
+    file.unlink()
+    file.write_bytes(content)
+    assert name in damaged_cache_files(built[0])
     surface = open_body(cache=tmp_path)
+    assert "is damaged: building the body again" in caplog.text
+    assert str(built[0]) in caplog.text
+    assert len(built) == 2
     assert surface.face_uv.max() == 1
     assert surface.vertex_distance(0, 1) > 0
-    assert [path.name for path in tmp_path.iterdir()] == [ready.name]
+
+
+def test_of_two_builds_at_once_the_second_waits_and_takes_the_first(
+    tmp_path: Path, built: list[Path]
+) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: open_body(cache=tmp_path), range(2)))
+    assert len(built) == 1
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from flow_cache import FlowCacheError
+from flow_cache.runtime.lock import held
 from slimdp.__main__ import main
 from slimdp.sweep import HeldError, Study, sweep
 from slimdp.sweep.jobs import SweepJob, look_around
-from slimdp.sweep.lock import held
 from slimdp.sweep.prepare import alone, prepare
 from slimdp.sweep.records import LOG, begin_run, begin_training, describe_run, read_failure, write_failure
 from slimdp.sweep.submission import submit_sweep

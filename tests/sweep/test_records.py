@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from flow_cache.runtime.lock import held
 from slimdp.config import ConfigError, DataSource, TrainConfig
 from slimdp.sweep import RunResult
-from slimdp.sweep.lock import held
 from slimdp.sweep.records import (
     Evaluated,
     begin_run,

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flow_cache.runtime.lock import held
 from slimdp.__main__ import main
 from slimdp.config import ConfigError, DataSource
 from slimdp.data import read_annotations
@@ -27,7 +28,6 @@ from slimdp.inference import predict_people
 from slimdp.study_report import find_studies
 from slimdp.surface import load_surface
 from slimdp.sweep import HeldError, Study, plan_runs, read_study, sweep, sweep_status
-from slimdp.sweep.lock import held
 from slimdp.sweep.prepare import prepare
 from slimdp.training import NonFiniteLossError, load_model, stage_file, train
 from slimdp.training.source_labels import source_labels

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slimdp.sweep.lock import HeldError, held, is_held
+from flow_cache.runtime.lock import HeldError, held, is_held
 
 FORK = multiprocessing.get_context("fork")
 

@@ -1,0 +1,60 @@
+"""The checksums of a zip file, such as torch and numpy write: torch itself does not look at them."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+_BLOCK = 1 << 20
+_END = struct.Struct("<4s4H2LH")  # the record at the end of a zip file without a comment
+_OF_ZIP64 = 0xFFFF
+
+
+class DamagedZipError(ValueError):
+    """A zip file with other bytes than were written, or cut short."""
+
+
+def check_zip(file: Path | BinaryIO) -> None:
+    """Read a zip file whole and compare it with its checksums; a file of another kind, or none, passes.
+
+    Args:
+        file: a path, or a file that can be read from its beginning.
+
+    Raises:
+        DamagedZipError: bytes differ; it names the entry.
+    """
+    entry = "its list of entries"
+    try:
+        if not zipfile.is_zipfile(file):
+            return
+        with zipfile.ZipFile(file) as opened:
+            _check_count(opened)
+            for info in opened.infolist():
+                entry = info.filename
+                with opened.open(info) as content:
+                    while content.read(_BLOCK):
+                        pass
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        RuntimeError,  # said to be encrypted, or of an unknown compression
+        EOFError,
+        ValueError,
+        OverflowError,
+    ) as error:
+        raise DamagedZipError(f"{entry!r} does not have its checksum ({error})") from error
+
+
+def _check_count(opened: zipfile.ZipFile) -> None:
+    """Raise BadZipFile where the list of entries is shorter or longer than the file's end says."""
+    file = opened.fp
+    assert file is not None
+    file.seek(-_END.size, 2)
+    mark, _, _, _, count, *_ = _END.unpack(file.read(_END.size))
+    found = len(opened.infolist())
+    if mark == b"PK\5\6" and count not in (found, _OF_ZIP64):
+        raise zipfile.BadZipFile(f"{count} entries are announced, {found} listed")
