@@ -15,11 +15,13 @@ from flow_cache.runtime.broken_pipe import READER_LEFT, reader_left
 from flow_cache.runtime.command_line import CommandParser
 from flow_cache.runtime.file_options import check_files
 from flow_cache.runtime.progress import shown
+from flow_cache.runtime.standard_streams import in_a_line, open_standard_streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 2 for a fault of the input or no command, which prints the
     help, 130 when interrupted."""
+    open_standard_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser()
     if not given:
@@ -30,10 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             check_files(options)
             options.run(options)
         sys.stdout.flush()
-    except (FlowCacheError, OSError) as error:
+    except (FlowCacheError, OSError, MemoryError, UnicodeEncodeError) as error:
         if isinstance(error, BrokenPipeError) and reader_left():
             return READER_LEFT
-        print(f"flow_cache: {error}", file=sys.stderr)
+        print(f"flow_cache: {in_a_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         said = str(interrupt) or "interrupted; the same command goes on from here"

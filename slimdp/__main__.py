@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from flow_cache.runtime.command_line import CommandParser
 from flow_cache.runtime.file_options import check_files
 from flow_cache.runtime.progress import shown
+from flow_cache.runtime.standard_streams import in_a_line, open_standard_streams
 from slimdp import __version__
 from slimdp.commands.advising import add_advise_command
 from slimdp.commands.data import add_data_commands
@@ -24,6 +25,7 @@ BAD_INPUT, INTERRUPTED = 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 1 from a doctor who found errors, 2 for a fault of the input
     or no command, which prints the help, 130 when interrupted."""
+    open_standard_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["flow"]:
         from flow_cache.__main__ import main as flow_main
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             check_files(options)
             code: int | None = options.run(options)
         sys.stdout.flush()
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):
             from flow_cache.runtime.broken_pipe import READER_LEFT, reader_left
 
@@ -50,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return READER_LEFT
         # The project's errors of input are ValueErrors, and a diverging training is a FloatingPointError; a
         # plain message is what a user needs of them.
-        print(f"slimdp {options.command}: {error}", file=sys.stderr)
+        print(f"slimdp {options.command}: {in_a_line(error)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print(f"slimdp {options.command}: interrupted", file=sys.stderr)
