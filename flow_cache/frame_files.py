@@ -15,7 +15,11 @@ from pathlib import Path
 from flow_cache.errors import FlowCacheError
 from flow_cache.runtime.workers import usable_cores
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+#: Pictures of 8 bits that OpenCV and Pillow both read, the one list of both packages; in any case of letters.
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".ras", ".sr", ".jp2", ".j2k", ".avif",
+)  # fmt: skip
 _LOG = logging.getLogger(__name__)
 _NUMBER = re.compile(r"\d+")
 _FILES_A_TASK = 16

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from flow_cache.frame_files import IMAGE_SUFFIXES
 from slimdp.doctor.catalogue import SURFACE_FILES, find_split
 from slimdp.doctor.flow_files import is_flow_store
 from slimdp.doctor.rendered import PLAN
@@ -15,7 +16,6 @@ from slimdp.doctor.rendered import PLAN
 DEPTH = 4
 #: COCO's own annotation files: no DensePose in them, and hundreds of megabytes to parse.
 _COCO_PREFIXES = ("captions_", "instances_", "person_keypoints_", "image_info_", "stuff_", "panoptic_")
-_PICTURES = {".jpg", ".jpeg", ".png"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def look_around(folder: Path) -> Contents:
         folders.append(here)
         for name in names:
             path, suffix = here / name, Path(name).suffix.lower()
-            if suffix in _PICTURES:
+            if suffix in IMAGE_SUFFIXES:
                 pictures += 1
             elif name in surface_names:
                 surface.append(path)

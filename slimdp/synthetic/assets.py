@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from flow_cache.frame_files import IMAGE_SUFFIXES
 from slimdp.data import check_whole
 from slimdp.synthetic.background import read_background
 from slimdp.synthetic.motion import BvhMotion, read_bvh
 
-PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MOTION_ENDINGS = (".bvh",)
 #: Of every this many files, the last is for the validation clips.
 _VALIDATION_EVERY = 5
@@ -41,7 +41,7 @@ def find_assets(backgrounds: Path | None = None, motions: Path | None = None) ->
         AssetError: a folder that is missing, unreadable or without such files, a picture that is damaged, or
             a motion that is no whole BVH file of a person; naming it.
     """
-    pictures = _files(backgrounds, "--backgrounds", PICTURE_ENDINGS) if backgrounds is not None else ()
+    pictures = _files(backgrounds, "--backgrounds", IMAGE_SUFFIXES) if backgrounds is not None else ()
     recordings = _files(motions, "--motions", MOTION_ENDINGS) if motions is not None else ()
     for picture in pictures:
         _check_picture(picture)

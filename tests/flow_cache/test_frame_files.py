@@ -7,10 +7,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from PIL import Image
 
 from flow_cache.errors import FlowCacheError
-from flow_cache.frame_files import frame_files, hash_of_all, hash_of_file
+from flow_cache.frame_files import IMAGE_SUFFIXES, frame_files, hash_of_all, hash_of_file
 from flow_cache.video import open_video
 
 MakeFolder = Callable[..., Path]
@@ -103,3 +106,25 @@ def test_hashes_are_those_of_names_and_contents(tmp_path: Path) -> None:
     assert hash_of_all(files, hash_of_file) == digest.hexdigest()
     with pytest.raises(FlowCacheError, match=r"gone\.png cannot be read: No such file"):
         hash_of_file(tmp_path / "gone.png")
+
+
+@pytest.mark.parametrize("suffix", [*IMAGE_SUFFIXES, ".PPM", ".Jpg"])
+def test_pictures_of_all_these_kinds_are_frames_and_damage_is_found(
+    tmp_path: Path, texture: np.ndarray, suffix: str
+) -> None:
+    kind = {".jfif": ".jpg", ".j2k": ".jp2"}.get(suffix, suffix.lower())
+    for index in range(2):
+        picture = np.roll(texture, index, axis=0)
+        picture = picture if kind not in (".pgm", ".pbm") else picture[..., 0]
+        written, content = cv2.imencode(kind, picture)
+        assert written
+        (tmp_path / f"{index}{suffix}").write_bytes(content.tobytes())
+    video = open_video(tmp_path)
+    assert [frame.shape for _, frame in video.read([0, 1])] == [(96, 128, 3)] * 2
+    with Image.open(tmp_path / f"0{suffix}") as other:  # the other reader knows it as well
+        assert other.size == (128, 96)
+    whole = (tmp_path / f"1{suffix}").read_bytes()
+    for kept in (len(whole) // 2, len(whole) - 200):
+        (tmp_path / f"1{suffix}").write_bytes(whole[:kept])
+        with pytest.raises(FlowCacheError, match=rf"1\{suffix} is (cut off|no picture)"):
+            open_video(tmp_path)
