@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.images import content_of, decode_unchanged
 from flow_cache.runtime.atomic import write_bytes
 
 _MAGIC = b"PIEH"  # 202021.25 as float32
@@ -99,10 +100,11 @@ def read_kitti(path: Path) -> np.ndarray:
     Raises:
         FlowCacheError: no 16-bit PNG of three channels.
     """
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
-    if image is None or image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
-        found = "no picture" if image is None else f"{image.dtype} {image.shape}"
-        raise FlowCacheError(f"{path} is {found}; wanted a 16-bit PNG of three channels, as KITTI has them")
+    image = decode_unchanged(path, content_of(path))
+    if image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
+        raise FlowCacheError(
+            f"{path} is {image.dtype} {image.shape}; wanted a 16-bit PNG of three channels, as KITTI has them"
+        )
     known, y, x = np.moveaxis(image, -1, 0)
     flow = (np.stack([x, y]).astype(np.float32) - _KITTI_ZERO) / np.float32(_KITTI_UNITS_PER_PX)
     flow[:, known == 0] = np.nan

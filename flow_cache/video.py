@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ import numpy as np
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.frame_files import IMAGE_SUFFIXES, check_utf8, frame_files, hash_of_all, hash_of_file
+from flow_cache.images import UPRIGHT, content_of, decode_image, orientation_of, read_image
 from flow_cache.naming import VideoSource, video_name
-from flow_cache.pictures import content_of, decode_image, read_image
 from flow_cache.schema import VideoRecord
 from flow_cache.video_file import VideoFile
+
+_LOG = logging.getLogger(__name__)
 
 
 class SeenVideo(Protocol):
@@ -160,10 +163,13 @@ def _open_folder(path: Path, name: str, seen: SeenVideo | None) -> Video:
     ):
         return Video(path, name, seen.width, seen.height, names, seen.source_hash)
     first = read_image(files[0])
+    tagged: list[Path] = []
 
     def look(file: Path) -> bytes:
         content = content_of(file)
         frame = decode_image(file, content)
+        if orientation_of(content) != UPRIGHT:
+            tagged.append(file)
         if frame.shape != first.shape:
             raise FlowCacheError(
                 f"{file} is {_size(frame)}, the first frame {names[0]} is {_size(first)}; all frames of a "
@@ -171,7 +177,13 @@ def _open_folder(path: Path, name: str, seen: SeenVideo | None) -> Video:
             )
         return hashlib.sha256(content).digest()
 
-    return Video(path, name, first.shape[1], first.shape[0], names, hash_of_all(files, look))
+    source_hash = hash_of_all(files, look)
+    if tagged:
+        _LOG.warning(
+            "%s: %d of %d pictures have an orientation tag, such as %s; their flow is that of the stored "
+            "pixels (docs/data.md)", path, len(tagged), len(files), min(tagged).name,
+        )  # fmt: skip
+    return Video(path, name, first.shape[1], first.shape[0], names, source_hash)
 
 
 def _open_file(path: Path, name: str, seen: SeenVideo | None) -> Video:

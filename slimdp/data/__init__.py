@@ -12,7 +12,7 @@ from slimdp.data.clicks import Clicks, count_clicks
 from slimdp.data.coco import AnnotationSet, frame_number, read_annotations, read_outlines
 from slimdp.data.crops import BORDER_RGB, crop_affine, crop_image, crop_side
 from slimdp.data.frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
-from slimdp.data.images import ImageCache, ImageError, check_whole, load_image
+from slimdp.data.images import ImageCache, ImageError, check_image, check_whole, load_image
 from slimdp.data.join import join_annotation_files
 from slimdp.data.keypoints import KeypointAnchors, keypoint_union, surface_anchors
 from slimdp.data.patches import Patch
@@ -45,6 +45,7 @@ __all__ = [
     "box_around_keypoints",
     "box_from_centre",
     "change_colours",
+    "check_image",
     "check_whole",
     "coarse_target",
     "collate",

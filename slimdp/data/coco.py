@@ -6,6 +6,7 @@ are read in `person.py`, and `write.py` writes the same form.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -15,15 +16,19 @@ from typing import Any
 
 import numpy as np
 
+from flow_cache.images import UPRIGHT
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.progress import tracked
-from slimdp.data.images import ImageError, check_whole
+from slimdp.data.images import ImageError, check_image
 from slimdp.data.person import read_person
 from slimdp.data.validate import AnnotationError, Record
 from slimdp.data.write import Outlines, write_annotations
 from slimdp.structures import ImageRecord, PersonAnnotation
 
 __all__ = ["AnnotationError", "AnnotationSet", "frame_number", "read_annotations", "write_annotations"]
+
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,7 @@ def read_entries(
     path, images_dir = Path(path), Path(images_dir)
     content = _load_json(path)
     images: dict[int, ImageRecord] = {}
+    tagged: list[Path] = []
     listed = content.get("images")
     to_check = tracked(
         _records(path, content, "images", "image"),
@@ -113,7 +119,12 @@ def read_entries(
             raise record.error("id", f"{image.id} is also the id of {images[image.id].file_name}")
         images[image.id] = image
         if check_images:
-            _check_image(record, image)
+            tagged += [image.file] * (_check_image(record, image) != UPRIGHT)
+    if tagged:
+        _LOG.warning(
+            "%s: %d of %d pictures have an orientation tag, such as %s; labels are taken to be of the stored "
+            "pixels (docs/data.md)", path, len(tagged), len(images), tagged[0],
+        )  # fmt: skip
     listed = content.get("annotations")
     total = len(listed) if isinstance(listed, list) else None
     return images, tracked(_read_people(path, content, images), f"read {path.name}", "people", total)
@@ -202,14 +213,21 @@ def _read_regions(record: Record) -> tuple[np.ndarray, ...]:
     return tuple(np.stack([x, y], axis=1) for x, y in zip(all_x, all_y) if len(x) >= 3)
 
 
-def _check_image(record: Record, image: ImageRecord) -> None:
+def _check_image(record: Record, image: ImageRecord) -> int:
+    """Check a picture against its entry, and return its orientation tag."""
     try:
-        size = check_whole(image.file)
+        header = check_image(image.file)
     except ImageError as error:
         raise record.error("file_name", str(error)) from error
-    if size != (image.width, image.height):
-        found, wanted = f"{size[0]} x {size[1]}", f"{image.width} x {image.height}"
+    if (header.width, header.height) != (image.width, image.height):
+        found, wanted = f"{header.width} x {header.height}", f"{image.width} x {image.height}"
+        if header.turned_size == (image.width, image.height):
+            found += (
+                f", stored; they are exchanged by its orientation tag ({header.orientation}), which is not "
+                "applied: turn the picture and remove the tag, or label the stored pixels"
+            )
         raise record.error("width, height", f"{wanted}, but {image.file} has {found}")
+    return header.orientation
 
 
 def _read_people(

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from flow_cache.images import UPRIGHT, ImageHeader, check_image, content_of, decode_image, orientation_of
 from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.workers import WorkerPool
-from slimdp.data import ImageError, check_whole, load_image
+from slimdp.data import ImageError
 from slimdp.doctor.findings import Findings
 from slimdp.structures import ImageRecord
 
@@ -84,7 +85,7 @@ def check_pictures(
 def look_at_header(picture: Picture) -> Fault | None:
     """Code and text of what is wrong with a picture, from its header and last bytes."""
     try:
-        return _compare(picture, *check_whole(picture.path))
+        return _compare(picture, check_image(picture.path))
     except ImageError as error:
         return "picture-damaged", str(error)
 
@@ -93,12 +94,13 @@ def look_at_all(picture: Picture) -> Fault | None:
     """Code and text of what is wrong with a picture, decoded."""
     with _stderr_lines() as complaints:
         try:
-            height, width, _ = load_image(picture.path).shape
+            content = content_of(picture.path)
+            height, width, _ = decode_image(picture.path, content).shape
         except ImageError as error:
             return "picture-damaged", str(error)
     if complaints:
         return "picture-doubtful", f"{picture.path}: the decoder says: {'; '.join(complaints)}"
-    return _compare(picture, width, height)
+    return _compare(picture, ImageHeader(width, height, orientation_of(content)))
 
 
 def _mapped(
@@ -136,8 +138,15 @@ def _place(picture: Picture) -> str:
     return f"image {picture.image_id}"
 
 
-def _compare(picture: Picture, width: int, height: int) -> Fault | None:
-    if (width, height) == (picture.width, picture.height):
-        return None
-    stated = f"{picture.width} x {picture.height}"
-    return "picture-size", f"{picture.path} has {width} x {height} px, but the file says {stated}"
+def _compare(picture: Picture, found: ImageHeader) -> Fault | None:
+    stated = picture.width, picture.height
+    if (found.width, found.height) == stated:
+        if found.orientation == UPRIGHT:
+            return None
+        return "picture-orientation", f"{picture.path} has orientation tag {found.orientation}"
+    text = (
+        f"{picture.path} has {found.width} x {found.height} px, but the file says {stated[0]} x {stated[1]}"
+    )
+    if found.turned_size == stated:
+        text += f", as with its orientation tag ({found.orientation}) applied"
+    return "picture-size", text

@@ -9,12 +9,12 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from flow_cache import STEPS
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.progress import tracked
+from slimdp.data import ImageError, load_image
 from slimdp.data.validate import Record
 from slimdp.doctor.annotation_file import FileSummary
 from slimdp.doctor.findings import Findings
@@ -117,12 +117,16 @@ class TruthCheck:
         if not path.is_file():
             self._findings.add("truth-missing", self._file, place, f"no {path.relative_to(self._folder)}")
             return None
-        picture = cv2.imread(str(path))
-        if picture is None or picture.shape[:2] != (image.height, image.width):
-            what = "does not decode" if picture is None else f"has {picture.shape[1]} x {picture.shape[0]} px"
-            self._findings.add("truth-damaged", self._file, place, f"{path.relative_to(self._folder)} {what}")
-            return None
-        return picture[..., ::-1]
+        try:
+            picture = load_image(path)
+        except ImageError:
+            what = "does not decode"
+        else:
+            if picture.shape[:2] == (image.height, image.width):
+                return picture
+            what = f"has {picture.shape[1]} x {picture.shape[0]} px"
+        self._findings.add("truth-damaged", self._file, place, f"{path.relative_to(self._folder)} {what}")
+        return None
 
 
 def check_visible_masks(folder: Path, images: Collection[ImageRecord], findings: Findings) -> int:

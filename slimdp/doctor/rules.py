@@ -95,6 +95,12 @@ RULES = {
     "picture-size": Rule(
         ERROR, "width and height of the picture", "fetch the picture that the file describes"
     ),
+    "picture-orientation": Rule(
+        WARNING,
+        "labels of the stored pixels: no reader here applies an orientation tag",
+        "draw some labels (slimdp draw); if they are turned, turn the pictures and remove the tag "
+        "(jpegtran, exiftran -a, mogrify -auto-orient); else nothing",
+    ),
     # What only rendered sets have.
     "truth-missing": Rule(ERROR, "iuv/ holds the truth of each labelled picture", _RENDER),
     "truth-damaged": Rule(ERROR, "a PNG of the picture's size", _RENDER),

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.progress import tracked
+from slimdp.data import load_image
 from slimdp.evaluation.groups import PeopleGroups
 from slimdp.evaluation.point_report import PointReport, report_points
 from slimdp.evaluation.ratios import NOT_FOUND, THRESHOLDS_CM, PointErrors
@@ -177,12 +177,12 @@ def read_true_map(image: ImageRecord, folder: Path) -> np.ndarray:
     """Part, 255 u, 255 v (H, W, 3) uint8 under a picture of a rendered set; ValueError if there is none."""
     inside = Path(image.file_name.removeprefix("images/")).with_suffix(".png")
     path = folder / "iuv" / inside
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
-    if pixels is None:
+    if not path.is_file():
         raise ValueError(f"{path}: no map of {image.file_name}; --truth wants the folder of a rendered set")
-    if pixels.shape[:2] != (image.height, image.width) or pixels[..., 2].max() > PARTS:
+    pixels = load_image(path)
+    if pixels.shape[:2] != (image.height, image.width) or pixels[..., 0].max() > PARTS:
         raise ValueError(
-            f"{path}: {pixels.shape[1]} x {pixels.shape[0]} px, parts to {pixels[..., 2].max()}, but "
+            f"{path}: {pixels.shape[1]} x {pixels.shape[0]} px, parts to {pixels[..., 0].max()}, but "
             f"{image.width} x {image.height} px and parts 0..{PARTS} are wanted"
         )
-    return pixels[..., ::-1]
+    return pixels

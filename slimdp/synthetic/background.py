@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from slimdp.data.images import ImageError, load_image
 from slimdp.synthetic.looks import random_colours
 from slimdp.synthetic.textures import MATERIALS, THINGS, WALLS, noise, to_bytes
 
@@ -133,17 +134,17 @@ def read_background(path: Path) -> np.ndarray:
     Raises:
         ValueError: the file is missing or no picture, or smaller than 64 px.
     """
-    encoded = np.fromfile(path, dtype=np.uint8) if path.is_file() else np.zeros(0, np.uint8)
-    picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
-    if picture is None:
-        raise ValueError(
-            f"cannot read the background {path}: it is missing, or no picture that OpenCV knows; "
-            "take it out of the folder, or save it anew as JPEG or PNG"
-        )
+    try:
+        picture = load_image(path)
+    except ImageError as error:
+        raise ImageError(
+            f"cannot read the background {path}: {error}; take it out of the folder, or save it anew as JPEG "
+            "or PNG"
+        ) from error
     if min(picture.shape[:2]) < 64:
         found = f"{picture.shape[1]} x {picture.shape[0]}"
         raise ValueError(f"the background {path} has {found} px, but 64 x 64 or more is wanted")
-    return np.ascontiguousarray(picture[..., ::-1])
+    return picture
 
 
 def random_crop(rng: np.random.Generator, picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from flow_cache import STEPS
-from slimdp.data import ImageError, check_whole
+from flow_cache.images import ImageError, content_of, decode_unchanged
 
 
 def visible_bits(step: int, visible: np.ndarray) -> np.ndarray:
@@ -33,10 +32,9 @@ def read_visible(path: str | Path, step: int) -> np.ndarray:
         ValueError: another step.
     """
     bit = _bit(step)
-    check_whole(Path(path))
-    bits = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if bits is None or bits.dtype != np.uint8 or bits.ndim != 2:
-        found = "no picture" if bits is None else f"{bits.dtype} of shape {bits.shape}"
+    bits = decode_unchanged(Path(path), content_of(Path(path)))
+    if bits.dtype != np.uint8 or bits.ndim != 2:
+        found = f"{bits.dtype} of shape {bits.shape}"
         raise ImageError(f"{path}: {found}, but an 8-bit picture with one channel is wanted")
     return np.bitwise_and(bits, np.uint8(1 << bit)) != 0
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from flow_cache.errors import FlowCacheError
-from flow_cache.pictures import jpeg_is_complete
+from flow_cache.images import jpeg_is_complete
 from flow_cache.video import open_video, read_image
 
 MakeFolder = Callable[..., Path]
@@ -123,7 +123,7 @@ def test_unreadable_frames_are_named(make_folder: MakeFolder) -> None:
     (folder / "0002.png").write_text("no picture at all")
     with pytest.raises(FlowCacheError, match=r"0002\.png is no picture"):
         open_video(folder)
-    with pytest.raises(FlowCacheError, match=r"none\.png cannot be read: No such file"):
+    with pytest.raises(FlowCacheError, match=r"none\.png: no such image file"):
         read_image(folder / "none.png")
 
 
@@ -233,5 +233,5 @@ def test_a_picture_too_large_to_decode_is_named(make_folder: MakeFolder) -> None
     bomb = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
     folder = make_folder()
     (folder / "0003.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bomb)
-    with pytest.raises(FlowCacheError, match=r"0003\.png is no picture that OpenCV can decode"):
+    with pytest.raises(FlowCacheError, match=r"0003\.png is 100000 x 100000 px, more than"):
         open_video(folder)

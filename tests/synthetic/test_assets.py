@@ -45,7 +45,7 @@ def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
     picture(tmp_path / "good.png")
     whole = picture(tmp_path / "bad.png", side=80)
     whole.write_bytes(whole.read_bytes()[:60])
-    with pytest.raises(AssetError, match=r"bad\.png: damaged or cut short"):
+    with pytest.raises(AssetError, match=r"bad\.png is cut off"):
         find_assets(tmp_path)
     whole.write_text("no picture at all")
     with pytest.raises(AssetError, match=r"bad\.png"):
