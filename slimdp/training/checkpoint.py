@@ -24,6 +24,7 @@ from flow_cache.runtime.zip_check import check_zip
 from slimdp.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
 from slimdp.models import StackedHourglass
 from slimdp.settings_file import differences
+from slimdp.training.checkpoint_check import check_content, check_fits_optimizer, stored_sizes
 
 FORMAT = "slimdp checkpoint 1"
 #: Settings that a resumed run may change: they change nothing of what is learned.
@@ -119,6 +120,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; train one: slimdp train SETTINGS.yaml --out DIR")
     try:
+        sizes = stored_sizes(path)
         check_zip(path)  # torch passes over the checksums
         content = torch.load(path, map_location="cpu", weights_only=True)
     # Of bytes that are no pickle, its reader raises whatever it stumbles over.
@@ -127,9 +129,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
         pickle.UnpicklingError,
         EOFError,
         OSError,
-        IndexError,
-        KeyError,
+        LookupError,
         ValueError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+        MemoryError,
     ) as error:
         # What torch says of a pickle is long, and advises to run what is in it.
         pickled = isinstance(error, pickle.UnpicklingError)
@@ -142,7 +147,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
     missing = [name for name in ("config", "stage", "step", "model") if name not in content]
     if missing:
         raise CheckpointError(f"{path} lacks {', '.join(missing)}")
-    content["config"] = config_from_dict(content["config"], str(path))
+    try:
+        check_content(content, sizes)
+        content["config"] = config_from_dict(content["config"], "config")
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    stages = len(content["config"].stages)
+    if content["stage"] > stages:
+        raise CheckpointError(f"{path}: stage = {content['stage']}, but its settings have {stages} stages")
     return Checkpoint(**{name: content[name] for name in names})
 
 
@@ -167,6 +179,15 @@ def load_weights(model: StackedHourglass, weights: dict[str, Tensor], path: Path
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(f"the weights of {path} do not fit the model: {error}") from error
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Put a checkpoint's state into an optimiser; raises CheckpointError where it is not of these weights."""
+    try:
+        check_fits_optimizer(state, optimizer)
+    except ValueError as error:
+        raise CheckpointError(f"last.pt cannot be gone on with: {error}") from None
+    optimizer.load_state_dict(state)
 
 
 def check_same_settings(path: Path, saved: TrainConfig, wanted: TrainConfig) -> None:

@@ -17,7 +17,7 @@ from slimdp.models import StackedHourglass
 from slimdp.surface import load_surface
 from slimdp.surface.interface import Surface
 from slimdp.training.average import WeightAverage
-from slimdp.training.checkpoint import Checkpoint, build_model, save_checkpoint
+from slimdp.training.checkpoint import Checkpoint, build_model, load_optimizer, save_checkpoint
 from slimdp.training.keeper import StageKeeper, random_state, set_random_state, steps_before
 from slimdp.training.loop import Learner, train_stage
 from slimdp.training.memory import keep_freed_memory
@@ -169,7 +169,7 @@ class _Run:
             average.load(start.average, start.average_updates)
         optimizer = make_optimizer(model, self.config.stages[start.stage])
         if start.optimizer is not None:
-            optimizer.load_state_dict(start.optimizer)
+            load_optimizer(optimizer, start.optimizer)
         return Learner(model, network, average, optimizer, start.step, start.best_score)
 
     def _network(self, model: StackedHourglass) -> nn.Module:

@@ -49,7 +49,9 @@ def _resumed(config: TrainConfig, folder: RunFolder, last: Path) -> Checkpoint:
     folder.say(f"going on from {last}")
     now = current_versions()
     changed = [
-        f"{name} {old} then, {now[name]} now" for name, old in checkpoint.versions.items() if old != now[name]
+        f"{name} {checkpoint.versions[name]} then, {version} now"
+        for name, version in now.items()
+        if checkpoint.versions.get(name, version) != version
     ]
     if changed:
         folder.say(f"other versions, so the last bits may differ: {', '.join(changed)}")
