@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,9 +16,14 @@ import numpy as np
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.naming import find_name
-from flow_cache.runtime.json_file import read_json
+from flow_cache.person_category import NoPersonError, person_categories
+from flow_cache.runtime.json_file import read_json, short
 from flow_cache.tiles import pixels_touched
 from flow_cache.video import Video
+
+#: Boxes that reach farther are mistakes, and those that are lower or narrower have no extent (px).
+FARTHEST_PX, LEAST_PX = 1_000_000, 1e-3
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,9 @@ def read_people_boxes(path: Path, videos: Sequence[Video], margin: float) -> dic
 
     Of `images` it wants `id` and `file_name`, whose last folder, or several of them, is the name of the video
     (else `vid_id` is), and whose file, with or without its suffix, is that of the frame (`walk/000003.jpg`);
-    of `annotations`, `image_id` and `bbox`: x, y, width, height px. Where `categories` has one named
-    "person", boxes of others are left out. Frames of videos that were not given are ignored.
+    of `annotations`, `image_id` and `bbox`: x, y, width, height px. Of several `categories` people alone are
+    read (`person_categories`). Frames of videos that were not given are ignored; boxes without a pixel of
+    their frame are passed over, and the log counts them.
 
     Args:
         path: the file.
@@ -106,7 +113,7 @@ def _read_images(
     for where, image in _entries(path, content, "images"):
         name, identity = image.get("file_name"), _identity(where, image, "id")
         if not isinstance(name, str):
-            raise FlowCacheError(f"{where}: file_name {name!r}; wanted a text such as walk/000003.jpg")
+            raise FlowCacheError(f"{where}: file_name {short(name)}; wanted a text such as walk/000003.jpg")
         if identity in frames:
             raise FlowCacheError(f"{where}: another image has this id")
         file = PurePosixPath(name)
@@ -138,17 +145,35 @@ def _read_boxes(
     videos: Mapping[str, Video],
 ) -> dict[str, dict[int, list[np.ndarray]]]:
     """People's boxes (4,) xywh px by video and frame."""
-    people = _person_categories(content.get("categories"))
+    people = _person_categories(path, content)
+    passed_over: list[str] = []
     boxes: dict[str, dict[int, list[np.ndarray]]] = {name: {} for name in videos}
     for where, entry in _entries(path, content, "annotations"):
         image_id = _identity(where, entry, "image_id")
         if image_id not in frames:
             raise FlowCacheError(f"{where}: no image of the file has this image_id")
         place = frames[image_id]
-        if place is not None and (people is None or entry.get("category_id") in people):
-            name, frame = place
-            boxes[name].setdefault(frame, []).append(_box(where, entry, videos[name]))
+        if place is None or not _is_of(people, where, entry):
+            continue
+        name, frame = place
+        box = _box(where, entry)
+        if _shows(box, videos[name]):
+            boxes[name].setdefault(frame, []).append(box)
+        else:
+            passed_over.append(where.removeprefix(f"{path}: "))
+    if passed_over:
+        some = "; ".join(passed_over[:3]) + ("; ..." if len(passed_over) > 3 else "")
+        _LOG.warning(
+            "%s: %d boxes without a pixel of their frames are passed over: %s", path, len(passed_over), some
+        )
     return boxes
+
+
+def _is_of(people: set[object], where: str, entry: dict[str, Any]) -> bool:
+    category = entry.get("category_id")
+    if category is not None:
+        _identity(where, entry, "category_id")
+    return not people or category in people
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -174,24 +199,35 @@ def _entries(path: Path, content: dict[str, Any], key: str) -> Iterator[tuple[st
         if not isinstance(entry, dict):
             raise FlowCacheError(f"{where} is a {type(entry).__name__}; wanted an object")
         yield (
-            where + "".join(f", {k} {entry[k]!r}" for k in ("id", "file_name", "image_id") if k in entry),
+            where
+            + "".join(f", {k} {short(entry[k])}" for k in ("id", "file_name", "image_id") if k in entry),
             entry,
         )
 
 
 def _identity(where: str, entry: dict[str, Any], key: str) -> int | str:
     value = entry.get(key)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if not isinstance(value, int | str):
-        raise FlowCacheError(f"{where}: {key} {value!r}; wanted a number or a text")
+        raise FlowCacheError(f"{where}: {key} {short(value)}; wanted a number or a text")
     return value
 
 
-def _person_categories(categories: object) -> set[object] | None:
-    """The ids of the categories named person; None where no category is, and all boxes are people's."""
-    if not isinstance(categories, list):
-        return None
-    named = [entry for entry in categories if isinstance(entry, dict) and entry.get("name") == "person"]
-    return {entry.get("id") for entry in named} or None
+def _person_categories(path: Path, content: dict[str, Any]) -> set[object]:
+    """The ids of the categories of people; none where no category is named, and all boxes are people's."""
+    if content.get("categories") is None:
+        return set()
+    categories = []
+    for where, entry in _entries(path, content, "categories"):
+        categories.append({**entry, "id": _identity(where, entry, "id")})
+    try:
+        people, said = person_categories(categories)
+    except NoPersonError as error:
+        raise FlowCacheError(f"{path}: categories: {error}") from error
+    if said:
+        _LOG.warning("%s: %s", path, said)
+    return people
 
 
 def _check_one_video(
@@ -208,10 +244,12 @@ def _check_one_video(
 
 
 def _check_size(where: str, image: dict[str, Any], video: Video) -> None:
-    size = image.get("width", video.width), image.get("height", video.height)
+    # PoseTrack's own files give no sizes.
+    given = image.get("width"), image.get("height")
+    size = tuple(own if own is not None else of for own, of in zip(given, (video.width, video.height)))
     if size != (video.width, video.height):
         raise FlowCacheError(
-            f"{where} is of {size[0]} x {size[1]} px, the frames of {video.path} of "
+            f"{where} is of {short(size[0])} x {short(size[1])} px, the frames of {video.path} of "
             f"{video.width} x {video.height} px"
         )
 
@@ -223,17 +261,28 @@ def _no_such_frame(where: str, name: str, video: Video) -> str:
     )
 
 
-def _box(where: str, entry: dict[str, Any], video: Video) -> np.ndarray:
+def _box(where: str, entry: dict[str, Any]) -> np.ndarray:
     box = entry.get("bbox")
-    if not isinstance(box, list) or not all(isinstance(number, int | float) for number in box):
-        raise FlowCacheError(f"{where}: bbox {box!r}; wanted four numbers: x, y, width, height px")
-    if len(box) == 4 and min(box[2:]) <= 0:
-        raise FlowCacheError(f"{where}: bbox {box}; wanted a width and a height above 0 px")
-    try:
-        pixels_touched(box, video.width, video.height)
-    except FlowCacheError as error:
-        raise FlowCacheError(f"{where}: {error}") from error
+    if not isinstance(box, list) or len(box) != 4 or not all(type(number) in (int, float) for number in box):
+        raise FlowCacheError(f"{where}: bbox {short(box)}; wanted four numbers: x, y, width, height px")
+    if not all(abs(number) <= FARTHEST_PX for number in box):  # NaN is not below anything
+        raise FlowCacheError(
+            f"{where}: bbox {short(box)}; wanted four finite numbers of {FARTHEST_PX:,} px at most"
+        )
+    if min(box[2:]) < 0:
+        raise FlowCacheError(f"{where}: bbox {short(box)}; wanted no negative width or height")
     return np.array(box, np.float64)
+
+
+def _shows(box: np.ndarray, video: Video) -> bool:
+    """Whether a box has an extent, and a pixel of the frames; COCO has boxes of height 0."""
+    if (box[2:] < LEAST_PX).any():
+        return False
+    try:
+        pixels_touched(box.tolist(), video.width, video.height)
+    except FlowCacheError:
+        return False
+    return True
 
 
 def _check_found(path: Path, name: str, boxes: Mapping[int, object], folders: set[str]) -> None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from slimdp.label_runs import LabelMap
+
 if TYPE_CHECKING:
     # What only measures on surfaces needs no torch, which takes half a gigabyte and two seconds.
     import torch
@@ -58,6 +60,9 @@ class ImageRecord:
     ignore_regions: tuple[np.ndarray, ...] = ()  # polygons (K, 2) x, y image px: people without labels
 
 
+_COARSE = LabelMap()
+
+
 @dataclass(frozen=True)
 class PersonAnnotation:
     """Everything that is known of one person in one picture.
@@ -74,7 +79,7 @@ class PersonAnnotation:
     source: np.ndarray  # (N,) int64, a LabelSource
     step: np.ndarray  # (N,) int64: frames from the annotated frame to this one; 0 unless propagated
     track: int | None = None
-    coarse: np.ndarray | None = None  # (256, 256) uint8 over the box: 0..14, IGNORE where unknown
+    coarse: LabelMap = _COARSE  # (256, 256) uint8 over the box: 0..14, IGNORE where unknown; or None
     keypoints: np.ndarray | None = None  # (K, 3) x, y image px, visibility 0, 1, 2
     keypoint_names: tuple[str, ...] = ()
     mask: np.ndarray | None = None  # (height, width) bool, the person in the image
@@ -85,7 +90,12 @@ class PersonAnnotation:
     @property
     def has_labels(self) -> bool:
         """Whether there are points or coarse masks to learn from."""
-        return len(self.points) > 0 or self.coarse is not None
+        return len(self.points) > 0 or self.has_coarse
+
+    @property
+    def has_coarse(self) -> bool:
+        """Whether there is a coarse mask; looking at `coarse` itself draws it."""
+        return self.__dict__["coarse"] is not None
 
     @property
     def has_uv(self) -> np.ndarray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import reprlib
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -122,6 +123,12 @@ def fault_of(fault: ValueError | RecursionError, text: str) -> str:
     found = next((number for number in numbers if number[1]), None)
     where = "" if found is None else f"{_place(text, found.start(1))}: "
     return f"{where}a number of more than {most} digits"
+
+
+def short(value: object) -> str:
+    """A value for a message: whatever a file holds, some characters of one line."""
+    told = reprlib.repr(value)  # looks a few levels and entries deep
+    return told if len(told) <= 80 else told[:77] + "..."
 
 
 def _parse(text: str) -> Any:

@@ -9,9 +9,10 @@ from slimdp.data.augment import Augmentation, change_colours, draw_augmentation,
 from slimdp.data.boxes import box_around_keypoints, box_from_centre
 from slimdp.data.budget import apply_budget
 from slimdp.data.clicks import Clicks, count_clicks
-from slimdp.data.coco import AnnotationSet, frame_number, read_annotations, read_outlines
+from slimdp.data.coco import AnnotationSet, read_annotations, read_outlines
 from slimdp.data.crops import BORDER_RGB, crop_affine, crop_image, crop_side
 from slimdp.data.frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
+from slimdp.data.frame_numbers import frame_number
 from slimdp.data.images import ImageCache, ImageError, check_image, check_whole, load_image
 from slimdp.data.join import join_annotation_files
 from slimdp.data.keypoints import KeypointAnchors, keypoint_union, surface_anchors

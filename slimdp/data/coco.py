@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from flow_cache.images import UPRIGHT
-from flow_cache.runtime.json_file import read_json
+from flow_cache.person_category import NoPersonError, person_categories
+from flow_cache.runtime.json_file import read_json, short
 from flow_cache.runtime.progress import tracked
-from slimdp.data.images import ImageError, check_image
-from slimdp.data.person import read_person
+from slimdp.data.image_entries import read_images
+from slimdp.data.person import check_outline, is_left_out, read_area, read_person
 from slimdp.data.validate import AnnotationError, Record
 from slimdp.data.write import Outlines, write_annotations
 from slimdp.structures import ImageRecord, PersonAnnotation
 
-__all__ = ["AnnotationError", "AnnotationSet", "frame_number", "read_annotations", "write_annotations"]
-
+__all__ = ["AnnotationError", "AnnotationSet", "read_annotations", "write_annotations"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,8 +59,8 @@ def read_annotations(
 ) -> AnnotationSet:
     """Read a DensePose-COCO or PoseTrack annotation file and check all that it says.
 
-    People without points are kept with N = 0. A file with a category named "person" gives only the people
-    of that category.
+    People without points are kept with N = 0. Of a file with several categories, people alone are read
+    (`person_categories`). A person whose box has no extent is left out; how many were is said in the log.
 
     Args:
         path: the JSON file.
@@ -95,61 +91,42 @@ class PersonEntry:
 
 
 def read_entries(
-    path: str | os.PathLike[str], images_dir: str | os.PathLike[str] = "", check_images: bool = False
+    path: str | os.PathLike[str],
+    images_dir: str | os.PathLike[str] = "",
+    check_images: bool = False,
+    say: bool = True,
 ) -> tuple[dict[int, ImageRecord], Iterator[PersonEntry]]:
     """The images of an annotation file by id, and the people in it one by one, their fields not yet read.
 
-    Arguments and errors as for `read_annotations`; people are checked as they are taken.
+    Arguments and errors as for `read_annotations`; people are checked as they are taken. `say` is whether the
+    log tells who is left out.
     """
     path, images_dir = Path(path), Path(images_dir)
     content = _load_json(path)
-    images: dict[int, ImageRecord] = {}
-    tagged: list[Path] = []
-    listed = content.get("images")
-    to_check = tracked(
-        _records(path, content, "images", "image"),
-        f"check the pictures of {path.name}",
-        "pictures",
-        len(listed) if isinstance(listed, list) else None,
-        speaks=check_images,
-    )
-    for record in to_check:
-        image = _read_image(record, images_dir)
-        if image.id in images:
-            raise record.error("id", f"{image.id} is also the id of {images[image.id].file_name}")
-        images[image.id] = image
-        if check_images:
-            tagged += [image.file] * (_check_image(record, image) != UPRIGHT)
-    if tagged:
-        _LOG.warning(
-            "%s: %d of %d pictures have an orientation tag, such as %s; labels are taken to be of the stored "
-            "pixels (docs/data.md)", path, len(tagged), len(images), tagged[0],
-        )  # fmt: skip
-    listed = content.get("annotations")
-    total = len(listed) if isinstance(listed, list) else None
-    return images, tracked(_read_people(path, content, images), f"read {path.name}", "people", total)
+    records = _records(path, content, "images", "image")
+    if check_images:
+        count = _length(content, "images")
+        records = tracked(records, f"check the pictures of {path.name}", "pictures", count)
+    images = read_images(path, records, images_dir, check_images)
+    entries = _read_people(path, content, images, say)
+    return images, tracked(entries, f"read {path.name}", "people", _length(content, "annotations"))
 
 
-def read_outlines(path: str | os.PathLike[str]) -> Outlines:
+def read_outlines(path: str | os.PathLike[str], images_dir: str | os.PathLike[str] = "") -> Outlines:
     """What an annotation file says of people's outlines, not drawn, to be written again.
 
     Drawn ones (`read_masks`) take a byte a pixel of the picture for each person. Errors as of `read_entries`.
     """
-    _, entries = read_entries(path)
-    return {
-        (entry.image.id, entry.id): {
-            field: entry.record.content[field]
-            for field in ("segmentation", "area")
-            if entry.record.has(field)
+    _, entries = read_entries(path, images_dir, say=False)
+    outlines = {}
+    for entry in entries:
+        read_area(entry.record)
+        check_outline(entry.record, entry.image)
+        kept = {
+            name: entry.record.content[name] for name in ("segmentation", "area") if entry.record.has(name)
         }
-        for entry in entries
-    }
-
-
-def frame_number(name: str) -> int | None:
-    """The number of a frame from its file name, the last digits of its stem: 5 for "a/000005.jpg"."""
-    digits = re.findall(r"\d+", Path(name).stem)
-    return int(digits[-1]) if digits else None
+        outlines[entry.image.id, entry.id] = kept
+    return outlines
 
 
 def _load_json(path: Path) -> dict[str, Any]:
@@ -170,74 +147,32 @@ def _records(path: Path, content: dict[str, Any], field: str, kind: str) -> Iter
     for position, entry in enumerate(entries):
         if not isinstance(entry, dict):
             raise AnnotationError(f"{path}: {field}[{position}]: no object")
-        name = f"{kind} {entry['id']}" if "id" in entry else f"{field}[{position}]"
-        if "image_id" in entry:
-            name += f" of image {entry['image_id']}"
-        yield Record(path, name, entry)
+        yield Record(path, place_of(entry, field, kind, position), entry)
 
 
-def _read_image(record: Record, images_dir: Path) -> ImageRecord:
-    file_name = record.text("file_name")
-    width, height = record.integer("width"), record.integer("height")
-    if width <= 0 or height <= 0:
-        raise record.error("width, height", f"{width} x {height}, but both must be positive")
-    # vid_id is a text in PoseTrack18 and may be a number elsewhere.
-    video = str(record.content["vid_id"]) if record.has("vid_id") else None
-    content = record.content
-    return ImageRecord(
-        id=record.integer("id"),
-        file=images_dir / file_name,
-        file_name=file_name,
-        width=width,
-        height=height,
-        video=video,
-        frame=frame_number(file_name) if video is not None else None,
-        # has_no_densepose may be there and false.
-        labelled=bool(content.get("is_labeled", True)) and not content.get("has_no_densepose", False),
-        ignore_regions=_read_regions(record),
-    )
+def _length(content: dict[str, Any], field: str) -> int | None:
+    entries = content.get(field)
+    return len(entries) if isinstance(entries, list) else None
 
 
-def _read_regions(record: Record) -> tuple[np.ndarray, ...]:
-    """Polygons (K, 2) x, y image px; a flat list is one polygon; fewer than 3 corners enclose nothing."""
-    sides = []
-    for field in ("ignore_regions_x", "ignore_regions_y"):
-        lists = record.content.get(field) or []
-        if not isinstance(lists, list):
-            raise record.error(field, "not a list")
-        lists = lists if all(isinstance(entry, list) for entry in lists) else [lists]
-        sides.append([record.as_numbers(field, entry) for entry in lists])
-    all_x, all_y = sides
-    if [len(x) for x in all_x] != [len(y) for y in all_y]:
-        raise record.error("ignore_regions_x, ignore_regions_y", "different numbers of corners")
-    return tuple(np.stack([x, y], axis=1) for x, y in zip(all_x, all_y) if len(x) >= 3)
-
-
-def _check_image(record: Record, image: ImageRecord) -> int:
-    """Check a picture against its entry, and return its orientation tag."""
-    try:
-        header = check_image(image.file)
-    except ImageError as error:
-        raise record.error("file_name", str(error)) from error
-    if (header.width, header.height) != (image.width, image.height):
-        found, wanted = f"{header.width} x {header.height}", f"{image.width} x {image.height}"
-        if header.turned_size == (image.width, image.height):
-            found += (
-                f", stored; they are exchanged by its orientation tag ({header.orientation}), which is not "
-                "applied: turn the picture and remove the tag, or label the stored pixels"
-            )
-        raise record.error("width, height", f"{wanted}, but {image.file} has {found}")
-    return header.orientation
+def place_of(entry: Mapping[str, Any], field: str, kind: str, position: int) -> str:
+    """What errors call an entry of a list: by its id, and its image, where it has them."""
+    name = f"{kind} {short(entry['id'])}" if "id" in entry else f"{field}[{position}]"
+    return f"{name} of image {short(entry['image_id'])}" if "image_id" in entry else name
 
 
 def _read_people(
-    path: Path, content: dict[str, Any], images: dict[int, ImageRecord]
+    path: Path, content: dict[str, Any], images: dict[int, ImageRecord], say: bool
 ) -> Iterator[PersonEntry]:
-    names, person_categories = _read_categories(path, content)
+    categories = _records(path, {"categories": [], **content}, "categories", "category")
+    names, people, said = read_categories(path, categories)
+    if said and say:
+        _LOG.warning("%s: %s", path, said)
     seen: set[tuple[int, int]] = set()
+    left_out: list[str] = []
     for record in _records(path, content, "annotations", "annotation"):
-        category = record.integer("category_id") if "category_id" in record.content else None
-        if person_categories and category not in person_categories:
+        category = record.integer("category_id") if record.has("category_id") else None
+        if people and category not in people:
             continue
         image_id, person_id = record.integer("image_id"), record.integer("id")
         if image_id not in images:
@@ -245,19 +180,43 @@ def _read_people(
         if (image_id, person_id) in seen:
             raise record.error("id", f"{person_id} is used twice in image {image_id}")
         seen.add((image_id, person_id))
-        yield PersonEntry(record, person_id, images[image_id], names.get(category, ()))
+        if is_left_out(record):
+            left_out.append(record.place)
+        else:
+            yield PersonEntry(record, person_id, images[image_id], names.get(category, ()))
+    if left_out and say:
+        some = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
+        counts = f"{len(left_out)} of {len(seen)} people left out"
+        _LOG.warning("%s: %s, for their boxes have no width or height: %s", path, counts, some)
 
 
-def _read_categories(path: Path, content: dict[str, Any]) -> tuple[dict[Any, tuple[str, ...]], set[int]]:
-    """Names of the keypoints by category id, and the ids of the categories named "person"."""
+def read_categories(
+    path: Path, records: Iterable[Record]
+) -> tuple[dict[Any, tuple[str, ...]], set[object], str]:
+    """Names of the keypoints by category id, the ids of the categories of people, and what is to be said.
+
+    No ids where the file has no categories: everybody is a person then.
+
+    Raises:
+        AnnotationError: naming the file, the category and the field; or several categories, none of people.
+    """
     names: dict[Any, tuple[str, ...]] = {}
-    person_categories = set()
-    for record in _records(path, {"categories": [], **content}, "categories", "category"):
-        category = record.integer("id")
-        keypoints = record.content.get("keypoints") or []
-        if not isinstance(keypoints, list) or not all(isinstance(name, str) for name in keypoints):
-            raise record.error("keypoints", "not a list of names")
-        names[category] = tuple(keypoints)
-        if record.content.get("name") == "person":
-            person_categories.add(category)
-    return names, person_categories
+    categories = []
+    for record in records:
+        identity = record.integer("id")
+        names[identity] = read_keypoint_names(record)
+        categories.append({**record.content, "id": identity})
+    try:
+        people, said = person_categories(categories)
+    except NoPersonError as error:
+        raise AnnotationError(f"{path}: categories: {error}") from error
+    return names, people, said
+
+
+def read_keypoint_names(record: Record) -> tuple[str, ...]:
+    """The names of a category's keypoints; () where it has none."""
+    keypoints = record.content.get("keypoints")
+    keypoints = [] if keypoints is None else keypoints
+    if not isinstance(keypoints, list) or not all(isinstance(name, str) for name in keypoints):
+        raise record.error("keypoints", "not a list of names")
+    return tuple(keypoints)

@@ -6,10 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from slimdp.data.boxes import box_around_keypoints, box_from_centre
+from slimdp.data.boxes import MPII_UNIT_PX, box_around_keypoints, box_from_centre
 from slimdp.data.frame import FRAME, image_from_frame
-from slimdp.data.rle import decode_polygons, decode_rle, decode_rle_union
-from slimdp.data.validate import ROUNDING, Record
+from slimdp.data.rle import (
+    check_polygons,
+    decode_polygons,
+    decode_rle,
+    decode_rle_union,
+    label_runs,
+    read_runs,
+)
+from slimdp.data.validate import FARTHEST_PX, ROUNDING, AnnotationError, Record
+from slimdp.label_runs import LabelRuns
 from slimdp.structures import (
     COARSE_PARTS,
     IGNORE,
@@ -19,6 +27,9 @@ from slimdp.structures import (
     LabelSource,
     PersonAnnotation,
 )
+
+#: A box that is narrower or lower has no extent, image px.
+LEAST_PX = 1e-3
 
 
 def read_person(
@@ -31,6 +42,7 @@ def read_person(
     keypoints = _read_keypoints(record, keypoint_names)
     box, box_source = _place(record, keypoints)
     points, part, uv, source, step, confidence = _read_points(record, box)
+    read_area(record)
     return PersonAnnotation(
         id=record.integer("id"),
         image=image,
@@ -45,7 +57,7 @@ def read_person(
         keypoints=keypoints,
         keypoint_names=keypoint_names,
         mask=read_outline(record, image) if read_mask else None,
-        crowd=bool(record.content.get("iscrowd", 0)),
+        crowd=record.flag("iscrowd", False),
         confidence=confidence,
         box_source=box_source,
     )
@@ -68,17 +80,49 @@ def _place(record: Record, keypoints: np.ndarray | None) -> tuple[np.ndarray, Bo
     scale = record.as_numbers("scale", [record.get("scale")])[0]
     if scale <= 0:
         raise record.error("scale", f"{scale:g}, but the height of the person over 200 px is wanted")
-    return box_from_centre(record.numbers("center", 2), scale), BoxSource.CENTRE
+    if scale > FARTHEST_PX / MPII_UNIT_PX:
+        raise record.error("scale", f"{scale:g}, a person of more than {FARTHEST_PX:,.0f} px")
+    return box_from_centre(record.pixels("center", 2), scale), BoxSource.CENTRE
+
+
+def is_left_out(record: Record) -> bool:
+    """Whether nothing can be made of a person, for the `bbox` is sound but has no extent: COCO has some.
+
+    Raises:
+        AnnotationError: the box is not sound.
+    """
+    return record.has("bbox") and bool((_read_sound_box(record)[2:] < LEAST_PX).any())
 
 
 def read_box(record: Record) -> np.ndarray:
     """The box (4,) x, y, width, height, image px; raises AnnotationError unless it has an area."""
-    box = record.numbers("bbox", 4)
-    if (box[2:] <= 0).any():
+    box = _read_sound_box(record)
+    if (box[2:] < LEAST_PX).any():
         raise record.error(
             "bbox", f"a width and height of {box[2]:g} x {box[3]:g}, but both must be positive"
         )
     return box
+
+
+def _read_sound_box(record: Record) -> np.ndarray:
+    box = record.pixels("bbox", 4)
+    if (box[2:] < 0).any():
+        raise record.error(
+            "bbox", f"a width and height of {box[2]:g} x {box[3]:g}, but none must be negative"
+        )
+    return box
+
+
+def read_area(record: Record) -> float | None:
+    """`area`, px^2; None where it is missing, as in PoseTrack's own files."""
+    if not record.has("area"):
+        return None
+    (area,) = record.as_numbers("area", [record.get("area")]).tolist()
+    if not 0 <= area <= FARTHEST_PX**2:
+        raise record.error(
+            "area", f"{area:g}, but 0 px or more, and no more than any picture has, are wanted"
+        )
+    return float(area)
 
 
 def read_frame_points(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
@@ -108,8 +152,9 @@ def _read_points(record: Record, box: np.ndarray) -> tuple[Any, ...]:
         return np.zeros((0, 2)), empty, np.zeros((0, 2), dtype=np.float32), empty.copy(), empty.copy(), None
     points, part, uv = found
     zeros = np.zeros(len(part), dtype=np.int64)
+    zeros.setflags(write=False)  # one array for both
     # These three are ours: absent in files of annotators.
-    source, step, confidence = zeros, zeros.copy(), None
+    source, step, confidence = zeros, zeros, None
     if record.has("dp_source"):
         source = record.whole_in_range("dp_source", min(LabelSource), max(LabelSource), len(part))
     if record.has("dp_step"):
@@ -123,61 +168,65 @@ def read_body_mask(record: Record) -> np.ndarray | None:
     """Where any of `dp_masks` is: (256, 256) bool over the box; None where the field is missing."""
     if not record.has("dp_masks"):
         return None
-    drawn: list[dict[str, Any]] = []
-    for index, mask in enumerate(_frame_masks(record)):
-        if isinstance(mask, dict) and mask:
-            drawn.append(mask)
-        elif mask:
-            raise record.error(f"dp_masks[{index}]", "no run-length mask")
+    drawn = _frame_masks(record)
     try:
-        return decode_rle_union(drawn, FRAME, FRAME)
+        return decode_rle_union([mask for _, mask in drawn], FRAME, FRAME)
     except ValueError as error:
-        raise record.error("dp_masks", str(error)) from error
+        raise _name_mask(record, drawn, error) from error
 
 
-def _frame_masks(record: Record) -> list[object]:
-    """The entries of `dp_masks`, coarse part by coarse part; a single mask of the whole person is alone."""
+def _frame_masks(record: Record) -> list[tuple[str, dict[str, Any]]]:
+    """The masks of `dp_masks` that show something, each with its name for errors.
+
+    Coarse part by coarse part, as dp_masks[0] and so on; a single mask of the whole person is alone.
+    """
     masks = record.get("dp_masks")
     if isinstance(masks, dict):
-        return [masks]
+        return [("dp_masks", masks)]
     if not isinstance(masks, list) or len(masks) > COARSE_PARTS:
         wanted = f"a list of at most {COARSE_PARTS} masks, or one mask"
         raise record.error("dp_masks", f"{wanted}, is wanted")
-    return masks
+    named = [(f"dp_masks[{place}]", mask) for place, mask in enumerate(masks) if mask not in ([], {}, None)]
+    for name, mask in named:
+        if not isinstance(mask, dict):
+            raise record.error(name, f"a {type(mask).__name__}, but a run-length mask is wanted")
+    return named
 
 
-def _read_coarse(record: Record) -> np.ndarray | None:
-    """The coarse mask (256, 256) uint8; a single binary mask says where the person is, not which part."""
+def _name_mask(record: Record, masks: list[tuple[str, dict[str, Any]]], error: ValueError) -> AnnotationError:
+    """The error of several masks that were read at once, with the one at fault named."""
+    for name, mask in masks:
+        try:
+            read_runs([mask], FRAME, FRAME)
+        except ValueError as alone:
+            return record.error(name, str(alone))
+    return record.error("dp_masks", str(error))
+
+
+def _read_coarse(record: Record) -> LabelRuns | None:
+    """The coarse mask (256, 256); a single binary mask says where the person is, not which part."""
     if not record.has("dp_masks"):
         return None
     masks = _frame_masks(record)
-    # Run-length masks go down the columns, and so does the painting: across them it takes twice as long.
-    coarse = np.zeros((FRAME, FRAME), dtype=np.uint8, order="F")
-    if isinstance(record.get("dp_masks"), dict):
-        coarse[_read_frame_mask(record, "dp_masks", masks[0])] = IGNORE
-        return np.ascontiguousarray(coarse)
-    for label, mask in enumerate(masks, start=1):  # a later mask covers an earlier one
-        if mask:
-            np.putmask(coarse.T, _read_frame_mask(record, f"dp_masks[{label - 1}]", mask).T, label)
-    if record.has("dp_ignore"):  # ours: pixels whose label is not known
-        coarse[_read_frame_mask(record, "dp_ignore", record.get("dp_ignore"))] = IGNORE
-    return np.ascontiguousarray(coarse)
-
-
-def _read_frame_mask(record: Record, field: str, mask: object) -> np.ndarray:
-    if not isinstance(mask, dict):
-        raise record.error(field, f"a {type(mask).__name__}, but a run-length mask is wanted")
+    single = isinstance(record.get("dp_masks"), dict)
+    # A later mask covers an earlier one.
+    labels = [IGNORE if single else int(name[len("dp_masks[") : -1]) + 1 for name, _ in masks]
+    if record.has("dp_ignore") and not single:  # ours: pixels whose label is not known
+        ignored = record.get("dp_ignore")
+        if not isinstance(ignored, dict):
+            raise record.error("dp_ignore", f"a {type(ignored).__name__}, but a run-length mask is wanted")
+        masks, labels = [*masks, ("dp_ignore", ignored)], [*labels, IGNORE]
     try:
-        return decode_rle(mask, FRAME, FRAME)
+        return label_runs([mask for _, mask in masks], labels, FRAME, FRAME)
     except ValueError as error:
-        raise record.error(field, str(error)) from error
+        raise _name_mask(record, masks, error) from error
 
 
 def _read_keypoints(record: Record, names: tuple[str, ...]) -> np.ndarray | None:
     """(K, 3) float64 x, y image px, visibility."""
     if not record.has("keypoints"):
         return None
-    keypoints = record.numbers("keypoints")
+    keypoints = record.pixels("keypoints")
     if len(keypoints) % 3 or (names and len(keypoints) != 3 * len(names)):
         wanted = f"3 x {len(names)}" if names else "a multiple of 3"
         raise record.error("keypoints", f"{len(keypoints)} numbers, but {wanted} are wanted")
@@ -189,13 +238,34 @@ def _read_keypoints(record: Record, names: tuple[str, ...]) -> np.ndarray | None
 
 def read_outline(record: Record, image: ImageRecord) -> np.ndarray | None:
     """`segmentation` drawn into the image, (height, width) bool; None where no usable outline is given."""
-    outline = record.content.get("segmentation")
-    if not outline:
-        return None
+    polygons = _polygons(record)
     try:
-        if isinstance(outline, dict):
-            return decode_rle(outline, image.height, image.width)
-        polygons = [record.as_numbers("segmentation", polygon).tolist() for polygon in outline]
-        return decode_polygons(polygons, image.height, image.width)
-    except (ValueError, TypeError) as error:
+        if isinstance(polygons, dict):
+            return decode_rle(polygons, image.height, image.width)
+        return None if polygons is None else decode_polygons(polygons, image.height, image.width)
+    except ValueError as error:
         raise record.error("segmentation", str(error)) from error
+
+
+def check_outline(record: Record, image: ImageRecord) -> None:
+    """Raise AnnotationError as `read_outline` would, without drawing."""
+    polygons = _polygons(record)
+    try:
+        if isinstance(polygons, dict):
+            read_runs([polygons], image.height, image.width)
+        elif polygons is not None:
+            check_polygons(polygons, image.height, image.width)
+    except ValueError as error:
+        raise record.error("segmentation", str(error)) from error
+
+
+def _polygons(record: Record) -> list[list[float]] | dict[str, Any] | None:
+    """`segmentation`: polygons, a run-length mask, or None where it is missing or empty."""
+    outline = record.content.get("segmentation")
+    if outline is None or outline in ([], {}):
+        return None
+    if isinstance(outline, dict):
+        return outline
+    if not isinstance(outline, list):
+        raise record.error("segmentation", f"a {type(outline).__name__}, but polygons or a mask are wanted")
+    return [record.as_numbers("segmentation", polygon).tolist() for polygon in outline]

@@ -8,8 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from flow_cache.runtime.json_file import short
+
 #: How far past a limit a coordinate may be before it is an error rather than rounding.
 ROUNDING = 1e-3
+#: Whatever a file says in px that lies farther out is a mistake: the largest pictures are a tenth as wide.
+FARTHEST_PX = 1e6
+_WHOLE = range(-(2**63), 2**63)
+_NUMBERS = {int, float}
 
 
 class AnnotationError(ValueError):
@@ -43,14 +49,27 @@ class Record:
         value = self.get(field)
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         if isinstance(value, bool) or not whole:
-            raise self.error(field, f"{value!r}, but a whole number is wanted")
+            raise self.error(field, f"{short(value)}, but a whole number is wanted")
+        if int(value) not in _WHOLE:
+            raise self.error(field, f"{short(value)}, but a whole number below 2**63 is wanted")
         return int(value)
+
+    def flag(self, field: str, absent: bool) -> bool:
+        """A flag: true, false, 1 or 0. Null counts as absent; a text or another number is an error."""
+        value = self.content.get(field)
+        if value is None:
+            return absent
+        if not isinstance(value, bool | int | float) or value not in (0, 1):
+            raise self.error(field, f"{short(value)}, but 0, 1, false or true is wanted")
+        return bool(value)
 
     def text(self, field: str) -> str:
         """A string, not empty, that must be there."""
         value = self.get(field)
         if not isinstance(value, str) or not value:
-            raise self.error(field, f"{value!r}, but a text is wanted")
+            raise self.error(field, f"{short(value)}, but a text is wanted")
+        if not value.isprintable() and any(ord(sign) < 32 or 0xD800 <= ord(sign) < 0xE000 for sign in value):
+            raise self.error(field, f"{short(value)}, a text with signs that no name of a file has")
         return value
 
     def numbers(self, field: str, count: int | None = None) -> np.ndarray:
@@ -61,19 +80,34 @@ class Record:
         """The same for a value found inside a field."""
         if not isinstance(value, list):
             raise self.error(field, f"a {type(value).__name__}, but a list of numbers is wanted")
+        if not _NUMBERS.issuperset(map(type, value)):
+            first, entry = next((i, entry) for i, entry in enumerate(value) if type(entry) not in _NUMBERS)
+            raise self.error(field, f"not a flat list of numbers: entry {first} is {short(entry)}")
+        if count is not None and len(value) != count:
+            raise self.error(field, f"{len(value)} numbers, but {count} are wanted")
         try:
-            array = np.array(value if value else [], dtype=None if value else np.float64)
-        except ValueError:  # lists of different lengths inside
-            raise self.error(field, "not a flat list of numbers") from None
-        if array.ndim != 1 or array.dtype.kind not in "iuf":
-            raise self.error(field, "not a flat list of numbers")
-        if count is not None and len(array) != count:
-            raise self.error(field, f"{len(array)} numbers, but {count} are wanted")
+            array = np.array(value, dtype=np.float64)
+        except OverflowError:  # a whole number of hundreds of digits
+            raise self.error(field, "a number beyond all floats, but finite ones are wanted") from None
         finite = np.isfinite(array)
         if not finite.all():
             first = int(finite.argmin())
             raise self.error(field, f"entry {first} is {array[first]}, but a finite number is wanted")
-        return array.astype(np.float64)
+        return array
+
+    def pixels(self, field: str, count: int | None = None) -> np.ndarray:
+        """The same for places and lengths in px: (N,) float64, none farther than `FARTHEST_PX`."""
+        return self.as_pixels(field, self.get(field), count)
+
+    def as_pixels(self, field: str, value: Any, count: int | None = None) -> np.ndarray:
+        """The same for a value found inside a field."""
+        array = self.as_numbers(field, value, count)
+        if array.size and max(array.max(), -array.min()) > FARTHEST_PX:
+            first = int(np.abs(array).argmax())
+            raise self.error(
+                field, f"entry {first} is {array[first]:g} px, but at most {FARTHEST_PX:,.0f} px are wanted"
+            )
+        return array
 
     def in_range(
         self, field: str, low: float, high: float, count: int | None = None, slack: float = 0.0

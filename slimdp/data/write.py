@@ -84,7 +84,9 @@ def _image_entry(image: ImageRecord) -> dict[str, Any]:
         "is_labeled": image.labelled,
     }
     if image.video is not None:
-        entry |= {"vid_id": image.video, "frame_id": image.id, "has_no_densepose": not image.labelled}
+        entry |= {"vid_id": image.video, "has_no_densepose": not image.labelled}
+        if image.frame is not None:
+            entry["frame_id"] = image.frame
     if image.ignore_regions:
         entry["ignore_regions_x"] = [region[:, 0].tolist() for region in image.ignore_regions]
         entry["ignore_regions_y"] = [region[:, 1].tolist() for region in image.ignore_regions]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from flow_cache.runtime.json_file import JsonFileError, read_json
+from flow_cache.runtime.json_file import JsonFileError, read_json, short
 from flow_cache.runtime.progress import tracked
-from slimdp.data.coco import frame_number
+from slimdp.data.coco import place_of, read_categories, read_keypoint_names
+from slimdp.data.person import is_left_out
 from slimdp.data.validate import AnnotationError, Record
 from slimdp.doctor.findings import Findings
-from slimdp.doctor.people import check_person, problem_of
+from slimdp.doctor.image_checks import check_images
+from slimdp.doctor.image_checks import field_and_problem as problem_of
+from slimdp.doctor.people import check_person
 from slimdp.doctor.videos import VideoCheck
 from slimdp.structures import ImageRecord, PersonAnnotation
 
@@ -53,12 +56,20 @@ def load_annotations(path: Path, file: str, findings: Findings) -> dict[str, Any
     return None
 
 
+def names_of_pictures(content: dict[str, Any]) -> list[str]:
+    """What a file names its pictures, as far as it does, before anything is checked."""
+    images = content.get("images")
+    entries = [entry for entry in images if isinstance(entry, dict)] if isinstance(images, list) else []
+    return [entry["file_name"] for entry in entries if isinstance(entry.get("file_name"), str)]
+
+
 def check_annotation_file(
     file: str,
     content: dict[str, Any],
     findings: Findings,
     each_person: Callable[[Record, PersonAnnotation], None] | None = None,
     quiet: bool = False,
+    pictures: Path = Path(),
 ) -> FileSummary:
     """Check all that an annotation file says, without looking at its pictures.
 
@@ -68,11 +79,15 @@ def check_annotation_file(
         findings: where they go.
         each_person: called with each person that can be read, for further checks.
         quiet: show no progress.
+        pictures: the folder of the pictures, for images without width and height.
     """
     summary = FileSummary(file)
-    for record in _records(file, content, "images", "image", findings):
-        _add_image(record, summary, findings)
-    names, person_categories = _read_categories(file, content, findings)
+    records = _records(file, content, "images", "image", findings)
+    summary.images, broken = check_images(records, file, pictures, findings)
+    categories = _read_categories(file, content, findings)
+    if categories is None:
+        return summary
+    names, person_categories = categories
     videos, ids, others = VideoCheck(file, findings), _Ids(file, findings), 0
     entries = _records(file, content, "annotations", "annotation", findings)
     total = len(content["annotations"]) if isinstance(content.get("annotations"), list) else 0
@@ -85,8 +100,11 @@ def check_annotation_file(
             others += 1
             continue
         if image is None:
-            found = f"{record.content['image_id']} is none of the ids of images"
-            findings.add("image-unknown", file, f"{record.place}: image_id", found)
+            if record.content["image_id"] not in broken:
+                found = f"{short(record.content['image_id'])} is none of the ids of images"
+                findings.add("image-unknown", file, f"{record.place}: image_id", found)
+            continue
+        if _is_flat(record, file, findings):
             continue
         person = check_person(record, image, names.get(category, ()), file, findings)
         if person is None:
@@ -121,84 +139,33 @@ def _records(
         if not isinstance(entry, dict):
             findings.add("json-lists", file, place, f"a {type(entry).__name__}, but an object is wanted")
             continue
-        place = f"{kind} {entry['id']}" if "id" in entry else place
-        if "image_id" in entry:
-            place += f" of image {entry['image_id']}"
-        yield Record(Path(file), place, entry)
-
-
-def _add_image(record: Record, summary: FileSummary, findings: Findings) -> None:
-    file, content = summary.file, record.content
-    try:
-        identity, name = record.integer("id"), record.text("file_name")
-        width, height = record.integer("width"), record.integer("height")
-        if width <= 0 or height <= 0:
-            raise record.error("width, height", f"{width} x {height}, but both must be positive")
-    except AnnotationError as error:
-        where, problem = problem_of(error, record)
-        findings.add("image-field", file, f"{record.place}: {where}", problem)
-        return
-    if identity in summary.images:
-        other = summary.images[identity].file_name
-        findings.add("image-id-twice", file, f"{record.place}: id", f"{name} has the id of {other}")
-        return
-    _check_ignore_regions(record, file, findings)
-    video = str(content["vid_id"]) if record.has("vid_id") else None
-    summary.images[identity] = ImageRecord(
-        id=identity,
-        file=Path(name),
-        file_name=name,
-        width=width,
-        height=height,
-        video=video,
-        frame=frame_number(name) if video is not None else None,
-        labelled=bool(content.get("is_labeled", True)) and not content.get("has_no_densepose", False),
-    )
-    frame, frames = summary.images[identity].frame, content.get("nframes")
-    # Frames count from 0 in PoseTrack 2018 and from 1 in PoseTrack 2017.
-    if frame is not None and isinstance(frames, int) and not 0 <= frame <= frames:
-        findings.add("frame-number", file, f"{record.place}: nframes", f"frame {frame} of {frames}")
-
-
-def _check_ignore_regions(record: Record, file: str, findings: Findings) -> None:
-    fields = ("ignore_regions_x", "ignore_regions_y")
-    place = f"{record.place}: {', '.join(fields)}"
-    corners: list[list[int]] = []
-    for name in fields:
-        regions = record.content.get(name) or []
-        regions = regions if isinstance(regions, list) else [regions]
-        if not all(isinstance(region, list) for region in regions):
-            regions = [regions]
-        try:
-            corners.append([len(record.as_numbers(name, region)) for region in regions])
-        except AnnotationError as error:
-            findings.add("ignore-region-broken", file, place, problem_of(error, record)[1])
-            return
-    if corners[0] != corners[1]:
-        findings.add("ignore-region-broken", file, place, f"corners in x {corners[0]}, in y {corners[1]}")
-    elif flat := [count for count in corners[0] if count < 3]:
-        findings.add("ignore-region-flat", file, place, f"{len(flat)} of {len(corners[0])} regions")
+        yield Record(Path(file), place_of(entry, name, kind, position), entry)
 
 
 def _read_categories(
     file: str, content: dict[str, Any], findings: Findings
-) -> tuple[dict[Any, tuple[str, ...]], set[int]]:
-    """Names of the keypoints by category, and the categories named person."""
-    names: dict[Any, tuple[str, ...]] = {}
-    people = set()
+) -> tuple[dict[Any, tuple[str, ...]], set[object]] | None:
+    """Names of the keypoints by category, and the categories of people; None where no one can tell them."""
+    records = []
     for record in _records(file, {"categories": [], **content}, "categories", "category", findings):
         try:
-            category = record.integer("id")
+            record.integer("id")
         except AnnotationError as error:
             findings.add("json-lists", file, f"{record.place}: id", problem_of(error, record)[1])
             continue
-        keypoints = record.content.get("keypoints") or []
-        if not isinstance(keypoints, list) or not all(isinstance(name, str) for name in keypoints):
-            findings.add("json-lists", file, f"{record.place}: keypoints", "not a list of names")
-            keypoints = []
-        names[category] = tuple(keypoints)
-        if record.content.get("name") == "person":
-            people.add(category)
+        try:
+            read_keypoint_names(record)
+        except AnnotationError as error:
+            findings.add("json-lists", file, f"{record.place}: keypoints", problem_of(error, record)[1])
+            record = replace(record, content={**record.content, "keypoints": None})
+        records.append(record)
+    try:
+        names, people, said = read_categories(Path(file), records)
+    except AnnotationError as error:
+        findings.add("category-unclear", file, "categories", str(error).removeprefix(f"{file}: categories: "))
+        return None
+    if said:
+        findings.add("category-taken", file, "categories", said)
     return names, people
 
 
@@ -207,12 +174,23 @@ def _place_of(
 ) -> tuple[int | None, ImageRecord | None] | None:
     """Category and image of an annotation, each None where there is none; None if they cannot be read."""
     try:
-        category = record.integer("category_id") if "category_id" in record.content else None
+        category = record.integer("category_id") if record.has("category_id") else None
         return category, summary.images.get(record.integer("image_id"))
     except AnnotationError as error:
         field, problem = problem_of(error, record)
         findings.add("person-field", summary.file, f"{record.place}: {field}", problem)
         return None
+
+
+def _is_flat(record: Record, file: str, findings: Findings) -> bool:
+    """Whether readers leave the person out; a box that cannot be read is for `check_person`."""
+    try:
+        flat = is_left_out(record)
+    except AnnotationError:
+        return False
+    if flat:
+        findings.add("box-flat", file, f"{record.place}: bbox", short(record.content["bbox"]))
+    return flat
 
 
 def _count(person: PersonAnnotation, summary: FileSummary) -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slimdp.doctor.annotation_file import FileSummary, check_annotation_file, load_annotations
+from slimdp.doctor.annotation_file import (
+    FileSummary,
+    check_annotation_file,
+    load_annotations,
+    names_of_pictures,
+)
 from slimdp.doctor.catalogue import SPLITS, SURFACE, Download, everything, find_split, missing_surface
 from slimdp.doctor.findings import Findings, Severity
 from slimdp.doctor.flow_files import VideoShape, check_flow_stores
@@ -130,7 +136,8 @@ class _Examination:
         if content is None:
             return
         truth = self._truth(name)
-        summary = check_annotation_file(name, content, findings, truth, self.quiet)
+        pictures = self._folder_of_pictures(path, names_of_pictures(content)) or self.contents.folder
+        summary = check_annotation_file(name, content, findings, truth, self.quiet, pictures)
         del content  # hundreds of megabytes, not needed for the pictures
         if truth is not None:
             self.diagnosis.truth_points += truth.points
@@ -185,9 +192,7 @@ class _Examination:
             findings.add(
                 "image-file-twice", summary.file, "images: file_name", f"{name} is listed more than once"
             )
-        folder: Path | None = self.contents.folder
-        if not (self.contents.rendered and summary.file in PLANNED):
-            folder = find_folder(names, [*self.elsewhere, *self.contents.nearest_folders(path)])
+        folder = self._folder_of_pictures(path, names)
         diagnosis.pictures += len(set(names))
         if folder is None:
             if names:
@@ -198,6 +203,12 @@ class _Examination:
         diagnosis.pictures_opened += check_pictures(
             pictures, findings, diagnosis.quick, self.processes, self.quiet
         )
+
+    def _folder_of_pictures(self, path: Path, names: Sequence[str]) -> Path | None:
+        """Where the pictures of an annotation file lie; None where none of them does."""
+        if self.contents.rendered and self.contents.name(path) in PLANNED:
+            return self.contents.folder
+        return find_folder(names, [*self.elsewhere, *self.contents.nearest_folders(path)])
 
     def _check_flow(self) -> None:
         contents, diagnosis = self.contents, self.diagnosis

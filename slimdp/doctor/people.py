@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from slimdp.data.frame import FRAME, sample_coarse
-from slimdp.data.person import read_person
-from slimdp.data.rle import decode_rle
+from slimdp.data.person import check_outline, read_person
 from slimdp.data.validate import AnnotationError, Record
 from slimdp.doctor.findings import Findings
+from slimdp.doctor.image_checks import field_and_problem as problem_of
 from slimdp.structures import BoxSource, ImageRecord, PersonAnnotation
 
 #: How far an annotator's point may lie from the coarse masks, px of the 256 x 256 frame.
@@ -32,6 +32,8 @@ _CODES = {
     "dp_masks": "mask-broken",
     "dp_ignore": "mask-broken",
     "keypoints": "keypoints-broken",
+    "area": "area-broken",
+    "iscrowd": "flag-broken",
 }
 
 
@@ -59,12 +61,6 @@ def check_person(
     _check_points_on_masks(record, person, file, findings)
     _check_keypoints(record, person, file, findings)
     return person
-
-
-def problem_of(error: AnnotationError, record: Record) -> tuple[str, str]:
-    """The field and the problem that an error of a record names."""
-    field, _, problem = str(error).removeprefix(f"{record.file}: {record.place}: ").partition(": ")
-    return field, problem
 
 
 def _check_lengths(record: Record, file: str, findings: Findings) -> bool:
@@ -122,28 +118,16 @@ def _check_outline(record: Record, image: ImageRecord, file: str, findings: Find
     outline, place = record.content.get("segmentation"), f"{record.place}: segmentation"
     if outline is None:
         return
-    if not outline:
+    if outline in ([], {}):
         findings.add("outline-empty", file, place, "empty")
         return
     try:
-        if isinstance(outline, dict):
-            decode_rle(outline, image.height, image.width)
-            return
-        if not isinstance(outline, list):
-            raise record.error("segmentation", f"a {type(outline).__name__}")
-        polygons = [record.as_numbers("segmentation", polygon) for polygon in outline]
+        check_outline(record, image)
     except AnnotationError as error:
         findings.add("outline-broken", file, place, problem_of(error, record)[1])
         return
-    except ValueError as error:
-        findings.add("outline-broken", file, place, str(error))
-        return
-    short = [len(polygon) for polygon in polygons if len(polygon) < 6]
-    if short:
-        findings.add("outline-short", file, place, f"{len(short)} of {len(polygons)}: {short} numbers")
-    odd = [len(polygon) for polygon in polygons if len(polygon) % 2]
-    if odd:
-        findings.add("outline-broken", file, place, f"a polygon of {odd[0]} numbers: an x without a y")
+    if isinstance(outline, list) and (short := [len(part) for part in outline if len(part) < 6]):
+        findings.add("outline-short", file, place, f"{len(short)} of {len(outline)}: {short} numbers")
 
 
 def _check_box(record: Record, person: PersonAnnotation, file: str, findings: Findings) -> None:
@@ -160,9 +144,11 @@ def _check_box(record: Record, person: PersonAnnotation, file: str, findings: Fi
 
 
 def _check_points_on_masks(record: Record, person: PersonAnnotation, file: str, findings: Findings) -> None:
-    if person.coarse is None or not len(person.points):
+    if not person.has_coarse or not len(person.points):
         return
-    body = (person.coarse > 0).astype(np.uint8)
+    coarse = person.coarse
+    assert coarse is not None
+    body = (coarse > 0).astype(np.uint8)
     off = int((~_sampled(body, person)).sum())
     if not off:
         return

@@ -53,8 +53,13 @@ RULES = {
     "person-id-twice": Rule(ERROR, "ids used once in a picture", "give one of the two another id"),
     "person-id-repeated": Rule(NOTE, "ids used once in a file", _NOTHING),
     "other-category": Rule(NOTE, "annotations of the category person", "nothing; they are passed over"),
-    "box-broken": Rule(ERROR, "x, y, width, height in px, width and height positive", _CORRECT),
+    "category-unclear": Rule(ERROR, "a category named person", "name the categories of people person"),
+    "category-taken": Rule(WARNING, "a category named person", "nothing, if its entries are people"),
+    "flag-broken": Rule(ERROR, '0, 1, false or true in flags: a text such as "0" is none', _CORRECT),
+    "area-broken": Rule(ERROR, "a finite area of 0 px or more", _CORRECT),
+    "box-broken": Rule(ERROR, "x, y, width, height in px, none beyond 1,000,000, no negative size", _CORRECT),
     "box-elsewhere": Rule(ERROR, "a box that shares pixels with its picture", _CORRECT),
+    "box-flat": Rule(WARNING, "a box with a width and a height", "nothing; readers leave the person out"),
     "box-outside": Rule(NOTE, "a box inside its picture", "nothing; crops are padded"),
     "point-lengths": Rule(ERROR, "dp_x, dp_y, dp_I, dp_U, dp_V equally long", _CORRECT),
     "point-range": Rule(ERROR, "dp_x and dp_y in 0..256, in the frame of the box", _CORRECT),
@@ -77,6 +82,13 @@ RULES = {
     "track-gap": Rule(NOTE, "tracks without gaps in the labelled frames", "nothing; people get hidden"),
     "track-jump": Rule(
         WARNING, "tracks that move less than twice their size in 4 frames", "look whether two people share it"
+    ),
+    "frame-twice": Rule(
+        ERROR, "frames of a video with different numbers", "give them a frame_id, or each video its vid_id"
+    ),
+    "frame-broken": Rule(ERROR, "a whole number as frame_id", _CORRECT),
+    "frame-differs": Rule(
+        WARNING, "frame_id and file_name as many frames apart", "look which of them counts frames"
     ),
     "frame-number": Rule(WARNING, "a frame number in 0..nframes", "look at file_name and nframes"),
     "flag-differs": Rule(

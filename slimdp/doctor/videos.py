@@ -48,7 +48,7 @@ class VideoCheck:
         """Take note of a person; those in stills have no track."""
         image = person.image
         self._people_in.add(image.id)
-        if person.coarse is not None:
+        if person.has_coarse:
             self._masks_in.add(image.id)
         if not image.labelled and len(person.points):
             name, count = self._flagged.get(image.id, (image.file_name, 0))

@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from slimdp.data.coco import PersonEntry, read_entries
-from slimdp.data.person import read_body_mask, read_box, read_frame_points, read_outline
+from slimdp.data.person import read_area, read_body_mask, read_box, read_frame_points, read_outline
 from slimdp.data.rle import decode_polygons
-from slimdp.data.validate import Record
-from slimdp.evaluation.instances import FARTHEST_PX, DensePoints, Detection, ImageMask, Truth
+from slimdp.evaluation.instances import DensePoints, Detection, ImageMask, Truth
 from slimdp.evaluation.public_zoom import public_zoom, zoomed_length
 from slimdp.structures import ImageRecord
 
@@ -142,8 +141,6 @@ def place_in_image(pixels: np.ndarray, box: np.ndarray, image: ImageRecord) -> I
 def _truth(entry: PersonEntry) -> Truth:
     record, image = entry.record, entry.image
     box = read_box(record)
-    if np.abs(box).max() > FARTHEST_PX:
-        raise record.error("bbox", f"{box.tolist()}, farther than {FARTHEST_PX:g} px")
     found = read_frame_points(record)
     points = None
     # A point that is known by its part alone is no truth to measure from.
@@ -151,24 +148,16 @@ def _truth(entry: PersonEntry) -> Truth:
     if found is not None and (known.any() or not known.size):
         frame_points, part, uv = (values[known] for values in found)
         points = DensePoints(frame_points * box[2:] / EVALUATION_FRAME + box[:2], part, uv)
+    area = read_area(record)
     return Truth(
         id=entry.id,
         image_id=image.id,
         box=box,
-        area=_area(record, box),
-        crowd=bool(record.content.get("iscrowd", 0)),
+        area=float(box[2] * box[3]) if area is None else area,
+        crowd=record.flag("iscrowd", False),
         points=points,
         mask=_mask(entry, box),
     )
-
-
-def _area(record: Record, box: np.ndarray) -> float:
-    if not record.has("area"):  # PoseTrack's own files have none
-        return float(box[2] * box[3])
-    (area,) = record.as_numbers("area", [record.get("area")]).tolist()
-    if area < 0:
-        raise record.error("area", f"{area:g}, but 0 or more is wanted")
-    return area
 
 
 def _mask(entry: PersonEntry, box: np.ndarray) -> ImageMask:

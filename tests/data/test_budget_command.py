@@ -89,7 +89,7 @@ def test_outlines_go_through_as_they_are(saved: Callable[[AnnotationSet], Path])
     """They are not drawn: drawn, those of a data set as large as COCO's fill the memory."""
     file = saved(stills_with([12, 12, 12]))
     content = json.loads(file.read_text())
-    runs = {"size": [10, 10], "counts": [50, 50]}
+    runs = {"size": [48, 64], "counts": [3022, 50]}
     about = [
         {"segmentation": [[1.0, 2.0, 9.5, 2.0, 9.5, 8.0]], "area": 25.5},
         {"segmentation": runs, "area": 50},

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from slimdp.data import AnnotationError, read_annotations
-from slimdp.data.coco import frame_number
 from slimdp.data.rle import encode_rle
 from slimdp.structures import IGNORE
 
@@ -118,7 +117,22 @@ BAD_ANNOTATIONS = [
     ({"dp_source": [0, 1, 9]}, r"dp_source: entry 2 is 9"),
     ({"dp_confidence": [0, 1, 1.5]}, r"dp_confidence: entry 2 is 1\.5, outside 0\.\.1"),
     ({"dp_confidence": [0.5]}, r"dp_confidence: 1 numbers, but 3 are wanted"),
-    ({"bbox": [0, 0, 0, 5]}, r"bbox: a width and height of 0 x 5"),
+    ({"bbox": [0, 0, -1, 5]}, r"bbox: a width and height of -1 x 5"),
+    ({"bbox": [0, 0, 1e9, 5]}, r"bbox: entry 2 is 1e\+09 px, but at most 1,000,000 px"),
+    ({"bbox": [0, 0, 1e308, 1e308]}, r"bbox: entry 2 is 1e\+308 px"),
+    ({"bbox": [0, 0, "5", 5]}, r"bbox: not a flat list of numbers: entry 2 is '5'"),
+    ({"bbox": [0, 0, 10**400, 5]}, r"bbox: a number beyond all floats"),
+    ({"bbox": [0, 0, True, 5]}, r"bbox: not a flat list of numbers: entry 2 is True"),
+    ({"track_id": 2**63}, r"track_id: 9223372036854775808, but a whole number below 2\*\*63"),
+    ({"area": float("nan")}, r"area: entry 0 is nan"),
+    ({"area": -1}, r"area: -1, but 0 px or more"),
+    ({"area": "12"}, r"area: not a flat list of numbers"),
+    ({"iscrowd": "0"}, r"iscrowd: '0', but 0, 1, false or true is wanted"),
+    ({"iscrowd": 2}, r"iscrowd: 2, but 0, 1"),
+    ({"keypoints": [1e9, 2, 2, 0, 0, 0]}, r"keypoints: entry 0 is 1e\+09 px"),
+    ({"dp_masks": [{"size": [256, 256], "counts": [0] * 65537 + [65536]}]}, r"dp_masks\[0\]: .*65538 runs"),
+    ({"dp_masks": [[], {"size": [256, 256], "counts": [65537]}]}, r"dp_masks\[1\]: .*fill 65537 pixels"),
+    ({"dp_masks": [{"size": 256, "counts": "a"}]}, r"dp_masks\[0\]: a run-length mask of size 256"),
     ({"bbox": [0, 0, 5]}, r"bbox: 3 numbers"),
     ({"bbox": None}, r"bbox: missing"),
     ({"dp_masks": [{"size": [256, 255], "counts": "a"}]}, r"dp_masks\[0\]: a run-length mask of size"),
@@ -144,7 +158,18 @@ def test_bad_annotation_names_file_id_and_field(
 BAD_IMAGES = [
     ({"file_name": "b.jpg"}, r"file_name: .*b\.jpg: no such image file"),
     ({"width": 121}, r"width, height: 121 x 80, but .*a\.jpg has 120 x 80"),
-    ({"height": None}, r"height: missing"),
+    ({"height": None, "file_name": "b.jpg"}, r"width, height: missing, and the picture cannot tell them"),
+    ({"height": 2**16, "width": 2**16}, r"width, height: 65536 x 65536, but at most"),
+    ({"file_name": "a\0.jpg"}, r"file_name: .*signs that no name of a file has"),
+    ({"file_name": "\ud800.jpg"}, r"file_name: .*signs that no name of a file has"),
+    ({"is_labeled": "0"}, r"is_labeled: '0', but 0, 1"),
+    ({"has_no_densepose": "false"}, r"has_no_densepose: 'false', but 0, 1"),
+    ({"has_no_densepose": []}, r"has_no_densepose: \[\], but 0, 1"),
+    (
+        {"ignore_regions_x": [[0, 1e9, 3]], "ignore_regions_y": [[0, 0, 3]]},
+        r"ignore_regions_x: entry 1 is 1e\+09",
+    ),
+    ({"ignore_regions_x": [[0, 1e6] * 9], "ignore_regions_y": [[0, 0] * 9]}, r"ignore_regions_x, .* px long"),
     ({"ignore_regions_x": [[1, 2, 3]]}, r"ignore_regions_x, ignore_regions_y: different"),
 ]
 
@@ -206,14 +231,6 @@ def test_repeated_image_id(scene: dict[str, Any], save: Save) -> None:
         read(save(scene))
 
 
-@pytest.mark.parametrize(
-    ("name", "number"),
-    [("v/000005.jpg", 5), ("bonn_01/00000012.jpg", 12), ("img_7_left.png", 7), ("a.jpg", None)],
-)
-def test_frame_number(name: str, number: int | None) -> None:
-    assert frame_number(name) == number
-
-
 def test_real_densepose_points_on_the_right_places(samples: Path) -> None:
     found = read_annotations(samples / "densepose" / "one_person.json", samples / "densepose")
     person = found.people[0]
@@ -250,3 +267,75 @@ def test_real_coco_masks_are_inside_their_boxes(samples: Path) -> None:
         assert x.max() <= person.box[0] + person.box[2] + 1
         assert y.min() >= person.box[1] - 1
         assert y.max() <= person.box[1] + person.box[3] + 1
+
+
+def test_flags_are_numbers_or_booleans(scene: dict[str, Any], save: Save) -> None:
+    for value, crowd in ((0, False), (False, False), (None, False), (1, True), (True, True), (1.0, True)):
+        scene["annotations"][0]["iscrowd"] = value
+        assert read(save(scene)).people[0].crowd is crowd
+    for value, labelled in ((0, False), (None, True), (1, True)):
+        scene["images"][0]["is_labeled"] = value
+        assert read(save(scene)).images[0].labelled is labelled
+
+
+def test_a_person_without_extent_is_left_out_and_said(
+    scene: dict[str, Any], save: Save, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = scene["annotations"][0]
+    for identity, box in ((8, [10, 20, 64, 0]), (9, [3, 4, 0, 0]), (10, [500, 20, 64, 32])):
+        scene["annotations"].append({**good, "id": identity, "bbox": box})
+    # Off the picture is not without extent: evaluators count such people.
+    assert [person.id for person in read(save(scene)).people] == [7, 10]
+    assert "people.json: 2 of 4 people left out, for their boxes have no width or height" in caplog.text
+    assert "annotation 8 of image 1, annotation 9 of image 1" in caplog.text
+
+
+def test_missing_sizes_are_those_of_the_pictures(scene: dict[str, Any], save: Save, tmp_path: Path) -> None:
+    """PoseTrack's own files have none."""
+    del scene["images"][0]["width"], scene["images"][0]["height"]
+    assert [(image.width, image.height) for image in read(save(scene)).images] == [(120, 80)]
+    (tmp_path / "annotations").mkdir()
+    path = save(scene).rename(tmp_path / "annotations" / "people.json")
+    # Whoever looks at no picture finds them around the file.
+    found = read_annotations(path, "", check_images=False)
+    assert [(image.width, image.height) for image in found.images] == [(120, 80)]
+
+
+@pytest.mark.parametrize(
+    ("categories", "people"),
+    [
+        ([{"id": 1, "name": "Person"}, {"id": 2, "name": "dog"}], [7]),
+        ([{"id": 1, "name": " pedestrian"}, {"id": 2, "name": "car"}], [7]),
+        ([{"id": 1, "name": "woman", "supercategory": "person"}, {"id": 2, "name": "dog"}], [7]),
+        ([{"id": 1, "name": "face", "supercategory": "person"}, {"id": 2, "name": "person"}], [8]),
+        ([{"id": 1, "name": "skier"}], [7]),
+        ([], [7, 8]),
+    ],
+)
+def test_who_is_a_person(
+    scene: dict[str, Any], save: Save, categories: list[dict[str, Any]], people: list[int]
+) -> None:
+    scene["categories"] = categories
+    scene["annotations"].append({**scene["annotations"][0], "id": 8, "category_id": 2})
+    assert [person.id for person in read(save(scene)).people] == people
+
+
+def test_several_categories_without_people_are_refused(scene: dict[str, Any], save: Save) -> None:
+    scene["categories"] = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    with pytest.raises(AnnotationError, match=r"categories: none of the 2 .*'cat', 'dog'"):
+        read(save(scene))
+
+
+def test_frames_are_numbered_video_by_video(scene: dict[str, Any], save: Save) -> None:
+    first = scene["images"][0]
+    names = {"a": ["a_1.jpg", "a_3.jpg"], "b": ["7_x_1080.jpg", "9_x_1080.jpg"]}
+    scene["images"] = [
+        {**first, "id": 10 * video + place, "vid_id": key, "file_name": name}
+        for video, (key, shown) in enumerate(names.items())
+        for place, name in enumerate(shown)
+    ]
+    scene["annotations"] = []
+    assert [image.frame for image in read(save(scene), check_images=False).images] == [1, 3, 7, 9]
+    scene["images"][1]["frame_id"] = scene["images"][0]["frame_id"] = 4
+    with pytest.raises(AnnotationError, match=r"image 1: frame_id: .* a_3\.jpg, and a_1\.jpg too.*'a'"):
+        read(save(scene), check_images=False)

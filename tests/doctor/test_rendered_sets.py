@@ -158,7 +158,8 @@ DAMAGES: dict[str, tuple[Damage, dict[str, int]]] = {
     "masks elsewhere": (
         person(dp_masks=encode_rle(np.arange(256)[:, None] < np.full(256, 2))), {"points-off-mask": 1}
     ),
-    "box of width 0": (person(bbox=[5, 5, 0, 10]), {"box-broken": 1}),
+    "box of width 0": (person(bbox=[5, 5, 0, 10]), {"box-flat": 1}),
+    "box of negative width": (person(bbox=[5, 5, -3, 10]), {"box-broken": 1}),
     "no box": (person(bbox=None), {"box-broken": 1}),
     "no outline": (person(segmentation=[]), {"outline-empty": 1}),
     "outline of two corners": (person(segmentation=[[1, 1, 5, 5], [1, 1, 5, 1, 5, 5]]), {"outline-short": 1}),

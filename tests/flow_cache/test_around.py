@@ -74,11 +74,23 @@ def test_boxes_of_other_things_are_left_out(write: Write) -> None:
     content["annotations"][0]["category_id"] = 7
     for categories, frames in (
         ([{"id": 7, "name": "person"}, {"id": 1, "name": "dog"}], [2]),
-        ([{"id": 1, "name": "pedestrian"}], [2, 3]),  # no person among them: all are people
+        ([{"id": 7, "name": "Pedestrian"}, {"id": 1, "name": "dog"}], [2]),
+        ([{"id": 7, "name": "woman", "supercategory": "person"}, {"id": 1, "name": "dog"}], [2]),
+        ([{"id": 7, "name": "skier"}], [2]),
+        ([], [2, 3]),  # no word on whose boxes they are
         (None, [2, 3]),
     ):
         people = read_people_boxes(write({**content, "categories": categories}), [WALK], 0)
         assert sorted(people["walk"].boxes) == frames
+
+
+def test_sizes_may_be_missing_and_boxes_flat(write: Write, caplog: pytest.LogCaptureFixture) -> None:
+    content = coco((2, [1, 2, 3, 4]), (3, [5, 6, 7, 0]), (3, [500, 6, 7, 8]))
+    for image in content["images"]:
+        image |= {"width": None, "height": None}
+    people = read_people_boxes(write(content), [WALK], 0)
+    assert sorted(people["walk"].boxes) == [2]
+    assert "2 boxes without a pixel of their frames are passed over: annotations[1]" in caplog.text
 
 
 def change(key: str, place: int, **values: object) -> dict[str, Any]:
@@ -104,10 +116,15 @@ def change(key: str, place: int, **values: object) -> dict[str, Any]:
         (change("annotations", 0, image_id=3), r"annotations\[0\], id 0, image_id 3: no image of the file"),
         (change("annotations", 0, bbox=None), r"annotations\[0\].*bbox None; wanted four numbers"),
         (change("annotations", 0, bbox=[1, 2, "3", 4]), r"bbox \[1, 2, '3', 4\]; wanted four numbers"),
-        (change("annotations", 0, bbox=[1, 2, 3]), r"annotations\[0\].*wanted four finite numbers"),
+        (change("annotations", 0, bbox=[1, 2, 3]), r"annotations\[0\].*wanted four numbers"),
+        (change("annotations", 0, bbox=[1, 2, True, 4]), r"annotations\[0\].*wanted four numbers"),
         (change("annotations", 0, bbox=[1, 2, float("nan"), 4]), r"annotations\[0\].*four finite numbers"),
-        (change("annotations", 0, bbox=[1, 2, 0, 4]), r"annotations\[0\].*a width and a height above 0 px"),
-        (change("annotations", 0, bbox=[128, 2, 3, 4]), r"annotations\[0\].*no pixel in a frame of 128 x 96"),
+        (change("annotations", 0, bbox=[1, 2, 1e308, 4]), "numbers of 1,000,000 px at most"),
+        (change("annotations", 0, bbox=[1, 2, 10**400, 4]), "finite numbers of 1,000,000 px"),
+        (change("annotations", 0, bbox=[1, 2, -3, 4]), r"annotations\[0\].*no negative width or height"),
+        (change("annotations", 0, bbox=[128, 2, 3, 4]), r"no person's box in any of them"),
+        (change("annotations", 0, category_id=[1]), r"annotations\[0\].*category_id \[1\]; wanted a number"),
+        ({**ONE, "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]}, r"'cat', 'dog'"),
         (coco(), r"lists frames of video 'walk', but no person's box in any of them"),
         (coco(video="stroll"), r"no frames of video 'walk'; the folders in its file names are: stroll"),
         ({"images": [], "annotations": []}, r"the folders in its file names are: none"),
