@@ -17,6 +17,7 @@ from slimdp.commands.learning import add_learning_commands
 from slimdp.commands.reporting import add_report_command
 from slimdp.commands.scoring import add_scoring_commands
 from slimdp.commands.sweeping import add_sweep_command
+from slimdp.shipped import shipped_folder
 
 #: Exit codes: a fault of the input, and an interruption (as a shell counts it).
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -62,7 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 # The commands import what they need when they run: `--help` and bad options answer at once.
 def _parser() -> CommandParser:
-    parser = CommandParser(prog="slimdp", description="Thrifty dense human pose from video.")
+    parser = CommandParser(
+        prog="slimdp",
+        description="Thrifty dense human pose from video.",
+        epilog=f"What help and errors call docs/ is {shipped_folder('docs')}, and experiments/ is "
+        f"{shipped_folder('experiments')}, wherever no file of yours has that name.",
+    )
     parser.add_argument("--version", action="version", version=f"slimdp {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     add_learning_commands(commands)

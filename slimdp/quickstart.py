@@ -28,6 +28,7 @@ from slimdp.evaluation import PointScores, PredictionFile, score_points, write_s
 from slimdp.inference import describe_origin, predict_to_file
 from slimdp.motion import propagate
 from slimdp.report import prediction_panel, save_png, score_table
+from slimdp.shipped import shipped_folder
 from slimdp.surface import load_surface
 from slimdp.synthetic.dataset import synthesize_preset
 from slimdp.training import TrainRun, load_model, train_side_by_side
@@ -125,10 +126,7 @@ def _settings(out: Path, preset: str, seed: int) -> TrainConfig:
         raise ConfigError(f"preset = {preset!r}, but one of {', '.join(SETTINGS)} is wanted{near}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is not an empty folder; remove it, or choose another one with --out")
-    file = Path(__file__).resolve().parents[1] / "experiments" / SETTINGS[preset]
-    if not file.is_file():
-        raise ConfigError(f"{file} is missing; the quickstart runs from a clone of the repository")
-    config = load_config(file, [f"seed={seed}"])
+    config = load_config(shipped_folder("experiments") / SETTINGS[preset], [f"seed={seed}"])
     sources = (out / "data" / "stills_train.json", out / LABELLED)
     stages = tuple(
         replace(stage, data=(DataSource(str(source), str(out / "data")),))

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, TypeVar, Union
 
 from flow_cache.runtime.json_file import encoding_of
+from flow_cache.runtime.nearest import listed
 from slimdp.plain_yaml import ConfigError, dump_yaml, parse_yaml
+from slimdp.shipped import shipped_like
 
 __all__ = [
     "ConfigError",
@@ -32,7 +34,6 @@ __all__ = [
     "to_plain",
 ]
 
-from flow_cache.runtime.nearest import listed
 
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     if path.is_dir():
         raise ConfigError(f"{path}: a folder, but a settings file is wanted")
     if not path.is_file():
-        raise ConfigError(f"{path}: no such settings file")
+        raise ConfigError(f"{path}: no such settings file{shipped_like(path)}")
     content = path.read_bytes()
     encoding = encoding_of(content[:4])
     try:

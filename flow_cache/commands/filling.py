@@ -78,7 +78,8 @@ def _add_region(command: argparse.ArgumentParser) -> None:
         command,
         "--around",
         metavar="BOXES",
-        help="COCO JSON of people's boxes: keep flow near them alone (tools/detect_people.py makes one)",
+        help="COCO JSON of people's boxes: keep flow near them alone (tools/detect_people.py of the "
+        "repository makes one)",
     )
     command.add_argument(
         "--margin",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flow_cache.runtime.file_options import add_input
+from slimdp.shipped import shipped_path
 
 if TYPE_CHECKING:
     from slimdp.study_report.sources import SweptStudy
@@ -22,7 +23,9 @@ def add_advise_command(commands: argparse._SubParsersAction) -> None:
         description="The cheapest labels that reach an accuracy, for every way of spending clicks that "
         "a study compares; or what the other ways gain over one for as many (docs/studies.md).",
     )
-    add_input(command, "runs", nargs="+", help="folders of slimdp sweep, or files of results")
+    add_input(
+        command, "runs", nargs="+", type=shipped_path, help="folders of slimdp sweep, or files of results"
+    )
     question = command.add_mutually_exclusive_group(required=True)
     question.add_argument("--accuracy", type=float, metavar="PERCENT", help="that is wanted")
     question.add_argument("--over", metavar="WAY", help="for as many clicks or hours: 'some stills'")
@@ -30,7 +33,13 @@ def add_advise_command(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--on", default=None, metavar="SET", help="of a study's several sets; default: the one of each figure"
     )
-    add_input(command, "--study", default=None, help="the study of all of RUNS, whatever they say")
+    add_input(
+        command,
+        "--study",
+        type=shipped_path,
+        default=None,
+        help="of all of RUNS, whatever they say",
+    )
     command.set_defaults(run=_advise)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flow_cache.runtime.file_options import add_input, add_output
 from slimdp.commands.arguments import add_annotations, add_surface
+from slimdp.shipped import shipped_path
 
 
 def add_learning_commands(commands: argparse._SubParsersAction) -> None:
@@ -24,7 +25,7 @@ def add_learning_commands(commands: argparse._SubParsersAction) -> None:
         description="Train a network in stages (docs/training.md). On several GPUs: "
         "torchrun --nproc-per-node N -m slimdp train ...",
     )
-    add_input(command, "config", help="settings: experiments/*.yaml")
+    add_input(command, "config", type=shipped_path, help="settings: yours, or experiments/*.yaml (shipped)")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="stages.0.steps=10")
     add_output(command, "--out", role="folder", required=True, help="the run's folder")
     command.add_argument("--resume", action="store_true", help="go on with the run in --out")

@@ -6,6 +6,7 @@ import argparse
 
 from flow_cache.runtime.file_options import add_input, add_output
 from slimdp.commands.arguments import names_with_commas
+from slimdp.shipped import shipped_path
 
 
 def add_report_command(commands: argparse._SubParsersAction) -> None:
@@ -21,11 +22,18 @@ def add_report_command(commands: argparse._SubParsersAction) -> None:
         "runs",
         reads=lambda file, options: file.suffix != ".html",
         nargs="+",
+        type=shipped_path,
         help="folders of slimdp sweep, or files of results",
     )
     add_output(command, "--out", required=True, help="the HTML file to write")
     add_output(command, "--figures", role="folder", default=None, help="a folder for PNG and CSV of the same")
-    add_input(command, "--study", default=None, help="the study of all of RUNS, whatever they say")
+    add_input(
+        command,
+        "--study",
+        type=shipped_path,
+        default=None,
+        help="of all of RUNS, whatever they say",
+    )
     command.add_argument(
         "--baseline",
         default=None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow_cache.runtime.file_options import add_input, add_output
 from slimdp.commands.arguments import names_with_commas
+from slimdp.shipped import shipped_path
 
 if TYPE_CHECKING:
     from slimdp.sweep import Study, SweepSummary
@@ -23,7 +24,9 @@ def add_sweep_command(commands: argparse._SubParsersAction) -> None:
         description="Train and score what is missing of studies (docs/studies.md). The same command goes on "
         "with a sweep that was stopped or killed; exit code 1 if a run failed.",
     )
-    add_input(command, "study", nargs="+", help="experiments/*/study.yaml")
+    add_input(
+        command, "study", nargs="+", type=shipped_path, help="yours, or experiments/*/study.yaml (shipped)"
+    )
     add_output(
         command,
         "--out",
