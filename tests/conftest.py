@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,7 @@ from slimdp.structures import PARTS, ImageRecord, PersonAnnotation, PersonPredic
 from slimdp.surface.body import BodySurface
 from slimdp.surface.symmetry import UvSymmetry
 from tests.made_up_cluster import make_cluster
+from tests.threads import one_thread_here
 
 
 @pytest.fixture(scope="session")
@@ -30,9 +32,18 @@ def samples() -> Path:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def one_thread() -> None:
-    """Tests run side by side: more threads each would only make them wait for one another."""
-    torch.set_num_threads(1)
+def few_threads() -> None:
+    """A plugin may have loaded a library before it was told (`conftest.py` beside this folder)."""
+    threads = int(os.environ["SLIMDP_TEST_THREADS"])
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For what must equal, bit for bit, what a forked process or a worker does: these have one thread."""
+    with one_thread_here():
+        yield
 
 
 @pytest.fixture

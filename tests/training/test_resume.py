@@ -24,10 +24,14 @@ from slimdp.training import keeper as keeper_module
 from slimdp.training import run as run_module
 from slimdp.training.checkpoint import save_checkpoint
 from slimdp.training.run_folder import read_metrics
+from tests.made_once import TEST_SEED
+from tests.threads import one_thread_here
 from tests.training.weights import same_weights
 
 #: Forked processes have everything imported; they are killed for real all the same.
 FORK = multiprocessing.get_context("fork")
+# A forked process has one thread of torch: what equals it bit for bit has one too.
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Stopped(RuntimeError):
@@ -102,6 +106,7 @@ def busy(
     stills, clips = small_run.stages
     config = dataclasses.replace(
         small_run,
+        seed=TEST_SEED,
         stages=(
             dataclasses.replace(stills, steps=16, batch=4, accumulate=2),
             dataclasses.replace(clips, steps=12),
@@ -112,11 +117,13 @@ def busy(
         checkpoint_every=4,
     )
     out = tmp_path_factory.mktemp("busy") / "run"
-    train(config, out)
+    with one_thread_here():
+        train(config, out)
     return config, out
 
 
-def _train_with_one_thread(config: TrainConfig, out: Path) -> None:
+def _go_on(config: TrainConfig, out: Path) -> None:
+    """In this process or a forked one, whose threads were those of the one that it was forked from."""
     torch.set_num_threads(1)
     train(config, out, resume=True, bar=False)
 
@@ -134,7 +141,7 @@ def test_a_run_killed_at_any_step_ends_with_the_same_bits(
     out, rng = tmp_path / "run", np.random.default_rng()
     killed = []
     for target in sorted(rng.choice(np.arange(1, 26), kills, replace=False).tolist()):
-        process = FORK.Process(target=_train_with_one_thread, args=(config, out))
+        process = FORK.Process(target=_go_on, args=(config, out))
         process.start()
         while process.is_alive() and _steps_logged(out) < target:
             time.sleep(rng.uniform(0.001, 0.02))
@@ -142,7 +149,7 @@ def test_a_run_killed_at_any_step_ends_with_the_same_bits(
         process.join()
         killed.append((target, process.exitcode))
     assert all(code == -signal.SIGKILL for _, code in killed), killed
-    _train_with_one_thread(config, out)
+    _go_on(config, out)
     for name in ("stage_stills.pt", "stage_clips.pt", "last.pt", "best.pt"):
         assert same_weights(whole / name, out / name), (name, killed)
     assert load_checkpoint(out / "best.pt").best_score == load_checkpoint(whole / "best.pt").best_score

@@ -23,6 +23,7 @@ def named(config: TrainConfig, name: str, seed: int = 0) -> TrainConfig:
     return replace(config, stages=(replace(config.stages[0], name=name),), seed=seed)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_runs_side_by_side_are_the_runs_one_by_one(
     small_run: TrainConfig, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -32,12 +33,7 @@ def test_runs_side_by_side_are_the_runs_one_by_one(
     said = capfd.readouterr().err
     assert "first: step" in said
     assert "second: step" in said
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        alone = [train(run.config, tmp_path / f"{run.out.name}_alone") for run in runs]
-    finally:
-        torch.set_num_threads(threads)
+    alone = [train(run.config, tmp_path / f"{run.out.name}_alone") for run in runs]
     for one, other in zip(together, alone, strict=True):
         for name, value in load_checkpoint(one).model.items():
             assert torch.equal(value, load_checkpoint(other).model[name]), name
