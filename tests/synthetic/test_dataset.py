@@ -16,13 +16,15 @@ from slimdp.surface import load_surface
 from slimdp.synthetic import items
 from slimdp.synthetic.dataset import PRESETS, SetPlan, synthesize, synthesize_preset
 from slimdp.synthetic.occlusion import read_visible
+from tests.made_once import TEST_SEED
 
 SMALL = SetPlan(2, 1, 1, 4, (1,), 3, (0, 2), 96, val_stills=1)
+SEED = 3 + TEST_SEED
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthesize(tmp_path_factory.mktemp("rendered") / "set", SMALL, seed=3, quiet=True)
+def rendered(remembered_scenes: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthesize(tmp_path_factory.mktemp("rendered") / "set", SMALL, seed=SEED, quiet=True)
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -66,9 +68,9 @@ def test_the_true_map_agrees_with_the_points(rendered: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes_with_more_processes(rendered: Path, tmp_path: Path) -> None:
-    again = synthesize(tmp_path / "again", SMALL, seed=3, processes=2, quiet=True)
+    again = synthesize(tmp_path / "again", SMALL, seed=SEED, processes=2, quiet=True)
     assert digest(again) == digest(rendered)
-    assert json.loads((again / "dataset.json").read_text())["seed"] == 3
+    assert json.loads((again / "dataset.json").read_text())["seed"] == SEED
     with FlowStore(again / "flow_exact") as one, FlowStore(rendered / "flow_exact") as other:
         assert one.videos() == other.videos() == ("train_00000",)
         for frame, step in ((0, 1), (3, -3)):
@@ -119,7 +121,7 @@ def test_bits_of_visible_are_read_by_step(tmp_path: Path) -> None:
 
 def test_pictures_do_not_depend_on_what_is_labelled(rendered: Path, tmp_path: Path) -> None:
     plan = replace(SMALL, labelled=(0, 3), stills=0, val_clips=0, val_stills=0, annotator_error=1.0)
-    other = synthesize(tmp_path / "other", plan, seed=3, exact=False, quiet=True)
+    other = synthesize(tmp_path / "other", plan, seed=SEED, exact=False, quiet=True)
     frames = sorted((other / "images").rglob("*.jpg"))
     assert len(frames) == SMALL.frames
     for frame in frames:
@@ -128,7 +130,7 @@ def test_pictures_do_not_depend_on_what_is_labelled(rendered: Path, tmp_path: Pa
 
 def test_an_annotator_s_error_is_in_training_only(rendered: Path, tmp_path: Path) -> None:
     wrong = synthesize(
-        tmp_path / "wrong", replace(SMALL, annotator_error=1.0), seed=3, exact=False, quiet=True
+        tmp_path / "wrong", replace(SMALL, annotator_error=1.0), seed=SEED, exact=False, quiet=True
     )
 
     def labels(folder: Path, name: str) -> np.ndarray:
@@ -141,7 +143,7 @@ def test_an_annotator_s_error_is_in_training_only(rendered: Path, tmp_path: Path
 
 
 def test_every_frame_may_be_labelled_too_and_changes_nothing_else(rendered: Path, tmp_path: Path) -> None:
-    other = synthesize(tmp_path / "other", replace(SMALL, every_frame=True), seed=3, quiet=True)
+    other = synthesize(tmp_path / "other", replace(SMALL, every_frame=True), seed=SEED, quiet=True)
     added = {"clips_train_every_frame.json", "dataset.json"}
     without, there = digest(rendered), digest(other)
     assert {name for name in there if there[name] != without.get(name)} == added

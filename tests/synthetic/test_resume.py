@@ -6,9 +6,9 @@ import errno
 import hashlib
 import io
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
+import signal
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
@@ -18,17 +18,22 @@ import pytest
 from flow_cache import journal
 from slimdp.data import join
 from slimdp.synthetic import dataset, disk, items
+from slimdp.synthetic.clip_flow import ClipFlowWriter
 from slimdp.synthetic.dataset import SetPlan, synthesize
 from slimdp.synthetic.disk import estimate_bytes
 from slimdp.synthetic.items import Item, ItemRenderer, RenderedItem
+from slimdp.synthetic.render import RenderedFrame
 from slimdp.synthetic.unfinished import UnfinishedSet, record_item
+from tests.made_once import TEST_SEED
 
 PLAN = SetPlan(2, 1, 1, 2, (1,), 1, (0,), 64)
-SEED = 5
+SEED = 5 + TEST_SEED
+FORK = multiprocessing.get_context("fork")
+pytestmark = pytest.mark.usefixtures("remembered_scenes")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def whole(remembered_scenes: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return digest(synthesize(tmp_path_factory.mktemp("whole") / "set", PLAN, SEED, quiet=True))
 
 
@@ -112,23 +117,25 @@ def test_a_full_disk_says_so_and_nothing_half_written_is_taken_for_done(
     assert list(tmp_path.iterdir()) == [out]
 
 
+def _render_and_die_after_a_frame(out: Path) -> None:
+    """In a process of its own."""
+    add = ClipFlowWriter.add
+
+    def add_and_die(self: ClipFlowWriter, frame: RenderedFrame) -> None:
+        add(self, frame)
+        self._writer.commit()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    ClipFlowWriter.add = add_and_die  # type: ignore[method-assign]
+    synthesize(out, PLAN, SEED, quiet=True)
+
+
 def test_a_killed_run_goes_on(whole: dict[str, str], tmp_path: Path) -> None:
-    code = (
-        "import os, signal, sys\n"
-        "from pathlib import Path\n"
-        "from slimdp.synthetic import clip_flow, dataset\n"
-        "add = clip_flow.ClipFlowWriter.add\n"
-        "def kill(self, frame):\n"
-        "    add(self, frame)\n"
-        "    self._writer.commit()\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "clip_flow.ClipFlowWriter.add = kill\n"
-        f"plan = dataset.SetPlan(2, 1, 1, 2, (1,), 1, (0,), 64)\n"
-        f"dataset.synthesize(Path(sys.argv[1]), plan, {SEED}, quiet=True)\n"
-    )
     out = tmp_path / "set"
-    run = subprocess.run([sys.executable, "-c", code, str(out)], check=False, cwd=Path(__file__).parents[2])
-    assert run.returncode == -9
+    process = FORK.Process(target=_render_and_die_after_a_frame, args=(out,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert (tmp_path / ".set.partial" / "set" / "flow_exact" / "train_00000.h5").exists()
     assert UnfinishedSet(out, {}).done() == {"stills_00000", "stills_00001"}
     synthesize(out, PLAN, SEED, quiet=True)
@@ -165,14 +172,16 @@ def test_another_plan_or_seed_is_refused_saying_what_differs(tmp_path: Path) -> 
     with partial:
         image, people = dataset.Item("stills", 0), ()
         record_item(partial.records, image, RenderedItem((), people, (), 1))
-    with pytest.raises(FileExistsError, match=r"\.set\.partial holds another set .*: seed: 5, 6; remove it"):
-        synthesize(out, plan, 6, quiet=True)
+    with pytest.raises(
+        FileExistsError, match=rf"\.set\.partial holds another set .*: seed: {SEED}, 99; remove it"
+    ):
+        synthesize(out, plan, 99, quiet=True)
     with pytest.raises(FileExistsError, match="stills: 2, 1; size: 64, 96;"):
         synthesize(out, replace(plan, stills=1, size=96), SEED, quiet=True)
     out.mkdir()
     with pytest.raises(FileExistsError, match="is no rendered set"):
         synthesize(out, plan, SEED, quiet=True)
-    (out / "dataset.json").write_text(json.dumps({"seed": 5, "version": "0.0.1"}))
+    (out / "dataset.json").write_text(json.dumps({"seed": SEED, "version": "0.0.1"}))
     with pytest.raises(FileExistsError, match=r"version: '0\.0\.1'"):
         synthesize(out, plan, SEED, quiet=True)
     (out / "dataset.json").write_text("{")
