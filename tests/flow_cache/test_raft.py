@@ -101,18 +101,17 @@ def test_the_authors_names_become_torchvisions(size: str) -> None:
     assert translate(wanted, network).keys() == wanted.keys()
 
 
-def test_real_weights_in_both_layouts(samples: Path, tmp_path: Path) -> None:
+def test_real_weights_in_both_layouts(samples: Path, tmp_path: Path, texture: np.ndarray) -> None:
     from tests.flow_cache.test_estimators import chairs_error_px
 
     theirs = samples / "weights" / "raft-small.pth"
     network = optical_flow.raft_small()
     network.load_state_dict(translate(torch.load(theirs, map_location="cpu", weights_only=True), network))
     torch.save(network.state_dict(), tmp_path / "ours.pth")
-    errors_px = [
-        chairs_error_px(samples, RaftSmall(str(file)))[0] for file in (theirs, tmp_path / "ours.pth")
-    ]
-    assert errors_px[0] == errors_px[1]
-    assert errors_px[0] < 1.6
+    assert chairs_error_px(samples, RaftSmall(str(theirs)))[0] < 1.6
+    first, second = (RaftSmall(str(file), iterations=2) for file in (theirs, tmp_path / "ours.pth"))
+    frames = np.stack([texture, np.roll(texture, 2, axis=1)])
+    np.testing.assert_allclose(first.estimate(frames, [(0, 1)]), second.estimate(frames, [(0, 1)]), atol=1e-5)
 
 
 def test_settings_follow_the_content_of_the_weights(tmp_path: Path) -> None:

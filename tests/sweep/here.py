@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from slimdp.sweep import Study
 from slimdp.sweep.prepare import prepare
@@ -26,3 +28,23 @@ def carry_out_here(
         carry_out(prepared.task(run))
     prepared = prepare(study, out, rows, seeds, "cpu")
     prepared.save(prepared.known)
+
+
+class PoolHere:
+    """A `WorkerPool` without processes, for what a sweep says and does around them."""
+
+    def __init__(self, function: Callable[[Any], Any], *_: object, **__: object) -> None:
+        self._function = function
+
+    def __enter__(self) -> PoolHere:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def answers(self, next_task: Callable[[], Any]) -> Iterator[tuple[Any, Any]]:
+        while (task := next_task()) is not None:
+            try:
+                yield task, self._function(task)
+            except Exception as error:
+                yield task, error

@@ -25,6 +25,8 @@ from tests.sweep.here import carry_out_here, scores_of
 from tests.training.weights import same_weights
 
 ROOT = Path(__file__).resolve().parents[2]
+# As the processes of jobs, with whose runs they are compared bit for bit.
+pytestmark = pytest.mark.usefixtures("one_thread")
 WILD = "base: base.yaml\nstages: {1: {learning_rate: 1e30, warmup: 0.0}}\n"
 
 

@@ -9,8 +9,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,11 +29,13 @@ from slimdp.sweep import HeldError, Study, plan_runs, read_study, sweep, sweep_s
 from slimdp.sweep.prepare import prepare
 from slimdp.training import NonFiniteLossError, load_model, stage_file, train
 from slimdp.training.source_labels import source_labels
+from tests.forked import Forked
 from tests.sweep.conftest import ROWS
-from tests.sweep.here import carry_out_here, results_of, scores_of
+from tests.sweep.here import PoolHere, carry_out_here, results_of, scores_of
 from tests.training.weights import same_weights
 
-ROOT = Path(__file__).resolve().parents[2]
+# As the processes of a sweep, with whose runs they are compared bit for bit.
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -348,9 +348,13 @@ def test_of_several_studies_all_are_checked_before_the_first_is_begun(
 
 
 def test_a_failed_run_takes_no_other_along(
-    make_study: Callable[..., Study], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_study: Callable[..., Study],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A shared stage and a row whose losses are not finite."""
+    monkeypatch.setattr("slimdp.sweep.run.WorkerPool", PoolHere)
     wild = "{learning_rate: 1e30, warmup: 0.0}"
     rows = {
         "plain": "base: base.yaml\n",
@@ -394,15 +398,8 @@ def test_a_killed_process_fails_its_run_alone(make_study: Callable[..., Study], 
     assert not multiprocessing.active_children()
 
 
-def _start(study: Study, out: Path, *more: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "slimdp", "sweep", str(study.file), "--out", str(out), *more],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in background jobs
-    )
+def _start(study: Study, out: Path, *more: str) -> Forked:
+    return Forked(lambda: main(["sweep", str(study.file), "--out", str(out), *more]))
 
 
 def _children(process: int) -> list[int]:
@@ -438,11 +435,11 @@ def test_a_sweep_that_is_ended_leaves_nobody_and_goes_on(
     children = _children(process.pid)
     assert children
     process.send_signal(number)
-    assert process.stdout is not None
-    process.stdout.read()  # the children hold the pipe too: this ends when all of them are gone
+    process.read()  # the children hold the pipe too: this ends when all of them are gone
     assert process.wait() == (130 if number == signal.SIGINT else -signal.SIGKILL)
     assert not [child for child in children if Path(f"/proc/{child}/exe").exists()]
-    assert len(sweep(study, out, seeds=[0], jobs=1, say=lambda line: None).results) == 3
+    carry_out_here(study, out, seeds=[0])
+    assert len(results_of(out)) == 3
     assert_same_results(out, whole, seeds=(0,))
 
 
@@ -465,9 +462,9 @@ def test_a_sweep_killed_again_and_again_ends_with_the_same_results(
             os.kill(victim, signal.SIGKILL)
         elif process.poll() is None:
             kills.append("parent")
-            process.kill()
-        said, _ = process.communicate()
-        if process.returncode == 0:
+            process.send_signal(signal.SIGKILL)
+        said = process.read()
+        if process.wait() == 0:
             break
         assert process.returncode in (1, -signal.SIGKILL), said.decode()
     else:

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -12,11 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from slimdp.config import ConfigError, DataSource, TrainConfig, config_to_dict
-from slimdp.settings_file import dump_yaml
+from slimdp.config import ConfigError, DataSource, TrainConfig
 from slimdp.training import TrainRun, load_checkpoint, train, train_side_by_side
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.forked import Forked
 
 
 def named(config: TrainConfig, name: str, seed: int = 0) -> TrainConfig:
@@ -70,31 +66,14 @@ def test_runs_end_with_the_process_that_started_them(
     small_run: TrainConfig, tmp_path: Path, number: signal.Signals, result: int
 ) -> None:
     endless = replace(small_run, stages=(replace(small_run.stages[0], steps=20_000),))
-    settings = tmp_path / "settings.yaml"
-    settings.write_text(dump_yaml(config_to_dict(replace(endless, log_every=1))))
-    program = (
-        "import sys; from pathlib import Path; from slimdp.config import load_config\n"
-        "from slimdp.training import TrainRun, train_side_by_side\n"
-        "if __name__ == '__main__':\n"
-        f"    run = TrainRun(load_config(Path({str(settings)!r})), Path({str(tmp_path / 'run')!r}))\n"
-        "    try: train_side_by_side([run])\n"
-        "    except KeyboardInterrupt: sys.exit(130)\n"
-    )
-    script = tmp_path / "program.py"
-    script.write_text(program)
-    with subprocess.Popen(
-        [sys.executable, str(script)],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in background jobs
-    ) as process:
-        assert process.stderr is not None
-        while b": step 2/" not in (line := process.stderr.readline()):
-            assert line, "it ended before it could be ended"
-        process.send_signal(number)
-        # The worker holds the pipe too: reading to its end waits until the worker is gone.
-        process.stderr.read()
-        assert process.wait() == result
+    run = TrainRun(replace(endless, log_every=1), tmp_path / "run")
+    process = Forked(lambda: len(train_side_by_side([run])))
+    while b": step 2/" not in (line := process.readline()):
+        assert line, "it ended before it could be ended"
+    process.send_signal(number)
+    # The worker holds the pipe too: reading to its end waits until the worker is gone.
+    process.read()
+    assert process.wait() == result
 
 
 @pytest.mark.parametrize(("count", "processes"), [(0, 1), (1, 0)])

@@ -1,0 +1,67 @@
+"""A command in a process of its own that has everything imported already: that takes seconds of CPU."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+
+
+class Forked:
+    """A forked process that calls a function, whose result is its exit code; as far as needed like a Popen.
+
+    Ctrl-C ends it with exit code 130, as it ends a command. What it and its children print is `read`.
+    """
+
+    def __init__(self, function: Callable[[], int]) -> None:
+        reading, writing = os.pipe()
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(reading)
+            _become(function, writing)
+        os.close(writing)
+        self._output = open(reading, "rb")  # noqa: SIM115
+
+    def read(self) -> bytes:
+        """What was printed: ends when the process and all its children have ended."""
+        with self._output:
+            return self._output.read()
+
+    def readline(self) -> bytes:
+        return self._output.readline()
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self) -> int:
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+
+def _become(function: Callable[[], int], writing: int) -> None:
+    code = 1
+    try:
+        os.dup2(writing, 1)
+        os.dup2(writing, 2)
+        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs
+        code = function()
+    except KeyboardInterrupt:
+        code = 130
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
