@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,8 @@ import numpy as np
 from flow_cache.errors import FlowCacheError
 from flow_cache.formats import FORMATS, FlowFormat
 from flow_cache.inspection import count_finished
-from flow_cache.naming import VideoSource, name_source
+from flow_cache.naming import VideoSource, is_name, name_source
+from flow_cache.numbering import number_files
 from flow_cache.runtime.nearest import listed
 from flow_cache.runtime.progress import Tracker, tracked
 from flow_cache.schema import VideoRecord, step_name
@@ -21,15 +21,13 @@ from flow_cache.tiles import encode_known
 from flow_cache.video import open_video
 from flow_cache.writer import FlowWriter
 
-_NAME = re.compile(r"(\d+)([+-]\d+)")
-
 
 def export_flow(store: FlowStore, out: Path, format: str, videos: Iterable[str] | None = None) -> int:
     """Write every finished field of a store to a file of its own; what is not stored, as unknown.
 
     Args:
         store: what to write.
-        out: the folder; each video gets one in it.
+        out: the folder; each video gets one in it, of several folders where its name has several.
         format: a key of `formats.FORMATS`.
         videos: their names; None for all.
 
@@ -37,9 +35,12 @@ def export_flow(store: FlowStore, out: Path, format: str, videos: Iterable[str] 
         how many files were written.
 
     Raises:
-        FlowCacheError: no such format or video, or a displacement that the format cannot hold.
+        FlowCacheError: no such format or video, a video whose name would lead out of the folder, or a
+            displacement that the format cannot hold.
     """
     kind, chosen = _format(format), store.videos() if videos is None else tuple(videos)
+    for video in chosen:
+        _check_folder(out, video)
     count = count_finished(store, chosen)
     with Tracker("export", "fields", count) as tracker:
         for video in chosen:
@@ -52,16 +53,27 @@ def export_flow(store: FlowStore, out: Path, format: str, videos: Iterable[str] 
 
 
 def import_flow(
-    folder: Path, source: Path | str | VideoSource, out: Path, format: str, filter: str = "zstd"
+    folder: Path,
+    source: Path | str | VideoSource,
+    out: Path,
+    format: str,
+    filter: str = "zstd",
+    *,
+    step: int | None = None,
+    first: int | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> int:
     """Add flow that another program made to a store.
 
     Args:
-        folder: of files named by frame and step, as `export_flow` names them.
+        folder: of files named by frame and step, as `export_flow` names them, or numbered (`numbering`).
         source: the video or folder of pictures that the flow is of, or NAME=PATH.
         out: the .h5 file to write.
         format: a key of `formats.FORMATS`.
         filter: a key of `schema.FILTERS`.
+        step: from frame to frame, of all files; None: what their names say, else +1.
+        first: the number that the first frame has in names; None: it is found out, where only one fits.
+        say: is told for which frames files are taken.
 
     Returns:
         how many fields were added; what is unknown in a file reads as NaN.
@@ -71,30 +83,27 @@ def import_flow(
             names and sizes of all are checked before the first is stored.
     """
     kind, video = _format(format), open_video(name_source(source))
-    files: dict[tuple[int, int], Path] = {}
-    for path in sorted(folder.glob(f"*{kind.suffix}")):
-        if (other := files.setdefault(_field(path), path)) is not path:
-            raise FlowCacheError(f"{other} and {path} are the same field; remove one of them")
+    files = [path for path in folder.glob(f"*{kind.suffix}") if not path.name.startswith(".")]
     if not files:
         raise FlowCacheError(f"{folder} holds no *{kind.suffix}, such as 000003+1{kind.suffix}")
-    count = len(video.frame_names)
-    for (frame, step), path in files.items():
-        if step == 0 or not (0 <= frame < count and 0 <= frame + step < count):
-            raise FlowCacheError(f"{path} leaves the video {source}, whose frames are 0 to {count - 1}")
+    numbered = number_files(files, video.frame_names, step, first)
+    for path in numbered.fields.values():
         if (found := kind.size(path)) != (video.width, video.height):
             raise FlowCacheError(
-                f"{path} is of {found[0]} x {found[1]} px, the frames of {source} of "
+                f"{path} is of {found[0]} x {found[1]} px, the frames of {video.path} of "
                 f"{video.width} x {video.height} px"
             )
+    if say is not None:
+        say(numbered.said)
     record = VideoRecord(
         video.name, video.width, video.height, video.frame_names, str(video.path), video.source_hash,
         estimator="imported", settings=json.dumps({"format": format}), settings_hash=f"imported {format}",
     )  # fmt: skip
     with FlowWriter(out, filter) as writer:
-        writer.add_video(record, tuple(sorted({step for _, step in files})), files)
-        for (frame, step), path in tracked(files.items(), "import", "fields"):
-            writer.write(video.name, frame, step, _encode(kind.read(path), path))
-    return len(files)
+        writer.add_video(record, tuple(sorted({step for _, step in numbered.fields})), numbered.fields)
+        for (frame, by), path in tracked(numbered.fields.items(), "import", "fields"):
+            writer.write(video.name, frame, by, _encode(kind.read(path), path))
+    return len(numbered.fields)
 
 
 def _encode(flow: np.ndarray, path: Path) -> np.ndarray:
@@ -104,11 +113,13 @@ def _encode(flow: np.ndarray, path: Path) -> np.ndarray:
         raise FlowCacheError(f"{path}: {error}") from error
 
 
-def _field(path: Path) -> tuple[int, int]:
-    match = _NAME.fullmatch(path.stem)
-    if match is None:
-        raise FlowCacheError(f"{path} is not named by its frame and step, as 000003+1{path.suffix} is")
-    return int(match[1]), int(match[2])
+def _check_folder(out: Path, video: str) -> None:
+    """Raise FlowCacheError where the name of a video, which a file says, would lead out of the folder."""
+    if not is_name(video):
+        raise FlowCacheError(
+            f"video {video!r} cannot be a folder of {out}: a store that says so was made by something else, "
+            "or changed"
+        )
 
 
 def _format(name: str) -> FlowFormat:

@@ -68,6 +68,11 @@ def name_source(source: Path | str | VideoSource) -> VideoSource:
     return named
 
 
+def is_name(name: str) -> bool:
+    """Whether a text can be the name of a video: folders below one another, so that it can be a path too."""
+    return name.isprintable() and not {"", ".", ".."} & set(name.split("/")) and "\\" not in name
+
+
 def find_name(names: Collection[str], folder: PurePath) -> str | None:
     """Which of some names is that of the video whose frames lie in a folder: the one of most folders."""
     return next((name for name in folder_names(folder) if name in names), None)
@@ -84,7 +89,7 @@ def _parse(source: Path | str) -> Path | VideoSource:
     if "=" not in text or os.path.lexists(text):
         return Path(source)
     name, _, path = text.partition("=")
-    if not path or any(part in ("", ".", "..") for part in name.split("/")) or not name.isprintable():
+    if not path or not is_name(name):
         raise FlowCacheError(
             f"{text!r} is no path that is there, and no NAME=PATH either: wanted a name such as SEQ-02 or "
             "SEQ-02/img1"

@@ -64,7 +64,7 @@ def test_files_that_do_not_fit_are_refused(folder: Path, tmp_path: Path) -> None
     with pytest.raises(FlowCacheError, match=r"holds no \*\.flo, such as"):
         import_flow(files, folder, out, "flo")
     for name, wrong in (
-        ("first.flo", "not named by"),
+        ("first.flo", "none of the numbers in the names count; wanted one, as in 000000.flo"),
         ("5+1.flo", "leaves the video"),
         ("0+1.flo", "px, the frames"),
     ):
@@ -150,3 +150,39 @@ def test_the_commands(path: Path, folder: Path, tmp_path: Path, capsys: pytest.C
     path.write_bytes(path.read_bytes()[:2000])
     assert main(["verify", str(path)]) == 2
     assert "damaged" in capsys.readouterr().err
+
+
+def test_no_name_of_a_video_leads_out_of_the_folder(path: Path, tmp_path: Path) -> None:
+    for name in ("..", "..%2F..%2Fescaped", "%2Ftmp%2Fescaped", "a%2F%2Fb"):
+        with h5py.File(path, "r+") as file:
+            file.move(next(iter(file)), name)
+        with FlowStore(path) as store, pytest.raises(FlowCacheError, match="cannot be a folder of"):
+            export_flow(store, tmp_path / "files" / "inner", "flo")
+    assert not (tmp_path / "files").exists()
+    assert not (tmp_path / "escaped").exists()
+
+
+def test_a_video_of_several_folders_gets_them(path: Path, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "again.h5"
+    with FlowStore(path) as store:
+        export_flow(store, tmp_path / "files", "flo")
+    import_flow(tmp_path / "files" / "walk", f"SEQ/walk={folder}", out, "flo")
+    with FlowStore(out) as store:
+        assert export_flow(store, tmp_path / "more", "flo") == 9
+    assert len(list((tmp_path / "more" / "SEQ" / "walk").iterdir())) == 9
+
+
+def test_files_of_another_program_are_taken_as_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files, out = tmp_path / "files", tmp_path / "out.h5"
+    for frame in range(5):
+        write_flo(files / f"frame_{frame + 1:04d}.flo", np.full((2, 96, 128), frame, np.float32))
+    command = ["import", str(files), "--video", str(folder), "--out", str(out)]
+    assert main(command) == 0
+    assert "frame_0001.flo is the flow from frame 0000.png to 0001.png" in capsys.readouterr().out
+    with FlowStore(out) as store:
+        assert [store.read("walk", frame, 1).displacement[0, 0, 0] for frame in range(5)] == list(range(5))
+    assert main([*command, "--first-frame", "0"]) == 2
+    assert "leaves the video" in capsys.readouterr().err
+    assert main([*command, "--step", "0"]) == 2
