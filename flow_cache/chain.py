@@ -115,7 +115,7 @@ def _plan(
     count = len(store.frames(video))
 
     def held(frame: int, step: int) -> bool:
-        return 0 <= frame < count and bool(finished[step][frame])
+        return 0 <= frame < count and step in finished and bool(finished[step][frame])
 
     ways = {}
     for frame, step in plan_video(as_video(store.record(video)), steps, frames, None):

@@ -44,7 +44,7 @@ def count_finished(store: FlowStore, videos: Iterable[str] | None = None) -> int
 
 def inspect_store(store: FlowStore) -> list[VideoReport]:
     """The state of every video in a store, by name."""
-    return [_inspect_video(store, video) for video in store.videos()]
+    return [inspect_video(store, video) for video in store.videos()]
 
 
 def report_as_json(reports: list[VideoReport]) -> dict[str, Any]:
@@ -77,7 +77,8 @@ def report_as_text(reports: list[VideoReport]) -> str:
     return "\n".join(lines) or "no videos"
 
 
-def _inspect_video(store: FlowStore, video: str) -> VideoReport:
+def inspect_video(store: FlowStore, video: str) -> VideoReport:
+    """The state of one video."""
     record = store.record(video)
     frames = len(record.frame_names)
     finished = {step_name(step): int(store.finished(video, step).sum()) for step in store.steps(video)}

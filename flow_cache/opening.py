@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import secrets
 import time
@@ -10,10 +11,10 @@ from pathlib import Path
 
 import h5py
 
-from flow_cache.codec import UNITS_PER_PX
 from flow_cache.errors import DamagedStoreError, FlowCacheError
 from flow_cache.journal import JournaledFile
 from flow_cache.recovery import journal_of, recover
+from flow_cache.runtime.hdf5_content import Hdf5ContentError, open_hdf5
 from flow_cache.schema import LIBVER, SCHEMA, check_schema
 
 #: What h5py raises for a file with other bytes than HDF5 wrote.
@@ -24,8 +25,11 @@ _WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 _TRIES, _SECONDS_BETWEEN_TRIES = 5, 0.05
 
 
-def damaged(path: Path, why: str) -> DamagedStoreError:
-    """What to raise where a file cannot be read."""
+def damaged(path: Path, why: str | Exception) -> DamagedStoreError:
+    """What to raise where a file cannot be read, or holds what no writer of ours put there."""
+    if isinstance(why, Hdf5ContentError):
+        return DamagedStoreError(f"{path}: {why}; python -m flow_cache verify lists all that is wrong")
+    why = str(why)
     if "plugin" in why:  # HDF5 looks for a filter that it has not
         return DamagedStoreError(
             f"{path} is compressed by a filter that this HDF5 lacks: pip install --upgrade hdf5plugin ({why})"
@@ -40,20 +44,17 @@ def open_file(path: Path) -> h5py.File:
 
     Raises:
         FlowCacheError: a writer has it, it is no store of this layout, or it is damaged.
+        OSError: the system refuses it: no permission, too many open files, a failing disk.
     """
     file = _open_committed(path)
     try:
         check_schema(file, path)
-        for name in file:
-            units = file[name].attrs["units_per_px"]
-            if units != UNITS_PER_PX:
-                raise FlowCacheError(f"{path}: flow of {name!r} in 1/{units} px; wanted 1/{UNITS_PER_PX} px")
     except FlowCacheError:
         file.close()
         raise
-    except OF_DAMAGE as error:
+    except (*OF_DAMAGE, Hdf5ContentError) as error:
         file.close()
-        raise damaged(path, str(error)) from error
+        raise damaged(path, error) from error
     return file
 
 
@@ -62,7 +63,7 @@ def _open_committed(path: Path) -> h5py.File:
         recover(path)
         try:
             # Crops seldom share tiles, and every data set would have a cache of its own.
-            file = h5py.File(path, "r", rdcc_nbytes=0)
+            file = open_hdf5(path, rdcc_nbytes=0)
         except BlockingIOError as error:
             if not tries_left:
                 raise FlowCacheError(
@@ -70,8 +71,10 @@ def _open_committed(path: Path) -> h5py.File:
                 ) from error
             time.sleep(_SECONDS_BETWEEN_TRIES)
             continue
-        except OSError as error:
-            raise FlowCacheError(f"{path} is no HDF5 file, or a damaged one: {error}") from error
+        except (OSError, Hdf5ContentError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise DamagedStoreError(f"{path} is no HDF5 file, or a damaged one: {error}") from error
         if not journal_of(path).exists():
             return file
         file.close()  # its writer was killed just now
@@ -90,6 +93,7 @@ def make_if_missing(path: Path) -> None:
         return
     journal_of(path).unlink(missing_ok=True)  # of a file that was removed
     path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_unfinished(path)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with h5py.File(unfinished, "w", libver=LIBVER) as file:
@@ -115,6 +119,16 @@ def open_for_writing(content: JournaledFile, path: Path) -> h5py.File:
         raise FlowCacheError(f"{path} is no HDF5 file, or a damaged one: {error}") from error
     check_schema(file, path)
     return file
+
+
+def _clear_unfinished(path: Path) -> None:
+    """Remove what killed processes of this machine left of the same file."""
+    if not Path("/proc/self").exists():
+        return
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
+        owner = left.name.removeprefix(f"{path.name}.").split("-")[0]
+        if owner.isdecimal() and not Path("/proc", owner).exists():
+            left.unlink(missing_ok=True)
 
 
 def _put_in_place(unfinished: Path, path: Path) -> None:

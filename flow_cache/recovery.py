@@ -26,8 +26,9 @@ _SECONDS_TO_WAIT = 5.0
 
 def journal_of(path: Path) -> Path:
     """Where the journal of a file lies: beside the file itself, whichever link leads to it."""
-    real = Path(os.path.realpath(path))
-    return real.with_name(real.name + ".journal")
+    # A link among the folders leads to the same place either way, and costs a call of the system for each.
+    real = os.path.realpath(path) if os.path.islink(path) else path
+    return Path(f"{real}.journal")
 
 
 def recover(path: Path) -> None:

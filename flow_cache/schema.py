@@ -31,13 +31,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import h5py
 import hdf5plugin
 import numpy as np
 
 from flow_cache.codec import UNITS_PER_PX
-from flow_cache.errors import FlowCacheError
+from flow_cache.errors import DamagedStoreError, FlowCacheError
+from flow_cache.runtime.hdf5_content import (
+    Hdf5ContentError,
+    has_attribute,
+    has_member,
+    integer,
+    member_names,
+    subgroup,
+)
 
 SCHEMA = 2
 #: Versions that differ by what is absent alone.
@@ -47,6 +54,8 @@ LIBVER = "v110"
 _FLAGS_A_CHUNK = 4096
 #: Side of a tile, px.
 TILE = 64
+#: What a reader believes: a file announces in some bytes what would take all memory.
+LARGEST_TILE, MOST_PIXELS, MOST_FRAMES = 128, 2**28, 2**22  # px, px of a frame, frames of a video
 #: Steps of Slim DensePose: labels move to three frames on either side.
 STEPS = (-3, -2, -1, 1, 2, 3)
 
@@ -142,6 +151,8 @@ def video_of_group(name: str) -> str:
 
 def make_group(file: h5py.File, record: VideoRecord) -> None:
     """Make the group of a video, without steps."""
+    import cv2  # not needed to read a store
+
     group = file.create_group(group_name(record.name))
     group.attrs.update(width=record.width, height=record.height, units_per_px=UNITS_PER_PX)
     for key in ("source", "source_hash", "estimator", "settings", "settings_hash", "around"):
@@ -181,22 +192,17 @@ def make_step(group: h5py.Group, name: str, filter: Mapping[str, Any]) -> None:
         _make_flags(group[flags], name, np.zeros(count, np.uint8))
 
 
-def rows_of_differences(fields: h5py.Dataset) -> int | None:
-    """After how many rows the differences of a step's fields begin anew; None for plain values."""
-    # Not `get`, which takes an attribute that cannot be read for one that is not there.
-    if "row_differences" not in fields.attrs or not fields.attrs["row_differences"]:
-        return None
-    return int(fields.chunks[2])
-
-
 def upgrade(file: h5py.File) -> None:
     """Bring an open file of an older version to this one."""
     if file.attrs["schema"] == SCHEMA:
         return
-    for group in file.values():
+    for video in member_names(file["/"]):
+        group = subgroup(file["/"], video)
+        if has_member(group, "planned"):
+            raise Hdf5ContentError(f"/@schema is 1, but {group.name}/planned is there, of layout 2")
         put_text(group.attrs, "around", "")
         flags = group.create_group("planned")
-        for name in group["finished"]:
+        for name in member_names(subgroup(group, "finished")):
             _make_flags(flags, name, every_field(len(group["frame_names"]), parse_step(name)))
     file.attrs["schema"] = SCHEMA
 
@@ -218,12 +224,11 @@ def get_text(attributes: h5py.AttributeManager, key: str) -> str:
 
 
 def check_schema(file: h5py.File, path: Path) -> None:
-    """Raises FlowCacheError (and closes the file) unless this code reads the layout of an open file."""
-    found = None
-    if "schema" in file.attrs:
-        found = file.attrs["schema"]
+    """Raise FlowCacheError (and close the file) unless this code reads the layout of an open file."""
+    found = integer(file["/"], "schema", 0, 2**31) if has_attribute(file, "schema") else None
     if found not in READABLE:
         file.close()
-        what = "is an HDF5 file, but no flow store" if found is None else f"has layout version {found}"
-        wanted = " or ".join(map(str, READABLE))
-        raise FlowCacheError(f"{path} {what}; wanted a flow store of layout version {wanted}")
+        wanted = f"a flow store of layout version {' or '.join(map(str, READABLE))}"
+        if found is None:
+            raise DamagedStoreError(f"{path} is an HDF5 file, but no flow store; wanted {wanted}")
+        raise FlowCacheError(f"{path} has layout version {found}; wanted {wanted}")

@@ -19,6 +19,7 @@ from flow_cache.errors import FlowCacheError
 from flow_cache.naming import VideoSource
 from flow_cache.runtime.atomic import write_bytes
 from flow_cache.runtime.json_file import read_json
+from flow_cache.shard_index import shard_files
 from flow_cache.store import FlowStore
 from flow_cache.video import Glance
 
@@ -132,7 +133,7 @@ def _kept(out: Path) -> Iterator[dict[str, str]]:
         kept = dict(before)
         # Files that came from elsewhere. Those that the record knows are not opened: their writers would be
         # refused for that moment.
-        for file in sorted(set(out.glob("*.h5")) - {out / name for name in kept.values()}):
+        for file in sorted(set(shard_files(out)) - {out / name for name in kept.values()}):
             with FlowStore(file) as store:
                 kept.update(dict.fromkeys(store.videos(), file.name))
         yield kept

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import errno
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from flow_cache.codec import UNITS_PER_PX
-from flow_cache.errors import FlowCacheError
-from flow_cache.estimators import FlowEstimator, settings_hash
-from flow_cache.inspection import count_finished
+from flow_cache.errors import DamagedStoreError, FlowCacheError
+from flow_cache.estimators import ESTIMATORS, FlowEstimator, settings_hash
 from flow_cache.plan import Field
 from flow_cache.runtime.progress import Tracker, tracked
 from flow_cache.schema import step_name
@@ -25,10 +26,10 @@ class Verification:
     """What was found."""
 
     read: int  # finished fields that were read
-    damaged: tuple[str, ...]  # those that could not be: where, and why
+    damaged: tuple[str, ...]  # what could not be: a file, a video, a step or a field, and why
     estimated_again: int  # fields of the sample
     different: tuple[str, ...]  # of these, those that came out otherwise: where, and by how much
-    damaged_fields: tuple[tuple[str, int, int], ...] = ()  # the damaged ones again: video, frame, step
+    damaged_fields: tuple[tuple[str, int, int], ...] = ()  # fields of the damaged: video, frame, step
 
     @property
     def sound(self) -> bool:
@@ -37,10 +38,15 @@ class Verification:
 
 
 def verify_store(
-    store: FlowStore, sample: int = 0, estimator: FlowEstimator | None = None, seed: int = 0
+    store: FlowStore,
+    sample: int = 0,
+    estimator: FlowEstimator | None = None,
+    seed: int = 0,
+    speaks: bool = True,
 ) -> Verification:
     """Read every finished field, whose checksums HDF5 compares, and estimate some of them again.
 
+    Files and videos that cannot be read are damage like any other, and the others are looked at all the same.
     Where a store holds flow near people alone, what it holds is compared.
 
     Args:
@@ -48,27 +54,119 @@ def verify_store(
         sample: how many fields of each video to estimate again, at random.
         estimator: the one that made the store; needed for a sample.
         seed: of the sample.
+        speaks: show how far it is.
 
     Raises:
-        FlowCacheError: another estimator or other settings than the store's, or frames that are gone or not
-            those that the store was made of.
+        FlowCacheError: another estimator or other settings than the store's, frames that are gone or not
+            those that the store was made of, or a file that another process writes.
+        OSError: the system refuses a file.
     """
     if sample and estimator is None:
         raise FlowCacheError("no estimator to estimate a sample again with")
+    found, videos = _Found(), {}
+    for path in store.files():
+        with FlowStore(path) as file:
+            videos[path] = found.look_through(path, file)
+            if sample and estimator is not None:
+                for video in videos[path]:  # before all that reading
+                    _check_made_by(file, video, estimator)
+    sound: dict[tuple[Path, str], list[Field]] = {}
+    with Tracker("verify", "fields", found.finished, speaks=speaks) as tracker:
+        for path, names in videos.items():
+            with FlowStore(path) as file:
+                sound |= {(path, video): found.read_fields(file, video, tracker) for video in names}
+    again, different = 0, []
     if sample and estimator is not None:
-        for video in store.videos():  # before all that reading
-            _check_made_by(store, video, estimator)
-    sound, damaged = _read_all(store)
-    read = sum(map(len, sound.values())) + len(damaged)
-    rng, again = np.random.default_rng(seed), 0
-    different: list[str] = []
-    if sample and estimator is not None:
-        for video, fields in tracked(sound.items(), "estimate again", "videos"):
+        rng = np.random.default_rng(seed)
+        for (path, video), fields in tracked(sound.items(), "estimate again", "videos", speaks=speaks):
             chosen = [fields[i] for i in rng.permutation(len(fields))[:sample]]
             if chosen:
-                different += _estimate_again(store, video, chosen, estimator)
+                with FlowStore(path) as file:
+                    different += _estimate_again(file, video, chosen, estimator)
                 again += len(chosen)
-    return Verification(read, tuple(damaged.values()), again, tuple(different), tuple(damaged))
+    return Verification(found.read, tuple(found.damaged), again, tuple(different), tuple(found.fields))
+
+
+class _Found:
+    """What was found so far."""
+
+    def __init__(self) -> None:
+        self.finished = 0  # fields that there are to read
+        self.read = 0  # fields
+        self.damaged: list[str] = []
+        self.fields: list[tuple[str, int, int]] = []  # of the damaged
+        self._files: dict[str, Path] = {}  # by video
+
+    def look_through(self, path: Path, file: FlowStore) -> list[str]:
+        """The videos of a file whose records can be read."""
+        videos: list[str] = []
+        with self._noting(str(path)):
+            for video in file.videos():
+                if (other := self._files.setdefault(video, path)) != path:
+                    self.damaged.append(f"video {video!r} is in {other} and in {path}")
+                with self._noting(str(path)):
+                    file.record(video)
+                    self.finished += sum(int(file.finished(video, step).sum()) for step in file.steps(video))
+                    videos.append(video)
+        return videos
+
+    def read_fields(self, file: FlowStore, video: str, tracker: Tracker) -> list[Field]:
+        """Read all fields of a video; those (frame, step) with tiles that could be read."""
+        sound: list[Field] = []
+        record = file.record(video)
+        # Where an estimator's whole frames are kept, every tile is there; from elsewhere, it may be unknown.
+        complete = not record.around and record.estimator in ESTIMATORS
+        for step in file.steps(video):
+            with self._noting(f"{video}, step {step_name(step)}"):
+                finished, (tiles, most) = file.finished(video, step), file.stored_tiles(video, step)
+                file.planned(video, step)
+                held = sorted(frame for frame in tiles if finished[frame])
+                empty = int(finished.sum()) - len(held)
+                self.read += len(held) + empty
+                tracker.advance(empty)
+                if complete and empty:
+                    lost = np.flatnonzero(finished & ~np.isin(np.arange(len(finished)), held)).tolist()
+                    self.damaged.append(f"{video}, step {step_name(step)}: no tile of frames {_some(lost)}")
+                    self.fields += [(video, frame, step) for frame in lost]
+                for frame in held:
+                    why = _why_damaged(file, (video, frame, step), tiles[frame], most, complete)
+                    tracker.advance()
+                    if why:
+                        self.damaged.append(f"{video}, frame {frame}, step {step_name(step)}: {why}")
+                        self.fields.append((video, frame, step))
+                    else:
+                        sound.append((frame, step))
+        return sound
+
+    @contextlib.contextmanager
+    def _noting(self, where: str) -> Iterator[None]:
+        """Note damage and go on; other faults of a file, such as no permission, end the verification."""
+        try:
+            yield
+        except OSError as error:
+            if not isinstance(error, DamagedStoreError) and error.errno != errno.EIO:
+                raise
+            why = str(error.__cause__ or error)
+            self.damaged.append(why if where in why else f"{where}: {why}")
+
+
+def _why_damaged(
+    store: FlowStore, field: tuple[str, int, int], tiles: list[tuple[int, int]], most: int, complete: bool
+) -> str:
+    """What is wrong with a field; "" for nothing."""
+    try:
+        if 4 * len(tiles) >= most:
+            store.read(*field)
+        else:  # a file of a few tiles can announce fields that take all memory
+            for x, y in tiles:
+                store.read(*field, (x, y, 1, 1))
+    except OSError as error:
+        return str(error.__cause__ or error)
+    return f"{most - len(tiles)} of {most} tiles are lost" if complete and len(tiles) < most else ""
+
+
+def _some(frames: list[int]) -> str:
+    return ", ".join(map(str, frames[:5])) + (f" and {len(frames) - 5} more" if len(frames) > 5 else "")
 
 
 def forget_fields(store: FlowStore, fields: Sequence[tuple[str, int, int]]) -> None:
@@ -86,24 +184,6 @@ def forget_fields(store: FlowStore, fields: Sequence[tuple[str, int, int]]) -> N
             for video, frame, step in fields:
                 if files[video] == file:
                     writer.forget(video, frame, step)
-
-
-def _read_all(store: FlowStore) -> tuple[dict[str, list[Field]], dict[tuple[str, int, int], str]]:
-    """Read every finished field: the sound ones by video, and the damaged ones with what is wrong."""
-    sound: dict[str, list[Field]] = {video: [] for video in store.videos()}
-    damaged: dict[tuple[str, int, int], str] = {}
-    with Tracker("verify", "fields", count_finished(store)) as tracker:
-        for video, fields in sound.items():
-            for step in store.steps(video):
-                for frame in np.flatnonzero(store.finished(video, step)).tolist():
-                    try:
-                        store.read(video, frame, step)
-                        fields.append((frame, step))
-                    except OSError as error:
-                        where = f"{video}, frame {frame}, step {step_name(step)}"
-                        damaged[video, frame, step] = f"{where}: {error.__cause__ or error}"
-                    tracker.advance()
-    return sound, damaged
 
 
 def _check_made_by(store: FlowStore, video: str, estimator: FlowEstimator) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+import h5py
 import numpy as np
 
 from flow_cache.choices import COMMIT_SECONDS
@@ -15,24 +17,33 @@ from flow_cache.codec import encode, to_row_differences
 from flow_cache.errors import FlowCacheError
 from flow_cache.journal import JournaledFile
 from flow_cache.opening import OF_DAMAGE, damaged, make_if_missing, open_for_writing
+from flow_cache.runtime.hdf5_content import Hdf5ContentError, has_member
 from flow_cache.runtime.interrupts import uninterrupted
 from flow_cache.runtime.nearest import listed
 from flow_cache.schema import (
     FILTERS,
     VideoRecord,
     every_field,
-    get_text,
     group_name,
     make_group,
     make_step,
     region_in_words,
-    rows_of_differences,
     step_name,
     upgrade,
 )
+from flow_cache.stored_video import StoredVideo
 from flow_cache.tiles import runs, tiles_with_pixels
 
 _NO_FILTERS = 0xFFFFFFFF  # a mask of those that a tile did not go through
+
+
+@dataclass(frozen=True)
+class _OpenStep:
+    """The data sets of a step, which were checked."""
+
+    fields: h5py.Dataset  # (F, 2, H, W) int16
+    finished: h5py.Dataset  # (F,) uint8
+    rows: int | None  # as in `StoredStep`
 
 
 class FlowWriter:
@@ -57,6 +68,7 @@ class FlowWriter:
         self._commit_seconds = commit_seconds
         make_if_missing(path)
         self._bytes = JournaledFile(path)
+        self._steps: dict[tuple[str, int], _OpenStep] = {}
         self._sound = True  # False while HDF5 changes the file, and from then on if that was cut short
         try:
             self._begin()
@@ -96,8 +108,8 @@ class FlowWriter:
         for frame, step in planned or ():
             wanted[step][frame] = 1
         with self._naming_damage():
-            if group_name(record.name) in self._file:
-                self._check_same(record)
+            if has_member(self._file["/"], group_name(record.name)):
+                self._check_same(StoredVideo(self._file, record.name).record(), record)
             with self._changing():
                 self._make_room(record, wanted)
         self._commit_when_due()
@@ -106,7 +118,7 @@ class FlowWriter:
     def finished(self, video: str, step: int) -> np.ndarray:
         """Which fields of a step are complete: (frames,) bool."""
         with self._naming_damage():
-            return self._file[group_name(video)]["finished"][step_name(step)][:].astype(bool)
+            return self._open_step(video, step).finished[:].astype(bool)
 
     @uninterrupted
     def write(self, video: str, frame: int, step: int, flow: np.ndarray) -> None:
@@ -123,8 +135,8 @@ class FlowWriter:
             FlowCacheError: a displacement cannot be stored, or the shape is not that of the video.
         """
         with self._naming_damage():
-            group = self._file[group_name(video)]
-            fields, finished = (group[kind][step_name(step)] for kind in ("flow", "finished"))
+            opened = self._open_step(video, step)
+            fields, finished = opened.fields, opened.finished
             there = bool(finished[frame])
         if flow.shape != fields.shape[1:]:
             raise FlowCacheError(
@@ -132,8 +144,8 @@ class FlowWriter:
             )
         stored = flow if flow.dtype == np.int16 else encode(flow)
         tiles = tiles_with_pixels(stored)
-        if rows := rows_of_differences(fields):
-            stored = to_row_differences(stored, rows)
+        if opened.rows:
+            stored = to_row_differences(stored, opened.rows)
         with self._changing():
             if tiles.all() or there:  # what is there goes, even where it was another tile
                 fields[frame] = stored
@@ -151,8 +163,8 @@ class FlowWriter:
         empty one takes its place as it is, past all filters.
         """
         with self._naming_damage():
-            group = self._file[group_name(video)]
-            fields, finished = (group[kind][step_name(step)] for kind in ("flow", "finished"))
+            opened = self._open_step(video, step)
+            fields, finished = opened.fields, opened.finished
         empty = np.full(fields.chunks, fields.fillvalue, np.int16).tobytes()
         _, _, rows, columns = fields.chunks
         with self._changing():
@@ -199,12 +211,22 @@ class FlowWriter:
                 upgrade(self._file)
         self.commit()
 
+    def _open_step(self, video: str, step: int) -> _OpenStep:
+        if (video, step) not in self._steps:
+            found = StoredVideo(self._file, video).step(step)
+            if found is None:
+                raise FlowCacheError(f"{self._path} has no room for step {step_name(step)} of {video!r}")
+            finished = self._file[f"{group_name(video)}/finished/{step_name(step)}"]
+            self._steps[video, step] = _OpenStep(found.fields, finished, found.rows)
+        return self._steps[video, step]
+
     @contextlib.contextmanager
     def _naming_damage(self) -> Iterator[None]:
         try:
             yield
-        except (KeyError, RuntimeError) as error:  # an OSError can be another fault, such as a full disk
-            raise damaged(self._path, str(error)) from error
+        except (KeyError, RuntimeError, Hdf5ContentError) as error:
+            # An OSError can be another fault, such as a full disk.
+            raise damaged(self._path, error) from error
 
     def _commit_when_due(self) -> None:
         if time.monotonic() - self._committed_at > self._commit_seconds:
@@ -217,41 +239,39 @@ class FlowWriter:
             yield
         except FlowCacheError:
             raise
-        except OF_DAMAGE as error:
+        except (*OF_DAMAGE, Hdf5ContentError) as error:
             if self._bytes.fault is None:
-                raise damaged(self._path, str(error)) from error
+                raise damaged(self._path, error) from error
         if self._bytes.fault:
             raise OSError(self._bytes.fault.errno, self._bytes.fault.strerror, str(self._path))
         self._sound = True
 
     def _make_room(self, record: VideoRecord, planned: Mapping[int, np.ndarray]) -> None:
-        if group_name(record.name) not in self._file:
+        if not has_member(self._file["/"], group_name(record.name)):
             make_group(self._file, record)
-        group = self._file[group_name(record.name)]
+        video, group = StoredVideo(self._file, record.name), self._file[group_name(record.name)]
         for step, flags in planned.items():
-            if step_name(step) not in group["flow"]:
+            if video.step(step) is None:
                 make_step(group, step_name(step), self._filter)
-            before = group["planned"][step_name(step)]
-            if (flags & ~before[:]).any():  # else a run that goes on would commit a change of nothing
-                before[:] |= flags
+            before, wanted = StoredVideo(self._file, record.name).planned(step), flags.astype(bool)
+            if (wanted & ~before).any():  # else a run that goes on would commit a change of nothing
+                group["planned"][step_name(step)][:] = before | wanted
 
-    def _check_same(self, record: VideoRecord) -> None:
-        attributes = self._file[group_name(record.name)].attrs
-        if get_text(attributes, "source_hash") != record.source_hash:
+    def _check_same(self, held: VideoRecord, asked: VideoRecord) -> None:
+        if held.source_hash != asked.source_hash:
             raise FlowCacheError(
-                f"{self._path} holds flow of a video {record.name!r} whose frames are not those of "
-                f"{record.source} (it came from {get_text(attributes, 'source')}); write to another file, "
-                f"or name this one otherwise: NAME={record.source}"
+                f"{self._path} holds flow of a video {asked.name!r} whose frames are not those of "
+                f"{asked.source} (it came from {held.source}); write to another file, or "
+                f"name this one otherwise: NAME={asked.source}"
             )
-        if get_text(attributes, "settings_hash") != record.settings_hash:
+        if held.settings_hash != asked.settings_hash:
             raise FlowCacheError(
-                f"{self._path} holds flow of {record.name!r} by {get_text(attributes, 'estimator')} "
-                f"{get_text(attributes, 'settings')}; asked for {record.estimator} {record.settings}; "
-                "write to another file"
+                f"{self._path} holds flow of {asked.name!r} by {held.estimator} {held.settings}; asked for "
+                f"{asked.estimator} {asked.settings}; write to another file"
             )
-        if (held := get_text(attributes, "around")) != record.around:
-            held, asked = region_in_words(held), region_in_words(record.around)
+        if held.around != asked.around:
+            there, wanted = region_in_words(held.around), region_in_words(asked.around)
             raise FlowCacheError(
-                f"{self._path} holds flow of {record.name!r} {held}; asked for flow {asked}; write to "
+                f"{self._path} holds flow of {asked.name!r} {there}; asked for flow {wanted}; write to "
                 "another file, or ask as before"
             )

@@ -16,7 +16,7 @@ from slimdp.doctor.annotation_file import (
 )
 from slimdp.doctor.catalogue import SPLITS, SURFACE, Download, everything, find_split, missing_surface
 from slimdp.doctor.findings import Findings, Severity
-from slimdp.doctor.flow_files import VideoShape, check_flow_stores
+from slimdp.doctor.flow_files import VideoShape, check_flow_stores, find_leftovers
 from slimdp.doctor.folder import Contents, look_around
 from slimdp.doctor.pictures import check_pictures, find_folder, pictures_of
 from slimdp.doctor.rendered import (
@@ -217,6 +217,8 @@ class _Examination:
         diagnosis.flow_fields = check_flow_stores(
             stores, contents.folder, self.videos, diagnosis.findings, diagnosis.quick, self.quiet
         )
+        for path in find_leftovers(contents.folders):
+            diagnosis.findings.add("flow-leftover", contents.name(path), "", "left by a run that was killed")
         if not contents.rendered:
             return
         if not (contents.folder / "flow_exact").is_dir():

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
-
 from flow_cache import FlowCacheError, FlowStore
-from flow_cache.inspection import VideoReport, inspect_store
+from flow_cache.inspection import VideoReport, inspect_video
 from flow_cache.recovery import journal_of
-from flow_cache.runtime.progress import Tracker, tracked
+from flow_cache.runtime.hdf5_content import Hdf5ContentError, open_hdf5
+from flow_cache.runtime.progress import tracked
+from flow_cache.verification import verify_store
 from slimdp.doctor.findings import Findings
+
+#: Names under which files are written before they take their own: by a store's writer, and by `atomic_write`.
+_UNFINISHED = re.compile(r".*\.([0-9]+)(?:-[0-9a-f]+)?\.(?:tmp|part\.h5)")
 
 
 @dataclass(frozen=True)
@@ -28,10 +34,24 @@ def is_flow_store(path: Path) -> bool:
     if journal_of(path).exists():
         return True
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             return "schema" in file.attrs
-    except OSError:
+    except (OSError, Hdf5ContentError):
         return True
+
+
+def find_leftovers(folders: Iterable[Path]) -> list[Path]:
+    """What killed writers left: unfinished files of no living process, and journals without their store."""
+    found = []
+    for folder in folders:
+        with os.scandir(folder) as entries:
+            names = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
+        for name in sorted(names):
+            unfinished = _UNFINISHED.fullmatch(name)
+            of_nobody = unfinished is not None and not Path("/proc", unfinished[1]).exists()
+            if of_nobody or (name.endswith(".h5.journal") and name.removesuffix(".journal") not in names):
+                found.append(folder / name)
+    return found
 
 
 def check_flow_stores(
@@ -62,15 +82,19 @@ def check_flow_stores(
             continue
         try:
             with FlowStore(path) as store:
-                reports = inspect_store(store)
-                held = sum(sum(report.finished.values()) for report in reports)
-                with Tracker(file, "fields", held, speaks=not (quick or quiet)) as tracker:
-                    for report in reports:
+                for video in store.videos():
+                    try:
+                        report = inspect_video(store, video)
+                    except FlowCacheError as error:
+                        if quick:  # else it is among what is found below
+                            findings.add("flow-damaged", file, f"video {video}", str(error))
+                    else:
                         fields += sum(report.finished.values())
-                        _check_video(report, file, videos.get(report.video), findings)
-                        if not quick:
-                            _read_fields(store, report, file, findings, tracker)
-        except (FlowCacheError, OSError, KeyError) as error:
+                        _check_video(report, file, videos.get(video), findings)
+                damaged = () if quick else verify_store(store, speaks=not quiet).damaged
+                for fault in damaged:
+                    findings.add("flow-damaged", file, "", fault)
+        except (FlowCacheError, OSError) as error:
             findings.add("flow-damaged", file, "", str(error))
     return fields
 
@@ -93,19 +117,6 @@ def _check_video(report: VideoReport, file: str, shape: VideoShape | None, findi
             f"video {report.video}",
             f"{_in_words(found)}, but the video has {_in_words(shape)}",
         )
-
-
-def _read_fields(
-    store: FlowStore, report: VideoReport, file: str, findings: Findings, tracker: Tracker
-) -> None:
-    for step in store.steps(report.video):
-        for frame in store.finished(report.video, step).nonzero()[0]:
-            try:
-                store.read(report.video, int(frame), step)
-            except (OSError, ValueError) as error:
-                place = f"video {report.video}: frame {frame}, step {step:+d}"
-                findings.add("flow-damaged", file, place, str(error))
-            tracker.advance()
 
 
 def _in_words(shape: VideoShape) -> str:

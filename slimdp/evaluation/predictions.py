@@ -30,6 +30,14 @@ import h5py
 import numpy as np
 
 from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.hdf5_content import (
+    Hdf5ContentError,
+    has_attribute,
+    integer,
+    open_hdf5,
+    require_plain,
+    text,
+)
 from flow_cache.runtime.hdf5_file import DiskFile, new_hdf5
 from slimdp.structures import PARTS, PersonPrediction
 
@@ -37,6 +45,9 @@ FORMAT = "slimdp predictions"
 VERSION = 1
 #: The datasets that hold a map a person.
 MAPS = ("part", "uv", "foreground")
+#: Maps of one value take a thousandth of their size, which is the most that gzip can do.
+_LARGEST_RATIO = 1100
+_LARGEST_CROP = 8192  # px
 
 
 class PredictionFileError(ValueError):
@@ -226,8 +237,10 @@ def _open(path: Path) -> h5py.File:
     if not path.is_file():
         raise FileNotFoundError(f"no predictions at {path}; run: slimdp predict --out {path}")
     try:
-        return h5py.File(path, "r")
-    except OSError as error:
+        return open_hdf5(path)
+    except (OSError, Hdf5ContentError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system refused it, and the error names the file
         raise PredictionFileError(f"{path} is not a whole HDF5 file: {error}") from error
 
 
@@ -243,15 +256,26 @@ def _read(file: h5py.File, name: str, row: int | slice, path: Path) -> Any:
 
 def _read_header(file: h5py.File, path: Path) -> tuple[int, PredictionOrigin]:
     """Crop size, px, and origin, once the attributes and the shapes of all datasets are as they should be."""
-    found = file.attrs.get("format"), file.attrs.get("version")
+    try:
+        return _read_plain_header(file, path)
+    except Hdf5ContentError as error:
+        raise PredictionFileError(f"{path}: {error}; run slimdp predict again") from error
+
+
+def _read_plain_header(file: h5py.File, path: Path) -> tuple[int, PredictionOrigin]:
+    root = file["/"]
+    found = (
+        text(root, "format") if has_attribute(root, "format") else None,
+        integer(root, "version", 0, 2**31) if has_attribute(root, "version") else None,
+    )
     if found != (FORMAT, VERSION):
         raise PredictionFileError(
             f"{path} is of format {found[0]!r}, version {found[1]}, "
             f"but {FORMAT!r}, version {VERSION} is wanted"
         )
-    size = int(file.attrs.get("crop_size", 0))
-    if size < 1:
-        raise PredictionFileError(f"{path}: crop_size = {size}, but a positive number of px is wanted")
+    size = integer(root, "crop_size", 1, _LARGEST_CROP)
+    require_plain(file, [name for name in _schema(size) if name not in MAPS])
+    require_plain(file, MAPS, _LARGEST_RATIO)
     people = None
     for name, (row, dtype) in _schema(size).items():
         data = file.get(name)
@@ -263,5 +287,6 @@ def _read_header(file: h5py.File, path: Path) -> tuple[int, PredictionOrigin]:
         people = data.shape[0] if people is None else people
         if data.shape[0] != people:
             raise PredictionFileError(f"{path}: {name} has {data.shape[0]} rows, but image_id has {people}")
-    origin = {f.name: str(file.attrs.get(f.name, "")) for f in fields(PredictionOrigin)}
+    kept = [f.name for f in fields(PredictionOrigin) if has_attribute(root, f.name)]
+    origin = {name: text(root, name) for name in kept}
     return size, PredictionOrigin(**origin)

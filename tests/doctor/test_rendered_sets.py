@@ -73,22 +73,37 @@ def unfinish(folder: Path) -> None:
 
 
 def narrow(folder: Path) -> None:
+    """A finished store of narrower frames."""
+    make_another_store(folder, frames=4, width=80)
+
+
+def link_elsewhere(folder: Path) -> None:
     with h5py.File(folder / "flow_exact/train_00000.h5", "r+") as file:
-        file["train_00000"].attrs["width"] = 80
+        del file["train_00000"]
+        file["train_00000"] = h5py.ExternalLink("elsewhere.h5", "/train_00000")
+
+
+def leave_behind(folder: Path) -> None:
+    """What a run leaves that is killed with SIGKILL; no process has that number."""
+    (folder / "flow_exact/train_00000.h5.99999999-0123abcd.tmp").write_bytes(b"half")
+    (folder / "flow_exact/.train_00000.99999999-0123abcd.part.h5").write_bytes(b"half")
 
 
 def drop_frame(folder: Path) -> None:
     """A finished store of the first three of the clip's four frames."""
+    make_another_store(folder, frames=3)
+
+
+def make_another_store(folder: Path, frames: int, width: int | None = None) -> None:
     path = folder / "flow_exact/train_00000.h5"
     with FlowStore(path) as store:
         record = store.record("train_00000")
     path.unlink()
     with FlowWriter(path) as writer:
-        writer.add_video(replace(record, frame_names=record.frame_names[:3]), (1,))
-        for frame in range(2):
-            writer.write(
-                "train_00000", frame, 1, np.zeros((2, record.height, record.width), dtype=np.float32)
-            )
+        names, width = record.frame_names[:frames], width or record.width
+        writer.add_video(replace(record, frame_names=names, width=width), (1,))
+        for frame in range(frames - 1):
+            writer.write("train_00000", frame, 1, np.zeros((2, record.height, width), dtype=np.float32))
 
 
 def repeat_track(content: dict[str, Any]) -> None:
@@ -223,6 +238,8 @@ DAMAGES: dict[str, tuple[Damage, dict[str, int]]] = {
     "the same clip in another file": (
         lambda folder: shutil.copy(folder / TRAIN, folder / "propagated.json"), {}
     ),
+    "flow in another file": (link_elsewhere, {"flow-damaged": 1}),
+    "leftovers of a killed run": (leave_behind, {"flow-leftover": 2}),
     "flow cut short": (cut_short("flow_exact/train_00000.h5"), {"flow-damaged": 1}),
     "flow of a clip deleted": (
         lambda folder: (folder / "flow_exact/train_00000.h5").unlink(), {"flow-missing": 1}

@@ -176,9 +176,9 @@ def _repeat(file: h5py.File) -> None:
     [
         (lambda file: file.attrs.update(version=2), "version 2, but 'slimdp predictions', version 1"),
         (lambda file: file.attrs.update(format="other"), "of format 'other'"),
-        (lambda file: file.attrs.update(crop_size=0), "crop_size = 0"),
+        (lambda file: file.attrs.update(crop_size=0), "crop_size is 0"),
         (lambda file: file.attrs.update(crop_size=32), "part is uint8"),
-        (_delete_uv, "uv is nothing"),
+        (_delete_uv, "uv is missing"),
         (_shorten_score, "score has 1 rows, but image_id has 3"),
         (_repeat, "holds 2 people more than once"),
     ],

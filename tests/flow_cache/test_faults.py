@@ -227,6 +227,17 @@ def test_an_unfinished_journal_counts_for_nothing_and_goes(path: Path) -> None:
     assert os.listdir(path.parent) == ["flow.h5"]
 
 
+def test_what_killed_writers_left_goes_with_the_next(path: Path) -> None:
+    path.unlink()
+    of_the_dead = path.with_name("flow.h5.99999999-0123abcd.tmp")
+    of_the_living = path.with_name(f"flow.h5.{os.getpid()}-0123abcd.tmp")
+    for left in (of_the_dead, of_the_living):
+        left.write_bytes(b"half")
+    fill(path, range(1))
+    assert sorted(os.listdir(path.parent)) == ["flow.h5", of_the_living.name]
+    assert finished(path.parent) == [0]
+
+
 # ---- disks ---------------------------------------------------------------------------------------------
 
 
@@ -462,5 +473,5 @@ def test_a_filter_that_is_missing_is_named(path: Path) -> None:
         flow = file["wälk/flow"]
         fields = h5py.h5d.create(flow.id, b"+1", h5py.h5t.NATIVE_INT16, space, layout)
         fields.write_direct_chunk((1, 0, 0, 0), b"compressed by a filter of tomorrow")
-    with FlowStore(path) as store, pytest.raises(FlowCacheError, match="pip install --upgrade hdf5plugin"):
+    with FlowStore(path) as store, pytest.raises(FlowCacheError, match="filter 32099, which is not loaded"):
         store.read("wälk", 1, 1)

@@ -1,0 +1,226 @@
+"""HDF5 files from anywhere: nothing outside of the file is read, and nothing it announces is believed.
+
+A link of HDF5 can lead to any file of the machine, the numbers of a data set can lie in other files, a filter
+can be code that HDF5 loads, and a file of some kilobytes can announce terabytes. What is read goes through
+the functions here first. Their errors name the place within the file, such as `/walk@width`; a caller adds
+which file it is.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+#: Filters whose output is what HDF5 itself or hdf5plugin decodes: deflate, shuffle, Fletcher's checksum, and
+#: those of blosc, LZ4, bitshuffle, zstd and Blosc2. HDF5 would look for any other in the folders of plugins.
+KNOWN_FILTERS = frozenset({1, 2, 3, 32001, 32004, 32008, 32015, 32026})
+#: A compressed chunk is unpacked whole.
+_LARGEST_CHUNK = 64 << 20
+#: Numbers that are read at once take at most so many times what the file holds of them.
+_LARGEST_RATIO = 256
+_LINKS = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "a link to another file"}
+
+
+class Hdf5ContentError(ValueError):
+    """What an HDF5 file holds is not what is wanted there; the message names the place in the file."""
+
+
+def open_hdf5(path: Path, **options: Any) -> h5py.File:
+    """Open a file for reading; `options` are those of `h5py.File`.
+
+    Raises:
+        OSError: with `errno` and the file's name where the system refuses it (no such file, no permission,
+            too many open files, a failing disk); without `errno` where its bytes are not HDF5's.
+        Hdf5ContentError: the path is a folder, a device or a pipe.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):  # HDF5 would wait for a pipe for ever
+        raise Hdf5ContentError("it is a folder, a device or a pipe; wanted a file")
+    try:
+        return h5py.File(path, "r", **options)
+    except OSError as error:
+        raise named(error, path) from error
+
+
+def named(error: OSError, path: Path) -> OSError:
+    """The same error with the name of the file where the system refused it, without HDF5's own words."""
+    if error.errno is None:
+        return error
+    return type(error)(error.errno, os.strerror(error.errno), str(path))
+
+
+def member_names(group: h5py.Group) -> list[str]:
+    """The names in a group, in HDF5's order, all of them of things in the file itself."""
+    found: list[tuple[bytes, int]] = []
+    group.id.links.iterate(lambda name, info: found.append((name, info.type)), info=True)
+    for name, kind in found:
+        _require_hard(kind, place(group, name.decode(errors="backslashreplace")))
+    try:
+        return [name.decode() for name, _ in found]
+    except UnicodeDecodeError as error:
+        raise Hdf5ContentError(f"{group.name} holds the name {error.object!r}, which is not UTF-8") from error
+
+
+def has_member(group: h5py.Group, name: str) -> bool:
+    """Whether a group has a link of this name, wherever it leads; `in` says no of one that leads nowhere."""
+    return group.id.links.exists(name.encode())
+
+
+def subgroup(group: h5py.Group, name: str) -> h5py.Group:
+    """A group in a group."""
+    found = _member(group, name)
+    if not isinstance(found, h5py.Group):
+        raise Hdf5ContentError(f"{place(group, name)} is no group")
+    return found
+
+
+def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
+    """A data set in a group that holds its numbers itself, in known filters and chunks of bearable size."""
+    found = _member(group, name)
+    where = place(group, name)
+    if not isinstance(found, h5py.Dataset):
+        raise Hdf5ContentError(f"{where} is no data set")
+    layout = found.id.get_create_plist()
+    if layout.get_layout() == h5py.h5d.VIRTUAL:
+        raise Hdf5ContentError(f"{where} is virtual: its numbers lie in other data sets, which are not read")
+    if layout.get_external_count():
+        raise Hdf5ContentError(f"the numbers of {where} lie in another file, which is not read")
+    for number in range(layout.get_nfilters()):
+        if (code := layout.get_filter(number)[0]) not in KNOWN_FILTERS:
+            raise Hdf5ContentError(
+                f"{where} goes through filter {code}, which is not loaded; known are "
+                f"{', '.join(map(str, sorted(KNOWN_FILTERS)))}"
+            )
+    kind = found.id.get_type()
+    if found.id.get_space().get_simple_extent_type() != h5py.h5s.SIMPLE:
+        raise Hdf5ContentError(f"{where} is no array")
+    chunk = layout.get_chunk() if layout.get_layout() == h5py.h5d.CHUNKED else ()
+    if (size := math.prod(chunk) * kind.get_size()) > _LARGEST_CHUNK:
+        raise Hdf5ContentError(f"{where} is in chunks of {size} bytes; at most {_LARGEST_CHUNK} are read")
+    return found
+
+
+def require_array(found: h5py.Dataset, shape: tuple[int | None, ...], dtype: np.dtype | type) -> None:
+    """Raise Hdf5ContentError unless a data set is of this shape, None for any length, and of this type."""
+    wanted = np.dtype(dtype)
+    kind = found.id.get_type()
+    fits = len(shape) == found.id.rank and all(
+        side in (None, length) for side, length in zip(shape, found.id.shape, strict=True)
+    )
+    if not fits or not kind.equal(h5py.h5t.py_create(wanted)):
+        any_length = tuple("any" if side is None else side for side in shape)
+        raise Hdf5ContentError(
+            f"{found.name} is {_type_in_words(kind)} {found.id.shape}; wanted {wanted} {any_length}"
+        )
+
+
+def require_all_held(found: h5py.Dataset, most_ratio: float = _LARGEST_RATIO) -> None:
+    """Raise Hdf5ContentError unless every number of a data set is in the file, and not packed beyond belief.
+
+    HDF5 gives a constant for what nobody wrote, and so a data set of no bytes can announce any size.
+
+    Args:
+        found: the data set, which `dataset` gave.
+        most_ratio: how many times larger than in the file it may be.
+    """
+    layout, shape = found.id.get_create_plist(), found.id.shape
+    size, held = math.prod(shape) * found.id.get_type().get_size(), found.id.get_storage_size()
+    whole = held >= size
+    if layout.get_layout() == h5py.h5d.CHUNKED and layout.get_nfilters():
+        chunks = math.prod(-(-side // length) for side, length in zip(shape, layout.get_chunk(), strict=True))
+        whole = found.id.get_num_chunks() == chunks and held * most_ratio >= size
+    if not whole:
+        raise Hdf5ContentError(
+            f"{found.name} announces {size} bytes, and the file holds {held} of them; wanted all"
+        )
+
+
+def require_plain(file: h5py.File, names: Collection[str], most_ratio: float = _LARGEST_RATIO) -> None:
+    """Raise Hdf5ContentError unless the data sets of these names, at the root, are held by the file itself.
+
+    No link is followed, no other file is opened and no filter is loaded. Shapes and types are the caller's to
+    compare, before it reads.
+
+    Args:
+        file: open for reading.
+        names: of data sets; what else the file holds is not looked at.
+        most_ratio: as for `require_all_held`.
+    """
+    for name in names:
+        require_all_held(dataset(file["/"], name), most_ratio)
+
+
+def has_attribute(owner: h5py.Group | h5py.Dataset, name: str) -> bool:
+    """Whether there is an attribute; one that cannot be read counts."""
+    return h5py.h5a.exists(owner.id, name.encode())
+
+
+def integer(owner: h5py.Group | h5py.Dataset, name: str, least: int, most: int) -> int:
+    """An attribute that is a whole number within limits."""
+    found = _attribute(owner, name)
+    if found.get_type().get_class() not in (h5py.h5t.INTEGER, h5py.h5t.ENUM) or found.shape != ():
+        raise Hdf5ContentError(
+            f"{_key(owner, name)} is {_type_in_words(found.get_type())} {found.shape}; wanted a whole number"
+        )
+    value = int(owner.attrs[name])
+    if not least <= value <= most:
+        raise Hdf5ContentError(f"{_key(owner, name)} is {value}; wanted {least} to {most}")
+    return value
+
+
+def text(owner: h5py.Group | h5py.Dataset, name: str) -> str:
+    """An attribute that is text, of a fixed length or not."""
+    found = _attribute(owner, name)
+    if found.get_type().get_class() != h5py.h5t.STRING or found.shape != ():
+        raise Hdf5ContentError(
+            f"{_key(owner, name)} is {_type_in_words(found.get_type())} {found.shape}; wanted text"
+        )
+    value = owner.attrs[name]
+    try:
+        # h5py gives text of variable length with what is not UTF-8 as lone surrogates.
+        content = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise Hdf5ContentError(f"{_key(owner, name)} is not UTF-8: {error}") from error
+
+
+def place(group: h5py.Group, name: str) -> str:
+    """Where something lies in the file: /walk/flow."""
+    return f"{group.name.rstrip('/')}/{name}"
+
+
+def _member(group: h5py.Group, name: str) -> Any:
+    where = place(group, name)
+    if not has_member(group, name):
+        raise Hdf5ContentError(f"{where} is missing")
+    _require_hard(group.id.links.get_info(name.encode()).type, where)
+    return group[name]
+
+
+def _require_hard(kind: int, where: str) -> None:
+    if kind != h5py.h5l.TYPE_HARD:
+        what = _LINKS.get(kind, f"a link of the user-defined kind {kind}")
+        raise Hdf5ContentError(f"{where} is {what}, which is not followed; wanted the thing itself")
+
+
+def _attribute(owner: h5py.Group | h5py.Dataset, name: str) -> h5py.h5a.AttrID:
+    if not has_attribute(owner, name):
+        raise Hdf5ContentError(f"{_key(owner, name)} is missing")
+    return h5py.h5a.open(owner.id, name.encode())
+
+
+def _key(owner: h5py.Group | h5py.Dataset, name: str) -> str:
+    return f"{owner.name}@{name}"
+
+
+def _type_in_words(kind: h5py.h5t.TypeID) -> str:
+    try:
+        return str(kind.dtype)
+    except TypeError:  # HDF5 has types that NumPy has not
+        return "of another type"
