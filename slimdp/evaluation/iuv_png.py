@@ -12,6 +12,8 @@ from slimdp.structures import PARTS
 
 #: Largest map that is decoded, px: a frame of 8K. A PNG of a few kilobytes can promise gigabytes.
 MOST_PIXELS = 2**25
+#: libpng reads no longer one.
+LONGEST_SIDE = 1_000_000
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EIGHT_BITS, _RGB = 8, 2
 
@@ -31,8 +33,9 @@ def decode_iuv(text: str, height: int, width: int) -> np.ndarray:
     Raises ValueError where the text is not base64, not a whole RGB PNG of 8 bits and of that size, or has a
     part beyond 24.
     """
-    if height * width > MOST_PIXELS:
-        raise ValueError(f"a map of {width} x {height} px, but at most {MOST_PIXELS} px are read")
+    if height * width > MOST_PIXELS or max(height, width) > LONGEST_SIDE:
+        limits = f"at most {MOST_PIXELS} px, {LONGEST_SIDE} a side, are read"
+        raise ValueError(f"a map of {width} x {height} px, but {limits}")
     data = _bytes(text)
     if not data.startswith(_SIGNATURE) or data[12:16] != b"IHDR" or len(data) < 33:
         raise ValueError(f"{len(data)} bytes that do not begin as a PNG does")
@@ -43,7 +46,10 @@ def decode_iuv(text: str, height: int, width: int) -> np.ndarray:
         raise ValueError(
             f"a PNG of {depth} bits and colour type {colour}, but 8 bits and colour type 2 (RGB) are wanted"
         )
-    bgr = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise ValueError(f"a PNG that OpenCV does not read: {error.err}") from None
     if bgr is None or bgr.shape != (height, width, 3) or bgr.dtype != np.uint8:
         raise ValueError("a PNG that is damaged or cut short")
     iuv = bgr[:, :, ::-1].transpose(2, 0, 1)

@@ -39,6 +39,7 @@ from flow_cache.runtime.hdf5_content import (
     text,
 )
 from flow_cache.runtime.hdf5_file import DiskFile, new_hdf5
+from slimdp.evaluation.instances import FARTHEST_PX
 from slimdp.structures import PARTS, PersonPrediction
 
 FORMAT = "slimdp predictions"
@@ -224,6 +225,16 @@ def check_prediction(prediction: PersonPrediction, crop_size: int, where: str) -
     for name in ("box", "score", "crop_from_image", "uv"):
         if not np.isfinite(getattr(prediction, name)).all():
             raise PredictionFileError(f"{person}: {name} holds values that are not finite")
+    box, crop = np.asarray(prediction.box), np.asarray(prediction.crop_from_image)
+    if (box[2:] <= 0).any() or np.abs(box).max() > FARTHEST_PX:
+        problem = f"but a width and height above 0 are wanted, and no more than {FARTHEST_PX:g} px"
+        raise PredictionFileError(f"{person}: box = {box.tolist()}, {problem}")
+    if prediction.score < 0:
+        raise PredictionFileError(f"{person}: score = {prediction.score:g}, but 0 or more is wanted")
+    if crop[0, 0] * crop[1, 1] == crop[0, 1] * crop[1, 0]:
+        raise PredictionFileError(
+            f"{person}: crop_from_image = {crop.tolist()}, but a map that can be turned back is wanted"
+        )
     part, uv = prediction.part, prediction.uv
     if part.min() < 1 or part.max() > PARTS:
         raise PredictionFileError(

@@ -136,6 +136,14 @@ HOSTILE: list[tuple[dict[str, Any], str]] = [
     ({"uv_data": picture(np.zeros((H, W), np.uint8))}, "colour type 0"),
     ({"uv_data": picture(np.zeros((H, W, 4), np.uint8))}, "colour type 6"),
     ({"uv_data": picture(np.full((H, W, 3), 25, np.uint8))}, "uv_data: part 25"),
+    (
+        {"uv_shape": [3, 1, 2_000_000], "bbox": [0, 0, 2e6, 1], "uv_data": png(2_000_000, 1)},
+        "uv_data: a map of 2000000 x 1 px, but at most",
+    ),
+    ({"uv_shape": [3, 1, 10**9], "bbox": [0, 0, 1e9, 1]}, "uv_data: a map of 1000000000 x 1 px, but at most"),
+    ({"uv_shape": [3, math.inf, math.nan]}, "uv_shape: inf, but a list of 3 numbers is wanted, finite"),
+    ({"uv_shape": [3, 10**400, 1]}, "uv_shape: 1000"),
+    ({"image_id": 10**30}, "image_id: no such image"),
     ({"uv_shape": [3, 8000, 8000], "bbox": [0, 0, 8000, 8000]}, "uv_data: a map of 8000 x 8000 px, but at"),
 ]
 

@@ -107,6 +107,11 @@ BAD_VALUES: list[tuple[str, Any, str]] = [
     ("uv", np.full((2, SIZE, SIZE), 1.5, np.float16), "uv runs from 1.5"),
     ("box", np.array([0, 0, np.inf, 1]), "box holds values"),
     ("crop_from_image", np.eye(3), "crop_from_image has shape"),
+    ("box", np.array([0.0, 0.0, -1.0, 5.0]), "box = .* a width and height above 0"),
+    ("box", np.array([0.0, 0.0, 3.0, 0.0]), "box = .* a width and height above 0"),
+    ("box", np.array([0.0, 1e12, 3.0, 3.0]), "box = .* no more than 1e\\+09 px"),
+    ("score", -0.1, r"score = -0\.1, but 0 or more"),
+    ("crop_from_image", np.zeros((2, 3)), "crop_from_image = .* can be turned back"),
 ]
 
 
