@@ -48,6 +48,10 @@ class ImageError(FlowCacheError):
     """A picture that is missing, damaged, too large or of the wrong size."""
 
 
+class ImageTooLargeError(ImageError):
+    """A picture of more than `MAX_PIXELS`."""
+
+
 @dataclass(frozen=True)
 class ImageHeader:
     """What a picture file says of itself."""
@@ -195,7 +199,7 @@ def _header(path: Path, content: bytes) -> ImageHeader:
                 width, height = picture.size
                 return ImageHeader(width, height, orientation_of(content))
     except Image.DecompressionBombError:
-        raise ImageError(f"{path} announces far more than {_LIMIT}") from None
+        raise ImageTooLargeError(f"{path} announces far more than {_LIMIT}") from None
     except UnidentifiedImageError:
         raise ImageError(f"{path} is no picture, or of a format that is not read") from None
     except (MemoryError, *_OF_DAMAGE) as error:
@@ -215,7 +219,7 @@ _LIMIT = f"{MAX_PIXELS:,} px (2^27), the limit; scale it down, and its labels"
 
 def _check_size(path: Path, header: ImageHeader) -> None:
     if header.width * header.height > MAX_PIXELS:
-        raise ImageError(f"{path} is {header.width} x {header.height} px, more than {_LIMIT}")
+        raise ImageTooLargeError(f"{path} is {header.width} x {header.height} px, more than {_LIMIT}")
 
 
 def _cut_off(path: Path, content: bytes) -> ImageError:

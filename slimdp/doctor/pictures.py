@@ -10,7 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flow_cache.images import UPRIGHT, ImageHeader, check_image, content_of, decode_image, orientation_of
+from flow_cache.images import (
+    UPRIGHT,
+    ImageHeader,
+    ImageTooLargeError,
+    check_image,
+    content_of,
+    decode_image,
+    orientation_of,
+)
 from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.workers import WorkerPool
 from slimdp.data import ImageError
@@ -87,7 +95,7 @@ def look_at_header(picture: Picture) -> Fault | None:
     try:
         return _compare(picture, check_image(picture.path))
     except ImageError as error:
-        return "picture-damaged", str(error)
+        return _code(error), str(error)
 
 
 def look_at_all(picture: Picture) -> Fault | None:
@@ -97,7 +105,7 @@ def look_at_all(picture: Picture) -> Fault | None:
             content = content_of(picture.path)
             height, width, _ = decode_image(picture.path, content).shape
         except ImageError as error:
-            return "picture-damaged", str(error)
+            return _code(error), str(error)
     if complaints:
         return "picture-doubtful", f"{picture.path}: the decoder says: {'; '.join(complaints)}"
     return _compare(picture, ImageHeader(width, height, orientation_of(content)))
@@ -136,6 +144,10 @@ def _stderr_lines() -> Iterator[list[str]]:
 
 def _place(picture: Picture) -> str:
     return f"image {picture.image_id}"
+
+
+def _code(error: ImageError) -> str:
+    return "picture-too-large" if isinstance(error, ImageTooLargeError) else "picture-damaged"
 
 
 def _compare(picture: Picture, found: ImageHeader) -> Fault | None:

@@ -101,6 +101,9 @@ RULES = {
     "pictures-nowhere": Rule(ERROR, "the pictures that the file names", "put them there, or name --images"),
     "picture-missing": Rule(ERROR, "every picture that the file names", _FETCH),
     "picture-damaged": Rule(ERROR, "a picture that is whole and decodes", _FETCH),
+    "picture-too-large": Rule(
+        ERROR, "at most 134,217,728 px (2^27)", "scale the picture down, and its labels"
+    ),
     "picture-doubtful": Rule(
         WARNING, "a picture that decodes without complaints", "look at the picture; fetch it again"
     ),

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from flow_cache import FlowField, MissingFlowError, VideoRecord
+from flow_cache.naming import folder_names
 from slimdp.data import AnnotationError
 from slimdp.structures import ImageRecord
 
@@ -39,12 +40,6 @@ class FramePlace:
     def holds(self, index: int) -> bool:
         """Whether a frame of the store's video belongs to the same video of the annotation file."""
         return self.first <= index <= self.last
-
-
-def folder_names(folder: Path) -> list[str]:
-    """What a store may call the video of a folder, the most folders first: "set/a/img1", "a/img1", "img1"."""
-    parts = [part for part in folder.parts if part not in (folder.anchor, "..")]
-    return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def find_video(store: FlowSource, image: ImageRecord) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -66,3 +68,19 @@ def test_readers_of_labels_and_of_frames_say_so_once(
     assert [record.message.split(": ")[1][:45] for record in caplog.records] == [
         "2 of 3 pictures have an orientation tag, such"
     ] * 2
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_picture_beyond_the_limit_is_no_crash(tmp_path: Path, quick: bool) -> None:
+    write(tmp_path, [1])
+    head = struct.pack(">IIBBBBB", 40_000, 30_000, 1, 0, 0, 0, 0)
+    chunks = [b"IHDR" + head, b"IDAT" + zlib.compress(bytes(100)), b"IEND"]
+    (tmp_path / "0.jpg").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks)
+    )
+    (found,) = (
+        f for f in examine(tmp_path, quick=quick, quiet=True).findings if f.code.startswith("picture-")
+    )
+    assert found.code == "picture-too-large"
+    assert "0.jpg is 40000 x 30000 px, more than 134,217,728 px" in found.found

@@ -142,3 +142,11 @@ def test_another_picture_is_refused() -> None:
     warp = draw_warp(64, WarpSettings(), np.random.default_rng(0))
     with pytest.raises(ValueError, match="64, 64, 3"):
         warp.apply(np.zeros((64, 32, 3), np.uint8), BLACK)
+
+
+def test_the_map_of_all_pixels_is_that_of_each() -> None:
+    """The one product for all pixels against the spline at each pixel, in double precision."""
+    warp = draw_warp(40, WarpSettings(bend=0.06), np.random.default_rng(5))
+    y, x = np.mgrid[:40, :40]
+    slow = warp.source(np.column_stack([x.ravel(), y.ravel()])).T.reshape(2, 40, 40)
+    np.testing.assert_allclose(warp.flow_1to0(), slow - np.stack([x, y]), atol=2e-4)
