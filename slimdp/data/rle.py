@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,7 @@ class Runs:
     """The runs of K masks, one mask after the other; in each the first, third, ... run is not set."""
 
     length: np.ndarray  # (R,) int64 px, down the columns
-    mask: np.ndarray  # (R,) int64: which mask a run is of
-    place: np.ndarray  # (R,) int64: the run's place in its mask, from 0
+    first: np.ndarray  # (K,) int64: where the runs of each mask begin
 
 
 def encode_rle(mask: np.ndarray) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def label_runs(rles: Sequence[dict[str, Any]], labels: Sequence[int], height: in
     """The label map (height, width) of masks laid over one another, without drawing any.
 
     Args:
-        rles: masks.
+        rles: masks, at most 50.
         labels: of each, ascending: a mask covers those before it.
         height, width: px.
 
@@ -100,19 +100,26 @@ def label_runs(rles: Sequence[dict[str, Any]], labels: Sequence[int], height: in
     """
     if not rles:
         return LabelRuns.at(np.zeros(1, np.int64), np.zeros(1, np.uint8), (height, width))
-    runs = read_runs(rles, height, width)
-    ends = np.cumsum(runs.length) - runs.mask * (height * width)
-    is_set = (runs.place % 2 == 1) & (runs.length > 0)
-    mask, end = runs.mask[is_set], ends[is_set]
+    runs, pixels = read_runs(rles, height, width), height * width
+    count = np.diff(np.append(runs.first, len(runs.length)))
+    is_set = ((np.arange(len(runs.length)) - np.repeat(runs.first, count)) % 2 == 1) & (runs.length > 0)
+    # Each mask fills the picture, so that the places of all of them are one row, mask by mask.
+    end = np.cumsum(runs.length)[is_set]
     start = end - runs.length[is_set]
-    bounds = np.unique(np.concatenate([[0], start, end[end < height * width]]))
-    # +1 where a run of a mask begins and -1 where it ends: the sum so far is whether the mask is there.
-    steps = np.zeros((len(rles), len(bounds) + 1), dtype=np.int8)
-    np.add.at(steps, (mask, np.searchsorted(bounds, start)), 1)
-    np.add.at(steps, (mask, np.searchsorted(bounds, end)), -1)
-    there = np.cumsum(steps[:, :-1], axis=1, dtype=np.int8) > 0
-    last = len(rles) - there[::-1].argmax(axis=0) - 1
-    label = np.where(there.any(axis=0), np.asarray(labels, dtype=np.uint8)[last], 0)
+    mask = start // pixels
+    start, end = start - mask * pixels, end - mask * pixels
+    is_bound = np.zeros(pixels + 1, dtype=bool)
+    is_bound[0] = is_bound[start] = is_bound[end] = True
+    is_bound[pixels] = False
+    bounds = np.flatnonzero(is_bound)
+    rank = np.empty(pixels + 1, dtype=np.int64)
+    rank[bounds], rank[pixels] = np.arange(len(bounds)), len(bounds)
+    # A mask is a bit, added where a run begins and taken where it ends: the sum so far is who is there.
+    bit = np.ldexp(1.0, mask)
+    size = len(bounds) + 1
+    change = np.bincount(rank[start], bit, size) - np.bincount(rank[end], bit, size)
+    there = np.cumsum(change[:-1])
+    label = np.array([0, *labels], dtype=np.uint8)[np.frexp(there)[1]]  # of the highest bit
     return LabelRuns.at(bounds, label, (height, width))
 
 
@@ -127,15 +134,15 @@ def read_runs(rles: Sequence[dict[str, Any]], height: int, width: int) -> Runs:
         if size != [height, width]:
             raise ValueError(f"a run-length mask of size {short(size)}, but [{height}, {width}] is wanted")
     runs = _join([rle.get("counts") for rle in rles])
-    count = np.bincount(runs.mask, minlength=len(rles))
-    if count.size and count.max() > height * width + 1:
+    count = np.diff(np.append(runs.first, len(runs.length)))
+    if count.max() > height * width + 1:
         raise ValueError(f"a run-length mask of {count.max()} runs, more than its {height} x {width} pixels")
-    if (runs.length < 0).any():
+    if runs.length.min() < 0:
         raise ValueError("a run-length mask with a run shorter than nothing; it is damaged")
-    filled = np.bincount(runs.mask, weights=runs.length, minlength=len(rles))
+    filled = np.add.reduceat(runs.length, runs.first)
     for pixels in filled[filled != height * width]:
         raise ValueError(
-            f"a run-length mask whose runs fill {pixels:.0f} pixels, but {height} x {width} = "
+            f"a run-length mask whose runs fill {pixels} pixels, but {height} x {width} = "
             f"{height * width} are wanted; it is cut short or damaged"
         )
     return runs
@@ -176,9 +183,8 @@ def _join(counts: Sequence[object]) -> Runs:
     if all(isinstance(one, str) for one in counts):
         return _compressed_runs([str(one) for one in counts])
     each = [_compressed_runs([one]).length if isinstance(one, str) else _listed_runs(one) for one in counts]
-    sizes = [len(lengths) for lengths in each]
-    place = np.concatenate([np.arange(size) for size in sizes])
-    return Runs(np.concatenate(each), np.repeat(np.arange(len(each)), sizes), place)
+    first = np.cumsum([0, *map(len, each[:-1])])
+    return Runs(np.concatenate(each), first)
 
 
 def _listed_runs(counts: object) -> np.ndarray:
@@ -197,27 +203,27 @@ def _compressed_runs(counts: Sequence[str]) -> Runs:
     before it.
     """
     texts = [text.encode("utf-8", "replace") for text in counts]
-    codes = np.frombuffer(b"".join(texts), dtype=np.uint8).astype(np.int64) - 48
+    # What is below '0' becomes large.
+    codes = np.frombuffer(b"".join(texts), dtype=np.uint8) - np.uint8(48)
     ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
-    whole = all(texts) and codes.size and codes.min() >= 0 and codes.max() <= 63
-    if not whole or (codes[ends - 1] & 32).any():
+    if not all(texts) or codes.max() > 63 or (codes[ends - 1] & 32).any():
         raise ValueError("a run-length mask that is empty, cut short, or not in COCO's code")
-    last = np.flatnonzero(codes & 32 == 0)
-    first = np.concatenate([[0], last[:-1] + 1])
-    size = last - first + 1
-    if size.max() > _RUN_CHARACTERS:
+    last = np.flatnonzero(codes < 32)
+    start = np.concatenate([[0], last[:-1] + 1])
+    size = last - start + 1
+    longest = int(size.max())
+    if longest > _RUN_CHARACTERS:
         raise ValueError("a run-length mask with a run longer than any image")
-    digit = np.arange(codes.size) - np.repeat(first, size)
-    value = np.add.reduceat((codes & 31) << (5 * digit), first)
-    negative = (codes[last] & 16) != 0
+    value = (codes[start] & 31).astype(np.int64)
+    for place in range(1, longest):
+        more = np.flatnonzero(size > place)
+        value[more] |= (codes[start[more] + place] & 31).astype(np.int64) << (5 * place)
+    negative = np.flatnonzero(codes[last] & 16)
     value[negative] -= np.left_shift(1, 5 * size[negative])
-    mask = np.searchsorted(ends, last, side="right")
-    starts = np.searchsorted(mask, np.arange(len(texts)))
-    place = np.arange(len(value)) - starts[mask]
-    # Of each mask, runs 1, 3, 5, ... and 2, 4, 6, ... are two running sums; run 0 stands alone.
-    odd, first_run = place % 2 == 1, place == 0
-    odd_sums = np.cumsum(np.where(odd, value, 0))
-    even_sums = np.cumsum(np.where(odd | first_run, 0, value))
-    length = np.where(odd, odd_sums - odd_sums[starts][mask], even_sums - even_sums[starts][mask])
-    length[first_run] = value[first_run]
-    return Runs(length, mask, place)
+    bounds = [0, *(np.searchsorted(last, ends - 1) + 1).tolist()]
+    for begin, end in pairwise(bounds):
+        # Runs 1, 3, 5, ... and 2, 4, 6, ... of a mask are two running sums; run 0 stands alone.
+        for place in (1, 2):
+            row = value[begin + place : end : 2]
+            np.cumsum(row, out=row)
+    return Runs(value, np.array(bounds[:-1]))

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from flow_cache.runtime.nearest import listed
 from flow_cache.runtime.progress import tracked
-from slimdp.data.coco import read_annotations
 from slimdp.evaluation.average_precision import accumulate
 from slimdp.evaluation.densepose_results import ResultFileError, ResultReader, count_entries
 from slimdp.evaluation.detected import as_detections
@@ -22,7 +21,7 @@ from slimdp.evaluation.point_report import PointReport, report_points
 from slimdp.evaluation.predictions import PredictionFile
 from slimdp.evaluation.ratios import THRESHOLDS_CM, PointErrors, checked_thresholds
 from slimdp.evaluation.similarity import KAPPAS_M
-from slimdp.evaluation.truths import TruthFile, read_truths
+from slimdp.evaluation.truths import TruthFile, read_truths, read_truths_and_people
 from slimdp.surface.interface import Surface
 
 
@@ -79,8 +78,7 @@ def evaluate_files(
             said = tracked(detections, "compare with the truths", "detections", count_entries(predictions))
             instances = score_instances(said, truths, surface, kappa)
         return Evaluation(None, None, None, instances, kappa, surface.name)
-    truths = read_truths(annotations)
-    people = read_annotations(annotations, "", check_images=False).people
+    truths, people = read_truths_and_people(annotations)
     reader = PointReader(people)
     with PredictionFile(predictions) as file:
         foreign = [key for key in file.keys() if key[0] not in truths.images]  # noqa: SIM118

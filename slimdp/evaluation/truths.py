@@ -14,11 +14,18 @@ from pathlib import Path
 import numpy as np
 
 from slimdp.data.coco import PersonEntry, read_entries
-from slimdp.data.person import read_area, read_body_mask, read_box, read_frame_points, read_outline
+from slimdp.data.person import (
+    read_area,
+    read_body_mask,
+    read_box,
+    read_frame_points,
+    read_outline,
+    read_person,
+)
 from slimdp.data.rle import decode_polygons
 from slimdp.evaluation.instances import DensePoints, Detection, ImageMask, Truth
 from slimdp.evaluation.public_zoom import public_zoom, zoomed_length
-from slimdp.structures import ImageRecord
+from slimdp.structures import ImageRecord, PersonAnnotation
 
 #: The evaluator's scale of the box frame, where labels for training take 256 (slimdp/data/frame.py).
 EVALUATION_FRAME = 255
@@ -95,11 +102,23 @@ def read_truths(path: str | Path) -> TruthFile:
     Raises:
         AnnotationError: naming the file, the image or annotation, and the field.
     """
+    return _read(path, None)
+
+
+def read_truths_and_people(path: str | Path) -> tuple[TruthFile, tuple[PersonAnnotation, ...]]:
+    """The same, and everybody as training takes them, from one look at the file."""
+    people: list[PersonAnnotation] = []
+    return _read(path, people), tuple(people)
+
+
+def _read(path: str | Path, people: list[PersonAnnotation] | None) -> TruthFile:
     images, entries = read_entries(path)
     regions = IgnoreRegions(images)
     truths, categories, areas = [], set(), {}
     for entry in entries:
         truth = _truth(entry)
+        if people is not None:
+            people.append(read_person(entry.record, entry.image, entry.keypoint_names, read_mask=False))
         if entry.record.has("category_id"):
             categories.add(entry.record.integer("category_id"))
         areas[truth.image_id, truth.id] = truth.area
