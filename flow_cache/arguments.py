@@ -54,8 +54,10 @@ def parse_slurm(text: str) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for part in re.split(r",(?=\w+=)", text):
         name, equals, value = part.partition("=")
-        if not equals or not name.isidentifier() or not value:
-            raise argparse.ArgumentTypeError(f"{part!r}; wanted NAME=VALUE such as partition=gpu")
+        if not equals or not name.isidentifier() or not value or not value.isprintable():
+            raise argparse.ArgumentTypeError(
+                f"{part!r}; wanted NAME=VALUE such as partition=gpu, without new lines or control characters"
+            )
         settings[name] = _value(value)
     return settings
 

@@ -6,11 +6,11 @@ import contextlib
 import difflib
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 
@@ -21,9 +21,10 @@ from flow_cache.precompute import PrecomputeSummary, precompute
 from flow_cache.progress import Progress, ProgressDisplay, ProgressFile, Report, together
 
 if TYPE_CHECKING:
-    from submitit import AutoExecutor
+    from submitit import AutoExecutor, Job
     from submitit.helpers import DelayedSubmission
 
+T = TypeVar("T")
 #: What a job asks SLURM for unless told otherwise. One that runs out of time is queued again and goes on.
 _DEFAULTS = {"name": "flow_cache", "timeout_min": 240}
 _TIMES_QUEUED = 50
@@ -32,6 +33,17 @@ _LOCAL_TIMEOUT_MIN = 366 * 24 * 60
 #: Of submitit's settings those that are lists there, and those that a job of one process cannot have.
 _LISTS = ("setup", "teardown", "srun_args")
 _REFUSED = ("nodes", "tasks_per_node", "ntasks_per_node", "additional_parameters", "map_count")
+
+
+#: What a user tells sbatch, or SLURM's commands find their cluster by, also within a session. Whatever else
+#: begins so was set by the session for its own steps: their binding, memory and tasks.
+_FOR_SBATCH = (
+    "SBATCH_", "SLURM_CLUSTERS", "SLURM_CONF", "SLURM_DEBUG_FLAGS", "SLURM_EXIT_ERROR", "SLURM_JWT",
+    "SLURM_TIME_FORMAT",
+)  # fmt: skip
+_OF_STEPS = ("SBATCH_CPU_BIND", "SBATCH_MEM_BIND", "PMI_", "PMI2_", "PMIX_")
+#: Which GPUs a session has been given; its jobs get others.
+_DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
 
 
 @dataclass(frozen=True)
@@ -140,6 +152,42 @@ def make_executor(cluster: str, folder: Path, asked: Mapping[str, Any], processe
     return executor
 
 
+def submit_array(executor: AutoExecutor, cluster: str, works: Sequence[Callable[[], T]]) -> list[Job[T]]:
+    """Submit jobs, and pass on nothing of the SLURM session that this runs in, if it runs in one."""
+    if cluster == "local":
+        return executor.submit_array(works)
+    with _outside_of_session():
+        return executor.submit_array(works)
+
+
+@contextlib.contextmanager
+def _outside_of_session() -> Iterator[None]:
+    """Hide what a SLURM session set for its own steps: sbatch hands on the environment, and its jobs obey it.
+
+    submitit hides what a user says to sbatch as well, such as SBATCH_ACCOUNT: that is put back.
+    """
+    from submitit.helpers import clean_env
+
+    hidden = _OF_STEPS + (_DEVICES if "SLURM_JOB_ID" in os.environ else ())
+    before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(hidden)}
+    told = {name: value for name, value in os.environ.items() if name.startswith(_FOR_SBATCH)}
+    try:
+        with clean_env():
+            os.environ.update(told)
+            yield
+    finally:
+        os.environ.update(before)
+
+
+def _check_text(name: str, value: object) -> None:
+    """Raise FlowCacheError for text that would be more than one line of the script for sbatch."""
+    for text in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(text, str) and not text.isprintable():
+            raise FlowCacheError(
+                f"setting {name} of SLURM, {text!r}: holds a new line or another character without a sign"
+            )
+
+
 def _slurm_parameters(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The same under the names that submitit's AutoExecutor has for them."""
     from submitit import AutoExecutor, SlurmExecutor
@@ -151,6 +199,7 @@ def _slurm_parameters(asked: Mapping[str, Any]) -> dict[str, Any]:
             near = difflib.get_close_matches(name, known, n=3) or sorted(known)
             why = "a job is one process" if name in _REFUSED else "no setting of a SLURM job"
             raise FlowCacheError(f"{name}: {why}; did you mean: {', '.join(near)}")
+        _check_text(name, asked[name])
     listed = {name: [value] if name in _LISTS else value for name, value in asked.items()}
     return {name if name in shared else f"slurm_{name}": value for name, value in listed.items()}
 

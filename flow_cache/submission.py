@@ -19,7 +19,7 @@ import numpy as np
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
-from flow_cache.jobs import JobFile, ShardJob, make_executor
+from flow_cache.jobs import JobFile, ShardJob, make_executor, submit_array
 from flow_cache.naming import VideoSource, name_sources
 from flow_cache.plan import checked_steps, plan_fields
 from flow_cache.progress import Progress
@@ -91,7 +91,7 @@ def submit(
         )
         for number, share in enumerate(shares)
     ]
-    submitted = make_executor(cluster, folder, asked or {}, processes).submit_array(works)
+    submitted = submit_array(make_executor(cluster, folder, asked or {}, processes), cluster, works)
     under_way = Submission(out, cluster, folder, tuple(map(Submitted, submitted, works)))
     under_way.keep_record()
     return under_way

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flow_cache.jobs import make_executor
+from flow_cache.jobs import make_executor, submit_array
 from flow_cache.submission import new_jobs_folder, visible_gpus
 from slimdp.sweep.jobs import SweepJob, look_around, save_all_results
 from slimdp.sweep.plan import PlannedRun
@@ -140,5 +140,5 @@ def submit_sweep(
     say(f"{study.title}: {describe_todo(prepared)}; {count} jobs; their logs are in {folder}")
     gpus = visible_gpus() if cluster == "local" and device != "cpu" else []
     works = [SweepJob(prepared, gpus[number % len(gpus)] if gpus else None) for number in range(count)]
-    submitted = make_executor(cluster, folder, asked or {}, 1).submit_array(works)
+    submitted = submit_array(make_executor(cluster, folder, asked or {}, 1), cluster, works)
     return SubmittedSweep(prepared, cluster, tuple(submitted))
