@@ -73,6 +73,7 @@ def train_stage(
         NoLabelsError, NonFiniteLossError: nothing can be learned of a batch, or training went astray.
     """
     learner.model.train()
+    weights = list(learner.model.parameters())  # once: walking through all modules takes as long as clipping
     for parts in steps:
         rate = learning_rate_at(learner.step, stage)
         for group in learner.optimizer.param_groups:
@@ -82,7 +83,7 @@ def train_stage(
         watch.require_labels(learner.step, counts, loss)
         learner.optimizer.zero_grad()
         prediction, terms = add_gradients(learner.network, parts, counts, loss, processes.count, bf16)
-        norm = nn.utils.clip_grad_norm_(learner.model.parameters(), stage.clip_norm)
+        norm = nn.utils.clip_grad_norm_(weights, stage.clip_norm)
         watch.see(learner.step, rate, {**terms, "gradient norm": norm})
         learner.optimizer.step()
         learner.average.update()

@@ -1,7 +1,13 @@
-"""Optimisers by name."""
+"""Optimisers by name: torch's own, which do not import torch's compiler here.
+
+torch wraps the methods of its optimisers for its compiler, and the first call of each imports that: 1.5 s
+of computing time before the first step of a run that compiles no optimiser. Here the same methods are
+called as they are under these wraps, without gradients as torch does.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -14,21 +20,42 @@ from slimdp.config import OptimiserSettings, StageSettings
 Groups = list[dict[str, Any]]
 
 
+class _Unwrapped(torch.optim.Optimizer):
+    """The methods of every optimiser under torch's wraps."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class _AdamW(_Unwrapped, torch.optim.AdamW):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
+class _RMSprop(_Unwrapped, torch.optim.RMSprop):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.RMSprop.step))
+
+
+class _SGD(_Unwrapped, torch.optim.SGD):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
 def adamw(groups: Groups, rate: float, settings: OptimiserSettings) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019)."""
     betas = (_or(settings.momentum, 0.9), _or(settings.smoothing, 0.999))
-    return torch.optim.AdamW(groups, rate, betas, fused=True)
+    return _AdamW(groups, rate, betas, fused=True)
 
 
 def rmsprop(groups: Groups, rate: float, settings: OptimiserSettings) -> torch.optim.Optimizer:
     """What Newell et al. trained the hourglass with."""
     alpha, momentum = _or(settings.smoothing, 0.99), _or(settings.momentum, 0.0)
-    return torch.optim.RMSprop(groups, rate, alpha, momentum=momentum)
+    return _RMSprop(groups, rate, alpha, momentum=momentum)
 
 
 def sgd(groups: Groups, rate: float, settings: OptimiserSettings) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum."""
-    return torch.optim.SGD(groups, rate, _or(settings.momentum, 0.9))
+    return _SGD(groups, rate, _or(settings.momentum, 0.9))
 
 
 def _or(value: float | None, usual: float) -> float:

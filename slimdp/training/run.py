@@ -33,6 +33,9 @@ from slimdp.training.start import first_checkpoint
 from slimdp.training.validation import Validation, place, read_validation_people
 from slimdp.training.watch import BatchWatch
 
+#: torch.set_deterministic_debug_mode: what has no deterministic form raises.
+_ERROR = 2
+
 
 def train(
     config: TrainConfig,
@@ -76,7 +79,7 @@ def train(
         if config.validation is not None:
             model = place(build_model(config), here)
             validation = Validation(config.validation, config.crop, config.surface, model, people, processes)
-        with _flags(here):
+        with _flags(here, config.compile):
             for index in range(start.stage, len(stages)):
                 start = run.stage(start, index, stages[index], validation, bf16)
     return stage_file(out, config.stages[-1].name)
@@ -204,7 +207,7 @@ class _Run:
 
 
 @contextmanager
-def _flags(device: torch.device) -> Iterator[None]:
+def _flags(device: torch.device, compiled: bool) -> Iterator[None]:
     """What torch is told while a run trains; its random generators come back as they were.
 
     On a CPU the gradient at points gets one order of summing: otherwise two threads add to the same map pixel
@@ -214,16 +217,28 @@ def _flags(device: torch.device) -> Iterator[None]:
     """
     if device.type == "cpu":
         keep_freed_memory()
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    deterministic = torch.get_deterministic_debug_mode()
     benchmark = torch.backends.cudnn.benchmark
     filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    torch.use_deterministic_algorithms(deterministic or device.type == "cpu")
+    if device.type == "cpu":
+        _set_deterministic(_ERROR, compiled)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = benchmark or device.type == "cuda"
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             yield
     finally:
-        torch.use_deterministic_algorithms(deterministic)
+        _set_deterministic(deterministic, compiled)
         torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = benchmark
+
+
+def _set_deterministic(mode: int, compiled: bool) -> None:
+    """Set torch's deterministic mode: one of those that `torch.get_deterministic_debug_mode` gives.
+
+    `torch.use_deterministic_algorithms` sets the same flag, and tells torch's compiler, which it imports for
+    that: 2 s of computing time before the first step of a run that compiles nothing.
+    """
+    if compiled:
+        torch.use_deterministic_algorithms(mode != 0)
+    torch.set_deterministic_debug_mode(mode)

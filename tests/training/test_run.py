@@ -36,6 +36,7 @@ from slimdp.training.processes import Processes
 from slimdp.training.run import use_bf16
 from slimdp.training.run_folder import read_metrics
 from slimdp.training.stage_data import read_stages
+from slimdp.training.watch import BatchWatch
 from tests.training.weights import same_weights
 
 # As the run that they are compared with, bit for bit.
@@ -82,6 +83,32 @@ def test_a_run_leaves_the_random_state_and_the_flags_of_its_caller(
     train(dataclasses.replace(config, stages=config.stages[:1]), tmp_path / "run")
     assert torch.equal(torch.rand(4), wanted)
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_run_trains_deterministically_without_the_compiler(
+    straight: tuple[TrainConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's own switch imports its compiler: 2 s of computing time before the first step."""
+    config, _ = straight
+    seen: list[int] = []
+    see = BatchWatch.see
+
+    def watched(*arguments: object) -> None:
+        seen.append(torch.get_deterministic_debug_mode())
+        see(*arguments)  # type: ignore[arg-type]
+
+    def refused(*_: object) -> None:
+        pytest.fail("the compiler was asked for")
+
+    monkeypatch.setattr(BatchWatch, "see", watched)
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", refused)
+    torch.set_deterministic_debug_mode("warn")
+    try:
+        train(dataclasses.replace(config, stages=config.stages[:1]), tmp_path / "run")
+        assert torch.get_deterministic_debug_mode() == 1
+    finally:
+        torch.set_deterministic_debug_mode("default")
+    assert seen == [2] * config.stages[0].steps
 
 
 def test_a_finished_run_resumes_to_its_result(straight: tuple[TrainConfig, Path]) -> None:
