@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from slimdp.config import ConfigError, DataSource, TrainConfig
-from slimdp.training import TrainRun, load_checkpoint, train, train_side_by_side
+from slimdp.training import TrainRun, train, train_side_by_side
 from tests.forked import Forked
+from tests.training.weights import same_weights
 
 
 def named(config: TrainConfig, name: str, seed: int = 0) -> TrainConfig:
@@ -31,8 +31,7 @@ def test_runs_side_by_side_are_the_runs_one_by_one(
     assert "second: step" in said
     alone = [train(run.config, tmp_path / f"{run.out.name}_alone") for run in runs]
     for one, other in zip(together, alone, strict=True):
-        for name, value in load_checkpoint(one).model.items():
-            assert torch.equal(value, load_checkpoint(other).model[name]), name
+        assert same_weights(one, other)
 
 
 def test_a_run_that_fails_ends_those_before_it(small_run: TrainConfig, tmp_path: Path) -> None:
