@@ -29,6 +29,7 @@ from slimdp.doctor.rendered import (
     read_plan,
 )
 from slimdp.doctor.surface_files import check_surface_file
+from slimdp.doctor.video_files import check_video_files
 
 RENDERED = "rendered set"
 
@@ -49,6 +50,7 @@ class Diagnosis:
     flow_fields: int = 0
     visible_masks: int = 0
     surface_files: int = 0
+    video_files: int = 0
     findings: Findings = field(default_factory=Findings)
     missing: dict[str, list[Download]] = field(default_factory=dict)  # by data set
 
@@ -63,6 +65,7 @@ class Diagnosis:
             "pictures",
             "pictures_opened",
             "truth_points",
+            "video_files",
             "flow_stores",
             "flow_fields",
             "visible_masks",
@@ -125,6 +128,8 @@ class _Examination:
         for path in contents.annotations:
             self._check_file(path)
         self._check_flow()
+        check_video_files(contents.videos, contents.folder, findings, diagnosis.quick, self.quiet)
+        diagnosis.video_files = len(contents.videos)
         for path in contents.surface:
             check_surface_file(path, contents.name(path), findings)
         diagnosis.surface_files = len(contents.surface)
@@ -249,6 +254,8 @@ class _Examination:
             diagnosis.kinds.append(SURFACE)
         if diagnosis.flow_stores and not contents.rendered:
             diagnosis.kinds.append("flow stores")
+        if diagnosis.video_files:
+            diagnosis.kinds.append("video files")
         if not diagnosis.kinds:
             diagnosis.missing = everything()
             found = (

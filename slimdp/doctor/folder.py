@@ -1,4 +1,4 @@
-"""What lies in a folder: a rendered set, annotation files, pictures, flow stores, surface files."""
+"""What lies in a folder: a rendered set, annotation files, pictures, videos, flow stores, surface files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from flow_cache.frame_files import IMAGE_SUFFIXES
 from slimdp.doctor.catalogue import SURFACE_FILES, find_split
 from slimdp.doctor.flow_files import is_flow_store
 from slimdp.doctor.rendered import PLAN
+from slimdp.doctor.video_files import is_video_file
 
 #: Annotation files and surface files are looked for this many folders down.
 DEPTH = 4
@@ -28,6 +29,7 @@ class Contents:
     passed_over: tuple[Path, ...]  # COCO's own annotation files
     surface: tuple[Path, ...]
     flow: tuple[Path, ...]
+    videos: tuple[Path, ...]  # video files
     folders: tuple[Path, ...]  # itself first, then those that may hold pictures
     pictures: int  # seen on the way, whether anything names them or not
 
@@ -53,7 +55,7 @@ def look_around(folder: Path) -> Contents:
         raise NotADirectoryError(f"{folder} is a file; give the folder of a data set")
     rendered = (folder / PLAN).is_file()
     surface_names = {name for file in SURFACE_FILES for name in file.files}
-    annotations, passed_over, surface, flow, folders, pictures = [], [], [], [], [], 0
+    annotations, passed_over, surface, flow, videos, folders, pictures = [], [], [], [], [], [], 0
     for here, names in _walk(folder, DEPTH):
         folders.append(here)
         for name in names:
@@ -64,12 +66,15 @@ def look_around(folder: Path) -> Contents:
                 surface.append(path)
             elif suffix == ".h5" and is_flow_store(path):
                 flow.append(path)
+            elif is_video_file(path):
+                videos.append(path)
             elif suffix == ".json" and name.startswith(_COCO_PREFIXES) and find_split(name) is None:
                 passed_over.append(path)
             elif suffix == ".json" and not (rendered and path == folder / PLAN):
                 annotations.append(path)
     return Contents(
         folder, rendered, tuple(annotations), tuple(passed_over), tuple(surface), tuple(flow),
+        tuple(videos),
         tuple(folders), pictures,
     )  # fmt: skip
 

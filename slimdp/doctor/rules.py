@@ -116,6 +116,13 @@ RULES = {
         "draw some labels (slimdp draw); if they are turned, turn the pictures and remove the tag "
         "(jpegtran, exiftran -a, mogrify -auto-orient); else nothing",
     ),
+    # Video files.
+    "video-broken": Rule(
+        ERROR,
+        "a whole video in one size, of a codec that can be decoded here",
+        "fetch or convert it again, as the finding says",
+    ),
+    "video-odd": Rule(WARNING, "a video with nothing to say of it", "look whether it is the one you mean"),
     # What only rendered sets have.
     "truth-missing": Rule(ERROR, "iuv/ holds the truth of each labelled picture", _RENDER),
     "truth-damaged": Rule(ERROR, "a PNG of the picture's size", _RENDER),

@@ -80,6 +80,9 @@ def _other_counts(diagnosis: Diagnosis) -> list[str]:
         lines.append(f"  pictures: {diagnosis.pictures} named, {how} {diagnosis.pictures_opened}")
     if diagnosis.truth_points:
         lines.append(f"  truth: {diagnosis.truth_points} points compared with iuv/")
+    if diagnosis.video_files:
+        how = "first frames of" if diagnosis.quick else "decoded"
+        lines.append(f"  videos: {how} {diagnosis.video_files} files")
     if diagnosis.flow_stores:
         lines.append(f"  flow: {diagnosis.flow_stores} stores, {diagnosis.flow_fields} finished fields")
     if diagnosis.visible_masks:
