@@ -9,6 +9,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 
 class HeldError(ValueError):
@@ -31,24 +32,55 @@ def held(file: Path, wait: bool = False, together: bool = False) -> Iterator[Non
         HeldError: another process holds it, and it is not waited for.
         OSError: the file system keeps no locks.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file, "a+", encoding="utf-8") as opened:
+    while True:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open(file, "a+", encoding="utf-8") as opened:
+            _lock(opened, file, fcntl.LOCK_SH if together else fcntl.LOCK_EX, wait)
+            if not _still_named(opened, file):  # its last holder removed it
+                continue
+            opened.truncate(0)
+            opened.write(f"{os.getpid()} on {platform.node()}")
+            opened.flush()
+            yield
+            return
+
+
+@contextmanager
+def held_folder(folder: Path) -> Iterator[None]:
+    """Hold a folder by a file `.lock` in it, through the block; what the block leaves empty is removed.
+
+    Raises:
+        HeldError: another process holds it.
+        OSError: the folder cannot be made, or its file system keeps no locks.
+    """
+    file = folder / ".lock"
+    made = not folder.exists()
+    with held(file):
         try:
-            kind = fcntl.LOCK_SH if together else fcntl.LOCK_EX
-            fcntl.flock(opened, kind | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            opened.seek(0)
-            raise HeldError(f"process {opened.read().strip() or '?'} holds {file}") from None
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-                raise
-            raise OSError(
-                f"{file}: this file system keeps no locks; choose a folder on another one"
-            ) from error
-        opened.truncate(0)
-        opened.write(f"{os.getpid()} on {platform.node()}")
-        opened.flush()
-        yield
+            yield
+        finally:
+            if made and folder.exists() and [path.name for path in folder.iterdir()] == [file.name]:
+                file.unlink()
+                folder.rmdir()
+
+
+def _lock(opened: TextIO, file: Path, kind: int, wait: bool) -> None:
+    try:
+        fcntl.flock(opened, kind | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        opened.seek(0)
+        raise HeldError(f"process {opened.read().strip() or '?'} holds {file}") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        raise OSError(f"{file}: this file system keeps no locks; choose a folder on another one") from error
+
+
+def _still_named(opened: TextIO, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.stat(file), os.fstat(opened.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def is_held(file: Path) -> bool:

@@ -64,25 +64,36 @@ def train(
     Raises:
         ConfigError: the settings are not those of the run to go on with, or name files that are not there.
         AnnotationError: an annotation file or one of its pictures is broken, or has no labels.
-        CheckpointError: `initial` or `last.pt` cannot be used, `out` holds a run already, or a disk is full.
+        CheckpointError: `initial` or `last.pt` cannot be used, `out` holds a run already or is in use,
+            or a disk is full.
         NoLabelsError, NonFiniteLossError: nothing can be learned of a batch, or training went astray.
     """
     with joined(device) as (processes, here):
-        run = _Run(config, here, processes, RunFolder(Path(out), processes.first), bar)
-        bf16 = use_bf16(config.precision, here)  # before any work: it may not be to be had
-        start = first_checkpoint(config, run.folder, resume, initial)
-        stages = read_stages(config, processes)
-        people = [] if config.validation is None else read_validation_people(config)
-        processes.wait()  # nobody writes into the folder before all have looked at it
-        run.folder.begin(config, here, processes)
-        validation = None
-        if config.validation is not None:
-            model = place(build_model(config), here)
-            validation = Validation(config.validation, config.crop, config.surface, model, people, processes)
-        with _flags(here, config.compile):
-            for index in range(start.stage, len(stages)):
-                start = run.stage(start, index, stages[index], validation, bf16)
+        folder = RunFolder(Path(out), processes.first)
+        with folder.held():
+            _train(config, folder, processes, here, resume, initial, bar)
     return stage_file(out, config.stages[-1].name)
+
+
+def _train(
+    config: TrainConfig, folder: RunFolder, processes: Processes, here: torch.device, resume: bool,
+    initial: Path | None, bar: bool,
+) -> None:  # fmt: skip
+    """All stages from where the run begins."""
+    run = _Run(config, here, processes, folder, bar)
+    bf16 = use_bf16(config.precision, here)  # before any work: it may not be to be had
+    start = first_checkpoint(config, run.folder, resume, initial)
+    stages = read_stages(config, processes)
+    people = [] if config.validation is None else read_validation_people(config)
+    processes.wait()  # nobody writes into the folder before all have looked at it
+    run.folder.begin(config, here, processes)
+    validation = None
+    if config.validation is not None:
+        model = place(build_model(config), here)
+        validation = Validation(config.validation, config.crop, config.surface, model, people, processes)
+    with _flags(here, config.compile):
+        for index in range(start.stage, len(stages)):
+            start = run.stage(start, index, stages[index], validation, bf16)
 
 
 def stage_file(out: Path, stage: str) -> Path:

@@ -19,7 +19,8 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,10 @@ from tqdm import tqdm
 import slimdp
 from flow_cache.runtime.atomic import atomic_write
 from flow_cache.runtime.json_file import JsonFileError, parse_json, read_json, read_json_bytes
+from flow_cache.runtime.lock import HeldError, held_folder
 from slimdp.config import TrainConfig, config_to_dict
 from slimdp.settings_file import dump_yaml
+from slimdp.training.checkpoint import CheckpointError
 from slimdp.training.processes import Processes
 
 
@@ -49,12 +52,27 @@ class RunFolder:
         self.path, self.speaks = Path(path), speaks
         self._early: list[str] | None = []  # lines of the log from before `begin` made the folder
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other trainings out of the folder through the block; raises CheckpointError if one is in it."""
+        if not self.speaks:
+            yield
+            return
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held_folder(self.path))
+            except HeldError as error:
+                raise CheckpointError(
+                    f"{self.path} is in use: {error}; wait for its end, or choose another folder"
+                ) from None
+            yield
+
     def begin(self, config: TrainConfig, device: torch.device, processes: Processes) -> None:
         """Write the settings and what they run on, and clear away what a killed run left half-written."""
         if not self.speaks:
             return
         for left in [*self.path.glob(".*.part*"), *(self.path / "checkpoints").glob(".*.part*")]:
-            left.unlink()
+            left.unlink()  # no other process works in a folder that is held
         with atomic_write(self.path / "config.yaml") as temporary:
             temporary.write_text(dump_yaml(config_to_dict(config)), encoding="utf-8")
         file = self.path / "environment.json"

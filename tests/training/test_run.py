@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from flow_cache.runtime.lock import held_folder
 from slimdp.config import (
     AugmentSettings,
     ConfigError,
@@ -326,3 +327,9 @@ def test_a_compiled_network_learns_the_same(straight: tuple[TrainConfig, Path], 
     )
     for name, value in plain.items():
         assert torch.allclose(value, compiled[name], rtol=1e-5, atol=1e-7), name
+
+
+def test_two_trainings_do_not_share_a_folder(small_run: TrainConfig, tmp_path: Path) -> None:
+    with held_folder(tmp_path), pytest.raises(CheckpointError, match="is in use: process"):
+        train(small_run, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]

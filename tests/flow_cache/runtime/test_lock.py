@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flow_cache.runtime.lock import HeldError, held, is_held
+from flow_cache.runtime.lock import HeldError, held, held_folder, is_held
 
 FORK = multiprocessing.get_context("fork")
 
@@ -57,3 +57,25 @@ def test_those_who_hold_it_together_keep_out_others_alone(tmp_path: Path) -> Non
         pass
     with held(file), pytest.raises(HeldError), held(file, together=True):
         pass
+
+
+def test_a_held_folder_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with held_folder(folder):
+        with pytest.raises(HeldError, match=f"process {os.getpid()} on"), held_folder(folder):
+            pytest.fail("held twice")
+        assert folder.exists()
+    assert not folder.exists()  # nothing was written into it
+    with held_folder(folder):
+        (folder / "a").touch()
+    with held_folder(folder):
+        pass
+    assert (folder / "a").exists()
+
+
+def test_a_lock_whose_holder_removed_it_is_made_anew(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    with held(file):
+        file.unlink()
+        with held(file), pytest.raises(HeldError), held(file):  # of the new file
+            pytest.fail("held twice")
