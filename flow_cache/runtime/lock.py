@@ -12,6 +12,20 @@ from pathlib import Path
 from typing import TextIO
 
 
+#: Open files of this process whose locks it holds.
+_HELD: set[TextIO] = set()
+
+
+def _let_go() -> None:
+    """In a forked process: it would hold its parent's locks beyond the parent's end."""
+    for opened in tuple(_HELD):
+        opened.close()
+    _HELD.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 class HeldError(ValueError):
     """Another process holds the file."""
 
@@ -20,7 +34,7 @@ class HeldError(ValueError):
 def held(file: Path, wait: bool = False, together: bool = False) -> Iterator[None]:
     """Hold a file, which says the holder's process number and machine, through the block.
 
-    The lock is flock's: the system frees it when the process ends, and spawned processes do not inherit it.
+    The lock is flock's: the system frees it when the process ends, and no process that this one starts inherits it.
     Among machines it counts as far as their common file system keeps it.
 
     Args:
@@ -41,26 +55,30 @@ def held(file: Path, wait: bool = False, together: bool = False) -> Iterator[Non
             opened.truncate(0)
             opened.write(f"{os.getpid()} on {platform.node()}")
             opened.flush()
-            yield
+            _HELD.add(opened)
+            try:
+                yield
+            finally:
+                _HELD.discard(opened)
             return
 
 
 @contextmanager
 def held_folder(folder: Path) -> Iterator[None]:
-    """Hold a folder by a file `.lock` in it, through the block; what the block leaves empty is removed.
+    """Hold a folder by a file `.in_use` in it, through the block; a folder that it made and left empty goes.
 
     Raises:
         HeldError: another process holds it.
         OSError: the folder cannot be made, or its file system keeps no locks.
     """
-    file = folder / ".lock"
+    file = folder / ".in_use"
     made = not folder.exists()
     with held(file):
         try:
             yield
         finally:
-            if made and folder.exists() and [path.name for path in folder.iterdir()] == [file.name]:
-                file.unlink()
+            file.unlink(missing_ok=True)
+            if made and folder.exists() and not any(folder.iterdir()):
                 folder.rmdir()
 
 

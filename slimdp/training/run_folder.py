@@ -54,7 +54,7 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other trainings out of the folder through the block; raises CheckpointError if one is in it."""
+        """Keep other trainings out of the folder; raises CheckpointError if one is in it."""
         if not self.speaks:
             yield
             return

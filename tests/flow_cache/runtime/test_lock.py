@@ -79,3 +79,17 @@ def test_a_lock_whose_holder_removed_it_is_made_anew(tmp_path: Path) -> None:
         file.unlink()
         with held(file), pytest.raises(HeldError), held(file):  # of the new file
             pytest.fail("held twice")
+
+
+def test_processes_that_the_holder_forked_do_not_hold(tmp_path: Path) -> None:
+    started, end = FORK.Event(), FORK.Event()
+    with held(tmp_path / "lock"):
+        child = FORK.Process(target=lambda: (started.set(), end.wait(30)))
+        child.start()
+        assert started.wait(30)
+    with held(tmp_path / "lock"):
+        pass
+    with held(tmp_path / "lock"):  # the child's end frees nothing of its parent
+        end.set()
+        child.join()
+        assert is_held(tmp_path / "lock")
