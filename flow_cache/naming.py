@@ -8,13 +8,13 @@ the name stays the end of the path, and frames in that folder are found by it. N
 from __future__ import annotations
 
 import os
-import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.runtime.shell import quoted
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _check_different(named: list[VideoSource]) -> None:
             other = paths[video.name]
             if other == video.path:
                 raise FlowCacheError(f"{other} is given twice")
-            first, second = shlex.quote(f"NAME_1={other}"), shlex.quote(f"NAME_2={video.path}")
+            first, second = quoted(f"NAME_1={other}"), quoted(f"NAME_2={video.path}")
             raise FlowCacheError(
                 f"two videos named {video.name!r}: {other} and {video.path}; name them: {first} {second}"
             )

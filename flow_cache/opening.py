@@ -15,6 +15,7 @@ from flow_cache.errors import DamagedStoreError, FlowCacheError
 from flow_cache.journal import JournaledFile
 from flow_cache.recovery import journal_of, recover
 from flow_cache.runtime.hdf5_content import Hdf5ContentError, open_hdf5
+from flow_cache.runtime.shell import quoted
 from flow_cache.schema import LIBVER, SCHEMA, check_schema
 
 #: What h5py raises for a file with other bytes than HDF5 wrote.
@@ -35,7 +36,8 @@ def damaged(path: Path, why: str | Exception) -> DamagedStoreError:
             f"{path} is compressed by a filter that this HDF5 lacks: pip install --upgrade hdf5plugin ({why})"
         )
     return DamagedStoreError(
-        f"{path} is damaged, or its disk fails: {why}; python -m flow_cache verify lists all that is"
+        f"{path} is damaged, or its disk fails: {why}; "
+        f"python -m flow_cache verify {quoted(path)} lists all that is"
     )
 
 

@@ -25,7 +25,6 @@ variable length lies in a heap without checksums. Older stores lack some of thes
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +44,7 @@ from flow_cache.runtime.hdf5_content import (
     member_names,
     subgroup,
 )
+from flow_cache.runtime.shell import quoted
 
 SCHEMA = 2
 #: Versions that differ by what is absent alone.
@@ -122,7 +122,7 @@ def every_field(frame_count: int, step: int) -> np.ndarray:
 
 def writer_command(source: str, out: Path, words: str = "") -> str:
     """What a user runs to fill a store; `words` are further ones of the command line."""
-    parts = ["python -m flow_cache precompute", shlex.quote(source), words, f"--out {shlex.quote(str(out))}"]
+    parts = ["python -m flow_cache precompute", quoted(source), words, f"--out {quoted(out)}"]
     return " ".join(part for part in parts if part)
 
 

@@ -13,7 +13,6 @@ Colours are those that OpenCV's reader gives, to the bit where a video has eight
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +26,7 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.runtime.shell import quoted
 
 _LOG = logging.getLogger(__name__)
 #: Pictures that go along with a film, and are not it: the cover of a song, the stills of a seek bar.
@@ -213,7 +213,7 @@ class VideoFile:
                 "%s holds %d videos; number %d is taken, of %d x %d px; take another out with "
                 "ffmpeg -i %s -map 0:v:N -c copy",
                 self.path, len(self._films), self._films.index(self._stream), taken.width, taken.height,
-                shlex.quote(str(self.path)),
+                quoted(self.path),
             )  # fmt: skip
 
     def _check_time(self) -> None:
@@ -335,13 +335,13 @@ def _how_turned(path: Path, frame: av.VideoFrame) -> tuple[bool, bool, bool]:
 
 def _write_anew(path: Path, words: str = "") -> str:
     copy = path.with_name(f"{path.stem}_again{path.suffix if words else '.mp4'}")
-    return f"write it anew: ffmpeg -i {shlex.quote(str(path))} {words}{shlex.quote(str(copy))}"
+    return f"write it anew: ffmpeg -i {quoted(path)} {words}{quoted(copy)}"
 
 
 def _ways_on(path: Path) -> str:
-    folder = shlex.quote(str(path.with_suffix("")))
+    folder = quoted(path.with_suffix(""))
     return (
-        f"convert it where it can be decoded (ffmpeg -i {shlex.quote(str(path))} -c:v libx264 "
-        f"{shlex.quote(f'{path.stem}_h264.mp4')}), or take its frames out (mkdir {folder}; ffmpeg -i "
-        f"{shlex.quote(str(path))} -fps_mode passthrough -start_number 0 {folder}/%06d.png)"
+        f"convert it where it can be decoded (ffmpeg -i {quoted(path)} -c:v libx264 "
+        f"{quoted(f'{path.stem}_h264.mp4')}), or take its frames out (mkdir {folder}; ffmpeg -i "
+        f"{quoted(path)} -fps_mode passthrough -start_number 0 {folder}/%06d.png)"
     )

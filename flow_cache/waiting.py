@@ -14,6 +14,7 @@ from flow_cache.precompute import PrecomputeSummary
 from flow_cache.progress import Progress, read_progress, reporting, together
 from flow_cache.runtime.atomic import write_bytes
 from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.shell import quoted
 from flow_cache.shards import JOBS_FOLDER
 
 if TYPE_CHECKING:
@@ -103,8 +104,8 @@ class Submission:
         if self.cluster != "local":
             number = self.jobs[0].job.job_id.split("_")[0]
             raise KeyboardInterrupt(
-                f"no longer waiting; the jobs go on: python -m flow_cache jobs {self.out} tells how far they "
-                f"are, and scancel {number} ends them"
+                f"no longer waiting; the jobs go on: python -m flow_cache jobs {quoted(self.out)} "
+                f"tells how far they are, and scancel {number} ends them"
             )
         time.sleep(_SECONDS_TO_END_ALONE)  # a terminal's Ctrl-C reaches them as well
         for each in self.jobs:

@@ -18,6 +18,7 @@ from flow_cache.arguments import (
 from flow_cache.choices import CLUSTERS, COMMIT_SECONDS, FILTER_NAMES, MARGIN
 from flow_cache.errors import FlowCacheError
 from flow_cache.runtime.file_options import add_input, add_output
+from flow_cache.runtime.shell import quoted
 
 if TYPE_CHECKING:
     from flow_cache.precompute import PrecomputeSummary
@@ -193,7 +194,7 @@ def _submit(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     fewer = f", not {options.jobs}: there is no more to share out" if count < options.jobs else ""
     print(f"{options.out}: {count} jobs{fewer}; their logs are in {under_way.folder}", flush=True)
     if options.no_wait:
-        print(f"how far they are: python -m flow_cache jobs {options.out}")
+        print(f"how far they are: python -m flow_cache jobs {quoted(options.out)}")
         return
     _tell(options.out, under_way.wait())
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-
 #: Open files of this process whose locks it holds.
 _HELD: set[TextIO] = set()
 
@@ -34,7 +33,8 @@ class HeldError(ValueError):
 def held(file: Path, wait: bool = False, together: bool = False) -> Iterator[None]:
     """Hold a file, which says the holder's process number and machine, through the block.
 
-    The lock is flock's: the system frees it when the process ends, and no process that this one starts inherits it.
+    The lock is flock's: the system frees it when the process ends, and no process that it starts
+    inherits it.
     Among machines it counts as far as their common file system keeps it.
 
     Args:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from flow_cache.runtime.file_name import PLAIN_NAME_WORDS, is_plain_name
 from slimdp.config.checks import require, require_one_of
 from slimdp.config.learning import (
     PRECISIONS,
@@ -41,8 +41,7 @@ class StageSettings:
 
     def __post_init__(self) -> None:
         # The name becomes part of a file name.
-        ok = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.name) is not None
-        require(ok, "stage.name", self.name, "letters, digits, '_', '.' and '-' only")
+        require(is_plain_name(self.name), "stage.name", self.name, PLAIN_NAME_WORDS)
         require(len(self.data) > 0, "stage.data", self.data, "at least one source")
         require(self.steps > 0, "stage.steps", self.steps, "positive")
         require(self.batch > 0, "stage.batch", self.batch, "positive")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.shell import quoted
 from slimdp.doctor.annotation_file import FileSummary
 from slimdp.doctor.catalogue import Download
 from slimdp.doctor.examine import Diagnosis
@@ -97,7 +98,7 @@ def _missing(diagnosis: Diagnosis) -> list[str]:
     if not diagnosis.kinds:
         lines += [
             "  To begin at once, render a set, free to use:",
-            f"    slimdp synthesize --preset tiny --out {diagnosis.folder / 'rendered'}",
+            f"    slimdp synthesize --preset tiny --out {quoted(diagnosis.folder / 'rendered')}",
             "  Or put a real one here, which each user fetches from its authors:",
         ]
     for dataset, downloads in diagnosis.missing.items():

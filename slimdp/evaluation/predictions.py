@@ -39,6 +39,7 @@ from flow_cache.runtime.hdf5_content import (
     text,
 )
 from flow_cache.runtime.hdf5_file import DiskFile, new_hdf5
+from flow_cache.runtime.shell import quoted
 from slimdp.evaluation.instances import FARTHEST_PX
 from slimdp.structures import PARTS, PersonPrediction
 
@@ -246,7 +247,7 @@ def check_prediction(prediction: PersonPrediction, crop_size: int, where: str) -
 
 def _open(path: Path) -> h5py.File:
     if not path.is_file():
-        raise FileNotFoundError(f"no predictions at {path}; run: slimdp predict --out {path}")
+        raise FileNotFoundError(f"no predictions at {path}; run: slimdp predict --out {quoted(path)}")
     try:
         return open_hdf5(path)
     except (OSError, Hdf5ContentError) as error:

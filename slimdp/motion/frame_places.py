@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from flow_cache.runtime.progress import tracked
+from flow_cache.runtime.shell import quoted
 from slimdp.data import AnnotationError
 from slimdp.motion.frame_series import video_of_each
 from slimdp.motion.same_frames import FolderMatch, match_folder
@@ -57,7 +57,7 @@ class FramePlaces:
             video = find_video(store, frames[0])
             record = store.record(video)
             again = "compute it again into another file: python -m flow_cache precompute "
-            again += f"{shlex.quote(str(clip[0]))} --out FLOW.h5" + (f", or {otherwise}" if otherwise else "")
+            again += f"{quoted(clip[0])} --out FLOW.h5" + (f", or {otherwise}" if otherwise else "")
             for image in frames:
                 _check_size(record.width, record.height, image, f"{video!r} ({record.source})", again)
             self._videos[clip], self._names[video] = video, record.frame_names

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from flow_cache.runtime.nearest import listed
+from flow_cache.runtime.shell import quoted
 from slimdp.config import ConfigError
 from slimdp.sweep import PlannedRun, RunResult, Study, plan_runs, read_study
 from slimdp.sweep.groups import RowGroup, baselines_of, groups_of
@@ -171,9 +172,11 @@ def _results_file(place: Path) -> Path:
 def _require_results(place: Path) -> None:
     """Something to report on: a file, or a folder of a sweep, which may have done nothing yet."""
     if not place.exists():
-        raise ConfigError(f"{place}: no such folder or file; slimdp sweep STUDY --out {place} makes it")
+        raise ConfigError(
+            f"{place}: no such folder or file; slimdp sweep STUDY --out {quoted(place)} makes it"
+        )
     if place.is_dir() and not _results_file(place).is_file() and not kept_studies(place):
         raise ConfigError(
-            f"{place} has no {RESULTS}: it is no folder of slimdp sweep; slimdp sweep STUDY --out {place} "
-            "makes one"
+            f"{place} has no {RESULTS}: it is no folder of slimdp sweep; "
+            f"slimdp sweep STUDY --out {quoted(place)} makes one"
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from flow_cache.runtime.file_name import PLAIN_NAME_WORDS, is_plain_name
 from flow_cache.runtime.nearest import listed
 from slimdp.config import ConfigError, TrainConfig, config_from_dict
 from slimdp.settings_file import apply_override, from_plain, read_mapping, read_settings, to_plain
@@ -59,9 +59,9 @@ class StudySettings:
         if not names:
             raise ConfigError("no rows and no grid, but one row or more is wanted")
         for name in names:
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name in (SHARED, JOBS):
+            if not is_plain_name(name) or name in (SHARED, JOBS):
                 raise ConfigError(
-                    f"rows.{name}: a row names a folder: letters, digits, '_', '.' and '-' are wanted, "
+                    f"rows.{name}: a row names a folder: {PLAIN_NAME_WORDS} are wanted, "
                     f"and not {SHARED!r} or {JOBS!r}"
                 )
             if names.count(name) > 1:
@@ -75,6 +75,8 @@ class StudySettings:
         _check_scores("paper", self.paper, names)
         _check_scores("paper_full", self.paper_full, names)
         for place, settings in self.evaluate.items():
+            if place and not is_plain_name(place):
+                raise ConfigError(f"evaluate.{place}: a set names files: {PLAIN_NAME_WORDS} are wanted")
             _check_scores(f"evaluate.{place}.paper", settings.paper, names)
         papers = {place: settings.paper for place, settings in self.evaluate.items()}
         first = next(iter(papers))
