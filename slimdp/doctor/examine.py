@@ -17,6 +17,7 @@ from slimdp.doctor.annotation_file import (
 from slimdp.doctor.catalogue import SPLITS, SURFACE, Download, everything, find_split, missing_surface
 from slimdp.doctor.findings import Findings, Severity
 from slimdp.doctor.flow_files import VideoShape, check_flow_stores, find_leftovers
+from slimdp.doctor.flow_frames import check_flow_frames
 from slimdp.doctor.folder import Contents, look_around
 from slimdp.doctor.pictures import check_pictures, find_folder, pictures_of
 from slimdp.doctor.rendered import (
@@ -114,6 +115,7 @@ class _Examination:
     processes: int
     quiet: bool
     videos: dict[str, VideoShape] = field(default_factory=dict)
+    picture_folders: dict[str, Path] = field(default_factory=dict)  # by annotation file
 
     def run(self) -> None:
         contents, diagnosis, findings = self.contents, self.diagnosis, self.diagnosis.findings
@@ -204,6 +206,7 @@ class _Examination:
                 found = f"none of {len(names)} pictures, such as {names[0]}, in any folder here"
                 findings.add("pictures-nowhere", summary.file, "", found, _fetch_pictures(path))
             return
+        self.picture_folders[summary.file] = folder
         pictures = pictures_of(summary.file, summary.images.values(), folder)
         diagnosis.pictures_opened += check_pictures(
             pictures, findings, diagnosis.quick, self.processes, self.quiet
@@ -222,6 +225,11 @@ class _Examination:
         diagnosis.flow_fields = check_flow_stores(
             stores, contents.folder, self.videos, diagnosis.findings, diagnosis.quick, self.quiet
         )
+        for summary in () if diagnosis.quick else diagnosis.files:
+            if summary.file in self.picture_folders:
+                annotated = [summary.images[image] for image in sorted(summary.dense_images)]
+                folder = self.picture_folders[summary.file]
+                check_flow_frames(stores, summary.file, annotated, folder, diagnosis.findings)
         for path in find_leftovers(contents.folders):
             diagnosis.findings.add("flow-leftover", contents.name(path), "", "left by a run that was killed")
         if not contents.rendered:

@@ -138,6 +138,11 @@ RULES = {
     "flow-damaged": Rule(ERROR, "a store that flow_cache reads", "make it again: docs/data.md says how"),
     "flow-unfinished": Rule(ERROR, "every field finished", "run the command that made the store again"),
     "flow-size": Rule(ERROR, "all frames of the video, of the same size", "make the store again"),
+    "flow-frames": Rule(
+        ERROR,
+        "flow of the very pictures of annotated frames, which propagate and training can find in it",
+        "as it says; propagate and training refuse it",
+    ),
     "visible-missing": Rule(ERROR, "visible/ holds a mask for each frame of a training clip", _RENDER),
     "visible-damaged": Rule(ERROR, "a PNG of the picture's size", _RENDER),
     # The DensePose surface files.

@@ -31,6 +31,7 @@ class FramePlaces:
             show; else their names are believed.
         first_frame: the number that names give to the first frame of their video; None: find out.
         otherwise: what else a user may do, for the errors.
+        speaks: show progress.
 
     Raises:
         AnnotationError: another size, pictures that the flow does not know, other content, frames that cannot
@@ -45,6 +46,7 @@ class FramePlaces:
         check: bool = True,
         first_frame: int | None = None,
         otherwise: str = "",
+        speaks: bool = True,
     ) -> None:
         self._videos: dict[_Clip, str] = {}
         self._matches: dict[_Clip, FolderMatch] = {}
@@ -52,7 +54,9 @@ class FramePlaces:
         clips: dict[_Clip, dict[Path, ImageRecord]] = {}
         for image in images:
             clips.setdefault(_clip(image), {})[image.file] = image
-        for clip, by_file in tracked(clips.items(), "compare pictures with the flow's", "videos"):
+        for clip, by_file in tracked(
+            clips.items(), "compare pictures with the flow's", "videos", speaks=speaks
+        ):
             frames = list(by_file.values())
             video = find_video(store, frames[0])
             record = store.record(video)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from flow_cache import FlowStore, MissingFlowError, precompute
 from flow_cache.video import open_video
 from slimdp.data import AnnotationError, AnnotationSet
+from slimdp.doctor import examine
 from slimdp.motion import FramePlaces, propagate
 from slimdp.motion.neighbours import NeighbouringFrames
 from slimdp.structures import ImageRecord, PersonAnnotation
@@ -132,6 +135,36 @@ def test_other_pictures_than_those_of_the_video_are_refused(
 ) -> None:
     with pytest.raises(AnnotationError, match=message):
         places_of(shot, extract(**kind))
+
+
+def test_the_doctor_says_what_propagation_would_refuse(shot: Path, extract: Any, tmp_path: Path) -> None:
+    (tmp_path / "walk.h5").write_bytes((shot / "walk.h5").read_bytes())
+    for kind, wanted in (({}, []), ({"frames": [0, 2, 4, 6], "by": 2}, ["one of 2 frames of it each"])):
+        shutil.rmtree(tmp_path / "walk", ignore_errors=True)
+        records = extract(**kind)
+        points = {"dp_x": [9], "dp_y": [9], "dp_I": [2], "dp_U": [0.5], "dp_V": [0.5]}
+        content = {
+            "images": [
+                {"id": r.id, "file_name": r.file_name, "width": WIDTH, "height": HEIGHT, "vid_id": "walk"}
+                for r in records
+            ],
+            "annotations": [
+                {
+                    "id": r.id,
+                    "image_id": r.id,
+                    "category_id": 1,
+                    "bbox": [0, 0, 9, 9],
+                    "track_id": 1,
+                    **points,
+                }
+                for r in records
+            ],
+            "categories": [{"id": 1, "name": "person"}],
+        }
+        (tmp_path / "labels.json").write_text(json.dumps(content))
+        found = examine(tmp_path, quiet=True).findings
+        assert [f.code for f in found] == ["flow-frames"] * len(wanted)
+        assert all(text in f.found for text, f in zip(wanted, found, strict=True))
 
 
 def test_frames_that_look_alike_need_a_number(
