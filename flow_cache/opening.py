@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import glob
 import os
-import secrets
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from flow_cache.journal import JournaledFile
 from flow_cache.recovery import journal_of, recover
 from flow_cache.runtime.hdf5_content import Hdf5ContentError, open_hdf5
 from flow_cache.runtime.shell import quoted
+from flow_cache.runtime.temporaries import temporary_file
 from flow_cache.schema import LIBVER, SCHEMA, check_schema
 
 #: What h5py raises for a file with other bytes than HDF5 wrote.
@@ -95,16 +95,10 @@ def make_if_missing(path: Path) -> None:
         return
     journal_of(path).unlink(missing_ok=True)  # of a file that was removed
     path.parent.mkdir(parents=True, exist_ok=True)
-    _clear_unfinished(path)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
+    with temporary_file(path) as (unfinished, _), contextlib.suppress(FileExistsError):
         with h5py.File(unfinished, "w", libver=LIBVER) as file:
             file.attrs["schema"] = SCHEMA
-        _put_in_place(unfinished, path)
-    except FileExistsError:  # another writer was first
-        pass
-    finally:
-        unfinished.unlink(missing_ok=True)
+        _put_in_place(unfinished, path)  # where another writer was first, its file stays
 
 
 def open_for_writing(content: JournaledFile, path: Path) -> h5py.File:
@@ -121,16 +115,6 @@ def open_for_writing(content: JournaledFile, path: Path) -> h5py.File:
         raise FlowCacheError(f"{path} is no HDF5 file, or a damaged one: {error}") from error
     check_schema(file, path)
     return file
-
-
-def _clear_unfinished(path: Path) -> None:
-    """Remove what killed processes of this machine left of the same file."""
-    if not Path("/proc/self").exists():
-        return
-    for left in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
-        owner = left.name.removeprefix(f"{path.name}.").split("-")[0]
-        if owner.isdecimal() and not Path("/proc", owner).exists():
-            left.unlink(missing_ok=True)
 
 
 def _put_in_place(unfinished: Path, path: Path) -> None:

@@ -224,8 +224,10 @@ class FlowWriter:
     def _naming_damage(self) -> Iterator[None]:
         try:
             yield
-        except (KeyError, RuntimeError, Hdf5ContentError) as error:
-            # An OSError can be another fault, such as a full disk.
+        except (*OF_DAMAGE, Hdf5ContentError) as error:
+            # An OSError with a number, or of the file below, is another fault, such as a full disk.
+            if self._bytes.fault is not None or getattr(error, "errno", None) is not None:
+                raise
             raise damaged(self._path, error) from error
 
     def _commit_when_due(self) -> None:

@@ -97,24 +97,33 @@ def clear_left(folder: Path) -> None:
         for entry in os.scandir(folder):
             entries += 1
             if entry.name[0] == "." and _LEFT.fullmatch(entry.name):
-                _clear(Path(entry.path))
+                _is_left(Path(entry.path), clear=True)
     _until_next_look[key] = int(entries * _WRITES_AN_ENTRY)
 
 
-def _clear(left: Path) -> None:
-    """Remove one unless it is held; what may not be opened or removed stays."""
+def left_in(folder: Path) -> list[Path]:
+    """What `clear_left` would remove, sorted."""
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if _LEFT.fullmatch(entry.name))
+    return [folder / name for name in names if _is_left(folder / name, clear=False)]
+
+
+def _is_left(left: Path, clear: bool) -> bool:
+    """Whether nobody holds one, and remove it then if asked to; what may not be opened or removed stays."""
     is_folder = left.is_dir() and not left.is_symlink()
     flags = os.O_RDONLY | os.O_DIRECTORY if is_folder else os.O_RDWR
     with contextlib.suppress(OSError):
         descriptor = os.open(left, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             if _hold(descriptor) and _names(left, descriptor):
-                if is_folder:
+                if clear and is_folder:
                     shutil.rmtree(left, ignore_errors=True)
-                else:
+                elif clear:
                     left.unlink()
+                return True
         finally:
             os.close(descriptor)
+    return False
 
 
 def _hold(descriptor: int) -> bool | None:

@@ -231,7 +231,7 @@ class _Examination:
                 folder = self.picture_folders[summary.file]
                 check_flow_frames(stores, summary.file, annotated, folder, diagnosis.findings)
         for path in find_leftovers(contents.folders):
-            diagnosis.findings.add("flow-leftover", contents.name(path), "", "left by a run that was killed")
+            diagnosis.findings.add("leftover", contents.name(path), "", "left by a run that was killed")
         if not contents.rendered:
             return
         if not (contents.folder / "flow_exact").is_dir():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,9 @@ from flow_cache.inspection import VideoReport, inspect_video
 from flow_cache.recovery import journal_of
 from flow_cache.runtime.hdf5_content import Hdf5ContentError, open_hdf5
 from flow_cache.runtime.progress import tracked
+from flow_cache.runtime.temporaries import left_in
 from flow_cache.verification import verify_store
 from slimdp.doctor.findings import Findings
-
-#: Names under which files are written before they take their own: by a store's writer, and by `atomic_write`.
-_UNFINISHED = re.compile(r".*\.([0-9]+)(?:-[0-9a-f]+)?\.(?:tmp|part\.h5)")
 
 
 @dataclass(frozen=True)
@@ -41,16 +38,14 @@ def is_flow_store(path: Path) -> bool:
 
 
 def find_leftovers(folders: Iterable[Path]) -> list[Path]:
-    """What killed writers left: unfinished files of no living process, and journals without their store."""
+    """What killed runs left: files and folders that nobody finishes, and journals without their store."""
     found = []
     for folder in folders:
+        found += left_in(folder)
         with os.scandir(folder) as entries:
-            names = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
-        for name in sorted(names):
-            unfinished = _UNFINISHED.fullmatch(name)
-            of_nobody = unfinished is not None and not Path("/proc", unfinished[1]).exists()
-            if of_nobody or (name.endswith(".h5.journal") and name.removesuffix(".journal") not in names):
-                found.append(folder / name)
+            names = {entry.name for entry in entries}
+        alone = (name for name in names if name.endswith(".h5.journal"))
+        found += sorted(folder / name for name in alone if name.removesuffix(".journal") not in names)
     return found
 
 

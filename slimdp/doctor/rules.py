@@ -132,7 +132,7 @@ RULES = {
     "flow-interrupted": Rule(
         WARNING, "a store that was closed", "python -m flow_cache inspect FILE settles what was cut off"
     ),
-    "flow-leftover": Rule(
+    "leftover": Rule(
         WARNING, "nothing that a killed run left", "remove it; if it is a .journal, put its store beside it"
     ),
     "flow-damaged": Rule(ERROR, "a store that flow_cache reads", "make it again: docs/data.md says how"),

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from flow_cache import FlowStore, FlowWriter
+from flow_cache.runtime.temporaries import temporary_name
 from slimdp.data.rle import encode_rle
 from slimdp.doctor import Severity, diagnosis_as_text, examine
 
@@ -84,9 +85,10 @@ def link_elsewhere(folder: Path) -> None:
 
 
 def leave_behind(folder: Path) -> None:
-    """What a run leaves that is killed with SIGKILL; no process has that number."""
-    (folder / "flow_exact/train_00000.h5.99999999-0123abcd.tmp").write_bytes(b"half")
-    (folder / "flow_exact/.train_00000.99999999-0123abcd.part.h5").write_bytes(b"half")
+    """What a killed run leaves, and what a store that was removed in the middle of a commit does."""
+    temporary_name(folder / "flow_exact/train_00000.h5").write_bytes(b"half")
+    temporary_name(folder / "flow_exact", keep_suffix=False).mkdir()
+    (folder / "flow_exact/gone.h5.journal").write_bytes(b"half")
 
 
 def drop_frame(folder: Path) -> None:
@@ -239,7 +241,7 @@ DAMAGES: dict[str, tuple[Damage, dict[str, int]]] = {
         lambda folder: shutil.copy(folder / TRAIN, folder / "propagated.json"), {}
     ),
     "flow in another file": (link_elsewhere, {"flow-damaged": 1}),
-    "leftovers of a killed run": (leave_behind, {"flow-leftover": 2}),
+    "leftovers of a killed run": (leave_behind, {"leftover": 3}),
     "flow cut short": (cut_short("flow_exact/train_00000.h5"), {"flow-damaged": 1}),
     "flow of a clip deleted": (
         lambda folder: (folder / "flow_exact/train_00000.h5").unlink(), {"flow-missing": 1}

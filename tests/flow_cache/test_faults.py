@@ -22,6 +22,7 @@ import pytest
 from flow_cache.__main__ import main
 from flow_cache.errors import DamagedStoreError, FlowCacheError
 from flow_cache.recovery import journal_of, recover
+from flow_cache.runtime.temporaries import clear_left, left_in, temporary_file, temporary_name
 from flow_cache.schema import VideoRecord
 from flow_cache.store import FlowStore
 from flow_cache.verification import verify_store
@@ -229,13 +230,16 @@ def test_an_unfinished_journal_counts_for_nothing_and_goes(path: Path) -> None:
 
 def test_what_killed_writers_left_goes_with_the_next(path: Path) -> None:
     path.unlink()
-    of_the_dead = path.with_name("flow.h5.99999999-0123abcd.tmp")
-    of_the_living = path.with_name(f"flow.h5.{os.getpid()}-0123abcd.tmp")
-    for left in (of_the_dead, of_the_living):
-        left.write_bytes(b"half")
-    fill(path, range(1))
-    assert sorted(os.listdir(path.parent)) == ["flow.h5", of_the_living.name]
-    assert finished(path.parent) == [0]
+    of_the_dead = temporary_name(path)
+    with temporary_file(path) as (of_the_living, _):
+        of_the_dead.write_bytes(b"half")
+        (path.parent / ".flow.123.part.h5").write_bytes(b"half")  # of an earlier version
+        assert left_in(path.parent) == [of_the_dead]
+        clear_left(path.parent)
+        fill(path, range(1))
+        assert of_the_living.exists()
+        assert not of_the_dead.exists()
+        assert finished(path.parent) == [0]
 
 
 # ---- disks ---------------------------------------------------------------------------------------------
@@ -383,11 +387,7 @@ def check_damage(path: Path, places: Iterator[int] | range, seed: int) -> set[st
 
 def test_a_flipped_bit_never_changes_what_is_read(path: Path) -> None:
     places = range(3, path.stat().st_size, 61)
-    assert check_damage(path, places, 1) == {
-        "no part of the content",
-        "DamagedStoreError",
-        "FlowCacheError",
-    }
+    assert check_damage(path, places, 1) == {"no part of the content", "DamagedStoreError"}
 
 
 @pytest.mark.slow
