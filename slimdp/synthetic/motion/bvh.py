@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,12 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 CHANNELS = ("Xposition", "Yposition", "Zposition", "Xrotation", "Yrotation", "Zrotation")
+
+
+#: More is no length, place (in millimetres: a kilometre) or angle (2,777 turns) of a person who moves.
+LARGEST = 1e6
+#: Joints below one another; the deepest skeletons have some 20.
+_DEEPEST = 200
 
 
 @dataclass(frozen=True)
@@ -60,8 +66,8 @@ class BvhClip:
 def read_bvh(path: Path) -> BvhClip:
     """Read a BVH file.
 
-    Raises ValueError, with file and line, for what is not BVH: truncated, unknown channels, a wrong number of
-    values, values that are not finite, no frames.
+    Raises ValueError, with file, line and joint, for what is not BVH: truncated, unknown channels, a wrong
+    number of values, values that are not finite or over `LARGEST`, no channels, no frames.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -104,16 +110,21 @@ class _Lines:
             raise self.error(f"found {' '.join(words)[:60]!r}, but {' '.join(begin)!r} is wanted")
         return words[len(begin) :]
 
-    def numbers(self, words: list[str], count: int, of: str) -> list[float]:
-        """The words as `count` finite numbers."""
+    def numbers(
+        self, words: list[str], count: int, of: str, names: Sequence[str] | None = None
+    ) -> list[float]:
+        """The words as `count` numbers that may be; `names` are what each of them is."""
         if len(words) != count:
             raise self.error(f"{len(words)} values, but {count} are wanted: {of}")
         try:
             values = [float(word) for word in words]
         except ValueError as problem:
             raise self.error(f"{of}: {problem}") from None
-        if not np.isfinite(values).all():
-            raise self.error(f"{of}: a value that is not finite")
+        for index, value in enumerate(values):
+            if not abs(value) <= LARGEST:  # nor NaN
+                found = f"{value:g}" if np.isfinite(value) else "a value that is not finite"
+                which = "" if names is None else f", the {names[index]}"
+                raise self.error(f"{of}: {found}{which}; {LARGEST:g} at most is wanted")
         return values
 
 
@@ -129,10 +140,21 @@ def _read_hierarchy(lines: _Lines) -> list[Joint]:
         elif kind in ("ROOT", "JOINT") and len(words) >= 2 and (kind == "ROOT") == (not joints):
             joints.append(_read_joint(lines, " ".join(words[1:]), open_joints[-1] if open_joints else -1))
             open_joints.append(len(joints) - 1)
+            if len(open_joints) > _DEEPEST:
+                raise lines.error(
+                    f"{joints[-1].name} is the end of more than {_DEEPEST} joints below one another"
+                )
         elif kind == "END" and open_joints:
             lines.expect("{")
             parent = open_joints[-1]
-            joints.append(Joint(joints[parent].name + " end", parent, _read_offset(lines), ()))
+            joints.append(
+                Joint(
+                    joints[parent].name + " end",
+                    parent,
+                    _read_offset(lines, f"the end of {joints[parent].name}"),
+                    (),
+                )
+            )
             lines.expect("}")
         else:
             wanted = "JOINT, End Site or }" if joints else "ROOT"
@@ -142,7 +164,7 @@ def _read_hierarchy(lines: _Lines) -> list[Joint]:
 
 def _read_joint(lines: _Lines, name: str, parent: int) -> Joint:
     lines.expect("{")
-    offset = _read_offset(lines)
+    offset = _read_offset(lines, name)
     words = lines.expect("CHANNELS")
     known = {channel.lower(): channel for channel in CHANNELS}
     channels = tuple(known.get(word.lower(), "") for word in words[1:])
@@ -157,8 +179,9 @@ def _read_joint(lines: _Lines, name: str, parent: int) -> Joint:
     return Joint(name, parent, offset, channels)
 
 
-def _read_offset(lines: _Lines) -> tuple[float, float, float]:
-    x, y, z = lines.numbers(lines.expect("OFFSET"), 3, "an offset x, y, z")
+def _read_offset(lines: _Lines, name: str) -> tuple[float, float, float]:
+    names = [f"{axis} of {name}" for axis in "xyz"]
+    x, y, z = lines.numbers(lines.expect("OFFSET"), 3, "an offset x, y, z", names)
     return x, y, z
 
 
@@ -171,9 +194,12 @@ def _read_motion(lines: _Lines, joints: list[Joint]) -> BvhClip:
     (seconds,) = lines.numbers(lines.expect("Frame", "Time:"), 1, "seconds a frame")
     if seconds <= 0:
         raise lines.error(f"{seconds:g} seconds a frame, but more than 0 are wanted")
-    width = sum(len(joint.channels) for joint in joints)
+    names = [f"{channel} of {joint.name}" for joint in joints for channel in joint.channels]
+    width = len(names)
+    if not width:
+        raise lines.error("no joint has a channel, so nothing moves")
     rows = []
     for number in range(1, count + 1):
         of = f"frame {number} of {count}, one value a channel"
-        rows.append(lines.numbers(lines.next(of), width, of))
+        rows.append(lines.numbers(lines.next(of), width, of, names))
     return BvhClip(tuple(joints), np.array(rows).reshape(count, width), seconds)

@@ -24,6 +24,14 @@ _ON_THE_FLOOR = 0.04
 #: An elbow or knee that never bends more (its sine, on average) says nothing about its hinge.
 _BENT = 0.05
 _LIMBS = (("upperarm", "lowerarm", "hand", -1.0), ("thigh", "calf", "foot", 1.0))
+#: Joints that something is pointed from and to; nearer than this share of a leg no direction is known.
+_APART = (
+    ("upperarm_l", "upperarm_r"),
+    ("thigh_l", "thigh_r"),
+    *((f"{bone}_{side}", f"{next_bone}_{side}") for side in SIDES for a, b, c, _ in _LIMBS
+      for bone, next_bone in ((a, b), (b, c))),
+)  # fmt: skip
+_LEAST_BONE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)  # one of them is equal to itself alone
@@ -31,7 +39,8 @@ class BvhMotion:
     """A recorded motion, scaled by the length of the legs, begun at `start` seconds and played to and fro.
 
     Its middle is over the origin. Which way is up (y or z) is seen from where the head is over the feet.
-    Raises ValueError if the skeleton lacks an essential joint.
+    Raises ValueError, naming the joints, if the skeleton lacks an essential one, or if two that a bone is
+    pointed by lie in one place.
     """
 
     clip: BvhClip
@@ -39,6 +48,8 @@ class BvhMotion:
 
     def __post_init__(self) -> None:
         _ = self._joint, self._leg  # refuse what cannot be mapped here, not in the middle of a rendering
+        for first, second in _APART:
+            self._check_apart(first, second)
 
     def pose(self, person: Person, seconds: float) -> Pose:
         """As `Motion.pose`."""
@@ -75,6 +86,18 @@ class BvhMotion:
                         )
                     found[f"{end}_{side}"] = ends[joint]
         return found
+
+    def _check_apart(self, first: str, second: str) -> None:
+        a, b = self._joint[first], self._joint[second]
+        points = self._world[1]
+        distance = np.linalg.norm(points[:, a] - points[:, b], axis=1)
+        frame = int(distance.argmin())
+        if not distance[frame] > _LEAST_BONE * self._leg:  # nor NaN
+            names = [self.clip.joints[index].name for index in (a, b)]
+            raise ValueError(
+                f"frame {frame + 1}: joints {names[0]} and {names[1]} lie in one place, so no direction from "
+                "one to the other is known; are their offsets 0?"
+            )
 
     @cached_property
     def _up(self) -> Rotation:

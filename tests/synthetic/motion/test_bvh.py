@@ -179,6 +179,10 @@ def test_channels_may_come_in_any_order(tmp_path: Path) -> None:
 
 
 GOOD = bvh_text([STEP, STEP])
+STILL = "HIERARCHY\nROOT a\n{\nOFFSET 0 0 0\nCHANNELS 0\n}\nMOTION\nFrames: 1\nFrame Time: 1\n"
+DEEP = "HIERARCHY\nROOT j0\n" + "".join(
+    "{\nOFFSET 0 1 0\nCHANNELS 1 Xrotation\n" + f"JOINT j{number}\n" for number in range(1, 300)
+)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +205,16 @@ GOOD = bvh_text([STEP, STEP])
             GOOD.replace("OFFSET 0.000000", "OFFSET nan", 1),
             r"line 4: an offset x, y, z: a value that is not finite",
         ),
+        (
+            GOOD.replace("OFFSET 0.000000 -45", "OFFSET 1e308 -45", 1),
+            r"an offset x, y, z: 1e\+308, the x of LeftLeg; 1e\+06 at most",
+        ),
+        (GOOD.replace("Frames: 2", "Frames: 1000000000"), r"the number of frames: 1e\+09; 1e\+06 at most"),
+        (GOOD.replace("Frames: 2", "Frames: 999999"), r"ends where frame 3 of 999999"),
+        (GOOD.replace("Frame Time: 0.1", "Frame Time: -1"), r"-1 seconds a frame, but more than 0"),
+        (GOOD[: GOOD.rindex("\n", 0, -1)] + "\n" + "1e99 " * 60, r"1e\+99, the Xposition of Hips"),
+        (DEEP, r"j200 is the end of more than 200 joints below one another"),
+        (STILL, "no joint has a channel"),
         (GOOD.replace("OFFSET 0.000000", "OFFSET zero", 1), r"line 4: an offset x, y, z: could not convert"),
         (
             GOOD.replace("JOINT Spine2", "JOIN Spine2", 1),
@@ -220,6 +234,21 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(bytes(range(128, 256)))
     with pytest.raises(ValueError, match="this is no text"):
         read_bvh(path)
+
+
+@pytest.mark.parametrize(
+    ("offset", "names"),
+    [
+        ("28.000000 0.000000 0.000000", "LeftArm and LeftForeArm"),
+        ("10.000000 0.000000 0.000000", "LeftUpLeg and RightUpLeg"),
+    ],
+)
+def test_joints_in_one_place_are_named(tmp_path: Path, offset: str, names: str) -> None:
+    text = GOOD.replace(f"OFFSET {offset}", "OFFSET 0 0 0", 1)
+    if "UpLeg" in names:
+        text = text.replace(f"OFFSET -{offset}", "OFFSET 0 0 0", 1)
+    with pytest.raises(ValueError, match=f"joints {names}.* lie in one place"):
+        _motion(tmp_path, text)
 
 
 def test_a_skeleton_without_legs_is_refused(tmp_path: Path) -> None:
