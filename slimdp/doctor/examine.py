@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from slimdp.doctor.findings import Findings, Severity
 from slimdp.doctor.flow_files import VideoShape, check_flow_stores, find_leftovers
 from slimdp.doctor.flow_frames import check_flow_frames
 from slimdp.doctor.folder import Contents, look_around
+from slimdp.doctor.loose_pictures import check_loose_pictures
 from slimdp.doctor.pictures import check_pictures, find_folder, pictures_of
 from slimdp.doctor.rendered import (
     PLANNED,
@@ -116,6 +118,7 @@ class _Examination:
     quiet: bool
     videos: dict[str, VideoShape] = field(default_factory=dict)
     picture_folders: dict[str, Path] = field(default_factory=dict)  # by annotation file
+    opened: set[str] = field(default_factory=set)  # pictures that were looked at
 
     def run(self) -> None:
         contents, diagnosis, findings = self.contents, self.diagnosis, self.diagnosis.findings
@@ -127,8 +130,12 @@ class _Examination:
                     findings.add("file-missing", file, "", "no such file")
         for path in contents.passed_over:
             findings.add("not-checked", contents.name(path), "", "one of COCO's own files, without DensePose")
+        for path, what in contents.odd:
+            findings.add("not-readable", contents.name(path), "", what)
         for path in contents.annotations:
             self._check_file(path)
+        if not contents.rendered:
+            check_loose_pictures(contents.pictures, self.opened, contents.folder, findings, diagnosis.quick)
         self._check_flow()
         check_video_files(contents.videos, contents.folder, findings, diagnosis.quick, self.quiet)
         diagnosis.video_files = len(contents.videos)
@@ -208,6 +215,7 @@ class _Examination:
             return
         self.picture_folders[summary.file] = folder
         pictures = pictures_of(summary.file, summary.images.values(), folder)
+        self.opened.update(os.path.normpath(picture.path) for picture in pictures)
         diagnosis.pictures_opened += check_pictures(
             pictures, findings, diagnosis.quick, self.processes, self.quiet
         )
@@ -267,7 +275,9 @@ class _Examination:
         if not diagnosis.kinds:
             diagnosis.missing = everything()
             found = (
-                f"{contents.pictures} pictures, but no annotation file" if contents.pictures else "nothing"
+                f"{len(contents.pictures)} pictures, but no annotation file"
+                if contents.pictures
+                else "nothing"
             )
             diagnosis.findings.add("nothing-here", ".", "", found)
 

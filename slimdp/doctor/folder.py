@@ -31,7 +31,8 @@ class Contents:
     flow: tuple[Path, ...]
     videos: tuple[Path, ...]  # video files
     folders: tuple[Path, ...]  # itself first, then those that may hold pictures
-    pictures: int  # seen on the way, whether anything names them or not
+    pictures: tuple[Path, ...]  # whether anything names them or not
+    odd: tuple[tuple[Path, str], ...]  # what cannot be looked at, and why
 
     def name(self, path: Path) -> str:
         """A path as findings call it."""
@@ -55,13 +56,15 @@ def look_around(folder: Path) -> Contents:
         raise NotADirectoryError(f"{folder} is a file; give the folder of a data set")
     rendered = (folder / PLAN).is_file()
     surface_names = {name for file in SURFACE_FILES for name in file.files}
-    annotations, passed_over, surface, flow, videos, folders, pictures = [], [], [], [], [], [], 0
-    for here, names in _walk(folder, DEPTH):
+    annotations, passed_over, surface, flow, folders = [], [], [], [], []
+    pictures, videos = [], []
+    odd: list[tuple[Path, str]] = []
+    for here, names in _walk(folder, DEPTH, odd):
         folders.append(here)
         for name in names:
             path, suffix = here / name, Path(name).suffix.lower()
             if suffix in IMAGE_SUFFIXES:
-                pictures += 1
+                pictures.append(path)
             elif name in surface_names:
                 surface.append(path)
             elif suffix == ".h5" and is_flow_store(path):
@@ -74,17 +77,32 @@ def look_around(folder: Path) -> Contents:
                 annotations.append(path)
     return Contents(
         folder, rendered, tuple(annotations), tuple(passed_over), tuple(surface), tuple(flow),
-        tuple(videos),
-        tuple(folders), pictures,
+        tuple(videos), tuple(folders), tuple(pictures), tuple(odd),
     )  # fmt: skip
 
 
-def _walk(folder: Path, depth: int) -> Iterator[tuple[Path, list[str]]]:
-    """Folders and the names of the files in them, sorted, from the top; hidden ones are left out."""
-    with os.scandir(folder) as entries:
-        found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
-    yield folder, [name for name, is_folder in found if not is_folder]
+def _walk(folder: Path, depth: int, odd: list[tuple[Path, str]]) -> Iterator[tuple[Path, list[str]]]:
+    """Folders and the names of the files in them, sorted, from the top; hidden ones are left out.
+
+    What is neither goes to `odd`: to read from a pipe would wait for ever.
+    """
+    folders, files = [], []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    folders.append(entry.name)
+                elif entry.is_file():
+                    files.append(entry.name)
+                else:
+                    what = "a link to nothing" if entry.is_symlink() else "no regular file"
+                    odd.append((Path(entry.path), what))
+    except OSError as error:
+        odd.append((folder, f"cannot be looked into: {error.strerror}"))
+        return
+    yield folder, files
     if depth:
-        for name, is_folder in found:
-            if is_folder:
-                yield from _walk(folder / name, depth - 1)
+        for name in folders:
+            yield from _walk(folder / name, depth - 1, odd)

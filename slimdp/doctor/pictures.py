@@ -95,7 +95,7 @@ def look_at_header(picture: Picture) -> Fault | None:
     try:
         return _compare(picture, check_image(picture.path))
     except ImageError as error:
-        return _code(error), str(error)
+        return code_of(error), str(error)
 
 
 def look_at_all(picture: Picture) -> Fault | None:
@@ -105,7 +105,7 @@ def look_at_all(picture: Picture) -> Fault | None:
             content = content_of(picture.path)
             height, width, _ = decode_image(picture.path, content).shape
         except ImageError as error:
-            return _code(error), str(error)
+            return code_of(error), str(error)
     if complaints:
         return "picture-doubtful", f"{picture.path}: the decoder says: {'; '.join(complaints)}"
     return _compare(picture, ImageHeader(width, height, orientation_of(content)))
@@ -146,7 +146,8 @@ def _place(picture: Picture) -> str:
     return f"image {picture.image_id}"
 
 
-def _code(error: ImageError) -> str:
+def code_of(error: ImageError) -> str:
+    """What kind of finding a picture that cannot be opened is."""
     return "picture-too-large" if isinstance(error, ImageTooLargeError) else "picture-damaged"
 
 

@@ -30,6 +30,7 @@ RULES = {
     "json-broken": Rule(ERROR, "a whole JSON file", _FETCH),
     "json-lists": Rule(ERROR, "lists of objects named images, annotations, categories", _FETCH),
     "not-checked": Rule(NOTE, "ground truth in COCO form", "nothing; the file is passed over"),
+    "not-readable": Rule(WARNING, "what can be read", "remove it, or give leave to read it"),
     "file-missing": Rule(ERROR, "every annotation file of the plan", _RENDER),
     "plan-broken": Rule(ERROR, "dataset.json as slimdp synthesize writes it", _RENDER),
     "count-plan": Rule(ERROR, "as many as dataset.json says", _RENDER),
