@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from slimdp.data.augment import Augmentation, change_colours, draw_augmentation, flip_labels
-from slimdp.data.boxes import box_around_keypoints, box_from_centre
-from slimdp.data.budget import apply_budget
-from slimdp.data.clicks import Clicks, count_clicks
-from slimdp.data.coco import AnnotationSet, read_annotations, read_outlines
-from slimdp.data.crops import BORDER_RGB, crop_affine, crop_image, crop_side
-from slimdp.data.frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
-from slimdp.data.frame_numbers import frame_number
-from slimdp.data.images import ImageCache, ImageError, check_image, check_whole, load_image
-from slimdp.data.join import join_annotation_files
-from slimdp.data.keypoints import KeypointAnchors, keypoint_union, surface_anchors
-from slimdp.data.patches import Patch
-from slimdp.data.targets import coarse_target
-from slimdp.data.validate import AnnotationError
-from slimdp.data.write import write_annotations
+from flow_cache.runtime.lazy_package import load_on_use
 
 if TYPE_CHECKING:
+    from slimdp.data.augment import Augmentation, change_colours, draw_augmentation, flip_labels
+    from slimdp.data.boxes import box_around_keypoints, box_from_centre
+    from slimdp.data.budget import apply_budget
+    from slimdp.data.clicks import Clicks, count_clicks
+    from slimdp.data.coco import AnnotationSet, read_annotations, read_outlines
+    from slimdp.data.crops import BORDER_RGB, crop_affine, crop_image, crop_side
     from slimdp.data.dataset import PoseDataset, start_worker
     from slimdp.data.draws import Draw, WeightedDraws
+    from slimdp.data.frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
+    from slimdp.data.frame_numbers import frame_number
+    from slimdp.data.images import ImageCache, ImageError, check_image, check_whole, load_image
+    from slimdp.data.join import join_annotation_files
+    from slimdp.data.keypoints import KeypointAnchors, keypoint_union, surface_anchors
+    from slimdp.data.patches import Patch
     from slimdp.data.samples import PairSample, PoseSample, collate
+    from slimdp.data.targets import coarse_target
+    from slimdp.data.validate import AnnotationError
+    from slimdp.data.write import write_annotations
 
 __all__ = [
     "BORDER_RGB",
@@ -70,16 +70,49 @@ __all__ = [
     "write_annotations",
 ]
 
-#: What training asks for needs torch, which takes seconds to import and half a gigabyte. It is imported when
-#: asked for, so that reading, scoring and drawing do without.
-_NEED_TORCH = {
-    **dict.fromkeys(["PoseDataset", "start_worker"], "slimdp.data.dataset"),
-    **dict.fromkeys(["PairSample", "PoseSample", "collate"], "slimdp.data.samples"),
-    **dict.fromkeys(["Draw", "WeightedDraws"], "slimdp.data.draws"),
+#: Where each public name lives; it is loaded on first use.
+_HOMES = {
+    "Augmentation": "slimdp.data.augment",
+    "change_colours": "slimdp.data.augment",
+    "draw_augmentation": "slimdp.data.augment",
+    "flip_labels": "slimdp.data.augment",
+    "box_around_keypoints": "slimdp.data.boxes",
+    "box_from_centre": "slimdp.data.boxes",
+    "apply_budget": "slimdp.data.budget",
+    "Clicks": "slimdp.data.clicks",
+    "count_clicks": "slimdp.data.clicks",
+    "AnnotationSet": "slimdp.data.coco",
+    "read_annotations": "slimdp.data.coco",
+    "read_outlines": "slimdp.data.coco",
+    "BORDER_RGB": "slimdp.data.crops",
+    "crop_affine": "slimdp.data.crops",
+    "crop_image": "slimdp.data.crops",
+    "crop_side": "slimdp.data.crops",
+    "PoseDataset": "slimdp.data.dataset",
+    "start_worker": "slimdp.data.dataset",
+    "Draw": "slimdp.data.draws",
+    "WeightedDraws": "slimdp.data.draws",
+    "FRAME": "slimdp.data.frame",
+    "frame_from_image": "slimdp.data.frame",
+    "frame_pixel_centres": "slimdp.data.frame",
+    "image_from_frame": "slimdp.data.frame",
+    "frame_number": "slimdp.data.frame_numbers",
+    "ImageCache": "slimdp.data.images",
+    "ImageError": "slimdp.data.images",
+    "check_image": "slimdp.data.images",
+    "check_whole": "slimdp.data.images",
+    "load_image": "slimdp.data.images",
+    "join_annotation_files": "slimdp.data.join",
+    "KeypointAnchors": "slimdp.data.keypoints",
+    "keypoint_union": "slimdp.data.keypoints",
+    "surface_anchors": "slimdp.data.keypoints",
+    "Patch": "slimdp.data.patches",
+    "PairSample": "slimdp.data.samples",
+    "PoseSample": "slimdp.data.samples",
+    "collate": "slimdp.data.samples",
+    "coarse_target": "slimdp.data.targets",
+    "AnnotationError": "slimdp.data.validate",
+    "write_annotations": "slimdp.data.write",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _NEED_TORCH:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_NEED_TORCH[name]), name)
+load_on_use(__name__)

@@ -1,45 +1,58 @@
 """Saved predictions and their scores."""
 
-from slimdp.evaluation.annotators import (
-    TruePoints,
-    annotator_errors,
-    annotators_in_percent,
-    pair_with_annotations,
-    pair_with_maps,
-    read_annotators,
-    report_annotators,
-)
-from slimdp.evaluation.average_precision import PrecisionRecall, accumulate
-from slimdp.evaluation.densepose_results import ResultFileError, read_results, write_results
-from slimdp.evaluation.detected import as_detection, as_detections
-from slimdp.evaluation.error_map import mean_error_map
-from slimdp.evaluation.evaluate import Evaluation, evaluate_files, score_instances
-from slimdp.evaluation.frame_similarity import isi, itf, psnr, ssim
-from slimdp.evaluation.groups import PeopleGroups
-from slimdp.evaluation.instances import DensePoints, Detection, ImageMask, Truth
-from slimdp.evaluation.json_entries import JsonListError
-from slimdp.evaluation.localization import PointReader, point_errors, score_points
-from slimdp.evaluation.paste import nearest_pixels, paste_prediction
-from slimdp.evaluation.point_report import GroupScores, PointCurve, PointReport, point_curves, report_points
-from slimdp.evaluation.predictions import (
-    PredictionFile,
-    PredictionFileError,
-    PredictionOrigin,
-    PredictionWriter,
-    read_predictions,
-)
-from slimdp.evaluation.ratios import (
-    THRESHOLDS_CM,
-    PointErrors,
-    PointScores,
-    auc,
-    ratio_within,
-    summarize,
-)
-from slimdp.evaluation.scores import write_scores
-from slimdp.evaluation.similarity import KAPPAS_M
-from slimdp.evaluation.stability import StabilityCount, measure_stability
-from slimdp.evaluation.truths import TruthFile, read_truths
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flow_cache.runtime.lazy_package import load_on_use
+
+if TYPE_CHECKING:
+    from slimdp.evaluation.annotators import (
+        TruePoints,
+        annotator_errors,
+        annotators_in_percent,
+        pair_with_annotations,
+        pair_with_maps,
+        read_annotators,
+        report_annotators,
+    )
+    from slimdp.evaluation.average_precision import PrecisionRecall, accumulate
+    from slimdp.evaluation.densepose_results import ResultFileError, read_results, write_results
+    from slimdp.evaluation.detected import as_detection, as_detections
+    from slimdp.evaluation.error_map import mean_error_map
+    from slimdp.evaluation.evaluate import Evaluation, evaluate_files, score_instances
+    from slimdp.evaluation.frame_similarity import isi, itf, psnr, ssim
+    from slimdp.evaluation.groups import PeopleGroups
+    from slimdp.evaluation.instances import DensePoints, Detection, ImageMask, Truth
+    from slimdp.evaluation.json_entries import JsonListError
+    from slimdp.evaluation.localization import PointReader, point_errors, score_points
+    from slimdp.evaluation.paste import nearest_pixels, paste_prediction
+    from slimdp.evaluation.point_report import (
+        GroupScores,
+        PointCurve,
+        PointReport,
+        point_curves,
+        report_points,
+    )
+    from slimdp.evaluation.predictions import (
+        PredictionFile,
+        PredictionFileError,
+        PredictionOrigin,
+        PredictionWriter,
+        read_predictions,
+    )
+    from slimdp.evaluation.ratios import (
+        THRESHOLDS_CM,
+        PointErrors,
+        PointScores,
+        auc,
+        ratio_within,
+        summarize,
+    )
+    from slimdp.evaluation.scores import write_scores
+    from slimdp.evaluation.similarity import KAPPAS_M
+    from slimdp.evaluation.stability import StabilityCount, measure_stability
+    from slimdp.evaluation.truths import TruthFile, read_truths
 
 __all__ = [
     "KAPPAS_M",
@@ -98,3 +111,64 @@ __all__ = [
     "write_results",
     "write_scores",
 ]
+
+#: Where each public name lives; it is loaded on first use.
+_HOMES = {
+    "TruePoints": "slimdp.evaluation.annotators",
+    "annotator_errors": "slimdp.evaluation.annotators",
+    "annotators_in_percent": "slimdp.evaluation.annotators",
+    "pair_with_annotations": "slimdp.evaluation.annotators",
+    "pair_with_maps": "slimdp.evaluation.annotators",
+    "read_annotators": "slimdp.evaluation.annotators",
+    "report_annotators": "slimdp.evaluation.annotators",
+    "PrecisionRecall": "slimdp.evaluation.average_precision",
+    "accumulate": "slimdp.evaluation.average_precision",
+    "ResultFileError": "slimdp.evaluation.densepose_results",
+    "read_results": "slimdp.evaluation.densepose_results",
+    "write_results": "slimdp.evaluation.densepose_results",
+    "as_detection": "slimdp.evaluation.detected",
+    "as_detections": "slimdp.evaluation.detected",
+    "mean_error_map": "slimdp.evaluation.error_map",
+    "Evaluation": "slimdp.evaluation.evaluate",
+    "evaluate_files": "slimdp.evaluation.evaluate",
+    "score_instances": "slimdp.evaluation.evaluate",
+    "isi": "slimdp.evaluation.frame_similarity",
+    "itf": "slimdp.evaluation.frame_similarity",
+    "psnr": "slimdp.evaluation.frame_similarity",
+    "ssim": "slimdp.evaluation.frame_similarity",
+    "PeopleGroups": "slimdp.evaluation.groups",
+    "DensePoints": "slimdp.evaluation.instances",
+    "Detection": "slimdp.evaluation.instances",
+    "ImageMask": "slimdp.evaluation.instances",
+    "Truth": "slimdp.evaluation.instances",
+    "JsonListError": "slimdp.evaluation.json_entries",
+    "PointReader": "slimdp.evaluation.localization",
+    "point_errors": "slimdp.evaluation.localization",
+    "score_points": "slimdp.evaluation.localization",
+    "nearest_pixels": "slimdp.evaluation.paste",
+    "paste_prediction": "slimdp.evaluation.paste",
+    "GroupScores": "slimdp.evaluation.point_report",
+    "PointCurve": "slimdp.evaluation.point_report",
+    "PointReport": "slimdp.evaluation.point_report",
+    "point_curves": "slimdp.evaluation.point_report",
+    "report_points": "slimdp.evaluation.point_report",
+    "PredictionFile": "slimdp.evaluation.predictions",
+    "PredictionFileError": "slimdp.evaluation.predictions",
+    "PredictionOrigin": "slimdp.evaluation.predictions",
+    "PredictionWriter": "slimdp.evaluation.predictions",
+    "read_predictions": "slimdp.evaluation.predictions",
+    "THRESHOLDS_CM": "slimdp.evaluation.ratios",
+    "PointErrors": "slimdp.evaluation.ratios",
+    "PointScores": "slimdp.evaluation.ratios",
+    "auc": "slimdp.evaluation.ratios",
+    "ratio_within": "slimdp.evaluation.ratios",
+    "summarize": "slimdp.evaluation.ratios",
+    "write_scores": "slimdp.evaluation.scores",
+    "KAPPAS_M": "slimdp.evaluation.similarity",
+    "StabilityCount": "slimdp.evaluation.stability",
+    "measure_stability": "slimdp.evaluation.stability",
+    "TruthFile": "slimdp.evaluation.truths",
+    "read_truths": "slimdp.evaluation.truths",
+}
+
+load_on_use(__name__)

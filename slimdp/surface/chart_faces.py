@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import trimesh
-from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 from slimdp.structures import PARTS
+
+if TYPE_CHECKING:
+    from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 #: Charts are laid out side by side, this far apart, so that one ray caster finds all of them. From a place in
 #: the unit square every corner of its own chart is nearer than any other chart's.
@@ -63,6 +65,9 @@ class ChartFaces:
 
     @cached_property
     def _rays(self) -> RayMeshIntersector:
+        import trimesh  # a third of a second, and most commands cast no ray
+        from trimesh.ray.ray_pyembree import RayMeshIntersector
+
         corners = self.uv.astype(np.float64).reshape(-1, 2)
         corners[:, 0] += _CHART_SPACING * np.repeat(self.part, 3)
         flat = np.column_stack([corners, np.zeros(len(corners))])

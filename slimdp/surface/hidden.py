@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import trimesh
-from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 #: Triangles of less openness than this are hidden: light hardly reaches them, and no picture shows them.
 HIDDEN_BELOW = 0.02
@@ -22,6 +20,9 @@ def openness(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
         vertices: (V, 3) metres.
         faces: (F, 3) counter-clockwise seen from outside.
     """
+    import trimesh  # a third of a second, and only building a body asks for it
+    from trimesh.ray.ray_pyembree import RayMeshIntersector
+
     rays = RayMeshIntersector(trimesh.Trimesh(vertices, faces, process=False), scale_to_box=False)
     corners = vertices[faces]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

@@ -1,0 +1,36 @@
+"""Packages whose public names are loaded on first use, so that importing one costs nothing.
+
+`--help`, and code that needs one name of many, load no library that the others need.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+
+class _LazyPackage(ModuleType):
+    """A package that finds its public names in the modules that its `_HOMES` says."""
+
+    def __getattr__(self, name: str) -> Any:
+        homes = self.__dict__["_HOMES"]
+        if name not in homes:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(homes[name]), name)
+        self.__dict__[name] = value
+        return value
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """The import system puts each submodule here by its name, which may be that of a function too."""
+        if not (name in self.__dict__.get("_HOMES", {}) and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*self.__dict__, *self.__dict__["_HOMES"]})
+
+
+def load_on_use(package: str) -> None:
+    """Make a package lazy; its `__init__` defines `_HOMES`: public name -> the module where it lives."""
+    sys.modules[package].__class__ = _LazyPackage
