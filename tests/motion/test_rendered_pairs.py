@@ -25,7 +25,7 @@ SIZE, SIDE = 128, 32
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rendered") / "set"
     changes = ["stills=1", "train_clips=3", "val_clips=0", "size=192"]
-    synthesize_preset(folder, "smoke", 0, overrides=changes)
+    synthesize_preset(folder, "smoke", 0, processes=1, overrides=changes)
     return folder
 
 

@@ -19,6 +19,7 @@ from slimdp.data import read_annotations, write_annotations
 from slimdp.synthetic.dataset import synthesize_preset
 from slimdp.training import train
 from slimdp.training.run_folder import read_metrics
+from tests.made_once import TEST_SEED
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def one_picture(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
     """A rendered still of one person with an annotator's points."""
     folder = tmp_path_factory.mktemp("rendered") / "set"
     changes = ["stills=2", "train_clips=0", "val_clips=0", "style.people=[1]"]
-    synthesize_preset(folder, "smoke", 0, overrides=changes)
+    synthesize_preset(folder, "smoke", TEST_SEED, processes=1, overrides=changes)
     everyone = read_annotations(folder / "stills_train.json", folder, read_masks=True)
     person = max(everyone.people, key=lambda each: len(each.points))
     write_annotations(folder / "one.json", [person.image], [person])
