@@ -129,7 +129,23 @@ def _read_images(
             frames[identity] = folder, frame
             if first.setdefault((folder, frame), where) != where:
                 raise FlowCacheError(f"{where} is the same frame as {first[folder, frame]}")
+    _say_how_frames_count(path, frames, videos)
     return frames, folders
+
+
+def _say_how_frames_count(
+    path: Path, frames: Mapping[int | str, tuple[str, int] | None], videos: Mapping[str, Video]
+) -> None:
+    """Frames of a video file are known by their places from 0 on; ffmpeg calls its first picture 1."""
+    listed: dict[str, list[int]] = {}
+    for video, frame in filter(None, frames.values()):
+        listed.setdefault(video, []).append(frame)
+    for video, found in listed.items():
+        if 0 not in found and not PurePosixPath(videos[video].frame_names[0]).suffix:
+            _LOG.warning(
+                "%s: the numbers of frames of %s are taken to count from 0; if they count from 1, as those "
+                "of ffmpeg's pictures do, compute the flow of the folder of these pictures", path, video,
+            )  # fmt: skip
 
 
 def _by_id(image: dict[str, Any], videos: Mapping[str, Video]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -87,10 +88,20 @@ class FramePlaces:
         """The picture of another frame of an image's video, by its index in the store; it may be missing."""
         clip = _clip(image)
         name = self._pictures[clip].get(index)
-        if name is None:  # as it would most likely be called
-            name = self._names[self._videos[clip]][index]
-            name = name if PurePosixPath(name).suffix else name + image.file.suffix
-        return image.file.with_name(name)
+        return image.file.with_name(self._likely_name(image, index) if name is None else name)
+
+    def _likely_name(self, image: ImageRecord, index: int) -> str:
+        """What the missing picture of a frame would be called beside another one."""
+        clip, file = _clip(image), image.file
+        match, name = self._matches[clip], self._names[self._videos[clip]][index]
+        if match.offset is None:
+            return name if PurePosixPath(name).suffix else name + file.suffix
+        number = match.index_of[file.name] - match.offset
+        for found in reversed(list(re.finditer(r"\d+", file.stem))):
+            if int(found[0]) == number:
+                other = f"{index - match.offset:0{len(found[0])}d}"
+                return file.stem[: found.start()] + other + file.stem[found.end() :] + file.suffix
+        return name + file.suffix
 
     def _find(self, image: ImageRecord) -> tuple[str, int]:
         clip = _clip(image)

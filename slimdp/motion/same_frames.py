@@ -35,6 +35,7 @@ class FolderMatch:
     folder: Path
     index_of: Mapping[str, int]  # by the name of a picture
     compared: bool  # by content, or by all bytes
+    offset: int | None = None  # of frames known by their numbers: from the number to the frame
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def match_folder(
     if not PurePosixPath(record.frame_names[0]).suffix:
         return _match_video_file(folder, check, first_frame)
     if first_frame is not None:
-        return FolderMatch(path, _by_number(folder, -first_frame), compared=False)
+        return _numbered(folder, -first_frame)
     return _match_pictures(folder, check)
 
 
@@ -140,9 +141,9 @@ def _same_names(folder: _Folder, match: FolderMatch, source: Video) -> FolderMat
 def _match_video_file(folder: _Folder, check: bool, first_frame: int | None) -> FolderMatch:
     """Pictures that were extracted from a video file, whose frames have no names but their places."""
     if first_frame is not None:
-        return FolderMatch(folder.path, _by_number(folder, -first_frame), compared=False)
+        return _numbered(folder, -first_frame)
     if not check:
-        return FolderMatch(folder.path, _by_number(folder, 0), compared=False)
+        return _numbered(folder, 0)
     source = _source_of(folder)
     if source is not None:
         return _match_by_content(folder, source)
@@ -158,7 +159,7 @@ def _match_video_file(folder: _Folder, check: bool, first_frame: int | None) -> 
         "order; %s, which the flow was computed from, is not there to compare",
         folder.path, folder.record.name, folder.record.source,
     )  # fmt: skip
-    return FolderMatch(folder.path, _by_number(folder, least), compared=False)
+    return _numbered(folder, least)
 
 
 def _match_by_content(folder: _Folder, source: Video) -> FolderMatch:
@@ -181,7 +182,7 @@ def _match_by_content(folder: _Folder, source: Video) -> FolderMatch:
             "pictures in %s matched with frames of %s %s: %s is frame %d, counted from 0",
             folder.path, source.path, why, first, numbers[first] + offset,
         )  # fmt: skip
-    return FolderMatch(folder.path, _by_number(folder, offset), compared=True)
+    return replace(_numbered(folder, offset), compared=True)
 
 
 def _check_content(
@@ -250,14 +251,15 @@ def _feasible(folder: _Folder) -> tuple[int, int]:
     return least, most
 
 
-def _by_number(folder: _Folder, offset: int) -> dict[str, int]:
-    """Frames by the names of pictures; AnnotationError for an annotated one outside of the video."""
+def _numbered(folder: _Folder, offset: int) -> FolderMatch:
+    """Frames by the numbers of pictures; AnnotationError for an annotated one outside of the video."""
     count = len(folder.record.frame_names)
     places = {name: number + offset for name, number in _numbers(folder).items()}
     for image in folder.images:
         if not 0 <= places[image.file.name] < count:
             raise AnnotationError(_unknown_frames(folder, [], image))
-    return {name: index for name, index in places.items() if 0 <= index < count}
+    within = {name: index for name, index in places.items() if 0 <= index < count}
+    return FolderMatch(folder.path, within, compared=False, offset=offset)
 
 
 def _source_of(folder: _Folder) -> Video | None:
@@ -284,8 +286,8 @@ def _unknown_frames(folder: _Folder, new: Sequence[str], missing: ImageRecord | 
     if missing is not None:
         return (
             f"image {missing.id}, {missing.file}: no frame {missing.file.name} in the flow of video "
-            f"{record.name!r}, whose {len(names)} frames are {names[0]} to {names[-1]}; compute the flow of "
-            f"this folder: {folder.again}"
+            f"{record.name!r}, whose {len(names)} frames are {names[0]} to {names[-1]}; "
+            f"{folder.again}"
         )
     return (
         f"{folder.path} holds {len(new)} pictures, first {new[0]}, that the flow of video {record.name!r} "

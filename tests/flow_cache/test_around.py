@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,17 @@ def test_boxes_go_to_the_frames_of_their_files(write: Write) -> None:
     assert {name: sorted(found.boxes) for name, found in people.items()} == {"walk": [0, 2], "run": [7]}
     np.testing.assert_array_equal(people["walk"].boxes[2], [[1, 2, 3, 4], [9, 9, 2.5, 1]])
     assert (people["run"].width, people["run"].height, people["run"].margin) == (200, 100, 0.5)
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, False), (1, True)])
+def test_numbers_of_a_video_file_may_count_from_1(
+    write: Write, number: int, said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = [{"id": 1, "file_name": f"run/{number:06d}.jpg"}]
+    content = {"images": images, "annotations": [{"image_id": 1, "bbox": [1, 2, 3, 4]}]}
+    with caplog.at_level(logging.WARNING):
+        read_people_boxes(write(content), [RUN], 0)
+    assert ("numbers of frames of run are taken to count from 0" in caplog.text) == said
 
 
 def test_boxes_of_other_things_are_left_out(write: Write) -> None:

@@ -100,6 +100,14 @@ def test_pictures_of_a_video_file_are_found_by_what_they_show(
     assert [places.picture(records[0], image.id - 100) for image in records] == [r.file for r in records]
 
 
+def test_a_missing_picture_is_called_as_its_neighbours_are(shot: Path, extract: Any) -> None:
+    first, second, third = extract(frames=[4, 5, 6], first=20, name="shot2_{:03d}_x264.jpg")
+    first.file.unlink()
+    places = places_of(shot, [second, third])
+    assert places.place(second).index == 5
+    assert places.picture(second, 4) == first.file
+
+
 def test_labels_go_along_the_flow_of_their_own_frame(
     shot: Path, extract: Any, annotate: Callable[..., PersonAnnotation]
 ) -> None:
