@@ -15,8 +15,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.recovery import (
@@ -29,6 +29,27 @@ from flow_cache.recovery import (
     write_all,
     write_journal,
 )
+
+
+class _FaultKeeper:
+    """HDF5 goes on after a call that raised, and even commits: keep the fault, and commit nothing more.
+
+    A class, for HDF5 writes hundreds of times a field: what `contextlib.contextmanager` makes takes longer
+    than most of these calls.
+    """
+
+    def __init__(self, file: JournaledFile) -> None:
+        self._file = file
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, OSError):
+            return False
+        self._file.fault = self._file.fault or error
+        return True
 
 
 class JournaledFile:
@@ -60,6 +81,7 @@ class JournaledFile:
         self._position = 0
         self._abandoned = False
         self.fault: OSError | None = None
+        self._keeping_fault = _FaultKeeper(self)
         self._committed_end = _page_end(self._size)  # below it nothing changes on disk until the commit
         self._changed: dict[int, bytearray] = {}
 
@@ -82,7 +104,7 @@ class JournaledFile:
         start, end = self._position, min(self._position + len(view), self._size)
         if end <= start:
             return 0
-        with self._keeping_fault():
+        with self._keeping_fault:
             view[: end - start] = self._bytes_as_changed(start, end)
         self._position = end
         return end - start
@@ -90,7 +112,7 @@ class JournaledFile:
     def write(self, data: bytes | memoryview) -> int:
         view = memoryview(data).cast("B")
         start, end = self._position, self._position + len(view)
-        with self._keeping_fault():
+        with self._keeping_fault:
             for page in range(start // PAGE, _page_end(min(end, self._committed_end)) // PAGE):
                 first, last = max(start, page * PAGE), min(end, (page + 1) * PAGE)
                 self._page(page)[first - page * PAGE : last - page * PAGE] = view[
@@ -111,7 +133,7 @@ class JournaledFile:
         """Commit: all that was written since the last commit takes effect, or none of it."""
         if self._abandoned or self.fault:
             return
-        with self._keeping_fault():
+        with self._keeping_fault:
             size = os.fstat(self._fd).st_size
             if self._changed or size != self._size:
                 self._check_in_place()
@@ -152,14 +174,6 @@ class JournaledFile:
             there = False
         if not there:
             raise OSError(errno.ESTALE, "it was removed or replaced while it was being written")
-
-    @contextlib.contextmanager
-    def _keeping_fault(self) -> Iterator[None]:
-        # HDF5 goes on after a call that raised, and even commits: keep the fault, and commit nothing more.
-        try:
-            yield
-        except OSError as fault:
-            self.fault = self.fault or fault
 
     def _bytes_as_changed(self, start: int, end: int) -> bytearray:
         data = bytearray(os.pread(self._fd, end - start, start).ljust(end - start, b"\0"))

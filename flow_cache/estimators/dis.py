@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ PRESETS = {
 }
 #: OpenCV's patches need a few px on every level of the pyramid.
 SMALLEST_SIDE = 16
+_SEARCHES = threading.local()
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,17 @@ class DenseInverseSearch:
             FlowCacheError: other shapes or types, or a side is under 16 px.
         """
         check_pairs(frames, pairs, self.name, SMALLEST_SIDE)
-        # The object keeps buffers, but no state that changes a result, from one call to the next.
-        search = cv2.DISOpticalFlow.create(PRESETS[self.preset])
+        search = _search(self.preset)
         grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-        flows = []
-        for first, second in pairs:
-            result = np.zeros((*grey[0].shape, 2), np.float32)  # filled; the start in it is not used
-            flows.append(search.calc(grey[first], grey[second], result))
-        return np.stack(flows).transpose(0, 3, 1, 2)
+        flows = np.zeros((len(pairs), *grey[0].shape, 2), np.float32)  # the start in it is not used
+        for (first, second), flow in zip(pairs, flows, strict=True):
+            found = search.calc(grey[first], grey[second], flow)
+            assert np.shares_memory(found, flow)
+        return flows.transpose(0, 3, 1, 2)
+
+
+def _search(preset: str) -> cv2.DISOpticalFlow:
+    """This thread's object: it keeps buffers from call to call, but no state that changes a result."""
+    if preset not in (held := vars(_SEARCHES)):
+        held[preset] = cv2.DISOpticalFlow.create(PRESETS[preset])
+    return held[preset]
