@@ -56,10 +56,10 @@ def encode(flow: np.ndarray) -> np.ndarray:
 def decode(stored: np.ndarray) -> np.ndarray:
     """Fixed point (int16, any shape) to float32 px; NaN where nothing was ever stored."""
     _check_stored(stored)
-    flow = np.multiply(stored, np.float32(1 / UNITS_PER_PX), dtype=np.float32)
-    unknown = stored == NOT_STORED
-    if unknown.any():
-        flow[unknown] = np.nan
+    flow = stored.astype(np.float32)
+    flow *= np.float32(1 / UNITS_PER_PX)
+    if stored.min(initial=0) == NOT_STORED:  # the least number of its type
+        flow[stored == NOT_STORED] = np.nan
     return flow
 
 
@@ -91,12 +91,36 @@ def from_row_differences(differences: np.ndarray, tile: int) -> np.ndarray:
         tile: rows of a tile.
     """
     _check_stored(differences)
-    stored = differences.copy()
-    stored[..., ::tile, :] ^= NOT_STORED
-    for row in range(1, min(tile, stored.shape[-2])):  # the same row of all tiles at once
-        rows = stored[..., row::tile, :]
-        rows += stored[..., row - 1 :: tile, :][..., : rows.shape[-2], :]
-    return stored
+    rows = differences.shape[-2]
+    stored = np.zeros((*differences.shape[:-2], whole_tiles(rows, tile), differences.shape[-1]), np.int16)
+    stored[..., :rows, :] = differences
+    sum_rows(stored, tile)
+    return stored[..., :rows, :]
+
+
+def whole_tiles(rows: int, tile: int) -> int:
+    """How many rows the tiles have that so many rows begin."""
+    return -(-rows // tile) * tile
+
+
+def sum_rows(differences: np.ndarray, tile: int) -> None:
+    """Turn differences of rows into fixed point, in place.
+
+    In six passes for 64 rows, which each add the sums of twice as many (Hillis and Steele, Data parallel
+    algorithms, 1986): fewer calls, and on longer rows of memory, than to add row by row.
+
+    Args:
+        differences: (..., H, W) int16, in one piece; H rows of whole tiles.
+        tile: rows of a tile.
+    """
+    _check_stored(differences)
+    differences[..., ::tile, :] ^= NOT_STORED
+    *before, rows, columns = differences.shape
+    tiles = differences.reshape(*before, rows // tile, tile, columns)
+    reach = 1
+    while reach < tile:
+        tiles[..., reach:, :] += tiles[..., :-reach, :]  # NumPy sees that they overlap
+        reach *= 2
 
 
 def _check_stored(stored: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
-from flow_cache.codec import NOT_STORED, UNITS_PER_PX, from_row_differences
+from flow_cache.codec import NOT_STORED, UNITS_PER_PX, sum_rows, whole_tiles
 from flow_cache.runtime.hdf5_content import (
     Hdf5ContentError,
     dataset,
@@ -53,11 +53,15 @@ class StoredStep:
     def read(self, frame: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Some pixels of a field in fixed point: (2, height, width) int16."""
         above = y % self.rows if self.rows else 0  # differences are summed from the first row of the tile on
-        stored = np.empty((2, above + height, width), np.int16)
-        here = self.fields.id.get_space()
-        here.select_hyperslab((frame, 0, y - above, x), (1, *stored.shape))
-        self.fields.id.read(h5py.h5s.create_simple((1, *stored.shape)), here, stored)
-        return from_row_differences(stored, self.rows)[:, above:] if self.rows else stored
+        below = whole_tiles(above + height, self.rows or 1)
+        stored = np.zeros((2, below, width), np.int16)
+        here, there = self.fields.id.get_space(), h5py.h5s.create_simple((1, *stored.shape))
+        here.select_hyperslab((frame, 0, y - above, x), (1, 2, above + height, width))
+        there.select_hyperslab((0, 0, 0, 0), (1, 2, above + height, width))
+        self.fields.id.read(there, here, stored)
+        if self.rows:
+            sum_rows(stored, self.rows)
+        return stored[:, above : above + height]
 
     def tiles(self) -> dict[int, list[tuple[int, int]]]:
         """Where the tiles lie that are in the file: x, y px of each, by frame."""

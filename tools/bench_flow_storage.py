@@ -7,8 +7,9 @@
 The flow is that of videos to three frames on either side, by DIS and, with --weights, by RAFT-small. Bytes
 are those of whole files, index included. Reading is timed field by field and crop by crop, each in every
 format, in random order, before the next, so that a busy machine slows all of them; the figures are medians.
-A second round drops the files from the page cache before every read, where the system lets it. The store's
-writer waits for the disk at the end, the others do not. --layouts compares tiles and filters of the store's
+A second round drops the files from the page cache before every read, where the system lets it; crop_cpu_ms is
+processor time, all threads together, and crops_a_cpu_second the store against other tiles. The store's writer
+waits for the disk at the end, the others do not. --layouts compares tiles and filters of the store's
 own kind of file instead. Prints one JSON line last, and the tables on stderr.
 """
 
@@ -108,6 +109,24 @@ class Layout(Storage):
         return decode(from_row_differences(self._fields[index, :, rows, columns], self._tile)[:, above:])
 
 
+class Tiled(Storage):
+    """One HDF5 file of tiles as a user would write it: half floats, or fixed point without differences."""
+
+    def __init__(self, folder: Path, dtype: type, filter: dict[str, Any]) -> None:
+        super().__init__(folder)
+        self._dtype, self._filter = dtype, filter
+
+    def write(self, flows: np.ndarray) -> None:
+        stored = flows.astype(np.float16) if self._dtype is np.float16 else encode(flows)
+        with h5py.File(self.folder / "flow.h5", "w") as file:
+            file.create_dataset("flow", data=stored, chunks=(1, 2, 64, 64), **self._filter)
+        self._fields = h5py.File(self.folder / "flow.h5", "r", rdcc_nbytes=0)["flow"]
+
+    def read(self, index: int, box: Box | None) -> np.ndarray:
+        stored = self._fields[(index, *_inside(box))]
+        return stored.astype(np.float32) if self._dtype is np.float16 else decode(stored)
+
+
 class HalfFloats(Storage):
     """HDF5 as many make it: half floats and gzip, a chunk a field."""
 
@@ -158,6 +177,11 @@ def storages(folder: Path) -> dict[str, Storage]:
     )
     found["KITTI PNG"] = FileEach(folder / "kitti", ".png", write_kitti, read_kitti)
     found["HDF5, float16, gzip"] = HalfFloats(folder / "half")
+    bits = hdf5plugin.Bitshuffle(nelems=2 * 64 * 64, cname="zstd", clevel=3)
+    blosc = hdf5plugin.Blosc2(cname="zstd", clevel=5, filters=hdf5plugin.Blosc2.BITSHUFFLE)
+    found["tiles, float16, bits, zstd"] = Tiled(folder / "tiles16", np.float16, dict(bits))
+    found["tiles, int16, bits, zstd"] = Tiled(folder / "tiles", np.int16, dict(bits))
+    found["tiles, int16, blosc2"] = Tiled(folder / "blosc", np.int16, dict(blosc))
     return found
 
 
@@ -231,9 +255,16 @@ def measure(
         for cold in (False, True):
             for name, milliseconds in _read_all(kept, places, cold, rng).items():
                 formats[name][f"{key}{'_cold' if cold else ''}_ms"] = milliseconds
+    for name, storage in kept.items():
+        began = time.process_time()
+        for index, box in boxes:
+            storage.read(index, box)
+        formats[name]["crop_cpu_ms"] = 1000 * (time.process_time() - began) / len(boxes)
     if "store, zstd" not in formats:
         return {"formats": formats}
-    return {"formats": formats, "crop_as_share_of": _crop_shares(formats)}
+    speed = {name: round(1000 / row["crop_cpu_ms"]) for name, row in formats.items() if row["crop_cpu_ms"]}
+    tiled = {name: speed[name] for name in speed if name.startswith(("store", "tiles"))}
+    return {"formats": formats, "crop_as_share_of": _crop_shares(formats), "crops_a_cpu_second": tiled}
 
 
 def _crop_shares(formats: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -327,7 +358,7 @@ def _read_npz(path: Path) -> np.ndarray:
 
 def _print(found: dict[str, Any]) -> None:
     keys = ("bytes", "times_smaller", "max_error_px", "write_ms", "read_ms", "crop_ms")
-    keys += ("read_cold_ms", "crop_cold_ms")
+    keys += ("read_cold_ms", "crop_cold_ms", "crop_cpu_ms")
     size = f"{found['width']} x {found['height']} px, {found['fields']} fields"
     lines = [f"{found['video']}, {found['estimator']}, {size}"]
     lines.append(f"{'':34s}" + "".join(f"{key:>14s}" for key in keys))
