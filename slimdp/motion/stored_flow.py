@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def find_video(store: FlowSource, image: ImageRecord) -> str:
     Raises:
         flow_cache.MissingFlowError: none has such a name. AnnotationError: two have.
     """
-    folder = image.file.parent
+    folder = Path(os.path.abspath(image.file.parent))  # links keep their names
     by_folder = next((name for name in folder_names(folder) if _has(store, name)), None)
     by_id = image.video if image.video is not None and _has(store, image.video) else None
     if by_folder is None and by_id is None:

@@ -350,6 +350,15 @@ def test_a_video_is_found_by_its_folders_or_its_id(names: list[str], found: str)
     assert find_video(store, image) == found
 
 
+def test_pictures_in_the_folder_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from slimdp.motion.stored_flow import find_video
+
+    (tmp_path / "walk").mkdir()
+    monkeypatch.chdir(tmp_path / "walk")
+    store: Any = Named("walk")
+    assert find_video(store, ImageRecord(1, Path("000001.jpg"), "000001.jpg", 4, 4, "7", 1)) == "walk"
+
+
 def test_no_video_of_that_name(clip: list[ImageRecord]) -> None:
     from slimdp.motion.stored_flow import find_video
 
