@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import time
 from pathlib import Path
@@ -95,10 +96,15 @@ def make_if_missing(path: Path) -> None:
         return
     journal_of(path).unlink(missing_ok=True)  # of a file that was removed
     path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_file(path) as (unfinished, _), contextlib.suppress(FileExistsError):
-        with h5py.File(unfinished, "w", libver=LIBVER) as file:
-            file.attrs["schema"] = SCHEMA
-        _put_in_place(unfinished, path)  # where another writer was first, its file stays
+    content = io.BytesIO()  # HDF5 may crash where it cannot write as it closes
+    with h5py.File(content, "w", libver=LIBVER) as file:
+        file.attrs["schema"] = SCHEMA
+    try:
+        with temporary_file(path) as (unfinished, _), contextlib.suppress(FileExistsError):
+            unfinished.write_bytes(content.getvalue())
+            _put_in_place(unfinished, path)  # where another writer was first, its file stays
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def open_for_writing(content: JournaledFile, path: Path) -> h5py.File:

@@ -25,7 +25,7 @@ from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_ha
 from flow_cache.naming import VideoSource, name_sources
 from flow_cache.plan import Field, check_names, checked_steps, plan_video
 from flow_cache.progress import Progress, Report, reporting
-from flow_cache.runtime.workers import WorkerPool
+from flow_cache.runtime.workers import MOST_PROCESSES, WorkerPool
 from flow_cache.schema import STEPS, VideoRecord, step_name
 from flow_cache.store import FlowStore
 from flow_cache.tiles import encode_known
@@ -99,8 +99,8 @@ def precompute(
     started = time.monotonic()
     estimator = estimator or DenseInverseSearch()
     steps = checked_steps(steps)
-    if processes < 1:
-        raise FlowCacheError(f"{processes} processes; wanted 1 or more")
+    if not 1 <= processes <= MOST_PROCESSES:
+        raise FlowCacheError(f"{processes} processes; wanted 1 to {MOST_PROCESSES}")
     videos = _look_through(sources, Path(out), shown=progress is True)
     check_names(videos, frames)
     near = _people(videos, around, margin)

@@ -352,3 +352,11 @@ def test_differences_name_the_keys() -> None:
     first = {"a": 1, "b": [{"c": 1}, {"c": 2}], "d": [1]}
     second = {"a": 1, "b": [{"c": 1}, {"c": 3}], "d": [1, 2], "e": None, "f": 5}
     assert list(differences(first, second)) == ["b.1.c: 2, 3", "d: [1], [1, 2]", "f: None, 5"]
+
+
+def test_what_no_machine_has_is_refused() -> None:
+    source = DataSource("a.json", "images")
+    with pytest.raises(ConfigError, match=r"stage\.batch = 1000000000, but it must be in 1\.\.16384"):
+        StageSettings("a", (source,), steps=1, batch=10**9)
+    with pytest.raises(ConfigError, match=r"workers = 100000, but it must be in 0\.\.256"):
+        TrainConfig((StageSettings("a", (source,), steps=1),), workers=100_000)

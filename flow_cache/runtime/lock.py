@@ -7,7 +7,7 @@ import fcntl
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -52,9 +52,9 @@ def held(file: Path, wait: bool = False, together: bool = False) -> Iterator[Non
             _lock(opened, file, fcntl.LOCK_SH if together else fcntl.LOCK_EX, wait)
             if not _still_named(opened, file):  # its last holder removed it
                 continue
-            opened.truncate(0)
-            opened.write(f"{os.getpid()} on {platform.node()}")
-            opened.flush()
+            with suppress(OSError):  # the lock holds without it, also on a full disk
+                os.ftruncate(opened.fileno(), 0)
+                os.write(opened.fileno(), f"{os.getpid()} on {platform.node()}".encode())
             _HELD.add(opened)
             try:
                 yield

@@ -26,6 +26,7 @@ import cv2
 
 #: A worker that was told to end may have to finish a long call first, and remove its temporary files.
 _SECONDS_TO_END = 10.0
+MOST_PROCESSES = 512
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -41,12 +42,14 @@ class WorkerPool(Generic[Task, Result]):
         queued: tasks that wait in each process, so that it need not wait for its next one.
 
     Raises:
-        ValueError: fewer than one process.
+        ValueError: fewer than one process, or more than `MOST_PROCESSES`.
     """
 
     def __init__(self, function: Callable[[Task], Result], processes: int, queued: int = 1) -> None:
-        if processes < 1:
-            raise ValueError(f"{processes} processes; wanted 1 or more")
+        if not 1 <= processes <= MOST_PROCESSES:
+            raise ValueError(
+                f"{processes} processes; wanted 1 to {MOST_PROCESSES}: each takes memory, files and a core"
+            )
         context = multiprocessing.get_context("spawn")
         self._new_worker = partial(_Worker, context, function, 1 + queued)
         self._workers = [self._new_worker() for _ in range(processes)]

@@ -19,6 +19,9 @@ from slimdp.config.learning import (
 from slimdp.config.samples import AugmentSettings, CropSettings, DataSource, MotionSettings
 from slimdp.settings_file import ConfigError, apply_override, from_plain, merge, read_settings, to_plain
 
+#: Crops that go through a network together, and processes that prepare them: beyond, a machine ends in need.
+MOST_CROPS, MOST_WORKERS = 16_384, 256
+
 
 @dataclass(frozen=True)
 class StageSettings:
@@ -44,7 +47,8 @@ class StageSettings:
         require(is_plain_name(self.name), "stage.name", self.name, PLAIN_NAME_WORDS)
         require(len(self.data) > 0, "stage.data", self.data, "at least one source")
         require(self.steps > 0, "stage.steps", self.steps, "positive")
-        require(self.batch > 0, "stage.batch", self.batch, "positive")
+        wanted = f"in 1..{MOST_CROPS}, which memory holds"
+        require(0 < self.batch <= MOST_CROPS, "stage.batch", self.batch, wanted)
         require(self.learning_rate > 0, "stage.learning_rate", self.learning_rate, "positive")
         require(0 <= self.warmup < 1, "stage.warmup", self.warmup, "in 0..1")
         require(self.weight_decay >= 0, "stage.weight_decay", self.weight_decay, "0 or more")
@@ -68,7 +72,8 @@ class ValidationSettings:
             require(source.budget is None, "validation.data.budget", source.budget, "left out")
         require(self.every > 0, "validation.every", self.every, "positive")
         require(self.people >= 0, "validation.people", self.people, "0 or more")
-        require(self.batch > 0, "validation.batch", self.batch, "positive")
+        wanted = f"in 1..{MOST_CROPS}, which memory holds"
+        require(0 < self.batch <= MOST_CROPS, "validation.batch", self.batch, wanted)
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,8 @@ class TrainConfig:
         require(len(set(names)) == len(names), "stages", names, "stages with different names")
         for key in ("log_every", "pictures_every", "checkpoint_every", "keep"):
             require(getattr(self, key) > 0, key, getattr(self, key), "positive")
-        require(self.workers >= 0, "workers", self.workers, "0 or more")
+        wanted = f"in 0..{MOST_WORKERS}: each is a process with a network's libraries, 0.3 GB"
+        require(0 <= self.workers <= MOST_WORKERS, "workers", self.workers, wanted)
         require(self.seed >= 0, "seed", self.seed, "0 or more")
         require(0 <= self.average_decay < 1, "average_decay", self.average_decay, "in 0..1, 1 left out")
         require_one_of(PRECISIONS, "precision", self.precision)

@@ -21,6 +21,7 @@ import pytest
 
 from flow_cache.__main__ import main
 from flow_cache.errors import DamagedStoreError, FlowCacheError
+from flow_cache.opening import make_if_missing
 from flow_cache.recovery import journal_of, recover
 from flow_cache.runtime.temporaries import clear_left, left_in, temporary_file, temporary_name
 from flow_cache.schema import VideoRecord
@@ -475,3 +476,13 @@ def test_a_filter_that_is_missing_is_named(path: Path) -> None:
         fields.write_direct_chunk((1, 0, 0, 0), b"compressed by a filter of tomorrow")
     with FlowStore(path) as store, pytest.raises(FlowCacheError, match="filter 32099, which is not loaded"):
         store.read("wälk", 1, 1)
+
+
+def test_a_store_that_finds_no_room_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/flow\.h5'"):
+        make_if_missing(tmp_path / "flow.h5")
+    assert list(tmp_path.iterdir()) == []
