@@ -31,6 +31,7 @@ from slimdp.doctor.rendered import (
     check_visible_masks,
     read_plan,
 )
+from slimdp.doctor.result_files import check_checkpoints, check_predictions
 from slimdp.doctor.surface_files import check_surface_file
 from slimdp.doctor.video_files import check_video_files
 
@@ -142,6 +143,9 @@ class _Examination:
         for path in contents.surface:
             check_surface_file(path, contents.name(path), findings)
         diagnosis.surface_files = len(contents.surface)
+        check_checkpoints(contents.checkpoints, contents.folder, findings)
+        if contents.predictions:
+            check_predictions(contents.predictions, contents.folder, findings, diagnosis.quick)
         self._name_kinds_and_gaps()
 
     def _check_file(self, path: Path) -> None:

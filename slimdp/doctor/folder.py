@@ -11,6 +11,7 @@ from flow_cache.frame_files import IMAGE_SUFFIXES
 from slimdp.doctor.catalogue import SURFACE_FILES, find_split
 from slimdp.doctor.flow_files import is_flow_store
 from slimdp.doctor.rendered import PLAN
+from slimdp.doctor.result_files import is_predictions
 from slimdp.doctor.video_files import is_video_file
 
 #: Annotation files and surface files are looked for this many folders down.
@@ -30,6 +31,8 @@ class Contents:
     surface: tuple[Path, ...]
     flow: tuple[Path, ...]
     videos: tuple[Path, ...]  # video files
+    checkpoints: tuple[Path, ...]
+    predictions: tuple[Path, ...]  # HDF5 files that are no flow stores
     folders: tuple[Path, ...]  # itself first, then those that may hold pictures
     pictures: tuple[Path, ...]  # whether anything names them or not
     odd: tuple[tuple[Path, str], ...]  # what cannot be looked at, and why
@@ -57,7 +60,7 @@ def look_around(folder: Path) -> Contents:
     rendered = (folder / PLAN).is_file()
     surface_names = {name for file in SURFACE_FILES for name in file.files}
     annotations, passed_over, surface, flow, folders = [], [], [], [], []
-    pictures, videos = [], []
+    pictures, videos, checkpoints, predictions = [], [], [], []
     odd: list[tuple[Path, str]] = []
     for here, names in _walk(folder, DEPTH, odd):
         folders.append(here)
@@ -69,6 +72,10 @@ def look_around(folder: Path) -> Contents:
                 surface.append(path)
             elif suffix == ".h5" and is_flow_store(path):
                 flow.append(path)
+            elif suffix == ".h5" and is_predictions(path):
+                predictions.append(path)
+            elif suffix == ".pt":
+                checkpoints.append(path)
             elif is_video_file(path):
                 videos.append(path)
             elif suffix == ".json" and name.startswith(_COCO_PREFIXES) and find_split(name) is None:
@@ -77,7 +84,7 @@ def look_around(folder: Path) -> Contents:
                 annotations.append(path)
     return Contents(
         folder, rendered, tuple(annotations), tuple(passed_over), tuple(surface), tuple(flow),
-        tuple(videos), tuple(folders), tuple(pictures), tuple(odd),
+        tuple(videos), tuple(checkpoints), tuple(predictions), tuple(folders), tuple(pictures), tuple(odd),
     )  # fmt: skip
 
 

@@ -130,6 +130,8 @@ RULES = {
     "truth-differs": Rule(ERROR, "dp_I, dp_U, dp_V as in iuv/ at the pixel of the point", _RENDER),
     "flow-absent": Rule(NOTE, "exact flow in flow_exact/", "nothing, unless you want exact flow"),
     "flow-missing": Rule(ERROR, "flow of every training clip", _RENDER),
+    "checkpoint-damaged": Rule(ERROR, "the bytes that training wrote", "train it again, or fetch it again"),
+    "predictions-damaged": Rule(ERROR, "the bytes that predict wrote", "run slimdp predict again"),
     "flow-interrupted": Rule(
         WARNING, "a store that was closed", "python -m flow_cache inspect FILE settles what was cut off"
     ),
