@@ -71,12 +71,16 @@ def _lines(options: argparse.Namespace, swept: SweptStudy, currency: str) -> lis
     ways = _ways(swept, options.on)
     spent = {on: _spent(swept, currency, on, options.at) for on in dict.fromkeys(way.on for way in ways)}
     if not any(spent.values()):
+        if any(getattr(result, currency) == 0 for result in swept.results):
+            return [f"every row that is known costs no {currency.replace('_', ' ')}: nothing to advise"]
         return [f"no row has {currency.replace('_', ' ')}: sweep it again, which trains nothing anew"]
     rows = {way: [spent[way.on][row] for row in way.rows if row in spent[way.on]] for way in ways}
     known = {way: each for way, each in rows.items() if each}
+    free = [result.row for result in swept.results if getattr(result, currency) == 0]
+    left_out = [f"left out, for they cost nothing: {', '.join(dict.fromkeys(free))}"] if free else []
     if options.accuracy is None:
-        return [_gains(known, options.over, currency)]
-    return [_prices(known, options.accuracy, currency)]
+        return [_gains(known, options.over, currency), *left_out]
+    return [_prices(known, options.accuracy, currency), *left_out]
 
 
 def _prices(spent: Mapping[_Way, Sequence[Spent]], accuracy: float, currency: str) -> str:

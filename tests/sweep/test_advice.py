@@ -242,3 +242,18 @@ def test_the_first_set_has_its_name_and_curves_of_one_name_are_kept_apart(
     said = capsys.readouterr().out
     assert [line.split()[0] for line in said.splitlines()[3:6]] == ["points", "images", "again:"]
     assert "stills" not in said
+
+
+def test_a_row_that_cost_nothing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_results(tmp_path / "runs")
+    file = tmp_path / "runs" / "results.json"
+    rows = json.loads(file.read_text())
+    for row in rows:
+        if row["row"] == "points_10":
+            row["clicks"] = 0
+    file.write_text(json.dumps(rows))
+    assert main(["advise", str(file), "--accuracy", "50"]) == 0
+    assert "left out, for they cost nothing: points_10\n" in capsys.readouterr().out
+    file.write_text(json.dumps([{**row, "clicks": 0} for row in rows]))
+    assert main(["advise", str(file), "--accuracy", "50"]) == 0
+    assert "every row that is known costs no clicks" in capsys.readouterr().out
