@@ -81,6 +81,8 @@ class VideoFile:
     @property
     def announced(self) -> int:
         """How many frames the file says that it has; 0 where it says nothing. A hint: it may be wrong."""
+        if not self._stream.frames:  # of a file in pieces, the index grows as it is read
+            return 0
         return self._indexed_frames() or self._stream.frames
 
     @property
@@ -193,7 +195,7 @@ class VideoFile:
         self._check_size()
         self._check_time()
         announced = self.announced
-        if self._indexed_frames() - self._packets > max(1, announced * _MISSING_TOLERANCE):
+        if self._is(_INDEXED) and announced - self._packets > max(1, announced * _MISSING_TOLERANCE):
             self._refuse(f"{self._packets} of the {announced} frames that it announces are in it")
 
     def _say_what_is_odd(self, undecodable: int, incomplete: int) -> None:

@@ -286,6 +286,9 @@ def test_the_other_videos_of_a_file_are_named(
 def test_a_look_counts_what_is_not_announced(make_film: MakeFilm, frames: list[np.ndarray]) -> None:
     seen = glance_at(make_film("walk.mkv", frames, sound=4))
     assert (seen.frames, seen.area) == (12, 64 * 48)
+    pieces = {"movflags": "frag_keyframe+empty_moov"}  # its index is read piece by piece
+    long = make_film("pieces.mp4", frames * 30, "mpeg4", options={"g": "5"}, container=pieces)
+    assert glance_at(long).frames == 360
 
 
 def test_frames_do_not_depend_on_threads(
