@@ -48,7 +48,7 @@ def shard_name(number: int, count: int) -> str:
 def known_videos(out: Path) -> set[str]:
     """The names of the videos that have a file in a folder."""
     record = out / JOBS_FOLDER / "shards.json"
-    return set(json.loads(record.read_bytes())) if record.exists() else set()
+    return set(read_json(record, error=FlowCacheError)) if record.exists() else set()
 
 
 def assign_shards(out: Path, videos: Sequence[Glance], count: int) -> list[list[Shard]]:

@@ -115,7 +115,8 @@ def fault_of(fault: ValueError | RecursionError, text: str) -> str:
         return f"{_place(text, _deepest(text))}: lists or objects nested too deep to read"
     if isinstance(fault, json.JSONDecodeError):
         where = _place(text, fault.pos)
-        cut = "" if text[fault.pos :].strip() else "; the file ends here: is it cut short?"
+        ends = fault.msg.startswith("Unterminated string") or not text[fault.pos :].strip()
+        cut = "; the file ends here: is it cut short?" if ends else ""
         return f"{where}: malformed JSON: {fault.msg}{cut}"
     # Python converts no longer ones, for it takes time with the square of their length.
     most = getattr(sys, "get_int_max_str_digits", lambda: 4300)()

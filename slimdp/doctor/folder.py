@@ -93,14 +93,16 @@ def _walk(folder: Path, depth: int, odd: list[tuple[Path, str]]) -> Iterator[tup
 
     What is neither goes to `odd`: to read from a pipe would wait for ever.
     """
-    folders, files = [], []
+    folders, files, here = [], [], folder.resolve()
     try:
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir():
-                    folders.append(entry.name)
+                    # A link to a folder around this one leads round and round.
+                    if not (entry.is_symlink() and here.is_relative_to(Path(entry.path).resolve())):
+                        folders.append(entry.name)
                 elif entry.is_file():
                     files.append(entry.name)
                 else:

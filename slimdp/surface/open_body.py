@@ -78,7 +78,7 @@ def _build_into(folder: Path) -> None:
 def damaged_cache_files(folder: Path) -> list[str]:
     """The files of a cached body that are missing, or hold other bytes than were written."""
     try:
-        written = json.loads((folder / _CHECKSUMS).read_bytes())
+        written = read_json(folder / _CHECKSUMS)
     except (OSError, ValueError):
         return [_CHECKSUMS]
     if not isinstance(written, dict):

@@ -39,3 +39,10 @@ def test_pipes_and_links_to_nothing_are_not_opened(tmp_path: Path) -> None:
         ("not-readable", "more.json"),
         ("nothing-here", "."),
     ]
+
+
+def test_a_link_to_a_folder_around_it_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "again").symlink_to(tmp_path)
+    (tmp_path / "labels.json").write_text("{")
+    assert codes(tmp_path) == [("json-broken", "labels.json"), ("nothing-here", ".")]
