@@ -68,8 +68,8 @@ def test_frames_are_those_that_opencv_reads(
     for frame in found.values():
         there, expected = capture.read()
         assert there
-        if settings.get("pix_fmt") == "yuv420p10le":  # rounded otherwise
-            np.testing.assert_allclose(frame.astype(int), expected[..., ::-1], atol=4)
+        if settings.get("pix_fmt") == "yuv420p10le":  # rounded otherwise, in OpenCV 4.8 by up to 29 levels
+            assert np.abs(frame.astype(int) - expected[..., ::-1]).mean() < 6
         else:
             np.testing.assert_array_equal(frame, expected[..., ::-1])
     assert not capture.grab()
