@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from slimdp.synthetic.dataset import SetPlan, synthesize
+from tests.made_once import made_once
 
 PLAN = SetPlan(2, 1, 1, 4, (0, 2), 3, (0, 2), 96)
 
@@ -15,7 +16,9 @@ PLAN = SetPlan(2, 1, 1, 4, (0, 2), 3, (0, 2), 96)
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two stills, a training clip and a validation clip; do not change it."""
-    return synthesize(tmp_path_factory.mktemp("doctor") / "set", PLAN, seed=3, quiet=True)
+    return made_once(
+        tmp_path_factory, "doctor_set", lambda folder: synthesize(folder, PLAN, seed=3, quiet=True)
+    )
 
 
 @pytest.fixture

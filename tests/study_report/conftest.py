@@ -6,6 +6,7 @@ so that what the page must say is known beforehand.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from slimdp.training import Checkpoint, stage_file
 from slimdp.training.checkpoint import build_model, save_checkpoint
 from slimdp.training.processes import Processes
 from slimdp.training.run_folder import RunFolder
+from tests.made_once import made_once
 
 # Fixtures, by import: pytest gives those of a conftest to its own folder alone.
 from tests.sweep.conftest import base_config, ellipses, labels, make_study, small_run  # noqa: F401
@@ -94,8 +96,12 @@ def swept_folder(
     make_study: Callable[..., Study],  # noqa: F811
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """The folder of a sweep: plain and deep with both seeds, other with one, never failed."""
-    folder = tmp_path_factory.mktemp("report")
+    """The folder of a sweep: plain and deep with both seeds, other with one, never failed. Only read it."""
+    return made_once(tmp_path_factory, "swept_study", lambda folder: _sweep_into(folder, make_study)) / "out"
+
+
+def _sweep_into(folder: Path, make_study: Callable[..., Study]) -> None:  # noqa: F811
+    folder.mkdir()
     file = folder / "study" / "study.yaml"
     (folder / "study").mkdir()
     make_study(folder / "study", ROWS)
@@ -118,16 +124,24 @@ def swept_folder(
     write_failure(out / "never" / "seed_0", ValueError("no <script> here & there"))
     # All that is asked for is done: this writes results.json and keeps the study.
     sweep(study, out, rows=["plain", "deep"], say=pytest.fail)
-    return out
 
 
 @pytest.fixture(scope="session")
 def page(swept_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page, and its figures in a folder beside it."""
-    file = tmp_path_factory.mktemp("page") / "report.html"
-    figures = file.parent / "figures"
-    assert (
-        main(["report", str(swept_folder), "--out", str(file), "--figures", str(figures), "--panels", "2"])
-        == 0
-    )
-    return file
+    """The page, and its figures in a folder beside it; do not change them."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        given = ["report", str(swept_folder), "--out", str(folder / "report.html"), "--panels", "2"]
+        assert main([*given, "--figures", str(folder / "figures")]) == 0
+
+    return made_once(tmp_path_factory, "page", make) / "report.html"
+
+
+@pytest.fixture
+def without_figures(swept_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the study that draws no figures, which take most of a page's time."""
+    copied = Path(shutil.copytree(swept_folder.parent / "study", tmp_path / "without_figures" / "study"))
+    values = read_mapping(copied / "study.yaml")
+    (copied / "study.yaml").write_text(dump_yaml({**values, "figures": []}))
+    return copied / "study.yaml"

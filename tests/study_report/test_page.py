@@ -130,7 +130,7 @@ def test_tables_hold_the_scores_the_paper_and_what_is_missing(page: Path) -> Non
 
 
 def test_groups_have_headings_and_are_compared_with_their_own_baseline(
-    page: Path, parsed: Page, swept_folder: Path, tmp_path: Path
+    page: Path, parsed: Page, swept_folder: Path, without_figures: Path, tmp_path: Path
 ) -> None:
     headings = [text for tag, with_, text in parsed.elements if with_.get("scope") == "rowgroup"]
     said = [" ".join("".join(text).split()) for text in headings]
@@ -147,7 +147,8 @@ def test_groups_have_headings_and_are_compared_with_their_own_baseline(
     assert "dashed grey:\nthe baseline of its group;" in text
     # One for all, given on the command line.
     out = tmp_path / "r.html"
-    assert main(["report", str(swept_folder), "--out", str(out), "--no-panels", "--baseline", "deep"]) == 0
+    given = ["report", str(swept_folder), "--study", str(without_figures), "--out", str(out)]
+    assert main([*given, "--no-panels", "--baseline", "deep"]) == 0
     parsed = Page(out)
     assert "dashed grey:\ndeep;" in out.read_text()
     assert {text for text in parsed.texts("th") if "over" in text or "beside" in text} == set()
@@ -285,7 +286,9 @@ def test_the_same_again_gives_the_same_page(page: Path, swept_folder: Path, tmp_
     assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
 
 
-def test_without_people_no_weights_are_needed(swept_folder: Path, tmp_path: Path) -> None:
+def test_without_people_no_weights_are_needed(
+    swept_folder: Path, without_figures: Path, tmp_path: Path
+) -> None:
     # Results alone, as they are committed under experiments/: no runs, so no curves of training either.
     shutil.copytree(swept_folder.parent / "study", tmp_path / "study")
     shutil.copy(swept_folder / "results.json", tmp_path / "study")
@@ -294,23 +297,23 @@ def test_without_people_no_weights_are_needed(swept_folder: Path, tmp_path: Path
     parsed = Page(out)
     assert len(parsed.attributes("img")) == 2 + 12
     assert "People" not in parsed.texts("h3")
-    with_people = write_report(find_studies([tmp_path / "study" / "results.json"]), out)
+    results = tmp_path / "study" / "results.json"
+    with_people = write_report(find_studies([results], without_figures), out)
     assert any("None of the rows has weights here" in note for note in with_people.notes)
     assert "None of the rows has weights here" in out.read_text()
 
 
-def test_chosen_rows_draw_the_people(swept_folder: Path, tmp_path: Path) -> None:
+def test_chosen_rows_draw_the_people(swept_folder: Path, without_figures: Path, tmp_path: Path) -> None:
     settings = ReportSettings(people=1, rows=("deep",))
-    summary = write_report(find_studies([swept_folder]), tmp_path / "a.html", tmp_path / "f", settings)
+    swept = find_studies([swept_folder], without_figures)
+    summary = write_report(swept, tmp_path / "a.html", tmp_path / "f", settings)
     assert [file.name for file in summary.files if "texture" in file.name or "person" in file.name] == [
         "study_person1.png", "study_texture__labels.png", "study_texture_deep.png",
     ]  # fmt: skip
     with pytest.raises(
         ValueError, match=r"no row 'nobody' in .*study.yaml; there are: plain, deep, other, never"
     ):
-        write_report(
-            find_studies([swept_folder]), tmp_path / "a.html", None, replace(settings, rows=("nobody",))
-        )
+        write_report(swept, tmp_path / "a.html", None, replace(settings, rows=("nobody",)))
 
 
 def test_every_groups_baseline_draws_the_people() -> None:
@@ -326,22 +329,21 @@ def test_every_groups_baseline_draws_the_people() -> None:
 
 
 def test_results_of_other_settings_are_named(
-    swept_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    swept_folder: Path, without_figures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert changed_runs(find_studies([swept_folder])[0]) == []
     # The study changes after the sweep: one row, and who is scored first.
-    shutil.copytree(swept_folder.parent / "study", tmp_path / "study")
-    (tmp_path / "study" / "other.yaml").write_text(ROWS["other"].replace("1e-2", "3e-3"))
-    study, out = str(tmp_path / "study" / "study.yaml"), tmp_path / "r.html"
+    without_figures.with_name("other.yaml").write_text(ROWS["other"].replace("1e-2", "3e-3"))
+    study, out = str(without_figures), tmp_path / "r.html"
     command = ["report", str(swept_folder), "--study", study, "--out", str(out), "--no-panels"]
     assert main(command) == 0
     words = "other/seed_0 (stages.1.learning_rate: 0.01, 0.003)"
     said = [line for line in capsys.readouterr().out.splitlines() if "made with other settings" in line]
     assert said == [f"  made with other settings than {study} has now (key: there, now): {words}"]
     assert words in Page(out).texts("li")
-    values = read_mapping(tmp_path / "study" / "study.yaml")
+    values = read_mapping(without_figures)
     values["evaluate"]["first"] = {**values["evaluate"]["first"], "images": str(tmp_path)}
-    (tmp_path / "study" / "study.yaml").write_text(dump_yaml(values))
+    without_figures.write_text(dump_yaml(values))
     found = changed_runs(find_studies([swept_folder], Path(study))[0])
     scored = ("other people were scored, or in another way",)
     assert [(each.runs, each.differences[-1:]) for each in found] == [
@@ -447,8 +449,8 @@ def test_an_unstarted_study_has_a_page_of_what_to_do(swept_folder: Path, tmp_pat
         ("[{}]", ["--study", "STUDY"], "no list of results"),
         ("[]", ["--study", "STUDY", "--baseline", "nobody"], "no row 'nobody'"),
         ("[]", ["--study", "STUDY", "--panels", "-1"], "0 or more people"),
-        ("[]", ["--study", "STUDY", "--out", "."], "is a folder, but the name of an HTML file"),
-        ("[]", ["--study", "STUDY", "--figures", "STUDY"], "is a file, but a folder for the figures"),
+        ("[]", ["--study", "STUDY", "--out", "."], "is a folder, but the name of a file to write"),
+        ("[]", ["--study", "STUDY", "--figures", "STUDY"], "is a file, but the name of a folder"),
     ],
 )
 def test_wrong_folders_are_told(

@@ -20,7 +20,7 @@ from slimdp.config import (
 from slimdp.data import write_annotations
 from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.training import train
-from tests.made_once import TEST_SEED
+from tests.made_once import TEST_SEED, made_once
 from tests.threads import one_thread_here
 
 SIDE = 96
@@ -81,10 +81,14 @@ def ellipse_person(folder: Path, number: int, points: int = 80) -> PersonAnnotat
 
 @pytest.fixture(scope="session")
 def ellipses(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
-    """An annotation file of three pictures."""
-    folder = tmp_path_factory.mktemp("ellipses")
-    people = [ellipse_person(folder, number) for number in (1, 2, 3)]
-    write_annotations(folder / "labels.json", [person.image for person in people], people)
+    """An annotation file of three pictures; do not change it."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        people = [ellipse_person(folder, number) for number in (1, 2, 3)]
+        write_annotations(folder / "labels.json", [person.image for person in people], people)
+
+    folder = made_once(tmp_path_factory, "ellipses", make)
     return DataSource(str(folder / "labels.json"), str(folder))
 
 
@@ -107,9 +111,11 @@ def small_run(ellipses: DataSource) -> TrainConfig:
 
 @pytest.fixture(scope="session")
 def straight(small_run: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainConfig, Path]:
-    """A run of two stages that nothing stopped, of one thread: its settings and its folder."""
+    """A run of two stages that nothing stopped, of one thread: its settings and its folder. Only read it."""
     config = dataclasses.replace(small_run, checkpoint_every=1, seed=TEST_SEED)
-    out = tmp_path_factory.mktemp("straight") / "run"
-    with one_thread_here():
-        assert train(config, out) == out / "stage_clips.pt"
-    return config, out
+
+    def make(folder: Path) -> None:
+        with one_thread_here():
+            assert train(config, folder) == folder / "stage_clips.pt"
+
+    return config, made_once(tmp_path_factory, "straight", make)
