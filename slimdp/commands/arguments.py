@@ -35,9 +35,14 @@ def add_first_frame(command: argparse.ArgumentParser) -> None:
 
 
 def _named_in_annotations(file: Path, options: argparse.Namespace) -> bool:
-    """Whether the annotation file seems to speak of a file of the images' folder."""
-    annotations: Path = options.annotations
-    return annotations.is_file() and file.name.encode() in annotations.read_bytes()
+    """Whether the annotation file speaks of a file of the images' folder; a broken one is named later."""
+    from flow_cache.runtime.json_file import JsonFileError, read_json
+
+    try:
+        images = read_json(options.annotations)["images"]
+        return any(Path(image["file_name"]).name == file.name for image in images)
+    except (JsonFileError, OSError, LookupError, TypeError):
+        return False
 
 
 def add_flow(command: argparse.ArgumentParser) -> None:
@@ -54,7 +59,15 @@ def add_flow(command: argparse.ArgumentParser) -> None:
 def add_surface(command: argparse.ArgumentParser, default: str | None = "open", about: str = "") -> None:
     """--surface: the open body, or a folder with DensePose's files."""
     help_text = about or SURFACE_HELP
-    add_input(command, "--surface", words=("open",), type=str, default=default, help=help_text)
+    add_input(
+        command,
+        "--surface",
+        reads=lambda file, options: file.suffix in (".mat", ".pkl", ".npy", ".h5"),
+        words=("open",),
+        type=str,
+        default=default,
+        help=help_text,
+    )
 
 
 def add_thresholds(command: argparse.ArgumentParser) -> None:

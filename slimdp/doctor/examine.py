@@ -276,14 +276,13 @@ class _Examination:
             diagnosis.kinds.append("flow stores")
         if diagnosis.video_files:
             diagnosis.kinds.append("video files")
+        if not diagnosis.kinds and contents.pictures:
+            diagnosis.kinds.append("pictures")
+            found = f"{len(contents.pictures)} pictures, but no annotation file"
+            diagnosis.findings.add("no-annotations", ".", "", found)
         if not diagnosis.kinds:
             diagnosis.missing = everything()
-            found = (
-                f"{len(contents.pictures)} pictures, but no annotation file"
-                if contents.pictures
-                else "nothing"
-            )
-            diagnosis.findings.add("nothing-here", ".", "", found)
+            diagnosis.findings.add("nothing-here", ".", "", "nothing")
 
 
 def _form(summary: FileSummary) -> str | None:

@@ -27,6 +27,9 @@ RULES = {
     "nothing-here": Rule(
         ERROR, "a data set: annotation files and pictures", "see above what can be put here"
     ),
+    "no-annotations": Rule(
+        NOTE, "annotation files, to train and to score", "nothing, if flow of these frames is all you need"
+    ),
     "json-broken": Rule(ERROR, "a whole JSON file", _FETCH),
     "json-lists": Rule(ERROR, "lists of objects named images, annotations, categories", _FETCH),
     "not-checked": Rule(NOTE, "ground truth in COCO form", "nothing; the file is passed over"),

@@ -27,7 +27,7 @@ def test_pictures_without_labels(tmp_path: Path) -> None:
     jpeg = cv2.imencode(".jpg", np.full((20, 30, 3), 90, np.uint8))[1].tobytes()
     for name, content in {"0.jpg": jpeg, "1.jpg": turned(jpeg), "2.jpg": jpeg[:-40]}.items():
         (tmp_path / "walk" / name).write_bytes(content)
-    wanted = [("picture-orientation", "walk"), ("picture-damaged", "walk"), ("nothing-here", ".")]
+    wanted = [("picture-orientation", "walk"), ("picture-damaged", "walk"), ("no-annotations", ".")]
     assert codes(tmp_path) == codes(tmp_path, quick=True) == wanted
 
 

@@ -110,10 +110,10 @@ def test_an_empty_folder_says_what_can_be_put_there(tmp_path: Path) -> None:
             assert download.licence in text
 
 
-def test_pictures_alone_are_no_data_set(tmp_path: Path) -> None:
+def test_pictures_alone_are_noted(tmp_path: Path) -> None:
     put_picture(tmp_path / "a.jpg")
     (finding,) = examine(tmp_path, quiet=True).findings
-    assert (finding.code, finding.found) == ("nothing-here", "1 pictures, but no annotation file")
+    assert (finding.code, finding.found) == ("no-annotations", "1 pictures, but no annotation file")
 
 
 def test_folders_that_are_none_are_refused(tmp_path: Path) -> None:
