@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine
@@ -19,6 +20,10 @@ from slimdp.surface.body import BodySurface
 from slimdp.surface.symmetry import UvSymmetry
 from tests.made_up_cluster import make_cluster
 from tests.threads import one_thread_here
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

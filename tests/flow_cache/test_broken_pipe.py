@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -32,6 +33,7 @@ def test_another_pipe_that_breaks_is_no_reader_who_left(
     def to_a_worker_that_ended(*_: object, **__: object) -> None:
         raise BrokenPipeError("a worker ended")
 
-    monkeypatch.setattr("flow_cache.commands.filling.precompute", to_a_worker_that_ended)
+    module = importlib.import_module("flow_cache.precompute")  # its name is that of its function, too
+    monkeypatch.setattr(module, "precompute", to_a_worker_that_ended)
     assert main(["precompute", str(make_folder()), "--out", "flow.h5"]) == 2
     assert "a worker ended" in capsys.readouterr().err

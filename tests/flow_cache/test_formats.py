@@ -76,7 +76,7 @@ def test_what_is_no_flow_is_refused(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     for content in (b"", b"text"):
         picture.write_bytes(content)
-        with pytest.raises(FlowCacheError, match="is no picture"):
+        with pytest.raises(FlowCacheError, match=r"is (no picture|cut off)"):
             read_kitti(picture)
     cv2.imwrite(str(picture), np.zeros((2, 2, 3), np.uint8))
     with pytest.raises(FlowCacheError, match=r"uint8 \(2, 2, 3\); wanted a 16-bit PNG"):

@@ -133,7 +133,7 @@ def test_show_of_a_missing_field(
 def test_an_interrupted_run_says_how_to_go_on(
     tmp_path: Path, make_folder: MakeFolder, capsys: pytest.CaptureFixture[str], processes: str
 ) -> None:
-    arguments = ["precompute", str(make_folder(count=120)), "--out", str(tmp_path / "flow.h5")]
+    arguments = ["precompute", str(make_folder(count=300)), "--out", str(tmp_path / "flow.h5")]
     with subprocess.Popen(
         [sys.executable, "-m", "flow_cache", *arguments, "--processes", processes],
         cwd=ROOT,
@@ -142,7 +142,7 @@ def test_an_interrupted_run_says_how_to_go_on(
     ) as process:
         assert process.stderr is not None
         begun = b""
-        while not re.search(rb"[1-9]\d*/708", begun):
+        while not re.search(rb"[1-9]\d*/1788", begun):
             new = process.stderr.read1()
             assert new, "it ended before it could be interrupted"
             begun += new
@@ -153,7 +153,7 @@ def test_an_interrupted_run_says_how_to_go_on(
     assert b"Traceback" not in message
     assert main(arguments) == 0
     found = int(capsys.readouterr().out.split(" estimated, ")[1].split()[0])
-    assert 0 < found < 708
+    assert 0 < found < 1788
 
 
 def test_shards_read_as_one_store(
