@@ -135,16 +135,16 @@ class StoredVideo:
             require_all_held(names)
         # Text of variable length can lie in the file once and be referred to a million times.
         at_once = 64 if of_any_length else _NAMES_AT_ONCE
+        where = names.name  # HDF5 takes longer to tell it than to read a name
         found: list[str] = []
         for start in range(0, self.facts.frame_count, at_once):
             for name in names[start : start + at_once]:
-                where = f"{names.name}[{len(found)}]"
                 if len(name) > _LONGEST_NAME:
-                    raise Hdf5ContentError(f"{where} has {len(name)} bytes")
+                    raise Hdf5ContentError(f"{where}[{len(found)}] has {len(name)} bytes")
                 try:
                     found.append(name.decode())
                 except UnicodeDecodeError as error:
-                    raise Hdf5ContentError(f"{where} is not UTF-8: {name!r}") from error
+                    raise Hdf5ContentError(f"{where}[{len(found)}] is not UTF-8: {name!r}") from error
         return tuple(found)
 
     def record(self) -> VideoRecord:

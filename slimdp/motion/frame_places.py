@@ -11,7 +11,7 @@ from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.shell import quoted
 from slimdp.data import AnnotationError
 from slimdp.motion.frame_series import video_of_each
-from slimdp.motion.same_frames import FolderMatch, match_folder
+from slimdp.motion.same_frames import FolderMatch, FolderPictures, match_folder
 from slimdp.motion.stored_flow import FlowSource, FramePlace, find_video
 from slimdp.structures import ImageRecord
 
@@ -53,6 +53,7 @@ class FramePlaces:
         self._matches: dict[_Clip, FolderMatch] = {}
         self._names: dict[str, tuple[str, ...]] = {}
         clips: dict[_Clip, dict[Path, ImageRecord]] = {}
+        folders: dict[Path, FolderPictures] = {}
         for image in images:
             clips.setdefault(_clip(image), {})[image.file] = image
         for clip, by_file in tracked(
@@ -66,7 +67,8 @@ class FramePlaces:
             for image in frames:
                 _check_size(record.width, record.height, image, f"{video!r} ({record.source})", again)
             self._videos[clip], self._names[video] = video, record.frame_names
-            self._matches[clip] = match_folder(record, frames, again, check, first_frame)
+            listing = folders.get(clip[0]) or folders.setdefault(clip[0], FolderPictures.of(clip[0]))
+            self._matches[clip] = match_folder(record, frames, listing, again, check, first_frame)
         self._pictures = {
             clip: {index: name for name, index in match.index_of.items()}
             for clip, match in self._matches.items()

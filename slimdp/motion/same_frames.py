@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from flow_cache import FlowCacheError, Video, VideoRecord
@@ -39,14 +39,43 @@ class FolderMatch:
 
 
 @dataclass(frozen=True)
+class FolderPictures:
+    """The pictures of a folder, listed and read once, however many videos of annotations lie in it."""
+
+    path: Path
+    names: tuple[str, ...]  # sorted; none where the folder is missing
+    _hashes: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    @staticmethod
+    def of(path: Path) -> FolderPictures:
+        """Those that lie there now, without hidden ones."""
+        names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+        shown = (n for n in names if Path(n).suffix.lower() in IMAGE_SUFFIXES and not n.startswith("."))
+        return FolderPictures(path, tuple(shown))
+
+    def hash_of(self, names: tuple[str, ...]) -> str:
+        """The hash that a store has of frames of these names (`VideoRecord.source_hash`)."""
+        if names not in self._hashes:
+            self._hashes[names] = _hash_in(self.path, names)
+        return self._hashes[names]
+
+
+@dataclass(frozen=True)
 class _Folder:
     """A folder with annotated frames of one video, beside what the store knows of that video."""
 
     record: VideoRecord
-    path: Path
     images: Sequence[ImageRecord]  # annotated, in this folder, of this video
-    pictures: tuple[str, ...]  # all names of pictures there
+    listing: FolderPictures
     again: str  # what to do, for errors
+
+    @property
+    def path(self) -> Path:
+        return self.listing.path
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        return self.listing.names
 
     @property
     def names(self) -> list[str]:
@@ -56,6 +85,7 @@ class _Folder:
 def match_folder(
     record: VideoRecord,
     images: Sequence[ImageRecord],
+    listing: FolderPictures,
     again: str,
     check: bool = True,
     first_frame: int | None = None,
@@ -65,6 +95,7 @@ def match_folder(
     Args:
         record: the video, as the store knows it.
         images: annotated frames of it, all in one folder.
+        listing: the pictures of that folder.
         again: what a user may do about frames that are others, for the errors.
         check: compare content; else names are believed.
         first_frame: the number that the pictures give to the first frame of the video; None: find out.
@@ -73,10 +104,7 @@ def match_folder(
         AnnotationError: frames that the video does not have, other content, or pictures of a video file that
             cannot be told from one another.
     """
-    path = images[0].file.parent
-    pictures = (entry.name for entry in sorted(path.iterdir())) if path.is_dir() else ()
-    shown = tuple(n for n in pictures if Path(n).suffix.lower() in IMAGE_SUFFIXES and not n.startswith("."))
-    folder = _Folder(record, path, images, shown, again)
+    folder = _Folder(record, images, listing, again)
     if not PurePosixPath(record.frame_names[0]).suffix:
         return _match_video_file(folder, check, first_frame)
     if first_frame is not None:
@@ -101,10 +129,9 @@ def _match_pictures(folder: _Folder, check: bool) -> FolderMatch:
                                       if name in places}, compared=bool(comparable))  # fmt: skip
     if not comparable:
         return match
-    if len(folder.pictures) == len(record.frame_names):
-        files = [folder.path / name for name in record.frame_names]
-        if hash_of_all(files, hash_of_file) == record.source_hash:
-            return match
+    complete = len(folder.pictures) == len(record.frame_names)
+    if complete and folder.listing.hash_of(record.frame_names) == record.source_hash:
+        return match
     source = _source_of(folder)
     if source is not None:
         return _same_names(folder, match, source)
@@ -262,6 +289,10 @@ def _numbered(folder: _Folder, offset: int) -> FolderMatch:
     return FolderMatch(folder.path, within, compared=False, offset=offset)
 
 
+def _hash_in(path: Path, names: Sequence[str]) -> str:
+    return hash_of_all([path / name for name in names], hash_of_file)
+
+
 def _source_of(folder: _Folder) -> Video | None:
     """What the flow was computed from, where it is elsewhere than the pictures, still there and unchanged."""
     record, given = folder.record, Path(folder.record.source)
@@ -272,8 +303,7 @@ def _source_of(folder: _Folder) -> Video | None:
         try:
             if of_file and path.is_file() and hash_of_file(path).hex() == record.source_hash:
                 return replace(as_video(record), path=path)
-            files = [path / name for name in record.frame_names]
-            if not of_file and path.is_dir() and hash_of_all(files, hash_of_file) == record.source_hash:
+            if not of_file and path.is_dir() and _hash_in(path, record.frame_names) == record.source_hash:
                 return replace(as_video(record), path=path)
         except FlowCacheError:  # a picture of the source is gone
             continue

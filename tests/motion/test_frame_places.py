@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from flow_cache import FlowStore, MissingFlowError, precompute
+from flow_cache.frame_files import hash_of_file
 from flow_cache.video import open_video
 from slimdp.data import AnnotationError, AnnotationSet
 from slimdp.doctor import examine
@@ -290,6 +291,22 @@ def test_a_listed_still_beside_a_frame_takes_no_labels(
             AnnotationSet((records["a_3"], still), (annotate(records["a_3"]),)), store, (-1, -2)
         )
     assert {p.image.file.stem for p in found.people} == {"a_1", "a_3"}
+
+
+def test_a_folder_of_several_videos_is_read_once(
+    mixed: tuple[FlowStore, dict[str, ImageRecord]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, records = mixed
+    read: list[str] = []
+
+    def hash_of(path: Path) -> bytes:
+        read.append(path.name)
+        return hash_of_file(path)
+
+    monkeypatch.setattr("slimdp.motion.same_frames.hash_of_file", hash_of)
+    with store:
+        assert FramePlaces(store, records.values()).compared == 2
+    assert sorted(read) == sorted(image.file.name for image in records.values())
 
 
 def test_videos_that_alternate_are_refused(mixed: tuple[FlowStore, dict[str, ImageRecord]]) -> None:
