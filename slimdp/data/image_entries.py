@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from flow_cache.images import UPRIGHT
+from flow_cache.images import MAX_PIXELS, UPRIGHT
 from slimdp.data.frame_numbers import FrameName, FrameNumberError, number_frames
 from slimdp.data.images import ImageError, check_image, check_whole
-from slimdp.data.rle import LONGEST_OUTLINE_PX, MOST_PIXELS, outline_length
+from slimdp.data.rle import LONGEST_OUTLINE_PX, outline_length
 from slimdp.data.validate import Record
 from slimdp.structures import ImageRecord
 
@@ -87,9 +87,10 @@ def number_images(entries: Sequence[ImageEntry]) -> tuple[dict[int, ImageRecord]
         frames |= {entry.image.id: number for entry, number in zip(shown, numbers)}
         contradicting += [video] * differ
     images = {entry.image.id: entry.image for entry in entries}
-    return {
+    numbered = {
         key: replace(image, frame=frames[key]) if key in frames else image for key, image in images.items()
-    }, (contradicting)
+    }
+    return numbered, contradicting
 
 
 def read_image(record: Record, images_dir: Path) -> ImageEntry:
@@ -129,8 +130,8 @@ def _read_size(record: Record, file: Path, file_name: str) -> tuple[int, int]:
         width, height = _size_of_picture(record, file, file_name)
     if width <= 0 or height <= 0:
         raise record.error("width, height", f"{width} x {height}, but both must be positive")
-    if width * height > MOST_PIXELS:
-        raise record.error("width, height", f"{width} x {height}, but at most {MOST_PIXELS:,} px are wanted")
+    if width * height > MAX_PIXELS:
+        raise record.error("width, height", f"{width} x {height}, but at most {MAX_PIXELS:,} px are wanted")
     return width, height
 
 

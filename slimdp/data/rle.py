@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from flow_cache.images import MAX_PIXELS
 from flow_cache.runtime.json_file import short
 from slimdp.data.validate import FARTHEST_PX
 from slimdp.label_runs import LabelRuns
 
-#: Pixels of the largest picture that masks are drawn into: a byte each.
-MOST_PIXELS = 2**30
 #: Length of the sides of polygons that are drawn, px: pycocotools takes 80 bytes of memory for each.
 LONGEST_OUTLINE_PX = 2**22
 #: A run of this many characters is as long as pycocotools reads without overflow.
@@ -154,9 +153,9 @@ def outline_length(corners: np.ndarray) -> float:
 
 
 def _check_pixels(height: int, width: int) -> None:
-    if height * width > MOST_PIXELS:
+    if height * width > MAX_PIXELS:
         raise ValueError(
-            f"a picture of {width} x {height} px, but masks are drawn into at most {MOST_PIXELS:,} px"
+            f"a picture of {width} x {height} px, but masks are drawn into at most {MAX_PIXELS:,} px"
         )
 
 
@@ -190,7 +189,7 @@ def _join(counts: Sequence[object]) -> Runs:
 def _listed_runs(counts: object) -> np.ndarray:
     if not isinstance(counts, list) or not {int}.issuperset(map(type, counts)):
         raise ValueError("a run-length mask whose counts are neither a string nor a list of whole numbers")
-    if not counts or not 0 <= min(counts) <= max(counts) <= MOST_PIXELS:
+    if not counts or not 0 <= min(counts) <= max(counts) <= MAX_PIXELS:
         raise ValueError("a run-length mask that is empty, or has a run longer than any image or below 0")
     return np.array(counts, dtype=np.int64)
 
