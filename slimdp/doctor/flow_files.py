@@ -10,7 +10,7 @@ from pathlib import Path
 from flow_cache import FlowCacheError, FlowStore
 from flow_cache.inspection import VideoReport, inspect_video
 from flow_cache.recovery import journal_of
-from flow_cache.runtime.hdf5_content import Hdf5ContentError, open_hdf5
+from flow_cache.runtime.hdf5_content import Hdf5ContentError, has_attribute, open_hdf5
 from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.temporaries import left_in
 from flow_cache.verification import verify_store
@@ -32,7 +32,7 @@ def is_flow_store(path: Path) -> bool:
         return True
     try:
         with open_hdf5(path) as file:
-            return "schema" in file.attrs
+            return has_attribute(file, "schema")
     except (OSError, Hdf5ContentError):
         return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from flow_cache.runtime.hdf5_content import Hdf5ContentError, open_hdf5
+from flow_cache.runtime.hdf5_content import Hdf5ContentError, open_hdf5, text
 from flow_cache.runtime.zip_check import DamagedZipError, check_zip
 from slimdp.doctor.findings import Findings
 
@@ -14,7 +14,7 @@ def is_predictions(path: Path) -> bool:
     """Whether an HDF5 file that is no flow store says that it holds predictions."""
     try:
         with open_hdf5(path) as file:
-            return str(file.attrs.get("format")).startswith("slimdp predictions")
+            return text(file["/"], "format").startswith("slimdp predictions")
     except (OSError, RuntimeError, KeyError, Hdf5ContentError):
         return False
 

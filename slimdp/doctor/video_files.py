@@ -25,8 +25,11 @@ def is_video_file(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix != ".ts" or not path.is_file():
         return suffix in VIDEO_SUFFIXES
-    with open(path, "rb") as file:
-        return file.read(1) == _SYNC
+    try:
+        with open(path, "rb") as file:
+            return file.read(1) == _SYNC
+    except OSError:  # whoever checks it says why
+        return True
 
 
 def check_video_files(
