@@ -37,10 +37,8 @@ _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _TIFF, _BIG_TIFF = (b"II*\0", b"MM\0*"), (b"II+\0", b"MM\0+")
-_HEAD, _TAIL = (
-    1 << 16,
-    64,
-)  # bytes that are read of a file to know what it is, and whether it ends as it should
+#: Bytes that are read of a file to know what it is, and whether it ends as it should.
+_HEAD, _TAIL = 1 << 16, 64
 _OF_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, KeyError, TypeError, OverflowError)
 
 

@@ -217,12 +217,6 @@ def put_text(attributes: h5py.AttributeManager, key: str, text: str) -> None:
     attributes.create(key, content, dtype=h5py.string_dtype("utf-8", max(len(content), 1)))
 
 
-def get_text(attributes: h5py.AttributeManager, key: str) -> str:
-    """The text of an attribute, of a fixed length or not."""
-    value = attributes[key]
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
 def check_schema(file: h5py.File, path: Path) -> None:
     """Raise FlowCacheError (and close the file) unless this code reads the layout of an open file."""
     found = integer(file["/"], "schema", 0, 2**31) if has_attribute(file, "schema") else None

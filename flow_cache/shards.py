@@ -8,7 +8,6 @@ puts a video into two files.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from flow_cache.errors import FlowCacheError
 from flow_cache.naming import VideoSource
 from flow_cache.runtime.atomic import write_bytes
 from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.lock import held
 from flow_cache.shard_index import shard_files
 from flow_cache.store import FlowStore
 from flow_cache.video import Glance
@@ -47,8 +47,7 @@ def shard_name(number: int, count: int) -> str:
 
 def known_videos(out: Path) -> set[str]:
     """The names of the videos that have a file in a folder."""
-    record = out / JOBS_FOLDER / "shards.json"
-    return set(read_json(record, error=FlowCacheError)) if record.exists() else set()
+    return set(_read_record(_record(out)))
 
 
 def assign_shards(out: Path, videos: Sequence[Glance], count: int) -> list[list[Shard]]:
@@ -123,13 +122,9 @@ def plan_shards(
 @contextlib.contextmanager
 def _kept(out: Path) -> Iterator[dict[str, str]]:
     """The file of each video so far, to be added to while nobody else asks."""
-    record = out / JOBS_FOLDER / "shards.json"
-    record.parent.mkdir(parents=True, exist_ok=True)
-    with open(record.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        before: dict[str, str] = read_json(record, error=FlowCacheError) if record.exists() else {}
-        if not isinstance(before, dict) or not all(isinstance(name, str) for name in before.values()):
-            raise FlowCacheError(f"{record}: no record of which file holds which video; remove it")
+    record = _record(out)
+    with held(record.with_suffix(".lock"), wait=True):
+        before = _read_record(record)
         kept = dict(before)
         # Files that came from elsewhere. Those that the record knows are not opened: their writers would be
         # refused for that moment.
@@ -139,3 +134,17 @@ def _kept(out: Path) -> Iterator[dict[str, str]]:
         yield kept
         if kept != before:
             write_bytes(record, json.dumps(kept, indent=1, sort_keys=True).encode())
+
+
+def _record(out: Path) -> Path:
+    return out / JOBS_FOLDER / "shards.json"
+
+
+def _read_record(record: Path) -> dict[str, str]:
+    """The file of each video; none where nothing was recorded yet."""
+    if not record.exists():
+        return {}
+    files = read_json(record, error=FlowCacheError)
+    if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
+        raise FlowCacheError(f"{record}: no record of which file holds which video; remove it")
+    return files

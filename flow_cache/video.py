@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +16,7 @@ from flow_cache.errors import FlowCacheError
 from flow_cache.frame_files import IMAGE_SUFFIXES, check_utf8, frame_files, hash_of_all, hash_of_file
 from flow_cache.images import UPRIGHT, content_of, decode_image, orientation_of, read_image
 from flow_cache.naming import VideoSource, video_name
+from flow_cache.runtime.shell import quoted
 from flow_cache.schema import VideoRecord
 from flow_cache.video_file import VideoFile
 
@@ -226,7 +226,7 @@ def _ratio(pixel: Fraction) -> str:
 
 def _to_one_size(path: Path, width: int, height: int) -> str:
     one = path.with_name(f"{path.stem}_one_size.mp4")
-    return f": ffmpeg -i {shlex.quote(str(path))} -vf scale={width}:{height},setsar=1 {shlex.quote(str(one))}"
+    return f": ffmpeg -i {quoted(path)} -vf scale={width}:{height},setsar=1 {quoted(one)}"
 
 
 def _check_may_be_video(path: Path) -> None:

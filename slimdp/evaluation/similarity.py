@@ -45,9 +45,7 @@ class ImageTruths:
     starts: np.ndarray  # (G + 1,) int64: truth g has the points starts[g] to starts[g + 1]
     low: np.ndarray  # (G, 2) least x, y of a truth's points, inf without any
     high: np.ndarray  # (G, 2) largest x, y, -inf without any
-    masks: (
-        np.ndarray
-    )  # (G, 4) int64: first column and row of the rectangle that holds a mask, and past the last
+    masks: np.ndarray  # (G, 4) int64: `ImageMask.rectangle` of each
 
     @staticmethod
     def of(truths: Sequence[Truth]) -> ImageTruths:

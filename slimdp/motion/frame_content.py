@@ -75,11 +75,6 @@ def compare(
     return Comparison(np.array(numbers, np.int64), np.array(columns, np.float32).T)
 
 
-def same_content(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two pictures (H, W, 3) uint8 RGB show the same, but for their compression."""
-    return one.shape == other.shape and _difference(_reduced(one), _reduced(other)) <= LARGEST_DIFFERENCE
-
-
 def _reduced(picture: np.ndarray) -> np.ndarray:
     """Grey, of `_SIDE` px at most, mean 0 and deviation 1; all 0 where it is flat."""
     scale = min(1.0, _SIDE / max(picture.shape[:2]))

@@ -104,9 +104,8 @@ class NeighbouringFrames:
         for step in within:
             for start, towards in ((place.index, step), (place.index + step, -step)):
                 if not self._store.finished(place.video, towards)[start]:
-                    self._store.read(
-                        place.video, start, towards, (0, 0, 1, 1)
-                    )  # raises, and says what to run
+                    # Raises, and says what to run.
+                    self._store.read(place.video, start, towards, (0, 0, 1, 1))
         files = tuple(_there(self._places.picture(image, place.index + step), image) for step in within)
         return _Frame(place.video, place.index, within, files)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -77,11 +76,6 @@ def is_folder_of(record: VideoRecord, folder: Path) -> bool:
     """Whether flow was computed from the pictures of a folder, as far as paths tell."""
     source = Path(record.source)
     return source.is_dir() and folder.is_dir() and source.samefile(folder)
-
-
-def locate_name(image: ImageRecord, names: Sequence[str]) -> int | None:
-    """The index of a frame among names of frames, which may lack the ending; None where it is not there."""
-    return next((names.index(name) for name in (image.file.name, image.file.stem) if name in names), None)
 
 
 def read_displacement(store: FlowSource, image: ImageRecord, video: str, frame: int, step: int) -> np.ndarray:

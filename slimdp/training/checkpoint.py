@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import os
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,9 +74,6 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     try:
         with atomic_write(path) as temporary, _Writer(temporary) as file:
             torch.save(content, file)
-            # Else a machine that loses its power could keep the new name and lose what is in the file.
-            file.flush()
-            os.fsync(file.fileno())
     except OSError as error:
         raise CheckpointError(
             f"{path} could not be written: {error.strerror or error}; checkpoints before it are intact. "
