@@ -11,6 +11,7 @@ What a file may say beside its pixels is treated alike everywhere, whichever dec
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -87,7 +88,7 @@ def decode_image(path: Path, content: bytes) -> np.ndarray:
     """The picture (H, W, 3) uint8 RGB that a file's bytes are; it raises what `read_image` raises."""
     content = _whole(path, content)
     if content.startswith((*_TIFF, *_BIG_TIFF)):  # of which OpenCV multiplies colours by their alpha
-        with Image.open(io.BytesIO(content)) as picture:
+        with _opened(content) as picture:
             if picture.mode in ("RGBA", "LA"):
                 return np.array(picture.convert("RGB"))
     bgr = _decoded(path, content, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -141,7 +142,7 @@ def orientation_of(content: bytes) -> int:
     if content.startswith((*_TIFF, *_BIG_TIFF)):
         return _tiff_orientation(content)
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with _opened(content) as picture:
             return _plausible(picture.getexif().get(_ORIENTATION, UPRIGHT))
     except (Image.DecompressionBombError, *_OF_DAMAGE):
         return UPRIGHT
@@ -163,6 +164,15 @@ def jpeg_is_complete(content: bytes) -> bool:
     return False
 
 
+@contextlib.contextmanager
+def _opened(content: bytes) -> Iterator[Image.Image]:
+    """A picture as Pillow opens it, without its warnings: what spoils pixels raises an error as well."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(content)) as picture:
+            yield picture
+
+
 def _whole(path: Path, content: bytes) -> bytes:
     """The bytes of a whole picture of a permitted size, whose orientation no decoder applies."""
     head = _known_header(content)
@@ -176,10 +186,8 @@ def _whole(path: Path, content: bytes) -> bytes:
     content = _upright_tiff(content)
     _check_size(path, _header(path, content))
     try:  # other formats have no mark at their end: Pillow says whether they are whole
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as picture:
-                picture.load()
+        with _opened(content) as picture:
+            picture.load()
     except (MemoryError, *_OF_DAMAGE) as error:
         raise ImageError(f"{path}: damaged or cut short ({error}); fetch the file again") from error
     return content
@@ -191,11 +199,9 @@ def _header(path: Path, content: bytes) -> ImageHeader:
     if known is not None:
         return ImageHeader(known.width, known.height, orientation_of(content))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(_upright_tiff(content))) as picture:
-                width, height = picture.size
-                return ImageHeader(width, height, orientation_of(content))
+        with _opened(_upright_tiff(content)) as picture:
+            width, height = picture.size
+            return ImageHeader(width, height, orientation_of(content))
     except Image.DecompressionBombError:
         raise ImageTooLargeError(f"{path} announces far more than {_LIMIT}") from None
     except UnidentifiedImageError:

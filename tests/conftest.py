@@ -18,6 +18,7 @@ from slimdp.geometry import apply_affine
 from slimdp.structures import PARTS, ImageRecord, PersonAnnotation, PersonPrediction
 from slimdp.surface.body import BodySurface
 from slimdp.surface.symmetry import UvSymmetry
+from tests.forked import fork_workers
 from tests.made_up_cluster import make_cluster
 from tests.threads import one_thread_here
 
@@ -58,6 +59,12 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
     return tmp_path / "bin"
+
+
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pools fork their workers in the test."""
+    fork_workers(monkeypatch)
 
 
 #: Side of a part of the flat surface, metres.

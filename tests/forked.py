@@ -8,6 +8,13 @@ import sys
 import traceback
 from collections.abc import Callable
 
+import pytest
+
+
+def fork_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pools fork their workers, which have everything imported then: spawned ones take seconds of CPU."""
+    monkeypatch.setattr("flow_cache.runtime.workers._START_METHOD", "fork")
+
 
 class Forked:
     """A forked process that calls a function, whose result is its exit code; as far as needed like a Popen.

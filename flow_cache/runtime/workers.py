@@ -27,14 +27,14 @@ import cv2
 #: A worker that was told to end may have to finish a long call first, and remove its temporary files.
 _SECONDS_TO_END = 10.0
 MOST_PROCESSES = 512
+#: A fork would copy the threads of torch and OpenCV in whatever state they are.
+_START_METHOD = "spawn"
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
 class WorkerPool(Generic[Task, Result]):
     """Spawned processes that call a function; leaving its `with` block ends them, whatever they do.
-
-    They are spawned, because a fork copies the threads of torch and OpenCV in whatever state they are.
 
     Args:
         function: what is done with each task; like tasks and results it must be picklable.
@@ -50,7 +50,7 @@ class WorkerPool(Generic[Task, Result]):
             raise ValueError(
                 f"{processes} processes; wanted 1 to {MOST_PROCESSES}: each takes memory, files and a core"
             )
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context(_START_METHOD)
         self._new_worker = partial(_Worker, context, function, 1 + queued)
         self._workers = [self._new_worker() for _ in range(processes)]
         self._ahead = 2 * processes * (1 + queued)

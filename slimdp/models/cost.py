@@ -6,7 +6,6 @@ import copy
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 
 def multiply_adds(model: nn.Module, size: int) -> int:
@@ -20,6 +19,8 @@ def multiply_adds(model: nn.Module, size: int) -> int:
         model: takes (B, 3, size, size).
         size: side of the crop, px.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # loads triton, which nothing else here needs
+
     hollow = copy.deepcopy(model).to("meta").eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         hollow(torch.empty(1, 3, size, size, device="meta"))

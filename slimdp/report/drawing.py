@@ -10,8 +10,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from flow_cache.runtime.atomic import atomic_write
 
@@ -138,6 +136,10 @@ def contact_sheet(
 
 def text_strip(text: str, width: int, height: int = 20) -> np.ndarray:
     """One line of dark text on white, centred, (height, width, 3); it shrinks until it fits."""
+    # Here, for it takes a quarter of a second, which every process of a training would spend.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width / 100, height / 100), dpi=100)
     canvas = FigureCanvasAgg(figure)
     size = 0.45 * height

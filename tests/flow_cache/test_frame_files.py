@@ -108,6 +108,7 @@ def test_hashes_are_those_of_names_and_contents(tmp_path: Path) -> None:
         hash_of_file(tmp_path / "gone.png")
 
 
+@pytest.mark.filterwarnings("error")  # of the decoder: one error says it all
 @pytest.mark.parametrize("suffix", [*IMAGE_SUFFIXES, ".PPM", ".Jpg"])
 def test_pictures_of_all_these_kinds_are_frames_and_damage_is_found(
     tmp_path: Path, texture: np.ndarray, suffix: str

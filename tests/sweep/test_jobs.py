@@ -21,6 +21,7 @@ from slimdp.sweep.jobs import SweepJob, look_around
 from slimdp.sweep.prepare import alone, prepare
 from slimdp.sweep.records import LOG, begin_run, begin_training, describe_run, read_failure, write_failure
 from slimdp.sweep.submission import submit_sweep
+from tests.forked_jobs import fork_local_jobs
 from tests.sweep.here import carry_out_here, scores_of
 from tests.training.weights import same_weights
 
@@ -30,13 +31,14 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 WILD = "base: base.yaml\nstages: {1: {learning_rate: 1e30, warmup: 0.0}}\n"
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_local_jobs_give_what_one_process_gives_and_a_failed_run_takes_no_other_along(
     make_study: Callable[..., Study],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    fork_local_jobs(monkeypatch)
     rows = {"wild": WILD, "plain": "base: base.yaml\n", "twin": "base: base.yaml\nworkers: 0\n"}
     study, out = make_study(tmp_path / "study", rows, (0,)), tmp_path / "out"
     command = ["sweep", str(study.file), "--out", str(out), "--submit", "local", "--jobs", "2"]
@@ -137,10 +139,8 @@ def test_a_job_takes_what_is_free_and_what_others_left_last(
     assert look_around(prepared, {other.folder}).done == (other,)  # found before, and not looked at again
 
 
-def test_a_job_takes_up_once_what_cannot_even_begin(
-    make_study: Callable[..., Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+@pytest.mark.usefixtures("forked_workers")
+def test_a_job_takes_up_once_what_cannot_even_begin(make_study: Callable[..., Study], tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepared = prepare(make_study(tmp_path / "study", {"plain": "base: base.yaml\n"}, (0,)), out)
     stills = prepared.todo[0]

@@ -29,7 +29,7 @@ from slimdp.sweep import HeldError, Study, plan_runs, read_study, sweep, sweep_s
 from slimdp.sweep.prepare import prepare
 from slimdp.training import NonFiniteLossError, load_model, stage_file, train
 from slimdp.training.source_labels import source_labels
-from tests.forked import Forked
+from tests.forked import Forked, fork_workers
 from tests.sweep.conftest import ROWS
 from tests.sweep.here import PoolHere, carry_out_here, results_of, scores_of
 from tests.training.weights import same_weights
@@ -45,7 +45,9 @@ def swept(
     """A study that ran to its end: the study, its folder, and what was said."""
     folder = tmp_path_factory.mktemp("swept")
     study, said = make_study(folder / "study"), []
-    summary = sweep(study, folder / "out", jobs=1, say=said.append)
+    with pytest.MonkeyPatch.context() as patch:
+        fork_workers(patch)
+        summary = sweep(study, folder / "out", jobs=1, say=said.append)
     assert (summary.failures, summary.blocked) == ({}, ())
     return study, folder / "out", said
 

@@ -34,6 +34,7 @@ def test_runs_side_by_side_are_the_runs_one_by_one(
         assert same_weights(one, other)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_run_that_fails_ends_those_before_it(small_run: TrainConfig, tmp_path: Path) -> None:
     stage = replace(small_run.stages[0], data=(DataSource("nothing.json", "."),))
     broken = replace(small_run, stages=(stage,))
@@ -45,6 +46,7 @@ def test_a_run_that_fails_ends_those_before_it(small_run: TrainConfig, tmp_path:
     assert set(multiprocessing.active_children()) == before
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_killed_run_is_a_plain_error(small_run: TrainConfig, tmp_path: Path) -> None:
     endless = replace(small_run, stages=(replace(small_run.stages[0], steps=20_000),))
     killer = threading.Thread(target=_kill_the_child)
@@ -60,6 +62,7 @@ def _kill_the_child() -> None:
     children[0].kill()
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize(("number", "result"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_runs_end_with_the_process_that_started_them(
     small_run: TrainConfig, tmp_path: Path, number: signal.Signals, result: int
