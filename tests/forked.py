@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 def fork_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pools fork their workers, which have everything imported then: spawned ones take seconds of CPU."""
-    monkeypatch.setattr("flow_cache.runtime.workers._START_METHOD", "fork")
+    monkeypatch.setattr("flow_cache.runtime.workers._CONTEXT", multiprocessing.get_context("fork"))
 
 
 class Forked:

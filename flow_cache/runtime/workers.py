@@ -28,7 +28,7 @@ import cv2
 _SECONDS_TO_END = 10.0
 MOST_PROCESSES = 512
 #: A fork would copy the threads of torch and OpenCV in whatever state they are.
-_START_METHOD = "spawn"
+_CONTEXT = multiprocessing.get_context("spawn")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -50,8 +50,7 @@ class WorkerPool(Generic[Task, Result]):
             raise ValueError(
                 f"{processes} processes; wanted 1 to {MOST_PROCESSES}: each takes memory, files and a core"
             )
-        context = multiprocessing.get_context(_START_METHOD)
-        self._new_worker = partial(_Worker, context, function, 1 + queued)
+        self._new_worker = partial(_Worker, _CONTEXT, function, 1 + queued)
         self._workers = [self._new_worker() for _ in range(processes)]
         self._ahead = 2 * processes * (1 + queued)
 
