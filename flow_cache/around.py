@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from flow_cache.coco_boxes import FARTHEST_PX, LEAST_PX
 from flow_cache.errors import FlowCacheError
 from flow_cache.naming import find_name
 from flow_cache.person_category import NoPersonError, person_categories
@@ -21,8 +22,6 @@ from flow_cache.runtime.json_file import read_json, short
 from flow_cache.tiles import pixels_touched
 from flow_cache.video import Video
 
-#: Boxes that reach farther are mistakes, and those that are lower or narrower have no extent (px).
-FARTHEST_PX, LEAST_PX = 1_000_000, 1e-3
 _LOG = logging.getLogger(__name__)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flow_cache.coco_boxes import FARTHEST_PX, LEAST_PX
 from slimdp.data.boxes import MPII_UNIT_PX, box_around_keypoints, box_from_centre
 from slimdp.data.frame import FRAME, image_from_frame
 from slimdp.data.rle import (
@@ -16,7 +17,7 @@ from slimdp.data.rle import (
     label_runs,
     read_runs,
 )
-from slimdp.data.validate import FARTHEST_PX, ROUNDING, AnnotationError, Record
+from slimdp.data.validate import ROUNDING, AnnotationError, Record
 from slimdp.label_runs import LabelRuns
 from slimdp.structures import (
     COARSE_PARTS,
@@ -27,9 +28,6 @@ from slimdp.structures import (
     LabelSource,
     PersonAnnotation,
 )
-
-#: A box that is narrower or lower has no extent, image px.
-LEAST_PX = 1e-3
 
 
 def read_person(

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from flow_cache.coco_boxes import FARTHEST_PX
 from flow_cache.images import MAX_PIXELS
 from flow_cache.runtime.json_file import short
-from slimdp.data.validate import FARTHEST_PX
 from slimdp.label_runs import LabelRuns
 
 #: Length of the sides of polygons that are drawn, px: pycocotools takes 80 bytes of memory for each.

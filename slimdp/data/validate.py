@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from flow_cache.coco_boxes import FARTHEST_PX
 from flow_cache.runtime.json_file import short
 
 #: How far past a limit a coordinate may be before it is an error rather than rounding.
 ROUNDING = 1e-3
-#: Whatever a file says in px that lies farther out is a mistake: the largest pictures are a tenth as wide.
-FARTHEST_PX = 1e6
 _WHOLE = range(-(2**63), 2**63)
 _NUMBERS = {int, float}
 
