@@ -34,10 +34,11 @@ class StoreFile:
 
     def __init__(self, path: Path, before: Known | None = None) -> None:
         self.file: h5py.File = open_file(path)
+        # Of the very file that is open: another may take its name at any time.
+        self._stamp = stamp(self.file.id.get_vfd_handle())
         self._root = self.file["/"]
         self.users = 0  # threads that read it now
         self._videos: dict[str, StoredVideo] = {}
-        self._stamp = stamp(path)
         settled = time.time_ns() - max(self._stamp[2:]) > GRAIN_NS
         self._facts = before[1] if before and settled and before[0] == self._stamp else {}
 

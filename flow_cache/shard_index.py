@@ -83,9 +83,9 @@ def locate_videos(files: list[Path], names_in: Callable[[Path], list[str]]) -> d
     return found
 
 
-def stamp(path: Path) -> Stamp:
-    """What the system says of a file, which is another after each change of it."""
-    status = os.stat(path)
+def stamp(file: Path | int) -> Stamp:
+    """What the system says of a file, by its name or descriptor, which is another after each change of it."""
+    status = os.stat(file)
     return status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 from flow_cache.runtime.file_options import add_input, add_output
@@ -132,8 +133,9 @@ def _draw(options: argparse.Namespace) -> None:
             )
         people = tuple(person for person in people if person.image.video == options.video)
         people = tuple(sorted(people, key=lambda person: person.image.file_name))
-    predictions = None if options.predictions is None else PredictionFile(options.predictions)
-    save_png(options.out, people_sheet(people, predictions, options.count, options.columns))
+    with nullcontext() if options.predictions is None else PredictionFile(options.predictions) as predictions:
+        sheet = people_sheet(people, predictions, options.count, options.columns)
+    save_png(options.out, sheet)
     print(options.out)
 
 
