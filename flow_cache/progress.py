@@ -13,14 +13,18 @@ from pathlib import Path
 from flow_cache.errors import FlowCacheError
 from flow_cache.runtime.atomic import write_bytes
 from flow_cache.runtime.json_file import read_json
-from flow_cache.runtime.progress import ProgressDisplay, line_of, seconds_left
+from flow_cache.runtime.progress import SECONDS_BEFORE_FIRST, ProgressDisplay, line_of
 
 _SECONDS_BETWEEN_FILES = 1.0
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The fields of a run."""
+    """The fields of a run.
+
+    Work is counted in pixels, for videos of other sizes come at other speeds: a field of 1280 x 720 px has
+    fourteen times as many as one of 256 x 256 px.
+    """
 
     total: int
     found: int  # were there before
@@ -62,14 +66,6 @@ class Progress:
             area_left=self.area_left - area,
             area_estimated=self.area_estimated + area,
         )
-
-    def seconds_left(self, elapsed: float) -> float | None:
-        """How long the rest takes at the speed of what this run itself did; None before it did anything.
-
-        Speed is in pixels, for videos of other sizes come at other speeds: a field of 1280 x 720 px has
-        fourteen times as many as one of 256 x 256 px.
-        """
-        return seconds_left(self, elapsed)
 
 
 Report = Callable[[Progress], None]
@@ -139,7 +135,7 @@ def reporting(progress: bool | Report) -> Iterator[Report]:
     if callable(progress):
         yield progress
     elif progress:
-        with ProgressDisplay() as display:
+        with ProgressDisplay(after=SECONDS_BEFORE_FIRST) as display:
             yield display
     else:
         yield lambda _: None

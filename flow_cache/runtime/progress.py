@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: Lines come after twice the time of the last one, up to this.
 _SECONDS_BETWEEN_LINES = 60.0
 #: What takes less is over before anybody wonders.
-_SECONDS_BEFORE_FIRST = 1.0
+SECONDS_BEFORE_FIRST = 1.0
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit}{postfix}"
 _BAR_WITHOUT_END = "{desc}: {n_fmt} {unit}{postfix}"
 Item = TypeVar("Item")
@@ -156,7 +156,7 @@ class Tracker:
         self, title: str, unit: str, total: int | None = None, found: int = 0, speaks: bool = True
     ) -> None:
         self._standing = Counted(title, unit, found, total, found)
-        self._display = ProgressDisplay(after=_SECONDS_BEFORE_FIRST) if speaks and _Settings.shown else None
+        self._display = ProgressDisplay(after=SECONDS_BEFORE_FIRST) if speaks and _Settings.shown else None
 
     def advance(self, count: int = 1) -> None:
         """So many units more are done."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from flow_cache.progress import Progress, ProgressDisplay, ProgressFile, read_progress, together
+from flow_cache.runtime.progress import seconds_left
 
 
 class Terminal(io.StringIO):
@@ -25,8 +26,8 @@ def test_the_time_left_counts_what_the_run_itself_did_and_in_pixels() -> None:
     # 60 of 100 fields were there; of the rest 10 small ones took 5 s, and the others are large.
     progress = Progress(100, 60, 10, "walk", area_left=4000, area_estimated=1000)
     assert progress.done == 70
-    assert progress.seconds_left(5.0) == 20.0
-    assert Progress(100, 60, 0, "walk", area_left=5000).seconds_left(5.0) is None
+    assert seconds_left(progress, 5.0) == 20.0
+    assert seconds_left(Progress(100, 60, 0, "walk", area_left=5000), 5.0) is None
 
 
 def test_a_field_more_moves_its_area() -> None:
