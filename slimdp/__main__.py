@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from flow_cache.arguments import with_negative_values
 from flow_cache.runtime.command_line import CommandParser
 from flow_cache.runtime.file_options import check_files
 from flow_cache.runtime.progress import shown
@@ -33,8 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return flow_main(given[1:])
     if given[:1] == ["propagate"]:
-        from flow_cache.arguments import with_negative_values
-
         given = with_negative_values(given)
     parser = _parser()
     if not given:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -18,6 +17,7 @@ from flow_cache.estimators.pairs import Pair
 from flow_cache.estimators.ptlflow_networks import PtlflowNetwork
 from flow_cache.estimators.raft import RaftLarge, RaftSmall
 from flow_cache.runtime.nearest import did_you_mean
+from flow_cache.runtime.shell import quoted
 
 
 class FlowEstimator(Protocol):
@@ -102,7 +102,7 @@ def estimator_words(name: str, settings: Mapping[str, Any]) -> str | None:
         if (name, key, value) == ("dis", "preset", DenseInverseSearch.preset):
             continue
         from_file = key == "weights" and str(value).startswith("sha256:")
-        told = "CHECKPOINT" if from_file else shlex.quote(str(value))
+        told = "CHECKPOINT" if from_file else quoted(str(value))
         words.append(f"--{key}" if value is True else f"--{key} {told}")
     return " ".join(words)
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
+from flow_cache.arguments import parse_steps
 from flow_cache.runtime.atomic import atomic_write
 from flow_cache.runtime.file_options import add_output
 from slimdp.commands.arguments import add_annotations, add_first_frame, add_flow
 from slimdp.settings_file import ConfigError
+
+if TYPE_CHECKING:
+    from slimdp.motion import Move, PropagationSummary
 
 
 def add_propagate(commands: argparse._SubParsersAction) -> None:
@@ -23,7 +28,7 @@ def add_propagate(commands: argparse._SubParsersAction) -> None:
     frames = command.add_mutually_exclusive_group()
     frames.add_argument(
         "--steps",
-        type=_steps_of,
+        type=parse_steps,
         default=None,
         help="-3:3 (default), or a list: --steps=-8,8; what the flow does not hold is chained",
     )
@@ -71,12 +76,11 @@ def _propagate(options: argparse.Namespace) -> None:
     from slimdp.motion import (
         FallingConfidence,
         FramePlaces,
-        Move,
         RegionSettings,
         annotated_people,
         propagate,
     )
-    from slimdp.report import propagation_sheet, save_png, spread_people
+    from slimdp.report import spread_people
 
     if options.out.exists():
         raise ConfigError(f"{options.out} exists; remove it, or choose another name with --out")
@@ -120,19 +124,20 @@ def _propagate(options: argparse.Namespace) -> None:
     write_annotations(options.out, carried.images, carried.people)
     print(summary.table())
     print(options.out)
+    _write_more(options, summary, moves)
+
+
+def _write_more(options: argparse.Namespace, summary: PropagationSummary, moves: list[Move]) -> None:
+    """What --json and --sheet ask for."""
     if options.json is not None:
         with atomic_write(options.json) as temporary:
             temporary.write_text(json.dumps(summary.as_json(), indent=1) + "\n", encoding="utf-8")
         print(options.json)
     if options.sheet is not None:
+        from slimdp.report import propagation_sheet, save_png
+
         save_png(options.sheet, propagation_sheet(moves, options.sheet_by))
         print(options.sheet)
-
-
-def _steps_of(text: str) -> tuple[int, ...]:
-    from flow_cache.arguments import parse_steps  # which takes a third of a second to import
-
-    return parse_steps(text)
 
 
 def _steps(options: argparse.Namespace) -> tuple[int, ...]:

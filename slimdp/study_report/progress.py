@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from flow_cache.runtime.lock import is_held
+from flow_cache.runtime.shell import quoted
 from slimdp.study_report.sources import SweptStudy
 from slimdp.sweep import Study
 from slimdp.sweep.command import sweep_words
@@ -68,4 +68,4 @@ def sweep_command(
         command += ["--rows", ",".join(rows)]
     if seeds and seeds != study.seeds:
         command += ["--seeds", ",".join(map(str, seeds))]
-    return shlex.join(command)
+    return " ".join(map(quoted, command))

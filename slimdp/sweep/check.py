@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from flow_cache.runtime.shell import quoted
 from slimdp.config import ConfigError, TrainConfig
 from slimdp.data import Clicks
 from slimdp.surface import load_surface
@@ -26,7 +26,7 @@ def refuse_changed(states: Iterable[RunState], out: Path) -> None:
     if not changed:
         return
     listed = "".join(f"\n  {state.run.name}: {'; '.join(state.changed)}" for state in changed)
-    folders = shlex.join(str(state.run.place(out)) for state in changed)
+    folders = " ".join(quoted(state.run.place(out)) for state in changed)
     raise ConfigError(
         f"{len(changed)} runs in {out} were made with other settings (key: there, now):{listed}\n"
         f"Go on with their settings, choose another --out, or train them again after: rm -r {folders}"
