@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from flow_cache.around import PeopleBoxes, read_people_boxes
 from flow_cache.choices import COMMIT_SECONDS, MARGIN
@@ -25,6 +24,7 @@ from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_ha
 from flow_cache.naming import VideoSource, name_sources
 from flow_cache.plan import Field, check_names, checked_steps, plan_video
 from flow_cache.progress import Progress, Report, reporting
+from flow_cache.runtime.progress import shown, tracked
 from flow_cache.runtime.workers import MOST_PROCESSES, WorkerPool
 from flow_cache.schema import STEPS, VideoRecord, step_name
 from flow_cache.store import FlowStore
@@ -101,7 +101,7 @@ def precompute(
     steps = checked_steps(steps)
     if not 1 <= processes <= MOST_PROCESSES:
         raise FlowCacheError(f"{processes} processes; wanted 1 to {MOST_PROCESSES}")
-    videos = _look_through(sources, Path(out), shown=progress is True)
+    videos = _look_through(sources, Path(out), speaks=progress is True)
     check_names(videos, frames)
     near = _people(videos, around, margin)
     plans = {video.name: plan_video(video, steps, frames, near[video.name]) for video in videos}
@@ -157,11 +157,13 @@ def _before(videos: list[Video], plans: Mapping[str, list[Field]], writer: FlowW
     return Progress(total, total - sum(left.values()), 0, videos[0].name, area_left)
 
 
-def _look_through(sources: Sequence[Path | str | VideoSource], out: Path, shown: bool) -> list[Video]:
+def _look_through(sources: Sequence[Path | str | VideoSource], out: Path, speaks: bool) -> list[Video]:
     seen = _records_in(out)
-    disable = None if shown else True  # None: shown on a terminal alone
-    named = tqdm(name_sources(sources, seen), "looking through", leave=False, disable=disable)
-    return [open_video(source, seen.get(source.name)) for source in named]
+    named = name_sources(sources, seen)
+    with shown(speaks):
+        return [
+            open_video(source, seen.get(source.name)) for source in tracked(named, "look through", "videos")
+        ]
 
 
 def _records_in(out: Path) -> dict[str, VideoRecord]:
