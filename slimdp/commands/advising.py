@@ -44,7 +44,7 @@ def add_advise_command(commands: argparse._SubParsersAction) -> None:
 
 
 def _advise(options: argparse.Namespace) -> None:
-    from flow_cache.runtime.nearest import did_you_mean
+    from flow_cache.runtime.nearest import listed
     from slimdp.config import ConfigError
     from slimdp.study_report import find_studies
 
@@ -57,8 +57,8 @@ def _advise(options: argparse.Namespace) -> None:
         names = [way.name for way in _ways(swept, options.on)]
         if options.over is not None and options.over not in names:
             raise ConfigError(
-                f"--over {options.over}: no such way in {swept.study.file}; there are: {', '.join(names)}"
-                f"{did_you_mean(options.over, names)}"
+                f"--over {options.over}: no such way in {swept.study.file}; there are: "
+                f"{listed(names, options.over)}"
             )
         asked = f"over {options.over}," if options.accuracy is None else f"{options.accuracy:g} %"
         print(f"{swept.study.title}: {asked} within {options.at.replace('cm', ' cm')}")

@@ -11,6 +11,7 @@ from flow_cache.naming import folder_names
 from slimdp.data import AnnotationError
 from slimdp.doctor.findings import Findings
 from slimdp.motion import FramePlaces
+from slimdp.motion.same_frames import FolderPictures
 from slimdp.structures import ImageRecord
 
 
@@ -31,7 +32,10 @@ def check_flow_frames(
         if image.video is not None:
             found = replace(image, file=folder / image.file_name)
             clips.setdefault((found.file.parent, image.video), []).append(found)
-    every = [image for frames in clips.values() for image in frames]
+    beside: dict[Path, list[ImageRecord]] = {}  # the frames of all videos of a folder
+    for clip, frames in clips.items():
+        beside.setdefault(clip[0], []).extend(frames)
+    folders: dict[Path, FolderPictures] = {}
     known_as: dict[str, list[tuple[Path, str]]] = {}  # what a store may call a video -> whose pictures
     for clip in clips:
         for name in {*folder_names(clip[0]), clip[1]}:
@@ -45,7 +49,7 @@ def check_flow_frames(
                     if video == clip[1] and opened.size(video) != (image.width, image.height):
                         continue  # flow-size says so
                     try:
-                        FramePlaces(opened, clips[clip], every, speaks=False)
+                        FramePlaces(opened, clips[clip], beside[clip[0]], speaks=False, folders=folders)
                     except MissingFlowError:
                         continue
                     except AnnotationError as error:

@@ -33,6 +33,7 @@ class FramePlaces:
         first_frame: the number that names give to the first frame of their video; None: find out.
         otherwise: what else a user may do, for the errors.
         speaks: show progress.
+        folders: pictures of folders that were read before, to be added to.
 
     Raises:
         AnnotationError: another size, pictures that the flow does not know, other content, frames that cannot
@@ -48,12 +49,13 @@ class FramePlaces:
         first_frame: int | None = None,
         otherwise: str = "",
         speaks: bool = True,
+        folders: dict[Path, FolderPictures] | None = None,
     ) -> None:
         self._videos: dict[_Clip, str] = {}
         self._matches: dict[_Clip, FolderMatch] = {}
         self._names: dict[str, tuple[str, ...]] = {}
         clips: dict[_Clip, dict[Path, ImageRecord]] = {}
-        folders: dict[Path, FolderPictures] = {}
+        folders = {} if folders is None else folders
         for image in images:
             clips.setdefault(_clip(image), {})[image.file] = image
         for clip, by_file in tracked(
