@@ -11,10 +11,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ from typing import Any
 
 from flow_cache.runtime.atomic import atomic_write
 from flow_cache.runtime.json_file import JsonFileError, read_json
+from flow_cache.runtime.lock import HeldError, held
 from slimdp.data import write_annotations
 from slimdp.settings_file import differences
 from slimdp.synthetic.items import Item, RenderedItem
@@ -48,14 +49,16 @@ class UnfinishedSet:
         self._about = about
 
     def __enter__(self) -> UnfinishedSet:
-        self.records.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.folder / "lock", "w")
+        self._exit = ExitStack()
         try:
-            self._take_lock()
-        except BaseException:
-            self._lock.close()
-            raise
+            self._exit.enter_context(held(self.folder / "lock"))
+        except HeldError:
+            raise FileExistsError(
+                f"{self.out} is being rendered by another process, in {self.folder}; wait for it, or choose "
+                "another name"
+            ) from None
         try:
+            self.records.mkdir(exist_ok=True)
             self._begin()
         except BaseException:
             self._leave()
@@ -80,15 +83,6 @@ class UnfinishedSet:
         self.set_folder.rename(self.out)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _take_lock(self) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FileExistsError(
-                f"{self.out} is being rendered by another process, in {self.folder}; wait for it, or choose "
-                "another name"
-            ) from None
-
     def _begin(self) -> None:
         file = self.folder / "about.json"
         if self.done():
@@ -103,7 +97,7 @@ class UnfinishedSet:
     def _leave(self) -> None:
         if not self.done():
             shutil.rmtree(self.folder, ignore_errors=True)  # nothing to go on with
-        self._lock.close()
+        self._exit.close()
 
 
 def record_item(records: Path, item: Item, rendered: RenderedItem) -> None:
