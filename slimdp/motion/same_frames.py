@@ -18,7 +18,7 @@ from flow_cache.frame_files import IMAGE_SUFFIXES, hash_of_all, hash_of_file
 from flow_cache.video import as_video
 from slimdp.data import AnnotationError
 from slimdp.data.images import load_image
-from slimdp.motion.frame_content import LARGEST_DIFFERENCE, Comparison, compare
+from slimdp.motion.frame_content import LARGEST_DIFFERENCE, LARGEST_SHIFT, Comparison, compare
 from slimdp.motion.frame_series import frame_numbers
 from slimdp.motion.stored_flow import is_folder_of
 from slimdp.structures import ImageRecord
@@ -215,10 +215,14 @@ def _match_by_content(folder: _Folder, source: Video) -> FolderMatch:
 def _check_content(
     folder: _Folder, comparison: Comparison, offset: int, offsets: Sequence[int], what: str = ""
 ) -> None:
-    if offsets and comparison.largest(offset) <= LARGEST_DIFFERENCE:
+    alike = bool(offsets) and comparison.largest(offset) <= LARGEST_DIFFERENCE
+    moved = alike and float(comparison.shift.max(initial=0.0)) > LARGEST_SHIFT
+    if alike and not moved:
         return
     stride = None if what else comparison.stride()
-    if stride is not None:
+    if moved:
+        what = "they show the same, but cropped, scaled or moved"
+    elif stride is not None:
         what = f"they are one of {stride} frames of it each; extract all"
     elif offsets:
         what = what or "they show something else, or are turned"

@@ -92,6 +92,27 @@ def test_flow_of_a_video_file_is_compared_by_content(tmp_path: Path) -> None:
         assert check_same_frames(store, [image]) == 1
 
 
+@pytest.mark.parametrize("border", [0, 4])
+def test_pictures_that_were_cropped_are_refused(tmp_path: Path, border: int) -> None:
+    texture = cv2.resize(np.random.default_rng(0).integers(0, 255, (12, 24, 3), np.uint8), (256, 96))
+    writer = cv2.VideoWriter(str(tmp_path / "walk.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (128, 96))
+    (tmp_path / "walk").mkdir()
+    for number in range(4):
+        frame = np.ascontiguousarray(texture[:, 6 * number : 6 * number + 128])
+        writer.write(frame)
+        inner = frame[border : 96 - border, border : 128 - border]
+        cv2.imwrite(str(tmp_path / f"walk/{number:06d}.jpg"), cv2.resize(inner, (128, 96)), [1, 30])
+    writer.release()
+    precompute([tmp_path / "walk.avi"], tmp_path / "flow.h5", steps=(1,), progress=False)
+    image = ImageRecord(1, tmp_path / "walk/000001.jpg", "walk/000001.jpg", 128, 96, "1", 1)
+    with FlowStore(tmp_path / "flow.h5") as store:
+        if border:
+            with pytest.raises(AnnotationError, match="cropped, scaled or moved"):
+                check_same_frames(store, [image])
+        else:
+            assert check_same_frames(store, [image]) == 1
+
+
 def test_no_flow_of_a_video(store: FlowStore, clip: list[ImageRecord], tmp_path: Path) -> None:
     other = replace(clip[0], file=tmp_path / "other" / "000000.png")
     with pytest.raises(
