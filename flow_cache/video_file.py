@@ -26,6 +26,7 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.file_end import ends_within_a_piece
 from flow_cache.runtime.shell import quoted
 
 _LOG = logging.getLogger(__name__)
@@ -109,6 +110,8 @@ class VideoFile:
                 self._note_time(packet)
                 if packet.stream.index != self._stream.index:
                     continue
+                if not packet.size and packet.dts is not None:
+                    continue  # Theora's way to show a frame longer, which the decoder refuses; no end either
                 if packet.size and not packet.is_discard:
                     begins_whole = packet.is_keyframe if not self._packets else begins_whole
                     self._packets += 1
@@ -174,6 +177,11 @@ class VideoFile:
             raise FlowCacheError(
                 f"{self.path} is cut off: {size} of the {whole} bytes that it announces are there; "
                 "fetch it again"
+            )
+        if ends_within_a_piece(self.path, self._container.format.name):
+            raise FlowCacheError(
+                f"{self.path} is cut off: its {size} bytes end within a piece of it; fetch it again, or, to "
+                f"go on with what players make of it, {_write_anew(self.path)}"
             )
         if not self._is(_INDEXED):
             return

@@ -3,8 +3,8 @@
 Pictures that were extracted from a video were compressed once more, perhaps with other colours. They are
 compared as small grey pictures of mean 0 and deviation 1. Each picture allows for the frames that are
 nearly as close to it as the closest one; the frames that all pictures allow for, with the distances that
-their numbers have, are where they come from. What was cropped, scaled or moved is still closest to its own frame,
-so displacements are estimated too.
+their numbers have, are where they come from. What was cropped, scaled or moved is still closest to its own
+frame, so displacements are estimated too.
 """
 
 from __future__ import annotations

@@ -171,8 +171,23 @@ def test_what_was_cut_off_is_found(make_film: MakeFilm, texture: np.ndarray, nam
 def test_a_last_frame_with_parts_missing_is_found(make_film: MakeFilm, rng: np.random.Generator) -> None:
     noise = list(rng.integers(0, 256, (4, 96, 128, 3), dtype=np.uint8))  # a frame takes many packets
     path = make_film("walk.ts", noise)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 8])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 8 // 188 * 188])  # of whole packets
     with pytest.raises(FlowCacheError, match=r"damaged, or cut off, after its frame 2 \(h264: parts of"):
+        open_video(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt"),
+    [("walk.ts", "mpeg4", "yuv420p"), ("walk.m2ts", "mpeg2video", "yuv420p"), ("walk.gif", "gif", "rgb8"),
+     ("walk.ogg", "vp8", "yuv420p"), ("walk.mjpeg", "mjpeg", "yuvj420p")],
+)  # fmt: skip
+def test_a_file_that_ends_within_a_piece_is_found(
+    make_film: MakeFilm, frames: list[np.ndarray], name: str, codec: str, pix_fmt: str
+) -> None:
+    path = make_film(name, frames, codec, pix_fmt=pix_fmt)
+    assert len(open_video(path).frame_names) == 12
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(FlowCacheError, match=r"is cut off: its \d+ bytes end within a piece"):
         open_video(path)
 
 
