@@ -1,7 +1,7 @@
 """Whether the last bytes of a video file are those of a whole one, for formats that announce no length.
 
-A decoder fills in what is missing of a last picture, mostly without a word. Where a format says in what pieces
-it comes, a file that ends within a piece was cut off; one that ends between two pieces cannot be told.
+A decoder fills in what is missing of a last picture, mostly without a word. Where a format says in what
+pieces it comes, a file that ends within a piece was cut off; one that ends between two pieces cannot be told.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def _shift(one: np.ndarray, other: np.ndarray) -> float:
     """The median displacement between two reduced pictures, px: small however hard one was compressed."""
     if min(one.shape) < _LEAST_SIDE:
         return 0.0
-    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = estimator.calc(_as_grey(one), _as_grey(other), None)
     return float(np.median(np.hypot(flow[..., 0], flow[..., 1])))
 
