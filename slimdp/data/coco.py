@@ -164,7 +164,8 @@ def place_of(entry: Mapping[str, Any], field: str, kind: str, position: int) -> 
 def _read_people(
     path: Path, content: dict[str, Any], images: dict[int, ImageRecord], say: bool
 ) -> Iterator[PersonEntry]:
-    categories = _records(path, {"categories": [], **content}, "categories", "category")
+    listed = content.get("categories")
+    categories = _records(path, {"categories": [] if listed is None else listed}, "categories", "category")
     names, people, said = read_categories(path, categories)
     if said and say:
         _LOG.warning("%s: %s", path, said)

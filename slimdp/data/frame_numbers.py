@@ -16,8 +16,10 @@ _SIZE = re.compile(r"\d+x\d+", re.IGNORECASE)
 #: A date and a time of day: 2023-01-15_10-30-00, 20230115T103000. After a date, 000012 is a frame.
 _TIME = re.compile(
     r"(?<!\d)(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d[-_.T ]?"
-    r"(?:[0-2]\d[-_.:h][0-5]\d[-_.:m][0-5]\d|(?!00)[0-2]\d[0-5]\d[0-5]\d)(?!\d)"
+    r"(?:[0-2]\d[-_.:h][0-5]\d[-_.:m][0-5]\d|(?!00)[0-2]\d[0-5]\d[0-5]\d(?:\d{3})?)(?!\d)"
 )
+#: A time without a date: 01-59-30, 1h02m03s, 02m03s.
+_CLOCK = re.compile(r"(?<![0-9A-Za-z])(?:\d{1,2}[-.:][0-5]\d[-.:][0-5]\d|(?:\d+h)?\d{1,2}m[0-5]?\d)(?!\d)")
 
 
 class FrameNumberError(ValueError):
@@ -103,8 +105,10 @@ def _from_names(names: Sequence[str]) -> list[int] | None:
     varying = [column for column in columns if len(set(column.values)) > 1]
     distinct = [column for column in varying if len(set(column.values)) == len(names)]
     in_order = [column for column in distinct if all(a < b for a, b in pairwise(column.values))]
-    timed = all(_TIME.search(name) for name in names)
-    if distinct:
+    # Without a date it is a time only where no single number grows: seconds begin again each minute.
+    clock = not in_order and all(_CLOCK.search(_stem(name)) for name in names)
+    timed = clock or all(_TIME.search(name) for name in names)
+    if distinct and not clock:
         # A frame's number grows by little: a hash, a time in milliseconds spans more.
         best = min(reversed(in_order or distinct), key=lambda column: _span(column.values))
         if not best.in_time:

@@ -147,7 +147,9 @@ def _read_categories(
 ) -> tuple[dict[Any, tuple[str, ...]], set[object]] | None:
     """Names of the keypoints by category, and the categories of people; None where no one can tell them."""
     records = []
-    for record in _records(file, {"categories": [], **content}, "categories", "category", findings):
+    listed = content.get("categories")
+    listed = [] if listed is None else listed
+    for record in _records(file, {"categories": listed}, "categories", "category", findings):
         try:
             record.integer("id")
         except AnnotationError as error:

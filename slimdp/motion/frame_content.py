@@ -110,7 +110,7 @@ def _shift(one: np.ndarray, other: np.ndarray) -> float:
     if min(one.shape) < _LEAST_SIDE:
         return 0.0
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow = estimator.calc(_as_grey(one), _as_grey(other), None)
+    flow = estimator.calc(_as_grey(one), _as_grey(other), np.zeros((*one.shape, 2), np.float32))
     return float(np.median(np.hypot(flow[..., 0], flow[..., 1])))
 
 

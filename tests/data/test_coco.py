@@ -307,13 +307,14 @@ def test_missing_sizes_are_those_of_the_pictures(scene: dict[str, Any], save: Sa
         ([{"id": 1, "name": "Person"}, {"id": 2, "name": "dog"}], [7]),
         ([{"id": 1, "name": " pedestrian"}, {"id": 2, "name": "car"}], [7]),
         ([{"id": 1, "name": "woman", "supercategory": "person"}, {"id": 2, "name": "dog"}], [7]),
+        (None, [7, 8]),
         ([{"id": 1, "name": "face", "supercategory": "person"}, {"id": 2, "name": "person"}], [8]),
         ([{"id": 1, "name": "skier"}], [7]),
         ([], [7, 8]),
     ],
 )
 def test_who_is_a_person(
-    scene: dict[str, Any], save: Save, categories: list[dict[str, Any]], people: list[int]
+    scene: dict[str, Any], save: Save, categories: list[dict[str, Any]] | None, people: list[int]
 ) -> None:
     scene["categories"] = categories
     scene["annotations"].append({**scene["annotations"][0], "id": 8, "category_id": 2})

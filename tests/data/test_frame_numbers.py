@@ -67,6 +67,13 @@ def test_times_are_ranks() -> None:
     ]
 
 
+def test_times_without_a_date_are_ranks_where_seconds_begin_again() -> None:
+    assert numbers(["00-00-58.jpg", "00-00-59.jpg", "00-01-00.jpg"]) == [0, 1, 2]
+    assert numbers(["snap_1m59s.png", "snap_2m00s.png", "snap_2m01s.png"]) == [0, 1, 2]
+    assert numbers(["00-01-05.jpg", "00-01-10.jpg"]) == [5, 10]
+    assert numbers(["PXL_20230115_103059123.jpg", "PXL_20230115_103100123.jpg"]) == [0, 1]
+
+
 def test_names_without_numbers_have_none() -> None:
     assert numbers(["left.jpg", "right.jpg"]) == [None, None]
     assert numbers(["a.jpg"]) == [None]
