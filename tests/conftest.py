@@ -22,8 +22,10 @@ from tests.forked import fork_workers
 from tests.made_up_cluster import make_cluster
 from tests.threads import one_thread_here
 
-# How long an example takes says more of the machine than of the code.
-settings.register_profile("any machine", deadline=None)
+# How long an example takes says more of the machine than of the code. Other examples come in every run, so
+# few of each do; `--hypothesis-profile=thorough` tries many.
+settings.register_profile("any machine", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("any machine")
 
 

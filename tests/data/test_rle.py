@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from slimdp.data.rle import decode_polygons, decode_rle, decode_rle_union, encode_rle
 
 
-@given(arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40))))
+@given(arrays(bool, st.tuples(st.integers(1, 20), st.integers(1, 20))))
 def test_round_trip(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(decode_rle(encode_rle(mask), *mask.shape), mask)
 

@@ -68,7 +68,7 @@ JUNK = st.recursive(
 PLACES = [(name, field) for name in ("images", "annotations", "categories") for field in SCENE[name][0]]
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.sampled_from([*PLACES, ("annotations", "dp_ignore")]), junk=JUNK, first=st.booleans())
 def test_what_the_reader_refuses_is_an_error(
     tmp_path: Path, place: tuple[str, str], junk: object, first: bool

@@ -29,6 +29,7 @@ def test_the_folder_that_holds_most_wins_and_the_first_of_equals(tmp_path: Path)
     assert find_folder([], [a]) is None
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_processes_find_the_same_in_the_same_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "_WORTH_A_PROCESS", 1)
     there = []

@@ -261,6 +261,7 @@ def counts(folder: Path, quick: bool = False) -> dict[str, int]:
     return {code: found.count(code) for code in sorted(set(found))}
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_rendered_set_is_whole(rendered: Path) -> None:
     diagnosis = examine(rendered, processes=2, quiet=True)
     assert list(diagnosis.findings) == []

@@ -410,7 +410,7 @@ def test_a_store_that_was_cut_off_is_refused_wherever(path: Path) -> None:
 def test_a_writer_names_damage_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda fd: None)  # it matters to a loss of power alone
     content = path.read_bytes()
-    for place in range(5, len(content), 71):
+    for place in range(5, len(content), 149):
         damaged = bytearray(content)
         damaged[place] ^= 0x10
         path.write_bytes(damaged)

@@ -52,13 +52,22 @@ class Crops(Dataset):
         return torch.from_numpy(field.displacement)
 
 
-@pytest.mark.parametrize(("start", "persistent"), [("fork", False), ("fork", True), ("spawn", True)])
-def test_a_data_loader_reads_the_same_in_every_epoch(folder: Path, start: str, persistent: bool) -> None:
+# A spawned worker takes seconds, for it imports torch: one of them does.
+@pytest.mark.parametrize(
+    ("start", "workers", "persistent"), [("fork", 2, False), ("fork", 2, True), ("spawn", 1, True)]
+)
+def test_a_data_loader_reads_the_same_in_every_epoch(
+    folder: Path, start: str, workers: int, persistent: bool
+) -> None:
     store = FlowStore(folder)
     crops = Crops(store)
     expected = torch.stack([crops[index] for index in range(len(crops))])  # open in this process too
     loader = DataLoader(
-        crops, batch_size=8, num_workers=2, multiprocessing_context=start, persistent_workers=persistent
+        crops,
+        batch_size=8,
+        num_workers=workers,
+        multiprocessing_context=start,
+        persistent_workers=persistent,
     )
     for _ in range(3):
         assert torch.equal(torch.cat(list(loader)), expected)

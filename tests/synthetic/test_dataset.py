@@ -67,6 +67,7 @@ def test_the_true_map_agrees_with_the_points(rendered: Path) -> None:
         np.testing.assert_allclose(iuv[y, x, 1:] / 255, person.uv, atol=0.5 / 255 + 1e-6)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_the_same_seed_gives_the_same_bytes_with_more_processes(rendered: Path, tmp_path: Path) -> None:
     again = synthesize(tmp_path / "again", SMALL, seed=SEED, processes=2, quiet=True)
     assert digest(again) == digest(rendered)
