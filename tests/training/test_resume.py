@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -213,9 +214,12 @@ def test_a_checkpoint_of_another_network_is_refused(
     assert (tmp_path / "run" / "last.pt").read_bytes() == before
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """No file of this process may grow beyond 20 KB: the system refuses the write, as a full disk does."""
+    """In the block no file of this process may grow beyond 20 KB: the system refuses it, as a full disk does.
+
+    Nor may logs of whoever runs the tests: no fixture, which would last until they are written.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
@@ -225,15 +229,15 @@ def small_files() -> Iterator[None]:
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
-    straight: tuple[TrainConfig, Path], tmp_path: Path, request: pytest.FixtureRequest
+    straight: tuple[TrainConfig, Path], tmp_path: Path
 ) -> None:
     checkpoint = load_checkpoint(straight[1] / "last.pt")
     path = tmp_path / "last.pt"
     save_checkpoint(path, checkpoint)
     before = path.read_bytes()
     assert len(before) > 20_000
-    request.getfixturevalue("small_files")
-    with pytest.raises(CheckpointError, match=r"last\.pt could not be written: File too large; .*--resume"):
+    too_large = r"last\.pt could not be written: File too large; .*--resume"
+    with pytest.raises(CheckpointError, match=too_large), small_files():
         save_checkpoint(path, dataclasses.replace(checkpoint, step=1))
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
