@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkContext, ForkProcess
+from typing import Any
 
 import pytest
 
 
 def fork_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pools fork their workers, which have everything imported then: spawned ones take seconds of CPU."""
-    monkeypatch.setattr("flow_cache.runtime.workers._CONTEXT", multiprocessing.get_context("fork"))
+    monkeypatch.setattr("flow_cache.runtime.workers._CONTEXT", _Forks())
+
+
+class _Forks(ForkContext):
+    """Forks that leave the ends of all pipes that are not theirs: a worker ends when its pipe is closed."""
+
+    def __init__(self) -> None:
+        self._ends: list[Connection] = []
+
+    def Pipe(self, duplex: bool = True) -> Any:
+        here, there = super().Pipe(duplex)
+        self._ends.append(here)
+        return here, there
+
+    def Process(self, target: Callable[..., object], args: tuple) -> ForkProcess:  # type: ignore[override]
+        return ForkProcess(target=self._alone, args=(target, args))
+
+    def _alone(self, target: Callable[..., object], args: tuple) -> None:
+        for end in self._ends:
+            if not end.closed:
+                end.close()
+        target(*args)
 
 
 class Forked:
