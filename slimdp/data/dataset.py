@@ -89,6 +89,8 @@ class PoseDataset(Dataset[PoseSample]):
         self.sizes: tuple[int, ...] = tuple(
             self._add(source, only) for source, only in zip(sources, labelled, strict=True)
         )
+        #: All frames of videos that the files list: also those in which nobody has labels.
+        self.frames = tuple(image for source in sources for image in source.images if image.video is not None)
         self._cache_mb = cache_mb
         self._cache = ImageCache(cache_mb)
 

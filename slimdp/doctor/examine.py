@@ -241,7 +241,8 @@ class _Examination:
             if summary.file in self.picture_folders:
                 annotated = [summary.images[image] for image in sorted(summary.dense_images)]
                 folder = self.picture_folders[summary.file]
-                check_flow_frames(stores, summary.file, annotated, folder, diagnosis.findings)
+                listed = summary.images.values()
+                check_flow_frames(stores, summary.file, annotated, listed, folder, diagnosis.findings)
         for path in find_leftovers(contents.folders):
             diagnosis.findings.add("leftover", contents.name(path), "", "left by a run that was killed")
         if not contents.rendered:

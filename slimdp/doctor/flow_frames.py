@@ -16,7 +16,12 @@ from slimdp.structures import ImageRecord
 
 
 def check_flow_frames(
-    stores: Sequence[Path], file: str, images: Iterable[ImageRecord], folder: Path, findings: Findings
+    stores: Sequence[Path],
+    file: str,
+    images: Iterable[ImageRecord],
+    listed: Iterable[ImageRecord],
+    folder: Path,
+    findings: Findings,
 ) -> None:
     """Check the frames of one annotation file as propagation and training would look them up.
 
@@ -24,6 +29,7 @@ def check_flow_frames(
         stores: flow; videos that none of them has are not looked at.
         file: the annotation file, as findings call it.
         images: its annotated frames.
+        listed: all that it lists.
         folder: what their file names start at.
         findings: where faults go.
     """
@@ -33,8 +39,9 @@ def check_flow_frames(
             found = replace(image, file=folder / image.file_name)
             clips.setdefault((found.file.parent, image.video), []).append(found)
     beside: dict[Path, list[ImageRecord]] = {}  # the frames of all videos of a folder
-    for clip, frames in clips.items():
-        beside.setdefault(clip[0], []).extend(frames)
+    for image in listed:
+        found = replace(image, file=folder / image.file_name)
+        beside.setdefault(found.file.parent, []).append(found)
     folders: dict[Path, FolderPictures] = {}
     known_as: dict[str, list[tuple[Path, str]]] = {}  # what a store may call a video -> whose pictures
     for clip in clips:

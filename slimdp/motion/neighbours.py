@@ -46,6 +46,7 @@ class NeighbouringFrames:
         steps: frames to the second picture; those that leave the video are left out.
         threshold_px: of the check, px of a 256 px crop.
         images: all frames that may come first.
+        listed: all frames of the annotation files, which tell where another video begins.
 
     Raises:
         AnnotationError: a video or frame that the store does not have, frames of another size or content
@@ -54,11 +55,16 @@ class NeighbouringFrames:
     """
 
     def __init__(
-        self, store: FlowStore, steps: Sequence[int], threshold_px: float, images: Iterable[ImageRecord]
+        self,
+        store: FlowStore,
+        steps: Sequence[int],
+        threshold_px: float,
+        images: Iterable[ImageRecord],
+        listed: Iterable[ImageRecord] = (),
     ) -> None:
         self._store, self._threshold_px = store, threshold_px
         frames = {image.file: image for image in images if image.video is not None}
-        self._places = FramePlaces(store, frames.values())
+        self._places = FramePlaces(store, frames.values(), listed)
         self._frames = {file: self._look_up(image, steps) for file, image in frames.items()}
 
     def view(
@@ -158,4 +164,4 @@ def neighbours_of(
 ) -> NeighbouringFrames:
     """The neighbouring frames of all people of a data set; raises as `NeighbouringFrames`."""
     images = (people.person(index).image for index in range(len(people)))
-    return NeighbouringFrames(FlowStore(store, _KEPT_BYTES), steps, threshold_px, images)
+    return NeighbouringFrames(FlowStore(store, _KEPT_BYTES), steps, threshold_px, images, people.frames)

@@ -17,11 +17,13 @@ import pytest
 from flow_cache import FlowStore, MissingFlowError, precompute
 from flow_cache.frame_files import hash_of_file
 from flow_cache.video import open_video
-from slimdp.data import AnnotationError, AnnotationSet
+from slimdp.config import CropSettings
+from slimdp.data import AnnotationError, AnnotationSet, PoseDataset
 from slimdp.doctor import examine
 from slimdp.motion import FramePlaces, propagate
-from slimdp.motion.neighbours import NeighbouringFrames
+from slimdp.motion.neighbours import NeighbouringFrames, neighbours_of
 from slimdp.structures import ImageRecord, PersonAnnotation
+from slimdp.surface import UvSymmetry
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 8
 Change = Callable[[np.ndarray], np.ndarray]
@@ -279,6 +281,19 @@ def test_training_pairs_never_cross_to_another_video(
         pairs = NeighbouringFrames(store, (-2, -1, 1, 2), 5.0, [records["a_3"], records["b_1"]])
     steps = {file.stem: frame.steps for file, frame in pairs._frames.items()}
     assert steps == {"a_3": (-2, -1), "b_1": (1, 2)}
+
+
+def test_training_refuses_videos_that_alternate_where_few_frames_have_labels(
+    mixed: tuple[FlowStore, dict[str, ImageRecord]], annotate: Callable[..., PersonAnnotation], tmp_path: Path
+) -> None:
+    store, records = mixed
+    store.close()
+    images = tuple(replace(image, video="ab"[place % 2]) for place, image in enumerate(records.values()))
+    people = PoseDataset(
+        AnnotationSet(images, (annotate(images[2]),)), CropSettings(), None, UvSymmetry(), seed=0
+    )
+    with pytest.raises(AnnotationError, match="alternate in one video of the flow"):
+        neighbours_of(people, str(tmp_path / "flat.h5"), (-1, 1), 5.0)
 
 
 def test_a_listed_still_beside_a_frame_takes_no_labels(
