@@ -17,7 +17,7 @@ from slimdp.doctor.annotation_file import (
 )
 from slimdp.doctor.catalogue import SPLITS, SURFACE, Download, everything, find_split, missing_surface
 from slimdp.doctor.findings import Findings, Severity
-from slimdp.doctor.flow_files import VideoShape, check_flow_stores, find_leftovers
+from slimdp.doctor.flow_files import VideoShape, check_flow_files, check_flow_stores, find_leftovers
 from slimdp.doctor.flow_frames import check_flow_frames
 from slimdp.doctor.folder import Contents, look_around
 from slimdp.doctor.loose_pictures import check_loose_pictures
@@ -275,6 +275,9 @@ class _Examination:
             diagnosis.kinds.append(SURFACE)
         if diagnosis.flow_stores and not contents.rendered:
             diagnosis.kinds.append("flow stores")
+        if contents.flow_files:
+            diagnosis.kinds.append("flow files")
+            check_flow_files(contents.flow_files, contents.folder, diagnosis.findings, diagnosis.quick)
         if diagnosis.video_files:
             diagnosis.kinds.append("video files")
         if not diagnosis.kinds and contents.pictures:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flow_cache import FlowCacheError, FlowStore
+from flow_cache.formats import flo_size, read_flo
 from flow_cache.inspection import VideoReport, inspect_video
 from flow_cache.recovery import journal_of
 from flow_cache.runtime.hdf5_content import Hdf5ContentError, has_attribute, open_hdf5
@@ -92,6 +93,15 @@ def check_flow_stores(
         except (FlowCacheError, OSError) as error:
             findings.add("flow-damaged", file, "", str(error))
     return fields
+
+
+def check_flow_files(files: Iterable[Path], folder: Path, findings: Findings, quick: bool) -> None:
+    """Check .flo files, which `python -m flow_cache import` reads; with `quick`, their heads alone."""
+    for path in files:
+        try:
+            flo_size(path) if quick else read_flo(path)
+        except (FlowCacheError, OSError) as error:
+            findings.add("flow-damaged", str(path.relative_to(folder)), "", str(error))
 
 
 def _check_video(report: VideoReport, file: str, shape: VideoShape | None, findings: Findings) -> None:

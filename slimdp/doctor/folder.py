@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from flow_cache.formats import FORMATS
 from flow_cache.frame_files import IMAGE_SUFFIXES
 from slimdp.doctor.catalogue import SURFACE_FILES, find_split
 from slimdp.doctor.flow_files import is_flow_store
@@ -30,6 +31,7 @@ class Contents:
     passed_over: tuple[Path, ...]  # COCO's own annotation files
     surface: tuple[Path, ...]
     flow: tuple[Path, ...]
+    flow_files: tuple[Path, ...]  # fields in files of their own, as other programs write them
     videos: tuple[Path, ...]  # video files
     checkpoints: tuple[Path, ...]
     predictions: tuple[Path, ...]  # HDF5 files that are no flow stores
@@ -60,7 +62,7 @@ def look_around(folder: Path) -> Contents:
     rendered = (folder / PLAN).is_file()
     surface_names = {name for file in SURFACE_FILES for name in file.files}
     annotations, passed_over, surface, flow, folders = [], [], [], [], []
-    pictures, videos, checkpoints, predictions = [], [], [], []
+    pictures, videos, checkpoints, predictions, flow_files = [], [], [], [], []
     odd: list[tuple[Path, str]] = []
     for here, names in _walk(folder, DEPTH, odd):
         folders.append(here)
@@ -74,6 +76,8 @@ def look_around(folder: Path) -> Contents:
                 flow.append(path)
             elif suffix == ".h5" and is_predictions(path):
                 predictions.append(path)
+            elif suffix == FORMATS["flo"].suffix:
+                flow_files.append(path)
             elif suffix == ".pt":
                 checkpoints.append(path)
             elif is_video_file(path):
@@ -84,7 +88,8 @@ def look_around(folder: Path) -> Contents:
                 annotations.append(path)
     return Contents(
         folder, rendered, tuple(annotations), tuple(passed_over), tuple(surface), tuple(flow),
-        tuple(videos), tuple(checkpoints), tuple(predictions), tuple(folders), tuple(pictures), tuple(odd),
+        tuple(flow_files), tuple(videos), tuple(checkpoints), tuple(predictions),
+        tuple(folders), tuple(pictures), tuple(odd),
     )  # fmt: skip
 
 

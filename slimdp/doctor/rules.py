@@ -141,7 +141,9 @@ RULES = {
     "leftover": Rule(
         WARNING, "nothing that a killed run left", "remove it; if it is a .journal, put its store beside it"
     ),
-    "flow-damaged": Rule(ERROR, "a store that flow_cache reads", "make it again: docs/data.md says how"),
+    "flow-damaged": Rule(
+        ERROR, "a store, or a .flo file, that flow_cache reads", "make it again: docs/data.md says how"
+    ),
     "flow-unfinished": Rule(ERROR, "every field finished", "run the command that made the store again"),
     "flow-size": Rule(ERROR, "all frames of the video, of the same size", "make the store again"),
     "flow-frames": Rule(
