@@ -43,12 +43,16 @@ def pinned(compiled: str, requirements: list[Requirement]) -> list[str]:
 
 def main() -> int:
     """Make the environment, tell its versions, run the tests."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").split("\n")[0],
+        epilog="What follows -- goes to pytest (default: -n 2 -m 'not slow').",
+    )
     parser.add_argument("which", choices=RESOLUTIONS)
     parser.add_argument("--python", default=sys.executable, help="of the environment (default: this one)")
     parser.add_argument("--environment", type=Path, help="its folder, kept (default: a temporary one)")
-    parser.add_argument("pytest", nargs="*", help='for pytest (default: -n 2 -m "not slow")')
-    options = parser.parse_args()
+    words = sys.argv[1:]
+    end = words.index("--") if "--" in words else len(words)
+    options = parser.parse_args(words[:end])
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.environment or Path(temporary) / "environment"
         python, versions = folder / "bin" / "python", Path(temporary) / "versions.txt"
@@ -61,7 +65,7 @@ def main() -> int:
         )  # fmt: skip
         print("\n".join(pinned(versions.read_text(), declared(ROOT / "setup.cfg"))), flush=True)
         _step(uv, "pip", "install", "--quiet", "--python", python, "--requirements", versions)
-        tests = options.pytest or ["-n", "2", "--dist", "loadfile", "-m", "not slow"]
+        tests = words[end + 1 :] or ["-n", "2", "--dist", "loadfile", "-m", "not slow"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         return subprocess.run([python, "-m", "pytest", *tests], cwd=ROOT, env=environment).returncode
 
