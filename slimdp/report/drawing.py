@@ -140,7 +140,8 @@ def text_strip(text: str, width: int, height: int = 20) -> np.ndarray:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width / 100, height / 100), dpi=100)
+    # A hundredth of a pixel more: 0.29 in at 100 dpi are 28.999999999999996 px, and some versions take 28.
+    figure = Figure(figsize=((width + 0.01) / 100, (height + 0.01) / 100), dpi=100)
     canvas = FigureCanvasAgg(figure)
     size = 0.45 * height
     label = figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=size, color="#222222")
