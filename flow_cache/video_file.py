@@ -77,6 +77,9 @@ class VideoFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Closing waits for the decoder's threads while it holds the interpreter's lock, which one that writes
+        # a line of FFmpeg's log waits for: both wait for ever. Emptying the decoder first lets them end.
+        self._stream.codec_context.flush_buffers()
         self._container.close()
 
     @property

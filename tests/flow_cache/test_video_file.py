@@ -128,6 +128,20 @@ def test_an_angle_that_pixels_cannot_turn_by_is_refused(
         open_video(turned(make_film("turned.mp4", frames), 1, 1, -1, 1))
 
 
+def test_a_video_that_is_left_in_the_middle_hangs_nobody(
+    make_film: MakeFilm, frames: list[np.ndarray]
+) -> None:
+    path = make_film("walk.mp4", frames)
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)  # threads of the decoder write it, through Python
+    try:
+        for _ in range(150):
+            with VideoFile(path) as video:
+                next(video.frames())
+    finally:
+        av.logging.set_level(before)
+
+
 @pytest.mark.parametrize("name", ["walk.mkv", "walk.ts", "walk.flv", "walk.mp4", "walk.mov", "walk.avi"])
 def test_sound_that_is_longer_than_the_picture_says_nothing(
     make_film: MakeFilm, frames: list[np.ndarray], name: str
