@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.threads import one_thread_here
+
 
 def fork_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pools fork their workers, which have everything imported then: spawned ones take seconds of CPU."""
@@ -31,13 +33,19 @@ class _Forks(ForkContext):
         return here, there
 
     def Process(self, target: Callable[..., object], args: tuple) -> ForkProcess:  # type: ignore[override]
-        return ForkProcess(target=self._alone, args=(target, args))
+        return _OneThread(target=self._alone, args=(target, args))
 
     def _alone(self, target: Callable[..., object], args: tuple) -> None:
         for end in self._ends:
             if not end.closed:
                 end.close()
         target(*args)
+
+
+class _OneThread(ForkProcess):
+    def start(self) -> None:
+        with one_thread_here():
+            super().start()
 
 
 class Forked:
@@ -49,10 +57,11 @@ class Forked:
     def __init__(self, function: Callable[[], int]) -> None:
         reading, writing = os.pipe()
         self.returncode: int | None = None
-        self.pid = os.fork()
-        if self.pid == 0:
-            os.close(reading)
-            _become(function, writing)
+        with one_thread_here():
+            self.pid = os.fork()
+            if self.pid == 0:
+                os.close(reading)
+                _become(function, writing)
         os.close(writing)
         self._output = open(reading, "rb")  # noqa: SIM115
 
