@@ -248,7 +248,9 @@ def measure(
         formats[name] |= {"bytes": round(size), "times_smaller": round(flows[0].nbytes / size, 2)}
         worst = max(float(np.abs(storage.read(i, None) - flow).max()) for i, flow in enumerate(flows))
         formats[name]["max_error_px"] = worst
-    os.sync()  # what is not on disk yet cannot be dropped from memory
+    for path in (path for storage in kept.values() for path in storage.files()):
+        with open(path, "rb") as file:
+            os.fsync(file)  # what is not on disk yet cannot be dropped from memory
     whole = [(int(i), None) for i in rng.permutation(len(flows))]
     boxes = [(int(rng.integers(len(flows))), _random_box(rng, *flows.shape[2:])) for _ in range(crops)]
     for key, places in (("read", whole), ("crop", boxes)):
