@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from flow_cache.runtime.lazy_package import load_on_use
 
 if TYPE_CHECKING:
-    from flow_cache.around import PeopleBoxes, read_people_boxes
     from flow_cache.chain import ChainSummary, chain_flow
+    from flow_cache.chain_plan import plan_chain
     from flow_cache.consistency import (
         consistent,
         consistent_points,
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     )
     from flow_cache.errors import FlowCacheError, MissingFlowError
     from flow_cache.estimators import ESTIMATORS, DenseInverseSearch, FlowEstimator, make_estimator
-    from flow_cache.hops import plan_hops
     from flow_cache.precompute import PrecomputeSummary, precompute
     from flow_cache.progress import Progress
+    from flow_cache.roi import PeopleBoxes, read_people_boxes
     from flow_cache.schema import STEPS, VideoRecord
     from flow_cache.store import FlowField, FlowStore
     from flow_cache.submission import submit
@@ -58,7 +58,7 @@ __all__ = [
     "inside_frame",
     "make_estimator",
     "open_video",
-    "plan_hops",
+    "plan_chain",
     "precompute",
     "read_image",
     "read_people_boxes",
@@ -70,8 +70,8 @@ __all__ = [
 #: Where each public name lives. It is loaded on first use: `--help`, and code that only writes files, load
 #: neither OpenCV nor HDF5.
 _HOMES = {
-    "PeopleBoxes": "flow_cache.around",
-    "read_people_boxes": "flow_cache.around",
+    "PeopleBoxes": "flow_cache.roi",
+    "read_people_boxes": "flow_cache.roi",
     "ChainSummary": "flow_cache.chain",
     "chain_flow": "flow_cache.chain",
     "consistent": "flow_cache.consistency",
@@ -87,7 +87,7 @@ _HOMES = {
     "ESTIMATORS": "flow_cache.estimators",
     "FlowEstimator": "flow_cache.estimators",
     "make_estimator": "flow_cache.estimators",
-    "plan_hops": "flow_cache.hops",
+    "plan_chain": "flow_cache.chain_plan",
     "PrecomputeSummary": "flow_cache.precompute",
     "precompute": "flow_cache.precompute",
     "Progress": "flow_cache.progress",

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from flow_cache import __version__
 from flow_cache.arguments import with_negative_values
-from flow_cache.commands.exchanging import add_exchange
-from flow_cache.commands.filling import add_filling
-from flow_cache.commands.looking import add_looking
+from flow_cache.commands.exchange import add_exchange
+from flow_cache.commands.inspect import add_looking
+from flow_cache.commands.precompute import add_filling
 from flow_cache.errors import FlowCacheError
 from flow_cache.runtime.broken_pipe import READER_LEFT, reader_left
 from flow_cache.runtime.command_line import CommandParser

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from flow_cache.chain_plan import plan_chain
 from flow_cache.consistency import inside_frame, sample_flow
 from flow_cache.errors import FlowCacheError, MissingFlowError
-from flow_cache.hops import plan_hops
 from flow_cache.plan import Field, checked_steps, plan_video
 from flow_cache.runtime.progress import Tracker
 from flow_cache.schema import VideoRecord
@@ -49,7 +49,7 @@ def chain_flow(
     that an interrupted run goes on.
 
     Args:
-        store: flow both ways over short steps (`hops.plan_hops` says which of them lead where).
+        store: flow both ways over short steps (`hops.plan_chain` says which of them lead where).
         out: the .h5 file to write.
         steps: frames from the first to the last of a chain; those that the store holds are copied.
         frames: by the name of a video, only fields that start or end at one of these; None for all fields.
@@ -119,7 +119,7 @@ def _plan(
 
     ways = {}
     for frame, step in plan_video(as_video(store.record(video)), steps, frames, None):
-        ways[frame, step] = hops = plan_hops(frame, step, tuple(finished), held)
+        ways[frame, step] = hops = plan_chain(frame, step, tuple(finished), held)
         if not hops:
             raise MissingFlowError(
                 f"no stored flows lead from frame {frame} to frame {frame + step} of video {video!r} and "

@@ -52,7 +52,7 @@ def draw_check(flow_0to1: np.ndarray, flow_1to0: np.ndarray, threshold_px: float
     return picture
 
 
-def bring_back(frame_1: np.ndarray, flow_0to1: np.ndarray) -> np.ndarray:
+def backward_warp(frame_1: np.ndarray, flow_0to1: np.ndarray) -> np.ndarray:
     """Frame 1 seen from frame 0: each pixel of frame 0 shows what it moves to; black outside.
 
     Dark grey where the flow is NaN.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from flow_cache.around import PeopleBoxes
 from flow_cache.errors import FlowCacheError
+from flow_cache.roi import PeopleBoxes
 from flow_cache.schema import starts
 from flow_cache.video import Video
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from flow_cache.around import PeopleBoxes, read_people_boxes
 from flow_cache.choices import COMMIT_SECONDS, MARGIN
 from flow_cache.codec import encode
 from flow_cache.errors import FlowCacheError
@@ -24,6 +23,7 @@ from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_ha
 from flow_cache.naming import VideoSource, name_sources
 from flow_cache.plan import Field, check_names, checked_steps, plan_video
 from flow_cache.progress import Progress, Report, reporting
+from flow_cache.roi import PeopleBoxes, read_people_boxes
 from flow_cache.runtime.progress import shown, tracked
 from flow_cache.runtime.workers import MOST_PROCESSES, WorkerPool
 from flow_cache.schema import STEPS, VideoRecord, step_name

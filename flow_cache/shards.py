@@ -21,7 +21,7 @@ from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.lock import held
 from flow_cache.shard_index import shard_files
 from flow_cache.store import FlowStore
-from flow_cache.video import Glance
+from flow_cache.video import VideoProbe
 
 #: Beside the shards: what is kept about jobs, and what they say.
 JOBS_FOLDER = "jobs"
@@ -32,7 +32,7 @@ class Shard:
     """A file of a folder, and the videos that belong in it."""
 
     path: Path
-    videos: tuple[Glance, ...]
+    videos: tuple[VideoProbe, ...]
 
     @property
     def sources(self) -> tuple[VideoSource, ...]:
@@ -50,7 +50,7 @@ def known_videos(out: Path) -> set[str]:
     return set(_read_record(_record(out)))
 
 
-def assign_shards(out: Path, videos: Sequence[Glance], count: int) -> list[list[Shard]]:
+def assign_shards(out: Path, videos: Sequence[VideoProbe], count: int) -> list[list[Shard]]:
     """What each of `count` jobs has to do, and keep that; the same answer for everyone who asks.
 
     Args:

@@ -16,10 +16,10 @@ import numpy as np
 
 from flow_cache.codec import decode
 from flow_cache.errors import FlowCacheError, MissingFlowError
+from flow_cache.lru_cache import LruCache
 from flow_cache.naming import VideoSource
 from flow_cache.open_files import OpenFiles, UnknownVideoError
 from flow_cache.opening import OF_DAMAGE, damaged
-from flow_cache.recent import RecentFields
 from flow_cache.runtime.hdf5_content import Hdf5ContentError, named
 from flow_cache.schema import STEPS, VideoRecord, region_in_words, region_words, step_name, writer_command
 from flow_cache.shard_index import locate_videos, shard_files
@@ -87,7 +87,7 @@ class FlowStore:
 
     def __init__(self, path: Path | str, keep_bytes: int = 0) -> None:
         self._path = Path(path)
-        self._recent = RecentFields(keep_bytes)
+        self._recent = LruCache(keep_bytes)
         self._opened: dict[int, OpenFiles] = {}  # by process
         self._located: dict[str, Path] | None = None  # the file of each video
         if not self.files():

@@ -27,7 +27,7 @@ from flow_cache.runtime.workers import usable_cores
 from flow_cache.schema import STEPS
 from flow_cache.shards import JOBS_FOLDER, Shard, assign_shards, known_videos
 from flow_cache.store import FlowStore
-from flow_cache.video import Glance, glance_at
+from flow_cache.video import VideoProbe, probe_video
 from flow_cache.waiting import Submission, Submitted
 
 #: Estimated here before anything is submitted; every network takes it.
@@ -72,7 +72,7 @@ def submit(
     with tempfile.TemporaryDirectory() as nowhere:
         make_executor(cluster, Path(nowhere), asked or {}, processes)
     steps = checked_steps(steps)
-    videos = [glance_at(source) for source in name_sources(sources, known_videos(out))]
+    videos = [probe_video(source) for source in name_sources(sources, known_videos(out))]
     if unknown := sorted(set(frames or {}) - {video.name for video in videos}):
         raise FlowCacheError(f"frames of videos that are not given: {unknown}")
     planned = {video.name: _planned(video, steps, frames) for video in videos}
@@ -97,7 +97,7 @@ def submit(
     return under_way
 
 
-def _planned(video: Glance, steps: Sequence[int], frames: Mapping[str, Iterable[int]] | None) -> int:
+def _planned(video: VideoProbe, steps: Sequence[int], frames: Mapping[str, Iterable[int]] | None) -> int:
     fields = len(plan_fields(video.frames, steps, (frames or {}).get(video.name)))
     if not fields:
         raise FlowCacheError(f"{video.path}: of its {video.frames} frames none is wanted; see --frames")

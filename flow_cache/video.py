@@ -88,7 +88,7 @@ class Video:
 
 
 @dataclass(frozen=True)
-class Glance:
+class VideoProbe:
     """A video of which only the first frame was decoded; `open_video` looks through all of it."""
 
     path: Path
@@ -97,7 +97,7 @@ class Glance:
     area: int  # of a frame, px
 
 
-def glance_at(source: Path | VideoSource) -> Glance:
+def probe_video(source: Path | VideoSource) -> VideoProbe:
     """Whether a video opens and how long it is, without the minutes that looking through many videos takes.
 
     Raises:
@@ -107,7 +107,7 @@ def glance_at(source: Path | VideoSource) -> Glance:
     if path.is_dir():
         files = frame_files(path)
         height, width = read_image(files[0]).shape[:2]
-        return Glance(path, name, len(files), width * height)
+        return VideoProbe(path, name, len(files), width * height)
     _check_may_be_video(path)
     with VideoFile(path) as file:
         frame = next(file.frames(), None)
@@ -117,7 +117,7 @@ def glance_at(source: Path | VideoSource) -> Glance:
         with VideoFile(path) as file:
             count = file.count_packets()
     _check_count(path, count)
-    return Glance(path, name, count, width * height)
+    return VideoProbe(path, name, count, width * height)
 
 
 def as_video(record: VideoRecord) -> Video:

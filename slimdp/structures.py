@@ -119,7 +119,7 @@ class PersonAnnotation:
 class PoseBatch:
     """Crops of B people with their labels, as the network and the losses take them.
 
-    The points of all crops lie in flat arrays of P rows: `point_crop` says which crop a row belongs to.
+    The points of all crops lie in flat arrays of P rows: `batch_index` says which crop a row belongs to.
     `collate` leaves image and coarse masks as bytes, so that workers, pinned memory and the way to a GPU
     carry a quarter and an eighth of what the losses see; `to` widens them. At 256 px a crop takes 197 KB of
     image, 4 KB of masks and 44 bytes a point (`nbytes`); widened, 786 KB and 33 KB.
@@ -130,7 +130,7 @@ class PoseBatch:
     image: Tensor  # (B, 3, S, S) RGB, channels last: uint8 from `collate`, float32 in 0..1 after `to`
     crop_from_image: Tensor  # (B, 2, 3) float32: crop px = A @ (x, y, 1) of image px
     annotation_id: Tensor  # (B,) int64
-    point_crop: Tensor  # (P,) int64 in 0..B-1
+    batch_index: Tensor  # (P,) int64 in 0..B-1
     points: Tensor  # (P, 2) float32 x, y, crop px
     part: Tensor  # (P,) int64, 1..24
     uv: Tensor  # (P, 2) float32 in [0, 1]; NaN where the part alone is known
@@ -168,25 +168,25 @@ class PoseBatch:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class DensePoseMaps:
     """What one stack of the network says of B crops. Maps are S / 4 wide for a crop of S px.
 
     The centre of map pixel m lies at crop px 4 m + 1.5 (`slimdp.geometry.map_from_crop`).
     """
 
-    part_logits: Tensor  # (B, 25, h, w): background, then the 24 parts
+    fine_segm: Tensor  # (B, 25, h, w): background, then the 24 parts
     u: Tensor  # (B, 24, h, w): one channel a part, channel p - 1 for part p
     v: Tensor  # (B, 24, h, w)
-    coarse_logits: Tensor  # (B, 15, h, w): background, then the 14 coarse parts
+    coarse_segm: Tensor  # (B, 15, h, w): background, then the 14 coarse parts
     features: Tensor  # (B, C, h, w): the features before the output layers
     keypoint_maps: Tensor | None = None  # (B, K, h, w): a heat map a keypoint, where the network has them
     levels: tuple[Tensor, ...] = ()  # feature levels 0..4 of the stack, where they were asked for
 
-    def full_precision(self) -> Prediction:
+    def full_precision(self) -> DensePoseMaps:
         """The maps in float32 where they are half as precise; features and levels stay as they are."""
         import torch
 
-        names = ("part_logits", "u", "v", "coarse_logits", "keypoint_maps")
+        names = ("fine_segm", "u", "v", "coarse_segm", "keypoint_maps")
         maps = {name: getattr(self, name) for name in names}
         half = (torch.bfloat16, torch.float16)
         return replace(
@@ -195,7 +195,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class PersonPrediction:
+class DensePoseInstance:
     """What a network says of one person, as it is saved and scored; maps in crop px, S x S.
 
     `part` and `uv` answer everywhere (the best of the 24 parts): a pixel counts as the person where

@@ -15,7 +15,7 @@ from hypothesis import settings
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine
 from slimdp.geometry import apply_affine
-from slimdp.structures import PARTS, ImageRecord, PersonAnnotation, PersonPrediction
+from slimdp.structures import PARTS, DensePoseInstance, ImageRecord, PersonAnnotation
 from slimdp.surface.body import BodySurface
 from slimdp.surface.symmetry import UvSymmetry
 from tests.forked import fork_workers
@@ -97,12 +97,12 @@ def flat_surface() -> BodySurface:
 
 
 @pytest.fixture(scope="session")
-def perfect_pair() -> Callable[..., tuple[PersonAnnotation, PersonPrediction]]:
+def perfect_pair() -> Callable[..., tuple[PersonAnnotation, DensePoseInstance]]:
     """Makes a person with points in every part, and a prediction that answers each of them exactly."""
 
     def make(
         annotation_id: int = 1, image_id: int = 1, points: int = 60, size: int = 64, file: str = "a.png"
-    ) -> tuple[PersonAnnotation, PersonPrediction]:
+    ) -> tuple[PersonAnnotation, DensePoseInstance]:
         rng = np.random.default_rng(annotation_id)
         box = np.array([12.0, 7.0, 50.0, 40.0])
         affine = crop_affine(box, CropSettings(size=size))
@@ -118,6 +118,6 @@ def perfect_pair() -> Callable[..., tuple[PersonAnnotation, PersonPrediction]]:
             uv[:, y, x].T.astype(np.float32), source=zeros, step=zeros,
         )  # fmt: skip
         foreground = np.ones((size, size), dtype=bool)
-        return person, PersonPrediction(annotation_id, image_id, box, 1.0, affine, part, uv, foreground)
+        return person, DensePoseInstance(annotation_id, image_id, box, 1.0, affine, part, uv, foreground)
 
     return make

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slimdp.sweep import plan_runs, read_study
+from slimdp.studies import plan_runs, read_study
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 STUDIES = sorted(EXPERIMENTS.glob("*/study.yaml"))

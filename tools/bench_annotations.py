@@ -26,7 +26,7 @@ from pycocotools.coco import COCO
 
 from slimdp.data import read_annotations
 from slimdp.data.rle import encode_rle
-from slimdp.evaluation.truths import read_truths
+from slimdp.evaluation.ground_truth import read_truths
 from slimdp.structures import COARSE_PARTS
 
 POINTS, KEYPOINTS, SIDE = 125, 17, 512

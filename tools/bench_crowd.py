@@ -24,10 +24,10 @@ import numpy as np
 import scipy.spatial.distance
 
 from slimdp.evaluation import KAPPAS_M, Detection
-from slimdp.evaluation.instances import DensePoints, Truth
+from slimdp.evaluation.ground_truth import GroundTruthFile, IgnoreRegions, place_in_image
+from slimdp.evaluation.instances import DensePoints, GroundTruth
 from slimdp.evaluation.pairs import MOST_DETECTIONS, compare
-from slimdp.evaluation.similarity import codes_at
-from slimdp.evaluation.truths import IgnoreRegions, TruthFile, place_in_image
+from slimdp.evaluation.similarity import sample_iuv
 from slimdp.structures import PARTS, ImageRecord
 from slimdp.surface.body import BodySurface
 from slimdp.surface.interface import Surface
@@ -77,7 +77,7 @@ def measure(people: int, order: str, surface: Surface) -> dict[str, Any]:
 
 
 def all_pairs(
-    detections: Sequence[Detection], truths: TruthFile, surface: Surface, kappa_m: np.ndarray
+    detections: Sequence[Detection], truths: GroundTruthFile, surface: Surface, kappa_m: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """GPS and IoU (D, G) of the best detections of one image with its truths, every pair looked at."""
     everybody = truths.truths
@@ -86,7 +86,7 @@ def all_pairs(
     codes, iou = [], np.zeros((len(detections), len(everybody)))
     for row, detection in enumerate(detections):
         mask = place_in_image(detection.iuv[0] > 0, detection.box, truths.images[detection.image_id])
-        codes.append(codes_at(detection, places))
+        codes.append(sample_iuv(detection, places))
         for column, truth in enumerate(everybody):
             shared = mask.shared(truth.mask)
             either = mask.count if truth.crowd else mask.count + truth.mask.count - shared
@@ -104,16 +104,16 @@ def all_pairs(
     return np.array(gps), iou[best]
 
 
-def make_crowd(people: int, rng: np.random.Generator) -> tuple[TruthFile, list[Detection]]:
+def make_crowd(people: int, rng: np.random.Generator) -> tuple[GroundTruthFile, list[Detection]]:
     """So many people in one image, each detected a little beside where he is."""
     truths = tuple(_truth(index, rng) for index in range(people))
     areas = {(IMAGE.id, truth.id): truth.area for truth in truths}
     images = {IMAGE.id: IMAGE}
-    file = TruthFile(Path("crowd.json"), images, truths, frozenset({1}), IgnoreRegions(images), areas)
+    file = GroundTruthFile(Path("crowd.json"), images, truths, frozenset({1}), IgnoreRegions(images), areas)
     return file, [_detection(truth, rng) for truth in truths]
 
 
-def _truth(index: int, rng: np.random.Generator) -> Truth:
+def _truth(index: int, rng: np.random.Generator) -> GroundTruth:
     height = float(rng.uniform(30, 200))
     width = 0.45 * height
     box = np.array([rng.uniform(0, 640 - width), rng.uniform(0, 480 - height), width, height])
@@ -123,10 +123,12 @@ def _truth(index: int, rng: np.random.Generator) -> Truth:
         uv=rng.random((POINTS, 2)).astype(np.float32),
     )
     mask = place_in_image(_ellipse(int(width), int(height)), box, IMAGE)
-    return Truth(index + 1, IMAGE.id, box, 0.6 * width * height, bool(rng.random() < 0.05), points, mask)
+    return GroundTruth(
+        index + 1, IMAGE.id, box, 0.6 * width * height, bool(rng.random() < 0.05), points, mask
+    )
 
 
-def _detection(truth: Truth, rng: np.random.Generator) -> Detection:
+def _detection(truth: GroundTruth, rng: np.random.Generator) -> Detection:
     moved = truth.box + np.array([*rng.normal(0, 3, 2), 0, 0])
     width, height = (int(side) for side in moved[2:])
     iuv = rng.integers(0, 256, (3, height, width)).astype(np.uint8)

@@ -91,7 +91,7 @@ class OurNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.network(x.contiguous(memory_format=torch.channels_last))[-1]
-        maps = (out.part_logits, out.u, out.v, out.coarse_logits)
+        maps = (out.fine_segm, out.u, out.v, out.coarse_segm)
         return sum(part.square().sum() for part in maps) / sum(part.numel() for part in maps)
 
 

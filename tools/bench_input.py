@@ -28,10 +28,10 @@ from slimdp.config import AugmentSettings, CropSettings
 from slimdp.data import (
     AnnotationSet,
     Augmentation,
-    Draw,
     KeypointAnchors,
     PoseDataset,
-    WeightedDraws,
+    SampleIndex,
+    WeightedSampler,
     change_colours,
     coarse_target,
     collate,
@@ -91,7 +91,7 @@ def measure(people: AnnotationSet, crops: int, batch: int, size: int, rounds: in
         keypoints=names,
         anchors=anchors,
     )
-    draws = list(WeightedDraws(dataset.sizes, [1.0], crops, seed=0))
+    draws = list(WeightedSampler(dataset.sizes, [1.0], crops, seed=0))
     samples = [dataset[draw] for draw in draws[:batch]]
 
     def prepare() -> None:
@@ -118,7 +118,9 @@ def measure(people: AnnotationSet, crops: int, batch: int, size: int, rounds: in
     }
 
 
-def _stages(dataset: PoseDataset, draws: list[Draw], size: int) -> Iterable[tuple[str, Callable[[], object]]]:
+def _stages(
+    dataset: PoseDataset, draws: list[SampleIndex], size: int
+) -> Iterable[tuple[str, Callable[[], object]]]:
     """The parts of the work that are functions of their own, for all draws."""
     people = [dataset.person(draw.person) for draw in draws]
     affines = [dataset[draw].crop_from_image for draw in draws]

@@ -41,8 +41,8 @@ from slimdp.models import StackedHourglass
 from slimdp.structures import PoseBatch
 from slimdp.training.loop import add_gradients
 from slimdp.training.memory import keep_freed_memory
+from slimdp.training.micro_batch import Part
 from slimdp.training.optimisers import make_optimizer
-from slimdp.training.parts import Part
 from slimdp.training.stage_data import read_stages
 
 WANTED = 0.45

@@ -42,11 +42,11 @@ from slimdp.config import DataSource, LossSettings, StageSettings
 from slimdp.losses import label_counts, total_loss
 from slimdp.models import StackedHourglass
 from slimdp.structures import PoseBatch
-from slimdp.training.average import WeightAverage
+from slimdp.training.ema import WeightAverage
 from slimdp.training.loop import add_gradients
 from slimdp.training.memory import keep_freed_memory
+from slimdp.training.micro_batch import MicroBatch
 from slimdp.training.optimisers import make_optimizer
-from slimdp.training.parts import Part
 from slimdp.training.run import use_bf16
 from slimdp.training.validation import place
 
@@ -184,7 +184,7 @@ def make_batch(case: Case) -> PoseBatch:
         image=torch.rand(case.batch, 3, case.size, case.size),
         crop_from_image=torch.zeros(case.batch, 2, 3),
         annotation_id=torch.arange(case.batch),
-        point_crop=torch.arange(case.batch).repeat_interleave(POINTS),
+        batch_index=torch.arange(case.batch).repeat_interleave(POINTS),
         points=torch.rand(points, 2) * (case.size - 1),
         part=torch.randint(1, 25, (points,)),
         uv=torch.rand(points, 2),
@@ -198,7 +198,7 @@ def ours(case: Case, device: torch.device, bf16: bool) -> Callable[[], None]:
     stage = StageSettings("bench", (DataSource("", ""),), steps=1)
     optimizer, average = make_optimizer(model, stage), WeightAverage(model, 0.998)
     batch = make_batch(case)
-    part = Part(batch.to(device), label_counts(batch))
+    part = MicroBatch(batch.to(device), label_counts(batch))
     parameters = list(model.parameters())
 
     def step() -> None:
@@ -237,7 +237,7 @@ def step_flops(case: Case) -> float:
         model = StackedHourglass(case.stacks, case.features)
         image = torch.empty(2, 3, case.size, case.size)  # a batch norm of one pixel needs two crops
     with FlopCounterMode(display=False) as counter:
-        maps = [m for p in model(image) for m in (p.part_logits, p.u, p.v, p.coarse_logits)]
+        maps = [m for p in model(image) for m in (p.fine_segm, p.u, p.v, p.coarse_segm)]
         torch.stack([m.sum() for m in maps]).sum().backward()
     return counter.get_total_flops() / 2
 

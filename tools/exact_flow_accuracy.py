@@ -18,7 +18,7 @@ import sys
 import cv2
 import numpy as np
 
-from flow_cache.drawing import bring_back
+from flow_cache.drawing import backward_warp
 from slimdp.surface import BodySurface, load_surface
 from slimdp.synthetic.exact_flow import exact_flow
 from slimdp.synthetic.render import RenderedFrame
@@ -97,7 +97,7 @@ def _differences(frame_0: RenderedFrame, frame_1: RenderedFrame, surface: BodySu
     image_0 = frame_0.image.astype(np.float64)
     warped, plain = (
         float(np.abs(image_0 - image)[inner].mean())
-        for image in (bring_back(frame_1.image, flow), frame_1.image)
+        for image in (backward_warp(frame_1.image, flow), frame_1.image)
     )
     return warped, plain
 

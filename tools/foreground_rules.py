@@ -28,7 +28,7 @@ from slimdp.geometry import STRIDE, apply_affine
 from slimdp.inference import decode, run_model
 from slimdp.maps import upsample_map
 from slimdp.report.table import format_table
-from slimdp.structures import IGNORE, Prediction
+from slimdp.structures import IGNORE, DensePoseMaps
 from slimdp.training import load_model
 
 
@@ -71,14 +71,14 @@ def main() -> int:
     return 0
 
 
-def likeliest_class(prediction: Prediction) -> Tensor:
+def likeliest_class(prediction: DensePoseMaps) -> Tensor:
     """DensePose's rule: (B, S, S) bool."""
-    heads = upsample_map(prediction.part_logits), upsample_map(prediction.coarse_logits)
+    heads = upsample_map(prediction.fine_segm), upsample_map(prediction.coarse_segm)
     first, second = (scores.argmax(dim=1) != BACKGROUND for scores in heads)
     return first & second
 
 
-def odds(prediction: Prediction) -> Tensor:
+def odds(prediction: DensePoseMaps) -> Tensor:
     """The rule of `decode`: (B, S, S) bool."""
     return decode(prediction).foreground
 

@@ -20,13 +20,13 @@ from pathlib import Path
 
 from flow_cache.runtime.atomic import atomic_write
 from slimdp.settings_file import to_plain
-from slimdp.study_report import NoStudyError, SweptStudy, find_studies
-from slimdp.study_report.progress import sweep_command
-from slimdp.sweep import RunResult, Study
-from slimdp.sweep.groups import RowGroup, groups_of
-from slimdp.sweep.results import describe_origin, whole_time
-from slimdp.sweep.study import Scores
-from slimdp.sweep.table import (
+from slimdp.studies import RunResult, Study
+from slimdp.studies.groups import RowGroup, groups_of
+from slimdp.studies.page import NoStudyError, SweptStudy, find_studies
+from slimdp.studies.page.progress import sweep_command
+from slimdp.studies.results import describe_origin, whole_time
+from slimdp.studies.study import Scores
+from slimdp.studies.table import (
     TableRow,
     complete_results,
     flat_rows,

@@ -43,18 +43,18 @@ from flow_cache.arguments import parse_steps, with_negative_values
 from flow_cache.runtime.atomic import atomic_write
 from slimdp.data import read_annotations
 from slimdp.motion import (
-    CarrySettings,
     FallingConfidence,
-    Fate,
     FlowChain,
-    FlowWays,
+    FlowChainReader,
     FramePlace,
     FramePlaces,
+    PointStatus,
+    TransferSettings,
     annotated_people,
-    carry_points,
+    propagate_points,
 )
+from slimdp.motion.point_transfer import trace_points
 from slimdp.motion.regions import at_pixels, comes_from_its_region
-from slimdp.motion.transport import trace_points
 from slimdp.structures import PersonAnnotation
 from slimdp.surface import Surface, load_surface
 from slimdp.synthetic.occlusion import read_visible
@@ -93,7 +93,7 @@ class Measurement:
 
     def __init__(self, options: argparse.Namespace, store: FlowStore, exact: FlowStore) -> None:
         self._data, self._store, self._exact = options.data, store, exact
-        self._ways, self._exact_ways = FlowWays(store, options.longest_hop), FlowWays(exact)
+        self._ways, self._exact_ways = FlowChainReader(store, options.longest_hop), FlowChainReader(exact)
         self._tolerance_px, self._nearest = options.tolerance, options.nearest
         self._surface: Surface = load_surface(options.surface)
 
@@ -120,9 +120,9 @@ class Measurement:
         frame_0: int,
         step: int,
     ) -> Landed:
-        unit_px = CarrySettings().in_image(person, 1.0)
-        carried = carry_points(person.points, chain, _ANY_PX)
-        inside = carried.fate == Fate.KEPT
+        unit_px = TransferSettings().in_image(person, 1.0)
+        carried = propagate_points(person.points, chain, _ANY_PX)
+        inside = carried.status == PointStatus.KEPT
         offset_px = np.where(inside, carried.offset_px / unit_px, np.inf)
         back_0 = trace_points(carried.points_1, chain.reverse())
         same = {"none": np.ones(len(inside), dtype=bool)} | {

@@ -29,7 +29,7 @@ from slimdp.evaluation import PredictionWriter, evaluate_files
 from slimdp.geometry import STRIDE, apply_affine, invert_affine
 from slimdp.inference.decode import decode
 from slimdp.report import instance_table, interval_table
-from slimdp.structures import COARSE_PARTS, PARTS, PersonAnnotation, PersonPrediction, Prediction
+from slimdp.structures import COARSE_PARTS, PARTS, DensePoseInstance, DensePoseMaps, PersonAnnotation
 from slimdp.surface import load_surface
 from slimdp.surface.parts import COARSE_OF_PART
 
@@ -77,7 +77,7 @@ def _evaluate(data: Path, file: str, crop: int, mapped: bool, kappa: str) -> Any
 
 def _predictions(
     data: Path, people: tuple[PersonAnnotation, ...], crop: int, mapped: bool
-) -> Iterator[PersonPrediction]:
+) -> Iterator[DensePoseInstance]:
     for person in people:
         affine = crop_affine(person.box, CropSettings(size=crop))
         truth = _true_maps(data, person)
@@ -92,7 +92,7 @@ def _predictions(
             part = np.maximum(maps[0][tuple(near)], 1)
             uv = (maps[1:][:, near[0], near[1]] / 255).astype(np.float16)
             foreground = maps[0] > 0
-        yield PersonPrediction(
+        yield DensePoseInstance(
             person.id, person.image.id, person.box, 1.0, affine, part, uv, foreground
         )  # fmt: skip
 
@@ -122,7 +122,7 @@ def _nearest(there: np.ndarray) -> np.ndarray:
     return distance_transform_edt(~there, return_distances=False, return_indices=True)
 
 
-def _as_network(maps: np.ndarray) -> Prediction:
+def _as_network(maps: np.ndarray) -> DensePoseMaps:
     """Part, 255 u, 255 v (3, n, n) as the maps of one crop."""
     part, side = torch.from_numpy(maps[0].astype(np.int64)), maps.shape[1]
     coarse = torch.from_numpy(COARSE_OF_PART[maps[0]].astype(np.int64))
@@ -134,16 +134,16 @@ def _as_network(maps: np.ndarray) -> Prediction:
     def one_hot(labels: torch.Tensor, classes: int) -> torch.Tensor:
         return _LOGIT * torch.nn.functional.one_hot(labels, classes).permute(2, 0, 1)[None].float()
 
-    part_logits = one_hot(part, PARTS + 1)
+    fine_segm = one_hot(part, PARTS + 1)
     if maps[0].any():
         row, column = _nearest(maps[0] > 0)
         near = torch.from_numpy(maps[0][row, column].astype(np.int64))
-        part_logits = part_logits + one_hot(near, PARTS + 1) * (part == 0) * _NEAR_LOGIT / _LOGIT
-    return Prediction(
-        part_logits=part_logits,
+        fine_segm = fine_segm + one_hot(near, PARTS + 1) * (part == 0) * _NEAR_LOGIT / _LOGIT
+    return DensePoseMaps(
+        fine_segm=fine_segm,
         u=torch.from_numpy(uv[:1]),
         v=torch.from_numpy(uv[1:]),
-        coarse_logits=one_hot(coarse, COARSE_PARTS + 1),
+        coarse_segm=one_hot(coarse, COARSE_PARTS + 1),
         features=torch.zeros(1, 0, side, side),
     )
 

@@ -11,8 +11,8 @@ from flow_cache.runtime.file_options import add_input
 from slimdp.shipped import shipped_path
 
 if TYPE_CHECKING:
-    from slimdp.study_report.sources import SweptStudy
-    from slimdp.sweep.advice import Advice, Spent
+    from slimdp.studies.advice import Advice, Spent
+    from slimdp.studies.page.sources import SweptStudy
 
 
 def add_advise_command(commands: argparse._SubParsersAction) -> None:
@@ -46,7 +46,7 @@ def add_advise_command(commands: argparse._SubParsersAction) -> None:
 def _advise(options: argparse.Namespace) -> None:
     from flow_cache.runtime.nearest import listed
     from slimdp.config import ConfigError
-    from slimdp.study_report import find_studies
+    from slimdp.studies.page import find_studies
 
     if options.accuracy is not None and not 0 < options.accuracy <= 100:
         raise ConfigError(f"--accuracy {options.accuracy:g}, but a percentage over 0 is wanted")
@@ -86,7 +86,7 @@ def _lines(options: argparse.Namespace, swept: SweptStudy, currency: str) -> lis
 def _prices(spent: Mapping[_Way, Sequence[Spent]], accuracy: float, currency: str) -> str:
     """What an accuracy costs, the cheapest way first."""
     from slimdp.report.table import format_table
-    from slimdp.sweep.advice import advise
+    from slimdp.studies.advice import advise
 
     found = [advise(way.name, rows, accuracy) for way, rows in spent.items()]
     found.sort(key=lambda each: (each.cost is None, each.cost or 0.0))
@@ -97,8 +97,8 @@ def _prices(spent: Mapping[_Way, Sequence[Spent]], accuracy: float, currency: st
 def _gains(spent: Mapping[_Way, Sequence[Spent]], over: str, currency: str) -> str:
     """What rows of other ways gain over one way for as much."""
     from slimdp.report.table import format_table
-    from slimdp.sweep.advice import gain_for_as_much
-    from slimdp.sweep.table import Spread
+    from slimdp.studies.advice import gain_for_as_much
+    from slimdp.studies.table import Spread
 
     chosen = next((way for way in spent if way.name == over), None)
     if chosen is None:
@@ -131,7 +131,7 @@ class _Way:
 def _ways(swept: SweptStudy, on: str | None) -> list[_Way]:
     """The curves over clicks or hours that the study draws, those of the same rows once; where it draws none,
     each row is a way of its own."""
-    from slimdp.sweep.figures import CLICKS, HOURS
+    from slimdp.studies.figures import CLICKS, HOURS
 
     ways: list[_Way] = []
     for figure in swept.study.figures:
@@ -146,7 +146,7 @@ def _ways(swept: SweptStudy, on: str | None) -> list[_Way]:
 
 def _spent(swept: SweptStudy, currency: str, on: str, at: str) -> dict[str, Spent]:
     """The rows whose labels were counted, by name."""
-    from slimdp.sweep.advice import Spent
+    from slimdp.studies.advice import Spent
 
     costs: dict[str, dict[int, float]] = {}
     accuracy: dict[str, dict[int, float]] = {}

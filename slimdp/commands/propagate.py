@@ -13,7 +13,7 @@ from slimdp.commands.arguments import add_annotations, add_first_frame, add_flow
 from slimdp.settings_file import ConfigError
 
 if TYPE_CHECKING:
-    from slimdp.motion import Move, PropagationSummary
+    from slimdp.motion import PropagationSummary, TransferResult
 
 
 def add_propagate(commands: argparse._SubParsersAction) -> None:
@@ -92,9 +92,9 @@ def _propagate(options: argparse.Namespace) -> None:
             "nothing to carry"
         )
     drawn = spread_people(sources, options.sheet_rows) if options.sheet else set()
-    moves: list[Move] = []
+    moves: list[TransferResult] = []
 
-    def observe(move: Move) -> None:
+    def observe(move: TransferResult) -> None:
         if (move.person_0.image.id, move.person_0.id) in drawn:
             moves.append(move)
 
@@ -127,7 +127,9 @@ def _propagate(options: argparse.Namespace) -> None:
     _write_more(options, summary, moves)
 
 
-def _write_more(options: argparse.Namespace, summary: PropagationSummary, moves: list[Move]) -> None:
+def _write_more(
+    options: argparse.Namespace, summary: PropagationSummary, moves: list[TransferResult]
+) -> None:
     """What --json and --sheet ask for."""
     if options.json is not None:
         with atomic_write(options.json) as temporary:

@@ -51,7 +51,7 @@ def add_report_command(commands: argparse._SubParsersAction) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from slimdp.study_report import ReportSettings, find_studies, write_report
+    from slimdp.studies.page import ReportSettings, find_studies, write_report
 
     if options.panels < 0:
         raise ValueError(f"--panels {options.panels}, but 0 or more people are wanted")

@@ -13,7 +13,7 @@ from slimdp.commands.arguments import names_with_commas
 from slimdp.shipped import shipped_path
 
 if TYPE_CHECKING:
-    from slimdp.sweep import Study, SweepSummary
+    from slimdp.studies import Study, SweepSummary
 
 
 def add_sweep_command(commands: argparse._SubParsersAction) -> None:
@@ -100,8 +100,8 @@ def _slurm(text: str) -> dict[str, Any]:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from slimdp.sweep import OwnData, check_study, read_study, sweep_status
-    from slimdp.sweep.kept import study_key
+    from slimdp.studies import OwnData, check_study, read_study, sweep_status
+    from slimdp.studies.kept import study_key
 
     own = OwnData(tuple(map(tuple, options.data)), tuple(map(tuple, options.evaluate)))
     names = [study_key(file) for file in dict.fromkeys(options.study)]
@@ -127,7 +127,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
 def _place(options: argparse.Namespace, study: Study, name: str, of_several: bool) -> tuple[Study, Path]:
     """A study that knows where its stages are trained, and the folder that it is swept into."""
-    from slimdp.sweep.study import SHARED
+    from slimdp.studies.study import SHARED
 
     together = options.out or Path("runs")
     out = together / name if of_several or options.out is None else together
@@ -150,8 +150,8 @@ def _check_options(options: argparse.Namespace, names: list[str]) -> None:
 
 def _carry_out(options: argparse.Namespace, study: Study, out: Path) -> SweepSummary | None:
     """Do what is missing of a study, here or in jobs; None where these are left to themselves."""
-    from slimdp.sweep import sweep
-    from slimdp.sweep.submission import submit_sweep
+    from slimdp.studies import sweep
+    from slimdp.studies.submission import submit_sweep
 
     rows, seeds, device, results = options.rows, options.seeds, options.device, options.results
     if options.submit is None:

@@ -8,19 +8,19 @@ from flow_cache.runtime.lazy_package import load_on_use
 
 if TYPE_CHECKING:
     from slimdp.data.augment import Augmentation, change_colours, draw_augmentation, flip_labels
+    from slimdp.data.box_frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
     from slimdp.data.boxes import box_around_keypoints, box_from_centre
     from slimdp.data.budget import apply_budget
     from slimdp.data.clicks import Clicks, count_clicks
     from slimdp.data.coco import AnnotationSet, read_annotations, read_outlines
     from slimdp.data.crops import BORDER_RGB, crop_affine, crop_image, crop_side
     from slimdp.data.dataset import PoseDataset, start_worker
-    from slimdp.data.draws import Draw, WeightedDraws
-    from slimdp.data.frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
     from slimdp.data.frame_numbers import frame_number
-    from slimdp.data.images import ImageCache, ImageError, check_image, check_whole, load_image
+    from slimdp.data.images import ImageCache, ImageError, check_image, load_image, verify_image
     from slimdp.data.join import join_annotation_files
     from slimdp.data.keypoints import KeypointAnchors, keypoint_union, surface_anchors
     from slimdp.data.patches import Patch
+    from slimdp.data.sampler import SampleIndex, WeightedSampler
     from slimdp.data.samples import PairSample, PoseSample, collate
     from slimdp.data.targets import coarse_target
     from slimdp.data.validate import AnnotationError
@@ -33,7 +33,6 @@ __all__ = [
     "AnnotationSet",
     "Augmentation",
     "Clicks",
-    "Draw",
     "ImageCache",
     "ImageError",
     "KeypointAnchors",
@@ -41,13 +40,13 @@ __all__ = [
     "Patch",
     "PoseDataset",
     "PoseSample",
-    "WeightedDraws",
+    "SampleIndex",
+    "WeightedSampler",
     "apply_budget",
     "box_around_keypoints",
     "box_from_centre",
     "change_colours",
     "check_image",
-    "check_whole",
     "coarse_target",
     "collate",
     "count_clicks",
@@ -67,6 +66,7 @@ __all__ = [
     "read_outlines",
     "start_worker",
     "surface_anchors",
+    "verify_image",
     "write_annotations",
 ]
 
@@ -90,17 +90,17 @@ _HOMES = {
     "crop_side": "slimdp.data.crops",
     "PoseDataset": "slimdp.data.dataset",
     "start_worker": "slimdp.data.dataset",
-    "Draw": "slimdp.data.draws",
-    "WeightedDraws": "slimdp.data.draws",
-    "FRAME": "slimdp.data.frame",
-    "frame_from_image": "slimdp.data.frame",
-    "frame_pixel_centres": "slimdp.data.frame",
-    "image_from_frame": "slimdp.data.frame",
+    "SampleIndex": "slimdp.data.sampler",
+    "WeightedSampler": "slimdp.data.sampler",
+    "FRAME": "slimdp.data.box_frame",
+    "frame_from_image": "slimdp.data.box_frame",
+    "frame_pixel_centres": "slimdp.data.box_frame",
+    "image_from_frame": "slimdp.data.box_frame",
     "frame_number": "slimdp.data.frame_numbers",
     "ImageCache": "slimdp.data.images",
     "ImageError": "slimdp.data.images",
     "check_image": "slimdp.data.images",
-    "check_whole": "slimdp.data.images",
+    "verify_image": "slimdp.data.images",
     "load_image": "slimdp.data.images",
     "join_annotation_files": "slimdp.data.join",
     "KeypointAnchors": "slimdp.data.keypoints",

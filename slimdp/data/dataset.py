@@ -15,7 +15,6 @@ from slimdp.config import AugmentSettings, CropSettings
 from slimdp.data.augment import Augmentation, change_colours, draw_augmentation, flip_labels
 from slimdp.data.coco import AnnotationSet
 from slimdp.data.crops import crop_affine, crop_image
-from slimdp.data.draws import Draw
 from slimdp.data.images import ImageCache
 from slimdp.data.keypoints import (
     HIDDEN,
@@ -27,6 +26,7 @@ from slimdp.data.keypoints import (
 )
 from slimdp.data.patches import cover, forget_under, under
 from slimdp.data.point_labels import PointLabels, anchored_points, points_of
+from slimdp.data.sampler import SampleIndex
 from slimdp.data.samples import PoseSample
 from slimdp.data.targets import coarse_target
 from slimdp.data.validate import AnnotationError
@@ -39,9 +39,9 @@ class PoseDataset(Dataset[PoseSample]):
     """The labelled people of one or more annotation sets, in the order of the sets.
 
     People are samples if they have points, coarse masks or the keypoints that are asked for, and are no
-    crowd; the others only mark where background is not known. An index is a `Draw`, or a person's number,
-    which stands for draw 0. The random changes follow from (seed, draw, person) alone: not from the number
-    of workers, nor from what was read before.
+    crowd; the others only mark where background is not known. An index is a `SampleIndex`, or a
+    person's number, which stands for draw 0. The random changes follow from (seed, draw, person) alone: not
+    from the number of workers, nor from what was read before.
 
     Args:
         annotations: one set, or one a source.
@@ -85,7 +85,7 @@ class PoseDataset(Dataset[PoseSample]):
         self._people: list[PersonAnnotation] = []
         self._other_boxes: list[np.ndarray] = []
         self._seen_from: list[int] = []  # visibility from which on a person's keypoints are seen
-        #: Samples of each source, as `WeightedDraws` takes them.
+        #: Samples of each source, as `WeightedSampler` takes them.
         self.sizes: tuple[int, ...] = tuple(
             self._add(source, only) for source, only in zip(sources, labelled, strict=True)
         )
@@ -97,17 +97,17 @@ class PoseDataset(Dataset[PoseSample]):
     def __len__(self) -> int:
         return len(self._people)
 
-    def __getitem__(self, index: int | Draw) -> PoseSample:
-        draw = index if isinstance(index, Draw) else Draw(0, index)
+    def __getitem__(self, index: int | SampleIndex) -> PoseSample:
+        draw = index if isinstance(index, SampleIndex) else SampleIndex(0, index)
         return self.sample(draw.person, self.change(draw))
 
-    def change(self, draw: Draw, *, again: bool = False) -> Augmentation:
+    def change(self, draw: SampleIndex, *, again: bool = False) -> Augmentation:
         """The random change of a draw's crop; another one if it is asked for again."""
         if self._augment is None:
             return Augmentation()
         return draw_augmentation(self._augment, self.randomness(draw, "again" if again else ""))
 
-    def randomness(self, draw: Draw, purpose: str = "") -> np.random.Generator:
+    def randomness(self, draw: SampleIndex, purpose: str = "") -> np.random.Generator:
         """What decides about a draw: another generator for each purpose."""
         return np.random.default_rng([self._seed, *draw, *purpose.encode()])
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from flow_cache.images import MAX_PIXELS, UPRIGHT
 from slimdp.data.frame_numbers import FrameName, FrameNumberError, number_frames
-from slimdp.data.images import ImageError, check_image, check_whole
+from slimdp.data.images import ImageError, check_image, verify_image
 from slimdp.data.rle import LONGEST_OUTLINE_PX, outline_length
 from slimdp.data.validate import Record
 from slimdp.structures import ImageRecord
@@ -140,7 +140,7 @@ def _size_of_picture(record: Record, file: Path, file_name: str) -> tuple[int, i
     places = [file, *(folder / file_name for folder in list(record.file.absolute().parents)[:3])]
     there = next((place for place in places if place.is_file()), file)
     try:
-        return check_whole(there)
+        return verify_image(there)
     except ImageError as error:
         raise record.error(
             "width, height",

@@ -10,10 +10,10 @@ import numpy as np
 from flow_cache.images import ImageError, ImageHeader, check_image
 from flow_cache.images import read_image as load_image
 
-__all__ = ["ImageCache", "ImageError", "ImageHeader", "check_image", "check_whole", "load_image"]
+__all__ = ["ImageCache", "ImageError", "ImageHeader", "check_image", "load_image", "verify_image"]
 
 
-def check_whole(path: Path) -> tuple[int, int]:
+def verify_image(path: Path) -> tuple[int, int]:
     """Width and height px of a picture that is there and not cut short; raises as `check_image`."""
     header = check_image(path)
     return header.width, header.height

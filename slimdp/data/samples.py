@@ -53,7 +53,7 @@ def collate(samples: Sequence[PoseSample | PairSample]) -> PoseBatch:
         image=images.permute(0, 3, 1, 2),
         crop_from_image=torch.from_numpy(np.stack([crop.crop_from_image for crop in crops])).float(),
         annotation_id=torch.tensor([crop.annotation_id for crop in crops], dtype=torch.int64),
-        point_crop=torch.repeat_interleave(torch.arange(len(crops)), torch.tensor(counts)),
+        batch_index=torch.repeat_interleave(torch.arange(len(crops)), torch.tensor(counts)),
         points=_flat([crop.points for crop in crops]).float(),
         part=_flat([crop.part for crop in crops]).long(),
         uv=_flat([crop.uv for crop in crops]).float(),

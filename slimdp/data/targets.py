@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from slimdp.data.frame import FRAME, sample_coarse
+from slimdp.data.box_frame import FRAME, sample_coarse
 from slimdp.geometry import STRIDE, apply_affine, invert_affine
 from slimdp.structures import IGNORE, BoxSource, PersonAnnotation
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from flow_cache.runtime.atomic import atomic_write
-from slimdp.data.frame import FRAME, frame_from_image
+from slimdp.data.box_frame import FRAME, frame_from_image
 from slimdp.data.rle import encode_rle
 from slimdp.data.validate import AnnotationError
 from slimdp.structures import COARSE_PARTS, IGNORE, BoxSource, ImageRecord, PersonAnnotation

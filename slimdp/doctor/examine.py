@@ -19,7 +19,7 @@ from slimdp.doctor.catalogue import SPLITS, SURFACE, Download, everything, find_
 from slimdp.doctor.findings import Findings, Severity
 from slimdp.doctor.flow_files import VideoShape, check_flow_files, check_flow_stores, find_leftovers
 from slimdp.doctor.flow_frames import check_flow_frames
-from slimdp.doctor.folder import Contents, look_around
+from slimdp.doctor.folder import Contents, run_status
 from slimdp.doctor.loose_pictures import check_loose_pictures
 from slimdp.doctor.pictures import check_pictures, find_folder, pictures_of
 from slimdp.doctor.rendered import (
@@ -103,8 +103,8 @@ def examine(
     """
     if processes < 1:
         raise ValueError(f"processes = {processes}, but 1 or more is wanted")
-    contents = look_around(folder)
-    elsewhere = () if images is None else look_around(images).folders
+    contents = run_status(folder)
+    elsewhere = () if images is None else run_status(images).folders
     examination = _Examination(contents, tuple(elsewhere), Diagnosis(folder, quick), processes, quiet)
     examination.run()
     return examination.diagnosis

@@ -49,7 +49,7 @@ class Contents:
         return list(dict.fromkeys([*around, *self.folders]))
 
 
-def look_around(folder: Path) -> Contents:
+def run_status(folder: Path) -> Contents:
     """Find out what lies in a folder; links to folders are followed.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from slimdp.data.frame import FRAME, sample_coarse
+from slimdp.data.box_frame import FRAME, sample_coarse
 from slimdp.data.person import check_outline, read_person
 from slimdp.data.validate import AnnotationError, Record
 from slimdp.doctor.findings import Findings

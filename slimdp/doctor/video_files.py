@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flow_cache import FlowCacheError
 from flow_cache.runtime.progress import tracked
-from flow_cache.video import glance_at, open_video
+from flow_cache.video import open_video, probe_video
 from slimdp.doctor.findings import Findings
 
 VIDEO_SUFFIXES = (
@@ -49,7 +49,7 @@ def check_video_files(
         with _warnings() as said:
             try:
                 if quick:
-                    glance_at(path)
+                    probe_video(path)
                 else:
                     open_video(path)
             except (FlowCacheError, OSError) as error:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from slimdp.evaluation.error_map import mean_error_map
     from slimdp.evaluation.evaluate import Evaluation, evaluate_files, score_instances
     from slimdp.evaluation.frame_similarity import isi, itf, psnr, ssim
+    from slimdp.evaluation.ground_truth import GroundTruthFile, read_truths
     from slimdp.evaluation.groups import PeopleGroups
-    from slimdp.evaluation.instances import DensePoints, Detection, ImageMask, Truth
+    from slimdp.evaluation.instances import DensePoints, Detection, GroundTruth, ImageMask
     from slimdp.evaluation.json_entries import JsonListError
     from slimdp.evaluation.localization import PointReader, point_errors, score_points
     from slimdp.evaluation.paste import nearest_pixels, paste_prediction
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from slimdp.evaluation.scores import write_scores
     from slimdp.evaluation.similarity import KAPPAS_M
     from slimdp.evaluation.stability import StabilityCount, measure_stability
-    from slimdp.evaluation.truths import TruthFile, read_truths
 
 __all__ = [
     "KAPPAS_M",
@@ -60,6 +60,8 @@ __all__ = [
     "DensePoints",
     "Detection",
     "Evaluation",
+    "GroundTruth",
+    "GroundTruthFile",
     "GroupScores",
     "ImageMask",
     "JsonListError",
@@ -77,8 +79,6 @@ __all__ = [
     "ResultFileError",
     "StabilityCount",
     "TruePoints",
-    "Truth",
-    "TruthFile",
     "accumulate",
     "annotator_errors",
     "annotators_in_percent",
@@ -140,7 +140,7 @@ _HOMES = {
     "DensePoints": "slimdp.evaluation.instances",
     "Detection": "slimdp.evaluation.instances",
     "ImageMask": "slimdp.evaluation.instances",
-    "Truth": "slimdp.evaluation.instances",
+    "GroundTruth": "slimdp.evaluation.instances",
     "JsonListError": "slimdp.evaluation.json_entries",
     "PointReader": "slimdp.evaluation.localization",
     "point_errors": "slimdp.evaluation.localization",
@@ -167,8 +167,8 @@ _HOMES = {
     "KAPPAS_M": "slimdp.evaluation.similarity",
     "StabilityCount": "slimdp.evaluation.stability",
     "measure_stability": "slimdp.evaluation.stability",
-    "TruthFile": "slimdp.evaluation.truths",
-    "read_truths": "slimdp.evaluation.truths",
+    "GroundTruthFile": "slimdp.evaluation.ground_truth",
+    "read_truths": "slimdp.evaluation.ground_truth",
 }
 
 load_on_use(__name__)

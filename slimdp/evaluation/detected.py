@@ -9,10 +9,10 @@ import numpy as np
 from slimdp.evaluation.instances import Detection
 from slimdp.evaluation.iuv_png import MOST_PIXELS
 from slimdp.evaluation.paste import prediction_in_window
-from slimdp.structures import PersonPrediction
+from slimdp.structures import DensePoseInstance
 
 
-def as_detection(prediction: PersonPrediction) -> Detection:
+def as_detection(prediction: DensePoseInstance) -> Detection:
     """A prediction as a DensePose result would hold it.
 
     The crop is read at the image's pixels inside the box, which is widened to whole px: pixel (j, i) of the
@@ -38,6 +38,6 @@ def as_detection(prediction: PersonPrediction) -> Detection:
     )
 
 
-def as_detections(predictions: Iterable[PersonPrediction]) -> Iterator[Detection]:
+def as_detections(predictions: Iterable[DensePoseInstance]) -> Iterator[Detection]:
     """`as_detection` of each."""
     return (as_detection(prediction) for prediction in predictions)

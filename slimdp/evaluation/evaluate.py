@@ -12,6 +12,7 @@ from flow_cache.runtime.progress import tracked
 from slimdp.evaluation.average_precision import accumulate
 from slimdp.evaluation.densepose_results import ResultFileError, ResultReader, count_entries
 from slimdp.evaluation.detected import as_detections
+from slimdp.evaluation.ground_truth import GroundTruthFile, read_truths, read_truths_and_people
 from slimdp.evaluation.groups import PeopleGroups
 from slimdp.evaluation.instances import Detection
 from slimdp.evaluation.localization import PointReader
@@ -21,7 +22,6 @@ from slimdp.evaluation.point_report import PointReport, report_points
 from slimdp.evaluation.predictions import PredictionFile
 from slimdp.evaluation.ratios import THRESHOLDS_CM, PointErrors, checked_thresholds
 from slimdp.evaluation.similarity import KAPPAS_M
-from slimdp.evaluation.truths import TruthFile, read_truths, read_truths_and_people
 from slimdp.surface.interface import Surface
 
 
@@ -99,7 +99,7 @@ def evaluate_files(
 
 
 def score_instances(
-    detections: Iterable[Detection], truths: TruthFile, surface: Surface, kappa: str = "per-part"
+    detections: Iterable[Detection], truths: GroundTruthFile, surface: Surface, kappa: str = "per-part"
 ) -> dict[str, dict[str, float | None]]:
     """Average precision and recall by GPS, GPSm and the overlap of masks (docs/evaluation.md).
 

@@ -64,7 +64,7 @@ class DensePoints:
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """One annotated person."""
 
     id: int

@@ -14,12 +14,12 @@ import numpy as np
 
 from slimdp.evaluation.paste import nearest_pixels
 from slimdp.evaluation.ratios import NOT_FOUND, THRESHOLDS_CM, PointErrors, PointScores, summarize
-from slimdp.structures import PersonAnnotation, PersonPrediction
+from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.surface import Surface
 
 
 def score_points(
-    predictions: Iterable[PersonPrediction],
+    predictions: Iterable[DensePoseInstance],
     people: Sequence[PersonAnnotation],
     surface: Surface,
     thresholds_cm: Sequence[float] = THRESHOLDS_CM,
@@ -30,7 +30,7 @@ def score_points(
 
 
 def point_errors(
-    predictions: Iterable[PersonPrediction],
+    predictions: Iterable[DensePoseInstance],
     people: Sequence[PersonAnnotation],
     surface: Surface,
     missing: Literal["raise", "wrong"] = "raise",
@@ -63,7 +63,7 @@ class PointReader:
         self._index_of = _people_with_points(self._people)
         self._readings: dict[int, _Reading] = {}
 
-    def watch(self, predictions: Iterable[PersonPrediction]) -> Iterator[PersonPrediction]:
+    def watch(self, predictions: Iterable[DensePoseInstance]) -> Iterator[DensePoseInstance]:
         """Give predictions on, each once it was read."""
         for prediction in predictions:
             index = self._index_of.get((prediction.image_id, prediction.annotation_id))
@@ -124,7 +124,7 @@ def _people_with_points(people: Sequence[PersonAnnotation]) -> dict[tuple[int, i
     return index_of
 
 
-def _read_points(prediction: PersonPrediction, person: PersonAnnotation) -> _Reading:
+def _read_points(prediction: DensePoseInstance, person: PersonAnnotation) -> _Reading:
     pixels, found = nearest_pixels(prediction, person.points)
     column, row = pixels.T
     return _Reading(

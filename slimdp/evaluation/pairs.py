@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from slimdp.evaluation.ground_truth import GroundTruthFile, place_in_image
 from slimdp.evaluation.instances import Detection
 from slimdp.evaluation.similarity import (
     ImageTruths,
@@ -18,7 +19,6 @@ from slimdp.evaluation.similarity import (
     said_of,
     shared_pixels,
 )
-from slimdp.evaluation.truths import TruthFile, place_in_image
 from slimdp.surface.interface import Surface
 
 MOST_DETECTIONS = 20
@@ -79,7 +79,7 @@ class _BestReadings:
 
 
 def compare(
-    detections: Iterable[Detection], truths: TruthFile, surface: Surface, kappa_m: np.ndarray
+    detections: Iterable[Detection], truths: GroundTruthFile, surface: Surface, kappa_m: np.ndarray
 ) -> list[ImagePairs]:
     """Similarities of detections with the truths of their images, for every image in the order of the ids.
 
@@ -103,7 +103,7 @@ def compare(
     return [_pairs(*each) for each in zip(images, readings, similarities, strict=True)]
 
 
-def _read(detection: Detection, truths: TruthFile, image: ImageTruths) -> _Reading:
+def _read(detection: Detection, truths: GroundTruthFile, image: ImageTruths) -> _Reading:
     """What is needed of a detection."""
     mask = place_in_image(detection.iuv[0] > 0, detection.box, truths.images[detection.image_id])
     return _Reading(

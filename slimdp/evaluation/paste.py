@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from slimdp.geometry import apply_affine, invert_affine
-from slimdp.structures import PersonPrediction
+from slimdp.structures import DensePoseInstance
 
 
-def nearest_pixels(prediction: PersonPrediction, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def nearest_pixels(prediction: DensePoseInstance, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The crop's pixel nearest to each place in the image.
 
     Args:
@@ -24,7 +24,7 @@ def nearest_pixels(prediction: PersonPrediction, points: np.ndarray) -> tuple[np
     return np.where(inside[:, None], pixels, 0).astype(np.int64), inside
 
 
-def paste_prediction(prediction: PersonPrediction, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+def paste_prediction(prediction: DensePoseInstance, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """A prediction in the frame of its image, each pixel read from the nearest one of the crop.
 
     Args:
@@ -51,7 +51,7 @@ def paste_prediction(prediction: PersonPrediction, width: int, height: int) -> t
 
 
 def prediction_in_window(
-    prediction: PersonPrediction, x0: int, y0: int, width: int, height: int
+    prediction: DensePoseInstance, x0: int, y0: int, width: int, height: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """A prediction at the image's pixels from column x0, row y0 on, each read from the nearest of the crop.
 

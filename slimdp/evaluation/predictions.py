@@ -41,7 +41,7 @@ from flow_cache.runtime.hdf5_content import (
 from flow_cache.runtime.hdf5_file import DiskFile, new_hdf5
 from flow_cache.runtime.shell import quoted
 from slimdp.evaluation.instances import FARTHEST_PX
-from slimdp.structures import PARTS, PersonPrediction
+from slimdp.structures import PARTS, DensePoseInstance
 
 FORMAT = "slimdp predictions"
 VERSION = 1
@@ -120,7 +120,7 @@ class PredictionWriter:
         self._file = self._disk = None
         self._exit.__exit__(kind, error, trace)
 
-    def write(self, prediction: PersonPrediction) -> None:
+    def write(self, prediction: DensePoseInstance) -> None:
         """Append one person; raises ValueError if its maps are not as the file needs them, or it is there."""
         if self._file is None or self._disk is None:
             raise ValueError(
@@ -169,7 +169,7 @@ class PredictionFile:
         """(image id, annotation id) of everyone in the file, in its order."""
         return tuple(self._row)
 
-    def read(self, image_id: int, annotation_id: int) -> PersonPrediction:
+    def read(self, image_id: int, annotation_id: int) -> DensePoseInstance:
         """One person; raises PredictionFileError if the file lacks it or its maps are damaged."""
         row = self._row.get((image_id, annotation_id))
         if row is None:
@@ -177,18 +177,18 @@ class PredictionFile:
                 f"{self.path} has no prediction for image {image_id}, annotation {annotation_id} "
                 f"(it holds {len(self)} people); was it made from the same annotation file?"
             )
-        names = [f.name for f in fields(PersonPrediction)]
+        names = [f.name for f in fields(DensePoseInstance)]
         values = {name: _read(self._file, name, row, self.path) for name in names}
         for name in ("annotation_id", "image_id", "score"):
             values[name] = values[name].item()
-        prediction = PersonPrediction(**values)
+        prediction = DensePoseInstance(**values)
         check_prediction(prediction, self.crop_size, str(self.path))
         return prediction
 
     def __contains__(self, key: object) -> bool:
         return key in self._row
 
-    def __iter__(self) -> Iterator[PersonPrediction]:
+    def __iter__(self) -> Iterator[DensePoseInstance]:
         return (self.read(*key) for key in self._row)
 
     def __len__(self) -> int:
@@ -205,18 +205,18 @@ class PredictionFile:
         self._file.close()
 
 
-def read_predictions(path: str | Path) -> Iterator[PersonPrediction]:
+def read_predictions(path: str | Path) -> Iterator[DensePoseInstance]:
     """Everyone in a predictions file, one at a time; raises as `PredictionFile` does, at the call."""
     file = PredictionFile(path)
 
-    def each() -> Iterator[PersonPrediction]:
+    def each() -> Iterator[DensePoseInstance]:
         with file:
             yield from file
 
     return each()
 
 
-def check_prediction(prediction: PersonPrediction, crop_size: int, where: str) -> None:
+def check_prediction(prediction: DensePoseInstance, crop_size: int, where: str) -> None:
     """Raise PredictionFileError, naming the person and the field, unless all values are possible."""
     person = f"{where}: image {prediction.image_id}, annotation {prediction.annotation_id}"
     for name, (row, _) in _schema(crop_size).items():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slimdp.evaluation.instances import DensePoints, Detection, ImageMask, Truth
+from slimdp.evaluation.instances import DensePoints, Detection, GroundTruth, ImageMask
 from slimdp.structures import PARTS
 from slimdp.surface.interface import Surface
 
@@ -40,7 +40,7 @@ _NO_POINTS = DensePoints(np.zeros((0, 2)), np.zeros(0, dtype=np.int64), np.zeros
 class ImageTruths:
     """The G truths of one image, and the P points of all of them in a row."""
 
-    truths: tuple[Truth, ...]
+    truths: tuple[GroundTruth, ...]
     points: DensePoints
     starts: np.ndarray  # (G + 1,) int64: truth g has the points starts[g] to starts[g + 1]
     low: np.ndarray  # (G, 2) least x, y of a truth's points, inf without any
@@ -48,7 +48,7 @@ class ImageTruths:
     masks: np.ndarray  # (G, 4) int64: `ImageMask.rectangle` of each
 
     @staticmethod
-    def of(truths: Sequence[Truth]) -> ImageTruths:
+    def of(truths: Sequence[GroundTruth]) -> ImageTruths:
         """Put the points of some truths in a row."""
         each = [_NO_POINTS if truth.points is None else truth.points for truth in truths]
         of_nobody = [_NO_POINTS, *each]
@@ -72,7 +72,7 @@ class SaidOfTruths:
 
     truth: np.ndarray  # (K,) int64
     point: np.ndarray  # (M,) int64: all points of these truths, in the image's row of points
-    codes: np.ndarray  # (M,) int64 (`codes_at`)
+    codes: np.ndarray  # (M,) int64 (`sample_iuv`)
 
 
 def said_of(detection: Detection, image: ImageTruths) -> SaidOfTruths:
@@ -80,7 +80,7 @@ def said_of(detection: Detection, image: ImageTruths) -> SaidOfTruths:
     corner, size = detection.box[:2], _readable(detection)
     near = ((image.high - corner > -1) & (image.low - corner < size)).all(axis=1)
     point = np.flatnonzero(np.repeat(near, np.diff(image.starts)))
-    codes = codes_at(detection, image.points.places[point])
+    codes = sample_iuv(detection, image.points.places[point])
     # A truth whose box is reached may still have every point on background.
     owner = np.searchsorted(image.starts, point, side="right") - 1
     said = np.bincount(owner[codes > 0], minlength=len(near)) > 0
@@ -98,7 +98,7 @@ def shared_pixels(mask: ImageMask, image: ImageTruths) -> np.ndarray:
     return shared
 
 
-def codes_at(detection: Detection, places: np.ndarray) -> np.ndarray:
+def sample_iuv(detection: Detection, places: np.ndarray) -> np.ndarray:
     """What a detection says at places (N, 2) image px: part << 16 | 255 u << 8 | 255 v, (N,) int64.
 
     Offsets are cut to whole px toward zero, so a place less than one px to the left of the map reads its

@@ -13,8 +13,8 @@ from slimdp.config import CropSettings
 from slimdp.data import AnnotationSet, crop_side
 from slimdp.evaluation.paste import nearest_pixels, paste_prediction
 from slimdp.evaluation.predictions import PredictionFile
-from slimdp.motion import Fate, FlowPair, FlowSource, FramePlaces, move_points, read_displacement
-from slimdp.structures import PersonAnnotation, PersonPrediction
+from slimdp.motion import FlowPair, FlowSource, FramePlaces, PointStatus, move_points, read_displacement
+from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.surface import Surface
 
 #: A surface point that moves farther between two frames has jumped, metres.
@@ -118,8 +118,8 @@ def measure_stability(
 
 
 def measure_pair(
-    prediction_0: PersonPrediction,
-    prediction_1: PersonPrediction,
+    prediction_0: DensePoseInstance,
+    prediction_1: DensePoseInstance,
     pair: FlowPair,
     surface: Surface,
     jump_m: float = JUMP_M,
@@ -129,9 +129,9 @@ def measure_pair(
     height, width = pair.flow_0to1.shape[1:]
     part_0, uv_0 = paste_prediction(prediction_0, width, height)
     row, column = np.nonzero(part_0)
-    points_1, fate = move_points(np.column_stack([column, row]), pair, limit_px)
+    points_1, status = move_points(np.column_stack([column, row]), pair, limit_px)
     # What leaves the crop of the second frame has no answer there, neither the person nor background.
-    kept = np.flatnonzero(fate == Fate.KEPT)
+    kept = np.flatnonzero(status == PointStatus.KEPT)
     pixels_1, inside = nearest_pixels(prediction_1, points_1[kept])
     row, column = row[kept][inside], column[kept][inside]
     column_1, row_1 = pixels_1[inside].T

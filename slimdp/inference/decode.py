@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from slimdp.maps import upsample_map
-from slimdp.structures import Prediction
+from slimdp.structures import DensePoseMaps
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class DecodedMaps:
     foreground: Tensor  # (B, S, S) bool
 
 
-def decode(prediction: Prediction) -> DecodedMaps:
+def decode(prediction: DensePoseMaps) -> DecodedMaps:
     """Read one stack's maps: up-sampled first, then compared.
 
     A pixel is foreground where `person_log_odds` are over 0. `part` and `uv` do not look at the background:
@@ -28,7 +28,7 @@ def decode(prediction: Prediction) -> DecodedMaps:
     table 2).
     """
     # One crop at a time: the 88 maps of a single one take 23 MB at 256 px.
-    decoded = [_decode_crop(_crop(prediction, i)) for i in range(len(prediction.part_logits))]
+    decoded = [_decode_crop(_crop(prediction, i)) for i in range(len(prediction.fine_segm))]
     return DecodedMaps(
         part=torch.cat([maps.part for maps in decoded]),
         uv=torch.cat([maps.uv for maps in decoded]),
@@ -36,7 +36,7 @@ def decode(prediction: Prediction) -> DecodedMaps:
     )
 
 
-def person_log_odds(prediction: Prediction) -> Tensor:
+def person_log_odds(prediction: DensePoseMaps) -> Tensor:
     """How much more likely a person is than background, by the 25 classes and by the coarse parts: (B, h, w).
 
     The sum of the log odds of both, each of all parts together against background. DensePose (3.2) asks
@@ -44,28 +44,28 @@ def person_log_odds(prediction: Prediction) -> Tensor:
     not sure which part of: several parts share the odds, and each of them is below background's
     (docs/evaluation.md has what that costs).
     """
-    heads = prediction.part_logits, prediction.coarse_logits
+    heads = prediction.fine_segm, prediction.coarse_segm
     by_head = [scores[:, 1:].logsumexp(dim=1) - scores[:, 0] for scores in heads]
     return torch.stack(by_head).sum(dim=0)
 
 
-def _crop(prediction: Prediction, index: int) -> Prediction:
+def _crop(prediction: DensePoseMaps, index: int) -> DensePoseMaps:
     """One crop's maps, float32, in the layout in which they are resized and compared five times as fast."""
 
     def one(maps: Tensor) -> Tensor:
         return maps[index : index + 1].float().contiguous(memory_format=torch.channels_last)
 
-    return Prediction(
-        part_logits=one(prediction.part_logits),
+    return DensePoseMaps(
+        fine_segm=one(prediction.fine_segm),
         u=one(prediction.u),
         v=one(prediction.v),
-        coarse_logits=one(prediction.coarse_logits),
+        coarse_segm=one(prediction.coarse_segm),
         features=prediction.features[index : index + 1],
     )
 
 
-def _decode_crop(prediction: Prediction) -> DecodedMaps:
-    best = upsample_map(prediction.part_logits)[:, 1:].argmax(dim=1, keepdim=True)  # channel, 0..23
+def _decode_crop(prediction: DensePoseMaps) -> DecodedMaps:
+    best = upsample_map(prediction.fine_segm)[:, 1:].argmax(dim=1, keepdim=True)  # channel, 0..23
     uv = [upsample_map(maps).gather(1, best) for maps in (prediction.u, prediction.v)]
     return DecodedMaps(
         part=(best.squeeze(1) + 1).to(torch.uint8),

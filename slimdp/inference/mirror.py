@@ -6,35 +6,35 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slimdp.structures import PARTS, Prediction
+from slimdp.structures import PARTS, DensePoseMaps
 from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART, UvSymmetry
 
 
-def mirror_prediction(prediction: Prediction, symmetry: UvSymmetry) -> Prediction:
+def mirror_prediction(prediction: DensePoseMaps, symmetry: UvSymmetry) -> DensePoseMaps:
     """What a prediction of a mirrored crop says of the crop itself (docs/data.md).
 
     The maps are mirrored, the channels of left and right change places, and u, v go through the symmetry of
     the body. The features are mirrored only: their channels have no side.
     """
-    part_channels = torch.as_tensor(FLIP_PART, device=prediction.part_logits.device)
-    coarse_channels = torch.as_tensor(FLIP_COARSE, device=prediction.part_logits.device)
+    part_channels = torch.as_tensor(FLIP_PART, device=prediction.fine_segm.device)
+    coarse_channels = torch.as_tensor(FLIP_COARSE, device=prediction.fine_segm.device)
     u, v = _mirror_uv(prediction.u.flip(-1), prediction.v.flip(-1), symmetry)
-    return Prediction(
-        part_logits=prediction.part_logits.flip(-1)[:, part_channels],
+    return DensePoseMaps(
+        fine_segm=prediction.fine_segm.flip(-1)[:, part_channels],
         u=u,
         v=v,
-        coarse_logits=prediction.coarse_logits.flip(-1)[:, coarse_channels],
+        coarse_segm=prediction.coarse_segm.flip(-1)[:, coarse_channels],
         features=prediction.features.flip(-1),
     )
 
 
-def mean_prediction(a: Prediction, b: Prediction) -> Prediction:
+def mean_prediction(a: DensePoseMaps, b: DensePoseMaps) -> DensePoseMaps:
     """The mean of two predictions of the same crops: of log probabilities, and of u and v within 0..1."""
-    return Prediction(
-        part_logits=(a.part_logits.log_softmax(1) + b.part_logits.log_softmax(1)) / 2,
+    return DensePoseMaps(
+        fine_segm=(a.fine_segm.log_softmax(1) + b.fine_segm.log_softmax(1)) / 2,
         u=(a.u.clamp(0, 1) + b.u.clamp(0, 1)) / 2,
         v=(a.v.clamp(0, 1) + b.v.clamp(0, 1)) / 2,
-        coarse_logits=(a.coarse_logits.log_softmax(1) + b.coarse_logits.log_softmax(1)) / 2,
+        coarse_segm=(a.coarse_segm.log_softmax(1) + b.coarse_segm.log_softmax(1)) / 2,
         features=(a.features + b.features) / 2,
     )
 

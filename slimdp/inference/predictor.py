@@ -18,7 +18,7 @@ from slimdp.evaluation.predictions import PredictionOrigin, PredictionWriter
 from slimdp.inference.decode import decode
 from slimdp.inference.mirror import mean_prediction, mirror_prediction
 from slimdp.models import StackedHourglass
-from slimdp.structures import PersonAnnotation, PersonPrediction, Prediction
+from slimdp.structures import DensePoseInstance, DensePoseMaps, PersonAnnotation
 from slimdp.surface.symmetry import UvSymmetry
 
 #: A person, the affine (2, 3) from image px to crop px, and the crop (S, S, 3) uint8 RGB.
@@ -31,7 +31,7 @@ def predict_people(
     crop: CropSettings,
     batch: int = 16,
     flip_symmetry: UvSymmetry | None = None,
-) -> Iterator[PersonPrediction]:
+) -> Iterator[DensePoseInstance]:
     """Predict the dense pose of each person from a crop around the box; only box and image are looked at.
 
     Args:
@@ -103,12 +103,12 @@ def _crops(people: Sequence[PersonAnnotation], settings: CropSettings) -> Iterat
 
 def _predict_batch(
     model: StackedHourglass, crops: list[_Crop], flip_symmetry: UvSymmetry | None
-) -> list[PersonPrediction]:
+) -> list[DensePoseInstance]:
     weight = next(model.parameters())
     images = torch.from_numpy(np.stack([image for _, _, image in crops])).to(weight.device)
     prediction = run_model(model, images.permute(0, 3, 1, 2).to(weight.dtype) / 255, flip_symmetry)
-    finite = [torch.isfinite(maps).all() for maps in (prediction.part_logits, prediction.u, prediction.v)]
-    if not all(finite) or not torch.isfinite(prediction.coarse_logits).all():
+    finite = [torch.isfinite(maps).all() for maps in (prediction.fine_segm, prediction.u, prediction.v)]
+    if not all(finite) or not torch.isfinite(prediction.coarse_segm).all():
         names = ", ".join(f"{p.image.file_name} annotation {p.id}" for p, _, _ in crops)
         raise FloatingPointError(
             f"the network gives values that are not finite for: {names}; are its weights whole?"
@@ -120,7 +120,7 @@ def _predict_batch(
         maps.foreground.cpu().numpy(),
     )
     return [
-        PersonPrediction(
+        DensePoseInstance(
             annotation_id=person.id,
             image_id=person.image.id,
             box=np.asarray(person.box, dtype=np.float64),
@@ -135,7 +135,9 @@ def _predict_batch(
 
 
 @torch.inference_mode()
-def run_model(model: StackedHourglass, images: Tensor, flip_symmetry: UvSymmetry | None = None) -> Prediction:
+def run_model(
+    model: StackedHourglass, images: Tensor, flip_symmetry: UvSymmetry | None = None
+) -> DensePoseMaps:
     """The last stack's prediction of crops (B, 3, S, S) RGB in 0..1, in evaluation mode."""
     was_training = model.training
     model.eval()

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from slimdp.maps import resize_flow, warp_maps
-from slimdp.structures import PoseBatch, Prediction
+from slimdp.structures import DensePoseMaps, PoseBatch
 
 
 def cosine_loss(features_0: Tensor, features_1: Tensor, flow_0to1: Tensor, valid_0: Tensor) -> Tensor:
@@ -58,13 +58,13 @@ def cosine_errors(
     return torch.where(counted, unlike, 0), counted
 
 
-def equivariance_sum(prediction: Prediction, batch: PoseBatch, at: str, stop: str) -> Tensor:
+def equivariance_sum(prediction: DensePoseMaps, batch: PoseBatch, at: str, stop: str) -> Tensor:
     """The cosine loss of one stack between the crops of each pair, summed over the valid map pixels.
 
     Level 1, which is half as fine, counts each of its pixels as the four that it covers.
 
     Args:
-        prediction: of the stack, with `Prediction.levels` where `at` asks for one that is no output.
+        prediction: of the stack, with `DensePoseMaps.levels` where `at` asks for one that is no output.
         batch: with pairs; their flow leads from the second crop to the first.
         at: what is compared: an `EQUIVARIANT` of slimdp.config.
         stop: the side whose features get no gradient: "none", "first" or "second".
@@ -82,16 +82,16 @@ def equivariance_sum(prediction: Prediction, batch: PoseBatch, at: str, stop: st
     return unlike.sum() * (batch.valid_1[0].numel() / unlike[0].numel())
 
 
-def equivariant_features(prediction: Prediction, at: str) -> Tensor:
+def equivariant_features(prediction: DensePoseMaps, at: str) -> Tensor:
     """The maps (B, C, h, w) of a stack that a name of `EQUIVARIANT` means (Slim DensePose, table 7)."""
     if at == "segmentation":
-        return prediction.part_logits
+        return prediction.fine_segm
     if at == "uv":
         return torch.cat([prediction.u, prediction.v], dim=1)
     if at == "level_3":
         return prediction.features
     if at == "level_4":
-        outputs = prediction.part_logits, prediction.u, prediction.v, prediction.coarse_logits
+        outputs = prediction.fine_segm, prediction.u, prediction.v, prediction.coarse_segm
         return torch.cat(outputs, dim=1)
     return prediction.levels[int(at.removeprefix("level_"))]
 

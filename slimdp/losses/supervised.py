@@ -14,34 +14,34 @@ from torch import Tensor
 
 from slimdp.losses.targets import MapLabels
 from slimdp.maps import sample_at_points
-from slimdp.structures import IGNORE, Prediction
+from slimdp.structures import IGNORE, DensePoseMaps
 
 
-def part_errors(part_logits: Tensor, points: Tensor, point_crop: Tensor, part: Tensor) -> Tensor:
+def part_errors(fine_segm: Tensor, points: Tensor, batch_index: Tensor, part: Tensor) -> Tensor:
     """Cross entropy of the part scores, read bilinearly at the labelled points.
 
     Args:
-        part_logits: (B, 25, h, w).
+        fine_segm: (B, 25, h, w).
         points: (P, 2) x, y, map px.
-        point_crop: (P,) int64 in 0..B-1.
+        batch_index: (P,) int64 in 0..B-1.
         part: (P,) int64, 1..24.
 
     Returns:
         (P,) nats.
     """
-    logits = sample_at_points(part_logits, points, point_crop)
+    logits = sample_at_points(fine_segm, points, batch_index)
     return F.cross_entropy(logits, part, reduction="none")
 
 
 def uv_errors(
-    u: Tensor, v: Tensor, points: Tensor, point_crop: Tensor, part: Tensor, uv: Tensor, beta: float = 1.0
+    u: Tensor, v: Tensor, points: Tensor, batch_index: Tensor, part: Tensor, uv: Tensor, beta: float = 1.0
 ) -> Tensor:
     """Smooth L1 on u and v of the labelled part, read bilinearly at the labelled points, summed over the two.
 
     Args:
         u, v: (B, 24, h, w), one channel a part.
         points: (P, 2) x, y, map px.
-        point_crop: (P,) int64 in 0..B-1.
+        batch_index: (P,) int64 in 0..B-1.
         part: (P,) int64, 1..24.
         uv: (P, 2) in [0, 1].
         beta: the error below which the loss is a parabola.
@@ -49,7 +49,7 @@ def uv_errors(
     Returns:
         (P,).
     """
-    predicted = torch.stack([sample_at_points(maps, points, point_crop, part - 1) for maps in (u, v)], dim=1)
+    predicted = torch.stack([sample_at_points(maps, points, batch_index, part - 1) for maps in (u, v)], dim=1)
     return F.smooth_l1_loss(predicted, uv, reduction="none", beta=beta).sum(1)
 
 
@@ -67,7 +67,7 @@ def heat_error_sum(keypoint_maps: Tensor, heat: Tensor, known: Tensor) -> Tensor
     return ((keypoint_maps - heat).square().sum((2, 3)) * known).sum()
 
 
-def supervised_sums(prediction: Prediction, labels: MapLabels) -> dict[str, Tensor]:
+def supervised_sums(prediction: DensePoseMaps, labels: MapLabels) -> dict[str, Tensor]:
     """The sum of each term of one stack over its labels, by the name of its weight in `LossSettings`.
 
     `keypoint_map` is among them where the network has heat maps. A point pulls as hard as its confidence
@@ -78,15 +78,15 @@ def supervised_sums(prediction: Prediction, labels: MapLabels) -> dict[str, Tens
     """
     _check_sizes(prediction, labels)
     prediction = prediction.full_precision()
-    at = labels.points, labels.point_crop, labels.part
-    part = part_errors(prediction.part_logits, *at)
+    at = labels.points, labels.batch_index, labels.part
+    part = part_errors(prediction.fine_segm, *at)
     uv = uv_errors(prediction.u, prediction.v, *at, labels.uv) * labels.uv_known
     sums = {
         "part": (part * labels.confidence).sum(),
         "uv": (uv * labels.confidence).sum(),
-        "coarse": pixel_error_sum(prediction.coarse_logits, labels.coarse),
+        "coarse": pixel_error_sum(prediction.coarse_segm, labels.coarse),
         # Points lie on the body alone: without this nothing would teach the part scores where it ends.
-        "background": pixel_error_sum(prediction.part_logits, labels.outside),
+        "background": pixel_error_sum(prediction.fine_segm, labels.outside),
         "keypoint_part": (part * labels.keypoint_confidence).sum(),
         "keypoint_uv": (uv * labels.keypoint_confidence).sum(),
     }
@@ -97,8 +97,8 @@ def supervised_sums(prediction: Prediction, labels: MapLabels) -> dict[str, Tens
     return sums
 
 
-def _check_sizes(prediction: Prediction, labels: MapLabels) -> None:
-    size, found = tuple(prediction.coarse_logits.shape[-2:]), tuple(labels.coarse.shape[-2:])
+def _check_sizes(prediction: DensePoseMaps, labels: MapLabels) -> None:
+    size, found = tuple(prediction.coarse_segm.shape[-2:]), tuple(labels.coarse.shape[-2:])
     if found != size:
         raise ValueError(
             f"coarse labels of {found} px for maps of {size} px: make the labels a quarter of the crop's size"

@@ -11,11 +11,11 @@ from slimdp.losses.counts import count_labels
 from slimdp.losses.equivariance import equivariance_sum
 from slimdp.losses.supervised import supervised_sums
 from slimdp.losses.targets import map_labels
-from slimdp.structures import PoseBatch, Prediction
+from slimdp.structures import DensePoseMaps, PoseBatch
 
 
 def total_loss(
-    predictions: Sequence[Prediction], batch: PoseBatch, weights: LossSettings
+    predictions: Sequence[DensePoseMaps], batch: PoseBatch, weights: LossSettings
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weigh and sum the terms of all stacks: supervision at every one (Newell et al., 3.3).
 

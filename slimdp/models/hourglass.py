@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slimdp.structures import COARSE_PARTS, PARTS, Prediction
+from slimdp.structures import COARSE_PARTS, PARTS, DensePoseMaps
 
 #: Times that an hourglass halves its map (Newell et al., 3.1: from 64 px down to 4 px).
 DEPTH = 4
@@ -17,7 +17,7 @@ OUTPUTS = (PARTS + 1, PARTS, PARTS, COARSE_PARTS + 1)
 #: The feature levels of a stack (Slim DensePose, table 7) in the order in which they are computed: what each
 #: is, its channels and its side for crops of S px. The paper names the two ends alone (level 4 is the output
 #: of each stack, level 0 the first layer) and worked best with the features before the output layers (3.2.2):
-#: level 3 here, `Prediction.features`. Its rows "4, segm." and "4, UV" are parts of level 4: `part_logits`;
+#: level 3 here, `DensePoseMaps.features`. Its rows "4, segm." and "4, UV" are parts of level 4: `fine_segm`;
 #: `u` and `v`.
 LEVELS = (
     "what enters the stack: from the stem, or from the stack before (features, S / 4)",
@@ -156,7 +156,7 @@ class StackedHourglass(nn.Module):
         self.return_maps = returns(sum(OUTPUTS))
         self.return_keypoints = returns(len(self.keypoints)) if self.keypoints else None
 
-    def forward(self, image: Tensor, levels: bool = False) -> list[Prediction]:
+    def forward(self, image: Tensor, levels: bool = False) -> list[DensePoseMaps]:
         """Predict from crops.
 
         Args:
@@ -165,7 +165,7 @@ class StackedHourglass(nn.Module):
                 to ask for them keeps them in memory.
 
         Returns:
-            one `Prediction` a stack, the last one the best; maps are S / 4 wide.
+            one `DensePoseMaps` a stack, the last one the best; maps are S / 4 wide.
 
         Raises:
             ValueError: the image has another shape.
@@ -183,9 +183,9 @@ class StackedHourglass(nn.Module):
         for i, stack in enumerate(self.stacks):
             found, heat = stack(x)
             features, maps = found[3:]
-            part_logits, u, v, coarse_logits = maps.split(OUTPUTS, dim=1)
+            fine_segm, u, v, coarse_segm = maps.split(OUTPUTS, dim=1)
             predictions.append(
-                Prediction(part_logits, u, v, coarse_logits, features, heat, found if levels else ())
+                DensePoseMaps(fine_segm, u, v, coarse_segm, features, heat, found if levels else ())
             )
             if i + 1 < len(self.stacks):
                 x = x + self.return_features[i](features) + self.return_maps[i](maps)

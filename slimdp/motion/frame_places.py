@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.shell import quoted
 from slimdp.data import AnnotationError
+from slimdp.motion.flow_source import FolderMatch, FolderPictures, match_folder
 from slimdp.motion.frame_series import video_of_each
-from slimdp.motion.same_frames import FolderMatch, FolderPictures, match_folder
 from slimdp.motion.stored_flow import FlowSource, FramePlace, find_video
 from slimdp.structures import ImageRecord
 

@@ -11,45 +11,45 @@ from torch.utils.data import Dataset
 from slimdp.config import MotionSettings, WarpSettings
 from slimdp.data import BORDER_RGB, PairSample, PoseDataset, PoseSample, change_colours
 from slimdp.data.augment import Augmentation, flip_coarse
-from slimdp.data.draws import Draw
-from slimdp.data.frame import sample_coarse
+from slimdp.data.box_frame import sample_coarse
+from slimdp.data.sampler import SampleIndex
 from slimdp.geometry import STRIDE, apply_affine, invert_affine
-from slimdp.motion.neighbours import neighbours_of
+from slimdp.motion.pair_views import PairView, TpsView
+from slimdp.motion.temporal_pairs import temporal_pairs
 from slimdp.motion.thin_plate import draw_warp
-from slimdp.motion.views import SecondView, WarpedView
 from slimdp.structures import IGNORE, LabelSource, PersonAnnotation
 
 BACKGROUND = 0
 
 
-class SecondPictures(Protocol):
+class PairSource(Protocol):
     """Where second pictures come from."""
 
     def view(
         self, people: PoseDataset, index: int, change: Augmentation, rng: np.random.Generator
-    ) -> SecondView | None:
+    ) -> PairView | None:
         """The second crop of a person whose first is changed so; None where there is none."""
         ...
 
 
 @dataclass(frozen=True)
-class WarpedCrops:
+class TpsPairs:
     """The first crop again, warped at random: needs no video (Slim DensePose, 3.2.1)."""
 
     settings: WarpSettings
 
     def view(
         self, people: PoseDataset, index: int, change: Augmentation, rng: np.random.Generator
-    ) -> WarpedView:
-        """As of `SecondPictures`."""
+    ) -> TpsView:
+        """As of `PairSource`."""
         person = people.person(index)
         image, affine = people.picture(person.image.file, person.box, change)
         warp = draw_warp(people.crop.size, self.settings, rng)
-        return WarpedView(warp.apply(image, BORDER_RGB), affine, warp)
+        return TpsView(warp.apply(image, BORDER_RGB), affine, warp)
 
 
 @dataclass(frozen=True)
-class FirstLabels:
+class SourceLabels:
     """What the first crop's labels were made of."""
 
     person: PersonAnnotation
@@ -63,7 +63,7 @@ class PairDataset(Dataset[PoseSample | PairSample]):
     Both crops are scaled, turned, shifted and mirrored alike, so that no motion is between them but that of
     the video or the warp; their colours are changed apart. Patches (`augment.occlusion`) cover the first
     alone: what lies under them gives no labels, but its features are compared all the same. An index is a
-    `Draw`, as of `PoseDataset`, and decides about everything.
+    `SampleIndex`, as of `PoseDataset`, and decides about everything.
 
     Args:
         people: the first crops and their labels.
@@ -71,16 +71,16 @@ class PairDataset(Dataset[PoseSample | PairSample]):
         propagate: give the second crop the first one's labels, carried along; otherwise it has none.
     """
 
-    def __init__(self, people: PoseDataset, pictures: SecondPictures, propagate: bool) -> None:
+    def __init__(self, people: PoseDataset, pictures: PairSource, propagate: bool) -> None:
         self._people, self._pictures, self._propagate = people, pictures, propagate
-        #: Samples of each source, as `WeightedDraws` takes them.
+        #: Samples of each source, as `WeightedSampler` takes them.
         self.sizes = people.sizes
 
     def __len__(self) -> int:
         return len(self._people)
 
-    def __getitem__(self, index: int | Draw) -> PoseSample | PairSample:
-        draw = index if isinstance(index, Draw) else Draw(0, index)
+    def __getitem__(self, index: int | SampleIndex) -> PoseSample | PairSample:
+        draw = index if isinstance(index, SampleIndex) else SampleIndex(0, index)
         people, change = self._people, self._people.change(draw)
         first = people.sample(draw.person, change)
         view = self._pictures.view(people, draw.person, change, people.randomness(draw, "motion"))
@@ -90,7 +90,7 @@ class PairDataset(Dataset[PoseSample | PairSample]):
         colours = replace(change, gain=again.gain, offset=again.offset)
         labels = None
         if self._propagate:
-            labels = FirstLabels(people.person(draw.person), people.seen_from(draw.person), change.flip)
+            labels = SourceLabels(people.person(draw.person), people.seen_from(draw.person), change.flip)
         return pair_sample(first, view, change_colours(view.image, colours), labels)
 
     def person(self, index: int) -> PersonAnnotation:
@@ -99,18 +99,18 @@ class PairDataset(Dataset[PoseSample | PairSample]):
 
 
 def make_pairs(people: PoseDataset, settings: MotionSettings) -> PairDataset:
-    """Pairs of the kind that settings ask for, which must not be none; raises as `NeighbouringFrames`."""
+    """Pairs of the kind that settings ask for, which must not be none; raises as `TemporalPairs`."""
     if settings.kind == "tps":
-        return PairDataset(people, WarpedCrops(settings.warp), settings.propagate)
-    neighbours = neighbours_of(people, settings.store, settings.steps, settings.threshold_px)
+        return PairDataset(people, TpsPairs(settings.warp), settings.propagate)
+    neighbours = temporal_pairs(people, settings.store, settings.steps, settings.threshold_px)
     return PairDataset(people, neighbours, settings.propagate)
 
 
 def pair_sample(
     first: PoseSample,
-    view: SecondView,
+    view: PairView,
     image_1: np.ndarray,
-    labels: FirstLabels | None = None,
+    labels: SourceLabels | None = None,
 ) -> PairSample:
     """Two crops as a sample.
 
@@ -118,26 +118,26 @@ def pair_sample(
         first: the first crop and its labels.
         view: the second one.
         image_1: (S, S, 3) uint8 RGB, the second one's picture as the network is to see it.
-        labels: to carry to the second crop (`carry_labels`); None: it has none.
+        labels: to carry to the second crop (`transfer_labels`); None: it has none.
     """
     size = len(image_1)
     side = size // STRIDE
     centres_1 = STRIDE * np.mgrid[:side, :side][::-1].reshape(2, -1).T + (STRIDE - 1) / 2  # crop px
-    places_0, known = view.to_first(centres_1)
+    places_0, known = view.warp_to_source(centres_1)
     # Of the centres of map pixels: what lies beyond the outermost ones cannot be read in the first map.
     known = known & ((places_0 >= centres_1[0]) & (places_0 <= centres_1[-1])).all(axis=1)
     flow_1to0 = np.where(known[:, None], places_0 - centres_1, 0).T.reshape(2, side, side) / STRIDE
     second = _unlabelled(first, view, image_1)
     if labels is not None:
-        second = carry_labels(first, second, view, labels, places_0, known)
+        second = transfer_labels(first, second, view, labels, places_0, known)
     return PairSample(first, second, flow_1to0.astype(np.float32), known.reshape(side, side))
 
 
-def carry_labels(
+def transfer_labels(
     first: PoseSample,
     second: PoseSample,
-    view: SecondView,
-    labels: FirstLabels,
+    view: PairView,
+    labels: SourceLabels,
     places_0: np.ndarray,
     known: np.ndarray,
 ) -> PoseSample:
@@ -173,7 +173,7 @@ def carry_labels(
     )
 
 
-def _unlabelled(first: PoseSample, view: SecondView, image_1: np.ndarray) -> PoseSample:
+def _unlabelled(first: PoseSample, view: PairView, image_1: np.ndarray) -> PoseSample:
     """The second crop alone."""
     return replace(
         first,
@@ -185,15 +185,15 @@ def _unlabelled(first: PoseSample, view: SecondView, image_1: np.ndarray) -> Pos
     )
 
 
-def _carry(points_0: np.ndarray, view: SecondView, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _carry(points_0: np.ndarray, view: PairView, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Points of the first crop (N, 2) in the second one, and which are known and inside of it (N,)."""
-    points_1, known = view.to_second(points_0)
+    points_1, known = view.warp_to_target(points_0)
     with np.errstate(invalid="ignore"):  # NaN is not inside
         inside = ((points_1 >= 0) & (points_1 <= size - 1)).all(axis=1)
     return points_1, known & inside
 
 
-def _coarse_at(first: PoseSample, labels: FirstLabels, places_0: np.ndarray) -> np.ndarray:
+def _coarse_at(first: PoseSample, labels: SourceLabels, places_0: np.ndarray) -> np.ndarray:
     """Coarse labels (N,) at places (N, 2) of the first crop, crop px, all of them between map pixels.
 
     Within the person's box the mask answers at its own resolution. What is unknown at the nearest map pixel

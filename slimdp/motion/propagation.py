@@ -14,14 +14,14 @@ import numpy as np
 from flow_cache.runtime.progress import Tracker
 from slimdp.config import CropSettings
 from slimdp.data import AnnotationSet
-from slimdp.motion.carried_person import CarrySettings, Move, move_person
+from slimdp.motion.annotation_set_builder import AnnotationSetBuilder, require_picture
 from slimdp.motion.confidence import FallingConfidence
+from slimdp.motion.flow_chain import FlowChainReader, StepSource
 from slimdp.motion.frame_places import FramePlaces
-from slimdp.motion.growing_set import GrowingSet, require_picture
-from slimdp.motion.hops import FlowWays, StepSource
+from slimdp.motion.label_transfer import TransferResult, TransferSettings, transfer_person
+from slimdp.motion.point_transfer import FlowChain
 from slimdp.motion.regions import RegionSettings
-from slimdp.motion.summary import PropagationSummary, StepCount, count_move
-from slimdp.motion.transport import FlowChain
+from slimdp.motion.summary import PropagationSummary, StepCount, count_transfer
 from slimdp.structures import IGNORE, ImageRecord, PersonAnnotation
 
 
@@ -35,12 +35,12 @@ def propagate(
     regions: RegionSettings | None = None,
     confidence: FallingConfidence | None = None,
     longest_hop: int | None = None,
-    observe: Callable[[Move], None] | None = None,
+    observe: Callable[[TransferResult], None] | None = None,
     places: FramePlaces | None = None,
 ) -> tuple[AnnotationSet, PropagationSummary]:
     """Carry the labels of every annotated person to the frames at some steps from theirs.
 
-    A step that the store does not hold is made of several flows in a row, as few as can be (`plan_hops`).
+    A step that the store does not hold is made of several flows in a row, as few as can be (`plan_chain`).
     A label is dropped where the way there and back is off by more than the threshold in one of them, where it
     leaves the frame, or where something else shows (`regions`). A frame with annotators' labels takes no
     others. Where two annotated frames reach the same person (track id, else annotation id) in one frame, the
@@ -74,14 +74,14 @@ def propagate(
     steps = sorted({int(step) for step in steps}, key=lambda step: (abs(step), -step))
     if not steps or 0 in steps:
         raise ValueError(f"steps {steps}, but one or more are wanted, none of them 0")
-    settings = CarrySettings(
+    settings = TransferSettings(
         threshold_px, crop or CropSettings(), regions or RegionSettings(), confidence, min_points
     )
-    grown = GrowingSet(annotations)
+    grown = AnnotationSetBuilder(annotations)
     if places is None:
         annotated = (grown.images[image] for image in grown.sources)
         places = FramePlaces(store, annotated, annotations.images)
-    work = _Propagation(grown, places, FlowWays(store, longest_hop), settings, observe)
+    work = _Propagation(grown, places, FlowChainReader(store, longest_hop), settings, observe)
     sources = work.grown.sources
     # Nearest first: whoever arrives first keeps the place.
     with Tracker("propagate", "frames", len(sources) * len(steps)) as tracker:
@@ -98,11 +98,11 @@ class _Propagation:
 
     def __init__(
         self,
-        grown: GrowingSet,
+        grown: AnnotationSetBuilder,
         places: FramePlaces,
-        ways: FlowWays,
-        settings: CarrySettings,
-        observe: Callable[[Move], None] | None,
+        ways: FlowChainReader,
+        settings: TransferSettings,
+        observe: Callable[[TransferResult], None] | None,
     ) -> None:
         self.grown, self._places, self._ways = grown, places, ways
         self._settings, self._observe = settings, observe
@@ -129,7 +129,7 @@ class _Propagation:
     def _carry_person(
         self, person_0: PersonAnnotation, chain: FlowChain, step: int, image_1: ImageRecord
     ) -> StepCount:
-        move = move_person(
+        move = transfer_person(
             person_0,
             chain,
             step,
@@ -144,7 +144,7 @@ class _Propagation:
             self.grown.add(image_1, person_0, move.person_1)
         if self._observe is not None:
             self._observe(move if arrived else replace(move, person_1=None))
-        return count_move(move, arrived)
+        return count_transfer(move, arrived)
 
 
 def _enough(person_0: PersonAnnotation, person_1: PersonAnnotation, min_points: int) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from slimdp.config import ConfigError
-from slimdp.data.frame import sample_coarse
+from slimdp.data.box_frame import sample_coarse
 from slimdp.structures import IGNORE, PersonAnnotation
 
 #: Directions of the eight places about a point, and the point itself.

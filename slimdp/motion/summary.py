@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from slimdp.motion.carried_person import Move
-from slimdp.motion.transport import Fate
+from slimdp.motion.label_transfer import TransferResult
+from slimdp.motion.point_transfer import PointStatus
 from slimdp.structures import IGNORE, PersonAnnotation
 
 
@@ -47,36 +47,36 @@ class StepCount:
         return StepCount(**{**total, "hops": max(self.hops, other.hops)})
 
 
-def count_move(move: Move, arrived: bool) -> StepCount:
+def count_transfer(move: TransferResult, arrived: bool) -> StepCount:
     """The count of one person who was moved, and got there or not."""
-    fate = np.bincount(move.fate, minlength=len(Fate))
-    kept = int(fate[Fate.KEPT])
-    lost = len(move.fate) - kept
+    status = np.bincount(move.status, minlength=len(PointStatus))
+    kept = int(status[PointStatus.KEPT])
+    lost = len(move.status) - kept
     return StepCount(
         people=int(arrived),
         people_dropped=int(not arrived),
-        people_left=int(not arrived and 2 * int(fate[Fate.OUTSIDE]) > lost),
+        people_left=int(not arrived and 2 * int(status[PointStatus.OUTSIDE]) > lost),
         hops=move.hops,
-        labels_in=len(move.fate),
+        labels_in=len(move.status),
         labels_out=kept if arrived else 0,
-        outside=int(fate[Fate.OUTSIDE]),
-        inconsistent=int(fate[Fate.INCONSISTENT]),
-        elsewhere=int(fate[Fate.ELSEWHERE]),
+        outside=int(status[PointStatus.OUTSIDE]),
+        inconsistent=int(status[PointStatus.INCONSISTENT]),
+        elsewhere=int(status[PointStatus.ELSEWHERE]),
         with_person=0 if arrived else kept,
         **(_count_pixels(move) if arrived else {}),
     )
 
 
-def _count_pixels(move: Move) -> dict[str, int]:
-    if move.person_1 is None or move.person_1.coarse is None or move.mask_fate is None:
+def _count_pixels(move: TransferResult) -> dict[str, int]:
+    if move.person_1 is None or move.person_1.coarse is None or move.mask_status is None:
         return {}
     known = move.person_1.coarse != IGNORE
     return {
         "pixels_in": known.size,
         "pixels_out": int(known.sum()),
-        "pixels_outside": int((move.mask_fate == Fate.OUTSIDE).sum()),
-        "pixels_inconsistent": int((move.mask_fate == Fate.INCONSISTENT).sum()),
-        "pixels_unknown": int((~known & (move.mask_fate == Fate.KEPT)).sum()),
+        "pixels_outside": int((move.mask_status == PointStatus.OUTSIDE).sum()),
+        "pixels_inconsistent": int((move.mask_status == PointStatus.INCONSISTENT).sum()),
+        "pixels_unknown": int((~known & (move.mask_status == PointStatus.KEPT)).sum()),
     }
 
 

@@ -21,7 +21,7 @@ from slimdp.report.drawing import (
     overlay_uv,
     text_strip,
 )
-from slimdp.structures import PersonAnnotation, PersonPrediction
+from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.surface import Surface
 
 #: Upper limit of an error, metres, and the colour of a point below it.
@@ -111,7 +111,7 @@ def panel(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     return np.concatenate([sheet, error_legend(sheet.shape[1])])
 
 
-def _row(person: PersonAnnotation, prediction: PersonPrediction, surface: Surface) -> list[np.ndarray]:
+def _row(person: PersonAnnotation, prediction: DensePoseInstance, surface: Surface) -> list[np.ndarray]:
     crop = crop_image(load_image(person.image.file), prediction.crop_from_image, prediction.part.shape[0])
     maps = (prediction.part, prediction.uv, prediction.foreground)
     errors_m = point_errors([prediction], [person], surface).localization_m

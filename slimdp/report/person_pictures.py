@@ -7,14 +7,14 @@ from functools import cached_property
 import numpy as np
 
 from slimdp.config import CropSettings
+from slimdp.data.box_frame import sample_coarse
 from slimdp.data.crops import crop_affine, crop_image
-from slimdp.data.frame import sample_coarse
 from slimdp.data.images import load_image
 from slimdp.evaluation.paste import nearest_pixels
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.report.drawing import PART_COLOURS, colour_of_unit, draw_dots, overlay_parts, overlay_uv
 from slimdp.report.panels import error_colours
-from slimdp.structures import IGNORE, PersonAnnotation, PersonPrediction
+from slimdp.structures import IGNORE, DensePoseInstance, PersonAnnotation
 
 #: Columns of the pictures; in the first one the labels show the picture, and a network its errors.
 TRUE_TITLES = ("image", "part", "u", "v")
@@ -53,7 +53,7 @@ class PersonView:
             *(draw_dots(self._crop, self._points, each, self._radius) for each in colours),
         ]
 
-    def found_pictures(self, prediction: PersonPrediction, errors_m: np.ndarray) -> list[np.ndarray]:
+    def found_pictures(self, prediction: DensePoseInstance, errors_m: np.ndarray) -> list[np.ndarray]:
         """FOUND_TITLES: the points by their errors (N,) metres, then part, u and v, strong where the network
         sees the person and faint where the labels alone do; each (S, S, 3) uint8 RGB."""
         column, row, inside = self._pixels(*nearest_pixels(prediction, self._image_px))

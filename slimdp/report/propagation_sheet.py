@@ -9,17 +9,17 @@ import numpy as np
 
 from slimdp.config import CropSettings
 from slimdp.data import crop_affine, crop_image, load_image
-from slimdp.data.frame import sample_coarse
+from slimdp.data.box_frame import sample_coarse
 from slimdp.geometry import apply_affine, invert_affine
-from slimdp.motion import Fate, Move
+from slimdp.motion import PointStatus, TransferResult
 from slimdp.report.drawing import GREY, contact_sheet, draw_dots, draw_points, text_strip
 from slimdp.structures import IGNORE, PersonAnnotation
 
 #: Colours of the crosses of dropped labels.
 CROSSES = {
-    Fate.INCONSISTENT: ("fails the check", (230, 30, 40)),
-    Fate.ELSEWHERE: ("something else shows", (255, 150, 0)),
-    Fate.OUTSIDE: ("outside", (60, 60, 60)),
+    PointStatus.INCONSISTENT: ("fails the check", (230, 30, 40)),
+    PointStatus.ELSEWHERE: ("something else shows", (255, 150, 0)),
+    PointStatus.OUTSIDE: ("outside", (60, 60, 60)),
 }
 #: What a label may be coloured by.
 COLOURED_BY = ("part", "u")
@@ -37,7 +37,7 @@ def spread_people(people: Sequence[PersonAnnotation], count: int) -> set[tuple[i
     return {(people[index].image.id, people[index].id) for index in chosen}
 
 
-def propagation_sheet(moves: Iterable[Move], coloured_by: str = "part") -> np.ndarray:
+def propagation_sheet(moves: Iterable[TransferResult], coloured_by: str = "part") -> np.ndarray:
     """Draw where the labels of some people went.
 
     Each row is a labelled person, its own frame under "labelled"; each other cell is the same frame as the
@@ -57,7 +57,7 @@ def propagation_sheet(moves: Iterable[Move], coloured_by: str = "part") -> np.nd
     """
     if coloured_by not in COLOURED_BY:
         raise ValueError(f"coloured by {coloured_by!r}, but one of {', '.join(COLOURED_BY)} is wanted")
-    rows: dict[tuple[int, int], dict[int, Move]] = {}
+    rows: dict[tuple[int, int], dict[int, TransferResult]] = {}
     for move in moves:
         rows.setdefault((move.person_0.image.id, move.person_0.id), {})[move.step] = move
     if not rows:
@@ -70,7 +70,9 @@ def propagation_sheet(moves: Iterable[Move], coloured_by: str = "part") -> np.nd
     return np.concatenate([sheet, _legend(sheet.shape[1])])
 
 
-def _row(moves: dict[int, Move], steps: Sequence[int], size: int, coloured_by: str) -> list[np.ndarray]:
+def _row(
+    moves: dict[int, TransferResult], steps: Sequence[int], size: int, coloured_by: str
+) -> list[np.ndarray]:
     person_0 = next(iter(moves.values())).person_0
     cells = []
     for step in steps:
@@ -90,10 +92,10 @@ def _labelled_cell(person: PersonAnnotation, size: int, coloured_by: str) -> np.
     return _with_words(crop, f"{person.image.file_name[-24:]}: {len(person.points)}")
 
 
-def _carried_cell(move: Move, size: int, coloured_by: str) -> np.ndarray:
+def _carried_cell(move: TransferResult, size: int, coloured_by: str) -> np.ndarray:
     affine = crop_affine(_frame_of(move), CropSettings(size=size))
     crop = crop_image(load_image(move.image_1.file), affine, size)
-    kept = move.fate == Fate.KEPT
+    kept = move.status == PointStatus.KEPT
     if move.person_1 is not None:
         crop = _draw_person(crop, affine, move.person_1, coloured_by)
         words = f"{kept.sum()} of {len(kept)} kept"
@@ -101,14 +103,14 @@ def _carried_cell(move: Move, size: int, coloured_by: str) -> np.ndarray:
         grey = np.broadcast_to(GREY, (int(kept.sum()), 3))
         crop = draw_dots(crop, apply_affine(affine, move.points_1[kept]), grey, _radius(size))
         words = f"dropped ({kept.sum()} of {len(kept)})"
-    for fate, (_, colour) in CROSSES.items():
-        landed = (move.fate == fate) & np.isfinite(move.points_1).all(axis=1)
+    for status, (_, colour) in CROSSES.items():
+        landed = (move.status == status) & np.isfinite(move.points_1).all(axis=1)
         _draw_crosses(crop, apply_affine(affine, move.points_1[landed]), colour)
     hops = f", {move.hops} hops" if move.hops > 1 else ""
     return _with_words(crop, words + hops)
 
 
-def _frame_of(move: Move) -> np.ndarray:
+def _frame_of(move: TransferResult) -> np.ndarray:
     """A box (4,) xywh of the size that the labelled person's has, where the person is now."""
     box_0 = move.person_0.box
     if move.person_1 is not None:

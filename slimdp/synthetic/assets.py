@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flow_cache.frame_files import IMAGE_SUFFIXES
-from slimdp.data import check_whole
+from slimdp.data import verify_image
 from slimdp.synthetic.background import read_background
 from slimdp.synthetic.motion import BvhMotion, read_bvh
 
@@ -102,7 +102,7 @@ def _refuse(wanted: str) -> Callable[[OSError], None]:
 
 def _check_picture(path: Path) -> None:
     try:
-        check_whole(path)
+        verify_image(path)
         read_background(path)
     except ValueError as error:
         raise AssetError(f"{error}; or take it out of the --backgrounds folder") from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slimdp.data.frame import frame_pixel_centres
+from slimdp.data.box_frame import frame_pixel_centres
 from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
 from slimdp.surface import COCO_KEYPOINTS, POSETRACK_FILE_KEYPOINTS, BodySurface
 from slimdp.surface.parts import COARSE_OF_PART

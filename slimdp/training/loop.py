@@ -15,17 +15,17 @@ from torch.nn.parallel import DistributedDataParallel
 from slimdp.config import LossSettings, StageSettings
 from slimdp.losses import label_shares, needs_levels, total_loss
 from slimdp.models import StackedHourglass
-from slimdp.structures import Prediction
-from slimdp.training.average import WeightAverage
+from slimdp.structures import DensePoseMaps
+from slimdp.training.distributed import DistributedContext
+from slimdp.training.ema import WeightAverage
+from slimdp.training.micro_batch import MicroBatch
 from slimdp.training.monitor import Monitor
-from slimdp.training.parts import Part
-from slimdp.training.processes import Processes
+from slimdp.training.non_finite_guard import NonFiniteGuard
 from slimdp.training.schedule import learning_rate_at
-from slimdp.training.watch import BatchWatch
 
 
 @dataclass
-class Learner:
+class TrainState:
     """What changes while a stage runs."""
 
     model: StackedHourglass
@@ -36,26 +36,26 @@ class Learner:
     best_score: float | None = None  # of the validations so far, percent
 
 
-class Keeper(Protocol):
+class StageObserver(Protocol):
     """Saves and validates what is learned."""
 
     def due(self, step: int) -> bool:
         """Whether it has anything to do after `step` steps of the stage."""
 
-    def keep(self, learner: Learner) -> None:
+    def keep(self, learner: TrainState) -> None:
         """Do it."""
 
 
 def train_stage(
-    learner: Learner,
+    learner: TrainState,
     stage: StageSettings,
     loss: LossSettings,
-    steps: Iterable[Sequence[Part]],
-    processes: Processes,
+    steps: Iterable[Sequence[MicroBatch]],
+    processes: DistributedContext,
     bf16: bool,
-    watch: BatchWatch,
+    watch: NonFiniteGuard,
     monitor: Monitor,
-    keeper: Keeper,
+    keeper: StageObserver,
 ) -> None:
     """Train to the end of a stage, from the step where the learner stands.
 
@@ -99,12 +99,12 @@ def train_stage(
 
 def add_gradients(
     network: nn.Module,
-    parts: Sequence[Part],
+    parts: Sequence[MicroBatch],
     counts: Mapping[str, int],
     loss: LossSettings,
     processes: int,
     bf16: bool,
-) -> tuple[Prediction, dict[str, Tensor]]:
+) -> tuple[DensePoseMaps, dict[str, Tensor]]:
     """Forward and backward through a step's parts: the gradient of the loss of the whole batch.
 
     It is the same for any number of parts and processes, but for the batch norms: those look at one part at
@@ -146,7 +146,7 @@ def weigh(loss: LossSettings, shares: dict[str, float]) -> LossSettings:
     return dataclasses.replace(loss, **{name: getattr(loss, name) * share for name, share in shares.items()})
 
 
-def _sum_counts(parts: Sequence[Part]) -> dict[str, int]:
+def _sum_counts(parts: Sequence[MicroBatch]) -> dict[str, int]:
     return {name: sum(part.counts[name] for part in parts) for name in parts[0].counts}
 
 

@@ -12,10 +12,10 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from flow_cache.runtime.progress import Counted, clock_time, seconds_left
-from slimdp.structures import PoseBatch, Prediction
+from slimdp.structures import DensePoseMaps, PoseBatch
 from slimdp.surface.interface import Surface
+from slimdp.training.distributed import ALONE, DistributedContext
 from slimdp.training.pictures import training_picture
-from slimdp.training.processes import ALONE, Processes
 from slimdp.training.run_folder import RunFolder
 
 #: Where there is no bar, a line comes at least as often, whatever `log_every` is.
@@ -41,7 +41,7 @@ class Monitor:
     def __init__(
         self, folder: RunFolder, title: str, steps: int, done: int, steps_before: int,
         log_every: int, pictures_every: int, surface: Surface | None = None, bar: bool = True,
-        processes: Processes = ALONE,
+        processes: DistributedContext = ALONE,
     ) -> None:  # fmt: skip
         self.folder, self.title, self.steps, self.steps_before = folder, title, steps, steps_before
         self.log_every, self.pictures_every, self.surface = log_every, pictures_every, surface
@@ -58,7 +58,7 @@ class Monitor:
         self.begun, self.found, self.last_line = self.since, done, self.since
 
     def after_step(
-        self, step: int, batch: PoseBatch, prediction: Prediction, losses: Mapping[str, Tensor],
+        self, step: int, batch: PoseBatch, prediction: DensePoseMaps, losses: Mapping[str, Tensor],
         learning_rate: float, gradient_norm: Tensor,
     ) -> None:  # fmt: skip
         """Take note of a step.

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from slimdp.inference import decode
 from slimdp.report.panels import draw_row, panel
-from slimdp.structures import PoseBatch, Prediction
+from slimdp.structures import DensePoseMaps, PoseBatch
 from slimdp.surface.interface import Surface
 
 
 def training_picture(
-    batch: PoseBatch, prediction: Prediction, surface: Surface | None, people: int = 4
+    batch: PoseBatch, prediction: DensePoseMaps, surface: Surface | None, people: int = 4
 ) -> np.ndarray:
     """The first crops of a batch, a row each: as seen, predicted parts and u, labels, and their errors.
 
@@ -28,12 +28,12 @@ def training_picture(
     count = min(people, len(batch.image))
     images = (batch.image[:count] * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     maps = decode(_first(prediction, count))
-    point_crop, points, part, uv = (
-        values.cpu().numpy() for values in (batch.point_crop, batch.points, batch.part, batch.uv)
+    batch_index, points, part, uv = (
+        values.cpu().numpy() for values in (batch.batch_index, batch.points, batch.part, batch.uv)
     )
     rows = []
     for i in range(count):
-        mine = point_crop == i
+        mine = batch_index == i
         found = (maps.part[i].cpu().numpy(), maps.uv[i].cpu().numpy(), maps.foreground[i].cpu().numpy())
         column, row = np.floor(points[mine] + 0.5).astype(int).T
         errors_m = None
@@ -48,7 +48,7 @@ def training_picture(
 
 
 @torch.no_grad()
-def _first(prediction: Prediction, count: int) -> Prediction:
+def _first(prediction: DensePoseMaps, count: int) -> DensePoseMaps:
     """The prediction of the first crops, without gradients."""
     return dataclasses.replace(
         prediction,

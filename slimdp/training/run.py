@@ -16,22 +16,22 @@ from slimdp.config import ConfigError, TrainConfig
 from slimdp.models import StackedHourglass
 from slimdp.surface import load_surface
 from slimdp.surface.interface import Surface
-from slimdp.training.average import WeightAverage
 from slimdp.training.checkpoint import Checkpoint, build_model, load_optimizer, save_checkpoint
-from slimdp.training.keeper import StageKeeper, random_state, set_random_state, steps_before
-from slimdp.training.loop import Learner, train_stage
+from slimdp.training.checkpoint_writer import CheckpointWriter, random_state, set_random_state, steps_before
+from slimdp.training.distributed import DistributedContext, init_distributed
+from slimdp.training.ema import WeightAverage
+from slimdp.training.loop import TrainState, train_stage
 from slimdp.training.memory import keep_freed_memory
+from slimdp.training.micro_batch import micro_batches
 from slimdp.training.monitor import Monitor
+from slimdp.training.non_finite_guard import NonFiniteGuard
 from slimdp.training.optimisers import make_optimizer
-from slimdp.training.parts import steps_of_parts
-from slimdp.training.processes import Processes, joined
 from slimdp.training.run_folder import RunFolder
-from slimdp.training.shared_batch_norm import share_batch_norms
 from slimdp.training.stage_data import StageData, read_stages
 from slimdp.training.stage_settings import stage_loss
 from slimdp.training.start import first_checkpoint
+from slimdp.training.sync_batchnorm import sync_batch_norms
 from slimdp.training.validation import Validation, place, read_validation_people
-from slimdp.training.watch import BatchWatch
 
 #: torch.set_deterministic_debug_mode: what has no deterministic form raises.
 _ERROR = 2
@@ -68,7 +68,7 @@ def train(
             or a disk is full.
         NoLabelsError, NonFiniteLossError: nothing can be learned of a batch, or training went astray.
     """
-    with joined(device) as (processes, here):
+    with init_distributed(device) as (processes, here):
         folder = RunFolder(Path(out), processes.first)
         with folder.held():
             _train(config, folder, processes, here, resume, initial, bar)
@@ -76,7 +76,7 @@ def train(
 
 
 def _train(
-    config: TrainConfig, folder: RunFolder, processes: Processes, here: torch.device, resume: bool,
+    config: TrainConfig, folder: RunFolder, processes: DistributedContext, here: torch.device, resume: bool,
     initial: Path | None, bar: bool,
 ) -> None:  # fmt: skip
     """All stages from where the run begins."""
@@ -120,7 +120,7 @@ class _Run:
 
     config: TrainConfig
     device: torch.device
-    processes: Processes
+    processes: DistributedContext
     folder: RunFolder
     bar: bool
 
@@ -137,12 +137,14 @@ class _Run:
                 learner,
                 stage,
                 stage_loss(config, stage),
-                steps_of_parts(loader, stage.accumulate, self.device),
+                micro_batches(loader, stage.accumulate, self.device),
                 self.processes,
                 bf16,
-                BatchWatch(stage, data.batch_people),
+                NonFiniteGuard(stage, data.batch_people),
                 monitor,
-                StageKeeper(config, index, self.folder, validation, monitor, self.processes, self.device),
+                CheckpointWriter(
+                    config, index, self.folder, validation, monitor, self.processes, self.device
+                ),
             )
         return self._finish(learner, index)
 
@@ -171,7 +173,7 @@ class _Run:
             self.folder.say(f"pictures without errors: {error}")
             return None
 
-    def _learner(self, start: Checkpoint) -> Learner:
+    def _learner(self, start: Checkpoint) -> TrainState:
         """The model, its average and its optimiser as a checkpoint left them."""
         model = place(build_model(self.config), self.device)
         if self.config.precision == "float64":
@@ -184,13 +186,13 @@ class _Run:
         optimizer = make_optimizer(model, self.config.stages[start.stage])
         if start.optimizer is not None:
             load_optimizer(optimizer, start.optimizer)
-        return Learner(model, network, average, optimizer, start.step, start.best_score)
+        return TrainState(model, network, average, optimizer, start.step, start.best_score)
 
     def _network(self, model: StackedHourglass) -> nn.Module:
         """The model as it is called, changed in place."""
         several = self.processes.count > 1
         if several and self.config.shared_batch_norm:
-            share_batch_norms(model, self.device)
+            sync_batch_norms(model, self.device)
         if self.config.compile:
             model.compile()
         if not several:
@@ -199,7 +201,7 @@ class _Run:
         # The statistics are shared, or else those of the first process are the ones that are saved.
         return DistributedDataParallel(model, ids, broadcast_buffers=False, gradient_as_bucket_view=True)
 
-    def _finish(self, learner: Learner, index: int) -> Checkpoint:
+    def _finish(self, learner: TrainState, index: int) -> Checkpoint:
         """Save the end of a stage, for which no optimiser is needed any more."""
         end = Checkpoint(
             self.config,

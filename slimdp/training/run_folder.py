@@ -37,7 +37,7 @@ from flow_cache.runtime.lock import HeldError, held_folder
 from slimdp.config import TrainConfig, config_to_dict
 from slimdp.settings_file import dump_yaml
 from slimdp.training.checkpoint import CheckpointError
-from slimdp.training.processes import Processes
+from slimdp.training.distributed import DistributedContext
 
 
 class RunFolder:
@@ -67,7 +67,7 @@ class RunFolder:
                 ) from None
             yield
 
-    def begin(self, config: TrainConfig, device: torch.device, processes: Processes) -> None:
+    def begin(self, config: TrainConfig, device: torch.device, processes: DistributedContext) -> None:
         """Write the settings and what they run on, and clear away what a killed run left half-written."""
         if not self.speaks:
             return
@@ -139,7 +139,7 @@ def read_metrics(file: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def describe_environment(device: torch.device, processes: Processes) -> dict[str, Any]:
+def describe_environment(device: torch.device, processes: DistributedContext) -> dict[str, Any]:
     """What a run ran on, as JSON values."""
     versions = {"slimdp": slimdp, "torch": torch, "numpy": np, "opencv": cv2, "h5py": h5py}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()

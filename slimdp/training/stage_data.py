@@ -21,17 +21,17 @@ from slimdp.config import (
 from slimdp.data import (
     AnnotationError,
     PoseDataset,
-    WeightedDraws,
+    WeightedSampler,
     collate,
     start_worker,
     surface_anchors,
 )
-from slimdp.data.draws import Draw
+from slimdp.data.sampler import SampleIndex
 from slimdp.motion.pairs import PairDataset, make_pairs
 from slimdp.structures import PersonAnnotation, PoseBatch
 from slimdp.surface import UvSymmetry, load_surface, load_symmetry
 from slimdp.surface.load import OPEN, check_surface_name
-from slimdp.training.processes import ALONE, Processes
+from slimdp.training.distributed import ALONE, DistributedContext
 from slimdp.training.source_labels import Sets, source_labels
 from slimdp.training.stage_settings import augmentation, check_stages, stage_loss, stage_motion
 
@@ -44,14 +44,14 @@ class StageData:
     people: PoseDataset | PairDataset
     draw_seed: int
 
-    def draws(self, first_step: int) -> WeightedDraws:
+    def draws(self, first_step: int) -> WeightedSampler:
         """Who comes, from a step on."""
         weights = [source.weight for source in self.stage.data]
         count, start = (steps * self.stage.batch for steps in (self.stage.steps, first_step))
-        return WeightedDraws(self.people.sizes, weights, count, self.draw_seed, start)
+        return WeightedSampler(self.people.sizes, weights, count, self.draw_seed, start)
 
     def batches(
-        self, first_step: int, workers: int, processes: Processes = ALONE, pin: bool = False
+        self, first_step: int, workers: int, processes: DistributedContext = ALONE, pin: bool = False
     ) -> Iterator[PoseBatch]:
         """What goes through this process's network at once, from a step on: `stage.accumulate` times a step.
 
@@ -66,7 +66,7 @@ class StageData:
         """
         loader = DataLoader(
             self.people,
-            batch_sampler=DealtDraws(
+            batch_sampler=ShardedSampler(
                 self.draws(first_step), self.part_size(processes), processes.rank, processes.count
             ),
             num_workers=workers,
@@ -86,7 +86,7 @@ class StageData:
         finally:
             cv2.setNumThreads(threads)
 
-    def part_size(self, processes: Processes) -> int:
+    def part_size(self, processes: DistributedContext) -> int:
         """Crops that go through a process's network at once."""
         return self.stage.batch // (self.stage.accumulate * processes.count)
 
@@ -97,10 +97,10 @@ class StageData:
 
 
 @dataclasses.dataclass(frozen=True)
-class DealtDraws(Sampler[list[Draw]]):
+class ShardedSampler(Sampler[list[SampleIndex]]):
     """The draws in parts of equal size, every `count`-th part from number `rank` on."""
 
-    draws: WeightedDraws
+    draws: WeightedSampler
     size: int
     rank: int
     count: int
@@ -108,7 +108,7 @@ class DealtDraws(Sampler[list[Draw]]):
     def __len__(self) -> int:
         return len(self.draws) // (self.size * self.count)
 
-    def __iter__(self) -> Iterator[list[Draw]]:
+    def __iter__(self) -> Iterator[list[SampleIndex]]:
         drawn = iter(self.draws)
         for number in itertools.count():
             part = list(itertools.islice(drawn, self.size))
@@ -120,7 +120,7 @@ class DealtDraws(Sampler[list[Draw]]):
 
 def read_stages(
     config: TrainConfig,
-    processes: Processes = ALONE,
+    processes: DistributedContext = ALONE,
     sets: Sets | None = None,
 ) -> list[StageData]:
     """Read and check the labels of all stages, so that nothing is found wrong after hours of training.

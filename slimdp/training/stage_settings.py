@@ -13,10 +13,10 @@ from slimdp.config import (
     TrainConfig,
 )
 from slimdp.config.budget import DROPPED
-from slimdp.training.processes import Processes
+from slimdp.training.distributed import DistributedContext
 
 
-def check_stages(config: TrainConfig, processes: Processes) -> None:
+def check_stages(config: TrainConfig, processes: DistributedContext) -> None:
     """Refuse stages that cannot be trained by so many processes; raises ConfigError naming the key."""
     check_paths(config)
     check_motion(config)
@@ -73,7 +73,7 @@ def check_motion(config: TrainConfig) -> None:
                 )
 
 
-def check_batches(config: TrainConfig, processes: Processes) -> None:
+def check_batches(config: TrainConfig, processes: DistributedContext) -> None:
     """Each process must get the same number of crops; raises ConfigError naming the key."""
     for i, stage in enumerate(config.stages):
         part = stage.batch // stage.accumulate

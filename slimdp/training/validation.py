@@ -13,7 +13,7 @@ from slimdp.inference import predict_people
 from slimdp.models import StackedHourglass
 from slimdp.structures import PersonAnnotation
 from slimdp.surface import load_surface
-from slimdp.training.processes import Processes
+from slimdp.training.distributed import DistributedContext
 
 #: The score that the best checkpoint has most of: "localization only", which the papers report.
 BEST_BY = "localization 10cm"
@@ -38,7 +38,7 @@ class Validation:
         surface: str,
         model: StackedHourglass,
         people: list[PersonAnnotation],
-        processes: Processes,
+        processes: DistributedContext,
     ) -> None:
         self._settings, self._crop, self._processes = settings, crop, processes
         self._model, self.people = model, people

@@ -17,10 +17,10 @@ from slimdp.config import AugmentSettings, CropSettings
 from slimdp.data import (
     AnnotationError,
     AnnotationSet,
-    Draw,
     PoseDataset,
     PoseSample,
-    WeightedDraws,
+    SampleIndex,
+    WeightedSampler,
     collate,
     load_image,
     read_annotations,
@@ -74,7 +74,7 @@ def test_points_show_the_pixels_that_they_showed(people: AnnotationSet) -> None:
     picture = load_image(people.images[0].file).astype(float)
     differences = []
     for number in range(20):
-        sample = dataset[Draw(number, 0)]
+        sample = dataset[SampleIndex(number, 0)]
         assert ((sample.points >= 0) & (sample.points <= 63)).all()
         matrix = np.vstack([invert_affine(sample.crop_from_image)])
         for point in sample.points:
@@ -88,7 +88,7 @@ def test_points_show_the_pixels_that_they_showed(people: AnnotationSet) -> None:
 
 def test_truth_of_a_mirrored_crop_is_the_mirrored_truth(people: AnnotationSet) -> None:
     dataset = PoseDataset(people, CROP, AugmentSettings(0, 0, 0, True, 0), UvSymmetry(), seed=0)
-    samples = [dataset[Draw(number, 0)] for number in range(12)]
+    samples = [dataset[SampleIndex(number, 0)] for number in range(12)]
     flipped = [np.linalg.det(sample.crop_from_image[:, :2]) < 0 for sample in samples]
     plain, mirrored = samples[flipped.index(False)], samples[flipped.index(True)]
     part, uv = UvSymmetry().flip(plain.part, plain.uv)
@@ -105,7 +105,7 @@ def test_points_outside_the_crop_are_dropped_with_their_labels(people: Annotatio
     dataset = PoseDataset(people, CROP, AugmentSettings(scale=2, shift=0.4), UvSymmetry(), seed=0)
     counts = set()
     for number in range(20):
-        sample = dataset[Draw(number, 0)]
+        sample = dataset[SampleIndex(number, 0)]
         counts.add(len(sample.points))
         assert len(sample.points) == len(sample.part) == len(sample.uv)
         assert ((sample.points >= 0) & (sample.points <= 63)).all()
@@ -115,16 +115,18 @@ def test_points_outside_the_crop_are_dropped_with_their_labels(people: Annotatio
 def test_samples_depend_on_seed_draw_and_person_alone(people: AnnotationSet) -> None:
     changes = AugmentSettings(occlusion=0.5)
     one, two, other = (PoseDataset(people, CROP, changes, UvSymmetry(), seed) for seed in (1, 1, 2))
-    first = one[Draw(9, 0)]
-    for index in (0, 1, Draw(4, 1)):
+    first = one[SampleIndex(9, 0)]
+    for index in (0, 1, SampleIndex(4, 1)):
         two[index]
-    assert same(first, two[Draw(9, 0)])
-    assert same(first, pickle.loads(pickle.dumps(two))[Draw(9, 0)])
-    assert not same(first, other[Draw(9, 0)])
-    assert not same(first, one[Draw(8, 0)])
-    assert same(one[0], one[Draw(0, 0)])
+    assert same(first, two[SampleIndex(9, 0)])
+    assert same(first, pickle.loads(pickle.dumps(two))[SampleIndex(9, 0)])
+    assert not same(first, other[SampleIndex(9, 0)])
+    assert not same(first, one[SampleIndex(8, 0)])
+    assert same(one[0], one[SampleIndex(0, 0)])
     twins = PoseDataset([people, people], CROP, changes, UvSymmetry(), seed=1)
-    assert not same(twins[Draw(9, 0)], twins[Draw(9, 2)])  # the same person, at another place in the set
+    assert not same(
+        twins[SampleIndex(9, 0)], twins[SampleIndex(9, 2)]
+    )  # the same person, at another place in the set
 
 
 @pytest.fixture
@@ -141,7 +143,7 @@ def opencv_threads() -> Iterator[Callable[[int], None]]:
 
 
 def batches(dataset: PoseDataset, workers: int) -> list[PoseBatch]:
-    draws = WeightedDraws(dataset.sizes, [1], count=12, seed=0)
+    draws = WeightedSampler(dataset.sizes, [1], count=12, seed=0)
     loader = DataLoader(
         dataset,
         4,
@@ -184,8 +186,8 @@ def test_collate(people: AnnotationSet) -> None:
     assert batch.image[1, 2, 10, 20].item() == samples[1].image[10, 20, 2]
     assert batch.coarse.shape == (3, 16, 16)
     assert batch.uv.dtype == batch.points.dtype == torch.float32
-    assert batch.part.dtype == batch.point_crop.dtype == torch.int64
-    assert batch.point_crop.bincount().tolist() == [60, 25, 60]
+    assert batch.part.dtype == batch.batch_index.dtype == torch.int64
+    assert batch.batch_index.bincount().tolist() == [60, 25, 60]
     np.testing.assert_allclose(batch.points[60:85], samples[1].points, atol=1e-4)
     assert batch.part[60:85].tolist() == samples[1].part.tolist()
     assert batch.annotation_id.tolist() == [3, 5, 3]
@@ -210,7 +212,7 @@ def test_confidence_stays_with_its_point(people: AnnotationSet) -> None:
     marked = replace(person, confidence=trust, uv=np.column_stack([trust, trust]))
     cut = AugmentSettings(scale=2, shift=0.4, flip=False, occlusion=1)
     dataset = PoseDataset(AnnotationSet(people.images, (marked,)), CROP, cut, UvSymmetry(), seed=0)
-    batch = collate([dataset[Draw(number, 0)] for number in range(8)])
+    batch = collate([dataset[SampleIndex(number, 0)] for number in range(8)])
     assert batch.confidence is not None
     assert len(batch.confidence) < 8 * 60
     np.testing.assert_array_equal(batch.confidence, batch.uv[:, 0])
@@ -224,7 +226,7 @@ def test_a_batch_without_points(people: AnnotationSet, make_person: Make) -> Non
     masked = make_person(people.images[0], [10, 10, 50, 50], 0, coarse=coarse)
     batch = collate([PoseDataset(AnnotationSet(people.images, (masked,)), CROP, None, UvSymmetry(), 0)[0]])
     assert batch.points.shape == (0, 2)
-    assert batch.point_crop.shape == (0,)
+    assert batch.batch_index.shape == (0,)
 
 
 def test_real_annotation_gives_a_training_batch(samples: Path) -> None:
@@ -232,7 +234,7 @@ def test_real_annotation_gives_a_training_batch(samples: Path) -> None:
     dataset = PoseDataset(found, CropSettings(256), AugmentSettings(), UvSymmetry(), seed=0)
     plain = PoseDataset(found, CropSettings(256), None, UvSymmetry(), seed=0)[0]
     assert len(plain.points) == 125
-    batch = collate([dataset[Draw(number, 0)] for number in range(4)])
+    batch = collate([dataset[SampleIndex(number, 0)] for number in range(4)])
     assert batch.part.min() >= 1
     assert batch.part.max() <= 24
     assert batch.points.shape[0] > 300

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from slimdp.data import ImageCache, ImageError, check_whole, load_image
+from slimdp.data import ImageCache, ImageError, load_image, verify_image
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def save(path: Path, rgb: np.ndarray) -> Path:
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp"])
 def test_size_and_colour_order(tmp_path: Path, picture: np.ndarray, name: str) -> None:
     path = save(tmp_path / name, picture)
-    assert check_whole(path) == (60, 40)
+    assert verify_image(path) == (60, 40)
     assert np.abs(load_image(path).astype(int) - picture).mean() < 4
 
 
@@ -35,7 +35,7 @@ def test_cut_short(tmp_path: Path, picture: np.ndarray, name: str, keep: float) 
     path = save(tmp_path / name, picture)
     content = path.read_bytes()
     path.write_bytes(content[: int(keep if keep >= 1 else keep * len(content))])
-    for read in (check_whole, load_image):
+    for read in (verify_image, load_image):
         with pytest.raises(ImageError, match=name):
             read(path)
 
@@ -43,11 +43,11 @@ def test_cut_short(tmp_path: Path, picture: np.ndarray, name: str, keep: float) 
 def test_bytes_after_the_end_are_no_fault(tmp_path: Path, picture: np.ndarray) -> None:
     path = save(tmp_path / "a.jpg", picture)
     path.write_bytes(path.read_bytes() + b"camera notes" * 20)
-    assert check_whole(path) == (60, 40)
+    assert verify_image(path) == (60, 40)
 
 
 def test_missing(tmp_path: Path) -> None:
-    for read in (check_whole, load_image):
+    for read in (verify_image, load_image):
         with pytest.raises(ImageError, match=r"b\.jpg: no such image"):
             read(tmp_path / "b.jpg")
 

@@ -13,9 +13,9 @@ from slimdp.config import AugmentSettings, CropSettings
 from slimdp.data import (
     AnnotationError,
     AnnotationSet,
-    Draw,
     KeypointAnchors,
     PoseDataset,
+    SampleIndex,
     collate,
     keypoint_union,
     read_annotations,
@@ -96,7 +96,8 @@ def test_keypoints_follow_the_crop_and_keep_their_visibility(people: AnnotationS
 def test_keypoints_change_sides_in_a_mirrored_crop(people: AnnotationSet) -> None:
     only_flips = AugmentSettings(0, 0, 0, True, 0)
     samples = [
-        dataset(people, only_flips, keypoints=NAMES, anchors=ANCHORS)[Draw(number, 0)] for number in range(12)
+        dataset(people, only_flips, keypoints=NAMES, anchors=ANCHORS)[SampleIndex(number, 0)]
+        for number in range(12)
     ]
     mirrored = [np.linalg.det(sample.crop_from_image[:, :2]) < 0 for sample in samples]
     plain, other = samples[mirrored.index(False)], samples[mirrored.index(True)]
@@ -133,7 +134,8 @@ def test_hidden_ones_count_where_a_set_does_not_tell_them_apart(people: Annotati
 def test_patches_hide_keypoints(people: AnnotationSet) -> None:
     hiding = AugmentSettings(scale=0, rotation_deg=0, shift=0, flip=False, colour=0, occlusion=1)
     samples = [
-        dataset(people, hiding, keypoints=NAMES, anchors=ANCHORS)[Draw(number, 0)] for number in range(60)
+        dataset(people, hiding, keypoints=NAMES, anchors=ANCHORS)[SampleIndex(number, 0)]
+        for number in range(60)
     ]
     knee = np.array([sample.keypoints[1, 2] for sample in samples])
     anchored = np.array([(sample.source == LabelSource.KEYPOINT).any() for sample in samples])

@@ -11,9 +11,9 @@ import pytest
 from slimdp.config import AugmentSettings, CropSettings
 from slimdp.data import (
     AnnotationSet,
-    Draw,
     PoseDataset,
     PoseSample,
+    SampleIndex,
     flip_labels,
     load_image,
     read_annotations,
@@ -112,7 +112,7 @@ def samples(people: AnnotationSet, surface: BodySurface, flip: bool) -> list[Pos
     )  # fmt: skip
     chosen = []
     for index in range(len(dataset)):
-        draws = (dataset[Draw(number, index)] for number in range(64))
+        draws = (dataset[SampleIndex(number, index)] for number in range(64))
         chosen.append(next(s for s in draws if (np.linalg.det(s.crop_from_image[:, :2]) < 0) == flip))
     return chosen
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from slimdp.doctor import examine
 from slimdp.evaluation import PredictionWriter
-from slimdp.structures import PersonPrediction
+from slimdp.structures import DensePoseInstance
 
 
 def test_a_flipped_bit_in_what_a_run_left_is_found(tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ def test_a_flipped_bit_in_what_a_run_left_is_found(tmp_path: Path) -> None:
     size = 16
     with PredictionWriter(predictions, size) as writer:
         writer.write(
-            PersonPrediction(
+            DensePoseInstance(
                 image_id=1,
                 annotation_id=2,
                 box=np.array([0.0, 0, 10, 20]),

@@ -28,7 +28,7 @@ from slimdp.evaluation import (
 )
 from slimdp.evaluation.paste import nearest_pixels
 from slimdp.geometry import apply_affine, invert_affine
-from slimdp.structures import PersonAnnotation, PersonPrediction
+from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.surface.body import BodySurface
 from slimdp.surface.load import load_surface
 from slimdp.synthetic.dataset import SetPlan, synthesize
@@ -51,14 +51,14 @@ def true_maps(folder: Path, person: PersonAnnotation) -> np.ndarray:
     return cv2.imread(str(folder / name))[..., ::-1].transpose(2, 0, 1) * person.mask
 
 
-def true_prediction(maps: np.ndarray, person: PersonAnnotation) -> PersonPrediction:
+def true_prediction(maps: np.ndarray, person: PersonAnnotation) -> DensePoseInstance:
     affine = crop_affine(person.box, CropSettings(size=CROP))
     y, x = np.mgrid[:CROP, :CROP]
     places = apply_affine(invert_affine(affine), np.stack([x.ravel(), y.ravel()], axis=1))
     column, row = np.floor(places + 0.5).astype(int).T
     inside = (column >= 0) & (row >= 0) & (column < maps.shape[2]) & (row < maps.shape[1])
     crop = (maps[:, row * inside, column * inside] * inside).reshape(3, CROP, CROP)
-    return PersonPrediction(
+    return DensePoseInstance(
         person.id, person.image.id, person.box, 1.0, affine,
         part=np.maximum(crop[0], 1), uv=(crop[1:] / 255).astype(np.float16), foreground=crop[0] > 0,
     )  # fmt: skip
@@ -149,7 +149,7 @@ def test_predictions_score_as_the_results_that_they_export(
     assert list(ours.in_percent()) == ["points", "gps", "gpsm", "iou", "kappa", "surface"]
 
 
-def disturbed(prediction: PersonPrediction) -> PersonPrediction:
+def disturbed(prediction: DensePoseInstance) -> DensePoseInstance:
     rng = np.random.default_rng(prediction.annotation_id)
     wrong = rng.random(prediction.part.shape) < 0.2 * prediction.annotation_id
     return dataclasses.replace(

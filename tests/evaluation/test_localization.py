@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from slimdp.evaluation import point_errors, score_points
-from slimdp.structures import PersonAnnotation, PersonPrediction
+from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.surface.body import BodySurface
 
 SIDE_M = 0.5  # of a part of the flat surface
 
 
-def slow_errors(prediction: PersonPrediction, person: PersonAnnotation) -> tuple[list[float], list[float]]:
+def slow_errors(prediction: DensePoseInstance, person: PersonAnnotation) -> tuple[list[float], list[float]]:
     """Full and localization errors on the flat surface, one point at a time, without the surface class."""
     full, localization = [], []
     size = len(prediction.part)

@@ -10,12 +10,12 @@ from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine
 from slimdp.evaluation import nearest_pixels, paste_prediction
 from slimdp.geometry import apply_affine
-from slimdp.structures import PersonPrediction
+from slimdp.structures import DensePoseInstance
 
 WIDTH, HEIGHT = 80, 60
 
 
-def slow_paste(prediction: PersonPrediction) -> tuple[np.ndarray, np.ndarray]:
+def slow_paste(prediction: DensePoseInstance) -> tuple[np.ndarray, np.ndarray]:
     """Pixel by pixel over the whole image."""
     part, uv = np.zeros((HEIGHT, WIDTH), np.uint8), np.zeros((2, HEIGHT, WIDTH), np.float32)
     for y in range(HEIGHT):

@@ -10,15 +10,15 @@ import pytest
 
 from slimdp.evaluation import PredictionFile, PredictionFileError, PredictionWriter, read_predictions
 from slimdp.evaluation.predictions import PredictionOrigin
-from slimdp.structures import PersonPrediction
+from slimdp.structures import DensePoseInstance
 
 SIZE = 64
 ORIGIN = PredictionOrigin(checkpoint="last.pt", checkpoint_sha256="ab12", annotations="people.json")
 
 
-def random_prediction(seed: int, image_id: int = 1, annotation_id: int | None = None) -> PersonPrediction:
+def random_prediction(seed: int, image_id: int = 1, annotation_id: int | None = None) -> DensePoseInstance:
     rng = np.random.default_rng(seed)
-    return PersonPrediction(
+    return DensePoseInstance(
         annotation_id=seed if annotation_id is None else annotation_id,
         image_id=image_id,
         box=rng.uniform(1, 50, 4),
@@ -30,7 +30,7 @@ def random_prediction(seed: int, image_id: int = 1, annotation_id: int | None = 
     )
 
 
-def write(path: Path, predictions: list[PersonPrediction]) -> Path:
+def write(path: Path, predictions: list[DensePoseInstance]) -> Path:
     with PredictionWriter(path, SIZE, ORIGIN) as writer:
         for prediction in predictions:
             writer.write(prediction)
@@ -43,8 +43,8 @@ def write_and_stop(path: Path) -> None:
         raise RuntimeError("stop")
 
 
-def assert_equal(a: PersonPrediction, b: PersonPrediction) -> None:
-    for field in dataclasses.fields(PersonPrediction):
+def assert_equal(a: DensePoseInstance, b: DensePoseInstance) -> None:
+    for field in dataclasses.fields(DensePoseInstance):
         value = getattr(a, field.name)
         np.testing.assert_array_equal(value, getattr(b, field.name), err_msg=field.name)
         if isinstance(value, np.ndarray):
@@ -52,12 +52,12 @@ def assert_equal(a: PersonPrediction, b: PersonPrediction) -> None:
 
 
 @pytest.fixture
-def saved(tmp_path: Path) -> tuple[Path, list[PersonPrediction]]:
+def saved(tmp_path: Path) -> tuple[Path, list[DensePoseInstance]]:
     predictions = [random_prediction(seed) for seed in (3, 1, 2)]
     return write(tmp_path / "predictions.h5", predictions), predictions
 
 
-def test_round_trip_is_exact_and_in_order(saved: tuple[Path, list[PersonPrediction]]) -> None:
+def test_round_trip_is_exact_and_in_order(saved: tuple[Path, list[DensePoseInstance]]) -> None:
     path, predictions = saved
     read = list(read_predictions(path))
     assert len(read) == 3
@@ -86,7 +86,7 @@ def test_writing_stopped_by_an_error_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_rewrite_keeps_the_old_file(saved: tuple[Path, list[PersonPrediction]]) -> None:
+def test_a_failed_rewrite_keeps_the_old_file(saved: tuple[Path, list[DensePoseInstance]]) -> None:
     path, predictions = saved
     with pytest.raises(RuntimeError, match="stop"):
         write_and_stop(path)
@@ -128,7 +128,7 @@ def test_impossible_values_are_not_written(tmp_path: Path, field: str, value: An
 
 @pytest.mark.parametrize(("field", "value", "message"), [bad for bad in BAD_VALUES if "shape" not in bad[2]])
 def test_impossible_values_are_not_read(
-    saved: tuple[Path, list[PersonPrediction]], field: str, value: Any, message: str
+    saved: tuple[Path, list[DensePoseInstance]], field: str, value: Any, message: str
 ) -> None:
     path, predictions = saved
     with h5py.File(path, "a") as file:
@@ -139,7 +139,7 @@ def test_impossible_values_are_not_read(
             opened.read(1, 1)
 
 
-def test_a_truncated_file_is_named(saved: tuple[Path, list[PersonPrediction]]) -> None:
+def test_a_truncated_file_is_named(saved: tuple[Path, list[DensePoseInstance]]) -> None:
     path, _ = saved
     whole = path.read_bytes()
     for share in (0.0, 0.1, 0.5, 0.99):
@@ -148,7 +148,7 @@ def test_a_truncated_file_is_named(saved: tuple[Path, list[PersonPrediction]]) -
             read_predictions(path)
 
 
-def test_a_damaged_chunk_is_named(saved: tuple[Path, list[PersonPrediction]]) -> None:
+def test_a_damaged_chunk_is_named(saved: tuple[Path, list[DensePoseInstance]]) -> None:
     path, _ = saved
     with h5py.File(path, "r") as file:
         chunk = file["uv"].id.get_chunk_info(1)
@@ -189,7 +189,7 @@ def _repeat(file: h5py.File) -> None:
     ],
 )
 def test_another_schema_is_refused(
-    saved: tuple[Path, list[PersonPrediction]], change: Any, message: str
+    saved: tuple[Path, list[DensePoseInstance]], change: Any, message: str
 ) -> None:
     path, _ = saved
     with h5py.File(path, "a") as file:

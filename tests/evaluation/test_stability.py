@@ -19,7 +19,7 @@ from slimdp.evaluation import PredictionFile, PredictionWriter, StabilityCount, 
 from slimdp.evaluation.stability import measure_pair
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.motion import FlowPair, propagate
-from slimdp.structures import PersonAnnotation, PersonPrediction
+from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.surface.body import BodySurface
 from slimdp.surface.load import load_surface
 from slimdp.synthetic.dataset import SetPlan, synthesize
@@ -40,7 +40,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AnnotationSet]
     return folder, carried
 
 
-def perfect(folder: Path, person: PersonAnnotation) -> PersonPrediction:
+def perfect(folder: Path, person: PersonAnnotation) -> DensePoseInstance:
     name = person.image.file_name.replace("images/", "iuv/", 1).replace(".jpg", ".png")
     maps = cv2.imread(str(folder / name))[..., ::-1]
     affine = crop_affine(person.box, CropSettings(size=CROP))
@@ -49,13 +49,13 @@ def perfect(folder: Path, person: PersonAnnotation) -> PersonPrediction:
     column, row = np.floor(places + 0.5).astype(int).T
     inside = (column >= 0) & (row >= 0) & (column < maps.shape[1]) & (row < maps.shape[0])
     crop = (maps[row * inside, column * inside] * inside[:, None]).T.reshape(3, CROP, CROP)
-    return PersonPrediction(
+    return DensePoseInstance(
         person.id, person.image.id, person.box, 1.0, affine,
         part=np.maximum(crop[0], 1), uv=(crop[1:] / 255).astype(np.float16), foreground=crop[0] > 0,
     )  # fmt: skip
 
 
-def jittered(prediction: PersonPrediction, rng: np.random.Generator) -> PersonPrediction:
+def jittered(prediction: DensePoseInstance, rng: np.random.Generator) -> DensePoseInstance:
     shift = rng.choice([-0.2, 0.2], (2, 1, 1))
     return dataclasses.replace(prediction, uv=np.clip(prediction.uv + shift, 0, 1).astype(np.float16))
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flow_cache.drawing import UNKNOWN, bring_back, colour_flow, draw_check
+from flow_cache.drawing import UNKNOWN, backward_warp, colour_flow, draw_check
 
 
 def test_colours_are_directions() -> None:
@@ -35,7 +35,7 @@ def test_flow_that_is_not_stored_is_dark_grey_in_every_picture(rng: np.random.Ge
     # The way there leads to a pixel whose way back is unknown, or is unknown itself.
     assert draw_check(flow_0to1, flow_1to0, 5)[0].tolist() == [[255] * 3, [0] * 3, [0] * 3, grey]
     frame_1 = rng.integers(0, 90, (1, 4, 3), dtype=np.uint8)
-    assert bring_back(frame_1, flow_0to1)[0].tolist() == [*frame_1[0, [0, 2, 2]].tolist(), grey]
+    assert backward_warp(frame_1, flow_0to1)[0].tolist() == [*frame_1[0, [0, 2, 2]].tolist(), grey]
     nothing = np.full((2, 3, 3), np.nan, np.float32)
     assert (colour_flow(nothing) == UNKNOWN).all()
 
@@ -44,4 +44,4 @@ def test_bringing_back_reads_frame_1_where_the_flow_leads(rng: np.random.Generat
     frame_1 = rng.integers(0, 256, (5, 8, 3), dtype=np.uint8)
     flow_0to1 = np.zeros((2, 5, 8), np.float32)
     flow_0to1[0] = 2
-    np.testing.assert_array_equal(bring_back(frame_1, flow_0to1)[:, :6], frame_1[:, 2:])
+    np.testing.assert_array_equal(backward_warp(frame_1, flow_0to1)[:, :6], frame_1[:, 2:])

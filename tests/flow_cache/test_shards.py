@@ -12,7 +12,7 @@ from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch
 from flow_cache.precompute import precompute
 from flow_cache.shards import assign_shards, plan_shards, shard_name
-from flow_cache.video import Glance
+from flow_cache.video import VideoProbe
 
 NAMES = st.text("abcdefgh", min_size=1, max_size=3)
 WORK = st.dictionaries(NAMES, st.integers(1, 50), min_size=1)
@@ -57,8 +57,8 @@ def test_shares_by_hand() -> None:
     assert plan == [{"shard-1-of-1.h5": ("a", "c")}, {"shard-2-of-2.h5": ("b",)}]
 
 
-def glances(**frames: int) -> list[Glance]:
-    return [Glance(Path("videos") / name, name, count, 100) for name, count in frames.items()]
+def glances(**frames: int) -> list[VideoProbe]:
+    return [VideoProbe(Path("videos") / name, name, count, 100) for name, count in frames.items()]
 
 
 def names(assigned: list[list]) -> list[list[tuple[str, list[str]]]]:
@@ -97,7 +97,7 @@ def test_bad_folders_and_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         FlowCacheError, match=r"videos of one name: videos/a, other/a; write them to different"
     ):
-        assign_shards(tmp_path, [*glances(a=3), Glance(Path("other/a"), "a", 5, 100)], 2)
+        assign_shards(tmp_path, [*glances(a=3), VideoProbe(Path("other/a"), "a", 5, 100)], 2)
     with pytest.raises(
         FlowCacheError, match=r"flow\.h5: shards are files of a folder; name a folder, such as"
     ):

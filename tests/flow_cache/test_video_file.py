@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from flow_cache.errors import FlowCacheError
-from flow_cache.video import glance_at, open_video
+from flow_cache.video import open_video, probe_video
 from flow_cache.video_file import VideoFile, matroska_size
 
 MakeFilm = Callable[..., Path]
@@ -93,7 +93,7 @@ def test_av1_is_decoded(make_film: MakeFilm, frames: list[np.ndarray]) -> None:
 def test_a_codec_without_a_decoder_is_named(make_film: MakeFilm, frames: list[np.ndarray]) -> None:
     path = make_film("two words.mp4", frames)
     path.write_bytes(path.read_bytes().replace(b"avc1", b"avs3"))
-    for look in (open_video, glance_at):
+    for look in (open_video, probe_video):
         with pytest.raises(
             FlowCacheError, match=r"cannot do its codec, avs3.*; convert it .*ffmpeg -i '"
         ) as said:
@@ -313,11 +313,11 @@ def test_the_other_videos_of_a_file_are_named(
 
 
 def test_a_look_counts_what_is_not_announced(make_film: MakeFilm, frames: list[np.ndarray]) -> None:
-    seen = glance_at(make_film("walk.mkv", frames, sound=4))
+    seen = probe_video(make_film("walk.mkv", frames, sound=4))
     assert (seen.frames, seen.area) == (12, 64 * 48)
     pieces = {"movflags": "frag_keyframe+empty_moov"}  # its index is read piece by piece
     long = make_film("pieces.mp4", frames * 30, "mpeg4", options={"g": "5"}, container=pieces)
-    assert glance_at(long).frames == 360
+    assert probe_video(long).frames == 360
 
 
 def test_frames_do_not_depend_on_threads(

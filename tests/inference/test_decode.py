@@ -5,17 +5,17 @@ import torch
 
 from slimdp.inference import decode
 from slimdp.inference.mirror import mean_prediction, mirror_prediction
-from slimdp.structures import Prediction
+from slimdp.structures import DensePoseMaps
 from slimdp.surface.symmetry import FLIP_PART, UvSymmetry
 
 
-def random_maps(seed: int, crops: int = 2, side: int = 4) -> Prediction:
+def random_maps(seed: int, crops: int = 2, side: int = 4) -> DensePoseMaps:
     generator = torch.Generator().manual_seed(seed)
 
     def maps(channels: int) -> torch.Tensor:
         return torch.randn(crops, channels, side, side, generator=generator)
 
-    return Prediction(maps(25), maps(24), maps(24), maps(15), maps(8))
+    return DensePoseMaps(maps(25), maps(24), maps(24), maps(15), maps(8))
 
 
 def slow_upsample(maps: np.ndarray, y: int, x: int) -> np.ndarray:
@@ -42,7 +42,7 @@ def test_decode_agrees_with_a_slow_reference() -> None:
     for crop in range(2):
         logits, u, v, coarse = (
             m[crop].double().numpy()
-            for m in (prediction.part_logits, prediction.u, prediction.v, prediction.coarse_logits)
+            for m in (prediction.fine_segm, prediction.u, prediction.v, prediction.coarse_segm)
         )
         for y in range(16):
             for x in range(16):
@@ -57,43 +57,43 @@ def test_decode_agrees_with_a_slow_reference() -> None:
 
 def test_either_background_makes_background() -> None:
     prediction = random_maps(1)
-    for name in ("part_logits", "coarse_logits"):
+    for name in ("fine_segm", "coarse_segm"):
         maps = random_maps(1)
         getattr(maps, name)[:, 0] = 100
         decoded = decode(maps)
         assert not decoded.foreground.any()
         # The best of the 24 parts does not change with the background.
         assert torch.equal(decoded.part, decode(prediction).part)
-    for name in ("part_logits", "coarse_logits"):
+    for name in ("fine_segm", "coarse_segm"):
         getattr(prediction, name)[:, 0] = -100
     assert decode(prediction).foreground.all()
 
 
 def test_a_person_whose_parts_are_unsure_is_a_person() -> None:
     """Background is the likeliest of the classes, and yet less likely than all parts together."""
-    prediction = Prediction(*(torch.zeros(1, channels, 2, 2) for channels in (25, 24, 24, 15, 8)))
-    prediction.part_logits[:, 0] = prediction.coarse_logits[:, 0] = 2.0
+    prediction = DensePoseMaps(*(torch.zeros(1, channels, 2, 2) for channels in (25, 24, 24, 15, 8)))
+    prediction.fine_segm[:, 0] = prediction.coarse_segm[:, 0] = 2.0
     assert decode(prediction).foreground.all()
-    prediction.coarse_logits[:, 0] = np.log(24 * 14) - 2.0 + 0.01  # the odds of both, multiplied, are below 1
+    prediction.coarse_segm[:, 0] = np.log(24 * 14) - 2.0 + 0.01  # the odds of both, multiplied, are below 1
     assert not decode(prediction).foreground.any()
 
 
 def test_decode_reads_half_precision() -> None:
     prediction = random_maps(2)
-    half = Prediction(
-        *(getattr(prediction, name).half() for name in list(Prediction.__dataclass_fields__)[:5])
+    half = DensePoseMaps(
+        *(getattr(prediction, name).half() for name in list(DensePoseMaps.__dataclass_fields__)[:5])
     )
     assert (decode(half).part == decode(prediction).part).float().mean() > 0.95
 
 
 def test_mirroring_twice_changes_nothing() -> None:
     prediction = random_maps(3)
-    clamped = Prediction(
-        prediction.part_logits, prediction.u.clamp(0, 1), prediction.v.clamp(0, 1),
-        prediction.coarse_logits, prediction.features,
+    clamped = DensePoseMaps(
+        prediction.fine_segm, prediction.u.clamp(0, 1), prediction.v.clamp(0, 1),
+        prediction.coarse_segm, prediction.features,
     )  # fmt: skip
     twice = mirror_prediction(mirror_prediction(clamped, UvSymmetry()), UvSymmetry())
-    for name in Prediction.__dataclass_fields__:
+    for name in DensePoseMaps.__dataclass_fields__:
         torch.testing.assert_close(getattr(twice, name), getattr(clamped, name))
 
 
@@ -111,10 +111,7 @@ def test_mirroring_agrees_with_the_labels_mirror() -> None:
                 channel = flipped_part[0] - 1
                 assert mirrored.u[0, channel, y, 3 - x].item() == np.float32(flipped_uv[0, 0])
                 assert mirrored.v[0, channel, y, 3 - x].item() == np.float32(flipped_uv[0, 1])
-                assert (
-                    mirrored.part_logits[0, flipped_part[0], y, 3 - x]
-                    == prediction.part_logits[0, part, y, x]
-                )
+                assert mirrored.fine_segm[0, flipped_part[0], y, 3 - x] == prediction.fine_segm[0, part, y, x]
 
 
 def test_the_mean_of_a_prediction_with_itself_decodes_alike() -> None:

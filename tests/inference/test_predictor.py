@@ -85,8 +85,8 @@ def test_the_last_stack_answers_in_evaluation_mode(model: StackedHourglass) -> N
         assert torch.equal(buffer, before[name]), f"{name} changed: the batch norms were still learning"
     with torch.no_grad():
         last = model.eval()(image)[-1]
-    torch.testing.assert_close(prediction.part_logits, last.part_logits)
-    assert not prediction.part_logits.requires_grad
+    torch.testing.assert_close(prediction.fine_segm, last.fine_segm)
+    assert not prediction.fine_segm.requires_grad
 
 
 def test_a_mirrored_crop_gives_the_mirrored_answer(model: StackedHourglass) -> None:

@@ -11,7 +11,7 @@ from slimdp.config import TERMS, LossSettings
 from slimdp.losses import label_counts, label_shares, total_loss
 from slimdp.losses.supervised import heat_error_sum, part_errors, pixel_error_sum, uv_errors
 from slimdp.losses.targets import keypoint_heat
-from slimdp.structures import IGNORE, LabelSource, PoseBatch, Prediction
+from slimdp.structures import IGNORE, DensePoseMaps, LabelSource, PoseBatch
 
 SIDE = 4
 KEYPOINTS = 3
@@ -20,13 +20,13 @@ WEIGHTS = LossSettings(
 )
 
 
-def make_prediction(generator: torch.Generator, crops: int = 2, keypoints: int = KEYPOINTS) -> Prediction:
+def make_prediction(generator: torch.Generator, crops: int = 2, keypoints: int = KEYPOINTS) -> DensePoseMaps:
     def maps(channels: int) -> Tensor:
         values = torch.randn(crops, channels, SIDE, SIDE, generator=generator, dtype=torch.float64)
         return values.requires_grad_()
 
     heat = maps(keypoints) if keypoints else None
-    return Prediction(maps(25), maps(24), maps(24), maps(15), maps(8), heat)
+    return DensePoseMaps(maps(25), maps(24), maps(24), maps(15), maps(8), heat)
 
 
 def make_batch(generator: torch.Generator, points: int = 9, crops: int = 2) -> PoseBatch:
@@ -41,7 +41,7 @@ def make_batch(generator: torch.Generator, points: int = 9, crops: int = 2) -> P
         image=torch.rand(crops, 3, 4 * SIDE, 4 * SIDE),
         crop_from_image=torch.eye(2, 3).expand(crops, 2, 3),
         annotation_id=torch.arange(crops),
-        point_crop=torch.randint(0, crops, (points,), generator=generator),
+        batch_index=torch.randint(0, crops, (points,), generator=generator),
         points=uniform(points, 2) * 4 * SIDE,
         part=torch.randint(1, 25, (points,), generator=generator),
         uv=uniform(points, 2),
@@ -69,7 +69,9 @@ def cross_entropy_slowly(logits: list[float], label: int) -> float:
     return math.log(sum(math.exp(value) for value in logits)) - logits[label]
 
 
-def point_terms_slowly(prediction: Prediction, batch: PoseBatch, keypoint: bool) -> tuple[float, float, int]:
+def point_terms_slowly(
+    prediction: DensePoseMaps, batch: PoseBatch, keypoint: bool
+) -> tuple[float, float, int]:
     """Sums of the errors of part and of uv over points that are keypoints or are not, and their number."""
     assert batch.confidence is not None
     assert batch.source is not None
@@ -78,9 +80,9 @@ def point_terms_slowly(prediction: Prediction, batch: PoseBatch, keypoint: bool)
         trust = batch.confidence[i].item()
         if (batch.source[i] == LabelSource.KEYPOINT) != keypoint or trust == 0:
             continue
-        crop, label = int(batch.point_crop[i]), int(batch.part[i])
+        crop, label = int(batch.batch_index[i]), int(batch.part[i])
         x, y = ((batch.points[i] - 1.5) / 4).tolist()
-        scores = [read_slowly(prediction.part_logits, crop, c, x, y) for c in range(25)]
+        scores = [read_slowly(prediction.fine_segm, crop, c, x, y) for c in range(25)]
         part_sum += trust * cross_entropy_slowly(scores, label)
         for maps, wanted in zip((prediction.u, prediction.v), batch.uv[i].tolist()):
             error = abs(read_slowly(maps, crop, label - 1, x, y) - wanted)
@@ -89,7 +91,7 @@ def point_terms_slowly(prediction: Prediction, batch: PoseBatch, keypoint: bool)
     return part_sum, uv_sum, count
 
 
-def heat_slowly(prediction: Prediction, batch: PoseBatch) -> tuple[float, int]:
+def heat_slowly(prediction: DensePoseMaps, batch: PoseBatch) -> tuple[float, int]:
     assert batch.keypoints is not None
     assert prediction.keypoint_maps is not None
     total, count = 0.0, 0
@@ -107,17 +109,17 @@ def heat_slowly(prediction: Prediction, batch: PoseBatch) -> tuple[float, int]:
     return total, count
 
 
-def terms_slowly(prediction: Prediction, batch: PoseBatch) -> dict[str, float]:
+def terms_slowly(prediction: DensePoseMaps, batch: PoseBatch) -> dict[str, float]:
     coarse, background = [], []
     for crop in range(len(batch.coarse)):
         for row in range(SIDE):
             for column in range(SIDE):
                 label = int(batch.coarse[crop, row, column])
                 if label != IGNORE:
-                    logits = prediction.coarse_logits[crop, :, row, column].tolist()
+                    logits = prediction.coarse_segm[crop, :, row, column].tolist()
                     coarse.append(cross_entropy_slowly(logits, label))
                 if label == 0:
-                    logits = prediction.part_logits[crop, :, row, column].tolist()
+                    logits = prediction.fine_segm[crop, :, row, column].tolist()
                     background.append(cross_entropy_slowly(logits, 0))
     part, uv, count = point_terms_slowly(prediction, batch, keypoint=False)
     keypoint_part, keypoint_uv, keypoint_count = point_terms_slowly(prediction, batch, keypoint=True)
@@ -181,10 +183,10 @@ def test_background_looks_at_background_pixels_alone() -> None:
     batch = dataclasses.replace(make_batch(torch.Generator(), points=0, crops=1), coarse=coarse)
     total, _ = total_loss([prediction], batch, LossSettings(coarse=0))
     total.backward()
-    assert prediction.part_logits.grad is not None
-    touched = prediction.part_logits.grad.abs().sum(dim=1).nonzero().tolist()
+    assert prediction.fine_segm.grad is not None
+    touched = prediction.fine_segm.grad.abs().sum(dim=1).nonzero().tolist()
     assert touched == [[0, 1, 2]]
-    assert prediction.part_logits.grad[0, 0, 1, 2] < 0
+    assert prediction.fine_segm.grad[0, 0, 1, 2] < 0
 
 
 def test_a_gaussian_by_hand() -> None:
@@ -209,7 +211,7 @@ def test_every_term_passes_gradcheck() -> None:
     keypoints = torch.tensor([[[3.0, 7.0, 2.0], [9.0, 2.0, 1.0], [0.0, 0.0, 0.0]]], dtype=torch.float64)
     trust = torch.tensor([0.2, 0.5, 1.0], dtype=torch.float64)
     batch = dataclasses.replace(batch, points=points, keypoints=keypoints, confidence=trust)
-    maps = (p.part_logits, p.u, p.v, p.coarse_logits, p.keypoint_maps)
+    maps = (p.fine_segm, p.u, p.v, p.coarse_segm, p.keypoint_maps)
 
     for name in TERMS:
         if name == "equivariance":  # of pairs: test_total.py
@@ -218,7 +220,7 @@ def test_every_term_passes_gradcheck() -> None:
         weights = LossSettings(**{**none, name: 1.0})
 
         def loss(part: Tensor, u: Tensor, v: Tensor, coarse: Tensor, heat: Tensor) -> Tensor:
-            prediction = Prediction(part, u, v, coarse, p.features, heat)
+            prediction = DensePoseMaps(part, u, v, coarse, p.features, heat)
             return total_loss([prediction], batch, weights)[0]  # noqa: B023
 
         assert loss(*maps).item() != 0, name
@@ -247,10 +249,10 @@ def test_a_crop_without_points_does_not_dilute_the_others() -> None:
     generator = torch.Generator().manual_seed(0)
     prediction = make_prediction(generator)
     batch = make_batch(generator)
-    batch = dataclasses.replace(batch, point_crop=torch.zeros_like(batch.point_crop))
+    batch = dataclasses.replace(batch, batch_index=torch.zeros_like(batch.batch_index))
     _, both = total_loss([prediction], batch, WEIGHTS)
-    first = Prediction(
-        *(getattr(prediction, f.name)[:1] for f in dataclasses.fields(Prediction) if f.name != "levels")
+    first = DensePoseMaps(
+        *(getattr(prediction, f.name)[:1] for f in dataclasses.fields(DensePoseMaps) if f.name != "levels")
     )
     one = dataclasses.replace(batch, coarse=batch.coarse[:1], keypoints=batch.keypoints[:1])
     _, alone = total_loss([first], one, WEIGHTS)
@@ -264,7 +266,7 @@ def test_a_label_without_confidence_is_as_good_as_absent_and_half_pulls_half() -
     kept = torch.tensor([True, False, True, True, False, True])
 
     def terms(trust: Tensor, rows: Tensor) -> dict[str, Tensor]:
-        fields = ("point_crop", "points", "part", "uv", "source")
+        fields = ("batch_index", "points", "part", "uv", "source")
         chosen = {name: getattr(batch, name)[rows] for name in fields}
         some = dataclasses.replace(batch, confidence=trust[rows], **chosen)
         return total_loss([prediction], some, WEIGHTS)[1]
@@ -288,16 +290,17 @@ def test_parts_of_a_batch_give_the_loss_of_the_whole() -> None:
     wanted = torch.autograd.grad(whole, prediction.u)[0]
     total, counts = torch.zeros(()), label_counts(batch)
     for crop in range(2):
-        rows = batch.point_crop == crop
+        rows = batch.batch_index == crop
         names = ("points", "part", "uv", "confidence", "source")
         part = dataclasses.replace(
             batch, coarse=batch.coarse[crop : crop + 1], keypoints=batch.keypoints[crop : crop + 1],
-            point_crop=batch.point_crop[rows] - crop, **{name: getattr(batch, name)[rows] for name in names},
+            batch_index=batch.batch_index[rows] - crop,
+            **{name: getattr(batch, name)[rows] for name in names},
         )  # fmt: skip
         shares = label_shares(label_counts(part), counts)
         weights = LossSettings(**{name: getattr(WEIGHTS, name) * share for name, share in shares.items()})
-        maps = [getattr(prediction, f.name) for f in dataclasses.fields(Prediction) if f.name != "levels"]
-        total = total + total_loss([Prediction(*(m[crop : crop + 1] for m in maps))], part, weights)[0]
+        maps = [getattr(prediction, f.name) for f in dataclasses.fields(DensePoseMaps) if f.name != "levels"]
+        total = total + total_loss([DensePoseMaps(*(m[crop : crop + 1] for m in maps))], part, weights)[0]
     assert total.item() == pytest.approx(whole.item())
     torch.testing.assert_close(torch.autograd.grad(total, prediction.u)[0], wanted)
 
@@ -309,11 +312,11 @@ def test_half_precision_is_compared_in_float32() -> None:
         batch,
         **{n: getattr(batch, n).float() for n in ("points", "uv", "confidence", "keypoints")},
     )
-    maps = [getattr(exact, f.name) for f in dataclasses.fields(Prediction) if f.name != "levels"]
-    half = Prediction(*(m.detach().bfloat16().requires_grad_() for m in maps))
+    maps = [getattr(exact, f.name) for f in dataclasses.fields(DensePoseMaps) if f.name != "levels"]
+    half = DensePoseMaps(*(m.detach().bfloat16().requires_grad_() for m in maps))
     total, _ = total_loss([half], single, WEIGHTS)
     assert total.dtype == torch.float32
-    rounded = Prediction(*(m.detach().float() for m in dataclasses.astuple(half)[:6]))
+    rounded = DensePoseMaps(*(m.detach().float() for m in dataclasses.astuple(half)[:6]))
     assert total.item() == total_loss([rounded], single, WEIGHTS)[0].item()
     total.backward()
     assert half.u.grad is not None
@@ -348,7 +351,7 @@ def test_points_without_uv_count_for_their_part_alone() -> None:
     alone = dataclasses.replace(batch, uv=torch.where(known[:, None], batch.uv, torch.nan))
     total, terms = total_loss([prediction], alone, WEIGHTS)
     total.backward()
-    grads = [getattr(prediction, name).grad for name in ("part_logits", "u", "v", "coarse_logits")]
+    grads = [getattr(prediction, name).grad for name in ("fine_segm", "u", "v", "coarse_segm")]
     assert all(grad.isfinite().all() for grad in grads)
     assert batch.source is not None
     assert batch.confidence is not None
@@ -357,7 +360,7 @@ def test_points_without_uv_count_for_their_part_alone() -> None:
         assert torch.equal(terms[f"stack0/{name}"], whole[f"stack0/{name}"])
     fewer = dataclasses.replace(
         batch,
-        **{name: getattr(batch, name)[known] for name in ("points", "point_crop", "part", "uv")},
+        **{name: getattr(batch, name)[known] for name in ("points", "batch_index", "part", "uv")},
         source=batch.source[known],
         confidence=batch.confidence[known],
     )

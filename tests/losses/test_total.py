@@ -12,7 +12,7 @@ from slimdp.config import EQUIVARIANT, LossSettings
 from slimdp.losses import label_counts, label_shares, needs_levels, total_loss
 from slimdp.losses.equivariance import cosine_loss, equivariance_sum, equivariant_features
 from slimdp.models import StackedHourglass
-from slimdp.structures import IGNORE, PoseBatch, Prediction
+from slimdp.structures import IGNORE, DensePoseMaps, PoseBatch
 
 SIZE, SIDE = 64, 16
 
@@ -25,7 +25,7 @@ def unlabelled_pairs(pairs: list[tuple[int, int]], crops: int, seed: int = 0) ->
         image=torch.rand(crops, 3, SIZE, SIZE, generator=generator),
         crop_from_image=torch.eye(2, 3).expand(crops, 2, 3),
         annotation_id=torch.arange(crops),
-        point_crop=torch.zeros(0, dtype=torch.int64),
+        batch_index=torch.zeros(0, dtype=torch.int64),
         points=torch.zeros(0, 2),
         part=torch.zeros(0, dtype=torch.int64),
         uv=torch.zeros(0, 2),
@@ -43,7 +43,7 @@ def _inside(valid: Tensor) -> Tensor:
     return valid
 
 
-def predict(batch: PoseBatch, seed: int = 0) -> list[Prediction]:
+def predict(batch: PoseBatch, seed: int = 0) -> list[DensePoseMaps]:
     torch.manual_seed(seed)
     network = StackedHourglass(stacks=2, features=8).eval()
     return list(network(batch.image, levels=True))
@@ -86,11 +86,13 @@ def test_a_stopped_side_is_not_taught(stop: str) -> None:
     batch = unlabelled_pairs([(0, 1)], crops=2)
     maps = {
         name: torch.randn(2, channels, SIDE, SIDE)
-        for name, channels in (("part_logits", 25), ("u", 24), ("v", 24), ("coarse_logits", 15))
+        for name, channels in (("fine_segm", 25), ("u", 24), ("v", 24), ("coarse_segm", 15))
     }
     features = torch.randn(2, 8, SIDE, SIDE, requires_grad=True)
     total, _ = total_loss(
-        [Prediction(**maps, features=features)], batch, LossSettings(equivariance=1.0, equivariance_stop=stop)
+        [DensePoseMaps(**maps, features=features)],
+        batch,
+        LossSettings(equivariance=1.0, equivariance_stop=stop),
     )
     total.backward()
     assert features.grad is not None

@@ -35,9 +35,9 @@ def test_every_stack_gives_maps_a_quarter_of_the_crop(size: int) -> None:
     assert len(predictions) == 2
     for prediction in predictions:
         side = size // 4
-        assert prediction.part_logits.shape == (2, 25, side, side)
+        assert prediction.fine_segm.shape == (2, 25, side, side)
         assert prediction.u.shape == prediction.v.shape == (2, 24, side, side)
-        assert prediction.coarse_logits.shape == (2, 15, side, side)
+        assert prediction.coarse_segm.shape == (2, 15, side, side)
         assert prediction.features.shape == (2, 8, side, side)
 
 
@@ -48,7 +48,7 @@ def test_maps_are_the_channels_of_one_convolution_in_order() -> None:
         stack.to_maps.weight.zero_()
         stack.to_maps.bias.copy_(torch.arange(sum(OUTPUTS)))
         (prediction,) = model(torch.rand(1, 3, 64, 64))
-    maps = (prediction.part_logits, prediction.u, prediction.v, prediction.coarse_logits)
+    maps = (prediction.fine_segm, prediction.u, prediction.v, prediction.coarse_segm)
     first_and_last = [(int(m[0, 0, 3, 5]), int(m[0, -1, 3, 5])) for m in maps]
     assert first_and_last == [(0, 24), (25, 48), (49, 72), (73, 87)]
 
@@ -59,7 +59,7 @@ def test_u_and_v_start_around_the_middle_of_their_range() -> None:
         (prediction,) = StackedHourglass(1, 32)(torch.rand(2, 3, 64, 64))
     assert prediction.u.mean().item() == pytest.approx(0.5, abs=0.15)
     assert prediction.v.mean().item() == pytest.approx(0.5, abs=0.15)
-    assert prediction.part_logits.mean().item() == pytest.approx(0.0, abs=0.15)
+    assert prediction.fine_segm.mean().item() == pytest.approx(0.0, abs=0.15)
 
 
 def test_later_stacks_use_what_earlier_ones_found() -> None:
@@ -70,15 +70,15 @@ def test_later_stacks_use_what_earlier_ones_found() -> None:
         before = model(image)
         model.stacks[0].to_maps.bias[:25] += 1
         after = model(image)
-    assert torch.allclose(after[0].part_logits, before[0].part_logits + 1, atol=1e-5)
+    assert torch.allclose(after[0].fine_segm, before[0].fine_segm + 1, atol=1e-5)
     assert torch.equal(after[0].features, before[0].features)
-    assert not torch.allclose(after[1].part_logits, before[1].part_logits, atol=1e-4)
+    assert not torch.allclose(after[1].fine_segm, before[1].fine_segm, atol=1e-4)
 
 
 def test_the_gradient_reaches_every_weight_from_the_last_stack_or_its_own() -> None:
     model = StackedHourglass(2, 8)
     predictions = model(torch.rand(2, 3, 64, 64))
-    maps = [m for p in predictions[1:] for m in (p.part_logits, p.u, p.v, p.coarse_logits)]
+    maps = [m for p in predictions[1:] for m in (p.fine_segm, p.u, p.v, p.coarse_segm)]
     sum((m * torch.randn_like(m)).sum() for m in maps).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
@@ -101,7 +101,7 @@ def test_memory_format_does_not_change_the_answer() -> None:
         plain = model(image)[-1]
         model = model.to(memory_format=torch.channels_last)
         other = model(image.contiguous(memory_format=torch.channels_last))[-1]
-    assert torch.allclose(plain.part_logits, other.part_logits, atol=1e-4)
+    assert torch.allclose(plain.fine_segm, other.fine_segm, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 100, 100), (2, 1, 64, 64), (3, 64, 64)])
@@ -124,7 +124,7 @@ def test_levels_only_when_they_are_asked_for() -> None:
         plain, asked = model(image), model(image, levels=True)
     assert [prediction.levels for prediction in plain] == [(), ()]
     for without, prediction in zip(plain, asked):
-        assert torch.equal(without.part_logits, prediction.part_logits)
+        assert torch.equal(without.fine_segm, prediction.fine_segm)
         shapes = [tuple(level.shape) for level in prediction.levels]
         assert shapes == [(2, 8, 32, 16), (2, 8, 16, 8), (2, 8, 32, 16), (2, 8, 32, 16), (2, 88, 32, 16)]
         assert len(shapes) == len(LEVELS)
@@ -147,7 +147,7 @@ def test_levels_are_what_they_are_called() -> None:
         assert torch.equal(second.levels[0], next_input)
     for prediction in (first, second):
         assert prediction.levels[3] is prediction.features
-        maps = (prediction.part_logits, prediction.u, prediction.v, prediction.coarse_logits)
+        maps = (prediction.fine_segm, prediction.u, prediction.v, prediction.coarse_segm)
         assert torch.equal(prediction.levels[4], torch.cat(maps, dim=1))
 
 
@@ -172,7 +172,7 @@ def test_heat_maps_of_keypoints() -> None:
     assert not before[1].keypoint_maps.any()
     moved = (after[0].keypoint_maps - before[0].keypoint_maps).amax((0, 2, 3))
     assert moved.tolist() == pytest.approx([0, 1, 0], abs=1e-6)
-    assert not torch.allclose(after[1].part_logits, before[1].part_logits, atol=1e-5)
+    assert not torch.allclose(after[1].fine_segm, before[1].fine_segm, atol=1e-5)
 
 
 def test_heat_maps_cost_their_own_weights_alone() -> None:
@@ -202,7 +202,7 @@ def test_the_network_is_one_graph() -> None:
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         for mine, wanted in zip(compiled(image, levels=True), model(image, levels=True)):
-            assert torch.equal(mine.part_logits, wanted.part_logits)
+            assert torch.equal(mine.fine_segm, wanted.fine_segm)
             assert torch.equal(mine.levels[1], wanted.levels[1])
 
 
@@ -214,9 +214,9 @@ def test_bfloat16_stays_close() -> None:
         exact = model(image)[0]
         with torch.autocast("cpu", torch.bfloat16):
             half = model(image)[0]
-    assert half.part_logits.dtype == torch.bfloat16
+    assert half.fine_segm.dtype == torch.bfloat16
     single = half.full_precision()
-    assert single.part_logits.dtype == single.u.dtype == torch.float32
+    assert single.fine_segm.dtype == single.u.dtype == torch.float32
     assert (single.u - exact.u).abs().max() < 0.05 * exact.u.abs().max()
     assert exact.full_precision().u is exact.u
 

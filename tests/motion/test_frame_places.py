@@ -21,7 +21,7 @@ from slimdp.config import CropSettings
 from slimdp.data import AnnotationError, AnnotationSet, PoseDataset
 from slimdp.doctor import examine
 from slimdp.motion import FramePlaces, propagate
-from slimdp.motion.neighbours import NeighbouringFrames, neighbours_of
+from slimdp.motion.temporal_pairs import TemporalPairs, temporal_pairs
 from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.surface import UvSymmetry
 
@@ -278,7 +278,7 @@ def test_training_pairs_never_cross_to_another_video(
 ) -> None:
     store, records = mixed
     with store:
-        pairs = NeighbouringFrames(store, (-2, -1, 1, 2), 5.0, [records["a_3"], records["b_1"]])
+        pairs = TemporalPairs(store, (-2, -1, 1, 2), 5.0, [records["a_3"], records["b_1"]])
     steps = {file.stem: frame.steps for file, frame in pairs._frames.items()}
     assert steps == {"a_3": (-2, -1), "b_1": (1, 2)}
 
@@ -293,7 +293,7 @@ def test_training_refuses_videos_that_alternate_where_few_frames_have_labels(
         AnnotationSet(images, (annotate(images[2]),)), CropSettings(), None, UvSymmetry(), seed=0
     )
     with pytest.raises(AnnotationError, match="alternate in one video of the flow"):
-        neighbours_of(people, str(tmp_path / "flat.h5"), (-1, 1), 5.0)
+        temporal_pairs(people, str(tmp_path / "flat.h5"), (-1, 1), 5.0)
 
 
 def test_a_listed_still_beside_a_frame_takes_no_labels(
@@ -318,7 +318,7 @@ def test_a_folder_of_several_videos_is_read_once(
         read.append(path.name)
         return hash_of_file(path)
 
-    monkeypatch.setattr("slimdp.motion.same_frames.hash_of_file", hash_of)
+    monkeypatch.setattr("slimdp.motion.flow_source.hash_of_file", hash_of)
     with store:
         assert FramePlaces(store, records.values()).compared == 2
     assert sorted(read) == sorted(image.file.name for image in records.values())

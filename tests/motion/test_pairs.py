@@ -15,7 +15,7 @@ import torch
 from flow_cache import FlowWriter, MissingFlowError, VideoRecord, precompute
 from slimdp.config import AugmentSettings, CropSettings, MotionSettings, WarpSettings
 from slimdp.data import AnnotationError, AnnotationSet, PairSample, PoseDataset, PoseSample, collate
-from slimdp.data.draws import Draw
+from slimdp.data.sampler import SampleIndex
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.maps import warp_maps
 from slimdp.motion.pairs import PairDataset, make_pairs
@@ -51,7 +51,7 @@ def people_of(annotations: AnnotationSet, augment: AugmentSettings | None = None
 
 
 def pair_of(people: PairDataset, number: int = 0) -> PairSample:
-    sample = people[Draw(number, 0)]
+    sample = people[SampleIndex(number, 0)]
     assert isinstance(sample, PairSample)
     return sample
 
@@ -210,7 +210,7 @@ def test_a_draw_decides_about_everything(one_label: AnnotationSet, tmp_path: Pat
         np.testing.assert_array_equal(once.flow_1to0, again.flow_1to0)
         assert (once.second.image != other.second.image).any()
         # The first crop is the one that training without motion sees.
-        alone = people_of(one_label, AugmentSettings())[Draw(5, 0)]
+        alone = people_of(one_label, AugmentSettings())[SampleIndex(5, 0)]
         np.testing.assert_array_equal(once.first.image, alone.image)
 
 
@@ -224,7 +224,7 @@ def test_batches_of_pairs_and_single_crops(one_label: AnnotationSet) -> None:
     assert batch.flow_1to0.shape == (2, 2, SIDE, SIDE)
     assert batch.valid_1 is not None
     assert (batch.image[3].permute(1, 2, 0).numpy() == pair.second.image).all()
-    counts = torch.bincount(batch.point_crop, minlength=5).tolist()
+    counts = torch.bincount(batch.batch_index, minlength=5).tolist()
     assert counts == [len(pair.first.points)] * 3 + [len(pair.second.points)] * 2
     assert collate([pair.first]).pairs is None
 

@@ -14,7 +14,7 @@ import pytest
 from flow_cache import FlowStore, MissingFlowError, precompute
 from slimdp.config import CropSettings
 from slimdp.data import AnnotationError, AnnotationSet, read_annotations, write_annotations
-from slimdp.motion import FallingConfidence, Move, propagate
+from slimdp.motion import FallingConfidence, TransferResult, propagate
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 
 Annotate = Callable[..., PersonAnnotation]
@@ -381,7 +381,7 @@ def test_summary_as_text_and_json(one_label: AnnotationSet, shift_flow: Any) -> 
 
 
 def test_observers_see_every_move(one_label: AnnotationSet, shift_flow: Any) -> None:
-    moves: list[Move] = []
+    moves: list[TransferResult] = []
     found, _ = propagate(one_label, shift_flow(22, 0), steps=(1, 3), observe=moves.append)
     assert [(move.step, move.image_1.frame) for move in moves] == [(1, 3), (3, 5)]
     np.testing.assert_array_equal(moves[0].person_1.points, by_frame(found)[3][0].points)  # type: ignore[union-attr]

@@ -11,7 +11,7 @@ import torch
 
 from slimdp.config import AugmentSettings, CropSettings, MotionSettings
 from slimdp.data import PairSample, PoseDataset, read_annotations
-from slimdp.data.draws import Draw
+from slimdp.data.sampler import SampleIndex
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.losses.equivariance import cosine_loss
 from slimdp.motion.pairs import make_pairs
@@ -65,7 +65,7 @@ def test_a_perfect_predictor_has_no_loss(clips: Path, surface: BodySurface) -> N
     pairs = make_pairs(people, MotionSettings("exact", exact=str(clips / "flow_exact"), steps=(3,)))
     for index in range(len(pairs)):
         image = pairs.person(index).image
-        pair = pairs[Draw(0, index)]
+        pair = pairs[SampleIndex(0, index)]
         if not isinstance(pair, PairSample):
             continue
         assert image.frame is not None
@@ -101,7 +101,7 @@ def test_carried_labels_lie_where_the_truth_is(
         image = pairs.person(index).image
         assert image.frame is not None
         for number in range(4):
-            pair = pairs[Draw(number, index)]
+            pair = pairs[SampleIndex(number, index)]
             if not isinstance(pair, PairSample):
                 continue
             sample = pair.second

@@ -8,7 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
-from slimdp.motion import CarrySettings, Fate, FlowChain, FlowPair, Move, RegionSettings, move_person
+from slimdp.motion import (
+    FlowChain,
+    FlowPair,
+    PointStatus,
+    RegionSettings,
+    TransferResult,
+    TransferSettings,
+    transfer_person,
+)
 from slimdp.report import PART_COLOURS, propagation_sheet, spread_people
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 
@@ -36,13 +44,15 @@ def labelled(image: ImageRecord, person_id: int = 1, part: int = 3) -> PersonAnn
     )  # fmt: skip
 
 
-def carried(person: PersonAnnotation, image_1: ImageRecord, step: int, hidden_from_x: int = 200) -> Move:
+def carried(
+    person: PersonAnnotation, image_1: ImageRecord, step: int, hidden_from_x: int = 200
+) -> TransferResult:
     flow = np.zeros((2, 120, 160), dtype=np.float32)
     flow[0] = 10 * step
     back = -flow
     back[1, :, hidden_from_x:] += 30
     chain = FlowChain((FlowPair(flow, back),))
-    return move_person(person, chain, step, image_1, CarrySettings(regions=RegionSettings("none")))
+    return transfer_person(person, chain, step, image_1, TransferSettings(regions=RegionSettings("none")))
 
 
 def count(picture: np.ndarray, colour: tuple[int, int, int] | np.ndarray) -> int:
@@ -71,7 +81,12 @@ def test_points_are_where_the_flow_put_them(images: list[ImageRecord]) -> None:
 
 def test_dropped_labels_are_crosses_and_unknown_pixels_hatched(images: list[ImageRecord]) -> None:
     move = carried(labelled(images[0]), images[1], 1, hidden_from_x=80)
-    assert move.fate.tolist() == [Fate.KEPT, Fate.KEPT, Fate.INCONSISTENT, Fate.INCONSISTENT]
+    assert move.status.tolist() == [
+        PointStatus.KEPT,
+        PointStatus.KEPT,
+        PointStatus.INCONSISTENT,
+        PointStatus.INCONSISTENT,
+    ]
     assert move.person_1 is not None
     assert move.person_1.coarse is not None
     assert (move.person_1.coarse == IGNORE).any()
@@ -96,7 +111,7 @@ def test_coloured_by_u(images: list[ImageRecord]) -> None:
 
 def test_a_dropped_person_is_drawn_all_the_same(images: list[ImageRecord]) -> None:
     move = carried(labelled(images[0]), images[1], 1)
-    gone = Move(move.person_0, move.image_1, 1, 1, None, move.points_1, move.fate)
+    gone = TransferResult(move.person_0, move.image_1, 1, 1, None, move.points_1, move.status)
     assert count(propagation_sheet([gone]), (150, 150, 150)) > 4 * 8
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from slimdp.evaluation import PredictionFile, PredictionWriter, paste_prediction
 from slimdp.report import PART_COLOURS, people_sheet, save_png
-from slimdp.structures import PersonAnnotation, PersonPrediction
+from slimdp.structures import DensePoseInstance, PersonAnnotation
 
 GAP = 4  # px around the cells of a sheet
 
 
 @pytest.fixture
-def pair(perfect_pair: Any, tmp_path: Path) -> tuple[PersonAnnotation, PersonPrediction]:
+def pair(perfect_pair: Any, tmp_path: Path) -> tuple[PersonAnnotation, DensePoseInstance]:
     """A person in a grey picture of 80 x 60 px, with one point of part 12 at (60, 40)."""
     save_png(tmp_path / "a.png", np.full((60, 80, 3), 90, np.uint8))
     person, prediction = perfect_pair(file=str(tmp_path / "a.png"))
@@ -26,7 +26,7 @@ def pair(perfect_pair: Any, tmp_path: Path) -> tuple[PersonAnnotation, PersonPre
     return one, prediction
 
 
-def test_points_and_boxes_are_drawn_in_their_places(pair: tuple[PersonAnnotation, PersonPrediction]) -> None:
+def test_points_and_boxes_are_drawn_in_their_places(pair: tuple[PersonAnnotation, DensePoseInstance]) -> None:
     person, _ = pair
     sheet = people_sheet([person], None, count=3, columns=1)
     picture = sheet[GAP:-GAP, GAP:-GAP]
@@ -39,7 +39,7 @@ def test_points_and_boxes_are_drawn_in_their_places(pair: tuple[PersonAnnotation
 
 
 def test_outlines_and_keypoints_are_drawn_in_their_places(
-    pair: tuple[PersonAnnotation, PersonPrediction],
+    pair: tuple[PersonAnnotation, DensePoseInstance],
 ) -> None:
     person, _ = pair
     coarse = np.zeros((256, 256), np.uint8)
@@ -64,7 +64,7 @@ def test_outlines_and_keypoints_are_drawn_in_their_places(
 
 
 def test_predictions_take_the_place_of_points(
-    pair: tuple[PersonAnnotation, PersonPrediction], tmp_path: Path
+    pair: tuple[PersonAnnotation, DensePoseInstance], tmp_path: Path
 ) -> None:
     person, prediction = pair
     with PredictionWriter(tmp_path / "p.h5", 64) as writer:
@@ -79,7 +79,7 @@ def test_predictions_take_the_place_of_points(
         np.testing.assert_allclose(middle, expected, atol=12)  # enlarged smoothly
 
 
-def test_nobody_and_no_picture_are_refused(pair: tuple[PersonAnnotation, PersonPrediction]) -> None:
+def test_nobody_and_no_picture_are_refused(pair: tuple[PersonAnnotation, DensePoseInstance]) -> None:
     with pytest.raises(ValueError, match="nobody"):
         people_sheet([], None, count=1)
     with pytest.raises(ValueError, match="0 pictures"):
@@ -87,7 +87,7 @@ def test_nobody_and_no_picture_are_refused(pair: tuple[PersonAnnotation, PersonP
 
 
 def test_predictions_of_another_file_and_too_many_columns_are_refused(
-    pair: tuple[PersonAnnotation, PersonPrediction], tmp_path: Path
+    pair: tuple[PersonAnnotation, DensePoseInstance], tmp_path: Path
 ) -> None:
     person, prediction = pair
     with PredictionWriter(tmp_path / "p.h5", 64) as writer:
@@ -99,7 +99,7 @@ def test_predictions_of_another_file_and_too_many_columns_are_refused(
         people_sheet([person], None, count=1, columns=2000)
 
 
-def test_points_without_uv_are_half_as_large(pair: tuple[PersonAnnotation, PersonPrediction]) -> None:
+def test_points_without_uv_are_half_as_large(pair: tuple[PersonAnnotation, DensePoseInstance]) -> None:
     person, _ = pair
     areas = []
     for uv in (0.0, np.nan):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slimdp.data.frame import frame_pixel_centres
+from slimdp.data.box_frame import frame_pixel_centres
 from slimdp.structures import ImageRecord, LabelSource
 from slimdp.surface import BodySurface, load_surface
 from slimdp.surface.parts import COARSE_OF_PART

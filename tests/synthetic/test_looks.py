@@ -17,7 +17,7 @@ from slimdp.synthetic.looks import (
     random_look,
     surface_colour,
 )
-from slimdp.synthetic.looks.stand_off import face_normals, moved_out
+from slimdp.synthetic.looks.normal_offset import face_normals, moved_out
 from slimdp.synthetic.person import make_person
 
 FEET, HANDS, LEGS, ARMS = (5, 6), (3, 4), tuple(range(7, 15)), tuple(range(15, 23))

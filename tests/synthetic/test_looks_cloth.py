@@ -10,8 +10,8 @@ from slimdp.synthetic.looks import PATTERNS, Cloth
 from slimdp.synthetic.looks.cloth import cell_chance, cloth_colour, in_digit, random_cloth
 from slimdp.synthetic.looks.colours import random_colours, random_waves, wavy
 from slimdp.synthetic.looks.folds import fold_height, random_folds
+from slimdp.synthetic.looks.normal_offset import face_normals, moved_out, relief, without_flips
 from slimdp.synthetic.looks.places import ARM, HAND, HEAD, LEG, TORSO, Places, find_landmarks, find_places
-from slimdp.synthetic.looks.stand_off import face_normals, moved_out, relief, without_flips
 
 COLOURS = np.array([[0.0, 0, 0], [1, 1, 1], [1, 0, 0], [0, 1, 0]])
 TETRAHEDRON = np.array([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])

@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import torch
 
-from slimdp.structures import Prediction
+from slimdp.structures import DensePoseMaps
 from tools.foreground_rules import RULES
 
 
 def test_a_person_whose_parts_are_unsure_tells_the_rules_apart() -> None:
-    prediction = Prediction(*(torch.zeros(1, channels, 2, 2) for channels in (25, 24, 24, 15, 8)))
-    prediction.part_logits[:, 0] = prediction.coarse_logits[:, 0] = 1.0
+    prediction = DensePoseMaps(*(torch.zeros(1, channels, 2, 2) for channels in (25, 24, 24, 15, 8)))
+    prediction.fine_segm[:, 0] = prediction.coarse_segm[:, 0] = 1.0
     assert {name: bool(rule(prediction).all()) for name, rule in RULES.items()} == {
         "likeliest class": False,
         "odds": True,
     }
-    prediction.part_logits[:, 3] = prediction.coarse_logits[:, 2] = 2.0
+    prediction.fine_segm[:, 3] = prediction.coarse_segm[:, 2] = 2.0
     assert all(rule(prediction).all() for rule in RULES.values())

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from slimdp.settings_file import dump_yaml, parse_yaml
-from slimdp.sweep import RunResult, read_study
-from slimdp.sweep.kept import keep_study
+from slimdp.studies import RunResult, read_study
+from slimdp.studies.kept import keep_study
 from tools.make_table import main
 
 SCORES = {("base", 0): 40.0, ("base", 1): 44.0, ("flow", 0): 43.0, ("flow", 1): 48.0, ("tps", 1): 45.0}

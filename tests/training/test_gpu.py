@@ -10,7 +10,7 @@ import torch
 
 from slimdp.config import AugmentSettings, CropSettings, DataSource, TrainConfig
 from slimdp.training import NonFiniteLossError, load_checkpoint, train
-from slimdp.training.parts import steps_of_parts
+from slimdp.training.micro_batch import micro_batches
 from slimdp.training.run_folder import read_metrics
 from slimdp.training.stage_data import read_stages
 
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU he
 
 def test_parts_arrive_as_they_left(small_run: TrainConfig) -> None:
     data = read_stages(small_run)[0]
-    on_cpu = steps_of_parts(data.batches(0, workers=0), 1, torch.device("cpu"))
-    on_gpu = steps_of_parts(data.batches(0, workers=2, pin=True), 1, torch.device("cuda"))
+    on_cpu = micro_batches(data.batches(0, workers=0), 1, torch.device("cpu"))
+    on_gpu = micro_batches(data.batches(0, workers=2, pin=True), 1, torch.device("cuda"))
     for (one,), (other,) in zip(on_cpu, on_gpu, strict=True):
         assert one.counts == other.counts
         for name, value in vars(one.batch).items():

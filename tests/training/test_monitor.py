@@ -12,11 +12,11 @@ from slimdp.config import TrainConfig
 from slimdp.models import StackedHourglass
 from slimdp.report.drawing import PART_COLOURS
 from slimdp.report.panels import ERROR_COLOURS
-from slimdp.structures import PoseBatch, Prediction
+from slimdp.structures import DensePoseMaps, PoseBatch
 from slimdp.surface import load_surface
+from slimdp.training.distributed import DistributedContext
 from slimdp.training.monitor import Monitor
 from slimdp.training.pictures import training_picture
-from slimdp.training.processes import Processes
 from slimdp.training.run_folder import RunFolder, read_metrics
 from slimdp.training.stage_data import read_stages
 
@@ -27,13 +27,13 @@ def batch(small_run: TrainConfig) -> PoseBatch:
 
 
 @pytest.fixture
-def prediction(batch: PoseBatch) -> Prediction:
+def prediction(batch: PoseBatch) -> DensePoseMaps:
     torch.manual_seed(0)
     with torch.no_grad():
         return StackedHourglass(1, 8)(batch.image)[-1]
 
 
-def follow(folder: Path, batch: PoseBatch, prediction: Prediction, steps: range, before: int) -> None:
+def follow(folder: Path, batch: PoseBatch, prediction: DensePoseMaps, steps: range, before: int) -> None:
     monitor = Monitor(RunFolder(folder), "stills", 6, steps.start - 1, before, log_every=2, pictures_every=3)
     with monitor:
         for step in steps:
@@ -42,7 +42,7 @@ def follow(folder: Path, batch: PoseBatch, prediction: Prediction, steps: range,
 
 
 def test_scalars_and_pictures_are_logged_where_they_are_due(
-    tmp_path: Path, batch: PoseBatch, prediction: Prediction, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, batch: PoseBatch, prediction: DensePoseMaps, capsys: pytest.CaptureFixture[str]
 ) -> None:
     follow(tmp_path, batch, prediction, range(1, 7), before=100)
     events = EventAccumulator(str(tmp_path / "tensorboard"))
@@ -62,7 +62,7 @@ def test_scalars_and_pictures_are_logged_where_they_are_due(
 
 
 def test_steps_after_the_last_checkpoint_are_logged_once(
-    tmp_path: Path, batch: PoseBatch, prediction: Prediction
+    tmp_path: Path, batch: PoseBatch, prediction: DensePoseMaps
 ) -> None:
     follow(tmp_path, batch, prediction, range(1, 5), before=0)
     with open(tmp_path / "metrics.jsonl", "a") as file:
@@ -80,7 +80,7 @@ def test_a_broken_line_in_the_middle_of_the_numbers_is_named(tmp_path: Path) -> 
         read_metrics(tmp_path / "metrics.jsonl")
 
 
-def answer(batch: PoseBatch, wrong: bool) -> Prediction:
+def answer(batch: PoseBatch, wrong: bool) -> DensePoseMaps:
     """Maps that give one point's label everywhere, or that of the far end of the body."""
     side = batch.image.shape[-1] // 4
     part, (u, v) = int(batch.part[0]), batch.uv[0].tolist()
@@ -90,13 +90,13 @@ def answer(batch: PoseBatch, wrong: bool) -> Prediction:
     coarse = torch.zeros(len(batch.image), 15, side, side)
     coarse[:, 1, :, : side // 2] = 9  # foreground: the left half
     coarse[:, 0, :, side // 2 :] = 20  # more sure than the 25 classes are
-    return Prediction(scores, maps + u, maps + v, coarse, maps)
+    return DensePoseMaps(scores, maps + u, maps + v, coarse, maps)
 
 
 def test_the_picture_shows_labels_prediction_and_error(batch: PoseBatch) -> None:
     one_point = replace(
         batch,
-        point_crop=batch.point_crop[:1],
+        batch_index=batch.batch_index[:1],
         points=batch.points[:1],
         part=batch.part[:1],
         uv=batch.uv[:1],
@@ -125,16 +125,16 @@ def test_other_processes_than_the_first_say_and_write_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = RunFolder(tmp_path / "run", speaks=False)
-    with Monitor(folder, "stills", 6, 0, 0, 2, 3, processes=Processes(rank=1, count=2)) as monitor:
+    with Monitor(folder, "stills", 6, 0, 0, 2, 3, processes=DistributedContext(rank=1, count=2)) as monitor:
         monitor.show_scores(2, {"localization 5cm": 1.0}, people=3)
         folder.say("nothing")
-        folder.begin(None, torch.device("cpu"), Processes())  # type: ignore[arg-type]
+        folder.begin(None, torch.device("cpu"), DistributedContext())  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()
     assert capsys.readouterr().err == ""
 
 
 def test_points_without_uv_are_drawn_without_an_error(batch: PoseBatch) -> None:
-    names = ("point_crop", "points", "part", "uv")
+    names = ("batch_index", "points", "part", "uv")
     two = replace(batch, **{name: getattr(batch, name)[:2].clone() for name in names})
     two.uv[1] = torch.nan
     two.points[1] = two.points[0] + 12

@@ -26,7 +26,7 @@ def test_posetrack_and_densepose_train_in_one_batch(samples: Path) -> None:
     assert people.sizes == (1, 14)
     batch = collate([people[index] for index in range(len(people))])
     assert batch.image.shape == (15, 3, 128, 128)
-    assert set(batch.point_crop.tolist()) == {0}  # all points are the DensePose person's
+    assert set(batch.batch_index.tolist()) == {0}  # all points are the DensePose person's
     assert (batch.coarse[1:] <= 0).logical_or(batch.coarse[1:] == 255).all()
 
     torch.manual_seed(0)

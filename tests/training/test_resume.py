@@ -21,7 +21,7 @@ import torch
 
 from slimdp.config import DataSource, TrainConfig, ValidationSettings
 from slimdp.training import Checkpoint, CheckpointError, load_checkpoint, train
-from slimdp.training import keeper as keeper_module
+from slimdp.training import checkpoint_writer as writer_module
 from slimdp.training import run as run_module
 from slimdp.training.checkpoint import save_checkpoint
 from slimdp.training.run_folder import read_metrics
@@ -54,7 +54,7 @@ def test_a_resumed_run_ends_with_the_same_bits(
             raise Stopped
 
     with monkeypatch.context() as patch:
-        for module in (keeper_module, run_module):
+        for module in (writer_module, run_module):
             patch.setattr(module, "save_checkpoint", save_and_stop)
         with pytest.raises(Stopped):
             train(config, tmp_path / "run")

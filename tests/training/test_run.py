@@ -33,11 +33,11 @@ from slimdp.training import (
     train,
 )
 from slimdp.training.checkpoint import save_checkpoint
-from slimdp.training.processes import Processes
+from slimdp.training.distributed import DistributedContext
+from slimdp.training.non_finite_guard import NonFiniteGuard
 from slimdp.training.run import use_bf16
 from slimdp.training.run_folder import read_metrics
 from slimdp.training.stage_data import read_stages
-from slimdp.training.watch import BatchWatch
 from tests.training.weights import same_weights
 
 # As the run that they are compared with, bit for bit.
@@ -59,7 +59,7 @@ def test_a_run_leaves_its_files_and_nothing_half_written(straight: tuple[TrainCo
     end = load_checkpoint(out / "stage_stills.pt")
     assert (end.stage, end.step, end.optimizer) == (1, 0, None)
     model, _ = load_model(out / "stage_clips.pt")
-    assert model(torch.rand(1, 3, 64, 64))[-1].part_logits.isfinite().all()
+    assert model(torch.rand(1, 3, 64, 64))[-1].fine_segm.isfinite().all()
 
 
 def test_workers_change_nothing(straight: tuple[TrainConfig, Path], tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_run_trains_deterministically_without_the_compiler(
     """torch's own switch imports its compiler: 2 s of computing time before the first step."""
     config, _ = straight
     seen: list[int] = []
-    see = BatchWatch.see
+    see = NonFiniteGuard.see
 
     def watched(*arguments: object) -> None:
         seen.append(torch.get_deterministic_debug_mode())
@@ -101,7 +101,7 @@ def test_a_run_trains_deterministically_without_the_compiler(
     def refused(*_: object) -> None:
         pytest.fail("the compiler was asked for")
 
-    monkeypatch.setattr(BatchWatch, "see", watched)
+    monkeypatch.setattr(NonFiniteGuard, "see", watched)
     monkeypatch.setattr(torch, "use_deterministic_algorithms", refused)
     torch.set_deterministic_debug_mode("warn")
     try:
@@ -306,7 +306,7 @@ def test_a_batch_that_cannot_be_dealt_out_is_refused(small_run: TrainConfig, bat
     stage = dataclasses.replace(small_run.stages[0], batch=batch)
     config = dataclasses.replace(small_run, stages=(stage,), shared_batch_norm=False)
     with pytest.raises(ConfigError, match=rf"stages\.0\.batch = {batch},.*2 processes.*{words}"):
-        read_stages(config, Processes(0, 2))
+        read_stages(config, DistributedContext(0, 2))
 
 
 def test_bf16_runs_on_a_cpu_only_when_asked_for(small_run: TrainConfig, tmp_path: Path) -> None:

@@ -84,12 +84,12 @@ def test_no_labels_of_uv_leave_its_outputs_alone(small_run: TrainConfig) -> None
     batch = next(read_stages(config)[0].batches(0, workers=0)).to("cpu")
     torch.manual_seed(0)
     prediction = StackedHourglass(1, 8)(batch.image)[-1]
-    for maps in (prediction.u, prediction.part_logits):
+    for maps in (prediction.u, prediction.fine_segm):
         maps.retain_grad()
     total, terms = total_loss([prediction], batch, LossSettings())
     total.backward()
     assert not prediction.u.grad.any()
-    assert prediction.part_logits.grad.any()
+    assert prediction.fine_segm.grad.any()
     assert terms["stack0/part"] > 0
     assert terms["stack0/uv"] == 0
 

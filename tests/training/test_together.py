@@ -21,7 +21,7 @@ from slimdp.settings_file import dump_yaml
 from slimdp.training import load_checkpoint, train
 from slimdp.training.checkpoint import build_model
 from slimdp.training.loop import add_gradients
-from slimdp.training.parts import steps_of_parts
+from slimdp.training.micro_batch import micro_batches
 from slimdp.training.run_folder import read_metrics
 from slimdp.training.stage_data import read_stages
 
@@ -46,7 +46,7 @@ def gradient(
     stage = dataclasses.replace(config.stages[0], batch=4, accumulate=accumulate)
     data = read_stages(dataclasses.replace(config, stages=(stage,)))[0]
     model = build_model(config).double().eval()
-    parts = next(steps_of_parts(data.batches(0, workers=0), accumulate, torch.device("cpu")))
+    parts = next(micro_batches(data.batches(0, workers=0), accumulate, torch.device("cpu")))
     assert len(parts) == accumulate
     counts = {name: sum(part.counts[name] for part in parts) for name in parts[0].counts}
     _, terms = add_gradients(model, parts, counts, weights, processes=1, bf16=False)
@@ -154,7 +154,7 @@ def test_shared_batch_norm_is_batch_norm_for_one_process(tmp_path: Path) -> None
     """Value, gradients and running statistics, against torch's own."""
     import torch.distributed as dist
 
-    from slimdp.training.shared_batch_norm import SharedBatchNorm, share_batch_norms
+    from slimdp.training.sync_batchnorm import SyncBatchNorm, sync_batch_norms
 
     dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'meeting'}", rank=0, world_size=1)
     try:
@@ -165,8 +165,8 @@ def test_shared_batch_norm_is_batch_norm_for_one_process(tmp_path: Path) -> None
         shared = nn.Sequential(nn.BatchNorm2d(3)).double()
         shared.load_state_dict(plain.state_dict())
         before = dict(shared.named_parameters())
-        assert share_batch_norms(shared, torch.device("cpu")) is shared
-        assert isinstance(shared[0], SharedBatchNorm)
+        assert sync_batch_norms(shared, torch.device("cpu")) is shared
+        assert isinstance(shared[0], SyncBatchNorm)
         assert all(value is before[name] for name, value in shared.named_parameters())
         x = torch.randn(2, 3, 4, 5, dtype=torch.float64) * 3 + 7
         results = []

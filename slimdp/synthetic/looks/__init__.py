@@ -4,7 +4,7 @@ from slimdp.synthetic.looks.cloth import PATTERNS, Cloth
 from slimdp.synthetic.looks.colours import random_colours
 from slimdp.synthetic.looks.dressed import Dressed, clothed_skin, dress, garment_thickness, surface_colour
 from slimdp.synthetic.looks.look import Look, random_look
-from slimdp.synthetic.looks.stand_off import moved_out
+from slimdp.synthetic.looks.normal_offset import moved_out
 
 __all__ = [
     "PATTERNS",

@@ -21,7 +21,7 @@ class BottomCut:
 
     reach: tuple[float, float]  # down the leg: 0 hip, 1 knee, 2 ankle
     rise: tuple[float, float]  # metres of the upper edge above the hip joint
-    stand_off: tuple[float, float]  # metres from the skin
+    normal_offset: tuple[float, float]  # metres from the skin
     fold_depth: float
     seamed: bool  # lines down the sides, pockets and a fly
     shares: dict[str, float]
@@ -52,7 +52,7 @@ class Bottom:
     side_stripe: bool
     reach: float  # how far down the leg: 0 hip, 1 knee, 2 ankle
     rise: float  # metres above the hip joint
-    stand_off: float  # metres
+    normal_offset: float  # metres
     flare: float  # how much wider it is at its end, metres
 
 
@@ -69,7 +69,7 @@ def random_bottom(rng: np.random.Generator, patterned: float, kind: str) -> Bott
         side_stripe=bool(kind in ("joggers", "shorts", "leggings") and rng.random() < 0.35),
         reach=float(rng.uniform(*cut.reach)),
         rise=float(rng.uniform(*cut.rise)),
-        stand_off=float(rng.uniform(*cut.stand_off)),
+        normal_offset=float(rng.uniform(*cut.normal_offset)),
         flare=float(rng.choice([0.0, rng.uniform(0.004, 0.02)])) if loose else 0.0,
     )
 
@@ -136,11 +136,11 @@ def bottom_thickness(bottom: Bottom, places: Places, marks: Landmarks) -> np.nda
     down = _down_leg(places, marks)
     leg = places.region == LEG
     loose = np.where(leg, np.clip(0.5 + down, 0.5, 1.0), 0.45)  # it lies on the hips and hangs below
-    stand_off = np.maximum(bottom.stand_off * loose, min(bottom.stand_off, 0.002))
-    stand_off = stand_off + np.where(leg, bottom.flare * np.clip(down / bottom.reach, 0, 1) ** 2, 0)
+    normal_offset = np.maximum(bottom.normal_offset * loose, min(bottom.normal_offset, 0.002))
+    normal_offset = normal_offset + np.where(leg, bottom.flare * np.clip(down / bottom.reach, 0, 1) ** 2, 0)
     if hanging:
-        stand_off = stand_off + np.where(leg, np.clip(down * 0.03, 0, 0.03), 0)
+        normal_offset = normal_offset + np.where(leg, np.clip(down * 0.03, 0, 0.03), 0)
     if bottom.kind == "joggers":
-        stand_off = np.where(leg & (down > bottom.reach - 0.12), 0.003, stand_off)  # an elastic hem
+        normal_offset = np.where(leg & (down > bottom.reach - 0.12), 0.003, normal_offset)  # an elastic hem
     folds = bottom.folds.depth * fold_height(bottom.folds, places, marks, hanging)
-    return np.where(covers_bottom(bottom, places, marks), stand_off + folds, 0)
+    return np.where(covers_bottom(bottom, places, marks), normal_offset + folds, 0)

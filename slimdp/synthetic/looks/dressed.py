@@ -13,6 +13,7 @@ from slimdp.synthetic.looks.bottoms import bottom_thickness, paint_bottom
 from slimdp.synthetic.looks.footwear import footwear_thickness, paint_footwear
 from slimdp.synthetic.looks.hair import hair_thickness, paint_hair
 from slimdp.synthetic.looks.look import Look
+from slimdp.synthetic.looks.normal_offset import directions_out, moved_out, relief, without_flips
 from slimdp.synthetic.looks.places import (
     HAND,
     LEG,
@@ -23,7 +24,6 @@ from slimdp.synthetic.looks.places import (
     find_places,
 )
 from slimdp.synthetic.looks.skin import paint_face, skin_colour
-from slimdp.synthetic.looks.stand_off import directions_out, moved_out, relief, without_flips
 from slimdp.synthetic.looks.tops import paint_top, top_thickness
 
 #: Cloth that stands off so far, metres, spans all hollows instead of following them.
@@ -71,8 +71,8 @@ class Dressed:
         bump, hollow = relief(body, faces[clothed], directions_out(body, faces), _RELIEF_ROUNDS) * [[-1], [1]]
         bump, hollow = np.clip(bump, 0, None), np.clip(hollow, 0, None)
         look, places, marks = self.look, self.places, self.marks
-        outer = _draped(top_thickness(look.top, places, marks), look.top.stand_off, hollow, bump)
-        inner = _draped(bottom_thickness(look.bottom, places, marks), look.bottom.stand_off, hollow, bump)
+        outer = _draped(top_thickness(look.top, places, marks), look.top.normal_offset, hollow, bump)
+        inner = _draped(bottom_thickness(look.bottom, places, marks), look.bottom.normal_offset, hollow, bump)
         if look.tucked:
             outer, inner = inner, outer
         cloth = np.where(outer > 0, np.maximum(outer, inner + 0.001), inner)
@@ -123,9 +123,9 @@ def _measure(surface: _Same) -> tuple[Landmarks, Places, np.ndarray]:
     return marks, find_places(body.vertices, part, marks), corners
 
 
-def _draped(thickness: np.ndarray, stand_off: float, hollow: np.ndarray, bump: np.ndarray) -> np.ndarray:
+def _draped(thickness: np.ndarray, normal_offset: float, hollow: np.ndarray, bump: np.ndarray) -> np.ndarray:
     """A garment's thickness (V,) where it spans hollows and evens out bumps, the more the looser it is."""
-    share = min(stand_off / _SPANNING, 1)
+    share = min(normal_offset / _SPANNING, 1)
     lower = np.maximum(thickness - bump * share, 0.3 * thickness)
     return np.where(thickness > 0, lower + hollow * share, 0)
 

@@ -27,7 +27,7 @@ class TopCut:
     necks: tuple[str, ...]  # some of crew, v, scoop, straps, roll, collar
     openings: tuple[str, ...]  # some of closed, buttons, zip, open
     hem: tuple[float, float]  # metres above the hip joint, below it if negative
-    stand_off: tuple[float, float]  # metres from the skin
+    normal_offset: tuple[float, float]  # metres from the skin
     fold_depth: float  # metres
     cuffed: bool  # hem and cuffs are knitted or sewn bands
     shares: dict[str, float]  # pattern -> weight
@@ -98,7 +98,7 @@ class Top:
     opening: str  # closed, buttons, zip or open
     gap: float  # metres from the middle to the edge of what is open
     hem: float  # metres above the hip joint
-    stand_off: float  # metres
+    normal_offset: float  # metres
     pocket: int  # -1 on the right of the chest, 1 on the left, 0 none
     under: Top | None  # what an open one shows
 
@@ -119,7 +119,7 @@ def random_top(rng: np.random.Generator, patterned: float, kind: str) -> Top:
         opening=opening,
         gap=float(rng.uniform(0.02, 0.09)) if opening == "open" else 0.0,
         hem=float(rng.uniform(*cut.hem)),
-        stand_off=float(rng.uniform(*cut.stand_off)),
+        normal_offset=float(rng.uniform(*cut.normal_offset)),
         pocket=int(rng.choice([0, 1, -1], p=[0.55, 0.4, 0.05])) if kind == "shirt" else 0,
         under=random_top(rng, patterned / 2, "t-shirt") if opening == "open" else None,
     )
@@ -240,18 +240,18 @@ def top_thickness(top: Top, places: Places, marks: Landmarks) -> np.ndarray:
     under = np.zeros(len(places)) if top.under is None else top_thickness(top.under, places, marks)
     covered = covers_top(top, places, marks)
     height = places.point[:, 1]
-    stand_off = np.full(len(places), top.stand_off)
+    normal_offset = np.full(len(places), top.normal_offset)
     hem = marks.hip + top.hem
     # Loose over the waist, tighter on the shoulders and at bands.
-    stand_off *= np.where(
+    normal_offset *= np.where(
         places.region == TORSO, 1 + 0.5 * np.exp(-(((height - marks.hip - 0.12) / 0.1) ** 2)), 1
     )
-    stand_off *= np.where(height > 0.5, 0.7, 1.0)
+    normal_offset *= np.where(height > 0.5, 0.7, 1.0)
     if TOP_CUTS[top.kind].cuffed:
-        stand_off *= np.where((places.region == ARM) & (places.along > top.sleeve - 0.2), 0.5, 1.0)
+        normal_offset *= np.where((places.region == ARM) & (places.along > top.sleeve - 0.2), 0.5, 1.0)
     if top.kind == "dress":
-        stand_off += np.where(places.region == LEG, np.clip((marks.hip - height) * 0.12, 0, 0.03), 0)
+        normal_offset += np.where(places.region == LEG, np.clip((marks.hip - height) * 0.12, 0, 0.03), 0)
     elif top.hem < 0.04:
-        stand_off += 0.004 * (np.abs(height - hem) < 0.03) * (places.region != ARM)
+        normal_offset += 0.004 * (np.abs(height - hem) < 0.03) * (places.region != ARM)
     folds = top.folds.depth * fold_height(top.folds, places, marks, hanging=top.kind == "dress")
-    return np.maximum(under, np.where(covered, stand_off + folds, 0))
+    return np.maximum(under, np.where(covered, normal_offset + folds, 0))

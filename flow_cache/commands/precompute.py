@@ -1,0 +1,233 @@
+"""Flow into a store: precompute, the jobs that do it, and chain."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flow_cache.arguments import (
+    add_estimator,
+    chosen_estimator,
+    parse_frames,
+    parse_shard,
+    parse_slurm,
+    parse_steps,
+)
+from flow_cache.choices import CLUSTERS, COMMIT_SECONDS, FILTER_NAMES, MARGIN
+from flow_cache.errors import FlowCacheError
+from flow_cache.runtime.file_options import add_input, add_output
+from flow_cache.runtime.shell import quoted
+
+if TYPE_CHECKING:
+    from flow_cache.precompute import PrecomputeSummary
+    from flow_cache.store import FlowStore
+
+
+def add_filling(commands: argparse._SubParsersAction) -> None:
+    """precompute, jobs and chain."""
+    _add_precompute(commands)
+    _add_chain(commands)
+
+
+def _add_precompute(commands: argparse._SubParsersAction) -> None:
+    fill = commands.add_parser("precompute", help="estimate the flow of videos into a store; resumes")
+    add_input(
+        fill,
+        "sources",
+        type=str,
+        nargs="+",
+        metavar="VIDEO_OR_FOLDER",
+        help="or NAME=PATH; videos of one name are called by as many folders as tell them apart",
+    )
+    add_output(fill, "--out", role="store", required=True, help="the .h5 file to write; of jobs: the folder")
+    fill.add_argument("--steps", type=parse_steps, default="-3:3", help="-3:3 (default), or a list: -1,1")
+    add_estimator(fill)
+    fill.add_argument("--processes", type=int, default=1, help="processes that estimate (default: 1)")
+    fill.add_argument(
+        "--commit-seconds",
+        type=float,
+        default=COMMIT_SECONDS,
+        help="at most this much work is lost to a kill (default: %(default)g)",
+    )
+    _add_fields(fill)
+    _add_region(fill)
+    _add_jobs(fill)
+    fill.set_defaults(run=_precompute)
+    tell = commands.add_parser("jobs", help="how far the jobs are that --submit started")
+    tell.add_argument("out", type=Path, help="the folder that they fill")
+    tell.set_defaults(run=_jobs)
+
+
+def _add_fields(command: argparse.ArgumentParser) -> None:
+    add_input(
+        command,
+        "--frames",
+        type=parse_frames,
+        metavar="FIRST:LAST",
+        help="only fields that start or end at these frames, both ends included; or at those in which a COCO "
+        "file (.json) has people, as carrying their labels needs",
+    )
+    command.add_argument(
+        "--filter", choices=FILTER_NAMES, default="zstd", help="compression (default: %(default)s)"
+    )
+
+
+def _add_region(command: argparse.ArgumentParser) -> None:
+    add_input(
+        command,
+        "--around",
+        metavar="BOXES",
+        help="COCO JSON of people's boxes: keep flow near them alone (tools/detect_people.py of the "
+        "repository makes one)",
+    )
+    command.add_argument(
+        "--margin",
+        type=float,
+        help=f"of --around, on each side: a share of a box's longer side (default: {MARGIN})",
+    )
+
+
+def _add_jobs(fill: argparse.ArgumentParser) -> None:
+    fill.add_argument(
+        "--shard",
+        type=parse_shard,
+        metavar="I/N",
+        help="only the videos of the I-th of N jobs, into a file of its own in the folder OUT",
+    )
+    fill.add_argument("--submit", choices=CLUSTERS, help="do it in jobs: on this machine, or under SLURM")
+    fill.add_argument("--jobs", type=int, metavar="N", help="how many, each with a file in the folder OUT")
+    fill.add_argument(
+        "--slurm",
+        type=parse_slurm,
+        action="append",
+        metavar="NAME=VALUE,...",
+        help="what a job asks for: partition, timeout_min, mem_gb, gpus_per_node, ... as submitit calls them",
+    )
+    fill.add_argument("--no-wait", action="store_true", help="start the jobs and leave them to themselves")
+
+
+def _add_chain(commands: argparse._SubParsersAction) -> None:
+    join = commands.add_parser("chain", help="flow over many frames, made of stored flow over few")
+    add_input(join, "store", help="of flow over short steps, both ways")
+    join.add_argument("--steps", type=parse_steps, required=True, help="such as -12,-6,6,12, or -6:6")
+    _add_fields(join)
+    add_output(
+        join, "--out", role="store", required=True, help="the .h5 file to write, another than the store"
+    )
+    join.set_defaults(run=_chain)
+
+
+def _precompute(options: argparse.Namespace) -> None:
+    from flow_cache.naming import name_sources
+    from flow_cache.precompute import precompute
+    from flow_cache.shards import assign_shards
+    from flow_cache.video import probe_video
+
+    if options.margin is not None and options.around is None:
+        raise FlowCacheError("--margin is a setting of --around, which was not given")
+    options.videos = name_sources(options.sources, _known(options))
+    settings = {
+        "steps": options.steps,
+        "estimator": chosen_estimator(options),
+        "frames": _chosen_frames(options),
+        "around": options.around,
+        "margin": MARGIN if options.margin is None else options.margin,
+        "filter": options.filter,
+        "processes": options.processes,
+        "commit_seconds": options.commit_seconds,
+    }
+    if options.submit is not None:
+        _submit(options, settings)
+        return
+    if options.jobs is not None or options.slurm or options.no_wait:
+        raise FlowCacheError("--jobs, --slurm and --no-wait are settings of --submit, which was not given")
+    fills = [(options.out, options.videos)]
+    if options.shard is not None:
+        number, count = options.shard
+        videos = [probe_video(video) for video in options.videos]
+        share = assign_shards(options.out, videos, count)[number - 1]
+        fills = [(shard.path, list(shard.sources)) for shard in share]
+        if not fills:
+            print(f"{options.out}: none of {len(videos)} videos falls to this shard")
+    chosen = settings["frames"]
+    for out, sources in fills:
+        if chosen is not None:
+            settings["frames"] = {video.name: chosen[video.name] for video in sources}
+        _tell(out, precompute(sources, out, **settings))
+
+
+def _known(options: argparse.Namespace) -> Collection[str]:
+    """The videos that the store has."""
+    from flow_cache.shards import known_videos
+    from flow_cache.store import FlowStore
+
+    if options.submit is not None or options.shard is not None:
+        return known_videos(options.out)
+    if not options.out.is_file():
+        return ()
+    with FlowStore(options.out) as store:
+        return store.videos()
+
+
+def _chosen_frames(options: argparse.Namespace) -> dict[str, Iterable[int]] | None:
+    """The frames of interest of each video; None for all."""
+    from flow_cache.roi import frames_with_people
+    from flow_cache.video import open_video
+
+    if options.frames is None:
+        return None
+    if isinstance(options.frames, Path):
+        return dict(frames_with_people(options.frames, [open_video(video) for video in options.videos]))
+    return {video.name: options.frames for video in options.videos}
+
+
+def _submit(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    from flow_cache.submission import submit
+
+    if options.shard is not None or options.jobs is None:
+        raise FlowCacheError("--submit needs --jobs N, which makes the shards; it does not go with --shard")
+    asked = {name: value for given in options.slurm or [] for name, value in given.items()}
+    under_way = submit(options.videos, options.out, options.jobs, options.submit, asked, **settings)
+    count = len(under_way.jobs)
+    fewer = f", not {options.jobs}: there is no more to share out" if count < options.jobs else ""
+    print(f"{options.out}: {count} jobs{fewer}; their logs are in {under_way.folder}", flush=True)
+    if options.no_wait:
+        print(f"how far they are: python -m flow_cache jobs {quoted(options.out)}")
+        return
+    _tell(options.out, under_way.wait())
+
+
+def _tell(out: Path, summary: PrecomputeSummary) -> None:
+    print(
+        f"{out}: {summary.estimated} fields of {', '.join(summary.videos)} estimated, "
+        f"{summary.found} found, {summary.seconds:.1f} s"
+    )
+
+
+def _jobs(options: argparse.Namespace) -> None:
+    from flow_cache.waiting import tell_jobs
+
+    print("\n".join(tell_jobs(options.out)))
+
+
+def _chain(options: argparse.Namespace) -> None:
+    from flow_cache.chain import chain_flow
+    from flow_cache.store import FlowStore
+
+    with FlowStore(options.store) as store:
+        frames = _frames_in(store, options.frames)
+        made = chain_flow(store, options.out, options.steps, frames, options.filter)
+    print(f"{options.out}: {made.chained} fields chained, {made.found} found")
+
+
+def _frames_in(store: FlowStore, frames: range | Path | None) -> dict[str, Iterable[int]] | None:
+    """The frames of interest of each video of a store; None for all."""
+    from flow_cache.roi import frames_with_people
+    from flow_cache.video import as_video
+
+    if isinstance(frames, Path):
+        records = [store.record(name) for name in store.videos()]
+        return dict(frames_with_people(frames, [as_video(record) for record in records]))
+    return None if frames is None else dict.fromkeys(store.videos(), frames)

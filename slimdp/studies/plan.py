@@ -1,0 +1,139 @@
+"""Which training runs a study comes to: what rows have in common is trained once.
+
+Every stage is a run of its own, in a folder named after the settings up to its end (`check_same_settings`
+says which of them teach). So rows that agree up to there, in one study or in several, begin with the same
+run, and a row itself only scores the end of its last stage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from slimdp.config import TrainConfig, config_to_dict
+from slimdp.studies.study import Study
+from slimdp.training import stage_file
+from slimdp.training.checkpoint import FREE_KEYS
+from slimdp.training.stage_data import stage_motion
+
+#: The work of a pair, in crops: 16 pairs took as long as 48 crops, 8 as long as 24 (64 px, one core).
+_PAIR_CROPS = 3.0
+#: What comes before the stacks, in stacks: 1, 2, 3 and 6 took 44, 70, 100 and 207 ms (64 px, one core).
+_STEM_STACKS = 0.4
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """What is done for a study in one piece: a stage that is trained, or a row that is scored."""
+
+    folder: Path  # as seen from the sweep's: ROW/seed_N, or HASH/seed_N where the stages are
+    config: TrainConfig  # up to the stage's end, or the row's
+    rows: tuple[str, ...]  # of the study that need it
+    before: tuple[PlannedRun, ...] = ()  # the stages with whose end it begins, from the first one on
+    row: str | None = None  # that it scores; None: a stage
+
+    @property
+    def seed(self) -> int:
+        return self.config.seed
+
+    @property
+    def name(self) -> str:
+        """How lines for people call it."""
+        if self.row is not None:
+            return self.folder.as_posix()
+        rows = ", ".join(self.rows) if len(self.rows) < 4 else f"{self.rows[0]} and {len(self.rows) - 1} more"
+        return f"stage {self.config.stages[-1].name} of {rows}, seed {self.seed}"
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is a stage."""
+        return self.row is None
+
+    @property
+    def crops(self) -> int:
+        """That it sees in training, second pictures not counted."""
+        stage = self.config.stages[-1]
+        return stage.steps * stage.batch if self.trains else 0
+
+    @property
+    def work(self) -> float:
+        """Of training, about, in crops of one stack of 64 features at 64 px; scoring counts as none."""
+        model, stage = self.config.model, self.config.stages[-1]
+        pair = stage_motion(self.config, stage).kind != "none"
+        maps = (self.config.crop.size / 64) ** 2 * model.features / 64
+        stacks = (_STEM_STACKS + model.stacks) / (_STEM_STACKS + 1)
+        return self.crops * (_PAIR_CROPS if pair else 1.0) * maps * stacks
+
+    def place(self, out: Path) -> Path:
+        """Its folder, of a study that is swept into `out`, which need not be there yet."""
+        return Path(os.path.normpath(out / self.folder))
+
+    def initial(self, out: Path) -> Path | None:
+        """The checkpoint that it begins with."""
+        return self.before[-1].checkpoint(out) if self.before else None
+
+    def checkpoint(self, out: Path) -> Path:
+        """The end of its stage, or of its row's last one."""
+        owner = self if self.trains else self.before[-1]
+        return stage_file(owner.place(out), owner.config.stages[-1].name)
+
+
+def plan_runs(study: Study) -> tuple[PlannedRun, ...]:
+    """All runs of a study, each after those that it begins with; raises ConfigError for wrong settings."""
+    runs: list[PlannedRun] = []
+    by_seed: dict[int, dict[str, TrainConfig]] = {}
+    for row, seed, config in study.configs():
+        by_seed.setdefault(seed, {})[row] = config
+    for configs in by_seed.values():
+        runs += _plan_seed(configs, Path(study.shared))
+    return tuple(runs)
+
+
+def select(runs: Iterable[PlannedRun], rows: Iterable[str], seeds: Iterable[int]) -> tuple[PlannedRun, ...]:
+    """The runs that some rows need for some seeds."""
+    rows, seeds = set(rows), set(seeds)
+    return tuple(
+        run
+        for run in runs
+        if run.seed in seeds and (run.row in rows if run.row is not None else rows & set(run.rows))
+    )
+
+
+def _plan_seed(configs: Mapping[str, TrainConfig], shared: Path) -> list[PlannedRun]:
+    """The runs of all rows for one seed."""
+    beginnings = {row: [_beginning(config, end) for end in _ends(config)] for row, config in configs.items()}
+    users: dict[str, list[str]] = {}  # key of a stage -> the rows that have it
+    for row, stages in beginnings.items():
+        for key, _ in stages:
+            users.setdefault(key, []).append(row)
+    runs: dict[str, PlannedRun] = {}  # in the order of the rows
+    for row, config in configs.items():
+        before: tuple[PlannedRun, ...] = ()
+        for key, first in beginnings[row]:
+            if key not in runs:
+                runs[key] = PlannedRun(shared / key / f"seed_{config.seed}", first, tuple(users[key]), before)
+            before = (*before, runs[key])
+        runs[f"row {row}"] = PlannedRun(Path(row, f"seed_{config.seed}"), config, (row,), before, row)
+    return list(runs.values())
+
+
+def _ends(config: TrainConfig) -> range:
+    return range(1, len(config.stages) + 1)
+
+
+def _beginning(config: TrainConfig, end: int) -> tuple[str, TrainConfig]:
+    """The first stages of a row, and what names their end."""
+    first = replace(config, stages=config.stages[:end])
+    return _key(first), first
+
+
+def _key(config: TrainConfig) -> str:
+    """The same for settings that teach the same, but for the seed."""
+    values = config_to_dict(config)
+    for free in (*FREE_KEYS, "seed"):
+        del values[free]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,160 @@
+"""All that comes before the first run of a sweep: what there is to do, and whether it can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from flow_cache.runtime.lock import HeldError, held
+from slimdp.config import ConfigError
+from slimdp.data import Clicks
+from slimdp.studies.check import check_runs, refuse_changed
+from slimdp.studies.kept import keep_study, kept_studies, study_key
+from slimdp.studies.plan import PlannedRun, plan_runs, select
+from slimdp.studies.records import LOCK, RESULT, Evaluated, RunResult, describe_evaluation, read_record
+from slimdp.studies.results import RESULTS, save_results
+from slimdp.studies.states import RunState, look_at, what_is_missing
+from slimdp.studies.study import Study
+from slimdp.studies.table import read_results
+from slimdp.studies.work import RunTask
+from slimdp.training.run_folder import git_state
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study whose missing runs were checked."""
+
+    out: Path
+    evaluated: Evaluated
+    device: str
+    commit: str
+    results_file: Path
+    states: tuple[RunState, ...]  # of all its runs, each after those that it begins with
+    todo: tuple[PlannedRun, ...]  # those that are missing
+    clicks: Mapping[str, Clicks]  # behind the labels of the rows among them, by the runs' names
+    of_other_studies: tuple[RunResult, ...] = ()  # scores in the same file, of rows that this one has not
+
+    def task(self, run: PlannedRun, wait: bool = True) -> RunTask:
+        """What the process that carries out a run is told."""
+        clicks = None if run.row is None else self.clicks[run.name]
+        return RunTask(self.out, run, self.evaluated, self.device, self.commit, clicks, wait)
+
+    @property
+    def known(self) -> dict[Path, RunResult]:
+        """The scores that were there before, by the runs' folders."""
+        return {
+            state.run.folder: state.result for state in self.states if state.done and state.result is not None
+        }
+
+    def say_left_out(self, say: Callable[[str], None]) -> None:
+        """Name the runs whose scores are of other settings than the study's now, and so do not count."""
+        names = [state.run.name for state in self.states if state.changed and state.result is not None]
+        if names:
+            say(f"made with other settings, so left out of {self.results_file}: {', '.join(names)}")
+
+    def save(self, results: dict[Path, RunResult]) -> None:
+        """Write scores by the runs' folders, and those of other studies in the same folder after them."""
+        save_results(self.results_file, (*self.sorted(results), *self.of_other_studies))
+
+    def sorted(self, results: dict[Path, RunResult]) -> tuple[RunResult, ...]:
+        """Scores by the runs' folders, in the order of the plan: seed by seed, rows as in the table."""
+        return tuple(results[state.run.folder] for state in self.states if state.run.folder in results)
+
+
+def prepare(
+    study: Study,
+    out: Path,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    device: str = "auto",
+    results: Path | None = None,
+) -> Prepared:
+    """Find what is missing of a study, and check it; arguments and errors as of `sweep`.
+
+    To be called by who holds the study's folder, see `alone`.
+    """
+    evaluated = describe_evaluation(study.evaluate, study.others)
+    states, todo, clicks = _check(study, out, rows, seeds, evaluated)
+    results_file = results or out / RESULTS
+    if results is not None and results.exists() and not kept_studies(out):
+        raise ConfigError(
+            f"{results} is there, but nothing was swept into {out} yet: its scores are of another folder and "
+            "would be lost; name another file with --results"
+        )
+    others = _of_other_studies(study, out, results_file)
+    keep_study(study, out)
+    git = git_state()
+    commit = "unknown" if git is None else git["commit"] + " with changes" * git["changed"]
+    return Prepared(out, evaluated, device, commit, results_file, states, todo, clicks, others)
+
+
+def check_study(
+    study: Study, out: Path, rows: Sequence[str] | None = None, seeds: Sequence[int] | None = None
+) -> None:
+    """Find out whether what is missing of a study can be done; nothing is written.
+
+    Raises:
+        ConfigError: naming the study, and what is wrong with it; arguments and reasons as of `sweep`.
+    """
+    try:
+        _check(study, out, rows, seeds, describe_evaluation(study.evaluate, study.others))
+    except ConfigError as error:
+        raise ConfigError(f"{study.file}: {error}") from error
+
+
+def _check(
+    study: Study, out: Path, rows: Sequence[str] | None, seeds: Sequence[int] | None, evaluated: Evaluated
+) -> tuple[tuple[RunState, ...], tuple[PlannedRun, ...], dict[str, Clicks]]:
+    """The states of all runs, those that are missing, and the clicks behind these; errors as of `sweep`."""
+    plan = plan_runs(study.including([*(seeds or ()), *_seeds_there(study, out)]))
+    chosen = select(plan, study.require_rows(rows), study.seeds if seeds is None else seeds)
+    mine = {run.folder for run in chosen}
+    states = tuple(look_at(run, out, evaluated) for run in plan)
+    asked_for = [state for state in states if state.run.folder in mine]
+    refuse_changed(asked_for, out)
+    todo = tuple(what_is_missing(asked_for))
+    return states, todo, check_runs(todo, evaluated) if todo else {}
+
+
+def _seeds_there(study: Study, out: Path) -> list[int]:
+    """Seeds that some row was scored with before, also without being one of the study's."""
+    files = (file for name in study.names for file in (out / name).glob(f"seed_*/{RESULT}"))
+    numbers = {file.parent.name.removeprefix("seed_") for file in files}
+    return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+def _of_other_studies(study: Study, out: Path, results_file: Path) -> tuple[RunResult, ...]:
+    """The scores in the file that belong to other studies swept into the same folder."""
+    mine = study_key(study.file)  # also as it was before a row was taken out of it
+    others = (other for other in kept_studies(out) if study_key(other.file) != mine)
+    theirs = {name for other in others for name in other.names} - set(study.names)
+    if not theirs or not results_file.is_file():
+        return ()
+    return tuple(result for result in read_results([results_file]) if result.row in theirs)
+
+
+@contextmanager
+def alone(out: Path, together: bool = False) -> Iterator[None]:
+    """Hold a study's folder through the block, as its only sweep, or together with other jobs.
+
+    Raises:
+        HeldError: another sweep is at work in it.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(out / LOCK, together=together))
+        except HeldError as error:
+            raise HeldError(
+                f"another sweep is at work in {out} ({error}); wait for its end, or choose another --out"
+            ) from None
+        yield
+
+
+def seconds_of(out: Path, run: PlannedRun, result: RunResult | None) -> float:
+    """That a run which is done took, without those before it."""
+    if result is not None:
+        return result.seconds
+    record = read_record(run.place(out))
+    return 0.0 if record is None else record.seconds

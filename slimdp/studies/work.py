@@ -1,0 +1,195 @@
+"""One run of a sweep in the process that does it: a stage from where it was stopped, or a row's score."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from flow_cache.runtime.atomic import atomic_write, link_name
+from flow_cache.runtime.lock import HeldError, held
+from flow_cache.runtime.workers import usable_cores
+from slimdp.data import AnnotationError, Clicks, read_annotations
+from slimdp.evaluation import score_points
+from slimdp.inference import predict_people
+from slimdp.structures import PersonAnnotation
+from slimdp.studies.plan import PlannedRun
+from slimdp.studies.records import (
+    LOCK,
+    LOG,
+    Evaluated,
+    Failure,
+    RunResult,
+    Score,
+    begin_run,
+    begin_training,
+    describe_failure,
+    describe_run,
+    end_training,
+    read_failure,
+    read_record,
+    write_failure,
+    write_result,
+)
+from slimdp.surface import load_surface
+from slimdp.training import load_model, train
+from slimdp.training.distributed import choose_device
+from slimdp.training.validation import place
+
+
+@dataclass(frozen=True)
+class RunTask:
+    """What a process is told of a run."""
+
+    out: Path  # the study's folder
+    run: PlannedRun
+    evaluated: Evaluated
+    device: str
+    commit: str
+    clicks: Clicks | None = None  # behind the labels of the row that is scored
+    wait: bool = True  # for a process that is at it: one of a sweep that was killed may take a moment to end
+
+
+def carry_out(task: RunTask) -> RunResult | None:
+    """Train a stage, or score a row; None of a stage.
+
+    What is said goes into the run's log, and so does the traceback of an error.
+
+    Raises:
+        HeldError: another process is at it, and it is not waited for.
+        what `train`, `predict_people` and `score_points` raise.
+    """
+    folder = task.run.place(task.out)
+    with held(folder / LOCK, task.wait), _said_to(folder / LOG):
+        try:
+            begin_run(folder, describe_run(task.run.config))
+            if task.run.trains:
+                _train(task, folder)
+                return None
+            return _score(task, folder)
+        except Exception as error:
+            write_failure(folder, error)  # while nobody else can take the run up
+            raise
+
+
+def note_failure(folder: Path, error: Exception) -> Failure:
+    """Keep why a run ended where its own process could not: it was killed, or ended before it began.
+
+    Nothing is written where another process has taken the run up meanwhile, or where nothing can be.
+    """
+    try:
+        with held(folder / LOCK):
+            if isinstance(error, ChildProcessError) or read_failure(folder) is None:
+                write_failure(folder, error)
+    except (HeldError, OSError):
+        pass
+    return describe_failure(folder, error)
+
+
+def _train(task: RunTask, folder: Path) -> None:
+    run = task.run
+    if not run.checkpoint(task.out).exists():
+        begin_training(folder, time.time(), task.commit)
+        start = time.monotonic()
+        train(run.config, folder, resume=True, initial=run.initial(task.out), device=task.device, bar=False)
+        end_training(folder, time.monotonic() - start)
+    # The ends of the stages are kept; what was kept to go on from is several times as large.
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+
+def _score(task: RunTask, folder: Path) -> RunResult:
+    """Score the averaged weights of the last stage, without a file of predictions between."""
+    assert task.run.row is not None
+    start = time.monotonic()
+    device = choose_device(task.device)
+    model, config = load_model(task.run.checkpoint(task.out))
+    placed, surface = place(model, device), load_surface(config.surface)
+
+    def score_on(evaluated: Evaluated) -> Score:
+        people = labelled_people(evaluated)
+        scores = score_points(predict_people(placed, people, config.crop), people, surface)
+        return Score(scores.localization.within_percent(), scores.full.within_percent())
+
+    first = score_on(task.evaluated)
+    others = {name: score_on(each) for name, each in task.evaluated.others.items()}
+    _keep_end(task, folder)
+    stages = [(run, read_record(run.place(task.out))) for run in task.run.before]
+    result = RunResult(
+        row=task.run.row,
+        seed=task.run.seed,
+        scores=first.scores,
+        full=first.full,
+        seconds=round(time.monotonic() - start, 1),
+        shared_seconds=round(
+            sum(record.seconds / len(run.rows) for run, record in stages if record is not None), 1
+        ),
+        machine=describe_machine(device),
+        commit=task.commit,
+        others=others,
+        clicks=None if task.clicks is None else task.clicks.total,
+        annotator_seconds=None if task.clicks is None else round(task.clicks.seconds(), 1),
+        trained_at=tuple(
+            dict.fromkeys(commit for _, record in stages if record is not None for commit in record.commits)
+        ),
+    )
+    write_result(folder, result, task.evaluated)
+    return result
+
+
+def _keep_end(task: RunTask, folder: Path) -> None:
+    """Let the row's folder hold the weights that were scored, and what was measured on the way to them."""
+    end = task.run.checkpoint(task.out)
+    link_name(folder / end.name, end)
+    logs = [run.place(task.out) / "metrics.jsonl" for run in task.run.before]
+    with atomic_write(folder / "metrics.jsonl") as temporary:
+        temporary.write_text("".join(log.read_text() for log in logs if log.is_file()), encoding="utf-8")
+
+
+@lru_cache(maxsize=4)
+def labelled_people(evaluated: Evaluated) -> tuple[PersonAnnotation, ...]:
+    """The people to score, those with points on the body, read once a process.
+
+    Raises:
+        AnnotationError: the file or one of its pictures is broken, or nobody has points.
+    """
+    everyone = read_annotations(evaluated.annotations, evaluated.images).people
+    people = tuple(person for person in everyone if person.has_uv.any())
+    if not people:
+        raise AnnotationError(
+            f"nobody in {evaluated.annotations} has points to score: name another file to evaluate on"
+        )
+    return people
+
+
+@contextmanager
+def _said_to(log: Path) -> Iterator[None]:
+    with ExitStack() as stack:
+        file = stack.enter_context(open(log, "a", buffering=1, encoding="utf-8"))
+        stack.enter_context(redirect_stdout(file))
+        stack.enter_context(redirect_stderr(file))
+        try:
+            yield
+        except Exception:
+            traceback.print_exc()
+            raise
+
+
+def describe_machine(device: torch.device) -> str:
+    """The kind of this machine in a few words, without its name."""
+    processor = platform.processor() or platform.machine()
+    about = Path("/proc/cpuinfo")
+    if about.is_file():
+        names = [line for line in about.read_text().splitlines() if line.startswith("model name")]
+        processor = names[0].partition(":")[2].strip() if names else processor
+    words = [f"{usable_cores()} cores", processor, f"torch {torch.__version__}"]
+    if device.type == "cuda":
+        words.insert(0, torch.cuda.get_device_name(device))
+    return ", ".join(words)

@@ -1,6 +1,0 @@
-"""The page of one or several studies: what their runs show, drawn and told for people."""
-
-from slimdp.study_report.sources import NoStudyError, SweptStudy, find_studies
-from slimdp.study_report.write import ReportSettings, ReportSummary, write_report
-
-__all__ = ["NoStudyError", "ReportSettings", "ReportSummary", "SweptStudy", "find_studies", "write_report"]

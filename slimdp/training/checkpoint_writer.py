@@ -1,0 +1,117 @@
+"""Checkpoints and validations of a stage, when they are due."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from flow_cache.runtime.atomic import link_name
+from slimdp.config import TrainConfig
+from slimdp.training.checkpoint import Checkpoint, save_checkpoint
+from slimdp.training.distributed import DistributedContext
+from slimdp.training.loop import TrainState
+from slimdp.training.monitor import Monitor
+from slimdp.training.run_folder import RunFolder
+from slimdp.training.validation import BEST_BY, Validation, percent
+
+
+@dataclass(frozen=True)
+class CheckpointWriter:
+    """Keeps `last.pt` and the last K checkpoints, validates, and keeps the best weights in `best.pt`.
+
+    All processes validate together; the first one writes.
+    """
+
+    config: TrainConfig
+    stage: int  # number in the settings
+    folder: RunFolder
+    validation: Validation | None
+    monitor: Monitor
+    processes: DistributedContext
+    device: torch.device
+
+    def due(self, step: int) -> bool:
+        """Whether there is something to do after `step` steps of the stage."""
+        return self._checkpoint_due(step) or self._validation_due(step)
+
+    def keep(self, learner: TrainState) -> None:
+        """Do what is due."""
+        if self._validation_due(learner.step):
+            self._validate(learner)
+        if self._checkpoint_due(learner.step) and self.processes.first:
+            self._save(learner)
+        self.monitor.pause()
+
+    def _checkpoint_due(self, step: int) -> bool:
+        # The end of a stage is saved in another form, by `train`.
+        return step % self.config.checkpoint_every == 0 and step < self.config.stages[self.stage].steps
+
+    def _validation_due(self, step: int) -> bool:
+        if self.validation is None or self.config.validation is None:
+            return False
+        every, last = self.config.validation.every, self.config.stages[self.stage].steps
+        return (steps_before(self.config, self.stage) + step) % every == 0 or step == last
+
+    def _validate(self, learner: TrainState) -> None:
+        assert self.validation is not None
+        scores = percent(self.validation.score(learner.average.state))
+        self.monitor.show_scores(learner.step, scores, len(self.validation.people))
+        if learner.best_score is None or scores[BEST_BY] > learner.best_score:
+            learner.best_score = scores[BEST_BY]
+            if self.processes.first:
+                best = Checkpoint(
+                    self.config,
+                    self.stage,
+                    learner.step,
+                    learner.average.state,
+                    best_score=learner.best_score,
+                )
+                save_checkpoint(self.folder.path / "best.pt", best)
+
+    def _save(self, learner: TrainState) -> None:
+        number = steps_before(self.config, self.stage) + learner.step
+        file = self.folder.path / "checkpoints" / f"step_{number:08d}.pt"
+        snapshot = Checkpoint(
+            self.config,
+            stage=self.stage,
+            step=learner.step,
+            model=learner.model.state_dict(),
+            average=learner.average.state,
+            average_updates=learner.average.updates,
+            optimizer=learner.optimizer.state_dict(),
+            best_score=learner.best_score,
+            random_state=random_state(self.device),
+        )
+        save_checkpoint(file, snapshot)
+        link_name(self.folder.path / "last.pt", file)
+        prune(file.parent, self.config.keep)
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the last `keep` checkpoints of a folder."""
+    for old in sorted(folder.glob("step_*.pt"))[:-keep]:
+        old.unlink()
+
+
+def steps_before(config: TrainConfig, stage: int) -> int:
+    """Steps of the stages before one."""
+    return sum(before.steps for before in config.stages[:stage])
+
+
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """Where torch's generators are, to go on there."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: dict[str, torch.Tensor] | None, seed: int, device: torch.device) -> None:
+    """Go on where torch's generators were, or begin as a seed makes them."""
+    torch.manual_seed(seed)
+    if state is not None:
+        torch.set_rng_state(state["cpu"])
+        if device.type == "cuda" and "cuda" in state:
+            torch.cuda.set_rng_state(state["cuda"], device)

@@ -1,0 +1,50 @@
+"""Sweeps in the process of a test, and what they left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from slimdp.studies import Study
+from slimdp.studies.prepare import prepare
+from slimdp.studies.work import carry_out
+
+
+def results_of(out: Path) -> list[dict]:
+    return json.loads((out / "results.json").read_text())
+
+
+def scores_of(out: Path) -> list[tuple]:
+    return [(row["row"], row["seed"], row["scores"], row["full"]) for row in results_of(out)]
+
+
+def carry_out_here(
+    study: Study, out: Path, rows: list[str] | None = None, seeds: list[int] | None = None
+) -> None:
+    """What a sweep does, run after run in this process."""
+    for run in (prepared := prepare(study, out, rows, seeds, "cpu")).todo:
+        carry_out(prepared.task(run))
+    prepared = prepare(study, out, rows, seeds, "cpu")
+    prepared.save(prepared.known)
+
+
+class PoolHere:
+    """A `WorkerPool` without processes, for what a sweep says and does around them."""
+
+    def __init__(self, function: Callable[[Any], Any], *_: object, **__: object) -> None:
+        self._function = function
+
+    def __enter__(self) -> PoolHere:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def answers(self, next_task: Callable[[], Any]) -> Iterator[tuple[Any, Any]]:
+        while (task := next_task()) is not None:
+            try:
+                yield task, self._function(task)
+            except Exception as error:
+                yield task, error

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flow_cache.runtime.lock import held
+from slimdp.config import ConfigError, DataSource, TrainConfig
+from slimdp.studies import RunResult
+from slimdp.studies.records import (
+    Evaluated,
+    begin_run,
+    begin_training,
+    changes,
+    describe_evaluation,
+    describe_run,
+    end_training,
+    read_failure,
+    read_record,
+    read_result,
+    write_failure,
+    write_result,
+)
+from slimdp.studies.study import EvaluationSettings
+from slimdp.studies.work import note_failure
+
+RESULT = RunResult("a", 0, {"5cm": 1.0, "10cm": 2.0}, {"5cm": 0.5, "10cm": 1.5}, 3.0, 1.0, "2 cores", "abc")
+PEOPLE = Evaluated("people.json", ".", "1234")
+
+
+def test_a_result_counts_for_the_people_that_it_is_of(tmp_path: Path) -> None:
+    assert read_result(tmp_path, PEOPLE) is None
+    write_result(tmp_path, RESULT, PEOPLE)
+    assert read_result(tmp_path, PEOPLE) == RESULT
+    assert read_result(tmp_path, replace(PEOPLE, annotations="others.json")) is None
+    assert read_result(tmp_path, replace(PEOPLE, sha256="5678")) is None
+    # Where the people's file is not at hand, its name must do.
+    assert read_result(tmp_path, replace(PEOPLE, sha256="")) == RESULT
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"result": {}}', '{"result": 3, "evaluated": null}'])
+def test_a_damaged_result_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"result\.json.*remove it"):
+        read_result(tmp_path, PEOPLE)
+
+
+def test_the_people_are_known_by_what_is_in_the_file(tmp_path: Path) -> None:
+    settings = EvaluationSettings(str(tmp_path / "people.json"), ".")
+    assert describe_evaluation(settings).sha256 == ""
+    digests = set()
+    for text in ("a", "b"):
+        (tmp_path / "people.json").write_text(text)
+        os.utime(tmp_path / "people.json", ns=(1, len(digests)))
+        digests.add(describe_evaluation(settings).sha256)
+    assert len(digests) == 2
+
+
+def test_changed_settings_and_labels_are_named(base_config: TrainConfig, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.json"
+    labels.write_text("one")
+    source = DataSource(str(labels), ".")
+    config = replace(
+        base_config, stages=tuple(replace(stage, data=(source,)) for stage in base_config.stages)
+    )
+    there = describe_run(config)
+    assert changes(there, describe_run(config)) == []
+    assert changes(there, describe_run(replace(config, workers=2, checkpoint_every=9))) == []
+    first = replace(config.stages[0], steps=7)
+    now = describe_run(replace(config, seed=1, stages=(first, config.stages[1])))
+    assert changes(there, now) == ["stages.0.steps: 6, 7", "seed: 0, 1"]
+    labels.write_text("another")
+    (line,) = changes(there, describe_run(config))
+    assert line.startswith(f"labels in {labels}: ")
+    labels.unlink()
+    assert changes(there, describe_run(config)) == []
+    unknown = replace(there, settings={**there.settings, "colour": "red"})
+    assert "unknown key colour" in changes(unknown, describe_run(config))[0]
+
+
+def test_the_seconds_of_attempts_add_up(base_config: TrainConfig, tmp_path: Path) -> None:
+    now, last = describe_run(base_config), tmp_path / "last.pt"
+    begin_run(tmp_path, now)
+    begin_training(tmp_path, 100.0, "a")  # killed before its first checkpoint
+    begin_training(tmp_path, 1000.0, "a")
+    last.touch()
+    os.utime(last, (1060.0, 1060.0))  # killed some time after this checkpoint
+    begin_training(tmp_path, 2000.0, "b")  # killed before its next checkpoint
+    begin_training(tmp_path, 3000.0, "b")
+    end_training(tmp_path, 7.0)
+    record = read_record(tmp_path)
+    assert record is not None
+    assert (record.seconds, record.started) == (67.0, None)
+    assert changes(record, now) == []
+    begin_training(tmp_path, 4000.0, "a")
+    end_training(tmp_path, 1.0)
+    record = read_record(tmp_path)
+    assert record is not None
+    assert record.seconds == 68.0
+    assert list(record.commits) == ["a", "b"]
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    for text in ("{", "[]", "{}"):
+        (tmp_path / "sweep.json").write_text(text)
+        with pytest.raises(ConfigError, match=r"sweep\.json.*remove"):
+            read_record(tmp_path)
+
+
+def test_a_failure_is_noted_for_a_process_that_could_not(tmp_path: Path) -> None:
+    known = write_failure(tmp_path, FloatingPointError("the loss is nan"))
+    assert note_failure(tmp_path, FloatingPointError("as it came to the parent")).error.endswith("parent")
+    assert read_failure(tmp_path) == known
+    killed = note_failure(tmp_path, ChildProcessError("killed"))  # in another try
+    assert read_failure(tmp_path) == killed
+    (tmp_path / "failed.json").unlink()
+    with held(tmp_path / ".lock"):  # somebody has taken it up
+        assert note_failure(tmp_path, ChildProcessError("killed")) == killed
+    assert read_failure(tmp_path) is None
+    nowhere = tmp_path / "sweep.json"
+    nowhere.write_text("a file, where nothing can be written")
+    assert note_failure(nowhere, ValueError("x")).error == "ValueError: x"
+
+
+def test_a_failure_is_kept_until_the_next_try(base_config: TrainConfig, tmp_path: Path) -> None:
+    failure = write_failure(tmp_path, FloatingPointError("the loss is nan"))
+    assert failure.error == "FloatingPointError: the loss is nan"
+    assert read_failure(tmp_path) == failure
+    begin_run(tmp_path, describe_run(base_config))
+    assert read_failure(tmp_path) is None
