@@ -57,9 +57,10 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 TOLERANCE = 1e-6
-#: Keys whose values tell of the machine, the moment or the commit.
+#: Keys whose values tell of the machine, the moment, the commit or the text of the source (`code`).
 IGNORED = {
     "images_per_second", "seconds", "shared_seconds", "machine", "commit", "trained_at", "version", "slimdp",
+    "code",
 }  # fmt: skip
 #: Faults of a job that are listed; the rest is counted.
 LISTED = 8
