@@ -39,6 +39,19 @@ def affine_zoom(affine: np.ndarray) -> float:
     return float(abs(a * e - b * d) ** 0.5)
 
 
+def move_box(box: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """The smallest box (4,) x, y, width, height around one that an affine (2, 3) moved, px; float64.
+
+    A box covers its pixels up to their edges, half a pixel beyond their centres.
+    """
+    left, top, width, height = np.asarray(box, dtype=np.float64).tolist()
+    right, bottom = left + width, top + height
+    corners = np.array([(left, top), (right, top), (left, bottom), (right, bottom)]) - 0.5
+    moved = apply_affine(affine, corners) + 0.5
+    low = moved.min(axis=0)
+    return np.concatenate([low, moved.max(axis=0) - low])
+
+
 def map_from_crop(points: Tensor) -> Tensor:
     """Crop px -> map px. Map pixel m averages crop pixels 4 m .. 4 m + 3, so its centre is 4 m + 1.5."""
     return (points - (STRIDE - 1) / 2) / STRIDE

@@ -6,11 +6,11 @@ Coordinates are (x, y) in pixels with pixel centres at integers. "Image px" are 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -117,38 +117,78 @@ class PersonAnnotation:
 
 @dataclass(frozen=True)
 class PoseBatch:
-    """Crops of B people with their labels, as the network and the losses take them.
+    """Pictures with people in them, as the network and the losses take them: B images, N people, P points.
 
-    The points of all crops lie in flat arrays of P rows: `batch_index` says which crop a row belongs to.
-    `collate` leaves image and coarse masks as bytes, so that workers, pinned memory and the way to a GPU
+    A person crop is a picture with one instance. People and points lie in flat arrays: `image_index` says
+    which picture a person is in, `instance_index` whose a point is.
+
+    `collate` leaves images and coarse masks as bytes, so that workers, pinned memory and the way to a GPU
     carry a quarter and an eighth of what the losses see; `to` widens them. At 256 px a crop takes 197 KB of
     image, 4 KB of masks and 44 bytes a point (`nbytes`); widened, 786 KB and 33 KB.
 
-    Some of the crops may be pairs: two pictures of one person, and which pixels show the same.
+    Some of the images may be pairs: two pictures of one person, and which pixels show the same.
     """
 
-    image: Tensor  # (B, 3, S, S) RGB, channels last: uint8 from `collate`, float32 in 0..1 after `to`
-    crop_from_image: Tensor  # (B, 2, 3) float32: crop px = A @ (x, y, 1) of image px
-    annotation_id: Tensor  # (B,) int64
-    batch_index: Tensor  # (P,) int64 in 0..B-1
-    points: Tensor  # (P, 2) float32 x, y, crop px
+    images: Tensor  # (B, 3, H, W) RGB, channels last: uint8 from `collate`, float32 in 0..1 after `to`
+    crop_from_image: Tensor  # (B, 2, 3) float32: px of the batch's image = A @ (x, y, 1) of px of the file
+    image_index: Tensor  # (N,) int64 in 0..B-1
+    annotation_id: Tensor  # (N,) int64
+    box: Tensor  # (N, 4) float32 x, y, width, height, px of the batch's image
+    coarse: (
+        Tensor  # (N, h, w) over the maps of the image: 0..14, IGNORE where unknown; uint8, int64 after `to`
+    )
+    instance_index: Tensor  # (P,) int64 in 0..N-1
+    points: Tensor  # (P, 2) float32 x, y, px of the batch's image
     part: Tensor  # (P,) int64, 1..24
     uv: Tensor  # (P, 2) float32 in [0, 1]; NaN where the part alone is known
-    coarse: Tensor  # (B, S / 4, S / 4): 0..14, IGNORE where unknown; uint8, int64 after `to`
     confidence: Tensor | None = None  # (P,) float32 in [0, 1]; None: all 1
     source: Tensor | None = None  # (P,) int64, a LabelSource; None: no point comes from a keypoint
-    keypoints: Tensor | None = None  # (B, K, 3) float32 x, y crop px, visibility 0 unknown, 1 hidden, 2 seen
-    pairs: Tensor | None = None  # (Q, 2) int64: the first and the second crop of each of Q pairs; None: none
-    flow_1to0: Tensor | None = None  # (Q, 2, S / 4, S / 4) float32 map px, from the second crops to the first
-    valid_1: Tensor | None = None  # (Q, S / 4, S / 4) bool: where that is known, and inside of the first crop
+    keypoints: Tensor | None = None  # (N, K, 3) float32 x, y px, visibility 0 unknown, 1 hidden, 2 seen
+    pairs: Tensor | None = None  # (Q, 2) int64: the first and the second image of each of Q pairs; None: none
+    flow_1to0: Tensor | None = None  # (Q, 2, h, w) float32 map px, from the second images to the first
+    valid_1: Tensor | None = None  # (Q, h, w) bool: where that is known, and inside of the first image
+    one_each: bool = False  # known that person i is the only one of image i, as of crops: B = N
+
+    @classmethod
+    def of_images(cls, images: Tensor) -> PoseBatch:
+        """Images (B, 3, H, W) alone, each of one person that fills it, without labels: what is predicted."""
+        import torch
+
+        count, _, height, width = images.shape
+        device = images.device
+        everyone, nobody = torch.arange(count, device=device), torch.arange(0, device=device)
+        box = torch.tensor([0.0, 0.0, width, height], device=device)
+        nowhere = torch.zeros(0, 2, device=device)
+        return cls(
+            images=images,
+            crop_from_image=torch.eye(2, 3, device=device).expand(count, 2, 3),
+            image_index=everyone,
+            annotation_id=everyone,
+            box=box.expand(count, 4),
+            coarse=torch.full((count, 0, 0), IGNORE, device=device),
+            instance_index=nobody,
+            points=nowhere,
+            part=nobody,
+            uv=nowhere,
+            one_each=True,
+        )
+
+    def of_instances(self, maps: Tensor) -> Tensor:
+        """The maps (N, ...) of each person's image, out of those (B, ...) of the images."""
+        return maps if self.one_each else maps.index_select(0, self.image_index)
+
+    @property
+    def point_image(self) -> Tensor:
+        """(P,) int64 in 0..B-1: the image that each point is in."""
+        return self.instance_index if self.one_each else self.image_index[self.instance_index]
 
     def to(self, device: str | torch.device) -> PoseBatch:
         """The same batch on another device, bytes widened to what the network and the losses take."""
         import torch
 
         moved = self._map(lambda tensor: tensor.to(device, non_blocking=True))
-        image = moved.image.float().div_(255) if moved.image.dtype == torch.uint8 else moved.image
-        return replace(moved, image=image, coarse=moved.coarse.long())
+        images = moved.images.float().div_(255) if moved.images.dtype == torch.uint8 else moved.images
+        return replace(moved, images=images, coarse=moved.coarse.long())
 
     def pin_memory(self) -> PoseBatch:
         """The same batch in page-locked memory, from which a GPU fetches it while the CPU works on."""
@@ -157,41 +197,56 @@ class PoseBatch:
     @property
     def nbytes(self) -> int:
         """Bytes that the tensors hold."""
-        return sum(tensor.nbytes for _, tensor in self._tensors())
+        return sum(tensor.nbytes for tensor in self.tensors().values())
 
-    def _tensors(self) -> list[tuple[str, Tensor]]:
-        named = [(f.name, getattr(self, f.name)) for f in fields(self)]
-        return [(name, tensor) for name, tensor in named if tensor is not None]
+    def tensors(self) -> dict[str, Tensor]:
+        """Those that there are, by name."""
+        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "one_each"}
+        return {name: tensor for name, tensor in named.items() if tensor is not None}
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> PoseBatch:
-        return replace(self, **{name: change(tensor) for name, tensor in self._tensors()})
+        changed: dict[str, Any] = {name: change(tensor) for name, tensor in self.tensors().items()}
+        return replace(self, **changed)
 
 
 @dataclass(frozen=True)
 class DensePoseMaps:
-    """What one stack of the network says of B crops. Maps are S / 4 wide for a crop of S px.
+    """What one stage of a network says of B images: maps of H / stride x W / stride px.
 
-    The centre of map pixel m lies at crop px 4 m + 1.5 (`slimdp.geometry.map_from_crop`).
+    The centre of map pixel m lies at image px 4 m + 1.5 (`slimdp.geometry.map_from_crop`).
     """
 
     fine_segm: Tensor  # (B, 25, h, w): background, then the 24 parts
     u: Tensor  # (B, 24, h, w): one channel a part, channel p - 1 for part p
     v: Tensor  # (B, 24, h, w)
     coarse_segm: Tensor  # (B, 15, h, w): background, then the 14 coarse parts
-    features: Tensor  # (B, C, h, w): the features before the output layers
     keypoint_maps: Tensor | None = None  # (B, K, h, w): a heat map a keypoint, where the network has them
-    levels: tuple[Tensor, ...] = ()  # feature levels 0..4 of the stack, where they were asked for
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> DensePoseMaps:
+        """The same change of all maps that there are."""
+        named = {f.name: getattr(self, f.name) for f in fields(self)}
+        return DensePoseMaps(**{name: change(maps) for name, maps in named.items() if maps is not None})
 
     def full_precision(self) -> DensePoseMaps:
-        """The maps in float32 where they are half as precise; features and levels stay as they are."""
+        """The maps in float32 where they are half as precise."""
         import torch
 
-        names = ("fine_segm", "u", "v", "coarse_segm", "keypoint_maps")
-        maps = {name: getattr(self, name) for name in names}
         half = (torch.bfloat16, torch.float16)
-        return replace(
-            self, **{name: m.float() for name, m in maps.items() if m is not None and m.dtype in half}
-        )
+        return self.map(lambda maps: maps.float() if maps.dtype in half else maps)
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """What a network says of a batch, stage by stage: stacks of an hourglass, steps of a cascade."""
+
+    stages: tuple[DensePoseMaps, ...]  # the last is the best
+    features: tuple[Mapping[str, Tensor], ...] = ()  # of each stage, (B, C, h, w) by name: those asked for
+    losses: Mapping[str, Tensor] = field(default_factory=dict)  # scalars of the network itself, by name
+
+    @property
+    def best(self) -> DensePoseMaps:
+        """The maps of the last stage."""
+        return self.stages[-1]
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from slimdp.models import StackedHourglass
 from slimdp.models.hourglass import OUTPUTS, Residual, convolution
+from slimdp.structures import PoseBatch
 
 
 class PlainResidual(nn.Module):
@@ -90,7 +91,8 @@ class OurNetwork(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.network(x.contiguous(memory_format=torch.channels_last))[-1]
+        x = x.contiguous(memory_format=torch.channels_last)
+        out = self.network(PoseBatch.of_images(x)).best
         maps = (out.fine_segm, out.u, out.v, out.coarse_segm)
         return sum(part.square().sum() for part in maps) / sum(part.numel() for part in maps)
 

@@ -21,6 +21,7 @@ The input pipeline is measured alone by tools/bench_input.py, on one core. Print
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import multiprocessing
 import re
@@ -180,11 +181,9 @@ def make_batch(case: Case) -> PoseBatch:
     """Noise with labels at random places, on the CPU."""
     torch.manual_seed(0)
     points = case.batch * POINTS
-    return PoseBatch(
-        image=torch.rand(case.batch, 3, case.size, case.size),
-        crop_from_image=torch.zeros(case.batch, 2, 3),
-        annotation_id=torch.arange(case.batch),
-        batch_index=torch.arange(case.batch).repeat_interleave(POINTS),
+    return dataclasses.replace(
+        PoseBatch.of_images(torch.rand(case.batch, 3, case.size, case.size)),
+        instance_index=torch.arange(case.batch).repeat_interleave(POINTS),
         points=torch.rand(points, 2) * (case.size - 1),
         part=torch.randint(1, 25, (points,)),
         uv=torch.rand(points, 2),
@@ -221,7 +220,7 @@ def plain_loop(case: Case, device: torch.device) -> Callable[[], None]:
     batch = make_batch(case).to(device)
 
     def step() -> None:
-        loss, terms = total_loss(model(batch.image), batch, LossSettings())
+        loss, terms = total_loss(model(batch), batch, LossSettings())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -235,9 +234,10 @@ def step_flops(case: Case) -> float:
     """FLOPs of a step for one crop, forward and backward: 2 a multiply-add. Nothing is computed."""
     with torch.device("meta"):
         model = StackedHourglass(case.stacks, case.features)
-        image = torch.empty(2, 3, case.size, case.size)  # a batch norm of one pixel needs two crops
+        # A batch norm of one pixel needs two crops.
+        batch = PoseBatch.of_images(torch.empty(2, 3, case.size, case.size))
     with FlopCounterMode(display=False) as counter:
-        maps = [m for p in model(image) for m in (p.fine_segm, p.u, p.v, p.coarse_segm)]
+        maps = [m for p in model(batch).stages for m in (p.fine_segm, p.u, p.v, p.coarse_segm)]
         torch.stack([m.sum() for m in maps]).sum().backward()
     return counter.get_total_flops() / 2
 

@@ -144,7 +144,6 @@ def _as_network(maps: np.ndarray) -> DensePoseMaps:
         u=torch.from_numpy(uv[:1]),
         v=torch.from_numpy(uv[1:]),
         coarse_segm=one_hot(coarse, COARSE_PARTS + 1),
-        features=torch.zeros(1, 0, side, side),
     )
 
 

@@ -30,7 +30,7 @@ from slimdp.data.sampler import SampleIndex
 from slimdp.data.samples import PoseSample
 from slimdp.data.targets import coarse_target
 from slimdp.data.validate import AnnotationError
-from slimdp.geometry import apply_affine
+from slimdp.geometry import apply_affine, move_box
 from slimdp.structures import PersonAnnotation
 from slimdp.surface.symmetry import UvSymmetry
 
@@ -140,6 +140,7 @@ class PoseDataset(Dataset[PoseSample]):
             image=image,
             crop_from_image=affine,
             annotation_id=person.id,
+            box=move_box(person.box, affine),
             points=labels.points,
             part=part,
             uv=uv,

@@ -19,6 +19,7 @@ class PoseSample:
     image: np.ndarray  # (S, S, 3) uint8 RGB
     crop_from_image: np.ndarray  # (2, 3) float64: crop px = A @ (x, y, 1) of image px
     annotation_id: int
+    box: np.ndarray  # (4,) float64 x, y, width, height, crop px, around the annotated one; may reach out
     points: np.ndarray  # (N, 2) float64 x, y, crop px, all inside the crop and not under a patch
     part: np.ndarray  # (N,) int64, 1..24
     uv: np.ndarray  # (N, 2) float32 in [0, 1]; NaN where the part alone is known
@@ -50,13 +51,15 @@ def collate(samples: Sequence[PoseSample | PairSample]) -> PoseBatch:
     counts = [len(crop.points) for crop in crops]
     pairs = [(index, len(samples) + number) for number, (index, _) in enumerate(paired)]
     return PoseBatch(
-        image=images.permute(0, 3, 1, 2),
+        images=images.permute(0, 3, 1, 2),
         crop_from_image=torch.from_numpy(np.stack([crop.crop_from_image for crop in crops])).float(),
+        image_index=torch.arange(len(crops)),
         annotation_id=torch.tensor([crop.annotation_id for crop in crops], dtype=torch.int64),
-        batch_index=torch.repeat_interleave(torch.arange(len(crops)), torch.tensor(counts)),
+        instance_index=torch.repeat_interleave(torch.arange(len(crops)), torch.tensor(counts)),
         points=_flat([crop.points for crop in crops]).float(),
         part=_flat([crop.part for crop in crops]).long(),
         uv=_flat([crop.uv for crop in crops]).float(),
+        box=torch.from_numpy(np.stack([crop.box for crop in crops])).float(),
         coarse=torch.from_numpy(np.stack([crop.coarse for crop in crops])),
         confidence=_flat([crop.confidence for crop in crops]).float(),
         source=_flat([crop.source for crop in crops]).long(),
@@ -64,6 +67,7 @@ def collate(samples: Sequence[PoseSample | PairSample]) -> PoseBatch:
         pairs=torch.tensor(pairs, dtype=torch.int64) if pairs else None,
         flow_1to0=torch.from_numpy(np.stack([pair.flow_1to0 for _, pair in paired])) if pairs else None,
         valid_1=torch.from_numpy(np.stack([pair.valid_1 for _, pair in paired])) if pairs else None,
+        one_each=True,
     )
 
 

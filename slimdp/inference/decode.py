@@ -55,13 +55,7 @@ def _crop(prediction: DensePoseMaps, index: int) -> DensePoseMaps:
     def one(maps: Tensor) -> Tensor:
         return maps[index : index + 1].float().contiguous(memory_format=torch.channels_last)
 
-    return DensePoseMaps(
-        fine_segm=one(prediction.fine_segm),
-        u=one(prediction.u),
-        v=one(prediction.v),
-        coarse_segm=one(prediction.coarse_segm),
-        features=prediction.features[index : index + 1],
-    )
+    return prediction.map(one)
 
 
 def _decode_crop(prediction: DensePoseMaps) -> DecodedMaps:

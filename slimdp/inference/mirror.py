@@ -14,7 +14,7 @@ def mirror_prediction(prediction: DensePoseMaps, symmetry: UvSymmetry) -> DenseP
     """What a prediction of a mirrored crop says of the crop itself (docs/data.md).
 
     The maps are mirrored, the channels of left and right change places, and u, v go through the symmetry of
-    the body. The features are mirrored only: their channels have no side.
+    the body.
     """
     part_channels = torch.as_tensor(FLIP_PART, device=prediction.fine_segm.device)
     coarse_channels = torch.as_tensor(FLIP_COARSE, device=prediction.fine_segm.device)
@@ -24,7 +24,6 @@ def mirror_prediction(prediction: DensePoseMaps, symmetry: UvSymmetry) -> DenseP
         u=u,
         v=v,
         coarse_segm=prediction.coarse_segm.flip(-1)[:, coarse_channels],
-        features=prediction.features.flip(-1),
     )
 
 
@@ -35,7 +34,6 @@ def mean_prediction(a: DensePoseMaps, b: DensePoseMaps) -> DensePoseMaps:
         u=(a.u.clamp(0, 1) + b.u.clamp(0, 1)) / 2,
         v=(a.v.clamp(0, 1) + b.v.clamp(0, 1)) / 2,
         coarse_segm=(a.coarse_segm.log_softmax(1) + b.coarse_segm.log_softmax(1)) / 2,
-        features=(a.features + b.features) / 2,
     )
 
 

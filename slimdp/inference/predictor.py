@@ -18,7 +18,7 @@ from slimdp.evaluation.predictions import PredictionOrigin, PredictionWriter
 from slimdp.inference.decode import decode
 from slimdp.inference.mirror import mean_prediction, mirror_prediction
 from slimdp.models import StackedHourglass
-from slimdp.structures import DensePoseInstance, DensePoseMaps, PersonAnnotation
+from slimdp.structures import DensePoseInstance, DensePoseMaps, PersonAnnotation, PoseBatch
 from slimdp.surface.symmetry import UvSymmetry
 
 #: A person, the affine (2, 3) from image px to crop px, and the crop (S, S, 3) uint8 RGB.
@@ -142,9 +142,10 @@ def run_model(
     was_training = model.training
     model.eval()
     try:
-        prediction = model(images)[-1]
+        prediction = model(PoseBatch.of_images(images)).best
         if flip_symmetry is None:
             return prediction
-        return mean_prediction(prediction, mirror_prediction(model(images.flip(-1))[-1], flip_symmetry))
+        mirrored = model(PoseBatch.of_images(images.flip(-1))).best
+        return mean_prediction(prediction, mirror_prediction(mirrored, flip_symmetry))
     finally:
         model.train(was_training)

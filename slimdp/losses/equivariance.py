@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from slimdp.maps import resize_flow, warp_maps
-from slimdp.structures import DensePoseMaps, PoseBatch
+from slimdp.structures import PoseBatch
 
 
 def cosine_loss(features_0: Tensor, features_1: Tensor, flow_0to1: Tensor, valid_0: Tensor) -> Tensor:
@@ -58,21 +58,19 @@ def cosine_errors(
     return torch.where(counted, unlike, 0), counted
 
 
-def equivariance_sum(prediction: DensePoseMaps, batch: PoseBatch, at: str, stop: str) -> Tensor:
-    """The cosine loss of one stack between the crops of each pair, summed over the valid map pixels.
+def equivariance_sum(features: Tensor, batch: PoseBatch, stop: str) -> Tensor:
+    """The cosine loss of one stage between the images of each pair, summed over the valid map pixels.
 
-    Level 1, which is half as fine, counts each of its pixels as the four that it covers.
+    Of features that are half as fine each pixel counts as the four that it covers.
 
     Args:
-        prediction: of the stack, with `DensePoseMaps.levels` where `at` asks for one that is no output.
-        batch: with pairs; their flow leads from the second crop to the first.
-        at: what is compared: an `EQUIVARIANT` of slimdp.config.
+        features: (B, C, h, w), of the stage.
+        batch: with pairs; their flow leads from the second image to the first.
         stop: the side whose features get no gradient: "none", "first" or "second".
     """
     assert batch.pairs is not None
     assert batch.flow_1to0 is not None
     assert batch.valid_1 is not None
-    features = equivariant_features(prediction, at)
     features_0, features_1 = (features.index_select(0, crops) for crops in batch.pairs.unbind(1))
     if stop == "first":
         features_0 = features_0.detach()
@@ -80,25 +78,6 @@ def equivariance_sum(prediction: DensePoseMaps, batch: PoseBatch, at: str, stop:
         features_1 = features_1.detach()
     unlike, _ = cosine_errors(features_1, features_0, batch.flow_1to0, batch.valid_1)
     return unlike.sum() * (batch.valid_1[0].numel() / unlike[0].numel())
-
-
-def equivariant_features(prediction: DensePoseMaps, at: str) -> Tensor:
-    """The maps (B, C, h, w) of a stack that a name of `EQUIVARIANT` means (Slim DensePose, table 7)."""
-    if at == "segmentation":
-        return prediction.fine_segm
-    if at == "uv":
-        return torch.cat([prediction.u, prediction.v], dim=1)
-    if at == "level_3":
-        return prediction.features
-    if at == "level_4":
-        outputs = prediction.fine_segm, prediction.u, prediction.v, prediction.coarse_segm
-        return torch.cat(outputs, dim=1)
-    return prediction.levels[int(at.removeprefix("level_"))]
-
-
-def needs_levels(at: str) -> bool:
-    """Whether a network must be asked for its levels to hold these features equivariant."""
-    return at in ("level_0", "level_1", "level_2")
 
 
 def _at_least_float32(features: Tensor) -> Tensor:

@@ -17,31 +17,31 @@ from slimdp.maps import sample_at_points
 from slimdp.structures import IGNORE, DensePoseMaps
 
 
-def part_errors(fine_segm: Tensor, points: Tensor, batch_index: Tensor, part: Tensor) -> Tensor:
+def part_errors(fine_segm: Tensor, points: Tensor, point_image: Tensor, part: Tensor) -> Tensor:
     """Cross entropy of the part scores, read bilinearly at the labelled points.
 
     Args:
         fine_segm: (B, 25, h, w).
         points: (P, 2) x, y, map px.
-        batch_index: (P,) int64 in 0..B-1.
+        point_image: (P,) int64 in 0..B-1.
         part: (P,) int64, 1..24.
 
     Returns:
         (P,) nats.
     """
-    logits = sample_at_points(fine_segm, points, batch_index)
+    logits = sample_at_points(fine_segm, points, point_image)
     return F.cross_entropy(logits, part, reduction="none")
 
 
 def uv_errors(
-    u: Tensor, v: Tensor, points: Tensor, batch_index: Tensor, part: Tensor, uv: Tensor, beta: float = 1.0
+    u: Tensor, v: Tensor, points: Tensor, point_image: Tensor, part: Tensor, uv: Tensor, beta: float = 1.0
 ) -> Tensor:
     """Smooth L1 on u and v of the labelled part, read bilinearly at the labelled points, summed over the two.
 
     Args:
         u, v: (B, 24, h, w), one channel a part.
         points: (P, 2) x, y, map px.
-        batch_index: (P,) int64 in 0..B-1.
+        point_image: (P,) int64 in 0..B-1.
         part: (P,) int64, 1..24.
         uv: (P, 2) in [0, 1].
         beta: the error below which the loss is a parabola.
@@ -49,7 +49,7 @@ def uv_errors(
     Returns:
         (P,).
     """
-    predicted = torch.stack([sample_at_points(maps, points, batch_index, part - 1) for maps in (u, v)], dim=1)
+    predicted = torch.stack([sample_at_points(maps, points, point_image, part - 1) for maps in (u, v)], dim=1)
     return F.smooth_l1_loss(predicted, uv, reduction="none", beta=beta).sum(1)
 
 
@@ -78,7 +78,7 @@ def supervised_sums(prediction: DensePoseMaps, labels: MapLabels) -> dict[str, T
     """
     _check_sizes(prediction, labels)
     prediction = prediction.full_precision()
-    at = labels.points, labels.batch_index, labels.part
+    at = labels.points, labels.point_image, labels.part
     part = part_errors(prediction.fine_segm, *at)
     uv = uv_errors(prediction.u, prediction.v, *at, labels.uv) * labels.uv_known
     sums = {

@@ -20,7 +20,7 @@ class MapLabels:
     """Labels of B crops in the px of their maps; those that must not count weigh 0, or are IGNORE."""
 
     points: Tensor  # (P, 2) x, y, map px
-    batch_index: Tensor  # (P,) int64 in 0..B-1
+    point_image: Tensor  # (P,) int64 in 0..B-1
     part: Tensor  # (P,) int64, 1..24
     uv: Tensor  # (P, 2) in [0, 1]; any number where it is not known
     uv_known: Tensor  # (P,) 1, or 0 where the part alone is known
@@ -41,11 +41,11 @@ def map_labels(batch: PoseBatch) -> MapLabels:
     uv_known = has_uv(batch)
     heat = heat_known = None
     if batch.keypoints is not None and batch.keypoints.shape[1]:
-        heat = keypoint_heat(batch.keypoints[..., :2], batch.image.shape[-1] // STRIDE)
+        heat = keypoint_heat(batch.keypoints[..., :2], batch.images.shape[-1] // STRIDE)
         heat_known = (batch.keypoints[..., 2] > 0).to(heat.dtype)
     return MapLabels(
         points=map_from_crop(batch.points),
-        batch_index=batch.batch_index,
+        point_image=batch.point_image,
         part=batch.part,
         # NaN times 0 is NaN, and so would be its gradient: it must not reach the arithmetic.
         uv=torch.where(uv_known[:, None], batch.uv, 0),

@@ -1,6 +1,6 @@
 """Networks from crops to dense pose."""
 
 from slimdp.models.cost import multiply_adds
-from slimdp.models.hourglass import LEVELS, StackedHourglass
+from slimdp.models.hourglass import FEATURES, StackedHourglass
 
-__all__ = ["LEVELS", "StackedHourglass", "multiply_adds"]
+__all__ = ["FEATURES", "StackedHourglass", "multiply_adds"]

@@ -7,6 +7,8 @@ import copy
 import torch
 from torch import nn
 
+from slimdp.structures import PoseBatch
+
 
 def multiply_adds(model: nn.Module, size: int) -> int:
     """Multiplications with an addition of one forward pass of one crop, of convolutions and matrix products.
@@ -16,12 +18,12 @@ def multiply_adds(model: nn.Module, size: int) -> int:
     values runs on crops without values.
 
     Args:
-        model: takes (B, 3, size, size).
+        model: a `DensePoseModel`.
         size: side of the crop, px.
     """
     from torch.utils.flop_counter import FlopCounterMode  # loads triton, which nothing else here needs
 
     hollow = copy.deepcopy(model).to("meta").eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        hollow(torch.empty(1, 3, size, size, device="meta"))
+        hollow(PoseBatch.of_images(torch.empty(1, 3, size, size, device="meta")))
     return counter.get_total_flops() // 2

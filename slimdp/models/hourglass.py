@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slimdp.structures import COARSE_PARTS, PARTS, DensePoseMaps
+from slimdp.structures import COARSE_PARTS, PARTS, DensePoseMaps, ModelOutput, PoseBatch
 
 #: Times that an hourglass halves its map (Newell et al., 3.1: from 64 px down to 4 px).
 DEPTH = 4
 #: Channels of the output maps, in order: background and parts, u, v, background and coarse parts.
 OUTPUTS = (PARTS + 1, PARTS, PARTS, COARSE_PARTS + 1)
-#: The feature levels of a stack (Slim DensePose, table 7) in the order in which they are computed: what each
-#: is, its channels and its side for crops of S px. The paper names the two ends alone (level 4 is the output
-#: of each stack, level 0 the first layer) and worked best with the features before the output layers (3.2.2):
-#: level 3 here, `DensePoseMaps.features`. Its rows "4, segm." and "4, UV" are parts of level 4: `fine_segm`;
-#: `u` and `v`.
-LEVELS = (
-    "what enters the stack: from the stem, or from the stack before (features, S / 4)",
-    "what the smaller scales of the hourglass found, before it is enlarged (features, S / 8)",
-    "the end of the hourglass, all scales added (features, S / 4)",
-    "the features before the output layers (features, S / 4)",
-    "the output: part scores, u, v, coarse part scores (88, S / 4)",
-)
+#: The features of a stack that can be asked for (Slim DensePose, table 7): what each is, its channels and
+#: its side for crops of S px. The paper names the two ends alone (level 4 is the output of each stack, level
+#: 0 the first layer) and worked best with the features before the output layers (3.2.2): level 3 here. Its
+#: rows "4, segm." and "4, UV" are parts of level 4.
+FEATURES = {
+    "level_0": "what enters the stack: from the stem, or from the stack before (features, S / 4)",
+    "level_1": "what the smaller scales of the hourglass found, before it is enlarged (features, S / 8)",
+    "level_2": "the end of the hourglass, all scales added (features, S / 4)",
+    "level_3": "the features before the output layers (features, S / 4)",
+    "level_4": "the output: part scores, u, v, coarse part scores (88, S / 4)",
+    "segmentation": "the part scores of the output (25, S / 4)",
+    "uv": "u and v of the output (48, S / 4)",
+}
 #: The crop's side is a multiple of this: a quarter of it halves DEPTH times.
 SIZE_MULTIPLE = 4 * 2**DEPTH
 
@@ -109,7 +110,7 @@ class Stack(nn.Module):
             nn.init.zeros_(self.to_keypoints.bias)
 
     def forward(self, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        """(B, features, h, w) -> the levels 0..4 of `LEVELS`, and the heat maps (B, K, h, w) if there are."""
+        """(B, features, h, w) -> the levels 0..4 of `FEATURES`, the heat maps (B, K, h, w) if there are."""
         hourglass, residual = self.hourglass
         assert isinstance(hourglass, Hourglass)
         smaller = hourglass.smaller(x)
@@ -156,20 +157,22 @@ class StackedHourglass(nn.Module):
         self.return_maps = returns(sum(OUTPUTS))
         self.return_keypoints = returns(len(self.keypoints)) if self.keypoints else None
 
-    def forward(self, image: Tensor, levels: bool = False) -> list[DensePoseMaps]:
+    def forward(self, batch: PoseBatch, features: Collection[str] = ()) -> ModelOutput:
         """Predict from crops.
 
         Args:
-            image: (B, 3, S, S) RGB, float in 0..1 or uint8, S a multiple of 64.
-            levels: also give the feature levels of each stack (`LEVELS`). They are computed in any case;
-                to ask for them keeps them in memory.
+            batch: its images alone are looked at: (B, 3, S, S) RGB, float in 0..1 or uint8, S a multiple
+                of 64.
+            features: names of `FEATURES` to give of each stack. They are computed in any case; to ask for
+                them keeps them in memory.
 
         Returns:
-            one `DensePoseMaps` a stack, the last one the best; maps are S / 4 wide.
+            a stage a stack; maps are S / 4 wide.
 
         Raises:
-            ValueError: the image has another shape.
+            ValueError: the images have another shape.
         """
+        image = batch.images
         if image.ndim != 4 or image.shape[1] != 3 or any(side % SIZE_MULTIPLE for side in image.shape[2:]):
             raise ValueError(
                 f"image has shape {tuple(image.shape)}, but (B, 3, S, S) with S a multiple of "
@@ -179,16 +182,25 @@ class StackedHourglass(nn.Module):
             image = image.to(next(self.parameters()).dtype) / 255
         # A picture's values have a mean near 0.5 and a deviation near 0.25: bring them to 0 and 1.
         x = self.stem((image - 0.5) / 0.25)
-        predictions = []
+        stages, asked = [], []
         for i, stack in enumerate(self.stacks):
-            found, heat = stack(x)
-            features, maps = found[3:]
+            levels, heat = stack(x)
+            before_output, maps = levels[3:]
             fine_segm, u, v, coarse_segm = maps.split(OUTPUTS, dim=1)
-            predictions.append(
-                DensePoseMaps(fine_segm, u, v, coarse_segm, features, heat, found if levels else ())
-            )
+            stage = DensePoseMaps(fine_segm, u, v, coarse_segm, heat)
+            stages.append(stage)
+            asked.append({name: _feature(name, levels, stage) for name in features})
             if i + 1 < len(self.stacks):
-                x = x + self.return_features[i](features) + self.return_maps[i](maps)
+                x = x + self.return_features[i](before_output) + self.return_maps[i](maps)
                 if heat is not None and self.return_keypoints is not None:
                     x = x + self.return_keypoints[i](heat)
-        return predictions
+        return ModelOutput(tuple(stages), tuple(asked))
+
+
+def _feature(name: str, levels: Sequence[Tensor], maps: DensePoseMaps) -> Tensor:
+    """What a name of `FEATURES` means at one stack."""
+    if name == "segmentation":
+        return maps.fine_segm
+    if name == "uv":
+        return torch.cat([maps.u, maps.v], dim=1)
+    return levels[int(name.removeprefix("level_"))]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from slimdp.config import LossSettings, StageSettings
-from slimdp.losses import label_shares, needs_levels, total_loss
+from slimdp.losses import label_shares, needed_features, total_loss
 from slimdp.models import StackedHourglass
 from slimdp.structures import DensePoseMaps
 from slimdp.training.distributed import DistributedContext
@@ -123,22 +123,22 @@ def add_gradients(
         terms: summed over the processes they are those of the batch. They carry no gradient.
     """
     report: dict[str, Tensor] = {}
-    levels = loss.equivariance > 0 and needs_levels(loss.equivariance_at)
+    features = needed_features(loss)
     dtype = next(network.parameters()).dtype
     for number, part in enumerate(parts):
         last = number + 1 == len(parts)
         shares = label_shares(part.counts, counts)
         with _sent_with_the_last(network, last):
-            image = part.batch.image.to(dtype, memory_format=torch.channels_last)
-            with torch.autocast(image.device.type, torch.bfloat16, enabled=bf16):
-                predictions = network(image, levels=levels)
-            total, terms = total_loss(predictions, part.batch, weigh(loss, shares))
+            images = part.batch.images.to(dtype, memory_format=torch.channels_last)
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+                output = network(dataclasses.replace(part.batch, images=images), features)
+            total, terms = total_loss(output, part.batch, weigh(loss, shares))
             # DistributedDataParallel takes the mean over the processes, but here their losses add up.
             (total * processes).backward()
         shared = {name: term * shares[name.rpartition("/")[2]] for name, term in terms.items()}
         for name, value in {"total": total.detach(), **shared}.items():
             report[name] = report[name] + value if name in report else value
-    return predictions[-1], report
+    return output.best, report
 
 
 def weigh(loss: LossSettings, shares: dict[str, float]) -> LossSettings:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from slimdp.losses import label_counts
 from slimdp.structures import PoseBatch
@@ -62,6 +61,5 @@ def _copied_ahead(batches: Iterable[PoseBatch], device: torch.device) -> Iterato
 
 def _keep_for_current_stream(batch: PoseBatch, device: torch.device) -> None:
     """Memory that one stream filled and another reads must not be given away before both are done."""
-    for value in vars(batch).values():
-        if isinstance(value, Tensor):
-            value.record_stream(torch.cuda.current_stream(device))
+    for tensor in batch.tensors().values():
+        tensor.record_stream(torch.cuda.current_stream(device))

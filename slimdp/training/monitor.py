@@ -71,7 +71,7 @@ class Monitor:
             learning_rate: of the step.
             gradient_norm: scalar, before clipping.
         """
-        self.images += len(batch.image)
+        self.images += len(batch.images)
         self.bar.update()
         if step % self.log_every == 0 or step == self.steps:
             self._log(step, losses, learning_rate, gradient_norm)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import torch
-from torch import Tensor
 
 from slimdp.inference import decode
 from slimdp.report.panels import draw_row, panel
@@ -25,15 +22,16 @@ def training_picture(
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    count = min(people, len(batch.image))
-    images = (batch.image[:count] * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    maps = decode(_first(prediction, count))
-    batch_index, points, part, uv = (
-        values.cpu().numpy() for values in (batch.batch_index, batch.points, batch.part, batch.uv)
+    count = min(people, len(batch.images))
+    images = (batch.images[:count] * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    with torch.no_grad():
+        maps = decode(prediction.map(lambda maps: maps[:count].detach()))
+    point_image, points, part, uv = (
+        values.cpu().numpy() for values in (batch.point_image, batch.points, batch.part, batch.uv)
     )
     rows = []
     for i in range(count):
-        mine = batch_index == i
+        mine = point_image == i
         found = (maps.part[i].cpu().numpy(), maps.uv[i].cpu().numpy(), maps.foreground[i].cpu().numpy())
         column, row = np.floor(points[mine] + 0.5).astype(int).T
         errors_m = None
@@ -45,16 +43,3 @@ def training_picture(
             errors_m[known] = surface.distance_between(said[0][known], said[1][known], *truth)
         rows.append(draw_row(np.ascontiguousarray(images[i]), found, points[mine], part[mine], errors_m))
     return panel(rows)
-
-
-@torch.no_grad()
-def _first(prediction: DensePoseMaps, count: int) -> DensePoseMaps:
-    """The prediction of the first crops, without gradients."""
-    return dataclasses.replace(
-        prediction,
-        **{
-            f.name: getattr(prediction, f.name)[:count].detach()
-            for f in dataclasses.fields(prediction)
-            if isinstance(getattr(prediction, f.name), Tensor)
-        },
-    )

@@ -180,29 +180,29 @@ def test_collate(people: AnnotationSet) -> None:
     dataset = PoseDataset(people, CROP, None, UvSymmetry(), seed=0)
     samples = [dataset[0], dataset[1], dataset[0]]
     batch = collate(samples)
-    assert batch.image.shape == (3, 3, 64, 64)
-    assert batch.image.dtype == batch.coarse.dtype == torch.uint8
-    assert batch.image.is_contiguous(memory_format=torch.channels_last)
-    assert batch.image[1, 2, 10, 20].item() == samples[1].image[10, 20, 2]
+    assert batch.images.shape == (3, 3, 64, 64)
+    assert batch.images.dtype == batch.coarse.dtype == torch.uint8
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
+    assert batch.images[1, 2, 10, 20].item() == samples[1].image[10, 20, 2]
     assert batch.coarse.shape == (3, 16, 16)
     assert batch.uv.dtype == batch.points.dtype == torch.float32
-    assert batch.part.dtype == batch.batch_index.dtype == torch.int64
-    assert batch.batch_index.bincount().tolist() == [60, 25, 60]
+    assert batch.part.dtype == batch.instance_index.dtype == torch.int64
+    assert batch.instance_index.bincount().tolist() == [60, 25, 60]
     np.testing.assert_allclose(batch.points[60:85], samples[1].points, atol=1e-4)
     assert batch.part[60:85].tolist() == samples[1].part.tolist()
     assert batch.annotation_id.tolist() == [3, 5, 3]
     assert batch.crop_from_image.shape == (3, 2, 3)
-    assert batch.nbytes == 3 * (64 * 64 * 3 + 16 * 16 + 24 + 8) + 145 * (8 + 8 + 8 + 8 + 4 + 8)
+    assert batch.nbytes == 3 * (64 * 64 * 3 + 16 * 16 + 24 + 8 + 8 + 16) + 145 * (8 + 8 + 8 + 8 + 4 + 8)
 
 
 def test_moving_a_batch_widens_its_bytes(people: AnnotationSet) -> None:
     batch = collate([PoseDataset(people, CROP, None, UvSymmetry(), seed=0)[0]])
     moved = batch.to("cpu")
-    assert moved.image.dtype == torch.float32
-    assert moved.image.is_contiguous(memory_format=torch.channels_last)
-    np.testing.assert_allclose(moved.image, batch.image / 255)
+    assert moved.images.dtype == torch.float32
+    assert moved.images.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_allclose(moved.images, batch.images / 255)
     assert moved.coarse.dtype == torch.int64
-    assert same(replace(moved, image=batch.image, coarse=batch.coarse.long()), batch)
+    assert same(replace(moved, images=batch.images, coarse=batch.coarse.long()), batch)
     assert same(moved.to("cpu"), moved)
 
 
@@ -226,7 +226,7 @@ def test_a_batch_without_points(people: AnnotationSet, make_person: Make) -> Non
     masked = make_person(people.images[0], [10, 10, 50, 50], 0, coarse=coarse)
     batch = collate([PoseDataset(AnnotationSet(people.images, (masked,)), CROP, None, UvSymmetry(), 0)[0]])
     assert batch.points.shape == (0, 2)
-    assert batch.batch_index.shape == (0,)
+    assert batch.instance_index.shape == (0,)
 
 
 def test_real_annotation_gives_a_training_batch(samples: Path) -> None:

@@ -15,7 +15,7 @@ def random_maps(seed: int, crops: int = 2, side: int = 4) -> DensePoseMaps:
     def maps(channels: int) -> torch.Tensor:
         return torch.randn(crops, channels, side, side, generator=generator)
 
-    return DensePoseMaps(maps(25), maps(24), maps(24), maps(15), maps(8))
+    return DensePoseMaps(maps(25), maps(24), maps(24), maps(15))
 
 
 def slow_upsample(maps: np.ndarray, y: int, x: int) -> np.ndarray:
@@ -71,7 +71,7 @@ def test_either_background_makes_background() -> None:
 
 def test_a_person_whose_parts_are_unsure_is_a_person() -> None:
     """Background is the likeliest of the classes, and yet less likely than all parts together."""
-    prediction = DensePoseMaps(*(torch.zeros(1, channels, 2, 2) for channels in (25, 24, 24, 15, 8)))
+    prediction = DensePoseMaps(*(torch.zeros(1, channels, 2, 2) for channels in (25, 24, 24, 15)))
     prediction.fine_segm[:, 0] = prediction.coarse_segm[:, 0] = 2.0
     assert decode(prediction).foreground.all()
     prediction.coarse_segm[:, 0] = np.log(24 * 14) - 2.0 + 0.01  # the odds of both, multiplied, are below 1
@@ -81,7 +81,7 @@ def test_a_person_whose_parts_are_unsure_is_a_person() -> None:
 def test_decode_reads_half_precision() -> None:
     prediction = random_maps(2)
     half = DensePoseMaps(
-        *(getattr(prediction, name).half() for name in list(DensePoseMaps.__dataclass_fields__)[:5])
+        *(getattr(prediction, name).half() for name in list(DensePoseMaps.__dataclass_fields__)[:4])
     )
     assert (decode(half).part == decode(prediction).part).float().mean() > 0.95
 
@@ -90,7 +90,7 @@ def test_mirroring_twice_changes_nothing() -> None:
     prediction = random_maps(3)
     clamped = DensePoseMaps(
         prediction.fine_segm, prediction.u.clamp(0, 1), prediction.v.clamp(0, 1),
-        prediction.coarse_segm, prediction.features,
+        prediction.coarse_segm,
     )  # fmt: skip
     twice = mirror_prediction(mirror_prediction(clamped, UvSymmetry()), UvSymmetry())
     for name in DensePoseMaps.__dataclass_fields__:

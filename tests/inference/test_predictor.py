@@ -14,7 +14,7 @@ from slimdp.data import ImageError, crop_affine, crop_image, load_image, read_an
 from slimdp.evaluation import PredictionFile, PredictionOrigin
 from slimdp.inference import decode, describe_origin, predict_people, predict_to_file, run_model
 from slimdp.models import StackedHourglass
-from slimdp.structures import ImageRecord, PersonAnnotation
+from slimdp.structures import ImageRecord, PersonAnnotation, PoseBatch
 from slimdp.surface.symmetry import UvSymmetry
 
 CROP = CropSettings(size=64)
@@ -84,7 +84,7 @@ def test_the_last_stack_answers_in_evaluation_mode(model: StackedHourglass) -> N
     for name, buffer in model.named_buffers():
         assert torch.equal(buffer, before[name]), f"{name} changed: the batch norms were still learning"
     with torch.no_grad():
-        last = model.eval()(image)[-1]
+        last = model.eval()(PoseBatch.of_images(image)).best
     torch.testing.assert_close(prediction.fine_segm, last.fine_segm)
     assert not prediction.fine_segm.requires_grad
 

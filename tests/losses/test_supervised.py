@@ -11,7 +11,7 @@ from slimdp.config import TERMS, LossSettings
 from slimdp.losses import label_counts, label_shares, total_loss
 from slimdp.losses.supervised import heat_error_sum, part_errors, pixel_error_sum, uv_errors
 from slimdp.losses.targets import keypoint_heat
-from slimdp.structures import IGNORE, DensePoseMaps, LabelSource, PoseBatch
+from slimdp.structures import IGNORE, DensePoseMaps, LabelSource, ModelOutput, PoseBatch
 
 SIDE = 4
 KEYPOINTS = 3
@@ -26,7 +26,7 @@ def make_prediction(generator: torch.Generator, crops: int = 2, keypoints: int =
         return values.requires_grad_()
 
     heat = maps(keypoints) if keypoints else None
-    return DensePoseMaps(maps(25), maps(24), maps(24), maps(15), maps(8), heat)
+    return DensePoseMaps(maps(25), maps(24), maps(24), maps(15), heat)
 
 
 def make_batch(generator: torch.Generator, points: int = 9, crops: int = 2) -> PoseBatch:
@@ -37,11 +37,9 @@ def make_batch(generator: torch.Generator, points: int = 9, crops: int = 2) -> P
     coarse[torch.rand(coarse.shape, generator=generator) < 0.3] = IGNORE
     coarse[:, 0, 0] = 0
     visibility = torch.randint(0, 3, (crops, KEYPOINTS, 1), generator=generator)
-    return PoseBatch(
-        image=torch.rand(crops, 3, 4 * SIDE, 4 * SIDE),
-        crop_from_image=torch.eye(2, 3).expand(crops, 2, 3),
-        annotation_id=torch.arange(crops),
-        batch_index=torch.randint(0, crops, (points,), generator=generator),
+    return dataclasses.replace(
+        PoseBatch.of_images(torch.rand(crops, 3, 4 * SIDE, 4 * SIDE)),
+        instance_index=torch.randint(0, crops, (points,), generator=generator),
         points=uniform(points, 2) * 4 * SIDE,
         part=torch.randint(1, 25, (points,), generator=generator),
         uv=uniform(points, 2),
@@ -80,7 +78,7 @@ def point_terms_slowly(
         trust = batch.confidence[i].item()
         if (batch.source[i] == LabelSource.KEYPOINT) != keypoint or trust == 0:
             continue
-        crop, label = int(batch.batch_index[i]), int(batch.part[i])
+        crop, label = int(batch.instance_index[i]), int(batch.part[i])
         x, y = ((batch.points[i] - 1.5) / 4).tolist()
         scores = [read_slowly(prediction.fine_segm, crop, c, x, y) for c in range(25)]
         part_sum += trust * cross_entropy_slowly(scores, label)
@@ -141,7 +139,7 @@ def test_every_term_agrees_with_a_slow_reference(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     predictions = [make_prediction(generator) for _ in range(2)]
     batch = make_batch(generator)
-    total, terms = total_loss(predictions, batch, WEIGHTS)
+    total, terms = total_loss(ModelOutput(tuple(predictions)), batch, WEIGHTS)
 
     wanted_total = 0.0
     for stack, prediction in enumerate(predictions):
@@ -181,7 +179,7 @@ def test_background_looks_at_background_pixels_alone() -> None:
     coarse = torch.full((1, SIDE, SIDE), 3)
     coarse[0, 1, 2], coarse[0, 3, 3] = 0, IGNORE
     batch = dataclasses.replace(make_batch(torch.Generator(), points=0, crops=1), coarse=coarse)
-    total, _ = total_loss([prediction], batch, LossSettings(coarse=0))
+    total, _ = total_loss(ModelOutput((prediction,)), batch, LossSettings(coarse=0))
     total.backward()
     assert prediction.fine_segm.grad is not None
     touched = prediction.fine_segm.grad.abs().sum(dim=1).nonzero().tolist()
@@ -220,8 +218,8 @@ def test_every_term_passes_gradcheck() -> None:
         weights = LossSettings(**{**none, name: 1.0})
 
         def loss(part: Tensor, u: Tensor, v: Tensor, coarse: Tensor, heat: Tensor) -> Tensor:
-            prediction = DensePoseMaps(part, u, v, coarse, p.features, heat)
-            return total_loss([prediction], batch, weights)[0]  # noqa: B023
+            prediction = DensePoseMaps(part, u, v, coarse, heat)
+            return total_loss(ModelOutput((prediction,)), batch, weights)[0]  # noqa: B023
 
         assert loss(*maps).item() != 0, name
         assert torch.autograd.gradcheck(loss, maps, fast_mode=True), name
@@ -235,27 +233,24 @@ def test_without_any_label_all_is_zero_and_so_is_the_gradient() -> None:
         batch, coarse=torch.full((2, SIDE, SIDE), IGNORE), keypoints=torch.zeros(2, KEYPOINTS, 3)
     )
     assert set(label_counts(batch).values()) == {0}
-    total, terms = total_loss([prediction], batch, WEIGHTS)
+    total, terms = total_loss(ModelOutput((prediction,)), batch, WEIGHTS)
     assert [value.item() for value in terms.values()] == [0.0] * 7
     total.backward()
     for f in dataclasses.fields(prediction):
         maps = getattr(prediction, f.name)
-        if f.name not in ("features", "levels"):
-            assert maps.grad is not None
-            assert torch.equal(maps.grad, torch.zeros_like(maps))
+        assert maps.grad is not None
+        assert torch.equal(maps.grad, torch.zeros_like(maps))
 
 
 def test_a_crop_without_points_does_not_dilute_the_others() -> None:
     generator = torch.Generator().manual_seed(0)
     prediction = make_prediction(generator)
     batch = make_batch(generator)
-    batch = dataclasses.replace(batch, batch_index=torch.zeros_like(batch.batch_index))
-    _, both = total_loss([prediction], batch, WEIGHTS)
-    first = DensePoseMaps(
-        *(getattr(prediction, f.name)[:1] for f in dataclasses.fields(DensePoseMaps) if f.name != "levels")
-    )
+    batch = dataclasses.replace(batch, instance_index=torch.zeros_like(batch.instance_index))
+    _, both = total_loss(ModelOutput((prediction,)), batch, WEIGHTS)
+    first = DensePoseMaps(*(getattr(prediction, f.name)[:1] for f in dataclasses.fields(DensePoseMaps)))
     one = dataclasses.replace(batch, coarse=batch.coarse[:1], keypoints=batch.keypoints[:1])
-    _, alone = total_loss([first], one, WEIGHTS)
+    _, alone = total_loss(ModelOutput((first,)), one, WEIGHTS)
     for name in ("part", "uv", "keypoint_part", "keypoint_uv"):
         assert both[f"stack0/{name}"].item() == pytest.approx(alone[f"stack0/{name}"].item())
 
@@ -266,10 +261,10 @@ def test_a_label_without_confidence_is_as_good_as_absent_and_half_pulls_half() -
     kept = torch.tensor([True, False, True, True, False, True])
 
     def terms(trust: Tensor, rows: Tensor) -> dict[str, Tensor]:
-        fields = ("batch_index", "points", "part", "uv", "source")
+        fields = ("instance_index", "points", "part", "uv", "source")
         chosen = {name: getattr(batch, name)[rows] for name in fields}
         some = dataclasses.replace(batch, confidence=trust[rows], **chosen)
-        return total_loss([prediction], some, WEIGHTS)[1]
+        return total_loss(ModelOutput((prediction,)), some, WEIGHTS)[1]
 
     everyone = torch.ones(6, dtype=torch.bool)
     absent, distrusted = terms(torch.ones(6), kept), terms(kept.double(), everyone)
@@ -279,28 +274,31 @@ def test_a_label_without_confidence_is_as_good_as_absent_and_half_pulls_half() -
         assert half[name].item() == pytest.approx(absent[name].item() / 2)
     plain = dataclasses.replace(batch, confidence=None, source=None)
     ones = dataclasses.replace(batch, confidence=torch.ones(6), source=torch.zeros(6, dtype=torch.int64))
-    a, b = (total_loss([prediction], one, WEIGHTS)[0].item() for one in (plain, ones))
+    a, b = (total_loss(ModelOutput((prediction,)), one, WEIGHTS)[0].item() for one in (plain, ones))
     assert a == b
 
 
 def test_parts_of_a_batch_give_the_loss_of_the_whole() -> None:
     generator = torch.Generator().manual_seed(3)
     prediction, batch = make_prediction(generator), make_batch(generator)
-    whole, _ = total_loss([prediction], batch, WEIGHTS)
+    whole, _ = total_loss(ModelOutput((prediction,)), batch, WEIGHTS)
     wanted = torch.autograd.grad(whole, prediction.u)[0]
     total, counts = torch.zeros(()), label_counts(batch)
     for crop in range(2):
-        rows = batch.batch_index == crop
+        rows = batch.instance_index == crop
         names = ("points", "part", "uv", "confidence", "source")
         part = dataclasses.replace(
             batch, coarse=batch.coarse[crop : crop + 1], keypoints=batch.keypoints[crop : crop + 1],
-            batch_index=batch.batch_index[rows] - crop,
+            instance_index=batch.instance_index[rows] - crop,
             **{name: getattr(batch, name)[rows] for name in names},
         )  # fmt: skip
         shares = label_shares(label_counts(part), counts)
         weights = LossSettings(**{name: getattr(WEIGHTS, name) * share for name, share in shares.items()})
-        maps = [getattr(prediction, f.name) for f in dataclasses.fields(DensePoseMaps) if f.name != "levels"]
-        total = total + total_loss([DensePoseMaps(*(m[crop : crop + 1] for m in maps))], part, weights)[0]
+        maps = [getattr(prediction, f.name) for f in dataclasses.fields(DensePoseMaps)]
+        total = (
+            total
+            + total_loss(ModelOutput((DensePoseMaps(*(m[crop : crop + 1] for m in maps)),)), part, weights)[0]
+        )
     assert total.item() == pytest.approx(whole.item())
     torch.testing.assert_close(torch.autograd.grad(total, prediction.u)[0], wanted)
 
@@ -312,12 +310,12 @@ def test_half_precision_is_compared_in_float32() -> None:
         batch,
         **{n: getattr(batch, n).float() for n in ("points", "uv", "confidence", "keypoints")},
     )
-    maps = [getattr(exact, f.name) for f in dataclasses.fields(DensePoseMaps) if f.name != "levels"]
+    maps = [getattr(exact, f.name) for f in dataclasses.fields(DensePoseMaps)]
     half = DensePoseMaps(*(m.detach().bfloat16().requires_grad_() for m in maps))
-    total, _ = total_loss([half], single, WEIGHTS)
+    total, _ = total_loss(ModelOutput((half,)), single, WEIGHTS)
     assert total.dtype == torch.float32
-    rounded = DensePoseMaps(*(m.detach().float() for m in dataclasses.astuple(half)[:6]))
-    assert total.item() == total_loss([rounded], single, WEIGHTS)[0].item()
+    rounded = DensePoseMaps(*(m.detach().float() for m in dataclasses.astuple(half)))
+    assert total.item() == total_loss(ModelOutput((rounded,)), single, WEIGHTS)[0].item()
     total.backward()
     assert half.u.grad is not None
     assert half.u.grad.dtype == torch.bfloat16
@@ -327,7 +325,7 @@ def test_coarse_labels_of_another_size_are_refused() -> None:
     generator = torch.Generator().manual_seed(0)
     batch = dataclasses.replace(make_batch(generator), coarse=torch.zeros(2, 8, 8, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"\(8, 8\) px for maps of \(4, 4\)"):
-        total_loss([make_prediction(generator)], batch, LossSettings())
+        total_loss(ModelOutput((make_prediction(generator),)), batch, LossSettings())
 
 
 @pytest.mark.parametrize("keypoints", [None, torch.zeros(2, 0, 3), torch.zeros(2, 5, 3)])
@@ -335,12 +333,12 @@ def test_heat_maps_without_their_keypoints_are_refused(keypoints: Tensor | None)
     generator = torch.Generator().manual_seed(0)
     batch = dataclasses.replace(make_batch(generator), keypoints=keypoints)
     with pytest.raises(ValueError, match=r"3 keypoint heat maps, but a batch with [05]"):
-        total_loss([make_prediction(generator)], batch, LossSettings())
+        total_loss(ModelOutput((make_prediction(generator),)), batch, LossSettings())
 
 
 def test_no_prediction_is_refused() -> None:
     with pytest.raises(ValueError, match="no predictions"):
-        total_loss([], make_batch(torch.Generator()), LossSettings())
+        total_loss(ModelOutput(()), make_batch(torch.Generator()), LossSettings())
 
 
 def test_points_without_uv_count_for_their_part_alone() -> None:
@@ -349,30 +347,30 @@ def test_points_without_uv_count_for_their_part_alone() -> None:
     prediction, batch = make_prediction(generator), make_batch(generator, points=12)
     known = torch.rand(12, generator=generator) < 0.5
     alone = dataclasses.replace(batch, uv=torch.where(known[:, None], batch.uv, torch.nan))
-    total, terms = total_loss([prediction], alone, WEIGHTS)
+    total, terms = total_loss(ModelOutput((prediction,)), alone, WEIGHTS)
     total.backward()
     grads = [getattr(prediction, name).grad for name in ("fine_segm", "u", "v", "coarse_segm")]
     assert all(grad.isfinite().all() for grad in grads)
     assert batch.source is not None
     assert batch.confidence is not None
-    whole = total_loss([prediction], batch, WEIGHTS)[1]
+    whole = total_loss(ModelOutput((prediction,)), batch, WEIGHTS)[1]
     for name in ("part", "keypoint_part", "coarse", "background", "keypoint_map"):
         assert torch.equal(terms[f"stack0/{name}"], whole[f"stack0/{name}"])
     fewer = dataclasses.replace(
         batch,
-        **{name: getattr(batch, name)[known] for name in ("points", "batch_index", "part", "uv")},
+        **{name: getattr(batch, name)[known] for name in ("points", "instance_index", "part", "uv")},
         source=batch.source[known],
         confidence=batch.confidence[known],
     )
     for name in ("uv", "keypoint_uv"):
-        wanted = total_loss([prediction], fewer, WEIGHTS)[1][f"stack0/{name}"]
+        wanted = total_loss(ModelOutput((prediction,)), fewer, WEIGHTS)[1][f"stack0/{name}"]
         assert torch.allclose(terms[f"stack0/{name}"], wanted)
         assert label_counts(alone)[name] == label_counts(fewer)[name]
     assert label_counts(alone)["part"] == label_counts(batch)["part"]
     # Where nothing is known of (u, v), nothing teaches it.
     prediction.u.grad = None
     none = dataclasses.replace(batch, uv=torch.full_like(batch.uv, torch.nan))
-    total_loss([prediction], none, WEIGHTS)[0].backward()
+    total_loss(ModelOutput((prediction,)), none, WEIGHTS)[0].backward()
     assert prediction.u.grad is not None
     assert not prediction.u.grad.any()
 
@@ -383,6 +381,6 @@ def test_gradients_are_right_beside_points_without_uv() -> None:
     batch.uv[::2] = torch.nan
 
     def loss(u: Tensor, v: Tensor) -> Tensor:
-        return total_loss([dataclasses.replace(prediction, u=u, v=v)], batch, WEIGHTS)[0]
+        return total_loss(ModelOutput((dataclasses.replace(prediction, u=u, v=v),)), batch, WEIGHTS)[0]
 
     assert torch.autograd.gradcheck(loss, (prediction.u, prediction.v), fast_mode=True)

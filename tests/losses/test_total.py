@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from slimdp.config import EQUIVARIANT, LossSettings
-from slimdp.losses import label_counts, label_shares, needs_levels, total_loss
-from slimdp.losses.equivariance import cosine_loss, equivariance_sum, equivariant_features
+from slimdp.losses import label_counts, label_shares, needed_features, total_loss
+from slimdp.losses.equivariance import cosine_loss, equivariance_sum
 from slimdp.models import StackedHourglass
-from slimdp.structures import IGNORE, DensePoseMaps, PoseBatch
+from slimdp.structures import IGNORE, DensePoseMaps, ModelOutput, PoseBatch
 
 SIZE, SIDE = 64, 16
 
@@ -21,14 +21,8 @@ def unlabelled_pairs(pairs: list[tuple[int, int]], crops: int, seed: int = 0) ->
     """Crops without any label; the flows are small and known almost everywhere."""
     generator = torch.Generator().manual_seed(seed)
     valid = torch.rand(len(pairs), SIDE, SIDE, generator=generator) < 0.9
-    return PoseBatch(
-        image=torch.rand(crops, 3, SIZE, SIZE, generator=generator),
-        crop_from_image=torch.eye(2, 3).expand(crops, 2, 3),
-        annotation_id=torch.arange(crops),
-        batch_index=torch.zeros(0, dtype=torch.int64),
-        points=torch.zeros(0, 2),
-        part=torch.zeros(0, dtype=torch.int64),
-        uv=torch.zeros(0, 2),
+    return dataclasses.replace(
+        PoseBatch.of_images(torch.rand(crops, 3, SIZE, SIZE, generator=generator)),
         coarse=torch.full((crops, SIDE, SIDE), IGNORE),
         pairs=torch.tensor(pairs),
         flow_1to0=torch.randn(len(pairs), 2, SIDE, SIDE, generator=generator).clamp(-2, 2),
@@ -43,42 +37,42 @@ def _inside(valid: Tensor) -> Tensor:
     return valid
 
 
-def predict(batch: PoseBatch, seed: int = 0) -> list[DensePoseMaps]:
+def predict(batch: PoseBatch, seed: int = 0) -> ModelOutput:
     torch.manual_seed(seed)
     network = StackedHourglass(stacks=2, features=8).eval()
-    return list(network(batch.image, levels=True))
+    return network(batch, EQUIVARIANT)
 
 
 @pytest.mark.parametrize("at", EQUIVARIANT)
 def test_every_level_is_the_mean_over_the_valid_pixels_of_its_pairs(at: str) -> None:
     """The flow leads from the second crop to the first: those features are warped to these pixels."""
     batch = unlabelled_pairs([(0, 2), (1, 3)], crops=4)
-    predictions = predict(batch)
+    output = predict(batch)
     assert batch.flow_1to0 is not None
     assert batch.valid_1 is not None
-    total, terms = total_loss(predictions, batch, LossSettings(equivariance=2.0, equivariance_at=at))
+    total, terms = total_loss(output, batch, LossSettings(equivariance=2.0, equivariance_at=at))
     wanted = []
-    for stack, prediction in enumerate(predictions):
-        features = equivariant_features(prediction, at)
+    for stack, of_stack in enumerate(output.features):
+        features = of_stack[at]
         mean = cosine_loss(features[2:], features[:2], batch.flow_1to0, batch.valid_1)
         if at == "level_1":  # half as fine: each of its pixels counts as four
-            counted = equivariance_sum(prediction, batch, at, "none") / batch.valid_1.sum()
+            counted = equivariance_sum(features, batch, "none") / batch.valid_1.sum()
             assert counted.item() == pytest.approx(mean.item(), rel=0.35)
             mean = counted
         assert terms[f"stack{stack}/equivariance"].item() == pytest.approx(mean.item(), rel=1e-5)
         wanted.append(2 * mean.item())
     assert total.item() == pytest.approx(sum(wanted), rel=1e-5)
-    assert needs_levels(at) == (at in ("level_0", "level_1", "level_2"))
+    assert needed_features(LossSettings(equivariance=2.0, equivariance_at=at)) == (at,)
+    assert needed_features(LossSettings(equivariance_at=at)) == ()
 
 
 def test_the_levels_differ() -> None:
     batch = unlabelled_pairs([(0, 1)], crops=2)
-    (prediction, _) = predict(batch)
-    assert len({equivariance_sum(prediction, batch, at, "none").item() for at in EQUIVARIANT}) == len(
-        EQUIVARIANT
-    )
-    assert equivariant_features(prediction, "level_4").shape[1] == 88
-    assert equivariant_features(prediction, "uv").shape[1] == 48
+    features = predict(batch).features[0]
+    sums = {equivariance_sum(features[at], batch, "none").item() for at in EQUIVARIANT}
+    assert len(sums) == len(EQUIVARIANT)
+    assert features["level_4"].shape[1] == 88
+    assert features["uv"].shape[1] == 48
 
 
 @pytest.mark.parametrize("stop", ["none", "first", "second"])
@@ -90,7 +84,7 @@ def test_a_stopped_side_is_not_taught(stop: str) -> None:
     }
     features = torch.randn(2, 8, SIDE, SIDE, requires_grad=True)
     total, _ = total_loss(
-        [DensePoseMaps(**maps, features=features)],
+        ModelOutput((DensePoseMaps(**maps),), ({"level_3": features},)),
         batch,
         LossSettings(equivariance=1.0, equivariance_stop=stop),
     )
@@ -102,11 +96,11 @@ def test_a_stopped_side_is_not_taught(stop: str) -> None:
 
 def test_nothing_is_compared_without_a_weight_or_without_pairs() -> None:
     batch = unlabelled_pairs([(0, 1)], crops=2)
-    predictions = predict(batch)
-    _, terms = total_loss(predictions, batch, LossSettings())
+    output = predict(batch)
+    _, terms = total_loss(output, batch, LossSettings())
     assert not any("equivariance" in name for name in terms)
     alone = dataclasses.replace(batch, pairs=None, flow_1to0=None, valid_1=None)
-    total, terms = total_loss(predictions, alone, LossSettings(equivariance=1.0))
+    total, terms = total_loss(output, alone, LossSettings(equivariance=1.0))
     assert not any("equivariance" in name for name in terms)
     assert label_counts(alone)["equivariance"] == 0
     assert total.item() == 0
@@ -123,8 +117,7 @@ def test_parts_of_a_batch_add_up() -> None:
         crops = torch.tensor(chosen + [3 + pair for pair in chosen])
         part = dataclasses.replace(
             whole,
-            image=whole.image[crops],
-            coarse=whole.coarse[crops],
+            **{name: getattr(whole, name)[crops] for name in ("images", "coarse")},
             pairs=torch.tensor([(i, len(chosen) + i) for i in range(len(chosen))]),
             flow_1to0=whole.flow_1to0[chosen],
             valid_1=whole.valid_1[chosen],

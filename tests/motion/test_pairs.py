@@ -217,14 +217,14 @@ def test_a_draw_decides_about_everything(one_label: AnnotationSet, tmp_path: Pat
 def test_batches_of_pairs_and_single_crops(one_label: AnnotationSet) -> None:
     pair = pair_of(make_pairs(people_of(one_label), MotionSettings("tps", propagate=True)))
     batch = collate([pair.first, pair, pair])
-    assert batch.image.shape == (5, 3, SIZE, SIZE)
+    assert batch.images.shape == (5, 3, SIZE, SIZE)
     assert batch.pairs is not None
     assert batch.pairs.tolist() == [[1, 3], [2, 4]]
     assert batch.flow_1to0 is not None
     assert batch.flow_1to0.shape == (2, 2, SIDE, SIDE)
     assert batch.valid_1 is not None
-    assert (batch.image[3].permute(1, 2, 0).numpy() == pair.second.image).all()
-    counts = torch.bincount(batch.batch_index, minlength=5).tolist()
+    assert (batch.images[3].permute(1, 2, 0).numpy() == pair.second.image).all()
+    counts = torch.bincount(batch.instance_index, minlength=5).tolist()
     assert counts == [len(pair.first.points)] * 3 + [len(pair.second.points)] * 2
     assert collate([pair.first]).pairs is None
 

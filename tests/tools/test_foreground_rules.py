@@ -7,7 +7,7 @@ from tools.foreground_rules import RULES
 
 
 def test_a_person_whose_parts_are_unsure_tells_the_rules_apart() -> None:
-    prediction = DensePoseMaps(*(torch.zeros(1, channels, 2, 2) for channels in (25, 24, 24, 15, 8)))
+    prediction = DensePoseMaps(*(torch.zeros(1, channels, 2, 2) for channels in (25, 24, 24, 15)))
     prediction.fine_segm[:, 0] = prediction.coarse_segm[:, 0] = 1.0
     assert {name: bool(rule(prediction).all()) for name, rule in RULES.items()} == {
         "likeliest class": False,

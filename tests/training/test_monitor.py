@@ -30,7 +30,7 @@ def batch(small_run: TrainConfig) -> PoseBatch:
 def prediction(batch: PoseBatch) -> DensePoseMaps:
     torch.manual_seed(0)
     with torch.no_grad():
-        return StackedHourglass(1, 8)(batch.image)[-1]
+        return StackedHourglass(1, 8)(batch).best
 
 
 def follow(folder: Path, batch: PoseBatch, prediction: DensePoseMaps, steps: range, before: int) -> None:
@@ -82,21 +82,21 @@ def test_a_broken_line_in_the_middle_of_the_numbers_is_named(tmp_path: Path) -> 
 
 def answer(batch: PoseBatch, wrong: bool) -> DensePoseMaps:
     """Maps that give one point's label everywhere, or that of the far end of the body."""
-    side = batch.image.shape[-1] // 4
+    side = batch.images.shape[-1] // 4
     part, (u, v) = int(batch.part[0]), batch.uv[0].tolist()
-    scores = torch.zeros(len(batch.image), 25, side, side)
+    scores = torch.zeros(len(batch.images), 25, side, side)
     scores[:, 5 if wrong else part] = 9
-    maps = torch.zeros(len(batch.image), 24, side, side)
-    coarse = torch.zeros(len(batch.image), 15, side, side)
+    maps = torch.zeros(len(batch.images), 24, side, side)
+    coarse = torch.zeros(len(batch.images), 15, side, side)
     coarse[:, 1, :, : side // 2] = 9  # foreground: the left half
     coarse[:, 0, :, side // 2 :] = 20  # more sure than the 25 classes are
-    return DensePoseMaps(scores, maps + u, maps + v, coarse, maps)
+    return DensePoseMaps(scores, maps + u, maps + v, coarse)
 
 
 def test_the_picture_shows_labels_prediction_and_error(batch: PoseBatch) -> None:
     one_point = replace(
         batch,
-        batch_index=batch.batch_index[:1],
+        instance_index=batch.instance_index[:1],
         points=batch.points[:1],
         part=batch.part[:1],
         uv=batch.uv[:1],
@@ -109,7 +109,7 @@ def test_the_picture_shows_labels_prediction_and_error(batch: PoseBatch) -> None
     # Five square columns with gaps of 4 px, under titles of 20 px.
     side = (right.shape[1] - 6 * 4) // 5
     column = [right[28 : 28 + side, 4 + i * (side + 4) :][:, :side] for i in range(5)]
-    zoom = side // batch.image.shape[-1]
+    zoom = side // batch.images.shape[-1]
     x, y = ((batch.points[0].numpy() + 0.5) * zoom).astype(int)
     assert np.abs(column[3][y, x].astype(int) - PART_COLOURS[int(batch.part[0])]).max() <= 1
     assert tuple(column[4][y, x]) == ERROR_COLOURS[0][1]  # green
@@ -134,13 +134,13 @@ def test_other_processes_than_the_first_say_and_write_nothing(
 
 
 def test_points_without_uv_are_drawn_without_an_error(batch: PoseBatch) -> None:
-    names = ("batch_index", "points", "part", "uv")
+    names = ("instance_index", "points", "part", "uv")
     two = replace(batch, **{name: getattr(batch, name)[:2].clone() for name in names})
     two.uv[1] = torch.nan
     two.points[1] = two.points[0] + 12
     picture = training_picture(two, answer(batch, wrong=False), load_surface("open"), people=1)
     side = (picture.shape[1] - 6 * 4) // 5
-    zoom = side // batch.image.shape[-1]
+    zoom = side // batch.images.shape[-1]
     errors = picture[28 : 28 + side, -4 - side : -4]
     colours = [tuple(errors[y, x]) for x, y in ((two.points[:2].numpy() + 0.5) * zoom).astype(int)]
     assert colours == [ERROR_COLOURS[0][1], (150, 150, 150)]

@@ -55,7 +55,7 @@ def test_a_run_on_pairs_comes_out_the_same_stopped_or_not(warped: TrainConfig, t
 def test_a_batch_holds_both_pictures_of_every_person(warped: TrainConfig) -> None:
     (stage, _) = read_stages(warped)
     batch = next(stage.batches(0, workers=0))
-    assert batch.image.shape[0] == 2 * warped.stages[0].batch
+    assert batch.images.shape[0] == 2 * warped.stages[0].batch
     assert batch.pairs is not None
     assert batch.pairs.tolist() == [[0, 2], [1, 3]]
     none = dataclasses.replace(warped.stages[0], motion=MotionSettings(), loss=LossSettings())

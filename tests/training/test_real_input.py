@@ -25,15 +25,15 @@ def test_posetrack_and_densepose_train_in_one_batch(samples: Path) -> None:
     )
     assert people.sizes == (1, 14)
     batch = collate([people[index] for index in range(len(people))])
-    assert batch.image.shape == (15, 3, 128, 128)
-    assert set(batch.batch_index.tolist()) == {0}  # all points are the DensePose person's
+    assert batch.images.shape == (15, 3, 128, 128)
+    assert set(batch.instance_index.tolist()) == {0}  # all points are the DensePose person's
     assert (batch.coarse[1:] <= 0).logical_or(batch.coarse[1:] == 255).all()
 
     torch.manual_seed(0)
     model = StackedHourglass(stacks=1, features=16)
     before = [weights.clone() for weights in model.parameters()]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    total, terms = total_loss(model(batch.image), batch, LossSettings())
+    total, terms = total_loss(model(batch.to("cpu")), batch, LossSettings())
     total.backward()
     optimizer.step()
     assert all(torch.isfinite(term) for term in terms.values())

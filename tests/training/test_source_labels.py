@@ -83,10 +83,11 @@ def test_no_labels_of_uv_leave_its_outputs_alone(small_run: TrainConfig) -> None
     config = with_budgets(small_run, BudgetSettings(points=0.0, parts="kept"))
     batch = next(read_stages(config)[0].batches(0, workers=0)).to("cpu")
     torch.manual_seed(0)
-    prediction = StackedHourglass(1, 8)(batch.image)[-1]
+    output = StackedHourglass(1, 8)(batch)
+    prediction = output.best
     for maps in (prediction.u, prediction.fine_segm):
         maps.retain_grad()
-    total, terms = total_loss([prediction], batch, LossSettings())
+    total, terms = total_loss(output, batch, LossSettings())
     total.backward()
     assert not prediction.u.grad.any()
     assert prediction.fine_segm.grad.any()

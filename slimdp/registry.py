@@ -1,0 +1,77 @@
+"""What may be chosen by name, here and from outside of the package.
+
+Each registry is a plain dict beside what it lists. Settings are read below the rooms that hold the dicts, so
+this file names their places instead of importing them. From outside, a class comes in by one of two ways:
+
+- an entry point of an installed package, in the group of the registry: `slimdp.models`;
+- `imports: [my_package.my_file]` at the top of a settings file: a module that puts itself into the dict,
+  `MODELS["mine"] = MySettings`. It lies where Python finds it, or in the working directory.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from flow_cache.runtime.nearest import listed
+from slimdp.plain_yaml import ConfigError
+
+#: Group of entry points -> module and name of the dict.
+REGISTRIES = {
+    "slimdp.models": ("slimdp.models", "MODELS"),
+    "slimdp.losses": ("slimdp.losses", "LOSSES"),
+    "slimdp.metrics": ("slimdp.evaluation", "METRICS"),
+    "slimdp.pairs": ("slimdp.motion", "PAIR_SOURCES"),
+}
+
+
+def lookup(group: str, name: str, key: str) -> Any:
+    """What a registry has under a name.
+
+    Args:
+        group: of `REGISTRIES`.
+        name: as the settings give it.
+        key: of the settings, for the error.
+
+    Raises:
+        ConfigError: there is no such name, or an installed package offers it and cannot be loaded.
+    """
+    registry = registered(group)
+    offered = {entry.name: entry for entry in entry_points(group=group)}
+    if name not in registry and name in offered:
+        try:
+            registry[name] = offered[name].load()
+        except Exception as error:  # of somebody else's module
+            raise ConfigError(f"{key} = {name!r}: {offered[name].value} cannot be loaded: {error}") from error
+    if name not in registry:
+        choices = listed(dict.fromkeys([*registry, *offered]), name)
+        raise ConfigError(
+            f"{key} = {name!r}, but it must be one of {choices}. One of your own: imports: [its_module]"
+        )
+    return registry[name]
+
+
+def registered(group: str) -> dict[str, Any]:
+    """The dict of a group itself."""
+    module, name = REGISTRIES[group]
+    found: dict[str, Any] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def import_modules(names: Sequence[str], key: str = "imports") -> None:
+    """Import the modules that settings name, each once; raises ConfigError where one cannot be imported."""
+    here = str(Path.cwd())
+    if names and not {here, ""} & set(sys.path):
+        sys.path.append(here)  # at the end: it must not hide what is installed
+    for position, name in enumerate(names):
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # of somebody else's module
+            raise ConfigError(
+                f"{key}.{position} = {name!r} cannot be imported: {type(error).__name__}: {error}; give the "
+                f"name of a module that is installed or lies in {here}"
+            ) from error
