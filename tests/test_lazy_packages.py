@@ -49,7 +49,7 @@ def test_a_name_that_is_not_there_is_named() -> None:
 
 def test_a_function_of_a_modules_name_stays_a_function() -> None:
     report = import_module("slimdp.report")
-    module = import_module("slimdp.report.error_picture")
+    module = import_module("slimdp.report.body")
     assert isinstance(module, ModuleType)
     report.error_picture = module  # as the import system does
     assert report.error_picture is module.error_picture
@@ -60,7 +60,7 @@ def test_packages_and_scoring_load_no_library_that_they_do_not_need() -> None:
         "import sys; "
         + "; ".join(f"import {name}" for name in PACKAGES)
         + "; print(*{'cv2', 'h5py', 'numpy', 'scipy', 'torch'} & set(sys.modules)); "
-        "import slimdp.evaluation.evaluate, slimdp.surface.load, slimdp.report.table; "
+        "import slimdp.evaluation.evaluate, slimdp.surface.load, slimdp.report.tables; "
         "print(*{'trimesh', 'matplotlib', 'torch', 'av', 'embreex', 'scipy.interpolate'} & set(sys.modules))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -27,7 +27,7 @@ from slimdp.data.targets import BACKGROUND, coarse_target
 from slimdp.geometry import STRIDE, apply_affine
 from slimdp.inference import decode, run_model
 from slimdp.maps import upsample_map
-from slimdp.report.table import format_table
+from slimdp.report.tables import format_table
 from slimdp.structures import IGNORE, DensePoseMaps
 from slimdp.training import load_model
 

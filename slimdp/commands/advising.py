@@ -85,7 +85,7 @@ def _lines(options: argparse.Namespace, swept: SweptStudy, currency: str) -> lis
 
 def _prices(spent: Mapping[_Way, Sequence[Spent]], accuracy: float, currency: str) -> str:
     """What an accuracy costs, the cheapest way first."""
-    from slimdp.report.table import format_table
+    from slimdp.report.tables import format_table
     from slimdp.studies.advice import advise
 
     found = [advise(way.name, rows, accuracy) for way, rows in spent.items()]
@@ -96,7 +96,7 @@ def _prices(spent: Mapping[_Way, Sequence[Spent]], accuracy: float, currency: st
 
 def _gains(spent: Mapping[_Way, Sequence[Spent]], over: str, currency: str) -> str:
     """What rows of other ways gain over one way for as much."""
-    from slimdp.report.table import format_table
+    from slimdp.report.tables import format_table
     from slimdp.studies.advice import gain_for_as_much
     from slimdp.studies.table import Spread
 

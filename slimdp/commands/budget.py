@@ -57,7 +57,7 @@ def add_budget(commands: argparse._SubParsersAction) -> None:
 
 def _budget(options: argparse.Namespace) -> None:
     from slimdp.data import apply_budget, read_annotations, read_outlines, write_annotations
-    from slimdp.report.clicks_table import clicks_table
+    from slimdp.report.tables import clicks_table
 
     budget = BudgetSettings(
         videos=options.videos,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flow_cache.runtime.lazy_package import load_on_use
 
 if TYPE_CHECKING:
-    from slimdp.report.curve_picture import curve_picture, write_curves
+    from slimdp.report.body import charts_picture, distortion_table, error_picture, surface_picture
     from slimdp.report.drawing import (
         PART_COLOURS,
         contact_sheet,
@@ -17,20 +17,23 @@ if TYPE_CHECKING:
         overlay_uv,
         save_png,
     )
-    from slimdp.report.error_picture import error_picture
     from slimdp.report.panels import prediction_panel
-    from slimdp.report.point_table import interval_table, stability_table
-    from slimdp.report.propagation_sheet import propagation_sheet, spread_people
+    from slimdp.report.plots import curve_picture, write_curves
     from slimdp.report.result_rows import ResultRows
-    from slimdp.report.results_sheet import results_sheet
-    from slimdp.report.sheet import people_sheet
-    from slimdp.report.surface_picture import charts_picture, distortion_table, surface_picture
-    from slimdp.report.table import instance_table, score_table
+    from slimdp.report.sheets import people_sheet, propagation_sheet, results_sheet, spread_people
+    from slimdp.report.tables import (
+        clicks_table,
+        instance_table,
+        interval_table,
+        score_table,
+        stability_table,
+    )
 
 __all__ = [
     "PART_COLOURS",
     "ResultRows",
     "charts_picture",
+    "clicks_table",
     "contact_sheet",
     "curve_picture",
     "distortion_table",
@@ -55,8 +58,10 @@ __all__ = [
 
 #: Where each public name lives; it is loaded on first use.
 _HOMES = {
-    "curve_picture": "slimdp.report.curve_picture",
-    "write_curves": "slimdp.report.curve_picture",
+    "charts_picture": "slimdp.report.body",
+    "distortion_table": "slimdp.report.body",
+    "error_picture": "slimdp.report.body",
+    "surface_picture": "slimdp.report.body",
     "PART_COLOURS": "slimdp.report.drawing",
     "contact_sheet": "slimdp.report.drawing",
     "draw_dots": "slimdp.report.drawing",
@@ -64,20 +69,19 @@ _HOMES = {
     "overlay_parts": "slimdp.report.drawing",
     "overlay_uv": "slimdp.report.drawing",
     "save_png": "slimdp.report.drawing",
-    "error_picture": "slimdp.report.error_picture",
     "prediction_panel": "slimdp.report.panels",
-    "interval_table": "slimdp.report.point_table",
-    "stability_table": "slimdp.report.point_table",
-    "propagation_sheet": "slimdp.report.propagation_sheet",
-    "spread_people": "slimdp.report.propagation_sheet",
+    "curve_picture": "slimdp.report.plots",
+    "write_curves": "slimdp.report.plots",
     "ResultRows": "slimdp.report.result_rows",
-    "results_sheet": "slimdp.report.results_sheet",
-    "people_sheet": "slimdp.report.sheet",
-    "charts_picture": "slimdp.report.surface_picture",
-    "distortion_table": "slimdp.report.surface_picture",
-    "surface_picture": "slimdp.report.surface_picture",
-    "instance_table": "slimdp.report.table",
-    "score_table": "slimdp.report.table",
+    "people_sheet": "slimdp.report.sheets",
+    "propagation_sheet": "slimdp.report.sheets",
+    "results_sheet": "slimdp.report.sheets",
+    "spread_people": "slimdp.report.sheets",
+    "clicks_table": "slimdp.report.tables",
+    "instance_table": "slimdp.report.tables",
+    "interval_table": "slimdp.report.tables",
+    "score_table": "slimdp.report.tables",
+    "stability_table": "slimdp.report.tables",
 }
 
 load_on_use(__name__)

@@ -1,4 +1,4 @@
-"""Dense pose on pictures: points, parts and coordinates over the image, and sheets of pictures.
+"""Dense pose on images: points, parts and coordinates over them, keys of the colours, and contact sheets.
 
 Images are (H, W, 3) uint8 RGB. Every function returns a new image.
 """
@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from flow_cache.runtime.atomic import atomic_write
+from slimdp.structures import PARTS
+
+Item = TypeVar("Item")
 
 #: Colour of each part, 0 background. Right limbs are warm and left limbs cold, backs dark and fronts light,
 #: the torso green, the head pale; chosen in CIELAB with at least 24 units between any two.
@@ -29,6 +33,7 @@ PART_COLOURS = np.array(
 GREY = np.array((150, 150, 150), dtype=np.uint8)
 _RIM = np.array((20, 20, 20), dtype=np.uint8)
 _RIM_PX = 1.3
+_KEY_HEIGHT, _PARTS_A_ROW, _SWATCH = 20, 6, 16
 
 
 def draw_points(
@@ -153,6 +158,19 @@ def text_strip(text: str, width: int, height: int = 20) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 
 
+def left_of_text(strip: np.ndarray) -> int:
+    """The column where the text of a `text_strip` begins; its middle where there is none."""
+    inked = np.flatnonzero((strip < 128).any(axis=(0, 2)))
+    return int(inked[0]) if inked.size else strip.shape[1] // 2
+
+
+def evenly_spread(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` items, evenly spread over a sequence, in its order."""
+    if not items:
+        return []
+    return [items[index] for index in np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))]
+
+
 def save_png(path: str | Path, image: np.ndarray) -> None:
     """Write an image as PNG, whole or not at all."""
     done, data = cv2.imencode(".png", cv2.cvtColor(_checked_image(image), cv2.COLOR_RGB2BGR))
@@ -198,3 +216,32 @@ def _checked_parts(part: np.ndarray) -> np.ndarray:
             f"parts run from {part.min()} to {part.max()}, but 0..{len(PART_COLOURS) - 1} is wanted"
         )
     return part
+
+
+def unit_key(width: int) -> np.ndarray:
+    """The colours of u and v from 0 to 1, with their ends named: (20, width, 3) uint8 RGB."""
+    end = width // 8
+    strip = colour_of_unit(np.linspace(0, 1, width - 2 * end))
+    middle = np.full((_KEY_HEIGHT, len(strip), 3), 255, dtype=np.uint8)
+    middle[3:-3] = strip
+    return np.concatenate([text_strip("u, v:   0", end), middle, text_strip("1", end)], axis=1)
+
+
+def part_key(width: int, names: Sequence[str]) -> np.ndarray:
+    """The colours of the parts 1..24 with their numbers and names, in lines of six: (80, width, 3) uint8 RGB.
+
+    Args:
+        width: px.
+        names: of the parts, that of part p at p; "" shows its number alone.
+    """
+    columns = np.linspace(0, width, _PARTS_A_ROW + 1).round().astype(int)
+    cells = []
+    for part in range(1, PARTS + 1):
+        place = (part - 1) % _PARTS_A_ROW
+        cell = np.full((_KEY_HEIGHT, columns[place + 1] - columns[place], 3), 255, dtype=np.uint8)
+        cell[2:-2, 4 : 4 + _SWATCH] = PART_COLOURS[part]
+        label = text_strip(f"{part} {names[part]}".strip(), cell.shape[1] - _SWATCH - 8)
+        cell[:, _SWATCH + 8 :] = label
+        cells.append(cell)
+    lines = [cells[start : start + _PARTS_A_ROW] for start in range(0, PARTS, _PARTS_A_ROW)]
+    return np.concatenate([np.concatenate(line, axis=1) for line in lines])

@@ -1,27 +1,38 @@
-"""Predictions beside the truth, person by person."""
+"""Predictions beside the truth, person by person.
+
+Images are (H, W, 3) uint8 RGB.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import cv2
 import numpy as np
 
-from slimdp.data.crops import crop_image
+from slimdp.config import CropSettings
+from slimdp.data.box_frame import sample_coarse
+from slimdp.data.crops import crop_affine, crop_image
 from slimdp.data.images import load_image
 from slimdp.evaluation.localization import point_errors
+from slimdp.evaluation.paste import nearest_pixels
 from slimdp.evaluation.predictions import PredictionFile
-from slimdp.geometry import apply_affine
+from slimdp.geometry import apply_affine, invert_affine
 from slimdp.report.drawing import (
     GREY,
+    PART_COLOURS,
+    colour_of_unit,
     contact_sheet,
     draw_dots,
     draw_points,
+    evenly_spread,
+    left_of_text,
     overlay_parts,
     overlay_uv,
     text_strip,
 )
-from slimdp.structures import DensePoseInstance, PersonAnnotation
+from slimdp.structures import IGNORE, DensePoseInstance, PersonAnnotation
 from slimdp.surface import Surface
 
 #: Upper limit of an error, metres, and the colour of a point below it.
@@ -35,6 +46,12 @@ ERROR_NAMES = ("under 5 cm", "under 10 cm", "under 20 cm", "more, or not found")
 TITLES = ("image", "predicted parts", "predicted u", "true points, by part", "error on the surface")
 #: Crops smaller than this are enlarged by a whole factor, px.
 _CELL = 256
+#: Columns of a `PersonView`; in the first one the labels show the image, and a network its errors.
+TRUE_TITLES = ("image", "part", "u", "v")
+FOUND_TITLES = ("error", "part", "u", "v")
+_VIEW_MARGIN = 0.1
+#: Share of the colour where a network sees the person, and where the labels alone do.
+_SEEN, _UNSEEN = 0.6, 0.3
 
 
 def prediction_panel(
@@ -44,9 +61,6 @@ def prediction_panel(
 
     Columns: the crop; the predicted parts, then u, where the network sees the person; the annotated points
     in the colours of their parts; the same points by geodesic error, localization only.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
 
     Raises:
         ValueError: nobody has points and a prediction, or `count` is not positive.
@@ -58,11 +72,8 @@ def prediction_panel(
     drawable = [p for p in people if len(p.part) and (p.image.id, p.id) in predictions]
     if not drawable:
         raise ValueError(f"none of {len(people)} people has points and a prediction in {predictions.path}")
-    chosen = np.unique(np.linspace(0, len(drawable) - 1, count).round().astype(int))
-    rows = []
-    for person in (drawable[index] for index in chosen):
-        rows.append(_row(person, predictions.read(person.image.id, person.id), surface))
-    return panel(rows)
+    chosen = evenly_spread(drawable, count)
+    return panel([_row(each, predictions.read(each.image.id, each.id), surface) for each in chosen])
 
 
 def error_colours(errors_m: np.ndarray) -> np.ndarray:
@@ -125,7 +136,78 @@ def error_legend(width: int) -> np.ndarray:
     cells = []
     for i, ((_, colour), name) in enumerate(zip(ERROR_COLOURS, ERROR_NAMES)):
         cell = text_strip(name, share if i else width - share * (len(ERROR_COLOURS) - 1))
-        inked = np.flatnonzero((cell < 128).any(axis=(0, 2)))
-        left = inked[0] if inked.size else cell.shape[1] // 2
-        cells.append(draw_dots(cell, np.array([[left - 10, 9.5]]), np.array([colour], np.uint8), radius=4))
+        place = np.array([[left_of_text(cell) - 10, 9.5]])
+        cells.append(draw_dots(cell, place, np.array([colour], np.uint8), radius=4))
     return np.concatenate(cells, axis=1)
+
+
+class PersonView:
+    """A person's picture, cut out around the box, and what is drawn upon it.
+
+    Args:
+        person: with points.
+        size: side of the pictures, px.
+
+    Raises:
+        ImageError: the picture is missing or damaged.
+    """
+
+    def __init__(self, person: PersonAnnotation, size: int = 256) -> None:
+        affine = crop_affine(person.box, CropSettings(size=size, margin=_VIEW_MARGIN))
+        self.person, self._size = person, size
+        self._crop = crop_image(load_image(person.image.file), affine, size)
+        self._points = apply_affine(affine, person.points)
+        row, column = np.mgrid[:size, :size]
+        view_px = np.stack([column.ravel(), row.ravel()], axis=1).astype(np.float64)
+        self._image_px = apply_affine(invert_affine(affine), view_px)
+        self._radius = max(1.5, size / 110)
+
+    def true_pictures(self) -> list[np.ndarray]:
+        """TRUE_TITLES: the picture, then its points by part, u and v; each (S, S, 3) uint8 RGB."""
+        colours = [PART_COLOURS[self.person.part], *(colour_of_unit(each) for each in self.person.uv.T)]
+        return [
+            self._crop,
+            *(draw_dots(self._crop, self._points, each, self._radius) for each in colours),
+        ]
+
+    def found_pictures(self, prediction: DensePoseInstance, errors_m: np.ndarray) -> list[np.ndarray]:
+        """FOUND_TITLES: the points by their errors (N,) metres, then part, u and v, strong where the network
+        sees the person and faint where the labels alone do; each (S, S, 3) uint8 RGB."""
+        column, row, inside = self._pixels(*nearest_pixels(prediction, self._image_px))
+        part, uv = prediction.part[row, column], prediction.uv[:, row, column].astype(np.float32)
+        seen = inside & prediction.foreground[row, column]
+        layers = ((inside & self._body & ~seen, _UNSEEN), (seen, _SEEN))
+        parts, *channels = [self._crop] * 3
+        for mask, alpha in layers:
+            parts = overlay_parts(parts, part, mask, alpha)
+            channels = [overlay_uv(each, uv, mask, alpha, axis) for axis, each in enumerate(channels)]
+        errors = draw_dots(self._crop, self._points, error_colours(errors_m), self._radius)
+        return [errors, parts, *channels]
+
+    def _pixels(self, pixels: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Column, row and whether they count, each (S, S), of pixels (S * S, 2)."""
+        column, row = pixels.reshape(self._size, self._size, 2).transpose(2, 0, 1)
+        return column, row, inside.reshape(self._size, self._size)
+
+    @cached_property
+    def _body(self) -> np.ndarray:
+        """(S, S) bool: which pixels of the view are annotated as the person."""
+        body = body_pixels(self.person)
+        if body is None:
+            return np.zeros((self._size, self._size), dtype=bool)
+        pixels = np.floor(self._image_px + 0.5).astype(np.int64)
+        within = np.all((pixels >= 0) & (pixels < np.array(body.shape[::-1])), axis=1)
+        column, row, inside = self._pixels(np.where(within[:, None], pixels, 0), within)
+        return inside & body[row, column]
+
+
+def body_pixels(person: PersonAnnotation) -> np.ndarray | None:
+    """Which pixels (H, W) bool of the picture are annotated as the person, by coarse masks, else by the
+    outline; None where there is neither."""
+    if person.coarse is None:
+        return person.mask
+    height, width = person.image.height, person.image.width
+    row, column = np.mgrid[:height, :width]
+    places = np.stack([column.ravel(), row.ravel()], axis=1).astype(np.float64)
+    label = sample_coarse(person.coarse, person.box, places, outside=0)[0]
+    return ((label > 0) & (label != IGNORE)).reshape(height, width)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flow_cache.runtime.lock import is_held
-from slimdp.report.table import format_table
+from slimdp.report.tables import format_table
 from slimdp.studies.plan import PlannedRun, plan_runs, select
 from slimdp.studies.records import (
     FAILURE,

@@ -11,7 +11,7 @@ from typing import Any
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.nearest import listed
 from slimdp.config import ConfigError
-from slimdp.report.table import format_table
+from slimdp.report.tables import format_table
 from slimdp.settings_file import from_plain
 from slimdp.studies.groups import RowGroup, baselines_of, heading
 from slimdp.studies.records import RunResult

@@ -14,8 +14,10 @@ from slimdp.report.drawing import (
     draw_points,
     overlay_parts,
     overlay_uv,
+    part_key,
     save_png,
     text_strip,
+    unit_key,
 )
 from slimdp.surface.symmetry import FLIP_PART
 
@@ -147,3 +149,23 @@ def test_u_that_is_not_known_is_grey() -> None:
     drawn = draw_points(GREY, points, np.array([1, 1]), uv=np.array([[np.nan, np.nan], [1.0, 0.0]]))
     assert tuple(drawn[10, 10]) == (150, 150, 150)
     assert tuple(drawn[10, 30]) == tuple(colour_of_unit(np.array(1.0)))
+
+
+def test_the_colours_of_u_and_v_run_from_0_to_1() -> None:
+    key = unit_key(400)
+    assert key.shape == (20, 400, 3)
+    assert (key[10, 50:350] == colour_of_unit(np.linspace(0, 1, 300))).all()
+    assert (key[:3, 50:350] == 255).all()
+    assert (key[:, :50] < 128).any()  # "0" is written
+    assert (key[:, 350:] < 128).any()
+
+
+def test_every_part_has_its_colour_beside_its_name() -> None:
+    names = ["", *(f"part {part}" for part in range(1, 25))]
+    key = part_key(1001, names)
+    assert key.shape == (80, 1001, 3)
+    for part in range(1, 25):
+        line, place = divmod(part - 1, 6)
+        top, left = 20 * line, round(place * 1001 / 6)
+        assert (key[top + 2 : top + 18, left + 4 : left + 20] == PART_COLOURS[part]).all(), part
+    assert (part_key(1001, names) != part_key(1001, [""] * 25)).any()

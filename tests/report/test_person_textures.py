@@ -8,11 +8,9 @@ import numpy as np
 
 from slimdp.evaluation.error_map import mean_error_map, smooth_on_body
 from slimdp.report import save_png
-from slimdp.report.body_view import GREY, view_body
+from slimdp.report.body import GREY, texture_colours, texture_picture, view_body
 from slimdp.report.drawing import PART_COLOURS
-from slimdp.report.panels import ERROR_COLOURS
-from slimdp.report.person_pictures import PersonView
-from slimdp.report.texture_picture import texture_colours, texture_picture
+from slimdp.report.panels import ERROR_COLOURS, PersonView
 from slimdp.surface import load_surface
 from slimdp.surface.body import BodySurface
 

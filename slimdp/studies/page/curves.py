@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from slimdp.config import TrainConfig, config_to_dict
-from slimdp.report.charts import Chart, Curve, curve_chart, row_chart
+from slimdp.report.plots import Curve, Plot, curve_plot, row_plot
 from slimdp.studies.figures import CLICKS, HOURS, MOST_CURVES, STACKS, FigureSettings
 from slimdp.studies.page.page_parts import PagePicture, csv_bytes
 from slimdp.studies.page.row_tables import mean_clicks, mean_hours
@@ -32,7 +32,7 @@ def rows_picture(swept: SweptStudy, on: str = "") -> PagePicture:
             values[result.row].append(scores[MAIN_COLUMN])
             lines.append((result.row, result.seed, *(scores[column] for column in COLUMNS)))
     breaks = np.cumsum([len(group.rows) for group in swept.groups])[:-1].tolist()
-    chart = row_chart(values, f"points {_within(MAIN_COLUMN)}, %", breaks)
+    chart = row_plot(values, f"points {_within(MAIN_COLUMN)}, %", breaks)
     words = "; ".join(f"{name} {np.mean(each):.1f}" for name, each in values.items() if each)
     where = f", on {on}" if on else ""
     return _picture(
@@ -108,7 +108,7 @@ def _column_picture(
         f"{name}_{column}",
         f"{figure.title}, {_within(column)}",
         f"{y_title}, over {figure.axis}. {words}",
-        curve_chart(curves, figure.axis, y_title, figure.log, theirs),
+        curve_plot(curves, figure.axis, y_title, figure.log, theirs),
         f"{spread} Dashed: the paper's numbers." if theirs else spread,
         csv_bytes(
             ["curve", "row", figure.x, f"{column}_mean", f"{column}_sd", "seeds", f"{column}_paper"], lines
@@ -159,7 +159,7 @@ def _without_stacks(config: TrainConfig) -> str:
     return json.dumps(config_to_dict(replace(config, model=replace(config.model, stacks=1))), sort_keys=True)
 
 
-def _picture(name: str, title: str, alt: str, chart: Chart, caption: str, numbers: bytes) -> PagePicture:
+def _picture(name: str, title: str, alt: str, chart: Plot, caption: str, numbers: bytes) -> PagePicture:
     files = {".png": chart.png, ".csv": numbers}
     return PagePicture(name, title, alt, "image/svg+xml", chart.svg, caption, files)
 

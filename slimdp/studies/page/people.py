@@ -12,10 +12,8 @@ from flow_cache.runtime.progress import tracked
 from slimdp.data import read_annotations
 from slimdp.evaluation import point_errors
 from slimdp.inference import predict_people
-from slimdp.report.colour_keys import part_key, unit_key
-from slimdp.report.drawing import PART_COLOURS, contact_sheet, text_strip
-from slimdp.report.panels import error_legend
-from slimdp.report.person_pictures import FOUND_TITLES, TRUE_TITLES, PersonView
+from slimdp.report.drawing import PART_COLOURS, contact_sheet, part_key, text_strip, unit_key
+from slimdp.report.panels import FOUND_TITLES, TRUE_TITLES, PersonView, error_legend
 from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.studies.page.chosen import choose_people, choose_rows, most_seen
 from slimdp.studies.page.page_parts import PagePicture, photograph, png_bytes

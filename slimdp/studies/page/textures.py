@@ -11,9 +11,8 @@ import numpy as np
 from slimdp.data.images import load_image
 from slimdp.evaluation import paste_prediction
 from slimdp.evaluation.annotators import read_true_map
-from slimdp.report.body_view import view_body
-from slimdp.report.person_pictures import body_pixels
-from slimdp.report.texture_picture import SIGMA_M, texture_colours, texture_picture
+from slimdp.report.body import TEXTURE_SIGMA_M, texture_colours, texture_picture, view_body
+from slimdp.report.panels import body_pixels
 from slimdp.structures import DensePoseInstance, ImageRecord, PersonAnnotation
 from slimdp.studies.page.page_parts import PagePicture, photograph, png_bytes
 from slimdp.surface import BodySurface
@@ -88,7 +87,7 @@ def _true_colours(
         for person, body in zip(frames, known):
             true_map = read_true_map(person.image, images)
             maps.append((np.where(body, true_map[..., 0], 0), true_map[..., 1:].transpose(2, 0, 1) / 255))
-        return texture_colours(surface, *_gather(maps, pixels), SIGMA_M)
+        return texture_colours(surface, *_gather(maps, pixels), TEXTURE_SIGMA_M)
     part = np.concatenate([person.part for person in frames])
     uv = np.concatenate([person.uv for person in frames])
     colours = []

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from slimdp.report.charts import Curve, training_chart
+from slimdp.report.plots import Curve, training_plot
 from slimdp.studies import PlannedRun
 from slimdp.studies.page.page_parts import PagePicture, csv_bytes
 from slimdp.studies.page.sources import SweptStudy
@@ -53,7 +53,7 @@ def _picture(
     curve, other = curves[name], None if name == baseline else curves.get(baseline)
     stages = swept.runs[name, swept.study.seeds[0]].config.stages
     begins = np.cumsum([stage.steps for stage in stages])[:-1].tolist()
-    chart = training_chart(curve, other, title, begins, limits)
+    chart = training_plot(curve, other, title, begins, limits)
     rows = list(zip(curve.x.tolist(), curve.y.tolist(), curve.low.tolist(), curve.high.tolist()))
     return PagePicture(
         name=f"{swept.key}_training_{name}",

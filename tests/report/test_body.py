@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from slimdp.__main__ import main
-from slimdp.report import PART_COLOURS, surface_picture
-from slimdp.report.surface_picture import _chart, _view
+from slimdp.report import PART_COLOURS, error_picture, surface_picture
+from slimdp.report.body import _chart, _surface_view
 from slimdp.surface import BodySurface, load_surface
 from tests.surface.densepose_files import tiny_body, write_charts
 
@@ -31,7 +31,7 @@ def centre_of(picture: np.ndarray, part: int) -> np.ndarray:
 
 
 def test_front_and_back_show_the_parts_on_the_viewers_side(surface: BodySurface) -> None:
-    front, back = (_view(surface, side, 240) for side in (1, -1))
+    front, back = (_surface_view(surface, side, 240) for side in (1, -1))
     middle = front.shape[1] / 2
     assert front.shape == back.shape
     # Someone who faces us has the right arm at our left.
@@ -82,3 +82,19 @@ def test_a_folder_of_densepose_s_files_has_its_charts_drawn(tmp_path: Path, caps
     (tmp_path / "UV_Processed.mat").unlink()
     assert main(arguments) == 2
     assert "UV_Processed.mat (for charts), from https" in capsys.readouterr().err
+
+
+def test_errors_on_the_body(surface: BodySurface) -> None:
+    left = surface.vertices[:, 0] > 0
+    picture = error_picture(surface, np.where(left, 0.1, 0.0), height=300)
+    front = picture[40:290, : picture.shape[1] // 3]
+    # The person's left is on the right of the front view: bright yellow there, dark blue on the other side.
+    yellow, blue = ((np.abs(front.astype(int) - c).sum(axis=2) < 150) for c in ((240, 249, 33), (13, 8, 135)))
+    assert np.nonzero(yellow)[1].mean() > np.nonzero(blue)[1].mean() + 10
+    unknown = error_picture(surface, np.where(left, np.nan, 0.05), height=300)
+    grey = (np.ptp(unknown.astype(int), axis=2) == 0) & (unknown[..., 0] < 200) & (unknown[..., 0] > 90)
+    assert grey.sum() > 1000
+    with pytest.raises(ValueError, match="wanted one for each of"):
+        error_picture(surface, np.full(len(left), np.nan))
+    with pytest.raises(ValueError, match="200 or more"):
+        error_picture(surface, np.zeros(len(left)), height=100)

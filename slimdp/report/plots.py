@@ -1,10 +1,11 @@
-"""Charts of numbers with their spread, as SVG for a page and as PNG, from the same drawing."""
+"""Plots of numbers with their spread: curves, rows, trainings, and accuracy over distance."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -15,6 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from flow_cache.runtime.atomic import atomic_write
+from slimdp.evaluation.point_report import PointCurve
+
 #: Told apart in every common kind of colour blindness, and dark enough for lines on white.
 COLOURS = ("#1f5fa8", "#c8501e", "#2b8a4b", "#7a4fa3", "#8a6d00", "#0f7f86", "#555555")
 MARKERS = "osD^vPX"
@@ -24,8 +28,8 @@ _GRID, _INK = "#dddddd", "#222222"
 
 
 @dataclass(frozen=True)
-class Chart:
-    """A chart in both forms."""
+class Plot:
+    """A plot in both forms."""
 
     svg: bytes
     png: bytes
@@ -41,13 +45,13 @@ class Curve:
     high: np.ndarray
 
 
-def curve_chart(
+def curve_plot(
     curves: Mapping[str, Curve],
     x_title: str,
     y_title: str,
     log: bool = False,
     paper: Mapping[str, Curve] | None = None,
-) -> Chart:
+) -> Plot:
     """A few points a curve, each marked and with its spread as a bar.
 
     Args:
@@ -84,7 +88,7 @@ def curve_chart(
     return _drawn(figure)
 
 
-def row_chart(rows: Mapping[str, Sequence[float]], x_title: str, breaks: Sequence[int] = ()) -> Chart:
+def row_plot(rows: Mapping[str, Sequence[float]], x_title: str, breaks: Sequence[int] = ()) -> Plot:
     """A line a row: each number as a ring, and their mean as a mark; rows without numbers stay empty.
 
     Args:
@@ -112,13 +116,13 @@ def row_chart(rows: Mapping[str, Sequence[float]], x_title: str, breaks: Sequenc
     return _drawn(figure)
 
 
-def training_chart(
+def training_plot(
     curve: Curve,
     other: Curve | None,
     y_title: str,
     stages: Sequence[float] = (),
     limits: tuple[float, float] | None = None,
-) -> Chart:
+) -> Plot:
     """A curve over the steps of a training with a band of its spread, before another one in grey.
 
     Args:
@@ -166,24 +170,82 @@ def short_number(value: float) -> str:
 
 
 def _figure(width: float, height: float, font: float = 9) -> tuple[Figure, Axes]:
-    """An empty chart of some inches, 72 of whose points are 96 px of a page."""
+    """An empty plot of some inches, 72 of whose points are 96 px of a page."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
-    axes.grid(color=_GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    _light(axes)
     axes.tick_params(labelsize=font - 0.5, color=_INK, labelcolor=_INK)
     for label in (axes.xaxis.label, axes.yaxis.label):
         label.set_fontsize(font)
     return figure, axes
 
 
-def _drawn(figure: Figure) -> Chart:
+def _light(axes: Axes) -> None:
+    """A faint grid behind the curves, and two of the four sides."""
+    axes.grid(color=_GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _drawn(figure: Figure) -> Plot:
     svg, png = io.BytesIO(), io.BytesIO()
-    # Letters are laid out as DejaVu Sans, and drawn in what the reader has: a chart weighs a tenth.
+    # Letters are laid out as DejaVu Sans, and drawn in what the reader has: a plot weighs a tenth.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "slimdp"}):
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
     FigureCanvasAgg(figure)
     figure.savefig(png, dpi=200, format="png", metadata={"Software": None})
     text = svg.getvalue()
-    return Chart(text[text.index(b"<svg") :], png.getvalue())
+    return Plot(text[text.index(b"<svg") :], png.getvalue())
+
+
+def curve_picture(curves: Mapping[str, PointCurve], title: str = "") -> np.ndarray:
+    """Curves f(t) with their intervals as bands, (H, W, 3) uint8 RGB.
+
+    Args:
+        curves: name -> curve, at most seven.
+        title: above the picture.
+
+    Raises:
+        ValueError: no curve, or too many to tell apart.
+    """
+    if not 1 <= len(curves) <= len(COLOURS):
+        raise ValueError(f"{len(curves)} curves, but 1 to {len(COLOURS)} can be told apart")
+    figure = Figure(figsize=(6.4, 4.4), dpi=150, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for (name, curve), colour in zip(curves.items(), COLOURS):
+        # No point is nearer than 0.
+        t, ratio = np.concatenate([[0], curve.thresholds_cm]), np.concatenate([[0], curve.ratio])
+        axes.plot(t, ratio, color=colour, linewidth=1.8, label=name)
+        axes.fill_between(
+            curve.thresholds_cm, *curve.interval, color=colour, alpha=0.18, linewidth=0
+        )  # NaN, where there is no interval, draws nothing
+    axes.set(
+        xlim=(0, max(curve.thresholds_cm.max() for curve in curves.values())),
+        ylim=(0, 100),
+        xlabel="distance along the body, cm",
+        ylabel="points within it, %",
+        title=title,
+    )
+    _light(axes)
+    axes.legend(loc="lower right", frameon=False)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def write_curves(path: str | Path, curves: Mapping[str, PointCurve]) -> None:
+    """Write curves as CSV: cm, then for each its ratio and both ends of the interval, in percent.
+
+    Raises:
+        ValueError: curves at different distances.
+    """
+    (cm, *others) = [curve.thresholds_cm for curve in curves.values()]
+    if any(not np.array_equal(cm, other) for other in others):
+        raise ValueError("curves of one file need the same distances")
+    header = ["cm"] + [f"{name}{end}" for name in curves for end in ("", "_low", "_high")]
+    columns = [cm] + [values for curve in curves.values() for values in (curve.ratio, *curve.interval)]
+    lines = [",".join(header)]
+    # Six digits suffice; what is not known stays empty.
+    lines += [",".join("" if np.isnan(v) else f"{v:.6g}" for v in row) for row in np.column_stack(columns)]
+    with atomic_write(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from slimdp.report.charts import (
-    Chart,
+from slimdp.evaluation import PointCurve
+from slimdp.report import curve_picture, write_curves
+from slimdp.report.plots import (
     Curve,
-    curve_chart,
-    row_chart,
+    Plot,
+    curve_plot,
+    row_plot,
     short_number,
     ticks_apart,
-    training_chart,
+    training_plot,
 )
 
 
@@ -22,7 +25,7 @@ def a_curve(*y: float) -> Curve:
     return Curve(np.arange(1.0, len(y) + 1), values, values - 1, values + 1)
 
 
-def texts(chart: Chart) -> list[str]:
+def texts(chart: Plot) -> list[str]:
     """What is written in it; raises where the SVG is not well formed."""
     return [
         "".join(each.itertext())
@@ -31,24 +34,24 @@ def texts(chart: Chart) -> list[str]:
     ]
 
 
-def pixels(chart: Chart) -> np.ndarray:
+def pixels(chart: Plot) -> np.ndarray:
     picture = cv2.imdecode(np.frombuffer(chart.png, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     return picture[..., ::-1]
 
 
 def test_names_are_written_and_escaped_and_nothing_is_fetched() -> None:
-    chart = curve_chart({"a <b> & c": a_curve(1, 2), "other": a_curve(3, 4)}, "stacks", "points, %")
+    chart = curve_plot({"a <b> & c": a_curve(1, 2), "other": a_curve(3, 4)}, "stacks", "points, %")
     written = texts(chart)
     assert {"a <b> & c", "other", "stacks", "points, %", "1", "2"} <= set(written)
     assert chart.svg.startswith(b"<svg")
     references = [part.split(b'"')[0] for part in chart.svg.split(b'href="')[1:]]
     assert all(reference.startswith(b"#") for reference in references)
-    assert curve_chart({"a": a_curve(1, 2)}, "x", "y") == curve_chart({"a": a_curve(1, 2)}, "x", "y")
+    assert curve_plot({"a": a_curve(1, 2)}, "x", "y") == curve_plot({"a": a_curve(1, 2)}, "x", "y")
 
 
 def test_higher_values_are_drawn_higher() -> None:
-    picture = pixels(curve_chart({"low": a_curve(10, 10), "high": a_curve(30, 30)}, "x", "y"))
+    picture = pixels(curve_plot({"low": a_curve(10, 10), "high": a_curve(30, 30)}, "x", "y"))
     half = picture[:, : picture.shape[1] // 2].astype(int)
     rows = [
         np.nonzero(np.abs(half - colour).sum(axis=2) < 40)[0] for colour in ((31, 95, 168), (200, 80, 30))
@@ -58,9 +61,7 @@ def test_higher_values_are_drawn_higher() -> None:
 
 def test_the_papers_curves_are_thin_dashed_and_once_in_the_legend() -> None:
     curves = {"low": a_curve(10, 20), "high": a_curve(30, 40)}
-    alone, beside = (
-        curve_chart(curves, "x", "y", paper=paper) for paper in (None, {"high": a_curve(70, 80)})
-    )
+    alone, beside = (curve_plot(curves, "x", "y", paper=paper) for paper in (None, {"high": a_curve(70, 80)}))
     assert b"stroke-dasharray" not in alone.svg
     assert [text for text in texts(beside) if not text[0].isdigit()] == ["x", "y", "low", "high", "paper"]
     assert beside.svg.count(b"stroke-dasharray") == 2  # the curve and the legend
@@ -69,7 +70,7 @@ def test_the_papers_curves_are_thin_dashed_and_once_in_the_legend() -> None:
 
 
 def test_rows_stand_below_each_other_and_empty_ones_keep_their_line() -> None:
-    chart = row_chart({"first": [10.0, 12.0], "missing": [], "last": [20.0]}, "points, %")
+    chart = row_plot({"first": [10.0, 12.0], "missing": [], "last": [20.0]}, "points, %")
     assert [text for text in texts(chart) if text in ("first", "missing", "last")] == [
         "first",
         "missing",
@@ -81,7 +82,7 @@ def test_rows_stand_below_each_other_and_empty_ones_keep_their_line() -> None:
     upper, lower = (marked[1][np.abs(marked[0] - line) < 20].mean() for line in (top + 15, bottom - 15))
     assert upper < lower  # 11 is left of 20
     # Black from left to right: the axis, and a line for a break.
-    parted = row_chart({"first": [10.0, 12.0], "missing": [], "last": [20.0]}, "points, %", breaks=[2])
+    parted = row_plot({"first": [10.0, 12.0], "missing": [], "last": [20.0]}, "points, %", breaks=[2])
     across = [(pixels(each).max(axis=2) < 60).mean(axis=1) > 0.6 for each in (chart, parted)]
     beginnings = [int((line[1:] & ~line[:-1]).sum()) for line in across]
     assert beginnings[1] == beginnings[0] + 1
@@ -89,18 +90,18 @@ def test_rows_stand_below_each_other_and_empty_ones_keep_their_line() -> None:
 
 
 def test_the_baseline_of_a_training_is_dashed() -> None:
-    alone, beside = (training_chart(a_curve(3, 2, 1), other, "loss") for other in (None, a_curve(4, 3, 2)))
+    alone, beside = (training_plot(a_curve(3, 2, 1), other, "loss") for other in (None, a_curve(4, 3, 2)))
     assert b"stroke-dasharray" not in alone.svg
     assert b"stroke-dasharray" in beside.svg
 
 
 def test_nothing_to_draw_or_too_much() -> None:
     with pytest.raises(ValueError, match="0 curves, but 1 to 7"):
-        curve_chart({}, "x", "y")
+        curve_plot({}, "x", "y")
     with pytest.raises(ValueError, match="8 curves"):
-        curve_chart({str(i): a_curve(1) for i in range(8)}, "x", "y")
+        curve_plot({str(i): a_curve(1) for i in range(8)}, "x", "y")
     with pytest.raises(ValueError, match="none of 2 rows"):
-        row_chart({"a": [], "b": []}, "x")
+        row_plot({"a": [], "b": []}, "x")
 
 
 def test_numbers_of_an_axis_do_not_overlap() -> None:
@@ -112,3 +113,29 @@ def test_numbers_of_an_axis_do_not_overlap() -> None:
     assert [short_number(value) for value in (0.5, 1.8056, 1500, 12345, 2.5e6)] == [
         "0.5", "1.81", "1500", "12.3k", "2.5M",
     ]  # fmt: skip
+
+
+def accuracy(slope: float) -> PointCurve:
+    cm = np.arange(1.0, 31.0)
+    ratio = np.minimum(slope * cm, 100)
+    return PointCurve(cm, ratio, np.stack([ratio - 1, ratio + 1]))
+
+
+def test_curves_are_drawn_where_they_are() -> None:
+    low, high = (curve_picture({"a": accuracy(slope)}) for slope in (0.5, 3.0))
+    blue = [(np.abs(p.astype(int) - (31, 95, 168)).sum(axis=2) < 40) for p in (low, high)]
+    # A better curve lies higher in the picture.
+    assert np.median(np.nonzero(blue[1])[0]) < np.median(np.nonzero(blue[0])[0]) - 50
+    with pytest.raises(ValueError, match="0 curves"):
+        curve_picture({})
+
+
+def test_curves_as_numbers(tmp_path: Path) -> None:
+    unknown = PointCurve(np.arange(1.0, 31.0), np.full(30, 7.0), np.full((2, 30), np.nan))
+    write_curves(tmp_path / "c.csv", {"full": accuracy(2), "other": unknown})
+    lines = (tmp_path / "c.csv").read_text().splitlines()
+    assert lines[0] == "cm,full,full_low,full_high,other,other_low,other_high"
+    assert lines[3] == "3,6,5,7,7,,"
+    shorter = PointCurve(np.arange(1.0, 4.0), np.zeros(3), np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="same distances"):
+        write_curves(tmp_path / "c.csv", {"full": accuracy(2), "other": shorter})
