@@ -8,7 +8,6 @@ from flow_cache.runtime.lazy_package import load_on_use
 
 if TYPE_CHECKING:
     from flow_cache.chain import ChainSummary, chain_flow
-    from flow_cache.chain_plan import plan_chain
     from flow_cache.consistency import (
         consistent,
         consistent_points,
@@ -20,14 +19,14 @@ if TYPE_CHECKING:
     )
     from flow_cache.errors import FlowCacheError, MissingFlowError
     from flow_cache.estimators import ESTIMATORS, DenseInverseSearch, FlowEstimator, make_estimator
+    from flow_cache.plan import plan_chain
     from flow_cache.precompute import PrecomputeSummary, precompute
     from flow_cache.progress import Progress
     from flow_cache.roi import PeopleBoxes, read_people_boxes
     from flow_cache.schema import STEPS, VideoRecord
     from flow_cache.store import FlowField, FlowStore
-    from flow_cache.submission import submit
+    from flow_cache.submission import Submission, submit
     from flow_cache.video import Video, open_video, read_image
-    from flow_cache.waiting import Submission
     from flow_cache.writer import FlowWriter
 
 #: Of slimdp and flow_cache, which come together; setup.cfg reads it here.
@@ -87,7 +86,7 @@ _HOMES = {
     "ESTIMATORS": "flow_cache.estimators",
     "FlowEstimator": "flow_cache.estimators",
     "make_estimator": "flow_cache.estimators",
-    "plan_chain": "flow_cache.chain_plan",
+    "plan_chain": "flow_cache.plan",
     "PrecomputeSummary": "flow_cache.precompute",
     "precompute": "flow_cache.precompute",
     "Progress": "flow_cache.progress",
@@ -99,7 +98,7 @@ _HOMES = {
     "Video": "flow_cache.video",
     "open_video": "flow_cache.video",
     "read_image": "flow_cache.video",
-    "Submission": "flow_cache.waiting",
+    "Submission": "flow_cache.submission",
     "FlowWriter": "flow_cache.writer",
 }
 

@@ -7,15 +7,12 @@ from collections.abc import Sequence
 
 from flow_cache import __version__
 from flow_cache.arguments import with_negative_values
-from flow_cache.commands.exchange import add_exchange
-from flow_cache.commands.inspect import add_looking
 from flow_cache.commands.precompute import add_filling
+from flow_cache.commands.stores import add_exchange, add_looking
 from flow_cache.errors import FlowCacheError
-from flow_cache.runtime.broken_pipe import READER_LEFT, reader_left
-from flow_cache.runtime.command_line import CommandParser
-from flow_cache.runtime.file_options import check_files
-from flow_cache.runtime.progress import shown
-from flow_cache.runtime.standard_streams import in_a_line, open_standard_streams
+from flow_cache.runtime.command_line import CommandParser, run_command
+from flow_cache.runtime.job_array import JobError
+from flow_cache.runtime.standard_streams import open_standard_streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,21 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given:
         parser.help_and_exit()
     options = parser.parse_args(with_negative_values(given))
-    try:
-        with shown():
-            check_files(options)
-            options.run(options)
-        sys.stdout.flush()
-    except (FlowCacheError, OSError, MemoryError, UnicodeEncodeError) as error:
-        if isinstance(error, BrokenPipeError) and reader_left():
-            return READER_LEFT
-        print(f"flow_cache: {in_a_line(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as interrupt:
-        said = str(interrupt) or "interrupted; the same command goes on from here"
-        print(f"flow_cache: {said}", file=sys.stderr)
-        return 130
-    return 0
+    faults = FlowCacheError, JobError, UnicodeEncodeError
+    return run_command(options, "flow_cache", faults, interrupted="the same command goes on from here")
 
 
 def _parser() -> CommandParser:

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from flow_cache.chain_plan import plan_chain
+from flow_cache.codec import encode_known
 from flow_cache.consistency import inside_frame, sample_flow
 from flow_cache.errors import FlowCacheError, MissingFlowError
-from flow_cache.plan import Field, checked_steps, plan_video
+from flow_cache.plan import Field, checked_steps, plan_chain, plan_video
 from flow_cache.runtime.progress import Tracker
 from flow_cache.schema import VideoRecord
 from flow_cache.store import FlowStore
-from flow_cache.tiles import encode_known
 from flow_cache.video import as_video
 from flow_cache.writer import FlowWriter
 
@@ -49,7 +48,7 @@ def chain_flow(
     that an interrupted run goes on.
 
     Args:
-        store: flow both ways over short steps (`hops.plan_chain` says which of them lead where).
+        store: flow both ways over short steps (`plan_chain` says which of them lead where).
         out: the .h5 file to write.
         steps: frames from the first to the last of a chain; those that the store holds are copied.
         frames: by the name of a video, only fields that start or end at one of these; None for all fields.

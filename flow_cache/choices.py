@@ -10,7 +10,6 @@ ESTIMATOR_NAMES = ("dis", "raft_small", "raft_large")
 PTLFLOW = "ptlflow:"
 FORMAT_NAMES = ("flo", "kitti")
 FILTER_NAMES = ("zstd", "lz4", "blosc2", "gzip")
-CLUSTERS = ("local", "slurm")
 #: Of `--around`: a share of a box's longer side, on each side.
 MARGIN = 0.25
 #: At most so much work is lost to a kill.

@@ -30,6 +30,11 @@ from flow_cache.errors import FlowCacheError
 
 #: The largest picture that is read, px: 400 MB as RGB. Pillow warns from 89 and refuses from 179 million on.
 MAX_PIXELS = 2**27
+#: Pictures of 8 bits that OpenCV and Pillow both read, the one list of both packages; in any case of letters.
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".ras", ".sr", ".jp2", ".j2k", ".avif",
+)  # fmt: skip
 #: The EXIF orientation tag; 1 is upright, 2, 4, 5 and 7 are mirrored, 5 to 8 exchange width and height.
 _ORIENTATION = 274
 UPRIGHT = 1

@@ -1,14 +1,26 @@
-"""What a store holds, as a record and as text."""
+"""What a store holds, and whether it is sound: every field reads, and a sample is what its frames give."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from flow_cache.codec import UNITS_PER_PX
+from flow_cache.errors import DamagedStoreError, FlowCacheError
+from flow_cache.estimators import ESTIMATORS, FlowEstimator, settings_hash
+from flow_cache.plan import Field
+from flow_cache.runtime.progress import Tracker, tracked
 from flow_cache.schema import region_in_words, step_name
 from flow_cache.store import FlowStore
+from flow_cache.video import open_video
+from flow_cache.writer import FlowWriter
 
 
 @dataclass(frozen=True)
@@ -107,3 +119,202 @@ def inspect_video(store: FlowStore, video: str) -> VideoReport:
 
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found."""
+
+    read: int  # finished fields that were read
+    damaged: tuple[str, ...]  # what could not be: a file, a video, a step or a field, and why
+    estimated_again: int  # fields of the sample
+    different: tuple[str, ...]  # of these, those that came out otherwise: where, and by how much
+    damaged_fields: tuple[tuple[str, int, int], ...] = ()  # fields of the damaged: video, frame, step
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.damaged and not self.different
+
+
+def verify_store(
+    store: FlowStore,
+    sample: int = 0,
+    estimator: FlowEstimator | None = None,
+    seed: int = 0,
+    speaks: bool = True,
+) -> Verification:
+    """Read every finished field, whose checksums HDF5 compares, and estimate some of them again.
+
+    Files and videos that cannot be read are damage like any other, and the others are looked at all the same.
+    Where a store holds flow near people alone, what it holds is compared.
+
+    Args:
+        store: what to verify.
+        sample: how many fields of each video to estimate again, at random.
+        estimator: the one that made the store; needed for a sample.
+        seed: of the sample.
+        speaks: show how far it is.
+
+    Raises:
+        FlowCacheError: another estimator or other settings than the store's, frames that are gone or not
+            those that the store was made of, or a file that another process writes.
+        OSError: the system refuses a file.
+    """
+    if sample and estimator is None:
+        raise FlowCacheError("no estimator to estimate a sample again with")
+    found, videos = _Found(), {}
+    for path in store.files():
+        with FlowStore(path) as file:
+            videos[path] = found.look_through(path, file)
+            if sample and estimator is not None:
+                for video in videos[path]:  # before all that reading
+                    _check_made_by(file, video, estimator)
+    sound: dict[tuple[Path, str], list[Field]] = {}
+    with Tracker("verify", "fields", found.finished, speaks=speaks) as tracker:
+        for path, names in videos.items():
+            with FlowStore(path) as file:
+                sound |= {(path, video): found.read_fields(file, video, tracker) for video in names}
+    again, different = 0, []
+    if sample and estimator is not None:
+        rng = np.random.default_rng(seed)
+        for (path, video), fields in tracked(sound.items(), "estimate again", "videos", speaks=speaks):
+            chosen = [fields[i] for i in rng.permutation(len(fields))[:sample]]
+            if chosen:
+                with FlowStore(path) as file:
+                    different += _estimate_again(file, video, chosen, estimator)
+                again += len(chosen)
+    return Verification(found.read, tuple(found.damaged), again, tuple(different), tuple(found.fields))
+
+
+class _Found:
+    """What was found so far."""
+
+    def __init__(self) -> None:
+        self.finished = 0  # fields that there are to read
+        self.read = 0  # fields
+        self.damaged: list[str] = []
+        self.fields: list[tuple[str, int, int]] = []  # of the damaged
+        self._files: dict[str, Path] = {}  # by video
+
+    def look_through(self, path: Path, file: FlowStore) -> list[str]:
+        """The videos of a file whose records can be read."""
+        videos: list[str] = []
+        with self._noting(str(path)):
+            for video in file.videos():
+                if (other := self._files.setdefault(video, path)) != path:
+                    self.damaged.append(f"video {video!r} is in {other} and in {path}")
+                with self._noting(str(path)):
+                    file.record(video)
+                    self.finished += sum(int(file.finished(video, step).sum()) for step in file.steps(video))
+                    videos.append(video)
+        return videos
+
+    def read_fields(self, file: FlowStore, video: str, tracker: Tracker) -> list[Field]:
+        """Read all fields of a video; those (frame, step) with tiles that could be read."""
+        sound: list[Field] = []
+        record = file.record(video)
+        # Where an estimator's whole frames are kept, every tile is there; from elsewhere, it may be unknown.
+        complete = not record.around and record.estimator in ESTIMATORS
+        for step in file.steps(video):
+            with self._noting(f"{video}, step {step_name(step)}"):
+                finished, (tiles, most) = file.finished(video, step), file.stored_tiles(video, step)
+                file.planned(video, step)
+                held = sorted(frame for frame in tiles if finished[frame])
+                empty = int(finished.sum()) - len(held)
+                self.read += len(held) + empty
+                tracker.advance(empty)
+                if complete and empty:
+                    lost = np.flatnonzero(finished & ~np.isin(np.arange(len(finished)), held)).tolist()
+                    self.damaged.append(f"{video}, step {step_name(step)}: no tile of frames {_some(lost)}")
+                    self.fields += [(video, frame, step) for frame in lost]
+                for frame in held:
+                    why = _why_damaged(file, (video, frame, step), tiles[frame], most, complete)
+                    tracker.advance()
+                    if why:
+                        self.damaged.append(f"{video}, frame {frame}, step {step_name(step)}: {why}")
+                        self.fields.append((video, frame, step))
+                    else:
+                        sound.append((frame, step))
+        return sound
+
+    @contextlib.contextmanager
+    def _noting(self, where: str) -> Iterator[None]:
+        """Note damage and go on; other faults of a file, such as no permission, end the verification."""
+        try:
+            yield
+        except OSError as error:
+            if not isinstance(error, DamagedStoreError) and error.errno != errno.EIO:
+                raise
+            why = str(error.__cause__ or error)
+            self.damaged.append(why if where in why else f"{where}: {why}")
+
+
+def _why_damaged(
+    store: FlowStore, field: tuple[str, int, int], tiles: list[tuple[int, int]], most: int, complete: bool
+) -> str:
+    """What is wrong with a field; "" for nothing."""
+    try:
+        if 4 * len(tiles) >= most:
+            store.read(*field)
+        else:  # a file of a few tiles can announce fields that take all memory
+            for x, y in tiles:
+                store.read(*field, (x, y, 1, 1))
+    except OSError as error:
+        return str(error.__cause__ or error)
+    return f"{most - len(tiles)} of {most} tiles are lost" if complete and len(tiles) < most else ""
+
+
+def _some(frames: list[int]) -> str:
+    return ", ".join(map(str, frames[:5])) + (f" and {len(frames) - 5} more" if len(frames) > 5 else "")
+
+
+def forget_fields(store: FlowStore, fields: Sequence[tuple[str, int, int]]) -> None:
+    """Mark fields (video, frame, step) as not there, so that the next precomputation estimates them again.
+
+    The store is closed for that.
+
+    Raises:
+        FlowCacheError: another process reads or writes one of its files.
+    """
+    files = {video: store.file(video) for video, _, _ in fields}
+    store.close()
+    for file in sorted(set(files.values())):
+        with FlowWriter(file) as writer:
+            for video, frame, step in fields:
+                if files[video] == file:
+                    writer.forget(video, frame, step)
+
+
+def _check_made_by(store: FlowStore, video: str, estimator: FlowEstimator) -> None:
+    record = store.record(video)
+    if record.estimator != estimator.name:
+        made = f"was estimated by {record.estimator}, not by {estimator.name}"
+    elif record.settings_hash != settings_hash(estimator):
+        made = f"was estimated with {record.settings}, not with {estimator.settings()}"
+    else:
+        return
+    raise FlowCacheError(f"{video} {made}; name what made it, or ask for a sample of 0")
+
+
+def _estimate_again(
+    store: FlowStore, video: str, fields: list[tuple[int, int]], estimator: FlowEstimator
+) -> list[str]:
+    record = store.record(video)
+    source = open_video(Path(record.source), record)
+    if source.source_hash != record.source_hash:
+        raise FlowCacheError(f"{record.source} is not what the flow of {video} was estimated from")
+    wanted = sorted({end for frame, step in fields for end in (frame, frame + step)})
+    images = dict(source.read(wanted))
+    found = []
+    for frame, step in fields:
+        flow = estimator.estimate(np.stack([images[frame], images[frame + step]]), [(0, 1)])[0]
+        field = store.read(video, frame, step)
+        compared = field.valid if record.around else np.ones_like(field.valid)
+        off = np.abs(flow - field.displacement)[:, compared]
+        # NaN: lost from whole frames; near people, at least something is there.
+        off_px = float(np.nan_to_num(off, nan=np.inf).max(initial=0 if off.size else np.inf))
+        # Half a unit of rounding, and half another for machines that sum in another order.
+        if off_px > 1 / UNITS_PER_PX:
+            found.append(f"{video}, frame {frame}, step {step_name(step)}: up to {off_px:.1f} px")
+    return found

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from flow_cache.choices import COMMIT_SECONDS, MARGIN
-from flow_cache.codec import encode
+from flow_cache.codec import encode, encode_known
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
 from flow_cache.naming import VideoSource, name_sources
@@ -28,7 +28,6 @@ from flow_cache.runtime.progress import shown, tracked
 from flow_cache.runtime.workers import MOST_PROCESSES, WorkerPool
 from flow_cache.schema import STEPS, VideoRecord, step_name
 from flow_cache.store import FlowStore
-from flow_cache.tiles import encode_known
 from flow_cache.video import Video, open_video
 from flow_cache.writer import FlowWriter
 
@@ -85,7 +84,7 @@ def precompute(
         estimator: the default is DIS with its medium preset.
         frames: by the name of the video, the indices of frames of interest: only fields that start or end at
             one of them, as carrying labels from them needs; all fields of a video that is not named.
-        around: people's boxes (`around.read_people_boxes`): a field is kept near those of its two frames
+        around: people's boxes (`roi.read_people_boxes`): a field is kept near those of its two frames
             alone, and not estimated where there are none. Estimation sees whole frames all the same.
         margin: how far around a box, as a share of its longer side.
         filter: how fields are compressed: a key of `schema.FILTERS`.

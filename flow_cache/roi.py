@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from flow_cache.coco_boxes import FARTHEST_PX, LEAST_PX
+from flow_cache.coco import FARTHEST_PX, LEAST_PX, NoPersonError, person_categories
+from flow_cache.codec import pixels_touched
 from flow_cache.errors import FlowCacheError
 from flow_cache.naming import find_name
-from flow_cache.person_category import NoPersonError, person_categories
 from flow_cache.runtime.json_file import read_json, short
-from flow_cache.tiles import pixels_touched
 from flow_cache.video import Video
 
 _LOG = logging.getLogger(__name__)

@@ -34,7 +34,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from flow_cache.codec import UNITS_PER_PX
+from flow_cache.codec import TILE, UNITS_PER_PX
 from flow_cache.errors import DamagedStoreError, FlowCacheError
 from flow_cache.runtime.hdf5_content import (
     Hdf5ContentError,
@@ -52,8 +52,6 @@ READABLE = (1, SCHEMA)
 #: The oldest layout of HDF5 with checksums on all of its index; HDF5 1.10 (2016) and later read it.
 LIBVER = "v110"
 _FLAGS_A_CHUNK = 4096
-#: Side of a tile, px.
-TILE = 64
 #: What a reader believes: a file announces in some bytes what would take all memory.
 LARGEST_TILE, MOST_PIXELS, MOST_FRAMES = 128, 2**28, 2**22  # px, px of a frame, frames of a video
 #: Steps of Slim DensePose: labels move to three frames on either side.

@@ -17,14 +17,12 @@ from pathlib import Path
 from flow_cache.errors import FlowCacheError
 from flow_cache.naming import VideoSource
 from flow_cache.runtime.atomic import write_bytes
+from flow_cache.runtime.job_array import JOBS_FOLDER
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.lock import held
-from flow_cache.shard_index import shard_files
 from flow_cache.store import FlowStore
+from flow_cache.store_files import shard_files
 from flow_cache.video import VideoProbe
-
-#: Beside the shards: what is kept about jobs, and what they say.
-JOBS_FOLDER = "jobs"
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,21 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from flow_cache.codec import decode
+from flow_cache.codec import decode, pixels_touched
 from flow_cache.errors import FlowCacheError, MissingFlowError
 from flow_cache.lru_cache import LruCache
 from flow_cache.naming import VideoSource
-from flow_cache.open_files import OpenFiles, UnknownVideoError
-from flow_cache.opening import OF_DAMAGE, damaged
 from flow_cache.runtime.hdf5_content import Hdf5ContentError, named
 from flow_cache.schema import STEPS, VideoRecord, region_in_words, region_words, step_name, writer_command
-from flow_cache.shard_index import locate_videos, shard_files
+from flow_cache.store_files import (
+    OF_DAMAGE,
+    OpenFiles,
+    UnknownVideoError,
+    damaged,
+    locate_videos,
+    shard_files,
+)
 from flow_cache.stored_video import StoredVideo, tiles_a_field
-from flow_cache.tiles import pixels_touched
 
 
 @dataclass(frozen=True)

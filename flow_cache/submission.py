@@ -1,34 +1,279 @@
-"""Precomputation as an array of jobs through submitit: on this machine, or on a cluster under SLURM.
+"""Precomputation as an array of jobs: each fills shards of one folder, which reads as one store.
 
-Each job fills shards of one folder, which reads as one store. All that can be checked is checked before the
-first job starts. The same call again goes on where jobs ended, and is refused while they still write.
+All that can be checked is checked before the first job starts. The same call again goes on where jobs ended,
+and is refused while they still write.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
 import os
+import signal
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
-from flow_cache.jobs import JobFile, ShardJob, make_executor, submit_array
 from flow_cache.naming import VideoSource, name_sources
 from flow_cache.plan import checked_steps, plan_fields
-from flow_cache.progress import Progress
+from flow_cache.precompute import PrecomputeSummary, precompute
+from flow_cache.progress import (
+    Progress,
+    ProgressDisplay,
+    ProgressFile,
+    Report,
+    read_progress,
+    reporting,
+    together,
+)
+from flow_cache.runtime.atomic import write_bytes
+from flow_cache.runtime.job_array import (
+    JOBS_FOLDER,
+    end_of_log,
+    make_executor,
+    new_jobs_folder,
+    submit_array,
+    visible_gpus,
+    wait_for_jobs,
+)
+from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.shell import quoted
 from flow_cache.runtime.workers import usable_cores
 from flow_cache.schema import STEPS
-from flow_cache.shards import JOBS_FOLDER, Shard, assign_shards, known_videos
+from flow_cache.shards import Shard, assign_shards, known_videos
 from flow_cache.store import FlowStore
 from flow_cache.video import VideoProbe, probe_video
-from flow_cache.waiting import Submission, Submitted
+
+if TYPE_CHECKING:
+    from submitit import Job
+    from submitit.helpers import DelayedSubmission
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """A file that a job fills, and the videos in it."""
+
+    path: Path
+    sources: tuple[VideoSource, ...]
+    planned: Progress  # before the start, by what the videos announce
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """Fills files one after another when it is called in the job's process; called again, it goes on.
+
+    Args:
+        files: what to fill.
+        settings: keyword arguments of `precompute`.
+        progress_file: where to keep how far it is.
+        gpus: the job's GPUs as CUDA_VISIBLE_DEVICES names them; None leaves that as the job finds it.
+        threads: for OpenCV and torch; None leaves them to themselves.
+    """
+
+    files: tuple[JobFile, ...]
+    settings: Mapping[str, Any]
+    progress_file: Path
+    gpus: str | None = None
+    threads: int | None = None
+
+    def __call__(self) -> PrecomputeSummary:
+        self._take_devices()
+        kept = ProgressFile(self.progress_file)
+        kept.write("running")
+        try:
+            with _stopping_like_an_interrupt(), ProgressDisplay() as display:
+                summaries = self._fill(kept, display)
+        except BaseException:
+            kept.write("stopped")
+            raise
+        kept.write("finished")
+        return PrecomputeSummary(
+            videos=tuple(video for summary in summaries for video in summary.videos),
+            estimated=sum(summary.estimated for summary in summaries),
+            found=sum(summary.found for summary in summaries),
+            seconds=sum(summary.seconds for summary in summaries),
+        )
+
+    def checkpoint(self) -> DelayedSubmission:
+        """What submitit queues when the job runs out of time or is displaced: the same, which goes on."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+    def _fill(self, *reports: Report) -> list[PrecomputeSummary]:
+        last = {file.path: file.planned for file in self.files}
+        summaries = []
+        for file in self.files:
+
+            def report(progress: Progress, path: Path = file.path) -> None:
+                last[path] = progress
+                whole = together(list(last.values()))
+                for each in reports:
+                    each(whole)
+
+            summaries.append(precompute(file.sources, file.path, progress=report, **self.settings))
+        return summaries
+
+    def _take_devices(self) -> None:
+        if self.gpus is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus
+        if self.threads is not None:
+            cv2.setNumThreads(self.threads)
+            os.environ["OMP_NUM_THREADS"] = str(self.threads)  # torch reads it when it is first imported
+
+
+@contextlib.contextmanager
+def _stopping_like_an_interrupt() -> Iterator[None]:
+    """Let the signal that warns of a job's end stop the work where Ctrl-C may.
+
+    submitit's own handler would raise in the middle of HDF5's work, where an exception is lost or worse. It
+    is called once the store is closed, and queues the job again.
+    """
+    warned: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGUSR2)}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if not warned:
+            warned.append(number)
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, handler in handlers.items():
+        if callable(handler):
+            signal.signal(number, stop)
+    try:
+        yield
+    except (KeyboardInterrupt, FlowCacheError):  # the latter where the signal went to its processes too
+        if warned and callable(handler := handlers[signal.Signals(warned[0])]):
+            handler(warned[0], None)
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+_SECONDS_BETWEEN_LOOKS = {"local": 0.2, "slurm": 2.0}
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job of an array."""
+
+    job: Job[PrecomputeSummary]
+    work: ShardJob
+
+    @property
+    def files(self) -> str:
+        return ", ".join(file.path.name for file in self.work.files)
+
+    def progress(self) -> Progress:
+        """How far it is; nothing is found and estimated before it says so."""
+        said = read_progress(self.work.progress_file)
+        if said is not None and said.progress is not None:
+            return said.progress
+        return together([file.planned for file in self.work.files])
+
+
+@dataclass(frozen=True)
+class Submission:
+    """An array of jobs that are under way."""
+
+    out: Path
+    cluster: str
+    folder: Path  # of their logs
+    jobs: tuple[Submitted, ...]
+
+    def wait(self, progress: bool = True) -> PrecomputeSummary:
+        """Wait until all jobs have ended, and show how far they are; what they did together.
+
+        Raises:
+            FlowCacheError: jobs failed; it names them and gives the end of what they said.
+            KeyboardInterrupt: as of `wait_for_jobs`.
+        """
+        started = time.monotonic()
+        with reporting(progress) as report:
+            wait_for_jobs(
+                [each.job for each in self.jobs],
+                self.cluster,
+                lambda: report(together([each.progress() for each in self.jobs])),
+                f"python -m flow_cache jobs {quoted(self.out)}",
+                _SECONDS_BETWEEN_LOOKS,
+            )
+        results = [_result(each) for each in self.jobs]
+        failures = [result for result in results if isinstance(result, str)]
+        if failures:
+            raise FlowCacheError(
+                f"{len(failures)} of {len(self.jobs)} jobs failed; what they finished is kept, and the same "
+                "command goes on once the cause is mended\n" + "\n".join(failures)
+            )
+        done = [result for result in results if isinstance(result, PrecomputeSummary)]
+        return PrecomputeSummary(
+            videos=tuple(video for summary in done for video in summary.videos),
+            estimated=sum(summary.estimated for summary in done),
+            found=sum(summary.found for summary in done),
+            seconds=time.monotonic() - started,
+        )
+
+    def keep_record(self) -> None:
+        """Write down what `tell_jobs` reads."""
+        record = [
+            {
+                "job": each.job.job_id,
+                "files": each.files,
+                "progress": each.work.progress_file.name,
+                "log": str(each.job.paths.stderr),
+            }
+            for each in self.jobs
+        ]
+        write_bytes(self.folder / "jobs.json", json.dumps(record, indent=1).encode())
+
+
+def tell_jobs(out: Path) -> list[str]:
+    """A line for each job of the last submission to a folder.
+
+    Raises:
+        FlowCacheError: none was submitted.
+    """
+    records = sorted((out / JOBS_FOLDER).glob("*/jobs.json"))
+    if not records:
+        raise FlowCacheError(f"no jobs were submitted to {out}")
+    lines = []
+    jobs = read_json(records[-1], error=FlowCacheError)
+    wanted = {"progress", "files", "job", "log"}
+    if not isinstance(jobs, list) or not all(isinstance(job, dict) and wanted <= set(job) for job in jobs):
+        raise FlowCacheError(f"{records[-1]}: no list of jobs; submit them again")
+    for record in jobs:
+        said = read_progress(records[-1].parent / str(record["progress"]))
+        state = "waits to start" if said is None else str(said)
+        lines.append(f"{record['files']} (job {record['job']}): {state}; log: {record['log']}")
+    return lines
+
+
+def _result(submitted: Submitted) -> PrecomputeSummary | str:
+    """What a job that has ended did, or why it failed."""
+    from submitit.core.utils import FailedJobError, UncompletedJobError
+
+    job, log = submitted.job, submitted.job.paths.stderr
+    try:
+        if job.paths.result_pickle.exists():
+            return job.result()
+    except (FailedJobError, UncompletedJobError):
+        pass  # its log says it shorter
+    killed = "" if job.paths.result_pickle.exists() else " it ended without a result, as when it is killed;"
+    return f"{submitted.files} (job {job.job_id}):{killed} the end of {log}:\n{end_of_log(job)}"
+
 
 #: Estimated here before anything is submitted; every network takes it.
 _TRIAL = np.zeros((2, 128, 128, 3), np.uint8)
@@ -58,7 +303,7 @@ def submit(
         out: the folder; see `shards.assign_shards` for what goes where.
         jobs: how many; fewer where there are fewer videos.
         cluster: local or slurm.
-        asked: what a job asks SLURM for, see `jobs.make_executor`.
+        asked: what a job asks SLURM for, see `make_executor`.
         steps, estimator, frames, processes: as of `precompute`, for each job.
         settings: more keyword arguments of `precompute`.
 
@@ -141,18 +386,6 @@ def _check_shard(shard: Shard, estimator: FlowEstimator) -> None:
                 )
 
 
-def new_jobs_folder(out: Path) -> Path:
-    """A folder for what submitit and the jobs of one submission write: out/jobs/0001, 0002, ..."""
-    for number in itertools.count(1):
-        folder = out / JOBS_FOLDER / f"{number:04d}"
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            continue
-    raise AssertionError  # numbers do not end
-
-
 def _share_of_machine(number: int, jobs: int, estimator: FlowEstimator) -> dict[str, Any]:
     """The threads and the GPU of one of several jobs on this machine; submitit would hide all GPUs."""
     threads = max(usable_cores() // jobs, 1)
@@ -162,13 +395,3 @@ def _share_of_machine(number: int, jobs: int, estimator: FlowEstimator) -> dict[
     gpus = visible_gpus()
     one_each = device in ("auto", "cuda") and gpus
     return {"threads": threads, "gpus": gpus[number % len(gpus)] if one_each else ",".join(gpus)}
-
-
-def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    import torch
-
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is None:
-        return [str(index) for index in range(torch.cuda.device_count())]
-    return [name for name in given.split(",") if name]

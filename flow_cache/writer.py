@@ -13,10 +13,9 @@ import h5py
 import numpy as np
 
 from flow_cache.choices import COMMIT_SECONDS
-from flow_cache.codec import encode, to_row_differences
+from flow_cache.codec import encode, runs, tiles_with_pixels, to_row_differences
 from flow_cache.errors import FlowCacheError
 from flow_cache.journal import JournaledFile
-from flow_cache.opening import OF_DAMAGE, damaged, make_if_missing, open_for_writing
 from flow_cache.runtime.hdf5_content import Hdf5ContentError, has_member
 from flow_cache.runtime.interrupts import uninterrupted
 from flow_cache.runtime.nearest import listed
@@ -31,8 +30,8 @@ from flow_cache.schema import (
     step_name,
     upgrade,
 )
+from flow_cache.store_files import OF_DAMAGE, damaged, make_if_missing, open_for_writing
 from flow_cache.stored_video import StoredVideo
-from flow_cache.tiles import runs, tiles_with_pixels
 
 _NO_FILTERS = 0xFFFFFFFF  # a mask of those that a tile did not go through
 
@@ -128,7 +127,7 @@ class FlowWriter:
             video: its name.
             frame: index of the frame that the field starts from.
             step: frames to the one where it ends.
-            flow: (2, H, W) float px, x first; or int16 that `codec.encode` or `tiles.encode_known` gave:
+            flow: (2, H, W) float px, x first; or int16 that `codec.encode` or `codec.encode_known` gave:
                 tiles without a stored pixel take no space.
 
         Raises:

@@ -7,10 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from flow_cache.arguments import with_negative_values
-from flow_cache.runtime.command_line import CommandParser
-from flow_cache.runtime.file_options import check_files
-from flow_cache.runtime.progress import shown
-from flow_cache.runtime.standard_streams import in_a_line, open_standard_streams
+from flow_cache.runtime.command_line import CommandParser, run_command
+from flow_cache.runtime.standard_streams import open_standard_streams
 from slimdp import __version__
 from slimdp.commands.advising import add_advise_command
 from slimdp.commands.data import add_data_commands
@@ -19,9 +17,6 @@ from slimdp.commands.reporting import add_report_command
 from slimdp.commands.scoring import add_scoring_commands
 from slimdp.commands.sweeping import add_sweep_command
 from slimdp.shipped import shipped_folder
-
-#: Exit codes: a fault of the input, and an interruption (as a shell counts it).
-BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,25 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given:
         parser.help_and_exit()
     options = parser.parse_args(given)
-    try:
-        with shown(os.environ.get("RANK", "0") == "0"):  # of the processes that torchrun started, the first
-            check_files(options)
-            code: int | None = options.run(options)
-        sys.stdout.flush()
-    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
-        if isinstance(error, BrokenPipeError):
-            from flow_cache.runtime.broken_pipe import READER_LEFT, reader_left
-
-            if reader_left():
-                return READER_LEFT
-        # The project's errors of input are ValueErrors, and a diverging training is a FloatingPointError; a
-        # plain message is what a user needs of them.
-        print(f"slimdp {options.command}: {in_a_line(error)}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print(f"slimdp {options.command}: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    return code or 0
+    # The project's errors of input are ValueErrors, and a diverging training is a FloatingPointError. Of the
+    # processes that torchrun started, the first shows how far it is.
+    return run_command(
+        options,
+        f"slimdp {options.command}",
+        (ValueError, FloatingPointError),
+        shows=os.environ.get("RANK", "0") == "0",
+    )
 
 
 # The commands import what they need when they run: `--help` and bad options answer at once.

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from flow_cache import FlowWriter, VideoRecord
-from flow_cache.shard_index import INDEX
+from flow_cache.store_files import INDEX
 
 _READ = """
 import json, os, sys, time

@@ -34,7 +34,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from flow_cache.recovery import journal_of, unfinished_journal_of
+from flow_cache.journal import journal_of, unfinished_journal_of
 from flow_cache.store import FlowStore
 
 SECONDS_TO_END = 60.0

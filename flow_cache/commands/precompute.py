@@ -15,9 +15,10 @@ from flow_cache.arguments import (
     parse_slurm,
     parse_steps,
 )
-from flow_cache.choices import CLUSTERS, COMMIT_SECONDS, FILTER_NAMES, MARGIN
+from flow_cache.choices import COMMIT_SECONDS, FILTER_NAMES, MARGIN
 from flow_cache.errors import FlowCacheError
 from flow_cache.runtime.file_options import add_input, add_output
+from flow_cache.runtime.job_array import CLUSTERS
 from flow_cache.runtime.shell import quoted
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def _tell(out: Path, summary: PrecomputeSummary) -> None:
 
 
 def _jobs(options: argparse.Namespace) -> None:
-    from flow_cache.waiting import tell_jobs
+    from flow_cache.submission import tell_jobs
 
     print("\n".join(tell_jobs(options.out)))
 

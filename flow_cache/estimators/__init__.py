@@ -13,7 +13,7 @@ import numpy as np
 from flow_cache.choices import PTLFLOW
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators.dis import DenseInverseSearch
-from flow_cache.estimators.pairs import Pair
+from flow_cache.estimators.inputs import Pair
 from flow_cache.estimators.ptlflow_networks import PtlflowNetwork
 from flow_cache.estimators.raft import RaftLarge, RaftSmall
 from flow_cache.runtime.nearest import did_you_mean

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
-from flow_cache.estimators.pairs import Pair, check_pairs
+from flow_cache.estimators.inputs import Pair, check_pairs
 from flow_cache.runtime.nearest import listed
 
 PRESETS = {

@@ -17,10 +17,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
-from flow_cache.estimators.checkpoint import check_state, fingerprint, read_checkpoint
-from flow_cache.estimators.device import pick_device
-from flow_cache.estimators.padding import padded
-from flow_cache.estimators.pairs import Pair, check_pairs
+from flow_cache.estimators.inputs import (
+    Pair,
+    check_pairs,
+    check_state,
+    fingerprint,
+    padded,
+    pick_device,
+    read_checkpoint,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -1,12 +1,54 @@
-"""A parser of commands that names what a mistyped word was probably meant to be."""
+"""How a command is parsed, run and ended: errors in a line, and what a mistyped word was meant to be."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from flow_cache.runtime.file_options import check_files
 from flow_cache.runtime.nearest import did_you_mean, nearest
+from flow_cache.runtime.progress import shown
+from flow_cache.runtime.standard_streams import READER_LEFT, in_a_line, reader_left
+
+#: Exit codes: a fault of the input, and an interruption (as a shell counts it).
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def run_command(
+    options: argparse.Namespace,
+    name: str,
+    faults: tuple[type[Exception], ...],
+    shows: bool = True,
+    interrupted: str = "",
+) -> int:
+    """Check the files of a parsed command and run it; returns its exit code.
+
+    Args:
+        options: with `run`, which is called with them, and may return an exit code.
+        name: of the command, before what is said of an error.
+        faults: what is a fault of the input, beside OSError and MemoryError: its plain message is what a user
+            needs, and the exit code 2.
+        shows: whether to show how far it is.
+        interrupted: what to say of Ctrl-C, whose exit code is 130, unless the interrupt has words of its own.
+    """
+    known: tuple[type[Exception], ...] = (*faults, OSError, MemoryError)
+    try:
+        with shown(shows):
+            check_files(options)
+            code: int | None = options.run(options)
+        sys.stdout.flush()
+    except known as error:
+        if isinstance(error, BrokenPipeError) and reader_left():
+            return READER_LEFT
+        print(f"{name}: {in_a_line(error)}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt as interrupt:
+        said = str(interrupt) or "; ".join(filter(None, ["interrupted", interrupted]))
+        print(f"{name}: {said}", file=sys.stderr)
+        return INTERRUPTED
+    return code or 0
 
 
 class CommandParser(argparse.ArgumentParser):

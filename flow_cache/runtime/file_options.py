@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from flow_cache.runtime.atomic import writable_file
-from flow_cache.runtime.streams import is_stream
+from flow_cache.runtime.atomic import is_stream, writable_file
 
 _DECLARED = "declared_files"
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 
+#: The exit code of a program that a closed pipe ended, as a shell counts it.
+READER_LEFT = 141
 _STDOUT, _STDERR = 1, 2
 
 
@@ -39,12 +42,27 @@ def in_a_line(error: BaseException) -> str:
 
 
 def _output_fault() -> OSError | None:
-    """Whether what was printed cannot be written; then Python would complain of it once more as it ends."""
+    """What keeps from being written what was printed; then it goes nowhere."""
     try:
         sys.stdout.flush()
     except OSError as fault:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, _STDOUT)
-        os.close(nowhere)
+        _lead_nowhere()
         return fault
     return None
+
+
+def reader_left() -> bool:
+    """Whether it was the standard output that broke, and no pipe to another process; then it goes nowhere."""
+    there = select.poll()
+    there.register(_STDOUT, 0)  # errors are told unasked
+    if not there.poll(0):
+        return False
+    _lead_nowhere()
+    return True
+
+
+def _lead_nowhere() -> None:
+    """Python would complain, as it ends, of what is still to be printed."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, _STDOUT)
+    os.close(nowhere)

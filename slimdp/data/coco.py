@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flow_cache.person_category import NoPersonError, person_categories
+from flow_cache.coco import NoPersonError, person_categories
 from flow_cache.runtime.json_file import read_json, short
 from flow_cache.runtime.progress import tracked
 from slimdp.data.image_entries import read_images

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from flow_cache.coco_boxes import FARTHEST_PX, LEAST_PX
+from flow_cache.coco import FARTHEST_PX, LEAST_PX
 from slimdp.data.box_frame import FRAME, image_from_frame
 from slimdp.data.boxes import MPII_UNIT_PX, box_around_keypoints, box_from_centre
 from slimdp.data.rle import (

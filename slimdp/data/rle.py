@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from flow_cache.coco_boxes import FARTHEST_PX
+from flow_cache.coco import FARTHEST_PX
 from flow_cache.images import MAX_PIXELS
 from flow_cache.runtime.json_file import short
 from slimdp.label_runs import LabelRuns

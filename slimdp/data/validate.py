@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flow_cache.coco_boxes import FARTHEST_PX
+from flow_cache.coco import FARTHEST_PX
 from flow_cache.runtime.json_file import short
 
 #: How far past a limit a coordinate may be before it is an error rather than rounding.

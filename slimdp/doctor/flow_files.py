@@ -9,12 +9,11 @@ from pathlib import Path
 
 from flow_cache import FlowCacheError, FlowStore
 from flow_cache.formats import flo_size, read_flo
-from flow_cache.inspection import VideoReport, inspect_video
-from flow_cache.recovery import journal_of
+from flow_cache.inspection import VideoReport, inspect_video, verify_store
+from flow_cache.journal import journal_of
+from flow_cache.runtime.atomic import left_in
 from flow_cache.runtime.hdf5_content import Hdf5ContentError, has_attribute, open_hdf5
 from flow_cache.runtime.progress import tracked
-from flow_cache.runtime.temporaries import left_in
-from flow_cache.verification import verify_store
 from slimdp.doctor.findings import Findings
 
 

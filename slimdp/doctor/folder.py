@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flow_cache.formats import FORMATS
-from flow_cache.frame_files import IMAGE_SUFFIXES
+from flow_cache.images import IMAGE_SUFFIXES
 from slimdp.doctor.catalogue import SURFACE_FILES, find_split
 from slimdp.doctor.flow_files import is_flow_store
 from slimdp.doctor.rendered import PLAN

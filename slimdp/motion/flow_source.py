@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from flow_cache import FlowCacheError, Video, VideoRecord
-from flow_cache.frame_files import IMAGE_SUFFIXES, hash_of_all, hash_of_file
-from flow_cache.video import as_video
+from flow_cache.images import IMAGE_SUFFIXES
+from flow_cache.video import as_video, hash_of_all, hash_of_file
 from slimdp.data import AnnotationError
 from slimdp.data.images import load_image
 from slimdp.motion.frame_content import LARGEST_DIFFERENCE, LARGEST_SHIFT, Comparison, compare

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flow_cache.jobs import make_executor, submit_array
-from flow_cache.submission import new_jobs_folder, visible_gpus
+from flow_cache.runtime.job_array import make_executor, new_jobs_folder, submit_array, visible_gpus
 from slimdp.studies.jobs import SweepJob, run_status, save_all_results
 from slimdp.studies.plan import PlannedRun
 from slimdp.studies.prepare import Prepared, alone, prepare
@@ -113,7 +112,7 @@ def submit_sweep(
             place on all machines.
         jobs: how many, each doing one run at a time; not more than there are stages and rows to do.
         cluster: local or slurm.
-        asked: what a job asks SLURM for, see `flow_cache.jobs.make_executor`.
+        asked: what a job asks SLURM for, see `flow_cache.submission.make_executor`.
 
     Raises:
         ConfigError, HeldError: as of `sweep`.

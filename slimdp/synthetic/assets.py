@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flow_cache.frame_files import IMAGE_SUFFIXES
+from flow_cache.images import IMAGE_SUFFIXES
 from slimdp.data import verify_image
 from slimdp.synthetic.background import read_background
 from slimdp.synthetic.motion import BvhMotion, read_bvh

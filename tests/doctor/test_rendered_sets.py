@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from flow_cache import FlowStore, FlowWriter
-from flow_cache.runtime.temporaries import temporary_name
+from flow_cache.runtime.atomic import temporary_name
 from slimdp.data.rle import encode_rle
 from slimdp.doctor import Severity, diagnosis_as_text, examine
 

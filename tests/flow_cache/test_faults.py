@@ -21,12 +21,12 @@ import pytest
 
 from flow_cache.__main__ import main
 from flow_cache.errors import DamagedStoreError, FlowCacheError
-from flow_cache.opening import make_if_missing
-from flow_cache.recovery import journal_of, recover
-from flow_cache.runtime.temporaries import clear_left, left_in, temporary_file, temporary_name
+from flow_cache.inspection import verify_store
+from flow_cache.journal import journal_of, recover
+from flow_cache.runtime.atomic import clear_left, left_in, temporary_file, temporary_name
 from flow_cache.schema import VideoRecord
 from flow_cache.store import FlowStore
-from flow_cache.verification import verify_store
+from flow_cache.store_files import make_if_missing
 from flow_cache.writer import FlowWriter
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from flow_cache import journal
 from flow_cache.errors import FlowCacheError
-from flow_cache.journal import JournaledFile
-from flow_cache.recovery import PAGE, journal_of, recover
+from flow_cache.journal import PAGE, JournaledFile, journal_of, recover
 
 COMMITS = 3
 

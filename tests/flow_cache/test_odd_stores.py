@@ -13,10 +13,9 @@ import pytest
 
 from flow_cache.__main__ import main
 from flow_cache.errors import DamagedStoreError, FlowCacheError
-from flow_cache.inspection import inspect_store
+from flow_cache.inspection import inspect_store, verify_store
 from flow_cache.schema import VideoRecord
 from flow_cache.store import FlowStore
-from flow_cache.verification import verify_store
 from flow_cache.writer import FlowWriter
 
 RECORD = VideoRecord("a", 20, 10, ("0.png", "1.png", "2.png"), "videos/a", "1234", "imported", "{}", "5678")

@@ -11,7 +11,7 @@ from torchvision.models import optical_flow
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import RaftLarge, RaftSmall, settings_hash
-from flow_cache.estimators.raft_weights import translate
+from flow_cache.estimators.raft import translate
 
 # Names of the authors' code (princeton-vl/RAFT) and of torchvision for the same numbers.
 SAME_NAMES = {

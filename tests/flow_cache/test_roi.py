@@ -14,10 +14,10 @@ from flow_cache.__main__ import main
 from flow_cache.errors import FlowCacheError, MissingFlowError
 from flow_cache.estimators import DenseInverseSearch
 from flow_cache.exchange import export_flow, import_flow
+from flow_cache.inspection import verify_store
 from flow_cache.precompute import precompute
 from flow_cache.roi import PeopleBoxes, read_people_boxes
 from flow_cache.store import FlowStore
-from flow_cache.verification import verify_store
 from flow_cache.video import Video, open_video
 
 MakeFolder = Callable[..., Path]

@@ -17,13 +17,12 @@ import pytest
 from flow_cache.__main__ import main
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, Pair, RaftSmall
-from flow_cache.jobs import JobFile, ShardJob, make_executor, submit_array
 from flow_cache.journal import JournaledFile
 from flow_cache.precompute import precompute
 from flow_cache.progress import Progress, read_progress
+from flow_cache.runtime.job_array import JobError, make_executor, submit_array
 from flow_cache.store import FlowStore
-from flow_cache.submission import submit
-from flow_cache.waiting import tell_jobs
+from flow_cache.submission import JobFile, ShardJob, submit, tell_jobs
 
 MakeFolder = Callable[..., Path]
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,12 +137,12 @@ def test_what_can_be_checked_is_checked_before_the_first_job(
     (tmp_path / "text.pth").write_text("text")
     with pytest.raises(FlowCacheError, match=r"text\.pth is no checkpoint"):
         submit(videos, out, 2, estimator=RaftSmall(str(tmp_path / "text.pth"), device="cuda"))
-    with pytest.raises(FlowCacheError, match="cluster 'pbs'; choices: local, slurm"):
+    with pytest.raises(JobError, match="cluster 'pbs'; choices: local, slurm"):
         submit(videos, out, 2, "pbs")
-    with pytest.raises(FlowCacheError, match=r"settings of SLURM \(partition\) for local jobs"):
+    with pytest.raises(JobError, match=r"settings of SLURM \(partition\) for local jobs"):
         submit(videos, out, 2, asked={"partition": "gpu"})
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(FlowCacheError, match=r"slurm cannot be submitted from here.*srun"):
+    with pytest.raises(JobError, match=r"slurm cannot be submitted from here.*srun"):
         submit(videos, out, 2, "slurm")
     assert not out.exists()
 
@@ -175,7 +174,7 @@ def test_files_in_use_or_of_another_estimator_are_refused(tmp_path: Path, videos
 def test_settings_that_slurm_does_not_have_are_refused(
     tmp_path: Path, slurm: Path, asked: dict, message: str
 ) -> None:
-    with pytest.raises(FlowCacheError, match=message):
+    with pytest.raises(JobError, match=message):
         make_executor("slurm", tmp_path, asked, 1)
 
 
@@ -228,7 +227,7 @@ def test_a_setting_of_several_lines_is_refused(
     assert "without new lines or control characters" in capsys.readouterr().err
     name, _, value = text.partition("=")
     for asked in ({name: value}, {"setup": [value]}):
-        with pytest.raises(FlowCacheError, match=r"of SLURM, .*: holds a new line or another character"):
+        with pytest.raises(JobError, match=r"of SLURM, .*: holds a new line or another character"):
             make_executor("slurm", tmp_path, asked, 1)
     assert not (slurm / "submitted.sh").exists()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flow_cache import FlowCacheError
+from flow_cache.runtime.job_array import JobError
 from flow_cache.runtime.lock import held
 from slimdp.__main__ import main
 from slimdp.studies import HeldError, Study, sweep
@@ -85,14 +85,14 @@ def test_what_can_be_checked_is_checked_before_the_first_job(
     wrong = make_study(tmp_path / "wrong", {"plain": "base: base.yaml\nsurface: nowhere\n"}, (0,))
     with pytest.raises(ValueError, match="jobs = 0"):
         submit_sweep(study, out, 0)
-    with pytest.raises(FlowCacheError, match=r"settings of SLURM \(partition\) for local jobs"):
+    with pytest.raises(JobError, match=r"settings of SLURM \(partition\) for local jobs"):
         submit_sweep(study, out, 2, asked={"partition": "gpu"})
     with pytest.raises(ValueError, match="row plain: surface = 'nowhere'"):
         submit_sweep(wrong, out, 2)
     with held(out / ".lock"), pytest.raises(HeldError, match="another sweep is at work"):
         submit_sweep(study, out, 2)
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(FlowCacheError, match=r"slurm cannot be submitted from here.*srun"):
+    with pytest.raises(JobError, match=r"slurm cannot be submitted from here.*srun"):
         submit_sweep(study, out, 2, "slurm")
     assert not (out / "jobs").exists()
 

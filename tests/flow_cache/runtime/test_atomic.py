@@ -12,8 +12,7 @@ from unittest.mock import patch
 import h5py
 import pytest
 
-from flow_cache.runtime.atomic import atomic_folder, atomic_write, link_name, write_bytes
-from flow_cache.runtime.temporaries import clear_left
+from flow_cache.runtime.atomic import atomic_folder, atomic_write, clear_left, link_name, write_bytes
 
 
 def test_a_file_appears_at_the_end(tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
-"""Which categories of a COCO file are people: the one rule of both packages (docs/data.md)."""
+"""Which boxes of a COCO file can be, and whose are people's: the one rule of both packages (docs/data.md)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+#: Whatever a file says in px that lies farther out is a mistake: the largest pictures are a tenth as wide.
+FARTHEST_PX = 1_000_000
+#: A box that is narrower or lower has no extent, px.
+LEAST_PX = 1e-3
 #: What files call people, in small letters.
 PERSON_NAMES = frozenset({
     "person", "persons", "people", "pedestrian", "pedestrians", "human", "humans",

@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flow_cache import open_files, shard_index
+from flow_cache import store_files
 from flow_cache.errors import FlowCacheError
-from flow_cache.opening import open_file
 from flow_cache.schema import VideoRecord
-from flow_cache.shard_index import INDEX
 from flow_cache.store import FlowStore
+from flow_cache.store_files import INDEX, open_file
 from flow_cache.writer import FlowWriter
 
 RECORD = VideoRecord("a", 20, 10, ("0.png", "1.png", "2.png"), "videos/a", "1234", "dis", "{}", "5678")
@@ -32,16 +31,15 @@ def make_shard(path: Path, video: str, frame: int = 0) -> Path:
 
 def age(*paths: Path) -> None:
     """Wait until a change of these files would show."""
-    while time.time_ns() - max(os.stat(path).st_ctime_ns for path in paths) < 2 * shard_index.GRAIN_NS:
+    while time.time_ns() - max(os.stat(path).st_ctime_ns for path in paths) < 2 * store_files.GRAIN_NS:
         time.sleep(0.01)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three shards, enough for an index here, of which one at a time stays open."""
-    monkeypatch.setattr(shard_index, "_FEWEST_FILES", 2)
-    monkeypatch.setattr(shard_index, "GRAIN_NS", 10**7)
-    monkeypatch.setattr(open_files, "GRAIN_NS", 10**7)
+    monkeypatch.setattr(store_files, "_FEWEST_FILES", 2)
+    monkeypatch.setattr(store_files, "GRAIN_NS", 10**7)
     monkeypatch.setattr(os, "fsync", lambda fd: None)
     for video in ("a", "bb", "ccc"):
         make_shard(tmp_path / f"{video}.h5", video)
@@ -57,7 +55,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(path.name)
         return open_file(path)
 
-    monkeypatch.setattr(open_files, "open_file", noting)
+    monkeypatch.setattr(store_files, "open_file", noting)
     return names
 
 
@@ -91,7 +89,7 @@ def test_what_changed_is_looked_at_again(folder: Path, opened: list[str]) -> Non
 
 
 def test_what_changed_just_before_the_index_is_not_trusted(folder: Path, opened: list[str]) -> None:
-    shard_index.GRAIN_NS = 10**12  # restored with the fixture's patch
+    store_files.GRAIN_NS = 10**12  # restored with the fixture's patch
     FlowStore(folder).videos()
     opened.clear()
     FlowStore(folder).videos()
@@ -117,7 +115,7 @@ def test_a_folder_that_takes_no_index_is_read_all_the_same(
     def refuse(path: Path, content: bytes, durable: bool) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(shard_index, "write_bytes", refuse)
+    monkeypatch.setattr(store_files, "write_bytes", refuse)
     for _ in range(2):
         assert FlowStore(folder).videos() == ("a", "bb", "ccc")
     assert not (folder / INDEX).exists()
@@ -134,7 +132,7 @@ def test_hidden_files_are_no_shards(folder: Path) -> None:
 
 
 def test_few_files_are_open_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_files.OpenFiles.__init__, "__defaults__", (1,))
+    monkeypatch.setattr(store_files.OpenFiles.__init__, "__defaults__", (1,))
     with FlowStore(folder) as store:
         for video in ("a", "bb", "ccc", "a"):
             assert store.read(video, 0, 1).displacement[0, 0, 0] == len(video)
@@ -150,7 +148,7 @@ def test_few_files_are_open_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPa
 def test_a_file_that_is_opened_again_is_looked_at_anew_if_it_changed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_files.OpenFiles.__init__, "__defaults__", (1,))
+    monkeypatch.setattr(store_files.OpenFiles.__init__, "__defaults__", (1,))
     age(*folder.glob("*.h5"))
     with FlowStore(folder) as store:
         assert store.finished("a", 1).tolist() == [True, False, False]
@@ -167,7 +165,7 @@ def test_a_file_that_is_opened_again_is_looked_at_anew_if_it_changed(
 
 
 def test_threads_and_copies_share_what_is_open(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_files.OpenFiles.__init__, "__defaults__", (1,))
+    monkeypatch.setattr(store_files.OpenFiles.__init__, "__defaults__", (1,))
     wrong: list[object] = []
 
     def read(store: FlowStore, video: str) -> None:

@@ -1,0 +1,105 @@
+"""What estimators are given: frames and their pairs; networks also a device, padding and a checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flow_cache.errors import FlowCacheError
+from flow_cache.runtime.zip_check import check_zip
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Pair = tuple[int, int]  # indices of frames: flow from the first to the second
+
+
+def check_pairs(frames: np.ndarray, pairs: Sequence[Pair], name: str, smallest_side: int) -> None:
+    """Raise FlowCacheError unless frames are (F, H, W, 3) uint8 RGB, large enough, and pairs name them."""
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+        raise FlowCacheError(
+            f"frames of shape {frames.shape} and type {frames.dtype}; wanted (F, H, W, 3) uint8 RGB"
+        )
+    if min(frames.shape[1:3]) < smallest_side:
+        height, width = frames.shape[1:3]
+        raise FlowCacheError(
+            f"frames of {width} x {height} px; {name} needs at least {smallest_side} px a side"
+        )
+    outside = [pair for pair in pairs if not all(0 <= index < len(frames) for index in pair)]
+    if outside or not pairs:
+        raise FlowCacheError(f"pairs {outside or pairs} of {len(frames)} frames; wanted at least one, within")
+
+
+def padded(images: Tensor, multiple: int, smallest_side: int) -> tuple[Tensor, tuple[int, int]]:
+    """Repeat the border of images up to a size that a network takes, about as much on either side.
+
+    Args:
+        images: (N, 3, H, W).
+        multiple: of both sides, px.
+        smallest_side: px, itself a multiple.
+
+    Returns:
+        The padded images, and how many px were added on the left and at the top.
+    """
+    from torch.nn.functional import pad
+
+    height, width = images.shape[-2:]
+    more_x, more_y = (max(-side % multiple, smallest_side - side) for side in (width, height))
+    left, top = more_x // 2, more_y // 2
+    return pad(images, (left, more_x - left, top, more_y - top), mode="replicate"), (left, top)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a name: cpu, cuda, cuda:1, or auto, which is a GPU where there is one.
+
+    Raises:
+        FlowCacheError: no such device here.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise FlowCacheError(f"device {name!r}; wanted auto, cpu, cuda or one such as cuda:1") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise FlowCacheError(f"device {name!r}: torch sees {torch.cuda.device_count()} GPUs here")
+    return device
+
+
+def fingerprint(weights: str) -> str:
+    """A file by its content, wherever it lies; what is no file is a name, and stays."""
+    path = Path(weights)
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else weights
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds.
+
+    Raises:
+        FlowCacheError: no checkpoint, or one with more than tensors and plain values in it.
+    """
+    import torch
+
+    try:
+        check_zip(path)  # torch passes over the checksums
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for what is no checkpoint
+        raise FlowCacheError(f"{path} is no checkpoint that torch reads: {error}") from error
+    if not isinstance(content, dict):
+        raise FlowCacheError(f"{path} holds no plain state of a network (names to tensors)")
+    return content
+
+
+def check_state(content: dict[str, Any], path: Path) -> None:
+    """Raise FlowCacheError unless a checkpoint is the state of a network: names to tensors."""
+    import torch
+
+    if not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise FlowCacheError(f"{path} holds no plain state of a network (names to tensors)")
