@@ -10,12 +10,7 @@ from flow_cache.arguments import with_negative_values
 from flow_cache.runtime.command_line import CommandParser, run_command
 from flow_cache.runtime.standard_streams import open_standard_streams
 from slimdp import __version__
-from slimdp.commands.advising import add_advise_command
-from slimdp.commands.data import add_data_commands
-from slimdp.commands.learning import add_learning_commands
-from slimdp.commands.reporting import add_report_command
-from slimdp.commands.scoring import add_scoring_commands
-from slimdp.commands.sweeping import add_sweep_command
+from slimdp.commands import advise, budget, data, evaluate, propagate, report, sweep, train
 from slimdp.shipped import shipped_folder
 
 
@@ -54,12 +49,8 @@ def _parser() -> CommandParser:
     )
     parser.add_argument("--version", action="version", version=f"slimdp {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    add_learning_commands(commands)
-    add_sweep_command(commands)
-    add_report_command(commands)
-    add_advise_command(commands)
-    add_data_commands(commands)
-    add_scoring_commands(commands)
+    for module in (train, sweep, report, advise, data, budget, propagate, evaluate):
+        module.add_commands(commands)
     commands.add_parser("flow", help="optical flow: what python -m flow_cache does")
     return parser
 

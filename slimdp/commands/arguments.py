@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from flow_cache.runtime.file_options import add_input
+from slimdp.shipped import shipped_path
 
-SURFACE_HELP = "open (default), or a folder with DensePose's surface files (docs/surfaces.md)"
+T = TypeVar("T", int, float)
 
 
 def add_annotations(command: argparse.ArgumentParser, images_required: bool = True) -> None:
@@ -56,9 +59,12 @@ def add_flow(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_surface(command: argparse.ArgumentParser, default: str | None = "open", about: str = "") -> None:
+def add_surface(
+    command: argparse.ArgumentParser,
+    default: str | None = "open",
+    about: str = "open (default), or a folder with DensePose's surface files (docs/surfaces.md)",
+) -> None:
     """--surface: the open body, or a folder with DensePose's files."""
-    help_text = about or SURFACE_HELP
     add_input(
         command,
         "--surface",
@@ -66,7 +72,7 @@ def add_surface(command: argparse.ArgumentParser, default: str | None = "open", 
         words=("open",),
         type=str,
         default=default,
-        help=help_text,
+        help=about,
     )
 
 
@@ -74,7 +80,7 @@ def add_thresholds(command: argparse.ArgumentParser) -> None:
     """Thresholds of the ratios of points, and the seed of their intervals."""
     command.add_argument(
         "--thresholds",
-        type=_numbers,
+        type=numbers_with_commas,
         default=(5.0, 10.0, 20.0),
         metavar="CM,CM",
         help="of the ratios of points (default 5,10,20)",
@@ -82,11 +88,51 @@ def add_thresholds(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, default=0, help="of the intervals' bootstrap (default 0)")
 
 
-def _numbers(text: str) -> tuple[float, ...]:
+def add_threshold_px(command: argparse.ArgumentParser) -> None:
+    """--threshold-px: how far flow there and back may miss, as the paper has it."""
+    command.add_argument(
+        "--threshold-px", type=float, default=5.0, help="forward-backward offset at 256 px crops (default 5)"
+    )
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    """--device: where networks run."""
+    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
+
+
+def add_overrides(command: argparse.ArgumentParser, example: str) -> None:
+    """--set: settings over those of the file, once or several times."""
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=example)
+
+
+def add_swept_studies(command: argparse.ArgumentParser) -> None:
+    """RUNS and --study: studies that were swept, and what they are where their folders do not say it."""
+    add_input(
+        command,
+        "runs",
+        reads=lambda file, options: file.suffix != ".html",
+        nargs="+",
+        type=shipped_path,
+        help="folders of slimdp sweep, or files of results",
+    )
+    add_input(command, "--study", type=shipped_path, default=None, help="of all of RUNS, whatever they say")
+
+
+def numbers_with_commas(text: str) -> tuple[float, ...]:
+    """The numbers in "5,10,20", one or more."""
+    return _split(text, float, "5,10,20")
+
+
+def seeds_with_commas(text: str) -> tuple[int, ...]:
+    """The whole numbers in "0,1,2", one or more."""
+    return _split(text, int, "0,1,2")
+
+
+def _split(text: str, kind: Callable[[str], T], example: str) -> tuple[T, ...]:
     try:
-        return tuple(float(number) for number in text.split(","))
+        return tuple(kind(number) for number in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}, but numbers with commas are wanted: 5,10,20") from None
+        raise argparse.ArgumentTypeError(f"{text!r}, but numbers with commas are wanted: {example}") from None
 
 
 def curve_file(text: str) -> Path:

@@ -13,7 +13,7 @@ from slimdp.config.budget import DROPPED, KEPT, LIKE_PARTS
 from slimdp.settings_file import apply_override, from_plain
 
 
-def add_budget(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """budget."""
     command = commands.add_parser(
         "budget",

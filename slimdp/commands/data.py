@@ -1,4 +1,4 @@
-"""Data: render, check, carry along the flow, draw."""
+"""Data sets: render, check and draw them, and the body."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from flow_cache.runtime.file_options import add_input, add_output
-from slimdp.commands.arguments import add_annotations, add_surface
-from slimdp.commands.budget import add_budget
-from slimdp.commands.propagate import add_propagate
-from slimdp.settings_file import ConfigError
+from slimdp.commands.arguments import add_annotations, add_overrides, add_surface
+from slimdp.plain_yaml import ConfigError
 
 
-def add_data_commands(commands: argparse._SubParsersAction) -> None:
-    """synthesize, doctor, budget, propagate, draw, surface."""
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """synthesize, doctor, draw, surface."""
     _add_synthesize(commands)
     _add_doctor(commands)
-    add_budget(commands)
-    add_propagate(commands)
     _add_draw(commands)
     _add_surface(commands)
 
@@ -42,9 +38,7 @@ def _add_synthesize(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--processes", type=int, default=None, help="default: one a core")
     add_input(command, "--backgrounds", default=None, help="a folder of pictures to stand before")
     add_input(command, "--motions", default=None, help="a folder of BVH files to move by")
-    command.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="annotator_error=1, style.tempo=2"
-    )
+    add_overrides(command, "annotator_error=1, style.tempo=2")
     command.set_defaults(run=_synthesize)
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from flow_cache.arguments import parse_steps
 from flow_cache.runtime.atomic import atomic_write
 from flow_cache.runtime.file_options import add_output
-from slimdp.commands.arguments import add_annotations, add_first_frame, add_flow
-from slimdp.settings_file import ConfigError
+from slimdp.commands.arguments import add_annotations, add_first_frame, add_flow, add_threshold_px
+from slimdp.plain_yaml import ConfigError
 
 if TYPE_CHECKING:
     from slimdp.motion import PropagationSummary, TransferResult
 
 
-def add_propagate(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """propagate."""
     command = commands.add_parser(
         "propagate",
@@ -33,9 +33,7 @@ def add_propagate(commands: argparse._SubParsersAction) -> None:
         help="-3:3 (default), or a list: --steps=-8,8; what the flow does not hold is chained",
     )
     frames.add_argument("--reach", type=int, default=None, help="frames to either side: 8 for --steps=-8:8")
-    command.add_argument(
-        "--threshold-px", type=float, default=5.0, help="forward-backward offset at 256 px crops (default 5)"
-    )
+    add_threshold_px(command)
     command.add_argument(
         "--regions",
         choices=("none", "person", "part"),

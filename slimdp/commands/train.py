@@ -1,4 +1,4 @@
-"""Learning: everything once, training, predicting."""
+"""Training and predicting, and everything once: the quickstart."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 
 from flow_cache.runtime.file_options import add_input, add_output
-from slimdp.commands.arguments import add_annotations, add_surface
+from slimdp.commands.arguments import add_annotations, add_device, add_overrides, add_surface
 from slimdp.shipped import shipped_path
 
 
-def add_learning_commands(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """quickstart, train, predict."""
     command = commands.add_parser("quickstart", help="render, propagate, train, score: everything once")
     add_output(command, "--out", role="folder", default=Path("runs/quickstart"), help="the folder to fill")
@@ -26,11 +26,11 @@ def add_learning_commands(commands: argparse._SubParsersAction) -> None:
         "torchrun --nproc-per-node N -m slimdp train ...",
     )
     add_input(command, "config", type=shipped_path, help="settings: yours, or experiments/*.yaml (shipped)")
-    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="stages.0.steps=10")
+    add_overrides(command, "stages.0.steps=10")
     add_output(command, "--out", role="folder", required=True, help="the run's folder")
     command.add_argument("--resume", action="store_true", help="go on with the run in --out")
     add_input(command, "--initial", default=None, help="begin with another run's stage_NAME.pt")
-    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
+    add_device(command)
     command.set_defaults(run=_train)
 
     command = commands.add_parser("predict", help="predict people in boxes into a file")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from flow_cache.runtime.file_options import add_input, add_output
-from slimdp.commands.arguments import names_with_commas
-from slimdp.shipped import shipped_path
+from flow_cache.runtime.file_options import add_output
+from slimdp.commands.arguments import add_device, add_swept_studies, names_with_commas
 
 
-def add_report_command(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """report."""
     command = commands.add_parser(
         "report",
@@ -17,23 +16,9 @@ def add_report_command(commands: argparse._SubParsersAction) -> None:
         description="One page that opens in a browser and needs nothing else: tables beside the paper's "
         "numbers, curves, pictures, and the commands that make what is missing (docs/report.md).",
     )
-    add_input(
-        command,
-        "runs",
-        reads=lambda file, options: file.suffix != ".html",
-        nargs="+",
-        type=shipped_path,
-        help="folders of slimdp sweep, or files of results",
-    )
+    add_swept_studies(command)
     add_output(command, "--out", required=True, help="the HTML file to write")
     add_output(command, "--figures", role="folder", default=None, help="a folder for PNG and CSV of the same")
-    add_input(
-        command,
-        "--study",
-        type=shipped_path,
-        default=None,
-        help="of all of RUNS, whatever they say",
-    )
     command.add_argument(
         "--baseline",
         default=None,
@@ -46,7 +31,7 @@ def add_report_command(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--panel-rows", type=names_with_commas, default=None, metavar="A,B", help="rows that draw them"
     )
-    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
+    add_device(command)
     command.set_defaults(run=_report)
 
 

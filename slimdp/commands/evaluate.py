@@ -13,10 +13,11 @@ from slimdp.commands.arguments import (
     add_first_frame,
     add_flow,
     add_surface,
+    add_threshold_px,
     add_thresholds,
     curve_file,
 )
-from slimdp.settings_file import ConfigError
+from slimdp.plain_yaml import ConfigError
 
 if TYPE_CHECKING:
     from slimdp.evaluation import Evaluation, PointReport
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from slimdp.surface import Surface
 
 
-def add_scoring_commands(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """evaluate, annotators, stability, results."""
     _add_evaluate(commands)
     _add_annotators(commands)
@@ -95,9 +96,7 @@ def _add_stability(commands: argparse._SubParsersAction) -> None:
     add_surface(command)
     command.add_argument("--jump-cm", type=float, default=5.0, help="the least jump (default 5)")
     command.add_argument("--step", type=int, default=1, help="frames from one to the other (default 1)")
-    command.add_argument(
-        "--threshold-px", type=float, default=5.0, help="forward-backward offset at 256 px crops (default 5)"
-    )
+    add_threshold_px(command)
     add_first_frame(command)
     add_output(command, "--out", default=None, help="the JSON to write")
     command.set_defaults(run=_stability)

@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flow_cache.runtime.file_options import add_input
-from slimdp.shipped import shipped_path
+from slimdp.commands.arguments import add_swept_studies
 
 if TYPE_CHECKING:
     from slimdp.studies.advice import Advice, Spent
     from slimdp.studies.page.sources import SweptStudy
 
 
-def add_advise_command(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """advise."""
     command = commands.add_parser(
         "advise",
@@ -23,9 +22,7 @@ def add_advise_command(commands: argparse._SubParsersAction) -> None:
         description="The cheapest labels that reach an accuracy, for every way of spending clicks that "
         "a study compares; or what the other ways gain over one for as many (docs/studies.md).",
     )
-    add_input(
-        command, "runs", nargs="+", type=shipped_path, help="folders of slimdp sweep, or files of results"
-    )
+    add_swept_studies(command)
     question = command.add_mutually_exclusive_group(required=True)
     question.add_argument("--accuracy", type=float, metavar="PERCENT", help="that is wanted")
     question.add_argument("--over", metavar="WAY", help="for as many clicks or hours: 'some stills'")
@@ -33,19 +30,12 @@ def add_advise_command(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--on", default=None, metavar="SET", help="of a study's several sets; default: the one of each figure"
     )
-    add_input(
-        command,
-        "--study",
-        type=shipped_path,
-        default=None,
-        help="of all of RUNS, whatever they say",
-    )
     command.set_defaults(run=_advise)
 
 
 def _advise(options: argparse.Namespace) -> None:
     from flow_cache.runtime.nearest import listed
-    from slimdp.config import ConfigError
+    from slimdp.plain_yaml import ConfigError
     from slimdp.studies.page import find_studies
 
     if options.accuracy is not None and not 0 < options.accuracy <= 100:

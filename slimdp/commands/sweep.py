@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flow_cache.runtime.file_options import add_input, add_output
-from slimdp.commands.arguments import names_with_commas
+from slimdp.commands.arguments import add_device, add_overrides, names_with_commas, seeds_with_commas
 from slimdp.shipped import shipped_path
 
 if TYPE_CHECKING:
     from slimdp.studies import Study, SweepSummary
 
 
-def add_sweep_command(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """sweep."""
     command = commands.add_parser(
         "sweep",
@@ -45,12 +45,12 @@ def add_sweep_command(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--rows", type=names_with_commas, default=None, metavar="A,B", help="only these rows"
     )
-    command.add_argument("--seeds", type=_numbers, default=None, metavar="N,N", help="instead of the study's")
-    command.add_argument("--jobs", type=int, default=None, help="runs at a time; default: one a core")
-    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
     command.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="for every row: stages.0.steps=10"
+        "--seeds", type=seeds_with_commas, default=None, metavar="N,N", help="instead of the study's"
     )
+    command.add_argument("--jobs", type=int, default=None, help="runs at a time; default: one a core")
+    add_device(command)
+    add_overrides(command, "for every row: stages.0.steps=10")
     for option, which in (("--data", "to train on"), ("--evaluate", "to score on")):
         add_input(
             command,
@@ -84,13 +84,6 @@ def _add_submission(command: argparse.ArgumentParser) -> None:
         help="what a job asks for: partition, timeout_min, mem_gb, gpus_per_node, ... as submitit calls them",
     )
     command.add_argument("--no-wait", action="store_true", help="start the jobs and leave them to themselves")
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(number) for number in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}, but numbers with commas are wanted: 0,1,2") from None
 
 
 def _slurm(text: str) -> dict[str, Any]:
