@@ -15,7 +15,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from flow_cache import STEPS, FlowStore, precompute
@@ -101,7 +101,7 @@ def _run(config: TrainConfig, out: Path, preset: str, seed: int) -> QuickstartRe
         write_annotations(out / PROPAGATED, carried.images, carried.people)
         print(summary.table())
     with clock.stage("train_stills"):
-        first = replace(config, stages=config.stages[:1])
+        first = config.replace(stages=config.stages[:1])
         (start,) = train_side_by_side([TrainRun(first, out / "train_stills")])
     with clock.stage("train_clips"):
         checkpoints = train_side_by_side([_second_stage(config, out, variant, start) for variant in VARIANTS])
@@ -129,17 +129,19 @@ def _settings(out: Path, preset: str, seed: int) -> TrainConfig:
     config = load_config(shipped_folder("experiments") / SETTINGS[preset], [f"seed={seed}"])
     sources = (out / "data" / "stills_train.json", out / LABELLED)
     stages = tuple(
-        replace(stage, data=(DataSource(str(source), str(out / "data")),))
+        stage.replace(data=(DataSource(annotations=str(source), images=str(out / "data")),))
         for stage, source in zip(config.stages, sources, strict=True)
     )
-    return replace(config, stages=stages)
+    return config.replace(stages=stages)
 
 
 def _second_stage(config: TrainConfig, out: Path, variant: str, start: Path) -> TrainRun:
     """Stage II of a variant: the same but for the labels, from the same weights, for the same steps."""
-    labels = tuple(DataSource(str(out / name), str(out / "data")) for name in VARIANTS[variant])
-    stage = replace(config.stages[1], name=variant, data=labels)
-    return TrainRun(replace(config, stages=(config.stages[0], stage)), out / f"train_{variant}", start)
+    labels = tuple(
+        DataSource(annotations=str(out / name), images=str(out / "data")) for name in VARIANTS[variant]
+    )
+    stage = config.stages[1].replace(name=variant, data=labels)
+    return TrainRun(config.replace(stages=(config.stages[0], stage)), out / f"train_{variant}", start)
 
 
 def evaluate_checkpoint(checkpoint: Path, data: Path, predictions: Path) -> PointScores:

@@ -169,6 +169,8 @@ def from_plain(kind: Any, value: Any, key: str = "") -> Any:
     origin = typing.get_origin(kind)
     if kind is Any:
         return value
+    if hasattr(kind, "model_fields"):
+        return kind.parse(value, key)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _dataclass_from_plain(kind, value, key)
     if origin in (Union, types.UnionType):
@@ -220,6 +222,8 @@ def _dataclass_from_plain(kind: type[T], value: Any, key: str) -> T:
 
 def to_plain(value: Any) -> Any:
     """A deep copy with dataclasses as dicts and tuples as lists: what YAML and checkpoints hold."""
+    if hasattr(value, "model_fields"):
+        return value.plain()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):

@@ -55,10 +55,15 @@ def test_settings_are_read_and_the_rest_is_default(two_stages: Path) -> None:
     config = load_config(two_stages)
     assert config == TrainConfig(
         stages=(
-            StageSettings(name="stills", data=(DataSource("stills.json", "stills"),), steps=100),
+            StageSettings(
+                name="stills", data=(DataSource(annotations="stills.json", images="stills"),), steps=100
+            ),
             StageSettings(
                 name="clips",
-                data=(DataSource("clips.json", "clips", weight=2.0), DataSource("stills.json", "stills")),
+                data=(
+                    DataSource(annotations="clips.json", images="clips", weight=2.0),
+                    DataSource(annotations="stills.json", images="stills"),
+                ),
                 steps=50,
                 batch=8,
             ),
@@ -122,20 +127,20 @@ def test_a_stage_says_only_what_differs_from_the_run(two_stages: Path) -> None:
         ("model.keypoints=nose", ["model.keypoints = 'nose'", "a list"]),
         ("augment.occlusion=1.5", ["augment.occlusion = 1.5", "in 0..1"]),
         ("crop.size=200", ["crop.size = 200", "multiple of 64"]),
-        ("stages.1.steps=0", ["in stages.1", "steps = 0", "positive"]),
-        ("stages.0.name=../x", ["in stages.0", "name = '../x'", "letters"]),
-        ("stages.0.clip_norm=0", ["clip_norm = 0.0", "positive"]),
+        ("stages.1.steps=0", ["stages.1.steps = 0", "positive"]),
+        ("stages.0.name=../x", ["stages.0.name = '../x'", "letters"]),
+        ("stages.0.clip_norm=0", ["stages.0.clip_norm = 0.0", "positive"]),
         ("stages.1.name=stills", ["stages", "different names"]),
         ("stages=[]", ["stages = ()", "at least one stage"]),
         ("average_decay=1", ["average_decay = 1.0"]),
-        ("stages.0.optimiser.name=adam", ["stages.0", "optimiser.name = 'adam'", "adamw, rmsprop, sgd"]),
-        ("stages.0.optimiser.momentum=1", ["optimiser.momentum = 1.0"]),
+        ("stages.0.optimiser.name=adam", ["stages.0.optimiser.name = 'adam'", "adamw, rmsprop, sgd"]),
+        ("stages.0.optimiser.momentum=1", ["stages.0.optimiser.momentum = 1.0"]),
         ("stages.0.optimiser.momentum=high", ["stages.0.optimiser.momentum = 'high'", "a number"]),
-        ("stages.0.schedule.name=linear", ["schedule.name = 'linear'", "cosine, step, constant"]),
-        ("stages.0.schedule.drops=[0.9,0.5]", ["schedule.drops = (0.9, 0.5)", "rising"]),
-        ("stages.0.accumulate=3", ["stage.accumulate = 3", "a divisor of stage.batch = 16"]),
+        ("stages.0.schedule.name=linear", ["stages.0.schedule.name = 'linear'", "cosine, step, constant"]),
+        ("stages.0.schedule.drops=[0.9,0.5]", ["stages.0.schedule.drops = (0.9, 0.5)", "rising"]),
+        ("stages.0.accumulate=3", ["stages.0.accumulate = 3", "a divisor of batch = 16"]),
         ("stages.0.loss.uvv=3", ["unknown key stages.0.loss.uvv", "part, coarse"]),
-        ("stages.0.loss.uv=-1", ["stages.0", "loss.uv = -1.0"]),
+        ("stages.0.loss.uv=-1", ["stages.0.loss.uv = -1.0"]),
         ("validation.every=5", ["missing key validation.data"]),
         ("validation={data: []}", ["validation.data = ()", "at least one"]),
         ("precision=half", ["precision = 'half'", "auto, float32, bf16"]),
@@ -219,10 +224,10 @@ def test_a_file_over_a_base_changes_items_of_lists_by_number(two_stages: Path, t
     )
     base, config = load_config(two_stages), load_config(row)
     first, second = base.stages
-    heavier = (dataclasses.replace(second.data[0], weight=3.0), second.data[1])
+    heavier = (second.data[0].replace(weight=3.0), second.data[1])
     assert config.stages == (
-        dataclasses.replace(first, schedule=ScheduleSettings(name="step")),
-        dataclasses.replace(second, steps=7, data=heavier, loss=LossSettings(uv=5)),
+        first.replace(schedule=ScheduleSettings(name="step")),
+        second.replace(steps=7, data=heavier, loss=LossSettings(uv=5)),
     )
     over_it = tmp_path / "over.yaml"
     over_it.write_text("base: row.yaml\nstages: {1: {steps: 8}}\n")
@@ -355,8 +360,8 @@ def test_differences_name_the_keys() -> None:
 
 
 def test_what_no_machine_has_is_refused() -> None:
-    source = DataSource("a.json", "images")
-    with pytest.raises(ConfigError, match=r"stage\.batch = 1000000000, but it must be in 1\.\.16384"):
-        StageSettings("a", (source,), steps=1, batch=10**9)
+    source = DataSource(annotations="a.json", images="images")
+    with pytest.raises(ConfigError, match=r"^batch = 1000000000, but it must be in 1\.\.16384"):
+        StageSettings(name="a", data=(source,), steps=1, batch=10**9)
     with pytest.raises(ConfigError, match=r"workers = 100000, but it must be in 0\.\.256"):
-        TrainConfig((StageSettings("a", (source,), steps=1),), workers=100_000)
+        TrainConfig(stages=(StageSettings(name="a", data=(source,), steps=1),), workers=100_000)

@@ -83,7 +83,7 @@ def measure(people: AnnotationSet, crops: int, batch: int, size: int, rounds: in
     anchors = KeypointAnchors(names, rng.integers(1, 25, len(names)), rng.random((len(names), 2), np.float32))
     dataset = PoseDataset(
         people,
-        CropSettings(size),
+        CropSettings(size=size),
         CHANGES,
         UvSymmetry(),
         seed=0,
@@ -124,7 +124,7 @@ def _stages(
     """The parts of the work that are functions of their own, for all draws."""
     people = [dataset.person(draw.person) for draw in draws]
     affines = [dataset[draw].crop_from_image for draw in draws]
-    plain = [crop_affine(person.box, CropSettings(size)) for person in people]
+    plain = [crop_affine(person.box, CropSettings(size=size)) for person in people]
     images = [load_image(person.image.file) for person in people[:64]]
     crop = crop_image(images[0], plain[0], size)
     bright = Augmentation(offset=(0.1, 0.1, 0.1))

@@ -77,13 +77,16 @@ class Trained:
 
 
 def make_config(options: argparse.Namespace, kind: str, steps: int) -> TrainConfig:
-    source = DataSource(str(options.set / "clips_train.json"), str(options.set))
+    source = DataSource(annotations=str(options.set / "clips_train.json"), images=str(options.set))
     motion = MotionSettings(
-        kind, str(options.flow or ""), str(options.set / "flow_exact"), propagate=kind != "none"
+        kind=kind,
+        flow=str(options.flow or ""),
+        exact=str(options.set / "flow_exact"),
+        propagate=kind != "none",
     )
     return TrainConfig(
-        stages=(StageSettings("pairs", (source,), steps=steps, batch=options.batch),),
-        model=ModelSettings(options.stacks, options.features),
+        stages=(StageSettings(name="pairs", data=(source,), steps=steps, batch=options.batch),),
+        model=ModelSettings(stacks=options.stacks, features=options.features),
         crop=CropSettings(size=options.size),
         loss=LossSettings(equivariance=float(kind != "none")),
         motion=motion,

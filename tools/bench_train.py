@@ -194,7 +194,7 @@ def make_batch(case: Case) -> PoseBatch:
 def ours(case: Case, device: torch.device, bf16: bool) -> Callable[[], None]:
     """A step as `slimdp train` takes it, ready to be called."""
     model = place(StackedHourglass(case.stacks, case.features), device)
-    stage = StageSettings("bench", (DataSource("", ""),), steps=1)
+    stage = StageSettings(name="bench", data=(DataSource(annotations="", images=""),), steps=1)
     optimizer, average = make_optimizer(model, stage), WeightAverage(model, 0.998)
     batch = make_batch(case)
     part = MicroBatch(batch.to(device), label_counts(batch))

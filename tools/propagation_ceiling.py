@@ -74,8 +74,8 @@ def _run(folder: Path, preset: str, seed: int) -> dict[str, object]:
         config = load_config(folder / "train_with_propagation" / "config.yaml")
         exact = _along_exact_flow(data, config.crop, work / "exact.json")
         others = {
-            "exact_flow": DataSource(str(exact), str(data)),
-            "true_labels": DataSource(str(truth / "clips_train.json"), str(truth)),
+            "exact_flow": DataSource(annotations=str(exact), images=str(data)),
+            "true_labels": DataSource(annotations=str(truth / "clips_train.json"), images=str(truth)),
         }
         start = stage_file(folder / "train_stills", config.stages[0].name)
         runs = [
@@ -106,15 +106,15 @@ def _along_exact_flow(data: Path, crop: CropSettings, out: Path) -> Path:
 def _with_labels(config: TrainConfig, name: str, other: DataSource) -> TrainConfig:
     """Stage II with other labels in place of the propagated ones, at their weight."""
     data = tuple(
-        replace(other, weight=source.weight)
+        other.replace(weight=source.weight)
         if Path(source.annotations).name == Path(PROPAGATED).name
         else source
         for source in config.stages[1].data
     )
     if data == config.stages[1].data:
         raise ValueError(f"stage II saw no {PROPAGATED}, but {data}")
-    stage = replace(config.stages[1], name=name, data=data)
-    return replace(config, stages=(config.stages[0], stage))
+    stage = config.stages[1].replace(name=name, data=data)
+    return config.replace(stages=(config.stages[0], stage))
 
 
 def _summary(rows: list[dict]) -> dict[str, object]:

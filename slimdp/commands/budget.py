@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flow_cache.runtime.file_options import add_output
 from slimdp.commands.arguments import add_annotations
-from slimdp.config import BudgetSettings, ClickCosts, ConfigError
-from slimdp.config.budget import DROPPED, KEPT, LIKE_PARTS
-from slimdp.settings_file import apply_override, from_plain
+from slimdp.plain_yaml import ConfigError
+
+if TYPE_CHECKING:
+    from slimdp.config import ClickCosts
+
+#: The kinds of labels whose rest may stay, with what may become of it: the first is the default.
+RESTS = {
+    "parts": ("dropped", "kept"),
+    "masks": ("like_parts", "dropped", "kept"),
+    "keypoints": ("kept", "dropped"),
+}
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -22,7 +29,6 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "stay, with box, track and keypoints.",
     )
     add_annotations(command)
-    default = BudgetSettings()
     videos = command.add_argument_group("frames of videos; stills keep their labels")
     videos.add_argument("--videos", type=int, metavar="N", help="only in so many videos, evenly spread")
     videos.add_argument("--frames-per-video", type=int, metavar="N", help="evenly spread; 1: the middle one")
@@ -34,17 +40,16 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     shares.add_argument(
         "--keep-points", type=float, default=1.0, metavar="SHARE", help="of the points in these, 0..1"
     )
-    shares.add_argument("--seed", type=int, default=default.seed, help="of the shares (default 0)")
+    shares.add_argument("--seed", type=int, default=0, help="of the shares (default 0)")
     rest = command.add_argument_group("what stays of the rest")
-    choices = {"parts": (DROPPED, KEPT), "masks": (LIKE_PARTS, DROPPED, KEPT), "keypoints": (KEPT, DROPPED)}
     about = {
         "parts": "part labels of points that lose (u, v)",
         "masks": "coarse masks of pictures that are left out",
         "keypoints": "of everybody",
     }
-    for key, names in choices.items():
-        help_text = f"{about[key]} (default {getattr(default, key)})"
-        rest.add_argument(f"--{key}", choices=names, default=getattr(default, key), help=help_text)
+    for key, names in RESTS.items():
+        help_text = f"{about[key]} (default {names[0]})"
+        rest.add_argument(f"--{key}", choices=names, default=names[0], help=help_text)
     command.add_argument(
         "--seconds-a-click",
         default="",
@@ -56,24 +61,24 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _budget(options: argparse.Namespace) -> None:
+    from slimdp.config import BudgetSettings
+    from slimdp.config.budget import DROPPED, LIKE_PARTS
     from slimdp.data import apply_budget, read_annotations, read_outlines, write_annotations
     from slimdp.report.tables import clicks_table
 
-    budget = BudgetSettings(
-        videos=options.videos,
-        frames_per_video=options.frames_per_video,
-        frames=() if options.frames is None else _first_and_last(options.frames),
-        images=options.keep_images,
-        points=options.keep_points,
-        parts=options.parts,
-        masks=options.masks,
-        keypoints=options.keypoints,
-        seed=options.seed,
-    )
+    given = {
+        "videos": options.videos,
+        "frames_per_video": options.frames_per_video,
+        "frames": () if options.frames is None else _first_and_last(options.frames),
+        "images": options.keep_images,
+        "points": options.keep_points,
+        "seed": options.seed,
+    } | {kind: getattr(options, kind) for kind in RESTS}
+    budget = BudgetSettings.parse(given, "budget")
     costs = _costs(options.seconds_a_click)
     # Where no share leaves anything out, there are no rest of parts and masks, and nothing is drawn.
-    said = replace(budget, parts=DROPPED, masks=LIKE_PARTS) if budget.images == budget.points == 1 else budget
-    keeps_all = replace(said, seed=0) == BudgetSettings()
+    said = budget.replace(parts=DROPPED, masks=LIKE_PARTS) if budget.images == budget.points == 1 else budget
+    keeps_all = said.replace(seed=0) == BudgetSettings()
     if options.out is not None and keeps_all:
         raise ConfigError(
             "nothing to leave out: give --keep-images, --keep-points, --videos, --frames-per-video, --frames "
@@ -90,10 +95,13 @@ def _budget(options: argparse.Namespace) -> None:
 
 
 def _costs(text: str) -> ClickCosts:
+    from slimdp.config import ClickCosts
+    from slimdp.settings_file import apply_override
+
     values: dict[str, Any] = {}
     for item in text.split(",") if text else ():
         apply_override(values, item)
-    return from_plain(ClickCosts, values, "seconds_a_click")  # type: ignore[no-any-return]
+    return ClickCosts.parse(values, "seconds_a_click")
 
 
 def _first_and_last(text: str) -> tuple[int, int]:

@@ -1,9 +1,10 @@
-"""Every setting, as frozen dataclasses that check themselves, read from YAML with overrides.
+"""Every setting, as frozen pydantic models that check themselves, read from YAML with overrides.
 
 Unknown keys, wrong types and impossible values raise `ConfigError` naming the key, before any work starts.
 A settings file may build on another one (`base: base.yaml`) and then holds the difference alone.
 """
 
+from slimdp.config.base import Settings
 from slimdp.config.budget import BudgetSettings, ClickCosts
 from slimdp.config.learning import (
     EQUIVARIANT,
@@ -25,19 +26,18 @@ from slimdp.config.run import (
     load_config,
 )
 from slimdp.config.samples import (
-    MOTIONS,
     AugmentSettings,
     CropSettings,
     DataSource,
     MotionSettings,
     WarpSettings,
 )
-from slimdp.settings_file import ConfigError
+from slimdp.plain_yaml import ConfigError
 
 __all__ = [
-    "EQUIVARIANT", "MOTIONS", "OPTIMISERS", "PRECISIONS", "SCHEDULES", "TERMS",
+    "EQUIVARIANT", "OPTIMISERS", "PRECISIONS", "SCHEDULES", "TERMS",
     "AugmentSettings", "BudgetSettings", "ClickCosts", "ConfigError", "CropSettings", "DataSource",
-    "LossSettings", "ModelSettings", "MotionSettings", "OptimiserSettings", "ScheduleSettings",
+    "LossSettings", "ModelSettings", "MotionSettings", "OptimiserSettings", "ScheduleSettings", "Settings",
     "StageSettings", "TrainConfig", "ValidationSettings", "WarpSettings", "config_from_dict",
     "config_to_dict", "load_config",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from slimdp.config import TrainConfig, config_to_dict
@@ -127,7 +127,7 @@ def _ends(config: TrainConfig) -> range:
 
 def _beginning(config: TrainConfig, end: int) -> tuple[str, TrainConfig]:
     """The first stages of a row, and what names their end."""
-    first = replace(config, stages=config.stages[:end])
+    first = config.replace(stages=config.stages[:end])
     return _key(first), first
 
 

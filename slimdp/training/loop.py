@@ -143,7 +143,7 @@ def add_gradients(
 
 def weigh(loss: LossSettings, shares: dict[str, float]) -> LossSettings:
     """The weights of a part's terms: their means count as much as they have labels in the batch."""
-    return dataclasses.replace(loss, **{name: getattr(loss, name) * share for name, share in shares.items()})
+    return loss.model_copy(update={name: getattr(loss, name) * share for name, share in shares.items()})
 
 
 def _sum_counts(parts: Sequence[MicroBatch]) -> dict[str, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from slimdp.config import BudgetSettings, DataSource
 from slimdp.data import AnnotationError, AnnotationSet, apply_budget, read_annotations
 
@@ -36,7 +34,5 @@ def source_labels(source: DataSource, sets: Sets) -> AnnotationSet:
 
 def _told(budget: BudgetSettings) -> str:
     """What it says beyond the default: "images = 0, parts = kept"."""
-    told = {each.name: getattr(budget, each.name) for each in fields(budget)}
-    return ", ".join(
-        f"{name} = {value}" for name, value in told.items() if value != getattr(BudgetSettings(), name)
-    )
+    usual = BudgetSettings()
+    return ", ".join(f"{name} = {value}" for name, value in budget if value != getattr(usual, name))

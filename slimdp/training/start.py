@@ -68,8 +68,8 @@ def _start_from(config: TrainConfig, folder: RunFolder, initial: Path) -> Checkp
     names = [stage.name for stage in config.stages]
     if done[-1].name in names:
         count = names.index(done[-1].name) + 1
-        there = dataclasses.replace(checkpoint.config, stages=done)
-        check_same_settings(initial, there, dataclasses.replace(config, stages=config.stages[:count]))
+        there = checkpoint.config.replace(stages=done)
+        check_same_settings(initial, there, config.replace(stages=config.stages[:count]))
     else:
         count = 0
     load_weights(build_model(config), checkpoint.model, initial)

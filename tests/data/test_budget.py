@@ -178,4 +178,4 @@ def test_frames_of_what_is_no_video_are_refused(budget: dict[str, Any]) -> None:
 )
 def test_impossible_budgets_name_their_key(budget: dict[str, Any], wanted: str) -> None:
     with pytest.raises(ConfigError, match=wanted.replace("(", r"\(")):
-        BudgetSettings(**budget)
+        BudgetSettings.parse(budget, "budget")

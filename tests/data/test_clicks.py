@@ -56,9 +56,11 @@ def test_what_nobody_clicked_costs_nothing(person: PersonAnnotation) -> None:
 
 def test_seconds_by_hand() -> None:
     clicks = Clicks(points=1, parts=20, masks=300, keypoints=4000, boxes=50000)
-    assert clicks.seconds(ClickCosts(5, 0.5, 10, 0.25, 0.1)) == pytest.approx(5 + 10 + 3000 + 1000 + 5000)
+    assert clicks.seconds(
+        ClickCosts(points=5, parts=0.5, masks=10, keypoints=0.25, boxes=0.1)
+    ) == pytest.approx(5 + 10 + 3000 + 1000 + 5000)
     assert clicks.seconds() == clicks.seconds(ClickCosts())
     assert clicks.total == 54321
     assert clicks + Clicks(masks=1) == replace(clicks, masks=301)
-    with pytest.raises(ConfigError, match=r"seconds_a_click.masks = -1, but it must be 0 or more"):
-        ClickCosts(masks=-1)
+    with pytest.raises(ConfigError, match=r"seconds_a_click.masks = -1.0, but it must be 0 or more"):
+        ClickCosts.parse({"masks": -1}, "seconds_a_click")

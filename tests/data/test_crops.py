@@ -82,7 +82,7 @@ def test_against_the_picture_itself(scale: float, turn: float) -> None:
     """A picture known at every real coordinate: the crop shows its value where the affine says."""
     waves = 1 if scale < 0.2 else 3  # averaging over 42 px must not flatten the wave itself
     image = smooth_picture(900, 1200, waves)
-    affine = crop_affine(np.array([400.0, 300, 200, 300]), CropSettings(64, 0), scale, turn)
+    affine = crop_affine(np.array([400.0, 300, 200, 300]), CropSettings(size=64, margin=0), scale, turn)
     crop = crop_image(image, affine, 64)
     y, x = np.mgrid[0:64, 0:64]
     where = apply_affine(invert_affine(affine), np.stack([x.ravel(), y.ravel()], axis=1))
@@ -97,7 +97,7 @@ def test_against_the_picture_itself(scale: float, turn: float) -> None:
 def test_shrinking_does_not_alias() -> None:
     checks = np.zeros((512, 512, 3), dtype=np.uint8)
     checks[::2, ::2] = checks[1::2, 1::2] = 255
-    affine = crop_affine(np.array([0.0, 0, 512, 512]), CropSettings(64, 0), rotation_deg=10)
+    affine = crop_affine(np.array([0.0, 0, 512, 512]), CropSettings(size=64, margin=0), rotation_deg=10)
     crop = crop_image(checks, affine, 64)[16:48, 16:48]
     assert np.abs(crop.astype(float) - 127.5).max() < 8
     plain = cv2.warpAffine(checks, affine, (64, 64), flags=cv2.INTER_LINEAR)[16:48, 16:48]
@@ -112,7 +112,7 @@ def test_a_shrunken_crop_is_nearly_the_mean_of_what_each_pixel_covers(zoom: floa
     grey = np.fft.irfft2(np.fft.rfft2(rng.normal(size=(400, 400))) / waves)
     image = np.repeat((127 + 55 * grey / grey.std()).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
     size = int(380 * zoom)
-    affine = crop_affine(np.array([10.0, 10, 380, 380]), CropSettings(64, 0), 380 * zoom / 64, 8)
+    affine = crop_affine(np.array([10.0, 10, 380, 380]), CropSettings(size=64, margin=0), 380 * zoom / 64, 8)
     affine[:, 2] += (size - 64) / 2
     fine = 8 * affine
     fine[:, 2] += 3.5
@@ -127,9 +127,13 @@ def test_a_shrunken_crop_is_nearly_the_mean_of_what_each_pixel_covers(zoom: floa
 
 def test_border() -> None:
     image = np.full((50, 50, 3), 200, dtype=np.uint8)
-    partly = crop_image(image, crop_affine(np.array([0.0, 0, 128, 128]), CropSettings(128, 0)), 128)
+    partly = crop_image(
+        image, crop_affine(np.array([0.0, 0, 128, 128]), CropSettings(size=128, margin=0)), 128
+    )
     assert (partly[:50, :50] == 200).all()
     assert (partly[51:] == BORDER_RGB).all()
     assert (partly[:, 51:] == BORDER_RGB).all()
-    away = crop_image(image, crop_affine(np.array([900.0, 0, 128, 128]), CropSettings(128, 0)), 128)
+    away = crop_image(
+        image, crop_affine(np.array([900.0, 0, 128, 128]), CropSettings(size=128, margin=0)), 128
+    )
     assert (away == BORDER_RGB).all()

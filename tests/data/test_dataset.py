@@ -87,7 +87,13 @@ def test_points_show_the_pixels_that_they_showed(people: AnnotationSet) -> None:
 
 
 def test_truth_of_a_mirrored_crop_is_the_mirrored_truth(people: AnnotationSet) -> None:
-    dataset = PoseDataset(people, CROP, AugmentSettings(0, 0, 0, True, 0), UvSymmetry(), seed=0)
+    dataset = PoseDataset(
+        people,
+        CROP,
+        AugmentSettings(scale=0, rotation_deg=0, shift=0, flip=True, colour=0),
+        UvSymmetry(),
+        seed=0,
+    )
     samples = [dataset[SampleIndex(number, 0)] for number in range(12)]
     flipped = [np.linalg.det(sample.crop_from_image[:, :2]) < 0 for sample in samples]
     plain, mirrored = samples[flipped.index(False)], samples[flipped.index(True)]
@@ -231,8 +237,8 @@ def test_a_batch_without_points(people: AnnotationSet, make_person: Make) -> Non
 
 def test_real_annotation_gives_a_training_batch(samples: Path) -> None:
     found = read_annotations(samples / "densepose" / "one_person.json", samples / "densepose")
-    dataset = PoseDataset(found, CropSettings(256), AugmentSettings(), UvSymmetry(), seed=0)
-    plain = PoseDataset(found, CropSettings(256), None, UvSymmetry(), seed=0)[0]
+    dataset = PoseDataset(found, CropSettings(size=256), AugmentSettings(), UvSymmetry(), seed=0)
+    plain = PoseDataset(found, CropSettings(size=256), None, UvSymmetry(), seed=0)[0]
     assert len(plain.points) == 125
     batch = collate([dataset[SampleIndex(number, 0)] for number in range(4)])
     assert batch.part.min() >= 1

@@ -94,7 +94,7 @@ def test_keypoints_follow_the_crop_and_keep_their_visibility(people: AnnotationS
 
 
 def test_keypoints_change_sides_in_a_mirrored_crop(people: AnnotationSet) -> None:
-    only_flips = AugmentSettings(0, 0, 0, True, 0)
+    only_flips = AugmentSettings(scale=0, rotation_deg=0, shift=0, flip=True, colour=0)
     samples = [
         dataset(people, only_flips, keypoints=NAMES, anchors=ANCHORS)[SampleIndex(number, 0)]
         for number in range(12)
@@ -185,7 +185,7 @@ def test_anchors_of_the_open_body() -> None:
 def test_real_keypoints(samples: Path) -> None:
     coco = read_annotations(samples / "coco" / "keypoints.json", samples / "coco")
     people = PoseDataset(
-        coco, CropSettings(256), None, UvSymmetry(), seed=0,
+        coco, CropSettings(size=256), None, UvSymmetry(), seed=0,
         keypoints=COCO_KEYPOINTS, anchors=surface_anchors(load_surface("open")),
     )  # fmt: skip
     assert len(people) == 3

@@ -42,7 +42,9 @@ def test_paste_agrees_with_a_slow_reference(
     perfect_pair: Any, box: tuple[float, ...], rotation_deg: float, flip: bool
 ) -> None:
     _, prediction = perfect_pair()
-    affine = crop_affine(np.array(box, dtype=float), CropSettings(64), rotation_deg=rotation_deg, flip=flip)
+    affine = crop_affine(
+        np.array(box, dtype=float), CropSettings(size=64), rotation_deg=rotation_deg, flip=flip
+    )
     foreground = np.random.default_rng(0).uniform(size=(64, 64)) < 0.7
     prediction = dataclasses.replace(prediction, crop_from_image=affine, foreground=foreground)
     part, uv = paste_prediction(prediction, WIDTH, HEIGHT)
@@ -55,7 +57,7 @@ def test_paste_agrees_with_a_slow_reference(
 
 def test_a_crop_beside_the_image_pastes_nothing(perfect_pair: Any) -> None:
     _, prediction = perfect_pair()
-    affine = crop_affine(np.array([500.0, 500.0, 30.0, 30.0]), CropSettings(64))
+    affine = crop_affine(np.array([500.0, 500.0, 30.0, 30.0]), CropSettings(size=64))
     part, uv = paste_prediction(dataclasses.replace(prediction, crop_from_image=affine), WIDTH, HEIGHT)
     assert not part.any()
     assert not uv.any()

@@ -153,7 +153,7 @@ def test_every_term_agrees_with_a_slow_reference(seed: int) -> None:
 
 def test_the_terms_are_the_weights_of_the_settings() -> None:
     assert set(label_counts(make_batch(torch.Generator()))) == set(TERMS)
-    numbers = {f.name for f in dataclasses.fields(LossSettings) if f.type == "float"}
+    numbers = {name for name, f in LossSettings.model_fields.items() if f.annotation is float}
     assert set(TERMS) == numbers
 
 

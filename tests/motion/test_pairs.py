@@ -64,7 +64,7 @@ def in_image(sample: PoseSample, points: np.ndarray) -> np.ndarray:
 def test_labels_follow_the_flow(one_label: AnnotationSet, tmp_path: Path, step: int) -> None:
     """The pictures of the clip move one px right in a frame: fails if a flow is read backwards."""
     store = write_flow(tmp_path / "flow.h5", 1.0)
-    settings = MotionSettings("flow", store, steps=(step,), propagate=True)
+    settings = MotionSettings(kind="flow", flow=store, steps=(step,), propagate=True)
     pair = pair_of(make_pairs(people_of(one_label), settings))
     points_0, points_1 = (in_image(sample, sample.points) for sample in (pair.first, pair.second))
     np.testing.assert_allclose(points_1, points_0 + [step, 0], atol=1e-3)
@@ -84,7 +84,7 @@ def test_the_second_crop_shows_the_other_frame(
 ) -> None:
     store = write_flow(tmp_path / "flow.h5", 1.0)
     cv2.imwrite(str(clip[3].file), np.full((HEIGHT, WIDTH, 3), (1, 2, 250), np.uint8))  # blue, green, red
-    pair = pair_of(make_pairs(people_of(one_label), MotionSettings("exact", exact=store, steps=(1,))))
+    pair = pair_of(make_pairs(people_of(one_label), MotionSettings(kind="exact", exact=store, steps=(1,))))
     assert (pair.second.image == (250, 2, 1)).all()
     assert len(pair.second.points) == 0
     assert (pair.second.coarse == IGNORE).all()
@@ -103,7 +103,7 @@ def test_a_wrong_flow_is_not_believed(one_label: AnnotationSet, tmp_path: Path) 
             for step in (-1, 1):
                 if 0 <= frame + step < FRAMES:
                     writer.write("clip", frame, step, np.full((2, HEIGHT, WIDTH), 9, np.float32))
-    settings = MotionSettings("flow", str(both_right), steps=(1,), propagate=True)
+    settings = MotionSettings(kind="flow", flow=str(both_right), steps=(1,), propagate=True)
     assert isinstance(make_pairs(people_of(one_label), settings)[0], PoseSample)
 
 
@@ -114,9 +114,9 @@ def test_stills_and_frames_without_neighbours_are_alone(
     last = annotate(clip[-1])
     still = replace(annotate(clip[0]), image=replace(clip[0], video=None, frame=None))
     people = people_of(AnnotationSet((clip[-1], still.image), (last, still), Path("people.json")))
-    pairs = make_pairs(people, MotionSettings("flow", store, steps=(1,)))
+    pairs = make_pairs(people, MotionSettings(kind="flow", flow=store, steps=(1,)))
     assert [type(pairs[index]) for index in (0, 1)] == [PoseSample, PoseSample]
-    backwards = make_pairs(people, MotionSettings("flow", store, steps=(-1, 1)))
+    backwards = make_pairs(people, MotionSettings(kind="flow", flow=store, steps=(-1, 1)))
     assert [type(backwards[index]) for index in (0, 1)] == [PairSample, PoseSample]
 
 
@@ -126,23 +126,24 @@ def test_what_the_store_lacks_is_told_before_training(
     people = people_of(one_label)
     missing = write_flow(tmp_path / "missing.h5", 1.0, leave_out=(3, -1))
     with pytest.raises(MissingFlowError, match=r"frame 3, step -1 .*run: python -m flow_cache precompute"):
-        make_pairs(people, MotionSettings("flow", missing, steps=(1,)))
+        make_pairs(people, MotionSettings(kind="flow", flow=missing, steps=(1,)))
     store = write_flow(tmp_path / "flow.h5", 1.0)
     other = replace(clip[2], width=WIDTH + 1)
     with pytest.raises(AnnotationError, match=r"is 97 x 80 px, but the flow .* frames of 96 x 80"):
         make_pairs(
-            people_of(AnnotationSet((other,), (annotate(other),), None)), MotionSettings("flow", store)
+            people_of(AnnotationSet((other,), (annotate(other),), None)),
+            MotionSettings(kind="flow", flow=store),
         )
     clip[3].file.unlink()
     with pytest.raises(AnnotationError, match=r"000003.png: no such picture, wanted beside .*000002.png"):
-        make_pairs(people, MotionSettings("flow", store, steps=(1,)))
+        make_pairs(people, MotionSettings(kind="flow", flow=store, steps=(1,)))
 
 
 def test_flow_of_other_pictures_is_refused(
     one_label: AnnotationSet, clip: list[ImageRecord], tmp_path: Path
 ) -> None:
     precompute([clip[0].file.parent], tmp_path / "flow.h5", (-1, 1), progress=False)
-    settings = MotionSettings("flow", str(tmp_path / "flow.h5"), steps=(-1, 1))
+    settings = MotionSettings(kind="flow", flow=str(tmp_path / "flow.h5"), steps=(-1, 1))
     make_pairs(people_of(one_label), settings)
     cv2.imwrite(str(clip[4].file), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     with pytest.raises(AnnotationError, match=r"names are the same, the content is not; .* --out FLOW.h5$"):
@@ -151,7 +152,7 @@ def test_flow_of_other_pictures_is_refused(
 
 def test_a_warped_pair_agrees_with_its_picture(one_label: AnnotationSet) -> None:
     """The second picture is the first one read along the flow, and the labels lie on the same texture."""
-    settings = MotionSettings("tps", propagate=True)
+    settings = MotionSettings(kind="tps", propagate=True)
     pairs = make_pairs(people_of(one_label), settings)
     moved = []
     for number in range(8):
@@ -186,7 +187,7 @@ def test_points_and_masks_agree_under_every_change(
     kept = {name: getattr(person, name)[away] for name in ("points", "uv", "source", "step")}
     person = replace(person, **kept, part=np.where(x < 128, 3, 4)[away], coarse=coarse)
     store = write_flow(tmp_path / "flow.h5", 1.0)
-    settings = MotionSettings(kind, store if kind == "flow" else "", steps=(-1, 1), propagate=True)
+    settings = MotionSettings(kind=kind, flow=store if kind == "flow" else "", steps=(-1, 1), propagate=True)
     pairs = make_pairs(people_of(AnnotationSet((clip[2],), (person,), None), augment), settings)
     coarse_of = {3: 2, 4: 3}
     agree = []
@@ -203,7 +204,10 @@ def test_points_and_masks_agree_under_every_change(
 
 def test_a_draw_decides_about_everything(one_label: AnnotationSet, tmp_path: Path) -> None:
     store = write_flow(tmp_path / "flow.h5", 1.0)
-    for settings in (MotionSettings("tps", propagate=True), MotionSettings("flow", store, steps=(-1, 1))):
+    for settings in (
+        MotionSettings(kind="tps", propagate=True),
+        MotionSettings(kind="flow", flow=store, steps=(-1, 1)),
+    ):
         pairs = make_pairs(people_of(one_label, AugmentSettings()), settings)
         once, again, other = pair_of(pairs, 5), pair_of(pairs, 5), pair_of(pairs, 6)
         np.testing.assert_array_equal(once.second.image, again.second.image)
@@ -215,7 +219,7 @@ def test_a_draw_decides_about_everything(one_label: AnnotationSet, tmp_path: Pat
 
 
 def test_batches_of_pairs_and_single_crops(one_label: AnnotationSet) -> None:
-    pair = pair_of(make_pairs(people_of(one_label), MotionSettings("tps", propagate=True)))
+    pair = pair_of(make_pairs(people_of(one_label), MotionSettings(kind="tps", propagate=True)))
     batch = collate([pair.first, pair, pair])
     assert batch.images.shape == (5, 3, SIZE, SIZE)
     assert batch.pairs is not None
@@ -233,14 +237,14 @@ def test_settings_that_cannot_be(tmp_path: Path) -> None:
     from slimdp.config import ConfigError
 
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"kind": "optical"}, "motion.kind = 'optical', but it must be one of none, tps, flow, exact"),
-        ({"kind": "flow"}, "motion.flow = '', but it must be the path of a store of flow"),
-        ({"kind": "exact", "flow": "a"}, "motion.exact = ''"),
-        ({"steps": ()}, "motion.steps"),
-        ({"steps": (1, 0)}, "motion.steps"),
-        ({"threshold_px": 0.0}, "motion.threshold_px"),
+        ({"kind": "optical"}, "^kind = 'optical', but it must be one of none, tps, flow, exact"),
+        ({"kind": "flow"}, "^flow = '', but it must be the path of a store of flow"),
+        ({"kind": "exact", "flow": "a"}, "^exact = ''"),
+        ({"steps": ()}, "^steps ="),
+        ({"steps": (1, 0)}, "^steps ="),
+        ({"threshold_px": 0.0}, "^threshold_px ="),
     ]
     for values, told in wrong:
         with pytest.raises(ConfigError, match=told):
             MotionSettings(**values)
-    assert MotionSettings("tps", warp=WarpSettings(bend=0)).store == ""
+    assert MotionSettings(kind="tps", warp=WarpSettings(bend=0)).store == ""

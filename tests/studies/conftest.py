@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,11 +28,10 @@ def labels(ellipses: DataSource) -> DataSource:  # noqa: F811
 @pytest.fixture(scope="session")
 def base_config(small_run: TrainConfig, labels: DataSource) -> TrainConfig:  # noqa: F811
     """What the rows have in common."""
-    return replace(
-        small_run,
+    return small_run.replace(
         stages=(
-            StageSettings("stills", (labels,), steps=6, batch=2, learning_rate=3e-2),
-            StageSettings("clips", (labels,), steps=6, batch=2, learning_rate=1.5e-2),
+            StageSettings(name="stills", data=(labels,), steps=6, batch=2, learning_rate=3e-2),
+            StageSettings(name="clips", data=(labels,), steps=6, batch=2, learning_rate=1.5e-2),
         ),
         average_decay=0.5,  # so that it scores points at all
         log_every=1,

@@ -24,9 +24,11 @@ def config(base_config: TrainConfig, tmp_path: Path) -> TrainConfig:
         (tmp_path / name).write_bytes(name.encode())
     content = {"images": [{"file_name": "b.png"}, {"file_name": "a.png"}], "annotations": []}
     (tmp_path / "labels.json").write_text(json.dumps(content))
-    source = DataSource(str(tmp_path / "labels.json"), str(tmp_path))
-    stages = tuple(replace(stage, data=(source,)) for stage in base_config.stages)
-    return replace(base_config, stages=stages, motion=MotionSettings("exact", exact=str(tmp_path / "exact")))
+    source = DataSource(annotations=str(tmp_path / "labels.json"), images=str(tmp_path))
+    stages = tuple(stage.replace(data=(source,)) for stage in base_config.stages)
+    return base_config.replace(
+        stages=stages, motion=MotionSettings(kind="exact", exact=str(tmp_path / "exact"))
+    )
 
 
 def test_pictures_and_flow_are_known_by_names_and_sizes(config: TrainConfig, tmp_path: Path) -> None:
@@ -59,7 +61,7 @@ def test_a_store_of_flow_is_known_by_its_fields(config: TrainConfig, tmp_path: P
         picture = np.full((64, 64, 3), 20 * frame, np.uint8)
         cv2.imwrite(str(tmp_path / "walk" / f"{frame}.png"), picture)
     store, fast = tmp_path / "flow.h5", DenseInverseSearch("ultrafast")
-    config = replace(config, motion=MotionSettings("flow", flow=str(store)))
+    config = config.replace(motion=MotionSettings(kind="flow", flow=str(store)))
 
     def digest() -> str | None:
         return picture_digests(config).get(f"flow in {store}")

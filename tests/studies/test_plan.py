@@ -37,9 +37,12 @@ def study_of(rows: dict[str, TrainConfig], seeds: tuple[int, ...] = (0,)) -> Stu
 
 def config_of(stages: str) -> TrainConfig:
     """A stage for each letter; the same letter at the same place is the same stage."""
-    source = DataSource("labels.json", ".")
+    source = DataSource(annotations="labels.json", images=".")
     return TrainConfig(
-        tuple(StageSettings(f"{number}{letter}", (source,), steps=1) for number, letter in enumerate(stages))
+        stages=tuple(
+            StageSettings(name=f"{number}{letter}", data=(source,), steps=1)
+            for number, letter in enumerate(stages)
+        )
     )
 
 
@@ -107,25 +110,27 @@ def test_every_row_trains_its_stages_once_and_nothing_twice(rows: list[str]) -> 
 def test_the_work_of_a_run_follows_from_what_it_sees_and_from_its_network() -> None:
     (source,) = config_of("a").stages[0].data
     base = TrainConfig(
-        (StageSettings("a", (source,), steps=10, batch=8),), ModelSettings(1, 64), CropSettings(64)
+        stages=(StageSettings(name="a", data=(source,), steps=10, batch=8),),
+        model=ModelSettings(stacks=1, features=64),
+        crop=CropSettings(size=64),
     )
 
     def work(config: TrainConfig) -> float:
         return plan_runs(study_of({"row": config}))[0].work
 
     assert work(base) == 80
-    assert work(replace(base, motion=MotionSettings("tps", propagate=True))) == 240
-    assert work(replace(base, model=ModelSettings(2, 64))) == pytest.approx(80 * 2.4 / 1.4)
-    assert work(replace(base, crop=CropSettings(128))) == 320
+    assert work(base.replace(motion=MotionSettings(kind="tps", propagate=True))) == 240
+    assert work(base.replace(model=ModelSettings(stacks=2, features=64))) == pytest.approx(80 * 2.4 / 1.4)
+    assert work(base.replace(crop=CropSettings(size=128))) == 320
     stage, row = plan_runs(study_of({"row": base}))
     assert (stage.crops, row.crops, row.work) == (80, 0, 0)
 
 
 def test_what_teaches_the_same_is_shared_and_nothing_else() -> None:
     same = config_of("ax")
-    people = ValidationSettings((DataSource("val.json", "."),))
-    free = replace(same, log_every=7, workers=3, validation=people, seed=9)
-    wide = replace(same, model=replace(same.model, features=64))
+    people = ValidationSettings(data=(DataSource(annotations="val.json", images="."),))
+    free = same.replace(log_every=7, workers=3, validation=people, seed=9)
+    wide = same.replace(model=same.model.replace(features=64))
     runs = plan_runs(study_of({"same": same, "free": free, "wide": wide}))
     assert [run.rows for run in runs if run.trains] == [("same", "free")] * 2 + [("wide",)] * 2
 

@@ -61,15 +61,13 @@ def test_the_people_are_known_by_what_is_in_the_file(tmp_path: Path) -> None:
 def test_changed_settings_and_labels_are_named(base_config: TrainConfig, tmp_path: Path) -> None:
     labels = tmp_path / "labels.json"
     labels.write_text("one")
-    source = DataSource(str(labels), ".")
-    config = replace(
-        base_config, stages=tuple(replace(stage, data=(source,)) for stage in base_config.stages)
-    )
+    source = DataSource(annotations=str(labels), images=".")
+    config = base_config.replace(stages=tuple(stage.replace(data=(source,)) for stage in base_config.stages))
     there = describe_run(config)
     assert changes(there, describe_run(config)) == []
-    assert changes(there, describe_run(replace(config, workers=2, checkpoint_every=9))) == []
-    first = replace(config.stages[0], steps=7)
-    now = describe_run(replace(config, seed=1, stages=(first, config.stages[1])))
+    assert changes(there, describe_run(config.replace(workers=2, checkpoint_every=9))) == []
+    first = config.stages[0].replace(steps=7)
+    now = describe_run(config.replace(seed=1, stages=(first, config.stages[1])))
     assert changes(there, now) == ["stages.0.steps: 6, 7", "seed: 0, 1"]
     labels.write_text("another")
     (line,) = changes(there, describe_run(config))

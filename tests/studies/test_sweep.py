@@ -298,7 +298,7 @@ def test_every_set_is_scored_and_a_new_one_without_training(
 def test_a_run_of_somebody_else_is_refused(make_study: Callable[..., Study], tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", seeds=(0,))
     config = study.rows[2].config(0)
-    train(replace(config, stages=config.stages[:1]), tmp_path / "out" / "other" / "seed_0")
+    train(config.replace(stages=config.stages[:1]), tmp_path / "out" / "other" / "seed_0")
     with pytest.raises(ConfigError, match=r"other/seed_0: no sweep\.json"):
         sweep(study, tmp_path / "out")
 

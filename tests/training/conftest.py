@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import cv2
@@ -89,7 +88,7 @@ def ellipses(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
         write_annotations(folder / "labels.json", [person.image for person in people], people)
 
     folder = made_once(tmp_path_factory, "ellipses", make)
-    return DataSource(str(folder / "labels.json"), str(folder))
+    return DataSource(annotations=str(folder / "labels.json"), images=str(folder))
 
 
 @pytest.fixture(scope="session")
@@ -97,8 +96,8 @@ def small_run(ellipses: DataSource) -> TrainConfig:
     """Two stages of a few steps, with every random change."""
     return TrainConfig(
         stages=(
-            StageSettings("stills", (ellipses,), steps=4, batch=2, learning_rate=3e-3),
-            StageSettings("clips", (ellipses, ellipses), steps=4, batch=3, learning_rate=1e-3),
+            StageSettings(name="stills", data=(ellipses,), steps=4, batch=2, learning_rate=3e-3),
+            StageSettings(name="clips", data=(ellipses, ellipses), steps=4, batch=3, learning_rate=1e-3),
         ),
         model=ModelSettings(stacks=1, features=8),
         crop=CropSettings(size=64),
@@ -112,7 +111,7 @@ def small_run(ellipses: DataSource) -> TrainConfig:
 @pytest.fixture(scope="session")
 def straight(small_run: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainConfig, Path]:
     """A run of two stages that nothing stopped, of one thread: its settings and its folder. Only read it."""
-    config = dataclasses.replace(small_run, checkpoint_every=1, seed=TEST_SEED)
+    config = small_run.replace(checkpoint_every=1, seed=TEST_SEED)
 
     def make(folder: Path) -> None:
         with one_thread_here():

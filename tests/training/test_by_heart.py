@@ -31,19 +31,19 @@ def one_picture(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
     everyone = read_annotations(folder / "stills_train.json", folder, read_masks=True)
     person = max(everyone.people, key=lambda each: len(each.points))
     write_annotations(folder / "one.json", [person.image], [person])
-    return DataSource(str(folder / "one.json"), str(folder))
+    return DataSource(annotations=str(folder / "one.json"), images=str(folder))
 
 
 @pytest.mark.slow
 def test_one_picture_is_learned_by_heart(one_picture: DataSource, tmp_path: Path) -> None:
     """Over 95 % of its points within 5 cm on the body, as the validation of the run itself measures it."""
-    stage = StageSettings("heart", (one_picture,), steps=240, batch=2, learning_rate=3e-3)
+    stage = StageSettings(name="heart", data=(one_picture,), steps=240, batch=2, learning_rate=3e-3)
     config = TrainConfig(
         stages=(stage,),
         model=ModelSettings(stacks=1, features=64),
         crop=CropSettings(size=128),
         augment=AugmentSettings(scale=0, rotation_deg=0, shift=0, flip=False, colour=0),
-        validation=ValidationSettings((one_picture,), every=80),
+        validation=ValidationSettings(data=(one_picture,), every=80),
         average_decay=0.95,
         log_every=80,
         pictures_every=240,

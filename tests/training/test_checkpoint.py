@@ -115,7 +115,7 @@ def test_a_file_of_another_kind_is_named(tmp_path: Path, content: object) -> Non
 
 
 def test_weights_of_another_model_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    config = dataclasses.replace(checkpoint.config, model=ModelSettings(1, 16))
+    config = checkpoint.config.replace(model=ModelSettings(stacks=1, features=16))
     save_checkpoint(tmp_path / "a.pt", dataclasses.replace(checkpoint, config=config))
     with pytest.raises(CheckpointError, match=r"a\.pt do not fit"):
         load_model(tmp_path / "a.pt")
@@ -123,8 +123,8 @@ def test_weights_of_another_model_are_refused(checkpoint: Checkpoint, tmp_path: 
 
 def test_other_settings_are_named_and_harmless_ones_pass(small_run: TrainConfig) -> None:
     path = Path("last.pt")
-    check_same_settings(path, small_run, dataclasses.replace(small_run, workers=4, log_every=1))
-    stages = (small_run.stages[0], dataclasses.replace(small_run.stages[1], steps=9))
-    other = dataclasses.replace(small_run, stages=stages, model=ModelSettings(1, 16))
+    check_same_settings(path, small_run, small_run.replace(workers=4, log_every=1))
+    stages = (small_run.stages[0], small_run.stages[1].replace(steps=9))
+    other = small_run.replace(stages=stages, model=ModelSettings(stacks=1, features=16))
     with pytest.raises(ConfigError, match=r"last\.pt .*stages\.1\.steps: 4, 9; model\.features: 8, 16"):
         check_same_settings(path, small_run, other)

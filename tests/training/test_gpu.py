@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -29,9 +28,7 @@ def test_parts_arrive_as_they_left(small_run: TrainConfig) -> None:
 
 
 def test_a_gpu_learns_what_a_cpu_learns(small_run: TrainConfig, tmp_path: Path) -> None:
-    config = dataclasses.replace(
-        small_run, crop=CropSettings(size=128), precision="float64", log_every=1, workers=2
-    )
+    config = small_run.replace(crop=CropSettings(size=128), precision="float64", log_every=1, workers=2)
     for device in ("cpu", "cuda"):
         train(config, tmp_path / device, device=device)
     curves = [read_metrics(tmp_path / device / "metrics.jsonl") for device in ("cpu", "cuda")]
@@ -42,20 +39,20 @@ def test_a_gpu_learns_what_a_cpu_learns(small_run: TrainConfig, tmp_path: Path) 
 def test_bf16_learns_a_picture_as_float32_does(
     small_run: TrainConfig, ellipses: DataSource, tmp_path: Path
 ) -> None:
-    stage = dataclasses.replace(small_run.stages[0], steps=80, batch=3, learning_rate=6e-3)
-    model = dataclasses.replace(small_run.model, features=32)
+    stage = small_run.stages[0].replace(steps=80, batch=3, learning_rate=6e-3)
+    model = small_run.model.replace(features=32)
     still = AugmentSettings(scale=0, rotation_deg=0, shift=0, flip=False, colour=0)
-    config = dataclasses.replace(small_run, stages=(stage,), model=model, augment=still, log_every=80)
+    config = small_run.replace(stages=(stage,), model=model, augment=still, log_every=80)
     ends = {}
     for precision in ("auto", "float32"):
-        train(dataclasses.replace(config, precision=precision), tmp_path / precision, device="cuda")
+        train(config.replace(precision=precision), tmp_path / precision, device="cuda")
         ends[precision] = read_metrics(tmp_path / precision / "metrics.jsonl")[-1]["loss/total"]
     assert max(ends.values()) < 1.0  # even scores cost 9.1
 
 
 def test_a_loss_that_is_not_finite_is_named_a_few_steps_later(small_run: TrainConfig, tmp_path: Path) -> None:
-    wild = dataclasses.replace(small_run.stages[0], steps=40, learning_rate=1e30, warmup=0.0)
-    config = dataclasses.replace(small_run, stages=(wild,), checkpoint_every=1)
+    wild = small_run.stages[0].replace(steps=40, learning_rate=1e30, warmup=0.0)
+    config = small_run.replace(stages=(wild,), checkpoint_every=1)
     with pytest.raises(NonFiniteLossError, match="stage 'stills', step 1:") as caught:
         train(config, tmp_path / "run", device="cuda")
     people = read_stages(config)[0].batch_people(1)

@@ -29,16 +29,15 @@ from slimdp.training.stage_data import read_stages
 @pytest.fixture
 def warped(small_run: TrainConfig) -> TrainConfig:
     """Warped pairs, learned from by their labels and by their features."""
-    return dataclasses.replace(
-        small_run,
-        motion=MotionSettings("tps", propagate=True),
+    return small_run.replace(
+        motion=MotionSettings(kind="tps", propagate=True),
         loss=LossSettings(equivariance=1.0, equivariance_at="level_2"),
     )
 
 
 def test_a_run_on_pairs_comes_out_the_same_stopped_or_not(warped: TrainConfig, tmp_path: Path) -> None:
     whole = load_checkpoint(train(warped, tmp_path / "whole"))
-    short = dataclasses.replace(warped, stages=warped.stages[:1])
+    short = warped.replace(stages=warped.stages[:1])
     train(short, tmp_path / "parts")
     rest = load_checkpoint(train(warped, tmp_path / "rest", initial=tmp_path / "parts" / "stage_stills.pt"))
     for name, value in whole.model.items():
@@ -58,8 +57,8 @@ def test_a_batch_holds_both_pictures_of_every_person(warped: TrainConfig) -> Non
     assert batch.images.shape[0] == 2 * warped.stages[0].batch
     assert batch.pairs is not None
     assert batch.pairs.tolist() == [[0, 2], [1, 3]]
-    none = dataclasses.replace(warped.stages[0], motion=MotionSettings(), loss=LossSettings())
-    (stage,) = read_stages(dataclasses.replace(warped, stages=(none,)))
+    none = warped.stages[0].replace(motion=MotionSettings(), loss=LossSettings())
+    (stage,) = read_stages(warped.replace(stages=(none,)))
     assert next(stage.batches(0, workers=0)).pairs is None
 
 
@@ -81,9 +80,9 @@ def test_features_are_taught_without_any_label(
         for p in found.people
     ]
     write_annotations(tmp_path / "bare.json", found.images, bare)
-    source = DataSource(str(tmp_path / "bare.json"), ellipses.images, unlabelled=True)
-    stage = dataclasses.replace(warped.stages[0], data=(source,))
-    config = dataclasses.replace(warped, stages=(stage,), motion=MotionSettings("tps"))
+    source = DataSource(annotations=str(tmp_path / "bare.json"), images=ellipses.images, unlabelled=True)
+    stage = warped.stages[0].replace(data=(source,))
+    config = warped.replace(stages=(stage,), motion=MotionSettings(kind="tps"))
     train(config, tmp_path / "run")
     (*_, last) = (r for r in read_metrics(tmp_path / "run" / "metrics.jsonl") if "loss/total" in r)
     # Nothing but what two pictures share, and what is outside of a rough box is not known.
@@ -96,25 +95,25 @@ def test_what_a_stage_says_is_laid_over_what_the_run_says(warped: TrainConfig, t
     values["stages"][1]["motion"] = {"kind": "none"}
     values["stages"][1]["loss"] = {"equivariance": 0.0}
     again = config_from_dict(values, "here")
-    assert again.stages[1].motion == MotionSettings("none", propagate=True)
+    assert again.stages[1].motion == MotionSettings(kind="none", propagate=True)
     file = tmp_path / "a.yaml"
     file.write_text(
         "stages: [{name: a, data: [{annotations: a, images: b}], steps: 1, motion: {kind: tps}}]\n"
         "motion: {flow: f.h5, propagate: true}\n"
     )
-    assert load_config(file).stages[0].motion == MotionSettings("tps", "f.h5", propagate=True)
+    assert load_config(file).stages[0].motion == MotionSettings(kind="tps", flow="f.h5", propagate=True)
 
 
 def test_settings_that_need_one_another(warped: TrainConfig) -> None:
     with pytest.raises(
         ConfigError, match=r"stages.0: loss.equivariance = 1 needs a second picture .* motion.kind"
     ):
-        read_stages(dataclasses.replace(warped, motion=MotionSettings()))
-    source = dataclasses.replace(warped.stages[0].data[0], unlabelled=True)
-    stage = dataclasses.replace(warped.stages[0], data=(source,))
+        read_stages(warped.replace(motion=MotionSettings()))
+    source = warped.stages[0].data[0].replace(unlabelled=True)
+    stage = warped.stages[0].replace(data=(source,))
     with pytest.raises(ConfigError, match=r"stages.0.data.0.unlabelled = true, but only loss.equivariance"):
-        read_stages(dataclasses.replace(warped, stages=(stage,), loss=LossSettings()))
+        read_stages(warped.replace(stages=(stage,), loss=LossSettings()))
     with pytest.raises(
         ConfigError, match=r"stages.0.motion.flow = 'nowhere.h5': no flow store at nowhere.h5"
     ):
-        read_stages(dataclasses.replace(warped, motion=MotionSettings("flow", "nowhere.h5")))
+        read_stages(warped.replace(motion=MotionSettings(kind="flow", flow="nowhere.h5")))

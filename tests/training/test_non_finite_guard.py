@@ -7,7 +7,7 @@ from slimdp.config import DataSource, LossSettings, StageSettings
 from slimdp.structures import PersonAnnotation
 from slimdp.training.non_finite_guard import NoLabelsError, NonFiniteGuard, NonFiniteLossError
 
-STAGE = StageSettings("clips", (DataSource("x", "y"),), steps=5)
+STAGE = StageSettings(name="clips", data=(DataSource(annotations="x", images="y"),), steps=5)
 
 
 def nobody(step: int) -> list[PersonAnnotation]:

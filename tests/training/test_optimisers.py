@@ -9,8 +9,10 @@ from slimdp.training.optimisers import MAKERS, make_optimizer
 
 
 def stage(settings: OptimiserSettings, decay: float = 0.0) -> StageSettings:
-    data = (DataSource("x", "y"),)
-    return StageSettings("a", data, 10, learning_rate=0.1, weight_decay=decay, optimiser=settings)
+    data = (DataSource(annotations="x", images="y"),)
+    return StageSettings(
+        name="a", data=data, steps=10, learning_rate=0.1, weight_decay=decay, optimiser=settings
+    )
 
 
 def test_every_optimiser_of_the_settings_is_there() -> None:
@@ -34,13 +36,13 @@ def steps(settings: OptimiserSettings, gradients: list[float]) -> list[float]:
     ("settings", "wanted"),
     [
         # rate * (momentum * velocity + gradient)
-        (OptimiserSettings("sgd"), [-0.1 * 2, -0.1 * (2 + 0.9 * 2 + 2)]),
-        (OptimiserSettings("sgd", momentum=0.5), [-0.1 * 2, -0.1 * (2 + 0.5 * 2 + 2)]),
+        (OptimiserSettings(name="sgd"), [-0.1 * 2, -0.1 * (2 + 0.9 * 2 + 2)]),
+        (OptimiserSettings(name="sgd", momentum=0.5), [-0.1 * 2, -0.1 * (2 + 0.5 * 2 + 2)]),
         # rate * gradient / sqrt(0.01 * gradient^2), then / sqrt(0.99 * 0.01 + 0.01) of it
-        (OptimiserSettings("rmsprop"), [-1.0, -1.0 - 0.1 / (0.99 * 0.01 + 0.01) ** 0.5]),
-        (OptimiserSettings("rmsprop", smoothing=0.75), [-0.2, -0.2 - 0.1 / (0.75 * 0.25 + 0.25) ** 0.5]),
+        (OptimiserSettings(name="rmsprop"), [-1.0, -1.0 - 0.1 / (0.99 * 0.01 + 0.01) ** 0.5]),
+        (OptimiserSettings(name="rmsprop", smoothing=0.75), [-0.2, -0.2 - 0.1 / (0.75 * 0.25 + 0.25) ** 0.5]),
         # equal gradients: the rate itself
-        (OptimiserSettings("adamw"), [-0.1, -0.2]),
+        (OptimiserSettings(name="adamw"), [-0.1, -0.2]),
     ],
 )
 def test_a_step_by_hand(settings: OptimiserSettings, wanted: list[float]) -> None:
@@ -54,7 +56,7 @@ def test_only_weights_decay(name: str) -> None:
     nn.init.ones_(model[0].bias)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    make_optimizer(model, stage(OptimiserSettings(name), decay=0.5)).step()
+    make_optimizer(model, stage(OptimiserSettings(name=name), decay=0.5)).step()
     assert model[0].weight.item() < 1
     assert model[0].bias.item() == model[1].weight.item() == 1
 
@@ -64,7 +66,7 @@ def test_steps_are_those_of_torchs_own_bit_for_bit(name: str) -> None:
     own = {"adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop, "sgd": torch.optim.SGD}[name]
     ours, theirs = nn.Linear(3, 2), nn.Linear(3, 2)
     theirs.load_state_dict(ours.state_dict())
-    optimizer = make_optimizer(ours, stage(OptimiserSettings(name), decay=0.1))
+    optimizer = make_optimizer(ours, stage(OptimiserSettings(name=name), decay=0.1))
     groups = [
         {"params": [theirs.weight], "weight_decay": 0.1},
         {"params": [theirs.bias], "weight_decay": 0.0},
@@ -83,7 +85,7 @@ def test_steps_are_those_of_torchs_own_bit_for_bit(name: str) -> None:
     for one, other in zip(ours.parameters(), theirs.parameters()):
         assert torch.equal(one, other)
         assert one.requires_grad
-    again = make_optimizer(ours, stage(OptimiserSettings(name), decay=0.1))
+    again = make_optimizer(ours, stage(OptimiserSettings(name=name), decay=0.1))
     again.load_state_dict(reference.state_dict())
     states = [each.state_dict() for each in (optimizer, reference, again)]
     assert states[0]["param_groups"] == states[1]["param_groups"] == states[2]["param_groups"]
@@ -93,7 +95,7 @@ def test_steps_are_those_of_torchs_own_bit_for_bit(name: str) -> None:
 def test_no_method_is_wrapped_for_the_compiler() -> None:
     """What torch wraps for it imports it: 1.5 s of computing time before the first step."""
     for name in OPTIMISERS:
-        kind = type(make_optimizer(nn.Linear(1, 1), stage(OptimiserSettings(name))))
+        kind = type(make_optimizer(nn.Linear(1, 1), stage(OptimiserSettings(name=name))))
         for method in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
             assert not hasattr(getattr(kind, method), "__wrapped__"), (name, method)
         layer, layers = kind.step, []

@@ -62,7 +62,7 @@ def test_a_resumed_run_ends_with_the_same_bits(
     # What the process drew at random since must not matter, nor how many workers there are now.
     torch.manual_seed(99)
     torch.rand(3)
-    train(dataclasses.replace(config, log_every=1), tmp_path / "run", resume=True)
+    train(config.replace(log_every=1), tmp_path / "run", resume=True)
     for name in ("stage_stills.pt", "stage_clips.pt", "last.pt"):
         assert same_weights(whole / name, tmp_path / "run" / name)
 
@@ -105,14 +105,13 @@ def busy(
 ) -> tuple[TrainConfig, Path]:
     """A run with all that may go on beside training, which nothing stopped: its settings and its folder."""
     stills, clips = small_run.stages
-    config = dataclasses.replace(
-        small_run,
+    config = small_run.replace(
         seed=TEST_SEED,
         stages=(
-            dataclasses.replace(stills, steps=16, batch=4, accumulate=2),
-            dataclasses.replace(clips, steps=12),
+            stills.replace(steps=16, batch=4, accumulate=2),
+            clips.replace(steps=12),
         ),
-        validation=ValidationSettings((ellipses,), every=5),
+        validation=ValidationSettings(data=(ellipses,), every=5),
         workers=2,
         log_every=1,
         checkpoint_every=4,
@@ -178,11 +177,11 @@ def test_other_people_to_validate_begin_a_new_best(busy: tuple[TrainConfig, Path
     shutil.copytree(whole, tmp_path / "run")
     shutil.copy(whole / "stage_stills.pt", tmp_path / "run" / "last.pt")
     assert config.validation is not None
-    fewer = dataclasses.replace(config, validation=dataclasses.replace(config.validation, people=1))
-    train(dataclasses.replace(fewer, workers=0), tmp_path / "run", resume=True)
+    fewer = config.replace(validation=config.validation.replace(people=1))
+    train(fewer.replace(workers=0), tmp_path / "run", resume=True)
     best = load_checkpoint(tmp_path / "run" / "best.pt")
     assert best.stage == 1
-    assert best.config == dataclasses.replace(fewer, workers=0)
+    assert best.config == fewer.replace(workers=0)
 
 
 def test_a_broken_checkpoint_names_those_before_it(
@@ -204,9 +203,7 @@ def test_a_checkpoint_of_another_network_is_refused(
 ) -> None:
     """Settings that fit, weights that do not."""
     config, _ = straight
-    other = run_module.build_model(
-        dataclasses.replace(config, model=dataclasses.replace(config.model, features=16))
-    )
+    other = run_module.build_model(config.replace(model=config.model.replace(features=16)))
     save_checkpoint(tmp_path / "run" / "last.pt", Checkpoint(config, 0, 1, other.state_dict()))
     before = (tmp_path / "run" / "last.pt").read_bytes()
     with pytest.raises(CheckpointError, match=r"last\.pt do not fit the model"):
@@ -266,7 +263,7 @@ def test_a_full_disk_stops_a_run_that_goes_on_once_there_is_room(
 ) -> None:
     config, whole = straight
     out, ballast = small_disk / "run", small_disk / "ballast"
-    train(dataclasses.replace(config, stages=config.stages[:1]), small_disk / "size")
+    train(config.replace(stages=config.stages[:1]), small_disk / "size")
     used = sum(path.stat().st_size for path in (small_disk / "size").rglob("*.pt"))
     shutil.rmtree(small_disk / "size")
     space = shutil.disk_usage(small_disk).free

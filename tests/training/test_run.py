@@ -64,13 +64,13 @@ def test_a_run_leaves_its_files_and_nothing_half_written(straight: tuple[TrainCo
 
 def test_workers_change_nothing(straight: tuple[TrainConfig, Path], tmp_path: Path) -> None:
     config, whole = straight
-    train(dataclasses.replace(config, workers=2), tmp_path / "run")
+    train(config.replace(workers=2), tmp_path / "run")
     assert same_weights(whole / "stage_clips.pt", tmp_path / "run" / "stage_clips.pt")
 
 
 def test_another_seed_changes_the_weights(straight: tuple[TrainConfig, Path], tmp_path: Path) -> None:
     config, whole = straight
-    train(dataclasses.replace(config, seed=config.seed + 1), tmp_path / "run")
+    train(config.replace(seed=config.seed + 1), tmp_path / "run")
     assert not same_weights(whole / "stage_clips.pt", tmp_path / "run" / "stage_clips.pt")
 
 
@@ -81,7 +81,7 @@ def test_a_run_leaves_the_random_state_and_the_flags_of_its_caller(
     torch.manual_seed(5)
     wanted = torch.rand(4)
     torch.manual_seed(5)
-    train(dataclasses.replace(config, stages=config.stages[:1]), tmp_path / "run")
+    train(config.replace(stages=config.stages[:1]), tmp_path / "run")
     assert torch.equal(torch.rand(4), wanted)
     assert not torch.are_deterministic_algorithms_enabled()
 
@@ -105,7 +105,7 @@ def test_a_run_trains_deterministically_without_the_compiler(
     monkeypatch.setattr(torch, "use_deterministic_algorithms", refused)
     torch.set_deterministic_debug_mode("warn")
     try:
-        train(dataclasses.replace(config, stages=config.stages[:1]), tmp_path / "run")
+        train(config.replace(stages=config.stages[:1]), tmp_path / "run")
         assert torch.get_deterministic_debug_mode() == 1
     finally:
         torch.set_deterministic_debug_mode("default")
@@ -121,7 +121,7 @@ def test_a_finished_run_resumes_to_its_result(straight: tuple[TrainConfig, Path]
 
 def test_resuming_where_nothing_is_begins(straight: tuple[TrainConfig, Path], tmp_path: Path) -> None:
     config, whole = straight
-    train(dataclasses.replace(config, stages=config.stages[:1]), tmp_path / "run", resume=True)
+    train(config.replace(stages=config.stages[:1]), tmp_path / "run", resume=True)
     assert same_weights(whole / "stage_stills.pt", tmp_path / "run" / "stage_stills.pt")
 
 
@@ -134,7 +134,7 @@ def test_a_folder_with_a_run_is_not_overwritten(straight: tuple[TrainConfig, Pat
 def test_resuming_with_other_settings_is_refused(straight: tuple[TrainConfig, Path]) -> None:
     config, out = straight
     with pytest.raises(ConfigError, match=r"loss\.uv: 10\.0, 1\.0"):
-        train(dataclasses.replace(config, loss=dataclasses.replace(config.loss, uv=1.0)), out, resume=True)
+        train(config.replace(loss=config.loss.replace(uv=1.0)), out, resume=True)
 
 
 def test_two_runs_share_their_first_stage(straight: tuple[TrainConfig, Path], tmp_path: Path) -> None:
@@ -148,9 +148,9 @@ def test_a_shared_stage_must_have_the_same_settings(
     straight: tuple[TrainConfig, Path], tmp_path: Path
 ) -> None:
     config, whole = straight
-    stages = (dataclasses.replace(config.stages[0], steps=5), config.stages[1])
+    stages = (config.stages[0].replace(steps=5), config.stages[1])
     with pytest.raises(ConfigError, match=r"stages\.0\.steps: 4, 5"):
-        train(dataclasses.replace(config, stages=stages), tmp_path / "run", initial=whole / "stage_stills.pt")
+        train(config.replace(stages=stages), tmp_path / "run", initial=whole / "stage_stills.pt")
     assert not (tmp_path / "run").exists()
 
 
@@ -158,13 +158,13 @@ def test_weights_alone_are_taken_where_no_stage_is_shared(
     straight: tuple[TrainConfig, Path], tmp_path: Path
 ) -> None:
     config, whole = straight
-    finer = dataclasses.replace(config.stages[0], name="finer", steps=1, learning_rate=1e-12)
-    train(dataclasses.replace(config, stages=(finer,)), tmp_path / "run", initial=whole / "stage_clips.pt")
+    finer = config.stages[0].replace(name="finer", steps=1, learning_rate=1e-12)
+    train(config.replace(stages=(finer,)), tmp_path / "run", initial=whole / "stage_clips.pt")
     before, after = (
         load_checkpoint(p).model for p in (whole / "stage_clips.pt", tmp_path / "run" / "stage_finer.pt")
     )
     assert torch.allclose(before["stem.0.weight"], after["stem.0.weight"], atol=1e-9)
-    small = dataclasses.replace(config, stages=(finer,), model=ModelSettings(1, 12))
+    small = config.replace(stages=(finer,), model=ModelSettings(stacks=1, features=12))
     with pytest.raises(CheckpointError, match="do not fit"):
         train(small, tmp_path / "other", initial=whole / "stage_clips.pt")
 
@@ -187,8 +187,8 @@ def test_the_middle_of_a_stage_is_no_beginning(straight: tuple[TrainConfig, Path
 def test_missing_data_is_named_before_anything_is_written(
     small_run: TrainConfig, ellipses: DataSource, tmp_path: Path, change: dict[str, str], words: str
 ) -> None:
-    broken = dataclasses.replace(small_run.stages[1], data=(dataclasses.replace(ellipses, **change),))
-    config = dataclasses.replace(small_run, stages=(small_run.stages[0], broken))
+    broken = small_run.stages[1].replace(data=(ellipses.replace(**change),))
+    config = small_run.replace(stages=(small_run.stages[0], broken))
     with pytest.raises(ConfigError, match=words):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -199,10 +199,10 @@ def test_a_missing_picture_is_named_before_anything_is_written(
 ) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    source = dataclasses.replace(ellipses, images=str(empty))
-    stages = (small_run.stages[0], dataclasses.replace(small_run.stages[1], data=(source,)))
+    source = ellipses.replace(images=str(empty))
+    stages = (small_run.stages[0], small_run.stages[1].replace(data=(source,)))
     with pytest.raises(AnnotationError, match=r"ellipse_1\.png"):
-        train(dataclasses.replace(small_run, stages=stages), tmp_path / "run")
+        train(small_run.replace(stages=stages), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -228,12 +228,12 @@ def test_a_file_in_place_of_the_folder_is_named(small_run: TrainConfig, tmp_path
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(
     small_run: TrainConfig, tmp_path: Path
 ) -> None:
-    wild = dataclasses.replace(small_run.stages[0], learning_rate=1e30, warmup=0.0)
+    wild = small_run.stages[0].replace(learning_rate=1e30, warmup=0.0)
     with pytest.raises(NonFiniteLossError) as caught:
-        train(dataclasses.replace(small_run, stages=(wild,)), tmp_path / "run")
+        train(small_run.replace(stages=(wild,)), tmp_path / "run")
     message = str(caught.value)
     assert "stage 'stills', step 1" in message
-    people = read_stages(dataclasses.replace(small_run, stages=(wild,)))[0].batch_people(1)
+    people = read_stages(small_run.replace(stages=(wild,)))[0].batch_people(1)
     assert len(people) == 2
     for person in people:
         assert f"{person.image.file} (annotation {person.id})" in message
@@ -243,9 +243,8 @@ def test_a_batch_without_labels_stops_the_run_and_is_named(
     small_run: TrainConfig, ellipses: DataSource, tmp_path: Path
 ) -> None:
     """Nothing but points is learned from, and the crops are moved until none is in sight."""
-    config = dataclasses.replace(
-        small_run,
-        stages=(StageSettings("points", (ellipses,), steps=200, batch=1),),
+    config = small_run.replace(
+        stages=(StageSettings(name="points", data=(ellipses,), steps=200, batch=1),),
         crop=CropSettings(size=128),
         augment=AugmentSettings(shift=0.95, flip=False),
         loss=LossSettings(coarse=0, background=0),
@@ -257,8 +256,8 @@ def test_a_batch_without_labels_stops_the_run_and_is_named(
 
 def test_outlines_alone_are_learned_from(small_run: TrainConfig, tmp_path: Path) -> None:
     """A batch without a point in sight: its terms are 0, and nothing is divided by 0."""
-    stage = dataclasses.replace(small_run.stages[0], steps=2)
-    config = dataclasses.replace(small_run, stages=(stage,), augment=AugmentSettings(shift=0.95, flip=False))
+    stage = small_run.stages[0].replace(steps=2)
+    config = small_run.replace(stages=(stage,), augment=AugmentSettings(shift=0.95, flip=False))
     final = load_checkpoint(train(config, tmp_path / "run"))
     assert all(value.isfinite().all() for value in final.model.values())
 
@@ -269,7 +268,7 @@ def test_a_stage_may_have_a_loss_and_changes_of_its_own(
     config, whole = straight
     first, second = config.stages
     for change in ({"loss": LossSettings(uv=3.0)}, {"augment": AugmentSettings(flip=False, colour=0)}):
-        changed = dataclasses.replace(config, stages=(first, dataclasses.replace(second, **change)))
+        changed = config.replace(stages=(first, second.replace(**change)))
         out = tmp_path / "_".join(change)
         train(changed, out)
         assert same_weights(whole / "stage_stills.pt", out / "stage_stills.pt")
@@ -281,8 +280,8 @@ def test_a_stage_may_have_an_optimiser_of_its_own(
     straight: tuple[TrainConfig, Path], tmp_path: Path, name: str
 ) -> None:
     config, whole = straight
-    second = dataclasses.replace(config.stages[1], optimiser=OptimiserSettings(name), learning_rate=1e-4)
-    train(dataclasses.replace(config, stages=(config.stages[0], second)), tmp_path / "run")
+    second = config.stages[1].replace(optimiser=OptimiserSettings(name=name), learning_rate=1e-4)
+    train(config.replace(stages=(config.stages[0], second)), tmp_path / "run")
     assert same_weights(whole / "stage_stills.pt", tmp_path / "run" / "stage_stills.pt")
     assert not same_weights(whole / "stage_clips.pt", tmp_path / "run" / "stage_clips.pt")
 
@@ -303,14 +302,14 @@ def test_the_folder_says_what_it_ran_on_at_every_start(straight: tuple[TrainConf
     ("batch", "words"), [(3, "but a multiple of that number"), (2, "2 or more a process")]
 )
 def test_a_batch_that_cannot_be_dealt_out_is_refused(small_run: TrainConfig, batch: int, words: str) -> None:
-    stage = dataclasses.replace(small_run.stages[0], batch=batch)
-    config = dataclasses.replace(small_run, stages=(stage,), shared_batch_norm=False)
+    stage = small_run.stages[0].replace(batch=batch)
+    config = small_run.replace(stages=(stage,), shared_batch_norm=False)
     with pytest.raises(ConfigError, match=rf"stages\.0\.batch = {batch},.*2 processes.*{words}"):
         read_stages(config, DistributedContext(0, 2))
 
 
 def test_bf16_runs_on_a_cpu_only_when_asked_for(small_run: TrainConfig, tmp_path: Path) -> None:
-    config = dataclasses.replace(small_run, stages=small_run.stages[:1], precision="bf16")
+    config = small_run.replace(stages=small_run.stages[:1], precision="bf16")
     final = load_checkpoint(train(config, tmp_path / "run"))
     assert final.model["stem.0.weight"].dtype == torch.float32
     assert all(value.isfinite().all() for value in final.model.values())
@@ -320,10 +319,9 @@ def test_bf16_runs_on_a_cpu_only_when_asked_for(small_run: TrainConfig, tmp_path
 @pytest.mark.slow
 def test_a_compiled_network_learns_the_same(straight: tuple[TrainConfig, Path], tmp_path: Path) -> None:
     config, _ = straight
-    config = dataclasses.replace(config, stages=config.stages[:1], precision="float64")
+    config = config.replace(stages=config.stages[:1], precision="float64")
     plain, compiled = (
-        load_checkpoint(train(dataclasses.replace(config, compile=on), tmp_path / str(on))).model
-        for on in (False, True)
+        load_checkpoint(train(config.replace(compile=on), tmp_path / str(on))).model for on in (False, True)
     )
     for name, value in plain.items():
         assert torch.allclose(value, compiled[name], rtol=1e-5, atol=1e-7), name

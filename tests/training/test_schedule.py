@@ -10,8 +10,10 @@ from slimdp.training.schedule import FALLS, learning_rate_at
 
 def stage(steps: int, warmup: float, schedule: ScheduleSettings | None = None) -> StageSettings:
     schedule = schedule or ScheduleSettings()
-    data = (DataSource("x", "y"),)
-    return StageSettings("a", data, steps=steps, learning_rate=2.0, warmup=warmup, schedule=schedule)
+    data = (DataSource(annotations="x", images="y"),)
+    return StageSettings(
+        name="a", data=data, steps=steps, learning_rate=2.0, warmup=warmup, schedule=schedule
+    )
 
 
 def test_it_rises_in_a_line_and_falls_as_half_a_cosine() -> None:
@@ -38,13 +40,13 @@ def test_a_step_outside_the_stage_is_refused(step: int) -> None:
 
 
 def test_steps_drop_at_shares_of_the_stage() -> None:
-    schedule = ScheduleSettings("step", drops=(0.5, 0.75), factor=0.1)
+    schedule = ScheduleSettings(name="step", drops=(0.5, 0.75), factor=0.1)
     rates = [learning_rate_at(step, stage(8, 0.25, schedule)) for step in range(8)]
     assert rates == pytest.approx([2 / 3, 4 / 3, 2, 2, 0.2, 0.2, 0.02, 0.02])
 
 
 def test_a_constant_rate_rises_and_stays() -> None:
-    rates = [learning_rate_at(step, stage(5, 0.2, ScheduleSettings("constant"))) for step in range(5)]
+    rates = [learning_rate_at(step, stage(5, 0.2, ScheduleSettings(name="constant"))) for step in range(5)]
     assert rates == pytest.approx([1, 2, 2, 2, 2])
 
 

@@ -4,7 +4,6 @@ import multiprocessing
 import signal
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from tests.training.weights import same_weights
 
 
 def named(config: TrainConfig, name: str, seed: int = 0) -> TrainConfig:
-    return replace(config, stages=(replace(config.stages[0], name=name),), seed=seed)
+    return config.replace(stages=(config.stages[0].replace(name=name),), seed=seed)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -36,9 +35,9 @@ def test_runs_side_by_side_are_the_runs_one_by_one(
 
 @pytest.mark.usefixtures("forked_workers")
 def test_a_run_that_fails_ends_those_before_it(small_run: TrainConfig, tmp_path: Path) -> None:
-    stage = replace(small_run.stages[0], data=(DataSource("nothing.json", "."),))
-    broken = replace(small_run, stages=(stage,))
-    endless = replace(small_run, stages=(replace(small_run.stages[0], steps=20_000),))
+    stage = small_run.stages[0].replace(data=(DataSource(annotations="nothing.json", images="."),))
+    broken = small_run.replace(stages=(stage,))
+    endless = small_run.replace(stages=(small_run.stages[0].replace(steps=20_000),))
     runs = [TrainRun(endless, tmp_path / "a"), TrainRun(broken, tmp_path / "b")]
     before = set(multiprocessing.active_children())
     with pytest.raises(ConfigError, match=r"nothing\.json"):
@@ -48,7 +47,7 @@ def test_a_run_that_fails_ends_those_before_it(small_run: TrainConfig, tmp_path:
 
 @pytest.mark.usefixtures("forked_workers")
 def test_a_killed_run_is_a_plain_error(small_run: TrainConfig, tmp_path: Path) -> None:
-    endless = replace(small_run, stages=(replace(small_run.stages[0], steps=20_000),))
+    endless = small_run.replace(stages=(small_run.stages[0].replace(steps=20_000),))
     killer = threading.Thread(target=_kill_the_child)
     killer.start()
     with pytest.raises(ChildProcessError, match=r"was killed \(SIGKILL\).*memory"):
@@ -67,8 +66,8 @@ def _kill_the_child() -> None:
 def test_runs_end_with_the_process_that_started_them(
     small_run: TrainConfig, tmp_path: Path, number: signal.Signals, result: int
 ) -> None:
-    endless = replace(small_run, stages=(replace(small_run.stages[0], steps=20_000),))
-    run = TrainRun(replace(endless, log_every=1), tmp_path / "run")
+    endless = small_run.replace(stages=(small_run.stages[0].replace(steps=20_000),))
+    run = TrainRun(endless.replace(log_every=1), tmp_path / "run")
     process = Forked(lambda: len(train_side_by_side([run])))
     while b": step 2/" not in (line := process.readline()):
         assert line, "it ended before it could be ended"

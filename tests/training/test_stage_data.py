@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from pathlib import Path
 
@@ -75,22 +74,22 @@ def test_stages_and_seeds_draw_differently() -> None:
 
 @pytest.mark.parametrize("flip", [True, False])
 def test_an_unknown_surface_is_named(small_run: TrainConfig, flip: bool) -> None:
-    config = dataclasses.replace(small_run, surface="sphere", augment=AugmentSettings(flip=flip))
+    config = small_run.replace(surface="sphere", augment=AugmentSettings(flip=flip))
     with pytest.raises(ConfigError, match=r"surface = 'sphere'.*open"):
         read_stages(config)
 
 
 def test_flips_go_by_the_surface_s_own_tables(small_run: TrainConfig, tmp_path: Path) -> None:
     write_charts(tmp_path / "UV_Processed.mat", tiny_body(np.random.default_rng(0)))
-    config = dataclasses.replace(small_run, surface=str(tmp_path), augment=AugmentSettings(flip=False))
+    config = small_run.replace(surface=str(tmp_path), augment=AugmentSettings(flip=False))
     read_stages(config)  # nothing is mirrored: no table is needed
-    config = dataclasses.replace(config, augment=AugmentSettings(flip=True))
+    config = config.replace(augment=AugmentSettings(flip=True))
     missing = r"(?s)surface = .*UV_symmetry_transforms\.mat \(for flips\).*augment\.flip = false"
     with pytest.raises(ConfigError, match=missing):
         read_stages(config)
     write_symmetry(tmp_path / "UV_symmetry_transforms.mat", np.full_like(symmetry_tables(), 0.25))
     by_file = torch.cat([batch.uv for batch in read_stages(config)[0].batches(0, workers=0)])
-    by_open_body = dataclasses.replace(config, surface="open")
+    by_open_body = config.replace(surface="open")
     others = torch.cat([batch.uv for batch in read_stages(by_open_body)[0].batches(0, workers=0)])
     mirrored = (by_file == 0.25).all(dim=1)  # the same crops are mirrored in both
     assert mirrored.any()
@@ -102,11 +101,13 @@ def test_flips_go_by_the_surface_s_own_tables(small_run: TrainConfig, tmp_path: 
 def test_the_real_annotation_goes_through_a_training_step(samples: Path, tmp_path: Path) -> None:
     # A copy: the run must not depend on the folder, and relative file names must work.
     shutil.copytree(samples / "densepose", tmp_path / "densepose")
-    source = DataSource(str(tmp_path / "densepose/one_person.json"), str(tmp_path / "densepose"))
+    source = DataSource(
+        annotations=str(tmp_path / "densepose/one_person.json"), images=str(tmp_path / "densepose")
+    )
     config = TrainConfig(
-        stages=(StageSettings("real", (source,), steps=2, batch=1),),
-        model=ModelSettings(1, 8),
-        crop=CropSettings(128),
+        stages=(StageSettings(name="real", data=(source,), steps=2, batch=1),),
+        model=ModelSettings(stacks=1, features=8),
+        crop=CropSettings(size=128),
         augment=AugmentSettings(flip=False),
     )
     batch = next(read_stages(config)[0].batches(0, workers=0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import multiprocessing
 import os
 import socket
@@ -31,11 +30,11 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def calm(small_run: TrainConfig) -> TrainConfig:
     """Deepest maps of more than a pixel, float64 and steady optimisers: nothing magnifies rounding."""
-    stills, clips = (dataclasses.replace(stage, batch=4, learning_rate=1e-3) for stage in small_run.stages)
-    clips = dataclasses.replace(clips, optimiser=OptimiserSettings("sgd"), accumulate=2)
+    stills, clips = (stage.replace(batch=4, learning_rate=1e-3) for stage in small_run.stages)
+    clips = clips.replace(optimiser=OptimiserSettings(name="sgd"), accumulate=2)
     crop = CropSettings(size=128)
-    return dataclasses.replace(
-        small_run, stages=(stills, clips), crop=crop, precision="float64", log_every=1, checkpoint_every=1000
+    return small_run.replace(
+        stages=(stills, clips), crop=crop, precision="float64", log_every=1, checkpoint_every=1000
     )
 
 
@@ -43,8 +42,8 @@ def gradient(
     config: TrainConfig, accumulate: int, weights: LossSettings
 ) -> tuple[dict[str, Tensor], list[Tensor]]:
     """The loss's terms and the gradient of a batch in so many parts; the batch norms do not look at it."""
-    stage = dataclasses.replace(config.stages[0], batch=4, accumulate=accumulate)
-    data = read_stages(dataclasses.replace(config, stages=(stage,)))[0]
+    stage = config.stages[0].replace(batch=4, accumulate=accumulate)
+    data = read_stages(config.replace(stages=(stage,)))[0]
     model = build_model(config).double().eval()
     parts = next(micro_batches(data.batches(0, workers=0), accumulate, torch.device("cpu")))
     assert len(parts) == accumulate
@@ -141,8 +140,8 @@ def test_two_processes_learn_what_one_learns(
 
 @pytest.mark.slow
 def test_what_goes_wrong_in_two_processes_ends_both(calm: TrainConfig, tmp_path: Path) -> None:
-    stage = dataclasses.replace(calm.stages[0], batch=3)
-    settings = dump_yaml(config_to_dict(dataclasses.replace(calm, stages=(stage,))))
+    stage = calm.stages[0].replace(batch=3)
+    settings = dump_yaml(config_to_dict(calm.replace(stages=(stage,))))
     (tmp_path / "settings.yaml").write_text(settings)
     done = torchrun(2, tmp_path, "settings.yaml", "--out", "together", "--device", "cpu")
     assert done.returncode != 0

@@ -41,7 +41,7 @@ def apply_budget(annotations: AnnotationSet, budget: BudgetSettings) -> Annotati
     eligible = [c & p.has_uv & (p.image.id in kept) for p, c in zip(people, clicked)]
     drawn = eligible if budget.points == 1 else draw_points(people, eligible, budget.points, budget.seed)
     # What annotators do not see at all keeps nothing, whatever a share would leave.
-    unseen = replace(budget, parts=DROPPED, masks=DROPPED)
+    unseen = budget.replace(parts=DROPPED, masks=DROPPED)
     fewer = [
         _with_fewer(p, p.image.id in kept, keeps_uv, budget if p.image.id in seen else unseen)
         for p, keeps_uv in zip(people, drawn)

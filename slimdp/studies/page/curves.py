@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -156,7 +155,7 @@ def _stack_figures(swept: SweptStudy) -> list[FigureSettings]:
 
 
 def _without_stacks(config: TrainConfig) -> str:
-    return json.dumps(config_to_dict(replace(config, model=replace(config.model, stacks=1))), sort_keys=True)
+    return json.dumps(config_to_dict(config.replace(model=config.model.replace(stacks=1))), sort_keys=True)
 
 
 def _picture(name: str, title: str, alt: str, chart: Plot, caption: str, numbers: bytes) -> PagePicture:

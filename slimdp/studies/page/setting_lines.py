@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
-from slimdp.config import TrainConfig
+from slimdp.config import Settings, TrainConfig
 
 _NOT_THERE = "\u2013"
 
@@ -31,12 +30,11 @@ def setting_lines(first: TrainConfig, own: TrainConfig) -> list[str]:
 
 def _flat(value: Any, key: str, default: bool = False) -> Iterator[tuple[str, tuple[Any, bool]]]:
     """The plain values below a setting, with their keys and whether each is what it is by default."""
-    if is_dataclass(value):
-        for each in fields(value):
-            usual = each.default_factory() if each.default_factory is not MISSING else each.default
-            below = getattr(value, each.name)
-            yield from _flat(below, f"{key}.{each.name}" if key else each.name, below == usual)
-    elif isinstance(value, tuple) and value and all(map(is_dataclass, value)):
+    if isinstance(value, Settings):
+        for name, each in type(value).model_fields.items():
+            below = getattr(value, name)
+            yield from _flat(below, f"{key}.{name}" if key else name, below == each.default)
+    elif isinstance(value, tuple) and value and all(isinstance(each, Settings) for each in value):
         for place, each in enumerate(value):
             below = f"{key}.{getattr(each, 'name', place)}"
             yield from (item for item in _flat(each, below) if item[0] != f"{below}.name")

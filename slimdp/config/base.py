@@ -1,0 +1,196 @@
+"""The base of every setting: a frozen pydantic model, strict, whose errors name the whole key.
+
+Unknown keys, wrong types and impossible values raise `ConfigError` before any work starts. A list, as YAML
+has them, stands for a tuple, and 1 for 1.0; but true is no number, and neither is "2".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import core_schema
+from typing_extensions import Self
+
+from flow_cache.runtime.nearest import listed
+from slimdp.plain_yaml import ConfigError
+
+T = TypeVar("T")
+#: Several values: a list in YAML.
+Many = Annotated[tuple[T, ...], Field(strict=False)]
+
+#: What is wanted where pydantic finds these kinds of errors.
+_KINDS = {
+    "int_type": "a whole number is",
+    "float_type": "a number is",
+    "finite_number": "a finite number is",
+    "string_type": "a text (in quotes) is",
+    "bool_type": "true or false is",
+    "tuple_type": "a list is",
+    "mapping_type": "`name: value` lines are",
+    "dict_type": "`name: value` lines are",
+}
+
+
+class Settings(BaseModel):
+    """Settings that belong together; a subclass has a field a key.
+
+    `MOVED` tells where keys of earlier versions are now, both as they stand in this class: an error says so.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
+    )
+    MOVED: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(_told(error)) from None
+
+    # Pydantic builds settings within settings by its own __init__, so that errors gather at the outermost.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @classmethod
+    def parse(cls, values: Any, key: str = "") -> Self:
+        """Read plain values, as YAML gives them, that stand at a key.
+
+        Raises:
+            ConfigError: unknown or missing keys, wrong types, impossible values: all of them are named.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(_told(error, key)) from None
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with changes; it is checked as a whole."""
+        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
+
+    def plain(self) -> dict[str, Any]:
+        """A deep copy as YAML and checkpoints hold it: mappings, and lists in place of tuples."""
+        return self.model_dump(mode="json")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_keys(cls, values: Any) -> Any:
+        if isinstance(values, cls):
+            return values
+        known = cls.model_fields
+        if not isinstance(values, Mapping):
+            keys = ", ".join(known)
+            raise _Fault(lambda at: f"{at('')} = {shortened(values)}, but keys are wanted: {keys}")
+        unknown = next((key for key in values if key not in known), None)
+        if unknown is None:
+            return values
+        moved = cls.MOVED.get(unknown)
+        if moved is not None:
+            raise _Fault(lambda at: f"{at(unknown)} is now {at(moved)}")
+        raise _Fault(lambda at: f"unknown key {at(str(unknown))}; there are: {listed(known, unknown)}")
+
+
+class _Fault(ValueError):
+    """An error of settings, which do not know at which key they stand: `at("steps")` is "stages.1.steps"."""
+
+    def __init__(self, told: Callable[[Callable[[str], str]], str]) -> None:
+        super().__init__(told(lambda key: key or "the settings"))
+        self.told = told
+
+
+def require(ok: bool, key: str, value: object, wanted: str) -> None:
+    """Refuse a value of a key from within a validator, unless it is `ok`."""
+    if not ok:
+        raise _Fault(lambda at: f"{at(key)} = {shortened(value)}, but it must be {wanted}")
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """A condition of a value: `Annotated[str, Wanted("letters", str.isalpha)]`."""
+
+    words: str  # what the value must be
+    holds: Callable[[Any], bool]
+    schema: Mapping[str, Any] = field(default_factory=dict)  # the same for editors, as far as JSON Schema can
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), **self.schema}
+
+    def _check(self, value: Any) -> Any:
+        require(self.holds(value), "", value, self.words)
+        return value
+
+
+def at_least(low: float, words: str = "") -> Wanted:
+    return Wanted(words or f"{low} or more", lambda value: value >= low, {"minimum": low})
+
+
+def above(low: float, words: str = "") -> Wanted:
+    return Wanted(words or f"more than {low}", lambda value: value > low, {"exclusiveMinimum": low})
+
+
+def within(low: float, high: float, more: str = "") -> Wanted:
+    """Both ends included; `more` goes on after "in 1..16"."""
+    words = f"in {low}..{high}{more}"
+    return Wanted(words, lambda value: low <= value <= high, {"minimum": low, "maximum": high})
+
+
+def below(high: float, words: str = "") -> Wanted:
+    """From 0 to an end that is left out."""
+    words = words or f"in 0..{high}, {high} left out"
+    return Wanted(words, lambda value: 0 <= value < high, {"minimum": 0, "exclusiveMaximum": high})
+
+
+#: Numbers of the usual ranges.
+Positive = Annotated[float, above(0, "positive")]
+PositiveInt = Annotated[int, above(0, "positive")]
+NotNegative = Annotated[float, at_least(0)]
+Count = Annotated[int, at_least(0)]
+Share = Annotated[float, within(0, 1)]
+
+
+def shortened(value: Any) -> str:
+    """A value as errors tell it, not in all its length."""
+    told = repr(value)
+    return told if len(told) <= 120 else told[:117] + "..."
+
+
+def _told(errors: ValidationError, key: str = "") -> str:
+    """All that is wrong, each with its whole key."""
+    return "; ".join(dict.fromkeys(_told_one(error, key) for error in errors.errors(include_url=False)))
+
+
+def _told_one(error: Mapping[str, Any], key: str) -> str:
+    place = (*([key] if key else ()), *error["loc"])
+    if place[-1:] == ("[key]",):  # a name in a mapping of any names
+        place = place[:-2]
+
+    def at(name: str) -> str:
+        return ".".join(str(part) for part in (*place, *([name] if name else ()))) or "the settings"
+
+    kind, fault = error["type"], error.get("ctx", {}).get("error")
+    if isinstance(fault, _Fault):
+        return fault.told(at)
+    if kind == "missing":
+        return f"missing key {at('')}"
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", error["ctx"]["expected"])
+        wanted = f"it must be one of {listed(choices, error['input'])}"
+    elif kind in _KINDS:
+        wanted = f"{_KINDS[kind]} wanted"
+    else:
+        wanted = str(fault or error["msg"])
+    return f"{at('')} = {shortened(error['input'])}, but {wanted}"
