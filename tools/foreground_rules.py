@@ -21,9 +21,8 @@ import torch
 from torch import Tensor
 
 from slimdp.data import crop_affine, read_annotations
-from slimdp.data.crops import crop_image
+from slimdp.data.crops import BACKGROUND, coarse_target, crop_image
 from slimdp.data.images import load_image
-from slimdp.data.targets import BACKGROUND, coarse_target
 from slimdp.geometry import STRIDE, apply_affine
 from slimdp.inference import decode, run_model
 from slimdp.maps import upsample_map

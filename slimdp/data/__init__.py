@@ -7,24 +7,20 @@ from typing import TYPE_CHECKING
 from flow_cache.runtime.lazy_package import load_on_use
 
 if TYPE_CHECKING:
-    from slimdp.data.augment import Augmentation, change_colours, draw_augmentation, flip_labels
+    from slimdp.data.augment import Augmentation, Patch, change_colours, draw_augmentation, flip_labels
     from slimdp.data.box_frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
     from slimdp.data.boxes import box_around_keypoints, box_from_centre
     from slimdp.data.budget import apply_budget
     from slimdp.data.clicks import Clicks, count_clicks
     from slimdp.data.coco import AnnotationSet, read_annotations, read_outlines
-    from slimdp.data.crops import BORDER_RGB, crop_affine, crop_image, crop_side
-    from slimdp.data.dataset import PoseDataset, start_worker
+    from slimdp.data.crops import BORDER_RGB, coarse_target, crop_affine, crop_image, crop_side
+    from slimdp.data.dataset import PairSample, PoseDataset, PoseSample, collate, start_worker
     from slimdp.data.frame_numbers import frame_number
     from slimdp.data.images import ImageCache, ImageError, check_image, load_image, verify_image
-    from slimdp.data.join import join_annotation_files
     from slimdp.data.keypoints import KeypointAnchors, keypoint_union, surface_anchors
-    from slimdp.data.patches import Patch
     from slimdp.data.sampler import SampleIndex, WeightedSampler
-    from slimdp.data.samples import PairSample, PoseSample, collate
-    from slimdp.data.targets import coarse_target
     from slimdp.data.validate import AnnotationError
-    from slimdp.data.write import write_annotations
+    from slimdp.data.write import join_annotation_files, write_annotations
 
 __all__ = [
     "BORDER_RGB",
@@ -102,15 +98,15 @@ _HOMES = {
     "check_image": "slimdp.data.images",
     "verify_image": "slimdp.data.images",
     "load_image": "slimdp.data.images",
-    "join_annotation_files": "slimdp.data.join",
+    "join_annotation_files": "slimdp.data.write",
     "KeypointAnchors": "slimdp.data.keypoints",
     "keypoint_union": "slimdp.data.keypoints",
     "surface_anchors": "slimdp.data.keypoints",
-    "Patch": "slimdp.data.patches",
-    "PairSample": "slimdp.data.samples",
-    "PoseSample": "slimdp.data.samples",
-    "collate": "slimdp.data.samples",
-    "coarse_target": "slimdp.data.targets",
+    "Patch": "slimdp.data.augment",
+    "PairSample": "slimdp.data.dataset",
+    "PoseSample": "slimdp.data.dataset",
+    "collate": "slimdp.data.dataset",
+    "coarse_target": "slimdp.data.crops",
     "AnnotationError": "slimdp.data.validate",
     "write_annotations": "slimdp.data.write",
 }

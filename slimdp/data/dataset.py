@@ -1,20 +1,31 @@
-"""The people of annotation files as training samples: crops with labels, changed at random."""
+"""The people of annotation files as training samples, changed at random, and samples as a batch."""
 
 from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.context
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from slimdp.config import AugmentSettings, CropSettings
-from slimdp.data.augment import Augmentation, change_colours, draw_augmentation, flip_labels
+from slimdp.data.augment import (
+    Augmentation,
+    change_colours,
+    cover,
+    draw_augmentation,
+    flip_labels,
+    forget_under,
+    under,
+)
 from slimdp.data.coco import AnnotationSet
-from slimdp.data.crops import crop_affine, crop_image
+from slimdp.data.crops import coarse_target, crop_affine, crop_image
 from slimdp.data.images import ImageCache
 from slimdp.data.keypoints import (
     HIDDEN,
@@ -24,15 +35,38 @@ from slimdp.data.keypoints import (
     mirrored_order,
     seen_from,
 )
-from slimdp.data.patches import cover, forget_under, under
-from slimdp.data.point_labels import PointLabels, anchored_points, points_of
 from slimdp.data.sampler import SampleIndex
-from slimdp.data.samples import PoseSample
-from slimdp.data.targets import coarse_target
 from slimdp.data.validate import AnnotationError
 from slimdp.geometry import apply_affine, move_box
-from slimdp.structures import PersonAnnotation
+from slimdp.structures import LabelSource, PersonAnnotation, PoseBatch
 from slimdp.surface.symmetry import UvSymmetry
+
+
+@dataclass(frozen=True)
+class PoseSample:
+    """One crop of S px with its labels."""
+
+    image: np.ndarray  # (S, S, 3) uint8 RGB
+    crop_from_image: np.ndarray  # (2, 3) float64: crop px = A @ (x, y, 1) of image px
+    annotation_id: int
+    box: np.ndarray  # (4,) float64 x, y, width, height, crop px, around the annotated one; may reach out
+    points: np.ndarray  # (N, 2) float64 x, y, crop px, all inside the crop and not under a patch
+    part: np.ndarray  # (N,) int64, 1..24
+    uv: np.ndarray  # (N, 2) float32 in [0, 1]; NaN where the part alone is known
+    source: np.ndarray  # (N,) int64, a LabelSource
+    confidence: np.ndarray  # (N,) float32 in [0, 1]
+    coarse: np.ndarray  # (S / 4, S / 4) uint8: 0..14, IGNORE where unknown
+    keypoints: np.ndarray  # (K, 3) float64 x, y, crop px, visibility: 0 unknown, 1 hidden, 2 seen
+
+
+@dataclass(frozen=True)
+class PairSample:
+    """Two crops of one person, and where the pixels of the second lie in the first."""
+
+    first: PoseSample
+    second: PoseSample
+    flow_1to0: np.ndarray  # (2, S / 4, S / 4) float32 map px: takes a map pixel of the second to the first
+    valid_1: np.ndarray  # (S / 4, S / 4) bool: where that is known, and inside of the first crop
 
 
 class PoseDataset(Dataset[PoseSample]):
@@ -221,3 +255,99 @@ def start_worker(worker: int) -> None:
             "call cv2.setNumThreads(1) before the workers start"
         )
     cv2.setNumThreads(1)
+
+
+@dataclass(frozen=True)
+class PointLabels:
+    """N points and what is known of them."""
+
+    points: np.ndarray  # (N, 2) float64 x, y, px
+    part: np.ndarray  # (N,) int64, 1..24
+    uv: np.ndarray  # (N, 2) float32 in [0, 1]; NaN where the part alone is known
+    source: np.ndarray  # (N,) int64, a LabelSource
+    confidence: np.ndarray  # (N,) float32 in [0, 1]
+
+    def joined(self, other: PointLabels) -> PointLabels:
+        """These and then the others."""
+        return PointLabels(
+            *(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self))
+        )
+
+    def within(self, crop_from_image: np.ndarray, size: int, covered: np.ndarray) -> PointLabels:
+        """Moved from image px to crop px; what lies outside the crop or under a patch is left out.
+
+        Args:
+            crop_from_image: (2, 3).
+            size: side of the crop, px.
+            covered: (R, 4) rectangles of patches, crop px (`cover`).
+        """
+        points = apply_affine(crop_from_image, self.points)
+        shown = ((points >= 0) & (points <= size - 1)).all(axis=1)
+        shown &= ~under(covered, points)
+        return PointLabels(
+            points[shown], self.part[shown], self.uv[shown], self.source[shown], self.confidence[shown]
+        )
+
+
+def points_of(person: PersonAnnotation) -> PointLabels:
+    """The points of an annotation, image px."""
+    trust = person.confidence
+    if trust is None:
+        trust = np.ones(len(person.points), dtype=np.float32)
+    return PointLabels(person.points, person.part, person.uv, person.source, trust)
+
+
+def anchored_points(person: PersonAnnotation, anchors: KeypointAnchors, lowest: int) -> PointLabels:
+    """A point at each keypoint whose visibility is at least `lowest`, labelled with its anchor, image px.
+
+    A hidden keypoint gives none: its pixel shows something else.
+    """
+    names = person.keypoint_names if person.keypoints is not None else ()
+    pairs = [(names.index(name), row) for row, name in enumerate(anchors.names) if name in names]
+    here, row = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    keypoints = np.zeros((0, 3)) if person.keypoints is None else person.keypoints[here]
+    seen = keypoints[:, 2] >= lowest
+    count = int(seen.sum())
+    return PointLabels(
+        points=keypoints[seen, :2],
+        part=anchors.part[row[seen]],
+        uv=anchors.uv[row[seen]],
+        source=np.full(count, LabelSource.KEYPOINT, dtype=np.int64),
+        confidence=np.ones(count, dtype=np.float32),
+    )
+
+
+def collate(samples: Sequence[PoseSample | PairSample]) -> PoseBatch:
+    """Samples as one batch: first every sample's crop, or the first of its two, then the second crops.
+
+    The points of all crops follow one another in flat tensors; `PoseBatch.to` widens what is in bytes.
+    """
+    crops = [sample.first if isinstance(sample, PairSample) else sample for sample in samples]
+    paired = [(index, sample) for index, sample in enumerate(samples) if isinstance(sample, PairSample)]
+    crops += [pair.second for _, pair in paired]
+    images = torch.from_numpy(np.stack([crop.image for crop in crops]))
+    counts = [len(crop.points) for crop in crops]
+    pairs = [(index, len(samples) + number) for number, (index, _) in enumerate(paired)]
+    return PoseBatch(
+        images=images.permute(0, 3, 1, 2),
+        crop_from_image=torch.from_numpy(np.stack([crop.crop_from_image for crop in crops])).float(),
+        image_index=torch.arange(len(crops)),
+        annotation_id=torch.tensor([crop.annotation_id for crop in crops], dtype=torch.int64),
+        instance_index=torch.repeat_interleave(torch.arange(len(crops)), torch.tensor(counts)),
+        points=_flat([crop.points for crop in crops]).float(),
+        part=_flat([crop.part for crop in crops]).long(),
+        uv=_flat([crop.uv for crop in crops]).float(),
+        box=torch.from_numpy(np.stack([crop.box for crop in crops])).float(),
+        coarse=torch.from_numpy(np.stack([crop.coarse for crop in crops])),
+        confidence=_flat([crop.confidence for crop in crops]).float(),
+        source=_flat([crop.source for crop in crops]).long(),
+        keypoints=torch.from_numpy(np.stack([crop.keypoints for crop in crops])).float(),
+        pairs=torch.tensor(pairs, dtype=torch.int64) if pairs else None,
+        flow_1to0=torch.from_numpy(np.stack([pair.flow_1to0 for _, pair in paired])) if pairs else None,
+        valid_1=torch.from_numpy(np.stack([pair.valid_1 for _, pair in paired])) if pairs else None,
+        one_each=True,
+    )
+
+
+def _flat(arrays: list[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.concatenate(arrays))

@@ -21,8 +21,8 @@ from slimdp.data import (
     read_annotations,
     surface_anchors,
 )
+from slimdp.data.dataset import anchored_points
 from slimdp.data.keypoints import arrange_keypoints, mirrored_order, seen_from
-from slimdp.data.point_labels import anchored_points
 from slimdp.geometry import apply_affine
 from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
 from slimdp.surface import COCO_KEYPOINTS, POSETRACK_KEYPOINTS, UvSymmetry, load_surface

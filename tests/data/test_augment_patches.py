@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slimdp.data import Patch
-from slimdp.data.patches import MOST_PATCHES, cover, draw_patches, forget_under, under
+from slimdp.data.augment import MOST_PATCHES, cover, draw_patches, forget_under, under
 from slimdp.structures import IGNORE
 
 
