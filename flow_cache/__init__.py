@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 from flow_cache.runtime.lazy_package import load_on_use
 
 if TYPE_CHECKING:
-    from flow_cache.chain import ChainSummary, chain_flow
+    from flow_cache.chain import (
+        ChainSummary,
+        FlowChain,
+        FlowChainReader,
+        FlowPair,
+        FlowSource,
+        chain_flow,
+        plan_chain,
+    )
     from flow_cache.consistency import (
         consistent,
         consistent_points,
@@ -19,7 +27,6 @@ if TYPE_CHECKING:
     )
     from flow_cache.errors import FlowCacheError, MissingFlowError
     from flow_cache.estimators import ESTIMATORS, DenseInverseSearch, FlowEstimator, make_estimator
-    from flow_cache.plan import plan_chain
     from flow_cache.precompute import PrecomputeSummary, precompute
     from flow_cache.progress import Progress
     from flow_cache.roi import PeopleBoxes, read_people_boxes
@@ -38,8 +45,12 @@ __all__ = [
     "ChainSummary",
     "DenseInverseSearch",
     "FlowCacheError",
+    "FlowChain",
+    "FlowChainReader",
     "FlowEstimator",
     "FlowField",
+    "FlowPair",
+    "FlowSource",
     "FlowStore",
     "FlowWriter",
     "MissingFlowError",
@@ -72,7 +83,12 @@ _HOMES = {
     "PeopleBoxes": "flow_cache.roi",
     "read_people_boxes": "flow_cache.roi",
     "ChainSummary": "flow_cache.chain",
+    "FlowChain": "flow_cache.chain",
+    "FlowChainReader": "flow_cache.chain",
+    "FlowPair": "flow_cache.chain",
+    "FlowSource": "flow_cache.chain",
     "chain_flow": "flow_cache.chain",
+    "plan_chain": "flow_cache.chain",
     "consistent": "flow_cache.consistency",
     "consistent_points": "flow_cache.consistency",
     "forward_backward_offset": "flow_cache.consistency",
@@ -86,7 +102,6 @@ _HOMES = {
     "ESTIMATORS": "flow_cache.estimators",
     "FlowEstimator": "flow_cache.estimators",
     "make_estimator": "flow_cache.estimators",
-    "plan_chain": "flow_cache.plan",
     "PrecomputeSummary": "flow_cache.precompute",
     "precompute": "flow_cache.precompute",
     "Progress": "flow_cache.progress",

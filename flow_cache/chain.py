@@ -4,24 +4,194 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from flow_cache.codec import encode_known
 from flow_cache.consistency import inside_frame, sample_flow
 from flow_cache.errors import FlowCacheError, MissingFlowError
-from flow_cache.plan import Field, checked_steps, plan_chain, plan_video
+from flow_cache.plan import Field, checked_steps, plan_video
 from flow_cache.runtime.progress import Tracker
 from flow_cache.schema import VideoRecord
-from flow_cache.store import FlowStore
+from flow_cache.store import FlowField, FlowStore
 from flow_cache.video import as_video
 from flow_cache.writer import FlowWriter
 
 #: What the name of the estimator of chained flow begins with.
 CHAINED = "chained "
+
+
+def plan_chain(
+    frame: int, step: int, steps: tuple[int, ...], held: Callable[[int, int], bool]
+) -> tuple[int, ...]:
+    """The hops that lead from a frame to the one `step` later: as few as can be, the longest ones first.
+
+    A hop is a stored flow there together with the one back. The direct flow is a single hop and so comes
+    before all others; with flow of one to three frames, 7 frames are 3 + 3 + 1. Hops lead towards the target
+    alone: none goes past it and back, nor begins the other way.
+
+    Args:
+        frame: index of the frame to start from.
+        step: how many frames later it ends, not 0.
+        steps: what hops there may be.
+        held: whether the flow from a frame over a step is stored, one way.
+
+    Returns:
+        Steps that add up to `step`; () where no stored flows lead there.
+    """
+    towards = sorted({s for s in steps if s * step > 0 and abs(s) <= abs(step)}, key=abs, reverse=True)
+    target = frame + step
+    reached: dict[int, tuple[int, ...]] = {
+        frame: ()
+    }  # frames by breadth: the first way there is the shortest
+    row = [frame]
+    while row and target not in reached:
+        following = []
+        for start in row:
+            for hop in towards:
+                end = start + hop
+                beyond = abs(end - frame) > abs(step)
+                if end not in reached and not beyond and held(start, hop) and held(end, -hop):
+                    reached[end] = (*reached[start], hop)
+                    following.append(end)
+        row = following
+    return reached.get(target, ())
+
+
+@dataclass(frozen=True)
+class FlowPair:
+    """The flow between two frames in both directions, (2, H, W) float32 px, x first."""
+
+    flow_0to1: np.ndarray
+    flow_1to0: np.ndarray
+
+    def reverse(self) -> FlowPair:
+        """The same two frames, seen from the other one."""
+        return FlowPair(self.flow_1to0, self.flow_0to1)
+
+
+@dataclass(frozen=True)
+class FlowChain:
+    """Flows one after another: the first pair leads from frame 0 to a frame between, the last one to frame 1.
+
+    Points go from flow to flow, each read where the one before has ended; no flow and no picture is
+    resampled.
+    """
+
+    pairs: tuple[FlowPair, ...]
+    origin: tuple[int, int] = (0, 0)  # x, y px of the frames: where all flows, cut to one window, begin
+
+    def reverse(self) -> FlowChain:
+        """The same chain, seen from the other end."""
+        return FlowChain(tuple(pair.reverse() for pair in reversed(self.pairs)), self.origin)
+
+
+class FlowSource(Protocol):
+    """What flow is read from: a `FlowStore`, or what stands for one."""
+
+    def frames(self, video: str) -> tuple[str, ...]:
+        """The names of a video's frames in order; MissingFlowError for a video that is not there."""
+
+    def record(self, video: str) -> VideoRecord:
+        """What is known of a video and of how its flow was made."""
+
+    def steps(self, video: str) -> tuple[int, ...]:
+        """The steps that a video has room for."""
+
+    def finished(self, video: str, step: int) -> np.ndarray:
+        """Which fields of a step are there: (frames,) bool."""
+
+    def read(self, video: str, frame: int, step: int, box: Sequence[float] | None = None) -> FlowField:
+        """The flow from the frame with an index to the frame `step` later, in a box or everywhere."""
+
+
+class FlowChainReader:
+    """Finds and reads chains between the frames of the videos of a store.
+
+    Args:
+        store: its flow.
+        longest_hop: frames that one flow may lead over; None: as many as the store has. With 1, every chain
+            goes from frame to frame.
+    """
+
+    def __init__(self, store: FlowSource, longest_hop: int | None = None) -> None:
+        if longest_hop is not None and longest_hop < 1:
+            raise ValueError(f"longest hop of {longest_hop} frames, but 1 or more are wanted")
+        self._store, self._longest = store, longest_hop
+        self._steps: dict[str, tuple[int, ...]] = {}
+        self._finished: dict[tuple[str, int], np.ndarray] = {}
+
+    def hops(
+        self, video: str, frame: int, step: int, within: tuple[int, int] | None = None
+    ) -> tuple[int, ...]:
+        """`plan_chain` with what the store holds of a video; () where no chain leads there.
+
+        Args:
+            video: in the store.
+            frame: index of the frame to start from.
+            step: frames from there.
+            within: the first and the last frame that the chain may touch; None: all of the video.
+        """
+        if video not in self._steps:
+            self._steps[video] = self._store.steps(video)
+        short = tuple(s for s in self._steps[video] if self._longest is None or abs(s) <= self._longest)
+        return plan_chain(frame, step, short, lambda f, s: self._held(video, f, s, within))
+
+    def require_hops(
+        self, video: str, frame: int, step: int, within: tuple[int, int] | None = None
+    ) -> tuple[int, ...]:
+        """As `hops`, but MissingFlowError where there are none; it names the command that makes the flow."""
+        hops = self.hops(video, frame, step, within)
+        if not hops:
+            raise self._why_none(video, frame, step)
+        return hops
+
+    def read(
+        self, video: str, frame: int, hops: Sequence[int], box: Sequence[float] | None = None
+    ) -> FlowChain:
+        """The flows along some hops from a frame, and back.
+
+        Args:
+            video, frame: as of `hops`.
+            hops: as it gave them.
+            box: x, y, width, height px: the window of all frames that is read; None: all of them.
+        """
+        pairs = []
+        for hop in hops:
+            there, back = (
+                self._store.read(video, *field, box) for field in ((frame, hop), (frame + hop, -hop))
+            )
+            pairs.append(FlowPair(there.displacement, back.displacement))
+            frame += hop
+        return FlowChain(tuple(pairs), there.origin)
+
+    def _why_none(self, video: str, frame: int, step: int) -> MissingFlowError:
+        between = f"frame {frame} to frame {frame + step} of video {video!r}"
+        longest = self._longest or abs(step)
+        for start, one_way in ((frame, step), (frame + step, -step)):
+            try:
+                self._store.read(video, start, max(min(one_way, longest), -longest), (0, 0, 1, 1))
+            except MissingFlowError as error:
+                return MissingFlowError(
+                    f"no stored flows lead from {between} and back (steps {step:+d} and {-step:+d}, or "
+                    f"shorter ones in a row, both ways); {error}"
+                )
+        raise AssertionError(f"a store that holds both flows of {between} offers no chain")
+
+    def _held(self, video: str, frame: int, step: int, within: tuple[int, int] | None) -> bool:
+        if within is not None and not (
+            within[0] <= frame <= within[1] and within[0] <= frame + step <= within[1]
+        ):
+            return False  # another video may begin there
+        key = video, step
+        if key not in self._finished:
+            self._finished[key] = self._store.finished(*key)
+        finished = self._finished[key]
+        return bool(0 <= frame < len(finished) and finished[frame])
 
 
 @dataclass(frozen=True)
@@ -110,22 +280,17 @@ def _plan(
     store: FlowStore, video: str, steps: tuple[int, ...], frames: Mapping[str, Iterable[int]] | None
 ) -> dict[Field, tuple[int, ...]]:
     """The hops of every field that is wanted."""
-    finished = {step: store.finished(video, step) for step in store.steps(video)}
-    count = len(store.frames(video))
-
-    def held(frame: int, step: int) -> bool:
-        return 0 <= frame < count and step in finished and bool(finished[step][frame])
-
-    ways = {}
+    reader, chains = FlowChainReader(store), {}
     for frame, step in plan_video(as_video(store.record(video)), steps, frames, None):
-        ways[frame, step] = hops = plan_chain(frame, step, tuple(finished), held)
+        chains[frame, step] = hops = reader.hops(video, frame, step)
         if not hops:
             raise MissingFlowError(
                 f"no stored flows lead from frame {frame} to frame {frame + step} of video {video!r} and "
-                f"back; the store has steps {', '.join(f'{s:+d}' for s in finished)}, not of every frame: "
-                "precompute one of them for all frames, or ask for the frames that have flow (--frames)"
+                f"back; the store has steps {', '.join(f'{s:+d}' for s in store.steps(video))}, not of "
+                "every frame: precompute one of them for all frames, or ask for the frames that have flow "
+                "(--frames)"
             )
-    return ways
+    return chains
 
 
 def _record(record: VideoRecord) -> VideoRecord:

@@ -1,11 +1,8 @@
-"""Which fields of a video are wanted, and which stored ones lead from frame to frame.
-
-(frame, step) is the flow from a frame to the one `step` later.
-"""
+"""Which fields of a video are wanted: (frame, step) is the flow from a frame to the one `step` later."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from flow_cache.errors import FlowCacheError
@@ -77,40 +74,3 @@ def check_names(videos: list[Video], frames: Mapping[str, Iterable[int]] | None)
     unknown = sorted(set(frames or {}) - set(paths))
     if unknown or not videos:
         raise FlowCacheError(f"frames of unknown videos {unknown}; given videos: {sorted(paths) or 'none'}")
-
-
-def plan_chain(
-    frame: int, step: int, steps: tuple[int, ...], held: Callable[[int, int], bool]
-) -> tuple[int, ...]:
-    """The hops that lead from a frame to the one `step` later: as few as can be, the longest ones first.
-
-    A hop is a stored flow there together with the one back. The direct flow is a single hop and so comes
-    before all others; with flow of one to three frames, 7 frames are 3 + 3 + 1. Hops lead towards the target
-    alone: none goes past it and back, nor begins the other way.
-
-    Args:
-        frame: index of the frame to start from.
-        step: how many frames later it ends, not 0.
-        steps: what hops there may be.
-        held: whether the flow from a frame over a step is stored, one way.
-
-    Returns:
-        Steps that add up to `step`; () where no stored flows lead there.
-    """
-    towards = sorted({s for s in steps if s * step > 0 and abs(s) <= abs(step)}, key=abs, reverse=True)
-    target = frame + step
-    reached: dict[int, tuple[int, ...]] = {
-        frame: ()
-    }  # frames by breadth: the first way there is the shortest
-    row = [frame]
-    while row and target not in reached:
-        following = []
-        for start in row:
-            for hop in towards:
-                end = start + hop
-                beyond = abs(end - frame) > abs(step)
-                if end not in reached and not beyond and held(start, hop) and held(end, -hop):
-                    reached[end] = (*reached[start], hop)
-                    following.append(end)
-        row = following
-    return reached.get(target, ())

@@ -38,23 +38,18 @@ from typing import Any
 import cv2
 import numpy as np
 
-from flow_cache import FlowStore
+from flow_cache import FlowChain, FlowChainReader, FlowStore, threshold_in_image
 from flow_cache.arguments import parse_steps, with_negative_values
 from flow_cache.runtime.atomic import atomic_write
-from slimdp.data import read_annotations
+from slimdp.config import CropSettings
+from slimdp.data import crop_side, read_annotations
 from slimdp.motion import (
     FallingConfidence,
-    FlowChain,
-    FlowChainReader,
-    FramePlace,
     FramePlaces,
-    PointStatus,
-    TransferSettings,
     annotated_people,
     propagate_points,
 )
-from slimdp.motion.point_transfer import trace_points
-from slimdp.motion.regions import at_pixels, comes_from_its_region
+from slimdp.motion.point_transfer import at_pixels, comes_from_its_region, trace_points
 from slimdp.structures import PersonAnnotation
 from slimdp.surface import Surface, load_surface
 from slimdp.synthetic.occlusion import read_visible
@@ -93,7 +88,7 @@ class Measurement:
 
     def __init__(self, options: argparse.Namespace, store: FlowStore, exact: FlowStore) -> None:
         self._data, self._store, self._exact = options.data, store, exact
-        self._ways, self._exact_ways = FlowChainReader(store, options.longest_hop), FlowChainReader(exact)
+        self._chains, self._exact_chains = FlowChainReader(store, options.longest_hop), FlowChainReader(exact)
         self._tolerance_px, self._nearest = options.tolerance, options.nearest
         self._surface: Surface = load_surface(options.surface)
 
@@ -105,7 +100,8 @@ class Measurement:
         place = FramePlaces(self._store, [image]).place(image)
         names, frame_0 = self._store.frames(place.video), place.index
         for step in (s for s in steps if place.holds(frame_0 + s)):
-            chain = self._ways.read(image, place, step)
+            hops = self._chains.require_hops(place.video, frame_0, step, place.span)
+            chain = self._chains.read(place.video, frame_0, hops)
             iuv = self._iuv(image.file.parent.name, names[frame_0 + step])
             for person in people_0:
                 others = [other for other in people_0 if other is not person]
@@ -120,13 +116,15 @@ class Measurement:
         frame_0: int,
         step: int,
     ) -> Landed:
-        unit_px = TransferSettings().in_image(person, 1.0)
+        unit_px = threshold_in_image(1.0, crop_side(person.box, CropSettings()))
         carried = propagate_points(person.points, chain, _ANY_PX)
-        inside = carried.status == PointStatus.KEPT
+        inside = carried.kept
         offset_px = np.where(inside, carried.offset_px / unit_px, np.inf)
         back_0 = trace_points(carried.points_1, chain.reverse())
         same = {"none": np.ones(len(inside), dtype=bool)} | {
-            mode: comes_from_its_region(person, others, back_0, mode, self._tolerance_px * unit_px)
+            mode: comes_from_its_region(
+                person, others, person.points, back_0, mode, self._tolerance_px * unit_px
+            )
             for mode in MODES[1:]
         }
         error_m, part_1 = self._errors(person, np.where(inside[:, None], carried.points_1, 0), iuv)
@@ -159,9 +157,8 @@ class Measurement:
         video, found = person.image.file.parent.name, np.zeros(len(points_1), dtype=bool)
         here, frame = points_1[inside], frame_0 + step
         in_sight = np.ones(len(here), dtype=bool)
-        place = FramePlace(video, frame, 0, len(self._exact.frames(video)) - 1)
-        way = self._exact_ways.hops(place, -step)
-        for hop, pair in zip(way, self._exact_ways.read(person.image, place, -step).pairs, strict=True):
+        hops = self._exact_chains.require_hops(video, frame, -step)
+        for hop, pair in zip(hops, self._exact_chains.read(video, frame, hops).pairs, strict=True):
             name = Path(self._exact.frames(video)[frame]).stem
             in_sight &= at_pixels(read_visible(self._data / "visible" / video / f"{name}.png", hop), here)
             column, row = (

@@ -75,6 +75,7 @@ def _propagate(options: argparse.Namespace) -> None:
         FallingConfidence,
         FramePlaces,
         RegionSettings,
+        TransferSettings,
         annotated_people,
         propagate,
     )
@@ -111,11 +112,13 @@ def _propagate(options: argparse.Namespace) -> None:
             labelled,
             store,
             _steps(options),
-            options.threshold_px,
+            TransferSettings(
+                options.threshold_px,
+                RegionSettings() if options.regions is None else RegionSettings(options.regions),
+                FallingConfidence() if options.confidence == "falling" else None,
+                options.longest_hop,
+            ),
             min_points=options.min_points,
-            regions=None if options.regions is None else RegionSettings(options.regions),
-            confidence=FallingConfidence() if options.confidence == "falling" else None,
-            longest_hop=options.longest_hop,
             observe=observe,
             places=places,
         )

@@ -118,6 +118,7 @@ class PoseDataset(Dataset[PoseSample]):
         labelled = [labelled_only] * len(sources) if isinstance(labelled_only, bool) else labelled_only
         self._people: list[PersonAnnotation] = []
         self._other_boxes: list[np.ndarray] = []
+        self._in_file: dict[Path, list[PersonAnnotation]] = {}
         self._seen_from: list[int] = []  # visibility from which on a person's keypoints are seen
         #: Samples of each source, as `WeightedSampler` takes them.
         self.sizes: tuple[int, ...] = tuple(
@@ -191,6 +192,10 @@ class PoseDataset(Dataset[PoseSample]):
         """The record behind a sample."""
         return self._people[index]
 
+    def people_in(self, file: Path) -> list[PersonAnnotation]:
+        """Everybody whom the annotations have in a picture."""
+        return self._in_file.get(file, [])
+
     def seen_from(self, index: int) -> int:
         """The visibility from which on a person's keypoints are seen; files differ in it."""
         return self._seen_from[index]
@@ -200,6 +205,7 @@ class PoseDataset(Dataset[PoseSample]):
         groups, seen = source.people_by_image(), seen_from(source.people)
         before = len(self._people)
         for person in source.people:
+            self._in_file.setdefault(person.image.file, []).append(person)
             if person.crowd or (labelled_only and not self._is_labelled(person, seen)):
                 continue
             others = [other.box for other in groups[person.image.id] if other is not person]

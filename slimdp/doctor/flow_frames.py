@@ -11,7 +11,7 @@ from flow_cache.naming import folder_names
 from slimdp.data import AnnotationError
 from slimdp.doctor.findings import Findings
 from slimdp.motion import FramePlaces
-from slimdp.motion.flow_source import FolderPictures
+from slimdp.motion.folder_match import FolderPictures
 from slimdp.structures import ImageRecord
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flow_cache import threshold_in_image
+from flow_cache import FlowChain, FlowChainReader, FlowSource, threshold_in_image
 from flow_cache.runtime.progress import tracked
 from slimdp.config import CropSettings
 from slimdp.data import AnnotationSet, crop_side
 from slimdp.evaluation.paste import nearest_pixels, paste_prediction
 from slimdp.evaluation.predictions import PredictionFile
-from slimdp.motion import FlowPair, FlowSource, FramePlaces, PointStatus, move_points, read_displacement
+from slimdp.motion import FramePlaces, propagate_points
 from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.surface import Surface
 
@@ -97,12 +97,12 @@ def measure_stability(
     places = FramePlaces(
         store, (person.image for person in followed), annotations.images, first_frame=first_frame
     )
-    for person_0, person_1, pair in _pairs(followed, store, places, step):
+    for person_0, person_1, chain in _pairs(followed, store, places, step):
         limit_px = threshold_in_image(threshold_px, crop_side(person_0.box, CropSettings()))
         count = measure_pair(
             predictions.read(person_0.image.id, person_0.id),
             predictions.read(person_1.image.id, person_1.id),
-            pair,
+            chain,
             surface,
             jump_m,
             limit_px,
@@ -120,19 +120,19 @@ def measure_stability(
 def measure_pair(
     prediction_0: DensePoseInstance,
     prediction_1: DensePoseInstance,
-    pair: FlowPair,
+    chain: FlowChain,
     surface: Surface,
     jump_m: float = JUMP_M,
     limit_px: float = THRESHOLD_PX,
 ) -> StabilityCount:
     """The same for one person in two frames; `limit_px` is in px of the image."""
-    height, width = pair.flow_0to1.shape[1:]
+    height, width = chain.pairs[0].flow_0to1.shape[1:]
     part_0, uv_0 = paste_prediction(prediction_0, width, height)
     row, column = np.nonzero(part_0)
-    points_1, status = move_points(np.column_stack([column, row]), pair, limit_px)
+    moved = propagate_points(np.column_stack([column, row]), chain, limit_px)
     # What leaves the crop of the second frame has no answer there, neither the person nor background.
-    kept = np.flatnonzero(status == PointStatus.KEPT)
-    pixels_1, inside = nearest_pixels(prediction_1, points_1[kept])
+    kept = np.flatnonzero(moved.kept)
+    pixels_1, inside = nearest_pixels(prediction_1, moved.points_1[kept])
     row, column = row[kept][inside], column[kept][inside]
     column_1, row_1 = pixels_1[inside].T
     stays = prediction_1.foreground[row_1, column_1]
@@ -148,8 +148,9 @@ def measure_pair(
 
 def _pairs(
     people: Iterable[PersonAnnotation], store: FlowSource, places: FramePlaces, step: int
-) -> Iterator[tuple[PersonAnnotation, PersonAnnotation, FlowPair]]:
+) -> Iterator[tuple[PersonAnnotation, PersonAnnotation, FlowChain]]:
     """Everyone of some people in two frames of a video, with the flow between them, read once a frame."""
+    chains = FlowChainReader(store)
     frames: dict[tuple[str, str | None], dict[int, dict[int | None, PersonAnnotation]]] = {}
     for person in people:
         place = places.place(person.image)
@@ -162,9 +163,5 @@ def _pairs(
         both = [track for track in people_0 if track in people_1]
         if not both or not places.place(people_0[both[0]].image).holds(frame_0 + step):
             continue
-        image_0, image_1 = people_0[both[0]].image, people_1[both[0]].image
-        pair = FlowPair(
-            read_displacement(store, image_0, video, frame_0, step),
-            read_displacement(store, image_1, video, frame_0 + step, -step),
-        )
-        yield from ((people_0[track], people_1[track], pair) for track in both)
+        chain = chains.read(video, frame_0, (step,))
+        yield from ((people_0[track], people_1[track], chain) for track in both)

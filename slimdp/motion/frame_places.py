@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from flow_cache import FlowSource, MissingFlowError
+from flow_cache.naming import folder_names
 from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.shell import quoted
 from slimdp.data import AnnotationError
-from slimdp.motion.flow_source import FolderMatch, FolderPictures, match_folder
+from slimdp.motion.folder_match import FolderMatch, FolderPictures, is_folder_of, match_folder
 from slimdp.motion.frame_series import video_of_each
-from slimdp.motion.stored_flow import FlowSource, FramePlace, find_video
 from slimdp.structures import ImageRecord
 
 _Clip = tuple[Path, str | None]  # a folder of pictures, and the `vid_id` of the frames in it
+
+
+@dataclass(frozen=True)
+class FramePlace:
+    """Where an annotated frame is in a store of flow, and how far its video reaches there."""
+
+    video: str  # in the store
+    index: int
+    first: int  # index of the first frame that belongs to the video of the annotation file
+    last: int
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The first and the last frame of the video of the annotation file."""
+        return self.first, self.last
+
+    def holds(self, index: int) -> bool:
+        """Whether a frame of the store's video belongs to the same video of the annotation file."""
+        return self.first <= index <= self.last
 
 
 class FramePlaces:
@@ -134,9 +156,34 @@ class FramePlaces:
         }
 
 
-def check_same_frames(store: FlowSource, images: Iterable[ImageRecord], otherwise: str = "") -> int:
-    """Of how many videos the pictures were compared with the flow's; raises as `FramePlaces`."""
-    return FramePlaces(store, images, otherwise=otherwise).compared
+def find_video(store: FlowSource, image: ImageRecord) -> str:
+    """The store's name of the video that a frame belongs to.
+
+    It is the one whose name is that of the last folder of the picture, or of several of them (`a/img1`), or
+    the frame's `vid_id`. Where folders and `vid_id` each name one, it is that which was computed from
+    the very folder of the picture.
+
+    Raises:
+        flow_cache.MissingFlowError: none has such a name. AnnotationError: two have.
+    """
+    folder = Path(os.path.abspath(image.file.parent))  # links keep their names
+    by_folder = next((name for name in folder_names(folder) if _has(store, name)), None)
+    by_id = image.video if image.video is not None and _has(store, image.video) else None
+    if by_folder is None and by_id is None:
+        try:
+            store.frames(folder.name or image.video or "")
+        except MissingFlowError as error:
+            raise MissingFlowError(f"{error}; its pictures are in {folder}") from error
+    found = [name for name in dict.fromkeys((by_folder, by_id)) if name is not None]
+    if len(found) > 1:
+        here = [name for name in found if is_folder_of(store.record(name), folder)]
+        found = here or found
+    if len(found) > 1:
+        raise AnnotationError(
+            f"image {image.id}, {image.file}: its folder names the video {found[0]!r} of the flow, its "
+            f"vid_id the video {found[1]!r}; keep the flow of one of them in another store"
+        )
+    return found[0]
 
 
 def _clip(image: ImageRecord) -> _Clip:
@@ -171,3 +218,11 @@ def _spans(of_each: Sequence[str | None]) -> list[tuple[int, int]]:
         frames = [index for index, _ in group]
         spans += [(frames[0], frames[-1])] * len(frames)
     return spans
+
+
+def _has(store: FlowSource, video: str) -> bool:
+    try:
+        store.frames(video)
+    except MissingFlowError:
+        return False
+    return True

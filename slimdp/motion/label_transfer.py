@@ -1,50 +1,124 @@
-"""Everything that is known of one person, moved along the flow to another frame."""
+"""The labels of one person, moved along the flow to another frame: for files and training pairs alike."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from flow_cache import threshold_in_image
-from slimdp.config import ConfigError, CropSettings
+from flow_cache import FlowChain, threshold_in_image
+from slimdp.config import CropSettings
 from slimdp.data.box_frame import frame_pixel_centres, sample_coarse
 from slimdp.data.crops import crop_side
-from slimdp.motion.confidence import FallingConfidence
 from slimdp.motion.point_transfer import (
-    FlowChain,
-    Mover,
     PointStatus,
     PropagatedPoints,
-    mover,
+    TransferSettings,
+    at_pixels,
+    comes_from_its_region,
     propagate_points,
+    shows_somebody,
     trace_points,
 )
-from slimdp.motion.regions import RegionSettings, at_pixels, comes_from_its_region, shows_somebody
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
+
+#: Moves points (N, 2) px, and says where to and which can be believed, (N,) bool.
+Mover = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class TransferSettings:
-    """Which labels are kept on the way, and how much they are trusted."""
+class LabelTransfer:
+    """The way of a person's labels from frame 0 to frame 1, with all checks that they must pass.
 
-    threshold_px: float = (
-        5.0  # largest offset of the forward-backward check, px of a 256 px crop of the person
-    )
-    crop: CropSettings = field(default_factory=CropSettings)  # its margin: for the crop of the threshold
-    regions: RegionSettings = field(default_factory=RegionSettings)
-    confidence: FallingConfidence | None = None  # None: labels keep what they had
-    min_points: int = 5  # with fewer left a person is dropped
+    `slimdp propagate` and pairs of training crops move labels by this alone. Points are image px.
+    """
 
-    def __post_init__(self) -> None:
-        for name in ("threshold_px", "min_points"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} = {getattr(self, name)} of a propagation, but it must be positive")
+    person_0: PersonAnnotation
+    chain: FlowChain  # from frame 0 to frame 1, and back
+    step: int  # frames from frame 0 to frame 1
+    settings: TransferSettings
+    crop: CropSettings = field(default_factory=CropSettings)  # its margin: for the crop of the thresholds
+    others_0: Sequence[PersonAnnotation] = ()  # everybody else in frame 0
+    people_1: Sequence[PersonAnnotation] = ()  # whom the file has in frame 1, the person maybe among them
 
-    def in_image(self, person: PersonAnnotation, length_px: float) -> float:
-        """A length in px of a 256 px crop of a person, in px of the image."""
-        return threshold_in_image(length_px, crop_side(person.box, self.crop)) if length_px else 0.0
+    def move(self, points_0: np.ndarray) -> PropagatedPoints:
+        """Any points of frame 0 in frame 1, by the forward-backward check alone."""
+        return propagate_points(points_0, self.chain, self._image_px(self.settings.threshold_px))
+
+    def move_back(self, points_1: np.ndarray) -> PropagatedPoints:
+        """Any points of frame 1 in frame 0, by the same check."""
+        return propagate_points(points_1, self.chain.reverse(), self._image_px(self.settings.threshold_px))
+
+    def move_labels(self, points_0: np.ndarray) -> PropagatedPoints:
+        """Point labels of the person in frame 1, by all checks."""
+        moved, regions = self.move(points_0), self.settings.regions
+        if regions.by != "none" and len(points_0):
+            returned_0 = trace_points(moved.points_1, self.chain.reverse())
+            tolerance_px = self._image_px(regions.tolerance_px)
+            same = comes_from_its_region(
+                self.person_0, self.others_0, points_0, returned_0, regions.by, tolerance_px
+            )
+            moved.status[moved.kept & ~same] = PointStatus.ELSEWHERE
+        if regions.outlines:
+            kept = np.flatnonzero(moved.kept)
+            moved.status[kept[self._misses_outlines(moved.points_1[kept])]] = PointStatus.ELSEWHERE
+        return moved
+
+    def trust(self, moved: PropagatedPoints, before: np.ndarray | None) -> np.ndarray | None:
+        """The confidence (N,) of labels that were kept, beside the one that they had; None: full."""
+        if self.settings.confidence is None:
+            return before
+        trust = self.settings.confidence.of(moved.offset_px / self._image_px(1.0), self.step)
+        return trust if before is None else trust * before
+
+    def _misses_outlines(self, points_1: np.ndarray) -> np.ndarray:
+        """Which points (N, 2) lie beside the person's own outline in frame 1, or on somebody else's; (N,)."""
+        found_1 = same_person(self.person_0, self.people_1)
+        if found_1 is not None and found_1.mask is not None:
+            return ~at_pixels(found_1.mask, points_1)
+        track = self.person_0.track
+        others_1 = [p for p in self.people_1 if None not in (p.track, track) and p.track != track]
+        return shows_somebody(others_1, points_1)
+
+    def _image_px(self, length_px: float) -> float:
+        """A length in px of a 256 px crop of the person, in px of the image."""
+        return threshold_in_image(length_px, crop_side(self.person_0.box, self.crop)) if length_px else 0.0
+
+
+def same_person(person_0: PersonAnnotation, people_1: Sequence[PersonAnnotation]) -> PersonAnnotation | None:
+    """The same person, by the track, among those of another frame; None where labels are there already."""
+    for person in people_1:
+        if person.track is not None and person.track == person_0.track and not person.crowd:
+            return None if person.has_labels else person
+    return None
+
+
+def move_keypoints(keypoints_0: np.ndarray, seen: np.ndarray, move: Mover) -> np.ndarray:
+    """Keypoints (K, 3) x, y, visibility of frame 1; what was not `seen` (K,) or is lost is 0, 0, 0."""
+    keypoints_1 = np.zeros_like(keypoints_0)
+    chosen = np.flatnonzero(seen)
+    points_1, kept = move(keypoints_0[chosen, :2])
+    keypoints_1[chosen[kept]] = np.column_stack([points_1, keypoints_0[chosen, 2]])[kept]
+    return keypoints_1
+
+
+def coarse_labels(
+    points_0: np.ndarray, known: np.ndarray, read_0: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """The coarse labels (N,) uint8 of pixels of frame 1 that come from points_0 (N, 2); IGNORE where unsure.
+
+    Args:
+        points_0: where the pixels lie in frame 0.
+        known: (N,) bool, where that can be believed.
+        read_0: the labels of frame 0 at places (M, 2).
+    """
+    label = np.full(len(points_0), IGNORE, dtype=np.uint8)
+    label[known] = read_0(points_0[known])
+    return label
+
+
+# ---- a whole person, for an annotation file
 
 
 @dataclass(frozen=True)
@@ -56,48 +130,29 @@ class TransferResult:
     step: int  # frames
     hops: int
     person_1: PersonAnnotation | None  # None where nothing says where the person went
-    points_1: (
-        np.ndarray
-    )  # (N, 2) float64 x, y image px: where all labels went, dropped ones too; NaN: no flow
+    points_1: np.ndarray  # (N, 2) float64 x, y image px: where all labels went, dropped too; NaN: no flow
     status: np.ndarray  # (N,) int64, a PointStatus
     mask_status: np.ndarray | None = None  # (256, 256) uint8 of the pixels of the new coarse mask
 
 
-def transfer_person(
-    person_0: PersonAnnotation,
-    chain: FlowChain,
-    step: int,
-    image_1: ImageRecord,
-    settings: TransferSettings,
-    found_1: PersonAnnotation | None = None,
-    others_0: Sequence[PersonAnnotation] = (),
-    others_1: Sequence[PersonAnnotation] = (),
-) -> TransferResult:
-    """The person with all labels moved to another frame.
+def transfer_person(transfer: LabelTransfer, image_1: ImageRecord) -> TransferResult:
+    """The person with all labels moved to another frame; keeps its id and track.
 
-    Args:
-        person_0: in the frame that the flow starts from; keeps its id and track.
-        chain: the flows to the other frame and back.
-        step: frames from frame 0 to frame 1, noted with every label.
-        image_1: the other frame.
-        settings: what is kept.
-        found_1: the same person in the other frame without points or coarse masks: its id, box, keypoints and
-            outline are kept, and its box is not moved.
-        others_0: everybody else in frame 0, by whose masks a label is told from those of its neighbours.
-        others_1: everybody else who was in frame 1 before; a label that lands on an outline is dropped.
+    Where the file has the person there without labels, that one's id, box, keypoints and outline are kept,
+    and the box is not moved. `image_1` is the record of the frame.
     """
-    limit_px = settings.in_image(person_0, settings.threshold_px)
-    carried = propagate_points(person_0.points, chain, limit_px)
-    points_1, status = carried.points_1, carried.status
-    _drop_what_is_elsewhere(person_0, chain, settings, carried, others_0)
-    _drop_what_misses_outlines(carried, found_1, others_1)
-    move = mover(chain, limit_px)
-    box_1 = found_1.box if found_1 is not None else _move_box(person_0, move, image_1)
+    person_0, step = transfer.person_0, transfer.step
+    found_1 = same_person(person_0, transfer.people_1)
+    moved = transfer.move_labels(person_0.points)
+    points_1, status = moved.points_1, moved.status
+    result = TransferResult(person_0, image_1, step, len(transfer.chain.pairs), None, points_1, status)
+    box_1 = found_1.box if found_1 is not None else _move_box(transfer, image_1)
     if box_1 is None:
-        return TransferResult(person_0, image_1, step, len(chain.pairs), None, points_1, status)
+        return result
     in_box = ((points_1 >= box_1[:2]) & (points_1 <= box_1[:2] + box_1[2:])).all(axis=1)
-    status[(status == PointStatus.KEPT) & ~in_box] = PointStatus.OUTSIDE
-    kept = status == PointStatus.KEPT
+    status[moved.kept & ~in_box] = PointStatus.OUTSIDE
+    kept = moved.kept
+    trust = transfer.trust(moved, person_0.confidence)
     person_1 = PersonAnnotation(
         id=person_0.id if found_1 is None else found_1.id,
         image=image_1,
@@ -108,83 +163,33 @@ def transfer_person(
         source=np.full(kept.sum(), LabelSource.PROPAGATED, dtype=np.int64),
         step=np.full(kept.sum(), step, dtype=np.int64),
         track=person_0.track,
-        keypoints=_move_keypoints(person_0.keypoints, move),
+        keypoints=_keypoints(transfer),
         keypoint_names=person_0.keypoint_names,
-        confidence=_confidence(person_0, carried.offset_px, kept, step, settings),
+        confidence=None if trust is None else trust[kept],
     )
     mask_status = None
     if person_0.coarse is not None:
-        coarse, mask_status = _move_coarse(person_0, mover(chain.reverse(), limit_px), box_1)
+        coarse, mask_status = _move_coarse(transfer, box_1)
         person_1 = replace(person_1, coarse=coarse)
     if found_1 is not None:
-        person_1 = _as_found(person_1, found_1)
-    return TransferResult(person_0, image_1, step, len(chain.pairs), person_1, points_1, status, mask_status)
+        person_1 = replace(person_1, mask=found_1.mask)  # an outline is not moved
+        if found_1.keypoints is not None:
+            person_1 = replace(person_1, keypoints=found_1.keypoints, keypoint_names=found_1.keypoint_names)
+    return replace(result, person_1=person_1, mask_status=mask_status)
 
 
-def _as_found(person_1: PersonAnnotation, found_1: PersonAnnotation) -> PersonAnnotation:
-    """A moved person with what the file knows of them in the other frame; an outline is not moved."""
-    person_1 = replace(person_1, mask=found_1.mask)
-    if found_1.keypoints is None:
-        return person_1
-    return replace(person_1, keypoints=found_1.keypoints, keypoint_names=found_1.keypoint_names)
-
-
-def _drop_what_is_elsewhere(
-    person_0: PersonAnnotation,
-    chain: FlowChain,
-    settings: TransferSettings,
-    carried: PropagatedPoints,
-    others_0: Sequence[PersonAnnotation],
-) -> None:
-    """Change the status of labels at whose place something else shows, as the masks of frame 0 say."""
-    regions = settings.regions
-    if regions.by == "none" or not len(carried.status):
-        return
-    returned_0 = trace_points(carried.points_1, chain.reverse())
-    tolerance_px = settings.in_image(person_0, regions.tolerance_px)
-    same = comes_from_its_region(person_0, others_0, returned_0, regions.by, tolerance_px)
-    carried.status[(carried.status == PointStatus.KEPT) & ~same] = PointStatus.ELSEWHERE
-
-
-def _drop_what_misses_outlines(
-    carried: PropagatedPoints, found_1: PersonAnnotation | None, others_1: Sequence[PersonAnnotation]
-) -> None:
-    """Change the status of labels that land beside the person's own outline in frame 1, or on another one."""
-    kept = np.flatnonzero(carried.status == PointStatus.KEPT)
-    points_1 = carried.points_1[kept]
-    if found_1 is not None and found_1.mask is not None:
-        elsewhere = ~at_pixels(found_1.mask, points_1)
-    else:
-        elsewhere = shows_somebody(others_1, points_1)
-    carried.status[kept[elsewhere]] = PointStatus.ELSEWHERE
-
-
-def _confidence(
-    person_0: PersonAnnotation,
-    offset_px: np.ndarray,
-    kept: np.ndarray,
-    step: int,
-    settings: TransferSettings,
-) -> np.ndarray | None:
-    """Of the kept labels; None: full."""
-    before = None if person_0.confidence is None else person_0.confidence[kept]
-    if settings.confidence is None:
-        return before
-    trust = settings.confidence.of(offset_px[:, kept] / settings.in_image(person_0, 1.0), step)
-    return trust if before is None else trust * before
-
-
-def _move_box(person: PersonAnnotation, move: Mover, image_1: ImageRecord) -> np.ndarray | None:
+def _move_box(transfer: LabelTransfer, image_1: ImageRecord) -> np.ndarray | None:
     """The box, each side moved as the labels' own extent on that side; (4,) xywh within the frame.
 
     Labels that fail the check count with the median motion of the others, so that a hidden arm does not
     shrink the box.
     """
+    person = transfer.person_0
     labels_0 = person.points
     if person.coarse is not None and (person.coarse > 0).any():
         labels_0 = np.concatenate([labels_0, frame_pixel_centres(person.box)[person.coarse > 0]])
-    labels_1, status = move(labels_0)
-    kept = status == PointStatus.KEPT
+    moved = transfer.move(labels_0)
+    labels_1, kept = moved.points_1, moved.kept
     if not kept.any():
         return None
     labels_1[~kept] = labels_0[~kept] + np.median((labels_1 - labels_0)[kept], axis=0)
@@ -197,33 +202,32 @@ def _move_box(person: PersonAnnotation, move: Mover, image_1: ImageRecord) -> np
     return None if (far_1 - near_1 < 1).any() else np.concatenate([near_1, far_1 - near_1])
 
 
-def _move_coarse(
-    person_0: PersonAnnotation, move_back: Mover, box_1: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The coarse mask over the new box: each of its pixels looks back along the flow; IGNORE where unsure.
+def _move_coarse(transfer: LabelTransfer, box_1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The coarse mask over the new box, each of whose pixels looks back along the flow.
 
     Returns:
         (256, 256) uint8 labels, and (256, 256) uint8 the PointStatus of the way back.
     """
+    person_0 = transfer.person_0
     assert person_0.coarse is not None
-    centres_1 = frame_pixel_centres(box_1).reshape(-1, 2)
-    centres_0, status = move_back(centres_1)
-    kept = status == PointStatus.KEPT
-    label = np.full(len(centres_1), IGNORE, dtype=np.uint8)
+    coarse_0, shape = person_0.coarse, person_0.coarse.shape
+    back = transfer.move_back(frame_pixel_centres(box_1).reshape(-1, 2))
     # What comes from outside the old box was not the person: the box held all of it.
-    label[kept] = sample_coarse(person_0.coarse, person_0.box, centres_0[kept], outside=0)[0]
-    shape = person_0.coarse.shape
-    return label.reshape(shape), status.astype(np.uint8).reshape(shape)
+    label = coarse_labels(
+        back.points_1,
+        back.kept,
+        lambda points_0: sample_coarse(coarse_0, person_0.box, points_0, outside=0)[0],
+    )
+    return label.reshape(shape), back.status.astype(np.uint8).reshape(shape)
 
 
-def _move_keypoints(keypoints_0: np.ndarray | None, move: Mover) -> np.ndarray | None:
-    """Keypoints (K, 3) x, y, visibility; what was not seen or fails the check becomes 0, 0, 0."""
+def _keypoints(transfer: LabelTransfer) -> np.ndarray | None:
+    keypoints_0 = transfer.person_0.keypoints
     if keypoints_0 is None:
         return None
-    keypoints_1 = np.zeros_like(keypoints_0)
-    seen = np.flatnonzero(keypoints_0[:, 2] > 0)
-    points_1, status = move(keypoints_0[seen, :2])
-    kept = seen[status == PointStatus.KEPT]
-    keypoints_1[kept, :2] = points_1[status == PointStatus.KEPT]
-    keypoints_1[kept, 2] = keypoints_0[kept, 2]
-    return keypoints_1
+
+    def move(points_0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        moved = transfer.move(points_0)
+        return moved.points_1, moved.kept
+
+    return move_keypoints(keypoints_0, keypoints_0[:, 2] > 0, move)

@@ -1,4 +1,8 @@
-"""Training samples of two pictures of one person (Slim DensePose, 3.2.2)."""
+"""Training samples of two pictures of one person (Slim DensePose, 3.2.2).
+
+A neighbouring frame and a warped crop give the same: a crop, and maps of points both ways that say which they
+know. What learns from pairs does not ask which of the two it was (3.2.1).
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,47 @@ from typing import Protocol
 import numpy as np
 from torch.utils.data import Dataset
 
-from slimdp.config import MotionSettings, WarpSettings
-from slimdp.data import BORDER_RGB, PairSample, PoseDataset, PoseSample, change_colours
+from slimdp.config import MotionSettings
+from slimdp.data import PairSample, PoseDataset, PoseSample, change_colours
 from slimdp.data.augment import Augmentation, flip_coarse
 from slimdp.data.box_frame import sample_coarse
 from slimdp.data.sampler import SampleIndex
 from slimdp.geometry import STRIDE, apply_affine, invert_affine
-from slimdp.motion.pair_views import PairView, TpsView
-from slimdp.motion.temporal_pairs import temporal_pairs
-from slimdp.motion.thin_plate import draw_warp
+from slimdp.motion.flow_pairs import temporal_pairs
+from slimdp.motion.label_transfer import coarse_labels, move_keypoints
+from slimdp.motion.point_transfer import RegionSettings, TransferSettings
+from slimdp.motion.tps_pairs import TpsPairs
 from slimdp.structures import IGNORE, LabelSource, PersonAnnotation
 
 BACKGROUND = 0
+
+
+class PairView(Protocol):
+    """A second crop of S px, and where its places lie in the first one of the same size."""
+
+    @property
+    def image(self) -> np.ndarray:
+        """(S, S, 3) uint8 RGB, in the picture's own colours."""
+        ...
+
+    @property
+    def crop_from_image(self) -> np.ndarray:
+        """(2, 3), image px of the picture that it was cut from -> crop px; the first crop's for a warp."""
+        ...
+
+    def warp_to_source(self, points_1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where places of the second crop (N, 2) x, y crop px lie in the first, and which are known (N,)."""
+        ...
+
+    def warp_to_target(self, points_0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The other way round: (N, 2) crop px, NaN or anything where not known, and (N,) bool."""
+        ...
+
+    def transfer_labels(
+        self, points_0: np.ndarray, confidence: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As `warp_to_target`, of labels: with all checks, and their confidence (N,) there."""
+        ...
 
 
 class PairSource(Protocol):
@@ -30,22 +63,6 @@ class PairSource(Protocol):
     ) -> PairView | None:
         """The second crop of a person whose first is changed so; None where there is none."""
         ...
-
-
-@dataclass(frozen=True)
-class TpsPairs:
-    """The first crop again, warped at random: needs no video (Slim DensePose, 3.2.1)."""
-
-    settings: WarpSettings
-
-    def view(
-        self, people: PoseDataset, index: int, change: Augmentation, rng: np.random.Generator
-    ) -> TpsView:
-        """As of `PairSource`."""
-        person = people.person(index)
-        image, affine = people.picture(person.image.file, person.box, change)
-        warp = draw_warp(people.crop.size, self.settings, rng)
-        return TpsView(warp.apply(image, BORDER_RGB), affine, warp)
 
 
 @dataclass(frozen=True)
@@ -102,7 +119,8 @@ def make_pairs(people: PoseDataset, settings: MotionSettings) -> PairDataset:
     """Pairs of the kind that settings ask for, which must not be none; raises as `TemporalPairs`."""
     if settings.kind == "tps":
         return PairDataset(people, TpsPairs(settings.warp), settings.propagate)
-    neighbours = temporal_pairs(people, settings.store, settings.steps, settings.threshold_px)
+    checks = TransferSettings(settings.threshold_px, RegionSettings("none", outlines=False))
+    neighbours = temporal_pairs(people, settings.store, settings.steps, checks)
     return PairDataset(people, neighbours, settings.propagate)
 
 
@@ -153,23 +171,25 @@ def transfer_labels(
         places_0: (S / 4 * S / 4, 2) x, y, where the second crop's map pixels lie in the first, crop px.
         known: (S / 4 * S / 4,) bool, where that can be trusted.
     """
-    points_1, arrived = _carry(first.points, view, len(second.image))
+    size = len(second.image)
+    points_1, known_1, confidence = view.transfer_labels(first.points, first.confidence)
+    arrived = known_1 & _inside(points_1, size)
     source = np.where(first.source == LabelSource.KEYPOINT, first.source, LabelSource.PROPAGATED)
-    keypoints = np.zeros_like(first.keypoints)
-    seen = np.flatnonzero(first.keypoints[:, 2] >= labels.seen_from)
-    places_1, there = _carry(first.keypoints[seen, :2], view, len(second.image))
-    keypoints[seen[there]] = np.column_stack([places_1, first.keypoints[seen, 2]])[there]
-    coarse = np.full(len(places_0), IGNORE, dtype=np.uint8)
-    coarse[known] = _coarse_at(first, labels, places_0[known])
+
+    def move(keypoints_0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        places_1, there = view.warp_to_target(keypoints_0)
+        return places_1, there & _inside(places_1, size)
+
+    coarse = coarse_labels(places_0, known, lambda places: _coarse_at(first, labels, places))
     return replace(
         second,
         points=points_1[arrived],
         part=first.part[arrived],
         uv=first.uv[arrived],
         source=source[arrived],
-        confidence=first.confidence[arrived],
+        confidence=confidence[arrived],
         coarse=coarse.reshape(first.coarse.shape),
-        keypoints=keypoints,
+        keypoints=move_keypoints(first.keypoints, first.keypoints[:, 2] >= labels.seen_from, move),
     )
 
 
@@ -185,12 +205,10 @@ def _unlabelled(first: PoseSample, view: PairView, image_1: np.ndarray) -> PoseS
     )
 
 
-def _carry(points_0: np.ndarray, view: PairView, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points of the first crop (N, 2) in the second one, and which are known and inside of it (N,)."""
-    points_1, known = view.warp_to_target(points_0)
+def _inside(points: np.ndarray, size: int) -> np.ndarray:
+    """Which points (N, 2) lie in a crop of a size; (N,)."""
     with np.errstate(invalid="ignore"):  # NaN is not inside
-        inside = ((points_1 >= 0) & (points_1 <= size - 1)).all(axis=1)
-    return points_1, known & inside
+        return np.all((points >= 0) & (points <= size - 1), axis=1)
 
 
 def _coarse_at(first: PoseSample, labels: SourceLabels, places_0: np.ndarray) -> np.ndarray:

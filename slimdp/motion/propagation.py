@@ -6,35 +6,30 @@ labels say how many frames they came.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
+from flow_cache import FlowChain, FlowChainReader, FlowSource
 from flow_cache.runtime.progress import Tracker
-from slimdp.config import CropSettings
-from slimdp.data import AnnotationSet
-from slimdp.motion.annotation_set_builder import AnnotationSetBuilder, require_picture
-from slimdp.motion.confidence import FallingConfidence
-from slimdp.motion.flow_chain import FlowChainReader, StepSource
+from slimdp.config import ConfigError, CropSettings
+from slimdp.data import AnnotationError, AnnotationSet
 from slimdp.motion.frame_places import FramePlaces
-from slimdp.motion.label_transfer import TransferResult, TransferSettings, transfer_person
-from slimdp.motion.point_transfer import FlowChain
-from slimdp.motion.regions import RegionSettings
-from slimdp.motion.summary import PropagationSummary, StepCount, count_transfer
-from slimdp.structures import IGNORE, ImageRecord, PersonAnnotation
+from slimdp.motion.label_transfer import LabelTransfer, TransferResult, same_person, transfer_person
+from slimdp.motion.point_transfer import PointStatus, TransferSettings
+from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 
 
 def propagate(
     annotations: AnnotationSet,
-    store: StepSource,
+    store: FlowSource,
     steps: Sequence[int] = (-3, -2, -1, 1, 2, 3),
-    threshold_px: float = 5.0,
+    settings: TransferSettings | None = None,
     crop: CropSettings | None = None,
     min_points: int = 5,
-    regions: RegionSettings | None = None,
-    confidence: FallingConfidence | None = None,
-    longest_hop: int | None = None,
     observe: Callable[[TransferResult], None] | None = None,
     places: FramePlaces | None = None,
 ) -> tuple[AnnotationSet, PropagationSummary]:
@@ -52,13 +47,10 @@ def propagate(
         annotations: with `ImageRecord.video` set.
         store: flow of those videos, both ways of every step.
         steps: frames from an annotated frame, without 0.
-        threshold_px: the largest offset, in px of a 256 px crop of the person.
+        settings: which labels are kept, and how much they are trusted; None: as by default.
         crop: its margin, for the crop that the threshold is stated in.
         min_points: people with fewer labels left are dropped; those who began with fewer must keep all. A
             person with masks alone must keep half of their known pixels.
-        regions: how labels are told from what covers them; None: as by default.
-        confidence: how trust falls on the way; None: labels keep the confidence that they had.
-        longest_hop: frames that one flow may lead over; None: as many as the store has.
         observe: is told every move of a person, arrived or not.
         places: where the annotated frames are in the store; None: look them up, and compare all pictures.
 
@@ -66,7 +58,8 @@ def propagate(
         The annotated and the new frames and people, and what was dropped why.
 
     Raises:
-        ValueError: impossible steps or threshold; a flow of another size than its frame.
+        ValueError: impossible steps.
+        ConfigError: a `min_points` that is not positive.
         AnnotationError: a frame that the store's video does not have, or whose picture is missing or another
             than its flow was computed from (`FramePlaces`).
         flow_cache.MissingFlowError: the store lacks a video, or flows that lead to a frame.
@@ -74,54 +67,53 @@ def propagate(
     steps = sorted({int(step) for step in steps}, key=lambda step: (abs(step), -step))
     if not steps or 0 in steps:
         raise ValueError(f"steps {steps}, but one or more are wanted, none of them 0")
-    settings = TransferSettings(
-        threshold_px, crop or CropSettings(), regions or RegionSettings(), confidence, min_points
-    )
+    if not min_points > 0:
+        raise ConfigError(f"min_points = {min_points} of a propagation, but it must be positive")
     grown = AnnotationSetBuilder(annotations)
     if places is None:
         annotated = (grown.images[image] for image in grown.sources)
         places = FramePlaces(store, annotated, annotations.images)
-    work = _Propagation(grown, places, FlowChainReader(store, longest_hop), settings, observe)
-    sources = work.grown.sources
+    settings = settings or TransferSettings()
+    chains = FlowChainReader(store, settings.longest_hop)
+    work = _Propagation(grown, places, chains, settings, crop or CropSettings(), min_points, observe)
     # Nearest first: whoever arrives first keeps the place.
-    with Tracker("propagate", "frames", len(sources) * len(steps)) as tracker:
+    with Tracker("propagate", "frames", len(grown.sources) * len(steps)) as tracker:
         counts = {step: StepCount() for step in steps}
         for step in steps:
-            for image in sources:
+            for image in grown.sources:
                 counts[step] += work.carry(image, step)
                 tracker.advance()
-    return work.grown.result(annotations.file), PropagationSummary.of(sources.values(), counts)
+    return grown.result(annotations.file), PropagationSummary.of(grown.sources.values(), counts)
 
 
+@dataclass(frozen=True)
 class _Propagation:
     """The annotation set as it grows, and the flow that it grows along."""
 
-    def __init__(
-        self,
-        grown: AnnotationSetBuilder,
-        places: FramePlaces,
-        ways: FlowChainReader,
-        settings: TransferSettings,
-        observe: Callable[[TransferResult], None] | None,
-    ) -> None:
-        self.grown, self._places, self._ways = grown, places, ways
-        self._settings, self._observe = settings, observe
+    grown: AnnotationSetBuilder
+    places: FramePlaces
+    chains: FlowChainReader
+    settings: TransferSettings
+    crop: CropSettings
+    min_points: int
+    observe: Callable[[TransferResult], None] | None
 
     def carry(self, image_id: int, step: int) -> StepCount:
         """Carry the people of an annotated frame over a step, those who are not there yet."""
         image_0, people_0 = self.grown.images[image_id], self.grown.sources[image_id]
-        place = self._places.place(image_0)
+        place = self.places.place(image_0)
         if not place.holds(place.index + step):
             return StepCount(past_end=len(people_0))
-        image_1 = self.grown.target(image_0, self._places.picture(image_0, place.index + step), step)
+        image_1 = self.grown.target(image_0, self.places.picture(image_0, place.index + step), step)
         if image_1 is None:
             return StepCount(past_end=len(people_0))
         people = self.grown.wanted(people_0, image_1)
         count = StepCount(taken=len(people_0) - len(people))
         if not people:
             return count
-        require_picture(image_1, step, image_0)
-        chain = self._ways.read(image_0, place, step)
+        _require_picture(image_1, step, image_0)
+        hops = self.chains.require_hops(place.video, place.index, step, place.span)
+        chain = self.chains.read(place.video, place.index, hops)
         fresh = not self.grown.was_reached(image_1)
         count += sum((self._carry_person(person, chain, step, image_1) for person in people), StepCount())
         return replace(count, frames=int(fresh and count.people > 0))
@@ -129,21 +121,15 @@ class _Propagation:
     def _carry_person(
         self, person_0: PersonAnnotation, chain: FlowChain, step: int, image_1: ImageRecord
     ) -> StepCount:
-        move = transfer_person(
-            person_0,
-            chain,
-            step,
-            image_1,
-            self._settings,
-            found_1=self.grown.found(person_0, image_1),
-            others_0=self.grown.neighbours(person_0),
-            others_1=self.grown.outlined(person_0, image_1),
-        )
-        arrived = move.person_1 is not None and _enough(person_0, move.person_1, self._settings.min_points)
+        others_0 = [p for p in self.grown.people_before(person_0.image) if p.id != person_0.id]
+        people_1 = self.grown.people_before(image_1)
+        transfer = LabelTransfer(person_0, chain, step, self.settings, self.crop, others_0, people_1)
+        move = transfer_person(transfer, image_1)
+        arrived = move.person_1 is not None and _enough(person_0, move.person_1, self.min_points)
         if move.person_1 is not None and arrived:
             self.grown.add(image_1, person_0, move.person_1)
-        if self._observe is not None:
-            self._observe(move if arrived else replace(move, person_1=None))
+        if self.observe is not None:
+            self.observe(move if arrived else replace(move, person_1=None))
         return count_transfer(move, arrived)
 
 
@@ -155,3 +141,256 @@ def _enough(person_0: PersonAnnotation, person_1: PersonAnnotation, min_points: 
     assert person_1.coarse is not None
     known_0, known_1 = np.mean(person_0.coarse != IGNORE), np.mean(person_1.coarse != IGNORE)
     return bool(known_1 >= 0.5 * known_0)
+
+
+def _require_picture(image_1: ImageRecord, step: int, image_0: ImageRecord) -> None:
+    """Raise AnnotationError where the picture of a frame that is to get labels is missing."""
+    if not image_1.file.is_file():
+        raise AnnotationError(
+            f"{image_1.file}: no such picture, wanted as frame {step:+d} from {image_0.file}; put the frames "
+            "of a video side by side in one folder"
+        )
+
+
+# ---- the annotation set
+
+
+def annotated_people(annotations: AnnotationSet) -> dict[int, list[PersonAnnotation]]:
+    """Whose labels are carried on: people whom somebody labelled in frames of videos, by image id."""
+    found: dict[int, list[PersonAnnotation]] = {}
+    for person in annotations.people:
+        if _is_annotated(person) and not person.crowd and person.image.video is not None:
+            found.setdefault(person.image.id, []).append(person)
+    return found
+
+
+class AnnotationSetBuilder:
+    """The pictures and people of a file, and those who arrive.
+
+    A person is known in another frame by the track, else by the annotation id.
+    """
+
+    def __init__(self, annotations: AnnotationSet) -> None:
+        self.images = {image.id: image for image in annotations.images}
+        #: Annotated people by the image id of their frame, frames of videos only.
+        self.sources = annotated_people(annotations)
+        self._image_of_file = {image.file: image.id for image in annotations.images}
+        self._people = {(person.image.id, person.id): person for person in annotations.people}
+        self._before = annotations.people_by_image()
+        self._next_image = 1 + max(self.images, default=0)
+        self._next_person = 1 + max((person.id for person in annotations.people), default=0)
+        # Images that had labels before: they take no others.
+        self._closed = {person.image.id for person in annotations.people if person.has_labels}
+        self._taken: set[tuple[int, tuple[str, int]]] = set()  # image id and person that have arrived
+        self._reached: set[int] = set()  # ids of images that got labels
+
+    def wanted(self, people_0: Sequence[PersonAnnotation], image_1: ImageRecord) -> list[PersonAnnotation]:
+        """Those of some people of one frame whom another frame still lacks."""
+        if image_1.id in self._closed:
+            return []
+        return [person for person in people_0 if (image_1.id, _key(person)) not in self._taken]
+
+    def people_before(self, image: ImageRecord) -> Sequence[PersonAnnotation]:
+        """Everybody whom the file has in a frame."""
+        return self._before.get(image.id, ())
+
+    def was_reached(self, image: ImageRecord) -> bool:
+        """Whether somebody has arrived in a frame."""
+        return image.id in self._reached
+
+    def add(self, image_1: ImageRecord, person_0: PersonAnnotation, person_1: PersonAnnotation) -> None:
+        """Put a person who came from another frame into this one."""
+        self.images[image_1.id] = replace(image_1, labelled=True)
+        self._image_of_file[image_1.file] = image_1.id
+        self._next_image = max(self._next_image, image_1.id + 1)
+        if same_person(person_0, self.people_before(image_1)) is None:
+            person_1 = replace(person_1, id=self._next_person)
+            self._next_person += 1
+        self._people[image_1.id, person_1.id] = person_1
+        self._taken.add((image_1.id, _key(person_0)))
+        self._reached.add(image_1.id)
+
+    def target(self, image_0: ImageRecord, file: Path, step: int) -> ImageRecord | None:
+        """The record of another frame of the same video: the one that is listed, or a new one.
+
+        None where the file lists the picture as one of another video, or of none.
+        """
+        if file in self._image_of_file:
+            image_1 = self.images[self._image_of_file[file]]
+            return image_1 if image_1.video == image_0.video else None
+        return replace(
+            image_0,
+            id=self._next_image,
+            file=file,
+            file_name=str(PurePosixPath(image_0.file_name).with_name(file.name)),
+            frame=None if image_0.frame is None else image_0.frame + step,
+            ignore_regions=(),  # drawn for the other frame
+        )
+
+    def result(self, file: Path | None) -> AnnotationSet:
+        """The grown set; every person points to the final record of its image."""
+        people = (replace(person, image=self.images[person.image.id]) for person in self._people.values())
+        return AnnotationSet(tuple(self.images.values()), tuple(people), file)
+
+
+def _is_annotated(person: PersonAnnotation) -> bool:
+    return person.has_labels and not (len(person.points) and (person.source == LabelSource.PROPAGATED).all())
+
+
+def _key(person: PersonAnnotation) -> tuple[str, int]:
+    return ("annotation", person.id) if person.track is None else ("track", person.track)
+
+
+# ---- what was done
+
+
+@dataclass(frozen=True)
+class StepCount:
+    """People, labels (points) and mask pixels that were to be moved over one step.
+
+    Of the labelled people (`PropagationSummary.labelled_people`), each is in one of `people`,
+    `people_dropped`, `past_end` and `taken`. labels_in = labels_out + outside + inconsistent + elsewhere +
+    with_person, of the first two; pixels_in = pixels_out + pixels_outside + pixels_inconsistent +
+    pixels_unknown, of the first. Pixels are those of coarse masks, 256 x 256 a person.
+    """
+
+    frames: int = 0  # that got labels
+    people: int = 0  # that got there
+    people_dropped: int = 0  # with too few labels left
+    people_left: int = 0  # of these, those most of whose labels left the frame
+    past_end: int = 0  # people whose video has no such frame
+    taken: int = 0  # people whose target frame has an annotator's labels, or theirs from a nearer frame
+    hops: int = 0  # the most flows in a row that were needed
+    labels_in: int = 0
+    labels_out: int = 0
+    outside: int = 0  # dropped: out of the frame, or of an annotator's box
+    inconsistent: int = 0  # dropped by the forward-backward check
+    elsewhere: int = 0  # dropped: what shows there comes from another place
+    with_person: int = 0  # dropped with their person
+    pixels_in: int = 0
+    pixels_out: int = 0  # with a known label
+    pixels_outside: int = 0  # ignored: they come from outside of the frame
+    pixels_inconsistent: int = 0  # ignored: the check fails
+    pixels_unknown: int = 0  # ignored: not known in the labelled frame either
+
+    def __add__(self, other: StepCount) -> StepCount:
+        total = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        return StepCount(**{**total, "hops": max(self.hops, other.hops)})
+
+
+def count_transfer(move: TransferResult, arrived: bool) -> StepCount:
+    """The count of one person who was moved, and got there or not."""
+    status = np.bincount(move.status, minlength=len(PointStatus))
+    kept = int(status[PointStatus.KEPT])
+    lost = len(move.status) - kept
+    return StepCount(
+        people=int(arrived),
+        people_dropped=int(not arrived),
+        people_left=int(not arrived and 2 * int(status[PointStatus.OUTSIDE]) > lost),
+        hops=move.hops,
+        labels_in=len(move.status),
+        labels_out=kept if arrived else 0,
+        outside=int(status[PointStatus.OUTSIDE]),
+        inconsistent=int(status[PointStatus.INCONSISTENT]),
+        elsewhere=int(status[PointStatus.ELSEWHERE]),
+        with_person=0 if arrived else kept,
+        **(_count_pixels(move) if arrived else {}),
+    )
+
+
+def _count_pixels(move: TransferResult) -> dict[str, int]:
+    if move.person_1 is None or move.person_1.coarse is None or move.mask_status is None:
+        return {}
+    known = move.person_1.coarse != IGNORE
+    return {
+        "pixels_in": known.size,
+        "pixels_out": int(known.sum()),
+        "pixels_outside": int((move.mask_status == PointStatus.OUTSIDE).sum()),
+        "pixels_inconsistent": int((move.mask_status == PointStatus.INCONSISTENT).sum()),
+        "pixels_unknown": int((~known & (move.mask_status == PointStatus.KEPT)).sum()),
+    }
+
+
+#: Tables of the text form: the columns of each, a field and its title.
+_TABLES: tuple[Mapping[str, str], ...] = (
+    {
+        "hops": "hops", "frames": "frames", "people": "people", "people_dropped": "dropped",
+        "people_left": "(left the picture)", "past_end": "past the end", "taken": "labelled already",
+    },
+    {
+        "labels_in": "labels", "labels_out": "kept", "outside": "outside",
+        "inconsistent": "inconsistent", "elsewhere": "elsewhere", "with_person": "with the person",
+    },
+    {
+        "pixels_in": "mask pixels", "pixels_out": "known", "pixels_outside": "outside",
+        "pixels_inconsistent": "inconsistent", "pixels_unknown": "unknown before",
+    },
+)  # fmt: skip
+#: The column that the others of a table are shares of; people are few enough for plain counts.
+_WHOLES = (None, "labels_in", "pixels_in")
+
+
+@dataclass(frozen=True)
+class PropagationSummary:
+    """What a propagation started from, and what it did by step."""
+
+    labelled_frames: int
+    labelled_people: int
+    labels: int  # points in the labelled frames
+    steps: tuple[tuple[int, StepCount], ...]  # by step, ascending
+
+    @staticmethod
+    def of(
+        people: Iterable[Sequence[PersonAnnotation]], counts: Mapping[int, StepCount]
+    ) -> PropagationSummary:
+        """Of the labelled people, frame by frame, and the counts of each step."""
+        frames = list(people)
+        return PropagationSummary(
+            labelled_frames=len(frames),
+            labelled_people=sum(len(frame) for frame in frames),
+            labels=sum(len(person.points) for frame in frames for person in frame),
+            steps=tuple(sorted(counts.items())),
+        )
+
+    @property
+    def total(self) -> StepCount:
+        """All steps together."""
+        return sum((count for _, count in self.steps), StepCount())
+
+    def table(self) -> str:
+        """The counts as text: people, then labels, then mask pixels in percent, a line a step."""
+        start = (
+            f"{self.labels} labels of {self.labelled_people} people in {self.labelled_frames} labelled frames"
+        )
+        counts = [*((f"{step:+d}", count) for step, count in self.steps), ("all", self.total)]
+        blocks = [_block(columns, whole, counts) for columns, whole in zip(_TABLES, _WHOLES, strict=True)]
+        return "\n\n".join([start, *(block for block in blocks if block)])
+
+    def as_json(self) -> dict[str, Any]:
+        """{"labelled_frames": ..., "steps": {"-3": {"people": ...}, ...}, "all": {...}}."""
+        return {
+            "labelled_frames": self.labelled_frames,
+            "labelled_people": self.labelled_people,
+            "labels": self.labels,
+            "steps": {f"{step:+d}": asdict(count) for step, count in self.steps},
+            "all": asdict(self.total),
+        }
+
+
+def _block(columns: Mapping[str, str], whole: str | None, counts: Sequence[tuple[str, StepCount]]) -> str:
+    """One table; "" where there is nothing to take shares of. Shares stand in percent behind the whole."""
+    if whole is not None and not getattr(counts[-1][1], whole):
+        return ""
+    rows = [("step", *columns.values())]
+    for name, count in counts:
+        of = getattr(count, whole) if whole is not None else 0
+        cells = [str(of)] if whole is not None else []
+        for field in columns:
+            value = getattr(count, field)
+            if whole is None:
+                cells.append(str(value))
+            elif field != whole:
+                cells.append(f"{100 * value / of:.1f} %" if of else "-")
+        rows.append((name, *cells))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows)

@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 import pytest
 
-from flow_cache import FlowStore
+from flow_cache import FlowChain, FlowPair, FlowStore
 from slimdp.__main__ import main
 from slimdp.config import CropSettings
 from slimdp.data import AnnotationSet, crop_affine, read_annotations, write_annotations
 from slimdp.evaluation import PredictionFile, PredictionWriter, StabilityCount, measure_stability
 from slimdp.evaluation.stability import measure_pair
 from slimdp.geometry import apply_affine, invert_affine
-from slimdp.motion import FlowPair, propagate
+from slimdp.motion import propagate
 from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.surface.body import BodySurface
 from slimdp.surface.load import load_surface
@@ -108,7 +108,7 @@ def test_the_command(clip: tuple[Path, AnnotationSet], tmp_path: Path, capsys: p
 def test_pixels_are_counted_by_hand(flat_surface: BodySurface, perfect_pair: Any) -> None:
     """A still picture: nothing moves but what the second prediction says of it."""
     _, first = perfect_pair()
-    still = FlowPair(np.zeros((2, 60, 80), np.float32), np.zeros((2, 60, 80), np.float32))
+    still = FlowChain((FlowPair(np.zeros((2, 60, 80), np.float32), np.zeros((2, 60, 80), np.float32)),))
     same = measure_pair(first, first, still, flat_surface)
     assert (same.pairs, same.lost, same.moved) == (1, 0, 0)
     assert same.carried > 1000

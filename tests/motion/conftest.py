@@ -40,7 +40,7 @@ class KnownFlow:
         end = np.arange(FRAMES) + step
         return (end >= 0) & (end < FRAMES) & (abs(step) <= self.reach)
 
-    def read(self, video: str, frame: int, step: int) -> FlowField:
+    def read(self, video: str, frame: int, step: int, box: object = None) -> FlowField:
         assert 0 <= frame < FRAMES
         assert 0 <= frame + step < FRAMES
         if not self.finished(video, step)[frame]:

@@ -10,7 +10,7 @@ import pytest
 
 from flow_cache import FlowField, MissingFlowError, VideoRecord
 from slimdp.data import AnnotationSet, frame_pixel_centres
-from slimdp.motion import RegionSettings, propagate
+from slimdp.motion import RegionSettings, TransferSettings, propagate
 from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
 
 WIDTH, HEIGHT, FRAMES = 96, 80, 6
@@ -69,7 +69,7 @@ class BoardFlow:
         end = np.arange(FRAMES) + step
         return (end >= 0) & (end < FRAMES)
 
-    def read(self, video: str, frame: int, step: int) -> FlowField:
+    def read(self, video: str, frame: int, step: int, box: object = None) -> FlowField:
         y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
         shown = front_board(self.boards, frame, np.stack([x.ravel(), y.ravel()], axis=1))
         speed = np.array([*(board.speed for board in self.boards), 0.0])[shown].reshape(HEIGHT, WIDTH)
@@ -116,8 +116,7 @@ def wrong_labels(
         AnnotationSet(tuple(clip), tuple(people)),
         BoardFlow(boards),
         steps=(-2, -1, 1, 2, 3),
-        threshold_px=threshold_px,
-        regions=RegionSettings(by, tolerance_px=0),
+        settings=TransferSettings(threshold_px, RegionSettings(by, tolerance_px=0)),
     )
     wrong = total = 0
     for person in found.people:
@@ -156,7 +155,10 @@ def test_masks_of_both_stay_apart(clip: list[ImageRecord], by: str) -> None:
     """A mask pixel of one person never shows the other: it looks back at what it shows."""
     people = tuple(annotated(CROSSING, person, clip[LABELLED]) for person in (1, 2))
     found, _ = propagate(
-        AnnotationSet(tuple(clip), people), BoardFlow(CROSSING), (1, 2, 3), 2, regions=RegionSettings(by)
+        AnnotationSet(tuple(clip), people),
+        BoardFlow(CROSSING),
+        (1, 2, 3),
+        TransferSettings(2, RegionSettings(by)),
     )
     for person in found.people:
         assert person.coarse is not None

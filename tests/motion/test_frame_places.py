@@ -19,8 +19,8 @@ from flow_cache.video import hash_of_file, open_video
 from slimdp.config import CropSettings
 from slimdp.data import AnnotationError, AnnotationSet, PoseDataset
 from slimdp.doctor import examine
-from slimdp.motion import FramePlaces, propagate
-from slimdp.motion.temporal_pairs import TemporalPairs, temporal_pairs
+from slimdp.motion import FramePlaces, TransferSettings, propagate
+from slimdp.motion.flow_pairs import TemporalPairs, temporal_pairs
 from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.surface import UvSymmetry
 
@@ -277,7 +277,7 @@ def test_training_pairs_never_cross_to_another_video(
 ) -> None:
     store, records = mixed
     with store:
-        pairs = TemporalPairs(store, (-2, -1, 1, 2), 5.0, [records["a_3"], records["b_1"]])
+        pairs = TemporalPairs(store, (-2, -1, 1, 2), TransferSettings(), [records["a_3"], records["b_1"]])
     steps = {file.stem: frame.steps for file, frame in pairs._frames.items()}
     assert steps == {"a_3": (-2, -1), "b_1": (1, 2)}
 
@@ -292,7 +292,7 @@ def test_training_refuses_videos_that_alternate_where_few_frames_have_labels(
         AnnotationSet(images, (annotate(images[2]),)), CropSettings(), None, UvSymmetry(), seed=0
     )
     with pytest.raises(AnnotationError, match="alternate in one video of the flow"):
-        temporal_pairs(people, str(tmp_path / "flat.h5"), (-1, 1), 5.0)
+        temporal_pairs(people, str(tmp_path / "flat.h5"), (-1, 1), TransferSettings())
 
 
 def test_a_listed_still_beside_a_frame_takes_no_labels(
@@ -317,7 +317,7 @@ def test_a_folder_of_several_videos_is_read_once(
         read.append(path.name)
         return hash_of_file(path)
 
-    monkeypatch.setattr("slimdp.motion.flow_source.hash_of_file", hash_of)
+    monkeypatch.setattr("slimdp.motion.folder_match.hash_of_file", hash_of)
     with store:
         assert FramePlaces(store, records.values()).compared == 2
     assert sorted(read) == sorted(image.file.name for image in records.values())
@@ -374,7 +374,7 @@ class Named:
     ],
 )
 def test_a_video_is_found_by_its_folders_or_its_id(names: list[str], found: str) -> None:
-    from slimdp.motion.stored_flow import find_video
+    from slimdp.motion.frame_places import find_video
 
     image = ImageRecord(1, Path("/data/SEQ-02/img1/000001.jpg"), "img1/000001.jpg", 4, 4, "SEQ-02", 1)
     store: Any = Named(*names)
@@ -382,7 +382,7 @@ def test_a_video_is_found_by_its_folders_or_its_id(names: list[str], found: str)
 
 
 def test_pictures_in_the_folder_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from slimdp.motion.stored_flow import find_video
+    from slimdp.motion.frame_places import find_video
 
     (tmp_path / "walk").mkdir()
     monkeypatch.chdir(tmp_path / "walk")
@@ -391,7 +391,7 @@ def test_pictures_in_the_folder_at_hand(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_no_video_of_that_name(clip: list[ImageRecord]) -> None:
-    from slimdp.motion.stored_flow import find_video
+    from slimdp.motion.frame_places import find_video
 
     store: Any = Named("other")
     with pytest.raises(MissingFlowError, match=r"no flow for video 'clip'; its pictures are in .*clip"):

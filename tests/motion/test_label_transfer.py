@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flow_cache import FlowChain, FlowPair
 from slimdp.config import CropSettings
 from slimdp.motion import (
-    FlowChain,
-    FlowPair,
+    LabelTransfer,
     PointStatus,
     RegionSettings,
     TransferResult,
@@ -23,7 +23,7 @@ from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 
 Annotate = Callable[..., PersonAnnotation]
 #: 5 px of the image for a person of 40 px, without a look at the regions.
-PAPER = TransferSettings(5 * 256 / 40, CropSettings(margin=0), RegionSettings("none"))
+PAPER = TransferSettings(5 * 256 / 40, RegionSettings("none"))
 
 
 def uniform(right: float, down: float) -> FlowPair:
@@ -33,9 +33,12 @@ def uniform(right: float, down: float) -> FlowPair:
 
 
 def carry(
-    person: PersonAnnotation, pair: FlowPair, step: int, image_1: ImageRecord, **other: Any
+    person: PersonAnnotation, pair: FlowPair, step: int, image_1: ImageRecord, *people_1: PersonAnnotation
 ) -> TransferResult:
-    return transfer_person(person, FlowChain((pair,)), step, image_1, PAPER, **other)
+    transfer = LabelTransfer(
+        person, FlowChain((pair,)), step, PAPER, CropSettings(margin=0), people_1=people_1
+    )
+    return transfer_person(transfer, image_1)
 
 
 def test_all_labels_move_alike(clip: list[ImageRecord], annotate: Annotate) -> None:
@@ -136,7 +139,7 @@ def test_a_person_found_there_keeps_id_box_and_keypoints(clip: list[ImageRecord]
     box = np.array([40.0, 20, 16, 40])  # narrower than the moved one: to x = 56
     found = annotate(clip[3], **nothing, id=99, box=box, keypoints=np.array([[1.0, 2, 1], [3, 4, 1]]))
     person = annotate(clip[2])
-    move = carry(person, uniform(2, 0), 1, clip[3], found_1=found)
+    move = carry(person, uniform(2, 0), 1, clip[3], found)
     moved, status = move.person_1, move.status
     assert moved.id == 99
     np.testing.assert_array_equal(moved.box, box)
@@ -163,9 +166,9 @@ def test_outlines_in_the_other_frame_drop_labels(clip: list[ImageRecord], annota
     listed = annotate(clip[3], **nothing, id=9, track=9, mask=left)
     on_the_left = np.floor(person.points[:, 0] + 2 + 0.5) < 48
     assert 0 < on_the_left.sum() < 20
-    move = carry(person, uniform(2, 0), 1, clip[3], others_1=[listed])
+    move = carry(person, uniform(2, 0), 1, clip[3], listed)
     np.testing.assert_array_equal(move.status == PointStatus.ELSEWHERE, on_the_left)
-    move = carry(person, uniform(2, 0), 1, clip[3], found_1=replace(listed, track=2))
+    move = carry(person, uniform(2, 0), 1, clip[3], replace(listed, track=2))
     np.testing.assert_array_equal(move.status == PointStatus.ELSEWHERE, ~on_the_left)
     assert move.person_1 is not None
     assert move.person_1.mask is not None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from slimdp.motion import FlowChain, FlowPair, PointStatus, move_points, propagate_points
+from flow_cache import FlowChain, FlowPair
+from slimdp.motion import PointStatus, propagate_points
 from slimdp.motion.point_transfer import trace_points
 
 
@@ -13,6 +14,11 @@ def uniform(right: float, down: float) -> FlowPair:
     flow = np.zeros((2, 80, 96), dtype=np.float32)
     flow[0], flow[1] = right, down
     return FlowPair(flow, -flow)
+
+
+def move_points(points_0: np.ndarray, pair: FlowPair, limit_px: float) -> tuple[np.ndarray, np.ndarray]:
+    moved = propagate_points(points_0, FlowChain((pair,)), limit_px)
+    return moved.points_1, moved.status
 
 
 def test_points_move_with_the_flow_and_are_checked() -> None:
@@ -89,6 +95,19 @@ def test_points_without_flow_are_lost_for_good() -> None:
     assert carried.status.tolist() == [PointStatus.INCONSISTENT, PointStatus.KEPT]
     assert np.isnan(carried.points_1[0]).all()
     assert np.isinf(carried.offset_px[:, 0]).all()
+
+
+def test_a_window_of_the_frames_is_read_where_it_lies() -> None:
+    rng = np.random.default_rng(1)
+    whole = FlowPair(*rng.normal(0, 1, (2, 2, 80, 96)).astype(np.float32))
+    window = FlowPair(whole.flow_0to1[:, 10:60, 20:70], whole.flow_1to0[:, 10:60, 20:70])
+    points_0 = rng.uniform([30, 20], [60, 50], (20, 2))
+    expected = propagate_points(points_0, FlowChain((whole,)), 1.0)
+    found = propagate_points(points_0, FlowChain((window,), (20, 10)), 1.0)
+    np.testing.assert_allclose(found.points_1, expected.points_1, atol=1e-9)
+    np.testing.assert_array_equal(found.status, expected.status)
+    returned = trace_points(found.points_1, FlowChain((window,), (20, 10)).reverse())
+    np.testing.assert_allclose(returned, trace_points(expected.points_1, FlowChain((whole,)).reverse()))
 
 
 def test_there_and_back_is_where_it_began() -> None:

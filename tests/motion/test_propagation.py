@@ -14,7 +14,7 @@ import pytest
 from flow_cache import FlowStore, MissingFlowError, precompute
 from slimdp.config import CropSettings
 from slimdp.data import AnnotationError, AnnotationSet, read_annotations, write_annotations
-from slimdp.motion import FallingConfidence, TransferResult, propagate
+from slimdp.motion import FallingConfidence, TransferResult, TransferSettings, propagate
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 
 Annotate = Callable[..., PersonAnnotation]
@@ -291,18 +291,18 @@ def test_chained_hops_carry_as_the_direct_flow_does(one_label: AnnotationSet, sh
 
 def test_longest_hop(one_label: AnnotationSet, shift_flow: Any) -> None:
     store = shift_flow(1, 0)
-    _, summary = propagate(one_label, store, steps=(3,), longest_hop=1)
+    _, summary = propagate(one_label, store, steps=(3,), settings=TransferSettings(longest_hop=1))
     assert summary.total.hops == 3
     assert {abs(step) for _, step in store.reads} == {1}
     with pytest.raises(ValueError, match="longest hop of 0 frames"):
-        propagate(one_label, store, longest_hop=0)
+        propagate(one_label, store, settings=TransferSettings(longest_hop=0))
 
 
 def test_confidence_multiplies_what_the_label_had(one_label: AnnotationSet, shift_flow: Any) -> None:
     label = replace(one_label.people[0], confidence=np.linspace(0.1, 1, 20, dtype=np.float32))
     people = replace(one_label, people=(label,))
     falling = FallingConfidence(per_frame=0.5, per_hop=0.8)
-    found, _ = propagate(people, shift_flow(1, 0, reach=2), (3,), confidence=falling)
+    found, _ = propagate(people, shift_flow(1, 0, reach=2), (3,), TransferSettings(confidence=falling))
     (carried,) = by_frame(found)[5]
     np.testing.assert_allclose(carried.confidence, 0.5**3 * 0.8 * label.confidence, rtol=1e-5)
     untouched, _ = propagate(people, shift_flow(1, 0, reach=2), (3,))
@@ -313,7 +313,7 @@ def test_confidence_multiplies_what_the_label_had(one_label: AnnotationSet, shif
 def test_inconsistency_costs_trust(one_label: AnnotationSet, known_flow: Any) -> None:
     """Ways there and back that differ by a quarter of a px of the image: 1.2308 px of the 256 px crop."""
     flow = known_flow(lambda x, y, step: np.stack([x * 0 + step + (0.25 if step < 0 else 0), y * 0]))
-    found, _ = propagate(one_label, flow, (1,), confidence=FallingConfidence(1, 1, 0.5))
+    found, _ = propagate(one_label, flow, (1,), TransferSettings(confidence=FallingConfidence(1, 1, 0.5)))
     np.testing.assert_allclose(by_frame(found)[3][0].confidence, 0.5 ** (0.25 * 256 / 52), rtol=1e-4)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from slimdp.config import ConfigError
 from slimdp.motion import RegionSettings
-from slimdp.motion.regions import at_pixels, comes_from_its_region, region_at, shows_somebody
+from slimdp.motion.point_transfer import at_pixels, comes_from_its_region, region_at, shows_somebody
 from slimdp.structures import IGNORE, ImageRecord, PersonAnnotation
 
 Annotate = Callable[..., PersonAnnotation]
@@ -35,7 +35,7 @@ def test_region_at(person: PersonAnnotation) -> None:
 
 def test_same_region(person: PersonAnnotation) -> None:
     def same(by: str, returned: list[list[float]], tolerance_px: float = 0.0) -> list[bool]:
-        return comes_from_its_region(person, (), np.array(returned), by, tolerance_px).tolist()
+        return comes_from_its_region(person, (), person.points, np.array(returned), by, tolerance_px).tolist()
 
     assert same("part", [[47, 41], [45, 29], [32, 50], [46, 21]]) == [True] * 4
     # On the head, on the torso; where the label lay on no region, nothing is judged.
@@ -53,7 +53,10 @@ def test_tolerance(person: PersonAnnotation) -> None:
         [[36.5, 40.0], [46, 40], [1, 1], [1, 1]]
     )  # 1.5 px left of the torso, 5 px below the head
     for tolerance_px, expected in ((1.4, [False, False]), (1.6, [True, False]), (6, [True, True])):
-        assert comes_from_its_region(person, (), beside, "part", tolerance_px).tolist()[:2] == expected
+        assert (
+            comes_from_its_region(person, (), person.points, beside, "part", tolerance_px).tolist()[:2]
+            == expected
+        )
 
 
 def test_outline_stands_in_for_coarse_masks(person: PersonAnnotation) -> None:
@@ -62,7 +65,12 @@ def test_outline_stands_in_for_coarse_masks(person: PersonAnnotation) -> None:
     outlined = replace(person, coarse=None, mask=mask)
     back = np.array([[45.0, 30], [36, 30], [1, 1], [46, 40]])
     # The third and fourth label lie beside the outline.
-    assert comes_from_its_region(outlined, (), back, "part", 0).tolist() == [True, False, True, True]
+    assert comes_from_its_region(outlined, (), outlined.points, back, "part", 0).tolist() == [
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_others_tell_of_somebody_without_masks(
@@ -71,8 +79,13 @@ def test_others_tell_of_somebody_without_masks(
     bare = replace(person, coarse=None)
     other = annotate(clip[2], x=50, id=6, track=3)  # its torso at x 58..74
     back = np.array([[60.0, 40], [46, 30], [32, 50], [73, 50]])
-    assert comes_from_its_region(bare, [other], back, "part", 0).tolist() == [False, True, True, False]
-    assert comes_from_its_region(bare, (), back, "part", 0).all()
+    assert comes_from_its_region(bare, [other], bare.points, back, "part", 0).tolist() == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert comes_from_its_region(bare, (), bare.points, back, "part", 0).all()
     assert shows_somebody([other, bare], back).tolist() == [True, False, False, True]
 
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from flow_cache import FlowChain, FlowPair
 from slimdp.motion import (
-    FlowChain,
-    FlowPair,
+    LabelTransfer,
     PointStatus,
     RegionSettings,
     TransferResult,
@@ -52,7 +52,8 @@ def carried(
     back = -flow
     back[1, :, hidden_from_x:] += 30
     chain = FlowChain((FlowPair(flow, back),))
-    return transfer_person(person, chain, step, image_1, TransferSettings(regions=RegionSettings("none")))
+    settings = TransferSettings(regions=RegionSettings("none"))
+    return transfer_person(LabelTransfer(person, chain, step, settings), image_1)
 
 
 def count(picture: np.ndarray, colour: tuple[int, int, int] | np.ndarray) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from flow_cache import FlowStore
 from slimdp.data import read_annotations
-from slimdp.motion import RegionSettings, propagate
+from slimdp.motion import RegionSettings, TransferSettings, propagate
 from slimdp.synthetic.dataset import SetPlan, synthesize
 from tools.propagation_table import Landed, main, read_iuv, summarize
 
@@ -40,9 +40,8 @@ def test_exact_flow_carries_labels_to_their_place(
                     labelled,
                     store,
                     (-2, -1, 1, 2),
+                    TransferSettings(regions=RegionSettings(mode), longest_hop=hop),
                     min_points=1,
-                    regions=RegionSettings(mode),
-                    longest_hop=hop,
                 )
                 total = summary.total
                 found = (rows[mode, "all"]["labels"], rows[mode, "all"]["kept"])

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from flow_cache import FlowStore, forward_backward_offset_points, threshold_in_image
+from flow_cache import FlowChainReader, FlowStore
 from slimdp.data import AnnotationError, PoseDataset
 from slimdp.data.augment import Augmentation
-from slimdp.data.crops import crop_side
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.motion.frame_places import FramePlaces
-from slimdp.motion.pair_views import FlowView
-from slimdp.structures import ImageRecord, PersonAnnotation
+from slimdp.motion.label_transfer import LabelTransfer
+from slimdp.motion.point_transfer import TransferSettings
+from slimdp.structures import ImageRecord
 
 #: How far a window of flow reaches over the first crop on each side, share of its side: people move.
 _WINDOW_MARGIN = 0.25
@@ -26,12 +26,45 @@ _KEPT_BYTES = 2**28
 
 
 @dataclass(frozen=True)
+class FlowView:
+    """A crop of another frame; known is what passes the forward-backward check (Slim DensePose, 5.4).
+
+    The flows are those of a window of the frames, the same one for all: what leaves it is not known.
+    """
+
+    image: np.ndarray
+    crop_from_image: np.ndarray  # of the second frame
+    first_from_image: np.ndarray  # (2, 3), px of the first frame -> px of its crop
+    transfer: LabelTransfer
+
+    def warp_to_source(self, points_1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As of `PairView`."""
+        moved = self.transfer.move_back(apply_affine(invert_affine(self.crop_from_image), points_1))
+        return apply_affine(self.first_from_image, moved.points_1), moved.kept
+
+    def warp_to_target(self, points_0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As of `PairView`."""
+        moved = self.transfer.move(apply_affine(invert_affine(self.first_from_image), points_0))
+        return apply_affine(self.crop_from_image, moved.points_1), moved.kept
+
+    def transfer_labels(
+        self, points_0: np.ndarray, confidence: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As of `PairView`."""
+        moved = self.transfer.move_labels(apply_affine(invert_affine(self.first_from_image), points_0))
+        trust = self.transfer.trust(moved, confidence)
+        assert trust is not None
+        return apply_affine(self.crop_from_image, moved.points_1), moved.kept, trust
+
+
+@dataclass(frozen=True)
 class _Frame:
     """An annotated frame, and those that can be reached from it."""
 
     video: str  # in the store
     index: int
     steps: tuple[int, ...]
+    hops: tuple[tuple[int, ...], ...]  # of each step
     files: tuple[Path, ...]  # of the pictures there
 
 
@@ -39,12 +72,13 @@ class TemporalPairs:
     """For each person the same one some frames later or earlier, chosen at random.
 
     The second crop keeps the size of the first and follows the person: its centre moves by the median motion
-    of the places that the check lets pass. Stills have no second picture.
+    of the places that the check lets pass. Stills have no second picture. A step that the store lacks is made
+    of several flows in a row, as few as can be.
 
     Args:
-        store: flow of the videos, both ways of every step.
+        store: flow of the videos, both ways.
         steps: frames to the second picture; those that leave the video are left out.
-        threshold_px: of the check, px of a 256 px crop.
+        settings: what labels must pass on the way.
         images: all frames that may come first.
         listed: all frames of the annotation files, which tell where another video begins.
 
@@ -58,11 +92,11 @@ class TemporalPairs:
         self,
         store: FlowStore,
         steps: Sequence[int],
-        threshold_px: float,
+        settings: TransferSettings,
         images: Iterable[ImageRecord],
         listed: Iterable[ImageRecord] = (),
     ) -> None:
-        self._store, self._threshold_px = store, threshold_px
+        self._settings, self._chains = settings, FlowChainReader(store, settings.longest_hop)
         frames = {image.file: image for image in images if image.video is not None}
         self._places = FramePlaces(store, frames.values(), listed)
         self._frames = {file: self._look_up(image, steps) for file, image in frames.items()}
@@ -83,37 +117,31 @@ class TemporalPairs:
         if frame is None or not frame.steps:
             return None
         choice = int(rng.integers(len(frame.steps)))
-        step = frame.steps[choice]
         first_from_image = people.affine(person.box, change)
         window = _window(first_from_image, people.crop.size, person.image)
-        there = self._store.read(frame.video, frame.index, step, window)
-        back = self._store.read(frame.video, frame.index + step, -step, window)
-        limit_px = threshold_in_image(self._threshold_px, crop_side(person.box, people.crop))
-        motion = _motion(person, there.displacement, back.displacement, there.origin, limit_px)
+        chain = self._chains.read(frame.video, frame.index, frame.hops[choice], window)
+        transfer = LabelTransfer(
+            person,
+            chain,
+            frame.steps[choice],
+            self._settings,
+            people.crop,
+            [other for other in people.people_in(person.image.file) if other is not person],
+            people.people_in(frame.files[choice]),
+        )
+        motion = _motion(transfer)
         if motion is None:
             return None
         box_1 = np.concatenate([person.box[:2] + motion, person.box[2:]])
         image_1, crop_from_image = people.picture(frame.files[choice], box_1, change)
-        return FlowView(
-            image_1,
-            crop_from_image,
-            first_from_image,
-            there.displacement,
-            back.displacement,
-            there.origin,
-            limit_px,
-        )
+        return FlowView(image_1, crop_from_image, first_from_image, transfer)
 
     def _look_up(self, image: ImageRecord, steps: Sequence[int]) -> _Frame:
         place = self._places.place(image)
         within = tuple(step for step in steps if place.holds(place.index + step))
-        for step in within:
-            for start, towards in ((place.index, step), (place.index + step, -step)):
-                if not self._store.finished(place.video, towards)[start]:
-                    # Raises, and says what to run.
-                    self._store.read(place.video, start, towards, (0, 0, 1, 1))
+        hops = tuple(self._chains.require_hops(place.video, place.index, step, place.span) for step in within)
         files = tuple(_there(self._places.picture(image, place.index + step), image) for step in within)
-        return _Frame(place.video, place.index, within, files)
+        return _Frame(place.video, place.index, within, hops, files)
 
 
 def _there(file: Path, image: ImageRecord) -> Path:
@@ -137,31 +165,24 @@ def _window(crop_from_image: np.ndarray, size: int, image: ImageRecord) -> tuple
     return x, y, width, height
 
 
-def _motion(
-    person: PersonAnnotation,
-    flow_0to1: np.ndarray,
-    flow_1to0: np.ndarray,
-    origin: tuple[int, int],
-    limit_px: float,
-) -> np.ndarray | None:
+def _motion(transfer: LabelTransfer) -> np.ndarray | None:
     """How far a person moves, (2,) x, y image px; None where no place of it passes the check."""
+    person = transfer.person_0
     places_0 = person.points
     if len(places_0) < _LEAST_POINTS:
         share = (np.arange(_GRID) + 0.5) / (2 * _GRID) + 0.25
         grid = np.stack(np.meshgrid(share, share), axis=-1).reshape(-1, 2)
         places_0 = person.box[:2] + grid * person.box[2:]
-    places_0 = places_0 - origin
-    places_1, offset_px = forward_backward_offset_points(places_0, flow_0to1, flow_1to0)
-    kept = offset_px <= limit_px
-    if not kept.any():
+    moved = transfer.move(places_0)
+    if not moved.kept.any():
         return None
-    motion: np.ndarray = np.median((places_1 - places_0)[kept], axis=0)
+    motion: np.ndarray = np.median((moved.points_1 - places_0)[moved.kept], axis=0)
     return motion
 
 
 def temporal_pairs(
-    people: PoseDataset, store: str, steps: Sequence[int], threshold_px: float
+    people: PoseDataset, store: str, steps: Sequence[int], settings: TransferSettings
 ) -> TemporalPairs:
     """The neighbouring frames of all people of a data set; raises as `TemporalPairs`."""
     images = (people.person(index).image for index in range(len(people)))
-    return TemporalPairs(FlowStore(store, _KEPT_BYTES), steps, threshold_px, images, people.frames)
+    return TemporalPairs(FlowStore(store, _KEPT_BYTES), steps, settings, images, people.frames)

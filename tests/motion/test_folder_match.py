@@ -13,7 +13,7 @@ import pytest
 
 from flow_cache import FlowStore, MissingFlowError, precompute
 from slimdp.data import AnnotationError
-from slimdp.motion import check_same_frames
+from slimdp.motion import FramePlaces
 from slimdp.structures import ImageRecord
 
 
@@ -25,8 +25,8 @@ def store(clip: list[ImageRecord], tmp_path: Path) -> Iterator[FlowStore]:
 
 
 def test_the_same_frames_pass(store: FlowStore, clip: list[ImageRecord]) -> None:
-    assert check_same_frames(store, clip) == 1
-    assert check_same_frames(store, []) == 0
+    assert FramePlaces(store, clip).compared == 1
+    assert FramePlaces(store, []).compared == 0
 
 
 def change(clip: list[ImageRecord]) -> None:
@@ -58,12 +58,12 @@ def test_other_frames_are_refused(
 ) -> None:
     spoil(clip)
     with pytest.raises(AnnotationError, match=message):
-        check_same_frames(store, clip)
+        FramePlaces(store, clip)
 
 
 def test_another_size_is_refused(store: FlowStore, clip: list[ImageRecord]) -> None:
     with pytest.raises(AnnotationError, match=r"is 48 x 40 px, but the flow .* of 96 x 80 px"):
-        check_same_frames(store, [replace(clip[2], width=48, height=40)])
+        FramePlaces(store, [replace(clip[2], width=48, height=40)])
 
 
 def test_a_part_of_the_frames_cannot_be_compared(
@@ -71,11 +71,11 @@ def test_a_part_of_the_frames_cannot_be_compared(
 ) -> None:
     clip[5].file.unlink()
     with caplog.at_level(logging.WARNING):
-        assert check_same_frames(store, clip[:5]) == 0
+        assert FramePlaces(store, clip[:5]).compared == 0
     assert "holds 5 of the 6 frames" in caplog.text
     for image in clip[1:5]:
         image.file.unlink()
-    assert check_same_frames(store, clip[:1]) == 0
+    assert FramePlaces(store, clip[:1]).compared == 0
 
 
 def test_flow_of_a_video_file_is_compared_by_content(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_flow_of_a_video_file_is_compared_by_content(tmp_path: Path) -> None:
     precompute([tmp_path / "walk.avi"], tmp_path / "flow.h5", steps=(1,), progress=False)
     image = ImageRecord(1, tmp_path / "walk/000001.png", "walk/000001.png", 64, 48, "1", 1)
     with FlowStore(tmp_path / "flow.h5") as store:
-        assert check_same_frames(store, [image]) == 1
+        assert FramePlaces(store, [image]).compared == 1
 
 
 @pytest.mark.parametrize("border", [0, 4])
@@ -108,9 +108,9 @@ def test_pictures_that_were_cropped_are_refused(tmp_path: Path, border: int) -> 
     with FlowStore(tmp_path / "flow.h5") as store:
         if border:
             with pytest.raises(AnnotationError, match="cropped, scaled or moved"):
-                check_same_frames(store, [image])
+                FramePlaces(store, [image])
         else:
-            assert check_same_frames(store, [image]) == 1
+            assert FramePlaces(store, [image]).compared == 1
 
 
 def test_no_flow_of_a_video(store: FlowStore, clip: list[ImageRecord], tmp_path: Path) -> None:
@@ -118,4 +118,4 @@ def test_no_flow_of_a_video(store: FlowStore, clip: list[ImageRecord], tmp_path:
     with pytest.raises(
         MissingFlowError, match=r"python -m flow_cache precompute other .*; its pictures are in"
     ):
-        check_same_frames(store, [other])
+        FramePlaces(store, [other])
