@@ -25,6 +25,7 @@ from typing_extensions import Self
 
 from flow_cache.runtime.nearest import listed
 from slimdp.plain_yaml import ConfigError
+from slimdp.registry import lookup, registered
 
 T = TypeVar("T")
 #: Several values: a list in YAML.
@@ -162,6 +163,78 @@ Count = Annotated[int, at_least(0)]
 Share = Annotated[float, within(0, 1)]
 
 
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Settings whose class a registry has under the name that they give themselves: `{name: hourglass, ...}`.
+
+    `model: Annotated[ModelSettings, MODEL] = Field(default_factory=MODEL.usual)`, MODEL being one of these.
+    A class of the registry has the name as a field, `name: Literal["hourglass"] = "hourglass"`.
+    """
+
+    group: str  # of slimdp.registry
+    usual_name: str  # of settings that do not give one
+    key: str = "name"  # at which they give it
+
+    def usual(self) -> Any:
+        """The settings that nobody has chosen."""
+        return self._parse({})
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return core_schema.no_info_plain_validator_function(self._parse)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [handler(each.__pydantic_core_schema__) for each in registered(self.group).values()]}
+
+    def _parse(self, values: Any) -> Any:
+        if isinstance(values, Settings):
+            return values
+        if not isinstance(values, Mapping):
+            raise _Fault(lambda at: f"{at('')} = {shortened(values)}, but keys are wanted: {self.key}, ...")
+        name = values.get(self.key, self.usual_name)
+        if not isinstance(name, str):
+            raise _Fault(lambda at: f"{at(self.key)} = {shortened(name)}, but a text (in quotes) is wanted")
+        return lookup(self.group, name, self.key).model_validate(values)
+
+
+@dataclass(frozen=True, eq=False)
+class EachChosen:
+    """A mapping from names of a registry to settings of the class that it has there.
+
+    `{part: 1.0, equivariance: {weight: 0.1, at: level_3}}`: where `short` is "weight", 1.0 is {weight: 1.0}.
+    """
+
+    group: str
+    short: str  # the key that a number stands for
+    moved: Mapping[str, str] = field(default_factory=dict)  # as MOVED of `Settings`
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return core_schema.no_info_after_validator_function(
+            self._parse,
+            core_schema.dict_schema(core_schema.str_schema(strict=True), core_schema.any_schema()),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        kinds = registered(self.group).items()
+        terms = {name: handler(kind.__pydantic_core_schema__) for name, kind in kinds}
+        properties = {name: {"anyOf": [{"type": "number"}, term]} for name, term in terms.items()}
+        return {"type": "object", "properties": properties, "additionalProperties": False}
+
+    def _parse(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {name: self._parse_one(name, value) for name, value in values.items()}
+
+    def _parse_one(self, name: str, value: Any) -> Any:
+        if name in self.moved:
+            raise _Fault(lambda at: f"{at(name)} is now {at(self.moved[name])}")
+        if isinstance(value, Settings):
+            return value
+        kind = lookup(self.group, name, name)
+        try:
+            return kind.model_validate({self.short: value} if type(value) in (int, float) else value)
+        except ValidationError as error:
+            wrong = error
+        raise _Fault(lambda at: _told(wrong, at(name)))
+
+
 def shortened(value: Any) -> str:
     """A value as errors tell it, not in all its length."""
     told = repr(value)
@@ -184,6 +257,8 @@ def _told_one(error: Mapping[str, Any], key: str) -> str:
     kind, fault = error["type"], error.get("ctx", {}).get("error")
     if isinstance(fault, _Fault):
         return fault.told(at)
+    if isinstance(fault, ConfigError):
+        return at(str(fault))  # it begins with a key
     if kind == "missing":
         return f"missing key {at('')}"
     if kind == "literal_error":

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import pickle
+import sys
+import types
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
-from slimdp.config.base import ConfigError, Many, Settings, Share, above, below, require, within
+from slimdp import registry
+from slimdp.config.base import (
+    Chosen,
+    ConfigError,
+    EachChosen,
+    Many,
+    Settings,
+    Share,
+    above,
+    below,
+    require,
+    within,
+)
 
 
 class Item(Settings):
@@ -119,6 +133,85 @@ def test_settings_do_not_change_and_travel() -> None:
         item.count = 3  # type: ignore[misc]
     assert pickle.loads(pickle.dumps(item)) == item
     assert len({item, Item(count=2), Item()}) == 2
+
+
+class Round(Settings):
+    name: Literal["round"] = "round"
+    radius: Annotated[float, above(0)] = 1.0
+
+
+class Square(Settings):
+    name: Literal["square"] = "square"
+    weight: Annotated[float, above(0)] = 1.0
+    at: Literal["corner", "middle"] = "middle"
+
+
+_SHAPE = Chosen("slimdp.models", "round")
+
+
+class Picture(Settings):
+    shape: Annotated[Settings, _SHAPE] = Field(default_factory=_SHAPE.usual)
+    shapes: Annotated[
+        Mapping[str, Any], EachChosen("slimdp.models", "weight", {"square_at": "square.at"})
+    ] = {}
+
+
+@pytest.fixture
+def _shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("shapes_of_a_test")
+    module.SHAPES = {"round": Round, "square": Square}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(registry.REGISTRIES, "slimdp.models", (module.__name__, "SHAPES"))
+
+
+@pytest.mark.usefixtures("_shapes")
+def test_settings_are_chosen_by_their_name() -> None:
+    assert Picture().shape == Round()
+    assert Picture.parse({"shape": {"radius": 2}}).shape == Round(radius=2)
+    picture = Picture.parse({"shape": {"name": "square"}, "shapes": {"square": 3}})
+    assert picture == Picture(shape=Square(), shapes={"square": Square(weight=3)})
+    assert Picture.parse(picture.plain()) == picture
+    assert picture.plain() == {
+        "shape": {"name": "square", "weight": 1.0, "at": "middle"},
+        "shapes": {"square": {"name": "square", "weight": 3.0, "at": "middle"}},
+    }
+
+
+@pytest.mark.usefixtures("_shapes")
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (
+            {"shape": {"name": "rond"}},
+            "top.shape.name = 'rond', but it must be one of round, square; did you",
+        ),
+        ({"shape": {"name": 3}}, "top.shape.name = 3, but a text"),
+        ({"shape": "round"}, "top.shape = 'round', but keys are wanted: name, ..."),
+        ({"shape": {"radius": 0}}, "top.shape.radius = 0.0, but it must be more than 0"),
+        ({"shape": {"at": "x"}}, "unknown key top.shape.at; there are: name, radius"),
+        ({"shapes": {"squar": 3}}, "top.shapes.squar = 'squar', but it must be one of round, square"),
+        ({"shapes": {"square": -1}}, "top.shapes.square.weight = -1.0, but it must be more than 0"),
+        (
+            {"shapes": {"square": {"weigth": 1}}},
+            "unknown key top.shapes.square.weigth; there are: name, weight",
+        ),
+        ({"shapes": {"square_at": "x"}}, "top.shapes.square_at is now top.shapes.square.at"),
+        ({"shapes": {"square": "x"}}, "top.shapes.square = 'x', but keys are wanted: name, weight, at"),
+    ],
+)
+def test_errors_of_chosen_settings_name_the_whole_key(values: Any, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Picture.parse(values, "top")
+    assert str(caught.value).startswith(told)
+
+
+@pytest.mark.usefixtures("_shapes")
+def test_the_schema_has_what_may_be_chosen() -> None:
+    properties = Picture.model_json_schema()["properties"]
+    assert [each["title"] for each in properties["shape"]["anyOf"]] == ["Round", "Square"]
+    number, square = properties["shapes"]["properties"]["square"]["anyOf"]
+    assert number == {"type": "number"}
+    assert square["properties"]["at"]["enum"] == ["corner", "middle"]
 
 
 def test_the_conditions_reach_the_schema() -> None:
