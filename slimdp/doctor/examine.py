@@ -17,11 +17,21 @@ from slimdp.doctor.annotation_file import (
 )
 from slimdp.doctor.catalogue import SPLITS, SURFACE, Download, everything, find_split, missing_surface
 from slimdp.doctor.findings import Findings, Severity
-from slimdp.doctor.flow_files import VideoShape, check_flow_files, check_flow_stores, find_leftovers
-from slimdp.doctor.flow_frames import check_flow_frames
+from slimdp.doctor.flow_stores import (
+    VideoShape,
+    check_flow_files,
+    check_flow_frames,
+    check_flow_stores,
+    find_leftovers,
+)
 from slimdp.doctor.folder import Contents, run_status
-from slimdp.doctor.loose_pictures import check_loose_pictures
-from slimdp.doctor.pictures import check_pictures, find_folder, pictures_of
+from slimdp.doctor.media import (
+    check_loose_pictures,
+    check_pictures,
+    check_video_files,
+    find_folder,
+    pictures_of,
+)
 from slimdp.doctor.rendered import (
     PLANNED,
     TRAIN_CLIPS,
@@ -33,7 +43,6 @@ from slimdp.doctor.rendered import (
 )
 from slimdp.doctor.result_files import check_checkpoints, check_predictions
 from slimdp.doctor.surface_files import check_surface_file
-from slimdp.doctor.video_files import check_video_files
 
 RENDERED = "rendered set"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from flow_cache.formats import FORMATS
 from flow_cache.images import IMAGE_SUFFIXES
 from slimdp.doctor.catalogue import SURFACE_FILES, find_split
-from slimdp.doctor.flow_files import is_flow_store
+from slimdp.doctor.flow_stores import is_flow_store
+from slimdp.doctor.media import is_video_file
 from slimdp.doctor.rendered import PLAN
 from slimdp.doctor.result_files import is_predictions
-from slimdp.doctor.video_files import is_video_file
 
 #: Annotation files and surface files are looked for this many folders down.
 DEPTH = 4

@@ -146,6 +146,12 @@ RULES = {
     ),
     "flow-unfinished": Rule(ERROR, "every field finished", "run the command that made the store again"),
     "flow-size": Rule(ERROR, "all frames of the video, of the same size", "make the store again"),
+    "flow-twice": Rule(
+        WARNING,
+        "a video in one store of a folder: readers refuse the folder as a store",
+        "name the file that you mean (--flow FILE), or give each store a folder of its own; if they are two "
+        "videos, make one of the stores again under another name: python -m flow_cache precompute NAME=PATH",
+    ),
     "flow-frames": Rule(
         ERROR,
         "flow of the very pictures of annotated frames, which propagate and training can find in it",

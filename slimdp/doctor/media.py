@@ -1,15 +1,17 @@
-"""Checks of picture files: there, whole, of the size that the annotation file says."""
+"""Checks of picture and video files: there, whole, and of the size that the annotation file says."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from flow_cache import FlowCacheError
 from flow_cache.images import (
     UPRIGHT,
     ImageHeader,
@@ -21,6 +23,7 @@ from flow_cache.images import (
 )
 from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.workers import WorkerPool
+from flow_cache.video import open_video, probe_video
 from slimdp.data import ImageError
 from slimdp.doctor.findings import Findings
 from slimdp.structures import ImageRecord
@@ -31,6 +34,12 @@ QUICK_SAMPLE = 200
 _TRIED_NAMES = 16
 #: Starting a process takes as long as decoding about this many pictures.
 _WORTH_A_PROCESS = 300
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".flv", ".wmv", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
+    ".3gp", ".ogv", ".mxf",
+)  # fmt: skip
+#: What a transport stream begins with, where TypeScript, which shares the suffix, does not.
+_SYNC = b"G"
 Fault = tuple[str, str]  # code, what was found
 
 
@@ -82,7 +91,7 @@ def check_pictures(
         else:
             findings.add("picture-missing", picture.file, _place(picture), f"no {picture.path}")
     opened = present[:: max(1, -(-len(present) // QUICK_SAMPLE))] if quick else present
-    faults = _mapped(look_at_header if quick else look_at_all, opened, processes)
+    faults = _mapped(_fault_of_header if quick else _fault_of_content, opened, processes)
     looked_at = tracked(zip(opened, faults), "pictures", "pictures", len(opened), speaks=not quiet)
     for picture, fault in looked_at:
         if fault is not None:
@@ -90,22 +99,22 @@ def check_pictures(
     return len(opened)
 
 
-def look_at_header(picture: Picture) -> Fault | None:
+def _fault_of_header(picture: Picture) -> Fault | None:
     """Code and text of what is wrong with a picture, from its header and last bytes."""
     try:
         return _compare(picture, check_image(picture.path))
     except ImageError as error:
-        return code_of(error), str(error)
+        return _code_of(error), str(error)
 
 
-def look_at_all(picture: Picture) -> Fault | None:
+def _fault_of_content(picture: Picture) -> Fault | None:
     """Code and text of what is wrong with a picture, decoded."""
     with _stderr_lines() as complaints:
         try:
             content = content_of(picture.path)
             height, width, _ = decode_image(picture.path, content).shape
         except ImageError as error:
-            return code_of(error), str(error)
+            return _code_of(error), str(error)
     if complaints:
         return "picture-doubtful", f"{picture.path}: the decoder says: {'; '.join(complaints)}"
     return _compare(picture, ImageHeader(width, height, orientation_of(content)))
@@ -146,7 +155,7 @@ def _place(picture: Picture) -> str:
     return f"image {picture.image_id}"
 
 
-def code_of(error: ImageError) -> str:
+def _code_of(error: ImageError) -> str:
     """What kind of finding a picture that cannot be opened is."""
     return "picture-too-large" if isinstance(error, ImageTooLargeError) else "picture-damaged"
 
@@ -163,3 +172,86 @@ def _compare(picture: Picture, found: ImageHeader) -> Fault | None:
     if found.turned_size == stated:
         text += f", as with its orientation tag ({found.orientation}) applied"
     return "picture-size", text
+
+
+def check_loose_pictures(
+    pictures: Sequence[Path], known: Collection[str], folder: Path, findings: Findings, quick: bool
+) -> None:
+    """Read the headers of pictures that nothing has opened yet, such as frames of videos without labels.
+
+    Args:
+        pictures: all that lie in the folder.
+        known: normal paths of those that were opened.
+        folder: what findings name them relative to.
+        findings: where faults go.
+        quick: only `QUICK_SAMPLE` of them, evenly spread.
+    """
+    loose = [path for path in pictures if os.path.normpath(path) not in known]
+    step = -(-len(loose) // QUICK_SAMPLE) if quick and loose else 1
+    for path in loose[::step]:
+        # Findings of a folder are shown together.
+        where, name = str(path.parent.relative_to(folder)), path.name
+        try:
+            header = check_image(path)
+        except ImageError as error:
+            findings.add(_code_of(error), where, name, str(error))
+            continue
+        if header.orientation != UPRIGHT:
+            findings.add("picture-orientation", where, name, f"orientation tag {header.orientation}")
+
+
+def is_video_file(path: Path) -> bool:
+    """Whether a file is to be checked as a video, by its name."""
+    suffix = path.suffix.lower()
+    if suffix != ".ts" or not path.is_file():
+        return suffix in VIDEO_SUFFIXES
+    try:
+        with open(path, "rb") as file:
+            return file.read(1) == _SYNC
+    except OSError:  # whoever checks it says why
+        return True
+
+
+def check_video_files(
+    videos: Sequence[Path], folder: Path, findings: Findings, quick: bool, quiet: bool = False
+) -> None:
+    """Decode video files as `flow_cache precompute` does before it starts.
+
+    Args:
+        videos: the files.
+        folder: what findings name them relative to.
+        findings: where faults go.
+        quick: decode the first frame alone, and compare the file with its own index.
+        quiet: show no progress.
+    """
+    for path in tracked(videos, "videos", "files", speaks=not quiet):
+        file = path.relative_to(folder).as_posix()
+        with _warnings() as said:
+            try:
+                if quick:
+                    probe_video(path)
+                else:
+                    open_video(path)
+            except (FlowCacheError, OSError) as error:
+                findings.add("video-broken", file, "", str(error))
+        for warning in said:
+            findings.add("video-odd", file, "", warning)
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """Gathers what looking through a video says in the log."""
+    said: list[str] = []
+
+    class Gather(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    logger, handler = logging.getLogger("flow_cache.video_file"), Gather()
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from slimdp.doctor import Findings, pictures
-from slimdp.doctor.pictures import Picture, check_pictures, find_folder
+from slimdp.doctor import Findings, media
+from slimdp.doctor.media import Picture, check_pictures, find_folder
 
 
 def put(path: Path) -> None:
@@ -31,7 +31,7 @@ def test_the_folder_that_holds_most_wins_and_the_first_of_equals(tmp_path: Path)
 
 @pytest.mark.usefixtures("forked_workers")
 def test_processes_find_the_same_in_the_same_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(media, "_WORTH_A_PROCESS", 1)
     there = []
     for number in range(6):
         path = tmp_path / f"{number}.jpg"
@@ -48,7 +48,7 @@ def test_processes_find_the_same_in_the_same_order(tmp_path: Path, monkeypatch: 
 
 
 def test_a_quick_look_opens_a_spread_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "QUICK_SAMPLE", 3)
+    monkeypatch.setattr(media, "QUICK_SAMPLE", 3)
     for number in range(7):
         put(tmp_path / f"{number}.jpg")
     wrong = [Picture(tmp_path / f"{number}.jpg", "a.json", number, 1, 1) for number in range(7)]
