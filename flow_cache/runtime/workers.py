@@ -94,7 +94,9 @@ class WorkerPool(Generic[Task, Result]):
             if taken < given:
                 self.close()
 
-    def answers(self, next_task: Callable[[], Task | None]) -> Iterator[tuple[Task, Result | Exception]]:
+    def answers(
+        self, next_task: Callable[[], Task | None], ask_again_s: float | None = None
+    ) -> Iterator[tuple[Task, Result | Exception]]:
         """Yield each task with its result, or with what the function raised, in the order in which they end.
 
         An error ends no other task. A process that was killed is replaced, and its task gets a
@@ -103,6 +105,8 @@ class WorkerPool(Generic[Task, Result]):
         Args:
             next_task: asked for every process that has nothing to do: the task to begin, or None where none
                 can begin before another one has ended. None while nothing is under way ends it.
+            ask_again_s: after so long a process that has nothing to do asks again, for what can begin since;
+                None: only after another one has ended.
 
         Raises:
             RuntimeError: the pool is closed.
@@ -121,7 +125,7 @@ class WorkerPool(Generic[Task, Result]):
                         worker.send((0, task))
                 if not under_way:
                     return
-                for connection in wait(list(under_way)):
+                for connection in wait(list(under_way), ask_again_s):
                     assert isinstance(connection, Connection)
                     worker, task = under_way.pop(connection)
                     yield task, self._answer(worker)

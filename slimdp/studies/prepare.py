@@ -36,10 +36,10 @@ class Prepared:
     clicks: Mapping[str, Clicks]  # behind the labels of the rows among them, by the runs' names
     of_other_studies: tuple[RunResult, ...] = ()  # scores in the same file, of rows that this one has not
 
-    def task(self, run: PlannedRun, wait: bool = True) -> RunTask:
+    def task(self, run: PlannedRun) -> RunTask:
         """What the process that carries out a run is told."""
         clicks = None if run.row is None else self.clicks[run.name]
-        return RunTask(self.out, run, self.evaluated, self.device, self.commit, clicks, wait)
+        return RunTask(self.out, run, self.evaluated, self.device, self.commit, clicks)
 
     @property
     def known(self) -> dict[Path, RunResult]:

@@ -1,20 +1,39 @@
-"""A sweep: the runs of a study that are missing, side by side, and their scores in one file."""
+"""A sweep: what is missing of a study, trained and scored here or in jobs, and its scores in one file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from flow_cache.runtime.workers import WorkerPool, usable_cores
+from flow_cache.runtime.job_array import (
+    end_of_log,
+    make_executor,
+    new_jobs_folder,
+    submit_array,
+    visible_gpus,
+    wait_for_jobs,
+)
+from flow_cache.runtime.workers import usable_cores
+from slimdp.studies.executor import Executor, RunStatus, run_status, save_all_results, seconds_left
 from slimdp.studies.plan import PlannedRun
 from slimdp.studies.prepare import Prepared, alone, prepare, seconds_of
-from slimdp.studies.records import Failure, RunResult
+from slimdp.studies.records import FAILURE, LOG, Failure, RunResult, read_failure
 from slimdp.studies.results import SweepSummary, describe_scores, duration
-from slimdp.studies.schedule import Schedule
 from slimdp.studies.states import describe_cost
 from slimdp.studies.study import Study
-from slimdp.studies.work import RunTask, carry_out, note_failure
 from slimdp.training.distributed import choose_device
+
+if TYPE_CHECKING:
+    from submitit import Job
+    from submitit.helpers import DelayedSubmission
+
+Say = Callable[[str], None]
+_SECONDS_BETWEEN_LOOKS = {"local": 0.5, "slurm": 5.0}
 
 
 def sweep(
@@ -25,7 +44,7 @@ def sweep(
     jobs: int | None = None,
     device: str = "auto",
     results: Path | None = None,
-    say: Callable[[str], None] = print,
+    say: Say = print,
 ) -> SweepSummary:
     """Train and score what is missing of a study; killed at any moment, the next call goes on.
 
@@ -51,17 +70,59 @@ def sweep(
     out, place = Path(out), choose_device(device)
     if jobs is None:
         jobs = usable_cores() if place.type == "cpu" else 1
-    if jobs < 1:
-        raise ValueError(f"jobs = {jobs}; wanted 1 or more")
+    _check_jobs(jobs)
     with alone(out):
-        prepared = prepare(study, out, rows, seeds, device, results)
-        prepared.save(prepared.known)
-        prepared.say_left_out(say)
+        prepared = _begin(study, out, rows, seeds, device, results, say)
         running = _Sweep(prepared, min(jobs, len(prepared.todo)), say)
         if prepared.todo:
             say(f"{study.title}: {describe_todo(prepared)}; {min(jobs, len(prepared.todo))} at a time")
-            running.go()
-        return running.summary()
+            running.executor.go()
+        return summarise(prepared, running.executor.status(), running.executor.failures)
+
+
+def submit_sweep(
+    study: Study,
+    out: Path,
+    jobs: int,
+    cluster: str = "local",
+    asked: Mapping[str, Any] | None = None,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    device: str = "auto",
+    results: Path | None = None,
+    say: Say = print,
+) -> SubmittedSweep:
+    """Start jobs that do what is missing of a study; all is checked before the first one starts.
+
+    Args:
+        study, out, rows, seeds, device, results, say: as of `sweep`. The folders must be at the same
+            place on all machines.
+        jobs: how many, each doing one run at a time; not more than there are stages and rows to do.
+        cluster: local or slurm.
+        asked: what a job asks SLURM for, see `job_array.make_executor`.
+
+    Raises:
+        ConfigError, HeldError: as of `sweep`.
+        JobError: a cluster or settings that do not serve.
+        ValueError: fewer than one job.
+    """
+    out = Path(out)
+    _check_jobs(jobs)
+    if cluster == "slurm":
+        asked = {"name": "slimdp_sweep", **(asked or {})}
+    with tempfile.TemporaryDirectory() as nowhere:
+        make_executor(cluster, Path(nowhere), asked or {}, 1)
+    with alone(out):
+        prepared = _begin(study, out, rows, seeds, device, results, say)
+    count = min(jobs, len(prepared.todo))
+    if not count:
+        return SubmittedSweep(prepared, cluster, ())
+    folder = new_jobs_folder(out)
+    say(f"{study.title}: {describe_todo(prepared)}; {count} jobs; their logs are in {folder}")
+    gpus = visible_gpus() if cluster == "local" and device != "cpu" else []
+    works = [SweepJob(prepared, gpus[number % len(gpus)] if gpus else None) for number in range(count)]
+    submitted = submit_array(make_executor(cluster, folder, asked or {}, 1), cluster, works)
+    return SubmittedSweep(prepared, cluster, tuple(submitted))
 
 
 def describe_todo(prepared: Prepared) -> str:
@@ -71,56 +132,161 @@ def describe_todo(prepared: Prepared) -> str:
 
 
 class _Sweep:
-    """The runs that are under way, as their parent sees them."""
+    """An executor on this machine, and what is said of its runs."""
 
-    def __init__(self, prepared: Prepared, jobs: int, say: Callable[[str], None]) -> None:
-        self._prepared, self._out, self._jobs, self._say = prepared, prepared.out, jobs, say
+    def __init__(self, prepared: Prepared, processes: int, say: Say) -> None:
+        self._prepared, self._processes, self._say = prepared, processes, say
+        self.executor = Executor(prepared, max(processes, 1), True, self._began, self._done)
         done = [state for state in prepared.states if state.done]
-        known = [(state.run, seconds_of(self._out, state.run, state.result)) for state in done]
-        self._schedule = Schedule(prepared.todo, [(run, seconds) for run, seconds in known if seconds])
-        self._results = prepared.known
-        self._failures: dict[str, Failure] = {}
+        seconds = [(state.run, seconds_of(prepared.out, state.run, state.result)) for state in done]
+        self._known = [(run, spent) for run, spent in seconds if spent]
         self._ended = 0
 
-    def go(self) -> None:
-        """Carry out what is to be done."""
-        with WorkerPool(carry_out, self._jobs, queued=0) as pool:
-            for task, answer in pool.answers(self._next):
-                self._ended += 1
-                if isinstance(answer, Exception):
-                    self._failed(task.run, answer)
-                else:
-                    self._finished(task.run, answer)
-
-    def summary(self) -> SweepSummary:
-        """What is there now."""
-        blocked = tuple(run.name for run in self._schedule.blocked if not run.trains)
-        return SweepSummary(self._prepared.sorted(self._results), dict(self._failures), blocked)
-
-    def _next(self) -> RunTask | None:
-        run = self._schedule.next()
-        if run is None:
-            return None
+    def _began(self, run: PlannedRun) -> None:
         self._say(f"{run.name}: {'started' if run.trains else 'scoring'}")
-        return self._prepared.task(run)
 
-    def _finished(self, run: PlannedRun, result: RunResult | None) -> None:
-        seconds = seconds_of(self._out, run, result)
-        self._schedule.finish(run, seconds)
-        said = "trained"
-        if result is not None:
-            self._results[run.folder] = result
-            self._prepared.save(self._results)
-            said = describe_scores(result)
-        left = self._schedule.seconds_left(self._jobs)
-        when = "" if not left else f"; about {duration(left)} left"
-        self._say(f"{run.name}: {said}, {duration(seconds)} ({self._count}{when})")
+    def _done(self, run: PlannedRun, answer: RunResult | Failure | None) -> None:
+        self._ended += 1
+        count = f"{self._ended} of {len(self._prepared.todo)}"
+        if isinstance(answer, Failure):
+            self._say(f"{run.name}: FAILED ({count}): {answer.error}; log: {answer.log}")
+            return
+        seconds = seconds_of(self._prepared.out, run, answer)
+        self._known.append((run, seconds))
+        if answer is not None:
+            save_all_results(self._prepared)
+        left = self._seconds_left()
+        when = f"; about {duration(left)} left" if left else ""
+        said = "trained" if answer is None else describe_scores(answer)
+        self._say(f"{run.name}: {said}, {duration(seconds)} ({count}{when})")
 
-    def _failed(self, run: PlannedRun, error: Exception) -> None:
-        self._schedule.fail(run)
-        failure = self._failures[run.name] = note_failure(run.place(self._out), error)
-        self._say(f"{run.name}: FAILED ({self._count}): {failure.error}; log: {failure.log}")
+    def _seconds_left(self) -> float | None:
+        status, now = self.executor.status(), time.monotonic()
+        left = (*status.busy, *status.ready, *status.waiting)
+        spent = {folder: now - since for folder, since in self.executor.under_way.items()}
+        return seconds_left(self._known, [(run, spent.get(run.folder, 0.0)) for run in left], self._processes)
 
-    @property
-    def _count(self) -> str:
-        return f"{self._ended} of {len(self._prepared.todo)}"
+
+@dataclass(frozen=True)
+class SweepJob:
+    """An executor in a job's process; called again, it goes on.
+
+    Args:
+        prepared: the study.
+        gpus: the job's GPUs as CUDA_VISIBLE_DEVICES names them; None leaves that as the job finds it.
+    """
+
+    prepared: Prepared
+    gpus: str | None = None
+
+    def __call__(self) -> int:
+        """The number of runs that it did."""
+        if self.gpus is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus
+        done: list[PlannedRun] = []
+
+        def ended(run: PlannedRun, answer: RunResult | Failure | None) -> None:
+            if isinstance(answer, Failure):
+                print(f"{run.name}: FAILED: {answer.error}", flush=True)
+                return
+            done.append(run)
+            print(f"{run.name}: {describe_scores(answer) if answer else 'trained'}", flush=True)
+            if answer is not None:
+                save_all_results(self.prepared)
+
+        with alone(self.prepared.out, together=True):
+            Executor(self.prepared, 1, False, lambda run: None, ended).go()
+        return len(done)
+
+    def checkpoint(self) -> DelayedSubmission:
+        """What submitit queues when the job runs out of time or is displaced: the same, which goes on."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+@dataclass(frozen=True)
+class SubmittedSweep:
+    """Jobs that are under way."""
+
+    prepared: Prepared
+    cluster: str
+    jobs: tuple[Job[int], ...]  # none where nothing was missing
+
+    def wait(self, say: Say = print) -> SweepSummary:
+        """Wait until all jobs have ended, and tell of every run that ends; what they left.
+
+        Raises:
+            KeyboardInterrupt: as of `wait_for_jobs`.
+        """
+        told: set[Path] = set()
+        finished: set[Path] = set()
+
+        def tell() -> None:
+            self._tell(told, finished, say)
+
+        wait_for_jobs(self.jobs, self.cluster, tell, "slimdp sweep --status", _SECONDS_BETWEEN_LOOKS)
+        tell()
+        summary = summarise(self.prepared, run_status(self.prepared, set()))
+        for job in self.jobs if summary.left else ():
+            if not job.paths.result_pickle.exists() or job.exception() is not None:
+                say(
+                    f"job {job.job_id} ended before all was done; the end of {job.paths.stderr}:\n"
+                    f"{end_of_log(job)}"
+                )
+        return summary
+
+    def _tell(self, told: set[Path], finished: set[Path], say: Say) -> None:
+        """A line for every run that ended since the last time."""
+        status = run_status(self.prepared, finished)
+        results = save_all_results(self.prepared)
+        for run in (*status.done, *status.failed):
+            if run.folder in told:
+                continue
+            told.add(run.folder)
+            said = "trained" if run.trains else describe_scores(results[run.folder])
+            if run in status.failed:
+                failure = _failure(self.prepared, run)
+                said = f"FAILED: {failure.error}; log: {failure.log}"
+            say(f"{run.name}: {said} ({len(told)} of {len(self.prepared.todo)})")
+
+
+def summarise(
+    prepared: Prepared, status: RunStatus, failures: Mapping[Path, Failure] | None = None
+) -> SweepSummary:
+    """What is there now; `failures` are those that are known, by the runs' folders."""
+    results, known = save_all_results(prepared), failures or {}
+    return SweepSummary(
+        prepared.sorted(dict(results)),
+        {run.name: known.get(run.folder) or _failure(prepared, run) for run in status.failed},
+        tuple(run.name for run in status.blocked if not run.trains),
+        tuple(run.name for run in (*status.busy, *status.ready, *status.waiting)),
+    )
+
+
+def _check_jobs(jobs: int) -> None:
+    if jobs < 1:
+        raise ValueError(f"jobs = {jobs}; wanted 1 or more")
+
+
+def _begin(
+    study: Study,
+    out: Path,
+    rows: Sequence[str] | None,
+    seeds: Sequence[int] | None,
+    device: str,
+    results: Path | None,
+    say: Say,
+) -> Prepared:
+    """Check a study, whose folder is held, write the scores that are there, and let what failed be tried."""
+    prepared = prepare(study, out, rows, seeds, device, results)
+    prepared.save(prepared.known)
+    prepared.say_left_out(say)
+    for run in prepared.todo:
+        (run.place(out) / FAILURE).unlink(missing_ok=True)
+    return prepared
+
+
+def _failure(prepared: Prepared, run: PlannedRun) -> Failure:
+    folder = run.place(prepared.out)
+    return read_failure(folder) or Failure("it is being tried again", str(folder / LOG))

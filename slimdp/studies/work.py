@@ -55,7 +55,6 @@ class RunTask:
     device: str
     commit: str
     clicks: Clicks | None = None  # behind the labels of the row that is scored
-    wait: bool = True  # for a process that is at it: one of a sweep that was killed may take a moment to end
 
 
 def carry_out(task: RunTask) -> RunResult | None:
@@ -64,11 +63,11 @@ def carry_out(task: RunTask) -> RunResult | None:
     What is said goes into the run's log, and so does the traceback of an error.
 
     Raises:
-        HeldError: another process is at it, and it is not waited for.
+        HeldError: another process is at it.
         what `train`, `predict_people` and `score_points` raise.
     """
     folder = task.run.place(task.out)
-    with held(folder / LOCK, task.wait), _said_to(folder / LOG):
+    with held(folder / LOCK), _said_to(folder / LOG):
         try:
             begin_run(folder, describe_run(task.run.config))
             if task.run.trains:

@@ -42,7 +42,7 @@ class PoolHere:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def answers(self, next_task: Callable[[], Any]) -> Iterator[tuple[Any, Any]]:
+    def answers(self, next_task: Callable[[], Any], *_: object) -> Iterator[tuple[Any, Any]]:
         while (task := next_task()) is not None:
             try:
                 yield task, self._function(task)

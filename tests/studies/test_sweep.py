@@ -356,7 +356,7 @@ def test_a_failed_run_takes_no_other_along(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A shared stage and a row whose losses are not finite."""
-    monkeypatch.setattr("slimdp.studies.run.WorkerPool", PoolHere)
+    monkeypatch.setattr("slimdp.studies.executor.WorkerPool", PoolHere)
     wild = "{learning_rate: 1e30, warmup: 0.0}"
     rows = {
         "plain": "base: base.yaml\n",
@@ -370,7 +370,7 @@ def test_a_failed_run_takes_no_other_along(
     said = capsys.readouterr().out
     assert [row["row"] for row in results_of(out)] == ["plain"]
     assert "stage clips of wild, seed 0 FAILED: NonFiniteLossError: stage 'clips', step" in said
-    assert "not run, for what they begin with failed: one/seed_0, two/seed_0, wild/seed_0" in said
+    assert "not run, for what they begin with failed: wild/seed_0, one/seed_0, two/seed_0" in said
     (place,) = re.findall(r"stage clips of wild, seed 0 FAILED: .*; log: (.*)", said)
     log = Path(place).read_text()
     assert "Traceback" in log
