@@ -77,44 +77,4 @@ __all__ = [
     "threshold_in_image",
 ]
 
-#: Where each public name lives. It is loaded on first use: `--help`, and code that only writes files, load
-#: neither OpenCV nor HDF5.
-_HOMES = {
-    "PeopleBoxes": "flow_cache.roi",
-    "read_people_boxes": "flow_cache.roi",
-    "ChainSummary": "flow_cache.chain",
-    "FlowChain": "flow_cache.chain",
-    "FlowChainReader": "flow_cache.chain",
-    "FlowPair": "flow_cache.chain",
-    "FlowSource": "flow_cache.chain",
-    "chain_flow": "flow_cache.chain",
-    "plan_chain": "flow_cache.chain",
-    "consistent": "flow_cache.consistency",
-    "consistent_points": "flow_cache.consistency",
-    "forward_backward_offset": "flow_cache.consistency",
-    "forward_backward_offset_points": "flow_cache.consistency",
-    "inside_frame": "flow_cache.consistency",
-    "sample_flow": "flow_cache.consistency",
-    "threshold_in_image": "flow_cache.consistency",
-    "FlowCacheError": "flow_cache.errors",
-    "MissingFlowError": "flow_cache.errors",
-    "DenseInverseSearch": "flow_cache.estimators",
-    "ESTIMATORS": "flow_cache.estimators",
-    "FlowEstimator": "flow_cache.estimators",
-    "make_estimator": "flow_cache.estimators",
-    "PrecomputeSummary": "flow_cache.precompute",
-    "precompute": "flow_cache.precompute",
-    "Progress": "flow_cache.progress",
-    "STEPS": "flow_cache.schema",
-    "VideoRecord": "flow_cache.schema",
-    "FlowField": "flow_cache.store",
-    "FlowStore": "flow_cache.store",
-    "submit": "flow_cache.submission",
-    "Video": "flow_cache.video",
-    "open_video": "flow_cache.video",
-    "read_image": "flow_cache.video",
-    "Submission": "flow_cache.submission",
-    "FlowWriter": "flow_cache.writer",
-}
-
 load_on_use(__name__)

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -32,5 +34,17 @@ class _LazyPackage(ModuleType):
 
 
 def load_on_use(package: str) -> None:
-    """Make a package lazy; its `__init__` defines `_HOMES`: public name -> the module where it lives."""
-    sys.modules[package].__class__ = _LazyPackage
+    """Make a package lazy: its public names are those that its `__init__` imports for type checkers alone."""
+    module, source = (
+        sys.modules[package],
+        Path(str(sys.modules[package].__file__)).read_text(encoding="utf-8"),
+    )
+    module.__dict__["_HOMES"] = {
+        alias.name: node.module
+        for block in ast.parse(source).body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    module.__class__ = _LazyPackage

@@ -37,23 +37,4 @@ __all__ = [
     "transfer_person",
 ]
 
-#: Where each public name lives; it is loaded on first use.
-_HOMES = {
-    "FallingConfidence": "slimdp.motion.point_transfer",
-    "FramePlace": "slimdp.motion.frame_places",
-    "FramePlaces": "slimdp.motion.frame_places",
-    "LabelTransfer": "slimdp.motion.label_transfer",
-    "PointStatus": "slimdp.motion.point_transfer",
-    "PropagatedPoints": "slimdp.motion.point_transfer",
-    "PropagationSummary": "slimdp.motion.propagation",
-    "RegionSettings": "slimdp.motion.point_transfer",
-    "StepCount": "slimdp.motion.propagation",
-    "TransferResult": "slimdp.motion.label_transfer",
-    "TransferSettings": "slimdp.motion.point_transfer",
-    "annotated_people": "slimdp.motion.propagation",
-    "propagate": "slimdp.motion.propagation",
-    "propagate_points": "slimdp.motion.point_transfer",
-    "transfer_person": "slimdp.motion.label_transfer",
-}
-
 load_on_use(__name__)

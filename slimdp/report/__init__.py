@@ -56,32 +56,4 @@ __all__ = [
     "write_curves",
 ]
 
-#: Where each public name lives; it is loaded on first use.
-_HOMES = {
-    "charts_picture": "slimdp.report.body",
-    "distortion_table": "slimdp.report.body",
-    "error_picture": "slimdp.report.body",
-    "surface_picture": "slimdp.report.body",
-    "PART_COLOURS": "slimdp.report.drawing",
-    "contact_sheet": "slimdp.report.drawing",
-    "draw_dots": "slimdp.report.drawing",
-    "draw_points": "slimdp.report.drawing",
-    "overlay_parts": "slimdp.report.drawing",
-    "overlay_uv": "slimdp.report.drawing",
-    "save_png": "slimdp.report.drawing",
-    "prediction_panel": "slimdp.report.panels",
-    "curve_picture": "slimdp.report.plots",
-    "write_curves": "slimdp.report.plots",
-    "ResultRows": "slimdp.report.result_rows",
-    "people_sheet": "slimdp.report.sheets",
-    "propagation_sheet": "slimdp.report.sheets",
-    "results_sheet": "slimdp.report.sheets",
-    "spread_people": "slimdp.report.sheets",
-    "clicks_table": "slimdp.report.tables",
-    "instance_table": "slimdp.report.tables",
-    "interval_table": "slimdp.report.tables",
-    "score_table": "slimdp.report.tables",
-    "stability_table": "slimdp.report.tables",
-}
-
 load_on_use(__name__)

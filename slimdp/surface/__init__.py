@@ -33,23 +33,4 @@ __all__ = [
     "what_is_there",
 ]
 
-#: Where each public name lives; it is loaded on first use.
-_HOMES = {
-    "BodySurface": "slimdp.surface.body",
-    "DensePoseCharts": "slimdp.surface.densepose",
-    "DensePoseSurface": "slimdp.surface.densepose",
-    "what_is_there": "slimdp.surface.densepose.files",
-    "Surface": "slimdp.surface.interface",
-    "COCO_KEYPOINTS": "slimdp.surface.keypoints",
-    "POSETRACK_FILE_KEYPOINTS": "slimdp.surface.keypoints",
-    "POSETRACK_KEYPOINTS": "slimdp.surface.keypoints",
-    "load_charts": "slimdp.surface.load",
-    "load_surface": "slimdp.surface.load",
-    "load_symmetry": "slimdp.surface.load",
-    "FLIP_COARSE": "slimdp.surface.symmetry",
-    "FLIP_PART": "slimdp.surface.symmetry",
-    "UvSymmetry": "slimdp.surface.symmetry",
-    "load_uv_symmetry": "slimdp.surface.symmetry",
-}
-
 load_on_use(__name__)
