@@ -39,11 +39,10 @@ from slimdp.config import (
 from slimdp.losses import label_counts
 from slimdp.models import StackedHourglass
 from slimdp.structures import PoseBatch
-from slimdp.training.loop import add_gradients
-from slimdp.training.memory import keep_freed_memory
-from slimdp.training.micro_batch import Part
-from slimdp.training.optimisers import make_optimizer
+from slimdp.training.loop import Part, add_gradients
+from slimdp.training.optimisation import make_optimizer
 from slimdp.training.stage_data import read_stages
+from slimdp.training.torch_flags import keep_freed_memory
 
 WANTED = 0.45
 

@@ -43,13 +43,11 @@ from slimdp.config import DataSource, LossSettings, StageSettings
 from slimdp.losses import label_counts, total_loss
 from slimdp.models import StackedHourglass
 from slimdp.structures import PoseBatch
-from slimdp.training.ema import WeightAverage
-from slimdp.training.loop import add_gradients
-from slimdp.training.memory import keep_freed_memory
-from slimdp.training.micro_batch import MicroBatch
-from slimdp.training.optimisers import make_optimizer
+from slimdp.training.distributed import to_device
+from slimdp.training.loop import MicroBatch, add_gradients
+from slimdp.training.optimisation import WeightAverage, make_optimizer
 from slimdp.training.run import use_bf16
-from slimdp.training.validation import place
+from slimdp.training.torch_flags import keep_freed_memory
 
 POINTS = 100  # a crop
 #: Kind of work -> how the names of torch's operators for it begin, after `aten::`; the first kind counts.
@@ -193,7 +191,7 @@ def make_batch(case: Case) -> PoseBatch:
 
 def ours(case: Case, device: torch.device, bf16: bool) -> Callable[[], None]:
     """A step as `slimdp train` takes it, ready to be called."""
-    model = place(StackedHourglass(case.stacks, case.features), device)
+    model = to_device(StackedHourglass(case.stacks, case.features), device)
     stage = StageSettings(name="bench", data=(DataSource(annotations="", images=""),), steps=1)
     optimizer, average = make_optimizer(model, stage), WeightAverage(model, 0.998)
     batch = make_batch(case)

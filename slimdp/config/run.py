@@ -114,6 +114,18 @@ class TrainConfig(Settings):
             require(ok, f"stages.{i}.batch", stage.batch, "2 or more crops at a time with crop.size 64")
         return self
 
+    def loss_of(self, stage: StageSettings) -> LossSettings:
+        """The weights of a stage's losses."""
+        return self.loss if stage.loss is None else stage.loss
+
+    def augment_of(self, stage: StageSettings) -> AugmentSettings:
+        """The random changes of a stage's crops."""
+        return self.augment if stage.augment is None else stage.augment
+
+    def motion_of(self, stage: StageSettings) -> MotionSettings:
+        """The second pictures of a stage."""
+        return self.motion if stage.motion is None else stage.motion
+
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read a training run from YAML.

@@ -14,8 +14,7 @@ from slimdp.studies.records import Evaluated
 from slimdp.studies.states import RunState
 from slimdp.studies.work import labelled_people
 from slimdp.surface import load_surface
-from slimdp.training.clicks import clicks_of
-from slimdp.training.source_labels import Sets
+from slimdp.training.labels import Sets, clicks_of
 from slimdp.training.stage_data import read_stages
 
 

@@ -18,7 +18,6 @@ import numpy as np
 from flow_cache import FlowCacheError, FlowStore
 from flow_cache.runtime.json_file import read_json
 from slimdp.config import MotionSettings, TrainConfig
-from slimdp.training.stage_data import stage_motion
 
 
 def label_digests(config: TrainConfig) -> dict[str, str]:
@@ -35,7 +34,7 @@ def picture_digests(config: TrainConfig) -> dict[str, str]:
         f"pictures of {annotations} in {images}": pictures_digest(Path(annotations), Path(images))
         for annotations, images in sorted(sources)
     }
-    for motion in {stage_motion(config, stage) for stage in config.stages}:
+    for motion in {config.motion_of(stage) for stage in config.stages}:
         if motion.store:
             digests[f"flow in {motion.store}"] = _motion_digest(motion)
     return {name: digest for name, digest in digests.items() if digest is not None}

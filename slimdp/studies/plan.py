@@ -18,7 +18,6 @@ from slimdp.config import TrainConfig, config_to_dict
 from slimdp.studies.study import Study
 from slimdp.training import stage_file
 from slimdp.training.checkpoint import FREE_KEYS
-from slimdp.training.stage_data import stage_motion
 
 #: The work of a pair, in crops: 16 pairs took as long as 48 crops, 8 as long as 24 (64 px, one core).
 _PAIR_CROPS = 3.0
@@ -63,7 +62,7 @@ class PlannedRun:
     def work(self) -> float:
         """Of training, about, in crops of one stack of 64 features at 64 px; scoring counts as none."""
         model, stage = self.config.model, self.config.stages[-1]
-        pair = stage_motion(self.config, stage).kind != "none"
+        pair = self.config.motion_of(stage).kind != "none"
         maps = (self.config.crop.size / 64) ** 2 * model.features / 64
         stacks = (_STEM_STACKS + model.stacks) / (_STEM_STACKS + 1)
         return self.crops * (_PAIR_CROPS if pair else 1.0) * maps * stacks

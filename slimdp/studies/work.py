@@ -41,8 +41,7 @@ from slimdp.studies.records import (
 )
 from slimdp.surface import load_surface
 from slimdp.training import load_model, train
-from slimdp.training.distributed import choose_device
-from slimdp.training.validation import place
+from slimdp.training.distributed import choose_device, to_device
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def _score(task: RunTask, folder: Path) -> RunResult:
     start = time.monotonic()
     device = choose_device(task.device)
     model, config = load_model(task.run.checkpoint(task.out))
-    placed, surface = place(model, device), load_surface(config.surface)
+    placed, surface = to_device(model, device), load_surface(config.surface)
 
     def score_on(evaluated: Evaluated) -> Score:
         people = labelled_people(evaluated)

@@ -2,8 +2,7 @@
 
 from slimdp.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, load_model
 from slimdp.training.non_finite_guard import NoLabelsError, NonFiniteLossError
-from slimdp.training.run import stage_file, train
-from slimdp.training.side_by_side import TrainRun, train_side_by_side
+from slimdp.training.run import TrainRun, stage_file, train, train_side_by_side
 
 __all__ = [
     "Checkpoint",

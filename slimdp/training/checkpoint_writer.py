@@ -36,12 +36,12 @@ class CheckpointWriter:
         """Whether there is something to do after `step` steps of the stage."""
         return self._checkpoint_due(step) or self._validation_due(step)
 
-    def keep(self, learner: TrainState) -> None:
+    def write(self, state: TrainState) -> None:
         """Do what is due."""
-        if self._validation_due(learner.step):
-            self._validate(learner)
-        if self._checkpoint_due(learner.step) and self.processes.first:
-            self._save(learner)
+        if self._validation_due(state.step):
+            self._validate(state)
+        if self._checkpoint_due(state.step) and self.processes.first:
+            self._save(state)
         self.monitor.pause()
 
     def _checkpoint_due(self, step: int) -> bool:
@@ -54,34 +54,34 @@ class CheckpointWriter:
         every, last = self.config.validation.every, self.config.stages[self.stage].steps
         return (steps_before(self.config, self.stage) + step) % every == 0 or step == last
 
-    def _validate(self, learner: TrainState) -> None:
+    def _validate(self, state: TrainState) -> None:
         assert self.validation is not None
-        scores = percent(self.validation.score(learner.average.state))
-        self.monitor.show_scores(learner.step, scores, len(self.validation.people))
-        if learner.best_score is None or scores[BEST_BY] > learner.best_score:
-            learner.best_score = scores[BEST_BY]
+        scores = percent(self.validation.score(state.average.state))
+        self.monitor.show_scores(state.step, scores, len(self.validation.people))
+        if state.best_score is None or scores[BEST_BY] > state.best_score:
+            state.best_score = scores[BEST_BY]
             if self.processes.first:
                 best = Checkpoint(
                     self.config,
                     self.stage,
-                    learner.step,
-                    learner.average.state,
-                    best_score=learner.best_score,
+                    state.step,
+                    state.average.state,
+                    best_score=state.best_score,
                 )
                 save_checkpoint(self.folder.path / "best.pt", best)
 
-    def _save(self, learner: TrainState) -> None:
-        number = steps_before(self.config, self.stage) + learner.step
+    def _save(self, state: TrainState) -> None:
+        number = steps_before(self.config, self.stage) + state.step
         file = self.folder.path / "checkpoints" / f"step_{number:08d}.pt"
         snapshot = Checkpoint(
             self.config,
             stage=self.stage,
-            step=learner.step,
-            model=learner.model.state_dict(),
-            average=learner.average.state,
-            average_updates=learner.average.updates,
-            optimizer=learner.optimizer.state_dict(),
-            best_score=learner.best_score,
+            step=state.step,
+            model=state.model.state_dict(),
+            average=state.average.state,
+            average_updates=state.average.updates,
+            optimizer=state.optimizer.state_dict(),
+            best_score=state.best_score,
             random_state=random_state(self.device),
         )
         save_checkpoint(file, snapshot)

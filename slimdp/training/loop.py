@@ -1,9 +1,10 @@
-"""The training loop."""
+"""The training loop: a network over pictures with people in them, of whatever kind either is."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,15 +14,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from slimdp.config import LossSettings, StageSettings
-from slimdp.losses import label_shares, needed_features, total_loss
+from slimdp.losses import label_counts, label_shares, needed_features, total_loss
 from slimdp.models import StackedHourglass
-from slimdp.structures import DensePoseMaps
+from slimdp.structures import DensePoseMaps, PoseBatch
 from slimdp.training.distributed import DistributedContext
-from slimdp.training.ema import WeightAverage
-from slimdp.training.micro_batch import MicroBatch
 from slimdp.training.monitor import Monitor
 from slimdp.training.non_finite_guard import NonFiniteGuard
-from slimdp.training.schedule import learning_rate_at
+from slimdp.training.optimisation import WeightAverage, learning_rate_at
 
 
 @dataclass
@@ -36,65 +35,65 @@ class TrainState:
     best_score: float | None = None  # of the validations so far, percent
 
 
-class StageObserver(Protocol):
+class StageWriter(Protocol):
     """Saves and validates what is learned."""
 
     def due(self, step: int) -> bool:
         """Whether it has anything to do after `step` steps of the stage."""
 
-    def keep(self, learner: TrainState) -> None:
+    def write(self, state: TrainState) -> None:
         """Do it."""
 
 
 def train_stage(
-    learner: TrainState,
+    state: TrainState,
     stage: StageSettings,
     loss: LossSettings,
     steps: Iterable[Sequence[MicroBatch]],
     processes: DistributedContext,
     bf16: bool,
-    watch: NonFiniteGuard,
+    guard: NonFiniteGuard,
     monitor: Monitor,
-    keeper: StageObserver,
+    writer: StageWriter,
 ) -> None:
-    """Train to the end of a stage, from the step where the learner stands.
+    """Train to the end of a stage, from the step where the state stands.
 
     Args:
-        learner: changed in place.
+        state: changed in place.
         stage, loss: settings.
-        steps: this process's parts of each step's batch, from `learner.step` on.
+        steps: this process's parts of each step's batch, from `state.step` on.
         processes: that share each batch.
         bf16: run the network in bfloat16 where that is safe (autocast); weights and losses stay float32.
-        watch: raises the errors below, naming the step and the people of its batch.
+        guard: raises the errors below, naming the step and the people of its batch.
         monitor: sees every step.
-        keeper: called after the steps where it is due.
+        writer: called after the steps where it is due.
 
     Raises:
         NoLabelsError, NonFiniteLossError: nothing can be learned of a batch, or training went astray.
     """
-    learner.model.train()
-    weights = list(learner.model.parameters())  # once: walking through all modules takes as long as clipping
+    state.model.train()
+    weights = list(state.model.parameters())  # once: walking through all modules takes as long as clipping
     for parts in steps:
-        rate = learning_rate_at(learner.step, stage)
-        for group in learner.optimizer.param_groups:
+        rate = learning_rate_at(state.step, stage)
+        for group in state.optimizer.param_groups:
             group["lr"] = rate
 
         counts = processes.sum_counts(_sum_counts(parts))
-        watch.require_labels(learner.step, counts, loss)
-        learner.optimizer.zero_grad()
-        prediction, terms = add_gradients(learner.network, parts, counts, loss, processes.count, bf16)
+        guard.require_labels(state.step, counts, loss)
+        state.optimizer.zero_grad()
+        prediction, terms = add_gradients(state.network, parts, counts, loss, processes.count, bf16)
         norm = nn.utils.clip_grad_norm_(weights, stage.clip_norm)
-        watch.see(learner.step, rate, {**terms, "gradient norm": norm})
-        learner.optimizer.step()
-        learner.average.update()
-        learner.step += 1
+        guard.check(state.step, rate, {**terms, "gradient norm": norm})
+        state.optimizer.step()
+        state.average.update()
+        state.step += 1
 
-        monitor.after_step(learner.step, parts[-1].batch, prediction, terms, rate, norm)
-        if keeper.due(learner.step):
-            watch.wait()
-            keeper.keep(learner)
-    watch.wait()
-    assert learner.step == stage.steps, f"{learner.step} batches for {stage.steps} steps"
+        monitor.after_step(state.step, parts[-1].batch, prediction, terms, rate, norm)
+        if writer.due(state.step):
+            guard.wait()
+            writer.write(state)
+    guard.wait()
+    assert state.step == stage.steps, f"{state.step} batches for {stage.steps} steps"
 
 
 def add_gradients(
@@ -156,3 +155,56 @@ def _sent_with_the_last(network: nn.Module, last: bool) -> AbstractContextManage
         return nullcontext()
     held: AbstractContextManager[None] = network.no_sync()
     return held
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """What goes through a process's network at once."""
+
+    batch: PoseBatch  # on the device
+    counts: dict[str, int]  # labels of each term of the loss, counted before they left the CPU
+
+
+def micro_batches(
+    batches: Iterable[PoseBatch], accumulate: int, device: torch.device
+) -> Iterator[list[MicroBatch]]:
+    """The parts of each step's batch.
+
+    Args:
+        batches: of the parts, on the CPU, `accumulate` a step.
+        accumulate: parts a step.
+        device: where the network is.
+    """
+    parts = _copied_ahead(batches, device) if device.type == "cuda" else _moved(batches, device)
+    while step := list(itertools.islice(parts, accumulate)):
+        assert len(step) == accumulate, f"{len(step)} parts for a step of {accumulate}"
+        yield step
+
+
+def _moved(batches: Iterable[PoseBatch], device: torch.device) -> Iterator[MicroBatch]:
+    for batch in batches:
+        yield MicroBatch(batch.to(device), label_counts(batch))
+
+
+def _copied_ahead(batches: Iterable[PoseBatch], device: torch.device) -> Iterator[MicroBatch]:
+    """While the GPU works on a part, the next one is copied to it."""
+    stream = torch.cuda.Stream(device)
+    waiting: MicroBatch | None = None
+    for batch in batches:
+        with torch.cuda.stream(stream):
+            copied = MicroBatch(batch.to(device), label_counts(batch))
+            arrived = stream.record_event()
+        if waiting is not None:
+            yield waiting
+        # Only now, behind the work of the part before: the network waits for the copy, the CPU does not.
+        torch.cuda.current_stream(device).wait_event(arrived)
+        _keep_for_current_stream(copied.batch, device)
+        waiting = copied
+    if waiting is not None:
+        yield waiting
+
+
+def _keep_for_current_stream(batch: PoseBatch, device: torch.device) -> None:
+    """Memory that one stream filled and another reads must not be given away before both are done."""
+    for tensor in batch.tensors().values():
+        tensor.record_stream(torch.cuda.current_stream(device))

@@ -7,15 +7,18 @@ import time
 from collections.abc import Mapping
 from types import TracebackType
 
+import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from flow_cache.runtime.progress import Counted, clock_time, seconds_left
+from slimdp.inference import decode
+from slimdp.report.panels import draw_row, panel
 from slimdp.structures import DensePoseMaps, PoseBatch
 from slimdp.surface.interface import Surface
 from slimdp.training.distributed import ALONE, DistributedContext
-from slimdp.training.pictures import training_picture
 from slimdp.training.run_folder import RunFolder
 
 #: Where there is no bar, a line comes at least as often, whatever `log_every` is.
@@ -76,7 +79,7 @@ class Monitor:
         if step % self.log_every == 0 or step == self.steps:
             self._log(step, losses, learning_rate, gradient_norm)
         elif self.lines and time.perf_counter() - self.last_line > _SECONDS_BETWEEN_LINES:
-            self._say(f"{self.title}: step {step}/{self.steps}{self._time_left(step)}")
+            self._show(f"{self.title}: step {step}/{self.steps}{self._time_left(step)}")
         if self.writer is not None and step % self.pictures_every == 0:
             picture = training_picture(batch, prediction, self.surface)
             self.writer.add_image("training", picture, self.steps_before + step, dataformats="HWC")
@@ -89,7 +92,7 @@ class Monitor:
         names = [name for name in scores if name.startswith("localization") and name.endswith("cm")]
         values = ", ".join(f"{name.split()[1]} {scores[name]:.1f} %" for name in names)
         where = f"{self.title}: step {step}/{self.steps}, {people} people, localization only"
-        self.folder.say(f"{where}: {values}")
+        self.folder.log(f"{where}: {values}")
 
     def pause(self) -> None:
         """Do not count the time since the last step, which was not spent on training."""
@@ -112,13 +115,13 @@ class Monitor:
         loss, speed = f"{scalars['loss/total']:.4f}", f"{scalars.get('images_per_second', 0):.1f}"
         line = f"{self.title}: step {step}/{self.steps}, loss {loss}, {speed} images/s{self._time_left(step)}"
         if self.bar.disable:
-            self._say(line)
+            self._show(line)
         else:
-            self.folder.note(line)
+            self.folder.log(line, show=False)
             self.bar.set_postfix(loss=loss, images_per_s=speed)
 
-    def _say(self, line: str) -> None:
-        self.folder.say(line)
+    def _show(self, line: str) -> None:
+        self.folder.log(line)
         self.last_line = time.perf_counter()
 
     def _time_left(self, step: int) -> str:
@@ -142,3 +145,37 @@ class Monitor:
         self.bar.close()
         if self.writer is not None:
             self.writer.close()
+
+
+def training_picture(
+    batch: PoseBatch, prediction: DensePoseMaps, surface: Surface | None, people: int = 4
+) -> np.ndarray:
+    """The first crops of a batch, a row each: as seen, predicted parts and u, labels, and their errors.
+
+    The errors are geodesic, of the best of the 24 parts at the pixel nearest to the point (localization
+    only), in training mode: of the network as it is, not of its average. Without a surface there are none.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    count = min(people, len(batch.images))
+    images = (batch.images[:count] * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    with torch.no_grad():
+        maps = decode(prediction.map(lambda maps: maps[:count].detach()))
+    point_image, points, part, uv = (
+        values.cpu().numpy() for values in (batch.point_image, batch.points, batch.part, batch.uv)
+    )
+    rows = []
+    for i in range(count):
+        mine = point_image == i
+        found = (maps.part[i].cpu().numpy(), maps.uv[i].cpu().numpy(), maps.foreground[i].cpu().numpy())
+        column, row = np.floor(points[mine] + 0.5).astype(int).T
+        errors_m = None
+        if surface is not None:
+            said = found[0][row, column].astype(np.int64), found[1][:, row, column].T
+            known = ~np.isnan(uv[mine]).any(axis=1)
+            truth = part[mine][known], uv[mine][known]
+            errors_m = np.full(len(known), np.nan)
+            errors_m[known] = surface.distance_between(said[0][known], said[1][known], *truth)
+        rows.append(draw_row(np.ascontiguousarray(images[i]), found, points[mine], part[mine], errors_m))
+    return panel(rows)

@@ -62,7 +62,7 @@ class NonFiniteGuard:
             f"{self._names(step)}. Look at these labels, raise stage.batch, or lower augment.shift and scale"
         )
 
-    def see(self, step: int, rate: float, values: Mapping[str, Tensor]) -> None:
+    def check(self, step: int, rate: float, values: Mapping[str, Tensor]) -> None:
         """Take note of a step's scalars, which share a device; call it before the optimiser's step.
 
         Raises:
@@ -83,7 +83,7 @@ class NonFiniteGuard:
             self._ask(self._waiting.popleft())
 
     def wait(self) -> None:
-        """Look at all steps until now; raises as `see`."""
+        """Look at all steps until now; raises as `check`."""
         while self._waiting:
             self._ask(self._waiting.popleft())
 

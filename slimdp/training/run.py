@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,29 +13,32 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from flow_cache.runtime.atomic import link_name
+from flow_cache.runtime.workers import WorkerPool
 from slimdp.config import ConfigError, TrainConfig
 from slimdp.models import StackedHourglass
 from slimdp.surface import load_surface
 from slimdp.surface.interface import Surface
-from slimdp.training.checkpoint import Checkpoint, build_model, load_optimizer, save_checkpoint
+from slimdp.training.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    build_model,
+    check_same_settings,
+    current_versions,
+    load_checkpoint,
+    load_optimizer,
+    load_weights,
+    save_checkpoint,
+)
 from slimdp.training.checkpoint_writer import CheckpointWriter, random_state, set_random_state, steps_before
-from slimdp.training.distributed import DistributedContext, init_distributed
-from slimdp.training.ema import WeightAverage
-from slimdp.training.loop import TrainState, train_stage
-from slimdp.training.memory import keep_freed_memory
-from slimdp.training.micro_batch import micro_batches
+from slimdp.training.distributed import DistributedContext, init_distributed, sync_batch_norms, to_device
+from slimdp.training.loop import TrainState, micro_batches, train_stage
 from slimdp.training.monitor import Monitor
 from slimdp.training.non_finite_guard import NonFiniteGuard
-from slimdp.training.optimisers import make_optimizer
+from slimdp.training.optimisation import WeightAverage, make_optimizer
 from slimdp.training.run_folder import RunFolder
 from slimdp.training.stage_data import StageData, read_stages
-from slimdp.training.stage_settings import stage_loss
-from slimdp.training.start import first_checkpoint
-from slimdp.training.sync_batchnorm import sync_batch_norms
-from slimdp.training.validation import Validation, place, read_validation_people
-
-#: torch.set_deterministic_debug_mode: what has no deterministic form raises.
-_ERROR = 2
+from slimdp.training.torch_flags import training_flags
+from slimdp.training.validation import Validation, read_validation_people
 
 
 def train(
@@ -89,9 +93,9 @@ def _train(
     run.folder.begin(config, here, processes)
     validation = None
     if config.validation is not None:
-        model = place(build_model(config), here)
+        model = to_device(build_model(config), here)
         validation = Validation(config.validation, config.crop, config.surface, model, people, processes)
-    with _flags(here, config.compile):
+    with training_flags(here, config.compile):
         for index in range(start.stage, len(stages)):
             start = run.stage(start, index, stages[index], validation, bf16)
 
@@ -130,13 +134,13 @@ class _Run:
         """Train a stage to its end and save what came out of it."""
         config, stage = self.config, self.config.stages[index]
         set_random_state(start.random_state, config.seed, self.device)
-        learner = self._learner(start)
-        with self._monitor(index, learner.step) as monitor:
-            loader = data.batches(learner.step, config.workers, self.processes, self.device.type == "cuda")
+        state = self._train_state(start)
+        with self._monitor(index, state.step) as monitor:
+            loader = data.batches(state.step, config.workers, self.processes, self.device.type == "cuda")
             train_stage(
-                learner,
+                state,
                 stage,
-                stage_loss(config, stage),
+                config.loss_of(stage),
                 micro_batches(loader, stage.accumulate, self.device),
                 self.processes,
                 bf16,
@@ -146,7 +150,7 @@ class _Run:
                     config, index, self.folder, validation, monitor, self.processes, self.device
                 ),
             )
-        return self._finish(learner, index)
+        return self._finish(state, index)
 
     def _monitor(self, index: int, done: int) -> Monitor:
         config, stage = self.config, self.config.stages[index]
@@ -170,12 +174,12 @@ class _Run:
         try:
             return load_surface(self.config.surface)
         except ValueError as error:
-            self.folder.say(f"pictures without errors: {error}")
+            self.folder.log(f"pictures without errors: {error}")
             return None
 
-    def _learner(self, start: Checkpoint) -> TrainState:
+    def _train_state(self, start: Checkpoint) -> TrainState:
         """The model, its average and its optimiser as a checkpoint left them."""
-        model = place(build_model(self.config), self.device)
+        model = to_device(build_model(self.config), self.device)
         if self.config.precision == "float64":
             model.double()
         model.load_state_dict(start.model)
@@ -201,14 +205,14 @@ class _Run:
         # The statistics are shared, or else those of the first process are the ones that are saved.
         return DistributedDataParallel(model, ids, broadcast_buffers=False, gradient_as_bucket_view=True)
 
-    def _finish(self, learner: TrainState, index: int) -> Checkpoint:
+    def _finish(self, state: TrainState, index: int) -> Checkpoint:
         """Save the end of a stage, for which no optimiser is needed any more."""
         end = Checkpoint(
             self.config,
             stage=index + 1,
             step=0,
-            model=learner.average.state,
-            best_score=learner.best_score,
+            model=state.average.state,
+            best_score=state.best_score,
             random_state=random_state(self.device),
         )
         if self.processes.first:
@@ -219,39 +223,95 @@ class _Run:
         return end
 
 
-@contextmanager
-def _flags(device: torch.device, compiled: bool) -> Iterator[None]:
-    """What torch is told while a run trains; its random generators come back as they were.
+def first_checkpoint(
+    config: TrainConfig, folder: RunFolder, resume: bool, initial: Path | None
+) -> Checkpoint:
+    """Where a run begins; arguments as for `train`.
 
-    On a CPU the gradient at points gets one order of summing: otherwise two threads add to the same map pixel
-    in any order, and of 200 gradients at 3,000 points 198 differed in their last bits. Deterministic also
-    means to torch that new memory is filled before it is written, which nothing here reads and which took 5
-    to 8 % of a step. On a GPU cuDNN may try which convolutions are fastest: all batches have one size.
+    Raises:
+        ConfigError: the settings are not those of the run to go on with.
+        CheckpointError: a checkpoint cannot be used, or the folder holds a run and is not to be resumed.
     """
-    if device.type == "cpu":
-        keep_freed_memory()
-    deterministic = torch.get_deterministic_debug_mode()
-    benchmark = torch.backends.cudnn.benchmark
-    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    if device.type == "cpu":
-        _set_deterministic(_ERROR, compiled)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = benchmark or device.type == "cuda"
+    out, last = folder.path, folder.path / "last.pt"
+    if not resume and (last.exists() or any(out.glob("stage_*.pt"))):
+        raise CheckpointError(f"{out} already holds a run; go on with it (resume), or choose another folder")
+    if last.exists():
+        return _resumed(config, folder, last)
+    if initial is not None:
+        return _start_from(config, folder, Path(initial))
+    return Checkpoint(config, stage=0, step=0, model=build_model(config).state_dict())
+
+
+def _resumed(config: TrainConfig, folder: RunFolder, last: Path) -> Checkpoint:
     try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            yield
-    finally:
-        _set_deterministic(deterministic, compiled)
-        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
-        torch.backends.cudnn.benchmark = benchmark
+        checkpoint = load_checkpoint(last)
+    except CheckpointError as error:
+        others = sorted(str(path) for path in (folder.path / "checkpoints").glob("step_*.pt"))
+        hint = f"; others to copy over it: {', '.join(others)}" if others else ""
+        raise CheckpointError(f"{error}{hint}") from error
+    check_same_settings(last, checkpoint.config, config)
+    load_weights(build_model(config), checkpoint.model, last)
+    folder.log(f"going on from {last}")
+    now = current_versions()
+    changed = [
+        f"{name} {checkpoint.versions[name]} then, {version} now"
+        for name, version in now.items()
+        if checkpoint.versions.get(name, version) != version
+    ]
+    if changed:
+        folder.log(f"other versions, so the last bits may differ: {', '.join(changed)}")
+    same_people = checkpoint.config.validation == config.validation
+    best_score = checkpoint.best_score if same_people else None
+    return dataclasses.replace(checkpoint, config=config, best_score=best_score)
 
 
-def _set_deterministic(mode: int, compiled: bool) -> None:
-    """Set torch's deterministic mode: one of those that `torch.get_deterministic_debug_mode` gives.
+def _start_from(config: TrainConfig, folder: RunFolder, initial: Path) -> Checkpoint:
+    checkpoint = load_checkpoint(initial)
+    if checkpoint.stage == 0 or checkpoint.step > 0:
+        raise CheckpointError(f"{initial} is not the end of a stage; begin with a stage_<name>.pt")
+    done = checkpoint.config.stages[: checkpoint.stage]
+    names = [stage.name for stage in config.stages]
+    if done[-1].name in names:
+        count = names.index(done[-1].name) + 1
+        there = checkpoint.config.replace(stages=done)
+        check_same_settings(initial, there, config.replace(stages=config.stages[:count]))
+    else:
+        count = 0
+    load_weights(build_model(config), checkpoint.model, initial)
+    folder.log(f"beginning with the weights of {initial}; stages done: {', '.join(names[:count]) or 'none'}")
+    return Checkpoint(config, stage=count, step=0, model=checkpoint.model)
 
-    `torch.use_deterministic_algorithms` sets the same flag, and tells torch's compiler, which it imports for
-    that: 2 s of computing time before the first step of a run that compiles nothing.
+
+@dataclass(frozen=True)
+class TrainRun:
+    """What `train` is told of one of several runs at once."""
+
+    config: TrainConfig
+    out: Path
+    initial: Path | None = None
+
+
+def train_side_by_side(runs: Sequence[TrainRun], processes: int | None = None) -> list[Path]:
+    """Train runs in processes of one thread each, and tell of their progress in plain lines.
+
+    Args:
+        runs: one or more, with stages of different names, which the lines begin with.
+        processes: at most so many at once; None: one a core.
+
+    Returns:
+        the checkpoint of each run's last stage.
+
+    Raises:
+        ValueError: no runs, or fewer than one process.
+        ChildProcessError: a run's process was killed, as by a lack of memory.
+        what `train` raises in the first run that fails. In every case the other runs are ended then.
     """
-    if compiled:
-        torch.use_deterministic_algorithms(mode != 0)
-    torch.set_deterministic_debug_mode(mode)
+    processes = (os.cpu_count() or 1) if processes is None else processes
+    if not runs or processes < 1:
+        raise ValueError(f"{len(runs)} runs in {processes} processes; wanted 1 or more of both")
+    with WorkerPool(_train_run, min(processes, len(runs)), queued=0) as pool:
+        return list(pool.map(runs))
+
+
+def _train_run(run: TrainRun) -> Path:
+    return train(run.config, run.out, initial=run.initial, bar=False)

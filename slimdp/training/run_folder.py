@@ -88,16 +88,12 @@ class RunFolder:
         for line in early:
             self._append("train.log", line)
 
-    def say(self, line: str) -> None:
-        """A line for the person who waits, above a progress bar if there is one, and for the log."""
-        if self.speaks:
-            tqdm.write(line, file=sys.stderr)
-            self.note(line)
-
-    def note(self, line: str) -> None:
-        """A line for the log alone."""
+    def log(self, line: str, show: bool = True) -> None:
+        """A line for the log, and to show above a progress bar if there is one."""
         if not self.speaks:
             return
+        if show:
+            tqdm.write(line, file=sys.stderr)
         line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}"
         if self._early is None:
             self._append("train.log", line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from slimdp.config import (
     StageSettings,
     TrainConfig,
 )
+from slimdp.config.budget import DROPPED
 from slimdp.data import (
     AnnotationError,
     PoseDataset,
@@ -32,8 +34,7 @@ from slimdp.structures import PersonAnnotation, PoseBatch
 from slimdp.surface import UvSymmetry, load_surface, load_symmetry
 from slimdp.surface.load import OPEN, check_surface_name
 from slimdp.training.distributed import ALONE, DistributedContext
-from slimdp.training.source_labels import Sets, source_labels
-from slimdp.training.stage_settings import augmentation, check_stages, stage_loss, stage_motion
+from slimdp.training.labels import Sets, learns_from_keypoints, source_labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +139,7 @@ def read_stages(
     """
     check_stages(config, processes)
     symmetry, anchors = _symmetry(config), None
-    losses = [stage_loss(config, stage) for stage in config.stages]
+    losses = [config.loss_of(stage) for stage in config.stages]
     if any(loss.keypoint_part or loss.keypoint_uv for loss in losses):
         if config.surface != OPEN:
             raise ConfigError(
@@ -152,11 +153,11 @@ def read_stages(
         sources = [source_labels(source, sets) for source in stage.data]
         draw_seed, change_seed = stage_seeds(config.seed, index)
         people = PoseDataset(
-            sources, config.crop, augmentation(config, stage), symmetry, change_seed,
+            sources, config.crop, config.augment_of(stage), symmetry, change_seed,
             labelled_only=[not source.unlabelled for source in stage.data],
             keypoints=config.model.keypoints, anchors=anchors,
         )  # fmt: skip
-        motion = stage_motion(config, stage)
+        motion = config.motion_of(stage)
         pairs = people if motion.kind == "none" else _pairs(people, motion, f"stages.{index}")
         stages.append(StageData(stage, pairs, draw_seed))
     return stages
@@ -172,7 +173,7 @@ def _pairs(people: PoseDataset, motion: MotionSettings, place: str) -> PairDatas
 
 def _symmetry(config: TrainConfig) -> UvSymmetry:
     """Left and right of the surface that the labels speak of; without flips it is not asked for."""
-    flips = any(augmentation(config, stage).flip for stage in config.stages)
+    flips = any(config.augment_of(stage).flip for stage in config.stages)
     try:
         check_surface_name(config.surface)
         return load_symmetry(config.surface) if flips else UvSymmetry()
@@ -185,3 +186,70 @@ def stage_seeds(seed: int, stage: int) -> tuple[int, int]:
     """Seeds of a stage's order and of its random changes, unrelated to those of other runs and stages."""
     order, changes = np.random.SeedSequence([seed, stage]).generate_state(2).tolist()
     return order, changes
+
+
+def check_stages(config: TrainConfig, processes: DistributedContext) -> None:
+    """Refuse stages that cannot be trained by so many processes; raises ConfigError naming the key."""
+    check_paths(config)
+    check_motion(config)
+    check_keypoints(config)
+    check_batches(config, processes)
+
+
+def check_keypoints(config: TrainConfig) -> None:
+    """What learns from keypoints needs a source that keeps them; raises ConfigError."""
+    for i, stage in enumerate(config.stages):
+        kept = [source for source in stage.data if not source.budget or source.budget.keypoints != DROPPED]
+        if learns_from_keypoints(config, stage) and not kept:
+            raise ConfigError(
+                f"stages.{i}: its loss learns from keypoints, but the budgets of all of its data drop them: "
+                f"set budget.keypoints to kept, or loss.keypoint_part, keypoint_uv and keypoint_map to 0"
+            )
+
+
+def check_motion(config: TrainConfig) -> None:
+    """What compares two pictures needs two, and what has no labels needs that; raises ConfigError."""
+    for i, stage in enumerate(config.stages):
+        loss, motion = config.loss_of(stage), config.motion_of(stage)
+        if loss.equivariance and motion.kind == "none":
+            raise ConfigError(
+                f"stages.{i}: loss.equivariance = {loss.equivariance:g} needs a second picture of each "
+                "person: set motion.kind to tps, flow or exact"
+            )
+        for j, source in enumerate(stage.data):
+            if source.unlabelled and not loss.equivariance:
+                raise ConfigError(
+                    f"stages.{i}.data.{j}.unlabelled = true, but only loss.equivariance learns from people "
+                    "without labels"
+                )
+
+
+def check_batches(config: TrainConfig, processes: DistributedContext) -> None:
+    """Each process must get the same number of crops; raises ConfigError naming the key."""
+    for i, stage in enumerate(config.stages):
+        part = stage.batch // stage.accumulate
+        alone = not config.shared_batch_norm and config.crop.size <= 64 and part == processes.count
+        if part % processes.count or alone:
+            wanted = "2 or more a process" if alone else "a multiple of that number"
+            raise ConfigError(
+                f"stages.{i}.batch = {stage.batch}, accumulate = {stage.accumulate}: {part} crops at a time "
+                f"for {processes.count} processes, but {wanted} are wanted; change the batch, or torchrun's "
+                "--nproc-per-node"
+            )
+
+
+def check_paths(config: TrainConfig) -> None:
+    """Every annotation file and picture folder must be there; raises ConfigError naming the key."""
+    places = {f"stages.{i}": stage.data for i, stage in enumerate(config.stages)}
+    if config.validation is not None:
+        places["validation"] = config.validation.data
+    for place, sources in places.items():
+        for j, source in enumerate(sources):
+            key = f"{place}.data.{j}"
+            if not Path(source.annotations).is_file():
+                raise ConfigError(
+                    f"{key}.annotations = {source.annotations!r}: no such file in {Path.cwd()}; "
+                    "check the path, or make the file first"
+                )
+            if not Path(source.images).is_dir():
+                raise ConfigError(f"{key}.images = {source.images!r}: no such folder in {Path.cwd()}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from slimdp.config import CropSettings, TrainConfig, ValidationSettings
@@ -84,11 +83,3 @@ def read_validation_people(config: TrainConfig) -> list[PersonAnnotation]:
     wanted = config.validation.people or len(people)
     chosen = np.unique(np.linspace(0, len(people) - 1, min(wanted, len(people))).round().astype(int))
     return [people[index] for index in chosen]
-
-
-def place(model: StackedHourglass, device: torch.device) -> StackedHourglass:
-    """The model on a device, in the layout in which convolutions are fastest.
-
-    Channels last is 15 to 25 % faster on a CPU (1 or 2 stacks of 64 features, 128 px), and on a GPU too.
-    """
-    return model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -21,7 +21,7 @@ from slimdp.training.checkpoint import (
     load_optimizer,
     save_checkpoint,
 )
-from slimdp.training.optimisers import make_optimizer
+from slimdp.training.optimisation import make_optimizer
 
 STEM = "stem.0.weight"
 EXPANDED = torch.zeros(1).expand(10**6, 10**6)  # 4 TB of one number

@@ -9,7 +9,7 @@ import torch
 
 from slimdp.config import AugmentSettings, CropSettings, DataSource, TrainConfig
 from slimdp.training import NonFiniteLossError, load_checkpoint, train
-from slimdp.training.micro_batch import micro_batches
+from slimdp.training.loop import micro_batches
 from slimdp.training.run_folder import read_metrics
 from slimdp.training.stage_data import read_stages
 

@@ -15,8 +15,7 @@ from slimdp.report.panels import ERROR_COLOURS
 from slimdp.structures import DensePoseMaps, PoseBatch
 from slimdp.surface import load_surface
 from slimdp.training.distributed import DistributedContext
-from slimdp.training.monitor import Monitor
-from slimdp.training.pictures import training_picture
+from slimdp.training.monitor import Monitor, training_picture
 from slimdp.training.run_folder import RunFolder, read_metrics
 from slimdp.training.stage_data import read_stages
 
@@ -127,7 +126,7 @@ def test_other_processes_than_the_first_say_and_write_nothing(
     folder = RunFolder(tmp_path / "run", speaks=False)
     with Monitor(folder, "stills", 6, 0, 0, 2, 3, processes=DistributedContext(rank=1, count=2)) as monitor:
         monitor.show_scores(2, {"localization 5cm": 1.0}, people=3)
-        folder.say("nothing")
+        folder.log("nothing")
         folder.begin(None, torch.device("cpu"), DistributedContext())  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()
     assert capsys.readouterr().err == ""

@@ -16,16 +16,16 @@ def nobody(step: int) -> list[PersonAnnotation]:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_on_a_cpu_a_number_that_is_not_finite_stops_at_once(value: float) -> None:
-    watch = NonFiniteGuard(STAGE, nobody)
-    watch.see(0, 0.1, {"total": torch.tensor(1.0), "gradient norm": torch.tensor(2.0)})
+    guard = NonFiniteGuard(STAGE, nobody)
+    guard.check(0, 0.1, {"total": torch.tensor(1.0), "gradient norm": torch.tensor(2.0)})
     words = r"stage 'clips', step 1: .*total 1, gradient norm (nan|-?inf).*learning_rate \(here 0\.1\)"
     with pytest.raises(NonFiniteLossError, match=words):
-        watch.see(1, 0.1, {"total": torch.tensor(1.0), "gradient norm": torch.tensor(value)})
+        guard.check(1, 0.1, {"total": torch.tensor(1.0), "gradient norm": torch.tensor(value)})
 
 
 def test_a_batch_teaches_something_if_one_term_that_counts_has_a_label() -> None:
-    watch = NonFiniteGuard(STAGE, nobody)
+    guard = NonFiniteGuard(STAGE, nobody)
     weights = LossSettings(part=1, coarse=0, background=0, uv=1)
-    watch.require_labels(0, {"part": 1, "coarse": 0, "background": 0, "uv": 0}, weights)
+    guard.require_labels(0, {"part": 1, "coarse": 0, "background": 0, "uv": 0}, weights)
     with pytest.raises(NoLabelsError, match=r"step 3: no label .*part 0, coarse 7, background 9, uv 0"):
-        watch.require_labels(3, {"part": 0, "coarse": 7, "background": 9, "uv": 0}, weights)
+        guard.require_labels(3, {"part": 0, "coarse": 7, "background": 9, "uv": 0}, weights)

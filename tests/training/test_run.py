@@ -23,6 +23,7 @@ from slimdp.config import (
     load_config,
 )
 from slimdp.data import AnnotationError
+from slimdp.structures import PoseBatch
 from slimdp.training import (
     CheckpointError,
     NoLabelsError,
@@ -59,7 +60,7 @@ def test_a_run_leaves_its_files_and_nothing_half_written(straight: tuple[TrainCo
     end = load_checkpoint(out / "stage_stills.pt")
     assert (end.stage, end.step, end.optimizer) == (1, 0, None)
     model, _ = load_model(out / "stage_clips.pt")
-    assert model(torch.rand(1, 3, 64, 64))[-1].fine_segm.isfinite().all()
+    assert model(PoseBatch.of_images(torch.rand(1, 3, 64, 64))).best.fine_segm.isfinite().all()
 
 
 def test_workers_change_nothing(straight: tuple[TrainConfig, Path], tmp_path: Path) -> None:
@@ -92,16 +93,16 @@ def test_a_run_trains_deterministically_without_the_compiler(
     """torch's own switch imports its compiler: 2 s of computing time before the first step."""
     config, _ = straight
     seen: list[int] = []
-    see = NonFiniteGuard.see
+    check = NonFiniteGuard.check
 
     def watched(*arguments: object) -> None:
         seen.append(torch.get_deterministic_debug_mode())
-        see(*arguments)  # type: ignore[arg-type]
+        check(*arguments)  # type: ignore[arg-type]
 
     def refused(*_: object) -> None:
         pytest.fail("the compiler was asked for")
 
-    monkeypatch.setattr(NonFiniteGuard, "see", watched)
+    monkeypatch.setattr(NonFiniteGuard, "check", watched)
     monkeypatch.setattr(torch, "use_deterministic_algorithms", refused)
     torch.set_deterministic_debug_mode("warn")
     try:

@@ -19,8 +19,7 @@ from slimdp.losses import label_counts
 from slimdp.settings_file import dump_yaml
 from slimdp.training import load_checkpoint, train
 from slimdp.training.checkpoint import build_model
-from slimdp.training.loop import add_gradients
-from slimdp.training.micro_batch import micro_batches
+from slimdp.training.loop import add_gradients, micro_batches
 from slimdp.training.run_folder import read_metrics
 from slimdp.training.stage_data import read_stages
 
@@ -153,7 +152,7 @@ def test_shared_batch_norm_is_batch_norm_for_one_process(tmp_path: Path) -> None
     """Value, gradients and running statistics, against torch's own."""
     import torch.distributed as dist
 
-    from slimdp.training.sync_batchnorm import SyncBatchNorm, sync_batch_norms
+    from slimdp.training.distributed import SyncBatchNorm, sync_batch_norms
 
     dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'meeting'}", rank=0, world_size=1)
     try:

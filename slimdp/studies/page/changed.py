@@ -18,7 +18,6 @@ from slimdp.studies.records import (
     read_record,
     read_result,
 )
-from slimdp.training.stage_data import stage_motion
 
 #: Differences that are told of a run; the rest are counted.
 _MOST = 4
@@ -75,7 +74,7 @@ def _describe(config: TrainConfig, known: dict[Hashable, _Digests]) -> RunRecord
     """As `describe_run`; the sizes of thousands of pictures are looked at once for all runs that see them."""
     key = (
         frozenset((source.annotations, source.images) for stage in config.stages for source in stage.data),
-        frozenset(stage_motion(config, stage) for stage in config.stages),
+        frozenset(config.motion_of(stage) for stage in config.stages),
     )
     if key not in known:
         known[key] = label_digests(config), picture_digests(config)

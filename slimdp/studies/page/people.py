@@ -23,8 +23,7 @@ from slimdp.surface import BodySurface, Surface, load_surface
 from slimdp.surface.parts import PART_NAMES
 from slimdp.training import load_model
 from slimdp.training.checkpoint import CheckpointError
-from slimdp.training.distributed import choose_device
-from slimdp.training.validation import place
+from slimdp.training.distributed import choose_device, to_device
 
 _NAMES_PX = 170
 #: The first column is the plain picture of the labels, and the points' errors of a row.
@@ -141,7 +140,7 @@ def _predict(
         except CheckpointError as error:
             raise CheckpointError(f"{error}; --no-panels draws nobody and needs no weights") from error
         surface = config.surface
-        predictions = predict_people(place(model, choose_device(device)), people, config.crop)
+        predictions = predict_people(to_device(model, choose_device(device)), people, config.crop)
         found[row] = {(each.image_id, each.annotation_id): each for each in predictions}
     return found, load_surface(surface)
 

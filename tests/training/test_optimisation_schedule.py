@@ -5,7 +5,7 @@ import math
 import pytest
 
 from slimdp.config import SCHEDULES, DataSource, ScheduleSettings, StageSettings
-from slimdp.training.schedule import FALLS, learning_rate_at
+from slimdp.training.optimisation import FALLS, learning_rate_at
 
 
 def stage(steps: int, warmup: float, schedule: ScheduleSettings | None = None) -> StageSettings:

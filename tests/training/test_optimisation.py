@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from slimdp.config import OPTIMISERS, DataSource, OptimiserSettings, StageSettings
-from slimdp.training.optimisers import MAKERS, make_optimizer
+from slimdp.training.optimisation import MAKERS, make_optimizer
 
 
 def stage(settings: OptimiserSettings, decay: float = 0.0) -> StageSettings:

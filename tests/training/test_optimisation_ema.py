@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from slimdp.training.ema import WeightAverage
+from slimdp.training.optimisation import WeightAverage
 
 
 def model_of(value: float) -> nn.Module:

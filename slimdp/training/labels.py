@@ -1,4 +1,4 @@
-"""What the labels that a training run learns from have cost annotators."""
+"""The labels that a stage learns from, as a budget leaves them, and what they have cost annotators."""
 
 from __future__ import annotations
 
@@ -8,12 +8,48 @@ from typing import Any
 
 import numpy as np
 
-from slimdp.config import BudgetSettings, DataSource, TrainConfig
-from slimdp.data import AnnotationSet
+from slimdp.config import BudgetSettings, DataSource, StageSettings, TrainConfig
+from slimdp.data import AnnotationError, AnnotationSet, apply_budget, read_annotations
 from slimdp.data.clicks import Clicks, count_clicks
 from slimdp.structures import PersonAnnotation
-from slimdp.training.source_labels import Sets, source_labels
-from slimdp.training.stage_settings import learns_from_keypoints
+
+#: Whole annotations by their file and the folder of their pictures.
+Sets = dict[tuple[str, str], AnnotationSet]
+
+
+def source_labels(source: DataSource, sets: Sets) -> AnnotationSet:
+    """The labels of a source, as its budget leaves them.
+
+    Args:
+        source: of a stage.
+        sets: annotations that were read before; those read here join them, whole.
+
+    Raises:
+        AnnotationError: the file is broken, or the budget does not fit it.
+    """
+    key = (source.annotations, source.images)
+    if key not in sets:
+        sets[key] = read_annotations(*key)
+    if source.budget is None:
+        return sets[key]
+    fewer = apply_budget(sets[key], source.budget)
+    if not source.unlabelled and not fewer.teaches and sets[key].teaches:
+        raise AnnotationError(
+            f"{source.annotations}: its budget leaves nobody any label: {_told(source.budget)}"
+        )
+    return fewer
+
+
+def _told(budget: BudgetSettings) -> str:
+    """What it says beyond the default: "images = 0, parts = kept"."""
+    usual = BudgetSettings()
+    return ", ".join(f"{name} = {value}" for name, value in budget if value != getattr(usual, name))
+
+
+def learns_from_keypoints(config: TrainConfig, stage: StageSettings) -> bool:
+    """Whether a loss of a stage has keypoints for labels."""
+    loss = config.loss_of(stage)
+    return bool(loss.keypoint_part or loss.keypoint_uv or (config.model.keypoints and loss.keypoint_map))
 
 
 def clicks_of(config: TrainConfig, sets: Sets | None = None) -> Clicks:

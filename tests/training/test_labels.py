@@ -22,8 +22,7 @@ from slimdp.config import (
 )
 from slimdp.data import AnnotationError, Clicks, read_annotations, write_annotations
 from slimdp.training import load_checkpoint, train
-from slimdp.training.clicks import clicks_of
-from slimdp.training.source_labels import Sets, source_labels
+from slimdp.training.labels import Sets, clicks_of, source_labels
 from slimdp.training.stage_data import read_stages
 
 POINTS = 240  # of the three ellipses
