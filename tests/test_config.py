@@ -16,6 +16,7 @@ from slimdp.config import (
     DataSource,
     LossSettings,
     ModelSettings,
+    MotionSettings,
     ScheduleSettings,
     StageSettings,
     TrainConfig,
@@ -132,7 +133,7 @@ def test_a_stage_says_only_what_differs_from_the_run(two_stages: Path) -> None:
         ("stages.0.clip_norm=0", ["stages.0.clip_norm = 0.0", "positive"]),
         ("stages.1.name=stills", ["stages", "different names"]),
         ("stages=[]", ["stages = ()", "at least one stage"]),
-        ("average_decay=1", ["average_decay = 1.0"]),
+        ("ema_decay=1", ["ema_decay = 1.0"]),
         ("stages.0.optimiser.name=adam", ["stages.0.optimiser.name = 'adam'", "adamw, rmsprop, sgd"]),
         ("stages.0.optimiser.momentum=1", ["stages.0.optimiser.momentum = 1.0"]),
         ("stages.0.optimiser.momentum=high", ["stages.0.optimiser.momentum = 'high'", "a number"]),
@@ -144,6 +145,14 @@ def test_a_stage_says_only_what_differs_from_the_run(two_stages: Path) -> None:
         ("validation.every=5", ["missing key validation.data"]),
         ("validation={data: []}", ["validation.data = ()", "at least one"]),
         ("precision=half", ["precision = 'half'", "auto, float32, bf16"]),
+        ("average_decay=0.9", ["average_decay is now ema_decay"]),
+        ("shared_batch_norm=true", ["shared_batch_norm is now sync_batchnorm"]),
+        ("motion.steps=[1]", ["motion.steps is now motion.frame_offsets"]),
+        ("stages.1.motion.steps=[1]", ["stages.1.motion.steps is now stages.1.motion.frame_offsets"]),
+        (
+            "stages.0.optimiser.smoothing=0.9",
+            ["stages.0.optimiser.smoothing is now stages.0.optimiser.beta2"],
+        ),
         ("keep=0", ["keep = 0", "positive"]),
         ("compile=yes please", ["compile = 'yes please'", "true or false"]),
         ("seed=-1", ["seed = -1"]),
@@ -165,6 +174,22 @@ def test_a_batch_of_one_needs_maps_of_two_pixels(two_stages: Path) -> None:
     with pytest.raises(ConfigError, match=r"stages.1.batch = 1.*crop.size 64"):
         load_config(two_stages, ["crop.size=64", "stages.1.batch=1"])
     assert load_config(two_stages, ["crop.size=128", "stages.1.batch=1"]).stages[1].batch == 1
+
+
+def test_settings_that_an_earlier_version_saved_are_read(two_stages: Path) -> None:
+    values = parse_yaml(TWO_STAGES) | {
+        "average_decay": 0.5,
+        "shared_batch_norm": False,
+        "motion": {"steps": [1]},
+    }
+    values["stages"][1] |= {"motion": {"kind": "tps"}, "optimiser": {"smoothing": 0.25}}
+    config = config_from_dict(values, "saved", saved=True)
+    assert (config.ema_decay, config.sync_batchnorm) == (0.5, False)
+    assert config.motion.frame_offsets == (1,)
+    assert config.stages[1].motion == MotionSettings(kind="tps", frame_offsets=(1,))
+    assert config.stages[1].optimiser.beta2 == 0.25
+    with pytest.raises(ConfigError, match="here: average_decay is now ema_decay"):
+        config_from_dict(values, "here")
 
 
 def test_the_error_names_the_file(two_stages: Path) -> None:

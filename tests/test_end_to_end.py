@@ -174,7 +174,7 @@ def test_every_experiment_trains_for_two_steps(
         if stage.motion is not None:  # laid over the run's when it was read
             changes += [f"{place}.motion.flow={smoke / 'flow.h5'}"]
             changes += [f"{place}.motion.exact={smoke / 'data' / 'flow_exact'}"]
-            changes += [f"{place}.motion.steps=[-1,1]"]  # of its short clips
+            changes += [f"{place}.motion.frame_offsets=[-1,1]"]  # of its short clips
     if config.validation is not None:
         places["validation"] = config.validation.data
     for place, sources in places.items():

@@ -102,7 +102,15 @@ class Renamed:
     added: tuple[str, ...] = ()
 
 
-RENAMED = Renamed()
+RENAMED = Renamed(
+    settings={
+        "average_decay": "ema_decay",
+        "shared_batch_norm": "sync_batchnorm",
+        "motion.steps": "motion.frame_offsets",
+        "stages.*.motion.steps": "stages.*.motion.frame_offsets",
+        "stages.*.optimiser.smoothing": "stages.*.optimiser.beta2",
+    },
+)
 
 DATA, FLOW, MOVED = "../../old/set/data", "../../old/flow/flow.h5", "../../old/labels/moved.json"
 CHECKPOINT = "../../old/checkpoint/run/stage_stills.pt"

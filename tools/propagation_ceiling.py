@@ -71,7 +71,7 @@ def _run(folder: Path, preset: str, seed: int) -> dict[str, object]:
         plan = replace(PRESETS[preset], stills=0, val_clips=0, val_stills=0, labelled=every)
         truth = synthesize(work / "truth", plan, seed, processes=2, exact=False)
         data = folder / "data"
-        config = load_config(folder / "train_with_propagation" / "config.yaml")
+        config = load_config(folder / "train_with_propagation" / "config.yaml", saved=True)
         exact = _along_exact_flow(data, config.crop, work / "exact.json")
         others = {
             "exact_flow": DataSource(annotations=str(exact), images=str(data)),

@@ -79,7 +79,7 @@ def draw(rows: dict[Path, list[dict[str, Any]]], path: Path) -> None:
 
 def result(run: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """What a table of results tells of a run."""
-    config = load_config(run / "config.yaml")
+    config = load_config(run / "config.yaml", saved=True)
     start = json.loads((run / "environment.json").read_text(encoding="utf-8"))[-1]
     stages: dict[str, Any] = {}
     steps_before = 0

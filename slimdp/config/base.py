@@ -18,6 +18,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_core import core_schema
@@ -28,6 +29,8 @@ from slimdp.plain_yaml import ConfigError
 from slimdp.registry import lookup, registered
 
 T = TypeVar("T")
+#: Key of the validation's context: whether an earlier version may have written the values.
+_SAVED = "saved"
 #: Several values: a list in YAML.
 Many = Annotated[tuple[T, ...], Field(strict=False)]
 
@@ -65,14 +68,19 @@ class Settings(BaseModel):
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     @classmethod
-    def parse(cls, values: Any, key: str = "") -> Self:
-        """Read plain values, as YAML gives them, that stand at a key.
+    def parse(cls, values: Any, key: str = "", saved: bool = False) -> Self:
+        """Read plain values, as YAML gives them.
+
+        Args:
+            values: mappings, lists, texts, numbers.
+            key: where they stand, for the errors.
+            saved: an earlier version may have written them: keys renamed since are read too.
 
         Raises:
             ConfigError: unknown or missing keys, wrong types, impossible values: all of them are named.
         """
         try:
-            return cls.model_validate(values)
+            return cls.model_validate(values, context={_SAVED: saved})
         except ValidationError as error:
             raise ConfigError(_told(error, key)) from None
 
@@ -86,20 +94,18 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _check_keys(cls, values: Any) -> Any:
+    def _check_keys(cls, values: Any, info: ValidationInfo) -> Any:
         if isinstance(values, cls):
             return values
         known = cls.model_fields
         if not isinstance(values, Mapping):
             keys = ", ".join(known)
             raise _Fault(lambda at: f"{at('')} = {shortened(values)}, but keys are wanted: {keys}")
+        values = _by_new_keys(values, cls.MOVED, info)
         unknown = next((key for key in values if key not in known), None)
-        if unknown is None:
-            return values
-        moved = cls.MOVED.get(unknown)
-        if moved is not None:
-            raise _Fault(lambda at: f"{at(unknown)} is now {at(moved)}")
-        raise _Fault(lambda at: f"unknown key {at(str(unknown))}; there are: {listed(known, unknown)}")
+        if unknown is not None:
+            raise _Fault(lambda at: f"unknown key {at(str(unknown))}; there are: {listed(known, unknown)}")
+        return values
 
 
 class _Fault(ValueError):
@@ -108,6 +114,31 @@ class _Fault(ValueError):
     def __init__(self, told: Callable[[Callable[[str], str]], str]) -> None:
         super().__init__(told(lambda key: key or "the settings"))
         self.told = told
+
+
+def _by_new_keys(
+    values: Mapping[str, Any], moved: Mapping[str, str], info: ValidationInfo, short: str = ""
+) -> Mapping[str, Any]:
+    """The same with what earlier versions saved under other keys; raises _Fault where a person wrote these.
+
+    Args:
+        values: of one mapping.
+        moved: old key -> new key, with a dot where it is within another one.
+        info: of the validation.
+        short: the key of a number that stands for {short: number}.
+    """
+    old = [key for key in values if key in moved]
+    if old and not (info.context or {}).get(_SAVED):
+        raise _Fault(lambda at: f"{at(old[0])} is now {at(moved[old[0]])}")
+    renamed = {key: value for key, value in values.items() if key not in old}
+    for key in old:
+        outer, dot, inner = moved[key].partition(".")
+        if not dot:
+            renamed[outer] = values[key]
+            continue
+        above = renamed.get(outer, {})
+        renamed[outer] = {**(above if isinstance(above, Mapping) else {short: above}), inner: values[key]}
+    return renamed
 
 
 def require(ok: bool, key: str, value: object, wanted: str) -> None:
@@ -177,15 +208,16 @@ class Chosen:
 
     def usual(self) -> Any:
         """The settings that nobody has chosen."""
-        return self._parse({})
+        kind: Any = lookup(self.group, self.usual_name, self.key)
+        return kind()
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
-        return core_schema.no_info_plain_validator_function(self._parse)
+        return core_schema.with_info_plain_validator_function(self._parse)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"anyOf": [handler(each.__pydantic_core_schema__) for each in registered(self.group).values()]}
 
-    def _parse(self, values: Any) -> Any:
+    def _parse(self, values: Any, info: ValidationInfo) -> Any:
         if isinstance(values, Settings):
             return values
         if not isinstance(values, Mapping):
@@ -193,7 +225,7 @@ class Chosen:
         name = values.get(self.key, self.usual_name)
         if not isinstance(name, str):
             raise _Fault(lambda at: f"{at(self.key)} = {shortened(name)}, but a text (in quotes) is wanted")
-        return lookup(self.group, name, self.key).model_validate(values)
+        return lookup(self.group, name, self.key).model_validate(values, context=info.context)
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +240,7 @@ class EachChosen:
     moved: Mapping[str, str] = field(default_factory=dict)  # as MOVED of `Settings`
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
-        return core_schema.no_info_after_validator_function(
+        return core_schema.with_info_after_validator_function(
             self._parse,
             core_schema.dict_schema(core_schema.str_schema(strict=True), core_schema.any_schema()),
         )
@@ -219,17 +251,17 @@ class EachChosen:
         properties = {name: {"anyOf": [{"type": "number"}, term]} for name, term in terms.items()}
         return {"type": "object", "properties": properties, "additionalProperties": False}
 
-    def _parse(self, values: dict[str, Any]) -> dict[str, Any]:
-        return {name: self._parse_one(name, value) for name, value in values.items()}
+    def _parse(self, values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        renamed = _by_new_keys(values, self.moved, info, self.short)
+        return {name: self._parse_one(name, value, info) for name, value in renamed.items()}
 
-    def _parse_one(self, name: str, value: Any) -> Any:
-        if name in self.moved:
-            raise _Fault(lambda at: f"{at(name)} is now {at(self.moved[name])}")
+    def _parse_one(self, name: str, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, Settings):
             return value
         kind = lookup(self.group, name, name)
+        values = {self.short: value} if type(value) in (int, float) else value
         try:
-            return kind.model_validate({self.short: value} if type(value) in (int, float) else value)
+            return kind.model_validate(values, context=info.context)
         except ValidationError as error:
             wrong = error
         raise _Fault(lambda at: _told(wrong, at(name)))

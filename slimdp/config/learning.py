@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, get_args
 
 from slimdp.config.base import Many, NotNegative, Settings, Wanted, below, within
 
@@ -69,9 +70,11 @@ _Decay = Annotated[float, below(1, "in 0..1, 1 left out, or null")]
 class OptimiserSettings(Settings):
     """What turns gradients into steps; null takes what is usual for the optimiser."""
 
+    MOVED: ClassVar[Mapping[str, str]] = {"smoothing": "beta2"}
+
     name: Optimiser = "adamw"  # adamw, rmsprop (Newell et al., with a rate of 2.5e-4) or sgd
     momentum: _Decay | None = None  # 0.9 of sgd and as adamw's beta 1, 0 of rmsprop
-    smoothing: _Decay | None = None  # of the squared gradients: adamw's beta 2 0.999, rmsprop's alpha 0.99
+    beta2: _Decay | None = None  # of the squared gradients: adamw's beta 2 0.999, rmsprop's alpha 0.99
 
 
 _Rising = Wanted(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import model_validator
 from typing_extensions import Self
@@ -82,6 +82,8 @@ class ValidationSettings(Settings):
 class TrainConfig(Settings):
     """A training run: experiments/*.yaml."""
 
+    MOVED: ClassVar[Mapping[str, str]] = {"average_decay": "ema_decay", "shared_batch_norm": "sync_batchnorm"}
+
     stages: Annotated[Many[StageSettings], Wanted("at least one stage", len, {"minItems": 1})]
     model: ModelSettings = ModelSettings()
     crop: CropSettings = CropSettings()
@@ -91,11 +93,11 @@ class TrainConfig(Settings):
     validation: ValidationSettings | None = None
     surface: str = "open"  # whose charts the labels speak of: open, or a folder with DensePose's files
     # Of the running average of the weights that is evaluated; 0: the last ones.
-    average_decay: Annotated[float, below(1)] = 0.998
+    ema_decay: Annotated[float, below(1)] = 0.998
     seed: Count = 0
     precision: Precision = "auto"  # float64 is for checks; auto: bf16 on a GPU that has it, else float32
     compile: bool = False  # torch.compile the network: minutes at the start, faster steps
-    shared_batch_norm: bool = True  # several processes: statistics over the whole batch, not each one's share
+    sync_batchnorm: bool = True  # several processes: statistics over the whole batch, not each one's share
     workers: _Workers = (
         0  # processes that prepare crops, for each training process; 0: in the training process
     )
@@ -127,12 +129,13 @@ class TrainConfig(Settings):
         return self.motion if stage.motion is None else stage.motion
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+def load_config(path: Path, overrides: Sequence[str] = (), saved: bool = False) -> TrainConfig:
     """Read a training run from YAML.
 
     Args:
         path: the settings; with `base: other.yaml` the difference from other.yaml beside it.
         overrides: `key=value`, dots into mappings and numbers into lists: `stages.0.steps=10`.
+        saved: by this or an earlier version, e.g. config.yaml in the folder of a run.
 
     Raises:
         ConfigError: naming the file, the key and what it could have been.
@@ -141,13 +144,19 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     for override in overrides:
         apply_override(values, override)
     where = " with ".join([str(path), *overrides])
-    return config_from_dict(values, where)
+    return config_from_dict(values, where, saved)
 
 
-def config_from_dict(values: Any, where: str) -> TrainConfig:
-    """A training run from plain values, e.g. out of a checkpoint; `where` they come from opens the errors."""
+def config_from_dict(values: Any, where: str, saved: bool = False) -> TrainConfig:
+    """A training run from plain values.
+
+    Args:
+        values: as YAML has them.
+        where: they come from; it opens the errors.
+        saved: by this or an earlier version, e.g. in a checkpoint.
+    """
     try:
-        return _with_drawn_budgets(TrainConfig.parse(_with_whole_stages(values)))
+        return _with_drawn_budgets(TrainConfig.parse(_with_whole_stages(values), saved=saved))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
 

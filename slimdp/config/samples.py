@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import model_validator
 from typing_extensions import Self
@@ -55,9 +56,9 @@ class WarpSettings(Settings):
     shift: NotNegative = 0.05  # share of the crop
 
 
-_Steps = Wanted(
-    "one or more different steps, without 0",
-    lambda steps: len(steps) > 0 and 0 not in steps and len(set(steps)) == len(steps),
+_Offsets = Wanted(
+    "one or more different offsets, without 0",
+    lambda offsets: len(offsets) > 0 and 0 not in offsets and len(set(offsets)) == len(offsets),
 )
 
 
@@ -68,11 +69,14 @@ class MotionSettings(Settings):
     features are held alike (`loss.equivariance`).
     """
 
+    MOVED: ClassVar[Mapping[str, str]] = {"steps": "frame_offsets"}
+
     # tps: the crop, warped; flow: another frame of its video; exact: the same, by true flow.
     kind: Literal["none", "tps", "flow", "exact"] = "none"
     flow: str = ""  # of kind flow: the store, a file or a folder
     exact: str = ""  # of kind exact: that of a rendered set, its folder flow_exact
-    steps: Annotated[Many[int], _Steps] = (-3, -2, -1, 1, 2, 3)  # frames to the other one, each as likely
+    # From the frame to the other one, each as likely as the others.
+    frame_offsets: Annotated[Many[int], _Offsets] = (-3, -2, -1, 1, 2, 3)
     threshold_px: Positive = 5.0  # of the forward-backward check, px of a 256 px crop
     propagate: bool = False  # learn from the second picture too, by the labels of the first
     warp: WarpSettings = WarpSettings()  # of kind tps

@@ -120,7 +120,7 @@ def make_pairs(people: PoseDataset, settings: MotionSettings) -> PairDataset:
     if settings.kind == "tps":
         return PairDataset(people, TpsPairs(settings.warp), settings.propagate)
     checks = TransferSettings(settings.threshold_px, RegionSettings("none", outlines=False))
-    neighbours = temporal_pairs(people, settings.store, settings.steps, checks)
+    neighbours = temporal_pairs(people, settings.store, settings.frame_offsets, checks)
     return PairDataset(people, neighbours, settings.propagate)
 
 

@@ -141,7 +141,7 @@ def describe_run(config: TrainConfig) -> RunRecord:
 def changes(there: RunRecord, now: RunRecord) -> list[str]:
     """What differs, as `key: there, now` lines; files that are gone do not count."""
     try:
-        saved = config_to_dict(config_from_dict(to_plain(there.settings), "its settings"))
+        saved = config_to_dict(config_from_dict(to_plain(there.settings), "its settings", saved=True))
     except ConfigError as error:
         return [str(error)]
     wanted = dict(now.settings)

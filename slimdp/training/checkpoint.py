@@ -145,7 +145,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path} lacks {', '.join(missing)}")
     try:
         check_content(content, sizes)
-        content["config"] = config_from_dict(content["config"], "config")
+        content["config"] = config_from_dict(content["config"], "config", saved=True)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
     stages = len(content["config"].stages)

@@ -45,13 +45,13 @@ class _SGD(_Unwrapped, torch.optim.SGD):
 
 def adamw(groups: Groups, rate: float, settings: OptimiserSettings) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019)."""
-    betas = (_or(settings.momentum, 0.9), _or(settings.smoothing, 0.999))
+    betas = (_or(settings.momentum, 0.9), _or(settings.beta2, 0.999))
     return _AdamW(groups, rate, betas, fused=True)
 
 
 def rmsprop(groups: Groups, rate: float, settings: OptimiserSettings) -> torch.optim.Optimizer:
     """What Newell et al. trained the hourglass with."""
-    alpha, momentum = _or(settings.smoothing, 0.99), _or(settings.momentum, 0.0)
+    alpha, momentum = _or(settings.beta2, 0.99), _or(settings.momentum, 0.0)
     return _RMSprop(groups, rate, alpha, momentum=momentum)
 
 

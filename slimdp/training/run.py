@@ -184,7 +184,7 @@ class _Run:
             model.double()
         model.load_state_dict(start.model)
         network = self._network(model)
-        average = WeightAverage(model, self.config.average_decay)
+        average = WeightAverage(model, self.config.ema_decay)
         if start.average is not None:
             average.load(start.average, start.average_updates)
         optimizer = make_optimizer(model, self.config.stages[start.stage])
@@ -195,7 +195,7 @@ class _Run:
     def _network(self, model: StackedHourglass) -> nn.Module:
         """The model as it is called, changed in place."""
         several = self.processes.count > 1
-        if several and self.config.shared_batch_norm:
+        if several and self.config.sync_batchnorm:
             sync_batch_norms(model, self.device)
         if self.config.compile:
             model.compile()

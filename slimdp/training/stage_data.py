@@ -228,7 +228,7 @@ def check_batches(config: TrainConfig, processes: DistributedContext) -> None:
     """Each process must get the same number of crops; raises ConfigError naming the key."""
     for i, stage in enumerate(config.stages):
         part = stage.batch // stage.accumulate
-        alone = not config.shared_batch_norm and config.crop.size <= 64 and part == processes.count
+        alone = not config.sync_batchnorm and config.crop.size <= 64 and part == processes.count
         if part % processes.count or alone:
             wanted = "2 or more a process" if alone else "a multiple of that number"
             raise ConfigError(

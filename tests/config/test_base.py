@@ -110,6 +110,24 @@ def test_errors_name_the_whole_key(values: Any, told: str) -> None:
     assert str(caught.value) == told
 
 
+def test_what_an_earlier_version_saved_is_read_by_its_old_keys() -> None:
+    class Inner(Settings):
+        MOVED: ClassVar[Mapping[str, str]] = {"decay": "ema_decay"}
+        ema_decay: float = 0.5
+
+    class Outer(Settings):
+        MOVED: ClassVar[Mapping[str, str]] = {"decay": "inner.ema_decay", "rows": "lines"}
+        inner: Inner = Inner()
+        lines: Many[Inner] = ()
+
+    saved = {"decay": 0.25, "rows": [{"decay": 0.125}], "inner": {}}
+    wanted = Outer(inner=Inner(ema_decay=0.25), lines=(Inner(ema_decay=0.125),))
+    assert Outer.parse(saved, saved=True) == wanted
+    assert saved["inner"] == {}
+    with pytest.raises(ConfigError, match=r"^lines\.0\.decay is now lines\.0\.ema_decay$"):
+        Outer.parse({"lines": [{"decay": 0.125}]})
+
+
 def test_settings_made_in_python_are_checked_too() -> None:
     with pytest.raises(ConfigError, match=r"^items\.0\.count = True, but a whole number"):
         Whole(items=({"count": True},))  # type: ignore[arg-type]
@@ -175,6 +193,12 @@ def test_settings_are_chosen_by_their_name() -> None:
         "shape": {"name": "square", "weight": 1.0, "at": "middle"},
         "shapes": {"square": {"name": "square", "weight": 3.0, "at": "middle"}},
     }
+
+
+@pytest.mark.usefixtures("_shapes")
+def test_saved_weights_with_keys_beside_them_are_read() -> None:
+    saved = {"shapes": {"square": 2, "square_at": "corner"}}
+    assert Picture.parse(saved, saved=True).shapes == {"square": Square(weight=2, at="corner")}
 
 
 @pytest.mark.usefixtures("_shapes")

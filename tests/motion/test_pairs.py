@@ -64,7 +64,7 @@ def in_image(sample: PoseSample, points: np.ndarray) -> np.ndarray:
 def test_labels_follow_the_flow(one_label: AnnotationSet, tmp_path: Path, step: int) -> None:
     """The pictures of the clip move one px right in a frame: fails if a flow is read backwards."""
     store = write_flow(tmp_path / "flow.h5", 1.0)
-    settings = MotionSettings(kind="flow", flow=store, steps=(step,), propagate=True)
+    settings = MotionSettings(kind="flow", flow=store, frame_offsets=(step,), propagate=True)
     pair = pair_of(make_pairs(people_of(one_label), settings))
     points_0, points_1 = (in_image(sample, sample.points) for sample in (pair.first, pair.second))
     np.testing.assert_allclose(points_1, points_0 + [step, 0], atol=1e-3)
@@ -84,7 +84,9 @@ def test_the_second_crop_shows_the_other_frame(
 ) -> None:
     store = write_flow(tmp_path / "flow.h5", 1.0)
     cv2.imwrite(str(clip[3].file), np.full((HEIGHT, WIDTH, 3), (1, 2, 250), np.uint8))  # blue, green, red
-    pair = pair_of(make_pairs(people_of(one_label), MotionSettings(kind="exact", exact=store, steps=(1,))))
+    pair = pair_of(
+        make_pairs(people_of(one_label), MotionSettings(kind="exact", exact=store, frame_offsets=(1,)))
+    )
     assert (pair.second.image == (250, 2, 1)).all()
     assert len(pair.second.points) == 0
     assert (pair.second.coarse == IGNORE).all()
@@ -103,7 +105,7 @@ def test_a_wrong_flow_is_not_believed(one_label: AnnotationSet, tmp_path: Path) 
             for step in (-1, 1):
                 if 0 <= frame + step < FRAMES:
                     writer.write("clip", frame, step, np.full((2, HEIGHT, WIDTH), 9, np.float32))
-    settings = MotionSettings(kind="flow", flow=str(both_right), steps=(1,), propagate=True)
+    settings = MotionSettings(kind="flow", flow=str(both_right), frame_offsets=(1,), propagate=True)
     assert isinstance(make_pairs(people_of(one_label), settings)[0], PoseSample)
 
 
@@ -114,9 +116,9 @@ def test_stills_and_frames_without_neighbours_are_alone(
     last = annotate(clip[-1])
     still = replace(annotate(clip[0]), image=replace(clip[0], video=None, frame=None))
     people = people_of(AnnotationSet((clip[-1], still.image), (last, still), Path("people.json")))
-    pairs = make_pairs(people, MotionSettings(kind="flow", flow=store, steps=(1,)))
+    pairs = make_pairs(people, MotionSettings(kind="flow", flow=store, frame_offsets=(1,)))
     assert [type(pairs[index]) for index in (0, 1)] == [PoseSample, PoseSample]
-    backwards = make_pairs(people, MotionSettings(kind="flow", flow=store, steps=(-1, 1)))
+    backwards = make_pairs(people, MotionSettings(kind="flow", flow=store, frame_offsets=(-1, 1)))
     assert [type(backwards[index]) for index in (0, 1)] == [PairSample, PoseSample]
 
 
@@ -126,7 +128,7 @@ def test_what_the_store_lacks_is_told_before_training(
     people = people_of(one_label)
     missing = write_flow(tmp_path / "missing.h5", 1.0, leave_out=(3, -1))
     with pytest.raises(MissingFlowError, match=r"frame 3, step -1 .*run: python -m flow_cache precompute"):
-        make_pairs(people, MotionSettings(kind="flow", flow=missing, steps=(1,)))
+        make_pairs(people, MotionSettings(kind="flow", flow=missing, frame_offsets=(1,)))
     store = write_flow(tmp_path / "flow.h5", 1.0)
     other = replace(clip[2], width=WIDTH + 1)
     with pytest.raises(AnnotationError, match=r"is 97 x 80 px, but the flow .* frames of 96 x 80"):
@@ -136,14 +138,14 @@ def test_what_the_store_lacks_is_told_before_training(
         )
     clip[3].file.unlink()
     with pytest.raises(AnnotationError, match=r"000003.png: no such picture, wanted beside .*000002.png"):
-        make_pairs(people, MotionSettings(kind="flow", flow=store, steps=(1,)))
+        make_pairs(people, MotionSettings(kind="flow", flow=store, frame_offsets=(1,)))
 
 
 def test_flow_of_other_pictures_is_refused(
     one_label: AnnotationSet, clip: list[ImageRecord], tmp_path: Path
 ) -> None:
     precompute([clip[0].file.parent], tmp_path / "flow.h5", (-1, 1), progress=False)
-    settings = MotionSettings(kind="flow", flow=str(tmp_path / "flow.h5"), steps=(-1, 1))
+    settings = MotionSettings(kind="flow", flow=str(tmp_path / "flow.h5"), frame_offsets=(-1, 1))
     make_pairs(people_of(one_label), settings)
     cv2.imwrite(str(clip[4].file), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     with pytest.raises(AnnotationError, match=r"names are the same, the content is not; .* --out FLOW.h5$"):
@@ -187,7 +189,9 @@ def test_points_and_masks_agree_under_every_change(
     kept = {name: getattr(person, name)[away] for name in ("points", "uv", "source", "step")}
     person = replace(person, **kept, part=np.where(x < 128, 3, 4)[away], coarse=coarse)
     store = write_flow(tmp_path / "flow.h5", 1.0)
-    settings = MotionSettings(kind=kind, flow=store if kind == "flow" else "", steps=(-1, 1), propagate=True)
+    settings = MotionSettings(
+        kind=kind, flow=store if kind == "flow" else "", frame_offsets=(-1, 1), propagate=True
+    )
     pairs = make_pairs(people_of(AnnotationSet((clip[2],), (person,), None), augment), settings)
     coarse_of = {3: 2, 4: 3}
     agree = []
@@ -206,7 +210,7 @@ def test_a_draw_decides_about_everything(one_label: AnnotationSet, tmp_path: Pat
     store = write_flow(tmp_path / "flow.h5", 1.0)
     for settings in (
         MotionSettings(kind="tps", propagate=True),
-        MotionSettings(kind="flow", flow=store, steps=(-1, 1)),
+        MotionSettings(kind="flow", flow=store, frame_offsets=(-1, 1)),
     ):
         pairs = make_pairs(people_of(one_label, AugmentSettings()), settings)
         once, again, other = pair_of(pairs, 5), pair_of(pairs, 5), pair_of(pairs, 6)
@@ -240,8 +244,8 @@ def test_settings_that_cannot_be(tmp_path: Path) -> None:
         ({"kind": "optical"}, "^kind = 'optical', but it must be one of none, tps, flow, exact"),
         ({"kind": "flow"}, "^flow = '', but it must be the path of a store of flow"),
         ({"kind": "exact", "flow": "a"}, "^exact = ''"),
-        ({"steps": ()}, "^steps ="),
-        ({"steps": (1, 0)}, "^steps ="),
+        ({"frame_offsets": ()}, "^frame_offsets ="),
+        ({"frame_offsets": (1, 0)}, "^frame_offsets ="),
         ({"threshold_px": 0.0}, "^threshold_px ="),
     ]
     for values, told in wrong:

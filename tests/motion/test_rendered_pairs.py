@@ -62,7 +62,9 @@ def test_a_perfect_predictor_has_no_loss(clips: Path, surface: BodySurface) -> N
     people = PoseDataset(
         annotations, CropSettings(size=SIZE), AugmentSettings(flip=False), load_symmetry("open"), 0
     )
-    pairs = make_pairs(people, MotionSettings(kind="exact", exact=str(clips / "flow_exact"), steps=(3,)))
+    pairs = make_pairs(
+        people, MotionSettings(kind="exact", exact=str(clips / "flow_exact"), frame_offsets=(3,))
+    )
     for index in range(len(pairs)):
         image = pairs.person(index).image
         pair = pairs[SampleIndex(0, index)]
@@ -94,7 +96,9 @@ def test_carried_labels_lie_where_the_truth_is(
     """Within 2 cm of the truth at the nearest pixel, nine of ten; the check lets a few hidden ones pass."""
     annotations = read_annotations(clips / "clips_train.json", clips)
     people = PoseDataset(annotations, CropSettings(size=SIZE), augment, load_symmetry("open"), seed=0)
-    settings = MotionSettings(kind="exact", exact=str(clips / "flow_exact"), steps=(1,), propagate=True)
+    settings = MotionSettings(
+        kind="exact", exact=str(clips / "flow_exact"), frame_offsets=(1,), propagate=True
+    )
     pairs = make_pairs(people, settings)
     error_m = []
     for index in range(len(pairs)):

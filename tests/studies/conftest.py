@@ -33,7 +33,7 @@ def base_config(small_run: TrainConfig, labels: DataSource) -> TrainConfig:  # n
             StageSettings(name="stills", data=(labels,), steps=6, batch=2, learning_rate=3e-2),
             StageSettings(name="clips", data=(labels,), steps=6, batch=2, learning_rate=1.5e-2),
         ),
-        average_decay=0.5,  # so that it scores points at all
+        ema_decay=0.5,  # so that it scores points at all
         log_every=1,
         checkpoint_every=2,
     )

@@ -44,7 +44,7 @@ def test_one_picture_is_learned_by_heart(one_picture: DataSource, tmp_path: Path
         crop=CropSettings(size=128),
         augment=AugmentSettings(scale=0, rotation_deg=0, shift=0, flip=False, colour=0),
         validation=ValidationSettings(data=(one_picture,), every=80),
-        average_decay=0.95,
+        ema_decay=0.95,
         log_every=80,
         pictures_every=240,
     )

@@ -114,6 +114,19 @@ def test_a_file_of_another_kind_is_named(tmp_path: Path, content: object) -> Non
         load_checkpoint(tmp_path / "other.pt")
 
 
+def test_settings_of_an_earlier_version_are_read(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "a.pt", checkpoint)
+    content = torch.load(tmp_path / "a.pt", weights_only=True)
+    config = content["config"]
+    config["average_decay"] = config.pop("ema_decay")
+    config["shared_batch_norm"] = config.pop("sync_batchnorm")
+    config["motion"]["steps"] = config["motion"].pop("frame_offsets")
+    optimiser = config["stages"][0]["optimiser"]
+    optimiser["smoothing"] = optimiser.pop("beta2")
+    torch.save(content, tmp_path / "a.pt")
+    assert load_checkpoint(tmp_path / "a.pt").config == checkpoint.config
+
+
 def test_weights_of_another_model_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     config = checkpoint.config.replace(model=ModelSettings(stacks=1, features=16))
     save_checkpoint(tmp_path / "a.pt", dataclasses.replace(checkpoint, config=config))

@@ -40,7 +40,7 @@ def steps(settings: OptimiserSettings, gradients: list[float]) -> list[float]:
         (OptimiserSettings(name="sgd", momentum=0.5), [-0.1 * 2, -0.1 * (2 + 0.5 * 2 + 2)]),
         # rate * gradient / sqrt(0.01 * gradient^2), then / sqrt(0.99 * 0.01 + 0.01) of it
         (OptimiserSettings(name="rmsprop"), [-1.0, -1.0 - 0.1 / (0.99 * 0.01 + 0.01) ** 0.5]),
-        (OptimiserSettings(name="rmsprop", smoothing=0.75), [-0.2, -0.2 - 0.1 / (0.75 * 0.25 + 0.25) ** 0.5]),
+        (OptimiserSettings(name="rmsprop", beta2=0.75), [-0.2, -0.2 - 0.1 / (0.75 * 0.25 + 0.25) ** 0.5]),
         # equal gradients: the rate itself
         (OptimiserSettings(name="adamw"), [-0.1, -0.2]),
     ],

@@ -304,7 +304,7 @@ def test_the_folder_says_what_it_ran_on_at_every_start(straight: tuple[TrainConf
 )
 def test_a_batch_that_cannot_be_dealt_out_is_refused(small_run: TrainConfig, batch: int, words: str) -> None:
     stage = small_run.stages[0].replace(batch=batch)
-    config = small_run.replace(stages=(stage,), shared_batch_norm=False)
+    config = small_run.replace(stages=(stage,), sync_batchnorm=False)
     with pytest.raises(ConfigError, match=rf"stages\.0\.batch = {batch},.*2 processes.*{words}"):
         read_stages(config, DistributedContext(0, 2))
 
