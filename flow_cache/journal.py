@@ -1,7 +1,14 @@
-"""The journal of a commit: what to do for a file whose writer was killed in the middle of one.
+"""A file that a kill cannot tear: HDF5 writes through it, and only a commit changes what was committed.
 
-A journal holds the pages that a commit changes. It lies beside the file from the moment when all of it is on
-disk to that when all of it is applied; applying it twice does no harm. See `journal.JournaledFile`.
+HDF5 keeps its index in a cache and writes it back page by page, so a process that is killed at the wrong
+moment leaves a file that no longer opens. `JournaledFile` is the file object under h5py's `fileobj` driver.
+Between two commits, bytes past the end of the committed file go straight to disk, where nothing refers to
+them yet; changes below it wait in memory. A commit (`flush`, which HDF5 calls when its cache is clean) first
+writes those pages to a journal beside the file, then applies them, then removes the journal. Whoever opens
+the file next applies a journal that it finds, which does no harm twice: the file is always as of one commit
+or the next.
+
+The locks are flock's, which Linux and macOS have, and Windows has not.
 """
 
 from __future__ import annotations
@@ -14,9 +21,9 @@ import struct
 import time
 import zlib
 from pathlib import Path
-from types import TracebackType
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.runtime.hdf5_file import ByteFile
 
 PAGE = 4096
 _MAGIC = b"flow_cache journal 1\n"
@@ -96,7 +103,7 @@ def recover_locked(fd: int, path: Path) -> None:
 
 
 def write_journal(path: Path, pages: dict[int, bytearray], size: int) -> None:
-    """Put down what a commit changes, whole or not at all: pages by their index, and the file's new size."""
+    """Put down what a commit changes: pages by their index, and the file's new size."""
     body = b"".join(_INDEX.pack(index) + page for index, page in sorted(pages.items()))
     unfinished = unfinished_journal_of(path)
     try:
@@ -168,20 +175,18 @@ class _FaultKeeper:
 
     def __enter__(self) -> None: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if not isinstance(error, OSError):
             return False
         self._file.fault = self._file.fault or error
         return True
 
 
-class JournaledFile:
+class JournaledFile(ByteFile):
     """A file of bytes, locked against other writers and against readers, whose changes happen at `flush`.
 
-    The lock is the one that HDF5 takes on the files it opens (flock on the file itself), so a reader that
-    goes through plain HDF5 respects it too. It vanishes with its process.
+    The lock is the one that HDF5 takes (flock on the file itself), so plain HDF5 respects it too. It vanishes
+    with its process.
 
     Raises:
         FlowCacheError: another process writes or reads the file, its file system has no locks, or its journal
@@ -203,26 +208,11 @@ class JournaledFile:
             os.close(self._fd)
             raise
         self._size = self._committed_size = os.fstat(self._fd).st_size
-        self._position = 0
         self._abandoned = False
         self.fault: OSError | None = None
         self._keeping_fault = _FaultKeeper(self)
         self._committed_end = _page_end(self._size)  # below it nothing changes on disk until the commit
         self._changed: dict[int, bytearray] = {}
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        self._position = base + offset
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        available = max(self._size - self._position, 0)
-        data = bytearray(available if size < 0 else min(size, available))
-        self.readinto(data)
-        return bytes(data)
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
         view = memoryview(buffer).cast("B")
@@ -249,10 +239,6 @@ class JournaledFile:
         self._size = max(self._size, end)
         self._position = end
         return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        self._size = self._position if size is None else size
-        return self._size
 
     def flush(self) -> None:
         """Commit: all that was written since the last commit takes effect, or none of it."""

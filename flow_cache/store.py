@@ -9,16 +9,15 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
 from flow_cache.codec import decode, pixels_touched
 from flow_cache.errors import FlowCacheError, MissingFlowError
-from flow_cache.lru_cache import LruCache
 from flow_cache.naming import VideoSource
 from flow_cache.runtime.hdf5_content import Hdf5ContentError, named
+from flow_cache.runtime.lru_cache import LruCache
 from flow_cache.schema import STEPS, VideoRecord, region_in_words, region_words, step_name, writer_command
 from flow_cache.store_files import (
     OF_DAMAGE,
@@ -29,6 +28,9 @@ from flow_cache.store_files import (
     shard_files,
 )
 from flow_cache.stored_video import StoredVideo, tiles_a_field
+
+#: Larger fields are not worth to be read whole where a crop is asked for: 512 x 512 px.
+_LARGEST_KEPT = 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class FlowStore:
 
     def __init__(self, path: Path | str, keep_bytes: int = 0) -> None:
         self._path = Path(path)
-        self._recent = LruCache(keep_bytes)
+        self._recent: LruCache[tuple[str, int, int]] = LruCache(keep_bytes)  # by video, frame, step
         self._opened: dict[int, OpenFiles] = {}  # by process
         self._located: dict[str, Path] | None = None  # the file of each video
         if not self.files():
@@ -106,9 +108,7 @@ class FlowStore:
     def __enter__(self) -> FlowStore:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def files(self) -> list[Path]:
@@ -215,8 +215,8 @@ class FlowStore:
                 raise MissingFlowError(self._why_missing(video, frame, step))
             width, height = held.width, held.height
             x, y, columns, rows = pixels_touched(box, width, height)
-            if self._recent.takes(2 * 2 * height * width):  # two axes of int16
-                whole = self._recent.field(
+            if 2 * 2 * height * width <= min(self._recent.most_bytes, _LARGEST_KEPT):  # two axes of int16
+                whole = self._recent.get(
                     (video, frame, step), lambda: fields.read(frame, 0, 0, width, height)
                 )
                 stored = whole[:, y : y + rows, x : x + columns]

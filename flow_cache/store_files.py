@@ -1,11 +1,10 @@
 """The files of a store: which of them holds which video, and those that a process has open.
 
-An index of a folder spares opening every file.
-
-The index, `.flow_index` in the folder, keeps for each file its videos and what the system says of the file:
-size, inode, times of change. An entry counts only while all of these are the same, and while the file had not
-changed just before the index was made: within the grain of a file system's clock a second change would not
-show. A folder that cannot be written to has no index, and its files are opened in turn.
+An index, `.flow_index` in a folder, spares opening every file: it keeps for each its videos and what the
+system says of it (size, inode, times of change). An entry counts only while all of these are the same, and
+while the file had not changed just before the index was made: within the grain of a file system's clock a
+second change would not show. A folder that cannot be written to has no index, and its files are opened in
+turn.
 """
 
 from __future__ import annotations
@@ -41,8 +40,19 @@ _FEWEST_FILES = 32
 #: Coarsest clock of a file system (FAT's), ns.
 GRAIN_NS = 2 * 10**9
 _VERSION = 1
+#: What h5py raises for a file with other bytes than HDF5 wrote.
+OF_DAMAGE = (OSError, RuntimeError, KeyError)
+#: What file systems without hard links answer, such as exFAT.
+_WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+#: Another reader that finishes a killed writer's commit has the file to itself for a moment.
+_TRIES, _SECONDS_BETWEEN_TRIES = 5, 0.05
+#: HDF5 keeps half a megabyte for each, and a process may often open no more than 1024 files of all kinds.
+MOST_OPEN = 32
+_TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
 
 Stamp = tuple[int, int, int, int]  # size, inode, ns of the last change of content and of any change
+#: What the system says of a file, and what was checked of its videos.
+Known = tuple[Stamp, dict[str, VideoFacts]]
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ class _Entry:
 
 
 def shard_files(folder: Path) -> list[Path]:
-    """The files of a store of many: every .h5 file whose name is not hidden, sorted."""
+    """Every .h5 file of a folder whose name is not hidden, sorted."""
     with os.scandir(folder) as entries:
         return sorted(
             folder / entry.name
@@ -96,13 +106,13 @@ def locate_videos(files: list[Path], names_in: Callable[[Path], list[str]]) -> d
 
 
 def stamp(file: Path | int) -> Stamp:
-    """What the system says of a file, by its name or descriptor, which is another after each change of it."""
+    """What the system says of a file (name or descriptor), which is another after each change of it."""
     status = os.stat(file)
     return status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _read(folder: Path) -> dict[str, _Entry]:
-    """The entries that count; none where there is no index, or one that is damaged or of another version."""
+    """The entries that count; none of an index that is missing, damaged or of another version."""
     try:
         with open(folder / INDEX, "rb") as file:
             status = os.fstat(file.fileno())
@@ -128,14 +138,6 @@ def _write(folder: Path, entries: Mapping[str, _Entry], seconds: float) -> None:
     # An index saves time alone: a folder that can only be read, or a full disk, does without.
     with contextlib.suppress(OSError):
         write_bytes(folder / INDEX, b"%08x\n" % zlib.crc32(body) + body, durable=False)
-
-
-#: What h5py raises for a file with other bytes than HDF5 wrote.
-OF_DAMAGE = (OSError, RuntimeError, KeyError)
-#: What file systems without hard links answer, such as exFAT.
-_WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
-#: Another reader that finishes a killed writer's commit has the file to itself for a moment.
-_TRIES, _SECONDS_BETWEEN_TRIES = 5, 0.05
 
 
 def damaged(path: Path, why: str | Exception) -> DamagedStoreError:
@@ -173,16 +175,12 @@ def open_file(path: Path) -> h5py.File:
 
 
 def _open_committed(path: Path) -> h5py.File:
-    for tries_left in reversed(range(_TRIES)):
+    for _ in range(_TRIES):
         recover(path)
         try:
             # Crops seldom share tiles, and every data set would have a cache of its own.
             file = open_hdf5(path, rdcc_nbytes=0)
-        except BlockingIOError as error:
-            if not tries_left:
-                raise FlowCacheError(
-                    f"{path} is being written by another process; wait for it to finish"
-                ) from error
+        except BlockingIOError:
             time.sleep(_SECONDS_BETWEEN_TRIES)
             continue
         except (OSError, Hdf5ContentError) as error:
@@ -196,11 +194,7 @@ def _open_committed(path: Path) -> h5py.File:
 
 
 def make_if_missing(path: Path) -> None:
-    """Make an empty store where there is no file.
-
-    Raises:
-        FlowCacheError: the path is a folder.
-    """
+    """Make an empty store where there is no file; raises FlowCacheError for a folder."""
     if path.is_dir():
         raise FlowCacheError(f"{path} is a folder; name the file to write, such as {path / 'flow.h5'}")
     if path.exists():
@@ -219,11 +213,7 @@ def make_if_missing(path: Path) -> None:
 
 
 def open_for_writing(content: JournaledFile, path: Path) -> h5py.File:
-    """Open a store's file that was locked for a writer.
-
-    Raises:
-        FlowCacheError: it is no store of this layout, or it is damaged.
-    """
+    """Open a store's file that was locked for a writer; FlowCacheError where it is no store, or damaged."""
     if content.seek(0, os.SEEK_END) == 0:  # h5py would begin a new file in it
         raise FlowCacheError(f"{path} is no HDF5 file, or a damaged one: it is empty; remove it")
     try:
@@ -243,13 +233,6 @@ def _put_in_place(unfinished: Path, path: Path) -> None:
             raise
         with open(path, "xb") as file:
             file.write(unfinished.read_bytes())
-
-
-#: HDF5 keeps half a megabyte for each, and a process may often open no more than 1024 files of all kinds.
-MOST_OPEN = 32
-#: What the system says of a file, and what was checked of its videos.
-Known = tuple[Stamp, dict[str, VideoFacts]]
-_TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
 
 
 class UnknownVideoError(KeyError):
@@ -293,13 +276,7 @@ class StoreFile:
 
 
 class OpenFiles:
-    """Opens files when they are used, and closes those that were not used for the longest time.
-
-    Threads may share it; processes may not.
-
-    Args:
-        most: files that stay open.
-    """
+    """Opens files when they are used, and keeps `most` open; threads may share it, processes may not."""
 
     def __init__(self, most: int = MOST_OPEN) -> None:
         self._most = most

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -31,16 +30,15 @@ _FILES_A_TASK = 16
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The pictures of a folder in the order of their numbers.
+    """The images of a folder in the order of their numbers; hidden files and other suffixes are no frames.
 
-    Hidden files and those with other suffixes are no frames. Numbers that jump, and pictures that are named
-    in several ways, are said in the log: they may be meant, and are taken as they come.
+    The log tells of numbers that jump, and of images named in several ways: they may be meant.
 
     Raises:
-        FlowCacheError: fewer than two pictures, two of one name but for the suffix, a name that is no UTF-8,
-            or something else than a file under a picture's name.
+        FlowCacheError: fewer than two images, two of one name but for the suffix, a name that is no UTF-8,
+            or something else than a file under an image's name.
     """
-    files = [Path(entry) for entry in _entries(folder)]
+    files = list(_image_files(folder))
     if len(files) < 2:
         raise FlowCacheError(
             f"{folder} holds {len(files)} pictures ({' '.join(IMAGE_SUFFIXES)}); flow needs at least 2"
@@ -68,11 +66,7 @@ def hash_of_all(files: list[Path], hash_of: Callable[[Path], bytes]) -> str:
 
 
 def hash_of_file(path: Path) -> bytes:
-    """SHA-256 of a file's content.
-
-    Raises:
-        FlowCacheError: it cannot be read.
-    """
+    """SHA-256 of a file's content; raises FlowCacheError where it cannot be read."""
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as file:
@@ -91,7 +85,7 @@ def check_utf8(path: Path) -> None:
         raise FlowCacheError(f"the name {os.fsencode(path)!r} is not UTF-8; rename it") from None
 
 
-def _entries(folder: Path) -> Iterator[os.DirEntry]:
+def _image_files(folder: Path) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         for entry in entries:
             suffix = os.path.splitext(entry.name)[1].lower()
@@ -104,7 +98,7 @@ def _entries(folder: Path) -> Iterator[os.DirEntry]:
                 is_file = False
             if not is_file:
                 raise FlowCacheError(f"{entry.path} is no file, or a link to none; remove or mend it")
-            yield entry
+            yield Path(entry)
 
 
 def _say_what_is_odd(folder: Path, names: list[str]) -> None:
@@ -137,56 +131,34 @@ def _in_number_order(name: str) -> list[tuple[int, int, str]]:
 _LOG = logging.getLogger(__name__)
 
 
-class SeenVideo(Protocol):
-    """What is known of a video that was looked through before: `Video`, and the record in a store."""
-
-    @property
-    def width(self) -> int: ...
-    @property
-    def height(self) -> int: ...
-    @property
-    def frame_names(self) -> tuple[str, ...]: ...
-    @property
-    def source_hash(self) -> str: ...
-
-
 @dataclass(frozen=True)
 class Video:
-    """A video that was read through once: it has at least two frames and all have one size.
-
-    `frame_names` are the files of a folder in the order of their numbers, or six digits for each frame of a
-    video file; `source_hash` is the SHA-256 of all their bytes.
-    """
+    """A video that was read through once: it has at least two frames and all have one size."""
 
     path: Path
     name: str
     width: int  # px
     height: int  # px
-    frame_names: tuple[str, ...]
-    source_hash: str
+    frame_names: tuple[
+        str, ...
+    ]  # files of a folder in the order of their numbers; six digits of a video file
+    source_hash: str  # SHA-256 of all their bytes
 
     def read(self, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Decode the wanted frames in order of their index, each once.
-
-        Yields:
-            The frame's index, and (height, width, 3) uint8 RGB.
+        """Decode the wanted frames in order, each once: yields index, (height, width, 3) uint8 RGB.
 
         Raises:
             FlowCacheError: a frame is unreadable or has another size than the first.
         """
         indices = sorted(set(wanted))
-        frames = self._read_folder(indices) if self.path.is_dir() else self._read_file(indices)
-        for index, frame in frames:
+        of_folder = ((index, read_image(self.path / self.frame_names[index])) for index in indices)
+        for index, frame in of_folder if self.path.is_dir() else self._read_file(indices):
             if frame.shape != (self.height, self.width, 3):
                 raise FlowCacheError(
                     f"{self.path}: frame {self.frame_names[index]} is {_size(frame)}, the first frame is "
                     f"{self.width} x {self.height} px; all frames of a video need one size"
                 )
             yield index, frame
-
-    def _read_folder(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-        for index in indices:
-            yield index, read_image(self.path / self.frame_names[index])
 
     def _read_file(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:
         # Seeking is inexact in many containers: skip frames by decoding past them.
@@ -241,12 +213,11 @@ def as_video(record: VideoRecord) -> Video:
     )
 
 
-def open_video(source: Path | VideoSource, seen: SeenVideo | None = None) -> Video:
-    """Look through a folder of pictures or a video file, before any work is done on it.
+def open_video(source: Path | VideoSource, seen: Video | VideoRecord | None = None) -> Video:
+    """Look through a folder of images or a video file, before any work is done on it.
 
     Every frame is decoded, unless the video was looked through before: then its bytes are only read, and
-    where their hash is the same, so is the rest. What is odd but may be meant is said in the log: numbers
-    that jump, pictures named in several ways, a file that announces more frames than it gives.
+    where their hash is the same, so is the rest. The log tells what is odd but may be meant.
 
     Args:
         source: the folder or file, and maybe its name (`naming`).
@@ -267,15 +238,12 @@ def _path_and_name(source: Path | VideoSource) -> tuple[Path, str]:
     return (source, video_name(source)) if isinstance(source, Path) else (source.path, source.name)
 
 
-def _open_folder(path: Path, name: str, seen: SeenVideo | None) -> Video:
+def _open_folder(path: Path, name: str, seen: Video | VideoRecord | None) -> Video:
     files = frame_files(path)
     names = tuple(file.name for file in files)
-    if (
-        seen is not None
-        and names == seen.frame_names
-        and hash_of_all(files, hash_of_file) == seen.source_hash
-    ):
-        return Video(path, name, seen.width, seen.height, names, seen.source_hash)
+    known = seen if seen is not None and names == seen.frame_names else None
+    if known is not None and hash_of_all(files, hash_of_file) == known.source_hash:
+        return Video(path, name, known.width, known.height, names, known.source_hash)
     first = read_image(files[0])
     tagged: list[Path] = []
 
@@ -300,7 +268,7 @@ def _open_folder(path: Path, name: str, seen: SeenVideo | None) -> Video:
     return Video(path, name, first.shape[1], first.shape[0], names, source_hash)
 
 
-def _open_file(path: Path, name: str, seen: SeenVideo | None) -> Video:
+def _open_file(path: Path, name: str, seen: Video | VideoRecord | None) -> Video:
     _check_may_be_video(path)
     content_hash = hash_of_file(path).hex()
     if seen is not None and content_hash == seen.source_hash:

@@ -1,7 +1,6 @@
 """Frames of a video file, decoded by FFmpeg through PyAV, as players show them.
 
-Three rules, those of `ffmpeg -i VIDEO -fps_mode passthrough FRAMES/%06d.png`, so that frames taken out with
-it are the frames here:
+Frames taken out with `ffmpeg -i VIDEO -fps_mode passthrough FRAMES/%06d.png` are the frames here:
 
 - What a file says of turning and mirroring its picture (the display matrix; phones write it) is applied.
 - Pixels stay as they are stored: those that are not square are not stretched, fields are not taken apart.
@@ -17,7 +16,6 @@ import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import NoReturn
 
 import av
@@ -39,13 +37,19 @@ _SEAMED = "mpegts"
 #: An index counts what a writer dropped as well; a file that was cut off misses more.
 _MISSING_TOLERANCE = 0.02
 _SECONDS_TOLERANCE = 0.1
+_TS_SYNC = 0x47
+#: Bytes of a transport stream's packet, and how many of them come before its sync byte (Blu-ray: a time).
+_TS_PACKETS = ((188, 0), (192, 4), (204, 0))
+_OGG_PAGE = b"OggS"
+_OGG_HEAD, _OGG_LARGEST = 27, 27 + 255 + 255 * 255  # bytes of a page (RFC 3533, 6)
+_TRAILERS = {"gif": b";", "mjpeg": b"\xff\xd9", "jpeg_pipe": b"\xff\xd9"}
+_TAIL = 2 * _OGG_LARGEST
 
 
 class VideoFile:
-    """An open video file. Its frames can be decoded once, in the order in which they are shown.
+    """An open video file, whose frames can be decoded once, in the order in which they are shown.
 
-    Of several video streams it is the first that the file marks as default, else the first; covers do not
-    count.
+    Of several video streams, without covers, it is the first that is marked as default, else the first.
 
     Raises:
         FlowCacheError: no video that FFmpeg opens, no pictures in it, no decoder for its codec, or less in
@@ -74,9 +78,7 @@ class VideoFile:
     def __enter__(self) -> VideoFile:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # Closing waits for the decoder's threads while it holds the interpreter's lock, which one that writes
         # a line of FFmpeg's log waits for: both wait for ever. Emptying the decoder first lets them end.
         self._stream.codec_context.flush_buffers()
@@ -84,10 +86,11 @@ class VideoFile:
 
     @property
     def announced(self) -> int:
-        """How many frames the file says that it has; 0 where it says nothing. A hint: it may be wrong."""
+        """How many frames the file says that it has, which may be wrong; 0 where it says nothing."""
         if not self._stream.frames:  # of a file in pieces, the index grows as it is read
             return 0
-        return self._indexed_frames() or self._stream.frames
+        entries = self._stream.index_entries if self._is(_INDEXED) else ()
+        return sum(entry.size > 0 and not entry.is_discard for entry in entries) or self._stream.frames
 
     @property
     def pixel_shape(self) -> Fraction:
@@ -99,10 +102,7 @@ class VideoFile:
         return sum(packet.size > 0 for packet in self._container.demux(self._stream))
 
     def frames(self) -> Iterator[av.VideoFrame]:
-        """Decode all frames.
-
-        Frames before the first that can be decoded, of a stream that begins in the middle, are left out as
-        players do, and said in the log.
+        """Decode all frames but those, of a stream that begins in the middle, that lack what came before.
 
         Raises:
             FlowCacheError: a frame is damaged, or the file is cut off; it says after which frame.
@@ -168,11 +168,6 @@ class VideoFile:
     def _is(self, kinds: tuple[str, ...]) -> bool:
         return self._container.format.name.startswith(kinds)
 
-    def _indexed_frames(self) -> int:
-        if not self._is(_INDEXED):
-            return 0
-        return sum(entry.size > 0 and not entry.is_discard for entry in self._stream.index_entries)
-
     def _check_size(self) -> None:
         """Raise where the file is smaller than its index or its container says."""
         size = self.path.stat().st_size
@@ -198,14 +193,12 @@ class VideoFile:
 
     def _check_end(self) -> None:
         """Raise where the frames that came are too few for a whole file; warn where some may be missing."""
-        if not self._count:
-            if not self._packets:
-                self._check_time()
-                return
+        if self._packets and not self._count:
             self._refuse("nothing comes of it")
-        self._check_size()
+        if self._count:
+            self._check_size()
         self._check_time()
-        announced = self.announced
+        announced = self.announced if self._count else 0
         if self._is(_INDEXED) and announced - self._packets > max(1, announced * _MISSING_TOLERANCE):
             self._refuse(f"{self._packets} of the {announced} frames that it announces are in it")
 
@@ -230,10 +223,9 @@ class VideoFile:
             )  # fmt: skip
 
     def _check_time(self) -> None:
-        """Raise where no stream comes near to the end that the header announces, and so all were cut off.
+        """Raise where no stream comes near to the end that the header announces: sound is often longer.
 
-        Only the picture's being shorter says nothing: sound is often longer. Numbers of frames that follow
-        from a length and a rate say nothing either, for the rate may vary.
+        Numbers of frames that follow from a length and a rate say nothing, for the rate may vary.
         """
         if not self._is(_TIMED):
             return
@@ -275,7 +267,7 @@ def _open(path: Path) -> av.container.InputContainer:
 def matroska_size(path: Path) -> int:
     """How many bytes a Matroska file says that it has; 0 where it does not, as a recording does not.
 
-    Its one segment has a length (RFC 8794, 4 and 6; RFC 9559, 5.1); an EBML header comes before.
+    Its one segment, after an EBML header, has a length (RFC 8794, 4 and 6; RFC 9559, 5.1).
     """
     with open(path, "rb") as file:
         head = file.read(4096)
@@ -360,21 +352,11 @@ def _ways_on(path: Path) -> str:
     )
 
 
-_TS_SYNC = 0x47
-#: Bytes of a transport stream's packet, and how many of them come before its sync byte (Blu-ray: a time).
-_TS_PACKETS = ((188, 0), (192, 4), (204, 0))
-_OGG_PAGE = b"OggS"
-_OGG_HEAD, _OGG_LARGEST = 27, 27 + 255 + 255 * 255  # bytes of a page (RFC 3533, 6)
-_GIF_TRAILER, _JPEG_END = b";", b"\xff\xd9"
-_TAIL = 2 * _OGG_LARGEST
-
-
 def ends_within_a_piece(path: Path, form: str) -> bool:
-    """Whether a file surely lacks its end.
+    """Whether a file surely lacks its end; `form` is FFmpeg's name of its format.
 
-    Args:
-        path: the file.
-        form: FFmpeg's name of its format; of those that are not known here nothing is said.
+    A decoder fills in what is missing of a last picture, mostly without a word. Where a format says in what
+    pieces it comes, a file that ends within one was cut off; one that ends between two cannot be told.
     """
     with open(path, "rb") as file:
         head = file.read(1024)
@@ -386,11 +368,7 @@ def ends_within_a_piece(path: Path, form: str) -> bool:
         return packet > 0 and size % packet > 0
     if form == "ogg":
         return _ogg_page_is_cut(tail)
-    if form == "gif":
-        return not tail.rstrip(b"\0").endswith(_GIF_TRAILER)
-    if form in ("mjpeg", "jpeg_pipe"):
-        return not tail.rstrip(b"\0").endswith(_JPEG_END)
-    return False
+    return form in _TRAILERS and not tail.rstrip(b"\0").endswith(_TRAILERS[form])
 
 
 def _ts_packet(head: bytes) -> int:
@@ -404,11 +382,9 @@ def _ts_packet(head: bytes) -> int:
 
 def _ogg_page_is_cut(tail: bytes) -> bool:
     """Whether the last page of an Ogg file is longer than what is there of it."""
-    start = tail.rfind(_OGG_PAGE)
-    if start < 0:
-        return False
-    page = tail[start:]
+    _, found, after = tail.rpartition(_OGG_PAGE)
+    page = found + after
     if len(page) < _OGG_HEAD:
-        return True
+        return bool(found)
     segments = page[_OGG_HEAD - 1]
     return len(page) < _OGG_HEAD + segments + sum(page[_OGG_HEAD : _OGG_HEAD + segments])

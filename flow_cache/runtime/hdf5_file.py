@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import h5py
+if TYPE_CHECKING:
+    import h5py
 
 #: From this version on HDF5 checksums its index and attributes; of data, what `fletcher32` is asked for.
 CHECKSUMMED = ("v110", "v110")
@@ -22,14 +24,46 @@ def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, DiskFile]]:
     Raises:
         OSError: the disk is full or fails, at the end of the block at the latest; it names `path`.
     """
+    import h5py
+
     with DiskFile(path) as below:
         with h5py.File(below, "w", libver=CHECKSUMMED) as file:
             yield file, below
         below.check()
 
 
-class DiskFile:
-    """The bytes below HDF5, for its `fileobj` driver: keeps the first error, and from then on only pretends.
+class ByteFile:
+    """What HDF5's `fileobj` driver asks of a file, but for reading and writing its bytes."""
+
+    _position = _size = 0
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = base + offset
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        available = max(self._size - self._position, 0)
+        data = bytearray(available if size < 0 else min(size, available))
+        self.readinto(data)
+        return bytes(data)
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:
+        raise NotImplementedError
+
+    def truncate(self, size: int | None = None) -> int:
+        self._size = self._position if size is None else size
+        return self._size
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+
+class DiskFile(ByteFile):
+    """The bytes below HDF5: keeps the first error, and from then on only pretends.
 
     After an error, what is written is kept in memory as long as HDF5 may read it again: until it closes.
     """
@@ -37,7 +71,6 @@ class DiskFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        self._position = self._size = 0
         self._fault: OSError | None = None
         self._pretended: list[tuple[int, bytes]] = []
 
@@ -51,21 +84,6 @@ class DiskFile:
         """Raise what the disk said, with the file's name."""
         if self._fault is not None:
             raise OSError(self._fault.errno, self._fault.strerror, str(self._path)) from self._fault
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._position = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[
-            whence
-        ] + offset
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        available = max(0, self._size - self._position)
-        data = bytearray(available if size < 0 else min(size, available))
-        self.readinto(data)
-        return bytes(data)
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
         view = memoryview(buffer).cast("B")
@@ -99,13 +117,10 @@ class DiskFile:
         return len(view)
 
     def truncate(self, size: int | None = None) -> int:
-        self._size = self._position if size is None else size
+        super().truncate(size)
         try:
             if self._fault is None:
                 os.ftruncate(self._descriptor, self._size)
         except OSError as error:
             self._fault = error
         return self._size
-
-    def flush(self) -> None:
-        """Nothing waits here."""

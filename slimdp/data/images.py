@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 
 from flow_cache.images import ImageError, ImageHeader, check_image
 from flow_cache.images import read_image as load_image
+from flow_cache.runtime.lru_cache import LruCache
 
 __all__ = ["ImageCache", "ImageError", "ImageHeader", "check_image", "load_image", "verify_image"]
 
@@ -25,20 +25,14 @@ class ImageCache:
     def __init__(self, megabytes: float) -> None:
         if megabytes < 0:
             raise ValueError(f"an image cache of {megabytes} MB, but 0 or more is wanted")
-        self._limit = int(megabytes * 2**20)
-        self._held = 0
-        self._images: OrderedDict[Path, np.ndarray] = OrderedDict()
+        self._images: LruCache[Path] = LruCache(int(megabytes * 2**20))
 
     def load(self, path: Path) -> np.ndarray:
         """`load_image`, remembered. The array is shared: do not write to it."""
-        image = self._images.get(path)
-        if image is not None:
-            self._images.move_to_end(path)
+
+        def read() -> np.ndarray:
+            image = load_image(path)
+            image.setflags(write=False)
             return image
-        image = load_image(path)
-        image.setflags(write=False)
-        self._images[path] = image
-        self._held += image.nbytes
-        while self._held > self._limit:
-            self._held -= self._images.popitem(last=False)[1].nbytes
-        return image
+
+        return self._images.get(path, read)

@@ -1,4 +1,4 @@
-"""Fields that are kept after they were read."""
+"""Arrays that are kept after they were read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flow_cache import DenseInverseSearch, FlowStore, MissingFlowError, precompute
-from flow_cache.lru_cache import LruCache
+from flow_cache.runtime.lru_cache import LruCache
 
 
 @pytest.fixture
@@ -42,14 +42,27 @@ def test_what_was_not_asked_for_longest_goes_first() -> None:
 
         return read
 
-    recent = LruCache(most_bytes=500)  # two fields of 200 bytes
+    recent: LruCache[str] = LruCache(most_bytes=500)  # two fields of 200 bytes
     for name in "ababacab":
-        recent.field((name, 0, 1), reader(name))
+        recent.get(name, reader(name))
     assert reads == ["a", "b", "c", "b"]  # c took the place of b, for a had been asked for since
-    assert recent.takes(500)
-    assert not recent.takes(501)
-    assert not LruCache(0).takes(1)
-    assert not LruCache(2**40).takes(2**20 + 1)
+    assert LruCache(0).get("a", reader("a")).size == 100
+
+
+@pytest.mark.parametrize(
+    ("keep_bytes", "kept"), [(4 * 96 * 128, True), (4 * 96 * 128 - 1, False), (0, False)]
+)
+def test_a_store_keeps_whole_fields_that_fit(
+    path: Path, monkeypatch: pytest.MonkeyPatch, keep_bytes: int, kept: bool
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(LruCache, "get", lambda cache, key, read: asked.append(key) or read())
+    FlowStore(path, keep_bytes).read("walk", 0, 1, (0, 0, 8, 8))
+    assert asked == [("walk", 0, 1)] * kept
+    asked.clear()
+    monkeypatch.setattr("flow_cache.store._LARGEST_KEPT", 4 * 96 * 128 - 1)
+    FlowStore(path, keep_bytes).read("walk", 0, 1, (0, 0, 8, 8))
+    assert not asked
 
 
 def test_what_is_kept_does_not_travel(path: Path) -> None:
