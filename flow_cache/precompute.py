@@ -57,6 +57,16 @@ class PrecomputeSummary:
     found: int  # fields that were there before
     seconds: float
 
+    @staticmethod
+    def of(parts: Sequence[PrecomputeSummary], seconds: float) -> PrecomputeSummary:
+        """What several runs did together, in so many seconds."""
+        return PrecomputeSummary(
+            tuple(video for part in parts for video in part.videos),
+            sum(part.estimated for part in parts),
+            sum(part.found for part in parts),
+            seconds,
+        )
+
 
 def precompute(
     sources: Sequence[Path | str | VideoSource],
@@ -74,8 +84,7 @@ def precompute(
 ) -> PrecomputeSummary:
     """Estimate the flow of videos into a store; what the store has already is not done again.
 
-    All videos are looked through before the work starts: each frame is decoded once, or, of videos that the
-    store knows, read alone. A killed run goes on when it is called again.
+    All videos are looked through before the work starts. A killed run goes on when it is called again.
 
     Args:
         sources: folders of pictures or video files, or NAME=PATH; `naming` says what they are called.
@@ -102,12 +111,15 @@ def precompute(
         raise FlowCacheError(f"{processes} processes; wanted 1 to {MOST_PROCESSES}")
     videos = _look_through(sources, Path(out), speaks=progress is True)
     check_names(videos, frames)
-    near = _people(videos, around, margin)
+    near: dict[str, PeopleBoxes | None] = dict.fromkeys([video.name for video in videos])
+    if around is not None:
+        near |= read_people_boxes(Path(around), videos, margin)
     plans = {video.name: plan_video(video, steps, frames, near[video.name]) for video in videos}
     records = {video.name: _record(video, estimator, near[video.name]) for video in videos}
     with FlowWriter(Path(out), filter, commit_seconds) as writer, _estimation(estimator, processes) as run:
         for video in videos:
-            writer.add_video(records[video.name], _steps_within(steps, video), plans[video.name])
+            within = tuple(step for step in steps if abs(step) < len(video.frame_names))
+            writer.add_video(records[video.name], within, plans[video.name])
         so_far = before = _before(videos, plans, writer)
         batches = (  # of all videos in one row, so that no process waits for the last batch of each
             batch
@@ -129,7 +141,7 @@ def _write(
     so_far: Progress,
     commit_seconds: float,
 ) -> Iterator[Progress]:
-    """Store fields as they come, and tell after each how far the run is."""
+    """Store fields as they come; yields after each how far the run is."""
     asked_at = time.monotonic()
     for name, fields in estimated:
         slow = time.monotonic() - asked_at > commit_seconds
@@ -140,12 +152,6 @@ def _write(
         if slow:  # the first of these fields was committed, and the others would wait for the next batch
             writer.commit()
         asked_at = time.monotonic()
-
-
-def _people(videos: list[Video], around: Path | str | None, margin: float) -> dict[str, PeopleBoxes | None]:
-    if around is None:
-        return dict.fromkeys([video.name for video in videos])
-    return dict(read_people_boxes(Path(around), videos, margin))
 
 
 def _before(videos: list[Video], plans: Mapping[str, list[Field]], writer: FlowWriter) -> Progress:
@@ -252,7 +258,3 @@ def _record(video: Video, estimator: FlowEstimator, people: PeopleBoxes | None) 
         settings_hash=settings_hash(estimator),
         around="" if people is None else people.identity(),
     )
-
-
-def _steps_within(steps: tuple[int, ...], video: Video) -> tuple[int, ...]:
-    return tuple(step for step in steps if abs(step) < len(video.frame_names))

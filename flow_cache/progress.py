@@ -13,7 +13,7 @@ from pathlib import Path
 from flow_cache.errors import FlowCacheError
 from flow_cache.runtime.atomic import write_bytes
 from flow_cache.runtime.json_file import read_json
-from flow_cache.runtime.progress import SECONDS_BEFORE_FIRST, ProgressDisplay, line_of
+from flow_cache.runtime.progress import SECONDS_BEFORE_FIRST, ProgressDisplay, Standing, line_of
 
 _SECONDS_BETWEEN_FILES = 1.0
 
@@ -34,28 +34,16 @@ class Progress:
     area_estimated: int = 0  # px
 
     @property
-    def title(self) -> str:
-        return self.video
-
-    @property
-    def unit(self) -> str:
-        return "fields"
-
-    @property
-    def done(self) -> int:
-        return self.found + self.estimated
-
-    @property
-    def fresh(self) -> int:
-        return self.estimated
-
-    @property
-    def work_done(self) -> float:
-        return self.area_estimated
-
-    @property
-    def work_left(self) -> float:
-        return self.area_left
+    def standing(self) -> Standing:
+        """The same as displays take it."""
+        return Standing(
+            self.video,
+            "fields",
+            self.found + self.estimated,
+            self.total,
+            self.found,
+            (self.area_estimated, self.area_left),
+        )
 
     def plus(self, video: str, area: int) -> Progress:
         """The same after one more field, of a video whose frames have that area."""
@@ -112,7 +100,7 @@ class Reported:
         if self.progress is None:
             return f"{self.state}, is looking through its videos"
         age = f", as of {self.age_s:.0f} s ago" if self.state == "running" else ""
-        return f"{self.state}, {line_of(self.progress, self.seconds)}{age}"
+        return f"{self.state}, {line_of(self.progress.standing, self.seconds)}{age}"
 
 
 def read_progress(path: Path) -> Reported | None:
@@ -136,7 +124,7 @@ def reporting(progress: bool | Report) -> Iterator[Report]:
         yield progress
     elif progress:
         with ProgressDisplay(after=SECONDS_BEFORE_FIRST) as display:
-            yield display
+            yield lambda progress: display(progress.standing)
     else:
         yield lambda _: None
 
@@ -145,13 +133,13 @@ def together(parts: list[Progress]) -> Progress:
     """The progress of several runs as if they were one; its video is the first at work, or the last."""
     whole = parts[0]
     for part in parts[1:]:
-        video = whole.video if whole.done < whole.total else part.video
+        at_work = whole.found + whole.estimated < whole.total
         whole = replace(
             whole,
             total=whole.total + part.total,
             found=whole.found + part.found,
             estimated=whole.estimated + part.estimated,
-            video=video,
+            video=whole.video if at_work else part.video,
             area_left=whole.area_left + part.area_left,
             area_estimated=whole.area_estimated + part.area_estimated,
         )

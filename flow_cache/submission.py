@@ -30,7 +30,6 @@ from flow_cache.plan import checked_steps, plan_fields
 from flow_cache.precompute import PrecomputeSummary, precompute
 from flow_cache.progress import (
     Progress,
-    ProgressDisplay,
     ProgressFile,
     Report,
     read_progress,
@@ -48,6 +47,7 @@ from flow_cache.runtime.job_array import (
     wait_for_jobs,
 )
 from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.progress import ProgressDisplay
 from flow_cache.runtime.shell import quoted
 from flow_cache.runtime.workers import usable_cores
 from flow_cache.schema import STEPS
@@ -58,6 +58,11 @@ from flow_cache.video import VideoProbe, probe_video
 if TYPE_CHECKING:
     from submitit import Job
     from submitit.helpers import DelayedSubmission
+
+
+_SECONDS_BETWEEN_LOOKS = {"local": 0.2, "slurm": 2.0}
+#: Estimated here before anything is submitted; every network takes it.
+_TRIAL = np.zeros((2, 128, 128, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -93,17 +98,12 @@ class ShardJob:
         kept.write("running")
         try:
             with _stopping_like_an_interrupt(), ProgressDisplay() as display:
-                summaries = self._fill(kept, display)
+                summaries = self._fill(kept, lambda progress: display(progress.standing))
         except BaseException:
             kept.write("stopped")
             raise
         kept.write("finished")
-        return PrecomputeSummary(
-            videos=tuple(video for summary in summaries for video in summary.videos),
-            estimated=sum(summary.estimated for summary in summaries),
-            found=sum(summary.found for summary in summaries),
-            seconds=sum(summary.seconds for summary in summaries),
-        )
+        return PrecomputeSummary.of(summaries, sum(summary.seconds for summary in summaries))
 
     def checkpoint(self) -> DelayedSubmission:
         """What submitit queues when the job runs out of time or is displaced: the same, which goes on."""
@@ -164,9 +164,6 @@ def _stopping_like_an_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-_SECONDS_BETWEEN_LOOKS = {"local": 0.2, "slurm": 2.0}
-
-
 @dataclass(frozen=True)
 class Submitted:
     """A job of an array."""
@@ -219,12 +216,7 @@ class Submission:
                 "command goes on once the cause is mended\n" + "\n".join(failures)
             )
         done = [result for result in results if isinstance(result, PrecomputeSummary)]
-        return PrecomputeSummary(
-            videos=tuple(video for summary in done for video in summary.videos),
-            estimated=sum(summary.estimated for summary in done),
-            found=sum(summary.found for summary in done),
-            seconds=time.monotonic() - started,
-        )
+        return PrecomputeSummary.of(done, time.monotonic() - started)
 
     def keep_record(self) -> None:
         """Write down what `tell_jobs` reads."""
@@ -241,11 +233,7 @@ class Submission:
 
 
 def tell_jobs(out: Path) -> list[str]:
-    """A line for each job of the last submission to a folder.
-
-    Raises:
-        FlowCacheError: none was submitted.
-    """
+    """A line for each job of the last submission to a folder; raises FlowCacheError where there was none."""
     records = sorted((out / JOBS_FOLDER).glob("*/jobs.json"))
     if not records:
         raise FlowCacheError(f"no jobs were submitted to {out}")
@@ -273,10 +261,6 @@ def _result(submitted: Submitted) -> PrecomputeSummary | str:
         pass  # its log says it shorter
     killed = "" if job.paths.result_pickle.exists() else " it ended without a result, as when it is killed;"
     return f"{submitted.files} (job {job.job_id}):{killed} the end of {log}:\n{end_of_log(job)}"
-
-
-#: Estimated here before anything is submitted; every network takes it.
-_TRIAL = np.zeros((2, 128, 128, 3), np.uint8)
 
 
 def submit(
@@ -350,9 +334,9 @@ def _planned(video: VideoProbe, steps: Sequence[int], frames: Mapping[str, Itera
 
 
 def _job_file(shard: Shard, planned: Mapping[str, int]) -> JobFile:
-    area = sum(planned[video.name] * video.area for video in shard.videos)
-    fields = sum(planned[video.name] for video in shard.videos)
-    before = Progress(fields, 0, 0, shard.videos[0].name, area)
+    fields = [(planned[video.name], video.area) for video in shard.videos]
+    area = sum(count * area for count, area in fields)
+    before = Progress(sum(count for count, _ in fields), 0, 0, shard.videos[0].name, area)
     return JobFile(shard.path, shard.sources, before)
 
 

@@ -17,8 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -32,54 +31,22 @@ _BAR_WITHOUT_END = "{desc}: {n_fmt} {unit}{postfix}"
 Item = TypeVar("Item")
 
 
-class Standing(Protocol):
+@dataclass(frozen=True)
+class Standing:
     """How far some work is."""
 
-    @property
-    def title(self) -> str: ...
-    @property
-    def unit(self) -> str:
-        """What is counted, as a plural: "people"."""
-
-    @property
-    def done(self) -> int: ...
-    @property
-    def total(self) -> int | None:
-        """None where nobody knows before the end."""
+    title: str
+    unit: str  # what is counted, as a plural: "people"
+    done: int
+    total: int | None = None  # None where nobody knows before the end
+    found: int = 0  # of those done, what was there before this run
+    #: Done by this run, and left, in whatever takes as long each, such as pixels; None: in units.
+    work: tuple[float, float] | None = None
 
     @property
     def fresh(self) -> int:
         """Of those done, what this run itself did."""
-
-    @property
-    def work_done(self) -> float:
-        """By this run, in whatever takes as long each: pixels, where units are of several sizes."""
-
-    @property
-    def work_left(self) -> float | None: ...
-
-
-@dataclass(frozen=True)
-class Counted:
-    """Work of units that take about as long each; `found` of those done were there before."""
-
-    title: str
-    unit: str
-    done: int
-    total: int | None = None
-    found: int = 0
-
-    @property
-    def fresh(self) -> int:
         return self.done - self.found
-
-    @property
-    def work_done(self) -> float:
-        return self.fresh
-
-    @property
-    def work_left(self) -> float | None:
-        return None if self.total is None else max(self.total - self.done, 0)
 
 
 class _Settings:
@@ -155,7 +122,7 @@ class Tracker:
     def __init__(
         self, title: str, unit: str, total: int | None = None, found: int = 0, speaks: bool = True
     ) -> None:
-        self._standing = Counted(title, unit, found, total, found)
+        self._standing = Standing(title, unit, found, total, found)
         self._display = ProgressDisplay(after=SECONDS_BEFORE_FIRST) if speaks and _Settings.shown else None
 
     def advance(self, count: int = 1) -> None:
@@ -167,7 +134,7 @@ class Tracker:
         was = self._standing
         self._show(replace(was, done=was.done + count, found=was.found + count))
 
-    def _show(self, standing: Counted) -> None:
+    def _show(self, standing: Standing) -> None:
         self._standing = standing
         if self._display is not None:
             self._display(standing)
@@ -176,13 +143,11 @@ class Tracker:
         self._show(self._standing)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if self._display is not None:
             if kind is None:
                 self._display.finish()
-            self._display.__exit__(kind, error, trace)
+            self._display.close()
 
 
 class ProgressDisplay:
@@ -210,9 +175,11 @@ class ProgressDisplay:
     def __enter__(self) -> ProgressDisplay:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave a bar as it is now."""
         if self._bar is not None:
             with contextlib.suppress(OSError, ValueError):  # a terminal that is gone
                 self._bar.refresh()
@@ -272,7 +239,7 @@ def line_of(standing: Standing, elapsed: float) -> str:
 
 def speed_of(standing: Standing, elapsed: float) -> str:
     """How fast it goes, and how long it will; "" before this run did anything."""
-    if not standing.fresh or not standing.work_done or elapsed <= 0:
+    if not standing.fresh or elapsed <= 0:
         return ""
     rate = standing.fresh / elapsed
     speed = f"{rate:.1f} a second" if rate >= 0.1 else f"{1 / rate:.0f} s each"
@@ -282,9 +249,11 @@ def speed_of(standing: Standing, elapsed: float) -> str:
 
 def seconds_left(standing: Standing, elapsed: float) -> float | None:
     """How long the rest takes at the speed of what this run itself did; None where that is not known."""
-    if not standing.work_done or standing.work_left is None or elapsed <= 0:
+    left = None if standing.total is None else max(standing.total - standing.done, 0)
+    work_done, work_left = standing.work or (standing.fresh, left)
+    if not work_done or work_left is None or elapsed <= 0:
         return None
-    return standing.work_left * elapsed / standing.work_done
+    return work_left * elapsed / work_done
 
 
 def _count(standing: Standing) -> str:

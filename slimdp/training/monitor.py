@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from flow_cache.runtime.progress import Counted, clock_time, seconds_left
+from flow_cache.runtime.progress import Standing, clock_time, seconds_left
 from slimdp.inference import decode
 from slimdp.report.panels import draw_row, panel
 from slimdp.structures import DensePoseMaps, PoseBatch
@@ -126,7 +126,7 @@ class Monitor:
 
     def _time_left(self, step: int) -> str:
         """ ", 12:30 left" at the speed of this run so far, validations and all; "" at the end."""
-        standing = Counted(self.title, "steps", step, self.steps, self.found)
+        standing = Standing(self.title, "steps", step, self.steps, self.found)
         left = seconds_left(standing, time.perf_counter() - self.begun)
         return f", {clock_time(left)} left" if left else ""
 

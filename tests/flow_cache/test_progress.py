@@ -25,9 +25,9 @@ class Clock:
 def test_the_time_left_counts_what_the_run_itself_did_and_in_pixels() -> None:
     # 60 of 100 fields were there; of the rest 10 small ones took 5 s, and the others are large.
     progress = Progress(100, 60, 10, "walk", area_left=4000, area_estimated=1000)
-    assert progress.done == 70
-    assert seconds_left(progress, 5.0) == 20.0
-    assert seconds_left(Progress(100, 60, 0, "walk", area_left=5000), 5.0) is None
+    assert progress.standing.done == 70
+    assert seconds_left(progress.standing, 5.0) == 20.0
+    assert seconds_left(Progress(100, 60, 0, "walk", area_left=5000).standing, 5.0) is None
 
 
 def test_a_field_more_moves_its_area() -> None:
@@ -40,7 +40,7 @@ def test_lines_where_there_is_no_terminal_come_ever_more_rarely() -> None:
     progress = Progress(1000, 200, 0, "walk", area_left=8000)
     with ProgressDisplay(stream, clock) as display:
         for _ in range(201):
-            display(progress)
+            display(progress.standing)
             clock.now += 1.0
             progress = progress.plus("run", 10)
     lines = stream.getvalue().splitlines()
@@ -54,19 +54,19 @@ def test_waiting_for_processes_to_start_is_not_counted_as_slowness() -> None:
     progress = Progress(20, 0, 0, "walk", area_left=20)
     with ProgressDisplay(stream, clock) as display:
         for _ in range(9):
-            display(progress)
+            display(progress.standing)
             clock.now += 1.0
         clock.now += 7.0
-        display(Progress(20, 0, 4, "walk", area_left=16, area_estimated=4))
+        display(Progress(20, 0, 4, "walk", area_left=16, area_estimated=4).standing)
     assert stream.getvalue().splitlines()[-1] == "walk: 4/20 fields, 0.5 a second, 00:32 left"
 
 
 def test_a_bar_over_all_videos_on_a_terminal() -> None:
     stream, clock = Terminal(), Clock()
     with ProgressDisplay(stream, clock) as display:
-        display(Progress(8, 2, 0, "walk", area_left=60))
+        display(Progress(8, 2, 0, "walk", area_left=60).standing)
         clock.now += 10
-        display(Progress(8, 2, 3, "run", area_left=30, area_estimated=30))
+        display(Progress(8, 2, 3, "run", area_left=30, area_estimated=30).standing)
     last = stream.getvalue().split("\r")[-1]
     assert last.startswith("run:  62%|")
     assert "5/8 fields, 0.3 a second, 00:10 left" in last
@@ -75,7 +75,7 @@ def test_a_bar_over_all_videos_on_a_terminal() -> None:
 def test_a_run_with_nothing_to_do_says_nothing() -> None:
     stream = io.StringIO()
     with ProgressDisplay(stream) as display:
-        display(Progress(8, 8, 0, "walk", area_left=0))
+        display(Progress(8, 8, 0, "walk", area_left=0).standing)
     assert stream.getvalue() == ""
 
 

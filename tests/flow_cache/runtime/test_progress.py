@@ -9,8 +9,8 @@ import pytest
 
 from flow_cache.runtime import progress
 from flow_cache.runtime.progress import (
-    Counted,
     ProgressDisplay,
+    Standing,
     Tracker,
     line_of,
     logged_to,
@@ -91,12 +91,12 @@ def test_a_library_that_is_not_a_command_says_nothing(
 
 
 def test_work_without_a_known_end_has_no_time_left() -> None:
-    assert line_of(Counted("read", "people", 30), 10.0) == "read: 30 people, 3.0 a second"
-    assert line_of(Counted("read", "people", 0), 10.0) == "read: 0 people"
+    assert line_of(Standing("read", "people", 30), 10.0) == "read: 30 people, 3.0 a second"
+    assert line_of(Standing("read", "people", 0), 10.0) == "read: 0 people"
 
 
 def test_slow_work_tells_seconds_each() -> None:
-    assert line_of(Counted("render", "clips", 2, 4), 100.0) == "render: 2/4 clips, 50 s each, 01:40 left"
+    assert line_of(Standing("render", "clips", 2, 4), 100.0) == "render: 2/4 clips, 50 s each, 01:40 left"
 
 
 def test_what_was_found_is_not_counted_as_speed(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
