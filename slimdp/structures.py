@@ -15,16 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slimdp.label_runs import LabelMap
+from slimdp.surface.layout import PartLayout
+from slimdp.surface.people import PEOPLE
 
 if TYPE_CHECKING:
     # What only measures on surfaces needs no torch, which takes half a gigabyte and two seconds.
     import torch
     from torch import Tensor
 
-#: Number of surface parts; part 0 is background (DensePose, 2.1).
-PARTS = 24
-#: Number of coarse part masks that annotators draw; label 0 is background.
-COARSE_PARTS = 14
 #: Label of a pixel that no loss and no score may look at.
 IGNORE = 255
 
@@ -74,18 +72,19 @@ class PersonAnnotation:
     image: ImageRecord
     box: np.ndarray  # (4,) x, y, width, height, image px
     points: np.ndarray  # (N, 2) x, y, image px
-    part: np.ndarray  # (N,) int64, 1..24
+    part: np.ndarray  # (N,) int64, 1..P
     uv: np.ndarray  # (N, 2) float32 in [0, 1]; NaN where the part alone is known
     source: np.ndarray  # (N,) int64, a LabelSource
     step: np.ndarray  # (N,) int64: frames from the annotated frame to this one; 0 unless propagated
     track: int | None = None
-    coarse: LabelMap = _COARSE  # (256, 256) uint8 over the box: 0..14, IGNORE where unknown; or None
+    coarse: LabelMap = _COARSE  # (256, 256) uint8 over the box: 0..C, IGNORE where unknown; or None
     keypoints: np.ndarray | None = None  # (K, 3) x, y image px, visibility 0, 1, 2
     keypoint_names: tuple[str, ...] = ()
     mask: np.ndarray | None = None  # (height, width) bool, the person in the image
     crowd: bool = False
     confidence: np.ndarray | None = None  # (N,) float32 in [0, 1], trust in each point; None: full
     box_source: BoxSource = BoxSource.ANNOTATOR
+    layout: PartLayout = PEOPLE  # of which surface the labels speak
 
     @property
     def has_labels(self) -> bool:
@@ -135,11 +134,11 @@ class PoseBatch:
     annotation_id: Tensor  # (N,) int64
     box: Tensor  # (N, 4) float32 x, y, width, height, px of the batch's image
     coarse: (
-        Tensor  # (N, h, w) over the maps of the image: 0..14, IGNORE where unknown; uint8, int64 after `to`
+        Tensor  # (N, h, w) over the maps of the image: 0..C, IGNORE where unknown; uint8, int64 after `to`
     )
     instance_index: Tensor  # (P,) int64 in 0..N-1
     points: Tensor  # (P, 2) float32 x, y, px of the batch's image
-    part: Tensor  # (P,) int64, 1..24
+    part: Tensor  # (P,) int64, 1..parts
     uv: Tensor  # (P, 2) float32 in [0, 1]; NaN where the part alone is known
     confidence: Tensor | None = None  # (P,) float32 in [0, 1]; None: all 1
     source: Tensor | None = None  # (P,) int64, a LabelSource; None: no point comes from a keypoint
@@ -216,10 +215,10 @@ class DensePoseMaps:
     The centre of map pixel m lies at image px 4 m + 1.5 (`slimdp.geometry.map_from_crop`).
     """
 
-    fine_segm: Tensor  # (B, 25, h, w): background, then the 24 parts
-    u: Tensor  # (B, 24, h, w): one channel a part, channel p - 1 for part p
-    v: Tensor  # (B, 24, h, w)
-    coarse_segm: Tensor  # (B, 15, h, w): background, then the 14 coarse parts
+    fine_segm: Tensor  # (B, 1 + parts, h, w): background, then the parts
+    u: Tensor  # (B, parts, h, w): one channel a part, channel p - 1 for part p
+    v: Tensor  # (B, parts, h, w)
+    coarse_segm: Tensor  # (B, 1 + coarse, h, w): background, then the coarse parts
     keypoint_maps: Tensor | None = None  # (B, K, h, w): a heat map a keypoint, where the network has them
 
     def map(self, change: Callable[[Tensor], Tensor]) -> DensePoseMaps:
@@ -253,7 +252,7 @@ class ModelOutput:
 class DensePoseInstance:
     """What a network says of one person, as it is saved and scored; maps in crop px, S x S.
 
-    `part` and `uv` answer everywhere (the best of the 24 parts): a pixel counts as the person where
+    `part` and `uv` answer everywhere (the best of all parts): a pixel counts as the person where
     `foreground` is true.
     """
 
@@ -262,6 +261,6 @@ class DensePoseInstance:
     box: np.ndarray  # (4,) x, y, width, height, image px
     score: float
     crop_from_image: np.ndarray  # (2, 3) float64: crop px = A @ (x, y, 1) of image px
-    part: np.ndarray  # (S, S) uint8, 1..24
+    part: np.ndarray  # (S, S) uint8, 1..P
     uv: np.ndarray  # (2, S, S) float16 in [0, 1]
     foreground: np.ndarray  # (S, S) bool

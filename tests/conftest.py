@@ -15,9 +15,9 @@ from hypothesis import settings
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine
 from slimdp.geometry import apply_affine
-from slimdp.structures import PARTS, DensePoseInstance, ImageRecord, PersonAnnotation
+from slimdp.structures import DensePoseInstance, ImageRecord, PersonAnnotation
+from slimdp.surface import PEOPLE
 from slimdp.surface.body import BodySurface
-from slimdp.surface.symmetry import UvSymmetry
 from tests.forked import fork_workers
 from tests.made_up_cluster import make_cluster
 from tests.threads import one_thread_here
@@ -80,7 +80,8 @@ def flat_surface() -> BodySurface:
     cells = [(a, a + 1, a + 4, a + 3) for a in (0, 1, 3, 4)]
     triangles = np.array([t for a, b, c, d in cells for t in ((a, b, c), (a, c, d))])
     vertices = [
-        np.column_stack([p + FLAT_SIDE_M * grid[:, 0], FLAT_SIDE_M * grid[:, 1]]) for p in range(PARTS)
+        np.column_stack([p + FLAT_SIDE_M * grid[:, 0], FLAT_SIDE_M * grid[:, 1]])
+        for p in range(len(PEOPLE.parts))
     ]
     flat = np.concatenate(vertices)
     # Pairs a > b in the order that BodySurface reads: (1, 0), (2, 0), (2, 1), ...
@@ -88,11 +89,11 @@ def flat_surface() -> BodySurface:
     return BodySurface(
         name="flat",
         vertices=np.column_stack([flat, np.zeros(len(flat))]),
-        faces=np.concatenate([triangles + len(grid) * p for p in range(PARTS)]),
-        face_part=np.repeat(np.arange(1, PARTS + 1), len(triangles)),
-        face_uv=np.tile(grid[triangles], (PARTS, 1, 1)).astype(np.float32),
+        faces=np.concatenate([triangles + len(grid) * p for p in range(len(PEOPLE.parts))]),
+        face_part=np.repeat(np.arange(1, len(PEOPLE.parts) + 1), len(triangles)),
+        face_uv=np.tile(grid[triangles], (len(PEOPLE.parts), 1, 1)).astype(np.float32),
         distances=np.concatenate(distances),
-        symmetry=UvSymmetry(),
+        layout=PEOPLE,
     )
 
 
@@ -107,8 +108,8 @@ def perfect_pair() -> Callable[..., tuple[PersonAnnotation, DensePoseInstance]]:
         box = np.array([12.0, 7.0, 50.0, 40.0])
         affine = crop_affine(box, CropSettings(size=size))
         row, column = np.mgrid[0:size, 0:size]
-        part = (1 + column * PARTS // size).astype(np.uint8)
-        uv = np.stack([column * PARTS / size % 1, row / (size - 1)]).astype(np.float16)
+        part = (1 + column * len(PEOPLE.parts) // size).astype(np.uint8)
+        uv = np.stack([column * len(PEOPLE.parts) / size % 1, row / (size - 1)]).astype(np.float16)
         person_points = box[:2] + rng.uniform(0, 1, (points, 2)) * (box[2:] - 1)
         x, y = np.floor(apply_affine(affine, person_points) + 0.5).astype(int).T
         image = ImageRecord(image_id, Path(file), Path(file).name, width=80, height=60)

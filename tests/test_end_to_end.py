@@ -21,7 +21,7 @@ from slimdp.__main__ import main
 from slimdp.data import read_annotations
 from slimdp.settings_file import dump_yaml, read_settings
 from slimdp.structures import LabelSource
-from slimdp.surface.parts import PART_NAMES
+from slimdp.surface import PEOPLE
 from slimdp.synthetic.dataset import PRESETS
 from slimdp.training import TrainRun, train
 from tests.made_once import TEST_SEED
@@ -150,7 +150,7 @@ def test_the_stages_run_one_by_one(smoke: Path, tmp_path: Path, capsys: pytest.C
         capsys, "evaluate", "--predictions", predictions, *val, "--out", tmp_path / "scores.json"
     )
     assert code == 0
-    assert any(name in said for name in PART_NAMES[1:])  # of the parts that somebody shows
+    assert any(name in said for name in PEOPLE.part_names[1:])  # of the parts that somebody shows
     assert "localization" in json.loads((tmp_path / "scores.json").read_text())["points"]
     for extra in ((), ("--predictions", predictions)):
         assert run(capsys, "draw", *val, *extra, "--out", tmp_path / "sheet.png")[0] == 0

@@ -27,7 +27,7 @@ from pycocotools.coco import COCO
 from slimdp.data import read_annotations
 from slimdp.data.rle import encode_rle
 from slimdp.evaluation.ground_truth import read_truths
-from slimdp.structures import COARSE_PARTS
+from slimdp.surface import PEOPLE
 
 POINTS, KEYPOINTS, SIDE = 125, 17, 512
 
@@ -110,7 +110,7 @@ def _person(place: int, masks: list[Any], rng: np.random.Generator) -> dict[str,
 def _masks(rng: np.random.Generator) -> list[Any]:
     """14 masks with ragged edges that cover the box as parts of a body do: 150 to 400 runs each."""
     masks = []
-    for _ in range(COARSE_PARTS):
+    for _ in range(len(PEOPLE.coarse_parts)):
         drawn = np.zeros((256, 256), dtype=np.uint8)
         centre, axes = rng.integers(40, 216, 2).tolist(), rng.integers(20, 90, 2).tolist()
         cv2.ellipse(drawn, centre, axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)

@@ -23,15 +23,15 @@ from typing import Any
 import numpy as np
 import scipy.spatial.distance
 
-from slimdp.evaluation import KAPPAS_M, Detection
+from slimdp.evaluation import Detection, kappa_by_part
 from slimdp.evaluation.ground_truth import GroundTruthFile, IgnoreRegions, place_in_image
 from slimdp.evaluation.instances import DensePoints, GroundTruth
 from slimdp.evaluation.pairs import MOST_DETECTIONS, compare
 from slimdp.evaluation.similarity import sample_iuv
-from slimdp.structures import PARTS, ImageRecord
+from slimdp.structures import ImageRecord
+from slimdp.surface import PEOPLE
 from slimdp.surface.body import BodySurface
 from slimdp.surface.interface import Surface
-from slimdp.surface.symmetry import UvSymmetry
 
 IMAGE = ImageRecord(1, Path("crowd.jpg"), "crowd.jpg", 640, 480)
 POINTS = 100
@@ -57,7 +57,7 @@ def measure(people: int, order: str, surface: Surface) -> dict[str, Any]:
     truths, detections = make_crowd(people, np.random.default_rng(0))
     if order == "rising":
         detections.sort(key=lambda detection: detection.score)
-    kappa_m = KAPPAS_M["per-part"]
+    kappa_m = kappa_by_part("per-part", PEOPLE)
     compared, cpu_s = _timed(lambda: compare(detections, truths, surface, kappa_m))
     (gps, iou), plain_s = _timed(lambda: all_pairs(detections, truths, surface, kappa_m))
     assert (compared[0].gps == gps).all()
@@ -119,7 +119,7 @@ def _truth(index: int, rng: np.random.Generator) -> GroundTruth:
     box = np.array([rng.uniform(0, 640 - width), rng.uniform(0, 480 - height), width, height])
     points = DensePoints(
         places=box[:2] + rng.uniform(0.1, 0.9, (POINTS, 2)) * box[2:],
-        part=rng.integers(1, PARTS + 1, POINTS),
+        part=rng.integers(1, len(PEOPLE.parts) + 1, POINTS),
         uv=rng.random((POINTS, 2)).astype(np.float32),
     )
     mask = place_in_image(_ellipse(int(width), int(height)), box, IMAGE)
@@ -132,7 +132,7 @@ def _detection(truth: GroundTruth, rng: np.random.Generator) -> Detection:
     moved = truth.box + np.array([*rng.normal(0, 3, 2), 0, 0])
     width, height = (int(side) for side in moved[2:])
     iuv = rng.integers(0, 256, (3, height, width)).astype(np.uint8)
-    iuv[0] = (1 + iuv[0] % PARTS) * _ellipse(width, height)
+    iuv[0] = (1 + iuv[0] % len(PEOPLE.parts)) * _ellipse(width, height)
     return Detection(IMAGE.id, moved, float(rng.random()), iuv)
 
 
@@ -151,15 +151,17 @@ def made_up_surface(side: int = 8) -> BodySurface:
             np.stack([corner + 1, corner + side + 1, corner + side], 1),
         ]
     )
-    places = np.concatenate([np.stack([0.6 * part + 0.5 * u, 0.5 * v, 0 * u], 1) for part in range(PARTS)])
+    places = np.concatenate(
+        [np.stack([0.6 * part + 0.5 * u, 0.5 * v, 0 * u], 1) for part in range(len(PEOPLE.parts))]
+    )
     return BodySurface(
         name="made up",
         vertices=places,
-        faces=np.concatenate([faces + part * side**2 for part in range(PARTS)]),
-        face_part=np.repeat(np.arange(1, PARTS + 1), len(faces)),
-        face_uv=np.tile(np.stack([u, v], 1)[faces], (PARTS, 1, 1)).astype(np.float32),
+        faces=np.concatenate([faces + part * side**2 for part in range(len(PEOPLE.parts))]),
+        face_part=np.repeat(np.arange(1, len(PEOPLE.parts) + 1), len(faces)),
+        face_uv=np.tile(np.stack([u, v], 1)[faces], (len(PEOPLE.parts), 1, 1)).astype(np.float32),
         distances=scipy.spatial.distance.pdist(places[::-1])[::-1],  # pairs a > b, the least first
-        symmetry=UvSymmetry(),
+        layout=PEOPLE,
     )
 
 

@@ -26,8 +26,7 @@ import scipy.io
 
 from slimdp.data.rle import encode_rle
 from slimdp.evaluation import Detection, evaluate_files, write_results
-from slimdp.structures import PARTS
-from slimdp.surface import load_surface
+from slimdp.surface import PEOPLE, load_surface
 
 IMAGE_PX = (640, 480)  # width, height
 POINTS = 100
@@ -147,7 +146,7 @@ def _detection(image: int, box: np.ndarray, rng: np.random.Generator) -> Detecti
 
 def _write_surface(folder: Path, vertices: int, rng: np.random.Generator) -> None:
     """The files that the evaluation needs; a distance grows with that of the vertices in their list."""
-    part = 1 + np.arange(vertices) * PARTS // vertices
+    part = 1 + np.arange(vertices) * len(PEOPLE.parts) // vertices
     uv = rng.random((vertices, 2))
     scipy.io.savemat(
         folder / "SMPL_subdiv.mat", {"U_subdiv": uv[:, 0], "V_subdiv": uv[:, 1], "Part_ID_subdiv": part}

@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from slimdp.models import StackedHourglass
-from slimdp.models.hourglass import OUTPUTS, Residual, convolution
+from slimdp.models.hourglass import Residual, convolution, output_channels
 from slimdp.structures import PoseBatch
+from slimdp.surface import PEOPLE
 
 
 class PlainResidual(nn.Module):
@@ -70,7 +71,8 @@ class PlainNetwork(nn.Module):
             nn.Conv2d(3, 64, 7, stride=2, padding=3), nn.BatchNorm2d(64), nn.ReLU(),
             PlainResidual(64, 128), nn.MaxPool2d(2), PlainResidual(128, 128), PlainResidual(128, width),
             PlainHourglass(4, width), PlainResidual(width, width),
-            nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, sum(OUTPUTS), 1),
+            nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.ReLU(),
+            nn.Conv2d(width, sum(output_channels(PEOPLE)), 1),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:

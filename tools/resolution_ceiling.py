@@ -29,9 +29,8 @@ from slimdp.evaluation import PredictionWriter, evaluate_files
 from slimdp.geometry import STRIDE, apply_affine, invert_affine
 from slimdp.inference.decode import decode
 from slimdp.report import instance_table, interval_table
-from slimdp.structures import COARSE_PARTS, PARTS, DensePoseInstance, DensePoseMaps, PersonAnnotation
-from slimdp.surface import load_surface
-from slimdp.surface.parts import COARSE_OF_PART
+from slimdp.structures import DensePoseInstance, DensePoseMaps, PersonAnnotation
+from slimdp.surface import PEOPLE, load_surface
 
 #: Score of the true class; off the person, that of the nearest part: "localization" asks for it there.
 _LOGIT, _NEAR_LOGIT = 10.0, 1.0
@@ -125,8 +124,8 @@ def _nearest(there: np.ndarray) -> np.ndarray:
 def _as_network(maps: np.ndarray) -> DensePoseMaps:
     """Part, 255 u, 255 v (3, n, n) as the maps of one crop."""
     part, side = torch.from_numpy(maps[0].astype(np.int64)), maps.shape[1]
-    coarse = torch.from_numpy(COARSE_OF_PART[maps[0]].astype(np.int64))
-    uv = np.zeros((2, PARTS, side, side), dtype=np.float32)
+    coarse = torch.from_numpy(PEOPLE.coarse_of_part[maps[0]].astype(np.int64))
+    uv = np.zeros((2, len(PEOPLE.parts), side, side), dtype=np.float32)
     for label in np.unique(maps[0][maps[0] > 0]):
         row, column = _nearest(maps[0] == label)
         uv[:, label - 1] = maps[1:, row, column] / 255
@@ -134,16 +133,16 @@ def _as_network(maps: np.ndarray) -> DensePoseMaps:
     def one_hot(labels: torch.Tensor, classes: int) -> torch.Tensor:
         return _LOGIT * torch.nn.functional.one_hot(labels, classes).permute(2, 0, 1)[None].float()
 
-    fine_segm = one_hot(part, PARTS + 1)
+    fine_segm = one_hot(part, len(PEOPLE.parts) + 1)
     if maps[0].any():
         row, column = _nearest(maps[0] > 0)
         near = torch.from_numpy(maps[0][row, column].astype(np.int64))
-        fine_segm = fine_segm + one_hot(near, PARTS + 1) * (part == 0) * _NEAR_LOGIT / _LOGIT
+        fine_segm = fine_segm + one_hot(near, len(PEOPLE.parts) + 1) * (part == 0) * _NEAR_LOGIT / _LOGIT
     return DensePoseMaps(
         fine_segm=fine_segm,
         u=torch.from_numpy(uv[:1]),
         v=torch.from_numpy(uv[1:]),
-        coarse_segm=one_hot(coarse, COARSE_PARTS + 1),
+        coarse_segm=one_hot(coarse, len(PEOPLE.coarse_parts) + 1),
     )
 
 

@@ -137,9 +137,12 @@ def _draw_results(options: argparse.Namespace) -> None:
     from slimdp.data.coco import read_entries
     from slimdp.evaluation import read_results
     from slimdp.report import results_sheet, save_png
+    from slimdp.surface import PEOPLE
 
-    images, _ = read_entries(options.annotations, options.images)
-    results = read_results(options.results, images)
+    images, people = read_entries(options.annotations, options.images)
+    person = next(people, None)
+    layout = PEOPLE if person is None else person.category.layout
+    results = read_results(options.results, images, layout=layout)
     save_png(options.out, results_sheet(results, images, options.count, options.least_score))
     print(options.out)
 
@@ -152,7 +155,7 @@ def _surface(options: argparse.Namespace) -> None:
     charts = load_charts(options.surface)
     if isinstance(charts, BodySurface):
         save_png(options.out, surface_picture(charts, options.height))
-        print(distortion_table(chart_distortion(charts)))
+        print(distortion_table(chart_distortion(charts), charts.layout.part_names))
     else:
         save_png(options.out, charts_picture(charts, options.height))
         print(what_is_there(options.surface))

@@ -192,7 +192,7 @@ def _annotators(options: argparse.Namespace) -> None:
         truth = read_annotations(options.truth, "", check_images=False).people
         points = pair_with_annotations(people, truth, options.tolerance_px)
     errors = annotator_errors(points, surface)
-    report = report_annotators(errors, people, options.thresholds, options.seed)
+    report = report_annotators(errors, people, options.thresholds, options.seed, surface.layout.part_names)
     print(f"Points within a distance along the body, %; in brackets 95 % of resampled {report.drawn}:")
     everything = {"Annotators": (report.all, "full")}
     print(interval_table(everything | {name: (of_part, "full") for name, of_part in report.parts.items()}))

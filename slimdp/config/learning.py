@@ -39,8 +39,8 @@ EQUIVARIANT: tuple[Equivariant, ...] = get_args(Equivariant)
 class LossSettings(Settings):
     """Weights of the terms, the same at every stack."""
 
-    part: NotNegative = 1.0  # cross entropy over 25 classes at the labelled points
-    coarse: NotNegative = 1.0  # cross entropy over 15 classes at the pixels of the coarse masks
+    part: NotNegative = 1.0  # cross entropy over background and parts at the labelled points
+    coarse: NotNegative = 1.0  # cross entropy of background and coarse parts at pixels of the coarse masks
     background: NotNegative = 1.0  # cross entropy of the part scores where the coarse mask is background
     uv: NotNegative = 10.0  # smooth L1 on u and v of the labelled part
     # Keypoints as labels of the surface point at which they are anchored (Slim DensePose, 5.2, table 4).

@@ -14,7 +14,8 @@ import numpy as np
 from slimdp.config import AugmentSettings
 from slimdp.geometry import STRIDE
 from slimdp.structures import IGNORE
-from slimdp.surface.symmetry import FLIP_COARSE, UvSymmetry
+from slimdp.surface.layout import PartLayout
+from slimdp.surface.symmetry import UvSymmetry
 
 #: Patches that hide parts of one crop, at most.
 MOST_PATCHES = 3
@@ -87,11 +88,6 @@ def _rectangle(patch: Patch, size: int) -> tuple[int, int, int, int]:
     return left, top, right, bottom
 
 
-#: FLIP_COARSE for every uint8 label; IGNORE stays.
-_FLIP_COARSE_TABLE = np.arange(IGNORE + 1, dtype=np.uint8)
-_FLIP_COARSE_TABLE[: len(FLIP_COARSE)] = FLIP_COARSE
-
-
 @dataclass(frozen=True)
 class Augmentation:
     """One draw of the random changes; the default changes nothing."""
@@ -140,9 +136,11 @@ def flip_labels(
     The places do not change: points and coarse masks come from the affine that mirrors.
     """
     part, uv = symmetry.flip(part, uv)
-    return part, uv, flip_coarse(coarse)
+    return part, uv, flip_coarse(coarse, symmetry.layout)
 
 
-def flip_coarse(coarse: np.ndarray) -> np.ndarray:
-    """Coarse labels, uint8 of any shape, with left and right exchanged."""
-    return _FLIP_COARSE_TABLE[coarse]
+def flip_coarse(coarse: np.ndarray, layout: PartLayout) -> np.ndarray:
+    """Coarse labels, uint8 of any shape, with left and right exchanged; IGNORE stays."""
+    table = np.arange(IGNORE + 1, dtype=np.uint8)
+    table[: len(layout.flip_coarse)] = layout.flip_coarse
+    return table[coarse]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from slimdp.config import ClickCosts
-from slimdp.structures import COARSE_PARTS, BoxSource, LabelSource, PersonAnnotation
+from slimdp.structures import IGNORE, BoxSource, LabelSource, PersonAnnotation
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _outlines(coarse: np.ndarray) -> int:
     """Coarse parts that a mask (256, 256) shows; one that does not tell parts apart is one outline."""
     seen = np.zeros(256, dtype=bool)
     seen[coarse] = True
-    return max(int(seen[1 : COARSE_PARTS + 1].sum()), int(seen[1:].any()))
+    return max(int(seen[1:IGNORE].sum()), int(seen[1:].any()))
 
 
 def _labelled_keypoints(person: PersonAnnotation) -> int:

@@ -17,10 +17,12 @@ from flow_cache.coco import NoPersonError, person_categories
 from flow_cache.runtime.json_file import read_json, short
 from flow_cache.runtime.progress import tracked
 from slimdp.data.image_entries import read_images
-from slimdp.data.person import check_outline, is_left_out, read_area, read_person
+from slimdp.data.person import CategoryLabels, check_outline, is_left_out, read_area, read_person
 from slimdp.data.validate import AnnotationError, Record
 from slimdp.data.write import Outlines, write_annotations
 from slimdp.structures import ImageRecord, PersonAnnotation
+from slimdp.surface.layout import PartLayout, layout_from_json
+from slimdp.surface.people import PEOPLE
 
 __all__ = ["AnnotationError", "AnnotationSet", "read_annotations", "write_annotations"]
 
@@ -56,6 +58,7 @@ def read_annotations(
     images_dir: str | os.PathLike[str],
     check_images: bool = True,
     read_masks: bool = False,
+    layout: PartLayout | None = None,
 ) -> AnnotationSet:
     """Read a DensePose-COCO or PoseTrack annotation file and check all that it says.
 
@@ -69,14 +72,14 @@ def read_annotations(
             (header and last bytes only).
         read_masks: also draw `segmentation` into `PersonAnnotation.mask`, one bool a pixel of the picture
             for each person: too much memory for a whole training set.
+        layout: the parts that the labels must speak of; None: those that the file says. A file that says
+            nothing is taken to speak of these, or of people's.
 
     Raises:
         AnnotationError: naming the file, the image or annotation, and the field.
     """
-    images, entries = read_entries(path, images_dir, check_images)
-    people = tuple(
-        read_person(entry.record, entry.image, entry.keypoint_names, read_masks) for entry in entries
-    )
+    images, entries = read_entries(path, images_dir, check_images, layout=layout)
+    people = tuple(read_person(entry.record, entry.image, entry.category, read_masks) for entry in entries)
     return AnnotationSet(tuple(images.values()), people, Path(path))
 
 
@@ -87,7 +90,7 @@ class PersonEntry:
     record: Record
     id: int
     image: ImageRecord
-    keypoint_names: tuple[str, ...]
+    category: CategoryLabels
 
 
 def read_entries(
@@ -95,6 +98,7 @@ def read_entries(
     images_dir: str | os.PathLike[str] = "",
     check_images: bool = False,
     say: bool = True,
+    layout: PartLayout | None = None,
 ) -> tuple[dict[int, ImageRecord], Iterator[PersonEntry]]:
     """The images of an annotation file by id, and the people in it one by one, their fields not yet read.
 
@@ -108,7 +112,7 @@ def read_entries(
         count = _length(content, "images")
         records = tracked(records, f"check the pictures of {path.name}", "pictures", count)
     images = read_images(path, records, images_dir, check_images)
-    entries = _read_people(path, content, images, say)
+    entries = _read_people(path, content, images, say, layout)
     return images, tracked(entries, f"read {path.name}", "people", _length(content, "annotations"))
 
 
@@ -162,13 +166,18 @@ def place_of(entry: Mapping[str, Any], field: str, kind: str, position: int) -> 
 
 
 def _read_people(
-    path: Path, content: dict[str, Any], images: dict[int, ImageRecord], say: bool
+    path: Path,
+    content: dict[str, Any],
+    images: dict[int, ImageRecord],
+    say: bool,
+    layout: PartLayout | None,
 ) -> Iterator[PersonEntry]:
     listed = content.get("categories")
     categories = _records(path, {"categories": [] if listed is None else listed}, "categories", "category")
-    names, people, said = read_categories(path, categories)
+    labels, people, said = read_categories(path, categories, layout)
     if said and say:
         _LOG.warning("%s: %s", path, said)
+    unnamed = CategoryLabels(layout=layout or PEOPLE)
     seen: set[tuple[int, int]] = set()
     left_out: list[str] = []
     for record in _records(path, content, "annotations", "annotation"):
@@ -184,7 +193,7 @@ def _read_people(
         if is_left_out(record):
             left_out.append(record.place)
         else:
-            yield PersonEntry(record, person_id, images[image_id], names.get(category, ()))
+            yield PersonEntry(record, person_id, images[image_id], labels.get(category, unnamed))
     if left_out and say:
         some = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
         counts = f"{len(left_out)} of {len(seen)} people left out"
@@ -192,26 +201,49 @@ def _read_people(
 
 
 def read_categories(
-    path: Path, records: Iterable[Record]
-) -> tuple[dict[Any, tuple[str, ...]], set[object], str]:
-    """Names of the keypoints by category id, the ids of the categories of people, and what is to be said.
+    path: Path, records: Iterable[Record], layout: PartLayout | None = None
+) -> tuple[dict[Any, CategoryLabels], set[object], str]:
+    """What labels speak of by category id, the ids of the categories to read, and what is to be said.
 
-    No ids where the file has no categories: everybody is a person then.
+    Those with a layout of parts (`dp_layout`) are read, else those named as the layout's category, else those
+    of people. No ids where the file has no categories: everybody is read then.
+
+    Args:
+        path: the file, for errors.
+        records: its categories.
+        layout: as for `read_annotations`.
 
     Raises:
         AnnotationError: naming the file, the category and the field; or several categories, none of people.
     """
-    names: dict[Any, tuple[str, ...]] = {}
-    categories = []
+    labels: dict[Any, CategoryLabels] = {}
+    categories: list[dict[str, Any]] = []
+    chosen: set[object] = set()
     for record in records:
         identity = record.integer("id")
-        names[identity] = read_keypoint_names(record)
+        labels[identity] = CategoryLabels(read_keypoint_names(record), _read_layout(record, layout))
+        if record.has("dp_layout") or (layout is not None and record.content.get("name") == layout.category):
+            chosen.add(identity)
         categories.append({**record.content, "id": identity})
+    if chosen:
+        return labels, chosen, ""
     try:
         people, said = person_categories(categories)
     except NoPersonError as error:
         raise AnnotationError(f"{path}: categories: {error}") from error
-    return names, people, said
+    return labels, people, said
+
+
+def _read_layout(record: Record, wanted: PartLayout | None) -> PartLayout:
+    if not record.has("dp_layout"):
+        return wanted or PEOPLE
+    try:
+        found = layout_from_json(record.get("dp_layout"))
+        if wanted is not None:
+            wanted.check_same_labels(found, "the surface", "this file")
+    except ValueError as error:
+        raise record.error("dp_layout", str(error)) from None
+    return found
 
 
 def read_keypoint_names(record: Record) -> tuple[str, ...]:

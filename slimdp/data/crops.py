@@ -149,7 +149,7 @@ def coarse_target(
     are background, by the mask. Outside, the box holds the whole person, so what is there is background
     too, but for the boxes of other people and the image's ignore regions, which may show anybody: they get
     IGNORE. Without a mask the whole box is IGNORE. A rough box (`BoxSource`) says nothing of what is outside
-    it: all of that is IGNORE. Labels are not mirrored: a mirrored crop needs `FLIP_COARSE`.
+    it: all of that is IGNORE. Labels are not mirrored: a mirrored crop needs `flip_coarse`.
 
     Args:
         person: whose mask it is.
@@ -158,7 +158,7 @@ def coarse_target(
         other_boxes: (K, 4) xywh image px of the other people in the image.
 
     Returns:
-        (size / 4, size / 4) uint8: 0..14, or IGNORE.
+        (size / 4, size / 4) uint8: 0..C, or IGNORE.
     """
     side = size // STRIDE
     x, y = _map_pixel_places(crop_from_image, side)

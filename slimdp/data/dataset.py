@@ -51,11 +51,11 @@ class PoseSample:
     annotation_id: int
     box: np.ndarray  # (4,) float64 x, y, width, height, crop px, around the annotated one; may reach out
     points: np.ndarray  # (N, 2) float64 x, y, crop px, all inside the crop and not under a patch
-    part: np.ndarray  # (N,) int64, 1..24
+    part: np.ndarray  # (N,) int64, 1..P
     uv: np.ndarray  # (N, 2) float32 in [0, 1]; NaN where the part alone is known
     source: np.ndarray  # (N,) int64, a LabelSource
     confidence: np.ndarray  # (N,) float32 in [0, 1]
-    coarse: np.ndarray  # (S / 4, S / 4) uint8: 0..14, IGNORE where unknown
+    coarse: np.ndarray  # (S / 4, S / 4) uint8: 0..C, IGNORE where unknown
     keypoints: np.ndarray  # (K, 3) float64 x, y, crop px, visibility: 0 unknown, 1 hidden, 2 seen
 
 
@@ -268,7 +268,7 @@ class PointLabels:
     """N points and what is known of them."""
 
     points: np.ndarray  # (N, 2) float64 x, y, px
-    part: np.ndarray  # (N,) int64, 1..24
+    part: np.ndarray  # (N,) int64, 1..P
     uv: np.ndarray  # (N, 2) float32 in [0, 1]; NaN where the part alone is known
     source: np.ndarray  # (N,) int64, a LabelSource
     confidence: np.ndarray  # (N,) float32 in [0, 1]

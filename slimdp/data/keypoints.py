@@ -23,7 +23,7 @@ class KeypointAnchors:
     """The place of the body's surface that each of A keypoints marks (Slim DensePose, 5.2)."""
 
     names: tuple[str, ...]
-    part: np.ndarray  # (A,) int64, 1..24
+    part: np.ndarray  # (A,) int64, 1..P
     uv: np.ndarray  # (A, 2) float32 in [0, 1]
 
 

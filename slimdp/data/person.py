@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,26 +21,34 @@ from slimdp.data.rle import (
 from slimdp.data.validate import ROUNDING, AnnotationError, Record
 from slimdp.label_runs import LabelRuns
 from slimdp.structures import (
-    COARSE_PARTS,
     IGNORE,
-    PARTS,
     BoxSource,
     ImageRecord,
     LabelSource,
     PersonAnnotation,
 )
+from slimdp.surface.layout import PartLayout
+from slimdp.surface.people import PEOPLE
+
+
+@dataclass(frozen=True)
+class CategoryLabels:
+    """What the labels of a category speak of."""
+
+    keypoint_names: tuple[str, ...] = ()
+    layout: PartLayout = PEOPLE
 
 
 def read_person(
-    record: Record, image: ImageRecord, keypoint_names: tuple[str, ...], read_mask: bool
+    record: Record, image: ImageRecord, category: CategoryLabels, read_mask: bool
 ) -> PersonAnnotation:
     """Read one person; raises AnnotationError naming the field. A person without points gets N = 0.
 
     A person without a box gets a rough one (`BoxSource`).
     """
-    keypoints = _read_keypoints(record, keypoint_names)
+    keypoints = _read_keypoints(record, category.keypoint_names)
     box, box_source = _place(record, keypoints)
-    points, part, uv, source, step, confidence = _read_points(record, box)
+    points, part, uv, source, step, confidence = _read_points(record, box, category.layout)
     read_area(record)
     return PersonAnnotation(
         id=record.integer("id"),
@@ -51,13 +60,14 @@ def read_person(
         source=source,
         step=step,
         track=record.integer("track_id") if record.has("track_id") else None,
-        coarse=_read_coarse(record),
+        coarse=_read_coarse(record, category.layout),
         keypoints=keypoints,
-        keypoint_names=keypoint_names,
+        keypoint_names=category.keypoint_names,
         mask=read_outline(record, image) if read_mask else None,
         crowd=record.flag("iscrowd", False),
         confidence=confidence,
         box_source=box_source,
+        layout=category.layout,
     )
 
 
@@ -123,7 +133,7 @@ def read_area(record: Record) -> float | None:
     return float(area)
 
 
-def read_frame_points(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+def read_frame_points(record: Record, layout: PartLayout) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Points (N, 2) x, y in the 256 px frame of the box, part (N,), uv (N, 2); None without `dp_x`.
 
     A point whose u and v are null is known by its part alone: uv is NaN.
@@ -133,7 +143,7 @@ def read_frame_points(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarra
     x = record.in_range("dp_x", 0, FRAME, slack=ROUNDING)
     count = len(x)
     y = record.in_range("dp_y", 0, FRAME, count, slack=ROUNDING)
-    part = record.whole_in_range("dp_I", 1, PARTS, count)
+    part = record.whole_in_range("dp_I", 1, len(layout.parts), count)
     u = record.in_range_or_null("dp_U", 0, 1, count, slack=ROUNDING)
     v = record.in_range_or_null("dp_V", 0, 1, count, slack=ROUNDING)
     alone = np.flatnonzero(np.isnan(u) != np.isnan(v))
@@ -142,9 +152,9 @@ def read_frame_points(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return np.stack([x, y], axis=1), part, np.stack([u, v], axis=1).astype(np.float32)
 
 
-def _read_points(record: Record, box: np.ndarray) -> tuple[Any, ...]:
+def _read_points(record: Record, box: np.ndarray, layout: PartLayout) -> tuple[Any, ...]:
     """Points (N, 2) image px, part (N,), uv (N, 2), source (N,), step (N,), confidence (N,) or None."""
-    found = read_frame_points(record)
+    found = read_frame_points(record, layout)
     if found is None:
         empty = np.zeros(0, dtype=np.int64)
         return np.zeros((0, 2)), empty, np.zeros((0, 2), dtype=np.float32), empty.copy(), empty.copy(), None
@@ -162,27 +172,27 @@ def _read_points(record: Record, box: np.ndarray) -> tuple[Any, ...]:
     return image_from_frame(points, box), part, uv, source, step, confidence
 
 
-def read_body_mask(record: Record) -> np.ndarray | None:
+def read_body_mask(record: Record, layout: PartLayout) -> np.ndarray | None:
     """Where any of `dp_masks` is: (256, 256) bool over the box; None where the field is missing."""
     if not record.has("dp_masks"):
         return None
-    drawn = _frame_masks(record)
+    drawn = _frame_masks(record, layout)
     try:
         return decode_rle_union([mask for _, mask in drawn], FRAME, FRAME)
     except ValueError as error:
         raise _name_mask(record, drawn, error) from error
 
 
-def _frame_masks(record: Record) -> list[tuple[str, dict[str, Any]]]:
+def _frame_masks(record: Record, layout: PartLayout) -> list[tuple[str, dict[str, Any]]]:
     """The masks of `dp_masks` that show something, each with its name for errors.
 
     Coarse part by coarse part, as dp_masks[0] and so on; a single mask of the whole person is alone.
     """
-    masks = record.get("dp_masks")
+    masks, most = record.get("dp_masks"), len(layout.coarse_parts)
     if isinstance(masks, dict):
         return [("dp_masks", masks)]
-    if not isinstance(masks, list) or len(masks) > COARSE_PARTS:
-        wanted = f"a list of at most {COARSE_PARTS} masks, or one mask"
+    if not isinstance(masks, list) or len(masks) > most:
+        wanted = f"a list of at most {most} masks, or one mask"
         raise record.error("dp_masks", f"{wanted}, is wanted")
     named = [(f"dp_masks[{place}]", mask) for place, mask in enumerate(masks) if mask not in ([], {}, None)]
     for name, mask in named:
@@ -201,11 +211,11 @@ def _name_mask(record: Record, masks: list[tuple[str, dict[str, Any]]], error: V
     return record.error("dp_masks", str(error))
 
 
-def _read_coarse(record: Record) -> LabelRuns | None:
+def _read_coarse(record: Record, layout: PartLayout) -> LabelRuns | None:
     """The coarse mask (256, 256); a single binary mask says where the person is, not which part."""
     if not record.has("dp_masks"):
         return None
-    masks = _frame_masks(record)
+    masks = _frame_masks(record, layout)
     single = isinstance(record.get("dp_masks"), dict)
     # A later mask covers an earlier one.
     labels = [IGNORE if single else int(name[len("dp_masks[") : -1]) + 1 for name, _ in masks]

@@ -3,7 +3,8 @@
 Beside the public fields a person may have five of ours: `dp_source`, `dp_step` and `dp_confidence`, a number
 a point (see `LabelSource` and `PersonAnnotation`), `dp_ignore`, the pixels of the box frame without a known
 coarse label, and `box_source`, a `BoxSource` where nobody drew the box. A point that is known by its part
-alone has null in `dp_U` and `dp_V`.
+alone has null in `dp_U` and `dp_V`. A category that is not cut into parts as people are has `dp_layout`, a
+`PartLayout`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from flow_cache.runtime.json_file import read_json
 from slimdp.data.box_frame import FRAME, frame_from_image
 from slimdp.data.rle import encode_rle
 from slimdp.data.validate import AnnotationError
-from slimdp.structures import COARSE_PARTS, IGNORE, BoxSource, ImageRecord, PersonAnnotation
+from slimdp.structures import IGNORE, BoxSource, ImageRecord, PersonAnnotation
+from slimdp.surface.layout import PartLayout
+from slimdp.surface.people import PEOPLE
 
 #: Ids of a picture and a person -> the fields `segmentation` and `area`, as far as a file has them.
 Outlines = Mapping[tuple[int, int], Mapping[str, Any]]
@@ -47,14 +50,15 @@ def write_annotations(
     """
     path = Path(path)
     known = {image.id for image in images}
-    names = sorted({person.keypoint_names for person in people} or {()})
+    kinds = {(person.layout, person.keypoint_names) for person in people} or {(PEOPLE, ())}
+    categories = sorted(kinds, key=lambda kind: (kind[0].category, kind[1]))
     annotations = []
     for person in people:
         if person.image.id not in known:
             raise AnnotationError(
                 f"{path}: annotation {person.id}: image {person.image.id} is not in `images`"
             )
-        entry = _person_entry(path, person, 1 + names.index(person.keypoint_names))
+        entry = _person_entry(path, person, 1 + categories.index((person.layout, person.keypoint_names)))
         if person.mask is None and outlines is not None:
             entry |= outlines.get((person.image.id, person.id), {})
         annotations.append(entry)
@@ -63,11 +67,17 @@ def write_annotations(
         "images": [_image_entry(image) for image in images],
         "annotations": annotations,
         "categories": [
-            {"id": 1 + index, "name": "person", "supercategory": "person", "keypoints": list(keypoints)}
-            for index, keypoints in enumerate(names)
+            _category_entry(1 + index, layout, keypoints)
+            for index, (layout, keypoints) in enumerate(categories)
         ],
     }
     _write_json(path, content)
+
+
+def _category_entry(identity: int, layout: PartLayout, keypoints: Sequence[str]) -> dict[str, Any]:
+    name = layout.category
+    entry = {"id": identity, "name": name, "supercategory": name, "keypoints": list(keypoints)}
+    return entry if layout == PEOPLE else entry | {"dp_layout": layout.as_json()}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
@@ -116,7 +126,7 @@ def _person_entry(path: Path, person: PersonAnnotation, category: int) -> dict[s
         entry |= _point_fields(path, person)
     if person.coarse is not None:
         coarse = np.asfortranarray(person.coarse)  # runs go down the columns
-        parts = [coarse == label for label in range(1, COARSE_PARTS + 1)]
+        parts = [coarse == label for label in range(1, 1 + len(person.layout.coarse_parts))]
         entry["dp_masks"] = [encode_rle(part) if part.any() else [] for part in parts]
         if (coarse == IGNORE).any():
             entry["dp_ignore"] = encode_rle(coarse == IGNORE)

@@ -10,7 +10,7 @@ from typing import Any
 from flow_cache.runtime.json_file import JsonFileError, read_json, short
 from flow_cache.runtime.progress import tracked
 from slimdp.data.coco import place_of, read_categories, read_keypoint_names
-from slimdp.data.person import is_left_out
+from slimdp.data.person import CategoryLabels, is_left_out
 from slimdp.data.validate import AnnotationError, Record
 from slimdp.doctor.findings import Findings
 from slimdp.doctor.image_checks import check_images
@@ -87,7 +87,7 @@ def check_annotation_file(
     categories = _read_categories(file, content, findings)
     if categories is None:
         return summary
-    names, person_categories = categories
+    labels, person_categories = categories
     videos, ids, others = VideoCheck(file, findings), _Ids(file, findings), 0
     entries = _records(file, content, "annotations", "annotation", findings)
     total = len(content["annotations"]) if isinstance(content.get("annotations"), list) else 0
@@ -106,7 +106,7 @@ def check_annotation_file(
             continue
         if _is_flat(record, file, findings):
             continue
-        person = check_person(record, image, names.get(category, ()), file, findings)
+        person = check_person(record, image, labels.get(category, CategoryLabels()), file, findings)
         if person is None:
             continue
         _count(person, summary)
@@ -144,8 +144,8 @@ def _records(
 
 def _read_categories(
     file: str, content: dict[str, Any], findings: Findings
-) -> tuple[dict[Any, tuple[str, ...]], set[object]] | None:
-    """Names of the keypoints by category, and the categories of people; None where no one can tell them."""
+) -> tuple[dict[Any, CategoryLabels], set[object]] | None:
+    """What labels speak of by category, and the categories of people; None where no one can tell them."""
     records = []
     listed = content.get("categories")
     listed = [] if listed is None else listed
@@ -162,13 +162,13 @@ def _read_categories(
             record = replace(record, content={**record.content, "keypoints": None})
         records.append(record)
     try:
-        names, people, said = read_categories(Path(file), records)
+        labels, people, said = read_categories(Path(file), records)
     except AnnotationError as error:
         findings.add("category-unclear", file, "categories", str(error).removeprefix(f"{file}: categories: "))
         return None
     if said:
         findings.add("category-taken", file, "categories", said)
-    return names, people
+    return labels, people
 
 
 def _place_of(

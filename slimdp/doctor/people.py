@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from slimdp.data.box_frame import FRAME, sample_coarse
-from slimdp.data.person import check_outline, read_person
+from slimdp.data.person import CategoryLabels, check_outline, read_person
 from slimdp.data.validate import AnnotationError, Record
 from slimdp.doctor.findings import Findings
 from slimdp.doctor.image_checks import field_and_problem as problem_of
@@ -38,14 +38,14 @@ _CODES = {
 
 
 def check_person(
-    record: Record, image: ImageRecord, keypoint_names: tuple[str, ...], file: str, findings: Findings
+    record: Record, image: ImageRecord, category: CategoryLabels, file: str, findings: Findings
 ) -> PersonAnnotation | None:
     """Read a person as training would; None, and the faults by field, where it cannot be read.
 
     Args:
         record: the annotation.
         image: the picture that it belongs to.
-        keypoint_names: of its category; () where the category names none.
+        category: what its labels speak of.
         file: how findings call the annotation file.
         findings: where they go.
     """
@@ -53,9 +53,9 @@ def check_person(
     if not _check_lengths(record, file, findings):
         return None
     try:
-        person = read_person(record, image, keypoint_names, read_mask=False)
+        person = read_person(record, image, category, read_mask=False)
     except AnnotationError as error:
-        _name_faults(record, image, keypoint_names, file, findings, error)
+        _name_faults(record, image, category, file, findings, error)
         return None
     _check_box(record, person, file, findings)
     _check_points_on_masks(record, person, file, findings)
@@ -80,7 +80,7 @@ def _check_lengths(record: Record, file: str, findings: Findings) -> bool:
 def _name_faults(
     record: Record,
     image: ImageRecord,
-    names: tuple[str, ...],
+    category: CategoryLabels,
     file: str,
     findings: Findings,
     first: AnnotationError,
@@ -89,7 +89,7 @@ def _name_faults(
     known = len(findings)
     for field, code in _CODES.items():
         try:
-            read_person(_alone(record, field), image, names, read_mask=False)
+            read_person(_alone(record, field), image, category, read_mask=False)
         except AnnotationError as error:
             where, problem = problem_of(error, record)
             findings.add(code, file, f"{record.place}: {where}", problem)

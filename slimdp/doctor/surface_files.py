@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from slimdp.doctor.findings import Findings
-from slimdp.structures import PARTS
-from slimdp.surface import load_uv_symmetry
+from slimdp.surface import PEOPLE, load_uv_symmetry
 from slimdp.surface.densepose import files
 from slimdp.surface.densepose.arrays import load_arrays
 from slimdp.surface.densepose.matlab5 import read_contents
@@ -24,7 +23,7 @@ _DISTANCES = _SUBDIVIDED * (_SUBDIVIDED - 1) // 2
 #: Key -> shape (1 along any axis does not count), lowest and highest value.
 _CHART_KEYS: dict[str, tuple[tuple[int, ...], float, float]] = {
     "All_Faces": ((FACES, 3), 1, CHART_VERTICES),
-    "All_FaceIndices": ((FACES,), 1, PARTS),
+    "All_FaceIndices": ((FACES,), 1, len(PEOPLE.parts)),
     "All_U_norm": ((CHART_VERTICES,), 0, 1),
     "All_V_norm": ((CHART_VERTICES,), 0, 1),
     "All_vertices": ((CHART_VERTICES,), 1, MESH_VERTICES),

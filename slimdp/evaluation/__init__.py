@@ -51,11 +51,11 @@ if TYPE_CHECKING:
         summarize,
     )
     from slimdp.evaluation.scores import write_scores
-    from slimdp.evaluation.similarity import KAPPAS_M
+    from slimdp.evaluation.similarity import KAPPAS, kappa_by_part
     from slimdp.evaluation.stability import StabilityCount, measure_stability
 
 __all__ = [
-    "KAPPAS_M",
+    "KAPPAS",
     "THRESHOLDS_CM",
     "DensePoints",
     "Detection",
@@ -88,6 +88,7 @@ __all__ = [
     "evaluate_files",
     "isi",
     "itf",
+    "kappa_by_part",
     "mean_error_map",
     "measure_stability",
     "nearest_pixels",

@@ -20,8 +20,9 @@ from slimdp.data import load_image
 from slimdp.evaluation.groups import PeopleGroups
 from slimdp.evaluation.point_report import PointReport, report_points
 from slimdp.evaluation.ratios import NOT_FOUND, THRESHOLDS_CM, PointErrors
-from slimdp.structures import PARTS, ImageRecord, PersonAnnotation
+from slimdp.structures import PersonAnnotation
 from slimdp.surface import Surface
+from slimdp.surface.people import PEOPLE
 
 #: A point and its truth lie at the same pixel: boxes of 256 px frames round places by less.
 TOLERANCE_PX = 1.0
@@ -34,7 +35,7 @@ class TruePoints:
     person: np.ndarray  # (P,) int64
     part: np.ndarray  # (P,) int64, the annotators' answer
     uv: np.ndarray  # (P, 2)
-    true_part: np.ndarray  # (P,) int64, 0..24; 0: nobody is at the point
+    true_part: np.ndarray  # (P,) int64, 0..P; 0: nobody is at the point
     true_uv: np.ndarray  # (P, 2)
     unmatched: int  # annotated points without a truth, which are not among the P
 
@@ -95,7 +96,7 @@ def pair_with_maps(annotated: Sequence[PersonAnnotation], folder: str | Path) ->
         if not len(person.part):
             continue
         if shown[0] != person.image.file_name:  # people of a picture stand together
-            shown = (person.image.file_name, read_true_map(person.image, Path(folder)))
+            shown = (person.image.file_name, read_true_map(person, Path(folder)))
         limit = np.array([person.image.width, person.image.height]) - 1
         column, row = np.clip(np.floor(person.points + 0.5), 0, limit).astype(np.int64).T
         pixel = shown[1][row, column]
@@ -123,13 +124,14 @@ def report_annotators(
     annotated: Sequence[PersonAnnotation],
     thresholds_cm: Sequence[float] = THRESHOLDS_CM,
     seed: int = 0,
+    part_names: Sequence[str] = PEOPLE.part_names,
 ) -> PointReport:
     """Scores of annotators as of predictions, all sizes taken from the boxes."""
     groups = PeopleGroups.of(
         [float(person.box[2] * person.box[3]) for person in annotated],
         [person.image.video for person in annotated],
     )
-    return report_points(errors, groups, thresholds_cm, seed=seed)
+    return report_points(errors, groups, thresholds_cm, seed=seed, part_names=part_names)
 
 
 def annotators_in_percent(report: PointReport) -> dict[str, Any]:
@@ -173,16 +175,17 @@ def _joined(pairs: list[tuple[np.ndarray, np.ndarray]], owners: list[int], unmat
     )
 
 
-def read_true_map(image: ImageRecord, folder: Path) -> np.ndarray:
-    """Part, 255 u, 255 v (H, W, 3) uint8 under a picture of a rendered set; ValueError if there is none."""
+def read_true_map(person: PersonAnnotation, folder: Path) -> np.ndarray:
+    """Part, 255 u, 255 v (H, W, 3) uint8 under a person's picture of a rendered set; ValueError without."""
+    image, parts = person.image, len(person.layout.parts)
     inside = Path(image.file_name.removeprefix("images/")).with_suffix(".png")
     path = folder / "iuv" / inside
     if not path.is_file():
         raise ValueError(f"{path}: no map of {image.file_name}; --truth wants the folder of a rendered set")
     pixels = load_image(path)
-    if pixels.shape[:2] != (image.height, image.width) or pixels[..., 0].max() > PARTS:
+    if pixels.shape[:2] != (image.height, image.width) or pixels[..., 0].max() > parts:
         raise ValueError(
             f"{path}: {pixels.shape[1]} x {pixels.shape[0]} px, parts to {pixels[..., 0].max()}, but "
-            f"{image.width} x {image.height} px and parts 0..{PARTS} are wanted"
+            f"{image.width} x {image.height} px and parts 0..{parts} are wanted"
         )
     return pixels

@@ -8,7 +8,7 @@ A JSON list with an object for each detection:
 | bbox | x, y, width, height, image px |
 | score | confidence, 0 or more |
 | uv_shape | [3, H, W]: the size of the map, that of the box in whole px |
-| uv_data | base64 of a PNG of that size: part 0..24, 255 u, 255 v as red, green, blue |
+| uv_data | base64 of a PNG of that size: part 0..P, 255 u, 255 v as red, green, blue |
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from flow_cache.runtime.atomic import atomic_write
 from slimdp.evaluation.instances import FARTHEST_PX, Detection
 from slimdp.evaluation.iuv_png import decode_iuv, encode_iuv
 from slimdp.evaluation.json_entries import json_entries
+from slimdp.surface.layout import PartLayout
+from slimdp.surface.people import PEOPLE
 
 #: Box and map may differ by what rounding to whole px makes of it.
 _ROUNDING_PX = 1 + 1e-6
@@ -62,10 +64,11 @@ def read_results(
     path: str | Path,
     image_ids: Collection[int] | None = None,
     category_ids: Collection[int] | None = None,
+    layout: PartLayout = PEOPLE,
     threads: int = 2,
 ) -> Iterator[Detection]:
     """The detections of a file of DensePose results, one by one: those of `ResultReader`."""
-    return ResultReader(path, threads).detections(image_ids, category_ids)
+    return ResultReader(path, layout, threads).detections(image_ids, category_ids)
 
 
 def count_entries(path: str | Path) -> int:
@@ -85,14 +88,15 @@ class ResultReader:
 
     Args:
         path: the JSON file.
+        layout: the parts that there are.
         threads: that decode.
 
     Raises:
         FileNotFoundError, JsonListError, ResultFileError: as `detections`, of the first entries.
     """
 
-    def __init__(self, path: str | Path, threads: int = 2) -> None:
-        self._check = _EntryCheck(Path(path))
+    def __init__(self, path: str | Path, layout: PartLayout = PEOPLE, threads: int = 2) -> None:
+        self._check = _EntryCheck(Path(path), len(layout.parts))
         self._entries = enumerate(json_entries(path))
         self._waiting: deque[tuple[_Header, Future[tuple[Detection, bytes]]]] = deque()
         self._waiting_px = 0
@@ -172,8 +176,8 @@ class _Header:
 class _EntryCheck:
     """Turns entries of one file into detections, or says what is wrong with them."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, parts: int) -> None:
+        self._path, self._parts = path, parts
         self._seen: dict[bytes, int] = {}
 
     def header(self, index: int, entry: Any) -> _Header:
@@ -211,7 +215,7 @@ class _EntryCheck:
         told = f"{header.image_id} {header.box.tolist()} {header.score!r} {header.text}"
         digest = hashlib.blake2b(told.encode(), digest_size=16).digest()
         try:
-            iuv = decode_iuv(header.text, header.height, header.width)
+            iuv = decode_iuv(header.text, header.height, header.width, self._parts)
         except ValueError as error:
             entry = {"image_id": header.image_id}
             raise self._error(header.index, entry, "uv_data", str(error)) from None

@@ -24,7 +24,7 @@ def mean_error_map(
 
     Args:
         surface: the body.
-        part: (P,) true part, 1..24.
+        part: (P,) true part, 1..parts.
         uv: (P, 2) true coordinates.
         errors_m: (P,) metres; points that were not found (infinite) are left out.
         sigma_m: deviation of the weights, metres.
@@ -47,7 +47,7 @@ def mean_error_map(
 
 
 def nearest_corner(surface: BodySurface, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """The vertex (P,) next to each place of part (P,) 1..24 at (u, v) (P, 2), of the face that holds it."""
+    """The vertex (P,) next to each place of parts (P,) at (u, v) (P, 2), of the face that holds it."""
     face, weights = surface.locate(part, uv)
     return surface.faces[face, weights.argmax(axis=1)]
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from flow_cache.runtime.nearest import listed
 from flow_cache.runtime.progress import tracked
 from slimdp.evaluation.average_precision import accumulate
 from slimdp.evaluation.densepose_results import ResultFileError, ResultReader, count_entries
@@ -21,7 +20,7 @@ from slimdp.evaluation.pairs import compare
 from slimdp.evaluation.point_report import PointReport, report_points
 from slimdp.evaluation.predictions import PredictionFile
 from slimdp.evaluation.ratios import THRESHOLDS_CM, PointErrors, checked_thresholds
-from slimdp.evaluation.similarity import KAPPAS_M
+from slimdp.evaluation.similarity import kappa_by_part
 from slimdp.surface.interface import Surface
 
 
@@ -57,7 +56,7 @@ def evaluate_files(
         predictions: a .json of DensePose results, of any system, or else a predictions.h5.
         annotations: DensePose-COCO or PoseTrack JSON.
         surface: what part, u and v speak of, in both files.
-        kappa: "per-part", as published AP has it, or "paper" (`KAPPAS_M`).
+        kappa: "per-part", as published AP has it, or "paper" (`kappa_by_part`).
         missing: as for `point_errors`; results are never asked for everybody.
         thresholds_cm: of the ratios of points.
         seed: of the bootstrap of their intervals.
@@ -68,19 +67,20 @@ def evaluate_files(
             where).
         FileNotFoundError: no predictions there.
     """
-    if kappa not in KAPPAS_M:
-        raise ValueError(f"no kappa {kappa!r}; choose one of: {listed(KAPPAS_M, kappa)}")
+    kappa_by_part(kappa, surface.layout)  # raises where there is none
     checked_thresholds(thresholds_cm)
     if Path(predictions).suffix == ".json":
-        with ResultReader(predictions) as results:  # maps are decoded while the truths are read
-            truths = read_truths(annotations)
+        # Maps are decoded while the truths are read.
+        with ResultReader(predictions, surface.layout) as results:
+            truths = read_truths(annotations, surface.layout)
             detections = results.detections(truths.images, truths.category_ids or None)
             said = tracked(detections, "compare with the truths", "detections", count_entries(predictions))
             instances = score_instances(said, truths, surface, kappa)
         return Evaluation(None, None, None, instances, kappa, surface.name)
-    truths, people = read_truths_and_people(annotations)
+    truths, people = read_truths_and_people(annotations, surface.layout)
     reader = PointReader(people)
     with PredictionFile(predictions) as file:
+        surface.layout.check_same_labels(file.layout, f"surface {surface.name}", str(file.path))
         foreign = [key for key in file.keys() if key[0] not in truths.images]  # noqa: SIM118
         if foreign:
             raise ResultFileError(
@@ -94,7 +94,7 @@ def evaluate_files(
         [truths.areas[person.image.id, person.id] for person in people],
         [person.image.video for person in people],
     )
-    report = report_points(errors, groups, thresholds_cm, seed=seed)
+    report = report_points(errors, groups, thresholds_cm, seed=seed, part_names=surface.layout.part_names)
     return Evaluation(report, errors, groups, instances, kappa, surface.name)
 
 
@@ -114,5 +114,5 @@ def score_instances(
         raise ValueError(
             f"{truths.path}: none of {len(truths.truths)} people has dense pose (dp_x): nothing to score"
         )
-    images = compare(detections, truths, surface, KAPPAS_M[kappa])
+    images = compare(detections, truths, surface, kappa_by_part(kappa, surface.layout))
     return accumulate([match(pairs) for pairs in tracked(images, "match", "images")]).in_percent()

@@ -26,6 +26,7 @@ from slimdp.data.rle import decode_polygons
 from slimdp.evaluation.instances import DensePoints, Detection, GroundTruth, ImageMask
 from slimdp.evaluation.public_zoom import public_zoom, zoomed_length
 from slimdp.structures import ImageRecord, PersonAnnotation
+from slimdp.surface.layout import PartLayout
 
 #: The evaluator's scale of the box frame, where labels for training take 256 (slimdp/data/box_frame.py).
 EVALUATION_FRAME = 255
@@ -96,29 +97,35 @@ class IgnoreRegions:
         )
 
 
-def read_truths(path: str | Path) -> GroundTruthFile:
+def read_truths(path: str | Path, layout: PartLayout | None = None) -> GroundTruthFile:
     """Read the people of a DensePose-COCO or PoseTrack file; no picture is looked at.
+
+    The layout is as for `read_annotations`.
 
     Raises:
         AnnotationError: naming the file, the image or annotation, and the field.
     """
-    return _read(path, None)
+    return _read(path, None, layout)
 
 
-def read_truths_and_people(path: str | Path) -> tuple[GroundTruthFile, tuple[PersonAnnotation, ...]]:
+def read_truths_and_people(
+    path: str | Path, layout: PartLayout | None = None
+) -> tuple[GroundTruthFile, tuple[PersonAnnotation, ...]]:
     """The same, and everybody as training takes them, from one look at the file."""
     people: list[PersonAnnotation] = []
-    return _read(path, people), tuple(people)
+    return _read(path, people, layout), tuple(people)
 
 
-def _read(path: str | Path, people: list[PersonAnnotation] | None) -> GroundTruthFile:
-    images, entries = read_entries(path)
+def _read(
+    path: str | Path, people: list[PersonAnnotation] | None, layout: PartLayout | None
+) -> GroundTruthFile:
+    images, entries = read_entries(path, layout=layout)
     regions = IgnoreRegions(images)
     truths, categories, areas = [], set(), {}
     for entry in entries:
         truth = _truth(entry)
         if people is not None:
-            people.append(read_person(entry.record, entry.image, entry.keypoint_names, read_mask=False))
+            people.append(read_person(entry.record, entry.image, entry.category, read_mask=False))
         if entry.record.has("category_id"):
             categories.add(entry.record.integer("category_id"))
         areas[truth.image_id, truth.id] = truth.area
@@ -160,7 +167,7 @@ def place_in_image(pixels: np.ndarray, box: np.ndarray, image: ImageRecord) -> I
 def _truth(entry: PersonEntry) -> GroundTruth:
     record, image = entry.record, entry.image
     box = read_box(record)
-    found = read_frame_points(record)
+    found = read_frame_points(record, entry.category.layout)
     points = None
     # A point that is known by its part alone is no truth to measure from.
     known = np.zeros(0, dtype=bool) if found is None else ~np.isnan(found[2]).any(axis=1)
@@ -180,7 +187,7 @@ def _truth(entry: PersonEntry) -> GroundTruth:
 
 
 def _mask(entry: PersonEntry, box: np.ndarray) -> ImageMask:
-    body = read_body_mask(entry.record)
+    body = read_body_mask(entry.record, entry.category.layout)
     if body is not None:
         return resize_to_box(body, box, entry.image)
     outline = read_outline(entry.record, entry.image)

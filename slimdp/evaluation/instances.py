@@ -59,7 +59,7 @@ class DensePoints:
     """The annotated points of one person, where the evaluation looks them up."""
 
     places: np.ndarray  # (N, 2) float64 x, y, image px, in the scale of `truths.py`
-    part: np.ndarray  # (N,) int64, 1..24
+    part: np.ndarray  # (N,) int64, 1..P
     uv: np.ndarray  # (N, 2) float32 in [0, 1]
 
 
@@ -86,4 +86,4 @@ class Detection:
     image_id: int
     box: np.ndarray  # (4,) float64 x0, y0, width, height, image px
     score: float
-    iuv: np.ndarray  # (3, H, W) uint8: part 0..24 (0 background), 255 u, 255 v
+    iuv: np.ndarray  # (3, H, W) uint8: part 0..P (0 background), 255 u, 255 v

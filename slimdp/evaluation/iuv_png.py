@@ -8,8 +8,6 @@ import struct
 import cv2
 import numpy as np
 
-from slimdp.structures import PARTS
-
 #: Largest map that is decoded, px: a frame of 8K. A PNG of a few kilobytes can promise gigabytes.
 MOST_PIXELS = 2**25
 #: libpng reads no longer one.
@@ -25,13 +23,13 @@ def encode_iuv(iuv: np.ndarray) -> str:
     return base64.b64encode(data.tobytes()).decode("ascii")
 
 
-def decode_iuv(text: str, height: int, width: int) -> np.ndarray:
+def decode_iuv(text: str, height: int, width: int, parts: int) -> np.ndarray:
     """The inverse of `encode_iuv`: (3, height, width) uint8.
 
     The header is held against the size wanted before anything is decoded.
 
     Raises ValueError where the text is not base64, not a whole RGB PNG of 8 bits and of that size, or has a
-    part beyond 24.
+    part beyond the number of them.
     """
     if height * width > MOST_PIXELS or max(height, width) > LONGEST_SIDE:
         limits = f"at most {MOST_PIXELS} px, {LONGEST_SIDE} a side, are read"
@@ -53,8 +51,8 @@ def decode_iuv(text: str, height: int, width: int) -> np.ndarray:
     if bgr is None or bgr.shape != (height, width, 3) or bgr.dtype != np.uint8:
         raise ValueError("a PNG that is damaged or cut short")
     iuv = bgr[:, :, ::-1].transpose(2, 0, 1)
-    if iuv[0].max() > PARTS:
-        raise ValueError(f"part {iuv[0].max()}, but parts run from 0 to {PARTS}")
+    if iuv[0].max() > parts:
+        raise ValueError(f"part {iuv[0].max()}, but parts run from 0 to {parts}")
     return iuv
 
 

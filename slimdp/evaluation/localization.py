@@ -1,7 +1,7 @@
 """How far from the truth, along the body, the annotated points are found (Slim DensePose, 5.1, table 2).
 
 Two forms: "full", where a pixel that the network calls background is wrong, and "localization", where the
-best of the 24 parts counts everywhere.
+best of all parts counts everywhere.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class PointReader:
 class _Reading:
     """A prediction at N points; `part` and `uv` count only where `found`."""
 
-    part: np.ndarray  # (N,) 1..24
+    part: np.ndarray  # (N,) 1..parts
     uv: np.ndarray  # (N, 2) float32
     found: np.ndarray  # (N,) bool: inside the crop
     foreground: np.ndarray  # (N,) bool

@@ -87,7 +87,7 @@ def compare(
         detections: in any order; of equal scores the earlier one counts as better.
         truths: a file's.
         surface: what part, u and v speak of.
-        kappa_m: (25,) metres by true part: one of KAPPAS_M.
+        kappa_m: (P + 1,) metres by true part (`kappa_by_part`).
     """
     by_image = truths.by_image()
     image_truths = {image_id: ImageTruths.of(by_image[image_id]) for image_id in sorted(truths.images)}

@@ -19,7 +19,7 @@ from slimdp.evaluation.ratios import (
     summarize,
     threshold_name,
 )
-from slimdp.surface.parts import PART_NAMES
+from slimdp.surface.people import PEOPLE
 
 FORMS = ("full", "localization")
 #: Where a curve is told by default: to 30 cm, every 0.25.
@@ -75,6 +75,7 @@ def report_points(
     thresholds_cm: Sequence[float] = THRESHOLDS_CM,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    part_names: Sequence[str] = PEOPLE.part_names,
 ) -> PointReport:
     """Score points, all and in groups, with bootstrap intervals (`ratio_intervals`, 95 %).
 
@@ -84,6 +85,7 @@ def report_points(
         thresholds_cm: of the ratios.
         resamples: of the bootstrap.
         seed: of the bootstrap; the same seed draws the same clusters.
+        part_names: of the labels, background first.
 
     Raises:
         ValueError: no points, or thresholds that `checked_thresholds` refuses.
@@ -91,7 +93,7 @@ def report_points(
     thresholds = checked_thresholds(thresholds_cm)
     size, video = np.array(groups.sizes)[errors.person], np.array(groups.videos, dtype=object)[errors.person]
     chosen: dict[tuple[str, str], np.ndarray] = {("all", ""): np.ones(len(errors.part), dtype=bool)}
-    chosen |= {("parts", PART_NAMES[part]): errors.part == part for part in np.unique(errors.part)}
+    chosen |= {("parts", part_names[part]): errors.part == part for part in np.unique(errors.part)}
     chosen |= {("sizes", name): size == name for name in ("small", "medium", "large") if name in size}
     names = dict.fromkeys(name for name in video.tolist() if name is not None)
     chosen |= {("videos", name): video == name for name in names}

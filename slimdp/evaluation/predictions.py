@@ -10,15 +10,17 @@ it can be scored.
 | box | (N, 4) | float64 | x, y, width, height, image px |
 | score | (N,) | float64 | confidence of the detection; 1 for a box of the ground truth |
 | crop_from_image | (N, 2, 3) | float64 | crop px = A @ (x, y, 1) of image px |
-| part | (N, S, S) | uint8 | the best of the parts 1..24 |
+| part | (N, S, S) | uint8 | the best of the parts 1..P |
 | uv | (N, 2, S, S) | float16 | u and v in [0, 1] on that part |
 | foreground | (N, S, S) | bool | whether the pixel is the person |
 
-Attributes: `format`, `version`, `crop_size` (S, px), and the origin's fields.
+Attributes: `format`, `version`, `crop_size` (S, px), `layout` (the parts, as JSON; people's where there is
+none) and the origin's fields.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
@@ -41,7 +43,9 @@ from flow_cache.runtime.hdf5_content import (
 from flow_cache.runtime.hdf5_file import DiskFile, new_hdf5
 from flow_cache.runtime.shell import quoted
 from slimdp.evaluation.instances import FARTHEST_PX
-from slimdp.structures import PARTS, DensePoseInstance
+from slimdp.structures import DensePoseInstance
+from slimdp.surface.layout import PartLayout, layout_from_json
+from slimdp.surface.people import PEOPLE
 
 FORMAT = "slimdp predictions"
 VERSION = 1
@@ -86,13 +90,20 @@ class PredictionWriter:
         path: file to write; an older one of that name is replaced at the end.
         crop_size: S, side of the maps, px.
         origin: what made the predictions.
+        layout: the parts that they speak of.
     """
 
-    def __init__(self, path: str | Path, crop_size: int, origin: PredictionOrigin | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        crop_size: int,
+        origin: PredictionOrigin | None = None,
+        layout: PartLayout = PEOPLE,
+    ) -> None:
         if crop_size < 1:
             raise ValueError(f"crop_size = {crop_size}, but a positive number of px is wanted")
         self.path = Path(path)
-        self.crop_size = crop_size
+        self.crop_size, self.layout = crop_size, layout
         self._origin = origin or PredictionOrigin()
         self._keys: set[tuple[int, int]] = set()
         self._exit = ExitStack()
@@ -103,7 +114,8 @@ class PredictionWriter:
         temporary = self._exit.enter_context(atomic_write(self.path))
         self._file, self._disk = self._exit.enter_context(new_hdf5(temporary))
         attributes = {"format": FORMAT, "version": VERSION, "crop_size": self.crop_size}
-        self._file.attrs.update(attributes | asdict(self._origin))
+        layout = {"layout": json.dumps(self.layout.as_json())}
+        self._file.attrs.update(attributes | layout | asdict(self._origin))
         for name, (row, dtype) in _schema(self.crop_size).items():
             if name in MAPS:  # one chunk a person
                 storage = {"chunks": (1, *row), "compression": "gzip", "compression_opts": 1, "shuffle": True}
@@ -129,7 +141,7 @@ class PredictionWriter:
         key = (prediction.image_id, prediction.annotation_id)
         if key in self._keys:
             raise ValueError(f"image {key[0]}, annotation {key[1]} was already written to {self.path}")
-        check_prediction(prediction, self.crop_size, str(self.path))
+        check_prediction(prediction, self.crop_size, str(self.path), self.layout)
         row = len(self._keys)
         for name in _schema(self.crop_size):
             self._file[name].resize(row + 1, axis=0)
@@ -151,7 +163,7 @@ class PredictionFile:
         self.path = Path(path)
         self._file = _open(self.path)
         try:
-            self.crop_size, self.origin = _read_header(self._file, self.path)
+            self.crop_size, self.layout, self.origin = _read_header(self._file, self.path)
             ids = [_read(self._file, name, slice(None), self.path) for name in ("image_id", "annotation_id")]
             keys = np.stack(ids, axis=1).tolist()
             self._row = {(image, annotation): row for row, (image, annotation) in enumerate(keys)}
@@ -182,7 +194,7 @@ class PredictionFile:
         for name in ("annotation_id", "image_id", "score"):
             values[name] = values[name].item()
         prediction = DensePoseInstance(**values)
-        check_prediction(prediction, self.crop_size, str(self.path))
+        check_prediction(prediction, self.crop_size, str(self.path), self.layout)
         return prediction
 
     def __contains__(self, key: object) -> bool:
@@ -216,7 +228,9 @@ def read_predictions(path: str | Path) -> Iterator[DensePoseInstance]:
     return each()
 
 
-def check_prediction(prediction: DensePoseInstance, crop_size: int, where: str) -> None:
+def check_prediction(
+    prediction: DensePoseInstance, crop_size: int, where: str, layout: PartLayout = PEOPLE
+) -> None:
     """Raise PredictionFileError, naming the person and the field, unless all values are possible."""
     person = f"{where}: image {prediction.image_id}, annotation {prediction.annotation_id}"
     for name, (row, _) in _schema(crop_size).items():
@@ -236,10 +250,10 @@ def check_prediction(prediction: DensePoseInstance, crop_size: int, where: str) 
         raise PredictionFileError(
             f"{person}: crop_from_image = {crop.tolist()}, but a map that can be turned back is wanted"
         )
-    part, uv = prediction.part, prediction.uv
-    if part.min() < 1 or part.max() > PARTS:
+    part, uv, parts = prediction.part, prediction.uv, len(layout.parts)
+    if part.min() < 1 or part.max() > parts:
         raise PredictionFileError(
-            f"{person}: part runs from {part.min()} to {part.max()}, but 1..{PARTS} is wanted"
+            f"{person}: part runs from {part.min()} to {part.max()}, but 1..{parts} is wanted"
         )
     if uv.min() < 0 or uv.max() > 1:
         raise PredictionFileError(f"{person}: uv runs from {uv.min()} to {uv.max()}, but 0..1 is wanted")
@@ -266,15 +280,15 @@ def _read(file: h5py.File, name: str, row: int | slice, path: Path) -> Any:
         ) from error
 
 
-def _read_header(file: h5py.File, path: Path) -> tuple[int, PredictionOrigin]:
-    """Crop size, px, and origin, once the attributes and the shapes of all datasets are as they should be."""
+def _read_header(file: h5py.File, path: Path) -> tuple[int, PartLayout, PredictionOrigin]:
+    """Crop size, px, parts and origin, once attributes and shapes of datasets are as they should be."""
     try:
         return _read_plain_header(file, path)
     except Hdf5ContentError as error:
         raise PredictionFileError(f"{path}: {error}; run slimdp predict again") from error
 
 
-def _read_plain_header(file: h5py.File, path: Path) -> tuple[int, PredictionOrigin]:
+def _read_plain_header(file: h5py.File, path: Path) -> tuple[int, PartLayout, PredictionOrigin]:
     root = file["/"]
     found = (
         text(root, "format") if has_attribute(root, "format") else None,
@@ -301,4 +315,13 @@ def _read_plain_header(file: h5py.File, path: Path) -> tuple[int, PredictionOrig
             raise PredictionFileError(f"{path}: {name} has {data.shape[0]} rows, but image_id has {people}")
     kept = [f.name for f in fields(PredictionOrigin) if has_attribute(root, f.name)]
     origin = {name: text(root, name) for name in kept}
-    return size, PredictionOrigin(**origin)
+    return size, _read_layout(root, path), PredictionOrigin(**origin)
+
+
+def _read_layout(root: h5py.Group, path: Path) -> PartLayout:
+    if not has_attribute(root, "layout"):
+        return PEOPLE  # written before surfaces said which parts they have
+    try:
+        return layout_from_json(json.loads(text(root, "layout")))
+    except ValueError as error:
+        raise PredictionFileError(f"{path}: layout: {error}; run slimdp predict again") from error

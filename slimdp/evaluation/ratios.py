@@ -25,7 +25,7 @@ class PointErrors:
 
     full_m: np.ndarray  # (P,) float64
     localization_m: np.ndarray  # (P,) float64
-    part: np.ndarray  # (P,) int64, the true part, 1..24
+    part: np.ndarray  # (P,) int64, the true part, 1..parts
     person: np.ndarray  # (P,) int64, index into the people that were scored
 
     def where(self, chosen: np.ndarray) -> PointErrors:

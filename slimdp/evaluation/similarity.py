@@ -12,28 +12,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flow_cache.runtime.nearest import listed
 from slimdp.evaluation.instances import DensePoints, Detection, GroundTruth, ImageMask
-from slimdp.structures import PARTS
 from slimdp.surface.interface import Surface
+from slimdp.surface.layout import PAPER_KAPPA_M, PartLayout
 
-_GROUPS_M = {
-    (1, 2): 0.351,  # torso
-    (3, 4): 0.107,  # hands
-    (5, 6): 0.126,  # feet
-    (7, 8, 9, 10): 0.237,  # upper legs
-    (11, 12, 13, 14): 0.173,  # lower legs
-    (15, 16, 17, 18): 0.142,  # upper arms
-    (19, 20, 21, 22): 0.128,  # lower arms
-    (23, 24): 0.150,  # head
-}
-_BY_PART_M = {part: kappa for parts, kappa in _GROUPS_M.items() for part in parts}
-#: Name -> kappa (25,), metres, by true part; entry 0 is not used. "paper": half a point at 0.30 m everywhere
-#: (DensePose, 2.3). "per-part": the public evaluator's, behind published AP.
-KAPPAS_M = {
-    "paper": np.full(PARTS + 1, 0.255),
-    "per-part": np.array([np.nan, *(_BY_PART_M[part] for part in range(1, PARTS + 1))]),
-}
+#: "per-part": the layout's; of people the public evaluator's, behind published AP.
+#: "paper": half a point at 0.30 m everywhere (DensePose, 2.3).
+KAPPAS = ("paper", "per-part")
 _NO_POINTS = DensePoints(np.zeros((0, 2)), np.zeros(0, dtype=np.int64), np.zeros((0, 2), dtype=np.float32))
+
+
+def kappa_by_part(kappa: str, layout: PartLayout) -> np.ndarray:
+    """The tolerance by true part, (P + 1,) metres, of one of `KAPPAS`; entry 0 is not used.
+
+    Raises:
+        ValueError: another kappa.
+    """
+    if kappa not in KAPPAS:
+        raise ValueError(f"no kappa {kappa!r}; choose one of: {listed(KAPPAS, kappa)}")
+    return layout.kappa_m if kappa == "per-part" else np.full(1 + len(layout.parts), PAPER_KAPPA_M)
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def gps(
         truths: of each image, with G truths.
         said: of each image, what each of its D detections says (`said_of`).
         surface: what part, u and v speak of.
-        kappa_m: (25,) metres by true part: one of KAPPAS_M.
+        kappa_m: (P + 1,) metres by true part (`kappa_by_part`).
 
     Returns:
         of each image (D, G), in 0..1; 0 for truths without points, and where a detection says nothing.

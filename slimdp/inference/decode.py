@@ -15,7 +15,7 @@ from slimdp.structures import DensePoseMaps
 class DecodedMaps:
     """What B crops of S x S px show."""
 
-    part: Tensor  # (B, S, S) uint8, 1..24: the best of the 24 parts, on background too
+    part: Tensor  # (B, S, S) uint8, 1..P: the best of all parts, on background too
     uv: Tensor  # (B, 2, S, S) float32 in [0, 1], on that part
     foreground: Tensor  # (B, S, S) bool
 
@@ -24,10 +24,10 @@ def decode(prediction: DensePoseMaps) -> DecodedMaps:
     """Read one stack's maps: up-sampled first, then compared.
 
     A pixel is foreground where `person_log_odds` are over 0. `part` and `uv` do not look at the background:
-    the "localization only" form of the scores asks for the best of the 24 parts everywhere (Slim DensePose,
+    the "localization only" form of the scores asks for the best of all parts everywhere (Slim DensePose,
     table 2).
     """
-    # One crop at a time: the 88 maps of a single one take 23 MB at 256 px.
+    # One crop at a time: the 88 maps of a single person take 23 MB at 256 px.
     decoded = [_decode_crop(_crop(prediction, i)) for i in range(len(prediction.fine_segm))]
     return DecodedMaps(
         part=torch.cat([maps.part for maps in decoded]),
@@ -37,7 +37,7 @@ def decode(prediction: DensePoseMaps) -> DecodedMaps:
 
 
 def person_log_odds(prediction: DensePoseMaps) -> Tensor:
-    """How much more likely a person is than background, by the 25 classes and by the coarse parts: (B, h, w).
+    """How much more likely a person is than background, by the parts and by the coarse parts: (B, h, w).
 
     The sum of the log odds of both, each of all parts together against background. DensePose (3.2) asks
     whether background is the single likeliest class of either one. That loses whom the network sees, but is
@@ -59,7 +59,7 @@ def _crop(prediction: DensePoseMaps, index: int) -> DensePoseMaps:
 
 
 def _decode_crop(prediction: DensePoseMaps) -> DecodedMaps:
-    best = upsample_map(prediction.fine_segm)[:, 1:].argmax(dim=1, keepdim=True)  # channel, 0..23
+    best = upsample_map(prediction.fine_segm)[:, 1:].argmax(dim=1, keepdim=True)  # channel, 0..P - 1
     uv = [upsample_map(maps).gather(1, best) for maps in (prediction.u, prediction.v)]
     return DecodedMaps(
         part=(best.squeeze(1) + 1).to(torch.uint8),

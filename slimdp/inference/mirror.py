@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slimdp.structures import PARTS, DensePoseMaps
-from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART, UvSymmetry
+from slimdp.structures import DensePoseMaps
+from slimdp.surface.symmetry import UvSymmetry
 
 
 def mirror_prediction(prediction: DensePoseMaps, symmetry: UvSymmetry) -> DensePoseMaps:
@@ -16,8 +16,8 @@ def mirror_prediction(prediction: DensePoseMaps, symmetry: UvSymmetry) -> DenseP
     The maps are mirrored, the channels of left and right change places, and u, v go through the symmetry of
     the body.
     """
-    part_channels = torch.as_tensor(FLIP_PART, device=prediction.fine_segm.device)
-    coarse_channels = torch.as_tensor(FLIP_COARSE, device=prediction.fine_segm.device)
+    part_channels = torch.as_tensor(symmetry.layout.flip_part, device=prediction.fine_segm.device)
+    coarse_channels = torch.as_tensor(symmetry.layout.flip_coarse, device=prediction.fine_segm.device)
     u, v = _mirror_uv(prediction.u.flip(-1), prediction.v.flip(-1), symmetry)
     return DensePoseMaps(
         fine_segm=prediction.fine_segm.flip(-1)[:, part_channels],
@@ -38,12 +38,11 @@ def mean_prediction(a: DensePoseMaps, b: DensePoseMaps) -> DensePoseMaps:
 
 
 def _mirror_uv(u: Tensor, v: Tensor, symmetry: UvSymmetry) -> tuple[Tensor, Tensor]:
-    """u and v (B, 24, h, w) of the mirrored body, channel p - 1 for its part p, to those of the body."""
-    mirrored = FLIP_PART[1:]  # the mirrored body's part that becomes part 1, 2, ..., 24
+    """u and v (B, P, h, w) of the mirrored body, channel p - 1 for its part p, to those of the body."""
+    mirrored = symmetry.layout.flip_part[1:]  # the mirrored body's part that becomes part 1, 2, ..., P
     source = torch.as_tensor(mirrored - 1, device=u.device)
-    values = torch.stack([u[:, source], v[:, source]], dim=-1).clamp(0, 1)  # (B, 24, h, w, 2)
+    values = torch.stack([u[:, source], v[:, source]], dim=-1).clamp(0, 1)  # (B, P, h, w, 2)
     part = np.broadcast_to(mirrored[None, :, None, None], values.shape[:-1])
     _, flipped = symmetry.flip(part.ravel(), values.reshape(-1, 2).cpu().numpy())
-    assert values.shape[1] == PARTS
     result = torch.as_tensor(flipped, device=u.device, dtype=u.dtype).reshape(values.shape)
     return result[..., 0], result[..., 1]

@@ -73,7 +73,7 @@ def predict_to_file(
     """
     if not people:
         raise ValueError(f"nobody to predict: {out} would be empty")
-    with PredictionWriter(out, crop.size, origin) as writer:
+    with PredictionWriter(out, crop.size, origin, model.layout) as writer:
         predictions = predict_people(model, people, crop, batch, flip_symmetry)
         for prediction in tracked(predictions, "predict", "people", len(people)):
             writer.write(prediction)

@@ -21,10 +21,10 @@ def part_errors(fine_segm: Tensor, points: Tensor, point_image: Tensor, part: Te
     """Cross entropy of the part scores, read bilinearly at the labelled points.
 
     Args:
-        fine_segm: (B, 25, h, w).
+        fine_segm: (B, 1 + parts, h, w).
         points: (P, 2) x, y, map px.
         point_image: (P,) int64 in 0..B-1.
-        part: (P,) int64, 1..24.
+        part: (P,) int64, 1..parts.
 
     Returns:
         (P,) nats.
@@ -39,10 +39,10 @@ def uv_errors(
     """Smooth L1 on u and v of the labelled part, read bilinearly at the labelled points, summed over the two.
 
     Args:
-        u, v: (B, 24, h, w), one channel a part.
+        u, v: (B, parts, h, w), one channel a part.
         points: (P, 2) x, y, map px.
         point_image: (P,) int64 in 0..B-1.
-        part: (P,) int64, 1..24.
+        part: (P,) int64, 1..parts.
         uv: (P, 2) in [0, 1].
         beta: the error below which the loss is a parabola.
 

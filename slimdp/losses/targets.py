@@ -21,12 +21,12 @@ class MapLabels:
 
     points: Tensor  # (P, 2) x, y, map px
     point_image: Tensor  # (P,) int64 in 0..B-1
-    part: Tensor  # (P,) int64, 1..24
+    part: Tensor  # (P,) int64, 1..parts
     uv: Tensor  # (P, 2) in [0, 1]; any number where it is not known
     uv_known: Tensor  # (P,) 1, or 0 where the part alone is known
     confidence: Tensor  # (P,) of points that were clicked or propagated; 0 for those of keypoints
     keypoint_confidence: Tensor  # (P,) the other way round
-    coarse: Tensor  # (B, h, w) int64: 0..14, IGNORE where unknown
+    coarse: Tensor  # (B, h, w) int64: 0..C, IGNORE where unknown
     outside: Tensor  # (B, h, w) int64: background where it is known, IGNORE elsewhere
     heat: Tensor | None  # (B, K, h, w): Gaussians about the keypoints
     heat_known: Tensor | None  # (B, K): 1 for labelled keypoints, hidden ones too, else 0

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slimdp.structures import COARSE_PARTS, PARTS, DensePoseMaps, ModelOutput, PoseBatch
+from slimdp.structures import DensePoseMaps, ModelOutput, PoseBatch
+from slimdp.surface.layout import PartLayout
+from slimdp.surface.people import PEOPLE
 
 #: Times that an hourglass halves its map (Newell et al., 3.1: from 64 px down to 4 px).
 DEPTH = 4
-#: Channels of the output maps, in order: background and parts, u, v, background and coarse parts.
-OUTPUTS = (PARTS + 1, PARTS, PARTS, COARSE_PARTS + 1)
 #: The features of a stack that can be asked for (Slim DensePose, table 7): what each is, its channels and
 #: its side for crops of S px. The paper names the two ends alone (level 4 is the output of each stack, level
 #: 0 the first layer) and worked best with the features before the output layers (3.2.2): level 3 here. Its
@@ -23,12 +23,18 @@ FEATURES = {
     "level_1": "what the smaller scales of the hourglass found, before it is enlarged (features, S / 8)",
     "level_2": "the end of the hourglass, all scales added (features, S / 4)",
     "level_3": "the features before the output layers (features, S / 4)",
-    "level_4": "the output: part scores, u, v, coarse part scores (88, S / 4)",
-    "segmentation": "the part scores of the output (25, S / 4)",
-    "uv": "u and v of the output (48, S / 4)",
+    "level_4": "the output: part scores, u, v, coarse part scores (S / 4)",
+    "segmentation": "the part scores of the output (1 + parts, S / 4)",
+    "uv": "u and v of the output (2 parts, S / 4)",
 }
 #: The crop's side is a multiple of this: a quarter of it halves DEPTH times.
 SIZE_MULTIPLE = 4 * 2**DEPTH
+
+
+def output_channels(layout: PartLayout) -> tuple[int, int, int, int]:
+    """Channels of the output maps, in order: background and parts, u, v, background and coarse parts."""
+    parts, coarse_parts = len(layout.parts), len(layout.coarse_parts)
+    return parts + 1, parts, parts, coarse_parts + 1
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, bias: bool = True) -> nn.Conv2d:
@@ -87,19 +93,20 @@ class Stack(nn.Module):
 
     Args:
         features: channels.
+        outputs: channels of the maps, as `output_channels` says.
         keypoints: number of heat maps.
     """
 
-    def __init__(self, features: int, keypoints: int = 0) -> None:
+    def __init__(self, features: int, outputs: tuple[int, int, int, int], keypoints: int = 0) -> None:
         super().__init__()
         self.hourglass = nn.Sequential(Hourglass(DEPTH, features), Residual(features, features))
         self.to_features = nn.Sequential(
             convolution(features, features, 1, bias=False), nn.BatchNorm2d(features), nn.ReLU(inplace=True)
         )
-        self.to_maps = convolution(features, sum(OUTPUTS), 1)
+        self.to_maps = convolution(features, sum(outputs), 1)
         self.to_keypoints = convolution(features, keypoints, 1) if keypoints else None
         # u and v are regressed as they are, so they start in the middle of their range.
-        u_begin, v_end = OUTPUTS[0], OUTPUTS[0] + OUTPUTS[1] + OUTPUTS[2]
+        u_begin, v_end = outputs[0], sum(outputs[:3])
         with torch.no_grad():
             assert self.to_maps.bias is not None
             self.to_maps.bias[u_begin:v_end] = 0.5
@@ -130,15 +137,18 @@ class StackedHourglass(nn.Module):
         stacks: number of hourglasses; Slim DensePose compares 1 to 8.
         features: channels throughout, a multiple of 4; 256 in the papers.
         keypoints: names of the heat maps, in the order of their channels.
+        layout: the parts of the surface.
     """
 
-    def __init__(self, stacks: int, features: int, keypoints: Sequence[str] = ()) -> None:
+    def __init__(
+        self, stacks: int, features: int, keypoints: Sequence[str] = (), layout: PartLayout = PEOPLE
+    ) -> None:
         super().__init__()
         if stacks < 1 or features < 4 or features % 4:
             raise ValueError(
                 f"stacks = {stacks}, features = {features}: wanted at least one stack and a multiple of 4"
             )
-        self.keypoints = tuple(keypoints)
+        self.keypoints, self.layout, self.outputs = tuple(keypoints), layout, output_channels(layout)
         stem = features // 4
         self.stem = nn.Sequential(
             convolution(3, stem, 7, stride=2, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True),
@@ -147,14 +157,14 @@ class StackedHourglass(nn.Module):
             Residual(features // 2, features // 2),
             Residual(features // 2, features),
         )  # fmt: skip
-        self.stacks = nn.ModuleList(Stack(features, len(self.keypoints)) for _ in range(stacks))
+        self.stacks = nn.ModuleList(Stack(features, self.outputs, len(self.keypoints)) for _ in range(stacks))
 
         def returns(channels: int) -> nn.ModuleList:
             return nn.ModuleList(convolution(channels, features, 1) for _ in range(stacks - 1))
 
         # What a stack found goes back into the input of the next one (Newell et al., figure 4, right).
         self.return_features = returns(features)
-        self.return_maps = returns(sum(OUTPUTS))
+        self.return_maps = returns(sum(self.outputs))
         self.return_keypoints = returns(len(self.keypoints)) if self.keypoints else None
 
     def forward(self, batch: PoseBatch, features: Collection[str] = ()) -> ModelOutput:
@@ -186,7 +196,7 @@ class StackedHourglass(nn.Module):
         for i, stack in enumerate(self.stacks):
             levels, heat = stack(x)
             before_output, maps = levels[3:]
-            fine_segm, u, v, coarse_segm = maps.split(OUTPUTS, dim=1)
+            fine_segm, u, v, coarse_segm = maps.split(self.outputs, dim=1)
             stage = DensePoseMaps(fine_segm, u, v, coarse_segm, heat)
             stages.append(stage)
             asked.append({name: _feature(name, levels, stage) for name in features})

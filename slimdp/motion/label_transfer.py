@@ -166,6 +166,7 @@ def transfer_person(transfer: LabelTransfer, image_1: ImageRecord) -> TransferRe
         keypoints=_keypoints(transfer),
         keypoint_names=person_0.keypoint_names,
         confidence=None if trust is None else trust[kept],
+        layout=person_0.layout,
     )
     mask_status = None
     if person_0.coarse is not None:

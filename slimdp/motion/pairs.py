@@ -225,5 +225,5 @@ def _coarse_at(first: PoseSample, labels: SourceLabels, places_0: np.ndarray) ->
     in_image = apply_affine(invert_affine(first.crop_from_image), places_0)
     drawn, inside = sample_coarse(person.coarse, person.box, in_image, BACKGROUND)
     exact = inside & (label != IGNORE)
-    label[exact] = (flip_coarse(drawn) if labels.mirrored else drawn)[exact]
+    label[exact] = (flip_coarse(drawn, person.layout) if labels.mirrored else drawn)[exact]
     return label

@@ -21,10 +21,8 @@ from trimesh.ray.ray_pyembree import RayMeshIntersector
 from slimdp.evaluation.error_map import nearest_corner, smooth_on_body
 from slimdp.report.drawing import PART_COLOURS, contact_sheet, draw_dots, text_strip
 from slimdp.report.tables import format_table
-from slimdp.structures import PARTS
 from slimdp.surface import BodySurface, DensePoseCharts
 from slimdp.surface.distortion import ChartDistortion
-from slimdp.surface.parts import PART_NAMES
 
 #: Rays along each side of a pixel.
 SAMPLES = 2
@@ -140,22 +138,23 @@ def surface_picture(surface: BodySurface, height: int = 1000) -> np.ndarray:
 
 
 def charts_picture(charts: BodySurface | DensePoseCharts, height: int = 1000) -> np.ndarray:
-    """All 24 charts, about `height` px high: their triangles, a grid of tenths, u to the right and v up.
+    """All charts, about `height` px high: their triangles, a grid of tenths, u to the right and v up.
 
     Raises:
         ValueError: too small a height to show anything.
     """
     _check_height(height)
-    side_px = height // (PARTS // _CHARTS_A_ROW) - _TITLE_HEIGHT - 8
+    parts = len(charts.layout.parts)
+    side_px = height // -(-parts // _CHARTS_A_ROW) - _TITLE_HEIGHT - 8
     # DensePose numbers its parts; the names of ours are not all sure to be those of theirs.
-    names = PART_NAMES if isinstance(charts, BodySurface) else [""] * (PARTS + 1)
+    names = charts.layout.part_names if isinstance(charts, BodySurface) else [""] * (parts + 1)
     panels = [
         np.vstack(
             [text_strip(f"{part} {names[part]}", side_px, _TITLE_HEIGHT), _chart(charts, part, side_px)]
         )
-        for part in range(1, PARTS + 1)
+        for part in range(1, parts + 1)
     ]
-    return contact_sheet([panels[start : start + _CHARTS_A_ROW] for start in range(0, PARTS, _CHARTS_A_ROW)])
+    return contact_sheet([panels[start : start + _CHARTS_A_ROW] for start in range(0, parts, _CHARTS_A_ROW)])
 
 
 def _check_height(height: int) -> None:
@@ -163,14 +162,17 @@ def _check_height(height: int) -> None:
         raise ValueError(f"a picture {height} px high, but {_LEAST_HEIGHT} or more are wanted")
 
 
-def distortion_table(charts: Sequence[ChartDistortion]) -> str:
-    """The distortion of charts as a Markdown table; steps of 0.01 in u and v in millimetres on the body."""
+def distortion_table(charts: Sequence[ChartDistortion], names: Sequence[str]) -> str:
+    """The distortion of charts as a Markdown table; steps of 0.01 in u and v in millimetres on the body.
+
+    `names` are those of the labels 0..P.
+    """
     header = [
         "part", "skin cm²", "filled %", "area ratio 5 %", "50 %", "95 %", "0.01 u mm", "0.01 v mm", "flipped",
     ]  # fmt: skip
     body = [
         [
-            f"{chart.part} {PART_NAMES[chart.part]}",
+            f"{chart.part} {names[chart.part]}",
             f"{1e4 * chart.skin_m2:.0f}",
             f"{100 * chart.filled:.0f}",
             *(f"{ratio:.2f}" for ratio in chart.area_ratio),
@@ -296,7 +298,7 @@ def texture_colours(
 
     Args:
         surface: the body.
-        part: (P,) 1..24.
+        part: (P,) 1..P.
         uv: (P, 2) in [0, 1].
         colours: (P, 3) RGB in 0..255.
         sigma_m: how far a pixel spreads, metres.

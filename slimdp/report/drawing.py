@@ -13,13 +13,12 @@ import cv2
 import numpy as np
 
 from flow_cache.runtime.atomic import atomic_write
-from slimdp.structures import PARTS
 
 Item = TypeVar("Item")
 
-#: Colour of each part, 0 background. Right limbs are warm and left limbs cold, backs dark and fronts light,
-#: the torso green, the head pale; chosen in CIELAB with at least 24 units between any two.
-PART_COLOURS = np.array(
+#: Of people right limbs are warm and left limbs cold, backs dark and fronts light, the torso green, the head
+#: pale; chosen in CIELAB with at least 24 units between any two.
+_CHOSEN = np.array(
     [
         (0, 0, 0), (51, 112, 36), (107, 184, 85), (248, 221, 50), (173, 253, 193),
         (0, 60, 128), (134, 0, 23), (198, 29, 129), (136, 78, 194), (255, 138, 194),
@@ -29,6 +28,17 @@ PART_COLOURS = np.array(
     ],
     dtype=np.uint8,
 )  # fmt: skip
+
+
+def _more_colours(count: int) -> np.ndarray:
+    """Colours (count, 3) uint8 RGB of all hues, neighbours far apart, in three strengths."""
+    steps = np.arange(count)
+    hsv = np.column_stack([steps * 111 % 180, 110 + 60 * (steps % 3), 240 - 50 * (steps // 3 % 3)])
+    return cv2.cvtColor(hsv[None].astype(np.uint8), cv2.COLOR_HSV2RGB)[0]
+
+
+#: Colour of each label of parts, 0 background.
+PART_COLOURS = np.concatenate([_CHOSEN, _more_colours(256 - len(_CHOSEN))])
 #: What is not known.
 GREY = np.array((150, 150, 150), dtype=np.uint8)
 _RIM = np.array((20, 20, 20), dtype=np.uint8)
@@ -44,7 +54,7 @@ def draw_points(
     Args:
         image: (H, W, 3).
         points: (N, 2) x, y px of the image.
-        part: (N,) 0..24.
+        part: (N,) 0..P.
         uv: (N, 2) in [0, 1]; NaN, where it is not known, is grey.
         radius: of a point, px, without its outline.
     """
@@ -73,7 +83,7 @@ def overlay_parts(
 
     Args:
         image: (H, W, 3).
-        part: (H, W) 0..24.
+        part: (H, W) 0..P.
         foreground: (H, W) bool.
         alpha: share of the colour, 0..1.
     """
@@ -228,20 +238,22 @@ def unit_key(width: int) -> np.ndarray:
 
 
 def part_key(width: int, names: Sequence[str]) -> np.ndarray:
-    """The colours of the parts 1..24 with their numbers and names, in lines of six: (80, width, 3) uint8 RGB.
+    """The colours of the parts 1..P with their numbers and names, in lines of six: (20 lines, width, 3).
 
     Args:
         width: px.
-        names: of the parts, that of part p at p; "" shows its number alone.
+        names: of the labels 0..P; "" shows its number alone.
     """
     columns = np.linspace(0, width, _PARTS_A_ROW + 1).round().astype(int)
     cells = []
-    for part in range(1, PARTS + 1):
+    filled = -(-(len(names) - 1) // _PARTS_A_ROW) * _PARTS_A_ROW  # the last line is filled up with white
+    for part in range(1, filled + 1):
         place = (part - 1) % _PARTS_A_ROW
         cell = np.full((_KEY_HEIGHT, columns[place + 1] - columns[place], 3), 255, dtype=np.uint8)
-        cell[2:-2, 4 : 4 + _SWATCH] = PART_COLOURS[part]
-        label = text_strip(f"{part} {names[part]}".strip(), cell.shape[1] - _SWATCH - 8)
-        cell[:, _SWATCH + 8 :] = label
         cells.append(cell)
-    lines = [cells[start : start + _PARTS_A_ROW] for start in range(0, PARTS, _PARTS_A_ROW)]
+        if part < len(names):
+            cell[2:-2, 4 : 4 + _SWATCH] = PART_COLOURS[part]
+            label = text_strip(f"{part} {names[part]}".strip(), cell.shape[1] - _SWATCH - 8)
+            cell[:, _SWATCH + 8 :] = label
+    lines = [cells[start : start + _PARTS_A_ROW] for start in range(0, filled, _PARTS_A_ROW)]
     return np.concatenate([np.concatenate(line, axis=1) for line in lines])

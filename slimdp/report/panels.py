@@ -97,7 +97,7 @@ def draw_row(
 
     Args:
         crop: (S, S, 3) uint8 RGB.
-        prediction: part (S, S) 1..24, uv (2, S, S), foreground (S, S) bool.
+        prediction: part (S, S) 1..P, uv (2, S, S), foreground (S, S) bool.
         points: (N, 2) x, y crop px, annotated.
         part: (N,) their parts.
         errors_m: (N,) their geodesic errors, metres, NaN without (u, v); None where they cannot be measured.

@@ -28,8 +28,7 @@ from slimdp.report.drawing import (
     overlay_uv,
     text_strip,
 )
-from slimdp.structures import COARSE_PARTS, IGNORE, ImageRecord, PersonAnnotation
-from slimdp.surface.parts import COARSE_OF_PART
+from slimdp.structures import IGNORE, ImageRecord, PersonAnnotation
 
 #: About how wide a sheet of labelled images is, one image with detections, a sheet of propagated labels, px.
 _PEOPLE_WIDTH, _DETECTIONS_WIDTH, _PROPAGATION_WIDTH = 1400, 640, 2000
@@ -116,10 +115,10 @@ def _draw_outlines(drawn: np.ndarray, person: PersonAnnotation, zoom: float) -> 
     left, top = np.rint(person.box[:2] * zoom).astype(int).tolist()
     size = np.maximum(np.rint(person.box[2:] * zoom).astype(int), 1).tolist()
     coarse = cv2.resize(person.coarse, size, interpolation=cv2.INTER_NEAREST)
-    for label in range(1, COARSE_PARTS + 1):
+    for label in range(1, 1 + len(person.layout.coarse_parts)):
         there = (coarse == label).astype(np.uint8)
         outlines, _ = cv2.findContours(there, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE, offset=(left, top))
-        colour = PART_COLOURS[np.flatnonzero(label == COARSE_OF_PART)[0]].tolist()
+        colour = PART_COLOURS[np.flatnonzero(label == person.layout.coarse_of_part)[0]].tolist()
         cv2.drawContours(drawn, outlines, -1, colour, 1, cv2.LINE_AA)
 
 

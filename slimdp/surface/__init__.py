@@ -1,4 +1,4 @@
-"""The body's surface: 24 charts, distances along the skin, left and right."""
+"""Surfaces: their charts, distances along the skin, left and right."""
 
 from __future__ import annotations
 
@@ -11,19 +11,26 @@ if TYPE_CHECKING:
     from slimdp.surface.densepose import DensePoseCharts, DensePoseSurface
     from slimdp.surface.densepose.files import what_is_there
     from slimdp.surface.interface import Surface
-    from slimdp.surface.keypoints import COCO_KEYPOINTS, POSETRACK_FILE_KEYPOINTS, POSETRACK_KEYPOINTS
+    from slimdp.surface.layout import Part, PartLayout
     from slimdp.surface.load import load_charts, load_surface, load_symmetry
-    from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART, UvSymmetry, load_uv_symmetry
+    from slimdp.surface.people import (
+        COCO_KEYPOINTS,
+        PEOPLE,
+        POSETRACK_FILE_KEYPOINTS,
+        POSETRACK_KEYPOINTS,
+    )
+    from slimdp.surface.symmetry import UvSymmetry, load_uv_symmetry
 
 __all__ = [
     "COCO_KEYPOINTS",
-    "FLIP_COARSE",
-    "FLIP_PART",
+    "PEOPLE",
     "POSETRACK_FILE_KEYPOINTS",
     "POSETRACK_KEYPOINTS",
     "BodySurface",
     "DensePoseCharts",
     "DensePoseSurface",
+    "Part",
+    "PartLayout",
     "Surface",
     "UvSymmetry",
     "load_charts",

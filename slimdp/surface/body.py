@@ -10,13 +10,14 @@ import numpy as np
 
 from slimdp.surface.chart_faces import ChartFaces, checked_places
 from slimdp.surface.chart_rims import ChartRims
+from slimdp.surface.layout import PartLayout
 from slimdp.surface.nearest import NO_VERTEX, NearestVertex
 from slimdp.surface.symmetry import UvSymmetry
 
 
 @dataclass(frozen=True)
 class BodySurface:
-    """A body in its rest pose, its 24 charts and its geodesic distances.
+    """A body in its rest pose, its charts and its geodesic distances.
 
     (u, v) of a vertex differ between the parts that meet there, so they belong to face corners.
     """
@@ -24,17 +25,22 @@ class BodySurface:
     name: str
     vertices: np.ndarray  # (V, 3) float64, metres; x to the person's left, y up, z to the front
     faces: np.ndarray  # (F, 3) int64, counter-clockwise seen from outside
-    face_part: np.ndarray  # (F,) int64, 1..24
+    face_part: np.ndarray  # (F,) int64, 1..P
     face_uv: np.ndarray  # (F, 3, 2) float32 in [0, 1]
     distances: np.ndarray  # (V (V - 1) / 2,) metres, condensed: vertices a > b at a (a - 1) / 2 + b
-    symmetry: UvSymmetry
+    layout: PartLayout
     keypoints: Mapping[str, int] = field(default_factory=dict)  # name -> the nearest vertex
+
+    @property
+    def symmetry(self) -> UvSymmetry:
+        """Left and right."""
+        return UvSymmetry(self.layout)
 
     def locate(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Find the surface points of chart coordinates (DensePose, 2.1).
 
         Args:
-            part: (N,) 1..24.
+            part: (N,) 1..P.
             uv: (N, 2) in [0, 1].
 
         Returns:
@@ -42,9 +48,9 @@ class BodySurface:
             chart, of the point of its rim that is nearest in (u, v).
 
         Raises:
-            ValueError: a part outside 1..24, or coordinates that are not finite or outside [0, 1].
+            ValueError: a part outside 1..P, or coordinates that are not finite or outside [0, 1].
         """
-        part, uv = checked_places(part, uv)
+        part, uv = checked_places(part, uv, len(self.layout.parts))
         face, barycentric = self._chart_faces.holding(part, uv)
         outside = face < 0
         if outside.any():
@@ -54,8 +60,7 @@ class BodySurface:
     def anchors(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Face (N,) and barycentric weights (N, 3) of keypoints on the skin.
 
-        `COCO_KEYPOINTS` and `POSETRACK_KEYPOINTS` are the lists that data sets use. A joint inside a limb is
-        anchored at the vertex that is nearest to it in the rest pose.
+        A joint inside a limb is anchored at the vertex that is nearest to it in the rest pose.
 
         Raises:
             ValueError: a name that is no keypoint of this surface.
@@ -101,7 +106,7 @@ class BodySurface:
         """Distances (N,) in metres between places of the charts; infinite where either part is 0.
 
         Args:
-            part_a, part_b: (N,) 0..24.
+            part_a, part_b: (N,) 0..P.
             uv_a, uv_b: (N, 2) in [0, 1]; outside a chart its nearest point counts, as `locate` says.
 
         Raises:
@@ -129,7 +134,7 @@ class BodySurface:
         return np.where(low > NO_VERTEX, distance_m, np.inf)
 
     def nearest_vertex(self, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
-        """The vertex (N,) nearest to (u, v) (N, 2) among those of part (N,) 0..24; -1 for part 0.
+        """The vertex (N,) nearest to (u, v) (N, 2) among those of part (N,) 0..P; -1 for part 0.
 
         Of vertices equally near the lowest counts; errors as for `NearestVertex.find`.
         """

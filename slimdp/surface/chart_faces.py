@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slimdp.structures import PARTS
-
 if TYPE_CHECKING:
     from trimesh.ray.ray_pyembree import RayMeshIntersector
 
@@ -22,11 +20,11 @@ _ROUNDING = 1e-3
 _ASIDE = 2e-5 * np.array([(1, 1), (-1, 1), (1, -1), (-1, -1)])
 
 
-def checked_places(part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Parts (N,) int64 in 1..24 and (u, v) (N, 2) float64 in [0, 1]; ValueError for others, or not finite."""
+def checked_places(part: np.ndarray, uv: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Parts (N,) int64 in 1..parts and (u, v) (N, 2) float64 in [0, 1]; ValueError if not."""
     part, uv = np.asarray(part).astype(np.int64), np.asarray(uv, dtype=np.float64).reshape(-1, 2)
-    if part.size and (part.min() < 1 or part.max() > PARTS):
-        raise ValueError(f"parts run from {part.min()} to {part.max()}, but 1..{PARTS} is wanted")
+    if part.size and (part.min() < 1 or part.max() > parts):
+        raise ValueError(f"parts run from {part.min()} to {part.max()}, but 1..{parts} is wanted")
     if not np.isfinite(uv).all():
         raise ValueError(f"{(~np.isfinite(uv)).any(axis=1).sum()} of {len(uv)} (u, v) are not finite")
     if uv.size and (uv.min() < -_ROUNDING or uv.max() > 1 + _ROUNDING):
@@ -38,11 +36,11 @@ def checked_places(part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.nda
 class ChartFaces:
     """Triangles in the unit squares of their parts."""
 
-    part: np.ndarray  # (F,) 1..24
+    part: np.ndarray  # (F,) 1..P
     uv: np.ndarray  # (F, 3, 2) in [0, 1]
 
     def holding(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Face (N,) int64 of part (N,) 1..24 that (u, v) (N, 2) lies in, and barycentric weights (N, 3).
+        """Face (N,) int64 of part (N,) 1..P that (u, v) (N, 2) lies in, and barycentric weights (N, 3).
 
         Outside the part's chart: face -1, weights 0.
         """

@@ -18,7 +18,7 @@ class ChartRims:
 
     face: np.ndarray  # (E,) int64
     corner: np.ndarray  # (E,) 0..2, where the edge begins; it ends at the face's next corner
-    part: np.ndarray  # (E,) 1..24
+    part: np.ndarray  # (E,) 1..P
     start: np.ndarray  # (E, 2) u, v
     end: np.ndarray  # (E, 2)
 

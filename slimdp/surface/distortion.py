@@ -14,7 +14,7 @@ from slimdp.surface.hidden import HIDDEN_BELOW, openness
 class ChartDistortion:
     """One chart in numbers. Skin that no picture shows (inside mouth and nose) is left out of all of them."""
 
-    part: int  # 1..24
+    part: int  # 1..P
     skin_m2: float
     filled: float  # the chart's area, of a unit square
     #: The 5th, 50th and 95th percentile, by area, of a triangle's share of the chart over its share of the

@@ -8,15 +8,20 @@ over a few triangles has shortest paths close to the exact geodesics, and Dijkst
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import dijkstra
 
+from flow_cache.runtime.progress import tracked
+
 #: How many edges a straight line may cross. Each one more makes the graph denser and the paths shorter: the
 #: mean error on the open body is 1.4 % with 1, 0.4 % with 4, 0.2 % with 6, 0.1 % with 8.
 CROSSINGS = 6
+_ROWS_A_BLOCK = 256
 
 
 def surface_graph(vertices: np.ndarray, faces: np.ndarray, crossings: int = CROSSINGS) -> csr_array:
@@ -49,6 +54,35 @@ def distances_from(graph: csr_array, sources: np.ndarray) -> np.ndarray:
     if not np.isfinite(distance).all():
         raise ValueError("the surface is not connected: some vertices cannot be reached from others")
     return distance
+
+
+def write_distances(
+    path: Path, vertices: np.ndarray, faces: np.ndarray, mirror: np.ndarray | None = None
+) -> None:
+    """Write all geodesic distances, condensed (`BodySurface.distances`), float16: 0.5 mm at 1 m.
+
+    Args:
+        path: the .npy to write.
+        vertices: (V, 3) metres.
+        faces: (F, 3), as for `surface_graph`.
+        mirror: (V,) the mirror image of each vertex in the plane x = 0: distances of the right half (x <= 0)
+            are then found, and mirrored for the left. None: a mesh without mirror images.
+    """
+    graph = surface_graph(vertices, faces)
+    count = len(vertices)
+    table = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(count * (count - 1) // 2,))
+    with open(path, "r+b") as file:  # a full disk would end the process at the first page without room
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    sources = np.arange(count) if mirror is None else np.flatnonzero(vertices[:, 0] <= 0)
+    blocks = range(0, len(sources), _ROWS_A_BLOCK)
+    for start in tracked(blocks, "distances on the body", f"blocks of {_ROWS_A_BLOCK} vertices"):
+        block = sources[start : start + _ROWS_A_BLOCK]
+        for vertex, row in zip(block, distances_from(graph, block)):
+            table[vertex * (vertex - 1) // 2 : vertex * (vertex - 1) // 2 + vertex] = row[:vertex]
+            if mirror is not None:
+                twin = mirror[vertex]
+                table[twin * (twin - 1) // 2 : twin * (twin - 1) // 2 + twin] = row[mirror][:twin]
+    table.flush()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
+from slimdp.surface.layout import PartLayout
+
 
 class Surface(Protocol):
     """Distances along a body between places that are told as (part, u, v).
@@ -19,8 +21,13 @@ class Surface(Protocol):
         """What the surface is called in tables and errors."""
         ...
 
+    @property
+    def layout(self) -> PartLayout:
+        """Its parts, 1..P."""
+        ...
+
     def nearest_vertex(self, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
-        """The vertex (N,) int64 nearest to (u, v) (N, 2) among those of part (N,) 0..24; -1 for part 0."""
+        """The vertex (N,) int64 nearest to (u, v) (N, 2) among those of part (N,) 0..P; -1 for part 0."""
         ...
 
     def vertex_distance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -30,5 +37,5 @@ class Surface(Protocol):
     def distance_between(
         self, part_a: np.ndarray, uv_a: np.ndarray, part_b: np.ndarray, uv_b: np.ndarray
     ) -> np.ndarray:
-        """Metres (N,) between places of parts (N,) 0..24 at (u, v) (N, 2); infinite where a part is 0."""
+        """Metres (N,) between places of parts (N,) 0..P at (u, v) (N, 2); infinite where a part is 0."""
         ...

@@ -10,17 +10,6 @@ import numpy as np
 
 from slimdp.surface import makehuman
 
-#: COCO's 17 keypoints, in its order.
-COCO_KEYPOINTS = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear",
-    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
-    "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
-#: PoseTrack's 15, in its order.
-POSETRACK_KEYPOINTS = ("nose", "head_bottom", "head_top", *COCO_KEYPOINTS[5:])
-#: The 17 of its files, which keep places for two ears after the head.
-POSETRACK_FILE_KEYPOINTS = (*POSETRACK_KEYPOINTS[:3], "left_ear", "right_ear", *COCO_KEYPOINTS[5:])
-
 #: Keypoint -> the bone that begins there ("_l" or "_r" behind it).
 JOINT_KEYPOINTS = {
     "shoulder": "upperarm",

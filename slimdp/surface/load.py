@@ -1,4 +1,4 @@
-"""Surfaces by name: the open body, or a folder with DensePose's files, and what each of them can do."""
+"""Surfaces by name: the open body, or a folder with DensePose's files or a mesh, and what each can do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from slimdp.surface.densepose import (
     load_densepose_surface,
 )
 from slimdp.surface.densepose.files import CHARTS, SYMMETRY, find_files
+from slimdp.surface.layout import PartLayout
+from slimdp.surface.mesh_folder import LAYOUT_FILE, load_mesh_folder, read_layout
 from slimdp.surface.open_body import open_body
+from slimdp.surface.people import PEOPLE
 from slimdp.surface.symmetry import UvSymmetry, load_uv_symmetry
 
 #: The name of the open body.
@@ -32,26 +35,45 @@ def load_surface(name: str | Path) -> BodySurface | DensePoseSurface:
 
     Args:
         name: "open", or a folder with DensePose's SMPL_subdiv.mat, SMPL_SUBDIV_TRANSFORM.mat and
-            Pdist_matrix (docs/surfaces.md).
+            Pdist_matrix, or with a mesh (docs/surfaces.md).
 
     Raises:
         ValueError: neither, files that are missing (the error says which and where they can be had), damaged
             or do not fit one another.
     """
-    return _open_body() if str(name) == OPEN else _densepose_surface(_folder(name))
+    if str(name) == OPEN:
+        return _open_body()
+    folder = _folder(name)
+    return _mesh(folder) if is_mesh_folder(folder) else _densepose_surface(folder)
+
+
+def surface_layout(name: str | Path) -> PartLayout:
+    """The parts of a surface, without loading it: people's, unless it is a folder with a mesh.
+
+    Raises:
+        ValueError: the layout of the folder is damaged.
+    """
+    return read_layout(Path(name)) if is_mesh_folder(name) else PEOPLE
+
+
+def is_mesh_folder(name: str | Path) -> bool:
+    """Whether a surface is a user's mesh (`slimdp.surface.mesh_folder`)."""
+    return str(name) != OPEN and (Path(name) / LAYOUT_FILE).is_file()
 
 
 def load_charts(name: str | Path) -> BodySurface | DensePoseCharts:
     """What goes from (part, u, v) to the mesh and back; a folder needs UV_Processed.mat, else as above."""
-    if str(name) == OPEN:
-        return _open_body()
+    if str(name) == OPEN or is_mesh_folder(name):
+        surface = load_surface(name)
+        assert isinstance(surface, BodySurface)
+        return surface
     return load_densepose_charts(*find_files(_folder(name), CHARTS))
 
 
 def load_symmetry(name: str | Path) -> UvSymmetry:
     """Left and right of a surface; a folder needs UV_symmetry_transforms.mat, else as above."""
-    if str(name) == OPEN:
-        return UvSymmetry()
+    if str(name) == OPEN or is_mesh_folder(name):
+        return UvSymmetry(surface_layout(name).require_symmetric())
     return load_uv_symmetry(*find_files(_folder(name), SYMMETRY))
 
 
@@ -60,7 +82,7 @@ def check_surface_name(name: str | Path) -> None:
     if str(name) != OPEN and not Path(name).is_dir():
         raise ValueError(
             f"no surface {str(name)!r} in {Path.cwd()}; choose one of: {OPEN}, or a folder with DensePose's "
-            "surface files"
+            "surface files or with a mesh"
         )
 
 
@@ -72,6 +94,11 @@ def _folder(name: str | Path) -> Path:
 @cache
 def _open_body() -> BodySurface:
     return open_body()
+
+
+@cache
+def _mesh(folder: Path) -> BodySurface:
+    return load_mesh_folder(folder)
 
 
 @cache

@@ -8,8 +8,6 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial import cKDTree
 
-from slimdp.structures import PARTS
-
 #: The vertex of what lies on no part.
 NO_VERTEX = -1
 
@@ -18,7 +16,7 @@ NO_VERTEX = -1
 class NearestVertex:
     """Vertices at their places in the charts; one that lies at several places is listed with each."""
 
-    part: np.ndarray  # (K,) 1..24
+    part: np.ndarray  # (K,) 1..P
     uv: np.ndarray  # (K, 2)
     vertex: np.ndarray  # (K,) int64
 
@@ -29,17 +27,18 @@ class NearestVertex:
         taken. Part 0 has no vertex: -1.
 
         Args:
-            part: (N,) 0..24.
+            part: (N,) 0..P.
             uv: (N, 2); not used where the part is 0.
 
         Raises:
-            ValueError: a part outside 0..24 or without vertices, or coordinates that are not finite.
+            ValueError: a part outside 0..P or without vertices, or coordinates that are not finite.
         """
         part, uv = np.asarray(part), np.asarray(uv, dtype=np.float64).reshape(-1, 2)
         if part.shape != (len(uv),):
             raise ValueError(f"{part.shape} parts for {len(uv)} (u, v): one each is wanted")
-        if part.size and (part.min() < 0 or part.max() > PARTS):
-            raise ValueError(f"parts run from {part.min()} to {part.max()}, but 0..{PARTS} is wanted")
+        if part.size and (part.min() < 0 or part.max() > self.part.max()):
+            wanted = f"0..{self.part.max()} is wanted"
+            raise ValueError(f"parts run from {part.min()} to {part.max()}, but {wanted}")
         bad = (part > 0) & ~np.isfinite(uv).all(axis=1)
         if bad.any():
             raise ValueError(f"{bad.sum()} of {len(uv)} (u, v) on the body are not finite")

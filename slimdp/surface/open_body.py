@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import zlib
 from pathlib import Path
@@ -14,23 +13,22 @@ import numpy as np
 from flow_cache.runtime.atomic import atomic_folder
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.lock import held
-from flow_cache.runtime.progress import timed, tracked
+from flow_cache.runtime.progress import timed
 from slimdp.surface import makehuman
 from slimdp.surface.body import BodySurface
 from slimdp.surface.cache import cache_folder
 from slimdp.surface.charts import flatten
-from slimdp.surface.geodesics import distances_from, surface_graph
+from slimdp.surface.geodesics import write_distances
 from slimdp.surface.hidden import HIDDEN_BELOW, openness
 from slimdp.surface.keypoints import keypoint_joints, keypoint_vertices
 from slimdp.surface.parts import AXIS_BONE, RIGHT_PARTS, right_side_parts
+from slimdp.surface.people import PEOPLE
 from slimdp.surface.seams import open_foot, open_hand
-from slimdp.surface.symmetry import FLIP_PART, UvSymmetry
 
 #: Raised with every change of what is built, so that an older cache is not taken for it.
 VERSION = 3
 _RIGHT_HAND, _RIGHT_FOOT = RIGHT_PARTS["hand"][0], RIGHT_PARTS["foot"][0]
 _SELF_MIRRORED = RIGHT_PARTS["torso"]
-_ROWS_A_BLOCK = 256
 _CHECKSUMS = "checksums.json"
 _FILES = ("surface.npz", "distances.npy", "keypoints.json")
 _LOG = logging.getLogger(__name__)
@@ -58,7 +56,7 @@ def open_body(cache: Path | None = None) -> BodySurface:
             face_part=arrays["face_part"],
             face_uv=arrays["face_uv"],
             distances=np.load(folder / "distances.npy", mmap_mode="r"),
-            symmetry=UvSymmetry(),
+            layout=PEOPLE,
             keypoints=read_json(folder / "keypoints.json"),
         )
 
@@ -115,7 +113,7 @@ def _build(folder: Path) -> None:
             face_part=np.concatenate([right_part, left_part]),
             face_uv=np.concatenate([right_uv, left_uv]).astype(np.float32),
         )
-        _write_distances(temporary / "distances.npy", vertices, faces, mirror)
+        write_distances(temporary / "distances.npy", vertices, faces, mirror)
         anchors = keypoint_vertices(vertices, keypoint_joints(everything))
         (temporary / "keypoints.json").write_text(json.dumps(anchors, indent=1))
         checksums = {name: _checksum(temporary / name) for name in _FILES}
@@ -140,7 +138,7 @@ def mirror_faces(
     mirrored_uv = uv[:, ::-1].copy()  # the winding is reversed, so that outside stays outside
     torso = np.isin(part, _SELF_MIRRORED)
     mirrored_uv[torso, :, 0] = 1 - mirrored_uv[torso, :, 0]
-    return makehuman.vertex_mirror()[faces][:, ::-1], FLIP_PART[part], mirrored_uv
+    return makehuman.vertex_mirror()[faces][:, ::-1], PEOPLE.flip_part[part], mirrored_uv
 
 
 def _right_charts(vertices: np.ndarray, right: np.ndarray, part: np.ndarray) -> np.ndarray:
@@ -193,20 +191,3 @@ def _upright(plane: np.ndarray, height: np.ndarray) -> np.ndarray:
     up = np.linalg.lstsq(centred, height - height.mean(), rcond=None)[0]
     up /= np.linalg.norm(up)
     return centred @ np.stack([[up[1], -up[0]], up], axis=1)
-
-
-def _write_distances(path: Path, vertices: np.ndarray, faces: np.ndarray, mirror: np.ndarray) -> None:
-    """All geodesic distances, condensed, float16 (0.5 mm at 1 m): the right half's, mirrored for the left."""
-    graph = surface_graph(vertices, faces)
-    count = len(vertices)
-    table = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(count * (count - 1) // 2,))
-    with open(path, "r+b") as file:  # a full disk would end the process at the first page without room
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    right = np.flatnonzero(vertices[:, 0] <= 0)
-    blocks = range(0, len(right), _ROWS_A_BLOCK)
-    for start in tracked(blocks, "distances on the body", f"blocks of {_ROWS_A_BLOCK} vertices"):
-        block = right[start : start + _ROWS_A_BLOCK]
-        for vertex, row in zip(block, distances_from(graph, block)):
-            for a, distance in ((vertex, row), (mirror[vertex], row[mirror])):
-                table[a * (a - 1) // 2 : a * (a - 1) // 2 + a] = distance[:a]
-    table.flush()

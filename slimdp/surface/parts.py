@@ -1,8 +1,4 @@
-"""Cut the open body's skin into DensePose's 24 parts, by bones and by front and back.
-
-DensePose numbers the halves of each limb but does not name them; here the lower number of a pair is the
-back and the higher one the front (as for the torso, 1 back and 2 front), and 23 is the head's right half.
-"""
+"""Cut the open body's skin into DensePose's 24 parts (`PEOPLE`), by bones and by front and back."""
 
 from __future__ import annotations
 
@@ -43,19 +39,6 @@ AXIS_BONE = {
     "upper_arm": "upperarm_r",
     "lower_arm": "lowerarm_r",
 }
-PART_NAMES = (
-    "background", "torso back", "torso front", "right hand", "left hand", "left foot", "right foot",
-    "right upper leg back", "left upper leg back", "right upper leg front", "left upper leg front",
-    "right lower leg back", "left lower leg back", "right lower leg front", "left lower leg front",
-    "left upper arm back", "right upper arm back", "left upper arm front", "right upper arm front",
-    "left lower arm back", "right lower arm back", "left lower arm front", "right lower arm front",
-    "right head", "left head",
-)  # fmt: skip
-
-#: Coarse mask label 0..14 of every part 0..24 (docs/data.md).
-COARSE_OF_PART = np.array(
-    [0, 1, 1, 2, 3, 4, 5, 6, 7, 6, 7, 8, 9, 8, 9, 10, 11, 10, 11, 12, 13, 12, 13, 14, 14]
-)
 
 
 def right_side_parts(vertices: np.ndarray, faces: np.ndarray, rig: Rig) -> np.ndarray:

@@ -8,9 +8,7 @@ import numpy as np
 from scipy.cluster.vq import kmeans2
 from scipy.spatial import cKDTree
 
-from slimdp.structures import COARSE_PARTS
-from slimdp.surface import BodySurface
-from slimdp.surface.parts import COARSE_OF_PART
+from slimdp.surface import PEOPLE, BodySurface
 
 #: Annotators place at most this many points on a region (DensePose, 2.1).
 MOST_POINTS_A_REGION = 14
@@ -34,13 +32,10 @@ ERROR_CM = {
     "lower arm": 2.5,
     "head": 2.0,
 }
-#: The same for coarse labels 0..14.
+#: The same by coarse label, 0 background.
 ERROR_CM_OF_COARSE = np.array(
-    [0.0, *(ERROR_CM[name] for name in (
-        "torso", "hand", "hand", "foot", "foot", "upper leg", "upper leg", "lower leg", "lower leg",
-        "upper arm", "upper arm", "lower arm", "lower arm", "head",
-    ))]
-)  # fmt: skip
+    [0.0, *(ERROR_CM[name.removeprefix("left ").removeprefix("right ")] for name in PEOPLE.coarse_parts)]
+)
 #: Random surface points among which the one at the drawn distance is looked for.
 _CANDIDATES = 128
 #: Candidates lie on faces whose middle is at most this much further away than the drawn distance, metres.
@@ -51,7 +46,7 @@ def annotators_points(region: np.ndarray, rng: np.random.Generator) -> np.ndarra
     """Spread points over every region by k-means, as the annotators' tool does (DensePose, 2.1).
 
     Args:
-        region: (H, W) the regions that one person was divided into, coarse labels 0..14; 0 is no region.
+        region: (H, W) the regions that one person was divided into, coarse labels; 0 is no region.
         rng: the annotator's chance.
 
     Returns:
@@ -87,13 +82,15 @@ class PositionError:
     def __init__(self, surface: BodySurface, scale: float) -> None:
         if not scale >= 0:
             raise ValueError(f"annotator_error = {scale}, but 0 or more is wanted")
+        if surface.layout != PEOPLE:
+            raise ValueError(f"{surface.name}: how far off annotators are is known for people alone")
         self._surface, self._scale = surface, scale
         corners = surface.vertices[surface.faces]
         edges = corners[:, 1:] - corners[:, :1]
         self._area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1) / 2
         self._middle = corners.mean(axis=1)
-        coarse = COARSE_OF_PART[surface.face_part]
-        self._faces = [np.flatnonzero(coarse == label) for label in range(COARSE_PARTS + 1)]
+        self._coarse = surface.layout.coarse_of_part[surface.face_part]
+        self._faces = [np.flatnonzero(self._coarse == label) for label in range(len(ERROR_CM_OF_COARSE))]
 
     def displace(
         self, face: np.ndarray, barycentric: np.ndarray, rng: np.random.Generator
@@ -113,7 +110,7 @@ class PositionError:
         """
         if self._scale == 0 or len(face) == 0:
             return face, barycentric
-        coarse = COARSE_OF_PART[self._surface.face_part[face]]
+        coarse = self._coarse[face]
         distance = rng.rayleigh(self._scale * ERROR_CM_OF_COARSE[coarse] / 100)
         start = self._surface.positions(face, barycentric)
         candidates = np.stack(

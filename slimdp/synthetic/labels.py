@@ -9,7 +9,6 @@ import numpy as np
 from slimdp.data.box_frame import frame_pixel_centres
 from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
 from slimdp.surface import COCO_KEYPOINTS, POSETRACK_FILE_KEYPOINTS, BodySurface
-from slimdp.surface.parts import COARSE_OF_PART
 from slimdp.synthetic.annotators import PositionError, annotators_points
 from slimdp.synthetic.render import RenderedFrame
 
@@ -67,7 +66,7 @@ def label_people(
         if mask.sum() < FEWEST_PIXELS:
             continue
         box = _box_of(mask)
-        coarse = np.where(mask, COARSE_OF_PART[part], 0)
+        coarse = np.where(mask, surface.layout.coarse_of_part[part], 0)
         keypoints = _keypoints(frame, index, form.keypoint_names)
         dense = (keypoints[:, 2] == 2).sum() >= form.fewest_keypoints
         points = annotators_points(coarse if dense else np.zeros_like(coarse), rng)

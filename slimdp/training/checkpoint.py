@@ -23,6 +23,9 @@ from flow_cache.runtime.zip_check import check_zip
 from slimdp.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
 from slimdp.models import StackedHourglass
 from slimdp.settings_file import differences
+from slimdp.surface.layout import PartLayout, layout_from_json
+from slimdp.surface.load import surface_layout
+from slimdp.surface.people import PEOPLE
 from slimdp.training.checkpoint_check import check_content, check_fits_optimizer, stored_sizes
 
 FORMAT = "slimdp checkpoint 1"
@@ -54,6 +57,7 @@ class Checkpoint:
     best_score: float | None = None  # of the validations so far, percent
     random_state: dict[str, Tensor] | None = None  # of torch's generators; None: as the seed makes them
     versions: dict[str, str] = field(default_factory=dict)  # of the packages that wrote it
+    layout: PartLayout | None = None  # the network's parts; None: those of the settings' surface
 
     @property
     def best_weights(self) -> dict[str, Tensor]:
@@ -71,6 +75,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     content["config"] = config_to_dict(checkpoint.config)
     content["format"] = FORMAT
     content["versions"] = current_versions()
+    content["layout"] = (checkpoint.layout or surface_layout(checkpoint.config.surface)).as_json()
     try:
         with atomic_write(path) as temporary, _Writer(temporary) as file:
             torch.save(content, file)
@@ -139,32 +144,38 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(f"{path}: wanted a file of format {FORMAT!r}, but found {found!r}")
-    names = [f.name for f in dataclasses.fields(Checkpoint) if f.name in content]
     missing = [name for name in ("config", "stage", "step", "model") if name not in content]
     if missing:
         raise CheckpointError(f"{path} lacks {', '.join(missing)}")
     try:
         check_content(content, sizes)
         content["config"] = config_from_dict(content["config"], "config", saved=True)
+        # Checkpoints from before surfaces said which parts they have are of people.
+        content["layout"] = layout_from_json(content["layout"]) if "layout" in content else PEOPLE
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
     stages = len(content["config"].stages)
     if content["stage"] > stages:
         raise CheckpointError(f"{path}: stage = {content['stage']}, but its settings have {stages} stages")
+    names = [f.name for f in dataclasses.fields(Checkpoint) if f.name in content]
     return Checkpoint(**{name: content[name] for name in names})
 
 
-def build_model(config: TrainConfig) -> StackedHourglass:
-    """The network of a run with the first weights of its seed, whatever was drawn before."""
+def build_model(config: TrainConfig, layout: PartLayout | None = None) -> StackedHourglass:
+    """The network of a run with the first weights of its seed, whatever was drawn before.
+
+    `layout` has the parts that it tells apart; None: those of the settings' surface.
+    """
+    layout = layout or surface_layout(config.surface)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return StackedHourglass(config.model.stacks, config.model.features, config.model.keypoints)
+        return StackedHourglass(config.model.stacks, config.model.features, config.model.keypoints, layout)
 
 
 def load_model(path: Path) -> tuple[StackedHourglass, TrainConfig]:
     """The network of a checkpoint, with its averaged weights, on the CPU in eval mode; and its settings."""
     checkpoint = load_checkpoint(path)
-    model = build_model(checkpoint.config)
+    model = build_model(checkpoint.config, checkpoint.layout)
     load_weights(model, checkpoint.best_weights, path)
     return model.eval(), checkpoint.config
 

@@ -28,6 +28,7 @@ _KINDS = {
     "optimizer": (dict, type(None)),
     "random_state": (dict, type(None)),
     "versions": (dict,),
+    "layout": (dict,),
 }
 #: No run counts so far.
 _MOST_STEPS = 2**40

@@ -12,24 +12,28 @@ from slimdp.config import BudgetSettings, DataSource, StageSettings, TrainConfig
 from slimdp.data import AnnotationError, AnnotationSet, apply_budget, read_annotations
 from slimdp.data.clicks import Clicks, count_clicks
 from slimdp.structures import PersonAnnotation
+from slimdp.surface.layout import PartLayout
+from slimdp.surface.load import surface_layout
+from slimdp.surface.people import PEOPLE
 
-#: Whole annotations by their file and the folder of their pictures.
-Sets = dict[tuple[str, str], AnnotationSet]
+#: Whole annotations by their file, the folder of their pictures and the parts that their labels speak of.
+Sets = dict[tuple[str, str, PartLayout], AnnotationSet]
 
 
-def source_labels(source: DataSource, sets: Sets) -> AnnotationSet:
+def source_labels(source: DataSource, sets: Sets, layout: PartLayout = PEOPLE) -> AnnotationSet:
     """The labels of a source, as its budget leaves them.
 
     Args:
         source: of a stage.
         sets: annotations that were read before; those read here join them, whole.
+        layout: the parts that they must speak of.
 
     Raises:
         AnnotationError: the file is broken, or the budget does not fit it.
     """
-    key = (source.annotations, source.images)
+    key = (source.annotations, source.images, layout)
     if key not in sets:
-        sets[key] = read_annotations(*key)
+        sets[key] = read_annotations(source.annotations, source.images, layout=layout)
     if source.budget is None:
         return sets[key]
     fewer = apply_budget(sets[key], source.budget)
@@ -67,6 +71,7 @@ def clicks_of(config: TrainConfig, sets: Sets | None = None) -> Clicks:
         AnnotationError: a file is broken, or its budget does not fit it.
     """
     sets = {} if sets is None else sets
+    layout = surface_layout(config.surface)
     sources: dict[tuple[str, str], dict[BudgetSettings | None, DataSource]] = {}
     with_keypoints = set()
     for stage in config.stages:
@@ -79,7 +84,7 @@ def clicks_of(config: TrainConfig, sets: Sets | None = None) -> Clicks:
     for file, by_budget in sources.items():
         # Without a budget a source has all of its file.
         distinct = [by_budget[None]] if None in by_budget else list(by_budget.values())
-        people = _together([source_labels(source, sets) for source in distinct])
+        people = _together([source_labels(source, sets, layout) for source in distinct])
         counts.append(count_clicks(people, file in with_keypoints))
     return sum(counts, Clicks())
 

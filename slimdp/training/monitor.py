@@ -152,7 +152,7 @@ def training_picture(
 ) -> np.ndarray:
     """The first crops of a batch, a row each: as seen, predicted parts and u, labels, and their errors.
 
-    The errors are geodesic, of the best of the 24 parts at the pixel nearest to the point (localization
+    The errors are geodesic, of the best of all parts at the pixel nearest to the point (localization
     only), in training mode: of the network as it is, not of its average. Without a surface there are none.
 
     Returns:

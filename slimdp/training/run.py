@@ -18,6 +18,7 @@ from slimdp.config import ConfigError, TrainConfig
 from slimdp.models import StackedHourglass
 from slimdp.surface import load_surface
 from slimdp.surface.interface import Surface
+from slimdp.surface.load import surface_layout
 from slimdp.training.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -250,6 +251,7 @@ def _resumed(config: TrainConfig, folder: RunFolder, last: Path) -> Checkpoint:
         hint = f"; others to copy over it: {', '.join(others)}" if others else ""
         raise CheckpointError(f"{error}{hint}") from error
     check_same_settings(last, checkpoint.config, config)
+    _check_same_parts(last, checkpoint, config)
     load_weights(build_model(config), checkpoint.model, last)
     folder.log(f"going on from {last}")
     now = current_versions()
@@ -277,9 +279,21 @@ def _start_from(config: TrainConfig, folder: RunFolder, initial: Path) -> Checkp
         check_same_settings(initial, there, config.replace(stages=config.stages[:count]))
     else:
         count = 0
+    _check_same_parts(initial, checkpoint, config)
     load_weights(build_model(config), checkpoint.model, initial)
     folder.log(f"beginning with the weights of {initial}; stages done: {', '.join(names[:count]) or 'none'}")
     return Checkpoint(config, stage=count, step=0, model=checkpoint.model)
+
+
+def _check_same_parts(path: Path, checkpoint: Checkpoint, config: TrainConfig) -> None:
+    """Refuse weights that tell other parts apart than the surface has."""
+    assert checkpoint.layout is not None
+    try:
+        surface_layout(config.surface).check_same_labels(
+            checkpoint.layout, f"surface = {config.surface!r}", str(path)
+        )
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ from slimdp.data import (
 from slimdp.data.sampler import SampleIndex
 from slimdp.motion.pairs import PairDataset, make_pairs
 from slimdp.structures import PersonAnnotation, PoseBatch
-from slimdp.surface import UvSymmetry, load_surface, load_symmetry
-from slimdp.surface.load import OPEN, check_surface_name
+from slimdp.surface import BodySurface, UvSymmetry, load_surface, load_symmetry
+from slimdp.surface.load import OPEN, check_surface_name, is_mesh_folder, surface_layout
 from slimdp.training.distributed import ALONE, DistributedContext
 from slimdp.training.labels import Sets, learns_from_keypoints, source_labels
 
@@ -141,16 +141,18 @@ def read_stages(
     symmetry, anchors = _symmetry(config), None
     losses = [config.loss_of(stage) for stage in config.stages]
     if any(loss.keypoint_part or loss.keypoint_uv for loss in losses):
-        if config.surface != OPEN:
+        if config.surface != OPEN and not is_mesh_folder(config.surface):
             raise ConfigError(
-                f"surface = {config.surface!r}: only the open body knows where keypoints lie on it; set "
+                f"surface = {config.surface!r}: DensePose's files do not say where keypoints lie on it; set "
                 "loss.keypoint_part and loss.keypoint_uv to 0"
             )
-        anchors = surface_anchors(load_surface("open"))
-    sets = {} if sets is None else sets
+        surface = load_surface(config.surface)
+        assert isinstance(surface, BodySurface)
+        anchors = surface_anchors(surface)
+    sets, layout = {} if sets is None else sets, surface_layout(config.surface)
     stages = []
     for index, stage in enumerate(config.stages):
-        sources = [source_labels(source, sets) for source in stage.data]
+        sources = [source_labels(source, sets, layout) for source in stage.data]
         draw_seed, change_seed = stage_seeds(config.seed, index)
         people = PoseDataset(
             sources, config.crop, config.augment_of(stage), symmetry, change_seed,
@@ -176,7 +178,7 @@ def _symmetry(config: TrainConfig) -> UvSymmetry:
     flips = any(config.augment_of(stage).flip for stage in config.stages)
     try:
         check_surface_name(config.surface)
-        return load_symmetry(config.surface) if flips else UvSymmetry()
+        return load_symmetry(config.surface) if flips else UvSymmetry(surface_layout(config.surface))
     except ValueError as error:
         instead = "; or train without flips: augment.flip = false" if flips else ""
         raise ConfigError(f"surface = {config.surface!r}: {error}{instead}") from error

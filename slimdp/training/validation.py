@@ -12,6 +12,7 @@ from slimdp.inference import predict_people
 from slimdp.models import StackedHourglass
 from slimdp.structures import PersonAnnotation
 from slimdp.surface import load_surface
+from slimdp.surface.load import surface_layout
 from slimdp.training.distributed import DistributedContext
 
 #: The score that the best checkpoint has most of: "localization only", which the papers report.
@@ -73,9 +74,10 @@ def read_validation_people(config: TrainConfig) -> list[PersonAnnotation]:
         AnnotationError: a file or picture is broken, or nobody has points, naming the files.
     """
     assert config.validation is not None
+    layout = surface_layout(config.surface)
     people: list[PersonAnnotation] = []
     for source in config.validation.data:
-        found = read_annotations(source.annotations, source.images).people
+        found = read_annotations(source.annotations, source.images, layout=layout).people
         people.extend(person for person in (p.with_uv_points() for p in found) if len(person.points))
     if not people:
         files = ", ".join(source.annotations for source in config.validation.data)

@@ -54,7 +54,7 @@ def test_colours_by_hand() -> None:
 @pytest.mark.parametrize("tables", [False, True])
 def test_flip_twice_is_nothing(tables: bool) -> None:
     rng = np.random.default_rng(0)
-    symmetry = UvSymmetry(mirror_tables()) if tables else UvSymmetry()
+    symmetry = UvSymmetry(tables=mirror_tables()) if tables else UvSymmetry()
     part, uv = rng.integers(1, 25, 200), rng.random((200, 2), dtype=np.float32)
     coarse = rng.choice([*range(15), IGNORE], (16, 16)).astype(np.uint8)
     once = flip_labels(part, uv, coarse, symmetry)

@@ -28,7 +28,8 @@ from slimdp.data import (
 )
 from slimdp.geometry import invert_affine
 from slimdp.structures import IGNORE, ImageRecord, PersonAnnotation, PoseBatch
-from slimdp.surface.symmetry import FLIP_COARSE, UvSymmetry
+from slimdp.surface import PEOPLE
+from slimdp.surface.symmetry import UvSymmetry
 
 Make = Callable[..., PersonAnnotation]
 CROP = CropSettings(size=64, margin=0.1)
@@ -102,7 +103,7 @@ def test_truth_of_a_mirrored_crop_is_the_mirrored_truth(people: AnnotationSet) -
     np.testing.assert_array_equal(mirrored.part, part)
     np.testing.assert_array_equal(mirrored.uv, uv)
     known = plain.coarse != IGNORE
-    wanted = np.where(known, FLIP_COARSE[np.where(known, plain.coarse, 0)], IGNORE)
+    wanted = np.where(known, PEOPLE.flip_coarse[np.where(known, plain.coarse, 0)], IGNORE)
     np.testing.assert_array_equal(mirrored.coarse, wanted[:, ::-1])
     assert np.abs(mirrored.image[:, ::-1].astype(int) - plain.image).max() <= 2
 

@@ -20,7 +20,7 @@ from slimdp.data import (
     surface_anchors,
 )
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
-from slimdp.surface import COCO_KEYPOINTS, FLIP_COARSE, BodySurface, load_surface
+from slimdp.surface import COCO_KEYPOINTS, PEOPLE, BodySurface, load_surface
 from slimdp.synthetic.dataset import SetPlan, synthesize
 
 CROP = CropSettings(size=128, margin=0.2)
@@ -63,7 +63,7 @@ def mirror_person(person: PersonAnnotation, image: ImageRecord, surface: BodySur
     assert (coarse != IGNORE).all()
     return replace(
         person, image=image, box=np.array([image.width - x - width, y, width, height]), points=points,
-        part=part, uv=uv, coarse=FLIP_COARSE[coarse].astype(np.uint8),
+        part=part, uv=uv, coarse=PEOPLE.flip_coarse[coarse].astype(np.uint8),
         keypoints=keypoints, keypoint_names=names,
     )  # fmt: skip
 

@@ -22,7 +22,8 @@ from slimdp.data import (
 )
 from slimdp.data.augment import Augmentation
 from slimdp.structures import PersonAnnotation
-from slimdp.surface.symmetry import FLIP_PART, UvSymmetry
+from slimdp.surface import PEOPLE
+from slimdp.surface.symmetry import UvSymmetry
 
 Save = Callable[[dict[str, Any]], Path]
 
@@ -80,13 +81,13 @@ def test_points_can_be_chosen(read: Callable[..., PersonAnnotation]) -> None:
 @pytest.mark.parametrize("tables", [False, True])
 def test_mirrored_parts_stay_without_uv(tables: bool) -> None:
     rng = np.random.default_rng(0)
-    symmetry = UvSymmetry(rng.random((24, 2, 256, 256), np.float32) if tables else None)
+    symmetry = UvSymmetry(tables=rng.random((24, 2, 256, 256), np.float32) if tables else None)
     part, uv = np.array([1, 3, 24, 0]), rng.random((4, 2), np.float32)
     wanted = symmetry.flip(part, uv)[1]
     wanted[1:3] = np.nan
     uv[1:3] = np.nan
     flipped, found = symmetry.flip(part, uv)
-    np.testing.assert_array_equal(flipped, FLIP_PART[part])
+    np.testing.assert_array_equal(flipped, PEOPLE.flip_part[part])
     np.testing.assert_array_equal(found, wanted)
 
 
@@ -95,7 +96,7 @@ def test_they_arrive_in_the_batch(read: Callable[..., PersonAnnotation]) -> None
     everyone = AnnotationSet((person.image,), (person,))
     dataset = PoseDataset(everyone, CropSettings(size=64), AugmentSettings(), UvSymmetry(), seed=0)
     batch = collate([dataset.sample(0, Augmentation()), dataset.sample(0, Augmentation(flip=True))])
-    assert batch.part.tolist() == [1, 12, 24, 1, FLIP_PART[12], 23]
+    assert batch.part.tolist() == [1, 12, 24, 1, PEOPLE.flip_part[12], 23]
     assert batch.uv.isnan().any(1).tolist() == [True, False, True] * 2
     none_left = replace(everyone, people=(replace(person, uv=np.full_like(person.uv, np.nan)),))
     assert len(PoseDataset(none_left, CropSettings(size=64), None, UvSymmetry(), seed=0)) == 1

@@ -52,7 +52,7 @@ def picture(array: np.ndarray) -> str:
 @given(arrays(np.uint8, st.tuples(st.just(3), st.integers(1, 20), st.integers(1, 20))))
 def test_maps_come_back_as_they_went(iuv: np.ndarray) -> None:
     iuv[0] %= 25
-    np.testing.assert_array_equal(decode_iuv(encode_iuv(iuv), *iuv.shape[1:]), iuv)
+    np.testing.assert_array_equal(decode_iuv(encode_iuv(iuv), *iuv.shape[1:], 24), iuv)
 
 
 def test_files_come_back_as_they_went(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_the_same_entry_twice(tmp_path: Path) -> None:
 
 def test_lines_of_base64_are_read(tmp_path: Path) -> None:
     broken = "\n".join(GOOD[i : i + 20] for i in range(0, len(GOOD), 20))
-    np.testing.assert_array_equal(decode_iuv(broken, H, W), detection().iuv)
+    np.testing.assert_array_equal(decode_iuv(broken, H, W, 24), detection().iuv)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ import pytest
 
 from slimdp.data.rle import encode_rle
 from slimdp.evaluation import (
-    KAPPAS_M,
+    KAPPAS,
     Detection,
+    kappa_by_part,
     read_truths,
     score_instances,
 )
 from slimdp.evaluation.pairs import ImagePairs, compare
+from slimdp.surface import PEOPLE
 from slimdp.surface.body import BodySurface
 from tests.evaluation.slow_average_precision import slow_scores
 from tests.evaluation.slow_similarity import KAPPA_M, slow_images
@@ -67,7 +69,7 @@ def pairs_of(
     folder: Path, people: list[dict], detections: list[Detection], surface: BodySurface, kappa: str = "paper"
 ) -> ImagePairs:
     truths = read_truths(write(folder / "truth.json", file_of(people)))
-    return compare(detections, truths, surface, KAPPAS_M[kappa])[0]
+    return compare(detections, truths, surface, kappa_by_part(kappa, PEOPLE))[0]
 
 
 def test_gps_by_hand(tmp_path: Path, flat_surface: BodySurface) -> None:
@@ -85,9 +87,11 @@ def test_gps_by_hand(tmp_path: Path, flat_surface: BodySurface) -> None:
 
 def test_kappa_by_name() -> None:
     # Half a point at 30 cm, as the paper says.
-    assert np.exp(-(0.30**2) / (2 * KAPPAS_M["paper"][1:] ** 2)) == pytest.approx(np.full(24, 0.5), abs=1e-3)
-    for name, kappa_m in KAPPAS_M.items():
-        assert kappa_m[1:].tolist() == [KAPPA_M[name](part) for part in range(1, 25)]
+    assert np.exp(-(0.30**2) / (2 * kappa_by_part("paper", PEOPLE)[1:] ** 2)) == pytest.approx(
+        np.full(24, 0.5), abs=1e-3
+    )
+    for name in KAPPAS:
+        assert kappa_by_part(name, PEOPLE)[1:].tolist() == [KAPPA_M[name](part) for part in range(1, 25)]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +210,7 @@ def test_regions_to_be_ignored(tmp_path: Path, flat_surface: BodySurface) -> Non
         detection(half, [16.0, 5.0, 10.0, 4.0], score=0.7),  # all of its mask: dropped
         detection(np.zeros((4, 4)), score=0.6),  # an empty mask: kept
     ]
-    (pairs,) = compare(detections, truths, flat_surface, KAPPAS_M["paper"])
+    (pairs,) = compare(detections, truths, flat_surface, kappa_by_part("paper", PEOPLE))
     assert pairs.score.tolist() == [0.8, 0.6]
 
 
@@ -219,7 +223,7 @@ def test_what_reaches_out_of_the_picture_is_not_dropped(tmp_path: Path, flat_sur
     # At -1 the slice is empty; -0.9 is cut to 0; of the last box only half lies in the picture.
     assert [truth.id for truth in truths.truths] == [1, 3]
     found = [detection(box=box, score=0.9 - index / 10) for index, box in enumerate(boxes)]
-    (pairs,) = compare(found, truths, flat_surface, KAPPAS_M["paper"])
+    (pairs,) = compare(found, truths, flat_surface, kappa_by_part("paper", PEOPLE))
     assert pairs.score.tolist() == [0.9 - 1 / 10, 0.9 - 3 / 10]
 
 
@@ -327,7 +331,7 @@ def compare_with_reference(seed: int, folder: Path, surface: BodySurface) -> int
         Detection(r["image_id"], np.array(r["bbox"]), r["score"], r["iuv"].astype(np.uint8)) for r in results
     ]
     truths = read_truths(write(folder / "truth.json", content))
-    images = compare(detections, truths, surface, KAPPAS_M[kappa])
+    images = compare(detections, truths, surface, kappa_by_part(kappa, PEOPLE))
     slow = slow_images(content, masks, results, kappa)
     for fast_image, slow_image in zip(images, slow, strict=True):
         best = sorted(slow_image.detections, key=lambda d: -d.score)[:20]

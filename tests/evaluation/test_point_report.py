@@ -6,7 +6,7 @@ import pytest
 from slimdp.evaluation.groups import PeopleGroups, size_of
 from slimdp.evaluation.point_report import point_curves, report_points
 from slimdp.evaluation.ratios import PointErrors, ratio_within, summarize
-from slimdp.surface.parts import PART_NAMES
+from slimdp.surface import PEOPLE
 
 
 def some_errors(people: int = 12, points: int = 20) -> PointErrors:
@@ -46,7 +46,7 @@ def test_groups_hold_their_points() -> None:
     assert report.videos["y"].scores == summarize(errors.where(errors.person >= 6), (2, 7.5))
     for part in np.unique(errors.part):
         own = errors.where(errors.part == part)
-        assert report.parts[PART_NAMES[part]].scores == summarize(own, (2, 7.5))
+        assert report.parts[PEOPLE.part_names[part]].scores == summarize(own, (2, 7.5))
     told = report.in_percent()
     assert list(told) == [
         "full", "localization", "intervals", "count", "resampled", "parts", "sizes", "videos",

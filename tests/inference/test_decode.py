@@ -6,7 +6,8 @@ import torch
 from slimdp.inference import decode
 from slimdp.inference.mirror import mean_prediction, mirror_prediction
 from slimdp.structures import DensePoseMaps
-from slimdp.surface.symmetry import FLIP_PART, UvSymmetry
+from slimdp.surface import PEOPLE
+from slimdp.surface.symmetry import UvSymmetry
 
 
 def random_maps(seed: int, crops: int = 2, side: int = 4) -> DensePoseMaps:
@@ -100,14 +101,14 @@ def test_mirroring_twice_changes_nothing() -> None:
 def test_mirroring_agrees_with_the_labels_mirror() -> None:
     # With the tables of DensePose's form too: random ones, so that no symmetry hides a mistake.
     tables = np.random.default_rng(0).uniform(0, 1, (24, 2, 256, 256)).astype(np.float32)
-    for symmetry in (UvSymmetry(), UvSymmetry(tables)):
+    for symmetry in (UvSymmetry(), UvSymmetry(tables=tables)):
         prediction = random_maps(4)
         mirrored = mirror_prediction(prediction, symmetry)
         for part in range(1, 25):
             for y, x in ((0, 0), (1, 3), (3, 2)):
                 u, v = (maps[0, part - 1, y, x].clamp(0, 1).item() for maps in (prediction.u, prediction.v))
                 flipped_part, flipped_uv = symmetry.flip(np.array([part]), np.array([[u, v]]))
-                assert flipped_part[0] == FLIP_PART[part]
+                assert flipped_part[0] == PEOPLE.flip_part[part]
                 channel = flipped_part[0] - 1
                 assert mirrored.u[0, channel, y, 3 - x].item() == np.float32(flipped_uv[0, 0])
                 assert mirrored.v[0, channel, y, 3 - x].item() == np.float32(flipped_uv[0, 1])

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from slimdp.models import FEATURES, StackedHourglass, multiply_adds
-from slimdp.models.hourglass import OUTPUTS, Hourglass, Residual
+from slimdp.models.hourglass import Hourglass, Residual, output_channels
 from slimdp.structures import DensePoseMaps, PoseBatch
+from slimdp.surface import PEOPLE
 
 LEVELS = [f"level_{number}" for number in range(5)]
 
@@ -54,7 +55,7 @@ def test_maps_are_the_channels_of_one_convolution_in_order() -> None:
     stack = model.stacks[0]
     with torch.no_grad():
         stack.to_maps.weight.zero_()
-        stack.to_maps.bias.copy_(torch.arange(sum(OUTPUTS)))
+        stack.to_maps.bias.copy_(torch.arange(sum(output_channels(PEOPLE))))
         (prediction,) = predict(model, torch.rand(1, 3, 64, 64))
     maps = (prediction.fine_segm, prediction.u, prediction.v, prediction.coarse_segm)
     first_and_last = [(int(m[0, 0, 3, 5]), int(m[0, -1, 3, 5])) for m in maps]

@@ -19,7 +19,7 @@ from slimdp.report.drawing import (
     text_strip,
     unit_key,
 )
-from slimdp.surface.symmetry import FLIP_PART
+from slimdp.surface import PEOPLE
 
 GREY = np.full((40, 60, 3), 128, dtype=np.uint8)
 
@@ -29,11 +29,11 @@ def to_lab(colours: np.ndarray) -> np.ndarray:
 
 
 def test_part_colours_can_be_told_apart() -> None:
-    lab = to_lab(PART_COLOURS[1:])
+    lab = to_lab(PART_COLOURS[1 : 1 + len(PEOPLE.parts)])
     difference = np.linalg.norm(lab[:, None] - lab[None], axis=-1) + 1000 * np.eye(24)
     assert difference.min() > 23.5
     right_of_limb = np.array([p for p in range(3, 23) if p in (3, 6, 7, 9, 11, 13, 16, 18, 20, 22)])
-    left_of_limb = FLIP_PART[right_of_limb]
+    left_of_limb = PEOPLE.flip_part[right_of_limb]
     # b* runs from blue to yellow, a* from green to red: right limbs are warm, left ones are cold.
     warmth = lab[:, 1] + lab[:, 2]
     assert (warmth[right_of_limb - 1] > 0).all()
@@ -132,8 +132,8 @@ def test_png_round_trip(tmp_path: Path) -> None:
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="uint8 RGB is wanted"):
         draw_points(np.zeros((5, 5, 3)), np.zeros((0, 2)), np.zeros(0, int))
-    with pytest.raises(ValueError, match="parts run from 0 to 25"):
-        draw_points(GREY, np.zeros((2, 2)), np.array([0, 25]))
+    with pytest.raises(ValueError, match="parts run from 0 to 256"):
+        draw_points(GREY, np.zeros((2, 2)), np.array([0, 256]))
     with pytest.raises(ValueError, match="2 points, but 1 colours"):
         draw_dots(GREY, np.zeros((2, 2)), np.zeros((1, 3), np.uint8))
     with pytest.raises(ValueError, match="paste the prediction"):

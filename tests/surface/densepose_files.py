@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import scipy.io
 
-from slimdp.structures import PARTS
+from slimdp.surface import PEOPLE
 
 #: Vertices along each side of a part's chart.
 _SIDE = 3
@@ -39,8 +39,8 @@ class TinyBody:
 def tiny_body(rng: np.random.Generator) -> TinyBody:
     """The squares, with mesh vertices in random order."""
     v, u = np.mgrid[:_SIDE, :_SIDE] / (_SIDE - 1)
-    uv = np.tile(np.column_stack([u.ravel(), v.ravel()]), (PARTS, 1))
-    part = np.repeat(np.arange(1, PARTS + 1), _SIDE**2)
+    uv = np.tile(np.column_stack([u.ravel(), v.ravel()]), (len(PEOPLE.parts), 1))
+    part = np.repeat(np.arange(1, len(PEOPLE.parts) + 1), _SIDE**2)
     place = 0.1 * uv + np.column_stack([0.1 * (part - 1), np.zeros(len(part))])
     places, vertex = np.unique(np.round(place, 9), axis=0, return_inverse=True)
     order = rng.permutation(len(places))
@@ -51,8 +51,8 @@ def tiny_body(rng: np.random.Generator) -> TinyBody:
         uv=uv,
         vertex=np.argsort(order)[vertex.ravel()],
         place_m=places[order],
-        faces=np.concatenate([triangles + _SIDE**2 * p for p in range(PARTS)]),
-        face_part=np.repeat(np.arange(1, PARTS + 1), len(triangles)),
+        faces=np.concatenate([triangles + _SIDE**2 * p for p in range(len(PEOPLE.parts))]),
+        face_part=np.repeat(np.arange(1, len(PEOPLE.parts) + 1), len(triangles)),
     )
 
 
@@ -96,7 +96,7 @@ def write_transform(path: Path, body: TinyBody, index: np.ndarray | None = None)
 def symmetry_tables() -> np.ndarray:
     """(24, 2, 256, 256) where u becomes 1 - u on the mirrored part."""
     v, u = np.mgrid[:256, :256] / 255
-    return np.tile(np.stack([1 - u, v]), (PARTS, 1, 1, 1))
+    return np.tile(np.stack([1 - u, v]), (len(PEOPLE.parts), 1, 1, 1))
 
 
 def write_symmetry(path: Path, tables: np.ndarray | None = None) -> None:

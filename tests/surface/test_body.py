@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from slimdp.surface import (
     COCO_KEYPOINTS,
+    PEOPLE,
     POSETRACK_KEYPOINTS,
     BodySurface,
     UvSymmetry,
@@ -21,7 +22,6 @@ from slimdp.surface.geodesics import distances_from, surface_graph
 from slimdp.surface.hidden import HIDDEN_BELOW, openness
 from slimdp.surface.open_body import VERSION, damaged_cache_files, open_body
 from slimdp.surface.planar import boundary_loop, is_one_to_one, signed_areas
-from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def test_the_surface_is_its_own_mirror_image(surface: BodySurface) -> None:
         mirrored_vertex[i] = order[tuple(np.array(key) * [-1, 1, 1] + 0.0)]
     where = {tuple(sorted(face)): index for index, face in enumerate(surface.faces.tolist())}
     twin = np.array([where[tuple(sorted(face))] for face in mirrored_vertex[surface.faces].tolist()])
-    np.testing.assert_array_equal(surface.face_part[twin], FLIP_PART[surface.face_part])
+    np.testing.assert_array_equal(surface.face_part[twin], PEOPLE.flip_part[surface.face_part])
     pairs = np.random.default_rng(8).integers(len(surface.vertices), size=(2, 5_000))
     here = surface.vertex_distance(*pairs)
     np.testing.assert_allclose(surface.vertex_distance(*mirrored_vertex[pairs]), here, atol=2e-3)
@@ -244,7 +244,7 @@ def test_an_interrupted_build_leaves_no_cache(tmp_path, monkeypatch: pytest.Monk
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("slimdp.surface.open_body._write_distances", killed)
+    monkeypatch.setattr("slimdp.surface.open_body.write_distances", killed)
     monkeypatch.setattr("slimdp.surface.open_body._right_charts", lambda *a: np.zeros((len(a[1]), 3, 2)))
     with pytest.raises(KeyboardInterrupt):
         open_body(cache=tmp_path)
@@ -308,8 +308,8 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
 
 
 def test_flips_are_their_own_inverse() -> None:
-    np.testing.assert_array_equal(FLIP_PART[FLIP_PART], np.arange(25))
-    np.testing.assert_array_equal(FLIP_COARSE[FLIP_COARSE], np.arange(15))
+    np.testing.assert_array_equal(PEOPLE.flip_part[PEOPLE.flip_part], np.arange(25))
+    np.testing.assert_array_equal(PEOPLE.flip_coarse[PEOPLE.flip_coarse], np.arange(15))
     part, uv = np.arange(25), np.random.default_rng(0).random((25, 2)).astype(np.float32)
     once = UvSymmetry().flip(part, uv)
     twice = UvSymmetry().flip(*once)
@@ -320,6 +320,6 @@ def test_flips_are_their_own_inverse() -> None:
 def test_tables_are_read_by_row_v_and_column_u() -> None:
     tables = np.zeros((24, 2, 256, 256), dtype=np.float32)
     tables[6, :, 51, 204] = 0.25, 0.75  # part 7, v = 0.2, u = 0.8
-    part, uv = UvSymmetry(tables).flip(np.array([7, 0]), np.array([[0.8, 0.2], [0.8, 0.2]]))
+    part, uv = UvSymmetry(tables=tables).flip(np.array([7, 0]), np.array([[0.8, 0.2], [0.8, 0.2]]))
     assert part.tolist() == [8, 0]
     np.testing.assert_allclose(uv, [[0.25, 0.75], [0.8, 0.2]], atol=1e-6)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slimdp.surface import BodySurface, UvSymmetry, load_surface
+from slimdp.surface import PEOPLE, BodySurface, load_surface
 from slimdp.surface.distortion import chart_distortion
 
 
@@ -11,7 +11,7 @@ def rectangle(uv: np.ndarray) -> BodySurface:
     """A flat sheet 0.2 m wide and 0.1 m high, of a lower right and an upper left triangle."""
     vertices = np.array([[0.0, 0, 0], [0.2, 0, 0], [0.2, 0.1, 0], [0, 0.1, 0]])
     faces = np.array([[0, 1, 2], [0, 2, 3]])
-    return BodySurface("sheet", vertices, faces, np.ones(2, int), uv[faces], np.zeros(6), UvSymmetry())
+    return BodySurface("sheet", vertices, faces, np.ones(2, int), uv[faces], np.zeros(6), PEOPLE)
 
 
 def test_an_even_chart() -> None:

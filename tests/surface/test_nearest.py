@@ -77,4 +77,4 @@ def test_bad_input_raises(flat_surface: BodySurface) -> None:
     with pytest.raises(ValueError, match=r"for 1 .* one each"):
         flat_surface.nearest_vertex(np.array([1, 2]), np.zeros((1, 2)))
     with pytest.raises(ValueError, match="no vertex on part 3"):
-        NearestVertex(np.array([1]), np.zeros((1, 2)), np.array([0])).find(np.array([3]), np.zeros((1, 2)))
+        NearestVertex(np.array([1, 4]), np.zeros((2, 2)), np.arange(2)).find(np.array([3]), np.zeros((1, 2)))

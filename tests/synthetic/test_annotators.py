@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slimdp.surface import BodySurface, load_surface
-from slimdp.surface.parts import COARSE_OF_PART
+from slimdp.surface import PEOPLE, BodySurface, load_surface
 from slimdp.synthetic.annotators import (
     ERROR_CM_OF_COARSE,
     MOST_POINTS_A_REGION,
@@ -21,7 +20,7 @@ def surface() -> BodySurface:
 def random_points(surface: BodySurface, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     # As many of each coarse part: hands have more faces than a torso.
-    coarse = COARSE_OF_PART[surface.face_part]
+    coarse = PEOPLE.coarse_of_part[surface.face_part]
     face = np.concatenate([rng.choice(np.flatnonzero(coarse == label), count) for label in range(1, 15)])
     return face, rng.dirichlet([1.0, 1.0, 1.0], len(face))
 
@@ -59,7 +58,7 @@ def test_errors_have_the_size_of_the_table(surface: BodySurface) -> None:
     face, barycentric = random_points(surface, 250)
     moved = PositionError(surface, 1.0).displace(face, barycentric, np.random.default_rng(1))
     error_cm = 100 * surface.geodesic_distance(face, barycentric, *moved)
-    coarse = COARSE_OF_PART[surface.face_part[face]]
+    coarse = PEOPLE.coarse_of_part[surface.face_part[face]]
     for label in range(1, 15):
         expected = ERROR_CM_OF_COARSE[label] * np.sqrt(np.pi / 2)  # the mean of a Rayleigh distance
         assert error_cm[coarse == label].mean() == pytest.approx(expected, rel=0.15)
@@ -69,7 +68,7 @@ def test_points_stay_on_their_coarse_part_but_may_change_front_for_back(surface:
     face, barycentric = random_points(surface, 60)
     moved, weights = PositionError(surface, 2.0).displace(face, barycentric, np.random.default_rng(1))
     before, after = surface.face_part[face], surface.face_part[moved]
-    np.testing.assert_array_equal(COARSE_OF_PART[after], COARSE_OF_PART[before])
+    np.testing.assert_array_equal(PEOPLE.coarse_of_part[after], PEOPLE.coarse_of_part[before])
     assert 0.05 < np.mean(before != after) < 0.5
     np.testing.assert_allclose(weights.sum(axis=1), 1)
     assert weights.min() >= 0
@@ -108,7 +107,7 @@ def test_the_points_of_all_are_as_far_off_as_those_of_people(surface: BodySurfac
     face, barycentric = random_points(surface, 300)
     moved = PositionError(surface, 1.0).displace(face, barycentric, np.random.default_rng(1))
     error_cm = 100 * surface.geodesic_distance(face, barycentric, *moved)
-    coarse = COARSE_OF_PART[surface.face_part[face]]
+    coarse = PEOPLE.coarse_of_part[surface.face_part[face]]
     weight = np.array([0, *(points_a_part[label] for label in range(1, 15))])[coarse]
     within = [100 * np.average(error_cm < limit, weights=weight) for limit in (5, 10, 20)]
     assert within == pytest.approx([65, 92, 98], abs=3)

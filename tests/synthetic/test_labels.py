@@ -8,9 +8,7 @@ import pytest
 
 from slimdp.data.box_frame import frame_pixel_centres
 from slimdp.structures import ImageRecord, LabelSource
-from slimdp.surface import BodySurface, load_surface
-from slimdp.surface.parts import COARSE_OF_PART
-from slimdp.surface.symmetry import FLIP_COARSE, FLIP_PART
+from slimdp.surface import PEOPLE, BodySurface, load_surface
 from slimdp.synthetic.annotators import MOST_POINTS_A_REGION, PositionError
 from slimdp.synthetic.labels import (
     CLIPS,
@@ -56,7 +54,7 @@ def test_labels_are_what_the_pixels_show(frame: RenderedFrame, surface: BodySurf
         np.testing.assert_array_equal(person.part, truth_part[pixel])
         np.testing.assert_allclose(person.uv, truth_uv[pixel], atol=1e-6)
         assert (person.source == LabelSource.ANNOTATOR).all()
-        assert np.bincount(COARSE_OF_PART[person.part]).max() <= MOST_POINTS_A_REGION
+        assert np.bincount(PEOPLE.coarse_of_part[person.part]).max() <= MOST_POINTS_A_REGION
         np.testing.assert_array_equal(person.mask.ravel(), frame.hits.person == index)
         rows, columns = np.nonzero(person.mask)
         first = columns.min(), rows.min()
@@ -65,7 +63,7 @@ def test_labels_are_what_the_pixels_show(frame: RenderedFrame, surface: BodySurf
         clear = (np.abs(exact % 1 - 0.5) > 1e-6).all(axis=1)  # half way between pixels, either would do
         centre = np.minimum(np.rint(exact).astype(int), first + np.ptp([columns, rows], axis=1))
         flat = centre[:, 1] * SIZE + centre[:, 0]
-        expected = np.where(frame.hits.person[flat] == index, COARSE_OF_PART[truth_part[flat]], 0)
+        expected = np.where(frame.hits.person[flat] == index, PEOPLE.coarse_of_part[truth_part[flat]], 0)
         assert (person.coarse[::16, ::16].ravel() == expected)[clear].all()
 
 
@@ -146,4 +144,6 @@ def test_the_true_map_is_that_of_the_hits(frame: RenderedFrame, surface: BodySur
 
 
 def test_coarse_masks_follow_the_flip_of_parts() -> None:
-    np.testing.assert_array_equal(COARSE_OF_PART[FLIP_PART], FLIP_COARSE[COARSE_OF_PART])
+    np.testing.assert_array_equal(
+        PEOPLE.coarse_of_part[PEOPLE.flip_part], PEOPLE.flip_coarse[PEOPLE.coarse_of_part]
+    )

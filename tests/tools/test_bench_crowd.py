@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slimdp.evaluation import KAPPAS_M
+from slimdp.evaluation import kappa_by_part
 from slimdp.evaluation.pairs import compare
+from slimdp.surface import PEOPLE
 from tools.bench_crowd import all_pairs, made_up_surface, make_crowd
 
 
@@ -15,7 +16,7 @@ def test_a_crowd_compares_as_all_pairs_do_bit_for_bit(rising: bool) -> None:
     scores = np.round(np.linspace(0, 1, 45) if rising else np.random.default_rng(2).random(45), 1)
     for detection, score in zip(detections, scores.tolist()):
         object.__setattr__(detection, "score", score)
-    surface, kappa_m = made_up_surface(4), KAPPAS_M["per-part"]
+    surface, kappa_m = made_up_surface(4), kappa_by_part("per-part", PEOPLE)
     (pairs,) = compare(detections, truths, surface, kappa_m)
     gps, iou = all_pairs(detections, truths, surface, kappa_m)
     assert pairs.gps.shape == (20, 45)

@@ -20,7 +20,6 @@ from slimdp.studies.page.page_parts import PagePicture, photograph, png_bytes
 from slimdp.studies.page.sources import SweptStudy
 from slimdp.studies.page.textures import texture_pictures
 from slimdp.surface import BodySurface, Surface, load_surface
-from slimdp.surface.parts import PART_NAMES
 from slimdp.training import load_model
 from slimdp.training.checkpoint import CheckpointError
 from slimdp.training.distributed import choose_device, to_device
@@ -182,8 +181,9 @@ def _panel(
 
 
 def _part_names(surface: Surface) -> tuple[str, ...]:
-    """Of the parts 0..24, empty where the surface's own numbers may mean others."""
-    return PART_NAMES if isinstance(surface, BodySurface) else ("",) * len(PART_NAMES)
+    """Of the labels 0..P, empty where the surface's own numbers may mean others."""
+    names = surface.layout.part_names
+    return names if isinstance(surface, BodySurface) else ("",) * len(names)
 
 
 def _part_key(surface: Surface) -> tuple[tuple[str, tuple[int, ...]], ...]:

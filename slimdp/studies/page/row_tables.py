@@ -36,7 +36,7 @@ def score_table(swept: SweptStudy, on: str = "", full: bool = False) -> PageTabl
     form = (
         "a pixel that the network calls background is wrong"
         if full
-        else "the best of the 24 parts counts everywhere"
+        else "the best of all parts counts everywhere"
     )
     return PageTable(
         title=f"{'Full scores' if full else 'Scores, localization only'}{_on(on)}",

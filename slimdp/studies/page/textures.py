@@ -33,7 +33,7 @@ def texture_pictures(
 ) -> list[PagePicture]:
     """Front and back of the body in the colours of a person's pictures.
 
-    The person's pixels are those of the coarse masks or the outline, where the best of the 24 parts counts as
+    The person's pixels are those of the coarse masks or the outline, where the best of all parts counts as
     in the scores; without either, those that the network calls the person.
 
     Args:
@@ -85,7 +85,7 @@ def _true_colours(
     if (images / "iuv").is_dir() and len(known) == len(frames):
         maps = []
         for person, body in zip(frames, known):
-            true_map = read_true_map(person.image, images)
+            true_map = read_true_map(person, images)
             maps.append((np.where(body, true_map[..., 0], 0), true_map[..., 1:].transpose(2, 0, 1) / 255))
         return texture_colours(surface, *_gather(maps, pixels), TEXTURE_SIGMA_M)
     part = np.concatenate([person.part for person in frames])

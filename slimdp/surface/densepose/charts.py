@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from slimdp.structures import PARTS
 from slimdp.surface.chart_faces import ChartFaces, checked_places
 from slimdp.surface.densepose.arrays import coordinates, load_arrays, vector, whole_numbers
+from slimdp.surface.layout import PartLayout
 from slimdp.surface.nearest import NearestVertex
+from slimdp.surface.people import PEOPLE
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class DensePoseCharts:
     face_part: np.ndarray  # (F,) int64, 1..24
     vertex_uv: np.ndarray  # (K, 2) float64 in [0, 1]
     smpl_vertex: np.ndarray  # (K,) int64, from 0, the vertex of the SMPL mesh that each chart vertex is
+    layout: PartLayout = PEOPLE
 
     @cached_property
     def face_uv(self) -> np.ndarray:
@@ -51,7 +53,7 @@ class DensePoseCharts:
         Raises:
             ValueError: a part outside 1..24, or coordinates that are not finite or outside [0, 1].
         """
-        part, uv = checked_places(part, uv)
+        part, uv = checked_places(part, uv, len(self.layout.parts))
         face, barycentric = self._chart_faces.holding(part, uv)
         outside = np.flatnonzero(face < 0)
         if len(outside):
@@ -111,11 +113,11 @@ def load_densepose_charts(path: Path) -> DensePoseCharts:
     uv = np.stack([coordinates(u, f"{path}: All_U_norm"), coordinates(v, f"{path}: All_V_norm")], axis=1)
     charts = DensePoseCharts(
         faces=whole_numbers(faces, 1, count, f"{path}: All_Faces") - 1,
-        face_part=whole_numbers(part, 1, PARTS, f"{path}: All_FaceIndices"),
+        face_part=whole_numbers(part, 1, len(PEOPLE.parts), f"{path}: All_FaceIndices"),
         vertex_uv=uv,
         smpl_vertex=whole_numbers(smpl, 1, count, f"{path}: All_vertices") - 1,
     )
-    absent = sorted(set(range(1, PARTS + 1)) - set(charts.face_part.tolist()))
+    absent = sorted(set(range(1, 1 + len(PEOPLE.parts))) - set(charts.face_part.tolist()))
     if absent:
         raise ValueError(f"{path}: All_FaceIndices has no face of part {absent[0]}")
     return charts

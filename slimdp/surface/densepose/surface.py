@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from slimdp.structures import PARTS
 from slimdp.surface.densepose.arrays import coordinates, load_arrays, vector, whole_numbers
 from slimdp.surface.densepose.files import DISTANCES, SUBDIVIDED, TRANSFORM, find_files
 from slimdp.surface.densepose.table import DistanceTable, open_distances
+from slimdp.surface.layout import PartLayout
 from slimdp.surface.nearest import NO_VERTEX, NearestVertex
+from slimdp.surface.people import PEOPLE
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class DensePoseSurface:
     name: str
     places: NearestVertex  # of the chart vertices, with the mesh vertices that they are
     distances: DistanceTable
+    layout: PartLayout = PEOPLE
 
     def nearest_vertex(self, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
         """The vertex (N,) nearest to (u, v) (N, 2) among those of part (N,) 0..24; -1 for part 0.
@@ -77,8 +79,8 @@ def load_subdivided(path: Path) -> tuple[np.ndarray, np.ndarray]:
     u = coordinates(vector(u, f"{path}: U_subdiv"), f"{path}: U_subdiv")
     v = coordinates(vector(v, f"{path}: V_subdiv", len(u)), f"{path}: V_subdiv")
     what = f"{path}: Part_ID_subdiv"
-    part = whole_numbers(vector(part, what, len(u)), 0, PARTS, what)
-    absent = sorted(set(range(1, PARTS + 1)) - set(part.tolist()))
+    part = whole_numbers(vector(part, what, len(u)), 0, len(PEOPLE.parts), what)
+    absent = sorted(set(range(1, 1 + len(PEOPLE.parts))) - set(part.tolist()))
     if absent:
         raise ValueError(f"{what} has no vertex of part {absent[0]}")
     return part, np.stack([u, v], axis=1)

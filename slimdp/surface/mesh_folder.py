@@ -1,0 +1,116 @@
+"""The surface of a user's mesh: a folder that holds its triangles, their charts and the names of its parts.
+
+| file | holds |
+|---|---|
+| layout.json | a `PartLayout`: category, parts, coarse parts, keypoints |
+| surface.npz | vertices (V, 3) metres; faces (F, 3); face_part (F,) 1..P; face_uv (F, 3, 2) in [0, 1] |
+| keypoints.json | the vertex of each keypoint of the layout; may be missing where there are none |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.lock import held
+from flow_cache.runtime.progress import timed
+from slimdp.surface.body import BodySurface
+from slimdp.surface.cache import cache_folder
+from slimdp.surface.geodesics import write_distances
+from slimdp.surface.layout import PartLayout, layout_from_json
+
+LAYOUT_FILE, MESH_FILE, KEYPOINTS_FILE = "layout.json", "surface.npz", "keypoints.json"
+_ARRAYS = {"vertices": (3,), "faces": (3,), "face_part": (), "face_uv": (3, 2)}
+
+
+def read_layout(folder: Path) -> PartLayout:
+    """The parts of a folder's surface; raises ValueError naming the file and the field."""
+    path = folder / LAYOUT_FILE
+    try:
+        return layout_from_json(read_json(path, "layout of a surface", ValueError))
+    except ValueError as error:
+        raise ValueError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+
+
+def load_mesh_folder(folder: Path) -> BodySurface:
+    """The surface of a folder; its geodesic distances are found once and kept in the cache folder.
+
+    Raises:
+        ValueError: a file is missing, damaged, or does not fit the others, naming it; or the mesh is not
+            connected.
+    """
+    layout, arrays = read_layout(folder), _read_arrays(folder / MESH_FILE)
+    vertices, faces = arrays["vertices"].astype(np.float64), arrays["faces"].astype(np.int64)
+    part, uv = arrays["face_part"].astype(np.int64), arrays["face_uv"].astype(np.float32)
+    where = folder / MESH_FILE
+    _require_range(f"{where}: faces", faces, 0, len(vertices) - 1)
+    _require_range(f"{where}: face_part", part, 1, len(layout.parts))
+    _require_range(f"{where}: face_uv", uv, 0, 1)
+    absent = sorted(set(range(1, 1 + len(layout.parts))) - set(part.tolist()))
+    if absent:
+        raise ValueError(f"{where}: face_part: no face of part {absent[0]}, {layout.part_names[absent[0]]!r}")
+    if len(part) != len(faces) or len(uv) != len(faces):
+        raise ValueError(f"{where}: {len(faces)} faces, {len(part)} face_part, {len(uv)} face_uv: one each")
+    return BodySurface(
+        name=str(folder),
+        vertices=vertices,
+        faces=faces,
+        face_part=part,
+        face_uv=uv,
+        distances=_distances(vertices, faces),
+        layout=layout,
+        keypoints=_read_keypoints(folder / KEYPOINTS_FILE, layout, len(vertices)),
+    )
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in _ARRAYS}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{path}: no whole file of {', '.join(_ARRAYS)}: {error}") from error
+    for name, row in _ARRAYS.items():
+        array = arrays[name]
+        if array.dtype.kind not in "iuf" or not len(array.shape) or array.shape[1:] != row or not len(array):
+            wanted = ", ".join(["N", *map(str, row)])
+            raise ValueError(f"{path}: {name} is {array.dtype} {array.shape}, but ({wanted}) is wanted")
+    return arrays
+
+
+def _require_range(what: str, values: np.ndarray, lowest: float, highest: float) -> None:
+    if not (values.min() >= lowest and values.max() <= highest):  # NaN is in no range
+        raise ValueError(
+            f"{what} runs from {values.min()} to {values.max()}, but {lowest}..{highest} is wanted"
+        )
+
+
+def _read_keypoints(path: Path, layout: PartLayout, vertices: int) -> dict[str, int]:
+    if not layout.keypoints and not path.exists():
+        return {}
+    keypoints = read_json(path, "file of keypoints", ValueError)
+    if not isinstance(keypoints, dict) or set(keypoints) != set(layout.keypoints):
+        raise ValueError(
+            f"{path}: the vertex of each of {', '.join(layout.keypoints) or 'no keypoint'} is wanted"
+        )
+    for name, vertex in keypoints.items():
+        if not isinstance(vertex, int) or not 0 <= vertex < vertices:
+            raise ValueError(f"{path}: {name}: {vertex!r}, but a vertex from 0 to {vertices - 1} is wanted")
+    return keypoints
+
+
+def _distances(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Geodesic distances, condensed, mapped from the cache."""
+    content = hashlib.sha256(vertices.tobytes() + faces.tobytes()).hexdigest()[:16]
+    path = cache_folder() / "meshes" / f"{content}.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file():
+        with held(path.with_suffix(".lock"), wait=True):
+            if not path.is_file():
+                with timed("find the distances on the mesh, once"), atomic_write(path) as temporary:
+                    write_distances(temporary, vertices, faces)
+    return np.load(path, mmap_mode="r")
