@@ -78,8 +78,7 @@ class FlowPair:
 class FlowChain:
     """Flows one after another: the first pair leads from frame 0 to a frame between, the last one to frame 1.
 
-    Points go from flow to flow, each read where the one before has ended; no flow and no picture is
-    resampled.
+    Each is read where the one before has ended; no flow and no image is resampled.
     """
 
     pairs: tuple[FlowPair, ...]
@@ -112,10 +111,8 @@ class FlowSource(Protocol):
 class FlowChainReader:
     """Finds and reads chains between the frames of the videos of a store.
 
-    Args:
-        store: its flow.
-        longest_hop: frames that one flow may lead over; None: as many as the store has. With 1, every chain
-            goes from frame to frame.
+    `longest_hop` is how many frames one flow may lead over, 1 for chains from frame to frame; None: all there
+    are.
     """
 
     def __init__(self, store: FlowSource, longest_hop: int | None = None) -> None:
@@ -130,11 +127,7 @@ class FlowChainReader:
     ) -> tuple[int, ...]:
         """`plan_chain` with what the store holds of a video; () where no chain leads there.
 
-        Args:
-            video: in the store.
-            frame: index of the frame to start from.
-            step: frames from there.
-            within: the first and the last frame that the chain may touch; None: all of the video.
+        `within` is the first and the last frame that the chain may touch; None: all of the video.
         """
         if video not in self._steps:
             self._steps[video] = self._store.steps(video)
@@ -153,13 +146,8 @@ class FlowChainReader:
     def read(
         self, video: str, frame: int, hops: Sequence[int], box: Sequence[float] | None = None
     ) -> FlowChain:
-        """The flows along some hops from a frame, and back.
-
-        Args:
-            video, frame: as of `hops`.
-            hops: as it gave them.
-            box: x, y, width, height px: the window of all frames that is read; None: all of them.
-        """
+        """The flows from a frame along hops that `hops` gave, and back, in a box x, y, width, height px of
+        all frames."""
         pairs = []
         for hop in hops:
             there, back = (
@@ -258,9 +246,6 @@ def chained_field(store: FlowStore, video: str, frame: int, hops: Sequence[int])
     """The flow from a frame along stored fields over these hops: (2, H, W) float32 px, x first.
 
     NaN where the way leaves the frame before its end, or meets what is not stored.
-
-    Raises:
-        MissingFlowError: a field that the store does not hold.
     """
     width, height = store.size(video)
     starts = np.mgrid[:height, :width][::-1].reshape(2, -1).T.astype(np.float64)  # x, y px

@@ -19,19 +19,14 @@ class NoPersonError(ValueError):
 
 
 def person_categories(categories: Sequence[Mapping[str, object]]) -> tuple[set[object], str]:
-    """The ids of the categories of people; none where the file has no categories: all are people then.
+    """The ids of the categories of people, and a sentence to be said where the name alone does not tell, else
+    "".
 
     Those with one of `PERSON_NAMES` as their name, in any case; else those of such a supercategory; else the
-    only one there is.
+    only one there is. None where the file has no categories: all are people then. Categories are objects with
+    id, name and supercategory, as far as the file has them.
 
-    Args:
-        categories: objects with id, name and supercategory, as far as the file has them.
-
-    Returns:
-        The ids, and a sentence to be said where the name alone does not tell: "" else.
-
-    Raises:
-        NoPersonError: several categories, none of them people.
+    Raises NoPersonError for several categories, none of them people.
     """
     for field in ("name", "supercategory"):
         found = {entry.get("id") for entry in categories if _is_person(entry.get(field))}

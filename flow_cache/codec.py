@@ -4,9 +4,9 @@ Half a unit (1/64 px) is far below the error of any estimator, and the range of 
 displacement within a 1024 px wide frame. Fixed point keeps the bits of neighbours alike, so it compresses;
 half floats would spend their bits on tiny displacements.
 
-Flow is smooth, so the differences of rows are small, and compress to two thirds of the values themselves. All
-of it is arithmetic modulo 2**16, and exact. The first row of a tile counts from `NOT_STORED`, so that a tile
-of zeros, which is how HDF5 gives one that was never written, is a tile of `NOT_STORED`.
+Flow is smooth, so differences of rows compress to two thirds of the values themselves. The arithmetic is
+modulo 2**16, and exact. The first row of a tile counts from `NOT_STORED`, so that a tile of zeros, which is
+how HDF5 gives one that was never written, is a tile of `NOT_STORED`.
 """
 
 from __future__ import annotations
@@ -29,16 +29,9 @@ TILE = 64
 
 
 def encode(flow: np.ndarray) -> np.ndarray:
-    """Round a flow to fixed point; the error is at most 1/64 px.
+    """Round flow (..., 2, H, W) float px, x first, to int16 of 1/32 px; the error is at most 1/64 px.
 
-    Args:
-        flow: (..., 2, H, W) float, px, x first.
-
-    Returns:
-        The same shape in int16, units of 1/32 px.
-
-    Raises:
-        FlowCacheError: the shape is another, or a displacement is not finite or exceeds `MAX_PX`.
+    Raises FlowCacheError for another shape, or a displacement that is not finite or exceeds `MAX_PX`.
     """
     flow = np.asarray(flow, dtype=np.float32)
     if flow.ndim < 3 or flow.shape[-3] != 2:
@@ -69,14 +62,9 @@ def decode(stored: np.ndarray) -> np.ndarray:
 
 
 def to_row_differences(stored: np.ndarray, tile: int) -> np.ndarray:
-    """Fixed point as it lies in a file.
+    """Fixed point (..., H, W) int16, from the first row of a tile of `tile` rows on, as it lies in a file.
 
-    Args:
-        stored: (..., H, W) int16, its row 0 the first of a tile.
-        tile: rows of a tile.
-
-    Returns:
-        The same shape: each row less the one above, the first row of each tile less `NOT_STORED`.
+    Each row less the one above, the first row of each tile less `NOT_STORED`.
     """
     _check_stored(stored)
     differences = stored.copy()
@@ -89,12 +77,7 @@ def to_row_differences(stored: np.ndarray, tile: int) -> np.ndarray:
 
 
 def from_row_differences(differences: np.ndarray, tile: int) -> np.ndarray:
-    """The inverse of `to_row_differences`; columns may be cut away, but no rows above those that are wanted.
-
-    Args:
-        differences: (..., H, W) int16, its row 0 the first of a tile.
-        tile: rows of a tile.
-    """
+    """The inverse of `to_row_differences`; columns may be cut away, no rows above those that are wanted."""
     _check_stored(differences)
     rows = differences.shape[-2]
     stored = np.zeros((*differences.shape[:-2], whole_tiles(rows, tile), differences.shape[-1]), np.int16)
@@ -109,14 +92,11 @@ def whole_tiles(rows: int, tile: int) -> int:
 
 
 def sum_rows(differences: np.ndarray, tile: int) -> None:
-    """Turn differences of rows into fixed point, in place.
+    """Turn differences of rows (..., H, W) int16, in one piece and of whole tiles, into fixed point, in
+    place.
 
     In six passes for 64 rows, which each add the sums of twice as many (Hillis and Steele, Data parallel
     algorithms, 1986): fewer calls, and on longer rows of memory, than to add row by row.
-
-    Args:
-        differences: (..., H, W) int16, in one piece; H rows of whole tiles.
-        tile: rows of a tile.
     """
     _check_stored(differences)
     differences[..., ::tile, :] ^= NOT_STORED
@@ -136,13 +116,8 @@ def _check_stored(stored: np.ndarray) -> None:
 def pixels_touched(box: Sequence[float] | None, width: int, height: int) -> tuple[int, int, int, int]:
     """The pixels of a frame that a box touches: x, y, width, height, whole px; all of it for None.
 
-    Args:
-        box: x, y, width, height px. It may reach beyond the frame.
-        width: of the frame, px.
-        height: of the frame, px.
-
-    Raises:
-        FlowCacheError: not four finite numbers, or a box without a pixel in the frame.
+    `box` is x, y, width, height px, and may reach beyond the frame. Raises FlowCacheError for what is not
+    four finite numbers, or has no pixel in the frame.
     """
     if box is None:
         return 0, 0, width, height
@@ -157,17 +132,10 @@ def pixels_touched(box: Sequence[float] | None, width: int, height: int) -> tupl
 
 
 def encode_known(flow: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Encode some pixels of a field, and mark the others as not stored.
+    """Encode the known (H, W) pixels of a field (2, H, W) float px, x first, and mark the others as not
+    stored.
 
-    Args:
-        flow: (2, H, W) float px, x first; anything where it is not known.
-        known: (H, W) bool.
-
-    Returns:
-        (2, H, W) int16, as `codec.encode` gives it; NOT_STORED where it is not known.
-
-    Raises:
-        FlowCacheError: a known displacement cannot be stored.
+    The result is (2, H, W) int16. Raises FlowCacheError for a known displacement that cannot be stored.
     """
     stored = encode(np.where(known, flow, 0))
     stored[:, ~known] = NOT_STORED

@@ -21,14 +21,10 @@ def inside_frame(points: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def sample_flow(flow: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Read a flow bilinearly at points; beyond the outermost pixel centres the border value holds.
+    """Read a flow (2, H, W) px, x first, bilinearly at points (N, 2) x, y px, finite: (N, 2) float64 px.
 
-    Args:
-        flow: (2, H, W) px, x first; NaN where it is not known.
-        points: (N, 2) x, y px, finite.
-
-    Returns:
-        (N, 2) float64 px; NaN where one of the pixels that a point lies between is not known.
+    Beyond the outermost pixel centres the border value holds. NaN where one of the pixels that a point lies
+    between is.
     """
     height, width = flow.shape[1:]
     x = np.clip(points[:, 0], 0, width - 1)
@@ -55,10 +51,8 @@ def forward_backward_offset_points(
 
     Args:
         points_0: (N, 2) x, y px in frame 0.
-        flow_0to1: (2, H, W) px: what takes a pixel of frame 0 to frame 1; NaN where it is not known.
-        flow_1to0: (2, H, W) px: what takes a pixel of frame 1 to frame 0; NaN where it is not known.
-        valid_0: (H, W) bool, where flow_0to1 is known; all of it by default.
-        valid_1: (H, W) bool, where flow_1to0 is known; all of it by default.
+        flow_0to1, flow_1to0: (2, H, W) px: what takes a pixel of one frame to the other; NaN where not known.
+        valid_0, valid_1: (H, W) bool, where flow_0to1 and flow_1to0 are known; all of them by default.
 
     Returns:
         points_1 (N, 2) float64 px in frame 1, NaN where the way there is not known, and the offset (N,)
@@ -91,10 +85,7 @@ def forward_backward_offset(
     valid_0: np.ndarray | None = None,
     valid_1: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The same measure at every pixel of frame 0: (H, W) float64 px, infinite where it cannot be taken.
-
-    Args, Raises: as of `forward_backward_offset_points`.
-    """
+    """The offset of `forward_backward_offset_points` at every pixel of frame 0: (H, W) float64 px."""
     flow_0to1 = _where_valid("flow_0to1", flow_0to1, valid_0)
     flow_1to0 = _where_valid("flow_1to0", flow_1to0, valid_1)
     _check_pair(flow_0to1, flow_1to0)
@@ -116,15 +107,10 @@ def consistent(
     valid_0: np.ndarray | None = None,
     valid_1: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Which pixels of frame 0 pass the forward-backward check: (H, W) bool.
+    """Which pixels of frame 0 pass the forward-backward check: (H, W) bool; arguments and errors as there.
 
-    Args:
-        flow_0to1, flow_1to0, valid_0, valid_1: as of `forward_backward_offset_points`.
-        threshold_px: the largest offset that passes, px of these flows; `threshold_in_image` converts one
-            that was stated for crops of another size.
-
-    Raises:
-        FlowCacheError: wrong shapes, or a threshold that is not positive.
+    `threshold_px` is the largest offset that passes, px of these flows; `threshold_in_image` converts one
+    that was stated for crops of another size.
     """
     _check_threshold(threshold_px)
     return forward_backward_offset(flow_0to1, flow_1to0, valid_0, valid_1) <= threshold_px
@@ -138,10 +124,7 @@ def consistent_points(
     valid_0: np.ndarray | None = None,
     valid_1: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Move points, and tell which pass the check: points_1 (N, 2) float64 px in frame 1, and (N,) bool.
-
-    Args, Raises: as of `forward_backward_offset_points` and `consistent`.
-    """
+    """Move points, and tell which pass the check: points_1 (N, 2) float64 px in frame 1, and (N,) bool."""
     _check_threshold(threshold_px)
     points_1, offset_px = forward_backward_offset_points(points_0, flow_0to1, flow_1to0, valid_0, valid_1)
     return points_1, offset_px <= threshold_px

@@ -17,12 +17,8 @@ UNKNOWN = (96, 96, 96)
 def colour_flow(flow: np.ndarray, full_px: float | None = None) -> np.ndarray:
     """Directions as hues (right red, down yellow-green, left cyan, up violet), lengths as saturation.
 
-    Args:
-        flow: (2, H, W) px, x first.
-        full_px: the length that gets the full colour; the 99th percentile of the flow by default.
-
-    Returns:
-        (H, W, 3) uint8 RGB; white where nothing moves, dark grey where the flow is NaN.
+    Flow (2, H, W) px, x first, becomes (H, W, 3) uint8 RGB: white where nothing moves, dark grey where it is
+    NaN. A length of `full_px`, by default the 99th percentile, gets the full colour.
     """
     unknown = np.isnan(flow).any(axis=0)
     flow = np.where(unknown, 0, flow)
@@ -53,16 +49,10 @@ def draw_check(flow_0to1: np.ndarray, flow_1to0: np.ndarray, threshold_px: float
 
 
 def backward_warp(frame_1: np.ndarray, flow_0to1: np.ndarray) -> np.ndarray:
-    """Frame 1 seen from frame 0: each pixel of frame 0 shows what it moves to; black outside.
+    """Frame 1 (H, W, 3) uint8 seen from frame 0: each pixel of frame 0 shows what flow (2, H, W) px moves it
+    to.
 
-    Dark grey where the flow is NaN.
-
-    Args:
-        frame_1: (H, W, 3) uint8.
-        flow_0to1: (2, H, W) px.
-
-    Returns:
-        (H, W, 3) uint8, like frame 0 where the flow is right.
+    Black outside, dark grey where the flow is NaN.
     """
     y, x = np.mgrid[0 : frame_1.shape[0], 0 : frame_1.shape[1]].astype(np.float32)
     unknown = np.isnan(flow_0to1).any(axis=0)

@@ -25,16 +25,14 @@ from flow_cache.writer import FlowWriter
 
 
 def export_flow(store: FlowStore, out: Path, format: str, videos: Iterable[str] | None = None) -> int:
-    """Write every finished field of a store to a file of its own; what is not stored, as unknown.
+    """Write every finished field of a store to a file of its own; returns how many. Unknown pixels stay
+    unknown.
 
     Args:
         store: what to write.
         out: the folder; each video gets one in it, of several folders where its name has several.
         format: a key of `formats.FORMATS`.
         videos: their names; None for all.
-
-    Returns:
-        how many files were written.
 
     Raises:
         FlowCacheError: no such format or video, a video whose name would lead out of the folder, or a
@@ -65,20 +63,16 @@ def import_flow(
     first: int | None = None,
     say: Callable[[str], None] | None = None,
 ) -> int:
-    """Add flow that another program made to a store.
+    """Add flow that another program made to a store; returns how many fields. Unknown pixels read as NaN.
 
     Args:
         folder: of files named by frame and step, as `export_flow` names them, or numbered (`number_files`).
-        source: the video or folder of pictures that the flow is of, or NAME=PATH.
+        source: the video or folder of images that the flow is of, or NAME=PATH.
         out: the .h5 file to write.
         format: a key of `formats.FORMATS`.
         filter: a key of `schema.FILTERS`.
-        step: from frame to frame, of all files; None: what their names say, else +1.
-        first: the number that the first frame has in names; None: it is found out, where only one fits.
+        step, first: as of `number_files`.
         say: is told for which frames files are taken.
-
-    Returns:
-        how many fields were added; what is unknown in a file reads as NaN.
 
     Raises:
         FlowCacheError: no such files, a name, size or frame that does not fit the video, or a damaged file;

@@ -20,12 +20,8 @@ _KITTI_UNITS_PER_PX, _KITTI_ZERO = 64.0, 2**15
 
 
 def write_flo(path: Path, flow: np.ndarray) -> None:
-    """Write Middlebury's format: float32, exact; unknown displacements (NaN) as 1e10.
-
-    Args:
-        path: the file, written whole or not at all.
-        flow: (2, H, W) px, x first.
-    """
+    """Write flow (2, H, W) px, x first, as Middlebury does: float32, exact; unknown displacements (NaN) as
+    1e10."""
     known = np.where(np.isfinite(flow), flow, _UNKNOWN).astype("<f4")
     height, width = flow.shape[1:]
     size = np.array([width, height], "<i4").tobytes()
@@ -33,11 +29,8 @@ def write_flo(path: Path, flow: np.ndarray) -> None:
 
 
 def read_flo(path: Path) -> np.ndarray:
-    """Read Middlebury's format: (2, H, W) float32 px, x first; NaN where it is unknown.
-
-    Raises:
-        FlowCacheError: no .flo file, or one that is cut off.
-    """
+    """Read Middlebury's format: (2, H, W) float32 px, x first, NaN where unknown; FlowCacheError where it is
+    none."""
     width, height = flo_size(path)
     content = path.read_bytes()
     wanted = 12 + 8 * width * height
@@ -72,14 +65,10 @@ def png_size(path: Path) -> tuple[int, int]:
 
 
 def write_kitti(path: Path, flow: np.ndarray) -> None:
-    """Write KITTI's format: 16 bit, 1/64 px, with a channel that says what is known.
+    """Write flow (2, H, W) px, x first, as KITTI does: 16-bit PNG, 1/64 px, with a channel that says what is
+    known.
 
-    Args:
-        path: the .png file, written whole or not at all.
-        flow: (2, H, W) px, x first; NaN is written as unknown.
-
-    Raises:
-        FlowCacheError: a displacement of 512 px or more, which the format cannot hold.
+    Raises FlowCacheError for a displacement of 512 px or more, which the format cannot hold.
     """
     known = np.isfinite(flow).all(axis=0)
     # Rounded before the large zero is added, which in single precision would round a first time.
@@ -95,11 +84,7 @@ def write_kitti(path: Path, flow: np.ndarray) -> None:
 
 
 def read_kitti(path: Path) -> np.ndarray:
-    """Read KITTI's format: (2, H, W) float32 px, x first; NaN where it is unknown.
-
-    Raises:
-        FlowCacheError: no 16-bit PNG of three channels.
-    """
+    """Read KITTI's format: (2, H, W) float32 px, x first, NaN where unknown; else FlowCacheError."""
     image = decode_unchanged(path, content_of(path))
     if image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
         raise FlowCacheError(

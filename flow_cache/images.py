@@ -71,11 +71,8 @@ class ImageHeader:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """A picture as (H, W, 3) uint8 RGB.
-
-    Raises:
-        ImageError: the file is missing, cut off, too large, or no picture that OpenCV reads.
-    """
+    """An image as (H, W, 3) uint8 RGB; ImageError where it is missing, cut off, too large, or none that
+    OpenCV reads."""
     return decode_image(path, content_of(path))
 
 
@@ -101,20 +98,16 @@ def decode_image(path: Path, content: bytes) -> np.ndarray:
 
 
 def decode_unchanged(path: Path, content: bytes) -> np.ndarray:
-    """The values as a file's bytes have them, (H, W) or (H, W, C), BGR; it raises what `read_image` raises.
-
-    For masks and measurements that are kept as pictures.
-    """
+    """The values as a file's bytes have them, (H, W) or (H, W, C), BGR, for masks and measurements kept as
+    images."""
     return _decoded(path, _whole(path, content), cv2.IMREAD_UNCHANGED)
 
 
 def check_image(path: Path) -> ImageHeader:
-    """Check that a picture is there and not cut short, and return what it says of itself.
+    """Check that an image is there and not cut short, and return what it says of itself; raises as
+    `read_image`.
 
     Reads the header and the last bytes only of a JPEG or PNG that ends as it should; others are decoded.
-
-    Raises:
-        ImageError: the file is missing, cut off, too large, or no picture.
     """
     try:
         with open(path, "rb") as file:
@@ -156,8 +149,7 @@ def orientation_of(content: bytes) -> int:
 def jpeg_is_complete(content: bytes) -> bool:
     """Whether a JPEG holds its end-of-image marker (FF D9) where its own segments say it must be.
 
-    A search for FF D9 alone is not enough: an EXIF thumbnail has one too. Decoders fill what is missing with
-    grey, some without a word.
+    An EXIF thumbnail has one too. Decoders fill what is missing with grey, some without a word.
     """
     for marker, _, end in _jpeg_segments(content):
         if marker == 0xDA:  # start of scan: entropy-coded data follows, up to the next marker

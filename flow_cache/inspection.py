@@ -151,9 +151,8 @@ def verify_store(
 
     Args:
         store: what to verify.
-        sample: how many fields of each video to estimate again, at random.
+        sample: how many fields of each video to estimate again, at random (`seed`).
         estimator: the one that made the store; needed for a sample.
-        seed: of the sample.
         speaks: show how far it is.
 
     Raises:
@@ -272,10 +271,8 @@ def _some(frames: list[int]) -> str:
 def forget_fields(store: FlowStore, fields: Sequence[tuple[str, int, int]]) -> None:
     """Mark fields (video, frame, step) as not there, so that the next precomputation estimates them again.
 
-    The store is closed for that.
-
-    Raises:
-        FlowCacheError: another process reads or writes one of its files.
+    The store is closed for that. Raises FlowCacheError where another process reads or writes one of its
+    files.
     """
     files = {video: store.file(video) for video, _, _ in fields}
     store.close()

@@ -44,9 +44,7 @@ def recover(path: Path) -> None:
     """Finish the commit that a killed writer left half applied, if there is one.
 
     Of many processes that call it at once, as the workers of a data loader do, one does it and all wait.
-
-    Raises:
-        FlowCacheError: the file is in use or cannot be written to, or the journal is damaged.
+    Raises FlowCacheError where the file is in use or cannot be written to, or the journal is damaged.
     """
     deadline = time.monotonic() + _SECONDS_TO_WAIT
     while journal_of(path).exists():
@@ -185,12 +183,9 @@ class _FaultKeeper:
 class JournaledFile(ByteFile):
     """A file of bytes, locked against other writers and against readers, whose changes happen at `flush`.
 
-    The lock is the one that HDF5 takes (flock on the file itself), so plain HDF5 respects it too. It vanishes
-    with its process.
-
-    Raises:
-        FlowCacheError: another process writes or reads the file, its file system has no locks, or its journal
-            is damaged.
+    The lock is the one that HDF5 takes (flock on the file itself), so plain HDF5 respects it too. Raises
+    FlowCacheError where another process has the file, its file system has no locks, or its journal is
+    damaged.
     """
 
     def __init__(self, path: Path) -> None:

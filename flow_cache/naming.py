@@ -37,14 +37,10 @@ def video_name(path: Path) -> str:
 def name_sources(
     sources: Iterable[Path | str | VideoSource], known: Collection[str] = ()
 ) -> list[VideoSource]:
-    """Name several videos so that no two are called alike.
+    """Name several videos, paths or NAME=PATH, so that no two are called alike; what has a name keeps it.
 
-    Args:
-        sources: paths, or NAME=PATH; what has a name keeps it.
-        known: names in the store to be written: a video that it knows by more folders keeps that name.
-
-    Raises:
-        FlowCacheError: a name that cannot be, or two videos that only NAME=PATH can tell apart.
+    A video keeps the name by which the store to be written knows it (`known`). Raises FlowCacheError for a
+    name that cannot be, or two videos that only NAME=PATH can tell apart.
     """
     given = [source if isinstance(source, VideoSource) else _parse(source) for source in sources]
     choices = [[one.name] if isinstance(one, VideoSource) else _choices(one, known) for one in given]

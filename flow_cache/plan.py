@@ -14,10 +14,7 @@ Field = tuple[int, int]  # frame, step
 
 
 def plan_fields(frame_count: int, steps: Iterable[int], frames: Iterable[int] | None = None) -> list[Field]:
-    """The fields (frame, step) of a video that stay within it, sorted by the frame they need last.
-
-    With `frames`, only those that start or end at one of these frames.
-    """
+    """The fields that stay within a video, and touch some frames, by the frame that they need last."""
     wanted = None if frames is None else set(frames)
     fields = [
         (frame, step)
@@ -34,11 +31,8 @@ def plan_video(
     frames: Mapping[str, Iterable[int]] | None,
     people: PeopleBoxes | None,
 ) -> list[Field]:
-    """The fields of a video near frames of interest (by the name of the video) and near people.
-
-    Raises:
-        FlowCacheError: a frame that the video does not have.
-    """
+    """The fields of a video near frames of interest, by its name, and people; FlowCacheError for frames it
+    lacks."""
     count = len(video.frame_names)
     wanted = None
     if frames is not None and video.name in frames:

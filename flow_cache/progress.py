@@ -20,11 +20,7 @@ _SECONDS_BETWEEN_FILES = 1.0
 
 @dataclass(frozen=True)
 class Progress:
-    """The fields of a run.
-
-    Work is counted in pixels, for videos of other sizes come at other speeds: a field of 1280 x 720 px has
-    fourteen times as many as one of 256 x 256 px.
-    """
+    """The fields of a run; work is counted in pixels, for videos of other sizes come at other speeds."""
 
     total: int
     found: int  # were there before
@@ -60,12 +56,7 @@ Report = Callable[[Progress], None]
 
 
 class ProgressFile:
-    """Keeps each `Progress` that it is called with in a JSON file, at most once a second.
-
-    Args:
-        path: where.
-        clock: seconds that only grow.
-    """
+    """Keeps each `Progress` that it is called with in a JSON file, at most once a second of `clock`."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._clock = path, clock

@@ -40,8 +40,8 @@ class PeopleBoxes:
     def around(self, frame: int, step: int) -> np.ndarray:
         """Which pixels of a field are near people: (H, W) bool.
 
-        Those of the enlarged boxes of both frames that the field connects, so that the way back can be read
-        where the way there arrives.
+        Those of the enlarged boxes of both frames that the field connects: the way back is read where the way
+        there arrives.
         """
         near = np.zeros((self.height, self.width), bool)
         for end in (frame, frame + step):
@@ -61,7 +61,8 @@ class PeopleBoxes:
 
 
 def read_people_boxes(path: Path, videos: Sequence[Video], margin: float) -> dict[str, PeopleBoxes]:
-    """Read people's boxes from COCO JSON, as annotators, PoseTrack and detectors write it.
+    """Read people's boxes from COCO JSON, as annotators, PoseTrack and detectors write it, by the videos'
+    names.
 
     Of `images` it wants `id` and `file_name`, whose last folder, or several of them, is the name of the video
     (else `vid_id` is), and whose file, with or without its suffix, is that of the frame (`walk/000003.jpg`);
@@ -73,9 +74,6 @@ def read_people_boxes(path: Path, videos: Sequence[Video], margin: float) -> dic
         path: the file.
         videos: those whose boxes are wanted; each must have some.
         margin: a share of the longer side of a box, added on each side.
-
-    Returns:
-        by the name of the video, its boxes.
 
     Raises:
         FlowCacheError: no such file or form, a bad box, a frame that a video does not have, frames of another

@@ -81,7 +81,7 @@ def assign_shards(out: Path, videos: Sequence[VideoProbe], count: int) -> list[l
 def plan_shards(
     work: Mapping[str, int], kept: Mapping[str, str], count: int
 ) -> list[dict[str, tuple[str, ...]]]:
-    """Divide videos among jobs so that they have about the same work.
+    """Divide videos among `count` jobs so that they have about the same work.
 
     The largest come first, each to the job with the least work so far: the longest job has at most 4/3 of
     the work that it must have (Graham, Bounds on multiprocessing timing anomalies, 1969). A file of another
@@ -90,7 +90,6 @@ def plan_shards(
     Args:
         work: of each video: its frames times their pixels.
         kept: the files of videos that have one already.
-        count: how many jobs.
 
     Returns:
         For each job its files, and the names of their videos in the order of `work`.

@@ -37,8 +37,7 @@ _LARGEST_KEPT = 2**20  # bytes
 class FlowField:
     """The flow from one frame to another, of the whole frame or of a box in it.
 
-    The displacement is NaN in the pixels that are not stored: far from people in a store that was made around
-    their boxes, or unknown in what was imported.
+    The displacement is NaN in pixels that are not stored: far from people, or unknown in what was imported.
     """
 
     displacement: np.ndarray  # (2, H, W) float32 px, x first
@@ -153,10 +152,8 @@ class FlowStore:
 
     @_naming_damage
     def planned(self, video: str, step: int) -> np.ndarray:
-        """Which fields of a step were asked for, finished or not: (frames,) bool, as `finished`.
-
-        A store of layout version 1 does not say: then every field that stays within the video.
-        """
+        """Which fields of a step were asked for: (frames,) bool; of layout version 1 all that stay within the
+        video."""
         with self._stored(video) as stored:
             return stored.planned(step)
 
@@ -192,18 +189,10 @@ class FlowStore:
 
     @_naming_damage
     def read(self, video: str, frame: int, step: int, box: Sequence[float] | None = None) -> FlowField:
-        """The flow from a frame to the frame `step` later.
+        """The flow from a frame, an index into `frames(video)`, to the frame `step` later, or earlier.
 
-        Args:
-            video: its name.
-            frame: index into `frames(video)`.
-            step: negative for an earlier frame.
-            box: x, y, width, height px. Read only the pixels that it touches, within the frame.
-
-        Returns:
-            The field, whose `origin` is (0, 0) or the upper left pixel of the box. `valid` says which of its
-            pixels are stored; elsewhere the displacement is NaN. That none is, where a box lies far from all
-            people of a store that was made around them, is no error.
+        `box` is x, y, width, height px: read only the pixels that it touches, within the frame; `origin` is
+        the upper left one. That none of them is stored, far from all people, is no error.
 
         Raises:
             MissingFlowError: the store does not hold the field.

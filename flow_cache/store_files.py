@@ -72,14 +72,9 @@ def shard_files(folder: Path) -> list[Path]:
 
 
 def locate_videos(files: list[Path], names_in: Callable[[Path], list[str]]) -> dict[str, Path]:
-    """The file of each video.
+    """The file of each video; of several files, all of one folder, the index is used and kept up.
 
-    Args:
-        files: to look into; of several, all of one folder, the index is used and kept up.
-        names_in: opens a file and tells its videos.
-
-    Raises:
-        FlowCacheError: a video is in two files.
+    `names_in` opens a file and tells its videos. Raises FlowCacheError for a video in two files.
     """
     folder, began = files[0].parent, time.monotonic()
     indexed = len(files) >= _FEWEST_FILES
@@ -158,9 +153,8 @@ def damaged(path: Path, why: str | Exception) -> DamagedStoreError:
 def open_file(path: Path) -> h5py.File:
     """Open a store's file as of its writer's last commit, locked against writers.
 
-    Raises:
-        FlowCacheError: a writer has it, it is no store of this layout, or it is damaged.
-        OSError: the system refuses it: no permission, too many open files, a failing disk.
+    Raises FlowCacheError where a writer has it, it is no store of this layout, or it is damaged, and OSError
+    where the system refuses it: no permission, too many open files, a failing disk.
     """
     file = _open_committed(path)
     try:

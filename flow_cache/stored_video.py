@@ -95,15 +95,10 @@ class StepFacts:
 
 
 class StoredVideo:
-    """One video of an open file.
+    """One video of an open file of a layout that this code reads.
 
-    Args:
-        file: open, of a layout that this code reads.
-        name: of a video in it.
-        facts: what an earlier object for the same video of the same file, unchanged, came to hold.
-
-    Raises:
-        Hdf5ContentError: here or in a call, where the file holds something else than the layout has there.
+    `facts` are what an earlier object for the same video of the same file, unchanged, came to hold. Raises
+    Hdf5ContentError, here or in a call, where the file holds something else than the layout has there.
     """
 
     def __init__(self, file: h5py.File, name: str, facts: VideoFacts | None = None) -> None:
@@ -269,8 +264,8 @@ def tiles_a_field(fields: h5py.Dataset) -> int:
 def rows_of_differences(fields: h5py.Dataset) -> int | None:
     """After how many rows the differences of a step's fields begin anew; None for plain values.
 
-    Raises:
-        Hdf5ContentError: the attribute that says so was lost, or contradicts the value of unwritten tiles.
+    Raises Hdf5ContentError where the attribute that says so was lost, or contradicts the value of unwritten
+    tiles.
     """
     by_rows = has_attribute(fields, "row_differences") and bool(integer(fields, "row_differences", 0, 1))
     if fields.fillvalue != (0 if by_rows else NOT_STORED):

@@ -193,11 +193,10 @@ class Submission:
     jobs: tuple[Submitted, ...]
 
     def wait(self, progress: bool = True) -> PrecomputeSummary:
-        """Wait until all jobs have ended, and show how far they are; what they did together.
+        """Wait for all jobs as `wait_for_jobs` does, and show how far they are; returns what they did
+        together.
 
-        Raises:
-            FlowCacheError: jobs failed; it names them and gives the end of what they said.
-            KeyboardInterrupt: as of `wait_for_jobs`.
+        Raises FlowCacheError where jobs failed; it names them and gives the end of what they said.
         """
         started = time.monotonic()
         with reporting(progress) as report:
@@ -283,17 +282,14 @@ def submit(
     files that are there must hold this estimator's flow and not be in use.
 
     Args:
-        sources: as of `precompute`.
         out: the folder; see `shards.assign_shards` for what goes where.
         jobs: how many; fewer where there are fewer videos.
-        cluster: local or slurm.
-        asked: what a job asks SLURM for, see `make_executor`.
-        steps, estimator, frames, processes: as of `precompute`, for each job.
-        settings: more keyword arguments of `precompute`.
+        cluster, asked: as of `make_executor`.
+        sources, steps, estimator, frames, processes, settings: as of `precompute`, for each job.
 
     Raises:
-        FlowCacheError: what `precompute` raises, as far as it can be told now, a bad number of jobs, or a
-            cluster or settings that do not serve.
+        FlowCacheError: what `precompute` raises, as far as it can be told now, or a bad number of jobs.
+        JobError: as of `make_executor`.
     """
     out, estimator = Path(out), estimator or DenseInverseSearch()
     if jobs < 1 or processes < 1:

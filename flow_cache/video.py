@@ -32,11 +32,9 @@ _FILES_A_TASK = 16
 def frame_files(folder: Path) -> list[Path]:
     """The images of a folder in the order of their numbers; hidden files and other suffixes are no frames.
 
-    The log tells of numbers that jump, and of images named in several ways: they may be meant.
-
-    Raises:
-        FlowCacheError: fewer than two images, two of one name but for the suffix, a name that is no UTF-8,
-            or something else than a file under an image's name.
+    The log tells of numbers that jump, and of images named in several ways: they may be meant. Raises
+    FlowCacheError for fewer than two images, two of one name but for the suffix, a name that is no UTF-8, or
+    what is no file.
     """
     files = list(_image_files(folder))
     if len(files) < 2:
@@ -147,8 +145,7 @@ class Video:
     def read(self, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Decode the wanted frames in order, each once: yields index, (height, width, 3) uint8 RGB.
 
-        Raises:
-            FlowCacheError: a frame is unreadable or has another size than the first.
+        Raises FlowCacheError where a frame is unreadable or has another size than the first.
         """
         indices = sorted(set(wanted))
         of_folder = ((index, read_image(self.path / self.frame_names[index])) for index in indices)
@@ -186,8 +183,8 @@ class VideoProbe:
 def probe_video(source: Path | VideoSource) -> VideoProbe:
     """Whether a video opens and how long it is, without the minutes that looking through many videos takes.
 
-    Raises:
-        FlowCacheError: the path is missing, there are fewer than two frames, or the first is unreadable.
+    Raises FlowCacheError for a path that is missing, fewer than two frames, or a first one that is
+    unreadable.
     """
     path, name = _path_and_name(source)
     if path.is_dir():
@@ -216,15 +213,11 @@ def as_video(record: VideoRecord) -> Video:
 def open_video(source: Path | VideoSource, seen: Video | VideoRecord | None = None) -> Video:
     """Look through a folder of images or a video file, before any work is done on it.
 
-    Every frame is decoded, unless the video was looked through before: then its bytes are only read, and
-    where their hash is the same, so is the rest. The log tells what is odd but may be meant.
-
-    Args:
-        source: the folder or file, and maybe its name (`naming`).
-        seen: what an earlier look found.
+    Every frame is decoded, unless the video was looked through before (`seen`): then its bytes are only read,
+    and where their hash is the same, so is the rest. The log tells what is odd but may be meant.
 
     Raises:
-        FlowCacheError: the path is missing or a single picture, there are fewer than two frames, a frame is
+        FlowCacheError: the path is missing or a single image, there are fewer than two frames, a frame is
             unreadable or cut off, or the frames differ in size.
     """
     path, name = _path_and_name(source)

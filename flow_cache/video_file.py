@@ -50,10 +50,8 @@ class VideoFile:
     """An open video file, whose frames can be decoded once, in the order in which they are shown.
 
     Of several video streams, without covers, it is the first that is marked as default, else the first.
-
-    Raises:
-        FlowCacheError: no video that FFmpeg opens, no pictures in it, no decoder for its codec, or less in
-            the file than its index says.
+    Raises FlowCacheError where FFmpeg opens no video, has no decoder for it, or the file holds less than its
+    index says.
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,8 +102,7 @@ class VideoFile:
     def frames(self) -> Iterator[av.VideoFrame]:
         """Decode all frames but those, of a stream that begins in the middle, that lack what came before.
 
-        Raises:
-            FlowCacheError: a frame is damaged, or the file is cut off; it says after which frame.
+        Raises FlowCacheError where a frame is damaged, or the file is cut off; it says after which frame.
         """
         begins_whole, undecodable, incomplete = True, 0, 0
         try:

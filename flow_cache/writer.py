@@ -89,8 +89,8 @@ class FlowWriter:
         Args:
             record: the video and how its flow is made.
             steps: those to make room for.
-            planned: the fields (frame, step) that will be written, all of one of these steps, beside those
-                that were planned before; None for every field of these steps.
+            planned: the fields (frame, step) that will be written, beside those that were planned before;
+                None for every field of these steps.
 
         Raises:
             FlowCacheError: the store holds a video of that name with other frames, or flow of it from another
@@ -118,17 +118,11 @@ class FlowWriter:
 
     @uninterrupted
     def write(self, video: str, frame: int, step: int, flow: np.ndarray) -> None:
-        """Store a field and mark it finished.
+        """Store the flow of a video from a frame to the one `step` later, and mark it finished.
 
-        Args:
-            video: its name.
-            frame: index of the frame that the field starts from.
-            step: frames to the one where it ends.
-            flow: (2, H, W) float px, x first; or int16 that `codec.encode` or `codec.encode_known` gave:
-                tiles without a stored pixel take no space.
-
-        Raises:
-            FlowCacheError: a displacement cannot be stored, or the shape is not that of the video.
+        `flow` is (2, H, W) float px, x first; or int16 that `encode` or `encode_known` gave, of which tiles
+        without a stored pixel take no space. Raises FlowCacheError where it cannot be stored, or has another
+        shape.
         """
         with self._naming_damage():
             opened = self._open_step(video, step)

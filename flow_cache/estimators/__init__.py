@@ -34,27 +34,18 @@ class FlowEstimator(Protocol):
         ...
 
     def settings(self) -> dict[str, Any]:
-        """The settings that decide the flow, as plain values.
+        """The settings that decide the flow, as plain values; raises FlowCacheError for weights that are not
+        there.
 
         A device is none of them, though its rounding shows, and a GPU may multiply in half precision.
-
-        Raises:
-            FlowCacheError: weights that are not there.
         """
         ...
 
     def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
-        """Flow between frames of one video.
+        """Flow (N, 2, H, W) float32 px, x first, between N pairs of frames (F, H, W, 3) uint8 RGB of one
+        video.
 
-        Args:
-            frames: (F, H, W, 3) uint8 RGB.
-            pairs: N times the index of the frame that flow starts from, and of the frame where it ends.
-
-        Returns:
-            (N, 2, H, W) float32 px, x first.
-
-        Raises:
-            FlowCacheError: other shapes or types, or weights that cannot be had or do not fit.
+        Raises FlowCacheError for other shapes or types, or weights that cannot be had or do not fit.
         """
         ...
 
@@ -67,14 +58,10 @@ ESTIMATORS: dict[str, type[DenseInverseSearch] | type[RaftSmall] | type[RaftLarg
 
 
 def make_estimator(name: str, **settings: Any) -> FlowEstimator:
-    """The estimator of a name.
+    """The estimator of a name, a key of `ESTIMATORS` or ptlflow:NETWORK; settings that are None stay as by
+    default.
 
-    Args:
-        name: a key of `ESTIMATORS`, or ptlflow:NETWORK.
-        settings: of its own; those that are None stay as they are by default.
-
-    Raises:
-        FlowCacheError: no such estimator, one that is not installed, or a setting that it lacks or refuses.
+    Raises FlowCacheError for one that is not there, or not installed, or a setting that it lacks or refuses.
     """
     kind: Any = PtlflowNetwork if name.startswith(PTLFLOW) else ESTIMATORS.get(name)
     if kind is None:

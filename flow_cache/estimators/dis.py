@@ -42,11 +42,7 @@ class DenseInverseSearch:
         return asdict(self)
 
     def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
-        """Flow that takes the pixels of each pair's first frame to the second, as `FlowEstimator.estimate`.
-
-        Raises:
-            FlowCacheError: other shapes or types, or a side is under 16 px.
-        """
+        """As `FlowEstimator.estimate`; raises FlowCacheError also for a side under 16 px."""
         check_pairs(frames, pairs, self.name, SMALLEST_SIDE)
         search = _search(self.preset)
         grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]

@@ -36,15 +36,10 @@ def check_pairs(frames: np.ndarray, pairs: Sequence[Pair], name: str, smallest_s
 
 
 def padded(images: Tensor, multiple: int, smallest_side: int) -> tuple[Tensor, tuple[int, int]]:
-    """Repeat the border of images up to a size that a network takes, about as much on either side.
+    """Repeat the border of images (N, 3, H, W) up to a multiple of px, about as much on either side.
 
-    Args:
-        images: (N, 3, H, W).
-        multiple: of both sides, px.
-        smallest_side: px, itself a multiple.
-
-    Returns:
-        The padded images, and how many px were added on the left and at the top.
+    Returns them, and how many px were added on the left and at the top. Sides get `smallest_side` px, itself
+    a multiple, at least.
     """
     from torch.nn.functional import pad
 
@@ -55,11 +50,8 @@ def padded(images: Tensor, multiple: int, smallest_side: int) -> tuple[Tensor, t
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of a name: cpu, cuda, cuda:1, or auto, which is a GPU where there is one.
-
-    Raises:
-        FlowCacheError: no such device here.
-    """
+    """The device of a name: cpu, cuda, cuda:1, or auto: a GPU where there is one; FlowCacheError where it is
+    not here."""
     import torch
 
     if name == "auto":
@@ -80,11 +72,8 @@ def fingerprint(weights: str) -> str:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds.
-
-    Raises:
-        FlowCacheError: no checkpoint, or one with more than tensors and plain values in it.
-    """
+    """What a checkpoint holds; FlowCacheError where it is none, or has more than tensors and plain values in
+    it."""
     import torch
 
     try:

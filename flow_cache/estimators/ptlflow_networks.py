@@ -76,22 +76,15 @@ class PtlflowNetwork:
         return f"ptlflow:{self.network}"
 
     def settings(self) -> dict[str, Any]:
-        """What decides the flow: of a checkpoint not its place, but its content.
-
-        Raises:
-            FlowCacheError: no such weights.
-        """
+        """What decides the flow: of a checkpoint not its place, but its content; FlowCacheError where there
+        is none."""
         settings: dict[str, Any] = {"weights": fingerprint(_weights(self))}
         if self.iterations is not None:
             settings["iterations"] = self.iterations
         return {**settings, "half": True} if self.half else settings
 
     def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
-        """Flow that takes the pixels of each pair's first frame to the second, as `FlowEstimator.estimate`.
-
-        Raises:
-            FlowCacheError: other shapes or types, weights that cannot be had, or the network fails.
-        """
+        """As `FlowEstimator.estimate`; raises FlowCacheError also where the network fails."""
         import torch
 
         check_pairs(frames, pairs, self.name, 2)

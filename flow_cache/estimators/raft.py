@@ -60,11 +60,8 @@ class _Raft:
             raise FlowCacheError(f"enlarge {self.enlarge} of {self.name}; wanted 1 to 8")
 
     def settings(self) -> dict[str, Any]:
-        """What decides the flow: of a checkpoint not its place, but its content.
-
-        Raises:
-            FlowCacheError: no such weights.
-        """
+        """What decides the flow: of a checkpoint not its place, but its content; FlowCacheError where there
+        is none."""
         from flow_cache.estimators.raft import check_weights
 
         check_weights(self.weights, self.name)
@@ -73,13 +70,8 @@ class _Raft:
         return {**decided, "enlarge": self.enlarge} if self.enlarge > 1 else decided
 
     def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
-        """Flow that takes the pixels of each pair's first frame to the second, as `FlowEstimator.estimate`.
-
-        Frames are padded to multiples of 8 px, 128 px at least, by repeating their border.
-
-        Raises:
-            FlowCacheError: other shapes or types, or weights that cannot be had.
-        """
+        """As `FlowEstimator.estimate`; frames are padded to multiples of 8 px, 128 px at least, by repeating
+        their border."""
         import torch
 
         check_pairs(frames, pairs, self.name, 2)
@@ -206,15 +198,10 @@ def check_weights(weights: str, name: str) -> None:
 
 
 def load_weights(network: nn.Module, weights: str, name: str) -> None:
-    """Fill a network of torchvision.
+    """Fill torchvision's network of a name with its trained weights of a name, or with those of a checkpoint.
 
-    Args:
-        network: what torchvision builds under that name.
-        weights: torchvision's name of trained weights, or the path of a checkpoint.
-        name: raft_small or raft_large.
-
-    Raises:
-        FlowCacheError: no such name or file, nothing to download from, or a checkpoint that does not fit.
+    Raises FlowCacheError for no such name or file, nothing to download from, or a checkpoint that does not
+    fit.
     """
     check_weights(weights, name)
     if Path(weights).is_file():

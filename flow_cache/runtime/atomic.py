@@ -130,10 +130,8 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
 
 def clear_left(folder: Path) -> None:
-    """Remove temporary files and folders whose writers on this machine have ended; never a living one's.
-
-    A folder with many entries is looked through once in many calls: the cost of a call does not grow with it.
-    """
+    """Remove what writers on this machine that have ended left; a folder of many entries is seldom looked
+    through."""
     key = os.path.abspath(folder)
     if _until_next_look.get(key, 0) > 0:
         _until_next_look[key] -= 1
@@ -199,12 +197,10 @@ def _names(path: Path, descriptor: int) -> bool:
 def atomic_write(path: str | Path, durable: bool = True) -> Iterator[Path]:
     """Give a temporary name beside `path`; the file written there takes the name `path` at the end.
 
-    If the block raises, the temporary file goes and a file that `path` named before stays as it was; what a
-    killed process left goes with the next write to the folder. The folder is made where it is missing. The
-    temporary name ends as `path` does, for writers that read the format from it.
-
-    A link is followed: the file that it leads to is replaced, and the link stays. The bytes of a pipe, a
-    character device or an open descriptor (/dev/stdout) go into it at the end; it is not replaced.
+    If the block raises, a file that `path` named before stays as it was. The folder is made where it is
+    missing. The temporary name ends as `path` does, for writers that read the format from it. A link is
+    followed: the file that it leads to is replaced. The bytes of a pipe, a character device or an open
+    descriptor (/dev/stdout) go into it.
 
     Args:
         path: file to write.
@@ -238,11 +234,7 @@ def write_bytes(path: str | Path, content: bytes, durable: bool = True) -> None:
 
 
 def link_name(name: Path, path: Path) -> None:
-    """Let a whole file `path` be found as `name` too, in one move; a copy where links are not to be had.
-
-    Raises:
-        OSError: it cannot be; a file of that name stays as it was.
-    """
+    """Let a whole file `path` be found as `name` too, in one move; a copy where links are not to be had."""
     name = writable_file(name)
     temporary = temporary_name(name)
     try:
@@ -270,9 +262,8 @@ def writable_file(path: str | Path) -> Path:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Give an empty temporary folder beside `path`, which takes the name `path` at the end.
-
-    If the block raises, the temporary folder goes. What a killed process left of an earlier try is removed.
+    """Give an empty temporary folder beside `path`, which takes the name `path` at the end; gone if the block
+    raises.
 
     Raises:
         OSError: something in it cannot be written; the error names `path`, never the temporary name.
@@ -311,10 +302,8 @@ def _take_name(temporary: Path, path: Path, descriptor: int, durable: bool) -> N
 
 @contextmanager
 def _through_a_file(stream: Path) -> Iterator[Path]:
-    """Give the name of a temporary file; what is written there goes into the stream at the end.
-
-    Writers that go back and forth, such as HDF5, write to streams too, and an error writes nothing.
-    """
+    """Give the name of a temporary file, whose bytes go into the stream at the end: HDF5 writes back and
+    forth."""
     with tempfile.TemporaryDirectory(prefix="stream-") as folder:
         temporary = Path(folder, stream.name)
         yield temporary

@@ -64,9 +64,7 @@ def add_output(
 ) -> None:
     """Add an option that names what a command writes; arguments as of `add_input`.
 
-    Args:
-        role: `file` is replaced by a whole new one, and may be a pipe or /dev/stdout; `store` is a file that
-            is added to; `folder` is filled.
+    A `file` is replaced by a whole new one, and may be a pipe; a `store` is added to; a `folder` is filled.
     """
     _add(command, names, role, lambda file, options: False, (), settings)
 

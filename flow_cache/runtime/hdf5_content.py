@@ -121,13 +121,10 @@ def require_array(found: h5py.Dataset, shape: tuple[int | None, ...], dtype: np.
 
 
 def require_all_held(found: h5py.Dataset, most_ratio: float = _LARGEST_RATIO) -> None:
-    """Raise Hdf5ContentError unless every number of a data set is in the file, and not packed beyond belief.
+    """Raise Hdf5ContentError unless every number of a data set is in the file, at most so many times as
+    large.
 
     HDF5 gives a constant for what nobody wrote, and so a data set of no bytes can announce any size.
-
-    Args:
-        found: the data set, which `dataset` gave.
-        most_ratio: how many times larger than in the file it may be.
     """
     layout, shape = found.id.get_create_plist(), found.id.shape
     size, held = math.prod(shape) * found.id.get_type().get_size(), found.id.get_storage_size()
@@ -146,11 +143,6 @@ def require_plain(file: h5py.File, names: Collection[str], most_ratio: float = _
 
     No link is followed, no other file is opened and no filter is loaded. Shapes and types are the caller's to
     compare, before it reads.
-
-    Args:
-        file: open for reading.
-        names: of data sets; what else the file holds is not looked at.
-        most_ratio: as for `require_all_held`.
     """
     for name in names:
         require_all_held(dataset(file["/"], name), most_ratio)

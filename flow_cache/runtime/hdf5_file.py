@@ -19,10 +19,8 @@ CHECKSUMMED = ("v110", "v110")
 def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, DiskFile]]:
     """Make an HDF5 file: give it, and the file below it, whose `check` tells what the disk said.
 
-    HDF5 crashes the process where it cannot write as it closes, so every error waits until it has closed.
-
-    Raises:
-        OSError: the disk is full or fails, at the end of the block at the latest; it names `path`.
+    HDF5 crashes the process where it cannot write as it closes, so every error waits until it has closed: an
+    OSError that names `path`, at the end of the block at the latest.
     """
     import h5py
 

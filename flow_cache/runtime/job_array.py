@@ -114,12 +114,8 @@ def wait_for_jobs(
     Args:
         jobs: of one array.
         cluster: one of `CLUSTERS`.
-        tell: called after every pause.
-        command: what tells a user later how far they are.
-        pause_s: by cluster, between two looks.
-
-    Raises:
-        KeyboardInterrupt: with a message for the user.
+        tell: called after every pause, of so many seconds by cluster.
+        command: what tells a user later how far they are: the KeyboardInterrupt says it.
     """
     try:
         while not all(job.done() for job in jobs):

@@ -66,16 +66,8 @@ def read_json_bytes(
 
 
 def parse_json(content: bytes | str, place: str, error: type[ValueError] = JsonFileError) -> Any:
-    """The value that JSON text stands for.
-
-    Args:
-        content: the text, or its bytes in UTF-8, UTF-16 or UTF-32.
-        place: where it comes from, for messages: "runs/metrics.jsonl, line 3".
-        error: what is raised.
-
-    Raises:
-        error: as `read_json`, naming the place.
-    """
+    """The value of JSON text, or its bytes; `error` as `read_json`, naming the place: "runs/metrics.jsonl,
+    line 3"."""
     try:
         text = _decode(content) if isinstance(content, bytes) else content
         del content  # hundreds of megabytes of an annotation file

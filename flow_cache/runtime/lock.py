@@ -31,14 +31,13 @@ class HeldError(ValueError):
 
 @contextmanager
 def held(file: Path, wait: bool = False, together: bool = False) -> Iterator[None]:
-    """Hold a file, which says the holder's process number and machine, through the block.
+    """Hold a file, made where it is missing, which says the holder's process number and machine, through the
+    block.
 
-    The lock is flock's: the system frees it when the process ends, and no process that it starts
-    inherits it.
+    The lock is flock's: the system frees it when the process ends, and no process that it starts inherits it.
     Among machines it counts as far as their common file system keeps it.
 
     Args:
-        file: made where it is missing, with its folder.
         wait: for another holder's end.
         together: with others who hold it together, and nobody else.
 
@@ -67,9 +66,7 @@ def held(file: Path, wait: bool = False, together: bool = False) -> Iterator[Non
 def held_folder(folder: Path) -> Iterator[None]:
     """Hold a folder by a file `.in_use` in it, through the block; a folder that it made and left empty goes.
 
-    Raises:
-        HeldError: another process holds it.
-        OSError: the folder cannot be made, or its file system keeps no locks.
+    Raises HeldError where another process holds it, OSError where it cannot be made, or locked.
     """
     file = folder / ".in_use"
     made = not folder.exists()

@@ -94,10 +94,9 @@ def timed(title: str) -> Iterator[None]:
 def tracked(
     items: Iterable[Item], title: str, unit: str, total: int | None = None, speaks: bool = True
 ) -> Iterator[Item]:
-    """Give items on, and show how many of them are done.
+    """Give items on, and show how many of them are done: one is when the next one is asked for.
 
     Args:
-        items: what is worked on; one counts as done when the next one is asked for.
         title: what is done with them: "predict".
         unit: what they are, as a plural: "people".
         total: how many; None: their length, if they have one.
@@ -112,12 +111,8 @@ def tracked(
 
 
 class Tracker:
-    """Shows how far work is that no loop over single items does; a context manager.
-
-    Args:
-        title, unit, total, speaks: as for `tracked`.
-        found: units that were done before.
-    """
+    """Shows how far work is that no loop over single items does; arguments as of `tracked`, `found` done
+    before."""
 
     def __init__(
         self, title: str, unit: str, total: int | None = None, found: int = 0, speaks: bool = True
@@ -153,10 +148,8 @@ class Tracker:
 class ProgressDisplay:
     """Shows each `Standing` that it is called with: a bar on a terminal, elsewhere a line from time to time.
 
-    Args:
-        stream: where to; the default is the standard error stream.
-        clock: seconds that only grow.
-        after: seconds before anything is shown.
+    The stream is the standard error stream by default; `clock` gives seconds; nothing is shown before `after`
+    s.
     """
 
     def __init__(

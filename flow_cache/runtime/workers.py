@@ -38,11 +38,8 @@ class WorkerPool(Generic[Task, Result]):
 
     Args:
         function: what is done with each task; like tasks and results it must be picklable.
-        processes: how many.
+        processes: how many; ValueError unless 1 to `MOST_PROCESSES`.
         queued: tasks that wait in each process, so that it need not wait for its next one.
-
-    Raises:
-        ValueError: fewer than one process, or more than `MOST_PROCESSES`.
     """
 
     def __init__(self, function: Callable[[Task], Result], processes: int, queued: int = 1) -> None:
@@ -63,12 +60,8 @@ class WorkerPool(Generic[Task, Result]):
     def map(self, tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield the results in the order of the tasks, which are drawn only as they are needed.
 
-        A result that is not asked for ends the processes.
-
-        Raises:
-            ChildProcessError: a process was killed.
-            RuntimeError: the pool is closed.
-            what the function raised, as soon as it is known.
+        A result that is not asked for ends the processes. Raises ChildProcessError where one was killed, and
+        what the function raised, as soon as it is known.
         """
         if not self._workers:
             raise RuntimeError("the pool is closed: its processes have ended")
@@ -105,11 +98,8 @@ class WorkerPool(Generic[Task, Result]):
         Args:
             next_task: asked for every process that has nothing to do: the task to begin, or None where none
                 can begin before another one has ended. None while nothing is under way ends it.
-            ask_again_s: after so long a process that has nothing to do asks again, for what can begin since;
-                None: only after another one has ended.
-
-        Raises:
-            RuntimeError: the pool is closed.
+            ask_again_s: after so long a process that has nothing to do asks again; None: only after another
+                ended.
         """
         if not self._workers:
             raise RuntimeError("the pool is closed: its processes have ended")

@@ -18,13 +18,10 @@ class DamagedZipError(ValueError):
 
 
 def check_zip(file: Path | BinaryIO) -> None:
-    """Read a zip file whole and compare it with its checksums; a file of another kind, or none, passes.
+    """Read a zip file (path or open file) whole, and compare its checksums; a file of another kind, or none,
+    passes.
 
-    Args:
-        file: a path, or a file that can be read from its beginning.
-
-    Raises:
-        DamagedZipError: bytes differ; it names the entry.
+    Raises DamagedZipError, which names the entry, where bytes differ.
     """
     entry = "its list of entries"
     try:
