@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from flow_cache import __version__
 from flow_cache.arguments import with_negative_values
-from flow_cache.commands.precompute import add_filling
-from flow_cache.commands.stores import add_exchange, add_looking
+from flow_cache.commands import precompute, stores
 from flow_cache.errors import FlowCacheError
 from flow_cache.runtime.command_line import CommandParser, run_command
 from flow_cache.runtime.job_array import JobError
@@ -32,9 +31,8 @@ def _parser() -> CommandParser:
     parser = CommandParser(prog="python -m flow_cache", description="Optical flow of videos, stored.")
     parser.add_argument("--version", action="version", version=f"flow_cache {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_filling(commands)
-    add_looking(commands)
-    add_exchange(commands)
+    precompute.add_commands(commands)
+    stores.add_commands(commands)
     return parser
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow_cache.choices import ESTIMATOR_NAMES, PTLFLOW
 from flow_cache.runtime.file_options import add_input
+from flow_cache.runtime.job_array import CLUSTERS
 
 if TYPE_CHECKING:
     from flow_cache.estimators import FlowEstimator
@@ -67,6 +68,25 @@ def _value(text: str) -> Any:
         if re.fullmatch(form, text):
             return kind(text)
     return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def add_job_options(command: argparse.ArgumentParser) -> None:
+    """Let a command do its work in jobs; `asked_of_jobs` is what was asked for."""
+    command.add_argument("--submit", choices=CLUSTERS, help="do it in jobs: on this machine, or under SLURM")
+    command.add_argument(
+        "--slurm",
+        type=parse_slurm,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE,...",
+        help="what a job asks for: partition, timeout_min, mem_gb, gpus_per_node, ... as submitit calls them",
+    )
+    command.add_argument("--no-wait", action="store_true", help="start the jobs and leave them to themselves")
+
+
+def asked_of_jobs(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings that all `--slurm` ask for."""
+    return {name: value for given in options.slurm for name, value in given.items()}
 
 
 def with_negative_values(arguments: list[str]) -> list[str]:

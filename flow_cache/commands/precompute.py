@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flow_cache.arguments import (
     add_estimator,
+    add_job_options,
+    asked_of_jobs,
     chosen_estimator,
     parse_frames,
     parse_shard,
-    parse_slurm,
     parse_steps,
 )
 from flow_cache.choices import COMMIT_SECONDS, FILTER_NAMES, MARGIN
 from flow_cache.errors import FlowCacheError
 from flow_cache.runtime.file_options import add_input, add_output
-from flow_cache.runtime.job_array import CLUSTERS
 from flow_cache.runtime.shell import quoted
 
 if TYPE_CHECKING:
     from flow_cache.precompute import PrecomputeSummary
-    from flow_cache.store import FlowStore
+    from flow_cache.video import Video
 
 
-def add_filling(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """precompute, jobs and chain."""
-    _add_precompute(commands)
-    _add_chain(commands)
-
-
-def _add_precompute(commands: argparse._SubParsersAction) -> None:
     fill = commands.add_parser("precompute", help="estimate the flow of videos into a store; resumes")
     add_input(
         fill,
@@ -59,6 +54,7 @@ def _add_precompute(commands: argparse._SubParsersAction) -> None:
     tell = commands.add_parser("jobs", help="how far the jobs are that --submit started")
     tell.add_argument("out", type=Path, help="the folder that they fill")
     tell.set_defaults(run=_jobs)
+    _add_chain(commands)
 
 
 def _add_fields(command: argparse.ArgumentParser) -> None:
@@ -80,8 +76,8 @@ def _add_region(command: argparse.ArgumentParser) -> None:
         command,
         "--around",
         metavar="BOXES",
-        help="COCO JSON of people's boxes: keep flow near them alone (tools/detect_people.py of the "
-        "repository makes one)",
+        help="COCO JSON of people's boxes (tools/detect_people.py of the repository makes one): keep flow "
+        "near them alone",
     )
     command.add_argument(
         "--margin",
@@ -97,16 +93,8 @@ def _add_jobs(fill: argparse.ArgumentParser) -> None:
         metavar="I/N",
         help="only the videos of the I-th of N jobs, into a file of its own in the folder OUT",
     )
-    fill.add_argument("--submit", choices=CLUSTERS, help="do it in jobs: on this machine, or under SLURM")
     fill.add_argument("--jobs", type=int, metavar="N", help="how many, each with a file in the folder OUT")
-    fill.add_argument(
-        "--slurm",
-        type=parse_slurm,
-        action="append",
-        metavar="NAME=VALUE,...",
-        help="what a job asks for: partition, timeout_min, mem_gb, gpus_per_node, ... as submitit calls them",
-    )
-    fill.add_argument("--no-wait", action="store_true", help="start the jobs and leave them to themselves")
+    add_job_options(fill)
 
 
 def _add_chain(commands: argparse._SubParsersAction) -> None:
@@ -124,7 +112,7 @@ def _precompute(options: argparse.Namespace) -> None:
     from flow_cache.naming import name_sources
     from flow_cache.precompute import precompute
     from flow_cache.shards import assign_shards
-    from flow_cache.video import probe_video
+    from flow_cache.video import open_video, probe_video
 
     if options.margin is not None and options.around is None:
         raise FlowCacheError("--margin is a setting of --around, which was not given")
@@ -132,7 +120,11 @@ def _precompute(options: argparse.Namespace) -> None:
     settings = {
         "steps": options.steps,
         "estimator": chosen_estimator(options),
-        "frames": _chosen_frames(options),
+        "frames": _frames_of_interest(
+            options.frames,
+            [video.name for video in options.videos],
+            lambda: [open_video(video) for video in options.videos],
+        ),
         "around": options.around,
         "margin": MARGIN if options.margin is None else options.margin,
         "filter": options.filter,
@@ -172,16 +164,15 @@ def _known(options: argparse.Namespace) -> Collection[str]:
         return store.videos()
 
 
-def _chosen_frames(options: argparse.Namespace) -> dict[str, Iterable[int]] | None:
+def _frames_of_interest(
+    frames: range | Path | None, names: Iterable[str], open_all: Callable[[], list[Video]]
+) -> dict[str, Iterable[int]] | None:
     """The frames of interest of each video; None for all."""
     from flow_cache.roi import frames_with_people
-    from flow_cache.video import open_video
 
-    if options.frames is None:
-        return None
-    if isinstance(options.frames, Path):
-        return dict(frames_with_people(options.frames, [open_video(video) for video in options.videos]))
-    return {video.name: options.frames for video in options.videos}
+    if isinstance(frames, Path):
+        return dict(frames_with_people(frames, open_all()))
+    return None if frames is None else dict.fromkeys(names, frames)
 
 
 def _submit(options: argparse.Namespace, settings: dict[str, Any]) -> None:
@@ -189,7 +180,7 @@ def _submit(options: argparse.Namespace, settings: dict[str, Any]) -> None:
 
     if options.shard is not None or options.jobs is None:
         raise FlowCacheError("--submit needs --jobs N, which makes the shards; it does not go with --shard")
-    asked = {name: value for given in options.slurm or [] for name, value in given.items()}
+    asked = asked_of_jobs(options)
     under_way = submit(options.videos, options.out, options.jobs, options.submit, asked, **settings)
     count = len(under_way.jobs)
     fewer = f", not {options.jobs}: there is no more to share out" if count < options.jobs else ""
@@ -200,11 +191,9 @@ def _submit(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     _tell(options.out, under_way.wait())
 
 
-def _tell(out: Path, summary: PrecomputeSummary) -> None:
-    print(
-        f"{out}: {summary.estimated} fields of {', '.join(summary.videos)} estimated, "
-        f"{summary.found} found, {summary.seconds:.1f} s"
-    )
+def _tell(out: Path, done: PrecomputeSummary) -> None:
+    what = f"{done.estimated} fields of {', '.join(done.videos)} estimated, {done.found} found"
+    print(f"{out}: {what}, {done.seconds:.1f} s")
 
 
 def _jobs(options: argparse.Namespace) -> None:
@@ -216,19 +205,12 @@ def _jobs(options: argparse.Namespace) -> None:
 def _chain(options: argparse.Namespace) -> None:
     from flow_cache.chain import chain_flow
     from flow_cache.store import FlowStore
-
-    with FlowStore(options.store) as store:
-        frames = _frames_in(store, options.frames)
-        made = chain_flow(store, options.out, options.steps, frames, options.filter)
-    print(f"{options.out}: {made.chained} fields chained, {made.found} found")
-
-
-def _frames_in(store: FlowStore, frames: range | Path | None) -> dict[str, Iterable[int]] | None:
-    """The frames of interest of each video of a store; None for all."""
-    from flow_cache.roi import frames_with_people
     from flow_cache.video import as_video
 
-    if isinstance(frames, Path):
-        records = [store.record(name) for name in store.videos()]
-        return dict(frames_with_people(frames, [as_video(record) for record in records]))
-    return None if frames is None else dict.fromkeys(store.videos(), frames)
+    with FlowStore(options.store) as store:
+        videos = store.videos()
+        frames = _frames_of_interest(
+            options.frames, videos, lambda: [as_video(store.record(name)) for name in videos]
+        )
+        made = chain_flow(store, options.out, options.steps, frames, options.filter)
+    print(f"{options.out}: {made.chained} fields chained, {made.found} found")

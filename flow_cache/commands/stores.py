@@ -12,8 +12,13 @@ from flow_cache.errors import FlowCacheError
 from flow_cache.runtime.file_options import add_input, add_output, check_apart
 
 
-def add_looking(commands: argparse._SubParsersAction) -> None:
-    """inspect, verify and show."""
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """inspect, verify, show, export and import."""
+    _add_inspection(commands)
+    _add_exchange(commands)
+
+
+def _add_inspection(commands: argparse._SubParsersAction) -> None:
     look = commands.add_parser("inspect", help="what a store holds")
     add_input(look, "store")
     look.add_argument("--json", action="store_true")
@@ -36,6 +41,39 @@ def add_looking(commands: argparse._SubParsersAction) -> None:
     add_output(show, "--out", required=True, help="the .png file to write")
     show.add_argument("--threshold", type=float, default=5.0, help="of the check, px (default: 5)")
     show.set_defaults(run=_show)
+
+
+def _add_exchange(commands: argparse._SubParsersAction) -> None:
+    give = commands.add_parser("export", help="write the fields of a store as files of their own")
+    add_input(give, "store")
+    give.add_argument("--format", choices=FORMAT_NAMES, default="flo", help="default: %(default)s")
+    add_output(
+        give, "--out", role="folder", required=True, help="the folder; files are OUT/VIDEO/000003+1.flo"
+    )
+    give.set_defaults(run=_export)
+    take = commands.add_parser("import", help="add flow that another program made to a store")
+    add_input(take, "folder", help="of files named as export names them, or numbered")
+    add_input(
+        take,
+        "--video",
+        type=str,
+        required=True,
+        help="the video or folder that it is the flow of, or NAME=PATH",
+    )
+    take.add_argument("--format", choices=FORMAT_NAMES, default="flo", help="default: %(default)s")
+    take.add_argument(
+        "--step",
+        type=int,
+        help="frames that each file leads over (default: as named, else 1); -1: back",
+    )
+    take.add_argument(
+        "--first-frame",
+        type=int,
+        metavar="N",
+        help="the number that the first frame of the video has in the files' names (default: found out)",
+    )
+    add_output(take, "--out", role="store", required=True, help="the .h5 file to write")
+    take.set_defaults(run=_import)
 
 
 def _inspect(options: argparse.Namespace) -> None:
@@ -90,40 +128,6 @@ def _show(options: argparse.Namespace) -> None:
         rows.append(np.concatenate([images[frame], backward_warp(images[frame + step], flow_0to1)], axis=1))
     save_png(options.out, np.concatenate(rows))
     print(f"{options.out}: {len(panels) + 2 * (len(rows) - 1)} panels")
-
-
-def add_exchange(commands: argparse._SubParsersAction) -> None:
-    """export and import."""
-    give = commands.add_parser("export", help="write the fields of a store as files of their own")
-    add_input(give, "store")
-    give.add_argument("--format", choices=FORMAT_NAMES, default="flo", help="default: %(default)s")
-    add_output(
-        give, "--out", role="folder", required=True, help="the folder; files are OUT/VIDEO/000003+1.flo"
-    )
-    give.set_defaults(run=_export)
-    take = commands.add_parser("import", help="add flow that another program made to a store")
-    add_input(take, "folder", help="of files named as export names them, or numbered")
-    add_input(
-        take,
-        "--video",
-        type=str,
-        required=True,
-        help="the video or folder that it is the flow of, or NAME=PATH",
-    )
-    take.add_argument("--format", choices=FORMAT_NAMES, default="flo", help="default: %(default)s")
-    take.add_argument(
-        "--step",
-        type=int,
-        help="frames that each file leads over (default: as named, else 1); -1: back",
-    )
-    take.add_argument(
-        "--first-frame",
-        type=int,
-        metavar="N",
-        help="the number that the first frame of the video has in the files' names (default: found out)",
-    )
-    add_output(take, "--out", role="store", required=True, help="the .h5 file to write")
-    take.set_defaults(run=_import)
 
 
 def _export(options: argparse.Namespace) -> None:

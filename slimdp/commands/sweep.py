@@ -6,8 +6,9 @@ import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from flow_cache.arguments import add_job_options, asked_of_jobs
 from flow_cache.runtime.file_options import add_input, add_output
 from slimdp.commands.arguments import add_device, add_overrides, names_with_commas, seeds_with_commas
 from slimdp.shipped import shipped_path
@@ -69,27 +70,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         default=None,
         help="the file of scores, of this --out alone; default: results.json in it",
     )
-    _add_submission(command)
+    add_job_options(command)
     command.set_defaults(run=_sweep)
-
-
-def _add_submission(command: argparse.ArgumentParser) -> None:
-    clusters = ("local", "slurm")
-    command.add_argument("--submit", choices=clusters, help="do it in jobs: on this machine, or under SLURM")
-    command.add_argument(
-        "--slurm",
-        type=_slurm,
-        action="append",
-        metavar="NAME=VALUE,...",
-        help="what a job asks for: partition, timeout_min, mem_gb, gpus_per_node, ... as submitit calls them",
-    )
-    command.add_argument("--no-wait", action="store_true", help="start the jobs and leave them to themselves")
-
-
-def _slurm(text: str) -> dict[str, Any]:
-    from flow_cache.arguments import parse_slurm
-
-    return parse_slurm(text)
 
 
 def _sweep(options: argparse.Namespace) -> int:
@@ -149,7 +131,7 @@ def _carry_out(options: argparse.Namespace, study: Study, out: Path) -> SweepSum
     rows, seeds, device, results = options.rows, options.seeds, options.device, options.results
     if options.submit is None:
         return sweep(study, out, rows, seeds, options.jobs, device, results, _say)
-    asked = {name: value for given in options.slurm or [] for name, value in given.items()}
+    asked = asked_of_jobs(options)
     submitted = submit_sweep(
         study, out, options.jobs, options.submit, asked, rows, seeds, device, results, _say
     )
