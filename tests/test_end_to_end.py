@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -43,7 +42,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("quickstart") / "smoke"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(
-            PRESETS, "smoke", replace(PRESETS["smoke"], stills=6, train_clips=2, val_clips=1, size=128)
+            PRESETS, "smoke", PRESETS["smoke"].replace(stills=6, train_clips=2, val_clips=1, size=128)
         )
         patch.setattr("os.cpu_count", lambda: 1)
         patch.setattr("slimdp.quickstart.train_side_by_side", _one_by_one)

@@ -177,7 +177,16 @@ def _people(path: Path) -> np.ndarray:
 
 def _render(folder: Path, options: argparse.Namespace) -> Path:
     labelled = tuple(range(0, options.frames, 8))
-    plan = SetPlan(0, options.clips, 0, options.frames, labelled, 1, (0,), options.size)
+    plan = SetPlan(
+        stills=0,
+        train_clips=options.clips,
+        val_clips=0,
+        frames=options.frames,
+        labelled=labelled,
+        val_frames=1,
+        val_labelled=(0,),
+        size=options.size,
+    )
     synthesize(folder, plan, options.seed, options.processes, quiet=True)
     return folder
 

@@ -19,7 +19,6 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import asdict, replace
 from pathlib import Path
 
 from flow_cache import STEPS, FlowStore
@@ -55,7 +54,7 @@ def main() -> int:
 def _seed_of(folder: Path, preset: str) -> int:
     """The seed of a quickstart; ValueError where its set is not that of the preset as it is now."""
     about = json.loads((folder / "data" / "dataset.json").read_text())
-    plan = json.loads(json.dumps(asdict(PRESETS[preset])))
+    plan = PRESETS[preset].plain()
     if plan != {key: value for key, value in about.items() if key in plan}:
         raise ValueError(f"{folder / 'data'} is not preset {preset!r} of this version: {about}, not {plan}")
     seed: int = about["seed"]
@@ -68,7 +67,7 @@ def _run(folder: Path, preset: str, seed: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         work = Path(scratch)
         every = tuple(range(PRESETS[preset].frames))
-        plan = replace(PRESETS[preset], stills=0, val_clips=0, val_stills=0, labelled=every)
+        plan = PRESETS[preset].replace(stills=0, val_clips=0, val_stills=0, labelled=every)
         truth = synthesize(work / "truth", plan, seed, processes=2, exact=False)
         data = folder / "data"
         config = load_config(folder / "train_with_propagation" / "config.yaml", saved=True)

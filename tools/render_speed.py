@@ -73,7 +73,16 @@ def main() -> int:
 
 def _render(folder: Path, clips: int, frames: int, size: int, processes: int, seed: int) -> int:
     """Render clips with everything; returns the person-frames."""
-    plan = SetPlan(0, clips, 0, frames, tuple(range(frames)), 1, (0,), size)
+    plan = SetPlan(
+        stills=0,
+        train_clips=clips,
+        val_clips=0,
+        frames=frames,
+        labelled=tuple(range(frames)),
+        val_frames=1,
+        val_labelled=(0,),
+        size=size,
+    )
     synthesize(folder / "set", plan, seed, processes, quiet=True)
     return len(read_annotations(folder / "set" / "clips_train.json", folder / "set").people)
 

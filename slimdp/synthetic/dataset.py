@@ -33,7 +33,6 @@ from flow_cache.runtime.atomic import atomic_write
 from flow_cache.runtime.progress import Tracker
 from flow_cache.runtime.workers import WorkerPool
 from slimdp.data import join_annotation_files
-from slimdp.settings_file import to_plain
 from slimdp.surface import load_surface
 from slimdp.synthetic.assets import Assets, find_assets, fingerprint
 from slimdp.synthetic.disk import check_free_space, frames_of
@@ -219,7 +218,7 @@ def _about(plan: SetPlan, seed: int, exact: bool, assets: Assets) -> dict[str, A
         "exact": exact,
         "backgrounds": fingerprint(assets.backgrounds),
         "motions": fingerprint(assets.motions),
-        **to_plain(plan),
+        **plan.plain(),
     }
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
+from slimdp.config.base import Settings
 from slimdp.synthetic.motion_blur import motion_blur
 
 #: Spreads (px) of the blurred copies that defocus is mixed from.
@@ -14,8 +13,7 @@ _SPREADS = (1.0, 2.0, 4.0)
 _STEPS = 8192
 
 
-@dataclass(frozen=True)
-class PhotoSettings:
+class PhotoSettings(Settings):
     """A lens, a shutter and a sensor."""
 
     exposure: float = 1.0  # linear

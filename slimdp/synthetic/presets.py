@@ -3,52 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import model_validator
+from typing_extensions import Self
 
 from flow_cache.runtime.nearest import did_you_mean
-from slimdp.settings_file import ConfigError, apply_override, from_plain, to_plain
+from slimdp.config.base import Count, Many, NotNegative, Settings, above, require
+from slimdp.settings_file import ConfigError, apply_override
 from slimdp.synthetic.scene import SceneStyle
 
-
-def _require(condition: bool, key: str, value: object, wanted: str) -> None:
-    if not condition:
-        raise ConfigError(f"{key} = {value!r}, but {wanted} is wanted")
+_Some = Annotated[int, above(0, "1 or more")]
 
 
-@dataclass(frozen=True)
-class SetPlan:
+class SetPlan(Settings):
     """What to render."""
 
-    stills: int
-    train_clips: int
-    val_clips: int
-    frames: int  # of a training clip
-    labelled: tuple[int, ...]  # its labelled frames
-    val_frames: int
-    val_labelled: tuple[int, ...]
-    size: int  # px, both sides of a frame
-    budget: int | None = None  # points a person in the training sets; None: all that annotators place
-    style: SceneStyle = field(default_factory=SceneStyle)
-    annotator_error: float = 0.0  # of the training sets: times the annotators' usual error (annotators.py)
-    val_stills: int = 0
+    stills: Count
+    train_clips: Count
+    val_clips: Count
+    frames: _Some  # of a training clip
+    labelled: Many[int]  # its labelled frames
+    val_frames: _Some
+    val_labelled: Many[int]
+    size: Annotated[int, above(0, "1 px or more")]  # px, both sides of a frame
+    # Points a person in the training sets; null: all that annotators place.
+    budget: Annotated[int, above(0, "1 or more, or null for all")] | None = None
+    style: SceneStyle = SceneStyle()
+    annotator_error: NotNegative = (
+        0.0  # of the training sets: times the annotators' usual error (annotators.py)
+    )
+    val_stills: Count = 0
     every_frame: bool = (
         False  # also write an annotation file in which all frames of training clips are labelled
     )
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         counts = (self.stills, self.train_clips, self.val_clips, self.val_stills)
-        _require(min(counts) >= 0, "stills, train_clips, val_clips, val_stills", counts, "0 or more each")
-        _require(sum(counts) > 0, "stills, train_clips, val_clips, val_stills", counts, "1 or more in all")
-        _require(self.size > 0, "size", self.size, "1 px or more")
-        _require(self.budget is None or self.budget > 0, "budget", self.budget, "1 or more, or null for all")
-        _require(self.annotator_error >= 0, "annotator_error", self.annotator_error, "0 or more")
+        require(sum(counts) > 0, "stills, train_clips, val_clips, val_stills", counts, "1 or more in all")
         for key, frames, labelled in (
             ("", self.frames, self.labelled),
             ("val_", self.val_frames, self.val_labelled),
         ):
-            _require(frames > 0, f"{key}frames", frames, "1 or more")
             inside = all(0 <= frame < frames for frame in labelled) and len(set(labelled)) == len(labelled)
-            _require(inside, f"{key}labelled", labelled, f"different frames of 0..{frames - 1}")
+            require(inside, f"{key}labelled", labelled, f"different frames of 0..{frames - 1}")
+        return self
 
 
 def track_labelled(frames: int) -> tuple[int, ...]:
@@ -87,15 +87,51 @@ _EASY = SceneStyle(
 )  # fmt: skip
 
 PRESETS = {
-    "smoke": SetPlan(12, 3, 2, 7, (3,), 5, (0, 4), 160),
-    "tiny": SetPlan(32, 32, 100, 7, (3,), 1, (0,), 256, style=_EASY),
+    "smoke": SetPlan(
+        stills=12,
+        train_clips=3,
+        val_clips=2,
+        frames=7,
+        labelled=(3,),
+        val_frames=5,
+        val_labelled=(0, 4),
+        size=160,
+    ),
+    "tiny": SetPlan(
+        stills=32,
+        train_clips=32,
+        val_clips=100,
+        frames=7,
+        labelled=(3,),
+        val_frames=1,
+        val_labelled=(0,),
+        size=256,
+        style=_EASY,
+    ),
     # Enough for all tables on a CPU in hours.
     "small": SetPlan(
-        600, 60, 30, 29, track_labelled(29), 29, track_val_labelled(29), 256, val_stills=150, every_frame=True
+        stills=600,
+        train_clips=60,
+        val_clips=30,
+        frames=29,
+        labelled=track_labelled(29),
+        val_frames=29,
+        val_labelled=track_val_labelled(29),
+        size=256,
+        val_stills=150,
+        every_frame=True,
     ),
     # The pictures of DensePose-COCO's training and minival sets and the videos of DensePose-Track.
     "full": SetPlan(
-        26_437, 250, 50, 30, track_labelled(30), 30, track_val_labelled(30), 512, val_stills=1508
+        stills=26_437,
+        train_clips=250,
+        val_clips=50,
+        frames=30,
+        labelled=track_labelled(30),
+        val_frames=30,
+        val_labelled=track_val_labelled(30),
+        size=512,
+        val_stills=1508,
     ),
 }
 
@@ -113,8 +149,7 @@ def preset_plan(preset: str, overrides: Sequence[str] = ()) -> SetPlan:
     if preset not in PRESETS:
         near = did_you_mean(preset, PRESETS)
         raise ConfigError(f"preset = {preset!r}, but one of {', '.join(PRESETS)} is wanted{near}")
-    values = to_plain(PRESETS[preset])
+    values = PRESETS[preset].plain()
     for override in overrides:
         apply_override(values, override)
-    plan: SetPlan = from_plain(SetPlan, values)
-    return plan
+    return SetPlan.parse(values)

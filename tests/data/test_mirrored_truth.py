@@ -36,7 +36,22 @@ def surface() -> BodySurface:
 @pytest.fixture(scope="module")
 def stills(tmp_path_factory: pytest.TempPathFactory, surface: BodySurface) -> AnnotationSet:
     folder = tmp_path_factory.mktemp("stills") / "set"
-    synthesize(folder, SetPlan(2, 0, 0, 1, (0,), 1, (0,), 128), seed=3, processes=1, quiet=True)
+    synthesize(
+        folder,
+        SetPlan(
+            stills=2,
+            train_clips=0,
+            val_clips=0,
+            frames=1,
+            labelled=(0,),
+            val_frames=1,
+            val_labelled=(0,),
+            size=128,
+        ),
+        seed=3,
+        processes=1,
+        quiet=True,
+    )
     return read_annotations(folder / "stills_train.json", folder)
 
 

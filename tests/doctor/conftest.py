@@ -10,7 +10,16 @@ import pytest
 from slimdp.synthetic.dataset import SetPlan, synthesize
 from tests.made_once import made_once
 
-PLAN = SetPlan(2, 1, 1, 4, (0, 2), 3, (0, 2), 96)
+PLAN = SetPlan(
+    stills=2,
+    train_clips=1,
+    val_clips=1,
+    frames=4,
+    labelled=(0, 2),
+    val_frames=3,
+    val_labelled=(0, 2),
+    size=96,
+)
 
 
 @pytest.fixture(scope="session")

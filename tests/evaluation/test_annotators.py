@@ -30,7 +30,19 @@ from slimdp.synthetic.simulated import as_annotators_would
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthesize(
-        tmp_path_factory.mktemp("annotators") / "set", SetPlan(3, 0, 0, 4, (0,), 1, (0,), 160), 2, quiet=True
+        tmp_path_factory.mktemp("annotators") / "set",
+        SetPlan(
+            stills=3,
+            train_clips=0,
+            val_clips=0,
+            frames=4,
+            labelled=(0,),
+            val_frames=1,
+            val_labelled=(0,),
+            size=160,
+        ),
+        2,
+        quiet=True,
     )
 
 

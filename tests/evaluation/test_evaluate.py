@@ -40,7 +40,19 @@ CROP = 256
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip of two people with points, in 192 px pictures."""
     return synthesize(
-        tmp_path_factory.mktemp("evaluate") / "set", SetPlan(4, 0, 0, 4, (0,), 1, (0,), 192), 5, quiet=True
+        tmp_path_factory.mktemp("evaluate") / "set",
+        SetPlan(
+            stills=4,
+            train_clips=0,
+            val_clips=0,
+            frames=4,
+            labelled=(0,),
+            val_frames=1,
+            val_labelled=(0,),
+            size=192,
+        ),
+        5,
+        quiet=True,
     )
 
 

@@ -31,7 +31,19 @@ CROP = 192
 def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AnnotationSet]:
     """A rendered clip, and its people in three neighbouring frames."""
     folder = synthesize(
-        tmp_path_factory.mktemp("stability") / "set", SetPlan(0, 1, 0, 4, (1,), 1, (0,), 192), 4, quiet=True
+        tmp_path_factory.mktemp("stability") / "set",
+        SetPlan(
+            stills=0,
+            train_clips=1,
+            val_clips=0,
+            frames=4,
+            labelled=(1,),
+            val_frames=1,
+            val_labelled=(0,),
+            size=192,
+        ),
+        4,
+        quiet=True,
     )
     labelled = read_annotations(folder / "clips_train.json", folder, read_masks=True)
     with FlowStore(folder / "flow_exact") as store:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,7 +17,17 @@ from slimdp.synthetic.dataset import PRESETS, SetPlan, synthesize, synthesize_pr
 from slimdp.synthetic.occlusion import read_visible
 from tests.made_once import TEST_SEED
 
-SMALL = SetPlan(2, 1, 1, 4, (1,), 3, (0, 2), 96, val_stills=1)
+SMALL = SetPlan(
+    stills=2,
+    train_clips=1,
+    val_clips=1,
+    frames=4,
+    labelled=(1,),
+    val_frames=3,
+    val_labelled=(0, 2),
+    size=96,
+    val_stills=1,
+)
 SEED = 3 + TEST_SEED
 
 
@@ -82,7 +91,7 @@ def test_the_same_seed_gives_the_same_bytes_with_more_processes(rendered: Path, 
 def test_a_set_where_nobody_can_be_seen_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(items, "_MOST_TRIES", 2)
     with pytest.raises(ValueError, match="nobody was seen"):
-        synthesize(tmp_path / "tiny", replace(SMALL, size=8, train_clips=0, val_clips=0), quiet=True)
+        synthesize(tmp_path / "tiny", SMALL.replace(size=8, train_clips=0, val_clips=0), quiet=True)
     assert list(tmp_path.iterdir()) == []  # there is nothing to go on with
 
 
@@ -121,7 +130,7 @@ def test_bits_of_visible_are_read_by_step(tmp_path: Path) -> None:
 
 
 def test_pictures_do_not_depend_on_what_is_labelled(rendered: Path, tmp_path: Path) -> None:
-    plan = replace(SMALL, labelled=(0, 3), stills=0, val_clips=0, val_stills=0, annotator_error=1.0)
+    plan = SMALL.replace(labelled=(0, 3), stills=0, val_clips=0, val_stills=0, annotator_error=1.0)
     other = synthesize(tmp_path / "other", plan, seed=SEED, exact=False, quiet=True)
     frames = sorted((other / "images").rglob("*.jpg"))
     assert len(frames) == SMALL.frames
@@ -131,7 +140,7 @@ def test_pictures_do_not_depend_on_what_is_labelled(rendered: Path, tmp_path: Pa
 
 def test_an_annotator_s_error_is_in_training_only(rendered: Path, tmp_path: Path) -> None:
     wrong = synthesize(
-        tmp_path / "wrong", replace(SMALL, annotator_error=1.0), seed=SEED, exact=False, quiet=True
+        tmp_path / "wrong", SMALL.replace(annotator_error=1.0), seed=SEED, exact=False, quiet=True
     )
 
     def same(name: str) -> np.ndarray:
@@ -146,7 +155,7 @@ def test_an_annotator_s_error_is_in_training_only(rendered: Path, tmp_path: Path
 
 
 def test_every_frame_may_be_labelled_too_and_changes_nothing_else(rendered: Path, tmp_path: Path) -> None:
-    other = synthesize(tmp_path / "other", replace(SMALL, every_frame=True), seed=SEED, quiet=True)
+    other = synthesize(tmp_path / "other", SMALL.replace(every_frame=True), seed=SEED, quiet=True)
     added = {"clips_train_every_frame.json", "dataset.json"}
     without, there = digest(rendered), digest(other)
     assert {name for name in there if there[name] != without.get(name)} == added

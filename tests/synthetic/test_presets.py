@@ -81,4 +81,13 @@ def test_unknown_presets_and_empty_plans_are_refused() -> None:
     with pytest.raises(ConfigError, match="smoke, tiny, small, full"):
         preset_plan("huge")
     with pytest.raises(ConfigError, match="1 or more in all"):
-        SetPlan(0, 0, 0, 1, (0,), 1, (0,), 64)
+        SetPlan(
+            stills=0,
+            train_clips=0,
+            val_clips=0,
+            frames=1,
+            labelled=(0,),
+            val_frames=1,
+            val_labelled=(0,),
+            size=64,
+        )

@@ -10,13 +10,12 @@ import multiprocessing
 import os
 import signal
 from collections import namedtuple
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flow_cache import journal
-from slimdp.data import join
+from slimdp.data import write
 from slimdp.synthetic import dataset, disk, items
 from slimdp.synthetic.clip_flow import ClipFlowWriter
 from slimdp.synthetic.dataset import SetPlan, synthesize
@@ -26,7 +25,9 @@ from slimdp.synthetic.render import RenderedFrame
 from slimdp.synthetic.unfinished import UnfinishedSet, record_item
 from tests.made_once import TEST_SEED
 
-PLAN = SetPlan(2, 1, 1, 2, (1,), 1, (0,), 64)
+PLAN = SetPlan(
+    stills=2, train_clips=1, val_clips=1, frames=2, labelled=(1,), val_frames=1, val_labelled=(0,), size=64
+)
 SEED = 5 + TEST_SEED
 FORK = multiprocessing.get_context("fork")
 pytestmark = pytest.mark.usefixtures("remembered_scenes")
@@ -77,7 +78,7 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     if kind.startswith("flow "):
         monkeypatch.setattr(journal.os, "pwrite", half_page)
     if kind == "joined":
-        monkeypatch.setattr(join, "open", lambda *_, **__: _FullFile(), raising=False)
+        monkeypatch.setattr(write, "open", lambda *_, **__: _FullFile(), raising=False)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,7 @@ def test_ctrl_c_keeps_what_is_done_and_it_is_not_done_again(
 
 def test_another_plan_or_seed_is_refused_saying_what_differs(tmp_path: Path) -> None:
     out = tmp_path / "set"
-    plan = replace(PLAN, train_clips=0, val_clips=0)
+    plan = PLAN.replace(train_clips=0, val_clips=0)
     partial = UnfinishedSet(out, dataset._about(plan, SEED, True, dataset.Assets()))
     with partial:
         image, people = dataset.Item("stills", 0), ()
@@ -177,7 +178,7 @@ def test_another_plan_or_seed_is_refused_saying_what_differs(tmp_path: Path) -> 
     ):
         synthesize(out, plan, 99, quiet=True)
     with pytest.raises(FileExistsError, match="stills: 2, 1; size: 64, 96;"):
-        synthesize(out, replace(plan, stills=1, size=96), SEED, quiet=True)
+        synthesize(out, plan.replace(stills=1, size=96), SEED, quiet=True)
     out.mkdir()
     with pytest.raises(FileExistsError, match="is no rendered set"):
         synthesize(out, plan, SEED, quiet=True)
@@ -200,7 +201,7 @@ def test_two_processes_do_not_render_the_same_set(tmp_path: Path) -> None:
 def test_too_little_space_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage(10**10, 0, 2 * 10**8))
-    plan = replace(PLAN, train_clips=100, frames=29, size=256)
+    plan = PLAN.replace(train_clips=100, frames=29, size=256)
     monkeypatch.setattr(ItemRenderer, "render", lambda *_: pytest.fail("the work began"))
     with pytest.raises(
         OSError, match=r"0\.2 GB are free, .* still to be rendered take about \d+\.\d GB; free"
@@ -210,10 +211,10 @@ def test_too_little_space_is_refused_before_the_work(tmp_path: Path, monkeypatch
 
 
 def test_the_estimate_of_space_is_enough(whole: dict[str, str], tmp_path: Path) -> None:
-    out = synthesize(tmp_path / "set", replace(PLAN, stills=4, size=128), SEED, quiet=True)
+    out = synthesize(tmp_path / "set", PLAN.replace(stills=4, size=128), SEED, quiet=True)
     taken = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    work = dataset._items(replace(PLAN, stills=4, size=128))
-    assert taken < estimate_bytes(work, replace(PLAN, stills=4, size=128), exact=True) < 10 * taken
+    work = dataset._items(PLAN.replace(stills=4, size=128))
+    assert taken < estimate_bytes(work, PLAN.replace(stills=4, size=128), exact=True) < 10 * taken
 
 
 def test_no_person_is_in_training_and_in_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

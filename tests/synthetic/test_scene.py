@@ -53,9 +53,9 @@ def test_objects_clutter_a_place() -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"tempo": -1.0}, "wanted tempo"),
-        ({"patterned": 1.5}, "wanted tempo"),
-        ({"objects": (5, 5)}, "wanted tempo"),
+        ({"tempo": -1.0}, "tempo = -1.0, but it must be 0 or more"),
+        ({"patterned": 1.5}, "patterned = 1.5"),
+        ({"objects": (5, 5)}, "objects = .*0 <= first < second"),
         ({"occluders": 1.1}, "occluders = 1.1"),
         ({"shutter": float("nan")}, "shutter = nan"),
         ({"people": (0.5, 0.4)}, "sum 1"),

@@ -56,7 +56,16 @@ def test_the_error_is_that_of_what_is_seen() -> None:
 
 
 def test_a_rendered_clip_fills_every_row(tmp_path: Path) -> None:
-    plan = SetPlan(0, 1, 0, 5, (0,), 1, (0,), 96)
+    plan = SetPlan(
+        stills=0,
+        train_clips=1,
+        val_clips=0,
+        frames=5,
+        labelled=(0,),
+        val_frames=1,
+        val_labelled=(0,),
+        size=96,
+    )
     synthesize(tmp_path / "set", plan, seed=3, quiet=True)
     result = measure(tmp_path / "set", 4, {"dis": ESTIMATORS["dis"]()})
     assert result["clips"] == 1

@@ -17,7 +17,16 @@ LAST, LABELLED = 4, 2
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    plan = SetPlan(0, 1, 0, LAST + 1, (LABELLED,), 1, (0,), 256)
+    plan = SetPlan(
+        stills=0,
+        train_clips=1,
+        val_clips=0,
+        frames=LAST + 1,
+        labelled=(LABELLED,),
+        val_frames=1,
+        val_labelled=(0,),
+        size=256,
+    )
     return synthesize(tmp_path_factory.mktemp("rendered") / "set", plan, seed=1, quiet=True)
 
 
