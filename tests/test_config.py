@@ -16,7 +16,6 @@ from slimdp.config import (
     DataSource,
     LossSettings,
     ModelSettings,
-    MotionSettings,
     ScheduleSettings,
     StageSettings,
     TrainConfig,
@@ -24,6 +23,8 @@ from slimdp.config import (
     config_to_dict,
     load_config,
 )
+from slimdp.motion import FlowMotion, TpsMotion
+from slimdp.motion.thin_plate import WarpSettings
 from slimdp.settings_file import differences, dump_yaml, from_plain, merge, parse_yaml
 
 TWO_STAGES = """
@@ -180,13 +181,13 @@ def test_settings_that_an_earlier_version_saved_are_read(two_stages: Path) -> No
     values = parse_yaml(TWO_STAGES) | {
         "average_decay": 0.5,
         "shared_batch_norm": False,
-        "motion": {"steps": [1]},
+        "motion": {"kind": "flow", "flow": "f.h5", "exact": "", "steps": [1], "warp": {"bend": 0.1}},
     }
     values["stages"][1] |= {"motion": {"kind": "tps"}, "optimiser": {"smoothing": 0.25}}
     config = config_from_dict(values, "saved", saved=True)
     assert (config.ema_decay, config.sync_batchnorm) == (0.5, False)
-    assert config.motion.frame_offsets == (1,)
-    assert config.stages[1].motion == MotionSettings(kind="tps", frame_offsets=(1,))
+    assert config.motion == FlowMotion(flow="f.h5", frame_offsets=(1,))
+    assert config.stages[1].motion == TpsMotion(warp=WarpSettings(bend=0.1))
     assert config.stages[1].optimiser.beta2 == 0.25
     with pytest.raises(ConfigError, match="here: average_decay is now ema_decay"):
         config_from_dict(values, "here")

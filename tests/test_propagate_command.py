@@ -88,7 +88,7 @@ def test_as_in_the_paper(folder: Path, tmp_path: Path) -> None:
     [
         (("--steps=0:0",), "wanted a range"),
         (("--reach", 0), "--reach 0, but 1 or more"),
-        (("--longest-hop", 0), "longest hop of 0 frames"),
+        (("--longest-hop", 0), "longest_hop = 0, but it must be positive"),
         (("--threshold-px", 0), "threshold_px = 0.0, but it must be positive"),
         (("--min-points", 0), "min_points = 0"),
         (("--sheet", "s.png", "--sheet-rows", 0), "0 rows of a sheet"),

@@ -32,14 +32,14 @@ from slimdp.config import (
     DataSource,
     LossSettings,
     ModelSettings,
-    MotionSettings,
     StageSettings,
     TrainConfig,
 )
 from slimdp.losses import label_counts
 from slimdp.models import StackedHourglass
+from slimdp.motion import PAIR_SOURCES
 from slimdp.structures import PoseBatch
-from slimdp.training.loop import Part, add_gradients
+from slimdp.training.loop import MicroBatch, add_gradients
 from slimdp.training.optimisation import make_optimizer
 from slimdp.training.stage_data import read_stages
 from slimdp.training.torch_flags import keep_freed_memory
@@ -64,7 +64,7 @@ class Trained:
         started = time.perf_counter()
         batch = next(self.batches)
         read = time.perf_counter()
-        part = Part(batch.to("cpu"), label_counts(batch))
+        part = MicroBatch(batch.to("cpu"), label_counts(batch))
         self.optimizer.zero_grad()
         add_gradients(self.network, [part], part.counts, self.config.loss, 1, bf16=False)
         self.optimizer.step()
@@ -77,12 +77,9 @@ class Trained:
 
 def make_config(options: argparse.Namespace, kind: str, steps: int) -> TrainConfig:
     source = DataSource(annotations=str(options.set / "clips_train.json"), images=str(options.set))
-    motion = MotionSettings(
-        kind=kind,
-        flow=str(options.flow or ""),
-        exact=str(options.set / "flow_exact"),
-        propagate=kind != "none",
-    )
+    stores = {"flow": str(options.flow), "exact": str(options.set / "flow_exact")}
+    store = {kind: stores[kind]} if kind in stores else {}
+    motion = PAIR_SOURCES[kind](propagate=kind != "none", **store)
     return TrainConfig(
         stages=(StageSettings(name="pairs", data=(source,), steps=steps, batch=options.batch),),
         model=ModelSettings(stacks=options.stacks, features=options.features),

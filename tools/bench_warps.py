@@ -22,8 +22,7 @@ import numpy as np
 import torch
 from scipy.interpolate import RBFInterpolator
 
-from slimdp.config import WarpSettings
-from slimdp.motion.thin_plate import ThinPlateWarp, control_points, draw_warp
+from slimdp.motion.thin_plate import ThinPlateWarp, WarpSettings, control_points, draw_warp
 
 
 def main() -> int:

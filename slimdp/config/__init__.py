@@ -30,14 +30,14 @@ from slimdp.config.samples import (
     CropSettings,
     DataSource,
     MotionSettings,
-    WarpSettings,
+    NoMotion,
 )
 from slimdp.plain_yaml import ConfigError
 
 __all__ = [
     "EQUIVARIANT", "OPTIMISERS", "PRECISIONS", "SCHEDULES", "TERMS",
     "AugmentSettings", "BudgetSettings", "ClickCosts", "ConfigError", "CropSettings", "DataSource",
-    "LossSettings", "ModelSettings", "MotionSettings", "OptimiserSettings", "ScheduleSettings", "Settings",
-    "StageSettings", "TrainConfig", "ValidationSettings", "WarpSettings", "config_from_dict",
+    "LossSettings", "ModelSettings", "MotionSettings", "NoMotion", "OptimiserSettings", "ScheduleSettings",
+    "Settings", "StageSettings", "TrainConfig", "ValidationSettings", "config_from_dict",
     "config_to_dict", "load_config",
 ]  # fmt: skip

@@ -101,7 +101,7 @@ class Settings(BaseModel):
         if not isinstance(values, Mapping):
             keys = ", ".join(known)
             raise _Fault(lambda at: f"{at('')} = {shortened(values)}, but keys are wanted: {keys}")
-        values = _by_new_keys(values, cls.MOVED, info)
+        values = by_new_keys(values, cls.MOVED, info)
         unknown = next((key for key in values if key not in known), None)
         if unknown is not None:
             raise _Fault(lambda at: f"unknown key {at(str(unknown))}; there are: {listed(known, unknown)}")
@@ -116,7 +116,7 @@ class _Fault(ValueError):
         self.told = told
 
 
-def _by_new_keys(
+def by_new_keys(
     values: Mapping[str, Any], moved: Mapping[str, str], info: ValidationInfo, short: str = ""
 ) -> Mapping[str, Any]:
     """The same with what earlier versions saved under other keys; raises _Fault where a person wrote these.
@@ -252,7 +252,7 @@ class EachChosen:
         return {"type": "object", "properties": properties, "additionalProperties": False}
 
     def _parse(self, values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        renamed = _by_new_keys(values, self.moved, info, self.short)
+        renamed = by_new_keys(values, self.moved, info, self.short)
         return {name: self._parse_one(name, value, info) for name, value in renamed.items()}
 
     def _parse_one(self, name: str, value: Any, info: ValidationInfo) -> Any:

@@ -29,7 +29,14 @@ from slimdp.config.learning import (
     Precision,
     ScheduleSettings,
 )
-from slimdp.config.samples import AugmentSettings, CropSettings, DataSource, MotionSettings
+from slimdp.config.samples import (
+    MOTION,
+    AugmentSettings,
+    CropSettings,
+    DataSource,
+    MotionSettings,
+    NoMotion,
+)
 from slimdp.settings_file import ConfigError, apply_override, merge, read_settings
 
 #: Crops that go through a network together, and processes that prepare them: beyond, a machine ends in need.
@@ -55,7 +62,7 @@ class StageSettings(Settings):
     accumulate: int = 1  # parts that a batch goes through the network in, one after the other, to save memory
     loss: LossSettings | None = None  # what differs from the run's loss; null: nothing
     augment: AugmentSettings | None = None  # what differs from the run's augment; null: nothing
-    motion: MotionSettings | None = None  # what differs from the run's motion; null: nothing
+    motion: Annotated[MotionSettings, MOTION] | None = None  # what differs from the run's; null: nothing
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -89,7 +96,7 @@ class TrainConfig(Settings):
     crop: CropSettings = CropSettings()
     augment: AugmentSettings = AugmentSettings()
     loss: LossSettings = LossSettings()
-    motion: MotionSettings = MotionSettings()
+    motion: Annotated[MotionSettings, MOTION] = NoMotion()
     validation: ValidationSettings | None = None
     surface: str = "open"  # whose charts the labels speak of: open, or a folder with DensePose's files
     # Of the running average of the weights that is evaluated; 0: the last ones.

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import model_validator
-from typing_extensions import Self
+from pydantic import ValidationInfo
 
-from slimdp.config.base import Many, NotNegative, Positive, Settings, Share, Wanted, below, require, within
+from slimdp.config.base import (
+    Chosen,
+    NotNegative,
+    Positive,
+    Settings,
+    Share,
+    Wanted,
+    below,
+    by_new_keys,
+    within,
+)
 from slimdp.config.budget import BudgetSettings
+from slimdp.registry import registered
 
 
 class DataSource(Settings):
@@ -45,49 +55,58 @@ class AugmentSettings(Settings):
     occlusion: Share = 0.0  # share of the crops with 1 to 3 patches over them, whose labels do not count
 
 
-class WarpSettings(Settings):
-    """Random thin-plate splines, the synthetic motion of a crop (Slim DensePose, 3.2.1)."""
-
-    control_points: Annotated[int, within(2, 16)] = 5  # along each side of the crop
-    bend: NotNegative = 0.03  # spread of their random moves, share of the crop
-    rotation_deg: NotNegative = 15.0  # turn by an angle in -rotation .. rotation
-    scale: NotNegative = 0.15  # zoom by a factor in 1 / (1 + scale) .. 1 + scale
-    shear: NotNegative = 0.1
-    shift: NotNegative = 0.05  # share of the crop
-
-
-_Offsets = Wanted(
-    "one or more different offsets, without 0",
-    lambda offsets: len(offsets) > 0 and 0 not in offsets and len(set(offsets)) == len(offsets),
-)
-
-
 class MotionSettings(Settings):
     """A second picture of each person, and which of its pixels show what the first one shows.
 
     From there on it does not matter where it came from (Slim DensePose, 3.2): labels are carried along, and
-    features are held alike (`loss.equivariance`).
+    features are held alike (`loss.equivariance`). A kind is a class of the registry `slimdp.pairs`.
     """
 
     MOVED: ClassVar[Mapping[str, str]] = {"steps": "frame_offsets"}
 
-    # tps: the crop, warped; flow: another frame of its video; exact: the same, by true flow.
-    kind: Literal["none", "tps", "flow", "exact"] = "none"
-    flow: str = ""  # of kind flow: the store, a file or a folder
-    exact: str = ""  # of kind exact: that of a rendered set, its folder flow_exact
-    # From the frame to the other one, each as likely as the others.
-    frame_offsets: Annotated[Many[int], _Offsets] = (-3, -2, -1, 1, 2, 3)
-    threshold_px: Positive = 5.0  # of the forward-backward check, px of a 256 px crop
+    kind: str
     propagate: bool = False  # learn from the second picture too, by the labels of the first
-    warp: WarpSettings = WarpSettings()  # of kind tps
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.kind in ("flow", "exact"):
-            require(self.store != "", self.kind, self.store, "the path of a store of flow")
-        return self
 
     @property
     def store(self) -> str:
-        """The path of the store that this kind reads."""
-        return {"flow": self.flow, "exact": self.exact}.get(self.kind, "")
+        """The path of the store of flow that this kind reads; "": none."""
+        return ""
+
+    @property
+    def reads_masks(self) -> bool:
+        """Whether the outlines of people (`segmentation`) are looked at."""
+        return False
+
+    def source(self, people: Any) -> Any:
+        """The `slimdp.motion.PairSource` for the people of a `PoseDataset`; None: each has one picture."""
+        raise NotImplementedError
+
+
+class NoMotion(MotionSettings):
+    """Each person has one picture."""
+
+    kind: Literal["none"] = "none"
+
+    def source(self, people: Any) -> None:
+        """As of `MotionSettings`."""
+        return None
+
+
+class MotionChoice(Chosen):
+    """Settings of the chosen kind; keys of other kinds are left out.
+
+    A run may say at once where the flow of each kind is, and its stages choose one.
+    """
+
+    def _parse(self, values: Any, info: ValidationInfo) -> Any:
+        if isinstance(values, Mapping):
+            values = by_new_keys(values, MotionSettings.MOVED, info)
+            keys = {name: set(kind.model_fields) for name, kind in registered(self.group).items()}
+            own = keys.get(str(values.get(self.key, self.usual_name)))
+            if own is not None:
+                others = set().union(*keys.values()) - own
+                values = {key: value for key, value in values.items() if key not in others}
+        return super()._parse(values, info)
+
+
+MOTION = MotionChoice("slimdp.pairs", "none", "kind")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from flow_cache.runtime.lazy_package import load_on_use
 
 if TYPE_CHECKING:
+    from slimdp.motion.flow_pairs import ExactMotion, FlowMotion
     from slimdp.motion.frame_places import FramePlace, FramePlaces
     from slimdp.motion.label_transfer import LabelTransfer, TransferResult, transfer_person
+    from slimdp.motion.pairs import PAIR_SOURCES, PairDataset, PairSource, PairView, with_pairs
     from slimdp.motion.point_transfer import (
         FallingConfidence,
         PointStatus,
@@ -18,23 +20,32 @@ if TYPE_CHECKING:
         propagate_points,
     )
     from slimdp.motion.propagation import PropagationSummary, StepCount, annotated_people, propagate
+    from slimdp.motion.tps_pairs import TpsMotion
 
 __all__ = [
+    "PAIR_SOURCES",
+    "ExactMotion",
     "FallingConfidence",
+    "FlowMotion",
     "FramePlace",
     "FramePlaces",
     "LabelTransfer",
+    "PairDataset",
+    "PairSource",
+    "PairView",
     "PointStatus",
     "PropagatedPoints",
     "PropagationSummary",
     "RegionSettings",
     "StepCount",
+    "TpsMotion",
     "TransferResult",
     "TransferSettings",
     "annotated_people",
     "propagate",
     "propagate_points",
     "transfer_person",
+    "with_pairs",
 ]
 
 load_on_use(__name__)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 
 from flow_cache import FlowChainReader, FlowStore
+from slimdp.config import MotionSettings
+from slimdp.config.base import Many, Wanted
 from slimdp.data import AnnotationError, PoseDataset
 from slimdp.data.augment import Augmentation
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.motion.frame_places import FramePlaces
 from slimdp.motion.label_transfer import LabelTransfer
-from slimdp.motion.point_transfer import TransferSettings
+from slimdp.motion.point_transfer import RegionSettings, TransferSettings
 from slimdp.structures import ImageRecord
 
 #: How far a window of flow reaches over the first crop on each side, share of its side: people move.
@@ -23,6 +26,59 @@ _WINDOW_MARGIN = 0.25
 _LEAST_POINTS, _GRID = 4, 8
 #: Memory of each loading process for fields that it comes back to.
 _KEPT_BYTES = 2**28
+
+
+_Offsets = Wanted(
+    "one or more different numbers of frames, without 0",
+    lambda offsets: len(offsets) > 0 and 0 not in offsets and len(set(offsets)) == len(offsets),
+)
+_Store = Wanted("the path of a store of flow", bool, {"minLength": 1})
+
+
+class TemporalMotion(MotionSettings, TransferSettings):
+    """The same person in another frame of the video, along stored flow.
+
+    Labels pass what `slimdp propagate` lets pass by the same settings; by default the forward-backward check
+    alone, as in the paper.
+    """
+
+    frame_offsets: Annotated[Many[int], _Offsets] = (-3, -2, -1, 1, 2, 3)  # to the other one, each as likely
+    regions: RegionSettings = RegionSettings(by="none", outlines=False)
+
+    @property
+    def reads_masks(self) -> bool:
+        """As of `MotionSettings`."""
+        return self.regions.by != "none" or self.regions.outlines
+
+    def source(self, people: PoseDataset) -> TemporalPairs:
+        """As of `MotionSettings`; raises as `TemporalPairs`."""
+        images = (people.person(index).image for index in range(len(people)))
+        store = FlowStore(self.store, _KEPT_BYTES)
+        return TemporalPairs(store, self.frame_offsets, self, images, people.frames)
+
+
+class FlowMotion(TemporalMotion):
+    """By flow that was estimated."""
+
+    kind: Literal["flow"] = "flow"
+    flow: Annotated[str, _Store]  # the store, a file or a folder
+
+    @property
+    def store(self) -> str:
+        """As of `MotionSettings`."""
+        return self.flow
+
+
+class ExactMotion(TemporalMotion):
+    """By the true flow of a rendered set."""
+
+    kind: Literal["exact"] = "exact"
+    exact: Annotated[str, _Store]  # its folder flow_exact
+
+    @property
+    def store(self) -> str:
+        """As of `MotionSettings`."""
+        return self.exact
 
 
 @dataclass(frozen=True)
@@ -178,11 +234,3 @@ def _motion(transfer: LabelTransfer) -> np.ndarray | None:
         return None
     motion: np.ndarray = np.median((moved.points_1 - places_0)[moved.kept], axis=0)
     return motion
-
-
-def temporal_pairs(
-    people: PoseDataset, store: str, steps: Sequence[int], settings: TransferSettings
-) -> TemporalPairs:
-    """The neighbouring frames of all people of a data set; raises as `TemporalPairs`."""
-    images = (people.person(index).image for index in range(len(people)))
-    return TemporalPairs(FlowStore(store, _KEPT_BYTES), steps, settings, images, people.frames)

@@ -12,19 +12,25 @@ from typing import Protocol
 import numpy as np
 from torch.utils.data import Dataset
 
-from slimdp.config import MotionSettings
+from slimdp.config import MotionSettings, NoMotion
 from slimdp.data import PairSample, PoseDataset, PoseSample, change_colours
 from slimdp.data.augment import Augmentation, flip_coarse
 from slimdp.data.box_frame import sample_coarse
 from slimdp.data.sampler import SampleIndex
 from slimdp.geometry import STRIDE, apply_affine, invert_affine
-from slimdp.motion.flow_pairs import temporal_pairs
+from slimdp.motion.flow_pairs import ExactMotion, FlowMotion
 from slimdp.motion.label_transfer import coarse_labels, move_keypoints
-from slimdp.motion.point_transfer import RegionSettings, TransferSettings
-from slimdp.motion.tps_pairs import TpsPairs
+from slimdp.motion.tps_pairs import TpsMotion
 from slimdp.structures import IGNORE, LabelSource, PersonAnnotation
 
 BACKGROUND = 0
+#: Settings of each kind of motion, by `motion.kind`; they make the `PairSource`.
+PAIR_SOURCES: dict[str, type[MotionSettings]] = {
+    "none": NoMotion,
+    "tps": TpsMotion,
+    "flow": FlowMotion,
+    "exact": ExactMotion,
+}
 
 
 class PairView(Protocol):
@@ -115,13 +121,10 @@ class PairDataset(Dataset[PoseSample | PairSample]):
         return self._people.person(index)
 
 
-def make_pairs(people: PoseDataset, settings: MotionSettings) -> PairDataset:
-    """Pairs of the kind that settings ask for, which must not be none; raises as `TemporalPairs`."""
-    if settings.kind == "tps":
-        return PairDataset(people, TpsPairs(settings.warp), settings.propagate)
-    checks = TransferSettings(settings.threshold_px, RegionSettings("none", outlines=False))
-    neighbours = temporal_pairs(people, settings.store, settings.frame_offsets, checks)
-    return PairDataset(people, neighbours, settings.propagate)
+def with_pairs(people: PoseDataset, settings: MotionSettings) -> PoseDataset | PairDataset:
+    """The people with the second pictures that settings ask for; raises what their source raises."""
+    source = settings.source(people)
+    return people if source is None else PairDataset(people, source, settings.propagate)
 
 
 def pair_sample(

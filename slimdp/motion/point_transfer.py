@@ -9,21 +9,20 @@ region of frame 0 that the label was put on; an outline that is known in frame 1
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import Annotated, Literal
 
 import numpy as np
 
 from flow_cache import FlowChain, FlowPair, forward_backward_offset_points, inside_frame, sample_flow
-from slimdp.config import ConfigError
+from slimdp.config.base import NotNegative, Positive, PositiveInt, Settings, Wanted
 from slimdp.data.box_frame import sample_coarse
 from slimdp.structures import IGNORE, PersonAnnotation
 
 #: Directions of the eight places about a point, and the point itself.
 _ABOUT = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)], dtype=np.float64)
 _ABOUT /= np.maximum(np.linalg.norm(_ABOUT, axis=1, keepdims=True), 1)
-#: What the region check can go by.
-REGIONS = ("none", "person", "part")
 
 
 class PointStatus(IntEnum):
@@ -52,23 +51,21 @@ class PropagatedPoints:
 # ---- the settings of a transfer
 
 
-@dataclass(frozen=True)
-class RegionSettings:
+class RegionSettings(Settings):
     """How masks tell a label from what covers it."""
 
-    by: str = "part"  # none: not at all; person: the same person; part: the same coarse part of that person
-    tolerance_px: float = 0.5  # px of a 256 px crop, by which the way back may miss the region
+    # none: not at all; person: the same person; part: the same coarse part of that person.
+    by: Literal["none", "person", "part"] = "part"
+    tolerance_px: NotNegative = 0.5  # px of a 256 px crop, by which the way back may miss the region
     outlines: bool = True  # drop what lands beside the person's own outline in frame 1, or on somebody else's
 
-    def __post_init__(self) -> None:
-        if self.by not in REGIONS:
-            raise ConfigError(f"regions.by = {self.by!r}, but it must be one of {', '.join(REGIONS)}")
-        if not self.tolerance_px >= 0:
-            raise ConfigError(f"regions.tolerance_px = {self.tolerance_px}, but it must be 0 or more")
+
+_Factor = Annotated[
+    float, Wanted("in 0..1, 0 left out", lambda x: 0 < x <= 1, {"exclusiveMinimum": 0, "maximum": 1})
+]
 
 
-@dataclass(frozen=True)
-class FallingConfidence:
+class FallingConfidence(Settings):
     """Trust that falls with the distance and with what the forward-backward check measured.
 
         confidence = per_frame^|step| * per_hop^(hops - 1) * per_px^(sum over hops of the offset)
@@ -82,15 +79,9 @@ class FallingConfidence:
     0.999 a frame and 1 a hop, and for RAFT-small 0.78, 0.99 and 1 (docs/propagation.md).
     """
 
-    per_frame: float = 0.98  # for every frame between the labelled one and this one
-    per_hop: float = 0.98  # for every flow after the first
-    per_px: float = 0.72  # 5 px, the threshold of the paper, leave 0.19
-
-    def __post_init__(self) -> None:
-        for name in ("per_frame", "per_hop", "per_px"):
-            value = getattr(self, name)
-            if not 0 < value <= 1:
-                raise ConfigError(f"confidence.{name} = {value}, but it must be in 0..1, 0 left out")
+    per_frame: _Factor = 0.98  # for every frame between the labelled one and this one
+    per_hop: _Factor = 0.98  # for every flow after the first
+    per_px: _Factor = 0.72  # 5 px, the threshold of the paper, leave 0.19
 
     def of(self, offset_px: np.ndarray, step: int) -> np.ndarray:
         """The confidence of labels that passed the check.
@@ -107,18 +98,14 @@ class FallingConfidence:
         return np.maximum(distance * self.per_px ** offset_px.sum(axis=0), tiny).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class TransferSettings:
+class TransferSettings(Settings):
     """Which labels are kept on the way to another frame, and how much they are trusted there."""
 
-    threshold_px: float = 5.0  # largest offset of the forward-backward check, px of a 256 px crop
-    regions: RegionSettings = field(default_factory=RegionSettings)
-    confidence: FallingConfidence | None = None  # None: labels keep what they had
-    longest_hop: int | None = None  # frames that one flow may lead over; None: as many as the store has
-
-    def __post_init__(self) -> None:
-        if not self.threshold_px > 0:
-            raise ConfigError(f"threshold_px = {self.threshold_px}, but it must be positive")
+    threshold_px: Positive = 5.0  # largest offset of the forward-backward check, px of a 256 px crop
+    regions: RegionSettings = RegionSettings()
+    confidence: FallingConfidence | None = None  # null: labels keep what they had
+    # Frames that one flow may lead over; null: as many as the store has. What it lacks is made of several.
+    longest_hop: PositiveInt | None = None
 
 
 # ---- along the flow

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
 import cv2
 import numpy as np
 
-from slimdp.config import WarpSettings
+from slimdp.config.base import NotNegative, Settings, within
 from slimdp.geometry import apply_affine
 
 #: How often a warp that folds is bent half as much before it is left an affine map.
@@ -26,6 +27,17 @@ _HALVINGS = 8
 _NEWTON_STEPS, _ARRIVED_PX = 30, 1e-4
 #: What a pixel of the warped crop covers of the first one, px^2: a warp with less anywhere counts as folded.
 _LEAST_AREA = 0.1
+
+
+class WarpSettings(Settings):
+    """Random thin-plate splines, the synthetic motion of a crop (Slim DensePose, 3.2.1)."""
+
+    control_points: Annotated[int, within(2, 16)] = 5  # along each side of the crop
+    bend: NotNegative = 0.03  # spread of their random moves, share of the crop
+    rotation_deg: NotNegative = 15.0  # turn by an angle in -rotation .. rotation
+    scale: NotNegative = 0.15  # zoom by a factor in 1 / (1 + scale) .. 1 + scale
+    shear: NotNegative = 0.1
+    shift: NotNegative = 0.05  # share of the crop
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from slimdp.config import WarpSettings
+from slimdp.config import MotionSettings
 from slimdp.data import BORDER_RGB, PoseDataset
 from slimdp.data.augment import Augmentation
-from slimdp.motion.thin_plate import ThinPlateWarp, draw_warp
+from slimdp.motion.thin_plate import ThinPlateWarp, WarpSettings, draw_warp
+
+
+class TpsMotion(MotionSettings):
+    """The crop itself, warped at random: needs no video."""
+
+    kind: Literal["tps"] = "tps"
+    warp: WarpSettings = WarpSettings()
+
+    def source(self, people: PoseDataset) -> TpsPairs:
+        """As of `MotionSettings`."""
+        return TpsPairs(self.warp)
 
 
 @dataclass(frozen=True)

@@ -20,20 +20,23 @@ from slimdp.surface.people import PEOPLE
 Sets = dict[tuple[str, str, PartLayout], AnnotationSet]
 
 
-def source_labels(source: DataSource, sets: Sets, layout: PartLayout = PEOPLE) -> AnnotationSet:
+def source_labels(
+    source: DataSource, sets: Sets, layout: PartLayout = PEOPLE, masks: bool = False
+) -> AnnotationSet:
     """The labels of a source, as its budget leaves them.
 
     Args:
         source: of a stage.
         sets: annotations that were read before; those read here join them, whole.
         layout: the parts that they must speak of.
+        masks: read outlines too, where the annotations were not read before.
 
     Raises:
         AnnotationError: the file is broken, or the budget does not fit it.
     """
     key = (source.annotations, source.images, layout)
     if key not in sets:
-        sets[key] = read_annotations(source.annotations, source.images, layout=layout)
+        sets[key] = read_annotations(source.annotations, source.images, read_masks=masks, layout=layout)
     if source.budget is None:
         return sets[key]
     fewer = apply_budget(sets[key], source.budget)

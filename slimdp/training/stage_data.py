@@ -29,7 +29,7 @@ from slimdp.data import (
     surface_anchors,
 )
 from slimdp.data.sampler import SampleIndex
-from slimdp.motion.pairs import PairDataset, make_pairs
+from slimdp.motion import PairDataset, with_pairs
 from slimdp.structures import PersonAnnotation, PoseBatch
 from slimdp.surface import BodySurface, UvSymmetry, load_surface, load_symmetry
 from slimdp.surface.load import OPEN, check_surface_name, is_mesh_folder, surface_layout
@@ -150,25 +150,25 @@ def read_stages(
         assert isinstance(surface, BodySurface)
         anchors = surface_anchors(surface)
     sets, layout = {} if sets is None else sets, surface_layout(config.surface)
+    masks = any(config.motion_of(stage).reads_masks for stage in config.stages)
     stages = []
     for index, stage in enumerate(config.stages):
-        sources = [source_labels(source, sets, layout) for source in stage.data]
+        sources = [source_labels(source, sets, layout, masks) for source in stage.data]
         draw_seed, change_seed = stage_seeds(config.seed, index)
         people = PoseDataset(
             sources, config.crop, config.augment_of(stage), symmetry, change_seed,
             labelled_only=[not source.unlabelled for source in stage.data],
             keypoints=config.model.keypoints, anchors=anchors,
         )  # fmt: skip
-        motion = config.motion_of(stage)
-        pairs = people if motion.kind == "none" else _pairs(people, motion, f"stages.{index}")
+        pairs = _pairs(people, config.motion_of(stage), f"stages.{index}")
         stages.append(StageData(stage, pairs, draw_seed))
     return stages
 
 
-def _pairs(people: PoseDataset, motion: MotionSettings, place: str) -> PairDataset:
+def _pairs(people: PoseDataset, motion: MotionSettings, place: str) -> PoseDataset | PairDataset:
     """The people with second pictures; raises ConfigError naming the key."""
     try:
-        return make_pairs(people, motion)
+        return with_pairs(people, motion)
     except (FlowCacheError, AnnotationError) as error:
         raise ConfigError(f"{place}.motion.{motion.kind} = {motion.store!r}: {error}") from error
 

@@ -116,7 +116,7 @@ def wrong_labels(
         AnnotationSet(tuple(clip), tuple(people)),
         BoardFlow(boards),
         steps=(-2, -1, 1, 2, 3),
-        settings=TransferSettings(threshold_px, RegionSettings(by, tolerance_px=0)),
+        settings=TransferSettings(threshold_px=threshold_px, regions=RegionSettings(by=by, tolerance_px=0)),
     )
     wrong = total = 0
     for person in found.people:
@@ -158,7 +158,7 @@ def test_masks_of_both_stay_apart(clip: list[ImageRecord], by: str) -> None:
         AnnotationSet(tuple(clip), people),
         BoardFlow(CROSSING),
         (1, 2, 3),
-        TransferSettings(2, RegionSettings(by)),
+        TransferSettings(threshold_px=2, regions=RegionSettings(by=by)),
     )
     for person in found.people:
         assert person.coarse is not None

@@ -20,7 +20,7 @@ from slimdp.config import CropSettings
 from slimdp.data import AnnotationError, AnnotationSet, PoseDataset
 from slimdp.doctor import examine
 from slimdp.motion import FramePlaces, TransferSettings, propagate
-from slimdp.motion.flow_pairs import TemporalPairs, temporal_pairs
+from slimdp.motion.flow_pairs import FlowMotion, TemporalPairs
 from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.surface import UvSymmetry
 
@@ -292,7 +292,7 @@ def test_training_refuses_videos_that_alternate_where_few_frames_have_labels(
         AnnotationSet(images, (annotate(images[2]),)), CropSettings(), None, UvSymmetry(), seed=0
     )
     with pytest.raises(AnnotationError, match="alternate in one video of the flow"):
-        temporal_pairs(people, str(tmp_path / "flat.h5"), (-1, 1), TransferSettings())
+        FlowMotion(flow=str(tmp_path / "flat.h5"), frame_offsets=(-1, 1)).source(people)
 
 
 def test_a_listed_still_beside_a_frame_takes_no_labels(

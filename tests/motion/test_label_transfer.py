@@ -23,7 +23,7 @@ from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 
 Annotate = Callable[..., PersonAnnotation]
 #: 5 px of the image for a person of 40 px, without a look at the regions.
-PAPER = TransferSettings(5 * 256 / 40, RegionSettings("none"))
+PAPER = TransferSettings(threshold_px=5 * 256 / 40, regions=RegionSettings(by="none"))
 
 
 def uniform(right: float, down: float) -> FlowPair:

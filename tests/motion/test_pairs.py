@@ -12,13 +12,24 @@ import numpy as np
 import pytest
 import torch
 
-from flow_cache import FlowWriter, MissingFlowError, VideoRecord, precompute
-from slimdp.config import AugmentSettings, CropSettings, MotionSettings, WarpSettings
+from flow_cache import FlowStore, FlowWriter, MissingFlowError, VideoRecord, precompute
+from slimdp.config import AugmentSettings, ConfigError, CropSettings, TrainConfig
 from slimdp.data import AnnotationError, AnnotationSet, PairSample, PoseDataset, PoseSample, collate
 from slimdp.data.sampler import SampleIndex
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.maps import warp_maps
-from slimdp.motion.pairs import PairDataset, make_pairs
+from slimdp.motion import (
+    PAIR_SOURCES,
+    ExactMotion,
+    FallingConfidence,
+    FlowMotion,
+    PairDataset,
+    RegionSettings,
+    TpsMotion,
+    propagate,
+    with_pairs,
+)
+from slimdp.motion.thin_plate import WarpSettings
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 from slimdp.surface import UvSymmetry
 
@@ -64,8 +75,8 @@ def in_image(sample: PoseSample, points: np.ndarray) -> np.ndarray:
 def test_labels_follow_the_flow(one_label: AnnotationSet, tmp_path: Path, step: int) -> None:
     """The pictures of the clip move one px right in a frame: fails if a flow is read backwards."""
     store = write_flow(tmp_path / "flow.h5", 1.0)
-    settings = MotionSettings(kind="flow", flow=store, frame_offsets=(step,), propagate=True)
-    pair = pair_of(make_pairs(people_of(one_label), settings))
+    settings = FlowMotion(flow=store, frame_offsets=(step,), propagate=True)
+    pair = pair_of(with_pairs(people_of(one_label), settings))
     points_0, points_1 = (in_image(sample, sample.points) for sample in (pair.first, pair.second))
     np.testing.assert_allclose(points_1, points_0 + [step, 0], atol=1e-3)
     np.testing.assert_array_equal(pair.second.part, pair.first.part)
@@ -84,9 +95,7 @@ def test_the_second_crop_shows_the_other_frame(
 ) -> None:
     store = write_flow(tmp_path / "flow.h5", 1.0)
     cv2.imwrite(str(clip[3].file), np.full((HEIGHT, WIDTH, 3), (1, 2, 250), np.uint8))  # blue, green, red
-    pair = pair_of(
-        make_pairs(people_of(one_label), MotionSettings(kind="exact", exact=store, frame_offsets=(1,)))
-    )
+    pair = pair_of(with_pairs(people_of(one_label), ExactMotion(exact=store, frame_offsets=(1,))))
     assert (pair.second.image == (250, 2, 1)).all()
     assert len(pair.second.points) == 0
     assert (pair.second.coarse == IGNORE).all()
@@ -105,8 +114,8 @@ def test_a_wrong_flow_is_not_believed(one_label: AnnotationSet, tmp_path: Path) 
             for step in (-1, 1):
                 if 0 <= frame + step < FRAMES:
                     writer.write("clip", frame, step, np.full((2, HEIGHT, WIDTH), 9, np.float32))
-    settings = MotionSettings(kind="flow", flow=str(both_right), frame_offsets=(1,), propagate=True)
-    assert isinstance(make_pairs(people_of(one_label), settings)[0], PoseSample)
+    settings = FlowMotion(flow=str(both_right), frame_offsets=(1,), propagate=True)
+    assert isinstance(with_pairs(people_of(one_label), settings)[0], PoseSample)
 
 
 def test_stills_and_frames_without_neighbours_are_alone(
@@ -116,9 +125,9 @@ def test_stills_and_frames_without_neighbours_are_alone(
     last = annotate(clip[-1])
     still = replace(annotate(clip[0]), image=replace(clip[0], video=None, frame=None))
     people = people_of(AnnotationSet((clip[-1], still.image), (last, still), Path("people.json")))
-    pairs = make_pairs(people, MotionSettings(kind="flow", flow=store, frame_offsets=(1,)))
+    pairs = with_pairs(people, FlowMotion(flow=store, frame_offsets=(1,)))
     assert [type(pairs[index]) for index in (0, 1)] == [PoseSample, PoseSample]
-    backwards = make_pairs(people, MotionSettings(kind="flow", flow=store, frame_offsets=(-1, 1)))
+    backwards = with_pairs(people, FlowMotion(flow=store, frame_offsets=(-1, 1)))
     assert [type(backwards[index]) for index in (0, 1)] == [PairSample, PoseSample]
 
 
@@ -128,34 +137,34 @@ def test_what_the_store_lacks_is_told_before_training(
     people = people_of(one_label)
     missing = write_flow(tmp_path / "missing.h5", 1.0, leave_out=(3, -1))
     with pytest.raises(MissingFlowError, match=r"frame 3, step -1 .*run: python -m flow_cache precompute"):
-        make_pairs(people, MotionSettings(kind="flow", flow=missing, frame_offsets=(1,)))
+        with_pairs(people, FlowMotion(flow=missing, frame_offsets=(1,)))
     store = write_flow(tmp_path / "flow.h5", 1.0)
     other = replace(clip[2], width=WIDTH + 1)
     with pytest.raises(AnnotationError, match=r"is 97 x 80 px, but the flow .* frames of 96 x 80"):
-        make_pairs(
+        with_pairs(
             people_of(AnnotationSet((other,), (annotate(other),), None)),
-            MotionSettings(kind="flow", flow=store),
+            FlowMotion(flow=store),
         )
     clip[3].file.unlink()
     with pytest.raises(AnnotationError, match=r"000003.png: no such picture, wanted beside .*000002.png"):
-        make_pairs(people, MotionSettings(kind="flow", flow=store, frame_offsets=(1,)))
+        with_pairs(people, FlowMotion(flow=store, frame_offsets=(1,)))
 
 
 def test_flow_of_other_pictures_is_refused(
     one_label: AnnotationSet, clip: list[ImageRecord], tmp_path: Path
 ) -> None:
     precompute([clip[0].file.parent], tmp_path / "flow.h5", (-1, 1), progress=False)
-    settings = MotionSettings(kind="flow", flow=str(tmp_path / "flow.h5"), frame_offsets=(-1, 1))
-    make_pairs(people_of(one_label), settings)
+    settings = FlowMotion(flow=str(tmp_path / "flow.h5"), frame_offsets=(-1, 1))
+    with_pairs(people_of(one_label), settings)
     cv2.imwrite(str(clip[4].file), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     with pytest.raises(AnnotationError, match=r"names are the same, the content is not; .* --out FLOW.h5$"):
-        make_pairs(people_of(one_label), settings)
+        with_pairs(people_of(one_label), settings)
 
 
 def test_a_warped_pair_agrees_with_its_picture(one_label: AnnotationSet) -> None:
     """The second picture is the first one read along the flow, and the labels lie on the same texture."""
-    settings = MotionSettings(kind="tps", propagate=True)
-    pairs = make_pairs(people_of(one_label), settings)
+    settings = TpsMotion(propagate=True)
+    pairs = with_pairs(people_of(one_label), settings)
     moved = []
     for number in range(8):
         pair = pair_of(pairs, number)
@@ -189,10 +198,9 @@ def test_points_and_masks_agree_under_every_change(
     kept = {name: getattr(person, name)[away] for name in ("points", "uv", "source", "step")}
     person = replace(person, **kept, part=np.where(x < 128, 3, 4)[away], coarse=coarse)
     store = write_flow(tmp_path / "flow.h5", 1.0)
-    settings = MotionSettings(
-        kind=kind, flow=store if kind == "flow" else "", frame_offsets=(-1, 1), propagate=True
-    )
-    pairs = make_pairs(people_of(AnnotationSet((clip[2],), (person,), None), augment), settings)
+    along = FlowMotion(flow=store, frame_offsets=(-1, 1), propagate=True)
+    settings = along if kind == "flow" else TpsMotion(propagate=True)
+    pairs = with_pairs(people_of(AnnotationSet((clip[2],), (person,), None), augment), settings)
     coarse_of = {3: 2, 4: 3}
     agree = []
     for number in range(30):
@@ -209,10 +217,10 @@ def test_points_and_masks_agree_under_every_change(
 def test_a_draw_decides_about_everything(one_label: AnnotationSet, tmp_path: Path) -> None:
     store = write_flow(tmp_path / "flow.h5", 1.0)
     for settings in (
-        MotionSettings(kind="tps", propagate=True),
-        MotionSettings(kind="flow", flow=store, frame_offsets=(-1, 1)),
+        TpsMotion(propagate=True),
+        FlowMotion(flow=store, frame_offsets=(-1, 1)),
     ):
-        pairs = make_pairs(people_of(one_label, AugmentSettings()), settings)
+        pairs = with_pairs(people_of(one_label, AugmentSettings()), settings)
         once, again, other = pair_of(pairs, 5), pair_of(pairs, 5), pair_of(pairs, 6)
         np.testing.assert_array_equal(once.second.image, again.second.image)
         np.testing.assert_array_equal(once.flow_1to0, again.flow_1to0)
@@ -223,7 +231,7 @@ def test_a_draw_decides_about_everything(one_label: AnnotationSet, tmp_path: Pat
 
 
 def test_batches_of_pairs_and_single_crops(one_label: AnnotationSet) -> None:
-    pair = pair_of(make_pairs(people_of(one_label), MotionSettings(kind="tps", propagate=True)))
+    pair = pair_of(with_pairs(people_of(one_label), TpsMotion(propagate=True)))
     batch = collate([pair.first, pair, pair])
     assert batch.images.shape == (5, 3, SIZE, SIZE)
     assert batch.pairs is not None
@@ -237,18 +245,79 @@ def test_batches_of_pairs_and_single_crops(one_label: AnnotationSet) -> None:
     assert collate([pair.first]).pairs is None
 
 
-def test_settings_that_cannot_be(tmp_path: Path) -> None:
-    from slimdp.config import ConfigError
+def motion_of(**values: Any) -> Any:
+    stage = {"name": "a", "data": [{"annotations": "a", "images": "b"}], "steps": 1}
+    return TrainConfig.parse({"stages": [stage], "motion": values}).motion
 
+
+def test_settings_that_cannot_be() -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"kind": "optical"}, "^kind = 'optical', but it must be one of none, tps, flow, exact"),
-        ({"kind": "flow"}, "^flow = '', but it must be the path of a store of flow"),
-        ({"kind": "exact", "flow": "a"}, "^exact = ''"),
-        ({"frame_offsets": ()}, "^frame_offsets ="),
-        ({"frame_offsets": (1, 0)}, "^frame_offsets ="),
-        ({"threshold_px": 0.0}, "^threshold_px ="),
+        ({"kind": "optical"}, "^motion.kind = 'optical', but it must be one of none, tps, flow, exact"),
+        ({"kind": "flow"}, "^missing key motion.flow"),
+        ({"kind": "flow", "flow": ""}, "^motion.flow = '', but it must be the path of a store of flow"),
+        ({"kind": "exact", "flow": "a"}, "^missing key motion.exact"),
+        ({"kind": "flow", "flow": "a", "frame_offsets": []}, "^motion.frame_offsets ="),
+        ({"kind": "flow", "flow": "a", "frame_offsets": [1, 0]}, "^motion.frame_offsets ="),
+        ({"kind": "flow", "flow": "a", "steps": [1]}, "^motion.steps is now motion.frame_offsets"),
+        ({"kind": "flow", "flow": "a", "threshold_px": 0.0}, "^motion.threshold_px ="),
+        ({"kind": "flow", "flow": "a", "regions": {"by": "limb"}}, "^motion.regions.by = 'limb'"),
+        ({"kind": "tps", "wrap": {}}, "^unknown key motion.wrap"),
     ]
     for values, told in wrong:
         with pytest.raises(ConfigError, match=told):
-            MotionSettings(**values)
-    assert MotionSettings(kind="tps", warp=WarpSettings(bend=0)).store == ""
+            motion_of(**values)
+
+
+def test_a_run_may_hold_the_keys_of_several_kinds() -> None:
+    both = {"flow": "f.h5", "exact": "e", "frame_offsets": [2], "warp": {"bend": 0}}
+    assert motion_of(**both).kind == "none"
+    assert motion_of(kind="tps", **both) == TpsMotion(warp=WarpSettings(bend=0))
+    found = motion_of(kind="exact", regions={"by": "person"}, confidence={}, longest_hop=2, **both)
+    assert (found.store, found.frame_offsets, found.reads_masks) == ("e", (2,), True)
+    assert motion_of(kind="flow", **both) == FlowMotion(flow="f.h5", frame_offsets=(2,))
+    assert list(PAIR_SOURCES) == ["none", "tps", "flow", "exact"]
+
+
+@pytest.mark.parametrize("step", [-2, 3])
+def test_steps_that_are_not_stored_are_chained(one_label: AnnotationSet, tmp_path: Path, step: int) -> None:
+    short = write_flow(tmp_path / "short.h5", 1.0)
+    pair = pair_of(
+        with_pairs(people_of(one_label), FlowMotion(flow=short, frame_offsets=(step,), propagate=True))
+    )
+    points_0, points_1 = (in_image(sample, sample.points) for sample in (pair.first, pair.second))
+    np.testing.assert_allclose(points_1, points_0 + [step, 0], atol=1e-3)
+    direct = write_flow(tmp_path / "direct.h5", 1.0, steps=(-3, -2, -1, 1, 2, 3))
+    settings = FlowMotion(flow=direct, frame_offsets=(step,), propagate=True, longest_hop=1)
+    again = pair_of(with_pairs(people_of(one_label), settings))
+    np.testing.assert_array_equal(again.second.points, pair.second.points)
+
+
+def test_labels_pass_the_checks_of_propagation(
+    one_label: AnnotationSet, clip: list[ImageRecord], annotate: Annotate, tmp_path: Path
+) -> None:
+    """By the same settings a pair keeps the labels, and trusts them, as `propagate` does."""
+    store = write_flow(tmp_path / "flow.h5", 1.0)
+    left = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    left[:, :48] = True
+    nothing: dict[str, Any] = {
+        "points": np.zeros((0, 2)), "part": np.zeros(0, np.int64), "uv": np.zeros((0, 2), np.float32),
+        "source": np.zeros(0, np.int64), "step": np.zeros(0, np.int64), "coarse": None,
+    }  # fmt: skip
+    other = annotate(clip[3], **nothing, id=9, track=9, mask=left)
+    both = replace(one_label, images=(clip[2], clip[3]), people=(*one_label.people, other))
+    settings = FlowMotion(
+        flow=store,
+        frame_offsets=(1,),
+        propagate=True,
+        regions=RegionSettings(by="part"),
+        confidence=FallingConfidence(per_frame=0.5),
+    )
+    pair = pair_of(with_pairs(people_of(both), settings))
+    with FlowStore(store) as opened:
+        found, _ = propagate(both, opened, (1,), settings, CROP)
+    (moved,) = (person for person in found.people if person.image.id == clip[3].id and person.id != 9)
+    assert 0 < len(moved.points) < len(pair.first.points)
+    np.testing.assert_allclose(in_image(pair.second, pair.second.points), moved.points, atol=1e-3)
+    np.testing.assert_allclose(pair.second.confidence, moved.confidence)
+    alone = pair_of(with_pairs(people_of(both), FlowMotion(flow=store, frame_offsets=(1,), propagate=True)))
+    assert len(alone.second.points) == len(alone.first.points)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from flow_cache import FlowStore, MissingFlowError, precompute
-from slimdp.config import CropSettings
+from slimdp.config import ConfigError, CropSettings
 from slimdp.data import AnnotationError, AnnotationSet, read_annotations, write_annotations
 from slimdp.motion import FallingConfidence, TransferResult, TransferSettings, propagate
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
@@ -294,8 +294,8 @@ def test_longest_hop(one_label: AnnotationSet, shift_flow: Any) -> None:
     _, summary = propagate(one_label, store, steps=(3,), settings=TransferSettings(longest_hop=1))
     assert summary.total.hops == 3
     assert {abs(step) for _, step in store.reads} == {1}
-    with pytest.raises(ValueError, match="longest hop of 0 frames"):
-        propagate(one_label, store, settings=TransferSettings(longest_hop=0))
+    with pytest.raises(ConfigError, match="longest_hop = 0, but it must be positive"):
+        TransferSettings(longest_hop=0)
 
 
 def test_confidence_multiplies_what_the_label_had(one_label: AnnotationSet, shift_flow: Any) -> None:
@@ -313,7 +313,8 @@ def test_confidence_multiplies_what_the_label_had(one_label: AnnotationSet, shif
 def test_inconsistency_costs_trust(one_label: AnnotationSet, known_flow: Any) -> None:
     """Ways there and back that differ by a quarter of a px of the image: 1.2308 px of the 256 px crop."""
     flow = known_flow(lambda x, y, step: np.stack([x * 0 + step + (0.25 if step < 0 else 0), y * 0]))
-    found, _ = propagate(one_label, flow, (1,), TransferSettings(confidence=FallingConfidence(1, 1, 0.5)))
+    falling = FallingConfidence(per_frame=1, per_hop=1, per_px=0.5)
+    found, _ = propagate(one_label, flow, (1,), TransferSettings(confidence=falling))
     np.testing.assert_allclose(by_frame(found)[3][0].confidence, 0.5 ** (0.25 * 256 / 52), rtol=1e-4)
 
 

@@ -100,7 +100,7 @@ def test_at_pixels() -> None:
     [
         ({"by": "limb"}, "one of none, person, part"),
         ({"tolerance_px": -1.0}, "0 or more"),
-        ({"tolerance_px": float("nan")}, "0 or more"),
+        ({"tolerance_px": float("nan")}, "finite number"),
     ],
 )
 def test_impossible_settings(settings: dict, message: str) -> None:

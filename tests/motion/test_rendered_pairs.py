@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from slimdp.config import AugmentSettings, CropSettings, MotionSettings
+from slimdp.config import AugmentSettings, CropSettings
 from slimdp.data import PairSample, PoseDataset, read_annotations
 from slimdp.data.sampler import SampleIndex
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.losses.equivariance import cosine_loss
-from slimdp.motion.pairs import make_pairs
+from slimdp.motion import ExactMotion, with_pairs
 from slimdp.surface import BodySurface, load_surface, load_symmetry
 from slimdp.synthetic.dataset import synthesize_preset
 
@@ -62,9 +62,7 @@ def test_a_perfect_predictor_has_no_loss(clips: Path, surface: BodySurface) -> N
     people = PoseDataset(
         annotations, CropSettings(size=SIZE), AugmentSettings(flip=False), load_symmetry("open"), 0
     )
-    pairs = make_pairs(
-        people, MotionSettings(kind="exact", exact=str(clips / "flow_exact"), frame_offsets=(3,))
-    )
+    pairs = with_pairs(people, ExactMotion(exact=str(clips / "flow_exact"), frame_offsets=(3,)))
     for index in range(len(pairs)):
         image = pairs.person(index).image
         pair = pairs[SampleIndex(0, index)]
@@ -96,10 +94,8 @@ def test_carried_labels_lie_where_the_truth_is(
     """Within 2 cm of the truth at the nearest pixel, nine of ten; the check lets a few hidden ones pass."""
     annotations = read_annotations(clips / "clips_train.json", clips)
     people = PoseDataset(annotations, CropSettings(size=SIZE), augment, load_symmetry("open"), seed=0)
-    settings = MotionSettings(
-        kind="exact", exact=str(clips / "flow_exact"), frame_offsets=(1,), propagate=True
-    )
-    pairs = make_pairs(people, settings)
+    settings = ExactMotion(exact=str(clips / "flow_exact"), frame_offsets=(1,), propagate=True)
+    pairs = with_pairs(people, settings)
     error_m = []
     for index in range(len(pairs)):
         image = pairs.person(index).image

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slimdp.config import WarpSettings
 from slimdp.geometry import apply_affine
-from slimdp.motion.thin_plate import ThinPlateWarp, control_points, draw_warp
+from slimdp.motion.thin_plate import ThinPlateWarp, WarpSettings, control_points, draw_warp
 
 STILL = WarpSettings(bend=0, rotation_deg=0, scale=0, shear=0, shift=0)
 BLACK = (0, 0, 0)

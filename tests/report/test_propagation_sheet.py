@@ -52,7 +52,7 @@ def carried(
     back = -flow
     back[1, :, hidden_from_x:] += 30
     chain = FlowChain((FlowPair(flow, back),))
-    settings = TransferSettings(regions=RegionSettings("none"))
+    settings = TransferSettings(regions=RegionSettings(by="none"))
     return transfer_person(LabelTransfer(person, chain, step, settings), image_1)
 
 

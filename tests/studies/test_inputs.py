@@ -11,7 +11,8 @@ import pytest
 
 from flow_cache import precompute
 from flow_cache.estimators import DenseInverseSearch
-from slimdp.config import DataSource, MotionSettings, TrainConfig
+from slimdp.config import DataSource, TrainConfig
+from slimdp.motion import ExactMotion, FlowMotion
 from slimdp.studies.inputs import picture_digests, pictures_digest
 from slimdp.studies.records import changes, describe_run
 
@@ -26,9 +27,7 @@ def config(base_config: TrainConfig, tmp_path: Path) -> TrainConfig:
     (tmp_path / "labels.json").write_text(json.dumps(content))
     source = DataSource(annotations=str(tmp_path / "labels.json"), images=str(tmp_path))
     stages = tuple(stage.replace(data=(source,)) for stage in base_config.stages)
-    return base_config.replace(
-        stages=stages, motion=MotionSettings(kind="exact", exact=str(tmp_path / "exact"))
-    )
+    return base_config.replace(stages=stages, motion=ExactMotion(exact=str(tmp_path / "exact")))
 
 
 def test_pictures_and_flow_are_known_by_names_and_sizes(config: TrainConfig, tmp_path: Path) -> None:
@@ -61,7 +60,7 @@ def test_a_store_of_flow_is_known_by_its_fields(config: TrainConfig, tmp_path: P
         picture = np.full((64, 64, 3), 20 * frame, np.uint8)
         cv2.imwrite(str(tmp_path / "walk" / f"{frame}.png"), picture)
     store, fast = tmp_path / "flow.h5", DenseInverseSearch("ultrafast")
-    config = config.replace(motion=MotionSettings(kind="flow", flow=str(store)))
+    config = config.replace(motion=FlowMotion(flow=str(store)))
 
     def digest() -> str | None:
         return picture_digests(config).get(f"flow in {store}")

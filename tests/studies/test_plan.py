@@ -13,12 +13,12 @@ from slimdp.config import (
     CropSettings,
     DataSource,
     ModelSettings,
-    MotionSettings,
     StageSettings,
     TrainConfig,
     ValidationSettings,
     config_to_dict,
 )
+from slimdp.motion import TpsMotion
 from slimdp.studies import PlannedRun, Study, StudyRow, plan_runs
 from slimdp.studies.plan import select
 from slimdp.studies.study import EvaluationSettings
@@ -119,7 +119,7 @@ def test_the_work_of_a_run_follows_from_what_it_sees_and_from_its_network() -> N
         return plan_runs(study_of({"row": config}))[0].work
 
     assert work(base) == 80
-    assert work(base.replace(motion=MotionSettings(kind="tps", propagate=True))) == 240
+    assert work(base.replace(motion=TpsMotion(propagate=True))) == 240
     assert work(base.replace(model=ModelSettings(stacks=2, features=64))) == pytest.approx(80 * 2.4 / 1.4)
     assert work(base.replace(crop=CropSettings(size=128))) == 320
     stage, row = plan_runs(study_of({"row": base}))

@@ -49,7 +49,7 @@ def test_exact_flow_carries_labels_to_their_place(
                     labelled,
                     store,
                     (-2, -1, 1, 2),
-                    TransferSettings(regions=RegionSettings(mode), longest_hop=hop),
+                    TransferSettings(regions=RegionSettings(by=mode), longest_hop=hop),
                     min_points=1,
                 )
                 total = summary.total

@@ -12,13 +12,14 @@ from slimdp.config import (
     ConfigError,
     DataSource,
     LossSettings,
-    MotionSettings,
+    NoMotion,
     TrainConfig,
     config_from_dict,
     config_to_dict,
     load_config,
 )
 from slimdp.data import read_annotations, write_annotations
+from slimdp.motion import FlowMotion, TpsMotion
 from slimdp.structures import BoxSource
 from slimdp.training import train
 from slimdp.training.checkpoint import load_checkpoint
@@ -30,7 +31,7 @@ from slimdp.training.stage_data import read_stages
 def warped(small_run: TrainConfig) -> TrainConfig:
     """Warped pairs, learned from by their labels and by their features."""
     return small_run.replace(
-        motion=MotionSettings(kind="tps", propagate=True),
+        motion=TpsMotion(propagate=True),
         loss=LossSettings(equivariance=1.0, equivariance_at="level_2"),
     )
 
@@ -57,7 +58,7 @@ def test_a_batch_holds_both_pictures_of_every_person(warped: TrainConfig) -> Non
     assert batch.images.shape[0] == 2 * warped.stages[0].batch
     assert batch.pairs is not None
     assert batch.pairs.tolist() == [[0, 2], [1, 3]]
-    none = warped.stages[0].replace(motion=MotionSettings(), loss=LossSettings())
+    none = warped.stages[0].replace(motion=NoMotion(), loss=LossSettings())
     (stage,) = read_stages(warped.replace(stages=(none,)))
     assert next(stage.batches(0, workers=0)).pairs is None
 
@@ -82,7 +83,7 @@ def test_features_are_taught_without_any_label(
     write_annotations(tmp_path / "bare.json", found.images, bare)
     source = DataSource(annotations=str(tmp_path / "bare.json"), images=ellipses.images, unlabelled=True)
     stage = warped.stages[0].replace(data=(source,))
-    config = warped.replace(stages=(stage,), motion=MotionSettings(kind="tps"))
+    config = warped.replace(stages=(stage,), motion=TpsMotion())
     train(config, tmp_path / "run")
     (*_, last) = (r for r in read_metrics(tmp_path / "run" / "metrics.jsonl") if "loss/total" in r)
     # Nothing but what two pictures share, and what is outside of a rough box is not known.
@@ -95,20 +96,20 @@ def test_what_a_stage_says_is_laid_over_what_the_run_says(warped: TrainConfig, t
     values["stages"][1]["motion"] = {"kind": "none"}
     values["stages"][1]["loss"] = {"equivariance": 0.0}
     again = config_from_dict(values, "here")
-    assert again.stages[1].motion == MotionSettings(kind="none", propagate=True)
+    assert again.stages[1].motion == NoMotion(propagate=True)
     file = tmp_path / "a.yaml"
     file.write_text(
         "stages: [{name: a, data: [{annotations: a, images: b}], steps: 1, motion: {kind: tps}}]\n"
         "motion: {flow: f.h5, propagate: true}\n"
     )
-    assert load_config(file).stages[0].motion == MotionSettings(kind="tps", flow="f.h5", propagate=True)
+    assert load_config(file).stages[0].motion == TpsMotion(propagate=True)
 
 
 def test_settings_that_need_one_another(warped: TrainConfig) -> None:
     with pytest.raises(
         ConfigError, match=r"stages.0: loss.equivariance = 1 needs a second picture .* motion.kind"
     ):
-        read_stages(warped.replace(motion=MotionSettings()))
+        read_stages(warped.replace(motion=NoMotion()))
     source = warped.stages[0].data[0].replace(unlabelled=True)
     stage = warped.stages[0].replace(data=(source,))
     with pytest.raises(ConfigError, match=r"stages.0.data.0.unlabelled = true, but only loss.equivariance"):
@@ -116,4 +117,4 @@ def test_settings_that_need_one_another(warped: TrainConfig) -> None:
     with pytest.raises(
         ConfigError, match=r"stages.0.motion.flow = 'nowhere.h5': no flow store at nowhere.h5"
     ):
-        read_stages(warped.replace(motion=MotionSettings(kind="flow", flow="nowhere.h5")))
+        read_stages(warped.replace(motion=FlowMotion(flow="nowhere.h5")))
