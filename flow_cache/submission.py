@@ -47,9 +47,9 @@ from flow_cache.runtime.job_array import (
     wait_for_jobs,
 )
 from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.machine import usable_cores
 from flow_cache.runtime.progress import ProgressDisplay
 from flow_cache.runtime.shell import quoted
-from flow_cache.runtime.workers import usable_cores
 from flow_cache.schema import STEPS
 from flow_cache.shards import Shard, assign_shards, known_videos
 from flow_cache.store import FlowStore

@@ -19,8 +19,8 @@ import numpy as np
 from flow_cache.errors import FlowCacheError
 from flow_cache.images import IMAGE_SUFFIXES, UPRIGHT, content_of, decode_image, orientation_of, read_image
 from flow_cache.naming import VideoSource, video_name
+from flow_cache.runtime.machine import usable_cores
 from flow_cache.runtime.shell import quoted
-from flow_cache.runtime.workers import usable_cores
 from flow_cache.schema import VideoRecord
 from flow_cache.video_file import VideoFile
 

@@ -155,13 +155,6 @@ class WorkerPool(Generic[Task, Result]):
         return dict(worker.receive() for worker in self._workers if worker.connection in ready)
 
 
-def usable_cores() -> int:
-    """The cores that this process may use, as far as the system tells."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class _Worker:
     """One process as its parent sees it."""
 

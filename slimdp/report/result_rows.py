@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from flow_cache.runtime.atomic import atomic_write
 from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.machine import describe_commit, describe_machine, git_state
 
 Row = dict  # of JSON values; with "seed" and "commit"
 
@@ -33,7 +31,7 @@ class ResultRows:
 
     def add(self, seed: int, row: Mapping[str, object]) -> None:
         """Keep a seed's row, with this machine and commit."""
-        self.rows.append({"seed": seed, **row, "machine": machine(), "commit": self._commit})
+        self.rows.append({"seed": seed, **row, "machine": describe_machine(), "commit": self._commit})
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(self._path) as temporary:
             temporary.write_text(json.dumps(self.rows, indent=1) + "\n")
@@ -48,22 +46,13 @@ def _read(path: Path) -> list[Row]:
     return rows
 
 
-def machine() -> str:
-    """The kind of this machine in a few words, without its name."""
-    return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
-
-
 def current_commit() -> str:
     """The commit of the clone that this code stands in, with a remark where files differ from it.
 
     Raises:
         ValueError: it is no clone.
     """
-    root = Path(__file__).resolve().parents[2]
-    answers = []
-    for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"]):
-        answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
-        if answer.returncode:
-            raise ValueError(f"{root} is no git clone; measurements are kept with their commit")
-        answers.append(answer.stdout.strip())
-    return answers[0] + (" with changes" if answers[1] else "")
+    state = git_state(__file__, untracked=True)
+    if state is None:
+        raise ValueError(f"{__file__} is in no git clone; measurements are kept with their commit")
+    return describe_commit(state)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flow_cache.runtime.lock import HeldError, held
+from flow_cache.runtime.machine import describe_commit, git_state
 from slimdp.config import ConfigError
 from slimdp.data import Clicks
 from slimdp.studies.check import check_runs, refuse_changed
@@ -19,7 +20,6 @@ from slimdp.studies.states import RunState, look_at, what_is_missing
 from slimdp.studies.study import Study
 from slimdp.studies.table import read_results
 from slimdp.studies.work import RunTask
-from slimdp.training.run_folder import git_state
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,7 @@ def prepare(
         )
     others = _of_other_studies(study, out, results_file)
     keep_study(study, out)
-    git = git_state()
-    commit = "unknown" if git is None else git["commit"] + " with changes" * git["changed"]
+    commit = describe_commit(git_state(__file__))
     return Prepared(out, evaluated, device, commit, results_file, states, todo, clicks, others)
 
 

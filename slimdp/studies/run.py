@@ -18,7 +18,7 @@ from flow_cache.runtime.job_array import (
     visible_gpus,
     wait_for_jobs,
 )
-from flow_cache.runtime.workers import usable_cores
+from flow_cache.runtime.machine import usable_cores
 from slimdp.studies.executor import Executor, RunStatus, run_status, save_all_results, seconds_left
 from slimdp.studies.plan import PlannedRun
 from slimdp.studies.prepare import Prepared, alone, prepare, seconds_of

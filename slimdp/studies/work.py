@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 import time
 import traceback
@@ -16,7 +15,7 @@ import torch
 
 from flow_cache.runtime.atomic import atomic_write, link_name
 from flow_cache.runtime.lock import HeldError, held
-from flow_cache.runtime.workers import usable_cores
+from flow_cache.runtime.machine import describe_machine
 from slimdp.data import AnnotationError, Clicks, read_annotations
 from slimdp.evaluation import score_points
 from slimdp.inference import predict_people
@@ -129,7 +128,7 @@ def _score(task: RunTask, folder: Path) -> RunResult:
         shared_seconds=round(
             sum(record.seconds / len(run.rows) for run, record in stages if record is not None), 1
         ),
-        machine=describe_machine(device),
+        machine=_describe_machine(device),
         commit=task.commit,
         others=others,
         clicks=None if task.clicks is None else task.clicks.total,
@@ -180,14 +179,6 @@ def _said_to(log: Path) -> Iterator[None]:
             raise
 
 
-def describe_machine(device: torch.device) -> str:
-    """The kind of this machine in a few words, without its name."""
-    processor = platform.processor() or platform.machine()
-    about = Path("/proc/cpuinfo")
-    if about.is_file():
-        names = [line for line in about.read_text().splitlines() if line.startswith("model name")]
-        processor = names[0].partition(":")[2].strip() if names else processor
-    words = [f"{usable_cores()} cores", processor, f"torch {torch.__version__}"]
-    if device.type == "cuda":
-        words.insert(0, torch.cuda.get_device_name(device))
-    return ", ".join(words)
+def _describe_machine(device: torch.device) -> str:
+    gpu = [torch.cuda.get_device_name(device)] if device.type == "cuda" else []
+    return ", ".join([*gpu, describe_machine(), f"torch {torch.__version__}"])

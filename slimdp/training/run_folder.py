@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -34,6 +33,7 @@ import slimdp
 from flow_cache.runtime.atomic import atomic_write
 from flow_cache.runtime.json_file import JsonFileError, parse_json, read_json, read_json_bytes
 from flow_cache.runtime.lock import HeldError, held_folder
+from flow_cache.runtime.machine import git_state
 from slimdp.config import TrainConfig, config_to_dict
 from slimdp.settings_file import dump_yaml
 from slimdp.training.checkpoint import CheckpointError
@@ -139,10 +139,11 @@ def describe_environment(device: torch.device, processes: DistributedContext) ->
     """What a run ran on, as JSON values."""
     versions = {"slimdp": slimdp, "torch": torch, "numpy": np, "opencv": cv2, "h5py": h5py}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    git = git_state(__file__)
     return {
         "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "command": sys.argv,
-        "git": git_state(),
+        "git": None if git is None else {"commit": git[0], "changed": git[1]},
         "python": platform.python_version(),
         "versions": {package: str(module.__version__) for package, module in versions.items()},
         "system": f"{platform.system()} {platform.machine()}",
@@ -152,21 +153,3 @@ def describe_environment(device: torch.device, processes: DistributedContext) ->
         "threads": torch.get_num_threads(),
         "processes": processes.count,
     }
-
-
-def git_state() -> dict[str, Any] | None:
-    """Commit of the checkout that slimdp runs from, and whether its files differ; None outside of one."""
-    package = Path(slimdp.__file__).resolve().parent
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(package), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
-        return done.stdout.strip()
-
-    try:
-        # An installed package may lie in somebody else's checkout, which does not know it.
-        git("ls-files", "--error-unmatch", "__init__.py")
-        commit, changed = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"commit": commit, "changed": bool(changed)}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from flow_cache.runtime.machine import describe_machine
 from slimdp.report import ResultRows, result_rows
 
 
@@ -21,7 +22,7 @@ def test_added_rows_are_read_again_with_commit_and_machine(tmp_path: Path) -> No
     rows.add(3, {"10cm": 43.2})
     again = ResultRows(file)
     assert again.has(3)
-    assert again.rows == [{"seed": 3, "10cm": 43.2, "machine": result_rows.machine(), "commit": "abc"}]
+    assert again.rows == [{"seed": 3, "10cm": 43.2, "machine": describe_machine(), "commit": "abc"}]
 
 
 @pytest.mark.usefixtures("commit")
