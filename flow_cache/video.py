@@ -19,6 +19,7 @@ import numpy as np
 from flow_cache.errors import FlowCacheError
 from flow_cache.images import IMAGE_SUFFIXES, UPRIGHT, content_of, decode_image, orientation_of, read_image
 from flow_cache.naming import VideoSource, video_name
+from flow_cache.runtime.file_hash import file_sha256
 from flow_cache.runtime.machine import usable_cores
 from flow_cache.runtime.shell import quoted
 from flow_cache.schema import VideoRecord
@@ -65,14 +66,10 @@ def hash_of_all(files: list[Path], hash_of: Callable[[Path], bytes]) -> str:
 
 def hash_of_file(path: Path) -> bytes:
     """SHA-256 of a file's content; raises FlowCacheError where it cannot be read."""
-    digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return file_sha256(path)
     except OSError as error:
         raise FlowCacheError(f"{path} cannot be read: {error.strerror}") from error
-    return digest.digest()
 
 
 def check_utf8(path: Path) -> None:

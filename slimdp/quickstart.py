@@ -11,7 +11,6 @@ OUT/quickstart.log        what was done when, and for how long
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flow_cache import STEPS, FlowStore, precompute
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import write_json
 from flow_cache.runtime.nearest import did_you_mean
 from flow_cache.runtime.progress import clock_time, logged_to, say, shown
 from slimdp.config import ConfigError, DataSource, TrainConfig, load_config
@@ -157,8 +156,7 @@ def evaluate_checkpoint(checkpoint: Path, data: Path, predictions: Path) -> Poin
 def _write_results(out: Path, scores: dict[str, PointScores], seconds: dict[str, float]) -> None:
     """scores.json: "localization only", as the paper reports it after its table 2; the rest is beside it."""
     rows = {variant: score.localization.within_percent() for variant, score in scores.items()}
-    with atomic_write(out / "scores.json") as temporary:
-        temporary.write_text(json.dumps({**rows, "seconds": seconds}, indent=2) + "\n")
+    write_json(out / "scores.json", {**rows, "seconds": seconds}, 2)
 
 
 def _table(scores: dict[str, PointScores]) -> str:

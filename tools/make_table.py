@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import atomic_write, write_json, write_text
 from slimdp.settings_file import to_plain
 from slimdp.studies import RunResult, Study
 from slimdp.studies.groups import RowGroup, groups_of
@@ -108,8 +107,7 @@ def _write(options: argparse.Namespace, swept: SweptStudy | None, results: list[
     parts += [_cost(results), "" if swept is None else _missing(swept)]
     text = "\n\n".join(part for part in parts if part)
     if options.out is not None:
-        with atomic_write(options.out) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+        write_text(options.out, text + "\n")
     if options.csv is not None:
         with (
             atomic_write(options.csv) as temporary,
@@ -121,8 +119,7 @@ def _write(options: argparse.Namespace, swept: SweptStudy | None, results: list[
             writer.writerows(flat)
     if options.json is not None:
         complete = complete_results(results, names, seeds)
-        with atomic_write(options.json) as temporary:
-            temporary.write_text(json.dumps(to_plain(complete), indent=1) + "\n", encoding="utf-8")
+        write_json(options.json, to_plain(complete))
     return text
 
 

@@ -40,7 +40,7 @@ import numpy as np
 
 from flow_cache import FlowChain, FlowChainReader, FlowStore, threshold_in_image
 from flow_cache.arguments import parse_steps, with_negative_values
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import write_json
 from slimdp.config import CropSettings
 from slimdp.data import crop_side, read_annotations
 from slimdp.motion import (
@@ -279,8 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = {"command": command, "frames": len(frames), "rows": rows}
     _print(rows)
     if options.json:
-        with atomic_write(options.json) as temporary:
-            temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write_json(options.json, result)
     print(json.dumps(result))
     return 0
 

@@ -20,7 +20,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import atomic_write, write_json
 from slimdp.config import load_config
 from slimdp.training.run_folder import read_metrics
 
@@ -44,8 +44,7 @@ def main() -> int:
     print(options.out)
     results = {run.name: result(run, rows[run]) for run in options.runs}
     if options.json is not None:
-        with atomic_write(options.json) as temporary:
-            temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        write_json(options.json, results, 2)
         print(options.json)
     for name, each in results.items():
         for stage, found in each["stages"].items():

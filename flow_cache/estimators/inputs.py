@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.runtime.file_hash import file_sha256
 from flow_cache.runtime.zip_check import check_zip
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def pick_device(name: str) -> torch.device:
 def fingerprint(weights: str) -> str:
     """A file by its content, wherever it lies; what is no file is a name, and stays."""
     path = Path(weights)
-    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else weights
+    return f"sha256:{file_sha256(path).hex()}" if path.is_file() else weights
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

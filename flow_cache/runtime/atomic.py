@@ -13,6 +13,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import re
@@ -25,6 +26,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 _OWN_DESCRIPTOR = re.compile(r"(?:/dev/fd|/proc/(?:self|thread-self|(?P<process>\d+))/fd)/(?P<number>\d+)")
 _LONGEST_CHAIN = 40  # of links, as Linux has it
@@ -231,6 +233,16 @@ def write_bytes(path: str | Path, content: bytes, durable: bool = True) -> None:
     """Write a file by `atomic_write`, with its errors."""
     with atomic_write(path, durable) as temporary:
         temporary.write_bytes(content)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file of UTF-8 by `atomic_write`, with its errors."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, value: Any, indent: int = 1) -> None:
+    """Write a value as JSON, with a new line at the end, by `atomic_write`, with its errors."""
+    write_text(path, json.dumps(value, indent=indent) + "\n")
 
 
 def link_name(name: Path, path: Path) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
 from flow_cache.arguments import parse_steps
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import write_json
 from flow_cache.runtime.file_options import add_output
 from slimdp.commands.arguments import add_annotations, add_first_frame, add_flow, add_threshold_px
 from slimdp.plain_yaml import ConfigError
@@ -133,8 +132,7 @@ def _write_more(
 ) -> None:
     """What --json and --sheet ask for."""
     if options.json is not None:
-        with atomic_write(options.json) as temporary:
-            temporary.write_text(json.dumps(summary.as_json(), indent=1) + "\n", encoding="utf-8")
+        write_json(options.json, summary.as_json())
         print(options.json)
     if options.sheet is not None:
         from slimdp.report import propagation_sheet, save_png

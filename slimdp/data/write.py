@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import atomic_write, write_text
 from flow_cache.runtime.json_file import read_json
 from slimdp.data.box_frame import FRAME, frame_from_image
 from slimdp.data.rle import encode_rle
@@ -82,8 +82,7 @@ def _category_entry(identity: int, layout: PartLayout, keypoints: Sequence[str])
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     text = json.dumps(content, allow_nan=False)
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def _image_entry(image: ImageRecord) -> dict[str, Any]:

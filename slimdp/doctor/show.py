@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.shell import quoted
 from slimdp.doctor.annotation_file import FileSummary
 from slimdp.doctor.catalogue import Download
@@ -36,8 +36,7 @@ def diagnosis_as_text(diagnosis: Diagnosis) -> str:
 def write_json(path: Path, diagnosis: Diagnosis) -> None:
     """Write the whole diagnosis, every finding of it, to a JSON file: all of it or nothing."""
     text = json.dumps(diagnosis.as_json(), indent=1)
-    with atomic_write(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
 
 
 def is_diagnosis(file: Path) -> bool:

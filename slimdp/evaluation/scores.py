@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import write_text
 
 
 def write_scores(path: str | Path, scores: Mapping[str, Any]) -> None:
@@ -16,5 +16,4 @@ def write_scores(path: str | Path, scores: Mapping[str, Any]) -> None:
         text = json.dumps(scores, indent=2, allow_nan=False)
     except ValueError as error:
         raise ValueError(f"{path} is not written, for a score is not finite: {scores}") from error
-    with atomic_write(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flow_cache.runtime.file_hash import file_sha256
 from flow_cache.runtime.progress import tracked
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image
@@ -82,11 +82,7 @@ def predict_to_file(
 
 def describe_origin(checkpoint: str | Path, annotations: str | Path) -> PredictionOrigin:
     """The origin that a predictions file names, with the SHA-256 of the checkpoint."""
-    with open(checkpoint, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return PredictionOrigin(str(checkpoint), digest.hexdigest(), str(annotations))
+    return PredictionOrigin(str(checkpoint), file_sha256(checkpoint).hex(), str(annotations))
 
 
 def _crops(people: Sequence[PersonAnnotation], settings: CropSettings) -> Iterator[_Crop]:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import write_bytes
 
 Item = TypeVar("Item")
 
@@ -185,8 +185,7 @@ def save_png(path: str | Path, image: np.ndarray) -> None:
     """Write an image as PNG, whole or not at all."""
     done, data = cv2.imencode(".png", cv2.cvtColor(_checked_image(image), cv2.COLOR_RGB2BGR))
     assert done, f"OpenCV cannot encode an image of shape {image.shape}"
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+    write_bytes(path, data.tobytes())
 
 
 def _fill_disc(image: np.ndarray, centre: np.ndarray, radius: float, colour: np.ndarray) -> None:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import write_text
 from slimdp.evaluation.point_report import PointCurve
 
 #: Told apart in every common kind of colour blindness, and dark enough for lines on white.
@@ -247,5 +247,4 @@ def write_curves(path: str | Path, curves: Mapping[str, PointCurve]) -> None:
     lines = [",".join(header)]
     # Six digits suffice; what is not known stays empty.
     lines += [",".join("" if np.isnan(v) else f"{v:.6g}" for v in row) for row in np.column_stack(columns)]
-    with atomic_write(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(lines) + "\n")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import write_json
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.machine import describe_commit, describe_machine, git_state
 
@@ -33,8 +32,7 @@ class ResultRows:
         """Keep a seed's row, with this machine and commit."""
         self.rows.append({"seed": seed, **row, "machine": describe_machine(), "commit": self._commit})
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(self._path) as temporary:
-            temporary.write_text(json.dumps(self.rows, indent=1) + "\n")
+        write_json(self._path, self.rows)
 
 
 def _read(path: Path) -> list[Row]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from flow_cache import FlowCacheError, FlowStore
+from flow_cache.runtime.file_hash import file_sha256
 from flow_cache.runtime.json_file import read_json
 from slimdp.config import MotionSettings, TrainConfig
 
@@ -71,11 +72,7 @@ def _version(file: Path) -> tuple[int, int]:
 
 @lru_cache
 def _file_digest(file: Path, version: tuple[int, int]) -> str:
-    with open(file, "rb") as opened:
-        digest = hashlib.sha256()
-        while block := opened.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return file_sha256(file).hex()
 
 
 @lru_cache

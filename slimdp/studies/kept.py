@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.json_file import read_json
 from slimdp.config import ConfigError
 from slimdp.settings_file import from_plain, to_plain
@@ -32,8 +32,7 @@ def keep_study(study: Study, out: Path) -> None:
     file = out / f"{_PREFIX}{study_key(study.file)}.json"
     if file.is_file() and file.read_bytes() == text.encode():
         return
-    with atomic_write(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(file, text)
 
 
 def kept_studies(out: Path) -> list[Study]:

@@ -11,13 +11,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import write_json
 from flow_cache.runtime.json_file import JsonFileError, read_json
 from slimdp.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
 from slimdp.settings_file import differences, from_plain, to_plain
@@ -244,5 +243,4 @@ def _read(file: Path) -> Any:
 
 
 def _write(file: Path, values: object) -> None:
-    with atomic_write(file) as temporary:
-        temporary.write_text(json.dumps(to_plain(values), indent=1) + "\n", encoding="utf-8")
+    write_json(file, to_plain(values))

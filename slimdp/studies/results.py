@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import write_json
 from slimdp.settings_file import to_plain
 from slimdp.studies.records import Failure, RunResult
 
@@ -27,9 +26,7 @@ class SweepSummary:
 
 def save_results(file: Path, results: Iterable[RunResult]) -> None:
     """Write scores, whole or not at all."""
-    with atomic_write(file) as temporary:
-        text = json.dumps([to_plain(result) for result in results], indent=1)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_json(file, [to_plain(result) for result in results])
 
 
 def describe_scores(result: RunResult) -> str:

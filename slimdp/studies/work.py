@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from flow_cache.runtime.atomic import atomic_write, link_name
+from flow_cache.runtime.atomic import link_name, write_text
 from flow_cache.runtime.lock import HeldError, held
 from flow_cache.runtime.machine import describe_machine
 from slimdp.data import AnnotationError, Clicks, read_annotations
@@ -146,8 +146,7 @@ def _keep_end(task: RunTask, folder: Path) -> None:
     end = task.run.checkpoint(task.out)
     link_name(folder / end.name, end)
     logs = [run.place(task.out) / "metrics.jsonl" for run in task.run.before]
-    with atomic_write(folder / "metrics.jsonl") as temporary:
-        temporary.write_text("".join(log.read_text() for log in logs if log.is_file()), encoding="utf-8")
+    write_text(folder / "metrics.jsonl", "".join(log.read_text() for log in logs if log.is_file()))
 
 
 @lru_cache(maxsize=4)

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import slimdp
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.progress import Tracker
 from flow_cache.runtime.workers import WorkerPool
 from slimdp.data import join_annotation_files
@@ -205,8 +205,7 @@ def _assemble(unfinished: UnfinishedSet, plan: SetPlan, items: list[Item], about
     shared = (bodies["val"] | bodies["val_stills"]) & (bodies["stills"] | bodies["train"])
     if shared:
         raise ValueError(f"{len(shared)} people are in training and in validation; render with another seed")
-    with atomic_write(unfinished.set_folder / ABOUT) as temporary:
-        temporary.write_text(json.dumps({**about, "counts": counts}, indent=1))
+    write_text(unfinished.set_folder / ABOUT, json.dumps({**about, "counts": counts}, indent=1))
 
 
 def _about(plan: SetPlan, seed: int, exact: bool, assets: Assets) -> dict[str, Any]:

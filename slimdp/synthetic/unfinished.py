@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.json_file import JsonFileError, read_json
 from flow_cache.runtime.lock import HeldError, held
 from slimdp.data import write_annotations
@@ -91,8 +91,7 @@ class UnfinishedSet:
         # Not even what another attempt has left of its first item.
         shutil.rmtree(self.set_folder, ignore_errors=True)
         self.set_folder.mkdir()
-        with atomic_write(file) as temporary:
-            temporary.write_text(json.dumps(self._about, indent=1))
+        write_text(file, json.dumps(self._about, indent=1))
 
     def _leave(self) -> None:
         if not self.done():
@@ -108,8 +107,7 @@ def record_item(records: Path, item: Item, rendered: RenderedItem) -> None:
         "people": len(rendered.people),
         "points": sum(len(person.points) for person in rendered.people),
     }
-    with atomic_write(records / f"{item.name}.people.json") as temporary:
-        temporary.write_text(json.dumps(people))
+    write_text(records / f"{item.name}.people.json", json.dumps(people))
     if rendered.every_frame is not None:
         images = {image.id: replace(image, labelled=True) for image in rendered.images}
         everyone = [replace(person, image=images[person.image.id]) for person in rendered.every_frame]

@@ -30,7 +30,7 @@ import torch
 from tqdm import tqdm
 
 import slimdp
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import write_json, write_text
 from flow_cache.runtime.json_file import JsonFileError, parse_json, read_json, read_json_bytes
 from flow_cache.runtime.lock import HeldError, held_folder
 from flow_cache.runtime.machine import git_state
@@ -73,8 +73,7 @@ class RunFolder:
             return
         for left in [*self.path.glob(".*.part*"), *(self.path / "checkpoints").glob(".*.part*")]:
             left.unlink()  # no other process works in a folder that is held
-        with atomic_write(self.path / "config.yaml") as temporary:
-            temporary.write_text(dump_yaml(config_to_dict(config)), encoding="utf-8")
+        write_text(self.path / "config.yaml", dump_yaml(config_to_dict(config)))
         file = self.path / "environment.json"
         starts = read_json(file) if file.is_file() else []
         if not isinstance(starts, list):
@@ -82,8 +81,7 @@ class RunFolder:
                 f"{file}: a {type(starts).__name__}, but a list of starts is wanted; remove the file"
             )
         starts.append(describe_environment(device, processes))
-        with atomic_write(file) as temporary:
-            temporary.write_text(json.dumps(starts, indent=2) + "\n", encoding="utf-8")
+        write_json(file, starts, 2)
         early, self._early = self._early or [], None
         for line in early:
             self._append("train.log", line)
@@ -111,8 +109,7 @@ class RunFolder:
         if not self.speaks or not file.is_file():
             return
         kept = [row for row in read_metrics(file) if row["step"] <= step]
-        with atomic_write(file) as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        write_text(file, "".join(json.dumps(row) + "\n" for row in kept))
 
     def _append(self, name: str, line: str) -> None:
         with open(self.path / name, "a", encoding="utf-8") as file:

@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.atomic import atomic_write, write_bytes
 from flow_cache.runtime.file_name import one_file_name
 from flow_cache.runtime.nearest import listed
 from flow_cache.runtime.progress import tracked
@@ -132,8 +132,7 @@ def write_report(
     files: list[Path] = []
     for name, content in _files(parts) if figures is not None else ():
         assert figures is not None
-        with atomic_write(figures / one_file_name(name)) as temporary:
-            temporary.write_bytes(content)
+        write_bytes(figures / one_file_name(name), content)
         files.append(figures / name)
     return ReportSummary(out, tuple(files), tuple(note for part in parts for note in _notes(part)))
 
