@@ -25,12 +25,20 @@ class LabelRuns:
 
     def draw(self) -> np.ndarray:
         """The map (H, W) uint8; it cannot be written to."""
-        height, width = self.shape
-        length = np.diff(np.append(self.start.astype(np.int64), height * width))
-        drawn = np.ascontiguousarray(np.repeat(self.label, length).reshape(width, height).T).view(_Drawn)
+        drawn = np.ascontiguousarray(self._spread(self.label)).view(_Drawn)
         drawn.runs = self
         drawn.setflags(write=False)
         return drawn
+
+    def covered(self) -> np.ndarray:
+        """Where the label is not 0: (H, W) bool."""
+        return self._spread(self.label > 0)
+
+    def _spread(self, values: np.ndarray) -> np.ndarray:
+        """A map (H, W) of values (R,), a run each."""
+        height, width = self.shape
+        length = np.diff(np.append(self.start.astype(np.int64), height * width))
+        return np.repeat(values, length).reshape(width, height).T
 
 
 class _Drawn(np.ndarray):

@@ -23,7 +23,16 @@ from flow_cache.runtime.nearest import did_you_mean
 from flow_cache.runtime.progress import clock_time, logged_to, say, shown
 from slimdp.config import ConfigError, DataSource, TrainConfig, load_config
 from slimdp.data import read_annotations, write_annotations
-from slimdp.evaluation import PointScores, PredictionFile, score_points, write_scores
+from slimdp.evaluation import (
+    POINT_SCORES,
+    EvaluationSet,
+    PointScores,
+    PredictionFile,
+    Scorer,
+    by_form,
+    table_row,
+    write_scores,
+)
 from slimdp.inference import describe_origin, predict_to_file
 from slimdp.motion import propagate
 from slimdp.report import prediction_panel, save_png, score_table
@@ -108,7 +117,7 @@ def _run(config: TrainConfig, out: Path, preset: str, seed: int) -> QuickstartRe
     for variant, checkpoint in zip(VARIANTS, checkpoints, strict=True):
         with clock.stage(f"evaluate_{variant}"):
             scores[variant] = evaluate_checkpoint(checkpoint, out / "data", out / f"predictions_{variant}.h5")
-            write_scores(out / f"scores_{variant}.json", scores[variant].in_percent())
+            write_scores(out / f"scores_{variant}.json", {"points": scores[variant]})
     _write_results(out, scores, clock.seconds)
     with_labels = read_annotations(out / "data" / "clips_val.json", out / "data").people
     with PredictionFile(out / "predictions_with_propagation.h5") as best:
@@ -149,13 +158,15 @@ def evaluate_checkpoint(checkpoint: Path, data: Path, predictions: Path) -> Poin
     people = read_annotations(annotations, data).people
     model, config = load_model(checkpoint)
     predict_to_file(model, people, config.crop, predictions, describe_origin(checkpoint, annotations))
+    scorer = Scorer(POINT_SCORES, EvaluationSet.of(people), load_surface(config.surface))
     with PredictionFile(predictions) as saved:
-        return score_points(saved, people, load_surface(config.surface))
+        scorer.take(saved)
+    return by_form(scorer.compute())
 
 
 def _write_results(out: Path, scores: dict[str, PointScores], seconds: dict[str, float]) -> None:
     """scores.json: "localization only", as the paper reports it after its table 2; the rest is beside it."""
-    rows = {variant: score.localization.within_percent() for variant, score in scores.items()}
+    rows = {variant: table_row(score["localization"]) for variant, score in scores.items()}
     write_json(out / "scores.json", {**rows, "seconds": seconds}, 2)
 
 
@@ -163,6 +174,6 @@ def _table(scores: dict[str, PointScores]) -> str:
     rows = {}
     for variant, score in scores.items():
         name = variant.replace("_", " ")
-        rows[f"{name}, localization only"] = [score.localization.in_percent()]
-        rows[f"{name}, full"] = [score.full.in_percent()]
+        rows[f"{name}, localization only"] = [score["localization"]]
+        rows[f"{name}, full"] = [score["full"]]
     return "Points within a distance along the body, %:\n" + score_table(rows)

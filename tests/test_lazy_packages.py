@@ -60,7 +60,7 @@ def test_packages_and_scoring_load_no_library_that_they_do_not_need() -> None:
         "import sys; "
         + "; ".join(f"import {name}" for name in PACKAGES)
         + "; print(*{'cv2', 'h5py', 'numpy', 'scipy', 'torch'} & set(sys.modules)); "
-        "import slimdp.evaluation.evaluate, slimdp.surface.load, slimdp.report.tables; "
+        "import slimdp.evaluation.scorer, slimdp.surface.load, slimdp.report.tables; "
         "print(*{'trimesh', 'matplotlib', 'torch', 'av', 'embreex', 'scipy.interpolate'} & set(sys.modules))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -26,7 +26,7 @@ from pycocotools.coco import COCO
 
 from slimdp.data import read_annotations
 from slimdp.data.rle import encode_rle
-from slimdp.evaluation.ground_truth import read_truths
+from slimdp.evaluation import read_truths
 from slimdp.surface import PEOPLE
 
 POINTS, KEYPOINTS, SIDE = 125, 17, 512
@@ -51,7 +51,7 @@ def _figures(path: Path, people: int) -> dict[str, float]:
         "json": lambda: json.loads(path.read_bytes()),
         "pycocotools": lambda: _coco(path),
         "read_annotations": lambda: read_annotations(path, path.parent, check_images=False),
-        "read_truths": lambda: read_truths(path),
+        "read_truths": lambda: [person.mask for person in read_truths(path, people=False).instances],
     }
     figures: dict[str, float] = {"people": people, "file MB": path.stat().st_size / 1e6}
     for name, read in reads.items():

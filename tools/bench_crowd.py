@@ -4,9 +4,9 @@
 
 Makes up one picture of 640 x 480 px with so many people of 100 points each and as many detections, in
 random order of their scores and, as the worst order, from the least score to the best. `cpu_s` is what
-`slimdp.evaluation.pairs.compare` computes, `all_pairs_cpu_s` what the plain way does in the same run: every
-detection's map is read at every point of every person, and every two masks are laid over each other. Both
-give the same bits. `mb` is the most that arrays held at once while comparing. Prints one JSON line last.
+average precision computes before it matches, `all_pairs_cpu_s` what the plain way does in the same run:
+every detection's map is read at every point of every person, and every two masks are laid over each other.
+Both give the same bits. `mb` is the most that arrays held at once while comparing. Prints one JSON line last.
 """
 
 from __future__ import annotations
@@ -23,11 +23,9 @@ from typing import Any
 import numpy as np
 import scipy.spatial.distance
 
-from slimdp.evaluation import Detection, kappa_by_part
-from slimdp.evaluation.ground_truth import GroundTruthFile, IgnoreRegions, place_in_image
-from slimdp.evaluation.instances import DensePoints, GroundTruth
-from slimdp.evaluation.pairs import MOST_DETECTIONS, compare
-from slimdp.evaluation.similarity import sample_iuv
+from slimdp.evaluation import AveragePrecision, Detection, EvaluationSet, GroundTruth, Scorer, kappa_by_part
+from slimdp.evaluation.ground_truth import DensePoints, place_in_image
+from slimdp.evaluation.similarity import MOST_DETECTIONS, ImageSimilarities, sample_iuv
 from slimdp.structures import ImageRecord
 from slimdp.surface import PEOPLE
 from slimdp.surface.body import BodySurface
@@ -58,12 +56,12 @@ def measure(people: int, order: str, surface: Surface) -> dict[str, Any]:
     if order == "rising":
         detections.sort(key=lambda detection: detection.score)
     kappa_m = kappa_by_part("per-part", PEOPLE)
-    compared, cpu_s = _timed(lambda: compare(detections, truths, surface, kappa_m))
+    compared, cpu_s = _timed(lambda: compare(detections, truths, surface))
     (gps, iou), plain_s = _timed(lambda: all_pairs(detections, truths, surface, kappa_m))
-    assert (compared[0].gps == gps).all()
-    assert (compared[0].iou == iou).all()
+    assert (compared.gps == gps).all()
+    assert (compared.iou == iou).all()
     tracemalloc.start()
-    compare(detections, truths, surface, kappa_m)
+    compare(detections, truths, surface)
     held_mb = tracemalloc.get_traced_memory()[1] / 1e6
     tracemalloc.stop()
     return {
@@ -76,11 +74,20 @@ def measure(people: int, order: str, surface: Surface) -> dict[str, Any]:
     }
 
 
+def compare(detections: Sequence[Detection], truths: EvaluationSet, surface: Surface) -> ImageSimilarities:
+    """The similarities in one image, as average precision takes them."""
+    scorer = Scorer(["gps.AP"], truths, surface)
+    scorer.take(detections)
+    precision = scorer.metric("gps")
+    assert isinstance(precision, AveragePrecision)
+    return precision.similarities()[0]
+
+
 def all_pairs(
-    detections: Sequence[Detection], truths: GroundTruthFile, surface: Surface, kappa_m: np.ndarray
+    detections: Sequence[Detection], truths: EvaluationSet, surface: Surface, kappa_m: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """GPS and IoU (D, G) of the best detections of one image with its truths, every pair looked at."""
-    everybody = truths.truths
+    everybody = truths.instances
     points = [truth.points for truth in everybody if truth.points is not None]
     places = np.concatenate([of_truth.places for of_truth in points])
     codes, iou = [], np.zeros((len(detections), len(everybody)))
@@ -104,13 +111,11 @@ def all_pairs(
     return np.array(gps), iou[best]
 
 
-def make_crowd(people: int, rng: np.random.Generator) -> tuple[GroundTruthFile, list[Detection]]:
+def make_crowd(people: int, rng: np.random.Generator) -> tuple[EvaluationSet, list[Detection]]:
     """So many people in one image, each detected a little beside where he is."""
     truths = tuple(_truth(index, rng) for index in range(people))
-    areas = {(IMAGE.id, truth.id): truth.area for truth in truths}
-    images = {IMAGE.id: IMAGE}
-    file = GroundTruthFile(Path("crowd.json"), images, truths, frozenset({1}), IgnoreRegions(images), areas)
-    return file, [_detection(truth, rng) for truth in truths]
+    crowd = EvaluationSet("crowd.json", {IMAGE.id: IMAGE}, (), (), truths)
+    return crowd, [_detection(truth, rng) for truth in truths]
 
 
 def _truth(index: int, rng: np.random.Generator) -> GroundTruth:
@@ -124,7 +129,7 @@ def _truth(index: int, rng: np.random.Generator) -> GroundTruth:
     )
     mask = place_in_image(_ellipse(int(width), int(height)), box, IMAGE)
     return GroundTruth(
-        index + 1, IMAGE.id, box, 0.6 * width * height, bool(rng.random() < 0.05), points, mask
+        index + 1, IMAGE.id, box, 0.6 * width * height, bool(rng.random() < 0.05), points, lambda: mask
     )
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from flow_cache import STEPS, FlowStore
 from slimdp.config import CropSettings, DataSource, TrainConfig, load_config
 from slimdp.data import read_annotations, write_annotations
+from slimdp.evaluation import table_row
 from slimdp.motion import propagate
 from slimdp.quickstart import PROPAGATED, SETTINGS, evaluate_checkpoint
 from slimdp.report import ResultRows
@@ -82,7 +83,7 @@ def _run(folder: Path, preset: str, seed: int) -> dict[str, object]:
         ]
         checkpoints = train_side_by_side(runs)
         scores: dict[str, object] = {
-            name: evaluate_checkpoint(checkpoint, data, work / f"{name}.h5").localization.within_percent()
+            name: table_row(evaluate_checkpoint(checkpoint, data, work / f"{name}.h5")["localization"])
             for name, checkpoint in zip(others, checkpoints, strict=True)
         }
     known = json.loads((folder / "scores.json").read_text())

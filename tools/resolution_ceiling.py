@@ -58,7 +58,7 @@ def main() -> int:
             points[f"{name}, full"] = evaluation.points.all, "full"
             points[f"{name}, localization"] = evaluation.points.all, "localization"
             instances |= {f"{name}, {kind}": scores for kind, scores in evaluation.instances.items()}
-            found[file][name] = {"points": evaluation.points.all.in_percent(), **evaluation.instances}
+            found[file][name] = {"points": evaluation.points.all.as_json(), **evaluation.instances}
         print(f"{file}\n{interval_table(points)}\n\n{instance_table(instances)}\n", flush=True)
     print(json.dumps(found))
     return 0

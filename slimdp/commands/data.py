@@ -134,7 +134,7 @@ def _draw(options: argparse.Namespace) -> None:
 
 
 def _draw_results(options: argparse.Namespace) -> None:
-    from slimdp.data.coco import read_entries
+    from slimdp.data.annotation_file import read_entries
     from slimdp.evaluation import read_results
     from slimdp.report import results_sheet, save_png
     from slimdp.surface import PEOPLE

@@ -130,7 +130,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     print(f"People found, %, kappa {options.kappa}:")
     print(instance_table(evaluation.instances))
     if options.out is not None:
-        write_scores(options.out, evaluation.in_percent())
+        write_scores(options.out, evaluation.as_json())
         print(options.out)
     for path in options.curve:
         _write_curve(path, evaluation, options.seed)

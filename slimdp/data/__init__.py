@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 from flow_cache.runtime.lazy_package import load_on_use
 
 if TYPE_CHECKING:
+    from slimdp.data.annotation_file import AnnotationSet, read_annotations, read_outlines
     from slimdp.data.augment import Augmentation, Patch, change_colours, draw_augmentation, flip_labels
     from slimdp.data.box_frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
-    from slimdp.data.boxes import box_around_keypoints, box_from_centre
     from slimdp.data.budget import apply_budget
     from slimdp.data.clicks import Clicks, count_clicks
-    from slimdp.data.coco import AnnotationSet, read_annotations, read_outlines
     from slimdp.data.crops import BORDER_RGB, coarse_target, crop_affine, crop_image, crop_side
     from slimdp.data.dataset import PairSample, PoseDataset, PoseSample, collate, start_worker
     from slimdp.data.frame_numbers import frame_number
     from slimdp.data.images import ImageCache, ImageError, check_image, load_image, verify_image
+    from slimdp.data.json_record import AnnotationError
     from slimdp.data.keypoints import KeypointAnchors, keypoint_union, surface_anchors
     from slimdp.data.sampler import SampleIndex, WeightedSampler
-    from slimdp.data.validate import AnnotationError
     from slimdp.data.write import join_annotation_files, write_annotations
 
 __all__ = [
@@ -39,8 +38,6 @@ __all__ = [
     "SampleIndex",
     "WeightedSampler",
     "apply_budget",
-    "box_around_keypoints",
-    "box_from_centre",
     "change_colours",
     "check_image",
     "coarse_target",

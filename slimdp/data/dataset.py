@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from slimdp.config import AugmentSettings, CropSettings
+from slimdp.data.annotation_file import AnnotationSet
 from slimdp.data.augment import (
     Augmentation,
     change_colours,
@@ -24,9 +25,9 @@ from slimdp.data.augment import (
     forget_under,
     under,
 )
-from slimdp.data.coco import AnnotationSet
 from slimdp.data.crops import coarse_target, crop_affine, crop_image
 from slimdp.data.images import ImageCache
+from slimdp.data.json_record import AnnotationError
 from slimdp.data.keypoints import (
     HIDDEN,
     KeypointAnchors,
@@ -36,7 +37,6 @@ from slimdp.data.keypoints import (
     seen_from,
 )
 from slimdp.data.sampler import SampleIndex
-from slimdp.data.validate import AnnotationError
 from slimdp.geometry import apply_affine, move_box
 from slimdp.structures import LabelSource, PersonAnnotation, PoseBatch
 from slimdp.surface.symmetry import UvSymmetry

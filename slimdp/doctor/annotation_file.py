@@ -9,9 +9,9 @@ from typing import Any
 
 from flow_cache.runtime.json_file import JsonFileError, read_json, short
 from flow_cache.runtime.progress import tracked
-from slimdp.data.coco import place_of, read_categories, read_keypoint_names
-from slimdp.data.person import CategoryLabels, is_left_out
-from slimdp.data.validate import AnnotationError, Record
+from slimdp.data.annotation_file import name_entry, read_categories, read_keypoint_names
+from slimdp.data.json_record import AnnotationError, Record
+from slimdp.data.person_entry import CategoryLabels, PersonEntry
 from slimdp.doctor.findings import Findings
 from slimdp.doctor.image_checks import check_images
 from slimdp.doctor.image_checks import field_and_problem as problem_of
@@ -104,9 +104,10 @@ def check_annotation_file(
                 found = f"{short(record.content['image_id'])} is none of the ids of images"
                 findings.add("image-unknown", file, f"{record.place}: image_id", found)
             continue
-        if _is_flat(record, file, findings):
+        entry = PersonEntry(record, image, labels.get(category, CategoryLabels()))
+        if _is_flat(entry, file, findings):
             continue
-        person = check_person(record, image, labels.get(category, CategoryLabels()), file, findings)
+        person = check_person(entry, file, findings)
         if person is None:
             continue
         _count(person, summary)
@@ -139,7 +140,7 @@ def _records(
         if not isinstance(entry, dict):
             findings.add("json-lists", file, place, f"a {type(entry).__name__}, but an object is wanted")
             continue
-        yield Record(Path(file), place_of(entry, name, kind, position), entry)
+        yield Record(Path(file), name_entry(entry, name, kind, position), entry)
 
 
 def _read_categories(
@@ -184,14 +185,14 @@ def _place_of(
         return None
 
 
-def _is_flat(record: Record, file: str, findings: Findings) -> bool:
+def _is_flat(entry: PersonEntry, file: str, findings: Findings) -> bool:
     """Whether readers leave the person out; a box that cannot be read is for `check_person`."""
     try:
-        flat = is_left_out(record)
+        flat = entry.is_flat
     except AnnotationError:
         return False
     if flat:
-        findings.add("box-flat", file, f"{record.place}: bbox", short(record.content["bbox"]))
+        findings.add("box-flat", file, f"{entry.record.place}: bbox", short(entry.record.content["bbox"]))
     return flat
 
 

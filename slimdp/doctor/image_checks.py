@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from slimdp.data.image_entries import ImageEntry, number_images, read_image
-from slimdp.data.validate import AnnotationError, Record
+from slimdp.data.annotation_file import ImageEntry, number_images, read_image
+from slimdp.data.json_record import AnnotationError, Record
 from slimdp.doctor.findings import Findings
 from slimdp.structures import ImageRecord
 

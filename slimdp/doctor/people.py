@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 
 from slimdp.data.box_frame import FRAME, sample_coarse
-from slimdp.data.person import CategoryLabels, check_outline, read_person
-from slimdp.data.validate import AnnotationError, Record
+from slimdp.data.json_record import AnnotationError, Record
+from slimdp.data.person_entry import PersonEntry
 from slimdp.doctor.findings import Findings
 from slimdp.doctor.image_checks import field_and_problem as problem_of
-from slimdp.structures import BoxSource, ImageRecord, PersonAnnotation
+from slimdp.structures import BoxSource, PersonAnnotation
 
 #: How far an annotator's point may lie from the coarse masks, px of the 256 x 256 frame.
 STRAY_PX = 6
@@ -37,25 +37,22 @@ _CODES = {
 }
 
 
-def check_person(
-    record: Record, image: ImageRecord, category: CategoryLabels, file: str, findings: Findings
-) -> PersonAnnotation | None:
+def check_person(entry: PersonEntry, file: str, findings: Findings) -> PersonAnnotation | None:
     """Read a person as training would; None, and the faults by field, where it cannot be read.
 
     Args:
-        record: the annotation.
-        image: the picture that it belongs to.
-        category: what its labels speak of.
+        entry: the annotation.
         file: how findings call the annotation file.
         findings: where they go.
     """
-    _check_outline(record, image, file, findings)
+    record = entry.record
+    _check_outline(entry, file, findings)
     if not _check_lengths(record, file, findings):
         return None
     try:
-        person = read_person(record, image, category, read_mask=False)
+        person = entry.person()
     except AnnotationError as error:
-        _name_faults(record, image, category, file, findings, error)
+        _name_faults(entry, file, findings, error)
         return None
     _check_box(record, person, file, findings)
     _check_points_on_masks(record, person, file, findings)
@@ -77,19 +74,12 @@ def _check_lengths(record: Record, file: str, findings: Findings) -> bool:
     return False
 
 
-def _name_faults(
-    record: Record,
-    image: ImageRecord,
-    category: CategoryLabels,
-    file: str,
-    findings: Findings,
-    first: AnnotationError,
-) -> None:
+def _name_faults(entry: PersonEntry, file: str, findings: Findings, first: AnnotationError) -> None:
     """All faults, not the first one alone: the reader judges each field on its own."""
-    known = len(findings)
+    record, known = entry.record, len(findings)
     for field, code in _CODES.items():
         try:
-            read_person(_alone(record, field), image, category, read_mask=False)
+            PersonEntry(_alone(record, field), entry.image, entry.category).person()
         except AnnotationError as error:
             where, problem = problem_of(error, record)
             findings.add(code, file, f"{record.place}: {where}", problem)
@@ -114,7 +104,8 @@ def _alone(record: Record, field: str) -> Record:
     return replace(record, content=content)
 
 
-def _check_outline(record: Record, image: ImageRecord, file: str, findings: Findings) -> None:
+def _check_outline(entry: PersonEntry, file: str, findings: Findings) -> None:
+    record = entry.record
     outline, place = record.content.get("segmentation"), f"{record.place}: segmentation"
     if outline is None:
         return
@@ -122,7 +113,7 @@ def _check_outline(record: Record, image: ImageRecord, file: str, findings: Find
         findings.add("outline-empty", file, place, "empty")
         return
     try:
-        check_outline(record, image)
+        entry.outline.check()
     except AnnotationError as error:
         findings.add("outline-broken", file, place, problem_of(error, record)[1])
         return

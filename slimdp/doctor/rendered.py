@@ -15,7 +15,7 @@ from flow_cache import STEPS
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.progress import tracked
 from slimdp.data import ImageError, load_image
-from slimdp.data.validate import Record
+from slimdp.data.json_record import Record
 from slimdp.doctor.annotation_file import FileSummary
 from slimdp.doctor.findings import Findings
 from slimdp.structures import ImageRecord, PersonAnnotation

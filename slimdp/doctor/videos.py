@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slimdp.data.validate import Record
+from slimdp.data.json_record import Record
 from slimdp.doctor.findings import Findings
 from slimdp.structures import ImageRecord, PersonAnnotation
 

@@ -16,24 +16,33 @@ if TYPE_CHECKING:
         read_annotators,
         report_annotators,
     )
-    from slimdp.evaluation.average_precision import PrecisionRecall, accumulate
-    from slimdp.evaluation.densepose_results import ResultFileError, read_results, write_results
-    from slimdp.evaluation.detected import as_detection, as_detections
+    from slimdp.evaluation.average_precision import AveragePrecision
+    from slimdp.evaluation.densepose_results import (
+        Detection,
+        JsonListError,
+        ResultFileError,
+        read_results,
+        write_results,
+    )
     from slimdp.evaluation.error_map import mean_error_map
-    from slimdp.evaluation.evaluate import Evaluation, evaluate_files, score_instances
-    from slimdp.evaluation.frame_similarity import isi, itf, psnr, ssim
-    from slimdp.evaluation.ground_truth import GroundTruthFile, read_truths
-    from slimdp.evaluation.groups import PeopleGroups
-    from slimdp.evaluation.instances import DensePoints, Detection, GroundTruth, ImageMask
-    from slimdp.evaluation.json_entries import JsonListError
-    from slimdp.evaluation.localization import PointReader, point_errors, score_points
-    from slimdp.evaluation.paste import nearest_pixels, paste_prediction
+    from slimdp.evaluation.ground_truth import EvaluationSet, GroundTruth, ImageTruth, read_truths
+    from slimdp.evaluation.metric import Metric, MetricSettings, Predicted, Score, ScoreKind
+    from slimdp.evaluation.paste import as_detection, as_detections, nearest_pixels, paste_prediction
     from slimdp.evaluation.point_report import (
-        GroupScores,
+        PeopleGroups,
         PointCurve,
         PointReport,
         point_curves,
         report_points,
+    )
+    from slimdp.evaluation.points import (
+        PointErrors,
+        PointMetric,
+        PointScores,
+        by_form,
+        point_errors,
+        summarize,
+        table_row,
     )
     from slimdp.evaluation.predictions import (
         PredictionFile,
@@ -42,49 +51,54 @@ if TYPE_CHECKING:
         PredictionWriter,
         read_predictions,
     )
-    from slimdp.evaluation.ratios import (
-        THRESHOLDS_CM,
-        PointErrors,
-        PointScores,
-        auc,
-        ratio_within,
-        summarize,
+    from slimdp.evaluation.scorer import (
+        METRICS,
+        POINT_SCORES,
+        Evaluation,
+        Scorer,
+        describe_score,
+        evaluate_files,
+        write_scores,
     )
-    from slimdp.evaluation.scores import write_scores
     from slimdp.evaluation.similarity import KAPPAS, kappa_by_part
-    from slimdp.evaluation.stability import StabilityCount, measure_stability
+    from slimdp.evaluation.stability import StabilityCount, isi, itf, measure_stability, psnr, ssim
 
 __all__ = [
     "KAPPAS",
-    "THRESHOLDS_CM",
-    "DensePoints",
+    "METRICS",
+    "POINT_SCORES",
+    "AveragePrecision",
     "Detection",
     "Evaluation",
+    "EvaluationSet",
     "GroundTruth",
-    "GroundTruthFile",
-    "GroupScores",
-    "ImageMask",
+    "ImageTruth",
     "JsonListError",
+    "Metric",
+    "MetricSettings",
     "PeopleGroups",
     "PointCurve",
     "PointErrors",
-    "PointReader",
+    "PointMetric",
     "PointReport",
     "PointScores",
-    "PrecisionRecall",
+    "Predicted",
     "PredictionFile",
     "PredictionFileError",
     "PredictionOrigin",
     "PredictionWriter",
     "ResultFileError",
+    "Score",
+    "ScoreKind",
+    "Scorer",
     "StabilityCount",
     "TruePoints",
-    "accumulate",
     "annotator_errors",
     "annotators_in_percent",
     "as_detection",
     "as_detections",
-    "auc",
+    "by_form",
+    "describe_score",
     "evaluate_files",
     "isi",
     "itf",
@@ -98,17 +112,15 @@ __all__ = [
     "point_curves",
     "point_errors",
     "psnr",
-    "ratio_within",
     "read_annotators",
     "read_predictions",
     "read_results",
     "read_truths",
     "report_annotators",
     "report_points",
-    "score_instances",
-    "score_points",
     "ssim",
     "summarize",
+    "table_row",
     "write_results",
     "write_scores",
 ]

@@ -17,9 +17,8 @@ from scipy.spatial import cKDTree
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.progress import tracked
 from slimdp.data import load_image
-from slimdp.evaluation.groups import PeopleGroups
-from slimdp.evaluation.point_report import PointReport, report_points
-from slimdp.evaluation.ratios import NOT_FOUND, THRESHOLDS_CM, PointErrors
+from slimdp.evaluation.point_report import PeopleGroups, PointReport, report_points
+from slimdp.evaluation.points import NOT_FOUND, THRESHOLDS_CM, PointErrors
 from slimdp.structures import PersonAnnotation
 from slimdp.surface import Surface
 from slimdp.surface.people import PEOPLE
@@ -136,9 +135,9 @@ def report_annotators(
 
 def annotators_in_percent(report: PointReport) -> dict[str, Any]:
     """{"annotators": {"5cm": ...}, "intervals": ..., "parts": ...}: what `slimdp annotators --out` writes."""
-    found = report.all.in_percent()
+    found = report.all.as_json()
     intervals = None if found["intervals"] is None else found["intervals"]["full"]
-    parts = {name: scores.in_percent()["full"] for name, scores in report.parts.items()}
+    parts = {name: scores.as_json()["full"] for name, scores in report.parts.items()}
     return {"annotators": found["full"], "intervals": intervals, "count": found["count"], "parts": parts}
 
 

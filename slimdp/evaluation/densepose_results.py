@@ -13,29 +13,55 @@ A JSON list with an object for each detection:
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import struct
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+import cv2
 import numpy as np
 
 from flow_cache.runtime.atomic import atomic_write
-from slimdp.evaluation.instances import FARTHEST_PX, Detection
-from slimdp.evaluation.iuv_png import decode_iuv, encode_iuv
-from slimdp.evaluation.json_entries import json_entries
+from flow_cache.runtime.json_file import JsonFileError, json_decoder, open_json_text
 from slimdp.surface.layout import PartLayout
 from slimdp.surface.people import PEOPLE
 
+#: Boxes that reach farther are mistakes, px.
+FARTHEST_PX = 1e9
 #: Box and map may differ by what rounding to whole px makes of it.
 _ROUNDING_PX = 1 + 1e-6
 #: Maps are decoded ahead of the one that is asked for up to about as many px: 50 MB.
 _AHEAD_PX = 2**24
 _ONCE_AN_ENTRY = b'"uv_data"'
+#: Largest map that is decoded, px: a frame of 8K. A PNG of a few kilobytes can promise gigabytes.
+MOST_PIXELS = 2**25
+#: libpng reads no longer one.
+LONGEST_SIDE = 1_000_000
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_EIGHT_BITS, _RGB = 8, 2
+_CHUNK = 1 << 22  # characters read at once
+#: Longest entry that is read, characters: base64 of the largest map that is decoded, uncompressed.
+MOST_CHARACTERS = 1 << 27
+_SPACE = " \t\n\r"
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One detected person: what is at each pixel of the box, in the scale of the image.
+
+    Pixel (row j, column i) of the map answers for places x0 + i <= x < x0 + i + 1, y0 + j <= y < y0 + j + 1.
+    """
+
+    image_id: int
+    box: np.ndarray  # (4,) float64 x0, y0, width, height, image px
+    score: float
+    iuv: np.ndarray  # (3, H, W) uint8: part 0..P (0 background), 255 u, 255 v
 
 
 class ResultFileError(ValueError):
@@ -269,3 +295,150 @@ class _EntryCheck:
 def _short(value: object) -> str:
     told = repr(value)
     return told if len(told) <= 60 else told[:57] + "..."
+
+
+def encode_iuv(iuv: np.ndarray) -> str:
+    """A map (3, H, W) uint8 of part, 255 u, 255 v to base64 of an RGB PNG."""
+    done, data = cv2.imencode(".png", np.ascontiguousarray(iuv[::-1].transpose(1, 2, 0)))
+    assert done, f"OpenCV cannot encode a map of shape {iuv.shape}"
+    return base64.b64encode(data.tobytes()).decode("ascii")
+
+
+def decode_iuv(text: str, height: int, width: int, parts: int) -> np.ndarray:
+    """The inverse of `encode_iuv`: (3, height, width) uint8.
+
+    The header is held against the size wanted before anything is decoded.
+
+    Raises ValueError where the text is not base64, not a whole RGB PNG of 8 bits and of that size, or has a
+    part beyond the number of them.
+    """
+    if height * width > MOST_PIXELS or max(height, width) > LONGEST_SIDE:
+        limits = f"at most {MOST_PIXELS} px, {LONGEST_SIDE} a side, are read"
+        raise ValueError(f"a map of {width} x {height} px, but {limits}")
+    data = _bytes(text)
+    if not data.startswith(_SIGNATURE) or data[12:16] != b"IHDR" or len(data) < 33:
+        raise ValueError(f"{len(data)} bytes that do not begin as a PNG does")
+    found_width, found_height, depth, colour = struct.unpack(">IIBB", data[16:26])
+    if (found_width, found_height) != (width, height):
+        raise ValueError(f"a PNG of {found_width} x {found_height} px, but {width} x {height} is wanted")
+    if (depth, colour) != (_EIGHT_BITS, _RGB):
+        raise ValueError(
+            f"a PNG of {depth} bits and colour type {colour}, but 8 bits and colour type 2 (RGB) are wanted"
+        )
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise ValueError(f"a PNG that OpenCV does not read: {error.err}") from None
+    if bgr is None or bgr.shape != (height, width, 3) or bgr.dtype != np.uint8:
+        raise ValueError("a PNG that is damaged or cut short")
+    iuv = bgr[:, :, ::-1].transpose(2, 0, 1)
+    if iuv[0].max() > parts:
+        raise ValueError(f"part {iuv[0].max()}, but parts run from 0 to {parts}")
+    return iuv
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        pass
+    try:  # some encoders break lines
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError as error:
+        raise ValueError(f"not base64: {error}") from None
+
+
+class JsonListError(ValueError):
+    """A file that is not a whole JSON list, and where it stops being one."""
+
+
+def json_entries(path: str | Path) -> Iterator[Any]:
+    """The entries of the list that a JSON file holds.
+
+    Raises FileNotFoundError, or JsonListError naming the file and the entry (from 0) where it is damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no results at {path}")
+    with open_json_text(path) as file:
+        text = _Text(file, path)
+        text.expect("[", "a JSON list at the top")
+        if text.next_character() == "]":
+            text.skip()
+        else:
+            yield text.take()
+            while text.expect(",]", "a comma, or the end of the list,") == ",":
+                yield text.take()
+        if text.next_character():
+            raise text.error("more text after the end of the list")
+
+
+class _Text:
+    """A text file as a window that grows while one entry needs it."""
+
+    def __init__(self, file: TextIO, path: Path) -> None:
+        self._file, self._path = file, path
+        self._window, self._at, self._ended = "", 0, False
+        self._decoder = json_decoder()
+        self._taken = 0
+
+    def error(self, problem: str) -> JsonListError:
+        return JsonListError(f"{self._path}: entry {self._taken}: {problem}")
+
+    def next_character(self) -> str:
+        """The next character that is no space, not consumed; "" at the end of the file."""
+        while True:
+            while self._at < len(self._window) and self._window[self._at] in _SPACE:
+                self._at += 1
+            if self._at < len(self._window):
+                return self._window[self._at]
+            if not self._grow():
+                return ""
+
+    def skip(self) -> None:
+        self._at += 1
+
+    def expect(self, characters: str, wanted: str) -> str:
+        """Consume one of some characters."""
+        found = self.next_character()
+        if not found or found not in characters:
+            told = f"{found!r}" if found else "the file ends"
+            raise self.error(f"{told}, but {wanted} is wanted; is the file cut short?")
+        self.skip()
+        return found
+
+    def take(self) -> Any:
+        """Consume one entry."""
+        self.next_character()
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._window, self._at)
+            except RecursionError:
+                raise self.error("lists in lists too deep to read") from None
+            except JsonFileError as error:
+                raise self.error(str(error)) from None
+            except json.JSONDecodeError as error:
+                # The entry may only end beyond the window.
+                if self._grow():
+                    continue
+                raise self.error(f"malformed JSON, or the file is cut short: {error.msg}") from None
+            except ValueError:  # Python converts no longer ones
+                raise self.error("a number of more digits than can be read") from None
+            length = end - self._at
+            if end < len(self._window) or not self._grow():  # a number at the window's end may go on
+                self._at, self._taken = self._at + length, self._taken + 1
+                return value
+
+    def _grow(self) -> bool:
+        """Read on, dropping what is consumed; whether there was more."""
+        rest = self._window[self._at :]
+        if len(rest) > MOST_CHARACTERS:
+            raise self.error(f"longer than {MOST_CHARACTERS} characters")
+        try:
+            more = self._file.read(max(_CHUNK, len(rest)))
+        except UnicodeDecodeError as error:
+            raise self.error(
+                f"not a text file in {self._file.encoding.upper()} (byte {error.start} of what was read)"
+            ) from None
+        self._window, self._at = rest + more, 0
+        return bool(more)

@@ -1,30 +1,28 @@
-"""The annotated people of a file as average precision takes them (the rules: docs/evaluation.md).
+"""The annotated people of a file as metrics take them (the rules: docs/evaluation.md).
 
-Training reads the same files into `PersonAnnotation`; the public evaluator reads other things from them, and
-in another scale: its points lie at x0 + dp_x * w / 255.
+The file is read once, by the reader that training has. The public evaluator reads some fields in another way:
+its points lie at x0 + dp_x * w / 255, and it stretches a mask over its box by `scipy.ndimage.zoom(mask,
+(height / 256, width / 256), order=1)`. `public_zoom` is that to the last bit. It is linear, first pixel upon
+first and last upon last, but for its rounding: pixel k of a side `length` px long is read at the 64-bit
+product k * s, s = 255 / (length - 1) rounded once. Where (length - 1) * s comes out above 255, which it does
+for 133 of the lengths up to 1,000 (12, 14, 23, 27, 32, 45, ...), the last pixel lies outside of the mask and
+is 0: masks lose their last row or column there, and published scores are counted so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 
-from slimdp.data.coco import PersonEntry, read_entries
-from slimdp.data.person import (
-    read_area,
-    read_body_mask,
-    read_box,
-    read_frame_points,
-    read_outline,
-    read_person,
-)
+from slimdp.data.annotation_file import read_entries
+from slimdp.data.person_entry import Outline, PersonEntry
 from slimdp.data.rle import decode_polygons
-from slimdp.evaluation.instances import DensePoints, Detection, GroundTruth, ImageMask
-from slimdp.evaluation.public_zoom import public_zoom, zoomed_length
+from slimdp.evaluation.densepose_results import Detection
+from slimdp.label_runs import LabelRuns
 from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.surface.layout import PartLayout
 
@@ -32,25 +30,198 @@ from slimdp.surface.layout import PartLayout
 EVALUATION_FRAME = 255
 #: A truth is dropped if a region to be ignored covers this share of its box, a detection of its mask.
 COVERED_TRUTH, COVERED_DETECTION = 0.7, 0.9
+#: A corner that is in the mask adds its bit: top left, top right, bottom left, bottom right.
+_BITS = (1, 2, 4, 8)
+_ALL = sum(_BITS)
 
 
 @dataclass(frozen=True)
-class GroundTruthFile:
-    """The truths of an annotation file, without those that a region to be ignored covers."""
+class DensePoints:
+    """The annotated points of one person, where average precision looks them up."""
 
-    path: Path
-    images: Mapping[int, ImageRecord]
-    truths: tuple[GroundTruth, ...]
-    category_ids: frozenset[int]  # of people; empty where the file names none
+    places: np.ndarray  # (N, 2) float64 x, y, image px, in the scale of EVALUATION_FRAME
+    part: np.ndarray  # (N,) int64, from 1 on
+    uv: np.ndarray  # (N, 2) float32 in [0, 1]
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """One annotated person as average precision takes it."""
+
+    id: int
+    image_id: int
+    box: np.ndarray  # (4,) float64 x, y, width, height, image px
+    area: float  # px^2, as the file says it: of the person, not of the box
+    crowd: bool
+    points: DensePoints | None  # None: without dense pose, and so neither right nor wrong to detect
+    draw_mask: Callable[[], ImageMask]
+
+    @cached_property
+    def mask(self) -> ImageMask:
+        """The person's pixels, drawn when they are first looked at."""
+        return self.draw_mask()
+
+
+@dataclass(frozen=True)
+class ImageTruth:
+    """What is annotated in one image."""
+
+    image: ImageRecord
+    people: tuple[PersonAnnotation, ...]  # everybody, in the order of the file
+    places: tuple[int, ...]  # of these people among all of the file
+    instances: tuple[GroundTruth, ...]  # as average precision takes them, but for those that regions cover
     regions: IgnoreRegions
-    areas: Mapping[tuple[int, int], float]  # px^2 by image id and annotation id, of everybody in the file
 
-    def by_image(self) -> dict[int, list[GroundTruth]]:
-        """Truths by image id, with an entry for every image."""
-        groups: dict[int, list[GroundTruth]] = {image_id: [] for image_id in self.images}
-        for truth in self.truths:
-            groups[truth.image_id].append(truth)
-        return groups
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """The annotated people that predictions are scored on."""
+
+    file: str  # for messages
+    images: Mapping[int, ImageRecord]
+    people: tuple[PersonAnnotation, ...]
+    areas: tuple[float, ...]  # px^2, of these people
+    instances: tuple[GroundTruth, ...] = ()  # but for those that a region to be ignored covers
+    category_ids: frozenset[int] = frozenset()  # of people; empty where the file names none
+
+    @staticmethod
+    def of(people: Sequence[PersonAnnotation]) -> EvaluationSet:
+        """People that were read before; average precision cannot be measured on them."""
+        images = {person.image.id: person.image for person in people}
+        areas = tuple(float(person.box[2] * person.box[3]) for person in people)
+        return EvaluationSet("annotations", images, tuple(people), areas)
+
+    @cached_property
+    def by_image(self) -> dict[int, ImageTruth]:
+        """The truths by image id, in the order of the file, with an entry for every image."""
+        people: dict[int, list[int]] = {image_id: [] for image_id in self.images}
+        for place, person in enumerate(self.people):
+            people[person.image.id].append(place)
+        instances: dict[int, list[GroundTruth]] = {image_id: [] for image_id in self.images}
+        for instance in self.instances:
+            instances[instance.image_id].append(instance)
+        regions = IgnoreRegions(self.images)
+        return {
+            image_id: ImageTruth(
+                image,
+                tuple(self.people[place] for place in people[image_id]),
+                tuple(people[image_id]),
+                tuple(instances[image_id]),
+                regions,
+            )
+            for image_id, image in self.images.items()
+        }
+
+    def with_points(self) -> tuple[PersonAnnotation, ...]:
+        """Those of the people with (u, v) points."""
+        return tuple(person for person in self.people if person.has_uv.any())
+
+
+def read_truths(
+    path: str | os.PathLike[str],
+    images_dir: str | os.PathLike[str] = "",
+    check_images: bool = False,
+    people: bool = True,
+    layout: PartLayout | None = None,
+) -> EvaluationSet:
+    """Read a DensePose-COCO or PoseTrack file; other arguments and errors as of `read_annotations`.
+
+    With `people` False average precision alone can be measured, as of DensePose results.
+    """
+    images, entries = read_entries(path, images_dir, check_images, layout=layout)
+    regions = IgnoreRegions(images)
+    everyone, areas, instances, categories = [], [], [], set()
+    for entry in entries:
+        instance = _ground_truth(entry)
+        if people:
+            everyone.append(entry.person())
+            areas.append(instance.area)
+        if entry.record.has("category_id"):
+            categories.add(entry.record.integer("category_id"))
+        if not regions.cover_truth(instance.image_id, instance.box):
+            instances.append(instance)
+    return EvaluationSet(
+        str(path), images, tuple(everyone), tuple(areas), tuple(instances), frozenset(categories)
+    )
+
+
+def _ground_truth(entry: PersonEntry) -> GroundTruth:
+    box, points = entry.box, None
+    if entry.frame_points is not None:
+        # A point that is known by its part alone is no truth to measure from.
+        known = ~np.isnan(entry.frame_points[2]).any(axis=1)
+        if known.any() or not known.size:
+            frame_points, part, uv = entry.frame_points
+            if not known.all():
+                frame_points, part, uv = frame_points[known], part[known], uv[known]
+            points = DensePoints(frame_points * box[2:] / EVALUATION_FRAME + box[:2], part, uv)
+    if entry.body is None:
+        entry.outline.check()
+        draw_mask = partial(_draw_outline, entry.outline)
+    else:
+        draw_mask = partial(_draw_body, entry.body, box, entry.image)
+    return GroundTruth(
+        id=entry.id,
+        image_id=entry.image.id,
+        box=box,
+        area=float(box[2] * box[3]) if entry.area is None else entry.area,
+        crowd=entry.crowd,
+        points=points,
+        draw_mask=draw_mask,
+    )
+
+
+def _draw_outline(outline: Outline) -> ImageMask:
+    mask = outline.draw()
+    return ImageMask.empty() if mask is None else ImageMask.of(mask).cropped()
+
+
+def _draw_body(body: LabelRuns | np.ndarray, box: np.ndarray, image: ImageRecord) -> ImageMask:
+    return resize_to_box(body.covered() if isinstance(body, LabelRuns) else body, box, image)
+
+
+@dataclass(frozen=True)
+class ImageMask:
+    """Pixels of an image, kept as the rectangle that holds them."""
+
+    x: int  # column of the rectangle's first pixel
+    y: int  # row
+    pixels: np.ndarray  # (h, w) bool
+    count: int  # how many are set
+
+    @staticmethod
+    def of(pixels: np.ndarray, x: int = 0, y: int = 0) -> ImageMask:
+        """A mask whose pixels (h, w) bool begin at column x, row y of the image."""
+        return ImageMask(x, y, pixels, int(np.count_nonzero(pixels)))
+
+    @staticmethod
+    def empty() -> ImageMask:
+        """A mask of no pixel."""
+        return ImageMask(0, 0, np.zeros((0, 0), dtype=bool), 0)
+
+    @property
+    def rectangle(self) -> tuple[int, int, int, int]:
+        """Its first column and row, and those past its last."""
+        height, width = self.pixels.shape
+        return self.x, self.y, self.x + width, self.y + height
+
+    def cropped(self) -> ImageMask:
+        """The same pixels in the smallest rectangle, copied."""
+        rows, columns = np.flatnonzero(self.pixels.any(axis=1)), np.flatnonzero(self.pixels.any(axis=0))
+        if not rows.size:
+            return ImageMask.empty()
+        held = self.pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
+        return ImageMask(self.x + int(columns[0]), self.y + int(rows[0]), held, self.count)
+
+    def shared(self, other: ImageMask) -> int:
+        """How many pixels both masks have."""
+        (mine_x0, mine_y0, mine_x1, mine_y1), (x0, y0, x1, y1) = self.rectangle, other.rectangle
+        x0, y0, x1, y1 = max(x0, mine_x0), max(y0, mine_y0), min(x1, mine_x1), min(y1, mine_y1)
+        if x0 >= x1 or y0 >= y1:
+            return 0
+        mine = self.pixels[y0 - self.y : y1 - self.y, x0 - self.x : x1 - self.x]
+        others = other.pixels[y0 - other.y : y1 - other.y, x0 - other.x : x1 - other.x]
+        return int(np.count_nonzero(mine & others))
 
 
 class IgnoreRegions:
@@ -97,43 +268,6 @@ class IgnoreRegions:
         )
 
 
-def read_truths(path: str | Path, layout: PartLayout | None = None) -> GroundTruthFile:
-    """Read the people of a DensePose-COCO or PoseTrack file; no picture is looked at.
-
-    The layout is as for `read_annotations`.
-
-    Raises:
-        AnnotationError: naming the file, the image or annotation, and the field.
-    """
-    return _read(path, None, layout)
-
-
-def read_truths_and_people(
-    path: str | Path, layout: PartLayout | None = None
-) -> tuple[GroundTruthFile, tuple[PersonAnnotation, ...]]:
-    """The same, and everybody as training takes them, from one look at the file."""
-    people: list[PersonAnnotation] = []
-    return _read(path, people, layout), tuple(people)
-
-
-def _read(
-    path: str | Path, people: list[PersonAnnotation] | None, layout: PartLayout | None
-) -> GroundTruthFile:
-    images, entries = read_entries(path, layout=layout)
-    regions = IgnoreRegions(images)
-    truths, categories, areas = [], set(), {}
-    for entry in entries:
-        truth = _truth(entry)
-        if people is not None:
-            people.append(read_person(entry.record, entry.image, entry.category, read_mask=False))
-        if entry.record.has("category_id"):
-            categories.add(entry.record.integer("category_id"))
-        areas[truth.image_id, truth.id] = truth.area
-        if not regions.cover_truth(truth.image_id, truth.box):
-            truths.append(truth)
-    return GroundTruthFile(Path(path), images, tuple(truths), frozenset(categories), regions, areas)
-
-
 def resize_to_box(mask: np.ndarray, box: np.ndarray, image: ImageRecord) -> ImageMask:
     """A mask (256, 256) bool of the box frame in the image: stretched by `public_zoom`, then put at the whole
     px of the box's corner (rule 5).
@@ -164,36 +298,6 @@ def place_in_image(pixels: np.ndarray, box: np.ndarray, image: ImageRecord) -> I
     return ImageMask.of(kept, int(columns[0]), int(rows[0]))
 
 
-def _truth(entry: PersonEntry) -> GroundTruth:
-    record, image = entry.record, entry.image
-    box = read_box(record)
-    found = read_frame_points(record, entry.category.layout)
-    points = None
-    # A point that is known by its part alone is no truth to measure from.
-    known = np.zeros(0, dtype=bool) if found is None else ~np.isnan(found[2]).any(axis=1)
-    if found is not None and (known.any() or not known.size):
-        frame_points, part, uv = (values[known] for values in found)
-        points = DensePoints(frame_points * box[2:] / EVALUATION_FRAME + box[:2], part, uv)
-    area = read_area(record)
-    return GroundTruth(
-        id=entry.id,
-        image_id=image.id,
-        box=box,
-        area=float(box[2] * box[3]) if area is None else area,
-        crowd=record.flag("iscrowd", False),
-        points=points,
-        mask=_mask(entry, box),
-    )
-
-
-def _mask(entry: PersonEntry, box: np.ndarray) -> ImageMask:
-    body = read_body_mask(entry.record, entry.category.layout)
-    if body is not None:
-        return resize_to_box(body, box, entry.image)
-    outline = read_outline(entry.record, entry.image)
-    return ImageMask.empty() if outline is None else ImageMask.of(outline).cropped()
-
-
 def _under(region: np.ndarray, box: np.ndarray) -> np.ndarray:
     """What of a region (H, W) lies under a box (4,) xywh, as the public evaluator slices it.
 
@@ -207,3 +311,53 @@ def _under(region: np.ndarray, box: np.ndarray) -> np.ndarray:
 def _window(start: float, length: float, limit: int) -> np.ndarray:
     """The px of an image `limit` px long that a box from `start` on covers."""
     return np.arange(min(max(int(start), 0), limit), max(min(int(start + length), limit), 0))
+
+
+def zoomed_length(side_px: float) -> int:
+    """Pixels of a mask stretched to a box `side_px` long: rounded, a half to the even number, at least 1."""
+    return round(max(side_px, 1))
+
+
+def public_zoom(
+    mask: np.ndarray, height: int, width: int, rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """Where a mask, stretched as the public evaluator does it, exceeds 0.5.
+
+    Args:
+        mask: (M, N) bool, two pixels a side at least.
+        height: of the stretched mask, px (`zoomed_length`).
+        width: of the stretched mask, px.
+        rows: (R,) int64 in 0.., rows of the stretched mask; those from `height` on are False.
+        columns: (C,) int64, its columns, likewise.
+
+    Returns:
+        (R, C) bool: these rows and columns of it.
+    """
+    row, down, row_inside = _places(rows, height, len(mask))
+    column, across, column_inside = _places(columns, width, mask.shape[1])
+    # What is read past the last pixel counts with a weight of 0.
+    padded = np.pad(mask, ((0, 1), (0, 1)), mode="edge").view(np.uint8)
+    corners = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+    code = sum(corner * np.uint8(bit) for corner, bit in zip(corners, _BITS))
+    found = code[row][:, column]
+    above = found == _ALL
+    # Elsewhere the four corners agree; here they are weighed, in the order of the library's sum.
+    j, i = np.nonzero((found > 0) & ~above)
+    weights = [y[j] * x[i] for y in (1 - down, 1 - (1 - down)) for x in (1 - across, 1 - (1 - across))]
+    total = np.zeros(len(j))
+    for weight, bit in zip(weights, _BITS):
+        total += np.where(found[j, i] & bit, weight, 0.0)
+    above[j, i] = total > 0.5
+    above[~row_inside] = False
+    above[:, ~column_inside] = False
+    return above
+
+
+def _places(indices: np.ndarray, length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of pixels (K,) of a stretched side: the pixel before each, the share past it, whether it is inside."""
+    step = (size - 1) / (length - 1) if length > 1 else 1.0
+    place = indices * step
+    inside = (indices < length) & (place <= size - 1)
+    place = np.where(inside, place, 0.0)
+    before = np.floor(place)
+    return before.astype(np.int64), place - before, inside

@@ -42,7 +42,7 @@ from flow_cache.runtime.hdf5_content import (
 )
 from flow_cache.runtime.hdf5_file import DiskFile, new_hdf5
 from flow_cache.runtime.shell import quoted
-from slimdp.evaluation.instances import FARTHEST_PX
+from slimdp.evaluation.densepose_results import FARTHEST_PX
 from slimdp.structures import DensePoseInstance
 from slimdp.surface.layout import PartLayout, layout_from_json
 from slimdp.surface.people import PEOPLE

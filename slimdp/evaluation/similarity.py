@@ -7,16 +7,19 @@ masks. The rules on what is compared with what are those of the public evaluator
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from flow_cache.runtime.nearest import listed
-from slimdp.evaluation.instances import DensePoints, Detection, GroundTruth, ImageMask
+from slimdp.evaluation.densepose_results import Detection
+from slimdp.evaluation.ground_truth import DensePoints, GroundTruth, ImageMask, ImageTruth, place_in_image
 from slimdp.surface.interface import Surface
 from slimdp.surface.layout import PAPER_KAPPA_M, PartLayout
 
+MOST_DETECTIONS = 20
 #: "per-part": the layout's; of people the public evaluator's, behind published AP.
 #: "paper": half a point at 0.30 m everywhere (DensePose, 2.3).
 KAPPAS = ("paper", "per-part")
@@ -35,7 +38,118 @@ def kappa_by_part(kappa: str, layout: PartLayout) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class ImageTruths:
+class ImageSimilarities:
+    """The D best detections of one image, best first, against its G truths."""
+
+    score: np.ndarray  # (D,)
+    detection_area: np.ndarray  # (D,) px^2, of the box
+    truth_area: np.ndarray  # (G,) px^2
+    ignored: np.ndarray  # (G,) bool: without dense pose
+    crowd: np.ndarray  # (G,) bool
+    gps: np.ndarray  # (D, G); 0 where the truth is ignored
+    iou: np.ndarray  # (D, G), of masks
+    box_iou: np.ndarray  # (D, G)
+
+    @property
+    def gpsm(self) -> np.ndarray:
+        """(D, G)."""
+        return np.sqrt(self.gps * self.iou)
+
+
+class ImageComparison:
+    """The detections of one image set against its truths, one by one.
+
+    The best MOST_DETECTIONS alone are kept, without their maps, so that a crowd takes no more memory.
+    """
+
+    def __init__(self, truth: ImageTruth) -> None:
+        self._truth = truth
+        self._truths = TruthPoints.of(truth.instances)
+        # The least comes first; of equal scores the later one is less.
+        self._heap: list[tuple[float, int, _Kept]] = []
+        self._offered = 0
+
+    def add(self, detection: Detection) -> None:
+        """Compare a detection, unless others are better or it lies in a region to be ignored."""
+        wanted = len(self._heap) < MOST_DETECTIONS or detection.score > self._heap[0][0]
+        if not wanted or self._truth.regions.cover_detection(detection):
+            return
+        mask = place_in_image(detection.iuv[0] > 0, detection.box, self._truth.image)
+        kept = _Kept(
+            box=detection.box,
+            samples=sample_at_truths(detection, self._truths),
+            shared=shared_pixels(mask, self._truths),
+            pixels=mask.count,
+        )
+        self._offered += 1
+        heapq.heappush(self._heap, (detection.score, -self._offered, kept))
+        if len(self._heap) > MOST_DETECTIONS:
+            heapq.heappop(self._heap)
+
+    def ranked(self) -> list[tuple[float, _Kept]]:
+        """Scores and what is kept of the detections, best first."""
+        ranked = sorted(self._heap, key=lambda entry: entry[:2], reverse=True)
+        return [(score, kept) for score, _, kept in ranked]
+
+    @property
+    def truths(self) -> TruthPoints:
+        """What is compared with."""
+        return self._truths
+
+
+def similarities(
+    comparisons: Mapping[int, ImageComparison], surface: Surface, kappa_m: np.ndarray
+) -> list[ImageSimilarities]:
+    """Similarities of detections with the truths of their images, in the order of the images' ids.
+
+    Args:
+        comparisons: by image id.
+        surface: what part, u and v speak of.
+        kappa_m: (P + 1,) metres by true part (`kappa_by_part`).
+    """
+    images = [comparisons[image_id] for image_id in sorted(comparisons)]
+    ranked = [image.ranked() for image in images]
+    samples = [[kept.samples for _, kept in of_image] for of_image in ranked]
+    by_image = gps([image.truths for image in images], samples, surface, kappa_m)
+    return [_similarities_of(image.truths, *each) for image, each in zip(images, zip(ranked, by_image))]
+
+
+def _similarities_of(
+    image: TruthPoints, ranked: Sequence[tuple[float, _Kept]], gps_of_image: np.ndarray
+) -> ImageSimilarities:
+    truths, kept = image.truths, [each for _, each in ranked]
+    detected = np.array([each.box for each in kept], dtype=np.float64).reshape(-1, 4)
+    true = np.array([truth.box for truth in truths], dtype=np.float64).reshape(-1, 4)
+    crowd = np.array([truth.crowd for truth in truths], dtype=bool)
+    return ImageSimilarities(
+        score=np.array([score for score, _ in ranked], dtype=np.float64),
+        detection_area=detected[:, 2] * detected[:, 3],
+        truth_area=np.array([truth.area for truth in truths], dtype=np.float64),
+        ignored=np.array([truth.points is None for truth in truths], dtype=bool),
+        crowd=crowd,
+        gps=gps_of_image,
+        iou=mask_iou(
+            np.array([each.shared for each in kept], dtype=np.int64).reshape(gps_of_image.shape),
+            np.array([each.pixels for each in kept], dtype=np.int64),
+            np.array([truth.mask.count for truth in truths], dtype=np.int64),
+            crowd,
+        ),
+        box_iou=box_iou(detected, true, crowd),
+    )
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is kept of a detection once its maps are gone."""
+
+    box: np.ndarray  # (4,)
+    samples: DetectionSamples
+    shared: np.ndarray  # (G,) px that its mask shares with each truth's
+    pixels: int  # of its mask
+
+
+@dataclass(frozen=True)
+class TruthPoints:
     """The G truths of one image, and the P points of all of them in a row."""
 
     truths: tuple[GroundTruth, ...]
@@ -46,11 +160,11 @@ class ImageTruths:
     masks: np.ndarray  # (G, 4) int64: `ImageMask.rectangle` of each
 
     @staticmethod
-    def of(truths: Sequence[GroundTruth]) -> ImageTruths:
+    def of(truths: Sequence[GroundTruth]) -> TruthPoints:
         """Put the points of some truths in a row."""
         each = [_NO_POINTS if truth.points is None else truth.points for truth in truths]
         of_nobody = [_NO_POINTS, *each]
-        return ImageTruths(
+        return TruthPoints(
             truths=tuple(truths),
             points=DensePoints(
                 np.concatenate([points.places for points in of_nobody]),
@@ -65,7 +179,7 @@ class ImageTruths:
 
 
 @dataclass(frozen=True)
-class SaidOfTruths:
+class DetectionSamples:
     """What a detection says at the points of the K truths of its image that it says anything of."""
 
     truth: np.ndarray  # (K,) int64
@@ -73,7 +187,7 @@ class SaidOfTruths:
     codes: np.ndarray  # (M,) int64 (`sample_iuv`)
 
 
-def said_of(detection: Detection, image: ImageTruths) -> SaidOfTruths:
+def sample_at_truths(detection: Detection, image: TruthPoints) -> DetectionSamples:
     """What a detection says at the points of those truths that it reaches; nowhere else has it a code."""
     corner, size = detection.box[:2], _readable(detection)
     near = ((image.high - corner > -1) & (image.low - corner < size)).all(axis=1)
@@ -81,12 +195,12 @@ def said_of(detection: Detection, image: ImageTruths) -> SaidOfTruths:
     codes = sample_iuv(detection, image.points.places[point])
     # A truth whose box is reached may still have every point on background.
     owner = np.searchsorted(image.starts, point, side="right") - 1
-    said = np.bincount(owner[codes > 0], minlength=len(near)) > 0
-    kept = said[owner]
-    return SaidOfTruths(np.flatnonzero(said), point[kept], codes[kept])
+    seen = np.bincount(owner[codes > 0], minlength=len(near)) > 0
+    kept = seen[owner]
+    return DetectionSamples(np.flatnonzero(seen), point[kept], codes[kept])
 
 
-def shared_pixels(mask: ImageMask, image: ImageTruths) -> np.ndarray:
+def shared_pixels(mask: ImageMask, image: TruthPoints) -> np.ndarray:
     """Pixels that a mask shares with that of each truth: (G,) int64; only rectangles that meet are read."""
     x0, y0, x1, y1 = mask.rectangle
     meet = (image.masks[:, :2] < (x1, y1)).all(axis=1) & (image.masks[:, 2:] > (x0, y0)).all(axis=1)
@@ -112,8 +226,8 @@ def sample_iuv(detection: Detection, places: np.ndarray) -> np.ndarray:
 
 
 def gps(
-    truths: Sequence[ImageTruths],
-    said: Sequence[Sequence[SaidOfTruths]],
+    truths: Sequence[TruthPoints],
+    samples: Sequence[Sequence[DetectionSamples]],
     surface: Surface,
     kappa_m: np.ndarray,
 ) -> list[np.ndarray]:
@@ -121,7 +235,7 @@ def gps(
 
     Args:
         truths: of each image, with G truths.
-        said: of each image, what each of its D detections says (`said_of`).
+        samples: of each image, what each of its D detections says (`sample_at_truths`).
         surface: what part, u and v speak of.
         kappa_m: (P + 1,) metres by true part (`kappa_by_part`).
 
@@ -133,14 +247,14 @@ def gps(
     # All images are measured at once: surfaces are fastest on large arrays.
     first = np.cumsum([0, *(len(image.points.part) for image in truths)])
     none = np.zeros(0, dtype=np.int64)
-    point = np.concatenate([none, *(begin + one.point for begin, of in zip(first, said) for one in of)])
-    codes = np.concatenate([none, *(one.codes for of in said for one in of)])
+    point = np.concatenate([none, *(begin + one.point for begin, of in zip(first, samples) for one in of)])
+    codes = np.concatenate([none, *(one.codes for of in samples for one in of)])
     distance_m = surface.vertex_distance(
         surface.nearest_vertex(part, uv)[point], _vertices_of(codes, surface)
     )
     similarity = np.exp(-(distance_m**2) / (2 * kappa_m[part[point]] ** 2))
     results, at = [], 0
-    for image, of_image in zip(truths, said):
+    for image, of_image in zip(truths, samples):
         counts = np.diff(image.starts)
         means = np.zeros((len(of_image), len(image.truths)))
         for row, one in enumerate(of_image):

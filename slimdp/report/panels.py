@@ -15,8 +15,8 @@ from slimdp.config import CropSettings
 from slimdp.data.box_frame import sample_coarse
 from slimdp.data.crops import crop_affine, crop_image
 from slimdp.data.images import load_image
-from slimdp.evaluation.localization import point_errors
 from slimdp.evaluation.paste import nearest_pixels
+from slimdp.evaluation.points import point_errors
 from slimdp.evaluation.predictions import PredictionFile
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.report.drawing import (

@@ -29,7 +29,7 @@ def score_table(rows: Mapping[str, Sequence[Mapping[str, float]]], markdown: boo
     """Scores of variants as text, one decimal.
 
     Args:
-        rows: variant -> the scores of each seed in percent, `FormScores.in_percent()`: "5cm", ..., "auc30".
+        rows: variant -> the scores of each seed in percent, a form of `summarize`: "5cm", ..., "auc30".
         markdown: a Markdown table; else columns padded with spaces.
 
     Returns:
@@ -116,7 +116,7 @@ def interval_table(
     """
     if not rows:
         raise ValueError("a table of points needs at least one row")
-    found = {name: scores.in_percent() for name, (scores, _) in rows.items()}
+    found = {name: scores.as_json() for name, (scores, _) in rows.items()}
     columns = list(next(iter(found.values()))["full"])
     body = []
     for name, (_, form) in rows.items():

@@ -17,7 +17,7 @@ from flow_cache.runtime.atomic import link_name, write_text
 from flow_cache.runtime.lock import HeldError, held
 from flow_cache.runtime.machine import describe_machine
 from slimdp.data import AnnotationError, Clicks, read_annotations
-from slimdp.evaluation import score_points
+from slimdp.evaluation import POINT_SCORES, EvaluationSet, Scorer, by_form, table_row
 from slimdp.inference import predict_people
 from slimdp.structures import PersonAnnotation
 from slimdp.studies.plan import PlannedRun
@@ -62,7 +62,7 @@ def carry_out(task: RunTask) -> RunResult | None:
 
     Raises:
         HeldError: another process is at it.
-        what `train`, `predict_people` and `score_points` raise.
+        what `train`, `predict_people` and `Scorer` raise.
     """
     folder = task.run.place(task.out)
     with held(folder / LOCK), _said_to(folder / LOG):
@@ -112,8 +112,10 @@ def _score(task: RunTask, folder: Path) -> RunResult:
 
     def score_on(evaluated: Evaluated) -> Score:
         people = labelled_people(evaluated)
-        scores = score_points(predict_people(placed, people, config.crop), people, surface)
-        return Score(scores.localization.within_percent(), scores.full.within_percent())
+        scorer = Scorer(POINT_SCORES, EvaluationSet.of(people), surface)
+        scorer.take(predict_people(placed, people, config.crop))
+        scores = by_form(scorer.compute())
+        return Score(table_row(scores["localization"]), table_row(scores["full"]))
 
     first = score_on(task.evaluated)
     others = {name: score_on(each) for name, each in task.evaluated.others.items()}

@@ -14,7 +14,7 @@ from slimdp.training.distributed import DistributedContext
 from slimdp.training.loop import TrainState
 from slimdp.training.monitor import Monitor
 from slimdp.training.run_folder import RunFolder
-from slimdp.training.validation import BEST_BY, Validation, percent
+from slimdp.training.validation import BEST_BY, Validation
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class CheckpointWriter:
 
     def _validate(self, state: TrainState) -> None:
         assert self.validation is not None
-        scores = percent(self.validation.score(state.average.state))
+        scores = self.validation.score(state.average.state)
         self.monitor.show_scores(state.step, scores, len(self.validation.people))
         if state.best_score is None or scores[BEST_BY] > state.best_score:
             state.best_score = scores[BEST_BY]

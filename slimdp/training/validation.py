@@ -7,7 +7,7 @@ from torch import Tensor
 
 from slimdp.config import CropSettings, TrainConfig, ValidationSettings
 from slimdp.data import AnnotationError, read_annotations
-from slimdp.evaluation import PointErrors, PointScores, point_errors, summarize
+from slimdp.evaluation import POINT_SCORES, EvaluationSet, PointErrors, PointMetric, Scorer, summarize
 from slimdp.inference import predict_people
 from slimdp.models import StackedHourglass
 from slimdp.structures import PersonAnnotation
@@ -44,27 +44,22 @@ class Validation:
         self._model, self.people = model, people
         self._surface = load_surface(surface)
 
-    def score(self, weights: dict[str, Tensor]) -> PointScores:
-        """Scores of the weights, the same in all processes."""
+    def score(self, weights: dict[str, Tensor]) -> dict[str, float]:
+        """`{"localization 5cm": ..., "full 5cm": ...}`, percent, the same in all processes."""
         self._model.load_state_dict(weights)
         mine = self.people[self._processes.rank :: self._processes.count]
-        found = []
-        if mine:
-            predictions = predict_people(self._model, mine, self._crop, self._settings.batch)
-            errors = point_errors(predictions, mine, self._surface)
-            found.append((errors.full_m, errors.localization_m, errors.part))
-        # Back in one order, whatever the number of processes; who a point belongs to does not matter here.
-        shares = [share for each in self._processes.gather(found) for share in each]
-        full_m, localization_m, part = (np.concatenate(values) for values in zip(*shares))
-        return summarize(PointErrors(full_m, localization_m, part, np.zeros(len(part), dtype=np.int64)))
-
-
-def percent(scores: PointScores) -> dict[str, float]:
-    """`{"localization 5cm": ..., "full 5cm": ...}`, percent."""
-    forms = {"localization": scores.localization, "full": scores.full}
-    return {
-        f"{form} {name}": value for form, each in forms.items() for name, value in each.in_percent().items()
-    }
+        scorer = Scorer(POINT_SCORES, EvaluationSet.of(mine), self._surface)
+        scorer.take(predict_people(self._model, mine, self._crop, self._settings.batch))
+        points = scorer.metric("points")
+        assert isinstance(points, PointMetric)
+        # In one order in all processes; who a point belongs to does not matter here.
+        each = self._processes.gather(points.errors() if mine else None)
+        scores = summarize(PointErrors.joined([errors for errors in each if errors is not None]))
+        return {
+            f"{form} {name}": value
+            for form in ("localization", "full")
+            for name, value in scores[form].items()
+        }
 
 
 def read_validation_people(config: TrainConfig) -> list[PersonAnnotation]:

@@ -13,13 +13,12 @@ import pytest
 from slimdp.config import CropSettings
 from slimdp.data import (
     AnnotationError,
-    box_around_keypoints,
-    box_from_centre,
     coarse_target,
     crop_affine,
     read_annotations,
     write_annotations,
 )
+from slimdp.data.person_entry import box_around_keypoints, box_from_centre
 from slimdp.structures import IGNORE, BoxSource
 
 Save = Callable[[dict[str, Any]], Path]

@@ -18,11 +18,10 @@ ATTACKS = """
 import sys
 from pathlib import Path
 import numpy as np
-from slimdp.data.person import check_outline, read_body_mask, read_outline, read_person, CategoryLabels
+from slimdp.data.json_record import AnnotationError, Record
+from slimdp.data.person_entry import PersonEntry
 from slimdp.data.rle import encode_rle
-from slimdp.data.validate import AnnotationError, Record
 from slimdp.structures import ImageRecord
-from slimdp.surface import PEOPLE
 
 rng = np.random.default_rng(int(sys.argv[1]))
 image = ImageRecord(1, Path("a.jpg"), "a.jpg", 31, 23)
@@ -72,9 +71,9 @@ for _ in range(int(sys.argv[2])):
     if rng.random() < 0.3:
         content["dp_ignore"] = mask(256, 256)
     record = Record(Path("a.json"), "annotation 1", content)
-    for read in (lambda: read_person(record, image, CategoryLabels(), True),
-                 lambda: read_outline(record, image),
-                 lambda: check_outline(record, image), lambda: read_body_mask(record, PEOPLE)):
+    entry = PersonEntry(record, image)
+    for read in (lambda: entry.person(draw_mask=True), entry.outline.draw, entry.outline.check,
+                 lambda: entry.body):
         try:
             read()
             answers += 1

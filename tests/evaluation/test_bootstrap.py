@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slimdp.evaluation.bootstrap import cluster_credit, ratio_intervals
-from slimdp.evaluation.ratios import auc, ratio_within
+from slimdp.evaluation.point_report import cluster_credit, ratio_intervals
+from slimdp.evaluation.points import auc, ratio_within
 
 
 def random_points(seed: int, points: int, clusters: int) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +62,7 @@ def test_samples_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None
     for credit, tolerance in ((rng.random((20, 3)), 1e-12), (rng.integers(9, size=(20, 3)).astype(float), 0)):
         with monkeypatch.context() as patch:
             whole = ratio_intervals(credit, points, np.random.default_rng(1))
-            patch.setattr("slimdp.evaluation.bootstrap._DRAWS_AT_ONCE", 20 * 7)
+            patch.setattr("slimdp.evaluation.point_report._DRAWS_AT_ONCE", 20 * 7)
             blocks = ratio_intervals(credit, points, np.random.default_rng(1))
         np.testing.assert_allclose(blocks, whole, rtol=0, atol=tolerance)
 

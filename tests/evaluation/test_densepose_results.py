@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from slimdp.evaluation import Detection, JsonListError, ResultFileError, read_results, write_results
-from slimdp.evaluation.iuv_png import decode_iuv, encode_iuv
-from slimdp.evaluation.json_entries import json_entries
+from slimdp.evaluation.densepose_results import decode_iuv, encode_iuv, json_entries
 
 H, W = 12, 7
 Change = Callable[[dict[str, Any]], Any]
@@ -222,15 +221,15 @@ def test_entries_are_those_of_the_whole_list(
     path = tmp_path_factory.mktemp("json") / "r.json"
     path.write_text(json.dumps(entries, indent=data.draw(st.sampled_from([None, 2]))))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("slimdp.evaluation.json_entries._CHUNK", data.draw(st.integers(1, 40)))
+        patch.setattr("slimdp.evaluation.densepose_results._CHUNK", data.draw(st.integers(1, 40)))
         assert list(json_entries(path)) == entries
 
 
 def test_an_entry_without_an_end_is_not_read_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slimdp.evaluation.json_entries._CHUNK", 100)
-    monkeypatch.setattr("slimdp.evaluation.json_entries.MOST_CHARACTERS", 1000)
+    monkeypatch.setattr("slimdp.evaluation.densepose_results._CHUNK", 100)
+    monkeypatch.setattr("slimdp.evaluation.densepose_results.MOST_CHARACTERS", 1000)
     (tmp_path / "r.json").write_text('["' + "a" * 5000)
     with pytest.raises(JsonListError, match="entry 0: longer than 1000 characters"):
         list(json_entries(tmp_path / "r.json"))

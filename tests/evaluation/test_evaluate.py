@@ -96,7 +96,7 @@ def test_rendered_truth_scores_100_in_both_kinds_of_files(rendered: Path, tmp_pa
     surface = load_surface("open")
     for file in ("r.json", "p.h5"):
         for kappa in ("paper", "per-part"):
-            scores = evaluate_files(tmp_path / file, tmp_path / "truth.json", surface, kappa).in_percent()
+            scores = evaluate_files(tmp_path / file, tmp_path / "truth.json", surface, kappa).as_json()
             for name in ("gps", "gpsm", "iou"):
                 found = {value for value in scores[name].values() if value is not None}
                 assert found == {100.0}, (file, name, scores[name])
@@ -158,7 +158,7 @@ def test_predictions_score_as_the_results_that_they_export(
     assert ours.instances == exported.instances
     assert 0 < (ours.instances["gps"]["AP"] or 0) < 100
     assert exported.points is None
-    assert list(ours.in_percent()) == ["points", "gps", "gpsm", "iou", "kappa", "surface"]
+    assert list(ours.as_json()) == ["points", "gps", "gpsm", "iou", "kappa", "surface"]
 
 
 def disturbed(prediction: DensePoseInstance) -> DensePoseInstance:

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from slimdp.evaluation.frame_similarity import isi, itf, psnr, ssim
+from slimdp.evaluation.stability import isi, itf, psnr, ssim
 
 
 def slow_ssim(a: np.ndarray, b: np.ndarray) -> float:

@@ -10,14 +10,9 @@ import numpy as np
 import pytest
 
 from slimdp.data.rle import encode_rle
-from slimdp.evaluation import (
-    KAPPAS,
-    Detection,
-    kappa_by_part,
-    read_truths,
-    score_instances,
-)
-from slimdp.evaluation.pairs import ImagePairs, compare
+from slimdp.evaluation import KAPPAS, Detection, EvaluationSet, Scorer, kappa_by_part, read_truths
+from slimdp.evaluation.average_precision import AveragePrecision
+from slimdp.evaluation.similarity import ImageSimilarities
 from slimdp.surface import PEOPLE
 from slimdp.surface.body import BodySurface
 from tests.evaluation.slow_average_precision import slow_scores
@@ -65,11 +60,22 @@ def detection(
     return Detection(**({"image_id": 1, "box": np.array(box), "score": 0.5, "iuv": iuv} | fields))
 
 
+def compare(
+    detections: list[Detection], truths: EvaluationSet, surface: BodySurface, kappa: str = "paper"
+) -> AveragePrecision:
+    """Average precision that has taken in detections."""
+    scorer = Scorer(["gps.AP"], truths, surface, kappa)
+    scorer.take(detections)
+    precision = scorer.metric("gps")
+    assert isinstance(precision, AveragePrecision)
+    return precision
+
+
 def pairs_of(
     folder: Path, people: list[dict], detections: list[Detection], surface: BodySurface, kappa: str = "paper"
-) -> ImagePairs:
+) -> ImageSimilarities:
     truths = read_truths(write(folder / "truth.json", file_of(people)))
-    return compare(detections, truths, surface, kappa_by_part(kappa, PEOPLE))[0]
+    return compare(detections, truths, surface, kappa).similarities()[0]
 
 
 def test_gps_by_hand(tmp_path: Path, flat_surface: BodySurface) -> None:
@@ -180,7 +186,7 @@ def test_the_last_row_and_column_are_lost_where_the_public_evaluators_rounding_s
         for index, size in enumerate([(12.0, 13.0), (13.0, 12.0), (12.0, 12.0), (13.0, 13.0)])
     ]
     truths = read_truths(write(tmp_path / "truth.json", file_of(people)))
-    assert [truth.mask.count for truth in truths.truths] == [11 * 13, 13 * 11, 11 * 11, 13 * 13]
+    assert [truth.mask.count for truth in truths.instances] == [11 * 13, 13 * 11, 11 * 11, 13 * 13]
 
 
 def test_points_past_the_whole_pixels_of_a_box_are_background(
@@ -201,7 +207,7 @@ def test_regions_to_be_ignored(tmp_path: Path, flat_surface: BodySurface) -> Non
         person(2, box=[14.0, 5.0, 10.0, 4.0], **points((1, 1))),  # 6 of 10: kept
     ]
     truths = read_truths(write(tmp_path / "truth.json", file_of(people, images)))
-    assert [truth.id for truth in truths.truths] == [2]
+    assert [truth.id for truth in truths.instances] == [2]
     half = np.zeros((4, 10))
     half[:, :2] = 1
     detections = [
@@ -210,7 +216,7 @@ def test_regions_to_be_ignored(tmp_path: Path, flat_surface: BodySurface) -> Non
         detection(half, [16.0, 5.0, 10.0, 4.0], score=0.7),  # all of its mask: dropped
         detection(np.zeros((4, 4)), score=0.6),  # an empty mask: kept
     ]
-    (pairs,) = compare(detections, truths, flat_surface, kappa_by_part("paper", PEOPLE))
+    (pairs,) = compare(detections, truths, flat_surface).similarities()
     assert pairs.score.tolist() == [0.8, 0.6]
 
 
@@ -221,9 +227,9 @@ def test_what_reaches_out_of_the_picture_is_not_dropped(tmp_path: Path, flat_sur
     people = [person(index, box=box, **points((1, 1))) for index, box in enumerate(boxes)]
     truths = read_truths(write(tmp_path / "truth.json", file_of(people, images)))
     # At -1 the slice is empty; -0.9 is cut to 0; of the last box only half lies in the picture.
-    assert [truth.id for truth in truths.truths] == [1, 3]
+    assert [truth.id for truth in truths.instances] == [1, 3]
     found = [detection(box=box, score=0.9 - index / 10) for index, box in enumerate(boxes)]
-    (pairs,) = compare(found, truths, flat_surface, kappa_by_part("paper", PEOPLE))
+    (pairs,) = compare(found, truths, flat_surface).similarities()
     assert pairs.score.tolist() == [0.9 - 1 / 10, 0.9 - 3 / 10]
 
 
@@ -244,14 +250,14 @@ def test_an_image_is_scored_without_pictures_and_nothing_to_score_raises(
 ) -> None:
     truths = read_truths(write(tmp_path / "truth.json", file_of([person()])))
     with pytest.raises(ValueError, match=r"truth.json: none of 1 people has dense pose \(dp_x\)"):
-        score_instances([detection()], truths, flat_surface)
+        compare([detection()], truths, flat_surface).compute()
 
 
 def test_area_is_the_files_or_that_of_the_box(tmp_path: Path, flat_surface: BodySurface) -> None:
     without = person(2)
     del without["area"]
     truths = read_truths(write(tmp_path / "truth.json", file_of([person(1), without])))
-    assert [truth.area for truth in truths.truths] == [2000, 16]
+    assert [truth.area for truth in truths.instances] == [2000, 16]
 
 
 def random_files(rng: np.random.Generator) -> tuple[dict[str, Any], dict[int, Any], list[dict[str, Any]]]:
@@ -331,15 +337,16 @@ def compare_with_reference(seed: int, folder: Path, surface: BodySurface) -> int
         Detection(r["image_id"], np.array(r["bbox"]), r["score"], r["iuv"].astype(np.uint8)) for r in results
     ]
     truths = read_truths(write(folder / "truth.json", content))
-    images = compare(detections, truths, surface, kappa_by_part(kappa, PEOPLE))
+    precision = compare(detections, truths, surface, kappa)
+    images = precision.similarities()
     slow = slow_images(content, masks, results, kappa)
     for fast_image, slow_image in zip(images, slow, strict=True):
         best = sorted(slow_image.detections, key=lambda d: -d.score)[:20]
         for name in ("gps", "iou", "box_iou"):
             wanted = np.array([getattr(d, name) for d in best]).reshape(len(best), len(slow_image.truths))
             np.testing.assert_allclose(getattr(fast_image, name), wanted, atol=1e-9, err_msg=f"{seed} {name}")
-    if any(truth.points is not None for truth in truths.truths):
-        scores = score_instances(detections, truths, surface, kappa)
+    if any(truth.points is not None for truth in truths.instances):
+        scores = precision.by_similarity()
         for name, wanted_scores in slow_scores(slow).items():
             for score, value in wanted_scores.items():
                 assert scores[name][score] == (None if value is None else pytest.approx(value, abs=1e-9)), (
@@ -362,8 +369,8 @@ def test_points_without_uv_are_no_truth(tmp_path: Path, flat_surface: BodySurfac
     some, none = person(1, **points((1, 1), (2, 2), (3, 3))), person(2, **points((1, 1)))
     whole = person(1, **points((1, 1), (3, 3)))
     some["dp_U"][1] = some["dp_V"][1] = none["dp_U"][0] = none["dp_V"][0] = None
-    truths = read_truths(write(tmp_path / "truth.json", file_of([some, none]))).truths
-    (wanted,) = read_truths(write(tmp_path / "whole.json", file_of([whole]))).truths
+    truths = read_truths(write(tmp_path / "truth.json", file_of([some, none]))).instances
+    (wanted,) = read_truths(write(tmp_path / "whole.json", file_of([whole]))).instances
     assert truths[1].points is None
     assert truths[0].points is not None
     assert wanted.points is not None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slimdp.evaluation import point_errors, score_points
+from slimdp.evaluation import point_errors, summarize
 from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.surface.body import BodySurface
 
@@ -43,9 +43,9 @@ def without_points(person: PersonAnnotation) -> PersonAnnotation:
 
 def test_a_perfect_prediction_scores_100(flat_surface: BodySurface, perfect_pair: Any) -> None:
     pairs = [perfect_pair(annotation_id) for annotation_id in (1, 2, 3)]
-    scores = score_points([p for _, p in pairs], [a for a, _ in pairs], flat_surface)
-    assert scores.points == 180
-    for form in scores.in_percent()["points"].values():
+    errors = point_errors([p for _, p in pairs], [a for a, _ in pairs], flat_surface)
+    assert len(errors.part) == 180
+    for form in summarize(errors).values():
         # A distance of 0 comes out as the root of a rounding error: the areas fall short by that much.
         assert form == pytest.approx(
             {"5cm": 100, "10cm": 100, "20cm": 100, "auc10": 100, "auc30": 100}, abs=1e-3
@@ -81,7 +81,7 @@ def test_errors_agree_with_a_slow_reference(flat_surface: BodySurface, perfect_p
 def test_background_is_wrong_in_the_full_form_only(flat_surface: BodySurface, perfect_pair: Any) -> None:
     person, prediction = perfect_pair()
     nobody = dataclasses.replace(prediction, foreground=np.zeros_like(prediction.foreground))
-    scores = score_points([nobody], [person], flat_surface).in_percent()["points"]
+    scores = summarize(point_errors([nobody], [person], flat_surface))
     assert scores["full"] == {"5cm": 0, "10cm": 0, "20cm": 0, "auc10": 0, "auc30": 0}
     assert scores["localization"]["5cm"] == 100
 
@@ -92,7 +92,7 @@ def test_an_offset_by_hand(flat_surface: BodySurface, perfect_pair: Any) -> None
     person = dataclasses.replace(person, uv=np.full_like(person.uv, 0.5))
     prediction = dataclasses.replace(prediction, uv=np.full_like(prediction.uv, 0.5))
     prediction.uv[1] += np.float16(0.16)
-    scores = score_points([prediction], [person], flat_surface).in_percent()["points"]["full"]
+    scores = summarize(point_errors([prediction], [person], flat_surface))["full"]
     assert scores == pytest.approx(
         {"5cm": 0, "10cm": 100, "20cm": 100, "auc10": 20, "auc30": 100 * 22 / 30}, abs=0.2
     )
@@ -102,19 +102,19 @@ def test_missing_people_raise_or_count_as_wrong(flat_surface: BodySurface, perfe
     pairs = [perfect_pair(annotation_id) for annotation_id in (1, 2, 3)]
     people, predictions = [a for a, _ in pairs], [p for _, p in pairs]
     with pytest.raises(ValueError, match=r"2 of 3 people with points, first image 1 \(a.png\), annotation 1"):
-        score_points(predictions[2:], people, flat_surface)
-    scores = score_points(predictions[2:], people, flat_surface, missing="wrong").in_percent()["points"]
+        point_errors(predictions[2:], people, flat_surface)
+    scores = summarize(point_errors(predictions[2:], people, flat_surface, missing="wrong"))
     assert scores["localization"]["20cm"] == pytest.approx(100 / 3)
     assert scores["full"]["20cm"] == pytest.approx(100 / 3)
-    nobody = score_points([], people, flat_surface, missing="wrong")
-    assert nobody.localization.in_percent()["20cm"] == 0
+    nobody = summarize(point_errors([], people, flat_surface, missing="wrong"))
+    assert nobody["localization"]["20cm"] == 0
 
 
 def test_annotation_ids_may_repeat_across_images(flat_surface: BodySurface, perfect_pair: Any) -> None:
     first, second = perfect_pair(1, image_id=1), perfect_pair(1, image_id=2)
     wrong = dataclasses.replace(second[1], part=25 - second[1].part)
-    scores = score_points([wrong, first[1]], [first[0], second[0]], flat_surface)
-    assert scores.localization.in_percent()["5cm"] == pytest.approx(50)
+    errors = point_errors([wrong, first[1]], [first[0], second[0]], flat_surface)
+    assert summarize(errors)["localization"]["5cm"] == pytest.approx(50)
 
 
 def test_people_without_points_are_not_scored(flat_surface: BodySurface, perfect_pair: Any) -> None:

@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slimdp.evaluation.groups import PeopleGroups, size_of
-from slimdp.evaluation.point_report import point_curves, report_points
-from slimdp.evaluation.ratios import PointErrors, ratio_within, summarize
+from slimdp.evaluation.point_report import PeopleGroups, point_curves, report_points, size_of
+from slimdp.evaluation.points import PointErrors, ratio_within, summarize
 from slimdp.surface import PEOPLE
 
 
@@ -47,7 +46,7 @@ def test_groups_hold_their_points() -> None:
     for part in np.unique(errors.part):
         own = errors.where(errors.part == part)
         assert report.parts[PEOPLE.part_names[part]].scores == summarize(own, (2, 7.5))
-    told = report.in_percent()
+    told = report.as_json()
     assert list(told) == [
         "full", "localization", "intervals", "count", "resampled", "parts", "sizes", "videos",
     ]  # fmt: skip
@@ -60,7 +59,7 @@ def test_groups_hold_their_points() -> None:
 def test_perfect_points_score_100_with_certainty() -> None:
     zero = np.zeros(60)
     errors = PointErrors(zero, zero, np.ones(60, dtype=int), np.repeat(np.arange(3), 20))
-    told = report_points(errors, PeopleGroups.of([1] * 3, [None] * 3)).in_percent()
+    told = report_points(errors, PeopleGroups.of([1] * 3, [None] * 3)).as_json()
     assert set(told["full"].values()) == {100.0}
     assert set(told["intervals"]["full"].values()) == {(100.0, 100.0)}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from slimdp.evaluation.public_zoom import public_zoom, zoomed_length
+from slimdp.evaluation.ground_truth import public_zoom, zoomed_length
 from tests.evaluation.slow_similarity import slow_zoom
 
 #: Of the lengths up to 64 px, those whose last pixel is lost.

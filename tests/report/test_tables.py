@@ -58,8 +58,8 @@ def test_table_with_intervals_and_annotators() -> None:
     rows = {"all": (report.all, "full"), "video a": (report.videos["a"], "full")}
     lines = interval_table(rows, {"Annotators": {"5cm": 65, "10cm": 92.0, "20cm": 98}}).splitlines()
     assert lines[0].split() == ["5", "cm", "10", "cm", "20", "cm", "AUC10", "AUC30", "points"]
-    low, high = report.all.in_percent()["intervals"]["full"]["5cm"]
-    assert f"{report.all.in_percent()['full']['5cm']:.1f} ({low:.1f}-{high:.1f})" in lines[2]
+    low, high = report.all.as_json()["intervals"]["full"]["5cm"]
+    assert f"{report.all.as_json()['full']['5cm']:.1f} ({low:.1f}-{high:.1f})" in lines[2]
     assert "(" not in lines[3]  # one video alone says nothing of other videos
     assert lines[4].split() == ["Annotators", "65.0", "92.0", "98.0", "-", "-"]
     with pytest.raises(ValueError, match="at least one row"):

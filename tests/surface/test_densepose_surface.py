@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slimdp.evaluation import score_points
+from slimdp.evaluation import point_errors, summarize
 from slimdp.surface import DensePoseSurface, load_charts, load_surface, load_symmetry, what_is_there
 from slimdp.surface.densepose import load_densepose_surface
 from tests.surface.densepose_files import (
@@ -67,9 +67,9 @@ def test_it_measures_as_the_rules_say(folder: Path, body: TinyBody) -> None:
 
 def test_perfect_predictions_score_100_on_it(folder: Path, perfect_pair: Callable[..., Any]) -> None:
     person, prediction = perfect_pair()
-    scores = score_points([prediction], [person], load_surface(folder))
-    assert scores.full.within_percent() == {"5cm": 100, "10cm": 100, "20cm": 100}
-    assert scores.localization.auc10 == 1
+    scores = summarize(point_errors([prediction], [person], load_surface(folder)))
+    assert [scores["full"][name] for name in ("5cm", "10cm", "20cm")] == [100, 100, 100]
+    assert scores["localization"]["auc10"] == 100
 
 
 def test_the_same_folder_is_loaded_once_and_a_link_to_it_too(folder: Path, tmp_path: Path) -> None:

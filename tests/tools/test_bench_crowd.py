@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from slimdp.evaluation import kappa_by_part
-from slimdp.evaluation.pairs import compare
 from slimdp.surface import PEOPLE
-from tools.bench_crowd import all_pairs, made_up_surface, make_crowd
+from tools.bench_crowd import all_pairs, compare, made_up_surface, make_crowd
 
 
 @pytest.mark.parametrize("rising", [False, True])
@@ -17,7 +16,7 @@ def test_a_crowd_compares_as_all_pairs_do_bit_for_bit(rising: bool) -> None:
     for detection, score in zip(detections, scores.tolist()):
         object.__setattr__(detection, "score", score)
     surface, kappa_m = made_up_surface(4), kappa_by_part("per-part", PEOPLE)
-    (pairs,) = compare(detections, truths, surface, kappa_m)
+    pairs = compare(detections, truths, surface)
     gps, iou = all_pairs(detections, truths, surface, kappa_m)
     assert pairs.gps.shape == (20, 45)
     assert (pairs.gps == gps).all()

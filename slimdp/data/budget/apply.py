@@ -8,10 +8,10 @@ import numpy as np
 
 from slimdp.config import BudgetSettings, ConfigError
 from slimdp.config.budget import DROPPED, KEPT
+from slimdp.data.annotation_file import AnnotationSet
 from slimdp.data.budget.frames import between, spread_frames, spread_videos
 from slimdp.data.budget.shares import draw_images, draw_points
-from slimdp.data.coco import AnnotationSet
-from slimdp.data.validate import AnnotationError
+from slimdp.data.json_record import AnnotationError
 from slimdp.structures import LabelSource, PersonAnnotation
 
 

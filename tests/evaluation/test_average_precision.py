@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slimdp.evaluation.average_precision import accumulate
-from slimdp.evaluation.matching import match
-from slimdp.evaluation.pairs import ImagePairs
+from slimdp.evaluation.average_precision import accumulate, match
+from slimdp.evaluation.similarity import ImageSimilarities
 from tests.evaluation.slow_average_precision import (
     SlowDetection,
     SlowImage,
@@ -29,7 +28,7 @@ def image(
     box_iou: list[list[float]] | None = None,
     truths: int | None = None,
     **fields: Any,
-) -> ImagePairs:
+) -> ImageSimilarities:
     """Detections (rows) of one image, best first, with their similarity to each truth (columns)."""
     table = np.array(gps, dtype=float).reshape(len(gps), -1 if truths is None else truths)
     d, g = table.shape
@@ -42,10 +41,12 @@ def image(
         "iou": np.array(iou, dtype=float).reshape(d, g) if iou is not None else table,
         "box_iou": np.array(box_iou, dtype=float).reshape(d, g) if box_iou is not None else np.zeros((d, g)),
     }
-    return ImagePairs(gps=table, **(defaults | {name: np.array(value) for name, value in fields.items()}))
+    return ImageSimilarities(
+        gps=table, **(defaults | {name: np.array(value) for name, value in fields.items()})
+    )
 
 
-def scores(*images: ImagePairs) -> dict[str, dict[str, float | None]]:
+def scores(*images: ImageSimilarities) -> dict[str, dict[str, float | None]]:
     return accumulate([match(pairs) for pairs in images]).in_percent()
 
 
@@ -181,7 +182,7 @@ def test_of_equal_scores_the_earlier_image_comes_first() -> None:
     assert scores(wrong, right)["gps"]["AP50"] == pytest.approx(100 * 51 / 101 / 2)
 
 
-def random_image(rng: np.random.Generator) -> ImagePairs:
+def random_image(rng: np.random.Generator) -> ImageSimilarities:
     """An image in which ties, ignored truths, crowds, equal boxes and zeros are common."""
     d, g = int(rng.choice([0, 1, 2, 3, 5, 20])), int(rng.choice([0, 1, 1, 2, 3, 6]))
     likely = np.array([0, 0, 0.3, 0.5, 0.62, 0.65, 0.8, 0.85, 0.95, 1.0])
@@ -191,7 +192,7 @@ def random_image(rng: np.random.Generator) -> ImagePairs:
         return rng.choice(likely, (d, g)) if exact else rng.uniform(0, 1, (d, g)) ** 0.5
 
     ignored = rng.random(g) < 0.3
-    return ImagePairs(
+    return ImageSimilarities(
         score=np.sort(rng.choice([0.1, 0.3, 0.5, 0.9], d) if exact else rng.uniform(size=d))[::-1],
         detection_area=rng.choice([500, 32.0**2, 4000, 96.0**2, 20000], d),
         truth_area=rng.choice([500, 32.0**2, 4000, 96.0**2, 20000], g),
@@ -203,7 +204,7 @@ def random_image(rng: np.random.Generator) -> ImagePairs:
     )
 
 
-def as_slow(pairs: ImagePairs) -> SlowImage:
+def as_slow(pairs: ImageSimilarities) -> SlowImage:
     rows = [
         SlowDetection(float(s), float(a), list(gps), list(iou), list(box))
         for s, a, gps, iou, box in zip(pairs.score, pairs.detection_area, pairs.gps, pairs.iou, pairs.box_iou)
@@ -214,7 +215,7 @@ def as_slow(pairs: ImagePairs) -> SlowImage:
     return SlowImage(truths, rows)
 
 
-def assert_same(images: list[ImagePairs]) -> None:
+def assert_same(images: list[ImageSimilarities]) -> None:
     fast, slow = scores(*images), slow_scores([as_slow(pairs) for pairs in images])
     for name, expected in slow.items():
         for score, value in expected.items():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimdp.evaluation.ratios import PointErrors, auc, ratio_within, summarize
+from slimdp.evaluation.points import PointErrors, auc, ratio_within, summarize
 
 errors = st.lists(st.one_of(st.floats(0, 1), st.just(np.inf)), min_size=1, max_size=40).map(np.array)
 
@@ -60,7 +60,7 @@ def test_summary_in_percent() -> None:
         part=np.array([2, 2, 7, 7]),
         person=np.zeros(4, dtype=int),
     )
-    scores = summarize(errors, thresholds_cm=(5, 10, 20, 7.5)).in_percent()["points"]
+    scores = summarize(errors, thresholds_cm=(5, 10, 20, 7.5))
     assert list(scores) == ["full", "localization"]
     assert scores["full"] == pytest.approx(
         {"5cm": 25, "10cm": 25, "20cm": 50, "7.5cm": 25, "auc10": 22.5, "auc30": 100 * (29 / 30 + 0.5) / 4}

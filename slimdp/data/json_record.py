@@ -33,6 +33,10 @@ class Record:
         """An error that says where; raise it."""
         return AnnotationError(f"{self.file}: {self.place}: {field}: {problem}")
 
+    def alone(self, field: str) -> Record:
+        """The record with one of its fields alone."""
+        return replace(self, content={field: self.content.get(field)})
+
     def has(self, field: str) -> bool:
         """Whether the field is there and not null."""
         return self.content.get(field) is not None
@@ -113,6 +117,8 @@ class Record:
     ) -> np.ndarray:
         """A list of numbers in low..high; those past it by at most `slack` are rounding and clipped."""
         array = self.numbers(field, count)
+        if not array.size or (array.min() >= low and array.max() <= high):
+            return array
         outside = (array < low - slack) | (array > high + slack)
         if outside.any():
             first = int(outside.argmax())
@@ -132,7 +138,8 @@ class Record:
     def whole_in_range(self, field: str, low: int, high: int, count: int | None = None) -> np.ndarray:
         """A list of whole numbers in low..high: (N,) int64."""
         array = self.in_range(field, low, high, count)
-        bad = np.flatnonzero(array != np.round(array))
+        whole = array.astype(np.int64)
+        bad = np.flatnonzero(array != whole)
         if bad.size:
             raise self.error(field, f"entry {bad[0]} is {array[bad[0]]:g}, but a whole number is wanted")
-        return array.astype(np.int64)
+        return whole

@@ -1,0 +1,419 @@
+"""Annotation files of DensePose-COCO and PoseTrack: both are COCO JSON, told apart by their fields.
+
+This is the one reader: a file is parsed once, for training, scoring and checks alike. The formats are
+described in docs/data.md. People are read in `person_entry.py`, and `write.py` writes the same form.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flow_cache.coco import NoPersonError, person_categories
+from flow_cache.images import MAX_PIXELS, UPRIGHT
+from flow_cache.runtime.json_file import read_json, short
+from flow_cache.runtime.progress import tracked
+from slimdp.data.frame_numbers import FrameName, FrameNumberError, number_frames
+from slimdp.data.images import ImageError, check_image, verify_image
+from slimdp.data.json_record import AnnotationError, Record
+from slimdp.data.person_entry import CategoryLabels, PersonEntry
+from slimdp.data.rle import LONGEST_OUTLINE_PX, outline_length
+from slimdp.data.write import Outlines
+from slimdp.structures import ImageRecord, PersonAnnotation
+from slimdp.surface.layout import PartLayout, layout_from_json
+from slimdp.surface.people import PEOPLE
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AnnotationSet:
+    """The pictures of an annotation file and the people in them.
+
+    Annotation ids are unique in a picture only: some public files repeat them.
+    """
+
+    images: tuple[ImageRecord, ...]
+    people: tuple[PersonAnnotation, ...]
+    file: Path | None = None  # where it was read from, for messages
+
+    def people_by_image(self) -> dict[int, list[PersonAnnotation]]:
+        """People by image id, with an entry for every image."""
+        groups: dict[int, list[PersonAnnotation]] = {image.id: [] for image in self.images}
+        for person in self.people:
+            groups[person.image.id].append(person)
+        return groups
+
+    @property
+    def teaches(self) -> bool:
+        """Whether anybody has labels; keypoints count, to learn from or to follow."""
+        return any(person.has_labels or person.keypoints is not None for person in self.people)
+
+
+def read_annotations(
+    path: str | os.PathLike[str],
+    images_dir: str | os.PathLike[str],
+    check_images: bool = True,
+    read_masks: bool = False,
+    layout: PartLayout | None = None,
+) -> AnnotationSet:
+    """Read a DensePose-COCO or PoseTrack annotation file and check all that it says.
+
+    People without points are kept with N = 0. Of a file with several categories, people alone are read
+    (`person_categories`). A person whose box has no extent is left out; how many were is said in the log.
+
+    Args:
+        path: the JSON file.
+        images_dir: the folder that its file names are relative to.
+        check_images: also check that each picture is there, whole, and of the size that the file says
+            (header and last bytes only).
+        read_masks: also draw `segmentation` into `PersonAnnotation.mask`, one bool a pixel of the picture
+            for each person: too much memory for a whole training set.
+        layout: the parts that the labels must speak of; None: those that the file says. A file that says
+            nothing is taken to speak of these, or of people's.
+
+    Raises:
+        AnnotationError: naming the file, the image or annotation, and the field.
+    """
+    images, entries = read_entries(path, images_dir, check_images, layout=layout)
+    people = tuple(entry.person(read_masks) for entry in entries)
+    return AnnotationSet(tuple(images.values()), people, Path(path))
+
+
+def read_entries(
+    path: str | os.PathLike[str],
+    images_dir: str | os.PathLike[str] = "",
+    check_images: bool = False,
+    warn: bool = True,
+    layout: PartLayout | None = None,
+) -> tuple[dict[int, ImageRecord], Iterator[PersonEntry]]:
+    """The images of an annotation file by id, and the people in it one by one, their fields not yet read.
+
+    Arguments and errors as for `read_annotations`; people are checked as they are taken. `warn` is whether
+    the log tells who is left out.
+    """
+    path, images_dir = Path(path), Path(images_dir)
+    content = _load_json(path)
+    records = _records(path, content, "images", "image")
+    if check_images:
+        count = _length(content, "images")
+        records = tracked(records, f"check the pictures of {path.name}", "pictures", count)
+    images = read_images(path, records, images_dir, check_images)
+    entries = _read_people(path, content, images, warn, layout)
+    return images, tracked(entries, f"read {path.name}", "people", _length(content, "annotations"))
+
+
+def read_outlines(path: str | os.PathLike[str], images_dir: str | os.PathLike[str] = "") -> Outlines:
+    """What an annotation file says of people's outlines, not drawn, to be written again.
+
+    Drawn ones (`read_masks`) take a byte a pixel of the picture for each person. Errors as of `read_entries`.
+    """
+    _, entries = read_entries(path, images_dir, warn=False)
+    outlines = {}
+    for entry in entries:
+        _ = entry.area  # which is checked
+        entry.outline.check()
+        kept = {
+            name: entry.record.content[name] for name in ("segmentation", "area") if entry.record.has(name)
+        }
+        outlines[entry.image.id, entry.id] = kept
+    return outlines
+
+
+def _load_json(path: Path) -> dict[str, Any]:
+    try:
+        content = read_json(path, "annotation file", AnnotationError)
+    except FileNotFoundError as error:
+        raise AnnotationError(str(error)) from None
+    if not isinstance(content, dict):
+        raise AnnotationError(f"{path}: a JSON {type(content).__name__} at the top, but an object is wanted")
+    return content
+
+
+def _records(path: Path, content: dict[str, Any], field: str, kind: str) -> Iterator[Record]:
+    """The objects of a top-level list, each named by its id where it has one."""
+    entries = content.get(field)
+    if not isinstance(entries, list):
+        raise AnnotationError(f"{path}: {field}: missing or no list, but a list of objects is wanted")
+    for position, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise AnnotationError(f"{path}: {field}[{position}]: no object")
+        yield Record(path, name_entry(entry, field, kind, position), entry)
+
+
+def _length(content: dict[str, Any], field: str) -> int | None:
+    entries = content.get(field)
+    return len(entries) if isinstance(entries, list) else None
+
+
+def name_entry(entry: Mapping[str, Any], field: str, kind: str, position: int) -> str:
+    """What errors call an entry of a list: by its id, and its image, where it has them."""
+    name = f"{kind} {short(entry['id'])}" if "id" in entry else f"{field}[{position}]"
+    return f"{name} of image {short(entry['image_id'])}" if "image_id" in entry else name
+
+
+def _read_people(
+    path: Path,
+    content: dict[str, Any],
+    images: dict[int, ImageRecord],
+    warn: bool,
+    layout: PartLayout | None,
+) -> Iterator[PersonEntry]:
+    listed = content.get("categories")
+    categories = _records(path, {"categories": [] if listed is None else listed}, "categories", "category")
+    labels, people, note = read_categories(path, categories, layout)
+    if note and warn:
+        _LOG.warning("%s: %s", path, note)
+    unnamed = CategoryLabels(layout=layout or PEOPLE)
+    seen: set[tuple[int, int]] = set()
+    left_out: list[str] = []
+    for record in _records(path, content, "annotations", "annotation"):
+        category = record.integer("category_id") if record.has("category_id") else None
+        if people and category not in people:
+            continue
+        image_id, person_id = record.integer("image_id"), record.integer("id")
+        if image_id not in images:
+            raise record.error("image_id", f"{image_id} is none of the ids of `images`")
+        if (image_id, person_id) in seen:
+            raise record.error("id", f"{person_id} is used twice in image {image_id}")
+        seen.add((image_id, person_id))
+        entry = PersonEntry(record, images[image_id], labels.get(category, unnamed))
+        if entry.is_flat:
+            left_out.append(record.place)
+        else:
+            yield entry
+    if left_out and warn:
+        some = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
+        counts = f"{len(left_out)} of {len(seen)} people left out"
+        _LOG.warning("%s: %s, for their boxes have no width or height: %s", path, counts, some)
+
+
+def read_categories(
+    path: Path, records: Iterable[Record], layout: PartLayout | None = None
+) -> tuple[dict[Any, CategoryLabels], set[object], str]:
+    """What labels speak of by category id, the ids of the categories to read, and a note on these.
+
+    Those with a layout of parts (`dp_layout`) are read, else those named as the layout's category, else those
+    of people. No ids where the file has no categories: everybody is read then.
+
+    Args:
+        path: the file, for errors.
+        records: its categories.
+        layout: as for `read_annotations`.
+
+    Raises:
+        AnnotationError: naming the file, the category and the field; or several categories, none of people.
+    """
+    labels: dict[Any, CategoryLabels] = {}
+    categories: list[dict[str, Any]] = []
+    chosen: set[object] = set()
+    for record in records:
+        identity = record.integer("id")
+        labels[identity] = CategoryLabels(read_keypoint_names(record), _read_layout(record, layout))
+        if record.has("dp_layout") or (layout is not None and record.content.get("name") == layout.category):
+            chosen.add(identity)
+        categories.append({**record.content, "id": identity})
+    if chosen:
+        return labels, chosen, ""
+    try:
+        people, note = person_categories(categories)
+    except NoPersonError as error:
+        raise AnnotationError(f"{path}: categories: {error}") from error
+    return labels, people, note
+
+
+def _read_layout(record: Record, wanted: PartLayout | None) -> PartLayout:
+    if not record.has("dp_layout"):
+        return wanted or PEOPLE
+    try:
+        found = layout_from_json(record.get("dp_layout"))
+        if wanted is not None:
+            wanted.check_same_labels(found, "the surface", "this file")
+    except ValueError as error:
+        raise record.error("dp_layout", str(error)) from None
+    return found
+
+
+def read_keypoint_names(record: Record) -> tuple[str, ...]:
+    """The names of a category's keypoints; () where it has none."""
+    keypoints = record.content.get("keypoints")
+    keypoints = [] if keypoints is None else keypoints
+    if not isinstance(keypoints, list) or not all(isinstance(name, str) for name in keypoints):
+        raise record.error("keypoints", "not a list of names")
+    return tuple(keypoints)
+
+
+@dataclass(frozen=True)
+class ImageEntry:
+    """One image as the file has it, its fields read but for the number of its frame."""
+
+    record: Record
+    image: ImageRecord
+    frame_id: int | None
+
+    def frame_name(self) -> FrameName:
+        """What the file says of the frame's number."""
+        return FrameName(self.image.file_name, self.image.id, self.frame_id)
+
+
+def read_images(
+    path: Path, records: Iterable[Record], images_dir: Path, check_images: bool
+) -> dict[int, ImageRecord]:
+    """The images of a file by id.
+
+    Args:
+        path: the file, for the log.
+        records: the entries.
+        images_dir: the folder that file names are relative to.
+        check_images: open each picture.
+
+    Raises:
+        AnnotationError: naming the file, the image and the field.
+    """
+    entries: dict[int, ImageEntry] = {}
+    tagged: list[Path] = []
+    for record in records:
+        entry = read_image(record, images_dir)
+        identity = entry.image.id
+        if identity in entries:
+            raise record.error("id", f"{identity} is also the id of {entries[identity].image.file_name}")
+        entries[identity] = entry
+        if check_images:
+            tagged += [entry.image.file] * (_check_picture(entry) != UPRIGHT)
+    if tagged:
+        _LOG.warning(
+            "%s: %d of %d pictures have an orientation tag, such as %s; labels are taken to be of the stored "
+            "pixels (docs/data.md)", path, len(tagged), len(entries), tagged[0],
+        )  # fmt: skip
+    return number_images(list(entries.values()))[0]
+
+
+def number_images(entries: Sequence[ImageEntry]) -> tuple[dict[int, ImageRecord], list[str]]:
+    """The images by id, those of videos with their frames' numbers.
+
+    Also the videos whose `frame_id` contradicts the names of their pictures.
+
+    Raises:
+        AnnotationError: two pictures of a video have the same number.
+    """
+    videos: dict[str, list[ImageEntry]] = {}
+    for entry in entries:
+        if entry.image.video is not None:
+            videos.setdefault(entry.image.video, []).append(entry)
+    frames: dict[int, int | None] = {}
+    contradicting = []
+    for video, shown in videos.items():
+        try:
+            numbers, differ = number_frames([entry.frame_name() for entry in shown])
+        except FrameNumberError as error:
+            field, _, problem = str(error).partition(": ")
+            raise shown[error.place].record.error(field, f"{problem} (video {video!r})") from error
+        frames |= {entry.image.id: number for entry, number in zip(shown, numbers)}
+        contradicting += [video] * differ
+    images = {entry.image.id: entry.image for entry in entries}
+    numbered = {
+        key: replace(image, frame=frames[key]) if key in frames else image for key, image in images.items()
+    }
+    return numbered, contradicting
+
+
+def read_image(record: Record, images_dir: Path) -> ImageEntry:
+    """One image; raises AnnotationError naming the field.
+
+    Without width and height they are the picture's: of the folder of pictures, else of those around the file.
+    """
+    file_name = record.text("file_name")
+    file = images_dir / file_name
+    width, height = _read_size(record, file, file_name)
+    # vid_id is a text in PoseTrack18 and may be a number elsewhere.
+    video = str(record.content["vid_id"]) if record.has("vid_id") else None
+    image = ImageRecord(
+        id=record.integer("id"),
+        file=file,
+        file_name=file_name,
+        width=width,
+        height=height,
+        video=video,
+        labelled=record.flag("is_labeled", True) and not record.flag("has_no_densepose", False),
+        ignore_regions=_read_regions(record),
+    )
+    return ImageEntry(record, image, _frame_id(record))
+
+
+def _frame_id(record: Record) -> int | None:
+    value = record.content.get("frame_id")
+    if isinstance(value, str) and value.isdecimal() and len(value) <= 18:
+        return int(value)
+    return record.integer("frame_id") if isinstance(value, int | float) else None
+
+
+def _read_size(record: Record, file: Path, file_name: str) -> tuple[int, int]:
+    if record.has("width") and record.has("height"):
+        width, height = record.integer("width"), record.integer("height")
+    else:
+        width, height = _size_of_picture(record, file, file_name)
+    if width <= 0 or height <= 0:
+        raise record.error("width, height", f"{width} x {height}, but both must be positive")
+    if width * height > MAX_PIXELS:
+        raise record.error("width, height", f"{width} x {height}, but at most {MAX_PIXELS:,} px are wanted")
+    return width, height
+
+
+def _size_of_picture(record: Record, file: Path, file_name: str) -> tuple[int, int]:
+    """PoseTrack's own files give no sizes."""
+    places = [file, *(folder / file_name for folder in list(record.file.absolute().parents)[:3])]
+    there = next((place for place in places if place.is_file()), file)
+    try:
+        return verify_image(there)
+    except ImageError as error:
+        raise record.error(
+            "width, height",
+            f"missing, and the picture cannot tell them ({error}); add them, or name the pictures' folder",
+        ) from error
+
+
+def _read_regions(record: Record) -> tuple[np.ndarray, ...]:
+    """Polygons (K, 2) x, y image px; a flat list is one polygon; fewer than 3 corners enclose nothing."""
+    sides = []
+    for field in ("ignore_regions_x", "ignore_regions_y"):
+        lists = record.content.get(field)
+        lists = [] if lists is None else lists
+        if not isinstance(lists, list):
+            raise record.error(field, "not a list")
+        lists = lists if all(isinstance(entry, list) for entry in lists) else [lists]
+        sides.append([record.as_pixels(field, entry) for entry in lists])
+    all_x, all_y = sides
+    if [len(x) for x in all_x] != [len(y) for y in all_y]:
+        raise record.error("ignore_regions_x, ignore_regions_y", "different numbers of corners")
+    regions = tuple(np.stack([x, y], axis=1) for x, y in zip(all_x, all_y) if len(x) >= 3)
+    length_px = sum(map(outline_length, regions))
+    if length_px > LONGEST_OUTLINE_PX:
+        wanted = f"at most {LONGEST_OUTLINE_PX:,} px can be drawn"
+        raise record.error(
+            "ignore_regions_x, ignore_regions_y", f"outlines {length_px:,.0f} px long, but {wanted}"
+        )
+    return regions
+
+
+def _check_picture(entry: ImageEntry) -> int:
+    """Check a picture against its entry, and return its orientation tag."""
+    record, image = entry.record, entry.image
+    try:
+        header = check_image(image.file)
+    except ImageError as error:
+        raise record.error("file_name", str(error)) from error
+    if (header.width, header.height) != (image.width, image.height):
+        found, wanted = f"{header.width} x {header.height}", f"{image.width} x {image.height}"
+        if header.turned_size == (image.width, image.height):
+            found += (
+                f", stored; they are exchanged by its orientation tag ({header.orientation}), which is not "
+                "applied: turn the picture and remove the tag, or label the stored pixels"
+            )
+        raise record.error("width, height", f"{wanted}, but {image.file} has {found}")
+    return header.orientation

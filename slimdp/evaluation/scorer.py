@@ -1,0 +1,211 @@
+"""From predictions to scores: one way for files, a network under training, and the rows of a study.
+
+scores.json is written here.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from flow_cache.runtime.atomic import write_text
+from flow_cache.runtime.nearest import listed
+from flow_cache.runtime.progress import tracked
+from slimdp.evaluation.average_precision import SIMILARITIES, AveragePrecision
+from slimdp.evaluation.densepose_results import Detection, ResultFileError, ResultReader, count_entries
+from slimdp.evaluation.ground_truth import EvaluationSet, read_truths
+from slimdp.evaluation.metric import Metric, MetricSettings, Predicted, Score, ScoreKind
+from slimdp.evaluation.point_report import PeopleGroups, PointReport, report_points
+from slimdp.evaluation.points import FORMS, THRESHOLDS_CM, PointErrors, PointMetric, checked_thresholds
+from slimdp.evaluation.predictions import PredictionFile
+from slimdp.evaluation.seconds import SecondsAnImage
+from slimdp.evaluation.similarity import kappa_by_part
+from slimdp.structures import DensePoseInstance
+from slimdp.surface.interface import Surface
+
+#: The first word of a score's name -> the metric that gives it.
+METRICS: dict[str, type[Metric]] = {
+    "points": PointMetric,
+    "gps": AveragePrecision,
+    "gpsm": AveragePrecision,
+    "iou": AveragePrecision,
+    "seconds_an_image": SecondsAnImage,
+}
+#: What the tables of Slim DensePose hold, in both forms, and the areas under the curve.
+POINT_SCORES = tuple(
+    f"points.{form}.{score}" for form in FORMS for score in ("5cm", "10cm", "20cm", "auc10", "auc30")
+)
+
+
+def describe_score(name: str) -> ScoreKind:
+    """The kind of a score; raises ValueError, with the choices, where no metric gives it."""
+    metric = METRICS.get(name.partition(".")[0])
+    if metric is None:
+        raise ValueError(f"no metric gives a score {name!r}; there are: {listed(METRICS, name)}")
+    kind = metric.describe(name)
+    if kind is None:
+        known = (*POINT_SCORES, *(f"{similarity}.AP" for similarity in SIMILARITIES))
+        raise ValueError(f"no score {name!r}; such as: {listed(known, name)}")
+    return kind
+
+
+class Scorer:
+    """Gives the truths and the predictions of a set to metrics, image by image.
+
+    Args:
+        scores: names, of any metrics.
+        truths: whom the predictions are of.
+        surface: what part, u and v speak of, in both.
+        kappa: of GPS: "per-part", as published AP has it, or "paper" (`kappa_by_part`).
+        missing: people with points and no prediction: "raise", or count their points as "wrong".
+
+    Raises:
+        ValueError: a score that no metric gives.
+    """
+
+    def __init__(
+        self,
+        scores: Sequence[str],
+        truths: EvaluationSet,
+        surface: Surface,
+        kappa: str = "per-part",
+        missing: Literal["raise", "wrong"] = "raise",
+    ) -> None:
+        self._scores, self._truths = tuple(scores), truths
+        kinds = [describe_score(name) for name in scores]
+        self._everyone = any(kind.everyone for kind in kinds)
+        wanted: dict[type[Metric], list[str]] = {}
+        for name in scores:
+            wanted.setdefault(METRICS[name.partition(".")[0]], []).append(name)
+        self.metrics = tuple(
+            metric(MetricSettings(surface, tuple(names), kappa, missing, truths.file))
+            for metric, names in wanted.items()
+        )
+        for metric in self.metrics:
+            for truth in truths.by_image.values():
+                metric.update(truth, Predicted())
+
+    @property
+    def people(self) -> tuple[Any, ...]:
+        """Who must be predicted: everyone, or those with points where the scores ask for no others."""
+        return self._truths.people if self._everyone else self._truths.with_points()
+
+    def take(self, predictions: Iterable[DensePoseInstance | Detection], timed: bool = False) -> None:
+        """Give predictions on as they come, in any order; `timed`: they are made meanwhile, so tell how fast.
+
+        Raises:
+            ValueError: a prediction of an image that is not in the set, or one that cannot be scored.
+        """
+        images, iterator = self._truths.by_image, iter(predictions)
+        begin = time.perf_counter()
+        for predicted in iterator:
+            seconds = time.perf_counter() - begin if timed else None
+            truth = images.get(predicted.image_id)
+            if truth is None:
+                raise ResultFileError(f"{self._truths.file} has no image {predicted.image_id}")
+            for metric in self.metrics:
+                metric.update(truth, Predicted((predicted,), seconds))
+            begin = time.perf_counter()
+
+    def compute(self) -> dict[str, Score]:
+        """The scores that were asked for, by name; raises ValueError where there is no truth."""
+        found: dict[str, Score] = {}
+        for metric in self.metrics:
+            found |= metric.compute()
+        return {name: found[name] for name in self._scores}
+
+    def metric(self, name: str) -> Metric:
+        """The metric that gives scores of this first word."""
+        return next(metric for metric in self.metrics if isinstance(metric, METRICS[name]))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a file of predictions scores."""
+
+    points: PointReport | None  # None: a file of DensePose results does not say whom a detection means
+    errors: PointErrors | None  # what `points` was counted from
+    groups: PeopleGroups | None  # of the people of these errors
+    instances: dict[str, dict[str, float | None]]  # "gps", "gpsm", "iou" -> "AP", ... in percent
+    kappa: str
+    surface: str
+
+    def as_json(self) -> dict[str, Any]:
+        """As scores.json holds it."""
+        points = {} if self.points is None else {"points": self.points.as_json()}
+        return {**points, **self.instances, "kappa": self.kappa, "surface": self.surface}
+
+
+def evaluate_files(
+    predictions: str | Path,
+    annotations: str | Path,
+    surface: Surface,
+    kappa: str = "per-part",
+    missing: Literal["raise", "wrong"] = "raise",
+    thresholds_cm: Sequence[float] = THRESHOLDS_CM,
+    seed: int = 0,
+) -> Evaluation:
+    """Score a file of predictions; no picture is looked at.
+
+    Args:
+        predictions: a .json of DensePose results, of any system, or else a predictions.h5.
+        annotations: DensePose-COCO or PoseTrack JSON.
+        surface, kappa, missing: as for `Scorer`; results are never asked for everybody.
+        thresholds_cm: of the ratios of points.
+        seed: of the bootstrap of their intervals.
+
+    Raises:
+        ValueError: another kappa; impossible thresholds; a file that is damaged, or people or points that are
+            missing or there twice (AnnotationError, ResultFileError, JsonListError, PredictionFileError say
+            where).
+        FileNotFoundError: no predictions there.
+    """
+    kappa_by_part(kappa, surface.layout)  # raises where there is none
+    checked_thresholds(thresholds_cm)
+    names = [f"{similarity}.AP" for similarity in SIMILARITIES]
+    if Path(predictions).suffix == ".json":
+        # Maps are decoded while the truths are read.
+        with ResultReader(predictions, surface.layout) as results:
+            truths = read_truths(annotations, people=False, layout=surface.layout)
+            scorer = Scorer(names, truths, surface, kappa)
+            detections = results.detections(truths.images, truths.category_ids or None)
+            count = count_entries(predictions)
+            scorer.take(tracked(detections, "compare with the truths", "detections", count))
+        return Evaluation(None, None, None, _instances(scorer), kappa, surface.name)
+    truths = read_truths(annotations, layout=surface.layout)
+    scorer = Scorer(["points.localization.10cm", *names], truths, surface, kappa, missing)
+    with PredictionFile(predictions) as file:
+        surface.layout.check_same_labels(file.layout, f"surface {surface.name}", str(file.path))
+        foreign = [key for key in file.keys() if key[0] not in truths.images]  # noqa: SIM118
+        if foreign:
+            raise ResultFileError(
+                f"{file.path}: annotation {foreign[0][1]} of image {foreign[0][0]}: {truths.file} has no "
+                "such image"
+            )
+        scorer.take(tracked(file, "compare with the truths", "people", len(file)))
+    instances = _instances(scorer)
+    points = scorer.metric("points")
+    assert isinstance(points, PointMetric)
+    errors = points.errors()
+    groups = PeopleGroups.of(truths.areas, [person.image.video for person in truths.people])
+    report = report_points(errors, groups, thresholds_cm, seed=seed, part_names=surface.layout.part_names)
+    return Evaluation(report, errors, groups, instances, kappa, surface.name)
+
+
+def _instances(scorer: Scorer) -> dict[str, dict[str, float | None]]:
+    precision = scorer.metric("gps")
+    assert isinstance(precision, AveragePrecision)
+    return precision.by_similarity()
+
+
+def write_scores(path: str | Path, scores: Mapping[str, Any]) -> None:
+    """Write scores as JSON, whole or not at all; raises ValueError for a number that is not finite."""
+    try:
+        text = json.dumps(scores, indent=2, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(f"{path} is not written, for a score is not finite: {scores}") from error
+    write_text(path, text + "\n")
