@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from flow_cache.errors import FlowCacheError
-from flow_cache.runtime.atomic import write_bytes
+from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.progress import SECONDS_BEFORE_FIRST, ProgressDisplay, Standing, line_of
 
@@ -75,7 +75,7 @@ class ProgressFile:
         """Keep what came last, whenever that was, and a word on what is being done now."""
         progress = asdict(self._last) if self._last else None
         record = {"state": state, "seconds": self._clock() - self._started, "progress": progress}
-        write_bytes(self._path, json.dumps(record).encode())
+        write_text(self._path, json.dumps(record))
 
 
 @dataclass(frozen=True)

@@ -57,21 +57,7 @@ LARGEST_TILE, MOST_PIXELS, MOST_FRAMES = 128, 2**28, 2**22  # px, px of a frame,
 #: Steps of Slim DensePose: labels move to three frames on either side.
 STEPS = (-3, -2, -1, 1, 2, 3)
 
-# Measured by `tools/bench_flow_storage.py --layouts` on flow of vtest.avi (768 x 576 px) and juggle.mp4
-# (1280 x 720), steps -3 to 3, by DIS and by RAFT-small; sizes are those of whole files, against float32:
-# - Differences of rows, shuffled bits, zstd over whole tiles: 34 and 38 times smaller (DIS, the two videos),
-#   39 and 32 (RAFT). Plain values with shuffled bytes and zstd, as in layout 1: 23, 27, 27 and 21. Shuffled
-#   bits without differences: 25, 29, 32, 22. Differences of columns, or both ways, saved less. Reading a crop
-#   takes as long as in layout 1. Level 6 of zstd saves 4 % for half as much time again to write.
-# - LZ4 in place of zstd takes 40 % more space, and HDF5 needs 0.3 ms for a crop instead of 0.8.
-# - Blosc2 with the same codec: 27, 29, 30, 25, because of 0.2 kB of its own in each tile, of which many hold
-#   no more; and twice the time to write, ten times with threads, which tiles this small do not repay (set
-#   BLOSC_NTHREADS=1). gzip: 25, 32, 26, 23, and half as much time again to write and to read, but every HDF5
-#   reads it without a plugin.
-# - Tiles of 96 px save 7 to 11 % on whole frames, tiles of 128 px 10 to 13 %, a part of it in the index (50
-#   bytes a tile), and 10 to 20 % of the time to read a crop of 256 px. But where only the tiles near people
-#   are kept, 64 px needs the least on vtest.avi (by 10 to 13 %), and 2 to 3 % more than 96 on juggle.mp4.
-# - 1/16 px instead of 1/32 would save 30 %, and 1/8 px a half, for errors of up to 1/32 and 1/16 px.
+#: Why these, and tiles of 64 px: docs/flow.md.
 FILTERS: dict[str, dict[str, Any]] = {
     "zstd": dict(hdf5plugin.Bitshuffle(nelems=2 * TILE * TILE, cname="zstd", clevel=3)),
     "lz4": dict(hdf5plugin.Bitshuffle(nelems=2 * TILE * TILE, cname="lz4")),

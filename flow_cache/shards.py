@@ -8,7 +8,6 @@ puts a video into two files.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.naming import VideoSource
-from flow_cache.runtime.atomic import write_bytes
+from flow_cache.runtime.atomic import write_json
 from flow_cache.runtime.job_array import JOBS_FOLDER
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.lock import held
@@ -130,7 +129,7 @@ def _kept(out: Path) -> Iterator[dict[str, str]]:
                 kept.update(dict.fromkeys(store.videos(), file.name))
         yield kept
         if kept != before:
-            write_bytes(record, json.dumps(kept, indent=1, sort_keys=True).encode())
+            write_json(record, dict(sorted(kept.items())))
 
 
 def _record(out: Path) -> Path:

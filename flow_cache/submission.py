@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -36,9 +37,10 @@ from flow_cache.progress import (
     reporting,
     together,
 )
-from flow_cache.runtime.atomic import write_bytes
+from flow_cache.runtime.atomic import write_json
 from flow_cache.runtime.job_array import (
     JOBS_FOLDER,
+    RequeuedJob,
     end_of_log,
     make_executor,
     new_jobs_folder,
@@ -57,7 +59,6 @@ from flow_cache.video import VideoProbe, probe_video
 
 if TYPE_CHECKING:
     from submitit import Job
-    from submitit.helpers import DelayedSubmission
 
 
 _SECONDS_BETWEEN_LOOKS = {"local": 0.2, "slurm": 2.0}
@@ -75,7 +76,7 @@ class JobFile:
 
 
 @dataclass(frozen=True)
-class ShardJob:
+class ShardJob(RequeuedJob):
     """Fills files one after another when it is called in the job's process; called again, it goes on.
 
     Args:
@@ -105,25 +106,18 @@ class ShardJob:
         kept.write("finished")
         return PrecomputeSummary.of(summaries, sum(summary.seconds for summary in summaries))
 
-    def checkpoint(self) -> DelayedSubmission:
-        """What submitit queues when the job runs out of time or is displaced: the same, which goes on."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self)
-
     def _fill(self, *reports: Report) -> list[PrecomputeSummary]:
         last = {file.path: file.planned for file in self.files}
-        summaries = []
-        for file in self.files:
 
-            def report(progress: Progress, path: Path = file.path) -> None:
-                last[path] = progress
-                whole = together(list(last.values()))
-                for each in reports:
-                    each(whole)
+        def report(path: Path, progress: Progress) -> None:
+            last[path] = progress
+            for each in reports:
+                each(together(list(last.values())))
 
-            summaries.append(precompute(file.sources, file.path, progress=report, **self.settings))
-        return summaries
+        return [
+            precompute(file.sources, file.path, progress=partial(report, file.path), **self.settings)
+            for file in self.files
+        ]
 
     def _take_devices(self) -> None:
         if self.gpus is not None:
@@ -228,7 +222,7 @@ class Submission:
             }
             for each in self.jobs
         ]
-        write_bytes(self.folder / "jobs.json", json.dumps(record, indent=1).encode())
+        write_json(self.folder / "jobs.json", record)
 
 
 def tell_jobs(out: Path) -> list[str]:
@@ -236,14 +230,13 @@ def tell_jobs(out: Path) -> list[str]:
     records = sorted((out / JOBS_FOLDER).glob("*/jobs.json"))
     if not records:
         raise FlowCacheError(f"no jobs were submitted to {out}")
-    lines = []
     jobs = read_json(records[-1], error=FlowCacheError)
     wanted = {"progress", "files", "job", "log"}
     if not isinstance(jobs, list) or not all(isinstance(job, dict) and wanted <= set(job) for job in jobs):
         raise FlowCacheError(f"{records[-1]}: no list of jobs; submit them again")
+    lines = []
     for record in jobs:
-        said = read_progress(records[-1].parent / str(record["progress"]))
-        state = "waits to start" if said is None else str(said)
+        state = read_progress(records[-1].parent / str(record["progress"])) or "waits to start"
         lines.append(f"{record['files']} (job {record['job']}): {state}; log: {record['log']}")
     return lines
 
@@ -338,10 +331,8 @@ def _job_file(shard: Shard, planned: Mapping[str, int]) -> JobFile:
 
 def _of(share: list[Shard], frames: Mapping[str, Iterable[int]] | None) -> dict[str, Iterable[int]] | None:
     """The frames of interest of a share's videos."""
-    if frames is None:
-        return None
     names = [video.name for shard in share for video in shard.videos]
-    return {name: frames[name] for name in names if name in frames}
+    return None if frames is None else {name: frames[name] for name in names if name in frames}
 
 
 def _try_out(estimator: FlowEstimator) -> None:

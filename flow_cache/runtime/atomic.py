@@ -9,7 +9,6 @@ systems share locks: what another machine left stays. Where locks are not to be 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import hashlib
@@ -23,7 +22,7 @@ import stat
 import struct
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -95,35 +94,28 @@ def is_temporary(name: str | bytes | int | Path) -> bool:
     return not isinstance(name, int) and _LEFT.fullmatch(os.path.basename(os.fsdecode(name))) is not None
 
 
-@contextlib.contextmanager
+@contextmanager
 def temporary_file(path: Path) -> Iterator[tuple[Path, int]]:
     """Make and hold an empty file to become `path`: its name, its descriptor; it is gone at the end."""
-    clear_left(path.parent)
-    while True:
-        temporary = temporary_name(path)
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        if _hold(descriptor) is not False and _names(temporary, descriptor):
-            break
-        os.close(descriptor)  # a process that clears took it for left over
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    temporary, descriptor = _make_held(path, True, lambda name: os.open(name, flags, 0o666))
     try:
         yield temporary, descriptor
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             temporary.unlink()
         os.close(descriptor)
 
 
-@contextlib.contextmanager
+@contextmanager
 def temporary_folder(path: Path) -> Iterator[Path]:
     """Make an empty folder to become `path`, and hold it; it is gone at the end, with all that is in it."""
-    clear_left(path.parent)
-    while True:
-        temporary = temporary_name(path, keep_suffix=False)
-        temporary.mkdir()
-        descriptor = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        if _hold(descriptor) is not False and _names(temporary, descriptor):
-            break
-        os.close(descriptor)
+
+    def make(name: Path) -> int:
+        name.mkdir()
+        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    temporary, descriptor = _make_held(path, False, make)
     try:
         yield temporary
     finally:
@@ -131,15 +123,25 @@ def temporary_folder(path: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
+def _make_held(path: Path, keep_suffix: bool, make: Callable[[Path], int]) -> tuple[Path, int]:
+    """Make something temporary that nobody else takes for left over: its name, its descriptor."""
+    clear_left(path.parent)
+    while True:
+        temporary = temporary_name(path, keep_suffix)
+        descriptor = make(temporary)
+        if _hold(descriptor) is not False and _names(temporary, descriptor):
+            return temporary, descriptor
+        os.close(descriptor)  # a process that clears took it for left over
+
+
 def clear_left(folder: Path) -> None:
-    """Remove what writers on this machine that have ended left; a folder of many entries is seldom looked
-    through."""
+    """Remove what ended writers on this machine left; a folder of many entries is seldom looked through."""
     key = os.path.abspath(folder)
     if _until_next_look.get(key, 0) > 0:
         _until_next_look[key] -= 1
         return
     entries = 0
-    with contextlib.suppress(OSError):  # of a folder that may not be listed
+    with suppress(OSError):  # of a folder that may not be listed
         for entry in os.scandir(folder):
             entries += 1
             if entry.name[0] == "." and _LEFT.fullmatch(entry.name):
@@ -158,7 +160,7 @@ def _is_left(left: Path, clear: bool) -> bool:
     """Whether nobody holds one, and remove it then if asked to; what may not be opened or removed stays."""
     is_folder = left.is_dir() and not left.is_symlink()
     flags = os.O_RDONLY | os.O_DIRECTORY if is_folder else os.O_RDWR
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         descriptor = os.open(left, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             if _hold(descriptor) and _names(left, descriptor):
@@ -274,8 +276,7 @@ def writable_file(path: str | Path) -> Path:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Give an empty temporary folder beside `path`, which takes the name `path` at the end; gone if the block
-    raises.
+    """Give an empty temporary folder beside `path`, which takes that name unless the block raises.
 
     Raises:
         OSError: something in it cannot be written; the error names `path`, never the temporary name.
@@ -314,8 +315,7 @@ def _take_name(temporary: Path, path: Path, descriptor: int, durable: bool) -> N
 
 @contextmanager
 def _through_a_file(stream: Path) -> Iterator[Path]:
-    """Give the name of a temporary file, whose bytes go into the stream at the end: HDF5 writes back and
-    forth."""
+    """Give the name of a temporary file, whose bytes go into the stream: HDF5 writes back and forth."""
     with tempfile.TemporaryDirectory(prefix="stream-") as folder:
         temporary = Path(folder, stream.name)
         yield temporary

@@ -22,10 +22,6 @@ _DECLARED = "declared_files"
 Reads = Callable[[Path, argparse.Namespace], bool]
 
 
-def _everything(file: Path, options: argparse.Namespace) -> bool:
-    return True
-
-
 @dataclass(frozen=True)
 class FileOption:
     """An option of a command that names files."""
@@ -40,7 +36,7 @@ class FileOption:
 def add_input(
     command: argparse._ActionsContainer,
     *names: str,
-    reads: Reads = _everything,
+    reads: Reads = lambda file, options: True,
     words: tuple[str, ...] = (),
     **settings: Any,
 ) -> None:

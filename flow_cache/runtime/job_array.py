@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from submitit import AutoExecutor, Job
+    from submitit.helpers import DelayedSubmission
 
 T = TypeVar("T")
 CLUSTERS = ("local", "slurm")
@@ -41,6 +42,15 @@ _LINES_OF_ERROR = 8
 
 class JobError(ValueError):
     """A cluster that is not here, or a setting of jobs that it does not have or take."""
+
+
+class RequeuedJob:
+    """What submitit queues again as it is when it runs out of time or is displaced."""
+
+    def checkpoint(self) -> DelayedSubmission:
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)  # type: ignore[arg-type]
 
 
 def make_executor(cluster: str, folder: Path, asked: Mapping[str, Any], processes: int) -> AutoExecutor:

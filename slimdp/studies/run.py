@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flow_cache.runtime.job_array import (
+    RequeuedJob,
     end_of_log,
     make_executor,
     new_jobs_folder,
@@ -30,7 +31,6 @@ from slimdp.training.distributed import choose_device
 
 if TYPE_CHECKING:
     from submitit import Job
-    from submitit.helpers import DelayedSubmission
 
 Say = Callable[[str], None]
 _SECONDS_BETWEEN_LOOKS = {"local": 0.5, "slurm": 5.0}
@@ -168,7 +168,7 @@ class _Sweep:
 
 
 @dataclass(frozen=True)
-class SweepJob:
+class SweepJob(RequeuedJob):
     """An executor in a job's process; called again, it goes on.
 
     Args:
@@ -197,12 +197,6 @@ class SweepJob:
         with alone(self.prepared.out, together=True):
             Executor(self.prepared, 1, False, lambda run: None, ended).go()
         return len(done)
-
-    def checkpoint(self) -> DelayedSubmission:
-        """What submitit queues when the job runs out of time or is displaced: the same, which goes on."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self)
 
 
 @dataclass(frozen=True)
