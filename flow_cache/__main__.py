@@ -15,8 +15,8 @@ from flow_cache.runtime.standard_streams import open_standard_streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 2 for a fault of the input or no command, which prints the
-    help, 130 when interrupted."""
+    """Run a command; returns the exit code: 0, 2 for a fault of the input or no command, 130 when
+    interrupted."""
     open_standard_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser()

@@ -146,8 +146,7 @@ class FlowChainReader:
     def read(
         self, video: str, frame: int, hops: Sequence[int], box: Sequence[float] | None = None
     ) -> FlowChain:
-        """The flows from a frame along hops that `hops` gave, and back, in a box x, y, width, height px of
-        all frames."""
+        """The flows from a frame along hops that `hops` gave, and back, in a box x, y, width, height px."""
         pairs = []
         for hop in hops:
             there, back = (

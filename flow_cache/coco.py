@@ -19,14 +19,12 @@ class NoPersonError(ValueError):
 
 
 def person_categories(categories: Sequence[Mapping[str, object]]) -> tuple[set[object], str]:
-    """The ids of the categories of people, and a sentence to be said where the name alone does not tell, else
-    "".
+    """The ids of the categories of people, and a sentence to be said where names alone do not tell, or "".
 
     Those with one of `PERSON_NAMES` as their name, in any case; else those of such a supercategory; else the
-    only one there is. None where the file has no categories: all are people then. Categories are objects with
-    id, name and supercategory, as far as the file has them.
-
-    Raises NoPersonError for several categories, none of them people.
+    only one there is. None where the file has no categories: all are people then. Categories have an id, a
+    name and a supercategory, as far as the file has them. Raises NoPersonError where none of several is of
+    people.
     """
     for field in ("name", "supercategory"):
         found = {entry.get("id") for entry in categories if _is_person(entry.get(field))}

@@ -92,8 +92,7 @@ def whole_tiles(rows: int, tile: int) -> int:
 
 
 def sum_rows(differences: np.ndarray, tile: int) -> None:
-    """Turn differences of rows (..., H, W) int16, in one piece and of whole tiles, into fixed point, in
-    place.
+    """Turn differences of rows (..., H, W) int16, whole tiles in one piece, into fixed point, in place.
 
     In six passes for 64 rows, which each add the sums of twice as many (Hillis and Steele, Data parallel
     algorithms, 1986): fewer calls, and on longer rows of memory, than to add row by row.
@@ -132,10 +131,9 @@ def pixels_touched(box: Sequence[float] | None, width: int, height: int) -> tupl
 
 
 def encode_known(flow: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Encode the known (H, W) pixels of a field (2, H, W) float px, x first, and mark the others as not
-    stored.
+    """Encode the known (H, W) pixels of flow (2, H, W) float px, x first, the others as not stored: int16.
 
-    The result is (2, H, W) int16. Raises FlowCacheError for a known displacement that cannot be stored.
+    Raises FlowCacheError for a known displacement that cannot be stored.
     """
     stored = encode(np.where(known, flow, 0))
     stored[:, ~known] = NOT_STORED

@@ -49,8 +49,7 @@ def draw_check(flow_0to1: np.ndarray, flow_1to0: np.ndarray, threshold_px: float
 
 
 def backward_warp(frame_1: np.ndarray, flow_0to1: np.ndarray) -> np.ndarray:
-    """Frame 1 (H, W, 3) uint8 seen from frame 0: each pixel of frame 0 shows what flow (2, H, W) px moves it
-    to.
+    """Frame 1 (H, W, 3) uint8 seen from frame 0: each pixel shows what flow_0to1 (2, H, W) px moves it to.
 
     Black outside, dark grey where the flow is NaN.
     """

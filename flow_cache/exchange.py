@@ -25,11 +25,10 @@ from flow_cache.writer import FlowWriter
 
 
 def export_flow(store: FlowStore, out: Path, format: str, videos: Iterable[str] | None = None) -> int:
-    """Write every finished field of a store to a file of its own; returns how many. Unknown pixels stay
-    unknown.
+    """Write every finished field of a store to a file of its own; returns how many.
 
     Args:
-        store: what to write.
+        store: what to write; what is not stored is written as unknown.
         out: the folder; each video gets one in it, of several folders where its name has several.
         format: a key of `formats.FORMATS`.
         videos: their names; None for all.

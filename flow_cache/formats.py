@@ -20,8 +20,7 @@ _KITTI_UNITS_PER_PX, _KITTI_ZERO = 64.0, 2**15
 
 
 def write_flo(path: Path, flow: np.ndarray) -> None:
-    """Write flow (2, H, W) px, x first, as Middlebury does: float32, exact; unknown displacements (NaN) as
-    1e10."""
+    """Write flow (2, H, W) px, x first, as Middlebury does: float32, exact; NaN as 1e10, unknown."""
     known = np.where(np.isfinite(flow), flow, _UNKNOWN).astype("<f4")
     height, width = flow.shape[1:]
     size = np.array([width, height], "<i4").tobytes()
@@ -29,8 +28,7 @@ def write_flo(path: Path, flow: np.ndarray) -> None:
 
 
 def read_flo(path: Path) -> np.ndarray:
-    """Read Middlebury's format: (2, H, W) float32 px, x first, NaN where unknown; FlowCacheError where it is
-    none."""
+    """Read Middlebury's format: (2, H, W) float32 px, x first, NaN where unknown; else FlowCacheError."""
     width, height = flo_size(path)
     content = path.read_bytes()
     wanted = 12 + 8 * width * height
@@ -65,8 +63,7 @@ def png_size(path: Path) -> tuple[int, int]:
 
 
 def write_kitti(path: Path, flow: np.ndarray) -> None:
-    """Write flow (2, H, W) px, x first, as KITTI does: 16-bit PNG, 1/64 px, with a channel that says what is
-    known.
+    """Write flow (2, H, W) px, x first, as KITTI does: 16-bit PNG, 1/64 px, and a channel of what is known.
 
     Raises FlowCacheError for a displacement of 512 px or more, which the format cannot hold.
     """

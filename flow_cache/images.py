@@ -71,19 +71,14 @@ class ImageHeader:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """An image as (H, W, 3) uint8 RGB; ImageError where it is missing, cut off, too large, or none that
-    OpenCV reads."""
+    """An image as (H, W, 3) uint8 RGB; ImageError where it is missing, cut off, too large or not readable."""
     return decode_image(path, content_of(path))
 
 
 def content_of(path: Path) -> bytes:
     """The bytes of a file; ImageError where it cannot be read."""
-    try:
+    with _reading(path):
         return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such image file") from None
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def decode_image(path: Path, content: bytes) -> np.ndarray:
@@ -98,36 +93,29 @@ def decode_image(path: Path, content: bytes) -> np.ndarray:
 
 
 def decode_unchanged(path: Path, content: bytes) -> np.ndarray:
-    """The values as a file's bytes have them, (H, W) or (H, W, C), BGR, for masks and measurements kept as
-    images."""
+    """The values of a file's bytes, (H, W) or (H, W, C), BGR, for masks and measurements kept as images."""
     return _decoded(path, _whole(path, content), cv2.IMREAD_UNCHANGED)
 
 
 def check_image(path: Path) -> ImageHeader:
-    """Check that an image is there and not cut short, and return what it says of itself; raises as
-    `read_image`.
+    """Check that an image is there and not cut short; returns what it says of itself, raises as `read_image`.
 
     Reads the header and the last bytes only of a JPEG or PNG that ends as it should; others are decoded.
     """
-    try:
-        with open(path, "rb") as file:
-            head = file.read(_HEAD)
-            size = file.seek(0, os.SEEK_END)
-            file.seek(-min(size, _TAIL), os.SEEK_END)
-            tail = file.read()
-            header = _known_header(head)
-            if header is None or not _ends_well(head, tail):
-                content = content_of(path)
-                _whole(path, content)
-                return _header(path, content)
-            _check_size(path, header)
-            if head.startswith(_PNG):
-                return ImageHeader(header.width, header.height, _png_orientation(file))
-            return header
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such image file") from None
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read: {error.strerror}") from error
+    with _reading(path), open(path, "rb") as file:
+        head = file.read(_HEAD)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(-min(size, _TAIL), os.SEEK_END)
+        tail = file.read()
+        header = _known_header(head)
+        if header is None or not _ends_well(head, tail):
+            content = content_of(path)
+            _whole(path, content)
+            return _header(path, content)
+        _check_size(path, header)
+        if head.startswith(_PNG):
+            return ImageHeader(header.width, header.height, _png_orientation(file))
+        return header
 
 
 def orientation_of(content: bytes) -> int:
@@ -159,6 +147,16 @@ def jpeg_is_complete(content: bytes) -> bool:
             if content[found.start() + 1] == 0xD9:
                 return True
     return False
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such image file") from None
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read: {error.strerror}") from error
 
 
 @contextlib.contextmanager

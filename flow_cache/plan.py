@@ -31,8 +31,7 @@ def plan_video(
     frames: Mapping[str, Iterable[int]] | None,
     people: PeopleBoxes | None,
 ) -> list[Field]:
-    """The fields of a video near frames of interest, by its name, and people; FlowCacheError for frames it
-    lacks."""
+    """The fields of a video near frames of interest, by its name, and people; raises FlowCacheError."""
     count = len(video.frame_names)
     wanted = None
     if frames is not None and video.name in frames:

@@ -61,8 +61,7 @@ class PeopleBoxes:
 
 
 def read_people_boxes(path: Path, videos: Sequence[Video], margin: float) -> dict[str, PeopleBoxes]:
-    """Read people's boxes from COCO JSON, as annotators, PoseTrack and detectors write it, by the videos'
-    names.
+    """Read people's boxes by video from COCO JSON, as annotators, PoseTrack and detectors write it.
 
     Of `images` it wants `id` and `file_name`, whose last folder, or several of them, is the name of the video
     (else `vid_id` is), and whose file, with or without its suffix, is that of the frame (`walk/000003.jpg`);

@@ -152,8 +152,7 @@ class FlowStore:
 
     @_naming_damage
     def planned(self, video: str, step: int) -> np.ndarray:
-        """Which fields of a step were asked for: (frames,) bool; of layout version 1 all that stay within the
-        video."""
+        """Which fields of a step were asked for: (frames,) bool; in layout 1 all within the video."""
         with self._stored(video) as stored:
             return stored.planned(step)
 

@@ -187,8 +187,7 @@ class Submission:
     jobs: tuple[Submitted, ...]
 
     def wait(self, progress: bool = True) -> PrecomputeSummary:
-        """Wait for all jobs as `wait_for_jobs` does, and show how far they are; returns what they did
-        together.
+        """Wait for all jobs, and show how far they are; returns what they did together.
 
         Raises FlowCacheError where jobs failed; it names them and gives the end of what they said.
         """

@@ -34,16 +34,14 @@ class FlowEstimator(Protocol):
         ...
 
     def settings(self) -> dict[str, Any]:
-        """The settings that decide the flow, as plain values; raises FlowCacheError for weights that are not
-        there.
+        """The settings that decide the flow, as plain values; FlowCacheError for weights that are not there.
 
         A device is none of them, though its rounding shows, and a GPU may multiply in half precision.
         """
         ...
 
     def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
-        """Flow (N, 2, H, W) float32 px, x first, between N pairs of frames (F, H, W, 3) uint8 RGB of one
-        video.
+        """Flow (N, 2, H, W) float32 px, x first, between pairs of frames (F, H, W, 3) uint8 RGB of one video.
 
         Raises FlowCacheError for other shapes or types, or weights that cannot be had or do not fit.
         """
@@ -58,8 +56,7 @@ ESTIMATORS: dict[str, type[DenseInverseSearch] | type[RaftSmall] | type[RaftLarg
 
 
 def make_estimator(name: str, **settings: Any) -> FlowEstimator:
-    """The estimator of a name, a key of `ESTIMATORS` or ptlflow:NETWORK; settings that are None stay as by
-    default.
+    """The estimator of a name, as in `ESTIMATORS` or ptlflow:NETWORK; settings of None stay as by default.
 
     Raises FlowCacheError for one that is not there, or not installed, or a setting that it lacks or refuses.
     """

@@ -50,8 +50,7 @@ def padded(images: Tensor, multiple: int, smallest_side: int) -> tuple[Tensor, t
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of a name: cpu, cuda, cuda:1, or auto: a GPU where there is one; FlowCacheError where it is
-    not here."""
+    """The device of a name: cpu, cuda, cuda:1, or auto: a GPU where there is one; else FlowCacheError."""
     import torch
 
     if name == "auto":
@@ -72,8 +71,7 @@ def fingerprint(weights: str) -> str:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds; FlowCacheError where it is none, or has more than tensors and plain values in
-    it."""
+    """What a checkpoint holds; FlowCacheError where it is none, or has more than tensors and plain values."""
     import torch
 
     try:

@@ -76,8 +76,7 @@ class PtlflowNetwork:
         return f"ptlflow:{self.network}"
 
     def settings(self) -> dict[str, Any]:
-        """What decides the flow: of a checkpoint not its place, but its content; FlowCacheError where there
-        is none."""
+        """What decides the flow: of a checkpoint its content; FlowCacheError where there is none."""
         settings: dict[str, Any] = {"weights": fingerprint(_weights(self))}
         if self.iterations is not None:
             settings["iterations"] = self.iterations

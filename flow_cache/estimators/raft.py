@@ -60,8 +60,7 @@ class _Raft:
             raise FlowCacheError(f"enlarge {self.enlarge} of {self.name}; wanted 1 to 8")
 
     def settings(self) -> dict[str, Any]:
-        """What decides the flow: of a checkpoint not its place, but its content; FlowCacheError where there
-        is none."""
+        """What decides the flow: of a checkpoint its content; FlowCacheError where there is none."""
         from flow_cache.estimators.raft import check_weights
 
         check_weights(self.weights, self.name)
@@ -70,8 +69,7 @@ class _Raft:
         return {**decided, "enlarge": self.enlarge} if self.enlarge > 1 else decided
 
     def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
-        """As `FlowEstimator.estimate`; frames are padded to multiples of 8 px, 128 px at least, by repeating
-        their border."""
+        """As `FlowEstimator.estimate`; frames are padded to multiples of 8 px, 128 px at least."""
         import torch
 
         check_pairs(frames, pairs, self.name, 2)

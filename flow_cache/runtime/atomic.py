@@ -32,8 +32,7 @@ _LONGEST_CHAIN = 40  # of links, as Linux has it
 
 
 def is_stream(path: Path) -> bool:
-    """Whether writing to `path` means writing into what is there: a character device, a pipe, an open
-    descriptor such as /dev/stdout, even where that is a file."""
+    """Whether `path` is a character device, a pipe or an open descriptor, as /dev/stdout, to write into."""
     try:
         mode = os.stat(path).st_mode
     except OSError:

@@ -121,8 +121,7 @@ def require_array(found: h5py.Dataset, shape: tuple[int | None, ...], dtype: np.
 
 
 def require_all_held(found: h5py.Dataset, most_ratio: float = _LARGEST_RATIO) -> None:
-    """Raise Hdf5ContentError unless every number of a data set is in the file, at most so many times as
-    large.
+    """Raise Hdf5ContentError unless all numbers of a data set are in the file, packed at most so much.
 
     HDF5 gives a constant for what nobody wrote, and so a data set of no bytes can announce any size.
     """

@@ -66,8 +66,7 @@ def read_json_bytes(
 
 
 def parse_json(content: bytes | str, place: str, error: type[ValueError] = JsonFileError) -> Any:
-    """The value of JSON text, or its bytes; `error` as `read_json`, naming the place: "runs/metrics.jsonl,
-    line 3"."""
+    """The value of JSON text, or its bytes; raises as `read_json`, naming the place it comes from."""
     try:
         text = _decode(content) if isinstance(content, bytes) else content
         del content  # hundreds of megabytes of an annotation file

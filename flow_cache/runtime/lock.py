@@ -31,13 +31,13 @@ class HeldError(ValueError):
 
 @contextmanager
 def held(file: Path, wait: bool = False, together: bool = False) -> Iterator[None]:
-    """Hold a file, made where it is missing, which says the holder's process number and machine, through the
-    block.
+    """Hold a file through the block; it is made where it is missing, and names the holder and his machine.
 
     The lock is flock's: the system frees it when the process ends, and no process that it starts inherits it.
     Among machines it counts as far as their common file system keeps it.
 
     Args:
+        file: to hold.
         wait: for another holder's end.
         together: with others who hold it together, and nobody else.
 

@@ -111,8 +111,7 @@ def tracked(
 
 
 class Tracker:
-    """Shows how far work is that no loop over single items does; arguments as of `tracked`, `found` done
-    before."""
+    """Shows how far work is that no loop over single items does; `found` units were done before."""
 
     def __init__(
         self, title: str, unit: str, total: int | None = None, found: int = 0, speaks: bool = True

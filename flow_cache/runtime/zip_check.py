@@ -18,8 +18,7 @@ class DamagedZipError(ValueError):
 
 
 def check_zip(file: Path | BinaryIO) -> None:
-    """Read a zip file (path or open file) whole, and compare its checksums; a file of another kind, or none,
-    passes.
+    """Read a zip file, path or open file, and compare its checksums; a file of another kind, or none, passes.
 
     Raises DamagedZipError, which names the entry, where bytes differ.
     """
