@@ -22,6 +22,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from measuring import cpu_seconds, tell
 from pycocotools.coco import COCO
 
 from slimdp.data import read_annotations
@@ -43,7 +44,7 @@ def main() -> None:
         figures = _figures(path, options.people)
     for name, value in figures.items():
         print(f"{name:36} {value:10.3f}")
-    print(json.dumps(figures))
+    tell(figures)
 
 
 def _figures(path: Path, people: int) -> dict[str, float]:
@@ -55,9 +56,7 @@ def _figures(path: Path, people: int) -> dict[str, float]:
     }
     figures: dict[str, float] = {"people": people, "file MB": path.stat().st_size / 1e6}
     for name, read in reads.items():
-        begin = time.process_time()
-        read()
-        figures[f"{name}, ms CPU a person"] = 1e3 * (time.process_time() - begin) / people
+        figures[f"{name}, ms CPU a person"] = 1e3 * cpu_seconds(read) / people
     for name in ("pycocotools", "read_annotations"):
         tracemalloc.start()
         kept = reads[name]()

@@ -11,8 +11,6 @@ Both give the same bits. `mb` is the most that arrays held at once while compari
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 import tracemalloc
@@ -22,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import scipy.spatial.distance
+from measuring import make_parser, tell
 
 from slimdp.evaluation import AveragePrecision, Detection, EvaluationSet, GroundTruth, Scorer, kappa_by_part
 from slimdp.evaluation.ground_truth import DensePoints, place_in_image
@@ -37,16 +36,14 @@ POINTS = 100
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--people", type=int, nargs="+", default=[60, 240, 960])
     people_of = parser.parse_args(arguments).people
     surface = made_up_surface()
     rows = [measure(people, order, surface) for people in people_of for order in ("random", "rising")]
     for row in rows:
         print(row)
-    print(json.dumps({"benchmark": "crowd", "rows": rows}))
+    tell({"benchmark": "crowd", "rows": rows})
     return 0
 
 

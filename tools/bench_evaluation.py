@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import scipy.io
+from measuring import make_parser, peak_mb, tell, told_by
 
 from slimdp.data.rle import encode_rle
 from slimdp.evaluation import Detection, evaluate_files, write_results
@@ -36,16 +36,14 @@ FULL, QUICK = (2243, 1508, 3400, 27554), (112, 75, 170, 3000)
 
 def main() -> int:
     """Parse, make the case, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="a small case, in seconds")
     parser.add_argument("--folder", type=Path, default=None, help="where to write 1.6 GB for a while")
     parser.add_argument("--repeat", type=int, default=3, help="times, the fastest of which is told")
     parser.add_argument("--child", type=Path, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child is not None:
-        print(json.dumps(_measure(options.child)))
+        tell(_measure(options.child))
         return 0
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         case = make_case(Path(folder), *(QUICK if options.quick else FULL), np.random.default_rng(0))
@@ -54,14 +52,14 @@ def main() -> int:
     for run in runs:
         print(run)
     fastest = min(runs, key=lambda run: run["seconds"])
-    print(json.dumps(case | fastest | {"peak_mb": max(run["peak_mb"] for run in runs)}))
+    tell(case | fastest | {"peak_mb": max(run["peak_mb"] for run in runs)})
     return 0
 
 
 def _run(command: list[str]) -> dict[str, float]:
     """What the measuring process tells, and how long it took to get ready and to end."""
     started = time.perf_counter()
-    told = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    told = told_by(command)
     return {"start_up_s": round(time.perf_counter() - started - told["seconds"], 2), **told}
 
 
@@ -163,21 +161,15 @@ def _write_surface(folder: Path, vertices: int, rng: np.random.Generator) -> Non
 def _measure(folder: Path) -> dict[str, float]:
     """Seconds of scoring, and the peak of memory, MB."""
     surface = load_surface(folder)
-    ready, computed, start_mb = time.perf_counter(), time.process_time(), _peak_mb()
+    ready, computed, start_mb = time.perf_counter(), time.process_time(), peak_mb()
     evaluation = evaluate_files(folder / "results.json", folder / "annotations.json", surface)
     return {
         "seconds": round(time.perf_counter() - ready, 2),
         "cpu_s": round(time.process_time() - computed, 2),
         "start_up_mb": round(start_mb),
-        "peak_mb": round(_peak_mb()),
+        "peak_mb": round(peak_mb()),
         "gps_ap": round(evaluation.instances["gps"]["AP"] or 0, 2),
     }
-
-
-def _peak_mb() -> float:
-    """The most memory that this process has had; ru_maxrss would begin with that of its parent."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 if __name__ == "__main__":

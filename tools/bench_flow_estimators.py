@@ -13,9 +13,7 @@ output says so. On a machine with a GPU, the networks run there too. Prints one 
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import math
 import shutil
 import sys
@@ -28,6 +26,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from measuring import make_parser, tell
 from torchvision.models import optical_flow
 
 from flow_cache import DenseInverseSearch, FlowEstimator, precompute
@@ -59,9 +58,7 @@ class Speed:
 
 def main() -> int:
     """Parse, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--weights", type=Path, help="of raft_small; random otherwise")
     parser.add_argument("--weights-large", type=Path, help="of raft_large; random otherwise")
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
@@ -88,7 +85,7 @@ def main() -> int:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     names = {"raft_small": options.weights, "raft_large": options.weights_large}
     used = {name: file.name if file else "random" for name, file in names.items()}
-    print(json.dumps({**threads, "gpu": gpu, "weights": used, "speeds": [asdict(speed) for speed in speeds]}))
+    tell({**threads, "gpu": gpu, "weights": used, "speeds": [asdict(speed) for speed in speeds]})
     return 0
 
 

@@ -10,7 +10,6 @@ table on stderr.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -19,12 +18,15 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from measuring import make_parser, tell
 
 from flow_cache import FlowWriter, VideoRecord
 from flow_cache.store_files import INDEX
 
-_READ = """
+_BEFORE = """
 import json, os, sys, time
+from pathlib import Path
+import h5py
 import numpy as np
 from flow_cache.store import FlowStore
 
@@ -32,6 +34,8 @@ def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+"""
+_READ = """
 before, began = resident(), time.process_time()
 store = FlowStore(sys.argv[1])
 videos = store.videos()
@@ -46,14 +50,6 @@ print(json.dumps({
 }))
 """
 _ALL_OPEN = """
-import json, os, sys, time
-from pathlib import Path
-import h5py
-
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
 before, began = resident(), time.process_time()
 files = [h5py.File(path, "r") for path in sorted(Path(sys.argv[1]).glob("*.h5"))]
 names = [name for file in files for name in file]
@@ -79,7 +75,7 @@ def make_store(folder: Path, files: int) -> None:
 def measure(folder: Path, code: str) -> dict[str, float]:
     """What a new process says of itself."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-    command = [sys.executable, "-c", code, str(folder)]
+    command = [sys.executable, "-c", _BEFORE + code, str(folder)]
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     if run.returncode:  # such as with every file open under a low limit
         return {"failed": run.stderr.strip().splitlines()[-1]}
@@ -88,9 +84,7 @@ def measure(folder: Path, code: str) -> dict[str, float]:
 
 def main() -> int:
     """Parse, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--files", type=int, nargs="+", default=[1000])
     parser.add_argument("--folder", type=Path, help="where to write")
     options = parser.parse_args()
@@ -105,7 +99,7 @@ def main() -> int:
             row["index_bytes"] = os.path.getsize(folder / INDEX) if (folder / INDEX).exists() else 0
         rows.append(row)
         print("\n".join(f"{key}: {value}" for key, value in row.items()), file=sys.stderr, flush=True)
-    print(json.dumps({"cores": os.cpu_count(), "rows": rows}))
+    tell({"cores": os.cpu_count(), "rows": rows})
     return 0
 
 

@@ -16,7 +16,6 @@ own kind of file instead. Prints one JSON line last, and the tables on stderr.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -29,6 +28,7 @@ from typing import Any
 import h5py
 import hdf5plugin
 import numpy as np
+from measuring import make_parser, tell
 
 from flow_cache import ESTIMATORS, FlowEstimator, FlowStore, FlowWriter, VideoRecord, open_video
 from flow_cache.codec import decode, encode, from_row_differences, to_row_differences
@@ -207,9 +207,7 @@ def layouts(folder: Path) -> dict[str, Storage]:
 
 def main() -> int:
     """Parse, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("videos", type=Path, nargs="+")
     parser.add_argument("--weights", help="of raft_small: measure its flow too")
     parser.add_argument("--fields", type=int, default=36, help="of a video by DIS; RAFT a third of them")
@@ -231,7 +229,7 @@ def main() -> int:
         about = {"video": video, "estimator": estimator, "width": width, "height": height}
         sets.append({**about, "fields": len(flows), "float32_bytes": flows[0].nbytes, **found})
         _print(sets[-1])
-    print(json.dumps({"cores": os.cpu_count(), "seed": options.seed, "sets": sets}))
+    tell({"cores": os.cpu_count(), "seed": options.seed, "sets": sets})
     return 0
 
 

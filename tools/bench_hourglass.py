@@ -12,15 +12,13 @@ JSON line last.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
+from measuring import cpu_seconds, make_parser, tell
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -108,9 +106,7 @@ MAKERS: dict[str, Callable[[int], nn.Module]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--features", type=int, default=64)
     parser.add_argument("--size", type=int, default=128, help="side of the crops, px")
     parser.add_argument("--batch", type=int, default=8)
@@ -137,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "gflop_a_cpu_second": round(flops[name] / median / 1e9, 1),
         }
         print(f"{name}: {rows[name]}")
-    print(json.dumps({"benchmark": "hourglass", **vars(options), "rows": rows}))
+    tell({"benchmark": "hourglass", **vars(options), "rows": rows})
     return 0
 
 
@@ -150,9 +146,7 @@ def count_flops(network: nn.Module, images: Tensor) -> int:
 
 def _step(network: nn.Module, images: Tensor) -> float:
     network.zero_grad()
-    started = time.process_time()
-    network(images).backward()
-    return time.process_time() - started
+    return cpu_seconds(lambda: network(images).backward())
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ best of `--rounds` passes counts, and the clock of the wall is told beside it. P
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
 import time
@@ -22,7 +20,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
+from measuring import make_parser, one_thread, tell
 
 from slimdp.config import AugmentSettings, CropSettings
 from slimdp.data import (
@@ -52,9 +50,7 @@ CHANGES = AugmentSettings(occlusion=0.5)
 
 def main() -> int:
     """Parse, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--crops", type=int, default=256, help="of one pass")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=int, default=256, help="of a crop, px")
@@ -62,8 +58,7 @@ def main() -> int:
     parser.add_argument("--annotations", type=Path, help="people to use; none: pictures are made")
     parser.add_argument("--images", type=Path, help="the folder of their pictures")
     options = parser.parse_args()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    one_thread()
     with tempfile.TemporaryDirectory() as folder:
         if options.annotations is None:
             people = make_people(Path(folder), options.crops)
@@ -72,7 +67,7 @@ def main() -> int:
         speed = measure(people, options.crops, options.batch, options.size, options.rounds)
     for stage, milliseconds in speed["ms_a_crop"].items():
         print(f"{milliseconds:6.2f} ms  {stage}")
-    print(json.dumps(speed))
+    tell(speed)
     return 0
 
 

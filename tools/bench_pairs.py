@@ -17,15 +17,14 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import statistics
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import torch
+from measuring import make_parser, one_thread, tell
 
 from slimdp.config import (
     CropSettings,
@@ -90,9 +89,7 @@ def make_config(options: argparse.Namespace, kind: str, steps: int) -> TrainConf
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("set", type=Path, help="the folder of a rendered set")
     parser.add_argument("--flow", type=Path, help="a store of flow of its training clips")
     parser.add_argument("--stacks", type=int, default=1)
@@ -101,8 +98,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="samples a step")
     parser.add_argument("--turns", type=int, default=12)
     options = parser.parse_args()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    one_thread()
     keep_freed_memory()
     kinds = ["none", "tps", "exact"] + (["flow"] if options.flow else [])
     warm, each = 2, 4
@@ -128,7 +124,7 @@ def main() -> None:
         )
     ok = all(row["share_of_single"] >= WANTED for row in rows.values())
     settings = {name: getattr(options, name) for name in ("stacks", "features", "size", "batch")}
-    print(json.dumps({"kinds": rows, "wanted": WANTED, "reached": ok, **settings}))
+    tell({"kinds": rows, "wanted": WANTED, "reached": ok, **settings})
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ than `--limit`.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Sequence
+
+from measuring import make_parser
 
 #: The programs, and the bare interpreter to compare them with.
 PROGRAMS = ("slimdp", "flow_cache")
@@ -24,9 +25,7 @@ BARE = "python -c pass"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--limit", type=float, default=0.3, metavar="S", help="seconds (default 0.3)")
     options = parser.parse_args(arguments)

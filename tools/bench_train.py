@@ -22,12 +22,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import multiprocessing
 import re
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -36,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import make_parser, tell, told_by, wall_seconds
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -90,9 +89,7 @@ QUICK = {"cpu": ("2x64@128:16", "2x256@256:2"), "cuda": ("2x256@256:32", "8x256@
 
 def main() -> int:
     """Parse, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer and smaller measurements")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="on a CPU")
@@ -110,7 +107,7 @@ def main() -> int:
     crops = {str(size): _input_speed(size, options.quick) for size in sizes}
     for size, speed in crops.items():
         print(f"input, {size} px: {speed:.0f} crops/s on one core")
-    print(json.dumps({"cases": results, "input_crops_per_second_per_core": crops}))
+    tell({"cases": results, "input_crops_per_second_per_core": crops})
     return 0
 
 
@@ -276,10 +273,12 @@ def _fastest(call: Callable[[], object], device: torch.device, seconds: float) -
 
 def _time(call: Callable[[], object], device: torch.device) -> float:
     _settle(device)
-    start = time.perf_counter()
-    call()
-    _settle(device)
-    return time.perf_counter() - start
+
+    def settled() -> None:
+        call()
+        _settle(device)
+
+    return wall_seconds(settled)
 
 
 def _settle(device: torch.device) -> None:
@@ -302,8 +301,7 @@ def _input_speed(size: int, quick: bool) -> float:
     tool = Path(__file__).with_name("bench_input.py")
     amount = ["--crops", "48", "--rounds", "2"] if quick else []
     command = [sys.executable, str(tool), "--size", str(size), *amount]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(json.loads(done.stdout.splitlines()[-1])["crops_a_second"])
+    return float(told_by(command)["crops_a_second"])
 
 
 def _tell(result: dict[str, Any]) -> None:

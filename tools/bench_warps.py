@@ -9,17 +9,15 @@ line last, with how many times as long the others take.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import importlib.util
-import json
 import sys
-import time
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 import torch
+from measuring import cpu_seconds, make_parser, one_thread, tell
 from scipy.interpolate import RBFInterpolator
 
 from slimdp.motion.thin_plate import ThinPlateWarp, WarpSettings, control_points, draw_warp
@@ -27,15 +25,12 @@ from slimdp.motion.thin_plate import ThinPlateWarp, WarpSettings, control_points
 
 def main() -> int:
     """Parse, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--size", type=int, default=256, help="of the picture, px")
     parser.add_argument("--warps", type=int, default=20, help="of one round")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    one_thread()
     settings, rng = WarpSettings(), np.random.default_rng(0)
     picture = rng.integers(0, 255, (options.size, options.size, 3), dtype=np.uint8)
     warps = [draw_warp(options.size, settings, rng) for _ in range(options.warps)]
@@ -49,20 +44,15 @@ def main() -> int:
     for name, value in milliseconds.items():
         print(f"{value:7.2f} ms  {name}")
     times = {name: round(value / milliseconds["slimdp"], 1) for name, value in milliseconds.items()}
-    print(json.dumps({"size": options.size, "ms": milliseconds, "times_as_long": times}))
+    tell({"size": options.size, "ms": milliseconds, "times_as_long": times})
     return 0
 
 
 def _best(way: Callable[[ThinPlateWarp], object], warps: list[ThinPlateWarp], rounds: int) -> float:
     """Milliseconds of the processor for a warp."""
     way(warps[0])
-    seconds = []
-    for _ in range(rounds):
-        start = time.process_time()
-        for warp in warps:
-            way(warp)
-        seconds.append(time.process_time() - start)
-    return round(1000 * min(seconds) / len(warps), 3)
+    seconds = min(cpu_seconds(lambda: [way(warp) for warp in warps]) for _ in range(rounds))
+    return round(1000 * seconds / len(warps), 3)
 
 
 def _scipy_warp(warp: ThinPlateWarp, picture: np.ndarray) -> np.ndarray:

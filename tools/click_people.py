@@ -21,6 +21,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from measuring import make_parser
 
 from flow_cache import FlowCacheError, open_video
 from flow_cache.arguments import parse_frames
@@ -35,9 +36,7 @@ BORDER = 0.2  # of the box's longer side, around it: background that GrabCut lea
 
 def main() -> int:
     """Parse, cut out, write; returns the exit code: 0, or 2 for a fault of the input."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("video", type=Path, help="a video file, or a folder of pictures")
     parser.add_argument("--boxes", type=Path, required=True, help="of tools/detect_people.py")
     parser.add_argument("--frames", type=parse_frames, required=True, metavar="FIRST:LAST")

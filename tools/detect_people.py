@@ -11,7 +11,6 @@ picture that `--draw` makes shows nine frames, evenly spread: look whether the b
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from measuring import make_parser
 from tqdm import tqdm
 
 from flow_cache import FlowCacheError, Video, open_video
@@ -99,9 +99,7 @@ class PersonDetector:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, detect, write; returns the exit code: 0, or 2 for a fault of the input."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("videos", type=Path, nargs="+", metavar="VIDEO_OR_FOLDER")
     parser.add_argument("--weights", type=Path, required=True, help="YOLOX as ONNX")
     parser.add_argument("--out", type=Path, required=True, help="the .json file to write")

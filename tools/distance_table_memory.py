@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +24,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import scipy.io
+from measuring import make_parser, peak_mb, tell, told_by
 
 VERTICES = 27554
 ENTRIES = VERTICES * (VERTICES - 1) // 2
@@ -37,25 +36,20 @@ FORMS = ("pkl", "pkl-text", "h5", "h5-chunks", "npy")
 
 def main() -> int:
     """Parse, run, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--form", choices=FORMS, default="pkl", help="of the table (default pkl)")
     parser.add_argument("--folder", type=Path, default=None, help="where to write 1.5 to 6 GB for a while")
     parser.add_argument("--child", type=Path, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child is not None:
-        print(json.dumps(look_up(options.child)))
+        tell(look_up(options.child))
         return 0
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         write_surface(Path(folder), options.form)
         environment = os.environ | {"SLIMDP_CACHE": str(Path(folder, "cache"))}
         command = [sys.executable, __file__, "--child", folder]
-        runs = [
-            json.loads(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
-            for _ in range(2)
-        ]
-    print(json.dumps({"form": options.form, "first": runs[0], "later": runs[1]}))
+        runs = [told_by(command, environment) for _ in range(2)]
+    tell({"form": options.form, "first": runs[0], "later": runs[1]})
     return 0
 
 
@@ -113,7 +107,7 @@ def look_up(folder: Path) -> dict[str, float]:
     """Load the surface and measure distances; MB and seconds."""
     from slimdp.surface import load_surface
 
-    before_mb = _peak_mb()
+    before_mb = peak_mb()
     started = time.perf_counter()
     surface = load_surface(folder)
     loaded = time.perf_counter()
@@ -132,14 +126,8 @@ def look_up(folder: Path) -> dict[str, float]:
         "all_at_once_s": round(at_once - started_again, 3),
         "by_person_s": round(ended - at_once, 3),
         "imports_mb": round(before_mb),
-        "peak_mb": round(_peak_mb()),
+        "peak_mb": round(peak_mb()),
     }
-
-
-def _peak_mb() -> float:
-    """The most memory that the process has had at once; not ru_maxrss, which a parent passes on."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ without shadows, blur and noise: a body's own shading still changes as it turns.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
 import cv2
 import numpy as np
+from measuring import make_parser, tell
 
 from flow_cache.drawing import backward_warp
 from slimdp.surface import BodySurface, load_surface
@@ -27,9 +27,7 @@ from slimdp.synthetic.scene import SceneStyle, random_scene, render_frame
 
 def main() -> int:
     """Parse, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--scenes", type=int, default=8)
     parser.add_argument("--size", type=int, default=256, help="px")
     parser.add_argument("--seed", type=int, default=0)
@@ -50,7 +48,7 @@ def main() -> int:
         "grey_levels_warped": round(float(np.mean([w for w, _ in warped])), 2),
         "grey_levels_as_it_was": round(float(np.mean([u for _, u in warped])), 2),
     }
-    print(json.dumps(result))
+    tell(result)
     return 0
 
 

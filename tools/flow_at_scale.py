@@ -12,13 +12,16 @@ videos evenly, which the shards of `precompute` come near to. Prints a table, an
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+from measuring import make_parser, tell
+
+from slimdp.report.tables import format_table
 
 JOBS = 100  # of a job array
 
@@ -45,9 +48,7 @@ KEYS = ("estimator", "device", "processes")
 
 def main() -> int:
     """Parse, compute, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("storage", type=Path, help="what bench_flow_storage.py printed")
     parser.add_argument("estimators", type=Path, help="what bench_flow_estimators.py printed")
     options = parser.parse_args()
@@ -63,13 +64,14 @@ def main() -> int:
         f"hours, {JOBS} jobs",
     ]
     heads += [f"{name}, TB" for name in FORMATS]
-    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
+    body = []
     for row in rows:
         cells = [*(row[key] for key in KEYS), f"{row['fields_a_second']:.3g}"]
         cells = [row["data_set"], *cells, f"{row['hours']:,.0f}", f"{row['hours'] / JOBS:,.1f}"]
         cells += ["" if size is None else f"{size / 1e12:.3g}" for size in row["bytes"].values()]
-        print("| " + " | ".join(map(str, cells)) + " |")
-    print(json.dumps({"jobs": JOBS, "rows": rows}))
+        body.append([str(cell) for cell in cells])
+    print(format_table(heads, body, markdown=True))
+    tell({"jobs": JOBS, "rows": rows})
     return 0
 
 

@@ -15,7 +15,6 @@ NAME_0.png, NAME_1.png, NAME.flo, of which the mean end-point error is printed. 
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from measuring import make_parser, tell
 
 from flow_cache import ESTIMATORS, FlowEstimator, FlowStore, forward_backward_offset, read_image
 from flow_cache.formats import read_flo
@@ -84,9 +84,7 @@ class Tally:
 
 def main() -> int:
     """Parse, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--weights", help="of raft_small: measure it too")
     parser.add_argument("--set", type=Path, help="a rendered set to use, instead of rendering clips")
     parser.add_argument("--clips", type=int, default=24)
@@ -112,7 +110,7 @@ def main() -> int:
     if kept:
         command = shlex.join(["python", "tools/flow_check_table.py", *sys.argv[1:]])
         kept.add(options.seed, {**result, "command": command})
-    print(json.dumps(result))
+    tell(result)
     return 0
 
 

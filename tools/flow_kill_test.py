@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import random
 import shutil
@@ -33,6 +32,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from measuring import tell
 
 from flow_cache.journal import journal_of, unfinished_journal_of
 from flow_cache.store import FlowStore
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"kill {number + 1} in {moment}: {tally.fields[-1]} fields", file=sys.stderr, flush=True)
         _run(options.video, store, settings)
         _check_whole(bench, tally)
-    print(json.dumps({"undisturbed_s": round(seconds, 1), **vars(tally)}))
+    tell({"undisturbed_s": round(seconds, 1), **vars(tally)})
     return 1 if tally.faults else 0
 
 

@@ -11,13 +11,12 @@ seen at. Prints a table, and one JSON line last.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from measuring import make_parser, tell
 from torch import Tensor
 
 from slimdp.data import crop_affine, read_annotations
@@ -33,9 +32,7 @@ from slimdp.training import load_model
 
 def main() -> int:
     """Parse, predict, compare, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("checkpoint", type=Path, help="the end of a stage")
     parser.add_argument("--annotations", type=Path, required=True, help="people with coarse masks")
     parser.add_argument("--images", type=Path, required=True)
@@ -66,7 +63,7 @@ def main() -> int:
         [name, f"{100 * each['iou']:.1f}", f"{100 * each['points']:.1f}"] for name, each in scores.items()
     ]
     print(format_table(["%", "IoU", "points"], body))
-    print(json.dumps({"people": len(people), **scores}))
+    tell({"people": len(people), **scores})
     return 0
 
 

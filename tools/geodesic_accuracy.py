@@ -10,13 +10,12 @@ are taken from 1 cm on. Prints one JSON line last.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+from measuring import make_parser, tell
 from tqdm import tqdm
 
 from slimdp.report import ResultRows
@@ -28,9 +27,7 @@ _NEAREST_M = 0.01
 
 def main() -> int:
     """Parse, run, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--sources", type=int, default=200, help="random vertices (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="of their choice")
     parser.add_argument("--out", type=Path, default=None, help="a JSON file of results to add to")
@@ -40,7 +37,7 @@ def main() -> int:
     result = compare(load_surface("open"), options.sources, np.random.default_rng(options.seed))
     if options.out is not None:
         ResultRows(options.out).add(options.seed, result)
-    print(json.dumps({"seed": options.seed, **result}))
+    tell({"seed": options.seed, **result})
     return 0
 
 

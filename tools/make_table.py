@@ -17,6 +17,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from measuring import make_parser
+
 from flow_cache.runtime.atomic import atomic_write, write_json, write_text
 from slimdp.settings_file import to_plain
 from slimdp.studies import RunResult, Study
@@ -55,9 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of slimdp sweep, or results.json")
     parser.add_argument(
         "--study",

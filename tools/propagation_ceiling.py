@@ -13,13 +13,14 @@ Seeds that RESULTS already has for this commit are not run again. Prints one JSO
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from measuring import make_parser, tell
 
 from flow_cache import STEPS, FlowStore
 from slimdp.config import CropSettings, DataSource, TrainConfig, load_config
@@ -36,9 +37,7 @@ VARIANTS = ("exact_flow", "true_labels")
 
 def main() -> int:
     """Parse, run, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("quickstarts", type=Path, nargs="+", help="folders that `slimdp quickstart` filled")
     parser.add_argument("--preset", default="tiny", choices=SETTINGS, help="of those quickstarts")
     parser.add_argument("--results", type=Path, required=True, help="the JSON file to write or go on with")
@@ -48,7 +47,7 @@ def main() -> int:
         seed = _seed_of(folder, options.preset)
         if not results.has(seed):
             results.add(seed, _run(folder, options.preset, seed))
-    print(json.dumps(_summary(results.rows)))
+    tell(_summary(results.rows))
     return 0
 
 

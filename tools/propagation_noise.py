@@ -10,13 +10,12 @@ the exact flow puts them, and the median distance. Prints one JSON line last.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from measuring import make_parser, tell
 
 from flow_cache import STEPS, FlowStore, forward_backward_offset_points, threshold_in_image
 from slimdp.config import CropSettings
@@ -28,9 +27,7 @@ THRESHOLD_PX = 5.0  # of a 256 px crop (Slim DensePose, 5.4)
 
 def main() -> int:
     """Parse, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("quickstarts", type=Path, nargs="+", help="folders that `slimdp quickstart` filled")
     options = parser.parse_args()
     by_distance: dict[int, list[np.ndarray]] = {}
@@ -46,7 +43,7 @@ def main() -> int:
     }
     for name, row in result.items():
         print(name, row)
-    print(json.dumps(result))
+    tell(result)
     return 0
 
 

@@ -26,7 +26,6 @@ half a centimetre on a person of 200 px, more where the body turns away. Prints 
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from collections import defaultdict
@@ -37,6 +36,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from measuring import make_parser, tell
 
 from flow_cache import FlowChain, FlowChainReader, FlowStore, threshold_in_image
 from flow_cache.arguments import parse_steps, with_negative_values
@@ -50,6 +50,7 @@ from slimdp.motion import (
     propagate_points,
 )
 from slimdp.motion.point_transfer import at_pixels, comes_from_its_region, trace_points
+from slimdp.report.tables import format_table
 from slimdp.structures import PersonAnnotation
 from slimdp.surface import Surface, load_surface
 from slimdp.synthetic.occlusion import read_visible
@@ -277,17 +278,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     command = shlex.join(["python", "tools/propagation_table.py", *given])
     result = {"command": command, "frames": len(frames), "rows": rows}
-    _print(rows)
+    heads = list(max(rows, key=len))
+    print(format_table(heads, [[str(row.get(head)) for head in heads] for row in rows], markdown=True))
     if options.json:
         write_json(options.json, result)
-    print(json.dumps(result))
+    tell(result)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("data", type=Path, help="a rendered set with exact flow")
     parser.add_argument("--flow", type=Path, help="the store to carry along (default: the exact flow)")
     parser.add_argument("--clips", type=int, default=20, help="the first ones (default: %(default)s)")
@@ -314,14 +314,6 @@ def _percent(chosen: np.ndarray) -> float:
 def _cm(length_m: float) -> float | None:
     """Centimetres; None for the background."""
     return round(100 * float(length_m), 2) if np.isfinite(length_m) else None
-
-
-def _print(rows: Sequence[dict[str, Any]]) -> None:
-    """The rows in Markdown."""
-    heads = list(max(rows, key=len))
-    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
-    for row in rows:
-        print("| " + " | ".join(str(row.get(head)) for head in heads) + " |")
 
 
 if __name__ == "__main__":

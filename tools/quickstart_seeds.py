@@ -8,7 +8,6 @@ Seeds that RESULTS already has for this commit are not run again. Prints one JSO
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -18,6 +17,8 @@ import threading
 import time
 from pathlib import Path
 
+from measuring import make_parser, tell
+
 from slimdp.report import ResultRows
 
 VARIANTS = ("without_propagation", "with_propagation")
@@ -25,9 +26,7 @@ VARIANTS = ("without_propagation", "with_propagation")
 
 def main() -> int:
     """Parse, run, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="a folder for the runs, one a seed")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--preset", default="tiny")
@@ -37,7 +36,7 @@ def main() -> int:
     for seed in options.seeds:
         if not results.has(seed):
             results.add(seed, run_seed(options.out / f"seed_{seed}", options.preset, seed))
-    print(json.dumps(summary(results.rows)))
+    tell(summary(results.rows))
     return 0
 
 

@@ -11,15 +11,15 @@ better than few. Prints one JSON line last.
 
 from __future__ import annotations
 
-import argparse
 import cProfile
-import json
 import pstats
 import resource
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from measuring import make_parser, tell
 
 from slimdp.data import read_annotations
 from slimdp.surface import load_surface
@@ -53,9 +53,7 @@ Function = tuple[str, int, str]  # file, line, name: as the profiler calls it
 
 def main() -> int:
     """Parse, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--frames", type=int, default=8, help="of a clip")
     parser.add_argument("--size", type=int, default=256, help="px")
@@ -67,7 +65,7 @@ def main() -> int:
     shares = _shares(max(options.clips // 2, 1), options.frames, options.size, options.seed)
     for work, share in sorted(shares.items(), key=lambda item: -item[1]):
         print(f"{100 * share:5.1f} %  {work}")
-    print(json.dumps({**speed, "shares": {work: round(share, 3) for work, share in shares.items()}}))
+    tell({**speed, "shares": {work: round(share, 3) for work, share in shares.items()}})
     return 0
 
 

@@ -10,8 +10,6 @@ the truth at full resolution. Prints tables, and one JSON line last.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from measuring import make_parser, tell
 from scipy.ndimage import distance_transform_edt
 
 from slimdp.config import CropSettings
@@ -38,9 +37,7 @@ _LOGIT, _NEAR_LOGIT = 10.0, 1.0
 
 def main() -> int:
     """Parse, measure, print; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("data", type=Path, help="a rendered set")
     parser.add_argument("--files", nargs="+", default=["stills_val.json", "clips_val.json"])
     parser.add_argument("--crops", type=int, nargs="+", default=[256, 128], help="sizes of crops, px")
@@ -60,7 +57,7 @@ def main() -> int:
             instances |= {f"{name}, {kind}": scores for kind, scores in evaluation.instances.items()}
             found[file][name] = {"points": evaluation.points.all.as_json(), **evaluation.instances}
         print(f"{file}\n{interval_table(points)}\n\n{instance_table(instances)}\n", flush=True)
-    print(json.dumps(found))
+    tell(found)
     return 0
 
 

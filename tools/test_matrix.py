@@ -11,7 +11,6 @@ CPU seconds of the run and the processes that it waited for, wall seconds, and t
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -24,6 +23,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from measuring import make_parser, tell
 
 ROOT = Path(__file__).resolve().parents[1]
 SUITE = ("-m", "not slow", "-n", "2", "--dist", "loadfile")
@@ -70,9 +71,7 @@ CELLS = {
 
 def main() -> int:
     """Run the cells that are asked for; 1 where a test failed in one of them."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--cells", nargs="+", choices=list(CELLS), default=list(CELLS), metavar="CELL")
     parser.add_argument("pytest", nargs="*", help="after --: arguments of pytest in place of the whole suite")
     options = parser.parse_args()
@@ -85,7 +84,7 @@ def main() -> int:
             continue
         results[name] = _run(CELLS[name], options.pytest or SUITE)
         print(f"{name}: {json.dumps(results[name])}", flush=True)
-    print(json.dumps({"cells": results}))
+    tell({"cells": results})
     return int(any(result.get("exit_code") for result in results.values()))
 
 

@@ -10,7 +10,6 @@ the best ones, and its speed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from measuring import make_parser
 
 from flow_cache.runtime.atomic import atomic_write, write_json
 from slimdp.config import load_config
@@ -31,9 +31,7 @@ STYLES = ("-", "--", ":", "-.")
 
 def main() -> int:
     """Parse, draw, write; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of slimdp train")
     parser.add_argument("--out", type=Path, required=True, help="the PNG to write")
     parser.add_argument("--json", type=Path, help="the results to write")
