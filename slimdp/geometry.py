@@ -5,15 +5,12 @@ Pixel centres are at integers. Everything here is pure, and starts without torch
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:  # affines are numpy's: what uses no more starts without torch
     from torch import Tensor
-
-#: Crop pixels per pixel of the network's output maps (256 px in, 64 px out; Slim DensePose, 5.1).
-STRIDE = 4
 
 
 def apply_affine(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -52,6 +49,14 @@ def move_box(box: np.ndarray, affine: np.ndarray) -> np.ndarray:
     return np.concatenate([low, moved.max(axis=0) - low])
 
 
-def map_from_crop(points: Tensor) -> Tensor:
-    """Crop px -> map px. Map pixel m averages crop pixels 4 m .. 4 m + 3, so its centre is 4 m + 1.5."""
-    return (points - (STRIDE - 1) / 2) / STRIDE
+Places = TypeVar("Places", "Tensor", np.ndarray)
+
+
+def map_from_crop(points: Places, stride: int) -> Places:
+    """Crop px -> px of maps, `stride` crop px each: that of map px 0 has its centre at (stride - 1) / 2."""
+    return (points - (stride - 1) / 2) / stride
+
+
+def crop_from_map(points: Places, stride: int) -> Places:
+    """The other way round."""
+    return stride * points + (stride - 1) / 2

@@ -11,8 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from slimdp.geometry import STRIDE
-
 
 def sample_at_points(maps: Tensor, points: Tensor, index: Tensor, channel: Tensor | None = None) -> Tensor:
     """Read maps bilinearly at points; outside the maps the border value holds.
@@ -94,6 +92,6 @@ def resize_flow(flow: Tensor, valid: Tensor, size: Sequence[int]) -> tuple[Tenso
     return known * scale, share[:, 0] >= 0.5
 
 
-def upsample_map(maps: Tensor) -> Tensor:
-    """Maps (B, C, h, w) at map px to (B, C, 4 h, 4 w) at crop px, bilinearly; inverse of `map_from_crop`."""
-    return F.interpolate(maps, scale_factor=STRIDE, mode="bilinear", align_corners=False)
+def upsample_map(maps: Tensor, stride: int) -> Tensor:
+    """Maps (B, C, h, w) to (B, C, stride h, stride w) at crop px, bilinearly, where `map_from_crop` looks."""
+    return F.interpolate(maps, scale_factor=stride, mode="bilinear", align_corners=False)

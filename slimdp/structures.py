@@ -172,6 +172,11 @@ class PoseBatch:
             one_each=True,
         )
 
+    @property
+    def stride(self) -> int:
+        """Px of the images to a px of the maps that the labels are made for."""
+        return self.images.shape[-1] // self.coarse.shape[-1]
+
     def of_instances(self, maps: Tensor) -> Tensor:
         """The maps (N, ...) of each person's image, out of those (B, ...) of the images."""
         return maps if self.one_each else maps.index_select(0, self.image_index)
@@ -212,7 +217,7 @@ class PoseBatch:
 class DensePoseMaps:
     """What one stage of a network says of B images: maps of H / stride x W / stride px.
 
-    The centre of map pixel m lies at image px 4 m + 1.5 (`slimdp.geometry.map_from_crop`).
+    The centre of map pixel m lies at image px stride m + (stride - 1) / 2 (`slimdp.geometry.map_from_crop`).
     """
 
     fine_segm: Tensor  # (B, 1 + parts, h, w): background, then the parts

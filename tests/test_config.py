@@ -15,7 +15,6 @@ from slimdp.config import (
     ConfigError,
     DataSource,
     LossSettings,
-    ModelSettings,
     ScheduleSettings,
     StageSettings,
     TrainConfig,
@@ -23,6 +22,7 @@ from slimdp.config import (
     config_to_dict,
     load_config,
 )
+from slimdp.models import HourglassSettings
 from slimdp.motion import FlowMotion, TpsMotion
 from slimdp.motion.thin_plate import WarpSettings
 from slimdp.settings_file import differences, dump_yaml, from_plain, merge, parse_yaml
@@ -70,7 +70,7 @@ def test_settings_are_read_and_the_rest_is_default(two_stages: Path) -> None:
                 batch=8,
             ),
         ),
-        model=ModelSettings(stacks=2, features=64),
+        model=HourglassSettings(stacks=2, features=64),
         seed=3,
     )
     assert type(config.stages[1].data[0].weight) is float
@@ -82,10 +82,10 @@ def test_overrides_reach_into_mappings_and_lists(two_stages: Path) -> None:
     config = load_config(two_stages, overrides)
     assert config.stages[0].steps == 10
     assert config.stages[1].steps == 50
-    assert config.model == ModelSettings(stacks=1, features=64, keypoints=("nose", "left_knee"))
+    assert config.model == HourglassSettings(stacks=1, features=64, keypoints=("nose", "left_knee"))
     assert config.stages[1].data[1].images == "/a=b"
     assert config.stages[0].data[0].images == "stills"
-    assert config.loss == LossSettings(uv=20.0)
+    assert config.loss == LossSettings(uv=20.0, equivariance_at="level_3")
 
 
 def test_an_override_of_one_alias_leaves_the_other(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_an_override_of_one_alias_leaves_the_other(tmp_path: Path) -> None:
 def test_a_stage_says_only_what_differs_from_the_run(two_stages: Path) -> None:
     config = load_config(two_stages, ["loss.uv=3", "stages.1.loss.part=2", "stages.1.augment.flip=false"])
     assert config.stages[0].loss is None
-    assert config.stages[1].loss == LossSettings(uv=3, part=2)
+    assert config.stages[1].loss == LossSettings(uv=3, part=2, equivariance_at="level_3")
     assert config.stages[1].augment == AugmentSettings(flip=False)
     # What a run's folder keeps of it gives the same again.
     assert config_from_dict(config_to_dict(config), "here") == config
@@ -234,7 +234,7 @@ def test_a_file_over_a_base_holds_the_difference(two_stages: Path, tmp_path: Pat
     row.parent.mkdir()
     row.write_text("base: ../two_stages.yaml\nmodel: {stacks: 8}\nloss: {uv: 1}\n")
     base, config = load_config(two_stages), load_config(row)
-    assert config.model == ModelSettings(stacks=8, features=64)
+    assert config.model == HourglassSettings(stacks=8, features=64)
     assert config.stages == base.stages
     assert list(differences(config_to_dict(base), config_to_dict(config))) == [
         "model.stacks: 2, 8",
@@ -253,7 +253,7 @@ def test_a_file_over_a_base_changes_items_of_lists_by_number(two_stages: Path, t
     heavier = (second.data[0].replace(weight=3.0), second.data[1])
     assert config.stages == (
         first.replace(schedule=ScheduleSettings(name="step")),
-        second.replace(steps=7, data=heavier, loss=LossSettings(uv=5)),
+        second.replace(steps=7, data=heavier, loss=LossSettings(uv=5, equivariance_at="level_3")),
     )
     over_it = tmp_path / "over.yaml"
     over_it.write_text("base: row.yaml\nstages: {1: {steps: 8}}\n")
@@ -357,7 +357,7 @@ def test_every_way_to_write_a_number_is_a_number(text: str) -> None:
             max_size=3,
             unique_by=lambda stage: stage.name,
         ).map(tuple),
-        model=st.builds(ModelSettings, stacks=st.integers(1, 16)),
+        model=st.builds(HourglassSettings, stacks=st.integers(1, 16)),
         seed=st.integers(0, 2**40),
     )
 )

@@ -85,6 +85,7 @@ def measure(people: AnnotationSet, crops: int, batch: int, size: int, rounds: in
         cache_mb=0,
         keypoints=names,
         anchors=anchors,
+        stride=4,
     )
     draws = list(WeightedSampler(dataset.sizes, [1.0], crops, seed=0))
     samples = [dataset[draw] for draw in draws[:batch]]
@@ -131,7 +132,7 @@ def _stages(
     yield "colours", lambda: [change_colours(crop, bright) for _ in people]
     yield (
         "coarse masks",
-        lambda: [coarse_target(p, a, size, p.box[None] + 30) for p, a in zip(people, affines)],
+        lambda: [coarse_target(p, a, size, 4, p.box[None] + 30) for p, a in zip(people, affines)],
     )
 
 

@@ -30,12 +30,11 @@ from slimdp.config import (
     CropSettings,
     DataSource,
     LossSettings,
-    ModelSettings,
     StageSettings,
     TrainConfig,
 )
 from slimdp.losses import label_counts
-from slimdp.models import StackedHourglass
+from slimdp.models import HourglassSettings, StackedHourglass
 from slimdp.motion import PAIR_SOURCES
 from slimdp.structures import PoseBatch
 from slimdp.training.loop import MicroBatch, add_gradients
@@ -81,7 +80,7 @@ def make_config(options: argparse.Namespace, kind: str, steps: int) -> TrainConf
     motion = PAIR_SOURCES[kind](propagate=kind != "none", **store)
     return TrainConfig(
         stages=(StageSettings(name="pairs", data=(source,), steps=steps, batch=options.batch),),
-        model=ModelSettings(stacks=options.stacks, features=options.features),
+        model=HourglassSettings(stacks=options.stacks, features=options.features),
         crop=CropSettings(size=options.size),
         loss=LossSettings(equivariance=float(kind != "none")),
         motion=motion,

@@ -22,7 +22,7 @@ from torch import Tensor
 from slimdp.data import crop_affine, read_annotations
 from slimdp.data.crops import BACKGROUND, coarse_target, crop_image
 from slimdp.data.images import load_image
-from slimdp.geometry import STRIDE, apply_affine
+from slimdp.geometry import apply_affine
 from slimdp.inference import decode, run_model
 from slimdp.maps import upsample_map
 from slimdp.report.tables import format_table
@@ -39,6 +39,7 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1)
     model, config = load_model(options.checkpoint)
+    stride = model.spec.stride
     people = read_annotations(options.annotations, options.images).people
     people = tuple(person for person in people if person.coarse is not None and len(person.points))
     if not people:
@@ -49,11 +50,11 @@ def main() -> int:
         affine = crop_affine(person.box, config.crop)
         crop = crop_image(load_image(person.image.file), affine, config.crop.size)
         prediction = run_model(model, torch.from_numpy(crop).permute(2, 0, 1)[None] / 255)
-        target = coarse_target(person, affine, config.crop.size)
+        target = coarse_target(person, affine, config.crop.size, stride)
         column, row = apply_affine(affine, person.points).round().astype(int).clip(0, config.crop.size - 1).T
         for name, rule in RULES.items():
-            found = rule(prediction)[0].numpy()
-            overlaps[name].append(_overlap(found[STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE], target))
+            found = rule(prediction, stride)[0].numpy()
+            overlaps[name].append(_overlap(found[stride // 2 :: stride, stride // 2 :: stride], target))
             seen[name].append(found[row, column])
     scores = {
         name: {"iou": float(np.mean(overlaps[name])), "points": float(np.concatenate(seen[name]).mean())}
@@ -67,16 +68,16 @@ def main() -> int:
     return 0
 
 
-def likeliest_class(prediction: DensePoseMaps) -> Tensor:
+def likeliest_class(prediction: DensePoseMaps, stride: int) -> Tensor:
     """DensePose's rule: (B, S, S) bool."""
-    heads = upsample_map(prediction.fine_segm), upsample_map(prediction.coarse_segm)
-    first, second = (scores.argmax(dim=1) != BACKGROUND for scores in heads)
+    heads = (prediction.fine_segm, prediction.coarse_segm)
+    first, second = (upsample_map(scores, stride).argmax(dim=1) != BACKGROUND for scores in heads)
     return first & second
 
 
-def odds(prediction: DensePoseMaps) -> Tensor:
+def odds(prediction: DensePoseMaps, stride: int) -> Tensor:
     """The rule of `decode`: (B, S, S) bool."""
-    return decode(prediction).foreground
+    return decode(prediction, stride).foreground
 
 
 RULES = {"likeliest class": likeliest_class, "odds": odds}

@@ -25,13 +25,14 @@ from scipy.ndimage import distance_transform_edt
 from slimdp.config import CropSettings
 from slimdp.data import crop_affine, read_annotations
 from slimdp.evaluation import PredictionWriter, evaluate_files
-from slimdp.geometry import STRIDE, apply_affine, invert_affine
+from slimdp.geometry import apply_affine, crop_from_map, invert_affine
 from slimdp.inference.decode import decode
 from slimdp.report import instance_table, interval_table
 from slimdp.structures import DensePoseInstance, DensePoseMaps, PersonAnnotation
 from slimdp.surface import PEOPLE, load_surface
 
 #: Score of the true class; off the person, that of the nearest part: "localization" asks for it there.
+_STRIDE = 4  # of the hourglass
 _LOGIT, _NEAR_LOGIT = 10.0, 1.0
 
 
@@ -49,7 +50,7 @@ def main() -> int:
         found[file] = {}
         points, instances = {}, {}
         for crop, mapped in [(options.crops[0], False), *((crop, True) for crop in options.crops)]:
-            name = f"{crop // STRIDE} px maps, crops of {crop}" if mapped else f"no maps, crops of {crop}"
+            name = f"{crop // _STRIDE} px maps, crops of {crop}" if mapped else f"no maps, crops of {crop}"
             evaluation = _evaluate(options.data, file, crop, mapped, options.kappa)
             assert evaluation.points is not None
             points[f"{name}, full"] = evaluation.points.all, "full"
@@ -78,7 +79,8 @@ def _predictions(
         affine = crop_affine(person.box, CropSettings(size=crop))
         truth = _true_maps(data, person)
         if mapped:
-            decoded = decode(_as_network(_read(truth, affine, STRIDE * np.arange(crop // STRIDE) + 1.5)))
+            places = crop_from_map(np.arange(crop // _STRIDE), _STRIDE)
+            decoded = decode(_as_network(_read(truth, affine, places)), _STRIDE)
             part, uv = decoded.part[0].numpy(), decoded.uv[0].half().numpy()
             foreground = decoded.foreground[0].numpy()
         else:

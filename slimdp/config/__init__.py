@@ -7,16 +7,15 @@ A settings file may build on another one (`base: base.yaml`) and then holds the 
 from slimdp.config.base import Settings
 from slimdp.config.budget import BudgetSettings, ClickCosts
 from slimdp.config.learning import (
-    EQUIVARIANT,
     OPTIMISERS,
     PRECISIONS,
     SCHEDULES,
     TERMS,
     LossSettings,
-    ModelSettings,
     OptimiserSettings,
     ScheduleSettings,
 )
+from slimdp.config.model import MODEL, ModelSettings, ModelSpec
 from slimdp.config.run import (
     StageSettings,
     TrainConfig,
@@ -35,9 +34,9 @@ from slimdp.config.samples import (
 from slimdp.plain_yaml import ConfigError
 
 __all__ = [
-    "EQUIVARIANT", "OPTIMISERS", "PRECISIONS", "SCHEDULES", "TERMS",
+    "MODEL", "OPTIMISERS", "PRECISIONS", "SCHEDULES", "TERMS",
     "AugmentSettings", "BudgetSettings", "ClickCosts", "ConfigError", "CropSettings", "DataSource",
-    "LossSettings", "ModelSettings", "MotionSettings", "NoMotion", "OptimiserSettings", "ScheduleSettings",
-    "Settings", "StageSettings", "TrainConfig", "ValidationSettings", "config_from_dict",
+    "LossSettings", "ModelSettings", "ModelSpec", "MotionSettings", "NoMotion", "OptimiserSettings",
+    "ScheduleSettings", "Settings", "StageSettings", "TrainConfig", "ValidationSettings", "config_from_dict",
     "config_to_dict", "load_config",
 ]  # fmt: skip

@@ -221,7 +221,8 @@ class Chosen:
         if isinstance(values, Settings):
             return values
         if not isinstance(values, Mapping):
-            raise _Fault(lambda at: f"{at('')} = {shortened(values)}, but keys are wanted: {self.key}, ...")
+            keys = ", ".join(lookup(self.group, self.usual_name, self.key).model_fields)
+            raise _Fault(lambda at: f"{at('')} = {shortened(values)}, but keys are wanted: {keys}")
         name = values.get(self.key, self.usual_name)
         if not isinstance(name, str):
             raise _Fault(lambda at: f"{at(self.key)} = {shortened(name)}, but a text (in quotes) is wanted")

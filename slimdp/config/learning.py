@@ -1,39 +1,16 @@
-"""Settings of the network, its losses, and what makes steps of their gradients."""
+"""Settings of the losses, and what makes steps of their gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, get_args
 
-from slimdp.config.base import Many, NotNegative, Settings, Wanted, below, within
-
-_Names = Wanted(
-    "names that differ, none of them empty", lambda names: all(names) and len(set(names)) == len(names)
-)
-_Channels = Wanted(
-    "a multiple of 4, at least 8",
-    lambda count: count >= 8 and count % 4 == 0,
-    {"minimum": 8, "multipleOf": 4},
-)
-
-
-class ModelSettings(Settings):
-    """The stacked hourglass."""
-
-    stacks: Annotated[int, within(1, 16)] = 2
-    features: Annotated[int, _Channels] = 256  # channels
-    # Names of the keypoints that get heat maps, e.g. [nose, left_knee, ...].
-    keypoints: Annotated[Many[str], _Names] = ()
-
+from slimdp.config.base import Many, NotNegative, Settings, Wanted, below
 
 #: The terms of the loss, each with a weight of its name in `LossSettings`.
 TERMS = (
     "part", "coarse", "background", "uv", "keypoint_part", "keypoint_uv", "keypoint_map", "equivariance",
 )  # fmt: skip
-Equivariant = Literal["level_0", "level_1", "level_2", "level_3", "level_4", "segmentation", "uv"]
-#: What may be held equivariant: a feature level of each stack (`slimdp.models.hourglass.LEVELS`), or of the
-#: outputs the part scores or the coordinates.
-EQUIVARIANT: tuple[Equivariant, ...] = get_args(Equivariant)
 
 
 class LossSettings(Settings):
@@ -51,9 +28,8 @@ class LossSettings(Settings):
     )
     # What the two pictures of a person say, by cosine (Slim DensePose, 3.2.2, table 7); needs `motion`.
     equivariance: NotNegative = 0.0
-    equivariance_at: Equivariant = (
-        "level_3"  # the features that are compared; level_3: those before the outputs
-    )
+    # The features of the network that are compared, by name; null: those that its spec names first.
+    equivariance_at: str | None = None
     equivariance_stop: Literal["none", "first", "second"] = "none"  # the side that the loss does not teach
 
 

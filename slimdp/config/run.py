@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from flow_cache.runtime.file_name import PLAIN_NAME_WORDS, is_plain_name
+from flow_cache.runtime.nearest import listed
 from slimdp.config.base import (
     Count,
     Many,
@@ -24,11 +25,11 @@ from slimdp.config.base import (
 )
 from slimdp.config.learning import (
     LossSettings,
-    ModelSettings,
     OptimiserSettings,
     Precision,
     ScheduleSettings,
 )
+from slimdp.config.model import MODEL, ModelSettings
 from slimdp.config.samples import (
     MOTION,
     AugmentSettings,
@@ -37,6 +38,7 @@ from slimdp.config.samples import (
     MotionSettings,
     NoMotion,
 )
+from slimdp.registry import import_modules
 from slimdp.settings_file import ConfigError, apply_override, merge, read_settings
 
 #: Crops that go through a network together, and processes that prepare them: beyond, a machine ends in need.
@@ -92,7 +94,7 @@ class TrainConfig(Settings):
     MOVED: ClassVar[Mapping[str, str]] = {"average_decay": "ema_decay", "shared_batch_norm": "sync_batchnorm"}
 
     stages: Annotated[Many[StageSettings], Wanted("at least one stage", len, {"minItems": 1})]
-    model: ModelSettings = ModelSettings()
+    model: Annotated[ModelSettings, MODEL] = Field(default_factory=MODEL.usual)
     crop: CropSettings = CropSettings()
     augment: AugmentSettings = AugmentSettings()
     loss: LossSettings = LossSettings()
@@ -112,16 +114,43 @@ class TrainConfig(Settings):
     pictures_every: PositiveInt = 200  # steps between TensorBoard pictures
     checkpoint_every: PositiveInt = 200  # steps between checkpoints
     keep: PositiveInt = 2  # checkpoints to keep: the last one and those before it
+    imports: Many[str] = ()  # modules that register networks, losses, ... of their own (`slimdp.registry`)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         names = [stage.name for stage in self.stages]
         require(len(set(names)) == len(names), "stages", names, "stages with different names")
+        spec, size = self.model.spec, self.crop.size
+        ok = size % spec.size_multiple == 0
+        require(ok, "crop.size", size, f"a positive multiple of {spec.size_multiple}")
         for i, stage in enumerate(self.stages):
-            # The smallest map is crop.size / 64 wide, and a batch norm needs two values at least.
-            ok = stage.batch // stage.accumulate > 1 or self.crop.size > 64
-            require(ok, f"stages.{i}.batch", stage.batch, "2 or more crops at a time with crop.size 64")
+            # A batch norm of the coarsest map needs two values at least.
+            ok = stage.batch // stage.accumulate > 1 or size > spec.size_multiple
+            wanted = f"2 or more crops at a time with crop.size {spec.size_multiple}"
+            require(ok, f"stages.{i}.batch", stage.batch, wanted)
+            self._check_features(stage, f"stages.{i}.loss" if stage.loss else "loss")
         return self
+
+    @model_validator(mode="after")
+    def _name_features(self) -> Self:
+        """Losses that leave it to the network which features they compare name them, to be saved so."""
+        names = self.model.spec.features
+
+        def named(loss: LossSettings) -> LossSettings:
+            return loss.replace(equivariance_at=names[0]) if loss.equivariance_at is None and names else loss
+
+        # Frozen for others. Stages may be those of another run's settings too: those stay as they are.
+        self.__dict__["loss"] = named(self.loss)
+        self.__dict__["stages"] = tuple(
+            stage.replace(loss=named(stage.loss)) if stage.loss else stage for stage in self.stages
+        )
+        return self
+
+    def _check_features(self, stage: StageSettings, key: str) -> None:
+        at, known = self.loss_of(stage).equivariance_at, self.model.spec.features
+        ok = at in known or not (at or self.loss_of(stage).equivariance)
+        wanted = f"one of the features of model.name = {self.model.name!r}: {listed(known, at)}"
+        require(ok, f"{key}.equivariance_at", at, wanted)
 
     def loss_of(self, stage: StageSettings) -> LossSettings:
         """The weights of a stage's losses."""
@@ -163,6 +192,8 @@ def config_from_dict(values: Any, where: str, saved: bool = False) -> TrainConfi
         saved: by this or an earlier version, e.g. in a checkpoint.
     """
     try:
+        if isinstance(values, Mapping) and isinstance(values.get("imports"), list):
+            import_modules(values["imports"])
         return _with_drawn_budgets(TrainConfig.parse(_with_whole_stages(values), saved=saved))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error

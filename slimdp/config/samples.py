@@ -11,9 +11,9 @@ from slimdp.config.base import (
     Chosen,
     NotNegative,
     Positive,
+    PositiveInt,
     Settings,
     Share,
-    Wanted,
     below,
     by_new_keys,
     within,
@@ -32,15 +32,10 @@ class DataSource(Settings):
     budget: BudgetSettings | None = None  # which of its labels are learned from; null: all
 
 
-_Size = Wanted(
-    "a positive multiple of 64", lambda size: size > 0 and size % 64 == 0, {"minimum": 64, "multipleOf": 64}
-)
-
-
 class CropSettings(Settings):
     """The square around a person's box that the network sees."""
 
-    size: Annotated[int, _Size] = 256  # px, a multiple of 64
+    size: PositiveInt = 256  # px, a multiple of what the network asks for (`ModelSpec.size_multiple`)
     margin: NotNegative = 0.15  # of the box's longer side, added on each side
 
 

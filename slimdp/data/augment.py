@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 from slimdp.config import AugmentSettings
-from slimdp.geometry import STRIDE
 from slimdp.structures import IGNORE
 from slimdp.surface.layout import PartLayout
 from slimdp.surface.symmetry import UvSymmetry
@@ -74,10 +73,10 @@ def under(rectangles: np.ndarray, points: np.ndarray) -> np.ndarray:
     return hidden
 
 
-def forget_under(rectangles: np.ndarray, coarse: np.ndarray) -> None:
-    """Set coarse labels (S / 4, S / 4), in place, to IGNORE wherever a map pixel shows some of a patch."""
+def forget_under(rectangles: np.ndarray, coarse: np.ndarray, stride: int) -> None:
+    """Set coarse labels (h, w), in place, to IGNORE wherever a map pixel shows some of a patch."""
     for left, top, right, bottom in rectangles.tolist():
-        coarse[top // STRIDE : -(-bottom // STRIDE), left // STRIDE : -(-right // STRIDE)] = IGNORE
+        coarse[top // stride : -(-bottom // stride), left // stride : -(-right // stride)] = IGNORE
 
 
 def _rectangle(patch: Patch, size: int) -> tuple[int, int, int, int]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from slimdp.config import CropSettings
 from slimdp.data.box_frame import FRAME, sample_coarse
-from slimdp.geometry import STRIDE, affine_zoom, apply_affine, invert_affine
+from slimdp.geometry import affine_zoom, apply_affine, crop_from_map, invert_affine, map_from_crop
 from slimdp.structures import IGNORE, BoxSource, PersonAnnotation
 
 #: Colour of the crop where the image has no pixels: the mean of ImageNet's pictures.
@@ -141,6 +141,7 @@ def coarse_target(
     person: PersonAnnotation,
     crop_from_image: np.ndarray,
     size: int,
+    stride: int,
     other_boxes: np.ndarray | None = None,
 ) -> np.ndarray:
     """Coarse labels at the map pixels of a crop, read from the nearest pixel of the annotated mask.
@@ -155,24 +156,24 @@ def coarse_target(
         person: whose mask it is.
         crop_from_image: (2, 3), image px -> crop px.
         size: side of the crop, px.
+        stride: crop px to a map px.
         other_boxes: (K, 4) xywh image px of the other people in the image.
 
     Returns:
-        (size / 4, size / 4) uint8: 0..C, or IGNORE.
+        (size / stride, size / stride) uint8: 0..C, or IGNORE.
     """
-    side = size // STRIDE
-    x, y = _map_pixel_places(crop_from_image, side)
+    x, y = _map_pixel_places(crop_from_image, size // stride, stride)
     coarse = np.full((FRAME, FRAME), IGNORE, dtype=np.uint8) if person.coarse is None else person.coarse
     places = np.stack([x.ravel(), y.ravel()], axis=1)
     label, inside = (flat.reshape(x.shape) for flat in sample_coarse(coarse, person.box, places, BACKGROUND))
-    label[_may_show_anybody(person, crop_from_image, x, y, other_boxes) & ~inside] = IGNORE
+    label[_may_show_anybody(person, crop_from_image, x, y, stride, other_boxes) & ~inside] = IGNORE
     return label
 
 
-def _map_pixel_places(crop_from_image: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+def _map_pixel_places(crop_from_image: np.ndarray, side: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
     """Where the centres of a crop's map pixels lie: x and y (side, side), image px, rows first."""
     (a, b, c), (d, e, f) = invert_affine(crop_from_image).tolist()
-    centres = STRIDE * np.arange(side) + (STRIDE - 1) / 2  # crop px
+    centres = crop_from_map(np.arange(side), stride)
     return a * centres + (b * centres + c)[:, None], d * centres + (e * centres + f)[:, None]
 
 
@@ -181,6 +182,7 @@ def _may_show_anybody(
     crop_from_image: np.ndarray,
     x: np.ndarray,
     y: np.ndarray,
+    stride: int,
     other_boxes: np.ndarray | None,
 ) -> np.ndarray:
     """Which map pixels (side, side), at places x, y (image px), would not be background if not the person."""
@@ -192,16 +194,18 @@ def _may_show_anybody(
         left, top = left - 0.5, top - 0.5
         unknown |= (x >= left) & (x < left + width) & (y >= top) & (y < top + height)
     if person.image.ignore_regions:
-        unknown |= _in_regions(person.image.ignore_regions, crop_from_image, len(x))
+        unknown |= _in_regions(person.image.ignore_regions, crop_from_image, len(x), stride)
     return unknown
 
 
-def _in_regions(regions: Sequence[np.ndarray], crop_from_image: np.ndarray, side: int) -> np.ndarray:
+def _in_regions(
+    regions: Sequence[np.ndarray], crop_from_image: np.ndarray, side: int, stride: int
+) -> np.ndarray:
     """Which map pixels (side, side) of a crop lie in one of the polygons (K, 2) x, y image px."""
     drawn = np.zeros((side, side), dtype=np.uint8)
     # cv2 takes fixed point coordinates, here in 1/16 px; far corners would overflow it.
     for region in regions:
-        corners = (apply_affine(crop_from_image, region) - (STRIDE - 1) / 2) / STRIDE
+        corners = map_from_crop(apply_affine(crop_from_image, region), stride)
         fixed = np.round(corners.clip(-1e6, 1e6) * 16).astype(np.int32)
         cv2.fillPoly(drawn, [fixed], 1, shift=4)
     return drawn > 0

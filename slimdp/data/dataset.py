@@ -55,8 +55,13 @@ class PoseSample:
     uv: np.ndarray  # (N, 2) float32 in [0, 1]; NaN where the part alone is known
     source: np.ndarray  # (N,) int64, a LabelSource
     confidence: np.ndarray  # (N,) float32 in [0, 1]
-    coarse: np.ndarray  # (S / 4, S / 4) uint8: 0..C, IGNORE where unknown
+    coarse: np.ndarray  # (S / stride, S / stride) uint8: 0..C, IGNORE where unknown
     keypoints: np.ndarray  # (K, 3) float64 x, y, crop px, visibility: 0 unknown, 1 hidden, 2 seen
+
+    @property
+    def stride(self) -> int:
+        """Crop px to a px of the network's maps."""
+        return len(self.image) // len(self.coarse)
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,8 @@ class PairSample:
 
     first: PoseSample
     second: PoseSample
-    flow_1to0: np.ndarray  # (2, S / 4, S / 4) float32 map px: takes a map pixel of the second to the first
-    valid_1: np.ndarray  # (S / 4, S / 4) bool: where that is known, and inside of the first crop
+    flow_1to0: np.ndarray  # (2, h, w) float32 map px: takes a map pixel of the second to the first
+    valid_1: np.ndarray  # (h, w) bool: where that is known, and inside of the first crop
 
 
 class PoseDataset(Dataset[PoseSample]):
@@ -83,6 +88,7 @@ class PoseDataset(Dataset[PoseSample]):
         augment: random changes; None for none.
         symmetry: of the body's charts, for mirrored crops.
         seed: of the random changes.
+        stride: crop px to a px of the network's maps.
         cache_mb: memory for decoded pictures in each process.
         labelled_only: False takes people without any label too, e.g. to compare frames of a video; for all
             sources, or one for each.
@@ -101,6 +107,7 @@ class PoseDataset(Dataset[PoseSample]):
         augment: AugmentSettings | None,
         symmetry: UvSymmetry,
         seed: int,
+        stride: int,
         cache_mb: float = 256,
         labelled_only: bool | Sequence[bool] = True,
         keypoints: Sequence[str] = (),
@@ -108,8 +115,8 @@ class PoseDataset(Dataset[PoseSample]):
     ) -> None:
         sources = [annotations] if isinstance(annotations, AnnotationSet) else list(annotations)
         self._augment, self._seed = augment, seed
-        #: Size and margin of the crops, and left and right of the body.
-        self.crop, self.symmetry = crop, symmetry
+        #: Size and margin of the crops, their px to a map px, and left and right of the body.
+        self.crop, self.stride, self.symmetry = crop, stride, symmetry
         self._anchors = anchors
         self._keypoints = tuple(keypoints)
         self._mirrored = mirrored_order(keypoints) if augment is not None and augment.flip else None
@@ -163,8 +170,8 @@ class PoseDataset(Dataset[PoseSample]):
             image = change_colours(image, change)
         covered = cover(image, change.patches)
         labels = self._labels(index).within(affine, size, covered)
-        coarse = coarse_target(person, affine, size, self._other_boxes[index])
-        forget_under(covered, coarse)
+        coarse = coarse_target(person, affine, size, self.stride, self._other_boxes[index])
+        forget_under(covered, coarse, self.stride)
         keypoints = self._placed_keypoints(person, affine, covered)
         part, uv = labels.part, labels.uv
         if change.flip:

@@ -20,7 +20,7 @@ class DecodedMaps:
     foreground: Tensor  # (B, S, S) bool
 
 
-def decode(prediction: DensePoseMaps) -> DecodedMaps:
+def decode(prediction: DensePoseMaps, stride: int) -> DecodedMaps:
     """Read one stack's maps: up-sampled first, then compared.
 
     A pixel is foreground where `person_log_odds` are over 0. `part` and `uv` do not look at the background:
@@ -28,7 +28,7 @@ def decode(prediction: DensePoseMaps) -> DecodedMaps:
     table 2).
     """
     # One crop at a time: the 88 maps of a single person take 23 MB at 256 px.
-    decoded = [_decode_crop(_crop(prediction, i)) for i in range(len(prediction.fine_segm))]
+    decoded = [_decode_crop(_crop(prediction, i), stride) for i in range(len(prediction.fine_segm))]
     return DecodedMaps(
         part=torch.cat([maps.part for maps in decoded]),
         uv=torch.cat([maps.uv for maps in decoded]),
@@ -58,11 +58,11 @@ def _crop(prediction: DensePoseMaps, index: int) -> DensePoseMaps:
     return prediction.map(one)
 
 
-def _decode_crop(prediction: DensePoseMaps) -> DecodedMaps:
-    best = upsample_map(prediction.fine_segm)[:, 1:].argmax(dim=1, keepdim=True)  # channel, 0..P - 1
-    uv = [upsample_map(maps).gather(1, best) for maps in (prediction.u, prediction.v)]
+def _decode_crop(prediction: DensePoseMaps, stride: int) -> DecodedMaps:
+    best = upsample_map(prediction.fine_segm, stride)[:, 1:].argmax(dim=1, keepdim=True)  # channel, 0..P - 1
+    uv = [upsample_map(maps, stride).gather(1, best) for maps in (prediction.u, prediction.v)]
     return DecodedMaps(
         part=(best.squeeze(1) + 1).to(torch.uint8),
         uv=torch.cat(uv, dim=1).clamp(0, 1),
-        foreground=upsample_map(person_log_odds(prediction)[:, None]).squeeze(1) > 0,
+        foreground=upsample_map(person_log_odds(prediction)[:, None], stride).squeeze(1) > 0,
     )

@@ -17,7 +17,7 @@ from slimdp.data.images import load_image
 from slimdp.evaluation.predictions import PredictionOrigin, PredictionWriter
 from slimdp.inference.decode import decode
 from slimdp.inference.mirror import mean_prediction, mirror_prediction
-from slimdp.models import StackedHourglass
+from slimdp.models import DensePoseModel
 from slimdp.structures import DensePoseInstance, DensePoseMaps, PersonAnnotation, PoseBatch
 from slimdp.surface.symmetry import UvSymmetry
 
@@ -26,7 +26,7 @@ _Crop = tuple[PersonAnnotation, np.ndarray, np.ndarray]
 
 
 def predict_people(
-    model: StackedHourglass,
+    model: DensePoseModel,
     people: Sequence[PersonAnnotation],
     crop: CropSettings,
     batch: int = 16,
@@ -59,7 +59,7 @@ def predict_people(
 
 
 def predict_to_file(
-    model: StackedHourglass,
+    model: DensePoseModel,
     people: Sequence[PersonAnnotation],
     crop: CropSettings,
     out: str | Path,
@@ -98,7 +98,7 @@ def _crops(people: Sequence[PersonAnnotation], settings: CropSettings) -> Iterat
 
 
 def _predict_batch(
-    model: StackedHourglass, crops: list[_Crop], flip_symmetry: UvSymmetry | None
+    model: DensePoseModel, crops: list[_Crop], flip_symmetry: UvSymmetry | None
 ) -> list[DensePoseInstance]:
     weight = next(model.parameters())
     images = torch.from_numpy(np.stack([image for _, _, image in crops])).to(weight.device)
@@ -109,7 +109,7 @@ def _predict_batch(
         raise FloatingPointError(
             f"the network gives values that are not finite for: {names}; are its weights whole?"
         )
-    maps = decode(prediction)
+    maps = decode(prediction, model.spec.stride)
     part, uv, foreground = (
         maps.part.cpu().numpy(),
         maps.uv.half().cpu().numpy(),
@@ -132,7 +132,7 @@ def _predict_batch(
 
 @torch.inference_mode()
 def run_model(
-    model: StackedHourglass, images: Tensor, flip_symmetry: UvSymmetry | None = None
+    model: DensePoseModel, images: Tensor, flip_symmetry: UvSymmetry | None = None
 ) -> DensePoseMaps:
     """The last stack's prediction of crops (B, 3, S, S) RGB in 0..1, in evaluation mode."""
     was_training = model.training

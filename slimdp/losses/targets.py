@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from slimdp.geometry import STRIDE, map_from_crop
+from slimdp.geometry import map_from_crop
 from slimdp.structures import IGNORE, LabelSource, PoseBatch
 
 BACKGROUND = 0
@@ -33,7 +33,7 @@ class MapLabels:
 
 
 def map_labels(batch: PoseBatch) -> MapLabels:
-    """Labels of a batch for maps of a quarter of the crop."""
+    """Labels of a batch for the maps of its images."""
     confidence = torch.ones_like(batch.points[:, 0]) if batch.confidence is None else batch.confidence
     source = torch.zeros_like(batch.part) if batch.source is None else batch.source
     of_keypoint = source == LabelSource.KEYPOINT
@@ -41,10 +41,10 @@ def map_labels(batch: PoseBatch) -> MapLabels:
     uv_known = has_uv(batch)
     heat = heat_known = None
     if batch.keypoints is not None and batch.keypoints.shape[1]:
-        heat = keypoint_heat(batch.keypoints[..., :2], batch.images.shape[-1] // STRIDE)
+        heat = keypoint_heat(batch.keypoints[..., :2], batch.coarse.shape[-1], batch.stride)
         heat_known = (batch.keypoints[..., 2] > 0).to(heat.dtype)
     return MapLabels(
-        points=map_from_crop(batch.points),
+        points=map_from_crop(batch.points, batch.stride),
         point_image=batch.point_image,
         part=batch.part,
         # NaN times 0 is NaN, and so would be its gradient: it must not reach the arithmetic.
@@ -64,17 +64,18 @@ def has_uv(batch: PoseBatch) -> Tensor:
     return ~batch.uv.isnan().any(dim=1)
 
 
-def keypoint_heat(keypoints: Tensor, side: int) -> Tensor:
+def keypoint_heat(keypoints: Tensor, side: int, stride: int) -> Tensor:
     """Gaussians of height 1 about keypoints (Newell et al., 3.1).
 
     Args:
         keypoints: (B, K, 2) x, y, crop px.
         side: of the maps, px.
+        stride: crop px to a map px.
 
     Returns:
         (B, K, side, side); next to nothing of a keypoint far outside.
     """
-    centres = map_from_crop(keypoints)
+    centres = map_from_crop(keypoints, stride)
     steps = torch.arange(side, device=keypoints.device, dtype=keypoints.dtype)
     # A Gaussian of two dimensions is the product of two of one: (B, K, 2, side) exponentials alone.
     bells = torch.exp(-((steps - centres[..., None]) ** 2) / (2 * HEAT_SIGMA_PX**2))

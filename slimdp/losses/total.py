@@ -40,6 +40,7 @@ def total_loss(
     for stack, maps in enumerate(output.stages):
         sums = supervised_sums(maps, labels)
         if equivariant:
+            assert weights.equivariance_at is not None
             features = output.features[stack][weights.equivariance_at]
             sums["equivariance"] = equivariance_sum(features, batch, weights.equivariance_stop)
         for name, value in sums.items():
@@ -54,4 +55,4 @@ def total_loss(
 
 def needed_features(weights: LossSettings) -> tuple[str, ...]:
     """Names of the features that a network must be asked for, to be compared."""
-    return (weights.equivariance_at,) if weights.equivariance > 0 else ()
+    return (weights.equivariance_at,) if weights.equivariance > 0 and weights.equivariance_at else ()

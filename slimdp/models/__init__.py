@@ -1,6 +1,10 @@
-"""Networks from crops to dense pose."""
+"""Networks, from pictures to dense pose: a file each, with its settings."""
 
-from slimdp.models.cost import multiply_adds
-from slimdp.models.hourglass import FEATURES, StackedHourglass
+from slimdp.config import ModelSettings
+from slimdp.models.hourglass import HourglassSettings, StackedHourglass
+from slimdp.models.model import DensePoseModel, multiply_adds
 
-__all__ = ["FEATURES", "StackedHourglass", "multiply_adds"]
+__all__ = ["MODELS", "DensePoseModel", "HourglassSettings", "StackedHourglass", "multiply_adds"]
+
+#: The networks that `model.name` may name, by their settings.
+MODELS: dict[str, type[ModelSettings]] = {"hourglass": HourglassSettings}

@@ -17,7 +17,7 @@ from slimdp.data import PairSample, PoseDataset, PoseSample, change_colours
 from slimdp.data.augment import Augmentation, flip_coarse
 from slimdp.data.box_frame import sample_coarse
 from slimdp.data.sampler import SampleIndex
-from slimdp.geometry import STRIDE, apply_affine, invert_affine
+from slimdp.geometry import apply_affine, crop_from_map, invert_affine, map_from_crop
 from slimdp.motion.flow_pairs import ExactMotion, FlowMotion
 from slimdp.motion.label_transfer import coarse_labels, move_keypoints
 from slimdp.motion.tps_pairs import TpsMotion
@@ -141,13 +141,12 @@ def pair_sample(
         image_1: (S, S, 3) uint8 RGB, the second one's picture as the network is to see it.
         labels: to carry to the second crop (`transfer_labels`); None: it has none.
     """
-    size = len(image_1)
-    side = size // STRIDE
-    centres_1 = STRIDE * np.mgrid[:side, :side][::-1].reshape(2, -1).T + (STRIDE - 1) / 2  # crop px
+    side = len(first.coarse)
+    centres_1 = crop_from_map(np.mgrid[:side, :side][::-1].reshape(2, -1).T, first.stride)
     places_0, known = view.warp_to_source(centres_1)
     # Of the centres of map pixels: what lies beyond the outermost ones cannot be read in the first map.
     known = known & ((places_0 >= centres_1[0]) & (places_0 <= centres_1[-1])).all(axis=1)
-    flow_1to0 = np.where(known[:, None], places_0 - centres_1, 0).T.reshape(2, side, side) / STRIDE
+    flow_1to0 = np.where(known[:, None], places_0 - centres_1, 0).T.reshape(2, side, side) / first.stride
     second = _unlabelled(first, view, image_1)
     if labels is not None:
         second = transfer_labels(first, second, view, labels, places_0, known)
@@ -171,8 +170,8 @@ def transfer_labels(
         first, second: the crops; the labels of the second are not looked at.
         view: the way between them.
         labels: what those of the first were made of, for the coarse mask at its full resolution.
-        places_0: (S / 4 * S / 4, 2) x, y, where the second crop's map pixels lie in the first, crop px.
-        known: (S / 4 * S / 4,) bool, where that can be trusted.
+        places_0: (h * w, 2) x, y, where the second crop's map pixels lie in the first, crop px.
+        known: (h * w,) bool, where that can be trusted.
     """
     size = len(second.image)
     points_1, known_1, confidence = view.transfer_labels(first.points, first.confidence)
@@ -220,7 +219,7 @@ def _coarse_at(first: PoseSample, labels: SourceLabels, places_0: np.ndarray) ->
     Within the person's box the mask answers at its own resolution. What is unknown at the nearest map pixel
     stays so: other people, ignore regions, patches.
     """
-    column, row = np.floor((places_0 - (STRIDE - 1) / 2) / STRIDE + 0.5).astype(int).T
+    column, row = np.floor(map_from_crop(places_0, first.stride) + 0.5).astype(int).T
     label = first.coarse[row, column]
     person = labels.person
     if person.coarse is None:

@@ -21,8 +21,6 @@ from slimdp.training.checkpoint import FREE_KEYS
 
 #: The work of a pair, in crops: 16 pairs took as long as 48 crops, 8 as long as 24 (64 px, one core).
 _PAIR_CROPS = 3.0
-#: What comes before the stacks, in stacks: 1, 2, 3 and 6 took 44, 70, 100 and 207 ms (64 px, one core).
-_STEM_STACKS = 0.4
 
 
 @dataclass(frozen=True)
@@ -61,11 +59,9 @@ class PlannedRun:
     @property
     def work(self) -> float:
         """Of training, about, in crops of one stack of 64 features at 64 px; scoring counts as none."""
-        model, stage = self.config.model, self.config.stages[-1]
-        pair = self.config.motion_of(stage).kind != "none"
-        maps = (self.config.crop.size / 64) ** 2 * model.features / 64
-        stacks = (_STEM_STACKS + model.stacks) / (_STEM_STACKS + 1)
-        return self.crops * (_PAIR_CROPS if pair else 1.0) * maps * stacks
+        pair = self.config.motion_of(self.config.stages[-1]).kind != "none"
+        pixels = (self.config.crop.size / 64) ** 2
+        return self.crops * (_PAIR_CROPS if pair else 1.0) * pixels * self.config.model.cost
 
     def place(self, out: Path) -> Path:
         """Its folder, of a study that is swept into `out`, which need not be there yet."""

@@ -21,7 +21,7 @@ import slimdp
 from flow_cache.runtime.atomic import atomic_write
 from flow_cache.runtime.zip_check import check_zip
 from slimdp.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
-from slimdp.models import StackedHourglass
+from slimdp.models import DensePoseModel
 from slimdp.settings_file import differences
 from slimdp.surface.layout import PartLayout, layout_from_json
 from slimdp.surface.load import surface_layout
@@ -161,7 +161,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(**{name: content[name] for name in names})
 
 
-def build_model(config: TrainConfig, layout: PartLayout | None = None) -> StackedHourglass:
+def build_model(config: TrainConfig, layout: PartLayout | None = None) -> DensePoseModel:
     """The network of a run with the first weights of its seed, whatever was drawn before.
 
     `layout` has the parts that it tells apart; None: those of the settings' surface.
@@ -169,10 +169,12 @@ def build_model(config: TrainConfig, layout: PartLayout | None = None) -> Stacke
     layout = layout or surface_layout(config.surface)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return StackedHourglass(config.model.stacks, config.model.features, config.model.keypoints, layout)
+        model = config.model.build(layout)
+        assert isinstance(model, DensePoseModel)
+        return model
 
 
-def load_model(path: Path) -> tuple[StackedHourglass, TrainConfig]:
+def load_model(path: Path) -> tuple[DensePoseModel, TrainConfig]:
     """The network of a checkpoint, with its averaged weights, on the CPU in eval mode; and its settings."""
     checkpoint = load_checkpoint(path)
     model = build_model(checkpoint.config, checkpoint.layout)
@@ -180,7 +182,7 @@ def load_model(path: Path) -> tuple[StackedHourglass, TrainConfig]:
     return model.eval(), checkpoint.config
 
 
-def load_weights(model: StackedHourglass, weights: dict[str, Tensor], path: Path) -> None:
+def load_weights(model: DensePoseModel, weights: dict[str, Tensor], path: Path) -> None:
     """Put a checkpoint's weights into a model; raises CheckpointError where they do not fit."""
     try:
         model.load_state_dict(weights)

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from slimdp.config import LossSettings, StageSettings
 from slimdp.losses import label_counts, label_shares, needed_features, total_loss
-from slimdp.models import StackedHourglass
+from slimdp.models import DensePoseModel
 from slimdp.structures import DensePoseMaps, PoseBatch
 from slimdp.training.distributed import DistributedContext
 from slimdp.training.monitor import Monitor
@@ -27,7 +27,7 @@ from slimdp.training.optimisation import WeightAverage, learning_rate_at
 class TrainState:
     """What changes while a stage runs."""
 
-    model: StackedHourglass
+    model: DensePoseModel
     network: nn.Module  # the model as it is called: in DistributedDataParallel if there are several processes
     average: WeightAverage
     optimizer: torch.optim.Optimizer

@@ -161,7 +161,7 @@ def training_picture(
     count = min(people, len(batch.images))
     images = (batch.images[:count] * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     with torch.no_grad():
-        maps = decode(prediction.map(lambda maps: maps[:count].detach()))
+        maps = decode(prediction.map(lambda maps: maps[:count].detach()), batch.stride)
     point_image, points, part, uv = (
         values.cpu().numpy() for values in (batch.point_image, batch.points, batch.part, batch.uv)
     )

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from flow_cache.runtime.atomic import link_name
 from flow_cache.runtime.workers import WorkerPool
 from slimdp.config import ConfigError, TrainConfig
-from slimdp.models import StackedHourglass
+from slimdp.models import DensePoseModel
 from slimdp.surface import load_surface
 from slimdp.surface.interface import Surface
 from slimdp.surface.load import surface_layout
@@ -193,7 +193,7 @@ class _Run:
             load_optimizer(optimizer, start.optimizer)
         return TrainState(model, network, average, optimizer, start.step, start.best_score)
 
-    def _network(self, model: StackedHourglass) -> nn.Module:
+    def _network(self, model: DensePoseModel) -> nn.Module:
         """The model as it is called, changed in place."""
         several = self.processes.count > 1
         if several and self.config.sync_batchnorm:

@@ -156,7 +156,7 @@ def read_stages(
         sources = [source_labels(source, sets, layout, masks) for source in stage.data]
         draw_seed, change_seed = stage_seeds(config.seed, index)
         people = PoseDataset(
-            sources, config.crop, config.augment_of(stage), symmetry, change_seed,
+            sources, config.crop, config.augment_of(stage), symmetry, change_seed, config.model.spec.stride,
             labelled_only=[not source.unlabelled for source in stage.data],
             keypoints=config.model.keypoints, anchors=anchors,
         )  # fmt: skip
@@ -230,7 +230,8 @@ def check_batches(config: TrainConfig, processes: DistributedContext) -> None:
     """Each process must get the same number of crops; raises ConfigError naming the key."""
     for i, stage in enumerate(config.stages):
         part = stage.batch // stage.accumulate
-        alone = not config.sync_batchnorm and config.crop.size <= 64 and part == processes.count
+        one_px = config.crop.size == config.model.spec.size_multiple  # and a batch norm needs two
+        alone = not config.sync_batchnorm and one_px and part == processes.count
         if part % processes.count or alone:
             wanted = "2 or more a process" if alone else "a multiple of that number"
             raise ConfigError(

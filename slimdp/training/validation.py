@@ -9,7 +9,7 @@ from slimdp.config import CropSettings, TrainConfig, ValidationSettings
 from slimdp.data import AnnotationError, read_annotations
 from slimdp.evaluation import POINT_SCORES, EvaluationSet, PointErrors, PointMetric, Scorer, summarize
 from slimdp.inference import predict_people
-from slimdp.models import StackedHourglass
+from slimdp.models import DensePoseModel
 from slimdp.structures import PersonAnnotation
 from slimdp.surface import load_surface
 from slimdp.surface.load import surface_layout
@@ -36,7 +36,7 @@ class Validation:
         settings: ValidationSettings,
         crop: CropSettings,
         surface: str,
-        model: StackedHourglass,
+        model: DensePoseModel,
         people: list[PersonAnnotation],
         processes: DistributedContext,
     ) -> None:

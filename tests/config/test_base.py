@@ -210,7 +210,7 @@ def test_saved_weights_with_keys_beside_them_are_read() -> None:
             "top.shape.name = 'rond', but it must be one of round, square; did you",
         ),
         ({"shape": {"name": 3}}, "top.shape.name = 3, but a text"),
-        ({"shape": "round"}, "top.shape = 'round', but keys are wanted: name, ..."),
+        ({"shape": "round"}, "top.shape = 'round', but keys are wanted: name, radius"),
         ({"shape": {"radius": 0}}, "top.shape.radius = 0.0, but it must be more than 0"),
         ({"shape": {"at": "x"}}, "unknown key top.shape.at; there are: name, radius"),
         ({"shapes": {"squar": 3}}, "top.shapes.squar = 'squar', but it must be one of round, square"),

@@ -38,7 +38,7 @@ def test_points_and_masks_under_a_patch() -> None:
     assert under(rectangles, points).tolist() == [False, True, True, False, False, True]
     assert not under(np.zeros((0, 4), dtype=np.int64), points).any()
     coarse = np.zeros((16, 16), dtype=np.uint8)
-    forget_under(rectangles, coarse)
+    forget_under(rectangles, coarse, 4)
     rows, columns = np.nonzero(coarse == IGNORE)
     # Map pixel 10 averages px 40..43, of which one is hidden.
     assert (set(rows), set(columns)) == ({3, 4}, {6, 7, 8, 9, 10})

@@ -98,7 +98,7 @@ def test_nothing_is_known_around_a_rough_box(scene: dict[str, Any], save: Save, 
     scene["annotations"] = [{"id": 7, "image_id": 1, "category_id": 1, "center": [60, 40], "scale": 0.2}]
     found = read_annotations(save(scene), save(scene).parent)
     affine = crop_affine(found.people[0].box, CropSettings(size=64, margin=0.5))
-    assert (coarse_target(found.people[0], affine, 64) == IGNORE).all()
+    assert (coarse_target(found.people[0], affine, 64, 4) == IGNORE).all()
     write_annotations(tmp_path / "again.json", found.images, found.people)
     (person,) = read_annotations(tmp_path / "again.json", tmp_path).people
     assert person.box_source == BoxSource.CENTRE

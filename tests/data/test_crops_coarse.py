@@ -43,7 +43,7 @@ def test_against_the_slow_way(make_person: Make) -> None:
         person = make_person(IMAGE, BOX, coarse=coarse)
         for scale, turn, flip in [(1, 0, False), (0.7, 25, False), (1.3, -160, True)]:
             affine = crop_affine(person.box, CropSettings(size=128), scale, turn, (0.1, -0.05), flip)
-            found = coarse_target(person, affine, 128, others)
+            found = coarse_target(person, affine, 128, 4, others)
             np.testing.assert_array_equal(found, slow_target(person, affine, 128, others))
             assert {0, IGNORE} < set(found.ravel()) or coarse is None
 
@@ -52,7 +52,7 @@ def test_ignore_regions_hold_outside_the_box_alone(make_person: Make) -> None:
     square = np.array([[130.0, 100], [300, 100], [300, 160], [130, 160]])
     image = replace(IMAGE, ignore_regions=(square,))
     person = make_person(image, BOX, coarse=np.full((256, 256), 3, dtype=np.uint8))
-    target = coarse_target(person, crop_affine(person.box, CropSettings(size=128, margin=1.0), 1), 128)
+    target = coarse_target(person, crop_affine(person.box, CropSettings(size=128, margin=1.0), 1), 128, 4)
     # One map pixel is 11.25 image px; map pixel m has its centre at image px 129.5 + 11.25 (m - 15.5) in x.
     columns = 129.5 + 11.25 * (np.arange(32) - 15.5)
     rows = 139.5 + 11.25 * (np.arange(32) - 15.5)
@@ -68,7 +68,7 @@ def test_ignore_regions_hold_outside_the_box_alone(make_person: Make) -> None:
 def test_a_mirrored_crop_shows_the_mirrored_target(make_person: Make) -> None:
     person = make_person(IMAGE, BOX, coarse=blocks(1))
     plain, mirrored = (
-        coarse_target(person, crop_affine(person.box, CropSettings(size=128), flip=flip), 128)
+        coarse_target(person, crop_affine(person.box, CropSettings(size=128), flip=flip), 128, 4)
         for flip in (False, True)
     )
     np.testing.assert_array_equal(mirrored, plain[:, ::-1])

@@ -58,7 +58,7 @@ def same(a: PoseSample | PoseBatch, b: PoseSample | PoseBatch) -> bool:
 
 
 def test_only_labelled_people_are_samples(people: AnnotationSet) -> None:
-    dataset = PoseDataset([people, people], CROP, None, UvSymmetry(), seed=0)
+    dataset = PoseDataset([people, people], CROP, None, UvSymmetry(), seed=0, stride=4)
     assert dataset.sizes == (2, 2)
     assert [dataset[i].annotation_id for i in range(len(dataset))] == [3, 5, 3, 5]
 
@@ -66,12 +66,12 @@ def test_only_labelled_people_are_samples(people: AnnotationSet) -> None:
 def test_a_set_without_labels_is_named(people: AnnotationSet) -> None:
     bare = AnnotationSet(people.images, people.people[1:2], people.file)
     with pytest.raises(AnnotationError, match=r"people\.json: a data set without labels"):
-        PoseDataset([people, bare], CROP, None, UvSymmetry(), seed=0)
+        PoseDataset([people, bare], CROP, None, UvSymmetry(), seed=0, stride=4)
 
 
 def test_points_show_the_pixels_that_they_showed(people: AnnotationSet) -> None:
     """The image under a point of a changed crop is the image under the point in the picture."""
-    dataset = PoseDataset(people, CROP, AugmentSettings(colour=0), UvSymmetry(), seed=0)
+    dataset = PoseDataset(people, CROP, AugmentSettings(colour=0), UvSymmetry(), seed=0, stride=4)
     picture = load_image(people.images[0].file).astype(float)
     differences = []
     for number in range(20):
@@ -94,6 +94,7 @@ def test_truth_of_a_mirrored_crop_is_the_mirrored_truth(people: AnnotationSet) -
         AugmentSettings(scale=0, rotation_deg=0, shift=0, flip=True, colour=0),
         UvSymmetry(),
         seed=0,
+        stride=4,
     )
     samples = [dataset[SampleIndex(number, 0)] for number in range(12)]
     flipped = [np.linalg.det(sample.crop_from_image[:, :2]) < 0 for sample in samples]
@@ -109,7 +110,7 @@ def test_truth_of_a_mirrored_crop_is_the_mirrored_truth(people: AnnotationSet) -
 
 
 def test_points_outside_the_crop_are_dropped_with_their_labels(people: AnnotationSet) -> None:
-    dataset = PoseDataset(people, CROP, AugmentSettings(scale=2, shift=0.4), UvSymmetry(), seed=0)
+    dataset = PoseDataset(people, CROP, AugmentSettings(scale=2, shift=0.4), UvSymmetry(), seed=0, stride=4)
     counts = set()
     for number in range(20):
         sample = dataset[SampleIndex(number, 0)]
@@ -121,7 +122,7 @@ def test_points_outside_the_crop_are_dropped_with_their_labels(people: Annotatio
 
 def test_samples_depend_on_seed_draw_and_person_alone(people: AnnotationSet) -> None:
     changes = AugmentSettings(occlusion=0.5)
-    one, two, other = (PoseDataset(people, CROP, changes, UvSymmetry(), seed) for seed in (1, 1, 2))
+    one, two, other = (PoseDataset(people, CROP, changes, UvSymmetry(), seed, stride=4) for seed in (1, 1, 2))
     first = one[SampleIndex(9, 0)]
     for index in (0, 1, SampleIndex(4, 1)):
         two[index]
@@ -130,7 +131,7 @@ def test_samples_depend_on_seed_draw_and_person_alone(people: AnnotationSet) -> 
     assert not same(first, other[SampleIndex(9, 0)])
     assert not same(first, one[SampleIndex(8, 0)])
     assert same(one[0], one[SampleIndex(0, 0)])
-    twins = PoseDataset([people, people], CROP, changes, UvSymmetry(), seed=1)
+    twins = PoseDataset([people, people], CROP, changes, UvSymmetry(), seed=1, stride=4)
     assert not same(
         twins[SampleIndex(9, 0)], twins[SampleIndex(9, 2)]
     )  # the same person, at another place in the set
@@ -167,7 +168,7 @@ def batches(dataset: PoseDataset, workers: int) -> list[PoseBatch]:
 def test_workers_do_not_change_the_batches(
     people: AnnotationSet, opencv_threads: Callable[[int], None]
 ) -> None:
-    dataset = PoseDataset(people, CROP, AugmentSettings(occlusion=0.5), UvSymmetry(), seed=0)
+    dataset = PoseDataset(people, CROP, AugmentSettings(occlusion=0.5), UvSymmetry(), seed=0, stride=4)
     opencv_threads(3)
     alone = batches(dataset, workers=0)
     opencv_threads(1)
@@ -180,11 +181,11 @@ def test_a_worker_that_could_hang_says_so(
 ) -> None:
     opencv_threads(3)
     with pytest.raises(RuntimeError, match="forked while OpenCV had 3 threads"):
-        batches(PoseDataset(people, CROP, None, UvSymmetry(), seed=0), workers=1)
+        batches(PoseDataset(people, CROP, None, UvSymmetry(), seed=0, stride=4), workers=1)
 
 
 def test_collate(people: AnnotationSet) -> None:
-    dataset = PoseDataset(people, CROP, None, UvSymmetry(), seed=0)
+    dataset = PoseDataset(people, CROP, None, UvSymmetry(), seed=0, stride=4)
     samples = [dataset[0], dataset[1], dataset[0]]
     batch = collate(samples)
     assert batch.images.shape == (3, 3, 64, 64)
@@ -203,7 +204,7 @@ def test_collate(people: AnnotationSet) -> None:
 
 
 def test_moving_a_batch_widens_its_bytes(people: AnnotationSet) -> None:
-    batch = collate([PoseDataset(people, CROP, None, UvSymmetry(), seed=0)[0]])
+    batch = collate([PoseDataset(people, CROP, None, UvSymmetry(), seed=0, stride=4)[0]])
     moved = batch.to("cpu")
     assert moved.images.dtype == torch.float32
     assert moved.images.is_contiguous(memory_format=torch.channels_last)
@@ -218,12 +219,12 @@ def test_confidence_stays_with_its_point(people: AnnotationSet) -> None:
     trust = np.linspace(0, 1, 60, dtype=np.float32)
     marked = replace(person, confidence=trust, uv=np.column_stack([trust, trust]))
     cut = AugmentSettings(scale=2, shift=0.4, flip=False, occlusion=1)
-    dataset = PoseDataset(AnnotationSet(people.images, (marked,)), CROP, cut, UvSymmetry(), seed=0)
+    dataset = PoseDataset(AnnotationSet(people.images, (marked,)), CROP, cut, UvSymmetry(), seed=0, stride=4)
     batch = collate([dataset[SampleIndex(number, 0)] for number in range(8)])
     assert batch.confidence is not None
     assert len(batch.confidence) < 8 * 60
     np.testing.assert_array_equal(batch.confidence, batch.uv[:, 0])
-    plain = collate([PoseDataset(people, CROP, None, UvSymmetry(), seed=0)[0]])
+    plain = collate([PoseDataset(people, CROP, None, UvSymmetry(), seed=0, stride=4)[0]])
     assert plain.confidence is not None
     assert (plain.confidence == 1).all()
 
@@ -231,15 +232,17 @@ def test_confidence_stays_with_its_point(people: AnnotationSet) -> None:
 def test_a_batch_without_points(people: AnnotationSet, make_person: Make) -> None:
     coarse = np.zeros((256, 256), dtype=np.uint8)
     masked = make_person(people.images[0], [10, 10, 50, 50], 0, coarse=coarse)
-    batch = collate([PoseDataset(AnnotationSet(people.images, (masked,)), CROP, None, UvSymmetry(), 0)[0]])
+    batch = collate(
+        [PoseDataset(AnnotationSet(people.images, (masked,)), CROP, None, UvSymmetry(), 0, stride=4)[0]]
+    )
     assert batch.points.shape == (0, 2)
     assert batch.instance_index.shape == (0,)
 
 
 def test_real_annotation_gives_a_training_batch(samples: Path) -> None:
     found = read_annotations(samples / "densepose" / "one_person.json", samples / "densepose")
-    dataset = PoseDataset(found, CropSettings(size=256), AugmentSettings(), UvSymmetry(), seed=0)
-    plain = PoseDataset(found, CropSettings(size=256), None, UvSymmetry(), seed=0)[0]
+    dataset = PoseDataset(found, CropSettings(size=256), AugmentSettings(), UvSymmetry(), seed=0, stride=4)
+    plain = PoseDataset(found, CropSettings(size=256), None, UvSymmetry(), seed=0, stride=4)[0]
     assert len(plain.points) == 125
     batch = collate([dataset[SampleIndex(number, 0)] for number in range(4)])
     assert batch.part.min() >= 1

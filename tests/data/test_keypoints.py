@@ -61,7 +61,7 @@ def people(image: ImageRecord, make_person: Make) -> AnnotationSet:
 
 
 def dataset(people: AnnotationSet, augment: AugmentSettings | None = None, **options: object) -> PoseDataset:
-    return PoseDataset(people, CROP, augment, UvSymmetry(), seed=0, **options)  # type: ignore[arg-type]
+    return PoseDataset(people, CROP, augment, UvSymmetry(), seed=0, **options, stride=4)  # type: ignore[arg-type]
 
 
 def test_the_union_of_two_data_sets(image: ImageRecord, make_person: Make) -> None:
@@ -186,7 +186,7 @@ def test_real_keypoints(samples: Path) -> None:
     coco = read_annotations(samples / "coco" / "keypoints.json", samples / "coco")
     people = PoseDataset(
         coco, CropSettings(size=256), None, UvSymmetry(), seed=0,
-        keypoints=COCO_KEYPOINTS, anchors=surface_anchors(load_surface("open")),
+        keypoints=COCO_KEYPOINTS, anchors=surface_anchors(load_surface("open")), stride=4,
     )  # fmt: skip
     assert len(people) == 3
     skier = people[0]

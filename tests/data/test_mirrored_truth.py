@@ -123,7 +123,7 @@ def samples(people: AnnotationSet, surface: BodySurface, flip: bool) -> list[Pos
     """Everybody's crop: as it is, or the first draw that mirrors it."""
     dataset = PoseDataset(
         people, CROP, ONLY_FLIPS if flip else None, surface.symmetry, seed=0,
-        keypoints=COCO_KEYPOINTS, anchors=surface_anchors(surface),
+        keypoints=COCO_KEYPOINTS, anchors=surface_anchors(surface), stride=4,
     )  # fmt: skip
     chosen = []
     for index in range(len(dataset)):

@@ -38,7 +38,7 @@ def slow_log_odds(scores: np.ndarray) -> np.ndarray:
 
 def test_decode_agrees_with_a_slow_reference() -> None:
     prediction = random_maps(0)
-    maps = decode(prediction)
+    maps = decode(prediction, 4)
     assert maps.part.shape == (2, 16, 16)
     for crop in range(2):
         logits, u, v, coarse = (
@@ -61,22 +61,22 @@ def test_either_background_makes_background() -> None:
     for name in ("fine_segm", "coarse_segm"):
         maps = random_maps(1)
         getattr(maps, name)[:, 0] = 100
-        decoded = decode(maps)
+        decoded = decode(maps, 4)
         assert not decoded.foreground.any()
         # The best of the 24 parts does not change with the background.
-        assert torch.equal(decoded.part, decode(prediction).part)
+        assert torch.equal(decoded.part, decode(prediction, 4).part)
     for name in ("fine_segm", "coarse_segm"):
         getattr(prediction, name)[:, 0] = -100
-    assert decode(prediction).foreground.all()
+    assert decode(prediction, 4).foreground.all()
 
 
 def test_a_person_whose_parts_are_unsure_is_a_person() -> None:
     """Background is the likeliest of the classes, and yet less likely than all parts together."""
     prediction = DensePoseMaps(*(torch.zeros(1, channels, 2, 2) for channels in (25, 24, 24, 15)))
     prediction.fine_segm[:, 0] = prediction.coarse_segm[:, 0] = 2.0
-    assert decode(prediction).foreground.all()
+    assert decode(prediction, 4).foreground.all()
     prediction.coarse_segm[:, 0] = np.log(24 * 14) - 2.0 + 0.01  # the odds of both, multiplied, are below 1
-    assert not decode(prediction).foreground.any()
+    assert not decode(prediction, 4).foreground.any()
 
 
 def test_decode_reads_half_precision() -> None:
@@ -84,7 +84,7 @@ def test_decode_reads_half_precision() -> None:
     half = DensePoseMaps(
         *(getattr(prediction, name).half() for name in list(DensePoseMaps.__dataclass_fields__)[:4])
     )
-    assert (decode(half).part == decode(prediction).part).float().mean() > 0.95
+    assert (decode(half, 4).part == decode(prediction, 4).part).float().mean() > 0.95
 
 
 def test_mirroring_twice_changes_nothing() -> None:
@@ -117,4 +117,4 @@ def test_mirroring_agrees_with_the_labels_mirror() -> None:
 
 def test_the_mean_of_a_prediction_with_itself_decodes_alike() -> None:
     prediction = random_maps(5)
-    assert torch.equal(decode(mean_prediction(prediction, prediction)).part, decode(prediction).part)
+    assert torch.equal(decode(mean_prediction(prediction, prediction), 4).part, decode(prediction, 4).part)

@@ -69,7 +69,7 @@ def test_people_come_picture_by_picture_with_their_crops(
         crop = crop_image(load_image(one.image.file), affine, 64)
         # The last stack, alone in its batch, gives the same maps.
         image = torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 255
-        maps = decode(run_model(model, image))
+        maps = decode(run_model(model, image), 4)
         assert (prediction.part == maps.part[0].numpy()).mean() > 0.99
         np.testing.assert_allclose(prediction.uv, maps.uv[0].numpy(), atol=2e-3)
         assert (prediction.part.dtype, prediction.uv.dtype) == (np.uint8, np.float16)
@@ -93,8 +93,8 @@ def test_a_mirrored_crop_gives_the_mirrored_answer(model: StackedHourglass) -> N
     # Averaged over both sides, the prediction of a mirrored image is the mirror of the prediction.
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     symmetry = UvSymmetry()
-    straight = decode(run_model(model, image, symmetry))
-    mirrored = decode(run_model(model, image.flip(-1), symmetry))
+    straight = decode(run_model(model, image, symmetry), 4)
+    mirrored = decode(run_model(model, image.flip(-1), symmetry), 4)
     part, uv = symmetry.flip(
         straight.part[0].numpy().ravel(), straight.uv[0].permute(1, 2, 0).reshape(-1, 2).numpy()
     )

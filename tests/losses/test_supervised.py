@@ -188,7 +188,7 @@ def test_background_looks_at_background_pixels_alone() -> None:
 
 
 def test_a_gaussian_by_hand() -> None:
-    heat = keypoint_heat(torch.tensor([[[5.5, 9.5], [900.0, 0.0]]], dtype=torch.float64), SIDE)
+    heat = keypoint_heat(torch.tensor([[[5.5, 9.5], [900.0, 0.0]]], dtype=torch.float64), SIDE, 4)
     # Crop px 5.5, 9.5 are map px 1, 2.
     assert heat.shape == (1, 2, SIDE, SIDE)
     assert heat[0, 0, 2, 1].item() == 1
@@ -196,7 +196,7 @@ def test_a_gaussian_by_hand() -> None:
     assert heat[0, 0, 0, 2].item() == pytest.approx(math.exp(-2.5))
     assert heat[0, 1].abs().max() < 1e-12
     empty = heat_error_sum(
-        torch.zeros(1, 1, 32, 32), keypoint_heat(torch.full((1, 1, 2), 63.5), 32), heat[:, :1, 2, 1]
+        torch.zeros(1, 1, 32, 32), keypoint_heat(torch.full((1, 1, 2), 63.5), 32, 4), heat[:, :1, 2, 1]
     )
     assert empty.item() == pytest.approx(math.pi, rel=1e-3)
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from slimdp.config import EQUIVARIANT, LossSettings
+from slimdp.config import LossSettings
 from slimdp.losses import label_counts, label_shares, needed_features, total_loss
 from slimdp.losses.equivariance import cosine_loss, equivariance_sum
 from slimdp.models import StackedHourglass
+from slimdp.models.hourglass import FEATURES
 from slimdp.structures import IGNORE, DensePoseMaps, ModelOutput, PoseBatch
 
 SIZE, SIDE = 64, 16
@@ -40,10 +41,10 @@ def _inside(valid: Tensor) -> Tensor:
 def predict(batch: PoseBatch, seed: int = 0) -> ModelOutput:
     torch.manual_seed(seed)
     network = StackedHourglass(stacks=2, features=8).eval()
-    return network(batch, EQUIVARIANT)
+    return network(batch, FEATURES)
 
 
-@pytest.mark.parametrize("at", EQUIVARIANT)
+@pytest.mark.parametrize("at", FEATURES)
 def test_every_level_is_the_mean_over_the_valid_pixels_of_its_pairs(at: str) -> None:
     """The flow leads from the second crop to the first: those features are warped to these pixels."""
     batch = unlabelled_pairs([(0, 2), (1, 3)], crops=4)
@@ -69,8 +70,8 @@ def test_every_level_is_the_mean_over_the_valid_pixels_of_its_pairs(at: str) -> 
 def test_the_levels_differ() -> None:
     batch = unlabelled_pairs([(0, 1)], crops=2)
     features = predict(batch).features[0]
-    sums = {equivariance_sum(features[at], batch, "none").item() for at in EQUIVARIANT}
-    assert len(sums) == len(EQUIVARIANT)
+    sums = {equivariance_sum(features[at], batch, "none").item() for at in FEATURES}
+    assert len(sums) == len(FEATURES)
     assert features["level_4"].shape[1] == 88
     assert features["uv"].shape[1] == 48
 
@@ -86,7 +87,7 @@ def test_a_stopped_side_is_not_taught(stop: str) -> None:
     total, _ = total_loss(
         ModelOutput((DensePoseMaps(**maps),), ({"level_3": features},)),
         batch,
-        LossSettings(equivariance=1.0, equivariance_stop=stop),
+        LossSettings(equivariance=1.0, equivariance_at="level_3", equivariance_stop=stop),
     )
     total.backward()
     assert features.grad is not None
@@ -100,7 +101,7 @@ def test_nothing_is_compared_without_a_weight_or_without_pairs() -> None:
     _, terms = total_loss(output, batch, LossSettings())
     assert not any("equivariance" in name for name in terms)
     alone = dataclasses.replace(batch, pairs=None, flow_1to0=None, valid_1=None)
-    total, terms = total_loss(output, alone, LossSettings(equivariance=1.0))
+    total, terms = total_loss(output, alone, LossSettings(equivariance=1.0, equivariance_at="level_3"))
     assert not any("equivariance" in name for name in terms)
     assert label_counts(alone)["equivariance"] == 0
     assert total.item() == 0

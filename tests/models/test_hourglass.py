@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from slimdp.models import FEATURES, StackedHourglass, multiply_adds
-from slimdp.models.hourglass import Hourglass, Residual, output_channels
+from slimdp.models import StackedHourglass, multiply_adds
+from slimdp.models.hourglass import FEATURES, Hourglass, Residual, output_channels
 from slimdp.structures import DensePoseMaps, PoseBatch
 from slimdp.surface import PEOPLE
 

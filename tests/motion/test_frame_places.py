@@ -289,7 +289,12 @@ def test_training_refuses_videos_that_alternate_where_few_frames_have_labels(
     store.close()
     images = tuple(replace(image, video="ab"[place % 2]) for place, image in enumerate(records.values()))
     people = PoseDataset(
-        AnnotationSet(images, (annotate(images[2]),)), CropSettings(), None, UvSymmetry(), seed=0
+        AnnotationSet(images, (annotate(images[2]),)),
+        CropSettings(),
+        None,
+        UvSymmetry(),
+        seed=0,
+        stride=4,
     )
     with pytest.raises(AnnotationError, match="alternate in one video of the flow"):
         FlowMotion(flow=str(tmp_path / "flat.h5"), frame_offsets=(-1, 1)).source(people)

@@ -58,7 +58,7 @@ def write_flow(
 
 
 def people_of(annotations: AnnotationSet, augment: AugmentSettings | None = None) -> PoseDataset:
-    return PoseDataset(annotations, CROP, augment, UvSymmetry(), seed=3)
+    return PoseDataset(annotations, CROP, augment, UvSymmetry(), seed=3, stride=4)
 
 
 def pair_of(people: PairDataset, number: int = 0) -> PairSample:

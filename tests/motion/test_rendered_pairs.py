@@ -60,7 +60,12 @@ def test_a_perfect_predictor_has_no_loss(clips: Path, surface: BodySurface) -> N
     losses, still, backwards = [], [], []
     annotations = read_annotations(clips / "clips_train.json", clips)
     people = PoseDataset(
-        annotations, CropSettings(size=SIZE), AugmentSettings(flip=False), load_symmetry("open"), 0
+        annotations,
+        CropSettings(size=SIZE),
+        AugmentSettings(flip=False),
+        load_symmetry("open"),
+        0,
+        stride=4,
     )
     pairs = with_pairs(people, ExactMotion(exact=str(clips / "flow_exact"), frame_offsets=(3,)))
     for index in range(len(pairs)):
@@ -93,7 +98,9 @@ def test_carried_labels_lie_where_the_truth_is(
 ) -> None:
     """Within 2 cm of the truth at the nearest pixel, nine of ten; the check lets a few hidden ones pass."""
     annotations = read_annotations(clips / "clips_train.json", clips)
-    people = PoseDataset(annotations, CropSettings(size=SIZE), augment, load_symmetry("open"), seed=0)
+    people = PoseDataset(
+        annotations, CropSettings(size=SIZE), augment, load_symmetry("open"), seed=0, stride=4
+    )
     settings = ExactMotion(exact=str(clips / "flow_exact"), frame_offsets=(1,), propagate=True)
     pairs = with_pairs(people, settings)
     error_m = []

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from slimdp.config import (
     CropSettings,
     DataSource,
-    ModelSettings,
     StageSettings,
     TrainConfig,
     ValidationSettings,
     config_to_dict,
 )
+from slimdp.models import HourglassSettings
 from slimdp.motion import TpsMotion
 from slimdp.studies import PlannedRun, Study, StudyRow, plan_runs
 from slimdp.studies.plan import select
@@ -111,7 +111,7 @@ def test_the_work_of_a_run_follows_from_what_it_sees_and_from_its_network() -> N
     (source,) = config_of("a").stages[0].data
     base = TrainConfig(
         stages=(StageSettings(name="a", data=(source,), steps=10, batch=8),),
-        model=ModelSettings(stacks=1, features=64),
+        model=HourglassSettings(stacks=1, features=64),
         crop=CropSettings(size=64),
     )
 
@@ -120,7 +120,7 @@ def test_the_work_of_a_run_follows_from_what_it_sees_and_from_its_network() -> N
 
     assert work(base) == 80
     assert work(base.replace(motion=TpsMotion(propagate=True))) == 240
-    assert work(base.replace(model=ModelSettings(stacks=2, features=64))) == pytest.approx(80 * 2.4 / 1.4)
+    assert work(base.replace(model=HourglassSettings(stacks=2, features=64))) == pytest.approx(80 * 2.4 / 1.4)
     assert work(base.replace(crop=CropSettings(size=128))) == 320
     stage, row = plan_runs(study_of({"row": base}))
     assert (stage.crops, row.crops, row.work) == (80, 0, 0)

@@ -12,11 +12,11 @@ from slimdp.config import (
     AugmentSettings,
     CropSettings,
     DataSource,
-    ModelSettings,
     StageSettings,
     TrainConfig,
 )
 from slimdp.data import write_annotations
+from slimdp.models import HourglassSettings
 from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.training import train
 from tests.made_once import TEST_SEED, made_once
@@ -99,7 +99,7 @@ def small_run(ellipses: DataSource) -> TrainConfig:
             StageSettings(name="stills", data=(ellipses,), steps=4, batch=2, learning_rate=3e-3),
             StageSettings(name="clips", data=(ellipses, ellipses), steps=4, batch=3, learning_rate=1e-3),
         ),
-        model=ModelSettings(stacks=1, features=8),
+        model=HourglassSettings(stacks=1, features=8),
         crop=CropSettings(size=64),
         augment=AugmentSettings(flip=False),
         log_every=2,

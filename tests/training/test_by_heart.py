@@ -10,12 +10,12 @@ from slimdp.config import (
     AugmentSettings,
     CropSettings,
     DataSource,
-    ModelSettings,
     StageSettings,
     TrainConfig,
     ValidationSettings,
 )
 from slimdp.data import read_annotations, write_annotations
+from slimdp.models import HourglassSettings
 from slimdp.synthetic.dataset import synthesize_preset
 from slimdp.training import train
 from slimdp.training.run_folder import read_metrics
@@ -40,7 +40,7 @@ def test_one_picture_is_learned_by_heart(one_picture: DataSource, tmp_path: Path
     stage = StageSettings(name="heart", data=(one_picture,), steps=240, batch=2, learning_rate=3e-3)
     config = TrainConfig(
         stages=(stage,),
-        model=ModelSettings(stacks=1, features=64),
+        model=HourglassSettings(stacks=1, features=64),
         crop=CropSettings(size=128),
         augment=AugmentSettings(scale=0, rotation_deg=0, shift=0, flip=False, colour=0),
         validation=ValidationSettings(data=(one_picture,), every=80),

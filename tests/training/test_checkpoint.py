@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from slimdp.config import ConfigError, ModelSettings, TrainConfig
-from slimdp.models import StackedHourglass
+from slimdp.config import ConfigError, DataSource, OptimiserSettings, StageSettings, TrainConfig
+from slimdp.models import HourglassSettings, StackedHourglass
 from slimdp.training.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -114,21 +114,69 @@ def test_a_file_of_another_kind_is_named(tmp_path: Path, content: object) -> Non
         load_checkpoint(tmp_path / "other.pt")
 
 
-def test_settings_of_an_earlier_version_are_read(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "a.pt", checkpoint)
-    content = torch.load(tmp_path / "a.pt", weights_only=True)
-    config = content["config"]
-    config["average_decay"] = config.pop("ema_decay")
-    config["shared_batch_norm"] = config.pop("sync_batchnorm")
-    config["motion"]["steps"] = config["motion"].pop("frame_offsets")
-    optimiser = config["stages"][0]["optimiser"]
-    optimiser["smoothing"] = optimiser.pop("beta2")
-    torch.save(content, tmp_path / "a.pt")
-    assert load_checkpoint(tmp_path / "a.pt").config == checkpoint.config
+#: Settings as checkpoints held them before a network had a name.
+EARLIER = {
+    "stages": [
+        {
+            "name": "stills",
+            "data": [
+                {"annotations": "people.json", "images": "pictures", "weight": 1.0, "unlabelled": False}
+            ],
+            "steps": 4, "batch": 2, "learning_rate": 0.001, "warmup": 0.05, "weight_decay": 0.0001,
+            "clip_norm": 1.0, "optimiser": {"name": "adamw", "momentum": None, "smoothing": 0.9},
+            "schedule": {"name": "cosine", "drops": [0.7, 0.9], "factor": 0.1}, "accumulate": 1,
+            "loss": None, "augment": None, "motion": None,
+        }
+    ],
+    "model": {"stacks": 1, "features": 8, "keypoints": []},
+    "crop": {"size": 256, "margin": 0.15},
+    "augment": {
+        "scale": 0.25, "rotation_deg": 30.0, "shift": 0.05, "flip": True, "colour": 0.3, "occlusion": 0.0
+    },
+    "loss": {
+        "part": 1.0, "coarse": 1.0, "background": 1.0, "uv": 10.0, "keypoint_part": 0.0, "keypoint_uv": 0.0,
+        "keypoint_map": 1.0, "equivariance": 0.0, "equivariance_at": "level_3", "equivariance_stop": "none",
+    },
+    "motion": {
+        "kind": "none", "flow": "", "exact": "", "steps": [-3, -2, -1, 1, 2, 3], "threshold_px": 5.0,
+        "propagate": False,
+        "warp": {
+            "control_points": 5, "bend": 0.03, "rotation_deg": 15.0, "scale": 0.15, "shear": 0.1,
+            "shift": 0.05,
+        },
+    },
+    "validation": None, "surface": "open", "average_decay": 0.99, "seed": 0, "precision": "auto",
+    "compile": False, "shared_batch_norm": False, "workers": 0, "log_every": 20, "pictures_every": 200,
+    "checkpoint_every": 200, "keep": 2,
+}  # fmt: skip
+
+
+def test_a_checkpoint_of_an_earlier_version_holds_an_hourglass(tmp_path: Path) -> None:
+    model = StackedHourglass(1, 8)
+    content = {
+        "config": EARLIER, "stage": 1, "step": 0, "model": model.state_dict(), "average": None,
+        "average_updates": 0, "optimizer": None, "best_score": None, "random_state": None,
+        "versions": {"slimdp": "0.1"}, "format": "slimdp checkpoint 1",
+    }  # fmt: skip
+    torch.save(content, tmp_path / "old.pt")
+    loaded, config = load_model(tmp_path / "old.pt")
+    assert isinstance(loaded, StackedHourglass)
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in loaded.state_dict().items())
+    source = DataSource(annotations="people.json", images="pictures")
+    stage = StageSettings(
+        name="stills", data=(source,), steps=4, batch=2, optimiser=OptimiserSettings(beta2=0.9)
+    )
+    assert config == TrainConfig(
+        stages=(stage,), model=HourglassSettings(stacks=1, features=8), ema_decay=0.99, sync_batchnorm=False
+    )
+    # What is saved now names its network.
+    save_checkpoint(tmp_path / "new.pt", load_checkpoint(tmp_path / "old.pt"))
+    saved = torch.load(tmp_path / "new.pt", weights_only=True)["config"]["model"]
+    assert saved == {"name": "hourglass", "keypoints": [], "stacks": 1, "features": 8}
 
 
 def test_weights_of_another_model_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    config = checkpoint.config.replace(model=ModelSettings(stacks=1, features=16))
+    config = checkpoint.config.replace(model=HourglassSettings(stacks=1, features=16))
     save_checkpoint(tmp_path / "a.pt", dataclasses.replace(checkpoint, config=config))
     with pytest.raises(CheckpointError, match=r"a\.pt do not fit"):
         load_model(tmp_path / "a.pt")
@@ -138,6 +186,6 @@ def test_other_settings_are_named_and_harmless_ones_pass(small_run: TrainConfig)
     path = Path("last.pt")
     check_same_settings(path, small_run, small_run.replace(workers=4, log_every=1))
     stages = (small_run.stages[0], small_run.stages[1].replace(steps=9))
-    other = small_run.replace(stages=stages, model=ModelSettings(stacks=1, features=16))
+    other = small_run.replace(stages=stages, model=HourglassSettings(stacks=1, features=16))
     with pytest.raises(ConfigError, match=r"last\.pt .*stages\.1\.steps: 4, 9; model\.features: 8, 16"):
         check_same_settings(path, small_run, other)

@@ -21,7 +21,13 @@ def test_posetrack_and_densepose_train_in_one_batch(samples: Path) -> None:
     )
     assert len(track.people) == 14
     people = PoseDataset(
-        [dense, track], CropSettings(size=128), AugmentSettings(), UvSymmetry(), seed=0, labelled_only=False
+        [dense, track],
+        CropSettings(size=128),
+        AugmentSettings(),
+        UvSymmetry(),
+        seed=0,
+        labelled_only=False,
+        stride=4,
     )
     assert people.sizes == (1, 14)
     batch = collate([people[index] for index in range(len(people))])

@@ -16,13 +16,13 @@ from slimdp.config import (
     CropSettings,
     DataSource,
     LossSettings,
-    ModelSettings,
     OptimiserSettings,
     StageSettings,
     TrainConfig,
     load_config,
 )
 from slimdp.data import AnnotationError
+from slimdp.models import HourglassSettings
 from slimdp.structures import PoseBatch
 from slimdp.training import (
     CheckpointError,
@@ -165,7 +165,7 @@ def test_weights_alone_are_taken_where_no_stage_is_shared(
         load_checkpoint(p).model for p in (whole / "stage_clips.pt", tmp_path / "run" / "stage_finer.pt")
     )
     assert torch.allclose(before["stem.0.weight"], after["stem.0.weight"], atol=1e-9)
-    small = config.replace(stages=(finer,), model=ModelSettings(stacks=1, features=12))
+    small = config.replace(stages=(finer,), model=HourglassSettings(stacks=1, features=12))
     with pytest.raises(CheckpointError, match="do not fit"):
         train(small, tmp_path / "other", initial=whole / "stage_clips.pt")
 

@@ -13,10 +13,10 @@ from slimdp.config import (
     ConfigError,
     CropSettings,
     DataSource,
-    ModelSettings,
     StageSettings,
     TrainConfig,
 )
+from slimdp.models import HourglassSettings
 from slimdp.structures import PoseBatch
 from slimdp.training import load_checkpoint, train
 from slimdp.training.stage_data import read_stages, stage_seeds
@@ -106,7 +106,7 @@ def test_the_real_annotation_goes_through_a_training_step(samples: Path, tmp_pat
     )
     config = TrainConfig(
         stages=(StageSettings(name="real", data=(source,), steps=2, batch=1),),
-        model=ModelSettings(stacks=1, features=8),
+        model=HourglassSettings(stacks=1, features=8),
         crop=CropSettings(size=128),
         augment=AugmentSettings(flip=False),
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from slimdp.config import TrainConfig, config_to_dict
+from slimdp.config import ModelSettings, TrainConfig, config_to_dict
 from slimdp.report.plots import Curve, Plot, curve_plot, row_plot
 from slimdp.studies.figures import CLICKS, HOURS, MOST_CURVES, STACKS, FigureSettings
 from slimdp.studies.page.page_parts import PagePicture, csv_bytes
@@ -134,17 +134,19 @@ def _number(swept: SweptStudy, figure: FigureSettings, row: str) -> float | None
         return figure.at[row]
     results = [result for result in swept.results if result.row == row]
     if figure.x == STACKS:
-        return float(swept.runs[row, results[0].seed].config.model.stacks)
+        return _stages(swept.runs[row, results[0].seed].config.model)
     assert figure.x in (CLICKS, HOURS), "a study's figures were checked when it was read"
     return mean_clicks(results) if figure.x == CLICKS else mean_hours(results)
 
 
 def _stack_figures(swept: SweptStudy) -> list[FigureSettings]:
     """Curves of rows that differ in their stacks alone."""
-    groups: dict[str, dict[int, str]] = {}
+    groups: dict[str, dict[float, str]] = {}
     for name in swept.study.names:
         config = swept.runs[name, swept.study.seeds[0]].config
-        groups.setdefault(_without_stacks(config), {}).setdefault(config.model.stacks, name)
+        stages = _stages(config.model)
+        if stages is not None:
+            groups.setdefault(_without_stages(config), {}).setdefault(stages, name)
     curves = {
         " / ".join(by_stacks.values()): tuple(by_stacks.values())
         for by_stacks in groups.values()
@@ -154,8 +156,14 @@ def _stack_figures(swept: SweptStudy) -> list[FigureSettings]:
     return [FigureSettings("Accuracy over stacks", STACKS, shown)] if shown else []
 
 
-def _without_stacks(config: TrainConfig) -> str:
-    return json.dumps(config_to_dict(config.replace(model=config.model.replace(stacks=1))), sort_keys=True)
+def _stages(model: ModelSettings) -> float | None:
+    """How many stages a network has, e.g. stacks; None where its settings do not say."""
+    return None if model.STAGES is None else float(getattr(model, model.STAGES))
+
+
+def _without_stages(config: TrainConfig) -> str:
+    values = config_to_dict(config)
+    return json.dumps({**values, "model": {**values["model"], config.model.STAGES: None}}, sort_keys=True)
 
 
 def _picture(name: str, title: str, alt: str, chart: Plot, caption: str, numbers: bytes) -> PagePicture:
