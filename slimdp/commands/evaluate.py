@@ -59,6 +59,16 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     add_output(
         command, "--curve", type=curve_file, action="append", default=[], help="write f(t) to a .csv or .png"
     )
+    command.add_argument(
+        "--score",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="one more score, of any metric (docs/extending.md); again for more",
+    )
+    command.add_argument(
+        "--imports", action="append", default=[], metavar="MODULE", help="a module that brings a metric"
+    )
     add_output(command, "--out", default=None, help="scores.json to write")
     command.set_defaults(run=_evaluate)
 
@@ -103,7 +113,8 @@ def _add_stability(commands: argparse._SubParsersAction) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from slimdp.evaluation import evaluate_files, read_annotators, write_scores
+    from slimdp.evaluation import describe_score, evaluate_files, read_annotators, write_scores
+    from slimdp.registry import import_modules
     from slimdp.report import instance_table
     from slimdp.surface import load_surface
 
@@ -112,6 +123,7 @@ def _evaluate(options: argparse.Namespace) -> None:
             f"--curve needs scores of points, so a predictions.h5; {options.predictions} holds"
             " DensePose results, which do not say which annotated person they mean"
         )
+    import_modules(options.imports)
     annotators = None if options.annotators is None else read_annotators(options.annotators)
     surface = load_surface(options.surface)
     evaluation = evaluate_files(
@@ -122,6 +134,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         options.missing,
         options.thresholds,
         options.seed,
+        options.score,
     )
     if evaluation.points is None:
         print("No scores of points: DensePose results do not say which annotated person they mean.\n")
@@ -129,6 +142,9 @@ def _evaluate(options: argparse.Namespace) -> None:
         _print_points(evaluation.points, annotators)
     print(f"People found, %, kappa {options.kappa}:")
     print(instance_table(evaluation.instances))
+    for name, value in evaluation.others.items():
+        kind = describe_score(name)
+        print(f"{name}: {'-' if value is None else f'{value:.4g} {kind.unit}'.rstrip()}")
     if options.out is not None:
         write_scores(options.out, evaluation.as_json())
         print(options.out)

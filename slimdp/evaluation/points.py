@@ -98,7 +98,7 @@ class PointMetric:
 
     def compute(self) -> dict[str, Score]:
         """Scores of the errors at the thresholds that the wanted names have."""
-        found = [_threshold_cm(name.rpartition(".")[2]) for name in self._settings.scores]
+        found = [_threshold_cm(name.split(".", 2)[2]) for name in self._settings.scores]
         thresholds = dict.fromkeys(t for t in found if t is not None) or THRESHOLDS_CM
         scores = summarize(self.errors(), tuple(thresholds))
         return {

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.nearest import listed
@@ -24,9 +24,12 @@ from slimdp.evaluation.points import FORMS, THRESHOLDS_CM, PointErrors, PointMet
 from slimdp.evaluation.predictions import PredictionFile
 from slimdp.evaluation.seconds import SecondsAnImage
 from slimdp.evaluation.similarity import kappa_by_part
+from slimdp.plain_yaml import ConfigError
+from slimdp.registry import lookup
 from slimdp.structures import DensePoseInstance
 from slimdp.surface.interface import Surface
 
+_Kind = TypeVar("_Kind")
 #: The first word of a score's name -> the metric that gives it.
 METRICS: dict[str, type[Metric]] = {
     "points": PointMetric,
@@ -42,15 +45,17 @@ POINT_SCORES = tuple(
 
 
 def describe_score(name: str) -> ScoreKind:
-    """The kind of a score; raises ValueError, with the choices, where no metric gives it."""
-    metric = METRICS.get(name.partition(".")[0])
-    if metric is None:
-        raise ValueError(f"no metric gives a score {name!r}; there are: {listed(METRICS, name)}")
-    kind = metric.describe(name)
+    """The kind of a score; raises ConfigError, with the choices, where no metric gives it."""
+    kind = _metric_of(name).describe(name)
     if kind is None:
         known = (*POINT_SCORES, *(f"{similarity}.AP" for similarity in SIMILARITIES))
-        raise ValueError(f"no score {name!r}; such as: {listed(known, name)}")
+        raise ConfigError(f"no score {name!r}; such as: {listed(known, name)}")
     return kind
+
+
+def _metric_of(name: str) -> type[Metric]:
+    metric: type[Metric] = lookup("slimdp.metrics", name.partition(".")[0], "score")
+    return metric
 
 
 class Scorer:
@@ -64,7 +69,7 @@ class Scorer:
         missing: people with points and no prediction: "raise", or count their points as "wrong".
 
     Raises:
-        ValueError: a score that no metric gives.
+        ConfigError: a score that no metric gives.
     """
 
     def __init__(
@@ -80,7 +85,7 @@ class Scorer:
         self._everyone = any(kind.everyone for kind in kinds)
         wanted: dict[type[Metric], list[str]] = {}
         for name in scores:
-            wanted.setdefault(METRICS[name.partition(".")[0]], []).append(name)
+            wanted.setdefault(_metric_of(name), []).append(name)
         self.metrics = tuple(
             metric(MetricSettings(surface, tuple(names), kappa, missing, truths.file))
             for metric, names in wanted.items()
@@ -106,7 +111,12 @@ class Scorer:
             seconds = time.perf_counter() - begin if timed else None
             truth = images.get(predicted.image_id)
             if truth is None:
-                raise ResultFileError(f"{self._truths.file} has no image {predicted.image_id}")
+                whose = ""
+                if isinstance(predicted, DensePoseInstance):
+                    whose = f"annotation {predicted.annotation_id} of "
+                raise ResultFileError(
+                    f"{whose}image {predicted.image_id}: {self._truths.file} has no such image"
+                )
             for metric in self.metrics:
                 metric.update(truth, Predicted((predicted,), seconds))
             begin = time.perf_counter()
@@ -116,11 +126,14 @@ class Scorer:
         found: dict[str, Score] = {}
         for metric in self.metrics:
             found |= metric.compute()
+        missing = [name for name in self._scores if name not in found]
+        if missing:
+            raise ValueError(f"{missing[0]!r} is described by its metric, which does not compute it")
         return {name: found[name] for name in self._scores}
 
-    def metric(self, name: str) -> Metric:
-        """The metric that gives scores of this first word."""
-        return next(metric for metric in self.metrics if isinstance(metric, METRICS[name]))
+    def metric(self, kind: type[_Kind]) -> _Kind:
+        """The metric of a class, which gives one of the scores."""
+        return next(metric for metric in self.metrics if isinstance(metric, kind))
 
 
 @dataclass(frozen=True)
@@ -133,11 +146,13 @@ class Evaluation:
     instances: dict[str, dict[str, float | None]]  # "gps", "gpsm", "iou" -> "AP", ... in percent
     kappa: str
     surface: str
+    others: Mapping[str, float | None] = field(default_factory=dict)  # scores that were asked for by name
 
     def as_json(self) -> dict[str, Any]:
         """As scores.json holds it."""
         points = {} if self.points is None else {"points": self.points.as_json()}
-        return {**points, **self.instances, "kappa": self.kappa, "surface": self.surface}
+        others = {"scores": dict(self.others)} if self.others else {}
+        return {**points, **self.instances, **others, "kappa": self.kappa, "surface": self.surface}
 
 
 def evaluate_files(
@@ -148,6 +163,7 @@ def evaluate_files(
     missing: Literal["raise", "wrong"] = "raise",
     thresholds_cm: Sequence[float] = THRESHOLDS_CM,
     seed: int = 0,
+    scores: Sequence[str] = (),
 ) -> Evaluation:
     """Score a file of predictions; no picture is looked at.
 
@@ -157,49 +173,40 @@ def evaluate_files(
         surface, kappa, missing: as for `Scorer`; results are never asked for everybody.
         thresholds_cm: of the ratios of points.
         seed: of the bootstrap of their intervals.
+        scores: more of them, by name, of any metrics.
 
     Raises:
-        ValueError: another kappa; impossible thresholds; a file that is damaged, or people or points that are
-            missing or there twice (AnnotationError, ResultFileError, JsonListError, PredictionFileError say
-            where).
+        ValueError: another kappa; a score that no metric gives; impossible thresholds; a file that is
+            damaged, or people or points that are missing or there twice (AnnotationError, ResultFileError,
+            JsonListError, PredictionFileError say where).
         FileNotFoundError: no predictions there.
     """
     kappa_by_part(kappa, surface.layout)  # raises where there is none
     checked_thresholds(thresholds_cm)
-    names = [f"{similarity}.AP" for similarity in SIMILARITIES]
+    names = [*(f"{similarity}.AP" for similarity in SIMILARITIES), *scores]
+    report, errors, groups = None, None, None
     if Path(predictions).suffix == ".json":
         # Maps are decoded while the truths are read.
         with ResultReader(predictions, surface.layout) as results:
-            truths = read_truths(annotations, people=False, layout=surface.layout)
+            truths = read_truths(annotations, people=bool(scores), layout=surface.layout)
             scorer = Scorer(names, truths, surface, kappa)
             detections = results.detections(truths.images, truths.category_ids or None)
             count = count_entries(predictions)
             scorer.take(tracked(detections, "compare with the truths", "detections", count))
-        return Evaluation(None, None, None, _instances(scorer), kappa, surface.name)
-    truths = read_truths(annotations, layout=surface.layout)
-    scorer = Scorer(["points.localization.10cm", *names], truths, surface, kappa, missing)
-    with PredictionFile(predictions) as file:
-        surface.layout.check_same_labels(file.layout, f"surface {surface.name}", str(file.path))
-        foreign = [key for key in file.keys() if key[0] not in truths.images]  # noqa: SIM118
-        if foreign:
-            raise ResultFileError(
-                f"{file.path}: annotation {foreign[0][1]} of image {foreign[0][0]}: {truths.file} has no "
-                "such image"
-            )
-        scorer.take(tracked(file, "compare with the truths", "people", len(file)))
-    instances = _instances(scorer)
-    points = scorer.metric("points")
-    assert isinstance(points, PointMetric)
-    errors = points.errors()
-    groups = PeopleGroups.of(truths.areas, [person.image.video for person in truths.people])
-    report = report_points(errors, groups, thresholds_cm, seed=seed, part_names=surface.layout.part_names)
-    return Evaluation(report, errors, groups, instances, kappa, surface.name)
-
-
-def _instances(scorer: Scorer) -> dict[str, dict[str, float | None]]:
-    precision = scorer.metric("gps")
-    assert isinstance(precision, AveragePrecision)
-    return precision.by_similarity()
+    else:
+        truths = read_truths(annotations, layout=surface.layout)
+        scorer = Scorer(["points.localization.10cm", *names], truths, surface, kappa, missing)
+        with PredictionFile(predictions) as file:
+            surface.layout.check_same_labels(file.layout, f"surface {surface.name}", str(file.path))
+            scorer.take(tracked(file, "compare with the truths", "people", len(file)))
+        errors = scorer.metric(PointMetric).errors()
+        groups = PeopleGroups.of(truths.areas, [person.image.video for person in truths.people])
+        names_of_parts = surface.layout.part_names
+        report = report_points(errors, groups, thresholds_cm, seed=seed, part_names=names_of_parts)
+    found = scorer.compute() if scores else {}
+    others = {name: found[name].value for name in scores}
+    instances = scorer.metric(AveragePrecision).by_similarity()
+    return Evaluation(report, errors, groups, instances, kappa, surface.name, others)
 
 
 def write_scores(path: str | Path, scores: Mapping[str, Any]) -> None:

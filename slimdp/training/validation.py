@@ -50,8 +50,7 @@ class Validation:
         mine = self.people[self._processes.rank :: self._processes.count]
         scorer = Scorer(POINT_SCORES, EvaluationSet.of(mine), self._surface)
         scorer.take(predict_people(self._model, mine, self._crop, self._settings.batch))
-        points = scorer.metric("points")
-        assert isinstance(points, PointMetric)
+        points = scorer.metric(PointMetric)
         # In one order in all processes; who a point belongs to does not matter here.
         each = self._processes.gather(points.errors() if mine else None)
         scores = summarize(PointErrors.joined([errors for errors in each if errors is not None]))

@@ -66,9 +66,7 @@ def compare(
     """Average precision that has taken in detections."""
     scorer = Scorer(["gps.AP"], truths, surface, kappa)
     scorer.take(detections)
-    precision = scorer.metric("gps")
-    assert isinstance(precision, AveragePrecision)
-    return precision
+    return scorer.metric(AveragePrecision)
 
 
 def pairs_of(
