@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from slimdp.doctor.catalogue import everything
 from slimdp.doctor.examine import Diagnosis, examine
-from slimdp.doctor.findings import Finding, Findings, Severity
-from slimdp.doctor.rules import RULES
+from slimdp.doctor.findings import RULES, Finding, Findings, Severity
 from slimdp.doctor.show import diagnosis_as_text, is_diagnosis, verdict, write_json
 
 __all__ = [

@@ -1,4 +1,7 @@
-"""Checks of one annotation file: its lists, its pictures, its people, one after the other."""
+"""Checks of one annotation file: its images, its categories, its people, one after the other.
+
+Each entry is read as the reader does, and every fault is named where the reader stops at the first.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,29 @@ from typing import Any
 
 from flow_cache.runtime.json_file import JsonFileError, read_json, short
 from flow_cache.runtime.progress import tracked
-from slimdp.data.annotation_file import name_entry, read_categories, read_keypoint_names
+from slimdp.data.annotation_file import (
+    ImageEntry,
+    name_entry,
+    number_images,
+    read_categories,
+    read_image,
+    read_keypoint_names,
+)
 from slimdp.data.json_record import AnnotationError, Record
 from slimdp.data.person_entry import CategoryLabels, PersonEntry
-from slimdp.doctor.findings import Findings
-from slimdp.doctor.image_checks import check_images
-from slimdp.doctor.image_checks import field_and_problem as problem_of
-from slimdp.doctor.people import check_person
-from slimdp.doctor.videos import VideoCheck
+from slimdp.doctor.findings import FileFindings, field_and_problem
+from slimdp.doctor.people import PeopleOfVideos, check_person
 from slimdp.structures import ImageRecord, PersonAnnotation
+
+#: Fields that an image can be read without, and what a fault of theirs is.
+_CODES = {
+    "ignore_regions_x": "ignore-region-broken",
+    "ignore_regions_y": "ignore-region-broken",
+    "ignore_regions_x, ignore_regions_y": "ignore-region-broken",
+    "is_labeled": "flag-broken",
+    "has_no_densepose": "flag-broken",
+    "frame_id": "frame-broken",
+}
 
 
 @dataclass
@@ -33,6 +50,14 @@ class FileSummary:
     videos: int = 0
     tracks: int = 0
 
+    def count(self, person: PersonAnnotation) -> None:
+        """Take note of a person."""
+        self.people += 1
+        self.points += len(person.points)
+        if len(person.points):
+            self.dense_people += 1
+            self.dense_images.add(person.image.id)
+
     def as_json(self) -> dict[str, Any]:
         """The counts, for json.dumps."""
         counts = {"images": len(self.images), "dense_images": len(self.dense_images)}
@@ -40,19 +65,19 @@ class FileSummary:
         return counts | {name: getattr(self, name) for name in names}
 
 
-def load_annotations(path: Path, file: str, findings: Findings) -> dict[str, Any] | None:
+def load_annotations(path: Path, findings: FileFindings) -> dict[str, Any] | None:
     """The content of an annotation file; None, and a finding, where it is broken or something else."""
     try:
         content = read_json(path, "annotation file")
     except (OSError, JsonFileError) as error:
-        findings.add("json-broken", file, "", str(error).removeprefix(f"{path}: "))
+        findings.add_refusal("json-broken", path, error)
         return None
     if isinstance(content, dict) and {"images", "annotations"} & set(content):
         return content
     what = "JSON without images and annotations"
     if isinstance(content, list) and content and isinstance(content[0], dict) and "uv_data" in content[0]:
         what = f"results: {len(content)} predicted people in DensePose's result format"
-    findings.add("not-checked", file, "", what)
+    findings.add("not-checked", "", what)
     return None
 
 
@@ -64,151 +89,216 @@ def names_of_pictures(content: dict[str, Any]) -> list[str]:
 
 
 def check_annotation_file(
-    file: str,
     content: dict[str, Any],
-    findings: Findings,
+    findings: FileFindings,
     each_person: Callable[[Record, PersonAnnotation], None] | None = None,
     quiet: bool = False,
     pictures: Path = Path(),
 ) -> FileSummary:
     """Check all that an annotation file says, without looking at its pictures.
 
-    Args:
-        file: how findings call it.
-        content: the JSON object.
-        findings: where they go.
-        each_person: called with each person that can be read, for further checks.
-        quiet: show no progress.
-        pictures: the folder of the pictures, for images without width and height.
+    `each_person` is called with each person that can be read, for further checks; `pictures` is the folder of
+    the pictures, for images without width and height.
     """
-    summary = FileSummary(file)
-    records = _records(file, content, "images", "image", findings)
-    summary.images, broken = check_images(records, file, pictures, findings)
-    categories = _read_categories(file, content, findings)
+    summary = FileSummary(findings.file)
+    summary.images, broken = _check_images(content, pictures, findings)
+    categories = _read_categories(content, findings)
     if categories is None:
         return summary
-    labels, person_categories = categories
-    videos, ids, others = VideoCheck(file, findings), _Ids(file, findings), 0
-    entries = _records(file, content, "annotations", "annotation", findings)
+    ids, videos = _Ids(findings), PeopleOfVideos(findings)
     total = len(content["annotations"]) if isinstance(content.get("annotations"), list) else 0
-    for record in tracked(entries, Path(file).stem, "people", total, speaks=not quiet):
-        place = _place_of(record, summary, findings)
-        if place is None:
+    entries = _people(content, summary.images, broken, categories, findings)
+    for entry in tracked(entries, Path(findings.file).stem, "people", total, speaks=not quiet):
+        person = None if entry is None else check_person(entry, findings)
+        if entry is None or person is None:
             continue
-        category, image = place
-        if person_categories and category not in person_categories:
-            others += 1
-            continue
-        if image is None:
-            if record.content["image_id"] not in broken:
-                found = f"{short(record.content['image_id'])} is none of the ids of images"
-                findings.add("image-unknown", file, f"{record.place}: image_id", found)
-            continue
-        entry = PersonEntry(record, image, labels.get(category, CategoryLabels()))
-        if _is_flat(entry, file, findings):
-            continue
-        person = check_person(entry, file, findings)
-        if person is None:
-            continue
-        _count(person, summary)
-        ids.add(record, person)
-        videos.add(record, person)
+        summary.count(person)
+        ids.add(entry.record, person)
+        videos.add(entry.record, person)
         if each_person is not None:
-            each_person(record, person)
+            each_person(entry.record, person)
     videos.finish(summary.images.values(), summary.dense_images)
     ids.finish()
     summary.videos = len({image.video for image in summary.images.values()} - {None})
     summary.tracks = videos.tracks
-    if others:
-        found = f"{others} of {total} annotations of other categories"
-        findings.add("other-category", file, "annotations: category_id", found)
     if summary.images and not summary.dense_people and isinstance(content.get("annotations"), list):
-        findings.add("no-points", file, "annotations", f"{summary.people} people, none of them with points")
+        findings.add("no-points", "annotations", f"{summary.people} people, none of them with points")
     return summary
 
 
-def _records(
-    file: str, content: dict[str, Any], name: str, kind: str, findings: Findings
-) -> Iterator[Record]:
+def _records(content: dict[str, Any], name: str, kind: str, findings: FileFindings) -> Iterator[Record]:
+    """The objects in one of a file's lists."""
     entries = content.get(name)
     if not isinstance(entries, list):
         found = f"{name} is missing" if entries is None else f"{name} is a {type(entries).__name__}"
-        findings.add("json-lists", file, name, found)
+        findings.add("json-lists", name, found)
         return
     for position, entry in enumerate(entries):
-        place = f"{name}[{position}]"
-        if not isinstance(entry, dict):
-            findings.add("json-lists", file, place, f"a {type(entry).__name__}, but an object is wanted")
+        if isinstance(entry, dict):
+            yield Record(Path(findings.file), name_entry(entry, name, kind, position), entry)
+        else:
+            found = f"a {type(entry).__name__}, but an object is wanted"
+            findings.add("json-lists", f"{name}[{position}]", found)
+
+
+def _check_images(
+    content: dict[str, Any], pictures: Path, findings: FileFindings
+) -> tuple[dict[int, ImageRecord], set[int]]:
+    """The images by id, as far as they can be read, their files as the annotation file names them; and the
+    ids of those that cannot be read, so that nobody blames their people."""
+    entries: dict[int, ImageEntry] = {}
+    broken: set[int] = set()
+    for record in _records(content, "images", "image", findings):
+        entry = _read_image(record, pictures, findings)
+        if entry is None:
+            broken.add(record.content["id"] if isinstance(record.content.get("id"), int) else -1)
+        elif entry.image.id in entries:
+            other = entries[entry.image.id].image.file_name
+            findings.add_field(
+                "image-id-twice", record, "id", f"{entry.image.file_name} has the id of {other}"
+            )
+        else:
+            image = replace(entry.image, file=Path(entry.image.file_name))
+            entries[image.id] = replace(entry, image=image)
+            _note_flat_regions(record, findings)
+    images = {entry.image.id: entry.image for entry in entries.values()}
+    return images | _number_frames(list(entries.values()), findings), broken
+
+
+def _read_image(record: Record, pictures: Path, findings: FileFindings) -> ImageEntry | None:
+    while True:
+        try:
+            return read_image(record, pictures)
+        except AnnotationError as error:
+            fields, problem = field_and_problem(error, record)
+            code = _CODES.get(fields, "image-field")
+            findings.add_field(code, record, fields, problem)
+            rest = {key: value for key, value in record.content.items() if key not in fields.split(", ")}
+            if code == "image-field" or len(rest) == len(record.content):
+                return None
+            record = replace(record, content=rest)
+
+
+def _note_flat_regions(record: Record, findings: FileFindings) -> None:
+    regions = record.content.get("ignore_regions_x")
+    if not isinstance(regions, list):
+        return
+    regions = regions if all(isinstance(region, list) for region in regions) else [regions]
+    if flat := [region for region in regions if len(region) < 3]:
+        found = f"{len(flat)} of {len(regions)} regions"
+        findings.add_field("ignore-region-flat", record, "ignore_regions_x, ignore_regions_y", found)
+
+
+def _number_frames(entries: list[ImageEntry], findings: FileFindings) -> dict[int, ImageRecord]:
+    """The frames of videos with their numbers; those of a video with a number twice have none."""
+    videos: dict[str, list[ImageEntry]] = {}
+    for entry in entries:
+        if entry.image.video is not None:
+            videos.setdefault(entry.image.video, []).append(entry)
+    numbered: dict[int, ImageRecord] = {}
+    for video, shown in videos.items():
+        try:
+            images, differing = number_images(shown)
+        except AnnotationError as error:
+            place, fields, problem = str(error).removeprefix(f"{findings.file}: ").split(": ", 2)
+            findings.add("frame-twice", f"{place}: {fields}", problem)
             continue
-        yield Record(Path(file), name_entry(entry, name, kind, position), entry)
+        if differing:
+            found = "frame_id and the numbers in file_name are not the same frames apart; frame_id is taken"
+            findings.add("frame-differs", f"video {video}: frame_id", found)
+        _check_frame_count(shown, images, findings)
+        numbered |= images
+    return numbered
+
+
+def _check_frame_count(
+    shown: list[ImageEntry], images: dict[int, ImageRecord], findings: FileFindings
+) -> None:
+    """Frames count from 0 in PoseTrack 2018 and from 1 in PoseTrack 2017, and some ids hold the video too."""
+    first = min((image.frame for image in images.values() if image.frame is not None), default=0)
+    for entry in shown:
+        frame, count = images[entry.image.id].frame, entry.record.content.get("nframes")
+        if frame is None or isinstance(count, bool) or not isinstance(count, int):
+            continue
+        if (frame if 0 <= first <= count else frame - first) > count:
+            findings.add_field("frame-number", entry.record, "nframes", f"frame {frame} of {count}")
 
 
 def _read_categories(
-    file: str, content: dict[str, Any], findings: Findings
+    content: dict[str, Any], findings: FileFindings
 ) -> tuple[dict[Any, CategoryLabels], set[object]] | None:
     """What labels speak of by category, and the categories of people; None where no one can tell them."""
     records = []
-    listed = content.get("categories")
-    listed = [] if listed is None else listed
-    for record in _records(file, {"categories": listed}, "categories", "category", findings):
+    listed = {"categories": [] if content.get("categories") is None else content["categories"]}
+    for record in _records(listed, "categories", "category", findings):
         try:
             record.integer("id")
         except AnnotationError as error:
-            findings.add("json-lists", file, f"{record.place}: id", problem_of(error, record)[1])
+            findings.add_error("json-lists", record, error)
             continue
         try:
             read_keypoint_names(record)
         except AnnotationError as error:
-            findings.add("json-lists", file, f"{record.place}: keypoints", problem_of(error, record)[1])
+            findings.add_error("json-lists", record, error)
             record = replace(record, content={**record.content, "keypoints": None})
         records.append(record)
     try:
-        labels, people, said = read_categories(Path(file), records)
+        labels, people, said = read_categories(Path(findings.file), records)
     except AnnotationError as error:
-        findings.add("category-unclear", file, "categories", str(error).removeprefix(f"{file}: categories: "))
+        found = str(error).removeprefix(f"{findings.file}: categories: ")
+        findings.add("category-unclear", "categories", found)
         return None
     if said:
-        findings.add("category-taken", file, "categories", said)
+        findings.add("category-taken", "categories", said)
     return labels, people
 
 
-def _place_of(
-    record: Record, summary: FileSummary, findings: Findings
-) -> tuple[int | None, ImageRecord | None] | None:
-    """Category and image of an annotation, each None where there is none; None if they cannot be read."""
-    try:
-        category = record.integer("category_id") if record.has("category_id") else None
-        return category, summary.images.get(record.integer("image_id"))
-    except AnnotationError as error:
-        field, problem = problem_of(error, record)
-        findings.add("person-field", summary.file, f"{record.place}: {field}", problem)
-        return None
+def _people(
+    content: dict[str, Any],
+    images: dict[int, ImageRecord],
+    broken: set[int],
+    categories: tuple[dict[Any, CategoryLabels], set[object]],
+    findings: FileFindings,
+) -> Iterator[PersonEntry | None]:
+    """Who is to be checked, and None for every annotation that is not."""
+    labels, person_categories = categories
+    others = 0
+    for record in _records(content, "annotations", "annotation", findings):
+        entry = None
+        try:
+            category = record.integer("category_id") if record.has("category_id") else None
+            image = images.get(record.integer("image_id"))
+            if person_categories and category not in person_categories:
+                others += 1
+            elif image is not None:
+                entry = PersonEntry(record, image, labels.get(category, CategoryLabels()))
+            elif record.content["image_id"] not in broken:
+                found = f"{short(record.content['image_id'])} is none of the ids of images"
+                findings.add_field("image-unknown", record, "image_id", found)
+        except AnnotationError as error:
+            findings.add_error("person-field", record, error)
+        yield None if entry is None or _is_flat(entry, findings) else entry
+    if others:
+        found = f"{others} of {len(content['annotations'])} annotations of other categories"
+        findings.add("other-category", "annotations: category_id", found)
 
 
-def _is_flat(entry: PersonEntry, file: str, findings: Findings) -> bool:
+def _is_flat(entry: PersonEntry, findings: FileFindings) -> bool:
     """Whether readers leave the person out; a box that cannot be read is for `check_person`."""
     try:
         flat = entry.is_flat
     except AnnotationError:
         return False
     if flat:
-        findings.add("box-flat", file, f"{entry.record.place}: bbox", short(entry.record.content["bbox"]))
+        findings.add_field("box-flat", entry.record, "bbox", short(entry.record.content["bbox"]))
     return flat
-
-
-def _count(person: PersonAnnotation, summary: FileSummary) -> None:
-    summary.people += 1
-    summary.points += len(person.points)
-    if len(person.points):
-        summary.dense_people += 1
-        summary.dense_images.add(person.image.id)
 
 
 class _Ids:
     """Ids of people: twice in a picture is an error, in several pictures is what some public files do."""
 
-    def __init__(self, file: str, findings: Findings) -> None:
-        self._file, self._findings = file, findings
+    def __init__(self, findings: FileFindings) -> None:
+        self._findings = findings
         self._seen: set[tuple[int, int]] = set()
         self._first_image: dict[int, int] = {}
         self._repeated: dict[int, int] = {}  # id -> another image of it
@@ -217,13 +307,12 @@ class _Ids:
         image = person.image.id
         if (image, person.id) in self._seen:
             found = f"{person.id} is used before in this picture"
-            self._findings.add("person-id-twice", self._file, f"{record.place}: id", found)
+            self._findings.add_field("person-id-twice", record, "id", found)
         self._seen.add((image, person.id))
         if self._first_image.setdefault(person.id, image) != image:
             self._repeated[person.id] = image
 
     def finish(self) -> None:
         for identity, image in self._repeated.items():
-            place = f"annotation {identity} of image {image}: id"
             found = f"also the id of an annotation of image {self._first_image[identity]}"
-            self._findings.add("person-id-repeated", self._file, place, found)
+            self._findings.add("person-id-repeated", f"annotation {identity} of image {image}: id", found)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flow_cache.runtime.progress import tracked
 from slimdp.doctor.annotation_file import (
     FileSummary,
     check_annotation_file,
@@ -16,33 +17,34 @@ from slimdp.doctor.annotation_file import (
     names_of_pictures,
 )
 from slimdp.doctor.catalogue import SPLITS, SURFACE, Download, everything, find_split, missing_surface
-from slimdp.doctor.findings import Findings, Severity
+from slimdp.doctor.findings import FileFindings, Findings, Severity
 from slimdp.doctor.flow_stores import (
     VideoShape,
-    check_flow_files,
+    check_flow_file,
     check_flow_frames,
     check_flow_stores,
     find_leftovers,
 )
-from slimdp.doctor.folder import Contents, run_status
+from slimdp.doctor.folder import Contents, scan_folder
 from slimdp.doctor.media import (
     check_loose_pictures,
     check_pictures,
-    check_video_files,
+    check_video_file,
     find_folder,
     pictures_of,
 )
 from slimdp.doctor.rendered import (
+    PLAN,
     PLANNED,
     TRAIN_CLIPS,
     TRAIN_STILLS,
     TruthCheck,
+    check_exact_flow,
     check_plan,
     check_visible_masks,
     read_plan,
 )
-from slimdp.doctor.result_files import check_checkpoints, check_predictions
-from slimdp.doctor.surface_files import check_surface_file
+from slimdp.doctor.stored_files import check_checkpoint, check_predictions, check_surface_file
 
 RENDERED = "rendered set"
 
@@ -75,14 +77,9 @@ class Diagnosis:
     def as_json(self) -> dict[str, Any]:
         """Everything as plain values for json.dumps."""
         counts = (
-            "pictures",
-            "pictures_opened",
-            "truth_points",
-            "video_files",
-            "flow_stores",
-            "flow_fields",
+            "pictures", "pictures_opened", "truth_points", "video_files", "flow_stores", "flow_fields",
             "visible_masks",
-        )
+        )  # fmt: skip
         return {
             "folder": str(self.folder),
             "kinds": self.kinds,
@@ -100,11 +97,9 @@ def examine(
     """Check a data set, rendered or real; nothing in the folder is changed.
 
     Args:
-        folder: where it lies.
         quick: headers of a sample of the pictures, and no flow fields; else all are decoded.
         images: a folder with the pictures, if they lie elsewhere.
         processes: that decode pictures side by side.
-        quiet: show no progress.
 
     Raises:
         FileNotFoundError, NotADirectoryError: there is no such folder.
@@ -112,8 +107,8 @@ def examine(
     """
     if processes < 1:
         raise ValueError(f"processes = {processes}, but 1 or more is wanted")
-    contents = run_status(folder)
-    elsewhere = () if images is None else run_status(images).folders
+    contents = scan_folder(folder)
+    elsewhere = () if images is None else scan_folder(images).folders
     examination = _Examination(contents, tuple(elsewhere), Diagnosis(folder, quick), processes, quiet)
     examination.run()
     return examination.diagnosis
@@ -131,52 +126,57 @@ class _Examination:
     opened: set[str] = field(default_factory=set)  # pictures that were looked at
 
     def run(self) -> None:
-        contents, diagnosis, findings = self.contents, self.diagnosis, self.diagnosis.findings
+        contents, diagnosis = self.contents, self.diagnosis
+        findings, quick = diagnosis.findings, diagnosis.quick
         if contents.rendered:
             diagnosis.kinds.append(RENDERED)
-            diagnosis.plan = read_plan(contents.folder / "dataset.json", findings)
+            diagnosis.plan = read_plan(contents.folder / PLAN, findings.of(PLAN))
             for file in PLANNED:
                 if not (contents.folder / file).is_file():
                     findings.add("file-missing", file, "", "no such file")
         for path in contents.passed_over:
-            findings.add("not-checked", contents.name(path), "", "one of COCO's own files, without DensePose")
+            self._of(path).add("not-checked", "", "one of COCO's own files, without DensePose")
         for path, what in contents.odd:
-            findings.add("not-readable", contents.name(path), "", what)
+            self._of(path).add("not-readable", "", what)
         for path in contents.annotations:
-            self._check_file(path)
+            self._check_annotations(path)
         if not contents.rendered:
-            check_loose_pictures(contents.pictures, self.opened, contents.folder, findings, diagnosis.quick)
+            check_loose_pictures(contents.pictures, self.opened, contents.folder, findings, quick)
         self._check_flow()
-        check_video_files(contents.videos, contents.folder, findings, diagnosis.quick, self.quiet)
-        diagnosis.video_files = len(contents.videos)
+        for path in tracked(contents.videos, "videos", "files", speaks=not self.quiet):
+            check_video_file(path, self._of(path), quick)
         for path in contents.surface:
-            check_surface_file(path, contents.name(path), findings)
-        diagnosis.surface_files = len(contents.surface)
-        check_checkpoints(contents.checkpoints, contents.folder, findings)
-        if contents.predictions:
-            check_predictions(contents.predictions, contents.folder, findings, diagnosis.quick)
+            check_surface_file(path, self._of(path))
+        for path in contents.checkpoints:
+            check_checkpoint(path, self._of(path))
+        for path in contents.predictions:
+            check_predictions(path, self._of(path), quick)
+        diagnosis.video_files, diagnosis.surface_files = len(contents.videos), len(contents.surface)
         self._name_kinds_and_gaps()
 
-    def _check_file(self, path: Path) -> None:
-        findings, name = self.diagnosis.findings, self.contents.name(path)
-        content = load_annotations(path, name, findings)
+    def _of(self, path: Path) -> FileFindings:
+        return self.diagnosis.findings.of(self.contents.name(path))
+
+    def _check_annotations(self, path: Path) -> None:
+        diagnosis, contents, findings = self.diagnosis, self.contents, self._of(path)
+        content = load_annotations(path, findings)
         if content is None:
             return
-        truth = self._truth(name)
-        pictures = self._folder_of_pictures(path, names_of_pictures(content)) or self.contents.folder
-        summary = check_annotation_file(name, content, findings, truth, self.quiet, pictures)
+        truth = self._truth(findings)
+        pictures = self._folder_of_pictures(path, names_of_pictures(content)) or contents.folder
+        summary = check_annotation_file(content, findings, truth, self.quiet, pictures)
         del content  # hundreds of megabytes, not needed for the pictures
         if truth is not None:
-            self.diagnosis.truth_points += truth.points
-        if self.diagnosis.plan is not None and name in PLANNED:
-            check_plan(self.diagnosis.plan, summary, findings)
+            diagnosis.truth_points += truth.points
+        if diagnosis.plan is not None and summary.file in PLANNED:
+            check_plan(diagnosis.plan, summary, findings)
         self._compare_with_catalogue(path, summary)
-        self.diagnosis.files.append(summary)
+        diagnosis.files.append(summary)
         self._check_pictures(path, summary)
         self._remember_videos(summary)
-        if self._exact_flow_is_wanted() and name == TRAIN_CLIPS:
+        if self._exact_flow_is_wanted() and summary.file == TRAIN_CLIPS:
             images = summary.images.values()
-            self.diagnosis.visible_masks = check_visible_masks(self.contents.folder, images, findings)
+            diagnosis.visible_masks = check_visible_masks(contents.folder, images, findings)
 
     def _remember_videos(self, summary: FileSummary) -> None:
         frames = Counter(image.video for image in summary.images.values() if image.video is not None)
@@ -191,13 +191,13 @@ class _Examination:
         plan = self.diagnosis.plan or {}
         return self.contents.rendered and plan.get("exact") is True and bool(plan.get("train_clips"))
 
-    def _truth(self, name: str) -> TruthCheck | None:
-        if not self.contents.rendered or name not in PLANNED:
+    def _truth(self, findings: FileFindings) -> TruthCheck | None:
+        if not self.contents.rendered or findings.file not in PLANNED:
             return None
         plan = self.diagnosis.plan or {}
         # Annotators who err on purpose do so in training: their points lie beside the truth.
-        exact = not (plan.get("annotator_error") and name in (TRAIN_STILLS, TRAIN_CLIPS))
-        return TruthCheck(self.contents.folder, name, self.diagnosis.findings, exact)
+        exact = not (plan.get("annotator_error") and findings.file in (TRAIN_STILLS, TRAIN_CLIPS))
+        return TruthCheck(self.contents.folder, findings, exact)
 
     def _compare_with_catalogue(self, path: Path, summary: FileSummary) -> None:
         known = find_split(path.name)
@@ -210,24 +210,22 @@ class _Examination:
         ):
             if found != published:
                 text = f"{found} {what}, but {published} are published"
-                self.diagnosis.findings.add("count-catalogue", summary.file, "", text)
+                self._of(path).add("count-catalogue", "", text)
 
     def _check_pictures(self, path: Path, summary: FileSummary) -> None:
-        diagnosis, findings = self.diagnosis, self.diagnosis.findings
+        diagnosis, findings = self.diagnosis, self._of(path)
         names = [image.file_name for image in summary.images.values()]
         for name in [name for name, count in Counter(names).items() if count > 1]:
-            findings.add(
-                "image-file-twice", summary.file, "images: file_name", f"{name} is listed more than once"
-            )
+            findings.add("image-file-twice", "images: file_name", f"{name} is listed more than once")
         folder = self._folder_of_pictures(path, names)
         diagnosis.pictures += len(set(names))
         if folder is None:
             if names:
                 found = f"none of {len(names)} pictures, such as {names[0]}, in any folder here"
-                findings.add("pictures-nowhere", summary.file, "", found, _fetch_pictures(path))
+                findings.add("pictures-nowhere", "", found, _fetch_pictures(path))
             return
         self.picture_folders[summary.file] = folder
-        pictures = pictures_of(summary.file, summary.images.values(), folder)
+        pictures = pictures_of(summary.images.values(), folder)
         self.opened.update(os.path.normpath(picture.path) for picture in pictures)
         diagnosis.pictures_opened += check_pictures(
             pictures, findings, diagnosis.quick, self.processes, self.quiet
@@ -240,31 +238,27 @@ class _Examination:
         return find_folder(names, [*self.elsewhere, *self.contents.nearest_folders(path)])
 
     def _check_flow(self) -> None:
-        contents, diagnosis = self.contents, self.diagnosis
-        stores = list(contents.flow)
-        diagnosis.flow_stores = len(stores)
+        contents, diagnosis, findings = self.contents, self.diagnosis, self.diagnosis.findings
+        diagnosis.flow_stores = len(contents.flow)
         diagnosis.flow_fields = check_flow_stores(
-            stores, contents.folder, self.videos, diagnosis.findings, diagnosis.quick, self.quiet
+            contents.flow, contents.folder, self.videos, findings, diagnosis.quick, self.quiet
         )
         for summary in () if diagnosis.quick else diagnosis.files:
-            if summary.file in self.picture_folders:
+            folder = self.picture_folders.get(summary.file)
+            if folder is not None:
                 annotated = [summary.images[image] for image in sorted(summary.dense_images)]
-                folder = self.picture_folders[summary.file]
                 listed = summary.images.values()
-                check_flow_frames(stores, summary.file, annotated, listed, folder, diagnosis.findings)
+                check_flow_frames(contents.flow, annotated, listed, folder, findings.of(summary.file))
         for path in find_leftovers(contents.folders):
-            diagnosis.findings.add("leftover", contents.name(path), "", "left by a run that was killed")
-        if not contents.rendered:
-            return
-        if not (contents.folder / "flow_exact").is_dir():
-            code = "flow-missing" if self._exact_flow_is_wanted() else "flow-absent"
-            diagnosis.findings.add(code, TRAIN_CLIPS, "", "no folder flow_exact")
-            return
-        held = {path.stem for path in stores if path.parent.name == "flow_exact"}
-        clips = [image.video for summary in diagnosis.files if summary.file == TRAIN_CLIPS
-                 for image in summary.images.values()]  # fmt: skip
-        for video in sorted({video for video in clips if video is not None} - held):
-            diagnosis.findings.add("flow-missing", TRAIN_CLIPS, f"video {video}", f"no flow_exact/{video}.h5")
+            self._of(path).add("leftover", "", "left by a run that was killed")
+        if contents.rendered:
+            clips = [
+                image
+                for summary in diagnosis.files if summary.file == TRAIN_CLIPS
+                for image in summary.images.values()
+            ]  # fmt: skip
+            wanted = self._exact_flow_is_wanted()
+            check_exact_flow(contents.folder, contents.flow, clips, wanted, findings.of(TRAIN_CLIPS))
 
     def _name_kinds_and_gaps(self) -> None:
         contents, diagnosis = self.contents, self.diagnosis
@@ -286,7 +280,8 @@ class _Examination:
             diagnosis.kinds.append("flow stores")
         if contents.flow_files:
             diagnosis.kinds.append("flow files")
-            check_flow_files(contents.flow_files, contents.folder, diagnosis.findings, diagnosis.quick)
+            for path in contents.flow_files:
+                check_flow_file(path, self._of(path), diagnosis.quick)
         if diagnosis.video_files:
             diagnosis.kinds.append("video files")
         if not diagnosis.kinds and contents.pictures:

@@ -16,7 +16,7 @@ from flow_cache.runtime.atomic import left_in
 from flow_cache.runtime.hdf5_content import Hdf5ContentError, has_attribute, open_hdf5
 from flow_cache.runtime.progress import tracked
 from slimdp.data import AnnotationError
-from slimdp.doctor.findings import Findings
+from slimdp.doctor.findings import FileFindings, Findings
 from slimdp.motion import FramePlaces
 from slimdp.motion.folder_match import FolderPictures
 from slimdp.structures import ImageRecord
@@ -72,38 +72,33 @@ def check_flow_stores(
 ) -> int:
     """Check flow stores and return how many finished fields they hold.
 
-    Args:
-        stores: their files.
-        folder: what findings name them relative to.
-        videos: the videos of the annotation files, by name; flow of other videos is not compared.
-        findings: where faults go.
-        quick: do not read the fields themselves.
-        quiet: show no progress.
+    `videos` are those of the annotation files, by name (flow of other videos is not compared); findings name
+    files relative to `folder`; with `quick`, the fields themselves are not read.
     """
     fields = 0
     held_by: dict[tuple[Path, str], Path] = {}  # folder and video -> the first of its stores
     for path in tracked(stores, "flow", "stores", speaks=not quiet):
-        file = str(path.relative_to(folder))
+        of_store = findings.of(str(path.relative_to(folder)))
         if journal_of(path).exists():
             found = f"{journal_of(path).name} beside it: a writer was cut off"
-            findings.add("flow-interrupted", file, "", found)
+            of_store.add("flow-interrupted", "", found)
             continue
         try:
             with FlowStore(path) as store:
                 for video in store.videos():
                     first = held_by.setdefault((path.parent, video), path)
                     if first != path:
-                        findings.add("flow-twice", file, f"video {video}", f"also in {first.name} beside it")
-                    fields += _check_video(store, video, file, videos.get(video), findings, quick)
+                        of_store.add("flow-twice", f"video {video}", f"also in {first.name} beside it")
+                    fields += _check_video(store, video, videos.get(video), of_store, quick)
                 for fault in () if quick else verify_store(store, speaks=not quiet).damaged:
-                    findings.add("flow-damaged", file, "", fault)
+                    of_store.add("flow-damaged", "", fault)
         except (FlowCacheError, OSError) as error:
-            findings.add("flow-damaged", file, "", str(error))
+            of_store.add("flow-damaged", "", str(error))
     return fields
 
 
 def _check_video(
-    store: FlowStore, video: str, file: str, shape: VideoShape | None, findings: Findings, quick: bool
+    store: FlowStore, video: str, shape: VideoShape | None, findings: FileFindings, quick: bool
 ) -> int:
     """Check what a store says of a video, and return how many finished fields of it there are."""
     place = f"video {video}"
@@ -111,36 +106,30 @@ def _check_video(
         report = inspect_video(store, video)
     except FlowCacheError as error:
         if quick:  # else it is among what reading all fields finds
-            findings.add("flow-damaged", file, place, str(error))
+            findings.add("flow-damaged", place, str(error))
         return 0
     for step, missing in report.missing.items():
         if missing:
             found = f"{missing} of {missing + report.finished[step]} fields are not finished"
-            findings.add("flow-unfinished", file, f"{place}: step {step}", found)
+            findings.add("flow-unfinished", f"{place}: step {step}", found)
     stored = VideoShape(report.frames, report.width, report.height)
     # An annotation file may list some frames of a video alone.
     if shape is not None and not (stored.frames >= shape.frames and stored.size == shape.size):
-        findings.add("flow-size", file, place, f"{stored}, but the video has {shape}")
+        findings.add("flow-size", place, f"{stored}, but the video has {shape}")
     return sum(report.finished.values())
 
 
 def check_flow_frames(
     stores: Sequence[Path],
-    file: str,
     images: Iterable[ImageRecord],
     listed: Iterable[ImageRecord],
     folder: Path,
-    findings: Findings,
+    findings: FileFindings,
 ) -> None:
     """Check the frames of one annotation file as propagation and training would look them up.
 
-    Args:
-        stores: flow; videos that none of them has are not looked at.
-        file: the annotation file, as findings call it.
-        images: its annotated frames.
-        listed: all that it lists.
-        folder: what their file names start at.
-        findings: where faults go.
+    Of all frames that the file lists, `images` are annotated; their file names start at `folder`. Videos that
+    no store has are not looked at.
     """
     clips: dict[tuple[Path, str], list[ImageRecord]] = {}
     for image in images:
@@ -169,15 +158,14 @@ def check_flow_frames(
                     except MissingFlowError:
                         continue
                     except AnnotationError as error:
-                        findings.add("flow-frames", file, f"video {clip[1]}", f"{store.name}: {error}")
+                        findings.add("flow-frames", f"video {clip[1]}", f"{store.name}: {error}")
         except (FlowCacheError, OSError):  # a store or a picture that has its own finding
             continue
 
 
-def check_flow_files(files: Iterable[Path], folder: Path, findings: Findings, quick: bool) -> None:
-    """Check .flo files, which `python -m flow_cache import` reads; with `quick`, their heads alone."""
-    for path in files:
-        try:
-            flo_size(path) if quick else read_flo(path)
-        except (FlowCacheError, OSError) as error:
-            findings.add("flow-damaged", str(path.relative_to(folder)), "", str(error))
+def check_flow_file(path: Path, findings: FileFindings, quick: bool) -> None:
+    """Check a .flo file, which `python -m flow_cache import` reads; with `quick`, its head alone."""
+    try:
+        flo_size(path) if quick else read_flo(path)
+    except (FlowCacheError, OSError) as error:
+        findings.add("flow-damaged", "", str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flow_cache.formats import FORMATS
@@ -13,31 +13,32 @@ from slimdp.doctor.catalogue import SURFACE_FILES, find_split
 from slimdp.doctor.flow_stores import is_flow_store
 from slimdp.doctor.media import is_video_file
 from slimdp.doctor.rendered import PLAN
-from slimdp.doctor.result_files import is_predictions
+from slimdp.doctor.stored_files import is_predictions
 
 #: Annotation files and surface files are looked for this many folders down.
 DEPTH = 4
 #: COCO's own annotation files: no DensePose in them, and hundreds of megabytes to parse.
 _COCO_PREFIXES = ("captions_", "instances_", "person_keypoints_", "image_info_", "stuff_", "panoptic_")
+_SURFACE_NAMES = {name for file in SURFACE_FILES for name in file.files}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Contents:
     """What lies in a folder; paths are absolute or relative as the folder was given, sorted."""
 
     folder: Path
     rendered: bool  # dataset.json is there
-    annotations: tuple[Path, ...]  # JSON files that may be annotation files
-    passed_over: tuple[Path, ...]  # COCO's own annotation files
-    surface: tuple[Path, ...]
-    flow: tuple[Path, ...]
-    flow_files: tuple[Path, ...]  # fields in files of their own, as other programs write them
-    videos: tuple[Path, ...]  # video files
-    checkpoints: tuple[Path, ...]
-    predictions: tuple[Path, ...]  # HDF5 files that are no flow stores
-    folders: tuple[Path, ...]  # itself first, then those that may hold pictures
-    pictures: tuple[Path, ...]  # whether anything names them or not
-    odd: tuple[tuple[Path, str], ...]  # what cannot be looked at, and why
+    annotations: list[Path] = field(default_factory=list)  # JSON files that may be annotation files
+    passed_over: list[Path] = field(default_factory=list)  # COCO's own annotation files
+    surface: list[Path] = field(default_factory=list)
+    flow: list[Path] = field(default_factory=list)
+    flow_files: list[Path] = field(default_factory=list)  # fields in files as other programs write them
+    videos: list[Path] = field(default_factory=list)  # video files
+    checkpoints: list[Path] = field(default_factory=list)
+    predictions: list[Path] = field(default_factory=list)  # HDF5 files that are no flow stores
+    folders: list[Path] = field(default_factory=list)  # itself first, then those that may hold pictures
+    pictures: list[Path] = field(default_factory=list)  # whether anything names them or not
+    odd: list[tuple[Path, str]] = field(default_factory=list)  # what cannot be looked at, and why
 
     def name(self, path: Path) -> str:
         """A path as findings call it."""
@@ -49,7 +50,7 @@ class Contents:
         return list(dict.fromkeys([*around, *self.folders]))
 
 
-def run_status(folder: Path) -> Contents:
+def scan_folder(folder: Path) -> Contents:
     """Find out what lies in a folder; links to folders are followed.
 
     Raises:
@@ -59,38 +60,37 @@ def run_status(folder: Path) -> Contents:
         raise FileNotFoundError(f"no folder {folder}")
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; give the folder of a data set")
-    rendered = (folder / PLAN).is_file()
-    surface_names = {name for file in SURFACE_FILES for name in file.files}
-    annotations, passed_over, surface, flow, folders = [], [], [], [], []
-    pictures, videos, checkpoints, predictions, flow_files = [], [], [], [], []
-    odd: list[tuple[Path, str]] = []
-    for here, names in _walk(folder, DEPTH, odd):
-        folders.append(here)
+    contents = Contents(folder, (folder / PLAN).is_file())
+    for here, names in _walk(folder, DEPTH, contents.odd):
+        contents.folders.append(here)
         for name in names:
-            path, suffix = here / name, Path(name).suffix.lower()
-            if suffix in IMAGE_SUFFIXES:
-                pictures.append(path)
-            elif name in surface_names:
-                surface.append(path)
-            elif suffix == ".h5" and is_flow_store(path):
-                flow.append(path)
-            elif suffix == ".h5" and is_predictions(path):
-                predictions.append(path)
-            elif suffix == FORMATS["flo"].suffix:
-                flow_files.append(path)
-            elif suffix == ".pt":
-                checkpoints.append(path)
-            elif is_video_file(path):
-                videos.append(path)
-            elif suffix == ".json" and name.startswith(_COCO_PREFIXES) and find_split(name) is None:
-                passed_over.append(path)
-            elif suffix == ".json" and not (rendered and path == folder / PLAN):
-                annotations.append(path)
-    return Contents(
-        folder, rendered, tuple(annotations), tuple(passed_over), tuple(surface), tuple(flow),
-        tuple(flow_files), tuple(videos), tuple(checkpoints), tuple(predictions),
-        tuple(folders), tuple(pictures), tuple(odd),
-    )  # fmt: skip
+            kind = _kind(here / name, contents)
+            if kind is not None:
+                kind.append(here / name)
+    return contents
+
+
+def _kind(path: Path, contents: Contents) -> list[Path] | None:
+    """The list that a file belongs to, by its name and, of HDF5, by its content."""
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return contents.pictures
+    if path.name in _SURFACE_NAMES:
+        return contents.surface
+    if suffix == ".h5" and is_flow_store(path):
+        return contents.flow
+    if suffix == ".h5" and is_predictions(path):
+        return contents.predictions
+    if suffix == FORMATS["flo"].suffix:
+        return contents.flow_files
+    if suffix == ".pt":
+        return contents.checkpoints
+    if is_video_file(path):
+        return contents.videos
+    if suffix == ".json" and path.name.startswith(_COCO_PREFIXES) and find_split(path.name) is None:
+        return contents.passed_over
+    is_plan = contents.rendered and path == contents.folder / PLAN
+    return contents.annotations if suffix == ".json" and not is_plan else None
 
 
 def _walk(folder: Path, depth: int, odd: list[tuple[Path, str]]) -> Iterator[tuple[Path, list[str]]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from flow_cache import FlowCacheError
 from flow_cache.images import (
@@ -25,7 +26,7 @@ from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.workers import WorkerPool
 from flow_cache.video import open_video, probe_video
 from slimdp.data import ImageError
-from slimdp.doctor.findings import Findings
+from slimdp.doctor.findings import FileFindings, Findings
 from slimdp.structures import ImageRecord
 
 #: Pictures of a file whose headers a quick check reads.
@@ -40,15 +41,15 @@ VIDEO_SUFFIXES = (
 )  # fmt: skip
 #: What a transport stream begins with, where TypeScript, which shares the suffix, does not.
 _SYNC = b"G"
+T = TypeVar("T")
 Fault = tuple[str, str]  # code, what was found
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture file, and who says so."""
+    """A picture file, and what an annotation file says of it."""
 
     path: Path
-    file: str  # the annotation file, as findings call it
     image_id: int
     width: int  # px
     height: int  # px
@@ -62,41 +63,40 @@ def find_folder(names: Sequence[str], candidates: Iterable[Path]) -> Path | None
     return folder if most else None
 
 
-def pictures_of(file: str, images: Iterable[ImageRecord], folder: Path) -> list[Picture]:
+def pictures_of(images: Iterable[ImageRecord], folder: Path) -> list[Picture]:
     """The pictures of an annotation file; one that it lists twice comes once."""
     pictures = {
-        image.file_name: Picture(folder / image.file_name, file, image.id, image.width, image.height)
+        image.file_name: Picture(folder / image.file_name, image.id, image.width, image.height)
         for image in images
     }
     return list(pictures.values())
 
 
 def check_pictures(
-    pictures: Sequence[Picture], findings: Findings, quick: bool, processes: int, quiet: bool = False
+    pictures: Sequence[Picture], findings: FileFindings, quick: bool, processes: int, quiet: bool = False
 ) -> int:
     """Check the pictures of one annotation file and return how many were opened.
 
-    Args:
-        pictures: which.
-        findings: where faults go, in the order of the pictures.
-        quick: only look whether each is there, and read the headers of `QUICK_SAMPLE` of them, evenly
-            spread; else all are decoded.
-        processes: that decode side by side, at most; few pictures are decoded in this one.
-        quiet: show no progress.
+    All are decoded, by at most so many processes (few pictures in this one); with `quick` the headers of
+    `QUICK_SAMPLE` of them are read, evenly spread.
     """
     present = []
     for picture in pictures:
         if picture.path.is_file():
             present.append(picture)
         else:
-            findings.add("picture-missing", picture.file, _place(picture), f"no {picture.path}")
-    opened = present[:: max(1, -(-len(present) // QUICK_SAMPLE))] if quick else present
+            findings.add("picture-missing", f"image {picture.image_id}", f"no {picture.path}")
+    opened = _sample(present, quick)
     faults = _mapped(_fault_of_header if quick else _fault_of_content, opened, processes)
-    looked_at = tracked(zip(opened, faults), "pictures", "pictures", len(opened), speaks=not quiet)
-    for picture, fault in looked_at:
+    for picture, fault in tracked(zip(opened, faults), "pictures", "pictures", len(opened), speaks=not quiet):
         if fault is not None:
-            findings.add(fault[0], picture.file, _place(picture), fault[1])
+            findings.add(fault[0], f"image {picture.image_id}", fault[1])
     return len(opened)
+
+
+def _sample(files: Sequence[T], quick: bool) -> Sequence[T]:
+    """All of them, or for a quick look `QUICK_SAMPLE` of them, evenly spread."""
+    return files[:: max(1, -(-len(files) // QUICK_SAMPLE))] if quick else files
 
 
 def _fault_of_header(picture: Picture) -> Fault | None:
@@ -151,10 +151,6 @@ def _stderr_lines() -> Iterator[list[str]]:
             lines += file.read().decode(errors="replace").splitlines()
 
 
-def _place(picture: Picture) -> str:
-    return f"image {picture.image_id}"
-
-
 def _code_of(error: ImageError) -> str:
     """What kind of finding a picture that cannot be opened is."""
     return "picture-too-large" if isinstance(error, ImageTooLargeError) else "picture-damaged"
@@ -179,25 +175,18 @@ def check_loose_pictures(
 ) -> None:
     """Read the headers of pictures that nothing has opened yet, such as frames of videos without labels.
 
-    Args:
-        pictures: all that lie in the folder.
-        known: normal paths of those that were opened.
-        folder: what findings name them relative to.
-        findings: where faults go.
-        quick: only `QUICK_SAMPLE` of them, evenly spread.
+    `known` are the normal paths of those that were opened; findings name files relative to `folder`; with
+    `quick`, only `QUICK_SAMPLE` are read.
     """
-    loose = [path for path in pictures if os.path.normpath(path) not in known]
-    step = -(-len(loose) // QUICK_SAMPLE) if quick and loose else 1
-    for path in loose[::step]:
-        # Findings of a folder are shown together.
-        where, name = str(path.parent.relative_to(folder)), path.name
+    for path in _sample([path for path in pictures if os.path.normpath(path) not in known], quick):
+        of_folder = findings.of(str(path.parent.relative_to(folder)))  # shown together
         try:
             header = check_image(path)
         except ImageError as error:
-            findings.add(_code_of(error), where, name, str(error))
+            of_folder.add(_code_of(error), path.name, str(error))
             continue
         if header.orientation != UPRIGHT:
-            findings.add("picture-orientation", where, name, f"orientation tag {header.orientation}")
+            of_folder.add("picture-orientation", path.name, f"orientation tag {header.orientation}")
 
 
 def is_video_file(path: Path) -> bool:
@@ -212,30 +201,18 @@ def is_video_file(path: Path) -> bool:
         return True
 
 
-def check_video_files(
-    videos: Sequence[Path], folder: Path, findings: Findings, quick: bool, quiet: bool = False
-) -> None:
-    """Decode video files as `flow_cache precompute` does before it starts.
+def check_video_file(path: Path, findings: FileFindings, quick: bool) -> None:
+    """Decode a video file as `flow_cache precompute` does before it starts.
 
-    Args:
-        videos: the files.
-        folder: what findings name them relative to.
-        findings: where faults go.
-        quick: decode the first frame alone, and compare the file with its own index.
-        quiet: show no progress.
+    With `quick`, decode the first frame alone, and compare the file with its own index.
     """
-    for path in tracked(videos, "videos", "files", speaks=not quiet):
-        file = path.relative_to(folder).as_posix()
-        with _warnings() as said:
-            try:
-                if quick:
-                    probe_video(path)
-                else:
-                    open_video(path)
-            except (FlowCacheError, OSError) as error:
-                findings.add("video-broken", file, "", str(error))
-        for warning in said:
-            findings.add("video-odd", file, "", warning)
+    with _warnings() as said:
+        try:
+            probe_video(path) if quick else open_video(path)
+        except (FlowCacheError, OSError) as error:
+            findings.add("video-broken", "", str(error))
+    for warning in said:
+        findings.add("video-odd", "", warning)
 
 
 @contextmanager

@@ -1,8 +1,10 @@
-"""Checks of one annotated person: can it be read, and does what it says fit together?"""
+"""Checks of annotated people: can each be read, do the labels fit together, do the tracks hold?"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -11,9 +13,8 @@ import numpy as np
 from slimdp.data.box_frame import FRAME, sample_coarse
 from slimdp.data.json_record import AnnotationError, Record
 from slimdp.data.person_entry import PersonEntry
-from slimdp.doctor.findings import Findings
-from slimdp.doctor.image_checks import field_and_problem as problem_of
-from slimdp.structures import BoxSource, PersonAnnotation
+from slimdp.doctor.findings import FileFindings
+from slimdp.structures import BoxSource, ImageRecord, PersonAnnotation
 
 #: How far an annotator's point may lie from the coarse masks, px of the 256 x 256 frame.
 STRAY_PX = 6
@@ -35,57 +36,52 @@ _CODES = {
     "area": "area-broken",
     "iscrowd": "flag-broken",
 }
+_FLAGS = "has_no_densepose, is_labeled"
+#: Boxes of a track are compared between frames this near to each other.
+NEAR_FRAMES = 4
+#: A box moves farther than this many times its longer side: two people, most likely.
+_FARTHEST = 2.0
 
 
-def check_person(entry: PersonEntry, file: str, findings: Findings) -> PersonAnnotation | None:
-    """Read a person as training would; None, and the faults by field, where it cannot be read.
-
-    Args:
-        entry: the annotation.
-        file: how findings call the annotation file.
-        findings: where they go.
-    """
-    record = entry.record
-    _check_outline(entry, file, findings)
-    if not _check_lengths(record, file, findings):
+def check_person(entry: PersonEntry, findings: FileFindings) -> PersonAnnotation | None:
+    """Read a person as training would; None, and the faults by field, where it cannot be read."""
+    _check_outline(entry, findings)
+    if not _check_lengths(entry.record, findings):
         return None
     try:
         person = entry.person()
     except AnnotationError as error:
-        _name_faults(entry, file, findings, error)
+        _name_faults(entry, findings, error)
         return None
-    _check_box(record, person, file, findings)
-    _check_points_on_masks(record, person, file, findings)
-    _check_keypoints(record, person, file, findings)
+    _check_box(entry.record, person, findings)
+    _check_points_on_masks(entry.record, person, findings)
+    _check_keypoints(entry.record, person, findings)
     return person
 
 
-def _check_lengths(record: Record, file: str, findings: Findings) -> bool:
+def _check_lengths(record: Record, findings: FileFindings) -> bool:
     values = {field: record.content.get(field) for field in _POINT_FIELDS}
-    present = {field: value for field, value in values.items() if value is not None}
     lengths = {
         field: len(value) if isinstance(value, list) else "missing" if value is None else "no list"
         for field, value in values.items()
     }
-    if not present or len(set(lengths.values())) == 1:
+    if len(set(lengths.values())) == 1:  # none of them where all are missing
         return True
     found = ", ".join(f"{field} {length}" for field, length in lengths.items())
-    findings.add("point-lengths", file, f"{record.place}: dp_x, dp_y, dp_I, dp_U, dp_V", found)
+    findings.add_field("point-lengths", record, ", ".join(_POINT_FIELDS), found)
     return False
 
 
-def _name_faults(entry: PersonEntry, file: str, findings: Findings, first: AnnotationError) -> None:
+def _name_faults(entry: PersonEntry, findings: FileFindings, first: AnnotationError) -> None:
     """All faults, not the first one alone: the reader judges each field on its own."""
-    record, known = entry.record, len(findings)
+    record, known = entry.record, len(findings.all)
     for field, code in _CODES.items():
         try:
             PersonEntry(_alone(record, field), entry.image, entry.category).person()
         except AnnotationError as error:
-            where, problem = problem_of(error, record)
-            findings.add(code, file, f"{record.place}: {where}", problem)
-    if len(findings) == known:
-        field, problem = problem_of(first, record)
-        findings.add("person-broken", file, f"{record.place}: {field}", problem)
+            findings.add_error(code, record, error)
+    if len(findings.all) == known:
+        findings.add_error("person-broken", record, first)
 
 
 def _alone(record: Record, field: str) -> Record:
@@ -104,37 +100,37 @@ def _alone(record: Record, field: str) -> Record:
     return replace(record, content=content)
 
 
-def _check_outline(entry: PersonEntry, file: str, findings: Findings) -> None:
-    record = entry.record
-    outline, place = record.content.get("segmentation"), f"{record.place}: segmentation"
+def _check_outline(entry: PersonEntry, findings: FileFindings) -> None:
+    record, outline = entry.record, entry.record.content.get("segmentation")
     if outline is None:
         return
     if outline in ([], {}):
-        findings.add("outline-empty", file, place, "empty")
+        findings.add_field("outline-empty", record, "segmentation", "empty")
         return
     try:
         entry.outline.check()
     except AnnotationError as error:
-        findings.add("outline-broken", file, place, problem_of(error, record)[1])
+        findings.add_error("outline-broken", record, error)
         return
     if isinstance(outline, list) and (short := [len(part) for part in outline if len(part) < 6]):
-        findings.add("outline-short", file, place, f"{len(short)} of {len(outline)}: {short} numbers")
+        found = f"{len(short)} of {len(outline)}: {short} numbers"
+        findings.add_field("outline-short", record, "segmentation", found)
 
 
-def _check_box(record: Record, person: PersonAnnotation, file: str, findings: Findings) -> None:
+def _check_box(record: Record, person: PersonAnnotation, findings: FileFindings) -> None:
     if person.box_source != BoxSource.ANNOTATOR:
         return  # nobody drew it: it may well reach out of the picture
-    image, place = person.image, f"{record.place}: bbox"
+    image = person.image
     left, top, width, height = person.box.tolist()
     right, bottom = left + width, top + height
     found = f"x {left:g}..{right:g}, y {top:g}..{bottom:g} in {image.width} x {image.height} px"
     if right <= 0 or bottom <= 0 or left >= image.width or top >= image.height:
-        findings.add("box-elsewhere", file, place, found)
+        findings.add_field("box-elsewhere", record, "bbox", found)
     elif max(-left, -top, right - image.width, bottom - image.height) > _SLACK_PX:
-        findings.add("box-outside", file, place, found)
+        findings.add_field("box-outside", record, "bbox", found)
 
 
-def _check_points_on_masks(record: Record, person: PersonAnnotation, file: str, findings: Findings) -> None:
+def _check_points_on_masks(record: Record, person: PersonAnnotation, findings: FileFindings) -> None:
     if not person.has_coarse or not len(person.points):
         return
     coarse = person.coarse
@@ -148,7 +144,7 @@ def _check_points_on_masks(record: Record, person: PersonAnnotation, file: str, 
     far = int((~_sampled(wide, person)).sum())
     code = "points-off-mask" if far else "points-near-mask"
     found = f"{off} of {len(person.points)} points off the masks, {far} by more than {STRAY_PX} px of {FRAME}"
-    findings.add(code, file, f"{record.place}: dp_x, dp_y", found)
+    findings.add_field(code, record, "dp_x, dp_y", found)
 
 
 def _sampled(mask: np.ndarray, person: PersonAnnotation) -> np.ndarray:
@@ -158,18 +154,111 @@ def _sampled(mask: np.ndarray, person: PersonAnnotation) -> np.ndarray:
     return label > 0
 
 
-def _check_keypoints(record: Record, person: PersonAnnotation, file: str, findings: Findings) -> None:
+def _check_keypoints(record: Record, person: PersonAnnotation, findings: FileFindings) -> None:
     if person.keypoints is None:
         return
     seen = person.keypoints[:, 2] > 0
     count, stated = int(seen.sum()), record.content.get("num_keypoints")
     if stated is not None and stated != count:
         found = f"num_keypoints {stated}, but {count} keypoints have a visibility above 0"
-        findings.add("keypoints-count", file, f"{record.place}: num_keypoints", found)
+        findings.add_field("keypoints-count", record, "num_keypoints", found)
     xy, size = person.keypoints[seen, :2], (person.image.width, person.image.height)
     outside = ((xy < -_SLACK_PX) | (xy > np.array(size) - 1 + _SLACK_PX)).any(axis=1)
     if outside.any():
         first = xy[outside][0]
         where = f"x {first[0]:g}, y {first[1]:g} in {size[0]} x {size[1]} px"
         found = f"{outside.sum()} of {len(xy)}, the first at {where}"
-        findings.add("keypoints-outside", file, f"{record.place}: keypoints", found)
+        findings.add_field("keypoints-outside", record, "keypoints", found)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A person of a track in a frame."""
+
+    frame: int
+    box: np.ndarray  # (4,) x, y, width, height, image px
+    place: str
+
+
+class PeopleOfVideos:
+    """Gathers the people of an annotation file, and checks their tracks at the end."""
+
+    def __init__(self, findings: FileFindings) -> None:
+        self._findings = findings
+        self._tracks: dict[tuple[str, int], list[_Seen]] = {}
+        self._trackless: dict[str, list[str]] = {}  # places by video
+        self._people_in: set[int] = set()
+        self._masks_in: set[int] = set()
+        self._flagged: dict[int, tuple[str, int]] = {}  # frame without labels -> its name, people with points
+
+    @property
+    def tracks(self) -> int:
+        """People in videos, each counted once."""
+        return len(self._tracks)
+
+    def add(self, record: Record, person: PersonAnnotation) -> None:
+        """Take note of a person; those in stills have no track."""
+        image = person.image
+        self._people_in.add(image.id)
+        if person.has_coarse:
+            self._masks_in.add(image.id)
+        if not image.labelled and len(person.points):
+            name, count = self._flagged.get(image.id, (image.file_name, 0))
+            self._flagged[image.id] = name, count + 1
+        if image.video is None:
+            return
+        if person.track is None:
+            self._trackless.setdefault(image.video, []).append(record.place)
+            return
+        frame = image.frame if image.frame is not None else image.id
+        seen = _Seen(frame, person.box, record.place)
+        self._tracks.setdefault((image.video, person.track), []).append(seen)
+
+    def finish(self, images: Iterable[ImageRecord], dense_images: set[int]) -> None:
+        """Check what only shows when all people are known."""
+        frames: dict[str, set[int]] = {}
+        for image in images:
+            empty = image.id not in (dense_images | self._masks_in if dense_images else self._people_in)
+            if image.video is None:
+                continue
+            if image.labelled and empty and self._people_in:
+                found = f"nobody is labelled in {image.file_name}"
+                self._findings.add("frame-empty", f"image {image.id}: {_FLAGS}", found)
+            elif image.labelled and image.frame is not None:
+                frames.setdefault(image.video, set()).add(image.frame)
+        for identity, (name, count) in self._flagged.items():
+            found = f"{name} counts as unlabelled, but {count} of its people have points"
+            self._findings.add("flag-differs", f"image {identity}: {_FLAGS}", found)
+        with_tracks = {video for video, _ in self._tracks}
+        for video, places in self._trackless.items():
+            for place in places if video in with_tracks else ():
+                self._findings.add("track-missing", f"{place}: track_id", f"none, in video {video}")
+        for (video, track), seen in self._tracks.items():
+            self._check_track(f"video {video}, track {track}", seen, frames.get(video, set()))
+
+    def _check_track(self, track: str, seen: list[_Seen], frames: set[int]) -> None:
+        seen = sorted(seen, key=lambda one: one.frame)
+        for before, after in itertools.pairwise(seen):
+            step = after.frame - before.frame
+            place = f"{after.place}: track_id"
+            if step == 0:
+                self._findings.add("track-twice", place, f"{track} is also {before.place}")
+            elif step <= NEAR_FRAMES and (moved := _moved(before.box, after.box)) > _FARTHEST:
+                found = f"{track} moved {moved:.1f} times its size from frame {before.frame} to {after.frame}"
+                self._findings.add("track-jump", place, found)
+        present = {one.frame for one in seen}
+        gap = sorted(frame for frame in frames - present if seen[0].frame < frame < seen[-1].frame)
+        if gap:
+            between = f"between {seen[0].frame} and {seen[-1].frame}"
+            found = f"absent in {len(gap)} labelled frames {between}: {_some(gap)}"
+            self._findings.add("track-gap", track, found)
+
+
+def _moved(box_0: np.ndarray, box_1: np.ndarray) -> float:
+    """How far a box moved, in times its longer side."""
+    centres = box_0[:2] + box_0[2:] / 2, box_1[:2] + box_1[2:] / 2
+    return float(np.hypot(*(centres[1] - centres[0])) / max(*box_0[2:], *box_1[2:]))
+
+
+def _some(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")

@@ -5,7 +5,7 @@ The layout is described in slimdp/synthetic/dataset.py.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from flow_cache.runtime.progress import tracked
 from slimdp.data import ImageError, load_image
 from slimdp.data.json_record import Record
 from slimdp.doctor.annotation_file import FileSummary
-from slimdp.doctor.findings import Findings
+from slimdp.doctor.findings import FileFindings
 from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.synthetic.dataset import FILES
 from slimdp.synthetic.occlusion import read_visible
@@ -36,38 +36,35 @@ PLANNED: dict[str, tuple[str, str | None, str | None]] = {
 _UV_TOLERANCE = 0.5 / 255 + 1e-5
 
 
-def read_plan(path: Path, findings: Findings) -> dict[str, Any] | None:
+def read_plan(path: Path, findings: FileFindings) -> dict[str, Any] | None:
     """The content of dataset.json; None, and a finding, where it is not as slimdp synthesize writes it."""
     try:
         plan = read_json(path)
     except (OSError, ValueError) as error:
-        findings.add("plan-broken", PLAN, "", str(error))
+        findings.add("plan-broken", "", str(error))
         return None
     if not isinstance(plan, dict):
-        findings.add("plan-broken", PLAN, "", f"a JSON {type(plan).__name__}")
+        findings.add("plan-broken", "", f"a JSON {type(plan).__name__}")
         return None
     wanted = {key: list if "labelled" in key else int for keys in PLANNED.values() for key in keys if key}
     bad = [key for key, kind in wanted.items() if not isinstance(plan.get(key), kind)]
     if bad:
-        findings.add("plan-broken", PLAN, ", ".join(bad), "missing, or of another kind")
+        findings.add("plan-broken", ", ".join(bad), "missing, or of another kind")
         return None
     return plan
 
 
-def check_plan(plan: dict[str, Any], summary: FileSummary, findings: Findings) -> None:
+def check_plan(plan: dict[str, Any], summary: FileSummary, findings: FileFindings) -> None:
     """Compare the pictures of an annotation file, and how many count as labelled, with the plan."""
     count, frames, labelled = PLANNED[summary.file]
     images = summary.images.values()
+    with_labels = sum(image.labelled for image in images)
     for what, found, planned in (
         ("images", len(images), plan[count] * (plan[frames] if frames else 1)),
-        (
-            "labelled images",
-            sum(image.labelled for image in images),
-            plan[count] * (len(plan[labelled]) if labelled else 1),
-        ),
+        ("labelled images", with_labels, plan[count] * (len(plan[labelled]) if labelled else 1)),
     ):
         if found != planned:
-            findings.add("count-plan", summary.file, "images", f"{found} {what}, but the plan has {planned}")
+            findings.add("count-plan", "images", f"{found} {what}, but the plan has {planned}")
 
 
 class TruthCheck:
@@ -77,8 +74,8 @@ class TruthCheck:
     and only that the truth is there is checked.
     """
 
-    def __init__(self, folder: Path, file: str, findings: Findings, exact: bool = True) -> None:
-        self._folder, self._file, self._findings, self._exact = folder, file, findings, exact
+    def __init__(self, folder: Path, findings: FileFindings, exact: bool = True) -> None:
+        self._folder, self._findings, self._exact = folder, findings, exact
         self._last: tuple[int, np.ndarray | None] | None = None
         self.points = 0  # that were compared
 
@@ -92,30 +89,24 @@ class TruthCheck:
         inside = (x >= 0) & (y >= 0) & (x < person.image.width) & (y < person.image.height)
         true = np.zeros((len(x), 3))
         true[inside] = iuv[y[inside], x[inside]]
-        wrong = (true[:, 0] != person.part) | (np.abs(true[:, 1:] / 255 - person.uv) > _UV_TOLERANCE).any(
-            axis=1
-        )
+        wrong = true[:, 0] != person.part
+        wrong |= (np.abs(true[:, 1:] / 255 - person.uv) > _UV_TOLERANCE).any(axis=1)
         self.points += len(x)
         if wrong.any():
             first = int(np.flatnonzero(wrong)[0])
-            says, truth = (
-                _iuv(person.part[first], person.uv[first]),
-                _iuv(true[first, 0], true[first, 1:] / 255),
-            )
+            says = _iuv(person.part[first], person.uv[first])
+            truth = _iuv(true[first, 0], true[first, 1:] / 255)
             found = f"{wrong.sum()} of {len(x)} points; entry {first} says {says}, the truth is {truth}"
-            self._findings.add("truth-differs", self._file, f"{record.place}: dp_I, dp_U, dp_V", found)
+            self._findings.add_field("truth-differs", record, "dp_I, dp_U, dp_V", found)
 
     def _load(self, image: ImageRecord) -> np.ndarray | None:
         """(H, W, 3) uint8 part, 255 u, 255 v."""
-        name = (
-            Path(image.file_name).relative_to("images")
-            if image.file_name.startswith("images/")
-            else image.file
-        )
+        below = image.file_name.startswith("images/")
+        name = Path(image.file_name).relative_to("images") if below else image.file
         path = (self._folder / "iuv" / name).with_suffix(".png")
-        place = f"image {image.id}"
+        shown = path.relative_to(self._folder)
         if not path.is_file():
-            self._findings.add("truth-missing", self._file, place, f"no {path.relative_to(self._folder)}")
+            self._findings.add("truth-missing", f"image {image.id}", f"no {shown}")
             return None
         try:
             picture = load_image(path)
@@ -125,32 +116,45 @@ class TruthCheck:
             if picture.shape[:2] == (image.height, image.width):
                 return picture
             what = f"has {picture.shape[1]} x {picture.shape[0]} px"
-        self._findings.add("truth-damaged", self._file, place, f"{path.relative_to(self._folder)} {what}")
+        self._findings.add("truth-damaged", f"image {image.id}", f"{shown} {what}")
         return None
 
 
-def check_visible_masks(folder: Path, images: Collection[ImageRecord], findings: Findings) -> int:
+def _iuv(part: float, uv: np.ndarray) -> str:
+    return f"part {part:.0f}, u {uv[0]:.3f}, v {uv[1]:.3f}"
+
+
+def check_visible_masks(folder: Path, images: Collection[ImageRecord], findings: FileFindings) -> int:
     """Check visible/CLIP/000003.png of each frame of the training clips; returns how many there are."""
     if images and not (folder / "visible").is_dir():
-        findings.add("visible-missing", TRAIN_CLIPS, "", "no folder visible")
+        findings.add("visible-missing", "", "no folder visible")
         return 0
     checked = 0
     for image in tracked(images, "visible", "masks"):
         name = f"visible/{image.video}/{Path(image.file_name).stem}.png"
         place = f"image {image.id}"
         if not (folder / name).is_file():
-            findings.add("visible-missing", TRAIN_CLIPS, place, f"no {name}")
+            findings.add("visible-missing", place, f"no {name}")
             continue
         checked += 1
         try:
             height, width = read_visible(folder / name, STEPS[0]).shape
         except ValueError as error:
-            findings.add("visible-damaged", TRAIN_CLIPS, place, str(error))
+            findings.add("visible-damaged", place, str(error))
             continue
         if (width, height) != (image.width, image.height):
-            findings.add("visible-damaged", TRAIN_CLIPS, place, f"{name} has {width} x {height} px")
+            findings.add("visible-damaged", place, f"{name} has {width} x {height} px")
     return checked
 
 
-def _iuv(part: float, uv: np.ndarray) -> str:
-    return f"part {part:.0f}, u {uv[0]:.3f}, v {uv[1]:.3f}"
+def check_exact_flow(
+    folder: Path, stores: Iterable[Path], clips: Iterable[ImageRecord], wanted: bool, findings: FileFindings
+) -> None:
+    """Check that each training clip has its exact flow, of all `stores` of the set; `clips` are their frames,
+    `wanted` says whether the set was rendered with it."""
+    if not (folder / "flow_exact").is_dir():
+        findings.add("flow-missing" if wanted else "flow-absent", "", "no folder flow_exact")
+        return
+    held = {path.stem for path in stores if path.parent.name == "flow_exact"}
+    for video in sorted({image.video for image in clips if image.video is not None} - held):
+        findings.add("flow-missing", f"video {video}", f"no flow_exact/{video}.h5")

@@ -40,7 +40,7 @@ SCENE: dict[str, Any] = {
 
 def check(content: dict[str, Any]) -> tuple[FileSummary, Findings]:
     findings = Findings()
-    return check_annotation_file("people.json", content, findings, quiet=True), findings
+    return check_annotation_file(content, findings.of("people.json"), quiet=True), findings
 
 
 def codes(content: dict[str, Any]) -> list[str]:
@@ -184,7 +184,7 @@ def test_files_without_dense_labels_get_a_warning(scene: dict[str, Any]) -> None
 def test_files_that_are_no_annotation_files(tmp_path: Path, text: str, wanted: str) -> None:
     path, findings = tmp_path / "a.json", Findings()
     path.write_bytes(text.encode("latin-1"))
-    assert load_annotations(path, "a.json", findings) is None
+    assert load_annotations(path, findings.of("a.json")) is None
     assert [finding.code for finding in findings] == [wanted]
 
 

@@ -37,11 +37,11 @@ def test_processes_find_the_same_in_the_same_order(tmp_path: Path, monkeypatch: 
         path = tmp_path / f"{number}.jpg"
         if number != 4:
             put(path)
-        there.append(Picture(path, "people.json", number, 12, 9 if number % 2 else 8))
+        there.append(Picture(path, number, 12, 9 if number % 2 else 8))
     found = []
     for processes in (1, 2):
         findings = Findings()
-        assert check_pictures(there, findings, False, processes, quiet=True) == 5
+        assert check_pictures(there, findings.of("people.json"), False, processes, quiet=True) == 5
         found.append([(finding.code, finding.place) for finding in findings])
     assert found[0] == found[1]
     assert found[0] == [("picture-missing", "image 4"), *(("picture-size", f"image {n}") for n in (1, 3, 5))]
@@ -51,7 +51,7 @@ def test_a_quick_look_opens_a_spread_sample(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(media, "QUICK_SAMPLE", 3)
     for number in range(7):
         put(tmp_path / f"{number}.jpg")
-    wrong = [Picture(tmp_path / f"{number}.jpg", "a.json", number, 1, 1) for number in range(7)]
+    wrong = [Picture(tmp_path / f"{number}.jpg", number, 1, 1) for number in range(7)]
     findings = Findings()
-    assert check_pictures(wrong, findings, True, 1, quiet=True) == 3
+    assert check_pictures(wrong, findings.of("a.json"), True, 1, quiet=True) == 3
     assert [finding.place for finding in findings] == ["image 0", "image 3", "image 6"]

@@ -1,4 +1,7 @@
-"""Checks of the DensePose surface files. No pickle is run: what it says is read without obeying it."""
+"""Checks of files that stand alone: DensePose's surface, and what training and prediction wrote.
+
+No pickle is run: what it says is read without obeying it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from slimdp.doctor.findings import Findings
+from flow_cache.runtime.hdf5_content import Hdf5ContentError, open_hdf5, text
+from flow_cache.runtime.zip_check import DamagedZipError, check_zip
+from slimdp.doctor.findings import FileFindings
 from slimdp.surface import PEOPLE, load_uv_symmetry
 from slimdp.surface.densepose import files
 from slimdp.surface.densepose.arrays import load_arrays
@@ -30,10 +35,10 @@ _CHART_KEYS: dict[str, tuple[tuple[int, ...], float, float]] = {
 }
 
 
-def check_surface_file(path: Path, file: str, findings: Findings) -> None:
+def check_surface_file(path: Path, findings: FileFindings) -> None:
     """Check keys, counts and ranges; of the distances what can be seen without reading all of them."""
     if path.name == CHARTS:
-        _check_charts(path, file, findings)
+        _check_charts(path, findings)
         return
     try:
         if path.name == files.SYMMETRY.name:
@@ -43,34 +48,64 @@ def check_surface_file(path: Path, file: str, findings: Findings) -> None:
         elif path.name == files.TRANSFORM.name:
             load_transform(path, None, _SUBDIVIDED)
         else:
-            _check_distances(path, file, findings)
+            _check_distances(path, findings)
     except ValueError as error:
-        findings.add("surface-damaged", file, "", str(error).removeprefix(f"{path}: "))
+        findings.add_refusal("surface-damaged", path, error)
 
 
-def _check_distances(path: Path, file: str, findings: Findings) -> None:
+def _check_distances(path: Path, findings: FileFindings) -> None:
     stored = find_distances(path)
     if stored.count != _DISTANCES:
         found = f"{stored.count:,} distances, but {_DISTANCES:,} are wanted"
-        findings.add("surface-damaged", file, KEY, found)
+        findings.add("surface-damaged", KEY, found)
     elif stored.offset is not None:  # else the whole table would have to be written out first
         open_distances(path)
 
 
-def _check_charts(path: Path, file: str, findings: Findings) -> None:
+def _check_charts(path: Path, findings: FileFindings) -> None:
     try:
         read_contents(path)
     except ValueError as error:
-        findings.add("surface-damaged", file, "", str(error).removeprefix(f"{path}: "))
+        findings.add_refusal("surface-damaged", path, error)
         return
     for key, (shape, lowest, highest) in _CHART_KEYS.items():
         try:
             array = np.squeeze(load_arrays(path, (key,))[0])
         except ValueError as error:
-            findings.add("surface-damaged", file, key, str(error).removeprefix(f"{path}: "))
+            findings.add_refusal("surface-damaged", path, error, key)
             continue
         if array.shape != shape:
-            findings.add("surface-damaged", file, key, f"shape {array.shape}, but {shape} is wanted")
+            findings.add("surface-damaged", key, f"shape {array.shape}, but {shape} is wanted")
         elif not (array.min() >= lowest and array.max() <= highest):
             found = f"{array.min():g}..{array.max():g}, but {lowest:g}..{highest:g} is wanted"
-            findings.add("surface-damaged", file, key, found)
+            findings.add("surface-damaged", key, found)
+
+
+def is_predictions(path: Path) -> bool:
+    """Whether an HDF5 file that is no flow store says that it holds predictions."""
+    try:
+        with open_hdf5(path) as file:
+            return text(file["/"], "format").startswith("slimdp predictions")
+    except (OSError, RuntimeError, KeyError, Hdf5ContentError):
+        return False
+
+
+def check_checkpoint(path: Path, findings: FileFindings) -> None:
+    """Read a checkpoint (.pt) whole: every byte has its checksum."""
+    try:
+        check_zip(path)
+    except (DamagedZipError, OSError) as error:
+        findings.add("checkpoint-damaged", "", str(error))
+
+
+def check_predictions(path: Path, findings: FileFindings, quick: bool) -> None:
+    """Read everyone in a file of predictions; with `quick` the first one alone."""
+    from slimdp.evaluation import PredictionFile  # which takes a while to import
+
+    try:
+        with PredictionFile(path) as predictions:
+            for _ in predictions:
+                if quick:
+                    break
+    except (ValueError, OSError) as error:
+        findings.add("predictions-damaged", "", str(error))
