@@ -28,7 +28,7 @@ from slimdp.evaluation.similarity import MOST_DETECTIONS, ImageSimilarities, sam
 from slimdp.structures import ImageRecord
 from slimdp.surface import PEOPLE
 from slimdp.surface.body import BodySurface
-from slimdp.surface.interface import Surface
+from slimdp.surface.layout import Surface
 
 IMAGE = ImageRecord(1, Path("crowd.jpg"), "crowd.jpg", 640, 480)
 POINTS = 100

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from slimdp.evaluation.densepose_results import Detection
 from slimdp.evaluation.ground_truth import ImageTruth
 from slimdp.structures import DensePoseInstance
-from slimdp.surface.interface import Surface
+from slimdp.surface.layout import Surface
 
 
 @dataclass(frozen=True)

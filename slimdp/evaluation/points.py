@@ -17,7 +17,7 @@ from slimdp.evaluation.ground_truth import EvaluationSet, ImageTruth
 from slimdp.evaluation.metric import MetricSettings, Predicted, Score, ScoreKind
 from slimdp.evaluation.paste import nearest_pixels
 from slimdp.structures import DensePoseInstance, PersonAnnotation
-from slimdp.surface.interface import Surface
+from slimdp.surface.layout import Surface
 
 #: Error of a point that was not found.
 NOT_FOUND = np.inf

@@ -27,7 +27,7 @@ from slimdp.evaluation.similarity import kappa_by_part
 from slimdp.plain_yaml import ConfigError
 from slimdp.registry import lookup
 from slimdp.structures import DensePoseInstance
-from slimdp.surface.interface import Surface
+from slimdp.surface.layout import Surface
 
 _Kind = TypeVar("_Kind")
 #: The first word of a score's name -> the metric that gives it.

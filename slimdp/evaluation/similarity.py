@@ -16,8 +16,7 @@ import numpy as np
 from flow_cache.runtime.nearest import listed
 from slimdp.evaluation.densepose_results import Detection
 from slimdp.evaluation.ground_truth import DensePoints, GroundTruth, ImageMask, ImageTruth, place_in_image
-from slimdp.surface.interface import Surface
-from slimdp.surface.layout import PAPER_KAPPA_M, PartLayout
+from slimdp.surface.layout import PAPER_KAPPA_M, PartLayout, Surface
 
 MOST_DETECTIONS = 20
 #: "per-part": the layout's; of people the public evaluator's, behind published AP.

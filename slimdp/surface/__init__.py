@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from slimdp.surface.body import BodySurface
     from slimdp.surface.densepose import DensePoseCharts, DensePoseSurface
     from slimdp.surface.densepose.files import what_is_there
-    from slimdp.surface.interface import Surface
-    from slimdp.surface.layout import Part, PartLayout
+    from slimdp.surface.layout import Part, PartLayout, Surface
     from slimdp.surface.load import load_charts, load_surface, load_symmetry
     from slimdp.surface.people import (
         COCO_KEYPOINTS,

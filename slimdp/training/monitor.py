@@ -17,7 +17,7 @@ from flow_cache.runtime.progress import Standing, clock_time, seconds_left
 from slimdp.inference import decode
 from slimdp.report.panels import draw_row, panel
 from slimdp.structures import DensePoseMaps, PoseBatch
-from slimdp.surface.interface import Surface
+from slimdp.surface.layout import Surface
 from slimdp.training.distributed import ALONE, DistributedContext
 from slimdp.training.run_folder import RunFolder
 

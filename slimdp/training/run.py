@@ -17,7 +17,7 @@ from flow_cache.runtime.workers import WorkerPool
 from slimdp.config import ConfigError, TrainConfig
 from slimdp.models import DensePoseModel
 from slimdp.surface import load_surface
-from slimdp.surface.interface import Surface
+from slimdp.surface.layout import Surface
 from slimdp.surface.load import surface_layout
 from slimdp.training.checkpoint import (
     Checkpoint,

@@ -18,10 +18,10 @@ from slimdp.surface import (
     load_surface,
 )
 from slimdp.surface.cache import cache_folder
+from slimdp.surface.distortion import HIDDEN_BELOW, openness
+from slimdp.surface.flatten import boundary_loop, is_one_to_one, signed_areas
 from slimdp.surface.geodesics import distances_from, surface_graph
-from slimdp.surface.hidden import HIDDEN_BELOW, openness
 from slimdp.surface.open_body import VERSION, damaged_cache_files, open_body
-from slimdp.surface.planar import boundary_loop, is_one_to_one, signed_areas
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from slimdp.surface.densepose.mapped import MappedNumbers
+from slimdp.surface.densepose.numbers import MappedNumbers
 from slimdp.surface.densepose.table import KEY, open_distances
 from tests.surface.densepose_files import FORMS, tiny_body, write_distances
 
@@ -51,9 +51,9 @@ def test_every_form_gives_the_distances_of_the_body(tmp_path: Path, form: str, d
 def test_look_ups_in_any_order_agree_with_a_full_table(
     tmp_path: Path, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slimdp.surface.densepose.mapped._FEW", few)  # in bulk, or one by one
-    monkeypatch.setattr("slimdp.surface.densepose.mapped._BROUGHT_IN", 64)
-    monkeypatch.setattr("slimdp.surface.densepose.mapped._PLACES_KEPT", 3)
+    monkeypatch.setattr("slimdp.surface.densepose.numbers._FEW", few)  # in bulk, or one by one
+    monkeypatch.setattr("slimdp.surface.densepose.numbers._BROUGHT_IN", 64)
+    monkeypatch.setattr("slimdp.surface.densepose.numbers._PLACES_KEPT", 3)
     path, count = tmp_path / "Pdist_matrix.pkl", 100
     write_distances(path, "python 3, protocol 3", made_up(count))
     table, expected, rng = open_distances(path), square(count), np.random.default_rng(0)
@@ -236,7 +236,7 @@ _CHILD = """
 import sys
 from pathlib import Path
 import numpy as np
-from slimdp.surface.densepose.mapped import MappedNumbers
+from slimdp.surface.densepose.numbers import MappedNumbers
 
 def peak_mb():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slimdp.surface.densepose.pickle_words import Word, _between_escapes
-from slimdp.surface.densepose.pickled import find_in_pickle
+from slimdp.surface.densepose.pickled import Word, _between_escapes, find_in_pickle
 from tests.surface.densepose_files import python_2_pickle, python_2_text_pickle
 
 KEY = "Pdist_matrix"
@@ -74,7 +73,7 @@ def test_strings_are_the_same_however_they_are_cut(
         "utf-8": plain.decode("latin-1").encode(),
     }[form]
     (tmp_path / "a").write_bytes(b"12345" + written)
-    monkeypatch.setattr("slimdp.surface.densepose.pickle_words.BLOCK", step)
+    monkeypatch.setattr("slimdp.surface.densepose.pickled.BLOCK", step)
     word = Word(tmp_path / "a", 5, len(written), form)
     assert b"".join(word.blocks()) == plain
     cut = _between_escapes(written[i : i + step] for i in range(0, len(written), step))

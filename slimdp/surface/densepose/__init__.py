@@ -1,6 +1,10 @@
 """DensePose's surface, from the files that its authors publish."""
 
-from slimdp.surface.densepose.charts import DensePoseCharts, load_densepose_charts
-from slimdp.surface.densepose.surface import DensePoseSurface, load_densepose_surface
+from slimdp.surface.densepose.surface import (
+    DensePoseCharts,
+    DensePoseSurface,
+    load_densepose_charts,
+    load_densepose_surface,
+)
 
 __all__ = ["DensePoseCharts", "DensePoseSurface", "load_densepose_charts", "load_densepose_surface"]

@@ -1,18 +1,393 @@
 """Find a vector in a pickled dict of NumPy arrays, without unpickling anything.
 
-A pickle is a program. The few instructions that the pickle of a plain dict of arrays consists of, as written
-by Python 2 or 3 in any protocol, are read, and what they say is noted: nothing is imported or called, and
-long strings are skipped. Any other instruction is refused.
+A pickle is a program. The few instructions that the pickle of a plain dict of arrays consists of, as Python 2
+or 3 writes them in any protocol (the standard library's pickletools), are followed with notes in place of
+objects: nothing is imported or called, and long strings are skipped. Any other instruction is refused.
 """
 
 from __future__ import annotations
 
+import codecs
+import pickletools
+import re
 import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, BinaryIO, Literal
 
-from slimdp.surface.densepose.numbers import StoredNumbers, vector_length
-from slimdp.surface.densepose.pickle_machine import PickleMachine
-from slimdp.surface.densepose.pickle_notes import ArrayNote
+import numpy as np
+
+from slimdp.surface.densepose.numbers import BLOCK, StoredNumbers, vector_length
+
+#: No name or number in a pickle of arrays is longer than this, bytes.
+SHORT = 256
+#: How a string's bytes are written down: as they are, as text, or (protocol 0) with escapes.
+Form = Literal["plain", "utf-8", "string-escape", "raw-unicode-escape"]
+#: Bytes that an escape can have: \uXXXX, \xXX.
+_LONGEST_ESCAPE = 6
+
+
+@dataclass(frozen=True)
+class Word:
+    """A string of a pickle, not read yet."""
+
+    path: Path
+    offset: int  # bytes from the start of the file
+    length: int  # bytes in the file
+    form: Form
+    encoded: bool = False  # text that the pickle itself turns into bytes, by Latin-1
+
+    @property
+    def is_bytes(self) -> bool:
+        """Whether it stands for bytes; Python 2 made no difference in its own strings."""
+        return self.encoded or self.form in ("plain", "string-escape")
+
+    def text(self) -> str:
+        """A short string; ValueError for a long one, or where it is no text."""
+        if self.length > SHORT:
+            raise ValueError(f"a string of {self.length:,} bytes where a name is wanted")
+        return b"".join(self.blocks()).decode("latin-1")
+
+    def blocks(self) -> Iterator[bytes]:
+        """The bytes that the string stands for, a few megabytes at a time; text as Latin-1.
+
+        Raises:
+            ValueError: a broken escape or encoding, or text that is not Latin-1.
+        """
+        pieces = self._pieces()
+        if self.form == "plain":
+            yield from pieces
+        elif self.form == "utf-8":
+            decoder = codecs.getincrementaldecoder("utf-8")()
+            for piece in pieces:
+                yield decoder.decode(piece).encode("latin-1")
+            decoder.decode(b"", final=True)
+        else:
+            yield from (_unescaped(piece, self.form) for piece in _between_escapes(pieces))
+
+    def _pieces(self) -> Iterator[bytes]:
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            left = self.length
+            while left:
+                piece = file.read(min(left, BLOCK))
+                if not piece:
+                    raise ValueError(
+                        f"{self.path}: cut off in a string at byte {file.tell():,}; fetch it again"
+                    )
+                yield piece
+                left -= len(piece)
+
+
+def _unescaped(piece: bytes, form: Form) -> bytes:
+    if form == "string-escape":
+        return codecs.escape_decode(piece)[0]  # type: ignore[attr-defined]  # what pickle itself uses
+    return piece.decode("raw-unicode-escape").encode("latin-1")
+
+
+def _between_escapes(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes, cut where no escape is cut."""
+    rest = b""
+    for piece in pieces:
+        rest += piece
+        cut = _safe_cut(rest)
+        yield rest[:cut]
+        rest = rest[cut:]
+    yield rest
+
+
+def _safe_cut(piece: bytes) -> int:
+    """How many of the bytes can be unescaped without those that follow."""
+    last = piece.rfind(b"\\")
+    if last < max(len(piece) - _LONGEST_ESCAPE, 0):
+        return len(piece)
+    run = len(piece[: last + 1]) - len(piece[: last + 1].rstrip(b"\\"))
+    # Of an even run of backslashes each pair is one; an odd one's last begins an escape that may go on.
+    return last if run % 2 else len(piece)
+
+
+_ARRAY, _DTYPE, _ENCODE = "numpy.ndarray", "numpy.dtype", "_codecs.encode"
+_REBUILD = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
+_FROM_BUFFER = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")
+KNOWN = (_ARRAY, _DTYPE, _ENCODE, *_REBUILD, *_FROM_BUFFER)
+
+
+@dataclass(frozen=True)
+class Called:
+    """A name that the pickle asks for: noted, never imported."""
+
+    name: str
+
+
+@dataclass
+class DtypeNote:
+    """A type of numbers."""
+
+    text: str
+    order: str = "="
+
+    def set_order(self, order: str) -> None:
+        """Of the bytes of a number, as NumPy names it."""
+        if order not in ("<", ">", "=", "|"):
+            raise ValueError(f"numbers with bytes in the order {order[:20]!r}")
+        self.order = order
+
+    def dtype(self) -> np.dtype:
+        """As NumPy knows it."""
+        return np.dtype(self.order + self.text)
+
+
+@dataclass
+class ArrayNote:
+    """An array; without a type and bytes until the pickle fills it."""
+
+    shape: tuple[int, ...] = ()
+    dtype: DtypeNote | None = None
+    data: Word | None = None
+
+
+def note_of_call(name: str, arguments: tuple[Any, ...]) -> ArrayNote | DtypeNote | Word:
+    """A note of what a call would make; ValueError for a call that no plain array needs."""
+    if name == _DTYPE:
+        text = text_of(arguments[0])
+        if not re.fullmatch(r"[biufc]\d{1,2}", text):
+            raise ValueError(f"an array of {text[:20]!r}")
+        return DtypeNote(text)
+    if name == _ENCODE:
+        word, encoding = arguments
+        if not isinstance(word, Word) or word.is_bytes or text_of(encoding) not in ("latin1", "latin-1"):
+            raise ValueError("it encodes what is no text, or not by Latin-1")
+        return replace(word, encoded=True)
+    if name in _REBUILD:
+        kind, shape, _ = arguments
+        if kind != Called(_ARRAY) or shape != (0,):
+            raise ValueError("it makes an array in an odd way")
+        return ArrayNote()
+    if name in _FROM_BUFFER:
+        data, dtype, shape, _order = arguments
+        return ArrayNote(*array_note(shape, dtype, data))
+    raise ValueError(f"it calls {name}")
+
+
+def array_note(shape: Any, dtype: Any, data: Any) -> tuple[tuple[int, ...], DtypeNote, Word]:
+    """The same, checked to be what an array is made of."""
+    whole = isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape)
+    if not whole or not isinstance(dtype, DtypeNote) or not isinstance(data, Word) or not data.is_bytes:
+        raise ValueError("an array without a proper shape, type or bytes")
+    return shape, dtype, data
+
+
+def text_of(word: Any) -> str:
+    """A short string; ValueError for anything else."""
+    if not isinstance(word, Word):
+        raise ValueError("something else where a name is wanted")
+    return word.text()
+
+
+#: A dict of a few arrays has some fifty instructions.
+_MOST_INSTRUCTIONS = 10_000
+
+
+class _Mark:
+    """Where a tuple or a dict begins on the stack."""
+
+
+class PickleMachine:
+    """Follows a pickle's instructions with notes in place of objects."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self._path, self._file, self._size = path, file, path.stat().st_size
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+
+    def run(self) -> dict[str, Any]:
+        """The dict that the pickle would make, with a note for each array."""
+        for _ in range(_MOST_INSTRUCTIONS):
+            code = self._read(1)
+            if code == b".":
+                (content,) = self._stack
+                if not isinstance(content, dict):
+                    raise ValueError("it is no dict")
+                return content
+            if code not in _INSTRUCTIONS:
+                names = {known.code.encode("latin-1"): known.name for known in pickletools.opcodes}
+                raise ValueError(f"instruction {names.get(code, code)} is not one of a plain dict")
+            _INSTRUCTIONS[code](self)
+        raise ValueError(f"it has more than {_MOST_INSTRUCTIONS:,} instructions")
+
+    def _read(self, length: int) -> bytes:
+        data = self._file.read(length)
+        if len(data) < length:
+            raise ValueError("cut off")
+        return data
+
+    def number(self, code: str) -> int:
+        return struct.unpack(code, self._read(struct.calcsize(code)))[0]
+
+    def line(self) -> str:
+        line = self._file.readline(SHORT + 1)
+        if not line.endswith(b"\n"):
+            raise ValueError("a line is cut off or too long")
+        return line[:-1].decode("ascii")
+
+    def push(self, value: Any) -> None:
+        self._stack.append(value)
+
+    def push_word(self, length_code: str, form: Form) -> None:
+        """A string whose length comes before it; its bytes are skipped."""
+        length = self.number(length_code)
+        if length < 0 or self._file.tell() + length > self._size:
+            raise ValueError(f"cut off in a string of {length:,} bytes")
+        self.push(Word(self._path, self._file.tell(), length, form))
+        self._file.seek(length, 1)
+
+    def push_line_word(self, form: Form) -> None:
+        """A string up to the end of its line (protocol 0), which may be gigabytes away."""
+        start, length = self._file.tell(), 0
+        while True:
+            block = self._file.read(BLOCK)
+            if not block:
+                raise ValueError("cut off in a string")
+            at = block.find(b"\n")
+            length += len(block) if at < 0 else at
+            if at >= 0:
+                break
+        if form == "string-escape":
+            self._file.seek(start)
+            first = self._read(1)
+            self._file.seek(start + length - 1)
+            if length < 2 or self._read(1) != first or first not in b"'\"":
+                raise ValueError("a string without its quotes")
+            self.push(Word(self._path, start + 1, length - 2, form))
+        else:
+            self.push(Word(self._path, start, length, form))
+        self._file.seek(start + length + 1)
+
+    def push_line_number(self) -> None:
+        line = self.line().removesuffix("L")
+        self.push({"00": False, "01": True}[line] if line in ("00", "01") else int(line))
+
+    def push_long(self) -> None:
+        length = self.number("<B")
+        self.push(int.from_bytes(self._read(length), "little", signed=True))
+
+    def push_global(self, module: str, name: str) -> None:
+        known = f"{module}.{name}"
+        if known not in KNOWN:
+            raise ValueError(f"it asks for {known}, which no array needs")
+        self.push(Called(known))
+
+    def push_stack_global(self) -> None:
+        name, module = self._stack.pop(), self._stack.pop()
+        self.push_global(text_of(module), text_of(name))
+
+    def remember(self, place: int | None) -> None:
+        self._memo[len(self._memo) if place is None else place] = self._stack[-1]
+
+    def recall(self, place: int) -> None:
+        self.push(self._memo[place])
+
+    def _since_mark(self) -> list[Any]:
+        at = max((i for i, value in enumerate(self._stack) if isinstance(value, _Mark)), default=None)
+        if at is None:
+            raise ValueError("a tuple or dict ends that never began")
+        values = self._stack[at + 1 :]
+        del self._stack[at:]
+        return values
+
+    def tuple_of(self, length: int | None) -> None:
+        if length is None:
+            self.push(tuple(self._since_mark()))
+        else:
+            values = [self._stack.pop() for _ in range(length)]
+            self.push(tuple(values[::-1]))
+
+    def make_dict(self) -> None:
+        values = self._since_mark()
+        self.push({})
+        self._set(values)
+
+    def set_items(self, many: bool) -> None:
+        self._set(self._since_mark() if many else [self._stack.pop(), self._stack.pop()][::-1])
+
+    def _set(self, values: list[Any]) -> None:
+        content = self._stack[-1]
+        if not isinstance(content, dict) or len(values) % 2:
+            raise ValueError("items are set on what is no dict")
+        for name, value in zip(values[::2], values[1::2]):
+            if text_of(name) in content:
+                raise ValueError(f"{text_of(name)!r} is set twice")
+            content[text_of(name)] = value
+
+    def reduce(self) -> None:
+        arguments, called = self._stack.pop(), self._stack.pop()
+        if not isinstance(called, Called) or not isinstance(arguments, tuple):
+            raise ValueError("it calls what is no function of an array")
+        self.push(note_of_call(called.name, arguments))
+
+    def build(self) -> None:
+        state, target = self._stack.pop(), self._stack[-1]
+        if isinstance(target, DtypeNote) and target.order == "=":
+            version, order, *rest = state
+            if version not in (3, 4) or rest[:3] != [None] * 3:
+                raise ValueError("a type of numbers that no plain array has")
+            target.set_order(text_of(order))
+        elif isinstance(target, ArrayNote) and target.data is None and target.dtype is None:
+            _version, shape, dtype, _fortran, data = state
+            target.shape, target.dtype, target.data = array_note(shape, dtype, data)
+        else:
+            raise ValueError("it fills what is no array, or one twice")
+
+
+_Instruction = Callable[[PickleMachine], object]
+_INSTRUCTIONS: dict[bytes, _Instruction] = {
+    # The protocol and the frames of protocol 4: nothing to note.
+    b"\x80": lambda m: m.number("<B"),
+    b"\x95": lambda m: m.number("<Q"),
+    b"N": lambda m: m.push(None),
+    b"\x88": lambda m: m.push(True),
+    b"\x89": lambda m: m.push(False),
+    b"I": lambda m: m.push_line_number(),
+    b"L": lambda m: m.push_line_number(),
+    b"J": lambda m: m.push(m.number("<i")),
+    b"K": lambda m: m.push(m.number("<B")),
+    b"M": lambda m: m.push(m.number("<H")),
+    b"\x8a": lambda m: m.push_long(),
+    # Strings of Python 2, text, and bytes.
+    b"S": lambda m: m.push_line_word("string-escape"),
+    b"T": lambda m: m.push_word("<i", "plain"),
+    b"U": lambda m: m.push_word("<B", "plain"),
+    b"V": lambda m: m.push_line_word("raw-unicode-escape"),
+    b"X": lambda m: m.push_word("<I", "utf-8"),
+    b"\x8c": lambda m: m.push_word("<B", "utf-8"),
+    b"\x8d": lambda m: m.push_word("<Q", "utf-8"),
+    b"B": lambda m: m.push_word("<I", "plain"),
+    b"C": lambda m: m.push_word("<B", "plain"),
+    b"\x8e": lambda m: m.push_word("<Q", "plain"),
+    b"\x96": lambda m: m.push_word("<Q", "plain"),
+    b"(": lambda m: m.push(_Mark()),
+    b")": lambda m: m.push(()),
+    b"t": lambda m: m.tuple_of(None),
+    b"\x85": lambda m: m.tuple_of(1),
+    b"\x86": lambda m: m.tuple_of(2),
+    b"\x87": lambda m: m.tuple_of(3),
+    b"}": lambda m: m.push({}),
+    b"d": lambda m: m.make_dict(),
+    b"s": lambda m: m.set_items(many=False),
+    b"u": lambda m: m.set_items(many=True),
+    b"p": lambda m: m.remember(int(m.line())),
+    b"q": lambda m: m.remember(m.number("<B")),
+    b"r": lambda m: m.remember(m.number("<I")),
+    b"\x94": lambda m: m.remember(None),
+    b"g": lambda m: m.recall(int(m.line())),
+    b"h": lambda m: m.recall(m.number("<B")),
+    b"j": lambda m: m.recall(m.number("<I")),
+    b"c": lambda m: m.push_global(m.line(), m.line()),
+    b"\x93": lambda m: m.push_stack_global(),
+    b"R": lambda m: m.reduce(),
+    b"b": lambda m: m.build(),
+}
 
 
 def find_in_pickle(path: Path, key: str) -> StoredNumbers:

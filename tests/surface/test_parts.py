@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from slimdp.surface import makehuman
+from slimdp.surface.flatten import boundary_loop
 from slimdp.surface.open_body import right_triangles
-from slimdp.surface.parts import right_side_parts
-from slimdp.surface.planar import boundary_loop
-from slimdp.surface.seams import cut_along, open_foot, open_hand
+from slimdp.surface.parts import cut_along, open_foot, open_hand, right_side_parts
 
 #: Vertex (x, y) of a sheet of 2 x 2 squares is 3 y + x; each square is cut from its lower left corner.
 SHEET = np.array([[0, 1, 4], [0, 4, 3], [1, 2, 5], [1, 5, 4], [3, 4, 7], [3, 7, 6], [4, 5, 8], [4, 8, 7]])

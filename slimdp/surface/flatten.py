@@ -1,8 +1,10 @@
-"""Unfold a disk in the plane from Tutte's embedding to little distortion, without a fold or an overlap.
+"""Flatten each part of the body into the unit square (DensePose, 2.1).
 
-The symmetric Dirichlet energy keeps triangles from folding and stretching; a barrier keeps the rim from
-meeting itself, so that no two points share a place (Smith and Schaefer, Bijective parameterization with free
-boundaries, SIGGRAPH 2015).
+Classical multidimensional scaling of the geodesic distances within a part, as the paper does it. Where that
+folds the part over itself (closed shapes such as feet), two points of the body would share one (u, v); there
+the chart is unfolded instead from Tutte's embedding, which cannot fold: the symmetric Dirichlet energy keeps
+triangles from folding and stretching, a barrier keeps the rim from meeting itself (Smith and Schaefer,
+Bijective parameterization with free boundaries, SIGGRAPH 2015).
 """
 
 from __future__ import annotations
@@ -14,7 +16,39 @@ from scipy.sparse import coo_array, csc_array
 from scipy.sparse.linalg import SuperLU, splu
 from scipy.spatial import cKDTree
 
-from slimdp.surface.planar import boundary_loop, is_one_to_one
+from slimdp.surface.geodesics import distances_from, surface_graph
+
+
+def flatten(vertices: np.ndarray, faces: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:
+    """Flatten a disk-like piece of surface one-to-one.
+
+    Args:
+        vertices: (V, 3) metres; every vertex belongs to a face.
+        faces: (F, 3) counter-clockwise seen from outside.
+        scale: (F,) how large each triangle is wanted, as a share of its length on the body. With it the
+            piece is unfolded at once, as scaling knows only true distances.
+
+    Returns:
+        (V, 2) metres, every triangle counter-clockwise, no two points at the same place.
+    """
+    loop = boundary_loop(faces)
+    if scale is None:
+        graph = surface_graph(vertices, faces)
+        plane = multidimensional_scaling(distances_from(graph, np.arange(len(vertices))))
+        if np.median(signed_areas(plane, faces)) < 0:  # the scaling does not know inside from outside
+            plane = plane * [-1, 1]
+        if is_one_to_one(plane, faces, loop):
+            return plane
+    return unfold(vertices, faces, tutte_embedding(vertices, faces), scale)
+
+
+def multidimensional_scaling(distance: np.ndarray) -> np.ndarray:
+    """Points (V, 2) in the plane whose distances are close to `distance` (V, V); classical scaling."""
+    squared = distance**2
+    centred = -0.5 * (squared - squared.mean(0) - squared.mean(1)[:, None] + squared.mean())
+    values, vectors = np.linalg.eigh((centred + centred.T) / 2)
+    return vectors[:, [-1, -2]] * np.sqrt(np.maximum(values[[-1, -2]], 1e-12))
+
 
 #: Two pieces of the rim that come nearer than this push each other away, metres.
 RIM_GAP = 1e-3
@@ -193,3 +227,53 @@ def _local_frames(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     twice = 2 * np.maximum(_areas(vertices, faces), 1e-14)[:, None]
     opposite = [flat[(k + 2) % 3] - flat[(k + 1) % 3] for k in range(3)]
     return np.stack([np.stack([-edge[:, 1], edge[:, 0]], axis=1) / twice for edge in opposite], axis=1)
+
+
+def signed_areas(plane: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Areas (F,) of flat triangles, negative where they are clockwise."""
+    a, b, c = (plane[faces[:, k]] for k in range(3))
+    return 0.5 * _cross(b - a, c - a)
+
+
+def boundary_loop(faces: np.ndarray) -> np.ndarray:
+    """The vertices of a disk's rim, in order, counter-clockwise; raises ValueError where there is no rim."""
+    edges = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
+    known = {(a, b) for a, b in edges.tolist()}
+    following = {a: b for a, b in known if (b, a) not in known}
+    if not following:
+        raise ValueError("a closed surface cannot be flattened: it has no rim")
+    start = min(following)
+    loop = [start]
+    while following[loop[-1]] != start:
+        loop.append(following[loop[-1]])
+    if len(loop) != len(following):
+        raise ValueError(
+            f"a piece with several rims ({len(following)} rim edges, {len(loop)} in one) is no disk"
+        )
+    return np.array(loop)
+
+
+def is_one_to_one(plane: np.ndarray, faces: np.ndarray, loop: np.ndarray) -> bool:
+    """Whether no two points of a flat disk (V, 2) share a place.
+
+    So it is exactly where every triangle is counter-clockwise and the rim does not cross itself: then the
+    rim goes once around every inner point, and as many triangles cover it.
+    """
+    return bool((signed_areas(plane, faces) > 0).all()) and not rim_crosses_itself(plane[loop])
+
+
+def rim_crosses_itself(rim: np.ndarray) -> bool:
+    """Whether two edges of a closed line through the points (N, 2) cross or touch, but for neighbours."""
+    following = np.roll(rim, -1, axis=0)
+    reach = np.linalg.norm(following - rim, axis=1).max()
+    pairs = cKDTree((rim + following) / 2).query_pairs(reach * (1 + 1e-9), output_type="ndarray")
+    apart = (pairs[:, 1] - pairs[:, 0]) % len(rim)
+    one, other = pairs[(apart > 1) & (apart < len(rim) - 1)].T
+    a, b, c, d = rim[one], following[one], rim[other], following[other]
+    divides_one = _cross(b - a, c - a) * _cross(b - a, d - a) <= 0
+    divides_other = _cross(d - c, a - c) * _cross(d - c, b - c) <= 0
+    return bool((divides_one & divides_other).any())
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]

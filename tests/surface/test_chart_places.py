@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimdp.surface import BodySurface, load_surface
-from slimdp.surface.nearest import NearestVertex
+from slimdp.surface.chart_places import NearestVertex
 
 
 def slowly(places: NearestVertex, part: np.ndarray, uv: np.ndarray) -> np.ndarray:

@@ -5,11 +5,19 @@ import pytest
 import trimesh
 from scipy.optimize import approx_fprime
 
-from slimdp.surface import charts
+from slimdp.surface import flatten as flattening
+from slimdp.surface.flatten import (
+    Distortion,
+    boundary_loop,
+    is_one_to_one,
+    rim_barrier,
+    rim_crosses_itself,
+    signed_areas,
+    tutte_embedding,
+    unfold,
+)
 from slimdp.surface.geodesics import distances_from, surface_graph
 from slimdp.surface.parts import adjacent_faces, keep_largest_pieces
-from slimdp.surface.planar import boundary_loop, is_one_to_one, rim_crosses_itself, signed_areas
-from slimdp.surface.unfold import Distortion, rim_barrier, tutte_embedding, unfold
 from tests.surface.flat_sheet import sheet
 
 
@@ -24,7 +32,7 @@ def bowl(size: int, depth: float) -> tuple[np.ndarray, np.ndarray]:
 def test_scaling_gives_back_a_flat_piece() -> None:
     points = np.random.default_rng(0).random((30, 2))
     distance = np.linalg.norm(points[:, None] - points[None], axis=2)
-    plane = charts.multidimensional_scaling(distance)
+    plane = flattening.multidimensional_scaling(distance)
     again = np.linalg.norm(plane[:, None] - plane[None], axis=2)
     np.testing.assert_allclose(again, distance, atol=1e-9)
 
@@ -34,12 +42,12 @@ def test_flattening_leaves_no_fold_where_scaling_would() -> None:
     kept = ball.faces[ball.triangles_center[:, 2] < 0.7]  # nearly closed, as a fist is
     used, faces = np.unique(kept, return_inverse=True)
     vertices, faces = ball.vertices[used], faces.reshape(-1, 3)
-    scaled = charts.multidimensional_scaling(
+    scaled = flattening.multidimensional_scaling(
         distances_from(surface_graph(vertices, faces), np.arange(len(vertices)))
     )
     areas = signed_areas(scaled, faces)
     assert min((areas <= 0).sum(), (areas >= 0).sum()) > 0
-    assert is_one_to_one(charts.flatten(vertices, faces), faces, boundary_loop(faces))
+    assert is_one_to_one(flattening.flatten(vertices, faces), faces, boundary_loop(faces))
 
 
 def winding_strip(turns: float) -> tuple[np.ndarray, np.ndarray]:
@@ -62,16 +70,16 @@ def test_flattening_leaves_no_overlap_where_unfolding_alone_would() -> None:
     assert (signed_areas(lapped, faces) > 0).all()
     assert rim_crosses_itself(lapped[loop])
     assert not is_one_to_one(lapped, faces, loop)
-    assert is_one_to_one(charts.flatten(vertices, faces), faces, loop)
+    assert is_one_to_one(flattening.flatten(vertices, faces), faces, loop)
 
 
 def test_triangles_of_a_smaller_scale_become_smaller() -> None:
     vertices, faces = sheet(8, 8)
     small = (np.abs(vertices[faces].mean(axis=1)[:, :2] - 4) < 2).all(axis=1)
-    plane = charts.flatten(vertices, faces, np.where(small, 0.5, 1.0))
+    plane = flattening.flatten(vertices, faces, np.where(small, 0.5, 1.0))
     areas = signed_areas(plane, faces)
     assert areas[small].mean() < 0.65 * areas[~small].mean()
-    even = charts.flatten(vertices, faces, np.ones(len(faces)))
+    even = flattening.flatten(vertices, faces, np.ones(len(faces)))
     np.testing.assert_allclose(signed_areas(even, faces), 0.5, rtol=0.02)
 
 

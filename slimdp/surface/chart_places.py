@@ -1,0 +1,200 @@
+"""From part, u and v to the mesh: the triangle that holds a place, or the nearest rim or vertex."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from slimdp.surface.geodesics import twin_half_edges
+
+if TYPE_CHECKING:
+    from trimesh.ray.ray_pyembree import RayMeshIntersector
+
+#: Charts are laid out side by side, this far apart, so that one ray caster finds all of them. From a place in
+#: the unit square every corner of its own chart is nearer than any other chart's.
+_CHART_SPACING = 2.0
+#: How far past 0 or 1 a coordinate may be before it is an error rather than rounding.
+_ROUNDING = 1e-3
+#: A ray through the edge between two triangles may slip between them: it is cast again this far aside.
+_ASIDE = 2e-5 * np.array([(1, 1), (-1, 1), (1, -1), (-1, -1)])
+
+
+def checked_places(part: np.ndarray, uv: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Parts (N,) int64 in 1..parts and (u, v) (N, 2) float64 in [0, 1]; ValueError if not."""
+    part, uv = np.asarray(part).astype(np.int64), np.asarray(uv, dtype=np.float64).reshape(-1, 2)
+    if part.size and (part.min() < 1 or part.max() > parts):
+        raise ValueError(f"parts run from {part.min()} to {part.max()}, but 1..{parts} is wanted")
+    if not np.isfinite(uv).all():
+        raise ValueError(f"{(~np.isfinite(uv)).any(axis=1).sum()} of {len(uv)} (u, v) are not finite")
+    if uv.size and (uv.min() < -_ROUNDING or uv.max() > 1 + _ROUNDING):
+        raise ValueError(f"(u, v) run from {uv.min():g} to {uv.max():g}, but 0..1 is wanted")
+    return part, uv.clip(0, 1)
+
+
+@dataclass(frozen=True)
+class ChartFaces:
+    """Triangles in the unit squares of their parts."""
+
+    part: np.ndarray  # (F,) 1..P
+    uv: np.ndarray  # (F, 3, 2) in [0, 1]
+
+    def holding(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Face (N,) int64 of part (N,) 1..P that (u, v) (N, 2) lies in, and barycentric weights (N, 3).
+
+        Outside the part's chart: face -1, weights 0.
+        """
+        face = self._face_under(part, uv)
+        for aside in _ASIDE:
+            missed = np.flatnonzero(face < 0)
+            face[missed] = self._face_under(part[missed], uv[missed] + aside)
+        barycentric = np.zeros((len(part), 3))
+        hit = face >= 0
+        barycentric[hit] = _barycentric_2d(uv[hit], self.uv[face[hit]].astype(np.float64))
+        return face, barycentric
+
+    def _face_under(self, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
+        """The face (N,) of each part's chart that a point lies in, -1 outside the chart."""
+        if len(part) == 0:
+            return np.zeros(0, dtype=np.int64)
+        origins = np.column_stack([uv[:, 0] + _CHART_SPACING * part, uv[:, 1], np.ones(len(part))])
+        down = np.broadcast_to([0.0, 0.0, -1.0], origins.shape)
+        return self._rays.intersects_first(origins, down).astype(np.int64)
+
+    @cached_property
+    def _rays(self) -> RayMeshIntersector:
+        import trimesh  # a third of a second, and most commands cast no ray
+        from trimesh.ray.ray_pyembree import RayMeshIntersector
+
+        corners = self.uv.astype(np.float64).reshape(-1, 2)
+        corners[:, 0] += _CHART_SPACING * np.repeat(self.part, 3)
+        flat = np.column_stack([corners, np.zeros(len(corners))])
+        return RayMeshIntersector(
+            trimesh.Trimesh(flat, np.arange(len(flat)).reshape(-1, 3), process=False), scale_to_box=False
+        )
+
+
+def _barycentric_2d(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Weights (N, 3) of points (N, 2) in triangles (N, 3, 2), not negative and summing to 1."""
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    doubled = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
+    doubled = np.where(np.abs(doubled) < 1e-20, 1e-20, doubled)
+    weight_b = ((points - a)[:, 0] * (c - a)[:, 1] - (points - a)[:, 1] * (c - a)[:, 0]) / doubled
+    weight_c = ((b - a)[:, 0] * (points - a)[:, 1] - (b - a)[:, 1] * (points - a)[:, 0]) / doubled
+    weights = np.clip(np.stack([1 - weight_b - weight_c, weight_b, weight_c], axis=1), 0, None)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+#: Pairs of a point and a rim edge that are looked at together: 16 MB an array.
+_PAIRS_A_BLOCK = 2_000_000
+
+
+@dataclass(frozen=True)
+class ChartRims:
+    """Edges of charts with the chart on one side only: a part's border, and both sides of its cuts."""
+
+    face: np.ndarray  # (E,) int64
+    corner: np.ndarray  # (E,) 0..2, where the edge begins; it ends at the face's next corner
+    part: np.ndarray  # (E,) 1..P
+    start: np.ndarray  # (E, 2) u, v
+    end: np.ndarray  # (E, 2)
+
+    @staticmethod
+    def of(faces: np.ndarray, face_part: np.ndarray, face_uv: np.ndarray) -> ChartRims:
+        """For faces (F, 3) over vertices, their parts (F,) and the (u, v) of their corners (F, 3, 2)."""
+        places = np.column_stack([np.repeat(face_part, 3), faces.ravel(), face_uv.reshape(-1, 2)])
+        point = np.unique(places, axis=0, return_inverse=True)[1].reshape(-1, 3)
+        # Mirrored limbs run the other way around in their charts, but each chart for itself runs one way.
+        half_edge = np.flatnonzero(twin_half_edges(point) < 0)
+        face, corner = half_edge // 3, half_edge % 3
+        uv = face_uv.astype(np.float64)
+        return ChartRims(face, corner, face_part[face], uv[face, corner], uv[face, (corner + 1) % 3])
+
+    def nearest(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rim's points nearest to (u, v) (N, 2) of parts (N,): face (N,), barycentric weights (N, 3)."""
+        face, barycentric = np.zeros(len(part), dtype=np.int64), np.zeros((len(part), 3))
+        for label in np.unique(part):
+            edges = np.flatnonzero(self.part == label)
+            mine = np.flatnonzero(part == label)
+            for block in np.array_split(mine, 1 + len(mine) * len(edges) // _PAIRS_A_BLOCK):
+                edge, share = self._nearest_edge(edges, uv[block])
+                face[block] = self.face[edge]
+                barycentric[block, self.corner[edge]] = 1 - share
+                barycentric[block, (self.corner[edge] + 1) % 3] = share
+        return face, barycentric
+
+    def _nearest_edge(self, edges: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of some edges (E,) the nearest to each point (N, 2), and how far along it the nearest place is."""
+        start, along = self.start[edges], self.end[edges] - self.start[edges]
+        u, v = uv[:, :1] - start[:, 0], uv[:, 1:] - start[:, 1]  # (N, E)
+        length_squared = np.maximum((along**2).sum(axis=1), 1e-24)
+        share = ((u * along[:, 0] + v * along[:, 1]) / length_squared).clip(0, 1)
+        distance_squared = (u - share * along[:, 0]) ** 2 + (v - share * along[:, 1]) ** 2
+        best = distance_squared.argmin(axis=1)
+        return edges[best], share[np.arange(len(uv)), best]
+
+
+#: The vertex of what lies on no part.
+NO_VERTEX = -1
+
+
+@dataclass(frozen=True)
+class NearestVertex:
+    """Vertices at their places in the charts; one that lies at several places is listed with each."""
+
+    part: np.ndarray  # (K,) 1..P
+    uv: np.ndarray  # (K, 2)
+    vertex: np.ndarray  # (K,) int64
+
+    def find(self, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
+        """The vertex (N,) int64 nearest in (u, v) among those of the same part.
+
+        Of places equally near, the one listed first counts, as where the first smallest of all distances is
+        taken. Part 0 has no vertex: -1.
+
+        Args:
+            part: (N,) 0..P.
+            uv: (N, 2); not used where the part is 0.
+
+        Raises:
+            ValueError: a part outside 0..P or without vertices, or coordinates that are not finite.
+        """
+        part, uv = np.asarray(part), np.asarray(uv, dtype=np.float64).reshape(-1, 2)
+        if part.shape != (len(uv),):
+            raise ValueError(f"{part.shape} parts for {len(uv)} (u, v): one each is wanted")
+        if part.size and (part.min() < 0 or part.max() > self.part.max()):
+            wanted = f"0..{self.part.max()} is wanted"
+            raise ValueError(f"parts run from {part.min()} to {part.max()}, but {wanted}")
+        bad = (part > 0) & ~np.isfinite(uv).all(axis=1)
+        if bad.any():
+            raise ValueError(f"{bad.sum()} of {len(uv)} (u, v) on the body are not finite")
+        found = np.full(len(uv), NO_VERTEX, dtype=np.int64)
+        for label in np.unique(part[part > 0]).tolist():
+            mine = np.flatnonzero(part == label)
+            found[mine] = self._of_part(label, uv[mine])
+        return found
+
+    def _of_part(self, part: int, uv: np.ndarray) -> np.ndarray:
+        if part not in self._trees:
+            raise ValueError(f"this surface has no vertex on part {part}")
+        tree, vertex = self._trees[part]
+        distance, place = tree.query(uv, k=[1, 2])  # with one place only, the second is infinitely far
+        nearest = place[:, 0]
+        tied = np.flatnonzero(distance[:, 0] == distance[:, 1])
+        for row in tied:  # few: the tree takes any of those
+            nearest[row] = ((tree.data - uv[row]) ** 2).sum(axis=1).argmin()
+        return vertex[nearest]
+
+    @cached_property
+    def _trees(self) -> dict[int, tuple[cKDTree, np.ndarray]]:
+        """For each part its distinct places and the vertex that is listed first at each."""
+        trees = {}
+        for label in np.unique(self.part).tolist():
+            mine = np.flatnonzero(self.part == label)
+            first = np.sort(np.unique(self.uv[mine], axis=0, return_index=True)[1])
+            kept = mine[first]
+            trees[label] = cKDTree(self.uv[kept].astype(np.float64)), self.vertex[kept]
+        return trees
