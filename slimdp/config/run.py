@@ -117,21 +117,6 @@ class TrainConfig(Settings):
     imports: Many[str] = ()  # modules that register networks, losses, ... of their own (`slimdp.registry`)
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
-        names = [stage.name for stage in self.stages]
-        require(len(set(names)) == len(names), "stages", names, "stages with different names")
-        spec, size = self.model.spec, self.crop.size
-        ok = size % spec.size_multiple == 0
-        require(ok, "crop.size", size, f"a positive multiple of {spec.size_multiple}")
-        for i, stage in enumerate(self.stages):
-            # A batch norm of the coarsest map needs two values at least.
-            ok = stage.batch // stage.accumulate > 1 or size > spec.size_multiple
-            wanted = f"2 or more crops at a time with crop.size {spec.size_multiple}"
-            require(ok, f"stages.{i}.batch", stage.batch, wanted)
-            self._check_features(stage, f"stages.{i}.loss" if stage.loss else "loss")
-        return self
-
-    @model_validator(mode="after")
     def _name_features(self) -> Self:
         """Losses that leave it to the network which features they compare name them, to be saved so."""
         names = self.model.spec.features
@@ -144,6 +129,21 @@ class TrainConfig(Settings):
         self.__dict__["stages"] = tuple(
             stage.replace(loss=named(stage.loss)) if stage.loss else stage for stage in self.stages
         )
+        return self
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [stage.name for stage in self.stages]
+        require(len(set(names)) == len(names), "stages", names, "stages with different names")
+        spec, size = self.model.spec, self.crop.size
+        ok = size % spec.size_multiple == 0
+        require(ok, "crop.size", size, f"a positive multiple of {spec.size_multiple}")
+        for i, stage in enumerate(self.stages):
+            # A batch norm of the coarsest map needs two values at least.
+            ok = stage.batch // stage.accumulate > 1 or size > spec.size_multiple
+            wanted = f"2 or more crops at a time with crop.size {spec.size_multiple}"
+            require(ok, f"stages.{i}.batch", stage.batch, wanted)
+            self._check_features(stage, f"stages.{i}.loss" if stage.loss else "loss")
         return self
 
     def _check_features(self, stage: StageSettings, key: str) -> None:

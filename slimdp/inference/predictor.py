@@ -46,6 +46,8 @@ def predict_people(
         ImageError: a picture is missing or damaged.
         FloatingPointError: the network gives values that are not finite, for these people.
     """
+    if model.spec.input != "crop":
+        raise ValueError("the network takes whole pictures with the people in them; only crops are predicted")
     if batch < 1:
         raise ValueError(f"batch = {batch}, but at least one crop is wanted")
     waiting: list[_Crop] = []

@@ -68,7 +68,9 @@ def heat_error_sum(keypoint_maps: Tensor, heat: Tensor, known: Tensor) -> Tensor
 
 
 def supervised_sums(prediction: DensePoseMaps, labels: MapLabels) -> dict[str, Tensor]:
-    """The sum of each term of one stack over its labels, by the name of its weight in `LossSettings`.
+    """The sum of each term of one stage over its labels, by the name of its weight in `LossSettings`.
+
+    `prediction` has the maps of each person's image.
 
     `keypoint_map` is among them where the network has heat maps. A point pulls as hard as its confidence
     says. Half precision is compared in float32.
@@ -78,7 +80,7 @@ def supervised_sums(prediction: DensePoseMaps, labels: MapLabels) -> dict[str, T
     """
     _check_sizes(prediction, labels)
     prediction = prediction.full_precision()
-    at = labels.points, labels.point_image, labels.part
+    at = labels.points, labels.instance_index, labels.part
     part = part_errors(prediction.fine_segm, *at)
     uv = uv_errors(prediction.u, prediction.v, *at, labels.uv) * labels.uv_known
     sums = {

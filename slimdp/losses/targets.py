@@ -17,19 +17,19 @@ HEAT_SIGMA_PX = 1.0
 
 @dataclass(frozen=True)
 class MapLabels:
-    """Labels of B crops in the px of their maps; those that must not count weigh 0, or are IGNORE."""
+    """Labels of N people in the px of their maps; those that must not count weigh 0, or are IGNORE."""
 
     points: Tensor  # (P, 2) x, y, map px
-    point_image: Tensor  # (P,) int64 in 0..B-1
+    instance_index: Tensor  # (P,) int64 in 0..N-1
     part: Tensor  # (P,) int64, 1..parts
     uv: Tensor  # (P, 2) in [0, 1]; any number where it is not known
     uv_known: Tensor  # (P,) 1, or 0 where the part alone is known
     confidence: Tensor  # (P,) of points that were clicked or propagated; 0 for those of keypoints
     keypoint_confidence: Tensor  # (P,) the other way round
-    coarse: Tensor  # (B, h, w) int64: 0..C, IGNORE where unknown
-    outside: Tensor  # (B, h, w) int64: background where it is known, IGNORE elsewhere
-    heat: Tensor | None  # (B, K, h, w): Gaussians about the keypoints
-    heat_known: Tensor | None  # (B, K): 1 for labelled keypoints, hidden ones too, else 0
+    coarse: Tensor  # (N, h, w) int64: 0..C, IGNORE where unknown
+    outside: Tensor  # (N, h, w) int64: background where it is known, IGNORE elsewhere
+    heat: Tensor | None  # (N, K, h, w): Gaussians about the keypoints
+    heat_known: Tensor | None  # (N, K): 1 for labelled keypoints, hidden ones too, else 0
 
 
 def map_labels(batch: PoseBatch) -> MapLabels:
@@ -45,7 +45,7 @@ def map_labels(batch: PoseBatch) -> MapLabels:
         heat_known = (batch.keypoints[..., 2] > 0).to(heat.dtype)
     return MapLabels(
         points=map_from_crop(batch.points, batch.stride),
-        point_image=batch.point_image,
+        instance_index=batch.instance_index,
         part=batch.part,
         # NaN times 0 is NaN, and so would be its gradient: it must not reach the arithmetic.
         uv=torch.where(uv_known[:, None], batch.uv, 0),

@@ -13,7 +13,7 @@ from slimdp.structures import ModelOutput, PoseBatch
 
 
 def total_loss(
-    output: ModelOutput, batch: PoseBatch, weights: LossSettings
+    output: ModelOutput, batch: PoseBatch, weights: LossSettings, own: float = 1.0
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weigh and sum the terms of all stacks: supervision at every one (Newell et al., 3.3).
 
@@ -23,6 +23,7 @@ def total_loss(
     Args:
         output: of the network, with the features that are held equivariant (`needed_features`).
         batch: the labels, on the same device.
+        own: weight of the network's own losses (`ModelOutput.losses`).
         weights: of the terms; a weight of 0 leaves a term of the labels in the report alone.
 
     Returns:
@@ -38,7 +39,7 @@ def total_loss(
     total = batch.points.new_zeros(())
     report = {}
     for stack, maps in enumerate(output.stages):
-        sums = supervised_sums(maps, labels)
+        sums = supervised_sums(maps.map(batch.of_instances), labels)
         if equivariant:
             assert weights.equivariance_at is not None
             features = output.features[stack][weights.equivariance_at]
@@ -48,7 +49,7 @@ def total_loss(
             total = total + getattr(weights, name) * term
             report[f"stack{stack}/{name}"] = term.detach()
     for name, value in output.losses.items():
-        total = total + value
+        total = total + own * value
         report[f"network/{name}"] = value.detach()
     return total, report
 

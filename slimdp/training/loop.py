@@ -123,6 +123,7 @@ def add_gradients(
     """
     report: dict[str, Tensor] = {}
     features = needed_features(loss)
+    own = 1 / (len(parts) * processes)  # of the network's own losses: parts have equally many images
     dtype = next(network.parameters()).dtype
     for number, part in enumerate(parts):
         last = number + 1 == len(parts)
@@ -131,10 +132,10 @@ def add_gradients(
             images = part.batch.images.to(dtype, memory_format=torch.channels_last)
             with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
                 output = network(dataclasses.replace(part.batch, images=images), features)
-            total, terms = total_loss(output, part.batch, weigh(loss, shares))
+            total, terms = total_loss(output, part.batch, weigh(loss, shares), own)
             # DistributedDataParallel takes the mean over the processes, but here their losses add up.
             (total * processes).backward()
-        shared = {name: term * shares[name.rpartition("/")[2]] for name, term in terms.items()}
+        shared = {name: term * shares.get(name.rpartition("/")[2], own) for name, term in terms.items()}
         for name, value in {"total": total.detach(), **shared}.items():
             report[name] = report[name] + value if name in report else value
     return output.best, report

@@ -192,6 +192,11 @@ def stage_seeds(seed: int, stage: int) -> tuple[int, int]:
 
 def check_stages(config: TrainConfig, processes: DistributedContext) -> None:
     """Refuse stages that cannot be trained by so many processes; raises ConfigError naming the key."""
+    if config.model.spec.input != "crop":
+        raise ConfigError(
+            f"model.name = {config.model.name!r}: it takes whole pictures, but data sets give crops; choose "
+            "a network of crops"
+        )
     check_paths(config)
     check_motion(config)
     check_keypoints(config)
