@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ValidationInfo
+from pydantic import GetJsonSchemaHandler, ValidationInfo
 
 from slimdp.config.base import (
     Chosen,
@@ -102,6 +102,12 @@ class MotionChoice(Chosen):
                 others = set().union(*keys.values()) - own
                 values = {key: value for key, value in values.items() if key not in others}
         return super()._parse(values, info)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        kinds = super().__get_pydantic_json_schema__(schema, handler)["anyOf"]
+        properties = {key: value for kind in kinds for key, value in kind["properties"].items()}
+        properties[self.key] = {"enum": list(registered(self.group)), "default": self.usual_name}
+        return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 MOTION = MotionChoice("slimdp.pairs", "none", "kind")
