@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -67,3 +69,25 @@ class WeightedSampler(Sampler[SampleIndex]):
                 people[mine] = first + np.concatenate(rounds)[: len(mine)]
             first += size
         return people
+
+
+@dataclass(frozen=True)
+class ShardedSampler(Sampler[list[SampleIndex]]):
+    """The draws in parts of equal size, every `count`-th part from number `rank` on."""
+
+    draws: WeightedSampler
+    size: int
+    rank: int
+    count: int
+
+    def __len__(self) -> int:
+        return len(self.draws) // (self.size * self.count)
+
+    def __iter__(self) -> Iterator[list[SampleIndex]]:
+        drawn = iter(self.draws)
+        for number in itertools.count():
+            part = list(itertools.islice(drawn, self.size))
+            if not part:
+                return
+            if number % self.count == self.rank:
+                yield part

@@ -15,8 +15,7 @@ from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image
 from slimdp.data.images import load_image
 from slimdp.evaluation.predictions import PredictionOrigin, PredictionWriter
-from slimdp.inference.decode import decode
-from slimdp.inference.mirror import mean_prediction, mirror_prediction
+from slimdp.inference.decode import decode, mean_prediction, mirror_prediction
 from slimdp.models import DensePoseModel
 from slimdp.structures import DensePoseInstance, DensePoseMaps, PersonAnnotation, PoseBatch
 from slimdp.surface.symmetry import UvSymmetry

@@ -14,8 +14,7 @@ from slimdp.studies.records import Evaluated
 from slimdp.studies.states import RunState
 from slimdp.studies.work import labelled_people
 from slimdp.surface import load_surface
-from slimdp.training.labels import Sets, clicks_of
-from slimdp.training.stage_data import read_stages
+from slimdp.training.stage_data import Sets, clicks_of, read_stages
 
 
 def refuse_changed(states: Iterable[RunState], out: Path) -> None:

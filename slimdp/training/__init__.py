@@ -1,7 +1,7 @@
 """From settings to a trained network."""
 
 from slimdp.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, load_model
-from slimdp.training.non_finite_guard import NoLabelsError, NonFiniteLossError
+from slimdp.training.loop import NoLabelsError, NonFiniteLossError
 from slimdp.training.run import TrainRun, stage_file, train, train_side_by_side
 
 __all__ = [

@@ -2,13 +2,22 @@
 
 The order of the samples, their augmentation and the learning rate are not in it: they depend on the settings,
 the stage and the step alone. What torch's generators were at is, for networks that draw.
+
+Before any of a file is used, every entry must be of its kind, and nothing may unfold: torch reads compressed
+files that unfold to gigabytes, tensors that claim more numbers than the file has, one number spread over a
+billion places. Each is named by its entry.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import io
+import math
 import pickle
+import struct
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +35,6 @@ from slimdp.settings_file import differences
 from slimdp.surface.layout import PartLayout, layout_from_json
 from slimdp.surface.load import surface_layout
 from slimdp.surface.people import PEOPLE
-from slimdp.training.checkpoint_check import check_content, check_fits_optimizer, stored_sizes
 
 FORMAT = "slimdp checkpoint 1"
 #: Settings that a resumed run may change: they change nothing of what is learned.
@@ -210,3 +218,188 @@ def check_same_settings(path: Path, saved: TrainConfig, wanted: TrainConfig) -> 
             f"{path} was trained with other settings (key: there, now): {'; '.join(changed)}. "
             "Go on with its settings, or train into another folder"
         )
+
+
+_NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_KINDS = {
+    "stage": (int,),
+    "step": (int,),
+    "average_updates": (int,),
+    "best_score": (int, float, type(None)),
+    "model": (dict,),
+    "average": (dict, type(None)),
+    "optimizer": (dict, type(None)),
+    "random_state": (dict, type(None)),
+    "versions": (dict,),
+    "layout": (dict,),
+}
+#: No run counts so far.
+_MOST_STEPS = 2**40
+_MOST_DEPTH = 12
+
+
+def stored_sizes(path: Path) -> Counter[int]:
+    """Bytes of each tensor storage of a file that torch wrote -> how many there are of that size.
+
+    Raises ValueError unless it is a zip archive without compression, which is what torch writes.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, RuntimeError, ValueError, struct.error, EOFError, OverflowError) as error:
+        raise ValueError(f"no archive as torch writes it: {error}") from None
+    for entry in entries:
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"its part {entry.filename} is compressed, as torch never writes one")
+    return Counter(entry.file_size for entry in entries if "data" in Path(entry.filename).parts[-2:-1])
+
+
+def check_content(content: Mapping[str, Any], sizes: Counter[int]) -> None:
+    """Check the entries of a checkpoint, but for its settings.
+
+    Args:
+        content: by name, as torch read it.
+        sizes: of the file's storages (`stored_sizes`).
+
+    Raises:
+        ValueError: naming the entry, what it is and what was wanted.
+    """
+    for name, kinds in _KINDS.items():
+        if name in content and not _is_one_of(content[name], kinds):
+            wanted = " or ".join("nothing" if kind is type(None) else kind.__name__ for kind in kinds)
+            raise ValueError(f"{name} is {_told(content[name])}, but {wanted} is wanted")
+    for name in ("stage", "step", "average_updates"):
+        if not 0 <= content.get(name, 0) <= _MOST_STEPS:
+            raise ValueError(f"{name} = {content[name]!r:.40}, but 0 or more is wanted")
+    if not math.isfinite(content.get("best_score") or 0):
+        raise ValueError(f"best_score = {content['best_score']}, but a finite number is wanted")
+    for name, version in content.get("versions", {}).items():
+        if not isinstance(name, str) or not isinstance(version, str):
+            raise ValueError(f"versions.{name!r:.40} is {_told(version)}, but a text is wanted")
+    _check_storages(content, sizes)
+    _check_weights("model", content["model"])
+    if content.get("average") is not None:
+        _check_weights("average", content["average"])
+        _check_alike(content["average"], content["model"])
+    if content.get("optimizer") is not None:
+        _check_optimizer(content["optimizer"])
+    if content.get("random_state") is not None:
+        _check_random(content["random_state"])
+
+
+def check_fits_optimizer(state: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> None:
+    """Check that an optimiser's saved state is one of the same weights; raises ValueError naming the entry.
+
+    torch compares how many groups and weights there are, and finds tensors of another shape in a step.
+    """
+    groups = [group["params"] for group in optimizer.param_groups]
+    saved = [group["params"] for group in state["param_groups"]]
+    if [len(group) for group in groups] != [len(group) for group in saved]:
+        counts = [len(group) for group in saved], [len(group) for group in groups]
+        raise ValueError(f"optimizer.param_groups are of {counts[0]} weights, but {counts[1]} are wanted")
+    for number, (own, other) in enumerate(zip(optimizer.param_groups, state["param_groups"])):
+        for name in own.keys() & other.keys():
+            if type(own[name]) is not type(other[name]):
+                raise ValueError(
+                    f"optimizer.param_groups.{number}.{name} is {_told(other[name])}, but "
+                    f"{type(own[name]).__name__} is wanted"
+                )
+    weights = dict(zip((i for group in saved for i in group), (w for group in groups for w in group)))
+    for index, entries in state["state"].items():
+        if index not in weights:
+            raise ValueError(f"optimizer.state.{index}: there is no weight of this number")
+        for name, value in entries.items():
+            if isinstance(value, Tensor) and value.ndim and value.shape != weights[index].shape:
+                shapes = tuple(value.shape), tuple(weights[index].shape)
+                raise ValueError(
+                    f"optimizer.state.{index}.{name} is of shape {shapes[0]}, but {shapes[1]} is wanted"
+                )
+
+
+def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
+    """Not isinstance for numbers: true and false are whole numbers to Python. State is an OrderedDict."""
+    return type(value) in kinds or (dict in kinds and isinstance(value, dict))
+
+
+def _check_storages(content: Mapping[str, Any], sizes: Counter[int]) -> None:
+    """Refuse tensors of kinds that are never written, or of more numbers than the file has."""
+    found: dict[int, int] = {}
+    for name, value in _tensors("", content):
+        if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+            told = "quantised" if value.is_quantized else f"{value.layout} on {value.device}"
+            raise ValueError(f"{name} is a tensor of another kind ({told}), but plain numbers are wanted")
+        storage = value.untyped_storage()
+        if value.numel() * value.element_size() > storage.nbytes():
+            kept = storage.nbytes() // value.element_size()
+            raise ValueError(f"{name} claims {value.numel()} numbers, but the file holds {kept} of them")
+        found[storage.data_ptr()] = storage.nbytes()
+    missing = Counter(size for size in found.values() if size) - sizes
+    if missing:
+        raise ValueError(f"a tensor of {max(missing)} bytes, but the file holds none of that size")
+
+
+def _tensors(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+    if depth > _MOST_DEPTH:  # a list that holds itself, too
+        raise ValueError(f"{name[:80]}...: entries nested more than {_MOST_DEPTH} deep")
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for key, each in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _tensors(f"{name}.{key!s:.80}" if name else f"{key!s:.80}", each, depth + 1)
+
+
+def _check_weights(place: str, weights: Mapping[Any, Any]) -> None:
+    for name, value in weights.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise ValueError(f"{place}.{name!s:.80} is {_told(value)}, but a tensor is wanted")
+        if value.dtype not in (*_NUMBERS, torch.int64):
+            raise ValueError(f"{place}.{name} is of {value.dtype}, but floating-point numbers are wanted")
+        _check_finite(f"{place}.{name}", value)
+
+
+def _check_alike(average: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> None:
+    differing = [name for name in {**model, **average} if name not in model or name not in average]
+    differing += [name for name in model if name in average and model[name].shape != average[name].shape]
+    if differing:
+        raise ValueError(f"average.{differing[0]} is not what model.{differing[0]} is the average of")
+
+
+def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
+    state, groups = optimizer.get("state"), optimizer.get("param_groups")
+    if not isinstance(state, dict) or not isinstance(groups, list):
+        raise ValueError("optimizer lacks `state` by weight, or the list `param_groups`")
+    for number, group in enumerate(groups):
+        indices = group.get("params") if isinstance(group, dict) else None
+        if not isinstance(indices, list) or not all(type(index) is int for index in indices):
+            raise ValueError(f"optimizer.param_groups.{number} holds no list `params` of whole numbers")
+    for index, entries in state.items():
+        if type(index) is not int or not isinstance(entries, dict):
+            raise ValueError(f"optimizer.state.{index!r:.40} is {_told(entries)}, but entries are wanted")
+        for name, value in entries.items():
+            place = f"optimizer.state.{index}.{name!s:.40}"
+            if isinstance(value, Tensor) and value.dtype in _NUMBERS:
+                _check_finite(place, value)
+            elif value is not None and type(value) not in (int, float, bool):
+                raise ValueError(f"{place} is {_told(value)}, but a tensor of numbers is wanted")
+
+
+def _check_random(states: Mapping[str, Any]) -> None:
+    for name, state in {"cpu": None, **states}.items():
+        if not isinstance(state, Tensor) or state.dtype != torch.uint8 or state.ndim != 1:
+            raise ValueError(f"random_state.{name!s:.40} is {_told(state)}, but a tensor of bytes is wanted")
+    size = torch.get_rng_state().numel()
+    if states["cpu"].numel() != size:
+        raise ValueError(f"random_state.cpu is of {states['cpu'].numel()} bytes, but {size} are wanted")
+
+
+def _check_finite(place: str, value: Tensor) -> None:
+    if value.is_floating_point() and not torch.isfinite(value).all():
+        bad = int((~torch.isfinite(value)).sum())
+        raise ValueError(f"{place} holds {bad} of {value.numel()} numbers that are not finite")
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of {value.dtype}, shape {tuple(value.shape)}"
+    kind = type(value).__name__
+    return f"a {kind}" if isinstance(value, (dict, list, tuple)) else f"{kind} {value!r:.40}"

@@ -5,16 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from flow_cache.runtime.atomic import link_name
-from slimdp.config import TrainConfig
+from slimdp.config import CropSettings, TrainConfig
+from slimdp.data import AnnotationError, read_annotations
+from slimdp.evaluation import POINT_SCORES, EvaluationSet, PointErrors, PointMetric, Scorer, summarize
+from slimdp.inference import predict_people
+from slimdp.models import DensePoseModel
+from slimdp.structures import PersonAnnotation
+from slimdp.surface import Surface
+from slimdp.surface.load import surface_layout
 from slimdp.training.checkpoint import Checkpoint, save_checkpoint
 from slimdp.training.distributed import DistributedContext
 from slimdp.training.loop import TrainState
 from slimdp.training.monitor import Monitor
 from slimdp.training.run_folder import RunFolder
-from slimdp.training.validation import BEST_BY, Validation
 
 
 @dataclass(frozen=True)
@@ -115,3 +123,55 @@ def set_random_state(state: dict[str, torch.Tensor] | None, seed: int, device: t
         torch.set_rng_state(state["cpu"])
         if device.type == "cuda" and "cuda" in state:
             torch.cuda.set_rng_state(state["cuda"], device)
+
+
+#: The score that the best checkpoint has most of: "localization only", which the papers report.
+BEST_BY = "localization 10cm"
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Predicts and scores people as `slimdp predict` and `slimdp evaluate` do, without the file between."""
+
+    batch: int  # crops that go through the network together
+    crop: CropSettings
+    surface: Surface
+    model: DensePoseModel  # of the kind that is trained, for itself: it takes on the weights to score
+    people: list[PersonAnnotation]  # with points
+    processes: DistributedContext  # each predicts its share of the people
+
+    def score(self, weights: dict[str, Tensor]) -> dict[str, float]:
+        """`{"localization 5cm": ..., "full 5cm": ...}`, percent, the same in all processes."""
+        self.model.load_state_dict(weights)
+        mine = self.people[self.processes.rank :: self.processes.count]
+        scorer = Scorer(POINT_SCORES, EvaluationSet.of(mine), self.surface)
+        scorer.take(predict_people(self.model, mine, self.crop, self.batch))
+        points = scorer.metric(PointMetric)
+        # In one order in all processes; who a point belongs to does not matter here.
+        each = self.processes.gather(points.errors() if mine else None)
+        scores = summarize(PointErrors.joined([errors for errors in each if errors is not None]))
+        return {
+            f"{form} {name}": value
+            for form in ("localization", "full")
+            for name, value in scores[form].items()
+        }
+
+
+def read_validation_people(config: TrainConfig) -> list[PersonAnnotation]:
+    """The people to score: with (u, v) points, at most `validation.people`, evenly spread over the files.
+
+    Raises:
+        AnnotationError: a file or picture is broken, or nobody has points, naming the files.
+    """
+    assert config.validation is not None
+    layout = surface_layout(config.surface)
+    people: list[PersonAnnotation] = []
+    for source in config.validation.data:
+        found = read_annotations(source.annotations, source.images, layout=layout).people
+        people.extend(person for person in (p.with_uv_points() for p in found) if len(person.points))
+    if not people:
+        files = ", ".join(source.annotations for source in config.validation.data)
+        raise AnnotationError(f"validation: nobody in {files} has points to score; choose other files")
+    wanted = config.validation.people or len(people)
+    chosen = np.unique(np.linspace(0, len(people) - 1, min(wanted, len(people))).round().astype(int))
+    return [people[index] for index in chosen]

@@ -30,16 +30,21 @@ from slimdp.training.checkpoint import (
     load_weights,
     save_checkpoint,
 )
-from slimdp.training.checkpoint_writer import CheckpointWriter, random_state, set_random_state, steps_before
+from slimdp.training.checkpoint_writer import (
+    CheckpointWriter,
+    Validation,
+    random_state,
+    read_validation_people,
+    set_random_state,
+    steps_before,
+)
 from slimdp.training.distributed import DistributedContext, init_distributed, sync_batch_norms, to_device
-from slimdp.training.loop import TrainState, micro_batches, train_stage
+from slimdp.training.loop import NonFiniteGuard, TrainState, micro_batches, train_stage
 from slimdp.training.monitor import Monitor
-from slimdp.training.non_finite_guard import NonFiniteGuard
 from slimdp.training.optimisation import WeightAverage, make_optimizer
 from slimdp.training.run_folder import RunFolder
 from slimdp.training.stage_data import StageData, read_stages
 from slimdp.training.torch_flags import training_flags
-from slimdp.training.validation import Validation, read_validation_people
 
 
 def train(
@@ -95,7 +100,8 @@ def _train(
     validation = None
     if config.validation is not None:
         model = to_device(build_model(config), here)
-        validation = Validation(config.validation, config.crop, config.surface, model, people, processes)
+        surface = load_surface(config.surface)
+        validation = Validation(config.validation.batch, config.crop, surface, model, people, processes)
     with training_flags(here, config.compile):
         for index in range(start.stage, len(stages)):
             start = run.stage(start, index, stages[index], validation, bf16)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from slimdp.inference import decode
-from slimdp.inference.mirror import mean_prediction, mirror_prediction
+from slimdp.inference.decode import mean_prediction, mirror_prediction
 from slimdp.structures import DensePoseMaps
 from slimdp.surface import PEOPLE
 from slimdp.surface.symmetry import UvSymmetry

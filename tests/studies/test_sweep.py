@@ -28,7 +28,7 @@ from slimdp.studies.page import find_studies
 from slimdp.studies.prepare import prepare
 from slimdp.surface import load_surface
 from slimdp.training import NonFiniteLossError, load_model, stage_file, train
-from slimdp.training.labels import source_labels
+from slimdp.training.stage_data import source_labels
 from tests.forked import Forked, fork_workers
 from tests.studies.conftest import ROWS
 from tests.studies.here import PoolHere, carry_out_here, results_of, scores_of

@@ -35,7 +35,7 @@ from slimdp.training import (
 )
 from slimdp.training.checkpoint import save_checkpoint
 from slimdp.training.distributed import DistributedContext
-from slimdp.training.non_finite_guard import NonFiniteGuard
+from slimdp.training.loop import NonFiniteGuard
 from slimdp.training.run import use_bf16
 from slimdp.training.run_folder import read_metrics
 from slimdp.training.stage_data import read_stages

@@ -22,8 +22,7 @@ from slimdp.config import (
 )
 from slimdp.data import AnnotationError, Clicks, read_annotations, write_annotations
 from slimdp.training import load_checkpoint, train
-from slimdp.training.labels import Sets, clicks_of, source_labels
-from slimdp.training.stage_data import read_stages
+from slimdp.training.stage_data import Sets, clicks_of, read_stages, source_labels
 
 POINTS = 240  # of the three ellipses
 

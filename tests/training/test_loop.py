@@ -5,7 +5,7 @@ import torch
 
 from slimdp.config import DataSource, LossSettings, StageSettings
 from slimdp.structures import PersonAnnotation
-from slimdp.training.non_finite_guard import NoLabelsError, NonFiniteGuard, NonFiniteLossError
+from slimdp.training.loop import NoLabelsError, NonFiniteGuard, NonFiniteLossError
 
 STAGE = StageSettings(name="clips", data=(DataSource(annotations="x", images="y"),), steps=5)
 
