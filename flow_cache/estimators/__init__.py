@@ -1,4 +1,8 @@
-"""What estimates flow. A new estimator is a file here and a line in `ESTIMATORS`."""
+"""What estimates flow. A new estimator is a file here and a line in `ESTIMATORS`.
+
+From outside, a class comes in as an entry point of an installed package, in the group
+`flow_cache.estimators`; docs/extending.md adds one.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 import numpy as np
@@ -55,15 +60,30 @@ ESTIMATORS: dict[str, type[DenseInverseSearch] | type[RaftSmall] | type[RaftLarg
 }
 
 
+def _estimator_class(name: str) -> Any:
+    """The class of a name: of ptlflow's networks, of `ESTIMATORS` or of an entry point; None without one."""
+    if name.startswith(PTLFLOW):
+        return PtlflowNetwork
+    if name in ESTIMATORS:
+        return ESTIMATORS[name]
+    for entry in entry_points(group="flow_cache.estimators", name=name):
+        try:
+            return entry.load()
+        except Exception as error:  # of somebody else's module
+            raise FlowCacheError(f"estimator {name!r}: {entry.value} cannot be loaded: {error}") from error
+    return None
+
+
 def make_estimator(name: str, **settings: Any) -> FlowEstimator:
-    """The estimator of a name, as in `ESTIMATORS` or ptlflow:NETWORK; settings of None stay as by default.
+    """The estimator of a name, of `ESTIMATORS`, ptlflow:NETWORK or an entry point; None: as by default.
 
     Raises FlowCacheError for one that is not there, or not installed, or a setting that it lacks or refuses.
     """
-    kind: Any = PtlflowNetwork if name.startswith(PTLFLOW) else ESTIMATORS.get(name)
+    kind = _estimator_class(name)
     if kind is None:
-        choices = ", ".join((*ESTIMATORS, f"{PTLFLOW}NETWORK"))
-        near = did_you_mean(name, ESTIMATORS)
+        names = dict.fromkeys([*ESTIMATORS, *entry_points(group="flow_cache.estimators").names])
+        choices = ", ".join((*names, f"{PTLFLOW}NETWORK"))
+        near = did_you_mean(name, names)
         raise FlowCacheError(f"estimator {name!r}{near or ';'} choices: {choices}")
     own = {"network": name.removeprefix(PTLFLOW)} if kind is PtlflowNetwork else {}
     given = {key: value for key, value in settings.items() if value is not None}
@@ -79,7 +99,7 @@ def estimator_words(name: str, settings: Mapping[str, Any]) -> str | None:
     Of a checkpoint a store keeps the content alone, so its place is left to fill in. None where no estimator
     has that name, as for flow that was imported.
     """
-    if not name.startswith(PTLFLOW) and name not in ESTIMATORS:
+    if _estimator_class(name) is None:
         return None
     words = [] if name == "dis" else [f"--estimator {name}"]
     for key, value in settings.items():
