@@ -33,7 +33,7 @@ from flow_cache import ESTIMATORS, FlowEstimator, FlowStore, forward_backward_of
 from flow_cache.formats import read_flo
 from slimdp.report import ResultRows
 from slimdp.synthetic.dataset import synthesize
-from slimdp.synthetic.occlusion import read_visible
+from slimdp.synthetic.exact_flow import read_visible
 from slimdp.synthetic.presets import SetPlan
 
 STEPS = (1, 2, 3)

@@ -53,7 +53,7 @@ from slimdp.motion.point_transfer import at_pixels, comes_from_its_region, trace
 from slimdp.report.tables import format_table
 from slimdp.structures import PersonAnnotation
 from slimdp.surface import Surface, load_surface
-from slimdp.synthetic.occlusion import read_visible
+from slimdp.synthetic.exact_flow import read_visible
 
 NEAR_M, FAR_M = 0.01, 0.05
 _ANY_PX = 1e9  # a threshold that all pass whose flow is known

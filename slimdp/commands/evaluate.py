@@ -236,7 +236,7 @@ def _simulated(
     import numpy as np
 
     from slimdp.surface import BodySurface
-    from slimdp.synthetic.simulated import as_annotators_would
+    from slimdp.synthetic.labels import as_annotators_would
 
     assert isinstance(surface, BodySurface)
     return as_annotators_would(people, surface, options.simulate, np.random.default_rng(options.seed))

@@ -20,7 +20,7 @@ from slimdp.doctor.annotation_file import FileSummary
 from slimdp.doctor.findings import FileFindings
 from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.synthetic.dataset import FILES
-from slimdp.synthetic.occlusion import read_visible
+from slimdp.synthetic.exact_flow import read_visible
 from slimdp.synthetic.unfinished import ABOUT
 
 PLAN = ABOUT

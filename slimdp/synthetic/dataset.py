@@ -1,18 +1,4 @@
-"""Rendered data sets on disk: JPEG frames and annotation files in the form of the real ones.
-
-OUT/images/stills/000000.jpg
-OUT/images/clips/train_00000/000000.jpg ...
-OUT/stills_train.json         DensePose-COCO form; stills_val.json as well
-OUT/clips_train.json          PoseTrack form; only the labelled frames carry people
-OUT/clips_val.json
-OUT/clips_train_every_frame.json   the training clips once more, every frame labelled, if asked for
-OUT/iuv/...png                true part, 255 u, 255 v at every pixel of every frame
-OUT/flow_exact/train_00000.h5 true flow of the training clips, a store that flow_cache reads
-OUT/visible/train_00000/000000.png ...  where that flow is in sight (slimdp.synthetic.occlusion)
-OUT/dataset.json              plan, seed, version, counts
-
-docs/rendered_sets.md tells more. While it grows, a set lies in .OUT.partial (slimdp.synthetic.unfinished).
-"""
+"""Rendered sets: what they hold, how much disk they take, and how they are made side by side."""
 
 from __future__ import annotations
 
@@ -35,7 +21,6 @@ from flow_cache.runtime.workers import WorkerPool
 from slimdp.data import join_annotation_files
 from slimdp.surface import load_surface
 from slimdp.synthetic.assets import Assets, find_assets, fingerprint
-from slimdp.synthetic.disk import check_free_space, frames_of
 from slimdp.synthetic.items import SPLITS, Item, ItemRenderer
 from slimdp.synthetic.presets import PRESETS, SetPlan, preset_plan
 from slimdp.synthetic.unfinished import (
@@ -49,6 +34,46 @@ from slimdp.synthetic.unfinished import (
 
 __all__ = ["PRESETS", "SetPlan", "synthesize", "synthesize_preset"]
 
+# Bytes a pixel, about twice what was measured at 256 px (0.6 and 1.5): noise and backgrounds differ.
+_PICTURES = 1.2  # a frame's JPEG and its map of part and (u, v)
+
+_FLOW = 4.0  # a frame's six fields of exact flow and its occlusion mask
+
+#: Bytes of annotations a labelled frame (measured: 18 thousand), while they are there twice.
+_LABELS = 2 * 20_000
+
+_SMALLEST_RESERVE = 50 * 2**20
+
+
+def frames_of(item: Item, plan: SetPlan) -> int:
+    """How many frames an item has."""
+    return {"train": plan.frames, "val": plan.val_frames}.get(item.split, 1)
+
+
+def estimate_bytes(items: Sequence[Item], plan: SetPlan, exact: bool) -> int:
+    """About how many bytes items take on disk, rather too many than too few."""
+    pixels = plan.size**2
+    every_frame = plan.frames if plan.every_frame else 0
+    labelled = {"train": len(plan.labelled) + every_frame, "val": len(plan.val_labelled)}
+    total = 0.0
+    for item in items:
+        a_pixel = _PICTURES + (_FLOW if exact and item.split == "train" else 0)
+        total += frames_of(item, plan) * pixels * a_pixel + labelled.get(item.split, 1) * _LABELS
+    return int(total)
+
+
+def check_free_space(folder: Path, plan: SetPlan, exact: bool, items: Sequence[Item]) -> None:
+    """Raises OSError with the figures where the disk cannot hold the items that are still to be rendered."""
+    needed = estimate_bytes(items, plan, exact)
+    free = shutil.disk_usage(folder).free
+    if items and free < needed + _SMALLEST_RESERVE:
+        raise OSError(
+            f"{folder.parent}: {free / 1e9:.1f} GB are free, but the {len(items)} stills and clips still to "
+            f"be rendered take about {needed / 1e9:.1f} GB; free some, choose another disk with --out, or "
+            "render less"
+        )
+
+
 #: The annotation file of each split.
 FILES = {
     "stills": "stills_train.json",
@@ -56,6 +81,7 @@ FILES = {
     "val": "clips_val.json",
     "val_stills": "stills_val.json",
 }
+
 #: The training clips with all of their frames labelled: the same labels where `FILES["train"]` has some.
 EVERY_FRAME_FILE = "clips_train_every_frame.json"
 

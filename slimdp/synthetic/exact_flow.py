@@ -1,17 +1,55 @@
-"""The true optical flow between two rendered frames, and where it is hidden."""
+"""The exact optical flow between two moments and of all frames of a clip, and where it is hidden."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import TracebackType
+
 import numpy as np
 
+from flow_cache import STEPS, FlowWriter, VideoRecord
+from flow_cache.codec import MAX_PX
+from flow_cache.images import ImageError, content_of, decode_unchanged
 from slimdp.surface import BodySurface
-from slimdp.synthetic.raycast import Hits
+from slimdp.synthetic.photograph import write_picture
 from slimdp.synthetic.render import RenderedFrame
-from slimdp.synthetic.stage import Stage
+from slimdp.synthetic.stage import Hits, Stage
+
+
+def visible_bits(step: int, visible: np.ndarray) -> np.ndarray:
+    """A step's mask (H, W) bool as its bit, (H, W) uint8; the bits of several steps are joined by |."""
+    return visible.astype(np.uint8) << np.uint8(_bit(step))
+
+
+def read_visible(path: str | Path, step: int) -> np.ndarray:
+    """Where the flow of a frame over a step is in sight: (H, W) bool.
+
+    Args:
+        path: of the frame, OUT/visible/CLIP/000003.png.
+        step: frames, one of `flow_cache.STEPS`.
+
+    Raises:
+        ImageError: the picture is missing, damaged, or no 8-bit one with one channel.
+        ValueError: another step.
+    """
+    bit = _bit(step)
+    bits = decode_unchanged(Path(path), content_of(Path(path)))
+    if bits.dtype != np.uint8 or bits.ndim != 2:
+        found = f"{bits.dtype} of shape {bits.shape}"
+        raise ImageError(f"{path}: {found}, but an 8-bit picture with one channel is wanted")
+    return np.bitwise_and(bits, np.uint8(1 << bit)) != 0
+
+
+def _bit(step: int) -> int:
+    if step not in STEPS:
+        raise ValueError(f"step {step}, but one of {', '.join(f'{known:+d}' for known in STEPS)} is wanted")
+    return STEPS.index(step)
+
 
 #: What the ray to a point's new place meets is the point where it is this near to it (metres): on the body
 #: in its rest pose, so that a hand on a hip hides the hip, and in depth on everything else.
 SAME_POINT = 0.01
+
 #: Where a ray meets nothing, it shows something this far away (metres).
 _FAR = 1e6
 
@@ -106,3 +144,84 @@ def _same_point(hits_0: Hits, rays: np.ndarray, met: Hits, depth: np.ndarray, st
     now = surface.positions(met.face[elsewhere], met.barycentric[elsewhere])
     same[elsewhere] = np.linalg.norm(was - now, axis=1) < SAME_POINT
     return same
+
+
+_REACH = max(STEPS)
+
+
+class ClipFlowWriter:
+    """Writes FOLDER/flow_exact/VIDEO.h5 and FOLDER/visible/VIDEO/000000.png ...
+
+    It holds no more frames than the steps reach. What an attempt that was broken off has left of the store
+    goes first. Leaving its `with` block finishes the files.
+
+    Args:
+        folder: of the set.
+        video: its name.
+        frames: how many there will be.
+        size: px, both sides of a frame.
+        seed: of the set.
+        surface: the topology of the people.
+    """
+
+    def __init__(
+        self, folder: Path, video: str, frames: int, size: int, seed: int, surface: BodySurface
+    ) -> None:
+        path = folder / "flow_exact" / f"{video}.h5"
+        for left in path.parent.glob(f"{path.name}*"):  # with its journal
+            left.unlink()
+        self._video, self._surface = video, surface
+        self._visible_folder = folder / "visible" / video
+        self._bits = [np.zeros((size, size), dtype=np.uint8) for _ in range(frames)]
+        self._window: dict[int, RenderedFrame] = {}
+        self._next = 0
+        # Committed once, at the end: a broken clip is made anew.
+        self._writer = FlowWriter(path, commit_seconds=float("inf"))
+        try:
+            self._writer.add_video(_record(video, frames, size, seed), STEPS)
+        except BaseException:
+            self._writer.close()
+            raise
+
+    def __enter__(self) -> ClipFlowWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+        if error is None:
+            for index, bits in enumerate(self._bits):
+                write_picture(self._visible_folder / f"{index:06d}.png", bits)
+
+    def add(self, frame: RenderedFrame) -> None:
+        """Take the next frame: the flow between it and the frames before, both ways, is known now."""
+        index, self._next = self._next, self._next + 1
+        self._window[index] = frame
+        self._window.pop(index - _REACH - 1, None)
+        for before in self._window:
+            if before < index:
+                self._write(before, index)
+                self._write(index, before)
+
+    def _write(self, start: int, end: int) -> None:
+        flow, visible = exact_flow(self._window[start], self._window[end], self._surface)
+        # What comes close to the camera, or behind it, flows beyond all bounds; it is not seen there.
+        hidden = np.broadcast_to(~visible, flow.shape)
+        flow[hidden] = np.clip(np.nan_to_num(flow[hidden]), -MAX_PX, MAX_PX)
+        self._writer.write(self._video, start, end - start, flow)
+        self._bits[start] |= visible_bits(end - start, visible)
+
+
+def _record(video: str, frames: int, size: int, seed: int) -> VideoRecord:
+    return VideoRecord(
+        name=video,
+        frame_names=tuple(f"{index:06d}.jpg" for index in range(frames)),
+        width=size,
+        height=size,
+        source=f"images/clips/{video}",
+        source_hash=f"rendered, seed {seed}",
+        estimator="exact",
+        settings="{}",
+        settings_hash="",
+    )

@@ -12,14 +12,13 @@ import numpy as np
 
 from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.surface import load_surface
-from slimdp.synthetic.annotators import PositionError
 from slimdp.synthetic.assets import Assets, split_assets
-from slimdp.synthetic.clip_flow import ClipFlowWriter
-from slimdp.synthetic.labels import CLIPS, STILLS, label_people, true_iuv
+from slimdp.synthetic.exact_flow import ClipFlowWriter
+from slimdp.synthetic.labels import CLIPS, STILLS, PositionError, label_people, true_iuv
+from slimdp.synthetic.photograph import write_picture
 from slimdp.synthetic.presets import SetPlan
 from slimdp.synthetic.render import RenderedFrame
 from slimdp.synthetic.scene import Scene, random_scene, render_frame
-from slimdp.synthetic.write_picture import write_picture
 
 #: What a set is made of; the position is part of the seed.
 SPLITS = ("stills", "train", "val", "val_stills")

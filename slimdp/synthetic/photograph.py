@@ -1,15 +1,116 @@
-"""From light to a picture: what lens, shutter and sensor do."""
+"""From light to a picture as a camera takes it: exposure, blur, noise, the file; and how hard a world is."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
 import cv2
 import numpy as np
+from pydantic import Field
 
-from slimdp.config.base import Settings
-from slimdp.synthetic.motion_blur import motion_blur
+from slimdp.config.base import Many, NotNegative, Settings, Share, Wanted
+
+_Range = Annotated[
+    tuple[int, int],
+    Field(strict=False),
+    Wanted("two numbers, 0 <= first < second", lambda ends: 0 <= ends[0] < ends[1]),
+]
+
+# Ids leave room for ten people in a picture.
+_Shares = Annotated[
+    Many[float],
+    Wanted(
+        "shares of scenes with one to ten people, sum 1",
+        lambda shares: 1 <= len(shares) <= 10 and min(shares) >= 0 and abs(sum(shares) - 1) < 1e-6,
+    ),
+]
+
+
+class SceneStyle(Settings):
+    """The difficulty of scenes, all of it in one place."""
+
+    tempo: NotNegative = 1.0  # people move and turn this many times as fast
+    patterned: Share = 0.7  # share of garments with stripes, checks, dots or a print
+    objects: _Range = (8, 30)  # in a place: the fewest, and one over the most
+    people: _Shares = (0.6, 0.25, 0.1, 0.05)  # shares of scenes with one, two, three, ... people
+    passers_by: Share = 0.3  # of the scenes with several people, this share has one walk by in front
+    occluders: Share = 0.35  # share of scenes where things stand or move before people
+    moving_camera: Share = 0.7  # share of clips whose camera moves
+    pictures: Share = 0.7  # share of scenes before a user's picture, if there are any
+    recorded: Share = 0.7  # share of people who move as a user's recordings, if there are any
+    shadows: bool = True
+    shutter: Share = 0.5  # longest share of the time between frames that it is open: motion blur
+    defocus: Share = 0.4  # share of scenes where what is far from the people is blurred
+    noise: NotNegative = 1.0  # of the sensor: 1 is that of a telephone indoors
+
+
+#: Motions shorter than this (px) leave no trace.
+_LEAST = 0.5
+
+#: Longer ones are cut (px).
+_MOST = 40.0
+
+#: Depths this near (metres) are side by side rather than one before the other.
+_BESIDE = 0.1
+
+#: Times within the shutter that are looked at, at most.
+_MOST_TAPS = 25
+
+
+def motion_blur(light: np.ndarray, motion: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Blur linear light (H, W, 3) along motions (H, W, 2) px in the shutter's time; depth (H, W) metres."""
+    height, width = depth.shape
+    speed = np.linalg.norm(motion, axis=2)
+    cut = np.minimum(1, _MOST / np.maximum(speed, 1e-6))
+    motion, speed = motion * cut[..., None], speed * cut
+    longest = float(speed.max())
+    if longest < _LEAST:
+        return light
+    fastest = _fastest_near(speed, int(np.ceil(longest / 2)))
+    chosen = np.flatnonzero(speed.ravel()[fastest] >= _LEAST)
+    direction = motion.reshape(-1, 2)[fastest[chosen]].astype(np.float32)
+    colours = np.ascontiguousarray(light.reshape(-1, 3), dtype=np.float32)
+    half = (speed / 2).astype(np.float32).ravel()
+    depths = np.minimum(depth, 1e4).astype(np.float32).ravel()
+    row, column = (chosen // width).astype(np.float32), (chosen % width).astype(np.float32)
+    length = np.linalg.norm(direction, axis=1)
+    own, here, still = half[chosen], depths[chosen], colours[chosen]
+    taps = int(np.clip(np.ceil(longest), 5, _MOST_TAPS)) | 1
+    total = np.zeros_like(still)
+    for time in (np.arange(taps) + 0.5) / taps - 0.5:
+        x = np.clip(np.rint(column + time * direction[:, 0]), 0, width - 1)
+        y = np.clip(np.rint(row + time * direction[:, 1]), 0, height - 1)
+        there = (y * width + x).astype(np.int64)
+        distance = abs(time) * length
+        # What lies there is here at that time if it comes that far and is not behind; or this has moved on.
+        in_front = np.clip(1 - (depths[there] - here) / _BESIDE, 0, 1)
+        behind = np.clip(1 - (here - depths[there]) / _BESIDE, 0, 1)
+        passing = np.maximum(in_front * _within(distance, half[there]), behind * _within(distance, own))
+        total += still + (colours[there] - still) * passing[:, None]
+    result = colours.copy()
+    result[chosen] = total / taps
+    return result.reshape(light.shape)
+
+
+def _fastest_near(speed: np.ndarray, reach: int) -> np.ndarray:
+    """The flat index (H W,) of the fastest pixel within a square of `reach` px."""
+    # One number holds speed and place, so that a maximum finds both.
+    places = float(speed.size)
+    code = np.rint(speed * 64).astype(np.float64) * places + np.arange(speed.size).reshape(speed.shape)
+    kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    return np.mod(cv2.dilate(code, kernel), places).astype(np.int64).ravel()
+
+
+def _within(distance: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """1 where a distance is covered, softly 0 beyond (px)."""
+    return np.clip(reach + 0.5 - distance, 0, 1)
+
 
 #: Spreads (px) of the blurred copies that defocus is mixed from.
 _SPREADS = (1.0, 2.0, 4.0)
+
 _STEPS = 8192
 
 
@@ -87,3 +188,22 @@ def _defocus(picture: np.ndarray, depth: np.ndarray, aperture: float, focus: flo
         mix = np.clip((circle - last) / (spread - last), 0, 1)[..., None]
         result, last = result * (1 - mix) + blurred * mix, spread
     return result
+
+
+def write_picture(path: Path, picture: np.ndarray, options: Sequence[int] = ()) -> None:
+    """Write a picture in the format that the name ends with; makes the folder where it is missing.
+
+    Args:
+        path: the file, written over where there is one.
+        picture: (H, W, 3) uint8 RGB or (H, W) uint8.
+        options: OpenCV's for the format, such as IMWRITE_JPEG_QUALITY, 90.
+
+    Raises:
+        OSError: naming the file that cannot be written.
+    """
+    stored = picture[..., ::-1] if picture.ndim == 3 else picture
+    encoded, content = cv2.imencode(path.suffix, stored, list(options))
+    if not encoded:
+        raise ValueError(f"{path}: OpenCV cannot write {path.suffix} files here")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.tobytes())

@@ -15,18 +15,14 @@ from slimdp.synthetic.assets import Assets
 from slimdp.synthetic.background import read_background
 from slimdp.synthetic.camera import Camera, CameraPath
 from slimdp.synthetic.exact_flow import moved_pixels
-from slimdp.synthetic.lights import Lighting, random_lighting
 from slimdp.synthetic.looks import Look, clothed_skin, random_look
 from slimdp.synthetic.motion import Motion
-from slimdp.synthetic.occluders import random_occluder
-from slimdp.synthetic.person import Person, PosedPerson, make_person, pose_person
-from slimdp.synthetic.photograph import PhotoSettings, photograph
-from slimdp.synthetic.props import Prop
-from slimdp.synthetic.render import RenderedFrame, render
-from slimdp.synthetic.shapes import random_shape
+from slimdp.synthetic.objects import Prop, random_occluder
+from slimdp.synthetic.person import Person, PosedPerson, make_person, pose_person, random_shape
+from slimdp.synthetic.photograph import PhotoSettings, SceneStyle, photograph
+from slimdp.synthetic.render import Lighting, RenderedFrame, random_lighting, render
 from slimdp.synthetic.stage import Stage
 from slimdp.synthetic.staging import all_in_view, place_people, random_camera
-from slimdp.synthetic.style import SceneStyle
 from slimdp.synthetic.world import random_place
 
 __all__ = ["FRAMES_PER_SECOND", "Scene", "SceneStyle", "random_scene", "render_frame"]

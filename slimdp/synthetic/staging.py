@@ -11,7 +11,7 @@ import numpy as np
 from slimdp.synthetic.camera import CameraPath, random_drift
 from slimdp.synthetic.motion import BvhMotion, Motion, PlacedMotion, random_motion, read_bvh
 from slimdp.synthetic.person import Person
-from slimdp.synthetic.style import SceneStyle
+from slimdp.synthetic.photograph import SceneStyle
 
 #: When the ways of people are looked at, seconds.
 _TIMES = (0.0, 0.3, 0.6, 0.9, 1.2)

@@ -8,8 +8,7 @@ import numpy as np
 
 from slimdp.synthetic.background import painted_view, painted_wall, random_crop
 from slimdp.synthetic.camera import Camera, CameraPath
-from slimdp.synthetic.furniture import INDOORS, OUTDOORS
-from slimdp.synthetic.props import Prop, quad, revolution, turned
+from slimdp.synthetic.objects import INDOORS, OUTDOORS, Prop, quad, revolution, turned
 from slimdp.synthetic.textures import FLOORS, THINGS, Texture, random_material
 
 #: Texels of painted walls and views, metres.

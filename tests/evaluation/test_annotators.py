@@ -24,7 +24,7 @@ from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.surface.body import BodySurface
 from slimdp.surface.load import load_surface
 from slimdp.synthetic.dataset import SetPlan, synthesize
-from slimdp.synthetic.simulated import as_annotators_would
+from slimdp.synthetic.labels import as_annotators_would
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slimdp.surface import PEOPLE, BodySurface, load_surface
-from slimdp.synthetic.annotators import (
+from slimdp.synthetic.labels import (
     ERROR_CM_OF_COARSE,
     MOST_POINTS_A_REGION,
     PositionError,

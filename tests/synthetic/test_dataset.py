@@ -14,7 +14,7 @@ from slimdp.motion import propagate
 from slimdp.surface import load_surface
 from slimdp.synthetic import items
 from slimdp.synthetic.dataset import PRESETS, SetPlan, synthesize, synthesize_preset
-from slimdp.synthetic.occlusion import read_visible
+from slimdp.synthetic.exact_flow import read_visible
 from tests.made_once import TEST_SEED
 
 SMALL = SetPlan(

@@ -11,11 +11,11 @@ import pytest
 from slimdp.surface import BodySurface, load_surface
 from slimdp.synthetic.camera import Camera, look_at
 from slimdp.synthetic.exact_flow import exact_flow
+from slimdp.synthetic.objects import Path, Prop, box, quad
 from slimdp.synthetic.photograph import PhotoSettings
-from slimdp.synthetic.props import Path, Prop, box, quad
-from slimdp.synthetic.raycast import RayCaster
 from slimdp.synthetic.render import RenderedFrame
 from slimdp.synthetic.scene import SceneStyle, random_scene, render_frame
+from slimdp.synthetic.stage import RayCaster
 from slimdp.synthetic.textures import Texture
 
 SIZE = 112

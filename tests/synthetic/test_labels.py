@@ -9,12 +9,13 @@ import pytest
 from slimdp.data.box_frame import frame_pixel_centres
 from slimdp.structures import ImageRecord, LabelSource
 from slimdp.surface import PEOPLE, BodySurface, load_surface
-from slimdp.synthetic.annotators import MOST_POINTS_A_REGION, PositionError
 from slimdp.synthetic.labels import (
     CLIPS,
     COCO_KEYPOINTS,
+    MOST_POINTS_A_REGION,
     POSETRACK_FILE_KEYPOINTS,
     STILLS,
+    PositionError,
     label_people,
     true_iuv,
 )

@@ -7,11 +7,17 @@ import pytest
 
 from slimdp.surface import BodySurface, load_surface
 from slimdp.synthetic.camera import Camera, look_at
-from slimdp.synthetic.lights import TILE, Light, Lighting, disc_jitter, sky_directions
-from slimdp.synthetic.motion_blur import motion_blur
-from slimdp.synthetic.photograph import PhotoSettings, photograph
-from slimdp.synthetic.props import Prop, box, quad
-from slimdp.synthetic.shading import irradiance, look_closely
+from slimdp.synthetic.objects import Prop, box, quad
+from slimdp.synthetic.photograph import PhotoSettings, motion_blur, photograph
+from slimdp.synthetic.render import (
+    TILE,
+    Light,
+    Lighting,
+    disc_jitter,
+    irradiance,
+    look_closely,
+    sky_directions,
+)
 from slimdp.synthetic.stage import Stage
 from slimdp.synthetic.textures import Texture
 

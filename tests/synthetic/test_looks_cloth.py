@@ -7,9 +7,17 @@ import pytest
 
 from slimdp.surface import load_surface
 from slimdp.synthetic.looks import PATTERNS, Cloth
-from slimdp.synthetic.looks.cloth import cell_chance, cloth_colour, in_digit, random_cloth
-from slimdp.synthetic.looks.colours import random_colours, random_waves, wavy
-from slimdp.synthetic.looks.folds import fold_height, random_folds
+from slimdp.synthetic.looks.cloth import (
+    cell_chance,
+    cloth_colour,
+    fold_height,
+    in_digit,
+    random_cloth,
+    random_colours,
+    random_folds,
+    random_waves,
+    wavy,
+)
 from slimdp.synthetic.looks.normal_offset import face_normals, moved_out, relief, without_flips
 from slimdp.synthetic.looks.places import ARM, HAND, HEAD, LEG, TORSO, Places, find_landmarks, find_places
 

@@ -8,9 +8,20 @@ from scipy.spatial.transform import Rotation
 from slimdp.surface import BodySurface, load_surface, makehuman
 from slimdp.surface.makehuman import BodyShape
 from slimdp.synthetic.build import limb_frame, local_rotations
-from slimdp.synthetic.person import Person, Pose, make_person, pose_person
-from slimdp.synthetic.shapes import STATURE, height_for, random_shape
-from slimdp.synthetic.skinning import BONES_A_VERTEX, blend, helper_rotation, skin_weights, twist_bones
+from slimdp.synthetic.person import (
+    BONES_A_VERTEX,
+    STATURE,
+    Person,
+    Pose,
+    blend,
+    height_for,
+    helper_rotation,
+    make_person,
+    pose_person,
+    random_shape,
+    skin_weights,
+    twist_bones,
+)
 
 
 @pytest.fixture(scope="module")

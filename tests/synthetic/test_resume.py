@@ -16,10 +16,9 @@ import pytest
 
 from flow_cache import journal
 from slimdp.data import write
-from slimdp.synthetic import dataset, disk, items
-from slimdp.synthetic.clip_flow import ClipFlowWriter
-from slimdp.synthetic.dataset import SetPlan, synthesize
-from slimdp.synthetic.disk import estimate_bytes
+from slimdp.synthetic import dataset, items
+from slimdp.synthetic.dataset import SetPlan, estimate_bytes, synthesize
+from slimdp.synthetic.exact_flow import ClipFlowWriter
 from slimdp.synthetic.items import Item, ItemRenderer, RenderedItem
 from slimdp.synthetic.render import RenderedFrame
 from slimdp.synthetic.unfinished import UnfinishedSet, record_item
@@ -200,7 +199,7 @@ def test_two_processes_do_not_render_the_same_set(tmp_path: Path) -> None:
 
 def test_too_little_space_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage(10**10, 0, 2 * 10**8))
+    monkeypatch.setattr(dataset.shutil, "disk_usage", lambda _: usage(10**10, 0, 2 * 10**8))
     plan = PLAN.replace(train_clips=100, frames=29, size=256)
     monkeypatch.setattr(ItemRenderer, "render", lambda *_: pytest.fail("the work began"))
     with pytest.raises(

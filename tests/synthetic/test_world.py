@@ -12,10 +12,9 @@ import trimesh
 from slimdp.surface import load_surface
 from slimdp.synthetic.assets import Assets
 from slimdp.synthetic.background import random_crop, read_background
-from slimdp.synthetic.furniture import INDOORS, OUTDOORS
+from slimdp.synthetic.objects import INDOORS, OUTDOORS, Prop, ball, box, pillar
+from slimdp.synthetic.objects import Path as Way
 from slimdp.synthetic.photograph import PhotoSettings
-from slimdp.synthetic.props import Path as Way
-from slimdp.synthetic.props import Prop, ball, box, pillar
 from slimdp.synthetic.scene import SceneStyle, random_scene, render_frame
 from slimdp.synthetic.textures import MATERIALS, Texture, random_material, to_linear
 

@@ -1,8 +1,4 @@
-"""Cloth and what is woven into it or printed on it, as a function of the place on the garment.
-
-A pattern is given a way around and a way up in metres (`Places`), so that it sticks to the body in any pose.
-Its features are 1 to 8 cm large: smaller ones would vanish in a frame of 256 px.
-"""
+"""The cloth of garments: colours, weave, patterns and folds."""
 
 from __future__ import annotations
 
@@ -11,8 +7,139 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slimdp.synthetic.looks.colours import garment_colours, random_waves, wavy
-from slimdp.synthetic.looks.places import ARM, Places
+from slimdp.synthetic.looks.places import ARM, LEG, TORSO, Landmarks, Places
+
+#: What shops sell most, RGB 0..1: black, white, greys, navy, blue, beige, brown, olive, reds, pink, yellow.
+_SHOP = np.array(
+    [
+        [0.08, 0.08, 0.09], [0.93, 0.93, 0.91], [0.25, 0.26, 0.28], [0.58, 0.59, 0.60], [0.10, 0.14, 0.27],
+        [0.22, 0.38, 0.66], [0.80, 0.73, 0.60], [0.38, 0.26, 0.18], [0.33, 0.36, 0.22], [0.72, 0.13, 0.14],
+        [0.40, 0.09, 0.16], [0.88, 0.60, 0.64], [0.90, 0.75, 0.25], [0.14, 0.42, 0.30], [0.55, 0.75, 0.86],
+    ]
+)  # fmt: skip
+
+
+def random_colours(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Colours (count, 3) RGB 0..1 as cloth and walls have them: any lightness, mostly dull."""
+    grey = rng.uniform(0.06, 0.94, (count, 1))
+    saturation = rng.beta(1.2, 3, (count, 1))
+    return np.clip(grey + saturation * rng.uniform(-0.8, 0.8, (count, 3)), 0.02, 0.98)
+
+
+def garment_colours(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Colours (count, 3) RGB 0..1 of one garment, each as different from those before as chance allows."""
+    chosen: list[np.ndarray] = []
+    for _ in range(count):
+        shop = np.clip(_SHOP[rng.integers(len(_SHOP), size=4)] + rng.normal(0, 0.04, (4, 3)), 0.02, 0.98)
+        offers = np.where(rng.random((4, 1)) < 0.65, shop, random_colours(rng, 4))
+        gap = [min((np.abs(offer - c).sum() for c in chosen), default=0.0) for offer in offers]
+        chosen.append(offers[int(np.argmax(gap))])
+    return np.stack(chosen)
+
+
+def random_waves(
+    rng: np.random.Generator, count: int, shortest: float, longest: float, dimensions: int = 3
+) -> np.ndarray:
+    """Plane waves (count, dimensions + 1): angular frequencies in any direction, and phases.
+
+    Args:
+        rng: chance.
+        count: of waves.
+        shortest: wavelength, metres.
+        longest: wavelength, metres.
+        dimensions: of the space that they run through.
+    """
+    direction = rng.normal(size=(count, dimensions))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    length = np.exp(rng.uniform(np.log(shortest), np.log(longest), (count, 1)))
+    return np.concatenate([2 * np.pi * direction / length, rng.uniform(0, 2 * np.pi, (count, 1))], axis=1)
+
+
+def wavy(points: np.ndarray, waves: np.ndarray) -> np.ndarray:
+    """The mean (N,), in -1..1, of plane waves at points (N, D)."""
+    single = waves.astype(np.float32)  # sines of half the bytes take a quarter of the time
+    total = np.zeros(len(points), dtype=np.float32)
+    for wave in single:
+        total += np.sin(points.astype(np.float32) @ wave[:-1] + wave[-1])
+    return total / len(waves)
+
+
+#: Legs have triangles of 25 mm: shorter waves would not be seen in the skin's shape.
+_LONGEST_ON_ARMS = 0.065
+
+
+@dataclass(frozen=True)
+class Folds:
+    """How one garment falls."""
+
+    depth: float  # metres from valley to ridge, at most
+    length: float  # metres from ridge to ridge
+    slant: float  # radians by which folds of the trunk leave the horizontal
+    twist: float  # how obliquely folds run around limbs
+    bends: np.ndarray  # (4, 4) waves that bend the folds
+    breaks: np.ndarray  # (4, 4) waves that end them
+
+
+def random_folds(rng: np.random.Generator, depth: float) -> Folds:
+    """Folds at random, of a depth in metres."""
+    return Folds(
+        depth=depth * float(rng.uniform(0.7, 1.2)),
+        length=float(rng.uniform(0.05, 0.1)),
+        slant=float(rng.uniform(0.3, 1.1)),
+        twist=float(rng.normal(0, 1.2)),
+        bends=random_waves(rng, 4, 0.12, 0.4),
+        breaks=random_waves(rng, 4, 0.1, 0.3),
+    )
+
+
+def fold_height(folds: Folds, places: Places, marks: Landmarks, hanging: bool = False) -> np.ndarray:
+    """How high cloth lies on its folds, (N,) in 0..1: 0 in valleys and wherever it lies smooth.
+
+    Args:
+        folds: of the garment.
+        places: N points.
+        marks: of the average body.
+        hanging: whether cloth over the legs hangs from the waist (a skirt) instead of wrapping each leg.
+    """
+    count = len(places)
+    phase, strength = np.zeros(count), np.zeros(count)
+    trunk, arm, leg = (places.region == which for which in (TORSO, ARM, LEG))
+    waist = marks.hip + 0.12
+    height = places.point[:, 1]
+    # Diagonal, as pulled from the shoulder to the opposite hip, most at waist and armpits.
+    diagonal = height * np.cos(folds.slant) + np.sin(folds.slant) * places.side
+    phase[trunk] = diagonal[trunk] / folds.length
+    pulled = np.exp(-(((height - waist) / 0.11) ** 2)) + np.exp(-(((height - 0.42) / 0.07) ** 2)) * (
+        places.side > 0.1
+    )
+    strength[trunk] = (0.3 + 0.7 * pulled)[trunk]
+    bunched = np.exp(-(((places.along - 1) / 0.3) ** 2)) + np.exp(-(((places.along - 1.9) / 0.25) ** 2))
+    length = min(folds.length, _LONGEST_ON_ARMS)
+    phase[arm] = (places.up / length + 0.35 * bunched + folds.twist * np.sin(places.angle) / 3)[arm]
+    strength[arm] = (0.3 + 0.7 * bunched)[arm]
+    if hanging:
+        phase[leg] = (np.abs(places.point[:, 0]) / folds.length + 0.4 * places.front)[leg]
+        strength[leg] = np.clip((marks.hip + 0.1 - height) / 0.4, 0.1, 1)[leg]
+    else:
+        knee, ankle, crotch = (
+            np.exp(-(((height - at) / width) ** 2))
+            for at, width in ((marks.knee, 0.09), (marks.ankle, 0.11), (marks.hip - 0.05, 0.1))
+        )
+        diagonal = height - 0.5 * places.around
+        phase[leg] = (diagonal / folds.length + 0.3 * knee + folds.twist * np.sin(places.angle) / 4)[leg]
+        strength[leg] = (0.2 + 0.8 * np.maximum(knee, np.maximum(ankle, crotch)))[leg]
+    cloth = np.flatnonzero(strength > 0)
+    points = places.point[cloth]
+    bent = np.pi * phase[cloth] + 2.2 * wavy(points, folds.bends)
+    kept = np.clip(0.55 + 1.1 * wavy(points, folds.breaks), 0, 1)
+    result = np.zeros(count)
+    result[cloth] = np.abs(np.sin(bent)) * np.clip(strength[cloth], 0, 1) * kept
+    return result
+
+
+def shaded(colour: np.ndarray, height: np.ndarray, strength: float) -> np.ndarray:
+    """Colours (N, 3) darker in valleys and lighter on ridges, by the height (N,) of folds."""
+    return colour * (1 + strength * (height - 0.3))[:, None]
 
 
 @dataclass(frozen=True)
@@ -44,6 +171,7 @@ _DIGITS = (
     "111101101101111", "010110010010111", "111001111100111", "111001111001111", "101101111001001",
     "111100111001111", "111100111101111", "111001010010010", "111101111101111", "111101111001111",
 )  # fmt: skip
+
 _DIGIT_CELLS = np.array([[cell == "1" for cell in digit] for digit in _DIGITS])
 
 

@@ -8,10 +8,16 @@ from functools import lru_cache
 import numpy as np
 
 from slimdp.surface import BodySurface
-from slimdp.synthetic.looks.accessories import accessories_thickness, covers_hat, paint_accessories
-from slimdp.synthetic.looks.bottoms import bottom_thickness, paint_bottom
-from slimdp.synthetic.looks.footwear import footwear_thickness, paint_footwear
-from slimdp.synthetic.looks.hair import hair_thickness, paint_hair
+from slimdp.synthetic.looks.accessories import (
+    accessories_thickness,
+    covers_hat,
+    footwear_thickness,
+    hair_thickness,
+    paint_accessories,
+    paint_footwear,
+    paint_hair,
+)
+from slimdp.synthetic.looks.garments import bottom_thickness, paint_bottom, paint_top, top_thickness
 from slimdp.synthetic.looks.look import Look
 from slimdp.synthetic.looks.normal_offset import directions_out, moved_out, relief, without_flips
 from slimdp.synthetic.looks.places import (
@@ -24,7 +30,6 @@ from slimdp.synthetic.looks.places import (
     find_places,
 )
 from slimdp.synthetic.looks.skin import paint_face, skin_colour
-from slimdp.synthetic.looks.tops import paint_top, top_thickness
 
 #: Cloth that stands off so far, metres, spans all hollows instead of following them.
 _SPANNING = 0.012

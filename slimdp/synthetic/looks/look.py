@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slimdp.synthetic.looks.accessories import Accessories, random_accessories
-from slimdp.synthetic.looks.bottoms import Bottom, random_bottom
-from slimdp.synthetic.looks.footwear import Footwear, random_footwear
-from slimdp.synthetic.looks.hair import Hair, random_hair
+from slimdp.synthetic.looks.accessories import (
+    Accessories,
+    Footwear,
+    Hair,
+    random_accessories,
+    random_footwear,
+    random_hair,
+)
+from slimdp.synthetic.looks.garments import Bottom, Top, random_bottom, random_top
 from slimdp.synthetic.looks.skin import Skin, random_skin
-from slimdp.synthetic.looks.tops import Top, random_top
 
 #: Garment -> its weight among men and among women.
 _TOP_SHARES = {

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slimdp.synthetic.looks.cloth import cell_chance
-from slimdp.synthetic.looks.colours import random_waves, wavy
+from slimdp.synthetic.looks.cloth import cell_chance, random_waves, wavy
 from slimdp.synthetic.looks.places import ARM, FOOT, HAND, HEAD, LEG, Landmarks, Places
 
 #: From the deepest to the palest, RGB 0..1.

@@ -1,16 +1,48 @@
-"""Which activities there are, and how one is drawn."""
+"""The activities to choose from, and where in the world they happen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from slimdp.synthetic.motion import everyday, sports
-from slimdp.synthetic.motion.dance import dance
-from slimdp.synthetic.motion.fall import fall
+from slimdp.synthetic.motion.everyday import dance, fall
 from slimdp.synthetic.motion.keys import Performance
-from slimdp.synthetic.motion.placed import PlacedMotion
+from slimdp.synthetic.person import Person, Pose
+
+
+class Motion(Protocol):
+    """How a person moves."""
+
+    def pose(self, person: Person, seconds: float) -> Pose:
+        """The pose at a time; the same for the same time, and any time can be asked for."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)  # one of them is equal to itself alone
+class PlacedMotion:
+    """A motion turned about the origin, then moved; everything happens `tempo` times as fast."""
+
+    motion: Motion
+    yaw: float = 0.0  # radians; 0 leaves what faces +z facing +z
+    position: tuple[float, float] = (0.0, 0.0)  # metres x, z
+    tempo: float = 1.0
+
+    def pose(self, person: Person, seconds: float) -> Pose:
+        """As `Motion.pose`."""
+        pose = self.motion.pose(person, self.tempo * seconds)
+        x, y, z = self.place(np.array(pose.position)).tolist()
+        return replace(pose, yaw=pose.yaw + self.yaw, position=(x, y, z))
+
+    def place(self, points: np.ndarray) -> np.ndarray:
+        """Where points (..., 3) metres of the motion come to lie."""
+        cos, sin = np.cos(self.yaw), np.sin(self.yaw)
+        turned = points @ np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
+        return turned + [self.position[0], 0.0, self.position[1]]
+
 
 ACTIVITIES: dict[str, Callable[[np.random.Generator], Performance]] = {
     "stand": everyday.stand,
@@ -28,6 +60,7 @@ ACTIVITIES: dict[str, Callable[[np.random.Generator], Performance]] = {
     "box": sports.box,
     "fall": fall,
 }
+
 #: These say themselves where they go and look.
 _ON_THE_MOVE = ("walk", "run", "turn")
 

@@ -1,12 +1,12 @@
-"""What people do all day: stand and talk, walk, turn, reach for things, sit down, squat."""
+"""What people do all day, and how they dance and fall."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from slimdp.synthetic.motion.channels import AT_EASE, Channels, both, mirrored
 from slimdp.synthetic.motion.gait import RUN_PITCH, WALK_PITCH, Gait, Loop, Standstill, Style
 from slimdp.synthetic.motion.keys import Keys, Performance, random_sway, sequence
+from slimdp.synthetic.motion.solve import AT_EASE, Channels, both, mirrored
 
 #: What a left arm does while its owner talks or waits.
 GESTURES: dict[str, dict[str, float]] = {
@@ -26,6 +26,7 @@ GESTURES: dict[str, dict[str, float]] = {
     "hip": {"arm_flex_l": -22, "arm_out_l": 42, "arm_in_l": 42, "elbow_l": 92, "palm_l": -20, "wrist_l": 35},
     "head": {"arm_flex_l": 105, "arm_out_l": 35, "arm_in_l": 28, "elbow_l": 138, "palm_l": 10},
 }
+
 _LEAN: Channels = {
     "pelvis_x": 0.055, "pelvis_roll": -5, "spine_side": 6, "pelvis_y": -0.015, "foot_x_r": -0.05,
     "foot_z_r": 0.05,
@@ -135,19 +136,23 @@ _UP: Channels = {
     "arm_flex_r": 168, "arm_out_r": 12, "elbow_r": 12, "spine_side": 9, "head_nod": -28, "foot_pitch_r": 22,
     "foot_pitch_l": 14, "pelvis_y": 0.06, "palm_r": 40, "fist_r": 0.1,
 }  # fmt: skip
+
 _FORWARD: Channels = {
     "arm_flex_r": 88, "arm_out_r": 4, "elbow_r": 10, "spine_flex": 20, "pelvis_pitch": 12, "spine_twist": 16,
     "pelvis_z": 0.07, "head_nod": -14, "palm_r": 50, "arm_flex_l": -18,
 }  # fmt: skip
+
 _ASIDE: Channels = {
     "arm_out_r": 98, "arm_flex_r": 12, "elbow_r": 10, "spine_side": -16, "head_turn": -45, "pelvis_x": -0.07,
     "palm_r": 60, "arm_out_l": 18,
 }  # fmt: skip
+
 _FLOOR: Channels = {
     "pelvis_y": -0.36, "pelvis_z": -0.16, "pelvis_pitch": 42, "spine_flex": 44, "head_nod": -18,
     "arm_flex_r": 70, "arm_in_r": 10, "arm_flex_l": 40, "elbow_l": 70, "elbow_r": 12, "knee_out_l": 14,
     "knee_out_r": 14, "spine_twist": 12,
 }  # fmt: skip
+
 _HIGH_BOTH: Channels = {**_UP, "arm_flex_l": 160, "arm_out_l": 16, "elbow_l": 20, "spine_side": 0}
 
 
@@ -207,3 +212,165 @@ def squat(rng: np.random.Generator) -> Performance:
         }  # fmt: skip
         moves = [(0.45, {}), (0.3, {}), (0.4, step), (0.5, down), (0.25, down), (0.5, step)]
     return Performance((sequence(rng, base, moves), random_sway(rng)), mirror=rng.random() < 0.5)
+
+
+_ARMS: tuple[dict[str, float], ...] = (
+    {"arm_flex": 35, "arm_out": 20, "arm_in": 15, "elbow": 95},
+    {"arm_flex": 150, "arm_out": 25, "elbow": 40},
+    {"arm_flex": 10, "arm_out": 88, "elbow": 25},
+    {"arm_flex": 85, "arm_out": 70, "elbow": 90},
+    {"arm_flex": -15, "arm_out": 30, "arm_in": 25, "elbow": 60},
+    {"arm_flex": 80, "arm_out": 5, "arm_in": 20, "elbow": 45},
+    {"arm_flex": 100, "arm_out": 40, "arm_in": 20, "elbow": 125},
+    {"arm_flex": 15, "arm_out": 120, "elbow": 30},
+)
+
+
+def dance(rng: np.random.Generator) -> Performance:
+    """Eight beats of steps, hips and arms, again and again; 95 to 135 beats a minute."""
+    beat = 60 / rng.uniform(95, 135)
+    return Performance(
+        (
+            _steps(rng, beat),
+            _hips(rng, beat),
+            *(_arms(rng, beat, side) for side in "lr"),
+            random_sway(rng, 0.8),
+        ),
+        mirror=rng.random() < 0.5,
+    )
+
+
+def _steps(rng: np.random.Generator, beat: float) -> Keys:
+    """Step aside with one foot and bring the other to it, then back: the feet, and the weight over them."""
+    wide, high = rng.uniform(0.16, 0.34), rng.uniform(0.05, 0.14)
+    kick = rng.uniform(0.0, 0.3) if rng.random() < 0.6 else 0.0  # the free foot swings forwards instead
+    feet = {"foot_yaw_l": 9.0, "foot_yaw_r": -9.0}
+    left_over = {**feet, "foot_x_l": wide, "foot_x_r": 0.0, "pelvis_x": 0.5 * wide}
+    both_left = {**feet, "foot_x_l": wide, "foot_x_r": wide - 0.03, "pelvis_x": wide, "foot_pitch_r": 25.0}
+    both_left |= {"foot_z_r": kick, "foot_y_r": 0.4 * kick}
+    poses: list[Channels] = [
+        {**feet, "foot_x_l": wide / 2, "foot_y_l": high, "pelvis_x": 0.12 * wide},
+        left_over,
+        {**both_left, "foot_x_r": wide / 2, "foot_y_r": high, "foot_z_r": 0.0, "pelvis_x": 0.9 * wide},
+        both_left,
+    ]
+    poses += [mirrored(_shifted(pose, -wide)) for pose in poses]
+    return Keys(
+        tuple((0.5 * beat * index, pose) for index, pose in enumerate(poses)), 4 * beat, _start(rng, beat)
+    )
+
+
+def _shifted(pose: Channels, x: float) -> dict[str, float]:
+    """The pose moved aside, so that its mirror image begins where the pose ends."""
+    return {
+        name: value + (x if name in ("foot_x_l", "foot_x_r", "pelvis_x") else 0.0)
+        for name, value in ({"foot_x_l": 0.0, "foot_x_r": 0.0} | dict(pose)).items()
+    }
+
+
+def _hips(rng: np.random.Generator, beat: float) -> Keys:
+    """Down on every beat; hips and chest swing to every second."""
+    depth, roll, twist = rng.uniform(0.03, 0.08), rng.uniform(3, 10), rng.uniform(4, 20)
+    nod, flex = rng.uniform(0, 12), rng.uniform(4, 14)
+    keys = []
+    for index in range(8):
+        side = 1 if index % 4 < 2 else -1
+        down = index % 2
+        pose = {
+            "pelvis_y": -0.02 - depth * down, "pelvis_roll": side * roll, "spine_side": -side * roll,
+            "spine_twist": side * twist * rng.uniform(0.7, 1.2), "pelvis_yaw": -0.6 * side * twist,
+            "spine_flex": flex * (0.5 + down), "head_nod": nod * down - 0.5 * flex, "knee_out_l": 10.0,
+            "knee_out_r": 10.0,
+        }  # fmt: skip
+        keys.append((0.5 * beat * index, pose))
+    return Keys(tuple(keys), 4 * beat, _start(rng, beat))
+
+
+def _arms(rng: np.random.Generator, beat: float, side: str) -> Keys:
+    """A pose of the arm for every beat of eight, each answered by its neighbour."""
+    keys = []
+    base = {
+        name[:-2]: value for name, value in AT_EASE.items() if name.endswith("_l") and name != "foot_yaw_l"
+    }
+    first, second, third = (_ARMS[index] for index in rng.choice(len(_ARMS), 3, replace=False))
+    for index, arm in enumerate((first, second, first, second, third, second, third, first)):
+        pose = base | {name: value * rng.normal(1, 0.12) for name, value in arm.items()}
+        keys.append((beat * index, {f"{name}_{side}": value for name, value in pose.items()}))
+    return Keys(tuple(keys), 8 * beat, _start(rng, beat))
+
+
+def _start(rng: np.random.Generator, beat: float) -> float:
+    return float(rng.integers(0, 8)) * beat
+
+
+def fall(rng: np.random.Generator) -> Performance:
+    """Stand, stumble, fall, and lie; a clip may begin at any stage of it."""
+    direction, (x, z) = _DIRECTIONS[rng.integers(len(_DIRECTIONS))]
+    start = rng.uniform(-1.4, 0.6)
+    keys = sequence(rng, AT_EASE, [(0.0, {}), *direction(rng)], repeat=False, start=float(start))
+    # Half of the way is before the origin, so that who lies is as much in the picture as who stands.
+    place = {"pelvis_x": x, "pelvis_z": z} | both(foot_x=x, foot_z=z)
+    return Performance((keys, Keys(((0.0, place),)), random_sway(rng, 0.5)), mirror=rng.random() < 0.5)
+
+
+def _backwards(rng: np.random.Generator) -> list[tuple[float, Channels]]:
+    """Onto the seat, then the back."""
+    stumble = {
+        "pelvis_z": -0.16, "pelvis_y": -0.08, "pelvis_pitch": -14, "spine_flex": 18, "foot_pitch_l": -14,
+        **both(arm_flex=45, arm_out=42, elbow=40), "foot_pitch_r": -14,
+    }  # fmt: skip
+    seated = {
+        "pelvis_z": -0.55, "pelvis_y": -0.8, "pelvis_pitch": -32, "spine_flex": 38, "foot_y_r": 0.12,
+        "foot_z_r": 0.1, **both(foot_pitch=-24, arm_flex=-30, arm_out=38, elbow=30, knee_out=14),
+        "head_nod": 18,
+    }  # fmt: skip
+    lying = {
+        "pelvis_z": -0.62, "pelvis_y": -0.87, "pelvis_pitch": -86, "spine_flex": 3, "foot_pitch_l": -60,
+        "foot_z_l": 0.32, "foot_z_r": rng.uniform(-0.2, 0.3), "foot_pitch_r": -25,
+        "arm_out_l": rng.uniform(20, 95), "arm_out_r": rng.uniform(20, 95), **both(arm_flex=-4, elbow=30),
+        "head_nod": 8, "head_turn": rng.uniform(-40, 40), **both(knee_out=16),
+    }  # fmt: skip
+    return [(0.35, stumble), (0.42, seated), (0.4, lying), (2.0, lying)]
+
+
+def _forwards(rng: np.random.Generator) -> list[tuple[float, Channels]]:
+    """Onto the knees and hands, then flat."""
+    stumble = {
+        "pelvis_z": 0.16, "pelvis_y": -0.1, "pelvis_pitch": 22, "spine_flex": 14,
+        **both(arm_flex=60, elbow=40), **both(foot_pitch=30),
+    }  # fmt: skip
+    kneeling = {
+        "pelvis_z": 0.4, "pelvis_y": -0.46, "pelvis_pitch": 48, **both(foot_z=-0.04), "spine_flex": 12,
+        "head_nod": -30, **both(arm_flex=88, elbow=28, foot_pitch=75, arm_out=14),
+    }  # fmt: skip
+    lying = {
+        "pelvis_z": 0.74, "pelvis_y": -0.86, "pelvis_pitch": 87, **both(foot_z=-0.46), "spine_flex": -4,
+        "head_nod": -12, "head_turn": rng.choice([-1, 1]) * rng.uniform(30, 60),
+        **both(foot_pitch=88, elbow=95, palm=40), "arm_flex_l": rng.uniform(95, 150),
+        "arm_flex_r": rng.uniform(80, 150), **both(arm_out=62),
+    }  # fmt: skip
+    return [(0.35, stumble), (0.4, kneeling), (0.35, lying), (2.0, lying)]
+
+
+def _aside(rng: np.random.Generator) -> list[tuple[float, Channels]]:
+    """Onto the left knee, hip and arm, then the side."""
+    stumble = {
+        "pelvis_x": 0.16, "pelvis_y": -0.1, "pelvis_roll": 14, "spine_side": -12, "foot_y_r": 0.1,
+        "foot_x_r": -0.06, "arm_out_r": 62, "arm_out_l": 40, "elbow_r": 30,
+    }  # fmt: skip
+    seated = {
+        "pelvis_x": 0.5, "pelvis_y": -0.72, "pelvis_roll": 42, "spine_side": -8, "foot_x_r": 0.08,
+        "foot_y_r": 0.1, "foot_pitch_l": 20, "arm_out_l": 62, "arm_out_r": 55, "pelvis_pitch": 12,
+        "spine_flex": 22,
+    }  # fmt: skip
+    lying = {
+        "pelvis_x": 0.72, "pelvis_y": -0.8, "pelvis_roll": 86, "spine_flex": 18, "pelvis_pitch": 4,
+        "foot_z_l": 0.1, "foot_y_r": 0.14, "foot_z_r": rng.uniform(-0.15, 0.3), "foot_x_r": 0.18,
+        "arm_flex_l": rng.uniform(90, 150), "arm_flex_r": rng.uniform(30, 80), **both(elbow=60),
+        "head_tilt": 14, "arm_out_l": 10, **both(foot_pitch=35),
+    }  # fmt: skip
+    return [(0.35, stumble), (0.42, seated), (0.36, lying), (2.0, lying)]
+
+
+#: How somebody falls, and legs x and z from the origin to where one stands before it.
+_DIRECTIONS = ((_backwards, (0.0, 0.5)), (_forwards, (0.0, -0.5)), (_aside, (-0.4, 0.0)))

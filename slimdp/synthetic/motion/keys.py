@@ -10,8 +10,7 @@ from typing import Protocol
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from slimdp.synthetic.motion.channels import Channels, mirrored
-from slimdp.synthetic.motion.solve import solve
+from slimdp.synthetic.motion.solve import Channels, mirrored, solve
 from slimdp.synthetic.person import Person, Pose
 
 #: A key pose: its time in seconds, and its channels; those that are not named are 0.

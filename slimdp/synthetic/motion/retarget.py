@@ -15,8 +15,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
 from slimdp.synthetic.build import SIDES, Build, limb_frame, local_rotations
-from slimdp.synthetic.motion.bvh import BvhClip
-from slimdp.synthetic.motion.joint_names import map_joints
+from slimdp.synthetic.motion.bvh import BvhClip, map_joints
 from slimdp.synthetic.person import Person, Pose
 
 #: Lower than this over the floor counts as standing on it, legs.

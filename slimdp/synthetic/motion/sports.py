@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from slimdp.synthetic.motion.channels import AT_EASE, Channels, both
 from slimdp.synthetic.motion.keys import Keys, Performance, random_sway, sequence
+from slimdp.synthetic.motion.solve import AT_EASE, Channels, both
 
 _LEG_METRES = 0.85
 _GRAVITY = 9.81

@@ -9,8 +9,7 @@ from scipy.spatial.transform import Rotation
 from slimdp.surface import makehuman
 from slimdp.surface.makehuman import BodyShape
 from slimdp.synthetic.motion import PlacedMotion, random_motion
-from slimdp.synthetic.motion.bvh import read_bvh
-from slimdp.synthetic.motion.joint_names import map_joints
+from slimdp.synthetic.motion.bvh import map_joints, read_bvh
 from slimdp.synthetic.motion.retarget import BvhMotion
 from slimdp.synthetic.person import Person, make_person, pose_person
 from tests.synthetic.bvh_text import Angles, bvh_text

@@ -6,15 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimdp.surface.makehuman import BodyShape
-from slimdp.synthetic.motion.channels import (
+from slimdp.synthetic.motion.solve import (
     AT_EASE,
     LIMITS,
     mirrored,
     smooth_max,
     smooth_min,
+    solve,
+    turn_about,
+    turn_x,
+    turn_y,
+    turn_z,
     within,
 )
-from slimdp.synthetic.motion.solve import solve, turn_about, turn_x, turn_y, turn_z
 from slimdp.synthetic.person import Person, PosedPerson, make_person, pose_person
 
 
