@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flow_cache.runtime.nearest import listed
-from slimdp.plain_yaml import ConfigError
+from slimdp.settings_file import ConfigError
 
 #: Group of entry points -> module and name of the dict.
 REGISTRIES = {

@@ -35,7 +35,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 def _advise(options: argparse.Namespace) -> None:
     from flow_cache.runtime.nearest import listed
-    from slimdp.plain_yaml import ConfigError
+    from slimdp.settings_file import ConfigError
     from slimdp.studies.page import find_studies
 
     if options.accuracy is not None and not 0 < options.accuracy <= 100:

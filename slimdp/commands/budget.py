@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow_cache.runtime.file_options import add_output
 from slimdp.commands.arguments import add_annotations
-from slimdp.plain_yaml import ConfigError
+from slimdp.settings_file import ConfigError
 
 if TYPE_CHECKING:
     from slimdp.config import ClickCosts
@@ -62,7 +62,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 def _budget(options: argparse.Namespace) -> None:
     from slimdp.config import BudgetSettings
-    from slimdp.config.budget import DROPPED, LIKE_PARTS
+    from slimdp.config.samples import DROPPED, LIKE_PARTS
     from slimdp.data import apply_budget, read_annotations, read_outlines, write_annotations
     from slimdp.report.tables import clicks_table
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flow_cache.runtime.file_options import add_input, add_output
 from slimdp.commands.arguments import add_annotations, add_overrides, add_surface
-from slimdp.plain_yaml import ConfigError
+from slimdp.settings_file import ConfigError
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:

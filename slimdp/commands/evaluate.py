@@ -17,7 +17,7 @@ from slimdp.commands.arguments import (
     add_thresholds,
     curve_file,
 )
-from slimdp.plain_yaml import ConfigError
+from slimdp.settings_file import ConfigError
 
 if TYPE_CHECKING:
     from slimdp.evaluation import Evaluation, PointReport

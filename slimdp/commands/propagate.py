@@ -9,7 +9,7 @@ from flow_cache.arguments import parse_steps
 from flow_cache.runtime.atomic import write_json
 from flow_cache.runtime.file_options import add_output
 from slimdp.commands.arguments import add_annotations, add_first_frame, add_flow, add_threshold_px
-from slimdp.plain_yaml import ConfigError
+from slimdp.settings_file import ConfigError
 
 if TYPE_CHECKING:
     from slimdp.motion import PropagationSummary, TransferResult

@@ -5,7 +5,6 @@ A settings file may build on another one (`base: base.yaml`) and then holds the 
 """
 
 from slimdp.config.base import Settings
-from slimdp.config.budget import BudgetSettings, ClickCosts
 from slimdp.config.learning import (
     OPTIMISERS,
     PRECISIONS,
@@ -26,12 +25,14 @@ from slimdp.config.run import (
 )
 from slimdp.config.samples import (
     AugmentSettings,
+    BudgetSettings,
+    ClickCosts,
     CropSettings,
     DataSource,
     MotionSettings,
     NoMotion,
 )
-from slimdp.plain_yaml import ConfigError
+from slimdp.settings_file import ConfigError
 
 __all__ = [
     "MODEL", "OPTIMISERS", "PRECISIONS", "SCHEDULES", "TERMS",

@@ -25,8 +25,8 @@ from pydantic_core import core_schema
 from typing_extensions import Self
 
 from flow_cache.runtime.nearest import listed
-from slimdp.plain_yaml import ConfigError
 from slimdp.registry import lookup, registered
+from slimdp.settings_file import ConfigError, shortened
 
 T = TypeVar("T")
 #: Key of the validation's context: whether an earlier version may have written the values.
@@ -266,12 +266,6 @@ class EachChosen:
         except ValidationError as error:
             wrong = error
         raise _Fault(lambda at: _told(wrong, at(name)))
-
-
-def shortened(value: Any) -> str:
-    """A value as errors tell it, not in all its length."""
-    told = repr(value)
-    return told if len(told) <= 120 else told[:117] + "..."
 
 
 def _told(errors: ValidationError, key: str = "") -> str:

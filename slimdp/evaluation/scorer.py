@@ -24,8 +24,8 @@ from slimdp.evaluation.points import FORMS, THRESHOLDS_CM, PointErrors, PointMet
 from slimdp.evaluation.predictions import PredictionFile
 from slimdp.evaluation.seconds import SecondsAnImage
 from slimdp.evaluation.similarity import kappa_by_part
-from slimdp.plain_yaml import ConfigError
 from slimdp.registry import lookup
+from slimdp.settings_file import ConfigError
 from slimdp.structures import DensePoseInstance
 from slimdp.surface.layout import Surface
 

@@ -26,7 +26,7 @@ from slimdp.config import (
     StageSettings,
     TrainConfig,
 )
-from slimdp.config.budget import DROPPED
+from slimdp.config.samples import DROPPED
 from slimdp.data import (
     AnnotationError,
     AnnotationSet,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slimdp.data.budget.shares import share_of
+from slimdp.data.budget import share_of
 from tests.data.small_sets import kept, stills_with, with_uv
 
 SHARES = st.floats(0, 1)

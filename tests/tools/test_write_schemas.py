@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from slimdp.config import ConfigError, load_config
-from slimdp.plain_yaml import parse_yaml
+from slimdp.settings_file import parse_yaml
 from tools.write_schemas import FOLDER, main, schemas
 
 EXPERIMENTS = sorted(file for file in Path("experiments").rglob("*.yaml") if file.name != "study.yaml")

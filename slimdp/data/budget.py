@@ -1,18 +1,21 @@
-"""A data set as a smaller effort of the annotators would have left it."""
+"""A data set as a smaller effort of the annotators would have left it (Slim DensePose, 5.1 to 5.3)."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from slimdp.config import BudgetSettings, ConfigError
-from slimdp.config.budget import DROPPED, KEPT
+from slimdp.config.samples import DROPPED, KEPT
 from slimdp.data.annotation_file import AnnotationSet
-from slimdp.data.budget.frames import between, spread_frames, spread_videos
-from slimdp.data.budget.shares import draw_images, draw_points
 from slimdp.data.json_record import AnnotationError
-from slimdp.structures import LabelSource, PersonAnnotation
+from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
+
+T = TypeVar("T")
 
 
 def apply_budget(annotations: AnnotationSet, budget: BudgetSettings) -> AnnotationSet:
@@ -35,11 +38,11 @@ def apply_budget(annotations: AnnotationSet, budget: BudgetSettings) -> Annotati
     people = annotations.people
     seen = _seen_images(annotations, budget)
     labelled = _labelled_images(people) & seen
-    chosen = labelled if budget.images == 1 else draw_images(sorted(labelled), budget.images, budget.seed)
+    chosen = labelled if budget.images == 1 else _draw_images(labelled, budget.images, budget.seed)
     kept = (seen - labelled) | chosen
     clicked = [person.source != LabelSource.KEYPOINT for person in people]
     eligible = [c & p.has_uv & (p.image.id in kept) for p, c in zip(people, clicked)]
-    drawn = eligible if budget.points == 1 else draw_points(people, eligible, budget.points, budget.seed)
+    drawn = eligible if budget.points == 1 else _draw_points(people, eligible, budget.points, budget.seed)
     # What annotators do not see at all keeps nothing, whatever a share would leave.
     unseen = budget.replace(parts=DROPPED, masks=DROPPED)
     fewer = [
@@ -69,11 +72,11 @@ def _seen_images(annotations: AnnotationSet, budget: BudgetSettings) -> set[int]
             "budget of videos, frames_per_video or frames would leave all labels"
         )
     if budget.videos is not None:
-        seen &= spread_videos(images, labelled, budget.videos)
+        seen &= _spread_videos(images, labelled, budget.videos)
     if budget.frames_per_video is not None:
-        seen &= spread_frames(images, labelled & seen, budget.frames_per_video)
+        seen &= _spread_frames(images, labelled & seen, budget.frames_per_video)
     if budget.frames:
-        seen &= between(images, *budget.frames)
+        seen &= _between(images, *budget.frames)
     if chosen_frames and not labelled & seen:
         raise AnnotationError(
             f"{annotations.file or 'annotations'}: nobody is labelled in the videos and frames that "
@@ -122,3 +125,88 @@ def _check_not_carried(annotations: AnnotationSet, budget: BudgetSettings) -> No
                 "its labels were carried by flow, and a budget's shares and frames are of what annotators "
                 "clicked: take the budget first, then propagate what it leaves"
             )
+
+
+def _between(images: Iterable[ImageRecord], first: int, last: int) -> set[int]:
+    """Ids of the frames of videos with the numbers `first` to `last`, and of all stills.
+
+    A frame whose file name has no number is none of them.
+    """
+    numbers = range(first, last + 1)
+    return {image.id for image in images if image.video is None or image.frame in numbers}
+
+
+def _spread_frames(images: Iterable[ImageRecord], labelled: Container[int], count: int) -> set[int]:
+    """Ids of at most `count` frames of each video, evenly spread over its labelled ones, and of stills."""
+    by_video: dict[str, list[tuple[int, int]]] = {}
+    kept = set()
+    for image in images:
+        if image.video is None:
+            kept.add(image.id)
+        elif image.id in labelled:
+            by_video.setdefault(image.video, []).append((image.frame or 0, image.id))
+    return kept.union(*([image for _, image in _spread(sorted(each), count)] for each in by_video.values()))
+
+
+def _spread_videos(images: Iterable[ImageRecord], labelled: Container[int], count: int) -> set[int]:
+    """Ids of the frames of at most `count` videos, evenly spread over the sorted names, and of stills.
+
+    Videos without labels are none of the `count`.
+    """
+    videos = {image.video for image in images if image.video is not None and image.id in labelled}
+    chosen = {None, *_spread(sorted(videos), count)}
+    return {image.id for image in images if image.video in chosen}
+
+
+def _spread(row: Sequence[T], count: int) -> list[T]:
+    """At most `count` different items of a row, each in the middle of its share: one is the middle one."""
+    count = min(len(row), count)
+    return [row[int((place + 0.5) * len(row) / count)] for place in range(count)]
+
+
+# Shares are drawn by ids: the order of a file's entries does not matter. Every picture and every point has a
+# rank, a number that follows from its ids and the seed alone; a share keeps those with the lowest ranks. So
+# for one seed a smaller share is within a larger one, and always of the size that it says.
+
+
+def _draw_images(ids: Iterable[int], share: float, seed: int) -> set[int]:
+    """A share (0..1) of images by their ids, rounded as `share_of` says."""
+    ordered = sorted(ids, key=lambda image: (*_ranks(f"image {seed} {image}", 1), image))
+    return set(ordered[: share_of(len(ordered), share)])
+
+
+def _draw_points(
+    people: Sequence[PersonAnnotation], eligible: Sequence[np.ndarray], share: float, seed: int
+) -> list[np.ndarray]:
+    """A share of all points of some people, uniformly: not a share of each person's.
+
+    A point is known by its picture's id, its person's and its own place in the person's list.
+
+    Args:
+        people: with N points each.
+        eligible: (N,) bool each: the points that are drawn from.
+        share: 0..1, rounded as `share_of` says.
+        seed: of the draw.
+
+    Returns:
+        (N,) bool each: the points that were drawn.
+    """
+    ranks = [_ranks(f"points {seed} {p.image.id} {p.id}", len(p.points)) for p in people]
+    drawn_from = np.concatenate([np.zeros(0, np.uint64), *(r[e] for r, e in zip(ranks, eligible))])
+    count = share_of(len(drawn_from), share)
+    if count == 0:
+        return [np.zeros_like(e) for e in eligible]
+    highest = np.partition(drawn_from, count - 1)[count - 1]
+    return [e & (r <= highest) for r, e in zip(ranks, eligible)]
+
+
+def share_of(total: int, share: float) -> int:
+    """A share of a number of things: the nearest whole number, halves up, and 1 at least unless it is 0."""
+    if share == 0 or total == 0:
+        return 0
+    return max(1, int(share * total + 0.5))
+
+
+def _ranks(name: str, count: int) -> np.ndarray:
+    """`count` numbers (count,) uint64, uniform and as good as different, that follow from a name alone."""
+    return np.frombuffer(hashlib.shake_128(name.encode()).digest(8 * count), dtype="<u8")

@@ -11,8 +11,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimdp.plain_yaml import ConfigError, dump_yaml, parse_yaml
-from slimdp.settings_file import apply_override, read_mapping, read_settings
+from slimdp.settings_file import (
+    ConfigError,
+    apply_override,
+    dump_yaml,
+    parse_yaml,
+    read_mapping,
+    read_settings,
+)
 
 WORDS = st.text(max_size=8)
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | WORDS | st.floats(allow_nan=False)
@@ -122,7 +128,7 @@ def test_bombs_end_soon(text: str) -> None:
 
 
 def test_more_values_than_any_settings_have_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slimdp.plain_yaml.MOST_VALUES", 100)
+    monkeypatch.setattr("slimdp.settings_file.MOST_VALUES", 100)
     assert len(parse_yaml("[" + "1," * 99 + "]")) == 99
     with pytest.raises(ConfigError, match="99: more than 100 values"):
         parse_yaml("[" + "1," * 100 + "]")
