@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from measuring import make_parser, one_thread, tell
 
+from flow_cache.images import read_image
 from slimdp.config import AugmentSettings, CropSettings
 from slimdp.data import (
     AnnotationSet,
@@ -36,7 +37,6 @@ from slimdp.data import (
     crop_affine,
     crop_image,
     keypoint_union,
-    load_image,
     read_annotations,
 )
 from slimdp.structures import ImageRecord, PersonAnnotation
@@ -121,10 +121,10 @@ def _stages(
     people = [dataset.person(draw.person) for draw in draws]
     affines = [dataset[draw].crop_from_image for draw in draws]
     plain = [crop_affine(person.box, CropSettings(size=size)) for person in people]
-    images = [load_image(person.image.file) for person in people[:64]]
+    images = [read_image(person.image.file) for person in people[:64]]
     crop = crop_image(images[0], plain[0], size)
     bright = Augmentation(offset=(0.1, 0.1, 0.1))
-    yield "opening JPEG files", lambda: [load_image(person.image.file) for person in people]
+    yield "opening JPEG files", lambda: [read_image(person.image.file) for person in people]
     yield (
         "cutting crops",
         lambda: [crop_image(images[i % 64], affine, size) for i, affine in enumerate(affines)],

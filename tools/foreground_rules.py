@@ -19,9 +19,9 @@ import torch
 from measuring import make_parser, tell
 from torch import Tensor
 
+from flow_cache.images import read_image
 from slimdp.data import crop_affine, read_annotations
 from slimdp.data.crops import BACKGROUND, coarse_target, crop_image
-from slimdp.data.images import load_image
 from slimdp.geometry import apply_affine
 from slimdp.inference import decode, run_model
 from slimdp.maps import upsample_map
@@ -48,7 +48,7 @@ def main() -> int:
     seen: dict[str, list[np.ndarray]] = {name: [] for name in RULES}
     for person in people:
         affine = crop_affine(person.box, config.crop)
-        crop = crop_image(load_image(person.image.file), affine, config.crop.size)
+        crop = crop_image(read_image(person.image.file), affine, config.crop.size)
         prediction = run_model(model, torch.from_numpy(crop).permute(2, 0, 1)[None] / 255)
         target = coarse_target(person, affine, config.crop.size, stride)
         column, row = apply_affine(affine, person.points).round().astype(int).clip(0, config.crop.size - 1).T

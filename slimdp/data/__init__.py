@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from slimdp.data.budget import apply_budget
     from slimdp.data.clicks import Clicks, count_clicks
     from slimdp.data.crops import BORDER_RGB, coarse_target, crop_affine, crop_image, crop_side
-    from slimdp.data.dataset import PairSample, PoseDataset, PoseSample, collate, start_worker
+    from slimdp.data.dataset import ImageCache, PairSample, PoseDataset, PoseSample, collate, start_worker
     from slimdp.data.frame_numbers import frame_number
-    from slimdp.data.images import ImageCache, ImageError, check_image, load_image, verify_image
     from slimdp.data.json_record import AnnotationError
     from slimdp.data.keypoints import KeypointAnchors, keypoint_union, surface_anchors
     from slimdp.data.sampler import SampleIndex, WeightedSampler
@@ -29,7 +28,6 @@ __all__ = [
     "Augmentation",
     "Clicks",
     "ImageCache",
-    "ImageError",
     "KeypointAnchors",
     "PairSample",
     "Patch",
@@ -39,7 +37,6 @@ __all__ = [
     "WeightedSampler",
     "apply_budget",
     "change_colours",
-    "check_image",
     "coarse_target",
     "collate",
     "count_clicks",
@@ -54,12 +51,10 @@ __all__ = [
     "image_from_frame",
     "join_annotation_files",
     "keypoint_union",
-    "load_image",
     "read_annotations",
     "read_outlines",
     "start_worker",
     "surface_anchors",
-    "verify_image",
     "write_annotations",
 ]
 

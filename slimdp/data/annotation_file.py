@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 
 from flow_cache.coco import NoPersonError, person_categories
-from flow_cache.images import MAX_PIXELS, UPRIGHT
+from flow_cache.images import MAX_PIXELS, UPRIGHT, ImageError, check_image
 from flow_cache.runtime.json_file import read_json, short
 from flow_cache.runtime.progress import tracked
 from slimdp.data.frame_numbers import FrameName, FrameNumberError, number_frames
-from slimdp.data.images import ImageError, check_image, verify_image
 from slimdp.data.json_record import AnnotationError, Record
 from slimdp.data.person_entry import CategoryLabels, PersonEntry
 from slimdp.data.rle import LONGEST_OUTLINE_PX, outline_length
@@ -279,7 +278,7 @@ def read_images(
     entries: dict[int, ImageEntry] = {}
     tagged: list[Path] = []
     for record in records:
-        entry = read_image(record, images_dir)
+        entry = read_image_entry(record, images_dir)
         identity = entry.image.id
         if identity in entries:
             raise record.error("id", f"{identity} is also the id of {entries[identity].image.file_name}")
@@ -323,7 +322,7 @@ def number_images(entries: Sequence[ImageEntry]) -> tuple[dict[int, ImageRecord]
     return numbered, contradicting
 
 
-def read_image(record: Record, images_dir: Path) -> ImageEntry:
+def read_image_entry(record: Record, images_dir: Path) -> ImageEntry:
     """One image; raises AnnotationError naming the field.
 
     Without width and height they are the picture's: of the folder of pictures, else of those around the file.
@@ -370,12 +369,13 @@ def _size_of_picture(record: Record, file: Path, file_name: str) -> tuple[int, i
     places = [file, *(folder / file_name for folder in list(record.file.absolute().parents)[:3])]
     there = next((place for place in places if place.is_file()), file)
     try:
-        return verify_image(there)
+        header = check_image(there)
     except ImageError as error:
         raise record.error(
             "width, height",
             f"missing, and the picture cannot tell them ({error}); add them, or name the pictures' folder",
         ) from error
+    return header.width, header.height
 
 
 def _read_regions(record: Record) -> tuple[np.ndarray, ...]:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from flow_cache.images import read_image
+from flow_cache.runtime.lru_cache import LruCache
 from slimdp.config import AugmentSettings, CropSettings
 from slimdp.data.annotation_file import AnnotationSet
 from slimdp.data.augment import (
@@ -26,7 +28,6 @@ from slimdp.data.augment import (
     under,
 )
 from slimdp.data.crops import coarse_target, crop_affine, crop_image
-from slimdp.data.images import ImageCache
 from slimdp.data.json_record import AnnotationError
 from slimdp.data.keypoints import (
     HIDDEN,
@@ -72,6 +73,25 @@ class PairSample:
     second: PoseSample
     flow_1to0: np.ndarray  # (2, h, w) float32 map px: takes a map pixel of the second to the first
     valid_1: np.ndarray  # (h, w) bool: where that is known, and inside of the first crop
+
+
+class ImageCache:
+    """The most recently used pictures, decoded, up to a number of megabytes."""
+
+    def __init__(self, megabytes: float) -> None:
+        if megabytes < 0:
+            raise ValueError(f"an image cache of {megabytes} MB, but 0 or more is wanted")
+        self._images: LruCache[Path] = LruCache(int(megabytes * 2**20))
+
+    def load(self, path: Path) -> np.ndarray:
+        """`read_image`, remembered. The array is shared: do not write to it."""
+
+        def read() -> np.ndarray:
+            image = read_image(path)
+            image.setflags(write=False)
+            return image
+
+        return self._images.get(path, read)
 
 
 class PoseDataset(Dataset[PoseSample]):

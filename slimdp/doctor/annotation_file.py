@@ -17,7 +17,7 @@ from slimdp.data.annotation_file import (
     name_entry,
     number_images,
     read_categories,
-    read_image,
+    read_image_entry,
     read_keypoint_names,
 )
 from slimdp.data.json_record import AnnotationError, Record
@@ -168,7 +168,7 @@ def _check_images(
 def _read_image(record: Record, pictures: Path, findings: FileFindings) -> ImageEntry | None:
     while True:
         try:
-            return read_image(record, pictures)
+            return read_image_entry(record, pictures)
         except AnnotationError as error:
             fields, problem = field_and_problem(error, record)
             code = _CODES.get(fields, "image-field")

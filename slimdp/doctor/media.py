@@ -15,6 +15,7 @@ from typing import TypeVar
 from flow_cache import FlowCacheError
 from flow_cache.images import (
     UPRIGHT,
+    ImageError,
     ImageHeader,
     ImageTooLargeError,
     check_image,
@@ -25,7 +26,6 @@ from flow_cache.images import (
 from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.workers import WorkerPool
 from flow_cache.video import open_video, probe_video
-from slimdp.data import ImageError
 from slimdp.doctor.findings import FileFindings, Findings
 from slimdp.structures import ImageRecord
 

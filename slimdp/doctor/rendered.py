@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from flow_cache import STEPS
+from flow_cache.images import ImageError, read_image
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.progress import tracked
-from slimdp.data import ImageError, load_image
 from slimdp.data.json_record import Record
 from slimdp.doctor.annotation_file import FileSummary
 from slimdp.doctor.findings import FileFindings
@@ -109,7 +109,7 @@ class TruthCheck:
             self._findings.add("truth-missing", f"image {image.id}", f"no {shown}")
             return None
         try:
-            picture = load_image(path)
+            picture = read_image(path)
         except ImageError:
             what = "does not decode"
         else:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         TruePoints,
         annotator_errors,
         annotators_in_percent,
+        mean_error_map,
         pair_with_annotations,
         pair_with_maps,
         read_annotators,
@@ -24,10 +25,8 @@ if TYPE_CHECKING:
         read_results,
         write_results,
     )
-    from slimdp.evaluation.error_map import mean_error_map
     from slimdp.evaluation.ground_truth import EvaluationSet, GroundTruth, ImageTruth, read_truths
     from slimdp.evaluation.metric import Metric, MetricSettings, Predicted, Score, ScoreKind
-    from slimdp.evaluation.paste import as_detection, as_detections, nearest_pixels, paste_prediction
     from slimdp.evaluation.point_report import (
         PeopleGroups,
         PointCurve,
@@ -49,6 +48,10 @@ if TYPE_CHECKING:
         PredictionFileError,
         PredictionOrigin,
         PredictionWriter,
+        as_detection,
+        as_detections,
+        nearest_pixels,
+        paste_prediction,
         read_predictions,
     )
     from slimdp.evaluation.scorer import (

@@ -13,7 +13,7 @@ import numpy as np
 
 from slimdp.evaluation.ground_truth import ImageTruth
 from slimdp.evaluation.metric import MetricSettings, Predicted, Score, ScoreKind
-from slimdp.evaluation.paste import as_detection
+from slimdp.evaluation.predictions import as_detection
 from slimdp.evaluation.similarity import ImageComparison, ImageSimilarities, kappa_by_part, similarities
 from slimdp.structures import DensePoseInstance
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from slimdp.evaluation.ground_truth import EvaluationSet, ImageTruth
 from slimdp.evaluation.metric import MetricSettings, Predicted, Score, ScoreKind
-from slimdp.evaluation.paste import nearest_pixels
+from slimdp.evaluation.predictions import nearest_pixels
 from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.surface.layout import Surface
 

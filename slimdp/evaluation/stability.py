@@ -18,8 +18,7 @@ from flow_cache import FlowChain, FlowChainReader, FlowSource, threshold_in_imag
 from flow_cache.runtime.progress import tracked
 from slimdp.config import CropSettings
 from slimdp.data import AnnotationSet, crop_side
-from slimdp.evaluation.paste import nearest_pixels, paste_prediction
-from slimdp.evaluation.predictions import PredictionFile
+from slimdp.evaluation.predictions import PredictionFile, nearest_pixels, paste_prediction
 from slimdp.motion import FramePlaces, propagate_points
 from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.surface import Surface

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flow_cache.images import read_image
 from flow_cache.runtime.file_hash import file_sha256
 from flow_cache.runtime.progress import tracked
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image
-from slimdp.data.images import load_image
 from slimdp.evaluation.predictions import PredictionOrigin, PredictionWriter
 from slimdp.inference.decode import decode, mean_prediction, mirror_prediction
 from slimdp.models import DensePoseModel
@@ -92,7 +92,7 @@ def _crops(people: Sequence[PersonAnnotation], settings: CropSettings) -> Iterat
     for person in people:
         by_file.setdefault(person.image.file, []).append(person)
     for file, in_picture in by_file.items():
-        image = load_image(file)
+        image = read_image(file)
         for person in in_picture:
             affine = crop_affine(person.box, settings)
             yield person, affine, crop_image(image, affine, settings.size)

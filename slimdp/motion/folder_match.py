@@ -21,10 +21,9 @@ import cv2
 import numpy as np
 
 from flow_cache import FlowCacheError, Video, VideoRecord
-from flow_cache.images import IMAGE_SUFFIXES
+from flow_cache.images import IMAGE_SUFFIXES, read_image
 from flow_cache.video import as_video, hash_of_all, hash_of_file
 from slimdp.data import AnnotationError
-from slimdp.data.images import load_image
 from slimdp.motion.frame_series import frame_numbers
 from slimdp.structures import ImageRecord
 
@@ -240,7 +239,7 @@ def _check_content(
 
 
 def _compare(folder: _Folder, numbers: Mapping[str, int], source: Video) -> Comparison:
-    pictures = [load_image(folder.path / name) for name in numbers]
+    pictures = [read_image(folder.path / name) for name in numbers]
     for name, picture in zip(numbers, pictures):
         if picture.shape != (source.height, source.width, 3):
             raise AnnotationError(

@@ -18,7 +18,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
-from slimdp.evaluation.error_map import nearest_corner, smooth_on_body
+from slimdp.evaluation.annotators import nearest_corner, smooth_on_body
 from slimdp.report.drawing import PART_COLOURS, contact_sheet, draw_dots, text_strip
 from slimdp.report.tables import format_table
 from slimdp.surface import BodySurface, DensePoseCharts

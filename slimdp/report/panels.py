@@ -11,13 +11,12 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from flow_cache.images import read_image
 from slimdp.config import CropSettings
 from slimdp.data.box_frame import sample_coarse
 from slimdp.data.crops import crop_affine, crop_image
-from slimdp.data.images import load_image
-from slimdp.evaluation.paste import nearest_pixels
 from slimdp.evaluation.points import point_errors
-from slimdp.evaluation.predictions import PredictionFile
+from slimdp.evaluation.predictions import PredictionFile, nearest_pixels
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.report.drawing import (
     GREY,
@@ -123,7 +122,7 @@ def panel(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
 
 
 def _row(person: PersonAnnotation, prediction: DensePoseInstance, surface: Surface) -> list[np.ndarray]:
-    crop = crop_image(load_image(person.image.file), prediction.crop_from_image, prediction.part.shape[0])
+    crop = crop_image(read_image(person.image.file), prediction.crop_from_image, prediction.part.shape[0])
     maps = (prediction.part, prediction.uv, prediction.foreground)
     errors_m = point_errors([prediction], [person], surface).localization_m
     points = apply_affine(prediction.crop_from_image, person.points)
@@ -155,7 +154,7 @@ class PersonView:
     def __init__(self, person: PersonAnnotation, size: int = 256) -> None:
         affine = crop_affine(person.box, CropSettings(size=size, margin=_VIEW_MARGIN))
         self.person, self._size = person, size
-        self._crop = crop_image(load_image(person.image.file), affine, size)
+        self._crop = crop_image(read_image(person.image.file), affine, size)
         self._points = apply_affine(affine, person.points)
         row, column = np.mgrid[:size, :size]
         view_px = np.stack([column.ravel(), row.ravel()], axis=1).astype(np.float64)

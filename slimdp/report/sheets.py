@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import cv2
 import numpy as np
 
+from flow_cache.images import read_image
 from slimdp.config import CropSettings
-from slimdp.data import crop_affine, crop_image, load_image
+from slimdp.data import crop_affine, crop_image
 from slimdp.data.box_frame import sample_coarse
 from slimdp.evaluation import Detection, PredictionFile, paste_prediction
 from slimdp.geometry import apply_affine, invert_affine
@@ -87,7 +88,7 @@ def people_sheet(
 def _people_cell(
     people: Sequence[PersonAnnotation], predictions: PredictionFile | None, drawn_width: int
 ) -> np.ndarray:
-    image = load_image(people[0].image.file)
+    image = read_image(people[0].image.file)
     height, width = image.shape[:2]
     zoom = drawn_width / width
     for person in people:
@@ -171,7 +172,7 @@ def results_sheet(
 
 
 def _detections_row(image: ImageRecord, detections: list[Detection]) -> list[np.ndarray]:
-    picture = load_image(image.file)
+    picture = read_image(image.file)
     iuv = np.zeros((3, *picture.shape[:2]), dtype=np.uint8)
     detections = sorted(detections, key=lambda detection: detection.score)
     for detection in detections:
@@ -265,14 +266,14 @@ def _moves_row(
 
 def _labelled_cell(person: PersonAnnotation, size: int, coloured_by: str) -> np.ndarray:
     affine = crop_affine(person.box, CropSettings(size=size))
-    crop = crop_image(load_image(person.image.file), affine, size)
+    crop = crop_image(read_image(person.image.file), affine, size)
     crop = _draw_person(crop, affine, person, coloured_by)
     return _with_words(crop, f"{person.image.file_name[-24:]}: {len(person.points)}")
 
 
 def _carried_cell(move: TransferResult, size: int, coloured_by: str) -> np.ndarray:
     affine = crop_affine(_frame_of(move), CropSettings(size=size))
-    crop = crop_image(load_image(move.image_1.file), affine, size)
+    crop = crop_image(read_image(move.image_1.file), affine, size)
     kept = move.status == PointStatus.KEPT
     if move.person_1 is not None:
         crop = _draw_person(crop, affine, move.person_1, coloured_by)

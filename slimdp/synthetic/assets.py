@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flow_cache.images import IMAGE_SUFFIXES
-from slimdp.data import verify_image
+from flow_cache.images import IMAGE_SUFFIXES, check_image
 from slimdp.synthetic.background import read_background
 from slimdp.synthetic.motion import BvhMotion, read_bvh
 
@@ -102,7 +101,7 @@ def _refuse(wanted: str) -> Callable[[OSError], None]:
 
 def _check_picture(path: Path) -> None:
     try:
-        verify_image(path)
+        check_image(path)
         read_background(path)
     except ValueError as error:
         raise AssetError(f"{error}; or take it out of the --backgrounds folder") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from slimdp.data.images import ImageError, load_image
+from flow_cache.images import ImageError, read_image
 from slimdp.synthetic.looks import random_colours
 from slimdp.synthetic.textures import MATERIALS, THINGS, WALLS, noise, to_bytes
 
@@ -135,7 +135,7 @@ def read_background(path: Path) -> np.ndarray:
         ValueError: the file is missing or no picture, or smaller than 64 px.
     """
     try:
-        picture = load_image(path)
+        picture = read_image(path)
     except ImageError as error:
         raise ImageError(
             f"cannot read the background {path}: {error}; take it out of the folder, or save it anew as JPEG "

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from flow_cache.images import read_image
 from slimdp.config import AugmentSettings, CropSettings
 from slimdp.data import (
     AnnotationError,
@@ -22,7 +23,6 @@ from slimdp.data import (
     SampleIndex,
     WeightedSampler,
     collate,
-    load_image,
     read_annotations,
     start_worker,
 )
@@ -72,7 +72,7 @@ def test_a_set_without_labels_is_named(people: AnnotationSet) -> None:
 def test_points_show_the_pixels_that_they_showed(people: AnnotationSet) -> None:
     """The image under a point of a changed crop is the image under the point in the picture."""
     dataset = PoseDataset(people, CROP, AugmentSettings(colour=0), UvSymmetry(), seed=0, stride=4)
-    picture = load_image(people.images[0].file).astype(float)
+    picture = read_image(people.images[0].file).astype(float)
     differences = []
     for number in range(20):
         sample = dataset[SampleIndex(number, 0)]

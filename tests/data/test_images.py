@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from slimdp.data import ImageCache, ImageError, load_image, verify_image
+from flow_cache.images import ImageError, check_image, read_image
+from slimdp.data import ImageCache
 
 
 @pytest.fixture
@@ -25,8 +26,9 @@ def save(path: Path, rgb: np.ndarray) -> Path:
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp"])
 def test_size_and_colour_order(tmp_path: Path, picture: np.ndarray, name: str) -> None:
     path = save(tmp_path / name, picture)
-    assert verify_image(path) == (60, 40)
-    assert np.abs(load_image(path).astype(int) - picture).mean() < 4
+    header = check_image(path)
+    assert (header.width, header.height) == (60, 40)
+    assert np.abs(read_image(path).astype(int) - picture).mean() < 4
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp"])
@@ -35,7 +37,7 @@ def test_cut_short(tmp_path: Path, picture: np.ndarray, name: str, keep: float) 
     path = save(tmp_path / name, picture)
     content = path.read_bytes()
     path.write_bytes(content[: int(keep if keep >= 1 else keep * len(content))])
-    for read in (verify_image, load_image):
+    for read in (check_image, read_image):
         with pytest.raises(ImageError, match=name):
             read(path)
 
@@ -43,11 +45,12 @@ def test_cut_short(tmp_path: Path, picture: np.ndarray, name: str, keep: float) 
 def test_bytes_after_the_end_are_no_fault(tmp_path: Path, picture: np.ndarray) -> None:
     path = save(tmp_path / "a.jpg", picture)
     path.write_bytes(path.read_bytes() + b"camera notes" * 20)
-    assert verify_image(path) == (60, 40)
+    header = check_image(path)
+    assert (header.width, header.height) == (60, 40)
 
 
 def test_missing(tmp_path: Path) -> None:
-    for read in (verify_image, load_image):
+    for read in (check_image, read_image):
         with pytest.raises(ImageError, match=r"b\.jpg: no such image"):
             read(tmp_path / "b.jpg")
 

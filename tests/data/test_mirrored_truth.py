@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from flow_cache.images import read_image
 from slimdp.config import AugmentSettings, CropSettings
 from slimdp.data import (
     AnnotationSet,
@@ -15,7 +16,6 @@ from slimdp.data import (
     PoseSample,
     SampleIndex,
     flip_labels,
-    load_image,
     read_annotations,
     surface_anchors,
 )
@@ -92,7 +92,7 @@ def mirrored(
     images = {}
     for image in stills.images:
         file = folder / f"{image.id}.png"
-        cv2.imwrite(str(file), np.ascontiguousarray(load_image(image.file)[:, ::-1, ::-1]))
+        cv2.imwrite(str(file), np.ascontiguousarray(read_image(image.file)[:, ::-1, ::-1]))
         images[image.id] = replace(image, file=file, file_name=file.name)
     people = [mirror_person(person, images[person.image.id], surface) for person in stills.people]
     return AnnotationSet(tuple(images.values()), tuple(people))

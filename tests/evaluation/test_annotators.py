@@ -14,12 +14,12 @@ from slimdp.data import read_annotations
 from slimdp.evaluation.annotators import (
     annotator_errors,
     annotators_in_percent,
+    mean_error_map,
     pair_with_annotations,
     pair_with_maps,
     read_annotators,
     report_annotators,
 )
-from slimdp.evaluation.error_map import mean_error_map
 from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.surface.body import BodySurface
 from slimdp.surface.load import load_surface

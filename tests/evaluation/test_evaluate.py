@@ -26,7 +26,7 @@ from slimdp.evaluation import (
     read_results,
     write_results,
 )
-from slimdp.evaluation.paste import nearest_pixels
+from slimdp.evaluation.predictions import nearest_pixels
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.surface.body import BodySurface

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from flow_cache.images import ImageError, read_image
 from slimdp.config import CropSettings
-from slimdp.data import ImageError, crop_affine, crop_image, load_image, read_annotations
+from slimdp.data import crop_affine, crop_image, read_annotations
 from slimdp.evaluation import PredictionFile, PredictionOrigin
 from slimdp.inference import decode, describe_origin, predict_people, predict_to_file, run_model
 from slimdp.models import StackedHourglass
@@ -66,7 +67,7 @@ def test_people_come_picture_by_picture_with_their_crops(
         np.testing.assert_array_equal(prediction.box, one.box)
         np.testing.assert_array_equal(prediction.crop_from_image, affine)
         assert prediction.score == 1
-        crop = crop_image(load_image(one.image.file), affine, 64)
+        crop = crop_image(read_image(one.image.file), affine, 64)
         # The last stack, alone in its batch, gives the same maps.
         image = torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 255
         maps = decode(run_model(model, image), 4)

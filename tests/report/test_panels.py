@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slimdp.data.images import ImageError
+from flow_cache.images import ImageError
 from slimdp.evaluation import PredictionFile, PredictionWriter
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.report import prediction_panel, save_png

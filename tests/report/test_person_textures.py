@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from slimdp.evaluation.error_map import mean_error_map, smooth_on_body
+from slimdp.evaluation.annotators import mean_error_map, smooth_on_body
 from slimdp.report import save_png
 from slimdp.report.body import GREY, texture_colours, texture_picture, view_body
 from slimdp.report.drawing import PART_COLOURS

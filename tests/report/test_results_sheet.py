@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flow_cache.images import read_image
 from slimdp.__main__ import main
-from slimdp.data.images import load_image
 from slimdp.evaluation import Detection
 from slimdp.report import PART_COLOURS, results_sheet, save_png
 from slimdp.structures import ImageRecord
@@ -66,10 +66,10 @@ def test_a_real_result_on_its_picture(samples: Path, tmp_path: Path) -> None:
     command = ["draw", "--results", samples / "densepose" / "results_785.json", "--out", tmp_path / "a.png"]
     command += ["--annotations", samples / "coco" / "keypoints.json", "--images", samples / "coco"]
     assert main([f"{word}" for word in command]) == 0
-    drawn = load_image(tmp_path / "a.png")
+    drawn = read_image(tmp_path / "a.png")
     picture = drawn[GAP + TITLE + GAP :][:425, GAP : GAP + 640].astype(int)
     # The skier's cap is striped black and white; her face is of the head's pale colour.
-    plain = load_image(samples / "coco" / "000000000785.jpg").astype(int)
+    plain = read_image(samples / "coco" / "000000000785.jpg").astype(int)
     face = plain[75, 368], picture[75, 368]
     assert np.abs(face[1] - (0.4 * face[0] + 0.6 * PART_COLOURS[24])).max() < 12 or (
         np.abs(face[1] - (0.4 * face[0] + 0.6 * PART_COLOURS[23])).max() < 12

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from flow_cache import FlowStore
-from slimdp.data import ImageError, read_annotations
+from flow_cache.images import ImageError
+from slimdp.data import read_annotations
 from slimdp.motion import propagate
 from slimdp.surface import load_surface
 from slimdp.synthetic import items

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slimdp.data.images import load_image
+from flow_cache.images import read_image
 from slimdp.evaluation import paste_prediction
 from slimdp.evaluation.annotators import read_true_map
 from slimdp.report.body import TEXTURE_SIGMA_M, texture_colours, texture_picture, view_body
@@ -47,7 +47,7 @@ def texture_pictures(
         The truth, then the rows.
     """
     views = [view_body(surface, side, _HEIGHT) for side in (1, -1)]
-    pixels = [load_image(person.image.file) for person in frames]
+    pixels = [read_image(person.image.file) for person in frames]
     bodies = [body_pixels(person) for person in frames]
     # No row's name begins like that of the labels' file.
     colours = [("labels", "_labels", _true_colours(surface, frames, pixels, bodies, images))]
