@@ -14,8 +14,7 @@ from flow_cache.runtime.zip_check import DamagedZipError, check_zip
 from slimdp.doctor.findings import FileFindings
 from slimdp.surface import PEOPLE, load_uv_symmetry
 from slimdp.surface.densepose import files
-from slimdp.surface.densepose.arrays import load_arrays
-from slimdp.surface.densepose.matlab5 import read_contents
+from slimdp.surface.densepose.matlab5 import load_arrays, read_contents
 from slimdp.surface.densepose.surface import load_subdivided, load_transform
 from slimdp.surface.densepose.table import KEY, find_distances, open_distances
 

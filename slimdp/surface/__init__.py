@@ -8,8 +8,8 @@ from flow_cache.runtime.lazy_package import load_on_use
 
 if TYPE_CHECKING:
     from slimdp.surface.body import BodySurface
-    from slimdp.surface.densepose import DensePoseCharts, DensePoseSurface
     from slimdp.surface.densepose.files import what_is_there
+    from slimdp.surface.densepose.surface import DensePoseCharts, DensePoseSurface
     from slimdp.surface.layout import Part, PartLayout, Surface
     from slimdp.surface.load import load_charts, load_surface, load_symmetry
     from slimdp.surface.people import (

@@ -8,13 +8,13 @@ from functools import cached_property
 
 import numpy as np
 
-from slimdp.surface.chart_places import NO_VERTEX, ChartFaces, ChartRims, NearestVertex, checked_places
+from slimdp.surface.chart_places import NO_VERTEX, ChartedFaces, ChartRims, NearestVertex
 from slimdp.surface.layout import PartLayout
 from slimdp.surface.symmetry import UvSymmetry
 
 
 @dataclass(frozen=True)
-class BodySurface:
+class BodySurface(ChartedFaces):
     """A body in its rest pose, its charts and its geodesic distances.
 
     (u, v) of a vertex differ between the parts that meet there, so they belong to face corners.
@@ -34,26 +34,9 @@ class BodySurface:
         """Left and right."""
         return UvSymmetry(self.layout)
 
-    def locate(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Find the surface points of chart coordinates (DensePose, 2.1).
-
-        Args:
-            part: (N,) 1..P.
-            uv: (N, 2) in [0, 1].
-
-        Returns:
-            face (N,) int64 and barycentric weights (N, 3) of the part's face that holds (u, v); outside the
-            chart, of the point of its rim that is nearest in (u, v).
-
-        Raises:
-            ValueError: a part outside 1..P, or coordinates that are not finite or outside [0, 1].
-        """
-        part, uv = checked_places(part, uv, len(self.layout.parts))
-        face, barycentric = self._chart_faces.holding(part, uv)
-        outside = face < 0
-        if outside.any():
-            face[outside], barycentric[outside] = self._rims.nearest(part[outside], uv[outside])
-        return face, barycentric
+    def nearest_in_part(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The point of the part's rim that is nearest in (u, v): face (N,) and weights (N, 3)."""
+        return self._rims.nearest(part, uv)
 
     def anchors(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Face (N,) and barycentric weights (N, 3) of keypoints on the skin.
@@ -72,11 +55,6 @@ class BodySurface:
             face[index], corner = np.argwhere(self.faces == self.keypoints[name])[0]
             barycentric[index, corner] = 1
         return face, barycentric
-
-    def chart(self, face: np.ndarray, barycentric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Part (N,) and (u, v) (N, 2) float32 of surface points; the inverse of `locate`."""
-        uv = np.einsum("nk,nkc->nc", barycentric, self.face_uv[face])
-        return self.face_part[face], uv.astype(np.float32)
 
     def positions(self, face: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
         """Where surface points lie in space, (N, 3) metres, rest pose."""
@@ -101,15 +79,7 @@ class BodySurface:
     def distance_between(
         self, part_a: np.ndarray, uv_a: np.ndarray, part_b: np.ndarray, uv_b: np.ndarray
     ) -> np.ndarray:
-        """Distances (N,) in metres between places of the charts; infinite where either part is 0.
-
-        Args:
-            part_a, part_b: (N,) 0..P.
-            uv_a, uv_b: (N, 2) in [0, 1]; outside a chart its nearest point counts, as `locate` says.
-
-        Raises:
-            ValueError: as `locate`.
-        """
+        """As `Surface`; outside a chart its nearest point counts, and errors are those of `locate`."""
         part_a, part_b = np.asarray(part_a), np.asarray(part_b)
         distance_m = np.full(len(part_a), np.inf)
         both = (part_a != 0) & (part_b != 0)
@@ -120,10 +90,7 @@ class BodySurface:
         return distance_m
 
     def vertex_distance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Distances in metres between vertices, for index arrays that broadcast.
-
-        Equal vertices are 0 apart; where either is -1 (no vertex), the distance is infinite.
-        """
+        """As `Surface`."""
         a, b = np.broadcast_arrays(a, b)
         high, low = np.maximum(a, b).astype(np.int64), np.minimum(a, b).astype(np.int64)
         known = (low > NO_VERTEX) & (high > low)
@@ -132,10 +99,7 @@ class BodySurface:
         return np.where(low > NO_VERTEX, distance_m, np.inf)
 
     def nearest_vertex(self, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
-        """The vertex (N,) nearest to (u, v) (N, 2) among those of part (N,) 0..P; -1 for part 0.
-
-        Of vertices equally near the lowest counts; errors as for `NearestVertex.find`.
-        """
+        """As `Surface`; of vertices equally near the lowest counts."""
         return self._vertices_of_parts.find(part, uv)
 
     def _spread(self, face: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
@@ -152,7 +116,3 @@ class BodySurface:
     @cached_property
     def _rims(self) -> ChartRims:
         return ChartRims.of(self.faces, self.face_part, self.face_uv)
-
-    @cached_property
-    def _chart_faces(self) -> ChartFaces:
-        return ChartFaces(self.face_part, self.face_uv)

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from slimdp.surface.geodesics import twin_half_edges
+from slimdp.surface.layout import PartLayout
 
 if TYPE_CHECKING:
     from trimesh.ray.ray_pyembree import RayMeshIntersector
@@ -21,40 +22,53 @@ _CHART_SPACING = 2.0
 _ROUNDING = 1e-3
 #: A ray through the edge between two triangles may slip between them: it is cast again this far aside.
 _ASIDE = 2e-5 * np.array([(1, 1), (-1, 1), (1, -1), (-1, -1)])
+#: Pairs of a point and a rim edge that are looked at together: 16 MB an array.
+_PAIRS_A_BLOCK = 2_000_000
+#: The vertex of what lies on no part.
+NO_VERTEX = -1
 
 
-def checked_places(part: np.ndarray, uv: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
-    """Parts (N,) int64 in 1..parts and (u, v) (N, 2) float64 in [0, 1]; ValueError if not."""
-    part, uv = np.asarray(part).astype(np.int64), np.asarray(uv, dtype=np.float64).reshape(-1, 2)
-    if part.size and (part.min() < 1 or part.max() > parts):
-        raise ValueError(f"parts run from {part.min()} to {part.max()}, but 1..{parts} is wanted")
-    if not np.isfinite(uv).all():
-        raise ValueError(f"{(~np.isfinite(uv)).any(axis=1).sum()} of {len(uv)} (u, v) are not finite")
-    if uv.size and (uv.min() < -_ROUNDING or uv.max() > 1 + _ROUNDING):
-        raise ValueError(f"(u, v) run from {uv.min():g} to {uv.max():g}, but 0..1 is wanted")
-    return part, uv.clip(0, 1)
+class ChartedFaces:
+    """Triangles that lie in the charts of their parts: from part, u and v to the mesh and back."""
 
+    layout: PartLayout
+    face_part: np.ndarray  # (F,) int64, 1..P
+    face_uv: np.ndarray  # (F, 3, 2) in [0, 1]
 
-@dataclass(frozen=True)
-class ChartFaces:
-    """Triangles in the unit squares of their parts."""
+    def locate(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Find the surface points of chart coordinates (DensePose, 2.1: IUV to mesh).
 
-    part: np.ndarray  # (F,) 1..P
-    uv: np.ndarray  # (F, 3, 2) in [0, 1]
+        Args:
+            part: (N,) 1..P.
+            uv: (N, 2) in [0, 1].
 
-    def holding(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Face (N,) int64 of part (N,) 1..P that (u, v) (N, 2) lies in, and barycentric weights (N, 3).
+        Returns:
+            face (N,) int64 and barycentric weights (N, 3) of the part's face that holds (u, v); outside the
+            chart, of what of the part is nearest in (u, v) (`nearest_in_part`).
 
-        Outside the part's chart: face -1, weights 0.
+        Raises:
+            ValueError: a part outside 1..P, or coordinates that are not finite or outside [0, 1].
         """
+        part, uv = _checked_places(part, uv, len(self.layout.parts))
         face = self._face_under(part, uv)
         for aside in _ASIDE:
             missed = np.flatnonzero(face < 0)
             face[missed] = self._face_under(part[missed], uv[missed] + aside)
         barycentric = np.zeros((len(part), 3))
         hit = face >= 0
-        barycentric[hit] = _barycentric_2d(uv[hit], self.uv[face[hit]].astype(np.float64))
+        barycentric[hit] = _barycentric_2d(uv[hit], self.face_uv[face[hit]].astype(np.float64))
+        if not hit.all():
+            face[~hit], barycentric[~hit] = self.nearest_in_part(part[~hit], uv[~hit])
         return face, barycentric
+
+    def nearest_in_part(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Face (N,) and weights (N, 3) for places outside of their charts."""
+        raise NotImplementedError
+
+    def chart(self, face: np.ndarray, barycentric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Part (N,) and (u, v) (N, 2) float32 of surface points; the inverse of `locate`."""
+        uv = np.einsum("nk,nkc->nc", barycentric, self.face_uv[face])
+        return self.face_part[face], uv.astype(np.float32)
 
     def _face_under(self, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
         """The face (N,) of each part's chart that a point lies in, -1 outside the chart."""
@@ -69,12 +83,24 @@ class ChartFaces:
         import trimesh  # a third of a second, and most commands cast no ray
         from trimesh.ray.ray_pyembree import RayMeshIntersector
 
-        corners = self.uv.astype(np.float64).reshape(-1, 2)
-        corners[:, 0] += _CHART_SPACING * np.repeat(self.part, 3)
+        corners = self.face_uv.astype(np.float64).reshape(-1, 2)
+        corners[:, 0] += _CHART_SPACING * np.repeat(self.face_part, 3)
         flat = np.column_stack([corners, np.zeros(len(corners))])
         return RayMeshIntersector(
             trimesh.Trimesh(flat, np.arange(len(flat)).reshape(-1, 3), process=False), scale_to_box=False
         )
+
+
+def _checked_places(part: np.ndarray, uv: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Parts (N,) int64 in 1..parts and (u, v) (N, 2) float64 in [0, 1]; ValueError if not."""
+    part, uv = np.asarray(part).astype(np.int64), np.asarray(uv, dtype=np.float64).reshape(-1, 2)
+    if part.size and (part.min() < 1 or part.max() > parts):
+        raise ValueError(f"parts run from {part.min()} to {part.max()}, but 1..{parts} is wanted")
+    if not np.isfinite(uv).all():
+        raise ValueError(f"{(~np.isfinite(uv)).any(axis=1).sum()} of {len(uv)} (u, v) are not finite")
+    if uv.size and (uv.min() < -_ROUNDING or uv.max() > 1 + _ROUNDING):
+        raise ValueError(f"(u, v) run from {uv.min():g} to {uv.max():g}, but 0..1 is wanted")
+    return part, uv.clip(0, 1)
 
 
 def _barycentric_2d(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
@@ -86,10 +112,6 @@ def _barycentric_2d(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     weight_c = ((b - a)[:, 0] * (points - a)[:, 1] - (b - a)[:, 1] * (points - a)[:, 0]) / doubled
     weights = np.clip(np.stack([1 - weight_b - weight_c, weight_b, weight_c], axis=1), 0, None)
     return weights / weights.sum(axis=1, keepdims=True)
-
-
-#: Pairs of a point and a rim edge that are looked at together: 16 MB an array.
-_PAIRS_A_BLOCK = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -135,10 +157,6 @@ class ChartRims:
         distance_squared = (u - share * along[:, 0]) ** 2 + (v - share * along[:, 1]) ** 2
         best = distance_squared.argmin(axis=1)
         return edges[best], share[np.arange(len(uv)), best]
-
-
-#: The vertex of what lies on no part.
-NO_VERTEX = -1
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from scipy.sparse import coo_array, csc_array
 from scipy.sparse.linalg import SuperLU, splu
 from scipy.spatial import cKDTree
 
-from slimdp.surface.geodesics import distances_from, surface_graph
+from slimdp.surface.geodesics import cross, distances_from, surface_graph
 
 
 def flatten(vertices: np.ndarray, faces: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:
@@ -232,7 +232,7 @@ def _local_frames(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 def signed_areas(plane: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Areas (F,) of flat triangles, negative where they are clockwise."""
     a, b, c = (plane[faces[:, k]] for k in range(3))
-    return 0.5 * _cross(b - a, c - a)
+    return 0.5 * cross(b - a, c - a)
 
 
 def boundary_loop(faces: np.ndarray) -> np.ndarray:
@@ -270,10 +270,6 @@ def rim_crosses_itself(rim: np.ndarray) -> bool:
     apart = (pairs[:, 1] - pairs[:, 0]) % len(rim)
     one, other = pairs[(apart > 1) & (apart < len(rim) - 1)].T
     a, b, c, d = rim[one], following[one], rim[other], following[other]
-    divides_one = _cross(b - a, c - a) * _cross(b - a, d - a) <= 0
-    divides_other = _cross(d - c, a - c) * _cross(d - c, b - c) <= 0
+    divides_one = cross(b - a, c - a) * cross(b - a, d - a) <= 0
+    divides_other = cross(d - c, a - c) * cross(d - c, b - c) <= 0
     return bool((divides_one & divides_other).any())
-
-
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]

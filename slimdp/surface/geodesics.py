@@ -120,7 +120,7 @@ def _straight_lines(vertices: np.ndarray, faces: np.ndarray, crossings: int) -> 
         beyond = following[other]  # from the window's start to the apex of the next face
         apex = corner[following[beyond]]
         apex_at = _unfolded(vertices, windows, corner[beyond], corner[other], apex)
-        above, below = _cross(windows.lowest, apex_at) > 0, _cross(apex_at, windows.highest) > 0
+        above, below = cross(windows.lowest, apex_at) > 0, cross(apex_at, windows.highest) > 0
         seen = above & below
         lines.append(np.stack([windows.source, apex], axis=1)[seen])
         lengths.append(np.linalg.norm(apex_at[seen], axis=1))
@@ -170,5 +170,6 @@ def twin_half_edges(faces: np.ndarray) -> np.ndarray:
     return np.where(key[candidate] == wanted, candidate, -1)
 
 
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The cross product (N,) of vectors (N, 2) in the plane."""
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]

@@ -1,27 +1,47 @@
-"""Surfaces by name: the open body, or a folder with DensePose's files or a mesh, and what each can do."""
+"""Surfaces by name: the open body, a folder with DensePose's files, or one with a mesh of any category.
+
+A mesh's folder holds its triangles, their charts and the names of its parts:
+
+| file | holds |
+|---|---|
+| layout.json | a `PartLayout`: category, parts, coarse parts, keypoints |
+| surface.npz | vertices (V, 3) metres; faces (F, 3); face_part (F,) 1..P; face_uv (F, 3, 2) in [0, 1] |
+| keypoints.json | the vertex of each keypoint of the layout; may be missing where there are none |
+"""
 
 from __future__ import annotations
 
+import hashlib
+import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Literal, overload
 
+import numpy as np
+
+from flow_cache.runtime.atomic import atomic_write
+from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.lock import held
+from flow_cache.runtime.progress import timed
 from slimdp.surface.body import BodySurface
-from slimdp.surface.densepose import (
+from slimdp.surface.cache import cache_folder
+from slimdp.surface.densepose.files import CHARTS, SYMMETRY, find_files
+from slimdp.surface.densepose.surface import (
     DensePoseCharts,
     DensePoseSurface,
     load_densepose_charts,
     load_densepose_surface,
 )
-from slimdp.surface.densepose.files import CHARTS, SYMMETRY, find_files
-from slimdp.surface.layout import PartLayout
-from slimdp.surface.mesh_folder import LAYOUT_FILE, load_mesh_folder, read_layout
+from slimdp.surface.geodesics import write_distances
+from slimdp.surface.layout import PartLayout, layout_from_json
 from slimdp.surface.open_body import open_body
 from slimdp.surface.people import PEOPLE
 from slimdp.surface.symmetry import UvSymmetry, load_uv_symmetry
 
 #: The name of the open body.
 OPEN = "open"
+LAYOUT_FILE, MESH_FILE, KEYPOINTS_FILE = "layout.json", "surface.npz", "keypoints.json"
+_ARRAYS = {"vertices": (3,), "faces": (3,), "face_part": (), "face_uv": (3, 2)}
 
 
 @overload
@@ -42,39 +62,44 @@ def load_surface(name: str | Path) -> BodySurface | DensePoseSurface:
             or do not fit one another.
     """
     if str(name) == OPEN:
-        return _open_body()
-    folder = _folder(name)
-    return _mesh(folder) if is_mesh_folder(folder) else _densepose_surface(folder)
+        return _loaded(None)
+    check_surface_name(name)
+    return _loaded(Path(name).resolve())
+
+
+@cache
+def _loaded(folder: Path | None) -> BodySurface | DensePoseSurface:
+    if folder is None:
+        return open_body()
+    return load_mesh_folder(folder) if has_mesh(folder) else load_densepose_surface(folder)
+
+
+def has_mesh(name: str | Path) -> bool:
+    """Whether a surface has a mesh, and so places in space and keypoints: DensePose's files have none."""
+    return str(name) == OPEN or (Path(name) / LAYOUT_FILE).is_file()
 
 
 def surface_layout(name: str | Path) -> PartLayout:
-    """The parts of a surface, without loading it: people's, unless it is a folder with a mesh.
-
-    Raises:
-        ValueError: the layout of the folder is damaged.
-    """
-    return read_layout(Path(name)) if is_mesh_folder(name) else PEOPLE
-
-
-def is_mesh_folder(name: str | Path) -> bool:
-    """Whether a surface is a user's mesh (`slimdp.surface.mesh_folder`)."""
-    return str(name) != OPEN and (Path(name) / LAYOUT_FILE).is_file()
+    """The parts of a surface, without loading it; ValueError where the layout of its folder is damaged."""
+    return read_layout(Path(name)) if str(name) != OPEN and has_mesh(name) else PEOPLE
 
 
 def load_charts(name: str | Path) -> BodySurface | DensePoseCharts:
     """What goes from (part, u, v) to the mesh and back; a folder needs UV_Processed.mat, else as above."""
-    if str(name) == OPEN or is_mesh_folder(name):
+    if has_mesh(name):
         surface = load_surface(name)
         assert isinstance(surface, BodySurface)
         return surface
-    return load_densepose_charts(*find_files(_folder(name), CHARTS))
+    check_surface_name(name)
+    return load_densepose_charts(*find_files(name, CHARTS))
 
 
 def load_symmetry(name: str | Path) -> UvSymmetry:
     """Left and right of a surface; a folder needs UV_symmetry_transforms.mat, else as above."""
-    if str(name) == OPEN or is_mesh_folder(name):
+    if has_mesh(name):
         return UvSymmetry(surface_layout(name).require_symmetric())
-    return load_uv_symmetry(*find_files(_folder(name), SYMMETRY))
+    check_surface_name(name)
+    return load_uv_symmetry(*find_files(name, SYMMETRY))
 
 
 def check_surface_name(name: str | Path) -> None:
@@ -86,21 +111,89 @@ def check_surface_name(name: str | Path) -> None:
         )
 
 
-def _folder(name: str | Path) -> Path:
-    check_surface_name(name)
-    return Path(name).resolve()
+def read_layout(folder: Path) -> PartLayout:
+    """The parts of a folder's surface; raises ValueError naming the file and the field."""
+    path = folder / LAYOUT_FILE
+    try:
+        return layout_from_json(read_json(path, "layout of a surface", ValueError))
+    except ValueError as error:
+        raise ValueError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
-@cache
-def _open_body() -> BodySurface:
-    return open_body()
+def load_mesh_folder(folder: Path) -> BodySurface:
+    """The surface of a folder; its geodesic distances are found once and kept in the cache folder.
+
+    Raises:
+        ValueError: a file is missing, damaged, or does not fit the others, naming it; or the mesh is not
+            connected.
+    """
+    layout, arrays = read_layout(folder), _read_arrays(folder / MESH_FILE)
+    vertices, faces = arrays["vertices"].astype(np.float64), arrays["faces"].astype(np.int64)
+    part, uv = arrays["face_part"].astype(np.int64), arrays["face_uv"].astype(np.float32)
+    where = folder / MESH_FILE
+    _require_range(f"{where}: faces", faces, 0, len(vertices) - 1)
+    _require_range(f"{where}: face_part", part, 1, len(layout.parts))
+    _require_range(f"{where}: face_uv", uv, 0, 1)
+    absent = sorted(set(range(1, 1 + len(layout.parts))) - set(part.tolist()))
+    if absent:
+        raise ValueError(f"{where}: face_part: no face of part {absent[0]}, {layout.part_names[absent[0]]!r}")
+    if len(part) != len(faces) or len(uv) != len(faces):
+        raise ValueError(f"{where}: {len(faces)} faces, {len(part)} face_part, {len(uv)} face_uv: one each")
+    return BodySurface(
+        name=str(folder),
+        vertices=vertices,
+        faces=faces,
+        face_part=part,
+        face_uv=uv,
+        distances=_distances(vertices, faces),
+        layout=layout,
+        keypoints=_read_keypoints(folder / KEYPOINTS_FILE, layout, len(vertices)),
+    )
 
 
-@cache
-def _mesh(folder: Path) -> BodySurface:
-    return load_mesh_folder(folder)
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in _ARRAYS}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{path}: no whole file of {', '.join(_ARRAYS)}: {error}") from error
+    for name, row in _ARRAYS.items():
+        array = arrays[name]
+        if array.dtype.kind not in "iuf" or not len(array.shape) or array.shape[1:] != row or not len(array):
+            wanted = ", ".join(["N", *map(str, row)])
+            raise ValueError(f"{path}: {name} is {array.dtype} {array.shape}, but ({wanted}) is wanted")
+    return arrays
 
 
-@cache
-def _densepose_surface(folder: Path) -> DensePoseSurface:
-    return load_densepose_surface(folder)
+def _require_range(what: str, values: np.ndarray, lowest: float, highest: float) -> None:
+    if not (values.min() >= lowest and values.max() <= highest):  # NaN is in no range
+        raise ValueError(
+            f"{what} runs from {values.min()} to {values.max()}, but {lowest}..{highest} is wanted"
+        )
+
+
+def _read_keypoints(path: Path, layout: PartLayout, vertices: int) -> dict[str, int]:
+    if not layout.keypoints and not path.exists():
+        return {}
+    keypoints = read_json(path, "file of keypoints", ValueError)
+    if not isinstance(keypoints, dict) or set(keypoints) != set(layout.keypoints):
+        raise ValueError(
+            f"{path}: the vertex of each of {', '.join(layout.keypoints) or 'no keypoint'} is wanted"
+        )
+    for name, vertex in keypoints.items():
+        if not isinstance(vertex, int) or not 0 <= vertex < vertices:
+            raise ValueError(f"{path}: {name}: {vertex!r}, but a vertex from 0 to {vertices - 1} is wanted")
+    return keypoints
+
+
+def _distances(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Geodesic distances, condensed, mapped from the cache."""
+    content = hashlib.sha256(vertices.tobytes() + faces.tobytes()).hexdigest()[:16]
+    path = cache_folder() / "meshes" / f"{content}.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file():
+        with held(path.with_suffix(".lock"), wait=True):
+            if not path.is_file():
+                with timed("find the distances on the mesh, once"), atomic_write(path) as temporary:
+                    write_distances(temporary, vertices, faces)
+    return np.load(path, mmap_mode="r")

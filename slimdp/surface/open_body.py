@@ -22,7 +22,7 @@ from slimdp.surface.cache import cache_folder
 from slimdp.surface.distortion import HIDDEN_BELOW, openness
 from slimdp.surface.flatten import flatten
 from slimdp.surface.geodesics import write_distances
-from slimdp.surface.parts import AXIS_BONE, RIGHT_PARTS, open_foot, open_hand, right_side_parts
+from slimdp.surface.parts import AXIS_BONE, RIGHT_PARTS, localised, open_foot, open_hand, right_side_parts
 from slimdp.surface.people import PEOPLE
 
 #: Raised with every change of what is built, so that an older cache is not taken for it.
@@ -31,6 +31,11 @@ _RIGHT_HAND, _RIGHT_FOOT = RIGHT_PARTS["hand"][0], RIGHT_PARTS["foot"][0]
 _SELF_MIRRORED = RIGHT_PARTS["torso"]
 _CHECKSUMS = "checksums.json"
 _FILES = ("surface.npz", "distances.npy", "keypoints.json")
+#: Keypoint -> the bone that begins there ("_l" or "_r" behind it).
+JOINT_KEYPOINTS = {
+    "shoulder": "upperarm", "elbow": "lowerarm", "wrist": "hand", "hip": "thigh", "knee": "calf",
+    "ankle": "foot",
+}  # fmt: skip
 _LOG = logging.getLogger(__name__)
 #: Hidden skin, as inside mouth and nose, is drawn this much smaller: what shows gets the room in the chart.
 _HIDDEN_SCALE = 0.25
@@ -172,8 +177,8 @@ def _laid_open(vertices: np.ndarray, faces: np.ndarray, label: int) -> tuple[np.
         return open_hand(vertices, faces, makehuman.rig())
     if label == _RIGHT_FOOT:
         return open_foot(vertices, faces)
-    source, local = np.unique(faces, return_inverse=True)
-    return local.reshape(-1, 3), source
+    source, local = localised(faces)
+    return local, source
 
 
 def _upward(vertices: np.ndarray, segment: str) -> np.ndarray:
@@ -181,8 +186,7 @@ def _upward(vertices: np.ndarray, segment: str) -> np.ndarray:
     if segment not in AXIS_BONE:
         return np.array([0.0, 1.0, 0.0])
     rig = makehuman.rig()
-    bone = rig.names.index(AXIS_BONE[segment])
-    return vertices[rig.head_vertices[bone]].mean(axis=0) - vertices[rig.tail_vertices[bone]].mean(axis=0)
+    return rig.head(AXIS_BONE[segment], vertices) - rig.tail(AXIS_BONE[segment], vertices)
 
 
 def _upright(plane: np.ndarray, height: np.ndarray) -> np.ndarray:
@@ -191,17 +195,6 @@ def _upright(plane: np.ndarray, height: np.ndarray) -> np.ndarray:
     up = np.linalg.lstsq(centred, height - height.mean(), rcond=None)[0]
     up /= np.linalg.norm(up)
     return centred @ np.stack([[up[1], -up[0]], up], axis=1)
-
-
-#: Keypoint -> the bone that begins there ("_l" or "_r" behind it).
-JOINT_KEYPOINTS = {
-    "shoulder": "upperarm",
-    "elbow": "lowerarm",
-    "wrist": "hand",
-    "hip": "thigh",
-    "knee": "calf",
-    "ankle": "foot",
-}
 
 
 def keypoint_joints(vertices: np.ndarray) -> dict[str, np.ndarray]:
@@ -215,8 +208,7 @@ def keypoint_joints(vertices: np.ndarray) -> dict[str, np.ndarray]:
     points: dict[str, np.ndarray] = {}
     for side, ending in (("left", "_l"), ("right", "_r")):
         for name, bone in JOINT_KEYPOINTS.items():
-            joint = rig.head_vertices[rig.names.index(bone + ending)]
-            points[f"{side}_{name}"] = vertices[joint].mean(axis=0)
+            points[f"{side}_{name}"] = rig.head(bone + ending, vertices)
     for name, vertex in face_vertices().items():
         points[name] = skin[vertex]
     return points
@@ -227,20 +219,17 @@ def face_vertices() -> dict[str, int]:
     """The skin's vertices at the keypoints of the head, found on the average body."""
     vertices = makehuman.shaped_vertices(makehuman.BodyShape())
     skin, rig, mirror = vertices[: makehuman.BODY_VERTICES], makehuman.rig(), makehuman.vertex_mirror()
-    bones = [rig.names.index("head"), rig.names.index("neck_01")]
-    head = np.flatnonzero(rig.weights[:, bones[0]] > 0.5)
+    head = np.flatnonzero(rig.weights[:, rig.names.index("head")] > 0.5)
     middle = head[np.abs(skin[head, 0]) < 1e-6]
     right = head[skin[head, 0] < 0]
     nose = int(middle[skin[middle, 2].argmax()])
     ear = int(right[skin[right, 0].argmin()])
-    groups = json.loads(
-        (makehuman.data_folder() / "mesh_metadata" / "basemesh_vertex_groups.json").read_text()
-    )
-    eye_centre = vertices[groups["helper-r-eye"][0][0] : groups["helper-r-eye"][0][1] + 1].mean(axis=0)
+    first, last = makehuman.vertex_groups()["helper-r-eye"][0]
+    eye_centre = vertices[first : last + 1].mean(axis=0)
     eye_front = eye_centre + [0, 0, 0.02]
     eye = int(right[np.linalg.norm(skin[right] - eye_front, axis=1).argmin()])
     top = int(middle[skin[middle, 1].argmax()])
-    neck_joint = vertices[rig.head_vertices[bones[1]]].mean(axis=0)
+    neck_joint = rig.head("neck_01", vertices)
     throat = np.flatnonzero((np.abs(skin[:, 0]) < 1e-6) & (skin[:, 2] > neck_joint[2]))
     bottom = int(throat[np.abs(skin[throat, 1] - neck_joint[1]).argmin()])
     return {

@@ -92,9 +92,8 @@ def _in_front(segment: str, centre: np.ndarray, vertices: np.ndarray, rig: Rig) 
         return depth > curve(height)
     if len(set(RIGHT_PARTS[segment])) == 1:
         return np.ones(len(centre), dtype=bool)
-    bone = rig.names.index(AXIS_BONE[segment])
-    start = vertices[rig.head_vertices[bone]].mean(axis=0)
-    axis = vertices[rig.tail_vertices[bone]].mean(axis=0) - start
+    start = rig.head(AXIS_BONE[segment], vertices)
+    axis = rig.tail(AXIS_BONE[segment], vertices) - start
     axis /= np.linalg.norm(axis)
     forward = np.array([0.0, 0.0, 1.0])
     forward -= forward @ axis * axis
@@ -155,7 +154,7 @@ def open_hand(vertices: np.ndarray, faces: np.ndarray, rig: Rig) -> tuple[np.nda
     Raises:
         ValueError: the mesh is not the one this cut was made for.
     """
-    used, local = _localised(faces)
+    used, local = localised(faces)
     along, across = _hand_axes(vertices, rig)
     path = _border(local, _facing(vertices, faces, np.cross(along, across)) > 0)
     if path[0] == path[-1]:
@@ -172,7 +171,7 @@ def open_hand(vertices: np.ndarray, faces: np.ndarray, rig: Rig) -> tuple[np.nda
 
 def open_foot(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cut the right foot open; takes, returns and raises as `open_hand`."""
-    used, local = _localised(faces)
+    used, local = localised(faces)
     place = vertices[used]
     border = _border(local, _facing(vertices, faces, np.array([0.0, -1.0, 0.0])) > SOLE_STEEPNESS)
     if border[0] != border[-1]:
@@ -228,7 +227,7 @@ def cut_along(faces: np.ndarray, path: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return opened, np.concatenate([np.arange(count), path[:-1]])
 
 
-def _localised(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def localised(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The vertices (K,) that faces use, and the faces (F, 3) over their places in that list."""
     used, local = np.unique(faces, return_inverse=True)
     return used, local.reshape(-1, 3)
@@ -236,13 +235,9 @@ def _localised(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _hand_axes(vertices: np.ndarray, rig: Rig) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors along the hand (to the middle finger) and across it (from index to little finger)."""
-
-    def joint(bone: str) -> np.ndarray:
-        return vertices[rig.head_vertices[rig.names.index(bone)]].mean(axis=0)
-
-    along = joint("middle_01_r") - joint("hand_r")
+    along = rig.head("middle_01_r", vertices) - rig.head("hand_r", vertices)
     along /= np.linalg.norm(along)
-    across = joint("pinky_01_r") - joint("index_01_r")
+    across = rig.head("pinky_01_r", vertices) - rig.head("index_01_r", vertices)
     across -= across @ along * along
     return along, across / np.linalg.norm(across)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slimdp.surface.densepose.arrays import coordinates, load_cells
+from slimdp.surface.densepose.matlab5 import coordinates, load_cells
 from slimdp.surface.layout import PartLayout
 from slimdp.surface.people import PEOPLE
 

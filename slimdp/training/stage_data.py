@@ -44,7 +44,7 @@ from slimdp.motion import PairDataset, with_pairs
 from slimdp.structures import PersonAnnotation, PoseBatch
 from slimdp.surface import BodySurface, UvSymmetry, load_surface, load_symmetry
 from slimdp.surface.layout import PartLayout
-from slimdp.surface.load import OPEN, check_surface_name, is_mesh_folder, surface_layout
+from slimdp.surface.load import check_surface_name, has_mesh, surface_layout
 from slimdp.surface.people import PEOPLE
 from slimdp.training.distributed import ALONE, DistributedContext
 
@@ -173,7 +173,7 @@ def read_stages(
     symmetry, anchors = _symmetry(config), None
     losses = [config.loss_of(stage) for stage in config.stages]
     if any(loss.keypoint_part or loss.keypoint_uv for loss in losses):
-        if config.surface != OPEN and not is_mesh_folder(config.surface):
+        if not has_mesh(config.surface):
             raise ConfigError(
                 f"surface = {config.surface!r}: DensePose's files do not say where keypoints lie on it; set "
                 "loss.keypoint_part and loss.keypoint_uv to 0"

@@ -10,9 +10,8 @@ import pytest
 import scipy.io
 
 from slimdp.surface import BodySurface, DensePoseCharts, load_charts
-from slimdp.surface.densepose import load_densepose_charts
-from slimdp.surface.densepose.arrays import load_arrays, load_cells
-from slimdp.surface.densepose.matlab5 import read_contents
+from slimdp.surface.densepose.matlab5 import load_arrays, load_cells, read_contents
+from slimdp.surface.densepose.surface import load_densepose_charts
 from tests.surface.densepose_files import tiny_body, write_charts
 
 
@@ -159,7 +158,7 @@ def test_objects_and_functions_are_not_loaded(file: Path, code: int, kind: str) 
 
 
 def test_what_unpacks_to_too_much_is_not_loaded(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slimdp.surface.densepose.arrays._MOST_BYTES", 2 << 20)
+    monkeypatch.setattr("slimdp.surface.densepose.matlab5._MOST_BYTES", 2 << 20)
     content = {k: v for k, v in scipy.io.loadmat(file).items() if not k.startswith("_")}
     content["All_U_norm"] = np.zeros((1 << 20, 1))
     scipy.io.savemat(file, content, do_compression=True)

@@ -10,7 +10,7 @@ import pytest
 
 from slimdp.evaluation import point_errors, summarize
 from slimdp.surface import DensePoseSurface, load_charts, load_surface, load_symmetry, what_is_there
-from slimdp.surface.densepose import load_densepose_surface
+from slimdp.surface.densepose.surface import load_densepose_surface
 from tests.surface.densepose_files import (
     TinyBody,
     symmetry_tables,

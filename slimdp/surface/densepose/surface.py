@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from slimdp.surface.chart_places import NO_VERTEX, ChartFaces, NearestVertex, checked_places
-from slimdp.surface.densepose.arrays import coordinates, load_arrays, vector, whole_numbers
+from slimdp.surface.chart_places import NO_VERTEX, ChartedFaces, NearestVertex
 from slimdp.surface.densepose.files import DISTANCES, SUBDIVIDED, TRANSFORM, find_files
+from slimdp.surface.densepose.matlab5 import coordinates, load_arrays, vector, whole_numbers
 from slimdp.surface.densepose.table import DistanceTable, open_distances
 from slimdp.surface.layout import PartLayout
 from slimdp.surface.people import PEOPLE
+
+_PARTS = len(PEOPLE.parts)
 
 
 @dataclass(frozen=True)
@@ -30,20 +32,11 @@ class DensePoseSurface:
     layout: PartLayout = PEOPLE
 
     def nearest_vertex(self, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
-        """The vertex (N,) nearest to (u, v) (N, 2) among those of part (N,) 0..24; -1 for part 0.
-
-        Of chart vertices equally near the first of the file counts; errors as for `NearestVertex.find`.
-        """
+        """As `Surface`; of chart vertices equally near the first of the file counts."""
         return self.places.find(part, uv)
 
     def vertex_distance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Metres along the skin between vertices, for index arrays that broadcast.
-
-        Equal vertices are 0 apart; where either is -1 (no vertex), the distance is infinite.
-
-        Raises:
-            ValueError: a vertex that is not there, or an entry of the table that is no distance.
-        """
+        """As `Surface`; ValueError for a vertex that is not there, or an entry that is no distance."""
         a, b = np.broadcast_arrays(np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64))
         distance_m = np.full(a.shape, np.inf)
         known = (a != NO_VERTEX) & (b != NO_VERTEX)
@@ -53,10 +46,7 @@ class DensePoseSurface:
     def distance_between(
         self, part_a: np.ndarray, uv_a: np.ndarray, part_b: np.ndarray, uv_b: np.ndarray
     ) -> np.ndarray:
-        """Metres (N,) between the vertices nearest to places of parts (N,) 0..24 at (u, v) (N, 2).
-
-        Infinite where either part is 0; errors as for `nearest_vertex` and `vertex_distance`.
-        """
+        """As `Surface`, between the vertices nearest to the places."""
         return self.vertex_distance(self.nearest_vertex(part_a, uv_a), self.nearest_vertex(part_b, uv_b))
 
 
@@ -81,14 +71,8 @@ def load_subdivided(path: Path) -> tuple[np.ndarray, np.ndarray]:
         ValueError: naming file and key, for what is missing, of another form or out of range.
     """
     u, v, part = load_arrays(path, ("U_subdiv", "V_subdiv", "Part_ID_subdiv"))
-    u = coordinates(vector(u, f"{path}: U_subdiv"), f"{path}: U_subdiv")
-    v = coordinates(vector(v, f"{path}: V_subdiv", len(u)), f"{path}: V_subdiv")
-    what = f"{path}: Part_ID_subdiv"
-    part = whole_numbers(vector(part, what, len(u)), 0, len(PEOPLE.parts), what)
-    absent = sorted(set(range(1, 1 + len(PEOPLE.parts))) - set(part.tolist()))
-    if absent:
-        raise ValueError(f"{what} has no vertex of part {absent[0]}")
-    return part, np.stack([u, v], axis=1)
+    uv = _coordinates(path, {"U_subdiv": u, "V_subdiv": v})
+    return _parts(path, "Part_ID_subdiv", part, len(uv), 0, "vertex"), uv
 
 
 def load_transform(path: Path, chart_vertices: int | None, vertices: int) -> np.ndarray:
@@ -100,7 +84,7 @@ def load_transform(path: Path, chart_vertices: int | None, vertices: int) -> np.
         vertices: of the mesh.
 
     Raises:
-        ValueError: naming file and key, for what is missing, of another form or out of range.
+        ValueError: as `load_subdivided`.
     """
     (index,) = load_arrays(path, ("index",))
     what = f"{path}: index"
@@ -108,7 +92,7 @@ def load_transform(path: Path, chart_vertices: int | None, vertices: int) -> np.
 
 
 @dataclass(frozen=True)
-class DensePoseCharts:
+class DensePoseCharts(ChartedFaces):
     """24 charts and the SMPL vertices that they show; a vertex where parts meet is several chart vertices."""
 
     faces: np.ndarray  # (F, 3) int64, of chart vertices
@@ -118,7 +102,7 @@ class DensePoseCharts:
     layout: PartLayout = PEOPLE
 
     @cached_property
-    def face_uv(self) -> np.ndarray:
+    def face_uv(self) -> np.ndarray:  # type: ignore[override]
         """(u, v) of the faces' corners, (F, 3, 2)."""
         return self.vertex_uv[self.faces]
 
@@ -127,53 +111,23 @@ class DensePoseCharts:
         """The faces over the vertices of the SMPL mesh, (F, 3) int64."""
         return self.smpl_vertex[self.faces]
 
-    def locate(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Find the surface points of chart coordinates (DensePose's IUV to mesh).
-
-        Args:
-            part: (N,) 1..24.
-            uv: (N, 2) in [0, 1].
-
-        Returns:
-            face (N,) int64 and barycentric weights (N, 3) of the part's face that holds (u, v); outside the
-            chart, of the part's vertex that is nearest in (u, v).
-
-        Raises:
-            ValueError: a part outside 1..24, or coordinates that are not finite or outside [0, 1].
-        """
-        part, uv = checked_places(part, uv, len(self.layout.parts))
-        face, barycentric = self._chart_faces.holding(part, uv)
-        outside = np.flatnonzero(face < 0)
-        if len(outside):
-            corner = self._corners.find(part[outside], uv[outside])
-            face[outside] = corner // 3
-            barycentric[outside, corner % 3] = 1
-        return face, barycentric
-
-    def chart(self, face: np.ndarray, barycentric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Part (N,) and (u, v) (N, 2) float32 of surface points; the inverse of `locate`."""
-        uv = np.einsum("nk,nkc->nc", barycentric, self.face_uv[face])
-        return self.face_part[face], uv.astype(np.float32)
+    def nearest_in_part(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The part's vertex that is nearest in (u, v): face (N,) and weights (N, 3)."""
+        corner = self._corners.find(part, uv)
+        return corner // 3, np.eye(3)[corner % 3]
 
     def positions(self, smpl_vertices: np.ndarray, face: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
         """Where surface points lie on a body in any pose, (N, 3), in the unit of its vertices.
 
         Args:
-            smpl_vertices: (6890, 3) of a body of the SMPL model, in its numbering.
+            smpl_vertices: (6890, 3) of a body of the SMPL model, in its numbering; ValueError for too few.
             face: (N,).
             barycentric: (N, 3).
-
-        Raises:
-            ValueError: too few vertices.
         """
         wanted = int(self.smpl_vertex.max()) + 1
         if smpl_vertices.shape != (len(smpl_vertices), 3) or len(smpl_vertices) < wanted:
             raise ValueError(f"vertices of shape {smpl_vertices.shape}, but ({wanted}, 3) are wanted")
         return np.einsum("nk,nkc->nc", barycentric, smpl_vertices[self.smpl_faces[face]])
-
-    @cached_property
-    def _chart_faces(self) -> ChartFaces:
-        return ChartFaces(self.face_part, self.face_uv)
 
     @cached_property
     def _corners(self) -> NearestVertex:
@@ -186,26 +140,33 @@ def load_densepose_charts(path: Path) -> DensePoseCharts:
     """Read UV_Processed.mat.
 
     Raises:
-        ValueError: naming file and key, for keys that are missing or of another form, values that are not
-            finite or out of range, or a part without faces.
+        ValueError: as `load_subdivided`, or a part without faces.
     """
     keys = ("All_Faces", "All_FaceIndices", "All_U_norm", "All_V_norm", "All_vertices")
     faces, part, u, v, smpl = load_arrays(path, keys)
     if faces.ndim != 2 or faces.shape[1] != 3 or not len(faces):
         raise ValueError(f"{path}: All_Faces has shape {faces.shape}, but (F, 3) is wanted")
-    u = vector(u, f"{path}: All_U_norm")
-    count = len(u)
-    v = vector(v, f"{path}: All_V_norm", count)
-    smpl = vector(smpl, f"{path}: All_vertices", count)
-    part = vector(part, f"{path}: All_FaceIndices", len(faces))
-    uv = np.stack([coordinates(u, f"{path}: All_U_norm"), coordinates(v, f"{path}: All_V_norm")], axis=1)
-    charts = DensePoseCharts(
-        faces=whole_numbers(faces, 1, count, f"{path}: All_Faces") - 1,
-        face_part=whole_numbers(part, 1, len(PEOPLE.parts), f"{path}: All_FaceIndices"),
+    uv = _coordinates(path, {"All_U_norm": u, "All_V_norm": v})
+    smpl = vector(smpl, f"{path}: All_vertices", len(uv))
+    return DensePoseCharts(
+        faces=whole_numbers(faces, 1, len(uv), f"{path}: All_Faces") - 1,
+        face_part=_parts(path, "All_FaceIndices", part, len(faces), 1, "face"),
         vertex_uv=uv,
-        smpl_vertex=whole_numbers(smpl, 1, count, f"{path}: All_vertices") - 1,
+        smpl_vertex=whole_numbers(smpl, 1, len(uv), f"{path}: All_vertices") - 1,
     )
-    absent = sorted(set(range(1, 1 + len(PEOPLE.parts))) - set(charts.face_part.tolist()))
+
+
+def _coordinates(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """(u, v) (K, 2) of two vectors, checked."""
+    count = next(iter(arrays.values())).size
+    checked = [vector(array, f"{path}: {key}", count) for key, array in arrays.items()]
+    return np.stack([coordinates(each, f"{path}: {key}") for key, each in zip(arrays, checked)], axis=1)
+
+
+def _parts(path: Path, key: str, array: np.ndarray, count: int, lowest: int, what: str) -> np.ndarray:
+    """Parts (count,) int64, checked: each of them has some."""
+    part = whole_numbers(vector(array, f"{path}: {key}", count), lowest, _PARTS, f"{path}: {key}")
+    absent = sorted(set(range(1, _PARTS + 1)) - set(part.tolist()))
     if absent:
-        raise ValueError(f"{path}: All_FaceIndices has no face of part {absent[0]}")
-    return charts
+        raise ValueError(f"{path}: {key} has no {what} of part {absent[0]}")
+    return part
