@@ -60,13 +60,9 @@ def train_stage(
 
     Args:
         state: changed in place.
-        stage, loss: settings.
         steps: this process's parts of each step's batch, from `state.step` on.
         processes: that share each batch.
         bf16: run the network in bfloat16 where that is safe (autocast); weights and losses stay float32.
-        guard: raises the errors below, naming the step and the people of its batch.
-        monitor: sees every step.
-        writer: called after the steps where it is due.
 
     Raises:
         NoLabelsError, NonFiniteLossError: nothing can be learned of a batch, or training went astray.
@@ -113,7 +109,6 @@ def add_gradients(
         network: the model, as it is called.
         parts: of this process.
         counts: labels of each term in the whole batch, of all processes.
-        loss: weights of the terms.
         processes: that share the batch.
         bf16: as in `train_stage`.
 
@@ -169,13 +164,7 @@ class MicroBatch:
 def micro_batches(
     batches: Iterable[PoseBatch], accumulate: int, device: torch.device
 ) -> Iterator[list[MicroBatch]]:
-    """The parts of each step's batch.
-
-    Args:
-        batches: of the parts, on the CPU, `accumulate` a step.
-        accumulate: parts a step.
-        device: where the network is.
-    """
+    """The parts of each step, `accumulate` of the batches, on the network's device."""
     parts = _copied_ahead(batches, device) if device.type == "cuda" else _moved(batches, device)
     while step := list(itertools.islice(parts, accumulate)):
         assert len(step) == accumulate, f"{len(step)} parts for a step of {accumulate}"
@@ -238,11 +227,7 @@ class NonFiniteGuard:
     """Looks at each step's labels and numbers: on a CPU at once, on a GPU at its numbers a few steps later.
 
     A batch without points in sight but with outlines is learned from. A checkpoint may be written only after
-    `wait`: then no number that is not finite has gone into it.
-
-    Args:
-        stage: for the error.
-        batch_people: who is in the batch of a step.
+    `wait`: then no number that is not finite has gone into it. Errors name the people of the step's batch.
     """
 
     def __init__(

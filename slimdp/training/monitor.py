@@ -26,19 +26,16 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 class Monitor:
-    """Follows one stage; a context manager. Of several processes the first one shows what all found.
+    """Follows one stage; a context manager. The first of several processes shows what all of them found.
 
     Args:
-        folder: of the run.
         title: of the progress bar: the stage's name.
-        steps: of the stage.
-        done: steps of the stage that are done already.
+        steps, done: of the stage, and those of them that are done already.
         steps_before: steps of the stages before, so that the log runs on through all stages.
         log_every: steps between scalars and, where there is no bar, lines.
         pictures_every: steps between pictures.
         surface: for the errors in the pictures; None: without them.
         bar: show a progress bar where there is a terminal.
-        processes: that train together.
     """
 
     def __init__(
@@ -64,15 +61,10 @@ class Monitor:
         self, step: int, batch: PoseBatch, prediction: DensePoseMaps, losses: Mapping[str, Tensor],
         learning_rate: float, gradient_norm: Tensor,
     ) -> None:  # fmt: skip
-        """Take note of a step.
+        """Take note of a step, the number `step` of the stage, of which this process last saw `batch`.
 
-        Args:
-            step: steps of the stage that are done.
-            batch: what this process saw last.
-            prediction: of the last stack.
-            losses: this process's share of the scalars, by name; `total` is what was minimised.
-            learning_rate: of the step.
-            gradient_norm: scalar, before clipping.
+        `prediction` is of the last stage of the network; `losses` are this process's share of the scalars by
+        name, of which `total` was minimised; the norm is that before clipping.
         """
         self.images += len(batch.images)
         self.bar.update()

@@ -58,13 +58,11 @@ def train(
     """Train a network, in this process alone or in those that `torchrun` started.
 
     Args:
-        config: the settings; the paths in them are relative to the working directory.
+        config: paths in it are relative to the working directory.
         out: the run's folder (`slimdp.training.run_folder`); made where it is missing.
-        resume: go on from `last.pt`, bit for bit on a CPU as if the run had never stopped; where there is
-            none, begin.
-        initial: the `stage_<name>.pt` of another run, to begin with its weights. If this run has a stage
-            of that name, it and those before it must have the same settings there, and count as done;
-            otherwise all stages run.
+        resume: go on from `last.pt`, on a CPU bit for bit as if the run had never stopped, or begin.
+        initial: another run's `stage_<name>.pt`, to begin with its weights. If this run has a stage of that
+            name, it and those before it must have the same settings there, and count as done.
         device: "cpu", "cuda", "cuda:1", ..., or "auto": a GPU if there is one.
         bar: show a progress bar in a terminal; otherwise plain lines.
 
@@ -142,37 +140,20 @@ class _Run:
         config, stage = self.config, self.config.stages[index]
         set_random_state(start.random_state, config.seed, self.device)
         state = self._train_state(start)
-        with self._monitor(index, state.step) as monitor:
+        monitor = Monitor(
+            self.folder, stage.name, stage.steps, state.step, steps_before(config, index), config.log_every,
+            config.pictures_every, self._surface_of_pictures(), self.bar, self.processes,
+        )  # fmt: skip
+        with monitor:
             loader = data.batches(state.step, config.workers, self.processes, self.device.type == "cuda")
-            train_stage(
-                state,
-                stage,
-                config.loss_of(stage),
-                micro_batches(loader, stage.accumulate, self.device),
-                self.processes,
-                bf16,
-                NonFiniteGuard(stage, data.batch_people),
-                monitor,
-                CheckpointWriter(
-                    config, index, self.folder, validation, monitor, self.processes, self.device
-                ),
+            writer = CheckpointWriter(
+                config, index, self.folder, validation, monitor, self.processes, self.device
             )
+            train_stage(
+                state, stage, config.loss_of(stage), micro_batches(loader, stage.accumulate, self.device),
+                self.processes, bf16, NonFiniteGuard(stage, data.batch_people), monitor, writer,
+            )  # fmt: skip
         return self._finish(state, index)
-
-    def _monitor(self, index: int, done: int) -> Monitor:
-        config, stage = self.config, self.config.stages[index]
-        return Monitor(
-            self.folder,
-            title=stage.name,
-            steps=stage.steps,
-            done=done,
-            steps_before=steps_before(config, index),
-            log_every=config.log_every,
-            pictures_every=config.pictures_every,
-            surface=self._surface_of_pictures(),
-            bar=self.bar,
-            processes=self.processes,
-        )
 
     def _surface_of_pictures(self) -> Surface | None:
         """What errors are measured on; None where it cannot measure, which training itself does not need."""
@@ -313,6 +294,8 @@ class TrainRun:
 
 def train_side_by_side(runs: Sequence[TrainRun], processes: int | None = None) -> list[Path]:
     """Train runs in processes of one thread each, and tell of their progress in plain lines.
+
+    Small networks use a core best alone, and a run of one thread comes out the same on any number of cores.
 
     Args:
         runs: one or more, with stages of different names, which the lines begin with.

@@ -111,13 +111,7 @@ class StageData:
         """What goes through this process's network at once, from a step on: `stage.accumulate` times a step.
 
         The crops of a step are the same for any number of processes and workers: they are dealt out to the
-        processes, part by part.
-
-        Args:
-            first_step: of the stage.
-            workers: processes that prepare crops; 0: this one.
-            processes: among which each batch is dealt out.
-            pin: for a GPU.
+        processes, part by part. `workers` processes prepare them (0: this one); `pin` is for a GPU.
         """
         loader = DataLoader(
             self.people,
@@ -158,10 +152,7 @@ def read_stages(
 ) -> list[StageData]:
     """Read and check the labels of all stages, so that nothing is found wrong after hours of training.
 
-    Args:
-        config: of the run.
-        processes: that train together.
-        sets: annotations that were read before (`source_labels`); those read here join them.
+    `sets` are annotations that were read before (`source_labels`); those read here join them.
 
     Raises:
         ConfigError: a file or folder is not there, the surface is not known or cannot be mirrored, or a batch
@@ -300,14 +291,8 @@ def clicks_of(config: TrainConfig, sets: Sets | None = None) -> Clicks:
 
     A file that several stages or sources name is paid for once: for everything that any of its budgets
     leaves. Keypoints count where a loss learns from them. Labels that only score do not count, nor do
-    the boxes of people without labels (`unlabelled`); the same label in two files counts twice.
-
-    Args:
-        config: of the run.
-        sets: annotations that were read before (`source_labels`); those read here join them.
-
-    Raises:
-        AnnotationError: a file is broken, or its budget does not fit it.
+    the boxes of people without labels (`unlabelled`); the same label in two files counts twice. `sets` and
+    errors are as of `source_labels`.
     """
     sets = {} if sets is None else sets
     layout = surface_layout(config.surface)

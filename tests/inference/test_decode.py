@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from slimdp.inference import decode
-from slimdp.inference.decode import mean_prediction, mirror_prediction
+from slimdp.inference.predictor import mean_maps, mirror_maps
 from slimdp.structures import DensePoseMaps
 from slimdp.surface import PEOPLE
 from slimdp.surface.symmetry import UvSymmetry
@@ -93,7 +93,7 @@ def test_mirroring_twice_changes_nothing() -> None:
         prediction.fine_segm, prediction.u.clamp(0, 1), prediction.v.clamp(0, 1),
         prediction.coarse_segm,
     )  # fmt: skip
-    twice = mirror_prediction(mirror_prediction(clamped, UvSymmetry()), UvSymmetry())
+    twice = mirror_maps(mirror_maps(clamped, UvSymmetry()), UvSymmetry())
     for name in DensePoseMaps.__dataclass_fields__:
         torch.testing.assert_close(getattr(twice, name), getattr(clamped, name))
 
@@ -103,7 +103,7 @@ def test_mirroring_agrees_with_the_labels_mirror() -> None:
     tables = np.random.default_rng(0).uniform(0, 1, (24, 2, 256, 256)).astype(np.float32)
     for symmetry in (UvSymmetry(), UvSymmetry(tables=tables)):
         prediction = random_maps(4)
-        mirrored = mirror_prediction(prediction, symmetry)
+        mirrored = mirror_maps(prediction, symmetry)
         for part in range(1, 25):
             for y, x in ((0, 0), (1, 3), (3, 2)):
                 u, v = (maps[0, part - 1, y, x].clamp(0, 1).item() for maps in (prediction.u, prediction.v))
@@ -117,4 +117,4 @@ def test_mirroring_agrees_with_the_labels_mirror() -> None:
 
 def test_the_mean_of_a_prediction_with_itself_decodes_alike() -> None:
     prediction = random_maps(5)
-    assert torch.equal(decode(mean_prediction(prediction, prediction), 4).part, decode(prediction, 4).part)
+    assert torch.equal(decode(mean_maps(prediction, prediction), 4).part, decode(prediction, 4).part)
