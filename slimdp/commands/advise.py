@@ -28,7 +28,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     question.add_argument("--over", metavar="WAY", help="for as many clicks or hours: 'some stills'")
     command.add_argument("--at", default="10cm", choices=("5cm", "10cm", "20cm"), help="default: 10cm")
     command.add_argument(
-        "--on", default=None, metavar="SET", help="of a study's several sets; default: the one of each figure"
+        "--on", metavar="SET", help="of a study's several sets; default: the one of each figure"
     )
     command.set_defaults(run=_advise)
 

@@ -30,7 +30,6 @@ def add_first_frame(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--first-frame",
         type=int,
-        default=None,
         metavar="N",
         help="the number that pictures of a video file give to its first frame, 1 by ffmpeg (default: found "
         "by comparing them)",
@@ -115,7 +114,7 @@ def add_swept_studies(command: argparse.ArgumentParser) -> None:
         type=shipped_path,
         help="folders of slimdp sweep, or files of results",
     )
-    add_input(command, "--study", type=shipped_path, default=None, help="of all of RUNS, whatever they say")
+    add_input(command, "--study", type=shipped_path, help="of all of RUNS, whatever they say")
 
 
 def numbers_with_commas(text: str) -> tuple[float, ...]:

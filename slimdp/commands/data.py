@@ -35,9 +35,9 @@ def _add_synthesize(commands: argparse._SubParsersAction) -> None:
         "full (the sizes of the real sets)",
     )
     command.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
-    command.add_argument("--processes", type=int, default=None, help="default: one a core")
-    add_input(command, "--backgrounds", default=None, help="a folder of pictures to stand before")
-    add_input(command, "--motions", default=None, help="a folder of BVH files to move by")
+    command.add_argument("--processes", type=int, help="default: one a core")
+    add_input(command, "--backgrounds", help="a folder of pictures to stand before")
+    add_input(command, "--motions", help="a folder of BVH files to move by")
     add_overrides(command, "annotator_error=1, style.tempo=2")
     command.set_defaults(run=_synthesize)
 
@@ -46,9 +46,9 @@ def _add_doctor(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("doctor", help="check a data set, rendered or real; exit code 1 for errors")
     add_input(command, "folder", reads=_no_diagnosis, help="the folder of the data set")
     command.add_argument("--quick", action="store_true", help="headers of a sample of the pictures only")
-    add_input(command, "--images", default=None, help="where the pictures are, if elsewhere")
-    command.add_argument("--processes", type=int, default=None, help="default: one a core")
-    add_output(command, "--json", default=None, help="write all findings to this file")
+    add_input(command, "--images", help="where the pictures are, if elsewhere")
+    command.add_argument("--processes", type=int, help="default: one a core")
+    add_output(command, "--json", help="write all findings to this file")
     command.set_defaults(run=_doctor)
 
 
@@ -56,13 +56,13 @@ def _add_draw(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("draw", help="draw annotations, or predictions, on their pictures")
     add_annotations(command)
     add_input(command, "--predictions", default=None)
-    add_input(command, "--results", default=None, help="DensePose results (.json) to draw")
+    add_input(command, "--results", help="DensePose results (.json) to draw")
     command.add_argument(
         "--least-score", type=float, default=0.0, help="of the results to draw (default 0: all)"
     )
     command.add_argument("--count", type=int, default=8, help="pictures at most (default 8)")
     command.add_argument("--columns", type=int, default=2, help="pictures a row (default 2)")
-    command.add_argument("--video", default=None, help="only the frames of this video (vid_id)")
+    command.add_argument("--video", help="only the frames of this video (vid_id)")
     add_output(command, "--out", required=True, help="the PNG to write")
     command.set_defaults(run=_draw)
 
@@ -81,14 +81,9 @@ def _synthesize(options: argparse.Namespace) -> None:
     from slimdp.synthetic.dataset import synthesize_preset
 
     made = synthesize_preset(
-        options.out,
-        options.preset,
-        options.seed,
-        options.processes,
-        options.set,
-        options.backgrounds,
+        options.out, options.preset, options.seed, options.processes, options.set, options.backgrounds,
         options.motions,
-    )
+    )  # fmt: skip
     print(made)
 
 

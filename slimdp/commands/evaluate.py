@@ -20,7 +20,7 @@ from slimdp.commands.arguments import (
 from slimdp.settings_file import ConfigError
 
 if TYPE_CHECKING:
-    from slimdp.evaluation import Evaluation, PointReport
+    from slimdp.evaluation import Evaluation, PointReport, TruePoints
     from slimdp.structures import PersonAnnotation
     from slimdp.surface import Surface
 
@@ -55,7 +55,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         "--missing", choices=["raise", "wrong"], default="raise", help="people not predicted"
     )
     add_thresholds(command)
-    add_input(command, "--annotators", default=None, help="a row to compare with: --out of slimdp annotators")
+    add_input(command, "--annotators", help="a row to compare with: --out of slimdp annotators")
     add_output(
         command, "--curve", type=curve_file, action="append", default=[], help="write f(t) to a .csv or .png"
     )
@@ -69,7 +69,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--imports", action="append", default=[], metavar="MODULE", help="a module that brings a metric"
     )
-    add_output(command, "--out", default=None, help="scores.json to write")
+    add_output(command, "--out", help="scores.json to write")
     command.set_defaults(run=_evaluate)
 
 
@@ -91,8 +91,8 @@ def _add_annotators(commands: argparse._SubParsersAction) -> None:
     )
     add_surface(command)
     add_thresholds(command)
-    add_output(command, "--picture", default=None, help="the PNG of the body to write")
-    add_output(command, "--out", default=None, help="for slimdp evaluate --annotators")
+    add_output(command, "--picture", help="the PNG of the body to write")
+    add_output(command, "--out", help="for slimdp evaluate --annotators")
     command.set_defaults(run=_annotators)
 
 
@@ -108,7 +108,7 @@ def _add_stability(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--step", type=int, default=1, help="frames from one to the other (default 1)")
     add_threshold_px(command)
     add_first_frame(command)
-    add_output(command, "--out", default=None, help="the JSON to write")
+    add_output(command, "--out", help="the JSON to write")
     command.set_defaults(run=_stability)
 
 
@@ -127,15 +127,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     annotators = None if options.annotators is None else read_annotators(options.annotators)
     surface = load_surface(options.surface)
     evaluation = evaluate_files(
-        options.predictions,
-        options.annotations,
-        surface,
-        options.kappa,
-        options.missing,
-        options.thresholds,
-        options.seed,
-        options.score,
-    )
+        options.predictions, options.annotations, surface, options.kappa, options.missing,
+        options.thresholds, options.seed, options.score,
+    )  # fmt: skip
     if evaluation.points is None:
         print("No scores of points: DensePose results do not say which annotated person they mean.\n")
     else:
@@ -180,16 +174,8 @@ def _write_curve(path: Path, evaluation: Evaluation, seed: int) -> None:
 
 def _annotators(options: argparse.Namespace) -> None:
     from slimdp.data import read_annotations
-    from slimdp.evaluation import (
-        annotator_errors,
-        annotators_in_percent,
-        mean_error_map,
-        pair_with_annotations,
-        pair_with_maps,
-        report_annotators,
-        write_scores,
-    )
-    from slimdp.report import error_picture, interval_table, save_png
+    from slimdp.evaluation import annotator_errors, annotators_in_percent, report_annotators, write_scores
+    from slimdp.report import interval_table
     from slimdp.surface import BodySurface, load_surface
 
     surface = load_surface(options.surface)
@@ -200,46 +186,53 @@ def _annotators(options: argparse.Namespace) -> None:
                     f"{option} needs the open body: DensePose's files say nothing of places in space"
                 )
     people = read_annotations(options.annotations, "", check_images=False).people
-    if options.simulate is not None:
-        points = pair_with_annotations(_simulated(people, surface, options), people)
-    elif options.truth.is_dir():
-        points = pair_with_maps(people, options.truth)
-    else:
-        truth = read_annotations(options.truth, "", check_images=False).people
-        points = pair_with_annotations(people, truth, options.tolerance_px)
+    points = _true_points(people, surface, options)
     errors = annotator_errors(points, surface)
     report = report_annotators(errors, people, options.thresholds, options.seed, surface.layout.part_names)
     print(f"Points within a distance along the body, %; in brackets 95 % of resampled {report.drawn}:")
     everything = {"Annotators": (report.all, "full")}
     print(interval_table(everything | {name: (of_part, "full") for name, of_part in report.parts.items()}))
-    if points.unmatched or (points.true_part == 0).any():
+    nobody = points.true_part == 0
+    if points.unmatched or nobody.any():
         print(
-            f"{points.unmatched} points without a truth, not counted; {(points.true_part == 0).sum()} where "
+            f"{points.unmatched} points without a truth, not counted; {nobody.sum()} where "
             "the truth shows nobody, counted as wrong"
         )
     if options.out is not None:
         write_scores(options.out, annotators_in_percent(report))
         print(options.out)
     if options.picture is not None:
+        from slimdp.evaluation import mean_error_map
+        from slimdp.report import error_picture, save_png
+
         assert isinstance(surface, BodySurface)
-        there = points.true_part > 0
-        error_m = mean_error_map(
-            surface, points.true_part[there], points.true_uv[there], errors.full_m[there]
-        )
+        part, uv = points.true_part[~nobody], points.true_uv[~nobody]
+        error_m = mean_error_map(surface, part, uv, errors.full_m[~nobody])
         save_png(options.picture, error_picture(surface, error_m))
         print(options.picture)
 
 
-def _simulated(
+def _true_points(
     people: Sequence[PersonAnnotation], surface: Surface, options: argparse.Namespace
-) -> list[PersonAnnotation]:
-    import numpy as np
+) -> TruePoints:
+    """The annotators' points beside the truth that --truth or --simulate gives."""
+    from slimdp.evaluation import pair_with_annotations, pair_with_maps
 
-    from slimdp.surface import BodySurface
-    from slimdp.synthetic.labels import as_annotators_would
+    if options.simulate is not None:
+        import numpy as np
 
-    assert isinstance(surface, BodySurface)
-    return as_annotators_would(people, surface, options.simulate, np.random.default_rng(options.seed))
+        from slimdp.surface import BodySurface
+        from slimdp.synthetic.labels import as_annotators_would
+
+        assert isinstance(surface, BodySurface)
+        rng = np.random.default_rng(options.seed)
+        return pair_with_annotations(as_annotators_would(people, surface, options.simulate, rng), people)
+    if options.truth.is_dir():
+        return pair_with_maps(people, options.truth)
+    from slimdp.data import read_annotations
+
+    truth = read_annotations(options.truth, "", check_images=False).people
+    return pair_with_annotations(people, truth, options.tolerance_px)
 
 
 def _stability(options: argparse.Namespace) -> None:
@@ -253,15 +246,9 @@ def _stability(options: argparse.Namespace) -> None:
     surface = load_surface(options.surface)
     with FlowStore(options.flow) as store, PredictionFile(options.predictions) as predictions:
         counts = measure_stability(
-            predictions,
-            annotations,
-            store,
-            surface,
-            options.jump_cm / 100,
-            options.step,
-            options.threshold_px,
-            options.first_frame,
-        )
+            predictions, annotations, store, surface, options.jump_cm / 100, options.step,
+            options.threshold_px, options.first_frame,
+        )  # fmt: skip
     counts["all"] = sum(counts.values(), StabilityCount())
     print(f"Pixels that jump more than {options.jump_cm:g} cm along the body against the flow, %:")
     print(stability_table(counts))

@@ -28,15 +28,13 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     frames.add_argument(
         "--steps",
         type=parse_steps,
-        default=None,
         help="-3:3 (default), or a list: --steps=-8,8; what the flow does not hold is chained",
     )
-    frames.add_argument("--reach", type=int, default=None, help="frames to either side: 8 for --steps=-8:8")
+    frames.add_argument("--reach", type=int, help="frames to either side: 8 for --steps=-8:8")
     add_threshold_px(command)
     command.add_argument(
         "--regions",
         choices=("none", "person", "part"),
-        default=None,
         help="drop labels at whose place another person, another part or the background shows",
     )
     command.add_argument(
@@ -48,7 +46,6 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--longest-hop",
         type=int,
-        default=None,
         metavar="N",
         help="frames that one flow may lead over; 1: from frame to frame (default: as many as are stored)",
     )
@@ -60,8 +57,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     add_first_frame(command)
     add_output(command, "--out", required=True, help="the annotation file to write")
-    add_output(command, "--json", default=None, help="also write the counts to this file")
-    add_output(command, "--sheet", default=None, help="also draw where labels went, a PNG")
+    add_output(command, "--json", help="also write the counts to this file")
+    add_output(command, "--sheet", help="also draw where labels went, a PNG")
     command.add_argument("--sheet-rows", type=int, default=6, help="people on the sheet (default 6)")
     command.add_argument("--sheet-by", choices=("part", "u"), default="part", help="colours of the labels")
     command.set_defaults(run=_propagate)

@@ -18,19 +18,16 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     add_swept_studies(command)
     add_output(command, "--out", required=True, help="the HTML file to write")
-    add_output(command, "--figures", role="folder", default=None, help="a folder for PNG and CSV of the same")
+    add_output(command, "--figures", role="folder", help="a folder for PNG and CSV of the same")
     command.add_argument(
         "--baseline",
-        default=None,
         help="the row to compare all with; default: that of each of the study's groups, else the first one",
     )
     command.add_argument("--panels", type=int, default=4, metavar="N", help="people to draw (default 4)")
     command.add_argument(
         "--no-panels", dest="panels", action="store_const", const=0, help="run no network, draw no people"
     )
-    command.add_argument(
-        "--panel-rows", type=names_with_commas, default=None, metavar="A,B", help="rows that draw them"
-    )
+    command.add_argument("--panel-rows", type=names_with_commas, metavar="A,B", help="rows that draw them")
     add_device(command)
     command.set_defaults(run=_report)
 

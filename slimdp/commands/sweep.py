@@ -32,7 +32,6 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         command,
         "--out",
         role="folder",
-        default=None,
         help="default: runs/ and the study's name: its folder's, or its own where it is no study.yaml; of "
         "several studies each has a folder of its name in it",
     )
@@ -40,16 +39,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         command,
         "--shared",
         role="folder",
-        default=None,
         help="where stages are trained, to share; default: shared in --out",
     )
-    command.add_argument(
-        "--rows", type=names_with_commas, default=None, metavar="A,B", help="only these rows"
-    )
-    command.add_argument(
-        "--seeds", type=seeds_with_commas, default=None, metavar="N,N", help="instead of the study's"
-    )
-    command.add_argument("--jobs", type=int, default=None, help="runs at a time; default: one a core")
+    command.add_argument("--rows", type=names_with_commas, metavar="A,B", help="only these rows")
+    command.add_argument("--seeds", type=seeds_with_commas, metavar="N,N", help="instead of the study's")
+    command.add_argument("--jobs", type=int, help="runs at a time; default: one a core")
     add_device(command)
     add_overrides(command, "for every row: stages.0.steps=10")
     for option, which in (("--data", "to train on"), ("--evaluate", "to score on")):
@@ -65,10 +59,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         )
     command.add_argument("--status", action="store_true", help="say how far it is, and do nothing")
     add_output(
-        command,
-        "--results",
-        default=None,
-        help="the file of scores, of this --out alone; default: results.json in it",
+        command, "--results", help="the file of scores, of this --out alone; default: results.json in it"
     )
     add_job_options(command)
     command.set_defaults(run=_sweep)

@@ -29,7 +29,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_overrides(command, "stages.0.steps=10")
     add_output(command, "--out", role="folder", required=True, help="the run's folder")
     command.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    add_input(command, "--initial", default=None, help="begin with another run's stage_NAME.pt")
+    add_input(command, "--initial", help="begin with another run's stage_NAME.pt")
     add_device(command)
     command.set_defaults(run=_train)
 

@@ -50,13 +50,7 @@ class SurfaceFile:
 
 
 _UV_DATA = Download("the charts and their symmetry", UV_DATA, "", "UV_data/", _BY_NC)
-_EVAL_DATA = Download(
-    "the subdivided mesh and its distances",
-    EVAL_DATA,
-    "",
-    "eval_data/",
-    _BY_NC,
-)
+_EVAL_DATA = Download("the subdivided mesh and its distances", EVAL_DATA, "", "eval_data/", _BY_NC)
 _TRAIN2014 = Download(
     "pictures of COCO train2014 (82,783)", "http://images.cocodataset.org/zips/train2014.zip", "13 GB",
     "train2014/", "Flickr's terms, by picture; annotations CC BY 4.0",

@@ -108,10 +108,7 @@ def _missing(diagnosis: Diagnosis) -> list[str]:
 
 def _download(download: Download) -> list[str]:
     size = f", {download.size}" if download.size else ""
-    return [
-        f"{download.what}{size} -> {download.put}  [{download.licence}]",
-        f"  {download.address}",
-    ]
+    return [f"{download.what}{size} -> {download.put}  [{download.licence}]", f"  {download.address}"]
 
 
 def _group(group: Sequence[Finding]) -> str:
