@@ -220,7 +220,7 @@ def _dataclass_from_plain(kind: type[T], value: Any, key: str) -> T:
 
 def to_plain(value: Any) -> Any:
     """A deep copy with dataclasses as dicts and tuples as lists: what YAML and checkpoints hold."""
-    if hasattr(value, "model_fields"):
+    if hasattr(type(value), "model_fields"):
         return value.plain()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}

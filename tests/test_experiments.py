@@ -19,7 +19,10 @@ def test_every_study_has_its_rows_and_no_other(file: Path) -> None:
     files = {run.stem for run in file.parent.glob("*.yaml") if run != file}
     own = {row.name for row in study.rows if Path(row.where).parent == file.parent}
     assert own == {name for name in files if not name.startswith("base")}
-    assert set(study.paper) <= {row.name for row in study.rows}
+    assert set(study.paper()) <= {row.name for row in study.rows}
+    titles = [row.title for row in study.rows]
+    assert all(titles), "a row without a title"
+    assert len(set(titles)) == len(titles)
     assert len(list(study.configs())) == len(study.rows) * len(study.seeds)  # rows of grids too
 
 

@@ -110,6 +110,15 @@ RENAMED = Renamed(
         "stages.*.motion.steps": "stages.*.motion.frame_offsets",
         "stages.*.optimiser.smoothing": "stages.*.optimiser.beta2",
     },
+    study={"rows.*": "rows.*.settings", "about.*": "rows.*.title"},
+    outputs={"results.json": "scores.jsonl"},
+    figures={
+        "runs/results.json: *.scores.*": "runs/results.json: *.scores.clips.points.localization.*",
+        "runs/results.json: *.full.*": "runs/results.json: *.scores.clips.points.full.*",
+        "runs/results.json: *.others.*.scores.*": "runs/results.json: *.scores.*.points.localization.*",
+        "runs/results.json: *.others.*.full.*": "runs/results.json: *.scores.*.points.full.*",
+    },
+    added=("table.csv: *.21",),  # titles of rows
 )
 
 DATA, FLOW, MOVED = "../../old/set/data", "../../old/flow/flow.h5", "../../old/labels/moved.json"

@@ -1,12 +1,12 @@
 """Turn the results of a study into its table: mean and spread over seeds, beside the paper's numbers.
 
-    python tools/make_table.py runs/table6 --json experiments/table6/results.json --out docs/table6.md
+    python tools/make_table.py runs/table6 --scores experiments/table6/scores.jsonl --out docs/table6.md
 
 RUNS are folders of `slimdp sweep`, which say what study they were made with, or files of results, beside
 which lies study.yaml; --study names another one. Without any, rows come as they are. Differences are paired:
-of a row and the baseline of its group (else the first row) for the same seed. --json keeps the complete rows
-alone, sorted, to commit. Rows that are missing are named with the command that makes them. Of a study that
-scores on several sets, every set has a table; the CSV file is of the first.
+of a row and the baseline of its group (else the first row) for the same seed. --scores keeps the complete
+rows alone, sorted, to commit. Rows that are missing are named with the command that makes them. Of a study
+that scores on several sets, every set has a table; the CSV file is of the first.
 """
 
 from __future__ import annotations
@@ -19,25 +19,22 @@ from pathlib import Path
 
 from measuring import make_parser
 
-from flow_cache.runtime.atomic import atomic_write, write_json, write_text
-from slimdp.settings_file import to_plain
-from slimdp.studies import RunResult, Study
-from slimdp.studies.groups import RowGroup, groups_of
-from slimdp.studies.page import NoStudyError, SweptStudy, find_studies
-from slimdp.studies.page.progress import sweep_command
-from slimdp.studies.results import describe_origin, whole_time
-from slimdp.studies.study import Scores
-from slimdp.studies.table import (
+from flow_cache.runtime.atomic import atomic_write, write_text
+from slimdp.studies import NoStudyError, RunResult, Study, SweptStudy, find_studies
+from slimdp.studies.results import (
     TableRow,
+    TextTables,
     complete_results,
+    describe_origin,
     flat_rows,
-    gain_lines,
-    gap_lines,
+    groups_of,
     missing_runs,
-    read_results,
-    score_lines,
+    read_scores,
+    save_scores,
     table_rows,
+    whole_time,
 )
+from slimdp.studies.settings import COLUMNS, RowGroup
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         swept = _find_study(options)
-        results = list(swept.results) if swept is not None else read_results(options.runs)
+        results = list(swept.results) if swept is not None else read_scores(options.runs)
         if not results and swept is None:
             raise ValueError("no results, and no --study that says which rows there are")
         text = _write(options, swept, results)
@@ -58,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
-    parser.add_argument("runs", type=Path, nargs="+", help="folders of slimdp sweep, or results.json")
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of slimdp sweep, or files of scores")
     parser.add_argument(
         "--study",
         type=Path,
@@ -77,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--full", action="store_true", help='the "full" scores, not "localization only"')
     parser.add_argument("--out", type=Path, help="the Markdown file to write")
     parser.add_argument("--csv", type=Path, help="the CSV file to write")
-    parser.add_argument("--json", type=Path, help="the results of complete rows, sorted")
+    parser.add_argument("--scores", type=Path, help="the scores of complete rows to write, sorted")
     return parser
 
 
@@ -113,23 +110,14 @@ def _write(options: argparse.Namespace, swept: SweptStudy | None, results: list[
             atomic_write(options.csv) as temporary,
             open(temporary, "w", newline="", encoding="utf-8") as file,
         ):
-            flat = flat_rows(rows)
+            columns, titles = (COLUMNS, {}) if study is None else (study.columns, study.titles)
+            flat = flat_rows(rows, columns, titles)
             writer = csv.DictWriter(file, list(flat[0]) if flat else ["row"])
             writer.writeheader()
             writer.writerows(flat)
-    if options.json is not None:
-        complete = complete_results(results, names, seeds)
-        write_json(options.json, to_plain(complete))
+    if options.scores is not None:
+        save_scores(options.scores, complete_results(results, names, seeds))
     return text
-
-
-def _papers(study: Study | None, full: bool) -> dict[str, Scores]:
-    """The paper's numbers by the set that they are on; "" is the first."""
-    if study is None:
-        return {}
-    if full:
-        return {"": study.paper_full}
-    return {"": study.paper, **{name: each.paper for name, each in study.others.items()}}
 
 
 def _shown_rows(
@@ -140,8 +128,9 @@ def _shown_rows(
     on: str = "",
 ) -> list[TableRow]:
     """The rows that are asked for, with their scores on one of the sets."""
-    paper = _papers(study, options.full).get(on, {})
-    rows = table_rows(results, groups, paper, options.full, on)
+    paper = {} if study is None else study.paper(on, options.full)
+    columns = COLUMNS if study is None else study.columns
+    rows = table_rows(results, groups, paper, columns, options.full, on)
     if options.rows is None:
         return rows
     baselines = {name: group.baseline for group in groups for name in group.rows}
@@ -158,16 +147,17 @@ def _tables(
     groups: Sequence[RowGroup],
 ) -> list[str]:
     """Scores and gains on every set that was scored, each under its name where there are several."""
-    others = list(dict.fromkeys(name for result in results for name in result.others))
+    sets = list(dict.fromkeys(name for result in results for name in result.scores))
     if not results:
         return ["Nothing is done yet."]
-    first = study.evaluate_name if study is not None and study.evaluate_name else "the first set"
+    columns, labels = (COLUMNS, {}) if study is None else (study.columns, study.labels)
     parts = []
-    for name in ["", *others]:
+    for name in sets:
         rows = _shown_rows(options, study, results, groups, name)
-        on = f"On {name or first}:" if others else ""
-        gap = "" if options.ceiling is None else gap_lines(rows, options.ceiling)
-        parts += [on, score_lines(rows, groups), gain_lines(rows, groups), gap]
+        tables = TextTables(rows, groups, columns, labels)
+        on = f"On {name or 'the first set'}:" if len(sets) > 1 else ""
+        gap = "" if options.ceiling is None else tables.gaps(options.ceiling)
+        parts += [on, tables.scores(), tables.gains(), gap]
     return parts
 
 
@@ -181,7 +171,7 @@ def _cost(results: Sequence[RunResult]) -> str:
 
 def _missing(swept: SweptStudy) -> str:
     missing = missing_runs(swept.results, swept.study.names, swept.study.seeds)
-    commands = [sweep_command(swept.study, swept.folders, rows, seeds) for seeds, rows in missing.items()]
+    commands = [swept.sweep_command(rows, seeds) for seeds, rows in missing.items()]
     return "\n".join(["Missing:", "", *(f"    {command}" for command in commands)]) if commands else ""
 
 

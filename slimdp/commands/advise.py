@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from slimdp.commands.arguments import add_swept_studies
 
 if TYPE_CHECKING:
+    from slimdp.studies import SweptStudy
     from slimdp.studies.advice import Advice, Spent
-    from slimdp.studies.page.sources import SweptStudy
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -26,7 +26,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     question = command.add_mutually_exclusive_group(required=True)
     question.add_argument("--accuracy", type=float, metavar="PERCENT", help="that is wanted")
     question.add_argument("--over", metavar="WAY", help="for as many clicks or hours: 'some stills'")
-    command.add_argument("--at", default="10cm", choices=("5cm", "10cm", "20cm"), help="default: 10cm")
+    command.add_argument("--at", default="10cm", metavar="COLUMN", help="of the study (default 10cm)")
     command.add_argument(
         "--on", metavar="SET", help="of a study's several sets; default: the one of each figure"
     )
@@ -36,13 +36,18 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def _advise(options: argparse.Namespace) -> None:
     from flow_cache.runtime.nearest import listed
     from slimdp.settings_file import ConfigError
-    from slimdp.studies.page import find_studies
+    from slimdp.studies import find_studies
 
     if options.accuracy is not None and not 0 < options.accuracy <= 100:
         raise ConfigError(f"--accuracy {options.accuracy:g}, but a percentage over 0 is wanted")
     for swept in find_studies(options.runs, options.study):
-        if options.on is not None and options.on not in swept.sets:
-            named = ", ".join(filter(None, swept.sets)) or "one without a name"
+        if options.at not in swept.study.columns:
+            raise ConfigError(
+                f"--at {options.at}: no such column of {swept.study.file}; it has: "
+                f"{listed(swept.study.columns, options.at)}"
+            )
+        if options.on is not None and options.on not in swept.study.evaluate:
+            named = ", ".join(filter(None, swept.study.evaluate)) or "one without a name"
             raise ConfigError(f"--on {options.on}: no such set of {swept.study.file}; it has: {named}")
         names = [way.name for way in _ways(swept, options.on)]
         if options.over is not None and options.over not in names:
@@ -51,7 +56,8 @@ def _advise(options: argparse.Namespace) -> None:
                 f"{listed(names, options.over)}"
             )
         asked = f"over {options.over}," if options.accuracy is None else f"{options.accuracy:g} %"
-        print(f"{swept.study.title}: {asked} within {options.at.replace('cm', ' cm')}")
+        what = swept.study.columns[options.at].words.removeprefix("points ")
+        print(f"{swept.study.title}: {asked} {what}")
         for currency in ("clicks", "annotator_seconds"):
             print("\n".join(_lines(options, swept, currency)))
 
@@ -86,9 +92,8 @@ def _prices(spent: Mapping[_Way, Sequence[Spent]], accuracy: float, currency: st
 
 def _gains(spent: Mapping[_Way, Sequence[Spent]], over: str, currency: str) -> str:
     """What rows of other ways gain over one way for as much."""
-    from slimdp.report.tables import format_table
+    from slimdp.report.tables import Spread, format_table
     from slimdp.studies.advice import gain_for_as_much
-    from slimdp.studies.table import Spread
 
     chosen = next((way for way in spent if way.name == over), None)
     if chosen is None:
@@ -121,7 +126,7 @@ class _Way:
 def _ways(swept: SweptStudy, on: str | None) -> list[_Way]:
     """The curves over clicks or hours that the study draws, those of the same rows once; where it draws none,
     each row is a way of its own."""
-    from slimdp.studies.figures import CLICKS, HOURS
+    from slimdp.studies.settings import CLICKS, HOURS
 
     ways: list[_Way] = []
     for figure in swept.study.figures:
@@ -138,13 +143,14 @@ def _spent(swept: SweptStudy, currency: str, on: str, at: str) -> dict[str, Spen
     """The rows whose labels were counted, by name."""
     from slimdp.studies.advice import Spent
 
+    score = swept.study.columns[at].score
     costs: dict[str, dict[int, float]] = {}
     accuracy: dict[str, dict[int, float]] = {}
     for result in swept.results:
-        cost, scores = getattr(result, currency), swept.scores(result, on)
-        if cost and scores is not None:
+        cost, scores = getattr(result, currency), result.on(on)
+        if cost and score in scores:
             costs.setdefault(result.row, {})[result.seed] = cost
-            accuracy.setdefault(result.row, {})[result.seed] = scores[at]
+            accuracy.setdefault(result.row, {})[result.seed] = scores[score]
     return {row: Spent(row, costs[row], accuracy[row]) for row in costs}
 
 

@@ -33,7 +33,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from slimdp.studies.page import ReportSettings, find_studies, write_report
+    from slimdp.studies import find_studies
+    from slimdp.studies.page import ReportSettings, write_report
 
     if options.panels < 0:
         raise ValueError(f"--panels {options.panels}, but 0 or more people are wanted")

@@ -59,20 +59,21 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         )
     command.add_argument("--status", action="store_true", help="say how far it is, and do nothing")
     add_output(
-        command, "--results", help="the file of scores, of this --out alone; default: results.json in it"
+        command, "--results", help="the file of scores, of this --out alone; default: scores.jsonl in it"
     )
     add_job_options(command)
     command.set_defaults(run=_sweep)
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from slimdp.studies import OwnData, check_study, read_study, sweep_status
-    from slimdp.studies.kept import study_key
+    from slimdp.studies import DataOverride, check_study, read_study, sweep_status
+    from slimdp.studies.results import SCORES
+    from slimdp.studies.study import study_key
 
-    own = OwnData(tuple(map(tuple, options.data)), tuple(map(tuple, options.evaluate)))
+    data_override = DataOverride(tuple(map(tuple, options.data)), tuple(map(tuple, options.evaluate)))
     names = [study_key(file) for file in dict.fromkeys(options.study)]
     _check_options(options, names)
-    studies = [read_study(file, options.set, own) for file in dict.fromkeys(options.study)]
+    studies = [read_study(file, options.set, data_override) for file in dict.fromkeys(options.study)]
     placed = [
         _place(options, study, name, len(names) > 1) for study, name in zip(studies, names, strict=True)
     ]
@@ -86,14 +87,14 @@ def _sweep(options: argparse.Namespace) -> int:
     for study, out in placed:
         summary = _carry_out(options, study, out)
         if summary is not None:
-            _tell(summary, options.results or out / "results.json")
+            _tell(summary, options.results or out / SCORES)
             failed = failed or bool(summary.failures or summary.left)
     return 1 if failed else 0
 
 
 def _place(options: argparse.Namespace, study: Study, name: str, of_several: bool) -> tuple[Study, Path]:
     """A study that knows where its stages are trained, and the folder that it is swept into."""
-    from slimdp.studies.study import SHARED
+    from slimdp.studies.settings import SHARED
 
     together = options.out or Path("runs")
     out = together / name if of_several or options.out is None else together

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ COLOURS = ("#1f5fa8", "#c8501e", "#2b8a4b", "#7a4fa3", "#8a6d00", "#0f7f86", "#5
 MARKERS = "osD^vPX"
 #: Least distance of two ticks with numbers, as a share of the axis.
 _TICK_GAP = 0.13
+#: Names of rows are broken where they have more letters.
+_NAME_LETTERS = 34
 _GRID, _INK = "#dddddd", "#222222"
 
 
@@ -88,21 +91,23 @@ def curve_plot(
     return _drawn(figure)
 
 
-def row_plot(rows: Mapping[str, Sequence[float]], x_title: str, breaks: Sequence[int] = ()) -> Plot:
+def row_plot(rows: Sequence[tuple[str, Sequence[float]]], x_title: str, breaks: Sequence[int] = ()) -> Plot:
     """A line a row: each number as a ring, and their mean as a mark; rows without numbers stay empty.
 
     Args:
-        rows: name -> numbers, from above.
+        rows: names and numbers, from above; names may be alike.
         x_title: of the axis.
         breaks: places of the rows that others are parted from by a line above them.
 
     Raises:
         ValueError: no numbers at all.
     """
-    if not any(rows.values()):
+    if not any(values for _, values in rows):
         raise ValueError(f"none of {len(rows)} rows has a number to draw")
-    figure, axes = _figure(3.7, 0.75 + 0.21 * len(rows))
-    for line, values in enumerate(rows.values()):
+    names = [textwrap.fill(name, _NAME_LETTERS) for name, _ in rows]
+    lines = max(name.count("\n") + 1 for name in names)
+    figure, axes = _figure(4.2 if lines > 1 else 3.7, 0.75 + 0.21 * len(rows) * (1 + 0.6 * (lines - 1)))
+    for line, (_, values) in enumerate(rows):
         axes.plot(values, [line] * len(values), "o", color=COLOURS[0], markersize=4, markerfacecolor="none")
         if values:
             axes.plot(
@@ -110,7 +115,7 @@ def row_plot(rows: Mapping[str, Sequence[float]], x_title: str, breaks: Sequence
             )
     for line in breaks:
         axes.axhline(line - 0.5, color=_INK, linewidth=0.8)
-    axes.set_yticks(range(len(rows)), list(rows), fontsize=8)
+    axes.set_yticks(range(len(rows)), names, fontsize=8)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set(xlabel=x_title)
     return _drawn(figure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slimdp.config import ClickCosts
@@ -23,6 +24,25 @@ _KINDS = {
     "boxes": "boxes",
 }
 _SIMILARITIES = {"gps": "GPS", "gpsm": "GPSm", "iou": "IoU of masks"}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation (n - 1) over seeds; no deviation of a single one."""
+
+    mean: float
+    deviation: float | None
+
+    @staticmethod
+    def of(values: Sequence[float]) -> Spread:
+        return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+    def text(self, sign: str = "", form: str = ".1f") -> str:
+        """ "62.3 ± 1.4"; with sign "+" also of positive numbers."""
+        spread = "" if self.deviation is None else f" ± {self.deviation:{form}}"
+        mean = f"{self.mean:{sign}{form}}"
+        # What rounds to nothing has no sign.
+        return f"{mean if float(mean) else mean.lstrip('+-')}{spread}"
 
 
 def score_table(rows: Mapping[str, Sequence[Mapping[str, float]]], markdown: bool = False) -> str:
@@ -48,7 +68,8 @@ def score_table(rows: Mapping[str, Sequence[Mapping[str, float]]], markdown: boo
     seeds_column = any(len(seeds) > 1 for seeds in rows.values())
     header = ["", *map(_title, columns)]
     body = [
-        [name, *(_cell([s[column] for s in seeds]) for column in columns)] for name, seeds in rows.items()
+        [name, *(Spread.of([s[column] for s in seeds]).text() for column in columns)]
+        for name, seeds in rows.items()
     ]
     if seeds_column:
         header.append("seeds")
@@ -84,11 +105,6 @@ def format_table(header: Sequence[str], body: Sequence[Sequence[str]], markdown:
     return "\n".join(
         [f"| {lay_out(header, ' | ')} |", f"|{rule}|", *(f"| {lay_out(b, ' | ')} |" for b in body)]
     )
-
-
-def _cell(values: Sequence[float]) -> str:
-    mean = statistics.fmean(values)
-    return f"{mean:.1f} ± {statistics.stdev(values):.1f}" if len(values) > 1 else f"{mean:.1f}"
 
 
 def _title(column: str) -> str:

@@ -1,24 +1,27 @@
 """Studies: the many training runs of a table, from one file."""
 
 from flow_cache.runtime.lock import HeldError
-from slimdp.studies.own_data import OwnData
 from slimdp.studies.plan import PlannedRun, plan_runs
 from slimdp.studies.prepare import check_study
 from slimdp.studies.records import RunResult
 from slimdp.studies.results import SweepSummary
 from slimdp.studies.run import sweep
 from slimdp.studies.states import sweep_status
-from slimdp.studies.study import Study, StudyRow, read_study
+from slimdp.studies.study import DataOverride, Study, StudyRow, read_study
+from slimdp.studies.swept import NoStudyError, SweptStudy, find_studies
 
 __all__ = [
+    "DataOverride",
     "HeldError",
-    "OwnData",
+    "NoStudyError",
     "PlannedRun",
     "RunResult",
     "Study",
     "StudyRow",
     "SweepSummary",
+    "SweptStudy",
     "check_study",
+    "find_studies",
     "plan_runs",
     "read_study",
     "sweep",

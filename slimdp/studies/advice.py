@@ -16,7 +16,7 @@ from scipy.optimize import isotonic_regression
 from scipy.special import stdtrit
 
 from slimdp.config import ConfigError
-from slimdp.studies.table import Spread
+from slimdp.report.tables import Spread
 
 #: Of an interval, the share that lies below it, and above it.
 _TAIL = 0.025

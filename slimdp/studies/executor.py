@@ -137,7 +137,7 @@ def run_status(
             busy.append(run)
         elif run.folder in failures or (folder / FAILURE).exists():
             failed.append(run)
-        elif all(before.checkpoint(prepared.out).exists() for before in run.before):
+        elif all(each.checkpoint(prepared.out).exists() for each in run.upstream):
             ready.append(run)
         else:
             waiting.append(run)
@@ -149,8 +149,8 @@ def run_status(
 
     ready.sort(key=urgency)
     broken = {run.folder for run in failed}
-    blocked = [run for run in waiting if broken & {each.folder for each in run.before}]
-    waiting = [run for run in waiting if not broken & {each.folder for each in run.before}]
+    blocked = [run for run in waiting if broken & {each.folder for each in run.upstream}]
+    waiting = [run for run in waiting if not broken & {each.folder for each in run.upstream}]
     return RunStatus(tuple(done), tuple(failed), tuple(blocked), tuple(busy), tuple(ready), tuple(waiting))
 
 
@@ -177,9 +177,9 @@ def work_ahead(runs: Sequence[PlannedRun]) -> dict[Path, float]:
     after: dict[Path, float] = {}  # the longest way behind a run
     for run in reversed(runs):
         way[run.folder] = run.work + after.get(run.folder, 0.0)
-        if run.before:
-            before = run.before[-1].folder
-            after[before] = max(after.get(before, 0.0), way[run.folder])
+        if run.upstream:
+            folder = run.upstream[-1].folder
+            after[folder] = max(after.get(folder, 0.0), way[run.folder])
     return way
 
 

@@ -30,7 +30,7 @@ class PlannedRun:
     folder: Path  # as seen from the sweep's: ROW/seed_N, or HASH/seed_N where the stages are
     config: TrainConfig  # up to the stage's end, or the row's
     rows: tuple[str, ...]  # of the study that need it
-    before: tuple[PlannedRun, ...] = ()  # the stages with whose end it begins, from the first one on
+    upstream: tuple[PlannedRun, ...] = ()  # the stages with whose end it begins, from the first one on
     row: str | None = None  # that it scores; None: a stage
 
     @property
@@ -69,11 +69,11 @@ class PlannedRun:
 
     def initial(self, out: Path) -> Path | None:
         """The checkpoint that it begins with."""
-        return self.before[-1].checkpoint(out) if self.before else None
+        return self.upstream[-1].checkpoint(out) if self.upstream else None
 
     def checkpoint(self, out: Path) -> Path:
         """The end of its stage, or of its row's last one."""
-        owner = self if self.trains else self.before[-1]
+        owner = self if self.trains else self.upstream[-1]
         return stage_file(owner.place(out), owner.config.stages[-1].name)
 
 
@@ -107,12 +107,14 @@ def _plan_seed(configs: Mapping[str, TrainConfig], shared: Path) -> list[Planned
             users.setdefault(key, []).append(row)
     runs: dict[str, PlannedRun] = {}  # in the order of the rows
     for row, config in configs.items():
-        before: tuple[PlannedRun, ...] = ()
+        upstream: tuple[PlannedRun, ...] = ()
         for key, first in beginnings[row]:
             if key not in runs:
-                runs[key] = PlannedRun(shared / key / f"seed_{config.seed}", first, tuple(users[key]), before)
-            before = (*before, runs[key])
-        runs[f"row {row}"] = PlannedRun(Path(row, f"seed_{config.seed}"), config, (row,), before, row)
+                runs[key] = PlannedRun(
+                    shared / key / f"seed_{config.seed}", first, tuple(users[key]), upstream
+                )
+            upstream = (*upstream, runs[key])
+        runs[f"row {row}"] = PlannedRun(Path(row, f"seed_{config.seed}"), config, (row,), upstream, row)
     return list(runs.values())
 
 

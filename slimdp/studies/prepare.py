@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from flow_cache.runtime.lock import HeldError, held
 from flow_cache.runtime.machine import describe_commit, git_state
-from slimdp.config import ConfigError
+from flow_cache.runtime.shell import quoted
+from slimdp.config import ConfigError, TrainConfig
 from slimdp.data import Clicks
-from slimdp.studies.check import check_runs, refuse_changed
-from slimdp.studies.kept import keep_study, kept_studies, study_key
 from slimdp.studies.plan import PlannedRun, plan_runs, select
 from slimdp.studies.records import LOCK, RESULT, Evaluated, RunResult, describe_evaluation, read_record
-from slimdp.studies.results import RESULTS, save_results
+from slimdp.studies.results import SCORES, describe_scores, read_scores, save_scores
+from slimdp.studies.settings import ColumnSettings
 from slimdp.studies.states import RunState, look_at, what_is_missing
-from slimdp.studies.study import Study
-from slimdp.studies.table import read_results
-from slimdp.studies.work import RunTask
+from slimdp.studies.study import Study, read_snapshots, study_key, write_snapshot
+from slimdp.studies.work import RunTask, truths_of
+from slimdp.surface import load_surface
+from slimdp.training.stage_data import Sets, clicks_of, read_stages
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Prepared:
     device: str
     commit: str
     results_file: Path
+    columns: Mapping[str, ColumnSettings]
     states: tuple[RunState, ...]  # of all its runs, each after those that it begins with
     todo: tuple[PlannedRun, ...]  # those that are missing
     clicks: Mapping[str, Clicks]  # behind the labels of the rows among them, by the runs' names
@@ -40,6 +43,10 @@ class Prepared:
         """What the process that carries out a run is told."""
         clicks = None if run.row is None else self.clicks[run.name]
         return RunTask(self.out, run, self.evaluated, self.device, self.commit, clicks)
+
+    def told(self, result: RunResult) -> str:
+        """A score for people."""
+        return describe_scores(result, self.columns)
 
     @property
     def known(self) -> dict[Path, RunResult]:
@@ -56,7 +63,7 @@ class Prepared:
 
     def save(self, results: dict[Path, RunResult]) -> None:
         """Write scores by the runs' folders, and those of other studies in the same folder after them."""
-        save_results(self.results_file, (*self.sorted(results), *self.of_other_studies))
+        save_scores(self.results_file, (*self.sorted(results), *self.of_other_studies))
 
     def sorted(self, results: dict[Path, RunResult]) -> tuple[RunResult, ...]:
         """Scores by the runs' folders, in the order of the plan: seed by seed, rows as in the table."""
@@ -75,18 +82,18 @@ def prepare(
 
     To be called by who holds the study's folder, see `alone`.
     """
-    evaluated = describe_evaluation(study.evaluate, study.others)
+    evaluated = describe_evaluation(study)
     states, todo, clicks = _check(study, out, rows, seeds, evaluated)
-    results_file = results or out / RESULTS
-    if results is not None and results.exists() and not kept_studies(out):
+    results_file = results or out / SCORES
+    if results is not None and results.exists() and not read_snapshots(out):
         raise ConfigError(
             f"{results} is there, but nothing was swept into {out} yet: its scores are of another folder and "
             "would be lost; name another file with --results"
         )
     others = _of_other_studies(study, out, results_file)
-    keep_study(study, out)
+    write_snapshot(study, out)
     commit = describe_commit(git_state(__file__))
-    return Prepared(out, evaluated, device, commit, results_file, states, todo, clicks, others)
+    return Prepared(out, evaluated, device, commit, results_file, study.columns, states, todo, clicks, others)
 
 
 def check_study(
@@ -98,7 +105,7 @@ def check_study(
         ConfigError: naming the study, and what is wrong with it; arguments and reasons as of `sweep`.
     """
     try:
-        _check(study, out, rows, seeds, describe_evaluation(study.evaluate, study.others))
+        _check(study, out, rows, seeds, describe_evaluation(study))
     except ConfigError as error:
         raise ConfigError(f"{study.file}: {error}") from error
 
@@ -127,11 +134,11 @@ def _seeds_there(study: Study, out: Path) -> list[int]:
 def _of_other_studies(study: Study, out: Path, results_file: Path) -> tuple[RunResult, ...]:
     """The scores in the file that belong to other studies swept into the same folder."""
     mine = study_key(study.file)  # also as it was before a row was taken out of it
-    others = (other for other in kept_studies(out) if study_key(other.file) != mine)
+    others = (other for other in read_snapshots(out) if study_key(other.file) != mine)
     theirs = {name for other in others for name in other.names} - set(study.names)
     if not theirs or not results_file.is_file():
         return ()
-    return tuple(result for result in read_results([results_file]) if result.row in theirs)
+    return tuple(result for result in read_scores([results_file]) if result.row in theirs)
 
 
 @contextmanager
@@ -157,3 +164,64 @@ def seconds_of(out: Path, run: PlannedRun, result: RunResult | None) -> float:
         return result.seconds
     record = read_record(run.place(out))
     return 0.0 if record is None else record.seconds
+
+
+def refuse_changed(states: Iterable[RunState], out: Path) -> None:
+    """Raise ConfigError where runs were trained with other settings or labels, naming runs and keys."""
+    changed = [state for state in states if state.changed]
+    if not changed:
+        return
+    listed = "".join(f"\n  {state.run.name}: {'; '.join(state.changed)}" for state in changed)
+    folders = " ".join(quoted(state.run.place(out)) for state in changed)
+    raise ConfigError(
+        f"{len(changed)} runs in {out} were made with other settings (key: there, now):{listed}\n"
+        f"Go on with their settings, choose another --out, or train them again after: rm -r {folders}"
+    )
+
+
+def check_runs(runs: Sequence[PlannedRun], evaluated: Evaluated) -> dict[str, Clicks]:
+    """Read and check all labels that the runs are trained with, and the people who are scored.
+
+    Returns:
+        the clicks behind the labels of each row and seed that is to be scored, by `PlannedRun.name`.
+
+    Raises:
+        ConfigError: naming every row that cannot be run, with the reason.
+    """
+    sets: Sets = {}
+    scored = [run for run in runs if run.row is not None]
+    wrong: dict[str, str | None] = {}
+    counted: dict[TrainConfig, Clicks] = {}
+    if scored:
+        for name, people in evaluated.sets.items():
+            wrong[f"evaluate.{name}" if name else "evaluate"] = _problem(partial(truths_of, people))
+        truths_of.cache_clear()  # the processes that score read them for themselves
+    for run in scored:
+        labels = _but_for_the_seed(run.config)
+        place = f"row {run.row}"
+        if labels not in counted and wrong.get(place) is None:
+            wrong[place] = _problem(partial(_check_row, run, sets))
+            if wrong[place] is None:
+                counted[labels] = clicks_of(run.config, sets)
+    problems = [f"\n  {name}: {problem}" for name, problem in wrong.items() if problem is not None]
+    if problems:
+        raise ConfigError(f"nothing was begun, for the study cannot be run as it is:{''.join(problems)}")
+    return {run.name: counted[_but_for_the_seed(run.config)] for run in scored}
+
+
+def _but_for_the_seed(config: TrainConfig) -> TrainConfig:
+    """The same for runs that differ in nothing that is checked: a budget that draws with it names it."""
+    return config.replace(seed=0)
+
+
+def _check_row(run: PlannedRun, sets: Sets) -> None:
+    read_stages(run.config, sets=sets)
+    load_surface(run.config.surface)  # that errors are measured on; built before the processes start
+
+
+def _problem(check: Callable[[], object]) -> str | None:
+    try:
+        check()
+    except (ValueError, OSError) as error:
+        return str(error)
+    return None

@@ -11,17 +11,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from flow_cache import FlowCacheError, FlowStore
 from flow_cache.runtime.atomic import write_json
+from flow_cache.runtime.file_hash import file_sha256
 from flow_cache.runtime.json_file import JsonFileError, read_json
-from slimdp.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
+from slimdp.config import ConfigError, MotionSettings, TrainConfig, config_from_dict, config_to_dict
 from slimdp.settings_file import differences, from_plain, to_plain
-from slimdp.studies.inputs import file_digest, label_digests, picture_digests, pictures_digest
-from slimdp.studies.study import EvaluationSettings
+from slimdp.studies.study import Study
 from slimdp.training.checkpoint import FREE_KEYS
 
 #: Raised when the same weights come to other scores; 2: person or background by the odds of all parts.
@@ -30,62 +36,64 @@ RECORD, RESULT, FAILURE, LOG, LOCK = "sweep.json", "result.json", "failed.json",
 
 
 @dataclass(frozen=True)
-class Score:
-    """Percent of points within a distance."""
-
-    scores: Mapping[str, float]  # "localization only", which the papers report: {"5cm": ..., "10cm": ...}
-    full: Mapping[str, float]  # where a pixel that the network calls background is wrong
-
-    def __post_init__(self) -> None:
-        if not self.scores or self.full.keys() != self.scores.keys():
-            raise ConfigError(f"scores {dict(self.scores)} and full {dict(self.full)}: columns are missing")
-
-
-@dataclass(frozen=True)
 class RunResult:
-    """The score of a row for a seed, a line of results.json; percent of points within a distance."""
+    """The scores of a row for a seed, a line of scores.jsonl."""
 
     row: str
     seed: int
-    scores: Mapping[str, float]  # "localization only", which the papers report: {"5cm": ..., "10cm": ...}
-    full: Mapping[str, float]  # where a pixel that the network calls background is wrong
+    scores: Mapping[
+        str, Mapping[str, float]
+    ]  # set -> name of a score -> its value; the study's first set first
     seconds: float  # of its scoring
     shared_seconds: float  # of its stages' training, each shared with the rows of the study that have it too
     machine: str
     commit: str  # of the code that scored it
-    others: Mapping[str, Score] = field(default_factory=dict)  # on the study's other sets, by their names
     clicks: int | None = None  # of annotators, behind the labels that it learned from
     annotator_seconds: float | None = None  # that these take, at the costs that are usual here
     trained_at: tuple[str, ...] = ()  # commits of the code that trained its stages; () where it was not noted
 
     def __post_init__(self) -> None:
-        Score(self.scores, self.full)
+        if not self.scores:
+            raise ConfigError(f"scores = {dict(self.scores)}, but those of one set or more are wanted")
 
-    def on(self, name: str) -> Score:
-        """The score on one of the sets; "" is the first."""
-        return self.others[name] if name else Score(self.scores, self.full)
+    def on(self, name: str) -> Mapping[str, float]:
+        """Its scores on one of the sets, "" is the first; none where it was not scored there."""
+        return self.scores.get(name or next(iter(self.scores)), {})
+
+
+@dataclass(frozen=True)
+class ScoredSet:
+    """Whom somebody was scored on."""
+
+    annotations: str
+    images: str
+    sha256: str  # of the annotations
+    pictures: str = ""  # digest of what they are known by; "" where that is not known
+
+    def matches(self, wanted: ScoredSet) -> bool:
+        """Whether they are the people that are wanted, as far as both are known."""
+        pairs = [(self.sha256, wanted.sha256), (self.pictures, wanted.pictures)]
+        return (self.annotations, self.images) == (wanted.annotations, wanted.images) and all(
+            there == now for there, now in pairs if there and now
+        )
 
 
 @dataclass(frozen=True)
 class Evaluated:
     """Who was scored, and how."""
 
-    annotations: str
-    images: str
-    sha256: str  # of the annotations
-    pictures: str = ""  # digest of what they are known by; "" where that is not known
-    others: Mapping[str, Evaluated] = field(default_factory=dict, hash=False)  # more sets, by their names
+    sets: Mapping[str, ScoredSet]  # by name, "" of a single one; the first is what the study is about
+    scores: tuple[str, ...]  # their names
     scoring: int = 1  # by which version of the code
+    imports: tuple[str, ...] = ()  # modules that register their metrics
 
     def matches(self, wanted: Evaluated) -> bool:
-        """Whether they are the people that are wanted, as far as both are known."""
-        pairs = [(self.sha256, wanted.sha256), (self.pictures, wanted.pictures)]
+        """Whether all is there that is wanted."""
         return (
-            (self.annotations, self.images, self.scoring)
-            == (wanted.annotations, wanted.images, wanted.scoring)
-            and all(there == now for there, now in pairs if there and now)
-            and self.others.keys() >= wanted.others.keys()
-            and all(self.others[name].matches(each) for name, each in wanted.others.items())
+            self.scoring == wanted.scoring
+            and set(self.scores) >= set(wanted.scores)
+            and self.sets.keys() >= wanted.sets.keys()
+            and all(self.sets[name].matches(each) for name, each in wanted.sets.items())
         )
 
 
@@ -117,19 +125,14 @@ class Failure:
     log: str  # file
 
 
-def describe_evaluation(
-    evaluate: EvaluationSettings, others: Mapping[str, EvaluationSettings] | None = None
-) -> Evaluated:
-    """Who is to be scored; without digests where the files are not there."""
-    file, images = Path(evaluate.annotations), Path(evaluate.images)
-    return Evaluated(
-        evaluate.annotations,
-        evaluate.images,
-        file_digest(file) or "",
-        pictures_digest(file, images) or "",
-        {name: describe_evaluation(each) for name, each in (others or {}).items()},
-        SCORING,
-    )
+def describe_evaluation(study: Study) -> Evaluated:
+    """Who is to be scored, and how; without digests where the files are not there."""
+    sets = {}
+    for name, each in study.evaluate.items():
+        file, images = Path(each.annotations), Path(each.images)
+        digests = file_digest(file) or "", pictures_digest(file, images) or ""
+        sets[name] = ScoredSet(each.annotations, each.images, *digests)
+    return Evaluated(sets, study.score_names, SCORING, study.imports)
 
 
 def describe_run(config: TrainConfig) -> RunRecord:
@@ -209,8 +212,10 @@ def read_result(folder: Path, wanted: Evaluated) -> RunResult | None:
     if values is None:
         return None
     try:
+        if "others" in values["result"]:
+            return None  # of an earlier version, which had other scores: it is scored again
         file: _ResultFile = from_plain(_ResultFile, values)
-    except ConfigError as error:
+    except (ConfigError, TypeError, KeyError) as error:
         raise ConfigError(f"{folder / RESULT}: {error}; remove it") from error
     return file.result if file.evaluated.matches(wanted) else None
 
@@ -244,3 +249,96 @@ def _read(file: Path) -> Any:
 
 def _write(file: Path, values: object) -> None:
     write_json(file, to_plain(values))
+
+
+# What tells whether files that a run reads are those that it was begun with. Labels count to the last bit.
+# Pictures are too many to read at every start of a sweep: they are known by their names and sizes, a flow
+# store by what it says of its fields. Times of change count for nothing, so that a copy is the same.
+
+
+def label_digests(config: TrainConfig) -> dict[str, str]:
+    """Annotation file -> SHA-256, of those that a run learns from and that are there."""
+    files = {source.annotations for stage in config.stages for source in stage.data}
+    digests = {name: file_digest(Path(name)) for name in sorted(files)}
+    return {name: digest for name, digest in digests.items() if digest is not None}
+
+
+def picture_digests(config: TrainConfig) -> dict[str, str]:
+    """What a run sees beside its labels -> SHA-256 of what it is known by: pictures, and stores of flow."""
+    sources = {(source.annotations, source.images) for stage in config.stages for source in stage.data}
+    digests = {
+        f"pictures of {annotations} in {images}": pictures_digest(Path(annotations), Path(images))
+        for annotations, images in sorted(sources)
+    }
+    for motion in {config.motion_of(stage) for stage in config.stages}:
+        if motion.store:
+            digests[f"flow in {motion.store}"] = _motion_digest(motion)
+    return {name: digest for name, digest in digests.items() if digest is not None}
+
+
+def file_digest(file: Path) -> str | None:
+    """SHA-256 of a file; None where there is none."""
+    return _file_digest(file, _version(file)) if file.is_file() else None
+
+
+def pictures_digest(annotations: Path, images: Path) -> str | None:
+    """Of the names and sizes of the pictures that an annotation file names; None where it cannot be read."""
+    if not annotations.is_file():
+        return None
+    names = _picture_names(annotations, _version(annotations))
+    return None if names is None else _sizes_digest(images, names)
+
+
+def _motion_digest(motion: MotionSettings) -> str | None:
+    place = Path(motion.store)
+    files = [place] if place.is_file() else sorted(place.rglob("*.h5"))
+    if not files:
+        return None
+    if motion.kind == "exact":
+        return _sizes_digest(place, [str(file.relative_to(place)) for file in files])
+    return _flow_digest(place, tuple(_version(file) for file in files))
+
+
+def _version(file: Path) -> tuple[int, int]:
+    """While this is the same, a process need not read a file again."""
+    about = file.stat()
+    return about.st_mtime_ns, about.st_size
+
+
+@lru_cache
+def _file_digest(file: Path, version: tuple[int, int]) -> str:
+    return file_sha256(file).hex()
+
+
+@lru_cache
+def _picture_names(annotations: Path, version: tuple[int, int]) -> tuple[str, ...] | None:
+    try:
+        images = read_json(annotations)["images"]
+        return tuple(sorted({str(image["file_name"]) for image in images}))
+    except (ValueError, KeyError, TypeError):
+        return None  # reading the labels says what is wrong
+
+
+def _sizes_digest(folder: Path, names: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for name in names:
+        file = folder / name
+        digest.update(f"{name} {file.stat().st_size if file.is_file() else 'missing'}\n".encode())
+    return digest.hexdigest()
+
+
+@lru_cache
+def _flow_digest(place: Path, versions: tuple[tuple[int, int], ...]) -> str | None:
+    """Of whose flow a store holds, by what it was estimated, and which fields are complete."""
+    digest = hashlib.sha256()
+    try:
+        with FlowStore(place) as store:
+            for video in sorted(store.videos()):
+                record = store.record(video)
+                known = [video, record.source_hash, record.settings_hash, record.around]
+                digest.update(json.dumps([*known, record.width, record.height]).encode())
+                for step in store.steps(video):
+                    digest.update(f"{step} {np.flatnonzero(store.finished(video, step)).tolist()}".encode())
+    except (FlowCacheError, OSError):
+        return None  # the check of the settings says what is wrong
+    return digest.hexdigest()

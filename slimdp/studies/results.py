@@ -1,17 +1,24 @@
-"""The scores of a study in one file, and what a sweep leaves."""
+"""The scores of a study: their file, and their table, means and spreads over the seeds beside the paper's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from flow_cache.runtime.atomic import write_json
-from slimdp.settings_file import to_plain
+from flow_cache.runtime.atomic import write_text
+from flow_cache.runtime.json_file import parse_json, read_json_bytes
+from flow_cache.runtime.nearest import listed
+from slimdp.config import ConfigError
+from slimdp.report.tables import Spread, format_table
+from slimdp.settings_file import from_plain, to_plain
 from slimdp.studies.records import Failure, RunResult
+from slimdp.studies.settings import COLUMNS, ColumnSettings, RowGroup, Scores
 
-#: What a sweep writes its scores to, unless told otherwise.
-RESULTS = "results.json"
+#: What a sweep writes its scores to, unless told otherwise: a run a line.
+SCORES = "scores.jsonl"
 
 
 @dataclass(frozen=True)
@@ -24,15 +31,62 @@ class SweepSummary:
     left: tuple[str, ...] = ()  # runs that jobs did not come to before they ended
 
 
-def save_results(file: Path, results: Iterable[RunResult]) -> None:
+def save_scores(file: Path, results: Iterable[RunResult]) -> None:
     """Write scores, whole or not at all."""
-    write_json(file, [to_plain(result) for result in results])
+    write_text(file, "".join(json.dumps(to_plain(result)) + "\n" for result in results))
 
 
-def describe_scores(result: RunResult) -> str:
-    """ "42.9 / 61.0 / 75.2 % within 5 / 10 / 20 cm"."""
-    scores = " / ".join(f"{value:.1f}" for value in result.scores.values())
-    return f"{scores} % within {' / '.join(result.scores).replace('cm', '')} cm"
+def read_scores(places: Sequence[Path]) -> list[RunResult]:
+    """The scores in files, or in folders of sweeps.
+
+    Raises:
+        ConfigError: a file that is missing or holds something else, or two results for one row and seed.
+    """
+    found: dict[tuple[str, int], RunResult] = {}
+    for place in places:
+        file = place / SCORES if place.is_dir() else place
+        if not file.is_file():
+            raise ConfigError(f"{file}: no such file; slimdp sweep makes it")
+        try:
+            results: tuple[RunResult, ...] = from_plain(tuple[RunResult, ...], _read(file), "results")
+        except ValueError as error:
+            raise ConfigError(f"{file}: no scores of runs: {error}") from error
+        for result in results:
+            key = result.row, result.seed
+            if found.setdefault(key, result) != result:
+                raise ConfigError(f"{file}: another result for row {key[0]}, seed {key[1]} came before")
+    return list(found.values())
+
+
+def _read(file: Path) -> Any:
+    content = read_json_bytes(file, "file of scores")
+    if content.startswith(b"["):  # of an earlier version
+        return list(map(_of_earlier_version, parse_json(content, str(file))))
+    return [parse_json(line, f"{file}, line {number}") for number, line in enumerate(content.splitlines(), 1)]
+
+
+def _of_earlier_version(values: Any) -> Any:
+    """A result as results.json had it: scores of the first set, which has no name there, and of others."""
+    if not isinstance(values, dict) or "full" not in values:
+        return values
+    values = dict(values)
+    forms = {"": {form: values.pop(form, {}) for form in ("scores", "full")}, **values.pop("others", {})}
+    scores = {
+        place: {
+            f"points.{form}.{column}": value
+            for form, name in (("localization", "scores"), ("full", "full"))
+            for column, value in each[name].items()
+        }
+        for place, each in forms.items()
+    }
+    return {**values, "scores": scores}
+
+
+def describe_scores(result: RunResult, columns: Mapping[str, ColumnSettings]) -> str:
+    """ "5 cm 42.9 %, 10 cm 61.0 %", on the first set."""
+    scores = result.on("")
+    known = [column for column in columns.values() if column.score in scores]
+    return ", ".join(f"{each.heading} {each.told(scores[each.score])} {each.unit}".strip() for each in known)
 
 
 def whole_time(results: Iterable[RunResult]) -> str:
@@ -54,3 +108,256 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+def groups_of(
+    names: Sequence[str], groups: Sequence[RowGroup] = (), baseline: str | None = None
+) -> tuple[RowGroup, ...]:
+    """The groups that a table is made of: those of its study, or one without a title.
+
+    Args:
+        names: of the rows, in the order of the table.
+        groups: of the study; none: all rows make one, compared with the first.
+        baseline: the row that all are compared with instead, whatever group it is in.
+
+    Raises:
+        ConfigError: a baseline that is no row.
+    """
+    if baseline is not None and baseline not in names:
+        raise ConfigError(f"unknown row {baseline}; there are: {listed(names, baseline)}")
+    found = tuple(groups) or (RowGroup(title="", baseline=names[0], rows=tuple(names)),)
+    return found if baseline is None else tuple(group.replace(baseline=baseline) for group in found)
+
+
+def baselines_of(groups: Sequence[RowGroup]) -> tuple[str, ...]:
+    """The rows that others are compared with, each once."""
+    return tuple(dict.fromkeys(group.baseline for group in groups))
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row of the table; numbers by the names of columns, as far as they are known."""
+
+    name: str
+    seeds: tuple[int, ...]
+    scores: Mapping[str, Spread]
+    baseline: str  # the row that it is compared with; itself of a baseline
+    gains: Mapping[str, Spread]  # over the baseline, on the seeds that both have; none of the baseline
+    paper: Mapping[str, float]
+    paper_gains: Mapping[str, float]
+
+
+def table_rows(
+    results: Sequence[RunResult],
+    groups: Sequence[RowGroup],
+    paper: Scores,
+    columns: Mapping[str, ColumnSettings] = COLUMNS,
+    full: bool = False,
+    on: str = "",
+) -> list[TableRow]:
+    """The rows that have results.
+
+    Args:
+        results: in any order.
+        groups: `groups_of`: the rows in the order of the table, and the row that each is compared with, on
+            the seeds that both have.
+        paper: scores in the paper, by row and column, as far as it has them.
+        columns: by name.
+        full: where a pixel that the network calls background is wrong, instead of "localization only".
+        on: the name of one of the study's sets; "": the first. Results without a score on it are passed over.
+
+    Raises:
+        ConfigError: results of other rows, or with none of the columns.
+    """
+    baselines = {name: group.baseline for group in groups for name in group.rows}
+    unknown = sorted({result.row for result in results} - set(baselines))
+    if unknown:
+        raise ConfigError(f"unknown row {unknown[0]}; there are: {listed(baselines, unknown[0])}")
+    by_row: dict[str, dict[int, Mapping[str, float]]] = {name: {} for name in baselines}
+    for result in sorted(results, key=lambda result: result.seed):
+        if scores := result.on(on):
+            names = {column: each.full_score if full else each.score for column, each in columns.items()}
+            known = {column: scores[name] for column, name in names.items() if name in scores}
+            if not known:
+                raise ConfigError(f"row {result.row}, seed {result.seed} has no {', '.join(names.values())}")
+            by_row[result.row][result.seed] = known
+    return [
+        _table_row(name, by_seed, baselines[name], by_row[baselines[name]], paper)
+        for name, by_seed in by_row.items()
+        if by_seed
+    ]
+
+
+def _table_row(
+    name: str,
+    by_seed: Mapping[int, Mapping[str, float]],
+    baseline: str,
+    of_baseline: Mapping[int, Mapping[str, float]],
+    paper: Scores,
+) -> TableRow:
+    both = [seed for seed in by_seed if seed in of_baseline and name != baseline]
+    values: dict[str, list[float]] = {}
+    gains: dict[str, list[float]] = {}
+    for seed, scores in by_seed.items():
+        for column, score in scores.items():
+            values.setdefault(column, []).append(score)
+            if seed in both and column in of_baseline[seed]:
+                gains.setdefault(column, []).append(score - of_baseline[seed][column])
+    theirs, first = paper.get(name, {}), paper.get(baseline, {})
+    return TableRow(
+        name=name,
+        seeds=tuple(by_seed),
+        scores={column: Spread.of(each) for column, each in values.items()},
+        baseline=baseline,
+        gains={column: Spread.of(each) for column, each in gains.items()},
+        paper=dict(theirs),
+        paper_gains={c: theirs[c] - first[c] for c in theirs if c in first and name != baseline},
+    )
+
+
+@dataclass(frozen=True)
+class TextTables:
+    """Tables of rows as text, Markdown or plain."""
+
+    rows: Sequence[TableRow]
+    groups: Sequence[RowGroup]
+    columns: Mapping[str, ColumnSettings]
+    labels: Mapping[str, str]  # of the rows, by name
+    markdown: bool = True
+
+    def scores(self) -> str:
+        """The scores, ours and the paper's; the title of each group above its rows."""
+        within = all(column.words.startswith("points within ") for column in self.columns.values())
+        titles = [column.heading for column in self.columns.values()]
+        header = ["points within, %" if within else "row", *titles, "seeds", *(f"paper, {t}" for t in titles)]
+        body = {
+            row.name: [
+                *(self._spread(row.scores, name) for name in self.columns),
+                str(len(row.seeds)),
+                *(f"{row.paper[name]:.2f}" if name in row.paper else "" for name in self.columns),
+            ]
+            for row in self.rows
+        }
+        return self._table(header, body)
+
+    def gains(self) -> str:
+        """What each row gains over its group's baseline, ours and the paper's, paired by seed; or ""."""
+        baselines = baselines_of(self.groups)
+        over = f"over {self._label(baselines[0])}" if len(baselines) == 1 else "gained"
+        titles = [column.heading for column in self.columns.values()]
+        header = [over, *titles, *(f"paper, {title}" for title in titles)]
+        body = {
+            row.name: [
+                *(self._spread(row.gains, name, "+") for name in self.columns),
+                *(
+                    f"{row.paper_gains[name]:+.2f}" if name in row.paper_gains else ""
+                    for name in self.columns
+                ),
+            ]
+            for row in self.rows
+            if row.gains
+        }
+        return self._table(header, body, "over") if body else ""
+
+    def gaps(self, ceiling: str) -> str:
+        """How much of what the ceiling gains over its baseline each row gains that has the same one, percent.
+
+        A ratio of means over the seeds; as uncertain as both, so a deviation stands beside the gains alone.
+
+        Raises:
+            ConfigError: the ceiling has no results, or none for the baseline's seeds.
+        """
+        top = next((row for row in self.rows if row.name == ceiling), None)
+        if top is None or not top.gains:
+            over = "" if top is None else f" over {top.baseline}"
+            raise ConfigError(
+                f"ceiling {ceiling}: no gain{over} is known; it and its baseline need results of a seed"
+            )
+        way = f"share of the way from {self._label(top.baseline)} to {self._label(ceiling)}, %"
+        known = [name for name in self.columns if name in top.gains]
+        body = [
+            [self._label(row.name), *(_share(row.gains.get(c), top.gains[c].mean) for c in known)]
+            for row in self.rows
+            if row.gains and row.baseline == top.baseline and row is not top
+        ]
+        header = [way, *(self.columns[name].heading for name in known)]
+        return format_table(header, body, self.markdown) if body else ""
+
+    def _spread(self, spreads: Mapping[str, Spread], name: str, sign: str = "") -> str:
+        return spreads[name].text(sign, self.columns[name].form) if name in spreads else ""
+
+    def _label(self, name: str) -> str:
+        return self.labels.get(name, name)
+
+    def _table(self, header: Sequence[str], cells: Mapping[str, Sequence[str]], over: str = "") -> str:
+        """The rows in their order, below a line for each group that has a title and such rows."""
+        lines = []
+        for group in self.groups:
+            known = [name for name in group.rows if name in cells]
+            if known and group.title:
+                title = heading(group, self.groups, self.labels, over)
+                lines.append([f"**{title}**" if self.markdown else title, *[""] * (len(header) - 1)])
+            lines += [[self._label(name), *cells[name]] for name in known]
+        return format_table(header, lines, self.markdown)
+
+
+def heading(group: RowGroup, groups: Sequence[RowGroup], labels: Mapping[str, str], over: str = "") -> str:
+    """What stands above a group's rows: its title and, where the groups differ in it, the baseline.
+
+    Args:
+        group: one of the groups.
+        groups: of the table.
+        labels: of the rows, by name.
+        over: the word before the baseline; "" leaves it out.
+    """
+    differ = len(baselines_of(groups)) > 1
+    baseline = labels.get(group.baseline, group.baseline)
+    return f"{group.title}, {over} {baseline}" if over and differ else group.title
+
+
+def _share(gain: Spread | None, of: float) -> str:
+    return "" if gain is None else f"{100 * gain.mean / of:.0f}" if of > 0 else "no gap"
+
+
+def flat_rows(
+    rows: Sequence[TableRow], columns: Mapping[str, ColumnSettings], titles: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """The same numbers for a CSV file; what is not known is empty."""
+    flat = []
+    for row in rows:
+        cells: dict[str, Any] = {"row": row.name, "baseline": row.baseline, "seeds": len(row.seeds)}
+        for column in columns:
+            for kind, spreads in (("", row.scores), ("_gain", row.gains)):
+                spread = spreads.get(column)
+                cells[f"{column}{kind}"] = _cell(spread.mean if spread else None)
+                cells[f"{column}{kind}_sd"] = _cell(spread.deviation if spread else None)
+            cells[f"{column}_paper"] = _cell(row.paper.get(column))
+            cells[f"{column}_paper_gain"] = _cell(row.paper_gains.get(column))
+        flat.append({**cells, "title": titles.get(row.name, row.name)})
+    return flat
+
+
+def complete_results(
+    results: Sequence[RunResult], names: Sequence[str], seeds: Sequence[int]
+) -> list[RunResult]:
+    """Those of the rows that have all seeds, in the order of the table, then of the seeds."""
+    by_key = {(result.row, result.seed): result for result in results}
+    complete = [name for name in names if all((name, seed) in by_key for seed in seeds)]
+    return [by_key[name, seed] for name in complete for seed in seeds]
+
+
+def missing_runs(
+    results: Sequence[RunResult], names: Sequence[str], seeds: Sequence[int]
+) -> dict[tuple[int, ...], list[str]]:
+    """Rows by the seeds that they lack."""
+    there = {(result.row, result.seed) for result in results}
+    missing: dict[tuple[int, ...], list[str]] = {}
+    for name in names:
+        lacks = tuple(seed for seed in seeds if (name, seed) not in there)
+        if lacks:
+            missing.setdefault(lacks, []).append(name)
+    return missing
+
+
+def _cell(value: float | None) -> float | str:
+    return "" if value is None else round(value, 3)

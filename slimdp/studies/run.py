@@ -24,7 +24,7 @@ from slimdp.studies.executor import Executor, RunStatus, run_status, save_all_re
 from slimdp.studies.plan import PlannedRun
 from slimdp.studies.prepare import Prepared, alone, prepare, seconds_of
 from slimdp.studies.records import FAILURE, LOG, Failure, RunResult, read_failure
-from slimdp.studies.results import SweepSummary, describe_scores, duration
+from slimdp.studies.results import SweepSummary, duration
 from slimdp.studies.states import describe_cost
 from slimdp.studies.study import Study
 from slimdp.training.distributed import choose_device
@@ -58,7 +58,7 @@ def sweep(
         rows, seeds: only these; None: those of the study.
         jobs: runs side by side, each in a process of one thread; None: one a core, or one on a GPU.
         device: as for `train`.
-        results: the file of scores, written after every run; None: `out`/results.json.
+        results: the file of scores, written after every run; None: `out`/scores.jsonl.
         say: what is done with lines for people.
 
     Raises:
@@ -157,7 +157,7 @@ class _Sweep:
             save_all_results(self._prepared)
         left = self._seconds_left()
         when = f"; about {duration(left)} left" if left else ""
-        said = "trained" if answer is None else describe_scores(answer)
+        said = "trained" if answer is None else self._prepared.told(answer)
         self._say(f"{run.name}: {said}, {duration(seconds)} ({count}{when})")
 
     def _seconds_left(self) -> float | None:
@@ -190,7 +190,7 @@ class SweepJob(RequeuedJob):
                 print(f"{run.name}: FAILED: {answer.error}", flush=True)
                 return
             done.append(run)
-            print(f"{run.name}: {describe_scores(answer) if answer else 'trained'}", flush=True)
+            print(f"{run.name}: {self.prepared.told(answer) if answer else 'trained'}", flush=True)
             if answer is not None:
                 save_all_results(self.prepared)
 
@@ -238,7 +238,7 @@ class SubmittedSweep:
             if run.folder in told:
                 continue
             told.add(run.folder)
-            said = "trained" if run.trains else describe_scores(results[run.folder])
+            said = "trained" if run.trains else self.prepared.told(results[run.folder])
             if run in status.failed:
                 failure = _failure(self.prepared, run)
                 said = f"FAILED: {failure.error}; log: {failure.log}"

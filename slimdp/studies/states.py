@@ -23,6 +23,7 @@ from slimdp.studies.records import (
     read_record,
     read_result,
 )
+from slimdp.studies.settings import ColumnSettings
 from slimdp.studies.study import Study
 from slimdp.training.run_folder import read_metrics
 
@@ -72,24 +73,26 @@ def what_is_missing(states: Sequence[RunState]) -> list[PlannedRun]:
         if state.done or (state.run.row is None and state.run.folder not in needed):
             continue
         missing.append(state.run)
-        if state.run.before and not state.trained:
-            needed.add(state.run.before[-1].folder)
+        if state.run.upstream and not state.trained:
+            needed.add(state.run.upstream[-1].folder)
     return missing[::-1]
 
 
-def describe_row(row: RunState, stages: Mapping[Path, RunState]) -> str:
+def describe_row(row: RunState, stages: Mapping[Path, RunState], column: ColumnSettings) -> str:
     """How far a row is for a seed, in a few words.
 
     Args:
         row: its state.
         stages: those of all stages, by their folders.
+        column: whose score is told.
     """
     steps = sum(stage.steps for stage in row.run.config.stages)
-    chain = [stages[each.folder] for each in row.run.before]
+    chain = [stages[each.folder] for each in row.run.upstream]
     if row.changed or (not row.done and any(stage.changed for stage in chain)):
         return "other settings"
     if row.result is not None:
-        return f"{row.result.scores['10cm']:.1f} %"
+        score = row.result.on("").get(column.score)
+        return "scored" if score is None else f"{column.told(score)} {column.unit}".rstrip()
     for stage in chain:
         if not stage.trained:
             before = sum(each.steps for each in stage.run.config.stages[:-1])
@@ -126,21 +129,24 @@ def sweep_status(
     Raises:
         ConfigError: wrong settings, or a damaged file.
     """
-    evaluated = describe_evaluation(study.evaluate, study.others)
+    evaluated = describe_evaluation(study)
     study = study.including(seeds or ())
     seeds = study.seeds if seeds is None else seeds
     chosen = select(plan_runs(study), study.require_rows(rows), seeds)
     states = [look_at(run, out, evaluated) for run in chosen]
     stages = {state.run.folder: state for state in states if state.run.trains}
+    column = study.columns[study.main_column]
     of_rows = [state for state in states if not state.run.trains]
     cells: dict[str, dict[int, str]] = {}
     crops = {}
     for state in of_rows:
         assert state.run.row is not None
-        cells.setdefault(state.run.row, {})[state.run.seed] = describe_row(state, stages)
-        crops[state.run.row] = f"{sum(each.crops for each in state.run.before):,}"
-    body = [[row, crops[row], *(by_seed[seed] for seed in seeds)] for row, by_seed in cells.items()]
-    text = [format_table(["points within 10 cm", "crops", *(f"seed {seed}" for seed in seeds)], body)]
+        cells.setdefault(state.run.row, {})[state.run.seed] = describe_row(state, stages, column)
+        crops[state.run.row] = f"{sum(each.crops for each in state.run.upstream):,}"
+    body = [
+        [study.labels[row], crops[row], *(by_seed[seed] for seed in seeds)] for row, by_seed in cells.items()
+    ]
+    text = [format_table([column.words, "crops", *(f"seed {seed}" for seed in seeds)], body)]
     text.append(f"{sum(state.done for state in of_rows)} of {len(of_rows)} rows and seeds are done")
     text.append(f"to train: {describe_cost(what_is_missing(states))}; stages in common count once")
     text += [

@@ -1,98 +1,111 @@
-"""A study: the rows of a table, each a training run, for several seeds (docs/studies.md)."""
+"""A study that was read: the rows of a table, each a training run, for several seeds (docs/studies.md).
+
+A sweep keeps a snapshot of its study in its folder, so that the folder tells of itself.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from flow_cache.runtime.file_name import PLAIN_NAME_WORDS, is_plain_name
-from flow_cache.runtime.nearest import listed
+from flow_cache.runtime.atomic import write_text
+from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.shell import quoted
 from slimdp.config import ConfigError, TrainConfig, config_from_dict
+from slimdp.registry import import_modules
 from slimdp.settings_file import apply_override, from_plain, read_mapping, read_settings, to_plain
-from slimdp.studies.figures import FigureSettings, Scores, check_figures
-from slimdp.studies.grid import Grid, check_grid, grid_names, grid_rows
-from slimdp.studies.groups import RowGroup, check_groups
-from slimdp.studies.own_data import OwnData, replace_evaluated, replace_trained, replace_validated
+from slimdp.studies.settings import (
+    COLUMNS,
+    SHARED,
+    ColumnSettings,
+    EvaluationSettings,
+    FigureSettings,
+    RowGroup,
+    Scores,
+    StudySettings,
+    grid_rows,
+    require_known,
+)
 
-#: Where stages are trained, unless told otherwise, and where jobs keep their logs: beside the folders of the
-#: rows, which therefore have other names.
-SHARED, JOBS = "shared", "jobs"
-#: The columns of the tables of Slim DensePose.
-COLUMNS = ("5cm", "10cm", "20cm")
-
-
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """Who is scored, with the averaged weights of each run's last stage."""
-
-    annotations: str
-    images: str
-    paper: Scores = field(default_factory=dict)  # the paper's numbers on such a set
+#: No row can be called like this: beside the folders of the rows lies a file for each study.
+_SNAPSHOT = "_study_"
+#: An annotation file, and the folder that its file names start at.
+Files = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class StudySettings:
-    """What a study file holds."""
+class DataOverride:
+    """Somebody's own files, in the places of those that a study names."""
 
-    title: str
-    evaluate: Mapping[str, EvaluationSettings]  # the first one is what the study is about
-    rows: Mapping[str, str] = field(default_factory=dict)  # name -> settings file, in the table's order
-    base: str = ""  # the settings file that the grid changes
-    grid: Grid = field(default_factory=dict)  # its rows come after `rows`
-    seeds: tuple[int, ...] = (0, 1, 2)
-    people: str = ""  # whom it is about, after the title; a user's own files take its place
-    paper: Scores = field(default_factory=dict)  # the paper's numbers, "localization only"
-    paper_full: Scores = field(default_factory=dict)  # where what is taken for background is wrong
-    figures: tuple[FigureSettings, ...] = ()  # curves that `slimdp report` draws, and `slimdp advise` reads
-    groups: tuple[RowGroup, ...] = ()  # in the table's order; none: all are compared with the first row
-    about: Mapping[str, str] = field(default_factory=dict)  # row -> a short sentence of what it is
+    train: tuple[Files, ...] = ()  # for each set that the rows train on, in the order in which they name them
+    evaluate: tuple[Files, ...] = ()  # for each set that is scored; those left over are not scored
 
-    def __post_init__(self) -> None:
-        check_grid(self.grid)
-        if bool(self.grid) != bool(self.base):
+    def names(self) -> str:
+        """Of the annotation files, each once, for people: "train.json and val.json"."""
+        files = dict.fromkeys(Path(annotations).name for annotations, _ in (*self.train, *self.evaluate))
+        return " and ".join(files)
+
+    def words(self) -> list[str]:
+        """As the command line has it."""
+        named = [("--data", self.train), ("--evaluate", self.evaluate)]
+        return [word for option, sets in named for files in sets for word in (option, *files)]
+
+    def change_rows(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Let the plain settings of all rows name other labels, in place.
+
+        Where training is watched by scores, these are of the people who are scored at its end.
+
+        Raises:
+            ConfigError: the rows train on another number of sets.
+        """
+        for values in rows:
+            if self.evaluate and isinstance(values.get("validation"), dict):
+                annotations, images = self.evaluate[0]
+                values["validation"]["data"] = [{"annotations": annotations, "images": images}]
+        sources = [source for values in rows for source in _sources(values)]
+        theirs = list(dict.fromkeys(_files(source) for source in sources))
+        if self.train and len(theirs) != len(self.train):
+            listed = "".join(f"\n  {annotations} in {images}" for annotations, images in theirs)
             raise ConfigError(
-                f"base = {self.base!r}, grid = {{{', '.join(self.grid)}}}: one changes the other; give both"
+                f"--data was given {len(self.train)} times, but the sets that the rows train on are "
+                f"{len(theirs)}; give it for each, in the order of these:{listed}"
             )
-        names = [*self.rows, *grid_names(self.grid)]
-        if not names:
-            raise ConfigError("no rows and no grid, but one row or more is wanted")
-        for name in names:
-            if not is_plain_name(name) or name in (SHARED, JOBS):
-                raise ConfigError(
-                    f"rows.{name}: a row names a folder: {PLAIN_NAME_WORDS} are wanted, "
-                    f"and not {SHARED!r} or {JOBS!r}"
-                )
-            if names.count(name) > 1:
-                raise ConfigError(
-                    f"rows.{name}: two rows have this name; rename one, or an option of the grid"
-                )
+        places = dict(zip(theirs, self.train))
+        for source in sources if self.train else ():
+            source["annotations"], source["images"] = places[_files(source)]
+
+    def change_evaluate(self, theirs: Mapping[str, EvaluationSettings]) -> dict[str, EvaluationSettings]:
+        """The sets to score on, by name, without those that are left over; ConfigError if they are fewer."""
         if not self.evaluate:
-            raise ConfigError("evaluate = {}, but a set to score on is wanted: annotations, images")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise ConfigError(f"seeds = {list(self.seeds)}, but numbers of 0 or more that differ are wanted")
-        _check_scores("paper", self.paper, names)
-        _check_scores("paper_full", self.paper_full, names)
-        for place, settings in self.evaluate.items():
-            if place and not is_plain_name(place):
-                raise ConfigError(f"evaluate.{place}: a set names files: {PLAIN_NAME_WORDS} are wanted")
-            _check_scores(f"evaluate.{place}.paper", settings.paper, names)
-        papers = {place: settings.paper for place, settings in self.evaluate.items()}
-        first = next(iter(papers))
-        check_figures(self.figures, names, {**papers, first: self.paper or papers[first]})
-        check_groups(self.groups, names)
-        for name, words in self.about.items():
-            _require_known("about", name, names)
-            if not words.strip() or "\n" in words:
-                raise ConfigError(f"about.{name} = {words!r}, but one line of words is wanted")
+            return dict(theirs)
+        if len(self.evaluate) > len(theirs):
+            raise ConfigError(
+                f"--evaluate was given {len(self.evaluate)} times, but the sets that the study scores on are "
+                f"{len(theirs)}"
+            )
+        return {
+            name: settings.replace(annotations=annotations, images=images)
+            for (name, settings), (annotations, images) in zip(theirs.items(), self.evaluate)
+        }
 
 
-def _check_scores(place: str, scores: Scores, names: Sequence[str]) -> None:
-    for name, by_column in scores.items():
-        _require_known(place, name, names)
-        for column in by_column:
-            _require_known(f"{place}.{name}", column, COLUMNS)
+def _sources(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The data of a row's stages; what is no such thing is left for the settings to refuse."""
+    stages = values.get("stages")
+    for stage in stages if isinstance(stages, list) else ():
+        data = stage.get("data") if isinstance(stage, dict) else None
+        for source in data if isinstance(data, list) else ():
+            if isinstance(source, dict) and {"annotations", "images"} <= source.keys():
+                yield source
+
+
+def _files(source: Mapping[str, Any]) -> Files:
+    return str(source["annotations"]), str(source["images"])
 
 
 @dataclass(frozen=True)
@@ -102,6 +115,7 @@ class StudyRow:
     name: str
     values: dict[str, Any]  # plain training settings
     where: str  # they come from, for the errors
+    title: str = ""  # what readers see
 
     def config(self, seed: int) -> TrainConfig:
         """The settings of one of its runs; raises ConfigError where they are none."""
@@ -116,22 +130,49 @@ class Study:
     file: Path
     rows: tuple[StudyRow, ...]
     seeds: tuple[int, ...]
-    evaluate: EvaluationSettings
-    paper: Scores
+    evaluate: Mapping[str, EvaluationSettings]  # by name, "" of a single one; the first is what it is about
+    columns: Mapping[str, ColumnSettings] = field(default_factory=lambda: COLUMNS)
+    imports: tuple[str, ...] = ()  # modules that register metrics of their own
     overrides: tuple[str, ...] = ()  # that the rows were read with
-    evaluate_name: str = ""  # of the set above, where there are several
-    others: Mapping[str, EvaluationSettings] = field(default_factory=dict)  # more sets to score on, by name
     paper_full: Scores = field(default_factory=dict)
     figures: tuple[FigureSettings, ...] = ()
     groups: tuple[RowGroup, ...] = ()  # all rows, in their order; or none
-    about: Mapping[str, str] = field(default_factory=dict)  # row -> what it is
-    own: OwnData = field(default_factory=OwnData)  # that took the place of the file's
+    data_override: DataOverride = field(default_factory=DataOverride)  # that took the place of the file's
     shared: str = SHARED  # where stages are trained, as seen from the folder of the sweep
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the rows, in the order of the table."""
         return tuple(row.name for row in self.rows)
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Of the rows by name: what readers see of them."""
+        return {row.name: row.title or row.name for row in self.rows}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Of the rows by name, for tables of text: "their title (name)"."""
+        return {row.name: f"{row.title} ({row.name})" if row.title else row.name for row in self.rows}
+
+    @property
+    def main_column(self) -> str:
+        """The column where there is room for one."""
+        return "10cm" if "10cm" in self.columns else next(iter(self.columns))
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The scores that its runs are given."""
+        columns = self.columns.values()
+        named = (*(column.score for column in columns), *(column.full_score for column in columns))
+        return tuple(dict.fromkeys(named))
+
+    def paper(self, on: str = "", full: bool = False) -> Scores:
+        """The paper's numbers on one of the sets ("": the first), by row and column."""
+        first = next(iter(self.evaluate))
+        if full:
+            return self.paper_full if on in ("", first) else {}
+        return self.evaluate[on or first].paper
 
     def configs(self) -> Iterator[tuple[str, int, TrainConfig]]:
         """Every run's row, seed and settings: all rows of the first seed, then of the next one.
@@ -159,85 +200,131 @@ class Study:
     def require_rows(self, names: Sequence[str] | None) -> tuple[str, ...]:
         """The rows of some names, or all; raises ConfigError for a name that is not there."""
         for name in names or ():
-            _require_known("rows", name, self.names)
+            require_known("rows", name, self.names)
         return self.names if names is None else tuple(name for name in self.names if name in names)
 
+    def sweep_command(self, out: Path | None, rows: Sequence[str], seeds: Sequence[int]) -> str:
+        """The command line that trains and scores some rows for some seeds; `out` is None where not known."""
+        words = ["slimdp", "sweep", str(self.file)]
+        for override in self.overrides:
+            words += ["--set", override]
+        words += self.data_override.words()
+        if out is not None:
+            words += ["--out", str(out)]
+            if self.shared != SHARED:
+                words += ["--shared", os.path.normpath(out / self.shared)]
+        if tuple(rows) != self.names:
+            words += ["--rows", ",".join(rows)]
+        if tuple(seeds) != self.seeds:
+            words += ["--seeds", ",".join(map(str, seeds))]
+        return " ".join(map(quoted, words))
 
-def read_study(file: Path, overrides: Sequence[str] = (), own: OwnData | None = None) -> Study:
+
+def read_study(file: Path, overrides: Sequence[str] = (), data_override: DataOverride | None = None) -> Study:
     """Read a study and the settings of its rows.
 
     Args:
         file: YAML, the keys of `StudySettings`; `evaluate` may also be one set without a name. The rows'
             settings files are relative to it.
         overrides: `key=value` for the settings of every row.
-        own: files to take the place of those that it names; None: none. Sets that it leaves over are not
-            scored, and figures of them are left out.
+        data_override: files to take the place of those that it names; None: none. Sets that it leaves over
+            are not scored, and figures of them are left out.
 
     Raises:
         ConfigError: naming the file, the key and what it could have been.
     """
-    file, own = Path(file), own or OwnData()
+    file, data_override = Path(file), data_override or DataOverride()
     values = read_mapping(file)
     evaluate = values.get("evaluate")
     try:
         if isinstance(evaluate, dict) and evaluate.keys() & {"annotations", "images"}:
-            from_plain(EvaluationSettings, evaluate, "evaluate")  # its errors name it as it is in the file
+            EvaluationSettings.parse(evaluate, "evaluate")  # its errors name it as it is in the file
             values["evaluate"] = {"": evaluate}
-        settings: StudySettings = from_plain(StudySettings, values)
+        settings = StudySettings.parse(values)
+        settings.check()
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
-    (name, first), *others = from_plain(
-        Mapping[str, EvaluationSettings], replace_evaluated(to_plain(settings.evaluate), own), "evaluate"
-    ).items()
-    scored = ("", name, *(each for each, _ in others))
+    sets = data_override.change_evaluate(settings.evaluate)
+    first = next(iter(sets))
+    if settings.paper:
+        sets[first] = sets[first].replace(paper=settings.paper)
     return Study(
-        title=", on ".join(filter(None, (settings.title, own.names() or settings.people))),
+        title=", on ".join(filter(None, (settings.title, data_override.names() or settings.people))),
         file=file,
-        rows=_read_rows(file, settings, overrides, own),
+        rows=_read_rows(file, settings, overrides, data_override),
         seeds=settings.seeds,
-        evaluate=first,
-        paper=to_plain(settings.paper or first.paper),
+        evaluate=sets,
+        columns=settings.columns,
+        imports=settings.imports,
         overrides=tuple(overrides),
-        evaluate_name=name,
-        others=dict(others),
-        paper_full=to_plain(settings.paper_full),
-        figures=tuple(figure for figure in settings.figures if figure.scored_on in scored),
+        paper_full=settings.paper_full,
+        figures=tuple(figure for figure in settings.figures if figure.scored_on in ("", *sets)),
         groups=settings.groups,
-        about=settings.about,
-        own=own,
+        data_override=data_override,
     )
 
 
 def _read_rows(
-    file: Path, settings: StudySettings, overrides: Sequence[str], own: OwnData
+    file: Path, settings: StudySettings, overrides: Sequence[str], data_override: DataOverride
 ) -> tuple[StudyRow, ...]:
     """The rows that have files of their own, then those of the grid; where there are groups, in theirs."""
-    read = [
-        (name, read_settings(file.parent / each), str(file.parent / each))
-        for name, each in settings.rows.items()
-    ]
+    if any(override.partition("=")[0].strip() == "seed" for override in overrides):
+        raise ConfigError(
+            "--set seed=...: every run has one of the study's seeds; choose among them: --seeds"
+        )
+    read = []
+    for name, row in settings.rows.items():
+        place = file.parent / row.settings
+        read.append((name, read_settings(place), str(place), row.title))
     if settings.grid:
         base = file.parent / settings.base
         try:
             read += grid_rows(read_settings(base), settings.grid, str(base))
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from error
-    rows = [values for _, values, _ in read]
-    replace_trained(rows, own)
-    replace_validated(rows, own)
-    if any(override.partition("=")[0].strip() == "seed" for override in overrides):
-        raise ConfigError(
-            "--set seed=...: every run has one of the study's seeds; choose among them: --seeds"
-        )
-    for values in rows:
+    data_override.change_rows([values for _, values, _, _ in read])
+    for _, values, _, _ in read:
         for override in overrides:
             apply_override(values, override)
-    words = [*own.words(), *overrides]
+    words = [*data_override.words(), *overrides]
     order = [row for group in settings.groups for row in group.rows]
     read = sorted(read, key=lambda row: order.index(row[0])) if order else read
-    return tuple(StudyRow(name, values, " with ".join([where, *words])) for name, values, where in read)
+    return tuple(
+        StudyRow(name, values, " with ".join([where, *words]), title) for name, values, where, title in read
+    )
 
 
-def _require_known(key: str, name: str, choices: Sequence[str]) -> None:
-    if name not in choices:
-        raise ConfigError(f"unknown key {key}.{name}; there are: {listed(choices, name)}")
+def study_key(file: Path) -> str:
+    """How a study is called in names of files: by its folder, or by itself where it is no study.yaml."""
+    return Path(os.path.abspath(file)).parent.name if file.stem == "study" else file.stem
+
+
+def write_snapshot(study: Study, out: Path) -> None:
+    """Write a study, its rows with all their settings, into the folder of its sweep, unless it is there."""
+    values = {each.name: to_plain(getattr(study, each.name)) for each in fields(Study)}
+    text = json.dumps({**values, "file": str(study.file)}, indent=1) + "\n"
+    file = out / f"{_SNAPSHOT}{study_key(study.file)}.json"
+    if file.is_file() and file.read_bytes() == text.encode():
+        return
+    write_text(file, text)
+
+
+def read_snapshots(out: Path) -> list[Study]:
+    """The studies that were swept into a folder, by name; raises ConfigError where one is damaged."""
+    return [_read_snapshot(file) for file in sorted(out.glob(f"{_SNAPSHOT}*.json"))]
+
+
+def _read_snapshot(file: Path) -> Study:
+    try:
+        values: dict[str, Any] = read_json(file)
+        rows = tuple(StudyRow(**row) for row in values.pop("rows"))
+        path = Path(values.pop("file"))
+        import_modules(values["imports"])
+        hints = typing.get_type_hints(Study)
+        known = {name: from_plain(hints[name], value, name) for name, value in values.items()}
+        return Study(file=path, rows=rows, **known)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{file} is damaged, or of an earlier version: {error}; remove it, and give the study itself: "
+            "--study"
+        ) from error

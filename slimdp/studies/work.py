@@ -16,10 +16,10 @@ import torch
 from flow_cache.runtime.atomic import link_name, write_text
 from flow_cache.runtime.lock import HeldError, held
 from flow_cache.runtime.machine import describe_machine
-from slimdp.data import AnnotationError, Clicks, read_annotations
-from slimdp.evaluation import POINT_SCORES, EvaluationSet, Scorer, by_form, table_row
+from slimdp.data import AnnotationError, Clicks
+from slimdp.evaluation import EvaluationSet, Scorer, describe_score, read_truths
 from slimdp.inference import predict_people
-from slimdp.structures import PersonAnnotation
+from slimdp.registry import import_modules
 from slimdp.studies.plan import PlannedRun
 from slimdp.studies.records import (
     LOCK,
@@ -27,7 +27,7 @@ from slimdp.studies.records import (
     Evaluated,
     Failure,
     RunResult,
-    Score,
+    ScoredSet,
     begin_run,
     begin_training,
     describe_failure,
@@ -110,29 +110,25 @@ def _score(task: RunTask, folder: Path) -> RunResult:
     model, config = load_model(task.run.checkpoint(task.out))
     placed, surface = to_device(model, device), load_surface(config.surface)
 
-    def score_on(evaluated: Evaluated) -> Score:
-        people = labelled_people(evaluated)
-        scorer = Scorer(POINT_SCORES, EvaluationSet.of(people), surface)
-        scorer.take(predict_people(placed, people, config.crop))
-        scores = by_form(scorer.compute())
-        return Score(table_row(scores["localization"]), table_row(scores["full"]))
-
-    first = score_on(task.evaluated)
-    others = {name: score_on(each) for name, each in task.evaluated.others.items()}
+    import_modules(task.evaluated.imports)
+    scores = {}
+    for place, scored in task.evaluated.sets.items():
+        scorer = Scorer(task.evaluated.scores, truths_of(scored), surface)
+        scorer.take(predict_people(placed, scorer.people, config.crop), timed=True)
+        known = {name: score.value for name, score in scorer.compute().items()}
+        scores[place] = {name: _rounded(name, value) for name, value in known.items() if value is not None}
     _keep_end(task, folder)
-    stages = [(run, read_record(run.place(task.out))) for run in task.run.before]
+    stages = [(run, read_record(run.place(task.out))) for run in task.run.upstream]
     result = RunResult(
         row=task.run.row,
         seed=task.run.seed,
-        scores=first.scores,
-        full=first.full,
+        scores=scores,
         seconds=round(time.monotonic() - start, 1),
         shared_seconds=round(
             sum(record.seconds / len(run.rows) for run, record in stages if record is not None), 1
         ),
         machine=_describe_machine(device),
         commit=task.commit,
-        others=others,
         clicks=None if task.clicks is None else task.clicks.total,
         annotator_seconds=None if task.clicks is None else round(task.clicks.seconds(), 1),
         trained_at=tuple(
@@ -147,24 +143,28 @@ def _keep_end(task: RunTask, folder: Path) -> None:
     """Let the row's folder hold the weights that were scored, and what was measured on the way to them."""
     end = task.run.checkpoint(task.out)
     link_name(folder / end.name, end)
-    logs = [run.place(task.out) / "metrics.jsonl" for run in task.run.before]
+    logs = [run.place(task.out) / "metrics.jsonl" for run in task.run.upstream]
     write_text(folder / "metrics.jsonl", "".join(log.read_text() for log in logs if log.is_file()))
 
 
+def _rounded(name: str, value: float) -> float:
+    """As scores are kept: percent to two digits behind the point, others to four digits."""
+    return round(value, 2) if describe_score(name).unit == "%" else float(f"{value:.4g}")
+
+
 @lru_cache(maxsize=4)
-def labelled_people(evaluated: Evaluated) -> tuple[PersonAnnotation, ...]:
-    """The people to score, those with points on the body, read once a process.
+def truths_of(scored: ScoredSet) -> EvaluationSet:
+    """Whom to score, read once a process.
 
     Raises:
         AnnotationError: the file or one of its pictures is broken, or nobody has points.
     """
-    everyone = read_annotations(evaluated.annotations, evaluated.images).people
-    people = tuple(person for person in everyone if person.has_uv.any())
-    if not people:
+    truths = read_truths(scored.annotations, scored.images, check_images=True)
+    if not truths.with_points():
         raise AnnotationError(
-            f"nobody in {evaluated.annotations} has points to score: name another file to evaluate on"
+            f"nobody in {scored.annotations} has points to score: name another file to evaluate on"
         )
-    return people
+    return truths
 
 
 @contextmanager

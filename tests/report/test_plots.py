@@ -70,7 +70,7 @@ def test_the_papers_curves_are_thin_dashed_and_once_in_the_legend() -> None:
 
 
 def test_rows_stand_below_each_other_and_empty_ones_keep_their_line() -> None:
-    chart = row_plot({"first": [10.0, 12.0], "missing": [], "last": [20.0]}, "points, %")
+    chart = row_plot([("first", [10.0, 12.0]), ("missing", []), ("last", [20.0])], "points, %")
     assert [text for text in texts(chart) if text in ("first", "missing", "last")] == [
         "first",
         "missing",
@@ -82,7 +82,7 @@ def test_rows_stand_below_each_other_and_empty_ones_keep_their_line() -> None:
     upper, lower = (marked[1][np.abs(marked[0] - line) < 20].mean() for line in (top + 15, bottom - 15))
     assert upper < lower  # 11 is left of 20
     # Black from left to right: the axis, and a line for a break.
-    parted = row_plot({"first": [10.0, 12.0], "missing": [], "last": [20.0]}, "points, %", breaks=[2])
+    parted = row_plot([("first", [10.0, 12.0]), ("missing", []), ("last", [20.0])], "points, %", breaks=[2])
     across = [(pixels(each).max(axis=2) < 60).mean(axis=1) > 0.6 for each in (chart, parted)]
     beginnings = [int((line[1:] & ~line[:-1]).sum()) for line in across]
     assert beginnings[1] == beginnings[0] + 1
@@ -101,7 +101,7 @@ def test_nothing_to_draw_or_too_much() -> None:
     with pytest.raises(ValueError, match="8 curves"):
         curve_plot({str(i): a_curve(1) for i in range(8)}, "x", "y")
     with pytest.raises(ValueError, match="none of 2 rows"):
-        row_plot({"a": [], "b": []}, "x")
+        row_plot([("a", []), ("b", [])], "x")
 
 
 def test_numbers_of_an_axis_do_not_overlap() -> None:

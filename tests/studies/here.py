@@ -13,11 +13,11 @@ from slimdp.studies.work import carry_out
 
 
 def results_of(out: Path) -> list[dict]:
-    return json.loads((out / "results.json").read_text())
+    return [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
 
 
 def scores_of(out: Path) -> list[tuple]:
-    return [(row["row"], row["seed"], row["scores"], row["full"]) for row in results_of(out)]
+    return [(row["row"], row["seed"], row["scores"]) for row in results_of(out)]
 
 
 def carry_out_here(

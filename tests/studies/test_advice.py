@@ -222,6 +222,7 @@ def test_the_command_prints_the_cheapest_way_first(
     for wrong, words in (
         (["nan"], "--accuracy nan"),
         (["50", "--on", "track"], "it has: one without a name"),
+        (["50", "--at", "30cm"], "--at 30cm: no such column"),
     ):
         assert main([*command, *wrong]) == 2
         assert words in capsys.readouterr().err
@@ -238,7 +239,8 @@ def test_the_first_set_has_its_name_and_curves_of_one_name_are_kept_apart(
     # Over hours the same rows are the same way, whatever it is called there.
     study["figures"] += [{"title": "h", "x": "hours", "curves": {"stills": ["full", "images_10"]}}]
     file.write_text(dump_yaml(study))
-    assert main(["advise", str(tmp_path / "runs"), "--accuracy", "55.5", "--on", "coco"]) == 0
+    results = str(tmp_path / "runs" / "results.json")
+    assert main(["advise", results, "--accuracy", "55.5", "--on", "coco"]) == 0
     said = capsys.readouterr().out
     assert [line.split()[0] for line in said.splitlines()[3:6]] == ["points", "images", "again:"]
     assert "stills" not in said

@@ -21,7 +21,7 @@ from slimdp.models import HourglassSettings
 from slimdp.motion import TpsMotion
 from slimdp.studies import PlannedRun, Study, StudyRow, plan_runs
 from slimdp.studies.plan import select
-from slimdp.studies.study import EvaluationSettings
+from slimdp.studies.settings import EvaluationSettings
 
 
 def study_of(rows: dict[str, TrainConfig], seeds: tuple[int, ...] = (0,)) -> Study:
@@ -30,8 +30,7 @@ def study_of(rows: dict[str, TrainConfig], seeds: tuple[int, ...] = (0,)) -> Stu
         file=Path("study.yaml"),
         rows=tuple(StudyRow(name, config_to_dict(config), name) for name, config in rows.items()),
         seeds=seeds,
-        evaluate=EvaluationSettings("people.json", "."),
-        paper={},
+        evaluate={"": EvaluationSettings(annotations="people.json", images=".")},
     )
 
 
@@ -63,9 +62,9 @@ def test_rows_that_part_after_a_stage_share_it() -> None:
     runs = planned("ax", "ay", "bz")
     assert [trained(run) for run in runs] == ["a", "x", "", "y", "", "b", "z", ""]
     a, x, first, y, second, b, z, third = runs
-    assert (a.rows, a.before, a.initial(Path("out"))) == (("0", "1"), (), None)
-    assert [run.before for run in (x, y, z)] == [(a,), (a,), (b,)]
-    assert [run.before for run in (first, second, third)] == [(a, x), (a, y), (b, z)]
+    assert (a.rows, a.upstream, a.initial(Path("out"))) == (("0", "1"), (), None)
+    assert [run.upstream for run in (x, y, z)] == [(a,), (a,), (b,)]
+    assert [run.upstream for run in (first, second, third)] == [(a, x), (a, y), (b, z)]
     assert [run.folder for run in (first, second, third)] == [Path(n, "seed_0") for n in ("0", "1", "2")]
     assert x.initial(Path("out")) == Path("out") / a.folder / "stage_0a.pt"
     assert x.checkpoint(Path("out")) == Path("out") / x.folder / "stage_1x.pt"
@@ -96,12 +95,12 @@ def test_every_row_trains_its_stages_once_and_nothing_twice(rows: list[str]) -> 
     assert len(place) == len(runs)
     for run in runs:
         whole = letters(run.config)
-        assert all(place[before.folder] < place[run.folder] for before in run.before)
+        assert all(place[before.folder] < place[run.folder] for before in run.upstream)
         if run.row is not None:
             assert whole == rows[int(run.row)]
-            assert "".join(map(trained, run.before)) == whole
+            assert "".join(map(trained, run.upstream)) == whole
         else:
-            assert "".join(map(trained, (*run.before, run))) == whole
+            assert "".join(map(trained, (*run.upstream, run))) == whole
             assert run.rows == tuple(str(n) for n, row in enumerate(rows) if row.startswith(whole))
     done = Counter(letters(run.config) for run in runs if run.trains)
     assert dict(done) == {row[:end]: 1 for row in rows for end in range(1, len(row) + 1)}
@@ -152,7 +151,7 @@ def test_a_choice_of_rows_keeps_what_they_begin_with(
     assert len([run for run in runs if run.rows == ("plain", "fast")]) == 2  # one a seed
     few = select(runs, ["fast"], [1])
     assert [run.row for run in few] == [None, None, "fast"]
-    assert few[2].before == few[:2]
+    assert few[2].upstream == few[:2]
     assert [run.name for run in select(runs, ["other"], [0])] == [
         "stage stills of other, seed 0", "stage clips of other, seed 0", "other/seed_0",
     ]  # fmt: skip

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +9,10 @@ import pytest
 
 from flow_cache.runtime.lock import held
 from slimdp.config import ConfigError, DataSource, TrainConfig
-from slimdp.studies import RunResult
+from slimdp.studies import RunResult, Study
 from slimdp.studies.records import (
     Evaluated,
+    ScoredSet,
     begin_run,
     begin_training,
     changes,
@@ -23,21 +25,33 @@ from slimdp.studies.records import (
     write_failure,
     write_result,
 )
-from slimdp.studies.study import EvaluationSettings
+from slimdp.studies.settings import EvaluationSettings
 from slimdp.studies.work import note_failure
 
-RESULT = RunResult("a", 0, {"5cm": 1.0, "10cm": 2.0}, {"5cm": 0.5, "10cm": 1.5}, 3.0, 1.0, "2 cores", "abc")
-PEOPLE = Evaluated("people.json", ".", "1234")
+RESULT = RunResult("a", 0, {"": {"points.localization.10cm": 2.0}}, 3.0, 1.0, "2 cores", "abc")
+PEOPLE = Evaluated({"": ScoredSet("people.json", ".", "1234")}, ("points.localization.10cm",))
+
+
+def people(**changes: str) -> Evaluated:
+    return replace(PEOPLE, sets={"": replace(PEOPLE.sets[""], **changes)})
 
 
 def test_a_result_counts_for_the_people_that_it_is_of(tmp_path: Path) -> None:
     assert read_result(tmp_path, PEOPLE) is None
     write_result(tmp_path, RESULT, PEOPLE)
     assert read_result(tmp_path, PEOPLE) == RESULT
-    assert read_result(tmp_path, replace(PEOPLE, annotations="others.json")) is None
-    assert read_result(tmp_path, replace(PEOPLE, sha256="5678")) is None
+    assert read_result(tmp_path, people(annotations="others.json")) is None
+    assert read_result(tmp_path, people(sha256="5678")) is None
+    assert read_result(tmp_path, replace(PEOPLE, scores=())) == RESULT
+    assert read_result(tmp_path, replace(PEOPLE, scores=("gps.AP",))) is None
     # Where the people's file is not at hand, its name must do.
-    assert read_result(tmp_path, replace(PEOPLE, sha256="")) == RESULT
+    assert read_result(tmp_path, people(sha256="")) == RESULT
+
+
+def test_a_result_of_an_earlier_version_is_made_anew(tmp_path: Path) -> None:
+    old = {"row": "a", "seed": 0, "scores": {"5cm": 1.0}, "full": {"5cm": 1.0}, "others": {}}
+    (tmp_path / "result.json").write_text(json.dumps({"result": old, "evaluated": {}}))
+    assert read_result(tmp_path, PEOPLE) is None
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"result": {}}', '{"result": 3, "evaluated": null}'])
@@ -48,13 +62,14 @@ def test_a_damaged_result_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_the_people_are_known_by_what_is_in_the_file(tmp_path: Path) -> None:
-    settings = EvaluationSettings(str(tmp_path / "people.json"), ".")
-    assert describe_evaluation(settings).sha256 == ""
+    scored = EvaluationSettings(annotations=str(tmp_path / "people.json"), images=".")
+    study = Study("", Path("study.yaml"), (), (0,), {"": scored})
+    assert describe_evaluation(study).sets[""].sha256 == ""
     digests = set()
     for text in ("a", "b"):
         (tmp_path / "people.json").write_text(text)
         os.utime(tmp_path / "people.json", ns=(1, len(digests)))
-        digests.add(describe_evaluation(settings).sha256)
+        digests.add(describe_evaluation(study).sets[""].sha256)
     assert len(digests) == 2
 
 

@@ -61,7 +61,7 @@ def test_where_nothing_is_missing_no_job_is_started(
     study, out = make_study(tmp_path / "study", {"plain": "base: base.yaml\n"}, (0,)), tmp_path / "out"
     carry_out_here(study, out)
     assert main(["sweep", str(study.file), "--out", str(out), "--submit", "local", "--jobs", "2"]) == 0
-    assert capsys.readouterr().out == f"1 results: {out / 'results.json'}\n"
+    assert capsys.readouterr().out == f"1 results: {out / 'scores.jsonl'}\n"
     assert not (out / "jobs").exists()
 
 

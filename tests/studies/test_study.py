@@ -9,7 +9,7 @@ from slimdp.__main__ import main
 from slimdp.config import ConfigError, TrainConfig
 from slimdp.settings_file import dump_yaml, parse_yaml
 from slimdp.studies import Study, read_study
-from slimdp.studies.kept import keep_study, kept_studies
+from slimdp.studies.study import read_snapshots, write_snapshot
 
 
 def test_rows_come_in_their_order_with_every_seed(
@@ -25,7 +25,7 @@ def test_rows_come_in_their_order_with_every_seed(
     assert configs[0][2].stages == base_config.stages
     assert configs[1][2].stages[1].learning_rate == 2e-2
     assert configs[2][2].stages[0].learning_rate == 1e-2
-    assert study.paper == {"fast": {"10cm": 42.94}}
+    assert study.paper() == {"fast": {"10cm": 42.94}}
     assert study.including((5, 1)).seeds == (3, 1, 5)
 
 
@@ -34,15 +34,20 @@ def test_rows_stand_in_the_order_of_their_groups(make_study: Callable[..., Study
         {"title": "Later", "baseline": "other", "rows": ["other"]},
         {"title": "First", "baseline": "fast", "rows": ["fast", "plain"]},
     ]
-    study = make_study(tmp_path, more=dump_yaml({"groups": groups, "about": {"fast": "in haste"}}))
-    assert study.about == {"fast": "in haste"}
+    make_study(tmp_path)
+    values = parse_yaml((tmp_path / "study.yaml").read_text())
+    values["rows"]["fast"] = {"settings": "fast.yaml", "title": "in haste"}
+    (tmp_path / "study.yaml").write_text(dump_yaml({**values, "groups": groups}))
+    study = read_study(tmp_path / "study.yaml")
+    assert study.titles == {"other": "other", "fast": "in haste", "plain": "plain"}
+    assert study.labels == {"other": "other", "fast": "in haste (fast)", "plain": "plain"}
     assert study.names == ("other", "fast", "plain")
     assert [(group.title, group.baseline) for group in study.groups] == [
         ("Later", "other"),
         ("First", "fast"),
     ]
-    keep_study(study, tmp_path)
-    assert kept_studies(tmp_path) == [study]
+    write_snapshot(study, tmp_path)
+    assert read_snapshots(tmp_path) == [study]
 
 
 def test_overrides_reach_every_row(make_study: Callable[..., Study], tmp_path: Path) -> None:
@@ -56,7 +61,7 @@ def test_overrides_reach_every_row(make_study: Callable[..., Study], tmp_path: P
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"titel": "x"}, ["study.yaml", "unknown key titel", "title, evaluate, rows, base, grid, seeds"]),
+        ({"titel": "x"}, ["study.yaml", "unknown key titel", "title, imports, evaluate, rows, base, grid"]),
         ({"title": 3}, ["title = 3", "a text"]),
         ({"rows": {}}, ["rows", "one row or more"]),
         ({"rows": ["plain.yaml"]}, ["rows = ['plain.yaml']", "name: value"]),
@@ -65,7 +70,7 @@ def test_overrides_reach_every_row(make_study: Callable[..., Study], tmp_path: P
         ({"rows": {"a": "nowhere.yaml"}}, ["nowhere.yaml: no such settings file"]),
         ({"seeds": []}, ["seeds = []"]),
         ({"seeds": [1, 1]}, ["seeds = [1, 1]", "differ"]),
-        ({"seeds": [-1]}, ["seeds = [-1]", "0 or more"]),
+        ({"seeds": [-1]}, ["seeds.0 = -1", "0 or more"]),
         ({"seeds": ["0"]}, ["seeds.0 = '0'", "a whole number"]),
         ({"evaluate": {"images": "x"}}, ["missing key evaluate.annotations"]),
         (
@@ -86,9 +91,17 @@ def test_overrides_reach_every_row(make_study: Callable[..., Study], tmp_path: P
         ),
         ({"groups": [{"title": " ", "baseline": "plain", "rows": ["plain"]}]}, ["groups.0: title = ' '"]),
         ({"groups": [{"title": "A", "rows": ["plain"]}]}, ["missing key groups.0.baseline"]),
-        ({"about": {"plian": "x"}}, ["study.yaml", "unknown key about.plian", "plain, fast, other"]),
-        ({"about": {"plain": "two\nlines"}}, ["about.plain = 'two\\nlines'", "one line"]),
-        ({"about": {"plain": " "}}, ["about.plain = ' '"]),
+        ({"about": {"plain": "x"}}, ["study.yaml", "about is now rows.ROW.title, beside rows.ROW.settings"]),
+        (
+            {"rows": {"plain": {"settings": "plain.yaml", "title": "two\nlines"}}},
+            ["rows.plain.title = 'two\\nlines'", "one line"],
+        ),
+        ({"rows": {"plain": {"title": "x"}}}, ["missing key rows.plain.settings"]),
+        ({"columns": {}}, ["columns = {}", "one column or more"]),
+        (
+            {"columns": {"10cm": "points.10cm"}},
+            ["columns.10cm.score = 'points.10cm'", "points.localization.10cm"],
+        ),
         ({"paper": {"plian": {}}}, ["unknown key paper.plian", "plain, fast, other"]),
         ({"paper": {"plain": {"7cm": 1}}}, ["unknown key paper.plain.7cm", "5cm, 10cm, 20cm"]),
         ({"paper": {"plain": {"5cm": "high"}}}, ["paper.plain.5cm = 'high'", "a number"]),

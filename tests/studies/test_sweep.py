@@ -23,9 +23,9 @@ from slimdp.config import ConfigError, DataSource
 from slimdp.data import read_annotations
 from slimdp.evaluation import point_errors, summarize, table_row
 from slimdp.inference import predict_people
-from slimdp.studies import HeldError, Study, plan_runs, read_study, sweep, sweep_status
-from slimdp.studies.page import find_studies
+from slimdp.studies import HeldError, Study, find_studies, plan_runs, read_study, sweep, sweep_status
 from slimdp.studies.prepare import prepare
+from slimdp.studies.settings import ColumnSettings
 from slimdp.surface import load_surface
 from slimdp.training import NonFiniteLossError, load_model, stage_file, train
 from slimdp.training.stage_data import source_labels
@@ -66,16 +66,19 @@ def test_every_run_has_its_score_in_the_order_of_the_table(
     rows = results_of(out)
     assert [(row["row"], row["seed"]) for row in rows] == [(row, seed) for seed in (0, 1) for row in ROWS]
     assert list(rows[0]) == [
-        "row", "seed", "scores", "full", "seconds", "shared_seconds", "machine", "commit", "others",
-        "clicks", "annotator_seconds", "trained_at",
+        "row", "seed", "scores", "seconds", "shared_seconds", "machine", "commit", "clicks",
+        "annotator_seconds", "trained_at",
     ]  # fmt: skip
     people = read_annotations(labels.annotations, labels.images).people
     for row in rows:
         model, config = load_model(out / row["row"] / f"seed_{row['seed']}" / "stage_clips.pt")
         predictions = predict_people(model, people, config.crop)
         wanted = summarize(point_errors(predictions, people, load_surface("open")))
-        assert row["scores"] == table_row(wanted["localization"])
-        assert row["full"] == table_row(wanted["full"])
+        assert row["scores"][""] == {
+            f"points.{form}.{name}": value
+            for form in ("localization", "full")
+            for name, value in table_row(wanted[form]).items()
+        }
         assert row["seconds"] >= 0  # of scoring, to the tenth
         assert row["shared_seconds"] > 0
         assert row["trained_at"] == [row["commit"]]
@@ -83,8 +86,8 @@ def test_every_run_has_its_score_in_the_order_of_the_table(
         assert [json.loads(line)["step"] for line in steps] == list(range(1, 13))
         assert "torch" in row["machine"]
         assert os.uname().nodename not in row["machine"].split()
-    assert len({tuple(row["scores"].values()) for row in rows}) > 3  # and not all points missed
-    assert len([line for line in said if "% within 5 / 10 / 20 cm" in line]) == 6
+    assert len({tuple(row["scores"][""].values()) for row in rows}) > 3  # and not all points missed
+    assert len([line for line in said if ": 5 cm " in line]) == 6
     assert "stage stills of plain, fast, seed 0: started" in said
 
 
@@ -101,14 +104,14 @@ def test_shared_stages_change_no_bit(swept: tuple[Study, Path, list[str]], tmp_p
 
 def test_what_is_done_is_not_done_again(swept: tuple[Study, Path, list[str]], tmp_path: Path) -> None:
     study, out, _ = swept
-    passing = (".lock", "results.json", "_study_study.json")
+    passing = (".lock", "scores.jsonl", "_study_study.json")
     before = {file: file.stat().st_mtime_ns for file in out.rglob("*.*") if file.name not in passing}
     said: list[str] = []
-    summary = sweep(study, out, results=tmp_path / "elsewhere.json", say=said.append)
+    summary = sweep(study, out, results=tmp_path / "elsewhere.jsonl", say=said.append)
     assert said == []
     assert len(summary.results) == 6
     assert before.items() <= {file: file.stat().st_mtime_ns for file in out.rglob("*.*")}.items()
-    assert json.loads((tmp_path / "elsewhere.json").read_text()) == results_of(out)
+    assert (tmp_path / "elsewhere.jsonl").read_bytes() == (out / "scores.jsonl").read_bytes()
 
 
 def test_more_seeds_and_fewer_rows_join_the_results(copied: tuple[Study, Path]) -> None:
@@ -186,7 +189,7 @@ def test_changed_settings_are_refused_by_name(
     said: list[str] = []
     assert len(sweep(changed, out, rows=["plain", "fast"], say=said.append).results) == 4
     assert said == [
-        f"made with other settings, so left out of {out / 'results.json'}: other/seed_0, other/seed_1"
+        f"made with other settings, so left out of {out / 'scores.jsonl'}: other/seed_0, other/seed_1"
     ]
     sweep(read_study(swept[0].file), out)  # the file of scores is whole again
 
@@ -232,7 +235,8 @@ def test_rows_that_are_the_same_are_trained_once_and_scored_again_for_other_peop
     content = json.loads(Path(labels.annotations).read_text())
     content["annotations"] = content["annotations"][:1]
     (tmp_path / "fewer.json").write_text(json.dumps(content))
-    fewer = replace(study, evaluate=replace(study.evaluate, annotations=str(tmp_path / "fewer.json")))
+    some = study.evaluate[""].replace(annotations=str(tmp_path / "fewer.json"))
+    fewer = replace(study, evaluate={"": some})
     assert "0 of 2 rows and seeds are done\nto train: nothing" in sweep_status(fewer, out)
     carry_out_here(fewer, out)
     second = sweep(fewer, out, say=pytest.fail).results
@@ -276,24 +280,46 @@ def test_every_set_is_scored_and_a_new_one_without_training(
     study, out = make_study(tmp_path / "study", {"plain": "base: base.yaml\n"}, (0,)), tmp_path / "out"
     carry_out_here(study, out)
     (before,) = results_of(out)
-    assert before["others"] == {}
+    assert list(before["scores"]) == [""]
     assert before["clicks"] == 3 * (80 + 3 + 1)  # of each person: points, outlines of coarse parts, a box
     content = json.loads(Path(labels.annotations).read_text())
     content["annotations"] = content["annotations"][:1]
     (tmp_path / "fewer.json").write_text(json.dumps(content))
-    fewer = replace(study.evaluate, annotations=str(tmp_path / "fewer.json"))
-    both = replace(study, evaluate_name="all", others={"fewer": fewer})
+    fewer = study.evaluate[""].replace(annotations=str(tmp_path / "fewer.json"))
+    both = replace(study, evaluate={**study.evaluate, "fewer": fewer})
     assert "to train: nothing" in sweep_status(both, out)
     carry_out_here(both, out)
     (after,) = results_of(out)
-    assert after["scores"] == before["scores"]
-    assert list(after["others"]) == ["fewer"]
-    carry_out_here(replace(study, evaluate=fewer), tmp_path / "alone")
+    assert after["scores"][""] == before["scores"][""]
+    assert list(after["scores"]) == ["", "fewer"]
+    carry_out_here(replace(study, evaluate={"": fewer}), tmp_path / "alone")
     (alone,) = results_of(tmp_path / "alone")
-    assert after["others"]["fewer"] == {key: alone[key] for key in ("scores", "full")}
-    nowhere = replace(fewer, annotations="nowhere.json")
+    assert after["scores"]["fewer"] == alone["scores"][""]
+    nowhere = fewer.replace(annotations="nowhere.json")
     with pytest.raises(ConfigError, match=r"evaluate\.fewer: nowhere\.json"):
-        sweep(replace(study, others={"fewer": nowhere}), out)
+        sweep(replace(study, evaluate={**study.evaluate, "fewer": nowhere}), out)
+
+
+def test_columns_of_any_metric_are_scored_without_training(copied: tuple[Study, Path]) -> None:
+    study, out = copied
+    named = {"10cm": "points.localization.10cm", "AP": "gps.AP", "time": "seconds_an_image"}
+    columns = {name: ColumnSettings(score=score) for name, score in named.items()}
+    other = replace(study, columns=columns)
+    assert "to train: nothing" in sweep_status(other, out)
+    before = results_of(out)
+    carry_out_here(other, out, rows=["plain"], seeds=[0])
+    (first, *_) = results_of(out)
+    assert list(first["scores"][""]) == [*named.values(), "points.full.10cm"]
+    for name in ("points.localization.10cm", "points.full.10cm"):
+        assert first["scores"][""][name] == before[0]["scores"][""][name]
+    assert 0 <= first["scores"][""]["gps.AP"] <= 100
+    assert first["scores"][""]["seconds_an_image"] > 0
+    (swept,) = find_studies([out])
+    (row,) = swept.rows()
+    assert list(row.scores) == list(named)
+    assert (
+        row.scores["time"].text(form=columns["time"].form) == f"{first['scores']['']['seconds_an_image']:.3g}"
+    )
 
 
 def test_a_run_of_somebody_else_is_refused(make_study: Callable[..., Study], tmp_path: Path) -> None:
@@ -326,7 +352,7 @@ def test_all_that_is_wrong_is_named_before_anything_is_trained(
         "strange": "base: base.yaml\nsurface: nowhere\n",
     }
     study = make_study(tmp_path / "study", rows, (0,))
-    study = replace(study, evaluate=replace(study.evaluate, annotations="nobody.json"))
+    study = replace(study, evaluate={"": study.evaluate[""].replace(annotations="nobody.json")})
     with pytest.raises(ConfigError) as caught:
         sweep(study, tmp_path / "out")
     message = str(caught.value)
@@ -334,7 +360,7 @@ def test_all_that_is_wrong_is_named_before_anything_is_trained(
         assert words in message
     assert "row strange: surface = 'nowhere'" in message
     assert "row plain" not in message
-    assert not [file for file in (tmp_path / "out").rglob("*") if file.name not in (".lock", "results.json")]
+    assert not [file for file in (tmp_path / "out").rglob("*") if file.name not in (".lock", "scores.jsonl")]
 
 
 def test_of_several_studies_all_are_checked_before_the_first_is_begun(

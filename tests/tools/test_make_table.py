@@ -3,14 +3,15 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from slimdp.settings_file import dump_yaml, parse_yaml
 from slimdp.studies import RunResult, read_study
-from slimdp.studies.kept import keep_study
+from slimdp.studies.results import read_scores, save_scores
+from slimdp.studies.study import write_snapshot
 from tools.make_table import main
 
 SCORES = {("base", 0): 40.0, ("base", 1): 44.0, ("flow", 0): 43.0, ("flow", 1): 48.0, ("tps", 1): 45.0}
@@ -33,12 +34,13 @@ def study(tmp_path: Path) -> Callable[[], list[str]]:
     commit = "0123456789abcdef with changes"
     results = []
     for (row, seed), at in SCORES.items():
-        scores = {"5cm": at - 20, "10cm": at, "20cm": at + 20}
-        results.append(
-            RunResult(row, seed, scores, dict.fromkeys(scores, 0.0), 50.0, 10.0, "2 cores", commit)
-        )
+        scores = {
+            f"points.localization.{at_cm}cm": at + more for at_cm, more in ((5, -20), (10, 0), (20, 20))
+        }
+        scores |= {name.replace("localization", "full"): 0.0 for name in scores}
+        results.append(RunResult(row, seed, {"": scores}, 50.0, 10.0, "2 cores", commit))
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "results.json").write_text(json.dumps([asdict(result) for result in results]))
+    save_scores(tmp_path / "out" / "scores.jsonl", results)
     return lambda: [str(tmp_path / "out"), "--study", str(tmp_path / "study.yaml")]
 
 
@@ -50,8 +52,8 @@ def test_the_table_its_files_and_what_is_missing(
         str(tmp_path / "t.md"),
         "--csv",
         str(tmp_path / "t.csv"),
-        "--json",
-        str(tmp_path / "t.json"),
+        "--scores",
+        str(tmp_path / "t.jsonl"),
     ]
     assert main([*study(), *files]) == 0
     said = capsys.readouterr().out
@@ -64,7 +66,7 @@ def test_the_table_its_files_and_what_is_missing(
     assert "5 runs of one process each, 5 min in all; 2 cores; commit 0123456789ab with changes" in said
     command = f"slimdp sweep {tmp_path / 'study.yaml'} --out {tmp_path / 'out'} --rows tps --seeds 0"
     assert said.splitlines()[-1].strip() == command
-    kept = json.loads((tmp_path / "t.json").read_text())
+    kept = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
     assert [(row["row"], row["seed"]) for row in kept] == [("base", 0), ("base", 1), ("flow", 0), ("flow", 1)]
     with open(tmp_path / "t.csv", newline="") as file:
         cells = {row["row"]: row for row in csv.DictReader(file)}
@@ -83,11 +85,13 @@ def test_every_set_has_a_table_with_the_papers_numbers_on_it(
         "paper_full": {"tps": {"5cm": 49.89}},
     }
     (tmp_path / "study.yaml").write_text(dump_yaml(values))
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
-    for result in results[:-1]:  # the last one was scored before there were clips
-        scores = {column: value / 2 for column, value in result["scores"].items()}
-        result["others"] = {"clips": {"scores": scores, "full": scores}}
-    (tmp_path / "out" / "results.json").write_text(json.dumps(results))
+    results = read_scores([tmp_path / "out"])
+    for number, result in enumerate(results):
+        sets = {"stills": result.scores[""]}
+        if number < len(results) - 1:  # the last one was scored before there were clips
+            sets["clips"] = {name: value / 2 for name, value in result.scores[""].items()}
+        results[number] = replace(result, scores=sets)
+    save_scores(tmp_path / "out" / "scores.jsonl", results)
     assert main(study()) == 0
     stills, clips = capsys.readouterr().out.split("On clips:")
     assert "On stills:" in stills
@@ -141,12 +145,12 @@ def test_what_is_missing_is_made_by_the_study_that_the_folder_keeps(
     study: Callable[[], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     read = read_study(tmp_path / "study.yaml", ["log_every=3"])
-    keep_study(replace(read, shared="../common"), tmp_path / "out")
+    write_snapshot(replace(read, shared="../common"), tmp_path / "out")
     start = f"slimdp sweep {tmp_path / 'study.yaml'} --set log_every=3 --out {tmp_path / 'out'}"
     start += f" --shared {tmp_path / 'common'}"
-    for results, missing in ((None, " --rows tps --seeds 0"), ("[]", "")):
+    for results, missing in ((None, " --rows tps --seeds 0"), ("", "")):
         if results is not None:
-            (tmp_path / "out" / "results.json").write_text(results)
+            (tmp_path / "out" / "scores.jsonl").write_text(results)
         assert main([str(tmp_path / "out")]) == 0
         said = capsys.readouterr().out
         assert said.splitlines()[-1].strip() == start + missing

@@ -1,6 +1,5 @@
 """The page of one or several studies: what their runs show, drawn and told for people."""
 
-from slimdp.studies.page.sources import NoStudyError, SweptStudy, find_studies
 from slimdp.studies.page.write import ReportSettings, ReportSummary, write_report
 
-__all__ = ["NoStudyError", "ReportSettings", "ReportSummary", "SweptStudy", "find_studies", "write_report"]
+__all__ = ["ReportSettings", "ReportSummary", "write_report"]

@@ -1,55 +1,62 @@
-"""Accuracy of a study's rows, one by one and over stacks, clicks, hours or another number."""
+"""The plots of a study: scores row by row, and over stacks, clicks or other numbers; how rows learned."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from slimdp.config import ModelSettings, TrainConfig, config_to_dict
-from slimdp.report.plots import Curve, Plot, curve_plot, row_plot
-from slimdp.studies.figures import CLICKS, HOURS, MOST_CURVES, STACKS, FigureSettings
-from slimdp.studies.page.page_parts import PagePicture, csv_bytes
-from slimdp.studies.page.row_tables import mean_clicks, mean_hours
-from slimdp.studies.page.sources import SweptStudy
-from slimdp.studies.study import COLUMNS, Scores
-from slimdp.studies.table import TableRow
+from slimdp.report.plots import Curve, Plot, curve_plot, row_plot, training_plot
+from slimdp.studies.page.elements import PagePicture, csv_bytes
+from slimdp.studies.page.tables import mean_clicks, mean_hours
+from slimdp.studies.results import TableRow
+from slimdp.studies.settings import CLICKS, HOURS, MOST_CURVES, STACKS, FigureSettings, Scores
+from slimdp.studies.swept import SweptStudy
+from slimdp.training.run_folder import read_metrics
 
-#: The column of a chart that has room for one.
-MAIN_COLUMN = "10cm"
 _SPREAD = "Bars: one standard deviation over the seeds to each side."
+#: What is drawn of training where a run logged it: scores on held-out people, else a loss that all rows have.
+_SCORE = "validation/localization 10cm"
+_SCORED = "Points within 10 cm on people who are not trained on (localization only)."
+_LOSS = (
+    "Cross entropy of the parts at labelled points, of the last stack: a loss that all rows have, on each "
+    "row's own training labels: lower is not better between rows with other labels."
+)
 
 
 def rows_picture(swept: SweptStudy, on: str = "") -> PagePicture:
     """All rows by one score on one of the sets, each seed of its own."""
-    values: dict[str, list[float]] = {name: [] for name in swept.study.names}
+    study, main = swept.study, swept.study.columns[swept.study.main_column]
+    values: dict[str, list[float]] = {name: [] for name in study.names}
     lines = []
     for result in sorted(swept.results, key=lambda result: result.seed):
-        scores = swept.scores(result, on)
-        if scores is not None:
-            values[result.row].append(scores[MAIN_COLUMN])
-            lines.append((result.row, result.seed, *(scores[column] for column in COLUMNS)))
+        scores = result.on(on)
+        if main.score in scores:
+            values[result.row].append(scores[main.score])
+            lines.append((result.row, result.seed, *(scores.get(c.score) for c in study.columns.values())))
     breaks = np.cumsum([len(group.rows) for group in swept.groups])[:-1].tolist()
-    chart = row_plot(values, f"points {_within(MAIN_COLUMN)}, %", breaks)
-    words = "; ".join(f"{name} {np.mean(each):.1f}" for name, each in values.items() if each)
+    drawn = [(study.titles[name], each) for name, each in values.items()]
+    words = "; ".join(f"{title} {main.told(float(np.mean(each)))}" for title, each in drawn if each)
     where = f", on {on}" if on else ""
     return _picture(
         f"{swept.key}_rows{'_' * bool(on)}{on}",
-        f"Every row, points {_within(MAIN_COLUMN)}{where}",
-        f"Percent of points {_within(MAIN_COLUMN)}{where}, by row: {words}",
-        chart,
+        f"Every row, {main.words}{where}",
+        f"{main.words[0].upper()}{main.words[1:]}{where}, {main.unit}, by row: {words}",
+        row_plot(drawn, main.axis, breaks),
         "Rings: seeds; marks: their mean.",
-        csv_bytes(["row", "seed", *COLUMNS], lines),
+        csv_bytes(["row", "seed", *study.columns], lines),
     )
 
 
 def study_figures(swept: SweptStudy) -> tuple[list[PagePicture], list[str]]:
     """The figures that a study asks for, or, where it asks for none, accuracy over the stacks of rows that
-    differ in nothing else; a chart a column, as far as there are results.
+    differ in nothing else; a plot a column, as far as there are results.
 
     Returns:
-        the charts, and for each figure that cannot be drawn its title and the reason.
+        the plots, and for each figure that cannot be drawn its title and the reason.
     """
     pictures, left_out = [], []
     for number, figure in enumerate(swept.study.figures or _stack_figures(swept), start=1):
@@ -58,8 +65,9 @@ def study_figures(swept: SweptStudy) -> tuple[list[PagePicture], list[str]]:
         known = {name: x for name, x in numbers.items() if x is not None and (x > 0 or not figure.log)}
         if known:
             name = f"{swept.key}_figure{number}"
-            paper = swept.paper(figure.scored_on)
-            pictures += [_column_picture(name, figure, table, known, paper, column) for column in COLUMNS]
+            pictures += [
+                _column_picture(name, figure, table, known, swept, column) for column in swept.study.columns
+            ]
         else:
             reason = f"its rows have no {figure.x} to stand at" if numbers else "none of its rows is done"
             left_out.append(f"{figure.title}: {reason}")
@@ -71,13 +79,15 @@ def _column_picture(
     figure: FigureSettings,
     table: Mapping[str, TableRow],
     numbers: Mapping[str, float],
-    paper: Scores,
+    swept: SweptStudy,
     column: str,
 ) -> PagePicture:
+    paper, about = swept.study.paper(figure.scored_on), swept.study.columns[column]
     curves, lines = {}, []
     theirs = _paper_curves(figure, numbers, paper, column) if figure.paper else {}
     for title, rows in figure.curves.items():
-        known = sorted((row for row in rows if row in numbers), key=lambda row: numbers[row])
+        there = (row for row in rows if row in numbers and column in table[row].scores)
+        known = sorted(there, key=lambda row: numbers[row])
         spreads = [table[row].scores[column] for row in known]
         mean = np.array([spread.mean for spread in spreads])
         deviation = np.array([spread.deviation or 0.0 for spread in spreads])
@@ -98,16 +108,15 @@ def _column_picture(
         ]
     drawn = {**curves, **{f"paper, {title}": curve for title, curve in theirs.items()}}
     words = "; ".join(
-        f"{title}: " + ", ".join(f"{y:.1f} at {x:g}" for x, y in zip(curve.x, curve.y))
+        f"{title}: " + ", ".join(f"{about.told(y)} at {x:g}" for x, y in zip(curve.x, curve.y))
         for title, curve in drawn.items()
     )
     spread = _SPREAD if any(line[4] is not None for line in lines) else "One seed each."
-    y_title = f"points {_within(column)}, %"
     return _picture(
         f"{name}_{column}",
-        f"{figure.title}, {_within(column)}",
-        f"{y_title}, over {figure.axis}. {words}",
-        curve_plot(curves, figure.axis, y_title, figure.log, theirs),
+        f"{figure.title}, {about.words.removeprefix('points ')}",
+        f"{about.axis}, over {figure.axis}. {words}",
+        curve_plot(curves, figure.axis, about.axis, figure.log, theirs),
         f"{spread} Dashed: the paper's numbers." if theirs else spread,
         csv_bytes(
             ["curve", "row", figure.x, f"{column}_mean", f"{column}_sd", "seeds", f"{column}_paper"], lines
@@ -148,12 +157,12 @@ def _stack_figures(swept: SweptStudy) -> list[FigureSettings]:
         if stages is not None:
             groups.setdefault(_without_stages(config), {}).setdefault(stages, name)
     curves = {
-        " / ".join(by_stacks.values()): tuple(by_stacks.values())
+        " / ".join(swept.study.titles[name] for name in by_stacks.values()): tuple(by_stacks.values())
         for by_stacks in groups.values()
         if len(by_stacks) > 1
     }
     shown = dict(list(curves.items())[:MOST_CURVES])
-    return [FigureSettings("Accuracy over stacks", STACKS, shown)] if shown else []
+    return [FigureSettings(title="Accuracy over stacks", x=STACKS, curves=shown)] if shown else []
 
 
 def _stages(model: ModelSettings) -> float | None:
@@ -166,10 +175,80 @@ def _without_stages(config: TrainConfig) -> str:
     return json.dumps({**values, "model": {**values["model"], config.model.STAGES: None}}, sort_keys=True)
 
 
-def _picture(name: str, title: str, alt: str, chart: Plot, caption: str, numbers: bytes) -> PagePicture:
-    files = {".png": chart.png, ".csv": numbers}
-    return PagePicture(name, title, alt, "image/svg+xml", chart.svg, caption, files)
+def _picture(name: str, title: str, alt: str, plot: Plot, caption: str, numbers: bytes) -> PagePicture:
+    files = {".png": plot.png, ".csv": numbers}
+    return PagePicture(name, title, alt, "image/svg+xml", plot.svg, caption, files)
 
 
-def _within(column: str) -> str:
-    return f"within {column.replace('cm', ' cm')}"
+def training_pictures(swept: SweptStudy) -> list[PagePicture]:
+    """A plot for each row that has logs: mean and range over the seeds, its baseline in grey."""
+    logs = {name: _logs(swept, name) for name in swept.study.names}
+    logs = {name: of_row for name, of_row in logs.items() if of_row}
+    key = (
+        _SCORE
+        if all(any(_SCORE in line for line in log) for of_row in logs.values() for log in of_row)
+        else ""
+    )
+    curves = {name: _curve(of_row, key or _part_loss(of_row)) for name, of_row in logs.items()}
+    drawn = {name: curve for name, curve in curves.items() if curve is not None}
+    limits = _limits(drawn.values())
+    return [_training_picture(swept, name, drawn, bool(key), limits) for name in drawn]
+
+
+def _limits(curves: Iterable[Curve]) -> tuple[float, float]:
+    """Of the upright axis of all plots, with a little room."""
+    low = min((float(curve.low.min()) for curve in curves), default=0.0)
+    high = max((float(curve.high.max()) for curve in curves), default=1.0)
+    room = 0.04 * (high - low) or 0.5
+    return low - room, high + room
+
+
+def _training_picture(
+    swept: SweptStudy, name: str, curves: Mapping[str, Curve], scored: bool, limits: tuple[float, float]
+) -> PagePicture:
+    title = "points within 10 cm, %" if scored else "loss of the parts"
+    baseline = swept.baseline_of(name)
+    curve, other = curves[name], None if name == baseline else curves.get(baseline)
+    stages = swept.runs[name, swept.study.seeds[0]].config.stages
+    begins = np.cumsum([stage.steps for stage in stages])[:-1].tolist()
+    rows = list(zip(curve.x.tolist(), curve.y.tolist(), curve.low.tolist(), curve.high.tolist()))
+    told = swept.study.titles[name]
+    return _picture(
+        f"{swept.key}_training_{name}",
+        told,
+        f"{title} of {told} over {curve.x[-1]:.0f} steps: from {curve.y[0]:.2f} to {curve.y[-1]:.2f}",
+        training_plot(curve, other, title, begins, limits),
+        _SCORED if scored else _LOSS,
+        csv_bytes(["step", "mean", "least", "most"], rows),
+    )
+
+
+def _logs(swept: SweptStudy, row: str) -> list[list[dict[str, Any]]]:
+    """The logged lines of each seed that is done: of all stages beside the row's result, else (of an older
+    sweep) where these were trained."""
+    logs = []
+    for seed in sorted({result.seed for result in swept.results if result.row == row}):
+        folder = swept.folder_of(row, seed)
+        if folder is not None:
+            run = swept.runs[row, seed]
+            own, *stages = [each.place(folder) / "metrics.jsonl" for each in (run, *run.upstream)]
+            files = [own] if own.is_file() else [file for file in stages if file.is_file()]
+            lines = [line for file in files for line in read_metrics(file)]
+            logs += [lines] if lines else []
+    return logs
+
+
+def _part_loss(logs: Sequence[Sequence[dict[str, Any]]]) -> str:
+    """The key of the last stack's loss of parts, which rows with other losses beside it have too."""
+    keys = {key for line in logs[0] for key in line if key.startswith("loss/stack") and key.endswith("/part")}
+    return max(keys, default="loss/total", key=lambda key: int(key.split("/")[1].removeprefix("stack")))
+
+
+def _curve(logs: Sequence[Sequence[dict[str, Any]]], key: str) -> Curve | None:
+    """Mean and range at the steps that all seeds logged; None where there are none."""
+    by_step = [{line["step"]: line[key] for line in log if key in line} for log in logs]
+    steps = sorted(set.intersection(*map(set, by_step)))
+    if not steps:
+        return None
+    values = np.array([[each[step] for step in steps] for each in by_step], dtype=np.float64)
+    return Curve(np.array(steps, dtype=np.float64), values.mean(0), values.min(0), values.max(0))

@@ -1,33 +1,41 @@
-"""The same few people as the labels tell them and as each row sees them."""
+"""A few people by the labels and by each row, and one's colours on the body (Slim DensePose, figure 6)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from flow_cache.images import read_image
 from flow_cache.runtime.progress import tracked
+from slimdp.config import ConfigError
 from slimdp.data import read_annotations
-from slimdp.evaluation import point_errors
+from slimdp.evaluation import paste_prediction, point_errors
+from slimdp.evaluation.annotators import read_true_map
 from slimdp.inference import predict_people
-from slimdp.report.drawing import PART_COLOURS, contact_sheet, part_key, text_strip, unit_key
-from slimdp.report.panels import FOUND_TITLES, TRUE_TITLES, PersonView, error_legend
-from slimdp.structures import DensePoseInstance, PersonAnnotation
-from slimdp.studies.page.chosen import choose_people, choose_rows, most_seen
-from slimdp.studies.page.page_parts import PagePicture, photograph, png_bytes
-from slimdp.studies.page.sources import SweptStudy
-from slimdp.studies.page.textures import texture_pictures
+from slimdp.report.body import TEXTURE_SIGMA_M, texture_colours, texture_picture, view_body
+from slimdp.report.drawing import PART_COLOURS, contact_sheet, evenly_spread, part_key, text_strip, unit_key
+from slimdp.report.panels import FOUND_TITLES, TRUE_TITLES, PersonView, body_pixels, error_legend
+from slimdp.structures import DensePoseInstance, ImageRecord, PersonAnnotation
+from slimdp.studies.page.elements import PagePicture, photograph, png_bytes
+from slimdp.studies.swept import SweptStudy
 from slimdp.surface import BodySurface, Surface, load_surface
 from slimdp.training import load_model
 from slimdp.training.checkpoint import CheckpointError
 from slimdp.training.distributed import choose_device, to_device
 
-_NAMES_PX = 170
+#: Rows with pictures, unless they are named, and how many of these are baselines at most.
+MOST_ROWS, MOST_BASELINES = 5, 3
+_NAMES_PX, _TEXTURE_PX = 170, 330
+#: Annotated points are some centimetres apart.
+_POINTS_SIGMA_M = 0.025
 #: The first column is the plain picture of the labels, and the points' errors of a row.
 _SHEET_TITLES = ("", "image, or error", *FOUND_TITLES[1:])
 _Key = tuple[int, int]
+#: Part (H, W) uint8, 0 where it is not the person, and uv (2, H, W).
+_Maps = tuple[np.ndarray, np.ndarray]
 Predictions = Mapping[
     str, Mapping[_Key, DensePoseInstance]
 ]  # row -> image id and annotation id -> prediction
@@ -84,8 +92,8 @@ def people_pictures(
     checkpoints = {row: there[row] for row in choose_rows(swept, names, there)}
     wanted_rows = {result.row for result in swept.results} if names is None else set(names)
     left_out = [row for row in swept.study.names if row in wanted_rows and row not in there]
-    images = Path(swept.study.evaluate.images)
-    labels = Path(swept.study.evaluate.annotations)
+    evaluated = next(iter(swept.study.evaluate.values()))
+    images, labels = Path(evaluated.images), Path(evaluated.annotations)
     absent = ""
     if not checkpoints:
         absent = "None of the rows has weights here: results alone were given, or the runs were moved."
@@ -98,17 +106,18 @@ def people_pictures(
     chosen, frames = choose_people(people, count), most_seen(people)
     wanted = list({_key(person): person for person in (*chosen, *frames)}.values())
     found, surface = _predict(checkpoints, wanted, device)
-    panels = [_panel(swept.key, number, person, found, surface) for number, person in enumerate(chosen, 1)]
+    panels = [_panel(swept, number, person, found, surface) for number, person in enumerate(chosen, 1)]
     textures: list[PagePicture] = []
     if isinstance(surface, BodySurface):
         of_rows = {row: [each[_key(person)] for person in frames] for row, each in found.items()}
-        textures = texture_pictures(swept.key, surface, frames, of_rows, images)
+        textures = texture_pictures(swept, surface, frames, of_rows, images)
     more = len(frames) - 1
     note = frames[0].image.file_name + (f" and {more} more frame{'s' * (more > 1)}" if more else "")
     seeds = ", ".join(
         dict.fromkeys(f"seed {path.parent.name.removeprefix('seed_')}" for path in checkpoints.values())
     )
-    without = f"No weights are here of {', '.join(left_out)}." if left_out else ""
+    labelled = ", ".join(swept.study.labels[row] for row in left_out)
+    without = f"No weights are here of {labelled}." if left_out else ""
     return PeoplePictures(tuple(panels), tuple(textures), note, seeds, _part_key(surface), without)
 
 
@@ -145,12 +154,13 @@ def _predict(
 
 
 def _panel(
-    key: str, number: int, person: PersonAnnotation, found: Predictions, surface: Surface
+    swept: SweptStudy, number: int, person: PersonAnnotation, found: Predictions, surface: Surface
 ) -> PersonPanel:
     view = PersonView(person)
-    name = f"{key}_person{number}"
+    name = f"{swept.key}_person{number}"
     points = f"{len(person.points)} points"
-    drawn = [("labels", points, points, TRUE_TITLES, view.true_pictures())]
+    titles_of = {**swept.study.titles, "": "labels"}  # no row is called ""
+    drawn = [("", points, points, TRUE_TITLES, view.true_pictures())]
     for row, predictions in found.items():
         prediction = predictions[_key(person)]
         errors_m = point_errors([prediction], [person], surface).localization_m
@@ -161,18 +171,21 @@ def _panel(
         )
     lines = [
         PanelLine(
-            title,
+            titles_of[row],
             note,
             tuple(
-                photograph(f"{name}_{title}_{word}", word, f"{word}, {title}: {_where(person)}", image)
+                photograph(f"{name}_{row}_{word}", word, f"{word}, {titles_of[row]}: {_where(person)}", image)
                 for word, image in zip(titles, images)
             ),
         )
-        for title, note, _, titles, images in drawn
+        for row, note, _, titles, images in drawn
     ]
     named = [
-        [np.concatenate([text_strip(title, _NAMES_PX, 22), text_strip(short, _NAMES_PX, 20)]), *images]
-        for title, _, short, _, images in drawn
+        [
+            np.concatenate([text_strip(titles_of[row], _NAMES_PX, 22), text_strip(short, _NAMES_PX, 20)]),
+            *images,
+        ]
+        for row, _, short, _, images in drawn
     ]
     sheet = contact_sheet(named, _SHEET_TITLES)
     width, names = sheet.shape[1], _part_names(surface)
@@ -197,3 +210,142 @@ def _where(person: PersonAnnotation) -> str:
 
 def _key(person: PersonAnnotation) -> _Key:
     return person.image.id, person.id
+
+
+def choose_rows(swept: SweptStudy, names: Sequence[str] | None, drawable: Collection[str]) -> tuple[str, ...]:
+    """Rows to draw, of those that have results and can be drawn, in the order of the table.
+
+    They are those named, or else the baselines and, of the rest by score, the first, the last and some evenly
+    between.
+    """
+    main = swept.study.main_column
+    known = [row for row in swept.rows() if main in row.scores]
+    by_score = sorted(known, key=lambda row: row.scores[main].mean, reverse=True)
+    there = [row.name for row in by_score if row.name in drawable]
+    if names is not None:
+        chosen = set(names)
+    else:
+        baselines = [name for name in swept.baselines if name in there][:MOST_BASELINES]
+        others = [name for name in there if name not in swept.baselines]
+        chosen = {*baselines, *evenly_spread(others, min(MOST_ROWS - len(baselines), len(others)))}
+    return tuple(name for name in swept.study.names if name in chosen and name in there)
+
+
+def choose_people(people: Sequence[PersonAnnotation], count: int) -> list[PersonAnnotation]:
+    """At most `count` people with points, evenly spread over the larger half of them, in their order."""
+    if count < 1:
+        raise ConfigError(f"{count} people to draw, but 1 or more are wanted")
+    labelled = [person for person in people if len(person.points)]
+    least = np.median([_area(person) for person in labelled]) if labelled else 0
+    large = [person for person in labelled if _area(person) >= least]
+    return evenly_spread(large, count)
+
+
+def most_seen(people: Sequence[PersonAnnotation]) -> list[PersonAnnotation]:
+    """All labelled frames of the person who covers the most pixels in them; of stills, one picture."""
+    seen: dict[object, list[PersonAnnotation]] = {}
+    for person in people:
+        if len(person.points):
+            tracked = person.image.video is not None and person.track is not None
+            key = (person.image.video, person.track) if tracked else (person.image.id, person.id)
+            seen.setdefault(key, []).append(person)
+    return max(seen.values(), key=lambda frames: sum(map(_area, frames)), default=[])
+
+
+def _area(person: PersonAnnotation) -> float:
+    return float(person.box[2] * person.box[3])
+
+
+def texture_pictures(
+    swept: SweptStudy,
+    surface: BodySurface,
+    frames: Sequence[PersonAnnotation],
+    found: Mapping[str, Sequence[DensePoseInstance]],
+    images: Path,
+) -> list[PagePicture]:
+    """Front and back of the body in the colours of a person's pictures.
+
+    The person's pixels are those of the coarse masks or the outline, where the best of all parts counts as
+    in the scores; without either, those that the network calls the person.
+
+    Args:
+        swept: the study, for the names of files and rows.
+        surface: the body.
+        frames: the pictures of one person.
+        found: row -> a prediction for each.
+        images: the set's folder; where it is a rendered one, its maps are the truth, else the points are.
+
+    Returns:
+        The truth, then the rows.
+    """
+    views = [view_body(surface, side, _TEXTURE_PX) for side in (1, -1)]
+    pixels = [read_image(person.image.file) for person in frames]
+    bodies = [body_pixels(person) for person in frames]
+    # No row's name begins like that of the labels' file.
+    colours = [("labels", "_labels", _true_colours(surface, frames, pixels, bodies, images))]
+    for row, predictions in found.items():
+        maps = [_found_maps(*each) for each in zip(predictions, (p.image for p in frames), bodies)]
+        colours.append((swept.study.titles[row], row, texture_colours(surface, *_gather(maps, pixels))))
+    pictures = []
+    for title, name, of_vertices in colours:
+        drawn = texture_picture(surface, views, of_vertices)
+        known = skin_share(surface, np.isfinite(of_vertices[:, 0]))
+        alt = f"Front and back of the body in the colours that {title} put there"
+        picture = photograph(f"{swept.key}_texture_{name}", title, alt, drawn)
+        caption = f"some pixel landed on {100 * known:.0f} % of the skin"
+        pictures.append(replace(picture, caption=caption, files={".png": png_bytes(drawn)}))
+    return pictures
+
+
+def skin_share(surface: BodySurface, chosen: np.ndarray) -> float:
+    """The area of some vertices, (V,) bool, of all skin: to each belongs a third of the faces around it."""
+    a, b, c = (surface.vertices[surface.faces[:, corner]] for corner in range(3))
+    of_face = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    of_vertex = np.bincount(surface.faces.ravel(), np.repeat(of_face, 3), len(surface.vertices))
+    return float(of_vertex[chosen].sum() / of_vertex.sum())
+
+
+def _true_colours(
+    surface: BodySurface,
+    frames: Sequence[PersonAnnotation],
+    pixels: Sequence[np.ndarray],
+    bodies: Sequence[np.ndarray | None],
+    images: Path,
+) -> np.ndarray:
+    """(V, 3): from the maps of a rendered set, else from the annotated points."""
+    known = [body for body in bodies if body is not None]
+    if (images / "iuv").is_dir() and len(known) == len(frames):
+        maps = []
+        for person, body in zip(frames, known):
+            true_map = read_true_map(person, images)
+            maps.append((np.where(body, true_map[..., 0], 0), true_map[..., 1:].transpose(2, 0, 1) / 255))
+        return texture_colours(surface, *_gather(maps, pixels), TEXTURE_SIGMA_M)
+    part = np.concatenate([person.part for person in frames])
+    uv = np.concatenate([person.uv for person in frames])
+    colours = []
+    for person, picture in zip(frames, pixels):
+        limit = np.array(picture.shape[1::-1]) - 1
+        column, row = np.clip(np.floor(person.points + 0.5), 0, limit).astype(int).T
+        colours.append(picture[row, column])
+    return texture_colours(surface, part, uv, np.concatenate(colours), _POINTS_SIGMA_M)
+
+
+def _found_maps(prediction: DensePoseInstance, image: ImageRecord, body: np.ndarray | None) -> _Maps:
+    """A prediction in its picture."""
+    if body is None:
+        return paste_prediction(prediction, image.width, image.height)
+    everywhere = replace(prediction, foreground=np.ones_like(prediction.foreground))
+    part, uv = paste_prediction(everywhere, image.width, image.height)
+    return np.where(body, part, 0), uv
+
+
+def _gather(maps: Sequence[_Maps], pixels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Part (P,), uv (P, 2) and colours (P, 3) of the person's pixels in all pictures."""
+    masks = [part > 0 for part, _ in maps]
+    parts = [part[mask] for (part, _), mask in zip(maps, masks)]
+    uvs = [uv[:, mask].T for (_, uv), mask in zip(maps, masks)]
+    return (
+        np.concatenate(parts).astype(np.int64),
+        np.concatenate(uvs),
+        np.concatenate([picture[mask] for picture, mask in zip(pixels, masks)]),
+    )

@@ -16,12 +16,10 @@ from flow_cache.runtime.progress import tracked
 from slimdp.config import ConfigError
 from slimdp.report.drawing import colour_of_unit
 from slimdp.report.panels import ERROR_COLOURS, ERROR_NAMES
-from slimdp.studies.page.changed import ChangedRuns, changed_runs
-from slimdp.studies.page.curves import rows_picture, study_figures
-from slimdp.studies.page.page_parts import PagePicture, PageTable
+from slimdp.studies.page.curves import rows_picture, study_figures, training_pictures
+from slimdp.studies.page.elements import PagePicture, PageTable
 from slimdp.studies.page.people import PeoplePictures, people_pictures
-from slimdp.studies.page.progress import Progress, progress_of
-from slimdp.studies.page.row_tables import (
+from slimdp.studies.page.tables import (
     cost_csv,
     cost_table,
     gain_table,
@@ -29,9 +27,8 @@ from slimdp.studies.page.row_tables import (
     scores_csv,
     settings_table,
 )
-from slimdp.studies.page.sources import SweptStudy
-from slimdp.studies.page.training_curves import training_pictures
 from slimdp.studies.results import describe_origin, whole_time
+from slimdp.studies.swept import ChangedRuns, Progress, SweptStudy, changed_runs, progress_of
 
 #: Charts of training are folded away where they are more.
 _MOST_OPEN = 9
@@ -165,7 +162,9 @@ def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
         key=swept.key,
         id="_".join(swept.key.split()),
         title=swept.study.title,
-        baseline=swept.baselines[0] if len(swept.baselines) == 1 else "the baseline of its group",
+        baseline=swept.study.titles[swept.baselines[0]]
+        if len(swept.baselines) == 1
+        else "its group's baseline",
         file=str(swept.study.file),
         progress=progress_of(swept),
         changed=tuple(changed_runs(swept)),
@@ -175,10 +174,14 @@ def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
                 rows_picture(swept, on) if swept.rows(on=on) else None,
                 gain_table(swept, on),
             )
-            for on in swept.sets
+            for on in swept.study.evaluate
         ),
         more_tables=(
-            *(score_table(swept, on, full=True) for on in swept.sets if done),
+            *(
+                score_table(swept, on, full=True)
+                for on in swept.study.evaluate
+                if done and _has_full(swept, on)
+            ),
             settings_table(swept),
         ),
         figures=tuple(figures),
@@ -192,9 +195,15 @@ def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
     )
 
 
+def _has_full(swept: SweptStudy, on: str) -> bool:
+    """Whether there are other scores where a pixel that the network calls background is wrong."""
+    columns = [column for column in swept.study.columns.values() if column.full_score != column.score]
+    return any(column.full_score in result.on(on) for column in columns for result in swept.results)
+
+
 def _score_files(swept: SweptStudy) -> list[tuple[str, bytes]]:
-    tables = [(on, swept.rows(on=on)) for on in swept.sets]
-    return [(f"scores{'_' * bool(on)}{on}", scores_csv(rows)) for on, rows in tables if rows]
+    tables = [(on, swept.rows(on=on)) for on in swept.study.evaluate]
+    return [(f"scores{'_' * bool(on)}{on}", scores_csv(swept, rows)) for on, rows in tables if rows]
 
 
 def _files(parts: Sequence[_Study]) -> list[tuple[str, bytes]]:

@@ -21,7 +21,7 @@ from slimdp.settings_file import dump_yaml, read_mapping
 from slimdp.studies import Study, plan_runs, read_study, sweep
 from slimdp.studies import work as sweep_work
 from slimdp.studies.plan import select
-from slimdp.studies.records import RunResult, Score, describe_evaluation, write_failure, write_result
+from slimdp.studies.records import RunResult, describe_evaluation, write_failure, write_result
 from slimdp.studies.work import RunTask, carry_out
 from slimdp.training import Checkpoint, stage_file
 from slimdp.training.checkpoint import build_model, save_checkpoint
@@ -41,9 +41,6 @@ ROWS = {
 CLICKS = {"plain": Clicks(points=100), "deep": Clicks(points=1000)}  # of the others they were not counted
 MORE = """
 paper: {plain: {5cm: 21.06, 10cm: 42.94, 20cm: 59.54}, deep: {10cm: 45.0}}
-about:
-  plain: as it comes & <b>no more</b>
-  other: a sentence that is far longer than what is wanted here, wider than a phone, and still has to fit
 groups:
   - {title: "Known & <others>", baseline: plain, rows: [plain, deep]}
   - {title: Else, baseline: other, rows: [other, never]}
@@ -55,6 +52,9 @@ figures:
   - {title: Not yet, x: stacks, curves: {none: [never]}}
   - {title: Beside the paper, x: stacks, paper: true, curves: {known: [deep, plain], "not": [plain, other]}}
 """
+#: Titles of rows; the others have their names alone.
+PLAIN = "as it comes & <b>no more</b>"
+OTHER = "a sentence that is far longer than what is wanted here, wider than a phone, and still has to fit"
 TITLE = 'a <b>little</b> study & its "figures"'
 
 
@@ -64,16 +64,16 @@ WITHIN_10CM = {
 }  # fmt: skip
 
 
-def _score(within_10cm: float) -> Score:
-    scores = {"5cm": within_10cm / 2, "10cm": within_10cm, "20cm": within_10cm + 20}
-    return Score(scores, {name: value - 1 for name, value in scores.items()})
+def _scores(within_10cm: float) -> dict[str, float]:
+    percent = {"5cm": within_10cm / 2, "10cm": within_10cm, "20cm": within_10cm + 20}
+    scores = {f"points.localization.{name}": value for name, value in percent.items()}
+    return {**scores, **{f"points.full.{name}": value - 1 for name, value in percent.items()}}
 
 
 def written_scores(result: RunResult) -> RunResult:
     """A result with the scores that are written here; on the second set all are 1 lower."""
-    first = _score(WITHIN_10CM[result.row, result.seed])
-    again = _score(WITHIN_10CM[result.row, result.seed] - 1)
-    return replace(result, scores=first.scores, full=first.full, others={"again": again})
+    within_10cm = WITHIN_10CM[result.row, result.seed]
+    return replace(result, scores={"first": _scores(within_10cm), "again": _scores(within_10cm - 1)})
 
 
 def untrained(config: TrainConfig, out: Path, **_: object) -> Path:
@@ -107,11 +107,13 @@ def _sweep_into(folder: Path, make_study: Callable[..., Study]) -> None:  # noqa
     make_study(folder / "study", ROWS)
     values = read_mapping(file)
     people = values["evaluate"]
+    for name, title in (("plain", PLAIN), ("other", OTHER)):
+        values["rows"][name] = {"settings": f"{name}.yaml", "title": title}
     file.write_text(
         dump_yaml({**values, "title": TITLE, "evaluate": {"first": people, "again": people}}) + MORE
     )
     study, out = read_study(file), folder / "out"
-    evaluated = describe_evaluation(study.evaluate, study.others)
+    evaluated = describe_evaluation(study)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweep_work, "train", untrained)
         for rows, seeds in ((["plain", "deep"], [0, 1]), (["other"], [0])):
@@ -122,7 +124,7 @@ def _sweep_into(folder: Path, make_study: Callable[..., Study]) -> None:  # noqa
                     write_result(run.place(out), written_scores(result), evaluated)
     (out / "never" / "seed_0").mkdir(parents=True)
     write_failure(out / "never" / "seed_0", ValueError("no <script> here & there"))
-    # All that is asked for is done: this writes results.json and keeps the study.
+    # All that is asked for is done: this writes scores.jsonl and a snapshot of the study.
     sweep(study, out, rows=["plain", "deep"], say=pytest.fail)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import html
 import re
 import shlex
 import shutil
@@ -16,15 +17,13 @@ import pytest
 
 from slimdp.__main__ import main
 from slimdp.settings_file import dump_yaml, read_mapping
-from slimdp.studies.page import ReportSettings, find_studies, write_report
-from slimdp.studies.page.changed import changed_runs
-from slimdp.studies.page.chosen import choose_rows
-from slimdp.studies.page.curves import study_figures
-from slimdp.studies.page.people import people_pictures
-from slimdp.studies.page.textures import skin_share
-from slimdp.studies.page.training_curves import training_pictures
+from slimdp.studies import find_studies
+from slimdp.studies.page import ReportSettings, write_report
+from slimdp.studies.page.curves import study_figures, training_pictures
+from slimdp.studies.page.people import choose_rows, people_pictures, skin_share
+from slimdp.studies.swept import changed_runs
 from slimdp.surface import BodySurface, load_surface
-from tests.studies.page.conftest import CLICKS, ROWS, TITLE
+from tests.studies.page.conftest import CLICKS, OTHER, PLAIN, ROWS, TITLE
 
 VOID = {"meta", "link", "img", "br", "input", "wbr"}
 
@@ -86,7 +85,8 @@ def test_nothing_is_fetched_and_nothing_runs(page: Path, parsed: Page) -> None:
 def test_everything_from_outside_is_escaped(page: Path, parsed: Page) -> None:
     assert parsed.texts("title") == parsed.texts("h1") == [TITLE]
     assert not {"b", "row"} & {tag for tag, _, _ in parsed.elements}
-    assert {"as it comes & <b>no more</b>"} <= set(parsed.texts("small"))
+    assert any(text.startswith(PLAIN) for text in parsed.texts("th"))
+    assert {"plain", "other"} <= set(parsed.texts("small"))
     assert "Stacks & points <of the row>, within 10 cm" in parsed.texts("h4")
     assert "never/seed_0: ValueError: no <script> here & there" in parsed.texts("li")
     assert "<script" not in page.read_text()
@@ -119,11 +119,19 @@ def test_tables_hold_the_scores_the_paper_and_what_is_missing(page: Path) -> Non
         for found in (re.findall(r"<t[hd][^>]*>((?:<strong>)?[^<]*)", line) for line in table.split("<tr>"))
         if found
     }
-    assert rows["plain"] == ["6.3 ± 0.4", "12.6 ± 0.7", "32.6 ± 0.7", "2", "21.06", "42.94", "59.54"]
+    assert rows["as it comes &amp; &lt;b&gt;no more&lt;/b&gt;"] == [
+        "6.3 ± 0.4",
+        "12.6 ± 0.7",
+        "32.6 ± 0.7",
+        "2",
+        "21.06",
+        "42.94",
+        "59.54",
+    ]
     # The best of a column is marked: 13.57 of deep in the mean, not 13.56 of other, which prints alike.
     best = ["<strong>6.8 ± 0.0", "<strong>13.6 ± 0.0", "<strong>33.6 ± 0.0"]
     assert rows["deep"] == [*best, "2", "", "45.00", ""]
-    assert rows["other"] == ["6.8", "13.6", "33.6", "1", "", "", ""]
+    assert rows[OTHER] == ["6.8", "13.6", "33.6", "1", "", "", ""]
     assert rows["never"][:4] == ["\u2013"] * 4
     gains = text[text.index("Gained over") :]
     assert "+1.0 ± 0.7</" in gains[: gains.index("</table>")]  # 1.44 and 0.5 of the two seeds
@@ -136,15 +144,17 @@ def test_groups_have_headings_and_are_compared_with_their_own_baseline(
     said = [" ".join("".join(text).split()) for text in headings]
     titles = ["Known & <others>", "Else"]
     # Of other, the baseline of its group, no gain is known, and never has no results: no heading for them.
-    scores_and_gains = [*titles, "Known & <others>, over plain"]
-    beside = ["Known & <others>, beside plain", "Else, beside other"]
+    scores_and_gains = [*titles, f"Known & <others>, over {PLAIN}"]
+    beside = [f"Known & <others>, beside {PLAIN}", f"Else, beside {OTHER}"]
     assert said == [*scores_and_gains * 2, *titles * 2, *beside, *titles]
     text = page.read_text()
     settings = text[text.index("<summary>Settings") :]
     settings = settings[: settings.index("</table>")]
-    assert "beside plain:\nstages.clips.learning_rate: 0.015 \u2192 0.01" in settings  # a baseline itself
+    assert (
+        f"beside {html.escape(PLAIN)}:\nstages.clips.learning_rate: 0.015 \u2192 0.01" in settings
+    )  # a baseline itself
     assert "stages.stills.learning_rate: 0.03 \u2192 0.05" in settings
-    assert "dashed grey:\nthe baseline of its group;" in text
+    assert "dashed grey:\nits group&#39;s baseline;" in text
     # One for all, given on the command line.
     out = tmp_path / "r.html"
     given = ["report", str(swept_folder), "--study", str(without_figures), "--out", str(out)]
@@ -155,7 +165,8 @@ def test_groups_have_headings_and_are_compared_with_their_own_baseline(
     captions = [text for text in parsed.texts("caption") if text.startswith("Gained over deep, on")]
     assert len(captions) == 2
     table = out.read_text()[out.read_text().index("<strong>Gained over deep, on first") :]
-    assert re.findall(r'<th scope="row">(\w+)', table[: table.index("</table>")]) == ["plain", "other"]
+    found = re.findall(r'<th scope="row">.*?<small>(\w+)', table[: table.index("</table>")])
+    assert found == ["plain", "other"]
 
 
 def test_what_cannot_be_drawn_is_said(parsed: Page) -> None:
@@ -200,8 +211,8 @@ def test_rows_that_differ_in_stacks_alone_are_drawn_unasked(swept_folder: Path) 
     assert left_out == []
     lines = pictures[1].files[".csv"].decode().splitlines()
     assert [line.split(",")[:3] for line in lines[1:]] == [
-        ["plain / deep", "plain", "1"],
-        ["plain / deep", "deep", "2"],
+        [f"{PLAIN} / deep", "plain", "1"],
+        [f"{PLAIN} / deep", "deep", "2"],
     ]
 
 
@@ -209,10 +220,10 @@ def test_the_cost_is_told(page: Path) -> None:
     text = page.read_text()
     table = text[text.index("Row by row") :]
     lines = {
-        line.split("<")[0].strip(): line
-        for line in table[: table.index("</table>")].split('<th scope="row">')
+        re.search(r"(?:<small>)?(\w+)(?:</small>)?</th>", line)[1]: line
+        for line in table[: table.index("</table>")].split('<th scope="row">')[1:]
     }
-    assert list(lines)[1:] == ["plain", "deep", "other"]
+    assert list(lines) == ["plain", "deep", "other"]
     cells = re.findall("<td>([^<]*)</td>", lines["deep"])
     assert (cells[0], cells[3:]) == ("2", ["24", "1,000", f"{CLICKS['deep'].seconds() / 3600:.1f}"])
     assert re.findall("<td>([^<]*)</td>", lines["other"])[4:] == ["", ""]
@@ -291,13 +302,13 @@ def test_without_people_no_weights_are_needed(
 ) -> None:
     # Results alone, as they are committed under experiments/: no runs, so no curves of training either.
     shutil.copytree(swept_folder.parent / "study", tmp_path / "study")
-    shutil.copy(swept_folder / "results.json", tmp_path / "study")
+    shutil.copy(swept_folder / "scores.jsonl", tmp_path / "study")
     out = tmp_path / "report.html"
     assert main(["report", str(tmp_path / "study"), "--out", str(out), "--no-panels"]) == 0
     parsed = Page(out)
     assert len(parsed.attributes("img")) == 2 + 12
     assert "People" not in parsed.texts("h3")
-    results = tmp_path / "study" / "results.json"
+    results = tmp_path / "study" / "scores.jsonl"
     with_people = write_report(find_studies([results], without_figures), out)
     assert any("None of the rows has weights here" in note for note in with_people.notes)
     assert "None of the rows has weights here" in out.read_text()
@@ -317,7 +328,7 @@ def test_chosen_rows_draw_the_people(swept_folder: Path, without_figures: Path, 
 
 
 def test_every_groups_baseline_draws_the_people() -> None:
-    (swept,) = find_studies([Path(__file__).parents[3] / "experiments" / "table6" / "results.json"])
+    (swept,) = find_studies([Path(__file__).parents[3] / "experiments" / "table6" / "scores.jsonl"])
     names = swept.study.names
     by_score = sorted(swept.rows(), key=lambda row: row.scores["10cm"].mean)
     rest = [row.name for row in by_score if row.name not in swept.baselines]
@@ -358,9 +369,9 @@ def test_weights_and_logs_beside_a_row_are_enough(swept_folder: Path, tmp_path: 
     (runs / "other" / "seed_0" / "stage_clips.pt").unlink()
     (runs / "deep" / "seed_0" / "stage_clips.pt").unlink()
     (swept,) = find_studies([runs])
-    for names, left_out in ((None, "No weights are here of other."), (("plain", "deep"), "")):
+    for names, left_out in ((None, f"No weights are here of {OTHER} (other)."), (("plain", "deep"), "")):
         people = people_pictures(swept, 1, names)
-        assert [line.title for line in people.panels[0].lines] == ["labels", "plain", "deep"]
+        assert [line.title for line in people.panels[0].lines] == ["labels", PLAIN, "deep"]
         assert people.left_out == left_out
         assert people.weights == "seed 0, seed 1"
     assert len(training_pictures(swept)) == 3
@@ -385,10 +396,10 @@ def test_a_baseline_is_for_the_studies_that_have_it(swept_folder: Path, tmp_path
     shutil.copytree(swept_folder.parent / "study", second)
     values = read_mapping(second / "study.yaml")
     rows = {name: values["rows"][name] for name in ("deep", "other")}
-    less = {"rows": rows, "figures": [], "groups": [], "about": {}, "paper": {}}
+    less = {"rows": rows, "figures": [], "groups": [], "paper": {}}
     (second / "study.yaml").write_text(dump_yaml({**values, **less}))
-    (second / "results.json").write_text("[]")
-    places = [swept_folder, second / "results.json"]
+    (second / "scores.jsonl").write_text("")
+    places = [swept_folder, second / "scores.jsonl"]
     for baseline, found in (
         (None, [("plain", "other"), ("deep",)]),
         ("plain", [("plain",), ("deep",)]),
@@ -397,8 +408,8 @@ def test_a_baseline_is_for_the_studies_that_have_it(swept_folder: Path, tmp_path
         assert [swept.baselines for swept in find_studies(places, baseline=baseline)] == found
     with pytest.raises(ValueError, match=r"no row 'nobody' in .*study\.yaml, .*second/study\.yaml"):
         find_studies(places, baseline="nobody")
-    shutil.copy(swept_folder / "results.json", second)
-    with pytest.raises(ValueError, match=r"second/results\.json: results of row plain, which .*study\.yaml"):
+    shutil.copy(swept_folder / "scores.jsonl", second)
+    with pytest.raises(ValueError, match=r"second/scores\.jsonl: results of row plain, which .*study\.yaml"):
         find_studies([second])
 
 
@@ -429,14 +440,14 @@ def test_stages_that_several_studies_share_are_found(swept_folder: Path, tmp_pat
 
 def test_an_unstarted_study_has_a_page_of_what_to_do(swept_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "results.json").write_text("[]")
+    (tmp_path / "out" / "scores.jsonl").write_text("")
     study = str(swept_folder.parent / "study" / "study.yaml")
     out = tmp_path / "r.html"
     assert main(["report", str(tmp_path / "out"), "--study", study, "--out", str(out)]) == 0
     parsed = Page(out)
     assert parsed.texts("code") == [f"slimdp sweep {study} --out {tmp_path / 'out'}"]
     assert parsed.attributes("img") == []
-    assert set(ROWS) <= {text.split(" ")[0] for text in parsed.texts("th")}
+    assert set(ROWS) <= {text.split(" ")[-1] for text in parsed.texts("th")}
     assert "42.94" in parsed.texts("td")
 
 
@@ -444,9 +455,9 @@ def test_an_unstarted_study_has_a_page_of_what_to_do(swept_folder: Path, tmp_pat
     ("make", "arguments", "words"),
     [
         (None, [], "no such folder or file"),
-        ("", [], "no results.json: it is no folder of slimdp sweep"),
+        ("", [], "no scores.jsonl: it is no folder of slimdp sweep"),
         ("[]", [], "does not say which study it was made with"),
-        ("[{}]", ["--study", "STUDY"], "no list of results"),
+        ("[{}]", ["--study", "STUDY"], "no scores of runs"),
         ("[]", ["--study", "STUDY", "--baseline", "nobody"], "no row 'nobody'"),
         ("[]", ["--study", "STUDY", "--panels", "-1"], "0 or more people"),
         ("[]", ["--study", "STUDY", "--out", "."], "is a folder, but the name of a file to write"),
@@ -465,7 +476,7 @@ def test_wrong_folders_are_told(
     if make is not None:
         runs.mkdir()
     if make:
-        (runs / "results.json").write_text(make)
+        (runs / "scores.jsonl").write_text(make)
     study = str(swept_folder.parent / "study" / "study.yaml")
     arguments = [study if each == "STUDY" else each for each in arguments]
     assert main(["report", str(runs), "--out", str(tmp_path / "r.html"), *arguments]) == 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from slimdp.config import ConfigError
 from slimdp.settings_file import dump_yaml, parse_yaml
 from slimdp.studies import Study, read_study
-from slimdp.studies.grid import check_grid, grid_names, grid_rows
+from slimdp.studies.settings import check_grid, grid_names, grid_rows
 
 GRID = {
     "rate": {"slow": {}, "fast": {"stages.1.learning_rate": 2e-2}},
@@ -43,15 +43,27 @@ def test_a_grid_has_a_row_for_every_combination(make_study: Callable[..., Study]
     )
 
 
+def test_the_title_of_a_row_is_made_of_those_of_its_options(
+    make_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    grid = {
+        "rate": {"slow": {"title": "slowly"}, "fast": {"title": "fast", "stages.1.learning_rate": 2e-2}},
+        "stacks": {"s1": {"model.stacks": 1}, "s2": {"title": "two stacks", "model.stacks": 2}},
+    }
+    study = read_study(write_grid(make_study(tmp_path, seeds=(0,)), grid=grid))
+    assert list(study.titles.values()) == ["slowly", "slowly, two stacks", "fast", "fast, two stacks"]
+    assert {config.model.stacks for _, _, config in study.configs()} == {1, 2}
+
+
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=4))
 def test_names_and_rows_agree_and_share_nothing(sizes: list[int]) -> None:
     grid = {f"a{n}": {f"o{i}": {f"k{n}": [i]} for i in range(size)} for n, size in enumerate(sizes)}
     check_grid(grid)
     rows = list(grid_rows({"k0": [7], "other": [8]}, grid, "base"))
-    assert [name for name, _, _ in rows] == grid_names(grid)
-    assert len({name for name, _, _ in rows}) == len(rows)
-    for name, values, _ in rows:
+    assert [name for name, *_ in rows] == grid_names(grid)
+    assert len({name for name, *_ in rows}) == len(rows)
+    for name, values, *_ in rows:
         assert values["other"] == [8]
         for axis, option in enumerate(name.split("-")):
             assert values[f"k{axis}"] == [int(option[1:])]

@@ -13,8 +13,7 @@ from flow_cache import precompute
 from flow_cache.estimators import DenseInverseSearch
 from slimdp.config import DataSource, TrainConfig
 from slimdp.motion import ExactMotion, FlowMotion
-from slimdp.studies.inputs import picture_digests, pictures_digest
-from slimdp.studies.records import changes, describe_run
+from slimdp.studies.records import changes, describe_run, picture_digests, pictures_digest
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from slimdp.__main__ import main
 from slimdp.config import ConfigError
 from slimdp.settings_file import dump_yaml, read_mapping
 from slimdp.studies import Study, read_study
-from slimdp.studies.figures import FigureSettings
-from slimdp.studies.kept import keep_study, kept_studies, study_key
+from slimdp.studies.settings import FigureSettings
+from slimdp.studies.study import read_snapshots, study_key, write_snapshot
 
 FIGURES = """
 paper: {fast: {10cm: 42.94}}
@@ -24,23 +24,27 @@ figures:
 """
 
 
-def test_a_kept_study_is_the_study(make_study: Callable[..., Study], tmp_path: Path) -> None:
+def test_a_snapshot_is_the_study(make_study: Callable[..., Study], tmp_path: Path) -> None:
     make_study(tmp_path / "some", more=FIGURES)
     study = read_study(tmp_path / "some" / "study.yaml", ["stages.0.steps=9"])
-    keep_study(study, tmp_path / "out")
+    write_snapshot(study, tmp_path / "out")
     for file in (tmp_path / "some").iterdir():  # nothing is read from there again
         file.unlink()
-    assert kept_studies(tmp_path / "out") == [study]
+    assert read_snapshots(tmp_path / "out") == [study]
     assert study.figures[1] == FigureSettings(
-        "Over anything", "clicks a picture", {"two": ("plain", "fast")}, {"plain": 1.0, "fast": 10.0}, True
+        title="Over anything",
+        x="clicks a picture",
+        curves={"two": ("plain", "fast")},
+        at={"plain": 1.0, "fast": 10.0},
+        log=True,
     )
     (file,) = (tmp_path / "out").iterdir()
     before = file.stat().st_mtime_ns
-    keep_study(study, tmp_path / "out")
+    write_snapshot(study, tmp_path / "out")
     assert file.stat().st_mtime_ns == before
     file.write_text(file.read_text()[:-20])
     with pytest.raises(ConfigError, match=r"_study_some\.json is damaged.*--study"):
-        kept_studies(tmp_path / "out")
+        read_snapshots(tmp_path / "out")
 
 
 def test_studies_are_called_by_their_folders_or_files(

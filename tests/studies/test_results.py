@@ -1,31 +1,44 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from slimdp.config import ConfigError
+from slimdp.report.tables import Spread
 from slimdp.studies import RunResult
-from slimdp.studies.groups import RowGroup, groups_of
-from slimdp.studies.table import (
-    Spread,
+from slimdp.studies.results import (
+    TableRow,
+    TextTables,
     complete_results,
+    describe_scores,
     flat_rows,
-    gain_lines,
-    gap_lines,
+    groups_of,
     missing_runs,
-    read_results,
-    score_lines,
+    read_scores,
+    save_scores,
     table_rows,
 )
+from slimdp.studies.settings import COLUMNS, ColumnSettings, RowGroup
 
 
 def result(row: str, seed: int, at_10: float) -> RunResult:
-    scores = {"5cm": at_10 / 2, "10cm": at_10, "20cm": at_10 + 10}
-    full = {name: value - 1 for name, value in scores.items()}
-    return RunResult(row, seed, scores, full, 10.0, 2.0, "2 cores", "abc")
+    percent = {"5cm": at_10 / 2, "10cm": at_10, "20cm": at_10 + 10}
+    scores = {f"points.localization.{name}": value for name, value in percent.items()}
+    full = {f"points.full.{name}": value - 1 for name, value in percent.items()}
+    return RunResult(row, seed, {"": {**scores, **full}}, 10.0, 2.0, "2 cores", "abc")
+
+
+def tables(
+    rows: Sequence[TableRow],
+    groups: Sequence[RowGroup],
+    markdown: bool = True,
+    labels: Mapping[str, str] = {},
+) -> TextTables:
+    return TextTables(rows, groups, COLUMNS, labels, markdown)
 
 
 #: Row b gains 1, 2 and 6 over a: 3 in the mean, with a deviation of the root of 7.
@@ -37,7 +50,10 @@ RESULTS = [
 PAPER = {"a": {"5cm": 21.0, "10cm": 42.0}, "b": {"10cm": 43.5}, "d": {"10cm": 50.0}}
 NAMES = ("a", "b", "c", "d")
 OVER_A = groups_of(NAMES)
-GROUPS = (RowGroup("Up", "a", ("a", "b")), RowGroup("Down", "c", ("c", "d")))
+GROUPS = (
+    RowGroup(title="Up", baseline="a", rows=("a", "b")),
+    RowGroup(title="Down", baseline="c", rows=("c", "d")),
+)
 
 
 def test_means_spreads_and_paired_gains_are_those_of_the_hand() -> None:
@@ -59,7 +75,7 @@ def test_means_spreads_and_paired_gains_are_those_of_the_hand() -> None:
 
 def test_the_lines_say_it() -> None:
     rows = table_rows(RESULTS, OVER_A, PAPER)
-    lines = score_lines(rows, OVER_A, markdown=False).splitlines()
+    lines = tables(rows, OVER_A, markdown=False).scores().splitlines()
     assert lines[2].split() == [
         "a",
         "10.0",
@@ -76,28 +92,29 @@ def test_the_lines_say_it() -> None:
         "42.00",
     ]
     assert lines[4].split() == ["c", "10.5", "21.0", "31.0", "1"]
-    gains = gain_lines(rows, OVER_A).splitlines()
+    gains = tables(rows, OVER_A).gains().splitlines()
     assert gains[0].startswith("| over a ")
     assert [cell.strip() for cell in gains[2].split("|")] == [
         "", "b", "+1.5 ± 1.3", "+3.0 ± 2.6", "+3.0 ± 2.6", "", "+1.50", "", "",
     ]  # fmt: skip
-    assert gain_lines(rows[:1], OVER_A) == ""
-    flat = flat_rows(rows)
+    assert tables(rows[:1], OVER_A).gains() == ""
+    flat = flat_rows(rows, COLUMNS, {"a": "the first"})
     assert [cells["10cm_gain"] for cells in flat] == ["", 3.0, 1.0]
     assert [cells["10cm_gain_sd"] for cells in flat] == ["", 2.646, ""]
     assert [cells["10cm_paper"] for cells in flat] == [42.0, 43.5, ""]
+    assert [cells["title"] for cells in flat] == ["the first", "b", "c"]
 
 
 def test_the_share_of_a_gap_is_that_of_the_hand() -> None:
     rows = table_rows(RESULTS, OVER_A, PAPER)
-    lines = gap_lines(rows, "b").splitlines()
+    lines = tables(rows, OVER_A).gaps("b").splitlines()
     # c gains 0.5, 1 and 1 over a on their one seed, b gains 1.5, 3 and 3 on all.
     assert [cell.strip() for cell in lines[2].split("|")] == ["", "c", "33", "33", "33", ""]
     assert len(lines) == 3
     with pytest.raises(ConfigError, match="ceiling a: no gain over a is known"):
-        gap_lines(rows, "a")
+        tables(rows, OVER_A).gaps("a")
     worse = table_rows(RESULTS, groups_of(NAMES, baseline="b"), PAPER)
-    assert "no gap" in gap_lines(worse, "a")
+    assert "no gap" in tables(worse, OVER_A).gaps("a")
 
 
 def test_each_group_is_compared_with_its_own_baseline() -> None:
@@ -108,29 +125,37 @@ def test_each_group_is_compared_with_its_own_baseline() -> None:
     assert (a.gains, c.gains) == ({}, {})
     assert d.gains["10cm"] == Spread(4.0, None)  # on seed 1: of c there is no other
     assert d.paper_gains == {}  # of c the paper says nothing
-    lines = [line.split("|")[1].strip() for line in gain_lines(rows, GROUPS).splitlines()]
+    lines = [line.split("|")[1].strip() for line in tables(rows, GROUPS).gains().splitlines()]
     assert lines == ["gained", lines[1], "**Up, over a**", "b", "**Down, over c**", "d"]
-    plain = score_lines(rows, GROUPS, markdown=False).splitlines()
+    plain = tables(rows, GROUPS, markdown=False).scores().splitlines()
     assert [line.split()[0] for line in plain[2:]] == ["Up", "a", "b", "Down", "c", "d"]
-    assert [cells["baseline"] for cells in flat_rows(rows)] == ["a", "a", "c", "c"]
+    assert [cells["baseline"] for cells in flat_rows(rows, COLUMNS, {"a": "the first"})] == [
+        "a",
+        "a",
+        "c",
+        "c",
+    ]
     over_d = table_rows(results, groups_of(NAMES, GROUPS, "d"), PAPER)
     assert [row.baseline for row in over_d] == ["d"] * 4
-    text = gain_lines(over_d, groups_of(NAMES, GROUPS, "d"), markdown=False).splitlines()
+    text = tables(over_d, groups_of(NAMES, GROUPS, "d"), markdown=False).gains().splitlines()
     assert text[0].startswith("over d ")
     assert text[2] == "Up"
 
 
 def test_a_gap_is_shared_by_the_rows_of_its_baseline() -> None:
-    groups = (RowGroup("Up", "a", ("a", "b", "c")), RowGroup("Down", "d", ("d", "e")))
+    groups = (
+        RowGroup(title="Up", baseline="a", rows=("a", "b", "c")),
+        RowGroup(title="Down", baseline="d", rows=("d", "e")),
+    )
     rows = table_rows([*RESULTS, result("d", 1, 25.0), result("e", 1, 26.0)], groups, PAPER)
     assert [row.name for row in rows if row.gains] == ["b", "c", "e"]
-    assert [line.split("|")[1].strip() for line in gap_lines(rows, "b").splitlines()[2:]] == ["c"]
-    assert gap_lines(rows, "e") == ""  # nobody is on the way
+    assert [line.split("|")[1].strip() for line in tables(rows, groups).gaps("b").splitlines()[2:]] == ["c"]
+    assert tables(rows, groups).gaps("e") == ""  # nobody is on the way
 
 
 def test_a_group_without_results_has_no_heading() -> None:
     rows = table_rows(RESULTS[:6], GROUPS, PAPER)
-    assert "Down" not in score_lines(rows, GROUPS)
+    assert "Down" not in tables(rows, GROUPS).scores()
 
 
 def test_only_complete_rows_are_kept_and_the_rest_is_named() -> None:
@@ -139,36 +164,76 @@ def test_only_complete_rows_are_kept_and_the_rest_is_named() -> None:
     assert missing_runs(RESULTS, NAMES, (0, 1, 2)) == {(0, 2): ["c"], (0, 1, 2): ["d"]}
 
 
+def of_earlier_version(result: RunResult) -> dict[str, object]:
+    """As results.json had it."""
+    forms = {
+        name: {k.rpartition(".")[2]: v for k, v in result.on("").items() if k.startswith(f"points.{form}.")}
+        for name, form in (("scores", "localization"), ("full", "full"))
+    }
+    return {**asdict(result), **forms, "others": {"clips": forms}}
+
+
 def test_results_of_several_files_are_read_once(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / "results.json").write_text(json.dumps([asdict(each) for each in RESULTS[:4]]))
-    other = tmp_path / "other.json"
-    other.write_text(json.dumps([asdict(each) for each in RESULTS[3:]]))
-    assert read_results([folder, other]) == RESULTS
-    other.write_text(json.dumps([asdict(replace(RESULTS[0], seconds=1.0))]))
-    with pytest.raises(ConfigError, match=r"other\.json: another result for row b, seed 1"):
-        read_results([folder, other])
+    save_scores(folder / "scores.jsonl", RESULTS[:4])
+    other = tmp_path / "other.jsonl"
+    save_scores(other, RESULTS[3:])
+    assert read_scores([folder, other]) == RESULTS
+    save_scores(other, [replace(RESULTS[0], seconds=1.0)])
+    with pytest.raises(ConfigError, match=r"other\.jsonl: another result for row b, seed 1"):
+        read_scores([folder, other])
+
+
+def test_files_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(json.dumps([of_earlier_version(each) for each in RESULTS]))
+    found = read_scores([tmp_path / "results.json"])
+    assert [each.on("") for each in found] == [each.on("") for each in RESULTS]
+    assert [each.on("clips") for each in found] == [each.on("") for each in RESULTS]
+    assert [replace(each, scores=RESULTS[0].scores) for each in found] == [
+        replace(each, scores=RESULTS[0].scores) for each in RESULTS
+    ]
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[", "no list of results"),
-        ("{}", r"results = \{\}, but a list"),
+        ("[", "no scores of runs"),
+        ("{", r"x\.json, line 1"),
+        ("{}", r"missing key results\.0\.row"),
         ('[{"row": "a"}]', r"missing key results\.0\.seed"),
-        (
-            json.dumps([asdict(replace(RESULTS[0], scores={"5cm": 1.0}, full={"5cm": 1.0}))]),
-            "has no 10cm, 20cm",
-        ),
+        (json.dumps([{**asdict(RESULTS[0]), "scores": {}}]), "those of one set or more"),
     ],
 )
 def test_what_is_no_result_is_named(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(ConfigError, match=words):
-        read_results([tmp_path / "x.json"])
+        read_scores([tmp_path / "x.json"])
     with pytest.raises(ConfigError, match="no such file"):
-        read_results([tmp_path])
+        read_scores([tmp_path])
+
+
+def test_columns_are_any_scores() -> None:
+    columns = {"ten": ColumnSettings(score="points.localization.10cm", title="ten cm")}
+    assert (columns["ten"].axis, COLUMNS["10cm"].axis) == ("ten cm, %", "points within 10 cm, %")
+    rows = table_rows(RESULTS, OVER_A, {"b": {"ten": 43.5}}, columns)
+    lines = TextTables(rows, OVER_A, columns, {"a": "the first (a)"}, markdown=False).scores().splitlines()
+    assert lines[0].split() == ["row", "ten", "cm", "seeds", "paper,", "ten", "cm"]
+    assert lines[2].startswith("the first (a)  20.0 ± 10.0")
+    assert lines[3].split()[-1] == "43.50"
+    assert describe_scores(RESULTS[0], COLUMNS) == "5 cm 11.0 %, 10 cm 22.0 %, 20 cm 32.0 %"
+    with pytest.raises(ConfigError, match=r"row b, seed 0 has no points\.localization\.30cm"):
+        table_rows(RESULTS, OVER_A, {}, {"far": ColumnSettings(score="points.localization.30cm")})
+
+
+def test_a_result_without_a_column_leaves_its_cell_empty() -> None:
+    less = {"": {"points.localization.10cm": 22.0}}
+    rows = table_rows([replace(RESULTS[0], scores=less), *RESULTS[3:]], OVER_A, {})
+    b = next(row for row in rows if row.name == "b")
+    assert (list(b.scores), list(b.gains)) == (["10cm"], ["10cm"])
+    line = next(line for line in tables(rows, OVER_A, markdown=False).scores().splitlines() if line[0] == "b")
+    assert line.split() == ["b", "22.0", "1"]
+    assert flat_rows(rows, COLUMNS, {})[1]["5cm"] == ""
 
 
 def test_unknown_rows_and_baselines_are_refused() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from slimdp.config import BudgetSettings, DataSource, StageSettings, TrainConfig
-from slimdp.studies.page.setting_lines import setting_lines
+from slimdp.studies.page.tables import setting_lines
 
 
 def test_what_differs_is_told_key_by_key_without_what_nobody_chose(base_config: TrainConfig) -> None:
