@@ -33,6 +33,8 @@ _TAG = "tag:yaml.org,2002:"
 _SCALARS = {_TAG + name: name for name in ("str", "int", "float", "bool", "null", "timestamp")}
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 _KeyPath = tuple[str, ...]
+#: Where a number and a mapping may meet: `loss: {equivariance: 1.0}` and `loss: {equivariance: {at: uv}}`.
+_LOSS_TERM = re.compile(r"(^|\.)loss\.[^.]+$")
 KINDS = {int: "a whole number", float: "a number", str: "a text (in quotes)", bool: "true or false"}
 
 
@@ -99,6 +101,8 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any], key: str = "") ->
 
 
 def _laid_over(base: Any, change: Any, key: str) -> Any:
+    if _LOSS_TERM.search(key) and {dict} & {type(base), type(change)}:
+        base, change = _spelled_out(base), _spelled_out(change)
     if not isinstance(change, Mapping):
         return change
     numbered = [name for name in change if type(name) is int]
@@ -119,6 +123,11 @@ def _laid_over(base: Any, change: Any, key: str) -> Any:
     if numbered:
         raise ConfigError(f"{key} = {shortened(base)} is no list: it has no item {numbered[0]} to change")
     return merge(base, change, key) if isinstance(base, Mapping) else change
+
+
+def _spelled_out(term: Any) -> Any:
+    """A loss term with keys; a number stands for its weight."""
+    return {"weight": term} if type(term) in (int, float) else term
 
 
 def apply_override(values: dict[str, Any], override: str) -> None:
@@ -147,8 +156,13 @@ def set_key(values: dict[str, Any], key: str, value: Any, where: str) -> None:
         elif not isinstance(node, dict):
             raise ConfigError(f"{where}: {here} = {shortened(node)} holds no {part!r}")
         if depth == len(parts) - 1:
+            found = node.get(index) if isinstance(node, dict) else None
+            if isinstance(found, dict) and _LOSS_TERM.search(key) and type(value) in (int, float):
+                value = {**found, "weight": value}
             node[index] = value
         else:
+            if isinstance(node, dict) and _LOSS_TERM.search(".".join(parts[: depth + 1])):
+                node[index] = _spelled_out(node.get(index, {}))
             node = node[index] if isinstance(node, list) else node.setdefault(index, {})
 
 

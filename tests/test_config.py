@@ -14,7 +14,6 @@ from slimdp.config import (
     AugmentSettings,
     ConfigError,
     DataSource,
-    LossSettings,
     ScheduleSettings,
     StageSettings,
     TrainConfig,
@@ -22,6 +21,7 @@ from slimdp.config import (
     config_to_dict,
     load_config,
 )
+from slimdp.losses import loss_terms
 from slimdp.models import HourglassSettings
 from slimdp.motion import FlowMotion, TpsMotion
 from slimdp.motion.thin_plate import WarpSettings
@@ -85,7 +85,7 @@ def test_overrides_reach_into_mappings_and_lists(two_stages: Path) -> None:
     assert config.model == HourglassSettings(stacks=1, features=64, keypoints=("nose", "left_knee"))
     assert config.stages[1].data[1].images == "/a=b"
     assert config.stages[0].data[0].images == "stills"
-    assert config.loss == LossSettings(uv=20.0, equivariance_at="level_3")
+    assert config.loss == loss_terms(uv=20.0, equivariance={"at": "level_3"})
 
 
 def test_an_override_of_one_alias_leaves_the_other(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_an_override_of_one_alias_leaves_the_other(tmp_path: Path) -> None:
 def test_a_stage_says_only_what_differs_from_the_run(two_stages: Path) -> None:
     config = load_config(two_stages, ["loss.uv=3", "stages.1.loss.part=2", "stages.1.augment.flip=false"])
     assert config.stages[0].loss is None
-    assert config.stages[1].loss == LossSettings(uv=3, part=2, equivariance_at="level_3")
+    assert config.stages[1].loss == loss_terms(uv=3, part=2, equivariance={"at": "level_3"})
     assert config.stages[1].augment == AugmentSettings(flip=False)
     # What a run's folder keeps of it gives the same again.
     assert config_from_dict(config_to_dict(config), "here") == config
@@ -141,14 +141,16 @@ def test_a_stage_says_only_what_differs_from_the_run(two_stages: Path) -> None:
         ("stages.0.schedule.name=linear", ["stages.0.schedule.name = 'linear'", "cosine, step, constant"]),
         ("stages.0.schedule.drops=[0.9,0.5]", ["stages.0.schedule.drops = (0.9, 0.5)", "rising"]),
         ("stages.0.accumulate=3", ["stages.0.accumulate = 3", "a divisor of batch = 16"]),
-        ("stages.0.loss.uvv=3", ["unknown key stages.0.loss.uvv", "part, coarse"]),
-        ("stages.0.loss.uv=-1", ["stages.0.loss.uv = -1.0"]),
+        ("stages.0.loss.uvv=3", ["stages.0.loss.uvv = 'uvv'", "one of part, uv, coarse"]),
+        ("stages.0.loss.uv=-1", ["stages.0.loss.uv.weight = -1.0"]),
         ("validation.every=5", ["missing key validation.data"]),
         ("validation={data: []}", ["validation.data = ()", "at least one"]),
         ("precision=half", ["precision = 'half'", "auto, float32, bf16"]),
         ("average_decay=0.9", ["average_decay is now ema_decay"]),
         ("shared_batch_norm=true", ["shared_batch_norm is now sync_batchnorm"]),
         ("motion.steps=[1]", ["motion.steps is now motion.frame_offsets"]),
+        ("loss.equivariance_at=uv", ["loss.equivariance_at is now loss.equivariance.at"]),
+        ("stages.1.loss.equivariance_stop=first", ["is now stages.1.loss.equivariance.stop"]),
         ("stages.1.motion.steps=[1]", ["stages.1.motion.steps is now stages.1.motion.frame_offsets"]),
         (
             "stages.0.optimiser.smoothing=0.9",
@@ -182,6 +184,7 @@ def test_settings_that_an_earlier_version_saved_are_read(two_stages: Path) -> No
         "average_decay": 0.5,
         "shared_batch_norm": False,
         "motion": {"kind": "flow", "flow": "f.h5", "exact": "", "steps": [1], "warp": {"bend": 0.1}},
+        "loss": {"uv": 5.0, "equivariance": 1.0, "equivariance_at": "uv", "equivariance_stop": "none"},
     }
     values["stages"][1] |= {"motion": {"kind": "tps"}, "optimiser": {"smoothing": 0.25}}
     config = config_from_dict(values, "saved", saved=True)
@@ -189,8 +192,30 @@ def test_settings_that_an_earlier_version_saved_are_read(two_stages: Path) -> No
     assert config.motion == FlowMotion(flow="f.h5", frame_offsets=(1,))
     assert config.stages[1].motion == TpsMotion(warp=WarpSettings(bend=0.1))
     assert config.stages[1].optimiser.beta2 == 0.25
+    assert config.loss == loss_terms(uv=5.0, equivariance={"weight": 1.0, "at": "uv"})
     with pytest.raises(ConfigError, match="here: average_decay is now ema_decay"):
         config_from_dict(values, "here")
+
+
+def test_a_number_of_a_loss_and_its_keys_are_laid_over_one_another(two_stages: Path, tmp_path: Path) -> None:
+    """Whichever of the two comes first, neither the weight nor the other keys get lost."""
+    row = tmp_path / "row.yaml"
+    row.write_text(
+        "base: two_stages.yaml\nloss: {equivariance: 2.0}\nstages: {1: {loss: {equivariance: {at: uv}}}}\n"
+    )
+    over_it = tmp_path / "over.yaml"
+    over_it.write_text("base: row.yaml\nloss: {equivariance: {stop: first}}\n")
+    config = load_config(over_it, ["stages.1.loss.equivariance=3"])
+    assert config.loss["equivariance"].plain() == {"weight": 2.0, "at": "level_3", "stop": "first"}
+    assert config.loss_of(config.stages[1])["equivariance"].plain() == {
+        "weight": 3.0,
+        "at": "uv",
+        "stop": "first",
+    }
+    assert load_config(row, ["loss.equivariance.at=level_0"]).loss["equivariance"].weight == 2.0
+    saved = config_to_dict(config)
+    assert saved["loss"]["uv"] == 10.0
+    assert config_from_dict(saved, "saved", saved=True) == config
 
 
 def test_the_error_names_the_file(two_stages: Path) -> None:
@@ -253,7 +278,7 @@ def test_a_file_over_a_base_changes_items_of_lists_by_number(two_stages: Path, t
     heavier = (second.data[0].replace(weight=3.0), second.data[1])
     assert config.stages == (
         first.replace(schedule=ScheduleSettings(name="step")),
-        second.replace(steps=7, data=heavier, loss=LossSettings(uv=5, equivariance_at="level_3")),
+        second.replace(steps=7, data=heavier, loss=loss_terms(uv=5, equivariance={"at": "level_3"})),
     )
     over_it = tmp_path / "over.yaml"
     over_it.write_text("base: row.yaml\nstages: {1: {steps: 8}}\n")

@@ -29,11 +29,10 @@ from measuring import make_parser, one_thread, tell
 from slimdp.config import (
     CropSettings,
     DataSource,
-    LossSettings,
     StageSettings,
     TrainConfig,
 )
-from slimdp.losses import label_counts
+from slimdp.losses import count_labels, loss_terms
 from slimdp.models import HourglassSettings, StackedHourglass
 from slimdp.motion import PAIR_SOURCES
 from slimdp.structures import PoseBatch
@@ -62,7 +61,7 @@ class Trained:
         started = time.perf_counter()
         batch = next(self.batches)
         read = time.perf_counter()
-        part = MicroBatch(batch.to("cpu"), label_counts(batch))
+        part = MicroBatch(batch.to("cpu"), count_labels(self.config.loss, batch))
         self.optimizer.zero_grad()
         add_gradients(self.network, [part], part.counts, self.config.loss, 1, bf16=False)
         self.optimizer.step()
@@ -82,7 +81,7 @@ def make_config(options: argparse.Namespace, kind: str, steps: int) -> TrainConf
         stages=(StageSettings(name="pairs", data=(source,), steps=steps, batch=options.batch),),
         model=HourglassSettings(stacks=options.stacks, features=options.features),
         crop=CropSettings(size=options.size),
-        loss=LossSettings(equivariance=float(kind != "none")),
+        loss=loss_terms(equivariance=float(kind != "none")),
         motion=motion,
     )
 

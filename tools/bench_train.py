@@ -38,8 +38,8 @@ from measuring import make_parser, tell, told_by, wall_seconds
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from slimdp.config import DataSource, LossSettings, StageSettings
-from slimdp.losses import label_counts, total_loss
+from slimdp.config import DataSource, StageSettings
+from slimdp.losses import count_labels, loss_terms, total_loss
 from slimdp.models import StackedHourglass
 from slimdp.structures import PoseBatch
 from slimdp.training.distributed import to_device
@@ -191,15 +191,15 @@ def ours(case: Case, device: torch.device, bf16: bool) -> Callable[[], None]:
     model = to_device(StackedHourglass(case.stacks, case.features), device)
     stage = StageSettings(name="bench", data=(DataSource(annotations="", images=""),), steps=1)
     optimizer, average = make_optimizer(model, stage), WeightAverage(model, 0.998)
-    batch = make_batch(case)
-    part = MicroBatch(batch.to(device), label_counts(batch))
+    batch, terms = make_batch(case), loss_terms()
+    part = MicroBatch(batch.to(device), count_labels(terms, batch))
     parameters = list(model.parameters())
 
     def step() -> None:
         torch.use_deterministic_algorithms(device.type == "cpu")
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         optimizer.zero_grad()
-        add_gradients(model, [part], part.counts, LossSettings(), 1, bf16)
+        add_gradients(model, [part], part.counts, terms, 1, bf16)
         nn.utils.clip_grad_norm_(parameters, stage.clip_norm)
         optimizer.step()
         average.update()
@@ -212,15 +212,15 @@ def plain_loop(case: Case, device: torch.device) -> Callable[[], None]:
     """The same network and losses in float32 without any of that."""
     model = StackedHourglass(case.stacks, case.features).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), foreach=False)
-    batch = make_batch(case).to(device)
+    batch, terms = make_batch(case).to(device), loss_terms()
 
     def step() -> None:
-        loss, terms = total_loss(model(batch), batch, LossSettings())
+        loss, report = total_loss(model(batch), batch, terms)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        for term in terms.values():
-            term.item()
+        for value in report.values():
+            value.item()
 
     return step
 

@@ -6,11 +6,11 @@ A settings file may build on another one (`base: base.yaml`) and then holds the 
 
 from slimdp.config.base import Settings
 from slimdp.config.learning import (
+    LOSS,
     OPTIMISERS,
     PRECISIONS,
     SCHEDULES,
-    TERMS,
-    LossSettings,
+    LossTerm,
     OptimiserSettings,
     ScheduleSettings,
 )
@@ -35,9 +35,9 @@ from slimdp.config.samples import (
 from slimdp.settings_file import ConfigError
 
 __all__ = [
-    "MODEL", "OPTIMISERS", "PRECISIONS", "SCHEDULES", "TERMS",
+    "LOSS", "MODEL", "OPTIMISERS", "PRECISIONS", "SCHEDULES",
     "AugmentSettings", "BudgetSettings", "ClickCosts", "ConfigError", "CropSettings", "DataSource",
-    "LossSettings", "ModelSettings", "ModelSpec", "MotionSettings", "NoMotion", "OptimiserSettings",
+    "LossTerm", "ModelSettings", "ModelSpec", "MotionSettings", "NoMotion", "OptimiserSettings",
     "ScheduleSettings", "Settings", "StageSettings", "TrainConfig", "ValidationSettings", "config_from_dict",
     "config_to_dict", "load_config",
 ]  # fmt: skip

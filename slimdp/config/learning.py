@@ -2,35 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from slimdp.config.base import Many, NotNegative, Settings, Wanted, below
+from pydantic import GetCoreSchemaHandler, ValidationInfo
+from pydantic_core import core_schema
+from typing_extensions import Self
 
-#: The terms of the loss, each with a weight of its name in `LossSettings`.
-TERMS = (
-    "part", "coarse", "background", "uv", "keypoint_part", "keypoint_uv", "keypoint_map", "equivariance",
-)  # fmt: skip
+from slimdp.config.base import EachChosen, Many, NotNegative, Settings, Wanted, below
+from slimdp.registry import registered
 
 
-class LossSettings(Settings):
-    """Weights of the terms, the same at every stack."""
+class LossTerm(Settings):
+    """A term of the loss with its settings; it is the mean over its labels, at every stage of the network.
 
-    part: NotNegative = 1.0  # cross entropy over background and parts at the labelled points
-    coarse: NotNegative = 1.0  # cross entropy of background and coarse parts at pixels of the coarse masks
-    background: NotNegative = 1.0  # cross entropy of the part scores where the coarse mask is background
-    uv: NotNegative = 10.0  # smooth L1 on u and v of the labelled part
-    # Keypoints as labels of the surface point at which they are anchored (Slim DensePose, 5.2, table 4).
-    keypoint_part: NotNegative = 0.0  # like `part`, at the pixels of visible keypoints
-    keypoint_uv: NotNegative = 0.0  # like `uv`, at the same
-    keypoint_map: NotNegative = (
-        1.0  # squared error of the heat maps of `model.keypoints`, where there are any
-    )
-    # What the two pictures of a person say, by cosine (Slim DensePose, 3.2.2, table 7); needs `motion`.
-    equivariance: NotNegative = 0.0
-    # The features of the network that are compared, by name; null: those that its spec names first.
-    equivariance_at: str | None = None
-    equivariance_stop: Literal["none", "first", "second"] = "none"  # the side that the loss does not teach
+    A subclass of the registry `slimdp.losses` says what it learns from, and sums over it.
+    """
+
+    usual: ClassVar[bool] = False  # part of every loss, also where the settings do not name it
+    needs_pairs: ClassVar[bool] = False  # compares two pictures of a person: `motion` must give them
+    needs_labels: ClassVar[bool] = True  # False: people without any label teach it too
+    #: What it takes keypoints for: "anchors", points of the surface; "maps", heat maps of the network.
+    keypoints: ClassVar[str] = ""
+
+    weight: NotNegative = 0.0
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features of the network that it compares; one without weight asks for none."""
+        return ()
+
+    def for_network(self, features: Sequence[str]) -> Self:
+        """The term where it leaves the choice of features to the network, which has these to give."""
+        return self
+
+    def count(self, batch: Any) -> int:
+        """How many labels a `PoseBatch` has for the term, on the CPU."""
+        raise NotImplementedError
+
+    def sums(self, output: Any, labels: Any) -> Sequence[Any]:
+        """The sum over the labels, a scalar with gradient for each stage; () where nothing can be compared.
+
+        Where there is no label it is 0 with a gradient of 0: each process must touch the same weights.
+
+        Args:
+            output: `ModelOutput`, its maps in float32 or better, and those of each of N people.
+            labels: `slimdp.losses.MapLabels`, with the batch itself; on the device of the output.
+        """
+        raise NotImplementedError
+
+
+class LossChoice(EachChosen):
+    """The terms that settings name, and the usual ones that they do not."""
+
+    def usual(self) -> dict[str, Any]:
+        """The loss that nobody has chosen."""
+        return {name: kind() for name, kind in registered(self.group).items() if kind.usual}
+
+    def terms(self, given: Mapping[str, Any]) -> Mapping[str, LossTerm]:
+        """Of plain values; raises ConfigError."""
+        return _Losses(loss=given).loss
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        schema = super().__get_pydantic_core_schema__(source, handler)
+        return {**schema, "serialization": core_schema.plain_serializer_function_ser_schema(self._plain)}
+
+    def _parse(self, values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        return {**self.usual(), **super()._parse(values, info)}
+
+    def _plain(self, terms: Mapping[str, LossTerm]) -> dict[str, Any]:
+        """As people write it: a number where there is nothing but a weight."""
+        return {
+            name: term.weight if list(type(term).model_fields) == [self.short] else term.plain()
+            for name, term in terms.items()
+        }
+
+
+#: Of `loss: {part: 1.0, equivariance: {weight: 0.1, at: level_3}}`.
+LOSS = LossChoice(
+    "slimdp.losses",
+    "weight",
+    {"equivariance_at": "equivariance.at", "equivariance_stop": "equivariance.stop"},
+)
+Losses = Annotated[Mapping[str, LossTerm], LOSS]
+
+
+class _Losses(Settings):
+    loss: Losses
 
 
 Optimiser = Literal["adamw", "rmsprop", "sgd"]

@@ -24,7 +24,9 @@ from slimdp.config.base import (
     within,
 )
 from slimdp.config.learning import (
-    LossSettings,
+    LOSS,
+    Losses,
+    LossTerm,
     OptimiserSettings,
     Precision,
     ScheduleSettings,
@@ -62,7 +64,7 @@ class StageSettings(Settings):
     optimiser: OptimiserSettings = OptimiserSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     accumulate: int = 1  # parts that a batch goes through the network in, one after the other, to save memory
-    loss: LossSettings | None = None  # what differs from the run's loss; null: nothing
+    loss: Losses | None = None  # what differs from the run's loss; null: nothing
     augment: AugmentSettings | None = None  # what differs from the run's augment; null: nothing
     motion: Annotated[MotionSettings, MOTION] | None = None  # what differs from the run's; null: nothing
 
@@ -97,7 +99,7 @@ class TrainConfig(Settings):
     model: Annotated[ModelSettings, MODEL] = Field(default_factory=MODEL.usual)
     crop: CropSettings = CropSettings()
     augment: AugmentSettings = AugmentSettings()
-    loss: LossSettings = LossSettings()
+    loss: Losses = Field(default_factory=LOSS.usual)
     motion: Annotated[MotionSettings, MOTION] = NoMotion()
     validation: ValidationSettings | None = None
     surface: str = "open"  # whose charts the labels speak of: open, or a folder with DensePose's files
@@ -117,21 +119,6 @@ class TrainConfig(Settings):
     imports: Many[str] = ()  # modules that register networks, losses, ... of their own (`slimdp.registry`)
 
     @model_validator(mode="after")
-    def _name_features(self) -> Self:
-        """Losses that leave it to the network which features they compare name them, to be saved so."""
-        names = self.model.spec.features
-
-        def named(loss: LossSettings) -> LossSettings:
-            return loss.replace(equivariance_at=names[0]) if loss.equivariance_at is None and names else loss
-
-        # Frozen for others. Stages may be those of another run's settings too: those stay as they are.
-        self.__dict__["loss"] = named(self.loss)
-        self.__dict__["stages"] = tuple(
-            stage.replace(loss=named(stage.loss)) if stage.loss else stage for stage in self.stages
-        )
-        return self
-
-    @model_validator(mode="after")
     def _check(self) -> Self:
         names = [stage.name for stage in self.stages]
         require(len(set(names)) == len(names), "stages", names, "stages with different names")
@@ -143,17 +130,30 @@ class TrainConfig(Settings):
             ok = stage.batch // stage.accumulate > 1 or size > spec.size_multiple
             wanted = f"2 or more crops at a time with crop.size {spec.size_multiple}"
             require(ok, f"stages.{i}.batch", stage.batch, wanted)
-            self._check_features(stage, f"stages.{i}.loss" if stage.loss else "loss")
+        self._with_features()
         return self
 
-    def _check_features(self, stage: StageSettings, key: str) -> None:
-        at, known = self.loss_of(stage).equivariance_at, self.model.spec.features
-        ok = at in known or not (at or self.loss_of(stage).equivariance)
-        wanted = f"one of the features of model.name = {self.model.name!r}: {listed(known, at)}"
-        require(ok, f"{key}.equivariance_at", at, wanted)
+    def _with_features(self) -> None:
+        """Terms that leave it to the network which features they compare name them, to be saved so."""
+        known = self.model.spec.features
 
-    def loss_of(self, stage: StageSettings) -> LossSettings:
-        """The weights of a stage's losses."""
+        def named(terms: Mapping[str, LossTerm]) -> Mapping[str, LossTerm]:
+            return {name: term.for_network(known) for name, term in terms.items()}
+
+        # Frozen for others. Stages may be those of another run's settings too: those stay as they are.
+        self.__dict__["loss"] = named(self.loss)
+        self.__dict__["stages"] = tuple(
+            stage.replace(loss=named(stage.loss)) if stage.loss else stage for stage in self.stages
+        )
+        for i, stage in enumerate(self.stages):
+            place = f"stages.{i}.loss" if stage.loss else "loss"
+            for name, term in self.loss_of(stage).items():
+                for feature in term.features:
+                    wanted = f"of the features of model.name = {self.model.name!r}: {listed(known, feature)}"
+                    require(feature in known, f"{place}.{name}.at", feature, f"one {wanted}")
+
+    def loss_of(self, stage: StageSettings) -> Mapping[str, LossTerm]:
+        """The terms of a stage's loss."""
         return self.loss if stage.loss is None else stage.loss
 
     def augment_of(self, stage: StageSettings) -> AugmentSettings:

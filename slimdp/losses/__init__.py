@@ -1,6 +1,51 @@
 """Losses with named terms."""
 
-from slimdp.losses.counts import label_counts, label_shares
-from slimdp.losses.total import needed_features, total_loss
+from __future__ import annotations
 
-__all__ = ["label_counts", "label_shares", "needed_features", "total_loss"]
+from collections.abc import Mapping
+from typing import Any
+
+from slimdp.config import LOSS, LossTerm
+from slimdp.losses.coarse import BackgroundLoss, CoarseLoss
+from slimdp.losses.equivariance import EquivarianceLoss
+from slimdp.losses.keypoint_map import KeypointMapLoss
+from slimdp.losses.labels import MapLabels
+from slimdp.losses.part import KeypointPartLoss, PartLoss
+from slimdp.losses.total import count_labels, needed_features, total_loss
+from slimdp.losses.uv import KeypointUvLoss, UvLoss
+
+#: The terms by their names in settings (`loss.part`) and reports, in the order in which they are summed.
+LOSSES: dict[str, type[LossTerm]] = {
+    "part": PartLoss,
+    "uv": UvLoss,
+    "coarse": CoarseLoss,
+    "background": BackgroundLoss,
+    "keypoint_part": KeypointPartLoss,
+    "keypoint_uv": KeypointUvLoss,
+    "keypoint_map": KeypointMapLoss,
+    "equivariance": EquivarianceLoss,
+}
+
+
+def loss_terms(**given: Any) -> Mapping[str, LossTerm]:
+    """The usual terms and some others or with other settings, as in YAML: a number is a weight."""
+    return LOSS.terms(given)
+
+
+__all__ = [
+    "LOSSES",
+    "BackgroundLoss",
+    "CoarseLoss",
+    "EquivarianceLoss",
+    "KeypointMapLoss",
+    "KeypointPartLoss",
+    "KeypointUvLoss",
+    "LossTerm",
+    "MapLabels",
+    "PartLoss",
+    "UvLoss",
+    "count_labels",
+    "loss_terms",
+    "needed_features",
+    "total_loss",
+]

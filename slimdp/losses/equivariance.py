@@ -6,12 +6,52 @@ their length. No label is needed, only the flow between the two crops.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import Self
 
+from slimdp.config import LossTerm
+from slimdp.losses.labels import MapLabels
 from slimdp.maps import resize_flow, warp_maps
-from slimdp.structures import PoseBatch
+from slimdp.structures import ModelOutput, PoseBatch
+
+
+class EquivarianceLoss(LossTerm):
+    """1 - cosine of the features of two pictures of a person, at every pixel that both show (table 7).
+
+    It needs `motion`, and no labels.
+    """
+
+    usual: ClassVar[bool] = True
+    needs_pairs: ClassVar[bool] = True
+    needs_labels: ClassVar[bool] = False
+
+    at: str | None = None  # the features of the network that are compared; null: those that it names first
+    stop: Literal["none", "first", "second"] = "none"  # the side that the loss does not teach
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """As of `LossTerm`."""
+        return (self.at or "",) if self.at is not None or self.weight > 0 else ()
+
+    def for_network(self, features: Sequence[str]) -> Self:
+        """As of `LossTerm`."""
+        return self.replace(at=features[0]) if self.at is None and features else self
+
+    def count(self, batch: PoseBatch) -> int:
+        """Map pixels of the second pictures that the flow takes into the first ones."""
+        return 0 if batch.valid_1 is None else int(batch.valid_1.sum())
+
+    def sums(self, output: ModelOutput, labels: MapLabels) -> list[Tensor]:
+        """As of `LossTerm`."""
+        if self.weight == 0 or labels.batch.pairs is None:
+            return []
+        assert self.at is not None
+        return [equivariance_sum(features[self.at], labels.batch, self.stop) for features in output.features]
 
 
 def cosine_loss(features_0: Tensor, features_1: Tensor, flow_0to1: Tensor, valid_0: Tensor) -> Tensor:

@@ -2,58 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from torch import Tensor
 
-from slimdp.config import LossSettings
-from slimdp.losses.counts import count_labels
-from slimdp.losses.equivariance import equivariance_sum
-from slimdp.losses.supervised import supervised_sums
-from slimdp.losses.targets import map_labels
+from slimdp.config import LossTerm
+from slimdp.losses.labels import map_labels
 from slimdp.structures import ModelOutput, PoseBatch
+
+#: Among the counts: the images, which the losses of a network itself are shared out by.
+IMAGES = "images"
+
+
+def count_labels(terms: Mapping[str, LossTerm], batch: PoseBatch) -> dict[str, int]:
+    """Labels of each term, which its mean divides by, and images."""
+    return {**{name: term.count(batch) for name, term in terms.items()}, IMAGES: len(batch.images)}
 
 
 def total_loss(
-    output: ModelOutput, batch: PoseBatch, weights: LossSettings, own: float = 1.0
+    output: ModelOutput,
+    batch: PoseBatch,
+    terms: Mapping[str, LossTerm],
+    counts: Mapping[str, int] | None = None,
+    totals: Mapping[str, int] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Weigh and sum the terms of all stacks: supervision at every one (Newell et al., 3.3).
+    """Weigh and sum the terms of all stages: supervision at every one (Newell et al., 3.3).
 
-    The terms are those that the labels have (`supervised_sums`) and, where the batch has pairs and it has a
-    weight, the equivariance of their features. Each is the mean over its labels, or over the valid pixels.
+    A term is the mean over its labels. Of a batch that is cut into parts, for several processes or one part
+    after the other, each part's means count as much as it has labels, so that the parts add up to the whole:
+    mean(batch) = sum over parts of count(part) / count(batch) * mean(part).
 
     Args:
-        output: of the network, with the features that are held equivariant (`needed_features`).
+        output: of the network, with the features that the terms ask for (`needed_features`).
         batch: the labels, on the same device.
-        own: weight of the network's own losses (`ModelOutput.losses`).
-        weights: of the terms; a weight of 0 leaves a term of the labels in the report alone.
+        terms: a weight of 0 leaves a term in the report alone.
+        counts: labels of this part (`count_labels`); None: count them here.
+        totals: labels of the whole batch; None: this is the whole.
 
     Returns:
-        scalar total with gradient, and the unweighted terms without, named like `stack0/part`.
+        scalar total with gradient, and the unweighted terms without, named like `stack0/part`: this part's
+        share of both. What the network says of itself is `network/...`.
 
     Raises:
         ValueError: there is no stage, or coarse labels or keypoints do not fit the maps.
     """
     if not output.stages:
         raise ValueError("no predictions to compare with the labels")
-    labels, counts = map_labels(batch), count_labels(batch)
-    equivariant = weights.equivariance > 0 and batch.pairs is not None
+    counts = count_labels(terms, batch) if counts is None else counts
+    shares = {name: count / max((totals or counts)[name], 1) for name, count in counts.items()}
+    # The maps of each person's image; half precision is compared in float32.
+    stages = tuple(maps.map(batch.of_instances).full_precision() for maps in output.stages)
+    output = replace(output, stages=stages)
+    labels = map_labels(batch)
+    sums = {name: term.sums(output, labels) for name, term in terms.items()}
     total = batch.points.new_zeros(())
     report = {}
-    for stack, maps in enumerate(output.stages):
-        sums = supervised_sums(maps.map(batch.of_instances), labels)
-        if equivariant:
-            assert weights.equivariance_at is not None
-            features = output.features[stack][weights.equivariance_at]
-            sums["equivariance"] = equivariance_sum(features, batch, weights.equivariance_stop)
-        for name, value in sums.items():
-            term = value / counts[name].clamp(min=1)
-            total = total + getattr(weights, name) * term
-            report[f"stack{stack}/{name}"] = term.detach()
+    for stage in range(len(output.stages)):
+        for name, term in terms.items():
+            if sums[name]:
+                mean = sums[name][stage] / max(counts[name], 1)
+                total = total + term.weight * shares[name] * mean
+                report[f"stack{stage}/{name}"] = mean.detach() * shares[name]
     for name, value in output.losses.items():
-        total = total + own * value
-        report[f"network/{name}"] = value.detach()
+        total = total + shares[IMAGES] * value
+        report[f"network/{name}"] = value.detach() * shares[IMAGES]
     return total, report
 
 
-def needed_features(weights: LossSettings) -> tuple[str, ...]:
+def needed_features(terms: Mapping[str, LossTerm]) -> tuple[str, ...]:
     """Names of the features that a network must be asked for, to be compared."""
-    return (weights.equivariance_at,) if weights.equivariance > 0 and weights.equivariance_at else ()
+    return tuple(dict.fromkeys(name for term in terms.values() if term.weight > 0 for name in term.features))

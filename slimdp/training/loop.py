@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from slimdp.config import LossSettings, StageSettings
-from slimdp.losses import label_counts, label_shares, needed_features, total_loss
+from slimdp.config import LossTerm, StageSettings
+from slimdp.losses import count_labels, needed_features, total_loss
 from slimdp.models import DensePoseModel
 from slimdp.structures import DensePoseMaps, PersonAnnotation, PoseBatch
 from slimdp.training.distributed import DistributedContext
@@ -48,7 +48,7 @@ class StageWriter(Protocol):
 def train_stage(
     state: TrainState,
     stage: StageSettings,
-    loss: LossSettings,
+    terms: Mapping[str, LossTerm],
     steps: Iterable[Sequence[MicroBatch]],
     processes: DistributedContext,
     bf16: bool,
@@ -75,16 +75,16 @@ def train_stage(
             group["lr"] = rate
 
         counts = processes.sum_counts(_sum_counts(parts))
-        guard.require_labels(state.step, counts, loss)
+        guard.require_labels(state.step, counts, terms)
         state.optimizer.zero_grad()
-        prediction, terms = add_gradients(state.network, parts, counts, loss, processes.count, bf16)
+        prediction, losses = add_gradients(state.network, parts, counts, terms, processes.count, bf16)
         norm = nn.utils.clip_grad_norm_(weights, stage.clip_norm)
-        guard.check(state.step, rate, {**terms, "gradient norm": norm})
+        guard.check(state.step, rate, {**losses, "gradient norm": norm})
         state.optimizer.step()
         state.average.update()
         state.step += 1
 
-        monitor.after_step(state.step, parts[-1].batch, prediction, terms, rate, norm)
+        monitor.after_step(state.step, parts[-1].batch, prediction, losses, rate, norm)
         if writer.due(state.step):
             guard.wait()
             writer.write(state)
@@ -96,7 +96,7 @@ def add_gradients(
     network: nn.Module,
     parts: Sequence[MicroBatch],
     counts: Mapping[str, int],
-    loss: LossSettings,
+    terms: Mapping[str, LossTerm],
     processes: int,
     bf16: bool,
 ) -> tuple[DensePoseMaps, dict[str, Tensor]]:
@@ -117,28 +117,20 @@ def add_gradients(
         terms: summed over the processes they are those of the batch. They carry no gradient.
     """
     report: dict[str, Tensor] = {}
-    features = needed_features(loss)
-    own = 1 / (len(parts) * processes)  # of the network's own losses: parts have equally many images
+    features = needed_features(terms)
     dtype = next(network.parameters()).dtype
     for number, part in enumerate(parts):
         last = number + 1 == len(parts)
-        shares = label_shares(part.counts, counts)
         with _sent_with_the_last(network, last):
             images = part.batch.images.to(dtype, memory_format=torch.channels_last)
             with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
                 output = network(dataclasses.replace(part.batch, images=images), features)
-            total, terms = total_loss(output, part.batch, weigh(loss, shares), own)
+            total, shared = total_loss(output, part.batch, terms, part.counts, counts)
             # DistributedDataParallel takes the mean over the processes, but here their losses add up.
             (total * processes).backward()
-        shared = {name: term * shares.get(name.rpartition("/")[2], own) for name, term in terms.items()}
         for name, value in {"total": total.detach(), **shared}.items():
             report[name] = report[name] + value if name in report else value
     return output.best, report
-
-
-def weigh(loss: LossSettings, shares: dict[str, float]) -> LossSettings:
-    """The weights of a part's terms: their means count as much as they have labels in the batch."""
-    return loss.model_copy(update={name: getattr(loss, name) * share for name, share in shares.items()})
 
 
 def _sum_counts(parts: Sequence[MicroBatch]) -> dict[str, int]:
@@ -158,31 +150,36 @@ class MicroBatch:
     """What goes through a process's network at once."""
 
     batch: PoseBatch  # on the device
-    counts: dict[str, int]  # labels of each term of the loss, counted before they left the CPU
+    counts: dict[str, int]  # `count_labels`
 
 
 def micro_batches(
-    batches: Iterable[PoseBatch], accumulate: int, device: torch.device
+    batches: Iterable[PoseBatch], accumulate: int, device: torch.device, terms: Mapping[str, LossTerm]
 ) -> Iterator[list[MicroBatch]]:
-    """The parts of each step, `accumulate` of the batches, on the network's device."""
-    parts = _copied_ahead(batches, device) if device.type == "cuda" else _moved(batches, device)
+    """The parts of each step, `accumulate` of the batches, on the network's device; labels counted before."""
+    move = _copied_ahead if device.type == "cuda" else _moved
+    parts = move(batches, device, terms)
     while step := list(itertools.islice(parts, accumulate)):
         assert len(step) == accumulate, f"{len(step)} parts for a step of {accumulate}"
         yield step
 
 
-def _moved(batches: Iterable[PoseBatch], device: torch.device) -> Iterator[MicroBatch]:
+def _moved(
+    batches: Iterable[PoseBatch], device: torch.device, terms: Mapping[str, LossTerm]
+) -> Iterator[MicroBatch]:
     for batch in batches:
-        yield MicroBatch(batch.to(device), label_counts(batch))
+        yield MicroBatch(batch.to(device), count_labels(terms, batch))
 
 
-def _copied_ahead(batches: Iterable[PoseBatch], device: torch.device) -> Iterator[MicroBatch]:
+def _copied_ahead(
+    batches: Iterable[PoseBatch], device: torch.device, terms: Mapping[str, LossTerm]
+) -> Iterator[MicroBatch]:
     """While the GPU works on a part, the next one is copied to it."""
     stream = torch.cuda.Stream(device)
     waiting: MicroBatch | None = None
     for batch in batches:
         with torch.cuda.stream(stream):
-            copied = MicroBatch(batch.to(device), label_counts(batch))
+            copied = MicroBatch(batch.to(device), count_labels(terms, batch))
             arrived = stream.record_event()
         if waiting is not None:
             yield waiting
@@ -236,13 +233,13 @@ class NonFiniteGuard:
         self._stage, self._batch_people = stage, batch_people
         self._waiting: deque[_Seen] = deque()
 
-    def require_labels(self, step: int, counts: Mapping[str, int], weights: LossSettings) -> None:
+    def require_labels(self, step: int, counts: Mapping[str, int], terms: Mapping[str, LossTerm]) -> None:
         """Raise NoLabelsError unless some term that counts has a label; `counts` are those of the batch."""
-        if any(count and getattr(weights, name) > 0 for name, count in counts.items()):
+        if any(counts[name] and term.weight > 0 for name, term in terms.items()):
             return
         raise NoLabelsError(
             f"stage {self._stage.name!r}, step {step}: no label in sight that a loss looks at "
-            f"({', '.join(f'{name} {count}' for name, count in counts.items())}). The batch: "
+            f"({', '.join(f'{name} {counts[name]}' for name in terms)}). The batch: "
             f"{self._names(step)}. Look at these labels, raise stage.batch, or lower augment.shift and scale"
         )
 

@@ -139,6 +139,7 @@ class _Run:
         """Train a stage to its end and save what came out of it."""
         config, stage = self.config, self.config.stages[index]
         set_random_state(start.random_state, config.seed, self.device)
+        terms = config.loss_of(stage)
         state = self._train_state(start)
         monitor = Monitor(
             self.folder, stage.name, stage.steps, state.step, steps_before(config, index), config.log_every,
@@ -150,7 +151,7 @@ class _Run:
                 config, index, self.folder, validation, monitor, self.processes, self.device
             )
             train_stage(
-                state, stage, config.loss_of(stage), micro_batches(loader, stage.accumulate, self.device),
+                state, stage, terms, micro_batches(loader, stage.accumulate, self.device, terms),
                 self.processes, bf16, NonFiniteGuard(stage, data.batch_people), monitor, writer,
             )  # fmt: skip
         return self._finish(state, index)

@@ -87,8 +87,8 @@ def _told(budget: BudgetSettings) -> str:
 
 def learns_from_keypoints(config: TrainConfig, stage: StageSettings) -> bool:
     """Whether a loss of a stage has keypoints for labels."""
-    loss = config.loss_of(stage)
-    return bool(loss.keypoint_part or loss.keypoint_uv or (config.model.keypoints and loss.keypoint_map))
+    kinds = {term.keypoints for term in config.loss_of(stage).values() if term.weight}
+    return "anchors" in kinds or ("maps" in kinds and bool(config.model.keypoints))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,12 +162,12 @@ def read_stages(
     """
     check_stages(config, processes)
     symmetry, anchors = _symmetry(config), None
-    losses = [config.loss_of(stage) for stage in config.stages]
-    if any(loss.keypoint_part or loss.keypoint_uv for loss in losses):
+    terms = {n: term for stage in config.stages for n, term in config.loss_of(stage).items() if term.weight}
+    if anchored := [f"loss.{name}" for name, term in terms.items() if term.keypoints == "anchors"]:
         if not has_mesh(config.surface):
             raise ConfigError(
                 f"surface = {config.surface!r}: DensePose's files do not say where keypoints lie on it; set "
-                "loss.keypoint_part and loss.keypoint_uv to 0"
+                f"{' and '.join(anchored)} to 0"
             )
         surface = load_surface(config.surface)
         assert isinstance(surface, BodySurface)
@@ -231,26 +231,29 @@ def check_keypoints(config: TrainConfig) -> None:
     for i, stage in enumerate(config.stages):
         kept = [source for source in stage.data if not source.budget or source.budget.keypoints != DROPPED]
         if learns_from_keypoints(config, stage) and not kept:
+            names = ", ".join(name for name, term in config.loss_of(stage).items() if term.keypoints)
             raise ConfigError(
                 f"stages.{i}: its loss learns from keypoints, but the budgets of all of its data drop them: "
-                f"set budget.keypoints to kept, or loss.keypoint_part, keypoint_uv and keypoint_map to 0"
+                f"set budget.keypoints to kept, or of loss {names} to 0"
             )
 
 
 def check_motion(config: TrainConfig) -> None:
     """What compares two pictures needs two, and what has no labels needs that; raises ConfigError."""
     for i, stage in enumerate(config.stages):
-        loss, motion = config.loss_of(stage), config.motion_of(stage)
-        if loss.equivariance and motion.kind == "none":
-            raise ConfigError(
-                f"stages.{i}: loss.equivariance = {loss.equivariance:g} needs a second picture of each "
-                "person: set motion.kind to tps, flow or exact"
-            )
-        for j, source in enumerate(stage.data):
-            if source.unlabelled and not loss.equivariance:
+        terms = config.loss_of(stage)
+        for name, term in terms.items():
+            if term.weight and term.needs_pairs and config.motion_of(stage).kind == "none":
                 raise ConfigError(
-                    f"stages.{i}.data.{j}.unlabelled = true, but only loss.equivariance learns from people "
-                    "without labels"
+                    f"stages.{i}: loss.{name} = {term.weight:g} needs a second picture of each person: set "
+                    "motion.kind to tps, flow or exact"
+                )
+        for j, source in enumerate(stage.data):
+            able = [name for name, term in terms.items() if not term.needs_labels]
+            if source.unlabelled and not any(terms[name].weight for name in able):
+                raise ConfigError(
+                    f"stages.{i}.data.{j}.unlabelled = true, but only loss.{' and loss.'.join(able)} learns "
+                    "from people without labels"
                 )
 
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from slimdp.config import LossSettings
-from slimdp.losses import label_counts, label_shares, needed_features, total_loss
+from slimdp.losses import count_labels, loss_terms, needed_features, total_loss
 from slimdp.losses.equivariance import cosine_loss, equivariance_sum
 from slimdp.models import StackedHourglass
 from slimdp.models.hourglass import FEATURES
@@ -51,7 +50,7 @@ def test_every_level_is_the_mean_over_the_valid_pixels_of_its_pairs(at: str) -> 
     output = predict(batch)
     assert batch.flow_1to0 is not None
     assert batch.valid_1 is not None
-    total, terms = total_loss(output, batch, LossSettings(equivariance=2.0, equivariance_at=at))
+    total, terms = total_loss(output, batch, loss_terms(equivariance={"weight": 2.0, "at": at}))
     wanted = []
     for stack, of_stack in enumerate(output.features):
         features = of_stack[at]
@@ -63,8 +62,8 @@ def test_every_level_is_the_mean_over_the_valid_pixels_of_its_pairs(at: str) -> 
         assert terms[f"stack{stack}/equivariance"].item() == pytest.approx(mean.item(), rel=1e-5)
         wanted.append(2 * mean.item())
     assert total.item() == pytest.approx(sum(wanted), rel=1e-5)
-    assert needed_features(LossSettings(equivariance=2.0, equivariance_at=at)) == (at,)
-    assert needed_features(LossSettings(equivariance_at=at)) == ()
+    assert needed_features(loss_terms(equivariance={"weight": 2.0, "at": at})) == (at,)
+    assert needed_features(loss_terms(equivariance={"at": at})) == ()
 
 
 def test_the_levels_differ() -> None:
@@ -87,7 +86,7 @@ def test_a_stopped_side_is_not_taught(stop: str) -> None:
     total, _ = total_loss(
         ModelOutput((DensePoseMaps(**maps),), ({"level_3": features},)),
         batch,
-        LossSettings(equivariance=1.0, equivariance_at="level_3", equivariance_stop=stop),
+        loss_terms(equivariance={"weight": 1.0, "at": "level_3", "stop": stop}),
     )
     total.backward()
     assert features.grad is not None
@@ -98,17 +97,17 @@ def test_a_stopped_side_is_not_taught(stop: str) -> None:
 def test_nothing_is_compared_without_a_weight_or_without_pairs() -> None:
     batch = unlabelled_pairs([(0, 1)], crops=2)
     output = predict(batch)
-    _, terms = total_loss(output, batch, LossSettings())
+    _, terms = total_loss(output, batch, loss_terms())
     assert not any("equivariance" in name for name in terms)
     alone = dataclasses.replace(batch, pairs=None, flow_1to0=None, valid_1=None)
-    total, terms = total_loss(output, alone, LossSettings(equivariance=1.0, equivariance_at="level_3"))
+    total, terms = total_loss(output, alone, loss_terms(equivariance=1.0))
     assert not any("equivariance" in name for name in terms)
-    assert label_counts(alone)["equivariance"] == 0
+    assert count_labels(loss_terms(), alone)["equivariance"] == 0
     assert total.item() == 0
 
 
 def test_parts_of_a_batch_add_up() -> None:
-    weights = LossSettings(equivariance=3.0, equivariance_at="level_1")
+    weights = loss_terms(equivariance={"weight": 3.0, "at": "level_1"})
     whole = unlabelled_pairs([(0, 3), (1, 4), (2, 5)], crops=6)
     assert whole.flow_1to0 is not None
     assert whole.valid_1 is not None
@@ -123,6 +122,6 @@ def test_parts_of_a_batch_add_up() -> None:
             flow_1to0=whole.flow_1to0[chosen],
             valid_1=whole.valid_1[chosen],
         )
-        share = label_shares(label_counts(part), label_counts(whole))["equivariance"]
-        added += share * total_loss(predict(part), part, weights)[0].item()
+        counts = count_labels(weights, part)
+        added += total_loss(predict(part), part, weights, counts, count_labels(weights, whole))[0].item()
     assert added == pytest.approx(total.item(), rel=1e-5)

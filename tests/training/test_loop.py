@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from slimdp.config import DataSource, LossSettings, StageSettings
+from slimdp.config import DataSource, StageSettings
+from slimdp.losses import loss_terms
 from slimdp.structures import PersonAnnotation
 from slimdp.training.loop import NoLabelsError, NonFiniteGuard, NonFiniteLossError
 
@@ -25,7 +26,8 @@ def test_on_a_cpu_a_number_that_is_not_finite_stops_at_once(value: float) -> Non
 
 def test_a_batch_teaches_something_if_one_term_that_counts_has_a_label() -> None:
     guard = NonFiniteGuard(STAGE, nobody)
-    weights = LossSettings(part=1, coarse=0, background=0, uv=1)
-    guard.require_labels(0, {"part": 1, "coarse": 0, "background": 0, "uv": 0}, weights)
-    with pytest.raises(NoLabelsError, match=r"step 3: no label .*part 0, coarse 7, background 9, uv 0"):
-        guard.require_labels(3, {"part": 0, "coarse": 7, "background": 9, "uv": 0}, weights)
+    weights = loss_terms(part=1, coarse=0, background=0, uv=1)
+    none = dict.fromkeys(weights, 0)
+    guard.require_labels(0, {**none, "part": 1}, weights)
+    with pytest.raises(NoLabelsError, match=r"step 3: no label .*part 0, uv 0, coarse 7, background 9"):
+        guard.require_labels(3, {**none, "coarse": 7, "background": 9}, weights)

@@ -11,7 +11,6 @@ import torch
 from slimdp.config import (
     ConfigError,
     DataSource,
-    LossSettings,
     NoMotion,
     TrainConfig,
     config_from_dict,
@@ -19,6 +18,7 @@ from slimdp.config import (
     load_config,
 )
 from slimdp.data import read_annotations, write_annotations
+from slimdp.losses import loss_terms
 from slimdp.motion import FlowMotion, TpsMotion
 from slimdp.structures import BoxSource
 from slimdp.training import train
@@ -32,7 +32,7 @@ def warped(small_run: TrainConfig) -> TrainConfig:
     """Warped pairs, learned from by their labels and by their features."""
     return small_run.replace(
         motion=TpsMotion(propagate=True),
-        loss=LossSettings(equivariance=1.0, equivariance_at="level_2"),
+        loss=loss_terms(equivariance={"weight": 1.0, "at": "level_2"}),
     )
 
 
@@ -58,7 +58,7 @@ def test_a_batch_holds_both_pictures_of_every_person(warped: TrainConfig) -> Non
     assert batch.images.shape[0] == 2 * warped.stages[0].batch
     assert batch.pairs is not None
     assert batch.pairs.tolist() == [[0, 2], [1, 3]]
-    none = warped.stages[0].replace(motion=NoMotion(), loss=LossSettings())
+    none = warped.stages[0].replace(motion=NoMotion(), loss=loss_terms())
     (stage,) = read_stages(warped.replace(stages=(none,)))
     assert next(stage.batches(0, workers=0)).pairs is None
 
@@ -113,7 +113,7 @@ def test_settings_that_need_one_another(warped: TrainConfig) -> None:
     source = warped.stages[0].data[0].replace(unlabelled=True)
     stage = warped.stages[0].replace(data=(source,))
     with pytest.raises(ConfigError, match=r"stages.0.data.0.unlabelled = true, but only loss.equivariance"):
-        read_stages(warped.replace(stages=(stage,), loss=LossSettings()))
+        read_stages(warped.replace(stages=(stage,), loss=loss_terms()))
     with pytest.raises(
         ConfigError, match=r"stages.0.motion.flow = 'nowhere.h5': no flow store at nowhere.h5"
     ):

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from slimdp.__main__ import main
-from slimdp.config import ConfigError, DataSource, LossSettings, ModelSpec, TrainConfig
-from slimdp.losses import label_counts
+from slimdp.config import ConfigError, DataSource, ModelSpec, TrainConfig
+from slimdp.losses import count_labels, loss_terms
 from slimdp.models import MODELS, DensePoseModel
 from slimdp.structures import DensePoseMaps, ModelOutput, PoseBatch
 from slimdp.training import CheckpointError, load_model
@@ -125,7 +125,7 @@ def test_what_it_does_not_take_is_named(settings: Path, capsys: pytest.CaptureFi
     for change, words in [
         ("crop.size=68", "crop.size = 68, but it must be a positive multiple of 8"),
         ("model.stacks=2", "unknown key model.stacks; there are: name, keypoints, width"),
-        ("loss.equivariance_at=level_3", "loss.equivariance_at = 'level_3', but it must be one of"),
+        ("loss.equivariance.at=level_3", "loss.equivariance.at = 'level_3', but it must be one of"),
         (
             "model.name=tinny",
             "model.name = 'tinny', but it must be one of hourglass, tiny; did you",
@@ -180,10 +180,11 @@ def whole_pictures() -> PoseBatch:
 def gradient(batch: PoseBatch) -> tuple[dict[str, Tensor], Tensor]:
     torch.manual_seed(1)
     network = WholePictures()
-    part = MicroBatch(batch, label_counts(batch))
-    _, terms = add_gradients(network, [part], part.counts, LossSettings(), 1, bf16=False)
+    terms = loss_terms()
+    part = MicroBatch(batch, count_labels(terms, batch))
+    _, losses = add_gradients(network, [part], part.counts, terms, 1, bf16=False)
     assert network.layer.weight.grad is not None
-    return terms, network.layer.weight.grad
+    return losses, network.layer.weight.grad
 
 
 def test_a_network_on_whole_pictures_trains_in_the_same_loop() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from slimdp.config import AugmentSettings, CropSettings, LossSettings
+from slimdp.config import AugmentSettings, CropSettings
 from slimdp.data import PoseDataset, collate, read_annotations
-from slimdp.losses import total_loss
+from slimdp.losses import loss_terms, total_loss
 from slimdp.models import StackedHourglass
 from slimdp.surface import UvSymmetry
 
@@ -39,7 +39,7 @@ def test_posetrack_and_densepose_train_in_one_batch(samples: Path) -> None:
     model = StackedHourglass(stacks=1, features=16)
     before = [weights.clone() for weights in model.parameters()]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    total, terms = total_loss(model(batch.to("cpu")), batch, LossSettings())
+    total, terms = total_loss(model(batch.to("cpu")), batch, loss_terms())
     total.backward()
     optimizer.step()
     assert all(torch.isfinite(term) for term in terms.values())

@@ -15,13 +15,13 @@ from slimdp.config import (
     ConfigError,
     CropSettings,
     DataSource,
-    LossSettings,
     OptimiserSettings,
     StageSettings,
     TrainConfig,
     load_config,
 )
 from slimdp.data import AnnotationError
+from slimdp.losses import loss_terms
 from slimdp.models import HourglassSettings
 from slimdp.structures import PoseBatch
 from slimdp.training import (
@@ -135,7 +135,7 @@ def test_a_folder_with_a_run_is_not_overwritten(straight: tuple[TrainConfig, Pat
 def test_resuming_with_other_settings_is_refused(straight: tuple[TrainConfig, Path]) -> None:
     config, out = straight
     with pytest.raises(ConfigError, match=r"loss\.uv: 10\.0, 1\.0"):
-        train(config.replace(loss=config.loss.replace(uv=1.0)), out, resume=True)
+        train(config.replace(loss=loss_terms(uv=1.0)), out, resume=True)
 
 
 def test_two_runs_share_their_first_stage(straight: tuple[TrainConfig, Path], tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_batch_without_labels_stops_the_run_and_is_named(
         stages=(StageSettings(name="points", data=(ellipses,), steps=200, batch=1),),
         crop=CropSettings(size=128),
         augment=AugmentSettings(shift=0.95, flip=False),
-        loss=LossSettings(coarse=0, background=0),
+        loss=loss_terms(coarse=0, background=0),
     )
     with pytest.raises(NoLabelsError, match=r"stage 'points', step \d+: no label in sight") as caught:
         train(config, tmp_path / "run")
@@ -268,7 +268,7 @@ def test_a_stage_may_have_a_loss_and_changes_of_its_own(
 ) -> None:
     config, whole = straight
     first, second = config.stages
-    for change in ({"loss": LossSettings(uv=3.0)}, {"augment": AugmentSettings(flip=False, colour=0)}):
+    for change in ({"loss": loss_terms(uv=3.0)}, {"augment": AugmentSettings(flip=False, colour=0)}):
         changed = config.replace(stages=(first, second.replace(**change)))
         out = tmp_path / "_".join(change)
         train(changed, out)

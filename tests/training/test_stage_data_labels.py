@@ -14,13 +14,13 @@ from slimdp.config import (
     BudgetSettings,
     ConfigError,
     DataSource,
-    LossSettings,
     TrainConfig,
     ValidationSettings,
     config_from_dict,
     config_to_dict,
 )
 from slimdp.data import AnnotationError, Clicks, read_annotations, write_annotations
+from slimdp.losses import loss_terms, total_loss
 from slimdp.training import load_checkpoint, train
 from slimdp.training.stage_data import Sets, clicks_of, read_stages, source_labels
 
@@ -75,7 +75,6 @@ def test_two_steps_on_a_budget(small_run: TrainConfig, tmp_path: Path, budget: d
 
 def test_no_labels_of_uv_leave_its_outputs_alone(small_run: TrainConfig) -> None:
     """Segmentation only: no gradient reaches what predicts u and v."""
-    from slimdp.losses import total_loss
     from slimdp.models import StackedHourglass
 
     config = with_budgets(small_run, BudgetSettings(points=0.0, parts="kept"))
@@ -85,7 +84,7 @@ def test_no_labels_of_uv_leave_its_outputs_alone(small_run: TrainConfig) -> None
     prediction = output.best
     for maps in (prediction.u, prediction.fine_segm):
         maps.retain_grad()
-    total, terms = total_loss(output, batch, LossSettings())
+    total, terms = total_loss(output, batch, loss_terms())
     total.backward()
     assert not prediction.u.grad.any()
     assert prediction.fine_segm.grad.any()
@@ -132,7 +131,7 @@ def test_budgets_that_cannot_be_are_refused(small_run: TrainConfig, ellipses: Da
     dropped = with_budgets(small_run, None, BudgetSettings(keypoints="dropped"))
     read_stages(dropped)
     with pytest.raises(ConfigError, match=r"stages.1: its loss learns from keypoints, but the budgets"):
-        read_stages(dropped.replace(loss=LossSettings(keypoint_uv=1.0)))
+        read_stages(dropped.replace(loss=loss_terms(keypoint_uv=1.0)))
 
 
 def test_clicks_of_a_run_count_each_label_once(small_run: TrainConfig) -> None:
@@ -161,7 +160,7 @@ def test_clicks_of_keypoints_count_where_they_are_learned_from(
     source = ellipses.replace(annotations=str(tmp_path / "k.json"))
     config = small_run.replace(stages=(small_run.stages[0].replace(data=(source,)),))
     assert clicks_of(config).keypoints == 0
-    assert clicks_of(config.replace(loss=LossSettings(keypoint_uv=1.0))).keypoints == 6
+    assert clicks_of(config.replace(loss=loss_terms(keypoint_uv=1.0))).keypoints == 6
     nothing_else = source.replace(budget=BudgetSettings(images=0.0))
     config = config.replace(stages=(config.stages[0].replace(data=(nothing_else,)),))
     assert clicks_of(config) == Clicks()

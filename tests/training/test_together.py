@@ -7,15 +7,15 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from slimdp.config import CropSettings, LossSettings, OptimiserSettings, TrainConfig, config_to_dict
-from slimdp.losses import label_counts
+from slimdp.config import CropSettings, LossTerm, OptimiserSettings, TrainConfig, config_to_dict
+from slimdp.losses import count_labels, loss_terms
 from slimdp.settings_file import dump_yaml
 from slimdp.training import load_checkpoint, train
 from slimdp.training.checkpoint import build_model
@@ -38,23 +38,23 @@ def calm(small_run: TrainConfig) -> TrainConfig:
 
 
 def gradient(
-    config: TrainConfig, accumulate: int, weights: LossSettings
+    config: TrainConfig, accumulate: int, terms: Mapping[str, LossTerm]
 ) -> tuple[dict[str, Tensor], list[Tensor]]:
     """The loss's terms and the gradient of a batch in so many parts; the batch norms do not look at it."""
     stage = config.stages[0].replace(batch=4, accumulate=accumulate)
     data = read_stages(config.replace(stages=(stage,)))[0]
     model = build_model(config).double().eval()
-    parts = next(micro_batches(data.batches(0, workers=0), accumulate, torch.device("cpu")))
+    parts = next(micro_batches(data.batches(0, workers=0), accumulate, torch.device("cpu"), terms))
     assert len(parts) == accumulate
     counts = {name: sum(part.counts[name] for part in parts) for name in parts[0].counts}
-    _, terms = add_gradients(model, parts, counts, weights, processes=1, bf16=False)
-    return terms, [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    _, losses = add_gradients(model, parts, counts, terms, processes=1, bf16=False)
+    return losses, [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
 
 
 @pytest.mark.parametrize("accumulate", [2, 4])
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(calm: TrainConfig, accumulate: int) -> None:
     """Every term counts: parts with different numbers of labels weigh as much as they have labels."""
-    weights = LossSettings(part=0.7, coarse=1.3, background=0.4, uv=5.0)
+    weights = loss_terms(part=0.7, coarse=1.3, background=0.4, uv=5.0)
     terms, whole = gradient(calm, 1, weights)
     part_terms, parts = gradient(calm, accumulate, weights)
     assert terms.keys() == part_terms.keys()
@@ -67,9 +67,9 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(calm: TrainConfig, accum
 def test_every_term_has_its_labels_counted(calm: TrainConfig) -> None:
     """Or parts of a batch could not be put together."""
     batch = next(read_stages(calm)[0].batches(0, workers=0))
-    terms, _ = gradient(calm, 1, LossSettings())
+    terms, _ = gradient(calm, 1, loss_terms())
     names = {name.rpartition("/")[2] for name in terms} - {"total"}
-    assert {"part", "uv", "coarse", "background"} <= names <= set(label_counts(batch))
+    assert {"part", "uv", "coarse", "background"} <= names <= set(count_labels(loss_terms(), batch))
 
 
 def torchrun(processes: int, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

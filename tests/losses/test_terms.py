@@ -7,15 +7,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from slimdp.config import TERMS, LossSettings
-from slimdp.losses import label_counts, label_shares, total_loss
-from slimdp.losses.supervised import heat_error_sum, part_errors, pixel_error_sum, uv_errors
-from slimdp.losses.targets import keypoint_heat
+from slimdp.config import ConfigError
+from slimdp.losses import LOSSES, count_labels, loss_terms, total_loss
+from slimdp.losses.coarse import pixel_error_sum
+from slimdp.losses.keypoint_map import heat_error_sum
+from slimdp.losses.labels import keypoint_heat
+from slimdp.losses.part import part_errors
+from slimdp.losses.uv import uv_errors
 from slimdp.structures import IGNORE, DensePoseMaps, LabelSource, ModelOutput, PoseBatch
 
 SIDE = 4
 KEYPOINTS = 3
-WEIGHTS = LossSettings(
+WEIGHTS = loss_terms(
     part=1.0, coarse=2.0, background=3.0, uv=5.0, keypoint_part=7.0, keypoint_uv=11.0, keypoint_map=13.0
 )
 
@@ -145,16 +148,38 @@ def test_every_term_agrees_with_a_slow_reference(seed: int) -> None:
     for stack, prediction in enumerate(predictions):
         for name, value in terms_slowly(prediction, batch).items():
             assert terms[f"stack{stack}/{name}"].item() == pytest.approx(value, rel=1e-9)
-            wanted_total += getattr(WEIGHTS, name) * value
+            wanted_total += WEIGHTS[name].weight * value
     assert len(terms) == 14
     assert total.item() == pytest.approx(wanted_total, rel=1e-9)
     assert not any(term.requires_grad for term in terms.values())
 
 
-def test_the_terms_are_the_weights_of_the_settings() -> None:
-    assert set(label_counts(make_batch(torch.Generator()))) == set(TERMS)
-    numbers = {name for name, f in LossSettings.model_fields.items() if f.annotation is float}
-    assert set(TERMS) == numbers
+def test_numbers_stand_for_weights_beside_the_usual_terms() -> None:
+    assert list(WEIGHTS) == list(LOSSES)
+    assert WEIGHTS["uv"] == LOSSES["uv"](weight=5.0)
+    assert loss_terms()["uv"].weight == 10
+    terms = loss_terms(equivariance={"weight": 0.1, "at": "uv"})
+    assert terms["equivariance"].plain() == {"weight": 0.1, "at": "uv", "stop": "none"}
+    with pytest.raises(ConfigError, match=r"^loss.uv.weight = -1"):
+        loss_terms(uv=-1)
+    with pytest.raises(ConfigError, match=r"^loss.uvv = 'uvv', but it must be one of part"):
+        loss_terms(uvv=1)
+    with pytest.raises(ConfigError, match=r"^loss.equivariance_at is now loss.equivariance.at"):
+        loss_terms(equivariance_at="uv")
+
+
+def test_what_the_network_says_of_itself_is_added_by_its_share_of_the_images() -> None:
+    generator = torch.Generator().manual_seed(0)
+    batch, maps = make_batch(generator), make_prediction(generator)
+    alone = total_loss(ModelOutput((maps,)), batch, WEIGHTS)[0].item()
+    output = ModelOutput((maps,), losses={"boxes": torch.tensor(3.0)})
+    total, terms = total_loss(output, batch, WEIGHTS)
+    assert total.item() == pytest.approx(alone + 3)
+    assert terms["network/boxes"].item() == 3
+    counts = count_labels(WEIGHTS, batch)
+    part = total_loss(output, batch, WEIGHTS, counts, {name: 4 * count for name, count in counts.items()})
+    assert part[1]["network/boxes"].item() == 0.75
+    assert part[0].item() == pytest.approx((alone + 3) / 4)
 
 
 def test_even_scores_cost_the_logarithm_of_the_number_of_classes() -> None:
@@ -179,7 +204,7 @@ def test_background_looks_at_background_pixels_alone() -> None:
     coarse = torch.full((1, SIDE, SIDE), 3)
     coarse[0, 1, 2], coarse[0, 3, 3] = 0, IGNORE
     batch = dataclasses.replace(make_batch(torch.Generator(), points=0, crops=1), coarse=coarse)
-    total, _ = total_loss(ModelOutput((prediction,)), batch, LossSettings(coarse=0))
+    total, _ = total_loss(ModelOutput((prediction,)), batch, loss_terms(coarse=0))
     total.backward()
     assert prediction.fine_segm.grad is not None
     touched = prediction.fine_segm.grad.abs().sum(dim=1).nonzero().tolist()
@@ -211,11 +236,11 @@ def test_every_term_passes_gradcheck() -> None:
     batch = dataclasses.replace(batch, points=points, keypoints=keypoints, confidence=trust)
     maps = (p.fine_segm, p.u, p.v, p.coarse_segm, p.keypoint_maps)
 
-    for name in TERMS:
+    for name in LOSSES:
         if name == "equivariance":  # of pairs: test_total.py
             continue
-        none = dict.fromkeys(TERMS, 0.0)
-        weights = LossSettings(**{**none, name: 1.0})
+        none = dict.fromkeys(LOSSES, 0.0)
+        weights = loss_terms(**{**none, name: 1.0})
 
         def loss(part: Tensor, u: Tensor, v: Tensor, coarse: Tensor, heat: Tensor) -> Tensor:
             prediction = DensePoseMaps(part, u, v, coarse, heat)
@@ -232,7 +257,8 @@ def test_without_any_label_all_is_zero_and_so_is_the_gradient() -> None:
     batch = dataclasses.replace(
         batch, coarse=torch.full((2, SIDE, SIDE), IGNORE), keypoints=torch.zeros(2, KEYPOINTS, 3)
     )
-    assert set(label_counts(batch).values()) == {0}
+    counts = count_labels(loss_terms(), batch)
+    assert {counts[name] for name in LOSSES} == {0}
     total, terms = total_loss(ModelOutput((prediction,)), batch, WEIGHTS)
     assert [value.item() for value in terms.values()] == [0.0] * 7
     total.backward()
@@ -283,7 +309,7 @@ def test_parts_of_a_batch_give_the_loss_of_the_whole() -> None:
     prediction, batch = make_prediction(generator), make_batch(generator)
     whole, _ = total_loss(ModelOutput((prediction,)), batch, WEIGHTS)
     wanted = torch.autograd.grad(whole, prediction.u)[0]
-    total, counts = torch.zeros(()), label_counts(batch)
+    total, counts = torch.zeros(()), count_labels(loss_terms(), batch)
     for crop in range(2):
         rows = batch.instance_index == crop
         names = ("points", "part", "uv", "confidence", "source")
@@ -292,13 +318,9 @@ def test_parts_of_a_batch_give_the_loss_of_the_whole() -> None:
             instance_index=batch.instance_index[rows] - crop,
             **{name: getattr(batch, name)[rows] for name in names},
         )  # fmt: skip
-        shares = label_shares(label_counts(part), counts)
-        weights = LossSettings(**{name: getattr(WEIGHTS, name) * share for name, share in shares.items()})
         maps = [getattr(prediction, f.name) for f in dataclasses.fields(DensePoseMaps)]
-        total = (
-            total
-            + total_loss(ModelOutput((DensePoseMaps(*(m[crop : crop + 1] for m in maps)),)), part, weights)[0]
-        )
+        output = ModelOutput((DensePoseMaps(*(m[crop : crop + 1] for m in maps)),))
+        total = total + total_loss(output, part, WEIGHTS, count_labels(WEIGHTS, part), counts)[0]
     assert total.item() == pytest.approx(whole.item())
     torch.testing.assert_close(torch.autograd.grad(total, prediction.u)[0], wanted)
 
@@ -325,7 +347,7 @@ def test_coarse_labels_of_another_size_are_refused() -> None:
     generator = torch.Generator().manual_seed(0)
     batch = dataclasses.replace(make_batch(generator), coarse=torch.zeros(2, 8, 8, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"\(8, 8\) px for maps of \(4, 4\)"):
-        total_loss(ModelOutput((make_prediction(generator),)), batch, LossSettings())
+        total_loss(ModelOutput((make_prediction(generator),)), batch, loss_terms())
 
 
 @pytest.mark.parametrize("keypoints", [None, torch.zeros(2, 0, 3), torch.zeros(2, 5, 3)])
@@ -333,12 +355,12 @@ def test_heat_maps_without_their_keypoints_are_refused(keypoints: Tensor | None)
     generator = torch.Generator().manual_seed(0)
     batch = dataclasses.replace(make_batch(generator), keypoints=keypoints)
     with pytest.raises(ValueError, match=r"3 keypoint heat maps, but a batch with [05]"):
-        total_loss(ModelOutput((make_prediction(generator),)), batch, LossSettings())
+        total_loss(ModelOutput((make_prediction(generator),)), batch, loss_terms())
 
 
 def test_no_prediction_is_refused() -> None:
     with pytest.raises(ValueError, match="no predictions"):
-        total_loss(ModelOutput(()), make_batch(torch.Generator()), LossSettings())
+        total_loss(ModelOutput(()), make_batch(torch.Generator()), loss_terms())
 
 
 def test_points_without_uv_count_for_their_part_alone() -> None:
@@ -365,8 +387,8 @@ def test_points_without_uv_count_for_their_part_alone() -> None:
     for name in ("uv", "keypoint_uv"):
         wanted = total_loss(ModelOutput((prediction,)), fewer, WEIGHTS)[1][f"stack0/{name}"]
         assert torch.allclose(terms[f"stack0/{name}"], wanted)
-        assert label_counts(alone)[name] == label_counts(fewer)[name]
-    assert label_counts(alone)["part"] == label_counts(batch)["part"]
+        assert count_labels(loss_terms(), alone)[name] == count_labels(loss_terms(), fewer)[name]
+    assert count_labels(loss_terms(), alone)["part"] == count_labels(loss_terms(), batch)["part"]
     # Where nothing is known of (u, v), nothing teaches it.
     prediction.u.grad = None
     none = dataclasses.replace(batch, uv=torch.full_like(batch.uv, torch.nan))

@@ -1,8 +1,10 @@
-"""The labels of a batch as the losses compare them with the maps, made once for all stacks."""
+"""The labels of a batch as the losses compare them with the maps, made once for all terms and stages."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +21,7 @@ HEAT_SIGMA_PX = 1.0
 class MapLabels:
     """Labels of N people in the px of their maps; those that must not count weigh 0, or are IGNORE."""
 
+    batch: PoseBatch  # that they are made of
     points: Tensor  # (P, 2) x, y, map px
     instance_index: Tensor  # (P,) int64 in 0..N-1
     part: Tensor  # (P,) int64, 1..parts
@@ -30,6 +33,13 @@ class MapLabels:
     outside: Tensor  # (N, h, w) int64: background where it is known, IGNORE elsewhere
     heat: Tensor | None  # (N, K, h, w): Gaussians about the keypoints
     heat_known: Tensor | None  # (N, K): 1 for labelled keypoints, hidden ones too, else 0
+    _made: dict[str, Any] = field(default_factory=dict)
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What several terms need of a batch: made by the first of them."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
 
 def map_labels(batch: PoseBatch) -> MapLabels:
@@ -44,6 +54,7 @@ def map_labels(batch: PoseBatch) -> MapLabels:
         heat = keypoint_heat(batch.keypoints[..., :2], batch.coarse.shape[-1], batch.stride)
         heat_known = (batch.keypoints[..., 2] > 0).to(heat.dtype)
     return MapLabels(
+        batch=batch,
         points=map_from_crop(batch.points, batch.stride),
         instance_index=batch.instance_index,
         part=batch.part,
@@ -57,6 +68,13 @@ def map_labels(batch: PoseBatch) -> MapLabels:
         heat=heat,
         heat_known=heat_known,
     )
+
+
+def labelled_points(batch: PoseBatch, of_keypoints: bool) -> Tensor:
+    """(P,) bool: points that were clicked or propagated, or those of keypoints; none of confidence 0."""
+    source = torch.zeros_like(batch.part) if batch.source is None else batch.source
+    chosen = (source == LabelSource.KEYPOINT) == of_keypoints
+    return chosen if batch.confidence is None else chosen & (batch.confidence > 0)
 
 
 def has_uv(batch: PoseBatch) -> Tensor:

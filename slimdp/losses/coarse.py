@@ -1,0 +1,58 @@
+"""The outline of the person and its coarse parts, at every pixel of the masks (DensePose, 3.1)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from slimdp.config import LossTerm
+from slimdp.config.base import NotNegative
+from slimdp.losses.labels import BACKGROUND, MapLabels
+from slimdp.structures import IGNORE, ModelOutput, PoseBatch
+
+
+class CoarseLoss(LossTerm):
+    """Cross entropy of background and coarse parts at the pixels of the coarse masks."""
+
+    usual: ClassVar[bool] = True
+    weight: NotNegative = 1.0
+
+    def count(self, batch: PoseBatch) -> int:
+        """Map pixels whose label is known."""
+        return int((batch.coarse != IGNORE).sum())
+
+    def sums(self, output: ModelOutput, labels: MapLabels) -> list[Tensor]:
+        """As of `LossTerm`; raises ValueError where the labels have another size than the maps."""
+        for maps in output.stages:
+            size, found = tuple(maps.coarse_segm.shape[-2:]), tuple(labels.coarse.shape[-2:])
+            if found != size:
+                raise ValueError(
+                    f"coarse labels of {found} px for maps of {size} px: make the labels a quarter of the "
+                    "crop's size"
+                )
+        return [pixel_error_sum(maps.coarse_segm, labels.coarse) for maps in output.stages]
+
+
+class BackgroundLoss(LossTerm):
+    """Cross entropy of the part scores where the coarse mask is background.
+
+    Points lie on the body alone: without this nothing would teach the part scores where it ends.
+    """
+
+    usual: ClassVar[bool] = True
+    weight: NotNegative = 1.0
+
+    def count(self, batch: PoseBatch) -> int:
+        """Map pixels of background."""
+        return int((batch.coarse == BACKGROUND).sum())
+
+    def sums(self, output: ModelOutput, labels: MapLabels) -> list[Tensor]:
+        """As of `LossTerm`."""
+        return [pixel_error_sum(maps.fine_segm, labels.outside) for maps in output.stages]
+
+
+def pixel_error_sum(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy of scores (N, C, h, w) at the pixels of labels (N, h, w) that are not IGNORE, summed."""
+    return F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")

@@ -1,0 +1,69 @@
+"""The part of the body at labelled points (DensePose, 3.1)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from slimdp.config import LossTerm
+from slimdp.config.base import NotNegative
+from slimdp.losses.labels import MapLabels, labelled_points
+from slimdp.maps import sample_at_points
+from slimdp.structures import ModelOutput, PoseBatch
+
+
+class PartLoss(LossTerm):
+    """Cross entropy over background and parts at the labelled points."""
+
+    usual: ClassVar[bool] = True
+    weight: NotNegative = 1.0
+
+    def count(self, batch: PoseBatch) -> int:
+        """Points."""
+        return int(labelled_points(batch, of_keypoints=False).sum())
+
+    def sums(self, output: ModelOutput, labels: MapLabels) -> list[Tensor]:
+        """As of `LossTerm`; a point pulls as hard as its confidence says."""
+        return [(errors * labels.confidence).sum() for errors in _errors(output, labels)]
+
+
+class KeypointPartLoss(LossTerm):
+    """The same at visible keypoints, labelled with the place of the surface where they are anchored.
+
+    (Slim DensePose, 5.2, table 4.)
+    """
+
+    usual: ClassVar[bool] = True
+    keypoints: ClassVar[str] = "anchors"
+
+    def count(self, batch: PoseBatch) -> int:
+        """Keypoints."""
+        return int(labelled_points(batch, of_keypoints=True).sum())
+
+    def sums(self, output: ModelOutput, labels: MapLabels) -> list[Tensor]:
+        """As of `LossTerm`."""
+        return [(errors * labels.keypoint_confidence).sum() for errors in _errors(output, labels)]
+
+
+def part_errors(fine_segm: Tensor, points: Tensor, instance_index: Tensor, part: Tensor) -> Tensor:
+    """Cross entropy of the part scores, read bilinearly at the labelled points.
+
+    Args:
+        fine_segm: (N, 1 + parts, h, w).
+        points: (P, 2) x, y, map px.
+        instance_index: (P,) int64 in 0..N-1.
+        part: (P,) int64, 1..parts.
+
+    Returns:
+        (P,) nats.
+    """
+    logits = sample_at_points(fine_segm, points, instance_index)
+    return F.cross_entropy(logits, part, reduction="none")
+
+
+def _errors(output: ModelOutput, labels: MapLabels) -> Any:
+    """(P,) of each stage, for points of both kinds."""
+    at = labels.points, labels.instance_index, labels.part
+    return labels.once("part", lambda: [part_errors(maps.fine_segm, *at) for maps in output.stages])
