@@ -8,23 +8,24 @@ from flow_cache.runtime.lazy_package import load_on_use
 
 if TYPE_CHECKING:
     from flow_cache.chain import (
-        ChainSummary,
         FlowChain,
         FlowChainReader,
         FlowPair,
         FlowSource,
-        chain_flow,
-        plan_chain,
-    )
-    from flow_cache.consistency import (
+        PointStatus,
+        PropagatedPoints,
         consistent,
         consistent_points,
         forward_backward_offset,
         forward_backward_offset_points,
         inside_frame,
+        plan_chain,
+        propagate_points,
         sample_flow,
         threshold_in_image,
+        trace_points,
     )
+    from flow_cache.chained import ChainSummary, chain_flow
     from flow_cache.errors import FlowCacheError, MissingFlowError
     from flow_cache.estimators import ESTIMATORS, DenseInverseSearch, FlowEstimator, make_estimator
     from flow_cache.images import read_image
@@ -56,8 +57,10 @@ __all__ = [
     "FlowWriter",
     "MissingFlowError",
     "PeopleBoxes",
+    "PointStatus",
     "PrecomputeSummary",
     "Progress",
+    "PropagatedPoints",
     "Submission",
     "Video",
     "VideoRecord",
@@ -71,11 +74,13 @@ __all__ = [
     "open_video",
     "plan_chain",
     "precompute",
+    "propagate_points",
     "read_image",
     "read_people_boxes",
     "sample_flow",
     "submit",
     "threshold_in_image",
+    "trace_points",
 ]
 
 load_on_use(__name__)

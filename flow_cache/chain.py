@@ -1,65 +1,158 @@
-"""Flow over many frames from flow over few: stored fields, one after another."""
+"""Points along flow: over one stored field or several in a row, and back again.
+
+The forward-backward check asks where a point ends that goes along the flow and back. Points are (x, y) in px
+with pixel centres at integers; a frame of width W and height H covers [-0.5, W - 0.5] x [-0.5, H - 0.5], and
+its border pixels hold up to that edge.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import Protocol
 
 import numpy as np
 
-from flow_cache.codec import encode_known
-from flow_cache.consistency import inside_frame, sample_flow
 from flow_cache.errors import FlowCacheError, MissingFlowError
-from flow_cache.plan import Field, checked_steps, plan_video
-from flow_cache.runtime.progress import Tracker
 from flow_cache.schema import VideoRecord
-from flow_cache.store import FlowField, FlowStore
-from flow_cache.video import as_video
-from flow_cache.writer import FlowWriter
+from flow_cache.store import FlowField
 
-#: What the name of the estimator of chained flow begins with.
-CHAINED = "chained "
+#: Whole fields are checked in bands of so many pixels, whose points stay in the processor's cache.
+_PIXELS_AT_ONCE = 2**15
 
 
-def plan_chain(
-    frame: int, step: int, steps: tuple[int, ...], held: Callable[[int, int], bool]
-) -> tuple[int, ...]:
-    """The hops that lead from a frame to the one `step` later: as few as can be, the longest ones first.
+def inside_frame(points: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Which of the points (N, 2) x, y px lie in a frame; (N,) bool, False for NaN."""
+    x, y = points[:, 0], points[:, 1]
+    return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
 
-    A hop is a stored flow there together with the one back. The direct flow is a single hop and so comes
-    before all others; with flow of one to three frames, 7 frames are 3 + 3 + 1. Hops lead towards the target
-    alone: none goes past it and back, nor begins the other way.
+
+def sample_flow(flow: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Read a flow (2, H, W) px, x first, bilinearly at points (N, 2) x, y px, finite: (N, 2) float64 px.
+
+    Beyond the outermost pixel centres the border value holds. NaN where one of the pixels that a point lies
+    between is.
+    """
+    height, width = flow.shape[1:]
+    x = np.clip(points[:, 0], 0, width - 1)
+    y = np.clip(points[:, 1], 0, height - 1)
+    x0, y0 = x.astype(np.int64), y.astype(np.int64)
+    wx, wy = x - x0, y - y0
+    # A pixel of weight 0 is not looked at: it may lie in the next tile, which is not known.
+    right, below = (wx > 0).astype(np.int64), width * (wy > 0)
+    values, first = flow.reshape(2, -1), width * y0 + x0
+    top = values.take(first, axis=1) * (1 - wx) + values.take(first + right, axis=1) * wx
+    first += below
+    bottom = values.take(first, axis=1) * (1 - wx) + values.take(first + right, axis=1) * wx
+    return (top * (1 - wy) + bottom * wy).T
+
+
+def forward_backward_offset_points(
+    points_0: np.ndarray,
+    flow_0to1: np.ndarray,
+    flow_1to0: np.ndarray,
+    valid_0: np.ndarray | None = None,
+    valid_1: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Move points along a flow, and measure how far from the start the opposite flow returns them.
 
     Args:
-        frame: index of the frame to start from.
-        step: how many frames later it ends, not 0.
-        steps: what hops there may be.
-        held: whether the flow from a frame over a step is stored, one way.
+        points_0: (N, 2) x, y px in frame 0.
+        flow_0to1, flow_1to0: (2, H, W) px: what takes a pixel of one frame to the other; NaN where not known.
+        valid_0, valid_1: (H, W) bool, where flow_0to1 and flow_1to0 are known; all of them by default.
 
     Returns:
-        Steps that add up to `step`; () where no stored flows lead there.
+        points_1 (N, 2) float64 px in frame 1, NaN where the way there is not known, and the offset (N,)
+        float64 px, infinite where the point lies outside of frame 0, lands outside of frame 1, or either way
+        is not known.
+
+    Raises:
+        FlowCacheError: wrong shapes, or points that are not finite.
+
+    Source: Slim DensePose (Neverova et al., 2019), the check that propagated labels must pass.
     """
-    towards = sorted({s for s in steps if s * step > 0 and abs(s) <= abs(step)}, key=abs, reverse=True)
-    target = frame + step
-    reached: dict[int, tuple[int, ...]] = {
-        frame: ()
-    }  # frames by breadth: the first way there is the shortest
-    row = [frame]
-    while row and target not in reached:
-        following = []
-        for start in row:
-            for hop in towards:
-                end = start + hop
-                beyond = abs(end - frame) > abs(step)
-                if end not in reached and not beyond and held(start, hop) and held(end, -hop):
-                    reached[end] = (*reached[start], hop)
-                    following.append(end)
-        row = following
-    return reached.get(target, ())
+    flow_0to1 = _where_valid("flow_0to1", flow_0to1, valid_0)
+    flow_1to0 = _where_valid("flow_1to0", flow_1to0, valid_1)
+    _check_pair(flow_0to1, flow_1to0)
+    points_0 = np.asarray(points_0, dtype=np.float64)
+    if points_0.ndim != 2 or points_0.shape[1] != 2:
+        raise FlowCacheError(f"points of shape {points_0.shape}; wanted (N, 2) x, y px")
+    if not np.isfinite(points_0).all():
+        raise FlowCacheError(f"points that are not finite, first in row {_first_bad_row(points_0)}")
+    points_1 = points_0 + sample_flow(flow_0to1, points_0)
+    outside_0 = ~inside_frame(points_0, *flow_0to1.shape[1:])
+    offset_px = _offset_px(points_0, points_1, flow_1to0)
+    offset_px[outside_0] = np.inf
+    return points_1, offset_px
+
+
+def forward_backward_offset(
+    flow_0to1: np.ndarray,
+    flow_1to0: np.ndarray,
+    valid_0: np.ndarray | None = None,
+    valid_1: np.ndarray | None = None,
+) -> np.ndarray:
+    """The offset of `forward_backward_offset_points` at every pixel of frame 0: (H, W) float64 px."""
+    flow_0to1 = _where_valid("flow_0to1", flow_0to1, valid_0)
+    flow_1to0 = _where_valid("flow_1to0", flow_1to0, valid_1)
+    _check_pair(flow_0to1, flow_1to0)
+    height, width = flow_0to1.shape[1:]
+    offset_px = np.empty((height, width))
+    rows = max(_PIXELS_AT_ONCE // width, 1)
+    for top in range(0, height, rows):
+        y, x = np.mgrid[top : min(top + rows, height), 0:width].astype(np.float64)
+        points_0 = np.stack([x.ravel(), y.ravel()], axis=1)
+        points_1 = points_0 + flow_0to1[:, top : top + rows].reshape(2, -1).T
+        offset_px[top : top + rows] = _offset_px(points_0, points_1, flow_1to0).reshape(-1, width)
+    return offset_px
+
+
+def consistent(
+    flow_0to1: np.ndarray,
+    flow_1to0: np.ndarray,
+    threshold_px: float,
+    valid_0: np.ndarray | None = None,
+    valid_1: np.ndarray | None = None,
+) -> np.ndarray:
+    """Which pixels of frame 0 pass the forward-backward check: (H, W) bool; arguments and errors as there.
+
+    `threshold_px` is the largest offset that passes, px of these flows; `threshold_in_image` converts one
+    that was stated for crops of another size.
+    """
+    _check_threshold(threshold_px)
+    return forward_backward_offset(flow_0to1, flow_1to0, valid_0, valid_1) <= threshold_px
+
+
+def consistent_points(
+    points_0: np.ndarray,
+    flow_0to1: np.ndarray,
+    flow_1to0: np.ndarray,
+    threshold_px: float,
+    valid_0: np.ndarray | None = None,
+    valid_1: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Move points, and tell which pass the check: points_1 (N, 2) float64 px in frame 1, and (N,) bool."""
+    _check_threshold(threshold_px)
+    points_1, offset_px = forward_backward_offset_points(points_0, flow_0to1, flow_1to0, valid_0, valid_1)
+    return points_1, offset_px <= threshold_px
+
+
+def threshold_in_image(threshold_px: float, crop_side_px: float, reference_side_px: float = 256.0) -> float:
+    """A threshold that was stated for crops of one size, in px of the image.
+
+    Slim DensePose drops offsets above 5 px in crops of 256 px. A person whose square crop is `crop_side_px`
+    image px wide is scaled by 256 / crop_side_px, so 5 crop px are 5 * crop_side_px / 256 image px.
+    """
+    if not (threshold_px > 0 and crop_side_px > 0 and reference_side_px > 0):
+        raise FlowCacheError(
+            f"threshold {threshold_px} px, crop side {crop_side_px} px, reference side "
+            f"{reference_side_px} px; wanted three positive numbers"
+        )
+    return threshold_px * crop_side_px / reference_side_px
+
+
+# ---- chains of flow
 
 
 @dataclass(frozen=True)
@@ -87,6 +180,60 @@ class FlowChain:
     def reverse(self) -> FlowChain:
         """The same chain, seen from the other end."""
         return FlowChain(tuple(pair.reverse() for pair in reversed(self.pairs)), self.origin)
+
+
+class PointStatus(IntEnum):
+    """What became of a point that went along a flow, such as a label."""
+
+    KEPT = 0
+    OUTSIDE = 1  # left the frame, or the box that an annotator drew in it
+    INCONSISTENT = 2  # the way back does not end where the way there began: hidden, a wrong flow, none stored
+    ELSEWHERE = 3  # what shows where it lands is something else, as masks say
+
+
+@dataclass(frozen=True)
+class PropagatedPoints:
+    """Where N points of frame 0 have got to in frame 1."""
+
+    points_1: np.ndarray  # (N, 2) float64 x, y image px; of a dropped point, where it would be; NaN: no flow
+    status: np.ndarray  # (N,) int64, a PointStatus
+    offset_px: np.ndarray  # (hops, N) float64: of the check in each hop; infinite from where a point was lost
+
+    @property
+    def kept(self) -> np.ndarray:
+        """(N,) bool."""
+        return self.status == PointStatus.KEPT  # type: ignore[no-any-return]
+
+
+def propagate_points(points_0: np.ndarray, chain: FlowChain, limit_px: float) -> PropagatedPoints:
+    """Move points (N, 2) x, y image px along several flows; each hop has its own forward-backward check.
+
+    A point is KEPT where it stays in the frame, and the way there and back is off by at most `limit_px` image
+    px in every hop (Slim DensePose, 5.4). What a hop drops is gone, with the status that it met there; it
+    goes on without the check, to say where it would have been.
+    """
+    here = np.array(points_0, dtype=np.float64).reshape(-1, 2) - chain.origin
+    status = np.full(len(here), PointStatus.KEPT, dtype=np.int64)
+    offset_px = np.full((len(chain.pairs), len(here)), np.inf)
+    for hop, pair in enumerate(chain.pairs):
+        known = np.isfinite(here).all(axis=1)
+        here[known], status_here, offset_here_px = _move(here[known], pair, limit_px)
+        kept = status[known] == PointStatus.KEPT
+        offset_px[hop, known] = np.where(kept, offset_here_px, np.inf)
+        status[known] = np.where(kept, status_here, status[known])
+    return PropagatedPoints(here + chain.origin, status, offset_px)
+
+
+def trace_points(points_0: np.ndarray, chain: FlowChain) -> np.ndarray:
+    """Move points (N, 2) x, y image px along several flows unchecked; NaN where a flow is not known."""
+    here = np.array(points_0, dtype=np.float64).reshape(-1, 2) - chain.origin
+    for pair in chain.pairs:
+        known = np.isfinite(here).all(axis=1)
+        here[known] += sample_flow(pair.flow_0to1, here[known])
+    return here + chain.origin  # type: ignore[no-any-return]
+
+
+# ---- from a store
 
 
 class FlowSource(Protocol):
@@ -181,108 +328,89 @@ class FlowChainReader:
         return bool(0 <= frame < len(finished) and finished[frame])
 
 
-@dataclass(frozen=True)
-class ChainSummary:
-    """How many fields `chain_flow` wrote, and how many it found finished."""
+def plan_chain(
+    frame: int, step: int, steps: tuple[int, ...], held: Callable[[int, int], bool]
+) -> tuple[int, ...]:
+    """The hops that lead from a frame to the one `step` later: as few as can be, the longest ones first.
 
-    chained: int
-    found: int
-
-
-def chain_flow(
-    store: FlowStore,
-    out: Path,
-    steps: Sequence[int],
-    frames: Mapping[str, Iterable[int]] | None = None,
-    filter: str = "zstd",
-) -> ChainSummary:
-    """Write the flow over some steps into another store, each field made of as few stored ones as can be.
-
-    Few frames apart, an estimator sees small motion, and sees it well; a chain inherits that, where the
-    direct estimate over as many frames loses people who turn or run. Its errors add up, and it follows
-    whatever covers a point on the way: the forward-backward check between both ends is to be made as ever.
-    What leaves the frame on the way, or meets what is not stored, is NaN. Finished fields are left alone, so
-    that an interrupted run goes on.
+    A hop is a stored flow there together with the one back. The direct flow is a single hop and so comes
+    before all others; with flow of one to three frames, 7 frames are 3 + 3 + 1. Hops lead towards the target
+    alone: none goes past it and back, nor begins the other way.
 
     Args:
-        store: flow both ways over short steps (`plan_chain` says which of them lead where).
-        out: the .h5 file to write.
-        steps: frames from the first to the last of a chain; those that the store holds are copied.
-        frames: by the name of a video, only fields that start or end at one of these; None for all fields.
-        filter: a key of `schema.FILTERS`.
+        frame: index of the frame to start from.
+        step: how many frames later it ends, not 0.
+        steps: what hops there may be.
+        held: whether the flow from a frame over a step is stored, one way.
 
-    Raises:
-        FlowCacheError: bad steps, frames that a video does not have, an `out` that is part of the store, or
-            that holds other flow.
-        MissingFlowError: no stored flow leads along a step; found before the first field is written.
+    Returns:
+        Steps that add up to `step`; () where no stored flows lead there.
     """
-    steps = checked_steps(steps)
-    videos = store.videos() if frames is None else tuple(frames)
-    if any(store.file(video).resolve() == Path(out).resolve() for video in videos):
-        raise FlowCacheError(f"{out} is what the flow is read from; write chained flow to a file of its own")
-    planned = {video: _plan(store, video, steps, frames) for video in videos}
-    chained = found = 0
-    with (
-        FlowWriter(out, filter) as writer,
-        Tracker("chain", "fields", sum(map(len, planned.values()))) as tracker,
-    ):
-        for video, ways in planned.items():
-            writer.add_video(_record(store.record(video)), steps, ways)
-            finished = {step: writer.finished(video, step) for step in steps}
-            there = [field for field in ways if finished[field[1]][field[0]]]
-            tracker.find(len(there))
-            found += len(there)
-            for (frame, step), hops in ways.items():
-                if not finished[step][frame]:
-                    flow = chained_field(store, video, frame, hops)
-                    writer.write(video, frame, step, encode_known(flow, np.isfinite(flow).all(axis=0)))
-                    tracker.advance()
-                    chained += 1
-    return ChainSummary(chained, found)
+    towards = sorted({s for s in steps if s * step > 0 and abs(s) <= abs(step)}, key=abs, reverse=True)
+    target = frame + step
+    reached: dict[int, tuple[int, ...]] = {
+        frame: ()
+    }  # frames by breadth: the first way there is the shortest
+    row = [frame]
+    while row and target not in reached:
+        following = []
+        for start in row:
+            for hop in towards:
+                end = start + hop
+                beyond = abs(end - frame) > abs(step)
+                if end not in reached and not beyond and held(start, hop) and held(end, -hop):
+                    reached[end] = (*reached[start], hop)
+                    following.append(end)
+        row = following
+    return reached.get(target, ())
 
 
-def chained_field(store: FlowStore, video: str, frame: int, hops: Sequence[int]) -> np.ndarray:
-    """The flow from a frame along stored fields over these hops: (2, H, W) float32 px, x first.
-
-    NaN where the way leaves the frame before its end, or meets what is not stored.
-    """
-    width, height = store.size(video)
-    starts = np.mgrid[:height, :width][::-1].reshape(2, -1).T.astype(np.float64)  # x, y px
-    here = starts.copy()
-    known = np.ones(len(here), dtype=bool)
-    for hop in hops:
-        flow = store.read(video, frame, hop).displacement
-        known &= inside_frame(here, height, width)
-        here[known] += sample_flow(flow, here[known])
-        known &= np.isfinite(here).all(axis=1)
-        frame += hop
-    displacement = np.where(known[:, None], here - starts, np.nan)
-    return displacement.T.reshape(2, height, width).astype(np.float32)
+def _move(points_0: np.ndarray, pair: FlowPair, limit_px: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points (N, 2), status and offset (N,) px of the check, over one flow."""
+    height, width = pair.flow_0to1.shape[1:]
+    points_1, offset_px = forward_backward_offset_points(points_0, pair.flow_0to1, pair.flow_1to0)
+    status = np.where(offset_px <= limit_px, PointStatus.KEPT, PointStatus.INCONSISTENT)
+    known = np.isfinite(points_1).all(axis=1)
+    inside = inside_frame(points_0, height, width) & inside_frame(points_1, height, width)
+    status[known & ~inside] = PointStatus.OUTSIDE
+    return points_1, status, offset_px
 
 
-def _plan(
-    store: FlowStore, video: str, steps: tuple[int, ...], frames: Mapping[str, Iterable[int]] | None
-) -> dict[Field, tuple[int, ...]]:
-    """The hops of every field that is wanted."""
-    reader, chains = FlowChainReader(store), {}
-    for frame, step in plan_video(as_video(store.record(video)), steps, frames, None):
-        chains[frame, step] = hops = reader.hops(video, frame, step)
-        if not hops:
-            raise MissingFlowError(
-                f"no stored flows lead from frame {frame} to frame {frame + step} of video {video!r} and "
-                f"back; the store has steps {', '.join(f'{s:+d}' for s in store.steps(video))}, not of "
-                "every frame: precompute one of them for all frames, or ask for the frames that have flow "
-                "(--frames)"
-            )
-    return chains
+def _offset_px(points_0: np.ndarray, points_1: np.ndarray, flow_1to0: np.ndarray) -> np.ndarray:
+    """How far from points_0 the way back from points_1 ends: (N,) px; infinite where it is not known."""
+    known = inside_frame(points_1, *flow_1to0.shape[1:])
+    start_1 = points_1[known]
+    returned_0 = start_1 + sample_flow(flow_1to0, start_1)
+    offset_px = np.full(len(points_0), np.inf)
+    offset_px[known] = np.hypot(*(returned_0 - points_0[known]).T)
+    offset_px[np.isnan(offset_px)] = np.inf
+    return offset_px
 
 
-def _record(record: VideoRecord) -> VideoRecord:
-    """The video's record with what tells its chained flow from any other."""
-    made_of = json.dumps([CHAINED, record.settings_hash, record.around], sort_keys=True)
-    return replace(
-        record,
-        estimator=CHAINED + record.estimator,
-        settings_hash=hashlib.sha256(made_of.encode()).hexdigest(),
-        around="",
-    )
+def _where_valid(name: str, flow: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
+    if valid is None:
+        return np.ascontiguousarray(flow)
+    if valid.dtype != bool or valid.shape != flow.shape[1:]:
+        raise FlowCacheError(
+            f"validity of {name} of shape {valid.shape} and type {valid.dtype}; wanted {flow.shape[1:]} bool"
+        )
+    return np.where(valid, flow, np.nan)
+
+
+def _check_threshold(threshold_px: float) -> None:
+    if not threshold_px > 0:
+        raise FlowCacheError(f"threshold {threshold_px} px of the check; wanted a positive number")
+
+
+def _first_bad_row(points: np.ndarray) -> int:
+    return int(np.argmax(~np.isfinite(points).all(axis=1)))
+
+
+def _check_pair(flow_0to1: np.ndarray, flow_1to0: np.ndarray) -> None:
+    for name, flow in (("flow_0to1", flow_0to1), ("flow_1to0", flow_1to0)):
+        if flow.ndim != 3 or flow.shape[0] != 2 or 0 in flow.shape:
+            raise FlowCacheError(f"{name} of shape {flow.shape}; wanted (2, H, W) px, x first")
+    if flow_0to1.shape != flow_1to0.shape:
+        raise FlowCacheError(
+            f"flow_0to1 of shape {flow_0to1.shape} and flow_1to0 of shape {flow_1to0.shape}; wanted the same"
+        )

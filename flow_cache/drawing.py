@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from flow_cache.consistency import forward_backward_offset
+from flow_cache.chain import forward_backward_offset
 from flow_cache.runtime.atomic import write_bytes
 
 #: RGB of pixels whose flow is not stored.

@@ -38,18 +38,20 @@ import cv2
 import numpy as np
 from measuring import make_parser, tell
 
-from flow_cache import FlowChain, FlowChainReader, FlowStore, threshold_in_image
+from flow_cache import (
+    FlowChain,
+    FlowChainReader,
+    FlowStore,
+    propagate_points,
+    threshold_in_image,
+    trace_points,
+)
 from flow_cache.arguments import parse_steps, with_negative_values
 from flow_cache.runtime.atomic import write_json
 from slimdp.config import CropSettings
 from slimdp.data import crop_side, read_annotations
-from slimdp.motion import (
-    FallingConfidence,
-    FramePlaces,
-    annotated_people,
-    propagate_points,
-)
-from slimdp.motion.point_transfer import at_pixels, comes_from_its_region, trace_points
+from slimdp.motion import FallingConfidence, FramePlaces, annotated_people
+from slimdp.motion.label_transfer import at_pixels, comes_from_its_region
 from slimdp.report.tables import format_table
 from slimdp.structures import PersonAnnotation
 from slimdp.surface import Surface, load_surface

@@ -203,7 +203,7 @@ def _jobs(options: argparse.Namespace) -> None:
 
 
 def _chain(options: argparse.Namespace) -> None:
-    from flow_cache.chain import chain_flow
+    from flow_cache.chained import chain_flow
     from flow_cache.store import FlowStore
     from flow_cache.video import as_video
 

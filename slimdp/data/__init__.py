@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from slimdp.data.budget import apply_budget
     from slimdp.data.clicks import Clicks, count_clicks
     from slimdp.data.crops import BORDER_RGB, coarse_target, crop_affine, crop_image, crop_side
-    from slimdp.data.dataset import ImageCache, PairSample, PoseDataset, PoseSample, collate, start_worker
+    from slimdp.data.dataset import ImageCache, PoseDataset, PoseSample, collate, start_worker
     from slimdp.data.frame_numbers import frame_number
     from slimdp.data.json_record import AnnotationError
     from slimdp.data.keypoints import KeypointAnchors, keypoint_union, surface_anchors
@@ -29,7 +29,6 @@ __all__ = [
     "Clicks",
     "ImageCache",
     "KeypointAnchors",
-    "PairSample",
     "Patch",
     "PoseDataset",
     "PoseSample",

@@ -65,16 +65,6 @@ class PoseSample:
         return len(self.image) // len(self.coarse)
 
 
-@dataclass(frozen=True)
-class PairSample:
-    """Two crops of one person, and where the pixels of the second lie in the first."""
-
-    first: PoseSample
-    second: PoseSample
-    flow_1to0: np.ndarray  # (2, h, w) float32 map px: takes a map pixel of the second to the first
-    valid_1: np.ndarray  # (h, w) bool: where that is known, and inside of the first crop
-
-
 class ImageCache:
     """The most recently used pictures, decoded, up to a number of megabytes."""
 
@@ -350,17 +340,13 @@ def anchored_points(person: PersonAnnotation, anchors: KeypointAnchors, lowest: 
     )
 
 
-def collate(samples: Sequence[PoseSample | PairSample]) -> PoseBatch:
-    """Samples as one batch: first every sample's crop, or the first of its two, then the second crops.
+def collate(crops: Sequence[PoseSample]) -> PoseBatch:
+    """Crops as one batch; their points follow one another in flat tensors.
 
-    The points of all crops follow one another in flat tensors; `PoseBatch.to` widens what is in bytes.
+    `PoseBatch.to` widens what is in bytes.
     """
-    crops = [sample.first if isinstance(sample, PairSample) else sample for sample in samples]
-    paired = [(index, sample) for index, sample in enumerate(samples) if isinstance(sample, PairSample)]
-    crops += [pair.second for _, pair in paired]
     images = torch.from_numpy(np.stack([crop.image for crop in crops]))
     counts = [len(crop.points) for crop in crops]
-    pairs = [(index, len(samples) + number) for number, (index, _) in enumerate(paired)]
     return PoseBatch(
         images=images.permute(0, 3, 1, 2),
         crop_from_image=torch.from_numpy(np.stack([crop.crop_from_image for crop in crops])).float(),
@@ -375,9 +361,6 @@ def collate(samples: Sequence[PoseSample | PairSample]) -> PoseBatch:
         confidence=_flat([crop.confidence for crop in crops]).float(),
         source=_flat([crop.source for crop in crops]).long(),
         keypoints=torch.from_numpy(np.stack([crop.keypoints for crop in crops])).float(),
-        pairs=torch.tensor(pairs, dtype=torch.int64) if pairs else None,
-        flow_1to0=torch.from_numpy(np.stack([pair.flow_1to0 for _, pair in paired])) if pairs else None,
-        valid_1=torch.from_numpy(np.stack([pair.valid_1 for _, pair in paired])) if pairs else None,
         one_each=True,
     )
 

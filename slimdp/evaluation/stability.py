@@ -14,12 +14,12 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from flow_cache import FlowChain, FlowChainReader, FlowSource, threshold_in_image
+from flow_cache import FlowChain, FlowChainReader, FlowSource, propagate_points, threshold_in_image
 from flow_cache.runtime.progress import tracked
 from slimdp.config import CropSettings
 from slimdp.data import AnnotationSet, crop_side
 from slimdp.evaluation.predictions import PredictionFile, nearest_pixels, paste_prediction
-from slimdp.motion import FramePlaces, propagate_points
+from slimdp.motion import FramePlaces
 from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.surface import Surface
 

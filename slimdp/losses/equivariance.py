@@ -16,7 +16,6 @@ from typing_extensions import Self
 
 from slimdp.config import LossTerm
 from slimdp.losses.labels import MapLabels
-from slimdp.maps import resize_flow, warp_maps
 from slimdp.structures import ModelOutput, PoseBatch
 
 
@@ -118,6 +117,59 @@ def equivariance_sum(features: Tensor, batch: PoseBatch, stop: str) -> Tensor:
         features_1 = features_1.detach()
     unlike, _ = cosine_errors(features_1, features_0, batch.flow_1to0, batch.valid_1)
     return unlike.sum() * (batch.valid_1[0].numel() / unlike[0].numel())
+
+
+def warp_maps(maps_1: Tensor, flow_0to1: Tensor) -> tuple[Tensor, Tensor]:
+    """Bring the maps of frame 1 to the pixels of frame 0: each reads, bilinearly, where it moved to.
+
+    Args:
+        maps_1: (B, C, h, w).
+        flow_0to1: (B, 2, h, w) px, x first.
+
+    Returns:
+        (B, C, h, w) at the pixels of frame 0, differentiable in both arguments, the border's value outside;
+        and (B, h, w) bool, whether the place is inside of frame 1. NaN moves to no place.
+    """
+    height, width = maps_1.shape[-2:]
+    y, x = torch.meshgrid(
+        torch.arange(height, device=maps_1.device), torch.arange(width, device=maps_1.device), indexing="ij"
+    )
+    place_1 = flow_0to1 + torch.stack([x, y])  # (B, 2, h, w)
+    limit = place_1.new_tensor([width - 1, height - 1]).view(1, 2, 1, 1)
+    # Rounding alone must not put a pixel of the border outside.
+    inside = ((place_1 >= -1e-3) & (place_1 <= limit + 1e-3)).all(dim=1)
+    normalised = 2 * torch.where(inside[:, None], place_1, 0) / limit.clamp(min=1) - 1
+    warped = F.grid_sample(
+        maps_1, normalised.movedim(1, -1), mode="bilinear", padding_mode="border", align_corners=True
+    )
+    return warped, inside
+
+
+def resize_flow(flow: Tensor, valid: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """A flow on a coarser or finer raster over the same crop.
+
+    Pixels are squares that tile the crop: pixel m of a raster half as fine covers pixels 2 m and 2 m + 1.
+
+    Args:
+        flow: (B, 2, H, W) px, x first.
+        valid: (B, H, W) bool.
+        size: h, w.
+
+    Returns:
+        (B, 2, h, w) px of the new raster, the mean of the valid pixels that count, and (B, h, w) bool: where
+        these are half or more, by weight.
+    """
+    height, width = flow.shape[-2:]
+    if (height, width) == tuple(size):
+        return flow, valid
+
+    def to_size(maps: Tensor) -> Tensor:
+        return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False, antialias=True)
+
+    share = to_size(valid[:, None].to(flow.dtype))
+    known = to_size(torch.where(valid[:, None], flow, 0)) / share.clamp(min=1e-6)  # NaN would spread
+    scale = flow.new_tensor([size[1] / width, size[0] / height]).view(1, 2, 1, 1)
+    return known * scale, share[:, 0] >= 0.5
 
 
 def _at_least_float32(features: Tensor) -> Tensor:

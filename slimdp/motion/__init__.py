@@ -9,15 +9,22 @@ from flow_cache.runtime.lazy_package import load_on_use
 if TYPE_CHECKING:
     from slimdp.motion.flow_pairs import ExactMotion, FlowMotion
     from slimdp.motion.frame_places import FramePlace, FramePlaces
-    from slimdp.motion.label_transfer import LabelTransfer, TransferResult, transfer_person
-    from slimdp.motion.pairs import PAIR_SOURCES, PairDataset, PairSource, PairView, with_pairs
-    from slimdp.motion.point_transfer import (
+    from slimdp.motion.label_transfer import (
         FallingConfidence,
-        PointStatus,
-        PropagatedPoints,
+        LabelTransfer,
         RegionSettings,
+        TransferResult,
         TransferSettings,
-        propagate_points,
+        transfer_person,
+    )
+    from slimdp.motion.pairs import (
+        PAIR_SOURCES,
+        PairDataset,
+        PairSample,
+        PairSource,
+        PairView,
+        collate_pairs,
+        with_pairs,
     )
     from slimdp.motion.propagation import PropagationSummary, StepCount, annotated_people, propagate
     from slimdp.motion.tps_pairs import TpsMotion
@@ -31,10 +38,9 @@ __all__ = [
     "FramePlaces",
     "LabelTransfer",
     "PairDataset",
+    "PairSample",
     "PairSource",
     "PairView",
-    "PointStatus",
-    "PropagatedPoints",
     "PropagationSummary",
     "RegionSettings",
     "StepCount",
@@ -42,8 +48,8 @@ __all__ = [
     "TransferResult",
     "TransferSettings",
     "annotated_people",
+    "collate_pairs",
     "propagate",
-    "propagate_points",
     "transfer_person",
     "with_pairs",
 ]

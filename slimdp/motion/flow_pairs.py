@@ -9,15 +9,14 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from flow_cache import FlowChainReader, FlowStore
+from flow_cache import FlowChainReader, FlowStore, propagate_points
 from slimdp.config import MotionSettings
 from slimdp.config.base import Many, Wanted
 from slimdp.data import AnnotationError, PoseDataset
 from slimdp.data.augment import Augmentation
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.motion.frame_places import FramePlaces
-from slimdp.motion.label_transfer import LabelTransfer
-from slimdp.motion.point_transfer import RegionSettings, TransferSettings
+from slimdp.motion.label_transfer import LabelTransfer, RegionSettings, TransferSettings
 from slimdp.structures import ImageRecord
 
 #: How far a window of flow reaches over the first crop on each side, share of its side: people move.
@@ -95,7 +94,8 @@ class FlowView:
 
     def warp_to_source(self, points_1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As of `PairView`."""
-        moved = self.transfer.move_back(apply_affine(invert_affine(self.crop_from_image), points_1))
+        points_1 = apply_affine(invert_affine(self.crop_from_image), points_1)  # image px
+        moved = propagate_points(points_1, self.transfer.chain.reverse(), self.transfer.limit_px)
         return apply_affine(self.first_from_image, moved.points_1), moved.kept
 
     def warp_to_target(self, points_0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,14 +6,16 @@ know. What learns from pairs does not ask which of the two it was (3.2.1).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
 from slimdp.config import MotionSettings, NoMotion
-from slimdp.data import PairSample, PoseDataset, PoseSample, change_colours
+from slimdp.data import PoseDataset, PoseSample, change_colours, collate
 from slimdp.data.augment import Augmentation, flip_coarse
 from slimdp.data.box_frame import sample_coarse
 from slimdp.data.sampler import SampleIndex
@@ -21,7 +23,7 @@ from slimdp.geometry import apply_affine, crop_from_map, invert_affine, map_from
 from slimdp.motion.flow_pairs import ExactMotion, FlowMotion
 from slimdp.motion.label_transfer import coarse_labels, move_keypoints
 from slimdp.motion.tps_pairs import TpsMotion
-from slimdp.structures import IGNORE, LabelSource, PersonAnnotation
+from slimdp.structures import IGNORE, LabelSource, PersonAnnotation, PoseBatch
 
 BACKGROUND = 0
 #: Settings of each kind of motion, by `motion.kind`; they make the `PairSource`.
@@ -31,6 +33,16 @@ PAIR_SOURCES: dict[str, type[MotionSettings]] = {
     "flow": FlowMotion,
     "exact": ExactMotion,
 }
+
+
+@dataclass(frozen=True)
+class PairSample:
+    """Two crops of one person, and where the pixels of the second lie in the first."""
+
+    first: PoseSample
+    second: PoseSample
+    flow_1to0: np.ndarray  # (2, h, w) float32 map px: takes a map pixel of the second to the first
+    valid_1: np.ndarray  # (h, w) bool: where that is known, and inside of the first crop
 
 
 class PairView(Protocol):
@@ -125,6 +137,21 @@ def with_pairs(people: PoseDataset, settings: MotionSettings) -> PoseDataset | P
     """The people with the second pictures that settings ask for; raises what their source raises."""
     source = settings.source(people)
     return people if source is None else PairDataset(people, source, settings.propagate)
+
+
+def collate_pairs(samples: Sequence[PoseSample | PairSample]) -> PoseBatch:
+    """Samples as one batch: first every sample's crop, or the first of its two, then the second crops."""
+    paired = [(index, sample) for index, sample in enumerate(samples) if isinstance(sample, PairSample)]
+    firsts = [sample.first if isinstance(sample, PairSample) else sample for sample in samples]
+    batch = collate([*firsts, *(pair.second for _, pair in paired)])
+    if not paired:
+        return batch
+    return replace(
+        batch,
+        pairs=torch.tensor([(first, len(samples) + number) for number, (first, _) in enumerate(paired)]),
+        flow_1to0=torch.from_numpy(np.stack([pair.flow_1to0 for _, pair in paired])),
+        valid_1=torch.from_numpy(np.stack([pair.valid_1 for _, pair in paired])),
+    )
 
 
 def pair_sample(

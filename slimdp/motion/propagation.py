@@ -13,13 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from flow_cache import FlowChain, FlowChainReader, FlowSource
+from flow_cache import FlowChain, FlowChainReader, FlowSource, PointStatus
 from flow_cache.runtime.progress import Tracker
 from slimdp.config import ConfigError, CropSettings
 from slimdp.data import AnnotationError, AnnotationSet
 from slimdp.motion.frame_places import FramePlaces
-from slimdp.motion.label_transfer import LabelTransfer, TransferResult, same_person, transfer_person
-from slimdp.motion.point_transfer import PointStatus, TransferSettings
+from slimdp.motion.label_transfer import (
+    LabelTransfer,
+    TransferResult,
+    TransferSettings,
+    same_person,
+    transfer_person,
+)
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 
 

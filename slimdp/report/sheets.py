@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 import cv2
 import numpy as np
 
+from flow_cache import PointStatus
 from flow_cache.images import read_image
 from slimdp.config import CropSettings
 from slimdp.data import crop_affine, crop_image
 from slimdp.data.box_frame import sample_coarse
 from slimdp.evaluation import Detection, PredictionFile, paste_prediction
 from slimdp.geometry import apply_affine, invert_affine
-from slimdp.motion import PointStatus, TransferResult
+from slimdp.motion import TransferResult
 from slimdp.report.drawing import (
     GREY,
     PART_COLOURS,

@@ -33,14 +33,13 @@ from slimdp.data import (
     PoseDataset,
     WeightedSampler,
     apply_budget,
-    collate,
     read_annotations,
     start_worker,
     surface_anchors,
 )
 from slimdp.data.clicks import Clicks, count_clicks
 from slimdp.data.sampler import ShardedSampler
-from slimdp.motion import PairDataset, with_pairs
+from slimdp.motion import PairDataset, collate_pairs, with_pairs
 from slimdp.structures import PersonAnnotation, PoseBatch
 from slimdp.surface import BodySurface, UvSymmetry, load_surface, load_symmetry
 from slimdp.surface.layout import PartLayout
@@ -119,7 +118,7 @@ class StageData:
                 self.draws(first_step), self.part_size(processes), processes.rank, processes.count
             ),
             num_workers=workers,
-            collate_fn=collate,
+            collate_fn=collate_pairs,
             worker_init_fn=start_worker,
             pin_memory=pin,
             # Or every iterator would draw from torch's global generator.

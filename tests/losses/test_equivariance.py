@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from slimdp.losses.equivariance import cosine_loss
-from slimdp.maps import resize_flow, warp_maps
+from slimdp.losses.equivariance import cosine_loss, resize_flow, warp_maps
 
 
 def uniform_flow(size: int, right: float, down: float) -> Tensor:

@@ -9,16 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flow_cache import FlowChain, FlowPair
+from flow_cache import FlowChain, FlowPair, PointStatus
 from slimdp.config import CropSettings
-from slimdp.motion import (
-    LabelTransfer,
-    PointStatus,
-    RegionSettings,
-    TransferResult,
-    TransferSettings,
-    transfer_person,
-)
+from slimdp.motion import LabelTransfer, RegionSettings, TransferResult, TransferSettings, transfer_person
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 
 Annotate = Callable[..., PersonAnnotation]

@@ -14,18 +14,20 @@ import torch
 
 from flow_cache import FlowStore, FlowWriter, MissingFlowError, VideoRecord, precompute
 from slimdp.config import AugmentSettings, ConfigError, CropSettings, TrainConfig
-from slimdp.data import AnnotationError, AnnotationSet, PairSample, PoseDataset, PoseSample, collate
+from slimdp.data import AnnotationError, AnnotationSet, PoseDataset, PoseSample
 from slimdp.data.sampler import SampleIndex
 from slimdp.geometry import apply_affine, invert_affine
-from slimdp.maps import warp_maps
+from slimdp.losses.equivariance import warp_maps
 from slimdp.motion import (
     PAIR_SOURCES,
     ExactMotion,
     FallingConfidence,
     FlowMotion,
     PairDataset,
+    PairSample,
     RegionSettings,
     TpsMotion,
+    collate_pairs,
     propagate,
     with_pairs,
 )
@@ -232,7 +234,7 @@ def test_a_draw_decides_about_everything(one_label: AnnotationSet, tmp_path: Pat
 
 def test_batches_of_pairs_and_single_crops(one_label: AnnotationSet) -> None:
     pair = pair_of(with_pairs(people_of(one_label), TpsMotion(propagate=True)))
-    batch = collate([pair.first, pair, pair])
+    batch = collate_pairs([pair.first, pair, pair])
     assert batch.images.shape == (5, 3, SIZE, SIZE)
     assert batch.pairs is not None
     assert batch.pairs.tolist() == [[1, 3], [2, 4]]
@@ -242,7 +244,7 @@ def test_batches_of_pairs_and_single_crops(one_label: AnnotationSet) -> None:
     assert (batch.images[3].permute(1, 2, 0).numpy() == pair.second.image).all()
     counts = torch.bincount(batch.instance_index, minlength=5).tolist()
     assert counts == [len(pair.first.points)] * 3 + [len(pair.second.points)] * 2
-    assert collate([pair.first]).pairs is None
+    assert collate_pairs([pair.first]).pairs is None
 
 
 def motion_of(**values: Any) -> Any:

@@ -8,15 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from flow_cache import FlowChain, FlowPair
-from slimdp.motion import (
-    LabelTransfer,
-    PointStatus,
-    RegionSettings,
-    TransferResult,
-    TransferSettings,
-    transfer_person,
-)
+from flow_cache import FlowChain, FlowPair, PointStatus
+from slimdp.motion import LabelTransfer, RegionSettings, TransferResult, TransferSettings, transfer_person
 from slimdp.report import PART_COLOURS, propagation_sheet, spread_people
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 

@@ -10,7 +10,7 @@ import pytest
 
 from slimdp.config import ConfigError
 from slimdp.motion import RegionSettings
-from slimdp.motion.point_transfer import at_pixels, comes_from_its_region, region_at, shows_somebody
+from slimdp.motion.label_transfer import at_pixels, comes_from_its_region, region_at, shows_somebody
 from slimdp.structures import IGNORE, ImageRecord, PersonAnnotation
 
 Annotate = Callable[..., PersonAnnotation]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from flow_cache import consistency
-from flow_cache.consistency import (
+from flow_cache.chain import (
     consistent,
     consistent_points,
     forward_backward_offset,

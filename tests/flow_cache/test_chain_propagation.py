@@ -5,9 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from flow_cache import FlowChain, FlowPair
-from slimdp.motion import PointStatus, propagate_points
-from slimdp.motion.point_transfer import trace_points
+from flow_cache import FlowChain, FlowPair, PointStatus, propagate_points, trace_points
 
 
 def uniform(right: float, down: float) -> FlowPair:
