@@ -52,7 +52,6 @@ if TYPE_CHECKING:
         as_detections,
         nearest_pixels,
         paste_prediction,
-        read_predictions,
     )
     from slimdp.evaluation.scorer import (
         METRICS,
@@ -116,7 +115,6 @@ __all__ = [
     "point_errors",
     "psnr",
     "read_annotators",
-    "read_predictions",
     "read_results",
     "read_truths",
     "report_annotators",

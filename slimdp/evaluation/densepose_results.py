@@ -122,10 +122,11 @@ class ResultReader:
     """
 
     def __init__(self, path: str | Path, layout: PartLayout = PEOPLE, threads: int = 2) -> None:
-        self._check = _EntryCheck(Path(path), len(layout.parts))
+        self._path, self._parts = Path(path), len(layout.parts)
         self._entries = enumerate(json_entries(path))
-        self._waiting: deque[tuple[_Header, Future[tuple[Detection, bytes]]]] = deque()
+        self._waiting: deque[tuple[_Entry, Future[tuple[Detection, bytes]]]] = deque()
         self._waiting_px = 0
+        self._seen: dict[bytes, int] = {}  # hash of an entry -> where it is
         self._pool = ThreadPoolExecutor(threads)
         try:
             self._look_ahead()
@@ -157,11 +158,19 @@ class ResultReader:
         """
         try:
             while self._waiting:
-                header, decoded = self._waiting.popleft()
-                self._waiting_px -= header.pixels
-                self._check.known(header, image_ids, category_ids)
+                entry, decoded = self._waiting.popleft()
+                self._waiting_px -= entry.pixels
+                if image_ids is not None and entry.image_id not in image_ids:
+                    raise entry.error("image_id", "no such image in the annotation file")
+                if category_ids is not None and entry.category_id not in category_ids:
+                    known = ", ".join(map(str, sorted(category_ids)))
+                    raise entry.error(
+                        "category_id", f"{entry.category_id}, but people are of category {known}"
+                    )
                 detection, digest = decoded.result()
-                self._check.refuse_twice(header, digest)
+                first = self._seen.setdefault(digest, entry.index)
+                if first != entry.index:
+                    raise entry.error("uv_data", f"the same detection as entry {first}; each is wanted once")
                 self._look_ahead()
                 yield detection
         finally:
@@ -169,127 +178,85 @@ class ResultReader:
 
     def _look_ahead(self) -> None:
         while self._waiting_px < _AHEAD_PX or not self._waiting:
-            entry = next(self._entries, None)
-            if entry is None:
+            found = next(self._entries, None)
+            if found is None:
                 return
-            header = self._check.header(*entry)
-            self._waiting.append((header, self._pool.submit(self._check.detection, header)))
-            self._waiting_px += header.pixels
+            entry = _Entry(self._path, *found)
+            self._waiting.append((entry, self._pool.submit(entry.detection, self._parts)))
+            self._waiting_px += entry.pixels
 
     def close(self) -> None:
         """End the threads; what is left is not read."""
         self._pool.shutdown(cancel_futures=True)
 
 
-@dataclass(frozen=True)
-class _Header:
-    """An entry whose fields are checked and whose map is not decoded yet."""
+class _Entry:
+    """An entry of a file, its fields checked; its map is decoded later."""
 
-    index: int
-    image_id: int
-    category_id: int
-    box: np.ndarray
-    score: float
-    height: int
-    width: int
-    text: str
+    def __init__(self, path: Path, index: int, content: Any) -> None:
+        if not isinstance(content, dict):
+            raise ResultFileError(f"{path}: entry {index}: no object, but {type(content).__name__}")
+        self._path, self.index, self._content = path, index, content
+        self.image_id, self.category_id = self._whole("image_id"), self._whole("category_id")
+        self.box = np.array(self._numbers("bbox", content.get("bbox"), 4))
+        if (self.box[2:] <= 0).any():
+            raise self.error("bbox", f"{self.box.tolist()}, but width and height must be positive")
+        (self.score,) = self._numbers("score", [content.get("score")], 1)
+        if self.score < 0:
+            raise self.error("score", f"{self.score:g}, but 0 or more is wanted")
+        self.height, self.width = self._shape()
+        text = content.get("uv_data")
+        if not isinstance(text, str) or not text:
+            raise self.error("uv_data", "missing or no text, but base64 of a PNG is wanted")
+        self._content = {"image_id": self.image_id}  # the rest is let go
+        self._text = text
 
     @property
     def pixels(self) -> int:
         return self.height * self.width
 
-
-class _EntryCheck:
-    """Turns entries of one file into detections, or says what is wrong with them."""
-
-    def __init__(self, path: Path, parts: int) -> None:
-        self._path, self._parts = path, parts
-        self._seen: dict[bytes, int] = {}
-
-    def header(self, index: int, entry: Any) -> _Header:
-        """Check all but the map, and what other files know."""
-        if not isinstance(entry, dict):
-            raise ResultFileError(f"{self._path}: entry {index}: no object, but {type(entry).__name__}")
-        image_id = self._whole(index, entry, "image_id")
-        category = self._whole(index, entry, "category_id")
-        box = np.array(self._numbers(index, entry, "bbox", 4))
-        if (box[2:] <= 0).any():
-            raise self._error(index, entry, "bbox", f"{box.tolist()}, but width and height must be positive")
-        (score,) = self._numbers(index, {**entry, "score": [entry.get("score")]}, "score", 1)
-        if score < 0:
-            raise self._error(index, entry, "score", f"{score:g}, but 0 or more is wanted")
-        height, width = self._shape(index, entry, box)
-        text = entry.get("uv_data")
-        if not isinstance(text, str) or not text:
-            raise self._error(index, entry, "uv_data", "missing or no text, but base64 of a PNG is wanted")
-        return _Header(index, image_id, category, box, score, height, width, text)
-
-    def known(
-        self, header: _Header, image_ids: Collection[int] | None, category_ids: Collection[int] | None
-    ) -> None:
-        """Refuse images and categories that are not there."""
-        entry = {"image_id": header.image_id}
-        if image_ids is not None and header.image_id not in image_ids:
-            raise self._error(header.index, entry, "image_id", "no such image in the annotation file")
-        if category_ids is not None and header.category_id not in category_ids:
-            known = ", ".join(map(str, sorted(category_ids)))
-            problem = f"{header.category_id}, but people are of category {known}"
-            raise self._error(header.index, entry, "category_id", problem)
-
-    def detection(self, header: _Header) -> tuple[Detection, bytes]:
+    def detection(self, parts: int) -> tuple[Detection, bytes]:
         """Decode the map; also a hash of the entry. In a thread: both leave the others the interpreter."""
-        told = f"{header.image_id} {header.box.tolist()} {header.score!r} {header.text}"
+        told = f"{self.image_id} {self.box.tolist()} {self.score!r} {self._text}"
         digest = hashlib.blake2b(told.encode(), digest_size=16).digest()
         try:
-            iuv = decode_iuv(header.text, header.height, header.width, self._parts)
+            iuv = decode_iuv(self._text, self.height, self.width, parts)
         except ValueError as error:
-            entry = {"image_id": header.image_id}
-            raise self._error(header.index, entry, "uv_data", str(error)) from None
-        return Detection(header.image_id, header.box, header.score, iuv), digest
+            raise self.error("uv_data", str(error)) from None
+        return Detection(self.image_id, self.box, self.score, iuv), digest
 
-    def refuse_twice(self, header: _Header, digest: bytes) -> None:
-        """Refuse an entry that came before."""
-        first = self._seen.setdefault(digest, header.index)
-        if first != header.index:
-            problem = f"the same detection as entry {first}; each is wanted once"
-            raise self._error(header.index, {"image_id": header.image_id}, "uv_data", problem)
+    def error(self, field: str, problem: str) -> ResultFileError:
+        """An error that says where; raise it."""
+        image = _short(self._content.get("image_id"))
+        return ResultFileError(f"{self._path}: entry {self.index} (image {image}): {field}: {problem}")
 
-    def _shape(self, index: int, entry: dict[str, Any], box: np.ndarray) -> tuple[int, int]:
+    def _shape(self) -> tuple[int, int]:
         """Height and width of the map, px; those of the box but for rounding."""
-        shape = self._numbers(index, entry, "uv_shape", 3)
+        told = self._content.get("uv_shape")
+        shape = self._numbers("uv_shape", told, 3)
         if shape[0] != 3 or any(side < 1 or side != int(side) for side in shape):
-            raise self._error(index, entry, "uv_shape", f"{entry['uv_shape']}, but [3, H, W] is wanted")
+            raise self.error("uv_shape", f"{told}, but [3, H, W] is wanted")
         height, width = int(shape[1]), int(shape[2])
-        if abs(width - box[2]) > _ROUNDING_PX or abs(height - box[3]) > _ROUNDING_PX:
-            raise self._error(
-                index,
-                entry,
-                "uv_shape",
-                f"a map of {width} x {height} px, but a box of {box[2]:g} x {box[3]:g} px: a map in the "
-                "scale of the image is wanted",
-            )
+        if abs(width - self.box[2]) > _ROUNDING_PX or abs(height - self.box[3]) > _ROUNDING_PX:
+            found = f"a map of {width} x {height} px, but a box of {self.box[2]:g} x {self.box[3]:g} px"
+            raise self.error("uv_shape", f"{found}: a map in the scale of the image is wanted")
         return height, width
 
-    def _whole(self, index: int, entry: dict[str, Any], field: str) -> int:
-        value = entry.get(field)
+    def _whole(self, field: str) -> int:
+        value = self._content.get(field)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self._error(index, entry, field, f"{value!r}, but a whole number is wanted")
+            raise self.error(field, f"{value!r}, but a whole number is wanted")
         return value
 
-    def _numbers(self, index: int, entry: dict[str, Any], field: str, count: int) -> list[float]:
-        values = entry.get(field)
+    def _numbers(self, field: str, values: Any, count: int) -> list[float]:
         single = "a number is" if count == 1 else f"a list of {count} numbers is"
         if not isinstance(values, list) or len(values) != count:
-            raise self._error(index, entry, field, f"{_short(values)}, but {single} wanted")
+            raise self.error(field, f"{_short(values)}, but {single} wanted")
         for value in values:
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if not number or not abs(value) <= FARTHEST_PX:  # NaN is not below anything
-                raise self._error(index, entry, field, f"{_short(value)}, but {single} wanted, finite")
+                raise self.error(field, f"{_short(value)}, but {single} wanted, finite")
         return [float(value) for value in values]
-
-    def _error(self, index: int, entry: dict[str, Any], field: str, problem: str) -> ResultFileError:
-        image = _short(entry.get("image_id"))
-        return ResultFileError(f"{self._path}: entry {index} (image {image}): {field}: {problem}")
 
 
 def _short(value: object) -> str:

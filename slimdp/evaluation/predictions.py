@@ -218,17 +218,6 @@ class PredictionFile:
         self._file.close()
 
 
-def read_predictions(path: str | Path) -> Iterator[DensePoseInstance]:
-    """Everyone in a predictions file, one at a time; raises as `PredictionFile` does, at the call."""
-    file = PredictionFile(path)
-
-    def each() -> Iterator[DensePoseInstance]:
-        with file:
-            yield from file
-
-    return each()
-
-
 def check_prediction(
     prediction: DensePoseInstance, crop_size: int, where: str, layout: PartLayout = PEOPLE
 ) -> None:

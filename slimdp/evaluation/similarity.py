@@ -63,7 +63,7 @@ class ImageComparison:
 
     def __init__(self, truth: ImageTruth) -> None:
         self._truth = truth
-        self._truths = TruthPoints.of(truth.instances)
+        self.truths = TruthPoints.of(truth.instances)
         # The least comes first; of equal scores the later one is less.
         self._heap: list[tuple[float, int, _Kept]] = []
         self._offered = 0
@@ -76,8 +76,8 @@ class ImageComparison:
         mask = place_in_image(detection.iuv[0] > 0, detection.box, self._truth.image)
         kept = _Kept(
             box=detection.box,
-            samples=sample_at_truths(detection, self._truths),
-            shared=shared_pixels(mask, self._truths),
+            samples=sample_at_truths(detection, self.truths),
+            shared=shared_pixels(mask, self.truths),
             pixels=mask.count,
         )
         self._offered += 1
@@ -89,11 +89,6 @@ class ImageComparison:
         """Scores and what is kept of the detections, best first."""
         ranked = sorted(self._heap, key=lambda entry: entry[:2], reverse=True)
         return [(score, kept) for score, _, kept in ranked]
-
-    @property
-    def truths(self) -> TruthPoints:
-        """What is compared with."""
-        return self._truths
 
 
 def similarities(

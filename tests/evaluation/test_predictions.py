@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from slimdp.evaluation import PredictionFile, PredictionFileError, PredictionWriter, read_predictions
+from slimdp.evaluation import PredictionFile, PredictionFileError, PredictionWriter
 from slimdp.evaluation.predictions import PredictionOrigin
 from slimdp.structures import DensePoseInstance
 
@@ -51,6 +51,11 @@ def assert_equal(a: DensePoseInstance, b: DensePoseInstance) -> None:
             assert value.dtype == getattr(b, field.name).dtype
 
 
+def read_all(path: Path) -> list[DensePoseInstance]:
+    with PredictionFile(path) as file:
+        return list(file)
+
+
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[Path, list[DensePoseInstance]]:
     predictions = [random_prediction(seed) for seed in (3, 1, 2)]
@@ -59,7 +64,7 @@ def saved(tmp_path: Path) -> tuple[Path, list[DensePoseInstance]]:
 
 def test_round_trip_is_exact_and_in_order(saved: tuple[Path, list[DensePoseInstance]]) -> None:
     path, predictions = saved
-    read = list(read_predictions(path))
+    read = read_all(path)
     assert len(read) == 3
     for before, after in zip(predictions, read):
         assert_equal(before, after)
@@ -90,7 +95,7 @@ def test_a_failed_rewrite_keeps_the_old_file(saved: tuple[Path, list[DensePoseIn
     path, predictions = saved
     with pytest.raises(RuntimeError, match="stop"):
         write_and_stop(path)
-    assert len(list(read_predictions(path))) == len(predictions)
+    assert len(read_all(path)) == len(predictions)
 
 
 def test_the_same_person_twice_is_refused(tmp_path: Path) -> None:
@@ -145,7 +150,7 @@ def test_a_truncated_file_is_named(saved: tuple[Path, list[DensePoseInstance]]) 
     for share in (0.0, 0.1, 0.5, 0.99):
         path.write_bytes(whole[: int(share * len(whole))])
         with pytest.raises(PredictionFileError, match=r"predictions.h5 is not a whole HDF5 file"):
-            read_predictions(path)
+            PredictionFile(path)
 
 
 def test_a_damaged_chunk_is_named(saved: tuple[Path, list[DensePoseInstance]]) -> None:
@@ -161,7 +166,7 @@ def test_a_damaged_chunk_is_named(saved: tuple[Path, list[DensePoseInstance]]) -
 
 def test_a_missing_file_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="slimdp predict --out"):
-        read_predictions(tmp_path / "none.h5")
+        PredictionFile(tmp_path / "none.h5")
 
 
 def _delete_uv(file: h5py.File) -> None:
