@@ -26,10 +26,14 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from slimdp.config import Settings, TrainConfig
 from slimdp.registry import import_modules
+from slimdp.studies.settings import StudySettings
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "schema"
 #: Name of a schema -> the settings, and whether files of them may build on others (`base: other.yaml`).
-SCHEMAS: Mapping[str, tuple[type[Settings], bool]] = {"train": (TrainConfig, True)}
+SCHEMAS: Mapping[str, tuple[type[Settings], bool]] = {
+    "train": (TrainConfig, True),
+    "study": (StudySettings, False),
+}
 
 
 def schema_of(settings: type[Settings], on_a_base: bool) -> dict[str, Any]:

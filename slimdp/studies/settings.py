@@ -115,6 +115,14 @@ class EvaluationSettings(Settings):
     paper: Scores = Field(default_factory=dict)  # the paper's numbers on such a set
 
 
+class _OneOrNamed:
+    """One set, or several by name, in the schema for editors; `read_study` gives the one the name ""."""
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        named = handler(schema)
+        return {"anyOf": [named["additionalProperties"], named]}
+
+
 class RowGroup(Settings):
     """Rows that stand together under a title and are compared with one of them."""
 
@@ -152,7 +160,8 @@ class StudySettings(Settings):
 
     title: str
     imports: Many[str] = ()  # modules that register metrics of their own (`slimdp.registry`)
-    evaluate: Mapping[str, EvaluationSettings]  # the first one is what the study is about
+    # One set, or several by name: the first one is what the study is about.
+    evaluate: Annotated[Mapping[str, EvaluationSettings], _OneOrNamed()]
     # By name, in the order of the table; the name of a file alone stands for its `settings`.
     rows: Mapping[str, RowSettings] = Field(default_factory=dict)
     base: str = ""  # the settings file that the grid changes

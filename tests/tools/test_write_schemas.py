@@ -65,7 +65,7 @@ def conforms(value: Any, schema: Any, root: dict[str, Any]) -> bool:
         return set(schema.get("required", ())) <= value.keys() and all(
             conforms(each, known[key], root)
             if key in known
-            else rest is not False and conforms(each, rest, root)
+            else rest is True or (rest is not False and conforms(each, rest, root))
             for key, each in value.items()
         )
     if isinstance(value, list):
@@ -87,6 +87,14 @@ def train() -> dict[str, Any]:
 @pytest.mark.parametrize("file", EXPERIMENTS, ids=str)
 def test_every_experiment_is_as_the_schema_says(train: dict[str, Any], file: Path) -> None:
     assert conforms(parse_yaml(file.read_text(encoding="utf-8")), train, train)
+
+
+@pytest.mark.parametrize("file", sorted(Path("experiments").rglob("study.yaml")), ids=str)
+def test_every_study_is_as_the_schema_says(file: Path) -> None:
+    study, values = json.loads(schemas()["study.json"]), parse_yaml(file.read_text(encoding="utf-8"))
+    assert conforms(values, study, study)
+    assert not conforms({**values, "about": {}}, study, study)
+    assert not conforms({**values, "rows": {"a": {"title": "without settings"}}}, study, study)
 
 
 WHOLE = "stages: [{name: a, steps: 1, data: [{annotations: a, images: b}]}]"
