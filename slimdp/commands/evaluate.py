@@ -185,7 +185,7 @@ def _annotators(options: argparse.Namespace) -> None:
                 raise ConfigError(
                     f"{option} needs the open body: DensePose's files say nothing of places in space"
                 )
-    people = read_annotations(options.annotations, "", check_images=False).people
+    people = read_annotations(options.annotations, "", check_images=False, layout=surface.layout).people
     points = _true_points(people, surface, options)
     errors = annotator_errors(points, surface)
     report = report_annotators(errors, people, options.thresholds, options.seed, surface.layout.part_names)
@@ -231,7 +231,7 @@ def _true_points(
         return pair_with_maps(people, options.truth)
     from slimdp.data import read_annotations
 
-    truth = read_annotations(options.truth, "", check_images=False).people
+    truth = read_annotations(options.truth, "", check_images=False, layout=surface.layout).people
     return pair_with_annotations(people, truth, options.tolerance_px)
 
 

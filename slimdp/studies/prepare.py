@@ -21,6 +21,7 @@ from slimdp.studies.states import RunState, look_at, what_is_missing
 from slimdp.studies.study import Study, read_snapshots, study_key, write_snapshot
 from slimdp.studies.work import RunTask, truths_of
 from slimdp.surface import load_surface
+from slimdp.surface.load import surface_layout
 from slimdp.training.stage_data import Sets, clicks_of, read_stages
 
 
@@ -193,8 +194,9 @@ def check_runs(runs: Sequence[PlannedRun], evaluated: Evaluated) -> dict[str, Cl
     wrong: dict[str, str | None] = {}
     counted: dict[TrainConfig, Clicks] = {}
     if scored:
+        layout = surface_layout(scored[0].config.surface)  # all rows of a study speak of one surface
         for name, people in evaluated.sets.items():
-            wrong[f"evaluate.{name}" if name else "evaluate"] = _problem(partial(truths_of, people))
+            wrong[f"evaluate.{name}" if name else "evaluate"] = _problem(partial(truths_of, people, layout))
         truths_of.cache_clear()  # the processes that score read them for themselves
     for run in scored:
         labels = _but_for_the_seed(run.config)

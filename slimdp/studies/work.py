@@ -38,7 +38,7 @@ from slimdp.studies.records import (
     write_failure,
     write_result,
 )
-from slimdp.surface import load_surface
+from slimdp.surface import PartLayout, load_surface
 from slimdp.training import load_model, train
 from slimdp.training.distributed import choose_device, to_device
 
@@ -113,7 +113,7 @@ def _score(task: RunTask, folder: Path) -> RunResult:
     import_modules(task.evaluated.imports)
     scores = {}
     for place, scored in task.evaluated.sets.items():
-        scorer = Scorer(task.evaluated.scores, truths_of(scored), surface)
+        scorer = Scorer(task.evaluated.scores, truths_of(scored, surface.layout), surface)
         scorer.take(predict_people(placed, scorer.people, config.crop), timed=True)
         known = {name: score.value for name, score in scorer.compute().items()}
         scores[place] = {name: _rounded(name, value) for name, value in known.items() if value is not None}
@@ -153,13 +153,13 @@ def _rounded(name: str, value: float) -> float:
 
 
 @lru_cache(maxsize=4)
-def truths_of(scored: ScoredSet) -> EvaluationSet:
-    """Whom to score, read once a process.
+def truths_of(scored: ScoredSet, layout: PartLayout) -> EvaluationSet:
+    """Whom to score, with labels of these parts, read once a process.
 
     Raises:
         AnnotationError: the file or one of its pictures is broken, or nobody has points.
     """
-    truths = read_truths(scored.annotations, scored.images, check_images=True)
+    truths = read_truths(scored.annotations, scored.images, check_images=True, layout=layout)
     if not truths.with_points():
         raise AnnotationError(
             f"nobody in {scored.annotations} has points to score: name another file to evaluate on"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,21 +77,10 @@ def what_is_there(folder: str | Path) -> str:
 def _places(names: set[str], folder: Path) -> dict[str, list[Path]]:
     """For each name that occurs the paths that it has, those least far down."""
     found: dict[str, list[Path]] = {}
-    level = [folder]
-    for _ in range(DEPTH + 1):
-        here: dict[str, list[Path]] = {}
-        below = []
-        for place in level:
-            with os.scandir(place) as entries:
-                for entry in sorted(entries, key=lambda entry: entry.name):
-                    if entry.is_dir():
-                        below.append(Path(entry.path))
-                    elif entry.name in names:
-                        here.setdefault(entry.name, []).append(Path(entry.path))
-        found = {**here, **found}
-        level = below
-        if len(found) == len(names):
-            break
+    for depth in range(DEPTH + 1):
+        for name in names - set(found):
+            here = sorted(path for path in folder.glob("*/" * depth + name) if not path.is_dir())
+            found |= {name: here} if here else {}
     return found
 
 

@@ -101,6 +101,11 @@ class MappedNumbers:
 BLOCK = 1 << 22
 #: Raised with every change of how files are read, so that an older cache is not taken for it.
 _VERSION = 1
+#: Version of a .npy -> what reads its header.
+_NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 #: Bytes of the disk that are left free.
 _SPARE = 64 << 20
 
@@ -167,16 +172,8 @@ def find_in_npy(path: Path, key: str) -> StoredNumbers:
     """The vector that is a .npy file."""
     with open(path, "rb") as file:
         try:
-            version = np.lib.format.read_magic(file)
-            if version not in ((1, 0), (2, 0)):
-                raise ValueError(f"version {version}")
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = read(file)
-        except (ValueError, EOFError) as error:
+            shape, _, dtype = _NPY_HEADERS[np.lib.format.read_magic(file)](file)
+        except (ValueError, EOFError, KeyError) as error:
             raise ValueError(f"{path}: no NumPy file of a vector: {error}") from error
         return StoredNumbers(path, key, dtype, vector_length(path, key, shape), offset=file.tell())
 
