@@ -35,6 +35,10 @@ class MapLabels:
     heat_known: Tensor | None  # (N, K): 1 for labelled keypoints, hidden ones too, else 0
     _made: dict[str, Any] = field(default_factory=dict)
 
+    def trust(self, of_keypoints: bool) -> Tensor:
+        """How hard points of one kind pull (P,), and 0 for those of the other."""
+        return self.keypoint_confidence if of_keypoints else self.confidence
+
     def once(self, name: str, make: Callable[[], Any]) -> Any:
         """What several terms need of a batch: made by the first of them."""
         if name not in self._made:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,36 +15,32 @@ from slimdp.structures import ModelOutput, PoseBatch
 
 
 class PartLoss(LossTerm):
-    """Cross entropy over background and parts at the labelled points."""
+    """Cross entropy over background and parts at the labelled points; each pulls as hard as it is trusted."""
 
     usual: ClassVar[bool] = True
+    of_keypoints: ClassVar[bool] = False  # at clicked and propagated points
     weight: NotNegative = 1.0
 
     def count(self, batch: PoseBatch) -> int:
         """Points."""
-        return int(labelled_points(batch, of_keypoints=False).sum())
+        return int(labelled_points(batch, self.of_keypoints).sum())
 
     def sums(self, output: ModelOutput, labels: MapLabels) -> list[Tensor]:
-        """As of `LossTerm`; a point pulls as hard as its confidence says."""
-        return [(errors * labels.confidence).sum() for errors in _errors(output, labels)]
+        """As of `LossTerm`."""
+        at = labels.points, labels.instance_index, labels.part
+        errors = labels.once("part", lambda: [part_errors(maps.fine_segm, *at) for maps in output.stages])
+        return [(each * labels.trust(self.of_keypoints)).sum() for each in errors]
 
 
-class KeypointPartLoss(LossTerm):
+class KeypointPartLoss(PartLoss):
     """The same at visible keypoints, labelled with the place of the surface where they are anchored.
 
     (Slim DensePose, 5.2, table 4.)
     """
 
-    usual: ClassVar[bool] = True
+    of_keypoints: ClassVar[bool] = True
     keypoints: ClassVar[str] = "anchors"
-
-    def count(self, batch: PoseBatch) -> int:
-        """Keypoints."""
-        return int(labelled_points(batch, of_keypoints=True).sum())
-
-    def sums(self, output: ModelOutput, labels: MapLabels) -> list[Tensor]:
-        """As of `LossTerm`."""
-        return [(errors * labels.keypoint_confidence).sum() for errors in _errors(output, labels)]
+    weight: NotNegative = 0.0
 
 
 def part_errors(fine_segm: Tensor, points: Tensor, instance_index: Tensor, part: Tensor) -> Tensor:
@@ -61,9 +57,3 @@ def part_errors(fine_segm: Tensor, points: Tensor, instance_index: Tensor, part:
     """
     logits = sample_at_points(fine_segm, points, instance_index)
     return F.cross_entropy(logits, part, reduction="none")
-
-
-def _errors(output: ModelOutput, labels: MapLabels) -> Any:
-    """(P,) of each stage, for points of both kinds."""
-    at = labels.points, labels.instance_index, labels.part
-    return labels.once("part", lambda: [part_errors(maps.fine_segm, *at) for maps in output.stages])
