@@ -1,4 +1,4 @@
-"""What contributors are told: the hooks are the linters of `make lint`, and every named file is there."""
+"""What contributors are told: the hooks are the linters of `make lint`, and the change log has its form."""
 
 from __future__ import annotations
 
@@ -21,16 +21,6 @@ def test_the_hooks_before_a_commit_are_the_linters_of_make_lint() -> None:
     assert [hook.replace(" --force-exclude", "") for hook in hooks] == [
         ".venv/bin/" + linter.removesuffix(" .") for linter in linters
     ]
-
-
-def test_every_file_that_the_page_names_is_there() -> None:
-    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    rooms = "tools|docs|tests|slimdp|flow_cache|experiments"
-    names = {*re.findall(rf"\b(?:{rooms})/[\w/.]*(?![\w/.*])", page)}
-    names |= {*re.findall(r"\]\(([^)#:]+)\)", page)}
-    assert len(names) > 8
-    missing = {name for name in names if not (ROOT / name).exists()}
-    assert not missing - {"docs/architecture.md", "docs/extending.md"}
 
 
 def test_the_change_log_has_the_form_of_keep_a_changelog() -> None:
