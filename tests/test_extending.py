@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -16,15 +15,15 @@ import torch
 from flow_cache import FlowCacheError, FlowStore, make_estimator
 from flow_cache.__main__ import main as flow_main
 from slimdp.__main__ import main
-from slimdp.registry import REGISTRIES, registered
+from slimdp.registry import REGISTRIES, import_modules, lookup, registered
+from slimdp.structures import PoseBatch
+from slimdp.surface import PEOPLE
 from slimdp.synthetic.dataset import SetPlan, synthesize
 from slimdp.training import load_model
+from slimdp.training.run_folder import read_metrics
+from tests.extending import BLOCKS, FILES
 from tests.made_once import TEST_SEED, made_once
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-#: The examples by file name, which their first line gives.
-FILES = {text.split("\n", 1)[0].removeprefix("# "): text for kind, text in BLOCKS if kind != "sh"}
 COMMANDS = [
     shlex.split(line)
     for kind, text in BLOCKS
@@ -53,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (installed / "entry_points.txt").write_text(f"[{group.strip(chr(34))}]{entries.replace(chr(34), '')}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    kept = {group: dict(registered(group)) for group in REGISTRIES if group != "slimdp.losses"}
+    kept = {group: dict(registered(group)) for group in REGISTRIES}
     yield tmp_path
     for group, entries in kept.items():
         registered(group).clear()
@@ -90,6 +89,11 @@ def test_the_page_trains_predicts_scores_and_estimates(
     model, config = load_model(folder / "run" / "stage_clips.pt")
     assert type(model).__name__ == "Fcn"
     assert (config.model.name, config.model.spec.stride, config.motion.kind) == ("fcn", 8, "shift")
+    losses = [record for record in read_metrics(folder / "run" / "metrics.jsonl") if "loss/total" in record]
+    for record in losses:
+        assert 0 < record["loss/stack0/entropy"] < np.log(25)
+        assert 0 < record["loss/stack0/equivariance"] < 2
+    assert losses
     seen = json.loads((folder / "scores.json").read_text())["scores"]["seen.points"]
     assert 0 <= seen <= 100
     with FlowStore(folder / "flow.h5") as store:
@@ -99,8 +103,6 @@ def test_the_page_trains_predicts_scores_and_estimates(
 
 
 def test_the_pairs_of_the_page_are_moved_by_whole_pixels(folder: Path) -> None:
-    from slimdp.registry import import_modules
-
     import_modules(["my_shift"])
     module = sys.modules["my_shift"]
     image = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
@@ -113,10 +115,6 @@ def test_the_pairs_of_the_page_are_moved_by_whole_pixels(folder: Path) -> None:
 
 
 def test_the_network_of_the_page_has_the_maps_that_its_spec_promises(folder: Path) -> None:
-    from slimdp.registry import import_modules, lookup
-    from slimdp.structures import PoseBatch
-    from slimdp.surface import PEOPLE
-
     import_modules(["my_fcn"])
     settings = lookup("slimdp.models", "fcn", "model.name")(channels=8)
     output = settings.build(PEOPLE)(PoseBatch.of_images(torch.rand(2, 3, 64, 64)), ("trunk",))

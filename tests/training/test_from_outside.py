@@ -14,99 +14,21 @@ from slimdp.motion import PAIR_SOURCES
 from slimdp.training import train
 from slimdp.training.checkpoint import load_checkpoint
 from slimdp.training.run_folder import read_metrics
-
-LOSS = '''
-"""Part scores that are sure of themselves: their entropy at every map pixel."""
-
-from typing import ClassVar
-
-from slimdp.losses import LOSSES, LossTerm
-
-
-class EntropyLoss(LossTerm):
-    """Entropy of the part scores; it needs no labels."""
-
-    needs_labels: ClassVar[bool] = False
-    floor: float = 0.0  # nats that cost nothing
-
-    def count(self, batch):
-        return batch.coarse.numel()
-
-    def sums(self, output, labels):
-        logs = [maps.fine_segm.log_softmax(dim=1) for maps in output.stages]
-        return [(-(log.exp() * log).sum(dim=1) - self.floor).clamp(min=0).sum() for log in logs]
-
-
-LOSSES["entropy"] = EntropyLoss
-'''
-PAIRS = '''
-"""Second pictures by the simplest motion there is: the first crop, some px to the left."""
-
-from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
-
-from slimdp.config import MotionSettings
-from slimdp.motion import PAIR_SOURCES
-
-
-class ShiftMotion(MotionSettings):
-    """The first crop moved to the left."""
-
-    kind: Literal["shift"] = "shift"
-    px: int = 4
-
-    def source(self, people):
-        return ShiftPairs(self.px)
-
-
-@dataclass(frozen=True)
-class ShiftView:
-    """What is known of the way between the two crops."""
-
-    image: np.ndarray
-    crop_from_image: np.ndarray
-    px: int
-
-    def warp_to_source(self, points_1):
-        return points_1 + [self.px, 0], np.ones(len(points_1), dtype=bool)
-
-    def warp_to_target(self, points_0):
-        return points_0 - [self.px, 0], np.ones(len(points_0), dtype=bool)
-
-    def transfer_labels(self, points_0, confidence):
-        return *self.warp_to_target(points_0), confidence
-
-
-@dataclass(frozen=True)
-class ShiftPairs:
-    """Shifts the first crop."""
-
-    px: int
-
-    def view(self, people, index, change, rng):
-        person = people.person(index)
-        image, affine = people.picture(person.image.file, person.box, change)
-        return ShiftView(np.roll(image, -self.px, axis=1), affine, self.px)
-
-
-PAIR_SOURCES["shift"] = ShiftMotion
-'''
+from tests.extending import FILES
 
 
 @pytest.fixture
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Both files where Python finds them; afterwards the registries are as they were."""
-    (tmp_path / "entropy_loss.py").write_text(LOSS)
-    (tmp_path / "shifted_pairs.py").write_text(PAIRS)
+    for name in ("my_entropy.py", "my_shift.py"):
+        (tmp_path / name).write_text(FILES[name])
     monkeypatch.syspath_prepend(tmp_path)
     losses, sources = dict(LOSSES), dict(PAIR_SOURCES)
     yield
     for registry, before in ((LOSSES, losses), (PAIR_SOURCES, sources)):
         registry.clear()
         registry.update(before)
-    for module in ("entropy_loss", "shifted_pairs"):
+    for module in ("my_entropy", "my_shift"):
         sys.modules.pop(module, None)
 
 
@@ -114,9 +36,9 @@ def test_a_loss_and_a_source_of_pairs_from_outside_train(
     outside: None, small_run: TrainConfig, tmp_path: Path
 ) -> None:
     values = config_to_dict(small_run) | {
-        "imports": ["entropy_loss", "shifted_pairs"],
+        "imports": ["my_entropy", "my_shift"],
         "loss": {"entropy": {"weight": 0.5, "floor": 0.1}, "equivariance": 1.0},
-        "motion": {"kind": "shift", "px": 8, "propagate": True},
+        "motion": {"kind": "shift", "farthest_px": 8, "propagate": True},
     }
     for stage in values["stages"]:
         stage.pop("loss"), stage.pop("motion")
