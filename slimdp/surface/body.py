@@ -1,4 +1,4 @@
-"""The surface that a dense pose is told on: charts to mesh and back, and distances along the skin."""
+"""A surface with positions in space: charts to mesh and back, and distances along the skin."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class BodySurface(ChartedFaces):
         return np.where(low > NO_VERTEX, distance_m, np.inf)
 
     def nearest_vertex(self, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
-        """As `Surface`; of vertices equally near the lowest counts."""
+        """As `Surface`; the lowest of vertices equally near counts."""
         return self._vertices_of_parts.find(part, uv)
 
     def _spread(self, face: np.ndarray, barycentric: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where surfaces are kept that took time to make."""
+"""The folder that keeps surfaces which took time to make."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Where built surfaces are kept: $SLIMDP_CACHE, or slimdp in the user's cache folder."""
+    """The folder: $SLIMDP_CACHE, or slimdp in the user's cache folder."""
     # Set but empty is as good as unset: Path("") would be the working directory.
     if chosen := os.environ.get("SLIMDP_CACHE"):
         return Path(chosen)

@@ -126,7 +126,7 @@ class ChartRims:
 
     @staticmethod
     def of(faces: np.ndarray, face_part: np.ndarray, face_uv: np.ndarray) -> ChartRims:
-        """For faces (F, 3) over vertices, their parts (F,) and the (u, v) of their corners (F, 3, 2)."""
+        """The rims of faces (F, 3) over vertices, of parts (F,), whose corners have (u, v) (F, 3, 2)."""
         places = np.column_stack([np.repeat(face_part, 3), faces.ravel(), face_uv.reshape(-1, 2)])
         point = np.unique(places, axis=0, return_inverse=True)[1].reshape(-1, 3)
         # Mirrored limbs run the other way around in their charts, but each chart for itself runs one way.
@@ -149,7 +149,7 @@ class ChartRims:
         return face, barycentric
 
     def _nearest_edge(self, edges: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of some edges (E,) the nearest to each point (N, 2), and how far along it the nearest place is."""
+        """The nearest of some edges (E,) to each point (N, 2), and how far along it the nearest place is."""
         start, along = self.start[edges], self.end[edges] - self.start[edges]
         u, v = uv[:, :1] - start[:, 0], uv[:, 1:] - start[:, 1]  # (N, E)
         length_squared = np.maximum((along**2).sum(axis=1), 1e-24)
@@ -170,8 +170,7 @@ class NearestVertex:
     def find(self, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
         """The vertex (N,) int64 nearest in (u, v) among those of the same part.
 
-        Of places equally near, the one listed first counts, as where the first smallest of all distances is
-        taken. Part 0 has no vertex: -1.
+        The place listed first counts where several are equally near. Part 0 has no vertex: -1.
 
         Args:
             part: (N,) 0..P.
@@ -208,7 +207,7 @@ class NearestVertex:
 
     @cached_property
     def _trees(self) -> dict[int, tuple[cKDTree, np.ndarray]]:
-        """For each part its distinct places and the vertex that is listed first at each."""
+        """The distinct places of each part and the vertex that is listed first at each."""
         trees = {}
         for label in np.unique(self.part).tolist():
             mine = np.flatnonzero(self.part == label)

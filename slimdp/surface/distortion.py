@@ -8,7 +8,7 @@ import numpy as np
 
 from slimdp.surface.body import BodySurface
 
-#: Triangles of less openness than this are hidden: light hardly reaches them, and no picture shows them.
+#: Triangles of less openness than this are hidden: light hardly reaches them, and no image shows them.
 HIDDEN_BELOW = 0.02
 _DIRECTIONS = 200
 #: Rays begin this far off the skin, metres, so that they do not meet it at once.
@@ -53,7 +53,7 @@ def _even_directions(count: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ChartDistortion:
-    """One chart in numbers. Skin that no picture shows (inside mouth and nose) is left out of all of them."""
+    """One chart in numbers. Skin that no image shows (inside mouth and nose) is left out of all of them."""
 
     part: int  # 1..P
     skin_m2: float

@@ -137,7 +137,7 @@ class Distortion:
 
     @staticmethod
     def of(vertices: np.ndarray, faces: np.ndarray, scale: np.ndarray | None = None) -> Distortion:
-        """For vertices (V, 3) metres, and triangles that are wanted `scale` (F,) times as long."""
+        """That of vertices (V, 3) metres, with triangles that are wanted `scale` (F,) times as long."""
         gradient_of, area = _local_frames(vertices, faces), _areas(vertices, faces)
         if scale is not None:
             gradient_of, area = gradient_of / scale[:, None, None], area * scale**2
@@ -217,7 +217,7 @@ def _mean_value_weights(vertices: np.ndarray, faces: np.ndarray) -> csc_array:
 
 
 def _local_frames(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Per triangle the matrix (F, 3, 2) that makes of values at its corners their gradient on the surface."""
+    """The matrix (F, 3, 2) of each triangle that makes of values at its corners their gradient on it."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     x_axis = (b - a) / np.maximum(np.linalg.norm(b - a, axis=1, keepdims=True), 1e-12)
     normal = np.cross(b - a, c - a)

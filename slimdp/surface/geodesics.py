@@ -136,7 +136,7 @@ def _straight_lines(vertices: np.ndarray, faces: np.ndarray, crossings: int) -> 
 
 
 def _opposite_edges(vertices: np.ndarray, corner: np.ndarray, following: np.ndarray) -> _Windows:
-    """For every corner of every face, the edge opposite to it."""
+    """The edge opposite to each corner of every face."""
     start, end = corner[following], corner[following[following]]
     to_start, to_end = vertices[start] - vertices[corner], vertices[end] - vertices[corner]
     length = np.linalg.norm(to_start, axis=1)
@@ -161,7 +161,7 @@ def _unfolded(
 
 
 def twin_half_edges(faces: np.ndarray) -> np.ndarray:
-    """For each half edge (3 face + corner, to the next corner) the one that runs back: (3 F,), -1 on rims."""
+    """The one that runs back of each half edge (3 face + corner, to the next corner): (3 F,), -1 on rims."""
     start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
     count = int(faces.max()) + 1
     key, wanted = start * count + end, end * count + start

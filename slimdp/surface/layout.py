@@ -23,7 +23,7 @@ _STRICT = {"extra": "forbid", "strict": True}
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a surface, which has a chart of its own."""
+    """A part of a surface, with a chart of its own."""
 
     name: str
     coarse_part: str  # the name of the coarse part that it belongs to
@@ -35,7 +35,7 @@ class Part:
 
 @dataclass(frozen=True)
 class PartLayout:
-    """The parts of a category, all that networks, losses, labels and pictures know of a surface.
+    """The parts of a category, all that networks, losses, labels and images know of a surface.
 
     Raises:
         ValueError: a name that is empty, unknown or used twice; a coarse part without parts; mirror images
@@ -84,7 +84,7 @@ class PartLayout:
 
     @property
     def part_names(self) -> tuple[str, ...]:
-        """Of the labels 0..P."""
+        """The names of the labels 0..P."""
         return ("background", *(part.name for part in self.parts))
 
     @cached_property
@@ -159,7 +159,7 @@ def _told(layout: PartLayout) -> str:
 
 
 class Surface(Protocol):
-    """Distances along a body between places that are told as (part, u, v).
+    """Distances along a surface between places (part, u, v).
 
     There are no positions in space here: DensePose's files have none, as the mesh belongs to SMPL. What
     needs them asks for a `BodySurface`.

@@ -85,7 +85,7 @@ def surface_layout(name: str | Path) -> PartLayout:
 
 
 def load_charts(name: str | Path) -> BodySurface | DensePoseCharts:
-    """What goes from (part, u, v) to the mesh and back; a folder needs UV_Processed.mat, else as above."""
+    """The way from (part, u, v) to the mesh and back; a folder needs UV_Processed.mat, else as above."""
     if has_mesh(name):
         surface = load_surface(name)
         assert isinstance(surface, BodySurface)
@@ -121,7 +121,7 @@ def read_layout(folder: Path) -> PartLayout:
 
 
 def load_mesh_folder(folder: Path) -> BodySurface:
-    """The surface of a folder; its geodesic distances are found once and kept in the cache folder.
+    """The surface of a folder; the cache folder keeps its geodesic distances.
 
     Raises:
         ValueError: a file is missing, damaged, or does not fit the others, naming it; or the mesh is not

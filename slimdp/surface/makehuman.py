@@ -89,7 +89,7 @@ def base_mesh() -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def vertex_mirror() -> np.ndarray:
-    """For each vertex of the skin, the vertex on the other side: (13380,) int64, its own inverse."""
+    """The vertex on the other side of each vertex of the skin: (13380,) int64, its own inverse."""
     pairs = np.loadtxt(data_folder() / "mesh_metadata" / "hm08.mirror", usecols=(0, 1), dtype=np.int64)
     mirror = np.arange(pairs.max() + 1)
     mirror[pairs[:, 0]] = pairs[:, 1]

@@ -44,8 +44,8 @@ _HIDDEN_SCALE = 0.25
 def open_body(cache: Path | None = None) -> BodySurface:
     """The open body, from the cache, or built (about a minute) and cached.
 
-    Its geodesic distances stay on disk and are read as they are asked for. A cache with other bytes than were
-    written is named in the log and built again.
+    Its geodesic distances stay on disk and are read as they are asked for. The log names a cache with other
+    bytes than were written, and it is built again.
 
     Raises:
         OSError: the cache cannot be written, or a damaged one cannot be removed; the error names it.
@@ -67,7 +67,7 @@ def open_body(cache: Path | None = None) -> BodySurface:
 
 
 def _build_into(folder: Path) -> None:
-    """Build the cache anew; a killed build leaves no half cache, and of two at once the second waits."""
+    """Build the cache anew; a killed build leaves no half cache, and the second of two at once waits."""
     with held(folder.with_name(f"{folder.name}.lock"), wait=True):
         if folder.is_dir():
             damaged = damaged_cache_files(folder)
@@ -239,7 +239,7 @@ def face_vertices() -> dict[str, int]:
 
 
 def keypoint_vertices(skin: np.ndarray, joints: Mapping[str, np.ndarray]) -> dict[str, int]:
-    """For every keypoint the vertex of the skin (V, 3) that is nearest; left ones mirror right ones."""
+    """The vertex of the skin (V, 3) nearest to each keypoint; left ones mirror right ones."""
     mirror = makehuman.vertex_mirror()
     anchors = {}
     for name, point in joints.items():

@@ -1,4 +1,4 @@
-"""Left and right: what a mirrored picture does to part labels and to (u, v)."""
+"""Left and right: what a mirrored image does to part labels and to (u, v)."""
 
 from __future__ import annotations
 

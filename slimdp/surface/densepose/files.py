@@ -23,7 +23,7 @@ class SurfaceFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All its names; of several in a folder the first counts."""
+        """All its names; the first of several in a folder counts."""
         return (*self.others, self.name)
 
 
@@ -75,7 +75,7 @@ def what_is_there(folder: str | Path) -> str:
 
 
 def _places(names: set[str], folder: Path) -> dict[str, list[Path]]:
-    """For each name that occurs the paths that it has, those least far down."""
+    """The paths of each name that occurs, those least far down."""
     found: dict[str, list[Path]] = {}
     for depth in range(DEPTH + 1):
         for name in names - set(found):

@@ -195,7 +195,7 @@ def _variable(path: Path, start: int, length: int, compressed: bool, order: str)
 
 
 def _beginning(data: bytes | memoryview, at: int, order: str) -> tuple[str, str, tuple[int, ...], bool, int]:
-    """Name, kind, shape of the matrix whose flags are at a position, is it complex, and where its data is."""
+    """Name, kind and shape of the matrix whose flags are at a position, is it complex, where its data is."""
     flags, at = _part(data, at, order)
     word = int(np.frombuffer(flags, order + "u4")[0])
     kind = _KINDS.get(word & 0xFF, "unknown")
@@ -276,7 +276,7 @@ def load_arrays(path: Path, keys: Sequence[str]) -> list[np.ndarray]:
 
 
 def load_cells(path: Path, keys: Sequence[str], count: int, shape: tuple[int, ...]) -> list[list[np.ndarray]]:
-    """For each key so many matrices of a shape in cells; errors as for `load_arrays`."""
+    """So many matrices of a shape in cells, for each key; errors as for `load_arrays`."""
     variables = _wanted(path, keys)
     for key in keys:
         kind, found = variables[key].kind, math.prod(variables[key].shape)

@@ -32,7 +32,7 @@ class DensePoseSurface:
     layout: PartLayout = PEOPLE
 
     def nearest_vertex(self, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
-        """As `Surface`; of chart vertices equally near the first of the file counts."""
+        """As `Surface`; the first in the file of chart vertices equally near counts."""
         return self.places.find(part, uv)
 
     def vertex_distance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
