@@ -9,22 +9,16 @@ documents; nesting beyond MOST_DEPTH. `slimdp.config.base` checks what the value
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import re
-import types
-import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, Union
+from typing import Any, NoReturn
 
 import yaml
 
 from flow_cache.runtime.json_file import encoding_of
-from flow_cache.runtime.nearest import listed
 from slimdp.shipped import shipped_like
 
-T = TypeVar("T")
 #: Key of a settings file that names another one, relative to itself, whose settings it changes.
 BASE_KEY = "base"
 #: A settings file has some hundred values, and a text of some kilobytes.
@@ -35,7 +29,6 @@ _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 _KeyPath = tuple[str, ...]
 #: Where a number and a mapping may meet: `loss: {equivariance: 1.0}` and `loss: {equivariance: {at: uv}}`.
 _LOSS_TERM = re.compile(r"(^|\.)loss\.[^.]+$")
-KINDS = {int: "a whole number", float: "a number", str: "a text (in quotes)", bool: "true or false"}
 
 
 class ConfigError(ValueError):
@@ -164,85 +157,6 @@ def set_key(values: dict[str, Any], key: str, value: Any, where: str) -> None:
             if isinstance(node, dict) and _LOSS_TERM.search(".".join(parts[: depth + 1])):
                 node[index] = _spelled_out(node.get(index, {}))
             node = node[index] if isinstance(node, list) else node.setdefault(index, {})
-
-
-def from_plain(kind: Any, value: Any, key: str = "") -> Any:
-    """Make a value of a type from plain YAML values.
-
-    Args:
-        kind: a dataclass, int, float, str, bool, `tuple[X, ...]`, `Mapping[str, X]`, `X | None` of these, or
-            Any.
-        value: what YAML gave.
-        key: where it stands, for the errors.
-
-    Raises:
-        ConfigError: an unknown or missing key, a wrong type, or a value that the dataclass refuses.
-    """
-    origin = typing.get_origin(kind)
-    if kind is Any:
-        return value
-    if hasattr(kind, "model_fields"):
-        return kind.parse(value, key)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return _dataclass_from_plain(kind, value, key)
-    if origin in (Union, types.UnionType):
-        if value is None:
-            return None
-        (kind,) = (option for option in typing.get_args(kind) if option is not type(None))
-        return from_plain(kind, value, key)
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{key} = {shortened(value)}, but a list is wanted")
-        item = typing.get_args(kind)[0]
-        return tuple(from_plain(item, each, f"{key}.{i}") for i, each in enumerate(value))
-    if origin is Mapping:
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{key} = {shortened(value)}, but `name: value` lines are wanted")
-        item = typing.get_args(kind)[1]
-        return {from_plain(str, n, key): from_plain(item, each, f"{key}.{n}") for n, each in value.items()}
-    if kind is float and type(value) is int:
-        return float(value)
-    # Not isinstance: true and false are whole numbers to Python.
-    if type(value) is not kind:
-        raise ConfigError(f"{key} = {shortened(value)}, but {KINDS[kind]} is wanted")
-    if kind is float and not math.isfinite(value):
-        raise ConfigError(f"{key} = {shortened(value)}, but a finite number is wanted")
-    return value
-
-
-def _dataclass_from_plain(kind: type[T], value: Any, key: str) -> T:
-    place = f"{key}." if key else ""
-    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    choices = ", ".join(fields)
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{key or 'the settings'} = {shortened(value)}, but keys are wanted: {choices}")
-    unknown = [name for name in value if name not in fields]
-    if unknown:
-        raise ConfigError(f"unknown key {place}{unknown[0]}; there are: {listed(fields, unknown[0])}")
-    for name, f in fields.items():
-        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if required and name not in value:
-            raise ConfigError(f"missing key {place}{name}")
-    hints = typing.get_type_hints(kind)
-    settings = {name: from_plain(hints[name], each, f"{place}{name}") for name, each in value.items()}
-    try:
-        return kind(**settings)
-    except ConfigError as error:
-        # The dataclass knows its own keys, but not which item of a list it is.
-        raise ConfigError(f"in {key}: {error}" if key else str(error)) from error
-
-
-def to_plain(value: Any) -> Any:
-    """A deep copy with dataclasses as dicts and tuples as lists: what YAML and checkpoints hold."""
-    if hasattr(type(value), "model_fields"):
-        return value.plain()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {name: to_plain(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_plain(each) for each in value]
-    return value
 
 
 def shortened(value: Any) -> str:

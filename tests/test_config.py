@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from slimdp.losses import loss_terms
 from slimdp.models import HourglassSettings
 from slimdp.motion import FlowMotion, TpsMotion
 from slimdp.motion.thin_plate import WarpSettings
-from slimdp.settings_file import differences, dump_yaml, from_plain, merge, parse_yaml
+from slimdp.settings_file import differences, dump_yaml, merge, parse_yaml
 
 TWO_STAGES = """
 stages:
@@ -341,24 +339,6 @@ def test_a_change_reaches_its_place_and_no_other(base: dict[str, Any], data: st.
         wanted = wanted[key]
     wanted[path[-1]] = "new"
     assert merged == before
-
-
-@dataclasses.dataclass(frozen=True)
-class Named:
-    """Names that nobody knows before."""
-
-    scores: Mapping[str, Mapping[str, float]]
-
-
-def test_mappings_of_any_names_are_read_strictly() -> None:
-    assert from_plain(Named, {"scores": {"a": {"5cm": 1}, "b": {}}}) == Named({"a": {"5cm": 1.0}, "b": {}})
-    for values, words in (
-        ({"a": {"5cm": "1"}}, "scores.a.5cm = '1', but a number"),
-        ({"a": 3}, "scores.a = 3, but `name: value`"),
-        ({1: {}}, "scores = 1, but a text"),
-    ):
-        with pytest.raises(ConfigError, match=words):
-            from_plain(Named, {"scores": values})
 
 
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "+1e-3", ".1e-2", "1.0e-3", "0.001"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +69,7 @@ def _sweep(options: argparse.Namespace) -> int:
     from slimdp.studies.results import SCORES
     from slimdp.studies.study import study_key
 
-    data_override = DataOverride(tuple(map(tuple, options.data)), tuple(map(tuple, options.evaluate)))
+    data_override = DataOverride(train=options.data, evaluate=options.evaluate)
     names = [study_key(file) for file in dict.fromkeys(options.study)]
     _check_options(options, names)
     studies = [read_study(file, options.set, data_override) for file in dict.fromkeys(options.study)]
@@ -99,7 +98,7 @@ def _place(options: argparse.Namespace, study: Study, name: str, of_several: boo
     together = options.out or Path("runs")
     out = together / name if of_several or options.out is None else together
     shared = options.shared or (together / SHARED if of_several else None)
-    return (study if shared is None else replace(study, shared=os.path.relpath(shared, out))), out
+    return (study if shared is None else study.replace(shared=os.path.relpath(shared, out))), out
 
 
 def _check_options(options: argparse.Namespace, names: list[str]) -> None:

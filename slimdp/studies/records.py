@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -26,7 +25,8 @@ from flow_cache.runtime.atomic import write_json
 from flow_cache.runtime.file_hash import file_sha256
 from flow_cache.runtime.json_file import JsonFileError, read_json
 from slimdp.config import ConfigError, MotionSettings, TrainConfig, config_from_dict, config_to_dict
-from slimdp.settings_file import differences, from_plain, to_plain
+from slimdp.config.base import Many, Settings, Wanted
+from slimdp.settings_file import differences
 from slimdp.studies.study import Study
 from slimdp.training.checkpoint import FREE_KEYS
 
@@ -35,34 +35,27 @@ SCORING = 2
 RECORD, RESULT, FAILURE, LOG, LOCK = "sweep.json", "result.json", "failed.json", "output.log", ".lock"
 
 
-@dataclass(frozen=True)
-class RunResult:
+class RunResult(Settings):
     """The scores of a row for a seed, a line of scores.jsonl."""
 
     row: str
     seed: int
-    scores: Mapping[
-        str, Mapping[str, float]
-    ]  # set -> name of a score -> its value; the study's first set first
+    # Set -> name of a score -> its value; the study's first set first.
+    scores: Annotated[Mapping[str, Mapping[str, float]], Wanted("those of one set or more", bool)]
     seconds: float  # of its scoring
     shared_seconds: float  # of its stages' training, each shared with the rows of the study that have it too
     machine: str
     commit: str  # of the code that scored it
     clicks: int | None = None  # of annotators, behind the labels that it learned from
     annotator_seconds: float | None = None  # that these take, at the costs that are usual here
-    trained_at: tuple[str, ...] = ()  # commits of the code that trained its stages; () where it was not noted
-
-    def __post_init__(self) -> None:
-        if not self.scores:
-            raise ConfigError(f"scores = {dict(self.scores)}, but those of one set or more are wanted")
+    trained_at: Many[str] = ()  # commits of the code that trained its stages; () where it was not noted
 
     def on(self, name: str) -> Mapping[str, float]:
         """Its scores on one of the sets, "" is the first; none where it was not scored there."""
         return self.scores.get(name or next(iter(self.scores)), {})
 
 
-@dataclass(frozen=True)
-class ScoredSet:
+class ScoredSet(Settings):
     """Whom somebody was scored on."""
 
     annotations: str
@@ -78,14 +71,13 @@ class ScoredSet:
         )
 
 
-@dataclass(frozen=True)
-class Evaluated:
+class Evaluated(Settings):
     """Who was scored, and how."""
 
     sets: Mapping[str, ScoredSet]  # by name, "" of a single one; the first is what the study is about
-    scores: tuple[str, ...]  # their names
+    scores: Many[str]  # their names
     scoring: int = 1  # by which version of the code
-    imports: tuple[str, ...] = ()  # modules that register their metrics
+    imports: Many[str] = ()  # modules that register their metrics
 
     def matches(self, wanted: Evaluated) -> bool:
         """Whether all is there that is wanted."""
@@ -97,28 +89,25 @@ class Evaluated:
         )
 
 
-@dataclass(frozen=True)
-class RunRecord:
+class RunRecord(Settings):
     """What a run is trained with."""
 
     settings: Mapping[str, Any]
     labels: Mapping[str, str]  # annotation file -> SHA-256
-    pictures: Mapping[str, str] = field(default_factory=dict)  # what is seen -> digest of what it is known by
+    pictures: Mapping[str, str] = {}  # what is seen -> digest of what it is known by
     seconds: float = 0.0  # of all attempts that have ended
     started: float | None = None  # when the attempt under way began, or was killed in; seconds since 1970
-    commits: Sequence[str] = ()  # of the code that trained it, one or, if it was stopped, several
+    commits: Many[str] = ()  # of the code that trained it, one or, if it was stopped, several
 
 
-@dataclass(frozen=True)
-class _ResultFile:
+class _ResultFile(Settings):
     """What result.json holds."""
 
     result: RunResult
     evaluated: Evaluated
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(Settings):
     """Why a run ended."""
 
     error: str
@@ -131,19 +120,23 @@ def describe_evaluation(study: Study) -> Evaluated:
     for name, each in study.evaluate.items():
         file, images = Path(each.annotations), Path(each.images)
         digests = file_digest(file) or "", pictures_digest(file, images) or ""
-        sets[name] = ScoredSet(each.annotations, each.images, *digests)
-    return Evaluated(sets, study.score_names, SCORING, study.imports)
+        sets[name] = ScoredSet(
+            annotations=each.annotations, images=each.images, sha256=digests[0], pictures=digests[1]
+        )
+    return Evaluated(sets=sets, scores=study.score_names, scoring=SCORING, imports=study.imports)
 
 
 def describe_run(config: TrainConfig) -> RunRecord:
     """A run's settings and its files as they are now."""
-    return RunRecord(config_to_dict(config), label_digests(config), picture_digests(config))
+    return RunRecord(
+        settings=config_to_dict(config), labels=label_digests(config), pictures=picture_digests(config)
+    )
 
 
 def changes(there: RunRecord, now: RunRecord) -> list[str]:
     """What differs, as `key: there, now` lines; files that are gone do not count."""
     try:
-        saved = config_to_dict(config_from_dict(to_plain(there.settings), "its settings", saved=True))
+        saved = config_to_dict(config_from_dict(there.settings, "its settings", saved=True))
     except ConfigError as error:
         return [str(error)]
     wanted = dict(now.settings)
@@ -177,14 +170,14 @@ def begin_training(folder: Path, time: float, commit: str) -> None:
     if there.started is not None and last.exists():
         seconds += max(last.stat().st_mtime - there.started, 0.0)
     commits = tuple(dict.fromkeys([*there.commits, commit]))
-    _write(folder / RECORD, replace(there, seconds=seconds, started=time, commits=commits))
+    _write(folder / RECORD, there.replace(seconds=seconds, started=time, commits=commits))
 
 
 def end_training(folder: Path, seconds: float) -> None:
     """Take note that training has ended, after so many seconds more."""
     there = read_record(folder)
     assert there is not None, "a run that did not begin"
-    _write(folder / RECORD, replace(there, seconds=there.seconds + seconds, started=None))
+    _write(folder / RECORD, there.replace(seconds=there.seconds + seconds, started=None))
 
 
 def read_record(folder: Path) -> RunRecord | None:
@@ -192,18 +185,15 @@ def read_record(folder: Path) -> RunRecord | None:
     values = _read(folder / RECORD)
     if values is None:
         return None
-    known = [each.name for each in fields(RunRecord)]
-    needed = [
-        each.name for each in fields(RunRecord) if each.default is MISSING and each.default_factory is MISSING
-    ]
-    if not isinstance(values, dict) or not set(needed) <= values.keys() <= set(known):
-        raise ConfigError(f"{folder / RECORD}: wanted {', '.join(known)}; remove {folder}")
-    return RunRecord(**values)
+    try:
+        return RunRecord.parse(values)
+    except ConfigError as error:
+        raise ConfigError(f"{folder / RECORD}: {error}; remove {folder}") from error
 
 
 def write_result(folder: Path, result: RunResult, evaluated: Evaluated) -> None:
     """Keep a score; with the end of this call the run is done."""
-    _write(folder / RESULT, _ResultFile(result, evaluated))
+    _write(folder / RESULT, _ResultFile(result=result, evaluated=evaluated))
 
 
 def read_result(folder: Path, wanted: Evaluated) -> RunResult | None:
@@ -214,7 +204,7 @@ def read_result(folder: Path, wanted: Evaluated) -> RunResult | None:
     try:
         if "others" in values["result"]:
             return None  # of an earlier version, which had other scores: it is scored again
-        file: _ResultFile = from_plain(_ResultFile, values)
+        file = _ResultFile.parse(values)
     except (ConfigError, TypeError, KeyError) as error:
         raise ConfigError(f"{folder / RESULT}: {error}; remove it") from error
     return file.result if file.evaluated.matches(wanted) else None
@@ -222,7 +212,7 @@ def read_result(folder: Path, wanted: Evaluated) -> RunResult | None:
 
 def describe_failure(folder: Path, error: Exception) -> Failure:
     """Why a run ended."""
-    return Failure(f"{type(error).__name__}: {error}", str(folder / LOG))
+    return Failure(error=f"{type(error).__name__}: {error}", log=str(folder / LOG))
 
 
 def write_failure(folder: Path, error: Exception) -> Failure:
@@ -235,7 +225,7 @@ def write_failure(folder: Path, error: Exception) -> Failure:
 def read_failure(folder: Path) -> Failure | None:
     """Why a run ended, if it failed and was not tried again."""
     values = _read(folder / FAILURE)
-    return None if values is None else from_plain(Failure, values)
+    return None if values is None else Failure.parse(values)
 
 
 def _read(file: Path) -> Any:
@@ -247,8 +237,8 @@ def _read(file: Path) -> Any:
         raise ConfigError(f"{error}; the file is damaged: remove it") from error
 
 
-def _write(file: Path, values: object) -> None:
-    write_json(file, to_plain(values))
+def _write(file: Path, values: Settings) -> None:
+    write_json(file, values.plain())
 
 
 # What tells whether files that a run reads are those that it was begun with. Labels count to the last bit.

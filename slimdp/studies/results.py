@@ -13,7 +13,6 @@ from flow_cache.runtime.json_file import parse_json, read_json_bytes
 from flow_cache.runtime.nearest import listed
 from slimdp.config import ConfigError
 from slimdp.report.tables import Spread, format_table
-from slimdp.settings_file import from_plain, to_plain
 from slimdp.studies.records import Failure, RunResult
 from slimdp.studies.settings import COLUMNS, ColumnSettings, RowGroup, Scores
 
@@ -33,7 +32,7 @@ class SweepSummary:
 
 def save_scores(file: Path, results: Iterable[RunResult]) -> None:
     """Write scores, whole or not at all."""
-    write_text(file, "".join(json.dumps(to_plain(result)) + "\n" for result in results))
+    write_text(file, "".join(json.dumps(result.plain()) + "\n" for result in results))
 
 
 def read_scores(places: Sequence[Path]) -> list[RunResult]:
@@ -48,7 +47,7 @@ def read_scores(places: Sequence[Path]) -> list[RunResult]:
         if not file.is_file():
             raise ConfigError(f"{file}: no such file; slimdp sweep makes it")
         try:
-            results: tuple[RunResult, ...] = from_plain(tuple[RunResult, ...], _read(file), "results")
+            results = [RunResult.parse(each, f"results.{n}") for n, each in enumerate(_read(file))]
         except ValueError as error:
             raise ConfigError(f"{file}: no scores of runs: {error}") from error
         for result in results:

@@ -283,4 +283,4 @@ def _begin(
 
 def _failure(prepared: Prepared, run: PlannedRun) -> Failure:
     folder = run.place(prepared.out)
-    return read_failure(folder) or Failure("it is being tried again", str(folder / LOG))
+    return read_failure(folder) or Failure(error="it is being tried again", log=str(folder / LOG))

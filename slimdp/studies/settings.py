@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic_core import core_schema
+from typing_extensions import Self
 
 from flow_cache.runtime.file_name import PLAIN_NAME_WORDS, is_plain_name
 from flow_cache.runtime.nearest import listed
@@ -14,7 +17,7 @@ from slimdp.config import ConfigError, Settings
 from slimdp.config.base import Count, Many, Wanted
 from slimdp.evaluation import describe_score
 from slimdp.registry import import_modules
-from slimdp.settings_file import set_key, to_plain
+from slimdp.settings_file import set_key
 
 #: Where stages are trained, unless told otherwise, and where jobs keep their logs: beside the folders of the
 #: rows, which therefore have other names.
@@ -115,14 +118,6 @@ class EvaluationSettings(Settings):
     paper: Scores = Field(default_factory=dict)  # the paper's numbers on such a set
 
 
-class _OneOrNamed:
-    """One set, or several by name, in the schema for editors; `read_study` gives the one the name ""."""
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        named = handler(schema)
-        return {"anyOf": [named["additionalProperties"], named]}
-
-
 class RowGroup(Settings):
     """Rows that stand together under a title and are compared with one of them."""
 
@@ -153,6 +148,21 @@ class FigureSettings(Settings):
         return tuple(dict.fromkeys(row for rows in self.curves.values() for row in rows))
 
 
+class _OneOrByName:
+    """A set to score on, or several by their names; the name of a single one is ""."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return core_schema.no_info_before_validator_function(self._by_name, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        several = handler(schema)
+        return {"anyOf": [several["additionalProperties"], several]}
+
+    def _by_name(self, values: Any) -> Any:
+        one = isinstance(values, Mapping) and values.keys() & {"annotations", "images"}
+        return {"": EvaluationSettings.model_validate(values)} if one else values
+
+
 class StudySettings(Settings):
     """A study file."""
 
@@ -160,8 +170,8 @@ class StudySettings(Settings):
 
     title: str
     imports: Many[str] = ()  # modules that register metrics of their own (`slimdp.registry`)
-    # One set, or several by name: the first one is what the study is about.
-    evaluate: Annotated[Mapping[str, EvaluationSettings], _OneOrNamed()]
+    # Whom to score on, or several sets by name; the first one is what the study is about.
+    evaluate: Annotated[Mapping[str, EvaluationSettings], _OneOrByName()]
     # By name, in the order of the table; the name of a file alone stands for its `settings`.
     rows: Mapping[str, RowSettings] = Field(default_factory=dict)
     base: str = ""  # the settings file that the grid changes
@@ -189,8 +199,8 @@ class StudySettings(Settings):
         """Of all rows, those of the grid last."""
         return [*self.rows, *grid_names(self.grid)]
 
-    def check(self) -> None:
-        """Raise ConfigError where its parts do not go together."""
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         check_grid(self.grid)
         if bool(self.grid) != bool(self.base):
             raise ConfigError(
@@ -216,6 +226,7 @@ class StudySettings(Settings):
         papers = self._papers()
         check_figures(self.figures, names, papers)
         check_groups(self.groups, names)
+        return self
 
     def _papers(self) -> dict[str, Scores]:
         """The paper's numbers by set, the first one first; raises ConfigError for unknown names."""
@@ -372,11 +383,11 @@ def grid_rows(base: dict[str, Any], grid: Grid, where: str) -> Iterator[tuple[st
             of the values.
     """
     for names in itertools.product(*grid.values()) if grid else ():
-        values, changed = to_plain(base), []
+        values, changed = copy.deepcopy(base), []
         options = {f"grid.{axis}.{name}": grid[axis][name] for axis, name in zip(grid, names)}
         for place, option in options.items():
             for key, value in _changes(option).items():
-                set_key(values, key, to_plain(value), place)
+                set_key(values, key, copy.deepcopy(value), place)
                 changed.append(f"{key}={value}")
         titles = [str(option["title"]) for option in options.values() if option.get("title")]
         yield "-".join(names), values, " with ".join([where, *changed]), ", ".join(titles)

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import json
 import os
-import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.shell import quoted
 from slimdp.config import ConfigError, TrainConfig, config_from_dict
+from slimdp.config.base import Many, Settings
 from slimdp.registry import import_modules
-from slimdp.settings_file import apply_override, from_plain, read_mapping, read_settings, to_plain
+from slimdp.settings_file import apply_override, read_mapping, read_settings
 from slimdp.studies.settings import (
     COLUMNS,
     SHARED,
@@ -35,15 +36,14 @@ from slimdp.studies.settings import (
 #: No row can be called like this: beside the folders of the rows lies a file for each study.
 _SNAPSHOT = "_study_"
 #: An annotation file, and the folder that its file names start at.
-Files = tuple[str, str]
+Files = Annotated[tuple[str, str], Field(strict=False)]
 
 
-@dataclass(frozen=True)
-class DataOverride:
+class DataOverride(Settings):
     """Somebody's own files, in the places of those that a study names."""
 
-    train: tuple[Files, ...] = ()  # for each set that the rows train on, in the order in which they name them
-    evaluate: tuple[Files, ...] = ()  # for each set that is scored; those left over are not scored
+    train: Many[Files] = ()  # for each set that the rows train on, in the order in which they name them
+    evaluate: Many[Files] = ()  # for each set that is scored; those left over are not scored
 
     def names(self) -> str:
         """Of the annotation files, each once, for people: "train.json and val.json"."""
@@ -108,8 +108,7 @@ def _files(source: Mapping[str, Any]) -> Files:
     return str(source["annotations"]), str(source["images"])
 
 
-@dataclass(frozen=True)
-class StudyRow:
+class StudyRow(Settings):
     """A row of the table: what its runs have in common."""
 
     name: str
@@ -122,22 +121,21 @@ class StudyRow:
         return config_from_dict({**self.values, "seed": seed}, f"row {self.name}: {self.where}")
 
 
-@dataclass(frozen=True)
-class Study:
+class Study(Settings):
     """A study that was read: whatever the file looks like, a list of rows, each for the same seeds."""
 
     title: str
     file: Path
-    rows: tuple[StudyRow, ...]
-    seeds: tuple[int, ...]
+    rows: Many[StudyRow]
+    seeds: Many[int]
     evaluate: Mapping[str, EvaluationSettings]  # by name, "" of a single one; the first is what it is about
-    columns: Mapping[str, ColumnSettings] = field(default_factory=lambda: COLUMNS)
-    imports: tuple[str, ...] = ()  # modules that register metrics of their own
-    overrides: tuple[str, ...] = ()  # that the rows were read with
-    paper_full: Scores = field(default_factory=dict)
-    figures: tuple[FigureSettings, ...] = ()
-    groups: tuple[RowGroup, ...] = ()  # all rows, in their order; or none
-    data_override: DataOverride = field(default_factory=DataOverride)  # that took the place of the file's
+    columns: Mapping[str, ColumnSettings] = COLUMNS
+    imports: Many[str] = ()  # modules that register metrics of their own
+    overrides: Many[str] = ()  # that the rows were read with
+    paper_full: Scores = Field(default_factory=dict)
+    figures: Many[FigureSettings] = ()
+    groups: Many[RowGroup] = ()  # all rows, in their order; or none
+    data_override: DataOverride = DataOverride()  # that took the place of the file's
     shared: str = SHARED  # where stages are trained, as seen from the folder of the sweep
 
     @property
@@ -195,7 +193,7 @@ class Study:
         """The same rows for more seeds; raises ConfigError for a negative one."""
         if any(seed < 0 for seed in seeds):
             raise ConfigError(f"seeds {list(seeds)}, but numbers of 0 or more are wanted")
-        return replace(self, seeds=tuple(dict.fromkeys([*self.seeds, *seeds])))
+        return self.replace(seeds=tuple(dict.fromkeys([*self.seeds, *seeds])))
 
     def require_rows(self, names: Sequence[str] | None) -> tuple[str, ...]:
         """The rows of some names, or all; raises ConfigError for a name that is not there."""
@@ -235,13 +233,8 @@ def read_study(file: Path, overrides: Sequence[str] = (), data_override: DataOve
     """
     file, data_override = Path(file), data_override or DataOverride()
     values = read_mapping(file)
-    evaluate = values.get("evaluate")
     try:
-        if isinstance(evaluate, dict) and evaluate.keys() & {"annotations", "images"}:
-            EvaluationSettings.parse(evaluate, "evaluate")  # its errors name it as it is in the file
-            values["evaluate"] = {"": evaluate}
         settings = StudySettings.parse(values)
-        settings.check()
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
     sets = data_override.change_evaluate(settings.evaluate)
@@ -290,7 +283,8 @@ def _read_rows(
     order = [row for group in settings.groups for row in group.rows]
     read = sorted(read, key=lambda row: order.index(row[0])) if order else read
     return tuple(
-        StudyRow(name, values, " with ".join([where, *words]), title) for name, values, where, title in read
+        StudyRow(name=name, values=values, where=" with ".join([where, *words]), title=title)
+        for name, values, where, title in read
     )
 
 
@@ -301,8 +295,7 @@ def study_key(file: Path) -> str:
 
 def write_snapshot(study: Study, out: Path) -> None:
     """Write a study, its rows with all their settings, into the folder of its sweep, unless it is there."""
-    values = {each.name: to_plain(getattr(study, each.name)) for each in fields(Study)}
-    text = json.dumps({**values, "file": str(study.file)}, indent=1) + "\n"
+    text = json.dumps(study.plain(), indent=1) + "\n"
     file = out / f"{_SNAPSHOT}{study_key(study.file)}.json"
     if file.is_file() and file.read_bytes() == text.encode():
         return
@@ -317,12 +310,8 @@ def read_snapshots(out: Path) -> list[Study]:
 def _read_snapshot(file: Path) -> Study:
     try:
         values: dict[str, Any] = read_json(file)
-        rows = tuple(StudyRow(**row) for row in values.pop("rows"))
-        path = Path(values.pop("file"))
         import_modules(values["imports"])
-        hints = typing.get_type_hints(Study)
-        known = {name: from_plain(hints[name], value, name) for name, value in values.items()}
-        return Study(file=path, rows=rows, **known)
+        return Study.parse({**values, "file": Path(values["file"])})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{file} is damaged, or of an earlier version: {error}; remove it, and give the study itself: "

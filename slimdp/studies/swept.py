@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -140,7 +140,7 @@ def _swept(key: str, study: Study, places: list[Path], baseline: str | None) -> 
     for result in read_scores(files):
         if result.row in study.names:  # files of earlier versions do not say how the first set is called
             scores = {place or first: scores for place, scores in result.scores.items()}
-            results.append(replace(result, scores=scores))
+            results.append(result.replace(scores=scores))
     for file in files:
         # Other studies may have been swept into the same folder.
         known = {name for each in (study, *read_snapshots(file.parent)) for name in each.names}
@@ -173,9 +173,9 @@ def _trained_there(study: Study, place: Path) -> Study:
     known = [each.shared for each in read_snapshots(place) if each.names == study.names]
     together = Path("..", SHARED)
     if known:
-        return replace(study, shared=known[0])
+        return study.replace(shared=known[0])
     if not (place / study.shared).is_dir() and (place / together).is_dir():
-        return replace(study, shared=str(together))
+        return study.replace(shared=str(together))
     return study
 
 
@@ -293,4 +293,5 @@ def _describe(config: TrainConfig, known: dict[Hashable, _Digests]) -> RunRecord
     )
     if key not in known:
         known[key] = label_digests(config), picture_digests(config)
-    return RunRecord(config_to_dict(config), *known[key])
+    labels, pictures = known[key]
+    return RunRecord(settings=config_to_dict(config), labels=labels, pictures=pictures)

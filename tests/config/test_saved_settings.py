@@ -74,10 +74,10 @@ stages:
     steps: 50
     batch: 8
     motion: {kind: flow, propagate: true}
-    loss: {equivariance: 0.1, equivariance_stop: first}
+    loss: {equivariance: {weight: 0.1, stop: first}}
 model: {name: hourglass, stacks: 1, features: 64, keypoints: [nose]}
 motion: {flow: flow.h5, exact: exact, frame_offsets: [-2, 2], warp: {bend: 0.05}}
-loss: {equivariance_at: segmentation, part: 2}
+loss: {equivariance: {at: segmentation}, part: 2}
 validation: {data: [{annotations: val.json, images: val}]}
 ema_decay: 0.9
 sync_batchnorm: false

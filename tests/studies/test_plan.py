@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,9 @@ def study_of(rows: dict[str, TrainConfig], seeds: tuple[int, ...] = (0,)) -> Stu
     return Study(
         title="",
         file=Path("study.yaml"),
-        rows=tuple(StudyRow(name, config_to_dict(config), name) for name, config in rows.items()),
+        rows=tuple(
+            StudyRow(name=name, values=config_to_dict(config), where=name) for name, config in rows.items()
+        ),
         seeds=seeds,
         evaluate={"": EvaluationSettings(annotations="people.json", images=".")},
     )
@@ -75,7 +76,7 @@ def test_rows_that_part_after_a_stage_share_it() -> None:
 
 def test_where_stages_are_trained_may_be_said() -> None:
     study = study_of({"row": config_of("a")})
-    stage, row = plan_runs(replace(study, shared="../elsewhere"))
+    stage, row = plan_runs(study.replace(shared="../elsewhere"))
     assert stage.checkpoint(Path("out/study")).parent.parent.parent == Path("out/elsewhere")
     assert row.folder == Path("row/seed_0")
 

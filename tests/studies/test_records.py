@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,12 +27,23 @@ from slimdp.studies.records import (
 from slimdp.studies.settings import EvaluationSettings
 from slimdp.studies.work import note_failure
 
-RESULT = RunResult("a", 0, {"": {"points.localization.10cm": 2.0}}, 3.0, 1.0, "2 cores", "abc")
-PEOPLE = Evaluated({"": ScoredSet("people.json", ".", "1234")}, ("points.localization.10cm",))
+RESULT = RunResult(
+    row="a",
+    seed=0,
+    scores={"": {"points.localization.10cm": 2.0}},
+    seconds=3.0,
+    shared_seconds=1.0,
+    machine="2 cores",
+    commit="abc",
+)
+PEOPLE = Evaluated(
+    sets={"": ScoredSet(annotations="people.json", images=".", sha256="1234")},
+    scores=("points.localization.10cm",),
+)
 
 
 def people(**changes: str) -> Evaluated:
-    return replace(PEOPLE, sets={"": replace(PEOPLE.sets[""], **changes)})
+    return PEOPLE.replace(sets={"": PEOPLE.sets[""].replace(**changes)})
 
 
 def test_a_result_counts_for_the_people_that_it_is_of(tmp_path: Path) -> None:
@@ -42,8 +52,8 @@ def test_a_result_counts_for_the_people_that_it_is_of(tmp_path: Path) -> None:
     assert read_result(tmp_path, PEOPLE) == RESULT
     assert read_result(tmp_path, people(annotations="others.json")) is None
     assert read_result(tmp_path, people(sha256="5678")) is None
-    assert read_result(tmp_path, replace(PEOPLE, scores=())) == RESULT
-    assert read_result(tmp_path, replace(PEOPLE, scores=("gps.AP",))) is None
+    assert read_result(tmp_path, PEOPLE.replace(scores=())) == RESULT
+    assert read_result(tmp_path, PEOPLE.replace(scores=("gps.AP",))) is None
     # Where the people's file is not at hand, its name must do.
     assert read_result(tmp_path, people(sha256="")) == RESULT
 
@@ -63,7 +73,7 @@ def test_a_damaged_result_is_named(tmp_path: Path, text: str) -> None:
 
 def test_the_people_are_known_by_what_is_in_the_file(tmp_path: Path) -> None:
     scored = EvaluationSettings(annotations=str(tmp_path / "people.json"), images=".")
-    study = Study("", Path("study.yaml"), (), (0,), {"": scored})
+    study = Study(title="", file=Path("study.yaml"), rows=(), seeds=(0,), evaluate={"": scored})
     assert describe_evaluation(study).sets[""].sha256 == ""
     digests = set()
     for text in ("a", "b"):
@@ -89,7 +99,7 @@ def test_changed_settings_and_labels_are_named(base_config: TrainConfig, tmp_pat
     assert line.startswith(f"labels in {labels}: ")
     labels.unlink()
     assert changes(there, describe_run(config)) == []
-    unknown = replace(there, settings={**there.settings, "colour": "red"})
+    unknown = there.replace(settings={**there.settings, "colour": "red"})
     assert "unknown key colour" in changes(unknown, describe_run(config))[0]
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,15 @@ def result(row: str, seed: int, at_10: float) -> RunResult:
     percent = {"5cm": at_10 / 2, "10cm": at_10, "20cm": at_10 + 10}
     scores = {f"points.localization.{name}": value for name, value in percent.items()}
     full = {f"points.full.{name}": value - 1 for name, value in percent.items()}
-    return RunResult(row, seed, {"": {**scores, **full}}, 10.0, 2.0, "2 cores", "abc")
+    return RunResult(
+        row=row,
+        seed=seed,
+        scores={"": {**scores, **full}},
+        seconds=10.0,
+        shared_seconds=2.0,
+        machine="2 cores",
+        commit="abc",
+    )
 
 
 def tables(
@@ -170,7 +177,7 @@ def of_earlier_version(result: RunResult) -> dict[str, object]:
         name: {k.rpartition(".")[2]: v for k, v in result.on("").items() if k.startswith(f"points.{form}.")}
         for name, form in (("scores", "localization"), ("full", "full"))
     }
-    return {**asdict(result), **forms, "others": {"clips": forms}}
+    return {**result.plain(), **forms, "others": {"clips": forms}}
 
 
 def test_results_of_several_files_are_read_once(tmp_path: Path) -> None:
@@ -180,7 +187,7 @@ def test_results_of_several_files_are_read_once(tmp_path: Path) -> None:
     other = tmp_path / "other.jsonl"
     save_scores(other, RESULTS[3:])
     assert read_scores([folder, other]) == RESULTS
-    save_scores(other, [replace(RESULTS[0], seconds=1.0)])
+    save_scores(other, [RESULTS[0].replace(seconds=1.0)])
     with pytest.raises(ConfigError, match=r"other\.jsonl: another result for row b, seed 1"):
         read_scores([folder, other])
 
@@ -190,8 +197,8 @@ def test_files_of_earlier_versions_are_read(tmp_path: Path) -> None:
     found = read_scores([tmp_path / "results.json"])
     assert [each.on("") for each in found] == [each.on("") for each in RESULTS]
     assert [each.on("clips") for each in found] == [each.on("") for each in RESULTS]
-    assert [replace(each, scores=RESULTS[0].scores) for each in found] == [
-        replace(each, scores=RESULTS[0].scores) for each in RESULTS
+    assert [each.replace(scores=RESULTS[0].scores) for each in found] == [
+        each.replace(scores=RESULTS[0].scores) for each in RESULTS
     ]
 
 
@@ -202,7 +209,7 @@ def test_files_of_earlier_versions_are_read(tmp_path: Path) -> None:
         ("{", r"x\.json, line 1"),
         ("{}", r"missing key results\.0\.row"),
         ('[{"row": "a"}]', r"missing key results\.0\.seed"),
-        (json.dumps([{**asdict(RESULTS[0]), "scores": {}}]), "those of one set or more"),
+        (json.dumps([{**RESULTS[0].plain(), "scores": {}}]), "those of one set or more"),
     ],
 )
 def test_what_is_no_result_is_named(tmp_path: Path, text: str, words: str) -> None:
@@ -228,7 +235,7 @@ def test_columns_are_any_scores() -> None:
 
 def test_a_result_without_a_column_leaves_its_cell_empty() -> None:
     less = {"": {"points.localization.10cm": 22.0}}
-    rows = table_rows([replace(RESULTS[0], scores=less), *RESULTS[3:]], OVER_A, {})
+    rows = table_rows([RESULTS[0].replace(scores=less), *RESULTS[3:]], OVER_A, {})
     b = next(row for row in rows if row.name == "b")
     assert (list(b.scores), list(b.gains)) == (["10cm"], ["10cm"])
     line = next(line for line in tables(rows, OVER_A, markdown=False).scores().splitlines() if line[0] == "b")

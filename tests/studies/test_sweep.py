@@ -11,7 +11,6 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -131,8 +130,8 @@ def test_more_seeds_and_fewer_rows_join_the_results(copied: tuple[Study, Path]) 
 
 def test_two_studies_in_one_folder_keep_their_scores(copied: tuple[Study, Path]) -> None:
     study, out = copied
-    renamed = tuple(replace(row, name=f"my_{row.name}") for row in study.rows[:1])
-    other = replace(study, rows=renamed, file=study.file.with_name("other.yaml"), seeds=(0,))
+    renamed = tuple(row.replace(name=f"my_{row.name}") for row in study.rows[:1])
+    other = study.replace(rows=renamed, file=study.file.with_name("other.yaml"), seeds=(0,))
     carry_out_here(other, out)
     assert len(results_of(out)) == 7
     sweep(study, out, say=pytest.fail)
@@ -143,7 +142,7 @@ def test_two_studies_in_one_folder_keep_their_scores(copied: tuple[Study, Path])
 
 def test_a_row_that_was_taken_out_of_a_study_leaves_its_scores(copied: tuple[Study, Path]) -> None:
     study, out = copied
-    fewer = replace(study, rows=study.rows[:2])
+    fewer = study.replace(rows=study.rows[:2])
     sweep(fewer, out, say=pytest.fail)
     assert {row["row"] for row in results_of(out)} == {row.name for row in study.rows[:2]}
     assert len(find_studies([out])[0].results) == 4
@@ -236,7 +235,7 @@ def test_rows_that_are_the_same_are_trained_once_and_scored_again_for_other_peop
     content["annotations"] = content["annotations"][:1]
     (tmp_path / "fewer.json").write_text(json.dumps(content))
     some = study.evaluate[""].replace(annotations=str(tmp_path / "fewer.json"))
-    fewer = replace(study, evaluate={"": some})
+    fewer = study.replace(evaluate={"": some})
     assert "0 of 2 rows and seeds are done\nto train: nothing" in sweep_status(fewer, out)
     carry_out_here(fewer, out)
     second = sweep(fewer, out, say=pytest.fail).results
@@ -259,7 +258,7 @@ def test_two_studies_train_what_they_have_in_common_once(
     command = ["sweep", str(first.file), str(second.file), "--out", str(out), "--status"]
     assert main(command) == 0
     assert capsys.readouterr().out.count("to train: 2 stages, 24 crops") == 1
-    carry_out_here(replace(first, shared="../shared"), out / "first")
+    carry_out_here(first.replace(shared="../shared"), out / "first")
     trained = {end: end.stat().st_mtime_ns for end in (out / "shared").rglob("stage_*.pt")}
     assert len(trained) == 2
     assert main(command) == 0
@@ -269,7 +268,7 @@ def test_two_studies_train_what_they_have_in_common_once(
     again = [*command[:2], "--out", str(out / "first"), "--shared", str(out / "shared"), "--status"]
     assert main(again) == 0
     assert "1 of 1 rows and seeds are done" in capsys.readouterr().out
-    carry_out_here(replace(second, shared="../shared"), out / "second", rows=["same"])
+    carry_out_here(second.replace(shared="../shared"), out / "second", rows=["same"])
     assert {end: end.stat().st_mtime_ns for end in (out / "shared").rglob("stage_*.pt")} == trained
     assert scores_of(out / "second")[0][2:] == scores_of(out / "first")[0][2:]
 
@@ -286,25 +285,25 @@ def test_every_set_is_scored_and_a_new_one_without_training(
     content["annotations"] = content["annotations"][:1]
     (tmp_path / "fewer.json").write_text(json.dumps(content))
     fewer = study.evaluate[""].replace(annotations=str(tmp_path / "fewer.json"))
-    both = replace(study, evaluate={**study.evaluate, "fewer": fewer})
+    both = study.replace(evaluate={**study.evaluate, "fewer": fewer})
     assert "to train: nothing" in sweep_status(both, out)
     carry_out_here(both, out)
     (after,) = results_of(out)
     assert after["scores"][""] == before["scores"][""]
     assert list(after["scores"]) == ["", "fewer"]
-    carry_out_here(replace(study, evaluate={"": fewer}), tmp_path / "alone")
+    carry_out_here(study.replace(evaluate={"": fewer}), tmp_path / "alone")
     (alone,) = results_of(tmp_path / "alone")
     assert after["scores"]["fewer"] == alone["scores"][""]
     nowhere = fewer.replace(annotations="nowhere.json")
     with pytest.raises(ConfigError, match=r"evaluate\.fewer: nowhere\.json"):
-        sweep(replace(study, evaluate={**study.evaluate, "fewer": nowhere}), out)
+        sweep(study.replace(evaluate={**study.evaluate, "fewer": nowhere}), out)
 
 
 def test_columns_of_any_metric_are_scored_without_training(copied: tuple[Study, Path]) -> None:
     study, out = copied
     named = {"10cm": "points.localization.10cm", "AP": "gps.AP", "time": "seconds_an_image"}
     columns = {name: ColumnSettings(score=score) for name, score in named.items()}
-    other = replace(study, columns=columns)
+    other = study.replace(columns=columns)
     assert "to train: nothing" in sweep_status(other, out)
     before = results_of(out)
     carry_out_here(other, out, rows=["plain"], seeds=[0])
@@ -352,7 +351,7 @@ def test_all_that_is_wrong_is_named_before_anything_is_trained(
         "strange": "base: base.yaml\nsurface: nowhere\n",
     }
     study = make_study(tmp_path / "study", rows, (0,))
-    study = replace(study, evaluate={"": study.evaluate[""].replace(annotations="nobody.json")})
+    study = study.replace(evaluate={"": study.evaluate[""].replace(annotations="nobody.json")})
     with pytest.raises(ConfigError) as caught:
         sweep(study, tmp_path / "out")
     message = str(caught.value)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +37,17 @@ def study(tmp_path: Path) -> Callable[[], list[str]]:
             f"points.localization.{at_cm}cm": at + more for at_cm, more in ((5, -20), (10, 0), (20, 20))
         }
         scores |= {name.replace("localization", "full"): 0.0 for name in scores}
-        results.append(RunResult(row, seed, {"": scores}, 50.0, 10.0, "2 cores", commit))
+        results.append(
+            RunResult(
+                row=row,
+                seed=seed,
+                scores={"": scores},
+                seconds=50.0,
+                shared_seconds=10.0,
+                machine="2 cores",
+                commit=commit,
+            )
+        )
     (tmp_path / "out").mkdir()
     save_scores(tmp_path / "out" / "scores.jsonl", results)
     return lambda: [str(tmp_path / "out"), "--study", str(tmp_path / "study.yaml")]
@@ -90,7 +99,7 @@ def test_every_set_has_a_table_with_the_papers_numbers_on_it(
         sets = {"stills": result.scores[""]}
         if number < len(results) - 1:  # the last one was scored before there were clips
             sets["clips"] = {name: value / 2 for name, value in result.scores[""].items()}
-        results[number] = replace(result, scores=sets)
+        results[number] = result.replace(scores=sets)
     save_scores(tmp_path / "out" / "scores.jsonl", results)
     assert main(study()) == 0
     stills, clips = capsys.readouterr().out.split("On clips:")
@@ -145,7 +154,7 @@ def test_what_is_missing_is_made_by_the_study_that_the_folder_keeps(
     study: Callable[[], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     read = read_study(tmp_path / "study.yaml", ["log_every=3"])
-    write_snapshot(replace(read, shared="../common"), tmp_path / "out")
+    write_snapshot(read.replace(shared="../common"), tmp_path / "out")
     start = f"slimdp sweep {tmp_path / 'study.yaml'} --set log_every=3 --out {tmp_path / 'out'}"
     start += f" --shared {tmp_path / 'common'}"
     for results, missing in ((None, " --rows tps --seeds 0"), ("", "")):

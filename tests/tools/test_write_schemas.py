@@ -47,6 +47,8 @@ def test_a_schema_tells_what_is_beside_a_field() -> None:
 
 def conforms(value: Any, schema: Any, root: dict[str, Any]) -> bool:
     """Whether a value is as a JSON schema says, of the words that ours use."""
+    if isinstance(schema, bool):
+        return schema
     if "$ref" in schema:
         return conforms(value, root["$defs"][schema["$ref"].rpartition("/")[2]], root)
     if "if" in schema:
@@ -63,9 +65,7 @@ def conforms(value: Any, schema: Any, root: dict[str, Any]) -> bool:
         for pattern, each in schema.get("patternProperties", {}).items():
             known = {**known, **{key: each for key in value if re.match(pattern, str(key))}}
         return set(schema.get("required", ())) <= value.keys() and all(
-            conforms(each, known[key], root)
-            if key in known
-            else rest is True or (rest is not False and conforms(each, rest, root))
+            conforms(each, known[key], root) if key in known else conforms(each, rest, root)
             for key, each in value.items()
         )
     if isinstance(value, list):

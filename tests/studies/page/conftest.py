@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,7 +72,7 @@ def _scores(within_10cm: float) -> dict[str, float]:
 def written_scores(result: RunResult) -> RunResult:
     """A result with the scores that are written here; on the second set all are 1 lower."""
     within_10cm = WITHIN_10CM[result.row, result.seed]
-    return replace(result, scores={"first": _scores(within_10cm), "again": _scores(within_10cm - 1)})
+    return result.replace(scores={"first": _scores(within_10cm), "again": _scores(within_10cm - 1)})
 
 
 def untrained(config: TrainConfig, out: Path, **_: object) -> Path:

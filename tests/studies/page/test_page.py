@@ -204,7 +204,7 @@ def test_the_papers_numbers_are_drawn_of_curves_of_which_it_has_all_rows(
 
 def test_rows_that_differ_in_stacks_alone_are_drawn_unasked(swept_folder: Path) -> None:
     (swept,) = find_studies([swept_folder])
-    pictures, left_out = study_figures(replace(swept, study=replace(swept.study, figures=())))
+    pictures, left_out = study_figures(replace(swept, study=swept.study.replace(figures=())))
     assert [picture.title for picture in pictures] == [
         f"Accuracy over stacks, within {cm} cm" for cm in (5, 10, 20)
     ]
