@@ -26,10 +26,11 @@ from slimdp.data import read_annotations, write_annotations
 from slimdp.evaluation import (
     POINT_SCORES,
     EvaluationSet,
+    PointMetric,
     PointScores,
     PredictionFile,
     Scorer,
-    by_form,
+    summarize,
     table_row,
     write_scores,
 )
@@ -161,7 +162,7 @@ def evaluate_checkpoint(checkpoint: Path, data: Path, predictions: Path) -> Poin
     scorer = Scorer(POINT_SCORES, EvaluationSet.of(people), load_surface(config.surface))
     with PredictionFile(predictions) as saved:
         scorer.take(saved)
-    return by_form(scorer.compute())
+    return summarize(scorer.metric(PointMetric).errors())
 
 
 def _write_results(out: Path, scores: dict[str, PointScores], seconds: dict[str, float]) -> None:

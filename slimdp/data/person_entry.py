@@ -174,7 +174,7 @@ class PersonEntry:
 
     def person(self, draw_mask: bool = False) -> PersonAnnotation:
         """The person as training takes it: N = 0 without points, a rough box (`BoxSource`) without a box."""
-        box, box_source = self._place()
+        box, box_source = self.place()
         points, part, uv, source, step, confidence = self._points(box)
         _ = self.area  # which is checked
         return PersonAnnotation(
@@ -197,7 +197,7 @@ class PersonEntry:
             layout=self.category.layout,
         )
 
-    def _place(self) -> tuple[np.ndarray, BoxSource]:
+    def place(self) -> tuple[np.ndarray, BoxSource]:
         """The box (4,) as given, else around the keypoints, else from MPII's centre and scale."""
         record, keypoints = self.record, self.keypoints
         if record.has("bbox"):

@@ -146,7 +146,9 @@ def read_truths(
 
 
 def _ground_truth(entry: PersonEntry) -> GroundTruth:
-    box, points = entry.box, None
+    # A rough box is that of a person without dense pose, who is neither right nor wrong to detect.
+    box = entry.box if entry.record.has("bbox") else entry.place()[0]
+    points = None
     if entry.frame_points is not None:
         # A point that is known by its part alone is no truth to measure from.
         known = ~np.isnan(entry.frame_points[2]).any(axis=1)

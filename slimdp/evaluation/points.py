@@ -190,17 +190,6 @@ def summarize(
     return scores
 
 
-def by_form(scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:
-    """Scores of points as {"full": {"5cm": ...}, "localization": {...}}, without those of other metrics."""
-    found: dict[str, dict[str, float]] = {}
-    for name, score in scores.items():
-        metric, _, rest = name.partition(".")
-        if metric == "points" and score.value is not None:
-            form, _, key = rest.partition(".")
-            found.setdefault(form, {})[key] = score.value
-    return found
-
-
 def table_row(scores: Mapping[str, float]) -> dict[str, float]:
     """{"5cm": ..., "10cm": ...} of one form, to two digits, without areas: a row of a table of results."""
     return {name: round(value, 2) for name, value in scores.items() if name not in AUC_LIMITS_M}

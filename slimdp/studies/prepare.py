@@ -11,8 +11,9 @@ from pathlib import Path
 from flow_cache.runtime.lock import HeldError, held
 from flow_cache.runtime.machine import describe_commit, git_state
 from flow_cache.runtime.shell import quoted
-from slimdp.config import ConfigError, TrainConfig
+from slimdp.config import ConfigError, TrainConfig, config_to_dict
 from slimdp.data import Clicks
+from slimdp.settings_file import dump_yaml
 from slimdp.studies.plan import PlannedRun, plan_runs, select
 from slimdp.studies.records import LOCK, RESULT, Evaluated, RunResult, describe_evaluation, read_record
 from slimdp.studies.results import SCORES, describe_scores, read_scores, save_scores
@@ -192,7 +193,7 @@ def check_runs(runs: Sequence[PlannedRun], evaluated: Evaluated) -> dict[str, Cl
     sets: Sets = {}
     scored = [run for run in runs if run.row is not None]
     wrong: dict[str, str | None] = {}
-    counted: dict[TrainConfig, Clicks] = {}
+    counted: dict[str, Clicks] = {}
     if scored:
         layout = surface_layout(scored[0].config.surface)  # all rows of a study speak of one surface
         for name, people in evaluated.sets.items():
@@ -211,9 +212,9 @@ def check_runs(runs: Sequence[PlannedRun], evaluated: Evaluated) -> dict[str, Cl
     return {run.name: counted[_but_for_the_seed(run.config)] for run in scored}
 
 
-def _but_for_the_seed(config: TrainConfig) -> TrainConfig:
+def _but_for_the_seed(config: TrainConfig) -> str:
     """The same for runs that differ in nothing that is checked: a budget that draws with it names it."""
-    return config.replace(seed=0)
+    return dump_yaml(config_to_dict(config.replace(seed=0)))
 
 
 def _check_row(run: PlannedRun, sets: Sets) -> None:

@@ -20,7 +20,6 @@ from slimdp.evaluation import (
     EvaluationSet,
     PredictionWriter,
     Scorer,
-    by_form,
     describe_score,
     point_errors,
     read_truths,
@@ -74,9 +73,9 @@ def test_scores_by_name_are_those_of_the_errors(flat_surface: BodySurface, perfe
     scores = scorer.compute()
     wanted = summarize(point_errors(predictions, people, flat_surface), (7.5, 5, 10, 20))
     assert list(scores) == names
-    for form, values in by_form(scores).items():
-        assert values == {name: wanted[form][name] for name in values}
-    assert scores["points.full.7.5cm"].value == wanted["full"]["7.5cm"]
+    for name, score in scores.items():
+        _, form, key = name.split(".", 2)
+        assert score.value == wanted[form][key]
 
 
 def test_time_is_measured_where_predictions_are_made(flat_surface: BodySurface, perfect_pair: Any) -> None:
@@ -124,6 +123,22 @@ def test_average_precision_asks_for_everyone(
     truths = read_truths(tmp_path / "a.json")
     assert [p.id for p in Scorer(["points.full.5cm"], truths, flat_surface).people] == [1]
     assert [p.id for p in Scorer(["points.full.5cm", "gps.AP"], truths, flat_surface).people] == [1, 2]
+
+
+def test_people_without_a_box_do_not_keep_others_from_being_scored(
+    tmp_path: Path, flat_surface: BodySurface, perfect_pair: Any
+) -> None:
+    person, prediction = perfect_pair()
+    write_annotations(tmp_path / "a.json", [person.image], [person])
+    content = json.loads((tmp_path / "a.json").read_text())
+    rough = {"id": 2, "image_id": person.image.id, "category_id": 1, "keypoints": [1, 1, 2, 9, 9, 2]}
+    content["annotations"].append(rough)
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    truths = read_truths(tmp_path / "a.json")
+    assert [truth.points is None for truth in truths.instances] == [False, True]
+    scorer = Scorer(["points.localization.5cm", "gps.AP50"], truths, flat_surface)
+    scorer.take([prediction])
+    assert {score.value for score in scorer.compute().values()} == {100}
 
 
 def test_a_metric_from_outside_scores_a_file(
