@@ -1,4 +1,4 @@
-"""From nothing to a measured model: render people, carry their labels along the flow, train, score.
+"""From nothing to a measured model: render people, propagate their labels along the flow, train, score.
 
 OUT/data/                 rendered stills and clips with their labels (slimdp.synthetic.dataset)
 OUT/flow.h5               optical flow of the training clips (flow_cache, DIS)
@@ -106,8 +106,8 @@ def _run(config: TrainConfig, out: Path, preset: str, seed: int) -> QuickstartRe
     with clock.stage("propagate"):
         labelled = read_annotations(out / "data" / "clips_train.json", out / "data", read_masks=True)
         with FlowStore(out / "flow.h5") as store:
-            carried, summary = propagate(labelled, store, STEPS, crop=config.crop)
-        write_annotations(out / PROPAGATED, carried.images, carried.people)
+            propagated, summary = propagate(labelled, store, STEPS, crop=config.crop)
+        write_annotations(out / PROPAGATED, propagated.images, propagated.people)
         print(summary.table())
     with clock.stage("train_stills"):
         first = config.replace(stages=config.stages[:1])

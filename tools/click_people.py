@@ -4,7 +4,7 @@
     python tools/click_people.py walk.mp4 --boxes boxes.json --frames 0:12 --out clicked
     python -m flow_cache precompute clicked/walk --out clicked/flow.h5
     slimdp propagate --annotations clicked/people.json --images clicked --flow clicked/flow.h5 --steps=1:12 \\
-        --out clicked/carried.json --sheet clicked/sheet.png --sheet-by u
+        --out clicked/propagated.json --sheet clicked/sheet.png --sheet-by u
 
 The frames of the range become pictures in OUT/NAME, so that flow and labels speak of the same ones. In its
 first frame, the people with the largest boxes are cut out by GrabCut (Rother et al., 2004) and get points in

@@ -1,4 +1,4 @@
-"""Carry labels along the flow."""
+"""Propagate labels along the flow."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     """propagate."""
     command = commands.add_parser(
         "propagate",
-        help="carry labels to neighbouring frames along stored flow",
-        description="Carry labels to neighbouring frames along stored flow (docs/propagation.md).",
+        help="propagate labels to neighbouring frames along stored flow",
+        description="Propagate labels to neighbouring frames along stored flow (docs/propagation.md).",
     )
     add_annotations(command)
     add_flow(command)
@@ -84,7 +84,7 @@ def _propagate(options: argparse.Namespace) -> None:
     if not sources:
         raise ConfigError(
             f"{options.annotations} has no labelled people in frames of videos (images with vid_id), and so "
-            "nothing to carry"
+            "nothing to propagate"
         )
     drawn = spread_people(sources, options.sheet_rows) if options.sheet else set()
     moves: list[TransferResult] = []
@@ -104,7 +104,7 @@ def _propagate(options: argparse.Namespace) -> None:
         )
         if not options.unchecked_frames:
             print(f"{places.compared} videos have the very pictures that their flow was computed from")
-        carried, summary = propagate(
+        propagated, summary = propagate(
             labelled,
             store,
             _steps(options),
@@ -118,7 +118,7 @@ def _propagate(options: argparse.Namespace) -> None:
             observe=observe,
             places=places,
         )
-    write_annotations(options.out, carried.images, carried.people)
+    write_annotations(options.out, propagated.images, propagated.people)
     print(summary.table())
     print(options.out)
     _write_more(options, summary, moves)
