@@ -22,10 +22,9 @@ from flow_cache.runtime.job_array import (
 from flow_cache.runtime.machine import usable_cores
 from slimdp.studies.executor import Executor, RunStatus, run_status, save_all_results, seconds_left
 from slimdp.studies.plan import PlannedRun
-from slimdp.studies.prepare import Prepared, alone, prepare, seconds_of
+from slimdp.studies.prepare import Prepared, alone, describe_cost, prepare, seconds_of
 from slimdp.studies.records import FAILURE, LOG, Failure, RunResult, read_failure
 from slimdp.studies.results import SweepSummary, duration
-from slimdp.studies.states import describe_cost
 from slimdp.studies.study import Study
 from slimdp.training.distributed import choose_device
 

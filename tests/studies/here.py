@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from slimdp.studies import Study
+from slimdp.studies.executor import carry_out, task_of
 from slimdp.studies.prepare import prepare
-from slimdp.studies.work import carry_out
 
 
 def results_of(out: Path) -> list[dict]:
@@ -25,7 +25,7 @@ def carry_out_here(
 ) -> None:
     """What a sweep does, run after run in this process."""
     for run in (prepared := prepare(study, out, rows, seeds, "cpu")).todo:
-        carry_out(prepared.task(run))
+        carry_out(task_of(prepared, run))
     prepared = prepare(study, out, rows, seeds, "cpu")
     prepared.save(prepared.known)
 

@@ -9,6 +9,7 @@ import pytest
 from flow_cache.runtime.lock import held
 from slimdp.config import ConfigError, DataSource, TrainConfig
 from slimdp.studies import RunResult, Study
+from slimdp.studies.executor import note_failure
 from slimdp.studies.records import (
     Evaluated,
     ScoredSet,
@@ -25,7 +26,6 @@ from slimdp.studies.records import (
     write_result,
 )
 from slimdp.studies.settings import EvaluationSettings
-from slimdp.studies.work import note_failure
 
 RESULT = RunResult(
     row="a",

@@ -18,10 +18,10 @@ from slimdp.config import TrainConfig
 from slimdp.data import Clicks
 from slimdp.settings_file import dump_yaml, read_mapping
 from slimdp.studies import Study, plan_runs, read_study, sweep
-from slimdp.studies import work as sweep_work
+from slimdp.studies import executor as sweep_work
+from slimdp.studies.executor import RunTask, carry_out
 from slimdp.studies.plan import select
 from slimdp.studies.records import RunResult, describe_evaluation, write_failure, write_result
-from slimdp.studies.work import RunTask, carry_out
 from slimdp.training import Checkpoint, stage_file
 from slimdp.training.checkpoint import build_model, save_checkpoint
 from slimdp.training.distributed import DistributedContext
