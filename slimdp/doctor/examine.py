@@ -26,13 +26,7 @@ from slimdp.doctor.flow_stores import (
     find_leftovers,
 )
 from slimdp.doctor.folder import Contents, scan_folder
-from slimdp.doctor.media import (
-    check_loose_pictures,
-    check_pictures,
-    check_video_file,
-    find_folder,
-    pictures_of,
-)
+from slimdp.doctor.media import check_loose_pictures, check_pictures, check_video_file, find_folder
 from slimdp.doctor.rendered import (
     PLAN,
     PLANNED,
@@ -151,6 +145,8 @@ class _Examination:
             check_checkpoint(path, self._of(path))
         for path in contents.predictions:
             check_predictions(path, self._of(path), quick)
+        for path in contents.flow_files:
+            check_flow_file(path, self._of(path), quick)
         diagnosis.video_files, diagnosis.surface_files = len(contents.videos), len(contents.surface)
         self._name_kinds_and_gaps()
 
@@ -225,10 +221,9 @@ class _Examination:
                 findings.add("pictures-nowhere", "", found, _fetch_pictures(path))
             return
         self.picture_folders[summary.file] = folder
-        pictures = pictures_of(summary.images.values(), folder)
-        self.opened.update(os.path.normpath(picture.path) for picture in pictures)
+        self.opened.update(os.path.normpath(folder / name) for name in names)
         diagnosis.pictures_opened += check_pictures(
-            pictures, findings, diagnosis.quick, self.processes, self.quiet
+            summary.images.values(), folder, findings, diagnosis.quick, self.processes, self.quiet
         )
 
     def _folder_of_pictures(self, path: Path, names: Sequence[str]) -> Path | None:
@@ -280,8 +275,6 @@ class _Examination:
             diagnosis.kinds.append("flow stores")
         if contents.flow_files:
             diagnosis.kinds.append("flow files")
-            for path in contents.flow_files:
-                check_flow_file(path, self._of(path), diagnosis.quick)
         if diagnosis.video_files:
             diagnosis.kinds.append("video files")
         if not diagnosis.kinds and contents.pictures:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,16 +45,6 @@ T = TypeVar("T")
 Fault = tuple[str, str]  # code, what was found
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A picture file, and what an annotation file says of it."""
-
-    path: Path
-    image_id: int
-    width: int  # px
-    height: int  # px
-
-
 def find_folder(names: Sequence[str], candidates: Iterable[Path]) -> Path | None:
     """The folder that holds most of the pictures named, the first of equals; None where none holds any."""
     tried = names[:: max(1, len(names) // _TRIED_NAMES)]
@@ -63,34 +53,31 @@ def find_folder(names: Sequence[str], candidates: Iterable[Path]) -> Path | None
     return folder if most else None
 
 
-def pictures_of(images: Iterable[ImageRecord], folder: Path) -> list[Picture]:
-    """The pictures of an annotation file; one that it lists twice comes once."""
-    pictures = {
-        image.file_name: Picture(folder / image.file_name, image.id, image.width, image.height)
-        for image in images
-    }
-    return list(pictures.values())
-
-
 def check_pictures(
-    pictures: Sequence[Picture], findings: FileFindings, quick: bool, processes: int, quiet: bool = False
+    images: Iterable[ImageRecord],
+    folder: Path,
+    findings: FileFindings,
+    quick: bool,
+    processes: int,
+    quiet: bool = False,
 ) -> int:
-    """Check the pictures of one annotation file and return how many were opened.
+    """Check the pictures of one annotation file, whose names start at `folder`; returns how many were opened.
 
     All are decoded, by at most so many processes (few pictures in this one); with `quick` the headers of
     `QUICK_SAMPLE` of them are read, evenly spread.
     """
     present = []
-    for picture in pictures:
-        if picture.path.is_file():
-            present.append(picture)
+    named = {image.file_name: replace(image, file=folder / image.file_name) for image in images}
+    for image in named.values():  # one that the file lists twice comes once
+        if image.file.is_file():
+            present.append(image)
         else:
-            findings.add("picture-missing", f"image {picture.image_id}", f"no {picture.path}")
+            findings.add("picture-missing", f"image {image.id}", f"no {image.file}")
     opened = _sample(present, quick)
     faults = _mapped(_fault_of_header if quick else _fault_of_content, opened, processes)
-    for picture, fault in tracked(zip(opened, faults), "pictures", "pictures", len(opened), speaks=not quiet):
+    for image, fault in tracked(zip(opened, faults), "pictures", "pictures", len(opened), speaks=not quiet):
         if fault is not None:
-            findings.add(fault[0], f"image {picture.image_id}", fault[1])
+            findings.add(fault[0], f"image {image.id}", fault[1])
     return len(opened)
 
 
@@ -99,36 +86,36 @@ def _sample(files: Sequence[T], quick: bool) -> Sequence[T]:
     return files[:: max(1, -(-len(files) // QUICK_SAMPLE))] if quick else files
 
 
-def _fault_of_header(picture: Picture) -> Fault | None:
+def _fault_of_header(image: ImageRecord) -> Fault | None:
     """Code and text of what is wrong with a picture, from its header and last bytes."""
     try:
-        return _compare(picture, check_image(picture.path))
+        return _compare(image, check_image(image.file))
     except ImageError as error:
         return _code_of(error), str(error)
 
 
-def _fault_of_content(picture: Picture) -> Fault | None:
+def _fault_of_content(image: ImageRecord) -> Fault | None:
     """Code and text of what is wrong with a picture, decoded."""
     with _stderr_lines() as complaints:
         try:
-            content = content_of(picture.path)
-            height, width, _ = decode_image(picture.path, content).shape
+            content = content_of(image.file)
+            height, width, _ = decode_image(image.file, content).shape
         except ImageError as error:
             return _code_of(error), str(error)
     if complaints:
-        return "picture-doubtful", f"{picture.path}: the decoder says: {'; '.join(complaints)}"
-    return _compare(picture, ImageHeader(width, height, orientation_of(content)))
+        return "picture-doubtful", f"{image.file}: the decoder says: {'; '.join(complaints)}"
+    return _compare(image, ImageHeader(width, height, orientation_of(content)))
 
 
 def _mapped(
-    look: Callable[[Picture], Fault | None], pictures: Sequence[Picture], processes: int
+    look: Callable[[ImageRecord], Fault | None], images: Sequence[ImageRecord], processes: int
 ) -> Iterator[Fault | None]:
-    processes = min(processes, len(pictures) // _WORTH_A_PROCESS)
+    processes = min(processes, len(images) // _WORTH_A_PROCESS)
     if processes <= 1:
-        yield from map(look, pictures)
+        yield from map(look, images)
         return
     with WorkerPool(look, processes) as pool:
-        yield from pool.map(pictures)
+        yield from pool.map(images)
 
 
 @contextmanager
@@ -156,15 +143,13 @@ def _code_of(error: ImageError) -> str:
     return "picture-too-large" if isinstance(error, ImageTooLargeError) else "picture-damaged"
 
 
-def _compare(picture: Picture, found: ImageHeader) -> Fault | None:
-    stated = picture.width, picture.height
+def _compare(image: ImageRecord, found: ImageHeader) -> Fault | None:
+    stated = image.width, image.height
     if (found.width, found.height) == stated:
         if found.orientation == UPRIGHT:
             return None
-        return "picture-orientation", f"{picture.path} has orientation tag {found.orientation}"
-    text = (
-        f"{picture.path} has {found.width} x {found.height} px, but the file says {stated[0]} x {stated[1]}"
-    )
+        return "picture-orientation", f"{image.file} has orientation tag {found.orientation}"
+    text = f"{image.file} has {found.width} x {found.height} px, but the file says {stated[0]} x {stated[1]}"
     if found.turned_size == stated:
         text += f", as with its orientation tag ({found.orientation}) applied"
     return "picture-size", text
