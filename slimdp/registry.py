@@ -30,15 +30,9 @@ REGISTRIES = {
 
 
 def lookup(group: str, name: str, key: str) -> Any:
-    """What a registry has under a name.
+    """What the registry of a group has under a name; `key` is that of the settings, for the error.
 
-    Args:
-        group: of `REGISTRIES`.
-        name: as the settings give it.
-        key: of the settings, for the error.
-
-    Raises:
-        ConfigError: there is no such name, or an installed package offers it and cannot be loaded.
+    Raises ConfigError where there is no such name, or an installed package offers it and cannot be loaded.
     """
     registry = registered(group)
     if name in registry:  # a look at all that is installed takes milliseconds

@@ -38,8 +38,8 @@ from slimdp.motion import PAIR_SOURCES
 from slimdp.structures import PoseBatch
 from slimdp.training.loop import MicroBatch, add_gradients
 from slimdp.training.optimisation import make_optimizer
+from slimdp.training.run import keep_freed_memory
 from slimdp.training.stage_data import read_stages
-from slimdp.training.torch_flags import keep_freed_memory
 
 WANTED = 0.45
 

@@ -45,8 +45,7 @@ from slimdp.structures import PoseBatch
 from slimdp.training.distributed import to_device
 from slimdp.training.loop import MicroBatch, add_gradients
 from slimdp.training.optimisation import WeightAverage, make_optimizer
-from slimdp.training.run import use_bf16
-from slimdp.training.torch_flags import keep_freed_memory
+from slimdp.training.run import keep_freed_memory, use_bf16
 
 POINTS = 100  # a crop
 #: Kind of work -> how the names of torch's operators for it begin, after `aten::`; the first kind counts.

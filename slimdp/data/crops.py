@@ -72,13 +72,8 @@ def crop_affine(
 def crop_image(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
     """Cut a crop out of an image, smoothly and without aliasing.
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        affine: (2, 3), image px -> crop px.
-        size: side of the crop, px.
-
-    Returns:
-        (size, size, 3) uint8 RGB; BORDER_RGB outside the image.
+    (H, W, 3) uint8 RGB and an affine (2, 3) of image px -> crop px give (size, size, 3) uint8 RGB, BORDER_RGB
+    outside the image.
     """
     zoom = affine_zoom(affine)
     part, left, top = _region(image, affine, size, margin=2 * max(1.0, 1 / zoom))
@@ -92,13 +87,9 @@ def crop_image(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
     image_from_part = np.array([left, top]) + (factor - 1) / 2
     crop_from_part = np.column_stack([factor * affine[:, :2], affine[:, :2] @ image_from_part + affine[:, 2]])
     return cv2.warpAffine(
-        part,
-        crop_from_part,
-        (size, size),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=BORDER_RGB,
-    )
+        part, crop_from_part, (size, size),
+        flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=BORDER_RGB,
+    )  # fmt: skip
 
 
 def _region(image: np.ndarray, affine: np.ndarray, size: int, margin: float) -> tuple[np.ndarray, int, int]:

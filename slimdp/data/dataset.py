@@ -297,12 +297,9 @@ class PointLabels:
         )
 
     def within(self, crop_from_image: np.ndarray, size: int, covered: np.ndarray) -> PointLabels:
-        """Moved from image px to crop px; what lies outside the crop or under a patch is left out.
+        """Moved from image px to crop px by an affine (2, 3), without what a crop of `size` px does not show.
 
-        Args:
-            crop_from_image: (2, 3).
-            size: side of the crop, px.
-            covered: (R, 4) rectangles of patches, crop px (`cover`).
+        `covered` has the (R, 4) rectangles of patches over it, crop px (`cover`).
         """
         points = apply_affine(crop_from_image, self.points)
         shown = ((points >= 0) & (points <= size - 1)).all(axis=1)

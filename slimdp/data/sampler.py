@@ -26,11 +26,8 @@ class WeightedSampler(Sampler[SampleIndex]):
     after all others of that source.
 
     Args:
-        sizes: people in each source, in the order of the data set.
-        weights: relative share of each source.
-        count: draws of the whole run: steps x batch.
-        seed: of the sequence.
-        start: draws that were already made.
+        sizes, weights: people in each source, in the order of the data set, and its relative share.
+        count, start: draws of the whole run (steps x batch), and those that were already made.
 
     Raises:
         ValueError: no source, an empty source, a weight that is not positive, a start past the end.

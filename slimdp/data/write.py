@@ -39,14 +39,9 @@ def write_annotations(
 ) -> None:
     """Write records so that `read_annotations` gives them back; all of the file or nothing.
 
-    Args:
-        path: the JSON file.
-        images: of the people; others too.
-        people: to write.
-        outlines: of people without a `mask`, as `read_outlines` has them from another file.
-
-    Raises:
-        AnnotationError: naming the person and the field that the format cannot hold.
+    `images` may be more than those of the people; `outlines` are of people without a `mask`, as
+    `read_outlines` has them from another file. Raises AnnotationError naming the person and the field that
+    the format cannot hold.
     """
     path = Path(path)
     known = {image.id for image in images}

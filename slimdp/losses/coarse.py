@@ -29,8 +29,7 @@ class CoarseLoss(LossTerm):
             size, found = tuple(maps.coarse_segm.shape[-2:]), tuple(labels.coarse.shape[-2:])
             if found != size:
                 raise ValueError(
-                    f"coarse labels of {found} px for maps of {size} px: make the labels a quarter of the "
-                    "crop's size"
+                    f"coarse labels of {found} px for maps of {size} px: make them by its stride"
                 )
         return [pixel_error_sum(maps.coarse_segm, labels.coarse) for maps in output.stages]
 

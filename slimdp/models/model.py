@@ -38,10 +38,7 @@ def multiply_adds(model: DensePoseModel, size: int) -> int:
 
     FLOPs, where a multiplication and an addition count apart, are twice as many; a training step with its
     backward pass takes about three times a forward pass. Nothing is computed: a copy of the model without
-    values runs on a crop without values.
-
-    Args:
-        size: side of the crop, px.
+    values runs on a crop of `size` px without values.
     """
     from torch.utils.flop_counter import FlopCounterMode  # loads triton, which nothing else here needs
 

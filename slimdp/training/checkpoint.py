@@ -255,14 +255,9 @@ def stored_sizes(path: Path) -> Counter[int]:
 
 
 def check_content(content: Mapping[str, Any], sizes: Counter[int]) -> None:
-    """Check the entries of a checkpoint, but for its settings.
+    """Check the entries of a checkpoint as torch read it, but for its settings; `sizes` as of `stored_sizes`.
 
-    Args:
-        content: by name, as torch read it.
-        sizes: of the file's storages (`stored_sizes`).
-
-    Raises:
-        ValueError: naming the entry, what it is and what was wanted.
+    Raises ValueError naming the entry, what it is and what was wanted.
     """
     for name, kinds in _KINDS.items():
         if name in content and not _is_one_of(content[name], kinds):

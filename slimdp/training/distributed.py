@@ -68,14 +68,10 @@ ALONE = DistributedContext()
 
 @contextmanager
 def init_distributed(device_name: str) -> Iterator[tuple[DistributedContext, torch.device]]:
-    """Join the processes that `torchrun` started, if it did, and choose this one's device.
+    """Join the processes that `torchrun` started, if it did, and choose this one's device by its name.
 
-    Args:
-        device_name: "cpu", "cuda", "cuda:1", ..., or "auto": a GPU if there is one. Of several processes on
-            a machine each takes a GPU of its own.
-
-    Raises:
-        ConfigError: this machine has no such device, or not one for each process.
+    Of several processes on a machine each takes a GPU of its own. Raises ConfigError where there is no such
+    device, or not one for each.
     """
     if dist.is_initialized():
         raise RuntimeError("torch.distributed is in use already; train in processes of its own")
@@ -138,9 +134,7 @@ def sync_batch_norms(model: nn.Module, device: torch.device) -> nn.Module:
 class SyncBatchNorm(nn.BatchNorm2d):
     """The batch norm (B, C, h, w) -> the same shape over all processes, which have equally many crops.
 
-    Args:
-        norm: whose weights, statistics and settings it takes over.
-        group: a dist.ProcessGroup, of the processes.
+    It takes over the weights, statistics and settings of `norm`; `group` is a dist.ProcessGroup.
     """
 
     def __init__(self, norm: nn.BatchNorm2d, group: Any) -> None:

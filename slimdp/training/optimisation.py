@@ -127,10 +127,7 @@ class WeightAverage:
     The average steadies what the last few small batches did to the weights (Polyak and Juditsky, 1992).
     Early on, when there is little to average, it forgets faster: the decay of update n is the smaller of
     `decay` and (1 + n) / (10 + n).
-
-    Args:
-        model: whose weights it follows; it must keep their tensors, as it does in training.
-        decay: share of the average that stays at an update.
+    The model must keep the tensors of its weights, as it does in training.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:

@@ -41,12 +41,7 @@ from slimdp.training.distributed import DistributedContext
 
 
 class RunFolder:
-    """Writes lines and numbers, for the first of several processes; the others say and write nothing.
-
-    Args:
-        path: the folder.
-        speaks: whether this process writes.
-    """
+    """Writes lines and numbers, for the first of several processes; the others say and write nothing."""
 
     def __init__(self, path: Path, speaks: bool = True) -> None:
         self.path, self.speaks = Path(path), speaks

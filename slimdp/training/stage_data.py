@@ -56,14 +56,9 @@ def source_labels(
 ) -> AnnotationSet:
     """The labels of a source, as its budget leaves them.
 
-    Args:
-        source: of a stage.
-        sets: annotations that were read before; those read here join them, whole.
-        layout: the parts that they must speak of.
-        masks: read outlines too, where the annotations were not read before.
-
-    Raises:
-        AnnotationError: the file is broken, or the budget does not fit it.
+    `sets` are annotations that were read before, and those read here join them, whole, with outlines if
+    `masks`; they must speak of the parts of `layout`. Raises AnnotationError where the file is broken, or the
+    budget does not fit it.
     """
     key = (source.annotations, source.images, layout)
     if key not in sets:
