@@ -127,6 +127,14 @@ def test_a_network_learns_the_parts(animals: Path, predicted: Path, tmp_path: Pa
     assert model.state_dict()["stacks.0.to_maps.bias"].shape == (7 + 6 + 6 + 4,)
 
 
+def test_pairs_of_warped_crops(animals: Path, tmp_path: Path) -> None:
+    changes = ["motion.kind=tps", "loss.equivariance=0.1", "stages.0.steps=3", "stages.0.batch=2"]
+    command = ["train", str(animals / "train.yaml"), "--out", str(tmp_path / "run")]
+    assert main([*command, *(word for change in changes for word in ("--set", change))]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert any(np.isfinite(row.get("loss/stack0/equivariance", np.nan)) for row in rows), rows
+
+
 def test_results_of_other_tools(animals: Path, predicted: Path, tmp_path: Path) -> None:
     results = tmp_path / "results.json"
     assert main(["results", "--predictions", str(predicted), "--out", str(results)]) == 0
