@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from flow_cache.errors import FlowCacheError, MissingFlowError
     from flow_cache.estimators import ESTIMATORS, DenseInverseSearch, FlowEstimator, make_estimator
     from flow_cache.images import read_image
-    from flow_cache.precompute import PrecomputeSummary, precompute
-    from flow_cache.progress import Progress
+    from flow_cache.precompute import PrecomputeSummary, Progress, precompute
     from flow_cache.roi import PeopleBoxes, read_people_boxes
     from flow_cache.schema import STEPS, VideoRecord
     from flow_cache.store import FlowField, FlowStore

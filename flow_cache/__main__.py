@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 from flow_cache import __version__
 from flow_cache.arguments import with_negative_values
-from flow_cache.commands import precompute, stores
+from flow_cache.commands import add_commands
 from flow_cache.errors import FlowCacheError
-from flow_cache.runtime.command_line import CommandParser, run_command
+from flow_cache.runtime.command_line import CommandParser, open_standard_streams, run_command
 from flow_cache.runtime.job_array import JobError
-from flow_cache.runtime.standard_streams import open_standard_streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,8 +30,7 @@ def _parser() -> CommandParser:
     parser = CommandParser(prog="python -m flow_cache", description="Optical flow of videos, stored.")
     parser.add_argument("--version", action="version", version=f"flow_cache {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    precompute.add_commands(commands)
-    stores.add_commands(commands)
+    add_commands(commands)
     return parser
 
 

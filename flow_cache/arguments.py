@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flow_cache.choices import ESTIMATOR_NAMES, PTLFLOW
-from flow_cache.runtime.file_options import add_input
+from flow_cache.runtime.command_line import add_input
 from flow_cache.runtime.job_array import CLUSTERS
 
 if TYPE_CHECKING:

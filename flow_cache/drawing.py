@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 
 from flow_cache.chain import forward_backward_offset
-from flow_cache.runtime.atomic import write_bytes
 
 #: RGB of pixels whose flow is not stored.
 UNKNOWN = (96, 96, 96)
@@ -59,9 +56,3 @@ def backward_warp(frame_1: np.ndarray, flow_0to1: np.ndarray) -> np.ndarray:
     picture = cv2.remap(frame_1, x + flow_0to1[0], y + flow_0to1[1], cv2.INTER_LINEAR)
     picture[unknown] = UNKNOWN
     return picture
-
-
-def save_png(path: Path, picture: np.ndarray) -> None:
-    """Write (H, W, 3) uint8 RGB as a PNG, whole or not at all."""
-    _, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    write_bytes(path, content.tobytes())

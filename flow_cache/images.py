@@ -1,4 +1,4 @@
-"""The one reader of pictures: stored pixels as 8-bit RGB, decoded only where a file is whole.
+"""The one reader of images: stored pixels as 8-bit RGB, decoded only where a file is whole; and the writer.
 
 What a file may say beside its pixels is treated alike everywhere, whichever decoder reads it:
 
@@ -17,7 +17,7 @@ import os
 import re
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -27,6 +27,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.runtime.atomic import write_bytes
 
 #: The largest picture that is read, px: 400 MB as RGB. Pillow warns from 89 and refuses from 179 million on.
 MAX_PIXELS = 2**27
@@ -73,6 +74,19 @@ class ImageHeader:
 def read_image(path: Path) -> np.ndarray:
     """An image as (H, W, 3) uint8 RGB; ImageError where it is missing, cut off, too large or not readable."""
     return decode_image(path, content_of(path))
+
+
+def encode_image(image: np.ndarray, suffix: str = ".png", options: Sequence[int] = ()) -> bytes:
+    """The bytes of a file of an image (H, W, 3) uint8 RGB, or (H, W); options as of OpenCV, by its suffix."""
+    done, content = cv2.imencode(suffix, image[..., ::-1] if image.ndim == 3 else image, list(options))
+    if not done:
+        raise ValueError(f"OpenCV cannot write {suffix} files of images of shape {image.shape} here")
+    return content.tobytes()
+
+
+def save_png(path: str | Path, image: np.ndarray) -> None:
+    """Write an image as PNG, whole or not at all."""
+    write_bytes(path, encode_image(image))
 
 
 def content_of(path: Path) -> bytes:

@@ -91,18 +91,17 @@ def report_as_text(reports: list[VideoReport]) -> str:
 
 def inspect_video(store: FlowStore, video: str) -> VideoReport:
     """The state of one video."""
-    record = store.record(video)
-    frames = len(record.frame_names)
-    finished = {step_name(step): int(store.finished(video, step).sum()) for step in store.steps(video)}
+    record, steps = store.record(video), store.steps(video)
+    finished = {step_name(step): int(store.finished(video, step).sum()) for step in steps}
     missing = {
         step_name(step): int((store.planned(video, step) & ~store.finished(video, step)).sum())
-        for step in store.steps(video)
+        for step in steps
     }
     tiles, possible = store.tiles_stored(video)
     return VideoReport(
         video=video,
         file=str(store.file(video)),
-        frames=frames,
+        frames=len(record.frame_names),
         width=record.width,
         height=record.height,
         estimator=record.estimator,

@@ -23,7 +23,7 @@ import zlib
 from pathlib import Path
 
 from flow_cache.errors import FlowCacheError
-from flow_cache.runtime.hdf5_file import ByteFile
+from flow_cache.runtime.hdf5 import ByteFile
 
 PAGE = 4096
 _MAGIC = b"flow_cache journal 1\n"

@@ -1,4 +1,4 @@
-"""Filling a store: what is wanted and not there yet is estimated and written.
+"""Filling a store: what is wanted and not there yet is estimated and written; and how far that is.
 
 Each frame is decoded once, and takes part in all fields between itself and the frames up to the longest step
 before it.
@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +21,145 @@ from flow_cache.choices import COMMIT_SECONDS, MARGIN
 from flow_cache.codec import encode, encode_known
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
-from flow_cache.naming import VideoSource, name_sources
 from flow_cache.plan import Field, check_names, checked_steps, plan_video
-from flow_cache.progress import Progress, Report, reporting
 from flow_cache.roi import PeopleBoxes, read_people_boxes
-from flow_cache.runtime.progress import shown, tracked
+from flow_cache.runtime.atomic import write_text
+from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.progress import (
+    SECONDS_BEFORE_FIRST,
+    ProgressDisplay,
+    Standing,
+    line_of,
+    shown,
+    tracked,
+)
 from flow_cache.runtime.workers import MOST_PROCESSES, WorkerPool
 from flow_cache.schema import STEPS, VideoRecord, step_name
 from flow_cache.store import FlowStore
-from flow_cache.video import Video, open_video
+from flow_cache.video import Video, VideoSource, name_sources, open_video
 from flow_cache.writer import FlowWriter
+
+_SECONDS_BETWEEN_FILES = 1.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The fields of a run; work is counted in pixels, for videos of other sizes come at other speeds."""
+
+    total: int
+    found: int  # were there before
+    estimated: int  # by this run
+    video: str  # what is at work
+    area_left: int  # px, of the fields that are left
+    area_estimated: int = 0  # px
+
+    @property
+    def standing(self) -> Standing:
+        """The same as displays take it."""
+        return Standing(
+            self.video,
+            "fields",
+            self.found + self.estimated,
+            self.total,
+            self.found,
+            (self.area_estimated, self.area_left),
+        )
+
+    def plus(self, video: str, area: int) -> Progress:
+        """The same after one more field, of a video whose frames have that area."""
+        return replace(
+            self,
+            estimated=self.estimated + 1,
+            video=video,
+            area_left=self.area_left - area,
+            area_estimated=self.area_estimated + area,
+        )
+
+
+Report = Callable[[Progress], None]
+
+
+class ProgressFile:
+    """Keeps each `Progress` that it is called with in a JSON file, at most once a second of `clock`."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._clock = path, clock
+        self._started = self._due = clock()
+        self._last: Progress | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        if self._last is None:
+            self._started = self._clock()  # looking through the videos is over
+        self._last = progress
+        if self._clock() >= self._due:
+            self.write("running")
+            self._due = self._clock() + _SECONDS_BETWEEN_FILES
+
+    def write(self, state: str) -> None:
+        """Keep what came last, whenever that was, and a word on what is being done now."""
+        progress = asdict(self._last) if self._last else None
+        record = {"state": state, "seconds": self._clock() - self._started, "progress": progress}
+        write_text(self._path, json.dumps(record))
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a `ProgressFile` says."""
+
+    state: str
+    seconds: float  # since the start
+    progress: Progress | None  # None before the videos are looked through
+    age_s: float  # of the report
+
+    def __str__(self) -> str:
+        if self.progress is None:
+            return f"{self.state}, is looking through its videos"
+        age = f", as of {self.age_s:.0f} s ago" if self.state == "running" else ""
+        return f"{self.state}, {line_of(self.progress.standing, self.seconds)}{age}"
+
+
+def read_progress(path: Path) -> Reported | None:
+    """What a progress file says; None where there is none yet."""
+    try:
+        record = read_json(path, error=FlowCacheError)
+        age_s = max(time.time() - os.stat(path).st_mtime, 0.0)
+    except FileNotFoundError:
+        return None
+    try:
+        progress = None if record["progress"] is None else Progress(**record["progress"])
+        return Reported(record["state"], record["seconds"], progress, age_s)
+    except (KeyError, TypeError) as error:
+        raise FlowCacheError(f"{path}: no report of progress ({error!r}); the job writes it again") from error
+
+
+@contextlib.contextmanager
+def reporting(progress: bool | Report) -> Iterator[Report]:
+    """Where to report to: to what is given, to a display of its own for True, or nowhere."""
+    if callable(progress):
+        yield progress
+    elif progress:
+        with ProgressDisplay(after=SECONDS_BEFORE_FIRST) as display:
+            yield lambda progress: display(progress.standing)
+    else:
+        yield lambda _: None
+
+
+def together(parts: list[Progress]) -> Progress:
+    """The progress of several runs as if they were one; its video is the first at work, or the last."""
+    whole = parts[0]
+    for part in parts[1:]:
+        at_work = whole.found + whole.estimated < whole.total
+        whole = replace(
+            whole,
+            total=whole.total + part.total,
+            found=whole.found + part.found,
+            estimated=whole.estimated + part.estimated,
+            video=whole.video if at_work else part.video,
+            area_left=whole.area_left + part.area_left,
+            area_estimated=whole.area_estimated + part.area_estimated,
+        )
+    return whole
+
 
 StoredField = tuple[int, int, np.ndarray]  # frame, step, as stored (2, H, W) int16
 
@@ -87,7 +217,7 @@ def precompute(
     All videos are looked through before the work starts. A killed run goes on when it is called again.
 
     Args:
-        sources: folders of images or video files, or NAME=PATH; `naming` says what they are called.
+        sources: folders of images or video files, or NAME=PATH; `name_sources` says what they are called.
         out: the .h5 file to write.
         steps: from a frame to which others, e.g. -1 for the one before.
         estimator: the default is DIS with its medium preset.

@@ -7,19 +7,17 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from flow_cache.coco import FARTHEST_PX, LEAST_PX, NoPersonError, person_categories
+from flow_cache.coco import LEAST_PX, NoPersonError, Record, coco_records, person_categories, read_coco
 from flow_cache.codec import pixels_touched
 from flow_cache.errors import FlowCacheError
-from flow_cache.naming import find_name
-from flow_cache.runtime.json_file import read_json, short
-from flow_cache.video import Video
+from flow_cache.video import Video, find_name
 
 _LOG = logging.getLogger(__name__)
 
@@ -80,7 +78,7 @@ def read_people_boxes(path: Path, videos: Sequence[Video], margin: float) -> dic
     """
     if not math.isfinite(margin) or margin < 0:
         raise FlowCacheError(f"margin {margin}; wanted a share of the box's longer side, 0 or more")
-    content = _load(path)
+    content = read_coco(path, "file of boxes", FlowCacheError)
     by_name = {video.name: video for video in videos}
     frames, folders = _read_images(path, content, by_name)
     boxes = _read_boxes(path, content, frames, by_name)
@@ -105,25 +103,27 @@ def _read_images(
     frames: dict[int | str, tuple[str, int] | None] = {}
     first: dict[tuple[str, int], str] = {}
     folders, ids = set(), dict[str, object]()
-    for where, image in _entries(path, content, "images"):
-        name, identity = image.get("file_name"), _identity(where, image, "id")
-        if not isinstance(name, str):
-            raise FlowCacheError(f"{where}: file_name {short(name)}; wanted a text such as walk/000003.jpg")
+    for image in coco_records(path, content, "images", "image", FlowCacheError):
+        identity, file = image.identity("id"), PurePosixPath(image.text("file_name"))
         if identity in frames:
-            raise FlowCacheError(f"{where}: another image has this id")
-        file = PurePosixPath(name)
-        folder = find_name(videos, file.parent) or _by_id(image, videos) or file.parent.name
+            raise image.error("id", "another image has it")
+        vid_id = image.identity("vid_id") if image.has("vid_id") else None  # PoseTrack's
+        known = str(vid_id) if str(vid_id) in videos else None
+        folder = find_name(videos, file.parent) or known or file.parent.name
         folders.add(folder)
         frames[identity] = None
         if folder in videos:
-            _check_one_video(where, image, file, videos[folder], ids)
-            _check_size(where, image, videos[folder])
+            video = videos[folder]
+            _check_one_video(image, vid_id, video, ids)
+            _check_size(image, video)
             frame = places[folder].get(file.name, places[folder].get(file.stem))
             if frame is None:
-                raise FlowCacheError(_no_such_frame(where, file.name, videos[folder]))
+                names = video.frame_names
+                some = f"its {len(names)} frames are {names[0]} to {names[-1]}"
+                raise image.error("file_name", f"{video.path} has no frame {file.name!r}; {some}")
             frames[identity] = folder, frame
-            if first.setdefault((folder, frame), where) != where:
-                raise FlowCacheError(f"{where} is the same frame as {first[folder, frame]}")
+            if first.setdefault((folder, frame), image.place) != image.place:
+                raise image.error("file_name", f"the same frame as {first[folder, frame]}")
     _say_how_frames_count(path, frames, videos)
     return frames, folders
 
@@ -143,12 +143,6 @@ def _say_how_frames_count(
             )  # fmt: skip
 
 
-def _by_id(image: dict[str, Any], videos: Mapping[str, Video]) -> str | None:
-    """The video that the vid_id of PoseTrack names."""
-    name = image.get("vid_id")
-    return str(name) if isinstance(name, int | str) and str(name) in videos else None
-
-
 def _read_boxes(
     path: Path,
     content: dict[str, Any],
@@ -159,19 +153,20 @@ def _read_boxes(
     people = _person_categories(path, content)
     passed_over: list[str] = []
     boxes: dict[str, dict[int, list[np.ndarray]]] = {name: {} for name in videos}
-    for where, entry in _entries(path, content, "annotations"):
-        image_id = _identity(where, entry, "image_id")
+    for entry in coco_records(path, content, "annotations", "annotation", FlowCacheError):
+        image_id = entry.identity("image_id")
         if image_id not in frames:
-            raise FlowCacheError(f"{where}: no image of the file has this image_id")
+            raise entry.error("image_id", "no image of the file has it")
         place = frames[image_id]
-        if place is None or not _is_of(people, where, entry):
+        category = entry.identity("category_id") if entry.has("category_id") else None
+        if place is None or (people and category not in people):
             continue
         name, frame = place
-        box = _box(where, entry)
+        box = entry.sound_box()
         if _shows(box, videos[name]):
             boxes[name].setdefault(frame, []).append(box)
         else:
-            passed_over.append(where.removeprefix(f"{path}: "))
+            passed_over.append(entry.place)
     if passed_over:
         some = "; ".join(passed_over[:3]) + ("; ..." if len(passed_over) > 3 else "")
         _LOG.warning(
@@ -180,58 +175,14 @@ def _read_boxes(
     return boxes
 
 
-def _is_of(people: set[object], where: str, entry: dict[str, Any]) -> bool:
-    category = entry.get("category_id")
-    if category is not None:
-        _identity(where, entry, "category_id")
-    return not people or category in people
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        content = read_json(path, "file of boxes", FlowCacheError)
-    except FileNotFoundError:
-        raise FlowCacheError(f"no boxes at {path}; wanted COCO JSON, such as a detector's") from None
-    if not isinstance(content, dict):
-        raise FlowCacheError(
-            f"{path} holds a {type(content).__name__}; wanted COCO's object with images and annotations "
-            "(a list of results names no files)"
-        )
-    return content
-
-
-def _entries(path: Path, content: dict[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each entry of a list of the file, with words that say where it is."""
-    entries = content.get(key)
-    if not isinstance(entries, list):
-        raise FlowCacheError(f"{path} has no list {key!r}; wanted COCO JSON with images and annotations")
-    for place, entry in enumerate(entries):
-        where = f"{path}: {key}[{place}]"
-        if not isinstance(entry, dict):
-            raise FlowCacheError(f"{where} is a {type(entry).__name__}; wanted an object")
-        yield (
-            where
-            + "".join(f", {k} {short(entry[k])}" for k in ("id", "file_name", "image_id") if k in entry),
-            entry,
-        )
-
-
-def _identity(where: str, entry: dict[str, Any], key: str) -> int | str:
-    value = entry.get(key)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if not isinstance(value, int | str):
-        raise FlowCacheError(f"{where}: {key} {short(value)}; wanted a number or a text")
-    return value
-
-
 def _person_categories(path: Path, content: dict[str, Any]) -> set[object]:
     """The ids of the categories of people; none where no category is named, and all boxes are people's."""
     if content.get("categories") is None:
         return set()
-    categories = []
-    for where, entry in _entries(path, content, "categories"):
-        categories.append({**entry, "id": _identity(where, entry, "id")})
+    categories = [
+        {**record.content, "id": record.identity("id")}
+        for record in coco_records(path, content, "categories", "category", FlowCacheError)
+    ]
     try:
         people, said = person_categories(categories)
     except NoPersonError as error:
@@ -241,48 +192,25 @@ def _person_categories(path: Path, content: dict[str, Any]) -> set[object]:
     return people
 
 
-def _check_one_video(
-    where: str, image: dict[str, Any], file: PurePosixPath, video: Video, ids: dict[str, object]
-) -> None:
+def _check_one_video(image: Record, vid_id: object, video: Video, ids: dict[str, object]) -> None:
     """Raise where frames of two videos would go into one, whose name is too short to tell them apart."""
-    identity = image.get("vid_id")
-    if identity is not None and ids.setdefault(video.name, identity) != identity:
-        raise FlowCacheError(
-            f"{where} is of video {identity!r}, others whose folder is named {video.name!r} are of "
-            f"{ids[video.name]!r}; name the video by more folders, as "
-            f"{'/'.join(Path(os.path.abspath(video.path)).parts[-2:])}={video.path}"
+    if vid_id is not None and ids.setdefault(video.name, vid_id) != vid_id:
+        longer = "/".join(Path(os.path.abspath(video.path)).parts[-2:])
+        raise image.error(
+            "vid_id",
+            f"{vid_id!r}, but others whose folder is named {video.name!r} are of {ids[video.name]!r}; name "
+            f"the video by more folders, as {longer}={video.path}",
         )
 
 
-def _check_size(where: str, image: dict[str, Any], video: Video) -> None:
-    # PoseTrack's own files give no sizes.
-    given = image.get("width"), image.get("height")
-    size = tuple(own if own is not None else of for own, of in zip(given, (video.width, video.height)))
-    if size != (video.width, video.height):
-        raise FlowCacheError(
-            f"{where} is of {short(size[0])} x {short(size[1])} px, the frames of {video.path} of "
-            f"{video.width} x {video.height} px"
-        )
-
-
-def _no_such_frame(where: str, name: str, video: Video) -> str:
-    names = video.frame_names
-    return (
-        f"{where}: {video.path} has no frame {name!r}; its {len(names)} frames are {names[0]} to {names[-1]}"
-    )
-
-
-def _box(where: str, entry: dict[str, Any]) -> np.ndarray:
-    box = entry.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(type(number) in (int, float) for number in box):
-        raise FlowCacheError(f"{where}: bbox {short(box)}; wanted four numbers: x, y, width, height px")
-    if not all(abs(number) <= FARTHEST_PX for number in box):  # NaN is not below anything
-        raise FlowCacheError(
-            f"{where}: bbox {short(box)}; wanted four finite numbers of {FARTHEST_PX:,} px at most"
-        )
-    if min(box[2:]) < 0:
-        raise FlowCacheError(f"{where}: bbox {short(box)}; wanted no negative width or height")
-    return np.array(box, np.float64)
+def _check_size(image: Record, video: Video) -> None:
+    for side, wanted in (("width", video.width), ("height", video.height)):
+        if image.has(side) and image.integer(side) != wanted:  # PoseTrack's own files give no sizes
+            raise image.error(
+                side,
+                f"{image.integer(side)} px, but the frames of {video.path} are of {video.width} x "
+                f"{video.height} px",
+            )
 
 
 def _shows(box: np.ndarray, video: Video) -> bool:

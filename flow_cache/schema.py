@@ -36,7 +36,7 @@ import numpy as np
 
 from flow_cache.codec import TILE, UNITS_PER_PX
 from flow_cache.errors import DamagedStoreError, FlowCacheError
-from flow_cache.runtime.hdf5_content import (
+from flow_cache.runtime.hdf5 import (
     Hdf5ContentError,
     has_attribute,
     has_member,
@@ -44,7 +44,7 @@ from flow_cache.runtime.hdf5_content import (
     member_names,
     subgroup,
 )
-from flow_cache.runtime.shell import quoted
+from flow_cache.runtime.words import quoted
 
 SCHEMA = 2
 #: Versions that differ by what is absent alone.

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flow_cache.errors import FlowCacheError
-from flow_cache.naming import VideoSource
 from flow_cache.runtime.atomic import write_json
 from flow_cache.runtime.job_array import JOBS_FOLDER
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.lock import held
 from flow_cache.store import FlowStore
 from flow_cache.store_files import shard_files
-from flow_cache.video import VideoProbe
+from flow_cache.video import VideoProbe, VideoSource
 
 
 @dataclass(frozen=True)

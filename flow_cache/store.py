@@ -15,8 +15,7 @@ import numpy as np
 
 from flow_cache.codec import decode, pixels_touched
 from flow_cache.errors import FlowCacheError, MissingFlowError
-from flow_cache.naming import VideoSource
-from flow_cache.runtime.hdf5_content import Hdf5ContentError, named
+from flow_cache.runtime.hdf5 import Hdf5ContentError, named
 from flow_cache.runtime.lru_cache import LruCache
 from flow_cache.schema import STEPS, VideoRecord, region_in_words, region_words, step_name, writer_command
 from flow_cache.store_files import (
@@ -28,6 +27,7 @@ from flow_cache.store_files import (
     shard_files,
 )
 from flow_cache.stored_video import StoredVideo, tiles_a_field
+from flow_cache.video import VideoSource
 
 #: Larger fields are not worth to be read whole where a crop is asked for: 512 x 512 px.
 _LARGEST_KEPT = 2**20  # bytes
@@ -136,7 +136,7 @@ class FlowStore:
     def size(self, video: str) -> tuple[int, int]:
         """Width and height of a video's frames, px."""
         with self._stored(video) as stored:
-            return stored.width, stored.height
+            return stored.facts.width, stored.facts.height
 
     @_naming_damage
     def record(self, video: str) -> VideoRecord:
@@ -201,7 +201,7 @@ class FlowStore:
             fields = held.step(step)
             if fields is None or not 0 <= frame < len(fields.finished) or not fields.finished[frame]:
                 raise MissingFlowError(self._why_missing(video, frame, step))
-            width, height = held.width, held.height
+            width, height = held.facts.width, held.facts.height
             x, y, columns, rows = pixels_touched(box, width, height)
             if 2 * 2 * height * width <= min(self._recent.most_bytes, _LARGEST_KEPT):  # two axes of int16
                 whole = self._recent.get(

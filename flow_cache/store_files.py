@@ -28,8 +28,8 @@ import h5py
 from flow_cache.errors import DamagedStoreError, FlowCacheError
 from flow_cache.journal import JournaledFile, journal_of, recover
 from flow_cache.runtime.atomic import temporary_file, write_bytes
-from flow_cache.runtime.hdf5_content import Hdf5ContentError, has_member, member_names, open_hdf5
-from flow_cache.runtime.shell import quoted
+from flow_cache.runtime.hdf5 import Hdf5ContentError, has_member, member_names, open_hdf5
+from flow_cache.runtime.words import quoted
 from flow_cache.schema import LIBVER, SCHEMA, check_schema, group_name, video_of_group
 from flow_cache.stored_video import StoredVideo, VideoFacts
 

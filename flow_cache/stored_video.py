@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from flow_cache.codec import NOT_STORED, UNITS_PER_PX, sum_rows, whole_tiles
-from flow_cache.runtime.hdf5_content import (
+from flow_cache.runtime.hdf5 import (
     Hdf5ContentError,
     dataset,
     has_attribute,
@@ -107,16 +107,6 @@ class StoredVideo:
         self.facts = facts or _check_video(file, subgroup(file["/"], group_name(name)))
         self._steps: dict[int, StoredStep] = {}
 
-    @property
-    def width(self) -> int:
-        """Of the frames, px."""
-        return self.facts.width
-
-    @property
-    def height(self) -> int:
-        """Of the frames, px."""
-        return self.facts.height
-
     def frames(self) -> tuple[str, ...]:
         """The names of the frames in order."""
         names = dataset(self._group(), "frame_names")
@@ -150,7 +140,9 @@ class StoredVideo:
             raise Hdf5ContentError(f"{group.name}@settings is {known['settings']!r}; wanted JSON: {{...}}")
         around = "" if self.facts.first_layout else text(group, "around")
         _require_region(group, around)
-        return VideoRecord(self.name, self.width, self.height, self.frames(), **known, around=around)
+        return VideoRecord(
+            self.name, self.facts.width, self.facts.height, self.frames(), **known, around=around
+        )
 
     def steps(self) -> tuple[int, ...]:
         """The steps that there is room for, sorted."""
@@ -220,7 +212,7 @@ class StoredVideo:
 
     def _fields(self, step: int) -> h5py.Dataset:
         fields = dataset(self._kind("flow"), step_name(step))
-        require_array(fields, (self.facts.frame_count, 2, self.height, self.width), np.int16)
+        require_array(fields, (self.facts.frame_count, 2, self.facts.height, self.facts.width), np.int16)
         chunks = fields.chunks
         if chunks is None or chunks[:2] != (1, 2) or max(chunks[2:]) > LARGEST_TILE:
             raise Hdf5ContentError(

@@ -26,13 +26,13 @@ import numpy as np
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
-from flow_cache.naming import VideoSource, name_sources
 from flow_cache.plan import checked_steps, plan_fields
-from flow_cache.precompute import PrecomputeSummary, precompute
-from flow_cache.progress import (
+from flow_cache.precompute import (
+    PrecomputeSummary,
     Progress,
     ProgressFile,
     Report,
+    precompute,
     read_progress,
     reporting,
     together,
@@ -51,11 +51,11 @@ from flow_cache.runtime.job_array import (
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.machine import usable_cores
 from flow_cache.runtime.progress import ProgressDisplay
-from flow_cache.runtime.shell import quoted
+from flow_cache.runtime.words import quoted
 from flow_cache.schema import STEPS
 from flow_cache.shards import Shard, assign_shards, known_videos
 from flow_cache.store import FlowStore
-from flow_cache.video import VideoProbe, probe_video
+from flow_cache.video import VideoProbe, VideoSource, name_sources, probe_video
 
 if TYPE_CHECKING:
     from submitit import Job

@@ -25,7 +25,7 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from flow_cache.errors import FlowCacheError
-from flow_cache.runtime.shell import quoted
+from flow_cache.runtime.words import quoted
 
 _LOG = logging.getLogger(__name__)
 #: Pictures that go along with a film, and are not it: the cover of a song, the stills of a seek bar.

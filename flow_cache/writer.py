@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -15,9 +14,8 @@ from flow_cache.choices import COMMIT_SECONDS
 from flow_cache.codec import encode, runs, tiles_with_pixels, to_row_differences
 from flow_cache.errors import FlowCacheError
 from flow_cache.journal import JournaledFile
-from flow_cache.runtime.hdf5_content import Hdf5ContentError, has_member
-from flow_cache.runtime.interrupts import uninterrupted
-from flow_cache.runtime.nearest import listed
+from flow_cache.runtime.hdf5 import Hdf5ContentError, has_member, uninterrupted
+from flow_cache.runtime.words import listed
 from flow_cache.schema import (
     FILTERS,
     VideoRecord,
@@ -30,18 +28,9 @@ from flow_cache.schema import (
     upgrade,
 )
 from flow_cache.store_files import OF_DAMAGE, damaged, make_if_missing, open_for_writing
-from flow_cache.stored_video import StoredVideo
+from flow_cache.stored_video import StoredStep, StoredVideo
 
 _NO_FILTERS = 0xFFFFFFFF  # a mask of those that a tile did not go through
-
-
-@dataclass(frozen=True)
-class _OpenStep:
-    """The data sets of a step, which were checked."""
-
-    fields: h5py.Dataset  # (F, 2, H, W) int16
-    finished: h5py.Dataset  # (F,) uint8
-    rows: int | None  # as in `StoredStep`
 
 
 class FlowWriter:
@@ -66,7 +55,7 @@ class FlowWriter:
         self._commit_seconds = commit_seconds
         make_if_missing(path)
         self._bytes = JournaledFile(path)
-        self._steps: dict[tuple[str, int], _OpenStep] = {}
+        self._steps: dict[tuple[str, int], tuple[StoredStep, h5py.Dataset]] = {}
         self._sound = True  # False while HDF5 changes the file, and from then on if that was cut short
         try:
             self._begin()
@@ -114,7 +103,7 @@ class FlowWriter:
     def finished(self, video: str, step: int) -> np.ndarray:
         """Which fields of a step are complete: (frames,) bool."""
         with self._naming_damage():
-            return self._open_step(video, step).finished[:].astype(bool)
+            return self._open_step(video, step)[1][:].astype(bool)
 
     @uninterrupted
     def write(self, video: str, frame: int, step: int, flow: np.ndarray) -> None:
@@ -125,9 +114,9 @@ class FlowWriter:
         shape.
         """
         with self._naming_damage():
-            opened = self._open_step(video, step)
-            fields, finished = opened.fields, opened.finished
+            opened, finished = self._open_step(video, step)
             there = bool(finished[frame])
+        fields = opened.fields
         if flow.shape != fields.shape[1:]:
             raise FlowCacheError(
                 f"flow of shape {flow.shape} for video {video!r}; wanted {tuple(fields.shape[1:])}"
@@ -153,8 +142,8 @@ class FlowWriter:
         empty one takes its place as it is, past all filters.
         """
         with self._naming_damage():
-            opened = self._open_step(video, step)
-            fields, finished = opened.fields, opened.finished
+            opened, finished = self._open_step(video, step)
+        fields = opened.fields
         empty = np.full(fields.chunks, fields.fillvalue, np.int16).tobytes()
         _, _, rows, columns = fields.chunks
         with self._changing():
@@ -201,13 +190,14 @@ class FlowWriter:
                 upgrade(self._file)
         self.commit()
 
-    def _open_step(self, video: str, step: int) -> _OpenStep:
+    def _open_step(self, video: str, step: int) -> tuple[StoredStep, h5py.Dataset]:
+        """The fields of a step, and the data set (F,) uint8 of which are finished; both were checked."""
         if (video, step) not in self._steps:
             found = StoredVideo(self._file, video).step(step)
             if found is None:
                 raise FlowCacheError(f"{self._path} has no room for step {step_name(step)} of {video!r}")
             finished = self._file[f"{group_name(video)}/finished/{step_name(step)}"]
-            self._steps[video, step] = _OpenStep(found.fields, finished, found.rows)
+            self._steps[video, step] = found, finished
         return self._steps[video, step]
 
     @contextlib.contextmanager

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from flow_cache.arguments import with_negative_values
-from flow_cache.runtime.command_line import CommandParser, run_command
-from flow_cache.runtime.standard_streams import open_standard_streams
+from flow_cache.runtime.command_line import CommandParser, open_standard_streams, run_command
 from slimdp import __version__
 from slimdp.commands import advise, budget, data, evaluate, propagate, report, sweep, train
 from slimdp.shipped import shipped_folder

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from flow_cache import STEPS, FlowStore, precompute
 from flow_cache.runtime.atomic import write_json
-from flow_cache.runtime.nearest import did_you_mean
 from flow_cache.runtime.progress import clock_time, logged_to, say, shown
+from flow_cache.runtime.words import did_you_mean
 from slimdp.config import ConfigError, DataSource, TrainConfig, load_config
 from slimdp.data import read_annotations, write_annotations
 from slimdp.evaluation import (

@@ -17,7 +17,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from flow_cache.runtime.nearest import listed
+from flow_cache.runtime.words import listed
 from slimdp.settings_file import ConfigError
 
 #: Group of entry points -> module and name of the dict.

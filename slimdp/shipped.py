@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flow_cache.runtime.nearest import did_you_mean
+from flow_cache.runtime.words import did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parent
 #: What setup.py copies into the package.

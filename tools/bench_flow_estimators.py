@@ -31,7 +31,7 @@ from torchvision.models import optical_flow
 
 from flow_cache import DenseInverseSearch, FlowEstimator, precompute
 from flow_cache.estimators import RaftLarge, RaftSmall
-from flow_cache.progress import Progress
+from flow_cache.precompute import Progress
 
 SIZES = ((256, 256), (640, 360), (1280, 720))  # width, height px
 ITERATIONS = (6, 12, 20)

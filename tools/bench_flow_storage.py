@@ -32,7 +32,7 @@ from measuring import make_parser, tell
 
 from flow_cache import ESTIMATORS, FlowEstimator, FlowStore, FlowWriter, VideoRecord, open_video
 from flow_cache.codec import decode, encode, from_row_differences, to_row_differences
-from flow_cache.formats import read_flo, read_kitti, write_flo, write_kitti
+from flow_cache.exchange import read_flo, read_kitti, write_flo, write_kitti
 from flow_cache.schema import FILTERS, LIBVER
 
 CROP = 256  # px

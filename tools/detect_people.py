@@ -23,7 +23,7 @@ from measuring import make_parser
 from tqdm import tqdm
 
 from flow_cache import FlowCacheError, Video, open_video
-from flow_cache.drawing import save_png
+from flow_cache.images import save_png
 from flow_cache.runtime.atomic import write_bytes
 
 STRIDES = (8, 16, 32)  # px between the cells of YOLOX's three grids

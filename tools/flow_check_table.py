@@ -30,7 +30,7 @@ import numpy as np
 from measuring import make_parser, tell
 
 from flow_cache import ESTIMATORS, FlowEstimator, FlowStore, forward_backward_offset, read_image
-from flow_cache.formats import read_flo
+from flow_cache.exchange import read_flo
 from slimdp.report import ResultRows
 from slimdp.synthetic.dataset import synthesize
 from slimdp.synthetic.exact_flow import read_visible

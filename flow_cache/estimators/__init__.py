@@ -21,8 +21,7 @@ from flow_cache.estimators.dis import DenseInverseSearch
 from flow_cache.estimators.inputs import Pair
 from flow_cache.estimators.ptlflow_networks import PtlflowNetwork
 from flow_cache.estimators.raft import RaftLarge, RaftSmall
-from flow_cache.runtime.nearest import did_you_mean
-from flow_cache.runtime.shell import quoted
+from flow_cache.runtime.words import did_you_mean, quoted
 
 
 class FlowEstimator(Protocol):

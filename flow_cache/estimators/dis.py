@@ -12,7 +12,7 @@ import numpy as np
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators.inputs import Pair, check_pairs
-from flow_cache.runtime.nearest import listed
+from flow_cache.runtime.words import listed
 
 PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
-from flow_cache.runtime.file_hash import file_sha256
-from flow_cache.runtime.zip_check import check_zip
+from flow_cache.runtime.checksums import check_zip, file_sha256
 
 if TYPE_CHECKING:
     import torch

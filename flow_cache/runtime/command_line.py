@@ -1,16 +1,263 @@
-"""How a command is parsed, run and ended: errors in a line, and what a mistyped word was meant to be."""
+"""How a command is parsed, run and ended: its files are checked before it works, an error is a line.
+
+    add_input(command, "--annotations", required=True, help="...")
+    add_output(command, "--out", required=True, help="...")
+    check_files(options)  # after parsing: no output replaces an input, or another output
+
+Standard output and error may be closed (daemons), full, or too narrow for a name.
+"""
 
 from __future__ import annotations
 
 import argparse
+import io
+import os
+import select
 import sys
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
 
-from flow_cache.runtime.file_options import check_files
-from flow_cache.runtime.nearest import did_you_mean, nearest
+from flow_cache.runtime.atomic import is_stream, writable_file
 from flow_cache.runtime.progress import shown
-from flow_cache.runtime.standard_streams import READER_LEFT, in_a_line, reader_left
+from flow_cache.runtime.words import did_you_mean, nearest
+
+#: The exit code of a program that a closed pipe ended, as a shell counts it.
+READER_LEFT = 141
+_STDOUT, _STDERR = 1, 2
+
+
+def open_standard_streams() -> None:
+    """Let closed standard streams lead nowhere, and those that cannot encode a character write its number.
+
+    Else the next file to be opened would take the number of a closed one, and get what is printed.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(descriptor, True)  # as processes expect it that this one starts
+    os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = open(_STDOUT, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(_STDERR, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def in_a_line(error: BaseException) -> str:
+    """What a command says of an error that ends it; a failing standard output goes nowhere from then on."""
+    if (fault := _output_fault()) is not None:
+        return f"standard output: {fault.strerror}"
+    if isinstance(error, MemoryError):
+        said = f" ({error})" if str(error) else ""
+        return f"not enough memory{said}; close other programs, or give it smaller or fewer inputs"
+    if isinstance(error, UnicodeEncodeError):
+        return f"{error.object!r} is no UTF-8, as names of files and folders must be here; rename it"
+    return str(error)
+
+
+def _output_fault() -> OSError | None:
+    """What keeps from being written what was printed; then it goes nowhere."""
+    try:
+        sys.stdout.flush()
+    except OSError as fault:
+        _lead_nowhere()
+        return fault
+    return None
+
+
+def reader_left() -> bool:
+    """Whether it was the standard output that broke, and no pipe to another process; then it goes nowhere."""
+    there = select.poll()
+    there.register(_STDOUT, 0)  # errors are told unasked
+    if not there.poll(0):
+        return False
+    _lead_nowhere()
+    return True
+
+
+def _lead_nowhere() -> None:
+    """Python would complain, as it ends, of what is still to be printed."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, _STDOUT)
+    os.close(nowhere)
+
+
+_DECLARED = "declared_files"
+
+#: Of an input folder and the parsed options: whether a file in the folder is input.
+Reads = Callable[[Path, argparse.Namespace], bool]
+
+
+@dataclass(frozen=True)
+class FileOption:
+    """An option of a command that names files."""
+
+    dest: str  # its attribute among the parsed options
+    name: str  # as users write it
+    role: Literal["input", "file", "store", "folder"]
+    reads: Reads  # of an input folder: which files in it are input
+    words: tuple[str, ...] = ()  # values that name no file
+
+
+def add_input(
+    command: argparse._ActionsContainer,
+    *names: str,
+    reads: Reads = lambda file, options: True,
+    words: tuple[str, ...] = (),
+    **settings: Any,
+) -> None:
+    """Add an option (or argument) that names a file or folder to read, which no output may replace.
+
+    Args:
+        command: a parser, or a group of its options.
+        names: as `add_argument` takes them.
+        reads: of a folder, whether a file in it is input; by default every one is.
+        words: values that name no file, such as `open` for a surface.
+        settings: more of `add_argument`; `type` is Path unless given.
+    """
+    _add(command, names, "input", reads, words, settings)
+
+
+def add_output(
+    command: argparse._ActionsContainer,
+    *names: str,
+    role: Literal["file", "store", "folder"] = "file",
+    **settings: Any,
+) -> None:
+    """Add an option that names what a command writes; arguments as of `add_input`.
+
+    A `file` is replaced by a whole new one, and may be a pipe; a `store` is added to; a `folder` is filled.
+    """
+    _add(command, names, role, lambda file, options: False, (), settings)
+
+
+def check_files(options: argparse.Namespace) -> None:
+    """Check the declared files of a parsed command line.
+
+    Raises:
+        FileExistsError: an output is an input (by any name), lies in an input folder in the place of a file
+            of it, is another output, or is a device.
+        IsADirectoryError, NotADirectoryError, PermissionError: it cannot be written where it is to go.
+    """
+    declared: tuple[FileOption, ...] = getattr(options, _DECLARED, ())
+    paths = [
+        (option, path)
+        for option in declared
+        for path in _paths(getattr(options, option.dest, None))
+        if str(path) not in option.words
+    ]
+    outputs = [(option, path) for option, path in paths if option.role != "input"]
+    for index, (option, path) in enumerate(outputs):
+        named = f"{option.name} {path}"
+        if not _check_place(option, path):
+            continue
+        for source, there in paths:
+            if source.role == "input":
+                _check_not_input(named, option, path, source, there, options)
+        for other, there in outputs[:index]:
+            if _clash(option, path, other, there):
+                raise FileExistsError(
+                    f"{named} and {other.name} {there} cannot both be written; give each a name of its own"
+                )
+
+
+def check_apart(output: Path, source: Path) -> None:
+    """Raise FileExistsError if writing the file `output` would replace `source`, or a file in that folder."""
+    if is_stream(output):
+        return
+    _check_not_replaced(str(output), output, source)
+    if _holds(source, _real(output)):
+        raise FileExistsError(f"{output} is a file of {source}, which would be lost; choose another name")
+
+
+def _check_not_input(
+    named: str, option: FileOption, path: Path, source: FileOption, there: Path, options: argparse.Namespace
+) -> None:
+    _check_not_replaced(named, path, there)
+    if option.role == "file" and _holds(there, _real(path)) and source.reads(_real(path), options):
+        raise FileExistsError(
+            f"{named} is a file of {source.name} {there}, which would be lost; choose another name, "
+            "or remove it first"
+        )
+
+
+def _check_not_replaced(named: str, output: Path, source: Path) -> None:
+    if _same(output, source) and not (output.is_dir() and source.is_dir()):
+        raise FileExistsError(f"{named} is an input file, {source}, which would be lost; choose another name")
+
+
+def _holds(folder: Path, file: Path) -> bool:
+    return file.is_file() and folder.is_dir() and _real(folder) in file.parents
+
+
+def _add(
+    command: argparse._ActionsContainer,
+    names: tuple[str, ...],
+    role: Literal["input", "file", "store", "folder"],
+    reads: Reads,
+    words: tuple[str, ...],
+    settings: dict[str, Any],
+) -> None:
+    action = command.add_argument(*names, **{"type": Path, **settings})
+    name = action.option_strings[0] if action.option_strings else str(action.metavar or action.dest).upper()
+    before = command.get_default(_DECLARED) or ()
+    command.set_defaults(**{_DECLARED: (*before, FileOption(action.dest, name, role, reads, words))})
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    """The paths in the value of an option, which may be one, none, several, or pairs of them."""
+    if isinstance(value, str) and "=" in value and not Path(value).exists():  # NAME=PATH
+        yield Path(value.partition("=")[2])
+    elif isinstance(value, (str, Path)):
+        yield Path(value)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _paths(each)
+
+
+def _check_place(option: FileOption, path: Path) -> bool:
+    """Raise OSError where something cannot be written; False for a stream, which replaces nothing."""
+    named = f"{option.name} {path}"
+    if is_stream(path):
+        if option.role != "file":
+            raise FileExistsError(f"{named} is a pipe or a device, but a {option.role} is wanted")
+        return False
+    if option.role == "file":
+        writable_file(path)
+    elif option.role == "folder" and path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{named} is a file, but the name of a folder is wanted")
+    if option.role == "folder" and path.is_dir():
+        return True  # some commands only look into it
+    nearest = next(place for place in _real(path).parents if place.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(f"{named}: {nearest} is a file, so nothing can be written in it")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(f"{named}: nothing can be written in {nearest}")
+    return True
+
+
+def _clash(option: FileOption, path: Path, other: FileOption, there: Path) -> bool:
+    """Whether of two outputs one would replace the other, or lie in it though it is a file."""
+    if is_stream(there) or option.role == other.role == "folder":
+        return False
+    in_other = other.role != "folder" and _real(there) in _real(path).parents
+    in_this = option.role != "folder" and _real(path) in _real(there).parents
+    return _same(path, there) or in_other or in_this
+
+
+def _same(first: Path, second: Path) -> bool:
+    """Whether two names lead to one file or folder, there already or to be made."""
+    try:
+        return os.path.samefile(first, second)
+    except OSError:
+        return _real(first) == _real(second)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
 
 #: Exit codes: a fault of the input, and an interruption (as a shell counts it).
 BAD_INPUT, INTERRUPTED = 2, 130

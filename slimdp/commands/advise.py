@@ -34,7 +34,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _advise(options: argparse.Namespace) -> None:
-    from flow_cache.runtime.nearest import listed
+    from flow_cache.runtime.words import listed
     from slimdp.settings_file import ConfigError
     from slimdp.studies import find_studies
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from flow_cache.runtime.file_options import add_input
+from flow_cache.runtime.command_line import add_input
 from slimdp.shipped import shipped_path
 
 T = TypeVar("T", int, float)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from flow_cache.runtime.file_options import add_output
+from flow_cache.runtime.command_line import add_output
 from slimdp.commands.arguments import add_annotations
 from slimdp.settings_file import ConfigError
 

@@ -7,7 +7,7 @@ import os
 from contextlib import nullcontext
 from pathlib import Path
 
-from flow_cache.runtime.file_options import add_input, add_output
+from flow_cache.runtime.command_line import add_input, add_output
 from slimdp.commands.arguments import add_annotations, add_overrides, add_surface
 from slimdp.settings_file import ConfigError
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_cache.runtime.file_options import add_input, add_output
+from flow_cache.runtime.command_line import add_input, add_output
 from slimdp.commands.arguments import (
     add_annotations,
     add_first_frame,

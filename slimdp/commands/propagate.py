@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flow_cache.arguments import parse_steps
 from flow_cache.runtime.atomic import write_json
-from flow_cache.runtime.file_options import add_output
+from flow_cache.runtime.command_line import add_output
 from slimdp.commands.arguments import add_annotations, add_first_frame, add_flow, add_threshold_px
 from slimdp.settings_file import ConfigError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from flow_cache.runtime.file_options import add_output
+from flow_cache.runtime.command_line import add_output
 from slimdp.commands.arguments import add_device, add_swept_studies, names_with_commas
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_cache.arguments import add_job_options, asked_of_jobs
-from flow_cache.runtime.file_options import add_input, add_output
+from flow_cache.runtime.command_line import add_input, add_output
 from slimdp.commands.arguments import add_device, add_overrides, names_with_commas, seeds_with_commas
 from slimdp.shipped import shipped_path
 

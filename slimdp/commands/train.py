@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from flow_cache.runtime.file_options import add_input, add_output
+from flow_cache.runtime.command_line import add_input, add_output
 from slimdp.commands.arguments import add_annotations, add_device, add_overrides, add_surface
 from slimdp.shipped import shipped_path
 

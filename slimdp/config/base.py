@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import core_schema
 from typing_extensions import Self
 
-from flow_cache.runtime.nearest import listed
+from flow_cache.runtime.words import listed
 from slimdp.registry import lookup, registered
 from slimdp.settings_file import ConfigError, shortened
 

@@ -9,8 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from flow_cache.runtime.file_name import PLAIN_NAME_WORDS, is_plain_name
-from flow_cache.runtime.nearest import listed
+from flow_cache.runtime.words import PLAIN_NAME_WORDS, is_plain_name, listed
 from slimdp.config.base import (
     Count,
     Many,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from flow_cache.runtime.lazy_package import load_on_use
 
 if TYPE_CHECKING:
+    from flow_cache.coco import AnnotationError
     from slimdp.data.annotation_file import AnnotationSet, read_annotations, read_outlines
     from slimdp.data.augment import Augmentation, Patch, change_colours, draw_augmentation, flip_labels
     from slimdp.data.box_frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from slimdp.data.crops import BORDER_RGB, coarse_target, crop_affine, crop_image, crop_side
     from slimdp.data.dataset import ImageCache, PoseDataset, PoseSample, collate, start_worker
     from slimdp.data.frame_numbers import frame_number
-    from slimdp.data.json_record import AnnotationError
     from slimdp.data.keypoints import KeypointAnchors, keypoint_union, surface_anchors
     from slimdp.data.sampler import SampleIndex, WeightedSampler
     from slimdp.data.write import join_annotation_files, write_annotations

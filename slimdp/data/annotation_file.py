@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from flow_cache.coco import NoPersonError, person_categories
+from flow_cache.coco import (
+    AnnotationError,
+    NoPersonError,
+    Record,
+    coco_records,
+    person_categories,
+    read_coco,
+)
 from flow_cache.images import MAX_PIXELS, UPRIGHT, ImageError, check_image
-from flow_cache.runtime.json_file import read_json, short
 from flow_cache.runtime.progress import tracked
 from slimdp.data.frame_numbers import FrameName, FrameNumberError, number_frames
-from slimdp.data.json_record import AnnotationError, Record
 from slimdp.data.person_entry import CategoryLabels, PersonEntry
 from slimdp.data.rle import LONGEST_OUTLINE_PX, outline_length
 from slimdp.data.write import Outlines
@@ -98,8 +103,8 @@ def read_entries(
     the log tells who is left out.
     """
     path, images_dir = Path(path), Path(images_dir)
-    content = _load_json(path)
-    records = _records(path, content, "images", "image")
+    content = read_coco(path, "annotation file")
+    records = coco_records(path, content, "images", "image")
     if check_images:
         count = _length(content, "images")
         records = tracked(records, f"check the pictures of {path.name}", "pictures", count)
@@ -125,36 +130,9 @@ def read_outlines(path: str | os.PathLike[str], images_dir: str | os.PathLike[st
     return outlines
 
 
-def _load_json(path: Path) -> dict[str, Any]:
-    try:
-        content = read_json(path, "annotation file", AnnotationError)
-    except FileNotFoundError as error:
-        raise AnnotationError(str(error)) from None
-    if not isinstance(content, dict):
-        raise AnnotationError(f"{path}: a JSON {type(content).__name__} at the top, but an object is wanted")
-    return content
-
-
-def _records(path: Path, content: dict[str, Any], field: str, kind: str) -> Iterator[Record]:
-    """The objects of a top-level list, each named by its id where it has one."""
-    entries = content.get(field)
-    if not isinstance(entries, list):
-        raise AnnotationError(f"{path}: {field}: missing or no list, but a list of objects is wanted")
-    for position, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            raise AnnotationError(f"{path}: {field}[{position}]: no object")
-        yield Record(path, name_entry(entry, field, kind, position), entry)
-
-
 def _length(content: dict[str, Any], field: str) -> int | None:
     entries = content.get(field)
     return len(entries) if isinstance(entries, list) else None
-
-
-def name_entry(entry: Mapping[str, Any], field: str, kind: str, position: int) -> str:
-    """What errors call an entry of a list: by its id, and its image, where it has them."""
-    name = f"{kind} {short(entry['id'])}" if "id" in entry else f"{field}[{position}]"
-    return f"{name} of image {short(entry['image_id'])}" if "image_id" in entry else name
 
 
 def _read_people(
@@ -165,14 +143,16 @@ def _read_people(
     layout: PartLayout | None,
 ) -> Iterator[PersonEntry]:
     listed = content.get("categories")
-    categories = _records(path, {"categories": [] if listed is None else listed}, "categories", "category")
+    categories = coco_records(
+        path, {"categories": [] if listed is None else listed}, "categories", "category"
+    )
     labels, people, note = read_categories(path, categories, layout)
     if note and warn:
         _LOG.warning("%s: %s", path, note)
     unnamed = CategoryLabels(layout=layout or PEOPLE)
     seen: set[tuple[int, int]] = set()
     left_out: list[str] = []
-    for record in _records(path, content, "annotations", "annotation"):
+    for record in coco_records(path, content, "annotations", "annotation"):
         category = record.integer("category_id") if record.has("category_id") else None
         if people and category not in people:
             continue

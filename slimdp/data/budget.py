@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from flow_cache.coco import AnnotationError
 from slimdp.config import BudgetSettings, ConfigError
 from slimdp.config.samples import DROPPED, KEPT
 from slimdp.data.annotation_file import AnnotationSet
-from slimdp.data.json_record import AnnotationError
 from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
 
 T = TypeVar("T")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from flow_cache.coco import AnnotationError
 from flow_cache.images import read_image
 from flow_cache.runtime.lru_cache import LruCache
 from slimdp.config import AugmentSettings, CropSettings
@@ -28,7 +29,6 @@ from slimdp.data.augment import (
     under,
 )
 from slimdp.data.crops import coarse_target, crop_affine, crop_image
-from slimdp.data.json_record import AnnotationError
 from slimdp.data.keypoints import (
     HIDDEN,
     KeypointAnchors,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slimdp.data.json_record import AnnotationError
+from flow_cache.coco import AnnotationError
 from slimdp.structures import PersonAnnotation
 from slimdp.surface.body import BodySurface
 

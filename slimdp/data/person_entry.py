@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from flow_cache.coco import FARTHEST_PX, LEAST_PX
+from flow_cache.coco import FARTHEST_PX, LEAST_PX, ROUNDING, Record
 from slimdp.data.box_frame import FRAME, image_from_frame
-from slimdp.data.json_record import ROUNDING, AnnotationError, Record
 from slimdp.data.rle import (
     check_polygons,
     decode_polygons,
@@ -78,11 +77,7 @@ class PersonEntry:
 
     @cached_property
     def _sound_box(self) -> np.ndarray:
-        box = self.record.pixels("bbox", 4)
-        if (box[2:] < 0).any():
-            size = f"{box[2]:g} x {box[3]:g}"
-            raise self.record.error("bbox", f"a width and height of {size}, but none must be negative")
-        return box
+        return self.record.sound_box()
 
     @cached_property
     def area(self) -> float | None:
@@ -300,7 +295,7 @@ def _frame_masks(record: Record, layout: PartLayout) -> list[tuple[str, dict[str
     return named
 
 
-def _name_mask(record: Record, masks: list[tuple[str, dict[str, Any]]], error: ValueError) -> AnnotationError:
+def _name_mask(record: Record, masks: list[tuple[str, dict[str, Any]]], error: ValueError) -> ValueError:
     """The error of several masks that were read at once, with the one at fault named."""
     for name, mask in masks:
         try:

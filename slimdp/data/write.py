@@ -17,10 +17,10 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from flow_cache.coco import AnnotationError
 from flow_cache.runtime.atomic import atomic_write, write_text
 from flow_cache.runtime.json_file import read_json
 from slimdp.data.box_frame import FRAME, frame_from_image
-from slimdp.data.json_record import AnnotationError
 from slimdp.data.rle import encode_rle
 from slimdp.structures import IGNORE, BoxSource, ImageRecord, PersonAnnotation
 from slimdp.surface.layout import PartLayout

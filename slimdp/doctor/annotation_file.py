@@ -10,17 +10,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from flow_cache.coco import AnnotationError, Record, name_entry
 from flow_cache.runtime.json_file import JsonFileError, read_json, short
 from flow_cache.runtime.progress import tracked
 from slimdp.data.annotation_file import (
     ImageEntry,
-    name_entry,
     number_images,
     read_categories,
     read_image_entry,
     read_keypoint_names,
 )
-from slimdp.data.json_record import AnnotationError, Record
 from slimdp.data.person_entry import CategoryLabels, PersonEntry
 from slimdp.doctor.findings import FileFindings, field_and_problem
 from slimdp.doctor.people import PeopleOfVideos, check_person

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from slimdp.data.json_record import AnnotationError, Record
+from flow_cache.coco import AnnotationError, Record
 
 
 class Severity(str, Enum):

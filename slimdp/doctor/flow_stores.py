@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flow_cache import FlowCacheError, FlowStore, MissingFlowError
-from flow_cache.formats import flo_size, read_flo
+from flow_cache.exchange import flo_size, read_flo
 from flow_cache.inspection import inspect_video, verify_store
 from flow_cache.journal import journal_of
-from flow_cache.naming import folder_names
 from flow_cache.runtime.atomic import left_in
-from flow_cache.runtime.hdf5_content import Hdf5ContentError, has_attribute, open_hdf5
+from flow_cache.runtime.hdf5 import Hdf5ContentError, has_attribute, open_hdf5
 from flow_cache.runtime.progress import tracked
+from flow_cache.video import folder_names
 from slimdp.data import AnnotationError
 from slimdp.doctor.findings import FileFindings, Findings
 from slimdp.motion import FramePlaces

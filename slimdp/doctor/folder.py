@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flow_cache.formats import FORMATS
+from flow_cache.exchange import FORMATS
 from flow_cache.images import IMAGE_SUFFIXES
 from slimdp.doctor.catalogue import SURFACE_FILES, find_split
 from slimdp.doctor.flow_stores import is_flow_store

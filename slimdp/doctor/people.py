@@ -10,8 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from flow_cache.coco import AnnotationError, Record
 from slimdp.data.box_frame import FRAME, sample_coarse
-from slimdp.data.json_record import AnnotationError, Record
 from slimdp.data.person_entry import PersonEntry
 from slimdp.doctor.findings import FileFindings
 from slimdp.structures import BoxSource, ImageRecord, PersonAnnotation

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from flow_cache import STEPS
+from flow_cache.coco import Record
 from flow_cache.images import ImageError, read_image
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.progress import tracked
-from slimdp.data.json_record import Record
 from slimdp.doctor.annotation_file import FileSummary
 from slimdp.doctor.findings import FileFindings
 from slimdp.structures import ImageRecord, PersonAnnotation

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flow_cache.runtime.atomic import write_text
-from flow_cache.runtime.shell import quoted
+from flow_cache.runtime.words import quoted
 from slimdp.doctor.annotation_file import FileSummary
 from slimdp.doctor.catalogue import Download
 from slimdp.doctor.examine import Diagnosis

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flow_cache.runtime.hdf5_content import Hdf5ContentError, open_hdf5, text
-from flow_cache.runtime.zip_check import DamagedZipError, check_zip
+from flow_cache.runtime.checksums import DamagedZipError, check_zip
+from flow_cache.runtime.hdf5 import Hdf5ContentError, open_hdf5, text
 from slimdp.doctor.findings import FileFindings
 from slimdp.surface import PEOPLE, load_uv_symmetry
 from slimdp.surface.densepose import files

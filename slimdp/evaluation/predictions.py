@@ -32,16 +32,17 @@ import h5py
 import numpy as np
 
 from flow_cache.runtime.atomic import atomic_write
-from flow_cache.runtime.hdf5_content import (
+from flow_cache.runtime.hdf5 import (
+    DiskFile,
     Hdf5ContentError,
     has_attribute,
     integer,
+    new_hdf5,
     open_hdf5,
     require_plain,
     text,
 )
-from flow_cache.runtime.hdf5_file import DiskFile, new_hdf5
-from flow_cache.runtime.shell import quoted
+from flow_cache.runtime.words import quoted
 from slimdp.evaluation.densepose_results import FARTHEST_PX, MOST_PIXELS, Detection
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.structures import DensePoseInstance

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from flow_cache.runtime.atomic import write_text
-from flow_cache.runtime.nearest import listed
 from flow_cache.runtime.progress import tracked
+from flow_cache.runtime.words import listed
 from slimdp.evaluation.average_precision import SIMILARITIES, AveragePrecision
 from slimdp.evaluation.densepose_results import Detection, ResultFileError, ResultReader, count_entries
 from slimdp.evaluation.ground_truth import EvaluationSet, read_truths

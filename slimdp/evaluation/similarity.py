@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flow_cache.runtime.nearest import listed
+from flow_cache.runtime.words import listed
 from slimdp.evaluation.densepose_results import Detection
 from slimdp.evaluation.ground_truth import DensePoints, GroundTruth, ImageMask, ImageTruth, place_in_image
 from slimdp.surface.layout import PAPER_KAPPA_M, PartLayout, Surface

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from flow_cache.images import read_image
-from flow_cache.runtime.file_hash import file_sha256
+from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.progress import tracked
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from flow_cache import FlowSource, MissingFlowError
-from flow_cache.naming import folder_names
 from flow_cache.runtime.progress import tracked
-from flow_cache.runtime.shell import quoted
+from flow_cache.runtime.words import quoted
+from flow_cache.video import folder_names
 from slimdp.data import AnnotationError
 from slimdp.motion.folder_match import FolderMatch, FolderPictures, is_folder_of, match_folder
 from slimdp.motion.frame_series import video_of_each

@@ -12,6 +12,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
+from flow_cache.images import encode_image
 from flow_cache.runtime.atomic import write_bytes
 
 Item = TypeVar("Item")
@@ -183,9 +184,7 @@ def evenly_spread(items: Sequence[Item], count: int) -> list[Item]:
 
 def save_png(path: str | Path, image: np.ndarray) -> None:
     """Write an image as PNG, whole or not at all."""
-    done, data = cv2.imencode(".png", cv2.cvtColor(_checked_image(image), cv2.COLOR_RGB2BGR))
-    assert done, f"OpenCV cannot encode an image of shape {image.shape}"
-    write_bytes(path, data.tobytes())
+    write_bytes(path, encode_image(_checked_image(image)))
 
 
 def _fill_disc(image: np.ndarray, centre: np.ndarray, radius: float, colour: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flow_cache.runtime.lock import HeldError, held, is_held
 from flow_cache.runtime.machine import describe_commit, git_state
-from flow_cache.runtime.shell import quoted
+from flow_cache.runtime.words import quoted
 from slimdp.config import ConfigError, TrainConfig, config_to_dict
 from slimdp.data import AnnotationError, Clicks
 from slimdp.evaluation import EvaluationSet, read_truths

@@ -22,7 +22,7 @@ import numpy as np
 
 from flow_cache import FlowCacheError, FlowStore
 from flow_cache.runtime.atomic import write_json
-from flow_cache.runtime.file_hash import file_sha256
+from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.json_file import JsonFileError, read_json
 from slimdp.config import ConfigError, MotionSettings, TrainConfig, config_from_dict, config_to_dict
 from slimdp.config.base import Many, Settings, Wanted

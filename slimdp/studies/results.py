@@ -10,7 +10,7 @@ from typing import Any
 
 from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.json_file import parse_json, read_json_bytes
-from flow_cache.runtime.nearest import listed
+from flow_cache.runtime.words import listed
 from slimdp.config import ConfigError
 from slimdp.report.tables import Spread, format_table
 from slimdp.studies.records import Failure, RunResult

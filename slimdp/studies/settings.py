@@ -11,8 +11,7 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_va
 from pydantic_core import core_schema
 from typing_extensions import Self
 
-from flow_cache.runtime.file_name import PLAIN_NAME_WORDS, is_plain_name
-from flow_cache.runtime.nearest import listed
+from flow_cache.runtime.words import PLAIN_NAME_WORDS, is_plain_name, listed
 from slimdp.config import ConfigError, Settings
 from slimdp.config.base import Count, Many, Wanted
 from slimdp.evaluation import describe_score

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.json_file import read_json
-from flow_cache.runtime.shell import quoted
+from flow_cache.runtime.words import quoted
 from slimdp.config import ConfigError, TrainConfig, config_from_dict
 from slimdp.config.base import Many, Settings
 from slimdp.registry import import_modules

@@ -8,8 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from flow_cache.runtime.lock import is_held
-from flow_cache.runtime.nearest import listed
-from flow_cache.runtime.shell import quoted
+from flow_cache.runtime.words import listed, quoted
 from slimdp.config import ConfigError, TrainConfig, config_to_dict
 from slimdp.studies.plan import PlannedRun, plan_runs
 from slimdp.studies.records import (

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
+from flow_cache.images import encode_image
 from slimdp.config.base import Many, NotNegative, Settings, Share, Wanted
 
 _Range = Annotated[
@@ -201,9 +202,6 @@ def write_picture(path: Path, picture: np.ndarray, options: Sequence[int] = ()) 
     Raises:
         OSError: naming the file that cannot be written.
     """
-    stored = picture[..., ::-1] if picture.ndim == 3 else picture
-    encoded, content = cv2.imencode(path.suffix, stored, list(options))
-    if not encoded:
-        raise ValueError(f"{path}: OpenCV cannot write {path.suffix} files here")
+    content = encode_image(picture, path.suffix, options)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.tobytes())
+    path.write_bytes(content)

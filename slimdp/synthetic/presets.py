@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import model_validator
 from typing_extensions import Self
 
-from flow_cache.runtime.nearest import did_you_mean
+from flow_cache.runtime.words import did_you_mean
 from slimdp.config.base import Count, Many, NotNegative, Settings, above, require
 from slimdp.settings_file import ConfigError, apply_override
 from slimdp.synthetic.scene import SceneStyle

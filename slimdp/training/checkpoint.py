@@ -28,7 +28,7 @@ from torch import Tensor
 
 import slimdp
 from flow_cache.runtime.atomic import atomic_write
-from flow_cache.runtime.zip_check import check_zip
+from flow_cache.runtime.checksums import check_zip
 from slimdp.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
 from slimdp.models import DensePoseModel
 from slimdp.settings_file import differences

@@ -18,7 +18,7 @@ ATTACKS = """
 import sys
 from pathlib import Path
 import numpy as np
-from slimdp.data.json_record import AnnotationError, Record
+from flow_cache.coco import AnnotationError, Record
 from slimdp.data.person_entry import PersonEntry
 from slimdp.data.rle import encode_rle
 from slimdp.structures import ImageRecord

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flow_cache import FlowCacheError, FlowStore, FlowWriter, VideoRecord
-from flow_cache.formats import write_flo
+from flow_cache.exchange import write_flo
 from slimdp.doctor import examine
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from flow_cache import consistency
+from flow_cache import chain
 from flow_cache.chain import (
     consistent,
     consistent_points,
@@ -65,7 +65,7 @@ def test_any_field_agrees_with_a_plain_loop(
 ) -> None:
     height, width = flows[0].shape[1:]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(consistency, "_PIXELS_AT_ONCE", pixels_at_once)
+        patch.setattr(chain, "_PIXELS_AT_ONCE", pixels_at_once)
         found = forward_backward_offset(*flows)
     expected = [[slow_offset(*flows, x, y) for x in range(width)] for y in range(height)]
     np.testing.assert_allclose(found, expected, atol=1e-9)

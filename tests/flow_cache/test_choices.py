@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from flow_cache.choices import ESTIMATOR_NAMES, FILTER_NAMES, FORMAT_NAMES
 from flow_cache.estimators import ESTIMATORS
-from flow_cache.formats import FORMATS
+from flow_cache.exchange import FORMATS
 from flow_cache.schema import FILTERS
 
 

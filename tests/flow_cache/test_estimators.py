@@ -8,7 +8,7 @@ import pytest
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import ESTIMATORS, DenseInverseSearch, FlowEstimator, settings_hash
-from flow_cache.formats import read_flo
+from flow_cache.exchange import read_flo
 from flow_cache.video import read_image
 
 

@@ -4,7 +4,7 @@ import sys
 from types import ModuleType
 
 import flow_cache
-import flow_cache.commands.precompute  # which imports the module that is named like the function
+import flow_cache.precompute  # the module that is named like the function
 
 
 def test_every_public_name_is_what_it_says_whatever_was_imported_before() -> None:

@@ -102,7 +102,7 @@ def test_sizes_may_be_missing_and_boxes_flat(write: Write, caplog: pytest.LogCap
         image |= {"width": None, "height": None}
     people = read_people_boxes(write(content), [WALK], 0)
     assert sorted(people["walk"].boxes) == [2]
-    assert "2 boxes without a pixel of their frames are passed over: annotations[1]" in caplog.text
+    assert "2 boxes without a pixel of their frames are passed over: annotation 1 of image 13" in caplog.text
 
 
 def change(key: str, place: int, **values: object) -> dict[str, Any]:
@@ -115,40 +115,64 @@ def change(key: str, place: int, **values: object) -> dict[str, Any]:
     ("content", "message"),
     [
         ("{", r"boxes\.json: line 1, column 2: malformed JSON"),
-        ([1], r"holds a list; wanted COCO's object"),
-        ({"images": []}, r"has no frames of video 'walk'|no list 'annotations'"),
-        ({"annotations": []}, r"no list 'images'"),
-        ({"images": [3], "annotations": []}, r"images\[0\] is a int; wanted an object"),
-        (change("images", 1, id=None), r"images\[1\], .*: id None; wanted a number or a text"),
-        (change("images", 1, id=10), r"images\[1\], id 10, .*another image has this id"),
-        (change("images", 1, file_name=5), r"images\[1\], .*: file_name 5; wanted a text"),
-        (change("images", 1, file_name="x/walk/0000.png"), r"id 11.* is the same frame as .*id 10"),
-        (change("images", 1, file_name="walk/9.png"), r"id 11.*walk has no frame '9.png'; its 6 frames"),
-        (change("images", 1, width=64, height=96), r"id 11.* is of 64 x 96 px, the frames .* 128 x 96 px"),
-        (change("annotations", 0, image_id=3), r"annotations\[0\], id 0, image_id 3: no image of the file"),
-        (change("annotations", 0, bbox=None), r"annotations\[0\].*bbox None; wanted four numbers"),
-        (change("annotations", 0, bbox=[1, 2, "3", 4]), r"bbox \[1, 2, '3', 4\]; wanted four numbers"),
-        (change("annotations", 0, bbox=[1, 2, 3]), r"annotations\[0\].*wanted four numbers"),
-        (change("annotations", 0, bbox=[1, 2, True, 4]), r"annotations\[0\].*wanted four numbers"),
-        (change("annotations", 0, bbox=[1, 2, float("nan"), 4]), r"annotations\[0\].*four finite numbers"),
-        (change("annotations", 0, bbox=[1, 2, 1e308, 4]), "numbers of 1,000,000 px at most"),
-        (change("annotations", 0, bbox=[1, 2, 10**400, 4]), "finite numbers of 1,000,000 px"),
-        (change("annotations", 0, bbox=[1, 2, -3, 4]), r"annotations\[0\].*no negative width or height"),
+        ([1], r"a JSON list at the top, but an object is wanted"),
+        ({"images": []}, r"has no frames of video 'walk'|annotations: missing or no list"),
+        ({"annotations": []}, r"images: missing or no list"),
+        ({"images": [3], "annotations": []}, r"images\[0\]: no object"),
+        (change("images", 1, id=None), r"image None: id: missing, but it is required"),
+        (change("images", 1, id=10), r"image 10: id: another image has it"),
+        (change("images", 1, file_name=5), r"image 11: file_name: 5, but a text is wanted"),
+        (
+            change("images", 1, file_name="x/walk/0000.png"),
+            r"image 11: file_name: the same frame as image 10",
+        ),
+        (
+            change("images", 1, file_name="walk/9.png"),
+            r"image 11: file_name: .*walk has no frame '9.png'; its 6 frames",
+        ),
+        (
+            change("images", 1, width=64, height=96),
+            r"image 11: width: 64 px, but the frames .* are of 128 x 96 px",
+        ),
+        (change("annotations", 0, image_id=3), r"annotation 0 of image 3: image_id: no image of the file"),
+        (change("annotations", 0, bbox=None), r"annotation 0 of image 12: bbox: missing"),
+        (change("annotations", 0, bbox=[1, 2, "3", 4]), r"bbox: not a flat list of numbers: entry 2 is '3'"),
+        (change("annotations", 0, bbox=[1, 2, 3]), r"annotation 0 .*bbox: 3 numbers, but 4 are wanted"),
+        (change("annotations", 0, bbox=[1, 2, True, 4]), r"annotation 0 .*bbox: .*: entry 2 is True"),
+        (
+            change("annotations", 0, bbox=[1, 2, float("nan"), 4]),
+            r"annotation 0 .*bbox: entry 2 is nan, but a finite number",
+        ),
+        (
+            change("annotations", 0, bbox=[1, 2, 1e308, 4]),
+            "bbox: entry 2 is 1e\\+308 px, but at most 1,000,000 px",
+        ),
+        (
+            change("annotations", 0, bbox=[1, 2, 10**400, 4]),
+            "bbox: a number beyond all floats, but finite ones",
+        ),
+        (
+            change("annotations", 0, bbox=[1, 2, -3, 4]),
+            r"annotation 0 .*bbox: .* -3 x 4, but none must be negative",
+        ),
         (change("annotations", 0, bbox=[128, 2, 3, 4]), r"no person's box in any of them"),
-        (change("annotations", 0, category_id=[1]), r"annotations\[0\].*category_id \[1\]; wanted a number"),
+        (
+            change("annotations", 0, category_id=[1]),
+            r"annotation 0 .*category_id: \[1\], but a whole number is wanted",
+        ),
         ({**ONE, "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]}, r"'cat', 'dog'"),
         (coco(), r"lists frames of video 'walk', but no person's box in any of them"),
         (coco(video="stroll"), r"no frames of video 'walk'; the folders in its file names are: stroll"),
         ({"images": [], "annotations": []}, r"the folders in its file names are: none"),
     ],
-)  # fmt: skip
+)
 def test_faults_name_their_entry(write: Write, content: object, message: str) -> None:
     with pytest.raises(FlowCacheError, match=message):
         read_people_boxes(write(content), [WALK], 0.5)
 
 
 def test_a_missing_file_or_an_impossible_margin_is_a_fault(write: Write, tmp_path: Path) -> None:
-    with pytest.raises(FlowCacheError, match=r"no boxes at .*none\.json"):
+    with pytest.raises(FlowCacheError, match=r"none\.json: no such file of boxes"):
         read_people_boxes(tmp_path / "none.json", [WALK], 0.5)
     for margin in (-0.1, float("nan"), float("inf")):
         with pytest.raises(FlowCacheError, match="wanted a share of the box's longer side, 0 or more"):

@@ -18,11 +18,11 @@ from flow_cache.__main__ import main
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, Pair, RaftSmall
 from flow_cache.journal import JournaledFile
-from flow_cache.precompute import precompute
-from flow_cache.progress import Progress, read_progress
+from flow_cache.precompute import Progress, precompute, read_progress
 from flow_cache.runtime.job_array import JobError, make_executor, submit_array
 from flow_cache.store import FlowStore
 from flow_cache.submission import JobFile, ShardJob, submit, tell_jobs
+from tests.flow_cache.contents import contents
 
 MakeFolder = Callable[..., Path]
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,17 +39,6 @@ def videos(tmp_path: Path, make_folder: MakeFolder) -> list[Path]:
             image = cv2.imread(str(file))
             cv2.imwrite(str(file), np.roll(image, -index * frame, axis=1))
     return folders
-
-
-def contents(path: Path) -> dict[tuple[str, int, int], bytes]:
-    """Every finished field of a store."""
-    with FlowStore(path) as store:
-        return {
-            (video, int(frame), step): store.read(video, int(frame), step).displacement.tobytes()
-            for video in store.videos()
-            for step in store.steps(video)
-            for frame in np.flatnonzero(store.finished(video, step))
-        }
 
 
 def test_local_jobs_give_what_one_process_gives_and_go_on_where_one_failed(

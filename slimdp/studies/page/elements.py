@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from flow_cache.images import encode_image
+
 _QUALITY = 88
 
 
@@ -61,12 +63,9 @@ class PagePicture:
 
 def photograph(name: str, title: str, alt: str, image: np.ndarray) -> PagePicture:
     """A picture (H, W, 3) uint8 RGB, as JPEG in the page."""
-    return PagePicture(name, title, alt, "image/jpeg", _encode(".jpg", image))
-
-
-def png_bytes(image: np.ndarray) -> bytes:
-    """A picture (H, W, 3) uint8 RGB as PNG."""
-    return _encode(".png", image)
+    return PagePicture(
+        name, title, alt, "image/jpeg", encode_image(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    )
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
@@ -77,10 +76,3 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     for row in rows:
         writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
     return text.getvalue().encode("utf-8")
-
-
-def _encode(ending: str, image: np.ndarray) -> bytes:
-    options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if ending == ".jpg" else []
-    done, data = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    assert done, f"OpenCV cannot encode an image of shape {image.shape}"
-    return data.tobytes()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flow_cache.images import read_image
+from flow_cache.images import encode_image, read_image
 from flow_cache.runtime.progress import tracked
 from slimdp.config import ConfigError
 from slimdp.data import read_annotations
@@ -19,7 +19,7 @@ from slimdp.report.body import TEXTURE_SIGMA_M, texture_colours, texture_picture
 from slimdp.report.drawing import PART_COLOURS, contact_sheet, evenly_spread, part_key, text_strip, unit_key
 from slimdp.report.panels import FOUND_TITLES, TRUE_TITLES, PersonView, body_pixels, error_legend
 from slimdp.structures import DensePoseInstance, ImageRecord, PersonAnnotation
-from slimdp.studies.page.elements import PagePicture, photograph, png_bytes
+from slimdp.studies.page.elements import PagePicture, photograph
 from slimdp.studies.swept import SweptStudy
 from slimdp.surface import BodySurface, Surface, load_surface
 from slimdp.training import load_model
@@ -190,7 +190,7 @@ def _panel(
     sheet = contact_sheet(named, _SHEET_TITLES)
     width, names = sheet.shape[1], _part_names(surface)
     keys = [error_legend(width), unit_key(width), part_key(width, names)]
-    return PersonPanel(name, _where(person), tuple(lines), png_bytes(np.concatenate([sheet, *keys])))
+    return PersonPanel(name, _where(person), tuple(lines), encode_image(np.concatenate([sheet, *keys])))
 
 
 def _part_names(surface: Surface) -> tuple[str, ...]:
@@ -293,7 +293,7 @@ def texture_pictures(
         alt = f"Front and back of the body in the colours that {title} put there"
         picture = photograph(f"{swept.key}_texture_{name}", title, alt, drawn)
         caption = f"some pixel landed on {100 * known:.0f} % of the skin"
-        pictures.append(replace(picture, caption=caption, files={".png": png_bytes(drawn)}))
+        pictures.append(replace(picture, caption=caption, files={".png": encode_image(drawn)}))
     return pictures
 
 

@@ -10,9 +10,8 @@ import jinja2
 import numpy as np
 
 from flow_cache.runtime.atomic import atomic_write, write_bytes
-from flow_cache.runtime.file_name import one_file_name
-from flow_cache.runtime.nearest import listed
 from flow_cache.runtime.progress import tracked
+from flow_cache.runtime.words import listed, one_file_name
 from slimdp.config import ConfigError
 from slimdp.report.drawing import colour_of_unit
 from slimdp.report.panels import ERROR_COLOURS, ERROR_NAMES

@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from flow_cache.runtime.command_line import CommandParser
-from flow_cache.runtime.nearest import did_you_mean, nearest
+from flow_cache.runtime.words import did_you_mean, nearest
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from flow_cache.runtime.standard_streams import in_a_line
+from flow_cache.runtime.command_line import in_a_line
 
 _SAYS = (
-    "import os, sys\nfrom flow_cache.runtime.standard_streams import open_standard_streams\n"
+    "import os, sys\nfrom flow_cache.runtime.command_line import open_standard_streams\n"
     "open_standard_streams()\n"
     "opened = os.open(os.devnull, os.O_RDONLY)\n"
     "print('gr\\u00fc\\u00df', '\\udcff')\nprint('said', file=sys.stderr)\nsys.stderr.isatty()\n"

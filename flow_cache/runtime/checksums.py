@@ -1,12 +1,26 @@
-"""The checksums of a zip file, such as torch and numpy write: torch itself does not look at them."""
+"""What files are known by: their content, and the checksums of a zip file, such as torch and numpy write.
+
+torch itself does not look at them.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zipfile
 import zlib
 from pathlib import Path
 from typing import BinaryIO
+
+
+def file_sha256(path: str | Path) -> bytes:
+    """SHA-256 of a file's content; raises OSError where it cannot be read."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.digest()
+
 
 _BLOCK = 1 << 20
 _END = struct.Struct("<4s4H2LH")  # the record at the end of a zip file without a comment

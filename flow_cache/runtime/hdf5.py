@@ -1,19 +1,23 @@
-"""HDF5 files from anywhere: nothing outside of the file is read, and nothing it announces is believed.
+"""HDF5 files from anywhere, new ones on a disk that may fill up, and Ctrl-C in calls of HDF5.
 
-A link of HDF5 can lead to any file of the machine, the numbers of a data set can lie in other files, a filter
-can be code that HDF5 loads, and a file of some kilobytes can announce terabytes. What is read goes through
-the functions here first. Their errors name the place within the file, such as `/walk@width`; a caller adds
-which file it is.
+Nothing outside of a file is read, and nothing it announces is believed. A link of HDF5 can lead to any file
+of the machine, the numbers of a data set can lie in other files, a filter can be code that HDF5 loads, and a
+file of some kilobytes can announce terabytes. What is read goes through the functions here first. Their
+errors name the place within the file, such as `/walk@width`; a caller adds which file it is.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import os
+import signal
 import stat
-from collections.abc import Collection
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import h5py
 import numpy as np
@@ -215,3 +219,143 @@ def _type_in_words(kind: h5py.h5t.TypeID) -> str:
         return str(kind.dtype)
     except TypeError:  # HDF5 has types that NumPy has not
         return "of another type"
+
+
+#: From this version on HDF5 checksums its index and attributes; of data, what `fletcher32` is asked for.
+CHECKSUMMED = ("v110", "v110")
+
+
+@contextmanager
+def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, DiskFile]]:
+    """Make an HDF5 file: give it, and the file below it, whose `check` tells what the disk said.
+
+    HDF5 crashes the process where it cannot write as it closes, so every error waits until it has closed: an
+    OSError that names `path`, at the end of the block at the latest.
+    """
+    with DiskFile(path) as below:
+        with h5py.File(below, "w", libver=CHECKSUMMED) as file:
+            yield file, below
+        below.check()
+
+
+class ByteFile:
+    """What HDF5's `fileobj` driver asks of a file, but for reading and writing its bytes."""
+
+    _position = _size = 0
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = base + offset
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        available = max(self._size - self._position, 0)
+        data = bytearray(available if size < 0 else min(size, available))
+        self.readinto(data)
+        return bytes(data)
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:
+        raise NotImplementedError
+
+    def truncate(self, size: int | None = None) -> int:
+        self._size = self._position if size is None else size
+        return self._size
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+
+class DiskFile(ByteFile):
+    """The bytes below HDF5: keeps the first error, and from then on only pretends.
+
+    After an error, what is written is kept in memory as long as HDF5 may read it again: until it closes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        self._fault: OSError | None = None
+        self._pretended: list[tuple[int, bytes]] = []
+
+    def __enter__(self) -> DiskFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def check(self) -> None:
+        """Raise what the disk said, with the file's name."""
+        if self._fault is not None:
+            raise OSError(self._fault.errno, self._fault.strerror, str(self._path)) from self._fault
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:
+        view = memoryview(buffer).cast("B")
+        count = max(0, min(len(view), self._size - self._position))
+        data = bytearray(count)
+        try:
+            there = os.pread(self._descriptor, count, self._position)
+            data[: len(there)] = there
+        except OSError as error:
+            self._fault = self._fault or error
+        for start, written in self._pretended:
+            first, last = max(start, self._position), min(start + len(written), self._position + count)
+            if first < last:
+                data[first - self._position : last - self._position] = written[first - start : last - start]
+        view[:count] = data
+        self._position += count
+        return count
+
+    def write(self, data: bytes | memoryview) -> int:
+        view = memoryview(data).cast("B")
+        written = 0
+        try:
+            while self._fault is None and written < len(view):
+                written += os.pwrite(self._descriptor, view[written:], self._position + written)
+        except OSError as error:
+            self._fault = error
+        if self._fault is not None:
+            self._pretended.append((self._position, bytes(view)))
+        self._position += len(view)
+        self._size = max(self._size, self._position)
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        super().truncate(size)
+        try:
+            if self._fault is None:
+                os.ftruncate(self._descriptor, self._size)
+        except OSError as error:
+            self._fault = error
+        return self._size
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def uninterrupted(method: Callable[P, T]) -> Callable[P, T]:
+    """Let Ctrl-C take effect after a call: raised inside of HDF5, it is lost, cuts a change short or crashes.
+
+    A whole method, because HDF5 also writes where it seems only to read (it empties its caches) and where
+    the last reference to a data set goes (it writes the chunks that it still has).
+    """
+
+    @functools.wraps(method)
+    def deferring(*args: P.args, **kwargs: P.kwargs) -> T:
+        handler = signal.getsignal(signal.SIGINT)
+        if handler is None or threading.current_thread() is not threading.main_thread():
+            return method(*args, **kwargs)  # only the main thread is interrupted
+        came: list[int] = []
+        signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+        try:
+            result = method(*args, **kwargs)
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        if came:  # not after an error, such as a full disk: that ends the work too, and says more
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    return deferring

@@ -7,8 +7,8 @@ import pytest
 
 from flow_cache.__main__ import main
 from flow_cache.errors import FlowCacheError
-from flow_cache.naming import VideoSource, find_name, name_source, name_sources, video_name
 from flow_cache.store import FlowStore
+from flow_cache.video import VideoSource, find_name, name_source, name_sources, video_name
 
 MakeFolder = Callable[..., Path]
 

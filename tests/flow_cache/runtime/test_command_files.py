@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flow_cache.runtime.file_options import add_input, add_output, check_apart, check_files
+from flow_cache.runtime.command_line import add_input, add_output, check_apart, check_files
 
 
 def parsed(*words: str | Path) -> argparse.Namespace:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flow_cache.runtime.zip_check import DamagedZipError, check_zip
+from flow_cache.runtime.checksums import DamagedZipError, check_zip
 
 
 def test_no_flipped_bit_passes_with_other_content(tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+"""Names in messages, in commands that messages suggest, and in files."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import re
+import shlex
+from collections.abc import Iterable
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like a word, whatever its case; None where none is like it."""
+    by_lower = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), by_lower, n=1)
+    return by_lower[found[0]] if found else None
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """The end of an error: "; did you mean tiny?", or "" where no known name is like the word."""
+    near = nearest(word, known) if isinstance(word, str) else None
+    return "" if near is None else f"; did you mean {near}?"
+
+
+def listed(known: Iterable[str], word: object) -> str:
+    """What there is instead of a word, for the end of an error: "smoke, tiny; did you mean tiny?"."""
+    names = list(known)
+    return ", ".join(names) + did_you_mean(word, names)
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\udc80-\udcff]")
+
+
+def quoted(word: str | os.PathLike[str]) -> str:
+    """A word of a command line as a shell reads it, in one line.
+
+    What is no character that shows, such as a newline or a byte that is no UTF-8, is written as bash has it.
+    """
+    text = os.fspath(word)
+    if not _CONTROL.search(text):
+        return shlex.quote(text)
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + _CONTROL.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", escaped) + "'"
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+PLAIN_NAME_WORDS = "letters, digits, '_', '.' and '-', the first one a letter or digit"
+_LONGEST = 120
+#: One part of a path: no folders, no control characters, not hidden.
+_ONE_PART = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name of settings can be that of a file or folder: `PLAIN_NAME_WORDS`, at most 120."""
+    return _PLAIN.fullmatch(name) is not None and len(name) <= _LONGEST
+
+
+def one_file_name(name: str) -> str:
+    """A file's name as it is where it stays in its folder, else one made of it: another for every name."""
+    try:
+        short = len(name.encode()) <= _LONGEST
+    except UnicodeEncodeError:
+        short = False
+    if short and _ONE_PART.fullmatch(name):
+        return name
+    stem, dot, suffix = name.rpartition(".")
+    if not (dot and suffix.isalnum() and suffix.isascii() and len(suffix) < 6):
+        stem, suffix = name, ""
+    kept = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_")[: _LONGEST - 20] or "name"
+    mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{kept}_{mark}" + (f".{suffix}" if suffix else "")
