@@ -56,7 +56,7 @@ _STAGES = 6 + len(VARIANTS)  # body to train_clips, and an evaluation of each va
 
 @dataclass(frozen=True)
 class QuickstartResult:
-    """What a quickstart measured."""
+    """The measurements of a quickstart."""
 
     scores: dict[str, PointScores]  # by variant
     seconds: dict[str, float]  # by stage

@@ -12,7 +12,7 @@ FOLDERS = ("experiments", "docs")
 
 
 def shipped_folder(name: str) -> Path:
-    """Where one of `FOLDERS` lies."""
+    """The place of one of `FOLDERS`."""
     inside = _PACKAGE / name
     return inside if inside.is_dir() else _PACKAGE.parent / name
 

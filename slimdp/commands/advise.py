@@ -80,7 +80,7 @@ def _lines(options: argparse.Namespace, swept: SweptStudy, currency: str) -> lis
 
 
 def _prices(spent: Mapping[_Way, Sequence[Spent]], accuracy: float, currency: str) -> str:
-    """What an accuracy costs, the cheapest way first."""
+    """A table of what an accuracy costs, the cheapest way first."""
     from slimdp.report.tables import format_table
     from slimdp.studies.advice import advise
 
@@ -91,7 +91,7 @@ def _prices(spent: Mapping[_Way, Sequence[Spent]], accuracy: float, currency: st
 
 
 def _gains(spent: Mapping[_Way, Sequence[Spent]], over: str, currency: str) -> str:
-    """What rows of other ways gain over one way for as much."""
+    """A table of what rows of other ways gain over one way for as much."""
     from slimdp.report.tables import Spread, format_table
     from slimdp.studies.advice import gain_for_as_much
 

@@ -127,7 +127,7 @@ def _propagate(options: argparse.Namespace) -> None:
 def _write_more(
     options: argparse.Namespace, summary: PropagationSummary, moves: list[TransferResult]
 ) -> None:
-    """What --json and --sheet ask for."""
+    """Write the files that --json and --sheet ask for."""
     if options.json is not None:
         write_json(options.json, summary.as_json())
         print(options.json)

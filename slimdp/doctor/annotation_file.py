@@ -38,7 +38,7 @@ _CODES = {
 
 @dataclass
 class FileSummary:
-    """What an annotation file holds; pictures keep the names that the file gives them."""
+    """The content of an annotation file, counted; pictures keep the names that the file gives them."""
 
     file: str  # relative to the folder that is checked
     images: dict[int, ImageRecord] = field(default_factory=dict)
@@ -81,7 +81,7 @@ def load_annotations(path: Path, findings: FileFindings) -> dict[str, Any] | Non
 
 
 def names_of_pictures(content: dict[str, Any]) -> list[str]:
-    """What a file names its pictures, as far as it does, before anything is checked."""
+    """The names that a file gives its pictures, as far as it does, before anything is checked."""
     images = content.get("images")
     entries = [entry for entry in images if isinstance(entry, dict)] if isinstance(images, list) else []
     return [entry["file_name"] for entry in entries if isinstance(entry.get("file_name"), str)]
@@ -226,7 +226,7 @@ def _check_frame_count(
 def _read_categories(
     content: dict[str, Any], findings: FileFindings
 ) -> tuple[dict[Any, CategoryLabels], set[object]] | None:
-    """What labels speak of by category, and the categories of people; None where no one can tell them."""
+    """The label layout of each category, and the categories of people; None where these are unclear."""
     records = []
     listed = {"categories": [] if content.get("categories") is None else content["categories"]}
     for record in _records(listed, "categories", "category", findings):
@@ -259,7 +259,7 @@ def _people(
     categories: tuple[dict[Any, CategoryLabels], set[object]],
     findings: FileFindings,
 ) -> Iterator[PersonEntry | None]:
-    """Who is to be checked, and None for every annotation that is not."""
+    """The people to check, and None for every annotation that is nobody to check."""
     labels, person_categories = categories
     others = 0
     for record in _records(content, "annotations", "annotation", findings):

@@ -116,7 +116,7 @@ def find_split(file_name: str) -> tuple[str, Split] | None:
 
 
 def missing_surface(here: Collection[str]) -> list[Download]:
-    """What to fetch, and for which files, given the names of the surface files that are there."""
+    """The downloads that bring the surface files that are not among the names given."""
     absent: dict[Download, list[str]] = {}
     for file in SURFACE_FILES:
         if not set(file.files) & set(here):

@@ -45,7 +45,7 @@ RENDERED = "rendered set"
 
 @dataclass
 class Diagnosis:
-    """What an examination found."""
+    """The result of an examination: what lies there, what is wrong with it, what is missing."""
 
     folder: Path
     quick: bool
@@ -65,7 +65,7 @@ class Diagnosis:
 
     @property
     def errors(self) -> int:
-        """How many errors there are."""
+        """The number of errors."""
         return self.findings.count(Severity.ERROR)
 
     def as_json(self) -> dict[str, Any]:
@@ -227,7 +227,7 @@ class _Examination:
         )
 
     def _folder_of_pictures(self, path: Path, names: Sequence[str]) -> Path | None:
-        """Where the pictures of an annotation file lie; None where none of them does."""
+        """The folder with the pictures of an annotation file; None where none of them is found."""
         if self.contents.rendered and self.contents.name(path) in PLANNED:
             return self.contents.folder
         return find_folder(names, [*self.elsewhere, *self.contents.nearest_folders(path)])
@@ -287,7 +287,7 @@ class _Examination:
 
 
 def _form(summary: FileSummary) -> str | None:
-    """What to call an annotation file; None for one of the catalogue."""
+    """The kind of an annotation file; None for one of the catalogue."""
     if find_split(Path(summary.file).name) is not None:
         return None
     if summary.videos:

@@ -1,4 +1,4 @@
-"""What the doctor looks for, and what it finds: how bad it is, what is wanted, what to do about it."""
+"""The rules that the doctor checks, and its findings: severity, what is wanted, what to do about it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flow_cache.coco import AnnotationError, Record
 
 
 class Severity(str, Enum):
-    """How bad a finding is: an error stops a reader or spoils results, a note is only worth knowing."""
+    """An error stops a reader or spoils results, a warning is to be judged, a note is worth knowing."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -207,7 +207,7 @@ class Findings:
         return len(self._all)
 
     def of(self, file: str) -> FileFindings:
-        """Where the checks of one file report to."""
+        """The findings of one file, which its checks add to."""
         return FileFindings(self, file)
 
     def add(self, code: str, file: str, place: str, found: str, remedy: str | None = None) -> None:
@@ -216,7 +216,7 @@ class Findings:
         self._all.append(Finding(rule.severity, code, file, place, found, rule.wanted, remedy or rule.remedy))
 
     def count(self, severity: Severity) -> int:
-        """How many findings are that bad."""
+        """The number of findings of a severity."""
         return Counter(finding.severity for finding in self._all)[severity]
 
     def groups(self) -> dict[tuple[str, str], list[Finding]]:

@@ -24,7 +24,7 @@ from slimdp.structures import ImageRecord
 
 @dataclass(frozen=True)
 class VideoShape:
-    """What a store must agree with."""
+    """Frames and size of a video, which its flow must have too."""
 
     frames: int
     width: int  # px
@@ -51,7 +51,7 @@ def is_flow_store(path: Path) -> bool:
 
 
 def find_leftovers(folders: Iterable[Path]) -> list[Path]:
-    """What killed runs left: files and folders that nobody finishes, and journals without their store."""
+    """Leftovers of killed runs: files and folders that nobody finishes, and journals without their store."""
     found = []
     for folder in folders:
         found += left_in(folder)

@@ -1,4 +1,4 @@
-"""What lies in a folder: a rendered set, annotation files, pictures, videos, flow stores, surface files."""
+"""The contents of a folder by kind: annotation files, pictures, videos, flow stores, surface files, ..."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SURFACE_NAMES = {name for file in SURFACE_FILES for name in file.files}
 
 @dataclass
 class Contents:
-    """What lies in a folder; paths are absolute or relative as the folder was given, sorted."""
+    """The files of a folder by kind, sorted; paths are absolute or relative as the folder was given."""
 
     folder: Path
     rendered: bool  # dataset.json is there

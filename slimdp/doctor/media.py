@@ -139,7 +139,7 @@ def _stderr_lines() -> Iterator[list[str]]:
 
 
 def _code_of(error: ImageError) -> str:
-    """What kind of finding a picture that cannot be opened is."""
+    """The code of the finding for a picture that cannot be opened."""
     return "picture-too-large" if isinstance(error, ImageTooLargeError) else "picture-damaged"
 
 

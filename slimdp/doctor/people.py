@@ -255,7 +255,7 @@ class PeopleOfVideos:
 
 
 def _moved(box_0: np.ndarray, box_1: np.ndarray) -> float:
-    """How far a box moved, in times its longer side."""
+    """The distance that a box moved, in times its longer side."""
     centres = box_0[:2] + box_0[2:] / 2, box_1[:2] + box_1[2:] / 2
     return float(np.hypot(*(centres[1] - centres[0])) / max(*box_0[2:], *box_1[2:]))
 

@@ -47,7 +47,7 @@ def is_diagnosis(file: Path) -> bool:
 
 
 def verdict(diagnosis: Diagnosis) -> str:
-    """How many findings there are of each severity, in one line."""
+    """The number of findings of each severity, in one line."""
     counts = {severity: diagnosis.findings.count(severity) for severity in Severity}
     words = [f"{count} {severity.value}{'s' * (count != 1)}" for severity, count in counts.items()]
     looked = " (quick look: run without --quick to decode everything)" if diagnosis.quick else ""
