@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from flow_cache import FlowChain, FlowPair, PointStatus
 from slimdp.config import CropSettings
 from slimdp.motion import LabelTransfer, RegionSettings, TransferResult, TransferSettings, transfer_person
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
+from tests.motion.no_labels import NO_LABELS
 
 Annotate = Callable[..., PersonAnnotation]
 #: 5 px of the image for a person of 40 px, without a look at the regions.
@@ -121,16 +121,8 @@ def test_box_is_clipped_to_the_frame(clip: list[ImageRecord], annotate: Annotate
 
 
 def test_a_person_found_there_keeps_id_box_and_keypoints(clip: list[ImageRecord], annotate: Annotate) -> None:
-    nothing: dict[str, Any] = {
-        "points": np.zeros((0, 2)),
-        "part": np.zeros(0, dtype=np.int64),
-        "uv": np.zeros((0, 2), dtype=np.float32),
-        "source": np.zeros(0, dtype=np.int64),
-        "step": np.zeros(0, dtype=np.int64),
-        "coarse": None,
-    }
     box = np.array([40.0, 20, 16, 40])  # narrower than the moved one: to x = 56
-    found = annotate(clip[3], **nothing, id=99, box=box, keypoints=np.array([[1.0, 2, 1], [3, 4, 1]]))
+    found = annotate(clip[3], **NO_LABELS, id=99, box=box, keypoints=np.array([[1.0, 2, 1], [3, 4, 1]]))
     person = annotate(clip[2])
     move = carry(person, uniform(2, 0), 1, clip[3], found)
     moved, status = move.person_1, move.status
@@ -145,18 +137,10 @@ def test_a_person_found_there_keeps_id_box_and_keypoints(clip: list[ImageRecord]
 
 def test_outlines_in_the_other_frame_drop_labels(clip: list[ImageRecord], annotate: Annotate) -> None:
     """A listed person of the target frame has an outline: its own labels stay in it, others' off it."""
-    nothing: dict[str, Any] = {
-        "points": np.zeros((0, 2)),
-        "part": np.zeros(0, dtype=np.int64),
-        "uv": np.zeros((0, 2), dtype=np.float32),
-        "source": np.zeros(0, dtype=np.int64),
-        "step": np.zeros(0, dtype=np.int64),
-        "coarse": None,
-    }
     left = np.zeros((80, 96), dtype=bool)
     left[:, :48] = True
     person = annotate(clip[2])
-    listed = annotate(clip[3], **nothing, id=9, track=9, mask=left)
+    listed = annotate(clip[3], **NO_LABELS, id=9, track=9, mask=left)
     on_the_left = np.floor(person.points[:, 0] + 2 + 0.5) < 48
     assert 0 < on_the_left.sum() < 20
     move = carry(person, uniform(2, 0), 1, clip[3], listed)

@@ -16,16 +16,9 @@ from slimdp.config import ConfigError, CropSettings
 from slimdp.data import AnnotationError, AnnotationSet, read_annotations, write_annotations
 from slimdp.motion import FallingConfidence, TransferResult, TransferSettings, propagate
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
+from tests.motion.no_labels import NO_LABELS
 
 Annotate = Callable[..., PersonAnnotation]
-NO_LABELS: dict[str, Any] = {
-    "points": np.zeros((0, 2)),
-    "part": np.zeros(0, dtype=np.int64),
-    "uv": np.zeros((0, 2), dtype=np.float32),
-    "source": np.zeros(0, dtype=np.int64),
-    "step": np.zeros(0, dtype=np.int64),
-    "coarse": None,
-}
 
 
 def by_frame(annotations: AnnotationSet) -> dict[int, list[PersonAnnotation]]:
