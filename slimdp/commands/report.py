@@ -39,7 +39,7 @@ def _report(options: argparse.Namespace) -> None:
     if options.panels < 0:
         raise ValueError(f"--panels {options.panels}, but 0 or more people are wanted")
     studies = find_studies(options.runs, options.study, options.baseline)
-    settings = ReportSettings(options.panels, options.panel_rows, options.device)
+    settings = ReportSettings(people=options.panels, rows=options.panel_rows, device=options.device)
     summary = write_report(studies, options.out, options.figures, settings)
     for note in summary.notes:
         print(note)

@@ -6,6 +6,7 @@ has them, stands for a tuple, and 1 for 1.0; but true is no number, and neither 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -91,6 +92,10 @@ class Settings(BaseModel):
     def plain(self) -> dict[str, Any]:
         """A deep copy as YAML and checkpoints hold it: mappings, and lists in place of tuples."""
         return self.model_dump(mode="json")
+
+    def __hash__(self) -> int:
+        # Not pydantic's: mappings among the values have no hash, and their order does not count.
+        return hash(json.dumps(self.plain(), sort_keys=True))
 
     @model_validator(mode="before")
     @classmethod
@@ -212,7 +217,9 @@ class Chosen:
         return kind()
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
-        return core_schema.with_info_plain_validator_function(self._parse)
+        return core_schema.with_info_before_validator_function(
+            self._parse, core_schema.is_instance_schema(source)
+        )
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"anyOf": [handler(each.__pydantic_core_schema__) for each in registered(self.group).values()]}

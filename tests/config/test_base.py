@@ -151,6 +151,8 @@ def test_settings_do_not_change_and_travel() -> None:
         item.count = 3  # type: ignore[misc]
     assert pickle.loads(pickle.dumps(item)) == item
     assert len({item, Item(count=2), Item()}) == 2
+    two = [Whole(items=(), scores={name: {} for name in names}) for names in ("ab", "ba")]
+    assert len({*two}) == 1
 
 
 class Round(Settings):
@@ -193,6 +195,16 @@ def test_settings_are_chosen_by_their_name() -> None:
         "shape": {"name": "square", "weight": 1.0, "at": "middle"},
         "shapes": {"square": {"name": "square", "weight": 3.0, "at": "middle"}},
     }
+
+
+@pytest.mark.usefixtures("_shapes")
+def test_settings_of_another_kind_are_not_taken_for_a_choice() -> None:
+    class Flat(Settings):
+        shape: Annotated[Round, _SHAPE] = Field(default_factory=_SHAPE.usual)
+
+    assert Flat(shape=Round(radius=2)).shape.radius == 2
+    with pytest.raises(ConfigError, match=r"^shape = Square\(.*instance of Round"):
+        Flat(shape=Square())  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("_shapes")

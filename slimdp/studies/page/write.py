@@ -13,6 +13,7 @@ from flow_cache.runtime.atomic import atomic_write, write_bytes
 from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.words import listed, one_file_name
 from slimdp.config import ConfigError
+from slimdp.config.base import Count, Many, Settings
 from slimdp.report.drawing import colour_of_unit
 from slimdp.report.panels import ERROR_COLOURS, ERROR_NAMES
 from slimdp.studies.page.curves import rows_picture, study_figures, training_pictures
@@ -36,12 +37,11 @@ _ERROR_KEY = [(name, colour) for name, (_, colour) in zip(ERROR_NAMES, ERROR_COL
 _UNITS = 9
 
 
-@dataclass(frozen=True)
-class ReportSettings:
+class ReportSettings(Settings):
     """What goes into a page."""
 
-    people: int = 4  # drawn for each study; 0: none
-    rows: tuple[str, ...] | None = None  # that draw them, in the studies that have them; else some of all
+    people: Count = 4  # drawn for each study; 0: none
+    rows: Many[str] | None = None  # that draw them, in the studies that have them; else some of all
     device: str = "auto"
 
 

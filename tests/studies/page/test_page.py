@@ -324,7 +324,7 @@ def test_chosen_rows_draw_the_people(swept_folder: Path, without_figures: Path, 
     with pytest.raises(
         ValueError, match=r"no row 'nobody' in .*study.yaml; there are: plain, deep, other, never"
     ):
-        write_report(swept, tmp_path / "a.html", None, replace(settings, rows=("nobody",)))
+        write_report(swept, tmp_path / "a.html", None, settings.replace(rows=("nobody",)))
 
 
 def test_every_groups_baseline_draws_the_people() -> None:
