@@ -216,7 +216,13 @@ def propagate_points(points_0: np.ndarray, chain: FlowChain, limit_px: float) ->
     status = np.full(len(here), PointStatus.KEPT, dtype=np.int64)
     offset_px = np.full((len(chain.pairs), len(here)), np.inf)
     for hop, pair in enumerate(chain.pairs):
-        known = np.isfinite(here).all(axis=1)
+        finite = np.isfinite(here)
+        if (
+            not hop and finite.all()
+        ):  # nearly always: without the copies below, which take as long as the check
+            here, status, offset_px[hop] = _move(here, pair, limit_px)
+            continue
+        known = finite.all(axis=1)
         here[known], status_here, offset_here_px = _move(here[known], pair, limit_px)
         kept = status[known] == PointStatus.KEPT
         offset_px[hop, known] = np.where(kept, offset_here_px, np.inf)
@@ -370,9 +376,9 @@ def _move(points_0: np.ndarray, pair: FlowPair, limit_px: float) -> tuple[np.nda
     height, width = pair.flow_0to1.shape[1:]
     points_1, offset_px = forward_backward_offset_points(points_0, pair.flow_0to1, pair.flow_1to0)
     status = np.where(offset_px <= limit_px, PointStatus.KEPT, PointStatus.INCONSISTENT)
-    known = np.isfinite(points_1).all(axis=1)
-    inside = inside_frame(points_0, height, width) & inside_frame(points_1, height, width)
-    status[known & ~inside] = PointStatus.OUTSIDE
+    lost = np.flatnonzero(status != PointStatus.KEPT)
+    inside = inside_frame(points_0[lost], height, width) & inside_frame(points_1[lost], height, width)
+    status[lost[np.isfinite(points_1[lost]).all(axis=1) & ~inside]] = PointStatus.OUTSIDE
     return points_1, status, offset_px
 
 
