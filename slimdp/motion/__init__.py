@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         with_pairs,
     )
     from slimdp.motion.propagation import PropagationSummary, StepCount, annotated_people, propagate
-    from slimdp.motion.tps_pairs import TpsMotion
+    from slimdp.motion.thin_plate import TpsMotion
 
 __all__ = [
     "PAIR_SOURCES",

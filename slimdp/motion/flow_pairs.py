@@ -12,10 +12,10 @@ import numpy as np
 from flow_cache import FlowChainReader, FlowStore, propagate_points
 from slimdp.config import MotionSettings
 from slimdp.config.base import Many, Wanted
-from slimdp.data import AnnotationError, PoseDataset
+from slimdp.data import PoseDataset
 from slimdp.data.augment import Augmentation
 from slimdp.geometry import apply_affine, invert_affine
-from slimdp.motion.frame_places import FramePlaces
+from slimdp.motion.frame_places import FramePlaces, require_picture
 from slimdp.motion.label_transfer import LabelTransfer, RegionSettings, TransferSettings
 from slimdp.structures import ImageRecord
 
@@ -196,17 +196,10 @@ class TemporalPairs:
         place = self._places.place(image)
         within = tuple(step for step in steps if place.holds(place.index + step))
         hops = tuple(self._chains.require_hops(place.video, place.index, step, place.span) for step in within)
-        files = tuple(_there(self._places.picture(image, place.index + step), image) for step in within)
+        files = tuple(self._places.picture(image, place.index + step) for step in within)
+        for file in files:
+            require_picture(file, image)
         return _Frame(place.video, place.index, within, hops, files)
-
-
-def _there(file: Path, image: ImageRecord) -> Path:
-    """The file of another frame of the image's video; AnnotationError where it is missing."""
-    if not file.is_file():
-        raise AnnotationError(
-            f"{file}: no such picture, wanted beside {image.file}; put all frames of a video into one folder"
-        )
-    return file
 
 
 def _window(crop_from_image: np.ndarray, size: int, image: ImageRecord) -> tuple[float, float, float, float]:

@@ -186,6 +186,14 @@ def find_video(store: FlowSource, image: ImageRecord) -> str:
     return found[0]
 
 
+def require_picture(file: Path, image: ImageRecord) -> None:
+    """Raise AnnotationError where the picture of another frame of an image's video is missing."""
+    if not file.is_file():
+        raise AnnotationError(
+            f"{file}: no such picture, wanted beside {image.file}; put all frames of a video into one folder"
+        )
+
+
 def _clip(image: ImageRecord) -> _Clip:
     return image.file.parent, image.video
 

@@ -22,7 +22,7 @@ from slimdp.data.sampler import SampleIndex
 from slimdp.geometry import apply_affine, crop_from_map, invert_affine, map_from_crop
 from slimdp.motion.flow_pairs import ExactMotion, FlowMotion
 from slimdp.motion.label_transfer import coarse_labels, move_keypoints
-from slimdp.motion.tps_pairs import TpsMotion
+from slimdp.motion.thin_plate import TpsMotion
 from slimdp.structures import IGNORE, LabelSource, PersonAnnotation, PoseBatch
 
 BACKGROUND = 0

@@ -16,8 +16,8 @@ import numpy as np
 from flow_cache import FlowChain, FlowChainReader, FlowSource, PointStatus
 from flow_cache.runtime.progress import Tracker
 from slimdp.config import ConfigError, CropSettings
-from slimdp.data import AnnotationError, AnnotationSet
-from slimdp.motion.frame_places import FramePlaces
+from slimdp.data import AnnotationSet
+from slimdp.motion.frame_places import FramePlaces, require_picture
 from slimdp.motion.label_transfer import (
     LabelTransfer,
     TransferResult,
@@ -116,7 +116,7 @@ class _Propagation:
         count = StepCount(taken=len(people_0) - len(people))
         if not people:
             return count
-        _require_picture(image_1, step, image_0)
+        require_picture(image_1.file, image_0)
         hops = self.chains.require_hops(place.video, place.index, step, place.span)
         chain = self.chains.read(place.video, place.index, hops)
         fresh = not self.grown.was_reached(image_1)
@@ -146,15 +146,6 @@ def _enough(person_0: PersonAnnotation, person_1: PersonAnnotation, min_points: 
     assert person_1.coarse is not None
     known_0, known_1 = np.mean(person_0.coarse != IGNORE), np.mean(person_1.coarse != IGNORE)
     return bool(known_1 >= 0.5 * known_0)
-
-
-def _require_picture(image_1: ImageRecord, step: int, image_0: ImageRecord) -> None:
-    """Raise AnnotationError where the picture of a frame that is to get labels is missing."""
-    if not image_1.file.is_file():
-        raise AnnotationError(
-            f"{image_1.file}: no such picture, wanted as frame {step:+d} from {image_0.file}; put the frames "
-            "of a video side by side in one folder"
-        )
 
 
 # ---- the annotation set
