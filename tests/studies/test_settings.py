@@ -35,7 +35,7 @@ def test_a_grid_has_a_row_for_every_combination(make_study: Callable[..., Study]
     rates = {row: config.stages[1].learning_rate for row, config in configs.items()}
     assert rates == {"own": 1.5e-2, "slow-s1": 1.5e-2, "slow-s2": 1.5e-2, "fast-s1": 2e-2, "fast-s2": 2e-2}
     assert [config.model.stacks for config in configs.values()] == [1, 1, 2, 1, 2]
-    assert [config.loss.uv for config in configs.values()] == [10.0, 10.0, 3.0, 10.0, 3.0]
+    assert [config.loss["uv"].weight for config in configs.values()] == [10.0, 10.0, 3.0, 10.0, 3.0]
     assert {config.stages[0].steps for config in configs.values()} == {9}
     assert study.rows[4].where.endswith(
         "base.yaml with stages.1.learning_rate=0.02 with model.stacks=2 with loss={'uv': 3.0} "
