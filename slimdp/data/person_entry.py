@@ -141,11 +141,19 @@ class PersonEntry:
 
     @cached_property
     def body(self) -> LabelRuns | np.ndarray | None:
-        """Where any of `dp_masks` is: (256, 256) over the box, not 0 there; None without `dp_masks`."""
-        if self.coarse is None or not self.record.has("dp_ignore"):
+        """Where any of `dp_masks` is: (256, 256) over the box, not 0 there; None without `dp_masks`.
+
+        It is `coarse` where that was read before, but for pixels to be ignored, which may cover the masks.
+        """
+        if not self.record.has("dp_masks"):
+            return None
+        if "coarse" in self.__dict__ and not self.record.has("dp_ignore"):
             return self.coarse
-        masks = _frame_masks(self.record, self.category.layout)  # what is to be ignored may cover them
-        return decode_rle_union([mask for _, mask in masks], FRAME, FRAME)
+        masks = _frame_masks(self.record, self.category.layout)
+        try:
+            return decode_rle_union([mask for _, mask in masks], FRAME, FRAME)
+        except ValueError as error:
+            raise _name_mask(self.record, masks, error) from error
 
     @cached_property
     def keypoints(self) -> np.ndarray | None:

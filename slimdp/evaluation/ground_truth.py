@@ -132,9 +132,10 @@ def read_truths(
     regions = IgnoreRegions(images)
     everyone, areas, instances, categories = [], [], [], set()
     for entry in entries:
-        instance = _ground_truth(entry)
         if people:
             everyone.append(entry.person())
+        instance = _ground_truth(entry, drawn=not people)
+        if people:
             areas.append(instance.area)
         if entry.record.has("category_id"):
             categories.add(entry.record.integer("category_id"))
@@ -145,7 +146,8 @@ def read_truths(
     )
 
 
-def _ground_truth(entry: PersonEntry) -> GroundTruth:
+def _ground_truth(entry: PersonEntry, drawn: bool) -> GroundTruth:
+    """A person; `drawn`: the mask at once, which takes less memory than what it is drawn from."""
     # A rough box is that of a person without dense pose, who is neither right nor wrong to detect.
     box = entry.box if entry.record.has("bbox") else entry.place()[0]
     points = None
@@ -157,11 +159,15 @@ def _ground_truth(entry: PersonEntry) -> GroundTruth:
             if not known.all():
                 frame_points, part, uv = frame_points[known], part[known], uv[known]
             points = DensePoints(frame_points * box[2:] / EVALUATION_FRAME + box[:2], part, uv)
+    draw_mask: Callable[[], ImageMask]
     if entry.body is None:
         entry.outline.check()
         draw_mask = partial(_draw_outline, entry.outline)
     else:
         draw_mask = partial(_draw_body, entry.body, box, entry.image)
+    if drawn:
+        mask = draw_mask()
+        draw_mask = lambda: mask  # noqa: E731
     return GroundTruth(
         id=entry.id,
         image_id=entry.image.id,
