@@ -310,7 +310,7 @@ def read_snapshots(out: Path) -> list[Study]:
 def _read_snapshot(file: Path) -> Study:
     try:
         values: dict[str, Any] = read_json(file)
-        import_modules(values["imports"])
+        import_modules(values.get("imports", ()))
         return Study.parse({**values, "file": Path(values["file"])})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(

@@ -222,7 +222,7 @@ def progress_of(swept: SweptStudy) -> Progress:
     there = {(result.row, result.seed) for result in swept.results}
     lacking = [end for key, end in swept.runs.items() if key not in there]
     failed, running = {}, []
-    for run in dict.fromkeys(each for end in lacking for each in (*end.upstream, end)):
+    for run in {each.folder: each for end in lacking for each in (*end.upstream, end)}.values():
         for folder in swept.folders:
             if is_held(folder / run.folder / LOCK):
                 running.append(run.name)
