@@ -76,7 +76,8 @@ def test_a_wheel_holds_packages_settings_and_documentation(releases: tuple[Path,
         names = set(wheel.namelist())
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"slimdp", "flow_cache"}
-    for folder, kinds in (("experiments", (".yaml", ".json")), ("docs", (".md", ".jpg", ".png"))):
+    shipped = {"experiments": (".yaml", ".json", ".jsonl"), "docs": (".md", ".json", ".jpg", ".png")}
+    for folder, kinds in shipped.items():
         files = [file for file in (ROOT / folder).rglob("*") if file.suffix in kinds]
         assert files
         assert {f"slimdp/{file.relative_to(ROOT)}" for file in files} <= names
@@ -99,7 +100,7 @@ def test_the_commands_run_from_the_wheel_in_any_folder(installed: Path, tmp_path
     assert "0 errors" in run(slimdp, "doctor", "smoke/data", cwd=tmp_path).stdout
     inspected = run(python, "-m", "flow_cache", "inspect", "smoke/flow.h5", cwd=tmp_path).stdout
     assert "train_00000" in inspected
-    results = "experiments/table6/results.json"  # of a study that comes with slimdp, as its settings do
+    results = "experiments/table6/scores.jsonl"  # of a study that comes with slimdp, as its settings do
     run(slimdp, "report", results, "--out", "report.html", cwd=tmp_path)
     assert "<table" in (tmp_path / "report.html").read_text()
     run(slimdp, "sweep", "experiments/table6/study.yaml", "--status", cwd=tmp_path)
