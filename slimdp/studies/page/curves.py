@@ -10,8 +10,8 @@ import numpy as np
 
 from slimdp.config import ModelSettings, TrainConfig, config_to_dict
 from slimdp.report.plots import Curve, Plot, curve_plot, row_plot, training_plot
-from slimdp.studies.page.elements import PagePicture, csv_bytes
-from slimdp.studies.page.tables import mean_clicks, mean_hours
+from slimdp.studies.page.elements import PagePicture
+from slimdp.studies.page.tables import csv_bytes, mean_clicks, mean_hours
 from slimdp.studies.results import TableRow
 from slimdp.studies.settings import CLICKS, HOURS, MOST_CURVES, STACKS, FigureSettings, Scores
 from slimdp.studies.swept import SweptStudy

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from slimdp.config import Settings, TrainConfig
 from slimdp.report.tables import Spread
-from slimdp.studies.page.elements import Cell, PageTable, TableBody, csv_bytes
 from slimdp.studies.records import RunResult
 from slimdp.studies.results import TableRow, duration, flat_rows, heading
 from slimdp.studies.settings import ColumnSettings
@@ -15,6 +17,33 @@ from slimdp.studies.swept import SweptStudy
 
 _NO_PAPER = " The paper gives none of this table."
 _NOT_THERE = "\u2013"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table."""
+
+    text: str = "\u2013"
+    best: bool = False  # of its column
+
+
+@dataclass(frozen=True)
+class TableBody:
+    """Rows of a table that stand together: name and cells of each."""
+
+    heading: str  # above them, over all columns; "" for none
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A table: the first column names the rows."""
+
+    title: str
+    caption: str
+    spans: tuple[tuple[str, int], ...]  # titles over some columns each, the first column left out
+    columns: tuple[str, ...]  # the first one's too; a second line stands smaller below, of rows' names too
+    bodies: tuple[TableBody, ...]
 
 
 def score_table(swept: SweptStudy, on: str = "", full: bool = False) -> PageTable:
@@ -256,3 +285,13 @@ def _words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """Rows of a table as CSV; None is empty, and numbers have six digits."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
+    return text.getvalue().encode("utf-8")

@@ -17,9 +17,10 @@ from slimdp.config.base import Count, Many, Settings
 from slimdp.report.drawing import colour_of_unit
 from slimdp.report.panels import ERROR_COLOURS, ERROR_NAMES
 from slimdp.studies.page.curves import rows_picture, study_figures, training_pictures
-from slimdp.studies.page.elements import PagePicture, PageTable
+from slimdp.studies.page.elements import PagePicture
 from slimdp.studies.page.people import PeoplePictures, people_pictures
 from slimdp.studies.page.tables import (
+    PageTable,
     cost_csv,
     cost_table,
     gain_table,
