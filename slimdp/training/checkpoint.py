@@ -10,7 +10,6 @@ billion places. Each is named by its entry.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import math
 import pickle
@@ -18,7 +17,7 @@ import struct
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +78,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         CheckpointError: the disk is full, or the folder cannot be written.
     """
-    content = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
+    content = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)}
     content["config"] = config_to_dict(checkpoint.config)
     content["format"] = FORMAT
     content["versions"] = current_versions()
@@ -165,7 +164,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     stages = len(content["config"].stages)
     if content["stage"] > stages:
         raise CheckpointError(f"{path}: stage = {content['stage']}, but its settings have {stages} stages")
-    names = [f.name for f in dataclasses.fields(Checkpoint) if f.name in content]
+    names = [f.name for f in fields(Checkpoint) if f.name in content]
     return Checkpoint(**{name: content[name] for name in names})
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -124,7 +123,7 @@ def add_gradients(
         with _sent_with_the_last(network, last):
             images = part.batch.images.to(dtype, memory_format=torch.channels_last)
             with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
-                output = network(dataclasses.replace(part.batch, images=images), features)
+                output = network(replace(part.batch, images=images), features)
             total, shared = total_loss(output, part.batch, terms, part.counts, counts)
             # DistributedDataParallel takes the mean over the processes, but here their losses add up.
             (total * processes).backward()

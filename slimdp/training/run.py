@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -124,7 +123,7 @@ def use_bf16(precision: str, device: torch.device) -> bool:
     return precision == "bf16" or (precision == "auto" and able)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class _Run:
     """What stays the same through all stages."""
 
@@ -253,7 +252,7 @@ def _resumed(config: TrainConfig, folder: RunFolder, last: Path) -> Checkpoint:
         folder.log(f"other versions, so the last bits may differ: {', '.join(changed)}")
     same_people = checkpoint.config.validation == config.validation
     best_score = checkpoint.best_score if same_people else None
-    return dataclasses.replace(checkpoint, config=config, best_score=best_score)
+    return replace(checkpoint, config=config, best_score=best_score)
 
 
 def _start_from(config: TrainConfig, folder: RunFolder, initial: Path) -> Checkpoint:

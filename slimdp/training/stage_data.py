@@ -5,10 +5,9 @@ The order is a function of the seed, the stage and the step alone.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +84,7 @@ def learns_from_keypoints(config: TrainConfig, stage: StageSettings) -> bool:
     return "anchors" in kinds or ("maps" in kinds and bool(config.model.keypoints))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class StageData:
     """The people of a stage, and their second pictures."""
 
