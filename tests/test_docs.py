@@ -52,3 +52,14 @@ def test_every_name_of_a_package_that_a_page_gives_is_there(page: Path) -> None:
         if found is None:
             missing.append(name)
     assert missing == []
+
+
+def test_the_ways_through_the_code_name_what_their_files_define() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    steps = re.findall(r"^\| \d+ \| (.+?) \| (.+) \|$", page, re.MULTILINE)
+    assert len(steps) > 20
+    for files, told in steps:
+        named = re.findall(r"`([\w/]+\.py)`", files)
+        code = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in named)
+        for name in re.findall(r"`([A-Za-z_]\w*)(?:\.\w+)?`", told):
+            assert re.search(rf"^(?:class|def) {name}\b", code, re.MULTILINE), f"{name} in {named}"
