@@ -7,9 +7,6 @@ A settings file may build on another one (`base: base.yaml`) and then holds the 
 from slimdp.config.base import Settings
 from slimdp.config.learning import (
     LOSS,
-    OPTIMISERS,
-    PRECISIONS,
-    SCHEDULES,
     LossTerm,
     OptimiserSettings,
     ScheduleSettings,
@@ -35,7 +32,7 @@ from slimdp.config.samples import (
 from slimdp.settings_file import ConfigError
 
 __all__ = [
-    "LOSS", "MODEL", "OPTIMISERS", "PRECISIONS", "SCHEDULES",
+    "LOSS", "MODEL",
     "AugmentSettings", "BudgetSettings", "ClickCosts", "ConfigError", "CropSettings", "DataSource",
     "LossTerm", "ModelSettings", "ModelSpec", "MotionSettings", "NoMotion", "OptimiserSettings",
     "ScheduleSettings", "Settings", "StageSettings", "TrainConfig", "ValidationSettings", "config_from_dict",

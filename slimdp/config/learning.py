@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import core_schema
@@ -94,10 +94,6 @@ class _Losses(Settings):
 Optimiser = Literal["adamw", "rmsprop", "sgd"]
 Schedule = Literal["cosine", "step", "constant"]
 Precision = Literal["auto", "float32", "bf16", "float64"]
-#: The optimisers, schedules and number formats that a training run may choose from.
-OPTIMISERS: tuple[Optimiser, ...] = get_args(Optimiser)
-SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 _Decay = Annotated[float, below(1, "in 0..1, 1 left out, or null")]
 
 
@@ -122,8 +118,6 @@ class ScheduleSettings(Settings):
     """How the learning rate falls once it has risen (`warmup` of the stage)."""
 
     name: Schedule = "cosine"  # cosine (to 0), step, or constant
-    drops: Annotated[Many[float], _Rising] = (
-        0.7,
-        0.9,
-    )  # step: where it drops, as shares of the stage's steps
+    # step: where it drops, as shares of the stage's steps.
+    drops: Annotated[Many[float], _Rising] = (0.7, 0.9)
     factor: Annotated[float, _Between] = 0.1  # step: what remains of it after a drop

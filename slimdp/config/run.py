@@ -108,9 +108,8 @@ class TrainConfig(Settings):
     precision: Precision = "auto"  # float64 is for checks; auto: bf16 on a GPU that has it, else float32
     compile: bool = False  # torch.compile the network: minutes at the start, faster steps
     sync_batchnorm: bool = True  # several processes: statistics over the whole batch, not each one's share
-    workers: _Workers = (
-        0  # processes that prepare crops, for each training process; 0: in the training process
-    )
+    # Processes that prepare crops, for each training process; 0: in the training process.
+    workers: _Workers = 0
     log_every: PositiveInt = 20  # steps between TensorBoard scalars
     pictures_every: PositiveInt = 200  # steps between TensorBoard pictures
     checkpoint_every: PositiveInt = 200  # steps between checkpoints

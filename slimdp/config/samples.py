@@ -47,9 +47,8 @@ class BudgetSettings(Settings):
     """
 
     videos: _Some | None = None  # labels in at most so many videos, evenly spread; stills keep theirs
-    frames_per_video: _Some | None = (
-        None  # in at most so many frames of each, evenly spread; 1: the middle one
-    )
+    # In at most so many frames of each, evenly spread; 1: the middle one.
+    frames_per_video: _Some | None = None
     frames: Annotated[Many[int], _FirstAndLast] = ()  # [first, last] of the frames by number, both included
     images: Share = 1.0  # share of the pictures with labels that keep them, 0..1
     points: Share = 1.0  # share of the (u, v) points in these pictures that keep (u, v), 0..1

@@ -177,9 +177,8 @@ class StudySettings(Settings):
     grid: Grid = Field(default_factory=dict)  # its rows come after `rows`
     seeds: Many[Count] = (0, 1, 2)
     people: str = ""  # whom it is about, after the title; a user's own files take its place
-    columns: Mapping[str, ColumnSettings] = Field(
-        default_factory=lambda: COLUMNS
-    )  # a score alone stands for a column of it
+    # A score alone stands for a column of it.
+    columns: Mapping[str, ColumnSettings] = Field(default_factory=lambda: COLUMNS)
     paper: Scores = Field(default_factory=dict)  # the paper's numbers, "localization only"
     paper_full: Scores = Field(default_factory=dict)  # where what is taken for background is wrong
     figures: Many[FigureSettings] = ()  # curves that `slimdp report` draws, and `slimdp advise` reads

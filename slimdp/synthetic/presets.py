@@ -30,13 +30,11 @@ class SetPlan(Settings):
     # Points a person in the training sets; null: all that annotators place.
     budget: Annotated[int, above(0, "1 or more, or null for all")] | None = None
     style: SceneStyle = SceneStyle()
-    annotator_error: NotNegative = (
-        0.0  # of the training sets: times the annotators' usual error (annotators.py)
-    )
+    # Of the training sets: times the annotators' usual error (annotators.py).
+    annotator_error: NotNegative = 0.0
     val_stills: Count = 0
-    every_frame: bool = (
-        False  # also write an annotation file in which all frames of training clips are labelled
-    )
+    # Also write an annotation file in which all frames of training clips are labelled.
+    every_frame: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:

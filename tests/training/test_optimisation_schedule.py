@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 
-from slimdp.config import SCHEDULES, DataSource, ScheduleSettings, StageSettings
+from slimdp.config import DataSource, ScheduleSettings, StageSettings
+from slimdp.config.learning import Schedule
 from slimdp.training.optimisation import FALLS, learning_rate_at
 
 
@@ -51,4 +53,4 @@ def test_a_constant_rate_rises_and_stays() -> None:
 
 
 def test_every_schedule_of_the_settings_is_there() -> None:
-    assert tuple(FALLS) == SCHEDULES
+    assert tuple(FALLS) == get_args(Schedule)
