@@ -10,20 +10,15 @@ from slimdp.synthetic.looks.cloth import cell_chance, garment_colours, random_wa
 from slimdp.synthetic.looks.places import ARM, FOOT, HAND, HEAD, LEG, TORSO, Landmarks, Places
 
 STYLES = ("short", "medium", "long", "tied", "receding", "bald", "shaved")
-
 _SHARES_MAN = np.array([0.5, 0.14, 0.05, 0.04, 0.12, 0.07, 0.08])
-
 _SHARES_WOMAN = np.array([0.16, 0.27, 0.32, 0.23, 0.01, 0.0, 0.01])
-
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
-
 _TONES = np.array(
     [
         [0.06, 0.05, 0.05], [0.11, 0.08, 0.06], [0.2, 0.13, 0.08], [0.32, 0.21, 0.12], [0.5, 0.36, 0.2],
         [0.76, 0.62, 0.38], [0.5, 0.22, 0.1],
     ]
 )  # fmt: skip
-
 _TONE_SHARES = np.array([0.26, 0.24, 0.18, 0.13, 0.09, 0.06, 0.04])
 
 
@@ -44,13 +39,7 @@ class Hair:
 
 
 def random_hair(rng: np.random.Generator, gender: float, age: float) -> Hair:
-    """Hair at random.
-
-    Args:
-        rng: chance.
-        gender: as `BodyShape.gender`, 0 female .. 1 male: sets how likely styles and beards are.
-        age: as `BodyShape.age`, 0 young .. 1 old: sets how likely grey is.
-    """
+    """Hair at random: gender, 0 female .. 1 male, weighs styles and beards, age, 0 young .. 1 old, grey."""
     shares = _SHARES_MAN * gender + _SHARES_WOMAN * (1 - gender)
     style = str(rng.choice(STYLES, p=shares / shares.sum()))
     tone = _TONES[rng.choice(len(_TONES), p=_TONE_SHARES)] * rng.uniform(0.8, 1.25)
@@ -58,9 +47,8 @@ def random_hair(rng: np.random.Generator, gender: float, age: float) -> Hair:
         tone = tone + (rng.uniform(0.45, 0.82) - tone) * rng.uniform(0.5, 1.0)
     bearded = 0.6 * gender**2
     beard = str(rng.choice(BEARDS, p=[1 - bearded, *(bearded * np.array([0.4, 0.12, 0.13, 0.35]))]))
-    volume = {"long": (0.012, 0.026), "medium": (0.016, 0.036), "tied": (0.005, 0.01)}.get(
-        style, (0.006, 0.026)
-    )
+    volumes = {"long": (0.012, 0.026), "medium": (0.016, 0.036), "tied": (0.005, 0.01)}
+    volume = volumes.get(style, (0.006, 0.026))
     strands = random_waves(rng, 6, 0.3, 1.0, dimensions=2)
     return Hair(
         style=style,
@@ -93,27 +81,16 @@ def hairline(hair: Hair, azimuth: np.ndarray, marks: Landmarks) -> np.ndarray:
     if hair.style in ("short", "receding", "bald", "shaved", "tied"):
         nape = ear - 0.055
     angles = [0.0, 0.45, 0.8, 1.05, 1.3, 1.5, 1.75, 1.95, 2.2, np.pi]
-    heights = [
-        front,
-        front,
-        temple,
-        front - 0.018,
-        ear + 0.012,
-        ear + 0.004,
-        ear + 0.03,
-        ear + 0.01,
-        nape + 0.01,
-        nape,
-    ]
+    heights = [front, front, temple, front - 0.018]
+    heights += [ear + 0.012, ear + 0.004, ear + 0.03, ear + 0.01, nape + 0.01, nape]
     return np.interp(azimuth, angles, heights)
 
 
 def covers_hair(hair: Hair, places: Places, marks: Landmarks) -> np.ndarray:
     """Where (N,) the hair of the head lies, with what hangs down behind."""
-    head, torso = places.region == HEAD, places.region == TORSO
-    height = places.point[:, 1]
     covered = np.zeros(len(places), dtype=bool)
-    mine = np.flatnonzero(head | (torso & (height > marks.throat[1] - 0.3)))
+    below = (places.region == TORSO) & (places.point[:, 1] > marks.throat[1] - 0.3)
+    mine = np.flatnonzero((places.region == HEAD) | below)
     near = places.take(mine)
     azimuth, y = _azimuth(near, marks), near.point[:, 1]
     ragged = 0.007 * wavy(near.point, hair.edge)
@@ -145,8 +122,6 @@ def paint_hair(
     """Paint beard and hair into colours (N, 3)."""
     _paint_beard(hair, colour, places, marks)
     where = np.flatnonzero(covers_hair(hair, places, marks))
-    if not len(where):
-        return
     mine = places.take(where)
     painted = hair.tone * (1 + 0.32 * _strands(hair, mine, marks))[:, None]
     if hair.style in ("medium", "long", "tied") or hair.parting:
@@ -209,9 +184,7 @@ def hair_thickness(hair: Hair, places: Places, marks: Landmarks) -> np.ndarray:
 
 
 FOOTWEAR = ("sneakers", "shoes", "boots", "flats", "sandals", "barefoot")
-
 _SHARES = (0.46, 0.2, 0.12, 0.1, 0.06, 0.06)
-
 _SOLES = np.array([[0.93, 0.93, 0.9], [0.09, 0.09, 0.09], [0.5, 0.36, 0.22], [0.93, 0.93, 0.9]])
 
 
@@ -253,9 +226,8 @@ def covers_shoe(shoe: Footwear, places: Places, marks: Landmarks) -> np.ndarray:
         return foot | ((places.region == LEG) & (height < marks.ankle + shoe.shaft))
     if shoe.kind == "flats":
         # Open on the instep.
-        return foot & (
-            (height < marks.floor + 0.03) | (depth > 0.14) | ((depth < 0.0) & (height < marks.floor + 0.06))
-        )
+        heel = (depth < 0.0) & (height < marks.floor + 0.06)
+        return foot & ((height < marks.floor + 0.03) | (depth > 0.14) | heel)
     if shoe.kind == "sandals":
         bands = (np.abs(depth - 0.14) < 0.016) | (np.abs(depth - 0.03) < 0.014)
         return foot & (bands | (height < marks.floor + 0.01))
@@ -270,20 +242,15 @@ def _covers_sock(shoe: Footwear, places: Places, marks: Landmarks) -> np.ndarray
 def paint_footwear(shoe: Footwear, colour: np.ndarray, places: Places, marks: Landmarks) -> None:
     """Paint socks, then shoes, into colours (N, 3)."""
     sock = _covers_sock(shoe, places, marks)
-    if sock.any():
-        ribs = 1 + 0.1 * np.sin(places.angle[sock] * 24)
-        colour[sock] = shoe.sock * ribs[:, None]
+    colour[sock] = shoe.sock * (1 + 0.1 * np.sin(places.angle[sock] * 24))[:, None]
     where = np.flatnonzero(covers_shoe(shoe, places, marks))
-    if not len(where):
-        return
     x, y, z = places.point[where].T
     upper, second = shoe.colours
-    grain = 0.95 + 0.1 * cell_chance((x * 250).astype(np.int64), (z * 250).astype(np.int64), 7)
+    grain = 0.95 + 0.1 * cell_chance(x * 250, z * 250, 7)
     painted = upper * grain[:, None]
     if shoe.kind in ("sneakers", "boots", "shoes"):
-        instep = (
-            (np.abs(places.side[where] - 0.175) < 0.03) & (z > 0.04) & (z < 0.13) & (y > marks.floor + 0.05)
-        )
+        instep = (np.abs(places.side[where] - 0.175) < 0.03) & (z > 0.04) & (z < 0.13)
+        instep &= y > marks.floor + 0.05
         lace = instep & (z * 60 % 1 < 0.45)
         painted[lace] = second if shoe.kind == "sneakers" else upper * 0.5
     if shoe.kind == "sneakers":
@@ -307,7 +274,6 @@ def footwear_thickness(shoe: Footwear, places: Places, marks: Landmarks) -> np.n
 
 
 HATS = ("none", "cap", "beanie", "headband")
-
 GLASSES = ("none", "rims", "dark")
 
 
@@ -337,11 +303,8 @@ def random_accessories(rng: np.random.Generator) -> Accessories:
 
 def _hat_edge(places: Places, marks: Landmarks) -> np.ndarray:
     """Height (N,) of a hat's lower edge: over the brows, over the ears, lower behind."""
-    return np.interp(
-        places.point[:, 2],
-        [-0.05, 0.03, 0.14],
-        [marks.ear[1] + 0.02, marks.ear[1] + 0.035, marks.eye[1] + 0.042],
-    )
+    heights = [marks.ear[1] + 0.02, marks.ear[1] + 0.035, marks.eye[1] + 0.042]
+    return np.interp(places.point[:, 2], [-0.05, 0.03, 0.14], heights)
 
 
 def covers_hat(wear: Accessories, places: Places, marks: Landmarks) -> np.ndarray:
@@ -363,22 +326,16 @@ def paint_accessories(wear: Accessories, colour: np.ndarray, places: Places, mar
     if wear.gloves:
         colour[(places.region == HAND) | ((places.region == ARM) & (places.along > 1.97))] = wear.colours[3]
     if wear.watch:
-        wrist = (
-            (places.region == ARM) & (places.left == (wear.watch > 0)) & (np.abs(places.along - 1.88) < 0.05)
-        )
-        colour[wrist] = wear.colours[2]
+        wrist = (places.region == ARM) & (np.abs(places.along - 1.88) < 0.05)
+        colour[wrist & (places.left == (wear.watch > 0))] = wear.colours[2]
     if wear.glasses != "none":
         _paint_glasses(wear, colour, places, marks)
-    hat = np.flatnonzero(covers_hat(wear, places, marks))
-    if len(hat):
-        point = places.point[hat]
-        around = np.arctan2(point[:, 0], point[:, 2] - 0.04)
-        ribs = np.cos(around * (70 if wear.hat == "beanie" else 6))
-        ribs = 1 + (0.12 * ribs if wear.hat == "beanie" else -0.3 * (np.abs(ribs) < 0.06))
-        painted = wear.colours[0] * ribs[:, None]
-        edge = point[:, 1] - _hat_edge(places.take(hat), marks)
-        painted[edge < (0.04 if wear.hat == "beanie" else 0.011)] = wear.colours[1]
-        colour[hat] = painted
+    where = np.flatnonzero(covers_hat(wear, places, marks))
+    hat, beanie = places.take(where), wear.hat == "beanie"
+    ribs = np.cos(np.arctan2(hat.point[:, 0], hat.point[:, 2] - 0.04) * (70 if beanie else 6))
+    ribs = 1 + (0.12 * ribs if beanie else -0.3 * (np.abs(ribs) < 0.06))
+    edge = hat.point[:, 1] - _hat_edge(hat, marks) < (0.04 if beanie else 0.011)
+    colour[where] = np.where(edge[:, None], wear.colours[1], wear.colours[0] * ribs[:, None])
 
 
 def _paint_glasses(wear: Accessories, colour: np.ndarray, places: Places, marks: Landmarks) -> None:

@@ -40,15 +40,7 @@ def garment_colours(rng: np.random.Generator, count: int) -> np.ndarray:
 def random_waves(
     rng: np.random.Generator, count: int, shortest: float, longest: float, dimensions: int = 3
 ) -> np.ndarray:
-    """Plane waves (count, dimensions + 1): angular frequencies in any direction, and phases.
-
-    Args:
-        rng: chance.
-        count: of waves.
-        shortest: wavelength, metres.
-        longest: wavelength, metres.
-        dimensions: of the space that they run through.
-    """
+    """Plane waves (count, dimensions + 1): angular frequencies in any direction, phases; lengths in m."""
     direction = rng.normal(size=(count, dimensions))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     length = np.exp(rng.uniform(np.log(shortest), np.log(longest), (count, 1)))
@@ -95,25 +87,21 @@ def random_folds(rng: np.random.Generator, depth: float) -> Folds:
 def fold_height(folds: Folds, places: Places, marks: Landmarks, hanging: bool = False) -> np.ndarray:
     """How high cloth lies on its folds, (N,) in 0..1: 0 in valleys and wherever it lies smooth.
 
-    Args:
-        folds: of the garment.
-        places: N points.
-        marks: of the average body.
-        hanging: whether cloth over the legs hangs from the waist (a skirt) instead of wrapping each leg.
+    Cloth over the legs hangs from the waist (a skirt) instead of wrapping each leg if `hanging`.
     """
-    count = len(places)
-    phase, strength = np.zeros(count), np.zeros(count)
+    phase, strength, result = (np.zeros(len(places)) for _ in range(3))
     trunk, arm, leg = (places.region == which for which in (TORSO, ARM, LEG))
-    waist = marks.hip + 0.12
     height = places.point[:, 1]
+
+    def near(position: np.ndarray, at: float, width: float) -> np.ndarray:
+        return np.exp(-(((position - at) / width) ** 2))
+
     # Diagonal, as pulled from the shoulder to the opposite hip, most at waist and armpits.
     diagonal = height * np.cos(folds.slant) + np.sin(folds.slant) * places.side
     phase[trunk] = diagonal[trunk] / folds.length
-    pulled = np.exp(-(((height - waist) / 0.11) ** 2)) + np.exp(-(((height - 0.42) / 0.07) ** 2)) * (
-        places.side > 0.1
-    )
+    pulled = near(height, marks.hip + 0.12, 0.11) + near(height, 0.42, 0.07) * (places.side > 0.1)
     strength[trunk] = (0.3 + 0.7 * pulled)[trunk]
-    bunched = np.exp(-(((places.along - 1) / 0.3) ** 2)) + np.exp(-(((places.along - 1.9) / 0.25) ** 2))
+    bunched = near(places.along, 1, 0.3) + near(places.along, 1.9, 0.25)
     length = min(folds.length, _LONGEST_ON_ARMS)
     phase[arm] = (places.up / length + 0.35 * bunched + folds.twist * np.sin(places.angle) / 3)[arm]
     strength[arm] = (0.3 + 0.7 * bunched)[arm]
@@ -121,10 +109,8 @@ def fold_height(folds: Folds, places: Places, marks: Landmarks, hanging: bool = 
         phase[leg] = (np.abs(places.point[:, 0]) / folds.length + 0.4 * places.front)[leg]
         strength[leg] = np.clip((marks.hip + 0.1 - height) / 0.4, 0.1, 1)[leg]
     else:
-        knee, ankle, crotch = (
-            np.exp(-(((height - at) / width) ** 2))
-            for at, width in ((marks.knee, 0.09), (marks.ankle, 0.11), (marks.hip - 0.05, 0.1))
-        )
+        knee, ankle = near(height, marks.knee, 0.09), near(height, marks.ankle, 0.11)
+        crotch = near(height, marks.hip - 0.05, 0.1)
         diagonal = height - 0.5 * places.around
         phase[leg] = (diagonal / folds.length + 0.3 * knee + folds.twist * np.sin(places.angle) / 4)[leg]
         strength[leg] = (0.2 + 0.8 * np.maximum(knee, np.maximum(ankle, crotch)))[leg]
@@ -132,7 +118,6 @@ def fold_height(folds: Folds, places: Places, marks: Landmarks, hanging: bool = 
     points = places.point[cloth]
     bent = np.pi * phase[cloth] + 2.2 * wavy(points, folds.bends)
     kept = np.clip(0.55 + 1.1 * wavy(points, folds.breaks), 0, 1)
-    result = np.zeros(count)
     result[cloth] = np.abs(np.sin(bent)) * np.clip(strength[cloth], 0, 1) * kept
     return result
 
@@ -162,7 +147,7 @@ class Grid:
 
     x: np.ndarray  # (N,) in -0.5..0.5 of a period
     y: np.ndarray
-    column: np.ndarray  # (N,) int64
+    column: np.ndarray  # (N,) whole numbers
     row: np.ndarray
 
 
@@ -176,9 +161,9 @@ _DIGIT_CELLS = np.array([[cell == "1" for cell in digit] for digit in _DIGITS])
 
 
 def cell_chance(column: np.ndarray, row: np.ndarray, seed: int) -> np.ndarray:
-    """A number (N,) in 0..1 for every cell, the same for the same cell and seed."""
-    mixed = column.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= row.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
+    """A number (N,) in 0..1, the same for the same cell and seed; columns and rows are cut to whole ones."""
+    mixed = column.astype(np.int64).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= row.astype(np.int64).astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
     mixed ^= np.uint64(seed * 0x165667B19E3779F9 % 2**64)
     for shift, factor in ((33, 0xFF51AFD7ED558CCD), (33, 0xC4CEB9FE1A85EC53)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
@@ -205,9 +190,7 @@ def _grid(cloth: Cloth, places: Places, staggered: bool) -> Grid:
     across = across + 0.5 * (row % 2) * staggered
     # Front and back are different pieces too.
     column = np.floor(across) + 1000 * places.front
-    return Grid(
-        across - np.floor(across) - 0.5, along - row - 0.5, column.astype(np.int64), row.astype(np.int64)
-    )
+    return Grid(across - np.floor(across) - 0.5, along - row - 0.5, column, row)
 
 
 def _plain(cloth: Cloth, places: Places) -> np.ndarray:
@@ -285,13 +268,10 @@ def _logo(cloth: Cloth, places: Places) -> np.ndarray:
         index = boxed.astype(int) + (boxed & (np.abs(x - y) < 0.2))
     elif shape == 3:
         tens, ones = (cloth.seed // 5) % 10, (cloth.seed // 50) % 10
-        index = (
-            in_digit(x / 0.5 + 0.6, y, np.array(tens)) | in_digit(x / 0.5 - 0.6, y, np.array(ones))
-        ).astype(int)
+        number = in_digit(x / 0.5 + 0.6, y, np.array(tens)) | in_digit(x / 0.5 - 0.6, y, np.array(ones))
+        index = number.astype(int)
     else:
-        word = cell_chance(
-            np.floor(x * 7).astype(np.int64) + 50, np.floor(y * 3).astype(np.int64) + 50, cloth.seed
-        )
+        word = cell_chance(np.floor(x * 7) + 50, np.floor(y * 3) + 50, cloth.seed)
         line = (np.abs(y * 3 % 1 - 0.5) < 0.28) & (word > 0.35) & (np.abs(x) < 0.9) & (np.abs(y) < 0.5)
         index = line.astype(int)
     # A number is on the back too.
@@ -318,26 +298,16 @@ def _blocks(cloth: Cloth, places: Places) -> np.ndarray:
 
 def _denim(cloth: Cloth, places: Places) -> np.ndarray:
     """Blue, worn paler before the thighs and knees."""
-    worn = np.where(
-        places.front, np.exp(-((places.angle / 0.7) ** 2) - ((places.up + 0.22) / 0.16) ** 2), 0.0
-    )
-    worn = worn + 0.35 * wavy(places.point, cloth.waves)
+    pale = np.exp(-((places.angle / 0.7) ** 2) - ((places.up + 0.22) / 0.16) ** 2)
+    worn = np.where(places.front, pale, 0.0) + 0.35 * wavy(places.point, cloth.waves)
     base = np.array([0.13, 0.19, 0.33]) * (0.5 + 1.3 * cloth.share)
     return base * (1 + (0.2 + 0.9 * cloth.share) * worn[:, None]) + 0.05 * worn[:, None]
 
 
+_MAKERS = (_plain, _stripes, _checks, _tartan, _dots, _blobs, _flowers, _glyphs, _logo, _blocks, _denim)
+
 PATTERNS: dict[str, Callable[[Cloth, Places], np.ndarray]] = {
-    "plain": _plain,
-    "stripes": _stripes,
-    "checks": _checks,
-    "tartan": _tartan,
-    "dots": _dots,
-    "blobs": _blobs,
-    "flowers": _flowers,
-    "glyphs": _glyphs,
-    "logo": _logo,
-    "blocks": _blocks,
-    "denim": _denim,
+    maker.__name__.removeprefix("_"): maker for maker in _MAKERS
 }
 
 #: Metres that patterns of several details need to be seen.
@@ -347,13 +317,9 @@ _LEAST_PERIODS = {"flowers": 0.045, "glyphs": 0.045, "tartan": 0.07}
 def random_cloth(
     rng: np.random.Generator, patterned: float, shares: dict[str, float], finest: float = 0.028
 ) -> Cloth:
-    """A cloth at random.
+    """A cloth at random, with the chance `patterned` not to be plain.
 
-    Args:
-        rng: chance.
-        patterned: the chance that it is not plain.
-        shares: pattern -> its weight among cloths that are not plain.
-        finest: the smallest period, metres.
+    `shares`: pattern -> its weight among cloths that are not plain; `finest`: the smallest period, metres.
     """
     weights = np.array(list(shares.values()), dtype=np.float64)
     chosen = str(rng.choice(list(shares), p=weights / weights.sum()))
@@ -373,10 +339,7 @@ def random_cloth(
 
 def cloth_colour(cloth: Cloth, places: Places) -> np.ndarray:
     """Colours (N, 3) RGB of a cloth at places: its pattern, an uneven dye and the grain of its weave."""
-    weave = cell_chance(
-        np.floor(places.point[:, 0] * 300).astype(np.int64),
-        np.floor(places.point[:, 1] * 300).astype(np.int64),
-        cloth.seed,
-    )
+    x, y, _ = np.floor(places.point * 300).T
+    weave = cell_chance(x, y, cloth.seed)
     uneven = 0.97 + 0.06 * weave + 0.07 * wavy(places.point, cloth.tone)
     return PATTERNS[cloth.kind](cloth, places) * uneven[:, None]

@@ -20,15 +20,7 @@ from slimdp.synthetic.looks.accessories import (
 from slimdp.synthetic.looks.garments import bottom_thickness, paint_bottom, paint_top, top_thickness
 from slimdp.synthetic.looks.look import Look
 from slimdp.synthetic.looks.normal_offset import directions_out, moved_out, relief, without_flips
-from slimdp.synthetic.looks.places import (
-    HAND,
-    LEG,
-    TORSO,
-    Landmarks,
-    Places,
-    find_landmarks,
-    find_places,
-)
+from slimdp.synthetic.looks.places import HAND, LEG, TORSO, Landmarks, Places, find_landmarks, find_places
 from slimdp.synthetic.looks.skin import paint_face, skin_colour
 
 #: Cloth that stands off so far, metres, spans all hollows instead of following them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,9 +22,7 @@ _PRINTED = {
     "stripes": 4.0, "checks": 1.5, "tartan": 1.0, "dots": 1.5, "blobs": 1.5, "flowers": 1.5, "glyphs": 1.0,
     "logo": 4.0, "blocks": 2.0,
 }  # fmt: skip
-
 _WOVEN = {"stripes": 3.0, "checks": 3.0, "tartan": 3.0, "dots": 1.0, "flowers": 1.0}
-
 _HEAVY = {"blocks": 3.0, "tartan": 1.5, "blobs": 1.5, "logo": 2.0, "stripes": 1.5, "denim": 2.0}
 
 
@@ -43,54 +41,20 @@ class TopCut:
 
 
 TOP_CUTS = {
-    "t-shirt": TopCut(
-        (0.5, 0.6, 0.75),
-        ("crew", "crew", "v", "scoop"),
-        ("closed",),
-        (-0.08, 0.03),
-        (0.002, 0.007),
-        0.006,
-        False,
-        _PRINTED,
-    ),
-    "shirt": TopCut(
-        (0.6, 1.1, 1.97, 1.97), ("collar",), ("buttons",), (-0.1, 0.06), (0.004, 0.009), 0.008, True, _WOVEN
-    ),
+    "t-shirt": TopCut((0.5, 0.6, 0.75), ("crew", "crew", "v", "scoop"), ("closed",),
+                      (-0.08, 0.03), (0.002, 0.007), 0.006, False, _PRINTED),
+    "shirt": TopCut((0.6, 1.1, 1.97, 1.97), ("collar",), ("buttons",),
+                    (-0.1, 0.06), (0.004, 0.009), 0.008, True, _WOVEN),
     "tank": TopCut((0.0,), ("straps",), ("closed",), (-0.06, 0.12), (0.001, 0.004), 0.004, False, _PRINTED),
-    "sweater": TopCut(
-        (1.95,),
-        ("crew", "v", "roll"),
-        ("closed",),
-        (-0.07, 0.03),
-        (0.007, 0.014),
-        0.008,
-        True,
-        _HEAVY | {"stripes": 4.0},
-    ),
-    "hoodie": TopCut(
-        (1.97,), ("crew",), ("closed", "zip", "open"), (-0.08, 0.02), (0.010, 0.018), 0.010, True, _HEAVY
-    ),
-    "jacket": TopCut(
-        (1.98,),
-        ("collar",),
-        ("zip", "buttons", "open", "open"),
-        (-0.14, 0.02),
-        (0.015, 0.027),
-        0.010,
-        True,
-        _HEAVY,
-    ),
-    "dress": TopCut(
-        (0.0, 0.5, 1.1, 1.95),
-        ("crew", "v", "scoop", "straps"),
-        ("closed",),
-        (-0.62, -0.2),
-        (0.004, 0.01),
-        0.007,
-        False,
-        _PRINTED,
-    ),
-}
+    "sweater": TopCut((1.95,), ("crew", "v", "roll"), ("closed",),
+                      (-0.07, 0.03), (0.007, 0.014), 0.008, True, _HEAVY | {"stripes": 4.0}),
+    "hoodie": TopCut((1.97,), ("crew",), ("closed", "zip", "open"),
+                     (-0.08, 0.02), (0.010, 0.018), 0.010, True, _HEAVY),
+    "jacket": TopCut((1.98,), ("collar",), ("zip", "buttons", "open", "open"),
+                     (-0.14, 0.02), (0.015, 0.027), 0.010, True, _HEAVY),
+    "dress": TopCut((0.0, 0.5, 1.1, 1.95), ("crew", "v", "scoop", "straps"), ("closed",),
+                    (-0.62, -0.2), (0.004, 0.01), 0.007, False, _PRINTED),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -148,10 +112,8 @@ def covers_top(top: Top, places: Places, marks: Landmarks) -> np.ndarray:
         open_v = (top.neck == "collar") & (places.point[:, 2] > 0.05) & (places.side < 0.02)
         covered |= (places.region == HEAD) & band & ~open_v
     if top.gap > 0:
-        middle = places.front & (
-            places.side < top.gap * (1 + 0.6 * np.clip(marks.hip + 0.15 - height, 0, 0.3) / 0.3)
-        )
-        covered &= ~(middle & (places.region == TORSO))
+        widening = 1 + 0.6 * np.clip(marks.hip + 0.15 - height, 0, 0.3) / 0.3
+        covered &= ~(places.front & (places.side < top.gap * widening) & (places.region == TORSO))
     return covered
 
 
@@ -166,9 +128,8 @@ def _below_neck(top: Top, places: Places, marks: Landmarks) -> np.ndarray:
     if top.neck == "v":
         return np.where(z > 0.03, drop > top.neck_depth - 1.5 * places.side, round_hole)
     if top.neck == "scoop":
-        return np.where(
-            z > 0.03, drop > top.neck_depth * np.sqrt(np.clip(1 - (x / 0.1) ** 2, 0, 1)), round_hole
-        )
+        depth = top.neck_depth * np.sqrt(np.clip(1 - (x / 0.1) ** 2, 0, 1))
+        return np.where(z > 0.03, drop > depth, round_hole)
     if top.neck == "collar" and not top.gap:
         return ~((z > 0.03) & (drop < 0.06 - 1.5 * places.side))
     if top.neck == "crew":
@@ -181,28 +142,20 @@ def paint_top(top: Top, colour: np.ndarray, places: Places, marks: Landmarks) ->
     if top.under is not None:
         paint_top(top.under, colour, places, marks)
     where = np.flatnonzero(covers_top(top, places, marks))
-    if not len(where):
-        return
     mine = places.take(where)
-    painted = cloth_colour(top.cloth, _as_sewn(mine))
-    seams = _trimmed(top, mine, marks)
-    painted = np.where(seams[:, None], top.trim, painted)
+    # What hangs below the trunk goes across both legs together.
+    painted = cloth_colour(top.cloth, _sewn_across(mine, mine.region == LEG))
+    painted = np.where(_trimmed(top, mine, marks)[:, None], top.trim, painted)
     if top.opening in ("zip", "buttons"):
         _paint_front(top, painted, mine, marks)
     if top.pocket:
         _paint_pocket(top, painted, mine)
-    height = fold_height(top.folds, mine, marks, hanging=top.kind == "dress")
-    colour[where] = shaded(painted, height, 0.35)
+    colour[where] = shaded(painted, fold_height(top.folds, mine, marks, hanging=top.kind == "dress"), 0.35)
 
 
-def _as_sewn(places: Places) -> Places:
-    """What hangs below the trunk goes across both legs together."""
-    leg = np.flatnonzero(places.region == LEG)
-    if not len(leg):
-        return places
-    around = places.around.copy()
-    around[leg] = 1.2 * places.point[leg, 0]
-    return Places(**{**vars(places), "around": around})
+def _sewn_across(places: Places, where: np.ndarray) -> Places:
+    """The places with the way around counted across both legs together where (N,) cloth hangs over them."""
+    return replace(places, around=np.where(where, 1.2 * places.point[:, 0], places.around))
 
 
 def _trimmed(top: Top, places: Places, marks: Landmarks) -> np.ndarray:
@@ -213,11 +166,8 @@ def _trimmed(top: Top, places: Places, marks: Landmarks) -> np.ndarray:
         band |= (places.region != ARM) & (height < marks.hip + top.hem + 0.045)
         band |= (places.region == ARM) & (places.along > top.sleeve - 0.2)
     if top.neck == "crew" and top.kind in ("t-shirt", "sweater", "hoodie"):
-        band |= (
-            (places.region == TORSO)
-            & (np.hypot(places.point[:, 0], (places.point[:, 2] - 0.02) * 1.1) < 0.083)
-            & (marks.throat[1] - height < 0.06)
-        )
+        about_neck = np.hypot(places.point[:, 0], (places.point[:, 2] - 0.02) * 1.1) < 0.083
+        band |= (places.region == TORSO) & about_neck & (marks.throat[1] - height < 0.06)
     if top.neck in ("roll", "collar"):
         band |= places.region == HEAD
     return band
@@ -247,27 +197,23 @@ def _paint_pocket(top: Top, painted: np.ndarray, places: Places) -> None:
 def top_thickness(top: Top, places: Places, marks: Landmarks) -> np.ndarray:
     """How far (N,) metres a garment stands off the skin, 0 where it is not."""
     under = np.zeros(len(places)) if top.under is None else top_thickness(top.under, places, marks)
-    covered = covers_top(top, places, marks)
     height = places.point[:, 1]
     normal_offset = np.full(len(places), top.normal_offset)
-    hem = marks.hip + top.hem
     # Loose over the waist, tighter on the shoulders and at bands.
-    normal_offset *= np.where(
-        places.region == TORSO, 1 + 0.5 * np.exp(-(((height - marks.hip - 0.12) / 0.1) ** 2)), 1
-    )
+    waist = 1 + 0.5 * np.exp(-(((height - marks.hip - 0.12) / 0.1) ** 2))
+    normal_offset *= np.where(places.region == TORSO, waist, 1)
     normal_offset *= np.where(height > 0.5, 0.7, 1.0)
     if TOP_CUTS[top.kind].cuffed:
         normal_offset *= np.where((places.region == ARM) & (places.along > top.sleeve - 0.2), 0.5, 1.0)
     if top.kind == "dress":
         normal_offset += np.where(places.region == LEG, np.clip((marks.hip - height) * 0.12, 0, 0.03), 0)
     elif top.hem < 0.04:
-        normal_offset += 0.004 * (np.abs(height - hem) < 0.03) * (places.region != ARM)
+        normal_offset += 0.004 * (np.abs(height - (marks.hip + top.hem)) < 0.03) * (places.region != ARM)
     folds = top.folds.depth * fold_height(top.folds, places, marks, hanging=top.kind == "dress")
-    return np.maximum(under, np.where(covered, normal_offset + folds, 0))
+    return np.maximum(under, np.where(covers_top(top, places, marks), normal_offset + folds, 0))
 
 
 _SOBER = {"stripes": 2.0, "checks": 2.0, "tartan": 1.5, "blobs": 1.5, "blocks": 1.0}
-
 _GAY = {"stripes": 2.0, "dots": 1.5, "flowers": 2.0, "blobs": 2.0, "blocks": 2.0, "glyphs": 0.5}
 
 
@@ -345,21 +291,17 @@ def covers_bottom(bottom: Bottom, places: Places, marks: Landmarks) -> np.ndarra
 def paint_bottom(bottom: Bottom, colour: np.ndarray, places: Places, marks: Landmarks) -> None:
     """Paint a garment into colours (N, 3)."""
     where = np.flatnonzero(covers_bottom(bottom, places, marks))
-    if not len(where):
-        return
     mine = places.take(where)
     hanging = bottom.kind == "skirt"
     if hanging:
-        mine = Places(**{**vars(mine), "around": 1.2 * mine.point[:, 0]})
+        mine = _sewn_across(mine, mine.region >= 0)
     painted = cloth_colour(bottom.cloth, mine)
     if BOTTOM_CUTS[bottom.kind].seamed:
         _paint_seams(bottom, painted, mine, marks)
     if bottom.side_stripe:
-        outer = (mine.region == LEG) & (mine.angle > 1.1)
-        painted[outer] = bottom.trim
-    top = marks.hip + bottom.rise
+        painted[(mine.region == LEG) & (mine.angle > 1.1)] = bottom.trim
     if bottom.belt:
-        belt = (mine.region == TORSO) & (mine.point[:, 1] > top - _BELT)
+        belt = (mine.region == TORSO) & (mine.point[:, 1] > marks.hip + bottom.rise - _BELT)
         painted[belt] = bottom.trim * 0.6
         painted[belt & mine.front & (mine.side < 0.022)] = (0.75, 0.72, 0.62)  # the buckle
     if bottom.folds.depth > 0:
@@ -373,25 +315,19 @@ def _paint_seams(bottom: Bottom, painted: np.ndarray, places: Places, marks: Lan
     below = marks.hip + bottom.rise - height  # metres under the upper edge
     side = (places.region == LEG) & (np.abs(places.angle - 1.45) < 0.045)
     slant = places.front & (np.abs(places.side - 0.08 - 0.5 * (below - 0.04)) < 0.004) & (below < 0.15)
-    fly = (
-        places.front
-        & (np.abs(places.point[:, 0] - 0.012) < 0.003)
-        & (below < 0.17)
-        & (places.region == TORSO)
-    )
+    fly = places.front & (places.region == TORSO) & (np.abs(places.point[:, 0] - 0.012) < 0.003)
+    fly &= below < 0.17
     across, up = (places.side - 0.075) / 0.05, (below - 0.15) / 0.055
     edge = np.maximum(np.abs(across), np.abs(up))
     patch = ~places.front & (edge < 1) & (edge > 0.88) & (bottom.kind == "jeans")
     line = side | slant | fly | patch
-    stitched = (0.68, 0.45, 0.22) if bottom.cloth.kind == "denim" else painted[line] * 0.6
-    painted[line] = stitched
+    painted[line] = (0.68, 0.45, 0.22) if bottom.cloth.kind == "denim" else painted[line] * 0.6
 
 
 def bottom_thickness(bottom: Bottom, places: Places, marks: Landmarks) -> np.ndarray:
     """How far (N,) metres a garment stands off the skin, 0 where it is not."""
     hanging = bottom.kind == "skirt"
-    down = _down_leg(places, marks)
-    leg = places.region == LEG
+    down, leg = _down_leg(places, marks), places.region == LEG
     loose = np.where(leg, np.clip(0.5 + down, 0.5, 1.0), 0.45)  # it lies on the hips and hangs below
     normal_offset = np.maximum(bottom.normal_offset * loose, min(bottom.normal_offset, 0.002))
     normal_offset = normal_offset + np.where(leg, bottom.flare * np.clip(down / bottom.reach, 0, 1) ** 2, 0)

@@ -44,13 +44,9 @@ class Look:
 def random_look(
     rng: np.random.Generator, patterned: float = 0.7, gender: float = 0.5, age: float = 0.2
 ) -> Look:
-    """Dress a person at random.
+    """Dress a person at random; `patterned` is the share of garments that are not plain, 0..1.
 
-    Args:
-        rng: chance.
-        patterned: the share of garments that are not plain, 0..1.
-        gender: as `BodyShape.gender`, 0 female .. 1 male: some garments and hair are likelier on some bodies.
-        age: as `BodyShape.age`, 0 young .. 1 old: for grey hair.
+    Gender (0 female .. 1 male) and age (0 young .. 1 old), as of a `BodyShape`, weigh garments and hair.
     """
     hair = random_hair(rng, gender, age)
     top_kind, bottom_kind = (_choose(rng, shares, gender) for shares in (_TOP_SHARES, _BOTTOM_SHARES))

@@ -59,8 +59,7 @@ def random_skin(rng: np.random.Generator, hair: np.ndarray, gender: float) -> Sk
 def skin_colour(skin: Skin, places: Places, marks: Landmarks) -> np.ndarray:
     """Colours (N, 3) of bare skin."""
     x, y, z = places.point.T
-    cell = [np.floor(c * 220).astype(np.int64) for c in (x, y + 0.37 * z)]
-    chance = cell_chance(cell[0], cell[1], skin.seed)
+    chance = cell_chance(np.floor(x * 220), np.floor((y + 0.37 * z) * 220), skin.seed)
     shade = 0.98 + 0.04 * chance + 0.045 * wavy(places.point, skin.waves)
     shade = np.where(chance < skin.spots, shade * 0.85, shade)
     flush = np.zeros(len(places))
@@ -86,8 +85,6 @@ def skin_colour(skin: Skin, places: Places, marks: Landmarks) -> np.ndarray:
 def paint_face(skin: Skin, colour: np.ndarray, places: Places, marks: Landmarks) -> None:
     """Paint eyes, brows, lips and nostrils into colours (N, 3)."""
     where = np.flatnonzero((places.region == HEAD) & (places.point[:, 2] > marks.eye[2] - 0.07))
-    if not len(where):
-        return
     x, y, z = places.side[where], places.point[where, 1], places.point[where, 2]
     face = colour[where]
     across, over = x - marks.eye[0], y - marks.eye[1]

@@ -14,7 +14,7 @@ from slimdp.synthetic.motion.solve import Channels, mirrored, solve
 from slimdp.synthetic.person import Person, Pose
 
 #: A key pose: its time in seconds, and its channels; those that are not named are 0.
-Key = tuple[float, Mapping[str, float]]
+Key = tuple[float, Channels]
 #: What one factor scales for a whole sequence.
 _WAYS = ("foot_x_", "foot_y_", "foot_z_", "foot_yaw_", "pelvis_x", "pelvis_y", "pelvis_z")
 
@@ -79,12 +79,11 @@ class Sway:
 
     def channels(self, seconds: float) -> dict[str, float]:
         """As `Part.channels`."""
-        return {
-            name: float(
-                sum(swing * np.sin(2 * np.pi * rate * seconds + phase) for swing, rate, phase in waves)
-            )
-            for name, waves in self.waves.items()
-        }
+
+        def at(swing: float, rate: float, phase: float) -> float:
+            return swing * np.sin(2 * np.pi * rate * seconds + phase)
+
+        return {name: float(sum(at(*wave) for wave in waves)) for name, waves in self.waves.items()}
 
 
 def random_sway(rng: np.random.Generator, strength: float = 1.0) -> Sway:
@@ -94,19 +93,12 @@ def random_sway(rng: np.random.Generator, strength: float = 1.0) -> Sway:
     for side in "lr":
         swings |= {f"arm_flex_{side}": 4.0, f"arm_out_{side}": 3.0, f"arm_in_{side}": 5.0}
         swings |= {f"elbow_{side}": 6.0, f"wrist_{side}": 5.0}
-    return Sway(
-        {
-            name: tuple(
-                (
-                    strength * swing * rng.uniform(0.2, 0.7),
-                    rate * rng.uniform(0.7, 1.3),
-                    rng.uniform(0, 2 * np.pi),
-                )
-                for rate in (0.17, 0.43)
-            )
-            for name, swing in swings.items()
-        }
-    )
+
+    def wave(swing: float, hertz: float) -> tuple[float, float, float]:
+        swing = strength * swing * rng.uniform(0.2, 0.7)
+        return swing, hertz * rng.uniform(0.7, 1.3), rng.uniform(0, 2 * np.pi)
+
+    return Sway({name: (wave(swing, 0.17), wave(swing, 0.43)) for name, swing in swings.items()})
 
 
 @dataclass(frozen=True, eq=False)  # one of them is equal to itself alone
@@ -129,6 +121,16 @@ class Performance:
         return solve(self.channels(seconds), person)
 
 
+def perform(rng: np.random.Generator, *parts: Part, sway: float = 1.0) -> Performance:
+    """The sum of parts and of a sway, of a left-hander in half of all cases."""
+    return Performance((*parts, random_sway(rng, sway)), mirror=rng.random() < 0.5)
+
+
+def held(pose: Channels) -> Keys:
+    """One pose, for ever."""
+    return Keys(((0.0, pose),))
+
+
 def sequence(
     rng: np.random.Generator,
     base: Channels,
@@ -138,11 +140,9 @@ def sequence(
 ) -> Keys:
     """Key poses one after the other, each varied a little, as no two people do the same thing alike.
 
-    Args:
-        base: the channels of every pose, unless it says otherwise.
-        moves: (seconds to get there, what differs from the base); the same object twice is a hold.
-        repeat: from the last pose to the first it takes as long as the first move says.
-        start: seconds until the first pose; drawn within a period if it repeats, else 0.
+    `moves` are (seconds to get there, what differs from the base); the same object twice is a hold. If they
+    repeat, the way from the last pose to the first takes as long as the first move says, and `start`, the
+    seconds until the first pose, is drawn within a period unless given; else it is 0.
     """
     pace, stride = float(rng.uniform(0.88, 1.15)), float(rng.uniform(0.88, 1.06))
     made: dict[int, dict[str, float]] = {}

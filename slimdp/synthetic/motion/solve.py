@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from slimdp.synthetic.build import SIDES, Build, limb_frame, local_rotations
 from slimdp.synthetic.person import Person, Pose
 
-Channels = Mapping[str, float]
+#: Name -> degrees, legs (the unit of length) or a share, in the order in which chance is drawn for them.
+Channels = dict[str, float]
 
 #: Channel -> (lowest, highest) degrees of adults' joints, without "_l" and "_r".
 LIMITS = {
@@ -27,12 +26,20 @@ _LATERAL = (
 
 _LATERAL_OF_A_FOOT = ("foot_x", "foot_yaw")  # to the left, on both sides
 
+
+def pose(**channels: float) -> Channels:
+    """Channels by name."""
+    return channels
+
+
+def both(**channels: float) -> Channels:
+    """The same channels on the left and on the right."""
+    return {f"{name}_{side}": value for name, value in channels.items() for side in "lr"}
+
+
 #: Standing at ease. Channels that are not here are 0 there.
-AT_EASE = {
-    "arm_out_l": 4.0, "arm_out_r": 4.0, "arm_flex_l": 2.0, "arm_flex_r": 2.0, "arm_in_l": 12.0,
-    "arm_in_r": 12.0, "elbow_l": 14.0, "elbow_r": 14.0, "fist_l": 0.3, "fist_r": 0.3, "palm_l": 20.0,
-    "palm_r": 20.0, "foot_yaw_l": 9.0, "foot_yaw_r": -9.0,
-}  # fmt: skip
+ARM_AT_EASE = pose(arm_out=4.0, arm_flex=2.0, arm_in=12.0, elbow=14.0, fist=0.3, palm=20.0)
+AT_EASE = both(**ARM_AT_EASE) | pose(foot_yaw_l=9.0, foot_yaw_r=-9.0)
 
 
 def within(value: float, limits: tuple[float, float]) -> float:
@@ -63,11 +70,6 @@ def mirrored(channels: Channels) -> dict[str, float]:
     return out
 
 
-def both(**channels: float) -> dict[str, float]:
-    """The same channels on the left and on the right."""
-    return {f"{name}_{side}": value for name, value in channels.items() for side in "lr"}
-
-
 #: Shares of thigh and calf together. A leg is never quite straight, and comes there gently: the angle of the
 #: knee changes without bound as the foot gets out of reach.
 _LONGEST = 0.9995
@@ -96,11 +98,11 @@ def solve(channels: Channels, person: Person) -> Pose:
     for side in SIDES:
         ankles[side], foot = _foot(build, side, channels)
         bend = min(max(_degrees(channels, f"foot_pitch_{side}"), 0.0), _TOES_BEND)
-        world[f"foot_{side}"], world[f"ball_{side}"] = foot, foot @ turn_x(-np.deg2rad(bend))
+        world[f"foot_{side}"], world[f"ball_{side}"] = foot, foot @ turn("x", -np.deg2rad(bend))
     at = _pelvis_position(build, channels, world["pelvis"], ankles)
     for side, sign in SIDES.items():
         hip = at + world["pelvis"] @ (build.joints[f"thigh_{side}"] - build.joints["pelvis"])
-        sideways = world["pelvis"] @ turn_y(sign * _angle(channels, f"knee_out_{side}"))[:, 0]
+        sideways = world["pelvis"] @ turn("y", sign * _angle(channels, f"knee_out_{side}"))[:, 0]
         thigh, calf = reach_leg(build, side, hip, ankles[side], sideways)
         world[f"thigh_{side}"], world[f"calf_{side}"] = thigh, calf
         _add_arm(world, build, side, {name: _angle(channels, f"{name}_{side}") for name in _ARM})
@@ -127,13 +129,13 @@ def _angle(channels: Channels, name: str) -> float:
 def _trunk(channels: Channels) -> dict[str, np.ndarray]:
     """World rotations (3, 3) of pelvis, spine, neck and head; each bend is spread over its bones."""
 
-    def turn(*names: str, share: float = 1.0) -> np.ndarray:
+    def bent(*names: str, share: float = 1.0) -> np.ndarray:
         forward, left, side = (share * _angle(channels, name) for name in names)
-        return turn_y(left) @ turn_x(forward) @ turn_z(-side)
+        return turn("y", left) @ turn("x", forward) @ turn("z", -side)
 
-    world = {"pelvis": turn("pelvis_pitch", "pelvis_yaw", "pelvis_roll")}
-    third = turn("spine_flex", "spine_twist", "spine_side", share=1 / 3)
-    half = turn("head_nod", "head_turn", "head_tilt", share=1 / 2)
+    world = {"pelvis": bent("pelvis_pitch", "pelvis_yaw", "pelvis_roll")}
+    third = bent("spine_flex", "spine_twist", "spine_side", share=1 / 3)
+    half = bent("head_nod", "head_turn", "head_tilt", share=1 / 2)
     above = world["pelvis"]
     for bone in ("spine_01", "spine_02", "spine_03", "neck_01", "head"):
         above = above @ (third if bone.startswith("spine") else half)
@@ -148,8 +150,8 @@ def _foot(build: Build, side: str, channels: Channels) -> tuple[np.ndarray, np.n
     """
     pitch = _degrees(channels, f"foot_pitch_{side}")
     ankle, ball = build.joints[f"foot_{side}"], build.joints[f"ball_{side}"]
-    turned = turn_y(np.deg2rad(channels.get(f"foot_yaw_{side}", 0.0)))
-    foot = turned @ turn_x(np.deg2rad(pitch))
+    turned = turn("y", np.deg2rad(channels.get(f"foot_yaw_{side}", 0.0)))
+    foot = turned @ turn("x", np.deg2rad(pitch))
     up = np.array([0, build.ankle, 0])
     forward = ball - ankle if pitch > 0 else np.array([0, 0, -build.heel])
     pivot = forward * [1, 0, 1]
@@ -211,11 +213,11 @@ def _add_arm(world: dict[str, np.ndarray], build: Build, side: str, angles: dict
     beside = _fade(abs(flex), np.deg2rad(20), np.deg2rad(65))
     clear = beside * build.arm_clearance[side] - (1 - beside) * np.deg2rad(40)
     out = smooth_max(out, clear, np.deg2rad(6))
-    turned = turn_x(-flex) @ turn_z(sign * out) @ turn_y(-sign * angles["arm_in"])
+    turned = turn("x", -flex) @ turn("z", sign * out) @ turn("y", -sign * angles["arm_in"])
     upper = -turned[:, 1]
     # The shoulder blade does a third of what raises an arm, and some of what brings it forward.
     lift = 0.5 * (1 + upper[1])
-    collar = turn_z(sign * np.deg2rad(32) * lift**2) @ turn_y(-sign * np.deg2rad(14) * upper[2])
+    collar = turn("z", sign * np.deg2rad(32) * lift**2) @ turn("y", -sign * np.deg2rad(14) * upper[2])
     world[f"clavicle_{side}"] = chest @ collar
     frame = chest @ turned
     hinge = -frame[:, 0]
@@ -226,7 +228,7 @@ def _add_arm(world: dict[str, np.ndarray], build: Build, side: str, angles: dict
     rest = build.frames[f"lowerarm_{side}"]
     world[f"lowerarm_{side}"] = forearm @ rest.T
     # In the forearm's frame: x along it, y the elbow's hinge.
-    hand = turn_x(sign * angles["palm"]) @ turn_z(sign * angles["wrist"])
+    hand = turn("x", sign * angles["palm"]) @ turn("z", sign * angles["wrist"])
     world[f"hand_{side}"] = forearm @ hand @ rest.T
 
 
@@ -248,22 +250,13 @@ def _fade(value: float, start: float, end: float) -> float:
     return 1 - share * share * (3 - 2 * share)
 
 
-def turn_x(angle: float) -> np.ndarray:
-    """The rotation (3, 3) about x by an angle in radians; y goes to z."""
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([[1.0, 0, 0], [0, c, -s], [0, s, c]])
-
-
-def turn_y(angle: float) -> np.ndarray:
-    """The rotation (3, 3) about y by an angle in radians; z goes to x."""
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([[c, 0, s], [0, 1.0, 0], [-s, 0, c]])
-
-
-def turn_z(angle: float) -> np.ndarray:
-    """The rotation (3, 3) about z by an angle in radians; x goes to y."""
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+def turn(axis: str, angle: float) -> np.ndarray:
+    """The rotation (3, 3) about x, y or z by an angle in radians: about x, y goes to z, and so on round."""
+    c, s, rows = np.cos(angle), np.sin(angle), np.eye(3)
+    first, second = ("xyz".index(axis) + 1) % 3, ("xyz".index(axis) + 2) % 3
+    rows[first, first] = rows[second, second] = c
+    rows[first, second], rows[second, first] = -s, s
+    return rows
 
 
 def turn_about(axis: np.ndarray, angle: float) -> np.ndarray:

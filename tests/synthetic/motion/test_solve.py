@@ -13,10 +13,8 @@ from slimdp.synthetic.motion.solve import (
     smooth_max,
     smooth_min,
     solve,
+    turn,
     turn_about,
-    turn_x,
-    turn_y,
-    turn_z,
     within,
 )
 from slimdp.synthetic.person import Person, PosedPerson, make_person, pose_person
@@ -138,6 +136,6 @@ def test_no_joint_leaves_its_limits(value: float, joint: str) -> None:
 
 
 def test_turns_about_the_axes_are_those_about_any_axis() -> None:
-    for turn, axis in ((turn_x, [1, 0, 0]), (turn_y, [0, 1, 0]), (turn_z, [0, 0, 1])):
-        np.testing.assert_allclose(turn(0.7), turn_about(np.array(axis, dtype=float), 0.7), atol=1e-12)
-    np.testing.assert_allclose(turn_z(np.pi / 2) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
+    for name, axis in zip("xyz", np.eye(3)):
+        np.testing.assert_allclose(turn(name, 0.7), turn_about(axis, 0.7), atol=1e-12)
+    np.testing.assert_allclose(turn("z", np.pi / 2) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
