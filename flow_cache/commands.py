@@ -74,7 +74,7 @@ def _add_fields(command: argparse.ArgumentParser) -> None:
         type=parse_frames,
         metavar="FIRST:LAST",
         help="only fields that start or end at these frames, both ends included; or at those in which a COCO "
-        "file (.json) has people, as carrying their labels needs",
+        "file (.json) has people, as propagating their labels needs",
     )
     command.add_argument(
         "--filter", choices=FILTER_NAMES, default="zstd", help="compression (default: %(default)s)"

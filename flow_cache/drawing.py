@@ -25,9 +25,9 @@ def colour_flow(flow: np.ndarray, full_px: float | None = None) -> np.ndarray:
     hue = np.degrees(np.arctan2(flow[1], flow[0])) % 360 / 2  # OpenCV keeps hues in steps of two degrees
     saturation = np.clip(length_px / full_px, 0, 1) * 255
     hsv = np.stack([hue, saturation, np.full_like(hue, 255)], axis=-1).round().astype(np.uint8)
-    picture = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-    picture[unknown] = UNKNOWN
-    return picture
+    image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    image[unknown] = UNKNOWN
+    return image
 
 
 def draw_check(flow_0to1: np.ndarray, flow_1to0: np.ndarray, threshold_px: float) -> np.ndarray:
@@ -38,11 +38,11 @@ def draw_check(flow_0to1: np.ndarray, flow_1to0: np.ndarray, threshold_px: float
     """
     offset_px = forward_backward_offset(flow_0to1, flow_1to0)
     grey = 255 - np.clip(offset_px / threshold_px, 0, 1) * 128
-    picture = np.repeat(grey[..., None], 3, axis=-1).astype(np.uint8)
-    picture[offset_px > threshold_px] = (220, 40, 40)
-    picture[np.isinf(offset_px)] = 0
-    picture[np.isnan(flow_0to1).any(axis=0)] = UNKNOWN
-    return picture
+    image = np.repeat(grey[..., None], 3, axis=-1).astype(np.uint8)
+    image[offset_px > threshold_px] = (220, 40, 40)
+    image[np.isinf(offset_px)] = 0
+    image[np.isnan(flow_0to1).any(axis=0)] = UNKNOWN
+    return image
 
 
 def backward_warp(frame_1: np.ndarray, flow_0to1: np.ndarray) -> np.ndarray:
@@ -53,6 +53,6 @@ def backward_warp(frame_1: np.ndarray, flow_0to1: np.ndarray) -> np.ndarray:
     y, x = np.mgrid[0 : frame_1.shape[0], 0 : frame_1.shape[1]].astype(np.float32)
     unknown = np.isnan(flow_0to1).any(axis=0)
     flow_0to1 = np.where(unknown, 0, flow_0to1).astype(np.float32)
-    picture = cv2.remap(frame_1, x + flow_0to1[0], y + flow_0to1[1], cv2.INTER_LINEAR)
-    picture[unknown] = UNKNOWN
-    return picture
+    image = cv2.remap(frame_1, x + flow_0to1[0], y + flow_0to1[1], cv2.INTER_LINEAR)
+    image[unknown] = UNKNOWN
+    return image

@@ -298,9 +298,9 @@ def _frames_of(
     possible = starts(len(frame_names), step)
     places = {PurePath(name).stem: place for place, name in enumerate(frame_names)}
     by_name = [places.get(file.stem, -1) for file in files]
-    pictures = bool(PurePath(frame_names[0]).suffix)  # frames of a video file are numbered by us alone
+    named = bool(PurePath(frame_names[0]).suffix)  # frames of a video file are numbered by us alone
     complete = len(files) == len(possible)
-    if set(by_name) <= set(possible) and (pictures or complete):
+    if set(by_name) <= set(possible) and (named or complete):
         return by_name, "from the frame of the same name"
     follow = all(after - before == 1 for before, after in itertools.pairwise(numbers))
     if complete and follow:

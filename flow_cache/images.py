@@ -99,9 +99,9 @@ def decode_image(path: Path, content: bytes) -> np.ndarray:
     """The picture (H, W, 3) uint8 RGB that a file's bytes are; it raises what `read_image` raises."""
     content = _whole(path, content)
     if content.startswith((*_TIFF, *_BIG_TIFF)):  # of which OpenCV multiplies colours by their alpha
-        with _opened(content) as picture:
-            if picture.mode in ("RGBA", "LA"):
-                return np.array(picture.convert("RGB"))
+        with _opened(content) as image:
+            if image.mode in ("RGBA", "LA"):
+                return np.array(image.convert("RGB"))
     bgr = _decoded(path, content, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, bgr)
 
@@ -142,8 +142,8 @@ def orientation_of(content: bytes) -> int:
     if content.startswith((*_TIFF, *_BIG_TIFF)):
         return _tiff_orientation(content)
     try:
-        with _opened(content) as picture:
-            return _plausible(picture.getexif().get(_ORIENTATION, UPRIGHT))
+        with _opened(content) as image:
+            return _plausible(image.getexif().get(_ORIENTATION, UPRIGHT))
     except (Image.DecompressionBombError, *_OF_DAMAGE):
         return UPRIGHT
 
@@ -178,8 +178,8 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
     """A picture as Pillow opens it, without its warnings: what spoils pixels raises an error as well."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(content)) as picture:
-            yield picture
+        with Image.open(io.BytesIO(content)) as image:
+            yield image
 
 
 def _whole(path: Path, content: bytes) -> bytes:
@@ -195,8 +195,8 @@ def _whole(path: Path, content: bytes) -> bytes:
     content = _upright_tiff(content)
     _check_size(path, _header(path, content))
     try:  # other formats have no mark at their end: Pillow says whether they are whole
-        with _opened(content) as picture:
-            picture.load()
+        with _opened(content) as image:
+            image.load()
     except (MemoryError, *_OF_DAMAGE) as error:
         raise ImageError(f"{path}: damaged or cut short ({error}); fetch the file again") from error
     return content
@@ -208,8 +208,8 @@ def _header(path: Path, content: bytes) -> ImageHeader:
     if known is not None:
         return ImageHeader(known.width, known.height, orientation_of(content))
     try:
-        with _opened(_upright_tiff(content)) as picture:
-            width, height = picture.size
+        with _opened(_upright_tiff(content)) as image:
+            width, height = image.size
             return ImageHeader(width, height, orientation_of(content))
     except Image.DecompressionBombError:
         raise ImageTooLargeError(f"{path} announces far more than {_LIMIT}") from None

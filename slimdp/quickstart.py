@@ -49,7 +49,7 @@ LABELLED, PROPAGATED = "data/clips_train.json", "clips_train_propagated.json"
 VARIANTS = {"without_propagation": (LABELLED,), "with_propagation": (LABELLED, PROPAGATED)}
 #: Preset -> the size of the rendered set and the settings of its training.
 SETTINGS = {"tiny": "quickstart.yaml", "smoke": "smoke.yaml"}
-PEOPLE_IN_PICTURE = 8
+PEOPLE_SHOWN = 8
 LOG = "quickstart.log"
 _STAGES = 6 + len(VARIANTS)  # body to train_clips, and an evaluation of each variant
 
@@ -122,7 +122,7 @@ def _run(config: TrainConfig, out: Path, preset: str, seed: int) -> QuickstartRe
     _write_results(out, scores, clock.seconds)
     with_labels = read_annotations(out / "data" / "clips_val.json", out / "data").people
     with PredictionFile(out / "predictions_with_propagation.h5") as best:
-        save_png(out / "predictions.png", prediction_panel(with_labels, best, surface, PEOPLE_IN_PICTURE))
+        save_png(out / "predictions.png", prediction_panel(with_labels, best, surface, PEOPLE_SHOWN))
     print(_table(scores))
     print(f"\n{out / 'scores.json'}, {out / 'predictions.png'}; curves: tensorboard --logdir {out}")
     return QuickstartResult(scores, clock.seconds)

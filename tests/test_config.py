@@ -145,6 +145,7 @@ def test_a_stage_says_only_what_differs_from_the_run(two_stages: Path) -> None:
         ("validation={data: []}", ["validation.data = ()", "at least one"]),
         ("precision=half", ["precision = 'half'", "auto, float32, bf16"]),
         ("average_decay=0.9", ["average_decay is now ema_decay"]),
+        ("pictures_every=9", ["pictures_every is now images_every"]),
         ("shared_batch_norm=true", ["shared_batch_norm is now sync_batchnorm"]),
         ("motion.steps=[1]", ["motion.steps is now motion.frame_offsets"]),
         ("loss.equivariance_at=uv", ["loss.equivariance_at is now loss.equivariance.at"]),

@@ -86,9 +86,9 @@ def test_quickstart_writes_scores_in_their_form(smoke: Path) -> None:
 
 
 def test_quickstart_draws_and_logs(smoke: Path) -> None:
-    picture = cv2.imread(str(smoke / "predictions.png"))
-    assert picture.shape[1] > 600
-    assert picture.std() > 20
+    image = cv2.imread(str(smoke / "predictions.png"))
+    assert image.shape[1] > 600
+    assert image.std() > 20
     for run_name in ("train_stills", "train_with_propagation"):
         events = EventAccumulator(str(smoke / run_name / "tensorboard"))
         events.Reload()
@@ -131,11 +131,11 @@ def test_the_stages_run_one_by_one(smoke: Path, tmp_path: Path, capsys: pytest.C
     clips = sorted((data / "images" / "clips").glob("train_*"))
     assert run(capsys, "flow", "precompute", *clips, "--out", flow)[0] == 0
     labels = ("--annotations", data / "clips_train.json", "--images", data)
-    carried = tmp_path / "carried.json"
-    assert run(capsys, "propagate", *labels, "--flow", flow, "--reach", 1, "--out", carried)[0] == 0
-    assert {int(s) for p in read_annotations(carried, data).people for s in p.step} == {-1, 0, 1}
+    propagated = tmp_path / "propagated.json"
+    assert run(capsys, "propagate", *labels, "--flow", flow, "--reach", 1, "--out", propagated)[0] == 0
+    assert {int(s) for p in read_annotations(propagated, data).people for s in p.step} == {-1, 0, 1}
     settings = [f"stages.0.data.0.annotations={data / 'stills_train.json'}", f"stages.0.data.0.images={data}"]
-    settings += [f"stages.1.data.0.annotations={carried}", f"stages.1.data.0.images={data}"]
+    settings += [f"stages.1.data.0.annotations={propagated}", f"stages.1.data.0.images={data}"]
     settings += ["stages.0.steps=2", "stages.1.steps=2"]
     options = [word for setting in settings for word in ("--set", setting)]
     smoke_yaml = next(path for path in EXPERIMENTS if path.name == "smoke.yaml")

@@ -51,8 +51,8 @@ def test_a_function_of_a_modules_name_stays_a_function() -> None:
     report = import_module("slimdp.report")
     module = import_module("slimdp.report.body")
     assert isinstance(module, ModuleType)
-    report.error_picture = module  # as the import system does
-    assert report.error_picture is module.error_picture
+    report.error_image = module  # as the import system does
+    assert report.error_image is module.error_image
 
 
 def test_packages_and_scoring_load_no_library_that_they_do_not_need() -> None:

@@ -47,7 +47,7 @@ def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "validation": {"data": [source], "every": 150, "people": 4},
             "ema_decay": 0.9,
             "log_every": 50,
-            "pictures_every": 150,
+            "images_every": 150,
         }
         (folder / "train.yaml").write_text(dump_yaml(settings))
         assert main(["train", str(folder / "train.yaml"), "--out", str(folder / "run")]) == 0

@@ -51,7 +51,7 @@ def words(folder: Path, out: Path, *more: object) -> list[str]:
 
 
 def test_everything_at_once(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, counts, sheet = (tmp_path / name for name in ("carried.json", "counts.json", "sheet.png"))
+    out, counts, sheet = (tmp_path / name for name in ("propagated.json", "counts.json", "sheet.png"))
     more = ("--confidence", "falling", "--json", counts, "--sheet", sheet, "--sheet-by", "u")
     assert main(words(folder, out, "--steps", "-2:4", *more)) == 0
     said = capsys.readouterr().out
@@ -76,7 +76,7 @@ def test_everything_at_once(folder: Path, tmp_path: Path, capsys: pytest.Capture
 
 
 def test_as_in_the_paper(folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "carried.json"
+    out = tmp_path / "propagated.json"
     assert main(words(folder, out, "--reach", 2, "--regions", "none")) == 0
     people = read_annotations(out, folder).people
     assert {int(step) for person in people for step in person.step} == {-2, -1, 0, 1, 2}
@@ -101,16 +101,16 @@ def test_faults_are_told(
 ) -> None:
     more = tuple(folder / str(word) if str(word).endswith((".json", ".h5")) else word for word in more)
     try:
-        code = main(words(folder, tmp_path / "carried.json", *more))
+        code = main(words(folder, tmp_path / "propagated.json", *more))
     except SystemExit as error:  # argparse's own
         code = error.code  # type: ignore[assignment]
     assert code == 2
     assert message in capsys.readouterr().err
-    assert not (tmp_path / "carried.json").exists()
+    assert not (tmp_path / "propagated.json").exists()
 
 
 def test_an_existing_file_stays(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "carried.json"
+    out = tmp_path / "propagated.json"
     out.write_text("mine")
     assert main(words(folder, out)) == 2
     assert "exists; remove it" in capsys.readouterr().err
@@ -122,7 +122,7 @@ def test_missing_flow_names_the_command(
 ) -> None:
     flow = tmp_path / "ahead.h5"
     precompute([folder / "clip"], flow, steps=(1,), progress=False)
-    assert main([*words(folder, tmp_path / "carried.json"), "--flow", str(flow)]) == 2
+    assert main([*words(folder, tmp_path / "propagated.json"), "--flow", str(flow)]) == 2
     said = capsys.readouterr().err
     assert "no stored flows lead from frame 2 to frame 3 of video 'clip' and back" in said
     assert f"python -m flow_cache precompute {folder / 'clip'} --out {flow}" in said

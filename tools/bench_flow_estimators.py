@@ -118,14 +118,14 @@ def _video(folder: Path, size: tuple[int, int]) -> Path:
     """A folder of JPEGs in which noise of many sizes moves by (3, 1) px a frame."""
     rng = np.random.default_rng(0)
     width, height = size
-    picture = np.zeros((height, width, 3), np.float32)
+    image = np.zeros((height, width, 3), np.float32)
     for octave in range(1, 6):
         coarse = rng.uniform(-1, 1, (max(height >> octave, 2), max(width >> octave, 2), 3))
-        picture += octave * cv2.resize(coarse.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
-    picture = (picture - picture.min()) / np.ptp(picture) * 255
+        image += octave * cv2.resize(coarse.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
+    image = (image - image.min()) / np.ptp(image) * 255
     folder.mkdir()
     for frame in range(FRAMES):
-        moved = np.roll(picture, (frame, 3 * frame), axis=(0, 1))
+        moved = np.roll(image, (frame, 3 * frame), axis=(0, 1))
         cv2.imwrite(str(folder / f"{frame:04d}.jpg"), moved.astype(np.uint8))
     return folder
 

@@ -164,8 +164,8 @@ def _photograph(width: int, height: int, rng: np.random.Generator) -> np.ndarray
         noise = np.fft.irfft2(np.fft.rfft2(rng.normal(size=(height, width))) / frequency, (height, width))
         channels.append((noise - noise.mean()) / noise.std())
     grey, tint_a, tint_b = channels  # colours of photographs go together
-    picture = np.stack([grey + 0.3 * tint_a, grey, grey + 0.3 * tint_b], axis=2)
-    return (127 + 55 * picture).clip(0, 255).astype(np.uint8)
+    image = np.stack([grey + 0.3 * tint_a, grey, grey + 0.3 * tint_b], axis=2)
+    return (127 + 55 * image).clip(0, 255).astype(np.uint8)
 
 
 def _person(image: ImageRecord, number: int, rng: np.random.Generator, labelled: bool) -> PersonAnnotation:

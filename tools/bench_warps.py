@@ -32,14 +32,14 @@ def main() -> int:
     options = parser.parse_args()
     one_thread()
     settings, rng = WarpSettings(), np.random.default_rng(0)
-    picture = rng.integers(0, 255, (options.size, options.size, 3), dtype=np.uint8)
+    image = rng.integers(0, 255, (options.size, options.size, 3), dtype=np.uint8)
     warps = [draw_warp(options.size, settings, rng) for _ in range(options.warps)]
     ways: dict[str, Callable[[ThinPlateWarp], object]] = {
-        "slimdp": lambda warp: ThinPlateWarp(warp.size, warp.sources).apply(picture, (0, 0, 0)),
-        "scipy": lambda warp: _scipy_warp(warp, picture),
+        "slimdp": lambda warp: ThinPlateWarp(warp.size, warp.sources).apply(image, (0, 0, 0)),
+        "scipy": lambda warp: _scipy_warp(warp, image),
     }
     if importlib.util.find_spec("kornia") is not None:
-        ways["kornia"] = lambda warp: _kornia_warp(warp, picture)
+        ways["kornia"] = lambda warp: _kornia_warp(warp, image)
     milliseconds = {name: _best(way, warps, options.rounds) for name, way in ways.items()}
     for name, value in milliseconds.items():
         print(f"{value:7.2f} ms  {name}")
@@ -55,13 +55,13 @@ def _best(way: Callable[[ThinPlateWarp], object], warps: list[ThinPlateWarp], ro
     return round(1000 * seconds / len(warps), 3)
 
 
-def _scipy_warp(warp: ThinPlateWarp, picture: np.ndarray) -> np.ndarray:
+def _scipy_warp(warp: ThinPlateWarp, image: np.ndarray) -> np.ndarray:
     controls = control_points(warp.size, round(len(warp.sources) ** 0.5))
     spline = RBFInterpolator(controls, warp.sources, kernel="thin_plate_spline")
     y, x = np.mgrid[: warp.size, : warp.size]
     places = spline(np.column_stack([x.ravel(), y.ravel()])).astype(np.float32)
     places = places.reshape(warp.size, warp.size, 2)
-    return cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return cv2.remap(image, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
 
 def _kornia_warp(warp: ThinPlateWarp, picture: np.ndarray) -> torch.Tensor:

@@ -105,6 +105,7 @@ class Renamed:
 RENAMED = Renamed(
     settings={
         "average_decay": "ema_decay",
+        "pictures_every": "images_every",
         "shared_batch_norm": "sync_batchnorm",
         "motion.steps": "motion.frame_offsets",
         "stages.*.motion.steps": "stages.*.motion.frame_offsets",

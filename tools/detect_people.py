@@ -179,21 +179,21 @@ def _grid(side: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _draw(frame: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     scale = DRAWN_WIDTH / frame.shape[1]
-    picture = cv2.resize(frame, (DRAWN_WIDTH, round(frame.shape[0] * scale)), interpolation=cv2.INTER_AREA)
+    image = cv2.resize(frame, (DRAWN_WIDTH, round(frame.shape[0] * scale)), interpolation=cv2.INTER_AREA)
     for box, score in zip(boxes * scale, scores, strict=True):
         near, far = box[:2].round().astype(int), (box[:2] + box[2:]).round().astype(int)
-        cv2.rectangle(picture, near.tolist(), far.tolist(), (230, 60, 40), 2)
+        cv2.rectangle(image, near.tolist(), far.tolist(), (230, 60, 40), 2)
         place = (int(near[0]), max(int(near[1]) - 3, 10))
         cv2.putText(
-            picture, f"{score:.2f}", place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 240, 60), 1, cv2.LINE_AA
+            image, f"{score:.2f}", place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 240, 60), 1, cv2.LINE_AA
         )
-    return picture
+    return image
 
 
-def _sheet(pictures: list[np.ndarray]) -> np.ndarray:
+def _sheet(images: list[np.ndarray]) -> np.ndarray:
     """Pictures of one width, three in a row."""
-    height = max(picture.shape[0] for picture in pictures)
-    padded = [np.pad(picture, ((0, height - picture.shape[0]), (0, 0), (0, 0))) for picture in pictures]
+    height = max(image.shape[0] for image in images)
+    padded = [np.pad(image, ((0, height - image.shape[0]), (0, 0), (0, 0))) for image in images]
     padded += [np.zeros_like(padded[0])] * (-len(padded) % 3)
     return np.concatenate([np.concatenate(padded[i : i + 3], axis=1) for i in range(0, len(padded), 3)])
 

@@ -96,8 +96,8 @@ def _run(folder: Path, preset: str, seed: int) -> dict[str, object]:
 def _along_exact_flow(data: Path, crop: CropSettings, out: Path) -> Path:
     labelled = read_annotations(data / "clips_train.json", data, read_masks=True)
     with FlowStore(data / "flow_exact") as exact:
-        carried, summary = propagate(labelled, exact, STEPS, crop=crop)
-    write_annotations(out, carried.images, carried.people)
+        propagated, summary = propagate(labelled, exact, STEPS, crop=crop)
+    write_annotations(out, propagated.images, propagated.people)
     print(summary.table())
     return out
 

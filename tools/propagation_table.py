@@ -4,7 +4,7 @@
     python -m flow_cache precompute data/small/images/clips/train_000[01]? --out dis.h5
     python tools/propagation_table.py data/small --flow dis.h5 --clips 20 --json dis.json
 
-The labels of one labelled frame of each clip (the one nearest to its middle, or `--frame`) are carried to
+The labels of one labelled frame of each clip (the one nearest to its middle, or `--frame`) are propagated to
 the frames around it, as `slimdp propagate` does: chained where the store lacks a step. The truth is what the
 rendered picture shows where a label landed (iuv/), and the error is the distance along the body from the
 label's place to it. For every threshold of the check and every way to look at regions, a line a distance in
@@ -95,7 +95,7 @@ class Measurement:
         self._tolerance_px, self._nearest = options.tolerance, options.nearest
         self._surface: Surface = load_surface(options.surface)
 
-    def carry(
+    def propagate(
         self, people_0: Sequence[PersonAnnotation], steps: Sequence[int]
     ) -> Iterator[tuple[int, Landed]]:
         """By distance, the labels of the people of one frame."""
@@ -120,23 +120,23 @@ class Measurement:
         step: int,
     ) -> Landed:
         unit_px = threshold_in_image(1.0, crop_side(person.box, CropSettings()))
-        carried = propagate_points(person.points, chain, _ANY_PX)
-        inside = carried.kept
-        offset_px = np.where(inside, carried.offset_px / unit_px, np.inf)
-        back_0 = trace_points(carried.points_1, chain.reverse())
+        propagated = propagate_points(person.points, chain, _ANY_PX)
+        inside = propagated.kept
+        offset_px = np.where(inside, propagated.offset_px / unit_px, np.inf)
+        back_0 = trace_points(propagated.points_1, chain.reverse())
         same = {"none": np.ones(len(inside), dtype=bool)} | {
             mode: comes_from_its_region(
                 person, others, person.points, back_0, mode, self._tolerance_px * unit_px
             )
             for mode in MODES[1:]
         }
-        error_m, part_1 = self._errors(person, np.where(inside[:, None], carried.points_1, 0), iuv)
+        error_m, part_1 = self._errors(person, np.where(inside[:, None], propagated.points_1, 0), iuv)
         return Landed(
             offset_px.max(axis=0),
             same,
             FallingConfidence().of(offset_px, step),
             error_m,
-            self._somebody_else(person, others, carried.points_1, inside, frame_0, step),
+            self._somebody_else(person, others, propagated.points_1, inside, frame_0, step),
             (part_1 > 0) & (part_1 != person.part) & (error_m > FAR_M),
         )
 
@@ -268,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with FlowStore(options.flow or exact_path) as store, FlowStore(exact_path) as exact:
         work = Measurement(options, store, exact)
         for people in frames:
-            for distance, landed in work.carry(people, options.steps):
+            for distance, landed in work.propagate(people, options.steps):
                 found[distance].append(landed)
     by_distance: dict[str, Landed] = {str(d): Landed.joined(found[d]) for d in sorted(found)}
     by_distance["all"] = Landed.joined(list(by_distance.values()))
@@ -291,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     parser.add_argument("data", type=Path, help="a rendered set with exact flow")
-    parser.add_argument("--flow", type=Path, help="the store to carry along (default: the exact flow)")
+    parser.add_argument("--flow", type=Path, help="the store to propagate along (default: the exact flow)")
     parser.add_argument("--clips", type=int, default=20, help="the first ones (default: %(default)s)")
     parser.add_argument("--videos", nargs="+", default=(), help="these clips, whatever --clips says")
     parser.add_argument("--longest-hop", type=int, help="as of slimdp propagate")

@@ -27,25 +27,19 @@ from slimdp.synthetic.dataset import SetPlan, synthesize
 
 #: What a file of the project works on; a folder stands for its files, and functions for themselves.
 WORK = {
-    **dict.fromkeys(["raycast.py:blocked"], "shadows"),
-    **dict.fromkeys(["raycast.py"], "casting"),
-    **dict.fromkeys(["makehuman.py", "shapes.py"], "making people"),
-    **dict.fromkeys(
-        ["scene.py", "staging.py", "world.py", "furniture.py", "occluders.py"], "setting the scene"
-    ),
-    **dict.fromkeys(
-        ["props.py", "background.py", "style.py", "assets.py", "presets.py"], "setting the scene"
-    ),
-    **dict.fromkeys(["motion", "person.py", "skinning.py", "build.py"], "posing"),
+    "stage.py:blocked": "shadows",
+    "stage.py:cast": "casting",
+    **dict.fromkeys(["makehuman.py", "open_body.py"], "making people"),
+    **dict.fromkeys(["scene.py", "staging.py", "world.py", "objects.py"], "setting the scene"),
+    **dict.fromkeys(["background.py", "assets.py", "presets.py"], "setting the scene"),
+    **dict.fromkeys(["motion", "person.py", "build.py"], "posing"),
     **dict.fromkeys(["looks"], "colours of people"),
-    **dict.fromkeys(
-        ["textures.py", "shading.py", "stage.py", "lights.py", "render.py", "camera.py"], "shading"
-    ),
-    **dict.fromkeys(["photograph.py", "motion_blur.py"], "photograph"),
-    **dict.fromkeys(["exact_flow.py", "clip_flow.py", "occlusion.py"], "flow"),
-    **dict.fromkeys(["labels.py", "annotators.py", "body.py", "frame.py", "rle.py"], "labels"),
-    **dict.fromkeys(["flow_cache", "data", "dataset.py", "items.py", "write_picture.py"], "writing"),
-    **dict.fromkeys(["atomic.py", "unfinished.py", "disk.py", "presets.py"], "writing"),
+    **dict.fromkeys(["textures.py", "stage.py", "render.py", "camera.py"], "shading"),
+    **dict.fromkeys(["photograph.py"], "photograph"),
+    **dict.fromkeys(["exact_flow.py"], "flow"),
+    **dict.fromkeys(["labels.py", "body.py", "box_frame.py", "rle.py"], "labels"),
+    **dict.fromkeys(["flow_cache", "data", "dataset.py", "items.py"], "writing"),
+    **dict.fromkeys(["atomic.py", "unfinished.py"], "writing"),
 }
 _ROOT = Path(__file__).resolve().parents[1]
 Function = tuple[str, int, str]  # file, line, name: as the profiler calls it

@@ -143,15 +143,15 @@ def _draw_results(options: argparse.Namespace) -> None:
 
 
 def _surface(options: argparse.Namespace) -> None:
-    from slimdp.report import charts_picture, distortion_table, save_png, surface_picture
+    from slimdp.report import charts_image, distortion_table, save_png, surface_image
     from slimdp.surface import BodySurface, load_charts, what_is_there
     from slimdp.surface.distortion import chart_distortion
 
     charts = load_charts(options.surface)
     if isinstance(charts, BodySurface):
-        save_png(options.out, surface_picture(charts, options.height))
+        save_png(options.out, surface_image(charts, options.height))
         print(distortion_table(chart_distortion(charts), charts.layout.part_names))
     else:
-        save_png(options.out, charts_picture(charts, options.height))
+        save_png(options.out, charts_image(charts, options.height))
         print(what_is_there(options.surface))
     print(options.out)

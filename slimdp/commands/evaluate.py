@@ -160,7 +160,7 @@ def _print_points(points: PointReport, annotators: dict[str, float] | None) -> N
 
 def _write_curve(path: Path, evaluation: Evaluation, seed: int) -> None:
     from slimdp.evaluation import point_curves
-    from slimdp.report import curve_picture, save_png, write_curves
+    from slimdp.report import curve_image, save_png, write_curves
 
     assert evaluation.errors is not None
     assert evaluation.groups is not None
@@ -168,7 +168,7 @@ def _write_curve(path: Path, evaluation: Evaluation, seed: int) -> None:
     if path.suffix == ".csv":
         write_curves(path, curves)
     else:
-        save_png(path, curve_picture(curves))
+        save_png(path, curve_image(curves))
     print(path)
 
 
@@ -203,12 +203,12 @@ def _annotators(options: argparse.Namespace) -> None:
         print(options.out)
     if options.picture is not None:
         from slimdp.evaluation import mean_error_map
-        from slimdp.report import error_picture, save_png
+        from slimdp.report import error_image, save_png
 
         assert isinstance(surface, BodySurface)
         part, uv = points.true_part[~nobody], points.true_uv[~nobody]
         error_m = mean_error_map(surface, part, uv, errors.full_m[~nobody])
-        save_png(options.picture, error_picture(surface, error_m))
+        save_png(options.picture, error_image(surface, error_m))
         print(options.picture)
 
 

@@ -87,11 +87,11 @@ def _propagate(options: argparse.Namespace) -> None:
             "nothing to propagate"
         )
     drawn = spread_people(sources, options.sheet_rows) if options.sheet else set()
-    moves: list[TransferResult] = []
+    transfers: list[TransferResult] = []
 
-    def observe(move: TransferResult) -> None:
-        if (move.person_0.image.id, move.person_0.id) in drawn:
-            moves.append(move)
+    def observe(transfer: TransferResult) -> None:
+        if (transfer.person_0.image.id, transfer.person_0.id) in drawn:
+            transfers.append(transfer)
 
     with FlowStore(options.flow) as store:
         places = FramePlaces(
@@ -121,11 +121,11 @@ def _propagate(options: argparse.Namespace) -> None:
     write_annotations(options.out, propagated.images, propagated.people)
     print(summary.table())
     print(options.out)
-    _write_more(options, summary, moves)
+    _write_more(options, summary, transfers)
 
 
 def _write_more(
-    options: argparse.Namespace, summary: PropagationSummary, moves: list[TransferResult]
+    options: argparse.Namespace, summary: PropagationSummary, transfers: list[TransferResult]
 ) -> None:
     """Write the files that --json and --sheet ask for."""
     if options.json is not None:
@@ -134,7 +134,7 @@ def _write_more(
     if options.sheet is not None:
         from slimdp.report import propagation_sheet, save_png
 
-        save_png(options.sheet, propagation_sheet(moves, options.sheet_by))
+        save_png(options.sheet, propagation_sheet(transfers, options.sheet_by))
         print(options.sheet)
 
 

@@ -92,7 +92,11 @@ class ValidationSettings(Settings):
 class TrainConfig(Settings):
     """A training run: experiments/*.yaml."""
 
-    MOVED: ClassVar[Mapping[str, str]] = {"average_decay": "ema_decay", "shared_batch_norm": "sync_batchnorm"}
+    MOVED: ClassVar[Mapping[str, str]] = {
+        "average_decay": "ema_decay",
+        "pictures_every": "images_every",
+        "shared_batch_norm": "sync_batchnorm",
+    }
 
     stages: Annotated[Many[StageSettings], Wanted("at least one stage", len, {"minItems": 1})]
     model: Annotated[ModelSettings, MODEL] = Field(default_factory=MODEL.usual)
@@ -111,7 +115,7 @@ class TrainConfig(Settings):
     # Processes that prepare crops, for each training process; 0: in the training process.
     workers: _Workers = 0
     log_every: PositiveInt = 20  # steps between TensorBoard scalars
-    pictures_every: PositiveInt = 200  # steps between TensorBoard pictures
+    images_every: PositiveInt = 200  # steps between TensorBoard pictures
     checkpoint_every: PositiveInt = 200  # steps between checkpoints
     keep: PositiveInt = 2  # checkpoints to keep: the last one and those before it
     imports: Many[str] = ()  # modules that register networks, losses, ... of their own (`slimdp.registry`)

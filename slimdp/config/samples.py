@@ -112,7 +112,7 @@ class AugmentSettings(Settings):
 class MotionSettings(Settings):
     """A second picture of each person, and which of its pixels show what the first one shows.
 
-    From there on it does not matter where it came from (Slim DensePose, 3.2): labels are carried along, and
+    From there on it does not matter where it came from (Slim DensePose, 3.2): labels are propagated, and
     features are held alike (`loss.equivariance`). A kind is a class of the registry `slimdp.pairs`.
     """
 

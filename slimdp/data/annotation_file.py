@@ -264,7 +264,7 @@ def read_images(
             raise record.error("id", f"{identity} is also the id of {entries[identity].image.file_name}")
         entries[identity] = entry
         if check_images:
-            tagged += [entry.image.file] * (_check_picture(entry) != UPRIGHT)
+            tagged += [entry.image.file] * (_check_entry_image(entry) != UPRIGHT)
     if tagged:
         _LOG.warning(
             "%s: %d of %d pictures have an orientation tag, such as %s; labels are taken to be of the stored "
@@ -336,7 +336,7 @@ def _read_size(record: Record, file: Path, file_name: str) -> tuple[int, int]:
     if record.has("width") and record.has("height"):
         width, height = record.integer("width"), record.integer("height")
     else:
-        width, height = _size_of_picture(record, file, file_name)
+        width, height = _size_of_file(record, file, file_name)
     if width <= 0 or height <= 0:
         raise record.error("width, height", f"{width} x {height}, but both must be positive")
     if width * height > MAX_PIXELS:
@@ -344,7 +344,7 @@ def _read_size(record: Record, file: Path, file_name: str) -> tuple[int, int]:
     return width, height
 
 
-def _size_of_picture(record: Record, file: Path, file_name: str) -> tuple[int, int]:
+def _size_of_file(record: Record, file: Path, file_name: str) -> tuple[int, int]:
     """PoseTrack's own files give no sizes."""
     places = [file, *(folder / file_name for folder in list(record.file.absolute().parents)[:3])]
     there = next((place for place in places if place.is_file()), file)
@@ -381,7 +381,7 @@ def _read_regions(record: Record) -> tuple[np.ndarray, ...]:
     return regions
 
 
-def _check_picture(entry: ImageEntry) -> int:
+def _check_entry_image(entry: ImageEntry) -> int:
     """Check a picture against its entry, and return its orientation tag."""
     record, image = entry.record, entry.image
     try:

@@ -28,13 +28,13 @@ def apply_budget(annotations: AnnotationSet, budget: BudgetSettings) -> Annotati
 
     Raises:
         AnnotationError: nobody is labelled in the videos and frames asked for, or there are no videos, or
-            a share, or frames, are asked of labels that flow has carried (take the budget first, then carry
+            a share, or frames, are asked of propagated labels (take the budget first, then propagate
             what is left).
         ConfigError: its seed is None, which only the settings of a training run fill in.
     """
     if budget.seed is None:
         raise ConfigError("budget.seed is None, the seed of a training run, but there is none: give a number")
-    _check_not_carried(annotations, budget)
+    _check_not_propagated(annotations, budget)
     people = annotations.people
     seen = _seen_images(annotations, budget)
     labelled = _labelled_images(people) & seen
@@ -115,14 +115,14 @@ def _labelled_images(people: tuple[PersonAnnotation, ...] | list[PersonAnnotatio
     return {person.image.id for person in people if person.has_labels}
 
 
-def _check_not_carried(annotations: AnnotationSet, budget: BudgetSettings) -> None:
+def _check_not_propagated(annotations: AnnotationSet, budget: BudgetSettings) -> None:
     if budget.images == 1 and budget.points == 1 and not budget.frames and budget.frames_per_video is None:
         return
     for person in annotations.people:
         if (person.source == LabelSource.PROPAGATED).any():
             raise AnnotationError(
                 f"{annotations.file or 'annotations'}: annotation {person.id} of image {person.image.id}: "
-                "its labels were carried by flow, and a budget's shares and frames are of what annotators "
+                "its labels were propagated by flow, and a budget's shares and frames are of what annotators "
                 "clicked: take the budget first, then propagate what it leaves"
             )
 

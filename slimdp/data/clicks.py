@@ -38,8 +38,8 @@ class Clicks:
 def count_clicks(people: Iterable[PersonAnnotation], keypoints: bool = True) -> Clicks:
     """Count what annotators have clicked for some people.
 
-    What flow has carried, and rough boxes that nobody drew, cost nothing; a person whose points have all been
-    carried costs nothing at all. A box counts if the person has anything else that counts.
+    Propagated labels, and rough boxes that nobody drew, cost nothing; a person whose points are all
+    propagated costs nothing at all. A box counts if the person has anything else that counts.
 
     Args:
         people: of annotation files.

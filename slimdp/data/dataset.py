@@ -167,7 +167,7 @@ class PoseDataset(Dataset[PoseSample]):
         """Image px -> crop px around a box under a change, (2, 3)."""
         return crop_affine(box, self.crop, change.scale, change.rotation_deg, change.shift, change.flip)
 
-    def picture(self, file: Path, box: np.ndarray, change: Augmentation) -> tuple[np.ndarray, np.ndarray]:
+    def read_crop(self, file: Path, box: np.ndarray, change: Augmentation) -> tuple[np.ndarray, np.ndarray]:
         """The crop around a box of a picture, in its own colours: (S, S, 3) uint8 RGB, and its affine."""
         affine = self.affine(box, change)
         return crop_image(self._cache.load(file), affine, self.crop.size), affine
@@ -175,7 +175,7 @@ class PoseDataset(Dataset[PoseSample]):
     def sample(self, index: int, change: Augmentation) -> PoseSample:
         """A person's crop and labels under a change."""
         person, size = self._people[index], self.crop.size
-        image, affine = self.picture(person.image.file, person.box, change)
+        image, affine = self.read_crop(person.image.file, person.box, change)
         if self._augment is not None:
             image = change_colours(image, change)
         covered = cover(image, change.patches)

@@ -80,7 +80,7 @@ def load_annotations(path: Path, findings: FileFindings) -> dict[str, Any] | Non
     return None
 
 
-def names_of_pictures(content: dict[str, Any]) -> list[str]:
+def image_names(content: dict[str, Any]) -> list[str]:
     """The names that a file gives its pictures, as far as it does, before anything is checked."""
     images = content.get("images")
     entries = [entry for entry in images if isinstance(entry, dict)] if isinstance(images, list) else []
@@ -92,15 +92,15 @@ def check_annotation_file(
     findings: FileFindings,
     each_person: Callable[[Record, PersonAnnotation], None] | None = None,
     quiet: bool = False,
-    pictures: Path = Path(),
+    folder: Path = Path(),
 ) -> FileSummary:
     """Check all that an annotation file says, without looking at its pictures.
 
-    `each_person` is called with each person that can be read, for further checks; `pictures` is the folder of
+    `each_person` is called with each person that can be read, for further checks; `folder` is the one of
     the pictures, for images without width and height.
     """
     summary = FileSummary(findings.file)
-    summary.images, broken = _check_images(content, pictures, findings)
+    summary.images, broken = _check_images(content, folder, findings)
     categories = _read_categories(content, findings)
     if categories is None:
         return summary
@@ -141,14 +141,14 @@ def _records(content: dict[str, Any], name: str, kind: str, findings: FileFindin
 
 
 def _check_images(
-    content: dict[str, Any], pictures: Path, findings: FileFindings
+    content: dict[str, Any], folder: Path, findings: FileFindings
 ) -> tuple[dict[int, ImageRecord], set[int]]:
     """The images by id, as far as they can be read, their files as the annotation file names them; and the
     ids of those that cannot be read, so that nobody blames their people."""
     entries: dict[int, ImageEntry] = {}
     broken: set[int] = set()
     for record in _records(content, "images", "image", findings):
-        entry = _read_image(record, pictures, findings)
+        entry = _read_image(record, folder, findings)
         if entry is None:
             broken.add(record.content["id"] if isinstance(record.content.get("id"), int) else -1)
         elif entry.image.id in entries:
@@ -164,10 +164,10 @@ def _check_images(
     return images | _number_frames(list(entries.values()), findings), broken
 
 
-def _read_image(record: Record, pictures: Path, findings: FileFindings) -> ImageEntry | None:
+def _read_image(record: Record, folder: Path, findings: FileFindings) -> ImageEntry | None:
     while True:
         try:
-            return read_image_entry(record, pictures)
+            return read_image_entry(record, folder)
         except AnnotationError as error:
             fields, problem = field_and_problem(error, record)
             code = _CODES.get(fields, "image-field")

@@ -38,7 +38,7 @@ class Split:
     people: int  # with points
     images: int  # with such people
     download: Download
-    pictures: Download
+    image_download: Download
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,9 @@ def missing_surface(here: Collection[str]) -> list[Download]:
 def everything() -> dict[str, list[Download]]:
     """All real data that slimdp can use, by data set; what several splits share comes once."""
     downloads = {
-        dataset: list(dict.fromkeys(one for split in splits for one in (split.download, split.pictures)))
+        dataset: list(
+            dict.fromkeys(one for split in splits for one in (split.download, split.image_download))
+        )
         for dataset, splits in SPLITS.items()
     }
     return {**downloads, SURFACE: missing_surface(())}

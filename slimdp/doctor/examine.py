@@ -13,8 +13,8 @@ from flow_cache.runtime.progress import tracked
 from slimdp.doctor.annotation_file import (
     FileSummary,
     check_annotation_file,
+    image_names,
     load_annotations,
-    names_of_pictures,
 )
 from slimdp.doctor.catalogue import SPLITS, SURFACE, Download, everything, find_split, missing_surface
 from slimdp.doctor.findings import FileFindings, Findings, Severity
@@ -26,7 +26,7 @@ from slimdp.doctor.flow_stores import (
     find_leftovers,
 )
 from slimdp.doctor.folder import Contents, scan_folder
-from slimdp.doctor.media import check_loose_pictures, check_pictures, check_video_file, find_folder
+from slimdp.doctor.media import check_images, check_loose_images, check_video_file, find_folder
 from slimdp.doctor.rendered import (
     PLAN,
     PLANNED,
@@ -116,7 +116,7 @@ class _Examination:
     processes: int
     quiet: bool
     videos: dict[str, VideoShape] = field(default_factory=dict)
-    picture_folders: dict[str, Path] = field(default_factory=dict)  # by annotation file
+    image_folders: dict[str, Path] = field(default_factory=dict)  # by annotation file
     opened: set[str] = field(default_factory=set)  # pictures that were looked at
 
     def run(self) -> None:
@@ -135,7 +135,7 @@ class _Examination:
         for path in contents.annotations:
             self._check_annotations(path)
         if not contents.rendered:
-            check_loose_pictures(contents.pictures, self.opened, contents.folder, findings, quick)
+            check_loose_images(contents.images, self.opened, contents.folder, findings, quick)
         self._check_flow()
         for path in tracked(contents.videos, "videos", "files", speaks=not self.quiet):
             check_video_file(path, self._of(path), quick)
@@ -159,8 +159,8 @@ class _Examination:
         if content is None:
             return
         truth = self._truth(findings)
-        pictures = self._folder_of_pictures(path, names_of_pictures(content)) or contents.folder
-        summary = check_annotation_file(content, findings, truth, self.quiet, pictures)
+        folder = self._image_folder(path, image_names(content)) or contents.folder
+        summary = check_annotation_file(content, findings, truth, self.quiet, folder)
         del content  # hundreds of megabytes, not needed for the pictures
         if truth is not None:
             diagnosis.truth_points += truth.points
@@ -168,7 +168,7 @@ class _Examination:
             check_plan(diagnosis.plan, summary, findings)
         self._compare_with_catalogue(path, summary)
         diagnosis.files.append(summary)
-        self._check_pictures(path, summary)
+        self._check_images_of(path, summary)
         self._remember_videos(summary)
         if self._exact_flow_is_wanted() and summary.file == TRAIN_CLIPS:
             images = summary.images.values()
@@ -208,25 +208,25 @@ class _Examination:
                 text = f"{found} {what}, but {published} are published"
                 self._of(path).add("count-catalogue", "", text)
 
-    def _check_pictures(self, path: Path, summary: FileSummary) -> None:
+    def _check_images_of(self, path: Path, summary: FileSummary) -> None:
         diagnosis, findings = self.diagnosis, self._of(path)
         names = [image.file_name for image in summary.images.values()]
         for name in [name for name, count in Counter(names).items() if count > 1]:
             findings.add("image-file-twice", "images: file_name", f"{name} is listed more than once")
-        folder = self._folder_of_pictures(path, names)
+        folder = self._image_folder(path, names)
         diagnosis.pictures += len(set(names))
         if folder is None:
             if names:
                 found = f"none of {len(names)} pictures, such as {names[0]}, in any folder here"
-                findings.add("pictures-nowhere", "", found, _fetch_pictures(path))
+                findings.add("pictures-nowhere", "", found, _fetch_images(path))
             return
-        self.picture_folders[summary.file] = folder
+        self.image_folders[summary.file] = folder
         self.opened.update(os.path.normpath(folder / name) for name in names)
-        diagnosis.pictures_opened += check_pictures(
+        diagnosis.pictures_opened += check_images(
             summary.images.values(), folder, findings, diagnosis.quick, self.processes, self.quiet
         )
 
-    def _folder_of_pictures(self, path: Path, names: Sequence[str]) -> Path | None:
+    def _image_folder(self, path: Path, names: Sequence[str]) -> Path | None:
         """The folder with the pictures of an annotation file; None where none of them is found."""
         if self.contents.rendered and self.contents.name(path) in PLANNED:
             return self.contents.folder
@@ -239,7 +239,7 @@ class _Examination:
             contents.flow, contents.folder, self.videos, findings, diagnosis.quick, self.quiet
         )
         for summary in () if diagnosis.quick else diagnosis.files:
-            folder = self.picture_folders.get(summary.file)
+            folder = self.image_folders.get(summary.file)
             if folder is not None:
                 annotated = [summary.images[image] for image in sorted(summary.dense_images)]
                 listed = summary.images.values()
@@ -277,9 +277,9 @@ class _Examination:
             diagnosis.kinds.append("flow files")
         if diagnosis.video_files:
             diagnosis.kinds.append("video files")
-        if not diagnosis.kinds and contents.pictures:
+        if not diagnosis.kinds and contents.images:
             diagnosis.kinds.append("pictures")
-            found = f"{len(contents.pictures)} pictures, but no annotation file"
+            found = f"{len(contents.images)} pictures, but no annotation file"
             diagnosis.findings.add("no-annotations", ".", "", found)
         if not diagnosis.kinds:
             diagnosis.missing = everything()
@@ -295,12 +295,12 @@ def _form(summary: FileSummary) -> str | None:
     return "annotations in DensePose-COCO form" if summary.dense_people else "annotations in COCO form"
 
 
-def _fetch_pictures(path: Path) -> str:
+def _fetch_images(path: Path) -> str:
     known = find_split(path.name)
     if known is None:
         return (
             "put them beside the annotation file, as its file_name fields say, or name their folder: --images"
         )
-    pictures = known[1].pictures
-    size = f" ({pictures.size})" if pictures.size else ""
-    return f"fetch {pictures.address}{size} and unpack it as {pictures.put}; or name their folder: --images"
+    download = known[1].image_download
+    size = f" ({download.size})" if download.size else ""
+    return f"fetch {download.address}{size} and unpack it as {download.put}; or name their folder: --images"

@@ -18,7 +18,7 @@ from flow_cache.video import folder_names
 from slimdp.data import AnnotationError
 from slimdp.doctor.findings import FileFindings, Findings
 from slimdp.motion import FramePlaces
-from slimdp.motion.folder_match import FolderPictures
+from slimdp.motion.folder_match import FolderImages
 from slimdp.structures import ImageRecord
 
 
@@ -140,7 +140,7 @@ def check_flow_frames(
     for image in listed:
         found = replace(image, file=folder / image.file_name)
         beside.setdefault(found.file.parent, []).append(found)
-    folders: dict[Path, FolderPictures] = {}
+    folders: dict[Path, FolderImages] = {}
     known_as: dict[str, list[tuple[Path, str]]] = {}  # what a store may call a video -> whose pictures
     for clip in clips:
         for name in {*folder_names(clip[0]), clip[1]}:

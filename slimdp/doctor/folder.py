@@ -37,7 +37,7 @@ class Contents:
     checkpoints: list[Path] = field(default_factory=list)
     predictions: list[Path] = field(default_factory=list)  # HDF5 files that are no flow stores
     folders: list[Path] = field(default_factory=list)  # itself first, then those that may hold pictures
-    pictures: list[Path] = field(default_factory=list)  # whether anything names them or not
+    images: list[Path] = field(default_factory=list)  # whether anything names them or not
     odd: list[tuple[Path, str]] = field(default_factory=list)  # what cannot be looked at, and why
 
     def name(self, path: Path) -> str:
@@ -74,7 +74,7 @@ def _kind(path: Path, contents: Contents) -> list[Path] | None:
     """The list that a file belongs to, by its name and, of HDF5, by its content."""
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
-        return contents.pictures
+        return contents.images
     if path.name in _SURFACE_NAMES:
         return contents.surface
     if suffix == ".h5" and is_flow_store(path):

@@ -53,7 +53,7 @@ def find_folder(names: Sequence[str], candidates: Iterable[Path]) -> Path | None
     return folder if most else None
 
 
-def check_pictures(
+def check_images(
     images: Iterable[ImageRecord],
     folder: Path,
     findings: FileFindings,
@@ -155,15 +155,15 @@ def _compare(image: ImageRecord, found: ImageHeader) -> Fault | None:
     return "picture-size", text
 
 
-def check_loose_pictures(
-    pictures: Sequence[Path], known: Collection[str], folder: Path, findings: Findings, quick: bool
+def check_loose_images(
+    images: Sequence[Path], known: Collection[str], folder: Path, findings: Findings, quick: bool
 ) -> None:
     """Read the headers of pictures that nothing has opened yet, such as frames of videos without labels.
 
     `known` are the normal paths of those that were opened; findings name files relative to `folder`; with
     `quick`, only `QUICK_SAMPLE` are read.
     """
-    for path in _sample([path for path in pictures if os.path.normpath(path) not in known], quick):
+    for path in _sample([path for path in images if os.path.normpath(path) not in known], quick):
         of_folder = findings.of(str(path.parent.relative_to(folder)))  # shown together
         try:
             header = check_image(path)

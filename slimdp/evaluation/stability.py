@@ -35,31 +35,29 @@ _C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
 
 @dataclass(frozen=True)
 class StabilityCount:
-    """Pixels of people that the flow carries from a frame to another one, and what became of them."""
+    """Pixels of people that the flow takes from a frame to another one, and what became of them."""
 
     pairs: int = 0  # a person in two frames
-    carried: int = (
-        0  # pixels of the person in the first frame whose flow passes the check, into the second crop
-    )
+    propagated: int = 0  # pixels of the person in the first frame that pass the check, into the second crop
     lost: int = 0  # of these: background for the prediction of the second frame
     moved: int = 0  # of the others: predicted at another place of the body, too far from the first
 
     def __add__(self, other: StabilityCount) -> StabilityCount:
         return StabilityCount(
             self.pairs + other.pairs,
-            self.carried + other.carried,
+            self.propagated + other.propagated,
             self.lost + other.lost,
             self.moved + other.moved,
         )
 
     def in_percent(self) -> dict[str, float | None]:
-        """{"moved": of pixels that stay the person, "lost": of all that are carried, ...}; None of none."""
-        stayed = self.carried - self.lost
+        """{"moved": of pixels that stay the person, "lost": of all propagated ones, ...}; None of none."""
+        stayed = self.propagated - self.lost
         return {
             "moved": 100 * self.moved / stayed if stayed else None,
-            "lost": 100 * self.lost / self.carried if self.carried else None,
+            "lost": 100 * self.lost / self.propagated if self.propagated else None,
             "pairs": self.pairs,
-            "pixels": self.carried,
+            "pixels": self.propagated,
         }
 
 

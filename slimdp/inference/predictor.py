@@ -92,9 +92,9 @@ def _crops(people: Sequence[PersonAnnotation], settings: CropSettings) -> Iterat
     by_file: dict[Path, list[PersonAnnotation]] = {}
     for person in people:
         by_file.setdefault(person.image.file, []).append(person)
-    for file, in_picture in by_file.items():
+    for file, in_image in by_file.items():
         image = read_image(file)
-        for person in in_picture:
+        for person in in_image:
             affine = crop_affine(person.box, settings)
             yield person, affine, crop_image(image, affine, settings.size)
 

@@ -15,7 +15,7 @@ from slimdp.config.base import Many, Wanted
 from slimdp.data import PoseDataset
 from slimdp.data.augment import Augmentation
 from slimdp.geometry import apply_affine, invert_affine
-from slimdp.motion.frame_places import FramePlaces, require_picture
+from slimdp.motion.frame_places import FramePlaces, require_image
 from slimdp.motion.label_transfer import LabelTransfer, RegionSettings, TransferSettings
 from slimdp.structures import ImageRecord
 
@@ -189,16 +189,16 @@ class TemporalPairs:
         if motion is None:
             return None
         box_1 = np.concatenate([person.box[:2] + motion, person.box[2:]])
-        image_1, crop_from_image = people.picture(frame.files[choice], box_1, change)
+        image_1, crop_from_image = people.read_crop(frame.files[choice], box_1, change)
         return FlowView(image_1, crop_from_image, first_from_image, transfer)
 
     def _look_up(self, image: ImageRecord, steps: Sequence[int]) -> _Frame:
         place = self._places.place(image)
         within = tuple(step for step in steps if place.holds(place.index + step))
         hops = tuple(self._chains.require_hops(place.video, place.index, step, place.span) for step in within)
-        files = tuple(self._places.picture(image, place.index + step) for step in within)
+        files = tuple(self._places.image_file(image, place.index + step) for step in within)
         for file in files:
-            require_picture(file, image)
+            require_image(file, image)
         return _Frame(place.video, place.index, within, hops, files)
 
 

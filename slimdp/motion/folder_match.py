@@ -43,7 +43,7 @@ class FolderMatch:
 
 
 @dataclass(frozen=True)
-class FolderPictures:
+class FolderImages:
     """The pictures of a folder, listed and read once, however many videos of annotations lie in it."""
 
     path: Path
@@ -51,11 +51,11 @@ class FolderPictures:
     _hashes: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     @staticmethod
-    def of(path: Path) -> FolderPictures:
+    def of(path: Path) -> FolderImages:
         """Those that lie there now, without hidden ones."""
         names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
         shown = (n for n in names if Path(n).suffix.lower() in IMAGE_SUFFIXES and not n.startswith("."))
-        return FolderPictures(path, tuple(shown))
+        return FolderImages(path, tuple(shown))
 
     def hash_of(self, names: tuple[str, ...]) -> str:
         """The hash that a store has of frames of these names (`VideoRecord.source_hash`)."""
@@ -70,7 +70,7 @@ class _Folder:
 
     record: VideoRecord
     images: Sequence[ImageRecord]  # annotated, in this folder, of this video
-    listing: FolderPictures
+    listing: FolderImages
     again: str  # what to do, for errors
 
     @property
@@ -78,7 +78,7 @@ class _Folder:
         return self.listing.path
 
     @property
-    def pictures(self) -> tuple[str, ...]:
+    def files(self) -> tuple[str, ...]:
         return self.listing.names
 
     @property
@@ -89,7 +89,7 @@ class _Folder:
 def match_folder(
     record: VideoRecord,
     images: Sequence[ImageRecord],
-    listing: FolderPictures,
+    listing: FolderImages,
     again: str,
     check: bool = True,
     first_frame: int | None = None,
@@ -113,36 +113,36 @@ def match_folder(
         return _match_video_file(folder, check, first_frame)
     if first_frame is not None:
         return _numbered(folder, -first_frame)
-    return _match_pictures(folder, check)
+    return _match_images(folder, check)
 
 
-def _match_pictures(folder: _Folder, check: bool) -> FolderMatch:
+def _match_images(folder: _Folder, check: bool) -> FolderMatch:
     """Pictures beside flow that was computed from pictures."""
     record = folder.record
     places = {name: index for index, name in enumerate(record.frame_names)}
-    new = sorted(set(folder.pictures) - set(places))
+    new = sorted(set(folder.files) - set(places))
     # Exact flow that was rendered has no hash of pictures.
-    comparable = check and re.fullmatch("[0-9a-f]{64}", record.source_hash) and len(folder.pictures) > 1
+    comparable = check and re.fullmatch("[0-9a-f]{64}", record.source_hash) and len(folder.files) > 1
     missing = next((image for image in folder.images if image.file.name not in places), None)
     if (comparable and new) or missing:
         source = _source_of(folder) if comparable else None
         if source is not None:
             return _match_by_content(folder, source)
         raise AnnotationError(_unknown_frames(folder, new, missing))
-    match = FolderMatch(folder.path, {name: places[name] for name in {*folder.names, *folder.pictures}
+    match = FolderMatch(folder.path, {name: places[name] for name in {*folder.names, *folder.files}
                                       if name in places}, compared=bool(comparable))  # fmt: skip
     if not comparable:
         return match
-    complete = len(folder.pictures) == len(record.frame_names)
+    complete = len(folder.files) == len(record.frame_names)
     if complete and folder.listing.hash_of(record.frame_names) == record.source_hash:
         return match
     source = _source_of(folder)
     if source is not None:
         return _same_names(folder, match, source)
-    if len(folder.pictures) < len(record.frame_names):
+    if len(folder.files) < len(record.frame_names):
         _LOG.warning(
             "%s holds %d of the %d frames that its flow was computed from, so their content is not compared",
-            folder.path, len(folder.pictures), len(record.frame_names),
+            folder.path, len(folder.files), len(record.frame_names),
         )  # fmt: skip
         return replace(match, compared=False)
     raise AnnotationError(
@@ -154,7 +154,7 @@ def _match_pictures(folder: _Folder, check: bool) -> FolderMatch:
 
 def _same_names(folder: _Folder, match: FolderMatch, source: Video) -> FolderMatch:
     """The match by names, where each picture has the bytes of the source's, or shows the same."""
-    files = [folder.path / name for name in folder.pictures]
+    files = [folder.path / name for name in folder.files]
     if all(hash_of_file(file) == hash_of_file(source.path / file.name) for file in files):
         return match
     chosen = _chosen(folder, dict(match.index_of))
@@ -179,7 +179,7 @@ def _match_video_file(folder: _Folder, check: bool, first_frame: int | None) -> 
     if source is not None:
         return _match_by_content(folder, source)
     numbers, (least, most) = _numbers(folder), _feasible(folder)
-    if least < most or not numbers.keys() <= set(folder.pictures):
+    if least < most or not numbers.keys() <= set(folder.files):
         raise AnnotationError(
             f"whether {folder.names[0]} in {folder.path} is frame {numbers[folder.names[0]]} of the video "
             f"{folder.record.name!r} cannot be told: its flow was computed from {folder.record.source}, "
@@ -239,20 +239,20 @@ def _check_content(
 
 
 def _compare(folder: _Folder, numbers: Mapping[str, int], source: Video) -> Comparison:
-    pictures = [read_image(folder.path / name) for name in numbers]
-    for name, picture in zip(numbers, pictures):
-        if picture.shape != (source.height, source.width, 3):
+    images = [read_image(folder.path / name) for name in numbers]
+    for name, image in zip(numbers, images):
+        if image.shape != (source.height, source.width, 3):
             raise AnnotationError(
-                f"{folder.path / name} is {picture.shape[1]} x {picture.shape[0]} px, the frames of "
+                f"{folder.path / name} is {image.shape[1]} x {image.shape[0]} px, the frames of "
                 f"{source.path} are {source.width} x {source.height} px; {folder.again}"
             )
     frames = (frame for _, frame in source.read(range(len(source.frame_names))))
-    return compare(list(numbers.values()), pictures, frames)
+    return compare(list(numbers.values()), images, frames)
 
 
 def _chosen(folder: _Folder, numbers: Mapping[str, int]) -> list[str]:
     """Pictures to compare, spread evenly over the video, annotated ones first, in order."""
-    there = sorted((name for name in numbers if name in set(folder.pictures)), key=lambda name: numbers[name])
+    there = sorted((name for name in numbers if name in set(folder.files)), key=lambda name: numbers[name])
     annotated = [name for name in there if name in set(folder.names)]
     if not there:
         raise AnnotationError(
@@ -270,7 +270,7 @@ def _spread(names: Sequence[str], count: int) -> list[str]:
 
 
 def _numbers(folder: _Folder) -> dict[str, int]:
-    return frame_numbers(folder.names, folder.pictures)
+    return frame_numbers(folder.names, folder.files)
 
 
 def _feasible(folder: _Folder) -> tuple[int, int]:
@@ -394,9 +394,7 @@ class Comparison:
         return allowed
 
 
-def compare(
-    numbers: Sequence[int], pictures: Sequence[np.ndarray], frames: Iterable[np.ndarray]
-) -> Comparison:
+def compare(numbers: Sequence[int], images: Sequence[np.ndarray], frames: Iterable[np.ndarray]) -> Comparison:
     """Compare pictures with all frames of a video, of which one is held at a time.
 
     Args:
@@ -404,7 +402,7 @@ def compare(
         pictures: (H, W, 3) uint8 RGB.
         frames: in order, of the size of the pictures.
     """
-    small = [_reduced(picture) for picture in pictures]
+    small = [_reduced(image) for image in images]
     closest: list[tuple[float, np.ndarray]] = [(np.inf, one) for one in small]
     columns = []
     for frame in map(_reduced, frames):
@@ -418,11 +416,11 @@ def compare(
     )
 
 
-def _reduced(picture: np.ndarray) -> np.ndarray:
+def _reduced(image: np.ndarray) -> np.ndarray:
     """Grey, of `_SIDE` px at most, mean 0 and deviation 1; all 0 where it is flat."""
-    scale = min(1.0, _SIDE / max(picture.shape[:2]))
-    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    scale = min(1.0, _SIDE / max(image.shape[:2]))
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
     grey -= grey.mean()
     deviation = float(grey.std())

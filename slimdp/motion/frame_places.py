@@ -14,7 +14,7 @@ from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.words import quoted
 from flow_cache.video import folder_names
 from slimdp.data import AnnotationError
-from slimdp.motion.folder_match import FolderMatch, FolderPictures, is_folder_of, match_folder
+from slimdp.motion.folder_match import FolderImages, FolderMatch, is_folder_of, match_folder
 from slimdp.motion.frame_series import video_of_each
 from slimdp.structures import ImageRecord
 
@@ -71,7 +71,7 @@ class FramePlaces:
         first_frame: int | None = None,
         otherwise: str = "",
         speaks: bool = True,
-        folders: dict[Path, FolderPictures] | None = None,
+        folders: dict[Path, FolderImages] | None = None,
     ) -> None:
         self._videos: dict[_Clip, str] = {}
         self._matches: dict[_Clip, FolderMatch] = {}
@@ -91,9 +91,9 @@ class FramePlaces:
             for image in frames:
                 _check_size(record.width, record.height, image, f"{video!r} ({record.source})", again)
             self._videos[clip], self._names[video] = video, record.frame_names
-            listing = folders.get(clip[0]) or folders.setdefault(clip[0], FolderPictures.of(clip[0]))
+            listing = folders.get(clip[0]) or folders.setdefault(clip[0], FolderImages.of(clip[0]))
             self._matches[clip] = match_folder(record, frames, listing, again, check, first_frame)
-        self._pictures = {
+        self._image_names = {
             clip: {index: name for name, index in match.index_of.items()}
             for clip, match in self._matches.items()
         }
@@ -110,10 +110,10 @@ class FramePlaces:
         video, index = self._find(image)
         return FramePlace(video, index, *self._spans[video][index])
 
-    def picture(self, image: ImageRecord, index: int) -> Path:
+    def image_file(self, image: ImageRecord, index: int) -> Path:
         """The picture of another frame of an image's video, by its index in the store; it may be missing."""
         clip = _clip(image)
-        name = self._pictures[clip].get(index)
+        name = self._image_names[clip].get(index)
         return image.file.with_name(self._likely_name(image, index) if name is None else name)
 
     def _likely_name(self, image: ImageRecord, index: int) -> str:
@@ -186,7 +186,7 @@ def find_video(store: FlowSource, image: ImageRecord) -> str:
     return found[0]
 
 
-def require_picture(file: Path, image: ImageRecord) -> None:
+def require_image(file: Path, image: ImageRecord) -> None:
     """Raise AnnotationError where the picture of another frame of an image's video is missing."""
     if not file.is_file():
         raise AnnotationError(

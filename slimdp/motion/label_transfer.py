@@ -60,7 +60,7 @@ class FallingConfidence(Settings):
     The offset is how far the way there and back was off in a hop, in px of a 256 px crop of the person. It is
     multiplied by the confidence that the label had. Each factor is in (0, 1]; 1 switches it off.
 
-    By default it is about the chance that the label is right. Of labels that DIS carried over 1 to 8 frames
+    By default it is about the chance that the label is right. Of labels that DIS moved over 1 to 8 frames
     of rendered clips, those with an offset of 0 to 0.5 px were within 5 cm of the truth on the body for 96 to
     87 %, at 2 to 3 px for 43 to 25 %, at 4 to 5 px for 27 to 16 %; the most likely factors are 0.70 a px,
     0.999 a frame and 1 a hop, and for RAFT-small 0.78, 0.99 and 1 (docs/propagation.md).
@@ -195,7 +195,7 @@ def coarse_labels(
 
 @dataclass(frozen=True)
 class TransferResult:
-    """One person carried from a labelled frame to another one."""
+    """One person transferred from a labelled frame to another one."""
 
     person_0: PersonAnnotation  # N points
     image_1: ImageRecord

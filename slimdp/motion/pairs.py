@@ -102,12 +102,12 @@ class PairDataset(Dataset[PoseSample | PairSample]):
 
     Args:
         people: the first crops and their labels.
-        pictures: where the second ones come from.
-        propagate: give the second crop the first one's labels, carried along; otherwise it has none.
+        source: where the second crops come from.
+        propagate: give the second crop the first one's labels, propagated; otherwise it has none.
     """
 
-    def __init__(self, people: PoseDataset, pictures: PairSource, propagate: bool) -> None:
-        self._people, self._pictures, self._propagate = people, pictures, propagate
+    def __init__(self, people: PoseDataset, source: PairSource, propagate: bool) -> None:
+        self._people, self._source, self._propagate = people, source, propagate
         #: Samples of each source, as `WeightedSampler` takes them.
         self.sizes = people.sizes
 
@@ -118,7 +118,7 @@ class PairDataset(Dataset[PoseSample | PairSample]):
         draw = index if isinstance(index, SampleIndex) else SampleIndex(0, index)
         people, change = self._people, self._people.change(draw)
         first = people.sample(draw.person, change)
-        view = self._pictures.view(people, draw.person, change, people.randomness(draw, "motion"))
+        view = self._source.view(people, draw.person, change, people.randomness(draw, "motion"))
         if view is None:
             return first
         again = people.change(draw, again=True)
@@ -166,7 +166,7 @@ def pair_sample(
         first: the first crop and its labels.
         view: the second one.
         image_1: (S, S, 3) uint8 RGB, the second one's picture as the network is to see it.
-        labels: to carry to the second crop (`transfer_labels`); None: it has none.
+        labels: to propagate to the second crop (`transfer_labels`); None: it has none.
     """
     side = len(first.coarse)
     centres_1 = crop_from_map(np.mgrid[:side, :side][::-1].reshape(2, -1).T, first.stride)

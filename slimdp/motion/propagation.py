@@ -1,4 +1,4 @@
-"""Labels of annotated frames carried by optical flow to the frames around them (Slim DensePose, 3.2.2, 5.4).
+"""Labels of annotated frames, propagated by flow to the frames around them (Slim DensePose, 3.2.2, 5.4).
 
 What comes out is an ordinary annotation set: the annotated frames and people, and the new ones, whose
 labels say how many frames they came.
@@ -17,7 +17,7 @@ from flow_cache import FlowChain, FlowChainReader, FlowSource, PointStatus
 from flow_cache.runtime.progress import Tracker
 from slimdp.config import ConfigError, CropSettings
 from slimdp.data import AnnotationSet
-from slimdp.motion.frame_places import FramePlaces, require_picture
+from slimdp.motion.frame_places import FramePlaces, require_image
 from slimdp.motion.label_transfer import (
     LabelTransfer,
     TransferResult,
@@ -38,14 +38,14 @@ def propagate(
     observe: Callable[[TransferResult], None] | None = None,
     places: FramePlaces | None = None,
 ) -> tuple[AnnotationSet, PropagationSummary]:
-    """Carry the labels of every annotated person to the frames at some steps from theirs.
+    """Propagate the labels of every annotated person to the frames at some steps from theirs.
 
     A step that the store does not hold is made of several flows in a row, as few as can be (`plan_chain`).
     A label is dropped where the way there and back is off by more than the threshold in one of them, where it
     leaves the frame, or where something else shows (`regions`). A frame with annotators' labels takes no
     others. Where two annotated frames reach the same person (track id, else annotation id) in one frame, the
     nearer one gives the labels. A person whom the target frame already has by track, without labels, keeps
-    id, box, keypoints and outline. Labels that were themselves propagated are not carried on. Steps past the
+    id, box, keypoints and outline. Labels that were themselves propagated go no further. Steps past the
     ends of a clip, or to a frame of another `vid_id`, and stills, are skipped.
 
     Args:
@@ -56,7 +56,7 @@ def propagate(
         crop: its margin, for the crop that the threshold is stated in.
         min_points: people with fewer labels left are dropped; those who began with fewer must keep all. A
             person with masks alone must keep half of their known pixels.
-        observe: is told every move of a person, arrived or not.
+        observe: is told how each person was transferred, arrived or not.
         places: where the annotated frames are in the store; None: look them up, and compare all pictures.
 
     Returns:
@@ -86,7 +86,7 @@ def propagate(
         counts = {step: StepCount() for step in steps}
         for step in steps:
             for image in grown.sources:
-                counts[step] += work.carry(image, step)
+                counts[step] += work.propagate(image, step)
                 tracker.advance()
     return grown.result(annotations.file), PropagationSummary.of(grown.sources.values(), counts)
 
@@ -103,39 +103,39 @@ class _Propagation:
     min_points: int
     observe: Callable[[TransferResult], None] | None
 
-    def carry(self, image_id: int, step: int) -> StepCount:
-        """Carry the people of an annotated frame over a step, those who are not there yet."""
+    def propagate(self, image_id: int, step: int) -> StepCount:
+        """Propagate the people of an annotated frame over a step, those who are not there yet."""
         image_0, people_0 = self.grown.images[image_id], self.grown.sources[image_id]
         place = self.places.place(image_0)
         if not place.holds(place.index + step):
             return StepCount(past_end=len(people_0))
-        image_1 = self.grown.target(image_0, self.places.picture(image_0, place.index + step), step)
+        image_1 = self.grown.target(image_0, self.places.image_file(image_0, place.index + step), step)
         if image_1 is None:
             return StepCount(past_end=len(people_0))
         people = self.grown.wanted(people_0, image_1)
         count = StepCount(taken=len(people_0) - len(people))
         if not people:
             return count
-        require_picture(image_1.file, image_0)
+        require_image(image_1.file, image_0)
         hops = self.chains.require_hops(place.video, place.index, step, place.span)
         chain = self.chains.read(place.video, place.index, hops)
         fresh = not self.grown.was_reached(image_1)
-        count += sum((self._carry_person(person, chain, step, image_1) for person in people), StepCount())
+        count += sum((self._propagate_person(person, chain, step, image_1) for person in people), StepCount())
         return replace(count, frames=int(fresh and count.people > 0))
 
-    def _carry_person(
+    def _propagate_person(
         self, person_0: PersonAnnotation, chain: FlowChain, step: int, image_1: ImageRecord
     ) -> StepCount:
         others_0 = [p for p in self.grown.people_before(person_0.image) if p.id != person_0.id]
         people_1 = self.grown.people_before(image_1)
         transfer = LabelTransfer(person_0, chain, step, self.settings, self.crop, others_0, people_1)
-        move = transfer_person(transfer, image_1)
-        arrived = move.person_1 is not None and _enough(person_0, move.person_1, self.min_points)
-        if move.person_1 is not None and arrived:
-            self.grown.add(image_1, person_0, move.person_1)
+        result = transfer_person(transfer, image_1)
+        arrived = result.person_1 is not None and _enough(person_0, result.person_1, self.min_points)
+        if result.person_1 is not None and arrived:
+            self.grown.add(image_1, person_0, result.person_1)
         if self.observe is not None:
-            self.observe(move if arrived else replace(move, person_1=None))
-        return count_transfer(move, arrived)
+            self.observe(result if arrived else replace(result, person_1=None))
+        return count_transfer(result, arrived)
 
 
 def _enough(person_0: PersonAnnotation, person_1: PersonAnnotation, min_points: int) -> bool:
@@ -152,7 +152,7 @@ def _enough(person_0: PersonAnnotation, person_1: PersonAnnotation, min_points: 
 
 
 def annotated_people(annotations: AnnotationSet) -> dict[int, list[PersonAnnotation]]:
-    """Whose labels are carried on: people whom somebody labelled in frames of videos, by image id."""
+    """Whose labels are propagated: people whom somebody labelled in frames of videos, by image id."""
     found: dict[int, list[PersonAnnotation]] = {}
     for person in annotations.people:
         if _is_annotated(person) and not person.crowd and person.image.video is not None:
@@ -274,36 +274,36 @@ class StepCount:
         return StepCount(**{**total, "hops": max(self.hops, other.hops)})
 
 
-def count_transfer(move: TransferResult, arrived: bool) -> StepCount:
+def count_transfer(result: TransferResult, arrived: bool) -> StepCount:
     """The count of one person who was moved, and got there or not."""
-    status = np.bincount(move.status, minlength=len(PointStatus))
+    status = np.bincount(result.status, minlength=len(PointStatus))
     kept = int(status[PointStatus.KEPT])
-    lost = len(move.status) - kept
+    lost = len(result.status) - kept
     return StepCount(
         people=int(arrived),
         people_dropped=int(not arrived),
         people_left=int(not arrived and 2 * int(status[PointStatus.OUTSIDE]) > lost),
-        hops=move.hops,
-        labels_in=len(move.status),
+        hops=result.hops,
+        labels_in=len(result.status),
         labels_out=kept if arrived else 0,
         outside=int(status[PointStatus.OUTSIDE]),
         inconsistent=int(status[PointStatus.INCONSISTENT]),
         elsewhere=int(status[PointStatus.ELSEWHERE]),
         with_person=0 if arrived else kept,
-        **(_count_pixels(move) if arrived else {}),
+        **(_count_pixels(result) if arrived else {}),
     )
 
 
-def _count_pixels(move: TransferResult) -> dict[str, int]:
-    if move.person_1 is None or move.person_1.coarse is None or move.mask_status is None:
+def _count_pixels(result: TransferResult) -> dict[str, int]:
+    if result.person_1 is None or result.person_1.coarse is None or result.mask_status is None:
         return {}
-    known = move.person_1.coarse != IGNORE
+    known = result.person_1.coarse != IGNORE
     return {
         "pixels_in": known.size,
         "pixels_out": int(known.sum()),
-        "pixels_outside": int((move.mask_status == PointStatus.OUTSIDE).sum()),
-        "pixels_inconsistent": int((move.mask_status == PointStatus.INCONSISTENT).sum()),
-        "pixels_unknown": int((~known & (move.mask_status == PointStatus.KEPT)).sum()),
+        "pixels_outside": int((result.mask_status == PointStatus.OUTSIDE).sum()),
+        "pixels_inconsistent": int((result.mask_status == PointStatus.INCONSISTENT).sum()),
+        "pixels_unknown": int((~known & (result.mask_status == PointStatus.KEPT)).sum()),
     }
 
 

@@ -207,7 +207,7 @@ class TpsPairs:
     ) -> TpsView:
         """As of `PairSource`."""
         person = people.person(index)
-        image, affine = people.picture(person.image.file, person.box, change)
+        image, affine = people.read_crop(person.image.file, person.box, change)
         warp = draw_warp(people.crop.size, self.settings, rng)
         return TpsView(warp.apply(image, BORDER_RGB), affine, warp)
 

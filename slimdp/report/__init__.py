@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flow_cache.runtime.lazy_package import load_on_use
 
 if TYPE_CHECKING:
-    from slimdp.report.body import charts_picture, distortion_table, error_picture, surface_picture
+    from slimdp.report.body import charts_image, distortion_table, error_image, surface_image
     from slimdp.report.drawing import (
         PART_COLOURS,
         contact_sheet,
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         save_png,
     )
     from slimdp.report.panels import prediction_panel
-    from slimdp.report.plots import curve_picture, write_curves
+    from slimdp.report.plots import curve_image, write_curves
     from slimdp.report.result_rows import ResultRows
     from slimdp.report.sheets import people_sheet, propagation_sheet, results_sheet, spread_people
     from slimdp.report.tables import (
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 __all__ = [
     "PART_COLOURS",
     "ResultRows",
-    "charts_picture",
+    "charts_image",
     "clicks_table",
     "contact_sheet",
-    "curve_picture",
+    "curve_image",
     "distortion_table",
     "draw_dots",
     "draw_points",
-    "error_picture",
+    "error_image",
     "instance_table",
     "interval_table",
     "overlay_parts",
@@ -52,7 +52,7 @@ __all__ = [
     "score_table",
     "spread_people",
     "stability_table",
-    "surface_picture",
+    "surface_image",
     "write_curves",
 ]
 

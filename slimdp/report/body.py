@@ -69,10 +69,10 @@ class BodyView:
 
     def painted(self, colours: np.ndarray) -> np.ndarray:
         """The shaded body on white, a pixel a pixel: (H, W, 3) uint8 RGB of colours (N, 3) in 0..255."""
-        picture = np.full((*self.hit.shape, 3), 255, np.uint8)
-        picture[self.hit] = np.round(colours * self.light[:, None])
+        image = np.full((*self.hit.shape, 3), 255, np.uint8)
+        image[self.hit] = np.round(colours * self.light[:, None])
         height, width = (length // SAMPLES for length in self.hit.shape)
-        return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
     def pixels(self, places: np.ndarray) -> np.ndarray:
         """Where places (N, 3) metres are in the view, (N, 2) x, y px (not rays)."""
@@ -123,7 +123,7 @@ def _weights_in_view(surface: BodySurface, face: np.ndarray, x: np.ndarray, y: n
     return shares / shares.sum(axis=1, keepdims=True)
 
 
-def surface_picture(surface: BodySurface, height: int = 1000) -> np.ndarray:
+def surface_image(surface: BodySurface, height: int = 1000) -> np.ndarray:
     """Front and back of a surface in its rest pose, and its charts beside them, about `height` px high.
 
     Dark lines are of equal u, white ones of equal v, a tenth apart; white dots are the keypoints' anchors.
@@ -134,10 +134,10 @@ def surface_picture(surface: BodySurface, height: int = 1000) -> np.ndarray:
     _check_height(height)
     views = [_surface_view(surface, side, height - _TITLE_HEIGHT) for side in (1, -1)]
     bodies = contact_sheet([views], ["front", "back"])
-    return contact_sheet([[bodies, charts_picture(surface, height)]])
+    return contact_sheet([[bodies, charts_image(surface, height)]])
 
 
-def charts_picture(charts: BodySurface | DensePoseCharts, height: int = 1000) -> np.ndarray:
+def charts_image(charts: BodySurface | DensePoseCharts, height: int = 1000) -> np.ndarray:
     """All charts, about `height` px high: their triangles, a grid of tenths, u to the right and v up.
 
     Raises:
@@ -188,26 +188,26 @@ def distortion_table(charts: Sequence[ChartDistortion], names: Sequence[str]) ->
 def _surface_view(surface: BodySurface, side: int, height: int) -> np.ndarray:
     """The body from the front (side 1) or the back (-1)."""
     view = view_body(surface, side, height)
-    picture = _painted(surface, view)
-    picture = cv2.resize(picture, (picture.shape[1] // SAMPLES, height), interpolation=cv2.INTER_AREA)
+    image = _painted(surface, view)
+    image = cv2.resize(image, (image.shape[1] // SAMPLES, height), interpolation=cv2.INTER_AREA)
     anchors = [surface.vertices[vertex] for vertex in surface.keypoints.values()]
     seen = np.array([place for place in anchors if view.sees(place)]).reshape(-1, 3)
-    return draw_dots(picture, view.pixels(seen), np.full((len(seen), 3), 255, dtype=np.uint8), radius=2.5)
+    return draw_dots(image, view.pixels(seen), np.full((len(seen), 3), 255, dtype=np.uint8), radius=2.5)
 
 
 def _painted(surface: BodySurface, view: BodyView) -> np.ndarray:
     """Part colours, shaded, with lines of equal u and v, one pixel a ray."""
     part, uv = surface.chart(view.face, view.barycentric)
-    picture = np.full((*view.hit.shape, 3), 255, np.uint8)
+    image = np.full((*view.hit.shape, 3), 255, np.uint8)
     parts, cells = np.zeros(view.hit.shape, int), np.zeros((2, *view.hit.shape))
-    picture[view.hit] = np.round(PART_COLOURS[part] * view.light[:, None])
+    image[view.hit] = np.round(PART_COLOURS[part] * view.light[:, None])
     parts[view.hit] = part
     cells[:, view.hit] = np.floor(uv.T * _LINES)
     border = _changes(parts)
     for cell, colour in zip(cells, (_U_LINE, _V_LINE)):
-        picture[_changes(cell) & ~border] = colour
-    picture[cv2.dilate(border.astype(np.uint8), np.ones((2, 2), np.uint8)) > 0] = _BORDER
-    return picture
+        image[_changes(cell) & ~border] = colour
+    image[cv2.dilate(border.astype(np.uint8), np.ones((2, 2), np.uint8)) > 0] = _BORDER
+    return image
 
 
 def _changes(values: np.ndarray) -> np.ndarray:
@@ -241,7 +241,7 @@ def _chart(charts: BodySurface | DensePoseCharts, part: int, side_px: int) -> np
     return cv2.resize(canvas, (side_px, side_px), interpolation=cv2.INTER_AREA)
 
 
-def error_picture(
+def error_image(
     surface: BodySurface, error_m: np.ndarray, most_cm: float | None = None, height: int = 900
 ) -> np.ndarray:
     """Front and back of the body in colours of the error, and their bar in centimetres.
@@ -312,7 +312,7 @@ def texture_colours(
     return smooth_on_body(surface, vertex, np.asarray(colours, dtype=np.float64), sigma_m)
 
 
-def texture_picture(surface: BodySurface, views: Sequence[BodyView], colours: np.ndarray) -> np.ndarray:
+def texture_image(surface: BodySurface, views: Sequence[BodyView], colours: np.ndarray) -> np.ndarray:
     """A body in colours (V, 3) RGB in 0..255 at its vertices, grey where they are NaN.
 
     Args:

@@ -161,7 +161,7 @@ class PersonView:
         self._image_px = apply_affine(invert_affine(affine), view_px)
         self._radius = max(1.5, size / 110)
 
-    def true_pictures(self) -> list[np.ndarray]:
+    def true_images(self) -> list[np.ndarray]:
         """TRUE_TITLES: the picture, then its points by part, u and v; each (S, S, 3) uint8 RGB."""
         colours = [PART_COLOURS[self.person.part], *(colour_of_unit(each) for each in self.person.uv.T)]
         return [
@@ -169,7 +169,7 @@ class PersonView:
             *(draw_dots(self._crop, self._points, each, self._radius) for each in colours),
         ]
 
-    def found_pictures(self, prediction: DensePoseInstance, errors_m: np.ndarray) -> list[np.ndarray]:
+    def found_images(self, prediction: DensePoseInstance, errors_m: np.ndarray) -> list[np.ndarray]:
         """FOUND_TITLES: the points by their errors (N,) metres, then part, u and v, strong where the network
         sees the person and faint where the labels alone do; each (S, S, 3) uint8 RGB."""
         column, row, inside = self._pixels(*nearest_pixels(prediction, self._image_px))

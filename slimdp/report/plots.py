@@ -203,7 +203,7 @@ def _drawn(figure: Figure) -> Plot:
     return Plot(text[text.index(b"<svg") :], png.getvalue())
 
 
-def curve_picture(curves: Mapping[str, PointCurve], title: str = "") -> np.ndarray:
+def curve_image(curves: Mapping[str, PointCurve], title: str = "") -> np.ndarray:
     """Curves f(t) with their intervals as bands, (H, W, 3) uint8 RGB.
 
     Args:

@@ -70,14 +70,14 @@ def people_sheet(
         raise ValueError(
             f"{count} pictures in {columns} columns: 1 or more in 1 to {MOST_COLUMNS} columns are wanted"
         )
-    pictures: dict[int, list[PersonAnnotation]] = {}
+    images: dict[int, list[PersonAnnotation]] = {}
     for person in people:
-        pictures.setdefault(person.image.id, []).append(person)
+        images.setdefault(person.image.id, []).append(person)
     if predictions is not None and not any((p.image.id, p.id) in predictions for p in people):
         raise ValueError(
             f"{predictions.path} has nobody of these {len(people)} people; is it of another file?"
         )
-    chosen = evenly_spread(list(pictures.values()), count)
+    chosen = evenly_spread(list(images.values()), count)
     cells = [_people_cell(each, predictions, _PEOPLE_WIDTH // columns) for each in chosen]
     height, width = (max(cell.shape[axis] for cell in cells) for axis in (0, 1))
     cells = [_padded(cell, height, width) for cell in cells]
@@ -220,7 +220,7 @@ def spread_people(people: Sequence[PersonAnnotation], count: int) -> set[tuple[i
     return {(person.image.id, person.id) for person in evenly_spread(people, count)}
 
 
-def propagation_sheet(moves: Iterable[TransferResult], coloured_by: str = "part") -> np.ndarray:
+def propagation_sheet(results: Iterable[TransferResult], coloured_by: str = "part") -> np.ndarray:
     """Draw where the labels of some people went.
 
     Each row is a labelled person, its own frame under "labelled"; each other cell is the same frame as the
@@ -229,37 +229,37 @@ def propagation_sheet(moves: Iterable[TransferResult], coloured_by: str = "part"
     Grey dots passed every check, but too few did and the person was dropped.
 
     Args:
-        moves: as `propagate` tells them to `observe`.
+        results: as `propagate` tells them to `observe`.
         coloured_by: part, or u.
 
     Raises:
-        ValueError: no moves, or another `coloured_by`. ImageError: a picture is missing or damaged.
+        ValueError: no results, or another `coloured_by`. ImageError: a picture is missing or damaged.
     """
     if coloured_by not in COLOURED_BY:
         raise ValueError(f"coloured by {coloured_by!r}, but one of {', '.join(COLOURED_BY)} is wanted")
     rows: dict[tuple[int, int], dict[int, TransferResult]] = {}
-    for move in moves:
-        rows.setdefault((move.person_0.image.id, move.person_0.id), {})[move.step] = move
+    for result in results:
+        rows.setdefault((result.person_0.image.id, result.person_0.id), {})[result.step] = result
     if not rows:
-        raise ValueError("nobody was carried anywhere: there is nothing to draw")
+        raise ValueError("nobody was propagated anywhere: there is nothing to draw")
     steps = sorted({0, *(step for row in rows.values() for step in row)})
     size = next((cell for cell in _CELLS if cell * len(steps) <= _PROPAGATION_WIDTH), _CELLS[-1])
-    cells = [_moves_row(rows[key], steps, size, coloured_by) for key in sorted(rows)]
+    cells = [_propagation_row(rows[key], steps, size, coloured_by) for key in sorted(rows)]
     titles = [f"{step:+d}" if step else "labelled" for step in steps]
     sheet = contact_sheet(cells, titles)
     return np.concatenate([sheet, _legend(sheet.shape[1])])
 
 
-def _moves_row(
-    moves: dict[int, TransferResult], steps: Sequence[int], size: int, coloured_by: str
+def _propagation_row(
+    results: dict[int, TransferResult], steps: Sequence[int], size: int, coloured_by: str
 ) -> list[np.ndarray]:
-    person_0 = next(iter(moves.values())).person_0
+    person_0 = next(iter(results.values())).person_0
     cells = []
     for step in steps:
         if step == 0:
             cells.append(_labelled_cell(person_0, size, coloured_by))
-        elif step in moves:
-            cells.append(_carried_cell(moves[step], size, coloured_by))
+        elif step in results:
+            cells.append(_propagated_cell(results[step], size, coloured_by))
         else:
             cells.append(np.full((size + 20, size, 3), 245, dtype=np.uint8))
     return cells
@@ -272,35 +272,35 @@ def _labelled_cell(person: PersonAnnotation, size: int, coloured_by: str) -> np.
     return _with_words(crop, f"{person.image.file_name[-24:]}: {len(person.points)}")
 
 
-def _carried_cell(move: TransferResult, size: int, coloured_by: str) -> np.ndarray:
-    affine = crop_affine(_frame_of(move), CropSettings(size=size))
-    crop = crop_image(read_image(move.image_1.file), affine, size)
-    kept = move.status == PointStatus.KEPT
-    if move.person_1 is not None:
-        crop = _draw_person(crop, affine, move.person_1, coloured_by)
+def _propagated_cell(result: TransferResult, size: int, coloured_by: str) -> np.ndarray:
+    affine = crop_affine(_frame_of(result), CropSettings(size=size))
+    crop = crop_image(read_image(result.image_1.file), affine, size)
+    kept = result.status == PointStatus.KEPT
+    if result.person_1 is not None:
+        crop = _draw_person(crop, affine, result.person_1, coloured_by)
         words = f"{kept.sum()} of {len(kept)} kept"
     else:
         grey = np.broadcast_to(GREY, (int(kept.sum()), 3))
-        crop = draw_dots(crop, apply_affine(affine, move.points_1[kept]), grey, _radius(size))
+        crop = draw_dots(crop, apply_affine(affine, result.points_1[kept]), grey, _radius(size))
         words = f"dropped ({kept.sum()} of {len(kept)})"
     for status, (_, colour) in CROSSES.items():
-        landed = (move.status == status) & np.isfinite(move.points_1).all(axis=1)
-        _draw_crosses(crop, apply_affine(affine, move.points_1[landed]), colour)
-    hops = f", {move.hops} hops" if move.hops > 1 else ""
+        landed = (result.status == status) & np.isfinite(result.points_1).all(axis=1)
+        _draw_crosses(crop, apply_affine(affine, result.points_1[landed]), colour)
+    hops = f", {result.hops} hops" if result.hops > 1 else ""
     return _with_words(crop, words + hops)
 
 
-def _frame_of(move: TransferResult) -> np.ndarray:
+def _frame_of(result: TransferResult) -> np.ndarray:
     """A box (4,) xywh of the size that the labelled person's has, where the person is now."""
-    box_0 = move.person_0.box
-    if move.person_1 is not None:
-        box_1 = move.person_1.box
+    box_0 = result.person_0.box
+    if result.person_1 is not None:
+        box_1 = result.person_1.box
         middle = box_1[:2] + box_1[2:] / 2
     else:
-        known = np.isfinite(move.points_1).all(axis=1)
+        known = np.isfinite(result.points_1).all(axis=1)
         motion = np.zeros(2)
         if known.any():
-            motion = np.median(move.points_1[known] - move.person_0.points[known], axis=0)
+            motion = np.median(result.points_1[known] - result.person_0.points[known], axis=0)
         middle = box_0[:2] + box_0[2:] / 2 + motion
     return np.concatenate([middle - box_0[2:] / 2, box_0[2:]])
 

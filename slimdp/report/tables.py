@@ -160,7 +160,7 @@ def stability_table(counts: Mapping[str, StabilityCount], markdown: bool = False
     for video, count in counts.items():
         found = count.in_percent()
         cells = ["-" if found[k] is None else f"{found[k]:.2f}" for k in ("moved", "lost")]
-        body.append([video, *cells, str(count.pairs), str(count.carried)])
+        body.append([video, *cells, str(count.pairs), str(count.propagated)])
     return format_table(["", "jump", "lost", "person-pairs", "pixels"], body, markdown)
 
 

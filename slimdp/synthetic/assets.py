@@ -40,13 +40,13 @@ def find_assets(backgrounds: Path | None = None, motions: Path | None = None) ->
         AssetError: a folder that is missing, unreadable or without such files, a picture that is damaged, or
             a motion that is no whole BVH file of a person; naming it.
     """
-    pictures = _files(backgrounds, "--backgrounds", IMAGE_SUFFIXES) if backgrounds is not None else ()
+    images = _files(backgrounds, "--backgrounds", IMAGE_SUFFIXES) if backgrounds is not None else ()
     recordings = _files(motions, "--motions", MOTION_ENDINGS) if motions is not None else ()
-    for picture in pictures:
-        _check_picture(picture)
+    for image in images:
+        _check_background(image)
     for recording in recordings:
         _check_motion(recording)
-    return Assets(pictures, recordings)
+    return Assets(images, recordings)
 
 
 def split_assets(assets: Assets) -> tuple[Assets, Assets]:
@@ -99,7 +99,7 @@ def _refuse(wanted: str) -> Callable[[OSError], None]:
     return refuse
 
 
-def _check_picture(path: Path) -> None:
+def _check_background(path: Path) -> None:
     try:
         check_image(path)
         read_background(path)

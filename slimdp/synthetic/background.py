@@ -46,30 +46,30 @@ def _framed(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     height, width = shape
     kind = rng.integers(4)
     if kind == 0:  # a poster: shapes and lines of writing
-        picture = np.broadcast_to(random_colours(rng, 1), (height, width, 3)).astype(np.float32).copy()
+        image = np.broadcast_to(random_colours(rng, 1), (height, width, 3)).astype(np.float32).copy()
         for _ in range(int(rng.integers(2, 7))):
             centre = (int(rng.integers(width)), int(rng.integers(height)))
             colour = tuple(random_colours(rng, 1)[0].tolist())
-            cv2.circle(picture, centre, int(rng.uniform(0.05, 0.35) * min(shape)), colour, -1)
+            cv2.circle(image, centre, int(rng.uniform(0.05, 0.35) * min(shape)), colour, -1)
         for row in range(3, height // 3, 4):
-            picture[row : row + 1, 3 : int(width * rng.uniform(0.5, 0.95))] = random_colours(rng, 1)[0]
+            image[row : row + 1, 3 : int(width * rng.uniform(0.5, 0.95))] = random_colours(rng, 1)[0]
     elif kind == 1:  # a window
         sky = random_colours(rng, 1)[0] * 0.3 + 0.65
-        picture = sky * (0.8 + 0.3 * noise(rng, shape, 4, 0.6)[..., None])
-        picture[:: max(height // 2, 4)] = picture[:, :: max(width // 3, 4)] = 0.85
+        image = sky * (0.8 + 0.3 * noise(rng, shape, 4, 0.6)[..., None])
+        image[:: max(height // 2, 4)] = image[:, :: max(width // 3, 4)] = 0.85
     elif kind == 2:  # books
         spines = random_colours(rng, width)[np.cumsum(rng.random(width) < 0.3)]
-        picture = np.broadcast_to(spines, (height, width, 3)).astype(np.float32).copy()
+        image = np.broadcast_to(spines, (height, width, 3)).astype(np.float32).copy()
         step = max(height // int(rng.integers(2, 5)), 6)
         for row in range(0, height, step):
-            picture[row : row + 2] = 0.25
-            picture[row : row + step] = np.roll(picture[row : row + step], int(rng.integers(width)), axis=1)
+            image[row : row + 2] = 0.25
+            image[row : row + step] = np.roll(image[row : row + step], int(rng.integers(width)), axis=1)
     else:
-        picture = MATERIALS[str(rng.choice(THINGS))](rng, shape)
+        image = MATERIALS[str(rng.choice(THINGS))](rng, shape)
     frame = max(1, min(shape) // 18)
     border = np.ones(shape, dtype=bool)
     border[frame:-frame, frame:-frame] = False
-    return np.where(border[..., None], random_colours(rng, 1)[0], picture)
+    return np.where(border[..., None], random_colours(rng, 1)[0], image)
 
 
 def painted_view(rng: np.random.Generator, shape: tuple[int, int], objects: int) -> np.ndarray:
@@ -135,26 +135,26 @@ def read_background(path: Path) -> np.ndarray:
         ValueError: the file is missing or no picture, or smaller than 64 px.
     """
     try:
-        picture = read_image(path)
+        image = read_image(path)
     except ImageError as error:
         raise ImageError(
             f"cannot read the background {path}: {error}; take it out of the folder, or save it anew as JPEG "
             "or PNG"
         ) from error
-    if min(picture.shape[:2]) < 64:
-        found = f"{picture.shape[1]} x {picture.shape[0]}"
+    if min(image.shape[:2]) < 64:
+        found = f"{image.shape[1]} x {image.shape[0]}"
         raise ValueError(f"the background {path} has {found} px, but 64 x 64 or more is wanted")
-    return picture
+    return image
 
 
-def random_crop(rng: np.random.Generator, picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def random_crop(rng: np.random.Generator, image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """A random part of a picture, between all and a half of it, mirrored or not, scaled to (H, W)."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     largest = min(height / shape[0], width / shape[1])
     scale = largest * rng.uniform(0.5, 1.0)
     rows, columns = max(1, int(shape[0] * scale)), max(1, int(shape[1] * scale))
     top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
-    crop = picture[top : top + rows, left : left + columns]
+    crop = image[top : top + rows, left : left + columns]
     if rng.random() < 0.5:
         crop = crop[:, ::-1]
     way = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR

@@ -35,7 +35,7 @@ from slimdp.synthetic.unfinished import (
 __all__ = ["PRESETS", "SetPlan", "synthesize", "synthesize_preset"]
 
 # Bytes a pixel, about twice what was measured at 256 px (0.6 and 1.5): noise and backgrounds differ.
-_PICTURES = 1.2  # a frame's JPEG and its map of part and (u, v)
+_IMAGE_BYTES = 1.2  # a frame's JPEG and its map of part and (u, v)
 
 _FLOW = 4.0  # a frame's six fields of exact flow and its occlusion mask
 
@@ -57,7 +57,7 @@ def estimate_bytes(items: Sequence[Item], plan: SetPlan, exact: bool) -> int:
     labelled = {"train": len(plan.labelled) + every_frame, "val": len(plan.val_labelled)}
     total = 0.0
     for item in items:
-        a_pixel = _PICTURES + (_FLOW if exact and item.split == "train" else 0)
+        a_pixel = _IMAGE_BYTES + (_FLOW if exact and item.split == "train" else 0)
         total += frames_of(item, plan) * pixels * a_pixel + labelled.get(item.split, 1) * _LABELS
     return int(total)
 

@@ -11,7 +11,7 @@ from flow_cache import STEPS, FlowWriter, VideoRecord
 from flow_cache.codec import MAX_PX
 from flow_cache.images import ImageError, content_of, decode_unchanged
 from slimdp.surface import BodySurface
-from slimdp.synthetic.photograph import write_picture
+from slimdp.synthetic.photograph import write_image
 from slimdp.synthetic.render import RenderedFrame
 from slimdp.synthetic.stage import Hits, Stage
 
@@ -192,7 +192,7 @@ class ClipFlowWriter:
         self._writer.close()
         if error is None:
             for index, bits in enumerate(self._bits):
-                write_picture(self._visible_folder / f"{index:06d}.png", bits)
+                write_image(self._visible_folder / f"{index:06d}.png", bits)
 
     def add(self, frame: RenderedFrame) -> None:
         """Take the next frame: the flow between it and the frames before, both ways, is known now."""

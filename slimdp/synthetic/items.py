@@ -15,7 +15,7 @@ from slimdp.surface import load_surface
 from slimdp.synthetic.assets import Assets, split_assets
 from slimdp.synthetic.exact_flow import ClipFlowWriter
 from slimdp.synthetic.labels import CLIPS, STILLS, PositionError, label_people, true_iuv
-from slimdp.synthetic.photograph import write_picture
+from slimdp.synthetic.photograph import write_image
 from slimdp.synthetic.presets import SetPlan
 from slimdp.synthetic.render import RenderedFrame
 from slimdp.synthetic.scene import Scene, random_scene, render_frame
@@ -150,8 +150,8 @@ class ItemRenderer:
 
     def _save(self, frame: RenderedFrame, name: str, rng: np.random.Generator) -> None:
         quality = int(rng.integers(80, 96))
-        write_picture(self._folder / "images" / name, frame.image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        write_picture((self._folder / "iuv" / name).with_suffix(".png"), true_iuv(frame, self._surface))
+        write_image(self._folder / "images" / name, frame.image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        write_image((self._folder / "iuv" / name).with_suffix(".png"), true_iuv(frame, self._surface))
 
 
 def _bodies(scene: Scene) -> tuple[str, ...]:

@@ -233,7 +233,7 @@ def _car(rng: np.random.Generator, palette: list[Texture]) -> list[Prop]:
     paint = random_material(rng, ("plaster",), (32, 32), 0.2)
     parts = {1.0: ([0, 0.55, 0], [3.9, 0.6, 1.6]), 0.25: ([-0.2, 1.08, 0], [2.0, 0.5, 1.4])}
     hull, glass = (
-        box(np.array(c), np.array(s), 0, replace(paint, picture=(paint.picture * dark).astype(np.uint8)))
+        box(np.array(c), np.array(s), 0, replace(paint, image=(paint.image * dark).astype(np.uint8)))
         for dark, (c, s) in parts.items()
     )
     roof = box(np.array([-0.2, 1.36, 0]), np.array([1.8, 0.06, 1.36]), 0, paint)

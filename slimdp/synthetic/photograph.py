@@ -144,20 +144,20 @@ def photograph(
         settings: the camera's.
         rng: the sensor's chance.
     """
-    picture = motion_blur(light, motion, depth) if settings.shutter > 0 else light
+    image = motion_blur(light, motion, depth) if settings.shutter > 0 else light
     if settings.aperture > 0:
-        picture = _defocus(picture, depth, settings.aperture, settings.focus)
+        image = _defocus(image, depth, settings.aperture, settings.focus)
     if settings.lens_blur > 0.1:
-        picture = cv2.GaussianBlur(picture, (0, 0), settings.lens_blur)
+        image = cv2.GaussianBlur(image, (0, 0), settings.lens_blur)
     height, width = depth.shape
     if settings.vignette > 0:
         x, y = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
-        picture = picture * (1 - settings.vignette / 2 * (x**2 + y[:, None] ** 2))[..., None]
-    picture = np.maximum(picture * np.float32(settings.exposure), 0)
+        image = image * (1 - settings.vignette / 2 * (x**2 + y[:, None] ** 2))[..., None]
+    image = np.maximum(image * np.float32(settings.exposure), 0)
     if settings.shot_noise > 0 or settings.read_noise > 0:
-        spread = np.sqrt(np.float32(settings.shot_noise**2) * picture + np.float32(settings.read_noise**2))
-        picture = picture + spread * rng.standard_normal(picture.shape, dtype=np.float32)
-    return _SRGB[(np.clip(_shoulder(picture), 0, 1) * _STEPS + 0.5).astype(np.int32)]
+        spread = np.sqrt(np.float32(settings.shot_noise**2) * image + np.float32(settings.read_noise**2))
+        image = image + spread * rng.standard_normal(image.shape, dtype=np.float32)
+    return _SRGB[(np.clip(_shoulder(image), 0, 1) * _STEPS + 0.5).astype(np.int32)]
 
 
 def _shoulder(light: np.ndarray) -> np.ndarray:
@@ -175,23 +175,23 @@ def _srgb_table() -> np.ndarray:
 _SRGB = _srgb_table()
 
 
-def _defocus(picture: np.ndarray, depth: np.ndarray, aperture: float, focus: float) -> np.ndarray:
+def _defocus(image: np.ndarray, depth: np.ndarray, aperture: float, focus: float) -> np.ndarray:
     """Blur by the circle of confusion; what is sharp does not leak into what is not."""
     circle = (aperture * np.abs(1 - focus / np.maximum(depth, 0.2))).astype(np.float32)
     circle = np.minimum(circle, _SPREADS[-1])
-    result, last = picture, 0.0
+    result, last = image, 0.0
     for spread in _SPREADS:
         if circle.max() <= last:
             break
         weight = np.clip(circle / spread, 0.02, 1)
-        blurred = cv2.GaussianBlur(picture * weight[..., None], (0, 0), spread)
+        blurred = cv2.GaussianBlur(image * weight[..., None], (0, 0), spread)
         blurred /= cv2.GaussianBlur(weight, (0, 0), spread)[..., None]
         mix = np.clip((circle - last) / (spread - last), 0, 1)[..., None]
         result, last = result * (1 - mix) + blurred * mix, spread
     return result
 
 
-def write_picture(path: Path, picture: np.ndarray, options: Sequence[int] = ()) -> None:
+def write_image(path: Path, image: np.ndarray, options: Sequence[int] = ()) -> None:
     """Write a picture in the format that the name ends with; makes the folder where it is missing.
 
     Args:
@@ -202,6 +202,6 @@ def write_picture(path: Path, picture: np.ndarray, options: Sequence[int] = ()) 
     Raises:
         OSError: naming the file that cannot be written.
     """
-    content = encode_image(picture, path.suffix, options)
+    content = encode_image(image, path.suffix, options)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)

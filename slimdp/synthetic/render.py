@@ -246,9 +246,9 @@ class _Sharing:
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Means (N,) of values (N,) of the shown pixels."""
-        picture = np.zeros(self._shape, dtype=np.float32)
-        picture.ravel()[self._shown] = values
-        wide = cv2.copyMakeBorder(picture, TILE, TILE, TILE, TILE, cv2.BORDER_REFLECT)
+        image = np.zeros(self._shape, dtype=np.float32)
+        image.ravel()[self._shown] = values
+        wide = cv2.copyMakeBorder(image, TILE, TILE, TILE, TILE, cv2.BORDER_REFLECT)
         total = np.zeros(self._shape, dtype=np.float32)
         for there, same in self._same:
             total += wide[there][: self._shape[0], : self._shape[1]] * same

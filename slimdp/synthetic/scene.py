@@ -81,11 +81,11 @@ def random_scene(
         camera = random_camera(rng, size, starts, moving)
         if all_in_view(camera, starts):
             break
-    picture = None
+    image = None
     if assets.backgrounds and rng.random() < style.pictures:
-        picture = read_background(assets.backgrounds[int(rng.integers(len(assets.backgrounds)))])
+        image = read_background(assets.backgrounds[int(rng.integers(len(assets.backgrounds)))])
     objects = int(rng.integers(*style.objects))
-    place = random_place(rng, camera, objects, np.concatenate(ways), picture)
+    place = random_place(rng, camera, objects, np.concatenate(ways), image)
     occluders = []
     if rng.random() < style.occluders:
         for _ in range(int(rng.integers(1, 3))):

@@ -28,13 +28,13 @@ def to_linear(colour: np.ndarray) -> np.ndarray:
 class Texture:
     """A picture that repeats over a surface, mirrored, and its smaller copies for distant places."""
 
-    picture: np.ndarray  # (H, W, 3) uint8 sRGB; row 0 is at v = 0
+    image: np.ndarray  # (H, W, 3) uint8 sRGB; row 0 is at v = 0
     texel: float  # metres
 
     @cached_property
     def levels(self) -> tuple[np.ndarray, ...]:
         """The picture in linear light, float32, and halved again and again."""
-        levels = [_TO_LINEAR[self.picture]]
+        levels = [_TO_LINEAR[self.image]]
         while min(levels[-1].shape[:2]) > 8 and len(levels) < 6:
             height, width = levels[-1].shape[:2]
             levels.append(cv2.resize(levels[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA))
@@ -47,22 +47,22 @@ class Texture:
         colour = np.empty((len(uv), 3), dtype=np.float32)
         for index in np.flatnonzero(np.bincount(level)):
             there = level == index
-            picture = self.levels[index]
+            image = self.levels[index]
             scale = 1 / (self.texel * 2.0**index)
-            colour[there] = _bilinear(picture, uv[there].astype(np.float32) * np.float32(scale))
+            colour[there] = _bilinear(image, uv[there].astype(np.float32) * np.float32(scale))
         return colour
 
 
-def _bilinear(picture: np.ndarray, texels: np.ndarray) -> np.ndarray:
+def _bilinear(image: np.ndarray, texels: np.ndarray) -> np.ndarray:
     """Colours (N, 3) of a picture at x, y texels (N, 2) from its corner, mirrored without end."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     # OpenCV takes no row longer than 32767, and its own mirroring is slow far outside.
     rows = -(-len(texels) // 1024)
     padded = np.zeros((rows * 1024, 2), dtype=np.float32)
     padded[: len(texels)] = _mirrored(texels, np.array([width, height], dtype=np.float32)) - 0.5
     maps = padded.reshape(rows, 1024, 2)
     looked_up = cv2.remap(
-        picture, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        image, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return looked_up.reshape(-1, 3)[: len(texels)]
 
@@ -112,8 +112,8 @@ def _bricks(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     shade = rng.uniform(0.7, 1.25, (97, 89)).astype(np.float32)
     each = shade[row.astype(int) % 97, np.floor(column).astype(int) % 89]
     joint = _grid_lines(y / high, 1.6 / high) | _grid_lines(column, 1.6 / wide)
-    picture = np.where(joint[..., None], colours[1], colours[0] * each[..., None])
-    return picture * (0.8 + 0.4 * noise(rng, shape, 7, 0.8)[..., None])
+    image = np.where(joint[..., None], colours[1], colours[0] * each[..., None])
+    return image * (0.8 + 0.4 * noise(rng, shape, 7, 0.8)[..., None])
 
 
 def _tiles(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
@@ -121,10 +121,10 @@ def _tiles(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     colours = random_colours(rng, 3)
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32) / np.float32(rng.uniform(14, 45))
     chess = (np.floor(x) + np.floor(y)) % 2 * (rng.random() < 0.5)
-    picture = _blend(colours[:2], chess.astype(np.float32))
+    image = _blend(colours[:2], chess.astype(np.float32))
     joint = _grid_lines(x, 0.05) | _grid_lines(y, 0.05)
-    picture = np.where(joint[..., None], colours[2], picture)
-    return picture * (0.85 + 0.3 * noise(rng, shape, 6, 0.7)[..., None])
+    image = np.where(joint[..., None], colours[2], image)
+    return image * (0.85 + 0.3 * noise(rng, shape, 6, 0.7)[..., None])
 
 
 def _planks(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
@@ -133,8 +133,8 @@ def _planks(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     x = np.arange(shape[1], dtype=np.float32) / np.float32(rng.uniform(8, 22))
     shade = rng.uniform(0.75, 1.2, 211).astype(np.float32)[np.floor(x).astype(int) % 211]
     grain = cv2.resize(noise(rng, (max(shape[0] // 16, 4), shape[1]), 6, 0.9, 8), shape[::-1])
-    picture = colour * (shade * (x % 1 > 0.07))[None, :, None] * (0.7 + 0.6 * grain[..., None])
-    return np.transpose(picture, (1, 0, 2)) if shape[0] == shape[1] and rng.random() < 0.5 else picture
+    image = colour * (shade * (x % 1 > 0.07))[None, :, None] * (0.7 + 0.6 * grain[..., None])
+    return np.transpose(image, (1, 0, 2)) if shape[0] == shape[1] and rng.random() < 0.5 else image
 
 
 def _ground(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
@@ -153,8 +153,8 @@ def _stripes(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     pitch, kind = rng.uniform(8, 36), rng.integers(3)
     a, b = np.sin(2 * np.pi * x / pitch), np.sin(2 * np.pi * y / pitch)
     weight = [a > 0.3, a * b > 0.1, a + b > 1.1][kind]
-    picture = _blend(colours, weight.astype(np.float32))
-    return picture * (0.85 + 0.3 * noise(rng, shape, 6, 0.75)[..., None])
+    image = _blend(colours, weight.astype(np.float32))
+    return image * (0.85 + 0.3 * noise(rng, shape, 6, 0.75)[..., None])
 
 
 MATERIALS: dict[str, Callable[[np.random.Generator, tuple[int, int]], np.ndarray]] = {
@@ -174,11 +174,11 @@ def random_material(
     rng: np.random.Generator, kinds: tuple[str, ...], shape: tuple[int, int], texel: float
 ) -> Texture:
     """A texture of (H, W) texels of one of these kinds."""
-    picture = MATERIALS[str(rng.choice(kinds))](rng, shape)
+    image = MATERIALS[str(rng.choice(kinds))](rng, shape)
     # Nothing but velvet is darker than a fiftieth of white in linear light.
-    return Texture(to_bytes(0.14 + 0.84 * np.clip(picture, 0, 1)), texel)
+    return Texture(to_bytes(0.14 + 0.84 * np.clip(image, 0, 1)), texel)
 
 
-def to_bytes(picture: np.ndarray) -> np.ndarray:
+def to_bytes(image: np.ndarray) -> np.ndarray:
     """0..1 -> uint8."""
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)

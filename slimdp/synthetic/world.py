@@ -28,7 +28,7 @@ class Place:
 
 
 def random_place(
-    rng: np.random.Generator, camera: CameraPath, objects: int, ways: np.ndarray, picture: np.ndarray | None
+    rng: np.random.Generator, camera: CameraPath, objects: int, ways: np.ndarray, image: np.ndarray | None
 ) -> Place:
     """A furnished room, a place in the open, or a user's picture with a floor.
 
@@ -39,8 +39,8 @@ def random_place(
         ways: (N, 3) metres where people will be.
         picture: the user's, (H, W, 3) uint8.
     """
-    if picture is not None:
-        return Place(_picture_place(rng, camera, picture), False, np.inf)
+    if image is not None:
+        return Place(_background_place(rng, camera, image), False, np.inf)
     indoors = bool(rng.random() < 0.55)
     painted = objects // 2
     palette = [
@@ -92,7 +92,7 @@ def _room(
     plain = random_material(rng, ("plaster",), (128, 128), 0.03)
     over = quad(
         np.array([-wide, ceiling, back]), np.array([2 * wide, 0, 0]), np.array([0, 0, depth]),
-        Texture(plain.picture // 3 + 160, 0.03),
+        Texture(plain.image // 3 + 160, 0.03),
     )  # fmt: skip
     props = [
         _floor(rng, 15.0),
@@ -104,14 +104,14 @@ def _room(
     return props, wide, back
 
 
-def _picture_place(rng: np.random.Generator, camera: CameraPath, picture: np.ndarray) -> tuple[Prop, ...]:
+def _background_place(rng: np.random.Generator, camera: CameraPath, image: np.ndarray) -> tuple[Prop, ...]:
     """A picture cast by a wider camera onto a floor and what is far: people stand in it."""
     wider = 1.5
     width, height = int(camera.width * wider), int(camera.height * wider)
     still = camera.at(0.0, np.zeros(3))
     centre = ((width - 1) / 2, (height - 1) / 2)
     projector = Camera(width, height, still.focal, centre, still.rotation, still.position)
-    texture = Texture(random_crop(rng, picture, (height, width)), 1.0)
+    texture = Texture(random_crop(rng, image, (height, width)), 1.0)
     floor = _floor(rng, 40.0)
     return tuple(
         replace(prop, texture=texture, projector=projector, baked=True) for prop in (floor, _view(texture))

@@ -38,7 +38,7 @@ from slimdp.surface.people import PEOPLE
 FORMAT = "slimdp checkpoint 1"
 #: Settings that a resumed run may change: they change nothing of what is learned.
 FREE_KEYS = (
-    "workers", "log_every", "pictures_every", "checkpoint_every", "keep", "validation", "compile",
+    "workers", "log_every", "images_every", "checkpoint_every", "keep", "validation", "compile",
 )  # fmt: skip
 
 

@@ -33,18 +33,18 @@ class Monitor:
         steps, done: of the stage, and those of them that are done already.
         steps_before: steps of the stages before, so that the log runs on through all stages.
         log_every: steps between scalars and, where there is no bar, lines.
-        pictures_every: steps between pictures.
+        images_every: steps between pictures.
         surface: for the errors in the pictures; None: without them.
         bar: show a progress bar where there is a terminal.
     """
 
     def __init__(
         self, folder: RunFolder, title: str, steps: int, done: int, steps_before: int,
-        log_every: int, pictures_every: int, surface: Surface | None = None, bar: bool = True,
+        log_every: int, images_every: int, surface: Surface | None = None, bar: bool = True,
         processes: DistributedContext = ALONE,
     ) -> None:  # fmt: skip
         self.folder, self.title, self.steps, self.steps_before = folder, title, steps, steps_before
-        self.log_every, self.pictures_every, self.surface = log_every, pictures_every, surface
+        self.log_every, self.images_every, self.surface = log_every, images_every, surface
         self.processes = processes
         # A run that was killed may have logged past its last checkpoint: those steps come again.
         folder.forget_after(steps_before + done)
@@ -72,9 +72,9 @@ class Monitor:
             self._log(step, losses, learning_rate, gradient_norm)
         elif self.lines and time.perf_counter() - self.last_line > _SECONDS_BETWEEN_LINES:
             self._show(f"{self.title}: step {step}/{self.steps}{self._time_left(step)}")
-        if self.writer is not None and step % self.pictures_every == 0:
-            picture = training_picture(batch, prediction, self.surface)
-            self.writer.add_image("training", picture, self.steps_before + step, dataformats="HWC")
+        if self.writer is not None and step % self.images_every == 0:
+            image = training_image(batch, prediction, self.surface)
+            self.writer.add_image("training", image, self.steps_before + step, dataformats="HWC")
 
     def show_scores(self, step: int, scores: Mapping[str, float], people: int) -> None:
         """Take note of a validation after `step` steps of the stage: percent by name."""
@@ -139,7 +139,7 @@ class Monitor:
             self.writer.close()
 
 
-def training_picture(
+def training_image(
     batch: PoseBatch, prediction: DensePoseMaps, surface: Surface | None, people: int = 4
 ) -> np.ndarray:
     """The first crops of a batch, a row each: as seen, predicted parts and u, labels, and their errors.

@@ -143,7 +143,7 @@ class _Run:
         state = self._train_state(start)
         monitor = Monitor(
             self.folder, stage.name, stage.steps, state.step, steps_before(config, index), config.log_every,
-            config.pictures_every, self._surface_of_pictures(), self.bar, self.processes,
+            config.images_every, self._drawn_surface(), self.bar, self.processes,
         )  # fmt: skip
         with monitor:
             loader = data.batches(state.step, config.workers, self.processes, self.device.type == "cuda")
@@ -156,7 +156,7 @@ class _Run:
             )  # fmt: skip
         return self._finish(state, index)
 
-    def _surface_of_pictures(self) -> Surface | None:
+    def _drawn_surface(self) -> Surface | None:
         """What errors are measured on; None where it cannot measure, which training itself does not need."""
         if not self.processes.first:
             return None

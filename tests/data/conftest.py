@@ -18,8 +18,8 @@ from slimdp.structures import ImageRecord, PersonAnnotation
 @pytest.fixture
 def scene(tmp_path: Path) -> dict[str, Any]:
     """A valid file's content: one picture of 120 x 80 px, one person with three points."""
-    picture = np.random.default_rng(0).integers(0, 256, (80, 120, 3), dtype=np.uint8)
-    cv2.imwrite(str(tmp_path / "a.jpg"), picture)
+    image = np.random.default_rng(0).integers(0, 256, (80, 120, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "a.jpg"), image)
     annotation = {
         "id": 7,
         "image_id": 1,

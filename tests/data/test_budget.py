@@ -130,17 +130,18 @@ def test_keypoints_can_be_dropped_with_the_points_that_stand_for_them() -> None:
     np.testing.assert_array_equal(few.points, person.points[[2]])
 
 
-def test_a_share_of_what_flow_has_carried_is_refused() -> None:
+def test_a_share_of_what_flow_has_propagated_is_refused() -> None:
     whole = stills_with([4])
-    carried = replace(whole.people[0], source=np.array([1, 1, 1, 1]))
-    whole = replace(whole, people=(carried,))
+    propagated = replace(whole.people[0], source=np.array([1, 1, 1, 1]))
+    whole = replace(whole, people=(propagated,))
     assert kept(whole, keypoints="dropped").people[0].keypoints is None
-    with pytest.raises(AnnotationError, match=r"annotation 7 of image 0.*carried by flow.*take the budget"):
+    told = r"annotation 7 of image 0.*propagated by flow.*take the budget"
+    with pytest.raises(AnnotationError, match=told):
         kept(whole, points=0.5)
     clip = a_set({"a": [3, 4]}, stills=0)
     people = tuple(replace(person, source=person.source + LabelSource.PROPAGATED) for person in clip.people)
     for frames in ({"frames": (3, 3)}, {"frames_per_video": 1}):
-        with pytest.raises(AnnotationError, match="carried by flow"):
+        with pytest.raises(AnnotationError, match="propagated by flow"):
             kept(replace(clip, people=people), **frames)
 
 

@@ -46,8 +46,8 @@ def test_what_nobody_clicked_costs_nothing(person: PersonAnnotation) -> None:
     source = np.array([0, 0, LabelSource.KEYPOINT, LabelSource.PROPAGATED, 0, 0])
     assert count_clicks([replace(person, source=source)]).points == 3
     assert count_clicks([replace(person, source=source)]).parts == 1
-    carried = replace(person, source=np.full(6, LabelSource.PROPAGATED))
-    assert count_clicks([carried]) == Clicks()
+    propagated = replace(person, source=np.full(6, LabelSource.PROPAGATED))
+    assert count_clicks([propagated]) == Clicks()
     assert count_clicks([replace(person, box_source=BoxSource.KEYPOINTS)]).boxes == 0
     nothing = replace(person.with_points(np.zeros(6, dtype=bool)), coarse=None)
     assert count_clicks([nothing]) == Clicks(keypoints=2, boxes=1)

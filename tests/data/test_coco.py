@@ -185,8 +185,8 @@ def test_bad_image_names_file_id_and_field(
 
 def test_truncated_picture_is_found_before_training(scene: dict[str, Any], save: Save) -> None:
     path = save(scene)
-    picture = path.parent / "a.jpg"
-    picture.write_bytes(picture.read_bytes()[:-200])
+    image = path.parent / "a.jpg"
+    image.write_bytes(image.read_bytes()[:-200])
     with pytest.raises(AnnotationError, match=r"image 1: file_name: .*a\.jpg is cut off"):
         read(path)
     assert len(read(path, check_images=False).people) == 1

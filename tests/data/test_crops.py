@@ -16,7 +16,7 @@ BOX = np.array([40.0, 30.0, 50.0, 100.0])
 SETTINGS = CropSettings(size=128, margin=0.14)  # 128 px for 128 px of the image
 
 
-def smooth_picture(height: int, width: int, waves: float = 3) -> np.ndarray:
+def smooth_image(height: int, width: int, waves: float = 3) -> np.ndarray:
     y, x = np.mgrid[0:height, 0:width] / max(height, width)
     bands = [np.sin(waves * 6.28 * (x + k * y)) for k in (0, 0.5, 1)]
     return np.round(127.5 + 120 * np.stack(bands, axis=-1)).astype(np.uint8)
@@ -63,12 +63,12 @@ def test_no_size(case: tuple[list[float], float]) -> None:
 
 
 def test_a_crop_at_scale_one_is_a_slice() -> None:
-    image = smooth_picture(160, 200)
+    image = smooth_image(160, 200)
     np.testing.assert_array_equal(crop_image(image, crop_affine(BOX, SETTINGS), 128), image[16:144, 1:129])
 
 
 def test_flip_is_the_mirrored_crop() -> None:
-    image = smooth_picture(160, 200)
+    image = smooth_image(160, 200)
     crops = [
         crop_image(image, crop_affine(BOX, SETTINGS, 1.3, 20, (0.1, 0), flip), 128).astype(int)
         for flip in (False, True)
@@ -81,7 +81,7 @@ def test_flip_is_the_mirrored_crop() -> None:
 def test_against_the_picture_itself(scale: float, turn: float) -> None:
     """A picture known at every real coordinate: the crop shows its value where the affine says."""
     waves = 1 if scale < 0.2 else 3  # averaging over 42 px must not flatten the wave itself
-    image = smooth_picture(900, 1200, waves)
+    image = smooth_image(900, 1200, waves)
     affine = crop_affine(np.array([400.0, 300, 200, 300]), CropSettings(size=64, margin=0), scale, turn)
     crop = crop_image(image, affine, 64)
     y, x = np.mgrid[0:64, 0:64]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from slimdp.doctor import Findings, media
-from slimdp.doctor.media import check_pictures, find_folder
+from slimdp.doctor.media import check_images, find_folder
 from slimdp.structures import ImageRecord
 
 
@@ -42,7 +42,7 @@ def test_processes_find_the_same_in_the_same_order(tmp_path: Path, monkeypatch: 
     found = []
     for processes in (1, 2):
         findings = Findings()
-        assert check_pictures(there, tmp_path, findings.of("people.json"), False, processes, quiet=True) == 5
+        assert check_images(there, tmp_path, findings.of("people.json"), False, processes, quiet=True) == 5
         found.append([(finding.code, finding.place) for finding in findings])
     assert found[0] == found[1]
     assert found[0] == [("picture-missing", "image 4"), *(("picture-size", f"image {n}") for n in (1, 3, 5))]
@@ -54,5 +54,5 @@ def test_a_quick_look_opens_a_spread_sample(tmp_path: Path, monkeypatch: pytest.
         put(tmp_path / f"{number}.jpg")
     wrong = [ImageRecord(number, tmp_path, f"{number}.jpg", 1, 1) for number in range(7)]
     findings = Findings()
-    assert check_pictures(wrong, tmp_path, findings.of("a.json"), True, 1, quiet=True) == 3
+    assert check_images(wrong, tmp_path, findings.of("a.json"), True, 1, quiet=True) == 3
     assert [finding.place for finding in findings] == ["image 0", "image 3", "image 6"]

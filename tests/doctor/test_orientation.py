@@ -18,7 +18,7 @@ from slimdp.data import AnnotationError, read_annotations
 from slimdp.doctor import examine
 
 
-def picture(path: Path, orientation: int) -> None:
+def image(path: Path, orientation: int) -> None:
     exif, file = Image.Exif(), io.BytesIO()
     exif[274] = orientation
     y, x = np.mgrid[:24, :40]
@@ -29,7 +29,7 @@ def picture(path: Path, orientation: int) -> None:
 def write(folder: Path, orientations: list[int], width: int = 40, height: int = 24) -> Path:
     images = []
     for number, orientation in enumerate(orientations):
-        picture(folder / f"{number}.jpg", orientation)
+        image(folder / f"{number}.jpg", orientation)
         images.append({"id": number, "file_name": f"{number}.jpg", "width": width, "height": height})
     content = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "person"}]}
     (folder / "labels.json").write_text(json.dumps(content))

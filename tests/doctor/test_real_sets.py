@@ -18,7 +18,7 @@ TRAIN = "densepose_train2014.json"
 PICTURE = "COCO_train2014_000000000036.jpg"
 
 
-def put_picture(path: Path) -> None:
+def put_image(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.zeros((80, 120, 3), dtype=np.uint8))
 
@@ -41,7 +41,7 @@ def codes(diagnosis: Diagnosis) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("annotations", "picture"),
+    ("annotations", "image"),
     [
         (f"annotations/{TRAIN}", f"train2014/{PICTURE}"),
         ("annotations/densepose_coco_2014_train.json", f"coco_train2014/{PICTURE}"),
@@ -50,9 +50,9 @@ def codes(diagnosis: Diagnosis) -> list[str]:
         (f"DensePose_COCO/{TRAIN}", PICTURE),
     ],
 )
-def test_pictures_are_found_in_the_usual_layouts(tmp_path: Path, annotations: str, picture: str) -> None:
+def test_pictures_are_found_in_the_usual_layouts(tmp_path: Path, annotations: str, image: str) -> None:
     put_annotations(tmp_path / annotations)
-    put_picture(tmp_path / picture)
+    put_image(tmp_path / image)
     diagnosis = examine(tmp_path, quiet=True)
     assert diagnosis.kinds == ["DensePose-COCO"]
     assert codes(diagnosis) == ["count-catalogue", "count-catalogue"]  # one person is not 39,210
@@ -62,7 +62,7 @@ def test_pictures_are_found_in_the_usual_layouts(tmp_path: Path, annotations: st
 
 def test_pictures_may_lie_elsewhere(tmp_path: Path) -> None:
     put_annotations(tmp_path / "set/mine.json")
-    put_picture(tmp_path / "pictures/deep" / PICTURE)
+    put_image(tmp_path / "pictures/deep" / PICTURE)
     assert codes(examine(tmp_path / "set", quiet=True)) == ["pictures-nowhere"]
     assert codes(examine(tmp_path / "set", images=tmp_path / "pictures", quiet=True)) == []
 
@@ -86,7 +86,7 @@ def test_pictures_that_are_missing_among_others_are_named(tmp_path: Path) -> Non
     names = tuple(f"{number}.jpg" for number in range(40))
     put_annotations(tmp_path / "mine.json", names=names)
     for name in names[1:-1]:
-        put_picture(tmp_path / "somewhere" / name)
+        put_image(tmp_path / "somewhere" / name)
     diagnosis = examine(tmp_path, processes=2, quiet=True)
     assert [finding.place for finding in diagnosis.findings] == ["image 0", "image 39"]
     assert diagnosis.pictures_opened == 38
@@ -95,7 +95,7 @@ def test_pictures_that_are_missing_among_others_are_named(tmp_path: Path) -> Non
 def test_cocos_own_files_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "instances_train2014.json").write_text("not even JSON")
     put_annotations(tmp_path / "mine.json")
-    put_picture(tmp_path / PICTURE)
+    put_image(tmp_path / PICTURE)
     assert codes(examine(tmp_path, quiet=True)) == ["not-checked"]
 
 
@@ -111,7 +111,7 @@ def test_an_empty_folder_says_what_can_be_put_there(tmp_path: Path) -> None:
 
 
 def test_pictures_alone_are_noted(tmp_path: Path) -> None:
-    put_picture(tmp_path / "a.jpg")
+    put_image(tmp_path / "a.jpg")
     (finding,) = examine(tmp_path, quiet=True).findings
     assert (finding.code, finding.found) == ("no-annotations", "1 pictures, but no annotation file")
 

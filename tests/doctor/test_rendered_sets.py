@@ -124,7 +124,7 @@ def forget_u(content: dict[str, Any]) -> None:
     first["dp_U"] = [0.0] * len(first["dp_U"])
 
 
-def drop_last_picture(content: dict[str, Any]) -> None:
+def drop_last_image(content: dict[str, Any]) -> None:
     last = content["images"].pop()["id"]
     content["annotations"] = [one for one in content["annotations"] if one["image_id"] != last]
 
@@ -225,7 +225,7 @@ DAMAGES: dict[str, tuple[Damage, dict[str, int]]] = {
     "ignore region of two corners": (
         image(ignore_regions_x=[[1, 2]], ignore_regions_y=[[1, 2]]), {"ignore-region-flat": 1}
     ),
-    "a still less": (edited(STILLS, drop_last_picture), {"count-plan": 2}),
+    "a still less": (edited(STILLS, drop_last_image), {"count-plan": 2}),
     "annotations no list": (edited(VAL, lambda content: content.update(annotations={})), {"json-lists": 1}),
     "JSON cut short": (cut_short(VAL), {"json-broken": 1}),
     "annotation file deleted": (lambda folder: (folder / VAL).unlink(), {"file-missing": 1}),

@@ -44,7 +44,7 @@ def png(width: int, height: int, depth: int = 8, colour: int = 2, rows: bytes | 
     return base64.b64encode(b"\x89PNG\r\n\x1a\n" + body).decode()
 
 
-def picture(array: np.ndarray) -> str:
+def image(array: np.ndarray) -> str:
     return base64.b64encode(cv2.imencode(".png", array)[1].tobytes()).decode()
 
 
@@ -132,9 +132,9 @@ HOSTILE: list[tuple[dict[str, Any], str]] = [
     ({"uv_data": png(W, H, rows=bytes(10))}, "uv_data: a PNG that is damaged"),
     ({"uv_data": png(W, H, rows=b"\x09" + bytes(H * (3 * W + 1) - 1))}, "uv_data: a PNG that is damaged"),
     ({"uv_data": png(W, H, depth=16)}, "uv_data: a PNG of 16 bits and colour type 2"),
-    ({"uv_data": picture(np.zeros((H, W), np.uint8))}, "colour type 0"),
-    ({"uv_data": picture(np.zeros((H, W, 4), np.uint8))}, "colour type 6"),
-    ({"uv_data": picture(np.full((H, W, 3), 25, np.uint8))}, "uv_data: part 25"),
+    ({"uv_data": image(np.zeros((H, W), np.uint8))}, "colour type 0"),
+    ({"uv_data": image(np.zeros((H, W, 4), np.uint8))}, "colour type 6"),
+    ({"uv_data": image(np.full((H, W, 3), 25, np.uint8))}, "uv_data: part 25"),
     (
         {"uv_shape": [3, 1, 2_000_000], "bbox": [0, 0, 2e6, 1], "uv_data": png(2_000_000, 1)},
         "uv_data: a map of 2000000 x 1 px, but at most",

@@ -26,7 +26,7 @@ def slow_ssim(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.mean(values))
 
 
-def picture(seed: int, shape: tuple[int, ...] = (16, 19)) -> np.ndarray:
+def image(seed: int, shape: tuple[int, ...] = (16, 19)) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
 
 
@@ -49,7 +49,7 @@ def test_ssim_by_hand() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_fast_and_slow_ssim_agree(seed: int) -> None:
-    a = picture(seed)
+    a = image(seed)
     noise = np.random.default_rng(seed).normal(0, 20 * seed, a.shape)
     b = np.clip(a + noise, 0, 255).astype(np.uint8)
     assert ssim(a, b) == pytest.approx(slow_ssim(a, b), abs=1e-9)
@@ -57,12 +57,12 @@ def test_fast_and_slow_ssim_agree(seed: int) -> None:
 
 
 def test_three_channels_are_averaged() -> None:
-    a, b = picture(1, (14, 15, 3)), picture(2, (14, 15, 3))
+    a, b = image(1, (14, 15, 3)), image(2, (14, 15, 3))
     assert ssim(a, b) == pytest.approx(np.mean([ssim(a[..., c], b[..., c]) for c in range(3)]))
 
 
 def test_video_measures_are_means_of_neighbours() -> None:
-    frames = [picture(seed) for seed in range(4)]
+    frames = [image(seed) for seed in range(4)]
     assert itf(frames) == pytest.approx(np.mean([psnr(a, b) for a, b in pairwise(frames)]))
     assert isi(iter(frames)) == pytest.approx(np.mean([ssim(a, b) for a, b in pairwise(frames)]))
     assert isi([frames[0]] * 3) == pytest.approx(1)
@@ -70,10 +70,10 @@ def test_video_measures_are_means_of_neighbours() -> None:
 
 def test_bad_pictures() -> None:
     with pytest.raises(ValueError, match="fewer than two"):
-        itf([picture(0)])
+        itf([image(0)])
     with pytest.raises(ValueError, match="wanted one shape"):
-        psnr(picture(0), picture(0, (16, 18)))
+        psnr(image(0), image(0, (16, 18)))
     with pytest.raises(ValueError, match="uint8"):
-        psnr(picture(0).astype(float), picture(0).astype(float))
+        psnr(image(0).astype(float), image(0).astype(float))
     with pytest.raises(ValueError, match="SSIM needs 11"):
-        ssim(picture(0, (10, 30)), picture(1, (10, 30)))
+        ssim(image(0, (10, 30)), image(1, (10, 30)))

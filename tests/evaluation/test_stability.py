@@ -47,9 +47,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AnnotationSet]
     )
     labelled = read_annotations(folder / "clips_train.json", folder, read_masks=True)
     with FlowStore(folder / "flow_exact") as store:
-        carried, _ = propagate(labelled, store, [-1, 1])
-    write_annotations(folder / "propagated.json", carried.images, carried.people)
-    return folder, carried
+        propagated, _ = propagate(labelled, store, [-1, 1])
+    write_annotations(folder / "propagated.json", propagated.images, propagated.people)
+    return folder, propagated
 
 
 def perfect(folder: Path, person: PersonAnnotation) -> DensePoseInstance:
@@ -87,7 +87,7 @@ def test_truth_is_stable_and_jitter_is_not(clip: tuple[Path, AnnotationSet], tmp
             with pytest.raises(ValueError, match="predicted in two frames 3 apart"):
                 measure_stability(file, people, store, load_surface("open"), step=3)
     told = {kind: count.in_percent() for kind, count in found.items()}
-    assert found["perfect"].carried == found["jitter"].carried > 500
+    assert found["perfect"].propagated == found["jitter"].propagated > 500
     assert found["perfect"].lost == found["jitter"].lost
     # Pixels are whole, and at the edges of limbs the check lets some pass.
     assert (told["perfect"]["moved"] or 0) < 4
@@ -123,18 +123,18 @@ def test_pixels_are_counted_by_hand(flat_surface: BodySurface, perfect_pair: Any
     still = FlowChain((FlowPair(np.zeros((2, 60, 80), np.float32), np.zeros((2, 60, 80), np.float32)),))
     same = measure_pair(first, first, still, flat_surface)
     assert (same.pairs, same.lost, same.moved) == (1, 0, 0)
-    assert same.carried > 1000
+    assert same.propagated > 1000
     u = first.uv[0].astype(np.float32)
     shifted = np.stack([np.where(u < 0.5, u + 0.2, u - 0.2), first.uv[1]]).astype(np.float16)  # 10 cm
     second = dataclasses.replace(first, uv=shifted)
-    assert measure_pair(first, second, still, flat_surface, jump_m=0.09).moved == same.carried
+    assert measure_pair(first, second, still, flat_surface, jump_m=0.09).moved == same.propagated
     assert measure_pair(first, second, still, flat_surface, jump_m=0.11).moved == 0
     # Away from the second crop nothing is known.
     away = dataclasses.replace(first, crop_from_image=first.crop_from_image + [[0, 0, 1000], [0, 0, 0]])
-    assert measure_pair(first, away, still, flat_surface).carried == 0
+    assert measure_pair(first, away, still, flat_surface).propagated == 0
     nobody = dataclasses.replace(first, foreground=np.zeros_like(first.foreground))
     lost = measure_pair(first, nobody, still, flat_surface)
-    assert (lost.carried, lost.lost, lost.moved) == (same.carried, same.carried, 0)
+    assert (lost.propagated, lost.lost, lost.moved) == (same.propagated, same.propagated, 0)
     assert lost.in_percent()["moved"] is None
     assert measure_pair(nobody, first, still, flat_surface) == StabilityCount(1, 0, 0, 0)
 

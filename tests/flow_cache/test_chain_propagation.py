@@ -49,7 +49,7 @@ def test_each_hop_has_its_check_and_what_it_drops_is_gone() -> None:
     first.flow_1to0[:, :, 60:] += 4  # off by 5.66 px
     second.flow_1to0[0, 40:] += 2
     points_0 = np.array([[10.0, 20], [70, 20], [10, 60], [85, 20], [92.5, 10]])
-    carried = propagate_points(points_0, FlowChain((first, second)), 5.0)
+    propagated = propagate_points(points_0, FlowChain((first, second)), 5.0)
     kept = [
         PointStatus.KEPT,
         PointStatus.INCONSISTENT,
@@ -57,11 +57,11 @@ def test_each_hop_has_its_check_and_what_it_drops_is_gone() -> None:
         PointStatus.INCONSISTENT,
         PointStatus.INCONSISTENT,
     ]
-    assert carried.status.tolist() == kept
+    assert propagated.status.tolist() == kept
     # Dropped ones go on, to show where they would be; what left the frame takes the flow of its border.
-    np.testing.assert_allclose(carried.points_1, points_0 + [8, 1], atol=1e-6)
+    np.testing.assert_allclose(propagated.points_1, points_0 + [8, 1], atol=1e-6)
     expected = [[0, 32**0.5, 0, 32**0.5, 32**0.5], [0, np.inf, 2, np.inf, np.inf]]
-    np.testing.assert_allclose(carried.offset_px, expected, atol=1e-6)
+    np.testing.assert_allclose(propagated.offset_px, expected, atol=1e-6)
 
 
 def test_chain_against_point_by_point() -> None:
@@ -72,8 +72,12 @@ def test_chain_against_point_by_point() -> None:
         back = cv2.GaussianBlur(-there + rng.normal(0, 1, there.shape), (0, 0), 2).astype(np.float32)
         pairs.append(FlowPair(there.transpose(2, 0, 1).copy(), back.transpose(2, 0, 1).copy()))
     points_0 = rng.uniform([-0.4, -0.4], [95.4, 79.4], (200, 2))
-    carried = propagate_points(points_0, FlowChain(tuple(pairs)), 1.5)
-    assert {PointStatus.KEPT, PointStatus.INCONSISTENT, PointStatus.OUTSIDE} == set(carried.status.tolist())
+    propagated = propagate_points(points_0, FlowChain(tuple(pairs)), 1.5)
+    assert set(propagated.status.tolist()) == {
+        PointStatus.KEPT,
+        PointStatus.INCONSISTENT,
+        PointStatus.OUTSIDE,
+    }
     for row, point in enumerate(points_0):
         here, status = point[None], PointStatus.KEPT
         for pair in pairs:
@@ -81,18 +85,18 @@ def test_chain_against_point_by_point() -> None:
             if found[0] != PointStatus.KEPT:
                 status = found[0]
                 break
-        assert carried.status[row] == status
+        assert propagated.status[row] == status
         if status == PointStatus.KEPT:
-            np.testing.assert_allclose(carried.points_1[row], here[0], atol=1e-9)
+            np.testing.assert_allclose(propagated.points_1[row], here[0], atol=1e-9)
 
 
 def test_points_without_flow_are_lost_for_good() -> None:
     first, second = uniform(1, 0), uniform(1, 0)
     first.flow_0to1[:, :, :50] = np.nan
-    carried = propagate_points(np.array([[10.0, 20], [70, 20]]), FlowChain((first, second)), 5)
-    assert carried.status.tolist() == [PointStatus.INCONSISTENT, PointStatus.KEPT]
-    assert np.isnan(carried.points_1[0]).all()
-    assert np.isinf(carried.offset_px[:, 0]).all()
+    propagated = propagate_points(np.array([[10.0, 20], [70, 20]]), FlowChain((first, second)), 5)
+    assert propagated.status.tolist() == [PointStatus.INCONSISTENT, PointStatus.KEPT]
+    assert np.isnan(propagated.points_1[0]).all()
+    assert np.isinf(propagated.offset_px[:, 0]).all()
 
 
 def test_a_window_of_the_frames_is_read_where_it_lies() -> None:

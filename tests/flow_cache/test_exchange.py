@@ -341,14 +341,14 @@ def test_what_is_no_flow_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(FlowCacheError, match="has 107 bytes; its 4 x 3 px need 108"):
         read_flo(path)
-    picture = tmp_path / "a.png"
+    image = tmp_path / "a.png"
     for content in (b"", b"text"):
-        picture.write_bytes(content)
+        image.write_bytes(content)
         with pytest.raises(FlowCacheError, match=r"is (no picture|cut off)"):
-            read_kitti(picture)
-    cv2.imwrite(str(picture), np.zeros((2, 2, 3), np.uint8))
+            read_kitti(image)
+    cv2.imwrite(str(image), np.zeros((2, 2, 3), np.uint8))
     with pytest.raises(FlowCacheError, match=r"uint8 \(2, 2, 3\); wanted a 16-bit PNG"):
-        read_kitti(picture)
+        read_kitti(image)
     with pytest.raises(FlowCacheError, match="up to 600 px; KITTI's format ends at 512 px"):
         write_kitti(tmp_path / "far.png", np.full((2, 2, 2), 600.0))
     assert not (tmp_path / "far.png").exists()

@@ -32,12 +32,12 @@ def pixels() -> np.ndarray:
     return np.stack([x * 6, y * 10, 255 - x * 4], axis=-1).astype(np.uint8)
 
 
-def coded(picture: Image.Image, form: str, orientation: int = 1, **more: Any) -> bytes:
+def coded(image: Image.Image, form: str, orientation: int = 1, **more: Any) -> bytes:
     exif = Image.Exif()
     exif[274] = orientation
     tags = {"tiffinfo": {274: orientation}} if form == "TIFF" else {"exif": exif}
     file = io.BytesIO()
-    picture.save(file, form, **({} if orientation == 1 else tags), **more)
+    image.save(file, form, **({} if orientation == 1 else tags), **more)
     return file.getvalue()
 
 
@@ -61,8 +61,8 @@ def test_pixels_are_as_they_are_stored_whatever_the_tag_says(
     assert header.turned_size == ((24, 40) if orientation > 4 else (40, 24))
     assert orientation_of(path.read_bytes()) == orientation
     if form in ("JPEG", "PNG", "WEBP") and orientation > 1:  # what it would be otherwise
-        with Image.open(path) as picture:
-            turned = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+        with Image.open(path) as image:
+            turned = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
         assert turned.shape != pixels().shape or np.abs(turned.astype(int) - pixels()).mean() > 16
 
 

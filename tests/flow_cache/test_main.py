@@ -109,9 +109,9 @@ def test_show_draws_flow_check_and_frames(tmp_path: Path, make_folder: MakeFolde
     folder, out = make_folder(), tmp_path / "flow.h5"
     assert main(["precompute", str(folder), "--steps", "-1:1", "--out", str(out)]) == 0
     assert main(["show", str(out), "walk", "2", "-1", "--out", str(tmp_path / "field.png")]) == 0
-    picture = cv2.imread(str(tmp_path / "field.png"))
-    assert picture.shape == (2 * 96, 2 * 128, 3)
-    frame, brought = picture[96:, :128], picture[96:, 128:]
+    image = cv2.imread(str(tmp_path / "field.png"))
+    assert image.shape == (2 * 96, 2 * 128, 3)
+    frame, brought = image[96:, :128], image[96:, 128:]
     np.testing.assert_array_equal(frame, cv2.imread(str(folder / "0002.png")))
     # Frame 1 brought to frame 2 looks like frame 2, and unlike itself.
     inner = np.s_[16:-16, 16:-16]

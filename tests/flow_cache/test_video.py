@@ -215,14 +215,14 @@ def test_other_kinds_of_pictures_are_read_as_eight_bit_colour(
     tmp_path: Path, texture: np.ndarray, kind: str
 ) -> None:
     grey = texture[..., 1]
-    picture = {
+    image = {
         "sixteen bit": texture.astype(np.uint16) * 257,
         "grey": grey,
         "sixteen bit grey": grey.astype(np.uint16) * 257,
         "transparent": np.dstack([texture, np.full(grey.shape, 40, np.uint8)]),
     }[kind]
     for index in range(2):
-        cv2.imwrite(str(tmp_path / f"{index}.png"), picture)
+        cv2.imwrite(str(tmp_path / f"{index}.png"), image)
     (_, frame), _ = open_video(tmp_path).read([0, 1])
     expected = np.repeat(grey[..., None], 3, axis=-1) if "grey" in kind else texture[..., ::-1]
     np.testing.assert_array_equal(frame, expected)
@@ -339,9 +339,9 @@ def test_pictures_of_all_these_kinds_are_frames_and_damage_is_found(
 ) -> None:
     kind = {".jfif": ".jpg", ".j2k": ".jp2"}.get(suffix, suffix.lower())
     for index in range(2):
-        picture = np.roll(texture, index, axis=0)
-        picture = picture if kind not in (".pgm", ".pbm") else picture[..., 0]
-        written, content = cv2.imencode(kind, picture)
+        image = np.roll(texture, index, axis=0)
+        image = image if kind not in (".pgm", ".pbm") else image[..., 0]
+        written, content = cv2.imencode(kind, image)
         assert written
         (tmp_path / f"{index}{suffix}").write_bytes(content.tobytes())
     video = open_video(tmp_path)

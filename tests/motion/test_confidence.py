@@ -1,4 +1,4 @@
-"""Trust in carried labels."""
+"""Trust in propagated labels."""
 
 from __future__ import annotations
 

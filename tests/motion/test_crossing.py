@@ -106,7 +106,7 @@ def annotated(boards: Sequence[Board], person_id: int, image: ImageRecord) -> Pe
 def wrong_labels(
     boards: Sequence[Board], clip: list[ImageRecord], by: str, without_masks: bool = False
 ) -> tuple[int, int]:
-    """Carried labels that lie on another board than their own, and all of them."""
+    """Propagated labels that lie on another board than their own, and all of them."""
     people = [annotated(boards, person, clip[LABELLED]) for person in sorted({b.person for b in boards})]
     if without_masks:
         people[-1] = replace(people[-1], coarse=None)  # of the one who is hidden
@@ -128,7 +128,7 @@ def wrong_labels(
     return wrong, total
 
 
-def test_labels_of_the_hidden_one_are_not_carried_onto_the_other(clip: list[ImageRecord]) -> None:
+def test_labels_of_the_hidden_one_are_not_propagated_onto_the_other(clip: list[ImageRecord]) -> None:
     fooled, _ = wrong_labels(CROSSING, clip, "none")
     assert fooled > 50  # the check alone lets them pass
     for by in ("person", "part"):

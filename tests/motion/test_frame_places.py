@@ -55,13 +55,13 @@ def extract(shot: Path, tmp_path: Path) -> Callable[..., list[ImageRecord]]:
         name: str = "{:06d}.jpg",
         first: int = 1,
         by: int = 1,
-        change: Change = lambda picture: picture,
+        change: Change = lambda image: image,
     ) -> list[ImageRecord]:
         records = []
         (tmp_path / video).mkdir()
-        for place, (index, picture) in enumerate(open_video(shot / f"{video}.mp4").read(frames)):
+        for place, (index, image) in enumerate(open_video(shot / f"{video}.mp4").read(frames)):
             file = tmp_path / video / name.format(frames[0] // by + first + place)
-            cv2.imwrite(str(file), change(picture)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 70])
+            cv2.imwrite(str(file), change(image)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 70])
             file_name = f"{video}/{file.name}"
             records.append(ImageRecord(100 + index, file, file_name, WIDTH, HEIGHT, "7", index))
         return records
@@ -99,7 +99,7 @@ def test_pictures_of_a_video_file_are_found_by_what_they_show(
     assert indices(places, records) == list(kind.get("frames", range(FRAMES)))
     assert places.compared == 1
     # The pictures beside them are known by the same numbers.
-    assert [places.picture(records[0], image.id - 100) for image in records] == [r.file for r in records]
+    assert [places.image_file(records[0], image.id - 100) for image in records] == [r.file for r in records]
 
 
 def test_a_missing_picture_is_called_as_its_neighbours_are(shot: Path, extract: Any) -> None:
@@ -107,7 +107,7 @@ def test_a_missing_picture_is_called_as_its_neighbours_are(shot: Path, extract: 
     first.file.unlink()
     places = places_of(shot, [second, third])
     assert places.place(second).index == 5
-    assert places.picture(second, 4) == first.file
+    assert places.image_file(second, 4) == first.file
 
 
 def test_labels_go_along_the_flow_of_their_own_frame(

@@ -25,7 +25,7 @@ def uniform(right: float, down: float) -> FlowPair:
     return FlowPair(flow, -flow)
 
 
-def carry(
+def transferred(
     person: PersonAnnotation, pair: FlowPair, step: int, image_1: ImageRecord, *people_1: PersonAnnotation
 ) -> TransferResult:
     transfer = LabelTransfer(
@@ -36,7 +36,7 @@ def carry(
 
 def test_all_labels_move_alike(clip: list[ImageRecord], annotate: Annotate) -> None:
     person = annotate(clip[2])
-    move = carry(person, uniform(8, 5), 2, clip[4])
+    move = transferred(person, uniform(8, 5), 2, clip[4])
     moved, status = move.person_1, move.status
     assert (status == PointStatus.KEPT).all()
     np.testing.assert_allclose(moved.box, person.box + np.array([8, 5, 0, 0]), atol=1e-4)
@@ -53,7 +53,7 @@ def test_a_growing_person_gets_a_growing_box(clip: list[ImageRecord], annotate: 
     there = np.stack([0.25 * (x - 46), 0.25 * (y - 40)])  # points go to 46 + 1.25 (x - 46)
     back = np.stack([-0.2 * (x - 46), -0.2 * (y - 40)])
     person = annotate(clip[2])
-    move = carry(person, FlowPair(there, back), 1, clip[3])
+    move = transferred(person, FlowPair(there, back), 1, clip[3])
     moved = move.person_1
     # The mask covers 16 x 24 px less a pixel of the frame at each far side: each side moves with it.
     by_hand = [28.0, 17.0, 32 + 0.25 * (16 - 0.125), 40 + 0.25 * (30 - 0.15625)]
@@ -71,7 +71,7 @@ def test_what_hides_becomes_unknown_and_does_not_shrink_the_box(
     pair = uniform(2, 0)
     pair.flow_1to0[0, :, 48:] += 20  # in the other frame the right half is something else
     person = annotate(clip[2])
-    move = carry(person, pair, 1, clip[3])
+    move = transferred(person, pair, 1, clip[3])
     moved, status = move.person_1, move.status
     np.testing.assert_allclose(moved.box, person.box + np.array([2, 0, 0, 0]), atol=1e-4)
     hidden = person.points[:, 0] + 2 > 47.25  # a quarter of 20 px is over 5 px
@@ -91,7 +91,7 @@ def test_labels_that_fail_do_not_pull_the_box(clip: list[ImageRecord], annotate:
     pair = uniform(2, 0)
     pair.flow_0to1[1, 44:] += 25  # nonsense below the hips; the way back does not confirm it
     person = annotate(clip[2])
-    move = carry(person, pair, 1, clip[3])
+    move = transferred(person, pair, 1, clip[3])
     moved, status = move.person_1, move.status
     assert 0 < (status == PointStatus.INCONSISTENT).sum() < 20
     np.testing.assert_allclose(moved.box, person.box + np.array([2, 0, 0, 0]), atol=1e-4)
@@ -100,7 +100,7 @@ def test_labels_that_fail_do_not_pull_the_box(clip: list[ImageRecord], annotate:
 def test_hidden_keypoints_are_not_seen(clip: list[ImageRecord], annotate: Annotate) -> None:
     pair = uniform(2, 0)
     pair.flow_1to0[0, :30] += 20
-    move = carry(annotate(clip[2]), pair, 1, clip[3])
+    move = transferred(annotate(clip[2]), pair, 1, clip[3])
     moved = move.person_1
     assert moved.keypoints is not None
     assert moved.keypoints.tolist() == [[0, 0, 0], [0, 0, 0]]
@@ -108,13 +108,13 @@ def test_hidden_keypoints_are_not_seen(clip: list[ImageRecord], annotate: Annota
 
 def test_box_is_clipped_to_the_frame(clip: list[ImageRecord], annotate: Annotate) -> None:
     person = annotate(clip[2])
-    move = carry(person, uniform(44, 0), 1, clip[3])
+    move = transferred(person, uniform(44, 0), 1, clip[3])
     moved, status = move.person_1, move.status
     np.testing.assert_allclose(moved.box, [74, 20, 22, 40], atol=1e-4)
     outside = person.points[:, 0] + 44 > 95.5
     np.testing.assert_array_equal(status == PointStatus.OUTSIDE, outside)
     assert 0 < outside.sum() < 20
-    move = carry(person, uniform(90, 0), 1, clip[3])
+    move = transferred(person, uniform(90, 0), 1, clip[3])
     moved, status = move.person_1, move.status
     assert moved is None
     assert (status == PointStatus.OUTSIDE).all()
@@ -124,7 +124,7 @@ def test_a_person_found_there_keeps_id_box_and_keypoints(clip: list[ImageRecord]
     box = np.array([40.0, 20, 16, 40])  # narrower than the moved one: to x = 56
     found = annotate(clip[3], **NO_LABELS, id=99, box=box, keypoints=np.array([[1.0, 2, 1], [3, 4, 1]]))
     person = annotate(clip[2])
-    move = carry(person, uniform(2, 0), 1, clip[3], found)
+    move = transferred(person, uniform(2, 0), 1, clip[3], found)
     moved, status = move.person_1, move.status
     assert moved.id == 99
     np.testing.assert_array_equal(moved.box, box)
@@ -143,9 +143,9 @@ def test_outlines_in_the_other_frame_drop_labels(clip: list[ImageRecord], annota
     listed = annotate(clip[3], **NO_LABELS, id=9, track=9, mask=left)
     on_the_left = np.floor(person.points[:, 0] + 2 + 0.5) < 48
     assert 0 < on_the_left.sum() < 20
-    move = carry(person, uniform(2, 0), 1, clip[3], listed)
+    move = transferred(person, uniform(2, 0), 1, clip[3], listed)
     np.testing.assert_array_equal(move.status == PointStatus.ELSEWHERE, on_the_left)
-    move = carry(person, uniform(2, 0), 1, clip[3], replace(listed, track=2))
+    move = transferred(person, uniform(2, 0), 1, clip[3], replace(listed, track=2))
     np.testing.assert_array_equal(move.status == PointStatus.ELSEWHERE, ~on_the_left)
     assert move.person_1 is not None
     assert move.person_1.mask is not None
@@ -153,7 +153,7 @@ def test_outlines_in_the_other_frame_drop_labels(clip: list[ImageRecord], annota
 
 def test_points_alone_move_the_box_too(clip: list[ImageRecord], annotate: Annotate) -> None:
     person = replace(annotate(clip[2]), coarse=None, keypoints=None)
-    move = carry(person, uniform(-3, 4), 1, clip[3])
+    move = transferred(person, uniform(-3, 4), 1, clip[3])
     moved = move.person_1
     np.testing.assert_allclose(moved.box, person.box + np.array([-3, 4, 0, 0]), atol=1e-4)
     assert moved.coarse is None

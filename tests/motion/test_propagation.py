@@ -1,4 +1,4 @@
-"""Labels carried through clips."""
+"""Labels propagated through clips."""
 
 from __future__ import annotations
 
@@ -296,8 +296,8 @@ def test_confidence_multiplies_what_the_label_had(one_label: AnnotationSet, shif
     people = replace(one_label, people=(label,))
     falling = FallingConfidence(per_frame=0.5, per_hop=0.8)
     found, _ = propagate(people, shift_flow(1, 0, reach=2), (3,), TransferSettings(confidence=falling))
-    (carried,) = by_frame(found)[5]
-    np.testing.assert_allclose(carried.confidence, 0.5**3 * 0.8 * label.confidence, rtol=1e-5)
+    (propagated,) = by_frame(found)[5]
+    np.testing.assert_allclose(propagated.confidence, 0.5**3 * 0.8 * label.confidence, rtol=1e-5)
     untouched, _ = propagate(people, shift_flow(1, 0, reach=2), (3,))
     np.testing.assert_array_equal(by_frame(untouched)[5][0].confidence, label.confidence)
     assert by_frame(propagate(one_label, shift_flow(1, 0), (3,))[0])[5][0].confidence is None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from slimdp.__main__ import main
-from slimdp.report import PART_COLOURS, error_picture, surface_picture
+from slimdp.report import PART_COLOURS, error_image, surface_image
 from slimdp.report.body import _chart, _surface_view
 from slimdp.surface import BodySurface, load_surface
 from tests.surface.densepose_files import tiny_body, write_charts
@@ -23,9 +23,9 @@ def hue_of(colour: np.ndarray) -> np.ndarray:
     return colour / np.linalg.norm(colour, axis=-1, keepdims=True)
 
 
-def centre_of(picture: np.ndarray, part: int) -> np.ndarray:
+def centre_of(image: np.ndarray, part: int) -> np.ndarray:
     """The mean x, y px of a part's colour; some of its pixels must be there."""
-    near = np.linalg.norm(hue_of(picture + 1e-9) - hue_of(PART_COLOURS[part].astype(float)), axis=2) < 0.02
+    near = np.linalg.norm(hue_of(image + 1e-9) - hue_of(PART_COLOURS[part].astype(float)), axis=2) < 0.02
     assert near.sum() > 20, f"part {part} is not seen"
     return np.argwhere(near)[:, ::-1].mean(axis=0)
 
@@ -52,10 +52,10 @@ def test_a_chart_is_drawn_where_its_coordinates_are(surface: BodySurface) -> Non
 
 
 def test_the_picture_has_all_charts_beside_the_body(surface: BodySurface) -> None:
-    picture = surface_picture(surface, height=300)
-    assert picture.dtype == np.uint8
-    assert 300 <= picture.shape[0] < 360
-    assert picture.shape[1] > 1.5 * picture.shape[0]
+    image = surface_image(surface, height=300)
+    assert image.dtype == np.uint8
+    assert 300 <= image.shape[0] < 360
+    assert image.shape[1] > 1.5 * image.shape[0]
 
 
 def test_the_command_writes_the_picture_and_tells_the_distortion(tmp_path: Path, capsys) -> None:
@@ -77,8 +77,8 @@ def test_a_folder_of_densepose_s_files_has_its_charts_drawn(tmp_path: Path, caps
     printed = capsys.readouterr().out
     assert f"charts: {tmp_path / 'UV_Processed.mat'}" in printed
     assert "evaluation: no SMPL_subdiv.mat" in printed
-    picture = cv2.imread(str(tmp_path / "c.png"))
-    assert 350 < picture.shape[0] < 450
+    image = cv2.imread(str(tmp_path / "c.png"))
+    assert 350 < image.shape[0] < 450
     (tmp_path / "UV_Processed.mat").unlink()
     assert main(arguments) == 2
     assert "UV_Processed.mat (for charts), from https" in capsys.readouterr().err
@@ -86,15 +86,15 @@ def test_a_folder_of_densepose_s_files_has_its_charts_drawn(tmp_path: Path, caps
 
 def test_errors_on_the_body(surface: BodySurface) -> None:
     left = surface.vertices[:, 0] > 0
-    picture = error_picture(surface, np.where(left, 0.1, 0.0), height=300)
-    front = picture[40:290, : picture.shape[1] // 3]
+    image = error_image(surface, np.where(left, 0.1, 0.0), height=300)
+    front = image[40:290, : image.shape[1] // 3]
     # The person's left is on the right of the front view: bright yellow there, dark blue on the other side.
     yellow, blue = ((np.abs(front.astype(int) - c).sum(axis=2) < 150) for c in ((240, 249, 33), (13, 8, 135)))
     assert np.nonzero(yellow)[1].mean() > np.nonzero(blue)[1].mean() + 10
-    unknown = error_picture(surface, np.where(left, np.nan, 0.05), height=300)
+    unknown = error_image(surface, np.where(left, np.nan, 0.05), height=300)
     grey = (np.ptp(unknown.astype(int), axis=2) == 0) & (unknown[..., 0] < 200) & (unknown[..., 0] > 90)
     assert grey.sum() > 1000
     with pytest.raises(ValueError, match="wanted one for each of"):
-        error_picture(surface, np.full(len(left), np.nan))
+        error_image(surface, np.full(len(left), np.nan))
     with pytest.raises(ValueError, match="200 or more"):
-        error_picture(surface, np.zeros(len(left)), height=100)
+        error_image(surface, np.zeros(len(left)), height=100)

@@ -19,9 +19,9 @@ GREEN, YELLOW, ORANGE, RED = (np.array(colour) for _, colour in ERROR_COLOURS)
 
 @pytest.fixture
 def people_and_file(perfect_pair: Any, tmp_path: Path) -> tuple[list[Any], Path]:
-    picture = tmp_path / "a.png"
-    save_png(picture, np.full((60, 80, 3), 90, np.uint8))
-    pairs = [perfect_pair(i, image_id=1, file=str(picture)) for i in range(1, 6)]
+    image = tmp_path / "a.png"
+    save_png(image, np.full((60, 80, 3), 90, np.uint8))
+    pairs = [perfect_pair(i, image_id=1, file=str(image)) for i in range(1, 6)]
     wrong = dataclasses.replace(pairs[4][1], part=25 - pairs[4][1].part)
     with PredictionWriter(tmp_path / "p.h5", 64) as writer:
         for _, prediction in pairs[:4]:
@@ -30,8 +30,8 @@ def people_and_file(perfect_pair: Any, tmp_path: Path) -> tuple[list[Any], Path]
     return [person for person, _ in pairs], tmp_path / "p.h5"
 
 
-def count(picture: np.ndarray, colour: np.ndarray) -> int:
-    return int((picture == colour).all(axis=2).sum())
+def count(image: np.ndarray, colour: np.ndarray) -> int:
+    return int((image == colour).all(axis=2).sum())
 
 
 def test_panel_shows_errors_row_by_row(

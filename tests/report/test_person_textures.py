@@ -8,7 +8,7 @@ import numpy as np
 
 from slimdp.evaluation.annotators import mean_error_map, smooth_on_body
 from slimdp.report import save_png
-from slimdp.report.body import GREY, texture_colours, texture_picture, view_body
+from slimdp.report.body import GREY, texture_colours, texture_image, view_body
 from slimdp.report.drawing import PART_COLOURS
 from slimdp.report.panels import ERROR_COLOURS, PersonView
 from slimdp.surface import load_surface
@@ -55,10 +55,10 @@ def test_a_body_in_two_colours() -> None:
     colours = np.full((len(surface.vertices), 3), np.nan)
     colours[surface.vertices[:, 0] > 0] = (250, 20, 20)  # the person's left
     views = [view_body(surface, side, 240) for side in (1, -1)]
-    picture = texture_picture(surface, views, colours).astype(int)
-    red = (picture[..., 0] > 100) & (picture[..., 1] < 40)
-    grey = (np.ptp(picture, axis=2) == 0) & (picture[..., 0] <= GREY) & (picture[..., 0] > 60)
-    middle = picture.shape[1] // 2
+    image = texture_image(surface, views, colours).astype(int)
+    red = (image[..., 0] > 100) & (image[..., 1] < 40)
+    grey = (np.ptp(image, axis=2) == 0) & (image[..., 0] <= GREY) & (image[..., 0] > 60)
+    middle = image.shape[1] // 2
     # Seen from the front the left is on the right, seen from the back on the left.
     for half, side in ((np.s_[:, :middle], 1), (np.s_[:, middle:], -1)):
         red_x, grey_x = (np.nonzero(mask[half])[1].mean() for mask in (red, grey))
@@ -73,11 +73,11 @@ def test_labels_and_predictions_of_a_person(
     left = np.arange(64) < 32
     prediction = dataclasses.replace(prediction, foreground=np.broadcast_to(left, (64, 64)).copy())
     view = PersonView(person, size=128)
-    image, parts, _, _ = view.true_pictures()
+    image, parts, _, _ = view.true_images()
     assert len(np.unique(image[20:100, 20:100].reshape(-1, 3), axis=0)) == 1
     assert (parts == PART_COLOURS[person.part[0]]).all(axis=2).any()
     errors_m = np.where(np.arange(len(person.part)) % 2, 0.01, np.inf)
-    error, part, _, _ = view.found_pictures(prediction, errors_m)
+    error, part, _, _ = view.found_images(prediction, errors_m)
     for colour in (GREEN, RED):
         assert (error == colour).all(axis=2).sum() > 40
     # What the network does not see stays as it is: the right half of the crop.
@@ -86,7 +86,7 @@ def test_labels_and_predictions_of_a_person(
     assert not changed[:, 80:].any()
     # ... unless the labels say that the person is there: then it is faint.
     masked = dataclasses.replace(person, mask=np.ones((60, 80), dtype=bool))
-    faint = PersonView(masked, size=128).found_pictures(prediction, errors_m)[1]
+    faint = PersonView(masked, size=128).found_images(prediction, errors_m)[1]
     strength = np.abs(faint.astype(int) - image).sum(axis=2)
     assert (faint[40:90, 30:50] == part[40:90, 30:50]).all()
     assert 0 < np.median(strength[40:90, 80:100]) < np.median(strength[40:90, 30:50])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slimdp.evaluation import PointCurve
-from slimdp.report import curve_picture, write_curves
+from slimdp.report import curve_image, write_curves
 from slimdp.report.plots import (
     Curve,
     Plot,
@@ -35,9 +35,9 @@ def texts(chart: Plot) -> list[str]:
 
 
 def pixels(chart: Plot) -> np.ndarray:
-    picture = cv2.imdecode(np.frombuffer(chart.png, np.uint8), cv2.IMREAD_COLOR)
-    assert picture is not None
-    return picture[..., ::-1]
+    image = cv2.imdecode(np.frombuffer(chart.png, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    return image[..., ::-1]
 
 
 def test_names_are_written_and_escaped_and_nothing_is_fetched() -> None:
@@ -51,8 +51,8 @@ def test_names_are_written_and_escaped_and_nothing_is_fetched() -> None:
 
 
 def test_higher_values_are_drawn_higher() -> None:
-    picture = pixels(curve_plot({"low": a_curve(10, 10), "high": a_curve(30, 30)}, "x", "y"))
-    half = picture[:, : picture.shape[1] // 2].astype(int)
+    image = pixels(curve_plot({"low": a_curve(10, 10), "high": a_curve(30, 30)}, "x", "y"))
+    half = image[:, : image.shape[1] // 2].astype(int)
     rows = [
         np.nonzero(np.abs(half - colour).sum(axis=2) < 40)[0] for colour in ((31, 95, 168), (200, 80, 30))
     ]
@@ -76,8 +76,8 @@ def test_rows_stand_below_each_other_and_empty_ones_keep_their_line() -> None:
         "missing",
         "last",
     ]
-    picture = pixels(chart).astype(int)
-    marked = np.nonzero(np.abs(picture - (200, 80, 30)).sum(axis=2) < 40)
+    image = pixels(chart).astype(int)
+    marked = np.nonzero(np.abs(image - (200, 80, 30)).sum(axis=2) < 40)
     top, bottom = marked[0].min(), marked[0].max()
     upper, lower = (marked[1][np.abs(marked[0] - line) < 20].mean() for line in (top + 15, bottom - 15))
     assert upper < lower  # 11 is left of 20
@@ -122,12 +122,12 @@ def accuracy(slope: float) -> PointCurve:
 
 
 def test_curves_are_drawn_where_they_are() -> None:
-    low, high = (curve_picture({"a": accuracy(slope)}) for slope in (0.5, 3.0))
+    low, high = (curve_image({"a": accuracy(slope)}) for slope in (0.5, 3.0))
     blue = [(np.abs(p.astype(int) - (31, 95, 168)).sum(axis=2) < 40) for p in (low, high)]
     # A better curve lies higher in the picture.
     assert np.median(np.nonzero(blue[1])[0]) < np.median(np.nonzero(blue[0])[0]) - 50
     with pytest.raises(ValueError, match="0 curves"):
-        curve_picture({})
+        curve_image({})
 
 
 def test_curves_as_numbers(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Contact sheets of carried labels."""
+"""Contact sheets of propagated labels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def labelled(image: ImageRecord, person_id: int = 1, part: int = 3) -> PersonAnn
     )  # fmt: skip
 
 
-def carried(
+def propagated(
     person: PersonAnnotation, image_1: ImageRecord, step: int, hidden_from_x: int = 200
 ) -> TransferResult:
     flow = np.zeros((2, 120, 160), dtype=np.float32)
@@ -49,23 +49,23 @@ def carried(
     return transfer_person(LabelTransfer(person, chain, step, settings), image_1)
 
 
-def count(picture: np.ndarray, colour: tuple[int, int, int] | np.ndarray) -> int:
-    return int((picture == np.asarray(colour)).all(axis=-1).sum())
+def count(image: np.ndarray, colour: tuple[int, int, int] | np.ndarray) -> int:
+    return int((image == np.asarray(colour)).all(axis=-1).sum())
 
 
 def test_rows_and_columns(images: list[ImageRecord]) -> None:
     one, two = labelled(images[0]), labelled(images[1], person_id=2)
     sheet = propagation_sheet(
-        [carried(one, images[1], 1), carried(one, images[2], 2), carried(two, images[0], -1)]
+        [propagated(one, images[1], 1), propagated(one, images[2], 2), propagated(two, images[0], -1)]
     )
     # Four columns (-1, labelled, +1, +2) of 256 px, two rows of 276, titles and a legend.
     assert sheet.shape == (2 * 276 + 20 + 4 * 4 + 20, 4 * 256 + 5 * 4, 3)
     cell = sheet[28 : 28 + 256, 4:260]
-    assert (cell == 245).all()  # the first person was not carried back
+    assert (cell == 245).all()  # the first person was not propagated back
 
 
 def test_points_are_where_the_flow_put_them(images: list[ImageRecord]) -> None:
-    sheet = propagation_sheet([carried(labelled(images[0]), images[1], 1)])
+    sheet = propagation_sheet([propagated(labelled(images[0]), images[1], 1)])
     cells = [sheet[28 : 28 + 256, 4 + 260 * i : 260 + 260 * i] for i in range(2)]
     # The crop follows the person: labels are at the same places of both cells.
     dots = [np.argwhere((cell == PART_COLOURS[3]).all(axis=-1)).mean(axis=0) for cell in cells]
@@ -74,7 +74,7 @@ def test_points_are_where_the_flow_put_them(images: list[ImageRecord]) -> None:
 
 
 def test_dropped_labels_are_crosses_and_unknown_pixels_hatched(images: list[ImageRecord]) -> None:
-    move = carried(labelled(images[0]), images[1], 1, hidden_from_x=80)
+    move = propagated(labelled(images[0]), images[1], 1, hidden_from_x=80)
     assert move.status.tolist() == [
         PointStatus.KEPT,
         PointStatus.KEPT,
@@ -96,7 +96,7 @@ def test_dropped_labels_are_crosses_and_unknown_pixels_hatched(images: list[Imag
 
 
 def test_coloured_by_u(images: list[ImageRecord]) -> None:
-    move = carried(labelled(images[0]), images[1], 1)
+    move = propagated(labelled(images[0]), images[1], 1)
     by_part, by_u = propagation_sheet([move]), propagation_sheet([move], "u")
     assert count(by_part, PART_COLOURS[3]) > 0
     assert count(by_u, PART_COLOURS[3]) == 0
@@ -104,7 +104,7 @@ def test_coloured_by_u(images: list[ImageRecord]) -> None:
 
 
 def test_a_dropped_person_is_drawn_all_the_same(images: list[ImageRecord]) -> None:
-    move = carried(labelled(images[0]), images[1], 1)
+    move = propagated(labelled(images[0]), images[1], 1)
     gone = TransferResult(move.person_0, move.image_1, 1, 1, None, move.points_1, move.status)
     assert count(propagation_sheet([gone]), (150, 150, 150)) > 4 * 8
 
@@ -113,7 +113,7 @@ def test_bad_input(images: list[ImageRecord]) -> None:
     with pytest.raises(ValueError, match="nothing to draw"):
         propagation_sheet([])
     with pytest.raises(ValueError, match="one of part, u"):
-        propagation_sheet([carried(labelled(images[0]), images[1], 1)], "v")
+        propagation_sheet([propagated(labelled(images[0]), images[1], 1)], "v")
     with pytest.raises(ValueError, match="1 or more"):
         spread_people([], 0)
 

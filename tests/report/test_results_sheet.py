@@ -67,11 +67,11 @@ def test_a_real_result_on_its_picture(samples: Path, tmp_path: Path) -> None:
     command += ["--annotations", samples / "coco" / "keypoints.json", "--images", samples / "coco"]
     assert main([f"{word}" for word in command]) == 0
     drawn = read_image(tmp_path / "a.png")
-    picture = drawn[GAP + TITLE + GAP :][:425, GAP : GAP + 640].astype(int)
+    image = drawn[GAP + TITLE + GAP :][:425, GAP : GAP + 640].astype(int)
     # The skier's cap is striped black and white; her face is of the head's pale colour.
     plain = read_image(samples / "coco" / "000000000785.jpg").astype(int)
-    face = plain[75, 368], picture[75, 368]
+    face = plain[75, 368], image[75, 368]
     assert np.abs(face[1] - (0.4 * face[0] + 0.6 * PART_COLOURS[24])).max() < 12 or (
         np.abs(face[1] - (0.4 * face[0] + 0.6 * PART_COLOURS[23])).max() < 12
     )
-    assert np.abs(picture[300, 100] - plain[300, 100]).max() < 3
+    assert np.abs(image[300, 100] - plain[300, 100]).max() < 3

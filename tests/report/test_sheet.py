@@ -29,11 +29,11 @@ def pair(perfect_pair: Any, tmp_path: Path) -> tuple[PersonAnnotation, DensePose
 def test_points_and_boxes_are_drawn_in_their_places(pair: tuple[PersonAnnotation, DensePoseInstance]) -> None:
     person, _ = pair
     sheet = people_sheet([person], None, count=3, columns=1)
-    picture = sheet[GAP:-GAP, GAP:-GAP]
-    zoom = picture.shape[1] / 80
-    y, x = np.nonzero((picture == PART_COLOURS[12]).all(axis=2))
+    image = sheet[GAP:-GAP, GAP:-GAP]
+    zoom = image.shape[1] / 80
+    y, x = np.nonzero((image == PART_COLOURS[12]).all(axis=2))
     assert (x.mean(), y.mean()) == pytest.approx((60.5 * zoom - 0.5, 40.5 * zoom - 0.5), abs=0.5)
-    y, x = np.nonzero((picture > 200).all(axis=2))
+    y, x = np.nonzero((image > 200).all(axis=2))
     box = [x.min(), y.min(), x.max() - x.min(), y.max() - y.min()]
     np.testing.assert_allclose(box, person.box * zoom, atol=2)
 
@@ -70,11 +70,11 @@ def test_predictions_take_the_place_of_points(
     with PredictionWriter(tmp_path / "p.h5", 64) as writer:
         writer.write(prediction)
     with PredictionFile(tmp_path / "p.h5") as file:
-        picture = people_sheet([person], file, count=1, columns=1)[GAP:-GAP, GAP:-GAP]
+        image = people_sheet([person], file, count=1, columns=1)[GAP:-GAP, GAP:-GAP]
     part, _ = paste_prediction(prediction, 80, 60)
-    zoom = picture.shape[1] / 80
+    zoom = image.shape[1] / 80
     for x, y in ((30, 20), (60, 40)):
-        middle = picture[int((y + 0.5) * zoom), int((x + 0.5) * zoom)]
+        middle = image[int((y + 0.5) * zoom), int((x + 0.5) * zoom)]
         expected = 0.4 * 90 + 0.6 * PART_COLOURS[part[y, x]].astype(float)
         np.testing.assert_allclose(middle, expected, atol=12)  # enlarged smoothly
 
@@ -104,6 +104,6 @@ def test_points_without_uv_are_half_as_large(pair: tuple[PersonAnnotation, Dense
     areas = []
     for uv in (0.0, np.nan):
         alone = dataclasses.replace(person, uv=np.full((1, 2), uv, np.float32))
-        picture = people_sheet([alone], None, count=1, columns=1)
-        areas.append(int((picture == PART_COLOURS[12]).all(axis=2).sum()))
+        image = people_sheet([alone], None, count=1, columns=1)
+        areas.append(int((image == PART_COLOURS[12]).all(axis=2).sum()))
     assert 0 < areas[1] < 0.4 * areas[0]

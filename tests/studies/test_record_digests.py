@@ -41,7 +41,7 @@ def test_pictures_and_flow_are_known_by_names_and_sizes(config: TrainConfig, tmp
     (tmp_path / "exact" / "two.h5").write_text("more flow")
     assert len(changes(there, describe_run(config))) == 2
     # What an older sweep took no note of, and what is not there, does not count.
-    assert changes(there.replace(pictures={}), describe_run(config)) == []
+    assert changes(there.replace(images={}), describe_run(config)) == []
     (tmp_path / "labels.json").unlink()
     assert not any(line.startswith("pictures") for line in changes(there, describe_run(config)))
 
@@ -55,8 +55,8 @@ def test_labels_that_cannot_be_read_have_no_pictures(tmp_path: Path, text: str) 
 def test_a_store_of_flow_is_known_by_its_fields(config: TrainConfig, tmp_path: Path) -> None:
     (tmp_path / "walk").mkdir()
     for frame in range(4):
-        picture = np.full((64, 64, 3), 20 * frame, np.uint8)
-        cv2.imwrite(str(tmp_path / "walk" / f"{frame}.png"), picture)
+        image = np.full((64, 64, 3), 20 * frame, np.uint8)
+        cv2.imwrite(str(tmp_path / "walk" / f"{frame}.png"), image)
     store, fast = tmp_path / "flow.h5", DenseInverseSearch("ultrafast")
     config = config.replace(motion=FlowMotion(flow=str(store)))
 

@@ -11,26 +11,26 @@ from slimdp.synthetic.assets import AssetError, Assets, find_assets, fingerprint
 from tests.synthetic.bvh_text import bvh_text
 
 
-def picture(path: Path, side: int = 64) -> Path:
+def image(path: Path, side: int = 64) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), np.full((side, side, 3), 99, np.uint8))
     return path
 
 
 def test_pictures_and_motions_are_found_in_order_at_any_depth(tmp_path: Path) -> None:
-    pictures = [picture(tmp_path / "pictures" / name) for name in ("a/z.jpg", "b.png", "c/d/e.JPG")]
+    images = [image(tmp_path / "pictures" / name) for name in ("a/z.jpg", "b.png", "c/d/e.JPG")]
     (tmp_path / "pictures" / "notes.txt").write_text("no picture")
     motion = tmp_path / "motions" / "walk.BVH"
     motion.parent.mkdir()
     motion.write_text("\ufeff" + bvh_text([{}, {}]))
-    assert find_assets(tmp_path / "pictures", tmp_path / "motions") == Assets(tuple(pictures), (motion,))
+    assert find_assets(tmp_path / "pictures", tmp_path / "motions") == Assets(tuple(images), (motion,))
     assert find_assets() == Assets()
 
 
 def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     with pytest.raises(AssetError, match=r"nowhere: no such folder; --backgrounds wants .*\.png"):
         find_assets(tmp_path / "nowhere")
-    file = picture(tmp_path / "one.png")
+    file = image(tmp_path / "one.png")
     with pytest.raises(AssetError, match=r"one\.png is a file; --backgrounds wants"):
         find_assets(file)
     (tmp_path / "texts").mkdir()
@@ -42,8 +42,8 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 
 def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
-    picture(tmp_path / "good.png")
-    whole = picture(tmp_path / "bad.png", side=80)
+    image(tmp_path / "good.png")
+    whole = image(tmp_path / "bad.png", side=80)
     whole.write_bytes(whole.read_bytes()[:60])
     with pytest.raises(AssetError, match=r"bad\.png is cut off"):
         find_assets(tmp_path)
@@ -53,7 +53,7 @@ def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
 
 
 def test_a_picture_too_small_to_stand_before_is_named(tmp_path: Path) -> None:
-    picture(tmp_path / "small.png", side=40)
+    image(tmp_path / "small.png", side=40)
     with pytest.raises(AssetError, match=r"small\.png has 40 x 40 px, but 64 x 64"):
         find_assets(tmp_path)
 
@@ -93,7 +93,7 @@ def test_no_file_is_in_training_and_in_validation(count: int, val: list[int]) ->
 
 
 def test_a_fingerprint_knows_files_but_not_their_place(tmp_path: Path) -> None:
-    here, there = (picture(tmp_path / place / "a.png") for place in ("here", "there"))
+    here, there = (image(tmp_path / place / "a.png") for place in ("here", "there"))
     assert fingerprint([here]) == fingerprint([there])
-    assert fingerprint([here]) != fingerprint([picture(tmp_path / "a.png", side=90)])
+    assert fingerprint([here]) != fingerprint([image(tmp_path / "a.png", side=90)])
     assert fingerprint([]) == "none"

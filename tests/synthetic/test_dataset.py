@@ -172,14 +172,14 @@ def test_every_frame_may_be_labelled_too_and_changes_nothing_else(rendered: Path
         np.testing.assert_array_equal(twin.uv, person.uv)
 
 
-def test_labels_carried_along_the_exact_flow_stay_on_their_points(rendered: Path) -> None:
+def test_labels_propagated_along_the_exact_flow_stay_on_their_points(rendered: Path) -> None:
     """The issue's measure: the rendered truth at the place where a label arrives is the label itself."""
     surface = load_surface("open")
     labelled = read_annotations(rendered / "clips_train.json", rendered, read_masks=True)
-    carried, summary = propagate(labelled, FlowStore(rendered / "flow_exact"), (-1, 1, 2))
+    propagated, summary = propagate(labelled, FlowStore(rendered / "flow_exact"), (-1, 1, 2))
     assert summary.labels > 0
     errors = []
-    for person in carried.people:
+    for person in propagated.people:
         if person.step.any():
             name = Path(person.image.file_name).relative_to("images").with_suffix(".png")
             iuv = cv2.imread(str(rendered / "iuv" / name))[..., ::-1]

@@ -38,7 +38,7 @@ def clips(surface: BodySurface) -> list[list[RenderedFrame]]:
     return clips
 
 
-def test_points_carried_along_land_on_the_same_surface_point(
+def test_points_propagated_along_land_on_the_same_surface_point(
     clips: list[list[RenderedFrame]], surface: BodySurface
 ) -> None:
     errors_m = []

@@ -111,8 +111,8 @@ def test_half_the_light_is_srgb_188() -> None:
     """IEC 61966-2-1: linear 0.5 is 187.5 of 255, 0.02 is 38.6; black stays black."""
     light = np.full((4, 6, 3), [0.5, 0.02, 0.0], dtype=np.float32)
     nothing = np.zeros((4, 6, 2), np.float32)
-    picture = photograph(light, np.ones((4, 6)), nothing, PhotoSettings(), np.random.default_rng(0))
-    np.testing.assert_allclose(picture[0, 0], [188, 39, 0], atol=1)
+    image = photograph(light, np.ones((4, 6)), nothing, PhotoSettings(), np.random.default_rng(0))
+    np.testing.assert_allclose(image[0, 0], [188, 39, 0], atol=1)
     twice = photograph(light, np.ones((4, 6)), nothing, PhotoSettings(exposure=0.5), np.random.default_rng(0))
     assert twice[0, 0, 0] == pytest.approx(137, abs=1)  # 0.25
 

@@ -73,9 +73,9 @@ def test_a_number_reads_from_the_front_and_from_behind() -> None:
         grid.ravel() for grid in np.meshgrid(np.linspace(-0.1, 0.1, 41), np.linspace(0.3, 0.44, 29))
     )
     before, behind = front(seen_x, up), replace(front(-seen_x, up), front=np.zeros(len(up), dtype=bool))
-    picture = PATTERNS["logo"](number, before)
-    assert 0.1 < picture.mean() < 0.5
-    np.testing.assert_array_equal(picture, PATTERNS["logo"](number, behind))
+    image = PATTERNS["logo"](number, before)
+    assert 0.1 < image.mean() < 0.5
+    np.testing.assert_array_equal(image, PATTERNS["logo"](number, behind))
 
 
 def test_plain_cloth_is_nearly_even() -> None:

@@ -74,15 +74,15 @@ def test_furniture_stands_on_the_floor(make) -> None:
 @pytest.mark.parametrize("kind", MATERIALS)
 def test_materials_have_detail_at_all_scales(kind: str) -> None:
     texture = random_material(np.random.default_rng(2), (kind,), (96, 128), 0.01)
-    assert texture.picture.shape == (96, 128, 3)
+    assert texture.image.shape == (96, 128, 3)
     for level in texture.levels[:3]:
         assert np.abs(np.diff(level, axis=1)).mean() > 1e-3
 
 
 def test_a_texture_is_looked_up_mirrored_and_averaged_from_afar() -> None:
-    picture = np.zeros((16, 16, 3), np.uint8)
-    picture[:, ::2] = 255
-    texture = Texture(picture, 0.1)
+    image = np.zeros((16, 16, 3), np.uint8)
+    image[:, ::2] = 255
+    texture = Texture(image, 0.1)
     centres = np.array([[0.05, 0.05], [0.15, 0.05], [-0.05, 0.05], [3.15, 0.05], [1.55, 1.65]])
     near = texture.colours(centres, np.full(5, 0.1))
     np.testing.assert_allclose(near[:, 0], [1, 0, 1, 1, 0], atol=0.02)
@@ -123,8 +123,8 @@ def test_a_user_s_picture_stands_behind_the_people(tmp_path: Path) -> None:
 
 def test_crops_of_a_picture_differ_and_keep_its_shape() -> None:
     rng = np.random.default_rng(0)
-    picture = rng.integers(0, 255, (100, 150, 3), dtype=np.uint8)
-    first, second = random_crop(rng, picture, (60, 60)), random_crop(rng, picture, (60, 60))
+    image = rng.integers(0, 255, (100, 150, 3), dtype=np.uint8)
+    first, second = random_crop(rng, image, (60, 60)), random_crop(rng, image, (60, 60))
     assert first.shape == second.shape == (60, 60, 3)
     assert (first != second).mean() > 0.5
-    assert random_crop(rng, picture, (300, 200)).shape == (300, 200, 3)
+    assert random_crop(rng, image, (300, 200)).shape == (300, 200, 3)

@@ -103,7 +103,7 @@ def small_run(ellipses: DataSource) -> TrainConfig:
         crop=CropSettings(size=64),
         augment=AugmentSettings(flip=False),
         log_every=2,
-        pictures_every=1000,
+        images_every=1000,
         checkpoint_every=3,
     )
 

@@ -23,7 +23,7 @@ from tests.made_once import TEST_SEED
 
 
 @pytest.fixture(scope="module")
-def one_picture(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
+def one_image(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
     """A rendered still of one person with an annotator's points."""
     folder = tmp_path_factory.mktemp("rendered") / "set"
     changes = ["stills=2", "train_clips=0", "val_clips=0", "style.people=[1]"]
@@ -35,18 +35,18 @@ def one_picture(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
 
 
 @pytest.mark.slow
-def test_one_picture_is_learned_by_heart(one_picture: DataSource, tmp_path: Path) -> None:
+def test_one_picture_is_learned_by_heart(one_image: DataSource, tmp_path: Path) -> None:
     """Over 95 % of its points within 5 cm on the body, as the validation of the run itself measures it."""
-    stage = StageSettings(name="heart", data=(one_picture,), steps=240, batch=2, learning_rate=3e-3)
+    stage = StageSettings(name="heart", data=(one_image,), steps=240, batch=2, learning_rate=3e-3)
     config = TrainConfig(
         stages=(stage,),
         model=HourglassSettings(stacks=1, features=64),
         crop=CropSettings(size=128),
         augment=AugmentSettings(scale=0, rotation_deg=0, shift=0, flip=False, colour=0),
-        validation=ValidationSettings(data=(one_picture,), every=80),
+        validation=ValidationSettings(data=(one_image,), every=80),
         ema_decay=0.95,
         log_every=80,
-        pictures_every=240,
+        images_every=240,
     )
     train(config, tmp_path / "run")
     rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
@@ -54,5 +54,5 @@ def test_one_picture_is_learned_by_heart(one_picture: DataSource, tmp_path: Path
     # on the outline, falls to the other side of a mask of a quarter of the crop's resolution.
     key = "validation/localization 5cm"
     scores = [row[key] for row in rows if key in row]
-    assert len(read_annotations(one_picture.annotations, one_picture.images).people[0].points) > 50
+    assert len(read_annotations(one_image.annotations, one_image.images).people[0].points) > 50
     assert scores[-1] > 95, scores

@@ -146,7 +146,7 @@ EARLIER = {
         },
     },
     "validation": None, "surface": "open", "average_decay": 0.99, "seed": 0, "precision": "auto",
-    "compile": False, "shared_batch_norm": False, "workers": 0, "log_every": 20, "pictures_every": 200,
+    "compile": False, "shared_batch_norm": False, "workers": 0, "log_every": 20, "images_every": 200,
     "checkpoint_every": 200, "keep": 2,
 }  # fmt: skip
 

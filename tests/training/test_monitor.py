@@ -15,7 +15,7 @@ from slimdp.report.panels import ERROR_COLOURS
 from slimdp.structures import DensePoseMaps, PoseBatch
 from slimdp.surface import load_surface
 from slimdp.training.distributed import DistributedContext
-from slimdp.training.monitor import Monitor, training_picture
+from slimdp.training.monitor import Monitor, training_image
 from slimdp.training.run_folder import RunFolder, read_metrics
 from slimdp.training.stage_data import read_stages
 
@@ -33,7 +33,7 @@ def prediction(batch: PoseBatch) -> DensePoseMaps:
 
 
 def follow(folder: Path, batch: PoseBatch, prediction: DensePoseMaps, steps: range, before: int) -> None:
-    monitor = Monitor(RunFolder(folder), "stills", 6, steps.start - 1, before, log_every=2, pictures_every=3)
+    monitor = Monitor(RunFolder(folder), "stills", 6, steps.start - 1, before, log_every=2, images_every=3)
     with monitor:
         for step in steps:
             losses = {"total": torch.tensor(10.0 * step), "stack0/uv": torch.tensor(1.0 * step)}
@@ -101,9 +101,7 @@ def test_the_picture_shows_labels_prediction_and_error(batch: PoseBatch) -> None
         uv=batch.uv[:1],
     )
     surface = load_surface("open")
-    right, wrong = (
-        training_picture(one_point, answer(batch, bad), surface, people=1) for bad in (False, True)
-    )
+    right, wrong = (training_image(one_point, answer(batch, bad), surface, people=1) for bad in (False, True))
     assert right.dtype == np.uint8
     # Five square columns with gaps of 4 px, under titles of 20 px.
     side = (right.shape[1] - 6 * 4) // 5
@@ -137,9 +135,9 @@ def test_points_without_uv_are_drawn_without_an_error(batch: PoseBatch) -> None:
     two = replace(batch, **{name: getattr(batch, name)[:2].clone() for name in names})
     two.uv[1] = torch.nan
     two.points[1] = two.points[0] + 12
-    picture = training_picture(two, answer(batch, wrong=False), load_surface("open"), people=1)
-    side = (picture.shape[1] - 6 * 4) // 5
+    image = training_image(two, answer(batch, wrong=False), load_surface("open"), people=1)
+    side = (image.shape[1] - 6 * 4) // 5
     zoom = side // batch.images.shape[-1]
-    errors = picture[28 : 28 + side, -4 - side : -4]
+    errors = image[28 : 28 + side, -4 - side : -4]
     colours = [tuple(errors[y, x]) for x, y in ((two.points[:2].numpy() + 0.5) * zoom).astype(int)]
     assert colours == [ERROR_COLOURS[0][1], (150, 150, 150)]

@@ -144,7 +144,7 @@ def test_a_checkpoint_whose_network_is_gone_says_so(settings: Path) -> None:
         load_model(Path("run/stage_all.pt"))
 
 
-class WholePictures(DensePoseModel):
+class WholeImages(DensePoseModel):
     """A network that takes pictures with any number of people, and has a loss of its own."""
 
     spec = ModelSpec(stride=4, size_multiple=4, input="image")
@@ -159,7 +159,7 @@ class WholePictures(DensePoseModel):
         return ModelOutput((maps,), ({},), {"boxes": batch.box.mean() * self.layer.weight.square().mean()})
 
 
-def whole_pictures() -> PoseBatch:
+def whole_images() -> PoseBatch:
     """Two pictures, of which the second shows two people, each with a point."""
     torch.manual_seed(0)
     coarse = torch.randint(0, 15, (3, 8, 12))
@@ -179,7 +179,7 @@ def whole_pictures() -> PoseBatch:
 
 def gradient(batch: PoseBatch) -> tuple[dict[str, Tensor], Tensor]:
     torch.manual_seed(1)
-    network = WholePictures()
+    network = WholeImages()
     terms = loss_terms()
     part = MicroBatch(batch, count_labels(terms, batch))
     _, losses = add_gradients(network, [part], part.counts, terms, 1, bf16=False)
@@ -189,7 +189,7 @@ def gradient(batch: PoseBatch) -> tuple[dict[str, Tensor], Tensor]:
 
 def test_a_network_on_whole_pictures_trains_in_the_same_loop() -> None:
     """As one that sees each person's picture for itself, but for its own loss, which counts once."""
-    batch = whole_pictures()
+    batch = whole_images()
     terms, slope = gradient(batch)
     apart = dataclasses.replace(
         batch, images=batch.images[batch.image_index], image_index=torch.arange(3), one_each=True
@@ -205,6 +205,6 @@ def test_a_network_on_whole_pictures_trains_in_the_same_loop() -> None:
 def test_crops_are_not_given_to_a_network_on_whole_pictures(
     small_run: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(small_run.model), "spec", WholePictures.spec)
+    monkeypatch.setattr(type(small_run.model), "spec", WholeImages.spec)
     with pytest.raises(ConfigError, match=r"model\.name = 'hourglass': it takes whole pictures"):
         check_stages(small_run, ALONE)

@@ -10,7 +10,7 @@ import numpy as np
 
 from slimdp.config import ModelSettings, TrainConfig, config_to_dict
 from slimdp.report.plots import Curve, Plot, curve_plot, row_plot, training_plot
-from slimdp.studies.page.elements import PagePicture
+from slimdp.studies.page.elements import PageImage
 from slimdp.studies.page.tables import csv_bytes, mean_clicks, mean_hours
 from slimdp.studies.results import TableRow
 from slimdp.studies.settings import CLICKS, HOURS, MOST_CURVES, STACKS, FigureSettings, Scores
@@ -27,7 +27,7 @@ _LOSS = (
 )
 
 
-def rows_picture(swept: SweptStudy, on: str = "") -> PagePicture:
+def rows_image(swept: SweptStudy, on: str = "") -> PageImage:
     """All rows by one score on one of the sets, each seed of its own."""
     study, main = swept.study, swept.study.columns[swept.study.main_column]
     values: dict[str, list[float]] = {name: [] for name in study.names}
@@ -41,7 +41,7 @@ def rows_picture(swept: SweptStudy, on: str = "") -> PagePicture:
     drawn = [(study.titles[name], each) for name, each in values.items()]
     words = "; ".join(f"{title} {main.told(float(np.mean(each)))}" for title, each in drawn if each)
     where = f", on {on}" if on else ""
-    return _picture(
+    return _plot_image(
         f"{swept.key}_rows{'_' * bool(on)}{on}",
         f"Every row, {main.words}{where}",
         f"{main.words[0].upper()}{main.words[1:]}{where}, {main.unit}, by row: {words}",
@@ -51,37 +51,37 @@ def rows_picture(swept: SweptStudy, on: str = "") -> PagePicture:
     )
 
 
-def study_figures(swept: SweptStudy) -> tuple[list[PagePicture], list[str]]:
+def study_figures(swept: SweptStudy) -> tuple[list[PageImage], list[str]]:
     """The figures that a study asks for, or, where it asks for none, accuracy over the stacks of rows that
     differ in nothing else; a plot a column, as far as there are results.
 
     Returns:
         the plots, and for each figure that cannot be drawn its title and the reason.
     """
-    pictures, left_out = [], []
+    images, left_out = [], []
     for number, figure in enumerate(swept.study.figures or _stack_figures(swept), start=1):
         table = {row.name: row for row in swept.rows(on=figure.scored_on)}
         numbers = {name: _number(swept, figure, name) for name in figure.rows if name in table}
         known = {name: x for name, x in numbers.items() if x is not None and (x > 0 or not figure.log)}
         if known:
             name = f"{swept.key}_figure{number}"
-            pictures += [
-                _column_picture(name, figure, table, known, swept, column) for column in swept.study.columns
+            images += [
+                _column_image(name, figure, table, known, swept, column) for column in swept.study.columns
             ]
         else:
             reason = f"its rows have no {figure.x} to stand at" if numbers else "none of its rows is done"
             left_out.append(f"{figure.title}: {reason}")
-    return pictures, left_out
+    return images, left_out
 
 
-def _column_picture(
+def _column_image(
     name: str,
     figure: FigureSettings,
     table: Mapping[str, TableRow],
     numbers: Mapping[str, float],
     swept: SweptStudy,
     column: str,
-) -> PagePicture:
+) -> PageImage:
     paper, about = swept.study.paper(figure.scored_on), swept.study.columns[column]
     curves, lines = {}, []
     theirs = _paper_curves(figure, numbers, paper, column) if figure.paper else {}
@@ -112,7 +112,7 @@ def _column_picture(
         for title, curve in drawn.items()
     )
     spread = _SPREAD if any(line[4] is not None for line in lines) else "One seed each."
-    return _picture(
+    return _plot_image(
         f"{name}_{column}",
         f"{figure.title}, {about.words.removeprefix('points ')}",
         f"{about.axis}, over {figure.axis}. {words}",
@@ -175,12 +175,12 @@ def _without_stages(config: TrainConfig) -> str:
     return json.dumps({**values, "model": {**values["model"], config.model.STAGES: None}}, sort_keys=True)
 
 
-def _picture(name: str, title: str, alt: str, plot: Plot, caption: str, numbers: bytes) -> PagePicture:
+def _plot_image(name: str, title: str, alt: str, plot: Plot, caption: str, numbers: bytes) -> PageImage:
     files = {".png": plot.png, ".csv": numbers}
-    return PagePicture(name, title, alt, "image/svg+xml", plot.svg, caption, files)
+    return PageImage(name, title, alt, "image/svg+xml", plot.svg, caption, files)
 
 
-def training_pictures(swept: SweptStudy) -> list[PagePicture]:
+def training_images(swept: SweptStudy) -> list[PageImage]:
     """A plot for each row that has logs: mean and range over the seeds, its baseline in grey."""
     logs = {name: _logs(swept, name) for name in swept.study.names}
     logs = {name: of_row for name, of_row in logs.items() if of_row}
@@ -192,7 +192,7 @@ def training_pictures(swept: SweptStudy) -> list[PagePicture]:
     curves = {name: _curve(of_row, key or _part_loss(of_row)) for name, of_row in logs.items()}
     drawn = {name: curve for name, curve in curves.items() if curve is not None}
     limits = _limits(drawn.values())
-    return [_training_picture(swept, name, drawn, bool(key), limits) for name in drawn]
+    return [_training_image(swept, name, drawn, bool(key), limits) for name in drawn]
 
 
 def _limits(curves: Iterable[Curve]) -> tuple[float, float]:
@@ -203,9 +203,9 @@ def _limits(curves: Iterable[Curve]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _training_picture(
+def _training_image(
     swept: SweptStudy, name: str, curves: Mapping[str, Curve], scored: bool, limits: tuple[float, float]
-) -> PagePicture:
+) -> PageImage:
     title = "points within 10 cm, %" if scored else "loss of the parts"
     baseline = swept.baseline_of(name)
     curve, other = curves[name], None if name == baseline else curves.get(baseline)
@@ -213,7 +213,7 @@ def _training_picture(
     begins = np.cumsum([stage.steps for stage in stages])[:-1].tolist()
     rows = list(zip(curve.x.tolist(), curve.y.tolist(), curve.low.tolist(), curve.high.tolist()))
     told = swept.study.titles[name]
-    return _picture(
+    return _plot_image(
         f"{swept.key}_training_{name}",
         told,
         f"{title} of {told} over {curve.x[-1]:.0f} steps: from {curve.y[0]:.2f} to {curve.y[-1]:.2f}",

@@ -15,7 +15,7 @@ _QUALITY = 88
 
 
 @dataclass(frozen=True)
-class PagePicture:
+class PageImage:
     """A picture within the page, and the files that hold the same."""
 
     name: str  # of its files, without an ending
@@ -32,8 +32,8 @@ class PagePicture:
         return f"data:{self.kind};base64,{base64.b64encode(self.data).decode('ascii')}"
 
 
-def photograph(name: str, title: str, alt: str, image: np.ndarray) -> PagePicture:
+def photograph(name: str, title: str, alt: str, image: np.ndarray) -> PageImage:
     """A picture (H, W, 3) uint8 RGB, as JPEG in the page."""
-    return PagePicture(
+    return PageImage(
         name, title, alt, "image/jpeg", encode_image(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     )

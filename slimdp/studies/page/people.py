@@ -15,11 +15,11 @@ from slimdp.data import read_annotations
 from slimdp.evaluation import paste_prediction, point_errors
 from slimdp.evaluation.annotators import read_true_map
 from slimdp.inference import predict_people
-from slimdp.report.body import TEXTURE_SIGMA_M, texture_colours, texture_picture, view_body
+from slimdp.report.body import TEXTURE_SIGMA_M, texture_colours, texture_image, view_body
 from slimdp.report.drawing import PART_COLOURS, contact_sheet, evenly_spread, part_key, text_strip, unit_key
 from slimdp.report.panels import FOUND_TITLES, TRUE_TITLES, PersonView, body_pixels, error_legend
 from slimdp.structures import DensePoseInstance, ImageRecord, PersonAnnotation
-from slimdp.studies.page.elements import PagePicture, photograph
+from slimdp.studies.page.elements import PageImage, photograph
 from slimdp.studies.swept import SweptStudy
 from slimdp.surface import BodySurface, Surface, load_surface
 from slimdp.training import load_model
@@ -47,7 +47,7 @@ class PanelLine:
 
     title: str
     note: str
-    pictures: tuple[PagePicture, ...]
+    images: tuple[PageImage, ...]
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class PersonPanel:
 
 
 @dataclass(frozen=True)
-class PeoplePictures:
+class PeopleImages:
     """What the rows' weights give."""
 
     panels: tuple[PersonPanel, ...]
-    textures: tuple[PagePicture, ...]
+    textures: tuple[PageImage, ...]
     texture_note: str
     weights: str  # whose they are
     part_key: tuple[tuple[str, tuple[int, ...]], ...] = ()  # number and name of each part, and its colour
@@ -73,9 +73,9 @@ class PeoplePictures:
     missing: str = ""  # why there is nothing
 
 
-def people_pictures(
+def people_images(
     swept: SweptStudy, count: int, names: Sequence[str] | None = None, device: str = "auto"
-) -> PeoplePictures:
+) -> PeopleImages:
     """Predict some people of the evaluation set with the final weights of some rows, and draw them.
 
     Args:
@@ -100,17 +100,17 @@ def people_pictures(
     elif not labels.is_file():
         absent = f"{labels} is not there: paths are relative to the folder that the command is run in."
     if absent:
-        return PeoplePictures((), (), "", "", missing=absent)
+        return PeopleImages((), (), "", "", missing=absent)
     everyone = read_annotations(labels, images, check_images=False).people
     people = [person.with_uv_points() for person in everyone if person.has_uv.any()]
     chosen, frames = choose_people(people, count), most_seen(people)
     wanted = list({_key(person): person for person in (*chosen, *frames)}.values())
     found, surface = _predict(checkpoints, wanted, device)
     panels = [_panel(swept, number, person, found, surface) for number, person in enumerate(chosen, 1)]
-    textures: list[PagePicture] = []
+    textures: list[PageImage] = []
     if isinstance(surface, BodySurface):
         of_rows = {row: [each[_key(person)] for person in frames] for row, each in found.items()}
-        textures = texture_pictures(swept, surface, frames, of_rows, images)
+        textures = texture_images(swept, surface, frames, of_rows, images)
     more = len(frames) - 1
     note = frames[0].image.file_name + (f" and {more} more frame{'s' * (more > 1)}" if more else "")
     seeds = ", ".join(
@@ -118,7 +118,7 @@ def people_pictures(
     )
     labelled = ", ".join(swept.study.labels[row] for row in left_out)
     without = f"No weights are here of {labelled}." if left_out else ""
-    return PeoplePictures(tuple(panels), tuple(textures), note, seeds, _part_key(surface), without)
+    return PeopleImages(tuple(panels), tuple(textures), note, seeds, _part_key(surface), without)
 
 
 def _checkpoints(swept: SweptStudy) -> dict[str, Path]:
@@ -160,14 +160,14 @@ def _panel(
     name = f"{swept.key}_person{number}"
     points = f"{len(person.points)} points"
     titles_of = {**swept.study.titles, "": "labels"}  # no row is called ""
-    drawn = [("", points, points, TRUE_TITLES, view.true_pictures())]
+    drawn = [("", points, points, TRUE_TITLES, view.true_images())]
     for row, predictions in found.items():
         prediction = predictions[_key(person)]
         errors_m = point_errors([prediction], [person], surface).localization_m
         share = f"{100 * np.mean(errors_m <= 0.1):.0f} %"
         note = f"{share} of the points within 10 cm"
         drawn.append(
-            (row, note, f"{share} within 10 cm", FOUND_TITLES, view.found_pictures(prediction, errors_m))
+            (row, note, f"{share} within 10 cm", FOUND_TITLES, view.found_images(prediction, errors_m))
         )
     lines = [
         PanelLine(
@@ -256,13 +256,13 @@ def _area(person: PersonAnnotation) -> float:
     return float(person.box[2] * person.box[3])
 
 
-def texture_pictures(
+def texture_images(
     swept: SweptStudy,
     surface: BodySurface,
     frames: Sequence[PersonAnnotation],
     found: Mapping[str, Sequence[DensePoseInstance]],
     images: Path,
-) -> list[PagePicture]:
+) -> list[PageImage]:
     """Front and back of the body in the colours of a person's pictures.
 
     The person's pixels are those of the coarse masks or the outline, where the best of all parts counts as
@@ -286,15 +286,15 @@ def texture_pictures(
     for row, predictions in found.items():
         maps = [_found_maps(*each) for each in zip(predictions, (p.image for p in frames), bodies)]
         colours.append((swept.study.titles[row], row, texture_colours(surface, *_gather(maps, pixels))))
-    pictures = []
+    textures = []
     for title, name, of_vertices in colours:
-        drawn = texture_picture(surface, views, of_vertices)
+        drawn = texture_image(surface, views, of_vertices)
         known = skin_share(surface, np.isfinite(of_vertices[:, 0]))
         alt = f"Front and back of the body in the colours that {title} put there"
-        picture = photograph(f"{swept.key}_texture_{name}", title, alt, drawn)
+        texture = photograph(f"{swept.key}_texture_{name}", title, alt, drawn)
         caption = f"some pixel landed on {100 * known:.0f} % of the skin"
-        pictures.append(replace(picture, caption=caption, files={".png": encode_image(drawn)}))
-    return pictures
+        textures.append(replace(texture, caption=caption, files={".png": encode_image(drawn)}))
+    return textures
 
 
 def skin_share(surface: BodySurface, chosen: np.ndarray) -> float:
@@ -323,10 +323,10 @@ def _true_colours(
     part = np.concatenate([person.part for person in frames])
     uv = np.concatenate([person.uv for person in frames])
     colours = []
-    for person, picture in zip(frames, pixels):
-        limit = np.array(picture.shape[1::-1]) - 1
+    for person, image in zip(frames, pixels):
+        limit = np.array(image.shape[1::-1]) - 1
         column, row = np.clip(np.floor(person.points + 0.5), 0, limit).astype(int).T
-        colours.append(picture[row, column])
+        colours.append(image[row, column])
     return texture_colours(surface, part, uv, np.concatenate(colours), _POINTS_SIGMA_M)
 
 
@@ -347,5 +347,5 @@ def _gather(maps: Sequence[_Maps], pixels: Sequence[np.ndarray]) -> tuple[np.nda
     return (
         np.concatenate(parts).astype(np.int64),
         np.concatenate(uvs),
-        np.concatenate([picture[mask] for picture, mask in zip(pixels, masks)]),
+        np.concatenate([image[mask] for image, mask in zip(pixels, masks)]),
     )

@@ -16,9 +16,9 @@ from slimdp.config import ConfigError
 from slimdp.config.base import Count, Many, Settings
 from slimdp.report.drawing import colour_of_unit
 from slimdp.report.panels import ERROR_COLOURS, ERROR_NAMES
-from slimdp.studies.page.curves import rows_picture, study_figures, training_pictures
-from slimdp.studies.page.elements import PagePicture
-from slimdp.studies.page.people import PeoplePictures, people_pictures
+from slimdp.studies.page.curves import rows_image, study_figures, training_images
+from slimdp.studies.page.elements import PageImage
+from slimdp.studies.page.people import PeopleImages, people_images
 from slimdp.studies.page.tables import (
     PageTable,
     cost_csv,
@@ -60,7 +60,7 @@ class _Set:
     """The scores on a set of people."""
 
     scores: PageTable
-    rows: PagePicture | None  # None: there are none yet
+    rows: PageImage | None  # None: there are none yet
     gains: PageTable | None
 
 
@@ -77,11 +77,11 @@ class _Study:
     changed: tuple[ChangedRuns, ...]  # results that were made with other settings
     sets: tuple[_Set, ...]
     more_tables: tuple[PageTable, ...]  # folded away
-    figures: tuple[PagePicture, ...]
+    figures: tuple[PageImage, ...]
     left_out: tuple[str, ...]  # figures that cannot be drawn, and why
-    training: tuple[PagePicture, ...]
+    training: tuple[PageImage, ...]
     training_open: bool
-    people: PeoplePictures | None
+    people: PeopleImages | None
     cost: PageTable | None
     cost_words: str
     csv: tuple[tuple[str, bytes], ...]  # name and contents
@@ -151,13 +151,13 @@ def _require_rows(studies: Sequence[SweptStudy], names: Sequence[str]) -> None:
 
 
 def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
-    results, training = swept.results, tuple(training_pictures(swept))
+    results, training = swept.results, tuple(training_images(swept))
     done = bool(results)
     figures, left_out = study_figures(swept) if done else ([], [])
     people = None
     if done and settings.people > 0:
         named = tuple(name for name in settings.rows or () if name in swept.study.names)
-        people = people_pictures(swept, settings.people, named or None, settings.device)
+        people = people_images(swept, settings.people, named or None, settings.device)
     return _Study(
         key=swept.key,
         id="_".join(swept.key.split()),
@@ -171,7 +171,7 @@ def _study(swept: SweptStudy, settings: ReportSettings) -> _Study:
         sets=tuple(
             _Set(
                 score_table(swept, on),
-                rows_picture(swept, on) if swept.rows(on=on) else None,
+                rows_image(swept, on) if swept.rows(on=on) else None,
                 gain_table(swept, on),
             )
             for on in swept.study.evaluate
@@ -212,12 +212,12 @@ def _files(parts: Sequence[_Study]) -> list[tuple[str, bytes]]:
     for part in parts:
         files += [(f"{part.key}_{name}.csv", content) for name, content in part.csv]
         rows = [each.rows for each in part.sets if each.rows is not None]
-        pictures = [*rows, *part.figures, *part.training]
+        images = [*rows, *part.figures, *part.training]
         if part.people is not None:
-            pictures += part.people.textures
+            images += part.people.textures
             files += [(f"{panel.name}.png", panel.png) for panel in part.people.panels]
-        for picture in pictures:
-            files += [(picture.name + ending, content) for ending, content in picture.files.items()]
+        for image in images:
+            files += [(image.name + ending, content) for ending, content in image.files.items()]
     return files
 
 

@@ -19,8 +19,8 @@ from slimdp.__main__ import main
 from slimdp.settings_file import dump_yaml, read_mapping
 from slimdp.studies import find_studies
 from slimdp.studies.page import ReportSettings, write_report
-from slimdp.studies.page.curves import study_figures, training_pictures
-from slimdp.studies.page.people import choose_rows, people_pictures, skin_share
+from slimdp.studies.page.curves import study_figures, training_images
+from slimdp.studies.page.people import choose_rows, people_images, skin_share
 from slimdp.studies.swept import changed_runs
 from slimdp.surface import BodySurface, load_surface
 from tests.studies.page.conftest import CLICKS, OTHER, PLAIN, ROWS, TITLE
@@ -77,8 +77,8 @@ def test_nothing_is_fetched_and_nothing_runs(page: Path, parsed: Page) -> None:
     assert parsed.texts("script") == []
     text = re.sub(r"data:[a-z/+]+;base64,[A-Za-z0-9+/=]+", "data:", page.read_text())
     assert not re.search(r"https?:|//[a-z]|@import|url\(|\son[a-z]+=", text)
-    for picture in parsed.attributes("img"):
-        assert picture["src"].startswith(("data:image/svg+xml;base64,", "data:image/jpeg;base64,"))
+    for image in parsed.attributes("img"):
+        assert image["src"].startswith(("data:image/svg+xml;base64,", "data:image/jpeg;base64,"))
     assert str(page.parent) not in text
 
 
@@ -97,7 +97,7 @@ def test_who_cannot_see_it_can_read_it(parsed: Page) -> None:
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
-    assert all(len(picture["alt"]) > 5 for picture in parsed.attributes("img"))
+    assert all(len(image["alt"]) > 5 for image in parsed.attributes("img"))
     assert all(
         header["scope"] in ("row", "col", "colgroup", "rowgroup") for header in parsed.attributes("th")
     )
@@ -181,20 +181,20 @@ def test_the_papers_numbers_are_drawn_of_curves_of_which_it_has_all_rows(
     page: Path, swept_folder: Path
 ) -> None:
     (swept,) = find_studies([swept_folder])
-    pictures = {picture.name: picture for picture in study_figures(swept)[0]}
+    images = {image.name: image for image in study_figures(swept)[0]}
     dashed = {
-        name: re.findall(rb"stroke-dasharray: [^;]+; stroke-dashoffset: [^;]+; stroke: (#\w+)", picture.data)
-        for name, picture in pictures.items()
+        name: re.findall(rb"stroke-dasharray: [^;]+; stroke-dashoffset: [^;]+; stroke: (#\w+)", image.data)
+        for name, image in images.items()
     }
     with_paper = [name for name, found in dashed.items() if found]
     assert with_paper == ["study_figure6_10cm"]  # of deep there are only 10 cm; the other figures do not ask
-    chart = pictures["study_figure6_10cm"]
+    chart = images["study_figure6_10cm"]
     assert sorted(dashed["study_figure6_10cm"]) == [b"#1f5fa8", b"#777777"]  # the first curve, the legend
     assert chart.data.count(b">paper</text>") == 1
     assert "paper, known: 42.9 at 1, 45.0 at 2" in chart.alt
     assert "paper, not" not in chart.alt
     assert "Dashed: the paper's numbers." in chart.caption
-    assert "Dashed" not in pictures["study_figure6_5cm"].caption
+    assert "Dashed" not in images["study_figure6_5cm"].caption
     with open(page.parent / "figures" / "study_figure6_10cm.csv", newline="") as file:
         numbers = [(line["curve"], line["row"], line["10cm_paper"]) for line in csv.DictReader(file)]
     assert numbers == [
@@ -204,12 +204,12 @@ def test_the_papers_numbers_are_drawn_of_curves_of_which_it_has_all_rows(
 
 def test_rows_that_differ_in_stacks_alone_are_drawn_unasked(swept_folder: Path) -> None:
     (swept,) = find_studies([swept_folder])
-    pictures, left_out = study_figures(replace(swept, study=swept.study.replace(figures=())))
-    assert [picture.title for picture in pictures] == [
+    images, left_out = study_figures(replace(swept, study=swept.study.replace(figures=())))
+    assert [image.title for image in images] == [
         f"Accuracy over stacks, within {cm} cm" for cm in (5, 10, 20)
     ]
     assert left_out == []
-    lines = pictures[1].files[".csv"].decode().splitlines()
+    lines = images[1].files[".csv"].decode().splitlines()
     assert [line.split(",")[:3] for line in lines[1:]] == [
         [f"{PLAIN} / deep", "plain", "1"],
         [f"{PLAIN} / deep", "deep", "2"],
@@ -247,24 +247,24 @@ def test_missing_runs_are_named_with_the_command_that_makes_them(parsed: Page, s
 
 def test_pictures_and_tables_come_as_files_too(page: Path, parsed: Page) -> None:
     files = {file.name: file for file in (page.parent / "figures").iterdir()}
-    pictures = [
+    images = [
         f"study_figure{number}_{column}" for number in (1, 2, 4, 6) for column in ("5cm", "10cm", "20cm")
     ]
-    pictures += [
+    images += [
         "study_rows_first",
         "study_rows_again",
         "study_person1",
         "study_person2",
         "study_texture__labels",
     ]
-    pictures += [
+    images += [
         f"study_{kind}_{row}" for kind in ("training", "texture") for row in ("plain", "deep", "other")
     ]
-    assert {f"{name}.png" for name in pictures} == {name for name in files if name.endswith(".png")}
-    for name in pictures:
-        picture = cv2.imread(str(files[f"{name}.png"]))
-        assert picture is not None, name
-        assert picture.std() > 5, name
+    assert {f"{name}.png" for name in images} == {name for name in files if name.endswith(".png")}
+    for name in images:
+        image = cv2.imread(str(files[f"{name}.png"]))
+        assert image is not None, name
+        assert image.std() > 5, name
     with open(files["study_scores_first.csv"], newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["row"] for row in rows] == ["plain", "deep", "other"]
@@ -370,25 +370,25 @@ def test_weights_and_logs_beside_a_row_are_enough(swept_folder: Path, tmp_path: 
     (runs / "deep" / "seed_0" / "stage_clips.pt").unlink()
     (swept,) = find_studies([runs])
     for names, left_out in ((None, f"No weights are here of {OTHER} (other)."), (("plain", "deep"), "")):
-        people = people_pictures(swept, 1, names)
+        people = people_images(swept, 1, names)
         assert [line.title for line in people.panels[0].lines] == ["labels", PLAIN, "deep"]
         assert people.left_out == left_out
         assert people.weights == "seed 0, seed 1"
-    assert len(training_pictures(swept)) == 3
+    assert len(training_images(swept)) == 3
     weights = runs / "plain" / "seed_0" / "stage_clips.pt"
     weights.write_bytes(weights.read_bytes()[:5000])
     with pytest.raises(ValueError, match=r"plain/seed_0/stage_clips\.pt is broken .*--no-panels"):
-        people_pictures(swept, 1)
+        people_images(swept, 1)
 
 
 def test_every_training_has_the_same_axis_and_shows_where_its_stages_begin(swept_folder: Path) -> None:
-    pictures = training_pictures(find_studies([swept_folder])[0])
-    ticks = [re.findall(rb">(-?[\d.]+)</text>", picture.data) for picture in pictures]
+    images = training_images(find_studies([swept_folder])[0])
+    ticks = [re.findall(rb">(-?[\d.]+)</text>", image.data) for image in images]
     assert ticks[0] == ticks[1] == ticks[2]
     # Two stages of six steps, so one line; the baseline, dashed, is behind the other of its group.
-    dashes = [len(set(re.findall(rb"stroke-dasharray: ([^;]+)", picture.data))) for picture in pictures]
+    dashes = [len(set(re.findall(rb"stroke-dasharray: ([^;]+)", image.data))) for image in images]
     assert dashes == [1, 2, 1]
-    assert "lower is not better between rows with other labels" in pictures[0].caption
+    assert "lower is not better between rows with other labels" in images[0].caption
 
 
 def test_a_baseline_is_for_the_studies_that_have_it(swept_folder: Path, tmp_path: Path) -> None:
@@ -487,9 +487,7 @@ def test_wrong_folders_are_told(
 def test_photographs_are_what_was_drawn(parsed: Page, page: Path) -> None:
     # The sheet holds the pictures of the page: the first one, under titles of 20 px and beside names of 170.
     sheet = cv2.imread(str(page.parent / "figures" / "study_person1.png"))
-    first = next(
-        picture for picture in parsed.attributes("img") if picture["src"].startswith("data:image/jpeg")
-    )
+    first = next(image for image in parsed.attributes("img") if image["src"].startswith("data:image/jpeg"))
     data = np.frombuffer(base64.b64decode(first["src"].partition(",")[2]), np.uint8)
     shown = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert shown is not None
