@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,7 @@ def test_tables_have_rows_in_common_and_these_are_trained_once() -> None:
     stages, rows = {}, 0
     for folder in folders:
         study = read_study(EXPERIMENTS / folder / "study.yaml")
-        for run in plan_runs(replace(study, seeds=(0,))):
+        for run in plan_runs(study.replace(seeds=(0,))):
             rows += not run.trains
             if run.trains:
                 stages[run.folder] = run
