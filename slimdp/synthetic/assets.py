@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from flow_cache.images import IMAGE_SUFFIXES, check_image
-from slimdp.synthetic.background import read_background
 from slimdp.synthetic.motion import BvhMotion, read_bvh
+from slimdp.synthetic.world import read_background
 
 MOTION_ENDINGS = (".bvh",)
 #: Of every this many files, the last is for the validation clips.
@@ -31,10 +31,6 @@ class Assets:
 
 def find_assets(backgrounds: Path | None = None, motions: Path | None = None) -> Assets:
     """The pictures and motions in two folders and the folders below them, sorted by path, each file checked.
-
-    Args:
-        backgrounds: a folder of pictures, or None for procedural backgrounds.
-        motions: a folder of BVH files, or None for procedural motions.
 
     Raises:
         AssetError: a folder that is missing, unreadable or without such files, a picture that is damaged, or
@@ -61,12 +57,10 @@ def split_assets(assets: Assets) -> tuple[Assets, Assets]:
 
 def fingerprint(files: Iterable[Path]) -> str:
     """What a list of files is known by: a hash of their names and sizes, not of where they lie."""
-    digest = hashlib.sha256()
-    count = 0
-    for file in files:
-        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-        count += 1
-    return f"{count} files, {digest.hexdigest()[:12]}" if count else "none"
+    names = [f"{file.name}\0{file.stat().st_size}\0" for file in files]
+    return (
+        f"{len(names)} files, {hashlib.sha256(''.join(names).encode()).hexdigest()[:12]}" if names else "none"
+    )
 
 
 def _split(files: tuple[Path, ...]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
@@ -83,20 +77,17 @@ def _files(folder: Path, option: str, endings: tuple[str, ...]) -> tuple[Path, .
     if not folder.is_dir():
         raise AssetError(f"{folder} is a file; {wanted}")
     found, seen = [], 0
-    for place, folders, names in os.walk(folder, onerror=_refuse(wanted)):
+
+    def refuse(error: OSError) -> None:
+        raise AssetError(f"{error.filename}: cannot be read ({error.strerror}); {wanted}") from error
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
         folders.sort()
         seen += len(names)
         found += [Path(place, name) for name in names if name.lower().endswith(endings)]
     if not found:
         raise AssetError(f"{folder}: none of its {seen} files is one of those; {wanted}")
     return tuple(sorted(found))
-
-
-def _refuse(wanted: str) -> Callable[[OSError], None]:
-    def refuse(error: OSError) -> None:
-        raise AssetError(f"{error.filename}: cannot be read ({error.strerror}); {wanted}") from error
-
-    return refuse
 
 
 def _check_background(path: Path) -> None:

@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +37,6 @@ __all__ = ["PRESETS", "SetPlan", "synthesize", "synthesize_preset"]
 
 # Bytes a pixel, about twice what was measured at 256 px (0.6 and 1.5): noise and backgrounds differ.
 _IMAGE_BYTES = 1.2  # a frame's JPEG and its map of part and (u, v)
-
 _FLOW = 4.0  # a frame's six fields of exact flow and its occlusion mask
 
 #: Bytes of annotations a labelled frame (measured: 18 thousand), while they are there twice.
@@ -98,16 +98,8 @@ def synthesize(
     """Render a data set; the same bytes for the same seed, whatever the number of processes.
 
     A call that was interrupted goes on where it was when it is made again; a set that is finished already is
-    left as it is.
-
-    Args:
-        out: the folder to make.
-        plan: what.
-        seed: of everything random.
-        processes: that render side by side.
-        exact: also write the exact flow of the training clips, and where it is hidden.
-        quiet: show no progress.
-        assets: what the user brought; None: everything is procedural.
+    left as it is. `exact`: also write the exact flow of the training clips, and where it is hidden. Without a
+    user's assets everything is procedural.
 
     Raises:
         FileExistsError: `out`, or what was begun of it, is something else; nothing is overwritten.
@@ -153,16 +145,10 @@ def synthesize_preset(
     backgrounds: Path | None = None,
     motions: Path | None = None,
 ) -> Path:
-    """Render a preset with all cores, or as many processes as asked for.
+    """Render a preset, a key of `PRESETS` changed by `key=value` overrides; None processes: one a core.
 
-    Args:
-        out, seed, processes: as for `synthesize`.
-        preset: a key of `PRESETS`.
-        overrides: `key=value` for settings of the plan.
-        backgrounds, motions: folders of the user's pictures and BVH files (`find_assets`).
-
-    Raises:
-        ValueError: what cannot be; and what `synthesize` raises.
+    Backgrounds and motions are folders (`find_assets`). Raises ValueError for what cannot be, and what
+    `synthesize` raises.
     """
     plan = preset_plan(preset, overrides)
     processes = (os.cpu_count() or 1) if processes is None else processes
@@ -189,30 +175,23 @@ class _Work:
 
 
 def _items(plan: SetPlan) -> list[Item]:
-    counts = {
-        "stills": plan.stills,
-        "train": plan.train_clips,
-        "val": plan.val_clips,
-        "val_stills": plan.val_stills,
-    }
-    return [Item(split, number) for split in SPLITS for number in range(counts[split])]
+    counts = zip(SPLITS, (plan.stills, plan.train_clips, plan.val_clips, plan.val_stills), strict=True)
+    return [Item(split, number) for split, count in counts for number in range(count)]
 
 
 def _render(work: _Work, items: list[Item], missing: list[Item], processes: int, quiet: bool) -> None:
+    """Do the missing items in their order, or side by side."""
     total = sum(frames_of(item, work.plan) for item in items)
     left = sum(frames_of(item, work.plan) for item in missing)
-    with Tracker("render", "frames", total, found=total - left, speaks=not quiet) as tracker:
-        for item, _ in zip(missing, _mapped(work, missing, processes)):
+    with ExitStack() as stack:
+        tracker = stack.enter_context(
+            Tracker("render", "frames", total, found=total - left, speaks=not quiet)
+        )
+        done: Iterable[None] = map(work, missing)
+        if processes > 1 and len(missing) > 1:
+            done = stack.enter_context(WorkerPool(work, min(processes, len(missing)))).map(missing)
+        for item, _ in zip(missing, done):
             tracker.advance(frames_of(item, work.plan))
-
-
-def _mapped(work: _Work, items: list[Item], processes: int) -> Iterator[None]:
-    """Does the items in their order, or side by side."""
-    if processes == 1 or len(items) < 2:
-        yield from map(work, items)
-        return
-    with WorkerPool(work, min(processes, len(items))) as pool:
-        yield from pool.map(items)
 
 
 def _assemble(unfinished: UnfinishedSet, plan: SetPlan, items: list[Item], about: dict[str, Any]) -> None:

@@ -22,11 +22,7 @@ def visible_bits(step: int, visible: np.ndarray) -> np.ndarray:
 
 
 def read_visible(path: str | Path, step: int) -> np.ndarray:
-    """Where the flow of a frame over a step is in sight: (H, W) bool.
-
-    Args:
-        path: of the frame, OUT/visible/CLIP/000003.png.
-        step: frames, one of `flow_cache.STEPS`.
+    """Where the flow of a frame (OUT/visible/CLIP/000003.png) over a step of frames is in sight: (H, W) bool.
 
     Raises:
         ImageError: the picture is missing, damaged, or no 8-bit one with one channel.
@@ -61,10 +57,6 @@ def exact_flow(
 
     Every pixel shows a point of a mesh; the flow ends where frame 1's camera sees that point, and the point
     is visible if the ray through there meets it first.
-
-    Args:
-        frame_0, frame_1: two frames of one clip.
-        surface: the topology that both frames' people share.
 
     Returns:
         flow_0to1 (2, H, W) float32 px and visible (H, W) bool; what is hidden, or has left the frame, still
@@ -152,16 +144,8 @@ _REACH = max(STEPS)
 class ClipFlowWriter:
     """Writes FOLDER/flow_exact/VIDEO.h5 and FOLDER/visible/VIDEO/000000.png ...
 
-    It holds no more frames than the steps reach. What an attempt that was broken off has left of the store
-    goes first. Leaving its `with` block finishes the files.
-
-    Args:
-        folder: of the set.
-        video: its name.
-        frames: how many there will be.
-        size: px, both sides of a frame.
-        seed: of the set.
-        surface: the topology of the people.
+    It holds no more frames (`size` px on both sides) than the steps reach. What an attempt that was broken
+    off has left of the store goes first. Leaving its `with` block finishes the files.
     """
 
     def __init__(
@@ -178,7 +162,12 @@ class ClipFlowWriter:
         # Committed once, at the end: a broken clip is made anew.
         self._writer = FlowWriter(path, commit_seconds=float("inf"))
         try:
-            self._writer.add_video(_record(video, frames, size, seed), STEPS)
+            names = tuple(f"{index:06d}.jpg" for index in range(frames))
+            source, seed_of = f"images/clips/{video}", f"rendered, seed {seed}"
+            record = VideoRecord(
+                video, size, size, names, source, seed_of, estimator="exact", settings="{}", settings_hash=""
+            )
+            self._writer.add_video(record, STEPS)
         except BaseException:
             self._writer.close()
             raise
@@ -211,17 +200,3 @@ class ClipFlowWriter:
         flow[hidden] = np.clip(np.nan_to_num(flow[hidden]), -MAX_PX, MAX_PX)
         self._writer.write(self._video, start, end - start, flow)
         self._bits[start] |= visible_bits(end - start, visible)
-
-
-def _record(video: str, frames: int, size: int, seed: int) -> VideoRecord:
-    return VideoRecord(
-        name=video,
-        frame_names=tuple(f"{index:06d}.jpg" for index in range(frames)),
-        width=size,
-        height=size,
-        source=f"images/clips/{video}",
-        source_hash=f"rendered, seed {seed}",
-        estimator="exact",
-        settings="{}",
-        settings_hash="",
-    )

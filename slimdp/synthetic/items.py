@@ -56,12 +56,7 @@ class RenderedItem:
 class ItemRenderer:
     """Renders items into the folder of a set; what it draws depends on seed and item alone.
 
-    Args:
-        folder: of the set.
-        plan: what.
-        seed: of everything random.
-        exact: also write the exact flow of training clips, and where it is hidden.
-        assets: what the user brought.
+    `exact`: also write the exact flow of training clips, and where it is hidden.
     """
 
     def __init__(self, folder: Path, plan: SetPlan, seed: int, exact: bool, assets: Assets) -> None:
@@ -106,13 +101,10 @@ class ItemRenderer:
         images: list[ImageRecord] = []
         everyone: list[PersonAnnotation] = []
         with ExitStack() as stack:
-            flow = (
-                stack.enter_context(
-                    ClipFlowWriter(self._folder, item.name, frames, plan.size, self._seed, self._surface)
-                )
-                if train and self._exact
-                else None
-            )
+            flow = None
+            if train and self._exact:
+                flow = ClipFlowWriter(self._folder, item.name, frames, plan.size, self._seed, self._surface)
+                stack.enter_context(flow)
             for index in range(frames):
                 frame = render_frame(scene, self._surface, index, scene_rng)
                 image = self._frame_record(item, index)
@@ -127,8 +119,8 @@ class ItemRenderer:
                     flow.add(frame)
         people = tuple(person for person in everyone if person.image.labelled)
         of_every_frame = tuple(everyone) if train and plan.every_frame else None
-        bodies, person_frames = _bodies(scene), frames * len(scene.people)
-        return RenderedItem(tuple(images), people, bodies, person_frames, of_every_frame)
+        person_frames = frames * len(scene.people)
+        return RenderedItem(tuple(images), people, _bodies(scene), person_frames, of_every_frame)
 
     def _chances(self, item: Item) -> list[np.random.Generator]:
         """Of the scene, the annotators, the compression, the annotators of frames that else go unlabelled.

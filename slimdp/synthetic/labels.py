@@ -17,10 +17,8 @@ from slimdp.synthetic.render import RenderedFrame
 
 #: A person with fewer visible pixels is not labelled.
 FEWEST_PIXELS = 150
-
 #: A joint lies this deep under the skin at most (metres), if it is visible.
 JOINT_DEPTH = 0.16
-
 #: The same for the face, whose keypoints lie on the skin: one ear must not be seen through the head.
 FACE_DEPTH = 0.04
 
@@ -53,17 +51,10 @@ def label_people(
     budget: int | None = None,
     error: PositionError | None = None,
 ) -> list[PersonAnnotation]:
-    """The annotations of all people who are seen well enough.
+    """The annotations of all people who are seen well enough; their ids count from `first_id`, by person.
 
-    Args:
-        frame: what was rendered.
-        image: its record.
-        surface: the body that part, u and v speak of.
-        first_id: annotation ids count from here, by person.
-        rng: the annotators' chance.
-        form: which keypoints, whether tracks, and who is left out.
-        budget: points a person at most, a random choice of all (Slim DensePose, table 3 v); None keeps all.
-        error: how annotators misplace points on the body; None: they do not.
+    A budget is the most points a person keeps, a random choice (Slim DensePose, table 3 v); None keeps all.
+    The error says how annotators misplace points on the body; None: they do not.
     """
     person = frame.hits.person.reshape(frame.camera.height, frame.camera.width)
     part = np.where(frame.hits.person >= 0, surface.face_part[frame.hits.face], 0).reshape(person.shape)
@@ -79,23 +70,15 @@ def label_people(
         points = annotators_points(coarse if dense else np.zeros_like(coarse), rng)
         points = points[np.sort(rng.permutation(len(points))[:budget])]
         point_part, point_uv = _answers(frame, points, surface, error, rng)
-        people.append(
-            PersonAnnotation(
-                id=first_id + index,
-                image=image,
-                box=box,
-                points=points.astype(np.float64),
-                part=point_part,
-                uv=point_uv,
-                source=np.full(len(points), int(LabelSource.ANNOTATOR)),
-                step=np.zeros(len(points), dtype=np.int64),
-                track=index if form.tracks else None,
-                coarse=_coarse_in_box(coarse, box) if dense else None,
-                keypoints=keypoints,
-                keypoint_names=form.keypoint_names,
-                mask=mask,
-            )
-        )
+        person_labels = PersonAnnotation(
+            first_id + index, image, box, points.astype(np.float64), point_part, point_uv,
+            source=np.full(len(points), int(LabelSource.ANNOTATOR)),
+            step=np.zeros(len(points), dtype=np.int64),
+            track=index if form.tracks else None,
+            coarse=_coarse_in_box(coarse, box) if dense else None,
+            keypoints=keypoints, keypoint_names=form.keypoint_names, mask=mask,
+        )  # fmt: skip
+        people.append(person_labels)
     return people
 
 
@@ -167,15 +150,9 @@ POINTS_A_ROOT_SHARE = 37.0
 # torso, back and hips; 2.2); the order is taken from there. The scale is set by the one row of numbers there
 # is: annotators within 5, 10, 20 cm for 65, 92, 98 % of the points (Slim DensePose, table 2, "Human").
 ERROR_CM = {
-    "torso": 6.0,
-    "hand": 1.6,
-    "foot": 1.8,
-    "upper leg": 5.5,
-    "lower leg": 3.5,
-    "upper arm": 3.5,
-    "lower arm": 2.5,
-    "head": 2.0,
-}
+    "torso": 6.0, "hand": 1.6, "foot": 1.8, "upper leg": 5.5, "lower leg": 3.5, "upper arm": 3.5,
+    "lower arm": 2.5, "head": 2.0,
+}  # fmt: skip
 
 #: The same by coarse label, 0 background.
 ERROR_CM_OF_COARSE = np.array(
@@ -192,12 +169,8 @@ _MARGIN = 0.02
 def annotators_points(region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Spread points over every region by k-means, as the annotators' tool does (DensePose, 2.1).
 
-    Args:
-        region: (H, W) the regions that one person was divided into, coarse labels; 0 is no region.
-        rng: the annotator's chance.
-
-    Returns:
-        (N, 2) int64 x, y px; each lies in its region. N = 0 where there is no region.
+    Regions (H, W) are one person's coarse labels, 0 none. The points (N, 2) int64 x, y px lie in them; N = 0
+    where there is no region.
     """
     body = region > 0
     chosen = [np.zeros((0, 2), dtype=np.int64)]
@@ -245,24 +218,16 @@ class PositionError:
         """Move surface points by random geodesic distances in random directions.
 
         The distance is that of a normal error along each of two directions, a Rayleigh distance; where the
-        coarse part does not reach so far, its point nearest to that distance is taken.
-
-        Args:
-            face: (N,) faces.
-            barycentric: (N, 3) weights.
-            rng: the annotator's chance.
-
-        Returns:
-            face (N,) int64 and barycentric (N, 3) of the displaced points.
+        coarse part does not reach so far, its point nearest to that distance is taken. Takes and returns
+        face (N,) int64 and barycentric (N, 3).
         """
         if self._scale == 0 or len(face) == 0:
             return face, barycentric
         coarse = self._coarse[face]
         distance = rng.rayleigh(self._scale * ERROR_CM_OF_COARSE[coarse] / 100)
         start = self._surface.positions(face, barycentric)
-        candidates = np.stack(
-            [self._draw_faces(*point, rng) for point in zip(coarse, start, distance)]
-        )  # (N, C)
+        draws = [self._draw_faces(*point, rng) for point in zip(coarse, start, distance)]
+        candidates = np.stack(draws)  # (N, C)
         weights = rng.dirichlet([1.0, 1.0, 1.0], candidates.shape)  # uniform on a triangle
         flat = candidates.ravel()
         repeated = np.repeat(face, _CANDIDATES), np.repeat(barycentric, _CANDIDATES, axis=0)
@@ -285,16 +250,9 @@ class PositionError:
 def as_annotators_would(
     people: Sequence[PersonAnnotation], surface: BodySurface, scale: float, rng: np.random.Generator
 ) -> list[PersonAnnotation]:
-    """The same people and pixels, every label moved along the body as annotators misplace it.
+    """The same people and pixels, every exact label moved along the body as annotators misplace it.
 
-    Args:
-        people: whose labels are exact; those of parts alone stay.
-        surface: the body that they speak of.
-        scale: times the errors of `slimdp.synthetic.labels.ERROR_CM`.
-        rng: the annotators' chance.
-
-    Raises:
-        ValueError: a negative scale.
+    Labels of parts alone stay. The scale is in times the errors of `ERROR_CM`; raises ValueError below 0.
     """
     error = PositionError(surface, scale)
     answers = []

@@ -88,13 +88,8 @@ def revolution(profile: np.ndarray, centre: np.ndarray, texture: Texture, segmen
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(profile, axis=0), axis=1))])
     uv = np.stack(np.broadcast_arrays(angle[None] * radius.max(), along[:, None]), axis=2)
     row, column = (a.ravel() for a in np.mgrid[: len(radius) - 1, :segments])
-    wide = segments + 1
-    a, b, c, d = (
-        row * wide + column,
-        row * wide + column + 1,
-        (row + 1) * wide + column + 1,
-        (row + 1) * wide + column,
-    )
+    a, d = row * (segments + 1) + column, (row + 1) * (segments + 1) + column
+    b, c = a + 1, d + 1
     faces = np.concatenate([np.stack([a, b, c], axis=1), np.stack([a, c, d], axis=1)]).astype(np.int32)
     vertices = grid.reshape(-1, 3) + np.asarray(centre)
     return Prop(vertices, faces, normal.reshape(-1, 3)[faces], uv.reshape(-1, 2)[faces], texture)
@@ -142,22 +137,22 @@ def _pick(rng: np.random.Generator, palette: list[Texture]) -> Texture:
     return palette[int(rng.integers(len(palette)))]
 
 
+def _legs(x: float, z: float, high: float, thick: float, texture: Texture) -> list[Prop]:
+    """Four legs at +-x, +-z, metres."""
+    size, corners = np.array([thick, high, thick]), ((-x, -z), (-x, z), (x, -z), (x, z))
+    return [box(np.array([at_x, high / 2, at_z]), size, 0, texture) for at_x, at_z in corners]
+
+
 def _table(rng: np.random.Generator, palette: list[Texture]) -> list[Prop]:
     wide, deep, high = rng.uniform(0.7, 1.6), rng.uniform(0.5, 0.9), rng.uniform(0.45, 0.8)
     parts = [box(np.array([0, high, 0]), np.array([wide, 0.05, deep]), 0, _pick(rng, palette))]
-    for x in (-1, 1):
-        for z in (-1, 1):
-            foot = np.array([x * (wide / 2 - 0.06), high / 2, z * (deep / 2 - 0.06)])
-            parts.append(box(foot, np.array([0.06, high, 0.06]), 0, parts[0].texture))
-    things = [
-        box(
-            np.array([rng.uniform(-0.3, 0.3) * wide, high + 0.025 + size / 2, rng.uniform(-0.2, 0.2)]),
-            size * rng.uniform(0.6, 1.4, 3) * [1, 0, 1] + [0, size, 0],
-            rng.uniform(0, 3),
-            _pick(rng, palette),
-        )
-        for size in rng.uniform(0.08, 0.3, int(rng.integers(0, 3)))
-    ]
+    parts += _legs(wide / 2 - 0.06, deep / 2 - 0.06, high, 0.06, parts[0].texture)
+    things = []
+    for high_thing in rng.uniform(0.08, 0.3, int(rng.integers(0, 3))):
+        x, z = rng.uniform(-0.3, 0.3) * wide, rng.uniform(-0.2, 0.2)
+        size = high_thing * rng.uniform(0.6, 1.4, 3) * [1, 0, 1] + [0, high_thing, 0]
+        where = np.array([x, high + 0.025 + high_thing / 2, z])
+        things.append(box(where, size, rng.uniform(0, 3), _pick(rng, palette)))
     return [together(parts), *things]
 
 
@@ -166,10 +161,7 @@ def _chair(rng: np.random.Generator, palette: list[Texture]) -> list[Prop]:
     texture = _pick(rng, palette)
     parts = [box(np.array([0, seat, 0]), np.array([0.44, 0.05, 0.44]), 0, texture)]
     parts.append(box(np.array([0, (seat + high) / 2, -0.2]), np.array([0.44, high - seat, 0.04]), 0, texture))
-    for x in (-0.19, 0.19):
-        for z in (-0.19, 0.19):
-            parts.append(box(np.array([x, seat / 2, z]), np.array([0.04, seat, 0.04]), 0, texture))
-    return [together(parts)]
+    return [together(parts + _legs(0.19, 0.19, seat, 0.04, texture))]
 
 
 def _shelf(rng: np.random.Generator, palette: list[Texture]) -> list[Prop]:
@@ -203,10 +195,8 @@ def _lamp(rng: np.random.Generator, palette: list[Texture]) -> list[Prop]:
 def _plant(rng: np.random.Generator, palette: list[Texture]) -> list[Prop]:
     high = rng.uniform(0.5, 2.6)
     green = Texture((rng.random((32, 32, 1)) * [70, 120, 40] + [10, 30, 5]).astype(np.uint8), 0.04)
-    crown = [
-        ball(np.array([x, high + y, z]) * [1, 1, 1], rng.uniform(0.12, 0.22) * high, green, 0.9)
-        for x, y, z in rng.normal(0, 0.14 * high, (int(rng.integers(3, 8)), 3))
-    ]
+    spread = rng.normal(0, 0.14 * high, (int(rng.integers(3, 8)), 3))
+    crown = [ball(at + [0, high, 0], rng.uniform(0.12, 0.22) * high, green, 0.9) for at in spread]
     return [pillar(np.zeros(3), 0.06 + 0.04 * high, high, _pick(rng, palette), 0.5), together(crown)]
 
 
@@ -250,13 +240,7 @@ OUTDOORS: tuple[Maker, ...] = (_plant, _plant, _car, _pole, _pole, _stack, _ball
 
 
 def random_occluder(rng: np.random.Generator, camera: CameraPath, body: np.ndarray) -> Prop:
-    """Something that stands or moves between the camera and a person, and hides a part of them.
-
-    Args:
-        rng: chance.
-        camera: the camera.
-        body: (3,) metres, the middle of the person.
-    """
+    """Something that stands or moves before a person's middle (3,) metres, and hides a part of the body."""
     share = rng.uniform(0.45, 0.8)  # of the way from the camera to the person
     where = camera.position + share * (body - camera.position)
     height = share * rng.uniform(-0.6, 0.5)
@@ -280,7 +264,5 @@ def random_occluder(rng: np.random.Generator, camera: CameraPath, body: np.ndarr
         return replace(prop, path=Path(velocity, rng.normal(0, 0.03, 3), 1.8, rng.normal(0, 0.4, 3)))
     handle = box(aim + [0, 0.65 * size, 0], np.array([0.5, 0.5, 0.1]) * size, 0, texture)  # a bag
     bag = together([box(aim, np.array([1.0, 1.1, 0.4]) * size, 0, texture), handle])
-    swing = np.array([0.06, 0.02, 0.02])
-    return replace(
-        bag, path=Path(velocity, swing, rng.uniform(0.6, 1.4), np.array([0, rng.normal(0, 0.5), 0]))
-    )
+    frequency, spin = rng.uniform(0.6, 1.4), np.array([0, rng.normal(0, 0.5), 0])
+    return replace(bag, path=Path(velocity, np.array([0.06, 0.02, 0.02]), frequency, spin))

@@ -49,13 +49,10 @@ class SceneStyle(Settings):
 
 #: Motions shorter than this (px) leave no trace.
 _LEAST = 0.5
-
 #: Longer ones are cut (px).
 _MOST = 40.0
-
 #: Depths this near (metres) are side by side rather than one before the other.
 _BESIDE = 0.1
-
 #: Times within the shutter that are looked at, at most.
 _MOST_TAPS = 25
 
@@ -113,6 +110,10 @@ def _within(distance: np.ndarray, reach: np.ndarray) -> np.ndarray:
 _SPREADS = (1.0, 2.0, 4.0)
 
 _STEPS = 8192
+_LINEAR = np.arange(_STEPS + 1) / _STEPS
+_ENCODED = np.where(_LINEAR <= 0.0031308, 12.92 * _LINEAR, 1.055 * _LINEAR ** (1 / 2.4) - 0.055)
+#: Of every step of linear light its 8-bit sRGB value (IEC 61966-2-1).
+_SRGB = (_ENCODED * 255 + 0.5).astype(np.uint8)
 
 
 class PhotoSettings(Settings):
@@ -137,12 +138,8 @@ def photograph(
 ) -> np.ndarray:
     """A picture (H, W, 3) uint8 sRGB of linear light.
 
-    Args:
-        light: (H, W, 3) float32 linear RGB.
-        depth: (H, W) metres, infinite where there is nothing.
-        motion: (H, W, 2) px that what is seen moves while the shutter is open.
-        settings: the camera's.
-        rng: the sensor's chance.
+    Light is (H, W, 3) float32 RGB, depth (H, W) metres, infinite where there is nothing, motion (H, W, 2) px
+    that what is seen moves while the shutter is open; `rng` is the sensor's chance.
     """
     image = motion_blur(light, motion, depth) if settings.shutter > 0 else light
     if settings.aperture > 0:
@@ -166,15 +163,6 @@ def _shoulder(light: np.ndarray) -> np.ndarray:
     return np.minimum(light, 0.8) + 0.2 * over / (over + 0.2)
 
 
-def _srgb_table() -> np.ndarray:
-    linear = np.arange(_STEPS + 1) / _STEPS
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return (encoded * 255 + 0.5).astype(np.uint8)
-
-
-_SRGB = _srgb_table()
-
-
 def _defocus(image: np.ndarray, depth: np.ndarray, aperture: float, focus: float) -> np.ndarray:
     """Blur by the circle of confusion; what is sharp does not leak into what is not."""
     circle = (aperture * np.abs(1 - focus / np.maximum(depth, 0.2))).astype(np.float32)
@@ -192,15 +180,10 @@ def _defocus(image: np.ndarray, depth: np.ndarray, aperture: float, focus: float
 
 
 def write_image(path: Path, image: np.ndarray, options: Sequence[int] = ()) -> None:
-    """Write a picture in the format that the name ends with; makes the folder where it is missing.
+    """Write a picture, (H, W, 3) uint8 RGB or (H, W) uint8, over what is there, in the format of its name.
 
-    Args:
-        path: the file, written over where there is one.
-        picture: (H, W, 3) uint8 RGB or (H, W) uint8.
-        options: OpenCV's for the format, such as IMWRITE_JPEG_QUALITY, 90.
-
-    Raises:
-        OSError: naming the file that cannot be written.
+    Makes the folder where it is missing. Options are OpenCV's, such as IMWRITE_JPEG_QUALITY, 90. Raises
+    OSError naming the file that cannot be written.
     """
     content = encode_image(image, path.suffix, options)
     path.parent.mkdir(parents=True, exist_ok=True)

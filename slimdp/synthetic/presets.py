@@ -30,7 +30,7 @@ class SetPlan(Settings):
     # Points a person in the training sets; null: all that annotators place.
     budget: Annotated[int, above(0, "1 or more, or null for all")] | None = None
     style: SceneStyle = SceneStyle()
-    # Of the training sets: times the annotators' usual error (annotators.py).
+    # Of the training sets: times the annotators' usual error (labels.py).
     annotator_error: NotNegative = 0.0
     val_stills: Count = 0
     # Also write an annotation file in which all frames of training clips are labelled.
@@ -57,11 +57,7 @@ def track_labelled(frames: int) -> tuple[int, ...]:
     stay in the first half of the clip, give or take their length: 7 labelled frames of 29 or 30, where the
     paper has 1680 of 250 videos, 6.7 each.
 
-    Args:
-        frames: of the clip; raises ValueError below 1.
-
-    Returns:
-        Indices from 0 on, rising. Of a clip shorter than 7 frames, every second frame.
+    Indices rise from 0 on; a clip of fewer than 7 frames has every second one. Raises ValueError below 1.
     """
     if frames < 1:
         raise ValueError(f"a clip of {frames} frames; wanted 1 or more")
@@ -86,63 +82,30 @@ _EASY = SceneStyle(
 
 PRESETS = {
     "smoke": SetPlan(
-        stills=12,
-        train_clips=3,
-        val_clips=2,
-        frames=7,
-        labelled=(3,),
-        val_frames=5,
-        val_labelled=(0, 4),
+        stills=12, train_clips=3, val_clips=2, frames=7, labelled=(3,), val_frames=5, val_labelled=(0, 4),
         size=160,
     ),
     "tiny": SetPlan(
-        stills=32,
-        train_clips=32,
-        val_clips=100,
-        frames=7,
-        labelled=(3,),
-        val_frames=1,
-        val_labelled=(0,),
-        size=256,
-        style=_EASY,
+        stills=32, train_clips=32, val_clips=100, frames=7, labelled=(3,), val_frames=1, val_labelled=(0,),
+        size=256, style=_EASY,
     ),
     # Enough for all tables on a CPU in hours.
     "small": SetPlan(
-        stills=600,
-        train_clips=60,
-        val_clips=30,
-        frames=29,
-        labelled=track_labelled(29),
-        val_frames=29,
-        val_labelled=track_val_labelled(29),
-        size=256,
-        val_stills=150,
-        every_frame=True,
+        stills=600, train_clips=60, val_clips=30, frames=29, labelled=track_labelled(29), val_frames=29,
+        val_labelled=track_val_labelled(29), size=256, val_stills=150, every_frame=True,
     ),
     # The pictures of DensePose-COCO's training and minival sets and the videos of DensePose-Track.
     "full": SetPlan(
-        stills=26_437,
-        train_clips=250,
-        val_clips=50,
-        frames=30,
-        labelled=track_labelled(30),
-        val_frames=30,
-        val_labelled=track_val_labelled(30),
-        size=512,
-        val_stills=1508,
+        stills=26_437, train_clips=250, val_clips=50, frames=30, labelled=track_labelled(30), val_frames=30,
+        val_labelled=track_val_labelled(30), size=512, val_stills=1508,
     ),
-}
+}  # fmt: skip
 
 
 def preset_plan(preset: str, overrides: Sequence[str] = ()) -> SetPlan:
-    """A preset by its name, with settings changed.
+    """A preset, a key of `PRESETS`, changed by `key=value` overrides such as `stills=100` or `style.tempo=2`.
 
-    Args:
-        preset: a key of `PRESETS`.
-        overrides: `key=value`, e.g. `stills=100` or `style.tempo=2`.
-
-    Raises:
-        ConfigError: an unknown preset or key, or an impossible value.
+    Raises ConfigError for an unknown preset or key, or an impossible value.
     """
     if preset not in PRESETS:
         near = did_you_mean(preset, PRESETS)

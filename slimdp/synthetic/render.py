@@ -20,13 +20,10 @@ __all__ = ["SAMPLES", "Camera", "Hits", "RayCaster", "RenderedFrame", "look_at",
 #: Each pixel of a square of this side tries another place of a lamp and another part of the sky, and the
 #: square shares the answers (interleaved sampling, Keller and Heidrich 2001).
 TILE = 4
-
 #: What is farther than this casts no shadow of a sun (metres).
 SUN_REACH = 12.0
-
 #: What is farther than this does not darken the sky (metres).
 SKY_REACH = 1.2
-
 #: What is farther from the camera lies in no shadow (metres): landscapes hold theirs.
 SHADOWS_UP_TO = 18.0
 
@@ -42,12 +39,9 @@ class Light:
     bright_at: float = 3.0  # metres: where a lamp has its colour
 
     def seen_from(self, points: np.ndarray, jitter: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The way to the light from points (N, 3) metres.
+        """From points (N, 3) metres: ways (N, 3) float32 unit, reach (N,) metres to the lamp, strength (N,).
 
         `jitter` (N, 3) or (1, 3) in the unit ball picks a place on the lamp; its middle is 0.
-
-        Returns:
-            directions (N, 3) float32 unit, reach (N,) metres up to the lamp, strength (N,) by distance.
         """
         if self.distant:
             ways = np.asarray(self.place + self.radius * jitter, dtype=np.float32)
@@ -112,9 +106,8 @@ def random_lighting(rng: np.random.Generator, indoors: bool, ceiling: float, sha
         lights = []
         for share in rng.dirichlet(np.full(int(rng.integers(1, 4)), 3.0)):
             place = [rng.uniform(-2, 2), ceiling - rng.uniform(0.1, 0.6), rng.uniform(-0.5, 3.0)]
-            lights.append(
-                Light(np.array(place), share * (1 - ambient) * 1.5 * tint, rng.uniform(0.05, 0.3), False)
-            )
+            colour = share * (1 - ambient) * 1.5 * tint
+            lights.append(Light(np.array(place), colour, rng.uniform(0.05, 0.3), False))
         return Lighting(tuple(lights), ambient * tint, 0.6 * ambient * tint, shadows)
     height, around = np.deg2rad(rng.uniform(20, 65)), rng.uniform(-np.pi, np.pi)
     if rng.random() < 0.7:  # the sun stands mostly before the people
@@ -169,7 +162,8 @@ def irradiance(
     light = np.ones((len(hits.mesh), 3), dtype=np.float32)
     if len(shown) == 0:
         return light
-    tile = _tile_of(shown, camera.width)
+    # Which place of its square a pixel has, 0..TILE^2 - 1.
+    tile = (shown // camera.width) % TILE * TILE + shown % camera.width % TILE
     share = _Sharing(hits, shown, camera)
     origins = points + _OFF_SURFACE * (1 + 0.2 * hits.depth[shown, None].astype(np.float32)) * normal
     near = hits.depth[shown] < SHADOWS_UP_TO
@@ -201,15 +195,9 @@ def irradiance(
         sky *= share(open_sky)[:, None]
     reached += sky
     baked = np.array([False] * len(stage.people) + [prop.baked for prop in stage.props])[hits.mesh[shown]]
-    light[shown] = np.where(
-        baked[:, None], np.float32(lighting.white) * reached / np.maximum(bare, 1e-4), reached
-    )
+    left = np.float32(lighting.white) * reached / np.maximum(bare, 1e-4)
+    light[shown] = np.where(baked[:, None], left, reached)
     return light
-
-
-def _tile_of(pixels: np.ndarray, width: int) -> np.ndarray:
-    """Which place of its square a pixel has, 0..TILE^2 - 1."""
-    return (pixels // width) % TILE * TILE + pixels % width % TILE
 
 
 def _about(normal: np.ndarray, local: np.ndarray) -> np.ndarray:
@@ -306,7 +294,10 @@ def render(
     seen = look_closely(hits, stage, camera)
     light = irradiance(hits, seen, stage, camera, caster, lighting)
     mesh = hits.mesh.reshape(camera.height, camera.width)
-    more = _needs_more_rays(mesh, len(stage.people)).ravel()
+    # More rays for pixels on a person, whose clothes have fine patterns, or where two things meet.
+    signed, window = mesh.astype(np.int16), np.ones((3, 3), np.uint8)
+    edge = cv2.dilate(signed, window) != cv2.erode(signed, window)
+    more = (edge | ((mesh >= 0) & (mesh < len(stage.people)))).ravel()
     finer = np.flatnonzero(more)
     coarser = replace(hits, mesh=np.where(more, -1, hits.mesh))
     colour = reflectance(coarser, looks, stage, camera, seen.footprint) * light
@@ -319,14 +310,6 @@ def render(
             total += reflectance(samples, looks, stage, camera, seen.footprint[lit]) * light[lit]
     colour[finer] = total / SAMPLES**2
     return colour.reshape(camera.height, camera.width, 3), hits, caster
-
-
-def _needs_more_rays(mesh: np.ndarray, people: int) -> np.ndarray:
-    """Pixels (H, W) on a person, whose clothes have fine patterns, or where two things meet."""
-    window = np.ones((3, 3), np.uint8)
-    signed = mesh.astype(np.int16)
-    edge = cv2.dilate(signed, window) != cv2.erode(signed, window)
-    return edge | ((mesh >= 0) & (mesh < people))
 
 
 def _same_thing(

@@ -1,10 +1,11 @@
-"""Scenes: people in motion in a place, under its light, before a camera."""
+"""Scenes: people in motion in a place, under its light, before a camera that has them in view."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -12,18 +13,16 @@ import numpy as np
 from slimdp.surface import BodySurface, load_surface
 from slimdp.surface.makehuman import BodyShape
 from slimdp.synthetic.assets import Assets
-from slimdp.synthetic.background import read_background
-from slimdp.synthetic.camera import Camera, CameraPath
+from slimdp.synthetic.camera import Camera, CameraPath, random_drift
 from slimdp.synthetic.exact_flow import moved_pixels
 from slimdp.synthetic.looks import Look, clothed_skin, random_look
-from slimdp.synthetic.motion import Motion
+from slimdp.synthetic.motion import BvhMotion, Motion, PlacedMotion, random_motion, read_bvh
 from slimdp.synthetic.objects import Prop, random_occluder
-from slimdp.synthetic.person import Person, PosedPerson, make_person, pose_person, random_shape
+from slimdp.synthetic.person import Person, make_person, pose_person, random_shape
 from slimdp.synthetic.photograph import PhotoSettings, SceneStyle, photograph
 from slimdp.synthetic.render import Lighting, RenderedFrame, random_lighting, render
 from slimdp.synthetic.stage import Stage
-from slimdp.synthetic.staging import all_in_view, place_people, random_camera
-from slimdp.synthetic.world import random_place
+from slimdp.synthetic.world import random_place, read_background
 
 __all__ = ["FRAMES_PER_SECOND", "Scene", "SceneStyle", "random_scene", "render_frame"]
 
@@ -32,7 +31,105 @@ FRAMES_PER_SECOND = 12.0
 _SMOOTH = (-0.3, 0.0, 0.3)
 #: That average is read between places this far apart in time (seconds).
 _WAY_STEP = 0.15
-_TRIES = 20
+#: Draws of a camera, and of a place for a person, until one suits.
+_CAMERA_TRIES, _PLACE_TRIES = 20, 30
+#: When the ways of people are looked at, seconds.
+_TIMES = (0.0, 0.3, 0.6, 0.9, 1.2)
+#: People's middles keep this distance (metres).
+_APART = 0.5
+
+
+def way_of(motion: Motion, person: Person, times: tuple[float, ...] = _TIMES) -> np.ndarray:
+    """Where a person is at some times, (T, 3) metres."""
+    return np.array([motion.pose(person, time).position for time in times])
+
+
+def place_people(
+    rng: np.random.Generator,
+    people: tuple[Person, ...],
+    style: SceneStyle,
+    passer_by: bool,
+    recordings: Sequence[Path] = (),
+) -> tuple[tuple[Motion, ...], list[np.ndarray]]:
+    """Motions for people, and their ways: the first near the origin, others beside, the last walking by.
+
+    Where no free place is found, the last one tried is taken. Raises ValueError for a recording (a BVH file)
+    that cannot be read.
+    """
+    motions: list[Motion] = []
+    ways: list[np.ndarray] = []
+    for index, person in enumerate(people):
+        walks_by = passer_by and index == len(people) - 1
+        motion: Motion = random_motion(rng, "walk" if walks_by else None, tempo=style.tempo)
+        if recordings and not walks_by and rng.random() < style.recorded:
+            motion = _recorded(rng, recordings, style.tempo)
+        way = way_of(motion, person)
+        for _ in range(_PLACE_TRIES):
+            placed = _walking_by(rng, motion, way) if walks_by else _standing(rng, motion, way, index == 0)
+            gaps = [np.linalg.norm((placed.place(way) - o)[:, [0, 2]], axis=1).min() for o in ways]
+            if min(gaps, default=np.inf) > _APART:
+                break
+        motions.append(placed)
+        ways.append(placed.place(way))
+    return tuple(motions), ways
+
+
+def _recorded(rng: np.random.Generator, recordings: Sequence[Path], tempo: float) -> Motion:
+    """A recorded motion from any of its moments on, turned anywhere."""
+    clip = _read(recordings[int(rng.integers(len(recordings)))])
+    motion = BvhMotion(clip, start=float(rng.uniform(0, clip.seconds)))
+    return PlacedMotion(motion, yaw=float(rng.uniform(-np.pi, np.pi)), tempo=tempo)
+
+
+_read = lru_cache(maxsize=64)(read_bvh)
+
+
+def _standing(rng: np.random.Generator, motion: Motion, way: np.ndarray, first: bool) -> PlacedMotion:
+    if first:
+        where = rng.normal(0, 0.05, 2)
+    else:
+        angle, distance = rng.uniform(-np.pi, np.pi), rng.uniform(_APART, 1.5)
+        where = distance * np.array([np.sin(angle), 0.7 * np.cos(angle)])
+    return PlacedMotion(motion, 0.0, (float(where[0] - way[0, 0]), float(where[1] - way[0, 2])))
+
+
+def _walking_by(rng: np.random.Generator, motion: Motion, way: np.ndarray) -> PlacedMotion:
+    going = way[-1] - way[0]
+    side = rng.choice([-1.0, 1.0])
+    # Turned so that the way leads across the picture.
+    turn = float(side * np.pi / 2 - np.arctan2(going[0], going[2]) + rng.normal(0, 0.3))
+    start = PlacedMotion(motion, turn).place(way[0])
+    where = np.array([-side * rng.uniform(0.1, 0.8), rng.uniform(0.6, 1.3)])
+    return PlacedMotion(motion, turn, (float(where[0] - start[0]), float(where[1] - start[2])))
+
+
+def random_camera(
+    rng: np.random.Generator, size: tuple[int, int], starts: np.ndarray, moving: bool
+) -> CameraPath:
+    """A camera before people who start at (P, 3) metres: whole bodies mostly, sometimes close."""
+    width, height = size
+    focal = min(size) * rng.uniform(1.2, 1.8)
+    share = rng.uniform(0.6, 0.9) if rng.random() < 0.8 else rng.uniform(0.9, 1.5)  # of the frame's height
+    middle = (starts.min(axis=0) + starts.max(axis=0)) / 2
+    spread = np.ptp(starts[:, 0])
+    distance = max(1.7 * focal / (share * height), (spread + 0.5) * focal / (0.85 * width))
+    distance += starts[:, 2].max() - middle[2]
+    rise = np.deg2rad(rng.uniform(-8, 25))
+    aim = 0.9 + max(share - 0.9, 0) * rng.uniform(-0.6, 0.8)
+    target = np.array([middle[0] + rng.normal(0, 0.08), aim, middle[2]])
+    position = target + distance * np.array([0.0, np.sin(rise), np.cos(rise)])
+    position[1] = max(position[1], 0.25)
+    roll, follow = np.deg2rad(rng.normal(0, 3)), rng.uniform(0.0, 1.0)
+    drift = random_drift(rng) if moving else None
+    return CameraPath(width, height, focal, position, target, roll, follow, drift)
+
+
+def all_in_view(camera: CameraPath, starts: np.ndarray) -> bool:
+    """Whether the middle of everybody who starts at (P, 3) metres is in the picture."""
+    pixels, depth = camera.at(0.0, np.zeros(3)).project(starts + [0, 1.0, 0])
+    margin = 0.04 * np.array([camera.width, camera.height])
+    inside = (pixels > margin) & (pixels < [camera.width, camera.height] - margin)
+    return bool((inside.all(axis=1) & (depth > 0.7)).all())
 
 
 @dataclass(frozen=True)
@@ -57,15 +154,8 @@ def random_scene(
 ) -> Scene:
     """A scene at random.
 
-    Args:
-        rng: chance.
-        size: of frames: a side of square ones, or width and height, px.
-        may_move: whether the camera may move.
-        style: how hard.
-        assets: a user's backgrounds and motions; without any, everything is procedural.
-
-    Raises:
-        ValueError: a background or a motion that cannot be read.
+    Frames have a `size` in px, a side of square ones or width and height. Without a user's assets everything
+    is procedural. Raises ValueError for a background or a motion that cannot be read.
     """
     style, assets = style or SceneStyle(), assets or Assets()
     size = (size, size) if isinstance(size, int) else size
@@ -75,7 +165,7 @@ def random_scene(
     people = tuple(_clothed_person(shape, look) for shape, look in zip(shapes, looks))
     passer_by = count > 1 and rng.random() < style.passers_by
     moving = may_move and rng.random() < style.moving_camera
-    for _ in range(_TRIES):
+    for _ in range(_CAMERA_TRIES):
         motions, ways = place_people(rng, people, style, passer_by, assets.motions)
         starts = np.array([way[0] for way in ways]) * [1, 0, 1]
         camera = random_camera(rng, size, starts, moving)
@@ -86,23 +176,15 @@ def random_scene(
         image = read_background(assets.backgrounds[int(rng.integers(len(assets.backgrounds)))])
     objects = int(rng.integers(*style.objects))
     place = random_place(rng, camera, objects, np.concatenate(ways), image)
-    occluders = []
+    props = place.props
     if rng.random() < style.occluders:
         for _ in range(int(rng.integers(1, 3))):
-            body = starts[int(rng.integers(count))] + [0, 1.0, 0]
-            occluders.append(random_occluder(rng, camera, body))
+            props += (random_occluder(rng, camera, starts[int(rng.integers(count))] + [0, 1.0, 0]),)
     lighting = random_lighting(rng, place.indoors, place.ceiling, style.shadows)
     chest = starts.mean(axis=0) + [0, 1.2, 0]
     lighting = replace(lighting, white=lighting.on(chest, camera.position - chest))
-    return Scene(
-        people=people,
-        motions=motions,
-        looks=looks,
-        props=place.props + tuple(occluders),
-        camera=camera,
-        lighting=lighting,
-        photo=_random_photo(rng, style, camera, chest, lighting.white),
-    )
+    photo = _random_photo(rng, style, camera, chest, lighting.white)
+    return Scene(people, motions, looks, props, camera, lighting, photo)
 
 
 def _clothed_person(shape: BodyShape, look: Look) -> Person:
@@ -114,13 +196,12 @@ def _random_photo(
     rng: np.random.Generator, style: SceneStyle, camera: CameraPath, chest: np.ndarray, white: float
 ) -> PhotoSettings:
     """A lens, focused on the people, and an exposure that suits white there, more or less."""
+    side = min(camera.width, camera.height)
     return PhotoSettings(
         exposure=rng.uniform(0.6, 1.15) / white,
         shutter=style.shutter * rng.uniform(0.1, 1.0) / FRAMES_PER_SECOND,
         lens_blur=rng.uniform(0, 0.8) if rng.random() < 0.5 else 0.0,
-        aperture=rng.uniform(0.5, 4.0) * min(camera.width, camera.height) / 256
-        if rng.random() < style.defocus
-        else 0.0,
+        aperture=rng.uniform(0.5, 4.0) * side / 256 if rng.random() < style.defocus else 0.0,
         focus=float(np.linalg.norm(camera.position - chest)),
         shot_noise=style.noise * rng.uniform(0, 0.04),
         read_noise=style.noise * rng.uniform(0, 0.006),
@@ -147,10 +228,8 @@ def render_frame(scene: Scene, surface: BodySurface, frame: int, rng: np.random.
 
 
 def _stage_at(scene: Scene, surface: BodySurface, seconds: float) -> Stage:
-    people: tuple[PosedPerson, ...] = tuple(
-        pose_person(person, motion.pose(person, seconds))
-        for person, motion in zip(scene.people, scene.motions)
-    )
+    moving = zip(scene.people, scene.motions)
+    people = tuple(pose_person(person, motion.pose(person, seconds)) for person, motion in moving)
     return Stage(people, tuple(prop.at(seconds) for prop in scene.props), surface)
 
 
@@ -158,7 +237,6 @@ def _camera_at(scene: Scene, seconds: float) -> Camera:
     """The camera at a time; it follows the mean of the people, smoothed, so that steps do not shake it."""
     if scene.camera.drift is None:
         return scene.camera.at(seconds, np.zeros(3))
-
     return scene.camera.at(seconds, _middle(scene, seconds) - _middle(scene, 0.0))
 
 
@@ -166,17 +244,12 @@ def _middle(scene: Scene, seconds: float) -> np.ndarray:
     """The mean place of the people about a time, (3,) metres on the floor."""
     places = []
     for person, motion in zip(scene.people, scene.motions):
-        steps = np.array([seconds + offset for offset in _SMOOTH]) / _WAY_STEP
-        before = np.floor(steps).astype(int)
-        known = {
-            step: _place_at(cast(Hashable, motion), person, step)
-            for step in {*before.tolist(), *(before + 1).tolist()}
-        }
-        share = steps - before
-        places += [
-            (1 - s) * known[b] + s * known[b + 1]
-            for b, s in zip(before.tolist(), share.tolist(), strict=True)
-        ]
+        for offset in _SMOOTH:
+            step = (seconds + offset) / _WAY_STEP
+            before = int(np.floor(step))
+            share = step - before
+            earlier, later = (_place_at(cast(Hashable, motion), person, at) for at in (before, before + 1))
+            places.append((1 - share) * earlier + share * later)
     return np.mean(places, axis=0) * [1, 0, 1]
 
 

@@ -85,15 +85,10 @@ class RayCaster:
         )
 
     def blocked(self, origins: np.ndarray, directions: np.ndarray, reach: np.ndarray) -> np.ndarray:
-        """Whether anything lies between points and a light.
+        """Whether (N,) bool anything lies between origins and a light; all float32.
 
-        Args:
-            origins: (N, 3) float32 metres, relative to the camera's position.
-            directions: (N, 3) float32 unit, towards the light.
-            reach: (N,) float32 metres: what is farther away casts no shadow.
-
-        Returns:
-            (N,) bool.
+        Origins (N, 3) are metres from the camera's position, directions (N, 3) unit, towards the light; what
+        is farther away than the reach (N,) metres casts no shadow.
         """
         if len(origins) == 0:
             return np.zeros(0, dtype=bool)
@@ -129,28 +124,24 @@ class Stage:
     def _triangles(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         meshes = [(person.skin, self.surface.faces) for person in self.people]
         meshes += [(prop.vertices, prop.faces) for prop in self.props]
-        vertex_starts = np.cumsum([0] + [len(vertices) for vertices, _ in meshes])
-        face_starts = np.cumsum([0] + [len(faces) for _, faces in meshes])
-        return (
-            np.concatenate([vertices for vertices, _ in meshes]).astype(np.float32),
-            np.concatenate([faces + start for (_, faces), start in zip(meshes, vertex_starts)]),
-            face_starts,
-        )
+        return _joined(meshes)
 
     @cached_property
     def _corner_normals(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        tables = [vertex_normals(person.skin, self.surface) for person in self.people]
-        corners = [self.surface.faces for _ in self.people]
+        meshes = [(vertex_normals(person.skin, self.surface), self.surface.faces) for person in self.people]
         for prop in self.props:
-            tables.append(prop.normals.reshape(-1, 3))
-            corners.append(np.arange(3 * len(prop.faces)).reshape(-1, 3))
-        starts = np.cumsum([0] + [len(table) for table in tables])
-        face_starts = np.cumsum([0] + [len(faces) for faces in corners])
-        return (
-            np.concatenate(tables).astype(np.float32),
-            np.concatenate([faces + start for faces, start in zip(corners, starts)]),
-            face_starts,
-        )
+            meshes.append((prop.normals.reshape(-1, 3), np.arange(3 * len(prop.faces)).reshape(-1, 3)))
+        return _joined(meshes)
+
+
+def _joined(meshes: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One table (N, 3) float32 and its corners (F, 3) of several, and each mesh's first face."""
+    starts = np.cumsum([0] + [len(table) for table, _ in meshes])
+    return (
+        np.concatenate([table for table, _ in meshes]).astype(np.float32),
+        np.concatenate([faces + start for (_, faces), start in zip(meshes, starts)]),
+        np.cumsum([0] + [len(faces) for _, faces in meshes]),
+    )
 
 
 def _weighted(weights: np.ndarray, table: np.ndarray, corners: np.ndarray) -> np.ndarray:

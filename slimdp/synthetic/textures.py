@@ -12,11 +12,8 @@ import numpy as np
 from slimdp.synthetic.looks import random_colours
 
 #: Steps of a linear-light table for 8-bit pictures.
-_TO_LINEAR = np.where(
-    np.arange(256) / 255 <= 0.04045,
-    np.arange(256) / 255 / 12.92,
-    ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4,
-).astype(np.float32)
+_SRGB = np.arange(256) / 255
+_TO_LINEAR = np.where(_SRGB <= 0.04045, _SRGB / 12.92, ((_SRGB + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def to_linear(colour: np.ndarray) -> np.ndarray:
@@ -59,17 +56,13 @@ def _bilinear(image: np.ndarray, texels: np.ndarray) -> np.ndarray:
     # OpenCV takes no row longer than 32767, and its own mirroring is slow far outside.
     rows = -(-len(texels) // 1024)
     padded = np.zeros((rows * 1024, 2), dtype=np.float32)
-    padded[: len(texels)] = _mirrored(texels, np.array([width, height], dtype=np.float32)) - 0.5
-    maps = padded.reshape(rows, 1024, 2)
-    looked_up = cv2.remap(
-        image, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return looked_up.reshape(-1, 3)[: len(texels)]
-
-
-def _mirrored(texels: np.ndarray, size: np.ndarray) -> np.ndarray:
+    size = np.array([width, height], dtype=np.float32)
     folded = np.mod(texels, 2 * size)
-    return np.minimum(folded, 2 * size - folded)
+    padded[: len(texels)] = np.minimum(folded, 2 * size - folded) - 0.5
+    maps = padded.reshape(rows, 1024, 2)
+    x, y = maps[..., 0], maps[..., 1]
+    looked_up = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return looked_up.reshape(-1, 3)[: len(texels)]
 
 
 def noise(
@@ -97,10 +90,6 @@ def _plaster(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return colour * (0.85 + 0.3 * noise(rng, shape, 7, 0.75)[..., None])
 
 
-def _grid_lines(across: np.ndarray, gap: float) -> np.ndarray:
-    return (across % 1) < gap
-
-
 def _bricks(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     """Bricks or blocks in courses, each of its own shade."""
     colours = random_colours(rng, 2)
@@ -111,7 +100,7 @@ def _bricks(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     column = x / wide + 0.5 * (row % 2)
     shade = rng.uniform(0.7, 1.25, (97, 89)).astype(np.float32)
     each = shade[row.astype(int) % 97, np.floor(column).astype(int) % 89]
-    joint = _grid_lines(y / high, 1.6 / high) | _grid_lines(column, 1.6 / wide)
+    joint = (y / high % 1 < 1.6 / high) | (column % 1 < 1.6 / wide)
     image = np.where(joint[..., None], colours[1], colours[0] * each[..., None])
     return image * (0.8 + 0.4 * noise(rng, shape, 7, 0.8)[..., None])
 
@@ -122,7 +111,7 @@ def _tiles(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32) / np.float32(rng.uniform(14, 45))
     chess = (np.floor(x) + np.floor(y)) % 2 * (rng.random() < 0.5)
     image = _blend(colours[:2], chess.astype(np.float32))
-    joint = _grid_lines(x, 0.05) | _grid_lines(y, 0.05)
+    joint = (x % 1 < 0.05) | (y % 1 < 0.05)
     image = np.where(joint[..., None], colours[2], image)
     return image * (0.85 + 0.3 * noise(rng, shape, 6, 0.7)[..., None])
 
@@ -158,12 +147,8 @@ def _stripes(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 
 MATERIALS: dict[str, Callable[[np.random.Generator, tuple[int, int]], np.ndarray]] = {
-    "plaster": _plaster,
-    "bricks": _bricks,
-    "tiles": _tiles,
-    "planks": _planks,
-    "ground": _ground,
-    "stripes": _stripes,
+    maker.__name__.removeprefix("_"): maker
+    for maker in (_plaster, _bricks, _tiles, _planks, _ground, _stripes)
 }
 FLOORS = ("tiles", "planks", "ground", "ground", "plaster")
 WALLS = ("plaster", "plaster", "bricks", "tiles", "planks", "stripes")

@@ -33,12 +33,8 @@ ABOUT = "dataset.json"
 class UnfinishedSet:
     """The folder that a set grows in; within its `with` block no other process works there.
 
-    Args:
-        out: the folder to be.
-        about: what makes the set what it is, plain values; a folder begun with others is refused.
-
-    Raises:
-        FileExistsError: on entering, where the folder was begun with other settings, or is in use.
+    `about` is what makes the set what it is, plain values. Entering raises FileExistsError where the folder
+    was begun with others, or is in use.
     """
 
     def __init__(self, out: Path, about: Mapping[str, Any]) -> None:
@@ -121,11 +117,7 @@ def every_frame_record(records: Path, item: Item) -> Path:
 
 
 def is_finished(out: Path, about: Mapping[str, Any]) -> bool:
-    """Whether `out` holds the very set that `about` speaks of; false where there is nothing of that name.
-
-    Raises:
-        FileExistsError: it holds something else, saying what differs.
-    """
+    """Whether `out` holds the very set that `about` speaks of; raises FileExistsError if it holds another."""
     if not out.exists():
         return False
     file = out / ABOUT

@@ -7,7 +7,6 @@ from scipy.spatial.transform import Rotation
 
 from slimdp.surface import BodySurface, load_surface, makehuman
 from slimdp.surface.makehuman import BodyShape
-from slimdp.synthetic.build import limb_frame, local_rotations
 from slimdp.synthetic.person import (
     BONES_A_VERTEX,
     STATURE,
@@ -16,6 +15,8 @@ from slimdp.synthetic.person import (
     blend,
     height_for,
     helper_rotation,
+    limb_frame,
+    local_rotations,
     make_person,
     pose_person,
     random_shape,

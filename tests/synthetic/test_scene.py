@@ -11,8 +11,7 @@ import pytest
 from slimdp.surface import BodySurface, load_surface
 from slimdp.synthetic.assets import Assets
 from slimdp.synthetic.motion import PlacedMotion, random_motion
-from slimdp.synthetic.scene import Scene, SceneStyle, random_scene, render_frame
-from slimdp.synthetic.staging import way_of
+from slimdp.synthetic.scene import Scene, SceneStyle, random_scene, render_frame, way_of
 from tests.synthetic.bvh_text import bvh_text
 
 

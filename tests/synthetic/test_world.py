@@ -11,12 +11,12 @@ import trimesh
 
 from slimdp.surface import load_surface
 from slimdp.synthetic.assets import Assets
-from slimdp.synthetic.background import random_crop, read_background
 from slimdp.synthetic.objects import INDOORS, OUTDOORS, Prop, ball, box, pillar
 from slimdp.synthetic.objects import Path as Way
 from slimdp.synthetic.photograph import PhotoSettings
 from slimdp.synthetic.scene import SceneStyle, random_scene, render_frame
 from slimdp.synthetic.textures import MATERIALS, Texture, random_material, to_linear
+from slimdp.synthetic.world import random_crop, read_background
 
 GREY = Texture(np.full((8, 8, 3), 128, np.uint8), 0.1)
 

@@ -1,21 +1,41 @@
-"""The look of one person: everything that is worn, and skin and hair."""
+"""The look of one person: all that is worn, skin and hair, and on the body their colours and thickness."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+from slimdp.surface import BodySurface
 from slimdp.synthetic.looks.accessories import (
     Accessories,
     Footwear,
     Hair,
+    accessories_thickness,
+    covers_hat,
+    footwear_thickness,
+    hair_thickness,
+    paint_accessories,
+    paint_footwear,
+    paint_hair,
     random_accessories,
     random_footwear,
     random_hair,
 )
-from slimdp.synthetic.looks.garments import Bottom, Top, random_bottom, random_top
-from slimdp.synthetic.looks.skin import Skin, random_skin
+from slimdp.synthetic.looks.garments import (
+    Bottom,
+    Top,
+    bottom_thickness,
+    paint_bottom,
+    paint_top,
+    random_bottom,
+    random_top,
+    top_thickness,
+)
+from slimdp.synthetic.looks.normal_offset import directions_out, moved_out, relief, without_flips
+from slimdp.synthetic.looks.places import HAND, LEG, TORSO, Landmarks, Places, find_landmarks, find_places
+from slimdp.synthetic.looks.skin import Skin, paint_face, random_skin, skin_colour
 
 #: Garment -> its weight among men and among women.
 _TOP_SHARES = {
@@ -66,3 +86,130 @@ def random_look(
 def _choose(rng: np.random.Generator, shares: dict[str, tuple[float, float]], gender: float) -> str:
     weights = np.array([gender * man + (1 - gender) * woman for man, woman in shares.values()])
     return str(rng.choice(list(shares), p=weights / weights.sum()))
+
+
+#: Cloth that stands off so far, metres, spans all hollows instead of following them.
+_SPANNING = 0.012
+#: Other bodies are more sharply creased: what passes so many times as far out here passes there.
+_MARGINS_ANYBODY = (1.0, 2.0, 3.5, 5.0)
+_MARGINS_OWN = (1.0, 1.2)
+#: Rounds of smoothing that show bumps to even out, and hollows to span.
+_RELIEF_ROUNDS = (25, 90)
+
+
+@dataclass(frozen=True)
+class Dressed:
+    """A look fitted to a surface."""
+
+    look: Look
+    surface: BodySurface
+    marks: Landmarks
+    places: Places  # of the vertices
+    corners: np.ndarray  # (F, 3, 3) float32, where the average body's triangles lie
+
+    def colour(self, face: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
+        """Colours (N, 3) RGB 0..1, before light, of N surface points: face (N,), weights (N, 3)."""
+        corners, weights = self.corners[face], barycentric.astype(np.float32)
+        points = sum(weights[:, k, None] * corners[:, k] for k in range(3))
+        places = find_places(points, self.surface.face_part[face], self.marks)
+        look, marks = self.look, self.marks
+        colour = skin_colour(look.skin, places, marks)
+        paint_face(look.skin, colour, places, marks)
+        paint_footwear(look.shoes, colour, places, marks)
+        if look.tucked:
+            paint_top(look.top, colour, places, marks)
+        paint_bottom(look.bottom, colour, places, marks)
+        if not look.tucked:
+            paint_top(look.top, colour, places, marks)
+        paint_hair(look.hair, look.skin.tone, colour, places, marks)
+        paint_accessories(look.wear, colour, places, marks)
+        return np.clip(colour, 0, 1)
+
+    def thickness(self, skin: np.ndarray | None = None) -> np.ndarray:
+        """As `garment_thickness`."""
+        body = self.surface.vertices if skin is None else skin
+        faces = self.surface.faces
+        clothed = np.isin(self.places.region[faces], (TORSO, LEG)).all(axis=1)
+        bump, hollow = relief(body, faces[clothed], directions_out(body, faces), _RELIEF_ROUNDS) * [[-1], [1]]
+        bump, hollow = np.clip(bump, 0, None), np.clip(hollow, 0, None)
+        look, places, marks = self.look, self.places, self.marks
+        outer = _draped(top_thickness(look.top, places, marks), look.top.normal_offset, hollow, bump)
+        inner = _draped(bottom_thickness(look.bottom, places, marks), look.bottom.normal_offset, hollow, bump)
+        if look.tucked:
+            outer, inner = inner, outer
+        cloth = np.where(outer > 0, np.maximum(outer, inner + 0.001), inner)
+        cloth = np.maximum(cloth, footwear_thickness(look.shoes, places, marks))
+        worn = accessories_thickness(look.wear, places, marks)
+        hat = covers_hat(look.wear, places, marks)
+        hair = np.where(hat, 0.004, hair_thickness(look.hair, places, marks))
+        # Sleeves end before the hands, but the vertices at the wrist belong to both.
+        cloth[places.region == HAND] = 0
+        margins = _MARGINS_ANYBODY if skin is None else _MARGINS_OWN
+        return without_flips(body, faces, np.maximum(np.maximum(cloth, worn), hair), margins)
+
+
+class _Same:
+    """Compares by identity, so that what holds arrays can be a key; it keeps its object alive."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+
+def dress(look: Look, surface: BodySurface) -> Dressed:
+    """Fit a look to a surface; the last 16 are remembered, since all frames of a clip share them."""
+    return _dress(_Same(look), _Same(surface))
+
+
+@lru_cache(maxsize=16)
+def _dress(look: _Same, surface: _Same) -> Dressed:
+    assert isinstance(look.value, Look)
+    assert isinstance(surface.value, BodySurface)
+    return Dressed(look.value, surface.value, *_measure(surface))
+
+
+@lru_cache(maxsize=2)
+def _measure(surface: _Same) -> tuple[Landmarks, Places, np.ndarray]:
+    """Landmarks of a surface, the places of its vertices, and its triangles' corners."""
+    body = surface.value
+    assert isinstance(body, BodySurface)
+    marks = find_landmarks(body)
+    part = np.zeros(len(body.vertices), dtype=np.int64)
+    part[body.faces] = body.face_part[:, None]
+    corners = body.vertices[body.faces].astype(np.float32)
+    return marks, find_places(body.vertices, part, marks), corners
+
+
+def _draped(thickness: np.ndarray, normal_offset: float, hollow: np.ndarray, bump: np.ndarray) -> np.ndarray:
+    """A garment's thickness (V,) where it spans hollows and evens out bumps, the more the looser it is."""
+    share = min(normal_offset / _SPANNING, 1)
+    lower = np.maximum(thickness - bump * share, 0.3 * thickness)
+    return np.where(thickness > 0, lower + hollow * share, 0)
+
+
+def surface_colour(look: Look, surface: BodySurface, face: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
+    """Colours (N, 3) RGB 0..1, before light, of points of the skin: face (N,), barycentric weights (N, 3).
+
+    The surface is the average body, where the garments are cut.
+    """
+    return dress(look, surface).colour(face, barycentric)
+
+
+def garment_thickness(look: Look, surface: BodySurface, skin: np.ndarray | None = None) -> np.ndarray:
+    """How far cloth, hair and shoes, with their folds, stand off the skin at each vertex.
+
+    It is (V,) metres, never negative. `moved_out` adds it to a skin; no triangle of the skin that is given
+    turns over, nor of the average body, which the surface is and where the garments are cut. The skin (V, 3)
+    metres is the person's own in the rest pose, whose hollows cloth spans; the average body's if None.
+    """
+    return dress(look, surface).thickness(skin)
+
+
+def clothed_skin(look: Look, surface: BodySurface, skin: np.ndarray) -> np.ndarray:
+    """A person's skin (V, 3) metres in the rest pose, moved out to where cloth, hair and shoes are seen."""
+    return moved_out(skin, surface.faces, garment_thickness(look, surface, skin))

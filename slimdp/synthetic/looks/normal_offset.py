@@ -49,14 +49,8 @@ def relief(
 ) -> np.ndarray:
     """How deep each vertex lies under a smoothed skin: what loose cloth spans; negative on bumps.
 
-    Args:
-        vertices: (V, 3) metres.
-        faces: (F, 3) of what is smoothed.
-        directions: (V, 3) out of the skin.
-        rounds: of taking the mean of the neighbours; more span wider hollows.
-
-    Returns:
-        (len(rounds), V) metres along the directions.
+    Vertices (V, 3) metres; faces (F, 3) are smoothed. The depths (len(rounds), V) are metres along the
+    directions (V, 3) out of the skin; more rounds of taking the mean of the neighbours span wider hollows.
     """
     half_mean = _half_mean(len(vertices), faces.tobytes())
     smooth, depths = vertices, []
@@ -79,13 +73,8 @@ def without_flips(
     """The thickness (V,), less where `moved_out` would turn a triangle over or nearly so.
 
     Where it would, the thickness at the triangle's corners is taken down by a third, until it no longer does:
-    between fingers and toes, in armpits and behind ears.
-
-    Args:
-        vertices: (V, 3) metres.
-        faces: (F, 3).
-        thickness: (V,) metres.
-        margins: no triangle may turn over so many times as far out either.
+    between fingers and toes, in armpits and behind ears. No triangle may turn over `margins` times as far out
+    either. All in metres.
     """
     directions = directions_out(vertices, faces)
     watched = faces[(thickness[faces] > 0).any(axis=1)]

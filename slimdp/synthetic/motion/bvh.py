@@ -49,15 +49,16 @@ def map_joints(names: Iterable[str]) -> dict[str, str]:
     plain: dict[str, str] = {}
     for name in names:
         plain.setdefault(_plain(name), name)
-    found: dict[str, str] = {}
-    for joint, aliases in _MIDDLE.items():
-        found |= _first(plain, joint, aliases)
+    spellings = dict(_MIDDLE)
     for side, words in (("l", ("left", "l")), ("r", ("right", "r"))):
         for joint, aliases in _SIDED.items():
-            spelt = [alias.format(side=word) for alias in aliases for word in words]
             # "LeftArm", and "upperarm_l" where the side comes last.
-            spelt += [alias.format(side="") + word for alias in aliases for word in words]
-            found |= _first(plain, f"{joint}_{side}", tuple(spelt))
+            spellings[f"{joint}_{side}"] = (
+                *(alias.format(side=word) for alias in aliases for word in words),
+                *(alias.format(side="") + word for alias in aliases for word in words),
+            )
+    known = {joint: [name for name in spelt if name in plain] for joint, spelt in spellings.items()}
+    found = {joint: plain[names_known[0]] for joint, names_known in known.items() if names_known}
     missing = [joint for joint in ESSENTIAL if joint not in found]
     if missing:
         raise ValueError(
@@ -65,10 +66,6 @@ def map_joints(names: Iterable[str]) -> dict[str, str]:
             "Mixamo does (Hips, LeftUpLeg, LeftLeg, LeftArm, LeftForeArm, ...)"
         )
     return found
-
-
-def _first(plain: dict[str, str], joint: str, aliases: tuple[str, ...]) -> dict[str, str]:
-    return next(({joint: plain[alias]} for alias in aliases if alias in plain), {})
 
 
 def _plain(name: str) -> str:
@@ -143,12 +140,10 @@ def read_bvh(path: Path) -> BvhClip:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError(
-            f"{path}: this is no text, but a BVH file (text that begins with HIERARCHY) is wanted"
-        ) from None
+        wanted = "a BVH file (text that begins with HIERARCHY) is wanted"
+        raise ValueError(f"{path}: this is no text, but {wanted}") from None
     lines = _Lines(path, text.splitlines())
-    joints = _read_hierarchy(lines)
-    return _read_motion(lines, joints)
+    return _read_motion(lines, _read_hierarchy(lines))
 
 
 class _Lines:
@@ -212,20 +207,13 @@ def _read_hierarchy(lines: _Lines) -> list[Joint]:
             joints.append(_read_joint(lines, " ".join(words[1:]), open_joints[-1] if open_joints else -1))
             open_joints.append(len(joints) - 1)
             if len(open_joints) > _DEEPEST:
-                raise lines.error(
-                    f"{joints[-1].name} is the end of more than {_DEEPEST} joints below one another"
-                )
+                deepest = joints[-1].name
+                raise lines.error(f"{deepest} is the end of more than {_DEEPEST} joints below one another")
         elif kind == "END" and open_joints:
             lines.expect("{")
             parent = open_joints[-1]
-            joints.append(
-                Joint(
-                    joints[parent].name + " end",
-                    parent,
-                    _read_offset(lines, f"the end of {joints[parent].name}"),
-                    (),
-                )
-            )
+            name = joints[parent].name
+            joints.append(Joint(f"{name} end", parent, _read_offset(lines, f"the end of {name}"), ()))
             lines.expect("}")
         else:
             wanted = "JOINT, End Site or }" if joints else "ROOT"
@@ -240,13 +228,11 @@ def _read_joint(lines: _Lines, name: str, parent: int) -> Joint:
     known = {channel.lower(): channel for channel in CHANNELS}
     channels = tuple(known.get(word.lower(), "") for word in words[1:])
     if "" in channels:
-        raise lines.error(
-            f"channel {words[1 + channels.index('')]!r} of {name}; there are {', '.join(CHANNELS)}"
-        )
+        unknown = words[1 + channels.index("")]
+        raise lines.error(f"channel {unknown!r} of {name}; there are {', '.join(CHANNELS)}")
     if words[:1] != [str(len(channels))]:
-        raise lines.error(
-            f"{name} announces {' '.join(words[:1]) or 'no'} channels and names {len(channels)}"
-        )
+        announced = " ".join(words[:1]) or "no"
+        raise lines.error(f"{name} announces {announced} channels and names {len(channels)}")
     return Joint(name, parent, offset, channels)
 
 
@@ -266,11 +252,10 @@ def _read_motion(lines: _Lines, joints: list[Joint]) -> BvhClip:
     if seconds <= 0:
         raise lines.error(f"{seconds:g} seconds a frame, but more than 0 are wanted")
     names = [f"{channel} of {joint.name}" for joint in joints for channel in joint.channels]
-    width = len(names)
-    if not width:
+    if not names:
         raise lines.error("no joint has a channel, so nothing moves")
     rows = []
     for number in range(1, count + 1):
         of = f"frame {number} of {count}, one value a channel"
-        rows.append(lines.numbers(lines.next(of), width, of, names))
-    return BvhClip(tuple(joints), np.array(rows).reshape(count, width), seconds)
+        rows.append(lines.numbers(lines.next(of), len(names), of, names))
+    return BvhClip(tuple(joints), np.array(rows), seconds)

@@ -14,9 +14,8 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-from slimdp.synthetic.build import SIDES, Build, limb_frame, local_rotations
 from slimdp.synthetic.motion.bvh import BvhClip, map_joints
-from slimdp.synthetic.person import Person, Pose
+from slimdp.synthetic.person import SIDES, Build, Person, Pose, limb_frame, local_rotations
 
 #: Lower than this over the floor counts as standing on it, legs.
 _ON_THE_FLOOR = 0.04
@@ -102,14 +101,17 @@ class BvhMotion:
     def _up(self) -> Rotation:
         """Turns the clip's axes so that y is up."""
         _, points = self._chain(*self.clip.local)
-        feet = (points[:, self._joint["foot_l"]] + points[:, self._joint["foot_r"]]) / 2
-        top = (points[:, self._joint["upperarm_l"]] + points[:, self._joint["upperarm_r"]]) / 2
-        rise = (top - feet).mean(axis=0)
-        return (
-            Rotation.from_euler("x", -90, degrees=True)
-            if abs(rise[2]) > abs(rise[1])
-            else Rotation.identity()
-        )
+        rise = (self._between("upperarm", points) - self._between("foot", points)).mean(axis=0)
+        lying = abs(rise[2]) > abs(rise[1])
+        return Rotation.from_euler("x", -90, degrees=True) if lying else Rotation.identity()
+
+    def _between(self, bone: str, points: np.ndarray) -> np.ndarray:
+        """The middle (..., 3) between the left and the right one of joints (..., J, 3)."""
+        return (points[..., self._joint[f"{bone}_l"], :] + points[..., self._joint[f"{bone}_r"], :]) / 2
+
+    def _across(self, bone: str, points: np.ndarray) -> np.ndarray:
+        """The way (..., 3) from the right to the left one of joints (..., J, 3)."""
+        return points[..., self._joint[f"{bone}_l"], :] - points[..., self._joint[f"{bone}_r"], :]
 
     def _chain(self, local: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rotations (T, J, 4) and places (T, J, 3) in the world from those in the parents."""
@@ -171,13 +173,13 @@ class BvhMotion:
     def _trunk(self, quaternions: list[Rotation], points: np.ndarray) -> dict[str, np.ndarray]:
         """Pelvis by the hips and where the chest is, chest by the shoulders, the spine between; the head."""
         at = {name: points[joint] for name, joint in self._joint.items()}
-        shoulders, hips = (at["upperarm_l"] - at["upperarm_r"]), (at["thigh_l"] - at["thigh_r"])
-        base = (at["thigh_l"] + at["thigh_r"]) / 2
-        top = at.get("neck", (at["upperarm_l"] + at["upperarm_r"]) / 2)
-        middle = (
-            at["chest"] if "chest" in at and np.linalg.norm(at["chest"] - base) > 0.15 * self._leg else top
-        )
-        pelvis, chest = _upright(middle - base, hips), _upright(top - base, shoulders)
+        base = self._between("thigh", points)
+        top = at.get("neck", self._between("upperarm", points))
+        middle = at.get("chest", top)
+        if not np.linalg.norm(middle - base) > 0.15 * self._leg:
+            middle = top
+        pelvis = _upright(middle - base, self._across("thigh", points))
+        chest = _upright(top - base, self._across("upperarm", points))
         way = Slerp([0, 1], Rotation.from_matrix([pelvis, chest]))
         world = {"pelvis": pelvis} | {f"spine_0{number}": way(number / 3).as_matrix() for number in (1, 2, 3)}
         if "head" in self._joint:
@@ -190,13 +192,9 @@ class BvhMotion:
     def _head_rest(self) -> Rotation:
         """What comes before the head's rotation so that, on average, it looks where the chest does."""
         quaternions, points = self._world
-        joint = self._joint
-        chest = []
-        for frame in points:
-            base = (frame[joint["thigh_l"]] + frame[joint["thigh_r"]]) / 2
-            top = (frame[joint["upperarm_l"]] + frame[joint["upperarm_r"]]) / 2
-            chest.append(_upright(top - base, frame[joint["upperarm_l"]] - frame[joint["upperarm_r"]]))
-        head = Rotation.from_quat(quaternions[:, joint["head"]])
+        ups = self._between("upperarm", points) - self._between("thigh", points)
+        chest = [_upright(up, left) for up, left in zip(ups, self._across("upperarm", points))]
+        head = Rotation.from_quat(quaternions[:, self._joint["head"]])
         return (head.inv() * Rotation.from_matrix(chest)).mean()
 
     @cached_property
@@ -229,12 +227,9 @@ class BvhMotion:
         if upper in self._hinges:
             hinge = quaternions[self._joint[upper]].apply(self._hinges[upper])
         else:
-            hinge = sign * (points[self._joint[f"{bones[0]}_l"]] - points[self._joint[f"{bones[0]}_r"]])
-            hinge = (
-                hinge
-                if np.linalg.norm(np.cross(_unit(hinge), _unit(b - a))) > 0.1
-                else np.array([0, sign, 0.0])
-            )
+            hinge = sign * self._across(bones[0], points)
+            if not np.linalg.norm(np.cross(_unit(hinge), _unit(b - a))) > 0.1:
+                hinge = np.array([0, sign, 0.0])
         frames = {upper: limb_frame(b - a, hinge), lower: limb_frame(c - b, hinge)}
         if bones[2] == "foot" and f"ball_{side}" in self._joint:
             toes = points[self._joint[f"ball_{side}"]] - c

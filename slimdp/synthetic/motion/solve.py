@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slimdp.synthetic.build import SIDES, Build, limb_frame, local_rotations
-from slimdp.synthetic.person import Person, Pose
+from slimdp.synthetic.person import SIDES, Build, Person, Pose, limb_frame, local_rotations
 
 #: Name -> degrees, legs (the unit of length) or a share, in the order in which chance is drawn for them.
 Channels = dict[str, float]
@@ -73,17 +72,11 @@ def mirrored(channels: Channels) -> dict[str, float]:
 #: Shares of thigh and calf together. A leg is never quite straight, and comes there gently: the angle of the
 #: knee changes without bound as the foot gets out of reach.
 _LONGEST = 0.9995
-
 _SLOWS = 0.025
-
 _STANDING = 0.9995
-
 _SHORTEST = 0.42  # the knee bent by 140 degrees
-
 _SOFT = 0.015  # metres within which the pelvis gives way to a leg that is stretched
-
 _FINGER_BEND = {"01": 60.0, "02": 80.0, "03": 45.0}  # degrees in a fist
-
 _TOES_BEND = 45.0  # degrees
 
 
@@ -182,10 +175,8 @@ def reach_leg(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rotations of thigh and calf (3, 3) that bring a leg from its hip to the ankle; its knee goes forwards.
 
-    Args:
-        hip: (3,) metres.
-        ankle: (3,) metres; one that is out of reach is only pointed at.
-        sideways: (3,) unit, to the person's left: the knee bends about what of it is across the leg.
+    Hip and ankle (3,) metres; an ankle that is out of reach is only pointed at. The knee bends about what of
+    `sideways` (3,), unit, to the person's left, is across the leg.
     """
     thigh, calf = build.thigh, build.calf
     down = ankle - hip
