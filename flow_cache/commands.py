@@ -226,10 +226,10 @@ def _chain(options: argparse.Namespace) -> None:
 
 
 def _add_inspection(commands: argparse._SubParsersAction) -> None:
-    look = commands.add_parser("inspect", help="what a store holds")
-    add_input(look, "store")
-    look.add_argument("--json", action="store_true")
-    look.set_defaults(run=_inspect)
+    inspect = commands.add_parser("inspect", help="what a store holds")
+    add_input(inspect, "store")
+    inspect.add_argument("--json", action="store_true")
+    inspect.set_defaults(run=_inspect)
     check = commands.add_parser("verify", help="read all of a store, and estimate a sample again")
     add_input(check, "store")
     check.add_argument("--sample", type=int, default=3, help="fields of each video (default 3; 0: none)")
@@ -358,6 +358,6 @@ def _import(options: argparse.Namespace) -> None:
         options.format,
         step=options.step,
         first=options.first_frame,
-        say=print,
+        log=print,
     )
     print(f"{options.out}: {added} fields of {options.folder}")

@@ -162,7 +162,7 @@ def import_flow(
     *,
     step: int | None = None,
     first: int | None = None,
-    say: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> int:
     """Add flow that another program made to a store; returns how many fields. Unknown pixels read as NaN.
 
@@ -173,7 +173,7 @@ def import_flow(
         format: a key of `formats.FORMATS`.
         filter: a key of `schema.FILTERS`.
         step, first: as of `number_files`.
-        say: is told for which frames files are taken.
+        log: is told for which frames files are taken.
 
     Raises:
         FlowCacheError: no such files, a name, size or frame that does not fit the video, or a damaged file;
@@ -190,8 +190,8 @@ def import_flow(
                 f"{path} is of {found[0]} x {found[1]} px, the frames of {video.path} of "
                 f"{video.width} x {video.height} px"
             )
-    if say is not None:
-        say(numbered.said)
+    if log is not None:
+        log(numbered.said)
     record = VideoRecord(
         video.name, video.width, video.height, video.frame_names, str(video.path), video.source_hash,
         estimator="imported", settings=json.dumps({"format": format}), settings_hash=f"imported {format}",

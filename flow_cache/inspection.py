@@ -164,7 +164,7 @@ def verify_store(
     found, videos = _Found(), {}
     for path in store.files():
         with FlowStore(path) as file:
-            videos[path] = found.look_through(path, file)
+            videos[path] = found.inspect_videos(path, file)
             if sample and estimator is not None:
                 for video in videos[path]:  # before all that reading
                     _check_made_by(file, video, estimator)
@@ -195,7 +195,7 @@ class _Found:
         self.fields: list[tuple[str, int, int]] = []  # of the damaged
         self._files: dict[str, Path] = {}  # by video
 
-    def look_through(self, path: Path, file: FlowStore) -> list[str]:
+    def inspect_videos(self, path: Path, file: FlowStore) -> list[str]:
         """The videos of a file whose records can be read."""
         videos: list[str] = []
         with self._noting(str(path)):

@@ -239,7 +239,7 @@ def precompute(
     steps = checked_steps(steps)
     if not 1 <= processes <= MOST_PROCESSES:
         raise FlowCacheError(f"{processes} processes; wanted 1 to {MOST_PROCESSES}")
-    videos = _look_through(sources, Path(out), speaks=progress is True)
+    videos = _inspect_videos(sources, Path(out), speaks=progress is True)
     check_names(videos, frames)
     near: dict[str, PeopleBoxes | None] = dict.fromkeys([video.name for video in videos])
     if around is not None:
@@ -292,7 +292,7 @@ def _before(videos: list[Video], plans: Mapping[str, list[Field]], writer: FlowW
     return Progress(total, total - sum(left.values()), 0, videos[0].name, area_left)
 
 
-def _look_through(sources: Sequence[Path | str | VideoSource], out: Path, speaks: bool) -> list[Video]:
+def _inspect_videos(sources: Sequence[Path | str | VideoSource], out: Path, speaks: bool) -> list[Video]:
     seen = _records_in(out)
     named = name_sources(sources, seen)
     with shown(speaks):

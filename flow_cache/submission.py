@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from submitit import Job
 
 
-_SECONDS_BETWEEN_LOOKS = {"local": 0.2, "slurm": 2.0}
+_POLL_SECONDS = {"local": 0.2, "slurm": 2.0}
 #: Estimated here before anything is submitted; every network takes it.
 _TRIAL = np.zeros((2, 128, 128, 3), np.uint8)
 
@@ -198,7 +198,7 @@ class Submission:
                 self.cluster,
                 lambda: report(together([each.progress() for each in self.jobs])),
                 f"python -m flow_cache jobs {quoted(self.out)}",
-                _SECONDS_BETWEEN_LOOKS,
+                _POLL_SECONDS,
             )
         results = [_result(each) for each in self.jobs]
         failures = [result for result in results if isinstance(result, str)]

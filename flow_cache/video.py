@@ -351,7 +351,7 @@ def _open_folder(path: Path, name: str, seen: Video | VideoRecord | None) -> Vid
     first = read_image(files[0])
     tagged: list[Path] = []
 
-    def look(file: Path) -> bytes:
+    def fingerprint(file: Path) -> bytes:
         content = content_of(file)
         frame = decode_image(file, content)
         if orientation_of(content) != UPRIGHT:
@@ -363,7 +363,7 @@ def _open_folder(path: Path, name: str, seen: Video | VideoRecord | None) -> Vid
             )
         return hashlib.sha256(content).digest()
 
-    source_hash = hash_of_all(files, look)
+    source_hash = hash_of_all(files, fingerprint)
     if tagged:
         _LOG.warning(
             "%s: %d of %d pictures have an orientation tag, such as %s; their flow is that of the stored "
@@ -377,13 +377,13 @@ def _open_file(path: Path, name: str, seen: Video | VideoRecord | None) -> Video
     content_hash = hash_of_file(path).hex()
     if seen is not None and content_hash == seen.source_hash:
         return Video(path, name, seen.width, seen.height, seen.frame_names, content_hash)
-    width, height, count = _look_through(path)
+    width, height, count = _inspect_file(path)
     _check_count(path, count)
     names = tuple(f"{index:06d}" for index in range(count))
     return Video(path, name, width, height, names, content_hash)
 
 
-def _look_through(path: Path) -> tuple[int, int, int]:
+def _inspect_file(path: Path) -> tuple[int, int, int]:
     """Width and height, px, and number of a file's frames; FlowCacheError where they change their size."""
     width = height = count = 0
     with VideoFile(path) as file:

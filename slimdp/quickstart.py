@@ -19,7 +19,7 @@ from pathlib import Path
 
 from flow_cache import STEPS, FlowStore, precompute
 from flow_cache.runtime.atomic import write_json
-from flow_cache.runtime.progress import clock_time, logged_to, say, shown
+from flow_cache.runtime.progress import clock_time, log_line, logged_to, shown
 from flow_cache.runtime.words import did_you_mean
 from slimdp.config import ConfigError, DataSource, TrainConfig, load_config
 from slimdp.data import read_annotations, write_annotations
@@ -71,10 +71,10 @@ class _Clock:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         words, begun = name.replace("_", " "), time.monotonic()
-        say(f"== {len(self.seconds) + 1} of {_STAGES}: {words}")
+        log_line(f"== {len(self.seconds) + 1} of {_STAGES}: {words}")
         yield
         self.seconds[name] = round(time.monotonic() - begun, 1)
-        say(f"== {words}: {self.seconds[name]:.1f} s; {clock_time(sum(self.seconds.values()))} in all")
+        log_line(f"== {words}: {self.seconds[name]:.1f} s; {clock_time(sum(self.seconds.values()))} in all")
 
 
 def quickstart(out: Path, preset: str = "tiny", seed: int = 0) -> QuickstartResult:

@@ -76,7 +76,7 @@ def logged_to(path: Path) -> Iterator[None]:
         _Settings.log = before
 
 
-def say(line: str) -> None:
+def log_line(line: str) -> None:
     """A line for the person who waits, above a bar if there is one, and for the log."""
     if _Settings.shown:
         _write_line(line, sys.stderr)
@@ -85,10 +85,10 @@ def say(line: str) -> None:
 @contextlib.contextmanager
 def timed(title: str) -> Iterator[None]:
     """Say that a step begins, and how long it took: for what is long and cannot be counted."""
-    say(f"{title} ...")
+    log_line(f"{title} ...")
     started = time.monotonic()
     yield
-    say(f"{title}: {time.monotonic() - started:.1f} s")
+    log_line(f"{title}: {time.monotonic() - started:.1f} s")
 
 
 def tracked(

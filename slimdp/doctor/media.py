@@ -108,13 +108,13 @@ def _fault_of_content(image: ImageRecord) -> Fault | None:
 
 
 def _mapped(
-    look: Callable[[ImageRecord], Fault | None], images: Sequence[ImageRecord], processes: int
+    check: Callable[[ImageRecord], Fault | None], images: Sequence[ImageRecord], processes: int
 ) -> Iterator[Fault | None]:
     processes = min(processes, len(images) // _WORTH_A_PROCESS)
     if processes <= 1:
-        yield from map(look, images)
+        yield from map(check, images)
         return
-    with WorkerPool(look, processes) as pool:
+    with WorkerPool(check, processes) as pool:
         yield from pool.map(images)
 
 

@@ -50,7 +50,7 @@ from slimdp.surface import load_surface
 from slimdp.training import load_model, train
 from slimdp.training.distributed import choose_device, to_device
 
-_SECONDS_BETWEEN_LOOKS = 1.0
+_POLL_SECONDS = 1.0
 #: Held by who writes the scores, so that the last one to write them has seen all.
 _RESULTS_LOCK = ".results.lock"
 
@@ -87,14 +87,14 @@ class Executor:
     def go(self) -> None:
         """Carry out what is missing; returns when the rest is done, failed or waits for what failed."""
         with WorkerPool(carry_out_unmoved, self._processes, queued=0) as pool:
-            for task, answer in pool.answers(self._next, _SECONDS_BETWEEN_LOOKS):
+            for task, answer in pool.answers(self._next, _POLL_SECONDS):
                 folder = task.run.folder
                 del self.under_way[folder]
                 if isinstance(answer, HeldError):  # another executor was quicker
                     continue
                 if isinstance(answer, Exception):
-                    place = task.run.place(self._prepared.out)
-                    self.failures[folder] = note_failure(place, answer)
+                    folder_of_run = task.run.folder_in(self._prepared.out)
+                    self.failures[folder] = record_failure(folder_of_run, answer)
                     self._ended(task.run, self.failures[folder])
                 else:
                     self._ended(task.run, answer)
@@ -114,7 +114,7 @@ class Executor:
                 return task_of(self._prepared, run)
             if self.under_way or not status.busy:
                 return None
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            time.sleep(_POLL_SECONDS)
 
 
 def carry_out_unmoved(task: RunTask) -> RunResult | None:
@@ -159,7 +159,7 @@ def run_status(
     """
     done, failed, busy, ready, waiting = [], [], [], [], []
     for run in prepared.todo:
-        folder = run.place(prepared.out)
+        folder = run.folder_in(prepared.out)
         if run.folder in finished or (run.folder not in under_way and _is_done(prepared, run)):
             finished.add(run.folder)
             done.append(run)
@@ -174,7 +174,7 @@ def run_status(
     way = work_ahead(prepared.todo)
 
     def urgency(run: PlannedRun) -> tuple[bool, bool, float]:
-        begun = not alone and _was_begun(run.place(prepared.out))
+        begun = not alone and _was_begun(run.folder_in(prepared.out))
         return begun, run.trains, -way[run.folder]
 
     ready.sort(key=urgency)
@@ -190,7 +190,7 @@ def save_all_results(prepared: Prepared) -> Mapping[Path, RunResult]:
         results = prepared.known
         for run in prepared.todo:
             if run.row is not None:
-                result = read_result(run.place(prepared.out), prepared.evaluated)
+                result = read_result(run.folder_in(prepared.out), prepared.evaluated)
                 if result is not None:
                     results[run.folder] = result
         prepared.save(results)
@@ -249,7 +249,7 @@ def _estimate(run: PlannedRun, known: Sequence[tuple[PlannedRun, float]]) -> flo
 def _is_done(prepared: Prepared, run: PlannedRun) -> bool:
     if run.trains:
         return run.checkpoint(prepared.out).exists()
-    return read_result(run.place(prepared.out), prepared.evaluated) is not None
+    return read_result(run.folder_in(prepared.out), prepared.evaluated) is not None
 
 
 def _was_begun(folder: Path) -> bool:
@@ -284,7 +284,7 @@ def carry_out(task: RunTask) -> RunResult | None:
         HeldError: another process is at it.
         what `train`, `predict_people` and `Scorer` raise.
     """
-    folder = task.run.place(task.out)
+    folder = task.run.folder_in(task.out)
     with held(folder / LOCK), _said_to(folder / LOG):
         try:
             begin_run(folder, describe_run(task.run.config))
@@ -297,7 +297,7 @@ def carry_out(task: RunTask) -> RunResult | None:
             raise
 
 
-def note_failure(folder: Path, error: Exception) -> Failure:
+def record_failure(folder: Path, error: Exception) -> Failure:
     """Keep why a run ended where its own process could not: it was killed, or ended before it began.
 
     Nothing is written where another process has taken the run up meanwhile, or where nothing can be.
@@ -338,7 +338,7 @@ def _score(task: RunTask, folder: Path) -> RunResult:
         known = {name: score.value for name, score in scorer.compute().items()}
         scores[place] = {name: _rounded(name, value) for name, value in known.items() if value is not None}
     _keep_end(task, folder)
-    stages = [(run, read_record(run.place(task.out))) for run in task.run.upstream]
+    stages = [(run, read_record(run.folder_in(task.out))) for run in task.run.upstream]
     result = RunResult(
         row=task.run.row,
         seed=task.run.seed,
@@ -363,7 +363,7 @@ def _keep_end(task: RunTask, folder: Path) -> None:
     """Let the row's folder hold the weights that were scored, and what was measured on the way to them."""
     end = task.run.checkpoint(task.out)
     link_name(folder / end.name, end)
-    logs = [run.place(task.out) / "metrics.jsonl" for run in task.run.upstream]
+    logs = [run.folder_in(task.out) / "metrics.jsonl" for run in task.run.upstream]
     write_text(folder / "metrics.jsonl", "".join(log.read_text() for log in logs if log.is_file()))
 
 

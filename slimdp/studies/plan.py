@@ -63,7 +63,7 @@ class PlannedRun:
         pixels = (self.config.crop.size / 64) ** 2
         return self.crops * (_PAIR_CROPS if pair else 1.0) * pixels * self.config.model.cost
 
-    def place(self, out: Path) -> Path:
+    def folder_in(self, out: Path) -> Path:
         """Its folder, of a study that is swept into `out`, which need not be there yet."""
         return Path(os.path.normpath(out / self.folder))
 
@@ -74,7 +74,7 @@ class PlannedRun:
     def checkpoint(self, out: Path) -> Path:
         """The end of its stage, or of its row's last one."""
         owner = self if self.trains else self.upstream[-1]
-        return stage_file(owner.place(out), owner.config.stages[-1].name)
+        return stage_file(owner.folder_in(out), owner.config.stages[-1].name)
 
 
 def plan_runs(study: Study) -> tuple[PlannedRun, ...]:

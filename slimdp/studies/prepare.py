@@ -56,9 +56,9 @@ class RunState:
     changed: tuple[str, ...] = ()  # settings that are not those it was trained with, `key: there, now`
 
 
-def look_at(run: PlannedRun, out: Path, evaluated: Evaluated) -> RunState:
+def inspect_run(run: PlannedRun, out: Path, evaluated: Evaluated) -> RunState:
     """How far a run is; raises ConfigError where what a sweep wrote there is damaged."""
-    folder = run.place(out)
+    folder = run.folder_in(out)
     record, changed = read_record(folder), []
     if record is not None:
         changed = changes(record, describe_run(run.config))
@@ -118,11 +118,11 @@ class Prepared:
             state.run.folder: state.result for state in self.states if state.done and state.result is not None
         }
 
-    def say_left_out(self, say: Callable[[str], None]) -> None:
+    def log_left_out(self, log: Callable[[str], None]) -> None:
         """Name the runs whose scores are of other settings than the study's now, and so do not count."""
         names = [state.run.name for state in self.states if state.changed and state.result is not None]
         if names:
-            say(f"made with other settings, so left out of {self.results_file}: {', '.join(names)}")
+            log(f"made with other settings, so left out of {self.results_file}: {', '.join(names)}")
 
     def save(self, results: dict[Path, RunResult]) -> None:
         """Write scores by the runs' folders, and those of other studies in the same folder after them."""
@@ -180,7 +180,7 @@ def _check(
     plan = plan_runs(study.including([*(seeds or ()), *_seeds_there(study, out)]))
     chosen = select(plan, study.require_rows(rows), study.seeds if seeds is None else seeds)
     mine = {run.folder for run in chosen}
-    states = tuple(look_at(run, out, evaluated) for run in plan)
+    states = tuple(inspect_run(run, out, evaluated) for run in plan)
     asked_for = [state for state in states if state.run.folder in mine]
     refuse_changed(asked_for, out)
     todo = tuple(what_is_missing(asked_for))
@@ -225,7 +225,7 @@ def seconds_of(out: Path, run: PlannedRun, result: RunResult | None) -> float:
     """That a run which is done took, without those before it."""
     if result is not None:
         return result.seconds
-    record = read_record(run.place(out))
+    record = read_record(run.folder_in(out))
     return 0.0 if record is None else record.seconds
 
 
@@ -235,7 +235,7 @@ def refuse_changed(states: Iterable[RunState], out: Path) -> None:
     if not changed:
         return
     listed = "".join(f"\n  {state.run.name}: {'; '.join(state.changed)}" for state in changed)
-    folders = " ".join(quoted(state.run.place(out)) for state in changed)
+    folders = " ".join(quoted(state.run.folder_in(out)) for state in changed)
     raise ConfigError(
         f"{len(changed)} runs in {out} were made with other settings (key: there, now):{listed}\n"
         f"Go on with their settings, choose another --out, or train them again after: rm -r {folders}"
@@ -361,7 +361,7 @@ def sweep_status(
     study = study.including(seeds or ())
     seeds = study.seeds if seeds is None else seeds
     chosen = select(plan_runs(study), study.require_rows(rows), seeds)
-    states = [look_at(run, out, evaluated) for run in chosen]
+    states = [inspect_run(run, out, evaluated) for run in chosen]
     stages = {state.run.folder: state for state in states if state.run.trains}
     column = study.columns[study.main_column]
     of_rows = [state for state in states if not state.run.trains]

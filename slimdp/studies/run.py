@@ -31,8 +31,8 @@ from slimdp.training.distributed import choose_device
 if TYPE_CHECKING:
     from submitit import Job
 
-Say = Callable[[str], None]
-_SECONDS_BETWEEN_LOOKS = {"local": 0.5, "slurm": 5.0}
+Log = Callable[[str], None]
+_POLL_SECONDS = {"local": 0.5, "slurm": 5.0}
 
 
 def sweep(
@@ -43,7 +43,7 @@ def sweep(
     jobs: int | None = None,
     device: str = "auto",
     results: Path | None = None,
-    say: Say = print,
+    log: Log = print,
 ) -> SweepSummary:
     """Train and score what is missing of a study; killed at any moment, the next call goes on.
 
@@ -58,7 +58,7 @@ def sweep(
         jobs: runs side by side, each in a process of one thread; None: one a core, or one on a GPU.
         device: as for `train`.
         results: the file of scores, written after every run; None: `out`/scores.jsonl.
-        say: what is done with lines for people.
+        log: what is done with lines for people.
 
     Raises:
         ConfigError: wrong settings, labels that cannot be used, or runs that were made with other ones;
@@ -71,10 +71,10 @@ def sweep(
         jobs = usable_cores() if place.type == "cpu" else 1
     _check_jobs(jobs)
     with alone(out):
-        prepared = _begin(study, out, rows, seeds, device, results, say)
-        running = _Sweep(prepared, min(jobs, len(prepared.todo)), say)
+        prepared = _begin(study, out, rows, seeds, device, results, log)
+        running = _Sweep(prepared, min(jobs, len(prepared.todo)), log)
         if prepared.todo:
-            say(f"{study.title}: {describe_todo(prepared)}; {min(jobs, len(prepared.todo))} at a time")
+            log(f"{study.title}: {describe_todo(prepared)}; {min(jobs, len(prepared.todo))} at a time")
             running.executor.go()
         return summarise(prepared, running.executor.status(), running.executor.failures)
 
@@ -89,12 +89,12 @@ def submit_sweep(
     seeds: Sequence[int] | None = None,
     device: str = "auto",
     results: Path | None = None,
-    say: Say = print,
+    log: Log = print,
 ) -> SubmittedSweep:
     """Start jobs that do what is missing of a study; all is checked before the first one starts.
 
     Args:
-        study, out, rows, seeds, device, results, say: as of `sweep`. The folders must be at the same
+        study, out, rows, seeds, device, results, log: as of `sweep`. The folders must be at the same
             place on all machines.
         jobs: how many, each doing one run at a time; not more than there are stages and rows to do.
         cluster: local or slurm.
@@ -112,12 +112,12 @@ def submit_sweep(
     with tempfile.TemporaryDirectory() as nowhere:
         make_executor(cluster, Path(nowhere), asked or {}, 1)
     with alone(out):
-        prepared = _begin(study, out, rows, seeds, device, results, say)
+        prepared = _begin(study, out, rows, seeds, device, results, log)
     count = min(jobs, len(prepared.todo))
     if not count:
         return SubmittedSweep(prepared, cluster, ())
     folder = new_jobs_folder(out)
-    say(f"{study.title}: {describe_todo(prepared)}; {count} jobs; their logs are in {folder}")
+    log(f"{study.title}: {describe_todo(prepared)}; {count} jobs; their logs are in {folder}")
     gpus = visible_gpus() if cluster == "local" and device != "cpu" else []
     works = [SweepJob(prepared, gpus[number % len(gpus)] if gpus else None) for number in range(count)]
     submitted = submit_array(make_executor(cluster, folder, asked or {}, 1), cluster, works)
@@ -133,8 +133,8 @@ def describe_todo(prepared: Prepared) -> str:
 class _Sweep:
     """An executor on this machine, and what is said of its runs."""
 
-    def __init__(self, prepared: Prepared, processes: int, say: Say) -> None:
-        self._prepared, self._processes, self._say = prepared, processes, say
+    def __init__(self, prepared: Prepared, processes: int, log: Log) -> None:
+        self._prepared, self._processes, self._log = prepared, processes, log
         self.executor = Executor(prepared, max(processes, 1), True, self._began, self._done)
         done = [state for state in prepared.states if state.done]
         seconds = [(state.run, seconds_of(prepared.out, state.run, state.result)) for state in done]
@@ -142,13 +142,13 @@ class _Sweep:
         self._ended = 0
 
     def _began(self, run: PlannedRun) -> None:
-        self._say(f"{run.name}: {'started' if run.trains else 'scoring'}")
+        self._log(f"{run.name}: {'started' if run.trains else 'scoring'}")
 
     def _done(self, run: PlannedRun, answer: RunResult | Failure | None) -> None:
         self._ended += 1
         count = f"{self._ended} of {len(self._prepared.todo)}"
         if isinstance(answer, Failure):
-            self._say(f"{run.name}: FAILED ({count}): {answer.error}; log: {answer.log}")
+            self._log(f"{run.name}: FAILED ({count}): {answer.error}; log: {answer.log}")
             return
         seconds = seconds_of(self._prepared.out, run, answer)
         self._known.append((run, seconds))
@@ -157,7 +157,7 @@ class _Sweep:
         left = self._seconds_left()
         when = f"; about {duration(left)} left" if left else ""
         said = "trained" if answer is None else self._prepared.told(answer)
-        self._say(f"{run.name}: {said}, {duration(seconds)} ({count}{when})")
+        self._log(f"{run.name}: {said}, {duration(seconds)} ({count}{when})")
 
     def _seconds_left(self) -> float | None:
         status, now = self.executor.status(), time.monotonic()
@@ -206,7 +206,7 @@ class SubmittedSweep:
     cluster: str
     jobs: tuple[Job[int], ...]  # none where nothing was missing
 
-    def wait(self, say: Say = print) -> SweepSummary:
+    def wait(self, log: Log = print) -> SweepSummary:
         """Wait until all jobs have ended, and tell of every run that ends; what they left.
 
         Raises:
@@ -216,20 +216,20 @@ class SubmittedSweep:
         finished: set[Path] = set()
 
         def tell() -> None:
-            self._tell(told, finished, say)
+            self._tell(told, finished, log)
 
-        wait_for_jobs(self.jobs, self.cluster, tell, "slimdp sweep --status", _SECONDS_BETWEEN_LOOKS)
+        wait_for_jobs(self.jobs, self.cluster, tell, "slimdp sweep --status", _POLL_SECONDS)
         tell()
         summary = summarise(self.prepared, run_status(self.prepared, set()))
         for job in self.jobs if summary.left else ():
             if not job.paths.result_pickle.exists() or job.exception() is not None:
-                say(
+                log(
                     f"job {job.job_id} ended before all was done; the end of {job.paths.stderr}:\n"
                     f"{end_of_log(job)}"
                 )
         return summary
 
-    def _tell(self, told: set[Path], finished: set[Path], say: Say) -> None:
+    def _tell(self, told: set[Path], finished: set[Path], log: Log) -> None:
         """A line for every run that ended since the last time."""
         status = run_status(self.prepared, finished)
         results = save_all_results(self.prepared)
@@ -241,7 +241,7 @@ class SubmittedSweep:
             if run in status.failed:
                 failure = _failure(self.prepared, run)
                 said = f"FAILED: {failure.error}; log: {failure.log}"
-            say(f"{run.name}: {said} ({len(told)} of {len(self.prepared.todo)})")
+            log(f"{run.name}: {said} ({len(told)} of {len(self.prepared.todo)})")
 
 
 def summarise(
@@ -269,17 +269,17 @@ def _begin(
     seeds: Sequence[int] | None,
     device: str,
     results: Path | None,
-    say: Say,
+    log: Log,
 ) -> Prepared:
     """Check a study, whose folder is held, write the scores that are there, and let what failed be tried."""
     prepared = prepare(study, out, rows, seeds, device, results)
     prepared.save(prepared.known)
-    prepared.say_left_out(say)
+    prepared.log_left_out(log)
     for run in prepared.todo:
-        (run.place(out) / FAILURE).unlink(missing_ok=True)
+        (run.folder_in(out) / FAILURE).unlink(missing_ok=True)
     return prepared
 
 
 def _failure(prepared: Prepared, run: PlannedRun) -> Failure:
-    folder = run.place(prepared.out)
+    folder = run.folder_in(prepared.out)
     return read_failure(folder) or Failure(error="it is being tried again", log=str(folder / LOG))

@@ -268,7 +268,7 @@ def changed_runs(swept: SweptStudy) -> list[ChangedRuns]:
     found: dict[tuple[str, ...], list[str]] = {}
     for result in swept.results:
         out, run = swept.folder_of(result.row, result.seed), swept.runs[result.row, result.seed]
-        differences = () if out is None else _differences(run.place(out), run.config, evaluated, known)
+        differences = () if out is None else _differences(run.folder_in(out), run.config, evaluated, known)
         if differences:
             found.setdefault(differences, []).append(run.name)
     return [ChangedRuns(tuple(runs), differences) for differences, runs in found.items()]

@@ -9,7 +9,7 @@ import pytest
 from flow_cache.runtime.lock import held
 from slimdp.config import ConfigError, DataSource, TrainConfig
 from slimdp.studies import RunResult, Study
-from slimdp.studies.executor import note_failure
+from slimdp.studies.executor import record_failure
 from slimdp.studies.records import (
     Evaluated,
     ScoredSet,
@@ -134,17 +134,17 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
 
 def test_a_failure_is_noted_for_a_process_that_could_not(tmp_path: Path) -> None:
     known = write_failure(tmp_path, FloatingPointError("the loss is nan"))
-    assert note_failure(tmp_path, FloatingPointError("as it came to the parent")).error.endswith("parent")
+    assert record_failure(tmp_path, FloatingPointError("as it came to the parent")).error.endswith("parent")
     assert read_failure(tmp_path) == known
-    killed = note_failure(tmp_path, ChildProcessError("killed"))  # in another try
+    killed = record_failure(tmp_path, ChildProcessError("killed"))  # in another try
     assert read_failure(tmp_path) == killed
     (tmp_path / "failed.json").unlink()
     with held(tmp_path / ".lock"):  # somebody has taken it up
-        assert note_failure(tmp_path, ChildProcessError("killed")) == killed
+        assert record_failure(tmp_path, ChildProcessError("killed")) == killed
     assert read_failure(tmp_path) is None
     nowhere = tmp_path / "sweep.json"
     nowhere.write_text("a file, where nothing can be written")
-    assert note_failure(nowhere, ValueError("x")).error == "ValueError: x"
+    assert record_failure(nowhere, ValueError("x")).error == "ValueError: x"
 
 
 def test_a_failure_is_kept_until_the_next_try(base_config: TrainConfig, tmp_path: Path) -> None:

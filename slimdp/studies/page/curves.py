@@ -231,7 +231,7 @@ def _logs(swept: SweptStudy, row: str) -> list[list[dict[str, Any]]]:
         folder = swept.folder_of(row, seed)
         if folder is not None:
             run = swept.runs[row, seed]
-            own, *stages = [each.place(folder) / "metrics.jsonl" for each in (run, *run.upstream)]
+            own, *stages = [each.folder_in(folder) / "metrics.jsonl" for each in (run, *run.upstream)]
             files = [own] if own.is_file() else [file for file in stages if file.is_file()]
             lines = [line for file in files for line in read_metrics(file)]
             logs += [lines] if lines else []

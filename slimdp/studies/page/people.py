@@ -130,7 +130,7 @@ def _checkpoints(swept: SweptStudy) -> dict[str, Path]:
         if out is not None and result.row not in found:
             run = swept.runs[result.row, result.seed]
             trained = run.checkpoint(out)
-            files = [file for file in (run.place(out) / trained.name, trained) if file.is_file()]
+            files = [file for file in (run.folder_in(out) / trained.name, trained) if file.is_file()]
             if files:
                 found[result.row] = files[0]
     return found

@@ -13,8 +13,8 @@ from flow_cache.runtime.progress import (
     Standing,
     Tracker,
     line_of,
+    log_line,
     logged_to,
-    say,
     shown,
     timed,
     tracked,
@@ -82,9 +82,9 @@ def test_a_library_that_is_not_a_command_says_nothing(
     for _ in tracked(range(9), "predict", "people"):
         clock.now += 9.0
     with timed("building"):
-        say("a line")
+        log_line("a line")
     with shown(), shown(False):
-        say("of the second of two processes")
+        log_line("of the second of two processes")
     with shown():
         assert list(tracked([1, 2], "quiet", "numbers", speaks=False)) == [1, 2]
     assert capsys.readouterr().err == ""
@@ -123,7 +123,7 @@ def test_steps_say_that_they_begin_and_what_they_took(capsys: pytest.CaptureFixt
 
 def test_lines_are_kept_in_a_log(clock: Clock, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with shown(), logged_to(tmp_path / "log"):
-        say("begins")
+        log_line("begins")
         for _ in tracked(range(2), "predict", "people"):
             clock.now += 1.0
     kept = [line.split(" ", 2)[2] for line in (tmp_path / "log").read_text().splitlines()]
@@ -149,7 +149,7 @@ def test_a_broken_error_stream_ends_no_work(
     monkeypatch.setattr(sys, "stderr", stream)
     done = []
     with shown():
-        say("a line")
+        log_line("a line")
         for number in tracked(range(3), "predict", "people"):
             clock.now += 2.0
             done.append(number)

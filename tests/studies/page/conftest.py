@@ -120,11 +120,11 @@ def _sweep_into(folder: Path, make_study: Callable[..., Study]) -> None:  # noqa
                 clicks = None if run.row is None else CLICKS.get(run.row)
                 task = RunTask(out, run, evaluated, "cpu", "0123456789abcdef with changes", clicks)
                 if (result := carry_out(task)) is not None:
-                    write_result(run.place(out), written_scores(result), evaluated)
+                    write_result(run.folder_in(out), written_scores(result), evaluated)
     (out / "never" / "seed_0").mkdir(parents=True)
     write_failure(out / "never" / "seed_0", ValueError("no <script> here & there"))
     # All that is asked for is done: this writes scores.jsonl and a snapshot of the study.
-    sweep(study, out, rows=["plain", "deep"], say=pytest.fail)
+    sweep(study, out, rows=["plain", "deep"], log=pytest.fail)
 
 
 @pytest.fixture(scope="session")

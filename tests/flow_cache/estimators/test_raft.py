@@ -102,7 +102,7 @@ def test_the_authors_names_become_torchvisions(size: str) -> None:
 
 
 def test_real_weights_in_both_layouts(samples: Path, tmp_path: Path, texture: np.ndarray) -> None:
-    from tests.flow_cache.test_estimators import chairs_error_px
+    from tests.flow_cache.estimators.test_estimators import chairs_error_px
 
     theirs = samples / "weights" / "raft-small.pth"
     network = optical_flow.raft_small()

@@ -46,7 +46,7 @@ def swept(
     study, said = make_study(folder / "study"), []
     with pytest.MonkeyPatch.context() as patch:
         fork_workers(patch)
-        summary = sweep(study, folder / "out", jobs=1, say=said.append)
+        summary = sweep(study, folder / "out", jobs=1, log=said.append)
     assert (summary.failures, summary.blocked) == ({}, ())
     return study, folder / "out", said
 
@@ -106,7 +106,7 @@ def test_what_is_done_is_not_done_again(swept: tuple[Study, Path, list[str]], tm
     passing = (".lock", "scores.jsonl", "_study_study.json")
     before = {file: file.stat().st_mtime_ns for file in out.rglob("*.*") if file.name not in passing}
     said: list[str] = []
-    summary = sweep(study, out, results=tmp_path / "elsewhere.jsonl", say=said.append)
+    summary = sweep(study, out, results=tmp_path / "elsewhere.jsonl", log=said.append)
     assert said == []
     assert len(summary.results) == 6
     assert before.items() <= {file: file.stat().st_mtime_ns for file in out.rglob("*.*")}.items()
@@ -116,7 +116,7 @@ def test_what_is_done_is_not_done_again(swept: tuple[Study, Path, list[str]], tm
 def test_more_seeds_and_fewer_rows_join_the_results(copied: tuple[Study, Path]) -> None:
     study, out = copied
     carry_out_here(study.including([5]), out, rows=["other"], seeds=[5])
-    summary = sweep(study, out, rows=["other"], seeds=[5], say=pytest.fail)
+    summary = sweep(study, out, rows=["other"], seeds=[5], log=pytest.fail)
     assert [(each.row, each.seed) for each in summary.results][-1] == ("other", 5)
     assert len(summary.results) == len(results_of(out)) == 7
     status = sweep_status(study, out, seeds=[0, 5]).splitlines()
@@ -124,7 +124,7 @@ def test_more_seeds_and_fewer_rows_join_the_results(copied: tuple[Study, Path]) 
     assert "missing" in next(line for line in status if line.startswith("plain"))
     assert "4 of 6 rows and seeds are done" in status
     assert "to train: 3 stages, 36 crops; stages in common count once" in status
-    sweep(study, out, say=pytest.fail)
+    sweep(study, out, log=pytest.fail)
     assert len(results_of(out)) == 7  # a seed that the study does not have stays
 
 
@@ -134,7 +134,7 @@ def test_two_studies_in_one_folder_keep_their_scores(copied: tuple[Study, Path])
     other = study.replace(rows=renamed, file=study.file.with_name("other.yaml"), seeds=(0,))
     carry_out_here(other, out)
     assert len(results_of(out)) == 7
-    sweep(study, out, say=pytest.fail)
+    sweep(study, out, log=pytest.fail)
     assert [row["row"] for row in results_of(out)] == [*ROWS, *ROWS, "my_plain"]
     (found,) = find_studies([out], study.file)  # and each is reported without the other
     assert len(found.results) == 6
@@ -143,7 +143,7 @@ def test_two_studies_in_one_folder_keep_their_scores(copied: tuple[Study, Path])
 def test_a_row_that_was_taken_out_of_a_study_leaves_its_scores(copied: tuple[Study, Path]) -> None:
     study, out = copied
     fewer = study.replace(rows=study.rows[:2])
-    sweep(fewer, out, say=pytest.fail)
+    sweep(fewer, out, log=pytest.fail)
     assert {row["row"] for row in results_of(out)} == {row.name for row in study.rows[:2]}
     assert len(find_studies([out])[0].results) == 4
 
@@ -186,7 +186,7 @@ def test_changed_settings_are_refused_by_name(
     assert "other/seed_0 was made with other settings (key: there, now): stages.0.learning_rate" in status
     # What did not change is still to be had.
     said: list[str] = []
-    assert len(sweep(changed, out, rows=["plain", "fast"], say=said.append).results) == 4
+    assert len(sweep(changed, out, rows=["plain", "fast"], log=said.append).results) == 4
     assert said == [
         f"made with other settings, so left out of {out / 'scores.jsonl'}: other/seed_0, other/seed_1"
     ]
@@ -212,12 +212,12 @@ def test_scores_of_another_folder_are_not_overwritten(
     study = make_study(tmp_path / "study", {"plain": "base: base.yaml\n"}, (0,))
     scores = tmp_path / "scores.json"
     carry_out_here(study, tmp_path / "first")
-    sweep(study, tmp_path / "first", results=scores, say=pytest.fail)
+    sweep(study, tmp_path / "first", results=scores, log=pytest.fail)
     before = scores.read_bytes()
     with pytest.raises(ConfigError, match=r"its scores are of another folder and would be lost.*--results"):
         prepare(study, tmp_path / "second", results=scores)
     assert not (tmp_path / "second").exists()
-    sweep(study, tmp_path / "first", results=scores, say=pytest.fail)  # its own are written anew
+    sweep(study, tmp_path / "first", results=scores, log=pytest.fail)  # its own are written anew
     assert scores.read_bytes() == before
 
 
@@ -227,7 +227,7 @@ def test_rows_that_are_the_same_are_trained_once_and_scored_again_for_other_peop
     rows = {"plain": "base: base.yaml\n", "twin": "base: base.yaml\nworkers: 0\n"}
     study, out = make_study(tmp_path / "study", rows, (0,)), tmp_path / "out"
     carry_out_here(study, out)
-    first = sweep(study, out, say=pytest.fail).results
+    first = sweep(study, out, log=pytest.fail).results
     assert first[0].scores == first[1].scores
     (end,) = (out / "shared").rglob("stage_clips.pt")
     before = end.stat().st_mtime_ns
@@ -238,7 +238,7 @@ def test_rows_that_are_the_same_are_trained_once_and_scored_again_for_other_peop
     fewer = study.replace(evaluate={"": some})
     assert "0 of 2 rows and seeds are done\nto train: nothing" in sweep_status(fewer, out)
     carry_out_here(fewer, out)
-    second = sweep(fewer, out, say=pytest.fail).results
+    second = sweep(fewer, out, log=pytest.fail).results
     assert second[0].scores == second[1].scores != first[0].scores
     assert end.stat().st_mtime_ns == before
     # Its end is another row's, but its settings are its own.
@@ -420,7 +420,7 @@ def test_a_killed_process_fails_its_run_alone(make_study: Callable[..., Study], 
         if line == "stage stills of other, seed 0: started":
             multiprocessing.active_children()[0].kill()
 
-    summary = sweep(study, out, rows=["other", "plain"], jobs=1, say=kill_it)
+    summary = sweep(study, out, rows=["other", "plain"], jobs=1, log=kill_it)
     assert [each.row for each in summary.results] == ["plain"]
     assert "SIGKILL" in summary.failures["stage stills of other, seed 0"].error
     assert not multiprocessing.active_children()

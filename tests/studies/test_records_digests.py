@@ -41,7 +41,7 @@ def test_pictures_and_flow_are_known_by_names_and_sizes(config: TrainConfig, tmp
     (tmp_path / "exact" / "two.h5").write_text("more flow")
     assert len(changes(there, describe_run(config))) == 2
     # What an older sweep took no note of, and what is not there, does not count.
-    assert changes(there.replace(images={}), describe_run(config)) == []
+    assert changes(there.replace(pictures={}), describe_run(config)) == []
     (tmp_path / "labels.json").unlink()
     assert not any(line.startswith("pictures") for line in changes(there, describe_run(config)))
 
