@@ -117,7 +117,7 @@ def _check_options(options: argparse.Namespace, names: list[str]) -> None:
 def _carry_out(options: argparse.Namespace, study: Study, out: Path) -> SweepSummary | None:
     """Do what is missing of a study, here or in jobs; None where these are left to themselves."""
     from slimdp.studies import sweep
-    from slimdp.studies.run import submit_sweep
+    from slimdp.studies.launch import submit_sweep
 
     rows, seeds, device, results = options.rows, options.seeds, options.device, options.results
     if options.submit is None:

@@ -12,14 +12,6 @@ from slimdp.config.learning import (
     ScheduleSettings,
 )
 from slimdp.config.model import MODEL, ModelSettings, ModelSpec
-from slimdp.config.run import (
-    StageSettings,
-    TrainConfig,
-    ValidationSettings,
-    config_from_dict,
-    config_to_dict,
-    load_config,
-)
 from slimdp.config.samples import (
     AugmentSettings,
     BudgetSettings,
@@ -28,6 +20,14 @@ from slimdp.config.samples import (
     DataSource,
     MotionSettings,
     NoMotion,
+)
+from slimdp.config.train import (
+    StageSettings,
+    TrainConfig,
+    ValidationSettings,
+    config_from_dict,
+    config_to_dict,
+    load_config,
 )
 from slimdp.settings_file import ConfigError
 

@@ -28,7 +28,6 @@ from slimdp.doctor.flow_stores import (
 from slimdp.doctor.folder import Contents, scan_folder
 from slimdp.doctor.media import check_images, check_loose_images, check_video_file, find_folder
 from slimdp.doctor.rendered import (
-    PLAN,
     PLANNED,
     TRAIN_CLIPS,
     TRAIN_STILLS,
@@ -39,6 +38,7 @@ from slimdp.doctor.rendered import (
     read_plan,
 )
 from slimdp.doctor.stored_files import check_checkpoint, check_predictions, check_surface_file
+from slimdp.synthetic.unfinished import SET_FILE
 
 RENDERED = "rendered set"
 
@@ -124,7 +124,7 @@ class _Examination:
         findings, quick = diagnosis.findings, diagnosis.quick
         if contents.rendered:
             diagnosis.kinds.append(RENDERED)
-            diagnosis.plan = read_plan(contents.folder / PLAN, findings.of(PLAN))
+            diagnosis.plan = read_plan(contents.folder / SET_FILE, findings.of(SET_FILE))
             for file in PLANNED:
                 if not (contents.folder / file).is_file():
                     findings.add("file-missing", file, "", "no such file")

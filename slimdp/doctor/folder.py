@@ -12,8 +12,8 @@ from flow_cache.images import IMAGE_SUFFIXES
 from slimdp.doctor.catalogue import SURFACE_FILES, find_split
 from slimdp.doctor.flow_stores import is_flow_store
 from slimdp.doctor.media import is_video_file
-from slimdp.doctor.rendered import PLAN
 from slimdp.doctor.stored_files import is_predictions
+from slimdp.synthetic.unfinished import SET_FILE
 
 #: Annotation files and surface files are looked for this many folders down.
 DEPTH = 4
@@ -60,7 +60,7 @@ def scan_folder(folder: Path) -> Contents:
         raise FileNotFoundError(f"no folder {folder}")
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; give the folder of a data set")
-    contents = Contents(folder, (folder / PLAN).is_file())
+    contents = Contents(folder, (folder / SET_FILE).is_file())
     for here, names in _walk(folder, DEPTH, contents.odd):
         contents.folders.append(here)
         for name in names:
@@ -89,7 +89,7 @@ def _kind(path: Path, contents: Contents) -> list[Path] | None:
         return contents.videos
     if suffix == ".json" and path.name.startswith(_COCO_PREFIXES) and find_split(path.name) is None:
         return contents.passed_over
-    is_plan = contents.rendered and path == contents.folder / PLAN
+    is_plan = contents.rendered and path == contents.folder / SET_FILE
     return contents.annotations if suffix == ".json" and not is_plan else None
 
 

@@ -21,9 +21,7 @@ from slimdp.doctor.findings import FileFindings
 from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.synthetic.dataset import FILES
 from slimdp.synthetic.exact_flow import read_visible
-from slimdp.synthetic.unfinished import ABOUT
 
-PLAN = ABOUT
 TRAIN_STILLS, TRAIN_CLIPS = FILES["stills"], FILES["train"]
 #: File -> keys of dataset.json: how many stills or clips, frames of a clip, labelled frames of a clip.
 PLANNED: dict[str, tuple[str, str | None, str | None]] = {

@@ -79,7 +79,7 @@ def score_table(rows: Mapping[str, Sequence[Mapping[str, float]]], markdown: boo
 
 
 def instance_table(instances: Mapping[str, Mapping[str, float | None]], markdown: bool = False) -> str:
-    """Average precision and recall by similarity, `score_instances`; "-" where no truth is of that size."""
+    """Average precision and recall by similarity; "-" where no truth is of that size."""
     if not instances:
         raise ValueError("a table of instances needs at least one similarity")
     columns = list(next(iter(instances.values())))

@@ -1,4 +1,4 @@
-"""What carries out a study: it looks what is missing in the study's folder, and takes what nobody is at.
+"""An executor carries out a study: it finds what is missing in its folder, and takes what no other works on.
 
 Nothing is shared out beforehand. On one machine a sweep is one executor with several processes; as an array
 of jobs, here or on a cluster, each job is an executor with one. Executors may come, be killed and be started

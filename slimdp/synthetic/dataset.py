@@ -25,7 +25,7 @@ from slimdp.synthetic.assets import Assets, find_assets, fingerprint
 from slimdp.synthetic.items import SPLITS, Item, ItemRenderer
 from slimdp.synthetic.presets import PRESETS, SetPlan, preset_plan
 from slimdp.synthetic.unfinished import (
-    ABOUT,
+    SET_FILE,
     UnfinishedSet,
     every_frame_record,
     is_finished,
@@ -210,7 +210,7 @@ def _assemble(unfinished: UnfinishedSet, plan: SetPlan, items: list[Item], about
     shared = (bodies["val"] | bodies["val_stills"]) & (bodies["stills"] | bodies["train"])
     if shared:
         raise ValueError(f"{len(shared)} people are in training and in validation; render with another seed")
-    write_text(unfinished.set_folder / ABOUT, json.dumps({**about, "counts": counts}, indent=1))
+    write_text(unfinished.set_folder / SET_FILE, json.dumps({**about, "counts": counts}, indent=1))
 
 
 def _about(plan: SetPlan, seed: int, exact: bool, assets: Assets) -> dict[str, Any]:

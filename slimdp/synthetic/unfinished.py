@@ -27,7 +27,7 @@ from slimdp.data import write_annotations
 from slimdp.settings_file import differences
 from slimdp.synthetic.items import Item, RenderedItem
 
-ABOUT = "dataset.json"
+SET_FILE = "dataset.json"
 
 
 class UnfinishedSet:
@@ -120,7 +120,7 @@ def is_finished(out: Path, about: Mapping[str, Any]) -> bool:
     """Whether `out` holds the very set that `about` speaks of; raises FileExistsError if it holds another."""
     if not out.exists():
         return False
-    file = out / ABOUT
+    file = out / SET_FILE
     if not file.is_file():
         raise FileExistsError(f"{out} exists and is no rendered set; remove it, or choose another name")
     there = read_about(file)

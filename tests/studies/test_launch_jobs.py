@@ -18,9 +18,9 @@ from flow_cache.runtime.lock import held
 from slimdp.__main__ import main
 from slimdp.studies import HeldError, Study, sweep
 from slimdp.studies.executor import run_status
+from slimdp.studies.launch import SweepJob, submit_sweep
 from slimdp.studies.prepare import alone, prepare
 from slimdp.studies.records import LOG, begin_run, begin_training, describe_run, read_failure, write_failure
-from slimdp.studies.run import SweepJob, submit_sweep
 from tests.forked_jobs import fork_local_jobs
 from tests.studies.here import carry_out_here, scores_of
 from tests.training.weights import same_weights
