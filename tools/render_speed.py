@@ -37,8 +37,7 @@ WORK = {
     **dict.fromkeys(["photograph.py"], "photograph"),
     **dict.fromkeys(["exact_flow.py"], "flow"),
     **dict.fromkeys(["labels.py", "body.py", "box_frame.py", "rle.py"], "labels"),
-    **dict.fromkeys(["flow_cache", "data", "dataset.py", "items.py"], "writing"),
-    **dict.fromkeys(["atomic.py", "unfinished.py"], "writing"),
+    **dict.fromkeys(["flow_cache", "data", "dataset.py", "items.py", "atomic.py"], "writing"),
 }
 _ROOT = Path(__file__).resolve().parents[1]
 Function = tuple[str, int, str]  # file, line, name: as the profiler calls it

@@ -82,14 +82,10 @@ class CameraPath:
             # Half of following is turning, half is walking along.
             position = position + 0.5 * self.follow * way * [1, 0, 1]
             target = target + self.follow * way
-        return Camera(
-            self.width,
-            self.height,
-            self.focal * float(np.exp(np.clip(change[7], -0.5, 0.5))),
-            ((self.width - 1) / 2, (self.height - 1) / 2),
-            look_at(position, target, self.roll + change[6]),
-            position,
-        )
+        focal = self.focal * float(np.exp(np.clip(change[7], -0.5, 0.5)))
+        centre = ((self.width - 1) / 2, (self.height - 1) / 2)
+        rotation = look_at(position, target, self.roll + change[6])
+        return Camera(self.width, self.height, focal, centre, rotation, position)
 
 
 def random_drift(rng: np.random.Generator) -> Drift:

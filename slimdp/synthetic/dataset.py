@@ -1,4 +1,15 @@
-"""Rendered sets: what they hold, how much disk they take, and how they are made side by side."""
+"""Rendered sets: what they hold, how much disk they take, and how they are made side by side and resumed.
+
+A set grows in a hidden folder beside it:
+
+.OUT.partial/about.json       what is being made; only the same goes on with it
+.OUT.partial/lock             held by the process that works on it
+.OUT.partial/records/ITEM.json, ITEM.people.json
+                              an item's annotations and who is in it; with ITEM.json the item is done
+.OUT.partial/records/ITEM.every_frame.json
+                              those of all frames of a training clip, if asked for
+.OUT.partial/set/             what becomes OUT
+"""
 
 from __future__ import annotations
 
@@ -8,41 +19,167 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import slimdp
 from flow_cache.runtime.atomic import write_text
+from flow_cache.runtime.json_file import JsonFileError, read_json
+from flow_cache.runtime.lock import HeldError, held
 from flow_cache.runtime.progress import Tracker
 from flow_cache.runtime.workers import WorkerPool
-from slimdp.data import join_annotation_files
+from slimdp.data import join_annotation_files, write_annotations
+from slimdp.settings_file import differences
 from slimdp.surface import load_surface
 from slimdp.synthetic.assets import Assets, find_assets, fingerprint
-from slimdp.synthetic.items import SPLITS, Item, ItemRenderer
+from slimdp.synthetic.items import SPLITS, Item, ItemRenderer, RenderedItem
 from slimdp.synthetic.presets import PRESETS, SetPlan, preset_plan
-from slimdp.synthetic.unfinished import (
-    SET_FILE,
-    UnfinishedSet,
-    every_frame_record,
-    is_finished,
-    people_of,
-    record_item,
-)
 
 __all__ = ["PRESETS", "SetPlan", "synthesize", "synthesize_preset"]
+
+SET_FILE = "dataset.json"
 
 # Bytes a pixel, about twice what was measured at 256 px (0.6 and 1.5): noise and backgrounds differ.
 _IMAGE_BYTES = 1.2  # a frame's JPEG and its map of part and (u, v)
 _FLOW = 4.0  # a frame's six fields of exact flow and its occlusion mask
-
 #: Bytes of annotations a labelled frame (measured: 18 thousand), while they are there twice.
 _LABELS = 2 * 20_000
-
 _SMALLEST_RESERVE = 50 * 2**20
+#: The annotation file of each split.
+FILES = dict(zip(SPLITS, ("stills_train.json", "clips_train.json", "clips_val.json", "stills_val.json")))
+#: The training clips with all of their frames labelled: the same labels where `FILES["train"]` has some.
+EVERY_FRAME_FILE = "clips_train_every_frame.json"
+
+
+class UnfinishedSet:
+    """The folder that a set grows in; within its `with` block no other process works there.
+
+    `about` is what makes the set what it is, plain values. Entering raises FileExistsError where the folder
+    was begun with others, or is in use.
+    """
+
+    def __init__(self, out: Path, about: Mapping[str, Any]) -> None:
+        self.out = out
+        self.folder = out.with_name(f".{out.name}.partial")
+        self.set_folder = self.folder / "set"
+        self.records = self.folder / "records"
+        self._about = about
+
+    def __enter__(self) -> UnfinishedSet:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held(self.folder / "lock"))
+            except HeldError:
+                raise FileExistsError(
+                    f"{self.out} is being rendered by another process, in {self.folder}; wait for it, or "
+                    "choose another name"
+                ) from None
+            stack.callback(self._drop_if_empty)
+            self.records.mkdir(exist_ok=True)
+            self._begin()
+            self._exit = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exit.close()
+
+    def done(self) -> set[str]:
+        """The names of the items that are done."""
+        if not self.records.is_dir():
+            return set()
+        return {path.stem for path in self.records.glob("*.json") if "." not in path.stem}
+
+    def finish(self) -> None:
+        """Give the set its name, and remove what it grew in; FileExistsError where the name is taken."""
+        if self.out.exists():
+            raise FileExistsError(f"{self.out} was made by someone else meanwhile")
+        self.set_folder.rename(self.out)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _begin(self) -> None:
+        file = self.folder / "about.json"
+        if self.done():
+            compare_about(read_about(file), self._about, self.folder)
+            return
+        # Not even what another attempt has left of its first item.
+        shutil.rmtree(self.set_folder, ignore_errors=True)
+        self.set_folder.mkdir()
+        write_text(file, json.dumps(self._about, indent=1))
+
+    def _drop_if_empty(self) -> None:
+        if not self.done():
+            shutil.rmtree(self.folder, ignore_errors=True)  # nothing to go on with
+
+
+def record_item(records: Path, item: Item, rendered: RenderedItem) -> None:
+    """Keep what is known of an item beside its files; with the end of this call the item is done."""
+    people = {
+        "bodies": rendered.bodies,
+        "person_frames": rendered.person_frames,
+        "people": len(rendered.people),
+        "points": sum(len(person.points) for person in rendered.people),
+    }
+    write_text(records / f"{item.name}.people.json", json.dumps(people))
+    if rendered.every_frame is not None:
+        images = {image.id: replace(image, labelled=True) for image in rendered.images}
+        everyone = [replace(person, image=images[person.image.id]) for person in rendered.every_frame]
+        write_annotations(every_frame_record(records, item), list(images.values()), everyone)
+    write_annotations(records / f"{item.name}.json", rendered.images, rendered.people)
+
+
+def every_frame_record(records: Path, item: Item) -> Path:
+    """Where the annotations of all frames of a training clip are kept."""
+    return records / f"{item.name}.every_frame.json"
+
+
+def is_finished(out: Path, about: Mapping[str, Any]) -> bool:
+    """Whether `out` holds the very set that `about` speaks of; raises FileExistsError if it holds another."""
+    if not out.exists():
+        return False
+    file = out / SET_FILE
+    if not file.is_file():
+        raise FileExistsError(f"{out} exists and is no rendered set; remove it, or choose another name")
+    there = read_about(file)
+    compare_about({key: there.get(key) for key in about}, about, out)
+    return True
+
+
+def read_about(file: Path) -> Mapping[str, Any]:
+    """What a set says of itself; raises FileExistsError where its file is damaged."""
+    try:
+        about = read_json(file)
+    except JsonFileError as error:
+        raise FileExistsError(
+            f"{error}; the file is damaged: remove {file.parent}, or choose another name"
+        ) from None
+    if not isinstance(about, dict):
+        raise FileExistsError(f"{file} is damaged; remove {file.parent}, or choose another name")
+    return about
+
+
+def compare_about(there: Mapping[str, Any], wanted: Mapping[str, Any], place: Path) -> None:
+    """Raises FileExistsError naming every setting in which a folder's set is not the wanted one."""
+    different = list(differences(there, json.loads(json.dumps(wanted))))
+    if different:
+        listed = "; ".join(different[:8]) + ("; ..." if len(different) > 8 else "")
+        raise FileExistsError(
+            f"{place} holds another set (there, wanted): {listed}; remove it, or choose another name"
+        )
+
+
+def people_of(records: Path, items: Iterable[Item]) -> dict[str, Any]:
+    """Counts over items: people's bodies, person_frames, people and points, as `record_item` kept them."""
+    total: dict[str, Any] = {"bodies": set(), "person_frames": 0, "people": 0, "points": 0}
+    for item in items:
+        record = read_json(records / f"{item.name}.people.json")
+        total["bodies"] |= set(record["bodies"])
+        for key in ("person_frames", "people", "points"):
+            total[key] += record[key]
+    return total
 
 
 def frames_of(item: Item, plan: SetPlan) -> int:
@@ -72,18 +209,6 @@ def check_free_space(folder: Path, plan: SetPlan, exact: bool, items: Sequence[I
             f"be rendered take about {needed / 1e9:.1f} GB; free some, choose another disk with --out, or "
             "render less"
         )
-
-
-#: The annotation file of each split.
-FILES = {
-    "stills": "stills_train.json",
-    "train": "clips_train.json",
-    "val": "clips_val.json",
-    "val_stills": "stills_val.json",
-}
-
-#: The training clips with all of their frames labelled: the same labels where `FILES["train"]` has some.
-EVERY_FRAME_FILE = "clips_train_every_frame.json"
 
 
 def synthesize(
@@ -122,8 +247,8 @@ def synthesize(
         with unfinished:
             missing = [item for item in items if item.name not in unfinished.done()]
             check_free_space(unfinished.folder, plan, exact, missing)
-            work = _Work(unfinished.set_folder, unfinished.records, plan, seed, exact, assets)
-            _render(work, items, missing, processes, quiet)
+            renderer = ItemRenderer(unfinished.set_folder, plan, seed, exact, assets)
+            _render(renderer, unfinished.records, items, missing, processes, quiet)
             _assemble(unfinished, plan, items, about)
             unfinished.finish()
     except KeyboardInterrupt:
@@ -155,34 +280,18 @@ def synthesize_preset(
     return synthesize(out, plan, seed, processes, assets=find_assets(backgrounds, motions))
 
 
-@dataclass(frozen=True)
-class _Work:
-    """Renders an item and records it; picklable, so that processes can do it."""
-
-    folder: Path
-    records: Path
-    plan: SetPlan
-    seed: int
-    exact: bool
-    assets: Assets
-
-    def __call__(self, item: Item) -> None:
-        record_item(self.records, item, self._renderer.render(item))
-
-    @cached_property
-    def _renderer(self) -> ItemRenderer:
-        return ItemRenderer(self.folder, self.plan, self.seed, self.exact, self.assets)
-
-
 def _items(plan: SetPlan) -> list[Item]:
     counts = zip(SPLITS, (plan.stills, plan.train_clips, plan.val_clips, plan.val_stills), strict=True)
     return [Item(split, number) for split, count in counts for number in range(count)]
 
 
-def _render(work: _Work, items: list[Item], missing: list[Item], processes: int, quiet: bool) -> None:
+def _render(
+    renderer: ItemRenderer, records: Path, items: list[Item], missing: list[Item], processes: int, quiet: bool
+) -> None:
     """Do the missing items in their order, or side by side."""
-    total = sum(frames_of(item, work.plan) for item in items)
-    left = sum(frames_of(item, work.plan) for item in missing)
+    work, plan = partial(_render_item, renderer, records), renderer.plan
+    total = sum(frames_of(item, plan) for item in items)
+    left = sum(frames_of(item, plan) for item in missing)
     with ExitStack() as stack:
         tracker = stack.enter_context(
             Tracker("render", "frames", total, found=total - left, speaks=not quiet)
@@ -191,7 +300,11 @@ def _render(work: _Work, items: list[Item], missing: list[Item], processes: int,
         if processes > 1 and len(missing) > 1:
             done = stack.enter_context(WorkerPool(work, min(processes, len(missing)))).map(missing)
         for item, _ in zip(missing, done):
-            tracker.advance(frames_of(item, work.plan))
+            tracker.advance(frames_of(item, plan))
+
+
+def _render_item(renderer: ItemRenderer, records: Path, item: Item) -> None:
+    record_item(records, item, renderer.render(item))
 
 
 def _assemble(unfinished: UnfinishedSet, plan: SetPlan, items: list[Item], about: dict[str, Any]) -> None:
@@ -239,7 +352,5 @@ def _progress(unfinished: UnfinishedSet, items: list[Item]) -> str:
     done = len(unfinished.done())
     if not done:
         return "nothing was done yet"
-    return (
-        f"{done} of {len(items)} stills and clips are done and kept in "
-        f"{unfinished.folder}; the same command goes on from there"
-    )
+    kept = f"{done} of {len(items)} stills and clips are done and kept in {unfinished.folder}"
+    return f"{kept}; the same command goes on from there"

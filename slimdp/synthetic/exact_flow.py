@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -45,7 +44,6 @@ def _bit(step: int) -> int:
 #: What the ray to a point's new place meets is the point where it is this near to it (metres): on the body
 #: in its rest pose, so that a hand on a hip hides the hip, and in depth on everything else.
 SAME_POINT = 0.01
-
 #: Where a ray meets nothing, it shows something this far away (metres).
 _FAR = 1e6
 
@@ -175,9 +173,7 @@ class ClipFlowWriter:
     def __enter__(self) -> ClipFlowWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._writer.close()
         if error is None:
             for index, bits in enumerate(self._bits):

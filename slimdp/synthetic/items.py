@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from slimdp.structures import ImageRecord, PersonAnnotation
-from slimdp.surface import load_surface
+from slimdp.surface import BodySurface, load_surface
 from slimdp.synthetic.assets import Assets, split_assets
 from slimdp.synthetic.exact_flow import ClipFlowWriter
 from slimdp.synthetic.labels import CLIPS, STILLS, PositionError, label_people, true_iuv
@@ -53,18 +54,27 @@ class RenderedItem:
     every_frame: tuple[PersonAnnotation, ...] | None = None  # in all frames of a training clip, if asked for
 
 
+@dataclass(frozen=True)
 class ItemRenderer:
-    """Renders items into the folder of a set; what it draws depends on seed and item alone.
+    """Renders items into the folder of a set; what it draws depends on seed and item alone."""
 
-    `exact`: also write the exact flow of training clips, and where it is hidden.
-    """
+    folder: Path
+    plan: SetPlan
+    seed: int
+    exact: bool  # also write the exact flow of training clips, and where it is hidden
+    assets: Assets
 
-    def __init__(self, folder: Path, plan: SetPlan, seed: int, exact: bool, assets: Assets) -> None:
-        self._folder, self._plan, self._seed, self._exact = folder, plan, seed, exact
-        train, val = split_assets(assets)
-        self._assets = {"stills": train, "train": train, "val": val, "val_stills": val}
-        self._surface = load_surface("open")
-        self._error = PositionError(self._surface, plan.annotator_error)
+    @cached_property  # not at the start: the renderer travels to other processes
+    def _surface(self) -> BodySurface:
+        return load_surface("open")
+
+    @cached_property
+    def _error(self) -> PositionError:
+        return PositionError(self._surface, self.plan.annotator_error)
+
+    def _assets_of(self, item: Item) -> Assets:
+        train, val = split_assets(self.assets)
+        return train if item.split in ("stills", "train") else val
 
     def render(self, item: Item) -> RenderedItem:
         """Write an item's files, over whatever an attempt that was broken off has left of them.
@@ -77,14 +87,14 @@ class ItemRenderer:
 
     def _still(self, item: Item) -> RenderedItem:
         scene_rng, label_rng, jpeg_rng, _ = self._chances(item)
-        size, train = self._plan.size, item.split == "stills"
-        budget, error = (self._plan.budget, self._error) if train else (None, None)
+        size, train = self.plan.size, item.split == "stills"
+        budget, error = (self.plan.budget, self._error) if train else (None, None)
         name = f"{item.split}/{item.number:06d}.jpg"
         identity = 1 + item.number + (0 if train else _FIRST_VAL_STILL)
         image = ImageRecord(identity, Path(name), f"images/{name}", size, size)
         first_id = 10 * image.id
         for _ in range(_MOST_TRIES):  # until somebody is in the picture
-            scene = random_scene(scene_rng, size, False, self._plan.style, self._assets[item.split])
+            scene = random_scene(scene_rng, size, False, self.plan.style, self._assets_of(item))
             frame = render_frame(scene, self._surface, 0, scene_rng)
             people = label_people(frame, image, self._surface, first_id, label_rng, STILLS, budget, error)
             if people:
@@ -94,16 +104,16 @@ class ItemRenderer:
 
     def _clip(self, item: Item) -> RenderedItem:
         scene_rng, label_rng, jpeg_rng, between_rng = self._chances(item)
-        plan, train = self._plan, item.split == "train"
+        plan, train = self.plan, item.split == "train"
         frames = plan.frames if train else plan.val_frames
         budget, error = (plan.budget, self._error) if train else (None, None)
-        scene = random_scene(scene_rng, plan.size, True, plan.style, self._assets[item.split])
+        scene = random_scene(scene_rng, plan.size, True, plan.style, self._assets_of(item))
         images: list[ImageRecord] = []
         everyone: list[PersonAnnotation] = []
         with ExitStack() as stack:
             flow = None
-            if train and self._exact:
-                flow = ClipFlowWriter(self._folder, item.name, frames, plan.size, self._seed, self._surface)
+            if train and self.exact:
+                flow = ClipFlowWriter(self.folder, item.name, frames, plan.size, self.seed, self._surface)
                 stack.enter_context(flow)
             for index in range(frames):
                 frame = render_frame(scene, self._surface, index, scene_rng)
@@ -127,11 +137,11 @@ class ItemRenderer:
 
         Pictures do not depend on what is labelled, and the labels of a frame not on `SetPlan.every_frame`.
         """
-        seed = [self._seed, SPLITS.index(item.split), item.number]
+        seed = [self.seed, SPLITS.index(item.split), item.number]
         return [np.random.default_rng([*seed, purpose]) for purpose in range(4)]
 
     def _frame_record(self, item: Item, index: int) -> ImageRecord:
-        plan, val = self._plan, item.split == "val"
+        plan, val = self.plan, item.split == "val"
         name = f"clips/{item.name}/{index:06d}.jpg"
         video = item.number + val * _FIRST_VAL_VIDEO
         labelled = index in (plan.val_labelled if val else plan.labelled)
@@ -142,8 +152,8 @@ class ItemRenderer:
 
     def _save(self, frame: RenderedFrame, name: str, rng: np.random.Generator) -> None:
         quality = int(rng.integers(80, 96))
-        write_image(self._folder / "images" / name, frame.image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        write_image((self._folder / "iuv" / name).with_suffix(".png"), true_iuv(frame, self._surface))
+        write_image(self.folder / "images" / name, frame.image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        write_image((self.folder / "iuv" / name).with_suffix(".png"), true_iuv(frame, self._surface))
 
 
 def _bodies(scene: Scene) -> tuple[str, ...]:

@@ -21,7 +21,6 @@ FEWEST_PIXELS = 150
 JOINT_DEPTH = 0.16
 #: The same for the face, whose keypoints lie on the skin: one ear must not be seen through the head.
 FACE_DEPTH = 0.04
-
 _FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 
 
@@ -36,7 +35,6 @@ class LabelForm:
 
 #: DensePose-COCO.
 STILLS = LabelForm(COCO_KEYPOINTS, tracks=False, fewest_keypoints=0)
-
 #: DensePose-Track: people with fewer than six visible keypoints were left out (Slim DensePose, 4).
 CLIPS = LabelForm(POSETRACK_FILE_KEYPOINTS, tracks=True, fewest_keypoints=6)
 
@@ -138,7 +136,6 @@ def _keypoints(frame: RenderedFrame, index: int, names: tuple[str, ...]) -> np.n
 
 #: Annotators place at most this many points on a region (DensePose, 2.1).
 MOST_POINTS_A_REGION = 14
-
 #: A region with a share s of a person's pixels gets this many times the root of s: the paper says only that
 #: the number varies with the size. The root, because in the one person of DensePose whose points are public
 #: with the papers (125 of them) a hand has 6 or 7, an arm 7 to 13 and a head or leg 14 to 16. Measured on
@@ -153,15 +150,12 @@ ERROR_CM = {
     "torso": 6.0, "hand": 1.6, "foot": 1.8, "upper leg": 5.5, "lower leg": 3.5, "upper arm": 3.5,
     "lower arm": 2.5, "head": 2.0,
 }  # fmt: skip
-
 #: The same by coarse label, 0 background.
 ERROR_CM_OF_COARSE = np.array(
     [0.0, *(ERROR_CM[name.removeprefix("left ").removeprefix("right ")] for name in PEOPLE.coarse_parts)]
 )
-
 #: Random surface points among which the one at the drawn distance is looked for.
 _CANDIDATES = 128
-
 #: Candidates lie on faces whose middle is at most this much further away than the drawn distance, metres.
 _MARGIN = 0.02
 
@@ -192,11 +186,8 @@ class PositionError:
     """Displaces surface points as annotators misplace them.
 
     Annotators place a point on views of the body part that its region was labelled as (DensePose, 2.1), so
-    it stays on its coarse part; front and back may be taken for each other.
-
-    Args:
-        surface: the body.
-        scale: times the errors of `ERROR_CM`; 0 leaves points where they are.
+    it stays on its coarse part; front and back may be taken for each other. The scale is in times
+    `ERROR_CM`; 0 leaves points where they are.
     """
 
     def __init__(self, surface: BodySurface, scale: float) -> None:

@@ -146,7 +146,6 @@ def height_for(stature: float, gender: float, age: float) -> float:
 
 #: More bones than these move no vertex; the least of them are dropped (at most 3 % of a vertex's weight).
 BONES_A_VERTEX = 4
-
 #: Limb -> the bone at its other end. The skin of an upper limb near its root does not twist with it; that of
 #: a lower arm near the wrist twists with the hand.
 TWIST_AT_ROOT = {"upperarm": "lowerarm", "thigh": "calf"}
@@ -193,13 +192,11 @@ def helper_rotation(axis: np.ndarray, rotation: np.ndarray) -> np.ndarray:
 
 
 def blend(rotations: np.ndarray, offsets: np.ndarray, parents: np.ndarray, skin: np.ndarray) -> np.ndarray:
-    """Move the skin with its bones: (V, 3).
+    """Move the skin (V, 3) of the rest pose with its bones: (V, 3).
 
-    Args:
-        rotations: (B, 3, 3) of the rig's bones and the helpers, in the columns' order of `skin_weights`.
-        offsets: (B, 3): a point of the rest pose goes to `rotation @ point + offset`.
-        parents: (B,) a bone that comes before and is nearly turned as this one; -1 for the root.
-        skin: (V, 3) in the rest pose.
+    Rotations (B, 3, 3) and offsets (B, 3) of the rig's bones and the helpers, in the columns' order of
+    `skin_weights`, take a point of the rest pose to `rotation @ point + offset`. Parents (B,) are bones that
+    come before and are nearly turned alike; -1 for the root.
     """
     matrices = np.column_stack([rotations.reshape(-1, 9), offsets])
     mixed = skin_weights() @ np.column_stack([matrices, _dual_quaternions(rotations, offsets, parents)])

@@ -108,7 +108,6 @@ def _within(distance: np.ndarray, reach: np.ndarray) -> np.ndarray:
 
 #: Spreads (px) of the blurred copies that defocus is mixed from.
 _SPREADS = (1.0, 2.0, 4.0)
-
 _STEPS = 8192
 _LINEAR = np.arange(_STEPS + 1) / _STEPS
 _ENCODED = np.where(_LINEAR <= 0.0031308, 12.92 * _LINEAR, 1.055 * _LINEAR ** (1 / 2.4) - 0.055)

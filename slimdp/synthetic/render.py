@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from slimdp.synthetic.camera import Camera, look_at
-from slimdp.synthetic.looks import Look, surface_colour
+from slimdp.synthetic.looks import Look, dress
 from slimdp.synthetic.objects import Prop
 from slimdp.synthetic.person import PosedPerson
 from slimdp.synthetic.stage import Hits, RayCaster, Stage, by_mesh
@@ -122,7 +122,6 @@ def random_lighting(rng: np.random.Generator, indoors: bool, ceiling: float, sha
 
 #: Shadow rays start this far off the surface (metres), so that it does not shade itself.
 _OFF_SURFACE = 4e-3
-
 #: Neighbours answer for one another about shadows where their depths differ by less than this share.
 _SAME_DEPTH = 0.04
 
@@ -254,7 +253,7 @@ def reflectance(
     for mesh, rays in by_mesh(hits.mesh):
         face, barycentric = hits.face[rays], hits.barycentric[rays]
         if mesh < len(stage.people):
-            colour[rays] = to_linear(surface_colour(looks[mesh], stage.surface, face, barycentric))
+            colour[rays] = to_linear(dress(looks[mesh], stage.surface).colour(face, barycentric))
             continue
         prop = stage.props[mesh - len(stage.people)]
         if prop.projector is not None:

@@ -13,11 +13,10 @@ from slimdp.synthetic.looks import (
     PATTERNS,
     Look,
     clothed_skin,
-    garment_thickness,
+    dress,
     random_look,
-    surface_colour,
 )
-from slimdp.synthetic.looks.normal_offset import face_normals, moved_out
+from slimdp.synthetic.looks.look import face_normals, moved_out
 from slimdp.synthetic.person import make_person
 
 FEET, HANDS, LEGS, ARMS = (5, 6), (3, 4), tuple(range(7, 15)), tuple(range(15, 23))
@@ -62,9 +61,7 @@ def test_a_look_survives_pickling(everybody: list[Look], surface: BodySurface) -
     copy = pickle.loads(pickle.dumps(everybody[0]))
     assert same(copy, everybody[0])
     at = centres(surface)
-    np.testing.assert_array_equal(
-        surface_colour(copy, surface, *at), surface_colour(everybody[0], surface, *at)
-    )
+    np.testing.assert_array_equal(dress(copy, surface).colour(*at), dress(everybody[0], surface).colour(*at))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
@@ -86,7 +83,7 @@ def test_every_pattern_and_garment_is_worn(everybody: list[Look]) -> None:
 def test_colours_are_finite_and_in_range(everybody: list[Look], surface: BodySurface) -> None:
     at = centres(surface)
     for look in everybody[:40]:
-        colour = surface_colour(look, surface, *at)
+        colour = dress(look, surface).colour(*at)
         assert colour.shape == (len(at[0]), 3)
         assert np.isfinite(colour).all()
         assert colour.min() >= 0
@@ -98,18 +95,18 @@ def test_colours_do_not_depend_on_what_else_is_asked(everybody: list[Look], surf
     some = np.random.default_rng(0).permutation(len(face))[:500]
     for look in everybody[:5]:
         np.testing.assert_allclose(
-            surface_colour(look, surface, face[some], weights[some]),
-            surface_colour(look, surface, face, weights)[some],
+            dress(look, surface).colour(face[some], weights[some]),
+            dress(look, surface).colour(face, weights)[some],
             atol=1e-5,
         )
-    assert surface_colour(everybody[0], surface, face[:0], weights[:0]).shape == (0, 3)
+    assert dress(everybody[0], surface).colour(face[:0], weights[:0]).shape == (0, 3)
 
 
 def test_clothes_lie_where_they_are_cut(everybody: list[Look], surface: BodySurface) -> None:
     def thickness(look: Look, parts: tuple[int, ...], low: float, high: float) -> np.ndarray:
         vertex = np.unique(surface.faces[np.isin(surface.face_part, parts)])
         height = surface.vertices[vertex, 1]
-        return garment_thickness(look, surface)[vertex[(height > low) & (height < high)]]
+        return dress(look, surface).thickness()[vertex[(height > low) & (height < high)]]
 
     tank = replace(dressed_in(everybody, "tank", "shorts"), hair=everybody[0].hair)
     assert thickness(tank, ARMS, -1, 0.38).max() == 0
@@ -127,11 +124,11 @@ def test_the_face_stays_clean(everybody: list[Look], surface: BodySurface) -> No
     near = np.linalg.norm(surface.vertices - nose, axis=1) < 0.03
     for look in everybody[:10]:
         if look.hair.beard == "none":
-            assert garment_thickness(look, surface)[near].max() == 0
+            assert dress(look, surface).thickness()[near].max() == 0
 
 
 def test_thickness_is_what_garments_have(everybody: list[Look], surface: BodySurface) -> None:
-    most = [garment_thickness(look, surface) for look in everybody[:16]]
+    most = [dress(look, surface).thickness() for look in everybody[:16]]
     assert min(thickness.min() for thickness in most) >= 0
     assert max(thickness.max() for thickness in most) <= 0.08
 
@@ -155,7 +152,7 @@ def test_the_average_body_s_thickness_nearly_fits_any_body(
         for weight, gender in ((0, 0), (1, 0), (1, 1))
     ]
     for look in everybody[:8]:
-        thickness = garment_thickness(look, surface)
+        thickness = dress(look, surface).thickness()
         for skin in (surface.vertices, *skins):
             moved = moved_out(skin, surface.faces, thickness)
             turn = np.einsum(
@@ -174,7 +171,7 @@ def test_left_and_right_differ_only_by_what_is_worn(everybody: list[Look], surfa
     right = np.array([np.linalg.norm(centre - mirrored[face], axis=1).argmin() for face in left[:60]])
     weights = np.full((60, 3), 1 / 3)
     gaps = [
-        surface_colour(look, surface, left[:60], weights) - surface_colour(look, surface, right, weights)
+        dress(look, surface).colour(left[:60], weights) - dress(look, surface).colour(right, weights)
         for look in everybody
     ]
     spread = np.std([gap.mean(axis=0) for gap in gaps], axis=0) / np.sqrt(len(gaps))
@@ -198,4 +195,4 @@ def test_hair_greys_and_beards_follow_the_body() -> None:
 
 def test_a_surface_without_keypoints_cannot_be_dressed(everybody: list[Look], surface: BodySurface) -> None:
     with pytest.raises(ValueError, match="no keypoints left_eye"):
-        garment_thickness(everybody[0], replace(surface, keypoints={}))
+        dress(everybody[0], replace(surface, keypoints={})).thickness()

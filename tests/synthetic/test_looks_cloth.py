@@ -18,7 +18,7 @@ from slimdp.synthetic.looks.cloth import (
     random_waves,
     wavy,
 )
-from slimdp.synthetic.looks.normal_offset import face_normals, moved_out, relief, without_flips
+from slimdp.synthetic.looks.look import face_normals, moved_out, relief, without_flips
 from slimdp.synthetic.looks.places import ARM, HAND, HEAD, LEG, TORSO, Places, find_landmarks, find_places
 
 COLOURS = np.array([[0.0, 0, 0], [1, 1, 1], [1, 0, 0], [0, 1, 0]])

@@ -6,11 +6,9 @@ from slimdp.synthetic.looks.look import (
     Look,
     clothed_skin,
     dress,
-    garment_thickness,
+    moved_out,
     random_look,
-    surface_colour,
 )
-from slimdp.synthetic.looks.normal_offset import moved_out
 
 __all__ = [
     "PATTERNS",
@@ -19,9 +17,7 @@ __all__ = [
     "Look",
     "clothed_skin",
     "dress",
-    "garment_thickness",
     "moved_out",
     "random_colours",
     "random_look",
-    "surface_colour",
 ]

@@ -10,13 +10,11 @@ import numpy as np
 from slimdp.synthetic.looks.places import ARM, LEG, TORSO, Landmarks, Places
 
 #: What shops sell most, RGB 0..1: black, white, greys, navy, blue, beige, brown, olive, reds, pink, yellow.
-_SHOP = np.array(
-    [
-        [0.08, 0.08, 0.09], [0.93, 0.93, 0.91], [0.25, 0.26, 0.28], [0.58, 0.59, 0.60], [0.10, 0.14, 0.27],
-        [0.22, 0.38, 0.66], [0.80, 0.73, 0.60], [0.38, 0.26, 0.18], [0.33, 0.36, 0.22], [0.72, 0.13, 0.14],
-        [0.40, 0.09, 0.16], [0.88, 0.60, 0.64], [0.90, 0.75, 0.25], [0.14, 0.42, 0.30], [0.55, 0.75, 0.86],
-    ]
-)  # fmt: skip
+_SHOP = np.array([
+    [0.08, 0.08, 0.09], [0.93, 0.93, 0.91], [0.25, 0.26, 0.28], [0.58, 0.59, 0.60], [0.10, 0.14, 0.27],
+    [0.22, 0.38, 0.66], [0.80, 0.73, 0.60], [0.38, 0.26, 0.18], [0.33, 0.36, 0.22], [0.72, 0.13, 0.14],
+    [0.40, 0.09, 0.16], [0.88, 0.60, 0.64], [0.90, 0.75, 0.25], [0.14, 0.42, 0.30], [0.55, 0.75, 0.86],
+])  # fmt: skip
 
 
 def random_colours(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -141,22 +139,11 @@ class Cloth:
     seed: int  # of everything that differs from cell to cell
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Cells of a turned grid: where points lie in them, and which they are."""
-
-    x: np.ndarray  # (N,) in -0.5..0.5 of a period
-    y: np.ndarray
-    column: np.ndarray  # (N,) whole numbers
-    row: np.ndarray
-
-
 #: Digits of 3 x 5, row by row from the top.
 _DIGITS = (
     "111101101101111", "010110010010111", "111001111100111", "111001111001111", "101101111001001",
     "111100111001111", "111100111101111", "111001010010010", "111101111101111", "111101111001111",
 )  # fmt: skip
-
 _DIGIT_CELLS = np.array([[cell == "1" for cell in digit] for digit in _DIGITS])
 
 
@@ -184,13 +171,14 @@ def _turned(cloth: Cloth, places: Places) -> tuple[np.ndarray, np.ndarray]:
     return (around * c + places.up * s) / cloth.period, (places.up * c - around * s) / cloth.period
 
 
-def _grid(cloth: Cloth, places: Places, staggered: bool) -> Grid:
+def _grid(cloth: Cloth, places: Places, staggered: bool) -> tuple[np.ndarray, ...]:
+    """Where points lie in the cells of a turned grid: x, y in -0.5..0.5 of a period, and column and row."""
     across, along = _turned(cloth, places)
     row = np.floor(along)
     across = across + 0.5 * (row % 2) * staggered
     # Front and back are different pieces too.
     column = np.floor(across) + 1000 * places.front
-    return Grid(across - np.floor(across) - 0.5, along - row - 0.5, column, row)
+    return across - np.floor(across) - 0.5, along - row - 0.5, column, row
 
 
 def _plain(cloth: Cloth, places: Places) -> np.ndarray:
@@ -223,8 +211,8 @@ def _tartan(cloth: Cloth, places: Places) -> np.ndarray:
 
 
 def _dots(cloth: Cloth, places: Places) -> np.ndarray:
-    grid = _grid(cloth, places, staggered=True)
-    return cloth.colours[(np.hypot(grid.x, grid.y) < 0.2 + 0.25 * cloth.share).astype(int)]
+    x, y, _, _ = _grid(cloth, places, staggered=True)
+    return cloth.colours[(np.hypot(x, y) < 0.2 + 0.25 * cloth.share).astype(int)]
 
 
 def _blobs(cloth: Cloth, places: Places) -> np.ndarray:
@@ -234,10 +222,10 @@ def _blobs(cloth: Cloth, places: Places) -> np.ndarray:
 
 
 def _flowers(cloth: Cloth, places: Places) -> np.ndarray:
-    grid = _grid(cloth, places, staggered=True)
-    turn, petals, size = (cell_chance(grid.column, grid.row, cloth.seed + i) for i in range(3))
-    radius = np.hypot(grid.x, grid.y)
-    angle = np.arctan2(grid.y, grid.x) + 2 * np.pi * turn
+    x, y, column, row = _grid(cloth, places, staggered=True)
+    turn, petals, size = (cell_chance(column, row, cloth.seed + i) for i in range(3))
+    radius = np.hypot(x, y)
+    angle = np.arctan2(y, x) + 2 * np.pi * turn
     reach = (0.28 + 0.16 * size) * (0.75 + 0.25 * np.cos((4 + np.floor(3 * petals)) * angle))
     index = np.where(radius < reach, 1 + (turn > 0.5), 0)
     index[radius < 0.1] = 3
@@ -246,10 +234,10 @@ def _flowers(cloth: Cloth, places: Places) -> np.ndarray:
 
 def _glyphs(cloth: Cloth, places: Places) -> np.ndarray:
     """Signs like letters, in rows."""
-    grid = _grid(cloth, places, staggered=False)
-    chosen = (10 * cell_chance(grid.column, grid.row, cloth.seed)).astype(int)
-    tint = 1 + (cell_chance(grid.column, grid.row, cloth.seed + 1) > 0.7)
-    return cloth.colours[np.where(in_digit(grid.x / 0.7, grid.y / 0.8, chosen), tint, 0)]
+    x, y, column, row = _grid(cloth, places, staggered=False)
+    chosen = (10 * cell_chance(column, row, cloth.seed)).astype(int)
+    tint = 1 + (cell_chance(column, row, cloth.seed + 1) > 0.7)
+    return cloth.colours[np.where(in_digit(x / 0.7, y / 0.8, chosen), tint, 0)]
 
 
 def _logo(cloth: Cloth, places: Places) -> np.ndarray:
@@ -305,11 +293,9 @@ def _denim(cloth: Cloth, places: Places) -> np.ndarray:
 
 
 _MAKERS = (_plain, _stripes, _checks, _tartan, _dots, _blobs, _flowers, _glyphs, _logo, _blocks, _denim)
-
 PATTERNS: dict[str, Callable[[Cloth, Places], np.ndarray]] = {
     maker.__name__.removeprefix("_"): maker for maker in _MAKERS
 }
-
 #: Metres that patterns of several details need to be seen.
 _LEAST_PERIODS = {"flowers": 0.045, "glyphs": 0.045, "tartan": 0.07}
 

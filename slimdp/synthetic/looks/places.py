@@ -148,14 +148,5 @@ def find_places(points: np.ndarray, part: np.ndarray, marks: Landmarks) -> Place
         middle = [np.interp(position, line[:, 0], line[:, column]) for column in (1, 2)]
         angle[mine] = np.arctan2(across[:, 0] - middle[0], np.abs(across[:, 1] - middle[1]))
         around[mine] = angle[mine] * line[:, 3].mean()
-    return Places(
-        point=points,
-        side=side,
-        region=region,
-        left=points[:, 0] > 0,
-        front=np.isin(part, _FRONT_PARTS),
-        along=along,
-        up=up,
-        angle=angle,
-        around=around,
-    )
+    left, front = points[:, 0] > 0, np.isin(part, _FRONT_PARTS)
+    return Places(points, side, region, left, front, along, up, angle, around)

@@ -10,12 +10,10 @@ from slimdp.synthetic.looks.cloth import cell_chance, random_waves, wavy
 from slimdp.synthetic.looks.places import ARM, FOOT, HAND, HEAD, LEG, Landmarks, Places
 
 #: From the deepest to the palest, RGB 0..1.
-_TONES = np.array(
-    [
-        [0.23, 0.14, 0.10], [0.36, 0.23, 0.16], [0.52, 0.35, 0.25], [0.68, 0.48, 0.36], [0.80, 0.60, 0.47],
-        [0.89, 0.71, 0.59], [0.95, 0.80, 0.71],
-    ]
-)  # fmt: skip
+_TONES = np.array([
+    [0.23, 0.14, 0.10], [0.36, 0.23, 0.16], [0.52, 0.35, 0.25], [0.68, 0.48, 0.36], [0.80, 0.60, 0.47],
+    [0.89, 0.71, 0.59], [0.95, 0.80, 0.71],
+])  # fmt: skip
 _IRISES = np.array(
     [[0.17, 0.1, 0.06], [0.3, 0.18, 0.1], [0.35, 0.33, 0.18], [0.3, 0.42, 0.5], [0.3, 0.4, 0.33]]
 )

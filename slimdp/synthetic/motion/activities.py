@@ -22,9 +22,8 @@ def flight(
 ) -> list[tuple[float, Channels]]:
     """Key poses of a jump of `height` legs along a parabola, from the toes' leaving to their coming down.
 
-    Args:
-        push: seconds from the pose before to the leaving.
-        leave, air, land: the poses at its beginning, at its highest point and at its end, without the height.
+    `push` is seconds from the pose before to the leaving; `leave`, `air` and `land` are the poses at its
+    beginning, highest point and end, without the height.
     """
     seconds = float(np.sqrt(2 * height * _LEG_METRES / _GRAVITY))
     moves: list[tuple[float, Channels]] = []

@@ -22,7 +22,6 @@ _MIDDLE = {
     "neck": ("neck1", "neck01", "neck"),
     "head": ("head",),
 }
-
 _SIDED = {
     "upperarm": ("{side}arm", "{side}upperarm", "{side}humerus", "{side}shldr", "{side}shoulder"),
     "lowerarm": ("{side}forearm", "{side}lowerarm", "{side}elbow", "{side}lowarm", "{side}radius"),
@@ -32,7 +31,6 @@ _SIDED = {
     "foot": ("{side}foot", "{side}ankle"),
     "ball": ("{side}toebase", "{side}toes", "{side}toe", "{side}toe0", "{side}ball"),
 }
-
 #: Without these nobody can be moved.
 ESSENTIAL = (
     "hips",
@@ -79,10 +77,8 @@ def _plain(name: str) -> str:
 
 
 CHANNELS = ("Xposition", "Yposition", "Zposition", "Xrotation", "Yrotation", "Zrotation")
-
 #: More is no length, place (in millimetres: a kilometre) or angle (2,777 turns) of a person who moves.
 LARGEST = 1e6
-
 #: Joints below one another; the deepest skeletons have some 20.
 _DEEPEST = 200
 

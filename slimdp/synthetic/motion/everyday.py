@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from slimdp.synthetic.motion.gait import RUN_PITCH, WALK_PITCH, Gait, Loop, Standstill, Style
-from slimdp.synthetic.motion.keys import Keys, Performance, held, perform, random_sway, sequence
+from slimdp.synthetic.motion.keys import (
+    RUN_PITCH,
+    WALK_PITCH,
+    Gait,
+    Keys,
+    Loop,
+    Performance,
+    Standstill,
+    Style,
+    held,
+    perform,
+    random_sway,
+    sequence,
+)
 from slimdp.synthetic.motion.solve import ARM_AT_EASE, AT_EASE, Channels, both, mirrored, pose
 
 #: What a left arm does while its owner talks or waits.
@@ -19,7 +31,6 @@ GESTURES: dict[str, dict[str, float]] = {
     "hip": pose(arm_flex_l=-22, arm_out_l=42, arm_in_l=42, elbow_l=92, palm_l=-20, wrist_l=35),
     "head": pose(arm_flex_l=105, arm_out_l=35, arm_in_l=28, elbow_l=138, palm_l=10),
 }
-
 _LEAN = pose(pelvis_x=0.055, pelvis_roll=-5, spine_side=6, pelvis_y=-0.015, foot_x_r=-0.05, foot_z_r=0.05)
 
 
@@ -121,22 +132,18 @@ _UP = pose(
     arm_flex_r=168, arm_out_r=12, elbow_r=12, spine_side=9, head_nod=-28, foot_pitch_r=22, foot_pitch_l=14,
     pelvis_y=0.06, palm_r=40, fist_r=0.1
 )  # fmt: skip
-
 _FORWARD = pose(
     arm_flex_r=88, arm_out_r=4, elbow_r=10, spine_flex=20, pelvis_pitch=12, spine_twist=16, pelvis_z=0.07,
     head_nod=-14, palm_r=50, arm_flex_l=-18
 )  # fmt: skip
-
 _ASIDE = pose(
     arm_out_r=98, arm_flex_r=12, elbow_r=10, spine_side=-16, head_turn=-45, pelvis_x=-0.07, palm_r=60,
     arm_out_l=18
 )  # fmt: skip
-
 _FLOOR = pose(
     pelvis_y=-0.36, pelvis_z=-0.16, pelvis_pitch=42, spine_flex=44, head_nod=-18, arm_flex_r=70, arm_in_r=10,
     arm_flex_l=40, elbow_l=70, elbow_r=12, knee_out_l=14, knee_out_r=14, spine_twist=12
 )  # fmt: skip
-
 _HIGH_BOTH = _UP | pose(arm_flex_l=160, arm_out_l=16, elbow_l=20, spine_side=0)
 
 

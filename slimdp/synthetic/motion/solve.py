@@ -17,12 +17,10 @@ LIMITS = {
     "elbow": (4.0, 145.0), "palm": (-75.0, 80.0), "wrist": (-55.0, 60.0), "fist": (0.0, 1.0),
     "foot_pitch": (-90.0, 90.0), "knee_out": (-20.0, 50.0),
 }  # fmt: skip
-
 #: Channels of the middle of the body that change their sign in a mirror.
 _LATERAL = (
     "pelvis_x", "pelvis_yaw", "pelvis_roll", "spine_twist", "spine_side", "head_turn", "head_tilt",
 )  # fmt: skip
-
 _LATERAL_OF_A_FOOT = ("foot_x", "foot_yaw")  # to the left, on both sides
 
 

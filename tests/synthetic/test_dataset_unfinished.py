@@ -17,11 +17,10 @@ import pytest
 from flow_cache import journal
 from slimdp.data import write
 from slimdp.synthetic import dataset, items
-from slimdp.synthetic.dataset import SetPlan, estimate_bytes, synthesize
+from slimdp.synthetic.dataset import SetPlan, UnfinishedSet, estimate_bytes, record_item, synthesize
 from slimdp.synthetic.exact_flow import ClipFlowWriter
 from slimdp.synthetic.items import Item, ItemRenderer, RenderedItem
 from slimdp.synthetic.render import RenderedFrame
-from slimdp.synthetic.unfinished import UnfinishedSet, record_item
 from tests.made_once import TEST_SEED
 
 PLAN = SetPlan(
