@@ -38,7 +38,7 @@ from slimdp.doctor.rendered import (
     read_plan,
 )
 from slimdp.doctor.stored_files import check_checkpoint, check_predictions, check_surface_file
-from slimdp.synthetic.unfinished import SET_FILE
+from slimdp.synthetic.dataset import SET_FILE
 
 RENDERED = "rendered set"
 

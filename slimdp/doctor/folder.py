@@ -13,7 +13,7 @@ from slimdp.doctor.catalogue import SURFACE_FILES, find_split
 from slimdp.doctor.flow_stores import is_flow_store
 from slimdp.doctor.media import is_video_file
 from slimdp.doctor.stored_files import is_predictions
-from slimdp.synthetic.unfinished import SET_FILE
+from slimdp.synthetic.dataset import SET_FILE
 
 #: Annotation files and surface files are looked for this many folders down.
 DEPTH = 4
