@@ -22,7 +22,7 @@ from slimdp.data.annotation_file import (
 )
 from slimdp.data.person_entry import CategoryLabels, PersonEntry
 from slimdp.doctor.findings import FileFindings, field_and_problem
-from slimdp.doctor.people import PeopleOfVideos, check_person
+from slimdp.doctor.person_checks import PeopleOfVideos, check_person
 from slimdp.structures import ImageRecord, PersonAnnotation
 
 #: Fields that an image can be read without, and what a fault of theirs is.

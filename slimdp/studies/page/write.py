@@ -18,7 +18,7 @@ from slimdp.report.drawing import colour_of_unit
 from slimdp.report.panels import ERROR_COLOURS, ERROR_NAMES
 from slimdp.studies.page.curves import rows_image, study_figures, training_images
 from slimdp.studies.page.elements import PageImage
-from slimdp.studies.page.people import PeopleImages, people_images
+from slimdp.studies.page.person_panels import PeopleImages, people_images
 from slimdp.studies.page.tables import (
     PageTable,
     cost_csv,

@@ -20,7 +20,7 @@ from slimdp.settings_file import dump_yaml, read_mapping
 from slimdp.studies import find_studies
 from slimdp.studies.page import ReportSettings, write_report
 from slimdp.studies.page.curves import study_figures, training_images
-from slimdp.studies.page.people import choose_rows, people_images, skin_share
+from slimdp.studies.page.person_panels import choose_rows, people_images, skin_share
 from slimdp.studies.swept import changed_runs
 from slimdp.surface import BodySurface, load_surface
 from tests.studies.page.conftest import CLICKS, OTHER, PLAIN, ROWS, TITLE
