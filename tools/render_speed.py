@@ -39,7 +39,7 @@ WORK = {
     **dict.fromkeys(["labels.py", "body.py", "box_frame.py", "rle.py"], "labels"),
     **dict.fromkeys(["flow_cache", "data", "dataset.py", "items.py", "atomic.py"], "writing"),
 }
-_ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 Function = tuple[str, int, str]  # file, line, name: as the profiler calls it
 
 
@@ -127,7 +127,7 @@ def _owners(stats: dict, function: Function, seconds: float, callers: dict, dept
 
 def _work_of(function: Function) -> str | None:
     path, name = Path(function[0]), function[2]
-    if not path.is_relative_to(_ROOT) or path == Path(__file__).resolve():
+    if not path.is_relative_to(ROOT) or path == Path(__file__).resolve():
         return None
     for key in (f"{path.name}:{name}", path.name, path.parent.name):
         if key in WORK:
