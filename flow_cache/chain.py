@@ -217,9 +217,8 @@ def propagate_points(points_0: np.ndarray, chain: FlowChain, limit_px: float) ->
     offset_px = np.full((len(chain.pairs), len(here)), np.inf)
     for hop, pair in enumerate(chain.pairs):
         finite = np.isfinite(here)
-        if (
-            not hop and finite.all()
-        ):  # nearly always: without the copies below, which take as long as the check
+        # Nearly always; the copies below take as long as the check.
+        if not hop and finite.all():
             here, status, offset_px[hop] = _move(here, pair, limit_px)
             continue
         known = finite.all(axis=1)
