@@ -58,6 +58,24 @@ def registered(group: str) -> dict[str, Any]:
     return found
 
 
+def require_imported(names: Sequence[str], key: str = "imports") -> None:
+    """Refuse modules that a file of results asks for, unless they are imported already.
+
+    A checkpoint is data that people hand on: reading one must not run a module that it chose,
+    which could be a file beside it.
+
+    Raises:
+        ConfigError: naming the first that nobody has imported.
+    """
+    for position, name in enumerate(names):
+        if name not in sys.modules:
+            raise ConfigError(
+                f"{key}.{position} = {name!r}: it needs this module, which is not run only because a "
+                f"file asks for it. Where you trust it: --imports {name} of predict and report, or its "
+                "settings file, which imports it"
+            )
+
+
 def import_modules(names: Sequence[str], key: str = "imports") -> None:
     """Import the modules that settings name, each once; raises ConfigError where one cannot be imported."""
     here = str(Path.cwd())

@@ -133,9 +133,7 @@ class PoseBatch:
     image_index: Tensor  # (N,) int64 in 0..B-1
     annotation_id: Tensor  # (N,) int64
     box: Tensor  # (N, 4) float32 x, y, width, height, px of the batch's image
-    coarse: (
-        Tensor  # (N, h, w) over the maps of the image: 0..C, IGNORE where unknown; uint8, int64 after `to`
-    )
+    coarse: Tensor  # (N, h, w) over the image's maps: 0..C, IGNORE where unknown; uint8, int64 after `to`
     instance_index: Tensor  # (P,) int64 in 0..N-1
     points: Tensor  # (P, 2) float32 x, y, px of the batch's image
     part: Tensor  # (P,) int64, 1..parts

@@ -99,6 +99,13 @@ def add_device(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
 
 
+def add_imports(command: argparse.ArgumentParser, brings: str) -> None:
+    """--imports, again for more: modules that register what `brings` says (docs/extending.md)."""
+    command.add_argument(
+        "--imports", action="append", default=[], metavar="MODULE", help=f"a module that brings {brings}"
+    )
+
+
 def add_overrides(command: argparse.ArgumentParser, example: str) -> None:
     """--set: settings over those of the file, once or several times."""
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=example)

@@ -12,6 +12,7 @@ from slimdp.commands.arguments import (
     add_annotations,
     add_first_frame,
     add_flow,
+    add_imports,
     add_surface,
     add_threshold_px,
     add_thresholds,
@@ -66,9 +67,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="one more score, of any metric (docs/extending.md); again for more",
     )
-    command.add_argument(
-        "--imports", action="append", default=[], metavar="MODULE", help="a module that brings a metric"
-    )
+    add_imports(command, "a metric")
     add_output(command, "--out", help="scores.json to write")
     command.set_defaults(run=_evaluate)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from flow_cache.runtime.command_line import add_output
-from slimdp.commands.arguments import add_device, add_swept_studies, names_with_commas
+from slimdp.commands.arguments import add_device, add_imports, add_swept_studies, names_with_commas
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -28,16 +28,19 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--no-panels", dest="panels", action="store_const", const=0, help="run no network, draw no people"
     )
     command.add_argument("--panel-rows", type=names_with_commas, metavar="A,B", help="rows that draw them")
+    add_imports(command, "networks or metrics that the runs were made with")
     add_device(command)
     command.set_defaults(run=_report)
 
 
 def _report(options: argparse.Namespace) -> None:
+    from slimdp.registry import import_modules
     from slimdp.studies import find_studies
     from slimdp.studies.page import ReportSettings, write_report
 
     if options.panels < 0:
         raise ValueError(f"--panels {options.panels}, but 0 or more people are wanted")
+    import_modules(options.imports)
     studies = find_studies(options.runs, options.study, options.baseline)
     settings = ReportSettings(people=options.panels, rows=options.panel_rows, device=options.device)
     summary = write_report(studies, options.out, options.figures, settings)

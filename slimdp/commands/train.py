@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from flow_cache.runtime.command_line import add_input, add_output
-from slimdp.commands.arguments import add_annotations, add_device, add_overrides, add_surface
+from slimdp.commands.arguments import add_annotations, add_device, add_imports, add_overrides, add_surface
 from slimdp.shipped import shipped_path
 
 
@@ -38,6 +38,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_annotations(command)
     command.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
     add_surface(command, None, "whose symmetry that takes; default: the training's")
+    add_imports(command, "the network, or a loss that its training had")
     add_output(command, "--out", required=True, help="predictions.h5 to write")
     command.set_defaults(run=_predict)
 
@@ -61,9 +62,11 @@ def _train(options: argparse.Namespace) -> None:
 def _predict(options: argparse.Namespace) -> None:
     from slimdp.data import read_annotations
     from slimdp.inference import describe_origin, predict_to_file
+    from slimdp.registry import import_modules
     from slimdp.surface import load_symmetry
     from slimdp.training import load_model
 
+    import_modules(options.imports)
     people = read_annotations(options.annotations, options.images).people
     model, config = load_model(options.checkpoint)
     symmetry = load_symmetry(options.surface or config.surface) if options.flip_test else None

@@ -39,7 +39,7 @@ from slimdp.config.samples import (
     MotionSettings,
     NoMotion,
 )
-from slimdp.registry import import_modules
+from slimdp.registry import import_modules, require_imported
 from slimdp.settings_file import ConfigError, apply_override, merge, read_settings
 
 #: Crops that go through a network together, and processes that prepare them: beyond, a machine ends in need.
@@ -191,11 +191,11 @@ def config_from_dict(values: Any, where: str, saved: bool = False) -> TrainConfi
     Args:
         values: as YAML has them.
         where: they come from; it opens the errors.
-        saved: by this or an earlier version, e.g. in a checkpoint.
+        saved: by this or an earlier version, e.g. in a checkpoint; its `imports` must be imported already.
     """
     try:
         if isinstance(values, Mapping) and isinstance(values.get("imports"), list):
-            import_modules(values["imports"])
+            (require_imported if saved else import_modules)(values["imports"])
         return _with_drawn_budgets(TrainConfig.parse(_with_whole_stages(values), saved=saved))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error

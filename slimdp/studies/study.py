@@ -18,7 +18,7 @@ from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.words import quoted
 from slimdp.config import ConfigError, TrainConfig, config_from_dict
 from slimdp.config.base import Many, Settings
-from slimdp.registry import import_modules
+from slimdp.registry import require_imported
 from slimdp.settings_file import apply_override, read_mapping, read_settings
 from slimdp.studies.settings import (
     COLUMNS,
@@ -310,7 +310,8 @@ def read_snapshots(out: Path) -> list[Study]:
 def _read_snapshot(file: Path) -> Study:
     try:
         values: dict[str, Any] = read_json(file)
-        import_modules(values.get("imports", ()))
+        modules = values.get("imports", ())
+        require_imported(modules)
         return Study.parse({**values, "file": Path(values["file"])})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(

@@ -49,7 +49,7 @@ def test_a_loss_and_a_source_of_pairs_from_outside_train(
     for record in losses:
         assert 0 < record["loss/stack0/entropy"] < 4
         assert 0 < record["loss/stack0/equivariance"] < 2
-    # The checkpoint names both, and reads again by its own imports.
+    # The checkpoint names both, and reads again where they are imported.
     assert load_checkpoint(result).config == config
     assert config.plain()["loss"]["entropy"] == {"weight": 0.5, "floor": 0.1}
     with pytest.raises(ConfigError, match=r"loss.entropy.flor"):

@@ -108,13 +108,17 @@ def test_it_trains_predicts_and_scores(
         assert main(["train", str(settings), "--out", "run"]) == 0
     metrics = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
     assert metrics[-1]["loss/stack0/equivariance"] > 0
-    # A process that knows nothing of the network finds it by what the checkpoint says.
+    # A process that knows nothing of the network is told which module the checkpoint needs, and runs none.
     del sys.modules["tiny_network"], MODELS["tiny"]
+    labels = ["--annotations", ellipses.annotations, "--images", ellipses.images]
+    predict = ["predict", "run/stage_all.pt", *labels, "--out", "predictions.h5"]
+    assert main(predict) == 2
+    assert "imports.0 = 'tiny_network': it needs this module" in capsys.readouterr().err
+    assert "tiny_network" not in sys.modules
+    assert main([*predict, "--imports", "tiny_network"]) == 0
     model, config = load_model(Path("run/stage_all.pt"))
     assert type(model).__name__ == "Tiny"
     assert config.model.plain() == {"name": "tiny", "keypoints": [], "width": 8}
-    labels = ["--annotations", ellipses.annotations, "--images", ellipses.images]
-    assert main(["predict", "run/stage_all.pt", *labels, "--out", "predictions.h5"]) == 0
     capsys.readouterr()
     assert main(["evaluate", "--predictions", "predictions.h5", *labels, "--out", "scores.json"]) == 0
     scores = json.loads(Path("scores.json").read_text())
@@ -140,7 +144,7 @@ def test_a_checkpoint_whose_network_is_gone_says_so(settings: Path) -> None:
         assert main(["train", str(settings), "--out", "run"]) == 0
     del sys.modules["tiny_network"]
     Path("tiny_network.py").unlink()
-    with pytest.raises(CheckpointError, match=r"imports\.0 = 'tiny_network' cannot be imported"):
+    with pytest.raises(CheckpointError, match=r"imports\.0 = 'tiny_network': it needs this module"):
         load_model(Path("run/stage_all.pt"))
 
 
