@@ -1,0 +1,140 @@
+"""The records and the protocols of dense pose over a video: decode, detect, follow, predict, smooth, write.
+
+    VideoFrame ─ Detector ─► Boxes ─ Tracker ─► TrackedPerson ─ network ─► FrameMaps ─ Smoother ─► FrameMaps
+               ─ decode ─► FramePose ─ OutputWriter ─► files
+
+Each frame is decoded once and travels with what is found in it. Every step takes one frame at a time, so a
+video of hours takes no more memory than one of seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from slimdp.structures import DensePoseInstance, DensePoseMaps
+from slimdp.surface.layout import PartLayout
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a video before its frames are decoded."""
+
+    path: Path
+    name: str
+    width: int  # px, upright: a turning tag is applied
+    height: int  # px, upright
+    frames: int  # announced, or the images of a folder; 0 where the file says nothing
+    rate: Fraction  # frames a second, on average
+    pixel_shape: Fraction = Fraction(1)  # width of a pixel by its height
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """One decoded frame."""
+
+    index: int  # 0, 1, 2, ... in the order in which they are shown
+    time_s: Fraction  # when it is shown; the first frame's is the video's own, mostly 0
+    image: np.ndarray  # (H, W, 3) uint8 RGB, upright
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """People that a detector found in one frame."""
+
+    xywh: np.ndarray  # (N, 4) float64 x, y, width, height, image px, inside of the frame
+    score: np.ndarray  # (N,) float64 in 0..1
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+
+@dataclass(frozen=True)
+class TrackedPerson:
+    """Where somebody is in one frame, under a number that stays the same over the video."""
+
+    track: int  # 1, 2, ...
+    box: np.ndarray  # (4,) float64 x, y, width, height, image px
+    score: float  # of the detection, 0..1
+
+
+@dataclass(frozen=True)
+class PersonMaps:
+    """What the network says of one tracked person, before any decision."""
+
+    person: TrackedPerson
+    crop_from_image: np.ndarray  # (2, 3) float64: crop px = A @ (x, y, 1) of image px
+    maps: DensePoseMaps  # of one image: (1, C, h, w) float32, on the CPU
+
+
+@dataclass(frozen=True)
+class FrameMaps:
+    """Everyone's maps in one frame."""
+
+    frame: VideoFrame
+    people: tuple[PersonMaps, ...]
+
+
+@dataclass(frozen=True)
+class FramePose:
+    """The dense pose of everyone in one frame: what is written.
+
+    A person's `image_id` is the frame's index, `annotation_id` the track.
+    """
+
+    frame: VideoFrame
+    people: tuple[DensePoseInstance, ...]
+
+
+class Detector(Protocol):
+    """Finds people in an image."""
+
+    name: str
+
+    def detect(self, image: np.ndarray, index: int = 0) -> Boxes:
+        """People in an image (H, W, 3) uint8 RGB, frame number `index` of its video."""
+
+
+class Tracker(Protocol):
+    """Gives people numbers that stay the same from frame to frame."""
+
+    def update(self, frame: VideoFrame, found: Boxes | None) -> list[TrackedPerson]:
+        """Who is where in the next frame; `found` is None in a frame that no detector looked at."""
+
+    def observe(self, pose: FrameMaps) -> None:
+        """Take note of what the network says of the people of the last `update`."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next `update` depends on, as JSON; `restore` takes it back."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+
+
+class Smoother(Protocol):
+    """Makes maps steady over time."""
+
+    reach: int  # frames before and after a frame that its maps depend on
+
+    def smooth(self, frames: Iterable[FrameMaps]) -> Iterator[FrameMaps]:
+        """The same frames in the same order, each as soon as what it depends on is there."""
+
+
+class OutputWriter(Protocol):
+    """Writes one kind of output, in pieces of some seconds: a killed run goes on after the last one."""
+
+    name: str  # that --write takes
+
+    def piece(
+        self, folder: Path, info: VideoInfo, layout: PartLayout
+    ) -> AbstractContextManager[Callable[[FramePose], None]]:
+        """Open a piece; what it gives takes frame after frame. `folder` is empty, and this writer's own."""
+
+    def join(self, pieces: Sequence[Path], out: Path, info: VideoInfo, layout: PartLayout) -> Path:
+        """Make the whole output of all pieces' folders, in order; returns the file or folder within `out`."""
