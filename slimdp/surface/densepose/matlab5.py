@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -24,17 +23,16 @@ _KINDS = dict(enumerate((
     "cell", "struct", "object", "char", "sparse", "double", "single", "int8", "uint8", "int16", "uint16",
     "int32", "uint32", "int64", "uint64", "function", "opaque",
 ), start=1))  # fmt: skip
-#: Kinds of variables that hold numbers.
-NUMBERS = frozenset(_KINDS[code] for code in range(6, 16))
+_NUMBERS = range(6, 16)  # of those kinds
 _COMPLEX = 0x800
 #: Types of numbers in the format's numbering.
-_TYPES = {
-    1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",
-}  # fmt: skip
+_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 #: MATLAB's names have 63 letters at most.
 _LONGEST_NAME = 63
 #: Bytes up to the numbers of a variable: flags, some dimensions, the name.
 _LONGEST_BEGINNING = 4096
+#: The largest of the published small files unpacks to 25 MB.
+_MOST_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -44,21 +42,16 @@ class MatVariable:
     name: str
     kind: str
     shape: tuple[int, ...]
-    is_complex: bool
+    is_real: bool  # a matrix of real numbers
     start: int  # where its element's content begins, bytes from the start of the file
     length: int  # of that content
     compressed: bool
-    #: Where its numbers, or its first cell, begin in the content, unpacked.
-    begin: int
+    begin: int  # where its numbers, or its first cell, begin in the content, unpacked
     order: str  # of the bytes of a number, "<" or ">"
 
 
 def read_contents(path: Path) -> dict[str, MatVariable]:
-    """The variables of a .mat by name, none of them loaded.
-
-    Raises:
-        ValueError: no level-5 file, or a damaged one.
-    """
+    """The variables of a .mat by name, not loaded; ValueError for no level-5 file, or a damaged one."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         header = file.read(_HEADER)
@@ -70,14 +63,20 @@ def read_contents(path: Path) -> dict[str, MatVariable]:
         variables: dict[str, MatVariable] = {}
         position = _HEADER
         while position < size:
-            kind, length = _element(path, file, position, size, order)
-            position += 8
+            file.seek(position)
+            tag = file.read(8)
+            if len(tag) < 8:
+                raise ValueError(f"{path}: cut off at byte {position:,}; fetch it again")
+            kind, length = np.frombuffer(tag, order + "u4").tolist()
+            start, position = position + 8, position + 8 + length
+            if position > size:
+                ends = f"an element ends at byte {position:,}, the file at {size:,}"
+                raise ValueError(f"{path}: cut off: {ends}; fetch it again")
             if kind in (_MATRIX, _COMPRESSED):
-                variable = _variable(path, position, length, kind == _COMPRESSED, order)
+                variable = _variable(path, start, length, kind == _COMPRESSED, order)
                 if variable.name in variables:
                     raise ValueError(f"{path}: two variables {variable.name!r}")
                 variables[variable.name] = variable
-            position += length
     return variables
 
 
@@ -89,7 +88,7 @@ def find_in_matlab5(path: Path, key: str) -> StoredNumbers:
     variable = variables[key]
     beginning = b"".join(_from_to(path, variable, 0, variable.begin + 8))
     form, at, length = _tag(beginning, variable.begin, variable.order)
-    if variable.kind not in NUMBERS or variable.is_complex or _TYPES.get(form) not in ("f4", "f8"):
+    if not variable.is_real or _TYPES.get(form) not in ("f4", "f8"):
         raise ValueError(f"{path}: {key} holds {variable.kind}, but floats are wanted")
     dtype, count = np.dtype(variable.order + _TYPES[form]), vector_length(path, key, variable.shape)
     if length != count * dtype.itemsize:
@@ -97,51 +96,6 @@ def find_in_matlab5(path: Path, key: str) -> StoredNumbers:
     if not variable.compressed:
         return StoredNumbers(path, key, dtype, count, offset=variable.start + at)
     return StoredNumbers(path, key, dtype, count, stream=lambda: _from_to(path, variable, at, at + length))
-
-
-def load_variable(path: Path, variable: MatVariable, limit: int) -> np.ndarray:
-    """A matrix of real numbers, or an object array of those in cells; all with MATLAB's axes.
-
-    Args:
-        path: of the file.
-        variable: as `read_contents` gave it.
-        limit: of the bytes that it may unpack to.
-
-    Raises:
-        ValueError: it is of another kind, damaged, or larger.
-    """
-    content = bytearray()
-    for block in _content(path, variable.start, variable.length, variable.compressed):
-        content += block
-        if len(content) > limit:
-            raise ValueError(
-                f"{path}: {variable.name} unpacks to more than {limit / (1 << 20):g} MB: not loaded"
-            )
-    try:
-        if variable.kind == "cell":
-            return _cells(memoryview(content), variable)
-        return _matrix(memoryview(content), variable, variable.begin)
-    except (ValueError, IndexError) as error:
-        raise ValueError(f"{path}: {variable.name}: {error}") from error
-
-
-def _element(path: Path, file: BinaryIO, position: int, size: int, order: str) -> tuple[int, int]:
-    """Kind and length of the element that begins at a position of the file."""
-    tag = file.read(0) if position + 8 > size else _read_at(file, position, 8)
-    if len(tag) < 8:
-        raise ValueError(f"{path}: cut off at byte {position:,}; fetch it again")
-    kind, length = np.frombuffer(tag, order + "u4").tolist()
-    if position + 8 + length > size:
-        raise ValueError(
-            f"{path}: cut off: an element ends at byte {position + 8 + length:,}, the file at {size:,}; "
-            "fetch it again"
-        )
-    return kind, length
-
-
-def _read_at(file: BinaryIO, position: int, length: int) -> bytes:
-    file.seek(position)
-    return file.read(length)
 
 
 def _content(path: Path, start: int, length: int, compressed: bool) -> Iterator[bytes]:
@@ -186,53 +140,66 @@ def _variable(path: Path, start: int, length: int, compressed: bool, order: str)
         # The tag of the matrix itself comes first, which the caller has read if it is not compressed.
         if compressed and _tag(beginning, 0, order)[0] != _MATRIX:
             raise ValueError("no matrix in a compressed element")
-        name, kind, shape, is_complex, begin = _beginning(beginning, 8 if compressed else 0, order)
+        found = _matrix_at(beginning, 8 if compressed else 0, order)
     except (ValueError, IndexError) as error:
         raise ValueError(
             f"{path}: damaged: the variable at byte {start:,}: {error}; fetch it again"
         ) from error
-    return MatVariable(name, kind, shape, is_complex, start, length, compressed, begin, order)
+    return replace(found, start=start, length=length, compressed=compressed)
 
 
-def _beginning(data: bytes | memoryview, at: int, order: str) -> tuple[str, str, tuple[int, ...], bool, int]:
-    """Name, kind and shape of the matrix whose flags are at a position, is it complex, where its data is."""
+def _matrix_at(data: bytes | memoryview, at: int, order: str) -> MatVariable:
+    """The matrix whose flags are at a position of a content, which lies anywhere."""
     flags, at = _part(data, at, order)
     word = int(np.frombuffer(flags, order + "u4")[0])
-    kind = _KINDS.get(word & 0xFF, "unknown")
+    code = word & 0xFF
+    kind = _KINDS.get(code, "unknown")
     dimensions, at = (b"", at) if kind == "opaque" else _part(data, at, order)
     name, at = _part(data, at, order)
     shape = tuple(np.frombuffer(dimensions, order + "i4").tolist())
     if len(name) > _LONGEST_NAME or any(size < 0 for size in shape):
         raise ValueError("a name or a shape that cannot be")
-    return name.decode("latin-1"), kind, shape, bool(word & _COMPLEX), at
+    is_real = code in _NUMBERS and not word & _COMPLEX
+    return MatVariable(name.decode("latin-1"), kind, shape, is_real, 0, len(data), False, at, order)
 
 
-def _matrix(data: bytes | memoryview, variable: MatVariable, at: int) -> np.ndarray:
-    if variable.kind not in NUMBERS or variable.is_complex:
+def _load(path: Path, variable: MatVariable) -> np.ndarray:
+    """A matrix of real numbers, or an object array of those in cells; all with MATLAB's axes."""
+    content = bytearray()
+    for block in _content(path, variable.start, variable.length, variable.compressed):
+        content += block
+        if len(content) > _MOST_BYTES:
+            most = f"{_MOST_BYTES / (1 << 20):g} MB"
+            raise ValueError(f"{path}: {variable.name} unpacks to more than {most}: not loaded")
+    try:
+        return (_cells if variable.kind == "cell" else _numbers)(memoryview(content), variable)
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{path}: {variable.name}: {error}") from error
+
+
+def _numbers(data: bytes | memoryview, variable: MatVariable) -> np.ndarray:
+    if not variable.is_real:
         raise ValueError(f"{variable.kind} where a matrix of real numbers is wanted")
-    if math.prod(variable.shape) == 0:
+    count = math.prod(variable.shape)
+    if count == 0:
         return np.zeros(variable.shape)
-    form, begin, length = _tag(data, at, variable.order)
+    form, begin, length = _tag(data, variable.begin, variable.order)
     if form not in _TYPES:
         raise ValueError(f"numbers of a type {form} that there is not")
     dtype = np.dtype(variable.order + _TYPES[form])
-    if begin + length > len(data) or length != math.prod(variable.shape) * dtype.itemsize:
+    if begin + length > len(data) or length != count * dtype.itemsize:
         raise ValueError(f"{length:,} bytes for numbers {variable.shape} of {dtype}: damaged, fetch it again")
-    return np.frombuffer(data, dtype, length // dtype.itemsize, begin).reshape(variable.shape, order="F")
+    return np.frombuffer(data, dtype, count, begin).reshape(variable.shape, order="F")
 
 
 def _cells(data: bytes | memoryview, variable: MatVariable) -> np.ndarray:
-    cells, at = [], variable.begin
-    for _ in range(math.prod(variable.shape)):
+    array, at = np.empty(math.prod(variable.shape), dtype=object), variable.begin
+    for place in range(len(array)):
         form, begin, length = _tag(data, at, variable.order)
-        if form != _MATRIX or begin + length > len(data):
-            raise ValueError("a cell that is damaged; fetch it again")
-        _, kind, shape, is_complex, first = _beginning(data[: begin + length], begin, variable.order)
-        inner = replace(variable, kind=kind, shape=shape, is_complex=is_complex)
-        cells.append(_matrix(data[: begin + length], inner, first))
         at = begin + length
-    array = np.empty(len(cells), dtype=object)
-    array[:] = cells
+        if form != _MATRIX or at > len(data):
+            raise ValueError("a cell that is damaged; fetch it again")
+        array[place] = _numbers(data[:at], _matrix_at(data[:at], begin, variable.order))
     return array.reshape(variable.shape, order="F")
 
 
@@ -253,23 +220,18 @@ def _part(data: bytes | memoryview, at: int, order: str) -> tuple[bytes, int]:
     return bytes(data[begin : begin + length]), end
 
 
-#: The largest of the published small files unpacks to 25 MB.
-_MOST_BYTES = 256 << 20
-
-
 def load_arrays(path: Path, keys: Sequence[str]) -> list[np.ndarray]:
     """Matrices of real numbers, with the axes of length 1 that MATLAB adds.
 
-    Raises:
-        ValueError: naming file and key, for what is missing, damaged, no matrix of numbers, not finite, or
-            would unpack to more than 256 MB.
+    Raises ValueError naming file and key, for what is missing, damaged, no matrix of numbers, not finite, or
+    would unpack to more than 256 MB.
     """
     variables = _wanted(path, keys)
-    for key in keys:
-        kind = variables[key].kind
-        if kind not in NUMBERS or variables[key].is_complex:
-            raise ValueError(f"{path}: {key} holds {kind}, but a matrix of real numbers is wanted")
-    arrays = [load_variable(path, variables[key], _MOST_BYTES) for key in keys]
+    for variable in variables:
+        if not variable.is_real:
+            wanted = "a matrix of real numbers is wanted"
+            raise ValueError(f"{path}: {variable.name} holds {variable.kind}, but {wanted}")
+    arrays = [_load(path, variable) for variable in variables]
     for key, array in zip(keys, arrays, strict=True):
         _check_finite(array, f"{path}: {key}")
     return arrays
@@ -278,13 +240,15 @@ def load_arrays(path: Path, keys: Sequence[str]) -> list[np.ndarray]:
 def load_cells(path: Path, keys: Sequence[str], count: int, shape: tuple[int, ...]) -> list[list[np.ndarray]]:
     """So many matrices of a shape in cells, for each key; errors as for `load_arrays`."""
     variables = _wanted(path, keys)
-    for key in keys:
-        kind, found = variables[key].kind, math.prod(variables[key].shape)
+    for variable in variables:
+        kind, found = variable.kind, math.prod(variable.shape)
         if kind != "cell":
-            raise ValueError(f"{path}: {key} holds {kind}, but cells are wanted")
+            raise ValueError(f"{path}: {variable.name} holds {kind}, but cells are wanted")
         if found != count:
-            raise ValueError(f"{path}: {key} has {found:,} cells, but {count} of {shape} are wanted")
-    loaded = [list(load_variable(path, variables[key], _MOST_BYTES).ravel()) for key in keys]
+            raise ValueError(
+                f"{path}: {variable.name} has {found:,} cells, but {count} of {shape} are wanted"
+            )
+    loaded = [list(_load(path, variable).ravel()) for variable in variables]
     for key, cells in zip(keys, loaded, strict=True):
         for number, cell in enumerate(cells, start=1):
             what = f"{path}: {key}, cell {number}"
@@ -306,30 +270,30 @@ def vector(array: np.ndarray, what: str, length: int | None = None) -> np.ndarra
 def whole_numbers(array: np.ndarray, lowest: int, highest: int, what: str) -> np.ndarray:
     """The same as int64; ValueError for what is not whole, or outside lowest..highest."""
     numbers = array.astype(np.float64)
-    if (numbers != np.round(numbers)).any():
-        raise ValueError(
-            f"{what} has {numbers[numbers != np.round(numbers)][0]:g}, but whole numbers are wanted"
-        )
-    if numbers.min() < lowest or numbers.max() > highest:
-        raise ValueError(
-            f"{what} runs from {numbers.min():g} to {numbers.max():g}, but {lowest}..{highest} is wanted"
-        )
-    return numbers.astype(np.int64)
+    broken = numbers[numbers != np.round(numbers)]
+    if broken.size:
+        raise ValueError(f"{what} has {broken[0]:g}, but whole numbers are wanted")
+    return _in_range(numbers, lowest, highest, what).astype(np.int64)
 
 
 def coordinates(array: np.ndarray, what: str) -> np.ndarray:
     """The same as float64; ValueError for what is outside 0..1."""
-    if array.min() < 0 or array.max() > 1:
-        raise ValueError(f"{what} runs from {array.min():g} to {array.max():g}, but 0..1 is wanted")
-    return array.astype(np.float64)
+    return _in_range(array, 0, 1, what).astype(np.float64)
 
 
-def _wanted(path: Path, keys: Sequence[str]) -> dict[str, MatVariable]:
+def _in_range(array: np.ndarray, lowest: int, highest: int, what: str) -> np.ndarray:
+    least, most = array.min(), array.max()
+    if least < lowest or most > highest:
+        raise ValueError(f"{what} runs from {least:g} to {most:g}, but {lowest}..{highest} is wanted")
+    return array
+
+
+def _wanted(path: Path, keys: Sequence[str]) -> list[MatVariable]:
     variables = read_contents(path)
     absent = [key for key in keys if key not in variables]
     if absent:
         raise ValueError(f"{path}: wanted {absent[0]}; there are: {', '.join(variables) or 'none'}")
-    return variables
+    return [variables[key] for key in keys]
 
 
 def _check_finite(array: np.ndarray, what: str) -> None:
