@@ -31,35 +31,31 @@ CHARTS = SurfaceFile("UV_Processed.mat", UV_DATA, "charts")
 SYMMETRY = SurfaceFile("UV_symmetry_transforms.mat", UV_DATA, "flips")
 SUBDIVIDED = SurfaceFile("SMPL_subdiv.mat", EVAL_DATA, "evaluation")
 TRANSFORM = SurfaceFile("SMPL_SUBDIV_TRANSFORM.mat", EVAL_DATA, "evaluation")
-DISTANCES = SurfaceFile(
-    "Pdist_matrix.pkl",
-    EVAL_DATA,
-    "evaluation",
-    # Those that can be mapped into memory as they are come first.
-    ("Pdist_matrix.npy", "Pdist_matrix.h5", "Pdist_matrix.mat"),
-)
+#: Its other forms, which can be mapped into memory as they are, come first.
+_MAPPED = ("Pdist_matrix.npy", "Pdist_matrix.h5", "Pdist_matrix.mat")
+DISTANCES = SurfaceFile("Pdist_matrix.pkl", EVAL_DATA, "evaluation", _MAPPED)
 SURFACE_FILES = (CHARTS, SYMMETRY, SUBDIVIDED, TRANSFORM, DISTANCES)
 
 
 def find_files(folder: str | Path, *wanted: SurfaceFile) -> list[Path]:
     """Where the wanted files lie in a folder, or up to three folders down, the nearest first.
 
-    Raises:
-        ValueError: some are not there (the error says which, what for, and where they can be had), or a file
-            lies in two places equally far down.
+    Raises ValueError where some are not there (it says which, what for, and where they can be had), or a file
+    lies in two places equally far down.
     """
     places = _places({name for file in wanted for name in file.names}, Path(folder))
     found, absent = [], []
     for file in wanted:
         name = next((name for name in file.names if name in places), None)
         if name is None:
-            absent.append(file)
+            absent.append(f"  {file.name} (for {file.needed_for}), from {file.archive}")
         elif len(places[name]) > 1:
             raise ValueError(f"{' and '.join(map(str, places[name]))}: which is meant? name its folder")
         else:
             found.append(places[name][0])
     if absent:
-        raise ValueError(_what_is_missing(Path(folder), absent))
+        advice = "fetch the archives from DensePose's authors (CC BY-NC) and unpack them there"
+        raise ValueError("\n".join([f"{Path(folder)} lacks:", *absent, advice]))
     return found
 
 
@@ -82,11 +78,3 @@ def _places(names: set[str], folder: Path) -> dict[str, list[Path]]:
             here = sorted(path for path in folder.glob("*/" * depth + name) if not path.is_dir())
             found |= {name: here} if here else {}
     return found
-
-
-def _what_is_missing(folder: Path, absent: list[SurfaceFile]) -> str:
-    lines = [f"{folder} lacks:"]
-    for file in absent:
-        lines.append(f"  {file.name} (for {file.needed_for}), from {file.archive}")
-    lines.append("fetch the archives from DensePose's authors (CC BY-NC) and unpack them there")
-    return "\n".join(lines)

@@ -90,7 +90,8 @@ def find_in_matlab5(path: Path, key: str) -> StoredNumbers:
     form, at, length = _tag(beginning, variable.begin, variable.order)
     if not variable.is_real or _TYPES.get(form) not in ("f4", "f8"):
         raise ValueError(f"{path}: {key} holds {variable.kind}, but floats are wanted")
-    dtype, count = np.dtype(variable.order + _TYPES[form]), vector_length(path, key, variable.shape)
+    dtype = np.dtype(variable.order + _TYPES[form])
+    count = vector_length(path, key, variable.shape, dtype)
     if length != count * dtype.itemsize:
         raise ValueError(f"{path}: {key} has {length:,} bytes for {count:,} numbers of {dtype}")
     if not variable.compressed:

@@ -42,9 +42,6 @@ class MappedNumbers:
     def __reduce__(self) -> tuple[type[MappedNumbers], tuple[Path, np.dtype, int, int]]:
         return MappedNumbers, (self.path, self.dtype, self.offset, self.count)
 
-    def __len__(self) -> int:
-        return self.count
-
     def __getitem__(self, entries: np.ndarray) -> np.ndarray:
         """The numbers (N,) float64 at entries (N,) 0..count - 1, in any order."""
         if len(entries) and (entries.min() < 0 or entries.max() >= self.count):
@@ -102,10 +99,7 @@ BLOCK = 1 << 22
 #: Raised with every change of how files are read, so that an older cache is not taken for it.
 _VERSION = 1
 #: Version of a .npy -> what reads its header.
-_NPY_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+_NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 #: Bytes of the disk that are left free.
 _SPARE = 64 << 20
 
@@ -121,44 +115,30 @@ class StoredNumbers:
     offset: int | None = None  # bytes from the start of the file, where the numbers lie there as they are
     stream: Callable[[], Iterator[bytes]] | None = None  # of all its bytes in order, in blocks of any size
 
-    def __post_init__(self) -> None:
-        assert (self.offset is None) != (self.stream is None)
-        require_floats(self.path, self.key, self.dtype)
 
-
-def require_floats(path: Path, key: str, dtype: np.dtype) -> None:
-    """ValueError for numbers that are no floats of 2, 4 or 8 bytes."""
-    if dtype.kind != "f" or dtype.itemsize > 8:
-        raise ValueError(f"{path}: {key} holds {dtype}, but floats are wanted")
-
-
-def vector_length(path: Path, key: str, shape: tuple[int, ...]) -> int:
-    """The length of what is a vector along one axis; ValueError for a matrix or nothing."""
+def vector_length(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """The length of a vector along one axis; ValueError for a matrix, nothing, or what is no float."""
     if not shape or math.prod(shape) == 0 or sum(size != 1 for size in shape) > 1:
         raise ValueError(f"{path}: {key} has shape {shape}, but a vector is wanted")
+    if dtype.kind != "f" or dtype.itemsize > 8:
+        raise ValueError(f"{path}: {key} holds {dtype}, but floats are wanted")
     return math.prod(shape)
 
 
 def map_numbers(stored: StoredNumbers, check: Callable[[np.ndarray, int], None]) -> MappedNumbers:
     """Map a vector into memory; one that does not lie plainly in its file is first written to the cache.
 
-    Args:
-        stored: the vector.
-        check: gets every block that is written, and the entry that it begins at, and raises where it does not
-            like the values.
-
-    Raises:
-        ValueError: the file is damaged or shorter than it says, or the disk too full for the copy.
+    `check` gets every block that is written, and the entry that it begins at, and raises where it does not
+    like the values. Raises ValueError where the file is damaged or shorter than it says, or the disk too full
+    for the copy.
     """
     if stored.offset is None:
         stored = _written_out(stored, check)
     assert stored.offset is not None
     here, wanted = stored.path.stat().st_size, stored.offset + stored.count * stored.dtype.itemsize
     if here < wanted:
-        raise ValueError(
-            f"{stored.path}: cut off: {stored.key} ends at byte {wanted:,}, the file at {here:,}; "
-            "fetch it again"
-        )
+        ends = f"{stored.key} ends at byte {wanted:,}, the file at {here:,}"
+        raise ValueError(f"{stored.path}: cut off: {ends}; fetch it again")
     return MappedNumbers(stored.path, stored.dtype, stored.offset, stored.count)
 
 
@@ -175,7 +155,7 @@ def find_in_npy(path: Path, key: str) -> StoredNumbers:
             shape, _, dtype = _NPY_HEADERS[np.lib.format.read_magic(file)](file)
         except (ValueError, EOFError, KeyError) as error:
             raise ValueError(f"{path}: no NumPy file of a vector: {error}") from error
-        return StoredNumbers(path, key, dtype, vector_length(path, key, shape), offset=file.tell())
+        return StoredNumbers(path, key, dtype, vector_length(path, key, shape, dtype), offset=file.tell())
 
 
 def _written_out(stored: StoredNumbers, check: Callable[[np.ndarray, int], None]) -> StoredNumbers:
@@ -220,7 +200,5 @@ def _write(stored: StoredNumbers, path: Path, check: Callable[[np.ndarray, int],
             file.write(rest[:whole])
             entry, rest = entry + whole // size, rest[whole:]
     if entry != stored.count or rest:
-        raise ValueError(
-            f"{stored.path}: cut off: {stored.key} holds {entry:,} of {stored.count:,} numbers; "
-            "fetch it again"
-        )
+        held = f"{stored.key} holds {entry:,} of {stored.count:,} numbers"
+        raise ValueError(f"{stored.path}: cut off: {held}; fetch it again")

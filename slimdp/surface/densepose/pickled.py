@@ -11,7 +11,7 @@ import codecs
 import pickletools
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -43,28 +43,24 @@ class Word:
         """Whether it stands for bytes; Python 2 made no difference in its own strings."""
         return self.encoded or self.form in ("plain", "string-escape")
 
-    def text(self) -> str:
-        """A short string; ValueError for a long one, or where it is no text."""
-        if self.length > SHORT:
-            raise ValueError(f"a string of {self.length:,} bytes where a name is wanted")
-        return b"".join(self.blocks()).decode("latin-1")
-
     def blocks(self) -> Iterator[bytes]:
         """The bytes that the string stands for, a few megabytes at a time; text as Latin-1.
 
-        Raises:
-            ValueError: a broken escape or encoding, or text that is not Latin-1.
+        Raises ValueError for a broken escape or encoding, or text that is not Latin-1.
         """
-        pieces = self._pieces()
         if self.form == "plain":
-            yield from pieces
+            yield from self._pieces()
         elif self.form == "utf-8":
             decoder = codecs.getincrementaldecoder("utf-8")()
-            for piece in pieces:
+            for piece in self._pieces():
                 yield decoder.decode(piece).encode("latin-1")
             decoder.decode(b"", final=True)
+        elif self.form == "string-escape":
+            for piece in _between_escapes(self._pieces()):
+                yield codecs.escape_decode(piece)[0]  # type: ignore[attr-defined]  # what pickle itself uses
         else:
-            yield from (_unescaped(piece, self.form) for piece in _between_escapes(pieces))
+            for piece in _between_escapes(self._pieces()):
+                yield piece.decode("raw-unicode-escape").encode("latin-1")
 
     def _pieces(self) -> Iterator[bytes]:
         with open(self.path, "rb") as file:
@@ -73,17 +69,10 @@ class Word:
             while left:
                 piece = file.read(min(left, BLOCK))
                 if not piece:
-                    raise ValueError(
-                        f"{self.path}: cut off in a string at byte {file.tell():,}; fetch it again"
-                    )
+                    place = f"a string at byte {file.tell():,}"
+                    raise ValueError(f"{self.path}: cut off in {place}; fetch it again")
                 yield piece
                 left -= len(piece)
-
-
-def _unescaped(piece: bytes, form: Form) -> bytes:
-    if form == "string-escape":
-        return codecs.escape_decode(piece)[0]  # type: ignore[attr-defined]  # what pickle itself uses
-    return piece.decode("raw-unicode-escape").encode("latin-1")
 
 
 def _between_escapes(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -91,20 +80,14 @@ def _between_escapes(pieces: Iterator[bytes]) -> Iterator[bytes]:
     rest = b""
     for piece in pieces:
         rest += piece
-        cut = _safe_cut(rest)
+        last = rest.rfind(b"\\")
+        run = last + 1 - len(rest[: last + 1].rstrip(b"\\"))
+        # Of an even run of backslashes each pair is one; an odd one's last begins an escape that may go on.
+        may_go_on = run % 2 and last >= len(rest) - _LONGEST_ESCAPE
+        cut = last if may_go_on else len(rest)
         yield rest[:cut]
         rest = rest[cut:]
     yield rest
-
-
-def _safe_cut(piece: bytes) -> int:
-    """How many of the bytes can be unescaped without those that follow."""
-    last = piece.rfind(b"\\")
-    if last < max(len(piece) - _LONGEST_ESCAPE, 0):
-        return len(piece)
-    run = len(piece[: last + 1]) - len(piece[: last + 1].rstrip(b"\\"))
-    # Of an even run of backslashes each pair is one; an odd one's last begins an escape that may go on.
-    return last if run % 2 else len(piece)
 
 
 _ARRAY, _DTYPE, _ENCODE = "numpy.ndarray", "numpy.dtype", "_codecs.encode"
@@ -125,17 +108,7 @@ class DtypeNote:
     """A type of numbers."""
 
     text: str
-    order: str = "="
-
-    def set_order(self, order: str) -> None:
-        """Of the bytes of a number, as NumPy names it."""
-        if order not in ("<", ">", "=", "|"):
-            raise ValueError(f"numbers with bytes in the order {order[:20]!r}")
-        self.order = order
-
-    def dtype(self) -> np.dtype:
-        """As NumPy knows it."""
-        return np.dtype(self.order + self.text)
+    order: str = "="  # of the bytes of a number, as NumPy names it
 
 
 @dataclass
@@ -179,18 +152,18 @@ def array_note(shape: Any, dtype: Any, data: Any) -> tuple[tuple[int, ...], Dtyp
 
 
 def text_of(word: Any) -> str:
-    """A short string; ValueError for anything else."""
+    """A short string; ValueError for a long one, for anything else, or where it is no text."""
     if not isinstance(word, Word):
         raise ValueError("something else where a name is wanted")
-    return word.text()
+    if word.length > SHORT:
+        raise ValueError(f"a string of {word.length:,} bytes where a name is wanted")
+    return b"".join(word.blocks()).decode("latin-1")
 
 
 #: A dict of a few arrays has some fifty instructions.
 _MOST_INSTRUCTIONS = 10_000
-
-
-class _Mark:
-    """Where a tuple or a dict begins on the stack."""
+#: Where a tuple or a dict begins on the stack.
+_MARK = object()
 
 
 class PickleMachine:
@@ -213,7 +186,8 @@ class PickleMachine:
             if code not in _INSTRUCTIONS:
                 names = {known.code.encode("latin-1"): known.name for known in pickletools.opcodes}
                 raise ValueError(f"instruction {names.get(code, code)} is not one of a plain dict")
-            _INSTRUCTIONS[code](self)
+            method, *arguments = _INSTRUCTIONS[code]
+            method(self, *arguments)
         raise ValueError(f"it has more than {_MOST_INSTRUCTIONS:,} instructions")
 
     def _read(self, length: int) -> bytes:
@@ -222,17 +196,30 @@ class PickleMachine:
             raise ValueError("cut off")
         return data
 
-    def number(self, code: str) -> int:
-        return struct.unpack(code, self._read(struct.calcsize(code)))[0]
-
-    def line(self) -> str:
+    def _line(self) -> str:
         line = self._file.readline(SHORT + 1)
         if not line.endswith(b"\n"):
             raise ValueError("a line is cut off or too long")
         return line[:-1].decode("ascii")
 
+    def number(self, code: str) -> int:
+        """A number by its struct code, or "line" for one that is written out."""
+        if code == "line":
+            return int(self._line())
+        return struct.unpack(code, self._read(struct.calcsize(code)))[0]
+
     def push(self, value: Any) -> None:
         self._stack.append(value)
+
+    def push_number(self, code: str) -> None:
+        self.push(self.number(code))
+
+    def push_long(self) -> None:
+        self.push(int.from_bytes(self._read(self.number("<B")), "little", signed=True))
+
+    def push_line_number(self) -> None:
+        line = self._line().removesuffix("L")
+        self.push({"00": False, "01": True}[line] if line in ("00", "01") else int(line))
 
     def push_word(self, length_code: str, form: Form) -> None:
         """A string whose length comes before it; its bytes are skipped."""
@@ -244,67 +231,61 @@ class PickleMachine:
 
     def push_line_word(self, form: Form) -> None:
         """A string up to the end of its line (protocol 0), which may be gigabytes away."""
-        start, length = self._file.tell(), 0
-        while True:
+        start, length, at = self._file.tell(), 0, -1
+        while at < 0:
             block = self._file.read(BLOCK)
             if not block:
                 raise ValueError("cut off in a string")
             at = block.find(b"\n")
             length += len(block) if at < 0 else at
-            if at >= 0:
-                break
+        quotes = 0
         if form == "string-escape":
+            quotes = 1
             self._file.seek(start)
             first = self._read(1)
             self._file.seek(start + length - 1)
             if length < 2 or self._read(1) != first or first not in b"'\"":
                 raise ValueError("a string without its quotes")
-            self.push(Word(self._path, start + 1, length - 2, form))
-        else:
-            self.push(Word(self._path, start, length, form))
+        self.push(Word(self._path, start + quotes, length - 2 * quotes, form))
         self._file.seek(start + length + 1)
 
-    def push_line_number(self) -> None:
-        line = self.line().removesuffix("L")
-        self.push({"00": False, "01": True}[line] if line in ("00", "01") else int(line))
+    def push_global(self) -> None:
+        self._push_called(self._line(), self._line())
 
-    def push_long(self) -> None:
-        length = self.number("<B")
-        self.push(int.from_bytes(self._read(length), "little", signed=True))
+    def push_stack_global(self) -> None:
+        name, module = self._stack.pop(), self._stack.pop()
+        self._push_called(text_of(module), text_of(name))
 
-    def push_global(self, module: str, name: str) -> None:
+    def _push_called(self, module: str, name: str) -> None:
         known = f"{module}.{name}"
         if known not in KNOWN:
             raise ValueError(f"it asks for {known}, which no array needs")
         self.push(Called(known))
 
-    def push_stack_global(self) -> None:
-        name, module = self._stack.pop(), self._stack.pop()
-        self.push_global(text_of(module), text_of(name))
+    def remember(self, code: str | None) -> None:
+        place = len(self._memo) if code is None else self.number(code)
+        self._memo[place] = self._stack[-1]
 
-    def remember(self, place: int | None) -> None:
-        self._memo[len(self._memo) if place is None else place] = self._stack[-1]
-
-    def recall(self, place: int) -> None:
-        self.push(self._memo[place])
+    def recall(self, code: str) -> None:
+        self.push(self._memo[self.number(code)])
 
     def _since_mark(self) -> list[Any]:
-        at = max((i for i, value in enumerate(self._stack) if isinstance(value, _Mark)), default=None)
+        at = max((i for i, value in enumerate(self._stack) if value is _MARK), default=None)
         if at is None:
             raise ValueError("a tuple or dict ends that never began")
         values = self._stack[at + 1 :]
         del self._stack[at:]
         return values
 
-    def tuple_of(self, length: int | None) -> None:
+    def push_tuple(self, length: int | None) -> None:
         if length is None:
             self.push(tuple(self._since_mark()))
         else:
             values = [self._stack.pop() for _ in range(length)]
             self.push(tuple(values[::-1]))
 
-    def make_dict(self) -> None:
-        values = self._since_mark()
+    def push_dict(self, filled: bool) -> None:
+        values = self._since_mark() if filled else []
         self.push({})
         self._set(values)
 
@@ -332,7 +313,9 @@ class PickleMachine:
             version, order, *rest = state
             if version not in (3, 4) or rest[:3] != [None] * 3:
                 raise ValueError("a type of numbers that no plain array has")
-            target.set_order(text_of(order))
+            target.order = text_of(order)
+            if target.order not in ("<", ">", "=", "|"):
+                raise ValueError(f"numbers with bytes in the order {target.order[:20]!r}")
         elif isinstance(target, ArrayNote) and target.data is None and target.dtype is None:
             _version, shape, dtype, _fortran, data = state
             target.shape, target.dtype, target.data = array_note(shape, dtype, data)
@@ -340,62 +323,37 @@ class PickleMachine:
             raise ValueError("it fills what is no array, or one twice")
 
 
-_Instruction = Callable[[PickleMachine], object]
-_INSTRUCTIONS: dict[bytes, _Instruction] = {
+_M = PickleMachine
+#: The code of an instruction -> the method that follows it, and its arguments.
+_INSTRUCTIONS: dict[bytes, tuple[Any, ...]] = {
     # The protocol and the frames of protocol 4: nothing to note.
-    b"\x80": lambda m: m.number("<B"),
-    b"\x95": lambda m: m.number("<Q"),
-    b"N": lambda m: m.push(None),
-    b"\x88": lambda m: m.push(True),
-    b"\x89": lambda m: m.push(False),
-    b"I": lambda m: m.push_line_number(),
-    b"L": lambda m: m.push_line_number(),
-    b"J": lambda m: m.push(m.number("<i")),
-    b"K": lambda m: m.push(m.number("<B")),
-    b"M": lambda m: m.push(m.number("<H")),
-    b"\x8a": lambda m: m.push_long(),
+    b"\x80": (_M.number, "<B"), b"\x95": (_M.number, "<Q"),
+    b"N": (_M.push, None), b"\x88": (_M.push, True), b"\x89": (_M.push, False),
+    b"J": (_M.push_number, "<i"), b"K": (_M.push_number, "<B"), b"M": (_M.push_number, "<H"),
+    b"I": (_M.push_line_number,), b"L": (_M.push_line_number,), b"\x8a": (_M.push_long,),
     # Strings of Python 2, text, and bytes.
-    b"S": lambda m: m.push_line_word("string-escape"),
-    b"T": lambda m: m.push_word("<i", "plain"),
-    b"U": lambda m: m.push_word("<B", "plain"),
-    b"V": lambda m: m.push_line_word("raw-unicode-escape"),
-    b"X": lambda m: m.push_word("<I", "utf-8"),
-    b"\x8c": lambda m: m.push_word("<B", "utf-8"),
-    b"\x8d": lambda m: m.push_word("<Q", "utf-8"),
-    b"B": lambda m: m.push_word("<I", "plain"),
-    b"C": lambda m: m.push_word("<B", "plain"),
-    b"\x8e": lambda m: m.push_word("<Q", "plain"),
-    b"\x96": lambda m: m.push_word("<Q", "plain"),
-    b"(": lambda m: m.push(_Mark()),
-    b")": lambda m: m.push(()),
-    b"t": lambda m: m.tuple_of(None),
-    b"\x85": lambda m: m.tuple_of(1),
-    b"\x86": lambda m: m.tuple_of(2),
-    b"\x87": lambda m: m.tuple_of(3),
-    b"}": lambda m: m.push({}),
-    b"d": lambda m: m.make_dict(),
-    b"s": lambda m: m.set_items(many=False),
-    b"u": lambda m: m.set_items(many=True),
-    b"p": lambda m: m.remember(int(m.line())),
-    b"q": lambda m: m.remember(m.number("<B")),
-    b"r": lambda m: m.remember(m.number("<I")),
-    b"\x94": lambda m: m.remember(None),
-    b"g": lambda m: m.recall(int(m.line())),
-    b"h": lambda m: m.recall(m.number("<B")),
-    b"j": lambda m: m.recall(m.number("<I")),
-    b"c": lambda m: m.push_global(m.line(), m.line()),
-    b"\x93": lambda m: m.push_stack_global(),
-    b"R": lambda m: m.reduce(),
-    b"b": lambda m: m.build(),
-}
+    b"S": (_M.push_line_word, "string-escape"), b"V": (_M.push_line_word, "raw-unicode-escape"),
+    b"T": (_M.push_word, "<i", "plain"), b"U": (_M.push_word, "<B", "plain"),
+    b"X": (_M.push_word, "<I", "utf-8"), b"\x8c": (_M.push_word, "<B", "utf-8"),
+    b"\x8d": (_M.push_word, "<Q", "utf-8"),
+    b"B": (_M.push_word, "<I", "plain"), b"C": (_M.push_word, "<B", "plain"),
+    b"\x8e": (_M.push_word, "<Q", "plain"), b"\x96": (_M.push_word, "<Q", "plain"),
+    b"(": (_M.push, _MARK), b")": (_M.push, ()), b"t": (_M.push_tuple, None),
+    b"\x85": (_M.push_tuple, 1), b"\x86": (_M.push_tuple, 2), b"\x87": (_M.push_tuple, 3),
+    b"}": (_M.push_dict, False), b"d": (_M.push_dict, True),
+    b"s": (_M.set_items, False), b"u": (_M.set_items, True),
+    b"p": (_M.remember, "line"), b"q": (_M.remember, "<B"), b"r": (_M.remember, "<I"),
+    b"\x94": (_M.remember, None),
+    b"g": (_M.recall, "line"), b"h": (_M.recall, "<B"), b"j": (_M.recall, "<I"),
+    b"c": (_M.push_global,), b"\x93": (_M.push_stack_global,), b"R": (_M.reduce,), b"b": (_M.build,),
+}  # fmt: skip
 
 
 def find_in_pickle(path: Path, key: str) -> StoredNumbers:
     """The vector under a key of a pickled dict of arrays.
 
-    Raises:
-        ValueError: the pickle holds anything but a plain dict of arrays, is damaged, lacks the key, or holds
-            no vector of floats there.
+    Raises ValueError where it holds anything but a plain dict of arrays, is damaged, lacks the key, or holds
+    no vector of floats there.
     """
     with open(path, "rb") as file:
         machine = PickleMachine(path, file)
@@ -409,7 +367,8 @@ def find_in_pickle(path: Path, key: str) -> StoredNumbers:
     array = content.get(key)
     if not isinstance(array, ArrayNote) or array.dtype is None or array.data is None:
         raise ValueError(f"{path}: no array {key!r}; there are: {', '.join(map(repr, content)) or 'none'}")
-    dtype, count = array.dtype.dtype(), vector_length(path, key, array.shape)
+    dtype = np.dtype(array.dtype.order + array.dtype.text)
+    count = vector_length(path, key, array.shape, dtype)
     if array.data.form != "plain":
         return StoredNumbers(path, key, dtype, count, stream=array.data.blocks)
     if array.data.length != count * dtype.itemsize:

@@ -53,8 +53,7 @@ class DensePoseSurface:
 def load_densepose_surface(folder: Path) -> DensePoseSurface:
     """The surface of a folder with SMPL_subdiv.mat, SMPL_SUBDIV_TRANSFORM.mat and Pdist_matrix.
 
-    Raises:
-        ValueError: files are missing, damaged, or do not fit one another.
+    Raises ValueError where files are missing, damaged, or do not fit one another.
     """
     subdivided, transform, distances = find_files(folder, SUBDIVIDED, TRANSFORM, DISTANCES)
     table = open_distances(distances)
@@ -67,24 +66,17 @@ def load_densepose_surface(folder: Path) -> DensePoseSurface:
 def load_subdivided(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Parts (K,) int64, 0..24, and (u, v) (K, 2) of the chart vertices of SMPL_subdiv.mat.
 
-    Raises:
-        ValueError: naming file and key, for what is missing, of another form or out of range.
+    Raises ValueError naming file and key, for what is missing, of another form or out of range.
     """
     u, v, part = load_arrays(path, ("U_subdiv", "V_subdiv", "Part_ID_subdiv"))
-    uv = _coordinates(path, {"U_subdiv": u, "V_subdiv": v})
+    uv = _coordinates(path, U_subdiv=u, V_subdiv=v)
     return _parts(path, "Part_ID_subdiv", part, len(uv), 0, "vertex"), uv
 
 
 def load_transform(path: Path, chart_vertices: int | None, vertices: int) -> np.ndarray:
     """The mesh vertex (K,) int64 from 0 that each chart vertex is, of SMPL_SUBDIV_TRANSFORM.mat.
 
-    Args:
-        path: of the file.
-        chart_vertices: how many there are; None for any number.
-        vertices: of the mesh.
-
-    Raises:
-        ValueError: as `load_subdivided`.
+    None is any number of chart vertices. Raises ValueError as `load_subdivided`.
     """
     (index,) = load_arrays(path, ("index",))
     what = f"{path}: index"
@@ -117,12 +109,10 @@ class DensePoseCharts(ChartedFaces):
         return corner // 3, np.eye(3)[corner % 3]
 
     def positions(self, smpl_vertices: np.ndarray, face: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
-        """Where surface points lie on a body in any pose, (N, 3), in the unit of its vertices.
+        """Where surface points, face (N,) and weights (N, 3), lie on a body in any pose, (N, 3).
 
-        Args:
-            smpl_vertices: (6890, 3) of a body of the SMPL model, in its numbering; ValueError for too few.
-            face: (N,).
-            barycentric: (N, 3).
+        The vertices (6890, 3), whose unit it has, are those of the SMPL model, in its numbering; ValueError
+        for too few.
         """
         wanted = int(self.smpl_vertex.max()) + 1
         if smpl_vertices.shape != (len(smpl_vertices), 3) or len(smpl_vertices) < wanted:
@@ -137,36 +127,31 @@ class DensePoseCharts(ChartedFaces):
 
 
 def load_densepose_charts(path: Path) -> DensePoseCharts:
-    """Read UV_Processed.mat.
-
-    Raises:
-        ValueError: as `load_subdivided`, or a part without faces.
-    """
+    """Read UV_Processed.mat; ValueError as `load_subdivided`, or for a part without faces."""
     keys = ("All_Faces", "All_FaceIndices", "All_U_norm", "All_V_norm", "All_vertices")
     faces, part, u, v, smpl = load_arrays(path, keys)
     if faces.ndim != 2 or faces.shape[1] != 3 or not len(faces):
         raise ValueError(f"{path}: All_Faces has shape {faces.shape}, but (F, 3) is wanted")
-    uv = _coordinates(path, {"All_U_norm": u, "All_V_norm": v})
-    smpl = vector(smpl, f"{path}: All_vertices", len(uv))
+    uv, what = _coordinates(path, All_U_norm=u, All_V_norm=v), f"{path}: All_vertices"
     return DensePoseCharts(
         faces=whole_numbers(faces, 1, len(uv), f"{path}: All_Faces") - 1,
         face_part=_parts(path, "All_FaceIndices", part, len(faces), 1, "face"),
         vertex_uv=uv,
-        smpl_vertex=whole_numbers(smpl, 1, len(uv), f"{path}: All_vertices") - 1,
+        smpl_vertex=whole_numbers(vector(smpl, what, len(uv)), 1, len(uv), what) - 1,
     )
 
 
-def _coordinates(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """(u, v) (K, 2) of two vectors, checked."""
+def _coordinates(path: Path, **arrays: np.ndarray) -> np.ndarray:
+    """(u, v) (K, 2) of two vectors, by their keys in the file, checked."""
     count = next(iter(arrays.values())).size
-    checked = [vector(array, f"{path}: {key}", count) for key, array in arrays.items()]
-    return np.stack([coordinates(each, f"{path}: {key}") for key, each in zip(arrays, checked)], axis=1)
+    named = {f"{path}: {key}": array for key, array in arrays.items()}
+    return np.stack([coordinates(vector(array, what, count), what) for what, array in named.items()], axis=1)
 
 
 def _parts(path: Path, key: str, array: np.ndarray, count: int, lowest: int, what: str) -> np.ndarray:
     """Parts (count,) int64, checked: each of them has some."""
     part = whole_numbers(vector(array, f"{path}: {key}", count), lowest, _PARTS, f"{path}: {key}")
-    absent = sorted(set(range(1, _PARTS + 1)) - set(part.tolist()))
-    if absent:
+    absent = np.setdiff1d(np.arange(1, _PARTS + 1), part)
+    if absent.size:
         raise ValueError(f"{path}: {key} has no {what} of part {absent[0]}")
     return part

@@ -18,7 +18,6 @@ from slimdp.surface.densepose.numbers import (
     find_in_cache,
     find_in_npy,
     map_numbers,
-    require_floats,
     vector_length,
 )
 from slimdp.surface.densepose.pickled import find_in_pickle
@@ -32,22 +31,21 @@ _COMPARED = 64
 def find_in_hdf5(path: Path, key: str) -> StoredNumbers:
     """The vector that is a dataset at the file's root; MATLAB's order of axes does not matter to it.
 
-    Raises:
-        ValueError: no HDF5 file, a damaged one, or one whose numbers lie in other files; no such dataset, or
-            no vector of floats.
+    Raises ValueError for no HDF5 file, a damaged one, or one whose numbers lie in other files; for no such
+    dataset, or no vector of floats.
     """
     try:
         with h5py.File(path, "r") as file:
             dataset = _dataset(path, file, key)
-            count = vector_length(path, key, dataset.shape)
-            require_floats(path, key, dataset.dtype)
+            count = vector_length(path, key, dataset.shape, dataset.dtype)
             offset = dataset.id.get_offset()
             if dataset.chunks is None and offset is not None:
                 return _plain(path, key, dataset, count, offset)
             if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > _LARGEST_CHUNK:
+                most = f"more than {_LARGEST_CHUNK >> 20} MB each"
                 raise ValueError(
-                    f"{path}: {key} is stored in chunks {dataset.chunks}, more than "
-                    f"{_LARGEST_CHUNK >> 20} MB each: not read; save it without compression"
+                    f"{path}: {key} is stored in chunks {dataset.chunks}, {most}: not read; save it without "
+                    "compression"
                 )
             return StoredNumbers(path, key, dataset.dtype, count, stream=lambda: _blocks(path, key))
     except (OSError, RuntimeError, KeyError) as error:
@@ -114,14 +112,12 @@ class DistanceTable:
     def between(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Metres (N,) between vertices (N,) int64, 0..vertices - 1; 0 for equal ones.
 
-        Raises:
-            ValueError: a vertex that is not there, or an entry of the table that is no distance.
+        Raises ValueError for a vertex that is not there, or an entry of the table that is no distance.
         """
         high, low = np.maximum(a, b), np.minimum(a, b)
         if len(low) and (low.min() < 0 or high.max() >= self.vertices):
-            raise ValueError(
-                f"vertices {low.min()}..{high.max()} asked for, but {self.source} has 0..{self.vertices - 1}"
-            )
+            asked = f"vertices {low.min()}..{high.max()} asked for"
+            raise ValueError(f"{asked}, but {self.source} has 0..{self.vertices - 1}")
         distance_m = np.zeros(len(low))
         apart = high > low
         entry = high[apart] * (high[apart] - 1) // 2 + low[apart]
@@ -135,16 +131,14 @@ def open_distances(path: Path) -> DistanceTable:
 
     What does not lie plainly in its file (compressed, or text) is written to the cache folder once.
 
-    Raises:
-        ValueError: a damaged file, no vector of floats for all pairs of some vertices, or entries that are no
-            distances in metres.
+    Raises ValueError for a damaged file, no vector of floats for all pairs of some vertices, or entries that
+    are no distances in metres.
     """
     stored = find_in_cache(path, KEY) or find_distances(path)
     vertices = (1 + math.isqrt(1 + 8 * stored.count)) // 2
     if vertices * (vertices - 1) // 2 != stored.count:
-        raise ValueError(
-            f"{path}: {KEY} has {stored.count:,} entries, which are not the pairs of any number of vertices"
-        )
+        pairs = "which are not the pairs of any number of vertices"
+        raise ValueError(f"{path}: {KEY} has {stored.count:,} entries, {pairs}")
     numbers = map_numbers(stored, lambda block, first: check_distances(block, first, path))
     sample = np.unique(np.linspace(0, stored.count - 1, _SAMPLE).astype(np.int64))
     looked_at_m = numbers[sample]
@@ -159,21 +153,16 @@ def open_distances(path: Path) -> DistanceTable:
 
 
 def check_distances(distance_m: np.ndarray, entry: np.ndarray | int, path: Path) -> None:
-    """ValueError where one is not finite, negative, or longer than any body.
+    """ValueError where one of (N,) metres is not finite, negative, or longer than any body.
 
-    Args:
-        distance_m: (N,) metres.
-        entry: (N,) where they stand in the table; or where the first of adjacent ones stands.
-        path: of the file.
+    `entry` (N,) is where they stand in the table, or where the first of adjacent ones stands.
     """
     bad = ~((distance_m >= 0) & (distance_m < _FARTHEST_M))
     if bad.any():
         first = int(bad.argmax())
         where = entry + first if isinstance(entry, int) else int(entry[first])
-        raise ValueError(
-            f"{path}: entry {where:,} of {KEY} is {distance_m[first]:g}, "
-            f"but metres from 0 to {_FARTHEST_M:g} are wanted"
-        )
+        wanted = f"metres from 0 to {_FARTHEST_M:g} are wanted"
+        raise ValueError(f"{path}: entry {where:,} of {KEY} is {distance_m[first]:g}, but {wanted}")
 
 
 def find_distances(path: Path) -> StoredNumbers:
