@@ -16,91 +16,53 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from slimdp.config import OptimiserSettings, ScheduleSettings, StageSettings
-
-#: Parameters with their weight decay, as torch's optimisers take them.
-Groups = list[dict[str, Any]]
+from slimdp.config import ScheduleSettings, StageSettings
 
 
-class _Unwrapped(torch.optim.Optimizer):
-    """The methods of every optimiser under torch's wraps."""
-
-    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
-    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
-    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
-    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
-
-
-class _AdamW(_Unwrapped, torch.optim.AdamW):
-    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+def _unwrapped(kind: type[torch.optim.Optimizer]) -> Any:
+    """The optimiser with the methods that are under torch's wraps."""
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: inspect.unwrap(getattr(torch.optim.Optimizer, name)) for name in names}
+    step = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), {**methods, "step": step})
 
 
-class _RMSprop(_Unwrapped, torch.optim.RMSprop):
-    step = torch.no_grad()(inspect.unwrap(torch.optim.RMSprop.step))
-
-
-class _SGD(_Unwrapped, torch.optim.SGD):
-    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
-
-
-def adamw(groups: Groups, rate: float, settings: OptimiserSettings) -> torch.optim.Optimizer:
-    """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019)."""
-    betas = (_or(settings.momentum, 0.9), _or(settings.beta2, 0.999))
-    return _AdamW(groups, rate, betas, fused=True)
-
-
-def rmsprop(groups: Groups, rate: float, settings: OptimiserSettings) -> torch.optim.Optimizer:
-    """What Newell et al. trained the hourglass with."""
-    alpha, momentum = _or(settings.beta2, 0.99), _or(settings.momentum, 0.0)
-    return _RMSprop(groups, rate, alpha, momentum=momentum)
-
-
-def sgd(groups: Groups, rate: float, settings: OptimiserSettings) -> torch.optim.Optimizer:
-    """Stochastic gradient descent with momentum."""
-    return _SGD(groups, rate, _or(settings.momentum, 0.9))
-
-
-def _or(value: float | None, usual: float) -> float:
-    return usual if value is None else value
-
-
-Maker = Callable[[Groups, float, OptimiserSettings], torch.optim.Optimizer]
-#: The optimisers that `OptimiserSettings.name` may name.
-MAKERS: dict[str, Maker] = {"adamw": adamw, "rmsprop": rmsprop, "sgd": sgd}
+_AdamW = _unwrapped(torch.optim.AdamW)
+_RMSprop = _unwrapped(torch.optim.RMSprop)
+_SGD = _unwrapped(torch.optim.SGD)
+#: The optimisers that `OptimiserSettings.name` may name: groups of parameters with their weight decay and a
+#: learning rate to each, with what is usual for it.
+MAKERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    # Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019).
+    "adamw": lambda groups, rate, momentum=0.9, beta2=0.999: _AdamW(
+        groups, rate, (momentum, beta2), fused=True
+    ),
+    # What Newell et al. trained the hourglass with.
+    "rmsprop": lambda groups, rate, momentum=0.0, beta2=0.99: _RMSprop(
+        groups, rate, beta2, momentum=momentum
+    ),
+    "sgd": lambda groups, rate, momentum=0.9, beta2=None: _SGD(groups, rate, momentum),
+}
 
 
 def make_optimizer(model: nn.Module, stage: StageSettings) -> torch.optim.Optimizer:
     """The optimiser of a stage; the biases and the batch norms' scales do not decay."""
-    weights = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [
-        {"params": weights, "weight_decay": stage.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": stage.weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return MAKERS[stage.optimiser.name](groups, stage.learning_rate, stage.optimiser)
-
-
-def cosine(share: float, settings: ScheduleSettings) -> float:
-    """Half a cosine down to 0 (Loshchilov and Hutter, SGDR, eq. 5, one cycle)."""
-    return (1 + math.cos(math.pi * share)) / 2
-
-
-def step(share: float, settings: ScheduleSettings) -> float:
-    """Level between the drops, and `factor` times as much after each."""
-    return settings.factor ** sum(share >= drop for drop in settings.drops)
-
-
-def constant(share: float, settings: ScheduleSettings) -> float:
-    """Level to the end."""
-    return 1.0
+    chosen = {key: value for key, value in stage.optimiser if key != "name" and value is not None}
+    return MAKERS[stage.optimiser.name](groups, stage.learning_rate, **chosen)
 
 
 #: The schedules that `ScheduleSettings.name` may name: the share of the stage that is done, 0..1, to the
 #: share of the learning rate.
 FALLS: dict[str, Callable[[float, ScheduleSettings], float]] = {
-    "cosine": cosine,
-    "step": step,
-    "constant": constant,
+    # Half a cosine down to 0 (Loshchilov and Hutter, SGDR, eq. 5, one cycle).
+    "cosine": lambda share, settings: (1 + math.cos(math.pi * share)) / 2,
+    # Level between the drops, and `factor` times as much after each.
+    "step": lambda share, settings: settings.factor ** sum(share >= drop for drop in settings.drops),
+    "constant": lambda share, settings: 1.0,
 }
 
 
@@ -115,10 +77,9 @@ def learning_rate_at(number: int, stage: StageSettings) -> float:
     rising = round(stage.warmup * stage.steps)
     if number < rising:
         return stage.learning_rate * (number + 1) / (rising + 1)
-    name = stage.schedule.name
-    start = rising if name == "cosine" else 0
+    start = rising if stage.schedule.name == "cosine" else 0
     share = (number - start) / (stage.steps - start)
-    return stage.learning_rate * FALLS[name](share, stage.schedule)
+    return stage.learning_rate * FALLS[stage.schedule.name](share, stage.schedule)
 
 
 class WeightAverage:
@@ -131,8 +92,7 @@ class WeightAverage:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.updates = 0
+        self.decay, self.updates = decay, 0
         values = model.state_dict()  # they share memory with the model
         self.state = {name: value.detach().clone() for name, value in values.items()}
         averaged = [name for name, value in values.items() if value.is_floating_point()]
@@ -145,8 +105,7 @@ class WeightAverage:
     def update(self) -> None:
         """Take in the model's weights after a step."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        average, values = self._averaged
-        torch._foreach_lerp_(average, values, 1 - decay)
+        torch._foreach_lerp_(*self._averaged, 1 - decay)
         if self._counted[0]:
             torch._foreach_copy_(*self._counted)
         self.updates += 1
