@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from flow_cache.runtime.atomic import link_name
 from slimdp.config import CropSettings, TrainConfig
@@ -20,9 +19,21 @@ from slimdp.surface import Surface
 from slimdp.surface.load import surface_layout
 from slimdp.training.checkpoint import Checkpoint, save_checkpoint
 from slimdp.training.distributed import DistributedContext
-from slimdp.training.loop import TrainState
 from slimdp.training.monitor import Monitor
+from slimdp.training.optimisation import WeightAverage
 from slimdp.training.run_folder import RunFolder
+
+
+@dataclass
+class TrainState:
+    """What changes while a stage runs."""
+
+    model: DensePoseModel
+    network: nn.Module  # the model as it is called: in DistributedDataParallel if there are several processes
+    average: WeightAverage
+    optimizer: torch.optim.Optimizer
+    step: int = 0  # steps of the stage that are done
+    best_score: float | None = None  # of the validations so far, percent
 
 
 @dataclass(frozen=True)
@@ -70,11 +81,7 @@ class CheckpointWriter:
             state.best_score = scores[BEST_BY]
             if self.processes.first:
                 best = Checkpoint(
-                    self.config,
-                    self.stage,
-                    state.step,
-                    state.average.state,
-                    best_score=state.best_score,
+                    self.config, self.stage, state.step, state.average.state, best_score=state.best_score
                 )
                 save_checkpoint(self.folder.path / "best.pt", best)
 
@@ -82,25 +89,15 @@ class CheckpointWriter:
         number = steps_before(self.config, self.stage) + state.step
         file = self.folder.path / "checkpoints" / f"step_{number:08d}.pt"
         snapshot = Checkpoint(
-            self.config,
-            stage=self.stage,
-            step=state.step,
-            model=state.model.state_dict(),
-            average=state.average.state,
-            average_updates=state.average.updates,
-            optimizer=state.optimizer.state_dict(),
-            best_score=state.best_score,
+            self.config, self.stage, state.step, model=state.model.state_dict(),
+            average=state.average.state, average_updates=state.average.updates,
+            optimizer=state.optimizer.state_dict(), best_score=state.best_score,
             random_state=random_state(self.device),
-        )
+        )  # fmt: skip
         save_checkpoint(file, snapshot)
         link_name(self.folder.path / "last.pt", file)
-        prune(file.parent, self.config.keep)
-
-
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the last `keep` checkpoints of a folder."""
-    for old in sorted(folder.glob("step_*.pt"))[:-keep]:
-        old.unlink()
+        for old in sorted(file.parent.glob("step_*.pt"))[: -self.config.keep]:
+            old.unlink()
 
 
 def steps_before(config: TrainConfig, stage: int) -> int:
@@ -150,11 +147,8 @@ class Validation:
         # In one order in all processes; who a point belongs to does not matter here.
         each = self.processes.gather(points.errors() if mine else None)
         scores = summarize(PointErrors.joined([errors for errors in each if errors is not None]))
-        return {
-            f"{form} {name}": value
-            for form in ("localization", "full")
-            for name, value in scores[form].items()
-        }
+        forms = ("localization", "full")
+        return {f"{form} {name}": value for form in forms for name, value in scores[form].items()}
 
 
 def read_validation_people(config: TrainConfig) -> list[PersonAnnotation]:

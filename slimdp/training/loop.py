@@ -7,54 +7,25 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from slimdp.config import LossTerm, StageSettings
 from slimdp.losses import count_labels, needed_features, total_loss
-from slimdp.models import DensePoseModel
 from slimdp.structures import DensePoseMaps, PersonAnnotation, PoseBatch
+from slimdp.training.checkpoint_writer import CheckpointWriter, TrainState
 from slimdp.training.distributed import DistributedContext
 from slimdp.training.monitor import Monitor
-from slimdp.training.optimisation import WeightAverage, learning_rate_at
-
-
-@dataclass
-class TrainState:
-    """What changes while a stage runs."""
-
-    model: DensePoseModel
-    network: nn.Module  # the model as it is called: in DistributedDataParallel if there are several processes
-    average: WeightAverage
-    optimizer: torch.optim.Optimizer
-    step: int = 0  # steps of the stage that are done
-    best_score: float | None = None  # of the validations so far, percent
-
-
-class StageWriter(Protocol):
-    """Saves and validates what is learned."""
-
-    def due(self, step: int) -> bool:
-        """Whether it has anything to do after `step` steps of the stage."""
-
-    def write(self, state: TrainState) -> None:
-        """Do it."""
+from slimdp.training.optimisation import learning_rate_at
 
 
 def train_stage(
-    state: TrainState,
-    stage: StageSettings,
-    terms: Mapping[str, LossTerm],
-    steps: Iterable[Sequence[MicroBatch]],
-    processes: DistributedContext,
-    bf16: bool,
-    guard: NonFiniteGuard,
-    monitor: Monitor,
-    writer: StageWriter,
-) -> None:
+    state: TrainState, stage: StageSettings, terms: Mapping[str, LossTerm],
+    steps: Iterable[Sequence[MicroBatch]], processes: DistributedContext, bf16: bool, guard: NonFiniteGuard,
+    monitor: Monitor, writer: CheckpointWriter,
+) -> None:  # fmt: skip
     """Train to the end of a stage, from the step where the state stands.
 
     Args:
@@ -73,7 +44,8 @@ def train_stage(
         for group in state.optimizer.param_groups:
             group["lr"] = rate
 
-        counts = processes.sum_counts(_sum_counts(parts))
+        mine = {name: sum(part.counts[name] for part in parts) for name in parts[0].counts}
+        counts = processes.sum_counts(mine)
         guard.require_labels(state.step, counts, terms)
         state.optimizer.zero_grad()
         prediction, losses = add_gradients(state.network, parts, counts, terms, processes.count, bf16)
@@ -92,13 +64,9 @@ def train_stage(
 
 
 def add_gradients(
-    network: nn.Module,
-    parts: Sequence[MicroBatch],
-    counts: Mapping[str, int],
-    terms: Mapping[str, LossTerm],
-    processes: int,
-    bf16: bool,
-) -> tuple[DensePoseMaps, dict[str, Tensor]]:
+    network: nn.Module, parts: Sequence[MicroBatch], counts: Mapping[str, int],
+    terms: Mapping[str, LossTerm], processes: int, bf16: bool,
+) -> tuple[DensePoseMaps, dict[str, Tensor]]:  # fmt: skip
     """Forward and backward through a step's parts: the gradient of the loss of the whole batch.
 
     It is the same for any number of parts and processes, but for the batch norms: those look at one part at
@@ -118,9 +86,10 @@ def add_gradients(
     report: dict[str, Tensor] = {}
     features = needed_features(terms)
     dtype = next(network.parameters()).dtype
-    for number, part in enumerate(parts):
-        last = number + 1 == len(parts)
-        with _sent_with_the_last(network, last):
+    # DistributedDataParallel: processes tell one another their gradients once a step, with its last part.
+    unsent: Callable[[], AbstractContextManager[None]] = getattr(network, "no_sync", nullcontext)
+    for number, part in enumerate(parts, 1):
+        with unsent() if number < len(parts) else nullcontext():
             images = part.batch.images.to(dtype, memory_format=torch.channels_last)
             with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
                 output = network(replace(part.batch, images=images), features)
@@ -130,18 +99,6 @@ def add_gradients(
         for name, value in {"total": total.detach(), **shared}.items():
             report[name] = report[name] + value if name in report else value
     return output.best, report
-
-
-def _sum_counts(parts: Sequence[MicroBatch]) -> dict[str, int]:
-    return {name: sum(part.counts[name] for part in parts) for name in parts[0].counts}
-
-
-def _sent_with_the_last(network: nn.Module, last: bool) -> AbstractContextManager[None]:
-    """Processes tell one another their gradients once a step, with its last part."""
-    if last or not isinstance(network, DistributedDataParallel):
-        return nullcontext()
-    held: AbstractContextManager[None] = network.no_sync()
-    return held
 
 
 @dataclass(frozen=True)
@@ -156,44 +113,36 @@ def micro_batches(
     batches: Iterable[PoseBatch], accumulate: int, device: torch.device, terms: Mapping[str, LossTerm]
 ) -> Iterator[list[MicroBatch]]:
     """The parts of each step, `accumulate` of the batches, on the network's device; labels counted before."""
-    move = _copied_ahead if device.type == "cuda" else _moved
-    parts = move(batches, device, terms)
+
+    def moved(batch: PoseBatch) -> MicroBatch:
+        return MicroBatch(batch.to(device), count_labels(terms, batch))
+
+    parts = _copied_ahead(batches, device, moved) if device.type == "cuda" else map(moved, batches)
     while step := list(itertools.islice(parts, accumulate)):
         assert len(step) == accumulate, f"{len(step)} parts for a step of {accumulate}"
         yield step
 
 
-def _moved(
-    batches: Iterable[PoseBatch], device: torch.device, terms: Mapping[str, LossTerm]
-) -> Iterator[MicroBatch]:
-    for batch in batches:
-        yield MicroBatch(batch.to(device), count_labels(terms, batch))
-
-
 def _copied_ahead(
-    batches: Iterable[PoseBatch], device: torch.device, terms: Mapping[str, LossTerm]
+    batches: Iterable[PoseBatch], device: torch.device, moved: Callable[[PoseBatch], MicroBatch]
 ) -> Iterator[MicroBatch]:
     """While the GPU works on a part, the next one is copied to it."""
     stream = torch.cuda.Stream(device)
     waiting: MicroBatch | None = None
     for batch in batches:
         with torch.cuda.stream(stream):
-            copied = MicroBatch(batch.to(device), count_labels(terms, batch))
+            copied = moved(batch)
             arrived = stream.record_event()
         if waiting is not None:
             yield waiting
         # Only now, behind the work of the part before: the network waits for the copy, the CPU does not.
-        torch.cuda.current_stream(device).wait_event(arrived)
-        _keep_for_current_stream(copied.batch, device)
+        working = torch.cuda.current_stream(device)
+        working.wait_event(arrived)
+        for tensor in copied.batch.tensors().values():
+            tensor.record_stream(working)  # its memory is not given away before both streams are done
         waiting = copied
     if waiting is not None:
         yield waiting
-
-
-def _keep_for_current_stream(batch: PoseBatch, device: torch.device) -> None:
-    """Memory that one stream filled and another reads must not be given away before both are done."""
-    for tensor in batch.tensors().values():
-        tensor.record_stream(torch.cuda.current_stream(device))
 
 
 #: Steps that a GPU may be behind before the CPU asks about a step's numbers.
@@ -202,17 +151,6 @@ BEHIND = 4
 
 class NonFiniteLossError(FloatingPointError):
     """A loss or a gradient that is infinite or not a number."""
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """The numbers of a step on their way to the CPU."""
-
-    step: int
-    rate: float
-    names: tuple[str, ...]
-    values: Tensor  # float32 on the CPU, once `arrived`
-    arrived: torch.cuda.Event | None
 
 
 class NoLabelsError(ValueError):
@@ -230,7 +168,7 @@ class NonFiniteGuard:
         self, stage: StageSettings, batch_people: Callable[[int], Sequence[PersonAnnotation]]
     ) -> None:
         self._stage, self._batch_people = stage, batch_people
-        self._waiting: deque[_Seen] = deque()
+        self._waiting: deque[Callable[[], None]] = deque()  # looks at a step each
 
     def require_labels(self, step: int, counts: Mapping[str, int], terms: Mapping[str, LossTerm]) -> None:
         """Raise NoLabelsError unless some term that counts has a label; `counts` are those of the batch."""
@@ -256,27 +194,28 @@ class NonFiniteGuard:
             together = pinned.copy_(together, non_blocking=True)
             arrived = torch.cuda.Event()
             arrived.record()
-        self._waiting.append(_Seen(step, rate, tuple(values), together, arrived))
-        if arrived is None:
-            self.wait()
-        while len(self._waiting) > BEHIND:
-            self._ask(self._waiting.popleft())
+        self._waiting.append(partial(self._look, step, rate, tuple(values), together, arrived))
+        while len(self._waiting) > (BEHIND if arrived else 0):
+            self._waiting.popleft()()
 
     def wait(self) -> None:
         """Look at all steps until now; raises as `check`."""
         while self._waiting:
-            self._ask(self._waiting.popleft())
+            self._waiting.popleft()()
 
-    def _ask(self, seen: _Seen) -> None:
-        if seen.arrived is not None:
-            seen.arrived.synchronize()
-        if torch.isfinite(seen.values).all():
+    def _look(
+        self, step: int, rate: float, names: Sequence[str], values: Tensor, arrived: torch.cuda.Event | None
+    ) -> None:
+        """Raise unless the numbers of a step, (K,) on the CPU once they `arrived`, are finite."""
+        if arrived is not None:
+            arrived.synchronize()
+        if torch.isfinite(values).all():
             return
-        numbers = ", ".join(f"{name} {value:.4g}" for name, value in zip(seen.names, seen.values.tolist()))
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, values.tolist()))
         raise NonFiniteLossError(
-            f"stage {self._stage.name!r}, step {seen.step}: the loss or its gradient is not finite "
-            f"({numbers}). The batch: {self._names(seen.step)}. Look at these labels, or lower "
-            f"stage.learning_rate (here {seen.rate:.3g})"
+            f"stage {self._stage.name!r}, step {step}: the loss or its gradient is not finite "
+            f"({numbers}). The batch: {self._names(step)}. Look at these labels, or lower "
+            f"stage.learning_rate (here {rate:.3g})"
         )
 
     def _names(self, step: int) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -33,6 +34,7 @@ from slimdp.training.checkpoint import (
 )
 from slimdp.training.checkpoint_writer import (
     CheckpointWriter,
+    TrainState,
     Validation,
     random_state,
     read_validation_people,
@@ -40,7 +42,7 @@ from slimdp.training.checkpoint_writer import (
     steps_before,
 )
 from slimdp.training.distributed import DistributedContext, init_distributed, sync_batch_norms, to_device
-from slimdp.training.loop import NonFiniteGuard, TrainState, micro_batches, train_stage
+from slimdp.training.loop import NonFiniteGuard, micro_batches, train_stage
 from slimdp.training.monitor import Monitor
 from slimdp.training.optimisation import WeightAverage, make_optimizer
 from slimdp.training.run_folder import RunFolder
@@ -77,32 +79,10 @@ def train(
         NoLabelsError, NonFiniteLossError: nothing can be learned of a batch, or training went astray.
     """
     with init_distributed(device) as (processes, here):
-        folder = RunFolder(Path(out), processes.first)
-        with folder.held():
-            _train(config, folder, processes, here, resume, initial, bar)
+        run = _Run(config, here, processes, RunFolder(Path(out), processes.first), bar)
+        with run.folder.held():
+            run.all_stages(resume, initial)
     return stage_file(out, config.stages[-1].name)
-
-
-def _train(
-    config: TrainConfig, folder: RunFolder, processes: DistributedContext, here: torch.device, resume: bool,
-    initial: Path | None, bar: bool,
-) -> None:  # fmt: skip
-    """All stages from where the run begins."""
-    run = _Run(config, here, processes, folder, bar)
-    bf16 = use_bf16(config.precision, here)  # before any work: it may not be to be had
-    start = first_checkpoint(config, run.folder, resume, initial)
-    stages = read_stages(config, processes)
-    people = [] if config.validation is None else read_validation_people(config)
-    processes.wait()  # nobody writes into the folder before all have looked at it
-    run.folder.begin(config, here, processes)
-    validation = None
-    if config.validation is not None:
-        model = to_device(build_model(config), here)
-        surface = load_surface(config.surface)
-        validation = Validation(config.validation.batch, config.crop, surface, model, people, processes)
-    with training_flags(here, config.compile):
-        for index in range(start.stage, len(stages)):
-            start = run.stage(start, index, stages[index], validation, bf16)
 
 
 def stage_file(out: Path, stage: str) -> Path:
@@ -133,13 +113,32 @@ class _Run:
     folder: RunFolder
     bar: bool
 
+    def all_stages(self, resume: bool, initial: Path | None) -> None:
+        """Train from where the run begins; arguments as for `train`."""
+        config = self.config
+        bf16 = use_bf16(config.precision, self.device)  # before any work: it may not be to be had
+        start = first_checkpoint(config, self.folder, resume, initial)
+        stages = read_stages(config, self.processes)
+        people = [] if config.validation is None else read_validation_people(config)
+        self.processes.wait()  # nobody writes into the folder before all have looked at it
+        self.folder.begin(config, self.device, self.processes)
+        validation = None
+        if config.validation is not None:
+            model, surface = to_device(build_model(config), self.device), load_surface(config.surface)
+            validation = Validation(
+                config.validation.batch, config.crop, surface, model, people, self.processes
+            )
+        with training_flags(self.device, config.compile):
+            for index in range(start.stage, len(stages)):
+                start = self.stage(start, index, stages[index], validation, bf16)
+
     def stage(
         self, start: Checkpoint, index: int, data: StageData, validation: Validation | None, bf16: bool
     ) -> Checkpoint:
         """Train a stage to its end and save what came out of it."""
         config, stage = self.config, self.config.stages[index]
         set_random_state(start.random_state, config.seed, self.device)
-        terms = config.loss_of(stage)
+        terms, guard = config.loss_of(stage), NonFiniteGuard(stage, data.batch_people)
         state = self._train_state(start)
         monitor = Monitor(
             self.folder, stage.name, stage.steps, state.step, steps_before(config, index), config.log_every,
@@ -150,10 +149,8 @@ class _Run:
             writer = CheckpointWriter(
                 config, index, self.folder, validation, monitor, self.processes, self.device
             )
-            train_stage(
-                state, stage, terms, micro_batches(loader, stage.accumulate, self.device, terms),
-                self.processes, bf16, NonFiniteGuard(stage, data.batch_people), monitor, writer,
-            )  # fmt: skip
+            parts = micro_batches(loader, stage.accumulate, self.device, terms)
+            train_stage(state, stage, terms, parts, self.processes, bf16, guard, monitor, writer)
         return self._finish(state, index)
 
     def _drawn_surface(self) -> Surface | None:
@@ -197,13 +194,9 @@ class _Run:
     def _finish(self, state: TrainState, index: int) -> Checkpoint:
         """Save the end of a stage, for which no optimiser is needed any more."""
         end = Checkpoint(
-            self.config,
-            stage=index + 1,
-            step=0,
-            model=state.average.state,
-            best_score=state.best_score,
+            self.config, stage=index + 1, step=0, model=state.average.state, best_score=state.best_score,
             random_state=random_state(self.device),
-        )
+        )  # fmt: skip
         if self.processes.first:
             # The stage's file first: killed in between, the run does its last steps again, the same ones.
             file = stage_file(self.folder.path, self.config.stages[index].name)
@@ -215,12 +208,7 @@ class _Run:
 def first_checkpoint(
     config: TrainConfig, folder: RunFolder, resume: bool, initial: Path | None
 ) -> Checkpoint:
-    """Where a run begins; arguments as for `train`.
-
-    Raises:
-        ConfigError: the settings are not those of the run to go on with.
-        CheckpointError: a checkpoint cannot be used, or the folder holds a run and is not to be resumed.
-    """
+    """Where a run begins; arguments, ConfigError and CheckpointError as of `train`."""
     out, last = folder.path, folder.path / "last.pt"
     if not resume and (last.exists() or any(out.glob("stage_*.pt"))):
         raise CheckpointError(f"{out} already holds a run; go on with it (resume), or choose another folder")
@@ -239,20 +227,18 @@ def _resumed(config: TrainConfig, folder: RunFolder, last: Path) -> Checkpoint:
         hint = f"; others to copy over it: {', '.join(others)}" if others else ""
         raise CheckpointError(f"{error}{hint}") from error
     check_same_settings(last, checkpoint.config, config)
-    _check_same_parts(last, checkpoint, config)
-    load_weights(build_model(config), checkpoint.model, last)
+    _check_fits(last, checkpoint, config)
     folder.log(f"going on from {last}")
-    now = current_versions()
     changed = [
-        f"{name} {checkpoint.versions[name]} then, {version} now"
-        for name, version in now.items()
-        if checkpoint.versions.get(name, version) != version
+        f"{name} {then} then, {now} now"
+        for name, now in current_versions().items()
+        if (then := checkpoint.versions.get(name, now)) != now
     ]
     if changed:
         folder.log(f"other versions, so the last bits may differ: {', '.join(changed)}")
-    same_people = checkpoint.config.validation == config.validation
-    best_score = checkpoint.best_score if same_people else None
-    return replace(checkpoint, config=config, best_score=best_score)
+    if checkpoint.config.validation != config.validation:  # a score of other people
+        checkpoint = replace(checkpoint, best_score=None)
+    return replace(checkpoint, config=config)
 
 
 def _start_from(config: TrainConfig, folder: RunFolder, initial: Path) -> Checkpoint:
@@ -260,28 +246,25 @@ def _start_from(config: TrainConfig, folder: RunFolder, initial: Path) -> Checkp
     if checkpoint.stage == 0 or checkpoint.step > 0:
         raise CheckpointError(f"{initial} is not the end of a stage; begin with a stage_<name>.pt")
     done = checkpoint.config.stages[: checkpoint.stage]
-    names = [stage.name for stage in config.stages]
+    names, count = [stage.name for stage in config.stages], 0
     if done[-1].name in names:
         count = names.index(done[-1].name) + 1
         there = checkpoint.config.replace(stages=done)
         check_same_settings(initial, there, config.replace(stages=config.stages[:count]))
-    else:
-        count = 0
-    _check_same_parts(initial, checkpoint, config)
-    load_weights(build_model(config), checkpoint.model, initial)
+    _check_fits(initial, checkpoint, config)
     folder.log(f"beginning with the weights of {initial}; stages done: {', '.join(names[:count]) or 'none'}")
     return Checkpoint(config, stage=count, step=0, model=checkpoint.model)
 
 
-def _check_same_parts(path: Path, checkpoint: Checkpoint, config: TrainConfig) -> None:
-    """Refuse weights that tell other parts apart than the surface has."""
+def _check_fits(path: Path, checkpoint: Checkpoint, config: TrainConfig) -> None:
+    """Refuse weights of another network, and those that tell other parts apart than the surface has."""
     assert checkpoint.layout is not None
+    layout, place = surface_layout(config.surface), f"surface = {config.surface!r}"
     try:
-        surface_layout(config.surface).check_same_labels(
-            checkpoint.layout, f"surface = {config.surface!r}", str(path)
-        )
+        layout.check_same_labels(checkpoint.layout, place, str(path))
     except ValueError as error:
         raise CheckpointError(str(error)) from None
+    load_weights(build_model(config), checkpoint.model, path)
 
 
 @dataclass(frozen=True)
@@ -321,10 +304,6 @@ def _train_run(run: TrainRun) -> Path:
     return train(run.config, run.out, initial=run.initial, bar=False)
 
 
-#: torch.set_deterministic_debug_mode: what has no deterministic form raises.
-_ERROR = 2
-
-
 # Of mallopt(3): pieces above the one are mapped singly; what is free at the end above the other goes back.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _LARGEST_MMAP_THRESHOLD = 32 * 2**20
@@ -341,8 +320,7 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # no C library to ask, or one without mallopt
         return False
-    done = mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD), mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-    return all(done)
+    return all([mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD), mallopt(_TRIM_THRESHOLD, 2**31 - 1)])
 
 
 @contextmanager
@@ -354,21 +332,20 @@ def training_flags(device: torch.device, compiled: bool) -> Iterator[None]:
     means to torch that new memory is filled before it is written, which nothing here reads and which took 5
     to 8 % of a step. On a GPU cuDNN may try which convolutions are fastest: all batches have one size.
     """
+    memory: Any = torch.utils.deterministic
+    before = torch.get_deterministic_debug_mode(), memory.fill_uninitialized_memory
+    benchmark = torch.backends.cudnn.benchmark
     if device.type == "cpu":
         keep_freed_memory()
-    deterministic = torch.get_deterministic_debug_mode()
-    benchmark = torch.backends.cudnn.benchmark
-    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    if device.type == "cpu":
-        _set_deterministic(_ERROR, compiled)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        _set_deterministic(2, compiled)  # what has no deterministic form raises
+    memory.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = benchmark or device.type == "cuda"
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             yield
     finally:
-        _set_deterministic(deterministic, compiled)
-        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
+        _set_deterministic(before[0], compiled)
+        memory.fill_uninitialized_memory = before[1]
         torch.backends.cudnn.benchmark = benchmark
 
 
