@@ -20,7 +20,7 @@ from slimdp.config import ConfigError
 
 Network = TypeVar("Network", bound=nn.Module)
 #: What `torchrun` tells each process that it starts.
-TOLD = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+TOLD = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ def init_distributed(device_name: str) -> Iterator[tuple[DistributedContext, tor
     """
     if dist.is_initialized():
         raise RuntimeError("torch.distributed is in use already; train in processes of its own")
-    count = int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in TOLD) else 1
+    count = int(os.environ["WORLD_SIZE"]) if os.environ.keys() >= TOLD else 1
     device = choose_device(device_name, int(os.environ.get("LOCAL_RANK", 0)) if count > 1 else None)
     if count == 1:
-        yield DistributedContext(), device
+        yield ALONE, device
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -122,8 +122,7 @@ def sync_batch_norms(model: nn.Module, device: torch.device) -> nn.Module:
     # A group of their own: what they say in the backward pass must not mix with the gradients on their way.
     group = dist.new_group()
     if device.type == "cuda":
-        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model, group)
-        return converted
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model, group)  # type: ignore[no-any-return]
     for module in list(model.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.BatchNorm2d):
@@ -153,20 +152,14 @@ class SyncBatchNorm(nn.BatchNorm2d):
         mean = _SumOverProcesses.apply(values.mean((0, 2, 3), keepdim=True) / count, self.group)
         centred = values - mean
         variance = _SumOverProcesses.apply(centred.square().mean((0, 2, 3), keepdim=True) / count, self.group)
-        self._follow(mean.detach().flatten(), variance.detach().flatten(), count * x.numel() // x.shape[1])
+        number = count * x.numel() // x.shape[1]
+        with torch.no_grad():  # the unbiased variance, as torch does
+            running: Any = self  # statistics are optional to the type of torch's own
+            running.running_mean.lerp_(mean.flatten(), self.momentum)
+            running.running_var.lerp_(variance.flatten() * (number / (number - 1)), self.momentum)
+            running.num_batches_tracked += 1
         scale = self.weight.view(1, -1, 1, 1) * (variance + self.eps).rsqrt()
         return (centred * scale + self.bias.view(1, -1, 1, 1)).to(x.dtype)
-
-    @torch.no_grad()
-    def _follow(self, mean: Tensor, variance: Tensor, values: int) -> None:
-        """Take a batch into the running statistics, with the unbiased variance as torch does."""
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.momentum is not None
-        assert self.num_batches_tracked is not None
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * (values / (values - 1)), self.momentum)
-        self.num_batches_tracked += 1
 
 
 class _SumOverProcesses(torch.autograd.Function):
