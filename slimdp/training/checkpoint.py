@@ -131,19 +131,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         sizes = stored_sizes(path)
         check_zip(path)  # torch passes over the checksums
         content = torch.load(path, map_location="cpu", weights_only=True)
-    # Of bytes that are no pickle, its reader raises whatever it stumbles over.
-    except (
-        RuntimeError,
-        pickle.UnpicklingError,
-        EOFError,
-        OSError,
-        LookupError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        AssertionError,
-        MemoryError,
-    ) as error:
+    except Exception as error:  # of bytes that are no pickle, its reader raises whatever it stumbles over
         # What torch says of a pickle is long, and advises to run what is in it.
         pickled = isinstance(error, pickle.UnpicklingError)
         reason = "it holds more than tensors and plain values" if pickled else str(error).split("\n")[0]
@@ -159,13 +147,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
         content["config"] = config_from_dict(content["config"], "config", saved=True)
         # Checkpoints from before surfaces said which parts they have are of people.
         content["layout"] = layout_from_json(content["layout"]) if "layout" in content else PEOPLE
+        stages = len(content["config"].stages)
+        if content["stage"] > stages:
+            raise ValueError(f"stage = {content['stage']}, but its settings have {stages} stages")
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    stages = len(content["config"].stages)
-    if content["stage"] > stages:
-        raise CheckpointError(f"{path}: stage = {content['stage']}, but its settings have {stages} stages")
-    names = [f.name for f in fields(Checkpoint) if f.name in content]
-    return Checkpoint(**{name: content[name] for name in names})
+    return Checkpoint(**{f.name: content[f.name] for f in fields(Checkpoint) if f.name in content})
 
 
 def build_model(config: TrainConfig, layout: PartLayout | None = None) -> DensePoseModel:
@@ -173,12 +160,11 @@ def build_model(config: TrainConfig, layout: PartLayout | None = None) -> DenseP
 
     `layout` has the parts that it tells apart; None: those of the settings' surface.
     """
-    layout = layout or surface_layout(config.surface)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = config.model.build(layout)
-        assert isinstance(model, DensePoseModel)
-        return model
+        model = config.model.build(layout or surface_layout(config.surface))
+    assert isinstance(model, DensePoseModel)
+    return model
 
 
 def load_model(path: Path) -> tuple[DensePoseModel, TrainConfig]:
@@ -198,12 +184,36 @@ def load_weights(model: DensePoseModel, weights: dict[str, Tensor], path: Path) 
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Put a checkpoint's state into an optimiser; raises CheckpointError where it is not of these weights."""
-    try:
-        check_fits_optimizer(state, optimizer)
-    except ValueError as error:
-        raise CheckpointError(f"last.pt cannot be gone on with: {error}") from None
+    """Put a checkpoint's state into an optimiser; raises CheckpointError where it is not of these weights.
+
+    torch compares how many groups and weights there are, and finds tensors of another shape in a step.
+    """
+    wrong = next(_misfits(optimizer.param_groups, state["param_groups"], state["state"]), None)
+    if wrong is not None:
+        raise CheckpointError(f"last.pt cannot be gone on with: optimizer.{wrong}")
     optimizer.load_state_dict(state)
+
+
+def _misfits(
+    owned: list[dict[str, Any]], saved: list[dict[str, Any]], state: dict[int, Any]
+) -> Iterator[str]:
+    """What of the saved groups and state does not fit groups of weights; the first rules out the next."""
+    wanted, counts = ([len(group["params"]) for group in groups] for groups in (owned, saved))
+    if counts != wanted:
+        yield f"param_groups are of {counts} weights, but {wanted} are wanted"
+    for number, (own, other) in enumerate(zip(owned, saved)):
+        for name in own.keys() & other.keys():
+            if type(own[name]) is not type(other[name]):
+                kind = type(own[name]).__name__
+                yield f"param_groups.{number}.{name} is {_told(other[name])}, but {kind} is wanted"
+    weights = {i: w for own, other in zip(owned, saved) for i, w in zip(other["params"], own["params"])}
+    for index, entries in state.items():
+        if index not in weights:
+            yield f"state.{index}: there is no weight of this number"
+        for name, value in entries.items():
+            if isinstance(value, Tensor) and value.ndim and value.shape != weights[index].shape:
+                shape, needed = tuple(value.shape), tuple(weights[index].shape)
+                yield f"state.{index}.{name} is of shape {shape}, but {needed} is wanted"
 
 
 def check_same_settings(path: Path, saved: TrainConfig, wanted: TrainConfig) -> None:
@@ -220,18 +230,12 @@ def check_same_settings(path: Path, saved: TrainConfig, wanted: TrainConfig) -> 
 
 
 _NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_KINDS = {
-    "stage": (int,),
-    "step": (int,),
-    "average_updates": (int,),
-    "best_score": (int, float, type(None)),
-    "model": (dict,),
-    "average": (dict, type(None)),
-    "optimizer": (dict, type(None)),
-    "random_state": (dict, type(None)),
-    "versions": (dict,),
-    "layout": (dict,),
-}
+_NOTHING = type(None)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "stage": (int,), "step": (int,), "average_updates": (int,), "best_score": (int, float, _NOTHING),
+    "model": (dict,), "average": (dict, _NOTHING), "optimizer": (dict, _NOTHING),
+    "random_state": (dict, _NOTHING), "versions": (dict,), "layout": (dict,),
+}  # fmt: skip
 #: No run counts so far.
 _MOST_STEPS = 2**40
 _MOST_DEPTH = 12
@@ -259,8 +263,10 @@ def check_content(content: Mapping[str, Any], sizes: Counter[int]) -> None:
     Raises ValueError naming the entry, what it is and what was wanted.
     """
     for name, kinds in _KINDS.items():
-        if name in content and not _is_one_of(content[name], kinds):
-            wanted = " or ".join("nothing" if kind is type(None) else kind.__name__ for kind in kinds)
+        # Not isinstance for numbers: true and false are whole numbers to Python. State is an OrderedDict.
+        found = dict if isinstance(content.get(name), dict) else type(content.get(name))
+        if name in content and found not in kinds:
+            wanted = " or ".join("nothing" if kind is _NOTHING else kind.__name__ for kind in kinds)
             raise ValueError(f"{name} is {_told(content[name])}, but {wanted} is wanted")
     for name in ("stage", "step", "average_updates"):
         if not 0 <= content.get(name, 0) <= _MOST_STEPS:
@@ -274,45 +280,14 @@ def check_content(content: Mapping[str, Any], sizes: Counter[int]) -> None:
     _check_weights("model", content["model"])
     if content.get("average") is not None:
         _check_weights("average", content["average"])
-        _check_alike(content["average"], content["model"])
+        shapes, averages = ({n: w.shape for n, w in content[k].items()} for k in ("model", "average"))
+        differing = next((n for n in {**averages, **shapes} if shapes.get(n) != averages.get(n)), None)
+        if differing is not None:
+            raise ValueError(f"average.{differing} is not what model.{differing} is the average of")
     if content.get("optimizer") is not None:
         _check_optimizer(content["optimizer"])
     if content.get("random_state") is not None:
         _check_random(content["random_state"])
-
-
-def check_fits_optimizer(state: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> None:
-    """Check that an optimiser's saved state is one of the same weights; raises ValueError naming the entry.
-
-    torch compares how many groups and weights there are, and finds tensors of another shape in a step.
-    """
-    groups = [group["params"] for group in optimizer.param_groups]
-    saved = [group["params"] for group in state["param_groups"]]
-    if [len(group) for group in groups] != [len(group) for group in saved]:
-        counts = [len(group) for group in saved], [len(group) for group in groups]
-        raise ValueError(f"optimizer.param_groups are of {counts[0]} weights, but {counts[1]} are wanted")
-    for number, (own, other) in enumerate(zip(optimizer.param_groups, state["param_groups"])):
-        for name in own.keys() & other.keys():
-            if type(own[name]) is not type(other[name]):
-                raise ValueError(
-                    f"optimizer.param_groups.{number}.{name} is {_told(other[name])}, but "
-                    f"{type(own[name]).__name__} is wanted"
-                )
-    weights = dict(zip((i for group in saved for i in group), (w for group in groups for w in group)))
-    for index, entries in state["state"].items():
-        if index not in weights:
-            raise ValueError(f"optimizer.state.{index}: there is no weight of this number")
-        for name, value in entries.items():
-            if isinstance(value, Tensor) and value.ndim and value.shape != weights[index].shape:
-                shapes = tuple(value.shape), tuple(weights[index].shape)
-                raise ValueError(
-                    f"optimizer.state.{index}.{name} is of shape {shapes[0]}, but {shapes[1]} is wanted"
-                )
-
-
-def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
-    """Not isinstance for numbers: true and false are whole numbers to Python. State is an OrderedDict."""
-    return type(value) in kinds or (dict in kinds and isinstance(value, dict))
 
 
 def _check_storages(content: Mapping[str, Any], sizes: Counter[int]) -> None:
@@ -349,13 +324,6 @@ def _check_weights(place: str, weights: Mapping[Any, Any]) -> None:
         if value.dtype not in (*_NUMBERS, torch.int64):
             raise ValueError(f"{place}.{name} is of {value.dtype}, but floating-point numbers are wanted")
         _check_finite(f"{place}.{name}", value)
-
-
-def _check_alike(average: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> None:
-    differing = [name for name in {**model, **average} if name not in model or name not in average]
-    differing += [name for name in model if name in average and model[name].shape != average[name].shape]
-    if differing:
-        raise ValueError(f"average.{differing[0]} is not what model.{differing[0]} is the average of")
 
 
 def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
