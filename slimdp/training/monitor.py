@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from types import TracebackType
 
 import numpy as np
 import torch
@@ -97,12 +96,11 @@ class Monitor:
         if self.writer is None:
             return
         scalars = {f"loss/{name}": value for name, value in summed.items()}
-        scalars["learning_rate"] = learning_rate
-        scalars["gradient_norm"] = gradient_norm.item()
-        now = time.perf_counter()
+        scalars |= {"learning_rate": learning_rate, "gradient_norm": gradient_norm.item()}
         if self.images:
-            scalars["images_per_second"] = self.images * self.processes.count / max(now - self.since, 1e-9)
-        self.since, self.images = now, 0
+            seconds = max(time.perf_counter() - self.since, 1e-9)
+            scalars["images_per_second"] = self.images * self.processes.count / seconds
+        self.pause()
         self._write(step, scalars)
         loss, speed = f"{scalars['loss/total']:.4f}", f"{scalars.get('images_per_second', 0):.1f}"
         line = f"{self.title}: step {step}/{self.steps}, loss {loss}, {speed} images/s{self._time_left(step)}"
@@ -131,9 +129,7 @@ class Monitor:
     def __enter__(self) -> Monitor:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.bar.close()
         if self.writer is not None:
             self.writer.close()
@@ -150,24 +146,23 @@ def training_image(
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    count = min(people, len(batch.images))
-    images = (batch.images[:count] * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    images = (batch.images[:people] * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
     with torch.no_grad():
-        maps = decode(prediction.map(lambda maps: maps[:count].detach()), batch.stride)
+        maps = decode(prediction.map(lambda maps: maps[:people].detach()), batch.stride)
+    parts, uvs, foregrounds = (each.cpu().numpy() for each in (maps.part, maps.uv, maps.foreground))
     point_image, points, part, uv = (
         values.cpu().numpy() for values in (batch.point_image, batch.points, batch.part, batch.uv)
     )
     rows = []
-    for i in range(count):
+    for i, image in enumerate(images):
         mine = point_image == i
-        found = (maps.part[i].cpu().numpy(), maps.uv[i].cpu().numpy(), maps.foreground[i].cpu().numpy())
-        column, row = np.floor(points[mine] + 0.5).astype(int).T
         errors_m = None
         if surface is not None:
-            said = found[0][row, column].astype(np.int64), found[1][:, row, column].T
+            column, row = np.floor(points[mine] + 0.5).astype(int).T
             known = ~np.isnan(uv[mine]).any(axis=1)
-            truth = part[mine][known], uv[mine][known]
+            said = parts[i][row, column].astype(np.int64)[known], uvs[i][:, row, column].T[known]
             errors_m = np.full(len(known), np.nan)
-            errors_m[known] = surface.distance_between(said[0][known], said[1][known], *truth)
-        rows.append(draw_row(np.ascontiguousarray(images[i]), found, points[mine], part[mine], errors_m))
+            errors_m[known] = surface.distance_between(*said, part[mine][known], uv[mine][known])
+        found = parts[i], uvs[i], foregrounds[i]
+        rows.append(draw_row(image, found, points[mine], part[mine], errors_m))
     return panel(rows)
