@@ -5,12 +5,7 @@ A settings file may build on another one (`base: base.yaml`) and then holds the 
 """
 
 from slimdp.config.base import Settings
-from slimdp.config.learning import (
-    LOSS,
-    LossTerm,
-    OptimiserSettings,
-    ScheduleSettings,
-)
+from slimdp.config.learning import LOSS, LossTerm, OptimiserSettings, ScheduleSettings
 from slimdp.config.model import MODEL, ModelSettings, ModelSpec
 from slimdp.config.samples import (
     AugmentSettings,

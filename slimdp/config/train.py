@@ -22,23 +22,9 @@ from slimdp.config.base import (
     require,
     within,
 )
-from slimdp.config.learning import (
-    LOSS,
-    Losses,
-    LossTerm,
-    OptimiserSettings,
-    Precision,
-    ScheduleSettings,
-)
+from slimdp.config.learning import LOSS, Losses, LossTerm, OptimiserSettings, Precision, ScheduleSettings
 from slimdp.config.model import MODEL, ModelSettings
-from slimdp.config.samples import (
-    MOTION,
-    AugmentSettings,
-    CropSettings,
-    DataSource,
-    MotionSettings,
-    NoMotion,
-)
+from slimdp.config.samples import MOTION, AugmentSettings, CropSettings, DataSource, MotionSettings, NoMotion
 from slimdp.registry import import_modules, require_imported
 from slimdp.settings_file import ConfigError, apply_override, merge, read_settings
 
