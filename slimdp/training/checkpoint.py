@@ -93,19 +93,16 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         ) from error
 
 
-class _Writer(io.FileIO):
+class _Writer(io.BufferedWriter):
     """A file to write that tells why it could not: torch turns every such error into one without a cause."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, "w")
+        super().__init__(io.FileIO(path, "w"))
         self._failure: OSError | None = None
 
     def write(self, data: Any) -> int:
         try:
-            written, view = 0, memoryview(data).cast("B")
-            while written < len(view):
-                written += super().write(view[written:])
-            return written
+            return super().write(data)
         except OSError as error:
             self._failure = error
             raise

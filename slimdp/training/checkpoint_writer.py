@@ -15,13 +15,12 @@ from slimdp.evaluation import POINT_SCORES, EvaluationSet, PointErrors, PointMet
 from slimdp.inference import predict_people
 from slimdp.models import DensePoseModel
 from slimdp.structures import PersonAnnotation
-from slimdp.surface import Surface
+from slimdp.surface import Surface, load_surface
 from slimdp.surface.load import surface_layout
-from slimdp.training.checkpoint import Checkpoint, save_checkpoint
-from slimdp.training.distributed import DistributedContext
+from slimdp.training.checkpoint import Checkpoint, build_model, save_checkpoint
+from slimdp.training.distributed import DistributedContext, to_device
 from slimdp.training.monitor import Monitor
 from slimdp.training.optimisation import WeightAverage
-from slimdp.training.run_folder import RunFolder
 
 
 @dataclass
@@ -45,10 +44,8 @@ class CheckpointWriter:
 
     config: TrainConfig
     stage: int  # number in the settings
-    folder: RunFolder
     validation: Validation | None
     monitor: Monitor
-    processes: DistributedContext
     device: torch.device
 
     def due(self, step: int) -> bool:
@@ -59,7 +56,7 @@ class CheckpointWriter:
         """Do what is due."""
         if self._validation_due(state.step):
             self._validate(state)
-        if self._checkpoint_due(state.step) and self.processes.first:
+        if self._checkpoint_due(state.step) and self.monitor.processes.first:
             self._save(state)
         self.monitor.pause()
 
@@ -68,10 +65,10 @@ class CheckpointWriter:
         return step % self.config.checkpoint_every == 0 and step < self.config.stages[self.stage].steps
 
     def _validation_due(self, step: int) -> bool:
-        if self.validation is None or self.config.validation is None:
+        if self.config.validation is None:
             return False
-        every, last = self.config.validation.every, self.config.stages[self.stage].steps
-        return (steps_before(self.config, self.stage) + step) % every == 0 or step == last
+        number, last = steps_before(self.config, self.stage) + step, self.config.stages[self.stage].steps
+        return number % self.config.validation.every == 0 or step == last
 
     def _validate(self, state: TrainState) -> None:
         assert self.validation is not None
@@ -79,15 +76,15 @@ class CheckpointWriter:
         self.monitor.show_scores(state.step, scores, len(self.validation.people))
         if state.best_score is None or scores[BEST_BY] > state.best_score:
             state.best_score = scores[BEST_BY]
-            if self.processes.first:
+            if self.monitor.processes.first:
                 best = Checkpoint(
                     self.config, self.stage, state.step, state.average.state, best_score=state.best_score
                 )
-                save_checkpoint(self.folder.path / "best.pt", best)
+                save_checkpoint(self.monitor.folder.path / "best.pt", best)
 
     def _save(self, state: TrainState) -> None:
         number = steps_before(self.config, self.stage) + state.step
-        file = self.folder.path / "checkpoints" / f"step_{number:08d}.pt"
+        file = self.monitor.folder.path / "checkpoints" / f"step_{number:08d}.pt"
         snapshot = Checkpoint(
             self.config, self.stage, state.step, model=state.model.state_dict(),
             average=state.average.state, average_updates=state.average.updates,
@@ -95,7 +92,7 @@ class CheckpointWriter:
             random_state=random_state(self.device),
         )  # fmt: skip
         save_checkpoint(file, snapshot)
-        link_name(self.folder.path / "last.pt", file)
+        link_name(self.monitor.folder.path / "last.pt", file)
         for old in sorted(file.parent.glob("step_*.pt"))[: -self.config.keep]:
             old.unlink()
 
@@ -151,13 +148,16 @@ class Validation:
         return {f"{form} {name}": value for form in forms for name, value in scores[form].items()}
 
 
-def read_validation_people(config: TrainConfig) -> list[PersonAnnotation]:
-    """The people to score: with (u, v) points, at most `validation.people`, evenly spread over the files.
+def read_validation(
+    config: TrainConfig, processes: DistributedContext, device: torch.device
+) -> Validation | None:
+    """What `validation` of the settings asks for; None: nothing.
 
-    Raises:
-        AnnotationError: a file or picture is broken, or nobody has points, naming the files.
+    The people have (u, v) points; at most `validation.people` of them, evenly spread over the files, are
+    taken. Raises AnnotationError where a file or picture is broken, or nobody has points, naming the files.
     """
-    assert config.validation is not None
+    if config.validation is None:
+        return None
     layout = surface_layout(config.surface)
     people: list[PersonAnnotation] = []
     for source in config.validation.data:
@@ -166,6 +166,8 @@ def read_validation_people(config: TrainConfig) -> list[PersonAnnotation]:
     if not people:
         files = ", ".join(source.annotations for source in config.validation.data)
         raise AnnotationError(f"validation: nobody in {files} has points to score; choose other files")
-    wanted = config.validation.people or len(people)
-    chosen = np.unique(np.linspace(0, len(people) - 1, min(wanted, len(people))).round().astype(int))
-    return [people[index] for index in chosen]
+    wanted = min(config.validation.people or len(people), len(people))
+    chosen = np.unique(np.linspace(0, len(people) - 1, wanted).round().astype(int))
+    model, surface = to_device(build_model(config), device), load_surface(config.surface)
+    scored = [people[index] for index in chosen]
+    return Validation(config.validation.batch, config.crop, surface, model, scored, processes)

@@ -26,16 +26,11 @@ def train_stage(
     steps: Iterable[Sequence[MicroBatch]], processes: DistributedContext, bf16: bool, guard: NonFiniteGuard,
     monitor: Monitor, writer: CheckpointWriter,
 ) -> None:  # fmt: skip
-    """Train to the end of a stage, from the step where the state stands.
+    """Train to the end of a stage, from the step where the state stands, which changes in place.
 
-    Args:
-        state: changed in place.
-        steps: this process's parts of each step's batch, from `state.step` on.
-        processes: that share each batch.
-        bf16: run the network in bfloat16 where that is safe (autocast); weights and losses stay float32.
-
-    Raises:
-        NoLabelsError, NonFiniteLossError: nothing can be learned of a batch, or training went astray.
+    `steps` are this process's parts of each step's batch, from `state.step` on; with `bf16` the network runs
+    in bfloat16 where that is safe (autocast), weights and losses stay float32. Raises NoLabelsError where
+    nothing can be learned of a batch, NonFiniteLossError where training went astray.
     """
     state.model.train()
     weights = list(state.model.parameters())  # once: walking through all modules takes as long as clipping
@@ -70,14 +65,8 @@ def add_gradients(
     """Forward and backward through a step's parts: the gradient of the loss of the whole batch.
 
     It is the same for any number of parts and processes, but for the batch norms: those look at one part at
-    a time, over all processes if they are shared.
-
-    Args:
-        network: the model, as it is called.
-        parts: of this process.
-        counts: labels of each term in the whole batch, of all processes.
-        processes: that share the batch.
-        bf16: as in `train_stage`.
+    a time, over all processes if they are shared. The parts are those of this process, `counts` the labels of
+    each term in the whole batch, which so many `processes` share; `bf16` is as in `train_stage`.
 
     Returns:
         the last part's last prediction, and this process's share of the batch's loss, `total`, and of its

@@ -140,11 +140,9 @@ def training_image(
 ) -> np.ndarray:
     """The first crops of a batch, a row each: as seen, predicted parts and u, labels, and their errors.
 
-    The errors are geodesic, of the best of all parts at the pixel nearest to the point (localization
-    only), in training mode: of the network as it is, not of its average. Without a surface there are none.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
+    (H, W, 3) uint8 RGB. The errors are geodesic, of the best of all parts at the pixel nearest to the point
+    (localization only), in training mode: of the network as it is, not of its average. Without a surface
+    there are none.
     """
     images = (batch.images[:people] * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
     with torch.no_grad():

@@ -37,7 +37,7 @@ from slimdp.training.checkpoint_writer import (
     TrainState,
     Validation,
     random_state,
-    read_validation_people,
+    read_validation,
     set_random_state,
     steps_before,
 )
@@ -97,9 +97,8 @@ def use_bf16(precision: str, device: torch.device) -> bool:
     """
     able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if precision == "bf16" and device.type == "cuda" and not able:
-        raise ConfigError(
-            f"precision = 'bf16', but {torch.cuda.get_device_name(device)} has none; choose auto"
-        )
+        name = torch.cuda.get_device_name(device)
+        raise ConfigError(f"precision = 'bf16', but {name} has none; choose auto")
     return precision == "bf16" or (precision == "auto" and able)
 
 
@@ -119,15 +118,9 @@ class _Run:
         bf16 = use_bf16(config.precision, self.device)  # before any work: it may not be to be had
         start = first_checkpoint(config, self.folder, resume, initial)
         stages = read_stages(config, self.processes)
-        people = [] if config.validation is None else read_validation_people(config)
+        validation = read_validation(config, self.processes, self.device)
         self.processes.wait()  # nobody writes into the folder before all have looked at it
         self.folder.begin(config, self.device, self.processes)
-        validation = None
-        if config.validation is not None:
-            model, surface = to_device(build_model(config), self.device), load_surface(config.surface)
-            validation = Validation(
-                config.validation.batch, config.crop, surface, model, people, self.processes
-            )
         with training_flags(self.device, config.compile):
             for index in range(start.stage, len(stages)):
                 start = self.stage(start, index, stages[index], validation, bf16)
@@ -140,15 +133,12 @@ class _Run:
         set_random_state(start.random_state, config.seed, self.device)
         terms, guard = config.loss_of(stage), NonFiniteGuard(stage, data.batch_people)
         state = self._train_state(start)
-        monitor = Monitor(
+        with Monitor(
             self.folder, stage.name, stage.steps, state.step, steps_before(config, index), config.log_every,
             config.images_every, self._drawn_surface(), self.bar, self.processes,
-        )  # fmt: skip
-        with monitor:
+        ) as monitor:  # fmt: skip
             loader = data.batches(state.step, config.workers, self.processes, self.device.type == "cuda")
-            writer = CheckpointWriter(
-                config, index, self.folder, validation, monitor, self.processes, self.device
-            )
+            writer = CheckpointWriter(config, index, validation, monitor, self.device)
             parts = micro_batches(loader, stage.accumulate, self.device, terms)
             train_stage(state, stage, terms, parts, self.processes, bf16, guard, monitor, writer)
         return self._finish(state, index)
@@ -280,13 +270,8 @@ def train_side_by_side(runs: Sequence[TrainRun], processes: int | None = None) -
     """Train runs in processes of one thread each, and tell of their progress in plain lines.
 
     Small networks use a core best alone, and a run of one thread comes out the same on any number of cores.
-
-    Args:
-        runs: one or more, with stages of different names, which the lines begin with.
-        processes: at most so many at once; None: one a core.
-
-    Returns:
-        the checkpoint of each run's last stage.
+    The runs have stages of different names, which the lines begin with; at most `processes` of them (None:
+    one a core) train at once. Returns the checkpoint of each run's last stage.
 
     Raises:
         ValueError: no runs, or fewer than one process.

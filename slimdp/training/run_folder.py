@@ -50,16 +50,13 @@ class RunFolder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep other trainings out of the folder; raises CheckpointError if one is in it."""
-        if not self.speaks:
-            yield
-            return
         with ExitStack() as stack:
             try:
-                stack.enter_context(held_folder(self.path))
+                if self.speaks:
+                    stack.enter_context(held_folder(self.path))
             except HeldError as error:
-                raise CheckpointError(
-                    f"{self.path} is in use: {error}; wait for its end, or choose another folder"
-                ) from None
+                told = f"{self.path} is in use: {error}; wait for its end, or choose another folder"
+                raise CheckpointError(told) from None
             yield
 
     def begin(self, config: TrainConfig, device: torch.device, processes: DistributedContext) -> None:
@@ -72,9 +69,8 @@ class RunFolder:
         file = self.path / "environment.json"
         starts = read_json(file) if file.is_file() else []
         if not isinstance(starts, list):
-            raise ValueError(
-                f"{file}: a {type(starts).__name__}, but a list of starts is wanted; remove the file"
-            )
+            found = type(starts).__name__
+            raise ValueError(f"{file}: a {found}, but a list of starts is wanted; remove the file")
         starts.append(describe_environment(device, processes))
         write_json(file, starts, 2)
         early, self._early = self._early or [], None
@@ -115,14 +111,14 @@ def read_metrics(file: Path) -> list[dict[str, Any]]:
     """The rows of a metrics.jsonl; a last line that a killed run left half-written is passed over."""
     rows = []
     lines = read_json_bytes(file).splitlines()
-    for number, line in enumerate(lines):
+    for number, line in enumerate(lines, 1):
         try:
-            row = parse_json(line, f"{file}, line {number + 1}")
+            row = parse_json(line, f"{file}, line {number}")
             if not isinstance(row, dict) or "step" not in row:
-                raise JsonFileError(f"{file}, line {number + 1}: no object with a step")
+                raise JsonFileError(f"{file}, line {number}: no object with a step")
             rows.append(row)
         except JsonFileError:
-            if number + 1 < len(lines):
+            if number < len(lines):
                 raise
     return rows
 

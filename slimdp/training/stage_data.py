@@ -6,7 +6,7 @@ The order is a function of the seed, the stage and the step alone.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from flow_cache import FlowCacheError
-from slimdp.config import (
-    BudgetSettings,
-    ConfigError,
-    DataSource,
-    MotionSettings,
-    StageSettings,
-    TrainConfig,
-)
+from slimdp.config import BudgetSettings, ConfigError, DataSource, MotionSettings, StageSettings, TrainConfig
 from slimdp.config.samples import DROPPED
 from slimdp.data import (
     AnnotationError,
@@ -66,16 +59,12 @@ def source_labels(
         return sets[key]
     fewer = apply_budget(sets[key], source.budget)
     if not source.unlabelled and not fewer.teaches and sets[key].teaches:
-        raise AnnotationError(
-            f"{source.annotations}: its budget leaves nobody any label: {_told(source.budget)}"
+        usual = BudgetSettings()
+        told = ", ".join(
+            f"{name} = {value}" for name, value in source.budget if value != getattr(usual, name)
         )
+        raise AnnotationError(f"{source.annotations}: its budget leaves nobody any label: {told}")
     return fewer
-
-
-def _told(budget: BudgetSettings) -> str:
-    """What it says beyond the default: "images = 0, parts = kept"."""
-    usual = BudgetSettings()
-    return ", ".join(f"{name} = {value}" for name, value in budget if value != getattr(usual, name))
 
 
 def learns_from_keypoints(config: TrainConfig, stage: StageSettings) -> bool:
@@ -106,11 +95,10 @@ class StageData:
         The crops of a step are the same for any number of processes and workers: they are dealt out to the
         processes, part by part. `workers` processes prepare them (0: this one); `pin` is for a GPU.
         """
+        part = self.stage.batch // (self.stage.accumulate * processes.count)
         loader = DataLoader(
             self.people,
-            batch_sampler=ShardedSampler(
-                self.draws(first_step), self.part_size(processes), processes.rank, processes.count
-            ),
+            batch_sampler=ShardedSampler(self.draws(first_step), part, processes.rank, processes.count),
             num_workers=workers,
             collate_fn=collate_pairs,
             worker_init_fn=start_worker,
@@ -128,10 +116,6 @@ class StageData:
         finally:
             cv2.setNumThreads(threads)
 
-    def part_size(self, processes: DistributedContext) -> int:
-        """Crops that go through a process's network at once."""
-        return self.stage.batch // (self.stage.accumulate * processes.count)
-
     def batch_people(self, step: int) -> list[PersonAnnotation]:
         """Who is in the batch of a step."""
         draws = itertools.islice(self.draws(step), self.stage.batch)
@@ -139,9 +123,7 @@ class StageData:
 
 
 def read_stages(
-    config: TrainConfig,
-    processes: DistributedContext = ALONE,
-    sets: Sets | None = None,
+    config: TrainConfig, processes: DistributedContext = ALONE, sets: Sets | None = None
 ) -> list[StageData]:
     """Read and check the labels of all stages, so that nothing is found wrong after hours of training.
 
@@ -214,27 +196,24 @@ def check_stages(config: TrainConfig, processes: DistributedContext) -> None:
             "a network of crops"
         )
     check_paths(config)
-    check_motion(config)
-    check_keypoints(config)
+    check_terms(config)
     check_batches(config, processes)
 
 
-def check_keypoints(config: TrainConfig) -> None:
-    """What learns from keypoints needs a source that keeps them; raises ConfigError."""
-    for i, stage in enumerate(config.stages):
-        kept = [source for source in stage.data if not source.budget or source.budget.keypoints != DROPPED]
-        if learns_from_keypoints(config, stage) and not kept:
-            names = ", ".join(name for name, term in config.loss_of(stage).items() if term.keypoints)
-            raise ConfigError(
-                f"stages.{i}: its loss learns from keypoints, but the budgets of all of its data drop them: "
-                f"set budget.keypoints to kept, or of loss {names} to 0"
-            )
+def check_terms(config: TrainConfig) -> None:
+    """Refuse losses of which the data has no labels or second pictures, and data of which no loss learns.
 
-
-def check_motion(config: TrainConfig) -> None:
-    """What compares two pictures needs two, and what has no labels needs that; raises ConfigError."""
+    Raises ConfigError naming the key.
+    """
     for i, stage in enumerate(config.stages):
         terms = config.loss_of(stage)
+        kept = [source for source in stage.data if not source.budget or source.budget.keypoints != DROPPED]
+        if learns_from_keypoints(config, stage) and not kept:
+            raise ConfigError(
+                f"stages.{i}: its loss learns from keypoints, but the budgets of all of its data drop them: "
+                "set budget.keypoints to kept, or of loss "
+                f"{', '.join(name for name, term in terms.items() if term.keypoints)} to 0"
+            )
         for name, term in terms.items():
             if term.weight and term.needs_pairs and config.motion_of(stage).kind == "none":
                 raise ConfigError(
@@ -304,30 +283,24 @@ def clicks_of(config: TrainConfig, sets: Sets | None = None) -> Clicks:
     for file, by_budget in sources.items():
         # Without a budget a source has all of its file.
         distinct = [by_budget[None]] if None in by_budget else list(by_budget.values())
-        people = _together([source_labels(source, sets, layout) for source in distinct])
+        labels = [source_labels(source, sets, layout).people for source in distinct]
+        # A budget keeps everybody, in the order of the file.
+        people = map(_union, zip(*labels, strict=True))
         counts.append(count_clicks(people, file in with_keypoints))
     return sum(counts, Clicks())
 
 
-def _together(sets: list[AnnotationSet]) -> Iterable[PersonAnnotation]:
-    """The people of one file with all labels that any of its budgets leaves."""
-    if len(sets) == 1:
-        return sets[0].people
-    # A budget keeps everybody, in the order of the file.
-    return (_union(versions) for versions in zip(*(each.people for each in sets), strict=True))
-
-
 def _union(versions: tuple[PersonAnnotation, ...]) -> PersonAnnotation:
     """One person with the labels of several budgets of one file; a point is known by its place."""
+    if len(versions) == 1:
+        return versions[0]
     names = ("points", "part", "uv", "source", "step")
     joined = {name: np.concatenate([getattr(version, name) for version in versions]) for name in names}
     # Of two of the same place the one with (u, v) comes first, and is taken.
     order = np.argsort(np.isnan(joined["uv"]).any(axis=1), kind="stable")
     _, first = np.unique(joined["points"][order], axis=0, return_index=True)
-    chosen = order[first]
-    some: dict[str, Any] = {
-        name: next((value for each in versions if (value := getattr(each, name)) is not None), None)
-        for name in ("coarse", "keypoints")
-    }
-    points: dict[str, Any] = {name: values[chosen] for name, values in joined.items()}
-    return replace(versions[0], **points, confidence=None, **some)
+    union: dict[str, Any] = {name: values[order[first]] for name, values in joined.items()}
+    for name in ("coarse", "keypoints"):
+        there = (getattr(version, name) for version in versions)
+        union[name] = next((value for value in there if value is not None), None)
+    return replace(versions[0], **union, confidence=None)
