@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from slimdp.inference.painting import PaintedFrame, paint_people
 from slimdp.structures import DensePoseInstance, DensePoseMaps
 from slimdp.surface.layout import PartLayout
 
@@ -91,6 +93,12 @@ class FramePose:
     frame: VideoFrame
     people: tuple[DensePoseInstance, ...]
 
+    @cached_property
+    def painted(self) -> PaintedFrame:
+        """Everyone in maps of the frame's size: made once for all writers, the surest person on top."""
+        height, width = self.frame.image.shape[:2]
+        return paint_people(self.people, width, height)
+
 
 class Detector(Protocol):
     """Finds people in an image."""
@@ -129,7 +137,9 @@ class Smoother(Protocol):
 class OutputWriter(Protocol):
     """Writes one kind of output, in pieces of some seconds: a killed run goes on after the last one."""
 
-    name: str  # that --write takes
+    @property
+    def name(self) -> str:
+        """What --write takes."""
 
     def piece(
         self, folder: Path, info: VideoInfo, layout: PartLayout

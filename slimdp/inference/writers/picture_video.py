@@ -1,0 +1,36 @@
+"""A video of pictures that are drawn of each frame: `NAME.mp4`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from slimdp.inference.video_encoder import VideoEncoder, join_video
+from slimdp.inference.video_records import FramePose, VideoInfo
+from slimdp.surface.layout import PartLayout
+
+_PIECE = "piece.nut"
+
+
+@dataclass(frozen=True)
+class PictureVideo:
+    """Writes H.264 of the source's size and frame times; an `OutputWriter`."""
+
+    name: str
+    draw: Callable[[FramePose, PartLayout], np.ndarray]  # -> (H, W, 3) uint8 RGB
+
+    @contextmanager
+    def piece(
+        self, folder: Path, info: VideoInfo, layout: PartLayout
+    ) -> Iterator[Callable[[FramePose], None]]:
+        """As `OutputWriter`."""
+        with VideoEncoder(folder / _PIECE, info) as encoder:
+            yield lambda pose: encoder.write(self.draw(pose, layout), pose.frame.time_s)
+
+    def join(self, pieces: Sequence[Path], out: Path, info: VideoInfo, layout: PartLayout) -> Path:
+        """As `OutputWriter`."""
+        return join_video([folder / _PIECE for folder in pieces], out / f"{self.name}.mp4", info)
