@@ -258,9 +258,9 @@ def _stability(options: argparse.Namespace) -> None:
 
 def _results(options: argparse.Namespace) -> None:
     from flow_cache.runtime.progress import tracked
-    from slimdp.evaluation import PredictionFile, as_detections, write_results
+    from slimdp.evaluation import PredictionFile, as_detection, write_results
 
     with PredictionFile(options.predictions) as predictions:
         written = tracked(predictions, "results", "people", len(predictions))
-        write_results(options.out, as_detections(written))
+        write_results(options.out, map(as_detection, written))
     print(options.out)

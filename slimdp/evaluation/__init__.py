@@ -48,7 +48,6 @@ if TYPE_CHECKING:
         PredictionOrigin,
         PredictionWriter,
         as_detection,
-        as_detections,
         nearest_pixels,
         paste_prediction,
     )
@@ -97,7 +96,6 @@ __all__ = [
     "annotator_errors",
     "annotators_in_percent",
     "as_detection",
-    "as_detections",
     "describe_score",
     "evaluate_files",
     "isi",

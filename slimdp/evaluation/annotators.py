@@ -6,7 +6,7 @@ under the pictures.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,64 +48,71 @@ def pair_with_annotations(
     truth: Sequence[PersonAnnotation],
     tolerance_px: float = TOLERANCE_PX,
 ) -> TruePoints:
-    """Pair annotated points with those of the truth: of the same person, the nearest within a tolerance.
+    """Pair annotated points with those of the truth: of the same person, the nearest in reach.
 
-    Args:
-        annotated: whose points are measured; a person is known by image id and annotation id.
-        truth: other people in it are not looked at.
-        tolerance_px: image px, the largest distance of a pair.
-
-    Raises:
-        ValueError: an annotated person whom the truth lacks, or no pair at all.
+    The tolerance is in image px. A person is known by image id and annotation id; other people in the truth
+    are not looked at. Raises ValueError for an annotated person whom the truth lacks, or without any pair.
     """
     people = {(person.image.id, person.id): person.with_uv_points() for person in truth}
-    pairs: list[tuple[np.ndarray, np.ndarray]] = []
-    owners: list[int] = []
-    unmatched = 0
-    for index, person in enumerate(p.with_uv_points() for p in tracked(annotated, "annotators", "people")):
-        if not len(person.part):
-            continue
+
+    def nearest(person: PersonAnnotation) -> tuple[np.ndarray, np.ndarray]:
         other = people.get((person.image.id, person.id))
         if other is None:
             raise ValueError(
                 f"the truth has no annotation {person.id} of image {person.image.id} "
                 f"({person.image.file_name}); both files must name the same people by the same ids"
             )
-        if not len(other.part):
-            unmatched += len(person.part)
-            continue
-        distance_px, nearest = cKDTree(other.points).query(person.points)
-        near = distance_px <= tolerance_px
-        unmatched += int((~near).sum())
-        pairs.append((_places(person)[near], _places(other)[nearest[near]]))
-        owners.append(index)
-    return _joined(pairs, owners, unmatched)
+        distance_px, index = cKDTree(other.points).query(person.points)
+        # Of a truth without points the distance is infinite, and the index one past its end.
+        return distance_px <= tolerance_px, np.pad(_places(other), ((0, 1), (0, 0)))[index]
+
+    return _paired(annotated, nearest)
 
 
 def pair_with_maps(annotated: Sequence[PersonAnnotation], folder: str | Path) -> TruePoints:
-    """Pair annotated points with the maps of rendered pictures, each with the pixel that it lies in.
+    """Pair annotated points with the maps of a folder of rendered pictures, each with the pixel it lies in.
 
-    Args:
-        annotated: whose points are measured.
-        folder: a rendered set: iuv/NAME.png holds the truth of images/NAME.jpg (docs/rendered_sets.md).
-
-    Raises:
-        ValueError: no map of a picture, or one of another size or with other contents; no points at all.
+    iuv/NAME.png holds the truth of images/NAME.jpg (docs/rendered_sets.md). Raises ValueError for no map of
+    a picture, or one of another size or with other contents, and without any point.
     """
-    pairs: list[tuple[np.ndarray, np.ndarray]] = []
-    owners: list[int] = []
-    shown: tuple[str, np.ndarray] = ("", np.zeros(0))
-    for index, person in enumerate(p.with_uv_points() for p in tracked(annotated, "annotators", "people")):
-        if not len(person.part):
-            continue
-        if shown[0] != person.image.file_name:  # people of a picture stand together
-            shown = (person.image.file_name, read_true_map(person, Path(folder)))
+    shown: dict[str, np.ndarray] = {}
+
+    def pixels(person: PersonAnnotation) -> tuple[np.ndarray, np.ndarray]:
+        if person.image.file_name not in shown:  # people of a picture stand together
+            shown.clear()
+            shown[person.image.file_name] = read_true_map(person, Path(folder))
         limit = np.array([person.image.width, person.image.height]) - 1
         column, row = np.clip(np.floor(person.points + 0.5), 0, limit).astype(np.int64).T
-        pixel = shown[1][row, column]
-        pairs.append((_places(person), pixel / [1.0, 255.0, 255.0]))
-        owners.append(index)
-    return _joined(pairs, owners, unmatched=0)
+        pixel = shown[person.image.file_name][row, column]
+        return np.ones(len(pixel), dtype=bool), pixel / [1.0, 255.0, 255.0]
+
+    return _paired(annotated, pixels)
+
+
+def _paired(
+    annotated: Sequence[PersonAnnotation],
+    truth_of: Callable[[PersonAnnotation], tuple[np.ndarray, np.ndarray]],
+) -> TruePoints:
+    """Annotated points with what `truth_of` a person says: whether each has a truth, and which (N, 3)."""
+    answers, truths, owners = [np.zeros((0, 3))], [np.zeros((0, 3))], [np.zeros(0, dtype=np.int64)]
+    unmatched = 0
+    for index, person in enumerate(p.with_uv_points() for p in tracked(annotated, "annotators", "people")):
+        if len(person.part):
+            known, truth = truth_of(person)
+            answers.append(_places(person)[known])
+            truths.append(truth[known])
+            owners.append(np.full(known.sum(), index))
+            unmatched += int((~known).sum())
+    answer, truth = np.concatenate(answers), np.concatenate(truths)
+    if not len(answer):
+        raise ValueError(f"no annotated point has a truth to compare with ({unmatched} have none near them)")
+    part, true_part = answer[:, 0].astype(np.int64), truth[:, 0].astype(np.int64)
+    return TruePoints(np.concatenate(owners), part, answer[:, 1:], true_part, truth[:, 1:], unmatched)
+
+
+def _places(person: PersonAnnotation) -> np.ndarray:
+    """Part, u and v of a person's points, (N, 3) float64."""
+    return np.column_stack([person.part, person.uv]).astype(np.float64)
 
 
 def annotator_errors(points: TruePoints, surface: Surface) -> PointErrors:
@@ -130,11 +137,9 @@ def report_annotators(
     part_names: Sequence[str] = PEOPLE.part_names,
 ) -> PointReport:
     """Scores of annotators as of predictions, all sizes taken from the boxes."""
-    groups = PeopleGroups.of(
-        [float(person.box[2] * person.box[3]) for person in annotated],
-        [person.image.video for person in annotated],
-    )
-    return report_points(errors, groups, thresholds_cm, seed=seed, part_names=part_names)
+    areas_px2 = [float(person.box[2] * person.box[3]) for person in annotated]
+    groups = PeopleGroups.of(areas_px2, [person.image.video for person in annotated])
+    return report_points(errors, groups, thresholds_cm, seed, part_names)
 
 
 def annotators_in_percent(report: PointReport) -> dict[str, Any]:
@@ -146,11 +151,7 @@ def annotators_in_percent(report: PointReport) -> dict[str, Any]:
 
 
 def read_annotators(path: str | Path) -> dict[str, float]:
-    """{"5cm": ...} in percent, from what `annotators_in_percent` was written to.
-
-    Raises:
-        ValueError: another kind of file. FileNotFoundError: none.
-    """
+    """{"5cm": ...} in percent, from what `annotators_in_percent` was written to; ValueError of others."""
     content = read_json(path, "file of annotators' scores")
     scores = content.get("annotators") if isinstance(content, Mapping) else None
     if not isinstance(scores, dict) or not all(isinstance(value, (int, float)) for value in scores.values()):
@@ -158,31 +159,10 @@ def read_annotators(path: str | Path) -> dict[str, float]:
     return {str(name): float(value) for name, value in scores.items()}
 
 
-def _places(person: PersonAnnotation) -> np.ndarray:
-    """Part, u and v of a person's points, (N, 3) float64."""
-    return np.column_stack([person.part, person.uv]).astype(np.float64)
-
-
-def _joined(pairs: list[tuple[np.ndarray, np.ndarray]], owners: list[int], unmatched: int) -> TruePoints:
-    count = [len(answer) for answer, _ in pairs]
-    if not sum(count):
-        raise ValueError(f"no annotated point has a truth to compare with ({unmatched} have none near them)")
-    answer, truth = np.concatenate([a for a, _ in pairs]), np.concatenate([t for _, t in pairs])
-    return TruePoints(
-        person=np.repeat(owners, count),
-        part=answer[:, 0].astype(np.int64),
-        uv=answer[:, 1:],
-        true_part=truth[:, 0].astype(np.int64),
-        true_uv=truth[:, 1:],
-        unmatched=unmatched,
-    )
-
-
 def read_true_map(person: PersonAnnotation, folder: Path) -> np.ndarray:
     """Part, 255 u, 255 v (H, W, 3) uint8 under a person's picture of a rendered set; ValueError without."""
     image, parts = person.image, len(person.layout.parts)
-    inside = Path(image.file_name.removeprefix("images/")).with_suffix(".png")
-    path = folder / "iuv" / inside
+    path = folder / "iuv" / Path(image.file_name.removeprefix("images/")).with_suffix(".png")
     if not path.is_file():
         raise ValueError(f"{path}: no map of {image.file_name}; --truth wants the folder of a rendered set")
     pixels = read_image(path)
@@ -197,24 +177,12 @@ def read_true_map(person: PersonAnnotation, folder: Path) -> np.ndarray:
 def mean_error_map(
     surface: BodySurface, part: np.ndarray, uv: np.ndarray, errors_m: np.ndarray, sigma_m: float = SIGMA_M
 ) -> np.ndarray:
-    """Mean error at the vertices of a body, of points whose true places are known.
+    """Mean error (V,), metres, at the vertices of a body, of P points; NaN where no point is near.
 
     DensePose interpolates the errors of each picture and averages the pictures; here the points of all are
-    averaged at once, with weights exp(-d^2 / (2 sigma^2)), d along the body from the vertex to the one next
-    to the point.
-
-    Args:
-        surface: the body.
-        part: (P,) true part, 1..parts.
-        uv: (P, 2) true coordinates.
-        errors_m: (P,) metres; points that were not found (infinite) are left out.
-        sigma_m: deviation of the weights, metres.
-
-    Returns:
-        (V,) float64 metres; NaN where no point is near.
-
-    Raises:
-        ValueError: no point, a sigma that is not positive, or arrays of different lengths.
+    averaged at once (`smooth_on_body`, sigma in metres), each at the vertex next to its true part (P,),
+    1..parts, and uv (P, 2). Points that were not found, with infinite errors_m (P,), are left out. Raises
+    ValueError for no point, a sigma that is not positive, or arrays of different lengths.
     """
     if not sigma_m > 0:
         raise ValueError(f"sigma_m = {sigma_m}, but a positive number of metres is wanted")
@@ -236,20 +204,13 @@ def nearest_corner(surface: BodySurface, part: np.ndarray, uv: np.ndarray) -> np
 def smooth_on_body(
     surface: BodySurface, vertex: np.ndarray, values: np.ndarray, sigma_m: float
 ) -> np.ndarray:
-    """Means of values at vertices, with weights exp(-d^2 / (2 sigma^2)), d along the body, up to 3 sigma.
+    """Means (V, C) of values (P, C) at vertices (P,), of which one may have several; NaN where none is near.
 
-    Args:
-        surface: the body.
-        vertex: (P,) where the values are; a vertex may have several.
-        values: (P, C).
-        sigma_m: deviation of the weights, metres.
-
-    Returns:
-        (V, C) float64; NaN where no value is near.
+    Weights are exp(-d^2 / (2 sigma^2)), d along the body, up to 3 sigma.
     """
     vertices = len(surface.vertices)
-    count = np.bincount(vertex, minlength=vertices).astype(float)
-    totals = np.stack([np.bincount(vertex, weights=column, minlength=vertices) for column in values.T], 1)
+    columns = [np.ones(len(vertex)), *values.T]
+    count, *totals = [np.bincount(vertex, weights=column, minlength=vertices) for column in columns]
     held = np.flatnonzero(count)
     # A way along the body is no shorter than the straight one.
     near = cKDTree(surface.vertices[held]).query_ball_point(surface.vertices, _REACH * sigma_m)
@@ -257,9 +218,8 @@ def smooth_on_body(
     source = held[np.concatenate([np.asarray(others, dtype=np.int64) for others in near])]
     distance_m = surface.vertex_distance(place, source)
     weight = np.where(distance_m <= _REACH * sigma_m, np.exp(-(distance_m**2) / (2 * sigma_m**2)), 0.0)
-    weights = np.bincount(place, weights=weight * count[source], minlength=vertices)
-    means = np.full(totals.shape, np.nan)
-    for column, total in enumerate(totals.T):
-        summed = np.bincount(place, weights=weight * total[source], minlength=vertices)
-        np.divide(summed, weights, out=means[:, column], where=weights > 0)
-    return means
+    weights, *sums = [
+        np.bincount(place, weights=weight * total[source], minlength=vertices) for total in (count, *totals)
+    ]
+    with np.errstate(invalid="ignore"):  # 0 / 0: no value is near
+        return np.stack(sums, 1) / weights[:, None]

@@ -30,19 +30,15 @@ SAME_BOX = 0.8
 _NEARLY_ONE = 1 - 1e-10
 #: Recalls that precision is read at, R of them.
 RECALLS = np.linspace(0, 1, 101)
-#: Score -> (whether of precision, threshold or None for all, range of area).
-_SCORES = {
-    "AP": (True, None, "all"),
-    "AP50": (True, 0.5, "all"),
-    "AP75": (True, 0.75, "all"),
-    "APm": (True, None, "medium"),
-    "APl": (True, None, "large"),
-    "AR": (False, None, "all"),
-    "AR50": (False, 0.5, "all"),
-    "AR75": (False, 0.75, "all"),
-    "ARm": (False, None, "medium"),
-    "ARl": (False, None, "large"),
+_OF = {
+    "": (None, "all"),
+    "50": (0.5, "all"),
+    "75": (0.75, "all"),
+    "m": (None, "medium"),
+    "l": (None, "large"),
 }
+#: Score -> (whether of precision, threshold or None for all, range of area).
+_SCORES = {kind + end: (kind == "AP", *_OF[end]) for kind in ("AP", "AR") for end in _OF}
 
 
 class AveragePrecision:
@@ -86,8 +82,7 @@ class AveragePrecision:
     def by_similarity(self) -> dict[str, dict[str, float | None]]:
         """{"gps": {"AP": ..., "AP50": ..., ...}, "gpsm": ..., "iou": ...} in percent.
 
-        Raises:
-            ValueError: no truth has dense pose, so that nothing can be found.
+        Raises ValueError if no truth has dense pose, so that nothing can be found.
         """
         if not self._dense:
             nobody = f"none of {self._people} people has dense pose (dp_x)"

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import struct
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
@@ -46,9 +47,10 @@ LONGEST_SIDE = 1_000_000
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EIGHT_BITS, _RGB = 8, 2
 _CHUNK = 1 << 22  # characters read at once
+_THREADS = 2  # that decode maps
 #: Longest entry that is read, characters: base64 of the largest map that is decoded, uncompressed.
 MOST_CHARACTERS = 1 << 27
-_SPACE = " \t\n\r"
+_NO_SPACE = re.compile(r"[^ \t\n\r]")
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,9 @@ def read_results(
     image_ids: Collection[int] | None = None,
     category_ids: Collection[int] | None = None,
     layout: PartLayout = PEOPLE,
-    threads: int = 2,
 ) -> Iterator[Detection]:
     """The detections of a file of DensePose results, one by one: those of `ResultReader`."""
-    return ResultReader(path, layout, threads).detections(image_ids, category_ids)
+    return ResultReader(path, layout).detections(image_ids, category_ids)
 
 
 def count_entries(path: str | Path) -> int:
@@ -110,24 +111,17 @@ def count_entries(path: str | Path) -> int:
 class ResultReader:
     """Reads a file of DensePose results; its maps are decoded in threads, some ahead of the one asked for.
 
-    Decoding begins at once, so that other files can be read meanwhile.
-
-    Args:
-        path: the JSON file.
-        layout: the parts that there are.
-        threads: that decode.
-
-    Raises:
-        FileNotFoundError, JsonListError, ResultFileError: as `detections`, of the first entries.
+    Decoding begins at once, so that other files can be read meanwhile. Raises as `detections`, of the first
+    entries.
     """
 
-    def __init__(self, path: str | Path, layout: PartLayout = PEOPLE, threads: int = 2) -> None:
+    def __init__(self, path: str | Path, layout: PartLayout = PEOPLE) -> None:
         self._path, self._parts = Path(path), len(layout.parts)
         self._entries = enumerate(json_entries(path))
         self._waiting: deque[tuple[_Entry, Future[tuple[Detection, bytes]]]] = deque()
         self._waiting_px = 0
         self._seen: dict[bytes, int] = {}  # hash of an entry -> where it is
-        self._pool = ThreadPoolExecutor(threads)
+        self._pool = ThreadPoolExecutor(_THREADS)
         try:
             self._look_ahead()
         except BaseException:
@@ -143,15 +137,10 @@ class ResultReader:
     def detections(
         self, image_ids: Collection[int] | None = None, category_ids: Collection[int] | None = None
     ) -> Iterator[Detection]:
-        """The detections in the order of the file, once.
-
-        Args:
-            image_ids: the images that there are; None: any.
-            category_ids: the categories of people; None: any.
+        """The detections in the order of the file, once, of images and categories that there are; None: any.
 
         Raises:
-            FileNotFoundError: no such file.
-            JsonListError: not a whole JSON list.
+            FileNotFoundError: no such file. JsonListError: not a whole JSON list.
             ResultFileError: naming the file, the entry (from 0), its image and the field: something missing,
                 not finite, negative or of another type; a map that is damaged or of another size than said;
                 a box that the map does not fill; an image or a category that is not there; an entry twice.
@@ -205,15 +194,12 @@ class _Entry:
         if self.score < 0:
             raise self.error("score", f"{self.score:g}, but 0 or more is wanted")
         self.height, self.width = self._shape()
+        self.pixels = self.height * self.width
         text = content.get("uv_data")
         if not isinstance(text, str) or not text:
             raise self.error("uv_data", "missing or no text, but base64 of a PNG is wanted")
-        self._content = {"image_id": self.image_id}  # the rest is let go
         self._text = text
-
-    @property
-    def pixels(self) -> int:
-        return self.height * self.width
+        self._content = {"image_id": self.image_id}  # the rest is let go
 
     def detection(self, parts: int) -> tuple[Detection, bytes]:
         """Decode the map; also a hash of the entry. In a thread: both leave the others the interpreter."""
@@ -253,8 +239,8 @@ class _Entry:
         if not isinstance(values, list) or len(values) != count:
             raise self.error(field, f"{_short(values)}, but {single} wanted")
         for value in values:
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not abs(value) <= FARTHEST_PX:  # NaN is not below anything
+            # A bool is an int, and NaN is not below anything.
+            if type(value) not in (int, float) or not abs(value) <= FARTHEST_PX:
                 raise self.error(field, f"{_short(value)}, but {single} wanted, finite")
         return [float(value) for value in values]
 
@@ -272,26 +258,26 @@ def encode_iuv(iuv: np.ndarray) -> str:
 
 
 def decode_iuv(text: str, height: int, width: int, parts: int) -> np.ndarray:
-    """The inverse of `encode_iuv`: (3, height, width) uint8.
+    """The inverse of `encode_iuv`: (3, height, width) uint8; its header is read before anything is decoded.
 
-    The header is held against the size wanted before anything is decoded.
-
-    Raises ValueError where the text is not base64, not a whole RGB PNG of 8 bits and of that size, or has a
-    part beyond the number of them.
+    Raises ValueError where the text is not base64, not a whole RGB PNG of 8 bits and of the size wanted, or
+    has a part beyond the number of them.
     """
     if height * width > MOST_PIXELS or max(height, width) > LONGEST_SIDE:
         limits = f"at most {MOST_PIXELS} px, {LONGEST_SIDE} a side, are read"
         raise ValueError(f"a map of {width} x {height} px, but {limits}")
-    data = _bytes(text)
+    try:
+        data = base64.b64decode("".join(text.split()), validate=True)  # some encoders break lines
+    except ValueError as error:
+        raise ValueError(f"not base64: {error}") from None
     if not data.startswith(_SIGNATURE) or data[12:16] != b"IHDR" or len(data) < 33:
         raise ValueError(f"{len(data)} bytes that do not begin as a PNG does")
     found_width, found_height, depth, colour = struct.unpack(">IIBB", data[16:26])
     if (found_width, found_height) != (width, height):
         raise ValueError(f"a PNG of {found_width} x {found_height} px, but {width} x {height} is wanted")
     if (depth, colour) != (_EIGHT_BITS, _RGB):
-        raise ValueError(
-            f"a PNG of {depth} bits and colour type {colour}, but 8 bits and colour type 2 (RGB) are wanted"
-        )
+        found = f"a PNG of {depth} bits and colour type {colour}"
+        raise ValueError(f"{found}, but 8 bits and colour type 2 (RGB) are wanted")
     try:
         bgr = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -302,17 +288,6 @@ def decode_iuv(text: str, height: int, width: int, parts: int) -> np.ndarray:
     if iuv[0].max() > parts:
         raise ValueError(f"part {iuv[0].max()}, but parts run from 0 to {parts}")
     return iuv
-
-
-def _bytes(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError:
-        pass
-    try:  # some encoders break lines
-        return base64.b64decode("".join(text.split()), validate=True)
-    except ValueError as error:
-        raise ValueError(f"not base64: {error}") from None
 
 
 class JsonListError(ValueError):
@@ -330,12 +305,10 @@ def json_entries(path: str | Path) -> Iterator[Any]:
     with open_json_text(path) as file:
         text = _Text(file, path)
         text.expect("[", "a JSON list at the top")
-        if text.next_character() == "]":
-            text.skip()
-        else:
+        if text.next_character() != "]":
             yield text.take()
-            while text.expect(",]", "a comma, or the end of the list,") == ",":
-                yield text.take()
+        while text.expect(",]", "a comma, or the end of the list,") == ",":
+            yield text.take()
         if text.next_character():
             raise text.error("more text after the end of the list")
 
@@ -345,25 +318,20 @@ class _Text:
 
     def __init__(self, file: TextIO, path: Path) -> None:
         self._file, self._path = file, path
-        self._window, self._at, self._ended = "", 0, False
+        self._window, self._at, self._taken = "", 0, 0
         self._decoder = json_decoder()
-        self._taken = 0
 
     def error(self, problem: str) -> JsonListError:
         return JsonListError(f"{self._path}: entry {self._taken}: {problem}")
 
     def next_character(self) -> str:
         """The next character that is no space, not consumed; "" at the end of the file."""
-        while True:
-            while self._at < len(self._window) and self._window[self._at] in _SPACE:
-                self._at += 1
-            if self._at < len(self._window):
-                return self._window[self._at]
+        while not (found := _NO_SPACE.search(self._window, self._at)):
+            self._at = len(self._window)
             if not self._grow():
                 return ""
-
-    def skip(self) -> None:
-        self._at += 1
+        self._at = found.start()
+        return found[0]
 
     def expect(self, characters: str, wanted: str) -> str:
         """Consume one of some characters."""
@@ -371,7 +339,7 @@ class _Text:
         if not found or found not in characters:
             told = f"{found!r}" if found else "the file ends"
             raise self.error(f"{told}, but {wanted} is wanted; is the file cut short?")
-        self.skip()
+        self._at += 1
         return found
 
     def take(self) -> Any:
@@ -404,8 +372,7 @@ class _Text:
         try:
             more = self._file.read(max(_CHUNK, len(rest)))
         except UnicodeDecodeError as error:
-            raise self.error(
-                f"not a text file in {self._file.encoding.upper()} (byte {error.start} of what was read)"
-            ) from None
+            where = f"{self._file.encoding.upper()} (byte {error.start} of what was read)"
+            raise self.error(f"not a text file in {where}") from None
         self._window, self._at = rest + more, 0
         return bool(more)

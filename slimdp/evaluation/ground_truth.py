@@ -94,23 +94,18 @@ class EvaluationSet:
     @cached_property
     def by_image(self) -> dict[int, ImageTruth]:
         """The truths by image id, in the order of the file, with an entry for every image."""
-        people: dict[int, list[int]] = {image_id: [] for image_id in self.images}
+        places: dict[int, list[int]] = {image_id: [] for image_id in self.images}
         for place, person in enumerate(self.people):
-            people[person.image.id].append(place)
+            places[person.image.id].append(place)
         instances: dict[int, list[GroundTruth]] = {image_id: [] for image_id in self.images}
         for instance in self.instances:
             instances[instance.image_id].append(instance)
-        regions = IgnoreRegions(self.images)
-        return {
-            image_id: ImageTruth(
-                image,
-                tuple(self.people[place] for place in people[image_id]),
-                tuple(people[image_id]),
-                tuple(instances[image_id]),
-                regions,
-            )
-            for image_id, image in self.images.items()
-        }
+        regions, by_image = IgnoreRegions(self.images), {}
+        for image_id, image in self.images.items():
+            people = tuple(self.people[place] for place in places[image_id])
+            of_image = tuple(places[image_id]), tuple(instances[image_id])
+            by_image[image_id] = ImageTruth(image, people, *of_image, regions)
+        return by_image
 
     def with_points(self) -> tuple[PersonAnnotation, ...]:
         """Those of the people with (u, v) points."""
@@ -141,9 +136,8 @@ def read_truths(
             categories.add(entry.record.integer("category_id"))
         if not regions.cover_truth(instance.image_id, instance.box):
             instances.append(instance)
-    return EvaluationSet(
-        str(path), images, tuple(everyone), tuple(areas), tuple(instances), frozenset(categories)
-    )
+    found = tuple(everyone), tuple(areas), tuple(instances), frozenset(categories)
+    return EvaluationSet(str(path), images, *found)
 
 
 def _ground_truth(entry: PersonEntry, drawn: bool) -> GroundTruth:
@@ -152,10 +146,10 @@ def _ground_truth(entry: PersonEntry, drawn: bool) -> GroundTruth:
     box = entry.box if entry.record.has("bbox") else entry.place()[0]
     points = None
     if entry.frame_points is not None:
+        frame_points, part, uv = entry.frame_points
         # A point that is known by its part alone is no truth to measure from.
-        known = ~np.isnan(entry.frame_points[2]).any(axis=1)
+        known = ~np.isnan(uv).any(axis=1)
         if known.any() or not known.size:
-            frame_points, part, uv = entry.frame_points
             if not known.all():
                 frame_points, part, uv = frame_points[known], part[known], uv[known]
             points = DensePoints(frame_points * box[2:] / EVALUATION_FRAME + box[:2], part, uv)
@@ -164,28 +158,17 @@ def _ground_truth(entry: PersonEntry, drawn: bool) -> GroundTruth:
         entry.outline.check()
         draw_mask = partial(_draw_outline, entry.outline)
     else:
-        draw_mask = partial(_draw_body, entry.body, box, entry.image)
+        draw_mask = partial(resize_to_box, entry.body, box, entry.image)
     if drawn:
         mask = draw_mask()
         draw_mask = lambda: mask  # noqa: E731
-    return GroundTruth(
-        id=entry.id,
-        image_id=entry.image.id,
-        box=box,
-        area=float(box[2] * box[3]) if entry.area is None else entry.area,
-        crowd=entry.crowd,
-        points=points,
-        draw_mask=draw_mask,
-    )
+    area = float(box[2] * box[3]) if entry.area is None else entry.area
+    return GroundTruth(entry.id, entry.image.id, box, area, entry.crowd, points, draw_mask)
 
 
 def _draw_outline(outline: Outline) -> ImageMask:
     mask = outline.draw()
-    return ImageMask.empty() if mask is None else ImageMask.of(mask).cropped()
-
-
-def _draw_body(body: LabelRuns | np.ndarray, box: np.ndarray, image: ImageRecord) -> ImageMask:
-    return resize_to_box(body.covered() if isinstance(body, LabelRuns) else body, box, image)
+    return _NO_MASK if mask is None else ImageMask.of(mask).cropped()
 
 
 @dataclass(frozen=True)
@@ -202,11 +185,6 @@ class ImageMask:
         """A mask whose pixels (h, w) bool begin at column x, row y of the image."""
         return ImageMask(x, y, pixels, int(np.count_nonzero(pixels)))
 
-    @staticmethod
-    def empty() -> ImageMask:
-        """A mask of no pixel."""
-        return ImageMask(0, 0, np.zeros((0, 0), dtype=bool), 0)
-
     @property
     def rectangle(self) -> tuple[int, int, int, int]:
         """Its first column and row, and those past its last."""
@@ -217,7 +195,7 @@ class ImageMask:
         """The same pixels in the smallest rectangle, copied."""
         rows, columns = np.flatnonzero(self.pixels.any(axis=1)), np.flatnonzero(self.pixels.any(axis=0))
         if not rows.size:
-            return ImageMask.empty()
+            return _NO_MASK
         held = self.pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
         return ImageMask(self.x + int(columns[0]), self.y + int(rows[0]), held, self.count)
 
@@ -230,6 +208,9 @@ class ImageMask:
         mine = self.pixels[y0 - self.y : y1 - self.y, x0 - self.x : x1 - self.x]
         others = other.pixels[y0 - other.y : y1 - other.y, x0 - other.x : x1 - other.x]
         return int(np.count_nonzero(mine & others))
+
+
+_NO_MASK = ImageMask(0, 0, np.zeros((0, 0), dtype=bool), 0)
 
 
 class IgnoreRegions:
@@ -271,39 +252,31 @@ class IgnoreRegions:
         image = self._images[image_id]
         if not image.ignore_regions:
             return None
-        return decode_polygons(
-            [region.ravel().tolist() for region in image.ignore_regions], image.height, image.width
-        )
+        corners = [region.ravel().tolist() for region in image.ignore_regions]
+        return decode_polygons(corners, image.height, image.width)
 
 
-def resize_to_box(mask: np.ndarray, box: np.ndarray, image: ImageRecord) -> ImageMask:
-    """A mask (256, 256) bool of the box frame in the image: stretched by `public_zoom`, then put at the whole
-    px of the box's corner (rule 5).
-
-    Args:
-        mask: over the box.
-        box: (4,) xywh, image px.
-        image: what lies outside of it is cut off.
+def resize_to_box(mask: LabelRuns | np.ndarray, box: np.ndarray, image: ImageRecord) -> ImageMask:
+    """A mask (256, 256) bool of the frame of a box (4,) xywh, px, in the image, which cuts it off: stretched
+    by `public_zoom`, then put at the whole px of the box's corner (rule 5).
     """
+    if isinstance(mask, LabelRuns):
+        mask = mask.covered()
     x, y, width, height = (float(value) for value in box)
-    columns = _window(x, width, image.width)
-    rows = _window(y, height, image.height)
-    if not len(columns) or not len(rows):
-        return ImageMask.empty()
-    stretched = public_zoom(
-        mask, zoomed_length(height), zoomed_length(width), rows - int(y), columns - int(x)
-    )
-    return ImageMask.of(stretched, int(columns[0]), int(rows[0])).cropped()
+    rows, columns = _window(y, height, image.height), _window(x, width, image.width)
+    shape = zoomed_length(height), zoomed_length(width)
+    stretched = public_zoom(mask, *shape, rows - int(y), columns - int(x))
+    return ImageMask.of(stretched, max(int(x), 0), max(int(y), 0)).cropped()
 
 
 def place_in_image(pixels: np.ndarray, box: np.ndarray, image: ImageRecord) -> ImageMask:
     """A detection's mask (H, W) bool in the image, at the whole px of the box's corner (rule 5)."""
     x, y, width, height = (float(value) for value in box)
-    columns, rows = _window(x, width, image.width), _window(y, height, image.height)
+    rows, columns = _window(y, height, image.height) - int(y), _window(x, width, image.width) - int(x)
     if not len(columns) or not len(rows):
-        return ImageMask.empty()
-    kept = pixels[rows[0] - int(y) : rows[-1] + 1 - int(y), columns[0] - int(x) : columns[-1] + 1 - int(x)]
-    return ImageMask.of(kept, int(columns[0]), int(rows[0]))
+        return _NO_MASK
+    kept = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return ImageMask.of(kept, max(int(x), 0), max(int(y), 0))
 
 
 def _under(region: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -331,15 +304,8 @@ def public_zoom(
 ) -> np.ndarray:
     """Where a mask, stretched as the public evaluator does it, exceeds 0.5.
 
-    Args:
-        mask: (M, N) bool, two pixels a side at least.
-        height: of the stretched mask, px (`zoomed_length`).
-        width: of the stretched mask, px.
-        rows: (R,) int64 in 0.., rows of the stretched mask; those from `height` on are False.
-        columns: (C,) int64, its columns, likewise.
-
-    Returns:
-        (R, C) bool: these rows and columns of it.
+    Of a mask (M, N) bool, two pixels a side at least, stretched to `height` x `width` px (`zoomed_length`),
+    (R, C) bool: its rows (R,) int64 in 0.. and columns (C,); those from `height` or `width` on are False.
     """
     row, down, row_inside = _places(rows, height, len(mask))
     column, across, column_inside = _places(columns, width, mask.shape[1])

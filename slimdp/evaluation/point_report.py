@@ -60,11 +60,8 @@ class PeopleGroups:
 
     def clusters(self) -> np.ndarray:
         """(K,) int64, the same for people of one video; a person of a still is alone."""
-        numbers: dict[tuple[str, object], int] = {}
-        keys = [
-            ("person", index) if video is None else ("video", video)
-            for index, video in enumerate(self.videos)
-        ]
+        numbers: dict[str | int, int] = {}
+        keys = [index if video is None else video for index, video in enumerate(self.videos)]
         return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
 
@@ -99,10 +96,7 @@ class PointReport:
     def as_json(self) -> dict[str, Any]:
         """As scores.json holds it under "points"."""
         groups = {"parts": self.parts, "sizes": self.sizes, "videos": self.videos}
-        listed = {
-            kind: {name: scores.as_json() for name, scores in members.items()}
-            for kind, members in groups.items()
-        }
+        listed = {kind: {name: of.as_json() for name, of in each.items()} for kind, each in groups.items()}
         return {**self.all.as_json(), "resampled": self.drawn, **listed}
 
 
@@ -119,23 +113,14 @@ def report_points(
     errors: PointErrors,
     groups: PeopleGroups,
     thresholds_cm: Sequence[float] = THRESHOLDS_CM,
-    resamples: int = RESAMPLES,
     seed: int = 0,
     part_names: Sequence[str] = PEOPLE.part_names,
 ) -> PointReport:
-    """Score points, all and in groups, with bootstrap intervals (`ratio_intervals`, 95 %).
+    """Score P points, all and in groups, with bootstrap intervals (`ratio_intervals`, 95 %).
 
-    Args:
-        errors: of P points.
-        groups: of the people that they belong to; clusters of the bootstrap are videos, or people of stills.
-        thresholds_cm: of the ratios.
-        resamples: of the bootstrap.
-        seed: of the bootstrap; the same seed draws the same clusters.
-        part_names: of the labels, background first.
-        part_names: of the labels, background first.
-
-    Raises:
-        ValueError: no points, or thresholds that `checked_thresholds` refuses.
+    `groups` are of the people that the points belong to; clusters of the bootstrap are videos, or people of
+    stills, and the same seed draws the same ones. `part_names` are of the labels, background first. Raises
+    ValueError for no points, or thresholds that `checked_thresholds` refuses.
     """
     thresholds = checked_thresholds(thresholds_cm)
     size, video = np.array(groups.sizes)[errors.person], np.array(groups.videos, dtype=object)[errors.person]
@@ -145,66 +130,50 @@ def report_points(
     names = dict.fromkeys(name for name in video.tolist() if name is not None)
     chosen |= {("videos", name): video == name for name in names}
     members = {key: errors.where(mask) for key, mask in chosen.items()}
-    intervals = _intervals(list(members.values()), groups, thresholds, resamples, seed)
+    intervals = _intervals(list(members.values()), groups, thresholds, seed)
     scored: dict[str, dict[str, GroupScores]] = {"all": {}, "parts": {}, "sizes": {}, "videos": {}}
     for ((kind, name), points), interval in zip(members.items(), intervals):
         scored[kind][name] = GroupScores(summarize(points, thresholds), interval, len(points.part))
-    return PointReport(
-        scored["all"][""], scored["parts"], scored["sizes"], scored["videos"], drawn=groups.drawn
-    )
+    return PointReport(scored["all"][""], scored["parts"], scored["sizes"], scored["videos"], groups.drawn)
 
 
-def point_curves(
-    errors: PointErrors,
-    groups: PeopleGroups,
-    thresholds_cm: Sequence[float] = CURVE_CM,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> dict[str, PointCurve]:
-    """The curve f(t) of both forms with intervals (DensePose, 2.3).
-
-    Arguments and errors as for `report_points`.
-    """
-    thresholds = checked_thresholds(thresholds_cm)
+def point_curves(errors: PointErrors, groups: PeopleGroups, seed: int = 0) -> dict[str, PointCurve]:
+    """The curve f(t) of both forms at CURVE_CM with intervals (DensePose, 2.3); raises as `report_points`."""
     held, cluster = np.unique(groups.clusters()[errors.person], return_inverse=True)
     found = {}
     for form in FORMS:
-        credit, points = _sums(errors.of_form(form), cluster, len(held), thresholds, {})
+        credit, points = _sums(errors.of_form(form), cluster, len(held), CURVE_CM, ())
         found[form] = PointCurve(
-            np.array(thresholds),
+            np.array(CURVE_CM),
             100 * credit.sum(axis=0) / points.sum(axis=0),
-            100 * ratio_intervals(credit, points, np.random.default_rng(seed), resamples),
+            100 * ratio_intervals(credit, points, np.random.default_rng(seed)),
         )
     return found
 
 
 def _intervals(
-    members: Sequence[PointErrors],
-    groups: PeopleGroups,
-    thresholds_cm: Sequence[float],
-    resamples: int,
-    seed: int,
+    members: Sequence[PointErrors], groups: PeopleGroups, thresholds_cm: Sequence[float], seed: int
 ) -> list[dict[str, dict[str, Interval]] | None]:
     """The intervals of each group, in percent; the first holds all points. One draw serves all groups."""
     cluster_of = groups.clusters()
     held = np.unique(cluster_of[members[0].person])
-    names = [*(threshold_name(t) for t in thresholds_cm), *AUC_LIMITS_M]
+    names = [*map(threshold_name, thresholds_cm), *AUC_LIMITS_M]
     sums = []
     for errors in members:
         cluster = np.searchsorted(held, cluster_of[errors.person])
-        sums += [
-            _sums(errors.of_form(form), cluster, len(held), thresholds_cm, AUC_LIMITS_M) for form in FORMS
-        ]
+        for form in FORMS:
+            errors_m = errors.of_form(form)
+            sums.append(_sums(errors_m, cluster, len(held), thresholds_cm, [*AUC_LIMITS_M.values()]))
     credit, points = (np.hstack(each) for each in zip(*sums))
-    ends = 100 * ratio_intervals(credit, points, np.random.default_rng(seed), resamples)
-    ends = ends.reshape(2, len(members), len(FORMS), len(names))
+    ends = 100 * ratio_intervals(credit, points, np.random.default_rng(seed))
+    ends = ends.T.reshape(len(members), len(FORMS), len(names), 2)
     found: list[dict[str, dict[str, Interval]] | None] = []
-    for index in range(len(members)):
+    for of_group in ends:
         forms = {
-            form: {name: (float(low), float(high)) for name, low, high in zip(names, *ends[:, index, f])}
-            for f, form in enumerate(FORMS)
+            form: {name: (low, high) for name, (low, high) in zip(names, of_form.tolist())}
+            for form, of_form in zip(FORMS, of_group)
         }
-        found.append(None if np.isnan(ends[:, index]).any() else forms)
+        found.append(None if np.isnan(of_group).any() else forms)
     return found
 
 
@@ -213,11 +182,10 @@ def _sums(
     cluster: np.ndarray,
     clusters: int,
     thresholds_cm: Sequence[float],
-    limits_m: Mapping[str, float],
+    limits_m: Sequence[float],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Credit and points, both (C, K), of C clusters."""
-    thresholds_m = [t / 100 for t in thresholds_cm]
-    credit = cluster_credit(errors_m, cluster, clusters, thresholds_m, list(limits_m.values()))
+    credit = cluster_credit(errors_m, cluster, clusters, [t / 100 for t in thresholds_cm], limits_m)
     points = np.bincount(cluster, minlength=clusters).astype(float)
     return credit, np.broadcast_to(points[:, None], credit.shape)
 
@@ -231,15 +199,9 @@ def cluster_credit(
 ) -> np.ndarray:
     """What the points of each cluster add to each score; divided by the number of points, the scores.
 
-    Args:
-        errors_m: (P,) metres, infinite where a point was not found.
-        cluster: (P,) int64, 0..C - 1.
-        clusters: C.
-        thresholds_m: T of f(t), in any order.
-        limits_m: A of AUC_a.
-
-    Returns:
-        (C, T + A) float64: points with an error below each threshold; sums of (a - e) / a over the others.
+    `errors_m` (P,) are infinite where a point was not found, `cluster` (P,) int64 runs from 0 to C - 1. T
+    thresholds, in any order, and A limits give (C, T + A) float64: points with an error below each threshold
+    t, for f(t); sums of (a - e) / a over the errors e below each limit a, for AUC_a.
     """
     order = np.argsort(thresholds_m, kind="stable")
     # Right for an error are the thresholds from the first one above it on.
@@ -263,20 +225,10 @@ def ratio_intervals(
 ) -> np.ndarray:
     """Percentile intervals of M ratios, sum of credit over sum of points, when clusters are drawn anew.
 
-    All ratios are read from the same samples, so that those of groups of points belong together.
-
-    Args:
-        credit: (C, M) of each of C clusters.
-        points: (C, M) points that each ratio counts in a cluster; samples without any do not count.
-        rng: the chance of the samples.
-        resamples: how many.
-        level: share of samples that lie in an interval.
-
-    Returns:
-        (2, M) lower and upper end; NaN where fewer than two clusters have points.
-
-    Raises:
-        ValueError: no samples, or a level that is no share.
+    All ratios are read from the same samples, so that those of groups of points belong together. `credit` (C,
+    M) and `points` (C, M), those that each ratio counts, are of each of C clusters; samples without any point
+    do not count; `level` is the share of the samples in an interval. Returns (2, M), lower and upper end; NaN
+    where fewer than two clusters have points. Raises ValueError for no samples, or a level that is no share.
     """
     if resamples < 1 or not 0 < level < 1:
         raise ValueError(f"{resamples} samples, level {level}; wanted 1 or more, and a share between 0 and 1")

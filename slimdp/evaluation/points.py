@@ -8,8 +8,8 @@ points of all people, and AUC_a = (1/a) * integral of f from 0 to a its mean up 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class PointErrors:
 
     def where(self, chosen: np.ndarray) -> PointErrors:
         """The points that a mask (P,) bool chooses."""
-        return PointErrors(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return PointErrors(*(values[chosen] for values in vars(self).values()))
 
     def of_form(self, form: str) -> np.ndarray:
         """(P,) metres of one of FORMS."""
@@ -50,8 +50,7 @@ class PointErrors:
     @staticmethod
     def joined(each: Sequence[PointErrors]) -> PointErrors:
         """The points of several, one after the other."""
-        names = [field.name for field in fields(PointErrors)]
-        return PointErrors(*(np.concatenate([getattr(errors, name) for errors in each]) for name in names))
+        return PointErrors(*map(np.concatenate, zip(*(vars(errors).values() for errors in each))))
 
 
 class PointMetric:
@@ -110,8 +109,8 @@ class PointMetric:
     def errors(self) -> PointErrors:
         """The errors of all points, person by person in the order of the file.
 
-        Raises:
-            ValueError: nobody has points, or people with points have no prediction and `missing` is "raise".
+        Raises ValueError if nobody has points, or people with points have no prediction and `missing` is
+        "raise".
         """
         places = sorted(self._people)
         if not places:
@@ -126,10 +125,21 @@ class PointMetric:
                 f"{first.image.id} ({first.image.file_name}), annotation {first.id}; predict them all, or "
                 'count their points as wrong with missing="wrong"'
             )
-        nobody = {place: _PointSamples.of_nobody(len(self._people[place].part)) for place in absent}
-        samples = self._samples | nobody
-        rows = [(place, self._people[place], samples[place]) for place in places]
-        return _measure(rows, self._settings.surface)
+        people = [self._people[place] for place in places]
+        samples = [
+            self._samples.get(place) or _unseen(len(person.part)) for place, person in zip(places, people)
+        ]
+        part, uv, found, foreground = (np.concatenate(each) for each in zip(*samples))
+        true_part = np.concatenate([person.part for person in people]).astype(np.int64)
+        true_uv = np.concatenate([person.uv for person in people])
+        localization_m = np.full(len(found), NOT_FOUND)
+        if found.any():  # all people together: surfaces are fastest on large arrays
+            localization_m[found] = self._settings.surface.distance_between(
+                part[found], uv[found], true_part[found], true_uv[found]
+            )
+        full_m = np.where(foreground, localization_m, NOT_FOUND)
+        person = np.repeat(places, [len(person.part) for person in people])
+        return PointErrors(full_m, localization_m, true_part, person)
 
     def _add_people(self, truth: ImageTruth) -> None:
         self._annotated += len(truth.people)
@@ -151,16 +161,11 @@ def point_errors(
     surface: Surface,
     missing: Literal["raise", "wrong"] = "raise",
 ) -> PointErrors:
-    """Geodesic error of every annotated point of some people.
+    """Geodesic error of every annotated point of people, whose points with (u, v) are the truth.
 
-    Args:
-        predictions: in any order; those of people without points are not used.
-        people: whose points with (u, v) are the truth; a person is known by image id and annotation id.
-        surface: the body that parts, u and v speak of.
-        missing: "raise", or "wrong" to count all points of a person without a prediction as not found.
-
-    Raises:
-        ValueError: people without a prediction, people or predictions given twice, or no points at all.
+    A person is known by image id and annotation id; predictions may be in any order, and those of people
+    without points are not used. `missing` "wrong" counts all points of a person without a prediction as not
+    found. Raises ValueError for people without one, people or predictions given twice, or no points at all.
     """
     metric = PointMetric(MetricSettings(surface, missing=missing))
     truths = EvaluationSet.of(people).by_image
@@ -177,17 +182,14 @@ def summarize(
 ) -> dict[str, dict[str, float]]:
     """Ratios and areas of errors that were measured, percent: {"full": {"5cm": ..., "auc10": ...}, ...}.
 
-    Raises:
-        ValueError: no errors, or thresholds that `checked_thresholds` refuses.
+    Raises ValueError for no errors, or thresholds that `checked_thresholds` refuses.
     """
     thresholds = checked_thresholds(thresholds_cm)
-    scores = {}
-    for form in FORMS:
-        errors_m = errors.of_form(form)
-        ratios = {threshold_name(t): 100 * ratio_within(errors_m, t / 100) for t in thresholds}
-        areas = {name: 100 * auc(errors_m, limit_m) for name, limit_m in AUC_LIMITS_M.items()}
-        scores[form] = ratios | areas
-    return scores
+    return {
+        form: {threshold_name(t): 100 * ratio_within(errors.of_form(form), t / 100) for t in thresholds}
+        | {name: 100 * auc(errors.of_form(form), limit_m) for name, limit_m in AUC_LIMITS_M.items()}
+        for form in FORMS
+    }
 
 
 def table_row(scores: Mapping[str, float]) -> dict[str, float]:
@@ -201,9 +203,9 @@ def checked_thresholds(thresholds_cm: Sequence[float]) -> tuple[float, ...]:
     if not thresholds or not all(0 < t < np.inf for t in thresholds):
         raise ValueError(f"thresholds {list(thresholds)} cm, but positive numbers are wanted")
     names = [threshold_name(t) for t in thresholds]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ValueError(f"the threshold {twice[0]} is there twice")
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"the threshold {name} is there twice")
     return thresholds
 
 
@@ -245,8 +247,7 @@ def _threshold_cm(name: str) -> float | None:
     return threshold_cm if 0 < threshold_cm < np.inf and threshold_name(threshold_cm) == name else None
 
 
-@dataclass(frozen=True)
-class _PointSamples:
+class _PointSamples(NamedTuple):
     """A prediction at N points; `part` and `uv` count only where `found`."""
 
     part: np.ndarray  # (N,) from 1 on
@@ -254,39 +255,16 @@ class _PointSamples:
     found: np.ndarray  # (N,) bool: inside the crop
     foreground: np.ndarray  # (N,) bool
 
-    @staticmethod
-    def of_nobody(points: int) -> _PointSamples:
-        nowhere = np.zeros(points, dtype=bool)
-        return _PointSamples(
-            np.ones(points, dtype=np.int64), np.zeros((points, 2), np.float32), nowhere, nowhere
-        )
+
+def _unseen(points: int) -> _PointSamples:
+    nowhere = np.zeros(points, dtype=bool)
+    return _PointSamples(np.ones(points, dtype=np.int64), np.zeros((points, 2), np.float32), nowhere, nowhere)
 
 
 def _sample_points(prediction: DensePoseInstance, person: PersonAnnotation) -> _PointSamples:
     pixels, found = nearest_pixels(prediction, person.points)
     column, row = pixels.T
+    part, uv = prediction.part[row, column], prediction.uv[:, row, column].T
     return _PointSamples(
-        part=prediction.part[row, column].astype(np.int64),
-        uv=prediction.uv[:, row, column].T.astype(np.float32),
-        found=found,
-        foreground=prediction.foreground[row, column],
-    )
-
-
-def _measure(rows: list[tuple[int, PersonAnnotation, _PointSamples]], surface: Surface) -> PointErrors:
-    """Errors of all people's points, measured together: surfaces are fastest on large arrays."""
-    true_part = np.concatenate([person.part for _, person, _ in rows]).astype(np.int64)
-    true_uv = np.concatenate([person.uv for _, person, _ in rows])
-    found = np.concatenate([samples.found for _, _, samples in rows])
-    foreground = np.concatenate([samples.foreground for _, _, samples in rows])
-    part = np.concatenate([samples.part for _, _, samples in rows])[found]
-    uv = np.concatenate([samples.uv for _, _, samples in rows])[found]
-    localization_m = np.full(len(found), NOT_FOUND)
-    if found.any():
-        localization_m[found] = surface.distance_between(part, uv, true_part[found], true_uv[found])
-    return PointErrors(
-        full_m=np.where(foreground, localization_m, NOT_FOUND),
-        localization_m=localization_m,
-        part=true_part,
-        person=np.repeat([place for place, _, _ in rows], [len(person.part) for _, person, _ in rows]),
+        part.astype(np.int64), uv.astype(np.float32), found, prediction.foreground[row, column]
     )

@@ -21,7 +21,7 @@ none) and the origin's fields.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -31,17 +31,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from flow_cache.runtime import hdf5
 from flow_cache.runtime.atomic import atomic_write
-from flow_cache.runtime.hdf5 import (
-    DiskFile,
-    Hdf5ContentError,
-    has_attribute,
-    integer,
-    new_hdf5,
-    open_hdf5,
-    require_plain,
-    text,
-)
 from flow_cache.runtime.words import quoted
 from slimdp.evaluation.densepose_results import FARTHEST_PX, MOST_PIXELS, Detection
 from slimdp.geometry import apply_affine, invert_affine
@@ -88,11 +79,8 @@ def _schema(size: int) -> dict[str, tuple[tuple[int, ...], type]]:
 class PredictionWriter:
     """Writes predictions one by one; the file takes its name when the `with` block ends without an error.
 
-    Args:
-        path: file to write; an older one of that name is replaced at the end.
-        crop_size: S, side of the maps, px.
-        origin: what made the predictions.
-        layout: the parts that they speak of.
+    An older file of that name is replaced at the end. `crop_size` is S, the side of the maps, px; `layout`
+    the parts that they speak of.
     """
 
     def __init__(
@@ -104,20 +92,18 @@ class PredictionWriter:
     ) -> None:
         if crop_size < 1:
             raise ValueError(f"crop_size = {crop_size}, but a positive number of px is wanted")
-        self.path = Path(path)
-        self.crop_size, self.layout = crop_size, layout
+        self.path, self.crop_size, self.layout = Path(path), crop_size, layout
         self._origin = origin or PredictionOrigin()
         self._keys: set[tuple[int, int]] = set()
         self._exit = ExitStack()
         self._file: h5py.File | None = None
-        self._disk: DiskFile | None = None
+        self._disk: hdf5.DiskFile | None = None
 
     def __enter__(self) -> PredictionWriter:
         temporary = self._exit.enter_context(atomic_write(self.path))
-        self._file, self._disk = self._exit.enter_context(new_hdf5(temporary))
-        attributes = {"format": FORMAT, "version": VERSION, "crop_size": self.crop_size}
-        layout = {"layout": json.dumps(self.layout.as_json())}
-        self._file.attrs.update(attributes | layout | asdict(self._origin))
+        self._file, self._disk = self._exit.enter_context(hdf5.new_hdf5(temporary))
+        header = {"format": FORMAT, "version": VERSION, "crop_size": self.crop_size}
+        self._file.attrs.update(header | {"layout": json.dumps(self.layout.as_json())} | asdict(self._origin))
         for name, (row, dtype) in _schema(self.crop_size).items():
             if name in MAPS:  # one chunk a person
                 storage = {"chunks": (1, *row), "compression": "gzip", "compression_opts": 1, "shuffle": True}
@@ -155,10 +141,9 @@ class PredictionWriter:
 class PredictionFile:
     """A predictions file to read: `for prediction in file`, or `file.read(image_id, annotation_id)`.
 
-    Every byte of it has a checksum, in files that were written before this the maps alone.
-
-    Use it as a context manager. Raises PredictionFileError if the file is damaged or of another kind,
-    FileNotFoundError if it is not there.
+    Every byte of it has a checksum, in files that were written before this the maps alone. Use it as a
+    context manager. Raises PredictionFileError for a damaged file or one of another kind, FileNotFoundError
+    for none.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -175,6 +160,9 @@ class PredictionFile:
         except PredictionFileError:
             self._file.close()
             raise
+        except hdf5.Hdf5ContentError as error:
+            self._file.close()
+            raise PredictionFileError(f"{self.path}: {error}; run slimdp predict again") from error
         except (OSError, RuntimeError, KeyError) as error:
             self._file.close()
             raise PredictionFileError(f"{self.path} is damaged: {error}; predict it again") from error
@@ -191,8 +179,7 @@ class PredictionFile:
                 f"{self.path} has no prediction for image {image_id}, annotation {annotation_id} "
                 f"(it holds {len(self)} people); was it made from the same annotation file?"
             )
-        names = [f.name for f in fields(DensePoseInstance)]
-        values = {name: _read(self._file, name, row, self.path) for name in names}
+        values = {f.name: _read(self._file, f.name, row, self.path) for f in fields(DensePoseInstance)}
         for name in ("annotation_id", "image_id", "score"):
             values[name] = values[name].item()
         prediction = DensePoseInstance(**values)
@@ -223,39 +210,36 @@ def check_prediction(
     prediction: DensePoseInstance, crop_size: int, where: str, layout: PartLayout = PEOPLE
 ) -> None:
     """Raise PredictionFileError, naming the person and the field, unless all values are possible."""
-    person = f"{where}: image {prediction.image_id}, annotation {prediction.annotation_id}"
+
+    def require(fine: Any, problem: str) -> None:
+        if not fine:
+            person = f"image {prediction.image_id}, annotation {prediction.annotation_id}"
+            raise PredictionFileError(f"{where}: {person}: {problem}")
+
     for name, (row, _) in _schema(crop_size).items():
         shape = np.shape(getattr(prediction, name))
-        if shape != row:
-            raise PredictionFileError(f"{person}: {name} has shape {shape}, but {row} is wanted")
+        require(shape == row, f"{name} has shape {shape}, but {row} is wanted")
     for name in ("box", "score", "crop_from_image", "uv"):
-        if not np.isfinite(getattr(prediction, name)).all():
-            raise PredictionFileError(f"{person}: {name} holds values that are not finite")
+        require(np.isfinite(getattr(prediction, name)).all(), f"{name} holds values that are not finite")
     box, crop = np.asarray(prediction.box), np.asarray(prediction.crop_from_image)
-    if (box[2:] <= 0).any() or np.abs(box).max() > FARTHEST_PX:
-        problem = f"but a width and height above 0 are wanted, and no more than {FARTHEST_PX:g} px"
-        raise PredictionFileError(f"{person}: box = {box.tolist()}, {problem}")
-    if prediction.score < 0:
-        raise PredictionFileError(f"{person}: score = {prediction.score:g}, but 0 or more is wanted")
-    if crop[0, 0] * crop[1, 1] == crop[0, 1] * crop[1, 0]:
-        raise PredictionFileError(
-            f"{person}: crop_from_image = {crop.tolist()}, but a map that can be turned back is wanted"
-        )
-    part, uv, parts = prediction.part, prediction.uv, len(layout.parts)
-    if part.min() < 1 or part.max() > parts:
-        raise PredictionFileError(
-            f"{person}: part runs from {part.min()} to {part.max()}, but 1..{parts} is wanted"
-        )
-    if uv.min() < 0 or uv.max() > 1:
-        raise PredictionFileError(f"{person}: uv runs from {uv.min()} to {uv.max()}, but 0..1 is wanted")
+    wanted = f"but a width and height above 0 are wanted, and no more than {FARTHEST_PX:g} px"
+    require((box[2:] > 0).all() and np.abs(box).max() <= FARTHEST_PX, f"box = {box.tolist()}, {wanted}")
+    require(prediction.score >= 0, f"score = {prediction.score:g}, but 0 or more is wanted")
+    wanted = "but a map that can be turned back is wanted"
+    turns = crop[0, 0] * crop[1, 1] != crop[0, 1] * crop[1, 0]
+    require(turns, f"crop_from_image = {crop.tolist()}, {wanted}")
+    least, most, parts = prediction.part.min(), prediction.part.max(), len(layout.parts)
+    require(least >= 1 and most <= parts, f"part runs from {least} to {most}, but 1..{parts} is wanted")
+    least, most = prediction.uv.min(), prediction.uv.max()
+    require(least >= 0 and most <= 1, f"uv runs from {least} to {most}, but 0..1 is wanted")
 
 
 def _open(path: Path) -> h5py.File:
     if not path.is_file():
         raise FileNotFoundError(f"no predictions at {path}; run: slimdp predict --out {quoted(path)}")
     try:
-        return open_hdf5(path)
-    except (OSError, Hdf5ContentError) as error:
+        return hdf5.open_hdf5(path)
+    except (OSError, hdf5.Hdf5ContentError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the system refused it, and the error names the file
         raise PredictionFileError(f"{path} is not a whole HDF5 file: {error}") from error
@@ -266,34 +250,26 @@ def _read(file: h5py.File, name: str, row: int | slice, path: Path) -> Any:
         return file[name][row]
     except (OSError, RuntimeError, KeyError) as error:
         where = f"{name}, row {row}" if isinstance(row, int) else name
-        raise PredictionFileError(
-            f"{path}: {where} cannot be read: {error}; the file is damaged, predict it again"
-        ) from error
+        problem = f"{where} cannot be read: {error}; the file is damaged, predict it again"
+        raise PredictionFileError(f"{path}: {problem}") from error
 
 
 def _read_header(file: h5py.File, path: Path) -> tuple[int, PartLayout, PredictionOrigin]:
     """Crop size, px, parts and origin, once attributes and shapes of datasets are as they should be."""
-    try:
-        return _read_plain_header(file, path)
-    except Hdf5ContentError as error:
-        raise PredictionFileError(f"{path}: {error}; run slimdp predict again") from error
-
-
-def _read_plain_header(file: h5py.File, path: Path) -> tuple[int, PartLayout, PredictionOrigin]:
     root = file["/"]
+
     found = (
-        text(root, "format") if has_attribute(root, "format") else None,
-        integer(root, "version", 0, 2**31) if has_attribute(root, "version") else None,
+        hdf5.text(root, "format") if hdf5.has_attribute(root, "format") else None,
+        hdf5.integer(root, "version", 0, 2**31) if hdf5.has_attribute(root, "version") else None,
     )
     if found != (FORMAT, VERSION):
         raise PredictionFileError(
             f"{path} is of format {found[0]!r}, version {found[1]}, "
             f"but {FORMAT!r}, version {VERSION} is wanted"
         )
-    size = integer(root, "crop_size", 1, _LARGEST_CROP)
-    require_plain(file, [name for name in _schema(size) if name not in MAPS])
-    require_plain(file, MAPS, _LARGEST_RATIO)
-    people = None
+    size = hdf5.integer(root, "crop_size", 1, _LARGEST_CROP)
+    hdf5.require_plain(file, [name for name in _schema(size) if name not in MAPS])
+    hdf5.require_plain(file, MAPS, _LARGEST_RATIO)
     for name, (row, dtype) in _schema(size).items():
         data = file.get(name)
         if not isinstance(data, h5py.Dataset) or data.dtype != dtype or data.shape[1:] != row:
@@ -301,31 +277,28 @@ def _read_plain_header(file: h5py.File, path: Path) -> tuple[int, PartLayout, Pr
             raise PredictionFileError(
                 f"{path}: {name} is {found_text}, but {np.dtype(dtype)} (N, ...{row}) is wanted"
             )
-        people = data.shape[0] if people is None else people
-        if data.shape[0] != people:
-            raise PredictionFileError(f"{path}: {name} has {data.shape[0]} rows, but image_id has {people}")
-    kept = [f.name for f in fields(PredictionOrigin) if has_attribute(root, f.name)]
-    origin = {name: text(root, name) for name in kept}
+        if len(data) != len(file["image_id"]):
+            rows = f"{len(data)} rows, but image_id has {len(file['image_id'])}"
+            raise PredictionFileError(f"{path}: {name} has {rows}")
+    kept = [f.name for f in fields(PredictionOrigin) if hdf5.has_attribute(root, f.name)]
+    origin = {name: hdf5.text(root, name) for name in kept}
     return size, _read_layout(root, path), PredictionOrigin(**origin)
 
 
 def _read_layout(root: h5py.Group, path: Path) -> PartLayout:
-    if not has_attribute(root, "layout"):
+    if not hdf5.has_attribute(root, "layout"):
         return PEOPLE  # written before surfaces said which parts they have
     try:
-        return layout_from_json(json.loads(text(root, "layout")))
+        return layout_from_json(json.loads(hdf5.text(root, "layout")))
     except ValueError as error:
         raise PredictionFileError(f"{path}: layout: {error}; run slimdp predict again") from error
 
 
 def nearest_pixels(prediction: DensePoseInstance, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The crop's pixel nearest to each place in the image.
+    """The crop's pixel nearest to each of places (N, 2) x, y, px of the image.
 
-    Args:
-        points: (N, 2) x, y, image px.
-
-    Returns:
-        (N, 2) int64 column and row, 0 where the place is outside the crop; (N,) bool, whether it is inside.
+    Returns (N, 2) int64 column and row, 0 where the place is outside the crop; (N,) bool, whether it is
+    inside.
     """
     crop_points = apply_affine(prediction.crop_from_image, points)
     # A half goes up: numpy's rint would send 0.5 and 1.5 to even numbers.
@@ -335,22 +308,10 @@ def nearest_pixels(prediction: DensePoseInstance, points: np.ndarray) -> tuple[n
 
 
 def paste_prediction(prediction: DensePoseInstance, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """A prediction in the frame of its image, each pixel read from the nearest one of the crop.
-
-    Args:
-        prediction: maps in crop px.
-        width: of the image, px.
-        height: of the image, px.
-
-    Returns:
-        part (height, width) uint8, 0 where it is not the person; uv (2, height, width) float32, 0 there.
-    """
-    size = prediction.part.shape[0]
-    edge = size - 0.5
-    corners = apply_affine(
-        invert_affine(prediction.crop_from_image),
-        np.array([[-0.5, -0.5], [edge, -0.5], [-0.5, edge], [edge, edge]]),
-    )
+    """A prediction in the frame of its image, width x height px; returns as `prediction_in_window`."""
+    edge = prediction.part.shape[0] - 0.5
+    corners = np.array([[-0.5, -0.5], [edge, -0.5], [-0.5, edge], [edge, edge]])
+    corners = apply_affine(invert_affine(prediction.crop_from_image), corners)
     x0, y0 = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)
     x1, y1 = np.minimum(np.ceil(corners.max(axis=0)) + 1, [width, height]).astype(int)
     part = np.zeros((height, width), dtype=np.uint8)
@@ -365,8 +326,7 @@ def prediction_in_window(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A prediction at the image's pixels from column x0, row y0 on, each read from the nearest of the crop.
 
-    Returns:
-        part (height, width) uint8, 0 where it is not the person; uv (2, height, width) float32, 0 there.
+    Returns part (height, width) uint8, 0 where it is not the person; uv (2, height, width) float32, 0 there.
     """
     part = np.zeros((height, width), dtype=np.uint8)
     uv = np.zeros((2, height, width), dtype=np.float32)
@@ -398,14 +358,6 @@ def as_detection(prediction: DensePoseInstance) -> Detection:
         )
     width, height = int(x1 - x0), int(y1 - y0)
     part, uv = prediction_in_window(prediction, int(x0), int(y0), width, height)
-    return Detection(
-        image_id=prediction.image_id,
-        box=np.array([x0, y0, width, height], dtype=np.float64),
-        score=prediction.score,
-        iuv=np.concatenate([part[None], np.rint(255 * uv).astype(np.uint8)]),
-    )
-
-
-def as_detections(predictions: Iterable[DensePoseInstance]) -> Iterator[Detection]:
-    """`as_detection` of each."""
-    return (as_detection(prediction) for prediction in predictions)
+    box = np.array([x0, y0, width, height], dtype=np.float64)
+    iuv = np.concatenate([part[None], np.rint(255 * uv).astype(np.uint8)])
+    return Detection(prediction.image_id, box, prediction.score, iuv)

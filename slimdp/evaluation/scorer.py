@@ -61,15 +61,9 @@ def _metric_of(name: str) -> type[Metric]:
 class Scorer:
     """Gives the truths and the predictions of a set to metrics, image by image.
 
-    Args:
-        scores: names, of any metrics.
-        truths: whom the predictions are of.
-        surface: what part, u and v speak of, in both.
-        kappa: of GPS: "per-part", as published AP has it, or "paper" (`kappa_by_part`).
-        missing: people with points and no prediction: "raise", or count their points as "wrong".
-
-    Raises:
-        ConfigError: a score that no metric gives.
+    Scores are names, of any metrics; part, u and v of truths and predictions speak of the surface. `kappa` is
+    that of GPS: "per-part", as published AP has it, or "paper" (`kappa_by_part`). People with points and no
+    prediction "raise", or count their points as "wrong". Raises ConfigError for a score that no metric gives.
     """
 
     def __init__(
@@ -102,21 +96,17 @@ class Scorer:
     def take(self, predictions: Iterable[DensePoseInstance | Detection], timed: bool = False) -> None:
         """Give predictions on as they come, in any order; `timed`: they are made meanwhile, so tell how fast.
 
-        Raises:
-            ValueError: a prediction of an image that is not in the set, or one that cannot be scored.
+        Raises ValueError for a prediction of an image that is not in the set, or one that cannot be scored.
         """
-        images, iterator = self._truths.by_image, iter(predictions)
         begin = time.perf_counter()
-        for predicted in iterator:
+        for predicted in predictions:
             seconds = time.perf_counter() - begin if timed else None
-            truth = images.get(predicted.image_id)
+            truth = self._truths.by_image.get(predicted.image_id)
             if truth is None:
-                whose = ""
+                image = f"image {predicted.image_id}"
                 if isinstance(predicted, DensePoseInstance):
-                    whose = f"annotation {predicted.annotation_id} of "
-                raise ResultFileError(
-                    f"{whose}image {predicted.image_id}: {self._truths.file} has no such image"
-                )
+                    image = f"annotation {predicted.annotation_id} of {image}"
+                raise ResultFileError(f"{image}: {self._truths.file} has no such image")
             for metric in self.metrics:
                 metric.update(truth, Predicted((predicted,), seconds))
             begin = time.perf_counter()
@@ -167,13 +157,9 @@ def evaluate_files(
 ) -> Evaluation:
     """Score a file of predictions; no picture is looked at.
 
-    Args:
-        predictions: a .json of DensePose results, of any system, or else a predictions.h5.
-        annotations: DensePose-COCO or PoseTrack JSON.
-        surface, kappa, missing: as for `Scorer`; results are never asked for everybody.
-        thresholds_cm: of the ratios of points.
-        seed: of the bootstrap of their intervals.
-        scores: more of them, by name, of any metrics.
+    The file is a .json of DensePose results, of any system, or else a predictions.h5; annotations are
+    DensePose-COCO or PoseTrack JSON. Surface, kappa and missing are as for `Scorer`; results are never asked
+    for everybody. The seed is that of the bootstrap of intervals, `scores` are more of them by name.
 
     Raises:
         ValueError: another kappa; a score that no metric gives; impossible thresholds; a file that is
@@ -201,8 +187,7 @@ def evaluate_files(
             scorer.take(tracked(file, "compare with the truths", "people", len(file)))
         errors = scorer.metric(PointMetric).errors()
         groups = PeopleGroups.of(truths.areas, [person.image.video for person in truths.people])
-        names_of_parts = surface.layout.part_names
-        report = report_points(errors, groups, thresholds_cm, seed=seed, part_names=names_of_parts)
+        report = report_points(errors, groups, thresholds_cm, seed, surface.layout.part_names)
     found = scorer.compute() if scores else {}
     others = {name: found[name].value for name in scores}
     instances = scorer.metric(AveragePrecision).by_similarity()

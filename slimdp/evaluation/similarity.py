@@ -28,8 +28,7 @@ _NO_POINTS = DensePoints(np.zeros((0, 2)), np.zeros(0, dtype=np.int64), np.zeros
 def kappa_by_part(kappa: str, layout: PartLayout) -> np.ndarray:
     """The tolerance by true part, (P + 1,) metres, of one of `KAPPAS`; entry 0 is not used.
 
-    Raises:
-        ValueError: another kappa.
+    Raises ValueError for another kappa.
     """
     if kappa not in KAPPAS:
         raise ValueError(f"no kappa {kappa!r}; choose one of: {listed(KAPPAS, kappa)}")
@@ -74,12 +73,8 @@ class ImageComparison:
         if not wanted or self._truth.regions.cover_detection(detection):
             return
         mask = place_in_image(detection.iuv[0] > 0, detection.box, self._truth.image)
-        kept = _Kept(
-            box=detection.box,
-            samples=sample_at_truths(detection, self.truths),
-            shared=shared_pixels(mask, self.truths),
-            pixels=mask.count,
-        )
+        samples = sample_at_truths(detection, self.truths)
+        kept = _Kept(detection.box, samples, shared_pixels(mask, self.truths), mask.count)
         self._offered += 1
         heapq.heappush(self._heap, (detection.score, -self._offered, kept))
         if len(self._heap) > MOST_DETECTIONS:
@@ -96,10 +91,7 @@ def similarities(
 ) -> list[ImageSimilarities]:
     """Similarities of detections with the truths of their images, in the order of the images' ids.
 
-    Args:
-        comparisons: by image id.
-        surface: what part, u and v speak of.
-        kappa_m: (P + 1,) metres by true part (`kappa_by_part`).
+    Comparisons are by image id, `kappa_m` (P + 1,) metres by true part (`kappa_by_part`).
     """
     images = [comparisons[image_id] for image_id in sorted(comparisons)]
     ranked = [image.ranked() for image in images]
@@ -160,11 +152,7 @@ class TruthPoints:
         of_nobody = [_NO_POINTS, *each]
         return TruthPoints(
             truths=tuple(truths),
-            points=DensePoints(
-                np.concatenate([points.places for points in of_nobody]),
-                np.concatenate([points.part for points in of_nobody]),
-                np.concatenate([points.uv for points in of_nobody]),
-            ),
+            points=DensePoints(*map(np.concatenate, zip(*(vars(points).values() for points in of_nobody)))),
             starts=np.cumsum([0, *(len(points.part) for points in each)]),
             low=np.array([points.places.min(axis=0, initial=np.inf) for points in each]).reshape(-1, 2),
             high=np.array([points.places.max(axis=0, initial=-np.inf) for points in each]).reshape(-1, 2),
@@ -227,14 +215,9 @@ def gps(
 ) -> list[np.ndarray]:
     """Geodesic point similarity of detections and truths, for several images.
 
-    Args:
-        truths: of each image, with G truths.
-        samples: of each image, what each of its D detections says (`sample_at_truths`).
-        surface: what part, u and v speak of.
-        kappa_m: (P + 1,) metres by true part (`kappa_by_part`).
-
-    Returns:
-        of each image (D, G), in 0..1; 0 for truths without points, and where a detection says nothing.
+    Of each image there are G truths, and what each of its D detections says (`sample_at_truths`); `kappa_m`
+    (P + 1,) metres is by true part. Returns (D, G) of each image, in 0..1; 0 for truths without points, and
+    where a detection says nothing.
     """
     part = np.concatenate([np.zeros(0, dtype=np.int64), *(image.points.part for image in truths)])
     uv = np.concatenate([np.zeros((0, 2)), *(image.points.uv for image in truths)])
@@ -243,9 +226,8 @@ def gps(
     none = np.zeros(0, dtype=np.int64)
     point = np.concatenate([none, *(begin + one.point for begin, of in zip(first, samples) for one in of)])
     codes = np.concatenate([none, *(one.codes for of in samples for one in of)])
-    distance_m = surface.vertex_distance(
-        surface.nearest_vertex(part, uv)[point], _vertices_of(codes, surface)
-    )
+    true_vertex = surface.nearest_vertex(part, uv)[point]
+    distance_m = surface.vertex_distance(true_vertex, _vertices_of(codes, surface))
     similarity = np.exp(-(distance_m**2) / (2 * kappa_m[part[point]] ** 2))
     results, at = [], 0
     for image, of_image in zip(truths, samples):
@@ -260,13 +242,9 @@ def gps(
 
 
 def mask_iou(shared: np.ndarray, detected: np.ndarray, true: np.ndarray, crowd: np.ndarray) -> np.ndarray:
-    """Overlap (D, G) of masks, 0 for two empty ones; in a crowd, the share of the detected mask.
+    """Overlap (D, G) of masks, 0 for two empty ones; in a crowd (G,) bool, the share of the detected mask.
 
-    Args:
-        shared: (D, G) px that both have.
-        detected: (D,) px.
-        true: (G,) px.
-        crowd: (G,) bool.
+    `shared` (D, G) are the px that both have, `detected` (D,) and `true` (G,) those of each.
     """
     either = np.where(crowd, detected[:, None], detected[:, None] + true - shared)
     return shared / np.maximum(either, 1)

@@ -8,7 +8,7 @@ That paper takes them of videos of drawn dense pose, where flicker lowers both. 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 
 import cv2
@@ -43,12 +43,7 @@ class StabilityCount:
     moved: int = 0  # of the others: predicted at another place of the body, too far from the first
 
     def __add__(self, other: StabilityCount) -> StabilityCount:
-        return StabilityCount(
-            self.pairs + other.pairs,
-            self.propagated + other.propagated,
-            self.lost + other.lost,
-            self.moved + other.moved,
-        )
+        return StabilityCount(*(a + b for a, b in zip(astuple(self), astuple(other))))
 
     def in_percent(self) -> dict[str, float | None]:
         """{"moved": of pixels that stay the person, "lost": of all propagated ones, ...}; None of none."""
@@ -71,23 +66,12 @@ def measure_stability(
     threshold_px: float = THRESHOLD_PX,
     first_frame: int | None = None,
 ) -> dict[str, StabilityCount]:
-    """Follow the pixels of people from frame to frame, and count where predictions jump on the body.
+    """Follow the pixels of people from frame to frame, and count by video where predictions jump on the body.
 
     A person is known in both frames by its track. What is hidden, leaves the picture or has no flow fails the
-    forward-backward check and is not counted.
-
-    Args:
-        predictions: of people in frames of videos.
-        annotations: the file whose people were predicted, with track ids.
-        store: flow of these videos, both ways of the step.
-        surface: what the predictions speak of.
-        jump_m: the farthest that a surface point may move, metres.
-        step: from each frame to which later one.
-        threshold_px: of the check, px of a 256 px crop.
-        first_frame: the number that pictures give to the first frame of their video; None: find out.
-
-    Returns:
-        Counts by video, in the order of the file.
+    forward-backward check, of `threshold_px` in px of a 256 px crop, and is not counted. A surface point may
+    move by `jump_m`, from each frame to the one `step` later, whose flow the store has both ways.
+    `first_frame` is the number that pictures give to the first frame of their video; None: find out.
 
     Raises:
         ValueError: a step below 1, a jump that is not positive, or nobody who is predicted in two frames
@@ -102,19 +86,13 @@ def measure_stability(
         for person in annotations.people
         if None not in (person.track, person.image.video) and (person.image.id, person.id) in predictions
     ]
-    places = FramePlaces(
-        store, (person.image for person in followed), annotations.images, first_frame=first_frame
-    )
+    images = (person.image for person in followed)
+    places = FramePlaces(store, images, annotations.images, first_frame=first_frame)
     for person_0, person_1, chain in _pairs(followed, store, places, step):
         limit_px = threshold_in_image(threshold_px, crop_side(person_0.box, CropSettings()))
-        count = measure_pair(
-            predictions.read(person_0.image.id, person_0.id),
-            predictions.read(person_1.image.id, person_1.id),
-            chain,
-            surface,
-            jump_m,
-            limit_px,
-        )
+        prediction_0 = predictions.read(person_0.image.id, person_0.id)
+        prediction_1 = predictions.read(person_1.image.id, person_1.id)
+        count = measure_pair(prediction_0, prediction_1, chain, surface, jump_m, limit_px)
         video = places.place(person_0.image).video
         counts[video] = counts.get(video, StabilityCount()) + count
     if not counts:
@@ -178,8 +156,7 @@ def _pairs(
 def itf(frames: Iterable[np.ndarray]) -> float:
     """Interframe transformation fidelity: mean PSNR of neighbouring pictures, dB; infinite if two are equal.
 
-    Raises:
-        ValueError: fewer than two pictures, or others than uint8 of one size.
+    Raises ValueError for fewer than two pictures, or others than uint8 of one size.
     """
     return _mean_of_neighbours(psnr, frames)
 
@@ -200,10 +177,8 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
     """Structural similarity of two pictures, at most 1 (Wang et al., 2004, 3.2 and equation 13).
 
     Gaussian windows of 11 x 11 px, sigma 1.5; the mean over the windows that lie inside the picture. The
-    pictures are not scaled down first.
-
-    Raises:
-        ValueError: others than uint8 of one size, or smaller than a window.
+    pictures are not scaled down first. Raises ValueError for others than uint8 of one size, or smaller than a
+    window.
     """
     _check(a, b)
     if min(a.shape[:2]) < WINDOW:
