@@ -80,10 +80,7 @@ def forward_backward_offset_points(
         raise FlowCacheError(f"points of shape {points_0.shape}; wanted (N, 2) x, y px")
     if not np.isfinite(points_0).all():
         raise FlowCacheError(f"points that are not finite, first in row {_first_bad_row(points_0)}")
-    points_1 = points_0 + sample_flow(flow_0to1, points_0)
-    outside_0 = ~inside_frame(points_0, *flow_0to1.shape[1:])
-    offset_px = _offset_px(points_0, points_1, flow_1to0)
-    offset_px[outside_0] = np.inf
+    points_1, offset_px, _ = _there_and_back(points_0, flow_0to1, flow_1to0)
     return points_1, offset_px
 
 
@@ -104,7 +101,7 @@ def forward_backward_offset(
         y, x = np.mgrid[top : min(top + rows, height), 0:width].astype(np.float64)
         points_0 = np.stack([x.ravel(), y.ravel()], axis=1)
         points_1 = points_0 + flow_0to1[:, top : top + rows].reshape(2, -1).T
-        offset_px[top : top + rows] = _offset_px(points_0, points_1, flow_1to0).reshape(-1, width)
+        offset_px[top : top + rows] = _offset_px(points_0, points_1, flow_1to0)[0].reshape(-1, width)
     return offset_px
 
 
@@ -371,25 +368,40 @@ def plan_chain(
 
 
 def _move(points_0: np.ndarray, pair: FlowPair, limit_px: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points (N, 2), status and offset (N,) px of the check, over one flow."""
-    height, width = pair.flow_0to1.shape[1:]
-    points_1, offset_px = forward_backward_offset_points(points_0, pair.flow_0to1, pair.flow_1to0)
-    status = np.where(offset_px <= limit_px, PointStatus.KEPT, PointStatus.INCONSISTENT)
-    lost = np.flatnonzero(status != PointStatus.KEPT)
-    inside = inside_frame(points_0[lost], height, width) & inside_frame(points_1[lost], height, width)
-    status[lost[np.isfinite(points_1[lost]).all(axis=1) & ~inside]] = PointStatus.OUTSIDE
+    """Finite points (N, 2) over one flow: where they land, their status, and the offset (N,) px."""
+    _check_pair(pair.flow_0to1, pair.flow_1to0)
+    points_1, offset_px, inside = _there_and_back(points_0, pair.flow_0to1, pair.flow_1to0)
+    status = np.where(offset_px <= limit_px, PointStatus.KEPT.value, PointStatus.INCONSISTENT.value)
+    outside = np.flatnonzero(~inside)
+    status[outside[np.isfinite(points_1[outside]).all(axis=1)]] = PointStatus.OUTSIDE
     return points_1, status, offset_px
 
 
-def _offset_px(points_0: np.ndarray, points_1: np.ndarray, flow_1to0: np.ndarray) -> np.ndarray:
-    """How far from points_0 the way back from points_1 ends: (N,) px; infinite where it is not known."""
-    known = inside_frame(points_1, *flow_1to0.shape[1:])
-    start_1 = points_1[known]
+def _there_and_back(
+    points_0: np.ndarray, flow_0to1: np.ndarray, flow_1to0: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`forward_backward_offset_points` of finite points, and which of them are inside both frames, (N,)."""
+    points_1 = points_0 + sample_flow(flow_0to1, points_0)
+    offset_px, inside = _offset_px(points_0, points_1, flow_1to0)
+    inside &= inside_frame(points_0, *flow_0to1.shape[1:])
+    offset_px[~inside] = np.inf
+    return points_1, offset_px, inside
+
+
+def _offset_px(
+    points_0: np.ndarray, points_1: np.ndarray, flow_1to0: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far from points_0 the way back from points_1 ends, (N,) px; infinite where it is not known.
+
+    Beside it, which of points_1 lie in their frame, (N,) bool.
+    """
+    inside = inside_frame(points_1, *flow_1to0.shape[1:])
+    start_1 = points_1[inside]
     returned_0 = start_1 + sample_flow(flow_1to0, start_1)
     offset_px = np.full(len(points_0), np.inf)
-    offset_px[known] = np.hypot(*(returned_0 - points_0[known]).T)
+    offset_px[inside] = np.hypot(*(returned_0 - points_0[inside]).T)
     offset_px[np.isnan(offset_px)] = np.inf
-    return offset_px
+    return offset_px, inside
 
 
 def _where_valid(name: str, flow: np.ndarray, valid: np.ndarray | None) -> np.ndarray:

@@ -154,7 +154,9 @@ def coarse_target(
         (size / stride, size / stride) uint8: 0..C, or IGNORE.
     """
     x, y = _map_pixel_places(crop_from_image, size // stride, stride)
-    coarse = np.full((FRAME, FRAME), IGNORE, dtype=np.uint8) if person.coarse is None else person.coarse
+    coarse = person.coarse  # drawn at each look
+    if coarse is None:
+        coarse = np.full((FRAME, FRAME), IGNORE, dtype=np.uint8)
     places = np.stack([x.ravel(), y.ravel()], axis=1)
     label, inside = (flat.reshape(x.shape) for flat in sample_coarse(coarse, person.box, places, BACKGROUND))
     label[_may_show_anybody(person, crop_from_image, x, y, stride, other_boxes) & ~inside] = IGNORE

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Annotated, Literal
 
 import numpy as np
@@ -113,7 +114,7 @@ class LabelTransfer:
     others_0: Sequence[PersonAnnotation] = ()  # everybody else in frame 0
     people_1: Sequence[PersonAnnotation] = ()  # whom the file has in frame 1, the person maybe among them
 
-    @property
+    @cached_property
     def limit_px(self) -> float:
         """The largest offset of the forward-backward check, image px."""
         return self._image_px(self.settings.threshold_px)
@@ -170,6 +171,8 @@ def move_keypoints(keypoints_0: np.ndarray, seen: np.ndarray, move: Mover) -> np
     """Keypoints (K, 3) x, y, visibility of frame 1; what was not `seen` (K,) or is lost is 0, 0, 0."""
     keypoints_1 = np.zeros_like(keypoints_0)
     chosen = np.flatnonzero(seen)
+    if not len(chosen):
+        return keypoints_1
     points_1, kept = move(keypoints_0[chosen, :2])
     keypoints_1[chosen[kept]] = np.column_stack([points_1, keypoints_0[chosen, 2]])[kept]
     return keypoints_1

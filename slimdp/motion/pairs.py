@@ -172,7 +172,8 @@ def pair_sample(
     centres_1 = crop_from_map(np.mgrid[:side, :side][::-1].reshape(2, -1).T, first.stride)
     places_0, known = view.warp_to_source(centres_1)
     # Of the centres of map pixels: what lies beyond the outermost ones cannot be read in the first map.
-    known = known & ((places_0 >= centres_1[0]) & (places_0 <= centres_1[-1])).all(axis=1)
+    inside_0 = (places_0 >= centres_1[0]) & (places_0 <= centres_1[-1])
+    known = known & inside_0[:, 0] & inside_0[:, 1]  # a tenth of the time of `all` over so short an axis
     flow_1to0 = np.where(known[:, None], places_0 - centres_1, 0).T.reshape(2, side, side) / first.stride
     second = _unlabelled(first, view, image_1)
     if labels is not None:
@@ -248,11 +249,11 @@ def _coarse_at(first: PoseSample, labels: SourceLabels, places_0: np.ndarray) ->
     """
     column, row = np.floor(map_from_crop(places_0, first.stride) + 0.5).astype(int).T
     label = first.coarse[row, column]
-    person = labels.person
-    if person.coarse is None:
+    person, coarse = labels.person, labels.person.coarse
+    if coarse is None:
         return label
     in_image = apply_affine(invert_affine(first.crop_from_image), places_0)
-    drawn, inside = sample_coarse(person.coarse, person.box, in_image, BACKGROUND)
+    drawn, inside = sample_coarse(coarse, person.box, in_image, BACKGROUND)
     exact = inside & (label != IGNORE)
     label[exact] = (flip_coarse(drawn, person.layout) if labels.mirrored else drawn)[exact]
     return label
