@@ -67,6 +67,12 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="one more score, of any metric (docs/extending.md); again for more",
     )
+    command.add_argument(
+        "--keypoints",
+        action="store_true",
+        help="instead: how far on the body the predictions are from the people's keypoints",
+    )
+    add_input(command, "--reference", help="with --keypoints, to compare with: --out of another such command")
     add_imports(command, "a metric")
     add_output(command, "--out", help="scores.json to write")
     command.set_defaults(run=_evaluate)
@@ -117,6 +123,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     from slimdp.report import instance_table
     from slimdp.surface import load_surface
 
+    if options.keypoints:
+        return _evaluate_keypoints(options)
+    if options.reference is not None:
+        raise ConfigError("--reference holds scores of keypoints; give --keypoints too")
     if options.curve and options.predictions.suffix == ".json":
         raise ConfigError(
             f"--curve needs scores of points, so a predictions.h5; {options.predictions} holds"
@@ -143,6 +153,39 @@ def _evaluate(options: argparse.Namespace) -> None:
         print(options.out)
     for path in options.curve:
         _write_curve(path, evaluation, options.seed)
+
+
+def _evaluate_keypoints(options: argparse.Namespace) -> None:
+    from slimdp.evaluation import (
+        evaluate_keypoints,
+        keypoint_rows,
+        ratio_to,
+        read_keypoint_scores,
+        write_scores,
+    )
+    from slimdp.report import keypoint_table
+    from slimdp.surface import load_surface
+
+    if options.curve or options.annotators or options.score:
+        raise ConfigError(
+            "--keypoints gives scores of keypoints alone: leave out --curve, --annotators, --score"
+        )
+    reference = None if options.reference is None else read_keypoint_scores(options.reference)
+    errors = evaluate_keypoints(
+        options.predictions, options.annotations, load_surface(options.surface), options.missing
+    )
+    scores = errors.as_json()
+    print("Visible keypoints within a distance along the body, localization only, and on the wrong side, %:")
+    print(keypoint_table(keypoint_rows(errors)))
+    if reference is not None:
+        scores["ratio"] = ratio_to(scores, reference)
+        shares = ", ".join(
+            f"{name} {share:.2f}" for name, share in scores["ratio"].items() if isinstance(share, float)
+        )
+        print(f"As a share of {options.reference}: {shares}")
+    if options.out is not None:
+        write_scores(options.out, {"keypoints": scores, "surface": options.surface})
+        print(options.out)
 
 
 def _print_points(points: PointReport, annotators: dict[str, float] | None) -> None:

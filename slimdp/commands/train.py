@@ -34,7 +34,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(run=_train)
 
     command = commands.add_parser("predict", help="predict people in boxes into a file")
-    add_input(command, "checkpoint", help="stage_NAME.pt of a run")
+    add_input(
+        command,
+        "checkpoint",
+        words=("default",),
+        help="stage_NAME.pt of a run, or default: the weights that come with slimdp",
+    )
     add_annotations(command)
     command.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
     add_surface(command, None, "whose symmetry that takes; default: the training's")
@@ -62,13 +67,15 @@ def _train(options: argparse.Namespace) -> None:
 def _predict(options: argparse.Namespace) -> None:
     from slimdp.data import read_annotations
     from slimdp.inference import describe_origin, predict_to_file
+    from slimdp.inference.weights import find_weights
     from slimdp.registry import import_modules
     from slimdp.surface import load_symmetry
     from slimdp.training import load_model
 
     import_modules(options.imports)
+    checkpoint = find_weights(options.checkpoint)
     people = read_annotations(options.annotations, options.images).people
-    model, config = load_model(options.checkpoint)
+    model, config = load_model(checkpoint)
     symmetry = load_symmetry(options.surface or config.surface) if options.flip_test else None
-    origin = describe_origin(options.checkpoint, options.annotations)
+    origin = describe_origin(checkpoint, options.annotations)
     print(predict_to_file(model, people, config.crop, options.out, origin, flip_symmetry=symmetry))

@@ -47,13 +47,17 @@ def mirrored_order(names: Sequence[str]) -> np.ndarray:
     """
     order = []
     for name in names:
-        side, _, rest = name.partition("_")
-        other = {"left": "right_", "right": "left_"}.get(side)
-        mirror = name if other is None else other + rest
-        if mirror not in names:
+        if (mirror := mirror_name(name)) not in names:
             raise ValueError(f"keypoint {name!r} without {mirror!r}; mirrored crops need both")
         order.append(list(names).index(mirror))
     return np.array(order, dtype=np.int64)
+
+
+def mirror_name(name: str) -> str:
+    """The name of a keypoint's mirror image: left_knee's is right_knee, nose's is nose."""
+    side, _, rest = name.partition("_")
+    other = {"left": "right_", "right": "left_"}.get(side)
+    return name if other is None else other + rest
 
 
 def arrange_keypoints(person: PersonAnnotation, names: Sequence[str]) -> np.ndarray:

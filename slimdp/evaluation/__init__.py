@@ -26,6 +26,14 @@ if TYPE_CHECKING:
         write_results,
     )
     from slimdp.evaluation.ground_truth import EvaluationSet, GroundTruth, ImageTruth, read_truths
+    from slimdp.evaluation.keypoints import (
+        KeypointErrors,
+        KeypointMetric,
+        evaluate_keypoints,
+        keypoint_rows,
+        ratio_to,
+        read_keypoint_scores,
+    )
     from slimdp.evaluation.metric import Metric, MetricSettings, Predicted, Score, ScoreKind
     from slimdp.evaluation.point_report import (
         PeopleGroups,
@@ -74,6 +82,8 @@ __all__ = [
     "GroundTruth",
     "ImageTruth",
     "JsonListError",
+    "KeypointErrors",
+    "KeypointMetric",
     "Metric",
     "MetricSettings",
     "PeopleGroups",
@@ -98,9 +108,11 @@ __all__ = [
     "as_detection",
     "describe_score",
     "evaluate_files",
+    "evaluate_keypoints",
     "isi",
     "itf",
     "kappa_by_part",
+    "keypoint_rows",
     "mean_error_map",
     "measure_stability",
     "nearest_pixels",
@@ -110,7 +122,9 @@ __all__ = [
     "point_curves",
     "point_errors",
     "psnr",
+    "ratio_to",
     "read_annotators",
+    "read_keypoint_scores",
     "read_results",
     "read_truths",
     "report_annotators",

@@ -18,6 +18,7 @@ from flow_cache.runtime.words import listed
 from slimdp.evaluation.average_precision import SIMILARITIES, AveragePrecision
 from slimdp.evaluation.densepose_results import Detection, ResultFileError, ResultReader, count_entries
 from slimdp.evaluation.ground_truth import EvaluationSet, read_truths
+from slimdp.evaluation.keypoints import KeypointMetric
 from slimdp.evaluation.metric import Metric, MetricSettings, Predicted, Score, ScoreKind
 from slimdp.evaluation.point_report import PeopleGroups, PointReport, report_points
 from slimdp.evaluation.points import FORMS, THRESHOLDS_CM, PointErrors, PointMetric, checked_thresholds
@@ -33,6 +34,7 @@ _Kind = TypeVar("_Kind")
 #: The first word of a score's name -> the metric that gives it.
 METRICS: dict[str, type[Metric]] = {
     "points": PointMetric,
+    "keypoints": KeypointMetric,
     "gps": AveragePrecision,
     "gpsm": AveragePrecision,
     "iou": AveragePrecision,

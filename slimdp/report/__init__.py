@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         clicks_table,
         instance_table,
         interval_table,
+        keypoint_table,
         score_table,
         stability_table,
     )
@@ -42,6 +43,7 @@ __all__ = [
     "error_image",
     "instance_table",
     "interval_table",
+    "keypoint_table",
     "overlay_parts",
     "overlay_uv",
     "people_sheet",

@@ -152,6 +152,28 @@ def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
     return f"{value:.1f}" if interval is None else f"{value:.1f} ({interval[0]:.1f}-{interval[1]:.1f})"
 
 
+def keypoint_table(
+    rows: Sequence[tuple[str, Mapping[str, float | int | None]]], markdown: bool = False
+) -> str:
+    """Scores of keypoints by name, one decimal; "-" where there is nothing to measure."""
+    columns = list(rows[0][1])
+    body = [
+        [
+            name,
+            *(
+                "-"
+                if (value := scores[c]) is None
+                else f"{value:.1f}"
+                if isinstance(value, float)
+                else str(value)
+                for c in columns
+            ),
+        ]
+        for name, scores in rows
+    ]
+    return format_table(["", *map(_title, columns)], body, markdown)
+
+
 def stability_table(counts: Mapping[str, StabilityCount], markdown: bool = False) -> str:
     """Jumping and lost pixels by video, with the persons and pixels they were counted on."""
     if not counts:
