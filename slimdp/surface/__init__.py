@@ -12,12 +12,7 @@ if TYPE_CHECKING:
     from slimdp.surface.densepose.surface import DensePoseCharts, DensePoseSurface
     from slimdp.surface.layout import Part, PartLayout, Surface
     from slimdp.surface.load import load_charts, load_surface, load_symmetry
-    from slimdp.surface.people import (
-        COCO_KEYPOINTS,
-        PEOPLE,
-        POSETRACK_FILE_KEYPOINTS,
-        POSETRACK_KEYPOINTS,
-    )
+    from slimdp.surface.people import COCO_KEYPOINTS, PEOPLE, POSETRACK_FILE_KEYPOINTS, POSETRACK_KEYPOINTS
     from slimdp.surface.symmetry import UvSymmetry, load_uv_symmetry
 
 __all__ = [

@@ -39,12 +39,9 @@ class BodySurface(ChartedFaces):
         return self._rims.nearest(part, uv)
 
     def anchors(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Face (N,) and barycentric weights (N, 3) of keypoints on the skin.
+        """Face (N,) and barycentric weights (N, 3) of keypoints on the skin; ValueError for an unknown name.
 
         A joint inside a limb is anchored at the vertex that is nearest to it in the rest pose.
-
-        Raises:
-            ValueError: a name that is no keypoint of this surface.
         """
         unknown = [name for name in names if name not in self.keypoints]
         if unknown:

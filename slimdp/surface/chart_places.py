@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import cKDTree
 
-from slimdp.surface.geodesics import twin_half_edges
+from slimdp.surface.geodesics import cross, twin_half_edges
 from slimdp.surface.layout import PartLayout
 
 if TYPE_CHECKING:
@@ -36,18 +36,11 @@ class ChartedFaces:
     face_uv: np.ndarray  # (F, 3, 2) in [0, 1]
 
     def locate(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Find the surface points of chart coordinates (DensePose, 2.1: IUV to mesh).
+        """Find the surface points of parts (N,) 1..P and (u, v) (N, 2) (DensePose, 2.1: IUV to mesh).
 
-        Args:
-            part: (N,) 1..P.
-            uv: (N, 2) in [0, 1].
-
-        Returns:
-            face (N,) int64 and barycentric weights (N, 3) of the part's face that holds (u, v); outside the
-            chart, of what of the part is nearest in (u, v) (`nearest_in_part`).
-
-        Raises:
-            ValueError: a part outside 1..P, or coordinates that are not finite or outside [0, 1].
+        They are face (N,) int64 and barycentric weights (N, 3) of the part's face that holds (u, v); outside
+        the chart, of what of the part is nearest in (u, v) (`nearest_in_part`). Raises ValueError for a part
+        outside 1..P, or coordinates that are not finite or outside [0, 1].
         """
         part, uv = _checked_places(part, uv, len(self.layout.parts))
         face = self._face_under(part, uv)
@@ -85,17 +78,17 @@ class ChartedFaces:
 
         corners = self.face_uv.astype(np.float64).reshape(-1, 2)
         corners[:, 0] += _CHART_SPACING * np.repeat(self.face_part, 3)
-        flat = np.column_stack([corners, np.zeros(len(corners))])
-        return RayMeshIntersector(
-            trimesh.Trimesh(flat, np.arange(len(flat)).reshape(-1, 3), process=False), scale_to_box=False
+        flat, faces = (
+            np.column_stack([corners, np.zeros(len(corners))]),
+            np.arange(len(corners)).reshape(-1, 3),
         )
+        return RayMeshIntersector(trimesh.Trimesh(flat, faces, process=False), scale_to_box=False)
 
 
 def _checked_places(part: np.ndarray, uv: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
     """Parts (N,) int64 in 1..parts and (u, v) (N, 2) float64 in [0, 1]; ValueError if not."""
     part, uv = np.asarray(part).astype(np.int64), np.asarray(uv, dtype=np.float64).reshape(-1, 2)
-    if part.size and (part.min() < 1 or part.max() > parts):
-        raise ValueError(f"parts run from {part.min()} to {part.max()}, but 1..{parts} is wanted")
+    _check_parts(part, 1, parts)
     if not np.isfinite(uv).all():
         raise ValueError(f"{(~np.isfinite(uv)).any(axis=1).sum()} of {len(uv)} (u, v) are not finite")
     if uv.size and (uv.min() < -_ROUNDING or uv.max() > 1 + _ROUNDING):
@@ -103,13 +96,21 @@ def _checked_places(part: np.ndarray, uv: np.ndarray, parts: int) -> tuple[np.nd
     return part, uv.clip(0, 1)
 
 
+def _check_parts(part: np.ndarray, lowest: int, highest: int) -> None:
+    if part.size and (part.min() < lowest or part.max() > highest):
+        raise ValueError(f"parts run from {part.min()} to {part.max()}, but {lowest}..{highest} is wanted")
+
+
 def _barycentric_2d(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """Weights (N, 3) of points (N, 2) in triangles (N, 3, 2), not negative and summing to 1."""
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    doubled = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
+    to_b, to_c, to_point = (
+        corners[:, 1] - corners[:, 0],
+        corners[:, 2] - corners[:, 0],
+        points - corners[:, 0],
+    )
+    doubled = cross(to_b, to_c)
     doubled = np.where(np.abs(doubled) < 1e-20, 1e-20, doubled)
-    weight_b = ((points - a)[:, 0] * (c - a)[:, 1] - (points - a)[:, 1] * (c - a)[:, 0]) / doubled
-    weight_c = ((b - a)[:, 0] * (points - a)[:, 1] - (b - a)[:, 1] * (points - a)[:, 0]) / doubled
+    weight_b, weight_c = cross(to_point, to_c) / doubled, cross(to_b, to_point) / doubled
     weights = np.clip(np.stack([1 - weight_b - weight_c, weight_b, weight_c], axis=1), 0, None)
     return weights / weights.sum(axis=1, keepdims=True)
 
@@ -168,23 +169,15 @@ class NearestVertex:
     vertex: np.ndarray  # (K,) int64
 
     def find(self, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
-        """The vertex (N,) int64 nearest in (u, v) among those of the same part.
+        """The vertex (N,) int64 nearest to (u, v) (N, 2) among those of the same part (N,) 0..P.
 
-        The place listed first counts where several are equally near. Part 0 has no vertex: -1.
-
-        Args:
-            part: (N,) 0..P.
-            uv: (N, 2); not used where the part is 0.
-
-        Raises:
-            ValueError: a part outside 0..P or without vertices, or coordinates that are not finite.
+        The place listed first counts where several are equally near. Part 0 has no vertex: -1, whatever its
+        (u, v). Raises ValueError for a part outside 0..P or without vertices, or coordinates not finite.
         """
         part, uv = np.asarray(part), np.asarray(uv, dtype=np.float64).reshape(-1, 2)
         if part.shape != (len(uv),):
             raise ValueError(f"{part.shape} parts for {len(uv)} (u, v): one each is wanted")
-        if part.size and (part.min() < 0 or part.max() > self.part.max()):
-            wanted = f"0..{self.part.max()} is wanted"
-            raise ValueError(f"parts run from {part.min()} to {part.max()}, but {wanted}")
+        _check_parts(part, 0, self.part.max())
         bad = (part > 0) & ~np.isfinite(uv).all(axis=1)
         if bad.any():
             raise ValueError(f"{bad.sum()} of {len(uv)} (u, v) on the body are not finite")
@@ -200,8 +193,7 @@ class NearestVertex:
         tree, vertex = self._trees[part]
         distance, place = tree.query(uv, k=[1, 2])  # with one place only, the second is infinitely far
         nearest = place[:, 0]
-        tied = np.flatnonzero(distance[:, 0] == distance[:, 1])
-        for row in tied:  # few: the tree takes any of those
+        for row in np.flatnonzero(distance[:, 0] == distance[:, 1]):  # few: the tree takes any of those
             nearest[row] = ((tree.data - uv[row]) ** 2).sum(axis=1).argmin()
         return vertex[nearest]
 

@@ -20,9 +20,7 @@ _GRAZING = 0.05
 def openness(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """The share (F,) in 0..1 of a triangle's view, weighted by the cosine, that the body does not block.
 
-    Args:
-        vertices: (V, 3) metres.
-        faces: (F, 3) counter-clockwise seen from outside.
+    The body has vertices (V, 3), metres, and faces (F, 3), counter-clockwise seen from outside.
     """
     import trimesh  # a third of a second, and only building a body asks for it
     from trimesh.ray.ray_pyembree import RayMeshIntersector

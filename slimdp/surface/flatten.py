@@ -13,23 +13,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_array, csc_array
-from scipy.sparse.linalg import SuperLU, splu
+from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
-from slimdp.surface.geodesics import cross, distances_from, surface_graph
+from slimdp.surface.geodesics import cross, distances_from, surface_graph, twin_half_edges
 
 
 def flatten(vertices: np.ndarray, faces: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:
-    """Flatten a disk-like piece of surface one-to-one.
+    """Flatten a disk-like piece of surface one-to-one: (V, 2) metres, every triangle counter-clockwise.
 
-    Args:
-        vertices: (V, 3) metres; every vertex belongs to a face.
-        faces: (F, 3) counter-clockwise seen from outside.
-        scale: (F,) how large each triangle is wanted, as a share of its length on the body. With it the
-            piece is unfolded at once, as scaling knows only true distances.
-
-    Returns:
-        (V, 2) metres, every triangle counter-clockwise, no two points at the same place.
+    Every vertex (V, 3), metres, belongs to a face (F, 3), counter-clockwise seen from outside. `scale` (F,)
+    is how large each triangle is wanted, as a share of its length on the body: with it the piece is unfolded
+    at once, as scaling knows only true distances.
     """
     loop = boundary_loop(faces)
     if scale is None:
@@ -54,6 +49,7 @@ def multidimensional_scaling(distance: np.ndarray) -> np.ndarray:
 RIM_GAP = 1e-3
 #: The push's share of the energy: high enough to be felt, low enough not to bend what is near.
 _RIM_SHARE = 1e-4
+_MOST_STEPS = 400
 
 
 def tutte_embedding(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -66,7 +62,7 @@ def tutte_embedding(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     angle = 2 * np.pi * np.concatenate([[0], np.cumsum(step)[:-1]]) / step.sum()
     radius = np.sqrt(_areas(vertices, faces).sum() / np.pi)
     weights = _mean_value_weights(vertices, faces)
-    laplacian = (csc_array((weights.sum(axis=1), (np.arange(len(vertices)),) * 2)) - weights).tocsc()
+    laplacian = (_diagonal(weights.sum(axis=1)) - weights).tocsc()
     plane = np.zeros((len(vertices), 2))
     plane[loop] = radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     inner = np.setdiff1d(np.arange(len(vertices)), loop)
@@ -75,28 +71,17 @@ def tutte_embedding(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def unfold(
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    plane: np.ndarray,
-    scale: np.ndarray | None = None,
-    iterations: int = 400,
+    vertices: np.ndarray, faces: np.ndarray, plane: np.ndarray, scale: np.ndarray | None = None
 ) -> np.ndarray:
-    """Descend the energy from a one-to-one map; no step folds it or lets it overlap.
+    """Descend the energy from a one-to-one map (V, 2), metres; no step folds it or lets it overlap.
 
     The gradient is smoothed by the surface's Laplacian (a Sobolev step): the whole part moves at once.
-
-    Args:
-        vertices: (V, 3) metres.
-        faces: (F, 3).
-        plane: (V, 2) metres, every triangle counter-clockwise, the rim not crossing itself.
-        scale: (F,) how large each triangle is wanted, as a share of its length on the body; 1 if not given.
-        iterations: at most.
-
-    Returns:
-        (V, 2) metres.
+    Arguments are those of `flatten`.
     """
-    distortion = Distortion.of(vertices, faces, scale)
-    loop, smoother = boundary_loop(faces), _smoother(vertices, faces)
+    distortion, loop = Distortion.of(vertices, faces, scale), boundary_loop(faces)
+    weights = _mean_value_weights(vertices, faces)
+    weights = (weights + weights.T) / 2
+    smoother = splu((_diagonal(weights.sum(axis=1) * 1.0001) - weights).tocsc())
 
     def energy_of(flat: np.ndarray) -> tuple[float, np.ndarray]:
         stretch, by_stretch = distortion.energy(flat)
@@ -107,7 +92,7 @@ def unfold(
 
     energy, gradient = energy_of(plane)
     step = 1e-2
-    for _ in range(iterations):
+    for _ in range(_MOST_STEPS):
         direction = -smoother.solve(gradient)
         slope = (direction * gradient).sum()
         while True:
@@ -130,9 +115,7 @@ class Distortion:
     """The symmetric Dirichlet energy of flat maps of one surface."""
 
     faces: np.ndarray  # (F, 3)
-    gradient_of: (
-        np.ndarray
-    )  # (F, 3, 2) makes of values at a triangle's corners their gradient on it, 1/metres
+    gradient_of: np.ndarray  # (F, 3, 2) makes of values at a triangle's corners their gradient, 1/metres
     area: np.ndarray  # (F,) square metres
 
     @staticmethod
@@ -188,11 +171,8 @@ def rim_barrier(rim: np.ndarray, gap: float = RIM_GAP) -> tuple[float, np.ndarra
     return float((excess**2).sum()), gradient
 
 
-def _smoother(vertices: np.ndarray, faces: np.ndarray) -> SuperLU:
-    weights = _mean_value_weights(vertices, faces)
-    weights = (weights + weights.T) / 2
-    diagonal = weights.sum(axis=1)
-    return splu((csc_array((diagonal * 1.0001, (np.arange(len(vertices)),) * 2)) - weights).tocsc())
+def _diagonal(values: np.ndarray) -> csc_array:
+    return csc_array((values, (np.arange(len(values)),) * 2))
 
 
 def _areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -238,18 +218,15 @@ def signed_areas(plane: np.ndarray, faces: np.ndarray) -> np.ndarray:
 def boundary_loop(faces: np.ndarray) -> np.ndarray:
     """The vertices of a disk's rim, in order, counter-clockwise; raises ValueError where there is no rim."""
     edges = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
-    known = {(a, b) for a, b in edges.tolist()}
-    following = {a: b for a, b in known if (b, a) not in known}
+    following = dict(edges[twin_half_edges(faces) < 0].tolist())
     if not following:
         raise ValueError("a closed surface cannot be flattened: it has no rim")
-    start = min(following)
-    loop = [start]
-    while following[loop[-1]] != start:
+    loop = [min(following)]
+    while following[loop[-1]] != loop[0]:
         loop.append(following[loop[-1]])
     if len(loop) != len(following):
-        raise ValueError(
-            f"a piece with several rims ({len(following)} rim edges, {len(loop)} in one) is no disk"
-        )
+        edges_found = f"{len(following)} rim edges, {len(loop)} in one"
+        raise ValueError(f"a piece with several rims ({edges_found}) is no disk")
     return np.array(loop)
 
 

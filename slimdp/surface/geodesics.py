@@ -9,8 +9,8 @@ over a few triangles has shortest paths close to the exact geodesics, and Dijkst
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
@@ -27,13 +27,8 @@ _ROWS_A_BLOCK = 256
 def surface_graph(vertices: np.ndarray, faces: np.ndarray, crossings: int = CROSSINGS) -> csr_array:
     """A graph whose shortest paths are close to geodesics: edges, and straight lines over a few triangles.
 
-    Args:
-        vertices: (V, 3) metres.
-        faces: (F, 3), all wound the same way; an edge has at most two faces.
-        crossings: how many edges a straight line may cross.
-
-    Returns:
-        (V, V) symmetric, metres.
+    It is (V, V), symmetric, metres, of vertices (V, 3), metres, and faces (F, 3), all wound the same way; an
+    edge has at most two faces. A straight line crosses at most so many edges.
     """
     edges = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
     length = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
@@ -59,14 +54,10 @@ def distances_from(graph: csr_array, sources: np.ndarray) -> np.ndarray:
 def write_distances(
     path: Path, vertices: np.ndarray, faces: np.ndarray, mirror: np.ndarray | None = None
 ) -> None:
-    """Write all geodesic distances, condensed (`BodySurface.distances`), float16: 0.5 mm at 1 m.
+    """Write all geodesic distances, condensed (`BodySurface.distances`), as a .npy of float16: 0.5 mm at 1 m.
 
-    Args:
-        path: the .npy to write.
-        vertices: (V, 3) metres.
-        faces: (F, 3), as for `surface_graph`.
-        mirror: (V,) the mirror image of each vertex in the plane x = 0: distances of the right half (x <= 0)
-            are then found, and mirrored for the left. None: a mesh without mirror images.
+    The mesh is as for `surface_graph`. `mirror` (V,) is the mirror image of each vertex in the plane x = 0:
+    distances of the right half (x <= 0) are then found, and mirrored for the left. None: a mesh without.
     """
     graph = surface_graph(vertices, faces)
     count = len(vertices)
@@ -78,15 +69,14 @@ def write_distances(
     for start in tracked(blocks, "distances on the body", f"blocks of {_ROWS_A_BLOCK} vertices"):
         block = sources[start : start + _ROWS_A_BLOCK]
         for vertex, row in zip(block, distances_from(graph, block)):
-            table[vertex * (vertex - 1) // 2 : vertex * (vertex - 1) // 2 + vertex] = row[:vertex]
+            table[vertex * (vertex - 1) // 2 : vertex * (vertex + 1) // 2] = row[:vertex]
             if mirror is not None:
                 twin = mirror[vertex]
-                table[twin * (twin - 1) // 2 : twin * (twin - 1) // 2 + twin] = row[mirror][:twin]
+                table[twin * (twin - 1) // 2 : twin * (twin + 1) // 2] = row[mirror][:twin]
     table.flush()
 
 
-@dataclass(frozen=True)
-class _Windows:
+class _Windows(NamedTuple):
     """Edges as seen from vertices, each in the plane into which the triangles in between are unfolded.
 
     The vertex is the origin; it sees what lies to the left of `lowest` and to the right of `highest`.
@@ -99,12 +89,8 @@ class _Windows:
     lowest: np.ndarray  # (N, 2) a direction
     highest: np.ndarray  # (N, 2)
 
-    def __getitem__(self, chosen: np.ndarray) -> _Windows:
-        return _Windows(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
-
-    def joined(self, other: _Windows) -> _Windows:
-        pairs = ((getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__)
-        return _Windows(*(np.concatenate(pair) for pair in pairs))
+    def where(self, chosen: np.ndarray) -> _Windows:
+        return _Windows(*(column[chosen] for column in self))
 
 
 def _straight_lines(vertices: np.ndarray, faces: np.ndarray, crossings: int) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +101,7 @@ def _straight_lines(vertices: np.ndarray, faces: np.ndarray, crossings: int) -> 
     windows = _opposite_edges(vertices, corner, following)
     lines, lengths = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0)]
     for _ in range(crossings):
-        windows = windows[twin[windows.half_edge] >= 0]
+        windows = windows.where(twin[windows.half_edge] >= 0)
         other = twin[windows.half_edge]  # runs from the window's end to its start
         beyond = following[other]  # from the window's start to the apex of the next face
         apex = corner[following[beyond]]
@@ -124,14 +110,11 @@ def _straight_lines(vertices: np.ndarray, faces: np.ndarray, crossings: int) -> 
         seen = above & below
         lines.append(np.stack([windows.source, apex], axis=1)[seen])
         lengths.append(np.linalg.norm(apex_at[seen], axis=1))
-        near, far = windows[above], windows[below]
-        near_highest = np.where(below[:, None], apex_at, windows.highest)[above]
-        far_lowest = np.where(above[:, None], apex_at, windows.lowest)[below]
-        windows = _Windows(
-            near.source, beyond[above], near.start, apex_at[above], near.lowest, near_highest
-        ).joined(
-            _Windows(far.source, following[beyond][below], apex_at[below], far.end, far_lowest, far.highest)
-        )
+        near_highest = np.where(below[:, None], apex_at, windows.highest)
+        far_lowest = np.where(above[:, None], apex_at, windows.lowest)
+        near = windows._replace(half_edge=beyond, end=apex_at, highest=near_highest).where(above)
+        far = windows._replace(half_edge=following[beyond], start=apex_at, lowest=far_lowest).where(below)
+        windows = _Windows(*map(np.concatenate, zip(near, far)))
     return np.concatenate(lines), np.concatenate(lengths)
 
 

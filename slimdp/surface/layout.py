@@ -6,7 +6,6 @@ Parts are numbered from 1 in the order of the layout, and so are coarse parts; 0
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -37,9 +36,8 @@ class Part:
 class PartLayout:
     """The parts of a category, all that networks, losses, labels and images know of a surface.
 
-    Raises:
-        ValueError: a name that is empty, unknown or used twice; a coarse part without parts; mirror images
-            that are not each other's.
+    Raises ValueError for a name that is empty, unknown or used twice; a coarse part without parts; mirror
+    images that are not each other's.
     """
 
     category: str  # as annotation files name it
@@ -50,13 +48,12 @@ class PartLayout:
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
-        for what, names in (
-            ("category", (self.category,)),
-            ("part", self.part_names[1:]),
-            ("coarse part", self.coarse_parts),
-            ("keypoint", self.keypoints),
-        ):
-            _check_distinct(what, names)
+        parts = self.part_names[1:]
+        named = {"category": (self.category,), "part": parts, "coarse part": self.coarse_parts}
+        for what, names in (named | {"keypoint": self.keypoints}).items():
+            for place, name in enumerate(names):
+                if not name or name in names[:place]:
+                    raise ValueError(f"{what} {name!r}: a name of its own is wanted")
         if not 1 <= len(self.parts) <= _MOST_PARTS:
             raise ValueError(f"{len(self.parts)} parts, but 1..{_MOST_PARTS} are wanted")
         for part in self.parts:
@@ -118,17 +115,13 @@ class PartLayout:
 
     def check_same_labels(self, other: PartLayout, what: str, others: str) -> None:
         """Raise ValueError naming the difference where numbers of another layout mean other parts."""
-        mine, theirs = ((each.part_names[1:], each.coarse_parts) for each in (self, other))
-        if mine != theirs:
-            raise ValueError(
-                f"{what} speaks of {_told(self)}, but {others} of {_told(other)}; name the surface that the "
-                "labels were made for"
-            )
+        if (self.part_names, self.coarse_parts) != (other.part_names, other.coarse_parts):
+            difference = f"{what} speaks of {_told(self)}, but {others} of {_told(other)}"
+            raise ValueError(f"{difference}; name the surface that the labels were made for")
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, from which `layout_from_json` makes the layout again."""
-        content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return content
+        return json.loads(json.dumps(asdict(self)))
 
 
 def layout_from_json(content: object) -> PartLayout:
@@ -143,19 +136,10 @@ def layout_from_json(content: object) -> PartLayout:
         raise ValueError(f"{place or 'parts'}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
-def _check_distinct(what: str, names: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if not name or name in seen:
-            raise ValueError(f"{what} {name!r}: a name of its own is wanted")
-        seen.add(name)
-
-
 def _told(layout: PartLayout) -> str:
-    names = ", ".join(layout.part_names[1:4])
-    more = ", ..." if len(layout.parts) > 3 else ""
+    names = ", ".join(layout.part_names[1:4]) + (", ..." if len(layout.parts) > 3 else "")
     counts = f"{len(layout.parts)} parts in {len(layout.coarse_parts)} coarse ones"
-    return f"{counts} ({layout.category}: {names}{more})"
+    return f"{counts} ({layout.category}: {names})"
 
 
 class Surface(Protocol):

@@ -41,7 +41,11 @@ from slimdp.surface.symmetry import UvSymmetry, load_uv_symmetry
 #: The name of the open body.
 OPEN = "open"
 LAYOUT_FILE, MESH_FILE, KEYPOINTS_FILE = "layout.json", "surface.npz", "keypoints.json"
-_ARRAYS = {"vertices": (3,), "faces": (3,), "face_part": (), "face_uv": (3, 2)}
+#: The arrays of a mesh: the shape of a row, and as what they are taken.
+_ARRAYS: dict[str, tuple[tuple[int, ...], type]] = {
+    "vertices": ((3,), np.float64), "faces": ((3,), np.int64), "face_part": ((), np.int64),
+    "face_uv": ((3, 2), np.float32),
+}  # fmt: skip
 
 
 @overload
@@ -53,18 +57,12 @@ def load_surface(name: str | Path) -> BodySurface | DensePoseSurface: ...
 def load_surface(name: str | Path) -> BodySurface | DensePoseSurface:
     """The surface that labels and predictions speak of, to measure distances on; the same object each time.
 
-    Args:
-        name: "open", or a folder with DensePose's SMPL_subdiv.mat, SMPL_SUBDIV_TRANSFORM.mat and
-            Pdist_matrix, or with a mesh (docs/surfaces.md).
-
-    Raises:
-        ValueError: neither, files that are missing (the error says which and where they can be had), damaged
-            or do not fit one another.
+    Its name is "open", or a folder with DensePose's SMPL_subdiv.mat, SMPL_SUBDIV_TRANSFORM.mat and
+    Pdist_matrix, or with a mesh (docs/surfaces.md). Raises ValueError for neither, files that are missing (it
+    says which and where they can be had), damaged or do not fit one another.
     """
-    if str(name) == OPEN:
-        return _loaded(None)
     check_surface_name(name)
-    return _loaded(Path(name).resolve())
+    return _loaded(None if str(name) == OPEN else Path(name).resolve())
 
 
 @cache
@@ -105,10 +103,8 @@ def load_symmetry(name: str | Path) -> UvSymmetry:
 def check_surface_name(name: str | Path) -> None:
     """Whether there is such a surface: "open", or a folder; ValueError with the choices if not."""
     if str(name) != OPEN and not Path(name).is_dir():
-        raise ValueError(
-            f"no surface {str(name)!r} in {Path.cwd()}; choose one of: {OPEN}, or a folder with DensePose's "
-            "surface files or with a mesh"
-        )
+        choices = f"{OPEN}, or a folder with DensePose's surface files or with a mesh"
+        raise ValueError(f"no surface {str(name)!r} in {Path.cwd()}; choose one of: {choices}")
 
 
 def read_layout(folder: Path) -> PartLayout:
@@ -123,53 +119,42 @@ def read_layout(folder: Path) -> PartLayout:
 def load_mesh_folder(folder: Path) -> BodySurface:
     """The surface of a folder; the cache folder keeps its geodesic distances.
 
-    Raises:
-        ValueError: a file is missing, damaged, or does not fit the others, naming it; or the mesh is not
-            connected.
+    Raises ValueError where a file is missing, damaged, or does not fit the others, naming it; or the mesh is
+    not connected.
     """
-    layout, arrays = read_layout(folder), _read_arrays(folder / MESH_FILE)
-    vertices, faces = arrays["vertices"].astype(np.float64), arrays["faces"].astype(np.int64)
-    part, uv = arrays["face_part"].astype(np.int64), arrays["face_uv"].astype(np.float32)
-    where = folder / MESH_FILE
+    layout, where = read_layout(folder), folder / MESH_FILE
+    vertices, faces, part, uv = _read_arrays(where)
     _require_range(f"{where}: faces", faces, 0, len(vertices) - 1)
     _require_range(f"{where}: face_part", part, 1, len(layout.parts))
     _require_range(f"{where}: face_uv", uv, 0, 1)
-    absent = sorted(set(range(1, 1 + len(layout.parts))) - set(part.tolist()))
-    if absent:
+    absent = np.setdiff1d(np.arange(1, 1 + len(layout.parts)), part)
+    if absent.size:
         raise ValueError(f"{where}: face_part: no face of part {absent[0]}, {layout.part_names[absent[0]]!r}")
     if len(part) != len(faces) or len(uv) != len(faces):
         raise ValueError(f"{where}: {len(faces)} faces, {len(part)} face_part, {len(uv)} face_uv: one each")
-    return BodySurface(
-        name=str(folder),
-        vertices=vertices,
-        faces=faces,
-        face_part=part,
-        face_uv=uv,
-        distances=_distances(vertices, faces),
-        layout=layout,
-        keypoints=_read_keypoints(folder / KEYPOINTS_FILE, layout, len(vertices)),
-    )
+    keypoints = _read_keypoints(folder / KEYPOINTS_FILE, layout, len(vertices))
+    distances = _distances(vertices, faces)
+    return BodySurface(str(folder), vertices, faces, part, uv, distances, layout, keypoints)
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+def _read_arrays(path: Path) -> list[np.ndarray]:
+    """The arrays of `_ARRAYS`, in that order."""
     try:
         with np.load(path) as file:
-            arrays = {name: file[name] for name in _ARRAYS}
+            arrays = [file[name] for name in _ARRAYS]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"{path}: no whole file of {', '.join(_ARRAYS)}: {error}") from error
-    for name, row in _ARRAYS.items():
-        array = arrays[name]
+    for array, (name, (row, _)) in zip(arrays, _ARRAYS.items()):
         if array.dtype.kind not in "iuf" or not len(array.shape) or array.shape[1:] != row or not len(array):
             wanted = ", ".join(["N", *map(str, row)])
             raise ValueError(f"{path}: {name} is {array.dtype} {array.shape}, but ({wanted}) is wanted")
-    return arrays
+    return [array.astype(dtype) for array, (_, dtype) in zip(arrays, _ARRAYS.values())]
 
 
 def _require_range(what: str, values: np.ndarray, lowest: float, highest: float) -> None:
-    if not (values.min() >= lowest and values.max() <= highest):  # NaN is in no range
-        raise ValueError(
-            f"{what} runs from {values.min()} to {values.max()}, but {lowest}..{highest} is wanted"
-        )
+    least, most = values.min(), values.max()
+    if not (least >= lowest and most <= highest):  # NaN is in no range
+        raise ValueError(f"{what} runs from {least} to {most}, but {lowest}..{highest} is wanted")
 
 
 def _read_keypoints(path: Path, layout: PartLayout, vertices: int) -> dict[str, int]:
@@ -177,9 +162,8 @@ def _read_keypoints(path: Path, layout: PartLayout, vertices: int) -> dict[str, 
         return {}
     keypoints = read_json(path, "file of keypoints", ValueError)
     if not isinstance(keypoints, dict) or set(keypoints) != set(layout.keypoints):
-        raise ValueError(
-            f"{path}: the vertex of each of {', '.join(layout.keypoints) or 'no keypoint'} is wanted"
-        )
+        wanted = ", ".join(layout.keypoints) or "no keypoint"
+        raise ValueError(f"{path}: the vertex of each of {wanted} is wanted")
     for name, vertex in keypoints.items():
         if not isinstance(vertex, int) or not 0 <= vertex < vertices:
             raise ValueError(f"{path}: {name}: {vertex!r}, but a vertex from 0 to {vertices - 1} is wanted")

@@ -75,15 +75,13 @@ def base_mesh() -> tuple[np.ndarray, np.ndarray]:
     """Vertices (19158, 3) in metres, helpers included, and the skin's quads (13378, 4)."""
     vertices, quads, group = [], [], ""
     for line in (data_folder() / "3dobjs" / "base.obj").read_text().splitlines():
-        words = line.split()
-        if not words:
-            continue
-        if words[0] == "v":
-            vertices.append([float(word) for word in words[1:4]])
-        elif words[0] == "g":
-            group = words[1]
-        elif words[0] == "f" and group == "body":
-            quads.append([int(word.split("/")[0]) - 1 for word in words[1:]])
+        kind, *words = line.split() or [""]
+        if kind == "v":
+            vertices.append([float(word) for word in words[:3]])
+        elif kind == "g":
+            group = words[0]
+        elif kind == "f" and group == "body":
+            quads.append([int(word.split("/")[0]) - 1 for word in words])
     return np.array(vertices) * METRES_PER_UNIT, np.array(quads)
 
 
@@ -127,9 +125,7 @@ def shaped_vertices(shape: BodyShape) -> np.ndarray:
     ages = _ends(shape.age, "young", "old")
     builds = list(product(_three(shape.muscle, "muscle").items(), _three(shape.weight, "weight").items()))
     races = dict(zip(("african", "asian", "caucasian"), shape.race))
-    stature, extent = (
-        ("minheight", 1 - 2 * shape.height) if shape.height < 0.5 else ("maxheight", 2 * shape.height - 1)
-    )
+    stature, extent = "minheight" if shape.height < 0.5 else "maxheight", abs(1 - 2 * shape.height)
     blend: dict[str, float] = {}
     for (gender, g), (age, a) in product(genders.items(), ages.items()):
         for race, r in races.items():
@@ -147,9 +143,7 @@ def shaped_vertices(shape: BodyShape) -> np.ndarray:
 @cache
 def vertex_groups() -> dict[str, list[list[int]]]:
     """The first and last vertices of each named piece of the mesh."""
-    content = (data_folder() / "mesh_metadata" / "basemesh_vertex_groups.json").read_text()
-    groups: dict[str, list[list[int]]] = json.loads(content)
-    return groups
+    return json.loads((data_folder() / "mesh_metadata" / "basemesh_vertex_groups.json").read_text())
 
 
 @cache
@@ -161,9 +155,7 @@ def rig() -> Rig:
     groups = vertex_groups()
     names: list[str] = []
     while len(names) < len(bones):  # parents before children
-        names += [
-            n for n, bone in bones.items() if n not in names and (bone["parent"] or None) in (None, *names)
-        ]
+        names += [n for n, bone in bones.items() if n not in names and (bone["parent"] or "") in ("", *names)]
     table = np.zeros((BODY_VERTICES, len(names)), dtype=np.float32)
     for column, name in enumerate(names):
         for vertex, weight in weights.get(name, []):

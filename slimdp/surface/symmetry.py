@@ -32,13 +32,12 @@ class UvSymmetry:
     def flip(self, part: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mirror labels: part (N,) 0..P and uv (N, 2) in [0, 1], NaN where it is not known; new arrays.
 
-        Raises:
-            ValueError: a part beyond those of the layout, or a layout without symmetry.
+        Raises ValueError for a part beyond those of the layout, or a layout without symmetry.
         """
         part, flip_part = np.asarray(part), self.layout.flip_part
         if part.size and (part.min() < 0 or part.max() >= len(flip_part)):
-            wanted = f"0..{len(flip_part) - 1} is wanted"
-            raise ValueError(f"part labels run from {part.min()} to {part.max()}, but {wanted}")
+            found = f"part labels run from {part.min()} to {part.max()}"
+            raise ValueError(f"{found}, but 0..{len(flip_part) - 1} is wanted")
         uv = np.array(uv, dtype=np.float32)
         if self.tables is None:
             own_mirror = (part > 0) & (flip_part[part] == part)
@@ -53,8 +52,7 @@ class UvSymmetry:
 def load_uv_symmetry(path: Path) -> UvSymmetry:
     """Read DensePose's UV_symmetry_transforms.mat.
 
-    Raises:
-        ValueError: naming file, key and cell, for what is missing, damaged, not finite or outside 0..1.
+    Raises ValueError naming file, key and cell, for what is missing, damaged, not finite or outside 0..1.
     """
     shape = (TABLE_SIZE, TABLE_SIZE)
     tables = []
