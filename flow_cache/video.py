@@ -144,18 +144,17 @@ _NUMBER = re.compile(r"\d+")
 _FILES_A_TASK = 16
 
 
-def frame_files(folder: Path) -> list[Path]:
+def frame_files(folder: Path, least: int = 2) -> list[Path]:
     """The images of a folder in the order of their numbers; hidden files and other suffixes are no frames.
 
     The log tells of numbers that jump, and of images named in several ways: they may be meant. Raises
-    FlowCacheError for fewer than two images, two of one name but for the suffix, a name that is no UTF-8, or
-    what is no file.
+    FlowCacheError for fewer than `least` images, two of one name but for the suffix, a name that is no UTF-8,
+    or what is no file.
     """
     files = list(_image_files(folder))
-    if len(files) < 2:
-        raise FlowCacheError(
-            f"{folder} holds {len(files)} pictures ({' '.join(IMAGE_SUFFIXES)}); flow needs at least 2"
-        )
+    if len(files) < least:
+        wanted = "flow needs at least 2" if least == 2 else f"wanted at least {least}"
+        raise FlowCacheError(f"{folder} holds {len(files)} pictures ({' '.join(IMAGE_SUFFIXES)}); {wanted}")
     files.sort(key=lambda file: _in_number_order(file.name))
     for first, second in itertools.pairwise(files):
         if first.stem == second.stem:

@@ -37,6 +37,7 @@ _SEAMED = "mpegts"
 #: An index counts what a writer dropped as well; a file that was cut off misses more.
 _MISSING_TOLERANCE = 0.02
 _SECONDS_TOLERANCE = 0.1
+_USUAL_RATE = 25
 _TS_SYNC = 0x47
 #: Bytes of a transport stream's packet, and how many of them come before its sync byte (Blu-ray: a time).
 _TS_PACKETS = ((188, 0), (192, 4), (204, 0))
@@ -91,6 +92,11 @@ class VideoFile:
         return sum(entry.size > 0 and not entry.is_discard for entry in entries) or self._stream.frames
 
     @property
+    def rate(self) -> Fraction:
+        """Frames a second on average, as far as the file says; 25 where it does not."""
+        return Fraction(self._stream.average_rate or self._stream.guessed_rate or _USUAL_RATE)
+
+    @property
     def pixel_shape(self) -> Fraction:
         """Width of a pixel by its height, as of the last frame."""
         return Fraction(self._stream.codec_context.sample_aspect_ratio or 1)
@@ -142,6 +148,12 @@ class VideoFile:
         """Width and height, px, of the last frame as it is shown."""
         across, _, _ = self._turned
         return (frame.height, frame.width) if across else (frame.width, frame.height)
+
+    def time_s(self, frame: av.VideoFrame) -> Fraction | None:
+        """When a frame is shown, s; None where the file does not say."""
+        if frame.pts is None or frame.time_base is None:
+            return None
+        return frame.pts * Fraction(frame.time_base)
 
     def pixels(self, frame: av.VideoFrame) -> np.ndarray:
         """The last frame as it is shown: (H, W, 3) uint8 RGB."""

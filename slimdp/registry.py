@@ -26,6 +26,9 @@ REGISTRIES = {
     "slimdp.losses": ("slimdp.losses", "LOSSES"),
     "slimdp.metrics": ("slimdp.evaluation", "METRICS"),
     "slimdp.pairs": ("slimdp.motion", "PAIR_SOURCES"),
+    "slimdp.detectors": ("slimdp.inference.detectors", "DETECTORS"),
+    "slimdp.trackers": ("slimdp.inference.tracking", "TRACKERS"),
+    "slimdp.writers": ("slimdp.inference.writers", "WRITERS"),
 }
 
 

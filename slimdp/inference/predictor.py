@@ -16,6 +16,7 @@ from flow_cache.runtime.progress import tracked
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image
 from slimdp.evaluation.predictions import PredictionOrigin, PredictionWriter
+from slimdp.inference.video_records import PersonMaps
 from slimdp.maps import upsample_map
 from slimdp.models import DensePoseModel
 from slimdp.structures import DensePoseInstance, DensePoseMaps, PersonAnnotation, PoseBatch
@@ -102,30 +103,55 @@ def _crops(people: Sequence[PersonAnnotation], settings: CropSettings) -> Iterat
 def _predict_batch(
     model: DensePoseModel, crops: list[_Crop], flip_symmetry: UvSymmetry | None
 ) -> list[DensePoseInstance]:
+    images = np.stack([image for _, _, image in crops])
+    names = [f"{person.image.file_name} annotation {person.id}" for person, _, _ in crops]
+    maps = decode(predict_crops(model, images, names, flip_symmetry), model.spec.stride)
+    return [
+        # The box is given, not detected: score 1.
+        _instance(person.image.id, person.id, person.box, 1.0, affine, maps, i)
+        for i, (person, affine, _) in enumerate(crops)
+    ]
+
+
+def predict_crops(
+    model: DensePoseModel, crops: np.ndarray, names: Sequence[str], flip_symmetry: UvSymmetry | None = None
+) -> DensePoseMaps:
+    """What the network says of crops (B, S, S, 3) uint8 RGB; the maps lie where its weights do.
+
+    Raises FloatingPointError where that is not finite, naming the crops by `names`.
+    """
     weight = next(model.parameters())
-    images = torch.from_numpy(np.stack([image for _, _, image in crops])).to(weight.device)
+    images = torch.from_numpy(crops).to(weight.device)
     prediction = run_model(model, images.permute(0, 3, 1, 2).to(weight.dtype) / 255, flip_symmetry)
     parts = prediction.fine_segm, prediction.u, prediction.v, prediction.coarse_segm
     if not all(torch.isfinite(each).all() for each in parts):
-        names = ", ".join(f"{p.image.file_name} annotation {p.id}" for p, _, _ in crops)
         raise FloatingPointError(
-            f"the network gives values that are not finite for: {names}; are its weights whole?"
+            f"the network gives values that are not finite for: {', '.join(names)}; are its weights whole?"
         )
-    maps = decode(prediction, model.spec.stride)
-    part, uv, foreground = (each.cpu().numpy() for each in (maps.part, maps.uv.half(), maps.foreground))
-    return [
-        DensePoseInstance(
-            annotation_id=person.id,
-            image_id=person.image.id,
-            box=np.asarray(person.box, dtype=np.float64),
-            score=1.0,  # the box is given, not detected
-            crop_from_image=np.asarray(affine, dtype=np.float64),
-            part=part[i],
-            uv=uv[i],
-            foreground=foreground[i],
-        )
-        for i, (person, affine, _) in enumerate(crops)
-    ]
+    return prediction
+
+
+def instance_of(person: PersonMaps, frame: int) -> DensePoseInstance:
+    """Decide what the maps of a tracked person in a frame say."""
+    maps = decode(person.maps, person.stride)
+    tracked = person.person
+    return _instance(frame, tracked.track, tracked.box, tracked.score, person.crop_from_image, maps, 0)
+
+
+def _instance(
+    image_id: int, annotation_id: int, box: np.ndarray, score: float, crop_from_image: np.ndarray,
+    maps: DecodedMaps, index: int,
+) -> DensePoseInstance:  # fmt: skip
+    return DensePoseInstance(
+        annotation_id=annotation_id,
+        image_id=image_id,
+        box=np.asarray(box, dtype=np.float64),
+        score=score,
+        crop_from_image=np.asarray(crop_from_image, dtype=np.float64),
+        part=maps.part[index].cpu().numpy(),
+        uv=maps.uv[index].half().cpu().numpy(),
+        foreground=maps.foreground[index].cpu().numpy(),
+    )
 
 
 @torch.inference_mode()

@@ -35,6 +35,7 @@ class VideoInfo:
     frames: int  # announced, or the images of a folder; 0 where the file says nothing
     rate: Fraction  # frames a second, on average
     pixel_shape: Fraction = Fraction(1)  # width of a pixel by its height
+    still: bool = False  # one image: its outputs are images too
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class PersonMaps:
     person: TrackedPerson
     crop_from_image: np.ndarray  # (2, 3) float64: crop px = A @ (x, y, 1) of image px
     maps: DensePoseMaps  # of one image: (1, C, h, w) float32, on the CPU
+    stride: int  # crop px to a map px
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,17 @@ class Detector(Protocol):
     def detect(self, image: np.ndarray, index: int = 0) -> Boxes:
         """People in an image (H, W, 3) uint8 RGB, frame number `index` of its video."""
 
+    def settings(self) -> dict[str, Any]:
+        """What decides the boxes, as JSON."""
+
 
 class Tracker(Protocol):
     """Gives people numbers that stay the same from frame to frame."""
+
+    observes: bool  # whether it must see the network's maps of a frame before the next one
+
+    def due(self, frame: VideoFrame) -> bool:
+        """Whether a detector is to look at the next frame; comes once before its `update`."""
 
     def update(self, frame: VideoFrame, found: Boxes | None) -> list[TrackedPerson]:
         """Who is where in the next frame; `found` is None in a frame that no detector looked at."""
@@ -118,17 +128,24 @@ class Tracker(Protocol):
     def observe(self, pose: FrameMaps) -> None:
         """Take note of what the network says of the people of the last `update`."""
 
-    def state(self) -> dict[str, Any]:
-        """Everything that the next `update` depends on, as JSON; `restore` takes it back."""
+    def settings(self) -> dict[str, Any]:
+        """What decides its answers, as JSON."""
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
+    def state(self) -> dict[str, Any]:
+        """Everything but the last frame that the next `update` depends on, as JSON."""
+
+    def restore(self, state: dict[str, Any], last: VideoFrame) -> None:
+        """Go on from a `state` after the frame `last`, to the same answers."""
 
 
 class Smoother(Protocol):
     """Makes maps steady over time."""
 
-    reach: int  # frames before and after a frame that its maps depend on
+    behind: int  # frames before a frame that its maps depend on
+    ahead: int  # frames after it
+
+    def settings(self) -> dict[str, Any]:
+        """What decides its answers, as JSON."""
 
     def smooth(self, frames: Iterable[FrameMaps]) -> Iterator[FrameMaps]:
         """The same frames in the same order, each as soon as what it depends on is there."""

@@ -1,0 +1,119 @@
+"""Dense pose of a video."""
+
+from __future__ import annotations
+
+import argparse
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flow_cache.runtime.command_line import add_input, add_output
+from slimdp.commands.arguments import add_device, add_imports, add_surface, names_with_commas
+
+if TYPE_CHECKING:
+    from slimdp.inference.video import VideoPipeline
+    from slimdp.inference.video_frames import FrameSource
+    from slimdp.inference.video_records import Tracker
+
+#: What is written where nothing is named.
+_WRITTEN = ("overlay",)
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """video."""
+    command = commands.add_parser(
+        "video",
+        help="dense pose of a video: find people, follow them, predict every frame, draw it",
+        description="Dense pose of a video (docs/video.md). A run that was stopped goes on where it was.",
+    )
+    add_input(command, "video", metavar="IN", help="a video file, a folder of images, or one image")
+    add_output(command, "--out", role="folder", required=True, help="the folder to fill")
+    command.add_argument("--weights", help="stage_NAME.pt of a run (default: those that come with slimdp)")
+    _add_finding(command)
+    command.add_argument(
+        "--write",
+        type=names_with_commas,
+        default=_WRITTEN,
+        metavar="KIND,KIND",
+        help=f"outputs (docs/video.md); default {','.join(_WRITTEN)}",
+    )
+    command.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
+    add_surface(command, None, "whose symmetry that takes; default: the training's")
+    command.add_argument("--frames", type=int, metavar="N", help="only the first N frames")
+    command.add_argument("--rate", type=Fraction, help="images a second of a folder (default 25)")
+    command.add_argument("--batch", type=int, default=8, help="crops that are predicted together (default 8)")
+    add_device(command)
+    add_imports(command, "the network, a detector, a tracker or a writer")
+    command.set_defaults(run=_video)
+
+
+def _add_finding(command: argparse.ArgumentParser) -> None:
+    """Options of the detector, the tracker and smoothing."""
+    command.add_argument(
+        "--detector",
+        default="auto",
+        metavar="NAME[:WHAT]",
+        help="yolox:FILE.onnx, torchvision[:MODEL[:FILE]], boxes:FILE.json, follow[:x,y,width,height], or "
+        "auto (default): the first that is at hand",
+    )
+    command.add_argument("--detector-side", type=int, metavar="PX", help="of what yolox sees")
+    command.add_argument("--score", type=float, default=0.3, help="least score of a box, 0..1 (default 0.3)")
+    command.add_argument(
+        "--every", type=int, default=1, metavar="K", help="detect in every K-th frame (default 1)"
+    )
+    command.add_argument("--tracker", metavar="NAME", help="flow, outline (default: as the detector needs)")
+    command.add_argument("--smooth", default="none", help="over time: none")
+
+
+def _video(options: argparse.Namespace) -> None:
+    from slimdp.inference.video import write_video
+    from slimdp.inference.video_frames import open_frames
+    from slimdp.inference.weights import find_weights
+    from slimdp.registry import import_modules, lookup
+
+    import_modules(options.imports)
+    weights = find_weights(options.weights)
+    source = open_frames(options.video, options.rate)
+    writers = [lookup("slimdp.writers", name, "--write") for name in dict.fromkeys(options.write)]
+    pipeline = _pipeline(options, source, weights)
+    for output in write_video(pipeline, writers, options.out, _origin(source, weights)):
+        print(output)
+
+
+def _pipeline(options: argparse.Namespace, source: FrameSource, weights: Path) -> VideoPipeline:
+    from flow_cache.runtime.progress import log_line
+    from slimdp.inference.detectors import DetectorRequest, make_detector
+    from slimdp.inference.person_maps import CropNetwork
+    from slimdp.inference.video import VideoPipeline
+    from slimdp.surface import load_symmetry
+    from slimdp.training import load_model
+    from slimdp.training.distributed import choose_device, to_device
+
+    device = choose_device(options.device)
+    request = DetectorRequest("", source, options.detector_side, options.score, str(device))
+    detector, said = make_detector(options.detector, request)
+    log_line(said)
+    model, config = load_model(weights)
+    symmetry = load_symmetry(options.surface or config.surface) if options.flip_test else None
+    network = CropNetwork(to_device(model, device), config.crop, options.batch, symmetry)
+    return VideoPipeline(source, detector, _tracker(options, detector.name), network, frames=options.frames)
+
+
+def _tracker(options: argparse.Namespace, detector: str) -> Tracker:
+    from slimdp.inference.tracking import TrackSettings
+    from slimdp.registry import lookup
+
+    name = options.tracker or ("outline" if detector == "follow" else "flow")
+    tracker: Tracker = lookup("slimdp.trackers", name, "--tracker")(TrackSettings(every=options.every))
+    return tracker
+
+
+def _origin(source: FrameSource, weights: Path) -> dict[str, Any]:
+    """What outputs are made of: the video by size and ends, the weights by all their bytes."""
+    from flow_cache.runtime.checksums import file_sha256
+    from slimdp import __version__
+
+    return {
+        "slimdp": __version__, "video": str(source.info.path), "video_content": source.fingerprint(),
+        "weights": str(weights), "weights_sha256": file_sha256(weights).hex(),
+    }  # fmt: skip

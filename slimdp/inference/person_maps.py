@@ -1,0 +1,108 @@
+"""Tracked people through the network: crops of several frames in one batch, maps back to their frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from slimdp.config import CropSettings
+from slimdp.data.crops import crop_affine, crop_image
+from slimdp.inference.predictor import predict_crops
+from slimdp.inference.video_records import (
+    Detector,
+    FrameMaps,
+    PersonMaps,
+    TrackedPerson,
+    Tracker,
+    VideoFrame,
+)
+from slimdp.models import DensePoseModel
+from slimdp.structures import DensePoseMaps
+from slimdp.surface.symmetry import UvSymmetry
+
+#: A frame without people waits for others too, and takes memory: frames that are held at most, by batch.
+_FRAMES_A_CROP = 2
+
+
+@dataclass(frozen=True)
+class CropNetwork:
+    """A network with what it needs to look at people in boxes."""
+
+    model: DensePoseModel
+    crop: CropSettings  # how a crop is cut; as in training
+    batch: int = 8  # crops that go through it together
+    flip_symmetry: UvSymmetry | None = None  # average with the mirrored crop
+
+    def __post_init__(self) -> None:
+        if self.model.spec.input != "crop":
+            raise ValueError(
+                "the network takes whole pictures with the people in them; only crops are predicted"
+            )
+        if self.batch < 1:
+            raise ValueError(f"batch = {self.batch}, but at least one crop is wanted")
+
+    def predict(self, frames: Sequence[tuple[VideoFrame, Sequence[TrackedPerson]]]) -> list[FrameMaps]:
+        """The maps of everyone in some frames; FloatingPointError where they are not finite."""
+        people = [(frame, person) for frame, tracked in frames for person in tracked]
+        affines = [crop_affine(person.box, self.crop) for _, person in people]
+        maps: list[PersonMaps] = []
+        for start in range(0, len(people), self.batch):
+            some = range(start, min(start + self.batch, len(people)))
+            maps += self._of_batch([people[i] for i in some], [affines[i] for i in some])
+        of_frame = iter(maps)
+        return [FrameMaps(frame, tuple(next(of_frame) for _ in tracked)) for frame, tracked in frames]
+
+    def _of_batch(
+        self, people: Sequence[tuple[VideoFrame, TrackedPerson]], affines: Sequence[np.ndarray]
+    ) -> list[PersonMaps]:
+        size = self.crop.size
+        crops = np.stack([
+            crop_image(frame.image, affine, size) for (frame, _), affine in zip(people, affines, strict=True)
+        ])  # fmt: skip
+        names = [f"frame {frame.index} person {person.track}" for frame, person in people]
+        predicted = predict_crops(self.model, crops, names, self.flip_symmetry)
+        # Heat maps of keypoints are of training's: nothing that follows looks at them.
+        on_cpu = replace(predicted, keypoint_maps=None).map(lambda maps: maps.float().cpu())
+        return [
+            PersonMaps(person, affine, _one(on_cpu, i), self.model.spec.stride)
+            for i, ((_, person), affine) in enumerate(zip(people, affines, strict=True))
+        ]
+
+
+def tracked_maps(
+    frames: Iterable[VideoFrame],
+    detector: Detector,
+    tracker: Tracker,
+    network: CropNetwork,
+    piece: int,
+    after_piece: Callable[[FrameMaps], None],
+) -> Iterator[FrameMaps]:
+    """Detect, track and predict: frames in, everyone's maps out, as soon as a batch is full.
+
+    Batches end with every `piece` frames, so that they are the same where a later run begins with a piece;
+    then `after_piece` is called with the maps of its last frame, before anything of the next frame is known.
+    """
+    waiting: list[tuple[VideoFrame, list[TrackedPerson]]] = []
+    for frame in frames:
+        found = detector.detect(frame.image, frame.index) if tracker.due(frame) else None
+        waiting.append((frame, tracker.update(frame, found)))
+        ends = (frame.index + 1) % piece == 0
+        crops = sum(len(people) for _, people in waiting)
+        full = crops >= network.batch or len(waiting) >= _FRAMES_A_CROP * network.batch
+        if not (ends or full or tracker.observes):
+            continue
+        predicted = network.predict(waiting)
+        waiting = []
+        if tracker.observes:
+            tracker.observe(predicted[-1])
+        for position, maps in enumerate(predicted, start=1):
+            if ends and position == len(predicted):
+                after_piece(maps)
+            yield maps
+    yield from network.predict(waiting)
+
+
+def _one(maps: DensePoseMaps, index: int) -> DensePoseMaps:
+    return maps.map(lambda each: each[index : index + 1])

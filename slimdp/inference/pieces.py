@@ -1,0 +1,175 @@
+"""The folder of a video's outputs: pieces of some seconds while it is filled, so that a killed run goes on.
+
+OUT/.pieces/settings.json   what decides the outputs: a run with other settings is refused
+OUT/.pieces/000000/         a piece: a folder a writer, and what the next piece needs to begin
+OUT/video.json              written last, when the pieces were joined: the outputs are whole
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from flow_cache.runtime.atomic import atomic_folder, clear_left, write_json
+from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.lock import HeldError, held_folder
+from slimdp.inference.video_records import FrameMaps, PersonMaps, TrackedPerson, VideoFrame
+from slimdp.settings_file import ConfigError
+from slimdp.structures import DensePoseMaps
+
+_PIECES, _SETTINGS, _DONE, _PIECE, _MAPS = ".pieces", "settings.json", "video.json", "piece.json", "maps.npz"
+_HEADS = ("fine_segm", "u", "v", "coarse_segm")
+
+
+class OutputFolderError(ConfigError):
+    """A folder that a run cannot fill: of other settings, in use, or somebody else's."""
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """What goes on after a piece: the tracker, and the maps that smoothing still looks at."""
+
+    tracker: dict[str, Any]
+    maps: tuple[FrameMaps, ...]  # of the piece's last frames, as the network gave them
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece that is there."""
+
+    folder: Path
+    frames: int  # in all pieces up to its end
+    whole: bool  # False: the video ended before frames that its own look ahead to
+
+
+class OutputFolder:
+    """Where a video's outputs go, held against other runs.
+
+    Args:
+        path: the folder, made where it is missing.
+        settings: what decides the outputs, as JSON.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        self.path = path
+        self._settings = json.loads(json.dumps(settings))
+        self.pieces_folder = path / _PIECES
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder, and check that it is new, or of the same settings; raises OutputFolderError."""
+        if self.path.is_dir() and not self._is_ours() and any(self.path.iterdir()):
+            raise OutputFolderError(
+                f"{self.path} exists, and slimdp video did not make it; choose another --out, or remove it"
+            )
+        try:
+            with held_folder(self.path):
+                self._check_settings()
+                yield
+        except HeldError as error:
+            raise OutputFolderError(f"{self.path} is being filled: {error}") from error
+
+    def finished(self) -> dict[str, Any] | None:
+        """What the run that finished wrote; None where none did."""
+        file = self.path / _DONE
+        return read_json(file, "record of outputs") if file.is_file() else None
+
+    def begin(self) -> list[Piece]:
+        """The pieces that are there, in order, without those that are to be made again."""
+        self.pieces_folder.mkdir(parents=True, exist_ok=True)
+        clear_left(self.pieces_folder)
+        if not (settings := self.pieces_folder / _SETTINGS).is_file():
+            write_json(settings, self._settings)
+        pieces: list[Piece] = []
+        while (folder := self._folder(len(pieces))).is_dir():
+            record = read_json(folder / _PIECE, "record of a piece")
+            pieces.append(Piece(folder, record["frames"], record["whole"]))
+        while pieces and not pieces[-1].whole:
+            shutil.rmtree(pieces.pop().folder)
+        return pieces
+
+    @contextmanager
+    def new_piece(self, index: int) -> Iterator[Path]:
+        """A folder that becomes piece `index` at the end of the block, unless that raises."""
+        with atomic_folder(self._folder(index)) as folder:
+            yield folder
+
+    def piece(self, index: int, frames: int, whole: bool) -> Piece:
+        """The piece of a folder that `new_piece` made."""
+        return Piece(self._folder(index), frames, whole)
+
+    def finish(self, outputs: Sequence[Path], frames: int) -> None:
+        """Say that the outputs are whole, and remove the pieces."""
+        names = [str(output.relative_to(self.path)) for output in outputs]
+        write_json(self.path / _DONE, {**self._settings, "frames": frames, "outputs": names})
+        shutil.rmtree(self.pieces_folder)
+
+    def _folder(self, index: int) -> Path:
+        return self.pieces_folder / f"{index:06d}"
+
+    def _is_ours(self) -> bool:
+        return (self.path / _DONE).is_file() or self.pieces_folder.is_dir()
+
+    def _check_settings(self) -> None:
+        for file in (self.path / _DONE, self.pieces_folder / _SETTINGS):
+            if file.is_file():
+                before = read_json(file, "record of outputs")
+                for key, value in self._settings.items():
+                    if before.get(key) != value:
+                        raise OutputFolderError(
+                            f"{self.path} is of another run: {key} was {json.dumps(before.get(key))}, and is "
+                            f"{json.dumps(value)} now; choose another --out, or remove it"
+                        )
+
+
+def write_piece_record(folder: Path, frames: int, whole: bool, resume: ResumePoint | None) -> None:
+    """What the next piece needs, beside a piece's outputs."""
+    if resume is not None:
+        arrays: dict[str, np.ndarray] = {}
+        everyone = [person for of_frame in resume.maps for person in of_frame.people]
+        for number, person in enumerate(everyone):
+            for head in _HEADS:
+                arrays[f"{number}.{head}"] = getattr(person.maps, head).numpy()
+        people = [[_person_record(person) for person in of_frame.people] for of_frame in resume.maps]
+        np.savez(folder / _MAPS, **arrays)  # type: ignore[arg-type]
+        first = resume.maps[0].frame.index if resume.maps else frames
+        content: dict[str, Any] = {"tracker": resume.tracker, "first": first, "people": people}
+        write_json(folder / "resume.json", content)
+    write_json(folder / _PIECE, {"frames": frames, "whole": whole})
+
+
+def read_resume_point(piece: Piece, frames: Mapping[int, VideoFrame]) -> ResumePoint:
+    """The resume point beside a piece; `frames` are decoded frames by index, those that the maps are of."""
+    content = read_json(piece.folder / "resume.json", "record of a piece")
+    maps, number = [], 0
+    with np.load(piece.folder / _MAPS, allow_pickle=False) as arrays:
+        for position, entries in enumerate(content["people"]):
+            people = []
+            for entry in entries:
+                heads = {head: torch.from_numpy(arrays[f"{number}.{head}"]) for head in _HEADS}
+                people.append(_person_of(entry, DensePoseMaps(**heads)))
+                number += 1
+            maps.append(FrameMaps(frames[content["first"] + position], tuple(people)))
+    return ResumePoint(content["tracker"], tuple(maps))
+
+
+def _person_record(person: PersonMaps) -> dict[str, Any]:
+    tracked = person.person
+    return {
+        "tracked": {**asdict(tracked), "box": np.asarray(tracked.box).tolist()},
+        "crop_from_image": person.crop_from_image.tolist(),
+        "stride": person.stride,
+    }
+
+
+def _person_of(entry: dict[str, Any], maps: DensePoseMaps) -> PersonMaps:
+    tracked = TrackedPerson(**{**entry["tracked"], "box": np.array(entry["tracked"]["box"])})
+    return PersonMaps(tracked, np.array(entry["crop_from_image"]), maps, entry["stride"])

@@ -1,0 +1,234 @@
+"""Who is who from frame to frame: boxes moved by optical flow, and matched to the detector's by overlap.
+
+A box goes along the median flow of its middle, so that it is known in frames that no detector looks at, and
+a detection is matched to the box that it overlaps most (the assignment of least cost, Kuhn, 1955). A person
+whom the detector misses goes on along the flow, then in the direction taken so far, and keeps the number for
+some frames. Boxes that are unsure continue a track and begin none (ByteTrack; Zhang et al., 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from flow_cache import DenseInverseSearch
+from slimdp.inference.outline_tracking import OutlineTracker
+from slimdp.inference.video_records import Boxes, FrameMaps, TrackedPerson, Tracker, VideoFrame
+
+#: Frames are shrunk to about so many px of the longer side before their flow is estimated.
+_FLOW_SIDE = 320
+#: Below this correlation of a frame with the one before, moved along the flow, another scene begins.
+_SAME_SCENE = 0.5
+#: Frames whose grey levels vary by less than this show nothing that could be compared.
+_FLAT = 2.0
+#: A new box that overlaps that of a known person by more than this is the same person.
+_SAME_PERSON = 0.5
+#: Of a box, the middle part whose flow moves it.
+_MIDDLE = 0.5
+#: Less of a box than this within the frame, and the person has left.
+_LEAST_INSIDE = 0.2
+
+
+@dataclass(frozen=True)
+class TrackSettings:
+    """How people are told apart."""
+
+    every: int = 1  # the detector looks at every so many frames
+    overlap: float = 0.2  # the least intersection over union of a detection with the box it continues
+    start: float = 0.5  # the least score that begins a track, 0..1
+    shown: int = 8  # frames for which somebody whom the detector misses is still predicted
+    memory: int = 45  # frames after which somebody who was not found gets a new number
+    gain: float = 0.6  # share of the way from the moved box to the detection; 1 takes the detection
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"every = {self.every}; the detector can look at every frame (1) or fewer")
+
+
+@dataclass(frozen=True)
+class _Track:
+    """Somebody in the last frame."""
+
+    track: int
+    box: tuple[float, ...]  # x, y, width, height px
+    score: float
+    missed: int = 0  # frames since the detector found them, if it missed them
+    velocity: tuple[float, float] = (0.0, 0.0)  # px a frame, of late
+
+    def moved(self, by: np.ndarray) -> _Track:
+        x, y, width, height = self.box
+        return replace(self, box=(x + float(by[0]), y + float(by[1]), width, height))
+
+
+class FlowTracker:
+    """Moves boxes along the flow and matches them to what the detector finds."""
+
+    observes = False
+
+    def __init__(self, settings: TrackSettings | None = None) -> None:
+        self._settings = settings or TrackSettings()
+        self._estimator = DenseInverseSearch("fast")
+        self._tracks: list[_Track] = []
+        self._next = 1
+        self._small: np.ndarray | None = None  # the last frame, shrunk
+        self._flow: np.ndarray | None = None  # (2, h, w) shrunk px, from it to the present one
+
+    def settings(self) -> dict[str, Any]:
+        """What decides its answers, as JSON."""
+        return {"tracker": "flow", **asdict(self._settings)}
+
+    def due(self, frame: VideoFrame) -> bool:
+        """Every `every` frames, and in the first one of another scene, where all tracks end."""
+        small = _shrunk(frame.image)
+        new_scene = self._small is None
+        self._flow = None
+        if self._small is not None and self._tracks:
+            (self._flow,) = self._estimator.estimate(np.stack([self._small, small]), [(0, 1)])
+            if not _same_scene(self._small, small, self._flow):
+                self._tracks, self._flow, new_scene = [], None, True
+        self._small = small
+        return new_scene or frame.index % self._settings.every == 0
+
+    def update(self, frame: VideoFrame, found: Boxes | None) -> list[TrackedPerson]:
+        """Who is where in the next frame, sorted by number."""
+        height, width = frame.image.shape[:2]
+        shrunk_by = _shrink_factor(frame.image)
+        tracks = [self._move(track, shrunk_by) for track in self._tracks]
+        tracks = [track for track in tracks if _share_inside(track.box, width, height) >= _LEAST_INSIDE]
+        self._tracks = tracks if found is None else self._match(tracks, found)
+        shown = [track for track in self._tracks if track.missed <= self._settings.shown]
+        return [TrackedPerson(track.track, _inside(track.box, width, height), track.score) for track in shown]
+
+    def observe(self, pose: FrameMaps) -> None:
+        """Nothing: the flow and the detector say where people are."""
+
+    def state(self) -> dict[str, Any]:
+        """The tracks and the next number."""
+        return {"tracks": [asdict(track) for track in self._tracks], "next": self._next}
+
+    def restore(self, state: dict[str, Any], last: VideoFrame) -> None:
+        """Go on from a `state` after the frame `last`."""
+        self._tracks = [
+            _Track(**{**track, "box": tuple(track["box"]), "velocity": tuple(track["velocity"])})
+            for track in state["tracks"]
+        ]
+        self._next = state["next"]
+        self._small, self._flow = _shrunk(last.image), None
+
+    def _move(self, track: _Track, shrunk_by: int) -> _Track:
+        velocity = np.array(track.velocity)
+        if self._flow is None:
+            return track
+        if track.missed:  # hidden perhaps: the flow there is that of who hides them
+            return replace(track.moved(velocity), missed=track.missed + 1)
+        by = _middle_flow(self._flow, np.array(track.box) / shrunk_by) * shrunk_by
+        smooth = 0.7 * velocity + 0.3 * by
+        return replace(track.moved(by), velocity=(float(smooth[0]), float(smooth[1])))
+
+    def _match(self, tracks: list[_Track], found: Boxes) -> list[_Track]:
+        overlap = overlaps(np.array([track.box for track in tracks]).reshape(-1, 4), found.xywh)
+        rows, columns = linear_sum_assignment(-overlap)
+        matched = {
+            int(row): int(column)
+            for row, column in zip(rows, columns, strict=True)
+            if overlap[row, column] >= self._settings.overlap
+        }
+        kept = []
+        for row, track in enumerate(tracks):
+            if row in matched:
+                box, score = found.xywh[matched[row]], float(found.score[matched[row]])
+                kept.append(self._continued(track, box, score))
+            elif (missed := max(track.missed, 1)) <= self._settings.memory:
+                kept.append(replace(track, missed=missed))
+        for column in range(len(found)):
+            is_known = bool(len(tracks)) and overlap[:, column].max() > _SAME_PERSON
+            if column in matched.values() or is_known or found.score[column] < self._settings.start:
+                continue
+            box = tuple(float(number) for number in found.xywh[column])
+            kept.append(_Track(self._next, box, float(found.score[column])))
+            self._next += 1
+        return kept
+
+    def _continued(self, track: _Track, found: np.ndarray, score: float) -> _Track:
+        gain = 1.0 if track.missed else self._settings.gain
+        box = np.array(track.box)
+        # Edges, not the corner and the size: a detection that is cut at one side moves that side alone.
+        edges, wanted = _edges(box), _edges(found)
+        edges = edges + gain * (wanted - edges)
+        box = np.concatenate([edges[:2], edges[2:] - edges[:2]])
+        return replace(track, box=tuple(float(number) for number in box), score=score, missed=0)
+
+
+#: By the name that --tracker takes.
+TRACKERS: dict[str, Callable[[TrackSettings], Tracker]] = {
+    "flow": FlowTracker,
+    "outline": lambda settings: OutlineTracker(),
+}
+
+
+def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (N, 4) with boxes (M, 4), xywh px: (N, M)."""
+    a, b = _edges(first)[:, None], _edges(second)[None]
+    sides = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
+    shared = sides.prod(axis=-1)
+    union = first[:, None, 2:].prod(axis=-1) + second[None, :, 2:].prod(axis=-1) - shared
+    return np.asarray(shared / np.maximum(union, 1e-9))
+
+
+def _edges(xywh: np.ndarray) -> np.ndarray:
+    """Left, top, right, bottom of boxes (..., 4)."""
+    return np.concatenate([xywh[..., :2], xywh[..., :2] + xywh[..., 2:]], axis=-1)
+
+
+def _inside(box: Sequence[float], width: int, height: int) -> np.ndarray:
+    """A box cut to the frame: (4,) xywh px."""
+    edges = np.clip(_edges(np.array(box)), 0, [width, height, width, height])
+    return np.concatenate([edges[:2], np.maximum(edges[2:] - edges[:2], 1.0)])
+
+
+def _share_inside(box: Sequence[float], width: int, height: int) -> float:
+    cut = np.clip(_edges(np.array(box)), 0, [width, height, width, height])
+    return float((cut[2:] - cut[:2]).prod() / max(box[2] * box[3], 1e-9))
+
+
+def _shrink_factor(image: np.ndarray) -> int:
+    """A whole number: OpenCV shrinks by others far more slowly."""
+    return max(round(max(image.shape[:2]) / _FLOW_SIDE), 1)
+
+
+def _shrunk(image: np.ndarray) -> np.ndarray:
+    """A frame (H, W, 3) shrunk for its flow, at least 16 px wide and high, as DIS needs."""
+    factor = _shrink_factor(image)
+    height, width = (max(side // factor, 1) for side in image.shape[:2])
+    small = cv2.resize(
+        image[: height * factor, : width * factor], (width, height), interpolation=cv2.INTER_AREA
+    )
+    down, right = max(16 - height, 0), max(16 - width, 0)
+    return cv2.copyMakeBorder(small, 0, down, 0, right, cv2.BORDER_REPLICATE) if down or right else small
+
+
+def _middle_flow(flow: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """The median flow (2,) px of the middle of a box xywh px; no motion where it lies outside."""
+    height, width = flow.shape[1:]
+    near = box[:2] + box[2:] * (1 - _MIDDLE) / 2
+    far = near + box[2:] * _MIDDLE
+    left, top = np.clip(np.floor(near), 0, [width - 1, height - 1]).astype(int)
+    right, bottom = np.clip(np.ceil(far), [left + 1, top + 1], [width, height]).astype(int)
+    return np.asarray(np.median(flow[:, top:bottom, left:right], axis=(1, 2)), np.float64)
+
+
+def _same_scene(first: np.ndarray, second: np.ndarray, flow: np.ndarray) -> bool:
+    """Whether a frame, read along the flow, resembles the one before it."""
+    grey_0, grey_1 = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) for image in (first, second))
+    flat_0, flat_1 = grey_0.std() < _FLAT, grey_1.std() < _FLAT
+    if flat_0 or flat_1:
+        return bool(flat_0 and flat_1)
+    height, width = grey_0.shape
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    moved = cv2.remap(grey_1, x + flow[0], y + flow[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return float(np.corrcoef(grey_0.ravel(), moved.ravel())[0, 1]) > _SAME_SCENE

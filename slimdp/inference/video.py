@@ -1,0 +1,235 @@
+"""Dense pose of a whole video: decode, detect, track, predict, smooth, write; each frame passes through once.
+
+    frames ─► tracked_maps ─► smooth ─► FramePose ─► writers, piece by piece ─► joined outputs
+
+All steps are iterators over frames, so a video of hours takes the memory of some frames.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flow_cache import FlowCacheError
+from flow_cache.runtime.progress import Tracker as ProgressTracker
+from flow_cache.runtime.progress import log_line
+from slimdp.inference.person_maps import CropNetwork, tracked_maps
+from slimdp.inference.pieces import (
+    OutputFolder,
+    Piece,
+    ResumePoint,
+    read_resume_point,
+    write_piece_record,
+)
+from slimdp.inference.predictor import instance_of
+from slimdp.inference.read_ahead import read_ahead
+from slimdp.inference.smoothing import NoSmoothing
+from slimdp.inference.video_frames import FrameSource
+from slimdp.inference.video_records import (
+    Detector,
+    FrameMaps,
+    FramePose,
+    OutputWriter,
+    Smoother,
+    Tracker,
+    VideoFrame,
+)
+
+#: Seconds of a piece, and how many frames that may be: a still camera's rate says little.
+_PIECE_SECONDS, _FEWEST, _MOST = 4, 32, 256
+#: Frames that are decoded before they are asked for.
+_DECODED_AHEAD = 4
+
+
+@dataclass
+class VideoPipeline:
+    """From frames to dense pose.
+
+    Its objects are used up: a tracker knows the video that it was used for.
+    """
+
+    source: FrameSource
+    detector: Detector
+    tracker: Tracker
+    network: CropNetwork
+    smoother: Smoother = field(default_factory=NoSmoothing)
+    frames: int | None = None  # only so many; None: all
+
+    @property
+    def piece(self) -> int:
+        """Frames of a piece."""
+        return min(max(round(self.source.info.rate * _PIECE_SECONDS), _FEWEST), _MOST)
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the answers, as JSON, but for the network's weights and the video's content."""
+        symmetry = self.network.flip_symmetry is not None
+        return {
+            "crop": self.network.crop.model_dump(mode="json"), "batch": self.network.batch,
+            "flip_test": symmetry, "detector": self.detector.settings(), "tracker": self.tracker.settings(),
+            "smoothing": self.smoother.settings(), "piece": self.piece,
+        }  # fmt: skip
+
+    def poses(self) -> Iterator[FramePose]:
+        """The dense pose of every frame, in order.
+
+        Raises FlowCacheError where a frame is damaged, after all sound frames that do not look ahead to it.
+        """
+        return _Passage(self).poses()
+
+
+class _Passage:
+    """One passage of frames through a pipeline, from the beginning or from a resume point."""
+
+    def __init__(self, pipeline: VideoPipeline) -> None:
+        self.pipeline = pipeline
+        self.predicted = 0  # frames whose maps are known
+        self.resume_points: dict[int, ResumePoint] = {}  # by the frames before them
+        self._recent: deque[FrameMaps] = deque(maxlen=pipeline.smoother.behind)
+
+    def poses(self, after: Piece | None = None) -> Iterator[FramePose]:
+        """The dense pose of every frame, or of those after a piece."""
+        start = 0 if after is None else after.frames
+        for maps in self.pipeline.smoother.smooth(self._maps(after)):
+            if maps.frame.index >= start:
+                people = tuple(instance_of(person, maps.frame.index) for person in maps.people)
+                yield FramePose(maps.frame, people)
+
+    def _maps(self, after: Piece | None) -> Iterator[FrameMaps]:
+        pipeline = self.pipeline
+        start = 0 if after is None else after.frames
+        frames = self._decoded(max(start - max(pipeline.smoother.behind, 1), 0))
+        if after is not None:
+            before = list(itertools.islice(frames, min(start, max(pipeline.smoother.behind, 1))))
+            point = read_resume_point(after, {frame.index: frame for frame in before})
+            pipeline.tracker.restore(point.tracker, before[-1])
+            self._recent.extend(point.maps)
+            self.predicted = start
+            yield from point.maps
+        maps = tracked_maps(
+            frames, pipeline.detector, pipeline.tracker, pipeline.network, pipeline.piece, self._end_piece
+        )
+        yield from self._noted(maps)
+
+    def _decoded(self, start: int) -> Iterator[VideoFrame]:
+        stop = None if self.pipeline.frames is None else max(self.pipeline.frames - start, 0)
+        return read_ahead(itertools.islice(self.pipeline.source.frames(start), stop), _DECODED_AHEAD)
+
+    def _noted(self, maps: Iterable[FrameMaps]) -> Iterator[FrameMaps]:
+        for of_frame in maps:
+            self.predicted = of_frame.frame.index + 1
+            self._recent.append(of_frame)
+            yield of_frame
+
+    def _end_piece(self, last: FrameMaps) -> None:
+        recent = deque(self._recent, maxlen=self._recent.maxlen)
+        recent.append(last)
+        point = ResumePoint(self.pipeline.tracker.state(), tuple(recent))
+        self.resume_points[last.frame.index + 1] = point
+
+
+def write_video(
+    pipeline: VideoPipeline, writers: Sequence[OutputWriter], out: Path, origin: dict[str, Any]
+) -> list[Path]:
+    """Write the dense pose of a video into a folder; returns the outputs, whole.
+
+    A run that ended early goes on after its last whole piece, to the same files. One that finished is left as
+    it is.
+
+    Args:
+        pipeline: what makes the dense pose.
+        writers: what writes it, each one output.
+        out: the folder.
+        origin: what the outputs are made of, as JSON: the video, the weights.
+
+    Raises:
+        OutputFolderError: `out` is of other settings, in use, or somebody else's.
+        FlowCacheError: a frame is damaged; what was done before stays, and the error says so.
+    """
+    settings = {**origin, **pipeline.settings(), "write": [writer.name for writer in writers]}
+    folder = OutputFolder(out, settings)
+    info, layout = pipeline.source.info, pipeline.network.model.layout
+    with folder.held():
+        if (before := folder.finished()) is not None:
+            return _same_again(out, before, pipeline.frames)
+        pieces = folder.begin()
+        done = pieces[-1].frames if pieces else 0
+        if done:
+            log_line(f"{out}: {done} frames are there; going on after them")
+        try:
+            pieces += _write_pieces(pipeline, writers, folder, pieces)
+        except FlowCacheError as error:
+            raise FlowCacheError(f"{error}{_what_stays(folder)}") from error
+        if not pieces:
+            raise FlowCacheError(f"{info.path}: no frame came of it")
+        outputs = []
+        for writer in writers:
+            of_writer = [piece.folder / writer.name for piece in pieces]
+            outputs.append(writer.join(of_writer, out, info, layout))
+        folder.finish(outputs, pieces[-1].frames)
+    return outputs
+
+
+def _write_pieces(
+    pipeline: VideoPipeline, writers: Sequence[OutputWriter], folder: OutputFolder, there: Sequence[Piece]
+) -> list[Piece]:
+    passage = _Passage(pipeline)
+    done = there[-1].frames if there else 0
+    announced = pipeline.source.info.frames
+    total = min(announced, pipeline.frames or announced) if announced else pipeline.frames
+    made: list[Piece] = []
+    poses = passage.poses(there[-1] if there else None)
+    with ProgressTracker("video", "frames", total, found=done) as progress:
+        while (first := next(poses, None)) is not None:
+            of_piece = itertools.chain([first], itertools.islice(poses, pipeline.piece - 1))
+            with folder.new_piece(len(there) + len(made)) as place:
+                for pose in _written(of_piece, writers, place, pipeline):
+                    done = pose.frame.index + 1
+                    progress.advance()
+                whole = passage.predicted >= done + pipeline.smoother.ahead and done % pipeline.piece == 0
+                write_piece_record(place, done, whole, passage.resume_points.pop(done, None))
+            made.append(folder.piece(len(there) + len(made), done, whole))
+    return made
+
+
+def _written(
+    poses: Iterable[FramePose], writers: Sequence[OutputWriter], place: Path, pipeline: VideoPipeline
+) -> Iterator[FramePose]:
+    """The same poses, each written by all writers into folders of theirs at a place."""
+    with ExitStack() as stack:
+        takers = []
+        for writer in writers:
+            (own := place / writer.name).mkdir()
+            layout = pipeline.network.model.layout
+            takers.append(stack.enter_context(writer.piece(own, pipeline.source.info, layout)))
+        for pose in poses:
+            for take in takers:
+                take(pose)
+            yield pose
+
+
+def _same_again(out: Path, record: dict[str, Any], frames: int | None) -> list[Path]:
+    if frames is not None and record["frames"] != frames:
+        raise FlowCacheError(
+            f"{out} holds {record['frames']} frames, whole; for others choose another --out, or remove it"
+        )
+    log_line(f"{out}: all of it is there already")
+    return [out / name for name in record["outputs"]]
+
+
+def _what_stays(folder: OutputFolder) -> str:
+    done = sum(1 for _ in folder.pieces_folder.glob("[0-9]*"))
+    if not done:
+        return ""
+    frames = folder.begin()
+    count = frames[-1].frames if frames else 0
+    return (
+        f". Frames 0 to {count - 1} are done and stay in {folder.pieces_folder}; for outputs of them alone: "
+        f"the same command with --frames {count}"
+        if count
+        else ""
+    )

@@ -1,0 +1,125 @@
+"""Frames of a video file, a folder of images, or one image: decoded once, each with its time."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from flow_cache import FlowCacheError
+from flow_cache.images import IMAGE_SUFFIXES, UPRIGHT, content_of, decode_image, orientation_of
+from flow_cache.video import check_utf8, frame_files, video_name
+from flow_cache.video_file import VideoFile
+from slimdp.inference.video_records import VideoFrame, VideoInfo
+
+_LOG = logging.getLogger(__name__)
+#: Images a second of a folder, where nothing says how many.
+FOLDER_RATE = Fraction(25)
+#: Bytes of a file's ends that are looked at to know it again.
+_END = 2**20
+
+
+@dataclass(frozen=True)
+class FrameSource:
+    """A video whose frames can be decoded from its beginning, as often as wanted."""
+
+    info: VideoInfo
+    files: tuple[Path, ...] = ()  # of images, in order; none of a video file
+
+    def frames(self, start: int = 0) -> Iterator[VideoFrame]:
+        """Decode all frames in order; those before `start` are passed over.
+
+        Raises FlowCacheError where a frame is damaged or of another size than the first; what was yielded
+        before is sound.
+        """
+        for frame in self._read_images(start) if self.files else self._read_file(start):
+            height, width = frame.image.shape[:2]
+            if (width, height) != (self.info.width, self.info.height):
+                raise FlowCacheError(
+                    f"{self.info.path}: frame {frame.index} is {width} x {height} px, the first frame is "
+                    f"{self.info.width} x {self.info.height} px; all frames of a video need one size"
+                )
+            yield frame
+
+    def frame_names(self) -> tuple[str, ...]:
+        """What annotation files call the frames: the images' files, or six digits; reads a file to its end
+        where it does not announce how many they are."""
+        if self.files:
+            return tuple(file.name for file in self.files)
+        count = self.info.frames
+        if not count:
+            with VideoFile(self.info.path) as file:
+                count = file.count_packets()
+        return tuple(f"{index:06d}" for index in range(count))
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what tells the video from others without reading all of it: sizes, and a file's ends."""
+        digest = hashlib.sha256()
+        for file in self.files or (self.info.path,):
+            size = file.stat().st_size
+            digest.update(f"{file.name} {size} ".encode())
+            if not self.files:
+                with open(file, "rb") as content:
+                    digest.update(content.read(_END))
+                    content.seek(-min(size, _END), 2)
+                    digest.update(content.read())
+        return digest.hexdigest()
+
+    def _read_images(self, start: int) -> Iterator[VideoFrame]:
+        for index in range(start, len(self.files)):
+            file = self.files[index]
+            yield VideoFrame(index, index / self.info.rate, decode_image(file, content_of(file)))
+
+    def _read_file(self, start: int) -> Iterator[VideoFrame]:
+        last, tick = None, 1 / self.info.rate
+        with VideoFile(self.info.path) as file:
+            for index, frame in enumerate(file.frames()):
+                time = file.time_s(frame)
+                if last is not None and (time is None or time <= last):
+                    time = last + tick  # times that are missing, or go back
+                last = Fraction(0) if time is None else time
+                if index >= start:
+                    yield VideoFrame(index, last, file.pixels(frame))
+
+
+def open_frames(path: Path, rate: Fraction | None = None) -> FrameSource:
+    """Look at the first frame of a video file, a folder of images, or an image.
+
+    Args:
+        path: of it.
+        rate: frames a second of a folder; default 25.
+
+    Raises:
+        FlowCacheError: the path is missing, or its first frame cannot be decoded.
+    """
+    check_utf8(path)
+    if path.is_dir():
+        return _images(path, tuple(frame_files(path, least=1)), rate or FOLDER_RATE)
+    if not path.is_file():
+        raise FlowCacheError(f"no video at {path}: it is no video file, folder of images, or image")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return _images(path, (path,), rate or FOLDER_RATE)
+    with VideoFile(path) as file:
+        first = next(file.frames(), None)
+        if first is None:
+            raise FlowCacheError(f"{path} holds no frame")
+        width, height = file.shape(first)
+        info = VideoInfo(
+            path, video_name(path), width, height, file.announced, file.rate, file.pixel_shape
+        )  # fmt: skip
+    return FrameSource(info)
+
+
+def _images(path: Path, files: tuple[Path, ...], rate: Fraction) -> FrameSource:
+    content = content_of(files[0])
+    if orientation_of(content) != UPRIGHT:
+        _LOG.warning(
+            "%s has an orientation tag, which is not applied: people are found best upright (docs/data.md)",
+            files[0],
+        )
+    height, width = decode_image(files[0], content).shape[:2]
+    info = VideoInfo(path, video_name(path), width, height, len(files), rate, still=not path.is_dir())
+    return FrameSource(info, files)

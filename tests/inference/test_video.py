@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from flow_cache import FlowCacheError
+from slimdp.config import CropSettings
+from slimdp.inference.detectors import FollowDetector
+from slimdp.inference.outline_tracking import OutlineTracker
+from slimdp.inference.person_maps import CropNetwork
+from slimdp.inference.pieces import OutputFolderError
+from slimdp.inference.tracking import FlowTracker, TrackSettings
+from slimdp.inference.video import VideoPipeline, write_video
+from slimdp.inference.video_frames import open_frames
+from slimdp.inference.video_records import Boxes, FramePose, VideoInfo
+from slimdp.models import StackedHourglass
+from slimdp.surface.layout import PartLayout
+
+FRAMES = 75  # three pieces of 32, the last one short
+
+
+class RawWriter:
+    """All that is known of everyone, as bytes."""
+
+    name = "raw"
+
+    @contextmanager
+    def piece(
+        self, folder: Path, info: VideoInfo, layout: PartLayout
+    ) -> Iterator[Callable[[FramePose], None]]:
+        with open(folder / "raw", "wb") as file:
+
+            def take(pose: FramePose) -> None:
+                file.write(f"{pose.frame.index} {pose.frame.time_s}\n".encode())
+                for person in pose.people:
+                    assert person.image_id == pose.frame.index
+                    file.write(f"{person.annotation_id} {person.box.tolist()}\n".encode())
+                    file.write(person.part.tobytes() + person.uv.tobytes() + person.foreground.tobytes())
+
+            yield take
+
+    def join(self, pieces: Sequence[Path], out: Path, info: VideoInfo, layout: PartLayout) -> Path:
+        (out / "raw").write_bytes(b"".join((piece / "raw").read_bytes() for piece in pieces))
+        return out / "raw"
+
+
+class TwoWalkers:
+    """A detector that knows where two people are."""
+
+    name = "walkers"
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.looked: list[int] = []
+        self._fails_at = fails_at
+
+    def settings(self) -> dict[str, object]:
+        return {"walkers": 2}
+
+    def detect(self, image: np.ndarray, index: int = 0) -> Boxes:
+        if index == self._fails_at:
+            raise KeyboardInterrupt
+        self.looked.append(index)
+        return Boxes(np.array([[10.0 + index / 4, 8, 20, 40], [70 - index / 4, 8, 20, 40]]), np.ones(2))
+
+
+@pytest.fixture(scope="module")
+def network() -> CropNetwork:
+    torch.manual_seed(0)
+    return CropNetwork(StackedHourglass(stacks=1, features=8), CropSettings(size=64), batch=5)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("video") / "walk"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    wide = cv2.GaussianBlur(rng.integers(0, 256, (56, 200, 3)).astype(np.uint8), (0, 0), 2) * 2
+    for index in range(FRAMES):
+        cv2.imwrite(str(folder / f"{index:03d}.png"), wide[:, index // 2 : index // 2 + 100])
+    return folder
+
+
+@pytest.fixture
+def pipeline(
+    network: CropNetwork, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., VideoPipeline]:
+    monkeypatch.setattr("slimdp.inference.video._PIECE_SECONDS", 1)
+
+    def make(detector: object = None, every: int = 3, **more: object) -> VideoPipeline:
+        tracker = FlowTracker(TrackSettings(every=every))
+        parts = {"source": open_frames(video), "detector": detector or TwoWalkers(), "tracker": tracker}
+        return VideoPipeline(**{**parts, "network": network, **more})  # type: ignore[arg-type]
+
+    return make
+
+
+ORIGIN = {"video": "walk", "weights": "random"}
+
+
+def test_every_frame_comes_out_once_with_the_same_people(pipeline: Callable[..., VideoPipeline]) -> None:
+    detector = TwoWalkers()
+    poses = list(pipeline(detector).poses())
+    assert [pose.frame.index for pose in poses] == list(range(FRAMES))
+    assert all([person.annotation_id for person in pose.people] == [1, 2] for pose in poses)
+    assert detector.looked == list(range(0, FRAMES, 3))
+    assert all(pose.people[0].part.shape == (64, 64) for pose in poses)
+
+
+@pytest.mark.parametrize("killed_at", [33, 66])
+def test_a_run_that_was_killed_goes_on_to_the_same_files(
+    pipeline: Callable[..., VideoPipeline], tmp_path: Path, killed_at: int
+) -> None:
+    (whole,) = write_video(pipeline(), [RawWriter()], tmp_path / "whole", ORIGIN)
+    out = tmp_path / "killed"
+    with pytest.raises(KeyboardInterrupt):
+        write_video(pipeline(TwoWalkers(fails_at=killed_at)), [RawWriter()], out, ORIGIN)
+    assert not (out / "raw").exists()
+    assert not (out / "video.json").exists()
+    detector = TwoWalkers()
+    (resumed,) = write_video(pipeline(detector), [RawWriter()], out, ORIGIN)
+    assert min(detector.looked) >= 32 * (killed_at // 32)
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in out.iterdir()) == ["raw", "video.json"]
+
+
+def test_the_outline_is_followed_alike_after_a_resume(
+    pipeline: Callable[..., VideoPipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def following() -> VideoPipeline:
+        return pipeline(FollowDetector((10, 8, 30, 40)), tracker=OutlineTracker())
+
+    (whole,) = write_video(following(), [RawWriter()], tmp_path / "whole", ORIGIN)
+    with monkeypatch.context() as patch:
+        broken = following()
+        seen = broken.tracker.observe
+
+        def observe(maps: object) -> None:
+            if maps.frame.index == 40:  # type: ignore[attr-defined]
+                raise KeyboardInterrupt
+            seen(maps)  # type: ignore[arg-type]
+
+        patch.setattr(broken.tracker, "observe", observe)
+        with pytest.raises(KeyboardInterrupt):
+            write_video(broken, [RawWriter()], tmp_path / "killed", ORIGIN)
+    (resumed,) = write_video(following(), [RawWriter()], tmp_path / "killed", ORIGIN)
+    assert resumed.read_bytes() == whole.read_bytes()
+
+
+def test_a_finished_run_is_left_as_it_is_and_another_is_refused(
+    pipeline: Callable[..., VideoPipeline], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    (written,) = write_video(pipeline(frames=3), [RawWriter()], out, ORIGIN)
+    before = written.stat()
+    assert write_video(pipeline(frames=3), [RawWriter()], out, ORIGIN) == [written]
+    assert written.stat() == before
+    with pytest.raises(FlowCacheError, match="holds 3 frames, whole"):
+        write_video(pipeline(frames=4), [RawWriter()], out, ORIGIN)
+    with pytest.raises(OutputFolderError, match=r"of another run: tracker was .*every.*choose another --out"):
+        write_video(pipeline(every=2, frames=3), [RawWriter()], out, ORIGIN)
+    with pytest.raises(OutputFolderError, match='weights was "random", and is "trained" now'):
+        write_video(pipeline(frames=3), [RawWriter()], out, {**ORIGIN, "weights": "trained"})
+    assert json.loads((out / "video.json").read_text())["outputs"] == ["raw"]
+
+
+def test_a_folder_of_somebody_else_is_not_filled(
+    pipeline: Callable[..., VideoPipeline], tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(OutputFolderError, match="slimdp video did not make it"):
+        write_video(pipeline(frames=3), [RawWriter()], tmp_path, ORIGIN)
+
+
+def test_what_was_done_before_a_damaged_frame_stays(
+    pipeline: Callable[..., VideoPipeline], video: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "walk"
+    damaged.mkdir()
+    for file in video.iterdir():
+        content = file.read_bytes()
+        (damaged / file.name).write_bytes(content[:100] if file.stem == "070" else content)
+    out = tmp_path / "out"
+    message = (
+        r"070.png is cut off.* Frames 0 to 63 are done and stay in .*: the same command with --frames 64"
+    )
+    with pytest.raises(FlowCacheError, match=message):
+        write_video(pipeline(source=open_frames(damaged)), [RawWriter()], out, ORIGIN)
+    assert not (out / "raw").exists()
+    detector = TwoWalkers()
+    (some,) = write_video(
+        pipeline(detector, source=open_frames(damaged), frames=64), [RawWriter()], out, ORIGIN
+    )
+    assert detector.looked == []
+    (whole,) = write_video(pipeline(frames=64), [RawWriter()], tmp_path / "whole", ORIGIN)
+    assert some.read_bytes() == whole.read_bytes()

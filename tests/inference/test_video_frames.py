@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from flow_cache import FlowCacheError
+from slimdp.inference.video_frames import open_frames
+
+
+def write_video(path: Path, times: list[int], time_base: Fraction = Fraction(1, 1000)) -> list[np.ndarray]:
+    """A lossless video of grey frames at times in units of the time base; returns its frames."""
+    frames = [np.full((48, 64, 3), 10 * index, np.uint8) for index in range(len(times))]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
+        stream.time_base = stream.codec_context.time_base = time_base
+        for image, time in zip(frames, times, strict=True):
+            frame = av.VideoFrame.from_ndarray(image, "rgb24")
+            frame.pts, frame.time_base = time, time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return frames
+
+
+def test_frames_come_with_the_times_of_the_file(tmp_path: Path) -> None:
+    times = [0, 40, 60, 200, 210]
+    images = write_video(tmp_path / "a.mkv", times)
+    source = open_frames(tmp_path / "a.mkv")
+    assert (source.info.name, source.info.width, source.info.height) == ("a", 64, 48)
+    assert not source.info.still
+    frames = list(source.frames())
+    assert [frame.index for frame in frames] == list(range(5))
+    assert [frame.time_s for frame in frames] == [Fraction(time, 1000) for time in times]
+    for frame, image in zip(frames, images, strict=True):
+        np.testing.assert_array_equal(frame.image, image)
+    later = list(source.frames(start=3))
+    assert [(frame.index, frame.time_s) for frame in later] == [(3, Fraction(1, 5)), (4, Fraction(21, 100))]
+    assert source.frame_names() == tuple(f"{index:06d}" for index in range(5))
+
+
+def test_a_video_of_one_frame_is_a_video(tmp_path: Path) -> None:
+    write_video(tmp_path / "one.mkv", [0])
+    source = open_frames(tmp_path / "one.mkv")
+    assert len(list(source.frames())) == 1
+    assert not source.info.still
+
+
+def test_folders_and_single_images(tmp_path: Path) -> None:
+    folder = tmp_path / "walk"
+    folder.mkdir()
+    for index in (10, 2):
+        cv2.imwrite(str(folder / f"{index}.png"), np.full((48, 64, 3), index, np.uint8))
+    frames = list(open_frames(folder, Fraction(10)).frames())
+    assert [(frame.time_s, frame.image[0, 0, 0]) for frame in frames] == [(0, 2), (Fraction(1, 10), 10)]
+    image = open_frames(folder / "2.png")
+    assert (image.info.still, image.info.frames, image.info.name) == (True, 1, "2")
+    assert len(list(image.frames())) == 1
+    (folder / "2.png").unlink()
+    alone = open_frames(folder)
+    assert (alone.info.still, len(list(alone.frames()))) == (False, 1)
+    assert alone.frame_names() == ("10.png",)
+
+
+def test_a_frame_of_another_size_is_named(tmp_path: Path) -> None:
+    for index, width in enumerate((64, 64, 32)):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.zeros((48, width, 3), np.uint8))
+    frames = open_frames(tmp_path).frames()
+    assert [next(frames).index, next(frames).index] == [0, 1]
+    with pytest.raises(FlowCacheError, match="frame 2 is 32 x 48 px, the first frame is 64 x 48"):
+        next(frames)
+
+
+def test_what_is_no_video_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FlowCacheError, match="no video at"):
+        open_frames(tmp_path / "none.mp4")
+    with pytest.raises(FlowCacheError, match=r"holds 0 pictures .*; wanted at least 1"):
+        open_frames(tmp_path)
+    (tmp_path / "a.mp4").write_bytes(b"nothing")
+    with pytest.raises(FlowCacheError, match="no video that FFmpeg can open"):
+        open_frames(tmp_path / "a.mp4")
+
+
+def test_other_content_has_another_fingerprint(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mkv", [0, 40])
+    before = open_frames(tmp_path / "a.mkv").fingerprint()
+    assert open_frames(tmp_path / "a.mkv").fingerprint() == before
+    write_video(tmp_path / "a.mkv", [0, 41])
+    assert open_frames(tmp_path / "a.mkv").fingerprint() != before
+
+
+def test_an_orientation_tag_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.jpg", exif=exif)
+    with caplog.at_level(logging.WARNING):
+        assert open_frames(tmp_path / "a.jpg").info.width == 64
+    assert "has an orientation tag, which is not applied" in caplog.text
