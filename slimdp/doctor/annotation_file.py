@@ -26,14 +26,9 @@ from slimdp.doctor.person_checks import PeopleOfVideos, check_person
 from slimdp.structures import ImageRecord, PersonAnnotation
 
 #: Fields that an image can be read without, and what a fault of theirs is.
-_CODES = {
-    "ignore_regions_x": "ignore-region-broken",
-    "ignore_regions_y": "ignore-region-broken",
-    "ignore_regions_x, ignore_regions_y": "ignore-region-broken",
-    "is_labeled": "flag-broken",
-    "has_no_densepose": "flag-broken",
-    "frame_id": "frame-broken",
-}
+_REGIONS = ("ignore_regions_x", "ignore_regions_y", "ignore_regions_x, ignore_regions_y")
+_FLAGS = {"is_labeled": "flag-broken", "has_no_densepose": "flag-broken"}
+_CODES = dict.fromkeys(_REGIONS, "ignore-region-broken") | _FLAGS | {"frame_id": "frame-broken"}
 
 
 @dataclass
@@ -129,8 +124,8 @@ def _records(content: dict[str, Any], name: str, kind: str, findings: FileFindin
     """The objects in one of a file's lists."""
     entries = content.get(name)
     if not isinstance(entries, list):
-        found = f"{name} is missing" if entries is None else f"{name} is a {type(entries).__name__}"
-        findings.add("json-lists", name, found)
+        found = "is missing" if entries is None else f"is a {type(entries).__name__}"
+        findings.add("json-lists", name, f"{name} {found}")
         return
     for position, entry in enumerate(entries):
         if isinstance(entry, dict):
@@ -152,10 +147,8 @@ def _check_images(
         if entry is None:
             broken.add(record.content["id"] if isinstance(record.content.get("id"), int) else -1)
         elif entry.image.id in entries:
-            other = entries[entry.image.id].image.file_name
-            findings.add_field(
-                "image-id-twice", record, "id", f"{entry.image.file_name} has the id of {other}"
-            )
+            found = f"{entry.image.file_name} has the id of {entries[entry.image.id].image.file_name}"
+            findings.add_field("image-id-twice", record, "id", found)
         else:
             image = replace(entry.image, file=Path(entry.image.file_name))
             entries[image.id] = replace(entry, image=image)
@@ -184,8 +177,9 @@ def _note_flat_regions(record: Record, findings: FileFindings) -> None:
         return
     regions = regions if all(isinstance(region, list) for region in regions) else [regions]
     if flat := [region for region in regions if len(region) < 3]:
-        found = f"{len(flat)} of {len(regions)} regions"
-        findings.add_field("ignore-region-flat", record, "ignore_regions_x, ignore_regions_y", found)
+        findings.add_field(
+            "ignore-region-flat", record, _REGIONS[2], f"{len(flat)} of {len(regions)} regions"
+        )
 
 
 def _number_frames(entries: list[ImageEntry], findings: FileFindings) -> dict[int, ImageRecord]:
@@ -244,8 +238,7 @@ def _read_categories(
     try:
         labels, people, said = read_categories(Path(findings.file), records)
     except AnnotationError as error:
-        found = str(error).removeprefix(f"{findings.file}: categories: ")
-        findings.add("category-unclear", "categories", found)
+        findings.add_refusal("category-unclear", f"{findings.file}: categories", error, "categories")
         return None
     if said:
         findings.add("category-taken", "categories", said)
@@ -305,8 +298,9 @@ class _Ids:
     def add(self, record: Record, person: PersonAnnotation) -> None:
         image = person.image.id
         if (image, person.id) in self._seen:
-            found = f"{person.id} is used before in this picture"
-            self._findings.add_field("person-id-twice", record, "id", found)
+            self._findings.add_field(
+                "person-id-twice", record, "id", f"{person.id} is used before in this picture"
+            )
         self._seen.add((image, person.id))
         if self._first_image.setdefault(person.id, image) != image:
             self._repeated[person.id] = image

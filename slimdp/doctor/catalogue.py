@@ -33,20 +33,11 @@ class Download:
 class Split:
     """A published annotation file."""
 
-    name: str
     files: tuple[str, ...]  # the names that it goes by
     people: int  # with points
     images: int  # with such people
     download: Download
     image_download: Download
-
-
-@dataclass(frozen=True)
-class SurfaceFile:
-    """A published file of the body's surface."""
-
-    files: tuple[str, ...]  # the names that it goes by
-    download: Download
 
 
 _UV_DATA = Download("the charts and their symmetry", UV_DATA, "", "UV_data/", _BY_NC)
@@ -65,71 +56,63 @@ _POSETRACK = Download(
 )  # fmt: skip
 
 
-def _annotations(file: str, size: str) -> Download:
-    return Download(file, f"{_DENSEPOSE}/annotations/coco/{file}", size, "annotations/", _BY_NC)
+def _split(files: tuple[str, ...], people: int, images: int, size: str, image_download: Download) -> Split:
+    address = f"{_DENSEPOSE}/annotations/coco/{files[0]}"
+    download = Download(files[0], address, size, "annotations/", _BY_NC)
+    return Split(files, people, images, download, image_download)
 
 
 SPLITS: dict[str, tuple[Split, ...]] = {
     DENSEPOSE_COCO: (
-        Split(
-            "train", ("densepose_train2014.json", "densepose_coco_2014_train.json"), 39210, 26437,
-            _annotations("densepose_train2014.json", "526 MB"), _TRAIN2014,
+        _split(
+            ("densepose_train2014.json", "densepose_coco_2014_train.json"), 39210, 26437, "526 MB", _TRAIN2014
         ),
-        Split(
-            "valminusminival",
-            (
-                "densepose_valminusminival2014.json", "densepose_coco_2014_valminusminival.json",
-                "densepose_coco_2014_valminusminus.json",
-            ),
-            7297, 5984, _annotations("densepose_valminusminival2014.json", "105 MB"), _VAL2014,
+        _split(
+            ("densepose_valminusminival2014.json", "densepose_coco_2014_valminusminival.json",
+             "densepose_coco_2014_valminusminus.json"), 7297, 5984, "105 MB", _VAL2014,
         ),
-        Split(
-            "minival", ("densepose_minival2014.json", "densepose_coco_2014_minival.json"), 2243, 1508,
-            _annotations("densepose_minival2014.json", "31 MB"), _VAL2014,
+        _split(
+            ("densepose_minival2014.json", "densepose_coco_2014_minival.json"), 2243, 1508, "31 MB", _VAL2014
         ),
     ),
     DENSEPOSE_POSETRACK: (
-        Split(
-            "train", ("densepose_posetrack_train2017.json", "densepose_only_posetrack_train2017.json"),
-            8274, 1680, _annotations("densepose_posetrack_train2017.json", "118 MB"), _POSETRACK,
+        _split(
+            ("densepose_posetrack_train2017.json", "densepose_only_posetrack_train2017.json"),
+            8274, 1680, "118 MB", _POSETRACK,
         ),
-        Split(
-            "val", ("densepose_posetrack_val2017.json", "densepose_only_posetrack_val2017.json"),
-            4753, 782, _annotations("densepose_posetrack_val2017.json", "59 MB"), _POSETRACK,
+        _split(
+            ("densepose_posetrack_val2017.json", "densepose_only_posetrack_val2017.json"),
+            4753, 782, "59 MB", _POSETRACK,
         ),
     ),
 }  # fmt: skip
 
-SURFACE_FILES = tuple(
-    SurfaceFile((file.name, *file.others), _UV_DATA if file.archive == UV_DATA else _EVAL_DATA)
+#: The names that each published file of the body's surface goes by, and where it is.
+SURFACE_FILES = {
+    (file.name, *file.others): _UV_DATA if file.archive == UV_DATA else _EVAL_DATA
     for file in densepose_files.SURFACE_FILES
-)
+}
 
 
 def find_split(file_name: str) -> tuple[str, Split] | None:
     """The data set and the split that a file's name belongs to."""
-    for dataset, splits in SPLITS.items():
-        for split in splits:
-            if file_name in split.files:
-                return dataset, split
-    return None
+    every = ((dataset, split) for dataset, splits in SPLITS.items() for split in splits)
+    return next((found for found in every if file_name in found[1].files), None)
 
 
 def missing_surface(here: Collection[str]) -> list[Download]:
     """The downloads that bring the surface files that are not among the names given."""
     absent: dict[Download, list[str]] = {}
-    for file in SURFACE_FILES:
-        if not set(file.files) & set(here):
-            absent.setdefault(file.download, []).append(file.files[0])
+    for names, download in SURFACE_FILES.items():
+        if not set(names) & set(here):
+            absent.setdefault(download, []).append(names[0])
     return [replace(download, what=", ".join(files)) for download, files in absent.items()]
 
 
 def everything() -> dict[str, list[Download]]:
     """All real data that slimdp can use, by data set; what several splits share comes once."""
-    downloads = {
-        dataset: list(
-            dict.fromkeys(one for split in splits for one in (split.download, split.image_download))
-        )
-        for dataset, splits in SPLITS.items()
-    }
+    downloads = {}
+    for dataset, splits in SPLITS.items():
+        each = [one for split in splits for one in (split.download, split.image_download)]
+        downloads[dataset] = list(dict.fromkeys(each))
     return {**downloads, SURFACE: missing_surface(())}

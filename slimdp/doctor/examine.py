@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -10,34 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from flow_cache.runtime.progress import tracked
-from slimdp.doctor.annotation_file import (
-    FileSummary,
-    check_annotation_file,
-    image_names,
-    load_annotations,
-)
+from slimdp.doctor import annotation_file, flow_stores, media, rendered, stored_files
+from slimdp.doctor.annotation_file import FileSummary
 from slimdp.doctor.catalogue import SPLITS, SURFACE, Download, everything, find_split, missing_surface
 from slimdp.doctor.findings import FileFindings, Findings, Severity
-from slimdp.doctor.flow_stores import (
-    VideoShape,
-    check_flow_file,
-    check_flow_frames,
-    check_flow_stores,
-    find_leftovers,
-)
 from slimdp.doctor.folder import Contents, scan_folder
-from slimdp.doctor.media import check_images, check_loose_images, check_video_file, find_folder
-from slimdp.doctor.rendered import (
-    PLANNED,
-    TRAIN_CLIPS,
-    TRAIN_STILLS,
-    TruthCheck,
-    check_exact_flow,
-    check_plan,
-    check_visible_masks,
-    read_plan,
-)
-from slimdp.doctor.stored_files import check_checkpoint, check_predictions, check_surface_file
+from slimdp.doctor.rendered import PLANNED, TRAIN_CLIPS, TRAIN_STILLS, TruthCheck
 from slimdp.synthetic.dataset import SET_FILE
 
 RENDERED = "rendered set"
@@ -90,20 +69,15 @@ def examine(
 ) -> Diagnosis:
     """Check a data set, rendered or real; nothing in the folder is changed.
 
-    Args:
-        quick: headers of a sample of the pictures, and no flow fields; else all are decoded.
-        images: a folder with the pictures, if they lie elsewhere.
-        processes: that decode pictures side by side.
-
-    Raises:
-        FileNotFoundError, NotADirectoryError: there is no such folder.
-        ValueError: fewer than one process.
+    A quick look reads headers of a sample of the pictures, and no flow fields; else all are decoded, by so
+    many processes side by side. `images` is a folder with the pictures, if they lie elsewhere. Raises
+    FileNotFoundError, NotADirectoryError without such a folder, ValueError for fewer than one process.
     """
     if processes < 1:
         raise ValueError(f"processes = {processes}, but 1 or more is wanted")
     contents = scan_folder(folder)
-    elsewhere = () if images is None else scan_folder(images).folders
-    examination = _Examination(contents, tuple(elsewhere), Diagnosis(folder, quick), processes, quiet)
+    elsewhere = [] if images is None else scan_folder(images).folders
+    examination = _Examination(contents, elsewhere, Diagnosis(folder, quick), processes, quiet)
     examination.run()
     return examination.diagnosis
 
@@ -111,11 +85,11 @@ def examine(
 @dataclass
 class _Examination:
     contents: Contents
-    elsewhere: tuple[Path, ...]  # more folders that may hold pictures
+    elsewhere: list[Path]  # more folders that may hold pictures
     diagnosis: Diagnosis
     processes: int
     quiet: bool
-    videos: dict[str, VideoShape] = field(default_factory=dict)
+    videos: dict[str, flow_stores.VideoShape] = field(default_factory=dict)
     image_folders: dict[str, Path] = field(default_factory=dict)  # by annotation file
     opened: set[str] = field(default_factory=set)  # pictures that were looked at
 
@@ -124,7 +98,7 @@ class _Examination:
         findings, quick = diagnosis.findings, diagnosis.quick
         if contents.rendered:
             diagnosis.kinds.append(RENDERED)
-            diagnosis.plan = read_plan(contents.folder / SET_FILE, findings.of(SET_FILE))
+            diagnosis.plan = rendered.read_plan(contents.folder / SET_FILE, findings.of(SET_FILE))
             for file in PLANNED:
                 if not (contents.folder / file).is_file():
                     findings.add("file-missing", file, "", "no such file")
@@ -135,18 +109,18 @@ class _Examination:
         for path in contents.annotations:
             self._check_annotations(path)
         if not contents.rendered:
-            check_loose_images(contents.images, self.opened, contents.folder, findings, quick)
+            media.check_loose_images(contents.images, self.opened, contents.folder, findings, quick)
         self._check_flow()
         for path in tracked(contents.videos, "videos", "files", speaks=not self.quiet):
-            check_video_file(path, self._of(path), quick)
+            media.check_video_file(path, self._of(path), quick)
         for path in contents.surface:
-            check_surface_file(path, self._of(path))
+            stored_files.check_surface_file(path, self._of(path))
         for path in contents.checkpoints:
-            check_checkpoint(path, self._of(path))
+            stored_files.check_checkpoint(path, self._of(path))
         for path in contents.predictions:
-            check_predictions(path, self._of(path), quick)
+            stored_files.check_predictions(path, self._of(path), quick)
         for path in contents.flow_files:
-            check_flow_file(path, self._of(path), quick)
+            flow_stores.check_flow_file(path, self._of(path), quick)
         diagnosis.video_files, diagnosis.surface_files = len(contents.videos), len(contents.surface)
         self._name_kinds_and_gaps()
 
@@ -155,32 +129,32 @@ class _Examination:
 
     def _check_annotations(self, path: Path) -> None:
         diagnosis, contents, findings = self.diagnosis, self.contents, self._of(path)
-        content = load_annotations(path, findings)
+        content = annotation_file.load_annotations(path, findings)
         if content is None:
             return
         truth = self._truth(findings)
-        folder = self._image_folder(path, image_names(content)) or contents.folder
-        summary = check_annotation_file(content, findings, truth, self.quiet, folder)
+        folder = self._image_folder(path, annotation_file.image_names(content)) or contents.folder
+        summary = annotation_file.check_annotation_file(content, findings, truth, self.quiet, folder)
         del content  # hundreds of megabytes, not needed for the pictures
         if truth is not None:
             diagnosis.truth_points += truth.points
         if diagnosis.plan is not None and summary.file in PLANNED:
-            check_plan(diagnosis.plan, summary, findings)
+            rendered.check_plan(diagnosis.plan, summary, findings)
         self._compare_with_catalogue(path, summary)
         diagnosis.files.append(summary)
         self._check_images_of(path, summary)
         self._remember_videos(summary)
         if self._exact_flow_is_wanted() and summary.file == TRAIN_CLIPS:
             images = summary.images.values()
-            diagnosis.visible_masks = check_visible_masks(contents.folder, images, findings)
+            diagnosis.visible_masks = rendered.check_visible_masks(contents.folder, images, findings)
 
     def _remember_videos(self, summary: FileSummary) -> None:
         frames = Counter(image.video for image in summary.images.values() if image.video is not None)
         for image in summary.images.values():
             if image.video is not None:
-                known = self.videos.get(image.video, VideoShape(0, 0, 0)).frames
+                known = self.videos.get(image.video, flow_stores.VideoShape(0, 0, 0)).frames
                 most = max(known, frames[image.video])  # several files may list the same frames
-                self.videos[image.video] = VideoShape(most, image.width, image.height)
+                self.videos[image.video] = flow_stores.VideoShape(most, image.width, image.height)
 
     def _exact_flow_is_wanted(self) -> bool:
         """Whether the set was rendered with exact flow and what of it is in sight, of any clip."""
@@ -222,38 +196,34 @@ class _Examination:
             return
         self.image_folders[summary.file] = folder
         self.opened.update(os.path.normpath(folder / name) for name in names)
-        diagnosis.pictures_opened += check_images(
-            summary.images.values(), folder, findings, diagnosis.quick, self.processes, self.quiet
-        )
+        settings = diagnosis.quick, self.processes, self.quiet
+        diagnosis.pictures_opened += media.check_images(summary.images.values(), folder, findings, *settings)
 
     def _image_folder(self, path: Path, names: Sequence[str]) -> Path | None:
         """The folder with the pictures of an annotation file; None where none of them is found."""
         if self.contents.rendered and self.contents.name(path) in PLANNED:
             return self.contents.folder
-        return find_folder(names, [*self.elsewhere, *self.contents.nearest_folders(path)])
+        return media.find_folder(names, [*self.elsewhere, *self.contents.nearest_folders(path)])
 
     def _check_flow(self) -> None:
         contents, diagnosis, findings = self.contents, self.diagnosis, self.diagnosis.findings
         diagnosis.flow_stores = len(contents.flow)
-        diagnosis.flow_fields = check_flow_stores(
-            contents.flow, contents.folder, self.videos, findings, diagnosis.quick, self.quiet
-        )
+        shown = self.videos, findings, diagnosis.quick, self.quiet
+        diagnosis.flow_fields = flow_stores.check_flow_stores(contents.flow, contents.folder, *shown)
         for summary in () if diagnosis.quick else diagnosis.files:
             folder = self.image_folders.get(summary.file)
             if folder is not None:
                 annotated = [summary.images[image] for image in sorted(summary.dense_images)]
                 listed = summary.images.values()
-                check_flow_frames(contents.flow, annotated, listed, folder, findings.of(summary.file))
-        for path in find_leftovers(contents.folders):
+                flow_stores.check_flow_frames(
+                    contents.flow, annotated, listed, folder, findings.of(summary.file)
+                )
+        for path in flow_stores.find_leftovers(contents.folders):
             self._of(path).add("leftover", "", "left by a run that was killed")
         if contents.rendered:
-            clips = [
-                image
-                for summary in diagnosis.files if summary.file == TRAIN_CLIPS
-                for image in summary.images.values()
-            ]  # fmt: skip
-            wanted = self._exact_flow_is_wanted()
-            check_exact_flow(contents.folder, contents.flow, clips, wanted, findings.of(TRAIN_CLIPS))
+            trained = [summary.images.values() for summary in diagnosis.files if summary.file == TRAIN_CLIPS]
+            clips, wanted = itertools.chain(*trained), self._exact_flow_is_wanted()
+            rendered.check_exact_flow(contents.folder, contents.flow, clips, wanted, findings.of(TRAIN_CLIPS))
 
     def _name_kinds_and_gaps(self) -> None:
         contents, diagnosis = self.contents, self.diagnosis
@@ -269,14 +239,11 @@ class _Examination:
         absent = missing_surface(surface)
         if absent and (surface or set(SPLITS) & set(diagnosis.kinds)):
             diagnosis.missing[SURFACE] = absent
-        if surface:
-            diagnosis.kinds.append(SURFACE)
-        if diagnosis.flow_stores and not contents.rendered:
-            diagnosis.kinds.append("flow stores")
-        if contents.flow_files:
-            diagnosis.kinds.append("flow files")
-        if diagnosis.video_files:
-            diagnosis.kinds.append("video files")
+        stores = contents.flow if not contents.rendered else []
+        others = {SURFACE: contents.surface, "flow stores": stores, "flow files": contents.flow_files}
+        diagnosis.kinds += [
+            kind for kind, files in (others | {"video files": contents.videos}).items() if files
+        ]
         if not diagnosis.kinds and contents.images:
             diagnosis.kinds.append("pictures")
             found = f"{len(contents.images)} pictures, but no annotation file"
@@ -298,9 +265,8 @@ def _form(summary: FileSummary) -> str | None:
 def _fetch_images(path: Path) -> str:
     known = find_split(path.name)
     if known is None:
-        return (
-            "put them beside the annotation file, as its file_name fields say, or name their folder: --images"
-        )
+        beside = "put them beside the annotation file, as its file_name fields say"
+        return f"{beside}, or name their folder: --images"
     download = known[1].image_download
     size = f" ({download.size})" if download.size else ""
     return f"fetch {download.address}{size} and unpack it as {download.put}; or name their folder: --images"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -37,12 +36,10 @@ _NOTHING = "nothing; readers of slimdp cope with it"
 #: Code -> rule. Codes are stable: scripts may look for them in the JSON report.
 RULES = {
     # The folder and its files.
-    "nothing-here": Rule(
-        ERROR, "a data set: annotation files and pictures", "see above what can be put here"
-    ),
-    "no-annotations": Rule(
-        NOTE, "annotation files, to train and to score", "nothing, if flow of these frames is all you need"
-    ),
+    "nothing-here": Rule(ERROR, "a data set: annotation files and pictures",
+        "see above what can be put here"),
+    "no-annotations": Rule(NOTE, "annotation files, to train and to score",
+        "nothing, if flow of these frames is all you need"),
     "json-broken": Rule(ERROR, "a whole JSON file", _FETCH),
     "json-lists": Rule(ERROR, "lists of objects named images, annotations, categories", _FETCH),
     "not-checked": Rule(NOTE, "ground truth in COCO form", "nothing; the file is passed over"),
@@ -50,20 +47,16 @@ RULES = {
     "file-missing": Rule(ERROR, "every annotation file of the plan", _RENDER),
     "plan-broken": Rule(ERROR, "dataset.json as slimdp synthesize writes it", _RENDER),
     "count-plan": Rule(ERROR, "as many as dataset.json says", _RENDER),
-    "count-catalogue": Rule(
-        WARNING, "as many as the published file has", "fetch the file again, unless you cut it yourself"
-    ),
+    "count-catalogue": Rule(WARNING, "as many as the published file has",
+        "fetch the file again, unless you cut it yourself"),
     # Pictures as the annotation file describes them.
     "image-field": Rule(ERROR, "id, file_name, and a positive width and height", _CORRECT),
     "image-id-twice": Rule(ERROR, "ids of images used once", "give one of the images another id"),
     "image-file-twice": Rule(WARNING, "each picture listed once", "leave one entry out"),
     "ignore-region-broken": Rule(ERROR, "ignore regions with as many x as y", _CORRECT),
     "ignore-region-flat": Rule(NOTE, "ignore regions of 3 corners or more", _NOTHING),
-    "no-points": Rule(
-        WARNING,
-        "people with dp_x, dp_y, dp_I, dp_U, dp_V",
-        "nothing, if keypoints and boxes are all you need",
-    ),
+    "no-points": Rule(WARNING, "people with dp_x, dp_y, dp_I, dp_U, dp_V",
+        "nothing, if keypoints and boxes are all you need"),
     # People.
     "person-field": Rule(ERROR, "id, image_id and bbox of the form that docs/data.md gives", _CORRECT),
     "image-unknown": Rule(ERROR, "image_id among the ids of images", _CORRECT),
@@ -97,48 +90,34 @@ RULES = {
     "track-twice": Rule(ERROR, "one person a track in a frame", "give one of the two another track_id"),
     "track-missing": Rule(WARNING, "a track_id for each person of a video that has tracks", _CORRECT),
     "track-gap": Rule(NOTE, "tracks without gaps in the labelled frames", "nothing; people get hidden"),
-    "track-jump": Rule(
-        WARNING, "tracks that move less than twice their size in 4 frames", "look whether two people share it"
-    ),
-    "frame-twice": Rule(
-        ERROR, "frames of a video with different numbers", "give them a frame_id, or each video its vid_id"
-    ),
+    "track-jump": Rule(WARNING, "tracks that move less than twice their size in 4 frames",
+        "look whether two people share it"),
+    "frame-twice": Rule(ERROR, "frames of a video with different numbers",
+        "give them a frame_id, or each video its vid_id"),
     "frame-broken": Rule(ERROR, "a whole number as frame_id", _CORRECT),
-    "frame-differs": Rule(
-        WARNING, "frame_id and file_name as many frames apart", "look which of them counts frames"
-    ),
+    "frame-differs": Rule(WARNING, "frame_id and file_name as many frames apart",
+        "look which of them counts frames"),
     "frame-number": Rule(WARNING, "a frame number in 0..nframes", "look at file_name and nframes"),
-    "flag-differs": Rule(
-        WARNING,
-        "has_no_densepose true only where nobody has points",
-        "correct the flag: labels there are unused",
-    ),
+    "flag-differs": Rule(WARNING, "has_no_densepose true only where nobody has points",
+        "correct the flag: labels there are unused"),
     "frame-empty": Rule(NOTE, "people in each frame that counts as labelled", _NOTHING),
     # Picture files.
     "pictures-nowhere": Rule(ERROR, "the pictures that the file names", "put them there, or name --images"),
     "picture-missing": Rule(ERROR, "every picture that the file names", _FETCH),
     "picture-damaged": Rule(ERROR, "a picture that is whole and decodes", _FETCH),
-    "picture-too-large": Rule(
-        ERROR, "at most 134,217,728 px (2^27)", "scale the picture down, and its labels"
-    ),
-    "picture-doubtful": Rule(
-        WARNING, "a picture that decodes without complaints", "look at the picture; fetch it again"
-    ),
-    "picture-size": Rule(
-        ERROR, "width and height of the picture", "fetch the picture that the file describes"
-    ),
+    "picture-too-large": Rule(ERROR, "at most 134,217,728 px (2^27)",
+        "scale the picture down, and its labels"),
+    "picture-doubtful": Rule(WARNING, "a picture that decodes without complaints",
+        "look at the picture; fetch it again"),
+    "picture-size": Rule(ERROR, "width and height of the picture",
+        "fetch the picture that the file describes"),
     "picture-orientation": Rule(
-        WARNING,
-        "labels of the stored pixels: no reader here applies an orientation tag",
+        WARNING, "labels of the stored pixels: no reader here applies an orientation tag",
         "draw some labels (slimdp draw); if they are turned, turn the pictures and remove the tag "
-        "(jpegtran, exiftran -a, mogrify -auto-orient); else nothing",
-    ),
+        "(jpegtran, exiftran -a, mogrify -auto-orient); else nothing"),
     # Video files.
-    "video-broken": Rule(
-        ERROR,
-        "a whole video in one size, of a codec that can be decoded here",
-        "fetch or convert it again, as the finding says",
-    ),
+    "video-broken": Rule(ERROR, "a whole video in one size, of a codec that can be decoded here",
+        "fetch or convert it again, as the finding says"),
     "video-odd": Rule(WARNING, "a video with nothing to say of it", "look whether it is the one you mean"),
     # What only rendered sets have.
     "truth-missing": Rule(ERROR, "iuv/ holds the truth of each labelled picture", _RENDER),
@@ -148,33 +127,26 @@ RULES = {
     "flow-missing": Rule(ERROR, "flow of every training clip", _RENDER),
     "checkpoint-damaged": Rule(ERROR, "the bytes that training wrote", "train it again, or fetch it again"),
     "predictions-damaged": Rule(ERROR, "the bytes that predict wrote", "run slimdp predict again"),
-    "flow-interrupted": Rule(
-        WARNING, "a store that was closed", "python -m flow_cache inspect FILE settles what was cut off"
-    ),
-    "leftover": Rule(
-        WARNING, "nothing that a killed run left", "remove it; if it is a .journal, put its store beside it"
-    ),
-    "flow-damaged": Rule(
-        ERROR, "a store, or a .flo file, that flow_cache reads", "make it again: docs/data.md says how"
-    ),
+    "flow-interrupted": Rule(WARNING, "a store that was closed",
+        "python -m flow_cache inspect FILE settles what was cut off"),
+    "leftover": Rule(WARNING, "nothing that a killed run left",
+        "remove it; if it is a .journal, put its store beside it"),
+    "flow-damaged": Rule(ERROR, "a store, or a .flo file, that flow_cache reads",
+        "make it again: docs/data.md says how"),
     "flow-unfinished": Rule(ERROR, "every field finished", "run the command that made the store again"),
     "flow-size": Rule(ERROR, "all frames of the video, of the same size", "make the store again"),
-    "flow-twice": Rule(
-        WARNING,
-        "a video in one store of a folder: readers refuse the folder as a store",
-        "name the file that you mean (--flow FILE), or give each store a folder of its own; if they are two "
-        "videos, make one of the stores again under another name: python -m flow_cache precompute NAME=PATH",
-    ),
+    "flow-twice": Rule(WARNING, "a video in one store of a folder: readers refuse the folder as a store",
+        "name the file that you mean (--flow FILE), or give each store a folder of its own; if they are "
+        "two videos, make one of the stores again under another name: python -m flow_cache precompute "
+        "NAME=PATH"),
     "flow-frames": Rule(
-        ERROR,
-        "flow of the very pictures of annotated frames, which propagate and training can find in it",
-        "as it says; propagate and training refuse it",
-    ),
+        ERROR, "flow of the very pictures of annotated frames, which propagate and training can find in it",
+        "as it says; propagate and training refuse it"),
     "visible-missing": Rule(ERROR, "visible/ holds a mask for each frame of a training clip", _RENDER),
     "visible-damaged": Rule(ERROR, "a PNG of the picture's size", _RENDER),
     # The DensePose surface files.
     "surface-damaged": Rule(ERROR, "the file as DensePose publishes it", _FETCH),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -217,7 +189,7 @@ class Findings:
 
     def count(self, severity: Severity) -> int:
         """The number of findings of a severity."""
-        return Counter(finding.severity for finding in self._all)[severity]
+        return sum(finding.severity is severity for finding in self._all)
 
     def groups(self) -> dict[tuple[str, str], list[Finding]]:
         """Findings by (code, file), errors first, then in order of appearance."""
@@ -239,7 +211,7 @@ class FileFindings:
         """Add a finding of the file; its place is empty where it is about the file as a whole."""
         self.all.add(code, self.file, place, found, remedy)
 
-    def add_refusal(self, code: str, path: Path, error: Exception, place: str = "") -> None:
+    def add_refusal(self, code: str, path: Path | str, error: Exception, place: str = "") -> None:
         """Add what a reader says of the file at `path`."""
         self.add(code, place, str(error).removeprefix(f"{path}: "))
 

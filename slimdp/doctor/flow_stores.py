@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from flow_cache import FlowCacheError, FlowStore, MissingFlowError
 from flow_cache.exchange import flo_size, read_flo
@@ -22,18 +23,12 @@ from slimdp.motion.folder_match import FolderImages
 from slimdp.structures import ImageRecord
 
 
-@dataclass(frozen=True)
-class VideoShape:
+class VideoShape(NamedTuple):
     """Frames and size of a video, which its flow must have too."""
 
     frames: int
     width: int  # px
     height: int  # px
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height, px."""
-        return self.width, self.height
 
     def __str__(self) -> str:
         return f"{self.frames} frames of {self.width} x {self.height} px"
@@ -70,18 +65,17 @@ def check_flow_stores(
     quick: bool,
     quiet: bool = False,
 ) -> int:
-    """Check flow stores and return how many finished fields they hold.
+    """Check flow stores and return how many finished fields they hold; a quick check reads none of them.
 
     `videos` are those of the annotation files, by name (flow of other videos is not compared); findings name
-    files relative to `folder`; with `quick`, the fields themselves are not read.
+    files relative to `folder`.
     """
     fields = 0
     held_by: dict[tuple[Path, str], Path] = {}  # folder and video -> the first of its stores
     for path in tracked(stores, "flow", "stores", speaks=not quiet):
         of_store = findings.of(str(path.relative_to(folder)))
-        if journal_of(path).exists():
-            found = f"{journal_of(path).name} beside it: a writer was cut off"
-            of_store.add("flow-interrupted", "", found)
+        if (journal := journal_of(path)).exists():
+            of_store.add("flow-interrupted", "", f"{journal.name} beside it: a writer was cut off")
             continue
         try:
             with FlowStore(path) as store:
@@ -114,7 +108,7 @@ def _check_video(
             findings.add("flow-unfinished", f"{place}: step {step}", found)
     stored = VideoShape(report.frames, report.width, report.height)
     # An annotation file may list some frames of a video alone.
-    if shape is not None and not (stored.frames >= shape.frames and stored.size == shape.size):
+    if shape is not None and not (stored.frames >= shape.frames and stored[1:] == shape[1:]):
         findings.add("flow-size", place, f"{stored}, but the video has {shape}")
     return sum(report.finished.values())
 
@@ -132,14 +126,12 @@ def check_flow_frames(
     no store has are not looked at.
     """
     clips: dict[tuple[Path, str], list[ImageRecord]] = {}
-    for image in images:
+    for image in _placed(images, folder):
         if image.video is not None:
-            found = replace(image, file=folder / image.file_name)
-            clips.setdefault((found.file.parent, image.video), []).append(found)
+            clips.setdefault((image.file.parent, image.video), []).append(image)
     beside: dict[Path, list[ImageRecord]] = {}  # the frames of all videos of a folder
-    for image in listed:
-        found = replace(image, file=folder / image.file_name)
-        beside.setdefault(found.file.parent, []).append(found)
+    for image in _placed(listed, folder):
+        beside.setdefault(image.file.parent, []).append(image)
     folders: dict[Path, FolderImages] = {}
     known_as: dict[str, list[tuple[Path, str]]] = {}  # what a store may call a video -> whose pictures
     for clip in clips:
@@ -161,6 +153,10 @@ def check_flow_frames(
                         findings.add("flow-frames", f"video {clip[1]}", f"{store.name}: {error}")
         except (FlowCacheError, OSError):  # a store or a picture that has its own finding
             continue
+
+
+def _placed(images: Iterable[ImageRecord], folder: Path) -> Iterator[ImageRecord]:
+    return (replace(image, file=folder / image.file_name) for image in images)
 
 
 def check_flow_file(path: Path, findings: FileFindings, quick: bool) -> None:

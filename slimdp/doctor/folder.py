@@ -19,7 +19,7 @@ from slimdp.synthetic.dataset import SET_FILE
 DEPTH = 4
 #: COCO's own annotation files: no DensePose in them, and hundreds of megabytes to parse.
 _COCO_PREFIXES = ("captions_", "instances_", "person_keypoints_", "image_info_", "stuff_", "panoptic_")
-_SURFACE_NAMES = {name for file in SURFACE_FILES for name in file.files}
+_SURFACE_NAMES = {name for names in SURFACE_FILES for name in names}
 
 
 @dataclass
@@ -53,8 +53,7 @@ class Contents:
 def scan_folder(folder: Path) -> Contents:
     """Find out what lies in a folder; links to folders are followed.
 
-    Raises:
-        FileNotFoundError, NotADirectoryError: there is no such folder.
+    Raises FileNotFoundError, NotADirectoryError where there is no such folder.
     """
     if not folder.exists():
         raise FileNotFoundError(f"no folder {folder}")
@@ -64,8 +63,7 @@ def scan_folder(folder: Path) -> Contents:
     for here, names in _walk(folder, DEPTH, contents.odd):
         contents.folders.append(here)
         for name in names:
-            kind = _kind(here / name, contents)
-            if kind is not None:
+            if (kind := _kind(here / name, contents)) is not None:
                 kind.append(here / name)
     return contents
 
@@ -111,12 +109,12 @@ def _walk(folder: Path, depth: int, odd: list[tuple[Path, str]]) -> Iterator[tup
                 elif entry.is_file():
                     files.append(entry.name)
                 else:
-                    what = "a link to nothing" if entry.is_symlink() else "no regular file"
-                    odd.append((Path(entry.path), what))
+                    odd.append(
+                        (Path(entry.path), "a link to nothing" if entry.is_symlink() else "no regular file")
+                    )
     except OSError as error:
         odd.append((folder, f"cannot be looked into: {error.strerror}"))
         return
     yield folder, files
-    if depth:
-        for name in folders:
-            yield from _walk(folder / name, depth - 1, odd)
+    for name in folders if depth else ():
+        yield from _walk(folder / name, depth - 1, odd)

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import TypeVar
 
@@ -91,7 +92,7 @@ def _fault_of_header(image: ImageRecord) -> Fault | None:
     try:
         return _compare(image, check_image(image.file))
     except ImageError as error:
-        return _code_of(error), str(error)
+        return _fault(error)
 
 
 def _fault_of_content(image: ImageRecord) -> Fault | None:
@@ -101,7 +102,7 @@ def _fault_of_content(image: ImageRecord) -> Fault | None:
             content = content_of(image.file)
             height, width, _ = decode_image(image.file, content).shape
         except ImageError as error:
-            return _code_of(error), str(error)
+            return _fault(error)
     if complaints:
         return "picture-doubtful", f"{image.file}: the decoder says: {'; '.join(complaints)}"
     return _compare(image, ImageHeader(width, height, orientation_of(content)))
@@ -113,9 +114,9 @@ def _mapped(
     processes = min(processes, len(images) // _WORTH_A_PROCESS)
     if processes <= 1:
         yield from map(check, images)
-        return
-    with WorkerPool(check, processes) as pool:
-        yield from pool.map(images)
+    else:
+        with WorkerPool(check, processes) as pool:
+            yield from pool.map(images)
 
 
 @contextmanager
@@ -138,17 +139,16 @@ def _stderr_lines() -> Iterator[list[str]]:
             lines += file.read().decode(errors="replace").splitlines()
 
 
-def _code_of(error: ImageError) -> str:
-    """The code of the finding for a picture that cannot be opened."""
-    return "picture-too-large" if isinstance(error, ImageTooLargeError) else "picture-damaged"
+def _fault(error: ImageError) -> Fault:
+    """The finding for a picture that cannot be opened."""
+    return "picture-too-large" if isinstance(error, ImageTooLargeError) else "picture-damaged", str(error)
 
 
 def _compare(image: ImageRecord, found: ImageHeader) -> Fault | None:
     stated = image.width, image.height
     if (found.width, found.height) == stated:
-        if found.orientation == UPRIGHT:
-            return None
-        return "picture-orientation", f"{image.file} has orientation tag {found.orientation}"
+        turned = "picture-orientation", f"{image.file} has orientation tag {found.orientation}"
+        return None if found.orientation == UPRIGHT else turned
     text = f"{image.file} has {found.width} x {found.height} px, but the file says {stated[0]} x {stated[1]}"
     if found.turned_size == stated:
         text += f", as with its orientation tag ({found.orientation}) applied"
@@ -168,7 +168,8 @@ def check_loose_images(
         try:
             header = check_image(path)
         except ImageError as error:
-            of_folder.add(_code_of(error), path.name, str(error))
+            code, found = _fault(error)
+            of_folder.add(code, path.name, found)
             continue
         if header.orientation != UPRIGHT:
             of_folder.add("picture-orientation", path.name, f"orientation tag {header.orientation}")
@@ -196,24 +197,18 @@ def check_video_file(path: Path, findings: FileFindings, quick: bool) -> None:
             probe_video(path) if quick else open_video(path)
         except (FlowCacheError, OSError) as error:
             findings.add("video-broken", "", str(error))
-    for warning in said:
-        findings.add("video-odd", "", warning)
+    for record in said:
+        findings.add("video-odd", "", record.getMessage())
 
 
 @contextmanager
-def _warnings() -> Iterator[list[str]]:
+def _warnings() -> Iterator[list[logging.LogRecord]]:
     """Gathers what looking through a video says in the log."""
-    said: list[str] = []
-
-    class Gather(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            said.append(record.getMessage())
-
-    logger, handler = logging.getLogger("flow_cache.video_file"), Gather()
+    logger, handler = logging.getLogger("flow_cache.video_file"), BufferingHandler(sys.maxsize)
     before, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
     try:
-        yield said
+        yield handler.buffer
     finally:
         logger.removeHandler(handler)
         logger.propagate = before

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,20 +22,11 @@ STRAY_PX = 6
 _SLACK_PX = 1.0
 _POINT_FIELDS = ("dp_x", "dp_y", "dp_I", "dp_U", "dp_V")
 _CODES = {
-    "id": "person-field",
-    "bbox": "box-broken",
-    "dp_x": "point-range",
-    "dp_y": "point-range",
-    "dp_I": "part-range",
-    "dp_U": "uv-range",
-    "dp_V": "uv-range",
-    "track_id": "track-broken",
-    "dp_masks": "mask-broken",
-    "dp_ignore": "mask-broken",
-    "keypoints": "keypoints-broken",
-    "area": "area-broken",
-    "iscrowd": "flag-broken",
-}
+    "id": "person-field", "bbox": "box-broken", "dp_x": "point-range", "dp_y": "point-range",
+    "dp_I": "part-range", "dp_U": "uv-range", "dp_V": "uv-range", "track_id": "track-broken",
+    "dp_masks": "mask-broken", "dp_ignore": "mask-broken", "keypoints": "keypoints-broken",
+    "area": "area-broken", "iscrowd": "flag-broken",
+}  # fmt: skip
 _FLAGS = "has_no_densepose, is_labeled"
 #: Boxes of a track are compared between frames this near to each other.
 NEAR_FRAMES = 4
@@ -60,14 +51,14 @@ def check_person(entry: PersonEntry, findings: FileFindings) -> PersonAnnotation
 
 
 def _check_lengths(record: Record, findings: FileFindings) -> bool:
-    values = {field: record.content.get(field) for field in _POINT_FIELDS}
-    lengths = {
-        field: len(value) if isinstance(value, list) else "missing" if value is None else "no list"
-        for field, value in values.items()
-    }
-    if len(set(lengths.values())) == 1:  # none of them where all are missing
+    values = [record.content.get(field) for field in _POINT_FIELDS]
+    lengths = [
+        len(value) if isinstance(value, list) else "missing" if value is None else "no list"
+        for value in values
+    ]
+    if len(set(lengths)) == 1:  # none of them where all are missing
         return True
-    found = ", ".join(f"{field} {length}" for field, length in lengths.items())
+    found = ", ".join(f"{field} {length}" for field, length in zip(_POINT_FIELDS, lengths))
     findings.add_field("point-lengths", record, ", ".join(_POINT_FIELDS), found)
     return False
 
@@ -133,25 +124,18 @@ def _check_box(record: Record, person: PersonAnnotation, findings: FileFindings)
 def _check_points_on_masks(record: Record, person: PersonAnnotation, findings: FileFindings) -> None:
     if not person.has_coarse or not len(person.points):
         return
-    coarse = person.coarse
-    assert coarse is not None
-    body = (coarse > 0).astype(np.uint8)
-    off = int((~_sampled(body, person)).sum())
-    if not off:
-        return
-    side = 2 * STRAY_PX + 1
-    wide = cv2.dilate(body, np.ones((side, side), dtype=np.uint8))
-    far = int((~_sampled(wide, person)).sum())
-    code = "points-off-mask" if far else "points-near-mask"
-    found = f"{off} of {len(person.points)} points off the masks, {far} by more than {STRAY_PX} px of {FRAME}"
-    findings.add_field(code, record, "dp_x, dp_y", found)
-
-
-def _sampled(mask: np.ndarray, person: PersonAnnotation) -> np.ndarray:
     # A point at the far edge of its frame rounds to pixel 256, which the mask does not have.
-    last = person.box[:2] + person.box[2:] * (1 - 1 / FRAME)
-    label, _ = sample_coarse(mask, person.box, np.minimum(person.points, last), outside=0)
-    return label > 0
+    points = np.minimum(person.points, person.box[:2] + person.box[2:] * (1 - 1 / FRAME))
+
+    def count_off(mask: np.ndarray) -> int:
+        return int((sample_coarse(mask, person.box, points, outside=0)[0] == 0).sum())
+
+    body = (np.asarray(person.coarse) > 0).astype(np.uint8)
+    if off := count_off(body):
+        far = count_off(cv2.dilate(body, np.ones((2 * STRAY_PX + 1, 2 * STRAY_PX + 1), dtype=np.uint8)))
+        code = "points-off-mask" if far else "points-near-mask"
+        found = f"{off} of {len(points)} points off the masks, {far} by more than {STRAY_PX} px of {FRAME}"
+        findings.add_field(code, record, "dp_x, dp_y", found)
 
 
 def _check_keypoints(record: Record, person: PersonAnnotation, findings: FileFindings) -> None:
@@ -163,16 +147,14 @@ def _check_keypoints(record: Record, person: PersonAnnotation, findings: FileFin
         found = f"num_keypoints {stated}, but {count} keypoints have a visibility above 0"
         findings.add_field("keypoints-count", record, "num_keypoints", found)
     xy, size = person.keypoints[seen, :2], (person.image.width, person.image.height)
-    outside = ((xy < -_SLACK_PX) | (xy > np.array(size) - 1 + _SLACK_PX)).any(axis=1)
-    if outside.any():
-        first = xy[outside][0]
-        where = f"x {first[0]:g}, y {first[1]:g} in {size[0]} x {size[1]} px"
-        found = f"{outside.sum()} of {len(xy)}, the first at {where}"
+    outside = xy[((xy < -_SLACK_PX) | (xy > np.array(size) - 1 + _SLACK_PX)).any(axis=1)]
+    if len(outside):
+        where = f"x {outside[0, 0]:g}, y {outside[0, 1]:g} in {size[0]} x {size[1]} px"
+        found = f"{len(outside)} of {len(xy)}, the first at {where}"
         findings.add_field("keypoints-outside", record, "keypoints", found)
 
 
-@dataclass(frozen=True)
-class _Seen:
+class _Seen(NamedTuple):
     """A person of a track in a frame."""
 
     frame: int
@@ -250,15 +232,11 @@ class PeopleOfVideos:
         gap = sorted(frame for frame in frames - present if seen[0].frame < frame < seen[-1].frame)
         if gap:
             between = f"between {seen[0].frame} and {seen[-1].frame}"
-            found = f"absent in {len(gap)} labelled frames {between}: {_some(gap)}"
-            self._findings.add("track-gap", track, found)
+            some = ", ".join(map(str, gap[:5])) + (", ..." if len(gap) > 5 else "")
+            self._findings.add("track-gap", track, f"absent in {len(gap)} labelled frames {between}: {some}")
 
 
 def _moved(box_0: np.ndarray, box_1: np.ndarray) -> float:
     """The distance that a box moved, in times its longer side."""
     centres = box_0[:2] + box_0[2:] / 2, box_1[:2] + box_1[2:] / 2
     return float(np.hypot(*(centres[1] - centres[0])) / max(*box_0[2:], *box_1[2:]))
-
-
-def _some(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")

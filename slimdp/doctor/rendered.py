@@ -100,20 +100,19 @@ class TruthCheck:
     def _load(self, image: ImageRecord) -> np.ndarray | None:
         """(H, W, 3) uint8 part, 255 u, 255 v."""
         below = image.file_name.startswith("images/")
-        name = Path(image.file_name).relative_to("images") if below else image.file
-        path = (self._folder / "iuv" / name).with_suffix(".png")
+        inside = Path(image.file_name).relative_to("images") if below else image.file
+        path = (self._folder / "iuv" / inside).with_suffix(".png")
         shown = path.relative_to(self._folder)
         if not path.is_file():
             self._findings.add("truth-missing", f"image {image.id}", f"no {shown}")
             return None
         try:
             picture = read_image(path)
-        except ImageError:
-            what = "does not decode"
-        else:
             if picture.shape[:2] == (image.height, image.width):
                 return picture
             what = f"has {picture.shape[1]} x {picture.shape[0]} px"
+        except ImageError:
+            what = "does not decode"
         self._findings.add("truth-damaged", f"image {image.id}", f"{shown} {what}")
         return None
 
@@ -137,11 +136,10 @@ def check_visible_masks(folder: Path, images: Collection[ImageRecord], findings:
         checked += 1
         try:
             height, width = read_visible(folder / name, STEPS[0]).shape
+            if (width, height) != (image.width, image.height):
+                findings.add("visible-damaged", place, f"{name} has {width} x {height} px")
         except ValueError as error:
             findings.add("visible-damaged", place, str(error))
-            continue
-        if (width, height) != (image.width, image.height):
-            findings.add("visible-damaged", place, f"{name} has {width} x {height} px")
     return checked
 
 

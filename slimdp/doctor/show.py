@@ -35,8 +35,7 @@ def diagnosis_as_text(diagnosis: Diagnosis) -> str:
 
 def write_json(path: Path, diagnosis: Diagnosis) -> None:
     """Write the whole diagnosis, every finding of it, to a JSON file: all of it or nothing."""
-    text = json.dumps(diagnosis.as_json(), indent=1)
-    write_text(path, text + "\n")
+    write_text(path, json.dumps(diagnosis.as_json(), indent=1) + "\n")
 
 
 def is_diagnosis(file: Path) -> bool:
@@ -57,12 +56,9 @@ def verdict(diagnosis: Diagnosis) -> str:
 def _file_table(files: Sequence[FileSummary]) -> str:
     shown = files[:MOST_FILES]
     rows: list[tuple[str, ...]] = [("", *_COLUMNS)]
-    for summary in shown:
-        counts = (
-            len(summary.images), summary.people, summary.dense_people, summary.points, summary.videos,
-            summary.tracks,
-        )  # fmt: skip
-        rows.append((summary.file, *map(str, counts)))
+    for one in shown:
+        counts = (len(one.images), one.people, one.dense_people, one.points, one.videos, one.tracks)
+        rows.append((one.file, *map(str, counts)))
     first, *others = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  " + row[0].ljust(first) + "".join(cell.rjust(width + 2) for cell, width in zip(row[1:], others))
@@ -73,23 +69,17 @@ def _file_table(files: Sequence[FileSummary]) -> str:
     return "\n".join(lines)
 
 
-def _other_counts(diagnosis: Diagnosis) -> list[str]:
-    how = "headers read of" if diagnosis.quick else "decoded"
-    lines = []
-    if diagnosis.pictures:
-        lines.append(f"  pictures: {diagnosis.pictures} named, {how} {diagnosis.pictures_opened}")
-    if diagnosis.truth_points:
-        lines.append(f"  truth: {diagnosis.truth_points} points compared with iuv/")
-    if diagnosis.video_files:
-        how = "first frames of" if diagnosis.quick else "decoded"
-        lines.append(f"  videos: {how} {diagnosis.video_files} files")
-    if diagnosis.flow_stores:
-        lines.append(f"  flow: {diagnosis.flow_stores} stores, {diagnosis.flow_fields} finished fields")
-    if diagnosis.visible_masks:
-        lines.append(f"  visible: {diagnosis.visible_masks} masks")
-    if diagnosis.surface_files:
-        lines.append(f"  surface: {diagnosis.surface_files} files")
-    return lines
+def _other_counts(found: Diagnosis) -> list[str]:
+    headers, first = ("headers read of", "first frames of") if found.quick else ("decoded", "decoded")
+    counted = (
+        (found.pictures, f"pictures: {found.pictures} named, {headers} {found.pictures_opened}"),
+        (found.truth_points, f"truth: {found.truth_points} points compared with iuv/"),
+        (found.video_files, f"videos: {first} {found.video_files} files"),
+        (found.flow_stores, f"flow: {found.flow_stores} stores, {found.flow_fields} finished fields"),
+        (found.visible_masks, f"visible: {found.visible_masks} masks"),
+        (found.surface_files, f"surface: {found.surface_files} files"),
+    )
+    return [f"  {line}" for count, line in counted if count]
 
 
 def _missing(diagnosis: Diagnosis) -> list[str]:

@@ -30,7 +30,7 @@ SAME_BOX = 0.8
 _NEARLY_ONE = 1 - 1e-10
 #: Recalls that precision is read at, R of them.
 RECALLS = np.linspace(0, 1, 101)
-_OF = {
+_RANGES = {
     "": (None, "all"),
     "50": (0.5, "all"),
     "75": (0.75, "all"),
@@ -38,7 +38,7 @@ _OF = {
     "l": (None, "large"),
 }
 #: Score -> (whether of precision, threshold or None for all, range of area).
-_SCORES = {kind + end: (kind == "AP", *_OF[end]) for kind in ("AP", "AR") for end in _OF}
+_SCORES = {kind + end: (kind == "AP", *_RANGES[end]) for kind in ("AP", "AR") for end in _RANGES}
 
 
 class AveragePrecision:
