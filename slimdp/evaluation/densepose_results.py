@@ -9,6 +9,7 @@ A JSON list with an object for each detection:
 | score | confidence, 0 or more |
 | uv_shape | [3, H, W]: the size of the map, that of the box in whole px |
 | uv_data | base64 of a PNG of that size: part 0..P, 255 u, 255 v as red, green, blue |
+| track_id | of a video alone: who it is; readers that do not know it pass over it |
 """
 
 from __future__ import annotations
@@ -72,18 +73,28 @@ class ResultFileError(ValueError):
 
 def write_results(path: str | Path, detections: Iterable[Detection], category_id: int = 1) -> None:
     """Write detections as DensePose results, one a line; the whole file or nothing."""
+    write_result_lines(path, (result_line(detection, category_id) for detection in detections))
+
+
+def result_line(detection: Detection, category_id: int = 1, track_id: int | None = None) -> str:
+    """A detection's object in a file of results, as JSON in one line, with who it is in a video if known."""
+    entry = {
+        "image_id": detection.image_id,
+        "category_id": category_id,
+        "bbox": [float(value) for value in detection.box],
+        "score": float(detection.score),
+        "uv_shape": list(detection.iuv.shape),
+        "uv_data": encode_iuv(detection.iuv),
+    }
+    return json.dumps(entry if track_id is None else {**entry, "track_id": track_id}, allow_nan=False)
+
+
+def write_result_lines(path: str | Path, lines: Iterable[str]) -> None:
+    """Write a file of results from the lines of its detections; the whole file or nothing."""
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         separator = "["
-        for detection in detections:
-            entry = {
-                "image_id": detection.image_id,
-                "category_id": category_id,
-                "bbox": [float(value) for value in detection.box],
-                "score": float(detection.score),
-                "uv_shape": list(detection.iuv.shape),
-                "uv_data": encode_iuv(detection.iuv),
-            }
-            file.write(separator + json.dumps(entry, allow_nan=False))
+        for line in lines:
+            file.write(separator + line)
             separator = ",\n"
         file.write("[]\n" if separator == "[" else "]\n")
 

@@ -21,7 +21,7 @@ none) and the origin's fields.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -340,7 +340,11 @@ def prediction_in_window(
     return part, uv
 
 
-def as_detection(prediction: DensePoseInstance) -> Detection:
+#: How a prediction is read at the pixels of a window of its image, as `prediction_in_window` does.
+ReadWindow = Callable[[DensePoseInstance, int, int, int, int], tuple[np.ndarray, np.ndarray]]
+
+
+def as_detection(prediction: DensePoseInstance, read_window: ReadWindow = prediction_in_window) -> Detection:
     """A prediction as a DensePose result would hold it.
 
     The crop is read at the image's pixels inside the box, which is widened to whole px: pixel (j, i) of the
@@ -357,7 +361,7 @@ def as_detection(prediction: DensePoseInstance) -> Detection:
             f"{prediction.box.tolist()} px, but at most {MOST_PIXELS} px are read"
         )
     width, height = int(x1 - x0), int(y1 - y0)
-    part, uv = prediction_in_window(prediction, int(x0), int(y0), width, height)
+    part, uv = read_window(prediction, int(x0), int(y0), width, height)
     box = np.array([x0, y0, width, height], dtype=np.float64)
     iuv = np.concatenate([part[None], np.rint(255 * uv).astype(np.uint8)])
     return Detection(prediction.image_id, box, prediction.score, iuv)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from slimdp.inference.video_records import OutputWriter
+from slimdp.inference.writers.contours import draw_contours
+from slimdp.inference.writers.iuv_file import IuvFile
+from slimdp.inference.writers.iuv_frames import IuvFrames
 from slimdp.inference.writers.overlay import draw_overlay
 from slimdp.inference.writers.palettes import ALPHA, Palette
 from slimdp.inference.writers.picture_video import PictureVideo
+from slimdp.inference.writers.results import ResultsJson
+from slimdp.inference.writers.texture import TextureAtlases
 
 #: Every writer by its name.
 WRITERS: dict[str, OutputWriter] = {
@@ -21,6 +26,12 @@ WRITERS: dict[str, OutputWriter] = {
         PictureVideo("parts-viridis-canvas", Palette("part", "viridis", 1, canvas=True).draw),
         PictureVideo("parts-parula-canvas", Palette("part", "parula", 1, canvas=True).draw),
         PictureVideo("vid2densepose", Palette("part", "viridis", ALPHA, canvas=True).draw),
+        PictureVideo("contours", draw_contours),
+        IuvFrames("iuv", "IUV"),
+        IuvFrames("vui", "VUI"),  # as HDNet reads it
+        IuvFile(),
+        ResultsJson(),
+        TextureAtlases(),
     )
 }
 

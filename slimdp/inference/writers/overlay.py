@@ -22,14 +22,13 @@ def draw_overlay(pose: FramePose, layout: PartLayout) -> np.ndarray:
     image = overlay_parts(pose.frame.image, painted.part, painted.part > 0)
     for person in pose.people:
         mine = (painted.track == person.annotation_id).astype(np.uint8)
-        row = np.flatnonzero(mine.any(axis=1))
-        if not row.size:
+        if not mine.any():
             continue
         colour = track_colour(person.annotation_id)
         outlines, _ = cv2.findContours(mine, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(image, outlines, -1, colour, max(1, round(len(image) / 500)), cv2.LINE_AA)
-        head = np.flatnonzero(mine[row[0]])
-        _draw_number(image, person.annotation_id, float(head.mean()), float(row[0]), colour)
+        x, y, width, _ = person.box  # steadier than what is seen of the person
+        _draw_number(image, person.annotation_id, x + width / 2, y, colour)
     return image
 
 
