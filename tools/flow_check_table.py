@@ -28,10 +28,10 @@ from typing import Any
 import cv2
 import numpy as np
 from measuring import make_parser, tell
+from result_rows import ResultRows
 
 from flow_cache import ESTIMATORS, FlowEstimator, FlowStore, forward_backward_offset, read_image
 from flow_cache.exchange import read_flo
-from slimdp.report import ResultRows
 from slimdp.synthetic.dataset import synthesize
 from slimdp.synthetic.exact_flow import read_visible
 from slimdp.synthetic.presets import SetPlan

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 from measuring import make_parser, tell
+from result_rows import ResultRows
 from tqdm import tqdm
 
-from slimdp.report import ResultRows
 from slimdp.surface import BodySurface, load_surface
 
 #: Nearer vertices are neighbours, whose distance is an edge.

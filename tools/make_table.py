@@ -18,13 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from measuring import make_parser
+from text_tables import TextTables, complete_results
 
 from flow_cache.runtime.atomic import atomic_write, write_text
 from slimdp.studies import NoStudyError, RunResult, Study, SweptStudy, find_studies
 from slimdp.studies.results import (
     TableRow,
-    TextTables,
-    complete_results,
     describe_origin,
     flat_rows,
     groups_of,

@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 from measuring import make_parser, tell
+from result_rows import ResultRows
 
 from flow_cache import STEPS, FlowStore
 from slimdp.config import CropSettings, DataSource, TrainConfig, load_config
@@ -28,7 +29,6 @@ from slimdp.data import read_annotations, write_annotations
 from slimdp.evaluation import table_row
 from slimdp.motion import propagate
 from slimdp.quickstart import PROPAGATED, SETTINGS, evaluate_checkpoint
-from slimdp.report import ResultRows
 from slimdp.synthetic.dataset import PRESETS, synthesize
 from slimdp.training import TrainRun, stage_file, train_side_by_side
 

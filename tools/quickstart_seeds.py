@@ -18,8 +18,7 @@ import time
 from pathlib import Path
 
 from measuring import make_parser, tell
-
-from slimdp.report import ResultRows
+from result_rows import ResultRows
 
 VARIANTS = ("without_propagation", "with_propagation")
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     )
     from slimdp.report.panels import prediction_panel
     from slimdp.report.plots import curve_image, write_curves
-    from slimdp.report.result_rows import ResultRows
     from slimdp.report.sheets import people_sheet, propagation_sheet, results_sheet, spread_people
     from slimdp.report.tables import (
         clicks_table,
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PART_COLOURS",
-    "ResultRows",
     "charts_image",
     "clicks_table",
     "contact_sheet",

@@ -164,10 +164,7 @@ class PersonView:
     def true_images(self) -> list[np.ndarray]:
         """TRUE_TITLES: the picture, then its points by part, u and v; each (S, S, 3) uint8 RGB."""
         colours = [PART_COLOURS[self.person.part], *(colour_of_unit(each) for each in self.person.uv.T)]
-        return [
-            self._crop,
-            *(draw_dots(self._crop, self._points, each, self._radius) for each in colours),
-        ]
+        return [self._crop, *(draw_dots(self._crop, self._points, each, self._radius) for each in colours)]
 
     def found_images(self, prediction: DensePoseInstance, errors_m: np.ndarray) -> list[np.ndarray]:
         """FOUND_TITLES: the points by their errors (N,) metres, then part, u and v, strong where the network

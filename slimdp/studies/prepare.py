@@ -347,10 +347,7 @@ def count_crops(crops: int) -> str:
 
 
 def sweep_status(
-    study: Study,
-    out: Path,
-    rows: Sequence[str] | None = None,
-    seeds: Sequence[int] | None = None,
+    study: Study, out: Path, rows: Sequence[str] | None = None, seeds: Sequence[int] | None = None
 ) -> str:
     """How far a study is, for people: a line a row, a column a seed, what failed, and what there is to do.
 

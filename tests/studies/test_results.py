@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,6 @@ from slimdp.config import ConfigError
 from slimdp.report.tables import Spread
 from slimdp.studies import RunResult
 from slimdp.studies.results import (
-    TableRow,
-    TextTables,
-    complete_results,
     describe_scores,
     flat_rows,
     groups_of,
@@ -37,15 +33,6 @@ def result(row: str, seed: int, at_10: float) -> RunResult:
         machine="2 cores",
         commit="abc",
     )
-
-
-def tables(
-    rows: Sequence[TableRow],
-    groups: Sequence[RowGroup],
-    markdown: bool = True,
-    labels: Mapping[str, str] = {},
-) -> TextTables:
-    return TextTables(rows, groups, COLUMNS, labels, markdown)
 
 
 #: Row b gains 1, 2 and 6 over a: 3 in the mean, with a deviation of the root of 7.
@@ -80,48 +67,13 @@ def test_means_spreads_and_paired_gains_are_those_of_the_hand() -> None:
     assert full.scores["10cm"].mean == 19.0
 
 
-def test_the_lines_say_it() -> None:
+def test_what_is_not_known_is_empty_in_a_csv_file() -> None:
     rows = table_rows(RESULTS, OVER_A, PAPER)
-    lines = tables(rows, OVER_A, markdown=False).scores().splitlines()
-    assert lines[2].split() == [
-        "a",
-        "10.0",
-        "±",
-        "5.0",
-        "20.0",
-        "±",
-        "10.0",
-        "30.0",
-        "±",
-        "10.0",
-        "3",
-        "21.00",
-        "42.00",
-    ]
-    assert lines[4].split() == ["c", "10.5", "21.0", "31.0", "1"]
-    gains = tables(rows, OVER_A).gains().splitlines()
-    assert gains[0].startswith("| over a ")
-    assert [cell.strip() for cell in gains[2].split("|")] == [
-        "", "b", "+1.5 ± 1.3", "+3.0 ± 2.6", "+3.0 ± 2.6", "", "+1.50", "", "",
-    ]  # fmt: skip
-    assert tables(rows[:1], OVER_A).gains() == ""
     flat = flat_rows(rows, COLUMNS, {"a": "the first"})
     assert [cells["10cm_gain"] for cells in flat] == ["", 3.0, 1.0]
     assert [cells["10cm_gain_sd"] for cells in flat] == ["", 2.646, ""]
     assert [cells["10cm_paper"] for cells in flat] == [42.0, 43.5, ""]
     assert [cells["title"] for cells in flat] == ["the first", "b", "c"]
-
-
-def test_the_share_of_a_gap_is_that_of_the_hand() -> None:
-    rows = table_rows(RESULTS, OVER_A, PAPER)
-    lines = tables(rows, OVER_A).gaps("b").splitlines()
-    # c gains 0.5, 1 and 1 over a on their one seed, b gains 1.5, 3 and 3 on all.
-    assert [cell.strip() for cell in lines[2].split("|")] == ["", "c", "33", "33", "33", ""]
-    assert len(lines) == 3
-    with pytest.raises(ConfigError, match="ceiling a: no gain over a is known"):
-        tables(rows, OVER_A).gaps("a")
-    worse = table_rows(RESULTS, groups_of(NAMES, baseline="b"), PAPER)
-    assert "no gap" in tables(worse, OVER_A).gaps("a")
 
 
 def test_each_group_is_compared_with_its_own_baseline() -> None:
@@ -132,10 +84,6 @@ def test_each_group_is_compared_with_its_own_baseline() -> None:
     assert (a.gains, c.gains) == ({}, {})
     assert d.gains["10cm"] == Spread(4.0, None)  # on seed 1: of c there is no other
     assert d.paper_gains == {}  # of c the paper says nothing
-    lines = [line.split("|")[1].strip() for line in tables(rows, GROUPS).gains().splitlines()]
-    assert lines == ["gained", lines[1], "**Up, over a**", "b", "**Down, over c**", "d"]
-    plain = tables(rows, GROUPS, markdown=False).scores().splitlines()
-    assert [line.split()[0] for line in plain[2:]] == ["Up", "a", "b", "Down", "c", "d"]
     assert [cells["baseline"] for cells in flat_rows(rows, COLUMNS, {"a": "the first"})] == [
         "a",
         "a",
@@ -144,31 +92,6 @@ def test_each_group_is_compared_with_its_own_baseline() -> None:
     ]
     over_d = table_rows(results, groups_of(NAMES, GROUPS, "d"), PAPER)
     assert [row.baseline for row in over_d] == ["d"] * 4
-    text = tables(over_d, groups_of(NAMES, GROUPS, "d"), markdown=False).gains().splitlines()
-    assert text[0].startswith("over d ")
-    assert text[2] == "Up"
-
-
-def test_a_gap_is_shared_by_the_rows_of_its_baseline() -> None:
-    groups = (
-        RowGroup(title="Up", baseline="a", rows=("a", "b", "c")),
-        RowGroup(title="Down", baseline="d", rows=("d", "e")),
-    )
-    rows = table_rows([*RESULTS, result("d", 1, 25.0), result("e", 1, 26.0)], groups, PAPER)
-    assert [row.name for row in rows if row.gains] == ["b", "c", "e"]
-    assert [line.split("|")[1].strip() for line in tables(rows, groups).gaps("b").splitlines()[2:]] == ["c"]
-    assert tables(rows, groups).gaps("e") == ""  # nobody is on the way
-
-
-def test_a_group_without_results_has_no_heading() -> None:
-    rows = table_rows(RESULTS[:6], GROUPS, PAPER)
-    assert "Down" not in tables(rows, GROUPS).scores()
-
-
-def test_only_complete_rows_are_kept_and_the_rest_is_named() -> None:
-    kept = complete_results(RESULTS, NAMES, (0, 1, 2))
-    assert [(each.row, each.seed) for each in kept] == [(row, seed) for row in "ab" for seed in (0, 1, 2)]
-    assert missing_runs(RESULTS, NAMES, (0, 1, 2)) == {(0, 2): ["c"], (0, 1, 2): ["d"]}
 
 
 def of_earlier_version(result: RunResult) -> dict[str, object]:
@@ -220,14 +143,15 @@ def test_what_is_no_result_is_named(tmp_path: Path, text: str, words: str) -> No
         read_scores([tmp_path])
 
 
+def test_rows_are_named_by_the_seeds_that_they_lack() -> None:
+    assert missing_runs(RESULTS, NAMES, (0, 1, 2)) == {(0, 2): ["c"], (0, 1, 2): ["d"]}
+
+
 def test_columns_are_any_scores() -> None:
     columns = {"ten": ColumnSettings(score="points.localization.10cm", title="ten cm")}
     assert (columns["ten"].axis, COLUMNS["10cm"].axis) == ("ten cm, %", "points within 10 cm, %")
-    rows = table_rows(RESULTS, OVER_A, {"b": {"ten": 43.5}}, columns)
-    lines = TextTables(rows, OVER_A, columns, {"a": "the first (a)"}, markdown=False).scores().splitlines()
-    assert lines[0].split() == ["row", "ten", "cm", "seeds", "paper,", "ten", "cm"]
-    assert lines[2].startswith("the first (a)  20.0 ± 10.0")
-    assert lines[3].split()[-1] == "43.50"
+    (_, b, _) = table_rows(RESULTS, OVER_A, {"b": {"ten": 43.5}}, columns)
+    assert (b.scores["ten"].mean, b.paper) == (23.0, {"ten": 43.5})
     assert describe_scores(RESULTS[0], COLUMNS) == "5 cm 11.0 %, 10 cm 22.0 %, 20 cm 32.0 %"
     with pytest.raises(ConfigError, match=r"row b, seed 0 has no points\.localization\.30cm"):
         table_rows(RESULTS, OVER_A, {}, {"far": ColumnSettings(score="points.localization.30cm")})
@@ -238,8 +162,6 @@ def test_a_result_without_a_column_leaves_its_cell_empty() -> None:
     rows = table_rows([RESULTS[0].replace(scores=less), *RESULTS[3:]], OVER_A, {})
     b = next(row for row in rows if row.name == "b")
     assert (list(b.scores), list(b.gains)) == (["10cm"], ["10cm"])
-    line = next(line for line in tables(rows, OVER_A, markdown=False).scores().splitlines() if line[0] == "b")
-    assert line.split() == ["b", "22.0", "1"]
     assert flat_rows(rows, COLUMNS, {})[1]["5cm"] == ""
 
 

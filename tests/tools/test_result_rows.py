@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import result_rows
+from result_rows import ResultRows
 
 from flow_cache.runtime.machine import describe_machine
-from slimdp.report import ResultRows, result_rows
 
 
 @pytest.fixture
