@@ -12,9 +12,10 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -26,26 +27,10 @@ from slimdp.data import Clicks
 from slimdp.evaluation import Scorer, describe_score
 from slimdp.inference import predict_people
 from slimdp.registry import import_modules
+from slimdp.studies import records
 from slimdp.studies.plan import PlannedRun
 from slimdp.studies.prepare import Prepared, truths_of
-from slimdp.studies.records import (
-    FAILURE,
-    LOCK,
-    LOG,
-    Evaluated,
-    Failure,
-    RunResult,
-    begin_run,
-    begin_training,
-    describe_failure,
-    describe_run,
-    end_training,
-    read_failure,
-    read_record,
-    read_result,
-    write_failure,
-    write_result,
-)
+from slimdp.studies.records import Evaluated, Failure, RunResult
 from slimdp.surface import load_surface
 from slimdp.training import load_model, train
 from slimdp.training.distributed import choose_device, to_device
@@ -93,8 +78,7 @@ class Executor:
                 if isinstance(answer, HeldError):  # another executor was quicker
                     continue
                 if isinstance(answer, Exception):
-                    folder_of_run = task.run.folder_in(self._prepared.out)
-                    self.failures[folder] = record_failure(folder_of_run, answer)
+                    self.failures[folder] = record_failure(task.run.folder_in(self._prepared.out), answer)
                     self._ended(task.run, self.failures[folder])
                 else:
                     self._ended(task.run, answer)
@@ -124,8 +108,7 @@ def carry_out_unmoved(task: RunTask) -> RunResult | None:
     return carry_out(task)
 
 
-@dataclass(frozen=True)
-class RunStatus:
+class RunStatus(NamedTuple):
     """What the folders say of the runs that are to be done."""
 
     done: tuple[PlannedRun, ...]
@@ -157,31 +140,31 @@ def run_status(
         alone: False: runs that somebody began and left come last, for whatever ended that job may end this
             one too.
     """
-    done, failed, busy, ready, waiting = [], [], [], [], []
-    for run in prepared.todo:
+    found: list[list[PlannedRun]] = [[] for _ in RunStatus._fields]
+    done, failed, blocked, busy, ready, waiting = found
+    broken: set[Path] = set()
+    for run in prepared.todo:  # each after those that it begins with
         folder = run.folder_in(prepared.out)
         if run.folder in finished or (run.folder not in under_way and _is_done(prepared, run)):
             finished.add(run.folder)
             done.append(run)
-        elif run.folder in under_way or is_held(folder / LOCK):
+        elif run.folder in under_way or is_held(folder / records.LOCK):
             busy.append(run)
-        elif run.folder in failures or (folder / FAILURE).exists():
+        elif run.folder in failures or (folder / records.FAILURE).exists():
+            broken.add(run.folder)
             failed.append(run)
         elif all(each.checkpoint(prepared.out).exists() for each in run.upstream):
             ready.append(run)
         else:
-            waiting.append(run)
+            (blocked if broken & {each.folder for each in run.upstream} else waiting).append(run)
     way = work_ahead(prepared.todo)
 
     def urgency(run: PlannedRun) -> tuple[bool, bool, float]:
-        begun = not alone and _was_begun(run.folder_in(prepared.out))
-        return begun, run.trains, -way[run.folder]
+        record = None if alone else records.read_record(run.folder_in(prepared.out))
+        return record is not None and record.started is not None, run.trains, -way[run.folder]
 
     ready.sort(key=urgency)
-    broken = {run.folder for run in failed}
-    blocked = [run for run in waiting if broken & {each.folder for each in run.upstream}]
-    waiting = [run for run in waiting if not broken & {each.folder for each in run.upstream}]
-    return RunStatus(tuple(done), tuple(failed), tuple(blocked), tuple(busy), tuple(ready), tuple(waiting))
+    return RunStatus(*map(tuple, found))
 
 
 def save_all_results(prepared: Prepared) -> Mapping[Path, RunResult]:
@@ -189,20 +172,16 @@ def save_all_results(prepared: Prepared) -> Mapping[Path, RunResult]:
     with held(prepared.results_file.with_name(_RESULTS_LOCK), wait=True):
         results = prepared.known
         for run in prepared.todo:
-            if run.row is not None:
-                result = read_result(run.folder_in(prepared.out), prepared.evaluated)
-                if result is not None:
-                    results[run.folder] = result
+            folder = run.folder_in(prepared.out)
+            if not run.trains and (result := records.read_result(folder, prepared.evaluated)) is not None:
+                results[run.folder] = result
         prepared.save(results)
     return results
 
 
 def work_ahead(runs: Sequence[PlannedRun]) -> dict[Path, float]:
-    """The work of the longest way from each run to the end, itself included, by the runs' folders.
-
-    Args:
-        runs: in the order of the plan, each after those that it begins with.
-    """
+    """The work of the longest way from each run, of a plan in its order, to the end, itself included; by
+    the runs' folders."""
     way: dict[Path, float] = {}
     after: dict[Path, float] = {}  # the longest way behind a run
     for run in reversed(runs):
@@ -223,14 +202,13 @@ def seconds_left(
         left: runs that are not, and for how many seconds somebody has been at them.
         processes: that share the work.
     """
-    known, work, count = list(known), 0.0, 0
+    known, work = list(known), []
     for run, spent in left:
         whole = _estimate(run, known)
         if whole is None:
             return None
-        work += max(whole - spent, 0.0)
-        count += 1
-    return work / max(min(processes, count), 1)
+        work.append(max(whole - spent, 0.0))
+    return sum(work) / max(min(processes, len(work)), 1)
 
 
 def _estimate(run: PlannedRun, known: Sequence[tuple[PlannedRun, float]]) -> float | None:
@@ -249,12 +227,7 @@ def _estimate(run: PlannedRun, known: Sequence[tuple[PlannedRun, float]]) -> flo
 def _is_done(prepared: Prepared, run: PlannedRun) -> bool:
     if run.trains:
         return run.checkpoint(prepared.out).exists()
-    return read_result(run.folder_in(prepared.out), prepared.evaluated) is not None
-
-
-def _was_begun(folder: Path) -> bool:
-    record = read_record(folder)
-    return record is not None and record.started is not None
+    return records.read_result(run.folder_in(prepared.out), prepared.evaluated) is not None
 
 
 @dataclass(frozen=True)
@@ -285,15 +258,15 @@ def carry_out(task: RunTask) -> RunResult | None:
         what `train`, `predict_people` and `Scorer` raise.
     """
     folder = task.run.folder_in(task.out)
-    with held(folder / LOCK), _said_to(folder / LOG):
+    with held(folder / records.LOCK), _said_to(folder / records.LOG):
         try:
-            begin_run(folder, describe_run(task.run.config))
+            records.begin_run(folder, records.describe_run(task.run.config))
             if task.run.trains:
                 _train(task, folder)
                 return None
             return _score(task, folder)
         except Exception as error:
-            write_failure(folder, error)  # while nobody else can take the run up
+            records.write_failure(folder, error)  # while nobody else can take the run up
             raise
 
 
@@ -302,22 +275,19 @@ def record_failure(folder: Path, error: Exception) -> Failure:
 
     Nothing is written where another process has taken the run up meanwhile, or where nothing can be.
     """
-    try:
-        with held(folder / LOCK):
-            if isinstance(error, ChildProcessError) or read_failure(folder) is None:
-                write_failure(folder, error)
-    except (HeldError, OSError):
-        pass
-    return describe_failure(folder, error)
+    with suppress(HeldError, OSError), held(folder / records.LOCK):
+        if isinstance(error, ChildProcessError) or records.read_failure(folder) is None:
+            records.write_failure(folder, error)
+    return records.describe_failure(folder, error)
 
 
 def _train(task: RunTask, folder: Path) -> None:
     run = task.run
     if not run.checkpoint(task.out).exists():
-        begin_training(folder, time.time(), task.commit)
+        records.begin_training(folder, time.time(), task.commit)
         start = time.monotonic()
         train(run.config, folder, resume=True, initial=run.initial(task.out), device=task.device, bar=False)
-        end_training(folder, time.monotonic() - start)
+        records.end_training(folder, time.monotonic() - start)
     # The ends of the stages are kept; what was kept to go on from is several times as large.
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
@@ -338,24 +308,22 @@ def _score(task: RunTask, folder: Path) -> RunResult:
         known = {name: score.value for name, score in scorer.compute().items()}
         scores[place] = {name: _rounded(name, value) for name, value in known.items() if value is not None}
     _keep_end(task, folder)
-    stages = [(run, read_record(run.folder_in(task.out))) for run in task.run.upstream]
+    trained = [(run, records.read_record(run.folder_in(task.out))) for run in task.run.upstream]
+    stages = [(run, record) for run, record in trained if record is not None]
+    gpu = [torch.cuda.get_device_name(device)] if device.type == "cuda" else []
     result = RunResult(
         row=task.run.row,
         seed=task.run.seed,
         scores=scores,
         seconds=round(time.monotonic() - start, 1),
-        shared_seconds=round(
-            sum(record.seconds / len(run.rows) for run, record in stages if record is not None), 1
-        ),
-        machine=_describe_machine(device),
+        shared_seconds=round(sum(record.seconds / len(run.rows) for run, record in stages), 1),
+        machine=", ".join([*gpu, describe_machine(), f"torch {torch.__version__}"]),
         commit=task.commit,
         clicks=None if task.clicks is None else task.clicks.total,
         annotator_seconds=None if task.clicks is None else round(task.clicks.seconds(), 1),
-        trained_at=tuple(
-            dict.fromkeys(commit for _, record in stages if record is not None for commit in record.commits)
-        ),
+        trained_at=tuple(dict.fromkeys(commit for _, record in stages for commit in record.commits)),
     )
-    write_result(folder, result, task.evaluated)
+    records.write_result(folder, result, task.evaluated)
     return result
 
 
@@ -374,17 +342,9 @@ def _rounded(name: str, value: float) -> float:
 
 @contextmanager
 def _said_to(log: Path) -> Iterator[None]:
-    with ExitStack() as stack:
-        file = stack.enter_context(open(log, "a", buffering=1, encoding="utf-8"))
-        stack.enter_context(redirect_stdout(file))
-        stack.enter_context(redirect_stderr(file))
+    with open(log, "a", buffering=1, encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
         try:
             yield
         except Exception:
             traceback.print_exc()
             raise
-
-
-def _describe_machine(device: torch.device) -> str:
-    gpu = [torch.cuda.get_device_name(device)] if device.type == "cuda" else []
-    return ", ".join([*gpu, describe_machine(), f"torch {torch.__version__}"])

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,10 +72,11 @@ def sweep(
         jobs = usable_cores() if place.type == "cpu" else 1
     _check_jobs(jobs)
     with alone(out):
-        prepared = _begin(study, out, rows, seeds, device, results, log)
-        running = _Sweep(prepared, min(jobs, len(prepared.todo)), log)
+        prepared = _begun(prepare(study, out, rows, seeds, device, results), log)
+        jobs = min(jobs, len(prepared.todo))
+        running = _Sweep(prepared, jobs, log)
         if prepared.todo:
-            log(f"{study.title}: {describe_todo(prepared)}; {min(jobs, len(prepared.todo))} at a time")
+            log(f"{study.title}: {describe_todo(prepared)}; {jobs} at a time")
             running.executor.go()
         return summarise(prepared, running.executor.status(), running.executor.failures)
 
@@ -107,12 +109,11 @@ def submit_sweep(
     """
     out = Path(out)
     _check_jobs(jobs)
-    if cluster == "slurm":
-        asked = {"name": "slimdp_sweep", **(asked or {})}
+    asked = {"name": "slimdp_sweep", **(asked or {})} if cluster == "slurm" else asked or {}
     with tempfile.TemporaryDirectory() as nowhere:
-        make_executor(cluster, Path(nowhere), asked or {}, 1)
+        make_executor(cluster, Path(nowhere), asked, 1)
     with alone(out):
-        prepared = _begin(study, out, rows, seeds, device, results, log)
+        prepared = _begun(prepare(study, out, rows, seeds, device, results), log)
     count = min(jobs, len(prepared.todo))
     if not count:
         return SubmittedSweep(prepared, cluster, ())
@@ -120,7 +121,7 @@ def submit_sweep(
     log(f"{study.title}: {describe_todo(prepared)}; {count} jobs; their logs are in {folder}")
     gpus = visible_gpus() if cluster == "local" and device != "cpu" else []
     works = [SweepJob(prepared, gpus[number % len(gpus)] if gpus else None) for number in range(count)]
-    submitted = submit_array(make_executor(cluster, folder, asked or {}, 1), cluster, works)
+    submitted = submit_array(make_executor(cluster, folder, asked, 1), cluster, works)
     return SubmittedSweep(prepared, cluster, tuple(submitted))
 
 
@@ -212,21 +213,14 @@ class SubmittedSweep:
         Raises:
             KeyboardInterrupt: as of `wait_for_jobs`.
         """
-        told: set[Path] = set()
-        finished: set[Path] = set()
-
-        def tell() -> None:
-            self._tell(told, finished, log)
-
+        tell = partial(self._tell, set(), set(), log)
         wait_for_jobs(self.jobs, self.cluster, tell, "slimdp sweep --status", _POLL_SECONDS)
         tell()
         summary = summarise(self.prepared, run_status(self.prepared, set()))
         for job in self.jobs if summary.left else ():
             if not job.paths.result_pickle.exists() or job.exception() is not None:
-                log(
-                    f"job {job.job_id} ended before all was done; the end of {job.paths.stderr}:\n"
-                    f"{end_of_log(job)}"
-                )
+                end = f"the end of {job.paths.stderr}:\n{end_of_log(job)}"
+                log(f"job {job.job_id} ended before all was done; {end}")
         return summary
 
     def _tell(self, told: set[Path], finished: set[Path], log: Log) -> None:
@@ -234,14 +228,14 @@ class SubmittedSweep:
         status = run_status(self.prepared, finished)
         results = save_all_results(self.prepared)
         for run in (*status.done, *status.failed):
-            if run.folder in told:
-                continue
-            told.add(run.folder)
-            said = "trained" if run.trains else self.prepared.told(results[run.folder])
-            if run in status.failed:
-                failure = _failure(self.prepared, run)
-                said = f"FAILED: {failure.error}; log: {failure.log}"
-            log(f"{run.name}: {said} ({len(told)} of {len(self.prepared.todo)})")
+            if run.folder not in told:
+                told.add(run.folder)
+                if run in status.failed:
+                    failure = _failure(self.prepared, run)
+                    said = f"FAILED: {failure.error}; log: {failure.log}"
+                else:
+                    said = "trained" if run.trains else self.prepared.told(results[run.folder])
+                log(f"{run.name}: {said} ({len(told)} of {len(self.prepared.todo)})")
 
 
 def summarise(
@@ -262,21 +256,14 @@ def _check_jobs(jobs: int) -> None:
         raise ValueError(f"jobs = {jobs}; wanted 1 or more")
 
 
-def _begin(
-    study: Study,
-    out: Path,
-    rows: Sequence[str] | None,
-    seeds: Sequence[int] | None,
-    device: str,
-    results: Path | None,
-    log: Log,
-) -> Prepared:
-    """Check a study, whose folder is held, write the scores that are there, and let what failed be tried."""
-    prepared = prepare(study, out, rows, seeds, device, results)
+def _begun(prepared: Prepared, log: Log) -> Prepared:
+    """The same, whose folder is held, with the scores that are there written and what failed to be tried."""
     prepared.save(prepared.known)
-    prepared.log_left_out(log)
+    left_out = [each.run.name for each in prepared.states if each.changed and each.result is not None]
+    if left_out:
+        log(f"made with other settings, so left out of {prepared.results_file}: {', '.join(left_out)}")
     for run in prepared.todo:
-        (run.folder_in(out) / FAILURE).unlink(missing_ok=True)
+        (run.folder_in(prepared.out) / FAILURE).unlink(missing_ok=True)
     return prepared
 
 

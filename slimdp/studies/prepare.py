@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from flow_cache.runtime.lock import HeldError, held, is_held
 from flow_cache.runtime.machine import describe_commit, git_state
@@ -16,23 +17,9 @@ from slimdp.data import AnnotationError, Clicks
 from slimdp.evaluation import EvaluationSet, read_truths
 from slimdp.report.tables import format_table
 from slimdp.settings_file import dump_yaml
+from slimdp.studies import records
 from slimdp.studies.plan import PlannedRun, plan_runs, select
-from slimdp.studies.records import (
-    FAILURE,
-    LOCK,
-    RECORD,
-    RESULT,
-    Evaluated,
-    Failure,
-    RunResult,
-    ScoredSet,
-    changes,
-    describe_evaluation,
-    describe_run,
-    read_failure,
-    read_record,
-    read_result,
-)
+from slimdp.studies.records import Evaluated, Failure, RunResult, ScoredSet
 from slimdp.studies.results import SCORES, describe_scores, read_scores, save_scores
 from slimdp.studies.settings import ColumnSettings
 from slimdp.studies.study import Study, read_snapshots, study_key, write_snapshot
@@ -42,8 +29,7 @@ from slimdp.training.run_folder import read_metrics
 from slimdp.training.stage_data import Sets, clicks_of, read_stages
 
 
-@dataclass(frozen=True)
-class RunState:
+class RunState(NamedTuple):
     """How far a run is."""
 
     run: PlannedRun
@@ -59,22 +45,21 @@ class RunState:
 def inspect_run(run: PlannedRun, out: Path, evaluated: Evaluated) -> RunState:
     """How far a run is; raises ConfigError where what a sweep wrote there is damaged."""
     folder = run.folder_in(out)
-    record, changed = read_record(folder), []
+    record, changed = records.read_record(folder), []
     if record is not None:
-        changed = changes(record, describe_run(run.config))
+        changed = records.changes(record, records.describe_run(run.config))
     elif (folder / "last.pt").exists():
-        changed = [f"no {RECORD}: something else trained what is there"]
-    result = None if run.row is None else read_result(folder, evaluated)
-    trained = run.checkpoint(out).exists()
-    metrics = folder / "metrics.jsonl"
+        changed = [f"no {records.RECORD}: something else trained what is there"]
+    result = None if run.trains else records.read_result(folder, evaluated)
+    trained, metrics = run.checkpoint(out).exists(), folder / "metrics.jsonl"
     return RunState(
         run,
-        done=not changed and (trained if run.row is None else result is not None),
-        running=is_held(folder / LOCK),
+        done=not changed and (trained if run.trains else result is not None),
+        running=is_held(folder / records.LOCK),
         step=max((row["step"] for row in read_metrics(metrics)), default=0) if metrics.is_file() else 0,
         trained=trained,
         result=result,
-        failure=read_failure(folder) if (folder / FAILURE).exists() else None,
+        failure=records.read_failure(folder),
         changed=tuple(changed),
     )
 
@@ -84,11 +69,10 @@ def what_is_missing(states: Sequence[RunState]) -> list[PlannedRun]:
     missing: list[PlannedRun] = []
     needed: set[Path] = set()
     for state in reversed(states):  # what a run begins with comes before it
-        if state.done or (state.run.row is None and state.run.folder not in needed):
-            continue
-        missing.append(state.run)
-        if state.run.upstream and not state.trained:
-            needed.add(state.run.upstream[-1].folder)
+        if not state.done and (not state.run.trains or state.run.folder in needed):
+            missing.append(state.run)
+            if state.run.upstream and not state.trained:
+                needed.add(state.run.upstream[-1].folder)
     return missing[::-1]
 
 
@@ -114,15 +98,7 @@ class Prepared:
     @property
     def known(self) -> dict[Path, RunResult]:
         """The scores that were there before, by the runs' folders."""
-        return {
-            state.run.folder: state.result for state in self.states if state.done and state.result is not None
-        }
-
-    def log_left_out(self, log: Callable[[str], None]) -> None:
-        """Name the runs whose scores are of other settings than the study's now, and so do not count."""
-        names = [state.run.name for state in self.states if state.changed and state.result is not None]
-        if names:
-            log(f"made with other settings, so left out of {self.results_file}: {', '.join(names)}")
+        return {each.run.folder: each.result for each in self.states if each.done and each.result is not None}
 
     def save(self, results: dict[Path, RunResult]) -> None:
         """Write scores by the runs' folders, and those of other studies in the same folder after them."""
@@ -145,7 +121,7 @@ def prepare(
 
     To be called by who holds the study's folder, see `alone`.
     """
-    evaluated = describe_evaluation(study)
+    evaluated = records.describe_evaluation(study)
     states, todo, clicks = _check(study, out, rows, seeds, evaluated)
     results_file = results or out / SCORES
     if results is not None and results.exists() and not read_snapshots(out):
@@ -168,7 +144,7 @@ def check_study(
         ConfigError: naming the study, and what is wrong with it; arguments and reasons as of `sweep`.
     """
     try:
-        _check(study, out, rows, seeds, describe_evaluation(study))
+        _check(study, out, rows, seeds, records.describe_evaluation(study))
     except ConfigError as error:
         raise ConfigError(f"{study.file}: {error}") from error
 
@@ -177,7 +153,11 @@ def _check(
     study: Study, out: Path, rows: Sequence[str] | None, seeds: Sequence[int] | None, evaluated: Evaluated
 ) -> tuple[tuple[RunState, ...], tuple[PlannedRun, ...], dict[str, Clicks]]:
     """The states of all runs, those that are missing, and the clicks behind these; errors as of `sweep`."""
-    plan = plan_runs(study.including([*(seeds or ()), *_seeds_there(study, out)]))
+    # Some row may have been scored before with seeds that are none of the study's.
+    files = (file for name in study.names for file in (out / name).glob(f"seed_*/{records.RESULT}"))
+    numbers = {file.parent.name.removeprefix("seed_") for file in files}
+    there = sorted(int(number) for number in numbers if number.isdecimal())
+    plan = plan_runs(study.including([*(seeds or ()), *there]))
     chosen = select(plan, study.require_rows(rows), study.seeds if seeds is None else seeds)
     mine = {run.folder for run in chosen}
     states = tuple(inspect_run(run, out, evaluated) for run in plan)
@@ -185,13 +165,6 @@ def _check(
     refuse_changed(asked_for, out)
     todo = tuple(what_is_missing(asked_for))
     return states, todo, check_runs(todo, evaluated) if todo else {}
-
-
-def _seeds_there(study: Study, out: Path) -> list[int]:
-    """Seeds that some row was scored with before, also without being one of the study's."""
-    files = (file for name in study.names for file in (out / name).glob(f"seed_*/{RESULT}"))
-    numbers = {file.parent.name.removeprefix("seed_") for file in files}
-    return sorted(int(number) for number in numbers if number.isdecimal())
 
 
 def _of_other_studies(study: Study, out: Path, results_file: Path) -> tuple[RunResult, ...]:
@@ -213,7 +186,7 @@ def alone(out: Path, together: bool = False) -> Iterator[None]:
     """
     with ExitStack() as stack:
         try:
-            stack.enter_context(held(out / LOCK, together=together))
+            stack.enter_context(held(out / records.LOCK, together=together))
         except HeldError as error:
             raise HeldError(
                 f"another sweep is at work in {out} ({error}); wait for its end, or choose another --out"
@@ -223,23 +196,20 @@ def alone(out: Path, together: bool = False) -> Iterator[None]:
 
 def seconds_of(out: Path, run: PlannedRun, result: RunResult | None) -> float:
     """That a run which is done took, without those before it."""
-    if result is not None:
-        return result.seconds
-    record = read_record(run.folder_in(out))
-    return 0.0 if record is None else record.seconds
+    there = result or records.read_record(run.folder_in(out))
+    return 0.0 if there is None else there.seconds
 
 
 def refuse_changed(states: Iterable[RunState], out: Path) -> None:
     """Raise ConfigError where runs were trained with other settings or labels, naming runs and keys."""
     changed = [state for state in states if state.changed]
-    if not changed:
-        return
-    listed = "".join(f"\n  {state.run.name}: {'; '.join(state.changed)}" for state in changed)
-    folders = " ".join(quoted(state.run.folder_in(out)) for state in changed)
-    raise ConfigError(
-        f"{len(changed)} runs in {out} were made with other settings (key: there, now):{listed}\n"
-        f"Go on with their settings, choose another --out, or train them again after: rm -r {folders}"
-    )
+    if changed:
+        listed = "".join(f"\n  {state.run.name}: {'; '.join(state.changed)}" for state in changed)
+        folders = " ".join(quoted(state.run.folder_in(out)) for state in changed)
+        raise ConfigError(
+            f"{len(changed)} runs in {out} were made with other settings (key: there, now):{listed}\n"
+            f"Go on with their settings, choose another --out, or train them again after: rm -r {folders}"
+        )
 
 
 def check_runs(runs: Sequence[PlannedRun], evaluated: Evaluated) -> dict[str, Clicks]:
@@ -252,43 +222,35 @@ def check_runs(runs: Sequence[PlannedRun], evaluated: Evaluated) -> dict[str, Cl
         ConfigError: naming every row that cannot be run, with the reason.
     """
     sets: Sets = {}
-    scored = [run for run in runs if run.row is not None]
-    wrong: dict[str, str | None] = {}
+    scored = [run for run in runs if not run.trains]
+    wrong: dict[str, str] = {}
     counted: dict[str, Clicks] = {}
     if scored:
         layout = surface_layout(scored[0].config.surface)  # all rows of a study speak of one surface
         for name, people in evaluated.sets.items():
-            wrong[f"evaluate.{name}" if name else "evaluate"] = _problem(partial(truths_of, people, layout))
+            try:
+                truths_of(people, layout)
+            except (ValueError, OSError) as error:
+                wrong[f"evaluate.{name}" if name else "evaluate"] = str(error)
         truths_of.cache_clear()  # the processes that score read them for themselves
     for run in scored:
-        labels = _but_for_the_seed(run.config)
-        place = f"row {run.row}"
-        if labels not in counted and wrong.get(place) is None:
-            wrong[place] = _problem(partial(_check_row, run, sets))
-            if wrong[place] is None:
+        labels, place = _but_for_the_seed(run.config), f"row {run.row}"
+        if labels not in counted and place not in wrong:
+            try:
+                read_stages(run.config, sets=sets)
+                load_surface(run.config.surface)  # for the errors; built before the processes start
                 counted[labels] = clicks_of(run.config, sets)
-    problems = [f"\n  {name}: {problem}" for name, problem in wrong.items() if problem is not None]
-    if problems:
-        raise ConfigError(f"nothing was begun, for the study cannot be run as it is:{''.join(problems)}")
+            except (ValueError, OSError) as error:
+                wrong[place] = str(error)
+    if wrong:
+        problems = "".join(f"\n  {place}: {problem}" for place, problem in wrong.items())
+        raise ConfigError(f"nothing was begun, for the study cannot be run as it is:{problems}")
     return {run.name: counted[_but_for_the_seed(run.config)] for run in scored}
 
 
 def _but_for_the_seed(config: TrainConfig) -> str:
     """The same for runs that differ in nothing that is checked: a budget that draws with it names it."""
     return dump_yaml(config_to_dict(config.replace(seed=0)))
-
-
-def _check_row(run: PlannedRun, sets: Sets) -> None:
-    read_stages(run.config, sets=sets)
-    load_surface(run.config.surface)  # that errors are measured on; built before the processes start
-
-
-def _problem(check: Callable[[], object]) -> str | None:
-    try:
-        check()
-    except (ValueError, OSError) as error:
-        return str(error)
-    return None
 
 
 @lru_cache(maxsize=4)
@@ -307,13 +269,7 @@ def truths_of(scored: ScoredSet, layout: PartLayout) -> EvaluationSet:
 
 
 def describe_row(row: RunState, stages: Mapping[Path, RunState], column: ColumnSettings) -> str:
-    """How far a row is for a seed, in a few words.
-
-    Args:
-        row: its state.
-        stages: those of all stages, by their folders.
-        column: whose score is told.
-    """
+    """How far a row is for a seed, in a few words; `stages` are all of them, by their folders."""
     steps = sum(stage.steps for stage in row.run.config.stages)
     chain = [stages[each.folder] for each in row.run.upstream]
     if row.changed or (not row.done and any(stage.changed for stage in chain)):
@@ -321,29 +277,24 @@ def describe_row(row: RunState, stages: Mapping[Path, RunState], column: ColumnS
     if row.result is not None:
         score = row.result.on("").get(column.score)
         return "scored" if score is None else f"{column.told(score)} {column.unit}".rstrip()
-    for stage in chain:
-        if not stage.trained:
-            before = sum(each.steps for each in stage.run.config.stages[:-1])
-            step = max(stage.step, before)
-            if stage.running:
-                return f"running, step {step} of {steps}"
-            if stage.failure is not None:
-                return "failed"
-            return f"stopped at step {step} of {steps}" if step else "missing"
-    if row.running:
-        return "scoring"
-    return "failed" if row.failure is not None else "to be scored"
+    stage = next((stage for stage in chain if not stage.trained), None)
+    if stage is None:
+        if row.running:
+            return "scoring"
+        return "failed" if row.failure is not None else "to be scored"
+    step = max(stage.step, sum(each.steps for each in stage.run.config.stages[:-1]))
+    if stage.running:
+        return f"running, step {step} of {steps}"
+    if stage.failure is not None:
+        return "failed"
+    return f"stopped at step {step} of {steps}" if step else "missing"
 
 
-def describe_cost(todo: Iterable[PlannedRun]) -> str:
+def describe_cost(todo: Sequence[PlannedRun]) -> str:
     """What there is to train: "75 stages, 3.6 million crops", or "nothing"."""
-    stages = [run for run in todo if run.trains]
-    return f"{len(stages)} stages, {count_crops(sum(run.crops for run in stages))}" if stages else "nothing"
-
-
-def count_crops(crops: int) -> str:
-    """ "48,000 crops", "3.6 million crops"."""
-    return f"{crops / 1e6:.1f} million crops" if crops >= 1e6 else f"{crops:,} crops"
+    stages, crops = sum(run.trains for run in todo), sum(run.crops for run in todo)
+    count = f"{crops / 1e6:.1f} million crops" if crops >= 1e6 else f"{crops:,} crops"
+    return f"{stages} stages, {count}" if stages else "nothing"
 
 
 def sweep_status(
@@ -354,7 +305,7 @@ def sweep_status(
     Raises:
         ConfigError: wrong settings, or a damaged file.
     """
-    evaluated = describe_evaluation(study)
+    evaluated = records.describe_evaluation(study)
     study = study.including(seeds or ())
     seeds = study.seeds if seeds is None else seeds
     chosen = select(plan_runs(study), study.require_rows(rows), seeds)
@@ -362,26 +313,23 @@ def sweep_status(
     stages = {state.run.folder: state for state in states if state.run.trains}
     column = study.columns[study.main_column]
     of_rows = [state for state in states if not state.run.trains]
-    cells: dict[str, dict[int, str]] = {}
-    crops = {}
-    for state in of_rows:
-        assert state.run.row is not None
-        cells.setdefault(state.run.row, {})[state.run.seed] = describe_row(state, stages, column)
-        crops[state.run.row] = f"{sum(each.crops for each in state.run.upstream):,}"
+    cells = {(state.run.row, state.run.seed): describe_row(state, stages, column) for state in of_rows}
+    crops = {state.run.row: f"{sum(each.crops for each in state.run.upstream):,}" for state in of_rows}
     body = [
-        [study.labels[row], crops[row], *(by_seed[seed] for seed in seeds)] for row, by_seed in cells.items()
+        [study.labels[row], crops[row], *(cells[row, seed] for seed in seeds)]
+        for row in study.names
+        if row in crops
     ]
-    text = [format_table([column.words, "crops", *(f"seed {seed}" for seed in seeds)], body)]
-    text.append(f"{sum(state.done for state in of_rows)} of {len(of_rows)} rows and seeds are done")
-    text.append(f"to train: {describe_cost(what_is_missing(states))}; stages in common count once")
-    text += [
-        f"{state.run.name} failed: {state.failure.error}; log: {state.failure.log}"
-        for state in states
-        if state.failure is not None and not state.done and not state.running
+    text = [
+        format_table([column.words, "crops", *(f"seed {seed}" for seed in seeds)], body),
+        f"{sum(state.done for state in of_rows)} of {len(of_rows)} rows and seeds are done",
+        f"to train: {describe_cost(what_is_missing(states))}; stages in common count once",
     ]
-    text += [
-        f"{state.run.name} was made with other settings (key: there, now): {'; '.join(state.changed)}"
-        for state in states
-        if state.changed
-    ]
+    for state in states:
+        if state.failure is not None and not state.done and not state.running:
+            text.append(f"{state.run.name} failed: {state.failure.error}; log: {state.failure.log}")
+    for state in states:
+        if state.changed:
+            made = "was made with other settings (key: there, now)"
+            text.append(f"{state.run.name} {made}: {'; '.join(state.changed)}")
     return "\n".join(text)

@@ -143,12 +143,11 @@ def changes(there: RunRecord, now: RunRecord) -> list[str]:
     for key in FREE_KEYS:
         del saved[key], wanted[key]
     found = list(differences(saved, wanted))
-    for name, digest in now.labels.items():
-        if name in there.labels and there.labels[name] != digest:
-            found.append(f"labels in {name}: {there.labels[name][:8]}, {digest[:8]} (SHA-256)")
-    for name, digest in now.pictures.items():
-        if name in there.pictures and there.pictures[name] != digest:
-            found.append(f"{name}: {there.pictures[name][:8]}, {digest[:8]} (digest)")
+    labels, pictures = (there.labels, now.labels), (there.pictures, now.pictures)
+    for what, (old, new), kind in (("labels in ", labels, "SHA-256"), ("", pictures, "digest")):
+        for name, digest in new.items():
+            if old.get(name, digest) != digest:
+                found.append(f"{what}{name}: {old[name][:8]}, {digest[:8]} ({kind})")
     return found
 
 
@@ -156,7 +155,7 @@ def begin_run(folder: Path, now: RunRecord) -> None:
     """Take note of what a run is made with, unless that is known, and that it is tried again if it failed."""
     (folder / FAILURE).unlink(missing_ok=True)
     if read_record(folder) is None:
-        _write(folder / RECORD, now)
+        write_json(folder / RECORD, now.plain())
 
 
 def begin_training(folder: Path, time: float, commit: str) -> None:
@@ -170,30 +169,28 @@ def begin_training(folder: Path, time: float, commit: str) -> None:
     if there.started is not None and last.exists():
         seconds += max(last.stat().st_mtime - there.started, 0.0)
     commits = tuple(dict.fromkeys([*there.commits, commit]))
-    _write(folder / RECORD, there.replace(seconds=seconds, started=time, commits=commits))
+    write_json(folder / RECORD, there.replace(seconds=seconds, started=time, commits=commits).plain())
 
 
 def end_training(folder: Path, seconds: float) -> None:
     """Take note that training has ended, after so many seconds more."""
     there = read_record(folder)
     assert there is not None, "a run that did not begin"
-    _write(folder / RECORD, there.replace(seconds=there.seconds + seconds, started=None))
+    write_json(folder / RECORD, there.replace(seconds=there.seconds + seconds, started=None).plain())
 
 
 def read_record(folder: Path) -> RunRecord | None:
     """A run's record, if there is one; raises ConfigError where it is damaged."""
     values = _read(folder / RECORD)
-    if values is None:
-        return None
     try:
-        return RunRecord.parse(values)
+        return None if values is None else RunRecord.parse(values)
     except ConfigError as error:
         raise ConfigError(f"{folder / RECORD}: {error}; remove {folder}") from error
 
 
 def write_result(folder: Path, result: RunResult, evaluated: Evaluated) -> None:
     """Keep a score; with the end of this call the run is done."""
-    _write(folder / RESULT, _ResultFile(result=result, evaluated=evaluated))
+    write_json(folder / RESULT, _ResultFile(result=result, evaluated=evaluated).plain())
 
 
 def read_result(folder: Path, wanted: Evaluated) -> RunResult | None:
@@ -218,7 +215,7 @@ def describe_failure(folder: Path, error: Exception) -> Failure:
 def write_failure(folder: Path, error: Exception) -> Failure:
     """Keep why a run ended."""
     failure = describe_failure(folder, error)
-    _write(folder / FAILURE, failure)
+    write_json(folder / FAILURE, failure.plain())
     return failure
 
 
@@ -237,10 +234,6 @@ def _read(file: Path) -> Any:
         raise ConfigError(f"{error}; the file is damaged: remove it") from error
 
 
-def _write(file: Path, values: Settings) -> None:
-    write_json(file, values.plain())
-
-
 # What tells whether files that a run reads are those that it was begun with. Labels count to the last bit.
 # Pictures are too many to read at every start of a sweep: they are known by their names and sizes, a flow
 # store by what it says of its fields. Times of change count for nothing, so that a copy is the same.
@@ -248,9 +241,8 @@ def _write(file: Path, values: Settings) -> None:
 
 def label_digests(config: TrainConfig) -> dict[str, str]:
     """Annotation file -> SHA-256, of those that a run learns from and that are there."""
-    files = {source.annotations for stage in config.stages for source in stage.data}
-    digests = {name: file_digest(Path(name)) for name in sorted(files)}
-    return {name: digest for name, digest in digests.items() if digest is not None}
+    files = sorted({source.annotations for stage in config.stages for source in stage.data})
+    return {name: digest for name in files if (digest := file_digest(Path(name))) is not None}
 
 
 def picture_digests(config: TrainConfig) -> dict[str, str]:

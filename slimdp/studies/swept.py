@@ -6,25 +6,14 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from flow_cache.runtime.lock import is_held
 from flow_cache.runtime.words import listed, quoted
 from slimdp.config import ConfigError, TrainConfig, config_to_dict
+from slimdp.studies import records
 from slimdp.studies.plan import PlannedRun, plan_runs
-from slimdp.studies.records import (
-    LOCK,
-    RESULT,
-    Evaluated,
-    RunRecord,
-    RunResult,
-    changes,
-    describe_evaluation,
-    label_digests,
-    picture_digests,
-    read_failure,
-    read_record,
-    read_result,
-)
+from slimdp.studies.records import Evaluated, RunRecord, RunResult
 from slimdp.studies.results import (
     SCORES,
     TableRow,
@@ -81,9 +70,8 @@ class SweptStudy:
     def runs(self) -> dict[tuple[str, int], PlannedRun]:
         """Its runs by row and seed, those of seeds beside the study's too; raises ConfigError as they do."""
         more = [result.seed for result in self.results]
-        return {
-            (run.row, run.seed): run for run in plan_runs(self.study.including(more)) if run.row is not None
-        }
+        planned = plan_runs(self.study.including(more))
+        return {(run.row, run.seed): run for run in planned if run.row is not None}
 
     def folder_of(self, row: str, seed: int) -> Path | None:
         """The sweep's folder that has a run, if any."""
@@ -133,7 +121,7 @@ def find_studies(
 
 
 def _swept(key: str, study: Study, places: list[Path], baseline: str | None) -> SweptStudy:
-    files = [_results_file(place) for place in places if _results_file(place).is_file()]
+    files = [file for file in map(_results_file, places) if file.is_file()]
     first = next(iter(study.evaluate))
     results = []
     for result in read_scores(files):
@@ -145,18 +133,15 @@ def _swept(key: str, study: Study, places: list[Path], baseline: str | None) -> 
         known = {name for each in (study, *read_snapshots(file.parent)) for name in each.names}
         unknown = [result.row for result in read_scores([file]) if result.row not in known]
         if unknown:
-            raise ConfigError(
-                f"{file}: results of row {unknown[0]}, which {study.file} does not have; there are: "
-                f"{', '.join(study.names)}"
-            )
+            found = f"{file}: results of row {unknown[0]}, which {study.file} does not have"
+            raise ConfigError(f"{found}; there are: {', '.join(study.names)}")
     groups = groups_of(study.names, study.groups, baseline if baseline in study.names else None)
     return SweptStudy(key, study, tuple(places), tuple(results), groups)
 
 
 def _studies_of(place: Path) -> list[Study]:
     folder = place if place.is_dir() else place.parent
-    found = read_snapshots(folder)
-    if found:
+    if found := read_snapshots(folder):
         return found
     if (folder / STUDY_FILE).is_file():
         return [read_study(folder / STUDY_FILE)]
@@ -184,19 +169,14 @@ def _results_file(place: Path) -> Path:
 
 def _require_results(place: Path) -> None:
     """Something to report on: a file, or a folder of a sweep, which may have done nothing yet."""
+    command = f"slimdp sweep STUDY --out {quoted(place)}"
     if not place.exists():
-        raise ConfigError(
-            f"{place}: no such folder or file; slimdp sweep STUDY --out {quoted(place)} makes it"
-        )
+        raise ConfigError(f"{place}: no such folder or file; {command} makes it")
     if place.is_dir() and not _results_file(place).is_file() and not read_snapshots(place):
-        raise ConfigError(
-            f"{place} has no {SCORES}: it is no folder of slimdp sweep; "
-            f"slimdp sweep STUDY --out {quoted(place)} makes one"
-        )
+        raise ConfigError(f"{place} has no {SCORES}: it is no folder of slimdp sweep; {command} makes one")
 
 
-@dataclass(frozen=True)
-class MissingRuns:
+class MissingRuns(NamedTuple):
     """Rows that lack the same seeds."""
 
     rows: tuple[str, ...]
@@ -204,8 +184,7 @@ class MissingRuns:
     command: str  # that makes them
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(NamedTuple):
     """How much of a study is there."""
 
     done: int
@@ -224,9 +203,9 @@ def progress_of(swept: SweptStudy) -> Progress:
     failed, running = {}, []
     for run in {each.folder: each for end in lacking for each in (*end.upstream, end)}.values():
         for folder in swept.folders:
-            if is_held(folder / run.folder / LOCK):
+            if is_held(folder / run.folder / records.LOCK):
                 running.append(run.name)
-            elif (failure := read_failure(folder / run.folder)) is not None:
+            elif (failure := records.read_failure(folder / run.folder)) is not None:
                 failed[run.name] = failure.error
     return Progress(
         done=sum(seed in study.seeds for _, seed in there),
@@ -239,8 +218,7 @@ def progress_of(swept: SweptStudy) -> Progress:
     )
 
 
-@dataclass(frozen=True)
-class ChangedRuns:
+class ChangedRuns(NamedTuple):
     """Runs that differ from the study in the same things."""
 
     runs: tuple[str, ...]  # ROW/seed_N
@@ -263,7 +241,7 @@ def changed_runs(swept: SweptStudy) -> list[ChangedRuns]:
     Raises:
         ConfigError: a damaged file of a run, or wrong settings.
     """
-    evaluated = describe_evaluation(swept.study)
+    evaluated = records.describe_evaluation(swept.study)
     known: dict[Hashable, _Digests] = {}
     found: dict[tuple[str, ...], list[str]] = {}
     for result in swept.results:
@@ -277,9 +255,9 @@ def changed_runs(swept: SweptStudy) -> list[ChangedRuns]:
 def _differences(
     folder: Path, config: TrainConfig, evaluated: Evaluated, known: dict[Hashable, _Digests]
 ) -> tuple[str, ...]:
-    record = read_record(folder)
-    found = [] if record is None else changes(record, _describe(config, known))
-    if (folder / RESULT).is_file() and read_result(folder, evaluated) is None:
+    record = records.read_record(folder)
+    found = [] if record is None else records.changes(record, _describe(config, known))
+    if (folder / records.RESULT).is_file() and records.read_result(folder, evaluated) is None:
         found.append("other people were scored, or in another way")
     return tuple(found)
 
@@ -291,6 +269,6 @@ def _describe(config: TrainConfig, known: dict[Hashable, _Digests]) -> RunRecord
         frozenset(config.motion_of(stage) for stage in config.stages),
     )
     if key not in known:
-        known[key] = label_digests(config), picture_digests(config)
+        known[key] = records.label_digests(config), records.picture_digests(config)
     labels, pictures = known[key]
     return RunRecord(settings=config_to_dict(config), labels=labels, pictures=pictures)
