@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from slimdp.config import ModelSettings, TrainConfig, config_to_dict
+from slimdp.config import ModelSettings, config_to_dict
 from slimdp.report.plots import Curve, Plot, curve_plot, row_plot, training_plot
 from slimdp.studies.page.elements import PageImage
-from slimdp.studies.page.tables import csv_bytes, mean_clicks, mean_hours
+from slimdp.studies.page.tables import csv_bytes, label_costs
 from slimdp.studies.results import TableRow
-from slimdp.studies.settings import CLICKS, HOURS, MOST_CURVES, STACKS, FigureSettings, Scores
+from slimdp.studies.settings import CLICKS, HOURS, MOST_CURVES, STACKS, FigureSettings
 from slimdp.studies.swept import SweptStudy
 from slimdp.training.run_folder import read_metrics
 
@@ -83,58 +83,38 @@ def _column_image(
     column: str,
 ) -> PageImage:
     paper, about = swept.study.paper(figure.scored_on), swept.study.columns[column]
-    curves, lines = {}, []
-    theirs = _paper_curves(figure, numbers, paper, column) if figure.paper else {}
+    curves, theirs, lines = {}, {}, []
     for title, rows in figure.curves.items():
-        there = (row for row in rows if row in numbers and column in table[row].scores)
-        known = sorted(there, key=lambda row: numbers[row])
+        on_axis = sorted((row for row in rows if row in numbers), key=numbers.__getitem__)
+        known = [row for row in on_axis if column in table[row].scores]
         spreads = [table[row].scores[column] for row in known]
-        mean = np.array([spread.mean for spread in spreads])
-        deviation = np.array([spread.deviation or 0.0 for spread in spreads])
-        x = np.array([numbers[row] for row in known])
         if known:
+            mean = np.array([spread.mean for spread in spreads])
+            deviation = np.array([spread.deviation or 0.0 for spread in spreads])
+            x = np.array([numbers[row] for row in known])
             curves[title] = Curve(x, mean, mean - deviation, mean + deviation)
-        lines += [
-            (
-                title,
-                row,
-                numbers[row],
-                each.mean,
-                each.deviation,
-                len(table[row].seeds),
-                paper.get(row, {}).get(column),
-            )
-            for row, each in zip(known, spreads)
-        ]
+        # The paper's numbers of the curves of which it has all rows, and of which all stand on the axis.
+        if figure.paper and len(on_axis) == len(rows) and all(column in paper.get(row, {}) for row in rows):
+            x, y = np.array([(numbers[row], paper[row][column]) for row in on_axis]).T
+            theirs[title] = Curve(x, y, y, y)
+        for row, each in zip(known, spreads):
+            of_paper, seeds = paper.get(row, {}).get(column), len(table[row].seeds)
+            lines.append((title, row, numbers[row], each.mean, each.deviation, seeds, of_paper))
     drawn = {**curves, **{f"paper, {title}": curve for title, curve in theirs.items()}}
     words = "; ".join(
         f"{title}: " + ", ".join(f"{about.told(y)} at {x:g}" for x, y in zip(curve.x, curve.y))
         for title, curve in drawn.items()
     )
     spread = _SPREAD if any(line[4] is not None for line in lines) else "One seed each."
+    header = ["curve", "row", figure.x, f"{column}_mean", f"{column}_sd", "seeds", f"{column}_paper"]
     return _plot_image(
         f"{name}_{column}",
         f"{figure.title}, {about.words.removeprefix('points ')}",
         f"{about.axis}, over {figure.axis}. {words}",
         curve_plot(curves, figure.axis, about.axis, figure.log, theirs),
         f"{spread} Dashed: the paper's numbers." if theirs else spread,
-        csv_bytes(
-            ["curve", "row", figure.x, f"{column}_mean", f"{column}_sd", "seeds", f"{column}_paper"], lines
-        ),
+        csv_bytes(header, lines),
     )
-
-
-def _paper_curves(
-    figure: FigureSettings, numbers: Mapping[str, float], paper: Scores, column: str
-) -> dict[str, Curve]:
-    """The paper's numbers of the curves of which it has all rows, and of which all stand on the axis."""
-    curves = {}
-    for title, rows in figure.curves.items():
-        if all(row in numbers and column in paper.get(row, {}) for row in rows):
-            order = sorted(rows, key=lambda row: numbers[row])
-            y = np.array([paper[row][column] for row in order])
-            curves[title] = Curve(np.array([numbers[row] for row in order]), y, y, y)
-    return curves
 
 
 def _number(swept: SweptStudy, figure: FigureSettings, row: str) -> float | None:
@@ -144,8 +124,7 @@ def _number(swept: SweptStudy, figure: FigureSettings, row: str) -> float | None
     results = [result for result in swept.results if result.row == row]
     if figure.x == STACKS:
         return _stages(swept.runs[row, results[0].seed].config.model)
-    assert figure.x in (CLICKS, HOURS), "a study's figures were checked when it was read"
-    return mean_clicks(results) if figure.x == CLICKS else mean_hours(results)
+    return dict(zip((CLICKS, HOURS), label_costs(results)))[figure.x]  # checked when the study was read
 
 
 def _stack_figures(swept: SweptStudy) -> list[FigureSettings]:
@@ -155,7 +134,9 @@ def _stack_figures(swept: SweptStudy) -> list[FigureSettings]:
         config = swept.runs[name, swept.study.seeds[0]].config
         stages = _stages(config.model)
         if stages is not None:
-            groups.setdefault(_without_stages(config), {}).setdefault(stages, name)
+            values = config_to_dict(config)
+            values["model"][config.model.STAGES] = None
+            groups.setdefault(json.dumps(values, sort_keys=True), {}).setdefault(stages, name)
     curves = {
         " / ".join(swept.study.titles[name] for name in by_stacks.values()): tuple(by_stacks.values())
         for by_stacks in groups.values()
@@ -170,11 +151,6 @@ def _stages(model: ModelSettings) -> float | None:
     return None if model.STAGES is None else float(getattr(model, model.STAGES))
 
 
-def _without_stages(config: TrainConfig) -> str:
-    values = config_to_dict(config)
-    return json.dumps({**values, "model": {**values["model"], config.model.STAGES: None}}, sort_keys=True)
-
-
 def _plot_image(name: str, title: str, alt: str, plot: Plot, caption: str, numbers: bytes) -> PageImage:
     files = {".png": plot.png, ".csv": numbers}
     return PageImage(name, title, alt, "image/svg+xml", plot.svg, caption, files)
@@ -182,25 +158,15 @@ def _plot_image(name: str, title: str, alt: str, plot: Plot, caption: str, numbe
 
 def training_images(swept: SweptStudy) -> list[PageImage]:
     """A plot for each row that has logs: mean and range over the seeds, its baseline in grey."""
-    logs = {name: _logs(swept, name) for name in swept.study.names}
-    logs = {name: of_row for name, of_row in logs.items() if of_row}
-    key = (
-        _SCORE
-        if all(any(_SCORE in line for line in log) for of_row in logs.values() for log in of_row)
-        else ""
-    )
-    curves = {name: _curve(of_row, key or _part_loss(of_row)) for name, of_row in logs.items()}
+    logs = {name: of_row for name in swept.study.names if (of_row := _logs(swept, name))}
+    scored = all(any(_SCORE in line for line in log) for of_row in logs.values() for log in of_row)
+    curves = {name: _curve(of_row, _SCORE if scored else _part_loss(of_row)) for name, of_row in logs.items()}
     drawn = {name: curve for name, curve in curves.items() if curve is not None}
-    limits = _limits(drawn.values())
-    return [_training_image(swept, name, drawn, bool(key), limits) for name in drawn]
-
-
-def _limits(curves: Iterable[Curve]) -> tuple[float, float]:
-    """Of the upright axis of all plots, with a little room."""
-    low = min((float(curve.low.min()) for curve in curves), default=0.0)
-    high = max((float(curve.high.max()) for curve in curves), default=1.0)
+    # Of the upright axis of all plots, with a little room.
+    low = min((float(curve.low.min()) for curve in drawn.values()), default=0.0)
+    high = max((float(curve.high.max()) for curve in drawn.values()), default=1.0)
     room = 0.04 * (high - low) or 0.5
-    return low - room, high + room
+    return [_training_image(swept, name, drawn, scored, (low - room, high + room)) for name in drawn]
 
 
 def _training_image(
@@ -211,7 +177,7 @@ def _training_image(
     curve, other = curves[name], None if name == baseline else curves.get(baseline)
     stages = swept.runs[name, swept.study.seeds[0]].config.stages
     begins = np.cumsum([stage.steps for stage in stages])[:-1].tolist()
-    rows = list(zip(curve.x.tolist(), curve.y.tolist(), curve.low.tolist(), curve.high.tolist()))
+    rows = np.column_stack([curve.x, curve.y, curve.low, curve.high]).tolist()
     told = swept.study.titles[name]
     return _plot_image(
         f"{swept.key}_training_{name}",

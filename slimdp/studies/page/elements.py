@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,8 +15,7 @@ from flow_cache.images import encode_image
 _QUALITY = 88
 
 
-@dataclass(frozen=True)
-class PageImage:
+class PageImage(NamedTuple):
     """A picture within the page, and the files that hold the same."""
 
     name: str  # of its files, without an ending
@@ -24,7 +24,7 @@ class PageImage:
     kind: str  # image/svg+xml, image/jpeg
     data: bytes
     caption: str = ""
-    files: Mapping[str, bytes] = field(default_factory=dict)  # ending -> contents
+    files: Mapping[str, bytes] = MappingProxyType({})  # ending -> contents
 
     @property
     def uri(self) -> str:
@@ -34,6 +34,5 @@ class PageImage:
 
 def photograph(name: str, title: str, alt: str, image: np.ndarray) -> PageImage:
     """A picture (H, W, 3) uint8 RGB, as JPEG in the page."""
-    return PageImage(
-        name, title, alt, "image/jpeg", encode_image(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    )
+    jpeg = encode_image(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return PageImage(name, title, alt, "image/jpeg", jpeg)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,13 +37,11 @@ _SHEET_TITLES = ("", "image, or error", *FOUND_TITLES[1:])
 _Key = tuple[int, int]
 #: Part (H, W) uint8, 0 where it is not the person, and uv (2, H, W).
 _Maps = tuple[np.ndarray, np.ndarray]
-Predictions = Mapping[
-    str, Mapping[_Key, DensePoseInstance]
-]  # row -> image id and annotation id -> prediction
+#: Row -> image id and annotation id -> prediction.
+Predictions = Mapping[str, Mapping[_Key, DensePoseInstance]]
 
 
-@dataclass(frozen=True)
-class PanelLine:
+class PanelLine(NamedTuple):
     """A person by the labels, or as a row sees them."""
 
     title: str
@@ -50,8 +49,7 @@ class PanelLine:
     images: tuple[PageImage, ...]
 
 
-@dataclass(frozen=True)
-class PersonPanel:
+class PersonPanel(NamedTuple):
     """A person, the labels first, then the rows."""
 
     name: str  # of its file
@@ -60,14 +58,13 @@ class PersonPanel:
     png: bytes  # all pictures in one
 
 
-@dataclass(frozen=True)
-class PeopleImages:
+class PeopleImages(NamedTuple):
     """What the rows' weights give."""
 
-    panels: tuple[PersonPanel, ...]
-    textures: tuple[PageImage, ...]
-    texture_note: str
-    weights: str  # whose they are
+    panels: tuple[PersonPanel, ...] = ()
+    textures: tuple[PageImage, ...] = ()
+    texture_note: str = ""
+    weights: str = ""  # whose they are
     part_key: tuple[tuple[str, tuple[int, ...]], ...] = ()  # number and name of each part, and its colour
     left_out: str = ""  # whose are not there
     missing: str = ""  # why there is nothing
@@ -94,13 +91,12 @@ def people_images(
     left_out = [row for row in swept.study.names if row in wanted_rows and row not in there]
     evaluated = next(iter(swept.study.evaluate.values()))
     images, labels = Path(evaluated.images), Path(evaluated.annotations)
-    absent = ""
     if not checkpoints:
         absent = "None of the rows has weights here: results alone were given, or the runs were moved."
-    elif not labels.is_file():
+        return PeopleImages(missing=absent)
+    if not labels.is_file():
         absent = f"{labels} is not there: paths are relative to the folder that the command is run in."
-    if absent:
-        return PeopleImages((), (), "", "", missing=absent)
+        return PeopleImages(missing=absent)
     everyone = read_annotations(labels, images, check_images=False).people
     people = [person.with_uv_points() for person in everyone if person.has_uv.any()]
     chosen, frames = choose_people(people, count), most_seen(people)
@@ -113,12 +109,15 @@ def people_images(
         textures = texture_images(swept, surface, frames, of_rows, images)
     more = len(frames) - 1
     note = frames[0].image.file_name + (f" and {more} more frame{'s' * (more > 1)}" if more else "")
-    seeds = ", ".join(
-        dict.fromkeys(f"seed {path.parent.name.removeprefix('seed_')}" for path in checkpoints.values())
-    )
+    seeds = dict.fromkeys(path.parent.name.replace("seed_", "seed ") for path in checkpoints.values())
     labelled = ", ".join(swept.study.labels[row] for row in left_out)
     without = f"No weights are here of {labelled}." if left_out else ""
-    return PeopleImages(tuple(panels), tuple(textures), note, seeds, _part_key(surface), without)
+    key = tuple(
+        (f"{part} {name}".strip(), tuple(PART_COLOURS[part].tolist()))
+        for part, name in enumerate(_part_names(surface))
+        if part
+    )
+    return PeopleImages(tuple(panels), tuple(textures), note, ", ".join(seeds), key, without)
 
 
 def _checkpoints(swept: SweptStudy) -> dict[str, Path]:
@@ -159,35 +158,23 @@ def _panel(
     view = PersonView(person)
     name = f"{swept.key}_person{number}"
     points = f"{len(person.points)} points"
-    titles_of = {**swept.study.titles, "": "labels"}  # no row is called ""
-    drawn = [("", points, points, TRUE_TITLES, view.true_images())]
+    drawn = [("", "labels", points, points, TRUE_TITLES, view.true_images())]  # no row is called ""
     for row, predictions in found.items():
         prediction = predictions[_key(person)]
         errors_m = point_errors([prediction], [person], surface).localization_m
-        share = f"{100 * np.mean(errors_m <= 0.1):.0f} %"
-        note = f"{share} of the points within 10 cm"
-        drawn.append(
-            (row, note, f"{share} within 10 cm", FOUND_TITLES, view.found_images(prediction, errors_m))
+        share, images = f"{100 * np.mean(errors_m <= 0.1):.0f} %", view.found_images(prediction, errors_m)
+        words = f"{share} of the points within 10 cm", f"{share} within 10 cm"
+        drawn.append((row, swept.study.titles[row], *words, FOUND_TITLES, images))
+    lines, cells = [], []
+    for row, title, note, short, columns, images in drawn:
+        photographs = tuple(
+            photograph(f"{name}_{row}_{column}", column, f"{column}, {title}: {_where(person)}", image)
+            for column, image in zip(columns, images)
         )
-    lines = [
-        PanelLine(
-            titles_of[row],
-            note,
-            tuple(
-                photograph(f"{name}_{row}_{word}", word, f"{word}, {titles_of[row]}: {_where(person)}", image)
-                for word, image in zip(titles, images)
-            ),
-        )
-        for row, note, _, titles, images in drawn
-    ]
-    named = [
-        [
-            np.concatenate([text_strip(titles_of[row], _NAMES_PX, 22), text_strip(short, _NAMES_PX, 20)]),
-            *images,
-        ]
-        for row, _, short, _, images in drawn
-    ]
-    sheet = contact_sheet(named, _SHEET_TITLES)
+        lines.append(PanelLine(title, note, photographs))
+        strips = [text_strip(title, _NAMES_PX, 22), text_strip(short, _NAMES_PX, 20)]
+        cells.append([np.concatenate(strips), *images])
+    sheet = contact_sheet(cells, _SHEET_TITLES)
     width, names = sheet.shape[1], _part_names(surface)
     keys = [error_legend(width), unit_key(width), part_key(width, names)]
     return PersonPanel(name, _where(person), tuple(lines), encode_image(np.concatenate([sheet, *keys])))
@@ -197,11 +184,6 @@ def _part_names(surface: Surface) -> tuple[str, ...]:
     """Of the labels 0..P, empty where the surface's own numbers may mean others."""
     names = surface.layout.part_names
     return names if isinstance(surface, BodySurface) else ("",) * len(names)
-
-
-def _part_key(surface: Surface) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    named = list(enumerate(_part_names(surface)))[1:]
-    return tuple((f"{part} {name}".strip(), tuple(PART_COLOURS[part].tolist())) for part, name in named)
 
 
 def _where(person: PersonAnnotation) -> str:
@@ -219,9 +201,8 @@ def choose_rows(swept: SweptStudy, names: Sequence[str] | None, drawable: Collec
     between.
     """
     main = swept.study.main_column
-    known = [row for row in swept.rows() if main in row.scores]
-    by_score = sorted(known, key=lambda row: row.scores[main].mean, reverse=True)
-    there = [row.name for row in by_score if row.name in drawable]
+    known = [row for row in swept.rows() if main in row.scores and row.name in drawable]
+    there = [row.name for row in sorted(known, key=lambda row: row.scores[main].mean, reverse=True)]
     if names is not None:
         chosen = set(names)
     else:
@@ -273,10 +254,8 @@ def texture_images(
         surface: the body.
         frames: the pictures of one person.
         found: row -> a prediction for each.
-        images: the set's folder; where it is a rendered one, its maps are the truth, else the points are.
-
-    Returns:
-        The truth, then the rows.
+        images: the set's folder; where it is a rendered one, its maps are the truth, which comes first, else
+            the points are.
     """
     views = [view_body(surface, side, _TEXTURE_PX) for side in (1, -1)]
     pixels = [read_image(person.image.file) for person in frames]
@@ -291,9 +270,9 @@ def texture_images(
         drawn = texture_image(surface, views, of_vertices)
         known = skin_share(surface, np.isfinite(of_vertices[:, 0]))
         alt = f"Front and back of the body in the colours that {title} put there"
-        texture = photograph(f"{swept.key}_texture_{name}", title, alt, drawn)
         caption = f"some pixel landed on {100 * known:.0f} % of the skin"
-        textures.append(replace(texture, caption=caption, files={".png": encode_image(drawn)}))
+        texture = photograph(f"{swept.key}_texture_{name}", title, alt, drawn)
+        textures.append(texture._replace(caption=caption, files={".png": encode_image(drawn)}))
     return textures
 
 
@@ -341,11 +320,6 @@ def _found_maps(prediction: DensePoseInstance, image: ImageRecord, body: np.ndar
 
 def _gather(maps: Sequence[_Maps], pixels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Part (P,), uv (P, 2) and colours (P, 3) of the person's pixels in all pictures."""
-    masks = [part > 0 for part, _ in maps]
-    parts = [part[mask] for (part, _), mask in zip(maps, masks)]
-    uvs = [uv[:, mask].T for (_, uv), mask in zip(maps, masks)]
-    return (
-        np.concatenate(parts).astype(np.int64),
-        np.concatenate(uvs),
-        np.concatenate([image[mask] for image, mask in zip(pixels, masks)]),
-    )
+    parts = np.concatenate([part[part > 0] for part, _ in maps]).astype(np.int64)
+    uvs = np.concatenate([uv[:, part > 0].T for part, uv in maps])
+    return parts, uvs, np.concatenate([image[part > 0] for image, (part, _) in zip(pixels, maps)])

@@ -5,38 +5,31 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from statistics import fmean
+from typing import Any, NamedTuple
 
 from slimdp.config import Settings, TrainConfig
 from slimdp.report.tables import Spread
 from slimdp.studies.records import RunResult
 from slimdp.studies.results import TableRow, duration, flat_rows, heading
-from slimdp.studies.settings import ColumnSettings
+from slimdp.studies.settings import Scores
 from slimdp.studies.swept import SweptStudy
 
-_NO_PAPER = " The paper gives none of this table."
 _NOT_THERE = "\u2013"
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """A cell of a table."""
 
-    text: str = "\u2013"
+    text: str = _NOT_THERE
     best: bool = False  # of its column
 
 
-@dataclass(frozen=True)
-class TableBody:
-    """Rows of a table that stand together: name and cells of each."""
-
-    heading: str  # above them, over all columns; "" for none
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+#: A heading over all columns, "" for none, and the rows below it: name and cells of each.
+TableBody = tuple[str, tuple[tuple[str, tuple[Cell, ...]], ...]]
 
 
-@dataclass(frozen=True)
-class PageTable:
+class PageTable(NamedTuple):
     """A table: the first column names the rows."""
 
     title: str
@@ -48,73 +41,82 @@ class PageTable:
 
 def score_table(swept: SweptStudy, on: str = "", full: bool = False) -> PageTable:
     """Scores of all rows on one of the sets, those that are missing too, with their spread over the seeds."""
-    rows = {row.name: row for row in swept.rows(full, on)}
-    theirs, columns = swept.study.paper(on, full), swept.study.columns
-    cells = {}
-    for group in swept.groups:
-        best = _best(columns, [rows[name].scores for name in group.rows if name in rows])
-        for name in group.rows:
-            own = [Cell()] * (len(columns) + 1)
-            if name in rows:
-                row = rows[name]
-                own = [_cell(columns[c], row.scores.get(c), best[c]) for c in columns]
-                own.append(Cell(str(len(row.seeds))))
-            paper = theirs.get(name, {})
-            own += [Cell(f"{paper[c]:.2f}" if c in paper else "") for c in columns if theirs]
-            cells[name] = own
-    points = _are_points(swept)
-    titles = tuple(column.heading for column in columns.values())
-    return PageTable(
-        title=f"{'Full scores' if full else 'Scores, localization only' if points else 'Scores'}{_on(on)}",
-        caption=f"{_caption(points, full)} Mean and standard deviation over the seeds, the "
-        f"best{_each(swept)} in bold.{_NO_PAPER if full and not theirs else ''}",
-        spans=(("here", len(columns) + 1), *([("paper", len(columns))] if theirs else ())),
-        columns=("row", *titles, "seeds", *(titles if theirs else ())),
-        bodies=_bodies(swept, cells),
+    rows, paper = swept.rows(full, on), swept.study.paper(on, full)
+    points = all(each.score.startswith("points.localization.") for each in swept.study.columns.values())
+    title, caption = "Scores", "Of the averaged weights of each run's last stage."
+    if points:
+        title, form = "Scores, localization only", "the best of all parts counts everywhere"
+        if full:
+            form = "a pixel that the network calls background is wrong"
+        caption = f"Points found within a distance along the body, percent; {form}."
+    no_paper = " The paper gives none of this table." if full and not paper else ""
+    return _beside_paper(
+        swept,
+        f"{'Full scores' if full else title}{f', on {on}' * bool(on)}",
+        f"{caption} Mean and standard deviation over the seeds, the best{_each(swept)} in bold.{no_paper}",
+        {**{name: {} for name in swept.study.names}, **{row.name: row.scores for row in rows}},
+        paper,
+        seeds={row.name: len(row.seeds) for row in rows},
     )
-
-
-def _are_points(swept: SweptStudy) -> bool:
-    """Whether all columns are of points, without what is taken for background."""
-    return all(each.score.startswith("points.localization.") for each in swept.study.columns.values())
-
-
-def _caption(points: bool, full: bool) -> str:
-    if not points:
-        return "Of the averaged weights of each run's last stage."
-    form = (
-        "a pixel that the network calls background is wrong"
-        if full
-        else "the best of all parts counts everywhere"
-    )
-    return f"Points found within a distance along the body, percent; {form}."
 
 
 def gain_table(swept: SweptStudy, on: str = "") -> PageTable | None:
     """What each row gains over its baseline, seed by seed; None where no row can be compared."""
-    compared = {row.name: row for row in swept.rows(on=on) if row.gains}
+    compared = [row for row in swept.rows(on=on) if row.gains]
     if not compared:
         return None
-    paper, columns = any(row.paper_gains for row in compared.values()), swept.study.columns
-    cells = {}
-    for group in swept.groups:
-        known = [compared[name] for name in group.rows if name in compared]
-        best = _best(columns, [row.gains for row in known])
-        for row in known:
-            own = [_cell(columns[c], row.gains.get(c), best[c], "+") for c in columns]
-            cells[row.name] = own + [Cell(_signed(row.paper_gains, c)) for c in columns if paper]
     one = len(swept.baselines) == 1
     over = swept.study.titles[swept.baselines[0]] if one else "the baseline of the group"
-    unit = "Percentage points; mean" if all(each.unit == "%" for each in columns.values()) else "Mean"
-    titles = tuple(column.heading for column in columns.values())
-    return PageTable(
-        title=f"Gained over {over}{_on(on)}",
-        caption=f"{unit} and standard deviation of the differences seed by seed"
-        f", the best{_each(swept)} in bold.",
-        spans=(("here", len(columns)), *([("paper", len(columns))] if paper else ())),
-        columns=("row", *titles, *(titles if paper else ())),
-        bodies=_bodies(swept, cells, "over"),
+    percent = all(each.unit == "%" for each in swept.study.columns.values())
+    spread = f"{'Percentage points; mean' if percent else 'Mean'} and standard deviation of the differences"
+    return _beside_paper(
+        swept,
+        f"Gained over {over}{f', on {on}' * bool(on)}",
+        f"{spread} seed by seed, the best{_each(swept)} in bold.",
+        {row.name: row.gains for row in compared},
+        {row.name: row.paper_gains for row in compared if row.paper_gains},
+        sign="+",
     )
+
+
+def _beside_paper(
+    swept: SweptStudy,
+    title: str,
+    caption: str,
+    ours: Mapping[str, Mapping[str, Spread]],
+    paper: Scores,
+    sign: str = "",
+    seeds: Mapping[str, int] | None = None,
+) -> PageTable:
+    """Numbers of rows by column, the best of each group's rows marked, and the paper's where it has any."""
+    columns, cells = swept.study.columns, {}
+    for group in swept.groups:
+        names = [name for name in group.rows if name in ours]
+        known = [ours[name] for name in names if ours[name]]
+        best: dict[str, float | None] = {}
+        for c, column in columns.items():
+            means = [spreads[c].mean for spreads in known if c in spreads]
+            best[c] = column.best(means) if len(known) > 1 and means else None
+        for name in names:
+            spreads, theirs = ours[name], paper.get(name, {})
+            cells[name] = [
+                Cell(spreads[c].text(sign, column.form), spreads[c].mean == best[c])
+                if c in spreads
+                else Cell()
+                for c, column in columns.items()
+            ]
+            if seeds is not None:
+                cells[name].append(Cell(str(seeds[name])) if name in seeds else Cell())
+            cells[name] += [Cell(f"{theirs[c]:{sign}.2f}" if c in theirs else "") for c in columns if paper]
+    titles = tuple(column.heading for column in columns.values())
+    here = titles if seeds is None else (*titles, "seeds")
+    spans = (("here", len(here)), *([("paper", len(titles))] if paper else ()))
+    header = ("row", *here, *(titles if paper else ()))
+    return PageTable(title, caption, spans, header, _bodies(swept, cells, "over" if sign else ""))
+
+
+def _each(swept: SweptStudy) -> str:
+    return " of each group" if len(swept.groups) > 1 else ""
 
 
 def cost_table(swept: SweptStudy) -> PageTable:
@@ -124,30 +126,25 @@ def cost_table(swept: SweptStudy) -> PageTable:
     for name in swept.study.names:
         results = [result for result in swept.results if result.row == name]
         if results:
-            scoring, training = (
-                Spread.of(seconds).mean
-                for seconds in ([r.seconds for r in results], [r.shared_seconds for r in results])
-            )
+            times = [fmean(r.seconds for r in results), fmean(r.shared_seconds for r in results)]
             stages = swept.runs[name, results[0].seed].config.stages
             crops = sum(stage.steps * stage.batch for stage in stages)
-            own = [str(len(results)), duration(scoring), duration(training), f"{crops:,}"]
-            clicks, hours = mean_clicks(results), mean_hours(results)
+            clicks, hours = label_costs(results)
+            own = [str(len(results)), *map(duration, times), f"{crops:,}"]
             own += ["" if clicks is None else f"{clicks:,.0f}"] * counted
             own += ["" if hours is None else f"{hours:.1f}"] * counted
             cells[name] = list(map(Cell, own))
+    crops_seen = "crops seen\nsecond pictures of pairs not counted"
+    labels = ("clicks", "annotator hours") if counted else ()
     return PageTable(
-        title="Row by row",
-        caption="Of a run, mean over the seeds. Scoring: predicting and measuring the people of the "
+        "Row by row",
+        "Of a run, mean over the seeds. Scoring: predicting and measuring the people of the "
         "evaluation. Training, its share: the time of each of its stages, divided by the number of rows of "
         "the study that have the stage, which is trained once for all of them.",
-        spans=(),
-        columns=(
-            "row", "seeds", "scoring", "training, its share",
-            "crops seen\nsecond pictures of pairs not counted",
-            *(("clicks", "annotator hours") if counted else ()),
-        ),
-        bodies=_bodies(swept, cells),
-    )  # fmt: skip
+        (),
+        ("row", "seeds", "scoring", "training, its share", crops_seen, *labels),
+        _bodies(swept, cells),
+    )
 
 
 def _bodies(swept: SweptStudy, cells: Mapping[str, Sequence[Cell]], over: str = "") -> tuple[TableBody, ...]:
@@ -156,50 +153,22 @@ def _bodies(swept: SweptStudy, cells: Mapping[str, Sequence[Cell]], over: str = 
     titles = swept.study.titles
     bodies = []
     for group in swept.groups:
-        rows = tuple(
-            ("\n".join(dict.fromkeys([titles[name], name])), tuple(cells[name]))
-            for name in group.rows
-            if name in cells
-        )
-        if rows:
-            bodies.append(TableBody(heading(group, swept.groups, titles, over), rows))
+        named = [
+            ("\n".join(dict.fromkeys([titles[name], name])), name) for name in group.rows if name in cells
+        ]
+        if named:
+            rows = tuple((words, tuple(cells[name])) for words, name in named)
+            bodies.append((heading(group, swept.groups, titles, over), rows))
     return tuple(bodies)
 
 
-def _best(
-    columns: Mapping[str, ColumnSettings], spreads: Sequence[Mapping[str, Spread]]
-) -> dict[str, float | None]:
-    """The best mean of several rows, by column; of one row alone, none."""
-    best: dict[str, float | None] = {}
-    for name, column in columns.items():
-        means = [each[name].mean for each in spreads if name in each]
-        best[name] = column.best(means) if len(spreads) > 1 and means else None
-    return best
-
-
-def _cell(column: ColumnSettings, spread: Spread | None, best: float | None, sign: str = "") -> Cell:
-    return Cell() if spread is None else Cell(spread.text(sign, column.form), spread.mean == best)
-
-
-def _each(swept: SweptStudy) -> str:
-    return " of each group" if len(swept.groups) > 1 else ""
-
-
-def mean_clicks(results: Sequence[RunResult]) -> float | None:
-    """Clicks behind a row's labels, mean over the seeds, whose budgets may have drawn others; None where they
-    were not counted."""
-    return _mean([result.clicks for result in results])
-
-
-def mean_hours(results: Sequence[RunResult]) -> float | None:
-    """Hours of annotators behind a row's labels, as `mean_clicks`."""
-    seconds = _mean([result.annotator_seconds for result in results])
-    return None if seconds is None else seconds / 3600
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+def label_costs(results: Sequence[RunResult]) -> tuple[float | None, float | None]:
+    """Clicks and hours of annotators behind a row's labels, mean over the seeds, whose budgets may have drawn
+    others; None where they were not counted."""
+    clicks = [result.clicks for result in results if result.clicks is not None]
+    seconds = [result.annotator_seconds for result in results if result.annotator_seconds is not None]
+    hours = sum(seconds) / len(seconds) / 3600 if seconds else None
+    return sum(clicks) / len(clicks) if clicks else None, hours
 
 
 def settings_table(swept: SweptStudy) -> PageTable:
@@ -214,12 +183,12 @@ def settings_table(swept: SweptStudy) -> PageTable:
             cells[name] = [Cell("\n".join([f"beside {told}:", *lines] if name in swept.baselines else lines))]
     several = len(swept.baselines) > 1
     return PageTable(
-        title=f"Settings that differ from those of {'the baseline of the group' if several else told}",
-        caption=f"key: of {'the baseline' if several else told} \u2192 of the row; stages by their names, "
-        "\u2013 is not there",
-        spans=(),
-        columns=("row", "settings"),
-        bodies=_bodies(swept, cells, "beside"),
+        f"Settings that differ from those of {'the baseline of the group' if several else told}",
+        f"key: of {'the baseline' if several else told} \u2192 of the row; stages by their names, "
+        f"{_NOT_THERE} is not there",
+        (),
+        ("row", "settings"),
+        _bodies(swept, cells, "beside"),
     )
 
 
@@ -231,18 +200,8 @@ def scores_csv(swept: SweptStudy, rows: Sequence[TableRow]) -> bytes:
 
 def cost_csv(swept: SweptStudy) -> bytes:
     """Seconds, machine and commit of every run."""
-    header = [
-        "row", "seed", "seconds", "shared_seconds", "clicks", "annotator_seconds", "machine", "commit",
-    ]  # fmt: skip
+    header = ["row", "seed", "seconds", "shared_seconds", "clicks", "annotator_seconds", "machine", "commit"]
     return csv_bytes(header, [[getattr(result, name) for name in header] for result in swept.results])
-
-
-def _signed(gains: Mapping[str, float], column: str) -> str:
-    return f"{gains[column]:+.2f}" if column in gains else ""
-
-
-def _on(name: str) -> str:
-    return f", on {name}" if name else ""
 
 
 def setting_lines(first: TrainConfig, own: TrainConfig) -> list[str]:
