@@ -9,7 +9,7 @@ that cost the same, the best one is bought.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import isotonic_regression
@@ -24,8 +24,7 @@ _TAIL = 0.025
 _BETWEEN = 1000
 
 
-@dataclass(frozen=True)
-class Spent:
+class Spent(NamedTuple):
     """A row: what was spent on its labels, and what came of it."""
 
     row: str
@@ -43,17 +42,14 @@ class Spent:
         return float(np.mean(list(self.accuracy.values())))
 
 
-@dataclass(frozen=True)
-class Advice:
+class Advice(NamedTuple):
     """What one way of spending has to be paid for an accuracy."""
 
     way: str
     cost: float | None  # None: no row reaches it
     low: float | None = None  # of the interval; infinite: no row may reach it; None: of a single seed
     high: float | None = None  # infinite: it may not be reached at all
-    rows: tuple[
-        str, ...
-    ] = ()  # the last row below and the first one at least there; one that is there at once
+    rows: tuple[str, ...] = ()  # the last below it and the first at least there; one that is there at once
     best: Spent | None = None  # where the curve does not reach it: the cheapest row at its highest
     most: float | None = None  # percent, of the curve there
 
@@ -97,14 +93,11 @@ def _alike(spent: Sequence[Spent]) -> list[Spent]:
     common = _common_seeds(spent)
     if len(common) < 2:
         return list(spent)
-    return [
-        replace(
-            row,
-            costs={seed: row.costs[seed] for seed in common},
-            accuracy={seed: row.accuracy[seed] for seed in common},
-        )
-        for row in spent
-    ]
+
+    def kept(values: Mapping[int, float]) -> dict[int, float]:
+        return {seed: values[seed] for seed in common}
+
+    return [Spent(row.row, kept(row.costs), kept(row.accuracy)) for row in spent]
 
 
 def _common_seeds(rows: Sequence[Spent]) -> list[int]:
@@ -113,9 +106,7 @@ def _common_seeds(rows: Sequence[Spent]) -> list[int]:
 
 def _best_of_each_cost(spent: Sequence[Spent]) -> list[Spent]:
     """By rising cost."""
-    best: dict[float, Spent] = {}
-    for row in sorted(spent, key=lambda row: row.mean):
-        best[row.cost] = row
+    best = {row.cost: row for row in sorted(spent, key=lambda row: row.mean)}
     return [best[cost] for cost in sorted(best)]
 
 
@@ -126,16 +117,9 @@ def rising(means: Sequence[float] | np.ndarray, weights: Sequence[float] | np.nd
 
 
 def cost_of(costs: np.ndarray, curve: np.ndarray, accuracy: float) -> float | None:
-    """Where a curve first comes to an accuracy, straight over the logarithm of the cost between its points.
-
-    Args:
-        costs: (N,) rising.
-        curve: (N,) percent, never falling.
-        accuracy: percent.
-
-    Returns:
-        the cost; the first one if the curve begins there or higher; None if it ends below.
-    """
+    """The cost, of N rising ones, where a curve (N,) that never falls first comes to an accuracy, both in
+    percent, straight over the logarithm of the cost between its points; the first one if the curve begins
+    there or higher; None if it ends below."""
     reached = np.flatnonzero(curve >= accuracy)
     if not len(reached):
         return None

@@ -79,28 +79,21 @@ class PlannedRun:
 
 def plan_runs(study: Study) -> tuple[PlannedRun, ...]:
     """All runs of a study, each after those that it begins with; raises ConfigError for wrong settings."""
-    runs: list[PlannedRun] = []
     by_seed: dict[int, dict[str, TrainConfig]] = {}
     for row, seed, config in study.configs():
         by_seed.setdefault(seed, {})[row] = config
-    for configs in by_seed.values():
-        runs += _plan_seed(configs, Path(study.shared))
-    return tuple(runs)
+    return tuple(run for configs in by_seed.values() for run in _plan_seed(configs, Path(study.shared)))
 
 
 def select(runs: Iterable[PlannedRun], rows: Iterable[str], seeds: Iterable[int]) -> tuple[PlannedRun, ...]:
     """The runs that some rows need for some seeds."""
     rows, seeds = set(rows), set(seeds)
-    return tuple(
-        run
-        for run in runs
-        if run.seed in seeds and (run.row in rows if run.row is not None else rows & set(run.rows))
-    )
+    return tuple(run for run in runs if run.seed in seeds and not rows.isdisjoint(run.rows))
 
 
 def _plan_seed(configs: Mapping[str, TrainConfig], shared: Path) -> list[PlannedRun]:
     """The runs of all rows for one seed."""
-    beginnings = {row: [_beginning(config, end) for end in _ends(config)] for row, config in configs.items()}
+    beginnings = {row: _beginnings(config) for row, config in configs.items()}
     users: dict[str, list[str]] = {}  # key of a stage -> the rows that have it
     for row, stages in beginnings.items():
         for key, _ in stages:
@@ -110,27 +103,22 @@ def _plan_seed(configs: Mapping[str, TrainConfig], shared: Path) -> list[Planned
         upstream: tuple[PlannedRun, ...] = ()
         for key, first in beginnings[row]:
             if key not in runs:
-                runs[key] = PlannedRun(
-                    shared / key / f"seed_{config.seed}", first, tuple(users[key]), upstream
-                )
+                folder = shared / key / f"seed_{config.seed}"
+                runs[key] = PlannedRun(folder, first, tuple(users[key]), upstream)
             upstream = (*upstream, runs[key])
         runs[f"row {row}"] = PlannedRun(Path(row, f"seed_{config.seed}"), config, (row,), upstream, row)
     return list(runs.values())
 
 
-def _ends(config: TrainConfig) -> range:
-    return range(1, len(config.stages) + 1)
-
-
-def _beginning(config: TrainConfig, end: int) -> tuple[str, TrainConfig]:
-    """The first stages of a row, and what names their end."""
-    first = config.replace(stages=config.stages[:end])
-    return _key(first), first
-
-
-def _key(config: TrainConfig) -> str:
-    """The same for settings that teach the same, but for the seed."""
-    values = config_to_dict(config)
-    for free in (*FREE_KEYS, "seed"):
-        del values[free]
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+def _beginnings(config: TrainConfig) -> list[tuple[str, TrainConfig]]:
+    """The first stages of a row up to the end of each, and a key that names it: the same for settings that
+    teach the same, but for the seed."""
+    found = []
+    for end in range(1, len(config.stages) + 1):
+        first = config.replace(stages=config.stages[:end])
+        values = config_to_dict(first)
+        for free in (*FREE_KEYS, "seed"):
+            del values[free]
+        key = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+        found.append((key, first))
+    return found

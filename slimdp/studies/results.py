@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.json_file import parse_json, read_json_bytes
@@ -20,8 +19,7 @@ from slimdp.studies.settings import COLUMNS, ColumnSettings, RowGroup, Scores
 SCORES = "scores.jsonl"
 
 
-@dataclass(frozen=True)
-class SweepSummary:
+class SweepSummary(NamedTuple):
     """What a sweep left."""
 
     results: tuple[RunResult, ...]  # of all runs of the study that are done, seed by seed
@@ -112,15 +110,13 @@ def duration(seconds: float) -> str:
 def groups_of(
     names: Sequence[str], groups: Sequence[RowGroup] = (), baseline: str | None = None
 ) -> tuple[RowGroup, ...]:
-    """The groups that a table is made of: those of its study, or one without a title.
+    """The groups that a table of some rows is made of: those of its study, or one without a title.
 
     Args:
         names: of the rows, in the order of the table.
         groups: of the study; none: all rows make one, compared with the first.
-        baseline: the row that all are compared with instead, whatever group it is in.
-
-    Raises:
-        ConfigError: a baseline that is no row.
+        baseline: the row that all are compared with instead, whatever group it is in; ConfigError where it
+            is none.
     """
     if baseline is not None and baseline not in names:
         raise ConfigError(f"unknown row {baseline}; there are: {listed(names, baseline)}")
@@ -133,8 +129,7 @@ def baselines_of(groups: Sequence[RowGroup]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(group.baseline for group in groups))
 
 
-@dataclass(frozen=True)
-class TableRow:
+class TableRow(NamedTuple):
     """A row of the table; numbers by the names of columns, as far as they are known."""
 
     name: str
@@ -215,17 +210,10 @@ def _table_row(
 
 
 def heading(group: RowGroup, groups: Sequence[RowGroup], labels: Mapping[str, str], over: str = "") -> str:
-    """What stands above a group's rows: its title and, where the groups differ in it, the baseline.
-
-    Args:
-        group: one of the groups.
-        groups: of the table.
-        labels: of the rows, by name.
-        over: the word before the baseline; "" leaves it out.
-    """
-    differ = len(baselines_of(groups)) > 1
-    baseline = labels.get(group.baseline, group.baseline)
-    return f"{group.title}, {over} {baseline}" if over and differ else group.title
+    """What stands above a group's rows: its title and, where the groups of the table differ in it, the
+    baseline by its label, behind the word `over`; "" leaves it out."""
+    named = over and len(baselines_of(groups)) > 1
+    return f"{group.title}, {over} {labels.get(group.baseline, group.baseline)}" if named else group.title
 
 
 def flat_rows(
@@ -234,15 +222,17 @@ def flat_rows(
     """The same numbers for a CSV file; what is not known is empty."""
     flat = []
     for row in rows:
-        cells: dict[str, Any] = {"row": row.name, "baseline": row.baseline, "seeds": len(row.seeds)}
+        known: dict[str, float | None] = {}
         for column in columns:
             for kind, spreads in (("", row.scores), ("_gain", row.gains)):
                 spread = spreads.get(column)
-                cells[f"{column}{kind}"] = _cell(spread.mean if spread else None)
-                cells[f"{column}{kind}_sd"] = _cell(spread.deviation if spread else None)
-            cells[f"{column}_paper"] = _cell(row.paper.get(column))
-            cells[f"{column}_paper_gain"] = _cell(row.paper_gains.get(column))
-        flat.append({**cells, "title": titles.get(row.name, row.name)})
+                known[f"{column}{kind}"] = spread.mean if spread else None
+                known[f"{column}{kind}_sd"] = spread.deviation if spread else None
+            known[f"{column}_paper"] = row.paper.get(column)
+            known[f"{column}_paper_gain"] = row.paper_gains.get(column)
+        numbers = {key: "" if value is None else round(value, 3) for key, value in known.items()}
+        about = {"row": row.name, "baseline": row.baseline, "seeds": len(row.seeds)}
+        flat.append({**about, **numbers, "title": titles.get(row.name, row.name)})
     return flat
 
 
@@ -253,11 +243,6 @@ def missing_runs(
     there = {(result.row, result.seed) for result in results}
     missing: dict[tuple[int, ...], list[str]] = {}
     for name in names:
-        lacks = tuple(seed for seed in seeds if (name, seed) not in there)
-        if lacks:
+        if lacks := tuple(seed for seed in seeds if (name, seed) not in there):
             missing.setdefault(lacks, []).append(name)
     return missing
-
-
-def _cell(value: float | None) -> float | str:
-    return "" if value is None else round(value, 3)

@@ -209,20 +209,16 @@ class StudySettings(Settings):
             raise ConfigError("no rows and no grid, but one row or more is wanted")
         for name in names:
             if not is_plain_name(name) or name in (SHARED, JOBS):
-                raise ConfigError(
-                    f"rows.{name}: a row names a folder: {PLAIN_NAME_WORDS} are wanted, "
-                    f"and not {SHARED!r} or {JOBS!r}"
-                )
+                wanted = f"{PLAIN_NAME_WORDS} are wanted, and not {SHARED!r} or {JOBS!r}"
+                raise ConfigError(f"rows.{name}: a row names a folder: {wanted}")
             if names.count(name) > 1:
-                raise ConfigError(
-                    f"rows.{name}: two rows have this name; rename one, or an option of the grid"
-                )
+                way_out = "rename one, or an option of the grid"
+                raise ConfigError(f"rows.{name}: two rows have this name; {way_out}")
         if not self.columns:
             raise ConfigError("columns = {}, but one column or more is wanted: name: score")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ConfigError(f"seeds = {list(self.seeds)}, but numbers of 0 or more that differ are wanted")
-        papers = self._papers()
-        check_figures(self.figures, names, papers)
+        check_figures(self.figures, names, self._papers())
         check_groups(self.groups, names)
         return self
 
@@ -231,12 +227,11 @@ class StudySettings(Settings):
         if not self.evaluate:
             raise ConfigError("evaluate = {}, but a set to score on is wanted: annotations, images")
         papers = {place: settings.paper for place, settings in self.evaluate.items()}
-        named = {"paper": self.paper, "paper_full": self.paper_full}
-        for place, paper in papers.items():
+        for place in papers:
             if place and not is_plain_name(place):
                 raise ConfigError(f"evaluate.{place}: a set names files: {PLAIN_NAME_WORDS} are wanted")
-            named[f"evaluate.{place}.paper"] = paper
-        for key, paper in named.items():
+        of_sets = {f"evaluate.{place}.paper": paper for place, paper in papers.items()}
+        for key, paper in {"paper": self.paper, "paper_full": self.paper_full, **of_sets}.items():
             for name, by_column in paper.items():
                 require_known(key, name, self.names)
                 for column in by_column:
@@ -268,10 +263,8 @@ def check_groups(groups: Sequence[RowGroup], names: Sequence[str]) -> None:
                 )
             known[row] = group.title
         if group.baseline not in group.rows:
-            raise ConfigError(
-                f"{place}: baseline = {group.baseline!r}, but one of the group's own rows is wanted: "
-                f"{', '.join(group.rows)}"
-            )
+            wanted = f"one of the group's own rows is wanted: {', '.join(group.rows)}"
+            raise ConfigError(f"{place}: baseline = {group.baseline!r}, but {wanted}")
     left_over = [name for name in names if name not in known]
     if groups and left_over:
         raise ConfigError(f"groups: no group has {', '.join(left_over)}; put every row into one")
@@ -280,28 +273,19 @@ def check_groups(groups: Sequence[RowGroup], names: Sequence[str]) -> None:
 def check_figures(
     figures: Sequence[FigureSettings], names: Sequence[str], papers: Mapping[str, Scores]
 ) -> None:
-    """Raise ConfigError where a figure speaks of what a study lacks, or says too little of its rows.
-
-    Args:
-        figures: of the study.
-        names: of its rows.
-        papers: the paper's numbers on each of its sets, the first one first.
-    """
+    """Raise ConfigError where a figure speaks of what a study lacks, or says too little of its rows; `papers`
+    are the paper's numbers on each of the study's sets, the first one first."""
     for index, figure in enumerate(figures):
         place, theirs = f"figures.{index}", papers.get(figure.scored_on or next(iter(papers)))
         if not 1 <= len(figure.curves) <= MOST_CURVES or not all(figure.curves.values()):
-            raise ConfigError(
-                f"{place}.curves = {sorted(figure.curves)}, but 1 to {MOST_CURVES} curves are wanted, "
-                "each of some rows"
-            )
+            wanted = f"1 to {MOST_CURVES} curves are wanted, each of some rows"
+            raise ConfigError(f"{place}.curves = {sorted(figure.curves)}, but {wanted}")
         if figure.log and any(number <= 0 for number in figure.at.values()):
-            raise ConfigError(
-                f"{place}.at = {dict(figure.at)}, but numbers over 0 are wanted where log is true"
-            )
+            found = f"{place}.at = {dict(figure.at)}"
+            raise ConfigError(f"{found}, but numbers over 0 are wanted where log is true")
         if theirs is None:
-            raise ConfigError(
-                f"{place}: unknown set scored_on = {figure.scored_on!r}; there are: {', '.join(papers)}"
-            )
+            found = f"{place}: unknown set scored_on = {figure.scored_on!r}"
+            raise ConfigError(f"{found}; there are: {', '.join(papers)}")
         unknown = [row for row in (*figure.rows, *figure.at) if row not in names]
         if unknown:
             raise ConfigError(f"{place}: unknown row {unknown[0]}; there are: {', '.join(names)}")
@@ -340,17 +324,14 @@ def check_grid(grid: Grid) -> None:
         for key in dict.fromkeys(key for changes in options.values() for key in _changes(changes)):
             for other, owner in keys.items():
                 if owner != axis and _overlap(key, other):
-                    both = key if key == other else f"{other}, {key}"
-                    raise ConfigError(
-                        f"grid.{owner} and grid.{axis} both change {both}; a setting belongs to one axis"
-                    )
+                    both = f"both change {key if key == other else f'{other}, {key}'}"
+                    raise ConfigError(f"grid.{owner} and grid.{axis} {both}; a setting belongs to one axis")
             keys[key] = axis
         for name, changes in options.items():
             for first, second in itertools.combinations(_changes(changes), 2):
                 if _overlap(first, second):
-                    raise ConfigError(
-                        f"grid.{axis}.{name}: {first} and {second} change the same setting; write one of them"
-                    )
+                    both = f"{first} and {second} change the same setting"
+                    raise ConfigError(f"grid.{axis}.{name}: {both}; write one of them")
 
 
 def _changes(option: Mapping[str, Any]) -> dict[str, Any]:
@@ -371,21 +352,16 @@ def grid_names(grid: Grid) -> list[str]:
 def grid_rows(base: dict[str, Any], grid: Grid, where: str) -> Iterator[tuple[str, dict[str, Any], str, str]]:
     """Each row's name, plain settings, where they come from, and its title.
 
-    Args:
-        base: the plain settings that the options change.
-        grid: that `check_grid` found good.
-        where: the base comes from, for the errors.
-
-    Raises:
-        ConfigError: a key that leads into no mapping or list; unknown keys are found when settings are made
-            of the values.
+    The options of a grid that `check_grid` found good change `base`, which comes from `where`. Raises
+    ConfigError for a key that leads into no mapping or list; unknown keys are found when settings are made
+    of the values.
     """
     for names in itertools.product(*grid.values()) if grid else ():
-        values, changed = copy.deepcopy(base), []
-        options = {f"grid.{axis}.{name}": grid[axis][name] for axis, name in zip(grid, names)}
-        for place, option in options.items():
+        values, changed, titles = copy.deepcopy(base), [where], []
+        for axis, name in zip(grid, names):
+            option = grid[axis][name]
             for key, value in _changes(option).items():
-                set_key(values, key, copy.deepcopy(value), place)
+                set_key(values, key, copy.deepcopy(value), f"grid.{axis}.{name}")
                 changed.append(f"{key}={value}")
-        titles = [str(option["title"]) for option in options.values() if option.get("title")]
-        yield "-".join(names), values, " with ".join([where, *changed]), ", ".join(titles)
+            titles += [str(option["title"])] if option.get("title") else []
+        yield "-".join(names), values, " with ".join(changed), ", ".join(titles)

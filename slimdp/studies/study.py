@@ -5,6 +5,7 @@ A sweep keeps a snapshot of its study in its folder, so that the folder tells of
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,17 +57,14 @@ class DataOverride(Settings):
         return [word for option, sets in named for files in sets for word in (option, *files)]
 
     def change_rows(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Let the plain settings of all rows name other labels, in place.
+        """Let the plain settings of all rows name other labels, in place; ConfigError where the rows train on
+        another number of sets.
 
         Where training is watched by scores, these are of the people who are scored at its end.
-
-        Raises:
-            ConfigError: the rows train on another number of sets.
         """
         for values in rows:
             if self.evaluate and isinstance(values.get("validation"), dict):
-                annotations, images = self.evaluate[0]
-                values["validation"]["data"] = [{"annotations": annotations, "images": images}]
+                values["validation"]["data"] = [dict(zip(("annotations", "images"), self.evaluate[0]))]
         sources = [source for values in rows for source in _sources(values)]
         theirs = list(dict.fromkeys(_files(source) for source in sources))
         if self.train and len(theirs) != len(self.train):
@@ -84,10 +82,8 @@ class DataOverride(Settings):
         if not self.evaluate:
             return dict(theirs)
         if len(self.evaluate) > len(theirs):
-            raise ConfigError(
-                f"--evaluate was given {len(self.evaluate)} times, but the sets that the study scores on are "
-                f"{len(theirs)}"
-            )
+            there = f"the sets that the study scores on are {len(theirs)}"
+            raise ConfigError(f"--evaluate was given {len(self.evaluate)} times, but {there}")
         return {
             name: settings.replace(annotations=annotations, images=images)
             for (name, settings), (annotations, images) in zip(theirs.items(), self.evaluate)
@@ -162,8 +158,9 @@ class Study(Settings):
     def score_names(self) -> tuple[str, ...]:
         """The scores that its runs are given."""
         columns = self.columns.values()
-        named = (*(column.score for column in columns), *(column.full_score for column in columns))
-        return tuple(dict.fromkeys(named))
+        return tuple(
+            dict.fromkeys([*(each.score for each in columns), *(each.full_score for each in columns)])
+        )
 
     def paper(self, on: str = "", full: bool = False) -> Scores:
         """The paper's numbers on one of the sets ("": the first), by row and column."""
@@ -173,18 +170,14 @@ class Study(Settings):
         return self.evaluate[on or first].paper
 
     def configs(self) -> Iterator[tuple[str, int, TrainConfig]]:
-        """Every run's row, seed and settings: all rows of the first seed, then of the next one.
-
-        Raises:
-            ConfigError: of all rows with wrong settings, each in a line.
-        """
+        """Every run's row, seed and settings: all rows of the first seed, then of the next one; raises
+        ConfigError with a line for each row whose settings are wrong."""
         found, wrong = [], {}
-        for seed in self.seeds:
-            for row in self.rows:
-                try:
-                    found.append((row.name, seed, row.config(seed)))
-                except ConfigError as error:
-                    wrong[row.name] = str(error)
+        for seed, row in itertools.product(self.seeds, self.rows):
+            try:
+                found.append((row.name, seed, row.config(seed)))
+            except ConfigError as error:
+                wrong[row.name] = str(error)
         if wrong:
             raise ConfigError("\n".join(wrong.values()))
         yield from found
@@ -265,10 +258,8 @@ def _read_rows(
         raise ConfigError(
             "--set seed=...: every run has one of the study's seeds; choose among them: --seeds"
         )
-    read = []
-    for name, row in settings.rows.items():
-        place = file.parent / row.settings
-        read.append((name, read_settings(place), str(place), row.title))
+    placed = [(name, file.parent / row.settings, row.title) for name, row in settings.rows.items()]
+    read = [(name, read_settings(place), str(place), title) for name, place, title in placed]
     if settings.grid:
         base = file.parent / settings.base
         try:
@@ -297,9 +288,8 @@ def write_snapshot(study: Study, out: Path) -> None:
     """Write a study, its rows with all their settings, into the folder of its sweep, unless it is there."""
     text = json.dumps(study.plain(), indent=1) + "\n"
     file = out / f"{_SNAPSHOT}{study_key(study.file)}.json"
-    if file.is_file() and file.read_bytes() == text.encode():
-        return
-    write_text(file, text)
+    if not file.is_file() or file.read_bytes() != text.encode():
+        write_text(file, text)
 
 
 def read_snapshots(out: Path) -> list[Study]:
@@ -310,11 +300,8 @@ def read_snapshots(out: Path) -> list[Study]:
 def _read_snapshot(file: Path) -> Study:
     try:
         values: dict[str, Any] = read_json(file)
-        modules = values.get("imports", ())
-        require_imported(modules)
+        require_imported(values.get("imports", ()))
         return Study.parse({**values, "file": Path(values["file"])})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"{file} is damaged, or of an earlier version: {error}; remove it, and give the study itself: "
-            "--study"
-        ) from error
+        way_out = "remove it, and give the study itself: --study"
+        raise ConfigError(f"{file} is damaged, or of an earlier version: {error}; {way_out}") from error
