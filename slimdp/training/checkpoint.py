@@ -37,9 +37,7 @@ from slimdp.surface.people import PEOPLE
 
 FORMAT = "slimdp checkpoint 1"
 #: Settings that a resumed run may change: they change nothing of what is learned.
-FREE_KEYS = (
-    "workers", "log_every", "images_every", "checkpoint_every", "keep", "validation", "compile",
-)  # fmt: skip
+FREE_KEYS = ("workers", "log_every", "images_every", "checkpoint_every", "keep", "validation", "compile")
 
 
 class CheckpointError(ValueError):
@@ -75,8 +73,7 @@ class Checkpoint:
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint; where that fails, or the process is killed, the file that was there before stays.
 
-    Raises:
-        CheckpointError: the disk is full, or the folder cannot be written.
+    Raises CheckpointError where the disk is full, or the folder cannot be written.
     """
     content = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)}
     content["config"] = config_to_dict(checkpoint.config)
@@ -136,8 +133,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(f"{path}: wanted a file of format {FORMAT!r}, but found {found!r}")
-    missing = [name for name in ("config", "stage", "step", "model") if name not in content]
-    if missing:
+    if missing := [name for name in ("config", "stage", "step", "model") if name not in content]:
         raise CheckpointError(f"{path} lacks {', '.join(missing)}")
     try:
         check_content(content, sizes)
@@ -185,8 +181,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
 
     torch compares how many groups and weights there are, and finds tensors of another shape in a step.
     """
-    wrong = next(_misfits(optimizer.param_groups, state["param_groups"], state["state"]), None)
-    if wrong is not None:
+    if wrong := next(_misfits(optimizer.param_groups, state["param_groups"], state["state"]), None):
         raise CheckpointError(f"last.pt cannot be gone on with: optimizer.{wrong}")
     optimizer.load_state_dict(state)
 
@@ -218,8 +213,7 @@ def check_same_settings(path: Path, saved: TrainConfig, wanted: TrainConfig) -> 
     there, now = config_to_dict(saved), config_to_dict(wanted)
     for key in FREE_KEYS:
         del there[key], now[key]
-    changed = list(differences(there, now))
-    if changed:
+    if changed := list(differences(there, now)):
         raise ConfigError(
             f"{path} was trained with other settings (key: there, now): {'; '.join(changed)}. "
             "Go on with its settings, or train into another folder"

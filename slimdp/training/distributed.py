@@ -52,10 +52,9 @@ class DistributedContext:
 
     def gather(self, value: Any) -> list[Any]:
         """A picklable value of each process, in the order of their ranks, in all of them."""
-        if self.count == 1:
-            return [value]
-        values: list[Any] = [None] * self.count
-        dist.all_gather_object(values, value)
+        values = [value] * self.count
+        if self.count > 1:
+            dist.all_gather_object(values, value)
         return values
 
     def wait(self) -> None:

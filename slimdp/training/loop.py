@@ -161,19 +161,18 @@ class NonFiniteGuard:
 
     def require_labels(self, step: int, counts: Mapping[str, int], terms: Mapping[str, LossTerm]) -> None:
         """Raise NoLabelsError unless some term that counts has a label; `counts` are those of the batch."""
-        if any(counts[name] and term.weight > 0 for name, term in terms.items()):
-            return
-        raise NoLabelsError(
-            f"stage {self._stage.name!r}, step {step}: no label in sight that a loss looks at "
-            f"({', '.join(f'{name} {counts[name]}' for name in terms)}). The batch: "
-            f"{self._names(step)}. Look at these labels, raise stage.batch, or lower augment.shift and scale"
-        )
+        if not any(counts[name] and term.weight > 0 for name, term in terms.items()):
+            found = ", ".join(f"{name} {counts[name]}" for name in terms)
+            raise NoLabelsError(
+                f"stage {self._stage.name!r}, step {step}: no label in sight that a loss looks at ({found}). "
+                f"The batch: {self._names(step)}. Look at these labels, raise stage.batch, or lower "
+                "augment.shift and scale"
+            )
 
     def check(self, step: int, rate: float, values: Mapping[str, Tensor]) -> None:
         """Take note of a step's scalars, which share a device; call it before the optimiser's step.
 
-        Raises:
-            NonFiniteLossError: these, or on a GPU those of a step before, are not all finite.
+        Raises NonFiniteLossError where these, or on a GPU those of a step before, are not all finite.
         """
         together = torch.stack([value.detach().float() for value in values.values()])
         arrived = None

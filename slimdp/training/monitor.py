@@ -31,8 +31,7 @@ class Monitor:
         title: of the progress bar: the stage's name.
         steps, done: of the stage, and those of them that are done already.
         steps_before: steps of the stages before, so that the log runs on through all stages.
-        log_every: steps between scalars and, where there is no bar, lines.
-        images_every: steps between pictures.
+        log_every, images_every: steps between scalars and, where there is no bar, lines; between pictures.
         surface: for the errors in the pictures; None: without them.
         bar: show a progress bar where there is a terminal.
     """
@@ -70,7 +69,8 @@ class Monitor:
         if step % self.log_every == 0 or step == self.steps:
             self._log(step, losses, learning_rate, gradient_norm)
         elif self.lines and time.perf_counter() - self.last_line > _SECONDS_BETWEEN_LINES:
-            self._show(f"{self.title}: step {step}/{self.steps}{self._time_left(step)}")
+            self.folder.log(f"{self.title}: step {step}/{self.steps}{self._time_left(step)}")
+            self.last_line = time.perf_counter()
         if self.writer is not None and step % self.images_every == 0:
             image = training_image(batch, prediction, self.surface)
             self.writer.add_image("training", image, self.steps_before + step, dataformats="HWC")
@@ -104,15 +104,9 @@ class Monitor:
         self._write(step, scalars)
         loss, speed = f"{scalars['loss/total']:.4f}", f"{scalars.get('images_per_second', 0):.1f}"
         line = f"{self.title}: step {step}/{self.steps}, loss {loss}, {speed} images/s{self._time_left(step)}"
-        if self.bar.disable:
-            self._show(line)
-        else:
-            self.folder.log(line, show=False)
-            self.bar.set_postfix(loss=loss, images_per_s=speed)
-
-    def _show(self, line: str) -> None:
-        self.folder.log(line)
+        self.folder.log(line, show=self.bar.disable)
         self.last_line = time.perf_counter()
+        self.bar.set_postfix(loss=loss, images_per_s=speed)
 
     def _time_left(self, step: int) -> str:
         """ ", 12:30 left" at the speed of this run so far, validations and all; "" at the end."""

@@ -116,7 +116,7 @@ class _Run:
         """Train from where the run begins; arguments as for `train`."""
         config = self.config
         bf16 = use_bf16(config.precision, self.device)  # before any work: it may not be to be had
-        start = first_checkpoint(config, self.folder, resume, initial)
+        start = _beginning(config, self.folder, resume, initial)
         stages = read_stages(config, self.processes)
         validation = read_validation(config, self.processes, self.device)
         self.processes.wait()  # nobody writes into the folder before all have looked at it
@@ -195,9 +195,7 @@ class _Run:
         return end
 
 
-def first_checkpoint(
-    config: TrainConfig, folder: RunFolder, resume: bool, initial: Path | None
-) -> Checkpoint:
+def _beginning(config: TrainConfig, folder: RunFolder, resume: bool, initial: Path | None) -> Checkpoint:
     """Where a run begins; arguments, ConfigError and CheckpointError as of `train`."""
     out, last = folder.path, folder.path / "last.pt"
     if not resume and (last.exists() or any(out.glob("stage_*.pt"))):

@@ -60,10 +60,9 @@ def source_labels(
     fewer = apply_budget(sets[key], source.budget)
     if not source.unlabelled and not fewer.teaches and sets[key].teaches:
         usual = BudgetSettings()
-        told = ", ".join(
-            f"{name} = {value}" for name, value in source.budget if value != getattr(usual, name)
-        )
-        raise AnnotationError(f"{source.annotations}: its budget leaves nobody any label: {told}")
+        given = [f"{key} = {value}" for key, value in source.budget if value != getattr(usual, key)]
+        told = f"its budget leaves nobody any label: {', '.join(given)}"
+        raise AnnotationError(f"{source.annotations}: {told}")
     return fewer
 
 
@@ -99,13 +98,10 @@ class StageData:
         loader = DataLoader(
             self.people,
             batch_sampler=ShardedSampler(self.draws(first_step), part, processes.rank, processes.count),
-            num_workers=workers,
-            collate_fn=collate_pairs,
-            worker_init_fn=start_worker,
-            pin_memory=pin,
+            num_workers=workers, collate_fn=collate_pairs, worker_init_fn=start_worker, pin_memory=pin,
             # Or every iterator would draw from torch's global generator.
             generator=torch.Generator().manual_seed(self.draw_seed),
-        )
+        )  # fmt: skip
         threads = cv2.getNumThreads()
         if workers:
             # This ends OpenCV's threads. A fork would copy their locks without them, and a worker that asks
@@ -201,10 +197,7 @@ def check_stages(config: TrainConfig, processes: DistributedContext) -> None:
 
 
 def check_terms(config: TrainConfig) -> None:
-    """Refuse losses of which the data has no labels or second pictures, and data of which no loss learns.
-
-    Raises ConfigError naming the key.
-    """
+    """A loss needs its labels and second pictures, and data a loss; raises ConfigError naming the key."""
     for i, stage in enumerate(config.stages):
         terms = config.loss_of(stage)
         kept = [source for source in stage.data if not source.budget or source.budget.keypoints != DROPPED]
@@ -269,8 +262,7 @@ def clicks_of(config: TrainConfig, sets: Sets | None = None) -> Clicks:
     the boxes of people without labels (`unlabelled`); the same label in two files counts twice. `sets` and
     errors are as of `source_labels`.
     """
-    sets = {} if sets is None else sets
-    layout = surface_layout(config.surface)
+    sets, layout = {} if sets is None else sets, surface_layout(config.surface)
     sources: dict[tuple[str, str], dict[BudgetSettings | None, DataSource]] = {}
     with_keypoints = set()
     for stage in config.stages:
