@@ -34,18 +34,6 @@ def loss_terms(**given: Any) -> Mapping[str, LossTerm]:
 
 __all__ = [
     "LOSSES",
-    "BackgroundLoss",
-    "CoarseLoss",
-    "EquivarianceLoss",
-    "KeypointMapLoss",
-    "KeypointPartLoss",
-    "KeypointUvLoss",
-    "LossTerm",
-    "MapLabels",
-    "PartLoss",
-    "UvLoss",
-    "count_labels",
-    "loss_terms",
-    "needed_features",
-    "total_loss",
-]
+    "BackgroundLoss", "CoarseLoss", "EquivarianceLoss", "KeypointMapLoss", "KeypointPartLoss", "LossTerm",
+    "MapLabels", "PartLoss", "UvLoss", "count_labels", "loss_terms", "needed_features", "total_loss",
+]  # fmt: skip

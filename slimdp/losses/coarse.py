@@ -25,9 +25,9 @@ class CoarseLoss(LossTerm):
 
     def sums(self, output: ModelOutput, labels: MapLabels) -> list[Tensor]:
         """As of `LossTerm`; raises ValueError where the labels have another size than the maps."""
+        found = tuple(labels.coarse.shape[-2:])
         for maps in output.stages:
-            size, found = tuple(maps.coarse_segm.shape[-2:]), tuple(labels.coarse.shape[-2:])
-            if found != size:
+            if (size := tuple(maps.coarse_segm.shape[-2:])) != found:
                 raise ValueError(
                     f"coarse labels of {found} px for maps of {size} px: make them by its stride"
                 )
@@ -48,7 +48,6 @@ class BackgroundLoss(LossTerm):
         return int((batch.coarse == BACKGROUND).sum())
 
     def sums(self, output: ModelOutput, labels: MapLabels) -> list[Tensor]:
-        """As of `LossTerm`."""
         return [pixel_error_sum(maps.fine_segm, labels.outside) for maps in output.stages]
 
 

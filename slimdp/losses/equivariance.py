@@ -34,11 +34,9 @@ class EquivarianceLoss(LossTerm):
 
     @property
     def features(self) -> tuple[str, ...]:
-        """As of `LossTerm`."""
         return (self.at or "",) if self.at is not None or self.weight > 0 else ()
 
     def for_network(self, features: Sequence[str]) -> Self:
-        """As of `LossTerm`."""
         return self.replace(at=features[0]) if self.at is None and features else self
 
     def count(self, batch: PoseBatch) -> int:
@@ -46,15 +44,18 @@ class EquivarianceLoss(LossTerm):
         return 0 if batch.valid_1 is None else int(batch.valid_1.sum())
 
     def sums(self, output: ModelOutput, labels: MapLabels) -> list[Tensor]:
-        """As of `LossTerm`."""
         if self.weight == 0 or labels.batch.pairs is None:
             return []
         assert self.at is not None
         return [equivariance_sum(features[self.at], labels.batch, self.stop) for features in output.features]
 
 
-def cosine_loss(features_0: Tensor, features_1: Tensor, flow_0to1: Tensor, valid_0: Tensor) -> Tensor:
-    """L_cos = 1 - rho(Psi(I_0), Psi_g(I_1)), the mean over valid pixels (Slim DensePose, 3.2.2).
+def cosine_errors(
+    features_0: Tensor, features_1: Tensor, flow_0to1: Tensor, valid_0: Tensor
+) -> tuple[Tensor, Tensor]:
+    """1 - rho(Psi(I_0), Psi_g(I_1)): at every pixel of the first crops' features, and where it counts.
+
+    L_cos is its mean over the pixels that count (Slim DensePose, 3.2.2).
 
     Args:
         features_0: (B, C, h, w), of the first crops.
@@ -64,24 +65,9 @@ def cosine_loss(features_0: Tensor, features_1: Tensor, flow_0to1: Tensor, valid
         valid_0: (B, H, W) bool, where the flow can be trusted.
 
     Returns:
-        scalar, 0 (all alike) to 2 (all opposite); 0 with a gradient of 0 where no pixel is valid.
+        (B, h, w), 0 (alike) to 2 (opposite), 0 with a gradient of 0 where it does not count; (B, h, w) bool.
 
-    Raises:
-        ValueError: the shapes do not belong together.
-    """
-    unlike, counted = cosine_errors(features_0, features_1, flow_0to1, valid_0)
-    return unlike.sum() / counted.sum().clamp(min=1)
-
-
-def cosine_errors(
-    features_0: Tensor, features_1: Tensor, flow_0to1: Tensor, valid_0: Tensor
-) -> tuple[Tensor, Tensor]:
-    """1 - rho at every pixel of the first crops' features, 0 where it does not count, and where it does.
-
-    Args, Raises: as of `cosine_loss`.
-
-    Returns:
-        (B, h, w) and (B, h, w) bool.
+    Raises ValueError where the shapes do not belong together.
     """
     if features_0.shape != features_1.shape or len(flow_0to1) != len(features_0):
         raise ValueError(
@@ -89,7 +75,8 @@ def cosine_errors(
             f"{tuple(flow_0to1.shape)}: wanted (B, C, h, w) twice, and (B, 2, H, W)"
         )
     # Under autocast the features are half floats, whose squares overflow.
-    features_0, features_1 = _at_least_float32(features_0), _at_least_float32(features_1)
+    half = (torch.bfloat16, torch.float16)
+    features_0, features_1 = (f.float() if f.dtype in half else f for f in (features_0, features_1))
     flow, valid = resize_flow(flow_0to1.to(features_0.dtype), valid_0, features_0.shape[-2:])
     warped_0, inside = warp_maps(features_1, flow)
     counted = valid & inside
@@ -100,12 +87,9 @@ def cosine_errors(
 def equivariance_sum(features: Tensor, batch: PoseBatch, stop: str) -> Tensor:
     """The cosine loss of one stage between the images of each pair, summed over the valid map pixels.
 
-    Of features that are half as fine each pixel counts as the four that it covers.
-
-    Args:
-        features: (B, C, h, w), of the stage.
-        batch: with pairs; their flow leads from the second image to the first.
-        stop: the side whose features get no gradient: "none", "first" or "second".
+    Of features (B, C, h, w) that are half as fine each pixel counts as the four that it covers. The flow of
+    the batch's pairs leads from the second image to the first; `stop` is the side whose features get no
+    gradient: "none", "first" or "second".
     """
     assert batch.pairs is not None
     assert batch.flow_1to0 is not None
@@ -131,9 +115,8 @@ def warp_maps(maps_1: Tensor, flow_0to1: Tensor) -> tuple[Tensor, Tensor]:
         and (B, h, w) bool, whether the place is inside of frame 1. NaN moves to no place.
     """
     height, width = maps_1.shape[-2:]
-    y, x = torch.meshgrid(
-        torch.arange(height, device=maps_1.device), torch.arange(width, device=maps_1.device), indexing="ij"
-    )
+    steps = (torch.arange(side, device=maps_1.device) for side in (height, width))
+    y, x = torch.meshgrid(*steps, indexing="ij")
     place_1 = flow_0to1 + torch.stack([x, y])  # (B, 2, h, w)
     limit = place_1.new_tensor([width - 1, height - 1]).view(1, 2, 1, 1)
     # Rounding alone must not put a pixel of the border outside.
@@ -170,7 +153,3 @@ def resize_flow(flow: Tensor, valid: Tensor, size: Sequence[int]) -> tuple[Tenso
     known = to_size(torch.where(valid[:, None], flow, 0)) / share.clamp(min=1e-6)  # NaN would spread
     scale = flow.new_tensor([size[1] / width, size[0] / height]).view(1, 2, 1, 1)
     return known * scale, share[:, 0] >= 0.5
-
-
-def _at_least_float32(features: Tensor) -> Tensor:
-    return features.float() if features.dtype in (torch.bfloat16, torch.float16) else features

@@ -9,7 +9,7 @@ from torch import Tensor
 from slimdp.config import LossTerm
 from slimdp.config.base import NotNegative
 from slimdp.losses.labels import MapLabels
-from slimdp.structures import DensePoseMaps, ModelOutput, PoseBatch
+from slimdp.structures import ModelOutput, PoseBatch
 
 
 class KeypointMapLoss(LossTerm):
@@ -25,20 +25,15 @@ class KeypointMapLoss(LossTerm):
 
     def sums(self, output: ModelOutput, labels: MapLabels) -> list[Tensor]:
         """As of `LossTerm`; raises ValueError where the batch has other keypoints than the network."""
-        return [_sum(maps, labels) for maps in output.stages if maps.keypoint_maps is not None]
-
-
-def _sum(maps: DensePoseMaps, labels: MapLabels) -> Tensor:
-    assert maps.keypoint_maps is not None
-    wanted, given = maps.keypoint_maps.shape[1], 0 if labels.heat is None else labels.heat.shape[1]
-    if wanted != given:
-        raise ValueError(
-            f"a network with {wanted} keypoint heat maps, but a batch with {given} keypoints: give the data "
-            "set the names of the model's keypoints"
-        )
-    assert labels.heat is not None
-    assert labels.heat_known is not None
-    return heat_error_sum(maps.keypoint_maps, labels.heat, labels.heat_known)
+        stages = [maps.keypoint_maps for maps in output.stages if maps.keypoint_maps is not None]
+        given = labels.heat.shape[1]
+        for maps in stages:
+            if (wanted := maps.shape[1]) != given:
+                raise ValueError(
+                    f"a network with {wanted} keypoint heat maps, but a batch with {given} keypoints: give "
+                    "the data set the names of the model's keypoints"
+                )
+        return [heat_error_sum(maps, labels.heat, labels.heat_known) for maps in stages]
 
 
 def heat_error_sum(keypoint_maps: Tensor, heat: Tensor, known: Tensor) -> Tensor:

@@ -31,8 +31,8 @@ class MapLabels:
     keypoint_confidence: Tensor  # (P,) the other way round
     coarse: Tensor  # (N, h, w) int64: 0..C, IGNORE where unknown
     outside: Tensor  # (N, h, w) int64: background where it is known, IGNORE elsewhere
-    heat: Tensor | None  # (N, K, h, w): Gaussians about the keypoints
-    heat_known: Tensor | None  # (N, K): 1 for labelled keypoints, hidden ones too, else 0
+    heat: Tensor  # (N, K, h, w): Gaussians about the keypoints; K = 0 without
+    heat_known: Tensor  # (N, K): 1 for labelled keypoints, hidden ones too, else 0
     _made: dict[str, Any] = field(default_factory=dict)
 
     def trust(self, of_keypoints: bool) -> Tensor:
@@ -49,36 +49,32 @@ class MapLabels:
 def map_labels(batch: PoseBatch) -> MapLabels:
     """Labels of a batch for the maps of its images."""
     confidence = torch.ones_like(batch.points[:, 0]) if batch.confidence is None else batch.confidence
-    source = torch.zeros_like(batch.part) if batch.source is None else batch.source
-    of_keypoint = source == LabelSource.KEYPOINT
-    coarse = batch.coarse.long()
-    uv_known = has_uv(batch)
-    heat = heat_known = None
-    if batch.keypoints is not None and batch.keypoints.shape[1]:
-        heat = keypoint_heat(batch.keypoints[..., :2], batch.coarse.shape[-1], batch.stride)
-        heat_known = (batch.keypoints[..., 2] > 0).to(heat.dtype)
+    of_keypoint = _of_keypoints(batch)
+    coarse, uv_known = batch.coarse.long(), has_uv(batch)
+    none = batch.points.new_zeros(len(coarse), 0, 3)
+    keypoints = none if batch.keypoints is None else batch.keypoints
     return MapLabels(
-        batch=batch,
-        points=map_from_crop(batch.points, batch.stride),
-        instance_index=batch.instance_index,
-        part=batch.part,
+        batch=batch, points=map_from_crop(batch.points, batch.stride),
+        instance_index=batch.instance_index, part=batch.part,
         # NaN times 0 is NaN, and so would be its gradient: it must not reach the arithmetic.
         uv=torch.where(uv_known[:, None], batch.uv, 0),
         uv_known=uv_known.to(confidence.dtype),
-        confidence=confidence * ~of_keypoint,
-        keypoint_confidence=confidence * of_keypoint,
-        coarse=coarse,
-        outside=torch.where(coarse == BACKGROUND, BACKGROUND, IGNORE),
-        heat=heat,
-        heat_known=heat_known,
-    )
+        confidence=confidence * ~of_keypoint, keypoint_confidence=confidence * of_keypoint,
+        coarse=coarse, outside=torch.where(coarse == BACKGROUND, BACKGROUND, IGNORE),
+        heat=keypoint_heat(keypoints[..., :2], coarse.shape[-1], batch.stride),
+        heat_known=(keypoints[..., 2] > 0).to(keypoints.dtype),
+    )  # fmt: skip
 
 
 def labelled_points(batch: PoseBatch, of_keypoints: bool) -> Tensor:
     """(P,) bool: points that were clicked or propagated, or those of keypoints; none of confidence 0."""
-    source = torch.zeros_like(batch.part) if batch.source is None else batch.source
-    chosen = (source == LabelSource.KEYPOINT) == of_keypoints
+    chosen = _of_keypoints(batch) == of_keypoints
     return chosen if batch.confidence is None else chosen & (batch.confidence > 0)
+
+
+def _of_keypoints(batch: PoseBatch) -> Tensor:
+    source = torch.zeros_like(batch.part) if batch.source is None else batch.source
+    return source == LabelSource.KEYPOINT
 
 
 def has_uv(batch: PoseBatch) -> Tensor:
@@ -87,15 +83,9 @@ def has_uv(batch: PoseBatch) -> Tensor:
 
 
 def keypoint_heat(keypoints: Tensor, side: int, stride: int) -> Tensor:
-    """Gaussians of height 1 about keypoints (Newell et al., 3.1).
+    """Gaussians of height 1 about keypoints (B, K, 2) x, y, crop px (Newell et al., 3.1).
 
-    Args:
-        keypoints: (B, K, 2) x, y, crop px.
-        side: of the maps, px.
-        stride: crop px to a map px.
-
-    Returns:
-        (B, K, side, side); next to nothing of a keypoint far outside.
+    Maps (B, K, side, side), `stride` crop px to a map px; next to nothing of a keypoint far outside.
     """
     centres = map_from_crop(keypoints, stride)
     steps = torch.arange(side, device=keypoints.device, dtype=keypoints.dtype)

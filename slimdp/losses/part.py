@@ -26,17 +26,13 @@ class PartLoss(LossTerm):
         return int(labelled_points(batch, self.of_keypoints).sum())
 
     def sums(self, output: ModelOutput, labels: MapLabels) -> list[Tensor]:
-        """As of `LossTerm`."""
         at = labels.points, labels.instance_index, labels.part
         errors = labels.once("part", lambda: [part_errors(maps.fine_segm, *at) for maps in output.stages])
         return [(each * labels.trust(self.of_keypoints)).sum() for each in errors]
 
 
 class KeypointPartLoss(PartLoss):
-    """The same at visible keypoints, labelled with the place of the surface where they are anchored.
-
-    (Slim DensePose, 5.2, table 4.)
-    """
+    """The same at visible keypoints, by where the surface anchors them (Slim DensePose, 5.2, table 4)."""
 
     of_keypoints: ClassVar[bool] = True
     keypoints: ClassVar[str] = "anchors"

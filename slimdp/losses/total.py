@@ -21,12 +21,9 @@ def count_labels(terms: Mapping[str, LossTerm], batch: PoseBatch) -> dict[str, i
 
 
 def total_loss(
-    output: ModelOutput,
-    batch: PoseBatch,
-    terms: Mapping[str, LossTerm],
-    counts: Mapping[str, int] | None = None,
-    totals: Mapping[str, int] | None = None,
-) -> tuple[Tensor, dict[str, Tensor]]:
+    output: ModelOutput, batch: PoseBatch, terms: Mapping[str, LossTerm],
+    counts: Mapping[str, int] | None = None, totals: Mapping[str, int] | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:  # fmt: skip
     """Weigh and sum the terms of all stages: supervision at every one (Newell et al., 3.3).
 
     A term is the mean over its labels. Of a batch that is cut into parts, for several processes or one part
@@ -44,8 +41,7 @@ def total_loss(
         scalar total with gradient, and the unweighted terms without, named like `stack0/part`: this part's
         share of both. What the network says of itself is `network/...`.
 
-    Raises:
-        ValueError: there is no stage, or coarse labels or keypoints do not fit the maps.
+    Raises ValueError where there is no stage, or coarse labels or keypoints do not fit the maps.
     """
     if not output.stages:
         raise ValueError("no predictions to compare with the labels")

@@ -25,7 +25,6 @@ class UvLoss(PartLoss):
         return int((labelled_points(batch, self.of_keypoints) & has_uv(batch)).sum())
 
     def sums(self, output: ModelOutput, labels: MapLabels) -> list[Tensor]:
-        """As of `LossTerm`."""
         at = labels.points, labels.instance_index, labels.part, labels.uv
         errors = labels.once(
             "uv", lambda: [uv_errors(maps.u, maps.v, *at) * labels.uv_known for maps in output.stages]
@@ -34,10 +33,7 @@ class UvLoss(PartLoss):
 
 
 class KeypointUvLoss(UvLoss):
-    """The same at visible keypoints, labelled with the place of the surface where they are anchored.
-
-    (Slim DensePose, 5.2, table 4.)
-    """
+    """The same at visible keypoints, by where the surface anchors them (Slim DensePose, 5.2, table 4)."""
 
     of_keypoints: ClassVar[bool] = True
     keypoints: ClassVar[str] = "anchors"
@@ -45,22 +41,17 @@ class KeypointUvLoss(UvLoss):
 
 
 def uv_errors(
-    u: Tensor, v: Tensor, points: Tensor, instance_index: Tensor, part: Tensor, uv: Tensor, beta: float = 1.0
+    u: Tensor, v: Tensor, points: Tensor, instance_index: Tensor, part: Tensor, uv: Tensor
 ) -> Tensor:
     """Smooth L1 on u and v of the labelled part, read bilinearly at the labelled points, summed over the two.
 
     Args:
         u, v: (N, parts, h, w), one channel a part.
-        points: (P, 2) x, y, map px.
-        instance_index: (P,) int64 in 0..N-1.
-        part: (P,) int64, 1..parts.
+        points, instance_index, part: as of `part_errors`.
         uv: (P, 2) in [0, 1].
-        beta: the error below which the loss is a parabola.
 
     Returns:
         (P,).
     """
-    predicted = torch.stack(
-        [sample_at_points(maps, points, instance_index, part - 1) for maps in (u, v)], dim=1
-    )
-    return F.smooth_l1_loss(predicted, uv, reduction="none", beta=beta).sum(1)
+    predicted = [sample_at_points(maps, points, instance_index, part - 1) for maps in (u, v)]
+    return F.smooth_l1_loss(torch.stack(predicted, dim=1), uv, reduction="none").sum(1)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from slimdp.losses.equivariance import cosine_loss, resize_flow, warp_maps
+from slimdp.losses.equivariance import resize_flow, warp_maps
+from tests.losses.cosine import cosine_loss
 
 
 def uniform_flow(size: int, right: float, down: float) -> Tensor:

@@ -13,10 +13,10 @@ from slimdp.config import AugmentSettings, CropSettings
 from slimdp.data import PoseDataset, read_annotations
 from slimdp.data.sampler import SampleIndex
 from slimdp.geometry import apply_affine, invert_affine
-from slimdp.losses.equivariance import cosine_loss
 from slimdp.motion import ExactMotion, PairSample, with_pairs
 from slimdp.surface import BodySurface, load_surface, load_symmetry
 from slimdp.synthetic.dataset import synthesize_preset
+from tests.losses.cosine import cosine_loss
 
 SIZE, SIDE = 128, 32
 
