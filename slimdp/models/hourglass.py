@@ -17,9 +17,7 @@ from slimdp.surface.layout import PartLayout
 from slimdp.surface.people import PEOPLE
 
 _Channels = Wanted(
-    "a multiple of 4, at least 8",
-    lambda count: count >= 8 and count % 4 == 0,
-    {"minimum": 8, "multipleOf": 4},
+    "a multiple of 4, at least 8", lambda n: n >= 8 and n % 4 == 0, {"minimum": 8, "multipleOf": 4}
 )
 #: Times that an hourglass halves its map (Newell et al., 3.1: from 64 px down to 4 px).
 DEPTH = 4
@@ -37,11 +35,7 @@ FEATURES = {
     "uv": "u and v of the output (2 parts, S / 4)",
 }
 #: The maps are a quarter as wide as the crop, and halve DEPTH times; equivariance worked best at level 3.
-SPEC = ModelSpec(
-    stride=4,
-    size_multiple=4 * 2**DEPTH,
-    features=("level_3", *(name for name in FEATURES if name != "level_3")),
-)
+SPEC = ModelSpec(stride=4, size_multiple=4 * 2**DEPTH, features=tuple(dict.fromkeys(["level_3", *FEATURES])))
 #: What comes before the stacks, in stacks: 1, 2, 3 and 6 took 44, 70, 100 and 207 ms (64 px, one core).
 _STEM_STACKS = 0.4
 
@@ -140,17 +134,15 @@ class Stack(nn.Module):
             convolution(features, features, 1, bias=False), nn.BatchNorm2d(features), nn.ReLU(inplace=True)
         )
         self.to_maps = convolution(features, sum(outputs), 1)
-        self.to_keypoints = convolution(features, keypoints, 1) if keypoints else None
         # u and v are regressed as they are, so they start in the middle of their range.
         u_begin, v_end = outputs[0], sum(outputs[:3])
         with torch.no_grad():
             assert self.to_maps.bias is not None
             self.to_maps.bias[u_begin:v_end] = 0.5
-        if self.to_keypoints is not None:
-            # A heat map is nearly everywhere 0: random ones would at first outweigh all other losses.
-            nn.init.zeros_(self.to_keypoints.weight)
-            assert self.to_keypoints.bias is not None
-            nn.init.zeros_(self.to_keypoints.bias)
+        self.to_keypoints = convolution(features, keypoints, 1) if keypoints else None
+        # A heat map is nearly everywhere 0: random ones would at first outweigh all other losses.
+        for weight in self.to_keypoints.parameters() if self.to_keypoints else ():
+            nn.init.zeros_(weight)
 
     def forward(self, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """(B, features, h, w) -> the levels 0..4 of `FEATURES`, the heat maps (B, K, h, w) if there are."""
@@ -205,19 +197,13 @@ class StackedHourglass(DensePoseModel):
         self.return_keypoints = returns(len(self.keypoints)) if self.keypoints else None
 
     def forward(self, batch: PoseBatch, features: Collection[str] = ()) -> ModelOutput:
-        """Predict from crops.
+        """Predict from crops, a stage a stack, maps S / 4 wide; raises ValueError for images of other shapes.
 
         Args:
             batch: its images alone are looked at: (B, 3, S, S) RGB, float in 0..1 or uint8, S a multiple
                 of 64.
             features: names of `FEATURES` to give of each stack. They are computed in any case; to ask for
                 them keeps them in memory.
-
-        Returns:
-            a stage a stack; maps are S / 4 wide.
-
-        Raises:
-            ValueError: the images have another shape.
         """
         image = batch.images
         odd = any(side % SPEC.size_multiple for side in image.shape[2:])
@@ -235,9 +221,8 @@ class StackedHourglass(DensePoseModel):
             levels, heat = stack(x)
             before_output, maps = levels[3:]
             fine_segm, u, v, coarse_segm = maps.split(self.outputs, dim=1)
-            stage = DensePoseMaps(fine_segm, u, v, coarse_segm, heat)
-            stages.append(stage)
-            asked.append({name: _feature(name, levels, stage) for name in features})
+            stages.append(DensePoseMaps(fine_segm, u, v, coarse_segm, heat))
+            asked.append({name: _feature(name, levels, stages[-1]) for name in features})
             if i + 1 < len(self.stacks):
                 x = x + self.return_features[i](before_output) + self.return_maps[i](maps)
                 if heat is not None and self.return_keypoints is not None:

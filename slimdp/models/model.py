@@ -1,11 +1,9 @@
-"""What every network is, and what it costs to run."""
+"""What every network is."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection
 
-import torch
 from torch import nn
 
 from slimdp.config import ModelSpec
@@ -31,18 +29,3 @@ class DensePoseModel(nn.Module):
     def __call__(self, batch: PoseBatch, features: Collection[str] = ()) -> ModelOutput:
         output: ModelOutput = super().__call__(batch, features)
         return output
-
-
-def multiply_adds(model: DensePoseModel, size: int) -> int:
-    """Multiplications with an addition of one forward pass of one crop, of convolutions and matrix products.
-
-    FLOPs, where a multiplication and an addition count apart, are twice as many; a training step with its
-    backward pass takes about three times a forward pass. Nothing is computed: a copy of the model without
-    values runs on a crop of `size` px without values.
-    """
-    from torch.utils.flop_counter import FlopCounterMode  # loads triton, which nothing else here needs
-
-    hollow = copy.deepcopy(model).to("meta").eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        hollow(PoseBatch.of_images(torch.empty(1, 3, size, size, device="meta")))
-    return counter.get_total_flops() // 2

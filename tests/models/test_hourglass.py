@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from slimdp.models import StackedHourglass, multiply_adds
+from slimdp.models import StackedHourglass
 from slimdp.models.hourglass import FEATURES, Hourglass, Residual, output_channels
 from slimdp.structures import DensePoseMaps, PoseBatch
 from slimdp.surface import PEOPLE
@@ -236,22 +236,3 @@ def test_bfloat16_stays_close() -> None:
     assert single.fine_segm.dtype == single.u.dtype == torch.float32
     assert (single.u - exact.u).abs().max() < 0.05 * exact.u.abs().max()
     assert exact.full_precision().u is exact.u
-
-
-def test_multiply_adds_by_hand() -> None:
-    # 3 x 3 from 5 to 7 channels at stride 2 on 8 x 8, then 1 x 1 from 7 to 2.
-    class Three(nn.Sequential):
-        def forward(self, batch: PoseBatch) -> torch.Tensor:
-            return super().forward(batch.images)
-
-    model = Three(nn.Conv2d(3, 5, 1), nn.Conv2d(5, 7, 3, 2, padding=1), nn.Conv2d(7, 2, 1))
-    assert multiply_adds(model, 16) == 16 * 16 * 3 * 5 + 8 * 8 * (9 * 5 * 7 + 7 * 2)
-
-
-def test_multiply_adds_leave_the_model_alone() -> None:
-    model = StackedHourglass(1, 8)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    count = multiply_adds(model, 64)
-    assert model.training
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert multiply_adds(model, 128) == 4 * count
