@@ -12,16 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import core_schema
 from typing_extensions import Self
 
@@ -37,15 +28,10 @@ Many = Annotated[tuple[T, ...], Field(strict=False)]
 
 #: What is wanted where pydantic finds these kinds of errors.
 _KINDS = {
-    "int_type": "a whole number is",
-    "float_type": "a number is",
-    "finite_number": "a finite number is",
-    "string_type": "a text (in quotes) is",
-    "bool_type": "true or false is",
-    "tuple_type": "a list is",
-    "mapping_type": "`name: value` lines are",
-    "dict_type": "`name: value` lines are",
-}
+    "int_type": "a whole number is", "float_type": "a number is", "finite_number": "a finite number is",
+    "string_type": "a text (in quotes) is", "bool_type": "true or false is", "tuple_type": "a list is",
+    "mapping_type": "`name: value` lines are", "dict_type": "`name: value` lines are",
+}  # fmt: skip
 
 
 class Settings(BaseModel):
@@ -70,15 +56,10 @@ class Settings(BaseModel):
 
     @classmethod
     def parse(cls, values: Any, key: str = "", saved: bool = False) -> Self:
-        """Read plain values, as YAML gives them.
+        """Read plain values, as YAML gives them; `key` tells the errors where they stand.
 
-        Args:
-            values: mappings, lists, texts, numbers.
-            key: where they stand, for the errors.
-            saved: an earlier version may have written them: keys renamed since are read too.
-
-        Raises:
-            ConfigError: unknown or missing keys, wrong types, impossible values: all of them are named.
+        `saved`: an earlier version may have written them, and keys renamed since are read too. Raises
+        ConfigError naming all unknown or missing keys, wrong types and impossible values.
         """
         try:
             return cls.model_validate(values, context={_SAVED: saved})
@@ -87,7 +68,7 @@ class Settings(BaseModel):
 
     def replace(self, **changes: Any) -> Self:
         """A copy with changes; it is checked as a whole."""
-        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
+        return type(self)(**{**dict(self), **changes})
 
     def plain(self) -> dict[str, Any]:
         """A deep copy as YAML and checkpoints hold it: mappings, and lists in place of tuples."""
@@ -126,11 +107,8 @@ def by_new_keys(
 ) -> Mapping[str, Any]:
     """The same with what earlier versions saved under other keys; raises _Fault where a person wrote these.
 
-    Args:
-        values: of one mapping.
-        moved: old key -> new key, with a dot where it is within another one.
-        info: of the validation.
-        short: the key of a number that stands for {short: number}.
+    `moved` has new keys by old ones, with a dot where one is within another; `short` is the key of a number
+    that stands for {short: number}.
     """
     old = [key for key in values if key in moved]
     if old and not (info.context or {}).get(_SAVED):
@@ -160,10 +138,10 @@ class Wanted:
     holds: Callable[[Any], bool]
     schema: Mapping[str, Any] = field(default_factory=dict)  # the same for editors, as far as JSON Schema can
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
-    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         return {**handler(schema), **self.schema}
 
     def _check(self, value: Any) -> Any:
@@ -213,24 +191,19 @@ class Chosen:
 
     def usual(self) -> Any:
         """The settings that nobody has chosen."""
-        kind: Any = lookup(self.group, self.usual_name, self.key)
-        return kind()
+        return lookup(self.group, self.usual_name, self.key)()
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
-        return core_schema.with_info_before_validator_function(
-            self._parse, core_schema.is_instance_schema(source)
-        )
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        parsed = core_schema.is_instance_schema(source)
+        return core_schema.with_info_before_validator_function(self._parse, parsed)
 
-    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         return {"anyOf": [handler(each.__pydantic_core_schema__) for each in registered(self.group).values()]}
 
     def _parse(self, values: Any, info: ValidationInfo) -> Any:
         if isinstance(values, Settings):
             return values
-        if not isinstance(values, Mapping):
-            keys = ", ".join(lookup(self.group, self.usual_name, self.key).model_fields)
-            raise _Fault(lambda at: f"{at('')} = {shortened(values)}, but keys are wanted: {keys}")
-        name = values.get(self.key, self.usual_name)
+        name = values.get(self.key, self.usual_name) if isinstance(values, Mapping) else self.usual_name
         if not isinstance(name, str):
             raise _Fault(lambda at: f"{at(self.key)} = {shortened(name)}, but a text (in quotes) is wanted")
         return lookup(self.group, name, self.key).model_validate(values, context=info.context)
@@ -247,13 +220,11 @@ class EachChosen:
     short: str  # the key that a number stands for
     moved: Mapping[str, str] = field(default_factory=dict)  # as MOVED of `Settings`
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
-        return core_schema.with_info_after_validator_function(
-            self._parse,
-            core_schema.dict_schema(core_schema.str_schema(strict=True), core_schema.any_schema()),
-        )
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        named = core_schema.dict_schema(core_schema.str_schema(strict=True), core_schema.any_schema())
+        return core_schema.with_info_after_validator_function(self._parse, named)
 
-    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         kinds = registered(self.group).items()
         terms = {name: handler(kind.__pydantic_core_schema__) for name, kind in kinds}
         properties = {name: {"anyOf": [{"type": "number"}, term]} for name, term in terms.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import GetCoreSchemaHandler, ValidationInfo
+from pydantic import ValidationInfo
 from pydantic_core import core_schema
 from typing_extensions import Self
 
@@ -63,7 +63,7 @@ class LossChoice(EachChosen):
         """Of plain values; raises ConfigError."""
         return _Losses(loss=given).loss
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         schema = super().__get_pydantic_core_schema__(source, handler)
         return {**schema, "serialization": core_schema.plain_serializer_function_ser_schema(self._plain)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import GetJsonSchemaHandler, ValidationInfo, model_validator
+from pydantic import ValidationInfo, model_validator
 from typing_extensions import Self
 
 from slimdp.config.base import (
@@ -142,7 +142,6 @@ class NoMotion(MotionSettings):
     kind: Literal["none"] = "none"
 
     def source(self, people: Any) -> None:
-        """As of `MotionSettings`."""
         return None
 
 
@@ -162,7 +161,7 @@ class MotionChoice(Chosen):
                 values = {key: value for key, value in values.items() if key not in others}
         return super()._parse(values, info)
 
-    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         kinds = super().__get_pydantic_json_schema__(schema, handler)["anyOf"]
         properties = {key: value for kind in kinds for key, value in kind["properties"].items()}
         properties[self.key] = {"enum": list(registered(self.group)), "default": self.usual_name}

@@ -110,13 +110,12 @@ class TrainConfig(Settings):
     def _check(self) -> Self:
         names = [stage.name for stage in self.stages]
         require(len(set(names)) == len(names), "stages", names, "stages with different names")
-        spec, size = self.model.spec, self.crop.size
-        ok = size % spec.size_multiple == 0
-        require(ok, "crop.size", size, f"a positive multiple of {spec.size_multiple}")
+        size, multiple = self.crop.size, self.model.spec.size_multiple
+        require(size % multiple == 0, "crop.size", size, f"a positive multiple of {multiple}")
         for i, stage in enumerate(self.stages):
             # A batch norm of the coarsest map needs two values at least.
-            ok = stage.batch // stage.accumulate > 1 or size > spec.size_multiple
-            wanted = f"2 or more crops at a time with crop.size {spec.size_multiple}"
+            ok = stage.batch // stage.accumulate > 1 or size > multiple
+            wanted = f"2 or more crops at a time with crop.size {multiple}"
             require(ok, f"stages.{i}.batch", stage.batch, wanted)
         self._with_features()
         return self
@@ -161,8 +160,7 @@ def load_config(path: Path, overrides: Sequence[str] = (), saved: bool = False) 
         overrides: `key=value`, dots into mappings and numbers into lists: `stages.0.steps=10`.
         saved: by this or an earlier version, e.g. config.yaml in the folder of a run.
 
-    Raises:
-        ConfigError: naming the file, the key and what it could have been.
+    Raises ConfigError naming the file, the key and what it could have been.
     """
     values = read_settings(path)
     for override in overrides:
@@ -172,12 +170,9 @@ def load_config(path: Path, overrides: Sequence[str] = (), saved: bool = False) 
 
 
 def config_from_dict(values: Any, where: str, saved: bool = False) -> TrainConfig:
-    """A training run from plain values.
+    """A training run from plain values, as YAML has them; `where` they come from opens the errors.
 
-    Args:
-        values: as YAML has them.
-        where: they come from; it opens the errors.
-        saved: by this or an earlier version, e.g. in a checkpoint; its `imports` must be imported already.
+    `saved`: by this or an earlier version, e.g. in a checkpoint; their `imports` must be imported already.
     """
     try:
         if isinstance(values, Mapping) and isinstance(values.get("imports"), list):
@@ -191,16 +186,11 @@ def _with_whole_stages(values: Any) -> Any:
     """What a stage says of its loss, augmentation and motion, laid over what the run says of them."""
     if not isinstance(values, Mapping) or not isinstance(values.get("stages"), list):
         return values  # for `parse` to refuse
-    stages = []
-    for stage in values["stages"]:
-        if isinstance(stage, Mapping):
-            both = {
-                key: merge(values[key], stage[key])
-                for key in ("loss", "augment", "motion")
-                if isinstance(stage.get(key), Mapping) and isinstance(values.get(key), Mapping)
-            }
-            stage = {**stage, **both}
-        stages.append(stage)
+    stages = list(values["stages"])
+    for i, stage in enumerate(stages):
+        for key in ("loss", "augment", "motion") if isinstance(stage, Mapping) else ():
+            if isinstance(stage.get(key), Mapping) and isinstance(values.get(key), Mapping):
+                stages[i] = {**stages[i], key: merge(values[key], stage[key])}
     return {**values, "stages": stages}
 
 
@@ -222,8 +212,8 @@ def config_to_dict(config: TrainConfig) -> dict[str, Any]:
     Sources without a budget say nothing of one: runs that were saved before there were any compare as equal.
     """
     values = config.plain()
-    parts = [*values["stages"], *([values["validation"]] if values["validation"] else [])]
-    for source in (source for part in parts for source in part["data"]):
-        if source["budget"] is None:
-            del source["budget"]
+    for part in [*values["stages"], values["validation"] or {"data": ()}]:
+        for source in part["data"]:
+            if source["budget"] is None:
+                del source["budget"]
     return values
