@@ -62,7 +62,6 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 def _budget(options: argparse.Namespace) -> None:
     from slimdp.config import BudgetSettings
-    from slimdp.config.samples import DROPPED, LIKE_PARTS
     from slimdp.data import apply_budget, read_annotations, read_outlines, write_annotations
     from slimdp.report.tables import clicks_table
 
@@ -77,7 +76,9 @@ def _budget(options: argparse.Namespace) -> None:
     budget = BudgetSettings.parse(given, "budget")
     costs = _costs(options.seconds_a_click)
     # Where no share leaves anything out, there are no rest of parts and masks, and nothing is drawn.
-    said = budget.replace(parts=DROPPED, masks=LIKE_PARTS) if budget.images == budget.points == 1 else budget
+    said = budget
+    if budget.images == budget.points == 1:
+        said = budget.replace(parts="dropped", masks="like_parts")
     keeps_all = said.replace(seed=0) == BudgetSettings()
     if options.out is not None and keeps_all:
         raise ConfigError(

@@ -116,11 +116,9 @@ def by_new_keys(
     renamed = {key: value for key, value in values.items() if key not in old}
     for key in old:
         outer, dot, inner = moved[key].partition(".")
-        if not dot:
-            renamed[outer] = values[key]
-            continue
         above = renamed.get(outer, {})
-        renamed[outer] = {**(above if isinstance(above, Mapping) else {short: above}), inner: values[key]}
+        above = above if isinstance(above, Mapping) else {short: above}
+        renamed[outer] = {**above, inner: values[key]} if dot else values[key]
     return renamed
 
 

@@ -25,11 +25,6 @@ from slimdp.config.base import (
 )
 from slimdp.registry import registered
 
-#: What becomes of a kind of label: it stays, or goes.
-KEPT: Literal["kept"] = "kept"
-DROPPED: Literal["dropped"] = "dropped"
-#: `masks`: as `parts` says of the points.
-LIKE_PARTS: Literal["like_parts"] = "like_parts"
 _Some = Annotated[int, at_least(1, "1 or more, or null for all")]
 _FirstAndLast = Wanted(
     "two numbers, the first and the last frame: [9, 15]",
@@ -52,10 +47,10 @@ class BudgetSettings(Settings):
     frames: Annotated[Many[int], _FirstAndLast] = ()  # [first, last] of the frames by number, both included
     images: Share = 1.0  # share of the pictures with labels that keep them, 0..1
     points: Share = 1.0  # share of the (u, v) points in these pictures that keep (u, v), 0..1
-    parts: Literal["dropped", "kept"] = DROPPED  # the part labels of points that lose (u, v) by a share
+    parts: Literal["dropped", "kept"] = "dropped"  # the part labels of points that lose (u, v) by a share
     # The coarse masks of pictures that a share leaves out; those of others stay.
-    masks: Literal["like_parts", "dropped", "kept"] = LIKE_PARTS
-    keypoints: Literal["dropped", "kept"] = KEPT  # those of everybody, also in pictures that are left out
+    masks: Literal["like_parts", "dropped", "kept"] = "like_parts"
+    keypoints: Literal["dropped", "kept"] = "kept"  # those of everybody, also in pictures that are left out
     # Of the shares; null: that of the training run, so that its seeds draw other labels.
     seed: Annotated[int, at_least(0, "0 or more, or null for the seed of the training run")] | None = 0
 
@@ -68,7 +63,7 @@ class BudgetSettings(Settings):
     @property
     def keeps_masks(self) -> bool:
         """Whether pictures that are left out keep their coarse masks."""
-        return (self.parts if self.masks == LIKE_PARTS else self.masks) == KEPT
+        return (self.parts if self.masks == "like_parts" else self.masks) == "kept"
 
 
 class ClickCosts(Settings):

@@ -11,7 +11,6 @@ import numpy as np
 
 from flow_cache.coco import AnnotationError
 from slimdp.config import BudgetSettings, ConfigError
-from slimdp.config.samples import DROPPED, KEPT
 from slimdp.data.annotation_file import AnnotationSet
 from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
 
@@ -44,7 +43,7 @@ def apply_budget(annotations: AnnotationSet, budget: BudgetSettings) -> Annotati
     eligible = [c & p.has_uv & (p.image.id in kept) for p, c in zip(people, clicked)]
     drawn = eligible if budget.points == 1 else _draw_points(people, eligible, budget.points, budget.seed)
     # What annotators do not see at all keeps nothing, whatever a share would leave.
-    unseen = budget.replace(parts=DROPPED, masks=DROPPED)
+    unseen = budget.replace(parts="dropped", masks="dropped")
     fewer = [
         _with_fewer(p, p.image.id in kept, keeps_uv, budget if p.image.id in seen else unseen)
         for p, keeps_uv in zip(people, drawn)
@@ -98,7 +97,7 @@ def _with_fewer(
     """
     of_keypoint = person.source == LabelSource.KEYPOINT
     loses_uv = person.has_uv & ~keeps_uv & ~of_keypoint
-    if budget.parts == KEPT:
+    if budget.parts == "kept":
         if loses_uv.any():
             person = replace(person, uv=np.where(loses_uv[:, None], np.float32(np.nan), person.uv))
     else:
@@ -106,7 +105,7 @@ def _with_fewer(
         person, of_keypoint = person.with_points(~goes), of_keypoint[~goes]
     if not stays and not budget.keeps_masks:
         person = replace(person, coarse=None)
-    if budget.keypoints != KEPT:
+    if budget.keypoints != "kept":
         person = replace(person.with_points(~of_keypoint), keypoints=None)
     return person
 

@@ -18,7 +18,6 @@ from torch.utils.data import DataLoader
 
 from flow_cache import FlowCacheError
 from slimdp.config import BudgetSettings, ConfigError, DataSource, MotionSettings, StageSettings, TrainConfig
-from slimdp.config.samples import DROPPED
 from slimdp.data import (
     AnnotationError,
     AnnotationSet,
@@ -200,7 +199,7 @@ def check_terms(config: TrainConfig) -> None:
     """A loss needs its labels and second pictures, and data a loss; raises ConfigError naming the key."""
     for i, stage in enumerate(config.stages):
         terms = config.loss_of(stage)
-        kept = [source for source in stage.data if not source.budget or source.budget.keypoints != DROPPED]
+        kept = [source for source in stage.data if not source.budget or source.budget.keypoints != "dropped"]
         if learns_from_keypoints(config, stage) and not kept:
             raise ConfigError(
                 f"stages.{i}: its loss learns from keypoints, but the budgets of all of its data drop them: "
