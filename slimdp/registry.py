@@ -57,18 +57,14 @@ def lookup(group: str, name: str, key: str) -> Any:
 def registered(group: str) -> dict[str, Any]:
     """The dict of a group itself."""
     module, name = REGISTRIES[group]
-    found: dict[str, Any] = getattr(importlib.import_module(module), name)
-    return found
+    return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
 
 
 def require_imported(names: Sequence[str], key: str = "imports") -> None:
-    """Refuse modules that a file of results asks for, unless they are imported already.
+    """Refuse modules that a file of results asks for; raises ConfigError naming the first not yet imported.
 
-    A checkpoint is data that people hand on: reading one must not run a module that it chose,
-    which could be a file beside it.
-
-    Raises:
-        ConfigError: naming the first that nobody has imported.
+    A checkpoint is data that people hand on: reading one must not run a module that it chose, which could be
+    a file beside it.
     """
     for position, name in enumerate(names):
         if name not in sys.modules:

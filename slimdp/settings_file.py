@@ -9,6 +9,7 @@ documents; nesting beyond MOST_DEPTH. `slimdp.config.base` checks what the value
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -65,9 +66,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
         values = parse_yaml(content.decode(encoding))
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(
-            f"{path}: line {line}: not a text file in {encoding} (byte {error.start})"
-        ) from None
+        told = f"line {line}: not a text file in {encoding} (byte {error.start})"
+        raise ConfigError(f"{path}: {told}") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     if not isinstance(values, dict):
@@ -78,14 +78,9 @@ def read_mapping(path: Path) -> dict[str, Any]:
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any], key: str = "") -> dict[str, Any]:
     """Put changes over a base: mappings key by key, items of lists by their numbers, the rest as a whole.
 
-    Args:
-        base, changes: plain values; `{stages: {1: {steps: 100}}}` changes the second item of the list
-            `stages`, and a list takes the place of the whole of it.
-        key: where they stand, for the errors.
-
-    Raises:
-        ConfigError: a number that the list does not have, numbers where there is no list, or a list that is
-            given keys.
+    Of these plain values `{stages: {1: {steps: 100}}}` changes the second item of the list `stages`, and a
+    list takes the place of the whole of it; `key` tells the errors where they stand. Raises ConfigError: a
+    number that the list does not have, numbers where there is no list, or a list that is given keys.
     """
     merged = dict(base)
     for name, value in changes.items():
@@ -168,8 +163,7 @@ def shortened(value: Any) -> str:
 def differences(first: Any, second: Any, key: str = "") -> Iterator[str]:
     """Where two plain values differ, as `key: first, second` lines."""
     if isinstance(first, Mapping) and isinstance(second, Mapping):
-        pairs: Sequence[Any] = list(dict.fromkeys([*first, *second]))
-        for name in pairs:
+        for name in dict.fromkeys([*first, *second]):
             yield from differences(first.get(name), second.get(name), f"{key}.{name}" if key else str(name))
     elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
         for i, (one, other) in enumerate(zip(first, second)):
@@ -261,7 +255,9 @@ class _Builder:
             if len(path) >= MOST_DEPTH:
                 self._refuse(event, f"lists and mappings nested more than {MOST_DEPTH} deep")
             is_list = isinstance(event, yaml.SequenceStartEvent)
-            value = self._list(path, event) if is_list else self._mapping(path, event)
+            if event.tag not in (None, "!", _TAG + ("seq" if is_list else "map")):
+                self._refuse_tag(event)
+            value = self._list(path) if is_list else self._mapping(path)
         if event.anchor:
             self._open.discard(event.anchor)
             self._anchors[event.anchor] = value, 1 + self._values - before
@@ -279,21 +275,19 @@ class _Builder:
             self._refuse(event, f"*{event.anchor} stands for nothing; no &{event.anchor} is above it")
         value, size = self._anchors[event.anchor]
         self._count(size - 1, event)
-        return _copied(value)
+        return copy.deepcopy(value)
 
-    def _list(self, path: _KeyPath, event: Any) -> list[Any]:
-        self._check_tag(event, "seq")
+    def _list(self, path: _KeyPath) -> list[Any]:
         items: list[Any] = []
         while not isinstance(event := self._reader.get_event(), yaml.SequenceEndEvent):
             items.append(self._value((*path, str(len(items))), event))
         return items
 
-    def _mapping(self, path: _KeyPath, event: Any) -> dict[Any, Any]:
-        self._check_tag(event, "map")
+    def _mapping(self, path: _KeyPath) -> dict[Any, Any]:
         own: dict[Any, Any] = {}
         merged: dict[Any, Any] = {}
         while not isinstance(event := self._reader.get_event(), yaml.MappingEndEvent):
-            if self._is_merge(event):
+            if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and event.value == "<<":
                 for source in self._merged((*path, "<<"), self._reader.get_event()):
                     merged = {**source, **merged}
                 continue
@@ -305,9 +299,6 @@ class _Builder:
                 self._refuse(event, f"{key!r:.60} twice; leave one out")
             own[key] = self._value((*path, str(key)), self._reader.get_event())
         return {**merged, **own}
-
-    def _is_merge(self, event: Any) -> bool:
-        return isinstance(event, yaml.ScalarEvent) and event.implicit[0] and event.value == "<<"
 
     def _merged(self, path: _KeyPath, event: Any) -> Sequence[dict[Any, Any]]:
         value = self._value(path, event)
@@ -332,34 +323,25 @@ class _Builder:
             self._refuse(event, f"{event.value!r:.60} is no {_SCALARS[tag]}")
 
     def _of_kind(self, kind: str, event: Any) -> Any:
-        text = event.value
+        text, node = event.value, yaml.ScalarNode(event.tag or "", event.value)
         if kind == "timestamp":
             self._refuse(event, f'{text} is a date to YAML; write "{text}" in quotes to mean this text')
         if kind in ("int", "float") and ":" in text:
-            self._refuse(
-                event, f"{text} is a number of base 60 to YAML; write it out, or in quotes as a text"
-            )
+            told = f"{text} is a number of base 60 to YAML"
+            self._refuse(event, f"{told}; write it out, or in quotes as a text")
         if kind == "int":
             if _OCTAL.fullmatch(text):
                 self._refuse(event, f"{text} is a number of base 8 to YAML; leave the 0 out, or write quotes")
             # Longer ones are not converted: that takes time with the square of their length.
-            number = (
-                self._reader.construct_yaml_int(yaml.ScalarNode(event.tag or "", text))
-                if len(text) < 80
-                else None
-            )
-            if number is None or not -(2**63) <= number < 2**63:
+            number = self._reader.construct_yaml_int(node) if len(text) < 80 else 2**63
+            if not -(2**63) <= number < 2**63:
                 self._refuse(event, f"{text:.40} is a number beyond 64 bits")
             return number
         if kind == "float":
-            return self._reader.construct_yaml_float(yaml.ScalarNode(event.tag or "", text))
+            return self._reader.construct_yaml_float(node)
         if kind == "bool":
             return self._reader.bool_values[text.lower()]
         return None if kind == "null" else text
-
-    def _check_tag(self, event: Any, kind: str) -> None:
-        if event.tag not in (None, "!", _TAG + kind):
-            self._refuse_tag(event)
 
     def _refuse_tag(self, event: Any) -> NoReturn:
         told = event.tag.replace(_TAG, "!!")
@@ -368,12 +350,6 @@ class _Builder:
     def _refuse(self, event: Any, problem: str) -> NoReturn:
         key = ".".join(self.path)
         raise ConfigError(f"{_place(event.start_mark)}: {f'{key:.120}: ' if key else ''}{problem}")
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_copied(each) for each in value]
-    return {key: _copied(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 def _place(mark: Any) -> str:

@@ -7,7 +7,7 @@ Coordinates are (x, y) in pixels with pixel centres at integers. "Image px" are 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,18 +157,11 @@ class PoseBatch:
         box = torch.tensor([0.0, 0.0, width, height], device=device)
         nowhere = torch.zeros(0, 2, device=device)
         return cls(
-            images=images,
-            crop_from_image=torch.eye(2, 3, device=device).expand(count, 2, 3),
-            image_index=everyone,
-            annotation_id=everyone,
-            box=box.expand(count, 4),
+            images, crop_from_image=torch.eye(2, 3, device=device).expand(count, 2, 3),
+            image_index=everyone, annotation_id=everyone, box=box.expand(count, 4),
             coarse=torch.full((count, 0, 0), IGNORE, device=device),
-            instance_index=nobody,
-            points=nowhere,
-            part=nobody,
-            uv=nowhere,
-            one_each=True,
-        )
+            instance_index=nobody, points=nowhere, part=nobody, uv=nowhere, one_each=True,
+        )  # fmt: skip
 
     @property
     def stride(self) -> int:
@@ -203,8 +196,7 @@ class PoseBatch:
 
     def tensors(self) -> dict[str, Tensor]:
         """Those that there are, by name."""
-        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "one_each"}
-        return {name: tensor for name, tensor in named.items() if tensor is not None}
+        return {name: t for name, t in vars(self).items() if t is not None and name != "one_each"}
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> PoseBatch:
         changed: dict[str, Any] = {name: change(tensor) for name, tensor in self.tensors().items()}
@@ -226,8 +218,8 @@ class DensePoseMaps:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> DensePoseMaps:
         """The same change of all maps that there are."""
-        named = {f.name: getattr(self, f.name) for f in fields(self)}
-        return DensePoseMaps(**{name: change(maps) for name, maps in named.items() if maps is not None})
+        there = {name: maps for name, maps in vars(self).items() if maps is not None}
+        return DensePoseMaps(**{name: change(maps) for name, maps in there.items()})
 
     def full_precision(self) -> DensePoseMaps:
         """The maps in float32 where they are half as precise."""
