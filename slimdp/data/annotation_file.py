@@ -15,14 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from flow_cache.coco import (
-    AnnotationError,
-    NoPersonError,
-    Record,
-    coco_records,
-    person_categories,
-    read_coco,
-)
+from flow_cache.coco import AnnotationError, NoPersonError, Record, coco_records, person_categories, read_coco
 from flow_cache.images import MAX_PIXELS, UPRIGHT, ImageError, check_image
 from flow_cache.runtime.progress import tracked
 from slimdp.data.frame_numbers import FrameName, FrameNumberError, number_frames
@@ -71,9 +64,9 @@ def read_annotations(
 
     People without points are kept with N = 0. Of a file with several categories, people alone are read
     (`person_categories`). A person whose box has no extent is left out; how many were is said in the log.
+    Raises AnnotationError naming the file, the image or annotation, and the field.
 
     Args:
-        path: the JSON file.
         images_dir: the folder that its file names are relative to.
         check_images: also check that each picture is there, whole, and of the size that the file says
             (header and last bytes only).
@@ -81,9 +74,6 @@ def read_annotations(
             for each person: too much memory for a whole training set.
         layout: the parts that the labels must speak of; None: those that the file says. A file that says
             nothing is taken to speak of these, or of people's.
-
-    Raises:
-        AnnotationError: naming the file, the image or annotation, and the field.
     """
     images, entries = read_entries(path, images_dir, check_images, layout=layout)
     people = tuple(entry.person(read_masks) for entry in entries)
@@ -108,7 +98,7 @@ def read_entries(
     if check_images:
         count = _length(content, "images")
         records = tracked(records, f"check the pictures of {path.name}", "pictures", count)
-    images = read_images(path, records, images_dir, check_images)
+    images = _read_images(path, records, images_dir, check_images)
     entries = _read_people(path, content, images, warn, layout)
     return images, tracked(entries, f"read {path.name}", "people", _length(content, "annotations"))
 
@@ -123,9 +113,8 @@ def read_outlines(path: str | os.PathLike[str], images_dir: str | os.PathLike[st
     for entry in entries:
         _ = entry.area  # which is checked
         entry.outline.check()
-        kept = {
-            name: entry.record.content[name] for name in ("segmentation", "area") if entry.record.has(name)
-        }
+        record = entry.record
+        kept = {name: record.content[name] for name in ("segmentation", "area") if record.has(name)}
         outlines[entry.image.id, entry.id] = kept
     return outlines
 
@@ -136,16 +125,10 @@ def _length(content: dict[str, Any], field: str) -> int | None:
 
 
 def _read_people(
-    path: Path,
-    content: dict[str, Any],
-    images: dict[int, ImageRecord],
-    warn: bool,
-    layout: PartLayout | None,
+    path: Path, content: dict[str, Any], images: dict[int, ImageRecord], warn: bool, layout: PartLayout | None
 ) -> Iterator[PersonEntry]:
-    listed = content.get("categories")
-    categories = coco_records(
-        path, {"categories": [] if listed is None else listed}, "categories", "category"
-    )
+    named = content if content.get("categories") is not None else {"categories": []}
+    categories = coco_records(path, named, "categories", "category")
     labels, people, note = read_categories(path, categories, layout)
     if note and warn:
         _LOG.warning("%s: %s", path, note)
@@ -179,15 +162,8 @@ def read_categories(
     """What labels speak of by category id, the ids of the categories to read, and a note on these.
 
     Those with a layout of parts (`dp_layout`) are read, else those named as the layout's category, else those
-    of people. No ids where the file has no categories: everybody is read then.
-
-    Args:
-        path: the file, for errors.
-        records: its categories.
-        layout: as for `read_annotations`.
-
-    Raises:
-        AnnotationError: naming the file, the category and the field; or several categories, none of people.
+    of people. No ids where the file has no categories: everybody is read then. Raises AnnotationError naming
+    the file, the category and the field, or where of several categories none is of people.
     """
     labels: dict[Any, CategoryLabels] = {}
     categories: list[dict[str, Any]] = []
@@ -221,8 +197,7 @@ def _read_layout(record: Record, wanted: PartLayout | None) -> PartLayout:
 
 def read_keypoint_names(record: Record) -> tuple[str, ...]:
     """The names of a category's keypoints; () where it has none."""
-    keypoints = record.content.get("keypoints")
-    keypoints = [] if keypoints is None else keypoints
+    keypoints = record.content["keypoints"] if record.has("keypoints") else []
     if not isinstance(keypoints, list) or not all(isinstance(name, str) for name in keypoints):
         raise record.error("keypoints", "not a list of names")
     return tuple(keypoints)
@@ -236,25 +211,11 @@ class ImageEntry:
     image: ImageRecord
     frame_id: int | None
 
-    def frame_name(self) -> FrameName:
-        """What the file says of the frame's number."""
-        return FrameName(self.image.file_name, self.image.id, self.frame_id)
 
-
-def read_images(
+def _read_images(
     path: Path, records: Iterable[Record], images_dir: Path, check_images: bool
 ) -> dict[int, ImageRecord]:
-    """The images of a file by id.
-
-    Args:
-        path: the file, for the log.
-        records: the entries.
-        images_dir: the folder that file names are relative to.
-        check_images: open each picture.
-
-    Raises:
-        AnnotationError: naming the file, the image and the field.
-    """
+    """The images of a file by id."""
     entries: dict[int, ImageEntry] = {}
     tagged: list[Path] = []
     for record in records:
@@ -274,32 +235,26 @@ def read_images(
 
 
 def number_images(entries: Sequence[ImageEntry]) -> tuple[dict[int, ImageRecord], list[str]]:
-    """The images by id, those of videos with their frames' numbers.
+    """The images by id, those of videos with their frames' numbers; AnnotationError where two have the same.
 
     Also the videos whose `frame_id` contradicts the names of their pictures.
-
-    Raises:
-        AnnotationError: two pictures of a video have the same number.
     """
     videos: dict[str, list[ImageEntry]] = {}
     for entry in entries:
         if entry.image.video is not None:
             videos.setdefault(entry.image.video, []).append(entry)
-    frames: dict[int, int | None] = {}
+    images = {entry.image.id: entry.image for entry in entries}
     contradicting = []
     for video, shown in videos.items():
+        names = [FrameName(entry.image.file_name, entry.image.id, entry.frame_id) for entry in shown]
         try:
-            numbers, differ = number_frames([entry.frame_name() for entry in shown])
+            numbers, differ = number_frames(names)
         except FrameNumberError as error:
             field, _, problem = str(error).partition(": ")
             raise shown[error.place].record.error(field, f"{problem} (video {video!r})") from error
-        frames |= {entry.image.id: number for entry, number in zip(shown, numbers)}
+        images |= {entry.image.id: replace(entry.image, frame=n) for entry, n in zip(shown, numbers)}
         contradicting += [video] * differ
-    images = {entry.image.id: entry.image for entry in entries}
-    numbered = {
-        key: replace(image, frame=frames[key]) if key in frames else image for key, image in images.items()
-    }
-    return numbered, contradicting
+    return images, contradicting
 
 
 def read_image_entry(record: Record, images_dir: Path) -> ImageEntry:
@@ -308,13 +263,12 @@ def read_image_entry(record: Record, images_dir: Path) -> ImageEntry:
     Without width and height they are the picture's: of the folder of pictures, else of those around the file.
     """
     file_name = record.text("file_name")
-    file = images_dir / file_name
-    width, height = _read_size(record, file, file_name)
+    width, height = _read_size(record, images_dir / file_name, file_name)
     # vid_id is a text in PoseTrack18 and may be a number elsewhere.
     video = str(record.content["vid_id"]) if record.has("vid_id") else None
     image = ImageRecord(
         id=record.integer("id"),
-        file=file,
+        file=images_dir / file_name,
         file_name=file_name,
         width=width,
         height=height,
@@ -351,10 +305,8 @@ def _size_of_file(record: Record, file: Path, file_name: str) -> tuple[int, int]
     try:
         header = check_image(there)
     except ImageError as error:
-        raise record.error(
-            "width, height",
-            f"missing, and the picture cannot tell them ({error}); add them, or name the pictures' folder",
-        ) from error
+        problem = f"missing, and the picture cannot tell them ({error})"
+        raise record.error("width, height", f"{problem}; add them, or name the pictures' folder") from error
     return header.width, header.height
 
 
@@ -362,22 +314,20 @@ def _read_regions(record: Record) -> tuple[np.ndarray, ...]:
     """Polygons (K, 2) x, y image px; a flat list is one polygon; fewer than 3 corners enclose nothing."""
     sides = []
     for field in ("ignore_regions_x", "ignore_regions_y"):
-        lists = record.content.get(field)
-        lists = [] if lists is None else lists
+        lists = record.content[field] if record.has(field) else []
         if not isinstance(lists, list):
             raise record.error(field, "not a list")
         lists = lists if all(isinstance(entry, list) for entry in lists) else [lists]
         sides.append([record.as_pixels(field, entry) for entry in lists])
     all_x, all_y = sides
+    both = "ignore_regions_x, ignore_regions_y"
     if [len(x) for x in all_x] != [len(y) for y in all_y]:
-        raise record.error("ignore_regions_x, ignore_regions_y", "different numbers of corners")
+        raise record.error(both, "different numbers of corners")
     regions = tuple(np.stack([x, y], axis=1) for x, y in zip(all_x, all_y) if len(x) >= 3)
     length_px = sum(map(outline_length, regions))
     if length_px > LONGEST_OUTLINE_PX:
         wanted = f"at most {LONGEST_OUTLINE_PX:,} px can be drawn"
-        raise record.error(
-            "ignore_regions_x, ignore_regions_y", f"outlines {length_px:,.0f} px long, but {wanted}"
-        )
+        raise record.error(both, f"outlines {length_px:,.0f} px long, but {wanted}")
     return regions
 
 

@@ -37,11 +37,11 @@ def draw_patches(chance: float, rng: np.random.Generator) -> tuple[Patch, ...]:
     if occluded >= chance:
         return ()
     patches = []
-    for x, y, size, shape, plain, *rest in values[: 1 + int(MOST_PATCHES * count)]:
-        other_x, other_y, red, green, blue = rest
+    for x, y, size, shape, plain, other_x, other_y, *rgb in values[: 1 + int(MOST_PATCHES * count)]:
         # Of 1/10 to 1/3 of the crop's side, up to twice as high as wide or the other way round.
         side, ratio = 0.1 * (10 / 3) ** size, 2 ** (shape - 0.5)
-        colour = (int(256 * red), int(256 * green), int(256 * blue)) if plain < 0.5 else None
+        red, green, blue = (int(256 * value) for value in rgb)
+        colour = (red, green, blue) if plain < 0.5 else None
         patches.append(Patch((x, y), (side * ratio, side / ratio), colour, (other_x, other_y)))
     return tuple(patches)
 
@@ -49,12 +49,14 @@ def draw_patches(chance: float, rng: np.random.Generator) -> tuple[Patch, ...]:
 def cover(image: np.ndarray, patches: Sequence[Patch]) -> np.ndarray:
     """Lay patches over a square image (S, S, 3) uint8, in place, and say where.
 
-    Returns:
-        (R, 4) int64 left, top, right, bottom, px: from the first pixel to the one past the last.
+    That is (R, 4) int64 left, top, right, bottom, px: from the first pixel to the one past the last.
     """
-    size = len(image)
-    rectangles = [_rectangle(patch, size) for patch in patches]
-    for patch, (left, top, right, bottom) in zip(patches, rectangles):
+    size, rectangles = len(image), []
+    for patch in patches:
+        middle, half = np.array(patch.centre), np.array(patch.sides) / 2
+        ends = np.round(size * np.concatenate([middle - half, middle + half]))
+        rectangles.append(ends.clip(0, size).astype(int).tolist())
+        left, top, right, bottom = rectangles[-1]
         width, height = right - left, bottom - top
         if patch.colour is not None:
             image[top:bottom, left:right] = patch.colour
@@ -79,14 +81,6 @@ def forget_under(rectangles: np.ndarray, coarse: np.ndarray, stride: int) -> Non
         coarse[top // stride : -(-bottom // stride), left // stride : -(-right // stride)] = IGNORE
 
 
-def _rectangle(patch: Patch, size: int) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of a patch in a crop of `size` px, cut off where the crop ends."""
-    middle, half = np.array(patch.centre), np.array(patch.sides) / 2
-    ends = np.round(size * np.concatenate([middle - half, middle + half])).clip(0, size)
-    left, top, right, bottom = ends.astype(int).tolist()
-    return left, top, right, bottom
-
-
 @dataclass(frozen=True)
 class Augmentation:
     """One draw of the random changes; the default changes nothing."""
@@ -106,7 +100,7 @@ def draw_augmentation(settings: AugmentSettings, rng: np.random.Generator) -> Au
     tint = rng.uniform(-1, 1, 3)
     colour = settings.colour
     # At full strength brightness moves by half of the range, and a channel by half of that again.
-    offsets = colour * (0.5 * (2 * bright - 1) + 0.25 * tint)
+    red, green, blue = (colour * (0.5 * (2 * bright - 1) + 0.25 * tint)).tolist()
     gain = (1 + colour) ** (2 * contrast - 1)
     return Augmentation(
         scale=(1 + settings.scale) ** (2 * zoom - 1),
@@ -114,7 +108,7 @@ def draw_augmentation(settings: AugmentSettings, rng: np.random.Generator) -> Au
         shift=(settings.shift * (2 * right - 1), settings.shift * (2 * down - 1)),
         flip=bool(settings.flip and mirror < 0.5),
         gain=(gain, gain, gain),
-        offset=(float(offsets[0]), float(offsets[1]), float(offsets[2])),
+        offset=(red, green, blue),
         patches=draw_patches(settings.occlusion, rng),
     )
 

@@ -25,11 +25,9 @@ def apply_budget(annotations: AnnotationSet, budget: BudgetSettings) -> Annotati
     from elsewhere. It depends on the ids of pictures and annotations and the order of a person's points,
     not on the order of the file.
 
-    Raises:
-        AnnotationError: nobody is labelled in the videos and frames asked for, or there are no videos, or
-            a share, or frames, are asked of propagated labels (take the budget first, then propagate
-            what is left).
-        ConfigError: its seed is None, which only the settings of a training run fill in.
+    Raises AnnotationError where nobody is labelled in the videos and frames asked for, or there are no
+    videos, or a share, or frames, are asked of propagated labels (take the budget first, then propagate what
+    is left); ConfigError where its seed is None, which only the settings of a training run fill in.
     """
     if budget.seed is None:
         raise ConfigError("budget.seed is None, the seed of a training run, but there is none: give a number")
@@ -37,22 +35,18 @@ def apply_budget(annotations: AnnotationSet, budget: BudgetSettings) -> Annotati
     people = annotations.people
     seen = _seen_images(annotations, budget)
     labelled = _labelled_images(people) & seen
-    chosen = labelled if budget.images == 1 else _draw_images(labelled, budget.images, budget.seed)
-    kept = (seen - labelled) | chosen
-    clicked = [person.source != LabelSource.KEYPOINT for person in people]
-    eligible = [c & p.has_uv & (p.image.id in kept) for p, c in zip(people, clicked)]
-    drawn = eligible if budget.points == 1 else _draw_points(people, eligible, budget.points, budget.seed)
+    kept = seen if budget.images == 1 else (seen - labelled) | _draw_images(labelled, budget)
+    eligible = [(p.source != LabelSource.KEYPOINT) & p.has_uv & (p.image.id in kept) for p in people]
+    drawn = eligible if budget.points == 1 else _draw_points(people, eligible, budget)
     # What annotators do not see at all keeps nothing, whatever a share would leave.
     unseen = budget.replace(parts="dropped", masks="dropped")
     fewer = [
         _with_fewer(p, p.image.id in kept, keeps_uv, budget if p.image.id in seen else unseen)
         for p, keeps_uv in zip(people, drawn)
     ]
-    before, after = _labelled_images(people), _labelled_images(fewer)
+    stays = _labelled_images(fewer) | (kept - _labelled_images(people))
     images = {
-        image.id: image
-        if image.id in after or (image.id in kept and image.id not in before)
-        else replace(image, labelled=False)
+        image.id: image if image.id in stays else replace(image, labelled=False)
         for image in annotations.images
     }
     placed = tuple(replace(person, image=images[person.image.id]) for person in fewer)
@@ -74,8 +68,9 @@ def _seen_images(annotations: AnnotationSet, budget: BudgetSettings) -> set[int]
         seen &= _spread_videos(images, labelled, budget.videos)
     if budget.frames_per_video is not None:
         seen &= _spread_frames(images, labelled & seen, budget.frames_per_video)
-    if budget.frames:
-        seen &= _between(images, *budget.frames)
+    if budget.frames:  # a frame whose file name has no number is none of them
+        numbers = range(budget.frames[0], budget.frames[1] + 1)
+        seen &= {image.id for image in images if image.video is None or image.frame in numbers}
     if chosen_frames and not labelled & seen:
         raise AnnotationError(
             f"{annotations.file or 'annotations'}: nobody is labelled in the videos and frames that "
@@ -89,11 +84,7 @@ def _with_fewer(
 ) -> PersonAnnotation:
     """A person's labels under a budget.
 
-    Args:
-        person: with N points.
-        stays: whether the picture keeps its labels.
-        keeps_uv: (N,) bool, of the points that may lose (u, v).
-        budget: what else stays.
+    `stays` is whether the picture keeps its labels, `keeps_uv` (N,) bool of the points that may lose (u, v).
     """
     of_keypoint = person.source == LabelSource.KEYPOINT
     loses_uv = person.has_uv & ~keeps_uv & ~of_keypoint
@@ -124,15 +115,6 @@ def _check_not_propagated(annotations: AnnotationSet, budget: BudgetSettings) ->
                 "its labels were propagated by flow, and a budget's shares and frames are of what annotators "
                 "clicked: take the budget first, then propagate what it leaves"
             )
-
-
-def _between(images: Iterable[ImageRecord], first: int, last: int) -> set[int]:
-    """Ids of the frames of videos with the numbers `first` to `last`, and of all stills.
-
-    A frame whose file name has no number is none of them.
-    """
-    numbers = range(first, last + 1)
-    return {image.id for image in images if image.video is None or image.frame in numbers}
 
 
 def _spread_frames(images: Iterable[ImageRecord], labelled: Container[int], count: int) -> set[int]:
@@ -168,31 +150,22 @@ def _spread(row: Sequence[T], count: int) -> list[T]:
 # for one seed a smaller share is within a larger one, and always of the size that it says.
 
 
-def _draw_images(ids: Iterable[int], share: float, seed: int) -> set[int]:
-    """A share (0..1) of images by their ids, rounded as `share_of` says."""
-    ordered = sorted(ids, key=lambda image: (*_ranks(f"image {seed} {image}", 1), image))
-    return set(ordered[: share_of(len(ordered), share)])
+def _draw_images(ids: Iterable[int], budget: BudgetSettings) -> set[int]:
+    """A share of images by their ids."""
+    ordered = sorted(ids, key=lambda image: (*_ranks(f"image {budget.seed} {image}", 1), image))
+    return set(ordered[: share_of(len(ordered), budget.images)])
 
 
 def _draw_points(
-    people: Sequence[PersonAnnotation], eligible: Sequence[np.ndarray], share: float, seed: int
+    people: Sequence[PersonAnnotation], eligible: Sequence[np.ndarray], budget: BudgetSettings
 ) -> list[np.ndarray]:
-    """A share of all points of some people, uniformly: not a share of each person's.
+    """A share of all eligible points of people, uniformly, not a share of each person's: (N,) bool each.
 
     A point is known by its picture's id, its person's and its own place in the person's list.
-
-    Args:
-        people: with N points each.
-        eligible: (N,) bool each: the points that are drawn from.
-        share: 0..1, rounded as `share_of` says.
-        seed: of the draw.
-
-    Returns:
-        (N,) bool each: the points that were drawn.
     """
-    ranks = [_ranks(f"points {seed} {p.image.id} {p.id}", len(p.points)) for p in people]
+    ranks = [_ranks(f"points {budget.seed} {p.image.id} {p.id}", len(p.points)) for p in people]
     drawn_from = np.concatenate([np.zeros(0, np.uint64), *(r[e] for r, e in zip(ranks, eligible))])
-    count = share_of(len(drawn_from), share)
+    count = share_of(len(drawn_from), budget.points)
     if count == 0:
         return [np.zeros_like(e) for e in eligible]
     highest = np.partition(drawn_from, count - 1)[count - 1]

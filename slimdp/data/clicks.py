@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, astuple, dataclass
+from operator import add
 
 import numpy as np
 
@@ -22,45 +23,40 @@ class Clicks:
     boxes: int = 0
 
     def __add__(self, other: Clicks) -> Clicks:
-        return Clicks(*(getattr(self, kind.name) + getattr(other, kind.name) for kind in fields(self)))
+        return Clicks(*map(add, astuple(self), astuple(other)))
 
     @property
     def total(self) -> int:
         """Answers of any kind."""
-        return sum(getattr(self, kind.name) for kind in fields(self))
+        return sum(astuple(self))
 
     def seconds(self, costs: ClickCosts | None = None) -> float:
         """An annotator's time, in seconds; None: what a click costs by default."""
         costs = ClickCosts() if costs is None else costs
-        return float(sum(getattr(self, kind.name) * getattr(costs, kind.name) for kind in fields(self)))
+        return float(sum(count * getattr(costs, kind) for kind, count in asdict(self).items()))
 
 
 def count_clicks(people: Iterable[PersonAnnotation], keypoints: bool = True) -> Clicks:
     """Count what annotators have clicked for some people.
 
     Propagated labels, and rough boxes that nobody drew, cost nothing; a person whose points are all
-    propagated costs nothing at all. A box counts if the person has anything else that counts.
-
-    Args:
-        people: of annotation files.
-        keypoints: whether they count: for dense pose alone nobody needs them.
+    propagated costs nothing at all. A box counts if the person has anything else that counts. For dense pose
+    alone nobody needs keypoints.
     """
-    counts = dict.fromkeys((kind.name for kind in fields(Clicks)), 0)
+    total = Clicks()
     for person in people:
-        clicked = person.source == LabelSource.ANNOTATOR
-        if len(person.source) and (person.source == LabelSource.PROPAGATED).all():
+        clicked, has_uv = person.source == LabelSource.ANNOTATOR, person.has_uv
+        if len(clicked) and (person.source == LabelSource.PROPAGATED).all():
             continue
-        has_uv = person.has_uv
-        mine = {
-            "points": int((clicked & has_uv).sum()),
-            "parts": int((clicked & ~has_uv).sum()),
-            "masks": 0 if person.coarse is None else _outlines(person.coarse),
-            "keypoints": _labelled_keypoints(person) if keypoints else 0,
-        }
-        mine["boxes"] = int(any(mine.values()) and person.box_source == BoxSource.ANNOTATOR)
-        for kind, count in mine.items():
-            counts[kind] += count
-    return Clicks(**counts)
+        mine = Clicks(
+            points=int((clicked & has_uv).sum()),
+            parts=int((clicked & ~has_uv).sum()),
+            masks=0 if person.coarse is None else _outlines(person.coarse),
+            keypoints=_labelled_keypoints(person) if keypoints else 0,
+        )
+        box = mine.total > 0 and person.box_source == BoxSource.ANNOTATOR
+        total += mine + Clicks(boxes=int(box))
+    return total
 
 
 def _outlines(coarse: np.ndarray) -> int:

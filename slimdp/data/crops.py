@@ -37,21 +37,15 @@ def crop_affine(
     shift: tuple[float, float] = (0.0, 0.0),
     flip: bool = False,
 ) -> np.ndarray:
-    """Image px -> crop px for the square around a box.
+    """Image px -> crop px, (2, 3) float64, for the square around a box (4,) x, y, width, height, image px.
+
+    Raises ValueError for a box without size, or a scale that is not positive.
 
     Args:
-        box: (4,) x, y, width, height, image px.
-        settings: size of the crop and margin around the box.
         scale: zoom about the centre of the box; 2 shows the person twice as large.
         rotation_deg: turns the content counter-clockwise as it is seen, about the centre of the box.
         shift: moves the content right and down, as a share of the crop.
         flip: mirrors the finished crop left to right.
-
-    Returns:
-        (2, 3) float64.
-
-    Raises:
-        ValueError: a box without size, or a scale that is not positive.
     """
     if not (box[2] > 0 and box[3] > 0 and scale > 0):
         raise ValueError(f"a crop of box {np.asarray(box).tolist()} at scale {scale}: all must be positive")
@@ -143,15 +137,9 @@ def coarse_target(
     IGNORE. Without a mask the whole box is IGNORE. A rough box (`BoxSource`) says nothing of what is outside
     it: all of that is IGNORE. Labels are not mirrored: a mirrored crop needs `flip_coarse`.
 
-    Args:
-        person: whose mask it is.
-        crop_from_image: (2, 3), image px -> crop px.
-        size: side of the crop, px.
-        stride: crop px to a map px.
-        other_boxes: (K, 4) xywh image px of the other people in the image.
-
-    Returns:
-        (size / stride, size / stride) uint8: 0..C, or IGNORE.
+    The crop is an affine (2, 3), image px -> crop px, and its side, px; `stride` is crop px to a map px,
+    `other_boxes` (K, 4) xywh image px are those of the other people in the image. Returns
+    (size / stride, size / stride) uint8: 0..C, or IGNORE.
     """
     x, y = _map_pixel_places(crop_from_image, size // stride, stride)
     coarse = person.coarse  # drawn at each look

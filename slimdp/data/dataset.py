@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.context
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -93,11 +94,6 @@ class PoseDataset(Dataset[PoseSample]):
     from the number of workers, nor from what was read before.
 
     Args:
-        annotations: one set, or one a source.
-        crop: size and margin of the crops.
-        augment: random changes; None for none.
-        symmetry: of the body's charts, for mirrored crops.
-        seed: of the random changes.
         stride: crop px to a px of the network's maps.
         cache_mb: memory for decoded pictures in each process.
         labelled_only: False takes people without any label too, e.g. to compare frames of a video; for all
@@ -105,9 +101,8 @@ class PoseDataset(Dataset[PoseSample]):
         keypoints: names of those that the samples tell of, in this order: the network's heat maps.
         anchors: keypoints that become labelled points where they are seen, with `LabelSource.KEYPOINT`.
 
-    Raises:
-        AnnotationError: a set without labels, naming its file; a keypoint that nobody has.
-        ValueError: mirrored crops of keypoints of one side alone.
+    Raises AnnotationError for a set without labels, naming its file, or a keypoint that nobody has;
+    ValueError for mirrored crops of keypoints of one side alone.
     """
 
     def __init__(
@@ -124,10 +119,9 @@ class PoseDataset(Dataset[PoseSample]):
         anchors: KeypointAnchors | None = None,
     ) -> None:
         sources = [annotations] if isinstance(annotations, AnnotationSet) else list(annotations)
-        self._augment, self._seed = augment, seed
+        self._augment, self._seed, self._anchors = augment, seed, anchors
         #: Size and margin of the crops, their px to a map px, and left and right of the body.
         self.crop, self.stride, self.symmetry = crop, stride, symmetry
-        self._anchors = anchors
         self._keypoints = tuple(keypoints)
         self._mirrored = mirrored_order(keypoints) if augment is not None and augment.flip else None
         everyone = [person for source in sources for person in source.people]
@@ -143,8 +137,7 @@ class PoseDataset(Dataset[PoseSample]):
         )
         #: All frames of videos that the files list: also those in which nobody has labels.
         self.frames = tuple(image for source in sources for image in source.images if image.video is not None)
-        self._cache_mb = cache_mb
-        self._cache = ImageCache(cache_mb)
+        self._cache_mb, self._cache = cache_mb, ImageCache(cache_mb)
 
     def __len__(self) -> int:
         return len(self._people)
@@ -183,24 +176,13 @@ class PoseDataset(Dataset[PoseSample]):
         coarse = coarse_target(person, affine, size, self.stride, self._other_boxes[index])
         forget_under(covered, coarse, self.stride)
         keypoints = self._placed_keypoints(person, affine, covered)
-        part, uv = labels.part, labels.uv
         if change.flip:
-            part, uv, coarse = flip_labels(part, uv, coarse, self.symmetry)
+            part, uv, coarse = flip_labels(labels.part, labels.uv, coarse, self.symmetry)
+            labels = labels._replace(part=part, uv=uv)
             assert self._mirrored is not None
             keypoints = keypoints[self._mirrored]
-        return PoseSample(
-            image=image,
-            crop_from_image=affine,
-            annotation_id=person.id,
-            box=move_box(person.box, affine),
-            points=labels.points,
-            part=part,
-            uv=uv,
-            source=labels.source,
-            confidence=labels.confidence,
-            coarse=coarse,
-            keypoints=keypoints,
-        )
+        box = move_box(person.box, affine)
+        return PoseSample(image, affine, person.id, box, *labels, coarse=coarse, keypoints=keypoints)
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_cache": ImageCache(self._cache_mb)}  # pictures stay in their process
@@ -230,24 +212,24 @@ class PoseDataset(Dataset[PoseSample]):
             self._other_boxes.append(np.array(others, dtype=np.float64).reshape(-1, 4))
             self._seen_from.append(seen)
         if len(self._people) == before:
-            raise AnnotationError(
-                f"{source.file or 'annotations'}: a data set without labels: none of its "
-                f"{len(source.people)} people has points (dp_x) or coarse masks (dp_masks)"
-                + (" or any of the keypoints asked for" if self._keypoints or self._anchors else "")
-            )
+            labels = "points (dp_x) or coarse masks (dp_masks)"
+            labels += " or any of the keypoints asked for" if self._keypoints or self._anchors else ""
+            none = f"none of its {len(source.people)} people has {labels}"
+            raise AnnotationError(f"{source.file or 'annotations'}: a data set without labels: {none}")
         return len(self._people) - before
 
     def _is_labelled(self, person: PersonAnnotation, seen: int) -> bool:
-        if person.has_labels:
-            return True
-        if (arrange_keypoints(person, self._keypoints)[:, 2] > 0).any():
+        if person.has_labels or (arrange_keypoints(person, self._keypoints)[:, 2] > 0).any():
             return True
         return self._anchors is not None and len(anchored_points(person, self._anchors, seen).points) > 0
 
     def _labels(self, index: int) -> PointLabels:
         """A person's points, image px, with those of keypoints."""
         person = self._people[index]
-        clicked = points_of(person)
+        trust = person.confidence
+        if trust is None:
+            trust = np.ones(len(person.points), dtype=np.float32)
+        clicked = PointLabels(person.points, person.part, person.uv, person.source, trust)
         if self._anchors is None:
             return clicked
         return clicked.joined(anchored_points(person, self._anchors, self._seen_from[index]))
@@ -270,31 +252,27 @@ def start_worker(worker: int) -> None:
     for ever: a parent that forks calls `cv2.setNumThreads(1)` first, which ends them. Raises RuntimeError
     in a worker whose parent did not.
     """
-    if cv2.getNumThreads() == 1:
+    threads = cv2.getNumThreads()
+    if threads == 1:
         return
     if isinstance(multiprocessing.current_process(), multiprocessing.context.ForkProcess):
-        raise RuntimeError(
-            f"worker {worker} was forked while OpenCV had {cv2.getNumThreads()} threads and could hang; "
-            "call cv2.setNumThreads(1) before the workers start"
-        )
+        could_hang = f"worker {worker} was forked while OpenCV had {threads} threads and could hang"
+        raise RuntimeError(f"{could_hang}; call cv2.setNumThreads(1) before the workers start")
     cv2.setNumThreads(1)
 
 
-@dataclass(frozen=True)
-class PointLabels:
-    """N points and what is known of them."""
+class PointLabels(NamedTuple):
+    """N points and what is known of them, in px; the fields are those of `PoseSample`."""
 
-    points: np.ndarray  # (N, 2) float64 x, y, px
-    part: np.ndarray  # (N,) int64, 1..P
-    uv: np.ndarray  # (N, 2) float32 in [0, 1]; NaN where the part alone is known
-    source: np.ndarray  # (N,) int64, a LabelSource
-    confidence: np.ndarray  # (N,) float32 in [0, 1]
+    points: np.ndarray
+    part: np.ndarray
+    uv: np.ndarray
+    source: np.ndarray
+    confidence: np.ndarray
 
     def joined(self, other: PointLabels) -> PointLabels:
         """These and then the others."""
-        return PointLabels(
-            *(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self))
-        )
+        return PointLabels(*map(np.concatenate, zip(self, other)))
 
     def within(self, crop_from_image: np.ndarray, size: int, covered: np.ndarray) -> PointLabels:
         """Moved from image px to crop px by an affine (2, 3), without what a crop of `size` px does not show.
@@ -302,19 +280,8 @@ class PointLabels:
         `covered` has the (R, 4) rectangles of patches over it, crop px (`cover`).
         """
         points = apply_affine(crop_from_image, self.points)
-        shown = ((points >= 0) & (points <= size - 1)).all(axis=1)
-        shown &= ~under(covered, points)
-        return PointLabels(
-            points[shown], self.part[shown], self.uv[shown], self.source[shown], self.confidence[shown]
-        )
-
-
-def points_of(person: PersonAnnotation) -> PointLabels:
-    """The points of an annotation, image px."""
-    trust = person.confidence
-    if trust is None:
-        trust = np.ones(len(person.points), dtype=np.float32)
-    return PointLabels(person.points, person.part, person.uv, person.source, trust)
+        shown = ((points >= 0) & (points <= size - 1)).all(axis=1) & ~under(covered, points)
+        return PointLabels(*(column[shown] for column in self._replace(points=points)))
 
 
 def anchored_points(person: PersonAnnotation, anchors: KeypointAnchors, lowest: int) -> PointLabels:
@@ -328,13 +295,8 @@ def anchored_points(person: PersonAnnotation, anchors: KeypointAnchors, lowest: 
     keypoints = np.zeros((0, 3)) if person.keypoints is None else person.keypoints[here]
     seen = keypoints[:, 2] >= lowest
     count = int(seen.sum())
-    return PointLabels(
-        points=keypoints[seen, :2],
-        part=anchors.part[row[seen]],
-        uv=anchors.uv[row[seen]],
-        source=np.full(count, LabelSource.KEYPOINT, dtype=np.int64),
-        confidence=np.ones(count, dtype=np.float32),
-    )
+    source, trust = np.full(count, LabelSource.KEYPOINT, dtype=np.int64), np.ones(count, dtype=np.float32)
+    return PointLabels(keypoints[seen, :2], anchors.part[row[seen]], anchors.uv[row[seen]], source, trust)
 
 
 def collate(crops: Sequence[PoseSample]) -> PoseBatch:
@@ -342,25 +304,27 @@ def collate(crops: Sequence[PoseSample]) -> PoseBatch:
 
     `PoseBatch.to` widens what is in bytes.
     """
-    images = torch.from_numpy(np.stack([crop.image for crop in crops]))
-    counts = [len(crop.points) for crop in crops]
+
+    def of_crops(field: str) -> Tensor:
+        return torch.from_numpy(np.stack([getattr(crop, field) for crop in crops]))
+
+    def of_points(field: str) -> Tensor:
+        return torch.from_numpy(np.concatenate([getattr(crop, field) for crop in crops]))
+
+    counts, number = torch.tensor([len(crop.points) for crop in crops]), torch.arange(len(crops))
     return PoseBatch(
-        images=images.permute(0, 3, 1, 2),
-        crop_from_image=torch.from_numpy(np.stack([crop.crop_from_image for crop in crops])).float(),
-        image_index=torch.arange(len(crops)),
+        images=of_crops("image").permute(0, 3, 1, 2),
+        crop_from_image=of_crops("crop_from_image").float(),
+        image_index=number,
         annotation_id=torch.tensor([crop.annotation_id for crop in crops], dtype=torch.int64),
-        instance_index=torch.repeat_interleave(torch.arange(len(crops)), torch.tensor(counts)),
-        points=_flat([crop.points for crop in crops]).float(),
-        part=_flat([crop.part for crop in crops]).long(),
-        uv=_flat([crop.uv for crop in crops]).float(),
-        box=torch.from_numpy(np.stack([crop.box for crop in crops])).float(),
-        coarse=torch.from_numpy(np.stack([crop.coarse for crop in crops])),
-        confidence=_flat([crop.confidence for crop in crops]).float(),
-        source=_flat([crop.source for crop in crops]).long(),
-        keypoints=torch.from_numpy(np.stack([crop.keypoints for crop in crops])).float(),
+        instance_index=torch.repeat_interleave(number, counts),
+        points=of_points("points").float(),
+        part=of_points("part").long(),
+        uv=of_points("uv").float(),
+        box=of_crops("box").float(),
+        coarse=of_crops("coarse"),
+        confidence=of_points("confidence").float(),
+        source=of_points("source").long(),
+        keypoints=of_crops("keypoints").float(),
         one_each=True,
     )
-
-
-def _flat(arrays: list[np.ndarray]) -> Tensor:
-    return torch.from_numpy(np.concatenate(arrays))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,13 +20,7 @@ from slimdp.data.rle import (
     read_runs,
 )
 from slimdp.label_runs import LabelRuns
-from slimdp.structures import (
-    IGNORE,
-    BoxSource,
-    ImageRecord,
-    LabelSource,
-    PersonAnnotation,
-)
+from slimdp.structures import IGNORE, BoxSource, ImageRecord, LabelSource, PersonAnnotation
 from slimdp.surface.layout import PartLayout
 from slimdp.surface.people import PEOPLE
 
@@ -88,7 +83,7 @@ class PersonEntry:
         if not 0 <= area <= FARTHEST_PX**2:
             wanted = "0 px or more, and no more than any picture has, are wanted"
             raise self.record.error("area", f"{area:g}, but {wanted}")
-        return float(area)
+        return area
 
     @property
     def crowd(self) -> bool:
@@ -130,9 +125,7 @@ class PersonEntry:
         labels = [IGNORE if single else int(name[len("dp_masks[") : -1]) + 1 for name, _ in masks]
         if record.has("dp_ignore") and not single:  # ours: pixels whose label is not known
             ignored = record.get("dp_ignore")
-            if not isinstance(ignored, dict):
-                found = type(ignored).__name__
-                raise record.error("dp_ignore", f"a {found}, but a run-length mask is wanted")
+            _require_mask(record, "dp_ignore", ignored)
             masks, labels = [*masks, ("dp_ignore", ignored)], [*labels, IGNORE]
         try:
             return label_runs([mask for _, mask in masks], labels, FRAME, FRAME)
@@ -226,9 +219,8 @@ class PersonEntry:
         """Points (N, 2) image px, part (N,), uv (N, 2), source (N,), step (N,), confidence (N,) or None."""
         record = self.record
         if self.frame_points is None:
-            empty = np.zeros(0, dtype=np.int64)
-            no_uv = np.zeros((0, 2), dtype=np.float32)
-            return np.zeros((0, 2)), empty, no_uv, empty.copy(), empty.copy(), None
+            part, step = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+            return np.zeros((0, 2)), part, np.zeros((0, 2), dtype=np.float32), step, step, None
         points, part, uv = self.frame_points
         zeros = np.zeros(len(part), dtype=np.int64)
         zeros.setflags(write=False)  # one array for both
@@ -253,36 +245,28 @@ class Outline:
 
     def check(self) -> None:
         """Raise AnnotationError as `draw` would, without drawing."""
-        polygons = self._polygons()
-        try:
-            if isinstance(polygons, dict):
-                read_runs([polygons], self._height, self._width)
-            elif polygons is not None:
-                check_polygons(polygons, self._height, self._width)
-        except ValueError as error:
-            raise self._record.error("segmentation", str(error)) from error
+        self._given_to(lambda mask, *size: read_runs([mask], *size), check_polygons)
 
     def draw(self) -> np.ndarray | None:
         """Drawn into the image, (height, width) bool; None where no usable outline is given."""
-        polygons = self._polygons()
-        try:
-            if isinstance(polygons, dict):
-                return decode_rle(polygons, self._height, self._width)
-            return None if polygons is None else decode_polygons(polygons, self._height, self._width)
-        except ValueError as error:
-            raise self._record.error("segmentation", str(error)) from error
+        return self._given_to(decode_rle, decode_polygons)
 
-    def _polygons(self) -> list[list[float]] | dict[str, Any] | None:
-        record = self._record
+    def _given_to(self, read_mask: Callable[..., Any], read_polygons: Callable[..., Any]) -> Any:
+        """What one of the two makes of the outline and the image's size; None without a usable outline."""
+        record, read = self._record, read_mask
         outline = record.content.get("segmentation")
         if outline is None or outline in ([], {}):
             return None
-        if isinstance(outline, dict):
-            return outline
-        if not isinstance(outline, list):
-            found = type(outline).__name__
-            raise record.error("segmentation", f"a {found}, but polygons or a mask are wanted")
-        return [record.as_numbers("segmentation", polygon).tolist() for polygon in outline]
+        if not isinstance(outline, dict):
+            if not isinstance(outline, list):
+                found = type(outline).__name__
+                raise record.error("segmentation", f"a {found}, but polygons or a mask are wanted")
+            outline = [record.as_numbers("segmentation", polygon).tolist() for polygon in outline]
+            read = read_polygons
+        try:
+            return read(outline, self._height, self._width)
+        except ValueError as error:
+            raise record.error("segmentation", str(error)) from error
 
 
 def _frame_masks(record: Record, layout: PartLayout) -> list[tuple[str, dict[str, Any]]]:
@@ -294,13 +278,16 @@ def _frame_masks(record: Record, layout: PartLayout) -> list[tuple[str, dict[str
     if isinstance(masks, dict):
         return [("dp_masks", masks)]
     if not isinstance(masks, list) or len(masks) > most:
-        wanted = f"a list of at most {most} masks, or one mask"
-        raise record.error("dp_masks", f"{wanted}, is wanted")
+        raise record.error("dp_masks", f"a list of at most {most} masks, or one mask, is wanted")
     named = [(f"dp_masks[{place}]", mask) for place, mask in enumerate(masks) if mask not in ([], {}, None)]
     for name, mask in named:
-        if not isinstance(mask, dict):
-            raise record.error(name, f"a {type(mask).__name__}, but a run-length mask is wanted")
+        _require_mask(record, name, mask)
     return named
+
+
+def _require_mask(record: Record, name: str, mask: object) -> None:
+    if not isinstance(mask, dict):
+        raise record.error(name, f"a {type(mask).__name__}, but a run-length mask is wanted")
 
 
 def _name_mask(record: Record, masks: list[tuple[str, dict[str, Any]]], error: ValueError) -> ValueError:
@@ -319,11 +306,9 @@ def box_around_keypoints(keypoints: np.ndarray) -> np.ndarray | None:
     None where they have no extent: fewer than two, or all in one row or column.
     """
     labelled = keypoints[keypoints[:, 2] > 0, :2]
-    if not len(labelled):
+    if not len(labelled) or not np.ptp(labelled, axis=0).all():
         return None
     low, extent = labelled.min(axis=0), np.ptp(labelled, axis=0)
-    if not (extent > 0).all():
-        return None
     return np.concatenate([low - KEYPOINT_MARGIN * extent, (1 + 2 * KEYPOINT_MARGIN) * extent])
 
 

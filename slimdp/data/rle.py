@@ -7,9 +7,8 @@ its memory, and polygons are drawn point by point along their sides, however lon
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -25,8 +24,7 @@ LONGEST_OUTLINE_PX = 2**22
 _RUN_CHARACTERS = 6
 
 
-@dataclass(frozen=True)
-class Runs:
+class Runs(NamedTuple):
     """The runs of K masks, one mask after the other; in each the first, third, ... run is not set."""
 
     length: np.ndarray  # (R,) int64 px, down the columns
@@ -74,28 +72,20 @@ def decode_polygons(polygons: Sequence[Sequence[float]], height: int, width: int
 def check_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) -> None:
     """Whether polygons can be drawn into a picture.
 
-    Raises:
-        ValueError: an x without a y, a corner that is not finite or farther out than `FARTHEST_PX`, or sides
-            longer than `LONGEST_OUTLINE_PX` together.
+    Raises ValueError for an x without a y, a corner that is not finite or farther out than `FARTHEST_PX`, or
+    sides longer than `LONGEST_OUTLINE_PX` together.
     """
     _check_pixels(height, width)
     length_px = sum(map(_checked_length, polygons))
     if length_px > LONGEST_OUTLINE_PX:
-        raise ValueError(
-            f"an outline {length_px:,.0f} px long, but at most {LONGEST_OUTLINE_PX:,} px can be drawn"
-        )
+        most = f"at most {LONGEST_OUTLINE_PX:,} px can be drawn"
+        raise ValueError(f"an outline {length_px:,.0f} px long, but {most}")
 
 
 def label_runs(rles: Sequence[dict[str, Any]], labels: Sequence[int], height: int, width: int) -> LabelRuns:
-    """The label map (height, width) of masks laid over one another, without drawing any.
+    """The label map (height, width) of at most 50 masks laid over one another, without drawing any.
 
-    Args:
-        rles: masks, at most 50.
-        labels: of each, ascending: a mask covers those before it.
-        height, width: px.
-
-    Raises:
-        ValueError: as `decode_rle`.
+    Labels ascend: a mask covers those before it. Raises ValueError as `decode_rle`.
     """
     if not rles:
         return LabelRuns.at(np.zeros(1, np.int64), np.zeros(1, np.uint8), (height, width))
@@ -140,10 +130,8 @@ def read_runs(rles: Sequence[dict[str, Any]], height: int, width: int) -> Runs:
         raise ValueError("a run-length mask with a run shorter than nothing; it is damaged")
     filled = np.add.reduceat(runs.length, runs.first)
     for pixels in filled[filled != height * width]:
-        raise ValueError(
-            f"a run-length mask whose runs fill {pixels} pixels, but {height} x {width} = "
-            f"{height * width} are wanted; it is cut short or damaged"
-        )
+        wanted = f"{height} x {width} = {height * width} are wanted; it is cut short or damaged"
+        raise ValueError(f"a run-length mask whose runs fill {pixels} pixels, but {wanted}")
     return runs
 
 
@@ -154,9 +142,8 @@ def outline_length(corners: np.ndarray) -> float:
 
 def _check_pixels(height: int, width: int) -> None:
     if height * width > MAX_PIXELS:
-        raise ValueError(
-            f"a picture of {width} x {height} px, but masks are drawn into at most {MAX_PIXELS:,} px"
-        )
+        most = f"masks are drawn into at most {MAX_PIXELS:,} px"
+        raise ValueError(f"a picture of {width} x {height} px, but {most}")
 
 
 def _checked_length(polygon: Sequence[float]) -> float:
@@ -165,10 +152,8 @@ def _checked_length(polygon: Sequence[float]) -> float:
         raise ValueError(f"a polygon of {len(polygon)} numbers: an x without a y")
     corners = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
     if not (np.abs(corners) <= FARTHEST_PX).all():  # NaN is not below anything
-        raise ValueError(
-            f"a polygon with a corner at {np.abs(corners).max():g} px, but at most {FARTHEST_PX:,.0f} px are "
-            "wanted"
-        )
+        wanted = f"at most {FARTHEST_PX:,.0f} px are wanted"
+        raise ValueError(f"a polygon with a corner at {np.abs(corners).max():g} px, but {wanted}")
     return outline_length(corners)
 
 

@@ -25,12 +25,9 @@ class WeightedSampler(Sampler[SampleIndex]):
     from the beginning would have seen, with any number of workers. A person of a source comes again only
     after all others of that source.
 
-    Args:
-        sizes, weights: people in each source, in the order of the data set, and its relative share.
-        count, start: draws of the whole run (steps x batch), and those that were already made.
-
-    Raises:
-        ValueError: no source, an empty source, a weight that is not positive, a start past the end.
+    Sizes are people in each source, in the order of the data set, weights its relative share; `count` and
+    `start` are draws of the whole run (steps x batch), and those that were already made. Raises ValueError
+    for no source, an empty source, a weight that is not positive, a start past the end.
     """
 
     def __init__(

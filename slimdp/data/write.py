@@ -50,9 +50,8 @@ def write_annotations(
     annotations = []
     for person in people:
         if person.image.id not in known:
-            raise AnnotationError(
-                f"{path}: annotation {person.id}: image {person.image.id} is not in `images`"
-            )
+            absent = f"image {person.image.id} is not in `images`"
+            raise AnnotationError(f"{path}: annotation {person.id}: {absent}")
         entry = _person_entry(path, person, 1 + categories.index((person.layout, person.keypoint_names)))
         if person.mask is None and outlines is not None:
             entry |= outlines.get((person.image.id, person.id), {})
@@ -61,23 +60,15 @@ def write_annotations(
         "info": {"description": "DensePose-COCO annotations", "dp_frame": FRAME},
         "images": [_image_entry(image) for image in images],
         "annotations": annotations,
-        "categories": [
-            _category_entry(1 + index, layout, keypoints)
-            for index, (layout, keypoints) in enumerate(categories)
-        ],
+        "categories": [_category_entry(number, *kind) for number, kind in enumerate(categories, start=1)],
     }
-    _write_json(path, content)
+    write_text(path, json.dumps(content, allow_nan=False))
 
 
 def _category_entry(identity: int, layout: PartLayout, keypoints: Sequence[str]) -> dict[str, Any]:
     name = layout.category
     entry = {"id": identity, "name": name, "supercategory": name, "keypoints": list(keypoints)}
     return entry if layout == PEOPLE else entry | {"dp_layout": layout.as_json()}
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(content, allow_nan=False)
-    write_text(path, text)
 
 
 def _image_entry(image: ImageRecord) -> dict[str, Any]:
@@ -132,14 +123,13 @@ def _point_fields(path: Path, person: PersonAnnotation) -> dict[str, list[Any]]:
     outside = np.flatnonzero(((frame_points < -_ROUNDING) | (frame_points > FRAME + _ROUNDING)).any(axis=1))
     if outside.size:
         first = outside[0]
-        raise AnnotationError(
-            f"{path}: annotation {person.id} of image {person.image.id}: points: point {first} at "
-            f"{person.points[first].tolist()} px lies outside the box {person.box.tolist()}"
-        )
-    frame_points = frame_points.clip(0, FRAME)
+        name = f"{path}: annotation {person.id} of image {person.image.id}: points: point {first}"
+        place = f"{person.points[first].tolist()} px lies outside the box {person.box.tolist()}"
+        raise AnnotationError(f"{name} at {place}")
+    x, y = frame_points.clip(0, FRAME).T.tolist()
     fields = {
-        "dp_x": frame_points[:, 0].tolist(),
-        "dp_y": frame_points[:, 1].tolist(),
+        "dp_x": x,
+        "dp_y": y,
         "dp_I": person.part.tolist(),
         "dp_U": _or_null(person.uv[:, 0]),
         "dp_V": _or_null(person.uv[:, 1]),
@@ -160,12 +150,8 @@ def _or_null(values: np.ndarray) -> list[float | None]:
 def join_annotation_files(path: str | os.PathLike[str], parts: Sequence[Path]) -> None:
     """Write one annotation file with the images and people of several, in their order, ids as they are.
 
-    Args:
-        path: the file to write; it appears whole or not at all.
-        parts: files of `write_annotations` whose people have the same keypoints.
-
-    Raises:
-        AnnotationError: people with other keypoints than those before.
+    It appears whole or not at all. The parts are files of `write_annotations`; AnnotationError where people
+    have other keypoints than those before.
     """
     path = Path(path)
     if not parts:
@@ -187,12 +173,11 @@ def _categories(parts: Sequence[Path]) -> list[Any]:
         content = _load(part)
         if not content["annotations"]:
             continue  # a part without people knows no keypoints
-        if shared and content["categories"] != shared:
-            raise AnnotationError(
-                f"{part}: categories {content['categories']}, but people before have {shared}; files with "
-                "different keypoints cannot be joined"
-            )
-        shared = content["categories"]
+        found = content["categories"]
+        if shared and found != shared:
+            problem = f"categories {found}, but people before have {shared}"
+            raise AnnotationError(f"{part}: {problem}; files with different keypoints cannot be joined")
+        shared = found
     return shared
 
 
