@@ -13,7 +13,7 @@ from slimdp.surface.layout import PartLayout
 from slimdp.surface.symmetry import UvSymmetry
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one of them is equal to itself alone
 class BodySurface(ChartedFaces):
     """A body in its rest pose, its charts and its geodesic distances.
 

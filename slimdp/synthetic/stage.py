@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Protocol
 
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
@@ -16,16 +15,6 @@ from slimdp.surface import BodySurface
 from slimdp.synthetic.camera import Camera
 from slimdp.synthetic.objects import Prop
 from slimdp.synthetic.person import PosedPerson
-
-
-class Triangles(Protocol):
-    """Anything of triangles in the world."""
-
-    @property
-    def vertices(self) -> np.ndarray: ...  # (V, 3) metres
-
-    @property
-    def faces(self) -> np.ndarray: ...  # (F, 3)
 
 
 @dataclass(frozen=True)
@@ -53,20 +42,17 @@ class RayCaster:
         people: Sequence[PosedPerson],
         surface: BodySurface,
         camera: Camera,
-        props: Sequence[Triangles] = (),
+        props: Sequence[Prop] = (),
     ) -> None:
         self._camera = camera
         self._people = len(people)
         self._scene = EmbreeScene()
-        skin_faces = surface.faces.astype(np.int32)
-        parts = [(person.skin, skin_faces) for person in people]
-        parts += [(prop.vertices, prop.faces.astype(np.int32)) for prop in props]
+        parts = [(person.skin, surface.faces) for person in people]
+        parts += [(prop.vertices, prop.faces) for prop in props]
         # Embree needs one mesh at least to answer at all.
-        parts = parts or [(np.full((3, 3), 1e6), np.zeros((1, 3), np.int32))]
-        self._meshes = [
-            TriangleMesh(self._scene, (vertices - camera.position).astype(np.float32), faces)
-            for vertices, faces in parts
-        ]
+        for vertices, faces in parts or [(np.full((3, 3), 1e6), np.zeros((1, 3)))]:
+            here = (vertices - camera.position).astype(np.float32)
+            TriangleMesh(self._scene, here, faces.astype(np.int32))
 
     def cast(self, pixels: np.ndarray) -> Hits:
         """First hits of the rays through pixels (N, 2) x, y."""

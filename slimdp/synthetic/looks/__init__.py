@@ -1,14 +1,7 @@
 """What people look like: procedural clothes, skin, hair and shoes, on any surface of a body."""
 
 from slimdp.synthetic.looks.cloth import PATTERNS, Cloth, random_colours
-from slimdp.synthetic.looks.look import (
-    Dressed,
-    Look,
-    clothed_skin,
-    dress,
-    moved_out,
-    random_look,
-)
+from slimdp.synthetic.looks.look import Dressed, Look, clothed_skin, dress, moved_out, random_look
 
 __all__ = [
     "PATTERNS",

@@ -9,31 +9,9 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array
 
 from slimdp.surface import BodySurface
-from slimdp.synthetic.looks.accessories import (
-    Accessories,
-    Footwear,
-    Hair,
-    accessories_thickness,
-    covers_hat,
-    footwear_thickness,
-    hair_thickness,
-    paint_accessories,
-    paint_footwear,
-    paint_hair,
-    random_accessories,
-    random_footwear,
-    random_hair,
-)
-from slimdp.synthetic.looks.garments import (
-    Bottom,
-    Top,
-    bottom_thickness,
-    paint_bottom,
-    paint_top,
-    random_bottom,
-    random_top,
-    top_thickness,
-)
+from slimdp.synthetic.looks import accessories, garments
+from slimdp.synthetic.looks.accessories import Accessories, Footwear, Hair
+from slimdp.synthetic.looks.garments import Bottom, Top
 from slimdp.synthetic.looks.places import HAND, LEG, TORSO, Landmarks, Places, find_landmarks, find_places
 from slimdp.synthetic.looks.skin import Skin, paint_face, random_skin, skin_colour
 
@@ -134,7 +112,7 @@ _BOTTOM_SHARES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one of them is equal to itself alone
 class Look:
     """What one person looks like, whatever the pose."""
 
@@ -154,17 +132,17 @@ def random_look(
 
     Gender (0 female .. 1 male) and age (0 young .. 1 old), as of a `BodyShape`, weigh garments and hair.
     """
-    hair = random_hair(rng, gender, age)
+    hair = accessories.random_hair(rng, gender, age)
     top_kind, bottom_kind = (_choose(rng, shares, gender) for shares in (_TOP_SHARES, _BOTTOM_SHARES))
     if top_kind == "dress":
         bottom_kind = "leggings" if rng.random() < 0.4 else "shorts"
     return Look(
-        top=random_top(rng, patterned, top_kind),
-        bottom=random_bottom(rng, patterned, bottom_kind),
-        shoes=random_footwear(rng),
+        top=garments.random_top(rng, patterned, top_kind),
+        bottom=garments.random_bottom(rng, patterned, bottom_kind),
+        shoes=accessories.random_footwear(rng),
         skin=random_skin(rng, hair.tone, gender),
         hair=hair,
-        wear=random_accessories(rng),
+        wear=accessories.random_accessories(rng),
         tucked=bool(top_kind in ("shirt", "tank", "t-shirt") and rng.random() < 0.3),
     )
 
@@ -201,14 +179,14 @@ class Dressed:
         look, marks = self.look, self.marks
         colour = skin_colour(look.skin, places, marks)
         paint_face(look.skin, colour, places, marks)
-        paint_footwear(look.shoes, colour, places, marks)
+        accessories.paint_footwear(look.shoes, colour, places, marks)
         if look.tucked:
-            paint_top(look.top, colour, places, marks)
-        paint_bottom(look.bottom, colour, places, marks)
+            garments.paint_top(look.top, colour, places, marks)
+        garments.paint_bottom(look.bottom, colour, places, marks)
         if not look.tucked:
-            paint_top(look.top, colour, places, marks)
-        paint_hair(look.hair, look.skin.tone, colour, places, marks)
-        paint_accessories(look.wear, colour, places, marks)
+            garments.paint_top(look.top, colour, places, marks)
+        accessories.paint_hair(look.hair, look.skin.tone, colour, places, marks)
+        accessories.paint_accessories(look.wear, colour, places, marks)
         return np.clip(colour, 0, 1)
 
     def thickness(self, skin: np.ndarray | None = None) -> np.ndarray:
@@ -223,51 +201,32 @@ class Dressed:
         bump, hollow = relief(body, faces[clothed], directions_out(body, faces), _RELIEF_ROUNDS) * [[-1], [1]]
         bump, hollow = np.clip(bump, 0, None), np.clip(hollow, 0, None)
         look, places, marks = self.look, self.places, self.marks
-        outer = _draped(top_thickness(look.top, places, marks), look.top.normal_offset, hollow, bump)
-        inner = _draped(bottom_thickness(look.bottom, places, marks), look.bottom.normal_offset, hollow, bump)
+        outer = _draped(garments.top_thickness(look.top, places, marks), look.top.normal_offset, hollow, bump)
+        inner = _draped(
+            garments.bottom_thickness(look.bottom, places, marks), look.bottom.normal_offset, hollow, bump
+        )
         if look.tucked:
             outer, inner = inner, outer
         cloth = np.where(outer > 0, np.maximum(outer, inner + 0.001), inner)
-        cloth = np.maximum(cloth, footwear_thickness(look.shoes, places, marks))
-        worn = accessories_thickness(look.wear, places, marks)
-        hat = covers_hat(look.wear, places, marks)
-        hair = np.where(hat, 0.004, hair_thickness(look.hair, places, marks))
+        cloth = np.maximum(cloth, accessories.footwear_thickness(look.shoes, places, marks))
+        worn = accessories.accessories_thickness(look.wear, places, marks)
+        hat = accessories.covers_hat(look.wear, places, marks)
+        hair = np.where(hat, 0.004, accessories.hair_thickness(look.hair, places, marks))
         # Sleeves end before the hands, but the vertices at the wrist belong to both.
         cloth[places.region == HAND] = 0
         margins = _MARGINS_ANYBODY if skin is None else _MARGINS_OWN
         return without_flips(body, faces, np.maximum(np.maximum(cloth, worn), hair), margins)
 
 
-class _Same:
-    """Compares by identity, so that what holds arrays can be a key; it keeps its object alive."""
-
-    def __init__(self, value: object) -> None:
-        self.value = value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.value is other.value
-
-
+@lru_cache(maxsize=16)
 def dress(look: Look, surface: BodySurface) -> Dressed:
     """Fit a look to a surface; the last 16 are remembered, since all frames of a clip share them."""
-    return _dress(_Same(look), _Same(surface))
-
-
-@lru_cache(maxsize=16)
-def _dress(look: _Same, surface: _Same) -> Dressed:
-    assert isinstance(look.value, Look)
-    assert isinstance(surface.value, BodySurface)
-    return Dressed(look.value, surface.value, *_measure(surface))
+    return Dressed(look, surface, *_measure(surface))
 
 
 @lru_cache(maxsize=2)
-def _measure(surface: _Same) -> tuple[Landmarks, Places, np.ndarray]:
+def _measure(body: BodySurface) -> tuple[Landmarks, Places, np.ndarray]:
     """Landmarks of a surface, the places of its vertices, and its triangles' corners."""
-    body = surface.value
-    assert isinstance(body, BodySurface)
     marks = find_landmarks(body)
     part = np.zeros(len(body.vertices), dtype=np.int64)
     part[body.faces] = body.face_part[:, None]

@@ -247,19 +247,11 @@ class PlacedMotion:
         return turned + [self.position[0], 0.0, self.position[1]]
 
 
-_ALL = (
-    *(
-        everyday.stand,
-        everyday.walk,
-        everyday.run,
-        everyday.turn,
-        everyday.reach,
-        everyday.sit,
-        everyday.squat,
-    ),
-    *(everyday.dance, jump, kick, throw, swing, box, everyday.fall),
-)
-ACTIVITIES: dict[str, Callable[[np.random.Generator], Performance]] = {make.__name__: make for make in _ALL}
+_EVERYDAY = ("stand", "walk", "run", "turn", "reach", "sit", "squat", "dance")
+ACTIVITIES: dict[str, Callable[[np.random.Generator], Performance]] = {
+    **{name: getattr(everyday, name) for name in _EVERYDAY}, "jump": jump, "kick": kick, "throw": throw,
+    "swing": swing, "box": box, "fall": everyday.fall,
+}  # fmt: skip
 
 #: These say themselves where they go and look.
 _ON_THE_MOVE = ("walk", "run", "turn")
