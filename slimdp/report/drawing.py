@@ -53,7 +53,6 @@ def draw_points(
     """Draw labelled points, coloured by part, or by u where `uv` is given (Slim DensePose, figure 3).
 
     Args:
-        image: (H, W, 3).
         points: (N, 2) x, y px of the image.
         part: (N,) 0..P.
         uv: (N, 2) in [0, 1]; NaN, where it is not known, is grey.
@@ -80,29 +79,16 @@ def draw_dots(image: np.ndarray, points: np.ndarray, colours: np.ndarray, radius
 def overlay_parts(
     image: np.ndarray, part: np.ndarray, foreground: np.ndarray, alpha: float = 0.6
 ) -> np.ndarray:
-    """Lay part colours over an image (H, W, 3) where the person is.
-
-    Args:
-        image: (H, W, 3).
-        part: (H, W) 0..P.
-        foreground: (H, W) bool.
-        alpha: share of the colour, 0..1.
-    """
+    """Lay colours of parts (H, W) 0..P over an image where the person is, `foreground` (H, W) bool; `alpha`
+    is the share of the colour, 0..1."""
     return _blend(image, PART_COLOURS[_checked_parts(part)], foreground, alpha)
 
 
 def overlay_uv(
     image: np.ndarray, uv: np.ndarray, foreground: np.ndarray, alpha: float = 0.6, channel: int = 0
 ) -> np.ndarray:
-    """Lay u (channel 0) or v (channel 1) over an image (H, W, 3), from dark blue at 0 to yellow at 1.
-
-    Args:
-        image: (H, W, 3).
-        uv: (2, H, W) in [0, 1].
-        foreground: (H, W) bool.
-        alpha: share of the colour, 0..1.
-        channel: 0 for u, 1 for v.
-    """
+    """Lay u (channel 0) or v (channel 1) of uv (2, H, W) in [0, 1] over an image, from dark blue at 0 to
+    yellow at 1, as `overlay_parts` lays parts."""
     return _blend(image, colour_of_unit(uv[channel]), foreground, alpha)
 
 
@@ -120,7 +106,6 @@ def contact_sheet(
 
     Args:
         rows: images (H, W, 3) of any sizes; rows may be of different lengths.
-        titles: one a column.
         gap: between cells and around them, px.
     """
     if not rows or not any(len(row) for row in rows):
@@ -131,15 +116,11 @@ def contact_sheet(
     for image in (image for row in rows for image in row):
         _checked_image(image)
     widths = [max(row[i].shape[1] for row in rows if i < len(row)) for i in range(columns)]
-    strips = []
-    if titles is not None:
-        strips.append([text_strip(title, width) for title, width in zip(titles, widths)])
-    strips.extend(list(row) for row in rows if len(row))
+    strips = [[text_strip(title, width) for title, width in zip(titles, widths)]] if titles else []
+    strips += [list(row) for row in rows if len(row)]
     heights = [max(image.shape[0] for image in strip) for strip in strips]
-    sheet = np.full(
-        (sum(heights) + gap * (len(heights) + 1), sum(widths) + gap * (columns + 1), 3), 255, np.uint8
-    )
-    top = gap
+    size = sum(heights) + gap * (len(heights) + 1), sum(widths) + gap * (columns + 1)
+    sheet, top = np.full((*size, 3), 255, np.uint8), gap
     for strip, height in zip(strips, heights):
         left = gap
         for image, width in zip(strip, widths):
@@ -220,9 +201,8 @@ def _checked_image(image: np.ndarray) -> np.ndarray:
 def _checked_parts(part: np.ndarray) -> np.ndarray:
     part = np.asarray(part)
     if part.size and (part.min() < 0 or part.max() >= len(PART_COLOURS)):
-        raise ValueError(
-            f"parts run from {part.min()} to {part.max()}, but 0..{len(PART_COLOURS) - 1} is wanted"
-        )
+        wanted = f"0..{len(PART_COLOURS) - 1} is wanted"
+        raise ValueError(f"parts run from {part.min()} to {part.max()}, but {wanted}")
     return part
 
 
@@ -237,21 +217,12 @@ def unit_key(width: int) -> np.ndarray:
 
 def part_key(width: int, names: Sequence[str]) -> np.ndarray:
     """The colours of the parts 1..P with their numbers and names, in lines of six: (20 lines, width, 3).
-
-    Args:
-        width: px.
-        names: of the labels 0..P; "" shows its number alone.
-    """
+    `names` are those of the labels 0..P; "" shows its number alone."""
     columns = np.linspace(0, width, _PARTS_A_ROW + 1).round().astype(int)
-    cells = []
-    filled = -(-(len(names) - 1) // _PARTS_A_ROW) * _PARTS_A_ROW  # the last line is filled up with white
-    for part in range(1, filled + 1):
-        place = (part - 1) % _PARTS_A_ROW
-        cell = np.full((_KEY_HEIGHT, columns[place + 1] - columns[place], 3), 255, dtype=np.uint8)
-        cells.append(cell)
-        if part < len(names):
-            cell[2:-2, 4 : 4 + _SWATCH] = PART_COLOURS[part]
-            label = text_strip(f"{part} {names[part]}".strip(), cell.shape[1] - _SWATCH - 8)
-            cell[:, _SWATCH + 8 :] = label
-    lines = [cells[start : start + _PARTS_A_ROW] for start in range(0, filled, _PARTS_A_ROW)]
-    return np.concatenate([np.concatenate(line, axis=1) for line in lines])
+    key = np.full((_KEY_HEIGHT * -(-(len(names) - 1) // _PARTS_A_ROW), width, 3), 255, dtype=np.uint8)
+    for part in range(1, len(names)):
+        line, place = divmod(part - 1, _PARTS_A_ROW)
+        cell = key[_KEY_HEIGHT * line : _KEY_HEIGHT * (line + 1), columns[place] : columns[place + 1]]
+        cell[2:-2, 4 : 4 + _SWATCH] = PART_COLOURS[part]
+        cell[:, _SWATCH + 8 :] = text_strip(f"{part} {names[part]}".strip(), cell.shape[1] - _SWATCH - 8)
+    return key

@@ -36,11 +36,8 @@ from slimdp.surface import Surface
 
 #: Upper limit of an error, metres, and the colour of a point below it.
 ERROR_COLOURS = (
-    (0.05, (40, 170, 80)),
-    (0.10, (250, 225, 60)),
-    (0.20, (245, 130, 30)),
-    (np.inf, (200, 20, 45)),
-)
+    (0.05, (40, 170, 80)), (0.10, (250, 225, 60)), (0.20, (245, 130, 30)), (np.inf, (200, 20, 45)),
+)  # fmt: skip
 ERROR_NAMES = ("under 5 cm", "under 10 cm", "under 20 cm", "more, or not found")
 TITLES = ("image", "predicted parts", "predicted u", "true points, by part", "error on the surface")
 #: Crops smaller than this are enlarged by a whole factor, px.
@@ -71,8 +68,14 @@ def prediction_panel(
     drawable = [p for p in people if len(p.part) and (p.image.id, p.id) in predictions]
     if not drawable:
         raise ValueError(f"none of {len(people)} people has points and a prediction in {predictions.path}")
-    chosen = evenly_spread(drawable, count)
-    return panel([_row(each, predictions.read(each.image.id, each.id), surface) for each in chosen])
+    rows = []
+    for person in evenly_spread(drawable, count):
+        found = predictions.read(person.image.id, person.id)
+        crop = crop_image(read_image(person.image.file), found.crop_from_image, found.part.shape[0])
+        errors_m = point_errors([found], [person], surface).localization_m
+        points = apply_affine(found.crop_from_image, person.points)
+        rows.append(draw_row(crop, (found.part, found.uv, found.foreground), points, person.part, errors_m))
+    return panel(rows)
 
 
 def error_colours(errors_m: np.ndarray) -> np.ndarray:
@@ -121,14 +124,6 @@ def panel(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     return np.concatenate([sheet, error_legend(sheet.shape[1])])
 
 
-def _row(person: PersonAnnotation, prediction: DensePoseInstance, surface: Surface) -> list[np.ndarray]:
-    crop = crop_image(read_image(person.image.file), prediction.crop_from_image, prediction.part.shape[0])
-    maps = (prediction.part, prediction.uv, prediction.foreground)
-    errors_m = point_errors([prediction], [person], surface).localization_m
-    points = apply_affine(prediction.crop_from_image, person.points)
-    return draw_row(crop, maps, points, person.part, errors_m)
-
-
 def error_legend(width: int) -> np.ndarray:
     """One line (20, width, 3): a dot and its meaning, for each range of errors."""
     share = width // len(ERROR_COLOURS)
@@ -141,23 +136,15 @@ def error_legend(width: int) -> np.ndarray:
 
 
 class PersonView:
-    """A person's picture, cut out around the box, and what is drawn upon it.
-
-    Args:
-        person: with points.
-        size: side of the pictures, px.
-
-    Raises:
-        ImageError: the picture is missing or damaged.
-    """
+    """The picture of a person with points, cut out around the box, `size` px a side, and what is drawn upon
+    it; raises ImageError where it is missing or damaged."""
 
     def __init__(self, person: PersonAnnotation, size: int = 256) -> None:
         affine = crop_affine(person.box, CropSettings(size=size, margin=_VIEW_MARGIN))
         self.person, self._size = person, size
         self._crop = crop_image(read_image(person.image.file), affine, size)
         self._points = apply_affine(affine, person.points)
-        row, column = np.mgrid[:size, :size]
-        view_px = np.stack([column.ravel(), row.ravel()], axis=1).astype(np.float64)
+        view_px = np.mgrid[:size, :size][::-1].reshape(2, -1).T.astype(np.float64, order="C")  # x, y
         self._image_px = apply_affine(invert_affine(affine), view_px)
         self._radius = max(1.5, size / 110)
 
@@ -172,9 +159,8 @@ class PersonView:
         column, row, inside = self._pixels(*nearest_pixels(prediction, self._image_px))
         part, uv = prediction.part[row, column], prediction.uv[:, row, column].astype(np.float32)
         seen = inside & prediction.foreground[row, column]
-        layers = ((inside & self._body & ~seen, _UNSEEN), (seen, _SEEN))
         parts, *channels = [self._crop] * 3
-        for mask, alpha in layers:
+        for mask, alpha in ((inside & self._body & ~seen, _UNSEEN), (seen, _SEEN)):
             parts = overlay_parts(parts, part, mask, alpha)
             channels = [overlay_uv(each, uv, mask, alpha, axis) for axis, each in enumerate(channels)]
         errors = draw_dots(self._crop, self._points, error_colours(errors_m), self._radius)
@@ -203,7 +189,6 @@ def body_pixels(person: PersonAnnotation) -> np.ndarray | None:
     if person.coarse is None:
         return person.mask
     height, width = person.image.height, person.image.width
-    row, column = np.mgrid[:height, :width]
-    places = np.stack([column.ravel(), row.ravel()], axis=1).astype(np.float64)
+    places = np.mgrid[:height, :width][::-1].reshape(2, -1).T.astype(np.float64, order="C")  # x, y
     label = sample_coarse(person.coarse, person.box, places, outside=0)[0]
     return ((label > 0) & (label != IGNORE)).reshape(height, width)

@@ -46,6 +46,7 @@ CROSSES = {
 #: What a propagated label may be coloured by.
 COLOURED_BY = ("part", "u")
 _CELLS = (256, 192, 128)  # sides of a cell of propagated labels to choose from, px
+_RADII = 110  # of its dots, along a side
 
 
 def people_sheet(
@@ -57,7 +58,6 @@ def people_sheet(
         people: whose boxes and labels are drawn: points in the colours of their parts, those without (u, v)
             half as large; outlines of the coarse masks; keypoints as crosses, hidden ones half as large.
         predictions: if given, the predicted parts are laid over the pictures, in place of the labels.
-        count: pictures at most.
         columns: pictures a row.
 
     Raises:
@@ -67,9 +67,8 @@ def people_sheet(
     if not people:
         raise ValueError("there is nobody to draw")
     if count < 1 or not 1 <= columns <= MOST_COLUMNS:
-        raise ValueError(
-            f"{count} pictures in {columns} columns: 1 or more in 1 to {MOST_COLUMNS} columns are wanted"
-        )
+        wanted = f"1 or more in 1 to {MOST_COLUMNS} columns are wanted"
+        raise ValueError(f"{count} pictures in {columns} columns: {wanted}")
     images: dict[int, list[PersonAnnotation]] = {}
     for person in people:
         images.setdefault(person.image.id, []).append(person)
@@ -79,11 +78,11 @@ def people_sheet(
         )
     chosen = evenly_spread(list(images.values()), count)
     cells = [_people_cell(each, predictions, _PEOPLE_WIDTH // columns) for each in chosen]
-    height, width = (max(cell.shape[axis] for cell in cells) for axis in (0, 1))
-    cells = [_padded(cell, height, width) for cell in cells]
-    cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
-    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
-    return contact_sheet(rows)
+    largest = np.max([cell.shape for cell in cells], axis=0)
+    canvases = list(np.full((len(cells) + -len(cells) % columns, *largest), 255, dtype=np.uint8))
+    for canvas, cell in zip(canvases, cells):  # on white, for rows of one height
+        canvas[: cell.shape[0], : cell.shape[1]] = cell
+    return contact_sheet([canvases[start : start + columns] for start in range(0, len(cells), columns)])
 
 
 def _people_cell(
@@ -134,13 +133,6 @@ def _draw_keypoints(drawn: np.ndarray, person: PersonAnnotation, zoom: float, ra
                 cv2.drawMarker(drawn, place, colour, cv2.MARKER_TILTED_CROSS, arm, thickness, cv2.LINE_AA)
 
 
-def _padded(cell: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A cell on white, for rows of one height."""
-    canvas = np.full((height, width, 3), 255, dtype=np.uint8)
-    canvas[: cell.shape[0], : cell.shape[1]] = cell
-    return canvas
-
-
 def results_sheet(
     detections: Iterable[Detection], images: Mapping[int, ImageRecord], count: int, least_score: float = 0.0
 ) -> np.ndarray:
@@ -149,9 +141,7 @@ def results_sheet(
     Where people overlap, the one with the higher score is seen.
 
     Args:
-        detections: of any images.
         images: by id, with the file of each picture.
-        count: pictures at most.
         least_score: detections with a lower score are not drawn.
 
     Raises:
@@ -162,14 +152,12 @@ def results_sheet(
         raise ValueError(f"count = {count}, but at least one picture is wanted")
     drawn: dict[int, list[Detection]] = {}
     for detection in detections:
-        known = detection.image_id in drawn
-        if detection.score >= least_score and (known or len(drawn) < count):
+        room = detection.image_id in drawn or len(drawn) < count
+        if detection.score >= least_score and room:
             drawn.setdefault(detection.image_id, []).append(detection)
     if not drawn:
         raise ValueError(f"there is nobody with a score of {least_score:g} or more to draw")
-    return contact_sheet(
-        [_detections_row(images[image_id], group) for image_id, group in drawn.items()], TITLES
-    )
+    return contact_sheet([_detections_row(images[image], group) for image, group in drawn.items()], TITLES)
 
 
 def _detections_row(image: ImageRecord, detections: list[Detection]) -> list[np.ndarray]:
@@ -179,11 +167,9 @@ def _detections_row(image: ImageRecord, detections: list[Detection]) -> list[np.
     for detection in detections:
         _paste(iuv, detection)
     part, uv = iuv[0], iuv[1:] / 255
-    views = [
-        overlay_parts(picture, part, part > 0),
-        *(overlay_uv(picture, uv, part > 0, channel=channel) for channel in (0, 1)),
-    ]
+    coordinates = [overlay_uv(picture, uv, part > 0, channel=channel) for channel in (0, 1)]
     zoom = _DETECTIONS_WIDTH / picture.shape[1]
+    views = (overlay_parts(picture, part, part > 0), *coordinates)
     return [_with_boxes(view, detections, zoom) for view in views]
 
 
@@ -192,11 +178,10 @@ def _paste(iuv: np.ndarray, detection: Detection) -> None:
     x, y = (int(value) for value in detection.box[:2])
     y1, x1 = min(y + detection.iuv.shape[1], iuv.shape[1]), min(x + detection.iuv.shape[2], iuv.shape[2])
     y0, x0 = max(y, 0), max(x, 0)
-    if y0 >= y1 or x0 >= x1:
-        return
-    found = detection.iuv[:, y0 - y : y1 - y, x0 - x : x1 - x]
-    below = iuv[:, y0:y1, x0:x1]
-    below[:] = np.where(found[0] > 0, found, below)
+    if y0 < y1 and x0 < x1:
+        found = detection.iuv[:, y0 - y : y1 - y, x0 - x : x1 - x]
+        below = iuv[:, y0:y1, x0:x1]
+        below[:] = np.where(found[0] > 0, found, below)
 
 
 def _with_boxes(view: np.ndarray, detections: list[Detection], zoom: float) -> np.ndarray:
@@ -244,32 +229,23 @@ def propagation_sheet(results: Iterable[TransferResult], coloured_by: str = "par
         raise ValueError("nobody was propagated anywhere: there is nothing to draw")
     steps = sorted({0, *(step for row in rows.values() for step in row)})
     size = next((cell for cell in _CELLS if cell * len(steps) <= _PROPAGATION_WIDTH), _CELLS[-1])
-    cells = [_propagation_row(rows[key], steps, size, coloured_by) for key in sorted(rows)]
-    titles = [f"{step:+d}" if step else "labelled" for step in steps]
-    sheet = contact_sheet(cells, titles)
-    return np.concatenate([sheet, _legend(sheet.shape[1])])
-
-
-def _propagation_row(
-    results: dict[int, TransferResult], steps: Sequence[int], size: int, coloured_by: str
-) -> list[np.ndarray]:
-    person_0 = next(iter(results.values())).person_0
+    empty = np.full((size + 20, size, 3), 245, dtype=np.uint8)
     cells = []
-    for step in steps:
-        if step == 0:
-            cells.append(_labelled_cell(person_0, size, coloured_by))
-        elif step in results:
-            cells.append(_propagated_cell(results[step], size, coloured_by))
-        else:
-            cells.append(np.full((size + 20, size, 3), 245, dtype=np.uint8))
-    return cells
+    for _, of_person in sorted(rows.items()):
+        person_0 = next(iter(of_person.values())).person_0
+        row = {step: _propagated_cell(result, size, coloured_by) for step, result in of_person.items()}
+        row[0] = _labelled_cell(person_0, size, coloured_by)
+        cells.append([row.get(step, empty) for step in steps])
+    sheet = contact_sheet(cells, [f"{step:+d}" if step else "labelled" for step in steps])
+    return np.concatenate([sheet, _legend(sheet.shape[1])])
 
 
 def _labelled_cell(person: PersonAnnotation, size: int, coloured_by: str) -> np.ndarray:
     affine = crop_affine(person.box, CropSettings(size=size))
     crop = crop_image(read_image(person.image.file), affine, size)
     crop = _draw_person(crop, affine, person, coloured_by)
-    return _with_words(crop, f"{person.image.file_name[-24:]}: {len(person.points)}")
+    words = f"{person.image.file_name[-24:]}: {len(person.points)}"
+    return np.concatenate([crop, text_strip(words, size)])
 
 
 def _propagated_cell(result: TransferResult, size: int, coloured_by: str) -> np.ndarray:
@@ -281,27 +257,22 @@ def _propagated_cell(result: TransferResult, size: int, coloured_by: str) -> np.
         words = f"{kept.sum()} of {len(kept)} kept"
     else:
         grey = np.broadcast_to(GREY, (int(kept.sum()), 3))
-        crop = draw_dots(crop, apply_affine(affine, result.points_1[kept]), grey, _radius(size))
+        crop = draw_dots(crop, apply_affine(affine, result.points_1[kept]), grey, size / _RADII)
         words = f"dropped ({kept.sum()} of {len(kept)})"
     for status, (_, colour) in CROSSES.items():
         landed = (result.status == status) & np.isfinite(result.points_1).all(axis=1)
         _draw_crosses(crop, apply_affine(affine, result.points_1[landed]), colour)
     hops = f", {result.hops} hops" if result.hops > 1 else ""
-    return _with_words(crop, words + hops)
+    return np.concatenate([crop, text_strip(words + hops, size)])
 
 
 def _frame_of(result: TransferResult) -> np.ndarray:
     """A box (4,) xywh of the size that the labelled person's has, where the person is now."""
-    box_0 = result.person_0.box
-    if result.person_1 is not None:
-        box_1 = result.person_1.box
-        middle = box_1[:2] + box_1[2:] / 2
-    else:
-        known = np.isfinite(result.points_1).all(axis=1)
-        motion = np.zeros(2)
-        if known.any():
-            motion = np.median(result.points_1[known] - result.person_0.points[known], axis=0)
-        middle = box_0[:2] + box_0[2:] / 2 + motion
+    box_0, known = result.person_0.box, np.isfinite(result.points_1).all(axis=1)
+    box = box_0 if result.person_1 is None else result.person_1.box
+    middle = box[:2] + box[2:] / 2
+    if result.person_1 is None and known.any():
+        middle = middle + np.median(result.points_1[known] - result.person_0.points[known], axis=0)
     return np.concatenate([middle - box_0[2:] / 2, box_0[2:]])
 
 
@@ -310,17 +281,15 @@ def _draw_person(
 ) -> np.ndarray:
     if person.coarse is not None:
         crop = _draw_mask(crop, affine, person.coarse, person.box)
-    uv = person.uv if coloured_by == "u" else None
-    points = apply_affine(affine, person.points)
-    return draw_points(crop, points, person.part, uv, _radius(len(crop)))
+    points, uv = apply_affine(affine, person.points), person.uv if coloured_by == "u" else None
+    return draw_points(crop, points, person.part, uv, len(crop) / _RADII)
 
 
 def _draw_mask(crop: np.ndarray, affine: np.ndarray, coarse: np.ndarray, box: np.ndarray) -> np.ndarray:
     """The outline of the body in white, and a hatch over what is not known."""
-    size = len(crop)
-    y, x = np.mgrid[0:size, 0:size]
+    y, x = np.mgrid[: len(crop), : len(crop)]
     pixels = apply_affine(invert_affine(affine), np.stack([x.ravel(), y.ravel()], axis=1))
-    label = sample_coarse(coarse, box, pixels, outside=0)[0].reshape(size, size)
+    label = sample_coarse(coarse, box, pixels, outside=0)[0].reshape(x.shape)
     body = ((label > 0) & (label != IGNORE)).astype(np.uint8)
     rim = (body - cv2.erode(body, np.ones((3, 3), np.uint8))).astype(bool)
     hatch = (label == IGNORE) & ((x + y) % 6 < 2)
@@ -337,20 +306,12 @@ def _draw_crosses(crop: np.ndarray, points: np.ndarray, colour: tuple[int, int, 
         cv2.drawMarker(crop, (x, y), colour, cv2.MARKER_TILTED_CROSS, 6, 1, cv2.LINE_AA)
 
 
-def _radius(size: int) -> float:
-    return size / 110
-
-
-def _with_words(crop: np.ndarray, words: str) -> np.ndarray:
-    return np.concatenate([crop, text_strip(words, crop.shape[1])])
-
-
 def _legend(width: int) -> np.ndarray:
     """One line (20, width, 3): a cross and its meaning, then the hatch."""
-    names = [*(name for name, _ in CROSSES.values()), "hatched: the mask does not know"]
-    shares = np.diff(np.linspace(0, width, len(names) + 1).astype(int)).tolist()
+    entries = [*CROSSES.values(), ("hatched: the mask does not know", None)]
+    shares = np.diff(np.linspace(0, width, len(entries) + 1).astype(int)).tolist()
     cells = []
-    for name, share, colour in zip(names, shares, [*(c for _, c in CROSSES.values()), None], strict=True):
+    for (name, colour), share in zip(entries, shares, strict=True):
         cell = text_strip(name, share)
         if colour is not None:
             _draw_crosses(cell, np.array([[left_of_text(cell) - 10, 9]]), colour)
