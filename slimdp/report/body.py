@@ -6,7 +6,7 @@ Images are (H, W, 3) uint8 RGB.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -40,8 +40,7 @@ _TITLE_HEIGHT, _LEAST_HEIGHT = 20, 200
 _ERROR_COLOURS = "plasma"
 
 
-@dataclass(frozen=True)
-class BodyView:
+class BodyView(NamedTuple):
     """The body seen along the z axis without perspective, in rays: SAMPLES x SAMPLES a pixel."""
 
     hit: np.ndarray  # (H, W) bool, rays that meet the body
@@ -108,18 +107,14 @@ def view_body(surface: BodySurface, side: int, height: int) -> BodyView:
 
 def _weights_in_view(surface: BodySurface, face: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Barycentric weights (N, 3) of the points of faces that are seen at x, y when looking along z."""
-    corners = surface.vertices[surface.faces[face]][:, :, :2]
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    a, b, c = surface.vertices[surface.faces[face]][:, :, :2].transpose(1, 0, 2)
     point = np.stack([x, y], axis=1)
 
     def doubled_area(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> np.ndarray:
         return (q - p)[:, 0] * (r - p)[:, 1] - (q - p)[:, 1] * (r - p)[:, 0]
 
-    shares = np.stack(
-        [doubled_area(point, b, c), doubled_area(a, point, c), doubled_area(a, b, point)], axis=1
-    )
-    shares /= doubled_area(a, b, c)[:, None]
-    shares = shares.clip(0, 1)
+    areas = [doubled_area(point, b, c), doubled_area(a, point, c), doubled_area(a, b, point)]
+    shares = (np.stack(areas, axis=1) / doubled_area(a, b, c)[:, None]).clip(0, 1)
     return shares / shares.sum(axis=1, keepdims=True)
 
 
@@ -138,22 +133,17 @@ def surface_image(surface: BodySurface, height: int = 1000) -> np.ndarray:
 
 
 def charts_image(charts: BodySurface | DensePoseCharts, height: int = 1000) -> np.ndarray:
-    """All charts, about `height` px high: their triangles, a grid of tenths, u to the right and v up.
-
-    Raises:
-        ValueError: too small a height to show anything.
-    """
+    """All charts, about `height` px high: their triangles, a grid of tenths, u to the right and v up; raises
+    ValueError where that is too small to show anything."""
     _check_height(height)
     parts = len(charts.layout.parts)
     side_px = height // -(-parts // _CHARTS_A_ROW) - _TITLE_HEIGHT - 8
     # DensePose numbers its parts; the names of ours are not all sure to be those of theirs.
     names = charts.layout.part_names if isinstance(charts, BodySurface) else [""] * (parts + 1)
-    panels = [
-        np.vstack(
-            [text_strip(f"{part} {names[part]}", side_px, _TITLE_HEIGHT), _chart(charts, part, side_px)]
-        )
-        for part in range(1, parts + 1)
-    ]
+    panels = []
+    for part in range(1, parts + 1):
+        title = text_strip(f"{part} {names[part]}", side_px, _TITLE_HEIGHT)
+        panels.append(np.vstack([title, _chart(charts, part, side_px)]))
     return contact_sheet([panels[start : start + _CHARTS_A_ROW] for start in range(0, parts, _CHARTS_A_ROW)])
 
 
@@ -164,9 +154,7 @@ def _check_height(height: int) -> None:
 
 def distortion_table(charts: Sequence[ChartDistortion], names: Sequence[str]) -> str:
     """The distortion of charts as a Markdown table; steps of 0.01 in u and v in millimetres on the body.
-
-    `names` are those of the labels 0..P.
-    """
+    `names` are those of the labels 0..P."""
     header = [
         "part", "skin cm²", "filled %", "area ratio 5 %", "50 %", "95 %", "0.01 u mm", "0.01 v mm", "flipped",
     ]  # fmt: skip
@@ -220,9 +208,8 @@ def _changes(values: np.ndarray) -> np.ndarray:
 
 def _chart(charts: BodySurface | DensePoseCharts, part: int, side_px: int) -> np.ndarray:
     """A chart with its triangles and a grid of tenths, u to the right and v up, (side_px, side_px, 3)."""
-    fine_px = side_px * SAMPLES
+    fine_px, inset = side_px * SAMPLES, 2 * SAMPLES
     canvas = np.full((fine_px, fine_px, 3), 235, dtype=np.uint8)
-    inset = 2 * SAMPLES
 
     def pixels(uv: np.ndarray) -> np.ndarray:
         flat = np.stack([uv[..., 0], 1 - uv[..., 1]], axis=-1) * (fine_px - 1 - 2 * inset) + inset
@@ -247,8 +234,8 @@ def error_image(
     """Front and back of the body in colours of the error, and their bar in centimetres.
 
     Args:
-        surface: the body.
-        error_m: (V,) at its vertices, metres; NaN, drawn grey, where it is not known.
+        surface: the body, of V vertices.
+        error_m: (V,) metres; NaN, drawn grey, where it is not known.
         most_cm: the error of the last colour; by default the largest of all.
         height: of the picture, about, px.
 
@@ -256,10 +243,8 @@ def error_image(
         ValueError: not an error a vertex, none that is known, or a picture too small to show anything.
     """
     if np.shape(error_m) != (len(surface.vertices),) or np.isnan(error_m).all():
-        raise ValueError(
-            f"errors of shape {np.shape(error_m)}, {np.isfinite(error_m).sum()} of them known; wanted one "
-            f"for each of {len(surface.vertices)} vertices"
-        )
+        found = f"errors of shape {np.shape(error_m)}, {np.isfinite(error_m).sum()} of them known"
+        raise ValueError(f"{found}; wanted one for each of {len(surface.vertices)} vertices")
     _check_height(height)
     most_cm = float(100 * np.nanmax(error_m)) if most_cm is None else most_cm
     scale = Normalize(0, most_cm if most_cm > 0 else 1.0)
@@ -280,8 +265,7 @@ def _error_view(
 def _bar(scale: Normalize, height: int) -> np.ndarray:
     """The colours with their errors, (height, W, 3)."""
     figure = Figure(figsize=(1.1, height / 100), dpi=100)
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.12, 0.15, 0.22, 0.7))
+    canvas, axes = FigureCanvasAgg(figure), figure.add_axes((0.12, 0.15, 0.22, 0.7))
     figure.colorbar(ScalarMappable(scale, _ERROR_COLOURS), cax=axes, label="mean error, cm")
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
@@ -294,17 +278,14 @@ def texture_colours(
     colours: np.ndarray,
     sigma_m: float = TEXTURE_SIGMA_M,
 ) -> np.ndarray:
-    """Mean colours at the vertices of a body, of pixels that show some of its places.
+    """Mean colours (V, 3) float64 at the vertices of a body, of pixels that show some of its places; NaN
+    where no pixel is near.
 
     Args:
         surface: the body.
-        part: (P,) 1..P.
-        uv: (P, 2) in [0, 1].
-        colours: (P, 3) RGB in 0..255.
+        part, uv: of the places, (P,) 1..P and (P, 2) in [0, 1].
+        colours: of the pixels, (P, 3) RGB in 0..255.
         sigma_m: how far a pixel spreads, metres.
-
-    Returns:
-        (V, 3) float64; NaN where no pixel is near, everywhere if there are no pixels.
     """
     if not len(part):
         return np.full((len(surface.vertices), 3), np.nan)
@@ -313,13 +294,8 @@ def texture_colours(
 
 
 def texture_image(surface: BodySurface, views: Sequence[BodyView], colours: np.ndarray) -> np.ndarray:
-    """A body in colours (V, 3) RGB in 0..255 at its vertices, grey where they are NaN.
-
-    Args:
-        surface: the body.
-        views: of it, side by side in the picture; `view_body` takes its time, and many textures share them.
-        colours: of its vertices.
-    """
+    """A body in colours (V, 3) RGB in 0..255 at its vertices, grey where they are NaN, in views side by side:
+    `view_body` takes its time, and many textures share them."""
     seen = [view.values(surface.faces, colours) for view in views]
     painted = [view.painted(np.where(np.isnan(each), GREY, each)) for view, each in zip(views, seen)]
     return contact_sheet([painted], gap=2)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -30,16 +30,14 @@ _NAME_LETTERS = 34
 _GRID, _INK = "#dddddd", "#222222"
 
 
-@dataclass(frozen=True)
-class Plot:
+class Plot(NamedTuple):
     """A plot in both forms."""
 
     svg: bytes
     png: bytes
 
 
-@dataclass(frozen=True)
-class Curve:
+class Curve(NamedTuple):
     """Numbers y over x, (N,) each, with their spread: `low` and `high` are y itself where it is not known."""
 
     x: np.ndarray
@@ -59,7 +57,6 @@ def curve_plot(
 
     Args:
         curves: name -> curve, in the order of the legend.
-        x_title, y_title: of the axes.
         log: equal factors of x at equal distances.
         paper: the paper's numbers of some of the curves, by the same names: thin, dashed, in their colours.
 
@@ -96,7 +93,6 @@ def row_plot(rows: Sequence[tuple[str, Sequence[float]]], x_title: str, breaks: 
 
     Args:
         rows: names and numbers, from above; names may be alike.
-        x_title: of the axis.
         breaks: places of the rows that others are parted from by a line above them.
 
     Raises:
@@ -110,9 +106,8 @@ def row_plot(rows: Sequence[tuple[str, Sequence[float]]], x_title: str, breaks: 
     for line, (_, values) in enumerate(rows):
         axes.plot(values, [line] * len(values), "o", color=COLOURS[0], markersize=4, markerfacecolor="none")
         if values:
-            axes.plot(
-                [float(np.mean(values))], [line], "|", color=COLOURS[1], markersize=11, markeredgewidth=2
-            )
+            mean = [float(np.mean(values))]
+            axes.plot(mean, [line], "|", color=COLOURS[1], markersize=11, markeredgewidth=2)
     for line in breaks:
         axes.axhline(line - 0.5, color=_INK, linewidth=0.8)
     axes.set_yticks(range(len(rows)), names, fontsize=8)
@@ -131,8 +126,6 @@ def training_plot(
     """A curve over the steps of a training with a band of its spread, before another one in grey.
 
     Args:
-        curve, other: what is drawn.
-        y_title: of the upright axis.
         stages: steps at which another stage begins, each a dotted line.
         limits: of the upright axis, low and high; None: what is drawn.
     """
@@ -168,9 +161,9 @@ def ticks_apart(x: np.ndarray, log: bool) -> list[float]:
 
 def short_number(value: float) -> str:
     """1.8056 as "1.81", 1500 as "1500", 12345 as "12.3k", 2500000 as "2.5M"."""
-    for size, letter in ((1e6, "M"), (1e4, "k")):
-        if abs(value) >= size:
-            return f"{value / (1e3 if letter == 'k' else size):.3g}{letter}"
+    for least, unit, letter in ((1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if abs(value) >= least:
+            return f"{value / unit:.3g}{letter}"
     return f"{value:.4g}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
@@ -204,15 +197,8 @@ def _drawn(figure: Figure) -> Plot:
 
 
 def curve_image(curves: Mapping[str, PointCurve], title: str = "") -> np.ndarray:
-    """Curves f(t) with their intervals as bands, (H, W, 3) uint8 RGB.
-
-    Args:
-        curves: name -> curve, at most seven.
-        title: above the picture.
-
-    Raises:
-        ValueError: no curve, or too many to tell apart.
-    """
+    """At most seven curves f(t) by name with their intervals as bands, (H, W, 3) uint8 RGB; raises ValueError
+    for no curve, or too many to tell apart."""
     if not 1 <= len(curves) <= len(COLOURS):
         raise ValueError(f"{len(curves)} curves, but 1 to {len(COLOURS)} can be told apart")
     figure = Figure(figsize=(6.4, 4.4), dpi=150, layout="constrained")
@@ -222,16 +208,10 @@ def curve_image(curves: Mapping[str, PointCurve], title: str = "") -> np.ndarray
         # No point is nearer than 0.
         t, ratio = np.concatenate([[0], curve.thresholds_cm]), np.concatenate([[0], curve.ratio])
         axes.plot(t, ratio, color=colour, linewidth=1.8, label=name)
-        axes.fill_between(
-            curve.thresholds_cm, *curve.interval, color=colour, alpha=0.18, linewidth=0
-        )  # NaN, where there is no interval, draws nothing
-    axes.set(
-        xlim=(0, max(curve.thresholds_cm.max() for curve in curves.values())),
-        ylim=(0, 100),
-        xlabel="distance along the body, cm",
-        ylabel="points within it, %",
-        title=title,
-    )
+        # NaN, where there is no interval, draws nothing.
+        axes.fill_between(curve.thresholds_cm, *curve.interval, color=colour, alpha=0.18, linewidth=0)
+    axes.set(xlim=(0, max(curve.thresholds_cm.max() for curve in curves.values())), ylim=(0, 100))
+    axes.set(xlabel="distance along the body, cm", ylabel="points within it, %", title=title)
     _light(axes)
     axes.legend(loc="lower right", frameon=False)
     canvas.draw()
@@ -249,7 +229,6 @@ def write_curves(path: str | Path, curves: Mapping[str, PointCurve]) -> None:
         raise ValueError("curves of one file need the same distances")
     header = ["cm"] + [f"{name}{end}" for name in curves for end in ("", "_low", "_high")]
     columns = [cm] + [values for curve in curves.values() for values in (curve.ratio, *curve.interval)]
-    lines = [",".join(header)]
     # Six digits suffice; what is not known stays empty.
-    lines += [",".join("" if np.isnan(v) else f"{v:.6g}" for v in row) for row in np.column_stack(columns)]
-    write_text(path, "\n".join(lines) + "\n")
+    rows = [["" if np.isnan(v) else f"{v:.6g}" for v in row] for row in np.column_stack(columns)]
+    write_text(path, "".join(",".join(row) + "\n" for row in [header, *rows]))

@@ -59,22 +59,21 @@ def score_table(rows: Mapping[str, Sequence[Mapping[str, float]]], markdown: boo
         ValueError: no row, a row without seeds, or scores with other columns than the first row's.
     """
     if not rows or not all(rows.values()):
-        raise ValueError(f"a table needs scores in every row, but these rows have seeds: {_seeds(rows)}")
+        counts = {name: len(seeds) for name, seeds in rows.items()}
+        raise ValueError(f"a table needs scores in every row, but these rows have seeds: {counts}")
     columns = list(next(iter(rows.values()))[0])
     for name, seeds in rows.items():
         for scores in seeds:
             if list(scores) != columns:
                 raise ValueError(f"row {name!r} has the columns {list(scores)}, but the first row {columns}")
-    seeds_column = any(len(seeds) > 1 for seeds in rows.values())
     header = ["", *map(_title, columns)]
     body = [
         [name, *(Spread.of([s[column] for s in seeds]).text() for column in columns)]
         for name, seeds in rows.items()
     ]
-    if seeds_column:
+    if any(len(seeds) > 1 for seeds in rows.values()):
         header.append("seeds")
-        for line, seeds in zip(body, rows.values()):
-            line.append(str(len(seeds)))
+        body = [[*line, str(len(seeds))] for line, seeds in zip(body, rows.values())]
     return format_table(header, body, markdown)
 
 
@@ -102,17 +101,12 @@ def format_table(header: Sequence[str], body: Sequence[Sequence[str]], markdown:
         lines = [lay_out(line, "  ").rstrip() for line in [header, *body]]
         return "\n".join([lines[0], "-" * max(len(line) for line in lines), *lines[1:]])
     rule = "|".join(["-" * (widths[0] + 2), *("-" * (w + 1) + ":" for w in widths[1:])])
-    return "\n".join(
-        [f"| {lay_out(header, ' | ')} |", f"|{rule}|", *(f"| {lay_out(b, ' | ')} |" for b in body)]
-    )
+    first, *lines = [f"| {lay_out(line, ' | ')} |" for line in [header, *body]]
+    return "\n".join([first, f"|{rule}|", *lines])
 
 
 def _title(column: str) -> str:
     return TITLES.get(column, column.replace("cm", " cm"))
-
-
-def _seeds(rows: Mapping[str, Sequence[object]]) -> dict[str, int]:
-    return {name: len(seeds) for name, seeds in rows.items()}
 
 
 def interval_table(
@@ -139,17 +133,14 @@ def interval_table(
         values, intervals = found[name][form], found[name]["intervals"]
         if list(values) != columns:
             raise ValueError(f"row {name!r} has the columns {list(values)}, but the first row {columns}")
-        cells = [
-            _with_interval(values[c], None if intervals is None else intervals[form][c]) for c in columns
-        ]
+        cells = [f"{values[c]:.1f}" for c in columns]
+        if intervals is not None:
+            ends = (intervals[form][c] for c in columns)
+            cells = [f"{cell} ({low:.1f}-{high:.1f})" for cell, (low, high) in zip(cells, ends)]
         body.append([name, *cells, str(found[name]["count"])])
     for name, others in (more or {}).items():
         body.append([name, *(f"{others[c]:.1f}" if c in others else "-" for c in columns), ""])
     return format_table(["", *map(_title, columns), "points"], body, markdown)
-
-
-def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
-    return f"{value:.1f}" if interval is None else f"{value:.1f} ({interval[0]:.1f}-{interval[1]:.1f})"
 
 
 def keypoint_table(
@@ -157,20 +148,13 @@ def keypoint_table(
 ) -> str:
     """Scores of keypoints by name, one decimal; "-" where there is nothing to measure."""
     columns = list(rows[0][1])
-    body = [
-        [
-            name,
-            *(
-                "-"
-                if (value := scores[c]) is None
-                else f"{value:.1f}"
-                if isinstance(value, float)
-                else str(value)
-                for c in columns
-            ),
-        ]
-        for name, scores in rows
-    ]
+
+    def told(value: float | int | None) -> str:
+        if value is None:
+            return "-"
+        return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+    body = [[name, *(told(scores[c]) for c in columns)] for name, scores in rows]
     return format_table(["", *map(_title, columns)], body, markdown)
 
 
@@ -203,15 +187,9 @@ def clicks_table(people: Mapping[str, Sequence[PersonAnnotation]], costs: ClickC
         counts = (str(getattr(clicks, kind)) for clicks in dense.values())
         body.append([name, f"{getattr(costs, kind):g} s", *counts])
     body.append(["clicks", "", *(str(clicks.total) for clicks in dense.values())])
-    body.append(["hours", "", *(_hours(clicks.seconds(costs)) for clicks in dense.values())])
+    body.append(["hours", "", *(f"{clicks.seconds(costs) / 3600:.1f}" for clicks in dense.values())])
     if any(clicks.keypoints for clicks in every.values()):
-        counts = (str(clicks.keypoints) for clicks in every.values())
-        body.append(["keypoints", f"{costs.keypoints:g} s", *counts])
-        body.append(
-            ["hours with keypoints", "", *(_hours(clicks.seconds(costs)) for clicks in every.values())]
-        )
+        body.append(["keypoints", f"{costs.keypoints:g} s", *(str(c.keypoints) for c in every.values())])
+        hours = (f"{clicks.seconds(costs) / 3600:.1f}" for clicks in every.values())
+        body.append(["hours with keypoints", "", *hours])
     return format_table(["", "each", *people], body)
-
-
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:.1f}"
