@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flow_cache.runtime.command_line import add_input, add_output
 from slimdp.commands.arguments import add_device, add_imports, add_surface, names_with_commas
@@ -66,7 +66,7 @@ def _add_finding(command: argparse.ArgumentParser) -> None:
 
 
 def _video(options: argparse.Namespace) -> None:
-    from slimdp.inference.video import write_video
+    from slimdp.inference.video import video_origin, write_video
     from slimdp.inference.video_frames import open_frames
     from slimdp.inference.weights import find_weights
     from slimdp.registry import import_modules, lookup
@@ -76,7 +76,7 @@ def _video(options: argparse.Namespace) -> None:
     source = open_frames(options.video, options.rate)
     writers = [lookup("slimdp.writers", name, "--write") for name in dict.fromkeys(options.write)]
     pipeline = _pipeline(options, source, weights)
-    for output in write_video(pipeline, writers, options.out, _origin(source, weights)):
+    for output in write_video(pipeline, writers, options.out, video_origin(source, weights)):
         print(output)
 
 
@@ -106,14 +106,3 @@ def _tracker(options: argparse.Namespace, detector: str) -> Tracker:
     name = options.tracker or ("outline" if detector == "follow" else "flow")
     tracker: Tracker = lookup("slimdp.trackers", name, "--tracker")(TrackSettings(every=options.every))
     return tracker
-
-
-def _origin(source: FrameSource, weights: Path) -> dict[str, Any]:
-    """What outputs are made of: the video by size and ends, the weights by all their bytes."""
-    from flow_cache.runtime.checksums import file_sha256
-    from slimdp import __version__
-
-    return {
-        "slimdp": __version__, "video": str(source.info.path), "video_content": source.fingerprint(),
-        "weights": str(weights), "weights_sha256": file_sha256(weights).hex(),
-    }  # fmt: skip

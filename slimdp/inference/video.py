@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flow_cache import FlowCacheError
+from flow_cache import FlowCacheError, __version__
+from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.progress import Tracker as ProgressTracker
 from flow_cache.runtime.progress import log_line
 from slimdp.inference.person_maps import CropNetwork, tracked_maps
@@ -130,6 +131,14 @@ class _Passage:
         recent.append(last)
         point = ResumePoint(self.pipeline.tracker.state(), tuple(recent))
         self.resume_points[last.frame.index + 1] = point
+
+
+def video_origin(source: FrameSource, weights: Path) -> dict[str, Any]:
+    """What outputs are made of, as JSON: the video by size and ends, the weights by all their bytes."""
+    return {
+        "slimdp": __version__, "video": str(source.info.path), "video_content": source.fingerprint(),
+        "weights": str(weights), "weights_sha256": file_sha256(weights).hex(),
+    }  # fmt: skip
 
 
 def write_video(

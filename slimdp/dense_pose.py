@@ -1,0 +1,224 @@
+"""The Python interface: a trained network, and the dense pose of pictures and videos.
+
+from slimdp import DensePose
+
+model = DensePose.load()
+for person in model("picture.jpg"):
+    print(person.box, person.iuv.shape)
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from slimdp.inference.detectors import DetectorError, DetectorRequest, make_detector
+from slimdp.inference.image_pose import ImagePose, PersonPose
+from slimdp.inference.person_maps import CropNetwork
+from slimdp.inference.predictor import instance_of
+from slimdp.inference.tracking import TrackSettings
+from slimdp.inference.video import VideoPipeline, video_origin, write_video
+from slimdp.inference.video_frames import open_frames
+from slimdp.inference.video_records import Boxes, Detector, TrackedPerson, Tracker, VideoFrame
+from slimdp.inference.weights import find_weights
+from slimdp.registry import lookup
+from slimdp.surface.layout import PartLayout
+from slimdp.surface.load import check_surface_name, load_symmetry, surface_layout
+from slimdp.training import load_model
+from slimdp.training.distributed import choose_device, to_device
+
+_LOG = logging.getLogger(__name__)
+#: Modes of PIL whose values are those of 8 bits, which become RGB as everywhere (`flow_cache.images`).
+_MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "1", "CMYK", "YCbCr")
+
+
+@dataclass(frozen=True)
+class DensePose:
+    """A trained network with what finds people for it; made by `load`."""
+
+    network: CropNetwork
+    detector: Detector | None  # None: boxes are given, or one person fills the picture
+    surface: str  # whose charts (u, v) are of: "open", or a folder with DensePose's files or a mesh
+    weights: Path  # the checkpoint
+
+    @staticmethod
+    def load(
+        weights: str | Path | None = None,
+        detector: str | Detector | None = "auto",
+        surface: str | Path | None = None,
+        device: str | None = None,
+    ) -> DensePose:
+        """Load a trained network.
+
+        Args:
+            weights: stage_NAME.pt of a training; None: the weights that come with slimdp.
+            detector: what finds people: "auto", "yolox:FILE" and so on, as of `slimdp video --detector`; an
+                object with `detect`; None: nothing does, and one person fills a picture without boxes.
+            surface: whose charts the network was trained on, "open" or a folder; None: what its settings say.
+            device: "cpu", "cuda", "cuda:1"; None: the GPU if there is one.
+
+        Raises:
+            ValueError: no such weights, detector, surface or device, or parts that are not the network's.
+        """
+        path, place = find_weights(weights), choose_device(device or "auto")
+        if isinstance(detector, str):
+            detector, said = make_detector(detector, DetectorRequest(device=str(place)))
+            _LOG.info(said)
+        model, config = load_model(path)
+        name = str(surface or config.surface)
+        if surface is not None:
+            check_surface_name(name)
+            model.layout.check_same_labels(surface_layout(name), str(path), name)
+        return DensePose(CropNetwork(to_device(model, place), config.crop), detector, name, path)
+
+    @property
+    def layout(self) -> PartLayout:
+        """The parts that the network tells apart: `layout.part_names` of 0..P."""
+        return self.network.model.layout
+
+    def __call__(
+        self,
+        image: np.ndarray | Image.Image | str | Path,
+        boxes: np.ndarray | Sequence[Sequence[float]] | None = None,
+    ) -> ImagePose:
+        """The dense pose of the people in a picture.
+
+        Args:
+            image: (H, W, 3) uint8 RGB (OpenCV reads BGR: `image[..., ::-1]`), a PIL image, or a file. An
+                orientation tag is not applied, as everywhere in slimdp; a warning tells of it.
+            boxes: (N, 4) or (4,) x, y, width, height, px; None: the detector finds them.
+
+        Returns:
+            Everyone, the surest first; those in given boxes in their order.
+
+        Raises:
+            ValueError: a picture of another shape or type, boxes that are none or lie outside of it.
+            ImageError: a file that is missing or damaged.
+        """
+        pixels = _pixels(image)
+        found = self._find(pixels) if boxes is None else _given(boxes, pixels)
+        frame = VideoFrame(0, Fraction(0), pixels)
+        tracked = [
+            TrackedPerson(number, box, float(score))
+            for number, (box, score) in enumerate(zip(found.xywh, found.score, strict=True), start=1)
+        ]
+        (maps,) = self.network.predict([(frame, tracked)])
+        people = [instance_of(person, 0) for person in maps.people]
+        return ImagePose(
+            pixels, tuple(PersonPose(pixels, each, self.layout, self.surface) for each in people)
+        )
+
+    def video(
+        self,
+        video: str | Path,
+        out: str | Path,
+        write: Sequence[str] = ("overlay",),
+        every: int = 1,
+        tracker: str | None = None,
+        flip_test: bool = False,
+        frames: int | None = None,
+        batch: int = 8,
+    ) -> list[Path]:
+        """Write the dense pose of a video into a folder, as `slimdp video` does (docs/video.md).
+
+        Args:
+            video: a video file, a folder of images, or an image.
+            out: the folder; a run that was stopped goes on in it.
+            write: outputs: overlay, iuv, parts-viridis and so on.
+            every: the detector looks at every so many frames.
+            tracker: flow or outline; None: as the detector needs it.
+            flip_test: average with the mirrored crop, in twice the time.
+            frames: only the first so many.
+            batch: crops that go through the network together.
+
+        Returns:
+            The outputs, in the order of `write`.
+
+        Raises:
+            ValueError: an input that is missing or damaged, an unknown output, an `out` of something else.
+        """
+        source = open_frames(Path(video))
+        writers = [lookup("slimdp.writers", name, "write") for name in dict.fromkeys(write)]
+        detector, _ = (self.detector, "") if self.detector is not None else make_detector("follow")
+        symmetry = load_symmetry(self.surface) if flip_test else None
+        name = tracker or ("outline" if detector.name == "follow" else "flow")
+        follower: Tracker = lookup("slimdp.trackers", name, "tracker")(TrackSettings(every=every))
+        network = replace(self.network, batch=batch, flip_symmetry=symmetry)
+        pipeline = VideoPipeline(source, detector, follower, network, frames=frames)
+        origin: dict[str, Any] = video_origin(source, self.weights)
+        return write_video(pipeline, writers, Path(out), origin)
+
+    def _find(self, image: np.ndarray) -> Boxes:
+        """People in a picture, the surest first."""
+        if self.detector is None:
+            return _whole(image)
+        found = self.detector.detect(image)
+        order = np.argsort(-found.score, kind="stable")
+        return Boxes(found.xywh[order], found.score[order])
+
+
+def _whole(image: np.ndarray) -> Boxes:
+    height, width = image.shape[:2]
+    return Boxes(np.array([[0.0, 0.0, width, height]]), np.ones(1))
+
+
+def _pixels(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
+    """A picture as (H, W, 3) uint8 RGB."""
+    if isinstance(image, str | Path):
+        return next(open_frames(Path(image)).frames()).image
+    if isinstance(image, Image.Image):
+        if image.mode not in _MODES:
+            raise ValueError(
+                f"a PIL image of mode {image.mode}; wanted 8 bits a channel, as image.convert('RGB') gives"
+            )
+        return np.array(image.convert("RGB"))
+    if not isinstance(image, np.ndarray):
+        raise ValueError(
+            f"an image of type {type(image).__name__}; wanted a NumPy array, a PIL image or a path"
+        )
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
+        raise ValueError(
+            f"a grey image of shape {image.shape}; wanted (H, W, 3) RGB: np.repeat(image.reshape(*image.shape"
+            "[:2], 1), 3, axis=2)"
+        )
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        hint = "; drop the transparency: image[..., :3]" if image.ndim == 3 and image.shape[2] == 4 else ""
+        raise ValueError(f"an image of shape {image.shape}; wanted (H, W, 3) RGB{hint}")
+    if image.dtype != np.uint8:
+        raise ValueError(
+            f"an image of {image.dtype}; wanted uint8 in 0..255: (255 * image).astype('uint8') of one in 0..1"
+        )
+    return np.ascontiguousarray(image)
+
+
+def _given(boxes: np.ndarray | Sequence[Sequence[float]], image: np.ndarray) -> Boxes:
+    """Given boxes, each with a score of 1."""
+    try:
+        xywh = np.asarray(boxes, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"boxes {boxes!r}; wanted numbers: x, y, width, height of each, px") from None
+    if not xywh.size:
+        return Boxes(np.zeros((0, 4)), np.zeros(0))
+    if xywh.shape == (4,):
+        xywh = xywh[None]
+    if xywh.ndim != 2 or xywh.shape[1] != 4:
+        raise ValueError(f"boxes of shape {xywh.shape}; wanted (N, 4): x, y, width, height of each, px")
+    height, width = image.shape[:2]
+    for number, (x, y, wide, high) in enumerate(xywh):
+        there = np.isfinite(xywh[number]).all() and wide > 0 and high > 0
+        if not (there and x < width and y < height and x + wide > 0 and y + high > 0):
+            raise ValueError(
+                f"box {number}: x, y, width, height = {x:g}, {y:g}, {wide:g}, {high:g}; wanted one that the "
+                f"image of {width} x {height} px shows some of"
+            )
+    return Boxes(xywh, np.ones(len(xywh)))
+
+
+__all__ = ["DensePose", "DetectorError", "ImagePose", "PersonPose"]

@@ -1,0 +1,272 @@
+"""The Python interface, and its page's examples."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from slimdp import DensePose
+from slimdp.config import CropSettings, DataSource, StageSettings, TrainConfig
+from slimdp.evaluation.predictions import paste_prediction
+from slimdp.inference.image_pose import ImagePose
+from slimdp.inference.video_records import Boxes
+from slimdp.models import HourglassSettings, StackedHourglass
+from slimdp.settings_file import ConfigError
+from slimdp.training.checkpoint import Checkpoint, save_checkpoint
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "python.md"
+
+
+class TwoPeople:
+    """A detector that knows, and says the surer one last."""
+
+    name = "two"
+
+    def settings(self) -> dict[str, object]:
+        return {}
+
+    def detect(self, image: np.ndarray, index: int = 0) -> Boxes:
+        return Boxes(np.array([[10.0, 10, 60, 120], [70, 20, 70, 130]]), np.array([0.6, 0.9]))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a network that sees a person everywhere."""
+    torch.manual_seed(0)
+    model = StackedHourglass(stacks=1, features=8)
+    state = model.state_dict()
+    for name, value in state.items():
+        if name.endswith(("coarse_segm.bias", "fine_segm.bias")):
+            value[0] -= 9
+    source = DataSource(annotations="labels.json", images="images")
+    config = TrainConfig(
+        stages=(StageSettings(name="stills", data=(source,), steps=1),),
+        model=HourglassSettings(stacks=1, features=8),
+        crop=CropSettings(size=64),
+    )
+    path = tmp_path_factory.mktemp("weights") / "people-128.pt"
+    save_checkpoint(path, Checkpoint(config, 0, 1, state))
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(weights: Path) -> DensePose:
+    return DensePose.load(weights, detector=TwoPeople(), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    noise = np.random.default_rng(0).integers(0, 256, (180, 150, 3)).astype(np.uint8)
+    return cv2.GaussianBlur(noise, (0, 0), 2)
+
+
+@pytest.fixture(scope="module")
+def result(model: DensePose, image: np.ndarray) -> ImagePose:
+    return model(image)
+
+
+def test_people_come_surest_first_with_maps_of_the_picture(result: ImagePose, image: np.ndarray) -> None:
+    assert len(result) == 2
+    assert result.scores.tolist() == [0.9, 0.6]
+    np.testing.assert_array_equal(result.boxes, [[70, 20, 70, 130], [10, 10, 60, 120]])
+    for person in result:
+        assert person.mask.sum() > 500
+        assert person.part.shape == image.shape[:2]
+        assert person.uv.shape == (2, *image.shape[:2])
+        np.testing.assert_array_equal(person.iuv[1:], np.rint(255 * person.uv))
+        assert not person.uv[:, ~person.mask].any()
+        # Between the crop's pixels smooth, but otherwise what evaluation sees in it.
+        nearest, _ = paste_prediction(person.instance, 150, 180)
+        assert ((nearest > 0) == person.mask).mean() > 0.97
+        both = (nearest > 0) & person.mask
+        assert (nearest == person.part)[both].mean() > 0.9
+
+
+def test_everyone_in_one_map_has_the_surest_on_top(result: ImagePose, image: np.ndarray) -> None:
+    first, second = result[0].mask, result[1].mask
+    assert (first & second).any()
+    np.testing.assert_array_equal(result.index == 0, first)
+    np.testing.assert_array_equal(result.index == 1, second & ~first)
+    np.testing.assert_array_equal(result.iuv[:, first], result[0].iuv[:, first])
+    drawn = result.overlay(alpha=1)
+    np.testing.assert_array_equal(drawn[result.index < 0], image[result.index < 0])
+    assert (drawn[first] != image[first]).any()
+
+
+def test_places_are_read_at_the_nearest_pixel(result: ImagePose) -> None:
+    person = result[0]
+    x, y = person.pixels[len(person.pixels) // 2]
+    part, uv = person.at([[x + 0.4, y - 0.4], [-3.0, 5.0], [x, 1e6]])
+    assert part.tolist() == [person.part[y, x], 0, 0]
+    np.testing.assert_array_equal(uv[0], person.uv[:, y, x])
+    assert not uv[1:].any()
+    every, _ = person.at(person.pixels)
+    assert (every > 0).all()
+    assert len(every) == person.mask.sum()
+
+
+def test_pixels_lead_to_the_surface(
+    result: ImagePose, flat_surface: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slimdp.inference.image_pose.load_surface", lambda name: flat_surface)
+    person = result[0]
+    positions, vertices = person.positions(), person.vertices()
+    assert positions.shape == (len(person.pixels), 3)
+    assert np.isfinite(positions).all()
+    # The flat surface's charts are squares of half a metre, (u, v) along their sides.
+    part, uv = person.at(person.pixels)
+    first = part == part[0]
+    offset = positions[first, :2] - 0.5 * uv[first]
+    np.testing.assert_allclose(offset, np.broadcast_to(offset[0], offset.shape), atol=1e-4)
+    corner = flat_surface.vertices[vertices]  # type: ignore[attr-defined]
+    assert np.linalg.norm(corner - positions, axis=1).max() < 0.36  # half of the diagonal of a cell
+    assert person.vertices(np.array([[-5.0, -5.0]])).tolist() == [-1]
+    assert np.isnan(person.positions(np.array([[-5.0, -5.0]]))).all()
+
+
+def test_the_texture_holds_the_colours_of_the_pixels(result: ImagePose, image: np.ndarray) -> None:
+    person = result[0]
+    atlas = person.texture()
+    assert atlas.shape == (1200, 800, 4)
+    x, y = person.pixels[7]
+    part, (u, v) = int(person.part[y, x]), person.uv[:, y, x]
+    row = (part - 1) % 6 * 200 + round(float(1 - v) * 199)
+    column = (part - 1) // 6 * 200 + round(float(u) * 199)
+    assert atlas[row, column, 3] == 255
+    alike = (person.part == part) & (np.rint(person.uv[0] * 199) == round(float(u) * 199))
+    alike &= np.rint((1 - person.uv[1]) * 199) == round(float(1 - v) * 199)
+    np.testing.assert_allclose(atlas[row, column, :3], image[alike].mean(axis=0), atol=0.51)
+
+
+def test_contours_are_of_the_picture(result: ImagePose) -> None:
+    for line in result[0].contours([0.5]):
+        x, y = line.points.mean(axis=0)
+        assert 0 <= x < 150
+        assert 0 <= y < 180
+        assert line.level == 0.5
+
+
+def test_arrays_pil_images_and_files_give_the_same(
+    model: DensePose, image: np.ndarray, tmp_path: Path
+) -> None:
+    Image.fromarray(image).save(tmp_path / "a.png")
+    boxes = [[20, 20, 80, 120]]
+    expected = model(image, boxes).iuv
+    assert expected.any()
+    for other in (
+        tmp_path / "a.png",
+        str(tmp_path / "a.png"),
+        Image.open(tmp_path / "a.png"),
+        image[:, ::-1][:, ::-1],
+    ):
+        np.testing.assert_array_equal(model(other, boxes).iuv, expected)
+    grey = Image.fromarray(image).convert("L")
+    assert model(grey, boxes).image.shape == (180, 150, 3)
+
+
+def test_given_boxes_keep_their_order(model: DensePose, image: np.ndarray) -> None:
+    boxes = np.array([[5.0, 5, 50, 60], [60, 60, 40, 90]])
+    result = model(image, boxes)
+    np.testing.assert_array_equal(result.boxes, boxes)
+    assert result.scores.tolist() == [1, 1]
+    assert len(model(image, boxes[0])) == 1
+    assert len(model(image, [])) == 0
+    assert model(image, []).iuv.max() == 0
+
+
+def test_without_a_detector_one_person_fills_the_picture(weights: Path, image: np.ndarray) -> None:
+    result = DensePose.load(weights, detector=None, device="cpu")(image)
+    np.testing.assert_array_equal(result.boxes, [[0, 0, 150, 180]])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda image: image[..., 0], r"a grey image of shape \(180, 150\); wanted \(H, W, 3\) RGB"),
+        (lambda image: image[..., :1], r"a grey image of shape \(180, 150, 1\)"),
+        (lambda image: np.dstack([image, image[..., :1]]), r"\(180, 150, 4\); .*drop the transparency"),
+        (lambda image: image / 255, r"an image of float64; wanted uint8"),
+        (lambda image: image.transpose(2, 0, 1), r"an image of shape \(3, 180, 150\)"),
+        (lambda image: image[:0], r"an image of shape \(0, 150, 3\)"),
+        (lambda image: image.tolist(), r"an image of type list; wanted a NumPy array, a PIL image or a path"),
+        (lambda image: Image.new("I;16", (20, 20)), r"a PIL image of mode I;16; wanted 8 bits"),
+        (lambda image: "nowhere.jpg", r"nowhere\.jpg"),
+    ],
+)
+def test_other_pictures_are_refused(
+    model: DensePose, image: np.ndarray, change: object, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        model(change(image))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        ([[1, 2, 3]], r"boxes of shape \(1, 3\); wanted \(N, 4\)"),
+        (
+            [[1, 2, 0, 4]],
+            r"box 0: x, y, width, height = 1, 2, 0, 4; wanted one that the image of 150 x 180 px",
+        ),
+        ([[1, 2, 3, 4], [500, 0, 10, 10]], r"box 1: .*500"),
+        ([[float("nan"), 2, 3, 4]], r"box 0"),
+        ([["a", 2, 3, 4]], r"wanted numbers"),
+    ],
+)
+def test_other_boxes_are_refused(model: DensePose, image: np.ndarray, boxes: list, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model(image, boxes)
+
+
+def test_what_cannot_be_loaded_is_named(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no weights at .*none\.pt"):
+        DensePose.load(tmp_path / "none.pt")
+    with pytest.raises(ValueError, match="no surface"):
+        DensePose.load(weights, detector=None, surface=tmp_path / "none")
+    with pytest.raises(ConfigError, match="device"):
+        DensePose.load(weights, detector=None, device="abacus")
+    with pytest.raises(ConfigError, match="--detector"):
+        DensePose.load(weights, detector="crystal ball")
+
+
+def test_importing_slimdp_loads_no_library() -> None:
+    code = "import slimdp, sys; print(sorted({'torch', 'cv2', 'numpy', 'av'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
+
+
+def test_the_examples_of_the_page_run(
+    weights: Path, flat_surface: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: np.ndarray
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("slimdp.inference.weights.FOLDER", weights.parent)
+    monkeypatch.setattr("slimdp.inference.image_pose.load_surface", lambda name: flat_surface)
+    Image.fromarray(image).save("picture.jpg")
+    writer = cv2.VideoWriter("my.mp4", cv2.VideoWriter.fourcc(*"mp4v"), 25, (150, 180))
+    for index in range(4):
+        writer.write(np.roll(image, index, axis=1))
+    writer.release()
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 5
+    for block in blocks:
+        exec(compile(block, str(PAGE), "exec"), names)
+    assert names["outputs"] == [Path("my_pose/overlay.mp4"), Path("my_pose/iuv")]
+    assert sorted(file.name for file in Path("my_pose/iuv").iterdir()) == [f"{n:06d}.png" for n in range(4)]
+    assert Path("texture.png").is_file()
+    assert Path("overlay.png").is_file()
+
+
+def test_the_table_of_the_page_names_what_a_person_has(result: ImagePose) -> None:
+    named = re.findall(r"`(person|result)\.(\w+)", PAGE.read_text(encoding="utf-8"))
+    assert len(named) > 10
+    for whose, name in named:
+        assert hasattr(result[0] if whose == "person" else result, name), name
