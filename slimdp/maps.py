@@ -11,16 +11,15 @@ from torch import Tensor
 
 
 def sample_at_points(maps: Tensor, points: Tensor, index: Tensor, channel: Tensor | None = None) -> Tensor:
-    """Read maps bilinearly at points; outside the maps the border value holds.
+    """Read maps bilinearly at points, (P, C), or (P,) of a `channel`; outside the border value holds.
+
+    It is differentiable in `maps` and `points`.
 
     Args:
         maps: (B, C, h, w).
         points: (P, 2) x, y in px of the maps.
         index: (P,) int64, which of the B maps each point reads.
         channel: (P,) int64, the one channel that each point reads; None: all of them.
-
-    Returns:
-        (P, C), or (P,) with `channel`; differentiable in `maps` and `points`.
     """
     height, width = maps.shape[-2:]
     x = points[:, 0].clamp(0, width - 1)

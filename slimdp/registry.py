@@ -41,16 +41,15 @@ def lookup(group: str, name: str, key: str) -> Any:
     if name in registry:  # a look at all that is installed takes milliseconds
         return registry[name]
     offered = {entry.name: entry for entry in entry_points(group=group)}
-    if name in offered:
-        try:
-            registry[name] = offered[name].load()
-        except Exception as error:  # of somebody else's module
-            raise ConfigError(f"{key} = {name!r}: {offered[name].value} cannot be loaded: {error}") from error
-    if name not in registry:
+    if name not in offered:
         choices = listed(dict.fromkeys([*registry, *offered]), name)
         raise ConfigError(
             f"{key} = {name!r}, but it must be one of {choices}. One of your own: imports: [its_module]"
         )
+    try:
+        registry[name] = offered[name].load()
+    except Exception as error:  # of somebody else's module
+        raise ConfigError(f"{key} = {name!r}: {offered[name].value} cannot be loaded: {error}") from error
     return registry[name]
 
 

@@ -63,10 +63,7 @@ _COARSE = LabelMap()
 
 @dataclass(frozen=True)
 class PersonAnnotation:
-    """Everything that is known of one person in one picture.
-
-    A person without points has N = 0; what is not annotated at all is None.
-    """
+    """All that is known of a person in a picture: N = 0 without points, None for what is not annotated."""
 
     id: int
     image: ImageRecord

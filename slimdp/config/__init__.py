@@ -1,6 +1,5 @@
 """Every setting, as frozen pydantic models that check themselves, read from YAML with overrides.
 
-Unknown keys, wrong types and impossible values raise `ConfigError` naming the key, before any work starts.
 A settings file may build on another one (`base: base.yaml`) and then holds the difference alone.
 """
 

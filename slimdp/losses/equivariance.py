@@ -58,8 +58,7 @@ def cosine_errors(
     L_cos is its mean over the pixels that count (Slim DensePose, 3.2.2).
 
     Args:
-        features_0: (B, C, h, w), of the first crops.
-        features_1: (B, C, h, w), of the second crops.
+        features_0, features_1: (B, C, h, w), of the first crops and of the second ones.
         flow_0to1: (B, 2, H, W) from the first crops to the second, px of its own raster; its raster and that
             of the features cover the same crop.
         valid_0: (B, H, W) bool, where the flow can be trusted.
@@ -106,13 +105,9 @@ def equivariance_sum(features: Tensor, batch: PoseBatch, stop: str) -> Tensor:
 def warp_maps(maps_1: Tensor, flow_0to1: Tensor) -> tuple[Tensor, Tensor]:
     """Bring the maps of frame 1 to the pixels of frame 0: each reads, bilinearly, where it moved to.
 
-    Args:
-        maps_1: (B, C, h, w).
-        flow_0to1: (B, 2, h, w) px, x first.
-
-    Returns:
-        (B, C, h, w) at the pixels of frame 0, differentiable in both arguments, the border's value outside;
-        and (B, h, w) bool, whether the place is inside of frame 1. NaN moves to no place.
+    Of maps (B, C, h, w) and a flow (B, 2, h, w) px, x first, these are (B, C, h, w), differentiable in both,
+    the border's value outside; and (B, h, w) bool, whether the place is inside of frame 1. NaN moves to no
+    place.
     """
     height, width = maps_1.shape[-2:]
     steps = (torch.arange(side, device=maps_1.device) for side in (height, width))
@@ -132,15 +127,8 @@ def resize_flow(flow: Tensor, valid: Tensor, size: Sequence[int]) -> tuple[Tenso
     """A flow on a coarser or finer raster over the same crop.
 
     Pixels are squares that tile the crop: pixel m of a raster half as fine covers pixels 2 m and 2 m + 1.
-
-    Args:
-        flow: (B, 2, H, W) px, x first.
-        valid: (B, H, W) bool.
-        size: h, w.
-
-    Returns:
-        (B, 2, h, w) px of the new raster, the mean of the valid pixels that count, and (B, h, w) bool: where
-        these are half or more, by weight.
+    Of (B, 2, H, W) px, x first, and (B, H, W) bool it gives (B, 2, h, w) px of the new raster, the mean of
+    the valid pixels that count, and (B, h, w) bool: where these are half or more, by weight.
     """
     height, width = flow.shape[-2:]
     if (height, width) == tuple(size):

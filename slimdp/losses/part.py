@@ -40,16 +40,13 @@ class KeypointPartLoss(PartLoss):
 
 
 def part_errors(fine_segm: Tensor, points: Tensor, instance_index: Tensor, part: Tensor) -> Tensor:
-    """Cross entropy of the part scores, read bilinearly at the labelled points.
+    """Cross entropy (P,), nats, of the part scores, read bilinearly at the labelled points.
 
     Args:
         fine_segm: (N, 1 + parts, h, w).
         points: (P, 2) x, y, map px.
         instance_index: (P,) int64 in 0..N-1.
         part: (P,) int64, 1..parts.
-
-    Returns:
-        (P,) nats.
     """
     logits = sample_at_points(fine_segm, points, instance_index)
     return F.cross_entropy(logits, part, reduction="none")

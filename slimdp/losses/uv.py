@@ -43,15 +43,12 @@ class KeypointUvLoss(UvLoss):
 def uv_errors(
     u: Tensor, v: Tensor, points: Tensor, instance_index: Tensor, part: Tensor, uv: Tensor
 ) -> Tensor:
-    """Smooth L1 on u and v of the labelled part, read bilinearly at the labelled points, summed over the two.
+    """Smooth L1 (P,) on u and v of the labelled part, read bilinearly at the points, summed over the two.
 
     Args:
         u, v: (N, parts, h, w), one channel a part.
         points, instance_index, part: as of `part_errors`.
         uv: (P, 2) in [0, 1].
-
-    Returns:
-        (P,).
     """
     predicted = [sample_at_points(maps, points, instance_index, part - 1) for maps in (u, v)]
     return F.smooth_l1_loss(torch.stack(predicted, dim=1), uv, reduction="none").sum(1)

@@ -119,13 +119,7 @@ class Hourglass(nn.Module):
 
 
 class Stack(nn.Module):
-    """One hourglass and its outputs.
-
-    Args:
-        features: channels.
-        outputs: channels of the maps, as `output_channels` says.
-        keypoints: number of heat maps.
-    """
+    """One hourglass and its outputs: maps of channels as of `output_channels`, heat maps of keypoints."""
 
     def __init__(self, features: int, outputs: tuple[int, int, int, int], keypoints: int = 0) -> None:
         super().__init__()

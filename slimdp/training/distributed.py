@@ -122,25 +122,17 @@ def sync_batch_norms(model: nn.Module, device: torch.device) -> nn.Module:
     group = dist.new_group()
     if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(model, group)  # type: ignore[no-any-return]
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.BatchNorm2d):
-                setattr(module, name, SyncBatchNorm(child, group))
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            shared: Any = module  # the same object with its tensors, of another class
+            shared.__class__, shared.group = SyncBatchNorm, group
     return model
 
 
 class SyncBatchNorm(nn.BatchNorm2d):
-    """The batch norm (B, C, h, w) -> the same shape over all processes, which have equally many crops.
+    """The batch norm (B, C, h, w) -> the same shape over all processes, which have equally many crops."""
 
-    It takes over the weights, statistics and settings of `norm`; `group` is a dist.ProcessGroup.
-    """
-
-    def __init__(self, norm: nn.BatchNorm2d, group: Any) -> None:
-        super().__init__(norm.num_features, norm.eps, norm.momentum)
-        self.weight, self.bias = norm.weight, norm.bias
-        self.running_mean, self.running_var = norm.running_mean, norm.running_var
-        self.num_batches_tracked = norm.num_batches_tracked
-        self.group = group
+    group: Any  # a dist.ProcessGroup
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:

@@ -89,14 +89,12 @@ class Monitor:
         """Do not count the time since the last step, which was not spent on training."""
         self.since, self.images = time.perf_counter(), 0
 
-    def _log(
-        self, step: int, losses: Mapping[str, Tensor], learning_rate: float, gradient_norm: Tensor
-    ) -> None:
+    def _log(self, step: int, losses: Mapping[str, Tensor], learning_rate: float, norm: Tensor) -> None:
         summed = self.processes.sum_scalars(losses)
         if self.writer is None:
             return
         scalars = {f"loss/{name}": value for name, value in summed.items()}
-        scalars |= {"learning_rate": learning_rate, "gradient_norm": gradient_norm.item()}
+        scalars |= {"learning_rate": learning_rate, "gradient_norm": norm.item()}
         if self.images:
             seconds = max(time.perf_counter() - self.since, 1e-9)
             scalars["images_per_second"] = self.images * self.processes.count / seconds

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -57,7 +57,7 @@ def train(
     device: str = "auto",
     bar: bool = True,
 ) -> Path:
-    """Train a network, in this process alone or in those that `torchrun` started.
+    """Train a network, in this process or in those that `torchrun` started; returns its last checkpoint.
 
     Args:
         config: paths in it are relative to the working directory.
@@ -67,9 +67,6 @@ def train(
             name, it and those before it must have the same settings there, and count as done.
         device: "cpu", "cuda", "cuda:1", ..., or "auto": a GPU if there is one.
         bar: show a progress bar in a terminal; otherwise plain lines.
-
-    Returns:
-        the checkpoint of the last stage.
 
     Raises:
         ConfigError: the settings are not those of the run to go on with, or name files that are not there.
@@ -255,8 +252,7 @@ def _check_fits(path: Path, checkpoint: Checkpoint, config: TrainConfig) -> None
     load_weights(build_model(config), checkpoint.model, path)
 
 
-@dataclass(frozen=True)
-class TrainRun:
+class TrainRun(NamedTuple):
     """What `train` is told of one of several runs at once."""
 
     config: TrainConfig
@@ -287,11 +283,6 @@ def _train_run(run: TrainRun) -> Path:
     return train(run.config, run.out, initial=run.initial, bar=False)
 
 
-# Of mallopt(3): pieces above the one are mapped singly; what is free at the end above the other goes back.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_LARGEST_MMAP_THRESHOLD = 32 * 2**20
-
-
 def keep_freed_memory() -> bool:
     """Let this process keep the memory of freed tensors for the next ones; returns whether that was possible.
 
@@ -303,7 +294,9 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # no C library to ask, or one without mallopt
         return False
-    return all([mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD), mallopt(_TRIM_THRESHOLD, 2**31 - 1)])
+    # M_MMAP_THRESHOLD, at its largest: pieces above it are mapped singly; M_TRIM_THRESHOLD: what is free at
+    # the end above it goes back.
+    return all([mallopt(-3, 32 * 2**20), mallopt(-1, 2**31 - 1)])
 
 
 @contextmanager

@@ -25,18 +25,16 @@ from typing import Any
 
 import cv2
 import h5py
-import numpy as np
 import torch
 from tqdm import tqdm
 
-import slimdp
 from flow_cache.runtime.atomic import write_json, write_text
 from flow_cache.runtime.json_file import JsonFileError, parse_json, read_json, read_json_bytes
 from flow_cache.runtime.lock import HeldError, held_folder
 from flow_cache.runtime.machine import git_state
 from slimdp.config import TrainConfig, config_to_dict
 from slimdp.settings_file import dump_yaml
-from slimdp.training.checkpoint import CheckpointError
+from slimdp.training.checkpoint import CheckpointError, current_versions
 from slimdp.training.distributed import DistributedContext
 
 
@@ -125,7 +123,6 @@ def read_metrics(file: Path) -> list[dict[str, Any]]:
 
 def describe_environment(device: torch.device, processes: DistributedContext) -> dict[str, Any]:
     """What a run ran on, as JSON values."""
-    versions = {"slimdp": slimdp, "torch": torch, "numpy": np, "opencv": cv2, "h5py": h5py}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     git = git_state(__file__)
     return {
@@ -133,7 +130,7 @@ def describe_environment(device: torch.device, processes: DistributedContext) ->
         "command": sys.argv,
         "git": None if git is None else {"commit": git[0], "changed": git[1]},
         "python": platform.python_version(),
-        "versions": {package: str(module.__version__) for package, module in versions.items()},
+        "versions": {**current_versions(), "opencv": cv2.__version__, "h5py": h5py.__version__},
         "system": f"{platform.system()} {platform.machine()}",
         "device": f"{device} {name}".strip(),
         "cuda": torch.version.cuda if device.type == "cuda" else None,

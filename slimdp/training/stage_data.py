@@ -122,13 +122,10 @@ def read_stages(
 ) -> list[StageData]:
     """Read and check the labels of all stages, so that nothing is found wrong after hours of training.
 
-    `sets` are annotations that were read before (`source_labels`); those read here join them.
-
-    Raises:
-        ConfigError: a file or folder is not there, the surface is not known or cannot be mirrored, or a batch
-            cannot be dealt out to the processes, naming the key.
-        AnnotationError: an annotation file or one of its pictures is broken, nobody in it is labelled, or its
-            budget does not fit it.
+    `sets` are annotations that were read before (`source_labels`); those read here join them. Raises
+    ConfigError, naming the key: a file or folder is not there, the surface is not known or cannot be
+    mirrored, or a batch cannot be dealt out to the processes; AnnotationError: an annotation file or one of
+    its pictures is broken, nobody in it is labelled, or its budget does not fit it.
     """
     check_stages(config, processes)
     symmetry, anchors = _symmetry(config), None
