@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,52 +40,42 @@ _POLL_SECONDS = 1.0
 _RESULTS_LOCK = ".results.lock"
 
 
+@dataclass
 class Executor:
     """Does what is missing of a study, until nothing is left that it could do.
 
     A run that fails keeps no others from being done, and is not taken up by this executor again, whatever its
-    folder says: for ever, if the folder could not be told of it.
-
-    Args:
-        prepared: the study.
-        processes: runs side by side. Each has a process of its own: one that is killed for its memory does
-            not take the executor along.
-        alone: whether no other executor may be at work in the study's folder.
-        began: told of every run that begins.
-        ended: told of every run that ends, with its score, None of a stage, or why it failed.
+    folder says: for ever, if the folder could not be told of it. Each of the runs side by side has a process
+    of its own: one that is killed for its memory does not take the executor along.
     """
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        processes: int,
-        alone: bool,
-        began: Callable[[PlannedRun], None],
-        ended: Callable[[PlannedRun, RunResult | Failure | None], None],
-    ) -> None:
-        self._prepared, self._processes, self._alone = prepared, processes, alone
-        self._began, self._ended = began, ended
-        self._finished: set[Path] = set()
-        self.under_way: dict[Path, float] = {}  # since when, by folder; of `time.monotonic`
-        self.failures: dict[Path, Failure] = {}
+    prepared: Prepared
+    processes: int
+    alone: bool  # whether no other executor may be at work in the study's folder
+    began: Callable[[PlannedRun], None]  # told of every run that begins
+    #: Told of every run that ends, with its score, None of a stage, or why it failed.
+    ended: Callable[[PlannedRun, RunResult | Failure | None], None]
+    under_way: dict[Path, float] = field(default_factory=dict)  # since when, by folder; of `time.monotonic`
+    failures: dict[Path, Failure] = field(default_factory=dict)
+    finished: set[Path] = field(default_factory=set)
 
     def go(self) -> None:
         """Carry out what is missing; returns when the rest is done, failed or waits for what failed."""
-        with WorkerPool(carry_out_unmoved, self._processes, queued=0) as pool:
+        with WorkerPool(carry_out_unmoved, self.processes, queued=0) as pool:
             for task, answer in pool.answers(self._next, _POLL_SECONDS):
                 folder = task.run.folder
                 del self.under_way[folder]
                 if isinstance(answer, HeldError):  # another executor was quicker
                     continue
                 if isinstance(answer, Exception):
-                    self.failures[folder] = record_failure(task.run.folder_in(self._prepared.out), answer)
-                    self._ended(task.run, self.failures[folder])
+                    self.failures[folder] = record_failure(task.run.folder_in(self.prepared.out), answer)
+                    self.ended(task.run, self.failures[folder])
                 else:
-                    self._ended(task.run, answer)
+                    self.ended(task.run, answer)
 
     def status(self) -> RunStatus:
         """How far all runs are that are to be done, as far as this executor knows."""
-        return run_status(self._prepared, self._finished, self.under_way, self.failures, self._alone)
+        return run_status(self.prepared, self.finished, self.under_way, self.failures, self.alone)
 
     def _next(self) -> RunTask | None:
         """What to do now; waits while all that is left waits for other executors. None: nothing now."""
@@ -94,8 +84,8 @@ class Executor:
             if status.ready:
                 run = status.ready[0]
                 self.under_way[run.folder] = time.monotonic()
-                self._began(run)
-                return task_of(self._prepared, run)
+                self.began(run)
+                return task_of(self.prepared, run)
             if self.under_way or not status.busy:
                 return None
             time.sleep(_POLL_SECONDS)

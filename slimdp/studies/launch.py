@@ -11,15 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flow_cache.runtime.job_array import (
-    RequeuedJob,
-    end_of_log,
-    make_executor,
-    new_jobs_folder,
-    submit_array,
-    visible_gpus,
-    wait_for_jobs,
-)
+from flow_cache.runtime import job_array
 from flow_cache.runtime.machine import usable_cores
 from slimdp.studies.executor import Executor, RunStatus, run_status, save_all_results, seconds_left
 from slimdp.studies.plan import PlannedRun
@@ -111,17 +103,17 @@ def submit_sweep(
     _check_jobs(jobs)
     asked = {"name": "slimdp_sweep", **(asked or {})} if cluster == "slurm" else asked or {}
     with tempfile.TemporaryDirectory() as nowhere:
-        make_executor(cluster, Path(nowhere), asked, 1)
+        job_array.make_executor(cluster, Path(nowhere), asked, 1)
     with alone(out):
         prepared = _begun(prepare(study, out, rows, seeds, device, results), log)
     count = min(jobs, len(prepared.todo))
     if not count:
         return SubmittedSweep(prepared, cluster, ())
-    folder = new_jobs_folder(out)
+    folder = job_array.new_jobs_folder(out)
     log(f"{study.title}: {describe_todo(prepared)}; {count} jobs; their logs are in {folder}")
-    gpus = visible_gpus() if cluster == "local" and device != "cpu" else []
+    gpus = job_array.visible_gpus() if cluster == "local" and device != "cpu" else []
     works = [SweepJob(prepared, gpus[number % len(gpus)] if gpus else None) for number in range(count)]
-    submitted = submit_array(make_executor(cluster, folder, asked, 1), cluster, works)
+    submitted = job_array.submit_array(job_array.make_executor(cluster, folder, asked, 1), cluster, works)
     return SubmittedSweep(prepared, cluster, tuple(submitted))
 
 
@@ -168,7 +160,7 @@ class _Sweep:
 
 
 @dataclass(frozen=True)
-class SweepJob(RequeuedJob):
+class SweepJob(job_array.RequeuedJob):
     """An executor in a job's process; called again, it goes on.
 
     Args:
@@ -214,12 +206,12 @@ class SubmittedSweep:
             KeyboardInterrupt: as of `wait_for_jobs`.
         """
         tell = partial(self._tell, set(), set(), log)
-        wait_for_jobs(self.jobs, self.cluster, tell, "slimdp sweep --status", _POLL_SECONDS)
+        job_array.wait_for_jobs(self.jobs, self.cluster, tell, "slimdp sweep --status", _POLL_SECONDS)
         tell()
         summary = summarise(self.prepared, run_status(self.prepared, set()))
         for job in self.jobs if summary.left else ():
             if not job.paths.result_pickle.exists() or job.exception() is not None:
-                end = f"the end of {job.paths.stderr}:\n{end_of_log(job)}"
+                end = f"the end of {job.paths.stderr}:\n{job_array.end_of_log(job)}"
                 log(f"job {job.job_id} ended before all was done; {end}")
         return summary
 
