@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from slimdp.commands.arguments import add_swept_studies
 
@@ -42,19 +41,15 @@ def _advise(options: argparse.Namespace) -> None:
         raise ConfigError(f"--accuracy {options.accuracy:g}, but a percentage over 0 is wanted")
     for swept in find_studies(options.runs, options.study):
         if options.at not in swept.study.columns:
-            raise ConfigError(
-                f"--at {options.at}: no such column of {swept.study.file}; it has: "
-                f"{listed(swept.study.columns, options.at)}"
-            )
+            there = listed(swept.study.columns, options.at)
+            raise ConfigError(f"--at {options.at}: no such column of {swept.study.file}; it has: {there}")
         if options.on is not None and options.on not in swept.study.evaluate:
             named = ", ".join(filter(None, swept.study.evaluate)) or "one without a name"
             raise ConfigError(f"--on {options.on}: no such set of {swept.study.file}; it has: {named}")
         names = [way.name for way in _ways(swept, options.on)]
         if options.over is not None and options.over not in names:
-            raise ConfigError(
-                f"--over {options.over}: no such way in {swept.study.file}; there are: "
-                f"{listed(names, options.over)}"
-            )
+            there = listed(names, options.over)
+            raise ConfigError(f"--over {options.over}: no such way in {swept.study.file}; there are: {there}")
         asked = f"over {options.over}," if options.accuracy is None else f"{options.accuracy:g} %"
         what = swept.study.columns[options.at].words.removeprefix("points ")
         print(f"{swept.study.title}: {asked} {what}")
@@ -74,9 +69,9 @@ def _lines(options: argparse.Namespace, swept: SweptStudy, currency: str) -> lis
     known = {way: each for way, each in rows.items() if each}
     free = [result.row for result in swept.results if getattr(result, currency) == 0]
     left_out = [f"left out, for they cost nothing: {', '.join(dict.fromkeys(free))}"] if free else []
-    if options.accuracy is None:
-        return [_gains(known, options.over, currency), *left_out]
-    return [_prices(known, options.accuracy, currency), *left_out]
+    wanted = options.accuracy
+    table = _gains(known, options.over, currency) if wanted is None else _prices(known, wanted, currency)
+    return [table, *left_out]
 
 
 def _prices(spent: Mapping[_Way, Sequence[Spent]], accuracy: float, currency: str) -> str:
@@ -114,8 +109,7 @@ def _unit(currency: str) -> str:
     return "clicks" if currency == "clicks" else "annotator hours"
 
 
-@dataclass(frozen=True)
-class _Way:
+class _Way(NamedTuple):
     """A way of spending: rows whose labels are of one kind, and who they are scored on."""
 
     name: str
@@ -171,14 +165,12 @@ def _cells(advice: Advice, currency: str) -> list[str]:
 
 
 def _remark(advice: Advice, currency: str) -> str:
-    if advice.best is not None:
-        cost = _amount(advice.best.cost, currency)
-        return f"the best is {advice.best.row}: {advice.most:.1f} % for {cost}"
-    return " to ".join(advice.rows)
+    if advice.best is None:
+        return " to ".join(advice.rows)
+    cost = _amount(advice.best.cost, currency)
+    return f"the best is {advice.best.row}: {advice.most:.1f} % for {cost}"
 
 
 def _amount(cost: float, currency: str) -> str:
     """Clicks to three digits, or hours."""
-    if currency != "clicks":
-        return f"{cost / 3600:.3g}"
-    return f"{float(f'{cost:.3g}'):,.0f}"
+    return f"{float(f'{cost:.3g}'):,.0f}" if currency == "clicks" else f"{cost / 3600:.3g}"

@@ -80,11 +80,8 @@ def _add_surface(commands: argparse._SubParsersAction) -> None:
 def _synthesize(options: argparse.Namespace) -> None:
     from slimdp.synthetic.dataset import synthesize_preset
 
-    made = synthesize_preset(
-        options.out, options.preset, options.seed, options.processes, options.set, options.backgrounds,
-        options.motions,
-    )  # fmt: skip
-    print(made)
+    given = (options.preset, options.seed, options.processes, options.set, options.backgrounds)
+    print(synthesize_preset(options.out, *given, options.motions))
 
 
 def _no_diagnosis(file: Path, options: argparse.Namespace) -> bool:
@@ -120,8 +117,8 @@ def _draw(options: argparse.Namespace) -> None:
             raise ConfigError(
                 f"nobody in a video {options.video!r}; there are: {', '.join(videos) or 'none'}"
             )
-        people = tuple(person for person in people if person.image.video == options.video)
-        people = tuple(sorted(people, key=lambda person: person.image.file_name))
+        shown = (person for person in people if person.image.video == options.video)
+        people = tuple(sorted(shown, key=lambda person: person.image.file_name))
     with nullcontext() if options.predictions is None else PredictionFile(options.predictions) as predictions:
         sheet = people_sheet(people, predictions, options.count, options.columns)
     save_png(options.out, sheet)
