@@ -57,31 +57,20 @@ def forward_backward_offset_points(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Move points along a flow, and measure how far from the start the opposite flow returns them.
 
-    Args:
-        points_0: (N, 2) x, y px in frame 0.
-        flow_0to1, flow_1to0: (2, H, W) px: what takes a pixel of one frame to the other; NaN where not known.
-        valid_0, valid_1: (H, W) bool, where flow_0to1 and flow_1to0 are known; all of them by default.
-
-    Returns:
-        points_1 (N, 2) float64 px in frame 1, NaN where the way there is not known, and the offset (N,)
-        float64 px, infinite where the point lies outside of frame 0, lands outside of frame 1, or either way
-        is not known.
-
-    Raises:
-        FlowCacheError: wrong shapes, or points that are not finite.
+    Flows are (2, H, W) px, NaN where not known, or where their valid (H, W) bool is not. Points (N, 2) x, y
+    px become points_1 (N, 2) float64 px in frame 1, NaN where the way there is not known, and the offset (N,)
+    float64 px, infinite where the point lies outside of frame 0, lands outside of frame 1, or either way is
+    not known. Raises FlowCacheError for wrong shapes, or points that are not finite.
 
     Source: Slim DensePose (Neverova et al., 2019), the check that propagated labels must pass.
     """
-    flow_0to1 = _where_valid("flow_0to1", flow_0to1, valid_0)
-    flow_1to0 = _where_valid("flow_1to0", flow_1to0, valid_1)
-    _check_pair(flow_0to1, flow_1to0)
+    flow_0to1, flow_1to0 = _known_flows(flow_0to1, flow_1to0, valid_0, valid_1)
     points_0 = np.asarray(points_0, dtype=np.float64)
     if points_0.ndim != 2 or points_0.shape[1] != 2:
         raise FlowCacheError(f"points of shape {points_0.shape}; wanted (N, 2) x, y px")
-    if not np.isfinite(points_0).all():
-        raise FlowCacheError(f"points that are not finite, first in row {_first_bad_row(points_0)}")
-    points_1, offset_px, _ = _there_and_back(points_0, flow_0to1, flow_1to0)
-    return points_1, offset_px
+    if not (finite := np.isfinite(points_0).all(axis=1)).all():
+        raise FlowCacheError(f"points that are not finite, first in row {int(finite.argmin())}")
+    return _there_and_back(points_0, flow_0to1, flow_1to0)[:2]
 
 
 def forward_backward_offset(
@@ -91,9 +80,7 @@ def forward_backward_offset(
     valid_1: np.ndarray | None = None,
 ) -> np.ndarray:
     """The offset of `forward_backward_offset_points` at every pixel of frame 0: (H, W) float64 px."""
-    flow_0to1 = _where_valid("flow_0to1", flow_0to1, valid_0)
-    flow_1to0 = _where_valid("flow_1to0", flow_1to0, valid_1)
-    _check_pair(flow_0to1, flow_1to0)
+    flow_0to1, flow_1to0 = _known_flows(flow_0to1, flow_1to0, valid_0, valid_1)
     height, width = flow_0to1.shape[1:]
     offset_px = np.empty((height, width))
     rows = max(_PIXELS_AT_ONCE // width, 1)
@@ -159,10 +146,6 @@ class FlowPair:
     flow_0to1: np.ndarray
     flow_1to0: np.ndarray
 
-    def reverse(self) -> FlowPair:
-        """The same two frames, seen from the other one."""
-        return FlowPair(self.flow_1to0, self.flow_0to1)
-
 
 @dataclass(frozen=True)
 class FlowChain:
@@ -176,7 +159,8 @@ class FlowChain:
 
     def reverse(self) -> FlowChain:
         """The same chain, seen from the other end."""
-        return FlowChain(tuple(pair.reverse() for pair in reversed(self.pairs)), self.origin)
+        pairs = (FlowPair(pair.flow_1to0, pair.flow_0to1) for pair in reversed(self.pairs))
+        return FlowChain(tuple(pairs), self.origin)
 
 
 class PointStatus(IntEnum):
@@ -298,11 +282,9 @@ class FlowChainReader:
         """The flows from a frame along hops that `hops` gave, and back, in a box x, y, width, height px."""
         pairs = []
         for hop in hops:
-            there, back = (
-                self._store.read(video, *field, box) for field in ((frame, hop), (frame + hop, -hop))
-            )
-            pairs.append(FlowPair(there.displacement, back.displacement))
+            there = self._store.read(video, frame, hop, box)
             frame += hop
+            pairs.append(FlowPair(there.displacement, self._store.read(video, frame, -hop, box).displacement))
         return FlowChain(tuple(pairs), there.origin)
 
     def _why_none(self, video: str, frame: int, step: int) -> MissingFlowError:
@@ -319,9 +301,7 @@ class FlowChainReader:
         raise AssertionError(f"a store that holds both flows of {between} offers no chain")
 
     def _held(self, video: str, frame: int, step: int, within: tuple[int, int] | None) -> bool:
-        if within is not None and not (
-            within[0] <= frame <= within[1] and within[0] <= frame + step <= within[1]
-        ):
+        if within and not within[0] <= min(frame, frame + step) <= max(frame, frame + step) <= within[1]:
             return False  # another video may begin there
         key = video, step
         if key not in self._finished:
@@ -337,22 +317,14 @@ def plan_chain(
 
     A hop is a stored flow there together with the one back. The direct flow is a single hop and so comes
     before all others; with flow of one to three frames, 7 frames are 3 + 3 + 1. Hops lead towards the target
-    alone: none goes past it and back, nor begins the other way.
-
-    Args:
-        frame: index of the frame to start from.
-        step: how many frames later it ends, not 0.
-        steps: what hops there may be.
-        held: whether the flow from a frame over a step is stored, one way.
-
-    Returns:
-        Steps that add up to `step`; () where no stored flows lead there.
+    alone: none goes past it and back, nor begins the other way. They add up to `step`, which is not 0; ()
+    where no stored flows lead there. `steps` are the hops that there may be; `held` tells whether the flow
+    from a frame over a step is stored, one way.
     """
     towards = sorted({s for s in steps if s * step > 0 and abs(s) <= abs(step)}, key=abs, reverse=True)
     target = frame + step
-    reached: dict[int, tuple[int, ...]] = {
-        frame: ()
-    }  # frames by breadth: the first way there is the shortest
+    # Frames by breadth: the first way there is the shortest.
+    reached: dict[int, tuple[int, ...]] = {frame: ()}
     row = [frame]
     while row and target not in reached:
         following = []
@@ -404,23 +376,25 @@ def _offset_px(
     return offset_px, inside
 
 
-def _where_valid(name: str, flow: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
-    if valid is None:
-        return np.ascontiguousarray(flow)
-    if valid.dtype != bool or valid.shape != flow.shape[1:]:
-        raise FlowCacheError(
-            f"validity of {name} of shape {valid.shape} and type {valid.dtype}; wanted {flow.shape[1:]} bool"
-        )
-    return np.where(valid, flow, np.nan)
+def _known_flows(
+    flow_0to1: np.ndarray, flow_1to0: np.ndarray, valid_0: np.ndarray | None, valid_1: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Flows, NaN where they are not valid; they and what is valid were checked."""
+    flows = []
+    for name, flow, valid in (("flow_0to1", flow_0to1, valid_0), ("flow_1to0", flow_1to0, valid_1)):
+        if valid is not None and (valid.dtype != bool or valid.shape != flow.shape[1:]):
+            raise FlowCacheError(
+                f"validity of {name} of shape {valid.shape} and type {valid.dtype}; wanted "
+                f"{flow.shape[1:]} bool"
+            )
+        flows.append(np.ascontiguousarray(flow) if valid is None else np.where(valid, flow, np.nan))
+    _check_pair(*flows)
+    return flows[0], flows[1]
 
 
 def _check_threshold(threshold_px: float) -> None:
     if not threshold_px > 0:
         raise FlowCacheError(f"threshold {threshold_px} px of the check; wanted a positive number")
-
-
-def _first_bad_row(points: np.ndarray) -> int:
-    return int(np.argmax(~np.isfinite(points).all(axis=1)))
 
 
 def _check_pair(flow_0to1: np.ndarray, flow_1to0: np.ndarray) -> None:
