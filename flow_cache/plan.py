@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.roi import PeopleBoxes
@@ -55,15 +54,8 @@ def checked_steps(steps: Sequence[int]) -> tuple[int, ...]:
 
 
 def check_names(videos: list[Video], frames: Mapping[str, Iterable[int]] | None) -> None:
-    """Raises FlowCacheError for videos of one name, no videos, and frames of a video that is not there."""
-    paths: dict[str, Path] = {}
-    for video in videos:
-        if video.name in paths:
-            raise FlowCacheError(
-                f"two videos named {video.name!r}: {paths[video.name]} and {video.path}; name one otherwise: "
-                f"NAME={video.path}"
-            )
-        paths[video.name] = video.path
-    unknown = sorted(set(frames or {}) - set(paths))
+    """Raises FlowCacheError for no videos, and frames of a video that is not there."""
+    names = {video.name for video in videos}
+    unknown = sorted(set(frames or {}) - names)
     if unknown or not videos:
-        raise FlowCacheError(f"frames of unknown videos {unknown}; given videos: {sorted(paths) or 'none'}")
+        raise FlowCacheError(f"frames of unknown videos {unknown}; given videos: {sorted(names) or 'none'}")

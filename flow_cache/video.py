@@ -55,20 +55,25 @@ def name_sources(
     A video keeps the name by which the store to be written knows it (`known`). Raises FlowCacheError for a
     name that cannot be, or two videos that only NAME=PATH can tell apart.
     """
-    given = [source if isinstance(source, VideoSource) else _parse(source) for source in sources]
-    choices = [[one.name] if isinstance(one, VideoSource) else _choices(one, known) for one in given]
-    while clashes := _clashing(choices):
-        longer = [names for names in clashes if len(names) > 1]
+    given = [_parse(source, known) for source in sources]
+    while True:
+        count = Counter(names[-1] for _, names in given)
+        longer = [names for _, names in given if count[names[-1]] > 1 and len(names) > 1]
         if not longer:
             break
         for names in longer:
             names.pop()
-    named = [
-        VideoSource(one.path if isinstance(one, VideoSource) else one, names[-1])
-        for one, names in zip(given, choices, strict=True)
-    ]
-    _check_different(named)
-    return named
+    paths: dict[str, Path] = {}
+    for path, (*_, name) in given:
+        if (other := paths.get(name)) == path:
+            raise FlowCacheError(f"{other} is given twice")
+        if other is not None:
+            first, second = quoted(f"NAME_1={other}"), quoted(f"NAME_2={path}")
+            raise FlowCacheError(
+                f"two videos named {name!r}: {other} and {path}; name them: {first} {second}"
+            )
+        paths[name] = path
+    return [VideoSource(path, name) for name, path in paths.items()]
 
 
 def name_source(source: Path | str | VideoSource) -> VideoSource:
@@ -93,17 +98,22 @@ def folder_names(folder: PurePath) -> list[str]:
     return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
-def _parse(source: Path | str) -> Path | VideoSource:
+def _parse(source: Path | str | VideoSource, known: Collection[str]) -> tuple[Path, list[str]]:
+    """Where a video is, and what it may be called, most folders first and the name that is known last."""
+    if isinstance(source, VideoSource):
+        return source.path, [source.name]
     text = str(source)
     if "=" not in text or os.path.lexists(text):
-        return Path(source)
+        names = _names(Path(source))
+        held = next((place for place, name in enumerate(names) if name in known), len(names) - 1)
+        return Path(source), names[: held + 1]
     name, _, path = text.partition("=")
     if not path or not is_name(name):
         raise FlowCacheError(
             f"{text!r} is no path that is there, and no NAME=PATH either: wanted a name such as SEQ-02 or "
             "SEQ-02/img1"
         )
-    return VideoSource(Path(path), name)
+    return Path(path), [name]
 
 
 def _names(path: Path) -> list[str]:
@@ -112,31 +122,6 @@ def _names(path: Path) -> list[str]:
         path = path.resolve()
     whole = Path(os.path.abspath(path))
     return folder_names(whole if path.is_dir() else whole.with_name(whole.stem)) or [str(path)]
-
-
-def _choices(path: Path, known: Collection[str]) -> list[str]:
-    names = _names(path)
-    held = next((place for place, name in enumerate(names) if name in known), len(names) - 1)
-    return names[: held + 1]
-
-
-def _clashing(choices: list[list[str]]) -> list[list[str]]:
-    count = Counter(names[-1] for names in choices)
-    return [names for names in choices if count[names[-1]] > 1]
-
-
-def _check_different(named: list[VideoSource]) -> None:
-    paths: dict[str, Path] = {}
-    for video in named:
-        if video.name in paths:
-            other = paths[video.name]
-            if other == video.path:
-                raise FlowCacheError(f"{other} is given twice")
-            first, second = quoted(f"NAME_1={other}"), quoted(f"NAME_2={video.path}")
-            raise FlowCacheError(
-                f"two videos named {video.name!r}: {other} and {video.path}; name them: {first} {second}"
-            )
-        paths[video.name] = video.path
 
 
 _LOG = logging.getLogger(__name__)
@@ -236,9 +221,6 @@ def _in_number_order(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in parts]
 
 
-_LOG = logging.getLogger(__name__)
-
-
 @dataclass(frozen=True)
 class Video:
     """A video that was read through once: it has at least two frames and all have one size."""
@@ -247,10 +229,13 @@ class Video:
     name: str
     width: int  # px
     height: int  # px
-    frame_names: tuple[
-        str, ...
-    ]  # files of a folder in the order of their numbers; six digits of a video file
+    frame_names: tuple[str, ...]  # files of a folder by their numbers; six digits each of a video file
     source_hash: str  # SHA-256 of all their bytes
+
+    def record(self, estimator: str, settings: str, settings_hash: str, around: str = "") -> VideoRecord:
+        """What a store keeps of the video, and of how its flow is made."""
+        of_video = (self.name, self.width, self.height, self.frame_names, str(self.path), self.source_hash)
+        return VideoRecord(*of_video, estimator, settings, settings_hash, around)
 
     def read(self, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Decode the wanted frames in order, each once: yields index, (height, width, 3) uint8 RGB.
@@ -324,17 +309,13 @@ def open_video(source: Path | VideoSource, seen: Video | VideoRecord | None = No
     """Look through a folder of images or a video file, before any work is done on it.
 
     Every frame is decoded, unless the video was looked through before (`seen`): then its bytes are only read,
-    and where their hash is the same, so is the rest. The log tells what is odd but may be meant.
-
-    Raises:
-        FlowCacheError: the path is missing or a single image, there are fewer than two frames, a frame is
-            unreadable or cut off, or the frames differ in size.
+    and where their hash is the same, so is the rest. The log tells what is odd but may be meant. Raises
+    FlowCacheError where the path is missing or a single image, there are fewer than two frames, a frame is
+    unreadable or cut off, or the frames differ in size.
     """
     path, name = _path_and_name(source)
     check_utf8(path)
-    if path.is_dir():
-        return _open_folder(path, name, seen)
-    return _open_file(path, name, seen)
+    return _open_folder(path, name, seen) if path.is_dir() else _open_file(path, name, seen)
 
 
 def _path_and_name(source: Path | VideoSource) -> tuple[Path, str]:
@@ -390,28 +371,27 @@ def _inspect_file(path: Path) -> tuple[int, int, int]:
             size, pixel = file.shape(frame), file.pixel_shape
             if not count:
                 (width, height), pixel_0 = size, pixel
-            if size != (width, height):
-                raise FlowCacheError(
-                    f"{path}: frame {count} is {size[0]} x {size[1]} px, the first frame is {width} x "
-                    f"{height} px; all frames of a video need one size{_to_one_size(path, width, height)}"
-                )
-            if pixel != pixel_0:
-                raise FlowCacheError(
-                    f"{path}: the pixels of frame {count} are {_ratio(pixel)}, those of the first frame "
-                    f"{_ratio(pixel_0)} (width to height); all frames of a video need one shape"
-                    f"{_to_one_size(path, width, height)}"
-                )
+            if size != (width, height) or pixel != pixel_0:
+                raise FlowCacheError(_changes(path, count, size, (width, height), pixel, pixel_0))
             count += 1
     return width, height, count
 
 
-def _ratio(pixel: Fraction) -> str:
-    return f"{pixel.numerator}:{pixel.denominator}"
-
-
-def _to_one_size(path: Path, width: int, height: int) -> str:
-    one = path.with_name(f"{path.stem}_one_size.mp4")
-    return f": ffmpeg -i {quoted(path)} -vf scale={width}:{height},setsar=1 {quoted(one)}"
+def _changes(
+    path: Path, frame: int, size: tuple[int, int], size_0: tuple[int, int], pixel: Fraction, pixel_0: Fraction
+) -> str:
+    (width, height), one = size_0, path.with_name(f"{path.stem}_one_size.mp4")
+    if size != size_0:
+        what = f"frame {frame} is {size[0]} x {size[1]} px, the first frame is {width} x {height} px"
+    else:
+        ratio, ratio_0 = (f"{each.numerator}:{each.denominator}" for each in (pixel, pixel_0))
+        what = (
+            f"the pixels of frame {frame} are {ratio}, those of the first frame {ratio_0} (width to height)"
+        )
+    return (
+        f"{path}: {what}; all frames of a video need one {'shape' if size == size_0 else 'size'}: ffmpeg -i "
+        f"{quoted(path)} -vf scale={width}:{height},setsar=1 {quoted(one)}"
+    )
 
 
 def _check_may_be_video(path: Path) -> None:
