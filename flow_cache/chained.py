@@ -26,10 +26,10 @@ CHAINED = "chained "
 
 @dataclass(frozen=True)
 class ChainSummary:
-    """How many fields `chain_flow` wrote, and how many it found finished."""
+    """Fields of `chain_flow`."""
 
-    chained: int
-    found: int
+    chained: int  # written
+    found: int  # finished before
 
 
 def chain_flow(
@@ -45,14 +45,12 @@ def chain_flow(
     direct estimate over as many frames loses people who turn or run. Its errors add up, and it follows
     whatever covers a point on the way: the forward-backward check between both ends is to be made as ever.
     What leaves the frame on the way, or meets what is not stored, is NaN. Finished fields are left alone, so
-    that an interrupted run goes on.
+    that an interrupted run goes on. `out` and `filter` are as of `precompute`.
 
     Args:
         store: flow both ways over short steps (`plan_chain` says which of them lead where).
-        out: the .h5 file to write.
         steps: frames from the first to the last of a chain; those that the store holds are copied.
         frames: by the name of a video, only fields that start or end at one of these; None for all fields.
-        filter: a key of `schema.FILTERS`.
 
     Raises:
         FlowCacheError: bad steps, frames that a video does not have, an `out` that is part of the store, or
@@ -71,16 +69,14 @@ def chain_flow(
     ):
         for video, ways in planned.items():
             writer.add_video(_record(store.record(video)), steps, ways)
-            finished = {step: writer.finished(video, step) for step in steps}
-            there = [field for field in ways if finished[field[1]][field[0]]]
-            tracker.find(len(there))
-            found += len(there)
-            for (frame, step), hops in ways.items():
-                if not finished[step][frame]:
-                    flow = chained_field(store, video, frame, hops)
-                    writer.write(video, frame, step, encode_known(flow, np.isfinite(flow).all(axis=0)))
-                    tracker.advance()
-                    chained += 1
+            left = writer.unfinished(video, ways)
+            tracker.find(len(ways) - len(left))
+            found += len(ways) - len(left)
+            for frame, step in left:
+                flow = chained_field(store, video, frame, ways[frame, step])
+                writer.write(video, frame, step, encode_known(flow, np.isfinite(flow).all(axis=0)))
+                tracker.advance()
+                chained += 1
     return ChainSummary(chained, found)
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import struct
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ from flow_cache.inspection import count_finished
 from flow_cache.runtime.atomic import write_bytes
 from flow_cache.runtime.progress import Tracker, tracked
 from flow_cache.runtime.words import listed
-from flow_cache.schema import VideoRecord, starts, step_name
+from flow_cache.schema import starts, step_name
 from flow_cache.store import FlowStore
 from flow_cache.video import VideoSource, is_name, name_source, open_video
 from flow_cache.writer import FlowWriter
@@ -34,14 +35,14 @@ _MAGIC = b"PIEH"  # 202021.25 as float32
 #: Middlebury's mark of an unknown displacement, and the least absolute value that is read as one.
 _UNKNOWN, _UNKNOWN_FROM = np.float32(1e10), 1e9
 _KITTI_UNITS_PER_PX, _KITTI_ZERO = 64.0, 2**15
+_OF_KITTI = "wanted a 16-bit PNG of three channels, as KITTI has them"
 
 
 def write_flo(path: Path, flow: np.ndarray) -> None:
     """Write flow (2, H, W) px, x first, as Middlebury does: float32, exact; NaN as 1e10, unknown."""
     known = np.where(np.isfinite(flow), flow, _UNKNOWN).astype("<f4")
     height, width = flow.shape[1:]
-    size = np.array([width, height], "<i4").tobytes()
-    write_bytes(path, _MAGIC + size + np.ascontiguousarray(known.transpose(1, 2, 0)).tobytes())
+    write_bytes(path, _MAGIC + struct.pack("<ii", width, height) + known.transpose(1, 2, 0).tobytes())
 
 
 def read_flo(path: Path) -> np.ndarray:
@@ -64,8 +65,7 @@ def flo_size(path: Path) -> tuple[int, int]:
         head = file.read(12)
     if head[:4] != _MAGIC or len(head) < 12:
         raise FlowCacheError(f"{path} is no .flo file: it begins with {head[:4]!r}; wanted {_MAGIC!r}")
-    width, height = (int(side) for side in np.frombuffer(head, "<i4", 2, offset=4))
-    return width, height
+    return struct.unpack("<ii", head[4:])
 
 
 def png_size(path: Path) -> tuple[int, int]:
@@ -73,10 +73,8 @@ def png_size(path: Path) -> tuple[int, int]:
     with open(path, "rb") as file:
         head = file.read(24)
     if head[:8] != b"\x89PNG\r\n\x1a\n" or len(head) < 24:
-        raise FlowCacheError(
-            f"{path} is no picture; wanted a 16-bit PNG of three channels, as KITTI has them"
-        )
-    return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+        raise FlowCacheError(f"{path} is no picture; {_OF_KITTI}")
+    return struct.unpack(">II", head[16:])
 
 
 def write_kitti(path: Path, flow: np.ndarray) -> None:
@@ -101,17 +99,14 @@ def read_kitti(path: Path) -> np.ndarray:
     """Read KITTI's format: (2, H, W) float32 px, x first, NaN where unknown; else FlowCacheError."""
     image = decode_unchanged(path, content_of(path))
     if image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
-        raise FlowCacheError(
-            f"{path} is {image.dtype} {image.shape}; wanted a 16-bit PNG of three channels, as KITTI has them"
-        )
+        raise FlowCacheError(f"{path} is {image.dtype} {image.shape}; {_OF_KITTI}")
     known, y, x = np.moveaxis(image, -1, 0)
     flow = (np.stack([x, y]).astype(np.float32) - _KITTI_ZERO) / np.float32(_KITTI_UNITS_PER_PX)
     flow[:, known == 0] = np.nan
     return flow
 
 
-@dataclass(frozen=True)
-class FlowFormat:
+class FlowFormat(NamedTuple):
     """How one flow is kept in a file of its own."""
 
     suffix: str
@@ -127,21 +122,19 @@ FORMATS = {
 
 
 def export_flow(store: FlowStore, out: Path, format: str, videos: Iterable[str] | None = None) -> int:
-    """Write every finished field of a store to a file of its own; returns how many.
+    """Write every finished field of a store, or of some videos, to a file of its own; returns how many.
 
-    Args:
-        store: what to write; what is not stored is written as unknown.
-        out: the folder; each video gets one in it, of several folders where its name has several.
-        format: a key of `formats.FORMATS`.
-        videos: their names; None for all.
-
-    Raises:
-        FlowCacheError: no such format or video, a video whose name would lead out of the folder, or a
-            displacement that the format cannot hold.
+    What is not stored is written as unknown. Each video gets a folder in `out`, of several folders where its
+    name has several; `format` is a key of `FORMATS`. Raises FlowCacheError for no such format or video, a
+    video whose name would lead out of the folder, or a displacement that the format cannot hold.
     """
     kind, chosen = _format(format), store.videos() if videos is None else tuple(videos)
     for video in chosen:
-        _check_folder(out, video)
+        if not is_name(video):
+            raise FlowCacheError(
+                f"video {video!r} cannot be a folder of {out}: a store that says so was made by something "
+                "else, or changed"
+            )
     count = count_finished(store, chosen)
     with Tracker("export", "fields", count) as tracker:
         for video in chosen:
@@ -166,18 +159,12 @@ def import_flow(
 ) -> int:
     """Add flow that another program made to a store; returns how many fields. Unknown pixels read as NaN.
 
-    Args:
-        folder: of files named by frame and step, as `export_flow` names them, or numbered (`number_files`).
-        source: the video or folder of images that the flow is of, or NAME=PATH.
-        out: the .h5 file to write.
-        format: a key of `formats.FORMATS`.
-        filter: a key of `schema.FILTERS`.
-        step, first: as of `number_files`.
-        log: is told for which frames files are taken.
-
-    Raises:
-        FlowCacheError: no such files, a name, size or frame that does not fit the video, or a damaged file;
-            names and sizes of all are checked before the first is stored.
+    The files of `folder` are named by frame and step, as `export_flow` names them, or numbered
+    (`number_files`, with `step` and `first`). `source` is the video or folder of images that the flow is of,
+    or NAME=PATH; `out` the .h5 file to write; `format` a key of `FORMATS`, `filter` one of `schema.FILTERS`.
+    `log` is told for which frames files are taken. Raises FlowCacheError for no such files, a name, size or
+    frame that does not fit the video, or a damaged file; names and sizes of all are checked before the first
+    is stored.
     """
     kind, video = _format(format), open_video(name_source(source))
     files = [path for path in folder.glob(f"*{kind.suffix}") if not path.name.startswith(".")]
@@ -192,31 +179,17 @@ def import_flow(
             )
     if log is not None:
         log(numbered.said)
-    record = VideoRecord(
-        video.name, video.width, video.height, video.frame_names, str(video.path), video.source_hash,
-        estimator="imported", settings=json.dumps({"format": format}), settings_hash=f"imported {format}",
-    )  # fmt: skip
+    record = video.record("imported", json.dumps({"format": format}), f"imported {format}")
     with FlowWriter(out, filter) as writer:
         writer.add_video(record, tuple(sorted({step for _, step in numbered.fields})), numbered.fields)
         for (frame, by), path in tracked(numbered.fields.items(), "import", "fields"):
-            writer.write(video.name, frame, by, _encode(kind.read(path), path))
+            flow = kind.read(path)
+            try:
+                stored = encode_known(flow, np.isfinite(flow).all(axis=0))
+            except FlowCacheError as error:
+                raise FlowCacheError(f"{path}: {error}") from error
+            writer.write(video.name, frame, by, stored)
     return len(numbered.fields)
-
-
-def _encode(flow: np.ndarray, path: Path) -> np.ndarray:
-    try:
-        return encode_known(flow, np.isfinite(flow).all(axis=0))
-    except FlowCacheError as error:
-        raise FlowCacheError(f"{path}: {error}") from error
-
-
-def _check_folder(out: Path, video: str) -> None:
-    """Raise FlowCacheError where the name of a video, which a file says, would lead out of the folder."""
-    if not is_name(video):
-        raise FlowCacheError(
-            f"video {video!r} cannot be a folder of {out}: a store that says so was made by something else, "
-            "or changed"
-        )
 
 
 def _format(name: str) -> FlowFormat:
@@ -229,8 +202,7 @@ _OWN_NAME = re.compile(r"(\d+)([+-]\d+)")
 _NUMBER = re.compile(r"\d+")
 
 
-@dataclass(frozen=True)
-class NumberedFiles:
+class NumberedFiles(NamedTuple):
     """Files by the field that they hold, and how that was told."""
 
     fields: dict[tuple[int, int], Path]  # (frame, step)
@@ -245,16 +217,9 @@ def number_files(
     Names such as 000003+1 say frame and step. Others are taken as flow to the next frame, or to the one
     `step` later: from the frame of the same name where there is one for each file; else the numbers, which
     must follow one another and be as many as there are frames with such flow, begin at the first of these.
-
-    Args:
-        files: of one folder.
-        frame_names: of the video.
-        step: of all files; None: what the names say, else +1.
-        first: the number that the first frame of the video has in names; None: it is found out.
-
-    Raises:
-        FlowCacheError: names of another kind, or more than one reading of them; two files of one field, or a
-            field that leaves the video.
+    `first` is the number that the first frame of the video has in names; None: it is found out. Raises
+    FlowCacheError for names of another kind, or more than one reading of them; two files of one field, or a
+    field that leaves the video.
     """
     files = sorted(files, key=lambda file: [int(number) for number in _NUMBER.findall(file.stem)])
     own = [_OWN_NAME.fullmatch(file.stem) for file in files]

@@ -70,17 +70,14 @@ def report_as_text(reports: list[VideoReport]) -> str:
     """The same for reading."""
     lines = []
     for report in reports:
-        lines.append(
-            f"{report.video}: {report.frames} frames of {report.width} x {report.height} px, by "
-            f"{report.estimator} {report.settings}, from {report.source}"
-        )
+        size, made = f"{report.width} x {report.height} px", f"{report.estimator} {report.settings}"
+        lines.append(f"{report.video}: {report.frames} frames of {size}, by {made}, from {report.source}")
         for step, finished in report.finished.items():
             missing = report.missing[step]
             lines.append(f"  step {step}: {finished} fields" + (f", {missing} missing" if missing else ""))
         ratio = f", {report.ratio:.1f} times smaller" if report.ratio else ""
-        lines.append(
-            f"  {_megabytes(report.bytes_stored)}; as float32 {_megabytes(report.bytes_float32)}{ratio}"
-        )
+        stored, float32 = (_megabytes(count) for count in (report.bytes_stored, report.bytes_float32))
+        lines.append(f"  {stored}; as float32 {float32}{ratio}")
         if report.around:
             share = f": {100 * report.tiles_stored:.1f} % of the tiles stored" if report.tiles_stored else ""
             lines.append(f"  {region_in_words(report.around)}{share}")
@@ -91,29 +88,19 @@ def report_as_text(reports: list[VideoReport]) -> str:
 
 def inspect_video(store: FlowStore, video: str) -> VideoReport:
     """The state of one video."""
-    record, steps = store.record(video), store.steps(video)
-    finished = {step_name(step): int(store.finished(video, step).sum()) for step in steps}
-    missing = {
-        step_name(step): int((store.planned(video, step) & ~store.finished(video, step)).sum())
-        for step in steps
-    }
+    record, finished, missing = store.record(video), {}, {}
+    for step in store.steps(video):
+        there = store.finished(video, step)
+        finished[step_name(step)] = int(there.sum())
+        missing[step_name(step)] = int((store.planned(video, step) & ~there).sum())
     tiles, possible = store.tiles_stored(video)
     return VideoReport(
-        video=video,
-        file=str(store.file(video)),
-        frames=len(record.frame_names),
-        width=record.width,
-        height=record.height,
-        estimator=record.estimator,
-        settings=record.settings,
-        source=record.source,
-        around=record.around,
-        finished=finished,
-        missing=missing,
+        video, str(store.file(video)), len(record.frame_names), record.width, record.height,
+        record.estimator, record.settings, record.source, record.around, finished, missing,
         tiles_stored=tiles / possible if possible else None,
         bytes_stored=store.bytes_stored(video),
         bytes_float32=sum(finished.values()) * 2 * record.height * record.width * 4,
-    )
+    )  # fmt: skip
 
 
 def _megabytes(count: int) -> str:
@@ -146,18 +133,10 @@ def verify_store(
     """Read every finished field, whose checksums HDF5 compares, and estimate some of them again.
 
     Files and videos that cannot be read are damage like any other, and the others are looked at all the same.
-    Where a store holds flow near people alone, what it holds is compared.
-
-    Args:
-        store: what to verify.
-        sample: how many fields of each video to estimate again, at random (`seed`).
-        estimator: the one that made the store; needed for a sample.
-        speaks: show how far it is.
-
-    Raises:
-        FlowCacheError: another estimator or other settings than the store's, frames that are gone or not
-            those that the store was made of, or a file that another process writes.
-        OSError: the system refuses a file.
+    Where a store holds flow near people alone, what it holds is compared. A `sample` is how many fields of
+    each video to estimate again, at random, by the estimator that made the store. Raises FlowCacheError for
+    another estimator or other settings than the store's, frames that are gone or not those that the store was
+    made of, or a file that another process writes, and OSError where the system refuses a file.
     """
     if sample and estimator is None:
         raise FlowCacheError("no estimator to estimate a sample again with")
@@ -204,7 +183,7 @@ class _Found:
                     self.damaged.append(f"video {video!r} is in {other} and in {path}")
                 with self._noting(str(path)):
                     file.record(video)
-                    self.finished += sum(int(file.finished(video, step).sum()) for step in file.steps(video))
+                    self.finished += count_finished(file, [video])
                     videos.append(video)
         return videos
 
@@ -273,13 +252,14 @@ def forget_fields(store: FlowStore, fields: Sequence[tuple[str, int, int]]) -> N
     The store is closed for that. Raises FlowCacheError where another process reads or writes one of its
     files.
     """
-    files = {video: store.file(video) for video, _, _ in fields}
+    by_file: dict[Path, list[tuple[str, int, int]]] = {}
+    for field in fields:
+        by_file.setdefault(store.file(field[0]), []).append(field)
     store.close()
-    for file in sorted(set(files.values())):
+    for file in sorted(by_file):
         with FlowWriter(file) as writer:
-            for video, frame, step in fields:
-                if files[video] == file:
-                    writer.forget(video, frame, step)
+            for field in by_file[file]:
+                writer.forget(*field)
 
 
 def _check_made_by(store: FlowStore, video: str, estimator: FlowEstimator) -> None:

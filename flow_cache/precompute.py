@@ -6,13 +6,13 @@ before it.
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,24 +56,13 @@ class Progress:
     @property
     def standing(self) -> Standing:
         """The same as displays take it."""
-        return Standing(
-            self.video,
-            "fields",
-            self.found + self.estimated,
-            self.total,
-            self.found,
-            (self.area_estimated, self.area_left),
-        )
+        done, work = self.found + self.estimated, (self.area_estimated, self.area_left)
+        return Standing(self.video, "fields", done, self.total, self.found, work)
 
     def plus(self, video: str, area: int) -> Progress:
         """The same after one more field, of a video whose frames have that area."""
-        return replace(
-            self,
-            estimated=self.estimated + 1,
-            video=video,
-            area_left=self.area_left - area,
-            area_estimated=self.area_estimated + area,
-        )
+        left, estimated = self.area_left - area, self.area_estimated + area
+        return Progress(self.total, self.found, self.estimated + 1, video, left, estimated)
 
 
 Report = Callable[[Progress], None]
@@ -132,7 +121,7 @@ def read_progress(path: Path) -> Reported | None:
         raise FlowCacheError(f"{path}: no report of progress ({error!r}); the job writes it again") from error
 
 
-@contextlib.contextmanager
+@contextmanager
 def reporting(progress: bool | Report) -> Iterator[Report]:
     """Where to report to: to what is given, to a display of its own for True, or nowhere."""
     if callable(progress):
@@ -146,22 +135,10 @@ def reporting(progress: bool | Report) -> Iterator[Report]:
 
 def together(parts: list[Progress]) -> Progress:
     """The progress of several runs as if they were one; its video is the first at work, or the last."""
-    whole = parts[0]
-    for part in parts[1:]:
-        at_work = whole.found + whole.estimated < whole.total
-        whole = replace(
-            whole,
-            total=whole.total + part.total,
-            found=whole.found + part.found,
-            estimated=whole.estimated + part.estimated,
-            video=whole.video if at_work else part.video,
-            area_left=whole.area_left + part.area_left,
-            area_estimated=whole.area_estimated + part.area_estimated,
-        )
-    return whole
-
-
-StoredField = tuple[int, int, np.ndarray]  # frame, step, as stored (2, H, W) int16
+    at_work = (part.video for part in parts if part.found + part.estimated < part.total)
+    counts = ("total", "found", "estimated", "area_left", "area_estimated")
+    sums = {name: sum(getattr(part, name) for part in parts) for name in counts}
+    return Progress(video=next(at_work, parts[-1].video), **sums)
 
 
 @dataclass(frozen=True)
@@ -174,7 +151,8 @@ class Batch:
     people: PeopleBoxes | None = None  # where the fields are kept, those of these frames; None: everywhere
 
 
-Estimated = tuple[str, list[StoredField]]  # the name of the video, and the fields of a batch
+#: The name of the video, and the fields of a batch: frame, step, as stored (2, H, W) int16.
+Estimated = tuple[str, list[tuple[int, int, np.ndarray]]]
 Estimation = Callable[[Iterable[Batch]], Iterable[Estimated]]
 
 
@@ -190,12 +168,9 @@ class PrecomputeSummary:
     @staticmethod
     def of(parts: Sequence[PrecomputeSummary], seconds: float) -> PrecomputeSummary:
         """What several runs did together, in so many seconds."""
-        return PrecomputeSummary(
-            tuple(video for part in parts for video in part.videos),
-            sum(part.estimated for part in parts),
-            sum(part.found for part in parts),
-            seconds,
-        )
+        videos = tuple(video for part in parts for video in part.videos)
+        estimated, found = (sum(getattr(part, name) for part in parts) for name in ("estimated", "found"))
+        return PrecomputeSummary(videos, estimated, found, seconds)
 
 
 def precompute(
@@ -226,20 +201,21 @@ def precompute(
         around: people's boxes (`roi.read_people_boxes`): a field is kept near those of its two frames
             alone, and not estimated where there are none. Estimation sees whole frames all the same.
         margin: how far around a box, as a share of its longer side.
-        filter: how fields are compressed: a key of `schema.FILTERS`.
+        filter, commit_seconds: as of `FlowWriter`.
         processes: how many processes estimate; 1 is this process, with all threads of OpenCV.
-        commit_seconds: at most this much work is lost to a kill.
         progress: show a bar, or lines where there is no terminal; or what to call with each `Progress`.
 
-    Raises:
-        FlowCacheError: a bad source, setting or store; the message says which and what to do.
+    Raises FlowCacheError for a bad source, setting or store; the message says which and what to do.
     """
     started = time.monotonic()
     estimator = estimator or DenseInverseSearch()
     steps = checked_steps(steps)
     if not 1 <= processes <= MOST_PROCESSES:
         raise FlowCacheError(f"{processes} processes; wanted 1 to {MOST_PROCESSES}")
-    videos = _inspect_videos(sources, Path(out), speaks=progress is True)
+    seen = _records_in(Path(out))
+    with shown(progress is True):
+        named = tracked(name_sources(sources, seen), "look through", "videos")
+        videos = [open_video(source, seen.get(source.name)) for source in named]
     check_names(videos, frames)
     near: dict[str, PeopleBoxes | None] = dict.fromkeys([video.name for video in videos])
     if around is not None:
@@ -250,12 +226,12 @@ def precompute(
         for video in videos:
             within = tuple(step for step in steps if abs(step) < len(video.frame_names))
             writer.add_video(records[video.name], within, plans[video.name])
-        so_far = before = _before(videos, plans, writer)
+        left = {name: writer.unfinished(name, plan) for name, plan in plans.items()}
+        so_far = before = _before(videos, plans, left)
         batches = (  # of all videos in one row, so that no process waits for the last batch of each
             batch
             for video in videos
-            for todo in [_unfinished(plans[video.name], writer, video.name)]
-            for batch in _batches(video, todo, estimator.frames_a_batch, near[video.name])
+            for batch in _batches(video, left[video.name], estimator.frames_a_batch, near[video.name])
         )
         with reporting(progress) as report:
             report(before)
@@ -284,21 +260,13 @@ def _write(
         asked_at = time.monotonic()
 
 
-def _before(videos: list[Video], plans: Mapping[str, list[Field]], writer: FlowWriter) -> Progress:
+def _before(
+    videos: list[Video], plans: Mapping[str, list[Field]], left: Mapping[str, list[Field]]
+) -> Progress:
     """What there is to do, and what is there already."""
-    total = sum(len(plan) for plan in plans.values())
-    left = {video: len(_unfinished(plans[video.name], writer, video.name)) for video in videos}
-    area_left = sum(count * video.width * video.height for video, count in left.items())
-    return Progress(total, total - sum(left.values()), 0, videos[0].name, area_left)
-
-
-def _inspect_videos(sources: Sequence[Path | str | VideoSource], out: Path, speaks: bool) -> list[Video]:
-    seen = _records_in(out)
-    named = name_sources(sources, seen)
-    with shown(speaks):
-        return [
-            open_video(source, seen.get(source.name)) for source in tracked(named, "look through", "videos")
-        ]
+    total = sum(map(len, plans.values()))
+    area_left = sum(len(left[video.name]) * video.width * video.height for video in videos)
+    return Progress(total, total - sum(map(len, left.values())), 0, videos[0].name, area_left)
 
 
 def _records_in(out: Path) -> dict[str, VideoRecord]:
@@ -310,25 +278,19 @@ def _records_in(out: Path) -> dict[str, VideoRecord]:
         return {video: store.record(video) for video in store.videos()}
 
 
-def _unfinished(fields: list[Field], writer: FlowWriter, video: str) -> list[Field]:
-    finished = {step: writer.finished(video, step) for step in {step for _, step in fields}}
-    return [(frame, step) for frame, step in fields if not finished[step][frame]]
-
-
-@contextlib.contextmanager
+@contextmanager
 def _estimation(estimator: FlowEstimator, processes: int) -> Iterator[Estimation]:
     """Estimates batches one after another, in this process or in several, which serve all videos."""
-    estimate = functools.partial(_estimate_batch, estimator)
+    estimate = partial(_estimate_batch, estimator)
     if processes == 1:
-        yield functools.partial(map, estimate)
+        yield partial(map, estimate)
         return
     try:
         with WorkerPool(estimate, processes) as pool:
             yield pool.map
     except ChildProcessError as error:
-        raise FlowCacheError(
-            f"{error}; the same command goes on after the last field that was stored"
-        ) from error
+        said = f"{error}; the same command goes on after the last field that was stored"
+        raise FlowCacheError(said) from error
 
 
 def _batches(
@@ -376,15 +338,9 @@ def _estimate_batch(estimator: FlowEstimator, batch: Batch) -> Estimated:
 
 
 def _record(video: Video, estimator: FlowEstimator, people: PeopleBoxes | None) -> VideoRecord:
-    return VideoRecord(
-        name=video.name,
-        width=video.width,
-        height=video.height,
-        frame_names=video.frame_names,
-        source=str(video.path),
-        source_hash=video.source_hash,
-        estimator=estimator.name,
-        settings=json.dumps(estimator.settings(), sort_keys=True),
-        settings_hash=settings_hash(estimator),
-        around="" if people is None else people.identity(),
+    return video.record(
+        estimator.name,
+        json.dumps(estimator.settings(), sort_keys=True),
+        settings_hash(estimator),
+        "" if people is None else people.identity(),
     )

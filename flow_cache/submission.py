@@ -7,7 +7,6 @@ and is refused while they still write.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import json
 import os
@@ -15,7 +14,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -62,8 +61,8 @@ if TYPE_CHECKING:
 
 
 _POLL_SECONDS = {"local": 0.2, "slurm": 2.0}
-#: Estimated here before anything is submitted; every network takes it.
-_TRIAL = np.zeros((2, 128, 128, 3), np.uint8)
+#: What jobs.json has of each job.
+_RECORDED = ("job", "files", "progress", "log")
 
 
 @dataclass(frozen=True)
@@ -77,24 +76,20 @@ class JobFile:
 
 @dataclass(frozen=True)
 class ShardJob(RequeuedJob):
-    """Fills files one after another when it is called in the job's process; called again, it goes on.
-
-    Args:
-        files: what to fill.
-        settings: keyword arguments of `precompute`.
-        progress_file: where to keep how far it is.
-        gpus: the job's GPUs as CUDA_VISIBLE_DEVICES names them; None leaves that as the job finds it.
-        threads: for OpenCV and torch; None leaves them to themselves.
-    """
+    """Fills files one after another when it is called in the job's process; called again, it goes on."""
 
     files: tuple[JobFile, ...]
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any]  # keyword arguments of `precompute`
     progress_file: Path
-    gpus: str | None = None
-    threads: int | None = None
+    gpus: str | None = None  # as CUDA_VISIBLE_DEVICES names them; None leaves that as the job finds it
+    threads: int | None = None  # for OpenCV and torch; None leaves them to themselves
 
     def __call__(self) -> PrecomputeSummary:
-        self._take_devices()
+        if self.gpus is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus
+        if self.threads is not None:
+            cv2.setNumThreads(self.threads)
+            os.environ["OMP_NUM_THREADS"] = str(self.threads)  # torch reads it when it is first imported
         kept = ProgressFile(self.progress_file)
         kept.write("running")
         try:
@@ -118,13 +113,6 @@ class ShardJob(RequeuedJob):
             precompute(file.sources, file.path, progress=partial(report, file.path), **self.settings)
             for file in self.files
         ]
-
-    def _take_devices(self) -> None:
-        if self.gpus is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus
-        if self.threads is not None:
-            cv2.setNumThreads(self.threads)
-            os.environ["OMP_NUM_THREADS"] = str(self.threads)  # torch reads it when it is first imported
 
 
 @contextlib.contextmanager
@@ -212,16 +200,11 @@ class Submission:
 
     def keep_record(self) -> None:
         """Write down what `tell_jobs` reads."""
-        record = [
-            {
-                "job": each.job.job_id,
-                "files": each.files,
-                "progress": each.work.progress_file.name,
-                "log": str(each.job.paths.stderr),
-            }
+        rows = (
+            (each.job.job_id, each.files, each.work.progress_file.name, str(each.job.paths.stderr))
             for each in self.jobs
-        ]
-        write_json(self.folder / "jobs.json", record)
+        )
+        write_json(self.folder / "jobs.json", [dict(zip(_RECORDED, row)) for row in rows])
 
 
 def tell_jobs(out: Path) -> list[str]:
@@ -230,13 +213,12 @@ def tell_jobs(out: Path) -> list[str]:
     if not records:
         raise FlowCacheError(f"no jobs were submitted to {out}")
     jobs = read_json(records[-1], error=FlowCacheError)
-    wanted = {"progress", "files", "job", "log"}
-    if not isinstance(jobs, list) or not all(isinstance(job, dict) and wanted <= set(job) for job in jobs):
+    if not isinstance(jobs, list) or not all(isinstance(j, dict) and {*_RECORDED} <= j.keys() for j in jobs):
         raise FlowCacheError(f"{records[-1]}: no list of jobs; submit them again")
     lines = []
-    for record in jobs:
-        state = read_progress(records[-1].parent / str(record["progress"])) or "waits to start"
-        lines.append(f"{record['files']} (job {record['job']}): {state}; log: {record['log']}")
+    for job, files, progress, log in ([record[name] for name in _RECORDED] for record in jobs):
+        state = read_progress(records[-1].parent / str(progress)) or "waits to start"
+        lines.append(f"{files} (job {job}): {state}; log: {log}")
     return lines
 
 
@@ -267,21 +249,14 @@ def submit(
     processes: int = 1,
     **settings: Any,
 ) -> Submission:
-    """Start jobs that estimate the flow of videos into the files of a folder.
+    """Start jobs that estimate the flow of videos into the files of a folder (`shards.assign_shards`).
 
     Before that, all videos are opened, though not looked through as the jobs do; the estimator estimates a
     small field, which shows that its weights are there and fit, and downloads them once for all jobs; and
-    files that are there must hold this estimator's flow and not be in use.
-
-    Args:
-        out: the folder; see `shards.assign_shards` for what goes where.
-        jobs: how many; fewer where there are fewer videos.
-        cluster, asked: as of `make_executor`.
-        sources, steps, estimator, frames, processes, settings: as of `precompute`, for each job.
-
-    Raises:
-        FlowCacheError: what `precompute` raises, as far as it can be told now, or a bad number of jobs.
-        JobError: as of `make_executor`.
+    files that are there must hold this estimator's flow and not be in use. There are fewer jobs where there
+    are fewer videos. `cluster` and `asked` are as of `make_executor`, the others as of `precompute`, for each
+    job. Raises FlowCacheError for what `precompute` raises, as far as it can be told now, or a bad number of
+    jobs, and JobError as `make_executor`.
     """
     out, estimator = Path(out), estimator or DenseInverseSearch()
     if jobs < 1 or processes < 1:
@@ -337,9 +312,9 @@ def _of(share: list[Shard], frames: Mapping[str, Iterable[int]] | None) -> dict[
 def _try_out(estimator: FlowEstimator) -> None:
     """Raise FlowCacheError unless the estimator works, here on the CPU."""
     if hasattr(estimator, "device"):
-        estimator = dataclasses.replace(estimator, device="cpu")  # type: ignore[type-var]
+        estimator = replace(estimator, device="cpu")  # type: ignore[type-var]
     estimator.settings()
-    estimator.estimate(_TRIAL, [(0, 1)])
+    estimator.estimate(np.zeros((2, 128, 128, 3), np.uint8), [(0, 1)])  # which every network takes
 
 
 def _check_shard(shard: Shard, estimator: FlowEstimator) -> None:

@@ -36,15 +36,10 @@ _NO_FILTERS = 0xFFFFFFFF  # a mask of those that a tile did not go through
 class FlowWriter:
     """Adds videos and fields to a store file; makes the file if there is none.
 
-    What was written takes effect at a commit: every few seconds, and when the writer closes.
-
-    Args:
-        path: the .h5 file.
-        filter: how new fields are compressed, a key of `FILTERS`.
-        commit_seconds: at most this much work is lost to a kill.
-
-    Raises:
-        FlowCacheError: the path is a folder or no flow store, another process uses it, or no such filter.
+    What was written takes effect at a commit: every few seconds, and when the writer closes. At most
+    `commit_seconds` of work are lost to a kill; new fields are compressed by `filter`, a key of `FILTERS`.
+    Raises FlowCacheError where the path is a folder or no flow store, another process uses it, or there is no
+    such filter.
     """
 
     def __init__(self, path: Path, filter: str = "zstd", commit_seconds: float = COMMIT_SECONDS) -> None:
@@ -75,15 +70,9 @@ class FlowWriter:
     ) -> None:
         """Make room for the steps of a video; steps that the store has already stay as they are.
 
-        Args:
-            record: the video and how its flow is made.
-            steps: those to make room for.
-            planned: the fields (frame, step) that will be written, beside those that were planned before;
-                None for every field of these steps.
-
-        Raises:
-            FlowCacheError: the store holds a video of that name with other frames, or flow of it from another
-                estimator, with other settings or around other boxes.
+        `planned` are the fields (frame, step) that will be written, beside those that were planned before;
+        None for every field of these steps. Raises FlowCacheError where the store holds a video of that name
+        with other frames, or flow of it from another estimator, with other settings or around other boxes.
         """
         count = len(record.frame_names)
         wanted = {
@@ -104,6 +93,12 @@ class FlowWriter:
         """Which fields of a step are complete: (frames,) bool."""
         with self._naming_damage():
             return self._open_step(video, step)[1][:].astype(bool)
+
+    def unfinished(self, video: str, fields: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those of some fields (frame, step) that are not complete."""
+        fields = list(fields)
+        finished = {step: self.finished(video, step) for step in {step for _, step in fields}}
+        return [(frame, step) for frame, step in fields if not finished[step][frame]]
 
     @uninterrupted
     def write(self, video: str, frame: int, step: int, flow: np.ndarray) -> None:
@@ -240,20 +235,18 @@ class FlowWriter:
                 group["planned"][step_name(step)][:] = before | wanted
 
     def _check_same(self, held: VideoRecord, asked: VideoRecord) -> None:
+        name, there = asked.name, region_in_words(held.around)
         if held.source_hash != asked.source_hash:
-            raise FlowCacheError(
-                f"{self._path} holds flow of a video {asked.name!r} whose frames are not those of "
-                f"{asked.source} (it came from {held.source}); write to another file, or "
-                f"name this one otherwise: NAME={asked.source}"
+            other = (
+                f"a video {name!r} whose frames are not those of {asked.source} (it came from "
+                f"{held.source}); write to another file, or name this one otherwise: NAME={asked.source}"
             )
-        if held.settings_hash != asked.settings_hash:
-            raise FlowCacheError(
-                f"{self._path} holds flow of {asked.name!r} by {held.estimator} {held.settings}; asked for "
-                f"{asked.estimator} {asked.settings}; write to another file"
-            )
-        if held.around != asked.around:
-            there, wanted = region_in_words(held.around), region_in_words(asked.around)
-            raise FlowCacheError(
-                f"{self._path} holds flow of {asked.name!r} {there}; asked for flow {wanted}; write to "
-                "another file, or ask as before"
-            )
+        elif held.settings_hash != asked.settings_hash:
+            wanted = f"{asked.estimator} {asked.settings}"
+            other = f"{name!r} by {held.estimator} {held.settings}; asked for {wanted}; write to another file"
+        elif held.around != asked.around:
+            wanted = region_in_words(asked.around)
+            other = f"{name!r} {there}; asked for flow {wanted}; write to another file, or ask as before"
+        else:
+            return
+        raise FlowCacheError(f"{self._path} holds flow of {other}")
