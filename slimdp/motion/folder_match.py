@@ -14,7 +14,9 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -28,6 +30,7 @@ from slimdp.motion.frame_series import frame_numbers
 from slimdp.structures import ImageRecord
 
 _LOG = logging.getLogger(__name__)
+_HASH = re.compile("[0-9a-f]{64}")
 #: Pictures of a folder that are compared with their video by content.
 _COMPARED = 8
 
@@ -36,7 +39,6 @@ _COMPARED = 8
 class FolderMatch:
     """Which pictures of a folder are which frames of a video in a store."""
 
-    folder: Path
     index_of: Mapping[str, int]  # by the name of a picture
     compared: bool  # by content, or by all bytes
     offset: int | None = None  # of frames known by their numbers: from the number to the frame
@@ -60,7 +62,7 @@ class FolderImages:
     def hash_of(self, names: tuple[str, ...]) -> str:
         """The hash that a store has of frames of these names (`VideoRecord.source_hash`)."""
         if names not in self._hashes:
-            self._hashes[names] = _hash_in(self.path, names)
+            self._hashes[names] = hash_of_all([self.path / name for name in names], hash_of_file)
         return self._hashes[names]
 
 
@@ -85,6 +87,15 @@ class _Folder:
     def names(self) -> list[str]:
         return [image.file.name for image in self.images]
 
+    @property
+    def of_file(self) -> bool:
+        """Whether the flow was computed from a video file, whose frames have no names but their places."""
+        return not PurePosixPath(self.record.frame_names[0]).suffix
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        return frame_numbers(self.names, self.files)
+
 
 def match_folder(
     record: VideoRecord,
@@ -98,22 +109,20 @@ def match_folder(
 
     Args:
         record: the video, as the store knows it.
-        images: annotated frames of it, all in one folder.
-        listing: the pictures of that folder.
+        images: annotated frames of it, all in the folder of `listing`.
         again: what a user may do about frames that are others, for the errors.
         check: compare content; else names are believed.
         first_frame: the number that the pictures give to the first frame of the video; None: find out.
 
-    Raises:
-        AnnotationError: frames that the video does not have, other content, or pictures of a video file that
-            cannot be told from one another.
+    Raises AnnotationError for frames that the video does not have, other content, or pictures of a video file
+    that cannot be told from one another.
     """
     folder = _Folder(record, images, listing, again)
-    if not PurePosixPath(record.frame_names[0]).suffix:
-        return _match_video_file(folder, check, first_frame)
     if first_frame is not None:
         return _numbered(folder, -first_frame)
-    return _match_images(folder, check)
+    if not folder.of_file:
+        return _match_images(folder, check)
+    return _match_video_file(folder) if check else _numbered(folder, 0)
 
 
 def _match_images(folder: _Folder, check: bool) -> FolderMatch:
@@ -122,22 +131,19 @@ def _match_images(folder: _Folder, check: bool) -> FolderMatch:
     places = {name: index for index, name in enumerate(record.frame_names)}
     new = sorted(set(folder.files) - set(places))
     # Exact flow that was rendered has no hash of pictures.
-    comparable = check and re.fullmatch("[0-9a-f]{64}", record.source_hash) and len(folder.files) > 1
+    comparable = check and bool(_HASH.fullmatch(record.source_hash)) and len(folder.files) > 1
     missing = next((image for image in folder.images if image.file.name not in places), None)
     if (comparable and new) or missing:
         source = _source_of(folder) if comparable else None
         if source is not None:
             return _match_by_content(folder, source)
         raise AnnotationError(_unknown_frames(folder, new, missing))
-    match = FolderMatch(folder.path, {name: places[name] for name in {*folder.names, *folder.files}
-                                      if name in places}, compared=bool(comparable))  # fmt: skip
-    if not comparable:
-        return match
+    known = {*folder.names, *folder.files} & places.keys()
+    match = FolderMatch({name: places[name] for name in known}, comparable)
     complete = len(folder.files) == len(record.frame_names)
-    if complete and folder.listing.hash_of(record.frame_names) == record.source_hash:
+    if not comparable or (complete and folder.listing.hash_of(record.frame_names) == record.source_hash):
         return match
-    source = _source_of(folder)
-    if source is not None:
+    if (source := _source_of(folder)) is not None:
         return _same_names(folder, match, source)
     if len(folder.files) < len(record.frame_names):
         _LOG.warning(
@@ -159,9 +165,8 @@ def _same_names(folder: _Folder, match: FolderMatch, source: Video) -> FolderMat
         return match
     chosen = _chosen(folder, dict(match.index_of))
     comparison = _compare(folder, {name: match.index_of[name] for name in chosen}, source)
-    _check_content(
-        folder, comparison, 0, comparison.offsets(0, 0), "the names are the same, the content is not"
-    )
+    offsets = comparison.offsets(0, 0)
+    _check_content(folder, comparison, 0, offsets, "the names are the same, the content is not")
     _LOG.warning(
         "the pictures in %s are not byte for byte those that their flow was computed from (%s), but show the "
         "same: they were encoded anew", folder.path, folder.record.source,
@@ -169,16 +174,11 @@ def _same_names(folder: _Folder, match: FolderMatch, source: Video) -> FolderMat
     return match
 
 
-def _match_video_file(folder: _Folder, check: bool, first_frame: int | None) -> FolderMatch:
-    """Pictures that were extracted from a video file, whose frames have no names but their places."""
-    if first_frame is not None:
-        return _numbered(folder, -first_frame)
-    if not check:
-        return _numbered(folder, 0)
-    source = _source_of(folder)
-    if source is not None:
+def _match_video_file(folder: _Folder) -> FolderMatch:
+    """Pictures that were extracted from a video file."""
+    if (source := _source_of(folder)) is not None:
         return _match_by_content(folder, source)
-    numbers, (least, most) = _numbers(folder), _feasible(folder)
+    numbers, (least, most) = folder.numbers, _feasible(folder)
     if least < most or not numbers.keys() <= set(folder.files):
         raise AnnotationError(
             f"whether {folder.names[0]} in {folder.path} is frame {numbers[folder.names[0]]} of the video "
@@ -194,7 +194,7 @@ def _match_video_file(folder: _Folder, check: bool, first_frame: int | None) -> 
 
 
 def _match_by_content(folder: _Folder, source: Video) -> FolderMatch:
-    numbers, (least, most) = _numbers(folder), _feasible(folder)
+    numbers, (least, most) = folder.numbers, _feasible(folder)
     comparison = _compare(folder, {name: numbers[name] for name in _chosen(folder, numbers)}, source)
     offsets = comparison.offsets(least, most)
     if len(offsets) > 1 and (0 not in offsets or min(numbers.values()) != 0):
@@ -269,13 +269,9 @@ def _spread(names: Sequence[str], count: int) -> list[str]:
     return [names[round(place * (len(names) - 1) / (count - 1))] for place in range(count)]
 
 
-def _numbers(folder: _Folder) -> dict[str, int]:
-    return frame_numbers(folder.names, folder.files)
-
-
 def _feasible(folder: _Folder) -> tuple[int, int]:
     """The least and the largest number to add to those of all pictures that leaves them within the video."""
-    numbers, count = _numbers(folder), len(folder.record.frame_names)
+    numbers, count = folder.numbers, len(folder.record.frame_names)
     least, most = -min(numbers.values()), count - 1 - max(numbers.values())
     if least > most:
         first, last = (pick(numbers, key=lambda name: numbers[name]) for pick in (min, max))
@@ -289,32 +285,27 @@ def _feasible(folder: _Folder) -> tuple[int, int]:
 def _numbered(folder: _Folder, offset: int) -> FolderMatch:
     """Frames by the numbers of pictures; AnnotationError for an annotated one outside of the video."""
     count = len(folder.record.frame_names)
-    places = {name: number + offset for name, number in _numbers(folder).items()}
+    within = {name: at + offset for name, at in folder.numbers.items() if 0 <= at + offset < count}
     for image in folder.images:
-        if not 0 <= places[image.file.name] < count:
+        if image.file.name not in within:
             raise AnnotationError(_unknown_frames(folder, [], image))
-    within = {name: index for name, index in places.items() if 0 <= index < count}
-    return FolderMatch(folder.path, within, compared=False, offset=offset)
-
-
-def _hash_in(path: Path, names: Sequence[str]) -> str:
-    return hash_of_all([path / name for name in names], hash_of_file)
+    return FolderMatch(within, compared=False, offset=offset)
 
 
 def _source_of(folder: _Folder) -> Video | None:
     """What the flow was computed from, where it is elsewhere than the pictures, still there and unchanged."""
     record, given = folder.record, Path(folder.record.source)
-    if is_folder_of(record, folder.path) or not re.fullmatch("[0-9a-f]{64}", record.source_hash):
+    if is_folder_of(record, folder.path) or not _HASH.fullmatch(record.source_hash):
         return None
-    of_file = not PurePosixPath(record.frame_names[0]).suffix
     for path in (given, folder.path.parent / given.name, folder.path / given.name):
-        try:
-            if of_file and path.is_file() and hash_of_file(path).hex() == record.source_hash:
+        with suppress(FlowCacheError):  # a picture of the source is gone
+            if folder.of_file:
+                same = path.is_file() and hash_of_file(path).hex() == record.source_hash
+            else:
+                there = FolderImages(path, ())
+                same = path.is_dir() and there.hash_of(record.frame_names) == record.source_hash
+            if same:
                 return replace(as_video(record), path=path)
-            if not of_file and path.is_dir() and _hash_in(path, record.frame_names) == record.source_hash:
-                return replace(as_video(record), path=path)
-        except FlowCacheError:  # a picture of the source is gone
-            continue
     return None
 
 
@@ -325,13 +316,11 @@ def is_folder_of(record: VideoRecord, folder: Path) -> bool:
 
 
 def _unknown_frames(folder: _Folder, new: Sequence[str], missing: ImageRecord | None) -> str:
-    record = folder.record
-    names = record.frame_names
+    record, names = folder.record, folder.record.frame_names
     if missing is not None:
         return (
             f"image {missing.id}, {missing.file}: no frame {missing.file.name} in the flow of video "
-            f"{record.name!r}, whose {len(names)} frames are {names[0]} to {names[-1]}; "
-            f"{folder.again}"
+            f"{record.name!r}, whose {len(names)} frames are {names[0]} to {names[-1]}; {folder.again}"
         )
     return (
         f"{folder.path} holds {len(new)} pictures, first {new[0]}, that the flow of video {record.name!r} "
@@ -367,12 +356,9 @@ class Comparison:
 
     def offsets(self, least: int, most: int) -> list[int]:
         """What can be added to the numbers to give the frames: within `least` and `most`, all that fit."""
-        allowed = self._allowed()
-        return [
-            offset
-            for offset in range(least, most + 1)
-            if all(allowed[row, number + offset] for row, number in enumerate(self.numbers))
-        ]
+        closest = self.distance.min(axis=1, keepdims=True)
+        allowed, rows = self.distance <= closest * _AS_CLOSE + _AS_CLOSE_FLAT, np.arange(len(self.numbers))
+        return [shift for shift in range(least, most + 1) if allowed[rows, self.numbers + shift].all()]
 
     def largest(self, offset: int) -> float:
         """The largest distance of a picture from the frame that an offset gives it."""
@@ -388,32 +374,21 @@ class Comparison:
         even = np.abs(steps - ratio * numbers).max() <= 2
         return round(ratio) if even and round(ratio) > 1 else None
 
-    def _allowed(self) -> np.ndarray:
-        closest = self.distance.min(axis=1, keepdims=True)
-        allowed: np.ndarray = self.distance <= closest * _AS_CLOSE + _AS_CLOSE_FLAT
-        return allowed
-
 
 def compare(numbers: Sequence[int], images: Sequence[np.ndarray], frames: Iterable[np.ndarray]) -> Comparison:
-    """Compare pictures with all frames of a video, of which one is held at a time.
+    """Compare pictures of some numbers with all frames of a video in order, of which one is held at a time.
 
-    Args:
-        numbers: of the pictures.
-        pictures: (H, W, 3) uint8 RGB.
-        frames: in order, of the size of the pictures.
+    Both are (H, W, 3) uint8 RGB, of one size.
     """
     small = [_reduced(image) for image in images]
     closest: list[tuple[float, np.ndarray]] = [(np.inf, one) for one in small]
     columns = []
     for frame in map(_reduced, frames):
-        columns.append([_difference(one, frame) for one in small])
-        closest = [
-            (column, frame) if column < before[0] else before for column, before in zip(columns[-1], closest)
-        ]
+        columns.append([float(np.abs(one - frame).mean()) for one in small])
+        closest = [(off, frame) if off < before[0] else before for off, before in zip(columns[-1], closest)]
+    distance = np.array(columns, np.float32).T
     shift = [_shift(one, frame) for one, (_, frame) in zip(small, closest)]
-    return Comparison(
-        np.array(numbers, np.int64), np.array(columns, np.float32).T, np.array(shift, np.float32)
-    )
+    return Comparison(np.array(numbers, np.int64), distance, np.array(shift, np.float32))
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:
@@ -427,19 +402,11 @@ def _reduced(image: np.ndarray) -> np.ndarray:
     return grey / deviation if deviation > _FLAT else np.zeros_like(grey)
 
 
-def _difference(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.abs(one - other).mean())
-
-
-def _shift(one: np.ndarray, other: np.ndarray) -> float:
+def _shift(*reduced: np.ndarray) -> float:
     """The median displacement between two reduced pictures, px: small however hard one was compressed."""
-    if min(one.shape) < _LEAST_SIDE:
+    if min(reduced[0].shape) < _LEAST_SIDE:
         return 0.0
+    one, other = (np.clip(grey * 45 + 128, 0, 255).astype(np.uint8) for grey in reduced)  # 2.8 deviations
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow = estimator.calc(_as_grey(one), _as_grey(other), np.zeros((*one.shape, 2), np.float32))
+    flow = estimator.calc(one, other, np.zeros((*one.shape, 2), np.float32))
     return float(np.median(np.hypot(flow[..., 0], flow[..., 1])))
-
-
-def _as_grey(reduced: np.ndarray) -> np.ndarray:
-    grey: np.ndarray = np.clip(reduced * 45 + 128, 0, 255).astype(np.uint8)  # 2.8 deviations each way
-    return grey
