@@ -74,13 +74,9 @@ def add_job_options(command: argparse.ArgumentParser) -> None:
     """Let a command do its work in jobs; `asked_of_jobs` is what was asked for."""
     command.add_argument("--submit", choices=CLUSTERS, help="do it in jobs: on this machine, or under SLURM")
     command.add_argument(
-        "--slurm",
-        type=parse_slurm,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE,...",
+        "--slurm", type=parse_slurm, action="append", default=[], metavar="NAME=VALUE,...",
         help="what a job asks for: partition, timeout_min, mem_gb, gpus_per_node, ... as submitit calls them",
-    )
+    )  # fmt: skip
     command.add_argument("--no-wait", action="store_true", help="start the jobs and leave them to themselves")
 
 
@@ -93,10 +89,9 @@ def with_negative_values(arguments: list[str]) -> list[str]:
     """Join `--steps -3:3` to `--steps=-3:3`: argparse takes a word that begins with a dash for an option."""
     joined: list[str] = []
     for word in arguments:
-        if joined and joined[-1] == "--steps":
-            joined[-1] += f"={word}"
-        else:
-            joined.append(word)
+        if joined[-1:] == ["--steps"]:
+            word = f"{joined.pop()}={word}"
+        joined.append(word)
     return joined
 
 
@@ -105,31 +100,20 @@ def add_estimator(command: argparse.ArgumentParser) -> None:
     names = ", ".join((*ESTIMATOR_NAMES, f"{PTLFLOW}NETWORK"))
     command.add_argument("--estimator", default="dis", metavar="NAME", help=f"{names} (default: dis)")
     command.add_argument("--preset", help="of dis: ultrafast, fast or medium (default)")
-    add_input(
-        command,
-        "--weights",
-        type=str,
-        help="of networks: a checkpoint, or what torchvision (default C_T_V2) or ptlflow (things) calls them",
-    )
+    weights = "of networks: a checkpoint, or what torchvision (default C_T_V2) or ptlflow (things) calls them"
+    add_input(command, "--weights", type=str, help=weights)
     command.add_argument("--iterations", type=int, help="of networks: updates of the flow (raft_*: 12)")
-    command.add_argument(
-        "--enlarge",
-        type=int,
-        help="of raft_*: enlarge frames so many times before, for small people (default: 1)",
-    )
-    command.add_argument(
-        "--device", help="of networks: auto (default: a GPU where there is one), cpu, cuda:1"
-    )
-    command.add_argument(
-        "--half", action="store_true", default=None, help=f"of {PTLFLOW}NETWORK: half precision on a GPU"
-    )
+    enlarge = "of raft_*: enlarge frames so many times before, for small people (default: 1)"
+    command.add_argument("--enlarge", type=int, help=enlarge)
+    device = "of networks: auto (default: a GPU where there is one), cpu, cuda:1"
+    command.add_argument("--device", help=device)
+    half = f"of {PTLFLOW}NETWORK: half precision on a GPU"
+    command.add_argument("--half", action="store_true", default=None, help=half)
 
 
 def chosen_estimator(options: argparse.Namespace) -> FlowEstimator:
     """The estimator with the settings that were given; raises FlowCacheError for those of another one."""
     from flow_cache.estimators import make_estimator
 
-    settings = {
-        key: getattr(options, key) for key in ("preset", "weights", "iterations", "enlarge", "device", "half")
-    }
-    return make_estimator(options.estimator, **settings)
+    names = ("preset", "weights", "iterations", "enlarge", "device", "half")
+    return make_estimator(options.estimator, **{name: getattr(options, name) for name in names})

@@ -41,26 +41,32 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def _add_precompute(commands: argparse._SubParsersAction) -> None:
     fill = commands.add_parser("precompute", help="estimate the flow of videos into a store; resumes")
     add_input(
-        fill,
-        "sources",
-        type=str,
-        nargs="+",
-        metavar="VIDEO_OR_FOLDER",
+        fill, "sources", type=str, nargs="+", metavar="VIDEO_OR_FOLDER",
         help="or NAME=PATH; videos of one name are called by as many folders as tell them apart",
-    )
+    )  # fmt: skip
     add_output(fill, "--out", role="store", required=True, help="the .h5 file to write; of jobs: the folder")
     fill.add_argument("--steps", type=parse_steps, default="-3:3", help="-3:3 (default), or a list: -1,1")
     add_estimator(fill)
     fill.add_argument("--processes", type=int, default=1, help="processes that estimate (default: 1)")
     fill.add_argument(
-        "--commit-seconds",
-        type=float,
-        default=COMMIT_SECONDS,
+        "--commit-seconds", type=float, default=COMMIT_SECONDS,
         help="at most this much work is lost to a kill (default: %(default)g)",
-    )
+    )  # fmt: skip
     _add_fields(fill)
-    _add_region(fill)
-    _add_jobs(fill)
+    add_input(
+        fill, "--around", metavar="BOXES", help="COCO JSON of people's boxes (tools/detect_people.py of the "
+        "repository makes one): keep flow near them alone",
+    )  # fmt: skip
+    fill.add_argument(
+        "--margin", type=float,
+        help=f"of --around, on each side: a share of a box's longer side (default: {MARGIN})",
+    )  # fmt: skip
+    fill.add_argument(
+        "--shard", type=parse_shard, metavar="I/N",
+        help="only the videos of the I-th of N jobs, into a file of its own in the folder OUT",
+    )  # fmt: skip
+    fill.add_argument("--jobs", type=int, metavar="N", help="how many, each with a file in the folder OUT")
+    add_job_options(fill)
     fill.set_defaults(run=_precompute)
     tell = commands.add_parser("jobs", help="how far the jobs are that --submit started")
     tell.add_argument("out", type=Path, help="the folder that they fill")
@@ -69,42 +75,13 @@ def _add_precompute(commands: argparse._SubParsersAction) -> None:
 
 def _add_fields(command: argparse.ArgumentParser) -> None:
     add_input(
-        command,
-        "--frames",
-        type=parse_frames,
-        metavar="FIRST:LAST",
+        command, "--frames", type=parse_frames, metavar="FIRST:LAST",
         help="only fields that start or end at these frames, both ends included; or at those in which a COCO "
         "file (.json) has people, as propagating their labels needs",
-    )
+    )  # fmt: skip
     command.add_argument(
         "--filter", choices=FILTER_NAMES, default="zstd", help="compression (default: %(default)s)"
     )
-
-
-def _add_region(command: argparse.ArgumentParser) -> None:
-    add_input(
-        command,
-        "--around",
-        metavar="BOXES",
-        help="COCO JSON of people's boxes (tools/detect_people.py of the repository makes one): keep flow "
-        "near them alone",
-    )
-    command.add_argument(
-        "--margin",
-        type=float,
-        help=f"of --around, on each side: a share of a box's longer side (default: {MARGIN})",
-    )
-
-
-def _add_jobs(fill: argparse.ArgumentParser) -> None:
-    fill.add_argument(
-        "--shard",
-        type=parse_shard,
-        metavar="I/N",
-        help="only the videos of the I-th of N jobs, into a file of its own in the folder OUT",
-    )
-    fill.add_argument("--jobs", type=int, metavar="N", help="how many, each with a file in the folder OUT")
-    add_job_options(fill)
 
 
 def _add_chain(commands: argparse._SubParsersAction) -> None:
@@ -112,9 +89,8 @@ def _add_chain(commands: argparse._SubParsersAction) -> None:
     add_input(join, "store", help="of flow over short steps, both ways")
     join.add_argument("--steps", type=parse_steps, required=True, help="such as -12,-6,6,12, or -6:6")
     _add_fields(join)
-    add_output(
-        join, "--out", role="store", required=True, help="the .h5 file to write, another than the store"
-    )
+    out = "the .h5 file to write, another than the store"
+    add_output(join, "--out", role="store", required=True, help=out)
     join.set_defaults(run=_chain)
 
 
@@ -233,14 +209,12 @@ def _add_inspection(commands: argparse._SubParsersAction) -> None:
     check = commands.add_parser("verify", help="read all of a store, and estimate a sample again")
     add_input(check, "store")
     check.add_argument("--sample", type=int, default=3, help="fields of each video (default 3; 0: none)")
-    check.add_argument(
-        "--forget", action="store_true", help="mark damaged fields as not there, to precompute them again"
-    )
+    forget = "mark damaged fields as not there, to precompute them again"
+    check.add_argument("--forget", action="store_true", help=forget)
     add_estimator(check)
     check.set_defaults(run=_verify)
-    show = commands.add_parser(
-        "show", help="draw a field: its colours, its check, and the frames if they are there"
-    )
+    drawn = "draw a field: its colours, its check, and the frames if they are there"
+    show = commands.add_parser("show", help=drawn)
     add_input(show, "store")
     show.add_argument("video")
     show.add_argument("frame", type=int)
@@ -254,31 +228,21 @@ def _add_exchange(commands: argparse._SubParsersAction) -> None:
     give = commands.add_parser("export", help="write the fields of a store as files of their own")
     add_input(give, "store")
     give.add_argument("--format", choices=FORMAT_NAMES, default="flo", help="default: %(default)s")
-    add_output(
-        give, "--out", role="folder", required=True, help="the folder; files are OUT/VIDEO/000003+1.flo"
-    )
+    files = "the folder; files are OUT/VIDEO/000003+1.flo"
+    add_output(give, "--out", role="folder", required=True, help=files)
     give.set_defaults(run=_export)
     take = commands.add_parser("import", help="add flow that another program made to a store")
     add_input(take, "folder", help="of files named as export names them, or numbered")
-    add_input(
-        take,
-        "--video",
-        type=str,
-        required=True,
-        help="the video or folder that it is the flow of, or NAME=PATH",
-    )
+    video = "the video or folder that it is the flow of, or NAME=PATH"
+    add_input(take, "--video", type=str, required=True, help=video)
     take.add_argument("--format", choices=FORMAT_NAMES, default="flo", help="default: %(default)s")
     take.add_argument(
-        "--step",
-        type=int,
-        help="frames that each file leads over (default: as named, else 1); -1: back",
+        "--step", type=int, help="frames that each file leads over (default: as named, else 1); -1: back"
     )
     take.add_argument(
-        "--first-frame",
-        type=int,
-        metavar="N",
+        "--first-frame", type=int, metavar="N",
         help="the number that the first frame of the video has in the files' names (default: found out)",
-    )
+    )  # fmt: skip
     add_output(take, "--out", role="store", required=True, help="the .h5 file to write")
     take.set_defaults(run=_import)
 
@@ -352,12 +316,7 @@ def _import(options: argparse.Namespace) -> None:
     if options.step == 0:
         raise FlowCacheError("--step 0: flow leads to another frame; wanted 1, -1, 2, ...")
     added = import_flow(
-        options.folder,
-        options.video,
-        options.out,
-        options.format,
-        step=options.step,
-        first=options.first_frame,
-        log=print,
-    )
+        options.folder, options.video, options.out, options.format,
+        step=options.step, first=options.first_frame, log=print,
+    )  # fmt: skip
     print(f"{options.out}: {added} fields of {options.folder}")
