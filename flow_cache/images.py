@@ -18,9 +18,8 @@ import re
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -57,8 +56,7 @@ class ImageTooLargeError(ImageError):
     """A picture of more than `MAX_PIXELS`."""
 
 
-@dataclass(frozen=True)
-class ImageHeader:
+class ImageHeader(NamedTuple):
     """What a picture file says of itself."""
 
     width: int  # of the stored pixels
@@ -127,9 +125,7 @@ def check_image(path: Path) -> ImageHeader:
             _whole(path, content)
             return _header(path, content)
         _check_size(path, header)
-        if head.startswith(_PNG):
-            return ImageHeader(header.width, header.height, _png_orientation(file))
-        return header
+        return header._replace(orientation=_png_orientation(file)) if head.startswith(_PNG) else header
 
 
 def orientation_of(content: bytes) -> int:
@@ -153,14 +149,9 @@ def jpeg_is_complete(content: bytes) -> bool:
 
     An EXIF thumbnail has one too. Decoders fill what is missing with grey, some without a word.
     """
-    for marker, _, end in _jpeg_segments(content):
-        if marker == 0xDA:  # start of scan: entropy-coded data follows, up to the next marker
-            found = _JPEG_MARKER.search(content, end)
-            if found is None:
-                return False
-            if content[found.start() + 1] == 0xD9:
-                return True
-    return False
+    # After a start of scan entropy-coded data follow, up to the next marker.
+    ends = (_JPEG_MARKER.search(content, end) for kind, _, end in _jpeg_segments(content) if kind == 0xDA)
+    return any(found is not None and found[0] == _JPEG_END for found in ends)
 
 
 @contextlib.contextmanager
@@ -184,21 +175,22 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
 
 def _whole(path: Path, content: bytes) -> bytes:
     """The bytes of a whole picture of a permitted size, whose orientation no decoder applies."""
-    head = _known_header(content)
+    head, is_jpeg = _known_header(content), content.startswith(_JPEG)
     if head is not None:
         _check_size(path, head)
-        if not _ends_well(content, content[-_TAIL:]) and not _holds_its_end(content):
-            raise _cut_off(path, content)
-        return content
-    if not content or content.startswith((_JPEG, _PNG)):
-        raise _cut_off(path, content)
+        if _ends_well(content, content[-_TAIL:]):
+            return content
+        if jpeg_is_complete(content) if is_jpeg else _PNG_END in content:  # and something behind its end
+            return content
+    if not content or is_jpeg or content.startswith(_PNG):
+        raise ImageError(
+            f"{path} is cut off: its {len(content)} bytes end before the picture does; fetch it again"
+        )
     content = _upright_tiff(content)
     _check_size(path, _header(path, content))
-    try:  # other formats have no mark at their end: Pillow says whether they are whole
-        with _opened(content) as image:
-            image.load()
-    except (MemoryError, *_OF_DAMAGE) as error:
-        raise ImageError(f"{path}: damaged or cut short ({error}); fetch the file again") from error
+    # Other formats have no mark at their end: Pillow says whether they are whole.
+    with _naming_damage(path), _opened(content) as image:
+        image.load()
     return content
 
 
@@ -206,13 +198,18 @@ def _header(path: Path, content: bytes) -> ImageHeader:
     """What a file says of itself, in any format."""
     known = _known_header(content)
     if known is not None:
-        return ImageHeader(known.width, known.height, orientation_of(content))
+        return known._replace(orientation=orientation_of(content))
     try:
-        with _opened(_upright_tiff(content)) as image:
-            width, height = image.size
-            return ImageHeader(width, height, orientation_of(content))
+        with _naming_damage(path), _opened(_upright_tiff(content)) as image:
+            return ImageHeader(*image.size, orientation_of(content))
     except Image.DecompressionBombError:
         raise ImageTooLargeError(f"{path} announces far more than {_LIMIT}") from None
+
+
+@contextlib.contextmanager
+def _naming_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
     except UnidentifiedImageError:
         raise ImageError(f"{path} is no picture, or of a format that is not read") from None
     except (MemoryError, *_OF_DAMAGE) as error:
@@ -235,19 +232,8 @@ def _check_size(path: Path, header: ImageHeader) -> None:
         raise ImageTooLargeError(f"{path} is {header.width} x {header.height} px, more than {_LIMIT}")
 
 
-def _cut_off(path: Path, content: bytes) -> ImageError:
-    return ImageError(
-        f"{path} is cut off: its {len(content)} bytes end before the picture does; fetch it again"
-    )
-
-
 def _ends_well(head: bytes, tail: bytes) -> bool:
     return tail.rstrip(b"\0").endswith(_JPEG_END if head.startswith(_JPEG) else _PNG_END)
-
-
-def _holds_its_end(content: bytes) -> bool:
-    """Whether a JPEG or PNG is whole that has something behind its end."""
-    return jpeg_is_complete(content) if content.startswith(_JPEG) else _PNG_END in content
 
 
 def _decoded(path: Path, content: bytes, flags: int) -> np.ndarray:

@@ -20,8 +20,8 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 
@@ -55,8 +55,7 @@ Stamp = tuple[int, int, int, int]  # size, inode, ns of the last change of conte
 Known = tuple[Stamp, dict[str, VideoFacts]]
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     stamp: Stamp
     videos: tuple[str, ...]
 
@@ -116,10 +115,7 @@ def _read(folder: Path) -> dict[str, _Entry]:
             checksum, _, body = file.read().partition(b"\n")
     except OSError:
         return {}
-    if checksum != b"%08x" % zlib.crc32(body):
-        return {}
-    content = json.loads(body)
-    if content["version"] != _VERSION:
+    if checksum != b"%08x" % zlib.crc32(body) or (content := json.loads(body))["version"] != _VERSION:
         return {}
     # By the clock of the file system, which may be another machine's.
     settled_ns = status.st_mtime_ns - int(content["seconds"] * 1e9) - GRAIN_NS
@@ -128,7 +124,7 @@ def _read(folder: Path) -> dict[str, _Entry]:
 
 
 def _write(folder: Path, entries: Mapping[str, _Entry], seconds: float) -> None:
-    files = [(name, entry.stamp, entry.videos) for name, entry in entries.items()]
+    files = [(name, *entry) for name, entry in entries.items()]
     body = json.dumps({"version": _VERSION, "seconds": seconds, "files": files}).encode()
     # An index saves time alone: a folder that can only be read, or a full disk, does without.
     with contextlib.suppress(OSError):

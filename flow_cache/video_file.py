@@ -60,7 +60,10 @@ class VideoFile:
         self._container = _open(path)
         try:
             self._films = _films(path, self._container)
-            self._stream = _choose_stream(path, self._films, self._container)
+            marked = (film for film in self._films if film.disposition & Disposition.default)
+            self._stream = next(marked, self._films[0])
+            if self._stream.codec_context is None:
+                _refuse_codec(path, self._container)
             self.codec = self._stream.codec_context.codec.canonical_name
             self._stream.thread_type = "AUTO"
             self._check_size()
@@ -69,8 +72,7 @@ class VideoFile:
             raise
         self._to_rgb = VideoReformatter()
         self._turned = (False, False, False)  # of the last frame, see `_how_turned`
-        self._count = 0  # frames so far
-        self._packets = 0  # with a frame in them, so far
+        self._count, self._packets = 0, 0  # frames, and packets with a frame in them, so far
         self._ends: dict[int, float] = {}  # s, by stream: up to where it has come
         self._longest_gap = 0.0  # s, between packets of a stream
 
@@ -201,7 +203,7 @@ class VideoFile:
             )
 
     def _check_end(self) -> None:
-        """Raise where the frames that came are too few for a whole file; warn where some may be missing."""
+        """Raise where the frames that came are too few for a whole file."""
         if self._packets and not self._count:
             self._refuse("nothing comes of it")
         if self._count:
@@ -305,20 +307,8 @@ def _films(path: Path, container: av.container.InputContainer) -> list[av.VideoS
     return films
 
 
-def _choose_stream(
-    path: Path, films: list[av.VideoStream], container: av.container.InputContainer
-) -> av.VideoStream:
-    stream = next((film for film in films if film.disposition & Disposition.default), films[0])
-    if stream.codec_context is None:
-        raise FlowCacheError(
-            f"{path}: the decoder here (FFmpeg {av.ffmpeg_version_info}) cannot do its codec, "
-            f"{_codec_without_decoder(container)}; {_ways_on(path)}"
-        )
-    return stream
-
-
-def _codec_without_decoder(container: av.container.InputContainer) -> str:
-    """The name of a codec that PyAV gives no stream a context for: FFmpeg's own description has it."""
+def _refuse_codec(path: Path, container: av.container.InputContainer) -> NoReturn:
+    """PyAV gives a stream without a decoder no context: FFmpeg's own description has the codec's name."""
     before = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)
     try:
@@ -326,7 +316,11 @@ def _codec_without_decoder(container: av.container.InputContainer) -> str:
     finally:
         av.logging.set_level(before)
     _, found, after = described.partition("Video: ")
-    return after.split(",")[0].strip() if found else "which has no name"
+    codec = after.split(",")[0].strip() if found else "which has no name"
+    version = av.ffmpeg_version_info
+    raise FlowCacheError(
+        f"{path}: the decoder here (FFmpeg {version}) cannot do its codec, {codec}; {_ways_on(path)}"
+    )
 
 
 def _how_turned(path: Path, frame: av.VideoFrame) -> tuple[bool, bool, bool]:
@@ -353,11 +347,10 @@ def _write_anew(path: Path, words: str = "") -> str:
 
 
 def _ways_on(path: Path) -> str:
-    folder = quoted(path.with_suffix(""))
+    name, copy, folder = quoted(path), quoted(f"{path.stem}_h264.mp4"), quoted(path.with_suffix(""))
     return (
-        f"convert it where it can be decoded (ffmpeg -i {quoted(path)} -c:v libx264 "
-        f"{quoted(f'{path.stem}_h264.mp4')}), or take its frames out (mkdir {folder}; ffmpeg -i "
-        f"{quoted(path)} -fps_mode passthrough -start_number 0 {folder}/%06d.png)"
+        f"convert it where it can be decoded (ffmpeg -i {name} -c:v libx264 {copy}), or take its frames out "
+        f"(mkdir {folder}; ffmpeg -i {name} -fps_mode passthrough -start_number 0 {folder}/%06d.png)"
     )
 
 

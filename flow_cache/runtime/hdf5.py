@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import h5py
 import numpy as np
@@ -29,6 +29,8 @@ KNOWN_FILTERS = frozenset({1, 2, 3, 32001, 32004, 32008, 32015, 32026})
 _LARGEST_CHUNK = 64 << 20
 #: Numbers that are read at once take at most so many times what the file holds of them.
 _LARGEST_RATIO = 256
+#: What has attributes.
+Owner: TypeAlias = "h5py.Group | h5py.Dataset"
 _LINKS = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "a link to another file"}
 
 
@@ -144,45 +146,34 @@ def require_all_held(found: h5py.Dataset, most_ratio: float = _LARGEST_RATIO) ->
 def require_plain(file: h5py.File, names: Collection[str], most_ratio: float = _LARGEST_RATIO) -> None:
     """Raise Hdf5ContentError unless the data sets of these names, at the root, are held by the file itself.
 
-    No link is followed, no other file is opened and no filter is loaded. Shapes and types are the caller's to
-    compare, before it reads.
+    Shapes and types are the caller's to compare, before it reads.
     """
     for name in names:
         require_all_held(dataset(file["/"], name), most_ratio)
 
 
-def has_attribute(owner: h5py.Group | h5py.Dataset, name: str) -> bool:
+def has_attribute(owner: Owner, name: str) -> bool:
     """Whether there is an attribute; one that cannot be read counts."""
     return h5py.h5a.exists(owner.id, name.encode())
 
 
-def integer(owner: h5py.Group | h5py.Dataset, name: str, least: int, most: int) -> int:
+def integer(owner: Owner, name: str, least: int, most: int) -> int:
     """An attribute that is a whole number within limits."""
-    found = _attribute(owner, name)
-    if found.get_type().get_class() not in (h5py.h5t.INTEGER, h5py.h5t.ENUM) or found.shape != ():
-        raise Hdf5ContentError(
-            f"{_key(owner, name)} is {_type_in_words(found.get_type())} {found.shape}; wanted a whole number"
-        )
-    value = int(owner.attrs[name])
+    value = int(_attribute(owner, name, (h5py.h5t.INTEGER, h5py.h5t.ENUM), "a whole number"))
     if not least <= value <= most:
-        raise Hdf5ContentError(f"{_key(owner, name)} is {value}; wanted {least} to {most}")
+        raise Hdf5ContentError(f"{owner.name}@{name} is {value}; wanted {least} to {most}")
     return value
 
 
-def text(owner: h5py.Group | h5py.Dataset, name: str) -> str:
+def text(owner: Owner, name: str) -> str:
     """An attribute that is text, of a fixed length or not."""
-    found = _attribute(owner, name)
-    if found.get_type().get_class() != h5py.h5t.STRING or found.shape != ():
-        raise Hdf5ContentError(
-            f"{_key(owner, name)} is {_type_in_words(found.get_type())} {found.shape}; wanted text"
-        )
-    value = owner.attrs[name]
+    value = _attribute(owner, name, (h5py.h5t.STRING,), "text")
     try:
         # h5py gives text of variable length with what is not UTF-8 as lone surrogates.
         content = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
         return content.decode()
     except UnicodeDecodeError as error:
-        raise Hdf5ContentError(f"{_key(owner, name)} is not UTF-8: {error}") from error
+        raise Hdf5ContentError(f"{owner.name}@{name} is not UTF-8: {error}") from error
 
 
 def place(group: h5py.Group, name: str) -> str:
@@ -204,14 +195,16 @@ def _require_hard(kind: int, where: str) -> None:
         raise Hdf5ContentError(f"{where} is {what}, which is not followed; wanted the thing itself")
 
 
-def _attribute(owner: h5py.Group | h5py.Dataset, name: str) -> h5py.h5a.AttrID:
+def _attribute(owner: Owner, name: str, classes: tuple[int, ...], wanted: str) -> Any:
+    """The value of an attribute of no axes, of one of these classes of types."""
     if not has_attribute(owner, name):
-        raise Hdf5ContentError(f"{_key(owner, name)} is missing")
-    return h5py.h5a.open(owner.id, name.encode())
-
-
-def _key(owner: h5py.Group | h5py.Dataset, name: str) -> str:
-    return f"{owner.name}@{name}"
+        raise Hdf5ContentError(f"{owner.name}@{name} is missing")
+    found = h5py.h5a.open(owner.id, name.encode())
+    kind = found.get_type()
+    if kind.get_class() not in classes or found.shape != ():
+        said = f"{_type_in_words(kind)} {found.shape}; wanted {wanted}"
+        raise Hdf5ContentError(f"{owner.name}@{name} is {said}")
+    return owner.attrs[name]
 
 
 def _type_in_words(kind: h5py.h5t.TypeID) -> str:

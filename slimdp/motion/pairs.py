@@ -155,10 +155,7 @@ def collate_pairs(samples: Sequence[PoseSample | PairSample]) -> PoseBatch:
 
 
 def pair_sample(
-    first: PoseSample,
-    view: PairView,
-    image_1: np.ndarray,
-    labels: SourceLabels | None = None,
+    first: PoseSample, view: PairView, image_1: np.ndarray, labels: SourceLabels | None = None
 ) -> PairSample:
     """Two crops as a sample.
 
