@@ -42,16 +42,17 @@ _LOG = logging.getLogger(__name__)
 _HIDDEN_SCALE = 0.25
 
 
-def open_body(cache: Path | None = None) -> BodySurface:
-    """The open body, from the cache, or built (about a minute) and cached.
+def open_body(cache: Path | None = None, processes: int = 1) -> BodySurface:
+    """The open body, from the cache, or built (about a minute of one core) and cached.
 
     Its geodesic distances stay on disk and are read as they are asked for. The log names a cache with other
-    bytes than were written, and it is built again. Raises OSError where the cache cannot be written, or a
+    bytes than were written, and it is built again. `processes` build it side by side; who calls for more than
+    one stands under `if __name__ == "__main__"`. Raises OSError where the cache cannot be written, or a
     damaged one cannot be removed, naming it.
     """
     folder = (cache or cache_folder()) / f"open-body-{VERSION}"
     if not folder.is_dir() or damaged_cache_files(folder):
-        _build_into(folder)
+        _build_into(folder, processes)
     with np.load(folder / "surface.npz") as arrays:
         mesh: dict[str, Any] = dict(arrays)
     distances = np.load(folder / "distances.npy", mmap_mode="r")
@@ -59,7 +60,7 @@ def open_body(cache: Path | None = None) -> BodySurface:
     return BodySurface("open", **mesh, distances=distances, layout=PEOPLE, keypoints=keypoints)
 
 
-def _build_into(folder: Path) -> None:
+def _build_into(folder: Path, processes: int) -> None:
     """Build the cache anew; a killed build leaves no half cache, and the second of two at once waits."""
     with held(folder.with_name(f"{folder.name}.lock"), wait=True):
         if folder.is_dir():
@@ -68,7 +69,7 @@ def _build_into(folder: Path) -> None:
                 return
             _LOG.warning("%s is damaged: building the body again, about a minute", folder / damaged[0])
             shutil.rmtree(folder)
-        _build(folder)
+        _build(folder, processes)
 
 
 def damaged_cache_files(folder: Path) -> list[str]:
@@ -94,7 +95,7 @@ def _checksum(file: Path) -> int | None:
     return crc
 
 
-def _build(folder: Path) -> None:
+def _build(folder: Path, processes: int) -> None:
     with timed("build the body, once, about a minute"), atomic_folder(folder) as temporary:
         everything = makehuman.shaped_vertices(makehuman.BodyShape())
         rig, mirror = makehuman.rig(), makehuman.vertex_mirror()
@@ -111,7 +112,7 @@ def _build(folder: Path) -> None:
             face_part=np.concatenate([right_part, left_part]),
             face_uv=np.concatenate([right_uv, left_uv]).astype(np.float32),
         )
-        write_distances(temporary / "distances.npy", vertices, faces, mirror)
+        write_distances(temporary / "distances.npy", vertices, faces, mirror, processes)
         anchors = keypoint_vertices(vertices, keypoint_joints(everything))
         (temporary / "keypoints.json").write_text(json.dumps(anchors, indent=1))
         checksums = {name: _checksum(temporary / name) for name in _FILES}

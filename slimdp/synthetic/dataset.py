@@ -34,7 +34,7 @@ from flow_cache.runtime.progress import Tracker
 from flow_cache.runtime.workers import WorkerPool
 from slimdp.data import join_annotation_files, write_annotations
 from slimdp.settings_file import differences
-from slimdp.surface import load_surface
+from slimdp.surface.open_body import open_body
 from slimdp.synthetic.assets import Assets, find_assets, fingerprint
 from slimdp.synthetic.items import SPLITS, Item, ItemRenderer, RenderedItem
 from slimdp.synthetic.presets import PRESETS, SetPlan, preset_plan
@@ -241,7 +241,7 @@ def synthesize(
     if is_finished(out, about):
         shutil.rmtree(unfinished.folder, ignore_errors=True)  # of a process killed between its last two steps
         return out
-    load_surface("open")  # built once, before the processes start
+    open_body(processes=processes)  # built once, before the processes start
     items = _items(plan)
     try:
         with unfinished:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import trimesh
 from scipy.spatial import Delaunay
 
-from slimdp.surface.geodesics import distances_from, surface_graph, twin_half_edges
+from slimdp.surface.geodesics import distances_from, surface_graph, twin_half_edges, write_distances
 from tests.surface.flat_sheet import sheet
 
 
@@ -97,3 +99,16 @@ def test_a_surface_in_two_pieces_has_no_distances() -> None:
     twice = np.concatenate([vertices, vertices + 10]), np.concatenate([faces, faces + len(vertices)])
     with pytest.raises(ValueError, match="not connected"):
         distances_from(surface_graph(*twice), np.array([0]))
+
+
+@pytest.mark.usefixtures("forked_workers")
+def test_several_processes_write_the_same_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slimdp.surface.geodesics._ROWS_A_BLOCK", 2)
+    vertices, faces = sheet(3, 2)
+    for processes in (1, 2):
+        write_distances(tmp_path / f"{processes}.npy", vertices, faces, processes=processes)
+    alone, together = (np.load(tmp_path / f"{processes}.npy") for processes in (1, 2))
+    assert (alone == together).all()
+    graph = surface_graph(vertices, faces)
+    rows = distances_from(graph, np.arange(len(vertices)))
+    assert alone.tolist() == rows[np.tril_indices(len(rows), -1)].astype(np.float16).tolist()

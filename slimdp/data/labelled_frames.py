@@ -1,0 +1,339 @@
+"""The labelled frames of videos, and the frames around them, as a set of pictures that everything reads.
+
+OUT/labels.json           the labels, a PoseTrack file: `vid_id`, `frame_id` from 0 on
+OUT/images/NAME/          the frames of a video that are labelled or near to one that is, as 000031.jpg
+OUT/about.json            what it was made of
+
+Frames of a video that lie apart are in folders of their own, NAME_000120 after the first frame in it, and
+count as videos of their own: no label goes from one to the other.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import cv2
+import numpy as np
+
+from flow_cache.images import encode_image, read_image
+from flow_cache.runtime.atomic import atomic_folder, write_bytes, write_json
+from flow_cache.runtime.checksums import file_sha256
+from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.progress import tracked
+from flow_cache.runtime.words import did_you_mean, listed, quoted
+from flow_cache.video import VideoSource, frame_files
+from flow_cache.video_file import VideoFile
+from slimdp.data.annotation_file import AnnotationError, AnnotationSet, read_annotations
+from slimdp.data.frame_numbers import frame_number
+from slimdp.data.write import write_annotations
+from slimdp.structures import ImageRecord, PersonAnnotation
+
+LABELS, ABOUT = "labels.json", "about.json"
+_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
+#: Mean difference of grey levels, 0..255, of small pictures: of one frame, encoded in two ways, it is 1 to 3.
+_MOST_DIFFERENCE = 8.0
+_SMALL = 48
+
+
+@dataclass(frozen=True)
+class LabelledFrame:
+    """A picture of the labels, and the frame of a video that it is."""
+
+    image: ImageRecord
+    video: VideoSource
+    index: int  # from 0 on, in the order in which frames are shown
+
+
+def extract_labelled_frames(
+    labels: Path, videos: Sequence[VideoSource], out: Path, around: int = 0, first_frame: int | None = None
+) -> AnnotationSet:
+    """Write the labelled frames of videos, and `around` frames to either side of each, with their labels.
+
+    A folder that was made of the same before stays as it is.
+
+    Args:
+        labels: a PoseTrack or DensePose-COCO file. An image belongs to the video of its `vid_id`, or of the
+            last folder of its name; where one video is given and the labels name only one, to that.
+        videos: files, whose frames the labels number, or folders, whose pictures they name.
+        out: the folder to make.
+        around: 0 or more.
+        first_frame: the number that labels give to the first frame of a video file. None: where the labelled
+            pictures lie beside the labels, the one of 0 and 1 under which they show the same; else 0.
+
+    Raises:
+        AnnotationError: nobody has points, a video of the labels is not given, or a frame is not in it, has
+            another size, or shows something else; it says what to do.
+        FlowCacheError: a video cannot be read.
+        FileExistsError: `out` is something else.
+    """
+    if around < 0:
+        raise ValueError(f"around = {around}, but 0 frames or more are wanted")
+    annotations = read_annotations(labels, labels.parent, check_images=False)
+    people = _labelled_people(labels, annotations)
+    frames = _assign(labels, {person.image.id: person.image for person in people}, videos, first_frame)
+    about = _about(labels, videos, around, first_frame)
+    if out.exists():
+        _require_same(out, about)
+    else:
+        with atomic_folder(out) as folder:
+            _write(folder, labels, frames, people, around)
+            write_json(folder / ABOUT, about)
+    return read_annotations(out / LABELS, out)
+
+
+def _labelled_people(labels: Path, annotations: AnnotationSet) -> list[PersonAnnotation]:
+    people = [person for person in annotations.people if person.has_labels and not person.crowd]
+    if not any(person.has_uv.any() for person in people):
+        raise AnnotationError(
+            f"{labels}: {len(annotations.images)} images with {len(annotations.people)} people, but no point "
+            "with (u, v) (dp_x, dp_y, dp_I, dp_U, dp_V) that a network could learn from"
+        )
+    return people
+
+
+# ---- which frame is which
+
+
+def _assign(
+    labels: Path,
+    images: Mapping[int, ImageRecord],
+    videos: Sequence[VideoSource],
+    first_frame: int | None,
+) -> list[LabelledFrame]:
+    by_name = {video.name: video for video in videos}
+    named: dict[str, list[ImageRecord]] = {}
+    for image in images.values():
+        named.setdefault(_video_name(image), []).append(image)
+    if len(named) == 1 and len(videos) == 1:
+        by_name = {next(iter(named)): videos[0]}
+    found: list[LabelledFrame] = []
+    for name, its_images in named.items():
+        if name not in by_name:
+            spoken = f"images of video {name!r}" if name else "images without vid_id or folder"
+            raise AnnotationError(
+                f"{labels}: {len(its_images)} labelled {spoken}, which is none of the given videos: "
+                f"{listed(by_name, name)}; give it too, or name one so: {quoted((name or 'NAME') + '=PATH')}"
+            )
+        video = by_name[name]
+        of_video = _in_folder if video.path.is_dir() else _in_file
+        found += of_video(labels, its_images, video, first_frame)
+    return found
+
+
+def _video_name(image: ImageRecord) -> str:
+    return image.video or PurePosixPath(image.file_name).parent.name
+
+
+def _in_folder(
+    labels: Path, images: Sequence[ImageRecord], video: VideoSource, first_frame: int | None
+) -> Iterator[LabelledFrame]:
+    """Pictures are known by their names."""
+    index_of = {file.name: index for index, file in enumerate(frame_files(video.path))}
+    for image in images:
+        name = PurePosixPath(image.file_name).name
+        if name not in index_of:
+            raise AnnotationError(
+                f"{labels}: image {image.id}: {video.path} has no picture {name}, but {len(index_of)} others"
+                f"{did_you_mean(name, index_of)}"
+            )
+        _require_size(labels, image, read_image(video.path / name), video)
+        yield LabelledFrame(image, video, index_of[name])
+
+
+def _in_file(
+    labels: Path, images: Sequence[ImageRecord], video: VideoSource, first_frame: int | None
+) -> list[LabelledFrame]:
+    """Pictures are known by their numbers, and are compared with the frames where they are there."""
+    numbers = {image.id: _number(labels, image) for image in images}
+    firsts = (0, 1) if first_frame is None else (first_frame,)
+    small, frames = _small_frames(
+        labels, images[0], video, {n - first for n in numbers.values() for first in firsts}
+    )
+    first = _first_number(labels, images, numbers, small, firsts, video)
+    for image in images:
+        if numbers[image.id] - first not in small:
+            raise AnnotationError(
+                f"{labels}: image {image.id}, {image.file_name}: {video.path} has no frame "
+                f"{numbers[image.id]}: its {frames} frames are {first} to {first + frames - 1}; labels of "
+                "another video, or other numbers (--first-frame)"
+            )
+    return [LabelledFrame(image, video, numbers[image.id] - first) for image in images]
+
+
+def _small_frames(
+    labels: Path, image: ImageRecord, video: VideoSource, wanted: Collection[int]
+) -> tuple[dict[int, np.ndarray], int]:
+    """Some frames of a file, small, by index, as far as it has them; and how many frames were decoded."""
+    small: dict[int, np.ndarray] = {}
+    frames, title = 0, f"look for the labelled frames of {video.name}"
+    with VideoFile(video.path) as file:
+        for index, frame in enumerate(tracked(file.frames(), title, "frames")):
+            frames = index + 1
+            if index in wanted:
+                pixels = file.pixels(frame)
+                _require_size(labels, image, pixels, video)
+                small[index] = _small(pixels)
+            if index >= max(wanted):
+                break
+    return small, frames
+
+
+def _number(labels: Path, image: ImageRecord) -> int:
+    number = image.frame if image.frame is not None else frame_number(image.file_name)
+    if number is None:
+        raise AnnotationError(
+            f"{labels}: image {image.id}, {image.file_name}: no number of a frame; give it a frame_id"
+        )
+    return number
+
+
+def _first_number(
+    labels: Path,
+    images: Sequence[ImageRecord],
+    numbers: Mapping[int, int],
+    small: Mapping[int, np.ndarray],
+    firsts: Sequence[int],
+    video: VideoSource,
+) -> int:
+    """The number of the first frame: the one under which pictures that are there show the same."""
+    there = {image.id: _small(read_image(image.file)) for image in images if image.file.is_file()}
+    if not there:
+        return firsts[0]
+    off = {
+        first: max(
+            float(np.abs(picture - small[numbers[identity] - first]).mean())
+            if numbers[identity] - first in small
+            else np.inf
+            for identity, picture in there.items()
+        )
+        for first in firsts
+    }
+    best = min(off, key=lambda first: off[first])
+    if off[best] > _MOST_DIFFERENCE:
+        raise AnnotationError(
+            f"{labels}: the labelled pictures beside it show something else than the frames of {video.path} "
+            "with their numbers; labels of another video, or other numbers (--first-frame)"
+        )
+    return best
+
+
+def _small(image: np.ndarray) -> np.ndarray:
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return cv2.resize(grey, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def _require_size(labels: Path, image: ImageRecord, frame: np.ndarray, video: VideoSource) -> None:
+    height, width = frame.shape[:2]
+    if (width, height) != (image.width, image.height):
+        raise AnnotationError(
+            f"{labels}: image {image.id} is {image.width} x {image.height} px, but the frames of "
+            f"{video.path} are shown in {width} x {height} px; label frames of this size"
+        )
+
+
+# ---- the set
+
+
+def _write(
+    folder: Path,
+    labels: Path,
+    frames: Sequence[LabelledFrame],
+    people: Sequence[PersonAnnotation],
+    around: int,
+) -> None:
+    records: dict[int, ImageRecord] = {}
+    for name, of_video in _by_video(frames).items():
+        video = of_video[0].video
+        windows = _windows([frame.index for frame in of_video], around)
+        names = _folder_names(name, windows)
+        _write_frames(folder / "images", video, dict(zip(names, windows)))
+        for frame in of_video:
+            place = next(n for n, window in zip(names, windows) if frame.index in window)
+            file_name = f"images/{place}/{frame.index:06d}.jpg"
+            records[frame.image.id] = replace(
+                frame.image, file=folder / file_name, file_name=file_name, video=place, frame=frame.index
+            )
+    moved = [replace(person, image=records[person.image.id]) for person in people]
+    write_annotations(folder / LABELS, list(records.values()), moved)
+
+
+def _by_video(frames: Iterable[LabelledFrame]) -> dict[str, list[LabelledFrame]]:
+    found: dict[str, list[LabelledFrame]] = {}
+    for frame in frames:
+        found.setdefault(frame.video.name.replace("/", "_"), []).append(frame)
+    return found
+
+
+def _windows(indices: Iterable[int], around: int) -> list[range]:
+    """The frames around some, joined where they touch; at least two, for a video of one frame has no flow."""
+    windows: list[range] = []
+    for index in sorted(set(indices)):
+        window = range(max(0, index - around), index + around + 1)
+        if windows and window.start <= windows[-1].stop:
+            window = range(windows.pop().start, window.stop)
+        windows.append(window)
+    return windows
+
+
+def _folder_names(name: str, windows: Sequence[range]) -> list[str]:
+    return [name] if len(windows) == 1 else [f"{name}_{window.start:06d}" for window in windows]
+
+
+def _write_frames(images: Path, video: VideoSource, windows: Mapping[str, range]) -> None:
+    wanted = sorted({index for window in windows.values() for index in window})
+    place = {index: name for name, window in windows.items() for index in window}
+    title = f"take the frames around the labels of {video.name}"
+    if video.path.is_dir():
+        files = frame_files(video.path)
+        for index in tracked([index for index in wanted if index < len(files)], title, "frames"):
+            target = _target(images, place[index], index)
+            if files[index].suffix.lower() in (".jpg", ".jpeg"):
+                shutil.copyfile(files[index], target)
+            else:
+                write_bytes(target, encode_image(read_image(files[index]), ".jpg", _JPEG), durable=False)
+        return
+    with VideoFile(video.path) as file:
+        for index, frame in enumerate(tracked(file.frames(), title, "frames", wanted[-1] + 1)):
+            if index in place:
+                content = encode_image(file.pixels(frame), ".jpg", _JPEG)
+                write_bytes(_target(images, place[index], index), content, durable=False)
+            if index >= wanted[-1]:
+                break
+
+
+def _target(images: Path, name: str, index: int) -> Path:
+    folder = images / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{index:06d}.jpg"
+
+
+# ---- what it was made of
+
+
+def _about(
+    labels: Path, videos: Sequence[VideoSource], around: int, first_frame: int | None
+) -> dict[str, Any]:
+    def stamp(path: Path) -> list[Any]:
+        return [str(path.resolve()), 0 if path.is_dir() else path.stat().st_size]
+
+    return {
+        "labels": file_sha256(labels).hex(),
+        "videos": {video.name: stamp(video.path) for video in videos},
+        "around": around,
+        "first_frame": first_frame,
+    }
+
+
+def _require_same(out: Path, about: Mapping[str, Any]) -> None:
+    file = out / ABOUT
+    there = read_json(file) if file.is_file() else None
+    if there != json.loads(json.dumps(about)):
+        raise FileExistsError(
+            f"{out} exists, and was made of other labels, videos or settings; remove it, or choose another "
+            "name"
+        )

@@ -1,0 +1,205 @@
+"""What a run of `slimdp fit` does: its commands, in order, and the settings of its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flow_cache.runtime.checksums import file_sha256
+from flow_cache.runtime.words import quoted
+from flow_cache.video import VideoSource
+from slimdp.config import DataSource, TrainConfig, config_from_dict, config_to_dict, load_config
+from slimdp.data.labelled_frames import LABELS
+from slimdp.settings_file import apply_override
+from slimdp.shipped import shipped_folder
+from slimdp.training import stage_file
+from slimdp.training.checkpoint import load_checkpoint
+
+#: Frames to either side that labels are carried over, where nobody says: weights that know people know better
+#: than the flow, so they carry none; a network that begins from nothing gains by far ones (docs/fit.md).
+REACH_OF_WEIGHTS, REACH_FROM_SCRATCH = 0, 30
+#: Labels are carried to every so many frames.
+STRIDE = 3
+#: Of the forward-backward check, px of a 256 px crop.
+THRESHOLD_PX = 5.0
+STAGE = "fit"
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What a run is told; None: as the plan chooses."""
+
+    weights: str | None = None  # a checkpoint, "default", or "scratch" for none
+    reach: int | None = None  # frames to either side that labels are carried over; 0: none
+    threshold_px: float = THRESHOLD_PX
+    first_frame: int | None = None  # the number that labels give to the first frame of a video file
+    detector: str = "auto"  # of slimdp video
+    overrides: tuple[str, ...] = ()  # key=value, over the settings of the training
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class FitStep:
+    """A command of a run."""
+
+    title: str
+    command: tuple[str, ...]  # the words behind `slimdp`
+    done: Path | None = None  # what is there once it has ended; None: it finds out itself
+
+    @property
+    def line(self) -> str:
+        """As one types it."""
+        return " ".join(["slimdp", *(quoted(word) for word in self.command)])
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """A run: what goes in, and the commands that make of it what comes out."""
+
+    labels: Path
+    videos: tuple[VideoSource, ...]
+    out: Path
+    settings: FitSettings
+    weights: Path | None  # None: from scratch
+
+    @property
+    def reach(self) -> int:
+        """Frames to either side that labels are carried over."""
+        if self.settings.reach is not None:
+            return self.settings.reach
+        return REACH_FROM_SCRATCH if self.weights is None else REACH_OF_WEIGHTS
+
+    @property
+    def data(self) -> Path:
+        """The folder of the labelled frames and those around them."""
+        return self.out / "data"
+
+    @property
+    def labelled(self) -> Path:
+        """Their labels."""
+        return self.data / LABELS
+
+    @property
+    def flow(self) -> Path:
+        """The store of flow between them."""
+        return self.out / "flow.h5"
+
+    @property
+    def propagated(self) -> Path:
+        """The labels, and where the flow brought them."""
+        return self.out / "propagated.json"
+
+    @property
+    def training(self) -> Path:
+        """The settings of the training."""
+        return self.out / "settings.yaml"
+
+    @property
+    def checkpoint(self) -> Path:
+        """What the training ends with."""
+        return stage_file(self.out / "train", self.stage)
+
+    @property
+    def predictions(self) -> Path:
+        """The people of the labelled frames, predicted."""
+        return self.out / "predictions.h5"
+
+    @property
+    def stage(self) -> str:
+        """The name of the stage; weights that were fitted before have one of the usual name."""
+        if self.weights is None:
+            return STAGE
+        before = {stage.name for stage in load_checkpoint(self.weights).config.stages}
+        names = (STAGE, *(f"{STAGE}_{number}" for number in range(2, len(before) + 3)))
+        return next(name for name in names if name not in before)
+
+    def video_folder(self, video: VideoSource) -> Path:
+        """Where the dense pose of a video goes."""
+        return self.out / "video" / video.name.replace("/", "_")
+
+    def about(self) -> dict[str, Any]:
+        """What makes the run what it is, plain values."""
+        weights = None if self.weights is None else file_sha256(self.weights).hex()
+        return {
+            "labels": file_sha256(self.labels).hex(),
+            "videos": {video.name: str(video.path.resolve()) for video in self.videos},
+            "weights": weights, "reach": self.reach, "threshold_px": self.settings.threshold_px,
+            "first_frame": self.settings.first_frame, "overrides": list(self.settings.overrides),
+        }  # fmt: skip
+
+    def train_config(self) -> TrainConfig:
+        """Stage II: the network of the weights, and the schedule of experiments/fit.yaml."""
+        config = load_config(shipped_folder("experiments") / "fit.yaml")
+        sources = [DataSource(annotations=str(self.labelled), images=str(self.data))]
+        if self.reach:
+            sources.append(DataSource(annotations=str(self.propagated), images=str(self.data)))
+        stage = config.stages[0].replace(name=self.stage, data=tuple(sources))
+        config = config.replace(stages=(stage,))
+        if self.weights is not None:
+            known = load_checkpoint(self.weights).config
+            config = config.replace(
+                model=known.model,
+                crop=known.crop,
+                loss=known.loss,
+                surface=known.surface,
+                imports=known.imports,
+            )
+        values = config_to_dict(config)
+        for override in self.settings.overrides:
+            apply_override(values, override)
+        return config_from_dict(values, " ".join(["the settings of the training", *self.settings.overrides]))
+
+    def frames_step(self) -> FitStep:
+        """The first command: it looks through labels and videos, and so finds most of what can be wrong."""
+        words = ["frames", str(self.labels), *map(str, self.videos), "--out", str(self.data)]
+        words += ["--around", str(self.reach)]
+        if self.settings.first_frame is not None:
+            words += ["--first-frame", str(self.settings.first_frame)]
+        return FitStep("take the labelled frames", tuple(words))
+
+    def steps(self) -> list[FitStep]:
+        """All commands, in order."""
+        found = [self.frames_step(), self._doctor()]
+        if self.reach:
+            found += [self._flow(), self._propagate()]
+        found += [self._train(), self._predict()]
+        return found + [self._video(video) for video in self.videos]
+
+    def _doctor(self) -> FitStep:
+        return FitStep("check them", ("doctor", str(self.data), "--quick"))
+
+    def _flow(self) -> FitStep:
+        folders = sorted(str(folder) for folder in (self.data / "images").iterdir())
+        words = ("flow", "precompute", *folders, "--out", str(self.flow), "--steps=-1,1")
+        return FitStep("estimate the flow around them", words)
+
+    def _propagate(self) -> FitStep:
+        far = self.reach // STRIDE * STRIDE
+        steps = [step for step in range(-far, far + 1, STRIDE) if step] or [-self.reach, self.reach]
+        words: tuple[str, ...] = (
+            "propagate",
+            "--annotations",
+            str(self.labelled),
+            "--images",
+            str(self.data),
+        )
+        words += ("--flow", str(self.flow), f"--steps={','.join(map(str, steps))}", "--longest-hop", "1")
+        words += ("--threshold-px", f"{self.settings.threshold_px:g}", "--out", str(self.propagated))
+        return FitStep("carry labels along it", words, self.propagated)
+
+    def _train(self) -> FitStep:
+        words = ["train", str(self.training), "--out", str(self.out / "train"), "--resume"]
+        if self.weights is not None:
+            words += ["--initial", str(self.weights)]
+        return FitStep("train", (*words, "--device", self.settings.device), self.checkpoint)
+
+    def _predict(self) -> FitStep:
+        words: tuple[str, ...] = ("predict", str(self.checkpoint), "--annotations", str(self.labelled))
+        words += ("--images", str(self.data), "--out", str(self.predictions))
+        return FitStep("predict the people of the labelled frames", words, self.predictions)
+
+    def _video(self, video: VideoSource) -> FitStep:
+        words: tuple[str, ...] = ("video", str(video.path), "--out", str(self.video_folder(video)))
+        words += ("--weights", str(self.checkpoint), "--detector", self.settings.detector)
+        return FitStep(f"predict all frames of {video.name}", (*words, "--device", self.settings.device))

@@ -1,0 +1,125 @@
+"""The run itself: each command is printed, done, and passed over where it was done before.
+
+RUN/data/                 the labelled frames, and those around them that labels are carried to
+RUN/flow.h5, RUN/propagated.json     where labels are carried, if they are
+RUN/settings.yaml, RUN/train/        stage II
+RUN/predictions.h5        the people of the labelled frames
+RUN/video/NAME/           dense pose of every frame of each video
+RUN/report.html           all of it to look at
+RUN/fit.json, RUN/fit.log what the run was begun with, and what was done when
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from flow_cache.runtime.atomic import write_json, write_text
+from flow_cache.runtime.json_file import read_json
+from flow_cache.runtime.lock import HeldError, held_folder
+from flow_cache.runtime.progress import log_line, logged_to, shown
+from flow_cache.video import VideoSource
+from slimdp.config import ConfigError, config_to_dict
+from slimdp.fit.page import write_fit_page
+from slimdp.fit.plan import FitPlan, FitSettings, FitStep
+from slimdp.inference.weights import find_weights
+from slimdp.settings_file import differences, dump_yaml
+
+#: Runs a command of slimdp in this process, from its words; returns its exit code.
+Run = Callable[[Sequence[str]], int]
+ABOUT, LOG = "fit.json", "fit.log"
+
+
+class FitStopped(ValueError):
+    """A command of a run has failed; it has said why itself."""
+
+
+def fit(
+    labels: Path, videos: Sequence[VideoSource], out: Path, run: Run, settings: FitSettings | None = None
+) -> Path:
+    """Check, carry labels, train, predict whole videos, and write the page; returns its path.
+
+    The same call goes on where one before it was stopped; where all is done it only writes the page again.
+
+    Args:
+        labels: a PoseTrack or DensePose-COCO file of some frames of the videos.
+        videos: files, or folders of pictures.
+        out: the folder to fill.
+        run: runs the commands.
+        settings: what differs from the defaults.
+
+    Raises:
+        ConfigError: weights that are not there, impossible settings, or a folder that another run uses or
+            has filled.
+        FitStopped: a command has failed.
+    """
+    settings = settings or FitSettings()
+    if settings.reach is not None and settings.reach < 0:
+        raise ConfigError(f"reach = {settings.reach}, but 0 frames or more are wanted")
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with held_folder(out), shown(), logged_to(out / LOG):
+            plan = FitPlan(labels, tuple(videos), out, settings, find_start(settings.weights))
+            return _run_plan(plan, run)
+    except HeldError:
+        raise ConfigError(f"{out} is in use by another run; wait for it, or choose another folder") from None
+
+
+def find_start(weights: str | None) -> Path | None:
+    """The checkpoint to begin with; None, which the log explains, to begin from scratch.
+
+    Raises ConfigError for a checkpoint that is not there.
+    """
+    if weights == "scratch":
+        log_line("the network begins from scratch, as asked")
+        return None
+    if weights is not None:
+        return find_weights(weights)
+    try:
+        return find_weights()
+    except ConfigError as error:
+        log_line(
+            f"{error}. The network now begins from scratch: of what the labelled frames do not show, it will "
+            "know nothing"
+        )
+        return None
+
+
+def _run_plan(plan: FitPlan, run: Run) -> Path:
+    _begin(plan)
+    _run_step(plan.frames_step(), run)
+    config = config_to_dict(plan.train_config())
+    if not plan.training.exists():  # what is there is the user's to change
+        write_text(plan.training, f"# {plan.frames_step().title}: slimdp fit\n{dump_yaml(config)}")
+    if not plan.reach:
+        log_line(
+            "no labels are carried to other frames: weights that know people know better than the flow "
+            "(docs/fit.md); --reach 9 carries them"
+        )
+    for step in plan.steps()[1:]:
+        _run_step(step, run)
+    page = write_fit_page(plan)
+    log_line(f"== done: {page}")
+    return page
+
+
+def _begin(plan: FitPlan) -> None:
+    """Keep what the run is, or refuse to go on with another one."""
+    file, about = plan.out / ABOUT, json.loads(json.dumps(plan.about()))
+    if not file.exists():
+        write_json(file, about)
+        return
+    changed = list(differences(read_json(file), about))
+    if changed:
+        raise ConfigError(
+            f"{plan.out} holds a run with other settings (there, now): {'; '.join(changed)}; go on with "
+            "those, or choose another folder"
+        )
+
+
+def _run_step(step: FitStep, run: Run) -> None:
+    there = step.done is not None and step.done.exists()
+    log_line(f"== {step.title}{': done before' if there else ''}\n{step.line}")
+    if not there and run(step.command):
+        raise FitStopped(f"it stopped there ({step.title}); the same command goes on when that is mended")

@@ -1,0 +1,171 @@
+"""The labelled frames of videos as a set of pictures of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from flow_cache.images import read_image
+from flow_cache.video import VideoSource, name_sources
+from slimdp.data import AnnotationError, read_annotations
+from slimdp.data.labelled_frames import extract_labelled_frames
+from slimdp.inference.video_encoder import VideoEncoder, join_video
+from slimdp.inference.video_records import VideoInfo
+
+WIDTH, HEIGHT, FRAMES = 96, 64, 12
+
+
+def frame_of(number: int) -> np.ndarray:
+    """A frame that tells its number: coarse noise of its own, which coding keeps."""
+    grey = np.random.default_rng(number).integers(30, 226, (4, 6), dtype=np.uint8)
+    return cv2.cvtColor(cv2.resize(grey, (WIDTH, HEIGHT)), cv2.COLOR_GRAY2RGB)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("film") / "walk.mp4"
+    info = VideoInfo(out, "walk", WIDTH, HEIGHT, FRAMES, Fraction(10))
+    with VideoEncoder(out.with_suffix(".nut"), info) as encoder:
+        for number in range(FRAMES):
+            encoder.write(frame_of(number), Fraction(number, 10))
+    return join_video([out.with_suffix(".nut")], out, info)
+
+
+@pytest.fixture
+def write_labels(tmp_path: Path) -> Callable[..., Path]:
+    """Labels of some frames of a video, and whatever differs in all images or people."""
+
+    def write(
+        *numbers: int, video: str | None = "walk", image: dict[str, Any] | None = None, **person: Any
+    ) -> Path:
+        images = [
+            {"id": 50 + n, "file_name": f"{n:06d}.jpg", "width": WIDTH, "height": HEIGHT, "frame_id": n}
+            for n in numbers
+        ]
+        for each in images:
+            each |= ({} if video is None else {"vid_id": video}) | (image or {})
+        people = [
+            {
+                "id": 7, "image_id": each["id"], "category_id": 1, "bbox": [10, 20, 64, 32], "track_id": 3,
+                "dp_x": [0, 128], "dp_y": [0, 64], "dp_I": [1, 12], "dp_U": [0, 0.5], "dp_V": [1, 0.25],
+            }
+            | person
+            for each in images
+        ]  # fmt: skip
+        path = tmp_path / "labels" / "labels.json"
+        path.parent.mkdir(exist_ok=True)
+        categories = [{"id": 1, "name": "person"}]
+        path.write_text(json.dumps({"images": images, "annotations": people, "categories": categories}))
+        return path
+
+    return write
+
+
+def shows(file: Path, number: int) -> bool:
+    return bool(np.abs(read_image(file).astype(float) - frame_of(number)).mean() < 6)
+
+
+def test_frames_of_a_file_come_with_their_neighbours(
+    film: Path, write_labels: Callable[..., Path], tmp_path: Path
+) -> None:
+    found = extract_labelled_frames(write_labels(5), name_sources([film]), tmp_path / "out", around=2)
+    files = sorted((tmp_path / "out" / "images" / "walk").iterdir())
+    assert [file.name for file in files] == [f"{number:06d}.jpg" for number in range(3, 8)]
+    assert all(shows(file, int(file.stem)) for file in files)
+    (person,) = found.people
+    assert (person.image.video, person.image.frame, person.track) == ("walk", 5, 3)
+    assert person.image.file == tmp_path / "out" / "images" / "walk" / "000005.jpg"
+    again = read_annotations(tmp_path / "out" / "labels.json", tmp_path / "out").people[0]
+    np.testing.assert_allclose(again.points, [[10, 20], [42, 28]])
+
+
+def test_frames_apart_are_videos_of_their_own_and_end_with_the_video(
+    film: Path, write_labels: Callable[..., Path], tmp_path: Path
+) -> None:
+    found = extract_labelled_frames(write_labels(1, 3, 11), name_sources([film]), tmp_path / "out", around=1)
+    folders = {folder.name: len(list(folder.iterdir())) for folder in (tmp_path / "out" / "images").iterdir()}
+    assert folders == {"walk_000000": 5, "walk_000010": 2}  # 0 to 4, as 0 to 2 and 2 to 4 touch; 10 and 11
+    assert [person.image.video for person in found.people] == ["walk_000000", "walk_000000", "walk_000010"]
+
+
+def test_the_pictures_of_a_folder_are_known_by_name(
+    write_labels: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "walk").mkdir()
+    for number in range(3, 9):
+        cv2.imwrite(str(tmp_path / "walk" / f"{number:06d}.jpg"), frame_of(number))
+    labels = write_labels(5)
+    found = extract_labelled_frames(labels, name_sources([tmp_path / "walk"]), tmp_path / "out", around=1)
+    assert shows(found.people[0].image.file, 5)
+    assert found.people[0].image.frame == 2
+    with pytest.raises(AnnotationError, match=r"no picture 000001.jpg, but 6 others"):
+        extract_labelled_frames(write_labels(1), name_sources([tmp_path / "walk"]), tmp_path / "other")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_pictures_beside_the_labels_tell_how_frames_are_numbered(
+    film: Path, write_labels: Callable[..., Path], tmp_path: Path, first: int
+) -> None:
+    labels = write_labels(6)
+    cv2.imwrite(str(labels.parent / "000006.jpg"), frame_of(6 - first))
+    found = extract_labelled_frames(labels, name_sources([film]), tmp_path / "out")
+    assert found.people[0].image.frame == 6 - first
+
+
+def test_a_given_first_number_holds(film: Path, write_labels: Callable[..., Path], tmp_path: Path) -> None:
+    found = extract_labelled_frames(write_labels(6), name_sources([film]), tmp_path / "out", first_frame=4)
+    assert shows(found.people[0].image.file, 2)
+
+
+def test_pictures_of_something_else_are_refused(
+    film: Path, write_labels: Callable[..., Path], tmp_path: Path
+) -> None:
+    labels = write_labels(6)
+    cv2.imwrite(str(labels.parent / "000006.jpg"), frame_of(99))
+    with pytest.raises(AnnotationError, match="show something else"):
+        extract_labelled_frames(labels, name_sources([film]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ({"numbers": (40,)}, r"has no frame 40: its 12 frames are 0 to 11; labels of another video"),
+        ({"numbers": (2,), "image": {"width": 64, "height": 96}}, "64 x 96 px, but the frames of"),
+        ({"numbers": (2,), "dp_x": [], "dp_y": [], "dp_I": [], "dp_U": [], "dp_V": []}, "no point with"),
+        ({"numbers": ()}, "0 images with 0 people, but no point"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_refused_before_any_work(
+    film: Path, write_labels: Callable[..., Path], tmp_path: Path, labels: dict[str, Any], says: str
+) -> None:
+    path = write_labels(*labels.pop("numbers"), **labels)
+    with pytest.raises(AnnotationError, match=says):
+        extract_labelled_frames(path, name_sources([film]), tmp_path / "out")
+
+
+def test_labels_of_a_video_that_is_not_given_name_the_others(
+    film: Path, write_labels: Callable[..., Path], tmp_path: Path
+) -> None:
+    labels = write_labels(2, video="run")
+    two = [*name_sources([film]), VideoSource(film, "jump")]
+    with pytest.raises(AnnotationError, match="video 'run', which is none of the given videos: walk, jump"):
+        extract_labelled_frames(labels, two, tmp_path / "out")
+    extract_labelled_frames(labels, name_sources([film]), tmp_path / "out")  # it can only be this one
+
+
+def test_the_same_call_changes_nothing_and_another_one_is_refused(
+    film: Path, write_labels: Callable[..., Path], tmp_path: Path
+) -> None:
+    labels = write_labels(2)
+    for _ in range(2):
+        extract_labelled_frames(labels, name_sources([film]), tmp_path / "out", around=1)
+    with pytest.raises(FileExistsError, match="other labels, videos or settings"):
+        extract_labelled_frames(labels, name_sources([film]), tmp_path / "out", around=2)

@@ -1,0 +1,76 @@
+"""The commands of a run and the settings of its training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flow_cache.video import name_sources
+from slimdp.config import ConfigError, load_config
+from slimdp.data.labelled_frames import extract_labelled_frames
+from slimdp.fit.plan import REACH_FROM_SCRATCH, FitPlan, FitSettings
+from slimdp.settings_file import dump_yaml
+from slimdp.training.checkpoint import Checkpoint, build_model, save_checkpoint
+from tests.fit.conftest import small_config
+
+
+def plan_of(walk: Path, out: Path, weights: Path | None = None, **settings: object) -> FitPlan:
+    videos = tuple(name_sources([walk / "walk"]))
+    plan = FitPlan(walk / "labels.json", videos, out, FitSettings(**settings), weights)  # type: ignore[arg-type]
+    extract_labelled_frames(plan.labels, plan.videos, plan.data, plan.reach)
+    return plan
+
+
+def test_weights_that_know_people_carry_no_labels(walk: Path, weights: Path, tmp_path: Path) -> None:
+    plan = plan_of(walk, tmp_path, weights)
+    assert [step.command[0] for step in plan.steps()] == ["frames", "doctor", "train", "predict", "video"]
+    config = plan.train_config()
+    assert [source.annotations for source in config.stages[0].data] == [str(tmp_path / "data/labels.json")]
+    assert (config.model, config.crop) == (small_config().model, small_config().crop)
+    train = next(step for step in plan.steps() if step.command[0] == "train")
+    assert train.line.endswith(f"--resume --initial {weights} --device auto")
+    assert train.done == tmp_path / "train" / "stage_fit.pt"
+
+
+def test_from_scratch_labels_go_far(walk: Path, tmp_path: Path) -> None:
+    plan = plan_of(walk, tmp_path)
+    assert plan.reach == REACH_FROM_SCRATCH
+    names = ["frames", "doctor", "flow", "propagate", "train", "predict", "video"]
+    assert [step.command[0] for step in plan.steps()] == names
+    propagate = plan.steps()[3].command
+    steps = next(word for word in propagate if word.startswith("--steps=")).removeprefix("--steps=")
+    assert [int(step) for step in steps.split(",")] == [s for s in range(-30, 31, 3) if s]
+    sources = plan.train_config().stages[0].data
+    assert [Path(source.annotations).name for source in sources] == ["labels.json", "propagated.json"]
+
+
+def test_a_short_reach_goes_to_its_end(walk: Path, tmp_path: Path) -> None:
+    assert "--steps=-2,2" in plan_of(walk, tmp_path, reach=2).steps()[3].command
+
+
+def test_settings_can_be_changed_and_are_checked(walk: Path, weights: Path, tmp_path: Path) -> None:
+    plan = plan_of(walk, tmp_path, weights, overrides=("stages.0.steps=7",))
+    assert plan.train_config().stages[0].steps == 7
+    with pytest.raises(ConfigError, match=r"stages\.0\.stps"):
+        plan_of(walk, tmp_path, weights, overrides=("stages.0.stps=7",)).train_config()
+
+
+def test_the_settings_are_those_that_train_reads(walk: Path, weights: Path, tmp_path: Path) -> None:
+    config = plan_of(walk, tmp_path, weights).train_config()
+    (tmp_path / "settings.yaml").write_text(dump_yaml(config.plain()))
+    assert load_config(tmp_path / "settings.yaml") == config
+
+
+def test_weights_that_were_fitted_before_are_fitted_again(walk: Path, tmp_path: Path) -> None:
+    """A stage of a name that the weights know would count as done."""
+    config = small_config()
+    config = config.replace(stages=(config.stages[0].replace(name="fit"),))
+    file = tmp_path / "stage_fit.pt"
+    save_checkpoint(file, Checkpoint(config, stage=1, step=0, model=build_model(config).state_dict()))
+    assert plan_of(walk, tmp_path, file).stage == "fit_2"
+
+
+def test_a_line_is_what_a_shell_reads(walk: Path, tmp_path: Path) -> None:
+    plan = plan_of(walk, tmp_path / "my run", reach=0)
+    assert f"'{tmp_path / 'my run' / 'data'}'" in plan.frames_step().line

@@ -1,0 +1,115 @@
+"""The order of the commands, what is passed over, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from flow_cache.video import name_sources
+from slimdp.__main__ import main
+from slimdp.config import ConfigError
+from slimdp.fit import FitSettings, FitStopped, fit
+from slimdp.settings_file import read_settings
+
+
+class Commands:
+    """Takes the place of slimdp: notes commands, makes what they make, and fails where it is told to."""
+
+    def __init__(self, out: Path, fails: str = "") -> None:
+        self.out, self.fails, self.ran = out, fails, list[str]()
+
+    def __call__(self, words: Sequence[str]) -> int:
+        self.ran.append(words[0])
+        if words[0] == self.fails:
+            return 2
+        if words[0] == "frames":
+            return main(words)
+        made = {"propagate": "propagated.json", "train": "train/stage_fit.pt", "predict": "predictions.h5"}
+        if words[0] in made:
+            (self.out / made[words[0]]).parent.mkdir(exist_ok=True)
+            (self.out / made[words[0]]).touch()
+        return 0
+
+
+@pytest.fixture(autouse=True)
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slimdp.fit.run.write_fit_page", lambda plan: plan.out / "report.html")
+
+
+def run(walk: Path, out: Path, commands: Commands, **settings: object) -> Path:
+    told = FitSettings(**settings)  # type: ignore[arg-type]
+    return fit(walk / "labels.json", name_sources([walk / "walk"]), out, commands, told)
+
+
+ALL = ["frames", "doctor", "flow", "propagate", "train", "predict", "video"]
+
+
+def test_what_failed_is_done_by_the_next_call_and_what_is_done_is_not(walk: Path, tmp_path: Path) -> None:
+    commands = Commands(tmp_path, fails="train")
+    with pytest.raises(FitStopped, match="train"):
+        run(walk, tmp_path, commands, weights="scratch", reach=3)
+    assert commands.ran == ALL[:5]
+    commands = Commands(tmp_path)
+    assert run(walk, tmp_path, commands, weights="scratch", reach=3) == tmp_path / "report.html"
+    assert commands.ran == [
+        "frames",
+        "doctor",
+        "flow",
+        "train",
+        "predict",
+        "video",
+    ]  # these resume themselves
+    log = (tmp_path / "fit.log").read_text()
+    assert f"slimdp train {tmp_path / 'settings.yaml'}" in log
+
+
+def test_other_settings_are_another_run(walk: Path, tmp_path: Path) -> None:
+    run(walk, tmp_path, Commands(tmp_path), weights="scratch", reach=3)
+    with pytest.raises(ConfigError, match="reach: 3, 6"):
+        run(walk, tmp_path, Commands(tmp_path), weights="scratch", reach=6)
+
+
+def test_settings_that_were_changed_by_hand_are_kept(walk: Path, tmp_path: Path) -> None:
+    with pytest.raises(FitStopped):
+        run(walk, tmp_path, Commands(tmp_path, fails="train"), weights="scratch", reach=3)
+    file = tmp_path / "settings.yaml"
+    file.write_text(file.read_text().replace("steps: 500", "steps: 7"))
+    run(walk, tmp_path, Commands(tmp_path), weights="scratch", reach=3)
+    assert read_settings(file)["stages"][0]["steps"] == 7
+
+
+def test_weights_that_are_not_there_are_named_before_any_work(walk: Path, tmp_path: Path) -> None:
+    commands = Commands(tmp_path)
+    with pytest.raises(ConfigError, match="no weights at"):
+        run(walk, tmp_path, commands, weights=str(tmp_path / "none.pt"))
+    assert commands.ran == []
+
+
+def test_labels_of_another_video_end_the_command(
+    walk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    for number in range(2):
+        (tmp_path / "run" / f"{number}.jpg").write_bytes((walk / "walk" / f"{number:06d}.jpg").read_bytes())
+    words = ["fit", str(walk / "labels.json"), str(tmp_path / "run"), "--weights", "scratch", "--reach", "3"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "has no picture 000005.jpg" in said
+    assert "it stopped there (take the labelled frames)" in said
+    assert "Traceback" not in said
+
+
+def test_an_impossible_reach_is_refused(walk: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="reach = -1"):
+        run(walk, tmp_path, Commands(tmp_path), reach=-1)
+
+
+def test_frames_command_says_what_it_took(
+    walk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["frames", str(walk / "labels.json"), str(walk / "walk"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--around", "2"]) == 0
+    assert "1 labelled frames with 1 people" in capsys.readouterr().out
+    assert len(list((tmp_path / "out" / "images" / "walk").iterdir())) == 5
