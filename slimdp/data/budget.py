@@ -59,11 +59,10 @@ def _seen_images(annotations: AnnotationSet, budget: BudgetSettings) -> set[int]
     seen = {image.id for image in images}
     labelled = _labelled_images(annotations.people)
     chosen_frames = budget.videos is not None or budget.frames_per_video is not None or budget.frames
+    name, fields = annotations.file or "annotations", "videos, frames_per_video or frames"
     if chosen_frames and all(image.video is None for image in images):
-        raise AnnotationError(
-            f"{annotations.file or 'annotations'}: no picture is known to be of a video (vid_id), so that a "
-            "budget of videos, frames_per_video or frames would leave all labels"
-        )
+        stills = "no picture is known to be of a video (vid_id)"
+        raise AnnotationError(f"{name}: {stills}, so that a budget of {fields} would leave all labels")
     if budget.videos is not None:
         seen &= _spread_videos(images, labelled, budget.videos)
     if budget.frames_per_video is not None:
@@ -72,10 +71,8 @@ def _seen_images(annotations: AnnotationSet, budget: BudgetSettings) -> set[int]
         numbers = range(budget.frames[0], budget.frames[1] + 1)
         seen &= {image.id for image in images if image.video is None or image.frame in numbers}
     if chosen_frames and not labelled & seen:
-        raise AnnotationError(
-            f"{annotations.file or 'annotations'}: nobody is labelled in the videos and frames that "
-            "budget.videos, frames_per_video or frames leave"
-        )
+        nobody = "nobody is labelled in the videos and frames that"
+        raise AnnotationError(f"{name}: {nobody} budget.{fields} leave")
     return seen
 
 

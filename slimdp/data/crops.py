@@ -5,7 +5,6 @@ Crop px = A @ (x, y, 1) of image px, pixel centres at integers: a crop of S px h
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import cv2
@@ -92,16 +91,11 @@ def _region(image: np.ndarray, affine: np.ndarray, size: int, margin: float) -> 
     `margin` px are added for the neighbours that shrinking and bilinear sampling read: two pixels of the
     shrunken image.
     """
-    last = size - 1
-    x, y = apply_affine(invert_affine(affine), np.array([[0, 0], [last, 0], [0, last], [last, last]])).T
-    height, width = image.shape[:2]
-    left, right = _span(x.min() - margin, x.max() + margin, width)
-    top, bottom = _span(y.min() - margin, y.max() + margin, height)
+    last, most = size - 1, np.array([image.shape[1], image.shape[0]])
+    corners = apply_affine(invert_affine(affine), np.array([[0, 0], [last, 0], [0, last], [last, last]]))
+    left, top = np.floor(corners.min(axis=0) - margin).clip(0, most).astype(int).tolist()
+    right, bottom = (np.ceil(corners.max(axis=0) + margin) + 1).clip(0, most).astype(int).tolist()
     return image[top:bottom, left:right], left, top
-
-
-def _span(low: float, high: float, limit: int) -> tuple[int, int]:
-    return min(max(math.floor(low), 0), limit), min(max(math.ceil(high) + 1, 0), limit)
 
 
 def _shrink(image: np.ndarray, factor: int) -> np.ndarray:
@@ -141,7 +135,10 @@ def coarse_target(
     `other_boxes` (K, 4) xywh image px are those of the other people in the image. Returns
     (size / stride, size / stride) uint8: 0..C, or IGNORE.
     """
-    x, y = _map_pixel_places(crop_from_image, size // stride, stride)
+    # Where the centres of the crop's map pixels lie: x and y (side, side), image px, rows first.
+    (a, b, c), (d, e, f) = invert_affine(crop_from_image).tolist()
+    centres = crop_from_map(np.arange(size // stride), stride)
+    x, y = a * centres + (b * centres + c)[:, None], d * centres + (e * centres + f)[:, None]
     coarse = person.coarse  # drawn at each look
     if coarse is None:
         coarse = np.full((FRAME, FRAME), IGNORE, dtype=np.uint8)
@@ -149,13 +146,6 @@ def coarse_target(
     label, inside = (flat.reshape(x.shape) for flat in sample_coarse(coarse, person.box, places, BACKGROUND))
     label[_may_show_anybody(person, crop_from_image, x, y, stride, other_boxes) & ~inside] = IGNORE
     return label
-
-
-def _map_pixel_places(crop_from_image: np.ndarray, side: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the centres of a crop's map pixels lie: x and y (side, side), image px, rows first."""
-    (a, b, c), (d, e, f) = invert_affine(crop_from_image).tolist()
-    centres = crop_from_map(np.arange(side), stride)
-    return a * centres + (b * centres + c)[:, None], d * centres + (e * centres + f)[:, None]
 
 
 def _may_show_anybody(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 _COPY = re.compile(r"[ _]*\(\d+\)$")
 _SIZE = re.compile(r"\d+x\d+", re.IGNORECASE)
@@ -30,8 +30,7 @@ class FrameNumberError(ValueError):
         self.place = place
 
 
-@dataclass(frozen=True)
-class FrameName:
+class FrameName(NamedTuple):
     """What a file says of a frame."""
 
     file_name: str
@@ -39,8 +38,7 @@ class FrameName:
     frame_id: int | None
 
 
-@dataclass(frozen=True)
-class _Column:
+class _Column(NamedTuple):
     """A number that all names of a video hold at one place."""
 
     values: tuple[int, ...]
@@ -60,30 +58,25 @@ def frame_number(name: str) -> int | None:
 def number_frames(frames: Sequence[FrameName]) -> tuple[list[int | None], bool]:
     """The numbers of the frames of one video, and whether `frame_id` and the names contradict one another.
 
-    A picture that is listed twice has its number twice.
-
-    Raises:
-        FrameNumberError: two pictures have the same number.
+    A picture that is listed twice has its number twice; FrameNumberError where two pictures have the same.
     """
-    given = [frame.frame_id for frame in frames]
-    ids = None if None in given else [identity for identity in given if identity is not None]
     names = list(dict.fromkeys(frame.file_name for frame in frames))
     if len(names) == 1:
         return [_of_a_single_name(frames[0])] * len(frames), False
     known = dict(zip(names, _from_names(names) or ()))
     found = [known.get(frame.file_name) for frame in frames]
     told = [number for number in found if number is not None]
-    if ids is not None and len(told) < len(frames):
-        _refuse_twice(frames, ids, "frame_id")
-        return list(ids), False
-    if ids is None or _same_steps(ids, told):
+    ids = [frame.frame_id for frame in frames if frame.frame_id is not None]
+    all_told = len(told) == len(frames)
+    if len(ids) < len(frames) or (all_told and all(a - ids[0] == b - told[0] for a, b in zip(ids, told))):
         _refuse_twice(frames, told, "file_name")
         return found, False
     # Some writers put the image's id there, in whatever order images have come.
-    if all(frame.frame_id == frame.image_id for frame in frames) and len(set(told)) == len(names):
+    are_images = all(frame.frame_id == frame.image_id for frame in frames)
+    if all_told and are_images and len(set(told)) == len(names):
         return found, False
     _refuse_twice(frames, ids, "frame_id")
-    return list(ids), True
+    return list(ids), all_told
 
 
 def _of_a_single_name(frame: FrameName) -> int | None:
@@ -100,17 +93,17 @@ def _from_names(names: Sequence[str]) -> list[int] | None:
 
     Numbers may come twice where none of those in the names tells them apart.
     """
-    columns = list(_columns([_stem(name) for name in names]))
-    columns = columns or list(_columns([_COPY.sub("", _stem(name)) for name in names]))
+    stems = [_stem(name) for name in names]
+    columns = list(_columns(stems)) or list(_columns([_COPY.sub("", stem) for stem in stems]))
     varying = [column for column in columns if len(set(column.values)) > 1]
     distinct = [column for column in varying if len(set(column.values)) == len(names)]
     in_order = [column for column in distinct if all(a < b for a, b in pairwise(column.values))]
     # Without a date it is a time only where no single number grows: seconds begin again each minute.
-    clock = not in_order and all(_CLOCK.search(_stem(name)) for name in names)
-    timed = clock or all(_TIME.search(name) for name in names)
+    clock = not in_order and all(map(_CLOCK.search, stems))
+    timed = clock or all(map(_TIME.search, names))
     if distinct and not clock:
         # A frame's number grows by little: a hash, a time in milliseconds spans more.
-        best = min(reversed(in_order or distinct), key=lambda column: _span(column.values))
+        best = min(reversed(in_order or distinct), key=lambda one: max(one.values) - min(one.values))
         if not best.in_time:
             return list(best.values)
     if timed and varying:
@@ -118,16 +111,15 @@ def _from_names(names: Sequence[str]) -> list[int] | None:
         return [rank[key] for key in zip(*(column.values for column in varying))]
     if varying:
         return list(max(varying, key=lambda column: len(set(column.values))).values)
-    leaves = [_stem(name).rpartition("/")[2] for name in names]
-    if len(set(leaves)) < len(names):  # the same frame in two folders
-        numbers = [frame_number(name) for name in names]
-        return None if None in numbers else [number for number in numbers if number is not None]
-    return _after_common_start([_stem(name) for name in names])
+    if len({stem.rpartition("/")[2] for stem in stems}) < len(names):  # the same frame in two folders
+        numbers = [number for number in map(frame_number, names) if number is not None]
+        return numbers if len(numbers) == len(names) else None
+    return _after_common_start(stems)
 
 
 def _columns(stems: Sequence[str]) -> Iterator[_Column]:
     """The numbers that all names hold at the same place, in words that are otherwise alike."""
-    words = [_words(stem) for stem in stems]
+    words = [[(word[0], word.start()) for word in re.finditer(r"[0-9A-Za-z]+", stem)] for stem in stems]
     if len({len(row) for row in words}) > 1:
         return
     times = [match.span() if (match := _TIME.search(stem)) else (0, 0) for stem in stems]
@@ -138,10 +130,6 @@ def _columns(stems: Sequence[str]) -> Iterator[_Column]:
         in_time = all(start <= at < end for (_, at), (start, end) in zip(column, times))
         for place in range(1, len(parts[0]), 2):
             yield _Column(tuple(int(part[place]) for part in parts), in_time)
-
-
-def _words(stem: str) -> list[tuple[str, int]]:
-    return [(match[0], match.start()) for match in re.finditer(r"[0-9A-Za-z]+", stem)]
 
 
 def _after_common_start(stems: Sequence[str]) -> list[int] | None:
@@ -169,21 +157,11 @@ def _stem(name: str) -> str:
     return re.sub(r"\.[A-Za-z][0-9A-Za-z]*$", "", name.replace("\\", "/"))
 
 
-def _span(values: Sequence[int]) -> int:
-    return max(values) - min(values)
-
-
-def _same_steps(a: Sequence[int], b: Sequence[int]) -> bool:
-    return all(a_1 - a[0] == b_1 - b[0] for a_1, b_1 in zip(a, b))
-
-
 def _refuse_twice(frames: Sequence[FrameName], numbers: Sequence[int], field: str) -> None:
     names: dict[int, str] = {}
     for place, (frame, number) in enumerate(zip(frames, numbers)):
         first = names.setdefault(number, frame.file_name)
         if first != frame.file_name:
-            raise FrameNumberError(
-                place,
-                f"{field}: frame {number} is {frame.file_name}, and {first} too, in one video; give each "
-                "frame a frame_id of its own, or each video its vid_id",
-            )
+            twice = f"{field}: frame {number} is {frame.file_name}, and {first} too, in one video"
+            advice = "give each frame a frame_id of its own, or each video its vid_id"
+            raise FrameNumberError(place, f"{twice}; {advice}")

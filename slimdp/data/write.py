@@ -127,13 +127,8 @@ def _point_fields(path: Path, person: PersonAnnotation) -> dict[str, list[Any]]:
         place = f"{person.points[first].tolist()} px lies outside the box {person.box.tolist()}"
         raise AnnotationError(f"{name} at {place}")
     x, y = frame_points.clip(0, FRAME).T.tolist()
-    fields = {
-        "dp_x": x,
-        "dp_y": y,
-        "dp_I": person.part.tolist(),
-        "dp_U": _or_null(person.uv[:, 0]),
-        "dp_V": _or_null(person.uv[:, 1]),
-    }
+    u, v = ([None if np.isnan(value) else value for value in row] for row in person.uv.T.tolist())
+    fields = {"dp_x": x, "dp_y": y, "dp_I": person.part.tolist(), "dp_U": u, "dp_V": v}
     if person.source.any():
         fields["dp_source"] = person.source.tolist()
     if person.step.any():
@@ -141,10 +136,6 @@ def _point_fields(path: Path, person: PersonAnnotation) -> dict[str, list[Any]]:
     if person.confidence is not None:
         fields["dp_confidence"] = person.confidence.tolist()
     return fields
-
-
-def _or_null(values: np.ndarray) -> list[float | None]:
-    return [None if np.isnan(value) else value for value in values.tolist()]
 
 
 def join_annotation_files(path: str | os.PathLike[str], parts: Sequence[Path]) -> None:
