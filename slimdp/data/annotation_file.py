@@ -263,27 +263,18 @@ def read_image_entry(record: Record, images_dir: Path) -> ImageEntry:
     Without width and height they are the picture's: of the folder of pictures, else of those around the file.
     """
     file_name = record.text("file_name")
-    width, height = _read_size(record, images_dir / file_name, file_name)
+    file = images_dir / file_name
+    width, height = _read_size(record, file, file_name)
     # vid_id is a text in PoseTrack18 and may be a number elsewhere.
     video = str(record.content["vid_id"]) if record.has("vid_id") else None
-    image = ImageRecord(
-        id=record.integer("id"),
-        file=images_dir / file_name,
-        file_name=file_name,
-        width=width,
-        height=height,
-        video=video,
-        labelled=record.flag("is_labeled", True) and not record.flag("has_no_densepose", False),
-        ignore_regions=_read_regions(record),
-    )
-    return ImageEntry(record, image, _frame_id(record))
-
-
-def _frame_id(record: Record) -> int | None:
-    value = record.content.get("frame_id")
-    if isinstance(value, str) and value.isdecimal() and len(value) <= 18:
-        return int(value)
-    return record.integer("frame_id") if isinstance(value, int | float) else None
+    identity = record.integer("id")
+    labelled = record.flag("is_labeled", True) and not record.flag("has_no_densepose", False)
+    regions = _read_regions(record)
+    image = ImageRecord(identity, file, file_name, width, height, video, None, labelled, regions)
+    frame = record.content.get("frame_id")
+    if isinstance(frame, str) and frame.isdecimal() and len(frame) <= 18:
+        return ImageEntry(record, image, int(frame))
+    return ImageEntry(record, image, record.integer("frame_id") if isinstance(frame, int | float) else None)
 
 
 def _read_size(record: Record, file: Path, file_name: str) -> tuple[int, int]:

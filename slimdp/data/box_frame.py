@@ -35,16 +35,9 @@ def frame_pixel_centres(box: np.ndarray) -> np.ndarray:
 def sample_coarse(
     coarse: np.ndarray, box: np.ndarray, points: np.ndarray, outside: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read a coarse mask at points, nearest pixel.
+    """Read a coarse mask (256, 256) uint8 over a box (4,) xywh at points (N, 2) x, y image px, nearest pixel.
 
-    Args:
-        coarse: (256, 256) uint8 over the box.
-        box: (4,) xywh image px.
-        points: (N, 2) x, y image px.
-        outside: the label of a point outside the box.
-
-    Returns:
-        (N,) uint8 labels; (N,) bool, true where the point is in the box.
+    Returns (N,) uint8 labels, `outside` for points outside the box; (N,) bool, true for those in it.
     """
     column, row = np.floor(frame_from_image(points, box) + 0.5).T
     inside = (column >= 0) & (column < FRAME) & (row >= 0) & (row < FRAME)

@@ -48,11 +48,12 @@ def count_clicks(people: Iterable[PersonAnnotation], keypoints: bool = True) -> 
         clicked, has_uv = person.source == LabelSource.ANNOTATOR, person.has_uv
         if len(clicked) and (person.source == LabelSource.PROPAGATED).all():
             continue
+        marks = person.keypoints if keypoints else None
         mine = Clicks(
             points=int((clicked & has_uv).sum()),
             parts=int((clicked & ~has_uv).sum()),
             masks=0 if person.coarse is None else _outlines(person.coarse),
-            keypoints=_labelled_keypoints(person) if keypoints else 0,
+            keypoints=0 if marks is None else int((marks[:, 2] > 0).sum()),
         )
         box = mine.total > 0 and person.box_source == BoxSource.ANNOTATOR
         total += mine + Clicks(boxes=int(box))
@@ -64,7 +65,3 @@ def _outlines(coarse: np.ndarray) -> int:
     seen = np.zeros(256, dtype=bool)
     seen[coarse] = True
     return max(int(seen[1:IGNORE].sum()), int(seen[1:].any()))
-
-
-def _labelled_keypoints(person: PersonAnnotation) -> int:
-    return 0 if person.keypoints is None else int((person.keypoints[:, 2] > 0).sum())

@@ -38,13 +38,9 @@ def crop_affine(
 ) -> np.ndarray:
     """Image px -> crop px, (2, 3) float64, for the square around a box (4,) x, y, width, height, image px.
 
-    Raises ValueError for a box without size, or a scale that is not positive.
-
-    Args:
-        scale: zoom about the centre of the box; 2 shows the person twice as large.
-        rotation_deg: turns the content counter-clockwise as it is seen, about the centre of the box.
-        shift: moves the content right and down, as a share of the crop.
-        flip: mirrors the finished crop left to right.
+    The content is zoomed (2 shows the person twice as large) and turned, counter-clockwise as it is seen,
+    about the centre of the box, and moved right and down by shares of the crop; `flip` mirrors the finished
+    crop left to right. Raises ValueError for a box without size, or a scale that is not positive.
     """
     if not (box[2] > 0 and box[3] > 0 and scale > 0):
         raise ValueError(f"a crop of box {np.asarray(box).tolist()} at scale {scale}: all must be positive")
@@ -144,29 +140,15 @@ def coarse_target(
         coarse = np.full((FRAME, FRAME), IGNORE, dtype=np.uint8)
     places = np.stack([x.ravel(), y.ravel()], axis=1)
     label, inside = (flat.reshape(x.shape) for flat in sample_coarse(coarse, person.box, places, BACKGROUND))
-    label[_may_show_anybody(person, crop_from_image, x, y, stride, other_boxes) & ~inside] = IGNORE
-    return label
-
-
-def _may_show_anybody(
-    person: PersonAnnotation,
-    crop_from_image: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
-    stride: int,
-    other_boxes: np.ndarray | None,
-) -> np.ndarray:
-    """Which map pixels (side, side), at places x, y (image px), would not be background if not the person."""
-    if person.box_source != BoxSource.ANNOTATOR:
-        return np.ones(x.shape, dtype=bool)
-    unknown = np.zeros(x.shape, dtype=bool)
+    may_show_anybody = np.full(x.shape, person.box_source != BoxSource.ANNOTATOR)
     for left, top, width, height in [] if other_boxes is None else other_boxes.tolist():
         # A box covers its pixels up to their edges.
         left, top = left - 0.5, top - 0.5
-        unknown |= (x >= left) & (x < left + width) & (y >= top) & (y < top + height)
+        may_show_anybody |= (x >= left) & (x < left + width) & (y >= top) & (y < top + height)
     if person.image.ignore_regions:
-        unknown |= _in_regions(person.image.ignore_regions, crop_from_image, len(x), stride)
-    return unknown
+        may_show_anybody |= _in_regions(person.image.ignore_regions, crop_from_image, len(x), stride)
+    label[may_show_anybody & ~inside] = IGNORE
+    return label
 
 
 def _in_regions(

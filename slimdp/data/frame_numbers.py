@@ -81,11 +81,11 @@ def number_frames(frames: Sequence[FrameName]) -> tuple[list[int | None], bool]:
 
 def _of_a_single_name(frame: FrameName) -> int | None:
     numbers, identity = _numbers_alone(frame.file_name), frame.frame_id
-    if identity is None or identity == frame.image_id:
-        # PoseTrack's ids end in four digits of the frame: 10128340005.
-        ends = [number for number in numbers if identity is not None and number == identity % 10_000]
-        return ends[-1] if ends else numbers[-1] if numbers else identity
-    return identity
+    if identity is not None and identity != frame.image_id:
+        return identity
+    # PoseTrack's ids end in four digits of the frame: 10128340005.
+    ends = [number for number in numbers if identity is not None and number == identity % 10_000]
+    return [identity, *numbers, *ends][-1]
 
 
 def _from_names(names: Sequence[str]) -> list[int] | None:

@@ -85,7 +85,5 @@ def check_names(people: Sequence[PersonAnnotation], names: Sequence[str], where:
     known = keypoint_union(people)
     missing = [name for name in names if name not in known]
     if missing:
-        raise AnnotationError(
-            f"{where}: nobody has a keypoint {missing[0]!r}; there are: "
-            f"{', '.join(known) or 'none that its category names'}"
-        )
+        there_are = ", ".join(known) or "none that its category names"
+        raise AnnotationError(f"{where}: nobody has a keypoint {missing[0]!r}; there are: {there_are}")

@@ -171,24 +171,19 @@ class PersonEntry:
     def person(self, draw_mask: bool = False) -> PersonAnnotation:
         """The person as training takes it: N = 0 without points, a rough box (`BoxSource`) without a box."""
         box, box_source = self.place()
-        points, part, uv, source, step, confidence = self._points(box)
+        labels = self._points(box)
         _ = self.area  # which is checked
         return PersonAnnotation(
             id=self.id,
             image=self.image,
             box=box,
-            points=points,
-            part=part,
-            uv=uv,
-            source=source,
-            step=step,
+            **labels,
             track=self.record.integer("track_id") if self.record.has("track_id") else None,
             coarse=self.coarse,  # type: ignore[arg-type]
             keypoints=self.keypoints,
             keypoint_names=self.category.keypoint_names,
             mask=self.outline.draw() if draw_mask else None,
             crowd=self.crowd,
-            confidence=confidence,
             box_source=box_source,
             layout=self.category.layout,
         )
@@ -215,24 +210,26 @@ class PersonEntry:
             raise record.error("scale", f"{scale:g}, a person of more than {FARTHEST_PX:,.0f} px")
         return box_from_centre(record.pixels("center", 2), scale), BoxSource.CENTRE
 
-    def _points(self, box: np.ndarray) -> tuple[Any, ...]:
-        """Points (N, 2) image px, part (N,), uv (N, 2), source (N,), step (N,), confidence (N,) or None."""
-        record = self.record
-        if self.frame_points is None:
-            part, step = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-            return np.zeros((0, 2)), part, np.zeros((0, 2), dtype=np.float32), step, step, None
-        points, part, uv = self.frame_points
+    def _points(self, box: np.ndarray) -> dict[str, Any]:
+        """What `PersonAnnotation` has of N points, by name: N = 0 without any."""
+        none = np.zeros((0, 2)), np.zeros(0, dtype=np.int64), np.zeros((0, 2), dtype=np.float32)
+        at, part, uv = self.frame_points or none
         zeros = np.zeros(len(part), dtype=np.int64)
         zeros.setflags(write=False)  # one array for both
+        points = image_from_frame(at, box)
+        labels = {"points": points, "part": part, "uv": uv, "source": zeros, "step": zeros}
+        if self.frame_points is None:
+            return labels
         # These three are ours: absent in files of annotators.
-        source, step, confidence = zeros, zeros, None
+        record, count = self.record, len(part)
         if record.has("dp_source"):
-            source = record.whole_in_range("dp_source", min(LabelSource), max(LabelSource), len(part))
+            labels["source"] = record.whole_in_range("dp_source", min(LabelSource), max(LabelSource), count)
         if record.has("dp_step"):
-            step = record.whole_in_range("dp_step", -(2**31), 2**31, len(part))
+            labels["step"] = record.whole_in_range("dp_step", -(2**31), 2**31, count)
         if record.has("dp_confidence"):
-            confidence = record.in_range("dp_confidence", 0, 1, len(part), slack=ROUNDING).astype(np.float32)
-        return image_from_frame(points, box), part, uv, source, step, confidence
+            trust = record.in_range("dp_confidence", 0, 1, count, slack=ROUNDING)
+            labels["confidence"] = trust.astype(np.float32)
+        return labels
 
 
 class Outline:

@@ -76,7 +76,15 @@ def check_polygons(polygons: Sequence[Sequence[float]], height: int, width: int)
     sides longer than `LONGEST_OUTLINE_PX` together.
     """
     _check_pixels(height, width)
-    length_px = sum(map(_checked_length, polygons))
+    length_px = 0.0
+    for polygon in polygons:
+        if len(polygon) % 2:
+            raise ValueError(f"a polygon of {len(polygon)} numbers: an x without a y")
+        corners = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
+        if not (np.abs(corners) <= FARTHEST_PX).all():  # NaN is not below anything
+            wanted = f"at most {FARTHEST_PX:,.0f} px are wanted"
+            raise ValueError(f"a polygon with a corner at {np.abs(corners).max():g} px, but {wanted}")
+        length_px += outline_length(corners)
     if length_px > LONGEST_OUTLINE_PX:
         most = f"at most {LONGEST_OUTLINE_PX:,} px can be drawn"
         raise ValueError(f"an outline {length_px:,.0f} px long, but {most}")
@@ -144,17 +152,6 @@ def _check_pixels(height: int, width: int) -> None:
     if height * width > MAX_PIXELS:
         most = f"masks are drawn into at most {MAX_PIXELS:,} px"
         raise ValueError(f"a picture of {width} x {height} px, but {most}")
-
-
-def _checked_length(polygon: Sequence[float]) -> float:
-    """The length of a polygon's sides, px."""
-    if len(polygon) % 2:
-        raise ValueError(f"a polygon of {len(polygon)} numbers: an x without a y")
-    corners = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
-    if not (np.abs(corners) <= FARTHEST_PX).all():  # NaN is not below anything
-        wanted = f"at most {FARTHEST_PX:,.0f} px are wanted"
-        raise ValueError(f"a polygon with a corner at {np.abs(corners).max():g} px, but {wanted}")
-    return outline_length(corners)
 
 
 def _packed(counts: str | list[int], height: int, width: int) -> dict[str, Any]:

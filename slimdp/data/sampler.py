@@ -79,9 +79,5 @@ class ShardedSampler(Sampler[list[SampleIndex]]):
 
     def __iter__(self) -> Iterator[list[SampleIndex]]:
         drawn = iter(self.draws)
-        for number in itertools.count():
-            part = list(itertools.islice(drawn, self.size))
-            if not part:
-                return
-            if number % self.count == self.rank:
-                yield part
+        parts = iter(lambda: list(itertools.islice(drawn, self.size)), [])  # up to one without draws
+        return itertools.islice(parts, self.rank, None, self.count)

@@ -16,22 +16,9 @@ if TYPE_CHECKING:
     from slimdp.surface.symmetry import UvSymmetry, load_uv_symmetry
 
 __all__ = [
-    "COCO_KEYPOINTS",
-    "PEOPLE",
-    "POSETRACK_FILE_KEYPOINTS",
-    "POSETRACK_KEYPOINTS",
-    "BodySurface",
-    "DensePoseCharts",
-    "DensePoseSurface",
-    "Part",
-    "PartLayout",
-    "Surface",
-    "UvSymmetry",
-    "load_charts",
-    "load_surface",
-    "load_symmetry",
-    "load_uv_symmetry",
-    "what_is_there",
-]
+    "COCO_KEYPOINTS", "PEOPLE", "POSETRACK_FILE_KEYPOINTS", "POSETRACK_KEYPOINTS", "BodySurface",
+    "DensePoseCharts", "DensePoseSurface", "Part", "PartLayout", "Surface", "UvSymmetry", "load_charts",
+    "load_surface", "load_symmetry", "load_uv_symmetry", "what_is_there",
+]  # fmt: skip
 
 load_on_use(__name__)
