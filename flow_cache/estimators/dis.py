@@ -44,17 +44,26 @@ class DenseInverseSearch:
     def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
         """As `FlowEstimator.estimate`; raises FlowCacheError also for a side under 16 px."""
         check_pairs(frames, pairs, self.name, SMALLEST_SIDE)
-        search = _search(self.preset)
         grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
         flows = np.zeros((len(pairs), *grey[0].shape, 2), np.float32)  # the start in it is not used
         for (first, second), flow in zip(pairs, flows, strict=True):
-            found = search.calc(grey[first], grey[second], flow)
+            found = _search(self.preset).calc(grey[first], grey[second], flow)
             assert np.shares_memory(found, flow)
         return flows.transpose(0, 3, 1, 2)
 
 
 def _search(preset: str) -> cv2.DISOpticalFlow:
-    """This thread's object: it keeps buffers from call to call, but no state that changes a result."""
+    """This thread's object, which keeps buffers from call to call, as new.
+
+    For small images OpenCV chooses finer scales and keeps the choice, which would change the flow of all
+    images after them.
+    """
     if preset not in (held := vars(_SEARCHES)):
-        held[preset] = cv2.DISOpticalFlow.create(PRESETS[preset])
-    return held[preset]
+        new = cv2.DISOpticalFlow.create(PRESETS[preset])
+        held[preset] = new, (new.getFinestScale(), new.getPatchSize(), new.getPatchStride())
+    search, (scale, size, stride) = held[preset]
+    search.setFinestScale(scale)
+    search.setPatchSize(size)
+    search.setPatchStride(stride)
+    found: cv2.DISOpticalFlow = search
+    return found

@@ -3,11 +3,13 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import ESTIMATORS, DenseInverseSearch, FlowEstimator, settings_hash
+from flow_cache.estimators.dis import PRESETS
 from flow_cache.exchange import read_flo
 from flow_cache.video import read_image
 
@@ -74,3 +76,19 @@ def test_bad_input_is_refused(texture: np.ndarray) -> None:
         estimator.estimate(frames, [(0, 1), (0, 2)])
     with pytest.raises(FlowCacheError, match="wanted at least one"):
         estimator.estimate(frames, [])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_dis_gives_the_same_flow_whatever_it_estimated_before(preset: str) -> None:
+    """OpenCV chooses finer scales for small images, and keeps the choice."""
+    rng = np.random.default_rng(0)
+
+    def pair(height: int, width: int) -> np.ndarray:
+        noise = cv2.GaussianBlur(rng.integers(0, 256, (height, width, 3)).astype(np.uint8), (0, 0), 2)
+        return np.stack([noise, np.roll(noise, 2, axis=1)])
+
+    wide, small = pair(56, 100), pair(64, 64)
+    dis = DenseInverseSearch(preset)
+    before = dis.estimate(wide, [(0, 1)])
+    dis.estimate(small, [(0, 1)])
+    np.testing.assert_array_equal(dis.estimate(wide, [(0, 1)]), before)
