@@ -28,6 +28,7 @@ REGISTRIES = {
     "slimdp.pairs": ("slimdp.motion", "PAIR_SOURCES"),
     "slimdp.detectors": ("slimdp.inference.detectors", "DETECTORS"),
     "slimdp.trackers": ("slimdp.inference.tracking", "TRACKERS"),
+    "slimdp.smoothers": ("slimdp.inference.smoothing", "SMOOTHERS"),
     "slimdp.writers": ("slimdp.inference.writers", "WRITERS"),
 }
 

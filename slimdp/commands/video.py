@@ -13,7 +13,7 @@ from slimdp.commands.arguments import add_device, add_imports, add_surface, name
 if TYPE_CHECKING:
     from slimdp.inference.video import VideoPipeline
     from slimdp.inference.video_frames import FrameSource
-    from slimdp.inference.video_records import Tracker
+    from slimdp.inference.video_records import Smoother, Tracker
 
 #: What is written where nothing is named.
 _WRITTEN = ("overlay",)
@@ -62,7 +62,19 @@ def _add_finding(command: argparse.ArgumentParser) -> None:
         "--every", type=int, default=1, metavar="K", help="detect in every K-th frame (default 1)"
     )
     command.add_argument("--tracker", metavar="NAME", help="flow, outline (default: as the detector needs)")
-    command.add_argument("--smooth", default="none", help="over time: none")
+    command.add_argument(
+        "--smooth",
+        default="flow",
+        metavar="HOW",
+        help="over time: flow (default), causal (past frames alone), none",
+    )
+    command.add_argument("--reach", type=int, default=2, help="frames to each side for that (default 2)")
+    add_input(
+        command,
+        "--flow",
+        reads=lambda file, options: file.suffix == ".h5",
+        help="a store of flow_cache with steps +1 and -1 for that (default: estimated around people)",
+    )
 
 
 def _video(options: argparse.Namespace) -> None:
@@ -96,7 +108,18 @@ def _pipeline(options: argparse.Namespace, source: FrameSource, weights: Path) -
     model, config = load_model(weights)
     symmetry = load_symmetry(options.surface or config.surface) if options.flip_test else None
     network = CropNetwork(to_device(model, device), config.crop, options.batch, symmetry)
-    return VideoPipeline(source, detector, _tracker(options, detector.name), network, frames=options.frames)
+    tracker, smoother = _tracker(options, detector.name), _smoother(options, source)
+    return VideoPipeline(source, detector, tracker, network, smoother, options.frames)
+
+
+def _smoother(options: argparse.Namespace, source: FrameSource) -> Smoother:
+    from flow_cache import FlowStore
+    from slimdp.inference.person_flow import StoredFlow
+    from slimdp.registry import lookup
+
+    flow = None if options.flow is None else StoredFlow(FlowStore(options.flow), source.info)
+    smoother: Smoother = lookup("slimdp.smoothers", options.smooth, "--smooth")(options.reach, flow)
+    return smoother
 
 
 def _tracker(options: argparse.Namespace, detector: str) -> Tracker:

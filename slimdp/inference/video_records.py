@@ -76,6 +76,11 @@ class PersonMaps:
     maps: DensePoseMaps  # of one image: (1, C, h, w) float32, on the CPU
     stride: int  # crop px to a map px
 
+    @property
+    def size(self) -> int:
+        """Side of the crop, px."""
+        return self.stride * int(self.maps.fine_segm.shape[-1])
+
 
 @dataclass(frozen=True)
 class FrameMaps:

@@ -16,10 +16,11 @@ from slimdp.inference.detectors import FollowDetector
 from slimdp.inference.outline_tracking import OutlineTracker
 from slimdp.inference.person_maps import CropNetwork
 from slimdp.inference.pieces import OutputFolderError
+from slimdp.inference.smoothing import FlowSmoothing, NoSmoothing
 from slimdp.inference.tracking import FlowTracker, TrackSettings
 from slimdp.inference.video import VideoPipeline, write_video
 from slimdp.inference.video_frames import open_frames
-from slimdp.inference.video_records import Boxes, FramePose, VideoInfo
+from slimdp.inference.video_records import Boxes, FramePose, Smoother, VideoInfo
 from slimdp.models import StackedHourglass
 from slimdp.surface.layout import PartLayout
 
@@ -113,18 +114,30 @@ def test_every_frame_comes_out_once_with_the_same_people(pipeline: Callable[...,
     assert all(pose.people[0].part.shape == (64, 64) for pose in poses)
 
 
-@pytest.mark.parametrize("killed_at", [33, 66])
+SMOOTHERS = {
+    "none": NoSmoothing,
+    "flow": lambda: FlowSmoothing(2),
+    "causal": lambda: FlowSmoothing(3, causal=True),
+}
+
+
+@pytest.mark.parametrize("smoothing", SMOOTHERS)
+@pytest.mark.parametrize("killed_at", [45, 72])
 def test_a_run_that_was_killed_goes_on_to_the_same_files(
-    pipeline: Callable[..., VideoPipeline], tmp_path: Path, killed_at: int
+    pipeline: Callable[..., VideoPipeline], tmp_path: Path, killed_at: int, smoothing: str
 ) -> None:
-    (whole,) = write_video(pipeline(), [RawWriter()], tmp_path / "whole", ORIGIN)
+    def smoother() -> Smoother:
+        return SMOOTHERS[smoothing]()
+
+    (whole,) = write_video(pipeline(smoother=smoother()), [RawWriter()], tmp_path / "whole", ORIGIN)
     out = tmp_path / "killed"
+    broken = pipeline(TwoWalkers(fails_at=killed_at), smoother=smoother())
     with pytest.raises(KeyboardInterrupt):
-        write_video(pipeline(TwoWalkers(fails_at=killed_at)), [RawWriter()], out, ORIGIN)
+        write_video(broken, [RawWriter()], out, ORIGIN)
     assert not (out / "raw").exists()
     assert not (out / "video.json").exists()
     detector = TwoWalkers()
-    (resumed,) = write_video(pipeline(detector), [RawWriter()], out, ORIGIN)
+    (resumed,) = write_video(pipeline(detector, smoother=smoother()), [RawWriter()], out, ORIGIN)
     assert min(detector.looked) >= 32 * (killed_at // 32)
     assert resumed.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in out.iterdir()) == ["raw", "video.json"]

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from flow_cache import FlowCacheError, FlowPair, FlowStore, MissingFlowError, precompute
+from slimdp.geometry import affine_zoom, apply_affine
+from slimdp.inference.person_flow import CropFlow, PersonFlow, StoredFlow
+from slimdp.inference.smoothing import FlowSmoothing, NoSmoothing, map_places
+from slimdp.inference.video_frames import open_frames
+from slimdp.inference.video_records import FrameMaps, PersonMaps, TrackedPerson, VideoFrame
+from slimdp.structures import DensePoseMaps
+from tests.inference.slow_smoothing import smooth_slowly
+
+STRIDE, SIDE = 4, 8  # maps of 8 x 8 px, crops of 32
+HEADS = {"fine_segm": 25, "u": 24, "v": 24, "coarse_segm": 15}
+
+
+def random_maps(seed: int) -> DensePoseMaps:
+    rng = np.random.default_rng(seed)
+    # u and v beyond 0..1 too, as networks give them; few parts, so that frames agree now and then
+    heads = {head: rng.normal(0.5, 0.5, (1, count, SIDE, SIDE)) for head, count in HEADS.items()}
+    heads["fine_segm"][:, 4:] -= 5
+    return DensePoseMaps(**{head: torch.from_numpy(values).float() for head, values in heads.items()})
+
+
+def person(maps: DensePoseMaps, affine: np.ndarray, track: int = 1) -> PersonMaps:
+    return PersonMaps(TrackedPerson(track, np.array([0.0, 0, 32, 32]), 1.0), affine, maps, STRIDE)
+
+
+def frame(index: int, *people: PersonMaps, image: np.ndarray | None = None) -> FrameMaps:
+    black = np.zeros((64, 64, 3), np.uint8)
+    return FrameMaps(VideoFrame(index, Fraction(index), black if image is None else image), people)
+
+
+class ConstantFlow:
+    """The same displacement everywhere between two frames, in the crop's px; wrong where it is said to be."""
+
+    def __init__(self, shifts: Sequence[np.ndarray], wrong: np.ndarray | None = None) -> None:
+        self._shifts, self._wrong = shifts, wrong
+        self.asked: list[int] = []
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    def between(self, person: PersonMaps, frame_0: VideoFrame, frame_1: VideoFrame) -> PersonFlow:
+        assert frame_1.index == frame_0.index + 1
+        self.asked.append(frame_0.index)
+        there = np.zeros((2, 64, 64), np.float32) + np.reshape(self._shifts[frame_0.index], (2, 1, 1))
+        back = -there
+        if self._wrong is not None:
+            back[:, self._wrong] += 40
+        return PersonFlow(FlowPair(there.astype(np.float32), back.astype(np.float32)), np.eye(2, 3))
+
+
+def as_arrays(maps: DensePoseMaps) -> dict[str, np.ndarray]:
+    return {head: getattr(maps, head)[0].numpy() for head in HEADS}
+
+
+AFFINES = [
+    np.array([[zoom, 0, x], [0, zoom, y]])
+    for zoom, x, y in ((1, -10, -8), (1.1, -12, -9), (0.9, -9, -6), (1, -14, -8), (1.05, -8, -10))
+]
+SHIFTS = [np.array(shift) for shift in ((1.5, -0.5), (0.25, 2.0), (-3.0, 0.75), (2.0, 1.0), (0, 0))]
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_maps_are_the_mean_along_the_flow_as_the_slow_way_has_it(causal: bool) -> None:
+    frames = [frame(i, person(random_maps(i), AFFINES[i])) for i in range(5)]
+    smoother = FlowSmoothing(reach=2, causal=causal, flow=ConstantFlow(SHIFTS))
+    smoothed = list(smoother.smooth(frames))
+    assert [maps.frame.index for maps in smoothed] == list(range(5))
+    for i in range(5):
+        window = range(max(i - 2, 0), i + 1 if causal else min(i + 3, 5))
+        slow = smooth_slowly(
+            [as_arrays(frames[j].people[0].maps) for j in window],
+            [AFFINES[j] for j in window],
+            [SHIFTS[j] for j in window],
+            i - window[0],
+            STRIDE,
+        )
+        fast = as_arrays(smoothed[i].people[0].maps)
+        for head in HEADS:
+            np.testing.assert_allclose(fast[head], slow[head], atol=2e-5, err_msg=f"frame {i} {head}")
+
+
+def test_still_frames_stay_as_they_are() -> None:
+    maps = random_maps(0).map(lambda each: each.clamp(0, 1))
+    frames = [frame(i, person(maps, AFFINES[0])) for i in range(4)]
+    for smoothed in FlowSmoothing(flow=ConstantFlow([np.zeros(2)] * 4)).smooth(frames):
+        for head in HEADS:
+            torch.testing.assert_close(getattr(smoothed.people[0].maps, head), getattr(maps, head))
+
+
+def test_pixels_that_fail_the_check_keep_what_they_had_and_weights_add_up() -> None:
+    wrong = np.zeros((64, 64), bool)
+    wrong[:, :24] = True
+    frames = [frame(i, person(random_maps(i), AFFINES[0])) for i in range(3)]
+    flow = ConstantFlow([np.zeros(2)] * 3, wrong)
+    middle = list(FlowSmoothing(reach=1, flow=flow).smooth(frames))[1].people[0]
+    places = map_places(middle)
+    hidden = (places[:, 0] < 24).reshape(SIDE, SIDE)
+    assert 0 < hidden.sum() < hidden.size
+    own, others = as_arrays(frames[1].people[0].maps), [as_arrays(f.people[0].maps) for f in frames]
+    result = as_arrays(middle.maps)
+    np.testing.assert_allclose(result["fine_segm"][:, hidden], own["fine_segm"][:, hidden], atol=1e-6)
+    mean = np.mean([each["fine_segm"] for each in others], axis=0)
+    np.testing.assert_allclose(result["fine_segm"][:, ~hidden], mean[:, ~hidden], atol=1e-5)
+
+
+def test_somebody_else_and_somebody_who_comes_later_are_no_neighbours() -> None:
+    one = [person(random_maps(i), AFFINES[0]) for i in range(3)]
+    other = [person(random_maps(10 + i), AFFINES[0], track=2) for i in range(3)]
+    still = ConstantFlow([np.zeros(2)] * 3)
+    frames = [frame(0, one[0]), frame(1, one[1], other[1]), frame(2, other[2])]
+    first, both, last = FlowSmoothing(reach=1, flow=still).smooth(frames)
+    assert [p.person.track for p in both.people] == [1, 2]
+    mean = (one[0].maps.fine_segm + one[1].maps.fine_segm) / 2
+    torch.testing.assert_close(first.people[0].maps.fine_segm, mean)
+    torch.testing.assert_close(both.people[0].maps.fine_segm, mean)
+    torch.testing.assert_close(
+        last.people[0].maps.fine_segm, (other[1].maps.fine_segm + other[2].maps.fine_segm) / 2
+    )
+
+
+def test_each_flow_is_asked_for_once_and_frames_come_as_soon_as_they_can() -> None:
+    flow = ConstantFlow([np.zeros(2)] * 9)
+    came: list[int] = []
+
+    def frames() -> Any:
+        for i in range(9):
+            came.append(i)
+            yield frame(i, person(random_maps(i), AFFINES[0]))
+
+    for smoothed in FlowSmoothing(reach=2, flow=flow).smooth(frames()):
+        assert came[-1] == min(smoothed.frame.index + 2, 8)
+    assert sorted(flow.asked) == list(range(8))
+    came.clear()
+    for smoothed in FlowSmoothing(reach=2, causal=True, flow=flow).smooth(frames()):
+        assert came[-1] == smoothed.frame.index
+
+
+def texture(seed: int, height: int = 120, width: int = 160) -> np.ndarray:
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
+
+
+def test_flow_in_the_crops_finds_a_motion_and_its_way_back() -> None:
+    wide = texture(0, 200, 240)
+    images = [wide[20:140, 30:190], wide[23:143, 26:186]]  # content moves by (4, -3)
+    affine = np.array([[2.0, 0, -60], [0, 2.0, -40]])
+    one = PersonMaps(TrackedPerson(1, np.zeros(4), 1.0), affine, _maps_of_side(32), STRIDE)
+    frames = [VideoFrame(i, Fraction(i), image) for i, image in enumerate(images)]
+    flow = CropFlow().between(one, *frames)
+    inner = np.array([[50.0, 40], [60, 50], [70, 60]])
+    moved, trusted = flow.move(inner, 1.0)
+    assert trusted.all()
+    np.testing.assert_allclose(moved, inner + [4, -3], atol=0.3)
+    back, trusted = flow.move_back(moved, 1.0)
+    assert trusted.all()
+    np.testing.assert_allclose(back, inner, atol=0.5)
+    _, trusted = flow.move(np.array([[0.0, 0.0]]), 1.0)  # outside of the crop
+    assert not trusted.any()
+
+
+def _maps_of_side(side: int) -> DensePoseMaps:
+    return DensePoseMaps(**{head: torch.zeros(1, count, side, side) for head, count in HEADS.items()})
+
+
+def test_a_crop_is_shrunk_for_its_flow_about_pixel_centres() -> None:
+    affine = np.array([[2.0, 0, -60], [0, 2.0, -40]])
+    one = PersonMaps(TrackedPerson(1, np.zeros(4), 1.0), affine, _maps_of_side(64), STRIDE)  # a crop of 256
+    image = VideoFrame(0, Fraction(0), texture(0))
+    flow = CropFlow().between(one, image, image)
+    assert flow.pair.flow_0to1.shape == (2, 128, 128)
+    corners = np.array([[-0.5, -0.5], [255.5, 255.5]])  # the crop's edges, crop px
+    image_px = (corners - affine[:, 2]) / 2
+    np.testing.assert_allclose(apply_affine(flow.flow_from_image, image_px), [[-0.5, -0.5], [127.5, 127.5]])
+    assert affine_zoom(flow.flow_from_image) == pytest.approx(1.0)
+
+
+def test_another_scene_does_not_smear() -> None:
+    affine = np.array([[1.0, 0, -20], [0, 1.0, -20]])
+    maps = [_maps_of_side(SIDE * 2) for _ in range(4)]
+    for i, each in enumerate(maps):
+        each.fine_segm[:, 1 + i // 2] = 10  # part 1 before the cut, 2 after it
+    frames = [replace(frame(i, image=texture(i // 2)), people=(person(maps[i], affine),)) for i in range(4)]
+    smoothed = list(FlowSmoothing(reach=2).smooth(frames))
+    for i, each in enumerate(smoothed):
+        fine = each.people[0].maps.fine_segm[0]
+        smeared = (fine[2 - i // 2] > 0).float().mean()
+        assert smeared < 0.02, f"frame {i}: {smeared:.0%} of the pixels took something from the other scene"
+
+
+def test_stored_flow_is_read_around_people(tmp_path: Path) -> None:
+    folder = tmp_path / "walk"
+    folder.mkdir()
+    wide = texture(0, 200, 240)
+    for i in range(3):
+        cv2.imwrite(str(folder / f"{i}.png"), wide[20 + 3 * i : 140 + 3 * i, 30 - 4 * i : 190 - 4 * i])
+    precompute([folder], tmp_path / "flow.h5", [1, -1])
+    source = open_frames(folder)
+    frames = list(source.frames())
+    one = PersonMaps(
+        TrackedPerson(1, np.zeros(4), 1.0),
+        np.array([[2.0, 0, -60], [0, 2.0, -40]]),
+        _maps_of_side(32),
+        STRIDE,
+    )
+    with FlowStore(tmp_path / "flow.h5") as store:
+        flow = StoredFlow(store, source.info).between(one, frames[0], frames[1])
+        points = np.array([[50.0, 40], [60, 50]])
+        moved, trusted = flow.move(points, 1.0)
+        assert trusted.all()
+        np.testing.assert_allclose(moved, points + [4, -3], atol=0.3)
+        with pytest.raises(FlowCacheError, match="the flow of video 'walk' is of 160 x 120 px"):
+            StoredFlow(store, replace(source.info, width=100))
+        with pytest.raises(MissingFlowError):
+            StoredFlow(store, source.info).between(one, frames[2], replace(frames[2], index=3))
+        assert StoredFlow(store, source.info).settings()["estimator"] == "dis"
+
+
+def test_no_smoothing_gives_the_same_frames() -> None:
+    frames = [frame(i) for i in range(3)]
+    assert list(NoSmoothing().smooth(frames)) == frames
+    for bad in ({"reach": 0}, {"threshold_px": 0.0}):
+        with pytest.raises(ValueError, match="wanted 1 or more"):
+            FlowSmoothing(**bad)  # type: ignore[arg-type]

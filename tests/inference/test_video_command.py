@@ -1,0 +1,84 @@
+"""`slimdp video` as users call it, with a small network that knows nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from slimdp.__main__ import main
+from slimdp.config import TrainConfig
+from slimdp.training.checkpoint import Checkpoint, build_model, save_checkpoint
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "stage_stills.pt"
+    config = TrainConfig.model_validate(
+        {
+            "model": {"name": "hourglass", "stacks": 1, "features": 8},
+            "crop": {"size": 64},
+            "stages": [{"name": "stills", "data": [{"annotations": "a.json", "images": "."}], "steps": 1}],
+        }
+    )
+    torch.manual_seed(0)
+    save_checkpoint(path, Checkpoint(config, stage=1, step=0, model=build_model(config).state_dict()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("frames") / "walk"
+    made.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(5):
+        cv2.imwrite(str(made / f"{index:03d}.png"), rng.integers(0, 256, (48, 64, 3)))
+    return made
+
+
+def run(*words: object) -> int:
+    return main(["video", *map(str, words)])
+
+
+def test_a_folder_becomes_a_video(
+    weights: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    options = ["--weights", weights, "--detector", "follow:10,5,30,40", "--rate", "10", "--flip-test"]
+    assert run(folder, "--out", out, *options) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [str(out / "overlay.mp4")]
+    assert "one person is followed by the network's own outline, from x,y,width,height 10,5,30,40" in said.err
+    with av.open(str(out / "overlay.mp4")) as container:
+        frames = list(container.decode(video=0))
+    assert [(frame.width, frame.height) for frame in frames] == [(64, 48)] * 5
+    assert frames[-1].time == pytest.approx(0.4)
+    record = json.loads((out / "video.json").read_text())
+    assert (record["frames"], record["outputs"]) == (5, ["overlay.mp4"])
+    assert run(folder, "--out", out, *options) == 0  # all of it is there
+    assert run(folder, "--out", out, *options, "--smooth", "none") == 2
+    assert "is of another run: smoothing was" in capsys.readouterr().err
+
+
+def test_what_cannot_be_is_said(
+    weights: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    for options, message in (
+        (["--weights", tmp_path / "none.pt"], "no weights at"),
+        (["--weights", weights, "--write", "overlays"], "--write = 'overlays', but it must be one of"),
+        (["--weights", weights, "--detector", "yolo"], "--detector = 'yolo', but it must be one of"),
+        (["--weights", weights, "--detector", "follow", "--smooth", "flo"], "--smooth = 'flo'"),
+        (["--weights", weights, "--detector", "follow", "--tracker", "f"], "--tracker = 'f'"),
+        (["--weights", weights, "--detector", "follow", "--flow", tmp_path / "f.h5"], "no flow store at"),
+    ):
+        assert run(folder, "--out", out, *options) == 2
+        assert message in capsys.readouterr().err
+    assert run(tmp_path / "none.mp4", "--weights", weights, "--out", out) == 2
+    assert "no video at" in capsys.readouterr().err
+    assert not out.exists()
