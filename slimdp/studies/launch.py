@@ -161,15 +161,10 @@ class _Sweep:
 
 @dataclass(frozen=True)
 class SweepJob(job_array.RequeuedJob):
-    """An executor in a job's process; called again, it goes on.
-
-    Args:
-        prepared: the study.
-        gpus: the job's GPUs as CUDA_VISIBLE_DEVICES names them; None leaves that as the job finds it.
-    """
+    """An executor in a job's process; called again, it goes on."""
 
     prepared: Prepared
-    gpus: str | None = None
+    gpus: str | None = None  # as CUDA_VISIBLE_DEVICES names them; None leaves that as the job finds it
 
     def __call__(self) -> int:
         """The number of runs that it did."""

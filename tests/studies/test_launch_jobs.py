@@ -18,7 +18,7 @@ from flow_cache.runtime.lock import held
 from slimdp.__main__ import main
 from slimdp.studies import HeldError, Study, sweep
 from slimdp.studies.executor import run_status
-from slimdp.studies.launch import SweepJob, submit_sweep
+from slimdp.studies.launch import SubmittedSweep, SweepJob, submit_sweep
 from slimdp.studies.prepare import alone, prepare
 from slimdp.studies.records import LOG, begin_run, begin_training, describe_run, read_failure, write_failure
 from tests.forked_jobs import fork_local_jobs
@@ -149,6 +149,16 @@ def test_a_job_takes_up_once_what_cannot_even_begin(make_study: Callable[..., St
     failure = read_failure(out / stills.folder)
     assert failure is not None
     assert failure.error.startswith("IsADirectoryError: ")
+
+
+def test_a_row_that_failed_is_told_of(make_study: Callable[..., Study], tmp_path: Path) -> None:
+    prepared = prepare(make_study(tmp_path / "study", seeds=(0,)), tmp_path / "out")
+    row = next(run for run in prepared.todo if not run.trains)
+    write_failure(tmp_path / "out" / row.folder, ValueError("broken"))
+    said: list[str] = []
+    summary = SubmittedSweep(prepared, "local", ()).wait(said.append)
+    assert [line.partition("; log: ")[0] for line in said] == [f"{row.name}: FAILED: ValueError: broken"]
+    assert list(summary.failures) == [row.name]
 
 
 def test_a_job_that_is_displaced_is_queued_again_as_it_was(
