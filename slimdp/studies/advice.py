@@ -60,15 +60,11 @@ class Advice(NamedTuple):
 
 
 def advise(way: str, spent: Sequence[Spent], accuracy: float) -> Advice:
-    """The least that has to be spent, in one way, for an accuracy.
+    """The least that has to be spent, in one way, for an accuracy in percent.
 
     The interval (95 %) is for what it is in the mean over all seeds that might be trained: the costs at
-    which the wanted accuracy lies within Student's interval of the mean over those that were.
-
-    Args:
-        way: its name.
-        spent: its rows. Where they have two or more seeds in common, those alone count, for the interval too.
-        accuracy: percent.
+    which the wanted accuracy lies within Student's interval of the mean over those that were. Where the rows
+    have two or more seeds in common, those alone count, for the interval too.
 
     Raises:
         ConfigError: no rows, a cost that is not positive, or a row without scores.
@@ -163,10 +159,8 @@ def _curve_of_seed(rows: Sequence[Spent], seed: int, at: np.ndarray) -> np.ndarr
 def gain_for_as_much(row: Spent, others: Sequence[Spent]) -> Spread | None:
     """How much more accurate a row is than another way of spending is for as much, seed by seed.
 
-    Args:
-        row: of one way.
-        others: the rows of the other way; between them its accuracy is taken straight over the logarithm of
-            the cost, for each seed by itself. Of those that cost the same, the best one counts.
+    Between the rows of the other way its accuracy is taken straight over the logarithm of the cost, for each
+    seed by itself. Of those that cost the same, the best one counts.
 
     Returns:
         percentage points, over the seeds that all have and for which the row costs no less than the cheapest

@@ -123,7 +123,6 @@ def run_status(
     share.
 
     Args:
-        prepared: the study.
         finished: folders of runs that were found done before, which are not looked at again; it grows.
         under_way: folders of runs that the caller began.
         failures: folders of runs that failed, whatever is in them.

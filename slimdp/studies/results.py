@@ -152,11 +152,9 @@ def table_rows(
     """The rows that have results.
 
     Args:
-        results: in any order.
         groups: `groups_of`: the rows in the order of the table, and the row that each is compared with, on
             the seeds that both have.
         paper: scores in the paper, by row and column, as far as it has them.
-        columns: by name.
         full: where a pixel that the network calls background is wrong, instead of "localization only".
         on: the name of one of the study's sets; "": the first. Results without a score on it are passed over.
 

@@ -73,13 +73,9 @@ class PeopleImages(NamedTuple):
 def people_images(
     swept: SweptStudy, count: int, names: Sequence[str] | None = None, device: str = "auto"
 ) -> PeopleImages:
-    """Predict some people of the evaluation set with the final weights of some rows, and draw them.
-
-    Args:
-        swept: the study; each row's lowest seed whose weights are there is taken.
-        count: people at most.
-        names: of the rows; None: as `choose_rows` says.
-        device: as for `train`.
+    """Predict at most `count` people of the evaluation set with the final weights of some rows, and draw
+    them. Of the rows of some names, or else as `choose_rows` says, the lowest seed whose weights are there is
+    taken.
 
     Raises:
         ConfigError: no people wanted.
@@ -250,8 +246,7 @@ def texture_images(
     in the scores; without either, those that the network calls the person.
 
     Args:
-        swept: the study, for the names of files and rows.
-        surface: the body.
+        swept: for the names of files and rows.
         frames: the pictures of one person.
         found: row -> a prediction for each.
         images: the set's folder; where it is a rendered one, its maps are the truth, which comes first, else

@@ -60,10 +60,8 @@ def write_report(
     """Write a page that needs nothing but itself, and if asked for its figures as PNG and tables as CSV.
 
     Args:
-        studies: one or more.
         out: the HTML file, replaced where it is there.
         figures: a folder, made where it is missing; files of other names in it stay.
-        settings: what is drawn.
 
     Raises:
         ConfigError: a row to draw that no study has, a damaged file of a run, or an `out` that is a folder.
