@@ -82,10 +82,9 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any], key: str = "") ->
     list takes the place of the whole of it; `key` tells the errors where they stand. Raises ConfigError: a
     number that the list does not have, numbers where there is no list, or a list that is given keys.
     """
-    merged = dict(base)
-    for name, value in changes.items():
-        merged[name] = _laid_over(merged.get(name), value, f"{key}.{name}" if key else str(name))
-    return merged
+    at = f"{key}." if key else ""
+    laid = {name: _laid_over(base.get(name), value, f"{at}{name}") for name, value in changes.items()}
+    return {**base, **laid}
 
 
 def _laid_over(base: Any, change: Any, key: str) -> Any:
@@ -103,9 +102,8 @@ def _laid_over(base: Any, change: Any, key: str) -> Any:
                     f"{key}: {{0: ...}}, or give the whole list"
                 )
             if not 0 <= name < len(items):
-                raise ConfigError(
-                    f"{key} has items 0..{len(items) - 1}, not {name}; to add one, give the whole list"
-                )
+                told = f"{key} has items 0..{len(items) - 1}, not {name}"
+                raise ConfigError(f"{told}; to add one, give the whole list")
             items[name] = _laid_over(items[name], value, f"{key}.{name}")
         return items
     if numbered:
