@@ -9,7 +9,6 @@ from pathlib import Path
 from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.words import quoted
 from slimdp.doctor.annotation_file import FileSummary
-from slimdp.doctor.catalogue import Download
 from slimdp.doctor.examine import Diagnosis
 from slimdp.doctor.findings import Finding, Severity
 
@@ -92,13 +91,10 @@ def _missing(diagnosis: Diagnosis) -> list[str]:
         ]
     for dataset, downloads in diagnosis.missing.items():
         lines.append(f"  {dataset}" + (", what is not here:" if diagnosis.kinds else ":"))
-        lines += [f"    {line}" for download in downloads for line in _download(download)]
+        for one in downloads:
+            size = f", {one.size}" if one.size else ""
+            lines += [f"    {one.what}{size} -> {one.put}  [{one.licence}]", f"      {one.address}"]
     return lines
-
-
-def _download(download: Download) -> list[str]:
-    size = f", {download.size}" if download.size else ""
-    return [f"{download.what}{size} -> {download.put}  [{download.licence}]", f"  {download.address}"]
 
 
 def _group(group: Sequence[Finding]) -> str:

@@ -56,13 +56,10 @@ class KeypointErrors:
     ) -> dict[str, float | int | None]:
         """Percent within each threshold, and of the sided ones swapped; how many there are of both.
 
-        Args:
-            chosen: (N,) bool, of which to tell; None: of all. Nothing chosen has no percentages (None).
-            thresholds_cm: centimetres.
+        `chosen` (N,) bool are those to tell of; None: all. Nothing chosen has no percentages (None).
         """
-        own_m, other_m, sided = self.own_m, self.other_m, self.sided
-        if chosen is not None:
-            own_m, other_m, sided = own_m[chosen], other_m[chosen], sided[chosen]
+        rows = slice(None) if chosen is None else chosen
+        own_m, other_m, sided = self.own_m[rows], self.other_m[rows], self.sided[rows]
         within = {
             threshold_name(t): 100 * ratio_within(own_m, t / 100) if len(own_m) else None
             for t in thresholds_cm
@@ -98,12 +95,11 @@ class KeypointMetric:
                 "the open body (--surface open)"
             )
         own = surface_anchors(surface)
-        known = dict(zip(own.names, range(len(own.names)), strict=True))
-        mirror = [known.get(mirror_name(name), known[name]) for name in own.names]
+        self._known = {name: index for index, name in enumerate(own.names)}
+        mirror = [self._known.get(mirror_name(name), self._known[name]) for name in own.names]
         other = KeypointAnchors(own.names, own.part[mirror], own.uv[mirror])
         # The error at a keypoint is that at a point labelled with its anchor.
         self._sides = [(anchors, PointMetric(settings)) for anchors in (own, other)]
-        self._known = known
         self._file, self._scores = settings.file, settings.scores
         self._people: dict[int, PersonAnnotation] = {}  # by place in the file
         self._rows: dict[int, np.ndarray] = {}  # by place: which keypoints of the person are points
@@ -153,22 +149,14 @@ class KeypointMetric:
                 f"{self._file}: none of the {len(self._people)} people has a labelled keypoint that the "
                 f"surface knows; it knows {', '.join(self._known)}"
             )
-        people = tuple(self._people[place] for place in places)
-        own, other = (metric.errors() for _, metric in self._sides)
-        rows = [self._rows[place] for place in places]
-        visibility = np.concatenate(
-            [p.keypoints[r, 2] for p, r in zip(people, rows) if p.keypoints is not None]
-        )
-        names = [
-            name for person, chosen in zip(people, rows) for name in np.array(person.keypoint_names)[chosen]
-        ]
+        people, rows = tuple(self._people[place] for place in places), [self._rows[place] for place in places]
+        own, other = (metric.errors().localization_m for _, metric in self._sides)
+        visibility = np.concatenate([np.asarray(p.keypoints)[r, 2] for p, r in zip(people, rows)])
+        names = np.concatenate([np.array(p.keypoint_names)[r] for p, r in zip(people, rows)])
         index = np.repeat(np.arange(len(people)), [len(chosen) for chosen in rows])
         seen = visibility >= seen_from(tuple(self._people.values()))
-        name = np.array(names)[seen]
-        sided = np.array([mirror_name(each) != each for each in name.tolist()], dtype=bool)
-        return KeypointErrors(
-            own.localization_m[seen], other.localization_m[seen], sided, name, index[seen], people
-        )
+        sided = np.array([mirror_name(name) != name for name in names[seen].tolist()], dtype=bool)
+        return KeypointErrors(own[seen], other[seen], sided, names[seen], index[seen], people)
 
     def _labelled(self, person: PersonAnnotation) -> np.ndarray:
         """Which of a person's keypoints are labelled and known to the surface: (N,) int64."""
@@ -199,14 +187,9 @@ def evaluate_keypoints(
 ) -> KeypointErrors:
     """Score a predictions.h5 at the keypoints of an annotation file; no picture is looked at.
 
-    Args:
-        predictions: a predictions.h5.
-        annotations: COCO, DensePose-COCO or PoseTrack JSON with keypoints.
-        surface: what the predictions speak of.
-        missing: "raise", or "wrong" to count the keypoints of people without a prediction as not found.
-
-    Raises:
-        ValueError: files that are damaged or of another kind; nobody with keypoints; people not predicted.
+    The annotations are COCO, DensePose-COCO or PoseTrack JSON with keypoints; `missing` "wrong" counts the
+    keypoints of people without a prediction as not found. Raises ValueError for files that are damaged or of
+    another kind, nobody with keypoints, and people not predicted.
     """
     if Path(predictions).suffix == ".json":
         raise ConfigError(
@@ -228,8 +211,7 @@ def evaluate_keypoints(
 def ratio_to(scores: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:
     """What share of a reference's percentages some scores reach, by threshold, and by keypoint: 1 is as good.
 
-    Args:
-        scores, reference: as `KeypointErrors.as_json` gives them; None stands where either has no value.
+    Both are as `KeypointErrors.as_json` gives them; None stands where either has no value.
     """
     names = [threshold_name(t) for t in KEYPOINT_THRESHOLDS_CM]
 

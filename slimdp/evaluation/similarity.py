@@ -107,6 +107,10 @@ def _similarities_of(
     detected = np.array([each.box for each in kept], dtype=np.float64).reshape(-1, 4)
     true = np.array([truth.box for truth in truths], dtype=np.float64).reshape(-1, 4)
     crowd = np.array([truth.crowd for truth in truths], dtype=bool)
+    shared = np.array([each.shared for each in kept], dtype=np.int64).reshape(gps_of_image.shape)
+    pixels = np.array([each.pixels for each in kept], dtype=np.int64)[:, None]
+    true_pixels = np.array([truth.mask.count for truth in truths], dtype=np.int64)
+    either = np.where(crowd, pixels, pixels + true_pixels - shared)  # in a crowd, the detected mask alone
     return ImageSimilarities(
         score=np.array([score for score, _ in ranked], dtype=np.float64),
         detection_area=detected[:, 2] * detected[:, 3],
@@ -114,12 +118,7 @@ def _similarities_of(
         ignored=np.array([truth.points is None for truth in truths], dtype=bool),
         crowd=crowd,
         gps=gps_of_image,
-        iou=mask_iou(
-            np.array([each.shared for each in kept], dtype=np.int64).reshape(gps_of_image.shape),
-            np.array([each.pixels for each in kept], dtype=np.int64),
-            np.array([truth.mask.count for truth in truths], dtype=np.int64),
-            crowd,
-        ),
+        iou=shared / np.maximum(either, 1),
         box_iou=box_iou(detected, true, crowd),
     )
 
@@ -227,7 +226,11 @@ def gps(
     point = np.concatenate([none, *(begin + one.point for begin, of in zip(first, samples) for one in of)])
     codes = np.concatenate([none, *(one.codes for of in samples for one in of)])
     true_vertex = surface.nearest_vertex(part, uv)[point]
-    distance_m = surface.vertex_distance(true_vertex, _vertices_of(codes, surface))
+    # Each different code is looked up once; background has the vertex -1.
+    distinct, which = np.unique(codes, return_inverse=True)
+    detected_uv = np.stack([distinct >> 8 & 255, distinct & 255], axis=1) / 255
+    detected_vertex = surface.nearest_vertex(distinct >> 16, detected_uv)[which]
+    distance_m = surface.vertex_distance(true_vertex, detected_vertex)
     similarity = np.exp(-(distance_m**2) / (2 * kappa_m[part[point]] ** 2))
     results, at = [], 0
     for image, of_image in zip(truths, samples):
@@ -239,15 +242,6 @@ def gps(
                 at += counts[truth]
         results.append(means)
     return results
-
-
-def mask_iou(shared: np.ndarray, detected: np.ndarray, true: np.ndarray, crowd: np.ndarray) -> np.ndarray:
-    """Overlap (D, G) of masks, 0 for two empty ones; in a crowd (G,) bool, the share of the detected mask.
-
-    `shared` (D, G) are the px that both have, `detected` (D,) and `true` (G,) those of each.
-    """
-    either = np.where(crowd, detected[:, None], detected[:, None] + true - shared)
-    return shared / np.maximum(either, 1)
 
 
 def box_iou(detected: np.ndarray, true: np.ndarray, crowd: np.ndarray) -> np.ndarray:
@@ -262,10 +256,3 @@ def box_iou(detected: np.ndarray, true: np.ndarray, crowd: np.ndarray) -> np.nda
 def _readable(detection: Detection) -> np.ndarray:
     """Width and height of what is read of a map, px: no more than the whole px of the box (rule 3)."""
     return np.minimum(detection.iuv.shape[:0:-1], detection.box[2:].astype(np.int64))
-
-
-def _vertices_of(codes: np.ndarray, surface: Surface) -> np.ndarray:
-    """The nearest vertex (N,) of codes (N,), -1 for background; each different code is looked up once."""
-    distinct, which = np.unique(codes, return_inverse=True)
-    uv = np.stack([distinct >> 8 & 255, distinct & 255], axis=1) / 255
-    return surface.nearest_vertex(distinct >> 16, uv)[which]

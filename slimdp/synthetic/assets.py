@@ -32,16 +32,23 @@ class Assets:
 def find_assets(backgrounds: Path | None = None, motions: Path | None = None) -> Assets:
     """The pictures and motions in two folders and the folders below them, sorted by path, each file checked.
 
-    Raises:
-        AssetError: a folder that is missing, unreadable or without such files, a picture that is damaged, or
-            a motion that is no whole BVH file of a person; naming it.
+    Raises AssetError for a folder that is missing, unreadable or without such files, a picture that is
+    damaged, or a motion that is no whole BVH file of a person; naming it.
     """
     images = _files(backgrounds, "--backgrounds", IMAGE_SUFFIXES) if backgrounds is not None else ()
     recordings = _files(motions, "--motions", MOTION_ENDINGS) if motions is not None else ()
     for image in images:
-        _check_background(image)
+        try:
+            check_image(image)
+            read_background(image)
+        except ValueError as error:
+            raise AssetError(f"{error}; or take it out of the --backgrounds folder") from error
     for recording in recordings:
-        _check_motion(recording)
+        try:
+            BvhMotion(read_bvh(recording))
+        except (OSError, ValueError) as error:
+            place = "" if str(recording) in str(error) else f"{recording}: "
+            raise AssetError(f"{place}{error}; or take it out of the --motions folder") from error
     return Assets(images, recordings)
 
 
@@ -58,9 +65,8 @@ def split_assets(assets: Assets) -> tuple[Assets, Assets]:
 def fingerprint(files: Iterable[Path]) -> str:
     """What a list of files is known by: a hash of their names and sizes, not of where they lie."""
     names = [f"{file.name}\0{file.stat().st_size}\0" for file in files]
-    return (
-        f"{len(names)} files, {hashlib.sha256(''.join(names).encode()).hexdigest()[:12]}" if names else "none"
-    )
+    digest = hashlib.sha256("".join(names).encode()).hexdigest()[:12]
+    return f"{len(names)} files, {digest}" if names else "none"
 
 
 def _split(files: tuple[Path, ...]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
@@ -88,19 +94,3 @@ def _files(folder: Path, option: str, endings: tuple[str, ...]) -> tuple[Path, .
     if not found:
         raise AssetError(f"{folder}: none of its {seen} files is one of those; {wanted}")
     return tuple(sorted(found))
-
-
-def _check_background(path: Path) -> None:
-    try:
-        check_image(path)
-        read_background(path)
-    except ValueError as error:
-        raise AssetError(f"{error}; or take it out of the --backgrounds folder") from error
-
-
-def _check_motion(path: Path) -> None:
-    try:
-        BvhMotion(read_bvh(path))
-    except (OSError, ValueError) as error:
-        place = "" if str(path) in str(error) else f"{path}: "
-        raise AssetError(f"{place}{error}; or take it out of the --motions folder") from error

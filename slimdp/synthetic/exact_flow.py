@@ -15,30 +15,19 @@ from slimdp.synthetic.render import RenderedFrame
 from slimdp.synthetic.stage import Hits, Stage
 
 
-def visible_bits(step: int, visible: np.ndarray) -> np.ndarray:
-    """A step's mask (H, W) bool as its bit, (H, W) uint8; the bits of several steps are joined by |."""
-    return visible.astype(np.uint8) << np.uint8(_bit(step))
-
-
 def read_visible(path: str | Path, step: int) -> np.ndarray:
     """Where the flow of a frame (OUT/visible/CLIP/000003.png) over a step of frames is in sight: (H, W) bool.
 
-    Raises:
-        ImageError: the picture is missing, damaged, or no 8-bit one with one channel.
-        ValueError: another step.
+    A step has the bit of its place in `flow_cache.STEPS`. Raises ImageError for a picture that is missing,
+    damaged, or no 8-bit one with one channel, ValueError for another step.
     """
-    bit = _bit(step)
+    if step not in STEPS:
+        raise ValueError(f"step {step}, but one of {', '.join(f'{known:+d}' for known in STEPS)} is wanted")
     bits = decode_unchanged(Path(path), content_of(Path(path)))
     if bits.dtype != np.uint8 or bits.ndim != 2:
         found = f"{bits.dtype} of shape {bits.shape}"
         raise ImageError(f"{path}: {found}, but an 8-bit picture with one channel is wanted")
-    return np.bitwise_and(bits, np.uint8(1 << bit)) != 0
-
-
-def _bit(step: int) -> int:
-    if step not in STEPS:
-        raise ValueError(f"step {step}, but one of {', '.join(f'{known:+d}' for known in STEPS)} is wanted")
-    return STEPS.index(step)
+    return np.bitwise_and(bits, np.uint8(1 << STEPS.index(step))) != 0
 
 
 #: What the ray to a point's new place meets is the point where it is this near to it (metres): on the body
@@ -56,9 +45,8 @@ def exact_flow(
     Every pixel shows a point of a mesh; the flow ends where frame 1's camera sees that point, and the point
     is visible if the ray through there meets it first.
 
-    Returns:
-        flow_0to1 (2, H, W) float32 px and visible (H, W) bool; what is hidden, or has left the frame, still
-        has a flow, which means nothing where a point gets behind the camera.
+    Returns flow_0to1 (2, H, W) float32 px and visible (H, W) bool; what is hidden, or has left the frame,
+    still has a flow, which means nothing where a point gets behind the camera.
     """
     camera_0, camera_1 = frame_0.camera, frame_1.camera
     start, end, depth = camera_0.pixels(), *moved_pixels(frame_0, frame_1, surface)
@@ -86,9 +74,8 @@ def moved_pixels(
         points = _stage_of(frame_1, surface).points(hits, np.arange(len(shown)))
     else:
         points = camera_0.position + _FAR * camera_0.directions(camera_0.pixels())
-        there = np.flatnonzero(shown)
-        if len(there):
-            points[there] = _stage_of(frame_1, surface).points(hits, there)
+        if shown.any():
+            points[shown] = _stage_of(frame_1, surface).points(hits, np.flatnonzero(shown))
     return frame_1.camera.project(points)
 
 
@@ -195,4 +182,4 @@ class ClipFlowWriter:
         hidden = np.broadcast_to(~visible, flow.shape)
         flow[hidden] = np.clip(np.nan_to_num(flow[hidden]), -MAX_PX, MAX_PX)
         self._writer.write(self._video, start, end - start, flow)
-        self._bits[start] |= visible_bits(end - start, visible)
+        self._bits[start] |= visible.astype(np.uint8) << np.uint8(STEPS.index(end - start))

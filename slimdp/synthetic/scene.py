@@ -11,7 +11,6 @@ from typing import Any, cast
 import numpy as np
 
 from slimdp.surface import BodySurface, load_surface
-from slimdp.surface.makehuman import BodyShape
 from slimdp.synthetic.assets import Assets
 from slimdp.synthetic.camera import Camera, CameraPath, random_drift
 from slimdp.synthetic.exact_flow import moved_pixels
@@ -162,7 +161,9 @@ def random_scene(
     count = 1 + int(rng.choice(len(style.people), p=style.people))
     shapes = [random_shape(rng) for _ in range(count)]
     looks = tuple(random_look(rng, style.patterned, shape.gender, shape.age) for shape in shapes)
-    people = tuple(_clothed_person(shape, look) for shape, look in zip(shapes, looks))
+    bare = [make_person(shape) for shape in shapes]
+    skins = [clothed_skin(look, load_surface("open"), person.skin) for look, person in zip(looks, bare)]
+    people = tuple(replace(person, skin=skin) for person, skin in zip(bare, skins))
     passer_by = count > 1 and rng.random() < style.passers_by
     moving = may_move and rng.random() < style.moving_camera
     for _ in range(_CAMERA_TRIES):
@@ -185,11 +186,6 @@ def random_scene(
     lighting = replace(lighting, white=lighting.on(chest, camera.position - chest))
     photo = _random_photo(rng, style, camera, chest, lighting.white)
     return Scene(people, motions, looks, props, camera, lighting, photo)
-
-
-def _clothed_person(shape: BodyShape, look: Look) -> Person:
-    person = make_person(shape)
-    return replace(person, skin=clothed_skin(look, load_surface("open"), person.skin))
 
 
 def _random_photo(

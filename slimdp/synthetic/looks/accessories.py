@@ -118,7 +118,11 @@ def paint_hair(
     hair: Hair, skin_tone: np.ndarray, colour: np.ndarray, places: Places, marks: Landmarks
 ) -> None:
     """Paint beard and hair into colours (N, 3)."""
-    _paint_beard(hair, colour, places, marks)
+    if hair.beard != "none":
+        where = np.flatnonzero((places.region == HEAD) & (places.point[:, 1] < marks.ear[1] + 0.01))
+        dense = _beard(hair, places.take(where), marks)[:, None]
+        grain = 1 + 0.35 * wavy(places.point[where] * [2, 0.8, 2], hair.edge)[:, None]
+        colour[where] = colour[where] * (1 - dense) + dense * hair.tone * grain
     where = np.flatnonzero(covers_hair(hair, places, marks))
     mine = places.take(where)
     painted = hair.tone * (1 + 0.32 * _strands(hair, mine, marks))[:, None]
@@ -148,15 +152,6 @@ def _beard(hair: Hair, places: Places, marks: Landmarks) -> np.ndarray:
     jaw = (y + ragged < upper) & (depth < 0.122) & (y + ragged > lower)
     lips = (np.abs(y - lip) < 0.011) & (x < 0.027) & (depth < 0.05)
     return ((jaw | moustache) & ~lips) * (0.42 if hair.beard == "stubble" else 0.92)
-
-
-def _paint_beard(hair: Hair, colour: np.ndarray, places: Places, marks: Landmarks) -> None:
-    if hair.beard == "none":
-        return
-    where = np.flatnonzero((places.region == HEAD) & (places.point[:, 1] < marks.ear[1] + 0.01))
-    dense = _beard(hair, places.take(where), marks)[:, None]
-    grain = 1 + 0.35 * wavy(places.point[where] * [2, 0.8, 2], hair.edge)[:, None]
-    colour[where] = colour[where] * (1 - dense) + dense * hair.tone * grain
 
 
 def hair_thickness(hair: Hair, places: Places, marks: Landmarks) -> np.ndarray:
@@ -313,12 +308,6 @@ def covers_hat(wear: Accessories, places: Places, marks: Landmarks) -> np.ndarra
     return (places.region == HEAD) & (above > 0) & (above < (0.045 if wear.hat == "headband" else 1))
 
 
-def _brim(wear: Accessories, places: Places, marks: Landmarks) -> np.ndarray:
-    above = places.point[:, 1] - _hat_edge(places, marks)
-    front = places.point[:, 2] > marks.eye[2] - 0.045
-    return (wear.hat == "cap") & (places.region == HEAD) & (above > 0) & (above < 0.011) & front
-
-
 def paint_accessories(wear: Accessories, colour: np.ndarray, places: Places, marks: Landmarks) -> None:
     """Paint gloves, a watch, glasses and a hat into colours (N, 3)."""
     if wear.gloves:
@@ -356,4 +345,7 @@ def accessories_thickness(wear: Accessories, places: Places, marks: Landmarks) -
     gloves = 0.0015 * ((places.region == HAND) & wear.gloves)
     height = {"none": 0.0, "cap": 0.012, "beanie": 0.016, "headband": 0.006}[wear.hat]
     hat = height * covers_hat(wear, places, marks)
-    return np.maximum(gloves, np.where(_brim(wear, places, marks), 0.055, hat))
+    above = places.point[:, 1] - _hat_edge(places, marks)
+    brim = (wear.hat == "cap") & (places.region == HEAD) & (above > 0) & (above < 0.011)
+    brim &= places.point[:, 2] > marks.eye[2] - 0.045
+    return np.maximum(gloves, np.where(brim, 0.055, hat))

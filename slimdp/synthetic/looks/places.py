@@ -119,13 +119,6 @@ def _offset_from_arm(points: np.ndarray, along: np.ndarray, arm: np.ndarray) -> 
     return np.column_stack([offset @ outwards, offset[:, 2]])
 
 
-def trunk_around(points: np.ndarray, marks: Landmarks) -> tuple[np.ndarray, np.ndarray]:
-    """Angle (radians) and way (metres) around the trunk from the middle of its front or back."""
-    height, _, depth, radius = marks.trunk_line.T
-    angle = np.arctan2(points[:, 0], np.abs(points[:, 2] - np.interp(points[:, 1], height, depth)))
-    return angle, angle * radius.mean()
-
-
 def find_places(points: np.ndarray, part: np.ndarray, marks: Landmarks) -> Places:
     """Tell where points (N, 3) metres of the average body's parts (N,) 1..24 lie."""
     region = _REGION_OF_PART[part]
@@ -134,7 +127,10 @@ def find_places(points: np.ndarray, part: np.ndarray, marks: Landmarks) -> Place
     along, angle, around = np.zeros(count), np.zeros(count), np.zeros(count)
     up = points[:, 1].copy()
     trunk = region == TORSO
-    angle[trunk], around[trunk] = trunk_around(points[trunk], marks)
+    x, y, z = points[trunk].T
+    height, _, depth, radius = marks.trunk_line.T
+    angle[trunk] = np.arctan2(x, np.abs(z - np.interp(y, height, depth)))
+    around[trunk] = angle[trunk] * radius.mean()
     for which, line in ((LEG, marks.leg_line), (ARM, marks.arm_line)):
         mine = np.flatnonzero(region == which)
         mirrored = points[mine] * [0, 1, 1]

@@ -68,15 +68,6 @@ def stand(rng: np.random.Generator) -> Performance:
     return perform(rng, *arms, shift, look)
 
 
-def _walk_style(rng: np.random.Generator) -> Style:
-    return Style(
-        ground=rng.uniform(0.58, 0.64), lift=rng.uniform(0.05, 0.09), lift_at=0.35, pitch=WALK_PITCH,
-        drop=rng.uniform(0.01, 0.035), bob=-0.014, stance_width=rng.uniform(0.04, 0.075),
-        arms=rng.uniform(14, 32), elbow=rng.uniform(5, 28), elbow_swing=rng.uniform(6, 14),
-        hips=rng.uniform(4, 9), lean=rng.uniform(0, 6),
-    )  # fmt: skip
-
-
 _EASE = held(AT_EASE | pose(foot_yaw_l=5.0, foot_yaw_r=-5.0))
 
 
@@ -92,7 +83,14 @@ def _oval(rng: np.random.Generator, speed: float) -> Loop:
 def walk(rng: np.random.Generator) -> Performance:
     """Walk an oval, at up to 1.4 m/s."""
     speed = rng.uniform(0.9, 1.6)  # legs a second
-    gait = Gait(_oval(rng, speed), _walk_style(rng), 0.9 * float(np.sqrt(speed / 1.4)), rng.uniform(0, 1))
+    path = _oval(rng, speed)
+    style = Style(
+        ground=rng.uniform(0.58, 0.64), lift=rng.uniform(0.05, 0.09), lift_at=0.35, pitch=WALK_PITCH,
+        drop=rng.uniform(0.01, 0.035), bob=-0.014, stance_width=rng.uniform(0.04, 0.075),
+        arms=rng.uniform(14, 32), elbow=rng.uniform(5, 28), elbow_swing=rng.uniform(6, 14),
+        hips=rng.uniform(4, 9), lean=rng.uniform(0, 6),
+    )  # fmt: skip
+    gait = Gait(path, style, 0.9 * float(np.sqrt(speed / 1.4)), rng.uniform(0, 1))
     return Performance((_EASE, gait, random_sway(rng, 0.6)))
 
 
