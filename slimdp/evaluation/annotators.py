@@ -58,10 +58,9 @@ def pair_with_annotations(
     def nearest(person: PersonAnnotation) -> tuple[np.ndarray, np.ndarray]:
         other = people.get((person.image.id, person.id))
         if other is None:
-            raise ValueError(
-                f"the truth has no annotation {person.id} of image {person.image.id} "
-                f"({person.image.file_name}); both files must name the same people by the same ids"
-            )
+            absent = f"annotation {person.id} of image {person.image.id} ({person.image.file_name})"
+            remedy = "both files must name the same people by the same ids"
+            raise ValueError(f"the truth has no {absent}; {remedy}")
         distance_px, index = cKDTree(other.points).query(person.points)
         # Of a truth without points the distance is infinite, and the index one past its end.
         return distance_px <= tolerance_px, np.pad(_places(other), ((0, 1), (0, 0)))[index]
@@ -167,10 +166,9 @@ def read_true_map(person: PersonAnnotation, folder: Path) -> np.ndarray:
         raise ValueError(f"{path}: no map of {image.file_name}; --truth wants the folder of a rendered set")
     pixels = read_image(path)
     if pixels.shape[:2] != (image.height, image.width) or pixels[..., 0].max() > parts:
-        raise ValueError(
-            f"{path}: {pixels.shape[1]} x {pixels.shape[0]} px, parts to {pixels[..., 0].max()}, but "
-            f"{image.width} x {image.height} px and parts 0..{parts} are wanted"
-        )
+        found = f"{pixels.shape[1]} x {pixels.shape[0]} px, parts to {pixels[..., 0].max()}"
+        wanted = f"{image.width} x {image.height} px and parts 0..{parts} are wanted"
+        raise ValueError(f"{path}: {found}, but {wanted}")
     return pixels
 
 

@@ -90,10 +90,8 @@ class KeypointMetric:
     def __init__(self, settings: MetricSettings) -> None:
         surface = settings.surface
         if not isinstance(surface, BodySurface) or not surface.keypoints:
-            raise ConfigError(
-                f"surface {surface.name} does not say where keypoints lie on it; take one that does, as "
-                "the open body (--surface open)"
-            )
+            remedy = "take one that does, as the open body (--surface open)"
+            raise ConfigError(f"surface {surface.name} does not say where keypoints lie on it; {remedy}")
         own = surface_anchors(surface)
         self._known = {name: index for index, name in enumerate(own.names)}
         mirror = [self._known.get(mirror_name(name), self._known[name]) for name in own.names]
@@ -145,10 +143,8 @@ class KeypointMetric:
         """
         places = sorted(place for place, rows in self._rows.items() if len(rows))
         if not places:
-            raise ValueError(
-                f"{self._file}: none of the {len(self._people)} people has a labelled keypoint that the "
-                f"surface knows; it knows {', '.join(self._known)}"
-            )
+            none = f"none of the {len(self._people)} people has a labelled keypoint that the surface knows"
+            raise ValueError(f"{self._file}: {none}; it knows {', '.join(self._known)}")
         people, rows = tuple(self._people[place] for place in places), [self._rows[place] for place in places]
         own, other = (metric.errors().localization_m for _, metric in self._sides)
         visibility = np.concatenate([np.asarray(p.keypoints)[r, 2] for p, r in zip(people, rows)])
@@ -192,10 +188,8 @@ def evaluate_keypoints(
     another kind, nobody with keypoints, and people not predicted.
     """
     if Path(predictions).suffix == ".json":
-        raise ConfigError(
-            f"{predictions} holds DensePose results, which do not say which annotated person they mean; "
-            "--keypoints needs a predictions.h5"
-        )
+        unknown = f"{predictions} holds DensePose results, which do not say which annotated person they mean"
+        raise ConfigError(f"{unknown}; --keypoints needs a predictions.h5")
     truths = read_truths(annotations, layout=surface.layout)
     metric = KeypointMetric(MetricSettings(surface, missing=missing, file=str(annotations)))  # type: ignore[arg-type]
     for truth in truths.by_image.values():
@@ -231,9 +225,8 @@ def read_keypoint_scores(path: str | Path) -> dict[str, Any]:
     found = read_json(path)
     scores = found.get("keypoints") if isinstance(found, dict) else None
     if not isinstance(scores, dict) or not isinstance(scores.get("by_keypoint"), dict):
-        raise ConfigError(
-            f"{path} holds no scores of keypoints; make it by slimdp evaluate --keypoints --out"
-        )
+        remedy = "make it by slimdp evaluate --keypoints --out"
+        raise ConfigError(f"{path} holds no scores of keypoints; {remedy}")
     return scores
 
 

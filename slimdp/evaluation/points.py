@@ -89,10 +89,8 @@ class PointMetric:
             if place is None:
                 continue
             if place in self._samples:
-                raise ValueError(
-                    f"two predictions for image {prediction.image_id}, annotation "
-                    f"{prediction.annotation_id}; the scores need exactly one a person"
-                )
+                whose = f"image {prediction.image_id}, annotation {prediction.annotation_id}"
+                raise ValueError(f"two predictions for {whose}; the scores need exactly one a person")
             self._samples[place] = _sample_points(prediction, self._people[place])
 
     def compute(self) -> dict[str, Score]:
@@ -114,9 +112,8 @@ class PointMetric:
         """
         places = sorted(self._people)
         if not places:
-            raise ValueError(
-                f"none of the {self._annotated} people has annotated points: there is nothing to score"
-            )
+            nobody = f"none of the {self._annotated} people has annotated points"
+            raise ValueError(f"{nobody}: there is nothing to score")
         absent = [place for place in places if place not in self._samples]
         if absent and self._settings.missing == "raise":
             first = self._people[absent[0]]

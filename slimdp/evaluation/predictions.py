@@ -123,9 +123,8 @@ class PredictionWriter:
     def write(self, prediction: DensePoseInstance) -> None:
         """Append one person; raises ValueError if its maps are not as the file needs them, or it is there."""
         if self._file is None or self._disk is None:
-            raise ValueError(
-                f"{self.path} is not open for writing: use `with PredictionWriter(...) as writer`"
-            )
+            use = "use `with PredictionWriter(...) as writer`"
+            raise ValueError(f"{self.path} is not open for writing: {use}")
         key = (prediction.image_id, prediction.annotation_id)
         if key in self._keys:
             raise ValueError(f"image {key[0]}, annotation {key[1]} was already written to {self.path}")
@@ -175,10 +174,9 @@ class PredictionFile:
         """One person; raises PredictionFileError if the file lacks it or its maps are damaged."""
         row = self._row.get((image_id, annotation_id))
         if row is None:
-            raise PredictionFileError(
-                f"{self.path} has no prediction for image {image_id}, annotation {annotation_id} "
-                f"(it holds {len(self)} people); was it made from the same annotation file?"
-            )
+            absent = f"{self.path} has no prediction for image {image_id}, annotation {annotation_id}"
+            held = f"(it holds {len(self)} people); was it made from the same annotation file?"
+            raise PredictionFileError(f"{absent} {held}")
         values = {f.name: _read(self._file, f.name, row, self.path) for f in fields(DensePoseInstance)}
         for name in ("annotation_id", "image_id", "score"):
             values[name] = values[name].item()
@@ -263,10 +261,8 @@ def _read_header(file: h5py.File, path: Path) -> tuple[int, PartLayout, Predicti
         hdf5.integer(root, "version", 0, 2**31) if hdf5.has_attribute(root, "version") else None,
     )
     if found != (FORMAT, VERSION):
-        raise PredictionFileError(
-            f"{path} is of format {found[0]!r}, version {found[1]}, "
-            f"but {FORMAT!r}, version {VERSION} is wanted"
-        )
+        wanted = f"but {FORMAT!r}, version {VERSION} is wanted"
+        raise PredictionFileError(f"{path} is of format {found[0]!r}, version {found[1]}, {wanted}")
     size = hdf5.integer(root, "crop_size", 1, _LARGEST_CROP)
     hdf5.require_plain(file, [name for name in _schema(size) if name not in MAPS])
     hdf5.require_plain(file, MAPS, _LARGEST_RATIO)
@@ -274,9 +270,8 @@ def _read_header(file: h5py.File, path: Path) -> tuple[int, PartLayout, Predicti
         data = file.get(name)
         if not isinstance(data, h5py.Dataset) or data.dtype != dtype or data.shape[1:] != row:
             found_text = f"{data.dtype} {data.shape}" if isinstance(data, h5py.Dataset) else "nothing"
-            raise PredictionFileError(
-                f"{path}: {name} is {found_text}, but {np.dtype(dtype)} (N, ...{row}) is wanted"
-            )
+            wanted = f"but {np.dtype(dtype)} (N, ...{row}) is wanted"
+            raise PredictionFileError(f"{path}: {name} is {found_text}, {wanted}")
         if len(data) != len(file["image_id"]):
             rows = f"{len(data)} rows, but image_id has {len(file['image_id'])}"
             raise PredictionFileError(f"{path}: {name} has {rows}")
@@ -356,10 +351,9 @@ def as_detection(prediction: DensePoseInstance, read_window: ReadWindow = predic
     x0, y0 = np.floor(prediction.box[:2])
     x1, y1 = np.maximum(np.ceil(prediction.box[:2] + prediction.box[2:]), [x0 + 1, y0 + 1])
     if not (x1 - x0) * (y1 - y0) <= MOST_PIXELS:
-        raise ValueError(
-            f"image {prediction.image_id}, annotation {prediction.annotation_id}: a box of "
-            f"{prediction.box.tolist()} px, but at most {MOST_PIXELS} px are read"
-        )
+        whose = f"image {prediction.image_id}, annotation {prediction.annotation_id}"
+        found = f"a box of {prediction.box.tolist()} px"
+        raise ValueError(f"{whose}: {found}, but at most {MOST_PIXELS} px are read")
     width, height = int(x1 - x0), int(y1 - y0)
     part, uv = read_window(prediction, int(x0), int(y0), width, height)
     box = np.array([x0, y0, width, height], dtype=np.float64)

@@ -96,10 +96,9 @@ def measure_stability(
         video = places.place(person_0.image).video
         counts[video] = counts.get(video, StabilityCount()) + count
     if not counts:
-        raise ValueError(
-            f"{predictions.path}: nobody with a track id is predicted in two frames {step} apart; predict "
-            "people in neighbouring frames, or choose another --step"
-        )
+        remedy = "predict people in neighbouring frames, or choose another --step"
+        found = f"nobody with a track id is predicted in two frames {step} apart"
+        raise ValueError(f"{predictions.path}: {found}; {remedy}")
     return counts
 
 
@@ -211,7 +210,5 @@ def _mean_of_neighbours(
 
 def _check(a: np.ndarray, b: np.ndarray) -> None:
     if a.shape != b.shape or a.dtype != np.uint8 or b.dtype != np.uint8 or a.ndim not in (2, 3) or not a.size:
-        raise ValueError(
-            f"pictures of shape {a.shape} and {b.shape}, type {a.dtype} and {b.dtype}; wanted one shape, "
-            "(H, W) or (H, W, 3), and uint8"
-        )
+        found = f"pictures of shape {a.shape} and {b.shape}, type {a.dtype} and {b.dtype}"
+        raise ValueError(f"{found}; wanted one shape, (H, W) or (H, W, 3), and uint8")

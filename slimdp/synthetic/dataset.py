@@ -74,10 +74,8 @@ class UnfinishedSet:
             try:
                 stack.enter_context(held(self.folder / "lock"))
             except HeldError:
-                raise FileExistsError(
-                    f"{self.out} is being rendered by another process, in {self.folder}; wait for it, or "
-                    "choose another name"
-                ) from None
+                busy = f"{self.out} is being rendered by another process, in {self.folder}"
+                raise FileExistsError(f"{busy}; wait for it, or choose another name") from None
             stack.callback(self._drop_if_empty)
             self.records.mkdir(exist_ok=True)
             self._begin()
@@ -153,9 +151,8 @@ def read_about(file: Path) -> Mapping[str, Any]:
     try:
         about = read_json(file)
     except JsonFileError as error:
-        raise FileExistsError(
-            f"{error}; the file is damaged: remove {file.parent}, or choose another name"
-        ) from None
+        remedy = f"remove {file.parent}, or choose another name"
+        raise FileExistsError(f"{error}; the file is damaged: {remedy}") from None
     if not isinstance(about, dict):
         raise FileExistsError(f"{file} is damaged; remove {file.parent}, or choose another name")
     return about
@@ -166,20 +163,15 @@ def compare_about(there: Mapping[str, Any], wanted: Mapping[str, Any], place: Pa
     different = list(differences(there, json.loads(json.dumps(wanted))))
     if different:
         listed = "; ".join(different[:8]) + ("; ..." if len(different) > 8 else "")
-        raise FileExistsError(
-            f"{place} holds another set (there, wanted): {listed}; remove it, or choose another name"
-        )
+        found = f"{place} holds another set (there, wanted): {listed}"
+        raise FileExistsError(f"{found}; remove it, or choose another name")
 
 
 def people_of(records: Path, items: Iterable[Item]) -> dict[str, Any]:
     """Counts over items: people's bodies, person_frames, people and points, as `record_item` kept them."""
-    total: dict[str, Any] = {"bodies": set(), "person_frames": 0, "people": 0, "points": 0}
-    for item in items:
-        record = read_json(records / f"{item.name}.people.json")
-        total["bodies"] |= set(record["bodies"])
-        for key in ("person_frames", "people", "points"):
-            total[key] += record[key]
-    return total
+    kept = [read_json(records / f"{item.name}.people.json") for item in items]
+    totals = {key: sum(record[key] for record in kept) for key in ("person_frames", "people", "points")}
+    return {"bodies": {body for record in kept for body in record["bodies"]}, **totals}
 
 
 def frames_of(item: Item, plan: SetPlan) -> int:
@@ -204,11 +196,9 @@ def check_free_space(folder: Path, plan: SetPlan, exact: bool, items: Sequence[I
     needed = estimate_bytes(items, plan, exact)
     free = shutil.disk_usage(folder).free
     if items and free < needed + _SMALLEST_RESERVE:
-        raise OSError(
-            f"{folder.parent}: {free / 1e9:.1f} GB are free, but the {len(items)} stills and clips still to "
-            f"be rendered take about {needed / 1e9:.1f} GB; free some, choose another disk with --out, or "
-            "render less"
-        )
+        taken = f"the {len(items)} stills and clips still to be rendered take about {needed / 1e9:.1f} GB"
+        remedy = "free some, choose another disk with --out, or render less"
+        raise OSError(f"{folder.parent}: {free / 1e9:.1f} GB are free, but {taken}; {remedy}")
 
 
 def synthesize(
@@ -226,10 +216,9 @@ def synthesize(
     left as it is. `exact`: also write the exact flow of the training clips, and where it is hidden. Without a
     user's assets everything is procedural.
 
-    Raises:
-        FileExistsError: `out`, or what was begun of it, is something else; nothing is overwritten.
-        OSError: too little free space, or a file cannot be written; what is done stays.
-        ValueError: impossible arguments, or frames too small to show anybody.
+    Raises FileExistsError where `out`, or what was begun of it, is something else (nothing is overwritten),
+    OSError for too little free space or a file that cannot be written (what is done stays), ValueError for
+    impossible arguments, or frames too small to show anybody.
     """
     if processes < 1:
         raise ValueError(f"processes = {processes}, but 1 or more is wanted")

@@ -79,9 +79,7 @@ class ItemRenderer:
     def render(self, item: Item) -> RenderedItem:
         """Write an item's files, over whatever an attempt that was broken off has left of them.
 
-        Raises:
-            ValueError: frames too small to show anybody.
-            OSError: a file cannot be written.
+        Raises ValueError for frames too small to show anybody, OSError where a file cannot be written.
         """
         return self._still(item) if item.split in ("stills", "val_stills") else self._clip(item)
 

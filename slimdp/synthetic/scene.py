@@ -38,9 +38,9 @@ _TIMES = (0.0, 0.3, 0.6, 0.9, 1.2)
 _APART = 0.5
 
 
-def way_of(motion: Motion, person: Person, times: tuple[float, ...] = _TIMES) -> np.ndarray:
-    """Where a person is at some times, (T, 3) metres."""
-    return np.array([motion.pose(person, time).position for time in times])
+def way_of(motion: Motion, person: Person) -> np.ndarray:
+    """Where a person is at _TIMES, (T, 3) metres."""
+    return np.array([motion.pose(person, time).position for time in _TIMES])
 
 
 def place_people(

@@ -141,10 +141,8 @@ def read_background(path: Path) -> np.ndarray:
     try:
         image = read_image(path)
     except ImageError as error:
-        raise ImageError(
-            f"cannot read the background {path}: {error}; take it out of the folder, or save it anew as JPEG "
-            "or PNG"
-        ) from error
+        remedy = "take it out of the folder, or save it anew as JPEG or PNG"
+        raise ImageError(f"cannot read the background {path}: {error}; {remedy}") from error
     if min(image.shape[:2]) < 64:
         found = f"{image.shape[1]} x {image.shape[0]}"
         raise ValueError(f"the background {path} has {found} px, but 64 x 64 or more is wanted")

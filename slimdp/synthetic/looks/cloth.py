@@ -300,17 +300,15 @@ PATTERNS: dict[str, Callable[[Cloth, Places], np.ndarray]] = {
 _LEAST_PERIODS = {"flowers": 0.045, "glyphs": 0.045, "tartan": 0.07}
 
 
-def random_cloth(
-    rng: np.random.Generator, patterned: float, shares: dict[str, float], finest: float = 0.028
-) -> Cloth:
+def random_cloth(rng: np.random.Generator, patterned: float, shares: dict[str, float]) -> Cloth:
     """A cloth at random, with the chance `patterned` not to be plain.
 
-    `shares`: pattern -> its weight among cloths that are not plain; `finest`: the smallest period, metres.
+    `shares`: pattern -> its weight among cloths that are not plain.
     """
     weights = np.array(list(shares.values()), dtype=np.float64)
     chosen = str(rng.choice(list(shares), p=weights / weights.sum()))
     turn = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)], p=[0.25, 0.55, 0.2])
-    period = np.exp(rng.uniform(np.log(finest), np.log(0.11)))
+    period = np.exp(rng.uniform(np.log(0.028), np.log(0.11)))  # metres
     return Cloth(
         kind=chosen if rng.random() < patterned else "plain",
         colours=garment_colours(rng, 4),

@@ -59,10 +59,8 @@ class Landmarks:
 def find_landmarks(surface: BodySurface) -> Landmarks:
     """Measure the average body; raises ValueError where the surface tells no keypoints."""
     wanted = ("left_eye", "left_ear", "nose", "head_top", "head_bottom", "left_shoulder", "left_wrist")
-    if missing := [name for name in wanted if name not in surface.keypoints]:
-        raise ValueError(
-            f"surface {surface.name!r} has no keypoints {', '.join(missing)}: nobody can dress it"
-        )
+    if missing := ", ".join(name for name in wanted if name not in surface.keypoints):
+        raise ValueError(f"surface {surface.name!r} has no keypoints {missing}: nobody can dress it")
     joint = {name: surface.vertices[vertex] for name, vertex in surface.keypoints.items()}
     arm = np.stack([joint[f"left_{name}"] for name in ("shoulder", "elbow", "wrist")])
     centre = surface.vertices[surface.faces].mean(axis=1)

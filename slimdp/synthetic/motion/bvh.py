@@ -55,14 +55,11 @@ def map_joints(names: Iterable[str]) -> dict[str, str]:
                 *(alias.format(side=word) for alias in aliases for word in words),
                 *(alias.format(side="") + word for alias in aliases for word in words),
             )
-    known = {joint: [name for name in spelt if name in plain] for joint, spelt in spellings.items()}
-    found = {joint: plain[names_known[0]] for joint, names_known in known.items() if names_known}
-    missing = [joint for joint in ESSENTIAL if joint not in found]
-    if missing:
-        raise ValueError(
-            f"no joint found for {', '.join(missing)} among {', '.join(names)}; rename the joints as "
-            "Mixamo does (Hips, LeftUpLeg, LeftLeg, LeftArm, LeftForeArm, ...)"
-        )
+    known = {joint: [plain[name] for name in spelt if name in plain] for joint, spelt in spellings.items()}
+    found = {joint: fitting[0] for joint, fitting in known.items() if fitting}
+    if missing := [joint for joint in ESSENTIAL if joint not in found]:
+        remedy = "rename the joints as Mixamo does (Hips, LeftUpLeg, LeftLeg, LeftArm, LeftForeArm, ...)"
+        raise ValueError(f"no joint found for {', '.join(missing)} among {', '.join(names)}; {remedy}")
     return found
 
 
@@ -156,9 +153,8 @@ class _Lines:
         """The words of the next line; raises ValueError where the file ends."""
         number, words = next(self._rest, (0, []))
         if not words:
-            raise ValueError(
-                f"{self._path}, line {self._count}: the file ends where {wanted} is wanted; is it cut off?"
-            )
+            where = f"{self._path}, line {self._count}"
+            raise ValueError(f"{where}: the file ends where {wanted} is wanted; is it cut off?")
         self.number = number
         return words
 

@@ -185,9 +185,8 @@ class Keys:
         times = np.array([time for time, _ in self.keys])
         last = np.inf if self.period is None else times[0] + self.period
         if not len(times) or (np.diff([*times, last]) <= 0).any():
-            raise ValueError(
-                f"key poses at {times.tolist()} s with period {self.period}: wanted rising times"
-            )
+            found = f"key poses at {times.tolist()} s with period {self.period}"
+            raise ValueError(f"{found}: wanted rising times")
 
     @cached_property
     def _names(self) -> list[str]:

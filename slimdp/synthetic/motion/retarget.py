@@ -79,9 +79,8 @@ class BvhMotion:
                 joint = found[f"{upper}_{side}"]
                 if f"{end}_{side}" not in found:
                     if joint not in ends:
-                        raise ValueError(
-                            f"{names[joint]} has no joint or End Site below it to point the {upper} to"
-                        )
+                        nothing = f"{names[joint]} has no joint or End Site below it"
+                        raise ValueError(f"{nothing} to point the {upper} to")
                     found[f"{end}_{side}"] = ends[joint]
         return found
 
@@ -91,11 +90,9 @@ class BvhMotion:
         distance = np.linalg.norm(points[:, a] - points[:, b], axis=1)
         frame = int(distance.argmin())
         if not distance[frame] > _LEAST_BONE * self._leg:  # nor NaN
-            names = [self.clip.joints[index].name for index in (a, b)]
-            raise ValueError(
-                f"frame {frame + 1}: joints {names[0]} and {names[1]} lie in one place, so no direction from "
-                "one to the other is known; are their offsets 0?"
-            )
+            names = " and ".join(self.clip.joints[index].name for index in (a, b))
+            unknown = "so no direction from one to the other is known; are their offsets 0?"
+            raise ValueError(f"frame {frame + 1}: joints {names} lie in one place, {unknown}")
 
     @cached_property
     def _up(self) -> Rotation:
