@@ -30,28 +30,10 @@ if TYPE_CHECKING:
     from slimdp.motion.thin_plate import TpsMotion
 
 __all__ = [
-    "PAIR_SOURCES",
-    "ExactMotion",
-    "FallingConfidence",
-    "FlowMotion",
-    "FramePlace",
-    "FramePlaces",
-    "LabelTransfer",
-    "PairDataset",
-    "PairSample",
-    "PairSource",
-    "PairView",
-    "PropagationSummary",
-    "RegionSettings",
-    "StepCount",
-    "TpsMotion",
-    "TransferResult",
-    "TransferSettings",
-    "annotated_people",
-    "collate_pairs",
-    "propagate",
-    "transfer_person",
-    "with_pairs",
-]
+    "PAIR_SOURCES", "ExactMotion", "FallingConfidence", "FlowMotion", "FramePlace", "FramePlaces",
+    "LabelTransfer", "PairDataset", "PairSample", "PairSource", "PairView", "PropagationSummary",
+    "RegionSettings", "StepCount", "TpsMotion", "TransferResult", "TransferSettings", "annotated_people",
+    "collate_pairs", "propagate", "transfer_person", "with_pairs",
+]  # fmt: skip
 
 load_on_use(__name__)

@@ -27,17 +27,11 @@ class FramePlace:
 
     video: str  # in the store
     index: int
-    first: int  # index of the first frame that belongs to the video of the annotation file
-    last: int
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """The first and the last frame of the video of the annotation file."""
-        return self.first, self.last
+    span: tuple[int, int]  # the first and the last frame that belong to the video of the annotation file
 
     def holds(self, index: int) -> bool:
         """Whether a frame of the store's video belongs to the same video of the annotation file."""
-        return self.first <= index <= self.last
+        return self.span[0] <= index <= self.span[1]
 
 
 class FramePlaces:
@@ -54,12 +48,10 @@ class FramePlaces:
             show; else their names are believed.
         first_frame: the number that names give to the first frame of their video; None: find out.
         otherwise: what else a user may do, for the errors.
-        speaks: show progress.
         folders: pictures of folders that were read before, to be added to.
 
-    Raises:
-        AnnotationError: another size, pictures that the flow does not know, other content, frames that cannot
-            be told apart, two pictures of one frame. flow_cache.MissingFlowError: no flow of a video.
+    Raises AnnotationError for another size, pictures that the flow does not know, other content, frames that
+    cannot be told apart, or two pictures of one frame, and flow_cache.MissingFlowError for no flow of a video.
     """
 
     def __init__(
@@ -80,9 +72,8 @@ class FramePlaces:
         folders = {} if folders is None else folders
         for image in images:
             clips.setdefault(_clip(image), {})[image.file] = image
-        for clip, by_file in tracked(
-            clips.items(), "compare pictures with the flow's", "videos", speaks=speaks
-        ):
+        said = "compare pictures with the flow's"
+        for clip, by_file in tracked(clips.items(), said, "videos", speaks=speaks):
             frames = list(by_file.values())
             video = find_video(store, frames[0])
             record = store.record(video)
@@ -108,7 +99,7 @@ class FramePlaces:
     def place(self, image: ImageRecord) -> FramePlace:
         """Where a frame is in the store; AnnotationError for one that the flow does not know."""
         video, index = self._find(image)
-        return FramePlace(video, index, *self._spans[video][index])
+        return FramePlace(video, index, self._spans[video][index])
 
     def image_file(self, image: ImageRecord, index: int) -> Path:
         """The picture of another frame of an image's video, by its index in the store; it may be missing."""
@@ -161,23 +152,20 @@ def find_video(store: FlowSource, image: ImageRecord) -> str:
 
     It is the one whose name is that of the last folder of the picture, or of several of them (`a/img1`), or
     the frame's `vid_id`. Where folders and `vid_id` each name one, it is that which was computed from
-    the very folder of the picture.
-
-    Raises:
-        flow_cache.MissingFlowError: none has such a name. AnnotationError: two have.
+    the very folder of the picture. Raises flow_cache.MissingFlowError where none has such a name, and
+    AnnotationError where two have.
     """
     folder = Path(os.path.abspath(image.file.parent))  # links keep their names
     by_folder = next((name for name in folder_names(folder) if _has(store, name)), None)
     by_id = image.video if image.video is not None and _has(store, image.video) else None
-    if by_folder is None and by_id is None:
+    found = [name for name in dict.fromkeys((by_folder, by_id)) if name is not None]
+    if not found:
         try:
             store.frames(folder.name or image.video or "")
         except MissingFlowError as error:
             raise MissingFlowError(f"{error}; its pictures are in {folder}") from error
-    found = [name for name in dict.fromkeys((by_folder, by_id)) if name is not None]
     if len(found) > 1:
-        here = [name for name in found if is_folder_of(store.record(name), folder)]
-        found = here or found
+        found = [name for name in found if is_folder_of(store.record(name), folder)] or found
     if len(found) > 1:
         raise AnnotationError(
             f"image {image.id}, {image.file}: its folder names the video {found[0]!r} of the flow, its "

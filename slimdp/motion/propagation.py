@@ -6,7 +6,7 @@ labels say how many frames they came.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -49,8 +49,7 @@ def propagate(
     ends of a clip, or to a frame of another `vid_id`, and stills, are skipped.
 
     Args:
-        annotations: with `ImageRecord.video` set.
-        store: flow of those videos, both ways of every step.
+        store: flow of the videos of the images, both ways of every step.
         steps: frames from an annotated frame, without 0.
         settings: which labels are kept, and how much they are trusted; None: as by default.
         crop: its margin, for the crop that the threshold is stated in.
@@ -59,15 +58,10 @@ def propagate(
         observe: is told how each person was transferred, arrived or not.
         places: where the annotated frames are in the store; None: look them up, and compare all pictures.
 
-    Returns:
-        The annotated and the new frames and people, and what was dropped why.
-
-    Raises:
-        ValueError: impossible steps.
-        ConfigError: a `min_points` that is not positive.
-        AnnotationError: a frame that the store's video does not have, or whose picture is missing or another
-            than its flow was computed from (`FramePlaces`).
-        flow_cache.MissingFlowError: the store lacks a video, or flows that lead to a frame.
+    Returns the annotated and the new frames and people, and what was dropped why. Raises ValueError for
+    impossible steps, ConfigError for a `min_points` that is not positive, AnnotationError for a frame that
+    the store's video does not have, or whose picture is missing or another than its flow was computed from
+    (`FramePlaces`), and flow_cache.MissingFlowError where the store lacks a video, or flows to a frame.
     """
     steps = sorted({int(step) for step in steps}, key=lambda step: (abs(step), -step))
     if not steps or 0 in steps:
@@ -88,7 +82,10 @@ def propagate(
             for image in grown.sources:
                 counts[step] += work.propagate(image, step)
                 tracker.advance()
-    return grown.result(annotations.file), PropagationSummary.of(grown.sources.values(), counts)
+    people = [person for frame in grown.sources.values() for person in frame]
+    labels = sum(len(person.points) for person in people)
+    summary = PropagationSummary(len(grown.sources), len(people), labels, tuple(sorted(counts.items())))
+    return grown.result(annotations.file), summary
 
 
 @dataclass(frozen=True)
@@ -106,10 +103,9 @@ class _Propagation:
     def propagate(self, image_id: int, step: int) -> StepCount:
         """Propagate the people of an annotated frame over a step, those who are not there yet."""
         image_0, people_0 = self.grown.images[image_id], self.grown.sources[image_id]
-        place = self.places.place(image_0)
-        if not place.holds(place.index + step):
-            return StepCount(past_end=len(people_0))
-        image_1 = self.grown.target(image_0, self.places.image_file(image_0, place.index + step), step)
+        place, image_1 = self.places.place(image_0), None
+        if place.holds(place.index + step):
+            image_1 = self.grown.target(image_0, self.places.image_file(image_0, place.index + step), step)
         if image_1 is None:
             return StepCount(past_end=len(people_0))
         people = self.grown.wanted(people_0, image_1)
@@ -119,7 +115,7 @@ class _Propagation:
         require_image(image_1.file, image_0)
         hops = self.chains.require_hops(place.video, place.index, step, place.span)
         chain = self.chains.read(place.video, place.index, hops)
-        fresh = not self.grown.was_reached(image_1)
+        fresh = image_1.id not in self.grown.reached
         count += sum((self._propagate_person(person, chain, step, image_1) for person in people), StepCount())
         return replace(count, frames=int(fresh and count.people > 0))
 
@@ -155,7 +151,8 @@ def annotated_people(annotations: AnnotationSet) -> dict[int, list[PersonAnnotat
     """Whose labels are propagated: people whom somebody labelled in frames of videos, by image id."""
     found: dict[int, list[PersonAnnotation]] = {}
     for person in annotations.people:
-        if _is_annotated(person) and not person.crowd and person.image.video is not None:
+        moved = len(person.points) and (person.source == LabelSource.PROPAGATED).all()
+        if person.has_labels and not moved and not person.crowd and person.image.video is not None:
             found.setdefault(person.image.id, []).append(person)
     return found
 
@@ -178,7 +175,7 @@ class AnnotationSetBuilder:
         # Images that had labels before: they take no others.
         self._closed = {person.image.id for person in annotations.people if person.has_labels}
         self._taken: set[tuple[int, tuple[str, int]]] = set()  # image id and person that have arrived
-        self._reached: set[int] = set()  # ids of images that got labels
+        self.reached: set[int] = set()  # ids of images that got labels
 
     def wanted(self, people_0: Sequence[PersonAnnotation], image_1: ImageRecord) -> list[PersonAnnotation]:
         """Those of some people of one frame whom another frame still lacks."""
@@ -190,10 +187,6 @@ class AnnotationSetBuilder:
         """Everybody whom the file has in a frame."""
         return self._before.get(image.id, ())
 
-    def was_reached(self, image: ImageRecord) -> bool:
-        """Whether somebody has arrived in a frame."""
-        return image.id in self._reached
-
     def add(self, image_1: ImageRecord, person_0: PersonAnnotation, person_1: PersonAnnotation) -> None:
         """Put a person who came from another frame into this one."""
         self.images[image_1.id] = replace(image_1, labelled=True)
@@ -204,7 +197,7 @@ class AnnotationSetBuilder:
             self._next_person += 1
         self._people[image_1.id, person_1.id] = person_1
         self._taken.add((image_1.id, _key(person_0)))
-        self._reached.add(image_1.id)
+        self.reached.add(image_1.id)
 
     def target(self, image_0: ImageRecord, file: Path, step: int) -> ImageRecord | None:
         """The record of another frame of the same video: the one that is listed, or a new one.
@@ -227,10 +220,6 @@ class AnnotationSetBuilder:
         """The grown set; every person points to the final record of its image."""
         people = (replace(person, image=self.images[person.image.id]) for person in self._people.values())
         return AnnotationSet(tuple(self.images.values()), tuple(people), file)
-
-
-def _is_annotated(person: PersonAnnotation) -> bool:
-    return person.has_labels and not (len(person.points) and (person.source == LabelSource.PROPAGATED).all())
 
 
 def _key(person: PersonAnnotation) -> tuple[str, int]:
@@ -276,54 +265,43 @@ class StepCount:
 
 def count_transfer(result: TransferResult, arrived: bool) -> StepCount:
     """The count of one person who was moved, and got there or not."""
-    status = np.bincount(result.status, minlength=len(PointStatus))
-    kept = int(status[PointStatus.KEPT])
-    lost = len(result.status) - kept
-    return StepCount(
-        people=int(arrived),
-        people_dropped=int(not arrived),
-        people_left=int(not arrived and 2 * int(status[PointStatus.OUTSIDE]) > lost),
-        hops=result.hops,
-        labels_in=len(result.status),
-        labels_out=kept if arrived else 0,
-        outside=int(status[PointStatus.OUTSIDE]),
-        inconsistent=int(status[PointStatus.INCONSISTENT]),
-        elsewhere=int(status[PointStatus.ELSEWHERE]),
-        with_person=0 if arrived else kept,
-        **(_count_pixels(result) if arrived else {}),
-    )
-
-
-def _count_pixels(result: TransferResult) -> dict[str, int]:
+    statuses = np.bincount(result.status, minlength=len(PointStatus)).tolist()
+    kept, outside, inconsistent, elsewhere = statuses  # as PointStatus has them
+    count = StepCount(
+        hops=result.hops, labels_in=len(result.status),
+        outside=outside, inconsistent=inconsistent, elsewhere=elsewhere,
+    )  # fmt: skip
+    if not arrived:
+        left = 2 * outside > len(result.status) - kept
+        return replace(count, people_dropped=1, people_left=int(left), with_person=kept)
+    count = replace(count, people=1, labels_out=kept)
     if result.person_1 is None or result.person_1.coarse is None or result.mask_status is None:
-        return {}
-    known = result.person_1.coarse != IGNORE
-    return {
-        "pixels_in": known.size,
-        "pixels_out": int(known.sum()),
-        "pixels_outside": int((result.mask_status == PointStatus.OUTSIDE).sum()),
-        "pixels_inconsistent": int((result.mask_status == PointStatus.INCONSISTENT).sum()),
-        "pixels_unknown": int((~known & (result.mask_status == PointStatus.KEPT)).sum()),
-    }
+        return count
+    known, status = result.person_1.coarse != IGNORE, result.mask_status
+    return replace(
+        count, pixels_in=known.size, pixels_out=int(known.sum()),
+        pixels_outside=int((status == PointStatus.OUTSIDE).sum()),
+        pixels_inconsistent=int((status == PointStatus.INCONSISTENT).sum()),
+        pixels_unknown=int((~known & (status == PointStatus.KEPT)).sum()),
+    )  # fmt: skip
 
 
-#: Tables of the text form: the columns of each, a field and its title.
-_TABLES: tuple[Mapping[str, str], ...] = (
-    {
+#: Tables of the text form: the columns of each, a field and its title, and the one that the others are shares
+#: of; people are few enough for plain counts.
+_TABLES: tuple[tuple[Mapping[str, str], str | None], ...] = (
+    ({
         "hops": "hops", "frames": "frames", "people": "people", "people_dropped": "dropped",
         "people_left": "(left the picture)", "past_end": "past the end", "taken": "labelled already",
-    },
-    {
+    }, None),
+    ({
         "labels_in": "labels", "labels_out": "kept", "outside": "outside",
         "inconsistent": "inconsistent", "elsewhere": "elsewhere", "with_person": "with the person",
-    },
-    {
+    }, "labels_in"),
+    ({
         "pixels_in": "mask pixels", "pixels_out": "known", "pixels_outside": "outside",
         "pixels_inconsistent": "inconsistent", "pixels_unknown": "unknown before",
-    },
+    }, "pixels_in"),
 )  # fmt: skip
-#: The column that the others of a table are shares of; people are few enough for plain counts.
-_WHOLES = (None, "labels_in", "pixels_in")
 
 
 @dataclass(frozen=True)
@@ -335,19 +313,6 @@ class PropagationSummary:
     labels: int  # points in the labelled frames
     steps: tuple[tuple[int, StepCount], ...]  # by step, ascending
 
-    @staticmethod
-    def of(
-        people: Iterable[Sequence[PersonAnnotation]], counts: Mapping[int, StepCount]
-    ) -> PropagationSummary:
-        """Of the labelled people, frame by frame, and the counts of each step."""
-        frames = list(people)
-        return PropagationSummary(
-            labelled_frames=len(frames),
-            labelled_people=sum(len(frame) for frame in frames),
-            labels=sum(len(person.points) for frame in frames for person in frame),
-            steps=tuple(sorted(counts.items())),
-        )
-
     @property
     def total(self) -> StepCount:
         """All steps together."""
@@ -355,22 +320,15 @@ class PropagationSummary:
 
     def table(self) -> str:
         """The counts as text: people, then labels, then mask pixels in percent, a line a step."""
-        start = (
-            f"{self.labels} labels of {self.labelled_people} people in {self.labelled_frames} labelled frames"
-        )
+        people = f"{self.labelled_people} people in {self.labelled_frames} labelled frames"
         counts = [*((f"{step:+d}", count) for step, count in self.steps), ("all", self.total)]
-        blocks = [_block(columns, whole, counts) for columns, whole in zip(_TABLES, _WHOLES, strict=True)]
-        return "\n\n".join([start, *(block for block in blocks if block)])
+        blocks = [_block(columns, whole, counts) for columns, whole in _TABLES]
+        return "\n\n".join(filter(None, [f"{self.labels} labels of {people}", *blocks]))
 
     def as_json(self) -> dict[str, Any]:
         """{"labelled_frames": ..., "steps": {"-3": {"people": ...}, ...}, "all": {...}}."""
-        return {
-            "labelled_frames": self.labelled_frames,
-            "labelled_people": self.labelled_people,
-            "labels": self.labels,
-            "steps": {f"{step:+d}": asdict(count) for step, count in self.steps},
-            "all": asdict(self.total),
-        }
+        steps = {f"{step:+d}": asdict(count) for step, count in self.steps}
+        return {**vars(self), "steps": steps, "all": asdict(self.total)}
 
 
 def _block(columns: Mapping[str, str], whole: str | None, counts: Sequence[tuple[str, StepCount]]) -> str:
@@ -379,13 +337,13 @@ def _block(columns: Mapping[str, str], whole: str | None, counts: Sequence[tuple
         return ""
     rows = [("step", *columns.values())]
     for name, count in counts:
-        of = getattr(count, whole) if whole is not None else 0
-        cells = [str(of)] if whole is not None else []
+        of = None if whole is None else getattr(count, whole)
+        cells = []
         for field in columns:
             value = getattr(count, field)
-            if whole is None:
+            if of is None or field == whole:
                 cells.append(str(value))
-            elif field != whole:
+            else:
                 cells.append(f"{100 * value / of:.1f} %" if of else "-")
         rows.append((name, *cells))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
