@@ -20,6 +20,7 @@ import os
 import struct
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from flow_cache.errors import FlowCacheError
@@ -28,7 +29,7 @@ from flow_cache.runtime.hdf5 import ByteFile
 PAGE = 4096
 _MAGIC = b"flow_cache journal 1\n"
 _HEADER = struct.Struct("<QQI")  # pages, size of the file after the commit, CRC-32 of what follows
-_INDEX = struct.Struct("<Q")
+_ENTRY = struct.Struct(f"<Q{PAGE}s")  # index of a page, and its bytes
 #: A commit that another process applies takes a moment; longer than this it is a writer at work.
 _SECONDS_TO_WAIT = 5.0
 
@@ -64,10 +65,10 @@ def recover(path: Path) -> None:
 def _recover_unless_locked(path: Path) -> bool:
     fd = os.open(path, os.O_RDWR)
     try:
-        if not locked(fd, path):
-            return False
-        recover_locked(fd, path)
-        return True
+        free = locked(fd, path)
+        if free:
+            recover_locked(fd, path)
+        return free
     finally:
         os.close(fd)
 
@@ -82,27 +83,23 @@ def recover_locked(fd: int, path: Path) -> None:
     intact = content.startswith(_MAGIC) and len(content) >= len(_MAGIC) + _HEADER.size
     if intact:
         count, size, checksum = _HEADER.unpack_from(content, len(_MAGIC))
-        intact = zlib.crc32(body) == checksum and len(body) == count * (_INDEX.size + PAGE)
+        intact = zlib.crc32(body) == checksum and len(body) == count * _ENTRY.size
     if not intact:
         raise FlowCacheError(
             f"{journal} is damaged: {path} cannot be completed; remove both and compute it again"
         )
-    if os.fstat(fd).st_size < size:  # before a journal is written, all that its commit appends is there
+    if (there := os.fstat(fd).st_size) < size:  # all that a commit appends is there before its journal
         raise FlowCacheError(
-            f"{journal} does not belong to {path}, or {path} was cut off afterwards: it has "
-            f"{os.fstat(fd).st_size} bytes of {size}; remove the journal if it is of another file, else both"
+            f"{journal} does not belong to {path}, or {path} was cut off afterwards: it has {there} bytes of "
+            f"{size}; remove the journal if it is of another file, else both"
         )
-    pages = {}
-    for start in range(0, len(body), _INDEX.size + PAGE):
-        (index,) = _INDEX.unpack_from(body, start)
-        pages[index] = bytearray(body[start + _INDEX.size : start + _INDEX.size + PAGE])
-    apply_pages(fd, pages, size)
+    apply_pages(fd, {index: bytearray(page) for index, page in _ENTRY.iter_unpack(body)}, size)
     journal.unlink()
 
 
 def write_journal(path: Path, pages: dict[int, bytearray], size: int) -> None:
     """Put down what a commit changes: pages by their index, and the file's new size."""
-    body = b"".join(_INDEX.pack(index) + page for index, page in sorted(pages.items()))
+    body = b"".join(_ENTRY.pack(index, page) for index, page in sorted(pages.items()))
     unfinished = unfinished_journal_of(path)
     try:
         with open(unfinished, "wb") as file:
@@ -110,20 +107,13 @@ def write_journal(path: Path, pages: dict[int, bytearray], size: int) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, journal_of(path))
-        _sync_folder(unfinished.parent)
+        folder = os.open(unfinished.parent, os.O_RDONLY)
+        with contextlib.suppress(OSError):  # some file systems sync no folders
+            os.fsync(folder)  # a loss of power else undoes the rename
+        os.close(folder)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last, which a loss of power else undoes."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some file systems sync no folders
-            os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def unfinished_journal_of(path: Path) -> Path:
@@ -223,11 +213,11 @@ class JournaledFile(ByteFile):
         view = memoryview(data).cast("B")
         start, end = self._position, self._position + len(view)
         with self._keeping_fault:
-            for page in range(start // PAGE, _page_end(min(end, self._committed_end)) // PAGE):
-                first, last = max(start, page * PAGE), min(end, (page + 1) * PAGE)
-                self._page(page)[first - page * PAGE : last - page * PAGE] = view[
-                    first - start : last - start
-                ]
+            for index, of_page, of_data in self._pages(start, end):
+                if index not in self._changed:  # read from disk when it changes for the first time
+                    page = os.pread(self._fd, PAGE, index * PAGE)
+                    self._changed[index] = bytearray(page.ljust(PAGE, b"\0"))
+                self._changed[index][of_page] = view[of_data]
             appended = max(start, self._committed_end)
             if end > appended:
                 write_all(self._fd, view[appended - start :], appended)
@@ -274,28 +264,24 @@ class JournaledFile(ByteFile):
 
     def _check_in_place(self) -> None:
         """A file that was removed or replaced goes on without a name, and all work on it would be lost."""
-        try:
-            there = os.path.samestat(os.stat(self._path), os.fstat(self._fd))
-        except FileNotFoundError:
-            there = False
-        if not there:
-            raise OSError(errno.ESTALE, "it was removed or replaced while it was being written")
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(self._path), os.fstat(self._fd)):
+                return
+        raise OSError(errno.ESTALE, "it was removed or replaced while it was being written")
 
     def _bytes_as_changed(self, start: int, end: int) -> bytearray:
         data = bytearray(os.pread(self._fd, end - start, start).ljust(end - start, b"\0"))
-        for page in range(start // PAGE, _page_end(min(end, self._committed_end)) // PAGE):
-            if page in self._changed:
-                first, last = max(start, page * PAGE), min(end, (page + 1) * PAGE)
-                data[first - start : last - start] = self._changed[page][
-                    first - page * PAGE : last - page * PAGE
-                ]
+        for index, of_page, of_data in self._pages(start, end):
+            if index in self._changed:
+                data[of_data] = self._changed[index][of_page]
         return data
 
-    def _page(self, index: int) -> bytearray:
-        """The page in memory, as it will be; read from disk when it changes for the first time."""
-        if index not in self._changed:
-            self._changed[index] = bytearray(os.pread(self._fd, PAGE, index * PAGE).ljust(PAGE, b"\0"))
-        return self._changed[index]
+    def _pages(self, start: int, end: int) -> Iterator[tuple[int, slice, slice]]:
+        """The committed pages that some bytes touch: which bytes of each, and of those from `start` on."""
+        for index in range(start // PAGE, _page_end(min(end, self._committed_end)) // PAGE):
+            of_page = index * PAGE
+            first, last = max(start, of_page), min(end, of_page + PAGE)
+            yield index, slice(first - of_page, last - of_page), slice(first - start, last - start)
 
 
 def _page_end(size: int) -> int:

@@ -65,16 +65,9 @@ def read_people_boxes(path: Path, videos: Sequence[Video], margin: float) -> dic
     (else `vid_id` is), and whose file, with or without its suffix, is that of the frame (`walk/000003.jpg`);
     of `annotations`, `image_id` and `bbox`: x, y, width, height px. Of several `categories` people alone are
     read (`person_categories`). Frames of videos that were not given are ignored; boxes without a pixel of
-    their frame are passed over, and the log counts them.
-
-    Args:
-        path: the file.
-        videos: those whose boxes are wanted; each must have some.
-        margin: a share of the longer side of a box, added on each side.
-
-    Raises:
-        FlowCacheError: no such file or form, a bad box, a frame that a video does not have, frames of another
-            size, or a video without boxes: the message names the file and the entry.
+    their frame are passed over, and the log counts them. Raises FlowCacheError for no such file or form, a
+    bad box, a frame that a video does not have, frames of another size, or a video without boxes: the message
+    names the file and the entry.
     """
     if not math.isfinite(margin) or margin < 0:
         raise FlowCacheError(f"margin {margin}; wanted a share of the box's longer side, 0 or more")
@@ -82,12 +75,13 @@ def read_people_boxes(path: Path, videos: Sequence[Video], margin: float) -> dic
     by_name = {video.name: video for video in videos}
     frames, folders = _read_images(path, content, by_name)
     boxes = _read_boxes(path, content, frames, by_name)
-    for name in by_name:
-        _check_found(path, name, boxes[name], folders)
-    return {
-        name: PeopleBoxes({f: np.stack(b) for f, b in boxes[name].items()}, margin, video.width, video.height)
-        for name, video in by_name.items()
-    }
+    found = {}
+    for name, video in by_name.items():
+        if not boxes[name]:
+            raise FlowCacheError(_why_none(path, name, folders))
+        stacked = {frame: np.stack(of_frame) for frame, of_frame in boxes[name].items()}
+        found[name] = PeopleBoxes(stacked, margin, video.width, video.height)
+    return found
 
 
 def frames_with_people(path: Path, videos: Sequence[Video]) -> dict[str, list[int]]:
@@ -95,12 +89,16 @@ def frames_with_people(path: Path, videos: Sequence[Video]) -> dict[str, list[in
     return {name: sorted(people.boxes) for name, people in read_people_boxes(path, videos, 0).items()}
 
 
+#: By image id, the name of the video and the index of the frame; None for other videos.
+_Frames = dict[int | str, tuple[str, int] | None]
+
+
 def _read_images(
     path: Path, content: dict[str, Any], videos: Mapping[str, Video]
-) -> tuple[dict[int | str, tuple[str, int] | None], set[str]]:
-    """By image id, the video's name and the frame's index, None for other videos; and the folders' names."""
+) -> tuple[_Frames, set[str]]:
+    """The frames, and the names of their folders."""
     places = {name: {f: i for i, f in enumerate(video.frame_names)} for name, video in videos.items()}
-    frames: dict[int | str, tuple[str, int] | None] = {}
+    frames: _Frames = {}
     first: dict[tuple[str, int], str] = {}
     folders, ids = set(), dict[str, object]()
     for image in coco_records(path, content, "images", "image", FlowCacheError):
@@ -128,9 +126,7 @@ def _read_images(
     return frames, folders
 
 
-def _say_how_frames_count(
-    path: Path, frames: Mapping[int | str, tuple[str, int] | None], videos: Mapping[str, Video]
-) -> None:
+def _say_how_frames_count(path: Path, frames: _Frames, videos: Mapping[str, Video]) -> None:
     """Frames of a video file are known by their places from 0 on; ffmpeg calls its first picture 1."""
     listed: dict[str, list[int]] = {}
     for video, frame in filter(None, frames.values()):
@@ -144,10 +140,7 @@ def _say_how_frames_count(
 
 
 def _read_boxes(
-    path: Path,
-    content: dict[str, Any],
-    frames: Mapping[int | str, tuple[str, int] | None],
-    videos: Mapping[str, Video],
+    path: Path, content: dict[str, Any], frames: _Frames, videos: Mapping[str, Video]
 ) -> dict[str, dict[int, list[np.ndarray]]]:
     """People's boxes (4,) xywh px by video and frame."""
     people = _person_categories(path, content)
@@ -206,11 +199,9 @@ def _check_one_video(image: Record, vid_id: object, video: Video, ids: dict[str,
 def _check_size(image: Record, video: Video) -> None:
     for side, wanted in (("width", video.width), ("height", video.height)):
         if image.has(side) and image.integer(side) != wanted:  # PoseTrack's own files give no sizes
-            raise image.error(
-                side,
-                f"{image.integer(side)} px, but the frames of {video.path} are of {video.width} x "
-                f"{video.height} px",
-            )
+            wanted_px = f"{video.width} x {video.height} px"
+            said = f"{image.integer(side)} px, but the frames of {video.path} are of {wanted_px}"
+            raise image.error(side, said)
 
 
 def _shows(box: np.ndarray, video: Video) -> bool:
@@ -224,14 +215,12 @@ def _shows(box: np.ndarray, video: Video) -> bool:
     return True
 
 
-def _check_found(path: Path, name: str, boxes: Mapping[int, object], folders: set[str]) -> None:
-    if boxes:
-        return
+def _why_none(path: Path, name: str, folders: set[str]) -> str:
     if name in folders:
-        raise FlowCacheError(f"{path} lists frames of video {name!r}, but no person's box in any of them")
+        return f"{path} lists frames of video {name!r}, but no person's box in any of them"
     folders = folders - {""}
     some = ", ".join(sorted(folders)[:5]) + (", ..." if len(folders) > 5 else "")
-    raise FlowCacheError(
+    return (
         f"{path} has no frames of video {name!r}; the folders in its file names are: {some or 'none'} "
         f"(wanted names such as {name}/000003.jpg)"
     )

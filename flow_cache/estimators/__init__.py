@@ -117,14 +117,6 @@ def settings_hash(estimator: FlowEstimator) -> str:
 
 
 __all__ = [
-    "ESTIMATORS",
-    "PTLFLOW",
-    "DenseInverseSearch",
-    "FlowEstimator",
-    "Pair",
-    "PtlflowNetwork",
-    "RaftLarge",
-    "RaftSmall",
-    "make_estimator",
-    "settings_hash",
-]
+    "ESTIMATORS", "PTLFLOW", "DenseInverseSearch", "FlowEstimator", "Pair", "PtlflowNetwork", "RaftLarge",
+    "RaftSmall", "make_estimator", "settings_hash",
+]  # fmt: skip

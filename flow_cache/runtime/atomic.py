@@ -190,10 +190,9 @@ def _hold(descriptor: int) -> bool | None:
 
 def _names(path: Path, descriptor: int) -> bool:
     """Whether a path still leads to what was opened."""
-    try:
+    with suppress(FileNotFoundError):
         return os.path.samestat(os.lstat(path), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+    return False
 
 
 @contextmanager
@@ -203,21 +202,20 @@ def atomic_write(path: str | Path, durable: bool = True) -> Iterator[Path]:
     If the block raises, a file that `path` named before stays as it was. The folder is made where it is
     missing. The temporary name ends as `path` does, for writers that read the format from it. A link is
     followed: the file that it leads to is replaced. The bytes of a pipe, a character device or an open
-    descriptor (/dev/stdout) go into it.
+    descriptor (/dev/stdout) go into it. If `durable`, the content is on disk before it takes the name, also
+    through a loss of power.
 
-    Args:
-        path: file to write.
-        durable: whether the content is on disk before it takes the name, also through a loss of power.
-
-    Raises:
-        IsADirectoryError: a folder has the name `path`; before the block.
-        FileExistsError: a block device or socket has that name, before the block.
-        OSError: the file cannot be written; the error names `path`, never the temporary name.
+    Raises, before the block, IsADirectoryError where a folder has the name `path`, and FileExistsError where
+    a block device or socket has; and OSError where the file cannot be written, which names `path`, never the
+    temporary name.
     """
     path = writable_file(path)
     if is_stream(path):
-        with _through_a_file(path) as temporary:
-            yield temporary
+        # HDF5 writes back and forth: the bytes of a temporary file go into the stream.
+        with tempfile.TemporaryDirectory(prefix="stream-") as folder:
+            through = Path(folder, path.name)
+            yield through
+            copy_into(through, path)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -277,9 +275,8 @@ def writable_file(path: str | Path) -> Path:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Give an empty temporary folder beside `path`, which takes that name unless the block raises.
 
-    Raises:
-        OSError: something in it cannot be written; the error names `path`, never the temporary name.
-        FileExistsError: something has the name `path` already, before the block or at its end.
+    Raises OSError where something in it cannot be written, which names `path`, never the temporary name, and
+    FileExistsError where something has the name `path` already, before the block or at its end.
     """
     path = Path(path)
     if path.exists():
@@ -310,12 +307,3 @@ def _take_name(temporary: Path, path: Path, descriptor: int, durable: bool) -> N
     if durable:
         os.fsync(descriptor)  # some file systems say only here that there was no room
     os.replace(temporary, path)
-
-
-@contextmanager
-def _through_a_file(stream: Path) -> Iterator[Path]:
-    """Give the name of a temporary file, whose bytes go into the stream: HDF5 writes back and forth."""
-    with tempfile.TemporaryDirectory(prefix="stream-") as folder:
-        temporary = Path(folder, stream.name)
-        yield temporary
-        copy_into(temporary, stream)

@@ -12,19 +12,24 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
+_BLOCK = 1 << 20
+
 
 def file_sha256(path: str | Path) -> bytes:
     """SHA-256 of a file's content; raises OSError where it cannot be read."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(1 << 20):
+        while block := file.read(_BLOCK):
             digest.update(block)
     return digest.digest()
 
 
-_BLOCK = 1 << 20
 _END = struct.Struct("<4s4H2LH")  # the record at the end of a zip file without a comment
 _OF_ZIP64 = 0xFFFF
+#: A RuntimeError: it is said to be encrypted, or of an unknown compression.
+_OF_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, EOFError, ValueError, OverflowError,
+)  # fmt: skip
 
 
 class DamagedZipError(ValueError):
@@ -47,15 +52,7 @@ def check_zip(file: Path | BinaryIO) -> None:
                 with opened.open(info) as content:
                     while content.read(_BLOCK):
                         pass
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        struct.error,
-        RuntimeError,  # said to be encrypted, or of an unknown compression
-        EOFError,
-        ValueError,
-        OverflowError,
-    ) as error:
+    except _OF_DAMAGE as error:
         raise DamagedZipError(f"{entry!r} does not have its checksum ({error})") from error
 
 

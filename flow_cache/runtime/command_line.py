@@ -15,9 +15,8 @@ import os
 import select
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from flow_cache.runtime.atomic import is_stream, writable_file
 from flow_cache.runtime.progress import shown
@@ -88,15 +87,15 @@ _DECLARED = "declared_files"
 
 #: Of an input folder and the parsed options: whether a file in the folder is input.
 Reads = Callable[[Path, argparse.Namespace], bool]
+Role = Literal["input", "file", "store", "folder"]
 
 
-@dataclass(frozen=True)
-class FileOption:
+class FileOption(NamedTuple):
     """An option of a command that names files."""
 
     dest: str  # its attribute among the parsed options
     name: str  # as users write it
-    role: Literal["input", "file", "store", "folder"]
+    role: Role
     reads: Reads  # of an input folder: which files in it are input
     words: tuple[str, ...] = ()  # values that name no file
 
@@ -110,12 +109,9 @@ def add_input(
 ) -> None:
     """Add an option (or argument) that names a file or folder to read, which no output may replace.
 
-    Args:
-        command: a parser, or a group of its options.
-        names: as `add_argument` takes them.
-        reads: of a folder, whether a file in it is input; by default every one is.
-        words: values that name no file, such as `open` for a surface.
-        settings: more of `add_argument`; `type` is Path unless given.
+    `reads` says of a file in a folder whether it is input; by default every one is. `words` are values that
+    name no file, such as `open` for a surface. The others are those of `add_argument`; `type` is Path unless
+    given.
     """
     _add(command, names, "input", reads, words, settings)
 
@@ -151,11 +147,16 @@ def check_files(options: argparse.Namespace) -> None:
     outputs = [(option, path) for option, path in paths if option.role != "input"]
     for index, (option, path) in enumerate(outputs):
         named = f"{option.name} {path}"
-        if not _check_place(option, path):
+        if not _check_place(named, option.role, path):
             continue
         for source, there in paths:
             if source.role == "input":
-                _check_not_input(named, option, path, source, there, options)
+                _check_not_replaced(named, path, there)
+                if option.role == "file" and _holds(there, path) and source.reads(_real(path), options):
+                    raise FileExistsError(
+                        f"{named} is a file of {source.name} {there}, which would be lost; choose another "
+                        "name, or remove it first"
+                    )
         for other, there in outputs[:index]:
             if _clash(option, path, other, there):
                 raise FileExistsError(
@@ -168,19 +169,8 @@ def check_apart(output: Path, source: Path) -> None:
     if is_stream(output):
         return
     _check_not_replaced(str(output), output, source)
-    if _holds(source, _real(output)):
+    if _holds(source, output):
         raise FileExistsError(f"{output} is a file of {source}, which would be lost; choose another name")
-
-
-def _check_not_input(
-    named: str, option: FileOption, path: Path, source: FileOption, there: Path, options: argparse.Namespace
-) -> None:
-    _check_not_replaced(named, path, there)
-    if option.role == "file" and _holds(there, _real(path)) and source.reads(_real(path), options):
-        raise FileExistsError(
-            f"{named} is a file of {source.name} {there}, which would be lost; choose another name, "
-            "or remove it first"
-        )
 
 
 def _check_not_replaced(named: str, output: Path, source: Path) -> None:
@@ -189,13 +179,13 @@ def _check_not_replaced(named: str, output: Path, source: Path) -> None:
 
 
 def _holds(folder: Path, file: Path) -> bool:
-    return file.is_file() and folder.is_dir() and _real(folder) in file.parents
+    return file.is_file() and folder.is_dir() and _real(folder) in _real(file).parents
 
 
 def _add(
     command: argparse._ActionsContainer,
     names: tuple[str, ...],
-    role: Literal["input", "file", "store", "folder"],
+    role: Role,
     reads: Reads,
     words: tuple[str, ...],
     settings: dict[str, Any],
@@ -217,19 +207,18 @@ def _paths(value: Any) -> Iterator[Path]:
             yield from _paths(each)
 
 
-def _check_place(option: FileOption, path: Path) -> bool:
+def _check_place(named: str, role: Role, path: Path) -> bool:
     """Raise OSError where something cannot be written; False for a stream, which replaces nothing."""
-    named = f"{option.name} {path}"
     if is_stream(path):
-        if option.role != "file":
-            raise FileExistsError(f"{named} is a pipe or a device, but a {option.role} is wanted")
+        if role != "file":
+            raise FileExistsError(f"{named} is a pipe or a device, but a {role} is wanted")
         return False
-    if option.role == "file":
+    if role == "file":
         writable_file(path)
-    elif option.role == "folder" and path.exists() and not path.is_dir():
-        raise NotADirectoryError(f"{named} is a file, but the name of a folder is wanted")
-    if option.role == "folder" and path.is_dir():
+    elif role == "folder" and path.is_dir():
         return True  # some commands only look into it
+    elif role == "folder" and path.exists():
+        raise NotADirectoryError(f"{named} is a file, but the name of a folder is wanted")
     nearest = next(place for place in _real(path).parents if place.exists())
     if not nearest.is_dir():
         raise NotADirectoryError(f"{named}: {nearest} is a file, so nothing can be written in it")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,17 +53,12 @@ class RequeuedJob:
 
 
 def make_executor(cluster: str, folder: Path, asked: Mapping[str, Any], processes: int) -> AutoExecutor:
-    """What submits an array of jobs.
+    """What submits an array of jobs to one of `CLUSTERS`.
 
-    Args:
-        cluster: one of `CLUSTERS`.
-        folder: for what submitit and the jobs write, each file beginning with the job's number.
-        asked: what a SLURM job asks for, by submitit's names, such as partition, timeout_min, mem_gb,
-            gpus_per_node or array_parallelism.
-        processes: of a job.
-
-    Raises:
-        JobError: no such cluster here, or a setting that it does not have or take.
+    In `folder` submitit and the jobs write, each file beginning with the job's number. `asked` is what a
+    SLURM job, of so many processes, asks for, by submitit's names, such as partition, timeout_min, mem_gb,
+    gpus_per_node or array_parallelism. Raises JobError for no such cluster here, or a setting that it does
+    not have or take.
     """
     from submitit import AutoExecutor
 
@@ -96,14 +90,13 @@ def submit_array(executor: AutoExecutor, cluster: str, works: Sequence[Callable[
 
 def new_jobs_folder(out: Path) -> Path:
     """A folder for what submitit and the jobs of one submission write: out/jobs/0001, 0002, ..."""
-    for number in itertools.count(1):
+    number = 1
+    while True:
         folder = out / JOBS_FOLDER / f"{number:04d}"
-        try:
+        with contextlib.suppress(FileExistsError):
             folder.mkdir(parents=True)
             return folder
-        except FileExistsError:
-            continue
-    raise AssertionError  # numbers do not end
+        number += 1
 
 
 def visible_gpus() -> list[str]:
@@ -119,13 +112,10 @@ def visible_gpus() -> list[str]:
 def wait_for_jobs(
     jobs: Sequence[Job], cluster: str, tell: Callable[[], None], command: str, pause_s: Mapping[str, float]
 ) -> None:
-    """Wait until all jobs have ended. Ctrl-C ends local jobs too; those of a cluster go on.
+    """Wait until all jobs of an array have ended. Ctrl-C ends local jobs too; those of a cluster go on.
 
-    Args:
-        jobs: of one array.
-        cluster: one of `CLUSTERS`.
-        tell: called after every pause, of so many seconds by cluster.
-        command: what tells a user later how far they are: the KeyboardInterrupt says it.
+    `tell` is called after every pause, of so many seconds by cluster. The command tells a user later how far
+    they are: the KeyboardInterrupt says it.
     """
     try:
         while not all(job.done() for job in jobs):
@@ -178,20 +168,15 @@ def _slurm_parameters(asked: Mapping[str, Any]) -> dict[str, Any]:
 
     shared, own = AutoExecutor._valid_parameters(), SlurmExecutor._valid_parameters()
     known = (shared | own) - set(_REFUSED)
-    for name in asked:
+    for name, value in asked.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3) or sorted(known)
             why = "a job is one process" if name in _REFUSED else "no setting of a SLURM job"
             raise JobError(f"{name}: {why}; did you mean: {', '.join(near)}")
-        _check_text(name, asked[name])
+        for text in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(text, str) and not text.isprintable():  # more than a line of the script for sbatch
+                raise JobError(
+                    f"setting {name} of SLURM, {text!r}: holds a new line or another character without a sign"
+                )
     listed = {name: [value] if name in _LISTS else value for name, value in asked.items()}
     return {name if name in shared else f"slurm_{name}": value for name, value in listed.items()}
-
-
-def _check_text(name: str, value: object) -> None:
-    """Raise JobError for text that would be more than one line of the script for sbatch."""
-    for text in value if isinstance(value, list | tuple) else [value]:
-        if isinstance(text, str) and not text.isprintable():
-            raise JobError(
-                f"setting {name} of SLURM, {text!r}: holds a new line or another character without a sign"
-            )

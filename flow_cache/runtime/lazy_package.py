@@ -35,10 +35,8 @@ class _LazyPackage(ModuleType):
 
 def load_on_use(package: str) -> None:
     """Make a package lazy: its public names are those that its `__init__` imports for type checkers alone."""
-    module, source = (
-        sys.modules[package],
-        Path(str(sys.modules[package].__file__)).read_text(encoding="utf-8"),
-    )
+    module = sys.modules[package]
+    source = Path(str(module.__file__)).read_text(encoding="utf-8")
     module.__dict__["_HOMES"] = {
         alias.name: node.module
         for block in ast.parse(source).body

@@ -34,16 +34,9 @@ def held(file: Path, wait: bool = False, together: bool = False) -> Iterator[Non
     """Hold a file through the block; it is made where it is missing, and names the holder and his machine.
 
     The lock is flock's: the system frees it when the process ends, and no process that it starts inherits it.
-    Among machines it counts as far as their common file system keeps it.
-
-    Args:
-        file: to hold.
-        wait: for another holder's end.
-        together: with others who hold it together, and nobody else.
-
-    Raises:
-        HeldError: another process holds it, and it is not waited for.
-        OSError: the file system keeps no locks.
+    Among machines it counts as far as their common file system keeps it. Held `together`, it is with others
+    who do so, and nobody else. Raises HeldError where another process holds it, unless its end is waited for,
+    and OSError where the file system keeps no locks.
     """
     while True:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -92,20 +85,17 @@ def _lock(opened: TextIO, file: Path, kind: int, wait: bool) -> None:
 
 
 def _still_named(opened: TextIO, file: Path) -> bool:
-    try:
+    with suppress(FileNotFoundError):
         return os.path.samestat(os.stat(file), os.fstat(opened.fileno()))
-    except FileNotFoundError:
-        return False
+    return False
 
 
 def is_held(file: Path) -> bool:
     """Whether a process holds the file; nothing is made or written."""
+    # Shared and for a moment: it delays a process that waits for the file, and stops none.
     try:
-        with open(file, encoding="utf-8") as opened:
-            # Shared and for a moment: it delays a process that waits for the file, and stops none.
+        with suppress(FileNotFoundError), open(file, encoding="utf-8") as opened:
             fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
     except BlockingIOError:
         return True
     return False

@@ -56,24 +56,24 @@ class _Settings:
     log: Path | None = None
 
 
-@contextlib.contextmanager
-def shown(speaks: bool = True) -> Iterator[None]:
+def shown(speaks: bool = True) -> contextlib.AbstractContextManager[None]:
     """Let `tracked`, `Tracker`, `timed` and `say` speak; a command does, in its main process alone."""
-    before, _Settings.shown = _Settings.shown, speaks
-    try:
-        yield
-    finally:
-        _Settings.shown = before
+    return _set("shown", speaks)
+
+
+def logged_to(path: Path) -> contextlib.AbstractContextManager[None]:
+    """Keep all lines in a file too, each with the time of day."""
+    return _set("log", path)
 
 
 @contextlib.contextmanager
-def logged_to(path: Path) -> Iterator[None]:
-    """Keep all lines in a file too, each with the time of day."""
-    before, _Settings.log = _Settings.log, path
+def _set(name: str, value: object) -> Iterator[None]:
+    before = getattr(_Settings, name)
+    setattr(_Settings, name, value)
     try:
         yield
     finally:
-        _Settings.log = before
+        setattr(_Settings, name, before)
 
 
 def log_line(line: str) -> None:
@@ -96,11 +96,8 @@ def tracked(
 ) -> Iterator[Item]:
     """Give items on, and show how many of them are done: one is when the next one is asked for.
 
-    Args:
-        title: what is done with them: "predict".
-        unit: what they are, as a plural: "people".
-        total: how many; None: their length, if they have one.
-        speaks: False: show nothing.
+    The title says what is done with them, "predict", the unit what they are, as a plural, "people"; the total
+    is their length, if they have one, unless it is given.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
@@ -147,8 +144,7 @@ class Tracker:
 class ProgressDisplay:
     """Shows each `Standing` that it is called with: a bar on a terminal, elsewhere a line from time to time.
 
-    The stream is the standard error stream by default; `clock` gives seconds; nothing is shown before `after`
-    s.
+    It goes to the standard error stream unless told otherwise; nothing is shown before `after` seconds.
     """
 
     def __init__(
@@ -207,15 +203,11 @@ class ProgressDisplay:
         if self._bar is None:
             from tqdm import tqdm
 
+            form = _BAR_WITHOUT_END if standing.total is None else _BAR
             self._bar = tqdm(
-                total=standing.total,
-                miniters=1,
-                dynamic_ncols=True,
-                delay=self._after,
-                unit=standing.unit,
-                file=self._stream,
-                bar_format=_BAR_WITHOUT_END if standing.total is None else _BAR,
-            )
+                total=standing.total, miniters=1, dynamic_ncols=True, delay=self._after, unit=standing.unit,
+                file=self._stream, bar_format=form,
+            )  # fmt: skip
         self._bar.total = standing.total
         self._bar.set_description_str(standing.title, refresh=False)
         self._bar.set_postfix_str(speed_of(standing, elapsed), refresh=False)

@@ -36,10 +36,8 @@ Result = TypeVar("Result")
 class WorkerPool(Generic[Task, Result]):
     """Spawned processes that call a function; leaving its `with` block ends them, whatever they do.
 
-    Args:
-        function: what is done with each task; like tasks and results it must be picklable.
-        processes: how many; ValueError unless 1 to `MOST_PROCESSES`.
-        queued: tasks that wait in each process, so that it need not wait for its next one.
+    Function, tasks and results must be picklable; `queued` tasks wait in each process, so that it need not
+    wait for its next one. Raises ValueError unless there are 1 to `MOST_PROCESSES`.
     """
 
     def __init__(self, function: Callable[[Task], Result], processes: int, queued: int = 1) -> None:
@@ -197,20 +195,19 @@ class _Worker:
 @contextlib.contextmanager
 def _one_thread_each() -> Iterator[None]:
     """Processes started here begin with one thread for BLAS and torch: they share the cores already."""
-    before = os.environ.get("OMP_NUM_THREADS")
+    before = {name: value for name, value in os.environ.items() if name == "OMP_NUM_THREADS"}
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
+        del os.environ["OMP_NUM_THREADS"]
+        os.environ.update(before)
 
 
 def _work(function: Callable, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers it
-    signal.signal(signal.SIGTERM, _exit)  # an exception: temporary files and semaphores are removed
+    # An exception: temporary files and semaphores are removed.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     cv2.setNumThreads(1)  # the processes share the cores already
     threading.Thread(target=_end_with_parent, daemon=True).start()
     tasks: queue.SimpleQueue[tuple[int, object] | None] = queue.SimpleQueue()
@@ -232,10 +229,6 @@ def _picklable(error: Exception) -> Exception:
     except Exception:  # whatever its own pickling raises
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
-
-
-def _exit(number: int, _: object) -> None:
-    sys.exit(128 + number)
 
 
 def _read(connection: Connection, tasks: queue.SimpleQueue) -> None:
