@@ -138,10 +138,8 @@ class TemporalPairs:
         images: all frames that may come first.
         listed: all frames of the annotation files, which tell where another video begins.
 
-    Raises:
-        AnnotationError: a video or frame that the store does not have, frames of another size or content
-            (`FramePlaces`), or a picture that is missing.
-        flow_cache.MissingFlowError: flow that the store does not hold.
+    Raises AnnotationError for a video or frame that the store does not have, frames of another size or
+    content (`FramePlaces`), or a picture that is missing, and flow_cache.MissingFlowError for missing flow.
     """
 
     def __init__(
@@ -154,20 +152,13 @@ class TemporalPairs:
     ) -> None:
         self._settings, self._chains = settings, FlowChainReader(store, settings.longest_hop)
         frames = {image.file: image for image in images if image.video is not None}
-        self._places = FramePlaces(store, frames.values(), listed)
-        self._frames = {file: self._look_up(image, steps) for file, image in frames.items()}
+        places = FramePlaces(store, frames.values(), listed)
+        self._frames = {file: self._look_up(places, image, steps) for file, image in frames.items()}
 
     def view(
         self, people: PoseDataset, index: int, change: Augmentation, rng: np.random.Generator
     ) -> FlowView | None:
-        """A person's second crop under the same change; None where there is none, or the person is lost.
-
-        Args:
-            people: the first crops.
-            index: of the person.
-            change: of the first crop.
-            rng: chooses the frame.
-        """
+        """As of `PairSource`; None also where the person is lost. `rng` chooses the frame."""
         person = people.person(index)
         frame = self._frames.get(person.image.file)
         if frame is None or not frame.steps:
@@ -176,27 +167,22 @@ class TemporalPairs:
         first_from_image = people.affine(person.box, change)
         window = _window(first_from_image, people.crop.size, person.image)
         chain = self._chains.read(frame.video, frame.index, frame.hops[choice], window)
-        transfer = LabelTransfer(
-            person,
-            chain,
-            frame.steps[choice],
-            self._settings,
-            people.crop,
-            [other for other in people.people_in(person.image.file) if other is not person],
-            people.people_in(frame.files[choice]),
-        )
+        file_1 = frame.files[choice]
+        others_0 = [other for other in people.people_in(person.image.file) if other is not person]
+        people_1 = people.people_in(file_1)
+        step = frame.steps[choice]
+        transfer = LabelTransfer(person, chain, step, self._settings, people.crop, others_0, people_1)
         motion = _motion(transfer)
         if motion is None:
             return None
         box_1 = np.concatenate([person.box[:2] + motion, person.box[2:]])
-        image_1, crop_from_image = people.read_crop(frame.files[choice], box_1, change)
-        return FlowView(image_1, crop_from_image, first_from_image, transfer)
+        return FlowView(*people.read_crop(file_1, box_1, change), first_from_image, transfer)
 
-    def _look_up(self, image: ImageRecord, steps: Sequence[int]) -> _Frame:
-        place = self._places.place(image)
+    def _look_up(self, places: FramePlaces, image: ImageRecord, steps: Sequence[int]) -> _Frame:
+        place = places.place(image)
         within = tuple(step for step in steps if place.holds(place.index + step))
         hops = tuple(self._chains.require_hops(place.video, place.index, step, place.span) for step in within)
-        files = tuple(self._places.image_file(image, place.index + step) for step in within)
+        files = tuple(places.image_file(image, place.index + step) for step in within)
         for file in files:
             require_image(file, image)
         return _Frame(place.video, place.index, within, hops, files)
@@ -206,12 +192,11 @@ def _window(crop_from_image: np.ndarray, size: int, image: ImageRecord) -> tuple
     """What a crop shows of the frame, and its surroundings: x, y, width, height, image px."""
     low, high = -_WINDOW_MARGIN * size, (1 + _WINDOW_MARGIN) * size
     corners = np.array([(low, low), (low, high), (high, low), (high, high)])
-    places = apply_affine(invert_affine(crop_from_image), corners)
-    near = places.min(axis=0).clip(0, [image.width - 1, image.height - 1])
-    far = places.max(axis=0).clip(0, [image.width - 1, image.height - 1])
-    x, y = near.tolist()
-    width, height = (far - near + 1).tolist()
-    return x, y, width, height
+    places = apply_affine(invert_affine(crop_from_image), corners).clip(
+        0, [image.width - 1, image.height - 1]
+    )
+    near, far = places.min(axis=0), places.max(axis=0)
+    return *near.tolist(), *(far - near + 1).tolist()
 
 
 def _motion(transfer: LabelTransfer) -> np.ndarray | None:

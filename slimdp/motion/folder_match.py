@@ -223,13 +223,12 @@ def _check_content(
     moved = alike and float(comparison.shift.max(initial=0.0)) > LARGEST_SHIFT
     if alike and not moved:
         return
-    stride = None if what else comparison.stride()
     if moved:
         what = "they show the same, but cropped, scaled or moved"
-    elif stride is not None:
+    elif not what and (stride := comparison.stride()) is not None:
         what = f"they are one of {stride} frames of it each; extract all"
-    elif offsets:
-        what = what or "they show something else, or are turned"
+    elif not what and offsets:
+        what = "they show something else, or are turned"
     elif not what:
         what = "they do not follow one another as its frames do (missing, doubled, turned, of another video)"
     raise AnnotationError(
@@ -259,14 +258,14 @@ def _chosen(folder: _Folder, numbers: Mapping[str, int]) -> list[str]:
             f"neither {folder.images[0].file} (image {folder.images[0].id}) nor a picture beside it is there "
             f"to compare with {folder.record.source}; name the folder of the pictures, or {folder.again}"
         )
-    chosen = {*_spread(annotated, _COMPARED // 2)}
-    return sorted(chosen | {*_spread(there, _COMPARED - len(chosen))}, key=lambda name: numbers[name])
+    chosen = _spread(annotated, _COMPARED // 2)
+    return sorted(chosen | _spread(there, _COMPARED - len(chosen)), key=lambda name: numbers[name])
 
 
-def _spread(names: Sequence[str], count: int) -> list[str]:
+def _spread(names: Sequence[str], count: int) -> set[str]:
     if len(names) <= count:
-        return list(names)
-    return [names[round(place * (len(names) - 1) / (count - 1))] for place in range(count)]
+        return set(names)
+    return {names[round(place * (len(names) - 1) / (count - 1))] for place in range(count)}
 
 
 def _feasible(folder: _Folder) -> tuple[int, int]:

@@ -51,7 +51,7 @@ class FramePlaces:
         folders: pictures of folders that were read before, to be added to.
 
     Raises AnnotationError for another size, pictures that the flow does not know, other content, frames that
-    cannot be told apart, or two pictures of one frame, and flow_cache.MissingFlowError for no flow of a video.
+    cannot be told apart, or two pictures of one frame, flow_cache.MissingFlowError for no flow of a video.
     """
 
     def __init__(

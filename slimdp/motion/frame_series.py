@@ -16,23 +16,22 @@ _NUMBER = re.compile(r"\d+")
 def frame_numbers(known: Sequence[str], names: Sequence[str]) -> dict[str, int]:
     """The numbers of the frames of one video, by name: those of the number that counts them.
 
-    Args:
-        known: names of frames of the video.
-        names: of all pictures of its folder, in which other videos may have theirs too.
-
-    Returns:
-        The known names and those that differ from them by that number alone. Where no single number does,
-        places in the order of names that are equal but for all of their numbers.
+    Of the known names of its frames, and those `names` of all pictures of its folder, in which other videos
+    may have theirs too, that differ from them by that number alone. Where no single number does, places in
+    the order of names that are equal but for all of their numbers.
     """
     every = list(dict.fromkeys([*known, *names]))
     changing = _changing_columns(known)
-    columns = changing if len(known) > 1 else range(_columns(known[0]))
+    columns = changing if len(known) > 1 else range(len(_numbers(known[0])))
     series = [_series(known, every, column) for column in columns] if len(changing) < 2 else []
     best = max(reversed(series), key=len, default={})  # of equals, that of the last number
     if best:
         return best
     alike = {_without_numbers(name) for name in known}
-    ordered = sorted((name for name in every if _without_numbers(name) in alike), key=_in_number_order)
+    ordered = sorted(
+        (name for name in every if _without_numbers(name) in alike),
+        key=lambda name: ([int(number) for number in _NUMBER.findall(name)], name),
+    )
     return {name: place for place, name in enumerate(ordered)}
 
 
@@ -40,15 +39,9 @@ def video_of_each(names: Sequence[str], owners: Mapping[int, str]) -> list[str |
     """Which video each frame of a store's video belongs to, as an annotation file tells them apart.
 
     Frames of several videos may lie in one folder, and so in one video of a store. A file says of some
-    frames whose they are; the frames between two of one video are of that video, and so are those whose
-    names differ by the counting number alone. What neither tells belongs to none.
-
-    Args:
-        names: of all frames, in order.
-        owners: the `vid_id` of the listed frames, by index.
-
-    Raises:
-        AnnotationError: frames of two videos alternate.
+    frames whose they are (`owners`: the `vid_id` by index); the frames between two of one video are of that
+    video, and so are those whose names differ by the counting number alone. What neither tells belongs to
+    none. Raises AnnotationError where frames of two videos alternate.
     """
     listed = sorted(owners)
     _check_order(names, owners, listed)
@@ -86,7 +79,7 @@ def _check_order(names: Sequence[str], owners: Mapping[int, str], listed: Sequen
 
 def _keys(names: Sequence[str]) -> list[str]:
     """What the frames of one video have in common: equal for all of them, or telling a few videos apart."""
-    most = max(map(_columns, names))
+    most = max(len(_numbers(name)) for name in names)
     choices = [[_masked(name, column) for name in names] for column in range(most)] or [["" for _ in names]]
     # The counting number is the one without which neighbours differ least often; of several, the last.
     keys = min(reversed(choices), key=lambda keys: sum(a != b for a, b in itertools.pairwise(keys)))
@@ -98,37 +91,31 @@ def _keys(names: Sequence[str]) -> list[str]:
 
 def _series(known: Sequence[str], names: Sequence[str], column: int) -> dict[str, int]:
     """The names that are as the known ones but for the number in a column, and these numbers."""
-    if any(_columns(name) <= column for name in known):
+    if any(len(_numbers(name)) <= column for name in known):
         return {}
     wanted = {_masked(name, column) for name in known}
     found = [name for name in names if _masked(name, column) in wanted]
-    numbers = {name: int(_NUMBER.findall(PurePosixPath(name).stem)[column]) for name in found}
+    numbers = {name: int(_numbers(name)[column]) for name in found}
     return numbers if len(set(numbers.values())) == len(numbers) else {}
 
 
 def _changing_columns(names: Sequence[str]) -> list[int]:
-    rows = [_NUMBER.findall(PurePosixPath(name).stem) for name in names]
+    rows = [_numbers(name) for name in names]
     if len({len(row) for row in rows}) > 1:
         return []
     return [column for column, numbers in enumerate(zip(*rows)) if len(set(numbers)) > 1]
 
 
-def _columns(name: str) -> int:
-    return len(_NUMBER.findall(PurePosixPath(name).stem))
+def _numbers(name: str) -> list[str]:
+    return _NUMBER.findall(PurePosixPath(name).stem)
 
 
 def _masked(name: str, column: int) -> str:
     """A name without its ending, and with "#" for the number in a column."""
     stem = PurePosixPath(name).stem
-    found = list(_NUMBER.finditer(stem))
-    if column >= len(found):
-        return stem
-    return stem[: found[column].start()] + "#" + stem[found[column].end() :]
+    found = next(itertools.islice(_NUMBER.finditer(stem), column, None), None)
+    return stem if found is None else stem[: found.start()] + "#" + stem[found.end() :]
 
 
 def _without_numbers(name: str) -> str:
     return _NUMBER.sub("#", PurePosixPath(name).stem)
-
-
-def _in_number_order(name: str) -> tuple[list[int], str]:
-    return [int(number) for number in _NUMBER.findall(name)], name

@@ -15,14 +15,8 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from flow_cache import (
-    FlowChain,
-    PointStatus,
-    PropagatedPoints,
-    propagate_points,
-    threshold_in_image,
-    trace_points,
-)
+from flow_cache import FlowChain, PointStatus, PropagatedPoints, propagate_points, threshold_in_image
+from flow_cache.chain import trace_points
 from slimdp.config import CropSettings
 from slimdp.config.base import NotNegative, Positive, PositiveInt, Settings, Wanted
 from slimdp.data.box_frame import frame_pixel_centres, sample_coarse
@@ -72,14 +66,9 @@ class FallingConfidence(Settings):
     per_px: _Factor = 0.72  # 5 px, the threshold of the paper, leave 0.19
 
     def of(self, offset_px: np.ndarray, step: int) -> np.ndarray:
-        """The confidence of labels that passed the check.
+        """The confidence (N,) float32 in (0, 1] of labels that passed the check, `step` frames from theirs.
 
-        Args:
-            offset_px: (hops, N) of the check in each hop, px of a 256 px crop.
-            step: frames from the labelled one.
-
-        Returns:
-            (N,) float32 in (0, 1].
+        `offset_px` (hops, N) is that of the check in each hop, px of a 256 px crop.
         """
         distance = self.per_frame ** abs(step) * self.per_hop ** (len(offset_px) - 1)
         tiny = np.finfo(np.float32).tiny  # a label that passed counts, however little
@@ -128,10 +117,9 @@ class LabelTransfer:
         moved, regions = self.move(points_0), self.settings.regions
         if regions.by != "none" and len(points_0):
             returned_0 = trace_points(moved.points_1, self.chain.reverse())
-            tolerance_px = self._image_px(regions.tolerance_px)
-            same = comes_from_its_region(
-                self.person_0, self.others_0, points_0, returned_0, regions.by, tolerance_px
-            )
+            off_px = self._image_px(regions.tolerance_px)
+            regions_0 = self.person_0, self.others_0, points_0, returned_0
+            same = comes_from_its_region(*regions_0, regions.by, off_px)
             moved.status[moved.kept & ~same] = PointStatus.ELSEWHERE
         if regions.outlines:
             kept = np.flatnonzero(moved.kept)
@@ -181,12 +169,9 @@ def move_keypoints(keypoints_0: np.ndarray, seen: np.ndarray, move: Mover) -> np
 def coarse_labels(
     points_0: np.ndarray, known: np.ndarray, read_0: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """The coarse labels (N,) uint8 of pixels of frame 1 that come from points_0 (N, 2); IGNORE where unsure.
+    """The coarse labels (N,) uint8 of pixels of frame 1 that come from points_0 (N, 2) of frame 0.
 
-    Args:
-        points_0: where the pixels lie in frame 0.
-        known: (N,) bool, where that can be believed.
-        read_0: the labels of frame 0 at places (M, 2).
+    IGNORE where that is not `known` (N,); `read_0` has the labels of frame 0 at places (M, 2).
     """
     label = np.full(len(points_0), IGNORE, dtype=np.uint8)
     label[known] = read_0(points_0[known])
@@ -226,8 +211,9 @@ def transfer_person(transfer: LabelTransfer, image_1: ImageRecord) -> TransferRe
         return result
     in_box = ((points_1 >= box_1[:2]) & (points_1 <= box_1[:2] + box_1[2:])).all(axis=1)
     status[moved.kept & ~in_box] = PointStatus.OUTSIDE
-    kept = moved.kept
-    trust = transfer.trust(moved, person_0.confidence)
+    kept, trust = moved.kept, transfer.trust(moved, person_0.confidence)
+    coarse, mask_status = (None, None) if person_0.coarse is None else _move_coarse(transfer, box_1)
+    has_keypoints = found_1 if found_1 is not None and found_1.keypoints is not None else None
     person_1 = PersonAnnotation(
         id=person_0.id if found_1 is None else found_1.id,
         image=image_1,
@@ -238,19 +224,13 @@ def transfer_person(transfer: LabelTransfer, image_1: ImageRecord) -> TransferRe
         source=np.full(kept.sum(), LabelSource.PROPAGATED, dtype=np.int64),
         step=np.full(kept.sum(), step, dtype=np.int64),
         track=person_0.track,
-        keypoints=_keypoints(transfer),
-        keypoint_names=person_0.keypoint_names,
+        coarse=coarse,
+        mask=None if found_1 is None else found_1.mask,  # an outline is not moved
+        keypoints=_keypoints(transfer) if has_keypoints is None else has_keypoints.keypoints,
+        keypoint_names=(has_keypoints or person_0).keypoint_names,
         confidence=None if trust is None else trust[kept],
         layout=person_0.layout,
     )
-    mask_status = None
-    if person_0.coarse is not None:
-        coarse, mask_status = _move_coarse(transfer, box_1)
-        person_1 = replace(person_1, coarse=coarse)
-    if found_1 is not None:
-        person_1 = replace(person_1, mask=found_1.mask)  # an outline is not moved
-        if found_1.keypoints is not None:
-            person_1 = replace(person_1, keypoints=found_1.keypoints, keypoint_names=found_1.keypoint_names)
     return replace(result, person_1=person_1, mask_status=mask_status)
 
 
@@ -281,21 +261,17 @@ def _move_box(transfer: LabelTransfer, image_1: ImageRecord) -> np.ndarray | Non
 def _move_coarse(transfer: LabelTransfer, box_1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The coarse mask over the new box, each of whose pixels looks back along the flow.
 
-    Returns:
-        (256, 256) uint8 labels, and (256, 256) uint8 the PointStatus of the way back.
+    (256, 256) uint8 labels, and (256, 256) uint8 the PointStatus of the way back.
     """
-    person_0 = transfer.person_0
-    assert person_0.coarse is not None
-    coarse_0, shape = person_0.coarse, person_0.coarse.shape
+    coarse_0, box_0 = transfer.person_0.coarse, transfer.person_0.box
+    assert coarse_0 is not None
     centres_1 = frame_pixel_centres(box_1).reshape(-1, 2)
     back = propagate_points(centres_1, transfer.chain.reverse(), transfer.limit_px)
     # What comes from outside the old box was not the person: the box held all of it.
     label = coarse_labels(
-        back.points_1,
-        back.kept,
-        lambda points_0: sample_coarse(coarse_0, person_0.box, points_0, outside=0)[0],
+        back.points_1, back.kept, lambda at: sample_coarse(coarse_0, box_0, at, outside=0)[0]
     )
-    return label.reshape(shape), back.status.astype(np.uint8).reshape(shape)
+    return label.reshape(coarse_0.shape), back.status.astype(np.uint8).reshape(coarse_0.shape)
 
 
 def _keypoints(transfer: LabelTransfer) -> np.ndarray | None:
@@ -330,13 +306,10 @@ def comes_from_its_region(
     Args:
         person_0: the labels' person.
         others_0: everybody else in that frame.
-        points_0: (N, 2) x, y image px, the labels.
+        points_0: (N, 2) x, y image px, the labels; the answer is (N,) bool.
         returned_0: (N, 2) x, y image px of frame 0, where the way back of each label ends; NaN: no flow.
         by: `person` or `part`.
         tolerance_px: image px.
-
-    Returns:
-        (N,) bool.
     """
     if not len(returned_0):
         return np.ones(0, dtype=bool)

@@ -26,6 +26,7 @@ from slimdp.motion.thin_plate import TpsMotion
 from slimdp.structures import IGNORE, LabelSource, PersonAnnotation, PoseBatch
 
 BACKGROUND = 0
+_OF_POINTS = ("points", "part", "uv", "source", "confidence")
 #: Settings of each kind of motion, by `motion.kind`; they make the `PairSource`.
 PAIR_SOURCES: dict[str, type[MotionSettings]] = {
     "none": NoMotion,
@@ -93,17 +94,13 @@ class SourceLabels:
 
 
 class PairDataset(Dataset[PoseSample | PairSample]):
-    """A data set's samples, each with a second picture where there is one.
+    """A data set's samples, each with a second picture where its source has one.
 
     Both crops are scaled, turned, shifted and mirrored alike, so that no motion is between them but that of
     the video or the warp; their colours are changed apart. Patches (`augment.occlusion`) cover the first
-    alone: what lies under them gives no labels, but its features are compared all the same. An index is a
-    `SampleIndex`, as of `PoseDataset`, and decides about everything.
-
-    Args:
-        people: the first crops and their labels.
-        source: where the second crops come from.
-        propagate: give the second crop the first one's labels, propagated; otherwise it has none.
+    alone: what lies under them gives no labels, but its features are compared all the same. The second crop
+    has the first one's labels, propagated, or none. An index is a `SampleIndex`, as of `PoseDataset`, and
+    decides about everything.
     """
 
     def __init__(self, people: PoseDataset, source: PairSource, propagate: bool) -> None:
@@ -157,13 +154,10 @@ def collate_pairs(samples: Sequence[PoseSample | PairSample]) -> PoseBatch:
 def pair_sample(
     first: PoseSample, view: PairView, image_1: np.ndarray, labels: SourceLabels | None = None
 ) -> PairSample:
-    """Two crops as a sample.
+    """Two crops as a sample: the first with its labels, and a view of the second.
 
-    Args:
-        first: the first crop and its labels.
-        view: the second one.
-        image_1: (S, S, 3) uint8 RGB, the second one's picture as the network is to see it.
-        labels: to propagate to the second crop (`transfer_labels`); None: it has none.
+    `image_1` (S, S, 3) uint8 RGB is the second as the network is to see it; `labels` are those to propagate
+    to it (`transfer_labels`); None: it has none.
     """
     side = len(first.coarse)
     centres_1 = crop_from_map(np.mgrid[:side, :side][::-1].reshape(2, -1).T, first.stride)
@@ -192,8 +186,6 @@ def transfer_labels(
     pixel takes the coarse label of the place that it shows, IGNORE where that is not known.
 
     Args:
-        first, second: the crops; the labels of the second are not looked at.
-        view: the way between them.
         labels: what those of the first were made of, for the coarse mask at its full resolution.
         places_0: (h * w, 2) x, y, where the second crop's map pixels lie in the first, crop px.
         known: (h * w,) bool, where that can be trusted.
@@ -208,13 +200,10 @@ def transfer_labels(
         return places_1, there & _inside(places_1, size)
 
     coarse = coarse_labels(places_0, known, lambda places: _coarse_at(first, labels, places))
+    moved = points_1, first.part, first.uv, source, confidence
     return replace(
         second,
-        points=points_1[arrived],
-        part=first.part[arrived],
-        uv=first.uv[arrived],
-        source=source[arrived],
-        confidence=confidence[arrived],
+        **{name: values[arrived] for name, values in zip(_OF_POINTS, moved)},
         coarse=coarse.reshape(first.coarse.shape),
         keypoints=move_keypoints(first.keypoints, first.keypoints[:, 2] >= labels.seen_from, move),
     )
@@ -226,7 +215,7 @@ def _unlabelled(first: PoseSample, view: PairView, image_1: np.ndarray) -> PoseS
         first,
         image=image_1,
         crop_from_image=view.crop_from_image,
-        **{name: getattr(first, name)[:0] for name in ("points", "part", "uv", "source", "confidence")},
+        **{name: getattr(first, name)[:0] for name in _OF_POINTS},
         coarse=np.full_like(first.coarse, IGNORE),
         keypoints=np.zeros_like(first.keypoints),
     )

@@ -62,14 +62,9 @@ class ThinPlateWarp:
         return (_basis_slopes(points_1, self._controls) @ self._coefficients).transpose(1, 2, 0)
 
     def points_to_warped(self, points_0: np.ndarray) -> np.ndarray:
-        """The inverse of h: where points of the first crop are seen in the warped one.
+        """The inverse of h: where points (N, 2) px of the first crop are seen in the warped one, or outside.
 
-        Args:
-            points_0: (N, 2) x, y px.
-
-        Returns:
-            (N, 2) px of the warped crop, outside of it too; NaN where no place was found, which may happen
-            to points far outside.
+        NaN where no place was found, which may happen to points far outside.
         """
         points_0 = np.asarray(points_0, dtype=np.float64).reshape(-1, 2)
         points_1 = 2 * points_0 - self.source(points_0)
@@ -77,7 +72,9 @@ class ThinPlateWarp:
             miss = self.source(points_1) - points_0
             if np.abs(miss).max(initial=0) < _ARRIVED_PX:
                 break
-            step = _solve(self._safe_jacobian(points_1), miss)
+            jacobian = self.jacobian(points_1)
+            flat = np.abs(_determinant(jacobian)) < 1e-3
+            step = _solve(np.where(flat[:, None, None], np.eye(2), jacobian), miss)
             # Far from the grid the spline may fold: no step leaps over the crop.
             points_1 = points_1 - step.clip(-self.size / 4, self.size / 4)
         arrived = np.abs(self.source(points_1) - points_0).max(axis=1, initial=0) < _ARRIVED_PX
@@ -85,17 +82,10 @@ class ThinPlateWarp:
 
     def flow_1to0(self) -> np.ndarray:
         """Displacement that takes a pixel of the warped crop to the first one, (2, S, S) float32 px."""
-        dense = self._dense()
-        dense -= _pixel_grid(self.size)
-        return dense
+        return self._dense() - _pixel_grid(self.size)
 
     def apply(self, image_0: np.ndarray, border: tuple[int, int, int]) -> np.ndarray:
-        """The warped crop, bilinear.
-
-        Args:
-            image_0: (S, S, 3) uint8, the first crop.
-            border: colour where it has no pixels.
-        """
+        """The warped crop, bilinear, of the first one (S, S, 3) uint8; `border` where that has no pixels."""
         if image_0.shape != (self.size, self.size, 3):
             raise ValueError(f"image of shape {image_0.shape}, but {(self.size, self.size, 3)} is wanted")
         x, y = self._dense()
@@ -103,48 +93,42 @@ class ThinPlateWarp:
 
     def folds(self) -> bool:
         """Whether the warped crop shows some place of the first one twice, or mirrored."""
-        slopes = _slope_grid(self.size, _grid_side(len(self.sources)))
+        slopes = _slope_grid(self.size, self._side)
         (x_by_x, y_by_x), (x_by_y, y_by_y) = (slopes @ self.sources).transpose(0, 2, 1)
         return bool((x_by_x * y_by_y - x_by_y * y_by_x <= _LEAST_AREA).any())
 
     def _dense(self) -> np.ndarray:
         """h at every pixel: (2, S, S) float32."""
-        spread = _spread(self.size, _grid_side(len(self.sources)))
         # Not by BLAS, whose threads wait for more work for milliseconds of each core's time.
-        dense = np.einsum("kc,kp->cp", self.sources.astype(np.float32), spread)
+        dense = np.einsum("kc,kp->cp", self.sources.astype(np.float32), _spread(self.size, self._side))
         return dense.reshape(2, self.size, self.size)
 
-    def _safe_jacobian(self, points_1: np.ndarray) -> np.ndarray:
-        jacobian = self.jacobian(points_1)
-        flat = np.abs(_determinant(jacobian)) < 1e-3
-        return np.where(flat[:, None, None], np.eye(2), jacobian)
+    @property
+    def _side(self) -> int:
+        """Control points along a side of the grid."""
+        side = round(len(self.sources) ** 0.5)
+        assert side**2 == len(self.sources), f"{len(self.sources)} control points are no square grid"
+        return side
 
     @property
     def _controls(self) -> np.ndarray:
-        return control_points(self.size, _grid_side(len(self.sources)))
+        return control_points(self.size, self._side)
 
     @property
     def _coefficients(self) -> np.ndarray:
-        return _solver(self.size, _grid_side(len(self.sources))) @ self.sources  # (K + 3, 2)
+        return _solver(self.size, self._side) @ self.sources  # (K + 3, 2)
 
 
 def draw_warp(size: int, settings: WarpSettings, rng: np.random.Generator) -> ThinPlateWarp:
     """Draw a warp of a crop: an affine map, bent; always the same number of random values.
 
     A warp that folds is bent half as much, until it does not.
-
-    Args:
-        size: of the crop, px.
-        settings: how far things move.
-        rng: source of the random values.
     """
     turn, zoom, shear, right, down = rng.uniform(-1, 1, 5)
     moves = rng.normal(size=(settings.control_points**2, 2))
     angle = np.deg2rad(settings.rotation_deg * turn)
-    linear = (1 + settings.scale) ** zoom * np.array(
-        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    )
-    linear = linear @ np.array([[1, settings.shear * shear], [0, 1]])
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = (1 + settings.scale) ** zoom * rotation @ np.array([[1, settings.shear * shear], [0, 1]])
     middle = (size - 1) / 2
     shift = size * settings.shift * np.array([right, down])
     affine = np.column_stack([linear, middle + shift - linear @ [middle, middle]])
@@ -292,9 +276,3 @@ def _pixel_grid(size: int) -> np.ndarray:
     """(2, S, S) float32: x and y of every pixel."""
     y, x = np.mgrid[:size, :size].astype(np.float32)
     return np.stack([x, y])
-
-
-def _grid_side(points: int) -> int:
-    side = round(points**0.5)
-    assert side**2 == points, f"{points} control points are no square grid"
-    return side
