@@ -83,13 +83,8 @@ class VideoRecord:
 
 
 def step_name(step: int) -> str:
-    """+2, -1: a step as the name of a dataset."""
+    """+2, -1: a step as the name of a dataset; int reads it."""
     return f"{step:+d}"
-
-
-def parse_step(name: str) -> int:
-    """The step that a dataset's name stands for."""
-    return int(name)
 
 
 def starts(frame_count: int, step: int) -> range:
@@ -144,13 +139,9 @@ def make_group(file: h5py.File, record: VideoRecord) -> None:
     put_text(group.attrs, "software", f"opencv {cv2.__version__}")
     # A data set, not an attribute: attributes end at 64 KB, about 4000 names.
     names = [name.encode() for name in record.frame_names]
+    kind, chunks = h5py.string_dtype("utf-8", max(map(len, names))), (min(len(names), _FLAGS_A_CHUNK),)
     group.create_dataset(
-        "frame_names",
-        data=names,
-        dtype=h5py.string_dtype("utf-8", max(map(len, names))),
-        chunks=(min(len(names), _FLAGS_A_CHUNK),),
-        compression="gzip",
-        fletcher32=True,
+        "frame_names", data=names, dtype=kind, chunks=chunks, compression="gzip", fletcher32=True
     )
     for name in ("flow", "finished", "planned"):
         group.create_group(name)
@@ -187,7 +178,7 @@ def upgrade(file: h5py.File) -> None:
         put_text(group.attrs, "around", "")
         flags = group.create_group("planned")
         for name in member_names(subgroup(group, "finished")):
-            _make_flags(flags, name, every_field(len(group["frame_names"]), parse_step(name)))
+            _make_flags(flags, name, every_field(len(group["frame_names"]), int(name)))
     file.attrs["schema"] = SCHEMA
 
 

@@ -78,16 +78,12 @@ def _naming_damage(
 class FlowStore:
     """The flow of many videos, as `precompute` wrote it.
 
-    An object travels to other processes by fork or pickling: each process opens the files for itself, and of
-    a folder keeps the few open that it used last.
-
-    Args:
-        path: a .h5 file, or a folder of them in which every video is in one file. Hidden files are none.
-        keep_bytes: of memory, in each process, for small fields that were read lately: those of a set that
-            fits into it are decompressed once, and not for each crop of each epoch.
-
-    Raises:
-        FlowCacheError: there is no store at the path. What is wrong inside of a file shows when it is read.
+    The path is a .h5 file, or a folder of them in which every video is in one file; hidden files are none.
+    `keep_bytes` of memory, in each process, are for small fields that were read lately: those of a set that
+    fits into it are decompressed once, and not for each crop of each epoch. An object travels to other
+    processes by fork or pickling: each process opens the files for itself, and of a folder keeps the few open
+    that it used last. Raises FlowCacheError where there is no store at the path; what is wrong inside of a
+    file shows when it is read.
     """
 
     def __init__(self, path: Path | str, keep_bytes: int = 0) -> None:
@@ -191,11 +187,9 @@ class FlowStore:
         """The flow from a frame, an index into `frames(video)`, to the frame `step` later, or earlier.
 
         `box` is x, y, width, height px: read only the pixels that it touches, within the frame; `origin` is
-        the upper left one. That none of them is stored, far from all people, is no error.
-
-        Raises:
-            MissingFlowError: the store does not hold the field.
-            FlowCacheError: no such video, or a box without a pixel in the frame.
+        the upper left one. That none of them is stored, far from all people, is no error. Raises
+        MissingFlowError where the store does not hold the field, FlowCacheError for no such video, or a box
+        without a pixel in the frame.
         """
         with self._stored(video) as held:
             fields = held.step(step)
@@ -204,9 +198,8 @@ class FlowStore:
             width, height = held.facts.width, held.facts.height
             x, y, columns, rows = pixels_touched(box, width, height)
             if 2 * 2 * height * width <= min(self._recent.most_bytes, _LARGEST_KEPT):  # two axes of int16
-                whole = self._recent.get(
-                    (video, frame, step), lambda: fields.read(frame, 0, 0, width, height)
-                )
+                field = video, frame, step
+                whole = self._recent.get(field, lambda: fields.read(frame, 0, 0, width, height))
                 stored = whole[:, y : y + rows, x : x + columns]
             else:
                 stored = fields.read(frame, x, y, columns, rows)

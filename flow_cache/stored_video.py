@@ -32,7 +32,6 @@ from flow_cache.schema import (
     VideoRecord,
     every_field,
     group_name,
-    parse_step,
     step_name,
 )
 
@@ -152,7 +151,7 @@ class StoredVideo:
             for name in member_names(group):
                 if not _STEP.fullmatch(name):
                     raise Hdf5ContentError(f"{place(group, name)} is no step, such as +2 or -1")
-                found.add(parse_step(name))
+                found.add(int(name))
         return tuple(sorted(found))
 
     def step(self, step: int) -> StoredStep | None:

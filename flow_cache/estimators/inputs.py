@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise FlowCacheError(f"{path} holds no plain state of a network (names to tensors)")
     return content
+
+
+@contextmanager
+def loading(weights: str, name: str) -> Iterator[None]:
+    """Name what keeps weights from being loaded into a network of a name, as a FlowCacheError."""
+    try:
+        yield
+    except OSError as error:
+        raise FlowCacheError(
+            f"weights {weights} of {name} cannot be downloaded ({error}); name a checkpoint file"
+        ) from error
+    except RuntimeError as error:  # torch's word for keys and shapes, and for a bad hash of what came
+        raise FlowCacheError(f"{weights} does not fit {name}: {error}") from error
 
 
 def check_state(content: dict[str, Any], path: Path) -> None:

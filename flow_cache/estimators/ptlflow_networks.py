@@ -22,6 +22,7 @@ from flow_cache.estimators.inputs import (
     check_pairs,
     check_state,
     fingerprint,
+    loading,
     padded,
     pick_device,
     read_checkpoint,
@@ -40,24 +41,17 @@ _USUAL_WEIGHTS = "things"
 class PtlflowNetwork:
     """Settings of a network of the ptlflow package.
 
-    Args:
-        network: what ptlflow calls it, such as sea_raft_s or flownet2.
-        weights: what ptlflow calls trained weights, which it downloads; or the path of a checkpoint in its
-            layout, or of a plain state of the network, as the authors of most publish it. The default is
-            `things`, or the only ones that there are.
-        iterations: of networks that refine their flow step by step; the default is the network's.
-        device: cpu, cuda, cuda:1, or auto: a GPU where there is one.
-        half: let a GPU multiply in half precision. It is faster, but nobody has shown for which of the ninety
-            networks it is safe, so it is off; a result that is not finite ends the run.
-
-    Raises:
-        FlowCacheError: the package is missing, it has no such network, or the network lacks the setting.
+    The weights are what ptlflow calls trained ones, which it downloads; or the path of a checkpoint in its
+    layout, or of a plain state of the network, as the authors of most publish it. The default is `things`, or
+    the only ones that there are. Half precision on a GPU is faster, but nobody has shown for which of the
+    ninety networks it is safe, so it is off; a result that is not finite ends the run. Raises FlowCacheError
+    where the package is missing, it has no such network, or the network lacks the setting.
     """
 
-    network: str
+    network: str  # what ptlflow calls it, such as sea_raft_s or flownet2
     weights: str | None = None
-    iterations: int | None = None
-    device: str = "auto"
+    iterations: int | None = None  # of networks that refine their flow step by step; None: as the network has
+    device: str = "auto"  # cpu, cuda, cuda:1, or auto: a GPU where there is one
     half: bool = False
 
     frames_a_batch: ClassVar[int] = 1  # nothing is shared between pairs
@@ -158,26 +152,12 @@ def _loaded(settings: PtlflowNetwork) -> Any:  # a ptlflow BaseModel
         network = ptlflow.get_model(settings.network, args=parser.parse_object({"model": given}))
     except Exception as error:  # some build upon weights of other projects, which they download
         raise FlowCacheError(f"{settings.name} cannot be built: {error!r}") from error
-    _fill(network, weights, settings.name)
-    return network.eval().to(pick_device(settings.device))
-
-
-def _fill(network: nn.Module, weights: str, name: str) -> None:
-    import ptlflow
-
     path = Path(weights)
     content = read_checkpoint(path) if path.is_file() else None
-    try:
+    with loading(weights, settings.name):
         if content is None or "state_dict" in content:
             ptlflow.restore_model(network, weights)  # it too reads tensors and plain values alone
         else:
             check_state(content, path)
             network.load_state_dict({key.removeprefix("module."): value for key, value in content.items()})
-    except OSError as error:
-        raise FlowCacheError(
-            f"weights {weights} of {name} cannot be downloaded ({error}); name a checkpoint file"
-        ) from error
-    except (
-        RuntimeError
-    ) as error:  # torch's word for keys and shapes, and for a bad hash of what was downloaded
-        raise FlowCacheError(f"{weights} does not fit {name}: {error}") from error
+    return network.eval().to(pick_device(settings.device))

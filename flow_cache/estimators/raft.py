@@ -17,6 +17,7 @@ from flow_cache.estimators.inputs import (
     check_pairs,
     check_state,
     fingerprint,
+    loading,
     padded,
     pick_device,
     read_checkpoint,
@@ -35,19 +36,15 @@ _SMALLEST_PADDED = 128
 class _Raft:
     """Settings of RAFT.
 
-    Args:
-        weights: torchvision's name of trained weights, which it downloads, or the path of a checkpoint with
-            the names of torchvision or of the authors' code.
-        iterations: updates of the flow; more are slower and a little better.
-        device: cpu, cuda, cuda:1, or auto: a GPU where there is one.
-        enlarge: frames are made so many times as large before, and the flow as small again after. Its
-            features are 8 px apart: what is thinner than that in the frame, as the limbs of small people,
-            is seen only so. Takes the square of it in time and memory.
+    The weights are torchvision's name of trained ones, which it downloads, or the path of a checkpoint with
+    the names of torchvision or of the authors' code. Frames are made `enlarge` times as large before, and the
+    flow as small again after: its features are 8 px apart, and what is thinner than that in the frame, as the
+    limbs of small people, is seen only so. It takes the square of it in time and memory.
     """
 
     weights: str = "C_T_V2"
-    iterations: int = 12
-    device: str = "auto"
+    iterations: int = 12  # updates of the flow; more are slower and a little better
+    device: str = "auto"  # cpu, cuda, cuda:1, or auto: a GPU where there is one
     enlarge: int = 1
 
     name: ClassVar[str]
@@ -202,44 +199,30 @@ def load_weights(network: nn.Module, weights: str, name: str) -> None:
     fit.
     """
     check_weights(weights, name)
-    if Path(weights).is_file():
-        content = read_checkpoint(Path(weights))
-        check_state(content, Path(weights))
-        state = translate(content, network)
-    else:
-        try:
+    with loading(weights, name):
+        if Path(weights).is_file():
+            content = read_checkpoint(Path(weights))
+            check_state(content, Path(weights))
+            state = translate(content, network)
+        else:
             state = _trained(name)[weights].get_state_dict(progress=True, check_hash=True)
-        except OSError as error:
-            raise FlowCacheError(
-                f"weights {weights} of {name} cannot be downloaded ({error}); name a checkpoint file"
-            ) from error
-    try:
         network.load_state_dict(state)
-    except RuntimeError as error:
-        raise FlowCacheError(f"{weights} does not fit {name}: {error}") from error
 
 
 def _trained(name: str) -> Any:
-    from torchvision.models import optical_flow
+    from torchvision.models import optical_flow as networks
 
-    return {"raft_small": optical_flow.Raft_Small_Weights, "raft_large": optical_flow.Raft_Large_Weights}[
-        name
-    ]
+    return networks.Raft_Small_Weights if name == RaftSmall.name else networks.Raft_Large_Weights
 
 
 def translate(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """A checkpoint under torchvision's names; one that has them already stays as it is."""
-    wanted = network.state_dict()
-    renamed = {_rename(key): value for key, value in state.items()}
-    # The authors' blocks that halve the size hold one norm under two names; torchvision under `downsample.1`.
-    return {key: value for key, value in renamed.items() if key in wanted or not _is_second_name(key)}
-
-
-def _rename(key: str) -> str:
-    for pattern, replacement in _RENAMES:
-        key = re.sub(pattern, replacement, key)
-    return key
-
-
-def _is_second_name(key: str) -> bool:
-    return re.search(r"layer\d\.\d\.convnormrelu[34]\.1\.", key) is not None
+    wanted, renamed = network.state_dict(), {}
+    for key, value in state.items():
+        for pattern, replacement in _RENAMES:
+            key = re.sub(pattern, replacement, key)
+        # The authors' blocks that halve the size hold one norm under two names; torchvision under
+        # `downsample.1`.
+        if key in wanted or not re.search(r"layer\d\.\d\.convnormrelu[34]\.1\.", key):
+            renamed[key] = value
+    return renamed

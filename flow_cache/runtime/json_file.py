@@ -18,12 +18,9 @@ from typing import Any, TextIO
 _STRING = r'"(?:[^"\\]|\\.)*"'
 #: Byte order marks, and how Python calls the encoding that each stands for; UTF-32 begins like UTF-16.
 _MARKS = (
-    (b"\xff\xfe\x00\x00", "utf-32"),
-    (b"\x00\x00\xfe\xff", "utf-32"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
-    (b"\xef\xbb\xbf", "utf-8-sig"),
-)
+    (b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"), (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"),
+)  # fmt: skip
 
 
 class JsonFileError(ValueError):
@@ -33,18 +30,11 @@ class JsonFileError(ValueError):
 def read_json(
     path: str | os.PathLike[str], kind: str = "JSON file", error: type[ValueError] = JsonFileError
 ) -> Any:
-    """Read a JSON file.
+    """Read a JSON file; `kind` is what messages call it: "annotation file".
 
-    Args:
-        path: the file.
-        kind: what it is to be, for messages: "annotation file".
-        error: what is raised; each package has errors of its own.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        OSError: it cannot be opened.
-        error: a folder, an empty file, no text, no JSON, an object with a key twice, a number or a nesting
-            beyond what can be read; naming the file, the line and the column, or the key.
+    Raises FileNotFoundError where there is no such file, OSError where it cannot be opened, and `error`, of
+    which each package has its own, for a folder, an empty file, no text, no JSON, an object with a key twice,
+    a number or a nesting beyond what can be read; naming the file, the line and the column, or the key.
     """
     return parse_json(read_json_bytes(path, kind, error), str(path), error)
 
@@ -70,7 +60,10 @@ def parse_json(content: bytes | str, place: str, error: type[ValueError] = JsonF
     try:
         text = _decode(content) if isinstance(content, bytes) else content
         del content  # hundreds of megabytes of an annotation file
-        return _parse(text)
+        try:
+            return json.loads(text, object_pairs_hook=_object)
+        except (ValueError, RecursionError) as fault:
+            raise JsonFileError(fault_of(fault, text)) from None
     except JsonFileError as fault:
         raise error(f"{place}: {fault}") from None
 
@@ -121,13 +114,6 @@ def short(value: object) -> str:
     """A value for a message: whatever a file holds, some characters of one line."""
     told = reprlib.repr(value)  # looks a few levels and entries deep
     return told if len(told) <= 80 else told[:77] + "..."
-
-
-def _parse(text: str) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=_object)
-    except (ValueError, RecursionError) as fault:
-        raise JsonFileError(fault_of(fault, text)) from None
 
 
 def _decode(content: bytes) -> str:
