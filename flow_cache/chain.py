@@ -104,8 +104,8 @@ def consistent(
     `threshold_px` is the largest offset that passes, px of these flows; `threshold_in_image` converts one
     that was stated for crops of another size.
     """
-    _check_threshold(threshold_px)
-    return forward_backward_offset(flow_0to1, flow_1to0, valid_0, valid_1) <= threshold_px
+    offset_px = forward_backward_offset(flow_0to1, flow_1to0, valid_0, valid_1)
+    return _within(offset_px, threshold_px)
 
 
 def consistent_points(
@@ -117,9 +117,8 @@ def consistent_points(
     valid_1: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Move points, and tell which pass the check: points_1 (N, 2) float64 px in frame 1, and (N,) bool."""
-    _check_threshold(threshold_px)
     points_1, offset_px = forward_backward_offset_points(points_0, flow_0to1, flow_1to0, valid_0, valid_1)
-    return points_1, offset_px <= threshold_px
+    return points_1, _within(offset_px, threshold_px)
 
 
 def threshold_in_image(threshold_px: float, crop_side_px: float, reference_side_px: float = 256.0) -> float:
@@ -223,22 +222,13 @@ def trace_points(points_0: np.ndarray, chain: FlowChain) -> np.ndarray:
 
 
 class FlowSource(Protocol):
-    """What flow is read from: a `FlowStore`, or what stands for one."""
+    """What flow is read from: a `FlowStore`, or what stands for one; all as of `FlowStore`."""
 
-    def frames(self, video: str) -> tuple[str, ...]:
-        """The names of a video's frames in order; MissingFlowError for a video that is not there."""
-
-    def record(self, video: str) -> VideoRecord:
-        """What is known of a video and of how its flow was made."""
-
-    def steps(self, video: str) -> tuple[int, ...]:
-        """The steps that a video has room for."""
-
-    def finished(self, video: str, step: int) -> np.ndarray:
-        """Which fields of a step are there: (frames,) bool."""
-
-    def read(self, video: str, frame: int, step: int, box: Sequence[float] | None = None) -> FlowField:
-        """The flow from the frame with an index to the frame `step` later, in a box or everywhere."""
+    def frames(self, video: str) -> tuple[str, ...]: ...
+    def record(self, video: str) -> VideoRecord: ...
+    def steps(self, video: str) -> tuple[int, ...]: ...
+    def finished(self, video: str, step: int) -> np.ndarray: ...
+    def read(self, video: str, frame: int, step: int, box: Sequence[float] | None = None) -> FlowField: ...
 
 
 class FlowChainReader:
@@ -392,9 +382,10 @@ def _known_flows(
     return flows[0], flows[1]
 
 
-def _check_threshold(threshold_px: float) -> None:
+def _within(offset_px: np.ndarray, threshold_px: float) -> np.ndarray:
     if not threshold_px > 0:
         raise FlowCacheError(f"threshold {threshold_px} px of the check; wanted a positive number")
+    return offset_px <= threshold_px
 
 
 def _check_pair(flow_0to1: np.ndarray, flow_1to0: np.ndarray) -> None:

@@ -19,9 +19,7 @@ FARTHEST_PX = 1_000_000
 #: A box that is narrower or lower has no extent, px.
 LEAST_PX = 1e-3
 #: What files call people, in small letters.
-PERSON_NAMES = frozenset({
-    "person", "persons", "people", "pedestrian", "pedestrians", "human", "humans",
-})  # fmt: skip
+PERSON_NAMES = frozenset(["person", "persons", "people", "pedestrian", "pedestrians", "human", "humans"])
 #: How far past a limit a coordinate may be before it is an error rather than rounding.
 ROUNDING = 1e-3
 _WHOLE = range(-(2**63), 2**63)
@@ -164,8 +162,7 @@ class Record:
         """A list of whole numbers in low..high: (N,) int64."""
         array = self.in_range(field, low, high, count)
         whole = array.astype(np.int64)
-        bad = np.flatnonzero(array != whole)
-        if bad.size:
+        if (bad := np.flatnonzero(array != whole)).size:
             raise self.error(field, f"entry {bad[0]} is {array[bad[0]]:g}, but a whole number is wanted")
         return whole
 
@@ -213,7 +210,8 @@ def person_categories(categories: Sequence[Mapping[str, object]]) -> tuple[set[o
     people.
     """
     for field in ("name", "supercategory"):
-        found = {entry.get("id") for entry in categories if _is_person(entry.get(field))}
+        names = [str(entry.get(field)).strip().casefold() for entry in categories]
+        found = {entry.get("id") for entry, name in zip(categories, names) if name in PERSON_NAMES}
         if found:
             return found, ""
     if len(categories) < 2:
@@ -226,7 +224,3 @@ def person_categories(categories: Sequence[Mapping[str, object]]) -> tuple[set[o
         f"none of the {len(names)} categories ({some}) is named person; name those that are people so, or "
         'give them "supercategory": "person"'
     )
-
-
-def _is_person(name: object) -> bool:
-    return isinstance(name, str) and name.strip().casefold() in PERSON_NAMES

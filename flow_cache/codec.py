@@ -69,10 +69,8 @@ def to_row_differences(stored: np.ndarray, tile: int) -> np.ndarray:
     _check_stored(stored)
     differences = stored.copy()
     differences[..., 1:, :] -= stored[..., :-1, :]
-    differences[..., ::tile, :] = stored[..., ::tile, :]
-    differences[..., ::tile, :] ^= (
-        NOT_STORED  # which differs by the sign bit alone: the same as to subtract it
-    )
+    # Which differs by the sign bit alone: the same as to subtract it.
+    differences[..., ::tile, :] = stored[..., ::tile, :] ^ NOT_STORED
     return differences
 
 

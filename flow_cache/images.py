@@ -311,9 +311,8 @@ def _orientation_place(content: bytes) -> int | None:
     order = "<" if content.startswith(b"II") else ">"
     # Of the directory: the type of its place, where that stands, the type of its count; of an entry: its size
     # and where its value stands.
-    place, at, counter, entry_size, value = (
-        ("I", 4, "H", 12, 8) if content.startswith(_TIFF) else ("Q", 8, "Q", 20, 12)
-    )
+    large = content.startswith(_BIG_TIFF)
+    place, at, counter, entry_size, value = ("Q", 8, "Q", 20, 12) if large else ("I", 4, "H", 12, 8)
     try:
         (directory,) = struct.unpack_from(order + place, content, at)
         (count,) = struct.unpack_from(order + counter, content, directory)

@@ -49,17 +49,10 @@ def known_videos(out: Path) -> set[str]:
 def assign_shards(out: Path, videos: Sequence[VideoProbe], count: int) -> list[list[Shard]]:
     """What each of `count` jobs has to do, and keep that; the same answer for everyone who asks.
 
-    Args:
-        out: the folder of the shards; made where it is missing.
-        videos: all videos of all jobs, with different names.
-        count: how many jobs.
-
-    Returns:
-        For each job the files that it fills, none for a job that no video is left for: its own file, and any
-        that earlier runs with another number of jobs have begun.
-
-    Raises:
-        FlowCacheError: two videos of one name, `out` is a file, or a file in it is no store.
+    For each job the files that it fills, none for a job that no video is left for: its own file in the folder
+    `out`, which is made where it is missing, and any that earlier runs with another number of jobs have
+    begun. Raises FlowCacheError for two videos of one name, an `out` that is a file, or a file in it that is
+    no store.
     """
     named = Counter(video.name for video in videos)
     if twice := [str(video.path) for video in videos if named[video.name] > 1]:
@@ -83,34 +76,27 @@ def plan_shards(
 
     The largest come first, each to the job with the least work so far: the longest job has at most 4/3 of
     the work that it must have (Graham, Bounds on multiprocessing timing anomalies, 1969). A file of another
-    number of jobs goes as a whole.
-
-    Args:
-        work: of each video: its frames times their pixels.
-        kept: the files of videos that have one already.
-
-    Returns:
-        For each job its files, and the names of their videos in the order of `work`.
+    number of jobs goes as a whole. `work` has of each video its frames times their pixels, `kept` the files
+    of videos that have one already. For each job its files, and the names of their videos in the order of
+    `work`.
     """
     own = [shard_name(number, count) for number in range(1, count + 1)]
-    files: dict[str, list[str]] = {}
-    for name in work:
-        if name in kept:
-            files.setdefault(kept[name], []).append(name)
-    loads = [sum(work[name] for name in files.get(file, [])) for file in own]
-    jobs_of_files = {file: job for job, file in enumerate(own)}
-    foreign = {file: sum(work[name] for name in files[file]) for file in files if file not in own}
-    for file in sorted(foreign, key=lambda file: (-foreign[file], file)):
-        jobs_of_files[file] = loads.index(min(loads))
-        loads[jobs_of_files[file]] += foreign[file]
-    for name in sorted(set(work) - set(kept), key=lambda name: (-work[name], name)):
-        job = loads.index(min(loads))
-        loads[job] += work[name]
-        files.setdefault(own[job], []).append(name)
-    order = {name: place for place, name in enumerate(work)}
+    file_of = {name: kept[name] for name in work if name in kept}
+    loads: Counter[str] = Counter()
+    for name, file in file_of.items():
+        loads[file] += work[name]
+    job_of = {file: job for job, file in enumerate(own)}
+    totals = [loads[file] for file in own]
+    for file in sorted(loads.keys() - own, key=lambda file: (-loads[file], file)):
+        job_of[file] = totals.index(min(totals))
+        totals[job_of[file]] += loads[file]
+    for name in sorted(work.keys() - kept.keys(), key=lambda name: (-work[name], name)):
+        job = totals.index(min(totals))
+        totals[job] += work[name]
+        file_of[name] = own[job]
     plan: list[dict[str, tuple[str, ...]]] = [{} for _ in own]
-    for file in sorted(files):
-        plan[jobs_of_files[file]][file] = tuple(sorted(files[file], key=order.__getitem__))
+    for file in sorted(set(file_of.values())):
+        plan[job_of[file]][file] = tuple(name for name in work if file_of[name] == file)
     return plan
 
 

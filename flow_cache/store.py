@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -26,7 +24,7 @@ from flow_cache.store_files import (
     locate_videos,
     shard_files,
 )
-from flow_cache.stored_video import StoredVideo, tiles_a_field
+from flow_cache.stored_video import StoredVideo
 from flow_cache.video import VideoSource
 
 #: Larger fields are not worth to be read whole where a crop is asked for: 512 x 512 px.
@@ -51,28 +49,6 @@ class FlowField:
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def _naming_damage(
-    method: Callable[Concatenate[FlowStore, str, P], T],
-) -> Callable[Concatenate[FlowStore, str, P], T]:
-    """Name file, video and call where HDF5 cannot read what it should, for which it raises many kinds."""
-
-    @functools.wraps(method)
-    def naming(self: FlowStore, video: str, *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return method(self, video, *args, **kwargs)
-        except FlowCacheError:
-            raise
-        except Hdf5ContentError as error:
-            raise damaged(self.file(video), error) from error
-        except OF_DAMAGE as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise named(error, self.file(video)) from error
-            call = f"{method.__name__}({', '.join(repr(value) for value in (video, *args))})"
-            raise damaged(self.file(video), f"{call}: {error}") from error
-
-    return naming
 
 
 class FlowStore:
@@ -116,60 +92,41 @@ class FlowStore:
         """The names of the videos, sorted."""
         return tuple(sorted(self._files_of_videos()))
 
-    @_naming_damage
     def frames(self, video: str) -> tuple[str, ...]:
         """The file names of a video's frames in order, or six digits each for a video file."""
-        with self._stored(video) as stored:
-            return stored.frames()
+        return self._ask(video, StoredVideo.frames)
 
-    @_naming_damage
     def steps(self, video: str) -> tuple[int, ...]:
         """The steps that a video has room for, sorted; `finished` tells which of their fields are there."""
-        with self._stored(video) as stored:
-            return stored.steps()
+        return self._ask(video, StoredVideo.steps)
 
-    @_naming_damage
     def size(self, video: str) -> tuple[int, int]:
         """Width and height of a video's frames, px."""
-        with self._stored(video) as stored:
-            return stored.facts.width, stored.facts.height
+        return self._ask(video, StoredVideo.size)
 
-    @_naming_damage
     def record(self, video: str) -> VideoRecord:
         """What is known of a video and of how its flow was made."""
-        with self._stored(video) as stored:
-            return stored.record()
+        return self._ask(video, StoredVideo.record)
 
-    @_naming_damage
     def finished(self, video: str, step: int) -> np.ndarray:
         """Which fields of a step are there: (frames,) bool; all False for a step without room."""
-        with self._stored(video) as stored:
-            return stored.finished(step)
+        return self._ask(video, StoredVideo.finished, step)
 
-    @_naming_damage
     def planned(self, video: str, step: int) -> np.ndarray:
         """Which fields of a step were asked for: (frames,) bool; in layout 1 all within the video."""
-        with self._stored(video) as stored:
-            return stored.planned(step)
+        return self._ask(video, StoredVideo.planned, step)
 
-    @_naming_damage
     def bytes_stored(self, video: str) -> int:
         """What a video's fields take on disk, without the index."""
-        with self._stored(video) as stored:
-            return stored.bytes_stored()
+        return self._ask(video, StoredVideo.bytes_stored)
 
-    @_naming_damage
     def tiles_stored(self, video: str) -> tuple[int, int]:
         """How many tiles of a video's finished fields are in the file, and of how many."""
-        with self._stored(video) as stored:
-            return stored.tiles_stored()
+        return self._ask(video, StoredVideo.tiles_stored)
 
-    @_naming_damage
     def stored_tiles(self, video: str, step: int) -> tuple[dict[int, list[tuple[int, int]]], int]:
         """Where the tiles lie that the file has, x, y px by frame, and how many a field has; reads none."""
-        with self._stored(video) as stored:
-            fields = stored.step(step)
-            return ({}, 0) if fields is None else (fields.tiles(), tiles_a_field(fields.fields))
+        return self._ask(video, StoredVideo.stored_tiles, step)
 
     def file(self, video: str) -> Path:
         """The file that holds a video."""
@@ -182,7 +139,6 @@ class FlowStore:
             )
         return located[video]
 
-    @_naming_damage
     def read(self, video: str, frame: int, step: int, box: Sequence[float] | None = None) -> FlowField:
         """The flow from a frame, an index into `frames(video)`, to the frame `step` later, or earlier.
 
@@ -191,18 +147,22 @@ class FlowStore:
         MissingFlowError where the store does not hold the field, FlowCacheError for no such video, or a box
         without a pixel in the frame.
         """
-        with self._stored(video) as held:
-            fields = held.step(step)
-            if fields is None or not 0 <= frame < len(fields.finished) or not fields.finished[frame]:
-                raise MissingFlowError(self._why_missing(video, frame, step))
-            width, height = held.facts.width, held.facts.height
-            x, y, columns, rows = pixels_touched(box, width, height)
-            if 2 * 2 * height * width <= min(self._recent.most_bytes, _LARGEST_KEPT):  # two axes of int16
-                field = video, frame, step
-                whole = self._recent.get(field, lambda: fields.read(frame, 0, 0, width, height))
-                stored = whole[:, y : y + rows, x : x + columns]
-            else:
-                stored = fields.read(frame, x, y, columns, rows)
+        return self._ask(video, self._read, frame, step, *([] if box is None else [box]))
+
+    def _read(
+        self, held: StoredVideo, frame: int, step: int, box: Sequence[float] | None = None
+    ) -> FlowField:
+        fields = held.step(step)
+        if fields is None or not 0 <= frame < len(fields.finished) or not fields.finished[frame]:
+            raise MissingFlowError(self._why_missing(held.name, frame, step))
+        width, height = held.facts.width, held.facts.height
+        x, y, columns, rows = pixels_touched(box, width, height)
+        if 2 * 2 * height * width <= min(self._recent.most_bytes, _LARGEST_KEPT):  # two axes of int16
+            field = held.name, frame, step
+            whole = self._recent.get(field, lambda: fields.read(frame, 0, 0, width, height))
+            stored = whole[:, y : y + rows, x : x + columns]
+        else:
+            stored = fields.read(frame, x, y, columns, rows)
         return FlowField(decode(stored), (x, y))
 
     def close(self) -> None:
@@ -229,17 +189,30 @@ class FlowStore:
             except (*OF_DAMAGE, Hdf5ContentError) as error:
                 raise damaged(path, error) from error
 
-    @contextlib.contextmanager
-    def _stored(self, video: str) -> Iterator[StoredVideo]:
+    def _ask(
+        self, video: str, method: Callable[Concatenate[StoredVideo, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call a method with an open video; name file, video and call where HDF5 cannot read what it should.
+
+        HDF5 raises many kinds of errors for that.
+        """
         path = self.file(video)
-        with self._open_files().using(path) as file:
-            try:
-                stored = file.video(video)
-            except UnknownVideoError as error:
-                raise FlowCacheError(
-                    f"{path} holds video {video!r} no longer: it was written anew; open the store again"
-                ) from error
-            yield stored
+        try:
+            with self._open_files().using(path) as file:
+                return method(file.video(video), *args, **kwargs)
+        except UnknownVideoError as error:
+            raise FlowCacheError(
+                f"{path} holds video {video!r} no longer: it was written anew; open the store again"
+            ) from error
+        except FlowCacheError:
+            raise
+        except Hdf5ContentError as error:
+            raise damaged(path, error) from error
+        except OF_DAMAGE as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise named(error, path) from error
+            call = ", ".join(repr(value) for value in (video, *args))
+            raise damaged(path, f"{method.__name__.lstrip('_')}({call}): {error}") from error
 
     def _why_missing(self, video: str, frame: int, step: int) -> str:
         from flow_cache.estimators import estimator_words  # which would make every reader load OpenCV

@@ -197,7 +197,13 @@ def make_if_missing(path: Path) -> None:
     try:
         with temporary_file(path) as (unfinished, _), contextlib.suppress(FileExistsError):
             unfinished.write_bytes(content.getvalue())
-            _put_in_place(unfinished, path)  # where another writer was first, its file stays
+            try:  # unlike a rename, neither of these replaces what another writer has just made
+                os.link(unfinished, path)
+            except OSError as error:
+                if error.errno not in _WITHOUT_LINKS:
+                    raise
+                with open(path, "xb") as file:
+                    file.write(content.getvalue())
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
@@ -212,17 +218,6 @@ def open_for_writing(content: JournaledFile, path: Path) -> h5py.File:
         raise FlowCacheError(f"{path} is no HDF5 file, or a damaged one: {error}") from error
     check_schema(file, path)
     return file
-
-
-def _put_in_place(unfinished: Path, path: Path) -> None:
-    """Give a file its name; unlike a rename, this never replaces what another writer has just made."""
-    try:
-        os.link(unfinished, path)
-    except OSError as error:
-        if error.errno not in _WITHOUT_LINKS:
-            raise
-        with open(path, "xb") as file:
-            file.write(unfinished.read_bytes())
 
 
 class UnknownVideoError(KeyError):

@@ -166,6 +166,10 @@ class StoredVideo:
             self._steps[step] = StoredStep(fields, facts.finished, facts.rows)
         return self._steps[step]
 
+    def size(self) -> tuple[int, int]:
+        """Width and height of the frames, px."""
+        return self.facts.width, self.facts.height
+
     def finished(self, step: int) -> np.ndarray:
         """Which fields of a step are there: (F,) bool."""
         found = self.step(step)
@@ -191,6 +195,11 @@ class StoredVideo:
             stored += fields.id.get_num_chunks()
             possible += int(self.finished(step).sum()) * tiles_a_field(fields)
         return stored, possible
+
+    def stored_tiles(self, step: int) -> tuple[dict[int, list[tuple[int, int]]], int]:
+        """Where the tiles of a step lie that the file has, x, y px by frame, and how many a field has."""
+        fields = self.step(step)
+        return ({}, 0) if fields is None else (fields.tiles(), tiles_a_field(fields.fields))
 
     def _group(self) -> h5py.Group:
         return subgroup(self._file["/"], group_name(self.name))

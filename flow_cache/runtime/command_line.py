@@ -46,7 +46,10 @@ def open_standard_streams() -> None:
 
 def in_a_line(error: BaseException) -> str:
     """What a command says of an error that ends it; a failing standard output goes nowhere from then on."""
-    if (fault := _output_fault()) is not None:
+    try:
+        sys.stdout.flush()
+    except OSError as fault:
+        _lead_nowhere()
         return f"standard output: {fault.strerror}"
     if isinstance(error, MemoryError):
         said = f" ({error})" if str(error) else ""
@@ -56,24 +59,14 @@ def in_a_line(error: BaseException) -> str:
     return str(error)
 
 
-def _output_fault() -> OSError | None:
-    """What keeps from being written what was printed; then it goes nowhere."""
-    try:
-        sys.stdout.flush()
-    except OSError as fault:
-        _lead_nowhere()
-        return fault
-    return None
-
-
 def reader_left() -> bool:
     """Whether it was the standard output that broke, and no pipe to another process; then it goes nowhere."""
     there = select.poll()
     there.register(_STDOUT, 0)  # errors are told unasked
-    if not there.poll(0):
-        return False
-    _lead_nowhere()
-    return True
+    broken = bool(there.poll(0))
+    if broken:
+        _lead_nowhere()
+    return broken
 
 
 def _lead_nowhere() -> None:
@@ -96,7 +89,7 @@ class FileOption(NamedTuple):
     dest: str  # its attribute among the parsed options
     name: str  # as users write it
     role: Role
-    reads: Reads  # of an input folder: which files in it are input
+    reads: Reads = lambda file, options: False  # of an input folder: which files in it are input
     words: tuple[str, ...] = ()  # values that name no file
 
 
@@ -113,7 +106,7 @@ def add_input(
     name no file, such as `open` for a surface. The others are those of `add_argument`; `type` is Path unless
     given.
     """
-    _add(command, names, "input", reads, words, settings)
+    _declare(command, command.add_argument(*names, **{"type": Path, **settings}), "input", reads, words)
 
 
 def add_output(
@@ -126,16 +119,21 @@ def add_output(
 
     A `file` is replaced by a whole new one, and may be a pipe; a `store` is added to; a `folder` is filled.
     """
-    _add(command, names, role, lambda file, options: False, (), settings)
+    _declare(command, command.add_argument(*names, **{"type": Path, **settings}), role)
+
+
+def _declare(command: argparse._ActionsContainer, action: argparse.Action, role: Role, *how: Any) -> None:
+    name = action.option_strings[0] if action.option_strings else str(action.metavar or action.dest).upper()
+    before = command.get_default(_DECLARED) or ()
+    command.set_defaults(**{_DECLARED: (*before, FileOption(action.dest, name, role, *how))})
 
 
 def check_files(options: argparse.Namespace) -> None:
     """Check the declared files of a parsed command line.
 
-    Raises:
-        FileExistsError: an output is an input (by any name), lies in an input folder in the place of a file
-            of it, is another output, or is a device.
-        IsADirectoryError, NotADirectoryError, PermissionError: it cannot be written where it is to go.
+    Raises FileExistsError where an output is an input (by any name), lies in an input folder in the place of
+    a file of it, is another output, or is a device, and IsADirectoryError, NotADirectoryError or
+    PermissionError where it cannot be written.
     """
     declared: tuple[FileOption, ...] = getattr(options, _DECLARED, ())
     paths = [
@@ -180,20 +178,6 @@ def _check_not_replaced(named: str, output: Path, source: Path) -> None:
 
 def _holds(folder: Path, file: Path) -> bool:
     return file.is_file() and folder.is_dir() and _real(folder) in _real(file).parents
-
-
-def _add(
-    command: argparse._ActionsContainer,
-    names: tuple[str, ...],
-    role: Role,
-    reads: Reads,
-    words: tuple[str, ...],
-    settings: dict[str, Any],
-) -> None:
-    action = command.add_argument(*names, **{"type": Path, **settings})
-    name = action.option_strings[0] if action.option_strings else str(action.metavar or action.dest).upper()
-    before = command.get_default(_DECLARED) or ()
-    command.set_defaults(**{_DECLARED: (*before, FileOption(action.dest, name, role, reads, words))})
 
 
 def _paths(value: Any) -> Iterator[Path]:
@@ -318,7 +302,5 @@ class CommandParser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             names = [str(choice) for choice in action.choices]
-            raise argparse.ArgumentError(
-                action,
-                f"invalid choice: {value!r}{did_you_mean(value, names)} (choose from {', '.join(names)})",
-            )
+            said = f"invalid choice: {value!r}{did_you_mean(value, names)} (choose from {', '.join(names)})"
+            raise argparse.ArgumentError(action, said)

@@ -41,10 +41,9 @@ class Hdf5ContentError(ValueError):
 def open_hdf5(path: Path, **options: Any) -> h5py.File:
     """Open a file for reading; `options` are those of `h5py.File`.
 
-    Raises:
-        OSError: with `errno` and the file's name where the system refuses it (no such file, no permission,
-            too many open files, a failing disk); without `errno` where its bytes are not HDF5's.
-        Hdf5ContentError: the path is a folder, a device or a pipe.
+    Raises OSError with `errno` and the file's name where the system refuses it (no such file, no permission,
+    too many open files, a failing disk), without `errno` where its bytes are not HDF5's, and Hdf5ContentError
+    for a folder, a device or a pipe.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):  # HDF5 would wait for a pipe for ever
         raise Hdf5ContentError("it is a folder, a device or a pipe; wanted a file")
@@ -114,16 +113,12 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
 
 def require_array(found: h5py.Dataset, shape: tuple[int | None, ...], dtype: np.dtype | type) -> None:
     """Raise Hdf5ContentError unless a data set is of this shape, None for any length, and of this type."""
-    wanted = np.dtype(dtype)
-    kind = found.id.get_type()
-    fits = len(shape) == found.id.rank and all(
-        side in (None, length) for side, length in zip(shape, found.id.shape, strict=True)
-    )
+    wanted, kind, there = np.dtype(dtype), found.id.get_type(), found.id.shape
+    fits = len(shape) == len(there) and all(side in (None, length) for side, length in zip(shape, there))
     if not fits or not kind.equal(h5py.h5t.py_create(wanted)):
         any_length = tuple("any" if side is None else side for side in shape)
-        raise Hdf5ContentError(
-            f"{found.name} is {_type_in_words(kind)} {found.id.shape}; wanted {wanted} {any_length}"
-        )
+        said = f"{_type_in_words(kind)} {there}; wanted {wanted} {any_length}"
+        raise Hdf5ContentError(f"{found.name} is {said}")
 
 
 def require_all_held(found: h5py.Dataset, most_ratio: float = _LARGEST_RATIO) -> None:

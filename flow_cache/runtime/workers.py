@@ -68,11 +68,11 @@ class WorkerPool(Generic[Task, Result]):
         given = taken = 0
         try:
             while True:
-                while given - taken < self._ahead and (worker := self._free()) is not None:
-                    numbered_task = next(numbered, None)
-                    if numbered_task is None:
+                while given - taken < self._ahead:
+                    worker = min(self._workers, key=lambda worker: worker.busy)
+                    if worker.busy == worker.capacity or (task := next(numbered, None)) is None:
                         break
-                    worker.send(numbered_task)
+                    worker.send(task)
                     given += 1
                 if taken in results:
                     yield results.pop(taken)
@@ -80,7 +80,8 @@ class WorkerPool(Generic[Task, Result]):
                 elif taken == given:
                     return
                 else:
-                    results.update(self._receive())
+                    ready = wait([worker.connection for worker in self._workers])
+                    results.update(worker.receive() for worker in self._workers if worker.connection in ready)
         finally:
             if taken < given:
                 self.close()
@@ -91,13 +92,10 @@ class WorkerPool(Generic[Task, Result]):
         """Yield each task with its result, or with what the function raised, in the order in which they end.
 
         An error ends no other task. A process that was killed is replaced, and its task gets a
-        ChildProcessError. An answer that is not asked for ends the processes.
-
-        Args:
-            next_task: asked for every process that has nothing to do: the task to begin, or None where none
-                can begin before another one has ended. None while nothing is under way ends it.
-            ask_again_s: after so long a process that has nothing to do asks again; None: only after another
-                ended.
+        ChildProcessError. An answer that is not asked for ends the processes. `next_task` is asked for every
+        process that has nothing to do, and again after `ask_again_s`, or only after another ended: the task
+        to begin, or None where none can begin before another one has ended. None while nothing is under way
+        ends it.
         """
         if not self._workers:
             raise RuntimeError("the pool is closed: its processes have ended")
@@ -133,10 +131,6 @@ class WorkerPool(Generic[Task, Result]):
             worker.process.join()
         self._workers = []
 
-    def _free(self) -> _Worker | None:
-        worker = min(self._workers, key=lambda worker: worker.busy, default=None)
-        return worker if worker is not None and worker.busy < worker.capacity else None
-
     def _answer(self, worker: _Worker) -> Result | Exception:
         """What came of a worker's task; where the worker is gone, another one takes its place."""
         try:
@@ -147,10 +141,6 @@ class WorkerPool(Generic[Task, Result]):
                 worker.connection.close()
                 self._workers[self._workers.index(worker)] = self._new_worker()
             return error
-
-    def _receive(self) -> dict[int, Result]:
-        ready = wait([worker.connection for worker in self._workers])
-        return dict(worker.receive() for worker in self._workers if worker.connection in ready)
 
 
 class _Worker:
