@@ -34,12 +34,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     videos.add_argument("--frames-per-video", type=int, metavar="N", help="evenly spread; 1: the middle one")
     videos.add_argument("--frames", metavar="FIRST:LAST", help="by their numbers, both ends included")
     shares = command.add_argument_group("shares, drawn by ids and seed")
-    shares.add_argument(
-        "--keep-images", type=float, default=1.0, metavar="SHARE", help="of the labelled pictures, 0..1"
-    )
-    shares.add_argument(
-        "--keep-points", type=float, default=1.0, metavar="SHARE", help="of the points in these, 0..1"
-    )
+    for option, of in (
+        ("--keep-images", "of the labelled pictures"),
+        ("--keep-points", "of the points in these"),
+    ):
+        shares.add_argument(option, type=float, default=1.0, metavar="SHARE", help=f"{of}, 0..1")
     shares.add_argument("--seed", type=int, default=0, help="of the shares (default 0)")
     rest = command.add_argument_group("what stays of the rest")
     about = {

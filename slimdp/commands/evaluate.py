@@ -167,21 +167,18 @@ def _evaluate_keypoints(options: argparse.Namespace) -> None:
     from slimdp.surface import load_surface
 
     if options.curve or options.annotators or options.score:
-        raise ConfigError(
-            "--keypoints gives scores of keypoints alone: leave out --curve, --annotators, --score"
-        )
+        not_theirs = "leave out --curve, --annotators, --score"
+        raise ConfigError(f"--keypoints gives scores of keypoints alone: {not_theirs}")
     reference = None if options.reference is None else read_keypoint_scores(options.reference)
-    errors = evaluate_keypoints(
-        options.predictions, options.annotations, load_surface(options.surface), options.missing
-    )
+    surface = load_surface(options.surface)
+    errors = evaluate_keypoints(options.predictions, options.annotations, surface, options.missing)
     scores = errors.as_json()
     print("Visible keypoints within a distance along the body, localization only, and on the wrong side, %:")
     print(keypoint_table(keypoint_rows(errors)))
     if reference is not None:
         scores["ratio"] = ratio_to(scores, reference)
-        shares = ", ".join(
-            f"{name} {share:.2f}" for name, share in scores["ratio"].items() if isinstance(share, float)
-        )
+        known = {name: share for name, share in scores["ratio"].items() if isinstance(share, float)}
+        shares = ", ".join(f"{name} {share:.2f}" for name, share in known.items())
         print(f"As a share of {options.reference}: {shares}")
     if options.out is not None:
         write_scores(options.out, {"keypoints": scores, "surface": options.surface})
@@ -221,12 +218,11 @@ def _annotators(options: argparse.Namespace) -> None:
     from slimdp.surface import BodySurface, load_surface
 
     surface = load_surface(options.surface)
-    if not isinstance(surface, BodySurface):
-        for option, wanted in (("--picture", options.picture), ("--simulate", options.simulate)):
-            if wanted is not None:
-                raise ConfigError(
-                    f"{option} needs the open body: DensePose's files say nothing of places in space"
-                )
+    given = {"--picture": options.picture, "--simulate": options.simulate}
+    need_body = [option for option, value in given.items() if value is not None]
+    if need_body and not isinstance(surface, BodySurface):
+        lacking = "DensePose's files say nothing of places in space"
+        raise ConfigError(f"{need_body[0]} needs the open body: {lacking}")
     people = read_annotations(options.annotations, "", check_images=False, layout=surface.layout).people
     points = _true_points(people, surface, options)
     errors = annotator_errors(points, surface)

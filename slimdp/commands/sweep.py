@@ -46,16 +46,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_device(command)
     add_overrides(command, "for every row: stages.0.steps=10")
     for option, which in (("--data", "to train on"), ("--evaluate", "to score on")):
-        add_input(
-            command,
-            option,
-            type=str,
-            nargs=2,
-            action="append",
-            default=[],
-            metavar=("ANNOTATIONS", "IMAGES"),
-            help=f"your own people {which}, for those of the study",
-        )
+        names, about = ("ANNOTATIONS", "IMAGES"), f"your own people {which}, for those of the study"
+        add_input(command, option, type=str, nargs=2, action="append", default=[], metavar=names, help=about)
     command.add_argument("--status", action="store_true", help="say how far it is, and do nothing")
     add_output(
         command, "--results", help="the file of scores, of this --out alone; default: scores.jsonl in it"
