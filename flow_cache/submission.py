@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -30,7 +30,6 @@ from flow_cache.precompute import (
     PrecomputeSummary,
     Progress,
     ProgressFile,
-    Report,
     precompute,
     read_progress,
     reporting,
@@ -54,7 +53,7 @@ from flow_cache.runtime.words import quoted
 from flow_cache.schema import STEPS
 from flow_cache.shards import Shard, assign_shards, known_videos
 from flow_cache.store import FlowStore
-from flow_cache.video import VideoProbe, VideoSource, name_sources, probe_video
+from flow_cache.video import VideoSource, name_sources, probe_video
 
 if TYPE_CHECKING:
     from submitit import Job
@@ -65,8 +64,7 @@ _POLL_SECONDS = {"local": 0.2, "slurm": 2.0}
 _RECORDED = ("job", "files", "progress", "log")
 
 
-@dataclass(frozen=True)
-class JobFile:
+class JobFile(NamedTuple):
     """A file that a job fills, and the videos in it."""
 
     path: Path
@@ -92,27 +90,25 @@ class ShardJob(RequeuedJob):
             os.environ["OMP_NUM_THREADS"] = str(self.threads)  # torch reads it when it is first imported
         kept = ProgressFile(self.progress_file)
         kept.write("running")
+        last = {file.path: file.planned for file in self.files}
+
+        def report(path: Path, progress: Progress) -> None:
+            last[path] = progress
+            whole = together(list(last.values()))
+            kept(whole)
+            display(whole.standing)
+
         try:
             with _stopping_like_an_interrupt(), ProgressDisplay() as display:
-                summaries = self._fill(kept, lambda progress: display(progress.standing))
+                summaries = [
+                    precompute(file.sources, file.path, progress=partial(report, file.path), **self.settings)
+                    for file in self.files
+                ]
         except BaseException:
             kept.write("stopped")
             raise
         kept.write("finished")
         return PrecomputeSummary.of(summaries, sum(summary.seconds for summary in summaries))
-
-    def _fill(self, *reports: Report) -> list[PrecomputeSummary]:
-        last = {file.path: file.planned for file in self.files}
-
-        def report(path: Path, progress: Progress) -> None:
-            last[path] = progress
-            for each in reports:
-                each(together(list(last.values())))
-
-        return [
-            precompute(file.sources, file.path, progress=partial(report, file.path), **self.settings)
-            for file in self.files
-        ]
 
 
 @contextlib.contextmanager
@@ -146,8 +142,7 @@ def _stopping_like_an_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@dataclass(frozen=True)
-class Submitted:
+class Submitted(NamedTuple):
     """A job of an array."""
 
     job: Job[PrecomputeSummary]
@@ -160,9 +155,8 @@ class Submitted:
     def progress(self) -> Progress:
         """How far it is; nothing is found and estimated before it says so."""
         said = read_progress(self.work.progress_file)
-        if said is not None and said.progress is not None:
-            return said.progress
-        return together([file.planned for file in self.work.files])
+        planned = together([file.planned for file in self.work.files])
+        return (said and said.progress) or planned
 
 
 @dataclass(frozen=True)
@@ -267,7 +261,11 @@ def submit(
     videos = [probe_video(source) for source in name_sources(sources, known_videos(out))]
     if unknown := sorted(set(frames or {}) - {video.name for video in videos}):
         raise FlowCacheError(f"frames of videos that are not given: {unknown}")
-    planned = {video.name: _planned(video, steps, frames) for video in videos}
+    planned = {}
+    for video in videos:
+        planned[video.name] = len(plan_fields(video.frames, steps, (frames or {}).get(video.name)))
+        if not planned[video.name]:
+            raise FlowCacheError(f"{video.path}: of its {video.frames} frames none is wanted; see --frames")
     _try_out(estimator)
     shares = [share for share in assign_shards(out, videos, jobs) if share]
     for shard in itertools.chain(*shares):
@@ -289,18 +287,10 @@ def submit(
     return under_way
 
 
-def _planned(video: VideoProbe, steps: Sequence[int], frames: Mapping[str, Iterable[int]] | None) -> int:
-    fields = len(plan_fields(video.frames, steps, (frames or {}).get(video.name)))
-    if not fields:
-        raise FlowCacheError(f"{video.path}: of its {video.frames} frames none is wanted; see --frames")
-    return fields
-
-
 def _job_file(shard: Shard, planned: Mapping[str, int]) -> JobFile:
-    fields = [(planned[video.name], video.area) for video in shard.videos]
-    area = sum(count * area for count, area in fields)
-    before = Progress(sum(count for count, _ in fields), 0, 0, shard.videos[0].name, area)
-    return JobFile(shard.path, shard.sources, before)
+    total = sum(planned[video.name] for video in shard.videos)
+    area = sum(planned[video.name] * video.area for video in shard.videos)
+    return JobFile(shard.path, shard.sources, Progress(total, 0, 0, shard.videos[0].name, area))
 
 
 def _of(share: list[Shard], frames: Mapping[str, Iterable[int]] | None) -> dict[str, Iterable[int]] | None:

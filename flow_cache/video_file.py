@@ -57,7 +57,15 @@ class VideoFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._container = _open(path)
+        # "file:" and the white list: what stands in a name or a playlist must not open anything else.
+        options = {"protocol_whitelist": "file"}
+        try:
+            self._container = av.open(f"file:{path}", metadata_errors="replace", options=options)
+        except av.FFmpegError as error:
+            raise FlowCacheError(
+                f"{path} ({path.stat().st_size} bytes) is no video that FFmpeg can open, or it is cut off: "
+                f"{error.strerror}"
+            ) from error
         try:
             self._films = _films(path, self._container)
             marked = (film for film in self._films if film.disposition & Disposition.default)
@@ -144,7 +152,7 @@ class VideoFile:
         except av.FFmpegError as error:  # from the container
             self._refuse(str(error.strerror))
         self._check_end()
-        self._say_what_is_odd(undecodable, incomplete)
+        self._warn(undecodable, incomplete)
 
     def shape(self, frame: av.VideoFrame) -> tuple[int, int]:
         """Width and height, px, of the last frame as it is shown."""
@@ -213,7 +221,7 @@ class VideoFile:
         if self._is(_INDEXED) and announced - self._packets > max(1, announced * _MISSING_TOLERANCE):
             self._refuse(f"{self._packets} of the {announced} frames that it announces are in it")
 
-    def _say_what_is_odd(self, undecodable: int, incomplete: int) -> None:
+    def _warn(self, undecodable: int, incomplete: int) -> None:
         if undecodable or incomplete:
             _LOG.warning(
                 "%s begins in the middle of a recording: its first %d frames cannot be decoded and do not "
@@ -262,17 +270,6 @@ class VideoFile:
             f"{self.path} is damaged, or cut off, after its frame {self._count - 1} ({self.codec}: {why}); "
             f"fetch it again, or, to go on with what players make of it, {_write_anew(self.path)}"
         )
-
-
-def _open(path: Path) -> av.container.InputContainer:
-    # "file:" and the white list: what stands in a name or a playlist must not open anything else.
-    try:
-        return av.open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
-    except av.FFmpegError as error:
-        raise FlowCacheError(
-            f"{path} ({path.stat().st_size} bytes) is no video that FFmpeg can open, or it is cut off: "
-            f"{error.strerror}"
-        ) from error
 
 
 def matroska_size(path: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -112,10 +113,8 @@ class FlowWriter:
             opened, finished = self._open_step(video, step)
             there = bool(finished[frame])
         fields = opened.fields
-        if flow.shape != fields.shape[1:]:
-            raise FlowCacheError(
-                f"flow of shape {flow.shape} for video {video!r}; wanted {tuple(fields.shape[1:])}"
-            )
+        if flow.shape != (wanted := fields.shape[1:]):
+            raise FlowCacheError(f"flow of shape {flow.shape} for video {video!r}; wanted {tuple(wanted)}")
         stored = flow if flow.dtype == np.int16 else encode(flow)
         tiles = tiles_with_pixels(stored)
         if opened.rows:
@@ -138,15 +137,14 @@ class FlowWriter:
         """
         with self._naming_damage():
             opened, finished = self._open_step(video, step)
-        fields = opened.fields
+        fields, (_, _, height, width) = opened.fields, opened.fields.shape
         empty = np.full(fields.chunks, fields.fillvalue, np.int16).tobytes()
         _, _, rows, columns = fields.chunks
         with self._changing():
-            for y in range(0, fields.shape[2], rows):
-                for x in range(0, fields.shape[3], columns):
-                    place = (frame, 0, y, x)
-                    if fields.id.get_chunk_info_by_coord(place).byte_offset is not None:
-                        fields.id.write_direct_chunk(place, empty, filter_mask=_NO_FILTERS)
+            for y, x in itertools.product(range(0, height, rows), range(0, width, columns)):
+                place = (frame, 0, y, x)
+                if fields.id.get_chunk_info_by_coord(place).byte_offset is not None:
+                    fields.id.write_direct_chunk(place, empty, filter_mask=_NO_FILTERS)
             finished[frame] = 0
         self._commit_when_due()
 

@@ -48,7 +48,7 @@ def own_descriptor(path: Path) -> int | None:
         if found and found["process"] in (None, str(os.getpid())):
             return int(found["number"])
         if not os.path.islink(step):
-            return None
+            break
         step = os.path.normpath(os.path.join(os.path.dirname(step), os.readlink(step)))
     return None
 

@@ -116,22 +116,19 @@ class Tracker:
         self._standing = Standing(title, unit, found, total, found)
         self._display = ProgressDisplay(after=SECONDS_BEFORE_FIRST) if speaks and _Settings.shown else None
 
-    def advance(self, count: int = 1) -> None:
-        """So many units more are done."""
-        self._show(replace(self._standing, done=self._standing.done + count))
+    def advance(self, count: int = 1, found: int = 0) -> None:
+        """So many units more are done; those found were done before, and say nothing of the speed."""
+        was = self._standing
+        self._standing = replace(was, done=was.done + count, found=was.found + found)
+        if self._display is not None:
+            self._display(self._standing)
 
     def find(self, count: int) -> None:
-        """So many units more were done before, which says nothing of the speed."""
-        was = self._standing
-        self._show(replace(was, done=was.done + count, found=was.found + count))
-
-    def _show(self, standing: Standing) -> None:
-        self._standing = standing
-        if self._display is not None:
-            self._display(standing)
+        """So many units more were done before."""
+        self.advance(count, found=count)
 
     def __enter__(self) -> Tracker:
-        self._show(self._standing)
+        self.advance(0)
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
