@@ -36,14 +36,8 @@ import numpy as np
 
 from flow_cache.codec import TILE, UNITS_PER_PX
 from flow_cache.errors import DamagedStoreError, FlowCacheError
-from flow_cache.runtime.hdf5 import (
-    Hdf5ContentError,
-    has_attribute,
-    has_member,
-    integer,
-    member_names,
-    subgroup,
-)
+from flow_cache.runtime import hdf5
+from flow_cache.runtime.hdf5 import Hdf5ContentError
 from flow_cache.runtime.words import quoted
 
 SCHEMA = 2
@@ -171,13 +165,13 @@ def upgrade(file: h5py.File) -> None:
     """Bring an open file of an older version to this one."""
     if file.attrs["schema"] == SCHEMA:
         return
-    for video in member_names(file["/"]):
-        group = subgroup(file["/"], video)
-        if has_member(group, "planned"):
+    for video in hdf5.member_names(file["/"]):
+        group = hdf5.subgroup(file["/"], video)
+        if hdf5.has_member(group, "planned"):
             raise Hdf5ContentError(f"/@schema is 1, but {group.name}/planned is there, of layout 2")
         put_text(group.attrs, "around", "")
         flags = group.create_group("planned")
-        for name in member_names(subgroup(group, "finished")):
+        for name in hdf5.member_names(hdf5.subgroup(group, "finished")):
             _make_flags(flags, name, every_field(len(group["frame_names"]), int(name)))
     file.attrs["schema"] = SCHEMA
 
@@ -194,7 +188,7 @@ def put_text(attributes: h5py.AttributeManager, key: str, text: str) -> None:
 
 def check_schema(file: h5py.File, path: Path) -> None:
     """Raise FlowCacheError (and close the file) unless this code reads the layout of an open file."""
-    found = integer(file["/"], "schema", 0, 2**31) if has_attribute(file, "schema") else None
+    found = hdf5.integer(file["/"], "schema", 0, 2**31) if hdf5.has_attribute(file, "schema") else None
     if found not in READABLE:
         file.close()
         wanted = f"a flow store of layout version {' or '.join(map(str, READABLE))}"

@@ -11,19 +11,13 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
+from flow_cache import store_files
 from flow_cache.codec import decode, pixels_touched
 from flow_cache.errors import FlowCacheError, MissingFlowError
 from flow_cache.runtime.hdf5 import Hdf5ContentError, named
 from flow_cache.runtime.lru_cache import LruCache
 from flow_cache.schema import STEPS, VideoRecord, region_in_words, region_words, step_name, writer_command
-from flow_cache.store_files import (
-    OF_DAMAGE,
-    OpenFiles,
-    UnknownVideoError,
-    damaged,
-    locate_videos,
-    shard_files,
-)
+from flow_cache.store_files import OF_DAMAGE, OpenFiles, UnknownVideoError, damaged
 from flow_cache.stored_video import StoredVideo
 from flow_cache.video import VideoSource
 
@@ -85,7 +79,7 @@ class FlowStore:
     def files(self) -> list[Path]:
         """The files of the store, sorted: itself, or those of the folder."""
         if self._path.is_dir():
-            return shard_files(self._path)
+            return store_files.shard_files(self._path)
         return [self._path] if self._path.exists() else []
 
     def videos(self) -> tuple[str, ...]:
@@ -179,7 +173,7 @@ class FlowStore:
 
     def _files_of_videos(self) -> dict[str, Path]:
         if self._located is None:
-            self._located = locate_videos(self.files(), self._names_in)
+            self._located = store_files.locate_videos(self.files(), self._names_in)
         return self._located
 
     def _names_in(self, path: Path) -> list[str]:

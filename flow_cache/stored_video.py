@@ -11,19 +11,8 @@ import h5py
 import numpy as np
 
 from flow_cache.codec import NOT_STORED, UNITS_PER_PX, sum_rows, whole_tiles
-from flow_cache.runtime.hdf5 import (
-    Hdf5ContentError,
-    dataset,
-    has_attribute,
-    has_member,
-    integer,
-    member_names,
-    place,
-    require_all_held,
-    require_array,
-    subgroup,
-    text,
-)
+from flow_cache.runtime import hdf5
+from flow_cache.runtime.hdf5 import Hdf5ContentError
 from flow_cache.schema import (
     LARGEST_TILE,
     MOST_FRAMES,
@@ -103,12 +92,12 @@ class StoredVideo:
     def __init__(self, file: h5py.File, name: str, facts: VideoFacts | None = None) -> None:
         self.name = name
         self._file = file
-        self.facts = facts or _check_video(file, subgroup(file["/"], group_name(name)))
+        self.facts = facts or _check_video(file, hdf5.subgroup(file["/"], group_name(name)))
         self._steps: dict[int, StoredStep] = {}
 
     def frames(self) -> tuple[str, ...]:
         """The names of the frames in order."""
-        names = dataset(self._group(), "frame_names")
+        names = hdf5.dataset(self._group(), "frame_names")
         kind = names.id.get_type()
         if kind.get_class() != h5py.h5t.STRING:
             raise Hdf5ContentError(f"{names.name} is no text")
@@ -116,7 +105,7 @@ class StoredVideo:
         if not of_any_length:
             if kind.get_size() > _LONGEST_NAME:
                 raise Hdf5ContentError(f"{names.name}: names of {kind.get_size()} bytes")
-            require_all_held(names)
+            hdf5.require_all_held(names)
         # Text of variable length can lie in the file once and be referred to a million times.
         at_once = 64 if of_any_length else _NAMES_AT_ONCE
         where = names.name  # HDF5 takes longer to tell it than to read a name
@@ -134,10 +123,10 @@ class StoredVideo:
     def record(self) -> VideoRecord:
         """What is known of the video and of how its flow was made."""
         group = self._group()
-        known = {key: text(group, key) for key in _TEXT_ATTRIBUTES}
+        known = {key: hdf5.text(group, key) for key in _TEXT_ATTRIBUTES}
         if not isinstance(_parsed(known["settings"]), dict):
             raise Hdf5ContentError(f"{group.name}@settings is {known['settings']!r}; wanted JSON: {{...}}")
-        around = "" if self.facts.first_layout else text(group, "around")
+        around = "" if self.facts.first_layout else hdf5.text(group, "around")
         _require_region(group, around)
         return VideoRecord(
             self.name, self.facts.width, self.facts.height, self.frames(), **known, around=around
@@ -148,9 +137,9 @@ class StoredVideo:
         found: set[int] = set()
         for kind in self._kinds():  # one that lost its fields, but not its flags, is damage, and to be seen
             group = self._kind(kind)
-            for name in member_names(group):
+            for name in hdf5.member_names(group):
                 if not _STEP.fullmatch(name):
-                    raise Hdf5ContentError(f"{place(group, name)} is no step, such as +2 or -1")
+                    raise Hdf5ContentError(f"{hdf5.place(group, name)} is no step, such as +2 or -1")
                 found.add(int(name))
         return tuple(sorted(found))
 
@@ -202,25 +191,25 @@ class StoredVideo:
         return ({}, 0) if fields is None else (fields.tiles(), tiles_a_field(fields.fields))
 
     def _group(self) -> h5py.Group:
-        return subgroup(self._file["/"], group_name(self.name))
+        return hdf5.subgroup(self._file["/"], group_name(self.name))
 
     def _kinds(self) -> tuple[str, ...]:
         return ("flow", "finished") if self.facts.first_layout else ("flow", "finished", "planned")
 
     def _kind(self, kind: str) -> h5py.Group:
-        return subgroup(self._group(), kind)
+        return hdf5.subgroup(self._group(), kind)
 
     def _check_step(self, step: int) -> StepFacts | None:
         # Only a name that is nowhere is no room; one that was lost, or cannot be read, is damage.
-        there = {kind: has_member(self._kind(kind), step_name(step)) for kind in self._kinds()}
+        there = {kind: hdf5.has_member(self._kind(kind), step_name(step)) for kind in self._kinds()}
         if not any(there.values()):
             return None
         rows = rows_of_differences(self._fields(step))
         return StepFacts(self._flags("finished", step), rows)
 
     def _fields(self, step: int) -> h5py.Dataset:
-        fields = dataset(self._kind("flow"), step_name(step))
-        require_array(fields, (self.facts.frame_count, 2, self.facts.height, self.facts.width), np.int16)
+        fields = hdf5.dataset(self._kind("flow"), step_name(step))
+        hdf5.require_array(fields, (self.facts.frame_count, 2, self.facts.height, self.facts.width), np.int16)
         chunks = fields.chunks
         if chunks is None or chunks[:2] != (1, 2) or max(chunks[2:]) > LARGEST_TILE:
             raise Hdf5ContentError(
@@ -229,9 +218,9 @@ class StoredVideo:
         return fields
 
     def _flags(self, kind: str, step: int) -> np.ndarray:
-        flags = dataset(self._kind(kind), step_name(step))
-        require_array(flags, (self.facts.frame_count,), np.uint8)
-        require_all_held(flags)
+        flags = hdf5.dataset(self._kind(kind), step_name(step))
+        hdf5.require_array(flags, (self.facts.frame_count,), np.uint8)
+        hdf5.require_all_held(flags)
         found = flags[:]
         if found.max() > 1:
             raise Hdf5ContentError(f"{flags.name}[{int(found.argmax())}] is {found.max()}; wanted 0 or 1")
@@ -239,17 +228,17 @@ class StoredVideo:
 
 
 def _check_video(file: h5py.File, group: h5py.Group) -> VideoFacts:
-    units = integer(group, "units_per_px", 1, 2**31)
+    units = hdf5.integer(group, "units_per_px", 1, 2**31)
     if units != UNITS_PER_PX:
         raise Hdf5ContentError(f"{group.name}: flow in 1/{units} px; wanted 1/{UNITS_PER_PX} px")
-    width, height = (integer(group, side, 1, MOST_PIXELS) for side in ("width", "height"))
+    width, height = (hdf5.integer(group, side, 1, MOST_PIXELS) for side in ("width", "height"))
     if width * height > MOST_PIXELS:
         raise Hdf5ContentError(f"{group.name}: frames of {width} x {height} px; at most {MOST_PIXELS} px")
-    names = dataset(group, "frame_names")
+    names = hdf5.dataset(group, "frame_names")
     if names.id.rank != 1 or not 1 <= names.id.shape[0] <= MOST_FRAMES:
         raise Hdf5ContentError(f"{names.name} has shape {names.id.shape}; wanted 1 to {MOST_FRAMES} names")
-    first_layout = integer(file["/"], "schema", 1, SCHEMA) == 1
-    if first_layout and has_member(group, "planned"):
+    first_layout = hdf5.integer(file["/"], "schema", 1, SCHEMA) == 1
+    if first_layout and hdf5.has_member(group, "planned"):
         raise Hdf5ContentError(f"/@schema is 1, but {group.name}/planned is there, of layout 2")
     return VideoFacts(width, height, int(names.id.shape[0]), first_layout, {})
 
@@ -267,7 +256,8 @@ def rows_of_differences(fields: h5py.Dataset) -> int | None:
     Raises Hdf5ContentError where the attribute that says so was lost, or contradicts the value of unwritten
     tiles.
     """
-    by_rows = has_attribute(fields, "row_differences") and bool(integer(fields, "row_differences", 0, 1))
+    key = "row_differences"
+    by_rows = hdf5.has_attribute(fields, key) and bool(hdf5.integer(fields, key, 0, 1))
     if fields.fillvalue != (0 if by_rows else NOT_STORED):
         raise Hdf5ContentError(
             f"{fields.name}@row_differences is {'1' if by_rows else '0 or missing'}, and tiles that nobody "

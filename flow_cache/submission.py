@@ -35,17 +35,9 @@ from flow_cache.precompute import (
     reporting,
     together,
 )
+from flow_cache.runtime import job_array
 from flow_cache.runtime.atomic import write_json
-from flow_cache.runtime.job_array import (
-    JOBS_FOLDER,
-    RequeuedJob,
-    end_of_log,
-    make_executor,
-    new_jobs_folder,
-    submit_array,
-    visible_gpus,
-    wait_for_jobs,
-)
+from flow_cache.runtime.job_array import JOBS_FOLDER, RequeuedJob
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.machine import usable_cores
 from flow_cache.runtime.progress import ProgressDisplay
@@ -175,7 +167,7 @@ class Submission:
         """
         started = time.monotonic()
         with reporting(progress) as report:
-            wait_for_jobs(
+            job_array.wait_for_jobs(
                 [each.job for each in self.jobs],
                 self.cluster,
                 lambda: report(together([each.progress() for each in self.jobs])),
@@ -227,7 +219,7 @@ def _result(submitted: Submitted) -> PrecomputeSummary | str:
     except (FailedJobError, UncompletedJobError):
         pass  # its log says it shorter
     killed = "" if job.paths.result_pickle.exists() else " it ended without a result, as when it is killed;"
-    return f"{submitted.files} (job {job.job_id}):{killed} the end of {log}:\n{end_of_log(job)}"
+    return f"{submitted.files} (job {job.job_id}):{killed} the end of {log}:\n{job_array.end_of_log(job)}"
 
 
 def submit(
@@ -256,7 +248,7 @@ def submit(
     if jobs < 1 or processes < 1:
         raise FlowCacheError(f"{jobs} jobs of {processes} processes; wanted 1 or more")
     with tempfile.TemporaryDirectory() as nowhere:
-        make_executor(cluster, Path(nowhere), asked or {}, processes)
+        job_array.make_executor(cluster, Path(nowhere), asked or {}, processes)
     steps = checked_steps(steps)
     videos = [probe_video(source) for source in name_sources(sources, known_videos(out))]
     if unknown := sorted(set(frames or {}) - {video.name for video in videos}):
@@ -270,7 +262,7 @@ def submit(
     shares = [share for share in assign_shards(out, videos, jobs) if share]
     for shard in itertools.chain(*shares):
         _check_shard(shard, estimator)
-    folder = new_jobs_folder(out)
+    folder = job_array.new_jobs_folder(out)
     settings = {**settings, "steps": steps, "estimator": estimator, "processes": processes}
     works = [
         ShardJob(
@@ -281,7 +273,8 @@ def submit(
         )
         for number, share in enumerate(shares)
     ]
-    submitted = submit_array(make_executor(cluster, folder, asked or {}, processes), cluster, works)
+    executor = job_array.make_executor(cluster, folder, asked or {}, processes)
+    submitted = job_array.submit_array(executor, cluster, works)
     under_way = Submission(out, cluster, folder, tuple(map(Submitted, submitted, works)))
     under_way.keep_record()
     return under_way
@@ -327,6 +320,6 @@ def _share_of_machine(number: int, jobs: int, estimator: FlowEstimator) -> dict[
     device = getattr(estimator, "device", "cpu")
     if device == "cpu":
         return {"threads": threads}
-    gpus = visible_gpus()
+    gpus = job_array.visible_gpus()
     one_each = device in ("auto", "cuda") and gpus
     return {"threads": threads, "gpus": gpus[number % len(gpus)] if one_each else ",".join(gpus)}

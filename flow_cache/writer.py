@@ -11,23 +11,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from flow_cache import schema
 from flow_cache.choices import COMMIT_SECONDS
 from flow_cache.codec import encode, runs, tiles_with_pixels, to_row_differences
 from flow_cache.errors import FlowCacheError
 from flow_cache.journal import JournaledFile
 from flow_cache.runtime.hdf5 import Hdf5ContentError, has_member, uninterrupted
 from flow_cache.runtime.words import listed
-from flow_cache.schema import (
-    FILTERS,
-    VideoRecord,
-    every_field,
-    group_name,
-    make_group,
-    make_step,
-    region_in_words,
-    step_name,
-    upgrade,
-)
+from flow_cache.schema import VideoRecord, group_name, step_name
 from flow_cache.store_files import OF_DAMAGE, damaged, make_if_missing, open_for_writing
 from flow_cache.stored_video import StoredStep, StoredVideo
 
@@ -44,10 +35,10 @@ class FlowWriter:
     """
 
     def __init__(self, path: Path, filter: str = "zstd", commit_seconds: float = COMMIT_SECONDS) -> None:
-        if filter not in FILTERS:
-            raise FlowCacheError(f"filter {filter!r}; choices: {listed(FILTERS, filter)}")
+        if filter not in schema.FILTERS:
+            raise FlowCacheError(f"filter {filter!r}; choices: {listed(schema.FILTERS, filter)}")
         self._path = path
-        self._filter = FILTERS[filter]
+        self._filter = schema.FILTERS[filter]
         self._commit_seconds = commit_seconds
         make_if_missing(path)
         self._bytes = JournaledFile(path)
@@ -77,7 +68,7 @@ class FlowWriter:
         """
         count = len(record.frame_names)
         wanted = {
-            step: np.zeros(count, np.uint8) if planned is not None else every_field(count, step)
+            step: np.zeros(count, np.uint8) if planned is not None else schema.every_field(count, step)
             for step in steps
         }
         for frame, step in planned or ():
@@ -180,7 +171,7 @@ class FlowWriter:
         with self._naming_damage():
             self._file = open_for_writing(self._bytes, self._path)
             with self._changing():
-                upgrade(self._file)
+                schema.upgrade(self._file)
         self.commit()
 
     def _open_step(self, video: str, step: int) -> tuple[StoredStep, h5py.Dataset]:
@@ -223,17 +214,17 @@ class FlowWriter:
 
     def _make_room(self, record: VideoRecord, planned: Mapping[int, np.ndarray]) -> None:
         if not has_member(self._file["/"], group_name(record.name)):
-            make_group(self._file, record)
+            schema.make_group(self._file, record)
         video, group = StoredVideo(self._file, record.name), self._file[group_name(record.name)]
         for step, flags in planned.items():
             if video.step(step) is None:
-                make_step(group, step_name(step), self._filter)
+                schema.make_step(group, step_name(step), self._filter)
             before, wanted = StoredVideo(self._file, record.name).planned(step), flags.astype(bool)
             if (wanted & ~before).any():  # else a run that goes on would commit a change of nothing
                 group["planned"][step_name(step)][:] = before | wanted
 
     def _check_same(self, held: VideoRecord, asked: VideoRecord) -> None:
-        name, there = asked.name, region_in_words(held.around)
+        name, there = asked.name, schema.region_in_words(held.around)
         if held.source_hash != asked.source_hash:
             other = (
                 f"a video {name!r} whose frames are not those of {asked.source} (it came from "
@@ -243,7 +234,7 @@ class FlowWriter:
             wanted = f"{asked.estimator} {asked.settings}"
             other = f"{name!r} by {held.estimator} {held.settings}; asked for {wanted}; write to another file"
         elif held.around != asked.around:
-            wanted = region_in_words(asked.around)
+            wanted = schema.region_in_words(asked.around)
             other = f"{name!r} {there}; asked for flow {wanted}; write to another file, or ask as before"
         else:
             return

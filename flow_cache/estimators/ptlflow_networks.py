@@ -17,16 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
-from flow_cache.estimators.inputs import (
-    Pair,
-    check_pairs,
-    check_state,
-    fingerprint,
-    loading,
-    padded,
-    pick_device,
-    read_checkpoint,
-)
+from flow_cache.estimators import inputs
+from flow_cache.estimators.inputs import Pair
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -71,7 +63,7 @@ class PtlflowNetwork:
 
     def settings(self) -> dict[str, Any]:
         """What decides the flow: of a checkpoint its content; FlowCacheError where there is none."""
-        settings: dict[str, Any] = {"weights": fingerprint(_weights(self))}
+        settings: dict[str, Any] = {"weights": inputs.fingerprint(_weights(self))}
         if self.iterations is not None:
             settings["iterations"] = self.iterations
         return {**settings, "half": True} if self.half else settings
@@ -80,13 +72,13 @@ class PtlflowNetwork:
         """As `FlowEstimator.estimate`; raises FlowCacheError also where the network fails."""
         import torch
 
-        check_pairs(frames, pairs, self.name, 2)
-        network, device = _loaded(self), pick_device(self.device)
+        inputs.check_pairs(frames, pairs, self.name, 2)
+        network, device = _loaded(self), inputs.pick_device(self.device)
         # ptlflow takes the channels in OpenCV's order, from 0 to 1.
         images = torch.from_numpy(frames[..., ::-1].copy()).permute(0, 3, 1, 2).to(device).float() / 255
         long = (network.output_stride or 0) >= _LONG_STRIDE
         smallest = _SMALLEST_OF_LONG_STRIDE if long else _SMALLEST_PADDED
-        images, (left, top) = padded(images, 1, smallest)
+        images, (left, top) = inputs.padded(images, 1, smallest)
         height, width = frames.shape[1:3]
         half = self.half and device.type == "cuda"
         flows = []
@@ -153,11 +145,11 @@ def _loaded(settings: PtlflowNetwork) -> Any:  # a ptlflow BaseModel
     except Exception as error:  # some build upon weights of other projects, which they download
         raise FlowCacheError(f"{settings.name} cannot be built: {error!r}") from error
     path = Path(weights)
-    content = read_checkpoint(path) if path.is_file() else None
-    with loading(weights, settings.name):
+    content = inputs.read_checkpoint(path) if path.is_file() else None
+    with inputs.loading(weights, settings.name):
         if content is None or "state_dict" in content:
             ptlflow.restore_model(network, weights)  # it too reads tensors and plain values alone
         else:
-            check_state(content, path)
+            inputs.check_state(content, path)
             network.load_state_dict({key.removeprefix("module."): value for key, value in content.items()})
-    return network.eval().to(pick_device(settings.device))
+    return network.eval().to(inputs.pick_device(settings.device))

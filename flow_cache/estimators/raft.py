@@ -12,16 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
-from flow_cache.estimators.inputs import (
-    Pair,
-    check_pairs,
-    check_state,
-    fingerprint,
-    loading,
-    padded,
-    pick_device,
-    read_checkpoint,
-)
+from flow_cache.estimators import inputs
+from flow_cache.estimators.inputs import Pair
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -61,7 +53,7 @@ class _Raft:
         from flow_cache.estimators.raft import check_weights
 
         check_weights(self.weights, self.name)
-        decided = {"weights": fingerprint(self.weights), "iterations": self.iterations}
+        decided = {"weights": inputs.fingerprint(self.weights), "iterations": self.iterations}
         # Left out where it is 1: stores that are older than it go on.
         return {**decided, "enlarge": self.enlarge} if self.enlarge > 1 else decided
 
@@ -69,12 +61,12 @@ class _Raft:
         """As `FlowEstimator.estimate`; frames are padded to multiples of 8 px, 128 px at least."""
         import torch
 
-        check_pairs(frames, pairs, self.name, 2)
-        network, device = _network(self), pick_device(self.device)
+        inputs.check_pairs(frames, pairs, self.name, 2)
+        network, device = _network(self), inputs.pick_device(self.device)
         images = torch.from_numpy(frames).permute(0, 3, 1, 2).to(device).float() / 127.5 - 1
         images = _enlarged(images, self.enlarge)
         height, width = images.shape[-2:]
-        images, (left, top) = padded(images, _STRIDE, _SMALLEST_PADDED)
+        images, (left, top) = inputs.padded(images, _STRIDE, _SMALLEST_PADDED)
         flows = []
         # Half precision on GPUs alone: CPUs emulate it, many times slower.
         with torch.inference_mode(), torch.autocast(device.type, enabled=device.type == "cuda"):
@@ -160,7 +152,7 @@ def _network(settings: _Raft) -> RAFT:
 
     network = getattr(optical_flow, settings.name)(weights=None)
     load_weights(network, settings.weights, settings.name)
-    return network.eval().to(pick_device(settings.device))
+    return network.eval().to(inputs.pick_device(settings.device))
 
 
 #: The authors' names (princeton-vl/RAFT) -> torchvision's, applied one after another.
@@ -199,10 +191,10 @@ def load_weights(network: nn.Module, weights: str, name: str) -> None:
     fit.
     """
     check_weights(weights, name)
-    with loading(weights, name):
+    with inputs.loading(weights, name):
         if Path(weights).is_file():
-            content = read_checkpoint(Path(weights))
-            check_state(content, Path(weights))
+            content = inputs.read_checkpoint(Path(weights))
+            inputs.check_state(content, Path(weights))
             state = translate(content, network)
         else:
             state = _trained(name)[weights].get_state_dict(progress=True, check_hash=True)
