@@ -11,15 +11,8 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flow_cache.arguments import (
-    add_estimator,
-    add_job_options,
-    asked_of_jobs,
-    chosen_estimator,
-    parse_frames,
-    parse_shard,
-    parse_steps,
-)
+from flow_cache import arguments
+from flow_cache.arguments import parse_frames, parse_shard, parse_steps
 from flow_cache.choices import COMMIT_SECONDS, FILTER_NAMES, FORMAT_NAMES, MARGIN
 from flow_cache.errors import FlowCacheError
 from flow_cache.runtime.command_line import add_input, add_output, check_apart
@@ -46,7 +39,7 @@ def _add_precompute(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     add_output(fill, "--out", role="store", required=True, help="the .h5 file to write; of jobs: the folder")
     fill.add_argument("--steps", type=parse_steps, default="-3:3", help="-3:3 (default), or a list: -1,1")
-    add_estimator(fill)
+    arguments.add_estimator(fill)
     fill.add_argument("--processes", type=int, default=1, help="processes that estimate (default: 1)")
     fill.add_argument(
         "--commit-seconds", type=float, default=COMMIT_SECONDS,
@@ -66,7 +59,7 @@ def _add_precompute(commands: argparse._SubParsersAction) -> None:
         help="only the videos of the I-th of N jobs, into a file of its own in the folder OUT",
     )  # fmt: skip
     fill.add_argument("--jobs", type=int, metavar="N", help="how many, each with a file in the folder OUT")
-    add_job_options(fill)
+    arguments.add_job_options(fill)
     fill.set_defaults(run=_precompute)
     tell = commands.add_parser("jobs", help="how far the jobs are that --submit started")
     tell.add_argument("out", type=Path, help="the folder that they fill")
@@ -79,9 +72,8 @@ def _add_fields(command: argparse.ArgumentParser) -> None:
         help="only fields that start or end at these frames, both ends included; or at those in which a COCO "
         "file (.json) has people, as propagating their labels needs",
     )  # fmt: skip
-    command.add_argument(
-        "--filter", choices=FILTER_NAMES, default="zstd", help="compression (default: %(default)s)"
-    )
+    kept = "compression (default: %(default)s)"
+    command.add_argument("--filter", choices=FILTER_NAMES, default="zstd", help=kept)
 
 
 def _add_chain(commands: argparse._SubParsersAction) -> None:
@@ -102,19 +94,16 @@ def _precompute(options: argparse.Namespace) -> None:
     if options.margin is not None and options.around is None:
         raise FlowCacheError("--margin is a setting of --around, which was not given")
     options.videos = name_sources(options.sources, _known(options))
+    names = [video.name for video in options.videos]
+    chosen = _frames_of_interest(options.frames, names, lambda: [open_video(v) for v in options.videos])
     settings = {
-        "steps": options.steps,
-        "estimator": chosen_estimator(options),
-        "frames": _frames_of_interest(
-            options.frames,
-            [video.name for video in options.videos],
-            lambda: [open_video(video) for video in options.videos],
-        ),
-        "around": options.around,
+        **{
+            name: getattr(options, name)
+            for name in ("steps", "around", "filter", "processes", "commit_seconds")
+        },
+        "estimator": arguments.chosen_estimator(options),
+        "frames": chosen,
         "margin": MARGIN if options.margin is None else options.margin,
-        "filter": options.filter,
-        "processes": options.processes,
-        "commit_seconds": options.commit_seconds,
     }
     if options.submit is not None:
         _submit(options, settings)
@@ -129,7 +118,6 @@ def _precompute(options: argparse.Namespace) -> None:
         fills = [(shard.path, list(shard.sources)) for shard in share]
         if not fills:
             print(f"{options.out}: none of {len(videos)} videos falls to this shard")
-    chosen = settings["frames"]
     for out, sources in fills:
         if chosen is not None:
             settings["frames"] = {video.name: chosen[video.name] for video in sources}
@@ -165,7 +153,7 @@ def _submit(options: argparse.Namespace, settings: dict[str, Any]) -> None:
 
     if options.shard is not None or options.jobs is None:
         raise FlowCacheError("--submit needs --jobs N, which makes the shards; it does not go with --shard")
-    asked = asked_of_jobs(options)
+    asked = arguments.asked_of_jobs(options)
     under_way = submit(options.videos, options.out, options.jobs, options.submit, asked, **settings)
     count = len(under_way.jobs)
     fewer = f", not {options.jobs}: there is no more to share out" if count < options.jobs else ""
@@ -193,9 +181,9 @@ def _chain(options: argparse.Namespace) -> None:
     from flow_cache.video import as_video
 
     with FlowStore(options.store) as store:
-        videos = store.videos()
+        names = store.videos()
         frames = _frames_of_interest(
-            options.frames, videos, lambda: [as_video(store.record(name)) for name in videos]
+            options.frames, names, lambda: [as_video(store.record(n)) for n in names]
         )
         made = chain_flow(store, options.out, options.steps, frames, options.filter)
     print(f"{options.out}: {made.chained} fields chained, {made.found} found")
@@ -211,7 +199,7 @@ def _add_inspection(commands: argparse._SubParsersAction) -> None:
     check.add_argument("--sample", type=int, default=3, help="fields of each video (default 3; 0: none)")
     forget = "mark damaged fields as not there, to precompute them again"
     check.add_argument("--forget", action="store_true", help=forget)
-    add_estimator(check)
+    arguments.add_estimator(check)
     check.set_defaults(run=_verify)
     drawn = "draw a field: its colours, its check, and the frames if they are there"
     show = commands.add_parser("show", help=drawn)
@@ -236,9 +224,8 @@ def _add_exchange(commands: argparse._SubParsersAction) -> None:
     video = "the video or folder that it is the flow of, or NAME=PATH"
     add_input(take, "--video", type=str, required=True, help=video)
     take.add_argument("--format", choices=FORMAT_NAMES, default="flo", help="default: %(default)s")
-    take.add_argument(
-        "--step", type=int, help="frames that each file leads over (default: as named, else 1); -1: back"
-    )
+    over = "frames that each file leads over (default: as named, else 1); -1: back"
+    take.add_argument("--step", type=int, help=over)
     take.add_argument(
         "--first-frame", type=int, metavar="N",
         help="the number that the first frame of the video has in the files' names (default: found out)",
@@ -261,7 +248,7 @@ def _verify(options: argparse.Namespace) -> None:
     from flow_cache.store import FlowStore
 
     with FlowStore(options.store) as store:
-        found = verify_store(store, options.sample, chosen_estimator(options))
+        found = verify_store(store, options.sample, arguments.chosen_estimator(options))
         for fault in (*found.damaged, *found.different):
             print(fault)
         print(

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -107,72 +107,22 @@ def _megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Verification:
-    """What was found."""
+    """What was found, as it grows."""
 
-    read: int  # finished fields that were read
-    damaged: tuple[str, ...]  # what could not be: a file, a video, a step or a field, and why
-    estimated_again: int  # fields of the sample
-    different: tuple[str, ...]  # of these, those that came out otherwise: where, and by how much
-    damaged_fields: tuple[tuple[str, int, int], ...] = ()  # fields of the damaged: video, frame, step
+    finished: int = 0  # fields that there are to read
+    read: int = 0  # of these, those that were read
+    damaged: tuple[str, ...] = ()  # what could not be: a file, a video, a step or a field, and why
+    damaged_fields: tuple[tuple[str, int, int], ...] = ()  # fields of these: video, frame, step
+    estimated_again: int = 0  # fields of the sample
+    different: tuple[str, ...] = ()  # of these, those that came out otherwise: where, and by how much
+    _files: dict[str, Path] = field(default_factory=dict, repr=False)  # by video
 
     @property
     def sound(self) -> bool:
         """Whether nothing is wrong."""
         return not self.damaged and not self.different
-
-
-def verify_store(
-    store: FlowStore,
-    sample: int = 0,
-    estimator: FlowEstimator | None = None,
-    seed: int = 0,
-    speaks: bool = True,
-) -> Verification:
-    """Read every finished field, whose checksums HDF5 compares, and estimate some of them again.
-
-    Files and videos that cannot be read are damage like any other, and the others are looked at all the same.
-    Where a store holds flow near people alone, what it holds is compared. A `sample` is how many fields of
-    each video to estimate again, at random, by the estimator that made the store. Raises FlowCacheError for
-    another estimator or other settings than the store's, frames that are gone or not those that the store was
-    made of, or a file that another process writes, and OSError where the system refuses a file.
-    """
-    if sample and estimator is None:
-        raise FlowCacheError("no estimator to estimate a sample again with")
-    found, videos = _Found(), {}
-    for path in store.files():
-        with FlowStore(path) as file:
-            videos[path] = found.inspect_videos(path, file)
-            if sample and estimator is not None:
-                for video in videos[path]:  # before all that reading
-                    _check_made_by(file, video, estimator)
-    sound: dict[tuple[Path, str], list[Field]] = {}
-    with Tracker("verify", "fields", found.finished, speaks=speaks) as tracker:
-        for path, names in videos.items():
-            with FlowStore(path) as file:
-                sound |= {(path, video): found.read_fields(file, video, tracker) for video in names}
-    again, different = 0, []
-    if sample and estimator is not None:
-        rng = np.random.default_rng(seed)
-        for (path, video), fields in tracked(sound.items(), "estimate again", "videos", speaks=speaks):
-            chosen = [fields[i] for i in rng.permutation(len(fields))[:sample]]
-            if chosen:
-                with FlowStore(path) as file:
-                    different += _estimate_again(file, video, chosen, estimator)
-                again += len(chosen)
-    return Verification(found.read, tuple(found.damaged), again, tuple(different), tuple(found.fields))
-
-
-class _Found:
-    """What was found so far."""
-
-    def __init__(self) -> None:
-        self.finished = 0  # fields that there are to read
-        self.read = 0  # fields
-        self.damaged: list[str] = []
-        self.fields: list[tuple[str, int, int]] = []  # of the damaged
-        self._files: dict[str, Path] = {}  # by video
 
     def inspect_videos(self, path: Path, file: FlowStore) -> list[str]:
         """The videos of a file whose records can be read."""
@@ -180,7 +130,7 @@ class _Found:
         with self._noting(str(path)):
             for video in file.videos():
                 if (other := self._files.setdefault(video, path)) != path:
-                    self.damaged.append(f"video {video!r} is in {other} and in {path}")
+                    self.damaged += (f"video {video!r} is in {other} and in {path}",)
                 with self._noting(str(path)):
                     file.record(video)
                     self.finished += count_finished(file, [video])
@@ -203,14 +153,14 @@ class _Found:
                 tracker.advance(empty)
                 if complete and empty:
                     lost = np.flatnonzero(finished & ~np.isin(np.arange(len(finished)), held)).tolist()
-                    self.damaged.append(f"{video}, step {step_name(step)}: no tile of frames {_some(lost)}")
-                    self.fields += [(video, frame, step) for frame in lost]
+                    self.damaged += (f"{video}, step {step_name(step)}: no tile of frames {_some(lost)}",)
+                    self.damaged_fields += tuple((video, frame, step) for frame in lost)
                 for frame in held:
                     why = _why_damaged(file, (video, frame, step), tiles[frame], most, complete)
                     tracker.advance()
                     if why:
-                        self.damaged.append(f"{video}, frame {frame}, step {step_name(step)}: {why}")
-                        self.fields.append((video, frame, step))
+                        self.damaged += (f"{video}, frame {frame}, step {step_name(step)}: {why}",)
+                        self.damaged_fields += ((video, frame, step),)
                     else:
                         sound.append((frame, step))
         return sound
@@ -224,19 +174,59 @@ class _Found:
             if not isinstance(error, DamagedStoreError) and error.errno != errno.EIO:
                 raise
             why = str(error.__cause__ or error)
-            self.damaged.append(why if where in why else f"{where}: {why}")
+            self.damaged += (why if where in why else f"{where}: {why}",)
+
+
+def verify_store(
+    store: FlowStore,
+    sample: int = 0,
+    estimator: FlowEstimator | None = None,
+    seed: int = 0,
+    speaks: bool = True,
+) -> Verification:
+    """Read every finished field, whose checksums HDF5 compares, and estimate some of them again.
+
+    Files and videos that cannot be read are damage like any other, and the others are looked at all the same.
+    Where a store holds flow near people alone, what it holds is compared. A `sample` is how many fields of
+    each video to estimate again, at random, by the estimator that made the store. Raises FlowCacheError for
+    another estimator or other settings than the store's, frames that are gone or not those that the store was
+    made of, or a file that another process writes, and OSError where the system refuses a file.
+    """
+    if sample and estimator is None:
+        raise FlowCacheError("no estimator to estimate a sample again with")
+    found, videos = Verification(), {}
+    for path in store.files():
+        with FlowStore(path) as file:
+            videos[path] = found.inspect_videos(path, file)
+            if sample and estimator is not None:
+                for video in videos[path]:  # before all that reading
+                    _check_made_by(file, video, estimator)
+    sound: dict[tuple[Path, str], list[Field]] = {}
+    with Tracker("verify", "fields", found.finished, speaks=speaks) as tracker:
+        for path, names in videos.items():
+            with FlowStore(path) as file:
+                sound |= {(path, video): found.read_fields(file, video, tracker) for video in names}
+    if sample and estimator is not None:
+        rng = np.random.default_rng(seed)
+        for (path, video), fields in tracked(sound.items(), "estimate again", "videos", speaks=speaks):
+            chosen = [fields[i] for i in rng.permutation(len(fields))[:sample]]
+            if chosen:
+                with FlowStore(path) as file:
+                    found.different += _estimate_again(file, video, chosen, estimator)
+                found.estimated_again += len(chosen)
+    return found
 
 
 def _why_damaged(
-    store: FlowStore, field: tuple[str, int, int], tiles: list[tuple[int, int]], most: int, complete: bool
+    store: FlowStore, place: tuple[str, int, int], tiles: list[tuple[int, int]], most: int, complete: bool
 ) -> str:
     """What is wrong with a field; "" for nothing."""
     try:
         if 4 * len(tiles) >= most:
-            store.read(*field)
+            store.read(*place)
         else:  # a file of a few tiles can announce fields that take all memory
             for x, y in tiles:
-                store.read(*field, (x, y, 1, 1))
+                store.read(*place, (x, y, 1, 1))
     except OSError as error:
         return str(error.__cause__ or error)
     return f"{most - len(tiles)} of {most} tiles are lost" if complete and len(tiles) < most else ""
@@ -253,13 +243,13 @@ def forget_fields(store: FlowStore, fields: Sequence[tuple[str, int, int]]) -> N
     files.
     """
     by_file: dict[Path, list[tuple[str, int, int]]] = {}
-    for field in fields:
-        by_file.setdefault(store.file(field[0]), []).append(field)
+    for one in fields:
+        by_file.setdefault(store.file(one[0]), []).append(one)
     store.close()
     for file in sorted(by_file):
         with FlowWriter(file) as writer:
-            for field in by_file[file]:
-                writer.forget(*field)
+            for one in by_file[file]:
+                writer.forget(*one)
 
 
 def _check_made_by(store: FlowStore, video: str, estimator: FlowEstimator) -> None:
@@ -274,8 +264,8 @@ def _check_made_by(store: FlowStore, video: str, estimator: FlowEstimator) -> No
 
 
 def _estimate_again(
-    store: FlowStore, video: str, fields: list[tuple[int, int]], estimator: FlowEstimator
-) -> list[str]:
+    store: FlowStore, video: str, fields: list[Field], estimator: FlowEstimator
+) -> tuple[str, ...]:
     record = store.record(video)
     source = open_video(Path(record.source), record)
     if source.source_hash != record.source_hash:
@@ -285,12 +275,12 @@ def _estimate_again(
     found = []
     for frame, step in fields:
         flow = estimator.estimate(np.stack([images[frame], images[frame + step]]), [(0, 1)])[0]
-        field = store.read(video, frame, step)
-        compared = field.valid if record.around else np.ones_like(field.valid)
-        off = np.abs(flow - field.displacement)[:, compared]
+        there = store.read(video, frame, step)
+        compared = there.valid if record.around else np.ones_like(there.valid)
+        off = np.abs(flow - there.displacement)[:, compared]
         # NaN: lost from whole frames; near people, at least something is there.
         off_px = float(np.nan_to_num(off, nan=np.inf).max(initial=0 if off.size else np.inf))
         # Half a unit of rounding, and half another for machines that sum in another order.
         if off_px > 1 / UNITS_PER_PX:
             found.append(f"{video}, frame {frame}, step {step_name(step)}: up to {off_px:.1f} px")
-    return found
+    return tuple(found)
