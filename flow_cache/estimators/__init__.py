@@ -30,26 +30,22 @@ class FlowEstimator(Protocol):
     @property
     def name(self) -> str:
         """What stores keep of it, beside the settings."""
-        ...
 
     @property
     def frames_a_batch(self) -> int:
         """How many frames to hand in at once, beside those that fields reach back to."""
-        ...
 
     def settings(self) -> dict[str, Any]:
         """The settings that decide the flow, as plain values; FlowCacheError for weights that are not there.
 
         A device is none of them, though its rounding shows, and a GPU may multiply in half precision.
         """
-        ...
 
     def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
         """Flow (N, 2, H, W) float32 px, x first, between pairs of frames (F, H, W, 3) uint8 RGB of one video.
 
         Raises FlowCacheError for other shapes or types, or weights that cannot be had or do not fit.
         """
-        ...
 
 
 ESTIMATORS: dict[str, type[DenseInverseSearch] | type[RaftSmall] | type[RaftLarge]] = {

@@ -45,6 +45,11 @@ class TemporalMotion(MotionSettings, TransferSettings):
     regions: RegionSettings = RegionSettings(by="none", outlines=False)
 
     @property
+    def store(self) -> str:
+        """As of `MotionSettings`: the setting that is named as the kind."""
+        return str(getattr(self, self.kind))
+
+    @property
     def reads_masks(self) -> bool:
         """As of `MotionSettings`."""
         return self.regions.by != "none" or self.regions.outlines
@@ -62,22 +67,12 @@ class FlowMotion(TemporalMotion):
     kind: Literal["flow"] = "flow"
     flow: Annotated[str, _Store]  # the store, a file or a folder
 
-    @property
-    def store(self) -> str:
-        """As of `MotionSettings`."""
-        return self.flow
-
 
 class ExactMotion(TemporalMotion):
     """By the true flow of a rendered set."""
 
     kind: Literal["exact"] = "exact"
     exact: Annotated[str, _Store]  # its folder flow_exact
-
-    @property
-    def store(self) -> str:
-        """As of `MotionSettings`."""
-        return self.exact
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,11 @@ class FolderMatch:
     compared: bool  # by content, or by all bytes
     offset: int | None = None  # of frames known by their numbers: from the number to the frame
 
+    @cached_property
+    def name_of(self) -> dict[int, str]:
+        """The other way round."""
+        return {index: name for name, index in self.index_of.items()}
+
 
 @dataclass(frozen=True)
 class FolderImages:
@@ -67,13 +72,13 @@ class FolderImages:
 
 
 @dataclass(frozen=True)
-class _Folder:
+class AnnotatedFolder:
     """A folder with annotated frames of one video, beside what the store knows of that video."""
 
     record: VideoRecord
     images: Sequence[ImageRecord]  # annotated, in this folder, of this video
     listing: FolderImages
-    again: str  # what to do, for errors
+    again: str  # what a user may do about frames that are others, for the errors
 
     @property
     def path(self) -> Path:
@@ -97,27 +102,13 @@ class _Folder:
         return frame_numbers(self.names, self.files)
 
 
-def match_folder(
-    record: VideoRecord,
-    images: Sequence[ImageRecord],
-    listing: FolderImages,
-    again: str,
-    check: bool = True,
-    first_frame: int | None = None,
-) -> FolderMatch:
-    """Find the frames of a store's video that the pictures of a folder are.
+def match_folder(folder: AnnotatedFolder, check: bool, first_frame: int | None) -> FolderMatch:
+    """Find the frames of a store's video that the pictures of a folder are, comparing content if `check`.
 
-    Args:
-        record: the video, as the store knows it.
-        images: annotated frames of it, all in the folder of `listing`.
-        again: what a user may do about frames that are others, for the errors.
-        check: compare content; else names are believed.
-        first_frame: the number that the pictures give to the first frame of the video; None: find out.
-
-    Raises AnnotationError for frames that the video does not have, other content, or pictures of a video file
-    that cannot be told from one another.
+    Else names are believed. `first_frame` is the number that the pictures give to the first frame of the
+    video; None: find out. Raises AnnotationError for frames that the video does not have, other content, or
+    pictures of a video file that cannot be told from one another.
     """
-    folder = _Folder(record, images, listing, again)
     if first_frame is not None:
         return _numbered(folder, -first_frame)
     if not folder.of_file:
@@ -125,7 +116,7 @@ def match_folder(
     return _match_video_file(folder) if check else _numbered(folder, 0)
 
 
-def _match_images(folder: _Folder, check: bool) -> FolderMatch:
+def _match_images(folder: AnnotatedFolder, check: bool) -> FolderMatch:
     """Pictures beside flow that was computed from pictures."""
     record = folder.record
     places = {name: index for index, name in enumerate(record.frame_names)}
@@ -158,13 +149,12 @@ def _match_images(folder: _Folder, check: bool) -> FolderMatch:
     )
 
 
-def _same_names(folder: _Folder, match: FolderMatch, source: Video) -> FolderMatch:
+def _same_names(folder: AnnotatedFolder, match: FolderMatch, source: Video) -> FolderMatch:
     """The match by names, where each picture has the bytes of the source's, or shows the same."""
     files = [folder.path / name for name in folder.files]
     if all(hash_of_file(file) == hash_of_file(source.path / file.name) for file in files):
         return match
-    chosen = _chosen(folder, dict(match.index_of))
-    comparison = _compare(folder, {name: match.index_of[name] for name in chosen}, source)
+    comparison = _compare(folder, match.index_of, source)
     offsets = comparison.offsets(0, 0)
     _check_content(folder, comparison, 0, offsets, "the names are the same, the content is not")
     _LOG.warning(
@@ -174,7 +164,7 @@ def _same_names(folder: _Folder, match: FolderMatch, source: Video) -> FolderMat
     return match
 
 
-def _match_video_file(folder: _Folder) -> FolderMatch:
+def _match_video_file(folder: AnnotatedFolder) -> FolderMatch:
     """Pictures that were extracted from a video file."""
     if (source := _source_of(folder)) is not None:
         return _match_by_content(folder, source)
@@ -193,9 +183,9 @@ def _match_video_file(folder: _Folder) -> FolderMatch:
     return _numbered(folder, least)
 
 
-def _match_by_content(folder: _Folder, source: Video) -> FolderMatch:
+def _match_by_content(folder: AnnotatedFolder, source: Video) -> FolderMatch:
     numbers, (least, most) = folder.numbers, _feasible(folder)
-    comparison = _compare(folder, {name: numbers[name] for name in _chosen(folder, numbers)}, source)
+    comparison = _compare(folder, numbers, source)
     offsets = comparison.offsets(least, most)
     if len(offsets) > 1 and (0 not in offsets or min(numbers.values()) != 0):
         options = ", ".join(str(-offset) for offset in offsets[:4]) + (", ..." if len(offsets) > 4 else "")
@@ -217,7 +207,7 @@ def _match_by_content(folder: _Folder, source: Video) -> FolderMatch:
 
 
 def _check_content(
-    folder: _Folder, comparison: Comparison, offset: int, offsets: Sequence[int], what: str = ""
+    folder: AnnotatedFolder, comparison: Comparison, offset: int, offsets: Sequence[int], what: str = ""
 ) -> None:
     alike = bool(offsets) and comparison.largest(offset) <= LARGEST_DIFFERENCE
     moved = alike and float(comparison.shift.max(initial=0.0)) > LARGEST_SHIFT
@@ -237,29 +227,25 @@ def _check_content(
     )
 
 
-def _compare(folder: _Folder, numbers: Mapping[str, int], source: Video) -> Comparison:
-    images = [read_image(folder.path / name) for name in numbers]
-    for name, image in zip(numbers, images):
+def _compare(folder: AnnotatedFolder, numbers: Mapping[str, int], source: Video) -> Comparison:
+    """Some pictures with these numbers, spread evenly over the video, annotated ones first."""
+    there = sorted((name for name in numbers if name in set(folder.files)), key=numbers.__getitem__)
+    if not there:
+        raise AnnotationError(
+            f"neither {folder.images[0].file} (image {folder.images[0].id}) nor a picture beside it is there "
+            f"to compare with {folder.record.source}; name the folder of the pictures, or {folder.again}"
+        )
+    chosen = _spread([name for name in there if name in set(folder.names)], _COMPARED // 2)
+    names = sorted(chosen | _spread(there, _COMPARED - len(chosen)), key=numbers.__getitem__)
+    images = [read_image(folder.path / name) for name in names]
+    for name, image in zip(names, images):
         if image.shape != (source.height, source.width, 3):
             raise AnnotationError(
                 f"{folder.path / name} is {image.shape[1]} x {image.shape[0]} px, the frames of "
                 f"{source.path} are {source.width} x {source.height} px; {folder.again}"
             )
     frames = (frame for _, frame in source.read(range(len(source.frame_names))))
-    return compare(list(numbers.values()), images, frames)
-
-
-def _chosen(folder: _Folder, numbers: Mapping[str, int]) -> list[str]:
-    """Pictures to compare, spread evenly over the video, annotated ones first, in order."""
-    there = sorted((name for name in numbers if name in set(folder.files)), key=lambda name: numbers[name])
-    annotated = [name for name in there if name in set(folder.names)]
-    if not there:
-        raise AnnotationError(
-            f"neither {folder.images[0].file} (image {folder.images[0].id}) nor a picture beside it is there "
-            f"to compare with {folder.record.source}; name the folder of the pictures, or {folder.again}"
-        )
-    chosen = _spread(annotated, _COMPARED // 2)
-    return sorted(chosen | _spread(there, _COMPARED - len(chosen)), key=lambda name: numbers[name])
+    return compare([numbers[name] for name in names], images, frames)
 
 
 def _spread(names: Sequence[str], count: int) -> set[str]:
@@ -268,7 +254,7 @@ def _spread(names: Sequence[str], count: int) -> set[str]:
     return {names[round(place * (len(names) - 1) / (count - 1))] for place in range(count)}
 
 
-def _feasible(folder: _Folder) -> tuple[int, int]:
+def _feasible(folder: AnnotatedFolder) -> tuple[int, int]:
     """The least and the largest number to add to those of all pictures that leaves them within the video."""
     numbers, count = folder.numbers, len(folder.record.frame_names)
     least, most = -min(numbers.values()), count - 1 - max(numbers.values())
@@ -281,7 +267,7 @@ def _feasible(folder: _Folder) -> tuple[int, int]:
     return least, most
 
 
-def _numbered(folder: _Folder, offset: int) -> FolderMatch:
+def _numbered(folder: AnnotatedFolder, offset: int) -> FolderMatch:
     """Frames by the numbers of pictures; AnnotationError for an annotated one outside of the video."""
     count = len(folder.record.frame_names)
     within = {name: at + offset for name, at in folder.numbers.items() if 0 <= at + offset < count}
@@ -291,7 +277,7 @@ def _numbered(folder: _Folder, offset: int) -> FolderMatch:
     return FolderMatch(within, compared=False, offset=offset)
 
 
-def _source_of(folder: _Folder) -> Video | None:
+def _source_of(folder: AnnotatedFolder) -> Video | None:
     """What the flow was computed from, where it is elsewhere than the pictures, still there and unchanged."""
     record, given = folder.record, Path(folder.record.source)
     if is_folder_of(record, folder.path) or not _HASH.fullmatch(record.source_hash):
@@ -314,7 +300,7 @@ def is_folder_of(record: VideoRecord, folder: Path) -> bool:
     return source.is_dir() and folder.is_dir() and source.samefile(folder)
 
 
-def _unknown_frames(folder: _Folder, new: Sequence[str], missing: ImageRecord | None) -> str:
+def _unknown_frames(folder: AnnotatedFolder, new: Sequence[str], missing: ImageRecord | None) -> str:
     record, names = folder.record, folder.record.frame_names
     if missing is not None:
         return (

@@ -14,7 +14,7 @@ from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.words import quoted
 from flow_cache.video import folder_names
 from slimdp.data import AnnotationError
-from slimdp.motion.folder_match import FolderImages, FolderMatch, is_folder_of, match_folder
+from slimdp.motion.folder_match import AnnotatedFolder, FolderImages, FolderMatch, is_folder_of, match_folder
 from slimdp.motion.frame_series import video_of_each
 from slimdp.structures import ImageRecord
 
@@ -83,11 +83,8 @@ class FramePlaces:
                 _check_size(record.width, record.height, image, f"{video!r} ({record.source})", again)
             self._videos[clip], self._names[video] = video, record.frame_names
             listing = folders.get(clip[0]) or folders.setdefault(clip[0], FolderImages.of(clip[0]))
-            self._matches[clip] = match_folder(record, frames, listing, again, check, first_frame)
-        self._image_names = {
-            clip: {index: name for name, index in match.index_of.items()}
-            for clip, match in self._matches.items()
-        }
+            folder = AnnotatedFolder(record, frames, listing, again)
+            self._matches[clip] = match_folder(folder, check, first_frame)
         annotated = [image for by_file in clips.values() for image in by_file.values()]
         self._spans = self._assign([*annotated, *listed])
 
@@ -103,8 +100,7 @@ class FramePlaces:
 
     def image_file(self, image: ImageRecord, index: int) -> Path:
         """The picture of another frame of an image's video, by its index in the store; it may be missing."""
-        clip = _clip(image)
-        name = self._image_names[clip].get(index)
+        name = self._matches[_clip(image)].name_of.get(index)
         return image.file.with_name(self._likely_name(image, index) if name is None else name)
 
     def _likely_name(self, image: ImageRecord, index: int) -> str:

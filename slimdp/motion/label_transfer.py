@@ -240,10 +240,9 @@ def _move_box(transfer: LabelTransfer, image_1: ImageRecord) -> np.ndarray | Non
     Labels that fail the check count with the median motion of the others, so that a hidden arm does not
     shrink the box.
     """
-    person = transfer.person_0
-    labels_0 = person.points
-    if person.coarse is not None and (person.coarse > 0).any():
-        labels_0 = np.concatenate([labels_0, frame_pixel_centres(person.box)[person.coarse > 0]])
+    person, coarse, labels_0 = transfer.person_0, transfer.person_0.coarse, transfer.person_0.points
+    if coarse is not None:
+        labels_0 = np.concatenate([labels_0, frame_pixel_centres(person.box)[coarse > 0]])
     moved = transfer.move(labels_0)
     labels_1, kept = moved.points_1, moved.kept
     if not kept.any():
@@ -275,15 +274,12 @@ def _move_coarse(transfer: LabelTransfer, box_1: np.ndarray) -> tuple[np.ndarray
 
 
 def _keypoints(transfer: LabelTransfer) -> np.ndarray | None:
-    keypoints_0 = transfer.person_0.keypoints
-    if keypoints_0 is None:
-        return None
-
     def move(points_0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         moved = transfer.move(points_0)
         return moved.points_1, moved.kept
 
-    return move_keypoints(keypoints_0, keypoints_0[:, 2] > 0, move)
+    keypoints_0 = transfer.person_0.keypoints
+    return None if keypoints_0 is None else move_keypoints(keypoints_0, keypoints_0[:, 2] > 0, move)
 
 
 # ---- what shows where a label lands
@@ -311,8 +307,6 @@ def comes_from_its_region(
         by: `person` or `part`.
         tolerance_px: image px.
     """
-    if not len(returned_0):
-        return np.ones(0, dtype=bool)
     region = region_at(person_0, others_0, points_0, by)
     about = returned_0[:, None] + tolerance_px * _ABOUT  # (N, 9, 2)
     known = np.isfinite(returned_0).all(axis=1)

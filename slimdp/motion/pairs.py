@@ -52,26 +52,21 @@ class PairView(Protocol):
     @property
     def image(self) -> np.ndarray:
         """(S, S, 3) uint8 RGB, in the picture's own colours."""
-        ...
 
     @property
     def crop_from_image(self) -> np.ndarray:
         """(2, 3), image px of the picture that it was cut from -> crop px; the first crop's for a warp."""
-        ...
 
     def warp_to_source(self, points_1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where places of the second crop (N, 2) x, y crop px lie in the first, and which are known (N,)."""
-        ...
 
     def warp_to_target(self, points_0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The other way round: (N, 2) crop px, NaN or anything where not known, and (N,) bool."""
-        ...
 
     def transfer_labels(
         self, points_0: np.ndarray, confidence: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """As `warp_to_target`, of labels: with all checks, and their confidence (N,) there."""
-        ...
 
 
 class PairSource(Protocol):
@@ -81,7 +76,6 @@ class PairSource(Protocol):
         self, people: PoseDataset, index: int, change: Augmentation, rng: np.random.Generator
     ) -> PairView | None:
         """The second crop of a person whose first is changed so; None where there is none."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -138,16 +132,16 @@ def with_pairs(people: PoseDataset, settings: MotionSettings) -> PoseDataset | P
 
 def collate_pairs(samples: Sequence[PoseSample | PairSample]) -> PoseBatch:
     """Samples as one batch: first every sample's crop, or the first of its two, then the second crops."""
-    paired = [(index, sample) for index, sample in enumerate(samples) if isinstance(sample, PairSample)]
+    pairs = {index: sample for index, sample in enumerate(samples) if isinstance(sample, PairSample)}
     firsts = [sample.first if isinstance(sample, PairSample) else sample for sample in samples]
-    batch = collate([*firsts, *(pair.second for _, pair in paired)])
-    if not paired:
+    batch = collate([*firsts, *(pair.second for pair in pairs.values())])
+    if not pairs:
         return batch
     return replace(
         batch,
-        pairs=torch.tensor([(first, len(samples) + number) for number, (first, _) in enumerate(paired)]),
-        flow_1to0=torch.from_numpy(np.stack([pair.flow_1to0 for _, pair in paired])),
-        valid_1=torch.from_numpy(np.stack([pair.valid_1 for _, pair in paired])),
+        pairs=torch.tensor([(first, len(samples) + number) for number, first in enumerate(pairs)]),
+        flow_1to0=torch.from_numpy(np.stack([pair.flow_1to0 for pair in pairs.values()])),
+        valid_1=torch.from_numpy(np.stack([pair.valid_1 for pair in pairs.values()])),
     )
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from flow_cache import FlowChain, FlowChainReader, FlowSource, PointStatus
-from flow_cache.runtime.progress import Tracker
+from flow_cache.runtime.progress import tracked
 from slimdp.config import ConfigError, CropSettings
 from slimdp.data import AnnotationSet
 from slimdp.motion.frame_places import FramePlaces, require_image
@@ -49,9 +50,7 @@ def propagate(
     ends of a clip, or to a frame of another `vid_id`, and stills, are skipped.
 
     Args:
-        store: flow of the videos of the images, both ways of every step.
-        steps: frames from an annotated frame, without 0.
-        settings: which labels are kept, and how much they are trusted; None: as by default.
+        steps: frames from an annotated frame, without 0; the store needs flow both ways of each.
         crop: its margin, for the crop that the threshold is stated in.
         min_points: people with fewer labels left are dropped; those who began with fewer must keep all. A
             person with masks alone must keep half of their known pixels.
@@ -75,13 +74,10 @@ def propagate(
     settings = settings or TransferSettings()
     chains = FlowChainReader(store, settings.longest_hop)
     work = _Propagation(grown, places, chains, settings, crop or CropSettings(), min_points, observe)
+    counts = {step: StepCount() for step in steps}
     # Nearest first: whoever arrives first keeps the place.
-    with Tracker("propagate", "frames", len(grown.sources) * len(steps)) as tracker:
-        counts = {step: StepCount() for step in steps}
-        for step in steps:
-            for image in grown.sources:
-                counts[step] += work.propagate(image, step)
-                tracker.advance()
+    for step, image in tracked(list(product(steps, grown.sources)), "propagate", "frames"):
+        counts[step] += work.propagate(image, step)
     people = [person for frame in grown.sources.values() for person in frame]
     labels = sum(len(person.points) for person in people)
     summary = PropagationSummary(len(grown.sources), len(people), labels, tuple(sorted(counts.items())))
