@@ -8,6 +8,7 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -152,14 +153,13 @@ def _read_boxes(
             raise entry.error("image_id", "no image of the file has it")
         place = frames[image_id]
         category = entry.identity("category_id") if entry.has("category_id") else None
-        if place is None or (people and category not in people):
-            continue
-        name, frame = place
-        box = entry.sound_box()
-        if _shows(box, videos[name]):
-            boxes[name].setdefault(frame, []).append(box)
-        else:
-            passed_over.append(entry.place)
+        if place is not None and (not people or category in people):
+            name, frame = place
+            box = entry.sound_box()
+            if _shows(box, videos[name]):
+                boxes[name].setdefault(frame, []).append(box)
+            else:
+                passed_over.append(entry.place)
     if passed_over:
         some = "; ".join(passed_over[:3]) + ("; ..." if len(passed_over) > 3 else "")
         _LOG.warning(
@@ -172,12 +172,9 @@ def _person_categories(path: Path, content: dict[str, Any]) -> set[object]:
     """The ids of the categories of people; none where no category is named, and all boxes are people's."""
     if content.get("categories") is None:
         return set()
-    categories = [
-        {**record.content, "id": record.identity("id")}
-        for record in coco_records(path, content, "categories", "category", FlowCacheError)
-    ]
+    records = coco_records(path, content, "categories", "category", FlowCacheError)
     try:
-        people, said = person_categories(categories)
+        people, said = person_categories([{**one.content, "id": one.identity("id")} for one in records])
     except NoPersonError as error:
         raise FlowCacheError(f"{path}: categories: {error}") from error
     if said:
@@ -206,13 +203,10 @@ def _check_size(image: Record, video: Video) -> None:
 
 def _shows(box: np.ndarray, video: Video) -> bool:
     """Whether a box has an extent, and a pixel of the frames; COCO has boxes of height 0."""
-    if (box[2:] < LEAST_PX).any():
-        return False
-    try:
+    with suppress(FlowCacheError):
         pixels_touched(box.tolist(), video.width, video.height)
-    except FlowCacheError:
-        return False
-    return True
+        return bool((box[2:] >= LEAST_PX).all())
+    return False
 
 
 def _why_none(path: Path, name: str, folders: set[str]) -> str:

@@ -133,17 +133,15 @@ def _write(folder: Path, entries: Mapping[str, _Entry], seconds: float) -> None:
 
 def damaged(path: Path, why: str | Exception) -> DamagedStoreError:
     """What to raise where a file cannot be read, or holds what no writer of ours put there."""
+    verify = "python -m flow_cache verify"
     if isinstance(why, Hdf5ContentError):
-        return DamagedStoreError(f"{path}: {why}; python -m flow_cache verify lists all that is wrong")
-    why = str(why)
-    if "plugin" in why:  # HDF5 looks for a filter that it has not
-        return DamagedStoreError(
-            f"{path} is compressed by a filter that this HDF5 lacks: pip install --upgrade hdf5plugin ({why})"
-        )
-    return DamagedStoreError(
-        f"{path} is damaged, or its disk fails: {why}; "
-        f"python -m flow_cache verify {quoted(path)} lists all that is"
-    )
+        said = f"{path}: {why}; {verify} lists all that is wrong"
+    elif "plugin" in str(why):  # HDF5 looks for a filter that it has not
+        lacks = "is compressed by a filter that this HDF5 lacks"
+        said = f"{path} {lacks}: pip install --upgrade hdf5plugin ({why})"
+    else:
+        said = f"{path} is damaged, or its disk fails: {why}; {verify} {quoted(path)} lists all that is"
+    return DamagedStoreError(said)
 
 
 def open_file(path: Path) -> h5py.File:
@@ -174,7 +172,7 @@ def _open_committed(path: Path) -> h5py.File:
             time.sleep(_SECONDS_BETWEEN_TRIES)
             continue
         except (OSError, Hdf5ContentError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
+            if getattr(error, "errno", None) is not None:
                 raise
             raise DamagedStoreError(f"{path} is no HDF5 file, or a damaged one: {error}") from error
         if not journal_of(path).exists():

@@ -143,10 +143,8 @@ def frame_files(folder: Path, least: int = 2) -> list[Path]:
     files.sort(key=lambda file: _in_number_order(file.name))
     for first, second in itertools.pairwise(files):
         if first.stem == second.stem:
-            raise FlowCacheError(
-                f"{folder} holds both {first.name} and {second.name}; keep the frames of a video alone in a "
-                "folder"
-            )
+            both = f"{first.name} and {second.name}"
+            raise FlowCacheError(f"{folder} holds both {both}; keep the frames of a video alone in a folder")
     _say_what_is_odd(folder, [file.name for file in files])
     return files
 
@@ -204,11 +202,10 @@ def _say_what_is_odd(folder: Path, names: list[str]) -> None:
     changing = [place for place, column in enumerate(columns) if len(column) > 1]
     if len(changing) != 1:
         return
-    numbers = [int(_NUMBER.findall(name)[changing[0]]) for name in names]
-    jumps = Counter(after - before for before, after in itertools.pairwise(numbers))
-    usual = jumps.most_common(1)[0][0]
-    odd = [i for i, (before, after) in enumerate(itertools.pairwise(numbers)) if after - before != usual]
-    if odd:
+    numbers = (int(_NUMBER.findall(name)[changing[0]]) for name in names)
+    jumps = [after - before for before, after in itertools.pairwise(numbers)]
+    usual = Counter(jumps).most_common(1)[0][0]
+    if odd := [place for place, jump in enumerate(jumps) if jump != usual]:
         _LOG.warning(
             "%s: numbers jump at %d places, the first from %s to %s; step +1 goes to the next picture",
             folder, len(odd), names[odd[0]], names[odd[0] + 1],
@@ -357,41 +354,34 @@ def _open_file(path: Path, name: str, seen: Video | VideoRecord | None) -> Video
     content_hash = hash_of_file(path).hex()
     if seen is not None and content_hash == seen.source_hash:
         return Video(path, name, seen.width, seen.height, seen.frame_names, content_hash)
-    width, height, count = _inspect_file(path)
-    _check_count(path, count)
-    names = tuple(f"{index:06d}" for index in range(count))
-    return Video(path, name, width, height, names, content_hash)
-
-
-def _inspect_file(path: Path) -> tuple[int, int, int]:
-    """Width and height, px, and number of a file's frames; FlowCacheError where they change their size."""
-    width = height = count = 0
+    count, first = 0, None
     with VideoFile(path) as file:
         for frame in file.frames():
-            size, pixel = file.shape(frame), file.pixel_shape
-            if not count:
-                (width, height), pixel_0 = size, pixel
-            if size != (width, height) or pixel != pixel_0:
-                raise FlowCacheError(_changes(path, count, size, (width, height), pixel, pixel_0))
+            form = (*file.shape(frame), file.pixel_shape)
+            first = first or form
+            if form != first:
+                raise FlowCacheError(f"{path}: {_changes(path, count, form, first)}")
             count += 1
-    return width, height, count
+    _check_count(path, count)
+    assert first is not None
+    width, height, _ = first
+    return Video(path, name, width, height, tuple(f"{index:06d}" for index in range(count)), content_hash)
 
 
 def _changes(
-    path: Path, frame: int, size: tuple[int, int], size_0: tuple[int, int], pixel: Fraction, pixel_0: Fraction
+    path: Path, frame: int, form: tuple[int, int, Fraction], first: tuple[int, int, Fraction]
 ) -> str:
-    (width, height), one = size_0, path.with_name(f"{path.stem}_one_size.mp4")
-    if size != size_0:
-        what = f"frame {frame} is {size[0]} x {size[1]} px, the first frame is {width} x {height} px"
+    """How the size or the shape of pixels of a frame is another than the first one's, and what to do."""
+    (width, height, pixel), (width_0, height_0, pixel_0) = form, first
+    if (width, height) != (width_0, height_0):
+        what = f"frame {frame} is {width} x {height} px, the first frame is {width_0} x {height_0} px; all "
+        what += "frames of a video need one size"
     else:
         ratio, ratio_0 = (f"{each.numerator}:{each.denominator}" for each in (pixel, pixel_0))
-        what = (
-            f"the pixels of frame {frame} are {ratio}, those of the first frame {ratio_0} (width to height)"
-        )
-    return (
-        f"{path}: {what}; all frames of a video need one {'shape' if size == size_0 else 'size'}: ffmpeg -i "
-        f"{quoted(path)} -vf scale={width}:{height},setsar=1 {quoted(one)}"
-    )
+        what = f"the pixels of frame {frame} are {ratio}, those of the first frame {ratio_0} (width to "
+        what += "height); all frames of a video need one shape"
+    one = quoted(path.with_name(f"{path.stem}_one_size.mp4"))
+    return f"{what}: ffmpeg -i {quoted(path)} -vf scale={width_0}:{height_0},setsar=1 {one}"
 
 
 def _check_may_be_video(path: Path) -> None:
