@@ -8,15 +8,6 @@ from slimdp.doctor.findings import RULES, Finding, Findings, Severity
 from slimdp.doctor.show import diagnosis_as_text, is_diagnosis, verdict, write_json
 
 __all__ = [
-    "RULES",
-    "Diagnosis",
-    "Finding",
-    "Findings",
-    "Severity",
-    "diagnosis_as_text",
-    "everything",
-    "examine",
-    "is_diagnosis",
-    "verdict",
-    "write_json",
-]
+    "RULES", "Diagnosis", "Finding", "Findings", "Severity", "diagnosis_as_text", "everything", "examine",
+    "is_diagnosis", "verdict", "write_json",
+]  # fmt: skip

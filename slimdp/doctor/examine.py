@@ -143,18 +143,15 @@ class _Examination:
         self._compare_with_catalogue(path, summary)
         diagnosis.files.append(summary)
         self._check_images_of(path, summary)
-        self._remember_videos(summary)
-        if self._exact_flow_is_wanted() and summary.file == TRAIN_CLIPS:
-            images = summary.images.values()
-            diagnosis.visible_masks = rendered.check_visible_masks(contents.folder, images, findings)
-
-    def _remember_videos(self, summary: FileSummary) -> None:
         frames = Counter(image.video for image in summary.images.values() if image.video is not None)
         for image in summary.images.values():
             if image.video is not None:
                 known = self.videos.get(image.video, flow_stores.VideoShape(0, 0, 0)).frames
                 most = max(known, frames[image.video])  # several files may list the same frames
                 self.videos[image.video] = flow_stores.VideoShape(most, image.width, image.height)
+        if self._exact_flow_is_wanted() and summary.file == TRAIN_CLIPS:
+            images = summary.images.values()
+            diagnosis.visible_masks = rendered.check_visible_masks(contents.folder, images, findings)
 
     def _exact_flow_is_wanted(self) -> bool:
         """Whether the set was rendered with exact flow and what of it is in sight, of any clip."""
@@ -203,7 +200,9 @@ class _Examination:
         """The folder with the pictures of an annotation file; None where none of them is found."""
         if self.contents.rendered and self.contents.name(path) in PLANNED:
             return self.contents.folder
-        return media.find_folder(names, [*self.elsewhere, *self.contents.nearest_folders(path)])
+        folders = set(self.contents.folders)
+        around = [folder for folder in path.parents if folder in folders]
+        return media.find_folder(names, [*self.elsewhere, *around, *self.contents.folders])
 
     def _check_flow(self) -> None:
         contents, diagnosis, findings = self.contents, self.diagnosis, self.diagnosis.findings

@@ -44,11 +44,6 @@ class Contents:
         """A path as findings call it."""
         return path.relative_to(self.folder).as_posix()
 
-    def nearest_folders(self, file: Path) -> list[Path]:
-        """Folders that may hold the pictures of an annotation file: those around it first."""
-        around = [folder for folder in (file.parent, *file.parents) if folder in set(self.folders)]
-        return list(dict.fromkeys([*around, *self.folders]))
-
 
 def scan_folder(folder: Path) -> Contents:
     """Find out what lies in a folder; links to folders are followed.

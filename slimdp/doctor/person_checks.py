@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -93,19 +94,16 @@ def _alone(record: Record, field: str) -> Record:
 
 def _check_outline(entry: PersonEntry, findings: FileFindings) -> None:
     record, outline = entry.record, entry.record.content.get("segmentation")
-    if outline is None:
-        return
     if outline in ([], {}):
         findings.add_field("outline-empty", record, "segmentation", "empty")
-        return
-    try:
-        entry.outline.check()
-    except AnnotationError as error:
-        findings.add_error("outline-broken", record, error)
-        return
-    if isinstance(outline, list) and (short := [len(part) for part in outline if len(part) < 6]):
-        found = f"{len(short)} of {len(outline)}: {short} numbers"
-        findings.add_field("outline-short", record, "segmentation", found)
+    elif outline is not None:
+        try:
+            entry.outline.check()
+            if isinstance(outline, list) and (short := [len(part) for part in outline if len(part) < 6]):
+                found = f"{len(short)} of {len(outline)}: {short} numbers"
+                findings.add_field("outline-short", record, "segmentation", found)
+        except AnnotationError as error:
+            findings.add_error("outline-broken", record, error)
 
 
 def _check_box(record: Record, person: PersonAnnotation, findings: FileFindings) -> None:
@@ -167,11 +165,11 @@ class PeopleOfVideos:
 
     def __init__(self, findings: FileFindings) -> None:
         self._findings = findings
-        self._tracks: dict[tuple[str, int], list[_Seen]] = {}
-        self._trackless: dict[str, list[str]] = {}  # places by video
+        self._tracks: dict[tuple[str, int], list[_Seen]] = defaultdict(list)
+        self._trackless: dict[str, list[str]] = defaultdict(list)  # places by video
         self._people_in: set[int] = set()
         self._masks_in: set[int] = set()
-        self._flagged: dict[int, tuple[str, int]] = {}  # frame without labels -> its name, people with points
+        self._flagged: Counter[tuple[int, str]] = Counter()  # people with points in frames without labels
 
     @property
     def tracks(self) -> int:
@@ -185,20 +183,18 @@ class PeopleOfVideos:
         if person.has_coarse:
             self._masks_in.add(image.id)
         if not image.labelled and len(person.points):
-            name, count = self._flagged.get(image.id, (image.file_name, 0))
-            self._flagged[image.id] = name, count + 1
+            self._flagged[image.id, image.file_name] += 1
         if image.video is None:
             return
         if person.track is None:
-            self._trackless.setdefault(image.video, []).append(record.place)
-            return
-        frame = image.frame if image.frame is not None else image.id
-        seen = _Seen(frame, person.box, record.place)
-        self._tracks.setdefault((image.video, person.track), []).append(seen)
+            self._trackless[image.video].append(record.place)
+        else:
+            frame = image.frame if image.frame is not None else image.id
+            self._tracks[image.video, person.track].append(_Seen(frame, person.box, record.place))
 
     def finish(self, images: Iterable[ImageRecord], dense_images: set[int]) -> None:
         """Check what only shows when all people are known."""
-        frames: dict[str, set[int]] = {}
+        frames: dict[str, set[int]] = defaultdict(set)
         for image in images:
             empty = image.id not in (dense_images | self._masks_in if dense_images else self._people_in)
             if image.video is None:
@@ -207,8 +203,8 @@ class PeopleOfVideos:
                 found = f"nobody is labelled in {image.file_name}"
                 self._findings.add("frame-empty", f"image {image.id}: {_FLAGS}", found)
             elif image.labelled and image.frame is not None:
-                frames.setdefault(image.video, set()).add(image.frame)
-        for identity, (name, count) in self._flagged.items():
+                frames[image.video].add(image.frame)
+        for (identity, name), count in self._flagged.items():
             found = f"{name} counts as unlabelled, but {count} of its people have points"
             self._findings.add("flag-differs", f"image {identity}: {_FLAGS}", found)
         with_tracks = {video for video, _ in self._tracks}
@@ -216,7 +212,7 @@ class PeopleOfVideos:
             for place in places if video in with_tracks else ():
                 self._findings.add("track-missing", f"{place}: track_id", f"none, in video {video}")
         for (video, track), seen in self._tracks.items():
-            self._check_track(f"video {video}, track {track}", seen, frames.get(video, set()))
+            self._check_track(f"video {video}, track {track}", seen, frames[video])
 
     def _check_track(self, track: str, seen: list[_Seen], frames: set[int]) -> None:
         seen = sorted(seen, key=lambda one: one.frame)

@@ -46,19 +46,13 @@ def check_surface_file(path: Path, findings: FileFindings) -> None:
             load_subdivided(path)
         elif path.name == files.TRANSFORM.name:
             load_transform(path, None, _SUBDIVIDED)
-        else:
-            _check_distances(path, findings)
+        elif (stored := find_distances(path)).count != _DISTANCES:
+            found = f"{stored.count:,} distances, but {_DISTANCES:,} are wanted"
+            findings.add("surface-damaged", KEY, found)
+        elif stored.offset is not None:  # else the whole table would have to be written out first
+            open_distances(path)
     except ValueError as error:
         findings.add_refusal("surface-damaged", path, error)
-
-
-def _check_distances(path: Path, findings: FileFindings) -> None:
-    stored = find_distances(path)
-    if stored.count != _DISTANCES:
-        found = f"{stored.count:,} distances, but {_DISTANCES:,} are wanted"
-        findings.add("surface-damaged", KEY, found)
-    elif stored.offset is not None:  # else the whole table would have to be written out first
-        open_distances(path)
 
 
 def _check_charts(path: Path, findings: FileFindings) -> None:

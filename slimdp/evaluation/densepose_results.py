@@ -71,16 +71,16 @@ class ResultFileError(ValueError):
     """A file of results that cannot be scored, and which entry of it is at fault."""
 
 
-def write_results(path: str | Path, detections: Iterable[Detection], category_id: int = 1) -> None:
+def write_results(path: str | Path, detections: Iterable[Detection]) -> None:
     """Write detections as DensePose results, one a line; the whole file or nothing."""
-    write_result_lines(path, (result_line(detection, category_id) for detection in detections))
+    write_result_lines(path, map(result_line, detections))
 
 
-def result_line(detection: Detection, category_id: int = 1, track_id: int | None = None) -> str:
+def result_line(detection: Detection, track_id: int | None = None) -> str:
     """A detection's object in a file of results, as JSON in one line, with who it is in a video if known."""
     entry = {
         "image_id": detection.image_id,
-        "category_id": category_id,
+        "category_id": 1,  # person, as in COCO
         "bbox": [float(value) for value in detection.box],
         "score": float(detection.score),
         "uv_shape": list(detection.iuv.shape),
@@ -92,11 +92,10 @@ def result_line(detection: Detection, category_id: int = 1, track_id: int | None
 def write_result_lines(path: str | Path, lines: Iterable[str]) -> None:
     """Write a file of results from the lines of its detections; the whole file or nothing."""
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        separator = "["
-        for line in lines:
-            file.write(separator + line)
-            separator = ",\n"
-        file.write("[]\n" if separator == "[" else "]\n")
+        file.write("[")
+        for index, line in enumerate(lines):
+            file.write(line if index == 0 else ",\n" + line)
+        file.write("]\n")
 
 
 def read_results(

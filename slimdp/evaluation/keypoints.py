@@ -167,15 +167,11 @@ class KeypointMetric:
         """The person with these keypoints as points, labelled with their anchors, and no others."""
         at = [self._known[person.keypoint_names[row]] for row in rows]
         places = np.zeros((0, 2)) if person.keypoints is None else person.keypoints[rows, :2]
+        source = np.full(len(rows), LabelSource.KEYPOINT, dtype=np.int64)
         return replace(
-            person,
-            points=places.astype(np.float64),
-            part=anchors.part[at],
-            uv=anchors.uv[at],
-            source=np.full(len(rows), LabelSource.KEYPOINT, dtype=np.int64),
-            step=np.zeros(len(rows), dtype=np.int64),
-            confidence=None,
-        )
+            person, points=places.astype(np.float64), part=anchors.part[at], uv=anchors.uv[at],
+            source=source, step=np.zeros(len(rows), dtype=np.int64), confidence=None,
+        )  # fmt: skip
 
 
 def evaluate_keypoints(

@@ -4,13 +4,6 @@ from slimdp.synthetic.looks.cloth import PATTERNS, Cloth, random_colours
 from slimdp.synthetic.looks.look import Dressed, Look, clothed_skin, dress, moved_out, random_look
 
 __all__ = [
-    "PATTERNS",
-    "Cloth",
-    "Dressed",
-    "Look",
-    "clothed_skin",
-    "dress",
-    "moved_out",
-    "random_colours",
+    "PATTERNS", "Cloth", "Dressed", "Look", "clothed_skin", "dress", "moved_out", "random_colours",
     "random_look",
-]
+]  # fmt: skip
