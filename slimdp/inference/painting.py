@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -37,6 +38,15 @@ class PaintedFrame:
     part: np.ndarray  # (H, W) uint8, 1..P; 0 where nobody is
     uv: np.ndarray  # (2, H, W) float32 in [0, 1]; 0 there
     track: np.ndarray  # (H, W) int32, the `annotation_id` of the person; 0 there
+
+    @cached_property
+    def place(self) -> tuple[slice, slice]:
+        """The rows and columns that hold everyone; none where nobody is."""
+        ends = []
+        for axis in (1, 0):
+            there = np.flatnonzero(self.part.any(axis=axis))
+            ends.append(slice(there[0], there[-1] + 1) if there.size else slice(0, 0))
+        return ends[0], ends[1]
 
     @property
     def iuv(self) -> np.ndarray:
@@ -94,18 +104,17 @@ def smooth_window(
     shown = _enlarged(person.foreground.astype(np.float32), crop_from_window, width, height, outside=0)
     shown = shown >= 0.5 - 1e-4
     most = np.zeros((height, width), np.float32)
-    values = np.concatenate([np.ones((1, *person.part.shape), np.float32), person.uv.astype(np.float32)])
-    for label in np.unique(person.part[_grown(person.foreground)]):
-        mine = person.part == label
+    values = cv2.merge([np.ones(person.part.shape, np.float32), *person.uv.astype(np.float32)])
+    near = _grown(person.foreground)
+    for label in np.unique(person.part[near]):
+        mine = near & (person.part == label)
         left, top, w, h = _reached(mine, crop_from_window, width, height)
         if w <= 0 or h <= 0:
             continue
         place = np.s_[top : top + h, left : left + w]
         there = crop_from_window.copy()
         there[:, 2] = apply_affine(crop_from_window, np.array([[left, top]]))[0]
-        weight, u, v = cv2.split(
-            _enlarged(np.ascontiguousarray((values * mine).transpose(1, 2, 0)), there, w, h)
-        )
+        weight, u, v = cv2.split(_enlarged(values * mine[..., None], there, w, h))
         wins = (weight > most[place]) & shown[place]
         part[place][wins], most[place][wins] = label, weight[wins]
         uv[0][place][wins], uv[1][place][wins] = u[wins] / weight[wins], v[wins] / weight[wins]

@@ -19,7 +19,9 @@ _HUE_STEP = 111.25
 def draw_overlay(pose: FramePose, layout: PartLayout) -> np.ndarray:
     """A frame's picture, (H, W, 3) uint8 RGB."""
     painted = pose.painted
-    image = overlay_parts(pose.frame.image, painted.part, painted.part > 0)
+    image, part = pose.frame.image.copy(), painted.part[painted.place]
+    if part.size:  # most frames are mostly background
+        image[painted.place] = overlay_parts(image[painted.place], part, part > 0)
     for person in pose.people:
         mine = (painted.track == person.annotation_id).astype(np.uint8)
         if not mine.any():

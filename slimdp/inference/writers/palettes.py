@@ -54,15 +54,17 @@ class Palette:
     def draw(self, pose: FramePose, layout: PartLayout) -> np.ndarray:
         """A frame's picture, (H, W, 3) uint8 RGB."""
         painted = pose.painted
-        person = painted.part > 0
         image = pose.frame.image.copy()
         if self.canvas:
             image[:] = self._table[0]
+        within = image[painted.place]  # a view: most frames are mostly background
+        part = painted.part[painted.place]
+        person = part > 0
         if self.values == "part":
-            value = part_values(painted.part[person], len(layout.parts))
+            value = part_values(part[person], len(layout.parts))
         else:
-            value = unit_values(painted.uv["uv".index(self.values)][person])
-        image[person] = self._blended[image[person], self._table[value]]
+            value = unit_values(painted.uv["uv".index(self.values)][painted.place][person])
+        within[person] = self._blended[within[person], self._table[value]]
         return image
 
     @cached_property
