@@ -14,7 +14,10 @@ from setuptools.command.build_py import build_py
 HERE = Path(__file__).resolve().parent
 #: Folders of the repository, and what of them goes to slimdp/ of the wheel under the same name. From a clone
 #: they are read where they lie (slimdp.shipped).
-SHIPPED = {"experiments": ("*.yaml", "*.json", "*.jsonl"), "docs": ("*.md", "*.json", "*.jpg", "*.png")}
+SHIPPED = {
+    "experiments": ("*.yaml", "*.json", "*.jsonl"),
+    "docs": ("*.md", "*.json", "*.jpg", "*.png", "*.html", "*.js"),
+}
 
 
 class BuildWithShippedFiles(build_py):

@@ -9,7 +9,19 @@ from collections.abc import Sequence
 from flow_cache.arguments import with_negative_values
 from flow_cache.runtime.command_line import CommandParser, open_standard_streams, run_command
 from slimdp import __version__
-from slimdp.commands import advise, budget, data, evaluate, fit, propagate, report, sweep, train, video
+from slimdp.commands import (
+    advise,
+    budget,
+    data,
+    evaluate,
+    export,
+    fit,
+    propagate,
+    report,
+    sweep,
+    train,
+    video,
+)
 from slimdp.shipped import shipped_folder
 
 
@@ -49,7 +61,7 @@ def _parser() -> CommandParser:
     parser.set_defaults(main=main)  # for commands that run others
     parser.add_argument("--version", action="version", version=f"slimdp {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    for module in (fit, train, video, sweep, report, advise, data, budget, propagate, evaluate):
+    for module in (fit, train, video, export, sweep, report, advise, data, budget, propagate, evaluate):
         module.add_commands(commands)
     commands.add_parser("flow", help="optical flow: what python -m flow_cache does")
     return parser

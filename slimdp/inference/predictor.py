@@ -219,13 +219,16 @@ def _crop(prediction: DensePoseMaps, index: int) -> DensePoseMaps:
 
 
 def _decode_crop(prediction: DensePoseMaps, stride: int) -> DecodedMaps:
+    part, uv, log_odds = decode_together(prediction, stride)
+    return DecodedMaps(part, uv, log_odds > 0)
+
+
+def decode_together(prediction: DensePoseMaps, stride: int) -> tuple[Tensor, Tensor, Tensor]:
+    """`decode` of all crops at once: part (B, S, S), u and v (B, 2, S, S), a person's log odds (B, S, S)."""
     best = upsample_map(prediction.fine_segm, stride)[:, 1:].argmax(dim=1, keepdim=True)  # channel, 0..P - 1
     uv = [upsample_map(maps, stride).gather(1, best) for maps in (prediction.u, prediction.v)]
-    return DecodedMaps(
-        part=(best.squeeze(1) + 1).to(torch.uint8),
-        uv=torch.cat(uv, dim=1).clamp(0, 1),
-        foreground=upsample_map(person_log_odds(prediction)[:, None], stride).squeeze(1) > 0,
-    )
+    log_odds = upsample_map(person_log_odds(prediction)[:, None], stride).squeeze(1)
+    return (best.squeeze(1) + 1).to(torch.uint8), torch.cat(uv, dim=1).clamp(0, 1), log_odds
 
 
 def mirror_maps(prediction: DensePoseMaps, symmetry: UvSymmetry) -> DensePoseMaps:
