@@ -10,12 +10,9 @@ count as videos of their own: no label goes from one to the other.
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import cv2
 import numpy as np
@@ -34,7 +31,6 @@ from slimdp.data.write import write_annotations
 from slimdp.structures import ImageRecord, PersonAnnotation
 
 LABELS, ABOUT = "labels.json", "about.json"
-_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 #: Mean difference of grey levels, 0..255, of small pictures: of one frame, encoded in two ways, it is 1 to 3.
 _MOST_DIFFERENCE = 8.0
 _SMALL = 48
@@ -74,41 +70,44 @@ def extract_labelled_frames(
     if around < 0:
         raise ValueError(f"around = {around}, but 0 frames or more are wanted")
     annotations = read_annotations(labels, labels.parent, check_images=False)
-    people = _labelled_people(labels, annotations)
-    frames = _assign(labels, {person.image.id: person.image for person in people}, videos, first_frame)
-    about = _about(labels, videos, around, first_frame)
-    if out.exists():
-        _require_same(out, about)
-    else:
-        with atomic_folder(out) as folder:
-            _write(folder, labels, frames, people, around)
-            write_json(folder / ABOUT, about)
-    return read_annotations(out / LABELS, out)
-
-
-def _labelled_people(labels: Path, annotations: AnnotationSet) -> list[PersonAnnotation]:
     people = [person for person in annotations.people if person.has_labels and not person.crowd]
     if not any(person.has_uv.any() for person in people):
         raise AnnotationError(
             f"{labels}: {len(annotations.images)} images with {len(annotations.people)} people, but no point "
             "with (u, v) (dp_x, dp_y, dp_I, dp_U, dp_V) that a network could learn from"
         )
-    return people
+    frames = _assign(labels, {person.image.id: person.image for person in people}, videos, first_frame)
+    paths = {video.name: video.path for video in videos}
+    about = {
+        "labels": file_sha256(labels).hex(),
+        "videos": {name: [str(path.resolve()), _file_size(path)] for name, path in paths.items()},
+        "around": around,
+        "first_frame": first_frame,
+    }
+    if not out.exists():
+        with atomic_folder(out) as folder:
+            _write(folder, frames, people, around)
+            write_json(folder / ABOUT, about)
+    elif not (out / ABOUT).is_file() or read_json(out / ABOUT) != about:
+        other = "was made of other labels, videos or settings"
+        raise FileExistsError(f"{out} exists, and {other}; remove it, or choose another name")
+    return read_annotations(out / LABELS, out)
+
+
+def _file_size(path: Path) -> int:
+    return 0 if path.is_dir() else path.stat().st_size
 
 
 # ---- which frame is which
 
 
 def _assign(
-    labels: Path,
-    images: Mapping[int, ImageRecord],
-    videos: Sequence[VideoSource],
-    first_frame: int | None,
+    labels: Path, images: Mapping[int, ImageRecord], videos: Sequence[VideoSource], first_frame: int | None
 ) -> list[LabelledFrame]:
     by_name = {video.name: video for video in videos}
     named: dict[str, list[ImageRecord]] = {}
     for image in images.values():
-        named.setdefault(_video_name(image), []).append(image)
+        named.setdefault(image.video or PurePosixPath(image.file_name).parent.name, []).append(image)
     if len(named) == 1 and len(videos) == 1:
         by_name = {next(iter(named)): videos[0]}
     found: list[LabelledFrame] = []
@@ -120,27 +119,21 @@ def _assign(
                 f"{listed(by_name, name)}; give it too, or name one so: {quoted((name or 'NAME') + '=PATH')}"
             )
         video = by_name[name]
-        of_video = _in_folder if video.path.is_dir() else _in_file
-        found += of_video(labels, its_images, video, first_frame)
+        if video.path.is_dir():
+            found += _in_folder(labels, its_images, video)
+        else:
+            found += _in_file(labels, its_images, video, first_frame)
     return found
 
 
-def _video_name(image: ImageRecord) -> str:
-    return image.video or PurePosixPath(image.file_name).parent.name
-
-
-def _in_folder(
-    labels: Path, images: Sequence[ImageRecord], video: VideoSource, first_frame: int | None
-) -> Iterator[LabelledFrame]:
+def _in_folder(labels: Path, images: Sequence[ImageRecord], video: VideoSource) -> Iterator[LabelledFrame]:
     """Pictures are known by their names."""
     index_of = {file.name: index for index, file in enumerate(frame_files(video.path))}
     for image in images:
         name = PurePosixPath(image.file_name).name
         if name not in index_of:
-            raise AnnotationError(
-                f"{labels}: image {image.id}: {video.path} has no picture {name}, but {len(index_of)} others"
-                f"{did_you_mean(name, index_of)}"
-            )
+            others = f"has no picture {name}, but {len(index_of)} others{did_you_mean(name, index_of)}"
+            raise AnnotationError(f"{labels}: image {image.id}: {video.path} {others}")
         _require_size(labels, image, read_image(video.path / name), video)
         yield LabelledFrame(image, video, index_of[name])
 
@@ -149,20 +142,26 @@ def _in_file(
     labels: Path, images: Sequence[ImageRecord], video: VideoSource, first_frame: int | None
 ) -> list[LabelledFrame]:
     """Pictures are known by their numbers, and are compared with the frames where they are there."""
-    numbers = {image.id: _number(labels, image) for image in images}
+    numbers = [_number(labels, image) for image in images]
     firsts = (0, 1) if first_frame is None else (first_frame,)
-    small, frames = _small_frames(
-        labels, images[0], video, {n - first for n in numbers.values() for first in firsts}
-    )
-    first = _first_number(labels, images, numbers, small, firsts, video)
-    for image in images:
-        if numbers[image.id] - first not in small:
-            raise AnnotationError(
-                f"{labels}: image {image.id}, {image.file_name}: {video.path} has no frame "
-                f"{numbers[image.id]}: its {frames} frames are {first} to {first + frames - 1}; labels of "
-                "another video, or other numbers (--first-frame)"
-            )
-    return [LabelledFrame(image, video, numbers[image.id] - first) for image in images]
+    small, frames = _small_frames(labels, images[0], video, {n - first for n in numbers for first in firsts})
+    there = [(n, _small(read_image(image.file))) for n, image in zip(numbers, images) if image.file.is_file()]
+
+    def off(first: int) -> float:
+        """How far the pictures that are there are from the frames of their numbers."""
+        return max((_difference(seen, small.get(n - first)) for n, seen in there), default=0.0)
+
+    first = min(firsts, key=off)
+    other = "labels of another video, or other numbers (--first-frame)"
+    if off(first) > _MOST_DIFFERENCE:
+        shown = f"show something else than the frames of {video.path} with their numbers"
+        raise AnnotationError(f"{labels}: the labelled pictures beside it {shown}; {other}")
+    for image, number in zip(images, numbers):
+        if number - first not in small:
+            lacks = f"has no frame {number}: its {frames} frames are {first} to {first + frames - 1}"
+            place = f"{labels}: image {image.id}, {image.file_name}"
+            raise AnnotationError(f"{place}: {video.path} {lacks}; {other}")
+    return [LabelledFrame(image, video, number - first) for image, number in zip(images, numbers)]
 
 
 def _small_frames(
@@ -186,40 +185,9 @@ def _small_frames(
 def _number(labels: Path, image: ImageRecord) -> int:
     number = image.frame if image.frame is not None else frame_number(image.file_name)
     if number is None:
-        raise AnnotationError(
-            f"{labels}: image {image.id}, {image.file_name}: no number of a frame; give it a frame_id"
-        )
+        lacks = "no number of a frame; give it a frame_id"
+        raise AnnotationError(f"{labels}: image {image.id}, {image.file_name}: {lacks}")
     return number
-
-
-def _first_number(
-    labels: Path,
-    images: Sequence[ImageRecord],
-    numbers: Mapping[int, int],
-    small: Mapping[int, np.ndarray],
-    firsts: Sequence[int],
-    video: VideoSource,
-) -> int:
-    """The number of the first frame: the one under which pictures that are there show the same."""
-    there = {image.id: _small(read_image(image.file)) for image in images if image.file.is_file()}
-    if not there:
-        return firsts[0]
-    off = {
-        first: max(
-            float(np.abs(picture - small[numbers[identity] - first]).mean())
-            if numbers[identity] - first in small
-            else np.inf
-            for identity, picture in there.items()
-        )
-        for first in firsts
-    }
-    best = min(off, key=lambda first: off[first])
-    if off[best] > _MOST_DIFFERENCE:
-        raise AnnotationError(
-            f"{labels}: the labelled pictures beside it show something else than the frames of {video.path} "
-            "with their numbers; labels of another video, or other numbers (--first-frame)"
-        )
-    return best
 
 
 def _small(image: np.ndarray) -> np.ndarray:
@@ -227,46 +195,47 @@ def _small(image: np.ndarray) -> np.ndarray:
     return cv2.resize(grey, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
+def _difference(small: np.ndarray, other: np.ndarray | None) -> float:
+    """Mean difference of grey levels; infinite from a frame that there is not."""
+    return np.inf if other is None else float(np.abs(small - other).mean())
+
+
 def _require_size(labels: Path, image: ImageRecord, frame: np.ndarray, video: VideoSource) -> None:
     height, width = frame.shape[:2]
     if (width, height) != (image.width, image.height):
-        raise AnnotationError(
-            f"{labels}: image {image.id} is {image.width} x {image.height} px, but the frames of "
-            f"{video.path} are shown in {width} x {height} px; label frames of this size"
-        )
+        shown = f"the frames of {video.path} are shown in {width} x {height} px; label frames of this size"
+        size = f"{image.width} x {image.height} px"
+        raise AnnotationError(f"{labels}: image {image.id} is {size}, but {shown}")
 
 
 # ---- the set
 
 
 def _write(
-    folder: Path,
-    labels: Path,
-    frames: Sequence[LabelledFrame],
-    people: Sequence[PersonAnnotation],
-    around: int,
+    folder: Path, frames: Sequence[LabelledFrame], people: Sequence[PersonAnnotation], around: int
 ) -> None:
+    by_video: dict[str, list[LabelledFrame]] = {}
+    for frame in frames:
+        by_video.setdefault(frame.video.name.replace("/", "_"), []).append(frame)
     records: dict[int, ImageRecord] = {}
-    for name, of_video in _by_video(frames).items():
-        video = of_video[0].video
+    for name, of_video in by_video.items():
         windows = _windows([frame.index for frame in of_video], around)
-        names = _folder_names(name, windows)
-        _write_frames(folder / "images", video, dict(zip(names, windows)))
+        names = [name] if len(windows) == 1 else [f"{name}_{window.start:06d}" for window in windows]
+        place = {index: its_name for its_name, window in zip(names, windows) for index in window}
+        for index, content in _encoded_frames(of_video[0].video, place):
+            write_bytes(folder / _file_name(place[index], index), content, durable=False)
         for frame in of_video:
-            place = next(n for n, window in zip(names, windows) if frame.index in window)
-            file_name = f"images/{place}/{frame.index:06d}.jpg"
+            its_name = place[frame.index]
+            file_name = _file_name(its_name, frame.index)
             records[frame.image.id] = replace(
-                frame.image, file=folder / file_name, file_name=file_name, video=place, frame=frame.index
+                frame.image, file=folder / file_name, file_name=file_name, video=its_name, frame=frame.index
             )
     moved = [replace(person, image=records[person.image.id]) for person in people]
     write_annotations(folder / LABELS, list(records.values()), moved)
 
 
-def _by_video(frames: Iterable[LabelledFrame]) -> dict[str, list[LabelledFrame]]:
-    found: dict[str, list[LabelledFrame]] = {}
-    for frame in frames:
-        found.setdefault(frame.video.name.replace("/", "_"), []).append(frame)
-    return found
+def _file_name(name: str, index: int) -> str:
+    return f"images/{name}/{index:06d}.jpg"
 
 
 def _windows(indices: Iterable[int], around: int) -> list[range]:
@@ -280,60 +249,22 @@ def _windows(indices: Iterable[int], around: int) -> list[range]:
     return windows
 
 
-def _folder_names(name: str, windows: Sequence[range]) -> list[str]:
-    return [name] if len(windows) == 1 else [f"{name}_{window.start:06d}" for window in windows]
-
-
-def _write_frames(images: Path, video: VideoSource, windows: Mapping[str, range]) -> None:
-    wanted = sorted({index for window in windows.values() for index in window})
-    place = {index: name for name, window in windows.items() for index in window}
+def _encoded_frames(video: VideoSource, wanted: Collection[int]) -> Iterator[tuple[int, bytes]]:
+    """Some frames, by index, as JPEG files, as far as the video has them; a JPEG file as it is."""
     title = f"take the frames around the labels of {video.name}"
     if video.path.is_dir():
         files = frame_files(video.path)
-        for index in tracked([index for index in wanted if index < len(files)], title, "frames"):
-            target = _target(images, place[index], index)
-            if files[index].suffix.lower() in (".jpg", ".jpeg"):
-                shutil.copyfile(files[index], target)
-            else:
-                write_bytes(target, encode_image(read_image(files[index]), ".jpg", _JPEG), durable=False)
+        for index in tracked([index for index in sorted(wanted) if index < len(files)], title, "frames"):
+            is_jpeg = files[index].suffix.lower() in (".jpg", ".jpeg")
+            yield index, files[index].read_bytes() if is_jpeg else _jpeg(read_image(files[index]))
         return
     with VideoFile(video.path) as file:
-        for index, frame in enumerate(tracked(file.frames(), title, "frames", wanted[-1] + 1)):
-            if index in place:
-                content = encode_image(file.pixels(frame), ".jpg", _JPEG)
-                write_bytes(_target(images, place[index], index), content, durable=False)
-            if index >= wanted[-1]:
+        for index, frame in enumerate(tracked(file.frames(), title, "frames", max(wanted) + 1)):
+            if index in wanted:
+                yield index, _jpeg(file.pixels(frame))
+            if index >= max(wanted):
                 break
 
 
-def _target(images: Path, name: str, index: int) -> Path:
-    folder = images / name
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{index:06d}.jpg"
-
-
-# ---- what it was made of
-
-
-def _about(
-    labels: Path, videos: Sequence[VideoSource], around: int, first_frame: int | None
-) -> dict[str, Any]:
-    def stamp(path: Path) -> list[Any]:
-        return [str(path.resolve()), 0 if path.is_dir() else path.stat().st_size]
-
-    return {
-        "labels": file_sha256(labels).hex(),
-        "videos": {video.name: stamp(video.path) for video in videos},
-        "around": around,
-        "first_frame": first_frame,
-    }
-
-
-def _require_same(out: Path, about: Mapping[str, Any]) -> None:
-    file = out / ABOUT
-    there = read_json(file) if file.is_file() else None
-    if there != json.loads(json.dumps(about)):
-        raise FileExistsError(
-            f"{out} exists, and was made of other labels, videos or settings; remove it, or choose another "
-            "name"
-        )
+def _jpeg(image: np.ndarray) -> bytes:
+    return encode_image(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 95])
