@@ -27,12 +27,13 @@ class LruCache(Generic[Key]):
         return LruCache, (self.most_bytes,)
 
     def get(self, key: Key, read: Callable[[], np.ndarray]) -> np.ndarray:
-        """The array of a key, which is shared, and so not to be written to; read where it is not here."""
+        """The array of a key, which is shared, and so cannot be written to; read where it is not here."""
         with self._lock:
             if key in self._arrays:
                 self._arrays.move_to_end(key)
                 return self._arrays[key]
         array = read()
+        array.setflags(write=False)
         with self._lock:
             if key not in self._arrays:  # else another thread was first
                 self._arrays[key] = array

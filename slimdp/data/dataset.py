@@ -75,14 +75,8 @@ class ImageCache:
         self._images: LruCache[Path] = LruCache(int(megabytes * 2**20))
 
     def load(self, path: Path) -> np.ndarray:
-        """`read_image`, remembered. The array is shared: do not write to it."""
-
-        def read() -> np.ndarray:
-            image = read_image(path)
-            image.setflags(write=False)
-            return image
-
-        return self._images.get(path, read)
+        """`read_image`, remembered. The array is shared, and cannot be written to."""
+        return self._images.get(path, lambda: read_image(path))
 
 
 class PoseDataset(Dataset[PoseSample]):
@@ -132,9 +126,7 @@ class PoseDataset(Dataset[PoseSample]):
         self._in_file: dict[Path, list[PersonAnnotation]] = {}
         self._seen_from: list[int] = []  # visibility from which on a person's keypoints are seen
         #: Samples of each source, as `WeightedSampler` takes them.
-        self.sizes: tuple[int, ...] = tuple(
-            self._add(source, only) for source, only in zip(sources, labelled, strict=True)
-        )
+        self.sizes = tuple(self._add(source, only) for source, only in zip(sources, labelled, strict=True))
         #: All frames of videos that the files list: also those in which nobody has labels.
         self.frames = tuple(image for source in sources for image in source.images if image.video is not None)
         self._cache_mb, self._cache = cache_mb, ImageCache(cache_mb)
@@ -175,7 +167,10 @@ class PoseDataset(Dataset[PoseSample]):
         labels = self._labels(index).within(affine, size, covered)
         coarse = coarse_target(person, affine, size, self.stride, self._other_boxes[index])
         forget_under(covered, coarse, self.stride)
-        keypoints = self._placed_keypoints(person, affine, covered)
+        keypoints = arrange_keypoints(person, self._keypoints)
+        known = keypoints[:, 2] > 0
+        keypoints[known, :2] = apply_affine(affine, keypoints[known, :2])
+        keypoints[known & under(covered, keypoints[:, :2]), 2] = HIDDEN
         if change.flip:
             part, uv, coarse = flip_labels(labels.part, labels.uv, coarse, self.symmetry)
             labels = labels._replace(part=part, uv=uv)
@@ -226,23 +221,13 @@ class PoseDataset(Dataset[PoseSample]):
     def _labels(self, index: int) -> PointLabels:
         """A person's points, image px, with those of keypoints."""
         person = self._people[index]
-        trust = person.confidence
-        if trust is None:
-            trust = np.ones(len(person.points), dtype=np.float32)
+        full = np.ones(len(person.points), dtype=np.float32)
+        trust = full if person.confidence is None else person.confidence
         clicked = PointLabels(person.points, person.part, person.uv, person.source, trust)
         if self._anchors is None:
             return clicked
-        return clicked.joined(anchored_points(person, self._anchors, self._seen_from[index]))
-
-    def _placed_keypoints(
-        self, person: PersonAnnotation, affine: np.ndarray, covered: np.ndarray
-    ) -> np.ndarray:
-        """Keypoints (K, 3) at their places in the crop, not yet mirrored by name; hidden under patches."""
-        keypoints = arrange_keypoints(person, self._keypoints)
-        known = keypoints[:, 2] > 0
-        keypoints[known, :2] = apply_affine(affine, keypoints[known, :2])
-        keypoints[known & under(covered, keypoints[:, :2]), 2] = HIDDEN
-        return keypoints
+        anchored = anchored_points(person, self._anchors, self._seen_from[index])
+        return PointLabels(*map(np.concatenate, zip(clicked, anchored)))
 
 
 def start_worker(worker: int) -> None:
@@ -270,10 +255,6 @@ class PointLabels(NamedTuple):
     source: np.ndarray
     confidence: np.ndarray
 
-    def joined(self, other: PointLabels) -> PointLabels:
-        """These and then the others."""
-        return PointLabels(*map(np.concatenate, zip(self, other)))
-
     def within(self, crop_from_image: np.ndarray, size: int, covered: np.ndarray) -> PointLabels:
         """Moved from image px to crop px by an affine (2, 3), without what a crop of `size` px does not show.
 
@@ -289,14 +270,11 @@ def anchored_points(person: PersonAnnotation, anchors: KeypointAnchors, lowest: 
 
     A hidden keypoint gives none: its pixel shows something else.
     """
-    names = person.keypoint_names if person.keypoints is not None else ()
-    pairs = [(names.index(name), row) for row, name in enumerate(anchors.names) if name in names]
-    here, row = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    keypoints = np.zeros((0, 3)) if person.keypoints is None else person.keypoints[here]
+    keypoints = arrange_keypoints(person, anchors.names)
     seen = keypoints[:, 2] >= lowest
     count = int(seen.sum())
     source, trust = np.full(count, LabelSource.KEYPOINT, dtype=np.int64), np.ones(count, dtype=np.float32)
-    return PointLabels(keypoints[seen, :2], anchors.part[row[seen]], anchors.uv[row[seen]], source, trust)
+    return PointLabels(keypoints[seen, :2], anchors.part[seen], anchors.uv[seen], source, trust)
 
 
 def collate(crops: Sequence[PoseSample]) -> PoseBatch:
@@ -313,18 +291,11 @@ def collate(crops: Sequence[PoseSample]) -> PoseBatch:
 
     counts, number = torch.tensor([len(crop.points) for crop in crops]), torch.arange(len(crops))
     return PoseBatch(
-        images=of_crops("image").permute(0, 3, 1, 2),
-        crop_from_image=of_crops("crop_from_image").float(),
-        image_index=number,
+        images=of_crops("image").permute(0, 3, 1, 2), crop_from_image=of_crops("crop_from_image").float(),
         annotation_id=torch.tensor([crop.annotation_id for crop in crops], dtype=torch.int64),
-        instance_index=torch.repeat_interleave(number, counts),
-        points=of_points("points").float(),
-        part=of_points("part").long(),
-        uv=of_points("uv").float(),
-        box=of_crops("box").float(),
-        coarse=of_crops("coarse"),
-        confidence=of_points("confidence").float(),
-        source=of_points("source").long(),
+        image_index=number, box=of_crops("box").float(), coarse=of_crops("coarse"),
         keypoints=of_crops("keypoints").float(),
-        one_each=True,
-    )
+        instance_index=torch.repeat_interleave(number, counts), points=of_points("points").float(),
+        part=of_points("part").long(), uv=of_points("uv").float(), source=of_points("source").long(),
+        confidence=of_points("confidence").float(), one_each=True,
+    )  # fmt: skip
