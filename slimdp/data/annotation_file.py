@@ -94,13 +94,28 @@ def read_entries(
     """
     path, images_dir = Path(path), Path(images_dir)
     content = read_coco(path, "annotation file")
+    count = {field: len(found) for field, found in content.items() if isinstance(found, list)}
     records = coco_records(path, content, "images", "image")
     if check_images:
-        count = _length(content, "images")
-        records = tracked(records, f"check the pictures of {path.name}", "pictures", count)
-    images = _read_images(path, records, images_dir, check_images)
-    entries = _read_people(path, content, images, warn, layout)
-    return images, tracked(entries, f"read {path.name}", "people", _length(content, "annotations"))
+        records = tracked(records, f"check the pictures of {path.name}", "pictures", count.get("images"))
+    entries: dict[int, ImageEntry] = {}
+    tagged: list[Path] = []
+    for record in records:
+        entry = read_image_entry(record, images_dir)
+        identity = entry.image.id
+        if identity in entries:
+            raise record.error("id", f"{identity} is also the id of {entries[identity].image.file_name}")
+        entries[identity] = entry
+        if check_images and _check_entry_image(entry) != UPRIGHT:
+            tagged.append(entry.image.file)
+    if tagged:
+        _LOG.warning(
+            "%s: %d of %d pictures have an orientation tag, such as %s; labels are taken to be of the stored "
+            "pixels (docs/data.md)", path, len(tagged), len(entries), tagged[0],
+        )  # fmt: skip
+    images = number_images(list(entries.values()))[0]
+    people = _read_people(path, content, images, warn, layout)
+    return images, tracked(people, f"read {path.name}", "people", count.get("annotations"))
 
 
 def read_outlines(path: str | os.PathLike[str], images_dir: str | os.PathLike[str] = "") -> Outlines:
@@ -113,15 +128,9 @@ def read_outlines(path: str | os.PathLike[str], images_dir: str | os.PathLike[st
     for entry in entries:
         _ = entry.area  # which is checked
         entry.outline.check()
-        record = entry.record
-        kept = {name: record.content[name] for name in ("segmentation", "area") if record.has(name)}
+        kept = {name: entry.record.get(name) for name in ("segmentation", "area") if entry.record.has(name)}
         outlines[entry.image.id, entry.id] = kept
     return outlines
-
-
-def _length(content: dict[str, Any], field: str) -> int | None:
-    entries = content.get(field)
-    return len(entries) if isinstance(entries, list) else None
 
 
 def _read_people(
@@ -174,13 +183,10 @@ def read_categories(
         if record.has("dp_layout") or (layout is not None and record.content.get("name") == layout.category):
             chosen.add(identity)
         categories.append({**record.content, "id": identity})
-    if chosen:
-        return labels, chosen, ""
     try:
-        people, note = person_categories(categories)
+        return labels, *((chosen, "") if chosen else person_categories(categories))
     except NoPersonError as error:
         raise AnnotationError(f"{path}: categories: {error}") from error
-    return labels, people, note
 
 
 def _read_layout(record: Record, wanted: PartLayout | None) -> PartLayout:
@@ -197,7 +203,7 @@ def _read_layout(record: Record, wanted: PartLayout | None) -> PartLayout:
 
 def read_keypoint_names(record: Record) -> tuple[str, ...]:
     """The names of a category's keypoints; () where it has none."""
-    keypoints = record.content["keypoints"] if record.has("keypoints") else []
+    keypoints = record.get("keypoints") if record.has("keypoints") else []
     if not isinstance(keypoints, list) or not all(isinstance(name, str) for name in keypoints):
         raise record.error("keypoints", "not a list of names")
     return tuple(keypoints)
@@ -210,28 +216,6 @@ class ImageEntry:
     record: Record
     image: ImageRecord
     frame_id: int | None
-
-
-def _read_images(
-    path: Path, records: Iterable[Record], images_dir: Path, check_images: bool
-) -> dict[int, ImageRecord]:
-    """The images of a file by id."""
-    entries: dict[int, ImageEntry] = {}
-    tagged: list[Path] = []
-    for record in records:
-        entry = read_image_entry(record, images_dir)
-        identity = entry.image.id
-        if identity in entries:
-            raise record.error("id", f"{identity} is also the id of {entries[identity].image.file_name}")
-        entries[identity] = entry
-        if check_images:
-            tagged += [entry.image.file] * (_check_entry_image(entry) != UPRIGHT)
-    if tagged:
-        _LOG.warning(
-            "%s: %d of %d pictures have an orientation tag, such as %s; labels are taken to be of the stored "
-            "pixels (docs/data.md)", path, len(tagged), len(entries), tagged[0],
-        )  # fmt: skip
-    return number_images(list(entries.values()))[0]
 
 
 def number_images(entries: Sequence[ImageEntry]) -> tuple[dict[int, ImageRecord], list[str]]:
@@ -280,8 +264,15 @@ def read_image_entry(record: Record, images_dir: Path) -> ImageEntry:
 def _read_size(record: Record, file: Path, file_name: str) -> tuple[int, int]:
     if record.has("width") and record.has("height"):
         width, height = record.integer("width"), record.integer("height")
-    else:
-        width, height = _size_of_file(record, file, file_name)
+    else:  # PoseTrack's own files give no sizes
+        places = [file, *(folder / file_name for folder in list(record.file.absolute().parents)[:3])]
+        try:
+            header = check_image(next((place for place in places if place.is_file()), file))
+        except ImageError as error:
+            problem = f"missing, and the picture cannot tell them ({error})"
+            advice = "add them, or name the pictures' folder"
+            raise record.error("width, height", f"{problem}; {advice}") from error
+        width, height = header.width, header.height
     if width <= 0 or height <= 0:
         raise record.error("width, height", f"{width} x {height}, but both must be positive")
     if width * height > MAX_PIXELS:
@@ -289,29 +280,16 @@ def _read_size(record: Record, file: Path, file_name: str) -> tuple[int, int]:
     return width, height
 
 
-def _size_of_file(record: Record, file: Path, file_name: str) -> tuple[int, int]:
-    """PoseTrack's own files give no sizes."""
-    places = [file, *(folder / file_name for folder in list(record.file.absolute().parents)[:3])]
-    there = next((place for place in places if place.is_file()), file)
-    try:
-        header = check_image(there)
-    except ImageError as error:
-        problem = f"missing, and the picture cannot tell them ({error})"
-        raise record.error("width, height", f"{problem}; add them, or name the pictures' folder") from error
-    return header.width, header.height
-
-
 def _read_regions(record: Record) -> tuple[np.ndarray, ...]:
     """Polygons (K, 2) x, y image px; a flat list is one polygon; fewer than 3 corners enclose nothing."""
-    sides = []
-    for field in ("ignore_regions_x", "ignore_regions_y"):
-        lists = record.content[field] if record.has(field) else []
+    sides, both = [], "ignore_regions_x, ignore_regions_y"
+    for field in both.split(", "):
+        lists = record.get(field) if record.has(field) else []
         if not isinstance(lists, list):
             raise record.error(field, "not a list")
         lists = lists if all(isinstance(entry, list) for entry in lists) else [lists]
         sides.append([record.as_pixels(field, entry) for entry in lists])
     all_x, all_y = sides
-    both = "ignore_regions_x, ignore_regions_y"
     if [len(x) for x in all_x] != [len(y) for y in all_y]:
         raise record.error(both, "different numbers of corners")
     regions = tuple(np.stack([x, y], axis=1) for x, y in zip(all_x, all_y) if len(x) >= 3)
@@ -332,9 +310,7 @@ def _check_entry_image(entry: ImageEntry) -> int:
     if (header.width, header.height) != (image.width, image.height):
         found, wanted = f"{header.width} x {header.height}", f"{image.width} x {image.height}"
         if header.turned_size == (image.width, image.height):
-            found += (
-                f", stored; they are exchanged by its orientation tag ({header.orientation}), which is not "
-                "applied: turn the picture and remove the tag, or label the stored pixels"
-            )
+            found += f", stored; they are exchanged by its orientation tag ({header.orientation}), which is "
+            found += "not applied: turn the picture and remove the tag, or label the stored pixels"
         raise record.error("width, height", f"{wanted}, but {image.file} has {found}")
     return header.orientation

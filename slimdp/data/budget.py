@@ -45,10 +45,7 @@ def apply_budget(annotations: AnnotationSet, budget: BudgetSettings) -> Annotati
         for p, keeps_uv in zip(people, drawn)
     ]
     stays = _labelled_images(fewer) | (kept - _labelled_images(people))
-    images = {
-        image.id: image if image.id in stays else replace(image, labelled=False)
-        for image in annotations.images
-    }
+    images = {i.id: i if i.id in stays else replace(i, labelled=False) for i in annotations.images}
     placed = tuple(replace(person, image=images[person.image.id]) for person in fewer)
     return AnnotationSet(tuple(images.values()), placed, annotations.file)
 
@@ -56,15 +53,16 @@ def apply_budget(annotations: AnnotationSet, budget: BudgetSettings) -> Annotati
 def _seen_images(annotations: AnnotationSet, budget: BudgetSettings) -> set[int]:
     """Ids of the pictures in the videos and frames asked for; raises AnnotationError if none is labelled."""
     images = annotations.images
-    seen = {image.id for image in images}
-    labelled = _labelled_images(annotations.people)
+    seen, labelled = {image.id for image in images}, _labelled_images(annotations.people)
     chosen_frames = budget.videos is not None or budget.frames_per_video is not None or budget.frames
     name, fields = annotations.file or "annotations", "videos, frames_per_video or frames"
     if chosen_frames and all(image.video is None for image in images):
         stills = "no picture is known to be of a video (vid_id)"
         raise AnnotationError(f"{name}: {stills}, so that a budget of {fields} would leave all labels")
     if budget.videos is not None:
-        seen &= _spread_videos(images, labelled, budget.videos)
+        names = {image.video for image in images if image.video is not None and image.id in labelled}
+        chosen = {None, *_spread(sorted(names), budget.videos)}  # None: stills; videos without labels never
+        seen &= {image.id for image in images if image.video in chosen}
     if budget.frames_per_video is not None:
         seen &= _spread_frames(images, labelled & seen, budget.frames_per_video)
     if budget.frames:  # a frame whose file name has no number is none of them
@@ -98,7 +96,7 @@ def _with_fewer(
     return person
 
 
-def _labelled_images(people: tuple[PersonAnnotation, ...] | list[PersonAnnotation]) -> set[int]:
+def _labelled_images(people: Iterable[PersonAnnotation]) -> set[int]:
     return {person.image.id for person in people if person.has_labels}
 
 
@@ -124,16 +122,6 @@ def _spread_frames(images: Iterable[ImageRecord], labelled: Container[int], coun
         elif image.id in labelled:
             by_video.setdefault(image.video, []).append((image.frame or 0, image.id))
     return kept.union(*([image for _, image in _spread(sorted(each), count)] for each in by_video.values()))
-
-
-def _spread_videos(images: Iterable[ImageRecord], labelled: Container[int], count: int) -> set[int]:
-    """Ids of the frames of at most `count` videos, evenly spread over the sorted names, and of stills.
-
-    Videos without labels are none of the `count`.
-    """
-    videos = {image.video for image in images if image.video is not None and image.id in labelled}
-    chosen = {None, *_spread(sorted(videos), count)}
-    return {image.id for image in images if image.video in chosen}
 
 
 def _spread(row: Sequence[T], count: int) -> list[T]:

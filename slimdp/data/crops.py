@@ -5,8 +5,6 @@ Crop px = A @ (x, y, 1) of image px, pixel centres at integers: a crop of S px h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 
@@ -69,7 +67,14 @@ def crop_image(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
     if not part.size:
         return np.full((size, size, 3), BORDER_RGB, dtype=np.uint8)
     factor = max(1, int(1 / zoom + _ROUNDING))
-    part = _shrink(part, factor)
+    if factor > 1:
+        # Whole factors are what OpenCV averages fast: 0.6 times the size takes it 20 times as long as half.
+        height, width = part.shape[:2]
+        down, right = -height % factor, -width % factor
+        if down or right:  # the last squares are looked at only where the image ends with them
+            part = cv2.copyMakeBorder(part, 0, down, 0, right, cv2.BORDER_REPLICATE)
+        small = (part.shape[1] // factor, part.shape[0] // factor)
+        part = cv2.resize(part, small, interpolation=cv2.INTER_AREA)
     if zoom * factor < _SHARP:
         part = cv2.GaussianBlur(part, (3, 3), 0)
     # Pixel x of the shrunken part averages `factor` px from factor x on, and has its centre between them.
@@ -92,21 +97,6 @@ def _region(image: np.ndarray, affine: np.ndarray, size: int, margin: float) -> 
     left, top = np.floor(corners.min(axis=0) - margin).clip(0, most).astype(int).tolist()
     right, bottom = (np.ceil(corners.max(axis=0) + margin) + 1).clip(0, most).astype(int).tolist()
     return image[top:bottom, left:right], left, top
-
-
-def _shrink(image: np.ndarray, factor: int) -> np.ndarray:
-    """The image averaged over squares of a whole number of px a side.
-
-    Whole factors are what OpenCV averages fast: 0.6 times the size takes it 20 times as long as half.
-    """
-    if factor == 1:
-        return image
-    height, width = image.shape[:2]
-    down, right = -height % factor, -width % factor
-    if down or right:  # the last squares are looked at only where the image ends with them
-        image = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REPLICATE)
-    size = (image.shape[1] // factor, image.shape[0] // factor)
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 BACKGROUND = 0
@@ -145,20 +135,10 @@ def coarse_target(
         # A box covers its pixels up to their edges.
         left, top = left - 0.5, top - 0.5
         may_show_anybody |= (x >= left) & (x < left + width) & (y >= top) & (y < top + height)
-    if person.image.ignore_regions:
-        may_show_anybody |= _in_regions(person.image.ignore_regions, crop_from_image, len(x), stride)
-    label[may_show_anybody & ~inside] = IGNORE
-    return label
-
-
-def _in_regions(
-    regions: Sequence[np.ndarray], crop_from_image: np.ndarray, side: int, stride: int
-) -> np.ndarray:
-    """Which map pixels (side, side) of a crop lie in one of the polygons (K, 2) x, y image px."""
-    drawn = np.zeros((side, side), dtype=np.uint8)
-    # cv2 takes fixed point coordinates, here in 1/16 px; far corners would overflow it.
-    for region in regions:
+    drawn = np.zeros(x.shape, dtype=np.uint8)
+    for region in person.image.ignore_regions:
         corners = map_from_crop(apply_affine(crop_from_image, region), stride)
-        fixed = np.round(corners.clip(-1e6, 1e6) * 16).astype(np.int32)
-        cv2.fillPoly(drawn, [fixed], 1, shift=4)
-    return drawn > 0
+        # cv2 takes fixed point coordinates, here in 1/16 px; far corners would overflow it.
+        cv2.fillPoly(drawn, [np.round(corners.clip(-1e6, 1e6) * 16).astype(np.int32)], 1, shift=4)
+    label[(may_show_anybody | (drawn > 0)) & ~inside] = IGNORE
+    return label

@@ -10,15 +10,8 @@ from typing import Any
 import numpy as np
 
 from flow_cache.coco import FARTHEST_PX, LEAST_PX, ROUNDING, Record
+from slimdp.data import rle
 from slimdp.data.box_frame import FRAME, image_from_frame
-from slimdp.data.rle import (
-    check_polygons,
-    decode_polygons,
-    decode_rle,
-    decode_rle_union,
-    label_runs,
-    read_runs,
-)
 from slimdp.label_runs import LabelRuns
 from slimdp.structures import IGNORE, BoxSource, ImageRecord, LabelSource, PersonAnnotation
 from slimdp.surface.layout import PartLayout
@@ -124,11 +117,10 @@ class PersonEntry:
         # A later mask covers an earlier one.
         labels = [IGNORE if single else int(name[len("dp_masks[") : -1]) + 1 for name, _ in masks]
         if record.has("dp_ignore") and not single:  # ours: pixels whose label is not known
-            ignored = record.get("dp_ignore")
-            _require_mask(record, "dp_ignore", ignored)
-            masks, labels = [*masks, ("dp_ignore", ignored)], [*labels, IGNORE]
+            masks = [*masks, _named_mask(record, "dp_ignore", record.get("dp_ignore"))]
+            labels.append(IGNORE)
         try:
-            return label_runs([mask for _, mask in masks], labels, FRAME, FRAME)
+            return rle.label_runs([mask for _, mask in masks], labels, FRAME, FRAME)
         except ValueError as error:
             raise _name_mask(record, masks, error) from error
 
@@ -144,7 +136,7 @@ class PersonEntry:
             return self.coarse
         masks = _frame_masks(self.record, self.category.layout)
         try:
-            return decode_rle_union([mask for _, mask in masks], FRAME, FRAME)
+            return rle.decode_rle_union([mask for _, mask in masks], FRAME, FRAME)
         except ValueError as error:
             raise _name_mask(self.record, masks, error) from error
 
@@ -157,11 +149,10 @@ class PersonEntry:
         if len(keypoints) % 3 or (names and len(keypoints) != 3 * len(names)):
             wanted = f"3 x {len(names)}" if names else "a multiple of 3"
             raise self.record.error("keypoints", f"{len(keypoints)} numbers, but {wanted} are wanted")
-        keypoints = keypoints.reshape(-1, 3)
-        seen = keypoints[:, 2]
+        seen = keypoints[2::3]
         if not ((seen == 0) | (seen == 1) | (seen == 2)).all():
             raise self.record.error("keypoints", "a visibility that is not 0, 1 or 2")
-        return keypoints
+        return keypoints.reshape(-1, 3)
 
     @property
     def outline(self) -> Outline:
@@ -174,19 +165,13 @@ class PersonEntry:
         labels = self._points(box)
         _ = self.area  # which is checked
         return PersonAnnotation(
-            id=self.id,
-            image=self.image,
-            box=box,
-            **labels,
+            id=self.id, image=self.image, box=box, **labels,
             track=self.record.integer("track_id") if self.record.has("track_id") else None,
             coarse=self.coarse,  # type: ignore[arg-type]
-            keypoints=self.keypoints,
-            keypoint_names=self.category.keypoint_names,
-            mask=self.outline.draw() if draw_mask else None,
-            crowd=self.crowd,
-            box_source=box_source,
+            keypoints=self.keypoints, keypoint_names=self.category.keypoint_names,
+            mask=self.outline.draw() if draw_mask else None, crowd=self.crowd, box_source=box_source,
             layout=self.category.layout,
-        )
+        )  # fmt: skip
 
     def place(self) -> tuple[np.ndarray, BoxSource]:
         """The box (4,) as given, else around the keypoints, else from MPII's centre and scale."""
@@ -214,14 +199,13 @@ class PersonEntry:
         """What `PersonAnnotation` has of N points, by name: N = 0 without any."""
         none = np.zeros((0, 2)), np.zeros(0, dtype=np.int64), np.zeros((0, 2), dtype=np.float32)
         at, part, uv = self.frame_points or none
-        zeros = np.zeros(len(part), dtype=np.int64)
+        record, count = self.record, len(part)
+        zeros = np.zeros(count, dtype=np.int64)
         zeros.setflags(write=False)  # one array for both
-        points = image_from_frame(at, box)
-        labels = {"points": points, "part": part, "uv": uv, "source": zeros, "step": zeros}
+        labels = {"points": image_from_frame(at, box), "part": part, "uv": uv, "source": zeros, "step": zeros}
         if self.frame_points is None:
             return labels
         # These three are ours: absent in files of annotators.
-        record, count = self.record, len(part)
         if record.has("dp_source"):
             labels["source"] = record.whole_in_range("dp_source", min(LabelSource), max(LabelSource), count)
         if record.has("dp_step"):
@@ -242,24 +226,24 @@ class Outline:
 
     def check(self) -> None:
         """Raise AnnotationError as `draw` would, without drawing."""
-        self._given_to(lambda mask, *size: read_runs([mask], *size), check_polygons)
+        self._given_to(lambda mask, *size: rle.read_runs([mask], *size), rle.check_polygons)
 
     def draw(self) -> np.ndarray | None:
         """Drawn into the image, (height, width) bool; None where no usable outline is given."""
-        return self._given_to(decode_rle, decode_polygons)
+        return self._given_to(rle.decode_rle, rle.decode_polygons)
 
     def _given_to(self, read_mask: Callable[..., Any], read_polygons: Callable[..., Any]) -> Any:
         """What one of the two makes of the outline and the image's size; None without a usable outline."""
-        record, read = self._record, read_mask
+        record = self._record
         outline = record.content.get("segmentation")
-        if outline is None or outline in ([], {}):
+        if outline in (None, [], {}):
             return None
-        if not isinstance(outline, dict):
-            if not isinstance(outline, list):
-                found = type(outline).__name__
-                raise record.error("segmentation", f"a {found}, but polygons or a mask are wanted")
+        if not isinstance(outline, dict | list):
+            found = type(outline).__name__
+            raise record.error("segmentation", f"a {found}, but polygons or a mask are wanted")
+        if isinstance(outline, list):
             outline = [record.as_numbers("segmentation", polygon).tolist() for polygon in outline]
-            read = read_polygons
+        read = read_mask if isinstance(outline, dict) else read_polygons
         try:
             return read(outline, self._height, self._width)
         except ValueError as error:
@@ -276,22 +260,21 @@ def _frame_masks(record: Record, layout: PartLayout) -> list[tuple[str, dict[str
         return [("dp_masks", masks)]
     if not isinstance(masks, list) or len(masks) > most:
         raise record.error("dp_masks", f"a list of at most {most} masks, or one mask, is wanted")
-    named = [(f"dp_masks[{place}]", mask) for place, mask in enumerate(masks) if mask not in ([], {}, None)]
-    for name, mask in named:
-        _require_mask(record, name, mask)
-    return named
+    shown = [(f"dp_masks[{place}]", mask) for place, mask in enumerate(masks) if mask not in ([], {}, None)]
+    return [_named_mask(record, name, mask) for name, mask in shown]
 
 
-def _require_mask(record: Record, name: str, mask: object) -> None:
+def _named_mask(record: Record, name: str, mask: object) -> tuple[str, dict[str, Any]]:
     if not isinstance(mask, dict):
         raise record.error(name, f"a {type(mask).__name__}, but a run-length mask is wanted")
+    return name, mask
 
 
 def _name_mask(record: Record, masks: list[tuple[str, dict[str, Any]]], error: ValueError) -> ValueError:
     """The error of several masks that were read at once, with the one at fault named."""
     for name, mask in masks:
         try:
-            read_runs([mask], FRAME, FRAME)
+            rle.read_runs([mask], FRAME, FRAME)
         except ValueError as alone:
             return record.error(name, str(alone))
     return record.error("dp_masks", str(error))
@@ -303,9 +286,9 @@ def box_around_keypoints(keypoints: np.ndarray) -> np.ndarray | None:
     None where they have no extent: fewer than two, or all in one row or column.
     """
     labelled = keypoints[keypoints[:, 2] > 0, :2]
-    if not len(labelled) or not np.ptp(labelled, axis=0).all():
+    if not len(labelled) or not (extent := np.ptp(labelled, axis=0)).all():
         return None
-    low, extent = labelled.min(axis=0), np.ptp(labelled, axis=0)
+    low = labelled.min(axis=0)
     return np.concatenate([low - KEYPOINT_MARGIN * extent, (1 + 2 * KEYPOINT_MARGIN) * extent])
 
 
@@ -314,5 +297,4 @@ def box_from_centre(centre: np.ndarray, scale: float) -> np.ndarray:
     side = MPII_UNIT_PX * scale
     middle = np.asarray(centre, dtype=np.float64) + [0, MPII_LIFT_PX * scale]
     # The box covers pixels x .. x + side - 1, so the middle of their centres is half a pixel less.
-    corner = middle - (side - 1) / 2
-    return np.array([*corner, side, side])
+    return np.array([*(middle - (side - 1) / 2), side, side])

@@ -53,7 +53,9 @@ def decode_rle_union(rles: Sequence[dict[str, Any]], height: int, width: int) ->
     if not rles:
         return np.zeros((height, width), dtype=bool)
     read_runs(rles, height, width)
-    packed = [_packed(rle["counts"], height, width) for rle in rles]
+    packed = [{"size": [height, width], "counts": rle["counts"]} for rle in rles]
+    listed = [isinstance(rle["counts"], list) for rle in packed]
+    packed = [coco_mask.frPyObjects(rle, height, width) if bare else rle for rle, bare in zip(packed, listed)]
     return coco_mask.decode(packed[0] if len(packed) == 1 else coco_mask.merge(packed)).view(bool)
 
 
@@ -152,11 +154,6 @@ def _check_pixels(height: int, width: int) -> None:
     if height * width > MAX_PIXELS:
         most = f"masks are drawn into at most {MAX_PIXELS:,} px"
         raise ValueError(f"a picture of {width} x {height} px, but {most}")
-
-
-def _packed(counts: str | list[int], height: int, width: int) -> dict[str, Any]:
-    rle = {"size": [height, width], "counts": counts}
-    return coco_mask.frPyObjects(rle, height, width) if isinstance(counts, list) else rle
 
 
 def _join(counts: Sequence[object]) -> Runs:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -72,13 +73,8 @@ def _category_entry(identity: int, layout: PartLayout, keypoints: Sequence[str])
 
 
 def _image_entry(image: ImageRecord) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "id": image.id,
-        "file_name": image.file_name,
-        "width": image.width,
-        "height": image.height,
-        "is_labeled": image.labelled,
-    }
+    entry: dict[str, Any] = {"id": image.id, "file_name": image.file_name}
+    entry |= {"width": image.width, "height": image.height, "is_labeled": image.labelled}
     if image.video is not None:
         entry |= {"vid_id": image.video, "has_no_densepose": not image.labelled}
         if image.frame is not None:
@@ -122,10 +118,9 @@ def _point_fields(path: Path, person: PersonAnnotation) -> dict[str, list[Any]]:
     frame_points = frame_from_image(person.points, person.box)
     outside = np.flatnonzero(((frame_points < -_ROUNDING) | (frame_points > FRAME + _ROUNDING)).any(axis=1))
     if outside.size:
-        first = outside[0]
-        name = f"{path}: annotation {person.id} of image {person.image.id}: points: point {first}"
-        place = f"{person.points[first].tolist()} px lies outside the box {person.box.tolist()}"
-        raise AnnotationError(f"{name} at {place}")
+        point = f"point {outside[0]} at {person.points[outside[0]].tolist()} px"
+        place = f"{path}: annotation {person.id} of image {person.image.id}"
+        raise AnnotationError(f"{place}: points: {point} lies outside the box {person.box.tolist()}")
     x, y = frame_points.clip(0, FRAME).T.tolist()
     u, v = ([None if np.isnan(value) else value for value in row] for row in person.uv.T.tolist())
     fields = {"dp_x": x, "dp_y": y, "dp_I": person.part.tolist(), "dp_U": u, "dp_V": v}
@@ -148,36 +143,27 @@ def join_annotation_files(path: str | os.PathLike[str], parts: Sequence[Path]) -
     if not parts:
         write_annotations(path, [], [])
         return
-    first, categories = _load(parts[0]), _categories(parts)
-    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(f'{{"info": {json.dumps(first["info"])}')
-        for field in ("images", "annotations"):
-            file.write(f', "{field}": ')
-            _write_list(file, (item for part in parts for item in _load(part)[field]))
-        file.write(f', "categories": {json.dumps(categories or first["categories"])}}}')
-
-
-def _categories(parts: Sequence[Path]) -> list[Any]:
-    """The categories that all parts with people share."""
-    shared: list[Any] = []
+    categories: list[Any] = []
     for part in parts:
         content = _load(part)
         if not content["annotations"]:
             continue  # a part without people knows no keypoints
         found = content["categories"]
-        if shared and found != shared:
-            problem = f"categories {found}, but people before have {shared}"
+        if categories and found != categories:
+            problem = f"categories {found}, but people before have {categories}"
             raise AnnotationError(f"{part}: {problem}; files with different keypoints cannot be joined")
-        shared = found
-    return shared
-
-
-def _write_list(file: TextIO, items: Iterable[Any]) -> None:
-    separator = "["
-    for item in items:
-        file.write(separator + json.dumps(item, allow_nan=False))
-        separator = ", "
-    file.write("[]" if separator == "[" else "]")
+        categories = found
+    first = _load(parts[0])
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(f'{{"info": {json.dumps(first["info"])}')
+        for field in ("images", "annotations"):
+            file.write(f', "{field}": ')
+            separator = "["
+            for item in chain.from_iterable(_load(part)[field] for part in parts):
+                file.write(separator + json.dumps(item, allow_nan=False))
+                separator = ", "
+            file.write("[]" if separator == "[" else "]")
+        file.write(f', "categories": {json.dumps(categories or first["categories"])}}}')
 
 
 def _load(part: Path) -> Any:
