@@ -64,26 +64,18 @@ def _split(files: tuple[str, ...], people: int, images: int, size: str, image_do
 
 SPLITS: dict[str, tuple[Split, ...]] = {
     DENSEPOSE_COCO: (
-        _split(
-            ("densepose_train2014.json", "densepose_coco_2014_train.json"), 39210, 26437, "526 MB", _TRAIN2014
-        ),
-        _split(
-            ("densepose_valminusminival2014.json", "densepose_coco_2014_valminusminival.json",
-             "densepose_coco_2014_valminusminus.json"), 7297, 5984, "105 MB", _VAL2014,
-        ),
-        _split(
-            ("densepose_minival2014.json", "densepose_coco_2014_minival.json"), 2243, 1508, "31 MB", _VAL2014
-        ),
+        _split(("densepose_train2014.json", "densepose_coco_2014_train.json"),
+               39210, 26437, "526 MB", _TRAIN2014),
+        _split(("densepose_valminusminival2014.json", "densepose_coco_2014_valminusminival.json",
+                "densepose_coco_2014_valminusminus.json"), 7297, 5984, "105 MB", _VAL2014),
+        _split(("densepose_minival2014.json", "densepose_coco_2014_minival.json"),
+               2243, 1508, "31 MB", _VAL2014),
     ),
     DENSEPOSE_POSETRACK: (
-        _split(
-            ("densepose_posetrack_train2017.json", "densepose_only_posetrack_train2017.json"),
-            8274, 1680, "118 MB", _POSETRACK,
-        ),
-        _split(
-            ("densepose_posetrack_val2017.json", "densepose_only_posetrack_val2017.json"),
-            4753, 782, "59 MB", _POSETRACK,
-        ),
+        _split(("densepose_posetrack_train2017.json", "densepose_only_posetrack_train2017.json"),
+               8274, 1680, "118 MB", _POSETRACK),
+        _split(("densepose_posetrack_val2017.json", "densepose_only_posetrack_val2017.json"),
+               4753, 782, "59 MB", _POSETRACK),
     ),
 }  # fmt: skip
 

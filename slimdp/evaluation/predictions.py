@@ -156,14 +156,12 @@ class PredictionFile:
             if len(self._row) < len(keys):
                 twice = len(keys) - len(self._row)
                 raise PredictionFileError(f"{self.path} holds {twice} people more than once")
-        except PredictionFileError:
+        except (PredictionFileError, hdf5.Hdf5ContentError, OSError, RuntimeError, KeyError) as error:
             self._file.close()
-            raise
-        except hdf5.Hdf5ContentError as error:
-            self._file.close()
-            raise PredictionFileError(f"{self.path}: {error}; run slimdp predict again") from error
-        except (OSError, RuntimeError, KeyError) as error:
-            self._file.close()
+            if isinstance(error, PredictionFileError):
+                raise
+            if isinstance(error, hdf5.Hdf5ContentError):
+                raise PredictionFileError(f"{self.path}: {error}; run slimdp predict again") from error
             raise PredictionFileError(f"{self.path} is damaged: {error}; predict it again") from error
 
     def keys(self) -> tuple[tuple[int, int], ...]:

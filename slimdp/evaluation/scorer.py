@@ -19,11 +19,10 @@ from slimdp.evaluation.average_precision import SIMILARITIES, AveragePrecision
 from slimdp.evaluation.densepose_results import Detection, ResultFileError, ResultReader, count_entries
 from slimdp.evaluation.ground_truth import EvaluationSet, read_truths
 from slimdp.evaluation.keypoints import KeypointMetric
-from slimdp.evaluation.metric import Metric, MetricSettings, Predicted, Score, ScoreKind
+from slimdp.evaluation.metric import Metric, MetricSettings, Predicted, Score, ScoreKind, SecondsAnImage
 from slimdp.evaluation.point_report import PeopleGroups, PointReport, report_points
 from slimdp.evaluation.points import FORMS, THRESHOLDS_CM, PointErrors, PointMetric, checked_thresholds
 from slimdp.evaluation.predictions import PredictionFile
-from slimdp.evaluation.seconds import SecondsAnImage
 from slimdp.evaluation.similarity import kappa_by_part
 from slimdp.registry import lookup
 from slimdp.settings_file import ConfigError
@@ -115,11 +114,8 @@ class Scorer:
 
     def compute(self) -> dict[str, Score]:
         """The scores that were asked for, by name; raises ValueError where there is no truth."""
-        found: dict[str, Score] = {}
-        for metric in self.metrics:
-            found |= metric.compute()
-        missing = [name for name in self._scores if name not in found]
-        if missing:
+        found = {name: score for metric in self.metrics for name, score in metric.compute().items()}
+        if missing := [name for name in self._scores if name not in found]:
             raise ValueError(f"{missing[0]!r} is described by its metric, which does not compute it")
         return {name: found[name] for name in self._scores}
 

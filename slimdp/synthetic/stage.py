@@ -149,11 +149,10 @@ def by_mesh(mesh: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 
 @lru_cache(maxsize=2)
-def _corner_sum(vertex_count: int, key: bytes) -> csr_array:
-    faces = np.frombuffer(key, dtype=np.int64).reshape(-1, 3)
-    columns = np.repeat(np.arange(len(faces)), 3)
-    ones = np.ones(faces.size, dtype=np.float32)
-    return csr_array((ones, (faces.ravel(), columns)), shape=(vertex_count, len(faces)))
+def _corner_sum(surface: BodySurface) -> csr_array:
+    corners, columns = surface.faces.ravel(), np.repeat(np.arange(len(surface.faces)), 3)
+    ones = np.ones(len(corners), dtype=np.float32)
+    return csr_array((ones, (corners, columns)), shape=(len(surface.vertices), len(surface.faces)))
 
 
 def vertex_normals(vertices: np.ndarray, surface: BodySurface) -> np.ndarray:
@@ -161,5 +160,5 @@ def vertex_normals(vertices: np.ndarray, surface: BodySurface) -> np.ndarray:
     # In millimetres: areas of small triangles in square metres are hard on single precision.
     corner = (1000 * vertices).astype(np.float32)[surface.faces]
     normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    total = _corner_sum(len(vertices), np.ascontiguousarray(surface.faces).tobytes()) @ normal
+    total = _corner_sum(surface) @ normal
     return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)
