@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import h5py
@@ -16,12 +17,13 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from flow_cache.video_file import VideoFile
 from slimdp.__main__ import main
 from slimdp.data import read_annotations
 from slimdp.settings_file import dump_yaml, read_settings
 from slimdp.structures import LabelSource
 from slimdp.surface import PEOPLE
-from slimdp.synthetic.dataset import PRESETS
+from slimdp.synthetic.dataset import PRESETS, SetPlan, synthesize
 from slimdp.training import TrainRun, train
 from tests.made_once import TEST_SEED
 
@@ -45,7 +47,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
             PRESETS, "smoke", PRESETS["smoke"].replace(stills=6, train_clips=2, val_clips=1, size=128)
         )
         patch.setattr("os.cpu_count", lambda: 1)
-        patch.setattr("slimdp.quickstart.train_side_by_side", _one_by_one)
+        patch.setattr("slimdp.quickstart.run.train_side_by_side", _one_by_one)
         assert main(["quickstart", "--preset", "smoke", "--seed", str(TEST_SEED), "--out", str(out)]) == 0
     return out
 
@@ -65,6 +67,23 @@ def test_the_quickstart_runs_in_processes_of_its_own(tmp_path: Path) -> None:
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     assert "with propagation, localization only" in finished.stdout
+
+
+@pytest.fixture(scope="module")
+def exact_flow(smoke: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The true flow of the same videos, which the quickstart does without."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.cpu_count", lambda: 1)
+        plan = SetPlan.parse(
+            {key: value for key, value in read_set(smoke / "data").items() if key in SetPlan.model_fields}
+        )
+        out = tmp_path_factory.mktemp("exact") / "data"
+        return synthesize(out, plan.replace(stills=0, val_clips=0), TEST_SEED, quiet=True) / "flow_exact"
+
+
+def read_set(data: Path) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads((data / "dataset.json").read_text())
+    return about
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -89,6 +108,20 @@ def test_quickstart_draws_and_logs(smoke: Path) -> None:
     image = cv2.imread(str(smoke / "predictions.png"))
     assert image.shape[1] > 600
     assert image.std() > 20
+    page = (smoke / "report.html").read_text()
+    assert page.count("data:video/mp4;base64,") == 1
+    scores = json.loads((smoke / "scores.json").read_text())
+    assert all(
+        f"{scores[variant]['10cm']:.1f}" in page for variant in ("without_propagation", "with_propagation")
+    )
+    with VideoFile(smoke / "video.mp4") as film:
+        frames = [film.pixels(frame) for frame in film.frames()]
+    every_frame = read_annotations(smoke / "data" / "clips_train_every_frame.json", smoke / "data")
+    assert len(frames) == len({person.image.id for person in every_frame.people})
+    original = cv2.imread(str(every_frame.people[0].image.file))[..., ::-1]
+    side = original.shape[0]
+    left = frames[0][-4 - side : -4, 4 : 4 + side].astype(int)  # under the titles, within the sheet's rim
+    assert np.abs(left - original).mean() < 8
     for run_name in ("train_stills", "train_with_propagation"):
         events = EventAccumulator(str(smoke / run_name / "tensorboard"))
         events.Reload()
@@ -105,8 +138,8 @@ def test_quickstart_leaves_only_whole_files(smoke: Path) -> None:
 
 def test_propagated_labels_say_where_they_came_from(smoke: Path) -> None:
     before = read_annotations(smoke / "data" / "clips_train.json", smoke / "data")
-    after = read_annotations(smoke / "clips_train_propagated.json", smoke / "data")
-    assert len(after.people) > 3 * len(before.people)
+    after = read_annotations(smoke / "propagated.json", smoke / "data")
+    assert len(after.people) > 2 * len(before.people)
     for person in after.people:
         expected = (
             LabelSource.ANNOTATOR
@@ -160,7 +193,11 @@ def test_the_stages_run_one_by_one(smoke: Path, tmp_path: Path, capsys: pytest.C
     "settings", sorted(DIFFERENT.values()), ids=lambda path: f"{path.parent.name}/{path.name}"
 )
 def test_every_experiment_trains_for_two_steps(
-    settings: Path, smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    settings: Path,
+    smoke: Path,
+    exact_flow: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from slimdp.config import load_config
 
@@ -172,7 +209,7 @@ def test_every_experiment_trains_for_two_steps(
         changes += [f"{place}.steps=2", f"{place}.batch=2"]
         if stage.motion is not None:  # laid over the run's when it was read
             changes += [f"{place}.motion.flow={smoke / 'flow.h5'}"]
-            changes += [f"{place}.motion.exact={smoke / 'data' / 'flow_exact'}"]
+            changes += [f"{place}.motion.exact={exact_flow}"]
             changes += [f"{place}.motion.frame_offsets=[-1,1]"]  # of its short clips
     if config.validation is not None:
         places["validation"] = config.validation.data

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
+import resource
 import subprocess
 import sys
 import threading
@@ -19,6 +19,8 @@ from pathlib import Path
 
 from measuring import make_parser, tell
 from result_rows import ResultRows
+
+from slimdp.report.tables import Spread
 
 VARIANTS = ("without_propagation", "with_propagation")
 
@@ -43,7 +45,7 @@ def run_seed(out: Path, preset: str, seed: int) -> dict[str, object]:
     """Run one quickstart in a process of its own; raises CalledProcessError if it fails."""
     command = [sys.executable, "-m", "slimdp", "quickstart"]
     command += ["--preset", preset, "--seed", str(seed), "--out", str(out)]
-    start = time.monotonic()
+    start, cpu = time.monotonic(), _cpu_seconds()
     process = subprocess.Popen(command, start_new_session=True)
     peak = _PeakMemory(process.pid)
     peak.start()
@@ -54,9 +56,16 @@ def run_seed(out: Path, preset: str, seed: int) -> dict[str, object]:
     return {
         **{variant: scores[variant] for variant in VARIANTS},
         "seconds": round(seconds),
+        "cpu_seconds": round(_cpu_seconds() - cpu),
         "seconds_by_stage": scores["seconds"],
         "peak_memory_gb": round(peak.stop() / 1e9, 2),
     }
+
+
+def _cpu_seconds() -> float:
+    """Of all processes that have ended: other work on the machine does not count."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class _PeakMemory(threading.Thread):
@@ -97,10 +106,11 @@ def summary(rows: list[dict]) -> dict[str, object]:
     for variant in VARIANTS:
         for key in ("5cm", "10cm", "20cm"):
             values = [row[variant][key] for row in rows]
-            result[f"{variant}/{key}"] = round(statistics.fmean(values), 1)
-    result["gain_10cm"] = round(statistics.fmean(gains), 1)
+            result[f"{variant}/{key}"] = Spread.of(values).text()
+    result["gain_10cm"] = Spread.of(gains).text("+")
     result["gains_10cm"] = [round(gain, 1) for gain in gains]
     result["seconds"] = [row["seconds"] for row in rows]
+    result["cpu_seconds"] = [row["cpu_seconds"] for row in rows]
     result["peak_memory_gb"] = max(row["peak_memory_gb"] for row in rows)
     return result
 

@@ -38,6 +38,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         help="drop labels at whose place another person, another part or the background shows",
     )
     command.add_argument(
+        "--colour-limit",
+        type=float,
+        metavar="D",
+        help="drop labels that show other colours where they land, by more than D (such as 14; default: any)",
+    )
+    command.add_argument(
         "--confidence",
         choices=("none", "falling"),
         default="none",
@@ -68,6 +74,7 @@ def _propagate(options: argparse.Namespace) -> None:
     from flow_cache import FlowStore
     from slimdp.data import read_annotations, write_annotations
     from slimdp.motion import (
+        ColourCheck,
         FallingConfidence,
         FramePlaces,
         RegionSettings,
@@ -117,6 +124,7 @@ def _propagate(options: argparse.Namespace) -> None:
             min_points=options.min_points,
             observe=observe,
             places=places,
+            colours=None if options.colour_limit is None else ColourCheck(options.colour_limit),
         )
     write_annotations(options.out, propagated.images, propagated.people)
     print(summary.table())

@@ -23,7 +23,11 @@ REACH_OF_WEIGHTS, REACH_FROM_SCRATCH = 0, 30
 STRIDE = 3
 #: Of the forward-backward check, px of a 256 px crop.
 THRESHOLD_PX = 5.0
+#: Of the colours at labels and where they land (`slimdp.motion.ColourCheck`).
+COLOUR_LIMIT = 14.0
 STAGE = "fit"
+#: Weights that know people need fewer and smaller steps than a network that begins from nothing.
+STEPS_OF_WEIGHTS, RATE_OF_WEIGHTS = 500, 1e-3
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ class FitPlan:
         }  # fmt: skip
 
     def train_config(self) -> TrainConfig:
-        """Stage II: the network of the weights, and the schedule of experiments/fit.yaml."""
+        """Stage II: experiments/fit.yaml, and with weights their network, for fewer and smaller steps."""
         config = load_config(shipped_folder("experiments") / "fit.yaml")
         sources = [DataSource(annotations=str(self.labelled), images=str(self.data))]
         if self.reach:
@@ -139,6 +143,7 @@ class FitPlan:
         if self.weights is not None:
             known = load_checkpoint(self.weights).config
             config = config.replace(
+                stages=(stage.replace(steps=STEPS_OF_WEIGHTS, learning_rate=RATE_OF_WEIGHTS),),
                 model=known.model,
                 crop=known.crop,
                 loss=known.loss,
@@ -185,7 +190,8 @@ class FitPlan:
             str(self.data),
         )
         words += ("--flow", str(self.flow), f"--steps={','.join(map(str, steps))}", "--longest-hop", "1")
-        words += ("--threshold-px", f"{self.settings.threshold_px:g}", "--out", str(self.propagated))
+        words += ("--threshold-px", f"{self.settings.threshold_px:g}", "--colour-limit", f"{COLOUR_LIMIT:g}")
+        words += ("--out", str(self.propagated))
         return FitStep("carry labels along it", words, self.propagated)
 
     def _train(self) -> FitStep:

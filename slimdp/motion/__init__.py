@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from flow_cache.runtime.lazy_package import load_on_use
 
 if TYPE_CHECKING:
+    from slimdp.motion.colour_check import ColourCheck
     from slimdp.motion.flow_pairs import ExactMotion, FlowMotion
     from slimdp.motion.frame_places import FramePlace, FramePlaces
     from slimdp.motion.label_transfer import (
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
     from slimdp.motion.thin_plate import TpsMotion
 
 __all__ = [
-    "PAIR_SOURCES", "ExactMotion", "FallingConfidence", "FlowMotion", "FramePlace", "FramePlaces",
-    "LabelTransfer", "PairDataset", "PairSample", "PairSource", "PairView", "PropagationSummary",
-    "RegionSettings", "StepCount", "TpsMotion", "TransferResult", "TransferSettings", "annotated_people",
-    "collate_pairs", "propagate", "transfer_person", "with_pairs",
+    "PAIR_SOURCES", "ColourCheck", "ExactMotion", "FallingConfidence", "FlowMotion", "FramePlace",
+    "FramePlaces", "LabelTransfer", "PairDataset", "PairSample", "PairSource", "PairView",
+    "PropagationSummary", "RegionSettings", "StepCount", "TpsMotion", "TransferResult", "TransferSettings",
+    "annotated_people", "collate_pairs", "propagate", "transfer_person", "with_pairs",
 ]  # fmt: skip
 
 load_on_use(__name__)

@@ -21,6 +21,7 @@ from slimdp.config import CropSettings
 from slimdp.config.base import NotNegative, Positive, PositiveInt, Settings, Wanted
 from slimdp.data.box_frame import frame_pixel_centres, sample_coarse
 from slimdp.data.crops import crop_side
+from slimdp.motion.colour_check import Alike
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 
 #: Directions of the eight places about a point, and the point itself.
@@ -102,6 +103,7 @@ class LabelTransfer:
     crop: CropSettings = field(default_factory=CropSettings)  # its margin: for the crop of the thresholds
     others_0: Sequence[PersonAnnotation] = ()  # everybody else in frame 0
     people_1: Sequence[PersonAnnotation] = ()  # whom the file has in frame 1, the person maybe among them
+    alike: Alike | None = None  # whether labels show the same colours where they land; None: not looked at
 
     @cached_property
     def limit_px(self) -> float:
@@ -124,6 +126,10 @@ class LabelTransfer:
         if regions.outlines:
             kept = np.flatnonzero(moved.kept)
             moved.status[kept[self._misses_outlines(moved.points_1[kept])]] = PointStatus.ELSEWHERE
+        if self.alike is not None:
+            kept = np.flatnonzero(moved.kept)
+            alike = self.alike(points_0[kept], moved.points_1[kept])
+            moved.status[kept[~alike]] = PointStatus.ELSEWHERE
         return moved
 
     def trust(self, moved: PropagatedPoints, before: np.ndarray | None) -> np.ndarray | None:
@@ -143,8 +149,12 @@ class LabelTransfer:
         return shows_somebody(others_1, points_1)
 
     def _image_px(self, length_px: float) -> float:
-        """A length in px of a 256 px crop of the person, in px of the image."""
-        return threshold_in_image(length_px, crop_side(self.person_0.box, self.crop)) if length_px else 0.0
+        return image_px(length_px, self.person_0, self.crop)
+
+
+def image_px(length_px: float, person: PersonAnnotation, crop: CropSettings) -> float:
+    """A length in px of a 256 px crop of a person, in px of the image."""
+    return threshold_in_image(length_px, crop_side(person.box, crop)) if length_px else 0.0
 
 
 def same_person(person_0: PersonAnnotation, people_1: Sequence[PersonAnnotation]) -> PersonAnnotation | None:

@@ -18,11 +18,13 @@ from flow_cache import FlowChain, FlowChainReader, FlowSource, PointStatus
 from flow_cache.runtime.progress import tracked
 from slimdp.config import ConfigError, CropSettings
 from slimdp.data import AnnotationSet
+from slimdp.motion.colour_check import ColourCheck
 from slimdp.motion.frame_places import FramePlaces, require_image
 from slimdp.motion.label_transfer import (
     LabelTransfer,
     TransferResult,
     TransferSettings,
+    image_px,
     same_person,
     transfer_person,
 )
@@ -38,16 +40,17 @@ def propagate(
     min_points: int = 5,
     observe: Callable[[TransferResult], None] | None = None,
     places: FramePlaces | None = None,
+    colours: ColourCheck | None = None,
 ) -> tuple[AnnotationSet, PropagationSummary]:
     """Propagate the labels of every annotated person to the frames at some steps from theirs.
 
     A step that the store does not hold is made of several flows in a row, as few as can be (`plan_chain`).
     A label is dropped where the way there and back is off by more than the threshold in one of them, where it
-    leaves the frame, or where something else shows (`regions`). A frame with annotators' labels takes no
-    others. Where two annotated frames reach the same person (track id, else annotation id) in one frame, the
-    nearer one gives the labels. A person whom the target frame already has by track, without labels, keeps
-    id, box, keypoints and outline. Labels that were themselves propagated go no further. Steps past the
-    ends of a clip, or to a frame of another `vid_id`, and stills, are skipped.
+    leaves the frame, or where something else shows (`regions`, `colours`). A frame with annotators' labels
+    takes no others. Where two annotated frames reach the same person (track id, else annotation id) in one
+    frame, the nearer one gives the labels. A person whom the target frame already has by track, without
+    labels, keeps id, box, keypoints and outline. Labels that were themselves propagated go no further. Steps
+    past the ends of a clip, or to a frame of another `vid_id`, and stills, are skipped.
 
     Args:
         steps: frames from an annotated frame, without 0; the store needs flow both ways of each.
@@ -56,6 +59,7 @@ def propagate(
             person with masks alone must keep half of their known pixels.
         observe: is told how each person was transferred, arrived or not.
         places: where the annotated frames are in the store; None: look them up, and compare all pictures.
+        colours: also drop labels that show other colours where they land.
 
     Returns the annotated and the new frames and people, and what was dropped why. Raises ValueError for
     impossible steps, ConfigError for a `min_points` that is not positive, AnnotationError for a frame that
@@ -73,7 +77,7 @@ def propagate(
         places = FramePlaces(store, annotated, annotations.images)
     settings = settings or TransferSettings()
     chains = FlowChainReader(store, settings.longest_hop)
-    work = _Propagation(grown, places, chains, settings, crop or CropSettings(), min_points, observe)
+    work = _Propagation(grown, places, chains, settings, crop or CropSettings(), min_points, observe, colours)
     counts = {step: StepCount() for step in steps}
     # Nearest first: whoever arrives first keeps the place.
     for step, image in tracked(list(product(steps, grown.sources)), "propagate", "frames"):
@@ -95,6 +99,7 @@ class _Propagation:
     crop: CropSettings
     min_points: int
     observe: Callable[[TransferResult], None] | None
+    colours: ColourCheck | None
 
     def propagate(self, image_id: int, step: int) -> StepCount:
         """Propagate the people of an annotated frame over a step, those who are not there yet."""
@@ -120,7 +125,11 @@ class _Propagation:
     ) -> StepCount:
         others_0 = [p for p in self.grown.people_before(person_0.image) if p.id != person_0.id]
         people_1 = self.grown.people_before(image_1)
-        transfer = LabelTransfer(person_0, chain, step, self.settings, self.crop, others_0, people_1)
+        alike = None
+        if self.colours is not None:
+            crop_px = image_px(1.0, person_0, self.crop)
+            alike = self.colours.between(person_0.image.file, image_1.file, crop_px)
+        transfer = LabelTransfer(person_0, chain, step, self.settings, self.crop, others_0, people_1, alike)
         result = transfer_person(transfer, image_1)
         arrived = result.person_1 is not None and _enough(person_0, result.person_1, self.min_points)
         if result.person_1 is not None and arrived:

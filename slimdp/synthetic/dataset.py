@@ -258,6 +258,7 @@ def synthesize_preset(
     overrides: Sequence[str] = (),
     backgrounds: Path | None = None,
     motions: Path | None = None,
+    exact: bool = True,
 ) -> Path:
     """Render a preset, a key of `PRESETS` changed by `key=value` overrides; None processes: one a core.
 
@@ -266,7 +267,7 @@ def synthesize_preset(
     """
     plan = preset_plan(preset, overrides)
     processes = (os.cpu_count() or 1) if processes is None else processes
-    return synthesize(out, plan, seed, processes, assets=find_assets(backgrounds, motions))
+    return synthesize(out, plan, seed, processes, exact, assets=find_assets(backgrounds, motions))
 
 
 def _items(plan: SetPlan) -> list[Item]:

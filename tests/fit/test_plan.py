@@ -28,6 +28,7 @@ def test_weights_that_know_people_carry_no_labels(walk: Path, weights: Path, tmp
     config = plan.train_config()
     assert [source.annotations for source in config.stages[0].data] == [str(tmp_path / "data/labels.json")]
     assert (config.model, config.crop) == (small_config().model, small_config().crop)
+    assert (config.stages[0].steps, config.stages[0].learning_rate) == (500, 1e-3)
     train = next(step for step in plan.steps() if step.command[0] == "train")
     assert train.line.endswith(f"--resume --initial {weights} --device auto")
     assert train.done == tmp_path / "train" / "stage_fit.pt"

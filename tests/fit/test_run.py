@@ -75,7 +75,7 @@ def test_settings_that_were_changed_by_hand_are_kept(walk: Path, tmp_path: Path)
     with pytest.raises(FitStopped):
         run(walk, tmp_path, Commands(tmp_path, fails="train"), weights="scratch", reach=3)
     file = tmp_path / "settings.yaml"
-    file.write_text(file.read_text().replace("steps: 500", "steps: 7"))
+    file.write_text(file.read_text().replace("steps: 1500", "steps: 7"))
     run(walk, tmp_path, Commands(tmp_path), weights="scratch", reach=3)
     assert read_settings(file)["stages"][0]["steps"] == 7
 

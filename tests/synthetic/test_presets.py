@@ -38,13 +38,8 @@ def test_a_clip_without_frames_is_refused(rule: object) -> None:
 
 def test_the_presets_have_the_sizes_they_promise() -> None:
     tiny, small, full = (PRESETS[name] for name in ("tiny", "small", "full"))
-    assert (tiny.stills, tiny.train_clips, tiny.val_clips, tiny.frames, tiny.labelled) == (
-        32,
-        32,
-        100,
-        7,
-        (3,),
-    )
+    assert (tiny.stills, tiny.train_clips, tiny.frames, tiny.labelled) == (48, 4, 60, (30,))
+    assert tiny.every_frame
     assert len(small.labelled) == 7
     assert (full.stills, full.train_clips, full.val_clips) == (26_437, 250, 50)
     # 1680 training and 782 validation frames in DensePose-Track.

@@ -1,0 +1,186 @@
+"""What a quickstart leaves to look at: a film of its videos, a sheet of people, one page with all of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain, groupby
+from pathlib import Path
+
+import numpy as np
+
+from flow_cache.images import read_image
+from flow_cache.runtime.progress import tracked
+from slimdp.config import TrainConfig
+from slimdp.evaluation import PredictionFile
+from slimdp.inference.painting import paint_people
+from slimdp.inference.video_encoder import VideoEncoder, join_video
+from slimdp.inference.video_records import VideoInfo
+from slimdp.motion import PropagationSummary
+from slimdp.report import contact_sheet, draw_points, overlay_parts, prediction_panel, save_png
+from slimdp.report.drawing import evenly_spread
+from slimdp.report.run_page import Film, Picture, Section, Table, write_run_page
+from slimdp.structures import ImageRecord, PersonAnnotation
+from slimdp.surface import load_surface
+from slimdp.synthetic.scene import FRAMES_PER_SECOND
+
+PEOPLE_SHOWN = 8
+#: Columns of the film, and the predictions that they show.
+_COLUMNS = {
+    "video": None,
+    "from the labelled frame alone": "without_propagation",
+    "and from labels that the flow carried": "with_propagation",
+}
+_LABEL_RADIUS = 2.5
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A quickstart whose networks have predicted everybody."""
+
+    out: Path
+    config: TrainConfig
+    summary: PropagationSummary
+    scores: Mapping[str, Mapping[str, float]]  # variant -> "5cm", ...: percent, localization only
+    people: Sequence[PersonAnnotation]  # in every frame, with the truth
+    unlabelled: Sequence[PersonAnnotation]  # those of them that nothing was learned of
+
+    @property
+    def labelled(self) -> list[PersonAnnotation]:
+        """The people whose labels were learned from."""
+        unlabelled = {person.image.id for person in self.unlabelled}
+        return [person for person in self.people if person.image.id not in unlabelled]
+
+    def predictions(self, variant: str) -> Path:
+        """The file of a variant's predictions."""
+        return self.out / f"predictions_{variant}.h5"
+
+
+def show(run: Shown) -> None:
+    """Write video.mp4, predictions.png and report.html into the quickstart's folder."""
+    film = write_film(run, run.out / "video.mp4")
+    with PredictionFile(run.predictions("with_propagation")) as best:
+        panel = prediction_panel(run.unlabelled, best, load_surface("open"), PEOPLE_SHOWN)
+    save_png(run.out / "predictions.png", panel)
+    write_run_page(run.out / "report.html", "slimdp quickstart", list(_sections(run, film, panel)))
+
+
+def write_film(run: Shown, out: Path) -> Path:
+    """Every frame beside what both networks see in it, one video after the other, as H.264."""
+    with ExitStack() as stack:
+        files = {
+            variant: stack.enter_context(PredictionFile(run.predictions(variant))) for variant in run.scores
+        }
+        frames = _film_frames(run.people, files)
+        total = len({person.image.id for person in run.people})
+        first = next(frames)
+        height, width = first.shape[:2]
+        rate = Fraction(FRAMES_PER_SECOND).limit_denominator()
+        info = VideoInfo(out, out.stem, width, height, total, rate)
+        piece = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=out.parent))) / "piece.nut"
+        with VideoEncoder(piece, info) as encoder:
+            for index, frame in enumerate(tracked(chain([first], frames), "draw the film", "frames", total)):
+                encoder.write(frame, index / rate)
+        return join_video([piece], out, info)
+
+
+def _film_frames(
+    people: Sequence[PersonAnnotation], files: Mapping[str, PredictionFile]
+) -> Iterator[np.ndarray]:
+    """The frames (H, W, 3) of the film, in the order of the file."""
+    titles: list[np.ndarray] = []
+    for _, group in groupby(people, key=lambda person: person.image.id):
+        in_frame = list(group)
+        record = in_frame[0].image
+        image = read_image(record.file)
+        cells = [
+            image if variant is None else _seen_by(files[variant], in_frame, image)
+            for variant in _COLUMNS.values()
+        ]
+        # Titles are drawn once: a line of text takes longer than the rest of a frame.
+        if not titles:
+            titles.append(contact_sheet([cells], tuple(_COLUMNS)))
+        sheet = contact_sheet([cells])
+        strip = titles[0][: titles[0].shape[0] - sheet.shape[0] + _GAP]
+        yield np.concatenate([strip, sheet[_GAP:]])
+
+
+_GAP = 4
+
+
+def _seen_by(file: PredictionFile, people: Sequence[PersonAnnotation], image: np.ndarray) -> np.ndarray:
+    """A frame under the parts that a network sees."""
+    found = [
+        replace(file.read(person.image.id, person.id), annotation_id=number)  # theirs have twelve digits
+        for number, person in enumerate(people)
+    ]
+    painted = paint_people(found, image.shape[1], image.shape[0])
+    return overlay_parts(image, painted.part, painted.part > 0)
+
+
+def _sections(run: Shown, film: Path, panel: np.ndarray) -> Iterator[Section]:
+    videos = {person.image.video for person in run.people}
+    frames = {person.image.id for person in run.people}
+    labelled = {person.image.id for person in run.labelled}
+    titles = {"without_propagation": "the labelled frames alone", "with_propagation": "and carried labels"}
+    columns = list(next(iter(run.scores.values())))
+    yield Section(
+        "What motion gains",
+        [
+            f"{len(videos)} rendered videos, {len(frames)} frames, {len(labelled)} of them labelled. Both "
+            "networks begin with the same weights and take the same steps. Scores are of the other "
+            f"{len(frames) - len(labelled)} frames, whose exact truth is known: points within a distance "
+            "along the body, %, the best of all parts at each point (localization only)."
+        ],
+        [
+            Table(
+                ["stage II learns from", *(name.replace("cm", " cm") for name in columns)],
+                [
+                    [titles[variant], *(f"{row[name]:.1f}" for name in columns)]
+                    for variant, row in run.scores.items()
+                ],
+            )
+        ],
+        [Film(film, "The videos one after the other; parts as each network sees them.")],
+    )
+    yield Section(
+        "What was labelled, and where the flow brought it",
+        [
+            f"{run.summary.labelled_people} people were labelled. Labels go to every third frame, from frame "
+            "to frame along the flow; how far each missed on the way there and back says how much it counts."
+        ],
+        pictures=[Picture(_labels_sheet(run), "The labelled frames with their points, by part.")],
+    )
+    yield Section(
+        "People in frames without labels",
+        pictures=[Picture(panel, "Evenly picked, as the network with carried labels sees them.")],
+    )
+    stages = [
+        [stage.name, str(stage.steps), str(stage.batch), f"{stage.learning_rate:g}"]
+        for stage in run.config.stages
+    ]
+    yield Section(
+        "Settings",
+        [
+            f"A hourglass of {run.config.model.plain()['stacks']} stack, crops of {run.config.crop.size} px, "
+            f"seed {run.config.seed}; config.yaml of every train_* folder has all of them."
+        ],
+        [Table(["stage", "steps", "crops a step", "learning rate"], stages)],
+        commands=[f"tensorboard --logdir {run.out}"],
+    )
+
+
+def _labels_sheet(run: Shown) -> np.ndarray:
+    by_image: dict[int, tuple[ImageRecord, list[PersonAnnotation]]] = {}
+    for person in run.labelled:
+        by_image.setdefault(person.image.id, (person.image, []))[1].append(person)
+    cells = []
+    for record, people in evenly_spread(list(by_image.values()), PEOPLE_SHOWN):
+        image = read_image(record.file)
+        for person in people:
+            image = draw_points(image, person.points, person.part, radius=_LABEL_RADIUS)
+        cells.append(image)
+    return contact_sheet([cells[start : start + 4] for start in range(0, len(cells), 4)])
