@@ -12,7 +12,7 @@ bit, and the largest difference: of whole numbers absolute, of others over max(1
 where one exceeds 1e-6 or a command of this tree fails, 2 where nothing could be compared; one JSON line
 comes last. --keep leaves all outputs in DIR/old and DIR/new, and what the commands said in said.log.
 
-How to follow a rename: the jobs stay as REVISION spells them. `RENAMED` says, old spelling to new spelling,
+How to follow a rename: the jobs stay as e9a24ba spells them. `RENAMED` says, old spelling to new spelling,
 what this tree calls it; `*` stands for any one key or list index, and of several entries the one with the
 longest old path counts. What is below a path moves along. A new spelling of "" drops it from this tree's
 settings or options, or figures from the comparison.
@@ -29,7 +29,8 @@ settings or options, or figures from the comparison.
     figures={"metrics.jsonl: *.loss/total": "metrics.jsonl: *.loss"}         # keys, by the old file name
     added=("scores.json: points.auc50",)                   # figures that this tree alone has
 
-Settings that this tree alone has need defaults that change nothing.
+Settings that this tree alone has need defaults that change nothing. A REVISION that has the new spelling too
+(`RENAMED_WITH` is in it) is spoken to like this tree.
 """
 
 from __future__ import annotations
@@ -124,6 +125,9 @@ RENAMED = Renamed(
     },
     added=("table.csv: *.21",),  # titles of rows
 )
+
+#: A file that came with the new spelling.
+RENAMED_WITH = "slimdp/config/learning.py"
 
 DATA, FLOW, MOVED = "../../old/set/data", "../../old/flow/flow.h5", "../../old/labels/moved.json"
 CHECKPOINT = "../../old/checkpoint/run/stage_stills.pt"
@@ -640,7 +644,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _compare_all(names: Sequence[str], tree: Path, folder: Path) -> dict[str, Comparison]:
-    old, new = Side(tree, folder / "old", Renamed()), Side(ROOT, folder / "new", RENAMED)
+    spoken = RENAMED if (tree / RENAMED_WITH).exists() else Renamed()
+    between = Renamed() if spoken is RENAMED else RENAMED
+    old, new = Side(tree, folder / "old", spoken), Side(ROOT, folder / "new", RENAMED)
     for side in (old, new):
         side.check()
     needed = {need for name in names for need in JOBS[name].needs} | set(names)
@@ -652,7 +658,7 @@ def _compare_all(names: Sequence[str], tree: Path, folder: Path) -> dict[str, Co
         expected = old.do(name, job)
         if name in names:
             try:
-                compared[name] = compare(expected, new.do(name, job))
+                compared[name] = compare(expected, new.do(name, job), between)
             except CommandFailed as error:
                 compared[name] = Comparison(len(expected), 0, math.inf, [str(error)])
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
