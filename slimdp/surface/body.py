@@ -46,12 +46,10 @@ class BodySurface(ChartedFaces):
         unknown = [name for name in names if name not in self.keypoints]
         if unknown:
             raise ValueError(f"no keypoint {unknown[0]!r}; choose from: {', '.join(sorted(self.keypoints))}")
-        face, barycentric = np.zeros(len(names), dtype=np.int64), np.zeros((len(names), 3))
-        for index, name in enumerate(names):
-            # The first of the faces about the vertex, so that every call gives the same.
-            face[index], corner = np.argwhere(self.faces == self.keypoints[name])[0]
-            barycentric[index, corner] = 1
-        return face, barycentric
+        # The first of the faces about each vertex, so that every call gives the same.
+        places = [np.argwhere(self.faces == self.keypoints[name])[0] for name in names]
+        face, corner = np.array(places, dtype=np.int64).reshape(-1, 2).T
+        return face, np.eye(3)[corner]
 
     def positions(self, face: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
         """Where surface points lie in space, (N, 3) metres, rest pose."""

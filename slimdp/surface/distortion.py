@@ -85,12 +85,7 @@ def _of_part(surface: BodySurface, part: int, visible: np.ndarray) -> ChartDisto
     order = np.argsort(ratio)
     reached = np.cumsum(skin[order]) / skin.sum()
     low, middle, high = (float(ratio[order][np.searchsorted(reached, level)]) for level in (0.05, 0.5, 0.95))
-    return ChartDistortion(
-        part=part,
-        skin_m2=float(skin.sum()),
-        filled=float(flat.sum()),
-        area_ratio=(low, middle, high),
-        metres_per_u=float(length[0]),
-        metres_per_v=float(length[1]),
-        flipped=int((np.sign(turned) != np.sign(np.median(turned))).sum()),
-    )
+    skin_m2, filled = float(skin.sum()), float(flat.sum())
+    per_u, per_v = length.tolist()
+    flipped = int((np.sign(turned) != np.sign(np.median(turned))).sum())
+    return ChartDistortion(part, skin_m2, filled, (low, middle, high), per_u, per_v, flipped)

@@ -124,8 +124,7 @@ def right_triangles(vertices: np.ndarray) -> np.ndarray:
     quads = makehuman.base_mesh()[1]
     quads = quads[vertices[quads].mean(axis=1)[:, 0] < 0]
     corner = vertices[quads]
-    first = np.linalg.norm(corner[:, 0] - corner[:, 2], axis=1)
-    second = np.linalg.norm(corner[:, 1] - corner[:, 3], axis=1)
+    first, second = (np.linalg.norm(corner[:, k] - corner[:, k + 2], axis=1) for k in (0, 1))
     along_first, along_second = quads[:, [[0, 1, 2], [0, 2, 3]]], quads[:, [[0, 1, 3], [1, 2, 3]]]
     return np.where((first <= second)[:, None, None], along_first, along_second).reshape(-1, 3)
 
@@ -171,8 +170,7 @@ def _laid_open(vertices: np.ndarray, faces: np.ndarray, label: int) -> tuple[np.
         return open_hand(vertices, faces, makehuman.rig())
     if label == _RIGHT_FOOT:
         return open_foot(vertices, faces)
-    source, local = localised(faces)
-    return local, source
+    return localised(faces)
 
 
 def _upward(vertices: np.ndarray, bone: str) -> np.ndarray:

@@ -17,7 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 
 from slimdp.surface.flatten import boundary_loop
-from slimdp.surface.geodesics import twin_half_edges
+from slimdp.surface.geodesics import surface_graph, twin_half_edges
 from slimdp.surface.makehuman import Rig
 
 
@@ -129,7 +129,7 @@ def open_hand(vertices: np.ndarray, faces: np.ndarray, rig: Rig) -> tuple[np.nda
     Vertices are (19158, 3) metres, rest pose, helpers included; bones tell palm and little finger. Raises
     ValueError where the mesh is not the one this cut was made for.
     """
-    used, local = localised(faces)
+    local, used = localised(faces)
     along, across = _hand_axes(vertices, rig)
     path = _border(local, _facing(vertices, faces, np.cross(along, across)) > 0)
     if path[0] == path[-1]:
@@ -146,7 +146,7 @@ def open_hand(vertices: np.ndarray, faces: np.ndarray, rig: Rig) -> tuple[np.nda
 
 def open_foot(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cut the right foot open; takes, returns and raises as `open_hand`."""
-    used, local = localised(faces)
+    local, used = localised(faces)
     place = vertices[used]
     border = _border(local, _facing(vertices, faces, np.array([0.0, -1.0, 0.0])) > SOLE_STEEPNESS)
     if border[0] != border[-1]:
@@ -196,9 +196,9 @@ def cut_along(faces: np.ndarray, path: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def localised(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The vertices (K,) that faces use, and the faces (F, 3) over their places in that list."""
+    """Faces (F, 3) over the vertices that they use alone, and which those (K,) are."""
     used, local = np.unique(faces, return_inverse=True)
-    return used, local.reshape(-1, 3)
+    return local.reshape(-1, 3), used
 
 
 def _hand_axes(vertices: np.ndarray, rig: Rig) -> tuple[np.ndarray, np.ndarray]:
@@ -248,10 +248,8 @@ def _border(faces: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 def _shortest_path(place: np.ndarray, faces: np.ndarray, start: int, end: int) -> np.ndarray:
     """The vertices of the shortest way along edges."""
-    edges = np.unique(np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1), axis=0)
-    length = np.linalg.norm(place[edges[:, 0]] - place[edges[:, 1]], axis=1)
-    graph = coo_array((length, tuple(edges.T)), shape=(len(place), len(place))).tocsr()
-    before = dijkstra(graph, directed=False, indices=end, return_predecessors=True)[1]
+    graph = surface_graph(place, faces, crossings=0)
+    before = dijkstra(graph, indices=end, return_predecessors=True)[1]
     path = [int(start)]
     while path[-1] != end:
         path.append(int(before[path[-1]]))

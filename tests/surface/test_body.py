@@ -258,7 +258,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     ready = cache_folder() / f"open-body-{VERSION}"
     folders: list[Path] = []
 
-    def build(folder: Path) -> None:
+    def build(folder: Path, processes: int) -> None:
         folders.append(folder)
         folder.mkdir()
         for file in ready.iterdir():

@@ -61,7 +61,9 @@ class MappedNumbers:
             values[order[start:stop]] = self._bytes[ascending[start:stop]].view(self.dtype)[:, 0]
             self._places_touched += int(places[stop - 1] - before) if stop > start else 0
             if stop < len(order) or self._places_touched >= _PLACES_KEPT:
-                self._give_back()
+                if hasattr(mmap, "MADV_DONTNEED"):  # Windows has none, and trims mapped pages by itself
+                    self._map.madvise(mmap.MADV_DONTNEED)
+                self._places_touched = 0
             start = stop
         return values
 
@@ -72,11 +74,6 @@ class MappedNumbers:
         if len(read) < size * len(places):
             raise ValueError(f"{self.path}: became shorter while it was read")
         return np.frombuffer(read, self.dtype).astype(np.float64)
-
-    def _give_back(self) -> None:
-        if hasattr(mmap, "MADV_DONTNEED"):  # Windows has none, and trims mapped pages by itself
-            self._map.madvise(mmap.MADV_DONTNEED)
-        self._places_touched = 0
 
     @cached_property
     def _file(self) -> int:
@@ -161,17 +158,16 @@ def find_in_npy(path: Path, key: str) -> StoredNumbers:
 def _written_out(stored: StoredNumbers, check: Callable[[np.ndarray, int], None]) -> StoredNumbers:
     """The same vector as a .npy file of the cache."""
     target = _cache_file(stored.path, stored.key)
-    size = stored.count * stored.dtype.itemsize
-    target.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(target.parent).free
+    folder, size = target.parent, stored.count * stored.dtype.itemsize
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
     if free < size + _SPARE:
-        raise ValueError(
-            f"{target.parent} has {free / 1e9:.1f} GB free, but the distances of {stored.path.name} need "
-            f"{size / 1e9:.1f} GB there once; make room, or set SLIMDP_CACHE to another folder"
-        )
+        needed = f"the distances of {stored.path.name} need {size / 1e9:.1f} GB there once"
+        advice = "make room, or set SLIMDP_CACHE to another folder"
+        raise ValueError(f"{folder} has {free / 1e9:.1f} GB free, but {needed}; {advice}")
     with atomic_write(target) as temporary:
         _write(stored, temporary, check)
-    for older in target.parent.glob(f"{target.stem.split('-')[0]}-*.npy"):
+    for older in folder.glob(f"{target.stem.split('-')[0]}-*.npy"):
         if older != target:  # of the same file before it changed
             older.unlink(missing_ok=True)
     return find_in_npy(target, stored.key)

@@ -8,12 +8,11 @@ objects: nothing is imported or called, and long strings are skipped. Any other 
 from __future__ import annotations
 
 import codecs
-import pickletools
 import re
-import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickletools import opcodes, read_int4, read_uint1, read_uint4, read_uint8
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -177,53 +176,45 @@ class PickleMachine:
     def run(self) -> dict[str, Any]:
         """The dict that the pickle would make, with a note for each array."""
         for _ in range(_MOST_INSTRUCTIONS):
-            code = self._read(1)
-            if code == b".":
+            code = self.read(1)
+            opcode = _OPCODES.get(code)
+            name = repr(code) if opcode is None else opcode.name
+            if name == "STOP":
                 (content,) = self._stack
                 if not isinstance(content, dict):
                     raise ValueError("it is no dict")
                 return content
-            if code not in _INSTRUCTIONS:
-                names = {known.code.encode("latin-1"): known.name for known in pickletools.opcodes}
-                raise ValueError(f"instruction {names.get(code, code)} is not one of a plain dict")
-            method, *arguments = _INSTRUCTIONS[code]
+            if name not in _INSTRUCTIONS:
+                raise ValueError(f"instruction {name} is not one of a plain dict")
+            method, *arguments = _INSTRUCTIONS[name]
+            if opcode.arg is not None and name not in _STRINGS:
+                arguments.append(opcode.arg.reader(self))
             method(self, *arguments)
         raise ValueError(f"it has more than {_MOST_INSTRUCTIONS:,} instructions")
 
-    def _read(self, length: int) -> bytes:
+    def read(self, length: int) -> bytes:
+        """Bytes of the file, as pickletools' readers of arguments ask for them."""
         data = self._file.read(length)
         if len(data) < length:
             raise ValueError("cut off")
         return data
 
-    def _line(self) -> str:
+    def readline(self) -> bytes:
+        """A line of the file, with its end, for the same."""
         line = self._file.readline(SHORT + 1)
         if not line.endswith(b"\n"):
             raise ValueError("a line is cut off or too long")
-        return line[:-1].decode("ascii")
+        return line
 
-    def number(self, code: str) -> int:
-        """A number by its struct code, or "line" for one that is written out."""
-        if code == "line":
-            return int(self._line())
-        return struct.unpack(code, self._read(struct.calcsize(code)))[0]
+    def pass_over(self, argument: int) -> None:
+        """The protocol and the frames of protocol 4: nothing to note."""
 
     def push(self, value: Any) -> None:
         self._stack.append(value)
 
-    def push_number(self, code: str) -> None:
-        self.push(self.number(code))
-
-    def push_long(self) -> None:
-        self.push(int.from_bytes(self._read(self.number("<B")), "little", signed=True))
-
-    def push_line_number(self) -> None:
-        line = self._line().removesuffix("L")
-        self.push({"00": False, "01": True}[line] if line in ("00", "01") else int(line))
-
-    def push_word(self, length_code: str, form: Form) -> None:
+    def push_word(self, read_length: Callable[[Any], int], form: Form) -> None:
         """A string whose length comes before it; its bytes are skipped."""
-        length = self.number(length_code)
+        length = read_length(self)
         if length < 0 or self._file.tell() + length > self._size:
             raise ValueError(f"cut off in a string of {length:,} bytes")
         self.push(Word(self._path, self._file.tell(), length, form))
@@ -242,15 +233,15 @@ class PickleMachine:
         if form == "string-escape":
             quotes = 1
             self._file.seek(start)
-            first = self._read(1)
+            first = self.read(1)
             self._file.seek(start + length - 1)
-            if length < 2 or self._read(1) != first or first not in b"'\"":
+            if length < 2 or self.read(1) != first or first not in b"'\"":
                 raise ValueError("a string without its quotes")
         self.push(Word(self._path, start + quotes, length - 2 * quotes, form))
         self._file.seek(start + length + 1)
 
-    def push_global(self) -> None:
-        self._push_called(self._line(), self._line())
+    def push_global(self, module_and_name: str) -> None:
+        self._push_called(*module_and_name.split(" ", 1))
 
     def push_stack_global(self) -> None:
         name, module = self._stack.pop(), self._stack.pop()
@@ -262,12 +253,11 @@ class PickleMachine:
             raise ValueError(f"it asks for {known}, which no array needs")
         self.push(Called(known))
 
-    def remember(self, code: str | None) -> None:
-        place = len(self._memo) if code is None else self.number(code)
-        self._memo[place] = self._stack[-1]
+    def remember(self, place: int | None) -> None:
+        self._memo[len(self._memo) if place is None else place] = self._stack[-1]
 
-    def recall(self, code: str) -> None:
-        self.push(self._memo[self.number(code)])
+    def recall(self, place: int) -> None:
+        self.push(self._memo[place])
 
     def _since_mark(self) -> list[Any]:
         at = max((i for i, value in enumerate(self._stack) if value is _MARK), default=None)
@@ -324,28 +314,29 @@ class PickleMachine:
 
 
 _M = PickleMachine
-#: The code of an instruction -> the method that follows it, and its arguments.
-_INSTRUCTIONS: dict[bytes, tuple[Any, ...]] = {
-    # The protocol and the frames of protocol 4: nothing to note.
-    b"\x80": (_M.number, "<B"), b"\x95": (_M.number, "<Q"),
-    b"N": (_M.push, None), b"\x88": (_M.push, True), b"\x89": (_M.push, False),
-    b"J": (_M.push_number, "<i"), b"K": (_M.push_number, "<B"), b"M": (_M.push_number, "<H"),
-    b"I": (_M.push_line_number,), b"L": (_M.push_line_number,), b"\x8a": (_M.push_long,),
-    # Strings of Python 2, text, and bytes.
-    b"S": (_M.push_line_word, "string-escape"), b"V": (_M.push_line_word, "raw-unicode-escape"),
-    b"T": (_M.push_word, "<i", "plain"), b"U": (_M.push_word, "<B", "plain"),
-    b"X": (_M.push_word, "<I", "utf-8"), b"\x8c": (_M.push_word, "<B", "utf-8"),
-    b"\x8d": (_M.push_word, "<Q", "utf-8"),
-    b"B": (_M.push_word, "<I", "plain"), b"C": (_M.push_word, "<B", "plain"),
-    b"\x8e": (_M.push_word, "<Q", "plain"), b"\x96": (_M.push_word, "<Q", "plain"),
-    b"(": (_M.push, _MARK), b")": (_M.push, ()), b"t": (_M.push_tuple, None),
-    b"\x85": (_M.push_tuple, 1), b"\x86": (_M.push_tuple, 2), b"\x87": (_M.push_tuple, 3),
-    b"}": (_M.push_dict, False), b"d": (_M.push_dict, True),
-    b"s": (_M.set_items, False), b"u": (_M.set_items, True),
-    b"p": (_M.remember, "line"), b"q": (_M.remember, "<B"), b"r": (_M.remember, "<I"),
-    b"\x94": (_M.remember, None),
-    b"g": (_M.recall, "line"), b"h": (_M.recall, "<B"), b"j": (_M.recall, "<I"),
-    b"c": (_M.push_global,), b"\x93": (_M.push_stack_global,), b"R": (_M.reduce,), b"b": (_M.build,),
+_OPCODES: dict[bytes, Any] = {known.code.encode("latin-1"): known for known in opcodes}
+#: Strings of Python 2, text, and bytes, by the names of their instructions: the arguments are read by hand.
+_STRINGS: dict[str, tuple[Any, ...]] = {
+    "STRING": (_M.push_line_word, "string-escape"), "UNICODE": (_M.push_line_word, "raw-unicode-escape"),
+    "BINSTRING": (_M.push_word, read_int4, "plain"), "SHORT_BINSTRING": (_M.push_word, read_uint1, "plain"),
+    "BINUNICODE": (_M.push_word, read_uint4, "utf-8"), "SHORT_BINUNICODE": (_M.push_word, read_uint1, "utf-8"),
+    "BINUNICODE8": (_M.push_word, read_uint8, "utf-8"), "BINBYTES": (_M.push_word, read_uint4, "plain"),
+    "SHORT_BINBYTES": (_M.push_word, read_uint1, "plain"), "BINBYTES8": (_M.push_word, read_uint8, "plain"),
+    "BYTEARRAY8": (_M.push_word, read_uint8, "plain"),
+}  # fmt: skip
+#: All instructions: the method that follows each, and its first arguments; the file's come behind them.
+_INSTRUCTIONS: dict[str, tuple[Any, ...]] = _STRINGS | {
+    "PROTO": (_M.pass_over,), "FRAME": (_M.pass_over,),
+    "NONE": (_M.push, None), "NEWTRUE": (_M.push, True), "NEWFALSE": (_M.push, False),
+    "INT": (_M.push,), "BININT": (_M.push,), "BININT1": (_M.push,), "BININT2": (_M.push,),
+    "LONG": (_M.push,), "LONG1": (_M.push,), "MARK": (_M.push, _MARK), "EMPTY_TUPLE": (_M.push, ()),
+    "TUPLE": (_M.push_tuple, None), "TUPLE1": (_M.push_tuple, 1), "TUPLE2": (_M.push_tuple, 2),
+    "TUPLE3": (_M.push_tuple, 3), "EMPTY_DICT": (_M.push_dict, False), "DICT": (_M.push_dict, True),
+    "SETITEM": (_M.set_items, False), "SETITEMS": (_M.set_items, True),
+    "PUT": (_M.remember,), "BINPUT": (_M.remember,), "LONG_BINPUT": (_M.remember,),
+    "MEMOIZE": (_M.remember, None), "GET": (_M.recall,), "BINGET": (_M.recall,), "LONG_BINGET": (_M.recall,),
+    "GLOBAL": (_M.push_global,), "STACK_GLOBAL": (_M.push_stack_global,), "REDUCE": (_M.reduce,),
+    "BUILD": (_M.build,),
 }  # fmt: skip
 
 
@@ -359,7 +350,7 @@ def find_in_pickle(path: Path, key: str) -> StoredNumbers:
         machine = PickleMachine(path, file)
         try:
             content = machine.run()
-        except (IndexError, KeyError, TypeError, ValueError, struct.error) as error:
+        except (IndexError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{path}: not read: {error}, near byte {file.tell():,}; a pickle of a plain dict of NumPy "
                 "arrays is wanted, as DensePose publishes it"
