@@ -21,7 +21,7 @@ _CHART_SPACING = 2.0
 #: How far past 0 or 1 a coordinate may be before it is an error rather than rounding.
 _ROUNDING = 1e-3
 #: A ray through the edge between two triangles may slip between them: it is cast again this far aside.
-_ASIDE = 2e-5 * np.array([(1, 1), (-1, 1), (1, -1), (-1, -1)])
+_ASIDE = 2e-5 * np.array([(0, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)])
 #: Pairs of a point and a rim edge that are looked at together: 16 MB an array.
 _PAIRS_A_BLOCK = 2_000_000
 #: The vertex of what lies on no part.
@@ -42,8 +42,14 @@ class ChartedFaces:
         the chart, of what of the part is nearest in (u, v) (`nearest_in_part`). Raises ValueError for a part
         outside 1..P, or coordinates that are not finite or outside [0, 1].
         """
-        part, uv = _checked_places(part, uv, len(self.layout.parts))
-        face = self._face_under(part, uv)
+        part, uv = np.asarray(part).astype(np.int64), np.asarray(uv, dtype=np.float64).reshape(-1, 2)
+        _check_parts(part, 1, len(self.layout.parts))
+        if not np.isfinite(uv).all():
+            raise ValueError(f"{(~np.isfinite(uv)).any(axis=1).sum()} of {len(uv)} (u, v) are not finite")
+        if uv.size and (uv.min() < -_ROUNDING or uv.max() > 1 + _ROUNDING):
+            raise ValueError(f"(u, v) run from {uv.min():g} to {uv.max():g}, but 0..1 is wanted")
+        uv = uv.clip(0, 1)
+        face = np.full(len(part), -1)
         for aside in _ASIDE:
             missed = np.flatnonzero(face < 0)
             face[missed] = self._face_under(part[missed], uv[missed] + aside)
@@ -78,22 +84,9 @@ class ChartedFaces:
 
         corners = self.face_uv.astype(np.float64).reshape(-1, 2)
         corners[:, 0] += _CHART_SPACING * np.repeat(self.face_part, 3)
-        flat, faces = (
-            np.column_stack([corners, np.zeros(len(corners))]),
-            np.arange(len(corners)).reshape(-1, 3),
-        )
+        flat = np.column_stack([corners, np.zeros(len(corners))])
+        faces = np.arange(len(flat)).reshape(-1, 3)
         return RayMeshIntersector(trimesh.Trimesh(flat, faces, process=False), scale_to_box=False)
-
-
-def _checked_places(part: np.ndarray, uv: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
-    """Parts (N,) int64 in 1..parts and (u, v) (N, 2) float64 in [0, 1]; ValueError if not."""
-    part, uv = np.asarray(part).astype(np.int64), np.asarray(uv, dtype=np.float64).reshape(-1, 2)
-    _check_parts(part, 1, parts)
-    if not np.isfinite(uv).all():
-        raise ValueError(f"{(~np.isfinite(uv)).any(axis=1).sum()} of {len(uv)} (u, v) are not finite")
-    if uv.size and (uv.min() < -_ROUNDING or uv.max() > 1 + _ROUNDING):
-        raise ValueError(f"(u, v) run from {uv.min():g} to {uv.max():g}, but 0..1 is wanted")
-    return part, uv.clip(0, 1)
 
 
 def _check_parts(part: np.ndarray, lowest: int, highest: int) -> None:
@@ -103,11 +96,8 @@ def _check_parts(part: np.ndarray, lowest: int, highest: int) -> None:
 
 def _barycentric_2d(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """Weights (N, 3) of points (N, 2) in triangles (N, 3, 2), not negative and summing to 1."""
-    to_b, to_c, to_point = (
-        corners[:, 1] - corners[:, 0],
-        corners[:, 2] - corners[:, 0],
-        points - corners[:, 0],
-    )
+    corner = corners[:, 0]
+    to_b, to_c, to_point = corners[:, 1] - corner, corners[:, 2] - corner, points - corner
     doubled = cross(to_b, to_c)
     doubled = np.where(np.abs(doubled) < 1e-20, 1e-20, doubled)
     weight_b, weight_c = cross(to_point, to_c) / doubled, cross(to_b, to_point) / doubled
@@ -183,19 +173,17 @@ class NearestVertex:
             raise ValueError(f"{bad.sum()} of {len(uv)} (u, v) on the body are not finite")
         found = np.full(len(uv), NO_VERTEX, dtype=np.int64)
         for label in np.unique(part[part > 0]).tolist():
-            mine = np.flatnonzero(part == label)
-            found[mine] = self._of_part(label, uv[mine])
+            if label not in self._trees:
+                raise ValueError(f"this surface has no vertex on part {label}")
+            (tree, vertex), mine = self._trees[label], np.flatnonzero(part == label)
+            distance, place = tree.query(
+                uv[mine], k=[1, 2]
+            )  # of one place alone the second is infinitely far
+            nearest = place[:, 0]
+            for row in np.flatnonzero(distance[:, 0] == distance[:, 1]):  # few: the tree takes any of those
+                nearest[row] = ((tree.data - uv[mine[row]]) ** 2).sum(axis=1).argmin()
+            found[mine] = vertex[nearest]
         return found
-
-    def _of_part(self, part: int, uv: np.ndarray) -> np.ndarray:
-        if part not in self._trees:
-            raise ValueError(f"this surface has no vertex on part {part}")
-        tree, vertex = self._trees[part]
-        distance, place = tree.query(uv, k=[1, 2])  # with one place only, the second is infinitely far
-        nearest = place[:, 0]
-        for row in np.flatnonzero(distance[:, 0] == distance[:, 1]):  # few: the tree takes any of those
-            nearest[row] = ((tree.data - uv[row]) ** 2).sum(axis=1).argmin()
-        return vertex[nearest]
 
     @cached_property
     def _trees(self) -> dict[int, tuple[cKDTree, np.ndarray]]:

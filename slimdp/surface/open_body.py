@@ -104,14 +104,9 @@ def _build(folder: Path, processes: int) -> None:
         right_uv = _right_charts(everything, right, right_part)
         left, left_part, left_uv = mirror_faces(right, right_part, right_uv)
         vertices = everything[: makehuman.BODY_VERTICES]
-        faces = np.concatenate([right, left])
-        np.savez(
-            temporary / "surface.npz",
-            vertices=vertices,
-            faces=faces,
-            face_part=np.concatenate([right_part, left_part]),
-            face_uv=np.concatenate([right_uv, left_uv]).astype(np.float32),
-        )
+        faces, part = np.concatenate([right, left]), np.concatenate([right_part, left_part])
+        uv = np.concatenate([right_uv, left_uv]).astype(np.float32)
+        np.savez(temporary / "surface.npz", vertices=vertices, faces=faces, face_part=part, face_uv=uv)
         write_distances(temporary / "distances.npy", vertices, faces, mirror, processes)
         anchors = keypoint_vertices(vertices, keypoint_joints(everything))
         (temporary / "keypoints.json").write_text(json.dumps(anchors, indent=1))
@@ -145,7 +140,7 @@ def _right_charts(vertices: np.ndarray, right: np.ndarray, part: np.ndarray) -> 
     v runs up torso and head, and along the bones of the limbs towards the trunk.
     """
     uv = np.zeros((len(right), 3, 2))
-    mirror = makehuman.vertex_mirror()
+    rig, mirror = makehuman.rig(), makehuman.vertex_mirror()
     hidden = openness(vertices, np.concatenate([right, mirror[right][:, ::-1]]))[: len(right)] < HIDDEN_BELOW
     axis_of = {label: segment.axis for segment in SEGMENTS.values() for label in segment.parts}
     for label in np.unique(part):
@@ -155,7 +150,9 @@ def _right_charts(vertices: np.ndarray, right: np.ndarray, part: np.ndarray) -> 
             faces, scale = np.concatenate([faces, mirror[faces][:, ::-1]]), np.tile(scale, 2)
         local, source = _laid_open(vertices, faces, label)
         flat = flatten(vertices[source], local, scale if hidden[mine].any() else None)
-        plane = _upright(flat, vertices[source] @ _upward(vertices, axis_of[label]))
+        axis = axis_of[label]
+        up = rig.head(axis, vertices) - rig.tail(axis, vertices) if axis else np.array([0.0, 1.0, 0.0])
+        plane = _upright(flat, vertices[source] @ up)
         if label in _SELF_MIRRORED:
             twin = np.searchsorted(source, mirror[source])
             plane = (plane + plane[twin] * [-1, 1]) / 2
@@ -171,13 +168,6 @@ def _laid_open(vertices: np.ndarray, faces: np.ndarray, label: int) -> tuple[np.
     if label == _RIGHT_FOOT:
         return open_foot(vertices, faces)
     return localised(faces)
-
-
-def _upward(vertices: np.ndarray, bone: str) -> np.ndarray:
-    """The direction (3,) in which v runs along a bone, or on torso and head without one."""
-    if not bone:
-        return np.array([0.0, 1.0, 0.0])
-    return makehuman.rig().head(bone, vertices) - makehuman.rig().tail(bone, vertices)
 
 
 def _upright(plane: np.ndarray, height: np.ndarray) -> np.ndarray:

@@ -130,7 +130,12 @@ def open_hand(vertices: np.ndarray, faces: np.ndarray, rig: Rig) -> tuple[np.nda
     ValueError where the mesh is not the one this cut was made for.
     """
     local, used = localised(faces)
-    along, across = _hand_axes(vertices, rig)
+    # Unit vectors along the hand (to the middle finger) and across it (from index to little finger).
+    along = rig.head("middle_01_r", vertices) - rig.head("hand_r", vertices)
+    along /= np.linalg.norm(along)
+    across = rig.head("pinky_01_r", vertices) - rig.head("index_01_r", vertices)
+    across -= across @ along * along
+    across /= np.linalg.norm(across)
     path = _border(local, _facing(vertices, faces, np.cross(along, across)) > 0)
     if path[0] == path[-1]:
         raise ValueError(f"palm and back of the hand do not meet at the wrist; {_CHANGED}")
@@ -201,15 +206,6 @@ def localised(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return local.reshape(-1, 3), used
 
 
-def _hand_axes(vertices: np.ndarray, rig: Rig) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors along the hand (to the middle finger) and across it (from index to little finger)."""
-    along = rig.head("middle_01_r", vertices) - rig.head("hand_r", vertices)
-    along /= np.linalg.norm(along)
-    across = rig.head("pinky_01_r", vertices) - rig.head("index_01_r", vertices)
-    across -= across @ along * along
-    return along, across / np.linalg.norm(across)
-
-
 def _facing(vertices: np.ndarray, faces: np.ndarray, direction: np.ndarray) -> np.ndarray:
     """How far triangles look along a unit vector, (F,) cosines smoothed over neighbours."""
     corners = vertices[faces]
@@ -228,20 +224,17 @@ def _facing(vertices: np.ndarray, faces: np.ndarray, direction: np.ndarray) -> n
 def _border(faces: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """The vertices between chosen triangles and the others in order; the first again last where it closes."""
     chosen = keep_largest_pieces(chosen.astype(np.int64), faces) == 1
-    following: dict[int, list[int]] = {}
-    pairs = adjacent_faces(faces)
-    for one, other in pairs[chosen[pairs[:, 0]] != chosen[pairs[:, 1]]]:
-        a, b = np.intersect1d(faces[one], faces[other]).tolist()
-        following.setdefault(a, []).append(b)
-        following.setdefault(b, []).append(a)
-    ends = [vertex for vertex, near in following.items() if len(near) == 1]
-    if len(ends) not in (0, 2) or not following or any(len(near) > 2 for near in following.values()):
+    twin, inside = twin_half_edges(faces), np.repeat(chosen, 3)
+    edge = np.flatnonzero(inside & (twin >= 0) & ~inside[twin])
+    ends = np.roll(faces, -1, axis=1).ravel()[edge].tolist()
+    following = dict(zip(faces.ravel()[edge].tolist(), ends))
+    first = set(following) - set(ends)
+    if not len(edge) == len(following) == len(set(ends)) > 0 or len(first) > 1:
         raise ValueError(f"two sides of a hand or foot do not meet in one line; {_CHANGED}")
-    start = ends[0] if ends else next(iter(following))
-    path = [start, following[start][0]]
-    while len(following[path[-1]]) == 2 and path[-1] != start:
-        path.append(next(vertex for vertex in following[path[-1]] if vertex != path[-2]))
-    if len(path) != len(following) + (not ends):
+    path = [next(iter(first or following))]
+    while path[-1] in following and path[-1] not in path[:-1]:
+        path.append(following[path[-1]])
+    if len(path) != len(following) + 1:
         raise ValueError(f"two sides of a hand or foot meet in several lines; {_CHANGED}")
     return np.array(path)
 

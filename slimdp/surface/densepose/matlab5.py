@@ -143,9 +143,8 @@ def _variable(path: Path, start: int, length: int, compressed: bool, order: str)
             raise ValueError("no matrix in a compressed element")
         found = _matrix_at(beginning, 8 if compressed else 0, order)
     except (ValueError, IndexError) as error:
-        raise ValueError(
-            f"{path}: damaged: the variable at byte {start:,}: {error}; fetch it again"
-        ) from error
+        problem = f"the variable at byte {start:,}: {error}"
+        raise ValueError(f"{path}: damaged: {problem}; fetch it again") from error
     return replace(found, start=start, length=length, compressed=compressed)
 
 

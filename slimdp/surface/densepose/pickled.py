@@ -319,8 +319,8 @@ _OPCODES: dict[bytes, Any] = {known.code.encode("latin-1"): known for known in o
 _STRINGS: dict[str, tuple[Any, ...]] = {
     "STRING": (_M.push_line_word, "string-escape"), "UNICODE": (_M.push_line_word, "raw-unicode-escape"),
     "BINSTRING": (_M.push_word, read_int4, "plain"), "SHORT_BINSTRING": (_M.push_word, read_uint1, "plain"),
-    "BINUNICODE": (_M.push_word, read_uint4, "utf-8"), "SHORT_BINUNICODE": (_M.push_word, read_uint1, "utf-8"),
-    "BINUNICODE8": (_M.push_word, read_uint8, "utf-8"), "BINBYTES": (_M.push_word, read_uint4, "plain"),
+    "BINUNICODE": (_M.push_word, read_uint4, "utf-8"), "BINUNICODE8": (_M.push_word, read_uint8, "utf-8"),
+    "SHORT_BINUNICODE": (_M.push_word, read_uint1, "utf-8"), "BINBYTES": (_M.push_word, read_uint4, "plain"),
     "SHORT_BINBYTES": (_M.push_word, read_uint1, "plain"), "BINBYTES8": (_M.push_word, read_uint8, "plain"),
     "BYTEARRAY8": (_M.push_word, read_uint8, "plain"),
 }  # fmt: skip

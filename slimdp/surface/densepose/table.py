@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,11 +42,9 @@ def find_in_hdf5(path: Path, key: str) -> StoredNumbers:
             if dataset.chunks is None and offset is not None:
                 return _plain(path, key, dataset, count, offset)
             if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > _LARGEST_CHUNK:
-                most = f"more than {_LARGEST_CHUNK >> 20} MB each"
-                raise ValueError(
-                    f"{path}: {key} is stored in chunks {dataset.chunks}, {most}: not read; save it without "
-                    "compression"
-                )
+                size = f"{dataset.chunks}, more than {_LARGEST_CHUNK >> 20} MB each"
+                advice = "not read; save it without compression"
+                raise ValueError(f"{path}: {key} is stored in chunks {size}: {advice}")
             return StoredNumbers(path, key, dataset.dtype, count, stream=lambda: _blocks(path, key))
     except (OSError, RuntimeError, KeyError) as error:
         raise ValueError(f"{path}: no HDF5 file, or a damaged one: {error}; fetch it again") from error
@@ -145,10 +143,8 @@ def open_distances(path: Path) -> DistanceTable:
     check_distances(looked_at_m, sample, path)
     zeros = np.count_nonzero(looked_at_m == 0)
     if zeros > _MOST_ZEROS * len(sample):
-        raise ValueError(
-            f"{path}: {zeros} of {len(sample)} entries of {KEY} that were looked at are 0, "
-            "but different vertices are some way apart; fetch it again"
-        )
+        found = f"{zeros} of {len(sample)} entries of {KEY} that were looked at are 0"
+        raise ValueError(f"{path}: {found}, but different vertices are some way apart; fetch it again")
     return DistanceTable(path, numbers, vertices)
 
 
@@ -167,10 +163,6 @@ def check_distances(distance_m: np.ndarray, entry: np.ndarray | int, path: Path)
 
 def find_distances(path: Path) -> StoredNumbers:
     """Where the table lies in a file, none of it read; errors as for `open_distances`."""
-    readers: dict[str, Callable[[Path, str], StoredNumbers]] = {
-        ".npy": find_in_npy,
-        ".h5": find_in_hdf5,
-        ".mat": find_in_hdf5 if h5py.is_hdf5(path) else find_in_matlab5,
-        ".pkl": find_in_pickle,
-    }
-    return readers[path.suffix](path, KEY)
+    suffix = ".h5" if path.suffix == ".mat" and h5py.is_hdf5(path) else path.suffix
+    readers = {".npy": find_in_npy, ".h5": find_in_hdf5, ".mat": find_in_matlab5, ".pkl": find_in_pickle}
+    return readers[suffix](path, KEY)
