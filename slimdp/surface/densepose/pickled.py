@@ -95,11 +95,8 @@ _FROM_BUFFER = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuff
 KNOWN = (_ARRAY, _DTYPE, _ENCODE, *_REBUILD, *_FROM_BUFFER)
 
 
-@dataclass(frozen=True)
-class Called:
+class Called(str):
     """A name that the pickle asks for: noted, never imported."""
-
-    name: str
 
 
 @dataclass
@@ -240,18 +237,15 @@ class PickleMachine:
         self.push(Word(self._path, start + quotes, length - 2 * quotes, form))
         self._file.seek(start + length + 1)
 
-    def push_global(self, module_and_name: str) -> None:
-        self._push_called(*module_and_name.split(" ", 1))
-
-    def push_stack_global(self) -> None:
-        name, module = self._stack.pop(), self._stack.pop()
-        self._push_called(text_of(module), text_of(name))
-
-    def _push_called(self, module: str, name: str) -> None:
-        known = f"{module}.{name}"
+    def push_called(self, module_and_name: str) -> None:
+        known = module_and_name.replace(" ", ".", 1)
         if known not in KNOWN:
             raise ValueError(f"it asks for {known}, which no array needs")
         self.push(Called(known))
+
+    def push_called_by_stack(self) -> None:
+        name, module = self._stack.pop(), self._stack.pop()
+        self.push_called(f"{text_of(module)} {text_of(name)}")
 
     def remember(self, place: int | None) -> None:
         self._memo[len(self._memo) if place is None else place] = self._stack[-1]
@@ -267,12 +261,11 @@ class PickleMachine:
         del self._stack[at:]
         return values
 
+    def _popped(self, length: int) -> list[Any]:
+        return [self._stack.pop() for _ in range(length)][::-1]
+
     def push_tuple(self, length: int | None) -> None:
-        if length is None:
-            self.push(tuple(self._since_mark()))
-        else:
-            values = [self._stack.pop() for _ in range(length)]
-            self.push(tuple(values[::-1]))
+        self.push(tuple(self._popped(length) if length else self._since_mark()))
 
     def push_dict(self, filled: bool) -> None:
         values = self._since_mark() if filled else []
@@ -280,7 +273,7 @@ class PickleMachine:
         self._set(values)
 
     def set_items(self, many: bool) -> None:
-        self._set(self._since_mark() if many else [self._stack.pop(), self._stack.pop()][::-1])
+        self._set(self._since_mark() if many else self._popped(2))
 
     def _set(self, values: list[Any]) -> None:
         content = self._stack[-1]
@@ -295,7 +288,7 @@ class PickleMachine:
         arguments, called = self._stack.pop(), self._stack.pop()
         if not isinstance(called, Called) or not isinstance(arguments, tuple):
             raise ValueError("it calls what is no function of an array")
-        self.push(note_of_call(called.name, arguments))
+        self.push(note_of_call(called, arguments))
 
     def build(self) -> None:
         state, target = self._stack.pop(), self._stack[-1]
@@ -335,7 +328,7 @@ _INSTRUCTIONS: dict[str, tuple[Any, ...]] = _STRINGS | {
     "SETITEM": (_M.set_items, False), "SETITEMS": (_M.set_items, True),
     "PUT": (_M.remember,), "BINPUT": (_M.remember,), "LONG_BINPUT": (_M.remember,),
     "MEMOIZE": (_M.remember, None), "GET": (_M.recall,), "BINGET": (_M.recall,), "LONG_BINGET": (_M.recall,),
-    "GLOBAL": (_M.push_global,), "STACK_GLOBAL": (_M.push_stack_global,), "REDUCE": (_M.reduce,),
+    "GLOBAL": (_M.push_called,), "STACK_GLOBAL": (_M.push_called_by_stack,), "REDUCE": (_M.reduce,),
     "BUILD": (_M.build,),
 }  # fmt: skip
 
