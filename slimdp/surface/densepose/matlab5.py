@@ -241,13 +241,11 @@ def load_cells(path: Path, keys: Sequence[str], count: int, shape: tuple[int, ..
     """So many matrices of a shape in cells, for each key; errors as for `load_arrays`."""
     variables = _wanted(path, keys)
     for variable in variables:
-        kind, found = variable.kind, math.prod(variable.shape)
-        if kind != "cell":
-            raise ValueError(f"{path}: {variable.name} holds {kind}, but cells are wanted")
+        what, found = f"{path}: {variable.name}", math.prod(variable.shape)
+        if variable.kind != "cell":
+            raise ValueError(f"{what} holds {variable.kind}, but cells are wanted")
         if found != count:
-            raise ValueError(
-                f"{path}: {variable.name} has {found:,} cells, but {count} of {shape} are wanted"
-            )
+            raise ValueError(f"{what} has {found:,} cells, but {count} of {shape} are wanted")
     loaded = [list(_load(path, variable).ravel()) for variable in variables]
     for key, cells in zip(keys, loaded, strict=True):
         for number, cell in enumerate(cells, start=1):

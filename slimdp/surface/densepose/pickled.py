@@ -174,7 +174,7 @@ class PickleMachine:
         """The dict that the pickle would make, with a note for each array."""
         for _ in range(_MOST_INSTRUCTIONS):
             code = self.read(1)
-            opcode = _OPCODES.get(code)
+            opcode: Any = _OPCODES.get(code)
             name = repr(code) if opcode is None else opcode.name
             if name == "STOP":
                 (content,) = self._stack
