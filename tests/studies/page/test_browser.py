@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-_BINARIES = {"chromium": shutil.which("chromium"), "chromedriver": shutil.which("chromedriver")}
+from tests.headless_browser import headless_browser
+
 _WIDE = """
 return [innerWidth, document.documentElement.scrollWidth,
   [...document.images].filter(image => !image.complete || !image.naturalWidth).map(image => image.alt),
@@ -42,20 +42,8 @@ return [words.length, words.filter(word => beside(word).length).map(word => word
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Headless Chromium that notes what it fetches and complains about."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install -e '.[dev]'")
-    absent = [name for name, path in _BINARIES.items() if path is None]
-    if absent:
-        pytest.skip(f"no {' and no '.join(absent)}; apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = _BINARIES["chromium"]
-    # It starts as root without the sandbox, and in small containers without /dev/shm; the page is our own.
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(_BINARIES["chromedriver"]))
-    yield driver
-    driver.quit()
+    with headless_browser() as driver:
+        yield driver
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
