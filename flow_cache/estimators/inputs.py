@@ -22,14 +22,12 @@ Pair = tuple[int, int]  # indices of frames: flow from the first to the second
 def check_pairs(frames: np.ndarray, pairs: Sequence[Pair], name: str, smallest_side: int) -> None:
     """Raise FlowCacheError unless frames are (F, H, W, 3) uint8 RGB, large enough, and pairs name them."""
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-        raise FlowCacheError(
-            f"frames of shape {frames.shape} and type {frames.dtype}; wanted (F, H, W, 3) uint8 RGB"
-        )
-    if min(frames.shape[1:3]) < smallest_side:
-        height, width = frames.shape[1:3]
-        raise FlowCacheError(
-            f"frames of {width} x {height} px; {name} needs at least {smallest_side} px a side"
-        )
+        found = f"shape {frames.shape} and type {frames.dtype}"
+        raise FlowCacheError(f"frames of {found}; wanted (F, H, W, 3) uint8 RGB")
+    height, width = frames.shape[1:3]
+    if min(height, width) < smallest_side:
+        least = f"{name} needs at least {smallest_side} px a side"
+        raise FlowCacheError(f"frames of {width} x {height} px; {least}")
     outside = [pair for pair in pairs if not all(0 <= index < len(frames) for index in pair)]
     if outside or not pairs:
         raise FlowCacheError(f"pairs {outside or pairs} of {len(frames)} frames; wanted at least one, within")
@@ -90,9 +88,8 @@ def loading(weights: str, name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise FlowCacheError(
-            f"weights {weights} of {name} cannot be downloaded ({error}); name a checkpoint file"
-        ) from error
+        failed = f"cannot be downloaded ({error}); name a checkpoint file"
+        raise FlowCacheError(f"weights {weights} of {name} {failed}") from error
     except RuntimeError as error:  # torch's word for keys and shapes, and for a bad hash of what came
         raise FlowCacheError(f"{weights} does not fit {name}: {error}") from error
 

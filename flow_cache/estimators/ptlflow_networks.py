@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 #: Networks pad to their own stride, and yet several fail on small pictures: sides that serve all, by stride.
 _SMALLEST_PADDED, _SMALLEST_OF_LONG_STRIDE, _LONG_STRIDE = 128, 256, 64
-#: The weights that most networks have: trained on FlyingThings3D.
-_USUAL_WEIGHTS = "things"
 
 
 @dataclass(frozen=True)
@@ -107,9 +105,8 @@ def _kind(network: str) -> type[nn.Module]:
     except ModuleNotFoundError as error:
         if error.name != "ptlflow":
             raise FlowCacheError(f"the package ptlflow is there, but not what it needs: {error}") from error
-        raise FlowCacheError(
-            f"ptlflow:{network} needs the package ptlflow; run: pip install 'slimdp[ptlflow]'"
-        ) from error
+        advice = "needs the package ptlflow; run: pip install 'slimdp[ptlflow]'"
+        raise FlowCacheError(f"ptlflow:{network} {advice}") from error
     names = ptlflow.get_model_names()
     if network not in names:
         near = difflib.get_close_matches(network, names, n=5, cutoff=0.5)
@@ -123,7 +120,7 @@ def _weights(settings: PtlflowNetwork) -> str:
     trained = list(getattr(_kind(settings.network), "pretrained_checkpoints", None) or ())
     wanted = settings.weights
     if wanted is None:
-        wanted = trained[0] if len(trained) == 1 else _USUAL_WEIGHTS
+        wanted = trained[0] if len(trained) == 1 else "things"  # most have it: FlyingThings3D
     if not Path(wanted).is_file() and wanted not in trained:
         choices = f"none of: {', '.join(trained)}" if trained else "ptlflow has none for it"
         raise FlowCacheError(f"weights {wanted!r} of {settings.name}: no such file, and {choices}")

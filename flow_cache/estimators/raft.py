@@ -50,8 +50,6 @@ class _Raft:
 
     def settings(self) -> dict[str, Any]:
         """What decides the flow: of a checkpoint its content; FlowCacheError where there is none."""
-        from flow_cache.estimators.raft import check_weights
-
         check_weights(self.weights, self.name)
         decided = {"weights": inputs.fingerprint(self.weights), "iterations": self.iterations}
         # Left out where it is 1: stores that are older than it go on.
@@ -60,11 +58,13 @@ class _Raft:
     def estimate(self, frames: np.ndarray, pairs: Sequence[Pair]) -> np.ndarray:
         """As `FlowEstimator.estimate`; frames are padded to multiples of 8 px, 128 px at least."""
         import torch
+        from torch.nn.functional import avg_pool2d, interpolate
 
         inputs.check_pairs(frames, pairs, self.name, 2)
         network, device = _network(self), inputs.pick_device(self.device)
         images = torch.from_numpy(frames).permute(0, 3, 1, 2).to(device).float() / 127.5 - 1
-        images = _enlarged(images, self.enlarge)
+        if self.enlarge > 1:
+            images = interpolate(images, scale_factor=self.enlarge, mode="bicubic")
         height, width = images.shape[-2:]
         images, (left, top) = inputs.padded(images, _STRIDE, _SMALLEST_PADDED)
         flows = []
@@ -76,7 +76,9 @@ class _Raft:
             for first, second in pairs:
                 flow = _refine(network, features[first], features[second], context[first], self.iterations)
                 flow = flow[:, :, top : top + height, left : left + width].float()
-                flows.append(_reduced(flow, self.enlarge)[0].cpu().numpy())
+                if self.enlarge > 1:  # in px of the frame: means of squares
+                    flow = avg_pool2d(flow, self.enlarge) / self.enlarge
+                flows.append(flow[0].cpu().numpy())
         return np.stack(flows)
 
 
@@ -92,20 +94,6 @@ class RaftLarge(_Raft):
     name: ClassVar[str] = "raft_large"
 
 
-def _enlarged(images: Tensor, factor: int) -> Tensor:
-    """Images (N, 3, H, W), so many times as large: each pixel becomes a square of them."""
-    from torch.nn.functional import interpolate
-
-    return images if factor == 1 else interpolate(images, scale_factor=factor, mode="bicubic")
-
-
-def _reduced(flow: Tensor, factor: int) -> Tensor:
-    """Flow (N, 2, H, W) of images that `_enlarged` made, in px of their originals: means of squares."""
-    from torch.nn.functional import avg_pool2d
-
-    return flow if factor == 1 else avg_pool2d(flow, factor) / factor
-
-
 def _refine(
     network: RAFT, features_0: Tensor, features_1: Tensor, context_0: Tensor, iterations: int
 ) -> Tensor:
@@ -118,10 +106,8 @@ def _refine(
         network.corr_block.build_pyramid(features_0.float(), features_1.float())
     size = network.update_block.hidden_state_size
     hidden, context = torch.tanh(context_0[:, :size]), torch.relu(context_0[:, size:])
-    height, width = features_0.shape[-2:]
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    start = torch.stack([x, y]).float()[None].to(features_0.device)
-    place = start
+    y, x = torch.meshgrid(*map(torch.arange, features_0.shape[-2:]), indexing="ij")
+    place = start = torch.stack([x, y]).float()[None].to(features_0.device)
     for _ in range(iterations):
         correlation = network.corr_block.index_pyramid(place)
         hidden, change = network.update_block(hidden, context, correlation, place - start)
@@ -147,8 +133,6 @@ def _upsample_convex(flow: Tensor, mask: Tensor) -> Tensor:
 def _network(settings: _Raft) -> RAFT:
     """The network of these settings, once in each process."""
     from torchvision.models import optical_flow
-
-    from flow_cache.estimators.raft import load_weights
 
     network = getattr(optical_flow, settings.name)(weights=None)
     load_weights(network, settings.weights, settings.name)
@@ -179,16 +163,14 @@ _RENAMES = (
 
 def check_weights(weights: str, name: str) -> None:
     """Raise FlowCacheError unless `weights` is a file, or what torchvision calls weights of this network."""
-    if not Path(weights).is_file() and weights not in _trained(name).__members__:
-        choices = ", ".join(_trained(name).__members__)
-        raise FlowCacheError(f"weights {weights!r} of {name}: no such file, and none of: {choices}")
+    if not Path(weights).is_file() and weights not in (names := _trained(name).__members__):
+        raise FlowCacheError(f"weights {weights!r} of {name}: no such file, and none of: {', '.join(names)}")
 
 
 def load_weights(network: nn.Module, weights: str, name: str) -> None:
     """Fill torchvision's network of a name with its trained weights of a name, or with those of a checkpoint.
 
-    Raises FlowCacheError for no such name or file, nothing to download from, or a checkpoint that does not
-    fit.
+    Raises FlowCacheError for no such name or file, no download, or a checkpoint that does not fit.
     """
     check_weights(weights, name)
     with inputs.loading(weights, name):
@@ -213,8 +195,7 @@ def translate(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]
     for key, value in state.items():
         for pattern, replacement in _RENAMES:
             key = re.sub(pattern, replacement, key)
-        # The authors' blocks that halve the size hold one norm under two names; torchvision under
-        # `downsample.1`.
+        # The authors' blocks that halve the size hold one norm twice; torchvision only as `downsample.1`.
         if key in wanted or not re.search(r"layer\d\.\d\.convnormrelu[34]\.1\.", key):
             renamed[key] = value
     return renamed
