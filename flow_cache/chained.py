@@ -70,7 +70,7 @@ def chain_flow(
         for video, ways in planned.items():
             writer.add_video(_record(store.record(video)), steps, ways)
             left = writer.unfinished(video, ways)
-            tracker.find(len(ways) - len(left))
+            tracker.advance(len(ways) - len(left), found=len(ways) - len(left))
             found += len(ways) - len(left)
             for frame, step in left:
                 flow = chained_field(store, video, frame, ways[frame, step])

@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 _OWN_DESCRIPTOR = re.compile(r"(?:/dev/fd|/proc/(?:self|thread-self|(?P<process>\d+))/fd)/(?P<number>\d+)")
-_LONGEST_CHAIN = 40  # of links, as Linux has it
 
 
 def is_stream(path: Path) -> bool:
@@ -43,7 +42,7 @@ def is_stream(path: Path) -> bool:
 def own_descriptor(path: Path) -> int | None:
     """The number of the open descriptor that a path such as /dev/stdout stands for; None if it does not."""
     step = os.path.abspath(path)
-    for _ in range(_LONGEST_CHAIN):
+    for _ in range(40):  # links that Linux follows
         found = _OWN_DESCRIPTOR.fullmatch(step)
         if found and found["process"] in (None, str(os.getpid())):
             return int(found["number"])
@@ -101,8 +100,7 @@ def temporary_file(path: Path) -> Iterator[tuple[Path, int]]:
     try:
         yield temporary, descriptor
     finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        temporary.unlink(missing_ok=True)
         os.close(descriptor)
 
 
@@ -139,19 +137,17 @@ def clear_left(folder: Path) -> None:
     if _until_next_look.get(key, 0) > 0:
         _until_next_look[key] -= 1
         return
-    entries = 0
+    names: list[str] = []
     with suppress(OSError):  # of a folder that may not be listed
-        for entry in os.scandir(folder):
-            entries += 1
-            if entry.name[0] == "." and _LEFT.fullmatch(entry.name):
-                _is_left(Path(entry.path), clear=True)
-    _until_next_look[key] = int(entries * _WRITES_AN_ENTRY)
+        names = [entry.name for entry in os.scandir(folder)]
+        for name in filter(_LEFT.fullmatch, names):
+            _is_left(folder / name, clear=True)
+    _until_next_look[key] = int(len(names) * _WRITES_AN_ENTRY)
 
 
 def left_in(folder: Path) -> list[Path]:
     """What `clear_left` would remove, sorted."""
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if _LEFT.fullmatch(entry.name))
+    names = sorted(filter(_LEFT.fullmatch, os.listdir(folder)))
     return [folder / name for name in names if _is_left(folder / name, clear=False)]
 
 
@@ -221,7 +217,11 @@ def atomic_write(path: str | Path, durable: bool = True) -> Iterator[Path]:
     try:
         with temporary_file(path) as (temporary, descriptor):
             yield temporary
-            _take_name(temporary, path, descriptor, durable)
+            with suppress(FileNotFoundError, PermissionError):  # nothing is replaced, or not one's own
+                os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
+            if durable:
+                os.fsync(descriptor)  # some file systems say only here that there was no room
+            os.replace(temporary, path)
     except OSError as error:
         if error.errno is None or not (error.filename is None or is_temporary(error.filename)):
             raise
@@ -298,12 +298,3 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             if error.errno not in (None, errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
             raise FileExistsError(f"{path} was made by someone else meanwhile") from None
-
-
-def _take_name(temporary: Path, path: Path, descriptor: int, durable: bool) -> None:
-    """Move a file to its name, with the permissions of the one that it replaces."""
-    with suppress(FileNotFoundError, PermissionError):  # nothing is replaced, or not one's own
-        os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
-    if durable:
-        os.fsync(descriptor)  # some file systems say only here that there was no room
-    os.replace(temporary, path)

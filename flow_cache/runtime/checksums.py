@@ -46,7 +46,12 @@ def check_zip(file: Path | BinaryIO) -> None:
         if not zipfile.is_zipfile(file):
             return
         with zipfile.ZipFile(file) as opened:
-            _check_count(opened)
+            assert opened.fp is not None
+            opened.fp.seek(-_END.size, 2)
+            mark, _, _, _, count, *_ = _END.unpack(opened.fp.read(_END.size))
+            found = len(opened.infolist())
+            if mark == b"PK\5\6" and count not in (found, _OF_ZIP64):
+                raise zipfile.BadZipFile(f"{count} entries are announced, {found} listed")
             for info in opened.infolist():
                 entry = info.filename
                 with opened.open(info) as content:
@@ -54,14 +59,3 @@ def check_zip(file: Path | BinaryIO) -> None:
                         pass
     except _OF_DAMAGE as error:
         raise DamagedZipError(f"{entry!r} does not have its checksum ({error})") from error
-
-
-def _check_count(opened: zipfile.ZipFile) -> None:
-    """Raise BadZipFile where the list of entries is shorter or longer than the file's end says."""
-    file = opened.fp
-    assert file is not None
-    file.seek(-_END.size, 2)
-    mark, _, _, _, count, *_ = _END.unpack(file.read(_END.size))
-    found = len(opened.infolist())
-    if mark == b"PK\5\6" and count not in (found, _OF_ZIP64):
-        raise zipfile.BadZipFile(f"{count} entries are announced, {found} listed")

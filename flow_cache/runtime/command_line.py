@@ -14,7 +14,7 @@ import io
 import os
 import select
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
@@ -22,8 +22,8 @@ from flow_cache.runtime.atomic import is_stream, writable_file
 from flow_cache.runtime.progress import shown
 from flow_cache.runtime.words import did_you_mean, nearest
 
-#: The exit code of a program that a closed pipe ended, as a shell counts it.
-READER_LEFT = 141
+#: Exit codes: a fault of the input; an interruption, and a closed pipe, as a shell counts them.
+BAD_INPUT, INTERRUPTED, READER_LEFT = 2, 130, 141
 _STDOUT, _STDERR = 1, 2
 
 
@@ -35,12 +35,10 @@ def open_standard_streams() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         os.set_inheritable(descriptor, True)  # as processes expect it that this one starts
     os.close(descriptor)
-    if sys.stdout is None:
-        sys.stdout = open(_STDOUT, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
-    if sys.stderr is None:
-        sys.stderr = open(_STDERR, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for name, number in (("stdout", _STDOUT), ("stderr", _STDERR)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", closefd=False, encoding="utf-8"))  # noqa: SIM115
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
@@ -63,8 +61,7 @@ def reader_left() -> bool:
     """Whether it was the standard output that broke, and no pipe to another process; then it goes nowhere."""
     there = select.poll()
     there.register(_STDOUT, 0)  # errors are told unasked
-    broken = bool(there.poll(0))
-    if broken:
+    if broken := bool(there.poll(0)):
         _lead_nowhere()
     return broken
 
@@ -80,7 +77,8 @@ _DECLARED = "declared_files"
 
 #: Of an input folder and the parsed options: whether a file in the folder is input.
 Reads = Callable[[Path, argparse.Namespace], bool]
-Role = Literal["input", "file", "store", "folder"]
+OutputRole = Literal["file", "store", "folder"]
+Role = OutputRole | Literal["input"]
 
 
 class FileOption(NamedTuple):
@@ -110,10 +108,7 @@ def add_input(
 
 
 def add_output(
-    command: argparse._ActionsContainer,
-    *names: str,
-    role: Literal["file", "store", "folder"] = "file",
-    **settings: Any,
+    command: argparse._ActionsContainer, *names: str, role: OutputRole = "file", **settings: Any
 ) -> None:
     """Add an option that names what a command writes; arguments as of `add_input`.
 
@@ -151,15 +146,12 @@ def check_files(options: argparse.Namespace) -> None:
             if source.role == "input":
                 _check_not_replaced(named, path, there)
                 if option.role == "file" and _holds(there, path) and source.reads(_real(path), options):
-                    raise FileExistsError(
-                        f"{named} is a file of {source.name} {there}, which would be lost; choose another "
-                        "name, or remove it first"
-                    )
+                    lost = f"a file of {source.name} {there}, which would be lost"
+                    raise FileExistsError(f"{named} is {lost}; choose another name, or remove it first")
         for other, there in outputs[:index]:
             if _clash(option, path, other, there):
-                raise FileExistsError(
-                    f"{named} and {other.name} {there} cannot both be written; give each a name of its own"
-                )
+                both = f"{named} and {other.name} {there} cannot both be written"
+                raise FileExistsError(f"{both}; give each a name of its own")
 
 
 def check_apart(output: Path, source: Path) -> None:
@@ -232,10 +224,6 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-#: Exit codes: a fault of the input, and an interruption (as a shell counts it).
-BAD_INPUT, INTERRUPTED = 2, 130
-
-
 def run_command(
     options: argparse.Namespace,
     name: str,
@@ -279,25 +267,21 @@ class CommandParser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Refuse unknown options first: of a mistyped one that is required, argparse says it is missing."""
-        if args is not None:
-            self._refuse_unknown_options(args)
+        options = [option for action in self._actions for option in action.option_strings]
+        has_commands = any(isinstance(action, argparse._SubParsersAction) for action in self._actions)
+        for word in args or ():
+            if word == "--" or (has_commands and not word.startswith("-")):
+                break  # what follows is no option, or one of the command
+            name = word.partition("=")[0]
+            if name.startswith("--") and not any(option.startswith(name) for option in options):
+                near = nearest(name[2:], [option[2:] for option in options if option.startswith("--")])
+                self.error(f"unknown option {name}" + (f"; did you mean --{near}?" if near else ""))
         return super().parse_known_args(args, namespace)
 
     def help_and_exit(self) -> NoReturn:
         """Print the help, and end as where something is missing: no command was given."""
         self.print_help()
         self.exit(2, f"{self.prog}: error: the following arguments are required: COMMAND\n")
-
-    def _refuse_unknown_options(self, words: Sequence[str]) -> None:
-        options = [option for action in self._actions for option in action.option_strings]
-        has_commands = any(isinstance(action, argparse._SubParsersAction) for action in self._actions)
-        for word in words:
-            if word == "--" or (has_commands and not word.startswith("-")):
-                return  # what follows is no option, or one of the command
-            name = word.partition("=")[0]
-            if name.startswith("--") and not any(option.startswith(name) for option in options):
-                near = nearest(name[2:], [option[2:] for option in options if option.startswith("--")])
-                self.error(f"unknown option {name}" + (f"; did you mean --{near}?" if near else ""))
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:

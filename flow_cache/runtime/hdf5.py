@@ -15,7 +15,7 @@ import signal
 import stat
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
@@ -87,8 +87,7 @@ def subgroup(group: h5py.Group, name: str) -> h5py.Group:
 
 def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     """A data set in a group that holds its numbers itself, in known filters and chunks of bearable size."""
-    found = _member(group, name)
-    where = place(group, name)
+    found, where = _member(group, name), place(group, name)
     if not isinstance(found, h5py.Dataset):
         raise Hdf5ContentError(f"{where} is no data set")
     layout = found.id.get_create_plist()
@@ -98,10 +97,8 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
         raise Hdf5ContentError(f"the numbers of {where} lie in another file, which is not read")
     for number in range(layout.get_nfilters()):
         if (code := layout.get_filter(number)[0]) not in KNOWN_FILTERS:
-            raise Hdf5ContentError(
-                f"{where} goes through filter {code}, which is not loaded; known are "
-                f"{', '.join(map(str, sorted(KNOWN_FILTERS)))}"
-            )
+            known = f"known are {', '.join(map(str, sorted(KNOWN_FILTERS)))}"
+            raise Hdf5ContentError(f"{where} goes through filter {code}, which is not loaded; {known}")
     kind = found.id.get_type()
     if found.id.get_space().get_simple_extent_type() != h5py.h5s.SIMPLE:
         raise Hdf5ContentError(f"{where} is no array")
@@ -116,9 +113,8 @@ def require_array(found: h5py.Dataset, shape: tuple[int | None, ...], dtype: np.
     wanted, kind, there = np.dtype(dtype), found.id.get_type(), found.id.shape
     fits = len(shape) == len(there) and all(side in (None, length) for side, length in zip(shape, there))
     if not fits or not kind.equal(h5py.h5t.py_create(wanted)):
-        any_length = tuple("any" if side is None else side for side in shape)
-        said = f"{_type_in_words(kind)} {there}; wanted {wanted} {any_length}"
-        raise Hdf5ContentError(f"{found.name} is {said}")
+        asked = f"{wanted} {tuple('any' if side is None else side for side in shape)}"
+        raise Hdf5ContentError(f"{found.name} is {_type_in_words(kind)} {there}; wanted {asked}")
 
 
 def require_all_held(found: h5py.Dataset, most_ratio: float = _LARGEST_RATIO) -> None:
@@ -133,9 +129,8 @@ def require_all_held(found: h5py.Dataset, most_ratio: float = _LARGEST_RATIO) ->
         chunks = math.prod(-(-side // length) for side, length in zip(shape, layout.get_chunk(), strict=True))
         whole = found.id.get_num_chunks() == chunks and held * most_ratio >= size
     if not whole:
-        raise Hdf5ContentError(
-            f"{found.name} announces {size} bytes, and the file holds {held} of them; wanted all"
-        )
+        held_of_it = f"announces {size} bytes, and the file holds {held} of them; wanted all"
+        raise Hdf5ContentError(f"{found.name} {held_of_it}")
 
 
 def require_plain(file: h5py.File, names: Collection[str], most_ratio: float = _LARGEST_RATIO) -> None:
@@ -165,8 +160,7 @@ def text(owner: Owner, name: str) -> str:
     value = _attribute(owner, name, (h5py.h5t.STRING,), "text")
     try:
         # h5py gives text of variable length with what is not UTF-8 as lone surrogates.
-        content = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
-        return content.decode()
+        return (value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")).decode()
     except UnicodeDecodeError as error:
         raise Hdf5ContentError(f"{owner.name}@{name} is not UTF-8: {error}") from error
 
@@ -197,8 +191,8 @@ def _attribute(owner: Owner, name: str, classes: tuple[int, ...], wanted: str) -
     found = h5py.h5a.open(owner.id, name.encode())
     kind = found.get_type()
     if kind.get_class() not in classes or found.shape != ():
-        said = f"{_type_in_words(kind)} {found.shape}; wanted {wanted}"
-        raise Hdf5ContentError(f"{owner.name}@{name} is {said}")
+        there = f"{_type_in_words(kind)} {found.shape}"
+        raise Hdf5ContentError(f"{owner.name}@{name} is {there}; wanted {wanted}")
     return owner.attrs[name]
 
 
@@ -209,10 +203,6 @@ def _type_in_words(kind: h5py.h5t.TypeID) -> str:
         return "of another type"
 
 
-#: From this version on HDF5 checksums its index and attributes; of data, what `fletcher32` is asked for.
-CHECKSUMMED = ("v110", "v110")
-
-
 @contextmanager
 def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, DiskFile]]:
     """Make an HDF5 file: give it, and the file below it, whose `check` tells what the disk said.
@@ -220,8 +210,9 @@ def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, DiskFile]]:
     HDF5 crashes the process where it cannot write as it closes, so every error waits until it has closed: an
     OSError that names `path`, at the end of the block at the latest.
     """
-    with DiskFile(path) as below:
-        with h5py.File(below, "w", libver=CHECKSUMMED) as file:
+    with closing(DiskFile(path)) as below:
+        # From v110 on HDF5 checksums its index and attributes; of data, what `fletcher32` is asked for.
+        with h5py.File(below, "w", libver=("v110", "v110")) as file:
             yield file, below
         below.check()
 
@@ -268,10 +259,7 @@ class DiskFile(ByteFile):
         self._fault: OSError | None = None
         self._pretended: list[tuple[int, bytes]] = []
 
-    def __enter__(self) -> DiskFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         os.close(self._descriptor)
 
     def check(self) -> None:

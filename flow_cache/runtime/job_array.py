@@ -21,8 +21,6 @@ JOBS_FOLDER = "jobs"
 #: What a job asks SLURM for unless told otherwise. One that runs out of time is queued again and goes on.
 _DEFAULTS = {"name": "flow_cache", "timeout_min": 240}
 _TIMES_QUEUED = 50
-#: A year: local jobs take the time that they take.
-_LOCAL_TIMEOUT_MIN = 366 * 24 * 60
 #: Of submitit's settings those that are lists there, and those that a job of one process cannot have.
 _LISTS = ("setup", "teardown", "srun_args")
 _REFUSED = ("nodes", "tasks_per_node", "ntasks_per_node", "additional_parameters", "map_count")
@@ -35,8 +33,6 @@ _FOR_SBATCH = (
 _OF_STEPS = ("SBATCH_CPU_BIND", "SBATCH_MEM_BIND", "PMI_", "PMI2_", "PMIX_")
 #: Which GPUs a session has been given; its jobs get others.
 _DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
-_SECONDS_TO_END_ALONE = 1.0
-_LINES_OF_ERROR = 8
 
 
 class JobError(ValueError):
@@ -71,7 +67,7 @@ def make_executor(cluster: str, folder: Path, asked: Mapping[str, Any], processe
     if cluster == "local":
         if asked:
             raise JobError(f"settings of SLURM ({', '.join(asked)}) for local jobs; leave them out")
-        executor.update_parameters(timeout_min=_LOCAL_TIMEOUT_MIN)
+        executor.update_parameters(timeout_min=366 * 24 * 60)  # local jobs take the time that they take
         return executor
     try:
         executor.update_parameters(**_slurm_parameters({"cpus_per_task": processes, **_DEFAULTS, **asked}))
@@ -82,9 +78,7 @@ def make_executor(cluster: str, folder: Path, asked: Mapping[str, Any], processe
 
 def submit_array(executor: AutoExecutor, cluster: str, works: Sequence[Callable[[], T]]) -> list[Job[T]]:
     """Submit jobs, and pass on nothing of the SLURM session that this runs in, if it runs in one."""
-    if cluster == "local":
-        return executor.submit_array(works)
-    with _outside_of_session():
+    with contextlib.nullcontext() if cluster == "local" else _outside_of_session():
         return executor.submit_array(works)
 
 
@@ -127,7 +121,7 @@ def wait_for_jobs(
                 f"no longer waiting; the jobs go on: {command} tells how far they are, and "
                 f"scancel {jobs[0].job_id.split('_')[0]} ends them"
             ) from None
-        time.sleep(_SECONDS_TO_END_ALONE)  # a terminal's Ctrl-C reaches them as well
+        time.sleep(1.0)  # a terminal's Ctrl-C reaches them as well
         for job in jobs:
             if not job.done():
                 job.cancel()
@@ -137,10 +131,10 @@ def wait_for_jobs(
 
 
 def end_of_log(job: Job) -> str:
-    """The last lines that a job wrote to its standard error, indented."""
+    """The last eight lines that a job wrote to its standard error, indented."""
     log = job.paths.stderr
     said = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return "\n".join(f"    {line}" for line in said[-_LINES_OF_ERROR:])
+    return "\n".join(f"    {line}" for line in said[-8:])
 
 
 @contextlib.contextmanager
@@ -175,8 +169,7 @@ def _slurm_parameters(asked: Mapping[str, Any]) -> dict[str, Any]:
             raise JobError(f"{name}: {why}; did you mean: {', '.join(near)}")
         for text in value if isinstance(value, list | tuple) else [value]:
             if isinstance(text, str) and not text.isprintable():  # more than a line of the script for sbatch
-                raise JobError(
-                    f"setting {name} of SLURM, {text!r}: holds a new line or another character without a sign"
-                )
+                holds = "holds a new line or another character without a sign"
+                raise JobError(f"setting {name} of SLURM, {text!r}: {holds}")
     listed = {name: [value] if name in _LISTS else value for name, value in asked.items()}
     return {name if name in shared else f"slurm_{name}": value for name, value in listed.items()}

@@ -98,10 +98,9 @@ def fault_of(fault: ValueError | RecursionError, text: str) -> str:
     if isinstance(fault, RecursionError):
         return f"{_place(text, _deepest(text))}: lists or objects nested too deep to read"
     if isinstance(fault, json.JSONDecodeError):
-        where = _place(text, fault.pos)
         ends = fault.msg.startswith("Unterminated string") or not text[fault.pos :].strip()
         cut = "; the file ends here: is it cut short?" if ends else ""
-        return f"{where}: malformed JSON: {fault.msg}{cut}"
+        return f"{_place(text, fault.pos)}: malformed JSON: {fault.msg}{cut}"
     # Python converts no longer ones, for it takes time with the square of their length.
     most = getattr(sys, "get_int_max_str_digits", lambda: 4300)()
     numbers = re.finditer(rf"{_STRING}|(\d{{{most + 1},}})", text, re.DOTALL)
@@ -137,10 +136,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return built
     seen: set[str] = set()
     twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    known = [
-        f'"{key}": {built[key]!r:.40}' for key in ("id", "name") if isinstance(built.get(key), int | str)
-    ]
-    which = f" ({known[0]})" if known else ""
+    known = [key for key in ("id", "name") if isinstance(built.get(key), int | str)]
+    which = f' ("{known[0]}": {built[known[0]]!r:.40})' if known else ""
     raise JsonFileError(f'the key "{twice:.80}" is there twice in one object{which}; leave one out')
 
 

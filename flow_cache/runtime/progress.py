@@ -123,10 +123,6 @@ class Tracker:
         if self._display is not None:
             self._display(self._standing)
 
-    def find(self, count: int) -> None:
-        """So many units more were done before."""
-        self.advance(count, found=count)
-
     def __enter__(self) -> Tracker:
         self.advance(0)
         return self
@@ -150,6 +146,7 @@ class ProgressDisplay:
         self._stream = sys.stderr if stream is None else stream
         self._clock, self._after = clock, after
         self._terminal = _is_terminal(self._stream)
+        self._lines_go_to = None if self._terminal else self._stream  # and always to the log
         self._started: float | None = None
         self._working_since = 0.0
         self._next_line, self._pause = after, 1.0
@@ -185,16 +182,13 @@ class ProgressDisplay:
             self._next_line = now - self._started + self._pause
             self._pause = min(2 * self._pause, _SECONDS_BETWEEN_LINES)
             self._lines += 1
-            self._write(line_of(standing, now - self._working_since))
+            _write_line(line_of(standing, now - self._working_since), self._lines_go_to)
 
     def finish(self) -> None:
         """Say how long all of it took, where lines were written before."""
         if self._last is not None and self._lines and self._started is not None:
-            self._write(f"{_count(self._last)} in {clock_time(self._clock() - self._started)}")
-
-    def _write(self, line: str) -> None:
-        """A line where there is no bar, and always for the log."""
-        _write_line(line, None if self._terminal else self._stream)
+            took = clock_time(self._clock() - self._started)
+            _write_line(f"{_count(self._last)} in {took}", self._lines_go_to)
 
     def _draw(self, standing: Standing, elapsed: float) -> None:
         if self._bar is None:

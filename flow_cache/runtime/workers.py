@@ -19,13 +19,10 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnContext
 from typing import Any, Generic, NoReturn, TypeVar
 
 import cv2
 
-#: A worker that was told to end may have to finish a long call first, and remove its temporary files.
-_SECONDS_TO_END = 10.0
 MOST_PROCESSES = 512
 #: A fork would copy the threads of torch and OpenCV in whatever state they are.
 _CONTEXT = multiprocessing.get_context("spawn")
@@ -42,10 +39,9 @@ class WorkerPool(Generic[Task, Result]):
 
     def __init__(self, function: Callable[[Task], Result], processes: int, queued: int = 1) -> None:
         if not 1 <= processes <= MOST_PROCESSES:
-            raise ValueError(
-                f"{processes} processes; wanted 1 to {MOST_PROCESSES}: each takes memory, files and a core"
-            )
-        self._new_worker = partial(_Worker, _CONTEXT, function, 1 + queued)
+            each = "each takes memory, files and a core"
+            raise ValueError(f"{processes} processes; wanted 1 to {MOST_PROCESSES}: {each}")
+        self._new_worker = partial(_Worker, function, 1 + queued)
         self._workers = [self._new_worker() for _ in range(processes)]
         self._ahead = 2 * processes * (1 + queued)
 
@@ -126,7 +122,7 @@ class WorkerPool(Generic[Task, Result]):
                 worker.process.terminate()
             worker.connection.close()  # an idle one ends when it reads that
         for worker in self._workers:
-            worker.process.join(_SECONDS_TO_END)
+            worker.process.join(10.0)  # it may finish a long call first, and remove its temporary files
             worker.process.kill()  # nothing where it has ended
             worker.process.join()
         self._workers = []
@@ -146,14 +142,13 @@ class WorkerPool(Generic[Task, Result]):
 class _Worker:
     """One process as its parent sees it."""
 
-    def __init__(self, context: SpawnContext, function: Callable, capacity: int) -> None:
-        self.connection, there = context.Pipe()
-        self.process = context.Process(target=_work, args=(function, there))
+    def __init__(self, function: Callable, capacity: int) -> None:
+        self.connection, there = _CONTEXT.Pipe()
+        self.process = _CONTEXT.Process(target=_work, args=(function, there))
         with _one_thread_each():
             self.process.start()
         there.close()  # so that this end tells when the process is gone
-        self.capacity = capacity
-        self.busy = 0
+        self.capacity, self.busy = capacity, 0
 
     def send(self, numbered_task: tuple[int, object]) -> None:
         try:
