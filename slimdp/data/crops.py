@@ -19,6 +19,7 @@ BORDER_RGB = (124, 116, 104)
 #: that still shrinks to less than this, it is smoothed too: bilinear sampling would alias fine stripes.
 _SHARP = 0.6
 _ROUNDING = 1e-9
+BACKGROUND = 0
 
 
 def crop_side(box: np.ndarray, settings: CropSettings) -> float:
@@ -62,8 +63,13 @@ def crop_image(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
     (H, W, 3) uint8 RGB and an affine (2, 3) of image px -> crop px give (size, size, 3) uint8 RGB, BORDER_RGB
     outside the image.
     """
-    zoom = affine_zoom(affine)
-    part, left, top = _region(image, affine, size, margin=2 * max(1.0, 1 / zoom))
+    zoom, last, most = affine_zoom(affine), size - 1, np.array([image.shape[1], image.shape[0]])
+    # What the crop looks at, and neighbours that shrinking and bilinear sampling read: two shrunken pixels.
+    margin = 2 * max(1.0, 1 / zoom)
+    corners = apply_affine(invert_affine(affine), np.array([[0, 0], [last, 0], [0, last], [last, last]]))
+    left, top = np.floor(corners.min(axis=0) - margin).clip(0, most).astype(int).tolist()
+    right, bottom = (np.ceil(corners.max(axis=0) + margin) + 1).clip(0, most).astype(int).tolist()
+    part = image[top:bottom, left:right]
     if not part.size:
         return np.full((size, size, 3), BORDER_RGB, dtype=np.uint8)
     factor = max(1, int(1 / zoom + _ROUNDING))
@@ -84,22 +90,6 @@ def crop_image(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
         part, crop_from_part, (size, size),
         flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=BORDER_RGB,
     )  # fmt: skip
-
-
-def _region(image: np.ndarray, affine: np.ndarray, size: int, margin: float) -> tuple[np.ndarray, int, int]:
-    """The pixels that a crop looks at, a view of the image, and its left and top, image px.
-
-    `margin` px are added for the neighbours that shrinking and bilinear sampling read: two pixels of the
-    shrunken image.
-    """
-    last, most = size - 1, np.array([image.shape[1], image.shape[0]])
-    corners = apply_affine(invert_affine(affine), np.array([[0, 0], [last, 0], [0, last], [last, last]]))
-    left, top = np.floor(corners.min(axis=0) - margin).clip(0, most).astype(int).tolist()
-    right, bottom = (np.ceil(corners.max(axis=0) + margin) + 1).clip(0, most).astype(int).tolist()
-    return image[top:bottom, left:right], left, top
-
-
-BACKGROUND = 0
 
 
 def coarse_target(

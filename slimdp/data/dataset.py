@@ -19,16 +19,9 @@ from flow_cache.coco import AnnotationError
 from flow_cache.images import read_image
 from flow_cache.runtime.lru_cache import LruCache
 from slimdp.config import AugmentSettings, CropSettings
+from slimdp.data import augment
 from slimdp.data.annotation_file import AnnotationSet
-from slimdp.data.augment import (
-    Augmentation,
-    change_colours,
-    cover,
-    draw_augmentation,
-    flip_labels,
-    forget_under,
-    under,
-)
+from slimdp.data.augment import Augmentation
 from slimdp.data.crops import coarse_target, crop_affine, crop_image
 from slimdp.data.keypoints import (
     HIDDEN,
@@ -142,7 +135,7 @@ class PoseDataset(Dataset[PoseSample]):
         """The random change of a draw's crop; another one if it is asked for again."""
         if self._augment is None:
             return Augmentation()
-        return draw_augmentation(self._augment, self.randomness(draw, "again" if again else ""))
+        return augment.draw_augmentation(self._augment, self.randomness(draw, "again" if again else ""))
 
     def randomness(self, draw: SampleIndex, purpose: str = "") -> np.random.Generator:
         """What decides about a draw: another generator for each purpose."""
@@ -162,17 +155,17 @@ class PoseDataset(Dataset[PoseSample]):
         person, size = self._people[index], self.crop.size
         image, affine = self.read_crop(person.image.file, person.box, change)
         if self._augment is not None:
-            image = change_colours(image, change)
-        covered = cover(image, change.patches)
+            image = augment.change_colours(image, change)
+        covered = augment.cover(image, change.patches)
         labels = self._labels(index).within(affine, size, covered)
         coarse = coarse_target(person, affine, size, self.stride, self._other_boxes[index])
-        forget_under(covered, coarse, self.stride)
+        augment.forget_under(covered, coarse, self.stride)
         keypoints = arrange_keypoints(person, self._keypoints)
         known = keypoints[:, 2] > 0
         keypoints[known, :2] = apply_affine(affine, keypoints[known, :2])
-        keypoints[known & under(covered, keypoints[:, :2]), 2] = HIDDEN
+        keypoints[known & augment.under(covered, keypoints[:, :2]), 2] = HIDDEN
         if change.flip:
-            part, uv, coarse = flip_labels(labels.part, labels.uv, coarse, self.symmetry)
+            part, uv, coarse = augment.flip_labels(labels.part, labels.uv, coarse, self.symmetry)
             labels = labels._replace(part=part, uv=uv)
             assert self._mirrored is not None
             keypoints = keypoints[self._mirrored]
@@ -261,7 +254,7 @@ class PointLabels(NamedTuple):
         `covered` has the (R, 4) rectangles of patches over it, crop px (`cover`).
         """
         points = apply_affine(crop_from_image, self.points)
-        shown = ((points >= 0) & (points <= size - 1)).all(axis=1) & ~under(covered, points)
+        shown = ((points >= 0) & (points <= size - 1)).all(axis=1) & ~augment.under(covered, points)
         return PointLabels(*(column[shown] for column in self._replace(points=points)))
 
 

@@ -31,6 +31,7 @@ from slimdp.data.write import write_annotations
 from slimdp.structures import ImageRecord, PersonAnnotation
 
 LABELS, ABOUT = "labels.json", "about.json"
+_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 #: Mean difference of grey levels, 0..255, of small pictures: of one frame, encoded in two ways, it is 1 to 3.
 _MOST_DIFFERENCE = 8.0
 _SMALL = 48
@@ -77,10 +78,12 @@ def extract_labelled_frames(
             "with (u, v) (dp_x, dp_y, dp_I, dp_U, dp_V) that a network could learn from"
         )
     frames = _assign(labels, {person.image.id: person.image for person in people}, videos, first_frame)
-    paths = {video.name: video.path for video in videos}
     about = {
         "labels": file_sha256(labels).hex(),
-        "videos": {name: [str(path.resolve()), _file_size(path)] for name, path in paths.items()},
+        "videos": {
+            video.name: [str(video.path.resolve()), 0 if video.path.is_dir() else video.path.stat().st_size]
+            for video in videos
+        },
         "around": around,
         "first_frame": first_frame,
     }
@@ -92,10 +95,6 @@ def extract_labelled_frames(
         other = "was made of other labels, videos or settings"
         raise FileExistsError(f"{out} exists, and {other}; remove it, or choose another name")
     return read_annotations(out / LABELS, out)
-
-
-def _file_size(path: Path) -> int:
-    return 0 if path.is_dir() else path.stat().st_size
 
 
 # ---- which frame is which
@@ -148,8 +147,8 @@ def _in_file(
     there = [(n, _small(read_image(image.file))) for n, image in zip(numbers, images) if image.file.is_file()]
 
     def off(first: int) -> float:
-        """How far the pictures that are there are from the frames of their numbers."""
-        return max((_difference(seen, small.get(n - first)) for n, seen in there), default=0.0)
+        """How far the pictures that are there are from the frames of their numbers, grey levels."""
+        return max((np.abs(seen - small.get(n - first, np.inf)).mean() for n, seen in there), default=0.0)
 
     first = min(firsts, key=off)
     other = "labels of another video, or other numbers (--first-frame)"
@@ -193,11 +192,6 @@ def _number(labels: Path, image: ImageRecord) -> int:
 def _small(image: np.ndarray) -> np.ndarray:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     return cv2.resize(grey, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA).astype(np.float32)
-
-
-def _difference(small: np.ndarray, other: np.ndarray | None) -> float:
-    """Mean difference of grey levels; infinite from a frame that there is not."""
-    return np.inf if other is None else float(np.abs(small - other).mean())
 
 
 def _require_size(labels: Path, image: ImageRecord, frame: np.ndarray, video: VideoSource) -> None:
@@ -255,16 +249,13 @@ def _encoded_frames(video: VideoSource, wanted: Collection[int]) -> Iterator[tup
     if video.path.is_dir():
         files = frame_files(video.path)
         for index in tracked([index for index in sorted(wanted) if index < len(files)], title, "frames"):
-            is_jpeg = files[index].suffix.lower() in (".jpg", ".jpeg")
-            yield index, files[index].read_bytes() if is_jpeg else _jpeg(read_image(files[index]))
+            picture = files[index]
+            is_jpeg = picture.suffix.lower() in (".jpg", ".jpeg")
+            yield index, picture.read_bytes() if is_jpeg else encode_image(read_image(picture), ".jpg", _JPEG)
         return
     with VideoFile(video.path) as file:
         for index, frame in enumerate(tracked(file.frames(), title, "frames", max(wanted) + 1)):
             if index in wanted:
-                yield index, _jpeg(file.pixels(frame))
+                yield index, encode_image(file.pixels(frame), ".jpg", _JPEG)
             if index >= max(wanted):
                 break
-
-
-def _jpeg(image: np.ndarray) -> bytes:
-    return encode_image(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 95])

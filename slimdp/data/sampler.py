@@ -44,8 +44,8 @@ class WeightedSampler(Sampler[SampleIndex]):
         return self._count - self._start
 
     def __iter__(self) -> Iterator[SampleIndex]:
-        for number, person in enumerate(self._people()[self._start :].tolist(), start=self._start):
-            yield SampleIndex(number, person)
+        people = self._people()[self._start :].tolist()
+        return map(SampleIndex, range(self._start, self._count), people)
 
     def _people(self) -> np.ndarray:
         """The person of every draw of the run: (count,) int64."""
