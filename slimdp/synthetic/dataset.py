@@ -167,13 +167,6 @@ def compare_about(there: Mapping[str, Any], wanted: Mapping[str, Any], place: Pa
         raise FileExistsError(f"{found}; remove it, or choose another name")
 
 
-def people_of(records: Path, items: Iterable[Item]) -> dict[str, Any]:
-    """Counts over items: people's bodies, person_frames, people and points, as `record_item` kept them."""
-    kept = [read_json(records / f"{item.name}.people.json") for item in items]
-    totals = {key: sum(record[key] for record in kept) for key in ("person_frames", "people", "points")}
-    return {"bodies": {body for record in kept for body in record["bodies"]}, **totals}
-
-
 def frames_of(item: Item, plan: SetPlan) -> int:
     """How many frames an item has."""
     return {"train": plan.frames, "val": plan.val_frames}.get(item.split, 1)
@@ -304,9 +297,10 @@ def _assemble(unfinished: UnfinishedSet, plan: SetPlan, items: list[Item], about
         mine = [item for item in items if item.split == split]
         parts = [unfinished.records / f"{item.name}.json" for item in mine]
         join_annotation_files(unfinished.set_folder / name, parts)
-        total = people_of(unfinished.records, mine)
-        bodies[split] = total.pop("bodies")
-        counts[name] = {"different_people": len(bodies[split]), **total}
+        kept = [read_json(unfinished.records / f"{item.name}.people.json") for item in mine]
+        bodies[split] = {body for record in kept for body in record["bodies"]}
+        totals = {key: sum(record[key] for record in kept) for key in ("person_frames", "people", "points")}
+        counts[name] = {"different_people": len(bodies[split]), **totals}
         if split == "train" and plan.every_frame:
             parts = [every_frame_record(unfinished.records, item) for item in mine]
             join_annotation_files(unfinished.set_folder / EVERY_FRAME_FILE, parts)

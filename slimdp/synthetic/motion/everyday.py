@@ -233,15 +233,11 @@ def _steps(rng: np.random.Generator, beat: float) -> Keys:
         both_left | pose(foot_x_r=wide / 2, foot_y_r=high, foot_z_r=0.0, pelvis_x=0.9 * wide),
         both_left,
     ]
-    poses += [mirrored(_shifted(step, -wide)) for step in poses]
-    return _on_the_beat(rng, beat, 0.5, poses)
-
-
-def _shifted(step: Channels, x: float) -> Channels:
-    """The step moved aside, so that its mirror image begins where it ends."""
-    aside = ("foot_x_l", "foot_x_r", "pelvis_x")
-    step = pose(foot_x_l=0.0, foot_x_r=0.0) | step
-    return {name: value + (x if name in aside else 0.0) for name, value in step.items()}
+    # Moved aside, so that the mirror image of the way there begins where it ends.
+    there = [pose(foot_x_l=0.0, foot_x_r=0.0) | step for step in poses]
+    aside = {"foot_x_l": -wide, "foot_x_r": -wide, "pelvis_x": -wide}
+    shifted = [{name: value + aside.get(name, 0.0) for name, value in step.items()} for step in there]
+    return _on_the_beat(rng, beat, 0.5, poses + [mirrored(step) for step in shifted])
 
 
 def _hips(rng: np.random.Generator, beat: float) -> Keys:
