@@ -26,7 +26,7 @@ from slimdp.inference.predictor import instance_of
 from slimdp.inference.tracking import TrackSettings
 from slimdp.inference.video import VideoPipeline, video_origin, write_video
 from slimdp.inference.video_frames import open_frames
-from slimdp.inference.video_records import Boxes, Detector, TrackedPerson, Tracker, VideoFrame
+from slimdp.inference.video_records import Boxes, Detector, Smoother, TrackedPerson, Tracker, VideoFrame
 from slimdp.inference.weights import find_weights
 from slimdp.registry import lookup
 from slimdp.surface.layout import PartLayout
@@ -120,10 +120,13 @@ class DensePose:
         video: str | Path,
         out: str | Path,
         write: Sequence[str] = ("overlay",),
+        smooth: str = "flow",
+        reach: int = 2,
         every: int = 1,
         tracker: str | None = None,
         flip_test: bool = False,
         frames: int | None = None,
+        rate: Fraction | None = None,
         batch: int = 8,
     ) -> list[Path]:
         """Write the dense pose of a video into a folder, as `slimdp video` does (docs/video.md).
@@ -132,10 +135,13 @@ class DensePose:
             video: a video file, a folder of images, or an image.
             out: the folder; a run that was stopped goes on in it.
             write: outputs: overlay, iuv, parts-viridis and so on.
+            smooth: over time: flow, causal (past frames alone) or none.
+            reach: frames to each side for that.
             every: the detector looks at every so many frames.
             tracker: flow or outline; None: as the detector needs it.
             flip_test: average with the mirrored crop, in twice the time.
             frames: only the first so many.
+            rate: images a second of a folder; None: 25.
             batch: crops that go through the network together.
 
         Returns:
@@ -144,14 +150,15 @@ class DensePose:
         Raises:
             ValueError: an input that is missing or damaged, an unknown output, an `out` of something else.
         """
-        source = open_frames(Path(video))
+        source = open_frames(Path(video), rate)
         writers = [lookup("slimdp.writers", name, "write") for name in dict.fromkeys(write)]
-        detector, _ = (self.detector, "") if self.detector is not None else make_detector("follow")
-        symmetry = load_symmetry(self.surface) if flip_test else None
+        detector = make_detector("follow")[0] if self.detector is None else self.detector
         name = tracker or ("outline" if detector.name == "follow" else "flow")
         follower: Tracker = lookup("slimdp.trackers", name, "tracker")(TrackSettings(every=every))
+        smoother: Smoother = lookup("slimdp.smoothers", smooth, "smooth")(reach, None)
+        symmetry = load_symmetry(self.surface) if flip_test else None
         network = replace(self.network, batch=batch, flip_symmetry=symmetry)
-        pipeline = VideoPipeline(source, detector, follower, network, frames=frames)
+        pipeline = VideoPipeline(source, detector, follower, network, smoother, frames)
         origin: dict[str, Any] = video_origin(source, self.weights)
         return write_video(pipeline, writers, Path(out), origin)
 

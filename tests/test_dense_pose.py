@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 
 from slimdp import DensePose
+from slimdp.__main__ import main
 from slimdp.config import CropSettings, DataSource, StageSettings, TrainConfig
 from slimdp.evaluation.predictions import paste_prediction
 from slimdp.inference.image_pose import ImagePose
@@ -263,6 +265,21 @@ def test_the_examples_of_the_page_run(
     assert sorted(file.name for file in Path("my_pose/iuv").iterdir()) == [f"{n:06d}.png" for n in range(4)]
     assert Path("texture.png").is_file()
     assert Path("overlay.png").is_file()
+
+
+def test_a_video_is_made_as_the_command_makes_it(weights: Path, tmp_path: Path, image: np.ndarray) -> None:
+    (tmp_path / "frames").mkdir()
+    for index in range(3):
+        Image.fromarray(np.roll(image, index, axis=1)).save(tmp_path / "frames" / f"{index}.png")
+    model = DensePose.load(weights, detector="follow", device="cpu")
+    model.video(tmp_path / "frames", tmp_path / "ours", ["iuv"])
+    words = ["--weights", weights, "--detector", "follow", "--device", "cpu", "--write", "iuv"]
+    assert main(["video", *map(str, [tmp_path / "frames", "--out", tmp_path / "theirs", *words])]) == 0
+    ours, theirs = (json.loads((tmp_path / name / "video.json").read_text()) for name in ("ours", "theirs"))
+    assert ours == theirs
+    for index in range(3):
+        files = (tmp_path / name / "iuv" / f"{index:06d}.png" for name in ("ours", "theirs"))
+        assert len({file.read_bytes() for file in files}) == 1
 
 
 def test_the_table_of_the_page_names_what_a_person_has(result: ImagePose) -> None:
