@@ -68,12 +68,8 @@ def copy_into(source: Path, stream: Path) -> None:
         raise OSError(error.errno, error.strerror, str(stream)) from error
 
 
-_NAME_BYTES = 255  # of most file systems
 _MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _LEFT = re.compile(rf"\..+\.{_MACHINE}-[0-9a-f]{{12}}\.part(\.[^.]*)?")
-#: A folder is looked through again after so many writes for each entry that it had.
-_WRITES_AN_ENTRY = 1 / 16
-
 #: Writes to go to a folder before it is looked through again.
 _until_next_look: dict[str, int] = {}
 
@@ -82,7 +78,7 @@ def temporary_name(path: Path, keep_suffix: bool = True) -> Path:
     """A name beside `path` that nobody else takes; it ends as `path` does unless told otherwise."""
     stem, suffix = (path.stem, path.suffix) if keep_suffix else (path.name, "")
     tail = f".{_MACHINE}-{secrets.token_hex(6)}.part{suffix}"
-    if len(os.fsencode(f".{stem}{tail}")) > _NAME_BYTES:
+    if len(os.fsencode(f".{stem}{tail}")) > 255:  # bytes, of most file systems
         stem = hashlib.sha256(os.fsencode(stem)).hexdigest()[:16]
     return path.with_name(f".{stem}{tail}")
 
@@ -142,7 +138,7 @@ def clear_left(folder: Path) -> None:
         names = [entry.name for entry in os.scandir(folder)]
         for name in filter(_LEFT.fullmatch, names):
             _is_left(folder / name, clear=True)
-    _until_next_look[key] = int(len(names) * _WRITES_AN_ENTRY)
+    _until_next_look[key] = len(names) // 16  # a write for every 16 entries
 
 
 def left_in(folder: Path) -> list[Path]:

@@ -25,7 +25,6 @@ def file_sha256(path: str | Path) -> bytes:
 
 
 _END = struct.Struct("<4s4H2LH")  # the record at the end of a zip file without a comment
-_OF_ZIP64 = 0xFFFF
 #: A RuntimeError: it is said to be encrypted, or of an unknown compression.
 _OF_DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, EOFError, ValueError, OverflowError,
@@ -50,7 +49,7 @@ def check_zip(file: Path | BinaryIO) -> None:
             opened.fp.seek(-_END.size, 2)
             mark, _, _, _, count, *_ = _END.unpack(opened.fp.read(_END.size))
             found = len(opened.infolist())
-            if mark == b"PK\5\6" and count not in (found, _OF_ZIP64):
+            if mark == b"PK\5\6" and count not in (found, 0xFFFF):  # which says that zip64 has it
                 raise zipfile.BadZipFile(f"{count} entries are announced, {found} listed")
             for info in opened.infolist():
                 entry = info.filename

@@ -160,9 +160,8 @@ def _read_people(
         else:
             yield entry
     if left_out and warn:
-        some = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
-        counts = f"{len(left_out)} of {len(seen)} people left out"
-        _LOG.warning("%s: %s, for their boxes have no width or height: %s", path, counts, some)
+        why = f"{len(left_out)} of {len(seen)} people left out, for their boxes have no width or height"
+        _LOG.warning("%s: %s: %s", path, why, ", ".join(left_out[:5]) + ", ..." * (len(left_out) > 5))
 
 
 def read_categories(
@@ -184,9 +183,10 @@ def read_categories(
             chosen.add(identity)
         categories.append({**record.content, "id": identity})
     try:
-        return labels, *((chosen, "") if chosen else person_categories(categories))
+        people, note = (chosen, "") if chosen else person_categories(categories)
     except NoPersonError as error:
         raise AnnotationError(f"{path}: categories: {error}") from error
+    return labels, people, note
 
 
 def _read_layout(record: Record, wanted: PartLayout | None) -> PartLayout:

@@ -18,7 +18,6 @@ BORDER_RGB = (124, 116, 104)
 #: Crops that shrink the image are averaged by whole factors first, until less than a factor of 2 is left. If
 #: that still shrinks to less than this, it is smoothed too: bilinear sampling would alias fine stripes.
 _SHARP = 0.6
-_ROUNDING = 1e-9
 BACKGROUND = 0
 
 
@@ -72,7 +71,7 @@ def crop_image(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
     part = image[top:bottom, left:right]
     if not part.size:
         return np.full((size, size, 3), BORDER_RGB, dtype=np.uint8)
-    factor = max(1, int(1 / zoom + _ROUNDING))
+    factor = max(1, int(1 / zoom + 1e-9))
     if factor > 1:
         # Whole factors are what OpenCV averages fast: 0.6 times the size takes it 20 times as long as half.
         height, width = part.shape[:2]

@@ -34,7 +34,6 @@ LABELS, ABOUT = "labels.json", "about.json"
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 #: Mean difference of grey levels, 0..255, of small pictures: of one frame, encoded in two ways, it is 1 to 3.
 _MOST_DIFFERENCE = 8.0
-_SMALL = 48
 
 
 @dataclass(frozen=True)
@@ -95,9 +94,6 @@ def extract_labelled_frames(
         other = "was made of other labels, videos or settings"
         raise FileExistsError(f"{out} exists, and {other}; remove it, or choose another name")
     return read_annotations(out / LABELS, out)
-
-
-# ---- which frame is which
 
 
 def _assign(
@@ -191,7 +187,7 @@ def _number(labels: Path, image: ImageRecord) -> int:
 
 def _small(image: np.ndarray) -> np.ndarray:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return cv2.resize(grey, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return cv2.resize(grey, (48, 48), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def _require_size(labels: Path, image: ImageRecord, frame: np.ndarray, video: VideoSource) -> None:
@@ -200,9 +196,6 @@ def _require_size(labels: Path, image: ImageRecord, frame: np.ndarray, video: Vi
         shown = f"the frames of {video.path} are shown in {width} x {height} px; label frames of this size"
         size = f"{image.width} x {image.height} px"
         raise AnnotationError(f"{labels}: image {image.id} is {size}, but {shown}")
-
-
-# ---- the set
 
 
 def _write(

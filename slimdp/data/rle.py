@@ -20,8 +20,6 @@ from slimdp.label_runs import LabelRuns
 
 #: Length of the sides of polygons that are drawn, px: pycocotools takes 80 bytes of memory for each.
 LONGEST_OUTLINE_PX = 2**22
-#: A run of this many characters is as long as pycocotools reads without overflow.
-_RUN_CHARACTERS = 6
 
 
 class Runs(NamedTuple):
@@ -190,7 +188,7 @@ def _compressed_runs(counts: Sequence[str]) -> Runs:
     start = np.concatenate([[0], last[:-1] + 1])
     size = last - start + 1
     longest = int(size.max())
-    if longest > _RUN_CHARACTERS:
+    if longest > 6:  # characters, as many as pycocotools reads without overflow
         raise ValueError("a run-length mask with a run longer than any image")
     value = (codes[start] & 31).astype(np.int64)
     for place in range(1, longest):
