@@ -176,9 +176,8 @@ class NearestVertex:
             if label not in self._trees:
                 raise ValueError(f"this surface has no vertex on part {label}")
             (tree, vertex), mine = self._trees[label], np.flatnonzero(part == label)
-            distance, place = tree.query(
-                uv[mine], k=[1, 2]
-            )  # of one place alone the second is infinitely far
+            # Of one place alone the second is infinitely far.
+            distance, place = tree.query(uv[mine], k=[1, 2])
             nearest = place[:, 0]
             for row in np.flatnonzero(distance[:, 0] == distance[:, 1]):  # few: the tree takes any of those
                 nearest[row] = ((tree.data - uv[mine[row]]) ** 2).sum(axis=1).argmin()

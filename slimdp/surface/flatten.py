@@ -133,9 +133,7 @@ class Distortion:
         determinant = jacobian[:, 0, 0] * jacobian[:, 1, 1] - jacobian[:, 0, 1] * jacobian[:, 1, 0]
         norm = (jacobian**2).sum(axis=(1, 2))
         energy = float((self.area * norm * (1 + determinant**-2)).sum())
-        cofactor = np.empty_like(jacobian)
-        cofactor[:, 0, 0], cofactor[:, 0, 1] = jacobian[:, 1, 1], -jacobian[:, 1, 0]
-        cofactor[:, 1, 0], cofactor[:, 1, 1] = -jacobian[:, 0, 1], jacobian[:, 0, 0]
+        cofactor = jacobian[:, ::-1, ::-1] * [[1, -1], [-1, 1]]
         of_jacobian, of_cofactor = 2 * (1 + determinant**-2), -2 * norm * determinant**-3
         by_jacobian = of_jacobian[:, None, None] * jacobian + of_cofactor[:, None, None] * cofactor
         by_corner = np.einsum("f,fij,fkj->fki", self.area, by_jacobian, self.gradient_of)

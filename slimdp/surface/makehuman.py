@@ -121,8 +121,7 @@ def shaped_vertices(shape: BodyShape) -> np.ndarray:
     weighted by the product of its shares.
     """
     vertices = base_mesh()[0].copy()
-    genders = _ends(shape.gender, "female", "male")
-    ages = _ends(shape.age, "young", "old")
+    genders, ages = _ends(shape.gender, "female", "male"), _ends(shape.age, "young", "old")
     builds = list(product(_three(shape.muscle, "muscle").items(), _three(shape.weight, "weight").items()))
     races = dict(zip(("african", "asian", "caucasian"), shape.race))
     stature, extent = "minheight" if shape.height < 0.5 else "maxheight", abs(1 - 2 * shape.height)
@@ -161,13 +160,10 @@ def rig() -> Rig:
         for vertex, weight in weights.get(name, []):
             if vertex < BODY_VERTICES:
                 table[vertex, column] = weight
-    return Rig(
-        names=tuple(names),
-        parents=np.array([names.index(bones[n]["parent"]) if bones[n]["parent"] else -1 for n in names]),
-        head_vertices=tuple(_joint_vertices(bones[n]["head"], groups) for n in names),
-        tail_vertices=tuple(_joint_vertices(bones[n]["tail"], groups) for n in names),
-        weights=table / table.sum(axis=1, keepdims=True),
-    )
+    parents = np.array([names.index(bones[n]["parent"]) if bones[n]["parent"] else -1 for n in names])
+    heads = tuple(_joint_vertices(bones[n]["head"], groups) for n in names)
+    tails = tuple(_joint_vertices(bones[n]["tail"], groups) for n in names)
+    return Rig(tuple(names), parents, heads, tails, table / table.sum(axis=1, keepdims=True))
 
 
 def _joint_vertices(end: dict, groups: dict[str, list[list[int]]]) -> np.ndarray:

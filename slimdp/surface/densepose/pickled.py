@@ -344,10 +344,8 @@ def find_in_pickle(path: Path, key: str) -> StoredNumbers:
         try:
             content = machine.run()
         except (IndexError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path}: not read: {error}, near byte {file.tell():,}; a pickle of a plain dict of NumPy "
-                "arrays is wanted, as DensePose publishes it"
-            ) from error
+            wanted = "a pickle of a plain dict of NumPy arrays is wanted, as DensePose publishes it"
+            raise ValueError(f"{path}: not read: {error}, near byte {file.tell():,}; {wanted}") from error
     array = content.get(key)
     if not isinstance(array, ArrayNote) or array.dtype is None or array.data is None:
         raise ValueError(f"{path}: no array {key!r}; there are: {', '.join(map(repr, content)) or 'none'}")

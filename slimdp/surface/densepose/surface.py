@@ -133,12 +133,10 @@ def load_densepose_charts(path: Path) -> DensePoseCharts:
     if faces.ndim != 2 or faces.shape[1] != 3 or not len(faces):
         raise ValueError(f"{path}: All_Faces has shape {faces.shape}, but (F, 3) is wanted")
     uv, what = _coordinates(path, All_U_norm=u, All_V_norm=v), f"{path}: All_vertices"
-    return DensePoseCharts(
-        faces=whole_numbers(faces, 1, len(uv), f"{path}: All_Faces") - 1,
-        face_part=_parts(path, "All_FaceIndices", part, len(faces), 1, "face"),
-        vertex_uv=uv,
-        smpl_vertex=whole_numbers(vector(smpl, what, len(uv)), 1, len(uv), what) - 1,
-    )
+    corners = whole_numbers(faces, 1, len(uv), f"{path}: All_Faces") - 1
+    face_part = _parts(path, "All_FaceIndices", part, len(faces), 1, "face")
+    smpl_vertex = whole_numbers(vector(smpl, what, len(uv)), 1, len(uv), what) - 1
+    return DensePoseCharts(corners, face_part, uv, smpl_vertex)
 
 
 def _coordinates(path: Path, **arrays: np.ndarray) -> np.ndarray:
