@@ -47,8 +47,8 @@ def quoted(word: str | os.PathLike[str]) -> str:
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 PLAIN_NAME_WORDS = "letters, digits, '_', '.' and '-', the first one a letter or digit"
 _LONGEST = 120
-#: One part of a path: no folders, no control characters, not hidden.
-_ONE_PART = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
+#: One part of a path: no folders, no control characters, nothing that is no UTF-8, not hidden.
+_ONE_PART = re.compile(r"(?!\.)[^/\\\x00-\x1f\ud800-\udfff]+")
 
 
 def is_plain_name(name: str) -> bool:
@@ -58,15 +58,12 @@ def is_plain_name(name: str) -> bool:
 
 def one_file_name(name: str) -> str:
     """A file's name as it is where it stays in its folder, else one made of it: another for every name."""
-    try:
-        short = len(name.encode()) <= _LONGEST
-    except UnicodeEncodeError:
-        short = False
-    if short and _ONE_PART.fullmatch(name):
+    encoded = name.encode("utf-8", "surrogatepass")
+    if len(encoded) <= _LONGEST and _ONE_PART.fullmatch(name):
         return name
     stem, dot, suffix = name.rpartition(".")
     if not (dot and suffix.isalnum() and suffix.isascii() and len(suffix) < 6):
         stem, suffix = name, ""
     kept = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_")[: _LONGEST - 20] or "name"
-    mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    mark = hashlib.sha256(encoded).hexdigest()[:8]
     return f"{kept}_{mark}" + (f".{suffix}" if suffix else "")

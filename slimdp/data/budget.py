@@ -159,9 +159,7 @@ def _draw_points(
 
 def share_of(total: int, share: float) -> int:
     """A share of a number of things: the nearest whole number, halves up, and 1 at least unless it is 0."""
-    if share == 0 or total == 0:
-        return 0
-    return max(1, int(share * total + 0.5))
+    return max(1, int(share * total + 0.5)) if share and total else 0
 
 
 def _ranks(name: str, count: int) -> np.ndarray:
