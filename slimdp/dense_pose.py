@@ -122,7 +122,7 @@ class DensePose:
         write: Sequence[str] = ("overlay",),
         smooth: str = "flow",
         reach: int = 2,
-        every: int = 1,
+        every: int = 4,
         tracker: str | None = None,
         flip_test: bool = False,
         frames: int | None = None,

@@ -59,7 +59,7 @@ def _add_finding(command: argparse.ArgumentParser) -> None:
     command.add_argument("--detector-side", type=int, metavar="PX", help="of what yolox sees")
     command.add_argument("--score", type=float, default=0.3, help="least score of a box, 0..1 (default 0.3)")
     command.add_argument(
-        "--every", type=int, default=1, metavar="K", help="detect in every K-th frame (default 1)"
+        "--every", type=int, default=4, metavar="K", help="detect in every K-th frame (default 4)"
     )
     command.add_argument("--tracker", metavar="NAME", help="flow, outline (default: as the detector needs)")
     command.add_argument(

@@ -74,7 +74,9 @@ class CropFlow:
         if shrunk < 1:  # pixel centres are at integers
             affine = shrunk * affine + np.array([[0, 0, (shrunk - 1) / 2]] * 2)
             size = _LARGEST_CROP
-        crops = np.stack([crop_image(frame.image, affine, size) for frame in (frame_0, frame_1)])
+        first = person.crop if shrunk == 1 else None
+        crop_0 = crop_image(frame_0.image, affine, size) if first is None else first
+        crops = np.stack([crop_0, crop_image(frame_1.image, affine, size)])
         there, back = self._estimator.estimate(crops, [(0, 1), (1, 0)])
         return PersonFlow(_checked_pair(crops[0], crops[1], there, back), affine)
 
@@ -128,14 +130,12 @@ def _checked_pair(
     image_0: np.ndarray, image_1: np.ndarray, flow_0to1: np.ndarray, flow_1to0: np.ndarray
 ) -> FlowPair:
     """Both flows (2, h, w) px between images (h, w, 3) uint8, NaN where what they connect looks different."""
-    return FlowPair(_checked(image_0, image_1, flow_0to1), _checked(image_1, image_0, flow_1to0))
-
-
-def _checked(image_0: np.ndarray, image_1: np.ndarray, flow_0to1: np.ndarray) -> np.ndarray:
     height, width = flow_0to1.shape[1:]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    moved = cv2.remap(
-        image_1, x + flow_0to1[0], y + flow_0to1[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    unlike = cv2.blur(cv2.absdiff(image_0, moved), (_SQUARE, _SQUARE)).mean(axis=2) > _MOST_UNLIKE
-    return np.where(unlike, np.nan, flow_0to1).astype(np.float32)
+
+    def checked(here: np.ndarray, there: np.ndarray, flow: np.ndarray) -> np.ndarray:
+        moved = cv2.remap(there, x + flow[0], y + flow[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        unlike = cv2.cvtColor(cv2.absdiff(here, moved), cv2.COLOR_RGB2GRAY)
+        return np.where(cv2.blur(unlike, (_SQUARE, _SQUARE)) > _MOST_UNLIKE, np.float32(np.nan), flow)
+
+    return FlowPair(checked(image_0, image_1, flow_0to1), checked(image_1, image_0, flow_1to0))

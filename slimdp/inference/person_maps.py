@@ -66,7 +66,7 @@ class CropNetwork:
         # Heat maps of keypoints are of training's: nothing that follows looks at them.
         on_cpu = replace(predicted, keypoint_maps=None).map(lambda maps: maps.float().cpu())
         return [
-            PersonMaps(person, affine, _one(on_cpu, i), self.model.spec.stride)
+            PersonMaps(person, affine, _one(on_cpu, i), self.model.spec.stride, crops[i])
             for i, ((_, person), affine) in enumerate(zip(people, affines, strict=True))
         ]
 

@@ -22,7 +22,6 @@ from flow_cache import threshold_in_image
 from slimdp.geometry import affine_zoom, apply_affine, crop_from_map, invert_affine, map_from_crop
 from slimdp.inference.person_flow import CropFlow, PersonFlow, PersonFlowSource
 from slimdp.inference.video_records import FrameMaps, PersonMaps, Smoother
-from slimdp.maps import sample_at_points
 from slimdp.structures import DensePoseMaps
 
 #: A neighbour in which less of the crop than this passes the check shows another scene, or somebody else.
@@ -134,56 +133,88 @@ class _Flows:
 
 
 class _WeightedMean:
-    """The mean of a person's maps with those of neighbours, of equal weights where they count."""
+    """The mean of a person's maps with those of neighbours, of equal weights where they count.
+
+    Plain arrays of N = h w pixels by C channels: their rows are read several times faster than torch indexes
+    maps.
+    """
 
     def __init__(self, person: PersonMaps) -> None:
         self._own = person.maps
-        parts, *self._side = person.maps.u.shape[1:]
-        own = person.maps.fine_segm[0].flatten(1).T, person.maps.coarse_segm[0].flatten(1).T
-        count = own[0].shape[0]
-        self._fine, self._coarse = own[0].clone(), own[1].clone()  # (N, C) sums
-        self._weight = torch.ones(count)
-        self._uv = torch.zeros(2, count, parts)
-        self._uv_weight = torch.zeros(count, parts)
-        best = own[0][:, 1:].argmax(dim=1)
-        u, v = (maps[0].flatten(1).T.gather(1, best[:, None])[:, 0] for maps in (self._own.u, self._own.v))
-        self._add_uv(torch.arange(count), best, u, v)
+        self._height, self._width = person.maps.u.shape[2:]
+        every = np.arange(self._height * self._width)
+        self._scores = _scores(person.maps)  # (N, fine and coarse) sums
+        self._weight = np.ones(len(every), np.float32)
+        parts = person.maps.u.shape[1]
+        self._uv = np.zeros((2, parts, len(every)), np.float32)
+        self._uv_weight = np.zeros((parts, len(every)), np.float32)
+        one = np.ones((1, len(every)), np.float32)
+        self._add_uv(person.maps, every, every[None], one, self._best(self._scores))
 
     def add(self, neighbour: PersonMaps, places: np.ndarray, counts: np.ndarray) -> None:
         """Add a neighbour's maps at image px (N, 2) of its frame, where they count (N,)."""
-        rows = torch.from_numpy(np.flatnonzero(counts))
-        crop = apply_affine(neighbour.crop_from_image, places[counts])
-        points = torch.from_numpy(map_from_crop(crop, neighbour.stride)).float()
-        index = torch.zeros(len(rows), dtype=torch.int64)
-        fine = sample_at_points(neighbour.maps.fine_segm, points, index)
-        self._fine[rows] += fine
-        self._coarse[rows] += sample_at_points(neighbour.maps.coarse_segm, points, index)
+        rows = np.flatnonzero(counts)
+        crop = apply_affine(neighbour.crop_from_image, places[rows])
+        pixels, weights = bilinear_taps(map_from_crop(crop, neighbour.stride), self._height, self._width)
+        known = _scores(neighbour.maps)
+        scores = sum(
+            weight[:, None] * known.take(pixel, axis=0) for pixel, weight in zip(pixels, weights, strict=True)
+        )
+        self._scores[rows] += scores
         self._weight[rows] += 1
-        best = fine[:, 1:].argmax(dim=1)
-        u = sample_at_points(neighbour.maps.u, points, index, best)
-        v = sample_at_points(neighbour.maps.v, points, index, best)
-        self._add_uv(rows, best, u, v)
+        self._add_uv(neighbour.maps, rows, pixels, weights, self._best(scores))
 
     def maps(self) -> DensePoseMaps:
         """The means; channels of u and v that no frame's best part asks for are the person's own."""
+        scores = (self._scores / self._weight[:, None]).T
         known = self._uv_weight > 0
-        uv = self._uv / self._uv_weight.clamp(min=1)
+        uv = self._uv / np.maximum(self._uv_weight, 1)
         u, v = (
-            torch.where(known, mean, own[0].flatten(1).T)
+            np.where(known, mean, own.numpy().reshape(mean.shape))
             for mean, own in zip(uv, (self._own.u, self._own.v), strict=True)
         )
-        weight = self._weight[:, None]
-        fine, coarse = self._fine / weight, self._coarse / weight
-        return DensePoseMaps(*(self._as_map(each) for each in (fine, u, v, coarse)))
+        fine = self._own.fine_segm.shape[1]
+        return DensePoseMaps(*(self._as_map(each) for each in (scores[:fine], u, v, scores[fine:])))
 
-    def _add_uv(self, rows: Tensor, best: Tensor, u: Tensor, v: Tensor) -> None:
-        self._uv[0, rows, best] += u.clamp(0, 1)
-        self._uv[1, rows, best] += v.clamp(0, 1)
-        self._uv_weight[rows, best] += 1
+    def _best(self, scores: np.ndarray) -> np.ndarray:
+        """The best part (N,) of scores (N, fine and coarse), as a channel of u and v."""
+        return np.asarray(scores[:, 1 : self._own.fine_segm.shape[1]].argmax(axis=1))
 
-    def _as_map(self, values: Tensor) -> Tensor:
-        height, width = self._side
-        return values.T.reshape(1, -1, height, width).contiguous()
+    def _add_uv(
+        self, maps: DensePoseMaps, rows: np.ndarray, pixels: np.ndarray, weights: np.ndarray, best: np.ndarray
+    ) -> None:
+        """Add u and v of the best parts (N,) there, of maps at taps (T, N) of some weights, to the rows."""
+        at = pixels + best * (self._height * self._width)
+        for sums, channel in zip(self._uv, (maps.u, maps.v), strict=True):
+            value = (channel.numpy().ravel().take(at) * weights).sum(axis=0)
+            sums[best, rows] += value.clip(0, 1)
+        self._uv_weight[best, rows] += 1
+
+    def _as_map(self, values: np.ndarray) -> Tensor:
+        shaped = values.reshape(1, -1, self._height, self._width)
+        return torch.from_numpy(np.ascontiguousarray(shaped, np.float32))
+
+
+def _scores(maps: DensePoseMaps) -> np.ndarray:
+    """The scores of fine and coarse parts, (N, C) float32, a copy."""
+    both = torch.cat([maps.fine_segm[0], maps.coarse_segm[0]]).flatten(1)
+    return np.asarray(both.T.contiguous().numpy())
+
+
+def bilinear_taps(points: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The four pixels between which points (N, 2) x, y px of a map lie, and their weights: both (4, N).
+
+    A pixel is y width + x; beyond the outermost centres the border value holds.
+    """
+    x, y = points[:, 0].clip(0, width - 1), points[:, 1].clip(0, height - 1)
+    x0 = np.minimum(x.astype(np.int64), max(width - 2, 0))
+    y0 = np.minimum(y.astype(np.int64), max(height - 2, 0))
+    wx, wy = x - x0, y - y0
+    first = y0 * width + x0
+    right, down = min(1, width - 1), width * min(1, height - 1)
+    pixels = np.stack([first, first + right, first + down, first + right + down])
+    weights = np.stack([(1 - wx) * (1 - wy), wx * (1 - wy), (1 - wx) * wy, wx * wy])
+    return pixels, weights.astype(np.float32)
 
 
 def map_places(person: PersonMaps) -> np.ndarray:

@@ -45,6 +45,8 @@ from slimdp.inference.video_records import (
 _PIECE_SECONDS, _FEWEST, _MOST = 4, 32, 256
 #: Frames that are decoded before they are asked for.
 _DECODED_AHEAD = 4
+#: Frames that are predicted before they are written.
+_PREDICTED_AHEAD = 4
 
 
 @dataclass
@@ -191,7 +193,8 @@ def _write_pieces(
     announced = pipeline.source.info.frames
     total = min(announced, pipeline.frames or announced) if announced else pipeline.frames
     made: list[Piece] = []
-    poses = passage.poses(there[-1] if there else None)
+    # Drawing and encoding wait for nothing that the next frames need.
+    poses = read_ahead(passage.poses(there[-1] if there else None), _PREDICTED_AHEAD)
     with ProgressTracker("video", "frames", total, found=done) as progress:
         while (first := next(poses, None)) is not None:
             of_piece = itertools.chain([first], itertools.islice(poses, pipeline.piece - 1))

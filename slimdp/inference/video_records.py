@@ -75,6 +75,7 @@ class PersonMaps:
     crop_from_image: np.ndarray  # (2, 3) float64: crop px = A @ (x, y, 1) of image px
     maps: DensePoseMaps  # of one image: (1, C, h, w) float32, on the CPU
     stride: int  # crop px to a map px
+    crop: np.ndarray | None = None  # (S, S, 3) uint8 RGB, that the network saw; None: cut it again
 
     @property
     def size(self) -> int:

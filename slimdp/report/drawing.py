@@ -5,7 +5,7 @@ Images are (H, W, 3) uint8 RGB. Every function returns a new image.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,7 +81,7 @@ def overlay_parts(
 ) -> np.ndarray:
     """Lay colours of parts (H, W) 0..P over an image where the person is, `foreground` (H, W) bool; `alpha`
     is the share of the colour, 0..1."""
-    return _blend(image, PART_COLOURS[_checked_parts(part)], foreground, alpha)
+    return _blend(image, part, lambda near: PART_COLOURS[_checked_parts(near)], foreground, alpha)
 
 
 def overlay_uv(
@@ -89,7 +89,7 @@ def overlay_uv(
 ) -> np.ndarray:
     """Lay u (channel 0) or v (channel 1) of uv (2, H, W) in [0, 1] over an image, from dark blue at 0 to
     yellow at 1, as `overlay_parts` lays parts."""
-    return _blend(image, colour_of_unit(uv[channel]), foreground, alpha)
+    return _blend(image, uv[channel], colour_of_unit, foreground, alpha)
 
 
 def colour_of_unit(values: np.ndarray) -> np.ndarray:
@@ -179,16 +179,24 @@ def _fill_disc(image: np.ndarray, centre: np.ndarray, radius: float, colour: np.
     patch[:] = np.round(patch + cover * (colour.astype(float) - patch))
 
 
-def _blend(image: np.ndarray, colours: np.ndarray, foreground: np.ndarray, alpha: float) -> np.ndarray:
+def _blend(
+    image: np.ndarray, values: np.ndarray, paint: Callable[[np.ndarray], np.ndarray], foreground: np.ndarray,
+    alpha: float,
+) -> np.ndarray:  # fmt: skip
+    """An image with values (H, W) over it where the foreground is, in the colours that `paint` gives them."""
     image = np.array(_checked_image(image))
     foreground = np.asarray(foreground, dtype=bool)
-    if colours.shape != image.shape or foreground.shape != image.shape[:2]:
+    if values.shape != image.shape[:2] or foreground.shape != image.shape[:2]:
         raise ValueError(
-            f"an image of {image.shape[:2]} px, but maps of {colours.shape[:2]} and a foreground of "
+            f"an image of {image.shape[:2]} px, but maps of {values.shape} and a foreground of "
             f"{foreground.shape}; paste the prediction into the image first"
         )
-    mixed = (1 - alpha) * image[foreground] + alpha * colours[foreground]
-    image[foreground] = np.round(mixed).astype(np.uint8)
+    # Of the frames of a video, people fill a small part.
+    x, y, width, height = cv2.boundingRect(foreground.astype(np.uint8))
+    near = np.s_[y : y + height, x : x + width]
+    if width and height:
+        mixed = cv2.addWeighted(image[near], 1 - alpha, paint(values[near]), alpha, 0)
+        np.copyto(image[near], mixed, where=foreground[near][..., None])
     return image
 
 

@@ -56,7 +56,7 @@ def test_a_box_goes_along_the_flow_where_nobody_looks() -> None:
 
 
 def test_numbers_stay_in_whatever_order_detections_come() -> None:
-    tracker = FlowTracker()
+    tracker = FlowTracker(TrackSettings(every=1))
     first = step(tracker, frame(0, 40, 200), boxes(40, 200))
     assert [person.track for person in first] == [1, 2]
     for index in range(1, 6):
@@ -81,7 +81,7 @@ def test_who_is_missed_for_a_while_keeps_the_number_and_who_is_long_gone_does_no
 
 
 def test_unsure_boxes_continue_a_track_and_begin_none() -> None:
-    tracker = FlowTracker()
+    tracker = FlowTracker(TrackSettings(every=1))
     assert step(tracker, frame(0, 40), boxes(40, score=0.4)) == []
     assert [p.track for p in step(tracker, frame(1, 40), boxes(40, score=0.6))] == [1]
     (person,) = step(tracker, frame(2, 40), boxes(40, score=0.35))
@@ -89,7 +89,7 @@ def test_unsure_boxes_continue_a_track_and_begin_none() -> None:
 
 
 def test_two_boxes_of_one_person_are_one_person() -> None:
-    tracker = FlowTracker()
+    tracker = FlowTracker(TrackSettings(every=1))
     step(tracker, frame(0, 40), boxes(40))
     assert [p.track for p in step(tracker, frame(1, 40), boxes(40, 48))] == [1]
 
@@ -134,7 +134,7 @@ def test_overlaps_are_as_counted_by_hand() -> None:
 
 def test_frames_of_any_size_are_tracked() -> None:
     tiny = VideoFrame(0, Fraction(0), np.zeros((5, 7, 3), np.uint8))
-    tracker = FlowTracker()
+    tracker = FlowTracker(TrackSettings(every=1))
     found = Boxes(np.array([[0.0, 0, 7, 5]]), np.ones(1))
     assert len(step(tracker, tiny, found)) == 1
     assert len(step(tracker, VideoFrame(1, Fraction(1), tiny.image), found)) == 1

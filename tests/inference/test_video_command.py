@@ -65,6 +65,18 @@ def test_a_folder_becomes_a_video(
     assert "is of another run: smoothing was" in capsys.readouterr().err
 
 
+def test_an_image_becomes_an_image(
+    weights: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--weights", weights, "--detector", "follow", "--write", "overlay,iuv"]
+    assert run(folder / "001.png", "--out", tmp_path / "out", *options) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        str(tmp_path / "out" / name) for name in ("overlay.png", "iuv")
+    ]
+    assert cv2.imread(str(tmp_path / "out" / "overlay.png")).shape == (48, 64, 3)
+    assert [file.name for file in (tmp_path / "out" / "iuv").iterdir()] == ["000000.png"]
+
+
 def test_what_cannot_be_is_said(
     weights: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,234 @@
+"""What `slimdp video` costs beside its bare network: computing time by step, and frames a second.
+
+    python tools/bench_video.py juggle.mp4 --detector yolox:yolox_nano.onnx [--weights stage_stills.pt]
+        [--every 4] [--smooth flow] [--write overlay] [--frames 120] [--threads 1]
+
+First the whole command runs as users run it, then its steps run one after another in one thread each, and
+the time of each is told apart: decode, boxes, tracking (flow and matching), crops, network, smoothing,
+answers (maps to parts, u and v), writing. `network` is the network alone on the same crops in the same
+batches. Without weights a hourglass as of experiments/people_128.yaml runs with random ones, which see people
+anywhere. Times are of the processor, all threads together, in ms a frame, so that a busy machine disturbs
+them little. Prints one JSON line last.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from measuring import make_parser, one_thread, tell
+
+import slimdp.inference.person_maps as person_maps
+import slimdp.inference.video as video
+from slimdp.config import CropSettings
+from slimdp.inference.detectors import DetectorRequest, make_detector
+from slimdp.inference.person_maps import CropNetwork
+from slimdp.inference.smoothing import SMOOTHERS
+from slimdp.inference.tracking import FlowTracker, TrackSettings
+from slimdp.inference.video import VideoPipeline, write_video
+from slimdp.inference.video_frames import FrameSource, open_frames
+from slimdp.inference.video_records import FramePose, OutputWriter, VideoFrame
+from slimdp.inference.writers import WRITERS
+from slimdp.models import DensePoseModel, StackedHourglass
+from slimdp.training import load_model
+from slimdp.training.distributed import to_device
+
+Item = TypeVar("Item")
+
+
+class Stopwatch:
+    """Seconds of the processor by step; a step within another one stops the outer one's."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._running: list[str] = []
+        self._since = time.process_time()
+
+    def _note(self) -> None:
+        now = time.process_time()
+        if self._running:
+            step = self._running[-1]
+            self.seconds[step] = self.seconds.get(step, 0.0) + now - self._since
+        self._since = now
+
+    @contextmanager
+    def of(self, step: str) -> Iterator[None]:
+        """Count the block for a step."""
+        self._note()
+        self._running.append(step)
+        try:
+            yield
+        finally:
+            self._note()
+            self._running.pop()
+
+    def items(self, step: str, items: Iterable[Item]) -> Iterator[Item]:
+        """The same items, the making of each counted for a step."""
+        made = iter(items)
+        while True:
+            with self.of(step):
+                try:
+                    item = next(made)
+                except StopIteration:
+                    return
+            yield item
+
+    def call(self, step: str, function: Any) -> Any:
+        """The same function, counted for a step."""
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            with self.of(step):
+                return function(*args, **kwargs)
+
+        return counted
+
+
+class TimedSource:
+    """A video whose frames are counted as decode."""
+
+    def __init__(self, source: FrameSource, watch: Stopwatch) -> None:
+        self.info, self._source, self._watch = source.info, source, watch
+
+    def frames(self, start: int = 0) -> Iterator[VideoFrame]:
+        """As `FrameSource`."""
+        return self._watch.items("decode", self._source.frames(start))
+
+
+class TimedWriter:
+    """A writer whose pieces and joining are counted as writing."""
+
+    def __init__(self, writer: OutputWriter, watch: Stopwatch) -> None:
+        self.name, self._writer, self._watch = writer.name, writer, watch
+
+    @contextmanager
+    def piece(self, *args: Any) -> Iterator[Any]:
+        """As `OutputWriter`."""
+        with self._watch.of("writing"), self._writer.piece(*args) as take:
+
+            def timed(pose: FramePose) -> None:
+                with self._watch.of("writing"):
+                    take(pose)
+
+            yield timed
+
+    def join(self, *args: Any) -> Path:
+        """As `OutputWriter`."""
+        with self._watch.of("writing"):
+            return self._writer.join(*args)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run, and tell."""
+    parser = make_parser(__doc__)
+    parser.add_argument("video", type=Path)
+    parser.add_argument("--detector", default="auto")
+    parser.add_argument("--detector-side", type=int)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--every", type=int, default=4)
+    parser.add_argument("--smooth", default="flow")
+    parser.add_argument("--write", nargs="*", default=["overlay"])
+    parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(arguments)
+    if options.threads == 1:
+        one_thread()
+    else:
+        torch.set_num_threads(options.threads)
+    model, crop = _network(options.weights)
+    writers = [WRITERS[name] for name in options.write]
+
+    def pipeline() -> VideoPipeline:
+        source = open_frames(options.video)
+        request = DetectorRequest(frames=source, side=options.detector_side)
+        detector, _ = make_detector(options.detector, request)
+        network = CropNetwork(model, crop, options.batch)
+        tracker = FlowTracker(TrackSettings(every=options.every))
+        smoother = SMOOTHERS[options.smooth](2, None)
+        return VideoPipeline(source, detector, tracker, network, smoother, options.frames)
+
+    whole = _whole_command(pipeline(), writers)
+    steps, frames, crops = _by_step(pipeline(), writers)
+    network_ms = steps["network"]
+    others_ms = sum(steps.values()) - network_ms
+    tell({
+        "frames": frames, "crops": crops, **whole, "network_frames_a_second": 1000 / network_ms,
+        "ms_a_frame": steps, "network_ms": network_ms, "others_ms": others_ms,
+        "others_by_network": others_ms / network_ms,
+    })  # fmt: skip
+    return 0
+
+
+def _network(weights: Path | None) -> tuple[DensePoseModel, CropSettings]:
+    if weights is not None:
+        model, config = load_model(weights)
+        return to_device(model, torch.device("cpu")), config.crop
+    torch.manual_seed(0)
+    return to_device(StackedHourglass(stacks=2, features=64), torch.device("cpu")), CropSettings(size=128)
+
+
+def _whole_command(pipeline: VideoPipeline, writers: Sequence[OutputWriter]) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        clock, processor = time.perf_counter(), time.process_time()
+        write_video(pipeline, writers, Path(folder) / "out", {})
+        seconds, busy = time.perf_counter() - clock, time.process_time() - processor
+    frames = pipeline.frames or 1
+    return {
+        "command_frames_a_second": frames / seconds,
+        "command_ms": 1000 * busy / frames,
+        "frames_a_processor_second": frames / busy,
+    }
+
+
+def _by_step(pipeline: VideoPipeline, writers: Sequence[OutputWriter]) -> tuple[dict[str, float], int, int]:
+    watch = Stopwatch()
+    counted = {"crops": 0}
+
+    def predict(model: DensePoseModel, crops: Any, *args: Any) -> Any:
+        counted["crops"] += len(crops)
+        with watch.of("network"):
+            return original_predict(model, crops, *args)
+
+    original_predict = person_maps.predict_crops
+    replaced = [
+        (person_maps, "predict_crops", predict),
+        (person_maps, "crop_image", watch.call("crops", person_maps.crop_image)),
+        (video, "instance_of", watch.call("answers", video.instance_of)),
+        (video, "read_ahead", lambda items, depth: items),
+    ]
+    pipeline.source = TimedSource(pipeline.source, watch)  # type: ignore[assignment]
+    pipeline.detector.detect = watch.call("boxes", pipeline.detector.detect)  # type: ignore[method-assign]
+    for name in ("due", "update"):
+        setattr(pipeline.tracker, name, watch.call("tracking", getattr(pipeline.tracker, name)))
+    smooth = pipeline.smoother.smooth
+
+    def smooth_timed(maps: Any) -> Any:
+        return watch.items("smoothing", smooth(watch.items("rest", maps)))
+
+    pipeline.smoother.smooth = smooth_timed  # type: ignore[method-assign]
+    kept = [(module, name, getattr(module, name)) for module, name, _ in replaced]
+    try:
+        for module, name, function in replaced:
+            setattr(module, name, function)
+        with tempfile.TemporaryDirectory() as folder, watch.of("rest"):
+            timed = [TimedWriter(writer, watch) for writer in writers]
+            write_video(pipeline, timed, Path(folder) / "out", {})
+    finally:
+        for module, name, function in kept:
+            setattr(module, name, function)
+    frames = pipeline.frames or 1
+    return (
+        {step: 1000 * seconds / frames for step, seconds in watch.seconds.items()},
+        frames,
+        counted["crops"],
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
