@@ -1,7 +1,8 @@
 """People by YOLOX (Ge et al., 2021), from an ONNX file, through onnxruntime or OpenCV.
 
 The file is YOLOX without the decoding of its boxes, as its authors and OpenCV's model zoo publish it
-(Apache-2.0). It runs in onnxruntime where that is installed, else in OpenCV alone.
+(Apache-2.0). It runs in onnxruntime where that is installed, else in OpenCV alone. OpenCV also runs a file
+for other sides than the one that it names, where onnxruntime refuses.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class YoloxDetector:
         """What decides the boxes, as JSON."""
         return {
             "weights": file_sha256(self.weights).hex(), "side": self.side, "score": self.score,
-            "nms": self.nms, "engine": "onnxruntime" if _has_onnxruntime() else "opencv",
+            "nms": self.nms, "engine": self._engine[0],
         }  # fmt: skip
 
     def __str__(self) -> str:
@@ -101,7 +102,7 @@ class YoloxDetector:
     def detect(self, image: np.ndarray, index: int = 0) -> Boxes:
         """People in an image (H, W, 3) uint8 RGB; raises DetectorError where the file is no YOLOX."""
         scale = self.side / max(image.shape[:2])
-        output = self._engine(_square(image, scale, self.side))
+        output = self._engine[1](_square(image, scale, self.side))
         centres, strides = _grid(self.side)
         if output.shape[:2] != (1, len(centres)) or output.shape[2] < 6:
             raise DetectorError(
@@ -119,15 +120,19 @@ class YoloxDetector:
         return suppress_overlaps(np.concatenate([near, far - near], axis=1), score, self.nms)
 
     @cached_property
-    def _engine(self) -> _Engine:
-        return _onnxruntime_engine(self.weights) if _has_onnxruntime() else _opencv_engine(self.weights)
+    def _engine(self) -> tuple[str, _Engine]:
+        """What runs the network, by name and as a function."""
+        if _has_onnxruntime() and (run := _onnxruntime_engine(self.weights, self.side)):
+            return "onnxruntime", run
+        return "opencv", _opencv_engine(self.weights)
 
 
 def _has_onnxruntime() -> bool:
     return importlib.util.find_spec("onnxruntime") is not None
 
 
-def _onnxruntime_engine(weights: Path) -> _Engine:
+def _onnxruntime_engine(weights: Path, side: int) -> _Engine | None:
+    """None: the file names another side."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -140,6 +145,8 @@ def _onnxruntime_engine(weights: Path) -> _Engine:
         (entry,) = session.get_inputs()
     except Exception as error:  # kinds of its own, and ValueError for several inputs
         raise DetectorError(f"{weights} is no ONNX file of YOLOX: {error}") from error
+    if any(isinstance(length, int) and length != side for length in entry.shape[2:]):
+        return None
 
     def run(square: np.ndarray) -> np.ndarray:
         try:

@@ -72,6 +72,12 @@ def test_the_file_decides_the_side_and_is_told_from_others(weights: Path, tmp_pa
     assert YoloxDetector(weights, score=0.4).settings() != YoloxDetector(weights).settings()
 
 
+def test_onnxruntime_leaves_other_sides_than_the_files_own_to_opencv(weights: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra: export)")
+    assert YoloxDetector(weights).settings()["engine"] == "onnxruntime"
+    assert YoloxDetector(weights, 640).settings()["engine"] == "opencv"
+
+
 def test_a_file_in_the_cache_folder_is_at_hand(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
