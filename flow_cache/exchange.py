@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -22,9 +22,8 @@ import numpy as np
 from flow_cache.codec import encode_known
 from flow_cache.errors import FlowCacheError
 from flow_cache.images import content_of, decode_unchanged
-from flow_cache.inspection import count_finished
 from flow_cache.runtime.atomic import write_bytes
-from flow_cache.runtime.progress import Tracker, tracked
+from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.words import listed
 from flow_cache.schema import starts, step_name
 from flow_cache.store import FlowStore
@@ -121,29 +120,30 @@ FORMATS = {
 }
 
 
-def export_flow(store: FlowStore, out: Path, format: str, videos: Iterable[str] | None = None) -> int:
-    """Write every finished field of a store, or of some videos, to a file of its own; returns how many.
+def export_flow(store: FlowStore, out: Path, format: str) -> int:
+    """Write every finished field of a store to a file of its own; returns how many.
 
     What is not stored is written as unknown. Each video gets a folder in `out`, of several folders where its
-    name has several; `format` is a key of `FORMATS`. Raises FlowCacheError for no such format or video, a
-    video whose name would lead out of the folder, or a displacement that the format cannot hold.
+    name has several; `format` is a key of `FORMATS`. Raises FlowCacheError for no such format, a video whose
+    name would lead out of the folder, or a displacement that the format cannot hold.
     """
-    kind, chosen = _format(format), store.videos() if videos is None else tuple(videos)
-    for video in chosen:
+    kind = _format(format)
+    for video in store.videos():
         if not is_name(video):
             raise FlowCacheError(
                 f"video {video!r} cannot be a folder of {out}: a store that says so was made by something "
                 "else, or changed"
             )
-    count = count_finished(store, chosen)
-    with Tracker("export", "fields", count) as tracker:
-        for video in chosen:
-            for step in store.steps(video):
-                for frame in np.flatnonzero(store.finished(video, step)).tolist():
-                    flow = store.read(video, frame, step).displacement
-                    kind.write(out / video / f"{frame:06d}{step_name(step)}{kind.suffix}", flow)
-                    tracker.advance()
-    return count
+    fields = [
+        (video, frame, step)
+        for video in store.videos()
+        for step in store.steps(video)
+        for frame in np.flatnonzero(store.finished(video, step)).tolist()
+    ]
+    for video, frame, step in tracked(fields, "export", "fields"):
+        flow = store.read(video, frame, step).displacement
+        kind.write(out / video / f"{frame:06d}{step_name(step)}{kind.suffix}", flow)
+    return len(fields)
 
 
 def import_flow(
@@ -151,7 +151,6 @@ def import_flow(
     source: Path | str | VideoSource,
     out: Path,
     format: str,
-    filter: str = "zstd",
     *,
     step: int | None = None,
     first: int | None = None,
@@ -161,7 +160,7 @@ def import_flow(
 
     The files of `folder` are named by frame and step, as `export_flow` names them, or numbered
     (`number_files`, with `step` and `first`). `source` is the video or folder of images that the flow is of,
-    or NAME=PATH; `out` the .h5 file to write; `format` a key of `FORMATS`, `filter` one of `schema.FILTERS`.
+    or NAME=PATH; `out` the .h5 file to write; `format` a key of `FORMATS`.
     `log` is told for which frames files are taken. Raises FlowCacheError for no such files, a name, size or
     frame that does not fit the video, or a damaged file; names and sizes of all are checked before the first
     is stored.
@@ -180,7 +179,7 @@ def import_flow(
     if log is not None:
         log(numbered.said)
     record = video.record("imported", json.dumps({"format": format}), f"imported {format}")
-    with FlowWriter(out, filter) as writer:
+    with FlowWriter(out) as writer:
         writer.add_video(record, tuple(sorted({step for _, step in numbered.fields})), numbered.fields)
         for (frame, by), path in tracked(numbered.fields.items(), "import", "fields"):
             flow = kind.read(path)

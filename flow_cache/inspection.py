@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,6 @@ class VideoReport:
     def ratio(self) -> float | None:
         """How many times smaller the fields are than as float32; None without fields."""
         return self.bytes_float32 / self.bytes_stored if self.bytes_stored else None
-
-
-def count_finished(store: FlowStore, videos: Iterable[str] | None = None) -> int:
-    """How many fields a store holds, of some of its videos or of all."""
-    chosen = store.videos() if videos is None else videos
-    return sum(int(store.finished(video, step).sum()) for video in chosen for step in store.steps(video))
 
 
 def inspect_store(store: FlowStore) -> list[VideoReport]:
@@ -133,7 +127,7 @@ class Verification:
                     self.damaged += (f"video {video!r} is in {other} and in {path}",)
                 with self._noting(str(path)):
                     file.record(video)
-                    self.finished += count_finished(file, [video])
+                    self.finished += sum(int(file.finished(video, step).sum()) for step in file.steps(video))
                     videos.append(video)
         return videos
 
@@ -178,11 +172,7 @@ class Verification:
 
 
 def verify_store(
-    store: FlowStore,
-    sample: int = 0,
-    estimator: FlowEstimator | None = None,
-    seed: int = 0,
-    speaks: bool = True,
+    store: FlowStore, sample: int = 0, estimator: FlowEstimator | None = None, speaks: bool = True
 ) -> Verification:
     """Read every finished field, whose checksums HDF5 compares, and estimate some of them again.
 
@@ -207,7 +197,7 @@ def verify_store(
             with FlowStore(path) as file:
                 sound |= {(path, video): found.read_fields(file, video, tracker) for video in names}
     if sample and estimator is not None:
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(0)
         for (path, video), fields in tracked(sound.items(), "estimate again", "videos", speaks=speaks):
             chosen = [fields[i] for i in rng.permutation(len(fields))[:sample]]
             if chosen:
