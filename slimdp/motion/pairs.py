@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -78,8 +78,7 @@ class PairSource(Protocol):
         """The second crop of a person whose first is changed so; None where there is none."""
 
 
-@dataclass(frozen=True)
-class SourceLabels:
+class SourceLabels(NamedTuple):
     """What the first crop's labels were made of."""
 
     person: PersonAnnotation
@@ -216,9 +215,8 @@ def _unlabelled(first: PoseSample, view: PairView, image_1: np.ndarray) -> PoseS
 
 
 def _inside(points: np.ndarray, size: int) -> np.ndarray:
-    """Which points (N, 2) lie in a crop of a size; (N,)."""
-    with np.errstate(invalid="ignore"):  # NaN is not inside
-        return np.all((points >= 0) & (points <= size - 1), axis=1)
+    """Which points (N, 2) lie in a crop of a size; (N,), False for NaN."""
+    return np.all((points >= 0) & (points <= size - 1), axis=1)
 
 
 def _coarse_at(first: PoseSample, labels: SourceLabels, places_0: np.ndarray) -> np.ndarray:
@@ -230,10 +228,9 @@ def _coarse_at(first: PoseSample, labels: SourceLabels, places_0: np.ndarray) ->
     column, row = np.floor(map_from_crop(places_0, first.stride) + 0.5).astype(int).T
     label = first.coarse[row, column]
     person, coarse = labels.person, labels.person.coarse
-    if coarse is None:
-        return label
-    in_image = apply_affine(invert_affine(first.crop_from_image), places_0)
-    drawn, inside = sample_coarse(coarse, person.box, in_image, BACKGROUND)
-    exact = inside & (label != IGNORE)
-    label[exact] = (flip_coarse(drawn, person.layout) if labels.mirrored else drawn)[exact]
+    if coarse is not None:
+        in_image = apply_affine(invert_affine(first.crop_from_image), places_0)
+        drawn, inside = sample_coarse(coarse, person.box, in_image, BACKGROUND)
+        exact = inside & (label != IGNORE)
+        label[exact] = (flip_coarse(drawn, person.layout) if labels.mirrored else drawn)[exact]
     return label

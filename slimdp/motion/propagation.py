@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -88,8 +88,7 @@ def propagate(
     return grown.result(annotations.file), summary
 
 
-@dataclass(frozen=True)
-class _Propagation:
+class _Propagation(NamedTuple):
     """The annotation set as it grows, and the flow that it grows along."""
 
     grown: AnnotationSetBuilder
@@ -131,12 +130,13 @@ class _Propagation:
             alike = self.colours.between(person_0.image.file, image_1.file, crop_px)
         transfer = LabelTransfer(person_0, chain, step, self.settings, self.crop, others_0, people_1, alike)
         result = transfer_person(transfer, image_1)
-        arrived = result.person_1 is not None and _enough(person_0, result.person_1, self.min_points)
-        if result.person_1 is not None and arrived:
+        if result.person_1 is not None and not _enough(person_0, result.person_1, self.min_points):
+            result = replace(result, person_1=None)
+        if result.person_1 is not None:
             self.grown.add(image_1, person_0, result.person_1)
         if self.observe is not None:
-            self.observe(result if arrived else replace(result, person_1=None))
-        return count_transfer(result, arrived)
+            self.observe(result)
+        return count_transfer(result)
 
 
 def _enough(person_0: PersonAnnotation, person_1: PersonAnnotation, min_points: int) -> bool:
@@ -268,7 +268,7 @@ class StepCount:
         return StepCount(**{**total, "hops": max(self.hops, other.hops)})
 
 
-def count_transfer(result: TransferResult, arrived: bool) -> StepCount:
+def count_transfer(result: TransferResult) -> StepCount:
     """The count of one person who was moved, and got there or not."""
     statuses = np.bincount(result.status, minlength=len(PointStatus)).tolist()
     kept, outside, inconsistent, elsewhere = statuses  # as PointStatus has them
@@ -276,11 +276,11 @@ def count_transfer(result: TransferResult, arrived: bool) -> StepCount:
         hops=result.hops, labels_in=len(result.status),
         outside=outside, inconsistent=inconsistent, elsewhere=elsewhere,
     )  # fmt: skip
-    if not arrived:
+    if result.person_1 is None:
         left = 2 * outside > len(result.status) - kept
         return replace(count, people_dropped=1, people_left=int(left), with_person=kept)
     count = replace(count, people=1, labels_out=kept)
-    if result.person_1 is None or result.person_1.coarse is None or result.mask_status is None:
+    if result.person_1.coarse is None or result.mask_status is None:
         return count
     known, status = result.person_1.coarse != IGNORE, result.mask_status
     return replace(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -156,8 +156,7 @@ class TpsMotion(MotionSettings):
         return TpsPairs(self.warp)
 
 
-@dataclass(frozen=True)
-class TpsView:
+class TpsView(NamedTuple):
     """The first crop, warped; everything is known of it, and so its labels need no check."""
 
     image: np.ndarray
@@ -180,8 +179,7 @@ class TpsView:
         return *self.warp_to_target(points_0), confidence
 
 
-@dataclass(frozen=True)
-class TpsPairs:
+class TpsPairs(NamedTuple):
     """The first crop again, warped at random: needs no video."""
 
     settings: WarpSettings
