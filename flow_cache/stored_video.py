@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -30,8 +32,7 @@ _STEP = re.compile(r"[+-][1-9][0-9]{0,8}")
 _NAMES_AT_ONCE, _LONGEST_NAME = 4096, 4096
 
 
-@dataclass(frozen=True)
-class StoredStep:
+class StoredStep(NamedTuple):
     """The fields of one step of a video; looking them up takes longer than to read a crop."""
 
     fields: h5py.Dataset  # (F, 2, H, W) int16
@@ -71,15 +72,8 @@ class VideoFacts:
     height: int  # px
     frame_count: int
     first_layout: bool
-    steps: dict[int, StepFacts | None]  # None where there is no room
-
-
-@dataclass(frozen=True)
-class StepFacts:
-    """What was checked of a step."""
-
-    finished: np.ndarray  # (F,) bool
-    rows: int | None  # as in `StoredStep`
+    #: Of a step what `StoredStep` has as finished and rows; None where there is no room for it.
+    steps: dict[int, tuple[np.ndarray, int | None] | None] = field(default_factory=dict)
 
 
 class StoredVideo:
@@ -152,7 +146,7 @@ class StoredVideo:
             if (facts := known[step]) is None:
                 return None
             fields = self._file[f"{group_name(self.name)}/flow/{step_name(step)}"]
-            self._steps[step] = StoredStep(fields, facts.finished, facts.rows)
+            self._steps[step] = StoredStep(fields, *facts)
         return self._steps[step]
 
     def size(self) -> tuple[int, int]:
@@ -199,13 +193,13 @@ class StoredVideo:
     def _kind(self, kind: str) -> h5py.Group:
         return hdf5.subgroup(self._group(), kind)
 
-    def _check_step(self, step: int) -> StepFacts | None:
+    def _check_step(self, step: int) -> tuple[np.ndarray, int | None] | None:
         # Only a name that is nowhere is no room; one that was lost, or cannot be read, is damage.
-        there = {kind: hdf5.has_member(self._kind(kind), step_name(step)) for kind in self._kinds()}
-        if not any(there.values()):
+        there = [hdf5.has_member(self._kind(kind), step_name(step)) for kind in self._kinds()]
+        if not any(there):
             return None
-        rows = rows_of_differences(self._fields(step))
-        return StepFacts(self._flags("finished", step), rows)
+        rows = _rows_of_differences(self._fields(step))
+        return self._flags("finished", step), rows
 
     def _fields(self, step: int) -> h5py.Dataset:
         fields = hdf5.dataset(self._kind("flow"), step_name(step))
@@ -240,7 +234,7 @@ def _check_video(file: h5py.File, group: h5py.Group) -> VideoFacts:
     first_layout = hdf5.integer(file["/"], "schema", 1, SCHEMA) == 1
     if first_layout and hdf5.has_member(group, "planned"):
         raise Hdf5ContentError(f"/@schema is 1, but {group.name}/planned is there, of layout 2")
-    return VideoFacts(width, height, int(names.id.shape[0]), first_layout, {})
+    return VideoFacts(width, height, int(names.id.shape[0]), first_layout)
 
 
 def tiles_a_field(fields: h5py.Dataset) -> int:
@@ -250,12 +244,8 @@ def tiles_a_field(fields: h5py.Dataset) -> int:
     return math.ceil(height / rows) * math.ceil(width / columns)
 
 
-def rows_of_differences(fields: h5py.Dataset) -> int | None:
-    """After how many rows the differences of a step's fields begin anew; None for plain values.
-
-    Raises Hdf5ContentError where the attribute that says so was lost, or contradicts the value of unwritten
-    tiles.
-    """
+def _rows_of_differences(fields: h5py.Dataset) -> int | None:
+    """`StoredStep.rows`; what says so may be lost, or contradict the value of unwritten tiles."""
     key = "row_differences"
     by_rows = hdf5.has_attribute(fields, key) and bool(hdf5.integer(fields, key, 0, 1))
     if fields.fillvalue != (0 if by_rows else NOT_STORED):
@@ -268,20 +258,14 @@ def rows_of_differences(fields: h5py.Dataset) -> int | None:
 
 def _require_region(group: h5py.Group, around: str) -> None:
     """Raise Hdf5ContentError unless `around` is "" or what `PeopleBoxes.identity` gives."""
-    region = _parsed(around) if around else {"margin": 0.0, "boxes": 0, "boxes_hash": ""}
-    fits = (
-        isinstance(region, dict)
-        and isinstance(region.get("margin"), (int, float))
-        and math.isfinite(region["margin"])
-        and isinstance(region.get("boxes"), int)
-        and isinstance(region.get("boxes_hash"), str)
-    )
-    if not fits:
+    region = _parsed(around)
+    wanted: dict[str, Any] = {"margin": (int, float), "boxes": int, "boxes_hash": str}
+    fits = isinstance(region, dict) and all(isinstance(region.get(key), kind) for key, kind in wanted.items())
+    if around and not (fits and math.isfinite(region["margin"])):
         raise Hdf5ContentError(f"{group.name}@around is {around!r}; wanted JSON of margin, boxes, boxes_hash")
 
 
-def _parsed(content: str) -> object:
-    try:
+def _parsed(content: str) -> Any:
+    """The value of a JSON text; None for any other."""
+    with suppress(ValueError, RecursionError):
         return json.loads(content)
-    except (ValueError, RecursionError):
-        return None

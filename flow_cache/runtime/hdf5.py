@@ -270,16 +270,16 @@ class DiskFile(ByteFile):
     def readinto(self, buffer: bytearray | memoryview) -> int:
         view = memoryview(buffer).cast("B")
         count = max(0, min(len(view), self._size - self._position))
-        data = bytearray(count)
+        data, begin = bytearray(count), self._position
         try:
-            there = os.pread(self._descriptor, count, self._position)
+            there = os.pread(self._descriptor, count, begin)
             data[: len(there)] = there
         except OSError as error:
             self._fault = self._fault or error
         for start, written in self._pretended:
-            first, last = max(start, self._position), min(start + len(written), self._position + count)
+            first, last = max(start, begin), min(start + len(written), begin + count)
             if first < last:
-                data[first - self._position : last - self._position] = written[first - start : last - start]
+                data[first - begin : last - begin] = written[first - start : last - start]
         view[:count] = data
         self._position += count
         return count
