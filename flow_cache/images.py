@@ -131,8 +131,8 @@ def check_image(path: Path) -> ImageHeader:
 def orientation_of(content: bytes) -> int:
     """The orientation tag in a picture's bytes; 1 where there is none."""
     if content.startswith(_JPEG):
-        layout = _jpeg_layout(content)
-        return UPRIGHT if layout is None else layout[0].orientation
+        header = _jpeg_header(content)
+        return UPRIGHT if header is None else header.orientation
     if content.startswith(_PNG):
         return _png_orientation(io.BytesIO(content))
     if content.startswith((*_TIFF, *_BIG_TIFF)):
@@ -220,8 +220,7 @@ def _known_header(content: bytes) -> ImageHeader | None:
     """What the first bytes of a JPEG or PNG say; None for others, and where they do not reach that far."""
     if content.startswith(_PNG) and content[12:16] == b"IHDR" and len(content) >= 24:
         return ImageHeader(*struct.unpack(">II", content[16:24]))
-    layout = _jpeg_layout(content) if content.startswith(_JPEG) else None
-    return None if layout is None else layout[0]
+    return _jpeg_header(content) if content.startswith(_JPEG) else None
 
 
 _LIMIT = f"{MAX_PIXELS:,} px (2^27), the limit; scale it down, and its labels"
@@ -264,8 +263,8 @@ def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
         position = end
 
 
-def _jpeg_layout(content: bytes) -> tuple[ImageHeader, int] | None:
-    """Size and orientation, and where the first scan begins; None where the bytes end before it."""
+def _jpeg_header(content: bytes) -> ImageHeader | None:
+    """Size and orientation; None where the bytes end before the first scan."""
     size, orientation = None, UPRIGHT
     for marker, begin, end in _jpeg_segments(content):
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and end <= len(content):
@@ -274,7 +273,7 @@ def _jpeg_layout(content: bytes) -> tuple[ImageHeader, int] | None:
         elif marker == 0xE1 and content[begin : begin + 6] == b"Exif\0\0":
             orientation = _tiff_orientation(content[begin + 6 : end])
         elif marker == 0xDA:
-            return None if size is None else (ImageHeader(*size, orientation), end)
+            return None if size is None else ImageHeader(*size, orientation)
     return None
 
 

@@ -147,7 +147,9 @@ class Verification:
                 tracker.advance(empty)
                 if complete and empty:
                     lost = np.flatnonzero(finished & ~np.isin(np.arange(len(finished)), held)).tolist()
-                    self.damaged += (f"{video}, step {step_name(step)}: no tile of frames {_some(lost)}",)
+                    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+                    some = ", ".join(map(str, lost[:5])) + more
+                    self.damaged += (f"{video}, step {step_name(step)}: no tile of frames {some}",)
                     self.damaged_fields += tuple((video, frame, step) for frame in lost)
                 for frame in held:
                     why = _why_damaged(file, (video, frame, step), tiles[frame], most, complete)
@@ -220,10 +222,6 @@ def _why_damaged(
     except OSError as error:
         return str(error.__cause__ or error)
     return f"{most - len(tiles)} of {most} tiles are lost" if complete and len(tiles) < most else ""
-
-
-def _some(frames: list[int]) -> str:
-    return ", ".join(map(str, frames[:5])) + (f" and {len(frames) - 5} more" if len(frames) > 5 else "")
 
 
 def forget_fields(store: FlowStore, fields: Sequence[tuple[str, int, int]]) -> None:

@@ -205,7 +205,11 @@ class JournaledFile(ByteFile):
         if end <= start:
             return 0
         with self._keeping_fault:
-            view[: end - start] = self._bytes_as_changed(start, end)
+            data = bytearray(os.pread(self._fd, end - start, start).ljust(end - start, b"\0"))
+            for index, of_page, of_data in self._pages(start, end):
+                if index in self._changed:
+                    data[of_data] = self._changed[index][of_page]
+            view[: end - start] = data
         self._position = end
         return end - start
 
@@ -250,17 +254,14 @@ class JournaledFile(ByteFile):
         """Give the file back as of the last commit."""
         self._changed = {}
         if self._fd >= 0:
+            # What was appended after the last commit is cut off: on a full disk others need it. A journal is
+            # there where the fault was in applying it; then the next to open the file needs it all.
             with contextlib.suppress(OSError):  # the next writer does it, if not this one
-                self._give_back_space()
+                size = os.fstat(self._fd).st_size
+                if size > self._committed_size and not journal_of(self._path).exists():
+                    os.ftruncate(self._fd, self._committed_size)
             os.close(self._fd)
             self._fd = -1
-
-    def _give_back_space(self) -> None:
-        """Cut off what was appended after the last commit: on a full disk others need it."""
-        size = os.fstat(self._fd).st_size
-        # A journal is there where the fault was in applying it; then the next to open the file needs it all.
-        if size > self._committed_size and not journal_of(self._path).exists():
-            os.ftruncate(self._fd, self._committed_size)
 
     def _check_in_place(self) -> None:
         """A file that was removed or replaced goes on without a name, and all work on it would be lost."""
@@ -268,13 +269,6 @@ class JournaledFile(ByteFile):
             if os.path.samestat(os.stat(self._path), os.fstat(self._fd)):
                 return
         raise OSError(errno.ESTALE, "it was removed or replaced while it was being written")
-
-    def _bytes_as_changed(self, start: int, end: int) -> bytearray:
-        data = bytearray(os.pread(self._fd, end - start, start).ljust(end - start, b"\0"))
-        for index, of_page, of_data in self._pages(start, end):
-            if index in self._changed:
-                data[of_data] = self._changed[index][of_page]
-        return data
 
     def _pages(self, start: int, end: int) -> Iterator[tuple[int, slice, slice]]:
         """The committed pages that some bytes touch: which bytes of each, and of those from `start` on."""
