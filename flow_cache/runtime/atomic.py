@@ -23,7 +23,7 @@ import struct
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,43 +88,40 @@ def is_temporary(name: str | bytes | int | Path) -> bool:
     return not isinstance(name, int) and _LEFT.fullmatch(os.path.basename(os.fsdecode(name))) is not None
 
 
-@contextmanager
-def temporary_file(path: Path) -> Iterator[tuple[Path, int]]:
+def temporary_file(path: Path) -> AbstractContextManager[tuple[Path, int]]:
     """Make and hold an empty file to become `path`: its name, its descriptor; it is gone at the end."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    temporary, descriptor = _make_held(path, True, lambda name: os.open(name, flags, 0o666))
-    try:
-        yield temporary, descriptor
-    finally:
-        temporary.unlink(missing_ok=True)
-        os.close(descriptor)
+    return _temporary(path, True, lambda name: os.open(name, flags, 0o666))
 
 
-@contextmanager
-def temporary_folder(path: Path) -> Iterator[Path]:
+def temporary_folder(path: Path) -> AbstractContextManager[tuple[Path, int]]:
     """Make an empty folder to become `path`, and hold it; it is gone at the end, with all that is in it."""
 
     def make(name: Path) -> int:
         name.mkdir()
         return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    temporary, descriptor = _make_held(path, False, make)
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        os.close(descriptor)
+    return _temporary(path, False, make)
 
 
-def _make_held(path: Path, keep_suffix: bool, make: Callable[[Path], int]) -> tuple[Path, int]:
-    """Make something temporary that nobody else takes for left over: its name, its descriptor."""
+@contextmanager
+def _temporary(path: Path, is_file: bool, make: Callable[[Path], int]) -> Iterator[tuple[Path, int]]:
+    """Make something temporary that nobody else takes for left over."""
     clear_left(path.parent)
     while True:
-        temporary = temporary_name(path, keep_suffix)
+        temporary = temporary_name(path, keep_suffix=is_file)
         descriptor = make(temporary)
         if _hold(descriptor) is not False and _names(temporary, descriptor):
-            return temporary, descriptor
+            break
         os.close(descriptor)  # a process that clears took it for left over
+    try:
+        yield temporary, descriptor
+    finally:
+        if is_file:
+            temporary.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(temporary, ignore_errors=True)
+        os.close(descriptor)
 
 
 def clear_left(folder: Path) -> None:
@@ -278,7 +275,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     if path.exists():
         raise FileExistsError(f"{path} exists; remove it, or choose another name")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_folder(path) as temporary:
+    with temporary_folder(path) as (temporary, _):
         try:
             yield temporary
         except OSError as error:

@@ -19,7 +19,7 @@ def replaced_folder(path: Path) -> Iterator[Path]:
         OSError: `path` is a file, or something cannot be written; nothing is left then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_folder(path) as temporary:
+    with temporary_folder(path) as (temporary, _):
         yield temporary
         if path.exists():
             shutil.rmtree(path)
