@@ -31,8 +31,7 @@ def inside_frame(points: np.ndarray, height: int, width: int) -> np.ndarray:
 def sample_flow(flow: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Read a flow (2, H, W) px, x first, bilinearly at points (N, 2) x, y px, finite: (N, 2) float64 px.
 
-    Beyond the outermost pixel centres the border value holds. NaN where one of the pixels that a point lies
-    between is.
+    The border holds beyond the outermost pixel centres; NaN where a pixel that a point lies between is.
     """
     height, width = flow.shape[1:]
     x = np.clip(points[:, 0], 0, width - 1)
@@ -234,8 +233,7 @@ class FlowSource(Protocol):
 class FlowChainReader:
     """Finds and reads chains between the frames of the videos of a store.
 
-    `longest_hop` is how many frames one flow may lead over, 1 for chains from frame to frame; None: all there
-    are.
+    One flow leads over `longest_hop` frames at most, 1 for chains from frame to frame; None: all there are.
     """
 
     def __init__(self, store: FlowSource, longest_hop: int | None = None) -> None:
@@ -353,10 +351,7 @@ def _there_and_back(
 def _offset_px(
     points_0: np.ndarray, points_1: np.ndarray, flow_1to0: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How far from points_0 the way back from points_1 ends, (N,) px; infinite where it is not known.
-
-    Beside it, which of points_1 lie in their frame, (N,) bool.
-    """
+    """How far from points_0 the way back ends, (N,) px, infinite where not known; and which points_1 are in."""
     inside = inside_frame(points_1, *flow_1to0.shape[1:])
     start_1 = points_1[inside]
     returned_0 = start_1 + sample_flow(flow_1to0, start_1)

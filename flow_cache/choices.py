@@ -1,6 +1,6 @@
-"""What the command line can be asked for, by name: here `--help` finds it without OpenCV and HDF5.
+"""What the command line can be asked for, by name: so `--help` needs no OpenCV and HDF5.
 
-The tables of what the names stand for are `estimators.ESTIMATORS`, `formats.FORMATS` and `schema.FILTERS`.
+The tables of what the names stand for are `ESTIMATORS`, `exchange.FORMATS` and `schema.FILTERS`.
 """
 
 from __future__ import annotations

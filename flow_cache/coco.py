@@ -1,7 +1,4 @@
-"""COCO files as both packages read them (docs/data.md): checked records, boxes, and whose they are.
-
-Every error names the file, the record and the field.
-"""
+"""COCO files as both packages read them (docs/data.md); errors name the file, the record and the field."""
 
 from __future__ import annotations
 

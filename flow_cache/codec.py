@@ -147,10 +147,7 @@ def tiles_with_pixels(stored: np.ndarray) -> np.ndarray:
 
 
 def runs(tiles: np.ndarray) -> Iterator[tuple[slice, slice]]:
-    """The marked tiles (rows, columns) as slices of px along y and x: neighbours in a row together.
-
-    The last row and column may reach beyond the frame, as slices may.
-    """
+    """The marked tiles (rows, columns) as slices of px along y and x, which may reach beyond the frame."""
     for row, marked in enumerate(tiles):
         ends = np.flatnonzero(np.diff(marked.astype(np.int8), prepend=0, append=0))
         for first, last in zip(ends[::2].tolist(), ends[1::2].tolist(), strict=True):

@@ -1,7 +1,4 @@
-"""What each command of `python -m flow_cache` takes, and does.
-
-They import what they need when they run: `--help` and bad options answer at once.
-"""
+"""What each command of `python -m flow_cache` takes, and does; it imports what it needs when it runs."""
 
 from __future__ import annotations
 

@@ -31,10 +31,9 @@ def colour_flow(flow: np.ndarray, full_px: float | None = None) -> np.ndarray:
 
 
 def draw_check(flow_0to1: np.ndarray, flow_1to0: np.ndarray, threshold_px: float) -> np.ndarray:
-    """The forward-backward check as (H, W, 3) uint8 RGB.
+    """The forward-backward check as (H, W, 3) uint8 RGB: white to grey up to the threshold, red above.
 
-    White to grey up to the threshold, red above; black where the way leaves the frame or the way back is
-    unknown, dark grey where the way there is.
+    Black where the way leaves the frame or the way back is unknown, dark grey where the way there is.
     """
     offset_px = forward_backward_offset(flow_0to1, flow_1to0)
     grey = 255 - np.clip(offset_px / threshold_px, 0, 1) * 128

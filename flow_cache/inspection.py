@@ -225,10 +225,9 @@ def _why_damaged(
 
 
 def forget_fields(store: FlowStore, fields: Sequence[tuple[str, int, int]]) -> None:
-    """Mark fields (video, frame, step) as not there, so that the next precomputation estimates them again.
+    """Mark fields (video, frame, step) as not there, for the next precomputation; the store is closed.
 
-    The store is closed for that. Raises FlowCacheError where another process reads or writes one of its
-    files.
+    Raises FlowCacheError where another process reads or writes one of its files.
     """
     by_file: dict[Path, list[tuple[str, int, int]]] = {}
     for one in fields:

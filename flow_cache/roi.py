@@ -37,10 +37,9 @@ class PeopleBoxes:
         return replace(self, boxes={frame: self.boxes[frame] for frame in frames if frame in self.boxes})
 
     def around(self, frame: int, step: int) -> np.ndarray:
-        """Which pixels of a field are near people: (H, W) bool.
+        """Which pixels of a field are near people: (H, W) bool; in the enlarged boxes of both its frames.
 
-        Those of the enlarged boxes of both frames that the field connects: the way back is read where the way
-        there arrives.
+        The way back is read where the way there arrives.
         """
         near = np.zeros((self.height, self.width), bool)
         for end in (frame, frame + step):

@@ -186,10 +186,7 @@ class FlowStore:
     def _ask(
         self, video: str, method: Callable[Concatenate[StoredVideo, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Call a method with an open video; name file, video and call where HDF5 cannot read what it should.
-
-        HDF5 raises many kinds of errors for that.
-        """
+        """Call a method with an open video; of the many errors of HDF5, name file, video and call."""
         path = self.file(video)
         try:
             with self._open_files().using(path) as file:

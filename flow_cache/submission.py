@@ -163,7 +163,7 @@ class Submission:
     def wait(self, progress: bool = True) -> PrecomputeSummary:
         """Wait for all jobs, and show how far they are; returns what they did together.
 
-        Raises FlowCacheError where jobs failed; it names them and gives the end of what they said.
+        Raises FlowCacheError that names the jobs that failed, with the end of what they said.
         """
         started = time.monotonic()
         with reporting(progress) as report:

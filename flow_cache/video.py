@@ -273,10 +273,9 @@ class VideoProbe:
 
 
 def probe_video(source: Path | VideoSource) -> VideoProbe:
-    """Whether a video opens and how long it is, without the minutes that looking through many videos takes.
+    """Whether a video opens and how long it is, without the minutes that looking through many takes.
 
-    Raises FlowCacheError for a path that is missing, fewer than two frames, or a first one that is
-    unreadable.
+    Raises FlowCacheError for a missing path, fewer than two frames, or a first one that is unreadable.
     """
     path, name = _path_and_name(source)
     if path.is_dir():

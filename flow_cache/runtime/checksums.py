@@ -1,7 +1,4 @@
-"""What files are known by: their content, and the checksums of a zip file, such as torch and numpy write.
-
-torch itself does not look at them.
-"""
+"""What files are known by: their content, and the checksums of zip files, which torch does not look at."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ class DamagedZipError(ValueError):
 
 
 def check_zip(file: Path | BinaryIO) -> None:
-    """Read a zip file, path or open file, and compare its checksums; a file of another kind, or none, passes.
+    """Read a zip file and compare its checksums; a file of another kind, or none, passes.
 
     Raises DamagedZipError, which names the entry, where bytes differ.
     """

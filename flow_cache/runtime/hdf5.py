@@ -134,10 +134,7 @@ def require_all_held(found: h5py.Dataset, most_ratio: float = _LARGEST_RATIO) ->
 
 
 def require_plain(file: h5py.File, names: Collection[str], most_ratio: float = _LARGEST_RATIO) -> None:
-    """Raise Hdf5ContentError unless the data sets of these names, at the root, are held by the file itself.
-
-    Shapes and types are the caller's to compare, before it reads.
-    """
+    """Raise Hdf5ContentError unless the file itself holds the data sets of these names at its root."""
     for name in names:
         require_all_held(dataset(file["/"], name), most_ratio)
 

@@ -1,7 +1,4 @@
-"""Packages whose public names are loaded on first use, so that importing one costs nothing.
-
-`--help`, and code that needs one name of many, load no library that the others need.
-"""
+"""Packages whose public names are loaded on first use: what needs one of them loads nothing for others."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ Key = TypeVar("Key")
 
 
 class LruCache(Generic[Key]):
-    """As many arrays as fit into `most_bytes` of memory; the one that nobody asked for longest goes first.
+    """As many arrays as fit into `most_bytes`; the one that nobody asked for longest goes first.
 
     Threads may share it. What it keeps does not travel to other processes.
     """

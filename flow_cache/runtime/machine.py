@@ -26,10 +26,7 @@ def describe_machine() -> str:
 
 
 def git_state(file: str | Path, untracked: bool = False) -> tuple[str, bool] | None:
-    """The commit of the checkout that a file is part of, and whether files differ; None outside of one.
-
-    `untracked` is whether files that git does not know count as a difference.
-    """
+    """The commit of a file's checkout, and whether files differ, with `untracked` new ones too; None: none."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(file).resolve().parent), *arguments]

@@ -33,10 +33,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\udc80-\udcff]")
 
 
 def quoted(word: str | os.PathLike[str]) -> str:
-    """A word of a command line as a shell reads it, in one line.
-
-    What is no character that shows, such as a newline or a byte that is no UTF-8, is written as bash has it.
-    """
+    """A word as a shell reads it, in one line; what does not show (a newline, no UTF-8) as bash writes it."""
     text = os.fspath(word)
     if not _CONTROL.search(text):
         return shlex.quote(text)
