@@ -351,7 +351,7 @@ def _there_and_back(
 def _offset_px(
     points_0: np.ndarray, points_1: np.ndarray, flow_1to0: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How far from points_0 the way back ends, (N,) px, infinite where not known; and which points_1 are in."""
+    """How far from points_0 the way back ends, (N,) px, infinite where not known; which points_1 are in."""
     inside = inside_frame(points_1, *flow_1to0.shape[1:])
     start_1 = points_1[inside]
     returned_0 = start_1 + sample_flow(flow_1to0, start_1)

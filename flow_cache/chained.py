@@ -52,10 +52,8 @@ def chain_flow(
         steps: frames from the first to the last of a chain; those that the store holds are copied.
         frames: by the name of a video, only fields that start or end at one of these; None for all fields.
 
-    Raises:
-        FlowCacheError: bad steps, frames that a video does not have, an `out` that is part of the store, or
-            that holds other flow.
-        MissingFlowError: no stored flow leads along a step; found before the first field is written.
+    Raises FlowCacheError for bad steps, frames that a video does not have, an `out` that is part of the store
+    or holds other flow, and, before the first field is written, MissingFlowError where no flow leads along.
     """
     steps = checked_steps(steps)
     videos = store.videos() if frames is None else tuple(frames)

@@ -202,9 +202,8 @@ def person_categories(categories: Sequence[Mapping[str, object]]) -> tuple[set[o
     """The ids of the categories of people, and a sentence to be said where names alone do not tell, or "".
 
     Those with one of `PERSON_NAMES` as their name, in any case; else those of such a supercategory; else the
-    only one there is. None where the file has no categories: all are people then. Categories have an id, a
-    name and a supercategory, as far as the file has them. Raises NoPersonError where none of several is of
-    people.
+    only one there is. None where the file has no categories: all are people then. Raises NoPersonError where
+    none of several is of people.
     """
     for field in ("name", "supercategory"):
         names = [str(entry.get(field)).strip().casefold() for entry in categories]

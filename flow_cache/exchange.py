@@ -160,10 +160,9 @@ def import_flow(
 
     The files of `folder` are named by frame and step, as `export_flow` names them, or numbered
     (`number_files`, with `step` and `first`). `source` is the video or folder of images that the flow is of,
-    or NAME=PATH; `out` the .h5 file to write; `format` a key of `FORMATS`.
-    `log` is told for which frames files are taken. Raises FlowCacheError for no such files, a name, size or
-    frame that does not fit the video, or a damaged file; names and sizes of all are checked before the first
-    is stored.
+    or NAME=PATH; `out` the .h5 file to write; `format` a key of `FORMATS`. `log` is told for which frames
+    files are taken. Raises FlowCacheError for no such files, a name, size or frame that does not fit the
+    video, or a damaged file; names and sizes of all are checked before the first is stored.
     """
     kind, video = _format(format), open_video(name_source(source))
     files = [path for path in folder.glob(f"*{kind.suffix}") if not path.name.startswith(".")]

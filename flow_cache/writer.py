@@ -30,8 +30,7 @@ class FlowWriter:
 
     What was written takes effect at a commit: every few seconds, and when the writer closes. At most
     `commit_seconds` of work are lost to a kill; new fields are compressed by `filter`, a key of `FILTERS`.
-    Raises FlowCacheError where the path is a folder or no flow store, another process uses it, or there is no
-    such filter.
+    Raises FlowCacheError for a folder, no flow store, one that another process uses, or no such filter.
     """
 
     def __init__(self, path: Path, filter: str = "zstd", commit_seconds: float = COMMIT_SECONDS) -> None:
@@ -97,8 +96,7 @@ class FlowWriter:
         """Store the flow of a video from a frame to the one `step` later, and mark it finished.
 
         `flow` is (2, H, W) float px, x first; or int16 that `encode` or `encode_known` gave, of which tiles
-        without a stored pixel take no space. Raises FlowCacheError where it cannot be stored, or has another
-        shape.
+        without a stored pixel take no space. Raises FlowCacheError for what cannot be stored.
         """
         with self._naming_damage():
             opened, finished = self._open_step(video, step)

@@ -26,7 +26,7 @@ def describe_machine() -> str:
 
 
 def git_state(file: str | Path, untracked: bool = False) -> tuple[str, bool] | None:
-    """The commit of a file's checkout, and whether files differ, with `untracked` new ones too; None: none."""
+    """The commit of a file's checkout, and whether files differ (`untracked`: new ones too); None outside."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(file).resolve().parent), *arguments]

@@ -124,14 +124,8 @@ class TemporalPairs:
 
     The second crop keeps the size of the first and follows the person: its centre moves by the median motion
     of the places that the check lets pass. Stills have no second picture. A step that the store lacks is made
-    of several flows in a row, as few as can be.
-
-    Args:
-        store: flow of the videos, both ways.
-        steps: frames to the second picture; those that leave the video are left out.
-        settings: what labels must pass on the way.
-        images: all frames that may come first.
-        listed: all frames of the annotation files, which tell where another video begins.
+    of several flows in a row, as few as can be; one that leaves the video is left out. Any of the images may
+    come first; all that are listed tell where another video begins.
 
     Raises AnnotationError for a video or frame that the store does not have, frames of another size or
     content (`FramePlaces`), or a picture that is missing, and flow_cache.MissingFlowError for missing flow.

@@ -41,7 +41,6 @@ class FramePlaces:
     folder and so in one video of the store.
 
     Args:
-        store: the flow.
         images: annotated frames of videos, whose flow must be there.
         listed: all images of the annotation file, which may tell where another video begins.
         check: compare the pictures with what the flow was computed from, by their bytes or by what they
@@ -148,8 +147,7 @@ def find_video(store: FlowSource, image: ImageRecord) -> str:
 
     It is the one whose name is that of the last folder of the picture, or of several of them (`a/img1`), or
     the frame's `vid_id`. Where folders and `vid_id` each name one, it is that which was computed from
-    the very folder of the picture. Raises flow_cache.MissingFlowError where none has such a name, and
-    AnnotationError where two have.
+    the very folder of the picture. Raises flow_cache.MissingFlowError for none, AnnotationError for two.
     """
     folder = Path(os.path.abspath(image.file.parent))  # links keep their names
     by_folder = next((name for name in folder_names(folder) if _has(store, name)), None)

@@ -307,15 +307,8 @@ def comes_from_its_region(
 
     Without a coarse mask the outline tells the person from the rest; without either, what lies on somebody
     else's mask is wrong. Labels that lie on no region, or on an unknown one, are not judged, and neither is
-    what comes back to an unknown one.
-
-    Args:
-        person_0: the labels' person.
-        others_0: everybody else in that frame.
-        points_0: (N, 2) x, y image px, the labels; the answer is (N,) bool.
-        returned_0: (N, 2) x, y image px of frame 0, where the way back of each label ends; NaN: no flow.
-        by: `person` or `part`.
-        tolerance_px: image px.
+    what comes back to an unknown one. The labels points_0 (N, 2), and where the way back of each ends in
+    frame 0, returned_0 (N, 2), are x, y image px, NaN: no flow; `by` is `person` or `part`. (N,) bool.
     """
     region = region_at(person_0, others_0, points_0, by)
     about = returned_0[:, None] + tolerance_px * _ABOUT  # (N, 9, 2)

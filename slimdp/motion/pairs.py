@@ -176,12 +176,9 @@ def transfer_labels(
     """The second crop with the labels of the first: ground-truth propagation (Slim DensePose, 3.2.2, 5.4).
 
     Points and keypoints in sight go where the view says, and are left out where it does not know. A map
-    pixel takes the coarse label of the place that it shows, IGNORE where that is not known.
-
-    Args:
-        labels: what those of the first were made of, for the coarse mask at its full resolution.
-        places_0: (h * w, 2) x, y, where the second crop's map pixels lie in the first, crop px.
-        known: (h * w,) bool, where that can be trusted.
+    pixel takes the coarse label of the place that it shows, at the full resolution of the mask, IGNORE where
+    that is not known. Map pixels of the second crop lie at places_0 (h * w, 2) x, y of the first, crop px,
+    where that is known (h * w,).
     """
     size = len(second.image)
     points_1, known_1, confidence = view.transfer_labels(first.points, first.confidence)

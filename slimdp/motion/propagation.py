@@ -54,7 +54,6 @@ def propagate(
 
     Args:
         steps: frames from an annotated frame, without 0; the store needs flow both ways of each.
-        crop: its margin, for the crop that the threshold is stated in.
         min_points: people with fewer labels left are dropped; those who began with fewer must keep all. A
             person with masks alone must keep half of their known pixels.
         observe: is told how each person was transferred, arrived or not.

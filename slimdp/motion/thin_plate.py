@@ -120,10 +120,7 @@ class ThinPlateWarp:
 
 
 def draw_warp(size: int, settings: WarpSettings, rng: np.random.Generator) -> ThinPlateWarp:
-    """Draw a warp of a crop: an affine map, bent; always the same number of random values.
-
-    A warp that folds is bent half as much, until it does not.
-    """
+    """Draw a warp: an affine map, bent, and half as much until it does not fold; always as many values."""
     turn, zoom, shear, right, down = rng.uniform(-1, 1, 5)
     moves = rng.normal(size=(settings.control_points**2, 2))
     angle = np.deg2rad(settings.rotation_deg * turn)
