@@ -216,8 +216,7 @@ def number_files(
     `step` later: from the frame of the same name where there is one for each file; else the numbers, which
     must follow one another and be as many as there are frames with such flow, begin at the first of these.
     `first` is the number that the first frame of the video has in names; None: it is found out. Raises
-    FlowCacheError for names of another kind, or more than one reading of them; two files of one field, or a
-    field that leaves the video.
+    FlowCacheError for names of another kind, or of two readings, two files of one field, or one that leaves.
     """
     files = sorted(files, key=lambda file: [int(number) for number in _NUMBER.findall(file.stem)])
     own = [_OWN_NAME.fullmatch(file.stem) for file in files]

@@ -174,8 +174,7 @@ class JournaledFile(ByteFile):
     """A file of bytes, locked against other writers and against readers, whose changes happen at `flush`.
 
     The lock is the one that HDF5 takes (flock on the file itself), so plain HDF5 respects it too. Raises
-    FlowCacheError where another process has the file, its file system has no locks, or its journal is
-    damaged.
+    FlowCacheError for a file that another process has, without locks, or with a damaged journal.
     """
 
     def __init__(self, path: Path) -> None:

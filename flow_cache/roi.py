@@ -65,9 +65,8 @@ def read_people_boxes(path: Path, videos: Sequence[Video], margin: float) -> dic
     (else `vid_id` is), and whose file, with or without its suffix, is that of the frame (`walk/000003.jpg`);
     of `annotations`, `image_id` and `bbox`: x, y, width, height px. Of several `categories` people alone are
     read (`person_categories`). Frames of videos that were not given are ignored; boxes without a pixel of
-    their frame are passed over, and the log counts them. Raises FlowCacheError for no such file or form, a
-    bad box, a frame that a video does not have, frames of another size, or a video without boxes: the message
-    names the file and the entry.
+    their frame are passed over, and the log counts them. Raises FlowCacheError, which names file and entry,
+    for no such file or form, a bad box, a frame that a video lacks, another size, or a video without boxes.
     """
     if not math.isfinite(margin) or margin < 0:
         raise FlowCacheError(f"margin {margin}; wanted a share of the box's longer side, 0 or more")

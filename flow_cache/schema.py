@@ -11,8 +11,7 @@
     /<video>/planned/+2     (F,) uint8: 1 where a run was asked for the field
 
 A flow is chunked in tiles of 64 x 64 px, both axes together, so that reading a crop decodes its tiles alone.
-Pixels that are not stored, such as those far from people, read as -32768; tiles of nothing else are not in
-the file.
+Pixels that are not stored, as far from people, read as -32768; tiles of nothing else are not in the file.
 
 Version 1, which is still read and written on, had no `around` and no `planned`: whole frames, and every field
 of a step. It kept values plainly, and steps that were begun so go on so.

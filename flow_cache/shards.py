@@ -49,10 +49,9 @@ def known_videos(out: Path) -> set[str]:
 def assign_shards(out: Path, videos: Sequence[VideoProbe], count: int) -> list[list[Shard]]:
     """What each of `count` jobs has to do, and keep that; the same answer for everyone who asks.
 
-    For each job the files that it fills, none for a job that no video is left for: its own file in the folder
-    `out`, which is made where it is missing, and any that earlier runs with another number of jobs have
-    begun. Raises FlowCacheError for two videos of one name, an `out` that is a file, or a file in it that is
-    no store.
+    For each job the files that it fills, none for a job that no video is left for: its own in the folder
+    `out`, which is made where it is missing, and any that runs with another number of jobs have begun. Raises
+    FlowCacheError for two videos of one name, an `out` that is a file, or a file in it that is no store.
     """
     named = Counter(video.name for video in videos)
     if twice := [str(video.path) for video in videos if named[video.name] > 1]:
@@ -77,8 +76,7 @@ def plan_shards(
     The largest come first, each to the job with the least work so far: the longest job has at most 4/3 of
     the work that it must have (Graham, Bounds on multiprocessing timing anomalies, 1969). A file of another
     number of jobs goes as a whole. `work` has of each video its frames times their pixels, `kept` the files
-    of videos that have one already. For each job its files, and the names of their videos in the order of
-    `work`.
+    of videos that have one. For each job its files, and the names of their videos in the order of `work`.
     """
     own = [shard_name(number, count) for number in range(1, count + 1)]
     file_of = {name: kept[name] for name in work if name in kept}

@@ -136,10 +136,9 @@ class FlowStore:
     def read(self, video: str, frame: int, step: int, box: Sequence[float] | None = None) -> FlowField:
         """The flow from a frame, an index into `frames(video)`, to the frame `step` later, or earlier.
 
-        `box` is x, y, width, height px: read only the pixels that it touches, within the frame; `origin` is
-        the upper left one. That none of them is stored, far from all people, is no error. Raises
-        MissingFlowError where the store does not hold the field, FlowCacheError for no such video, or a box
-        without a pixel in the frame.
+        Of a box x, y, width, height px only the pixels that it touches, within the frame; `origin` is the
+        upper left one. That none of them is stored, far from all people, is no error. Raises MissingFlowError
+        for a field that is not there, FlowCacheError for no such video, or a box without a pixel of it.
         """
         return self._ask(video, self._read, frame, step, *([] if box is None else [box]))
 

@@ -2,9 +2,8 @@
 
 An index, `.flow_index` in a folder, spares opening every file: it keeps for each its videos and what the
 system says of it (size, inode, times of change). An entry counts only while all of these are the same, and
-while the file had not changed just before the index was made: within the grain of a file system's clock a
-second change would not show. A folder that cannot be written to has no index, and its files are opened in
-turn.
+the file had not changed just before the index was made: within the grain of a file system's clock a second
+change would not show. Without an index, as where a folder cannot be written to, files are opened in turn.
 """
 
 from __future__ import annotations

@@ -50,9 +50,8 @@ _TAIL = 2 * _OGG_LARGEST
 class VideoFile:
     """An open video file, whose frames can be decoded once, in the order in which they are shown.
 
-    Of several video streams, without covers, it is the first that is marked as default, else the first.
-    Raises FlowCacheError where FFmpeg opens no video, has no decoder for it, or the file holds less than its
-    index says.
+    Of several streams, without covers, it is the first that is marked as default, else the first. Raises
+    FlowCacheError where FFmpeg opens no video or has no decoder, or the file holds less than its index says.
     """
 
     def __init__(self, path: Path) -> None:

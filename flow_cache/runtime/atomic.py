@@ -194,9 +194,8 @@ def atomic_write(path: str | Path, durable: bool = True) -> Iterator[Path]:
     descriptor (/dev/stdout) go into it. If `durable`, the content is on disk before it takes the name, also
     through a loss of power.
 
-    Raises, before the block, IsADirectoryError where a folder has the name `path`, and FileExistsError where
-    a block device or socket has; and OSError where the file cannot be written, which names `path`, never the
-    temporary name.
+    Raises, before the block, IsADirectoryError for a folder, FileExistsError for a block device or socket,
+    and OSError where the file cannot be written, which names `path`, never the temporary name.
     """
     path = writable_file(path)
     if is_stream(path):

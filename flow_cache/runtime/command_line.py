@@ -101,8 +101,7 @@ def add_input(
     """Add an option (or argument) that names a file or folder to read, which no output may replace.
 
     `reads` says of a file in a folder whether it is input; by default every one is. `words` are values that
-    name no file, such as `open` for a surface. The others are those of `add_argument`; `type` is Path unless
-    given.
+    name no file, such as `open` for a surface. The others are those of `add_argument`; `type` is Path.
     """
     _declare(command, command.add_argument(*names, **{"type": Path, **settings}), "input", reads, words)
 
@@ -126,9 +125,8 @@ def _declare(command: argparse._ActionsContainer, action: argparse.Action, role:
 def check_files(options: argparse.Namespace) -> None:
     """Check the declared files of a parsed command line.
 
-    Raises FileExistsError where an output is an input (by any name), lies in an input folder in the place of
-    a file of it, is another output, or is a device, and IsADirectoryError, NotADirectoryError or
-    PermissionError where it cannot be written.
+    Raises FileExistsError where an output is an input (by any name), or a file in an input folder, another
+    output or a device; IsADirectoryError, NotADirectoryError, PermissionError where it cannot be written.
     """
     declared: tuple[FileOption, ...] = getattr(options, _DECLARED, ())
     paths = [

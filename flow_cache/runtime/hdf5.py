@@ -41,9 +41,8 @@ class Hdf5ContentError(ValueError):
 def open_hdf5(path: Path, **options: Any) -> h5py.File:
     """Open a file for reading; `options` are those of `h5py.File`.
 
-    Raises OSError with `errno` and the file's name where the system refuses it (no such file, no permission,
-    too many open files, a failing disk), without `errno` where its bytes are not HDF5's, and Hdf5ContentError
-    for a folder, a device or a pipe.
+    Raises Hdf5ContentError for a folder, a device or a pipe, and OSError, with `errno` and the file's name
+    where the system refuses it (no permission, a failing disk), without where its bytes are not HDF5's.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):  # HDF5 would wait for a pipe for ever
         raise Hdf5ContentError("it is a folder, a device or a pipe; wanted a file")

@@ -53,8 +53,7 @@ def make_executor(cluster: str, folder: Path, asked: Mapping[str, Any], processe
 
     In `folder` submitit and the jobs write, each file beginning with the job's number. `asked` is what a
     SLURM job, of so many processes, asks for, by submitit's names, such as partition, timeout_min, mem_gb,
-    gpus_per_node or array_parallelism. Raises JobError for no such cluster here, or a setting that it does
-    not have or take.
+    gpus_per_node or array_parallelism. Raises JobError for no such cluster here, or no setting of it.
     """
     from submitit import AutoExecutor
 

@@ -1,8 +1,7 @@
 """The one reader of JSON files that users give: what cannot be read is one error that says where.
 
 Files in UTF-8, with or without a byte order mark, UTF-16 and UTF-32 are read. `NaN` and `Infinity`, which
-Python and others write though JSON has no such words, are read as numbers: who wants a finite one refuses
-them by field.
+others write though JSON has no such words, are numbers: who wants a finite one refuses them by field.
 """
 
 from __future__ import annotations

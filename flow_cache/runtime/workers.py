@@ -1,8 +1,7 @@
 """Processes that do one kind of work side by side, and never outlive the one that started them.
 
-The pools of the standard library do not serve here. Where one process is killed while another sends a large
-array, `concurrent.futures` hangs (seen with Python 3.11.7); `multiprocessing.Pool` waits forever for the task
-that the killed one had.
+The pools of the standard library do not serve: where one process is killed while another sends a large array,
+`concurrent.futures` hangs (Python 3.11.7); `multiprocessing.Pool` waits forever for the killed one's task.
 """
 
 from __future__ import annotations
@@ -89,9 +88,8 @@ class WorkerPool(Generic[Task, Result]):
 
         An error ends no other task. A process that was killed is replaced, and its task gets a
         ChildProcessError. An answer that is not asked for ends the processes. `next_task` is asked for every
-        process that has nothing to do, and again after `ask_again_s`, or only after another ended: the task
-        to begin, or None where none can begin before another one has ended. None while nothing is under way
-        ends it.
+        process that has nothing to do, again after `ask_again_s`, or only after another ended: the task to
+        begin, or None where none can before another one has ended. None while nothing is under way ends it.
         """
         if not self._workers:
             raise RuntimeError("the pool is closed: its processes have ended")
