@@ -23,6 +23,7 @@ from slimdp.settings_file import ConfigError
 #: Group of entry points -> module and name of the dict.
 REGISTRIES = {
     "slimdp.models": ("slimdp.models", "MODELS"),
+    "slimdp.backbones": ("slimdp.models.backbones", "BACKBONES"),
     "slimdp.losses": ("slimdp.losses", "LOSSES"),
     "slimdp.metrics": ("slimdp.evaluation", "METRICS"),
     "slimdp.pairs": ("slimdp.motion", "PAIR_SOURCES"),

@@ -88,7 +88,7 @@ def test_the_page_trains_predicts_scores_and_estimates(
             assert main(words[1:]) == 0, words
     model, config = load_model(folder / "run" / "stage_clips.pt")
     assert type(model).__name__ == "Fcn"
-    assert (config.model.name, config.model.spec.stride, config.motion.kind) == ("fcn", 8, "shift")
+    assert (config.model.name, config.model.spec.stride, config.motion.kind) == ("small_fcn", 8, "shift")
     losses = [record for record in read_metrics(folder / "run" / "metrics.jsonl") if "loss/total" in record]
     for record in losses:
         assert 0 < record["loss/stack0/entropy"] < np.log(25)
@@ -116,7 +116,7 @@ def test_the_pairs_of_the_page_are_moved_by_whole_pixels(folder: Path) -> None:
 
 def test_the_network_of_the_page_has_the_maps_that_its_spec_promises(folder: Path) -> None:
     import_modules(["my_fcn"])
-    settings = lookup("slimdp.models", "fcn", "model.name")(channels=8)
+    settings = lookup("slimdp.models", "small_fcn", "model.name")(channels=8)
     output = settings.build(PEOPLE)(PoseBatch.of_images(torch.rand(2, 3, 64, 64)), ("trunk",))
     assert output.stages[0].fine_segm.shape == (2, 25, 8, 8)
     assert output.stages[0].coarse_segm.shape == (2, 15, 8, 8)

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from slimdp.models import StackedHourglass
-from slimdp.models.hourglass import Residual, convolution, output_channels
+from slimdp.models.heads import convolution, output_channels
+from slimdp.models.hourglass import Residual
 from slimdp.structures import PoseBatch
 from slimdp.surface import PEOPLE
 

@@ -40,7 +40,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from slimdp.config import DataSource, StageSettings
 from slimdp.losses import count_labels, loss_terms, total_loss
-from slimdp.models import StackedHourglass
+from slimdp.models import DensePoseModel, StackedHourglass
 from slimdp.structures import PoseBatch
 from slimdp.training.distributed import to_device
 from slimdp.training.loop import MicroBatch, add_gradients
@@ -171,26 +171,33 @@ def machine_peak(device: torch.device, dtype: torch.dtype, seconds: float) -> di
     }
 
 
-def make_batch(case: Case) -> PoseBatch:
-    """Noise with labels at random places, on the CPU."""
+def make_batch(size: int, batch: int, stride: int = 4) -> PoseBatch:
+    """Noise of `batch` crops of `size` px with labels at random places, on the CPU."""
     torch.manual_seed(0)
-    points = case.batch * POINTS
+    points = batch * POINTS
     return dataclasses.replace(
-        PoseBatch.of_images(torch.rand(case.batch, 3, case.size, case.size)),
-        instance_index=torch.arange(case.batch).repeat_interleave(POINTS),
-        points=torch.rand(points, 2) * (case.size - 1),
+        PoseBatch.of_images(torch.rand(batch, 3, size, size)),
+        instance_index=torch.arange(batch).repeat_interleave(POINTS),
+        points=torch.rand(points, 2) * (size - 1),
         part=torch.randint(1, 25, (points,)),
         uv=torch.rand(points, 2),
-        coarse=torch.randint(0, 15, (case.batch, case.size // 4, case.size // 4)),
+        coarse=torch.randint(0, 15, (batch, size // stride, size // stride)),
     )
 
 
 def ours(case: Case, device: torch.device, bf16: bool) -> Callable[[], None]:
-    """A step as `slimdp train` takes it, ready to be called."""
-    model = to_device(StackedHourglass(case.stacks, case.features), device)
+    """A step of a case as `slimdp train` takes it, ready to be called."""
+    model = StackedHourglass(case.stacks, case.features)
+    return training_step(model, make_batch(case.size, case.batch), device, bf16)
+
+
+def training_step(
+    network: DensePoseModel, batch: PoseBatch, device: torch.device, bf16: bool
+) -> Callable[[], None]:
+    """A step of a network on a batch as `slimdp train` takes it, ready to be called."""
+    model, terms = to_device(network, device).train(), loss_terms()
     stage = StageSettings(name="bench", data=(DataSource(annotations="", images=""),), steps=1)
     optimizer, average = make_optimizer(model, stage), WeightAverage(model, 0.998)
-    batch, terms = make_batch(case), loss_terms()
     part = MicroBatch(batch.to(device), count_labels(terms, batch))
     parameters = list(model.parameters())
 
@@ -211,7 +218,7 @@ def plain_loop(case: Case, device: torch.device) -> Callable[[], None]:
     """The same network and losses in float32 without any of that."""
     model = StackedHourglass(case.stacks, case.features).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), foreach=False)
-    batch, terms = make_batch(case).to(device), loss_terms()
+    batch, terms = make_batch(case.size, case.batch).to(device), loss_terms()
 
     def step() -> None:
         loss, report = total_loss(model(batch), batch, terms)

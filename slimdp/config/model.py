@@ -54,5 +54,13 @@ class ModelSettings(Settings):
         """
         raise NotImplementedError
 
+    def load_pretrained(self, model: Any) -> str | None:
+        """Put weights that a training begins with into a network as it was built; returns what they are.
+
+        None: it begins as built. It is asked once a run, and never by what reads a checkpoint. Raises
+        ConfigError, beginning with the key, where they are not to be had or do not fit.
+        """
+        return None
+
 
 MODEL = Chosen("slimdp.models", "hourglass")

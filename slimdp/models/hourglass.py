@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from slimdp.config import ModelSettings, ModelSpec
 from slimdp.config.base import Wanted, within
+from slimdp.models.heads import convolution, float_images, keypoints_layer, maps_layer, output_channels
 from slimdp.models.model import DensePoseModel
 from slimdp.structures import DensePoseMaps, ModelOutput, PoseBatch
 from slimdp.surface.layout import PartLayout
@@ -59,17 +60,6 @@ class HourglassSettings(ModelSettings):
 
     def build(self, layout: PartLayout) -> StackedHourglass:
         return StackedHourglass(self.stacks, self.features, self.keypoints, layout)
-
-
-def output_channels(layout: PartLayout) -> tuple[int, int, int, int]:
-    """Channels of the output maps, in order: background and parts, u, v, background and coarse parts."""
-    parts, coarse_parts = len(layout.parts), len(layout.coarse_parts)
-    return parts + 1, parts, parts, coarse_parts + 1
-
-
-def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, bias: bool = True) -> nn.Conv2d:
-    """A convolution that keeps the size of the map, or halves it with stride 2."""
-    return nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=bias)
 
 
 class Residual(nn.Module):
@@ -127,16 +117,8 @@ class Stack(nn.Module):
         self.to_features = nn.Sequential(
             convolution(features, features, 1, bias=False), nn.BatchNorm2d(features), nn.ReLU(inplace=True)
         )
-        self.to_maps = convolution(features, sum(outputs), 1)
-        # u and v are regressed as they are, so they start in the middle of their range.
-        u_begin, v_end = outputs[0], sum(outputs[:3])
-        with torch.no_grad():
-            assert self.to_maps.bias is not None
-            self.to_maps.bias[u_begin:v_end] = 0.5
-        self.to_keypoints = convolution(features, keypoints, 1) if keypoints else None
-        # A heat map is nearly everywhere 0: random ones would at first outweigh all other losses.
-        for weight in self.to_keypoints.parameters() if self.to_keypoints else ():
-            nn.init.zeros_(weight)
+        self.to_maps = maps_layer(features, outputs)
+        self.to_keypoints = keypoints_layer(features, keypoints)
 
     def forward(self, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """(B, features, h, w) -> the levels 0..4 of `FEATURES`, the heat maps (B, K, h, w) if there are."""
@@ -199,15 +181,7 @@ class StackedHourglass(DensePoseModel):
             features: names of `FEATURES` to give of each stack. They are computed in any case; to ask for
                 them keeps them in memory.
         """
-        image = batch.images
-        odd = any(side % SPEC.size_multiple for side in image.shape[2:])
-        if image.ndim != 4 or image.shape[1] != 3 or odd:
-            raise ValueError(
-                f"image has shape {tuple(image.shape)}, but (B, 3, S, S) with S a multiple of "
-                f"{SPEC.size_multiple} is wanted; crop or pad it first"
-            )
-        if image.dtype == torch.uint8:
-            image = image.to(next(self.parameters()).dtype) / 255
+        image = float_images(batch.images, SPEC.size_multiple, next(self.parameters()).dtype)
         # A picture's values have a mean near 0.5 and a deviation near 0.25: bring them to 0 and 1.
         x = self.stem((image - 0.5) / 0.25)
         stages, asked = [], []

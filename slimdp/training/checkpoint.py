@@ -63,6 +63,7 @@ class Checkpoint:
     random_state: dict[str, Tensor] | None = None  # of torch's generators; None: as the seed makes them
     versions: dict[str, str] = field(default_factory=dict)  # of the packages that wrote it
     layout: PartLayout | None = None  # the network's parts; None: those of the settings' surface
+    pretrained: str | None = None  # what of others the run began with, and its SHA-256
 
     @property
     def best_weights(self) -> dict[str, Tensor]:
@@ -226,6 +227,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "stage": (int,), "step": (int,), "average_updates": (int,), "best_score": (int, float, _NOTHING),
     "model": (dict,), "average": (dict, _NOTHING), "optimizer": (dict, _NOTHING),
     "random_state": (dict, _NOTHING), "versions": (dict,), "layout": (dict,),
+    "pretrained": (str, _NOTHING),
 }  # fmt: skip
 #: No run counts so far.
 _MOST_STEPS = 2**40

@@ -33,6 +33,7 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     step: int = 0  # steps of the stage that are done
     best_score: float | None = None  # of the validations so far, percent
+    pretrained: str | None = None  # what of others the run began with
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,9 @@ class CheckpointWriter:
             state.best_score = scores[BEST_BY]
             if self.monitor.processes.first:
                 best = Checkpoint(
-                    self.config, self.stage, state.step, state.average.state, best_score=state.best_score
-                )
+                    self.config, self.stage, state.step, state.average.state, best_score=state.best_score,
+                    pretrained=state.pretrained,
+                )  # fmt: skip
                 save_checkpoint(self.monitor.folder.path / "best.pt", best)
 
     def _save(self, state: TrainState) -> None:
@@ -89,7 +91,7 @@ class CheckpointWriter:
             self.config, self.stage, state.step, model=state.model.state_dict(),
             average=state.average.state, average_updates=state.average.updates,
             optimizer=state.optimizer.state_dict(), best_score=state.best_score,
-            random_state=random_state(self.device),
+            random_state=random_state(self.device), pretrained=state.pretrained,
         )  # fmt: skip
         save_checkpoint(file, snapshot)
         link_name(self.monitor.folder.path / "last.pt", file)

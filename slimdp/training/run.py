@@ -163,7 +163,7 @@ class _Run:
         optimizer = make_optimizer(model, self.config.stages[start.stage])
         if start.optimizer is not None:
             load_optimizer(optimizer, start.optimizer)
-        return TrainState(model, network, average, optimizer, start.step, start.best_score)
+        return TrainState(model, network, average, optimizer, start.step, start.best_score, start.pretrained)
 
     def _network(self, model: DensePoseModel) -> nn.Module:
         """The model as it is called, changed in place."""
@@ -182,7 +182,7 @@ class _Run:
         """Save the end of a stage, for which no optimiser is needed any more."""
         end = Checkpoint(
             self.config, stage=index + 1, step=0, model=state.average.state, best_score=state.best_score,
-            random_state=random_state(self.device),
+            random_state=random_state(self.device), pretrained=state.pretrained,
         )  # fmt: skip
         if self.processes.first:
             # The stage's file first: killed in between, the run does its last steps again, the same ones.
@@ -201,7 +201,19 @@ def _beginning(config: TrainConfig, folder: RunFolder, resume: bool, initial: Pa
         return _resumed(config, folder, last)
     if initial is not None:
         return _start_from(config, folder, Path(initial))
-    return Checkpoint(config, stage=0, step=0, model=build_model(config).state_dict())
+    return _first(config, folder)
+
+
+def _first(config: TrainConfig, folder: RunFolder) -> Checkpoint:
+    """Weights of the seed, and those of others that the settings name."""
+    model = build_model(config)
+    try:
+        pretrained = config.model.load_pretrained(model)
+    except ConfigError as error:
+        raise ConfigError(f"model.{error}") from error
+    if pretrained is not None:
+        folder.log(f"beginning with weights of others: {pretrained}")
+    return Checkpoint(config, stage=0, step=0, model=model.state_dict(), pretrained=pretrained)
 
 
 def _resumed(config: TrainConfig, folder: RunFolder, last: Path) -> Checkpoint:
@@ -238,7 +250,7 @@ def _start_from(config: TrainConfig, folder: RunFolder, initial: Path) -> Checkp
         check_same_settings(initial, there, config.replace(stages=config.stages[:count]))
     _check_fits(initial, checkpoint, config)
     folder.log(f"beginning with the weights of {initial}; stages done: {', '.join(names[:count]) or 'none'}")
-    return Checkpoint(config, stage=count, step=0, model=checkpoint.model)
+    return Checkpoint(config, stage=count, step=0, model=checkpoint.model, pretrained=checkpoint.pretrained)
 
 
 def _check_fits(path: Path, checkpoint: Checkpoint, config: TrainConfig) -> None:

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from slimdp.models import StackedHourglass
-from slimdp.models.hourglass import FEATURES, Hourglass, Residual, output_channels
+from slimdp.models.heads import output_channels
+from slimdp.models.hourglass import FEATURES, Hourglass, Residual
 from slimdp.structures import DensePoseMaps, PoseBatch
 from slimdp.surface import PEOPLE
 

@@ -1,4 +1,4 @@
-"""One picture learned by heart."""
+"""Pictures learned by heart: one, and four by networks on a backbone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from slimdp.config import (
     AugmentSettings,
     CropSettings,
     DataSource,
+    ModelSettings,
     StageSettings,
     TrainConfig,
     ValidationSettings,
 )
 from slimdp.data import read_annotations, write_annotations
-from slimdp.models import HourglassSettings
+from slimdp.models import FcnSettings, FpnSettings, HourglassSettings
 from slimdp.synthetic.dataset import synthesize_preset
 from slimdp.training import train
 from slimdp.training.run_folder import read_metrics
@@ -55,4 +56,49 @@ def test_one_picture_is_learned_by_heart(one_image: DataSource, tmp_path: Path) 
     key = "validation/localization 5cm"
     scores = [row[key] for row in rows if key in row]
     assert len(read_annotations(one_image.annotations, one_image.images).people[0].points) > 50
+    assert scores[-1] > 95, scores
+
+
+@pytest.fixture(scope="module")
+def four_people(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
+    """Rendered stills with annotators' points, cut down to the four people with most of them."""
+    folder = tmp_path_factory.mktemp("rendered") / "set"
+    synthesize_preset(folder, "smoke", TEST_SEED, 1, overrides=["stills=6", "train_clips=0", "val_clips=0"])
+    everyone = read_annotations(folder / "stills_train.json", folder, read_masks=True).people
+    people = sorted(everyone, key=lambda each: len(each.points))[-4:]
+    images = {person.image.id: person.image for person in people}
+    write_annotations(folder / "four.json", list(images.values()), people)
+    return DataSource(annotations=str(folder / "four.json"), images=str(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize(
+    ("model", "key"),
+    [
+        (FpnSettings(channels=64), "5cm"),
+        # A pixel of its maps is twice as wide: at this size of the crop some 10 cm.
+        (FcnSettings(channels=64), "10cm"),
+    ],
+    ids=["fpn", "fcn"],
+)
+def test_four_crops_are_learned_by_heart(
+    four_people: DataSource, tmp_path: Path, model: ModelSettings, key: str
+) -> None:
+    stage = StageSettings(name="heart", data=(four_people,), steps=240, batch=4, learning_rate=1e-3)
+    config = TrainConfig(
+        stages=(stage,),
+        model=model,
+        crop=CropSettings(size=128),
+        augment=AugmentSettings(scale=0, rotation_deg=0, shift=0, flip=False, colour=0),
+        validation=ValidationSettings(data=(four_people,), every=80),
+        ema_decay=0.95,
+        log_every=80,
+        images_every=240,
+        checkpoint_every=240,
+    )
+    train(config, tmp_path / "run")
+    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    name = f"validation/localization {key}"
+    scores = [row[name] for row in rows if name in row]
     assert scores[-1] > 95, scores

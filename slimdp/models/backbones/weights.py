@@ -1,0 +1,66 @@
+"""Weights that a backbone begins with: of torchvision, of a package, or of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from flow_cache.runtime.checksums import check_zip, file_sha256
+from flow_cache.runtime.words import listed
+from slimdp.config import ConfigError
+from slimdp.models.backbones.backbone import Backbone
+
+
+def load_weights(backbone: Backbone, given: str) -> str:
+    """Put weights into a backbone: those of a name that it has, or else of a file; returns their SHA-256.
+
+    Nothing in a file is run. Raises ConfigError where there is none, or it is damaged or of another network.
+    """
+    published = backbone.published()
+    if given in published:
+        file = published[given]()
+    else:
+        file = Path(given)
+        if not file.is_file():
+            choices = listed(["none", *published], given)
+            raise ConfigError(f"neither a file nor one of {choices}")
+    weights = backbone.renamed(_read(file))
+    wanted = backbone.state_dict()
+    # Files from before 2018 do not count the batches.
+    weights = {name: old for name, old in wanted.items() if name.endswith("num_batches_tracked")} | weights
+    _check_fits(file, weights, wanted, type(backbone).__name__)
+    backbone.load_state_dict(weights)
+    return file_sha256(file).hex()
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    """Names -> tensors of a file that torch wrote, in this or an older form; else ConfigError."""
+    try:
+        check_zip(file)  # torch passes over the checksums
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # of bytes that are no pickle, its reader raises whatever it stumbles over
+        reason = str(error).split("\n")[0]
+        raise ConfigError(f"{file} is damaged or no file of weights: {reason}") from error
+    if not isinstance(content, dict) or not all(isinstance(each, Tensor) for each in content.values()):
+        raise ConfigError(f"{file} holds no plain state of a network (names to tensors)")
+    return content
+
+
+def _check_fits(file: Path, weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], name: str) -> None:
+    """Raise ConfigError unless there are all the weights that are wanted, finite, and no others."""
+    wrong = [f"lacks {key}" for key in wanted if key not in weights]
+    wrong += [f"has {key}" for key in weights if key not in wanted]
+    wrong += [
+        f"has {key} of shape {tuple(weights[key].shape)}, not {tuple(old.shape)}"
+        for key, old in wanted.items()
+        if key in weights and weights[key].shape != old.shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 1} more like that" if len(wrong) > 1 else ""
+        raise ConfigError(f"{file} is not of {name}: it {wrong[0]}{more}")
+    bad = next((key for key, weight in weights.items() if not torch.isfinite(weight).all()), None)
+    if bad is not None:
+        raise ConfigError(f"{file} is damaged: {bad} holds numbers that are not finite")

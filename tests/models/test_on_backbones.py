@@ -1,0 +1,175 @@
+"""The networks on a backbone: fpn and fcn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from slimdp.config import ConfigError, TrainConfig
+from slimdp.models import MODELS, DenseFcn, DensePoseModel, FeaturePyramid, fcn, fpn
+from slimdp.models.backbones import BACKBONES, EfficientNetLite0, Resnet18, Resnet50
+from slimdp.models.heads import DensePoseHead
+from slimdp.structures import PoseBatch
+from slimdp.surface import PEOPLE
+from tests.narrow_backbone import Narrow
+
+
+def small(name: str, keypoints: tuple[str, ...] = ()) -> DensePoseModel:
+    torch.manual_seed(0)
+    if name == "fpn":
+        return FeaturePyramid(Narrow(32), 8, keypoints)
+    return DenseFcn(Narrow(8), 8, keypoints)
+
+
+BOTH = pytest.mark.parametrize("name", ["fpn", "fcn"])
+
+
+@BOTH
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (96, 160)])
+def test_maps_and_features_have_the_raster_that_is_told(name: str, height: int, width: int) -> None:
+    """Of crops, and of pictures of another shape."""
+    model, told = small(name).eval(), {"fpn": fpn, "fcn": fcn}[name].FEATURES
+    with torch.no_grad():
+        output = model(PoseBatch.of_images(torch.rand(2, 3, height, width)), tuple(told))
+    stride = model.spec.stride
+    shape = (height // stride, width // stride)
+    assert stride == {"fpn": 4, "fcn": 8}[name]
+    assert output.best.fine_segm.shape == (2, 25, *shape)
+    assert output.best.u.shape == output.best.v.shape == (2, 24, *shape)
+    assert output.best.coarse_segm.shape == (2, 15, *shape)
+    assert output.best.keypoint_maps is None
+    (features,) = output.features
+    assert tuple(features) == tuple(told) == model.spec.features
+    for feature, words in told.items():
+        side = int(words.rpartition("S / ")[2].rstrip(")"))
+        assert features[feature].shape[2:] == (height // side, width // side), feature
+    assert torch.equal(features["segmentation"], output.best.fine_segm)
+    assert torch.equal(features["uv"], torch.cat([output.best.u, output.best.v], dim=1))
+    assert features["output"].shape[1] == 25 + 24 + 24 + 15
+
+
+@BOTH
+def test_features_only_when_they_are_asked_for(name: str) -> None:
+    assert small(name)(PoseBatch.of_images(torch.rand(2, 3, 64, 64))).features == ({},)
+
+
+@BOTH
+def test_the_gradient_reaches_every_weight(name: str) -> None:
+    model = small(name, ("nose",))
+    best = model(PoseBatch.of_images(torch.rand(2, 3, 64, 64))).best
+    assert best.keypoint_maps is not None
+    maps = (best.fine_segm, best.u, best.v, best.coarse_segm, best.keypoint_maps)
+    sum((m * torch.randn_like(m)).sum() for m in maps).backward()  # type: ignore[union-attr]
+    without = {
+        key
+        for key, weight in model.named_parameters()
+        if weight.grad is None or not weight.grad.abs().max() > 0
+    }
+    # The fcn looks at the last layer alone; the first one is a feature to ask for.
+    assert without == (set() if name == "fpn" else {"backbone.layers.0.weight", "backbone.layers.0.bias"})
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["resnet18", "resnet50", "efficientnet_lite0"])
+def test_real_backbones_are_reached_too(name: str, kind: str) -> None:
+    if 8 not in BACKBONES[kind].STRIDES and name == "fcn":
+        pytest.skip("a backbone of stride 32 alone")
+    model = MODELS[name](backbone=kind, channels=8).build(PEOPLE)  # type: ignore[call-arg]
+    output = model(PoseBatch.of_images(torch.rand(2, 3, 64, 64)))
+    output.best.u.square().mean().backward()
+    assert [key for key, weight in model.backbone.named_parameters() if weight.grad is None] == []
+
+
+def test_the_levels_of_the_pyramid_are_enlarged_and_added() -> None:
+    model = small("fpn").eval()
+    names = ("pyramid_4", "pyramid_8", "pyramid_16", "pyramid_32", "fused", "features")
+    with torch.no_grad():
+        (found,) = model(PoseBatch.of_images(torch.rand(1, 3, 64, 64)), names).features
+        wanted = found["pyramid_4"].clone()
+        for level, times in ((8, 2), (16, 4), (32, 8)):
+            wanted += nn.Upsample(scale_factor=times, mode="bilinear")(found[f"pyramid_{level}"])
+        torch.testing.assert_close(found["fused"], wanted)
+        torch.testing.assert_close(found["features"], model.head.to_features(wanted))
+
+
+def test_a_head_starts_with_u_and_v_in_their_middle_and_heat_maps_at_0() -> None:
+    head = DensePoseHead(4, 8, ("nose", "chin"), PEOPLE)
+    bias = head.to_maps.bias
+    assert bias is not None
+    assert (bias[25:73] == 0.5).all()
+    assert (bias[:25].abs() < 0.5).all()
+    maps, _ = head(torch.rand(2, 4, 8, 8))
+    assert maps.keypoint_maps is not None
+    assert maps.keypoint_maps.shape == (2, 2, 8, 8)
+    assert not maps.keypoint_maps.any()
+
+
+@BOTH
+def test_bytes_are_read_as_what_they_stand_for(name: str) -> None:
+    model = small(name).eval()
+    images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        by_bytes, floats = (
+            model(PoseBatch.of_images(each)).best.u for each in (images, images.float() / 255)
+        )
+    assert torch.equal(by_bytes, floats)
+
+
+@BOTH
+@pytest.mark.parametrize("shape", [(2, 3, 100, 100), (2, 1, 64, 64), (3, 64, 64)])
+def test_an_image_of_another_shape_is_refused(name: str, shape: tuple[int, ...]) -> None:
+    batch = replace(PoseBatch.of_images(torch.zeros(1, 3, 64, 64)), images=torch.zeros(shape))
+    with pytest.raises(ValueError, match="S a multiple of"):
+        small(name)(batch)
+
+
+@BOTH
+def test_double_precision_and_bfloat16(name: str) -> None:
+    model = small(name).eval()
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        exact = model(PoseBatch.of_images(images)).best.u
+        with torch.autocast("cpu", torch.bfloat16):
+            half = model(PoseBatch.of_images(images)).best.full_precision().u
+        double = model.double()(PoseBatch.of_images(images.double())).best.u
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(double.float(), exact)
+    assert (half - exact).abs().max() < 0.1 * exact.abs().max()
+
+
+def test_normalisation_is_no_part_of_what_is_saved() -> None:
+    assert not {"backbone.mean", "backbone.deviation"} & small("fpn").state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"name": "fpn", "backbone": "resnet19"}, r"model\.backbone = 'resnet19', but it must be one of"),
+        ({"name": "fcn", "backbone": "efficientnet_lite0"}, r"model\.backbone = .* must be one of stride 8"),
+        ({"name": "fpn", "channels": 0}, r"model\.channels = 0, but it must be in 8\.\.1024"),
+        ({"name": "fcn", "stacks": 2}, r"unknown key model\.stacks; there are: name, keypoints, backbone"),
+        ({"name": "fpn", "weights": 3}, r"model\.weights = 3, but a text"),
+    ],
+)
+def test_bad_settings_are_told_by_key(model: dict[str, object], words: str) -> None:
+    stage = {"name": "all", "steps": 1, "data": [{"annotations": "a.json", "images": "."}]}
+    with pytest.raises(ConfigError, match=words):
+        TrainConfig.parse({"stages": [stage], "crop": {"size": 64}, "model": model})
+
+
+def test_a_crop_that_the_coarsest_level_does_not_divide_is_refused() -> None:
+    stage = {"name": "all", "steps": 1, "data": [{"annotations": "a.json", "images": "."}]}
+    with pytest.raises(ConfigError, match=r"crop\.size = 72, but it must be a positive multiple of 32"):
+        TrainConfig.parse({"stages": [stage], "crop": {"size": 72}, "model": {"name": "fpn"}})
+    config = TrainConfig.parse({"stages": [stage], "crop": {"size": 72}, "model": {"name": "fcn"}})
+    assert config.model.spec.input == "crop"
+
+
+def test_costs_rise_with_the_backbone_and_by_dilation() -> None:
+    costs = [MODELS["fpn"](backbone=kind).cost for kind in ("resnet18", "resnet34", "resnet101")]  # type: ignore[call-arg]
+    assert costs == sorted(costs)
+    assert MODELS["fcn"]().cost > MODELS["fpn"]().cost  # type: ignore[call-arg]
+    assert Resnet50.COST > Resnet18.COST > EfficientNetLite0.COST

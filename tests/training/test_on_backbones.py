@@ -1,0 +1,141 @@
+"""Networks on a backbone in training: by the registry alone, from weights of others, to files and answers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from slimdp import DensePose
+from slimdp.__main__ import main
+from slimdp.config import ConfigError, DataSource, ModelSettings, TrainConfig
+from slimdp.models import FcnSettings, FpnSettings
+from slimdp.models.backbones import BACKBONES
+from slimdp.training import load_checkpoint, load_model, train
+from tests.narrow_backbone import Narrow
+from tests.threads import one_thread_here
+from tests.training.weights import same_weights
+
+NETWORKS = {
+    "fpn": FpnSettings(channels=8),
+    "fcn": FcnSettings(channels=8),
+}
+BOTH = pytest.mark.parametrize("name", list(NETWORKS))
+
+
+class Published(Narrow):
+    """With weights under names of others'."""
+
+    @classmethod
+    def renamed(cls, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        return {name.removeprefix("theirs."): weight for name, weight in weights.items()}
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKBONES, "narrow", Published)
+
+
+def two_steps(run: TrainConfig, model: ModelSettings) -> TrainConfig:
+    """Two steps, with equivariance between a crop and its thin-plate warp at the network's first features."""
+    values = {**run.replace(stages=run.stages[:1], checkpoint_every=1).plain(), "model": model.plain()}
+    values["stages"][0]["steps"] = 2
+    values["loss"] = {"equivariance": 0.1}
+    values["motion"] = {"kind": "tps"}
+    values["model"]["backbone"] = "narrow"
+    return TrainConfig.parse(values)
+
+
+@BOTH
+def test_a_resumed_run_ends_with_the_same_bits(small_run: TrainConfig, tmp_path: Path, name: str) -> None:
+    config = two_steps(small_run, NETWORKS[name])
+    assert config.loss["equivariance"].features == ("features",)
+    with one_thread_here():
+        end = train(config, tmp_path / "whole", bar=False)
+        (tmp_path / "stopped").mkdir()
+        checkpoint = tmp_path / "whole" / "checkpoints" / "step_00000001.pt"
+        shutil.copy(checkpoint, tmp_path / "stopped" / "last.pt")
+        again = train(config, tmp_path / "stopped", resume=True, bar=False)
+    assert same_weights(end, again)
+    first, last = load_checkpoint(checkpoint).model, load_checkpoint(end).model
+    moved = {key for key in last if not torch.equal(first[key], last[key])}
+    assert {key.partition(".")[0] for key in moved} == {"backbone", "head"} | (
+        {"pyramid"} & {"pyramid"} if name == "fpn" else set()
+    )
+
+
+@BOTH
+def test_it_predicts_scores_and_answers(
+    small_run: TrainConfig, ellipses: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with one_thread_here():
+        end = train(two_steps(small_run, NETWORKS[name]), tmp_path / "run", bar=False)
+    labels = ["--annotations", ellipses.annotations, "--images", ellipses.images]
+    assert main(["predict", str(end), *labels, "--flip-test", "--out", "p.h5"]) == 0
+    assert main(["evaluate", "--predictions", "p.h5", *labels, "--out", "scores.json"]) == 0
+    image = cv2.imread(str(Path(ellipses.images) / "ellipse_1.png"))[..., ::-1]
+    (person,) = DensePose.load(end, detector=None, device="cpu")(image)
+    assert person.iuv.shape[-2:] == image.shape[:2] or person.iuv.shape[:2] == image.shape[:2]
+
+
+@BOTH
+def test_it_begins_with_weights_of_others_and_says_so(
+    small_run: TrainConfig, tmp_path: Path, name: str
+) -> None:
+    plain = two_steps(small_run, NETWORKS[name])
+    torch.manual_seed(5)
+    theirs = BACKBONES["narrow"](plain.model.BACKBONE_STRIDE).state_dict()  # type: ignore[attr-defined]
+    file = tmp_path / "theirs.pth"
+    torch.save({f"theirs.{key}": weight for key, weight in theirs.items()}, file)
+    config = plain.replace(
+        model=plain.model.replace(weights=str(file)),
+        stages=(plain.stages[0].replace(learning_rate=1e-12),),
+    )
+    with one_thread_here():
+        end = train(config, tmp_path / "run", bar=False)
+    found = load_checkpoint(end)
+    for key, weight in theirs.items():
+        torch.testing.assert_close(found.model[f"backbone.{key}"], weight)
+    assert found.pretrained is not None
+    assert found.pretrained.startswith(f"narrow, {file}, sha256 ")
+    assert load_checkpoint(tmp_path / "run" / "last.pt").pretrained == found.pretrained
+    assert f"beginning with weights of others: {found.pretrained}" in (tmp_path / "run/train.log").read_text()
+    # Whoever predicts, goes on, or begins with these weights needs the file no more.
+    file.unlink()
+    load_model(end)
+    checkpoint = tmp_path / "run" / "checkpoints" / "step_00000001.pt"
+    (tmp_path / "stopped").mkdir()
+    shutil.copy(checkpoint, tmp_path / "stopped" / "last.pt")
+    with one_thread_here():
+        again = train(config, tmp_path / "stopped", resume=True, bar=False)
+        other = config.replace(stages=(config.stages[0].replace(name="next"),))
+        further = train(other, tmp_path / "further", initial=end, bar=False)
+    assert same_weights(end, again)
+    assert load_checkpoint(again).pretrained == load_checkpoint(further).pretrained == found.pretrained
+    with pytest.raises(
+        ConfigError, match=r"model\.weights = '.*theirs\.pth': neither a file nor one of none"
+    ):
+        train(config, tmp_path / "gone", bar=False)
+    assert not (tmp_path / "gone" / "config.yaml").exists()
+
+
+def test_without_weights_of_others_none_are_named(small_run: TrainConfig, tmp_path: Path) -> None:
+    with one_thread_here():
+        end = train(two_steps(small_run, NETWORKS["fpn"]), tmp_path / "run", bar=False)
+    assert load_checkpoint(end).pretrained is None
+
+
+def test_checkpoints_of_before_begin_without_them(straight: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    file = straight[1] / "stage_clips.pt"
+    content = torch.load(file, weights_only=True)
+    del content["pretrained"]
+    torch.save(content, tmp_path / "old.pt")
+    assert load_checkpoint(tmp_path / "old.pt").pretrained is None
+    content["pretrained"] = 5
+    torch.save(content, tmp_path / "old.pt")
+    with pytest.raises(ValueError, match=r"pretrained is int 5, but str or nothing is wanted"):
+        load_checkpoint(tmp_path / "old.pt")
