@@ -50,8 +50,12 @@ class PaintedFrame:
 
     @property
     def iuv(self) -> np.ndarray:
-        """Part, 255 u, 255 v, rounded: (3, H, W) uint8."""
-        return np.concatenate([self.part[None], np.rint(255 * self.uv).astype(np.uint8)])
+        """Part, 255 u, 255 v, rounded: (3, H, W) uint8, a view of an array (H, W, 3)."""
+        iuv = np.zeros((*self.part.shape, 3), np.uint8)
+        rows, columns = self.place
+        iuv[rows, columns, 0] = self.part[rows, columns]
+        iuv[rows, columns, 1:] = np.rint(255 * self.uv[:, rows, columns]).transpose(1, 2, 0)
+        return iuv.transpose(2, 0, 1)
 
 
 def paint_people(people: Sequence[DensePoseInstance], width: int, height: int) -> PaintedFrame:

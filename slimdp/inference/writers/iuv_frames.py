@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Literal
 
 import cv2
-import numpy as np
 
 from flow_cache.images import encode_image
 from slimdp.inference.video_records import FramePose, VideoInfo
@@ -38,10 +37,10 @@ class IuvFrames:
         self, folder: Path, info: VideoInfo, layout: PartLayout
     ) -> Iterator[Callable[[FramePose], None]]:
         """As `OutputWriter`."""
-        channels = ["IUV".index(letter) for letter in self.order]
+        channels = slice(None, None, 1 if self.order == "IUV" else -1)
 
         def write(pose: FramePose) -> None:
-            image = np.ascontiguousarray(pose.painted.iuv[channels].transpose(1, 2, 0))
+            image = pose.painted.iuv.transpose(1, 2, 0)[..., channels]
             (folder / f"{pose.frame.index:06d}.png").write_bytes(encode_image(image, options=_QUICK))
 
         yield write
