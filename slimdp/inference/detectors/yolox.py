@@ -144,7 +144,7 @@ def _onnxruntime_engine(weights: Path, side: int) -> _Engine | None:
         )
         (entry,) = session.get_inputs()
     except Exception as error:  # kinds of its own, and ValueError for several inputs
-        raise DetectorError(f"{weights} is no ONNX file of YOLOX: {error}") from error
+        raise DetectorError(f"{weights} is no ONNX file that onnxruntime reads: {error}") from error
     if any(isinstance(length, int) and length != side for length in entry.shape[2:]):
         return None
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from flow_cache.images import read_image
 from slimdp.inference.detectors import DetectorError, DetectorRequest, YoloxDetector, make_detector
 
 
@@ -104,3 +105,18 @@ def test_bad_files_and_settings_are_said(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match="side 100 px; wanted a multiple of 32"):
         YoloxDetector(weights, 100)
     assert len(YoloxDetector(weights).detect(black)) == 0
+
+
+@pytest.mark.parametrize("side", [416, 640])
+def test_with_onnxruntime_or_without_people_are_where_they_are(
+    samples: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    pytest.importorskip("onnxruntime", reason="needs pip install 'slimdp[export]'")
+    image = read_image(samples / "coco" / "000000000785.jpg")
+    found = []
+    for has in (True, False):
+        monkeypatch.setattr("slimdp.inference.detectors.yolox._has_onnxruntime", lambda has=has: has)
+        found.append(YoloxDetector(weights, side).detect(image))
+    assert len(found[0]) >= 1
+    np.testing.assert_allclose(found[0].xywh, found[1].xywh, atol=0.1)
+    np.testing.assert_allclose(found[0].score, found[1].score, atol=1e-3)
