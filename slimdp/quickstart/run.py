@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ from slimdp.evaluation import (
 )
 from slimdp.inference import describe_origin, predict_to_file
 from slimdp.motion import ColourCheck, PropagationSummary, TransferSettings, propagate
-from slimdp.quickstart.show import Shown, show
+from slimdp.quickstart.show import PROPAGATED, Shown, show
 from slimdp.report import score_table
 from slimdp.shipped import shipped_folder
 from slimdp.structures import PersonAnnotation
@@ -47,7 +47,7 @@ from slimdp.surface.open_body import open_body
 from slimdp.synthetic.dataset import EVERY_FRAME_FILE, PRESETS, synthesize_preset
 from slimdp.training import TrainRun, load_model, train_side_by_side
 
-LABELLED, PROPAGATED = "data/clips_train.json", "propagated.json"
+LABELLED = "data/clips_train.json"
 #: The variants of stage II and the annotation files, in the quickstart's folder, that each one sees. Half of
 #: the samples come from each, much as the paper adds the loss of a propagated frame to the labelled one's
 #: (3.2.2).
@@ -121,9 +121,7 @@ def _run(config: TrainConfig, out: Path, preset: str, seed: int) -> QuickstartRe
         (start,) = train_side_by_side([TrainRun(first, out / "train_stills")])
     with clock.stage("train_clips"):
         checkpoints = train_side_by_side([_second_stage(config, out, variant, start) for variant in VARIANTS])
-    people = read_annotations(out / "data" / EVERY_FRAME_FILE, out / "data").people
-    labelled = {p.image.id for p in read_annotations(out / LABELLED, out / "data").people if p.has_labels}
-    unlabelled = [person for person in people if person.image.id not in labelled]
+    people, unlabelled = _people_of_labelled_videos(out)
     scores = {}
     for variant, checkpoint in zip(VARIANTS, checkpoints, strict=True):
         with clock.stage(f"evaluate_{variant}"):
@@ -176,7 +174,19 @@ def _second_stage(config: TrainConfig, out: Path, variant: str, start: Path) -> 
     return TrainRun(config.replace(stages=(config.stages[0], stage)), out / f"train_{variant}", start)
 
 
-def _predict(checkpoint: Path, people: tuple[PersonAnnotation, ...], out: Path, variant: str) -> Path:
+def _people_of_labelled_videos(out: Path) -> tuple[list[PersonAnnotation], list[PersonAnnotation]]:
+    """Everybody in every frame of the videos in which somebody is labelled, and those in unlabelled frames.
+
+    Somebody may be out of view in the one frame that was to be labelled.
+    """
+    labelled = [p for p in read_annotations(out / LABELLED, out / "data").people if p.has_labels]
+    videos, frames = {p.image.video for p in labelled}, {p.image.id for p in labelled}
+    everybody = read_annotations(out / "data" / EVERY_FRAME_FILE, out / "data").people
+    people = [person for person in everybody if person.image.video in videos]
+    return people, [person for person in people if person.image.id not in frames]
+
+
+def _predict(checkpoint: Path, people: Sequence[PersonAnnotation], out: Path, variant: str) -> Path:
     """Predict everybody in every frame of the videos."""
     model, config = load_model(checkpoint)
     origin = describe_origin(checkpoint, out / "data" / EVERY_FRAME_FILE)

@@ -15,6 +15,7 @@ import numpy as np
 from flow_cache.images import read_image
 from flow_cache.runtime.progress import tracked
 from slimdp.config import TrainConfig
+from slimdp.data import read_annotations
 from slimdp.evaluation import PredictionFile
 from slimdp.inference.painting import paint_people
 from slimdp.inference.video_encoder import VideoEncoder, join_video
@@ -27,7 +28,8 @@ from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.surface import load_surface
 from slimdp.synthetic.scene import FRAMES_PER_SECOND
 
-PEOPLE_SHOWN = 8
+PROPAGATED = "propagated.json"
+PEOPLE_SHOWN, VIDEOS_SHOWN = 8, 4
 #: Columns of the film, and the predictions that they show.
 _COLUMNS = {
     "video": None,
@@ -35,6 +37,8 @@ _COLUMNS = {
     "and from labels that the flow carried": "with_propagation",
 }
 _LABEL_RADIUS = 2.5
+#: People by video and number of the frame.
+_ByFrame = dict[tuple[str | None, int | None], list[PersonAnnotation]]
 
 
 @dataclass(frozen=True)
@@ -146,13 +150,15 @@ def _sections(run: Shown, film: Path, panel: np.ndarray) -> Iterator[Section]:
         ],
         [Film(film, "The videos one after the other; parts as each network sees them.")],
     )
+    sent = run.summary.total
     yield Section(
         "What was labelled, and where the flow brought it",
         [
-            f"{run.summary.labelled_people} people were labelled. Labels go to every third frame, from frame "
-            "to frame along the flow; how far each missed on the way there and back says how much it counts."
+            f"{run.summary.labels} points on {run.summary.labelled_people} people were labelled. They go "
+            "from frame to frame along the flow; those whose way there and back disagrees, or that land on "
+            f"other colours, are dropped: {100 * sent.labels_out / max(sent.labels_in, 1):.0f} % arrive."
         ],
-        pictures=[Picture(_labels_sheet(run), "The labelled frames with their points, by part.")],
+        pictures=[Picture(labels_sheet(run), "Points by part; none: the person got too few.")],
     )
     yield Section(
         "People in frames without labels",
@@ -173,14 +179,32 @@ def _sections(run: Shown, film: Path, panel: np.ndarray) -> Iterator[Section]:
     )
 
 
-def _labels_sheet(run: Shown) -> np.ndarray:
-    by_image: dict[int, tuple[ImageRecord, list[PersonAnnotation]]] = {}
-    for person in run.labelled:
-        by_image.setdefault(person.image.id, (person.image, []))[1].append(person)
-    cells = []
-    for record, people in evenly_spread(list(by_image.values()), PEOPLE_SHOWN):
-        image = read_image(record.file)
-        for person in people:
-            image = draw_points(image, person.points, person.part, radius=_LABEL_RADIUS)
-        cells.append(image)
-    return contact_sheet([cells[start : start + 4] for start in range(0, len(cells), 4)])
+def labels_sheet(run: Shown, videos: int = VIDEOS_SHOWN) -> np.ndarray:
+    """The labelled frames of some videos in the middle, and where their labels came before and after."""
+    steps = [step for step, _ in run.summary.steps]
+    shown = [*evenly_spread([-step for step in steps if step < 0], 2)]
+    steps = sorted({0, *(-step for step in shown), *shown})
+    carried: _ByFrame = {}
+    for person in read_annotations(run.out / PROPAGATED, run.out / "data").people:
+        carried.setdefault((person.image.video, person.image.frame), []).append(person)
+    rows = []
+    for person in evenly_spread(run.labelled, videos):
+        record = person.image
+        assert record.frame is not None
+        rows.append([_labels_at(record, record.frame + step, carried) for step in steps])
+    return contact_sheet(rows, [_words_of(step) for step in steps])
+
+
+def _labels_at(
+    labelled: ImageRecord,
+    frame: int,
+    carried: _ByFrame,
+) -> np.ndarray:
+    image = read_image(labelled.file.with_name(f"{frame:06d}{labelled.file.suffix}"))
+    for person in carried.get((labelled.video, frame), ()):
+        image = draw_points(image, person.points, person.part, radius=_LABEL_RADIUS)
+    return image
+
+
+def _words_of(step: int) -> str:
+    return f"{abs(step)} frames {'before' if step < 0 else 'after'}" if step else "labelled"
