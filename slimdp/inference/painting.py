@@ -149,9 +149,9 @@ def _reached(
 ) -> tuple[int, int, int, int]:
     """Left, top, width and height of where a part (S, S) of the crop has weight, px of the window."""
     column, row = (np.flatnonzero(mine.any(axis=axis)) for axis in (0, 1))
-    x, y = np.array([column[0] - 1, column[-1] + 1]), np.array([row[0] - 1, row[-1] + 1])
+    (x0, x1), (y0, y1) = (column[0] - 1, column[-1] + 1), (row[0] - 1, row[-1] + 1)
     corners = apply_affine(
-        invert_affine(crop_from_window), np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2).astype(float)
+        invert_affine(crop_from_window), np.array([(x0, y0), (x1, y0), (x0, y1), (x1, y1)])
     )
     left, top = np.floor(corners.min(axis=0)).clip(0, (width, height)).astype(int)
     right, bottom = (np.ceil(corners.max(axis=0)) + 1).clip(0, (width, height)).astype(int)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
-def read_ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
+def read_ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     """The same items in the same order, up to `depth` of them made before they are asked for.
 
-    An error comes after the items before it. The thread ends when the iterator is closed.
+    An error comes after the items before it. Close the iterator where it is left early: that closes `items`
+    too, and waits for the thread, which must not compute while Python ends.
     """
     ready: queue.Queue[tuple[Item | None, BaseException | None, bool]] = queue.Queue(depth)
     left = threading.Event()
@@ -26,11 +27,14 @@ def read_ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
                 return
 
     def work() -> None:
+        made = iter(items)
         try:
-            for item in items:
+            for item in made:
                 put((item, None, False))
                 if left.is_set():
                     break
+            if isinstance(made, Generator):
+                made.close()
             put((None, None, True))
         except BaseException as error:  # goes to who asks
             put((None, error, True))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -194,8 +194,8 @@ def _write_pieces(
     total = min(announced, pipeline.frames or announced) if announced else pipeline.frames
     made: list[Piece] = []
     # Drawing and encoding wait for nothing that the next frames need.
-    poses = read_ahead(passage.poses(there[-1] if there else None), _PREDICTED_AHEAD)
-    with ProgressTracker("video", "frames", total, found=done) as progress:
+    ahead = read_ahead(passage.poses(there[-1] if there else None), _PREDICTED_AHEAD)
+    with closing(ahead) as poses, ProgressTracker("video", "frames", total, found=done) as progress:
         while (first := next(poses, None)) is not None:
             of_piece = itertools.chain([first], itertools.islice(poses, pipeline.piece - 1))
             with folder.new_piece(len(there) + len(made)) as place:
