@@ -96,6 +96,8 @@ def test_the_page_trains_predicts_scores_and_estimates(
     assert losses
     seen = json.loads((folder / "scores.json").read_text())["scores"]["seen.points"]
     assert 0 <= seen <= 100
+    record = json.loads((folder / "pose" / "video.json").read_text())
+    assert (record["detector"], record["frames"]) == ({"share": 0.7}, 4)
     with FlowStore(folder / "flow.h5") as store:
         assert list(store.videos()) == ["train_00000"]
         field = store.read("train_00000", 0, 1).displacement
