@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -57,6 +61,33 @@ def test_where_pieces_begin_makes_no_difference_to_what_an_hdf5_file_holds(tmp_p
         assert len(names) == 8
         for name in names:
             np.testing.assert_array_equal(whole[name][:], cut[name][:])
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Writing beyond so many bytes fails, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_is_an_error_and_leaves_nothing_that_looks_whole(name: str, tmp_path: Path) -> None:
+    with files_of_at_most(60), pytest.raises(OSError, match=r"large|space|written"):
+        write(name, tmp_path / "piece")
+    assert not (tmp_path / "piece" / "out").exists()
+    path = write(name, tmp_path / "join")
+    if path.is_dir() and name != "texture":
+        return  # frames are written once: joining names them anew
+    shutil.rmtree(path.parent)
+    with files_of_at_most(60), pytest.raises(OSError, match=r"large|space"):
+        WRITERS[name].join([tmp_path / "join" / "piece0"], path.parent, INFO, PEOPLE)
+    assert list(path.parent.iterdir()) == []
 
 
 def test_frames_hold_part_u_v_as_red_green_blue(tmp_path: Path) -> None:
