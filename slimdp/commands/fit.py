@@ -26,8 +26,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--reach",
         type=int,
         metavar="N",
-        help="carry labels over N frames to either side along the flow, 0 for none (default: 0 with weights, "
-        "30 from scratch)",
+        help="carry labels over N frames to either side along the flow, 0 for none (default: 24, or 0 where "
+        "the weights know people)",
     )
     command.add_argument(
         "--threshold-px", type=float, default=5.0, help="of carried labels, at 256 px crops (default 5)"

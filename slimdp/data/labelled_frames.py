@@ -69,14 +69,17 @@ def extract_labelled_frames(
     """
     if around < 0:
         raise ValueError(f"around = {around}, but 0 frames or more are wanted")
-    annotations = read_annotations(labels, labels.parent, check_images=False)
-    people = [person for person in annotations.people if person.has_labels and not person.crowd]
-    if not any(person.has_uv.any() for person in people):
+    annotations = read_annotations(labels, labels.parent, check_images=False, read_masks=True)
+    labelled = [person for person in annotations.people if person.has_labels and not person.crowd]
+    if not any(person.has_uv.any() for person in labelled):
         raise AnnotationError(
             f"{labels}: {len(annotations.images)} images with {len(annotations.people)} people, but no point "
             "with (u, v) (dp_x, dp_y, dp_I, dp_U, dp_V) that a network could learn from"
         )
-    frames = _assign(labels, {person.image.id: person.image for person in people}, videos, first_frame)
+    images = {person.image.id: person.image for person in labelled}
+    frames = _assign(labels, images, videos, first_frame)
+    # Everybody in these frames: who has no labels may hide who has some.
+    people = [person for person in annotations.people if person.image.id in images]
     about = {
         "labels": file_sha256(labels).hex(),
         "videos": {

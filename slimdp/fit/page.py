@@ -103,13 +103,20 @@ def _training_picture(plan: FitPlan) -> Picture | None:
     return Picture(decode_image(Path("loss.png"), plot.png), "The loss over the steps.")
 
 
+def score_labelled(plan: FitPlan, file: Path, labelled: AnnotationSet) -> dict[str, float]:
+    """Points of the labelled people within some distances, percent, localization only."""
+    surface = load_surface(plan.train_config().surface)
+    scorer = Scorer(POINT_SCORES, EvaluationSet.of(labelled.people), surface)
+    with PredictionFile(file) as predictions:
+        scorer.take(predictions)
+    return table_row(summarize(scorer.metric(PointMetric).errors())["localization"])
+
+
 def _people_section(plan: FitPlan, labelled: AnnotationSet) -> Section:
     surface = load_surface(plan.train_config().surface)
     with PredictionFile(plan.predictions) as predictions:
         panel = prediction_panel(labelled.people, predictions, surface, PEOPLE_SHOWN)
-        scorer = Scorer(POINT_SCORES, EvaluationSet.of(labelled.people), surface)
-        scorer.take(predictions)
-    row = table_row(summarize(scorer.metric(PointMetric).errors())["localization"])
+    row = score_labelled(plan, plan.predictions, labelled)
     return Section(
         "The labelled people, predicted",
         [

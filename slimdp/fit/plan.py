@@ -16,9 +16,11 @@ from slimdp.shipped import shipped_folder
 from slimdp.training import stage_file
 from slimdp.training.checkpoint import load_checkpoint
 
-#: Frames to either side that labels are carried over, where nobody says: weights that know people know better
-#: than the flow, so they carry none; a network that begins from nothing gains by far ones (docs/fit.md).
-REACH_OF_WEIGHTS, REACH_FROM_SCRATCH = 0, 30
+#: Frames to either side that labels are carried over, where nobody says and the weights know no people.
+REACH = 24
+#: Weights know people that put this share of the labelled points within 10 cm before they are fitted, %:
+#: they know better than the flow, and no labels are carried (docs/fit.md).
+KNOWS_PERCENT = 50.0
 #: Labels are carried to every so many frames.
 STRIDE = 3
 #: Of the forward-backward check, px of a 256 px crop.
@@ -66,13 +68,7 @@ class FitPlan:
     out: Path
     settings: FitSettings
     weights: Path | None  # None: from scratch
-
-    @property
-    def reach(self) -> int:
-        """Frames to either side that labels are carried over."""
-        if self.settings.reach is not None:
-            return self.settings.reach
-        return REACH_FROM_SCRATCH if self.weights is None else REACH_OF_WEIGHTS
+    reach: int = 0  # frames to either side that labels are carried over, once that is decided
 
     @property
     def data(self) -> Path:
@@ -128,7 +124,7 @@ class FitPlan:
         return {
             "labels": file_sha256(self.labels).hex(),
             "videos": {video.name: str(video.path.resolve()) for video in self.videos},
-            "weights": weights, "reach": self.reach, "threshold_px": self.settings.threshold_px,
+            "weights": weights, "reach": self.settings.reach, "threshold_px": self.settings.threshold_px,
             "first_frame": self.settings.first_frame, "overrides": list(self.settings.overrides),
         }  # fmt: skip
 
@@ -155,20 +151,42 @@ class FitPlan:
             apply_override(values, override)
         return config_from_dict(values, " ".join(["the settings of the training", *self.settings.overrides]))
 
+    @property
+    def probe(self) -> Path:
+        """The folder of the labelled frames alone: what do the weights know of them?"""
+        return self.out / "probe"
+
+    @property
+    def probed(self) -> Path:
+        """The people of the labelled frames, predicted by the weights as they come."""
+        return self.out / "probe.h5"
+
+    def probe_steps(self) -> list[FitStep]:
+        """The commands that find out what the weights know."""
+        return [
+            self._frames("take the labelled frames", self.probe, 0),
+            self._predict("look what the weights know of them", self.weights, self.probe, self.probed),
+        ]
+
     def frames_step(self) -> FitStep:
         """The first command: it looks through labels and videos, and so finds most of what can be wrong."""
-        words = ["frames", str(self.labels), *map(str, self.videos), "--out", str(self.data)]
-        words += ["--around", str(self.reach)]
+        around = f", and {self.reach} to either side" if self.reach else ""
+        return self._frames(f"take the labelled frames{around}", self.data, self.reach)
+
+    def _frames(self, title: str, out: Path, around: int) -> FitStep:
+        words = ["frames", str(self.labels), *map(str, self.videos), "--out", str(out)]
+        words += ["--around", str(around)]
         if self.settings.first_frame is not None:
             words += ["--first-frame", str(self.settings.first_frame)]
-        return FitStep("take the labelled frames", tuple(words))
+        return FitStep(title, tuple(words))
 
     def steps(self) -> list[FitStep]:
         """All commands, in order."""
         found = [self.frames_step(), self._doctor()]
         if self.reach:
             found += [self._flow(), self._propagate()]
-        found += [self._train(), self._predict()]
+        title = "predict the people of the labelled frames"
+        found += [self._train(), self._predict(title, self.checkpoint, self.data, self.predictions)]
         return found + [self._video(video) for video in self.videos]
 
     def _doctor(self) -> FitStep:
@@ -200,10 +218,10 @@ class FitPlan:
             words += ["--initial", str(self.weights)]
         return FitStep("train", (*words, "--device", self.settings.device), self.checkpoint)
 
-    def _predict(self) -> FitStep:
-        words: tuple[str, ...] = ("predict", str(self.checkpoint), "--annotations", str(self.labelled))
-        words += ("--images", str(self.data), "--out", str(self.predictions))
-        return FitStep("predict the people of the labelled frames", words, self.predictions)
+    @staticmethod
+    def _predict(title: str, checkpoint: Path | None, data: Path, out: Path) -> FitStep:
+        words: tuple[str, ...] = ("predict", str(checkpoint), "--annotations", str(data / LABELS))
+        return FitStep(title, (*words, "--images", str(data), "--out", str(out)), out)
 
     def _video(self, video: VideoSource) -> FitStep:
         words: tuple[str, ...] = ("video", str(video.path), "--out", str(self.video_folder(video)))

@@ -1,5 +1,6 @@
 """The run itself: each command is printed, done, and passed over where it was done before.
 
+RUN/probe/, RUN/probe.h5  the labelled frames, and what the weights know of them
 RUN/data/                 the labelled frames, and those around them that labels are carried to
 RUN/flow.h5, RUN/propagated.json     where labels are carried, if they are
 RUN/settings.yaml, RUN/train/        stage II
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from flow_cache.runtime.atomic import write_json, write_text
@@ -21,8 +23,10 @@ from flow_cache.runtime.lock import HeldError, held_folder
 from flow_cache.runtime.progress import log_line, logged_to, shown
 from flow_cache.video import VideoSource
 from slimdp.config import ConfigError, config_to_dict
-from slimdp.fit.page import write_fit_page
-from slimdp.fit.plan import FitPlan, FitSettings, FitStep
+from slimdp.data import read_annotations
+from slimdp.data.labelled_frames import LABELS
+from slimdp.fit.page import score_labelled, write_fit_page
+from slimdp.fit.plan import KNOWS_PERCENT, REACH, FitPlan, FitSettings, FitStep
 from slimdp.inference.weights import find_weights
 from slimdp.settings_file import differences, dump_yaml
 
@@ -88,20 +92,40 @@ def find_start(weights: str | None) -> Path | None:
 
 def _run_plan(plan: FitPlan, run: Run) -> Path:
     _begin(plan)
+    plan = replace(plan, reach=_decide_reach(plan, run))
     _run_step(plan.frames_step(), run)
     config = config_to_dict(plan.train_config())
     if not plan.training.exists():  # what is there is the user's to change
         write_text(plan.training, f"# {plan.frames_step().title}: slimdp fit\n{dump_yaml(config)}")
-    if not plan.reach:
-        log_line(
-            "no labels are carried to other frames: weights that know people know better than the flow "
-            "(docs/fit.md); --reach 9 carries them"
-        )
     for step in plan.steps()[1:]:
         _run_step(step, run)
     page = write_fit_page(plan)
     log_line(f"== done: {page}")
     return page
+
+
+def _decide_reach(plan: FitPlan, run: Run) -> int:
+    """Frames over which labels are carried: none where the weights know people better than the flow does."""
+    if plan.settings.reach is not None:
+        return plan.settings.reach
+    if plan.weights is None:
+        return REACH
+    for step in plan.probe_steps():
+        _run_step(step, run)
+    percent = known_percent(plan)
+    knows = percent >= KNOWS_PERCENT
+    log_line(
+        f"== the weights put {percent:.0f} % of the labelled points within 10 cm: they know people "
+        + ("well enough, and no labels are carried" if knows else "less well than the flow carries labels")
+        + " (docs/fit.md; --reach says it otherwise)"
+    )
+    return 0 if knows else REACH
+
+
+def known_percent(plan: FitPlan) -> float:
+    """The share of the labelled points that the weights put within 10 cm before they are fitted."""
+    labelled = read_annotations(plan.probe / LABELS, plan.probe)
+    return score_labelled(plan, plan.probed, labelled)["10cm"]
 
 
 def _begin(plan: FitPlan) -> None:

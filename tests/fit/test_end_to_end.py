@@ -87,4 +87,4 @@ def test_from_a_labelled_frame_to_a_page(own: Path, tmp_path: Path) -> None:
     done = run(*words, "--weights", out / "train" / "stage_fit.pt")
     assert done.returncode == 0, done.stderr
     assert (next_run / "train" / "stage_fit_2.pt").is_file()
-    assert not (next_run / "propagated.json").exists()
+    assert (next_run / "propagated.json").exists()  # it knows little after six steps

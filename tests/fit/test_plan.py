@@ -9,20 +9,22 @@ import pytest
 from flow_cache.video import name_sources
 from slimdp.config import ConfigError, load_config
 from slimdp.data.labelled_frames import extract_labelled_frames
-from slimdp.fit.plan import REACH_FROM_SCRATCH, FitPlan, FitSettings
+from slimdp.fit.plan import FitPlan, FitSettings
 from slimdp.settings_file import dump_yaml
 from slimdp.training.checkpoint import Checkpoint, build_model, save_checkpoint
 from tests.fit.conftest import small_config
 
 
-def plan_of(walk: Path, out: Path, weights: Path | None = None, **settings: object) -> FitPlan:
+def plan_of(
+    walk: Path, out: Path, weights: Path | None = None, reach: int = 0, **settings: object
+) -> FitPlan:
     videos = tuple(name_sources([walk / "walk"]))
-    plan = FitPlan(walk / "labels.json", videos, out, FitSettings(**settings), weights)  # type: ignore[arg-type]
+    plan = FitPlan(walk / "labels.json", videos, out, FitSettings(**settings), weights, reach)  # type: ignore[arg-type]
     extract_labelled_frames(plan.labels, plan.videos, plan.data, plan.reach)
     return plan
 
 
-def test_weights_that_know_people_carry_no_labels(walk: Path, weights: Path, tmp_path: Path) -> None:
+def test_without_carried_labels_there_is_no_flow(walk: Path, weights: Path, tmp_path: Path) -> None:
     plan = plan_of(walk, tmp_path, weights)
     assert [step.command[0] for step in plan.steps()] == ["frames", "doctor", "train", "predict", "video"]
     config = plan.train_config()
@@ -34,9 +36,8 @@ def test_weights_that_know_people_carry_no_labels(walk: Path, weights: Path, tmp
     assert train.done == tmp_path / "train" / "stage_fit.pt"
 
 
-def test_from_scratch_labels_go_far(walk: Path, tmp_path: Path) -> None:
-    plan = plan_of(walk, tmp_path)
-    assert plan.reach == REACH_FROM_SCRATCH
+def test_carried_labels_go_far_along_the_flow(walk: Path, tmp_path: Path) -> None:
+    plan = plan_of(walk, tmp_path, reach=30)
     names = ["frames", "doctor", "flow", "propagate", "train", "predict", "video"]
     assert [step.command[0] for step in plan.steps()] == names
     propagate = plan.steps()[3].command

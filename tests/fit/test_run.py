@@ -26,10 +26,11 @@ class Commands:
             return 2
         if words[0] == "frames":
             return main(words)
-        made = {"propagate": "propagated.json", "train": "train/stage_fit.pt", "predict": "predictions.h5"}
-        if words[0] in made:
-            (self.out / made[words[0]]).parent.mkdir(exist_ok=True)
-            (self.out / made[words[0]]).touch()
+        if words[0] in ("propagate", "predict"):
+            Path(words[words.index("--out") + 1]).touch()
+        if words[0] == "train":
+            (self.out / "train").mkdir(exist_ok=True)
+            (self.out / "train" / "stage_fit.pt").touch()
         return 0
 
 
@@ -80,6 +81,25 @@ def test_settings_that_were_changed_by_hand_are_kept(walk: Path, tmp_path: Path)
     assert read_settings(file)["stages"][0]["steps"] == 7
 
 
+@pytest.mark.parametrize(("percent", "carries"), [(68.4, False), (30.0, True)])
+def test_what_the_weights_know_decides_whether_labels_are_carried(
+    walk: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, percent: float, carries: bool
+) -> None:
+    monkeypatch.setattr("slimdp.fit.run.known_percent", lambda plan: percent)
+    commands = Commands(tmp_path)
+    run(walk, tmp_path, commands, weights=str(weights))
+    assert ("propagate" in commands.ran) == carries
+    assert commands.ran[:2] == ["frames", "predict"]
+    assert f"{percent:.0f} % of the labelled points" in (tmp_path / "fit.log").read_text()
+    run(walk, tmp_path, commands, weights=str(weights))  # the same decision, and so the same run
+
+
+def test_a_given_reach_needs_no_look_at_the_weights(walk: Path, weights: Path, tmp_path: Path) -> None:
+    commands = Commands(tmp_path)
+    run(walk, tmp_path, commands, weights=str(weights), reach=0)
+    assert commands.ran == ["frames", "doctor", "train", "predict", "video"]
+
+
 def test_weights_that_are_not_there_are_named_before_any_work(walk: Path, tmp_path: Path) -> None:
     commands = Commands(tmp_path)
     with pytest.raises(ConfigError, match="no weights at"):
@@ -97,7 +117,7 @@ def test_labels_of_another_video_end_the_command(
     assert main([*words, "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert "has no picture 000005.jpg" in said
-    assert "it stopped there (take the labelled frames)" in said
+    assert "it stopped there (take the labelled frames, and 3 to either side)" in said
     assert "Traceback" not in said
 
 
