@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from slimdp.inference.detectors import DetectorError, DetectorRequest, make_detector
+from slimdp.inference.detectors.detector import no_boxes
 from slimdp.inference.image_pose import ImagePose, PersonPose
 from slimdp.inference.person_maps import CropNetwork
 from slimdp.inference.predictor import instance_of
@@ -167,6 +168,8 @@ class DensePose:
         if self.detector is None:
             return _whole(image)
         found = self.detector.detect(image)
+        if found is None:
+            return no_boxes()
         order = np.argsort(-found.score, kind="stable")
         return Boxes(found.xywh[order], found.score[order])
 

@@ -13,7 +13,7 @@ from slimdp.commands.arguments import add_device, add_imports, add_surface, name
 if TYPE_CHECKING:
     from slimdp.inference.video import VideoPipeline
     from slimdp.inference.video_frames import FrameSource
-    from slimdp.inference.video_records import Smoother, Tracker
+    from slimdp.inference.video_records import Detector, Smoother, Tracker
 
 #: What is written where nothing is named.
 _WRITTEN = ("overlay",)
@@ -59,7 +59,7 @@ def _add_finding(command: argparse.ArgumentParser) -> None:
     command.add_argument("--detector-side", type=int, metavar="PX", help="of what yolox sees")
     command.add_argument("--score", type=float, default=0.3, help="least score of a box, 0..1 (default 0.3)")
     command.add_argument(
-        "--every", type=int, default=4, metavar="K", help="detect in every K-th frame (default 4)"
+        "--every", type=int, metavar="K", help="detect in every K-th frame (default 4; of boxes 1)"
     )
     command.add_argument("--tracker", metavar="NAME", help="flow, outline (default: as the detector needs)")
     command.add_argument(
@@ -108,7 +108,7 @@ def _pipeline(options: argparse.Namespace, source: FrameSource, weights: Path) -
     model, config = load_model(weights)
     symmetry = load_symmetry(options.surface or config.surface) if options.flip_test else None
     network = CropNetwork(to_device(model, device), config.crop, options.batch, symmetry)
-    tracker, smoother = _tracker(options, detector.name), _smoother(options, source)
+    tracker, smoother = _tracker(options, detector), _smoother(options, source)
     return VideoPipeline(source, detector, tracker, network, smoother, options.frames)
 
 
@@ -122,10 +122,11 @@ def _smoother(options: argparse.Namespace, source: FrameSource) -> Smoother:
     return smoother
 
 
-def _tracker(options: argparse.Namespace, detector: str) -> Tracker:
-    from slimdp.inference.tracking import TrackSettings
+def _tracker(options: argparse.Namespace, detector: Detector) -> Tracker:
+    from slimdp.inference.tracking import TrackSettings, usual_every
     from slimdp.registry import lookup
 
-    name = options.tracker or ("outline" if detector == "follow" else "flow")
-    tracker: Tracker = lookup("slimdp.trackers", name, "--tracker")(TrackSettings(every=options.every))
+    name = options.tracker or ("outline" if detector.name == "follow" else "flow")
+    every = usual_every(detector) if options.every is None else options.every
+    tracker: Tracker = lookup("slimdp.trackers", name, "--tracker")(TrackSettings(every=every))
     return tracker

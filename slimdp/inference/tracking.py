@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from slimdp.inference.detectors import BoxFileDetector
 from slimdp.inference.outline_tracking import OutlineTracker
-from slimdp.inference.video_records import Boxes, FrameMaps, TrackedPerson, Tracker, VideoFrame
+from slimdp.inference.video_records import Boxes, Detector, FrameMaps, TrackedPerson, Tracker, VideoFrame
 
 #: Frames are shrunk to about so many px of the longer side before their flow is estimated.
 _FLOW_SIDE = 256
@@ -170,6 +171,11 @@ class FlowTracker:
         edges = edges + gain * (wanted - edges)
         box = np.concatenate([edges[:2], edges[2:] - edges[:2]])
         return replace(track, box=tuple(float(number) for number in box), score=score, missed=0)
+
+
+def usual_every(detector: Detector) -> int:
+    """Of how many frames a detector looks at one where nobody says it: boxes that are there cost nothing."""
+    return 1 if isinstance(detector, BoxFileDetector) else TrackSettings().every
 
 
 #: By the name that --tracker takes.

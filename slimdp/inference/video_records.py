@@ -113,8 +113,9 @@ class Detector(Protocol):
 
     name: str
 
-    def detect(self, image: np.ndarray, index: int = 0) -> Boxes:
-        """People in an image (H, W, 3) uint8 RGB, frame number `index` of its video."""
+    def detect(self, image: np.ndarray, index: int = 0) -> Boxes | None:
+        """People in an image (H, W, 3) uint8 RGB, frame number `index` of its video; None where it knows
+        nothing of that frame, which is not nobody."""
 
     def settings(self) -> dict[str, Any]:
         """What decides the boxes, as JSON."""

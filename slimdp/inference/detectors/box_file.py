@@ -39,6 +39,8 @@ class BoxFileDetector:
         except ValueError as error:
             raise DetectorError(str(error)) from error
         self._boxes: Mapping[int, np.ndarray] = people.boxes
+        listed = np.array(sorted(people.boxes))
+        self._first, self._step = int(listed[0]), int(np.diff(listed).min(initial=info.frames or 1))
 
     @classmethod
     def from_request(cls, request: DetectorRequest) -> BoxFileDetector:
@@ -59,11 +61,15 @@ class BoxFileDetector:
     def __str__(self) -> str:
         return f"the boxes in {self.path}"
 
-    def detect(self, image: np.ndarray, index: int = 0) -> Boxes:
-        """The boxes of frame `index`, cut to the image."""
+    def detect(self, image: np.ndarray, index: int = 0) -> Boxes | None:
+        """The boxes of frame `index`, cut to the image; None where the file leaves the frame out.
+
+        A file that lists every tenth frame leaves out those between, and says of a tenth one without boxes
+        that nobody is in it.
+        """
         boxes = self._boxes.get(index)
         if boxes is None:
-            return no_boxes()
+            return None if (index - self._first) % self._step else no_boxes()
         height, width = image.shape[:2]
         near = np.clip(boxes[:, :2], 0, [width, height])
         far = np.clip(boxes[:, :2] + boxes[:, 2:], 0, [width, height])

@@ -15,6 +15,7 @@ from slimdp.inference.detectors import (
     make_detector,
 )
 from slimdp.inference.detectors.detector import suppress_overlaps
+from slimdp.inference.tracking import usual_every
 from slimdp.inference.video_frames import open_frames
 from slimdp.settings_file import ConfigError
 
@@ -91,8 +92,11 @@ def test_boxes_of_a_file_are_read_by_frame(folder: Path, tmp_path: Path) -> None
     file.write_text(json.dumps(content))
     detector, _ = make_detector(f"boxes:{file}", DetectorRequest(frames=open_frames(folder)))
     np.testing.assert_array_equal(detector.detect(IMAGE, 0).xywh, [[1, 2, 10, 20]])
-    assert len(detector.detect(IMAGE, 1)) == 0
+    assert detector.detect(IMAGE, 1) is None  # of every second frame, this is none
+    assert len(detector.detect(IMAGE, 4)) == 0
     np.testing.assert_array_equal(detector.detect(IMAGE, 2).xywh, [[50, 2, 14, 20], [5, 5, 6, 6]])
+    assert usual_every(detector) == 1
+    assert usual_every(FollowDetector()) == 4
     file.write_text(json.dumps({**content, "images": [{"id": 1, "file_name": "run/000000.png"}]}))
     with pytest.raises(DetectorError, match=r"boxes\.json"):
         make_detector(f"boxes:{file}", DetectorRequest(frames=open_frames(folder)))
