@@ -43,6 +43,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_annotations(command)
     command.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
     add_surface(command, None, "whose symmetry that takes; default: the training's")
+    command.add_argument(
+        "--scales", type=_scale, nargs="+", default=[1.0], metavar="X", help="of the crop, fused (default: 1)"
+    )
     add_imports(command, "the network, or a loss that its training had")
     add_output(command, "--out", required=True, help="predictions.h5 to write")
     command.set_defaults(run=_predict)
@@ -78,4 +81,15 @@ def _predict(options: argparse.Namespace) -> None:
     model, config = load_model(checkpoint)
     symmetry = load_symmetry(options.surface or config.surface) if options.flip_test else None
     origin = describe_origin(checkpoint, options.annotations)
-    print(predict_to_file(model, people, config.crop, options.out, origin, flip_symmetry=symmetry))
+    written = predict_to_file(
+        model, people, config.crop, options.out, origin, flip_symmetry=symmetry, scales=options.scales
+    )
+    print(written)
+
+
+def _scale(text: str) -> float:
+    """A number over 0 and up to 8: a crop of 8 times its sides takes 64 times as long."""
+    value = float(text)
+    if not 0 < value <= 8:
+        raise argparse.ArgumentTypeError(f"{text}; a number over 0, at most 8 is wanted")
+    return value

@@ -16,12 +16,15 @@ from flow_cache.runtime.progress import tracked
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image
 from slimdp.evaluation.predictions import PredictionOrigin, PredictionWriter
+from slimdp.inference.multi_scale import fuse_scales
 from slimdp.inference.video_records import PersonMaps
 from slimdp.maps import upsample_map
 from slimdp.models import DensePoseModel
 from slimdp.structures import DensePoseInstance, DensePoseMaps, PersonAnnotation, PoseBatch
 from slimdp.surface.symmetry import UvSymmetry
 
+#: Of crops as they are.
+ONE_SCALE = (1.0,)
 #: A person, the affine (2, 3) from image px to crop px, and the crop (S, S, 3) uint8 RGB.
 _Crop = tuple[PersonAnnotation, np.ndarray, np.ndarray]
 
@@ -32,6 +35,7 @@ def predict_people(
     crop: CropSettings,
     batch: int = 16,
     flip_symmetry: UvSymmetry | None = None,
+    scales: Sequence[float] = ONE_SCALE,
 ) -> Iterator[DensePoseInstance]:
     """Predict the dense pose of each person from a crop around the box; only box and image are looked at.
 
@@ -42,6 +46,7 @@ def predict_people(
         crop: how the crop is cut; as in training.
         batch: crops that go through the network together.
         flip_symmetry: average with the prediction of the mirrored crop, by this symmetry of the body.
+        scales: of the crops, whose predictions are fused (`fuse_scales`).
 
     Raises:
         ImageError: a picture is missing or damaged.
@@ -55,10 +60,10 @@ def predict_people(
     for ready in _crops(people, crop):
         waiting.append(ready)
         if len(waiting) == batch:
-            yield from _predict_batch(model, waiting, flip_symmetry)
+            yield from _predict_batch(model, waiting, flip_symmetry, scales)
             waiting = []
     if waiting:
-        yield from _predict_batch(model, waiting, flip_symmetry)
+        yield from _predict_batch(model, waiting, flip_symmetry, scales)
 
 
 def predict_to_file(
@@ -69,6 +74,7 @@ def predict_to_file(
     origin: PredictionOrigin | None = None,
     batch: int = 16,
     flip_symmetry: UvSymmetry | None = None,
+    scales: Sequence[float] = ONE_SCALE,
 ) -> Path:
     """Predict everyone into a predictions file, whole or not at all; returns its path.
 
@@ -77,7 +83,7 @@ def predict_to_file(
     if not people:
         raise ValueError(f"nobody to predict: {out} would be empty")
     with PredictionWriter(out, crop.size, origin, model.layout) as writer:
-        predictions = predict_people(model, people, crop, batch, flip_symmetry)
+        predictions = predict_people(model, people, crop, batch, flip_symmetry, scales)
         for prediction in tracked(predictions, "predict", "people", len(people)):
             writer.write(prediction)
     return Path(out)
@@ -101,11 +107,11 @@ def _crops(people: Sequence[PersonAnnotation], settings: CropSettings) -> Iterat
 
 
 def _predict_batch(
-    model: DensePoseModel, crops: list[_Crop], flip_symmetry: UvSymmetry | None
+    model: DensePoseModel, crops: list[_Crop], flip_symmetry: UvSymmetry | None, scales: Sequence[float]
 ) -> list[DensePoseInstance]:
     images = np.stack([image for _, _, image in crops])
     names = [f"{person.image.file_name} annotation {person.id}" for person, _, _ in crops]
-    maps = decode(predict_crops(model, images, names, flip_symmetry), model.spec.stride)
+    maps = decode(predict_crops(model, images, names, flip_symmetry, scales), model.spec.stride)
     return [
         # The box is given, not detected: score 1.
         _instance(person.image.id, person.id, person.box, 1.0, affine, maps, i)
@@ -114,15 +120,16 @@ def _predict_batch(
 
 
 def predict_crops(
-    model: DensePoseModel, crops: np.ndarray, names: Sequence[str], flip_symmetry: UvSymmetry | None = None
-) -> DensePoseMaps:
+    model: DensePoseModel, crops: np.ndarray, names: Sequence[str], flip_symmetry: UvSymmetry | None = None,
+    scales: Sequence[float] = ONE_SCALE,
+) -> DensePoseMaps:  # fmt: skip
     """What the network says of crops (B, S, S, 3) uint8 RGB; the maps lie where its weights do.
 
     Raises FloatingPointError where that is not finite, naming the crops by `names`.
     """
     weight = next(model.parameters())
     images = torch.from_numpy(crops).to(weight.device)
-    prediction = run_model(model, images.permute(0, 3, 1, 2).to(weight.dtype) / 255, flip_symmetry)
+    prediction = run_model(model, images.permute(0, 3, 1, 2).to(weight.dtype) / 255, flip_symmetry, scales)
     parts = prediction.fine_segm, prediction.u, prediction.v, prediction.coarse_segm
     if not all(torch.isfinite(each).all() for each in parts):
         raise FloatingPointError(
@@ -156,17 +163,24 @@ def _instance(
 
 @torch.inference_mode()
 def run_model(
-    model: DensePoseModel, images: Tensor, flip_symmetry: UvSymmetry | None = None
-) -> DensePoseMaps:
-    """The last stack's prediction of crops (B, 3, S, S) RGB in 0..1, in evaluation mode."""
+    model: DensePoseModel, images: Tensor, flip_symmetry: UvSymmetry | None = None,
+    scales: Sequence[float] = ONE_SCALE,
+) -> DensePoseMaps:  # fmt: skip
+    """The last stage's prediction of crops (B, 3, S, S) RGB in 0..1, in evaluation mode."""
+
+    def predict(some: Tensor) -> DensePoseMaps:
+        straight = model(PoseBatch.of_images(some)).best
+        if flip_symmetry is None:
+            return straight
+        mirrored = model(PoseBatch.of_images(some.flip(-1))).best
+        return mean_maps(straight, mirror_maps(mirrored, flip_symmetry))
+
     was_training = model.training
     model.eval()
     try:
-        prediction = model(PoseBatch.of_images(images)).best
-        if flip_symmetry is None:
-            return prediction
-        mirrored = model(PoseBatch.of_images(images.flip(-1))).best
-        return mean_maps(prediction, mirror_maps(mirrored, flip_symmetry))
+        if tuple(scales) == ONE_SCALE:
+            return predict(images)
+        return fuse_scales(predict, images, scales, model.spec)
     finally:
         model.train(was_training)
 

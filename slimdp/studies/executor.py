@@ -249,6 +249,7 @@ def carry_out(task: RunTask) -> RunResult | None:
     folder = task.run.folder_in(task.out)
     with held(folder / records.LOCK), _said_to(folder / records.LOG):
         try:
+            import_modules(task.run.config.imports)  # a process of its own has imported nothing
             records.begin_run(folder, records.describe_run(task.run.config))
             if task.run.trains:
                 _train(task, folder)

@@ -18,6 +18,7 @@ from flow_cache.runtime.atomic import link_name
 from flow_cache.runtime.workers import WorkerPool
 from slimdp.config import ConfigError, TrainConfig
 from slimdp.models import DensePoseModel
+from slimdp.registry import import_modules
 from slimdp.surface import load_surface
 from slimdp.surface.layout import Surface
 from slimdp.surface.load import surface_layout
@@ -292,6 +293,7 @@ def train_side_by_side(runs: Sequence[TrainRun], processes: int | None = None) -
 
 
 def _train_run(run: TrainRun) -> Path:
+    import_modules(run.config.imports)  # a process of its own has imported nothing
     return train(run.config, run.out, initial=run.initial, bar=False)
 
 

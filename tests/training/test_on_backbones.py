@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -11,9 +12,10 @@ import torch
 
 from slimdp import DensePose
 from slimdp.__main__ import main
-from slimdp.config import ConfigError, DataSource, ModelSettings, TrainConfig
+from slimdp.config import ConfigError, DataSource, ModelSettings, TrainConfig, config_to_dict
 from slimdp.models import FcnSettings, FpnSettings
 from slimdp.models.backbones import BACKBONES
+from slimdp.settings_file import dump_yaml
 from slimdp.training import load_checkpoint, load_model, train
 from tests.narrow_backbone import Narrow
 from tests.threads import one_thread_here
@@ -23,6 +25,13 @@ NETWORKS = {
     "fpn": FpnSettings(channels=8),
     "fcn": FcnSettings(channels=8),
 }
+#: A module that has a backbone.
+OUTSIDE = """
+from slimdp.models.backbones import BACKBONES
+from tests.narrow_backbone import Narrow
+
+BACKBONES["narrow"] = Narrow
+"""
 BOTH = pytest.mark.parametrize("name", list(NETWORKS))
 
 
@@ -75,11 +84,29 @@ def test_it_predicts_scores_and_answers(
     with one_thread_here():
         end = train(two_steps(small_run, NETWORKS[name]), tmp_path / "run", bar=False)
     labels = ["--annotations", ellipses.annotations, "--images", ellipses.images]
-    assert main(["predict", str(end), *labels, "--flip-test", "--out", "p.h5"]) == 0
+    predict = ["predict", str(end), *labels, "--flip-test", "--scales", "0.5", "1", "1.5"]
+    assert main([*predict, "--out", "p.h5"]) == 0
     assert main(["evaluate", "--predictions", "p.h5", *labels, "--out", "scores.json"]) == 0
     image = cv2.imread(str(Path(ellipses.images) / "ellipse_1.png"))[..., ::-1]
     (person,) = DensePose.load(end, detector=None, device="cpu")(image)
-    assert person.iuv.shape[-2:] == image.shape[:2] or person.iuv.shape[:2] == image.shape[:2]
+    assert person.iuv.shape == (3, *image.shape[:2])
+
+
+def test_a_sweep_trains_and_scores_it(
+    small_run: TrainConfig, ellipses: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In processes of its own, which find a backbone from outside by `imports`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "narrow_one.py").write_text(OUTSIDE)
+    monkeypatch.delitem(sys.modules, "narrow_one", raising=False)
+    config = two_steps(small_run, NETWORKS["fpn"]).replace(imports=("narrow_one",))
+    (tmp_path / "row.yaml").write_text(dump_yaml(config_to_dict(config)))
+    evaluate = {"annotations": ellipses.annotations, "images": ellipses.images}
+    study = {"title": "networks", "rows": {"one": "row.yaml"}, "seeds": [0], "evaluate": evaluate}
+    (tmp_path / "study.yaml").write_text(dump_yaml(study))
+    assert main(["sweep", str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out")]) == 0
+    assert "localization.10cm" in (tmp_path / "out" / "scores.jsonl").read_text()
 
 
 @BOTH
