@@ -79,6 +79,7 @@ class VideoFile:
             raise
         self._to_rgb = VideoReformatter()
         self._turned = (False, False, False)  # of the last frame, see `_how_turned`
+        self._own_pixel_shape: Fraction | None = None  # that of the first frame, as the codec says
         self._count, self._packets = 0, 0  # frames, and packets with a frame in them, so far
         self._ends: dict[int, float] = {}  # s, by stream: up to where it has come
         self._longest_gap = 0.0  # s, between packets of a stream
@@ -107,8 +108,12 @@ class VideoFile:
 
     @property
     def pixel_shape(self) -> Fraction:
-        """Width of a pixel by its height, as of the last frame."""
-        return Fraction(self._stream.codec_context.sample_aspect_ratio or 1)
+        """Width of a pixel by its height, of the last frame as it is shown."""
+        own: Fraction | None = self._stream.codec_context.sample_aspect_ratio
+        # The container's word counts before the codec's, as in players, until the codec changes its own.
+        shape = self._stream.sample_aspect_ratio if own == self._own_pixel_shape else own
+        across, _, _ = self._turned
+        return 1 / Fraction(shape or 1) if across else Fraction(shape or 1)
 
     def count_packets(self) -> int:
         """How many pieces of the stream hold a frame, without decoding them; reads the file to its end."""
@@ -146,6 +151,8 @@ class VideoFile:
                         incomplete += 1
                     if frame.key_frame or not self._count:  # looking costs as much as half of decoding
                         self._turned = _how_turned(self.path, frame)
+                    if not self._count:
+                        self._own_pixel_shape = self._stream.codec_context.sample_aspect_ratio
                     self._count += 1
                     yield frame
         except av.FFmpegError as error:  # from the container

@@ -265,6 +265,22 @@ def test_pixels_that_change_their_shape_are_named(
     assert len(open_video(wide).frame_names) == 12
 
 
+def test_the_shape_of_pixels_is_that_of_players(make_film: MakeFilm, frames: list[np.ndarray]) -> None:
+    def shape(path: Path) -> Fraction:
+        with VideoFile(path) as file:
+            next(file.frames())
+            return file.pixel_shape
+
+    wide = make_film("wide.mp4", frames, sample_aspect_ratio=Fraction(4, 3))
+    assert shape(wide) == Fraction(4, 3)
+    assert shape(turned(wide, 0, 1, -1, 0)) == Fraction(3, 4)
+    content = wide.read_bytes()
+    box = b"pasp" + struct.pack(">2I", 4, 3)
+    assert box in content
+    wide.write_bytes(content.replace(box, b"pasp" + struct.pack(">2I", 2, 1)))
+    assert shape(wide) == Fraction(1, 2)  # the container's word counts before the codec's
+
+
 def test_a_cover_is_no_frame(make_film: MakeFilm, frames: list[np.ndarray], tmp_path: Path) -> None:
     with (
         av.open(str(make_film("plain.mp4", frames))) as film,
