@@ -73,18 +73,11 @@ def four_people(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize(
-    ("model", "key"),
-    [
-        (FpnSettings(channels=64), "5cm"),
-        # A pixel of its maps is twice as wide: at this size of the crop some 10 cm.
-        (FcnSettings(channels=64), "10cm"),
-    ],
-    ids=["fpn", "fcn"],
-)
+@pytest.mark.parametrize("model", [FpnSettings(channels=64), FcnSettings(channels=64)], ids=["fpn", "fcn"])
 def test_four_crops_are_learned_by_heart(
-    four_people: DataSource, tmp_path: Path, model: ModelSettings, key: str
+    four_people: DataSource, tmp_path: Path, model: ModelSettings
 ) -> None:
+    """As above, from scratch, on ResNet-18."""
     stage = StageSettings(name="heart", data=(four_people,), steps=240, batch=4, learning_rate=1e-3)
     config = TrainConfig(
         stages=(stage,),
@@ -99,6 +92,6 @@ def test_four_crops_are_learned_by_heart(
     )
     train(config, tmp_path / "run")
     rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
-    name = f"validation/localization {key}"
-    scores = [row[name] for row in rows if name in row]
+    key = "validation/localization 5cm"
+    scores = [row[key] for row in rows if key in row]
     assert scores[-1] > 95, scores

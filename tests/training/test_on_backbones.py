@@ -87,6 +87,12 @@ def test_it_predicts_scores_and_answers(
     predict = ["predict", str(end), *labels, "--flip-test", "--scales", "0.5", "1", "1.5"]
     assert main([*predict, "--out", "p.h5"]) == 0
     assert main(["evaluate", "--predictions", "p.h5", *labels, "--out", "scores.json"]) == 0
+    (tmp_path / "frames").mkdir()
+    for number in (1, 2, 3):
+        shutil.copy(Path(ellipses.images) / f"ellipse_{number}.png", tmp_path / "frames")
+    video = ["video", "frames", "--weights", str(end), "--detector", "follow", "--smooth", "none"]
+    assert main([*video, "--write", "iuv", "--out", "video"]) == 0
+    assert len(list((tmp_path / "video" / "iuv").iterdir())) == 3
     image = cv2.imread(str(Path(ellipses.images) / "ellipse_1.png"))[..., ::-1]
     (person,) = DensePose.load(end, detector=None, device="cpu")(image)
     assert person.iuv.shape == (3, *image.shape[:2])
