@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +79,9 @@ def _add_finding(command: argparse.ArgumentParser) -> None:
 
 
 def _video(options: argparse.Namespace) -> None:
+    # Before torch is loaded. Its threads would spin between the layers of a small network, on the cores that
+    # decode, draw and encode: twice the processor's time on two cores, and more on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from slimdp.inference.video import video_origin, write_video
     from slimdp.inference.video_frames import open_frames
     from slimdp.inference.weights import find_weights

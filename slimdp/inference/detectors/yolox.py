@@ -138,6 +138,8 @@ def _onnxruntime_engine(weights: Path, side: int) -> _Engine | None:
     options = onnxruntime.SessionOptions()
     # It would take all cores of the machine, also where a job may use few.
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
+    # Its threads would keep their cores busy while the network works.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(
             str(weights), options, providers=onnxruntime.get_available_providers()
