@@ -127,7 +127,7 @@ class DensePose:
         tracker: str | None = None,
         flip_test: bool = False,
         frames: int | None = None,
-        rate: Fraction | None = None,
+        rate: Fraction | float | None = None,
         batch: int = 8,
     ) -> list[Path]:
         """Write the dense pose of a video into a folder, as `slimdp video` does (docs/video.md).

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+#: The file in a folder that is held.
+IN_USE = ".in_use"
 #: Open files of this process whose locks it holds.
 _HELD: set[TextIO] = set()
 
@@ -61,7 +63,7 @@ def held_folder(folder: Path) -> Iterator[None]:
 
     Raises HeldError where another process holds it, OSError where it cannot be made, or locked.
     """
-    file = folder / ".in_use"
+    file = folder / IN_USE
     made = not folder.exists()
     with held(file):
         try:

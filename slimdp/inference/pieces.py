@@ -20,7 +20,7 @@ import torch
 
 from flow_cache.runtime.atomic import atomic_folder, clear_left, write_json
 from flow_cache.runtime.json_file import read_json
-from flow_cache.runtime.lock import HeldError, held_folder
+from flow_cache.runtime.lock import IN_USE, HeldError, held_folder
 from slimdp.inference.video_records import FrameMaps, PersonMaps, TrackedPerson, VideoFrame
 from slimdp.settings_file import ConfigError
 from slimdp.structures import DensePoseMaps
@@ -66,7 +66,7 @@ class OutputFolder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the folder, and check that it is new, or of the same settings; raises OutputFolderError."""
-        if self.path.is_dir() and not self._is_ours() and any(self.path.iterdir()):
+        if self.path.is_dir() and not self._is_ours() and self._holds_something():
             raise OutputFolderError(
                 f"{self.path} exists, and slimdp video did not make it; choose another --out, or remove it"
             )
@@ -90,6 +90,9 @@ class OutputFolder:
             write_json(settings, self._settings)
         pieces: list[Piece] = []
         while (folder := self._folder(len(pieces))).is_dir():
+            if not (folder / _PIECE).is_file():  # a run was killed while it removed the piece
+                shutil.rmtree(folder)
+                break
             record = read_json(folder / _PIECE, "record of a piece")
             pieces.append(Piece(folder, record["frames"], record["whole"]))
         while pieces and not pieces[-1].whole:
@@ -106,17 +109,27 @@ class OutputFolder:
         """The piece of a folder that `new_piece` made."""
         return Piece(self._folder(index), frames, whole)
 
-    def finish(self, outputs: Sequence[Path], frames: int) -> None:
-        """Say that the outputs are whole, and remove the pieces."""
+    def finish(self, outputs: Sequence[Path], frames: int, to_the_end: bool) -> None:
+        """Say that the outputs are whole, of so many frames, and whether these are all; remove the pieces."""
         names = [str(output.relative_to(self.path)) for output in outputs]
-        write_json(self.path / _DONE, {**self._settings, "frames": frames, "outputs": names})
-        shutil.rmtree(self.pieces_folder)
+        about = {"frames": frames, "to_the_end": to_the_end, "outputs": names}
+        write_json(self.path / _DONE, {**self._settings, **about})
+        self.clear_pieces()
+
+    def clear_pieces(self) -> None:
+        """Remove the pieces, or what a run that was killed in doing so left of them."""
+        if self.pieces_folder.is_dir():
+            shutil.rmtree(self.pieces_folder)
 
     def _folder(self, index: int) -> Path:
         return self.pieces_folder / f"{index:06d}"
 
     def _is_ours(self) -> bool:
         return (self.path / _DONE).is_file() or self.pieces_folder.is_dir()
+
+    def _holds_something(self) -> bool:
+        # A run that was killed as it began leaves its lock alone.
+        return any(entry.name != IN_USE for entry in self.path.iterdir())
 
     def _check_settings(self) -> None:
         for file in (self.path / _DONE, self.pieces_folder / _SETTINGS):

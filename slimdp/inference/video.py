@@ -63,6 +63,10 @@ class VideoPipeline:
     smoother: Smoother = field(default_factory=NoSmoothing)
     frames: int | None = None  # only so many; None: all
 
+    def __post_init__(self) -> None:
+        if self.frames is not None and self.frames < 1:
+            raise ValueError(f"frames = {self.frames}, but at least one frame is wanted")
+
     @property
     def piece(self) -> int:
         """Frames of a piece."""
@@ -82,7 +86,10 @@ class VideoPipeline:
 
         Raises FlowCacheError where a frame is damaged, after all sound frames that do not look ahead to it.
         """
-        return _Passage(self).poses()
+        passage = _Passage(self)
+        for pose in passage.poses():
+            passage.resume_points.clear()  # they hold frames, and nobody goes on from them
+            yield pose
 
 
 class _Passage:
@@ -166,6 +173,7 @@ def write_video(
     info, layout = pipeline.source.info, pipeline.network.model.layout
     with folder.held():
         if (before := folder.finished()) is not None:
+            folder.clear_pieces()
             return _same_again(out, before, pipeline.frames)
         pieces = folder.begin()
         done = pieces[-1].frames if pieces else 0
@@ -181,7 +189,8 @@ def write_video(
         for writer in writers:
             of_writer = [piece.folder / writer.name for piece in pieces]
             outputs.append(writer.join(of_writer, out, info, layout))
-        folder.finish(outputs, pieces[-1].frames)
+        done = pieces[-1].frames
+        folder.finish(outputs, done, pipeline.frames is None or done < pipeline.frames)
     return outputs
 
 
@@ -225,9 +234,11 @@ def _written(
 
 
 def _same_again(out: Path, record: dict[str, Any], frames: int | None) -> list[Path]:
-    if frames is not None and record["frames"] != frames:
+    there, to_the_end = record["frames"], record["to_the_end"]
+    same = to_the_end if frames is None else frames == there or (to_the_end and frames > there)
+    if not same:
         raise FlowCacheError(
-            f"{out} holds {record['frames']} frames, whole; for others choose another --out, or remove it"
+            f"{out} holds {there} frames, whole; for others choose another --out, or remove it"
         )
     log_line(f"{out}: all of it is there already")
     return [out / name for name in record["outputs"]]

@@ -18,6 +18,8 @@ from slimdp.inference.video_records import VideoFrame, VideoInfo
 _LOG = logging.getLogger(__name__)
 #: Images a second of a folder, where nothing says how many.
 FOLDER_RATE = Fraction(25)
+#: Images a second, at most, and at most as many seconds from one to the next.
+_FASTEST = 10_000
 #: Bytes of a file's ends that are looked at to know it again.
 _END = 2**20
 
@@ -85,7 +87,7 @@ class FrameSource:
                     yield VideoFrame(index, last, file.pixels(frame))
 
 
-def open_frames(path: Path, rate: Fraction | None = None) -> FrameSource:
+def open_frames(path: Path, rate: Fraction | float | None = None) -> FrameSource:
     """Look at the first frame of a video file, a folder of images, or an image.
 
     Args:
@@ -93,15 +95,16 @@ def open_frames(path: Path, rate: Fraction | None = None) -> FrameSource:
         rate: frames a second of a folder; default 25.
 
     Raises:
-        FlowCacheError: the path is missing, or its first frame cannot be decoded.
+        FlowCacheError: the path is missing, its first frame cannot be decoded, or no rate.
     """
     check_utf8(path)
+    of_images = FOLDER_RATE if rate is None else _usable_rate(rate)
     if path.is_dir():
-        return _images(path, tuple(frame_files(path, least=1)), rate or FOLDER_RATE)
+        return _images(path, tuple(frame_files(path, least=1)), of_images)
     if not path.is_file():
         raise FlowCacheError(f"no video at {path}: it is no video file, folder of images, or image")
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return _images(path, (path,), rate or FOLDER_RATE)
+        return _images(path, (path,), of_images)
     with VideoFile(path) as file:
         first = next(file.frames(), None)
         if first is None:
@@ -111,6 +114,14 @@ def open_frames(path: Path, rate: Fraction | None = None) -> FrameSource:
             path, video_name(path), width, height, file.announced, file.rate, file.pixel_shape
         )  # fmt: skip
     return FrameSource(info)
+
+
+def _usable_rate(rate: Fraction | float) -> Fraction:
+    """A rate as players have it, in whole numbers of 32 bits."""
+    if not 1 / _FASTEST <= rate <= _FASTEST:
+        wanted = f"{1 / _FASTEST:g} to {_FASTEST:g}"
+        raise FlowCacheError(f"a rate of {float(rate):g} images a second, but {wanted} is wanted")
+    return Fraction(rate).limit_denominator(_FASTEST)
 
 
 def _images(path: Path, files: tuple[Path, ...], rate: Fraction) -> FrameSource:

@@ -18,7 +18,7 @@ from slimdp.inference.person_maps import CropNetwork
 from slimdp.inference.pieces import OutputFolderError
 from slimdp.inference.smoothing import FlowSmoothing, NoSmoothing
 from slimdp.inference.tracking import FlowTracker, TrackSettings
-from slimdp.inference.video import VideoPipeline, write_video
+from slimdp.inference.video import VideoPipeline, _Passage, write_video
 from slimdp.inference.video_frames import open_frames
 from slimdp.inference.video_records import Boxes, FramePose, Smoother, VideoInfo
 from slimdp.models import StackedHourglass
@@ -181,6 +181,54 @@ def test_a_finished_run_is_left_as_it_is_and_another_is_refused(
     with pytest.raises(OutputFolderError, match='weights was "random", and is "trained" now'):
         write_video(pipeline(frames=3), [RawWriter()], out, {**ORIGIN, "weights": "trained"})
     assert json.loads((out / "video.json").read_text())["outputs"] == ["raw"]
+
+
+def test_fewer_frames_than_wanted_are_not_taken_for_all(
+    pipeline: Callable[..., VideoPipeline], tmp_path: Path
+) -> None:
+    def write(out: str, frames: int | None) -> list[Path]:
+        return write_video(pipeline(frames=frames), [RawWriter()], tmp_path / out, ORIGIN)
+
+    write("some", 3)
+    with pytest.raises(FlowCacheError, match="holds 3 frames, whole; for others choose another --out"):
+        write("some", None)
+    written = write("all", FRAMES + 5)
+    assert written == write("all", FRAMES + 5) == write("all", FRAMES) == write("all", None)
+    with pytest.raises(FlowCacheError, match=f"holds {FRAMES} frames"):
+        write("all", 3)
+    with pytest.raises(ValueError, match="frames = 0, but at least one"):
+        write("none", 0)
+
+
+def test_a_run_that_was_killed_while_it_began_or_removed_a_piece_goes_on(
+    pipeline: Callable[..., VideoPipeline], tmp_path: Path
+) -> None:
+    (whole,) = write_video(pipeline(), [RawWriter()], tmp_path / "whole", ORIGIN)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".in_use").write_text("1234 on a machine")
+    with pytest.raises(KeyboardInterrupt):
+        write_video(pipeline(TwoWalkers(fails_at=72)), [RawWriter()], out, ORIGIN)
+    (out / ".pieces" / "000001" / "piece.json").unlink()
+    (written,) = write_video(pipeline(), [RawWriter()], out, ORIGIN)
+    assert written.read_bytes() == whole.read_bytes()
+    (out / ".pieces" / "000000").mkdir(parents=True)  # killed while it removed what it no longer needs
+    write_video(pipeline(), [RawWriter()], out, ORIGIN)
+    assert sorted(path.name for path in out.iterdir()) == ["raw", "video.json"]
+
+
+def test_a_passage_that_nobody_resumes_keeps_nothing(
+    pipeline: Callable[..., VideoPipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[dict[int, object]] = []
+    begin = _Passage.__init__
+
+    def noted(passage: _Passage, of: VideoPipeline) -> None:
+        begin(passage, of)
+        kept.append(passage.resume_points)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(_Passage, "__init__", noted)
+    assert [len(kept[0]) for _ in pipeline().poses()] == [0] * FRAMES
 
 
 def test_a_folder_of_somebody_else_is_not_filled(

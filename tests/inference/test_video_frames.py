@@ -67,6 +67,16 @@ def test_folders_and_single_images(tmp_path: Path) -> None:
     assert alone.frame_names() == ("10.png",)
 
 
+def test_rates_that_no_player_knows_are_refused(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((48, 64, 3), np.uint8))
+    assert open_frames(tmp_path, 29.97).info.rate == Fraction(2997, 100)
+    assert open_frames(tmp_path, Fraction("0.333333333333")).info.rate == Fraction(1, 3)
+    assert open_frames(tmp_path, Fraction(30000, 1001)).info.rate == Fraction(30000, 1001)
+    for rate in (0, -5, 1e-9, float("nan"), 10**9):
+        with pytest.raises(FlowCacheError, match=r"a rate of .* images a second, but 0.0001 to 10000 is"):
+            open_frames(tmp_path, rate)
+
+
 def test_a_frame_of_another_size_is_named(tmp_path: Path) -> None:
     for index, width in enumerate((64, 64, 32)):
         cv2.imwrite(str(tmp_path / f"{index}.png"), np.zeros((48, width, 3), np.uint8))
