@@ -127,7 +127,7 @@ RENAMED = Renamed(
 )
 
 #: A file that came with the new spelling.
-RENAMED_WITH = "slimdp/config/learning.py"
+RENAMED_WITH = "slimdp/registry.py"
 
 DATA, FLOW, MOVED = "../../old/set/data", "../../old/flow/flow.h5", "../../old/labels/moved.json"
 CHECKPOINT = "../../old/checkpoint/run/stage_stills.pt"
