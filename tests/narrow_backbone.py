@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch.nn.functional as F
@@ -21,6 +22,10 @@ class Narrow(Backbone):
         super().__init__(stride)
         self.channels = {each: 4 + each for each in (4, 8, 16, 32) if each <= stride}
         self.layers = nn.ModuleList(nn.Conv2d(3, width, 3, padding=1) for width in self.channels.values())
+
+    @classmethod
+    def renamed(cls, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name.removeprefix("theirs."): weight for name, weight in weights.items()}
 
     def look(self, normalised: Tensor) -> dict[int, Tensor]:
         pairs = zip(self.channels, self.layers)

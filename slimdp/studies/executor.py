@@ -32,7 +32,7 @@ from slimdp.studies.plan import PlannedRun
 from slimdp.studies.prepare import Prepared, truths_of
 from slimdp.studies.records import Evaluated, Failure, RunResult
 from slimdp.surface import load_surface
-from slimdp.training import load_model, train
+from slimdp.training import load_checkpoint, load_model, train
 from slimdp.training.distributed import choose_device, to_device
 
 _POLL_SECONDS = 1.0
@@ -312,6 +312,7 @@ def _score(task: RunTask, folder: Path) -> RunResult:
         clicks=None if task.clicks is None else task.clicks.total,
         annotator_seconds=None if task.clicks is None else round(task.clicks.seconds(), 1),
         trained_at=tuple(dict.fromkeys(commit for _, record in stages for commit in record.commits)),
+        pretrained=load_checkpoint(task.run.checkpoint(task.out)).pretrained,
     )
     records.write_result(folder, result, task.evaluated)
     return result

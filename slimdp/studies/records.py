@@ -49,6 +49,7 @@ class RunResult(Settings):
     clicks: int | None = None  # of annotators, behind the labels that it learned from
     annotator_seconds: float | None = None  # that these take, at the costs that are usual here
     trained_at: Many[str] = ()  # commits of the code that trained its stages; () where it was not noted
+    pretrained: str | None = None  # weights of others that it began with, and their SHA-256; None: none
 
     def on(self, name: str) -> Mapping[str, float]:
         """Its scores on one of the sets, "" is the first; none where it was not scored there."""

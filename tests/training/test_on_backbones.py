@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -35,17 +36,9 @@ BACKBONES["narrow"] = Narrow
 BOTH = pytest.mark.parametrize("name", list(NETWORKS))
 
 
-class Published(Narrow):
-    """With weights under names of others'."""
-
-    @classmethod
-    def renamed(cls, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:  # type: ignore[override]
-        return {name.removeprefix("theirs."): weight for name, weight in weights.items()}
-
-
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(BACKBONES, "narrow", Published)
+    monkeypatch.setitem(BACKBONES, "narrow", Narrow)
 
 
 def two_steps(run: TrainConfig, model: ModelSettings) -> TrainConfig:
@@ -106,13 +99,17 @@ def test_a_sweep_trains_and_scores_it(
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "narrow_one.py").write_text(OUTSIDE)
     monkeypatch.delitem(sys.modules, "narrow_one", raising=False)
-    config = two_steps(small_run, NETWORKS["fpn"]).replace(imports=("narrow_one",))
+    torch.save(Narrow(32).state_dict(), tmp_path / "theirs.pth")
+    plain = two_steps(small_run, NETWORKS["fpn"])
+    config = plain.replace(imports=("narrow_one",), model=plain.model.replace(weights="theirs.pth"))
     (tmp_path / "row.yaml").write_text(dump_yaml(config_to_dict(config)))
     evaluate = {"annotations": ellipses.annotations, "images": ellipses.images}
     study = {"title": "networks", "rows": {"one": "row.yaml"}, "seeds": [0], "evaluate": evaluate}
     (tmp_path / "study.yaml").write_text(dump_yaml(study))
     assert main(["sweep", str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out")]) == 0
-    assert "localization.10cm" in (tmp_path / "out" / "scores.jsonl").read_text()
+    (result,) = (tmp_path / "out" / "scores.jsonl").read_text().splitlines()
+    assert json.loads(result)["pretrained"].startswith("narrow, theirs.pth, sha256 ")
+    assert "points.localization.10cm" in json.loads(result)["scores"][""]
 
 
 @BOTH
