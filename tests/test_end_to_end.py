@@ -20,6 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from flow_cache.video_file import VideoFile
 from slimdp.__main__ import main
 from slimdp.data import read_annotations
+from slimdp.quickstart.run import label_one_frame_each
 from slimdp.settings_file import dump_yaml, read_settings
 from slimdp.structures import LabelSource
 from slimdp.surface import PEOPLE
@@ -139,8 +140,28 @@ def test_quickstart_leaves_only_whole_files(smoke: Path) -> None:
         assert len(file["annotation_id"]) > 0
 
 
+def test_the_labelled_frame_is_the_nearest_to_the_middle_that_shows_somebody(
+    smoke: Path, tmp_path: Path
+) -> None:
+    """As somebody would choose one who labels a video."""
+    (tmp_path / "data").symlink_to(smoke / "data")
+    for middle, wanted in ((3, 3), (100, 6), (0, 0)):
+        label_one_frame_each(tmp_path, middle)
+        found = read_annotations(tmp_path / "labels.json", smoke / "data")
+        videos = {person.image.video: person.image.frame for person in found.people}
+        assert set(videos.values()) == {wanted}
+        assert len(videos) == 2
+        assert sum(image.labelled for image in found.images) == 2
+        assert len(found.images) == 14
+    label_one_frame_each(tmp_path, 3)
+    usual = read_annotations(smoke / "data" / "clips_train.json", smoke / "data")
+    found = read_annotations(tmp_path / "labels.json", smoke / "data")
+    for one, other in zip(found.people, usual.people, strict=True):
+        np.testing.assert_allclose(one.points, other.points)
+
+
 def test_propagated_labels_say_where_they_came_from(smoke: Path) -> None:
-    before = read_annotations(smoke / "data" / "clips_train.json", smoke / "data")
+    before = read_annotations(smoke / "labels.json", smoke / "data")
     after = read_annotations(smoke / "propagated.json", smoke / "data")
     assert len(after.people) > 2 * len(before.people)
     for person in after.people:

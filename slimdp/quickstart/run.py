@@ -1,6 +1,7 @@
 """Videos with one labelled frame each, in; dense pose of all their frames, out, measured on the other frames.
 
-OUT/data/                 rendered stills and videos; one frame of each video is labelled
+OUT/data/                 rendered stills and videos
+OUT/labels.json           one labelled frame of each video
 OUT/flow.h5               optical flow of the videos (flow_cache, DIS)
 OUT/propagated.json       the labels, and where the flow brought them
 OUT/train_stills/         stage I, shared by both variants
@@ -16,7 +17,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flow_cache import FlowStore, precompute
@@ -41,13 +42,13 @@ from slimdp.motion import ColourCheck, PropagationSummary, TransferSettings, pro
 from slimdp.quickstart.show import PROPAGATED, Shown, show
 from slimdp.report import score_table
 from slimdp.shipped import shipped_folder
-from slimdp.structures import PersonAnnotation
+from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.surface import load_surface
 from slimdp.surface.open_body import open_body
 from slimdp.synthetic.dataset import EVERY_FRAME_FILE, PRESETS, synthesize_preset
 from slimdp.training import TrainRun, load_model, train_side_by_side
 
-LABELLED = "data/clips_train.json"
+LABELLED = "labels.json"
 #: The variants of stage II and the annotation files, in the quickstart's folder, that each one sees. Half of
 #: the samples come from each, much as the paper adds the loss of a propagated frame to the labelled one's
 #: (3.2.2).
@@ -114,6 +115,7 @@ def _run(config: TrainConfig, out: Path, preset: str, seed: int) -> QuickstartRe
         clips = sorted((out / "data" / "images" / "clips").glob("train_*"))
         precompute(clips, out / "flow.h5", (-1, 1))
     with clock.stage("propagate"):
+        label_one_frame_each(out, PRESETS[preset].frames // 2)
         summary = _propagate(config, out, PRESETS[preset].frames)
         print(summary.table())
     with clock.stage("train_stills"):
@@ -153,6 +155,22 @@ def _settings(out: Path, preset: str, seed: int) -> TrainConfig:
     return config.replace(stages=stages)
 
 
+def label_one_frame_each(out: Path, middle: int) -> None:
+    """Keep the labels of one frame of each video: nearest to the middle of those that show somebody."""
+    truth = read_annotations(out / "data" / EVERY_FRAME_FILE, out / "data", read_masks=True)
+    chosen: dict[str | None, ImageRecord] = {}
+    for image in (person.image for person in truth.people if person.has_labels):
+        best = chosen.setdefault(image.video, image)
+        assert image.frame is not None
+        assert best.frame is not None
+        if abs(image.frame - middle) < abs(best.frame - middle):
+            chosen[image.video] = image
+    frames = {image.id for image in chosen.values()}
+    images = {image.id: replace(image, labelled=image.id in frames) for image in truth.images}
+    people = [replace(p, image=images[p.image.id]) for p in truth.people if p.image.id in frames]
+    write_annotations(out / LABELLED, list(images.values()), people)
+
+
 def _propagate(config: TrainConfig, out: Path, frames: int) -> PropagationSummary:
     """Move the labels as far as they come, and write them beside the labelled frames."""
     labelled = read_annotations(out / LABELLED, out / "data", read_masks=True)
@@ -175,10 +193,7 @@ def _second_stage(config: TrainConfig, out: Path, variant: str, start: Path) -> 
 
 
 def _people_of_labelled_videos(out: Path) -> tuple[list[PersonAnnotation], list[PersonAnnotation]]:
-    """Everybody in every frame of the videos in which somebody is labelled, and those in unlabelled frames.
-
-    Somebody may be out of view in the one frame that was to be labelled.
-    """
+    """Everybody in every frame of the videos that have a labelled one, and those in unlabelled frames."""
     labelled = [p for p in read_annotations(out / LABELLED, out / "data").people if p.has_labels]
     videos, frames = {p.image.video for p in labelled}, {p.image.id for p in labelled}
     everybody = read_annotations(out / "data" / EVERY_FRAME_FILE, out / "data").people

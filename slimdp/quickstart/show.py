@@ -171,7 +171,7 @@ def _sections(run: Shown, film: Path, panel: np.ndarray) -> Iterator[Section]:
     yield Section(
         "Settings",
         [
-            f"A hourglass of {run.config.model.plain()['stacks']} stack, crops of {run.config.crop.size} px, "
+            f"An hourglass of {run.config.model.plain()['stacks']} stack, {run.config.crop.size} px crops, "
             f"seed {run.config.seed}; config.yaml of every train_* folder has all of them."
         ],
         [Table(["stage", "steps", "crops a step", "learning rate"], stages)],
@@ -195,12 +195,12 @@ def labels_sheet(run: Shown, videos: int = VIDEOS_SHOWN) -> np.ndarray:
     return contact_sheet(rows, [_words_of(step) for step in steps])
 
 
-def _labels_at(
-    labelled: ImageRecord,
-    frame: int,
-    carried: _ByFrame,
-) -> np.ndarray:
-    image = read_image(labelled.file.with_name(f"{frame:06d}{labelled.file.suffix}"))
+def _labels_at(labelled: ImageRecord, frame: int, carried: _ByFrame) -> np.ndarray:
+    """A frame of a video with the labels that came there; white beyond the ends of the video."""
+    file = labelled.file.with_name(f"{frame:06d}{labelled.file.suffix}")
+    if not file.is_file():
+        return np.full((labelled.height, labelled.width, 3), 255, np.uint8)
+    image = read_image(file)
     for person in carried.get((labelled.video, frame), ()):
         image = draw_points(image, person.points, person.part, radius=_LABEL_RADIUS)
     return image
