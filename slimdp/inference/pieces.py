@@ -72,8 +72,12 @@ class OutputFolder:
             )
         try:
             with held_folder(self.path):
+                self._forget_what_made_nothing()
                 self._check_settings()
-                yield
+                try:
+                    yield
+                finally:
+                    self._forget_what_made_nothing()
         except HeldError as error:
             raise OutputFolderError(f"{self.path} is being filled: {error}") from error
 
@@ -130,6 +134,11 @@ class OutputFolder:
     def _holds_something(self) -> bool:
         # A run that was killed as it began leaves its lock alone.
         return any(entry.name != IN_USE for entry in self.path.iterdir())
+
+    def _forget_what_made_nothing(self) -> None:
+        """A run that ended before its first piece, as without a detector's weights, binds no other."""
+        if not any(self.pieces_folder.glob("[0-9]*")):
+            self.clear_pieces()
 
     def _check_settings(self) -> None:
         for file in (self.path / _DONE, self.pieces_folder / _SETTINGS):

@@ -217,6 +217,18 @@ def test_a_run_that_was_killed_while_it_began_or_removed_a_piece_goes_on(
     assert sorted(path.name for path in out.iterdir()) == ["raw", "video.json"]
 
 
+def test_a_run_that_made_nothing_binds_no_other(
+    pipeline: Callable[..., VideoPipeline], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        write_video(pipeline(TwoWalkers(fails_at=0)), [RawWriter()], out, ORIGIN)
+    assert not out.exists()
+    (out / ".pieces").mkdir(parents=True)  # killed before its first piece
+    (out / ".pieces" / "settings.json").write_text('{"weights": "others"}')
+    assert write_video(pipeline(frames=3), [RawWriter()], out, ORIGIN) == [out / "raw"]
+
+
 def test_a_passage_that_nobody_resumes_keeps_nothing(
     pipeline: Callable[..., VideoPipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
