@@ -39,6 +39,9 @@ _LOG = logging.getLogger(__name__)
 #: Modes of PIL whose values are those of 8 bits, which become RGB as everywhere (`flow_cache.images`).
 _MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "1", "CMYK", "YCbCr")
 
+#: The longer side of a given box, by the image's: of a larger one no pixel is left of what is seen.
+_MOST_TIMES = 100
+
 
 @dataclass(frozen=True)
 class DensePose:
@@ -222,11 +225,12 @@ def _given(boxes: np.ndarray | Sequence[Sequence[float]], image: np.ndarray) -> 
         raise ValueError(f"boxes of shape {xywh.shape}; wanted (N, 4): x, y, width, height of each, px")
     height, width = image.shape[:2]
     for number, (x, y, wide, high) in enumerate(xywh):
-        there = np.isfinite(xywh[number]).all() and wide > 0 and high > 0
-        if not (there and x < width and y < height and x + wide > 0 and y + high > 0):
+        sound = np.isfinite(xywh[number]).all() and wide > 0 and high > 0
+        sound &= max(wide, high) <= _MOST_TIMES * max(width, height)
+        if not (sound and x < width and y < height and x + wide > 0 and y + high > 0):
             raise ValueError(
                 f"box {number}: x, y, width, height = {x:g}, {y:g}, {wide:g}, {high:g}; wanted one that the "
-                f"image of {width} x {height} px shows some of"
+                f"image of {width} x {height} px shows some of, at most {_MOST_TIMES} times as large"
             )
     return Boxes(xywh, np.ones(len(xywh)))
 

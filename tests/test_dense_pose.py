@@ -220,6 +220,7 @@ def test_other_pictures_are_refused(
         ),
         ([[1, 2, 3, 4], [500, 0, 10, 10]], r"box 1: .*500"),
         ([[float("nan"), 2, 3, 4]], r"box 0"),
+        ([[0, 0, 1e9, 10]], r"box 0: .*at most 100 times as large"),
         ([["a", 2, 3, 4]], r"wanted numbers"),
     ],
 )

@@ -71,7 +71,8 @@ def crop_image(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
     part = image[top:bottom, left:right]
     if not part.size:
         return np.full((size, size, 3), BORDER_RGB, dtype=np.uint8)
-    factor = max(1, int(1 / zoom + 1e-9))
+    # At most what shrinks the whole part to a pixel: for a box of a million px it would be padded to that.
+    factor = min(max(1, int(1 / zoom + 1e-9)), max(part.shape[:2]))
     if factor > 1:
         # Whole factors are what OpenCV averages fast: 0.6 times the size takes it 20 times as long as half.
         height, width = part.shape[:2]

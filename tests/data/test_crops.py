@@ -125,6 +125,13 @@ def test_a_shrunken_crop_is_nearly_the_mean_of_what_each_pixel_covers(zoom: floa
     assert zoom > 0.5 or error < 0.9 * np.abs(plain - wanted)[inner, inner].mean()
 
 
+def test_a_box_far_larger_than_the_image_takes_no_memory() -> None:
+    image = np.full((60, 80, 3), 200, dtype=np.uint8)
+    for side in (1e4, 1e7):
+        crop = crop_image(image, crop_affine(np.array([0.0, 0, side, side]), SETTINGS), 64)
+        assert (np.abs(crop.astype(int) - BORDER_RGB).max(axis=2) > 0).sum() <= 4
+
+
 def test_border() -> None:
     image = np.full((50, 50, 3), 200, dtype=np.uint8)
     partly = crop_image(
