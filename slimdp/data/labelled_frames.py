@@ -142,7 +142,7 @@ def _in_file(
     """Pictures are known by their numbers, and are compared with the frames where they are there."""
     numbers = [_number(labels, image) for image in images]
     firsts = (0, 1) if first_frame is None else (first_frame,)
-    small, frames = _small_frames(labels, images[0], video, {n - first for n in numbers for first in firsts})
+    small, frames = _small_frames(labels, images, video, {n - first for n in numbers for first in firsts})
     there = [(n, _small(read_image(image.file))) for n, image in zip(numbers, images) if image.file.is_file()]
 
     def off(first: int) -> float:
@@ -163,7 +163,7 @@ def _in_file(
 
 
 def _small_frames(
-    labels: Path, image: ImageRecord, video: VideoSource, wanted: Collection[int]
+    labels: Path, images: Sequence[ImageRecord], video: VideoSource, wanted: Collection[int]
 ) -> tuple[dict[int, np.ndarray], int]:
     """Some frames of a file, small, by index, as far as it has them; and how many frames were decoded."""
     small: dict[int, np.ndarray] = {}
@@ -173,7 +173,8 @@ def _small_frames(
             frames = index + 1
             if index in wanted:
                 pixels = file.pixels(frame)
-                _require_size(labels, image, pixels, video)
+                for image in images:
+                    _require_size(labels, image, pixels, video)
                 small[index] = _small(pixels)
             if index >= max(wanted):
                 break
@@ -206,11 +207,18 @@ def _write(
 ) -> None:
     by_video: dict[str, list[LabelledFrame]] = {}
     for frame in frames:
-        by_video.setdefault(frame.video.name.replace("/", "_"), []).append(frame)
+        by_video.setdefault(frame.video.name, []).append(frame)
     records: dict[int, ImageRecord] = {}
-    for name, of_video in by_video.items():
-        windows = _windows([frame.index for frame in of_video], around)
+    whose: dict[str, str] = {}  # folder -> video
+    for video, of_video in by_video.items():
+        name, windows = video.replace("/", "_"), _windows([frame.index for frame in of_video], around)
         names = [name] if len(windows) == 1 else [f"{name}_{window.start:06d}" for window in windows]
+        for its_name in names:
+            if (other := whose.setdefault(its_name, video)) != video:
+                raise AnnotationError(
+                    f"frames of {other!r} and of {video!r} would share a folder, {its_name}; give one of "
+                    "them another name, NAME=PATH, in the labels too"
+                )
         place = {index: its_name for its_name, window in zip(names, windows) for index in window}
         for index, content in _encoded_frames(of_video[0].video, place):
             write_bytes(folder / _file_name(place[index], index), content, durable=False)
@@ -229,7 +237,7 @@ def _file_name(name: str, index: int) -> str:
 
 
 def _windows(indices: Iterable[int], around: int) -> list[range]:
-    """The frames around some, joined where they touch; at least two, for a video of one frame has no flow."""
+    """The frames around some, joined where they touch."""
     windows: list[range] = []
     for index in sorted(set(indices)):
         window = range(max(0, index - around), index + around + 1)

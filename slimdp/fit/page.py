@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from flow_cache.images import decode_image
+from slimdp.config import load_config
 from slimdp.data import AnnotationSet, read_annotations
 from slimdp.evaluation import (
     POINT_SCORES,
@@ -49,7 +50,7 @@ def _sections(plan: FitPlan) -> Iterator[Section]:
     folders = [f"{video.name}: {plan.video_folder(video)}" for video in plan.videos]
     yield Section("The videos", folders, films=films)
     yield _labels_section(plan, labelled)
-    config = plan.train_config()
+    config = load_config(plan.training)  # which the user may have changed
     curve = _training_picture(plan)
     yield Section(
         "Training",

@@ -151,6 +151,31 @@ def test_what_cannot_be_learned_from_is_refused_before_any_work(
         extract_labelled_frames(path, name_sources([film]), tmp_path / "out")
 
 
+def test_the_size_of_every_image_is_looked_at(
+    film: Path, write_labels: Callable[..., Path], tmp_path: Path
+) -> None:
+    labels = write_labels(2, 5)
+    content = json.loads(labels.read_text())
+    content["images"][1] |= {"width": WIDTH // 2, "height": HEIGHT // 2}
+    labels.write_text(json.dumps(content))
+    with pytest.raises(AnnotationError, match=f"image 55 is {WIDTH // 2} x {HEIGHT // 2} px, but the frames"):
+        extract_labelled_frames(labels, name_sources([film]), tmp_path / "out")
+
+
+def test_two_videos_never_share_a_folder(
+    film: Path, write_labels: Callable[..., Path], tmp_path: Path
+) -> None:
+    labels = write_labels(2, 9)
+    content = json.loads(labels.read_text())
+    for image, video in zip(content["images"], ("a/b", "a_b"), strict=True):
+        image["vid_id"] = video
+    labels.write_text(json.dumps(content))
+    videos = [VideoSource(film, "a/b"), VideoSource(film, "a_b")]
+    with pytest.raises(AnnotationError, match="frames of 'a/b' and of 'a_b' would share a folder, a_b; give"):
+        extract_labelled_frames(labels, videos, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_labels_of_a_video_that_is_not_given_name_the_others(
     film: Path, write_labels: Callable[..., Path], tmp_path: Path
 ) -> None:
