@@ -64,7 +64,8 @@ class DensePose:
         Args:
             weights: stage_NAME.pt of a training; None: the weights that come with slimdp.
             detector: what finds people: "auto", "yolox:FILE" and so on, as of `slimdp video --detector`; an
-                object with `detect`; None: nothing does, and one person fills a picture without boxes.
+                object of yours (`slimdp.inference.video_records.Detector`; pictures need its `detect`
+                alone); None: nothing does, and one person fills a picture without boxes.
             surface: whose charts the network was trained on, "open" or a folder; None: what its settings say.
             device: "cpu", "cuda", "cuda:1"; None: the GPU if there is one.
 

@@ -50,8 +50,9 @@ _PREPARATION = (
     "Per person: take the box x, y, width, height (px, pixel centres at integers). side = max(width, height) "
     "* (1 + 2 * margin); zoom = size / side. Pixel (i, j) of the crop shows the image at x + (width - 1) / 2 "
     "+ (i - (size - 1) / 2) / zoom, y + (height - 1) / 2 + (j - (size - 1) / 2) / zoom, bilinearly, averaged "
-    "over squares of floor(1 / zoom) px where that is over 1; border_rgb outside of the image. Order red, "
-    "green, blue; divide by 255; (B, 3, size, size) float32."
+    "over squares of floor(1 / zoom) px where that is over 1, and smoothed by 1 2 1 both ways where zoom * "
+    "floor(1 / zoom) is under 0.6; border_rgb outside of the image. Order red, green, blue; divide by 255; "
+    "(B, 3, size, size) float32."
 )
 _READING = (
     "Pixel (i, j) is the person where person > 0; part has 1..P by the names of layout, uv has u, v in 0..1. "

@@ -40,7 +40,7 @@ class BoxFileDetector:
             raise DetectorError(str(error)) from error
         self._boxes: Mapping[int, np.ndarray] = people.boxes
         listed = np.array(sorted(people.boxes))
-        self._first, self._step = int(listed[0]), int(np.diff(listed).min(initial=info.frames or 1))
+        self._first, self._step = int(listed[0]), int(np.diff(listed).min(initial=len(names)))
 
     @classmethod
     def from_request(cls, request: DetectorRequest) -> BoxFileDetector:

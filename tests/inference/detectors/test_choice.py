@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -95,6 +96,9 @@ def test_boxes_of_a_file_are_read_by_frame(folder: Path, tmp_path: Path) -> None
     assert detector.detect(IMAGE, 1) is None  # of every second frame, this is none
     assert len(detector.detect(IMAGE, 4)) == 0
     np.testing.assert_array_equal(detector.detect(IMAGE, 2).xywh, [[50, 2, 14, 20], [5, 5, 6, 6]])
+    source = open_frames(folder)
+    recorded = replace(source, info=replace(source.info, frames=0))  # as recordings, which announce no number
+    assert make_detector(f"boxes:{file}", DetectorRequest(frames=recorded))[0].detect(IMAGE, 1) is None
     assert usual_every(detector) == 1
     assert usual_every(FollowDetector()) == 4
     file.write_text(json.dumps({**content, "images": [{"id": 1, "file_name": "run/000000.png"}]}))
