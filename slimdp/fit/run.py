@@ -131,7 +131,8 @@ def known_percent(plan: FitPlan) -> float:
 def _begin(plan: FitPlan) -> None:
     """Keep what the run is, or refuse to go on with another one."""
     file, about = plan.out / ABOUT, json.loads(json.dumps(plan.about()))
-    if not file.exists():
+    # A run that stopped at its first command, as at labels that had to be mended, binds nobody.
+    if not file.exists() or not (plan.data.exists() or plan.probe.exists()):
         write_json(file, about)
         return
     changed = list(differences(read_json(file), about))

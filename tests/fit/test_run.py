@@ -72,6 +72,15 @@ def test_other_settings_are_another_run(walk: Path, tmp_path: Path) -> None:
         run(walk, tmp_path, Commands(tmp_path), weights="scratch", reach=6)
 
 
+def test_labels_can_be_mended_after_a_run_that_they_stopped(walk: Path, tmp_path: Path) -> None:
+    with pytest.raises(FitStopped):
+        run(walk, tmp_path, Commands(tmp_path, fails="frames"), weights="scratch", reach=3)
+    run(walk, tmp_path, commands := Commands(tmp_path), weights="scratch", reach=6)
+    assert commands.ran == ALL
+    with pytest.raises(ConfigError, match="reach: 6, 3"):
+        run(walk, tmp_path, Commands(tmp_path), weights="scratch", reach=3)
+
+
 def test_settings_that_were_changed_by_hand_are_kept(walk: Path, tmp_path: Path) -> None:
     with pytest.raises(FitStopped):
         run(walk, tmp_path, Commands(tmp_path, fails="train"), weights="scratch", reach=3)
