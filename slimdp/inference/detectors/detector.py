@@ -48,6 +48,13 @@ class DetectorKind(Protocol):
         """What it would be made from if nothing were named; None where it would need something."""
 
 
+def require_share(**values: float) -> None:
+    """Raise DetectorError for a value that is not above 0, and at most 1."""
+    for name, value in values.items():
+        if not 0 < value <= 1:
+            raise DetectorError(f"{name} {value}; wanted more than 0 and at most 1")
+
+
 def find_cached(pattern: str) -> Path | None:
     """The first file of a name, as yolox*.onnx, that comes with slimdp or lies in its cache folder."""
     for folder in (FOLDER, cache_folder()):

@@ -10,7 +10,12 @@ import numpy as np
 
 from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.words import listed
-from slimdp.inference.detectors.detector import DetectorError, DetectorRequest, suppress_overlaps
+from slimdp.inference.detectors.detector import (
+    DetectorError,
+    DetectorRequest,
+    require_share,
+    suppress_overlaps,
+)
 from slimdp.inference.video_records import Boxes
 
 if TYPE_CHECKING:
@@ -34,7 +39,7 @@ class TorchvisionDetector:
         device: where it runs.
 
     Raises:
-        DetectorError: no such model or file.
+        DetectorError: no such model or file, or a setting out of its range.
     """
 
     name = "torchvision"
@@ -45,6 +50,7 @@ class TorchvisionDetector:
     ) -> None:  # fmt: skip
         if model not in (names := _detection_models()):
             raise DetectorError(f"torchvision has no detector {model!r}; it has {listed(names, model)}")
+        require_share(score=score, nms=nms)
         if weights is not None and not weights.is_file():
             raise DetectorError(f"no weights at {weights}; a state_dict of torchvision's {model} is wanted")
         self.model, self.weights, self.score, self.nms, self.device = model, weights, score, nms, device

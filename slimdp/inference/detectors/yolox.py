@@ -22,6 +22,7 @@ from slimdp.inference.detectors.detector import (
     DetectorError,
     DetectorRequest,
     find_cached,
+    require_share,
     suppress_overlaps,
 )
 from slimdp.inference.video_records import Boxes
@@ -60,9 +61,7 @@ class YoloxDetector:
     def __init__(self, weights: Path, side: int | None = None, score: float = 0.3, nms: float = 0.5) -> None:
         small = any(word in weights.name.lower() for word in _SMALL)
         side = side or (SMALL_SIDE if small else SIDE)
-        for name, value in (("score", score), ("nms", nms)):
-            if not 0 < value <= 1:
-                raise DetectorError(f"{name} {value}; wanted more than 0 and at most 1")
+        require_share(score=score, nms=nms)
         if side < STRIDES[-1] or side % STRIDES[-1]:
             raise DetectorError(f"side {side} px; wanted a multiple of {STRIDES[-1]}")
         if not weights.is_file():
