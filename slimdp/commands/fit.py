@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from flow_cache.runtime.command_line import add_input, add_output
-from slimdp.commands.arguments import add_device, add_overrides
+from slimdp.commands.arguments import add_device, add_imports, add_overrides
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -35,6 +35,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--detector", default="auto", help="as of slimdp video (default auto)")
     add_overrides(command, "stages.0.steps=1000")
     add_device(command)
+    add_imports(command, "the network of the weights, or the detector")
     command.set_defaults(run=_fit)
 
     command = commands.add_parser(
@@ -73,7 +74,9 @@ def _add_labels_and_videos(command: argparse.ArgumentParser) -> None:
 def _fit(options: argparse.Namespace) -> None:
     from flow_cache.video import name_sources
     from slimdp.fit import FitSettings, fit
+    from slimdp.registry import import_modules
 
+    import_modules(options.imports)
     settings = FitSettings(
         weights=options.weights,
         reach=options.reach,
@@ -82,6 +85,7 @@ def _fit(options: argparse.Namespace) -> None:
         detector=options.detector,
         overrides=tuple(options.set),
         device=options.device,
+        imports=tuple(options.imports),
     )
     print(fit(options.labels, name_sources(options.videos), options.out, options.main, settings))
 

@@ -43,6 +43,7 @@ class FitSettings:
     detector: str = "auto"  # of slimdp video
     overrides: tuple[str, ...] = ()  # key=value, over the settings of the training
     device: str = "auto"
+    imports: tuple[str, ...] = ()  # modules that bring the network of the weights, or the detector
 
 
 @dataclass(frozen=True)
@@ -218,12 +219,15 @@ class FitPlan:
             words += ["--initial", str(self.weights)]
         return FitStep("train", (*words, "--device", self.settings.device), self.checkpoint)
 
-    @staticmethod
-    def _predict(title: str, checkpoint: Path | None, data: Path, out: Path) -> FitStep:
+    def _predict(self, title: str, checkpoint: Path | None, data: Path, out: Path) -> FitStep:
         words: tuple[str, ...] = ("predict", str(checkpoint), "--annotations", str(data / LABELS))
-        return FitStep(title, (*words, "--images", str(data), "--out", str(out)), out)
+        return FitStep(title, (*words, "--images", str(data), "--out", str(out), *self._imports), out)
 
     def _video(self, video: VideoSource) -> FitStep:
         words: tuple[str, ...] = ("video", str(video.path), "--out", str(self.video_folder(video)))
-        words += ("--weights", str(self.checkpoint), "--detector", self.settings.detector)
+        words += ("--weights", str(self.checkpoint), "--detector", self.settings.detector, *self._imports)
         return FitStep(f"predict all frames of {video.name}", (*words, "--device", self.settings.device))
+
+    @property
+    def _imports(self) -> tuple[str, ...]:
+        return tuple(word for name in self.settings.imports for word in ("--imports", name))

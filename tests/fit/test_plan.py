@@ -64,6 +64,14 @@ def test_the_settings_are_those_that_train_reads(walk: Path, weights: Path, tmp_
     assert load_config(tmp_path / "settings.yaml") == config
 
 
+def test_commands_that_read_weights_import_what_they_need(walk: Path, weights: Path, tmp_path: Path) -> None:
+    plan = plan_of(walk, tmp_path, weights, imports=("my_network", "my_detector"))
+    words = " --imports my_network --imports my_detector"
+    lines = {step.command[0]: step.line for step in plan.steps()}
+    assert [name for name, line in lines.items() if words in line] == ["predict", "video"]
+    assert words in plan.probe_steps()[1].line
+
+
 def test_weights_that_were_fitted_before_are_fitted_again(walk: Path, tmp_path: Path) -> None:
     """A stage of a name that the weights know would count as done."""
     config = small_config()
