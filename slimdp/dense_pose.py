@@ -186,7 +186,10 @@ def _whole(image: np.ndarray) -> Boxes:
 def _pixels(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
     """A picture as (H, W, 3) uint8 RGB."""
     if isinstance(image, str | Path):
-        return next(open_frames(Path(image)).frames()).image
+        source = open_frames(Path(image))
+        if not source.info.still:
+            raise ValueError(f"{image} is a video, but a picture is wanted; model.video(...) predicts videos")
+        return next(source.frames()).image
     if isinstance(image, Image.Image):
         if image.mode not in _MODES:
             raise ValueError(

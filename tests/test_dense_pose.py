@@ -210,6 +210,12 @@ def test_other_pictures_are_refused(
         model(change(image))  # type: ignore[operator]
 
 
+def test_a_video_is_no_picture(model: DensePose, image: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(image).save(tmp_path / "0.png")
+    with pytest.raises(ValueError, match=r"is a video, but a picture is wanted; model\.video"):
+        model(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("boxes", "message"),
     [
