@@ -71,8 +71,8 @@ def require_imported(names: Sequence[str], key: str = "imports") -> None:
         if name not in sys.modules:
             raise ConfigError(
                 f"{key}.{position} = {name!r}: it needs this module, which is not run only because a "
-                f"file asks for it. Where you trust it: --imports {name} of predict and report, or its "
-                "settings file, which imports it"
+                f"file asks for it. Where you trust it: --imports {name} of predict, video, fit, "
+                "report and evaluate, or its settings file, which imports it"
             )
 
 

@@ -47,6 +47,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--scales", type=_scale, nargs="+", default=[1.0], metavar="X", help="of the crop, fused (default: 1)"
     )
     add_imports(command, "the network, or a loss that its training had")
+    add_device(command)
     add_output(command, "--out", required=True, help="predictions.h5 to write")
     command.set_defaults(run=_predict)
 
@@ -74,15 +75,22 @@ def _predict(options: argparse.Namespace) -> None:
     from slimdp.registry import import_modules
     from slimdp.surface import load_symmetry
     from slimdp.training import load_model
+    from slimdp.training.distributed import choose_device
 
     import_modules(options.imports)
-    checkpoint = find_weights(options.checkpoint)
+    device, checkpoint = choose_device(options.device), find_weights(options.checkpoint)
     people = read_annotations(options.annotations, options.images).people
     model, config = load_model(checkpoint)
     symmetry = load_symmetry(options.surface or config.surface) if options.flip_test else None
     origin = describe_origin(checkpoint, options.annotations)
     written = predict_to_file(
-        model, people, config.crop, options.out, origin, flip_symmetry=symmetry, scales=options.scales
+        model.to(device),
+        people,
+        config.crop,
+        options.out,
+        origin,
+        flip_symmetry=symmetry,
+        scales=options.scales,
     )
     print(written)
 

@@ -221,7 +221,8 @@ class FitPlan:
 
     def _predict(self, title: str, checkpoint: Path | None, data: Path, out: Path) -> FitStep:
         words: tuple[str, ...] = ("predict", str(checkpoint), "--annotations", str(data / LABELS))
-        return FitStep(title, (*words, "--images", str(data), "--out", str(out), *self._imports), out)
+        words += ("--images", str(data), "--out", str(out), *self._imports)
+        return FitStep(title, (*words, "--device", self.settings.device), out)
 
     def _video(self, video: VideoSource) -> FitStep:
         words: tuple[str, ...] = ("video", str(video.path), "--out", str(self.video_folder(video)))

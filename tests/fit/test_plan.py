@@ -72,6 +72,12 @@ def test_commands_that_read_weights_import_what_they_need(walk: Path, weights: P
     assert words in plan.probe_steps()[1].line
 
 
+def test_networks_run_where_the_run_is_told(walk: Path, weights: Path, tmp_path: Path) -> None:
+    steps = plan_of(walk, tmp_path, weights, device="cuda:1").steps()
+    on_it = [step.command[0] for step in steps if "--device cuda:1" in step.line]
+    assert on_it == ["train", "predict", "video"]
+
+
 def test_weights_that_were_fitted_before_are_fitted_again(walk: Path, tmp_path: Path) -> None:
     """A stage of a name that the weights know would count as done."""
     config = small_config()

@@ -111,7 +111,7 @@ def test_it_trains_predicts_and_scores(
     # A process that knows nothing of the network is told which module the checkpoint needs, and runs none.
     del sys.modules["tiny_network"], MODELS["tiny"]
     labels = ["--annotations", ellipses.annotations, "--images", ellipses.images]
-    predict = ["predict", "run/stage_all.pt", *labels, "--out", "predictions.h5"]
+    predict = ["predict", "run/stage_all.pt", *labels, "--device", "cpu", "--out", "predictions.h5"]
     assert main(predict) == 2
     assert "imports.0 = 'tiny_network': it needs this module" in capsys.readouterr().err
     assert "tiny_network" not in sys.modules
