@@ -13,9 +13,11 @@ from slimdp.shipped import shipped_path
 T = TypeVar("T", int, float)
 
 
-def add_annotations(command: argparse.ArgumentParser, images_required: bool = True) -> None:
+def add_annotations(
+    command: argparse.ArgumentParser, images_required: bool = True, required: bool = True
+) -> None:
     """Which people: --annotations, and --images where pictures are opened or only allowed."""
-    add_input(command, "--annotations", required=True, help="DensePose-COCO or PoseTrack JSON")
+    add_input(command, "--annotations", required=required, help="DensePose-COCO or PoseTrack JSON")
     add_input(
         command,
         "--images",
@@ -47,13 +49,13 @@ def _named_in_annotations(file: Path, options: argparse.Namespace) -> bool:
         return False
 
 
-def add_flow(command: argparse.ArgumentParser) -> None:
+def add_flow(command: argparse._ActionsContainer, required: bool = True) -> None:
     """--flow: where flow is stored."""
     add_input(
         command,
         "--flow",
         reads=lambda file, options: file.suffix == ".h5",
-        required=True,
+        required=required,
         help="a store of flow_cache: a file or folder",
     )
 

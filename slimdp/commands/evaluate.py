@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flow_cache.runtime.command_line import add_input, add_output
 from slimdp.commands.arguments import (
@@ -21,7 +22,7 @@ from slimdp.commands.arguments import (
 from slimdp.settings_file import ConfigError
 
 if TYPE_CHECKING:
-    from slimdp.evaluation import Evaluation, PointReport, TruePoints
+    from slimdp.evaluation import Evaluation, PointReport, StabilityCount, TruePoints
     from slimdp.structures import PersonAnnotation
     from slimdp.surface import Surface
 
@@ -103,11 +104,27 @@ def _add_annotators(commands: argparse._SubParsersAction) -> None:
 
 def _add_stability(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
-        "stability", help="tell how often predictions jump on the body against the flow of a video"
+        "stability",
+        help="tell how often predictions jump on the body against the flow of a video",
+        description="Tell how often predictions jump on the body against the flow of a video "
+        "(docs/evaluation.md): of people in boxes (--predictions, --annotations, --flow), or of what slimdp "
+        "video wrote (--video, and --flow or --source).",
     )
-    add_input(command, "--predictions", required=True, help="predictions.h5")
-    add_annotations(command, images_required=False)
-    add_flow(command)
+    predicted = command.add_mutually_exclusive_group(required=True)
+    add_input(predicted, "--predictions", help="predictions.h5")
+    add_input(predicted, "--video", metavar="IUV", help="iuv.h5 of slimdp video --write iuv-h5")
+    add_annotations(command, images_required=False, required=False)
+    between = command.add_mutually_exclusive_group(required=True)
+    add_flow(between, required=False)
+    add_input(
+        between, "--source", help="with --video, the video that it was made of: its flow is estimated, by DIS"
+    )
+    add_input(
+        command,
+        "--truth",
+        reads=lambda file, options: "iuv" in file.parts,
+        help="with --video, the folder of the rendered set that the clip is of: what is right is told, too",
+    )
     add_surface(command)
     command.add_argument("--jump-cm", type=float, default=5.0, help="the least jump (default 5)")
     command.add_argument("--step", type=int, default=1, help="frames from one to the other (default 1)")
@@ -274,25 +291,83 @@ def _true_points(
 
 
 def _stability(options: argparse.Namespace) -> None:
-    from flow_cache import FlowStore
-    from slimdp.data import read_annotations
-    from slimdp.evaluation import PredictionFile, StabilityCount, measure_stability, write_scores
+    from slimdp.evaluation import StabilityCount, write_scores
     from slimdp.report import stability_table
     from slimdp.surface import load_surface
 
-    annotations = read_annotations(options.annotations, options.images or "", check_images=False)
+    _check_stability_options(options)
     surface = load_surface(options.surface)
+    measure = _count_predictions if options.video is None else _count_video
+    counts, points = measure(options, surface)
+    counts["all"] = sum(counts.values(), StabilityCount())
+    print(f"Pixels that jump more than {options.jump_cm:g} cm along the body against the flow, %:")
+    print(stability_table(counts))
+    scores: dict[str, Any] = {name: count.in_percent() for name, count in counts.items()}
+    if points is not None:
+        scores["points"] = points
+        within = [f"{points[name]:.1f} within {name[:-2]} cm" for name in points if name.endswith("cm")]
+        told = ", ".join([*within, f"{points['background']:.1f} background"])
+        print(f"\nOf {points['count']} pixels of people, against the truth, %: {told}")
+    if options.out is not None:
+        write_scores(options.out, scores)
+        print(options.out)
+
+
+def _check_stability_options(options: argparse.Namespace) -> None:
+    """Raise ConfigError where --predictions or --video comes with what is the other's."""
+    kind, others = "--predictions", ["source", "truth"]
+    if options.video is not None:
+        kind, others = "--video", ["annotations", "images", "first_frame"]
+    for name in others:
+        if getattr(options, name) is not None:
+            raise ConfigError(f"{kind} does not go with --{name.replace('_', '-')}; leave that out")
+    if options.video is None and options.annotations is None:
+        raise ConfigError("--predictions needs --annotations: the file whose people were predicted")
+
+
+def _count_predictions(
+    options: argparse.Namespace, surface: Surface
+) -> tuple[dict[str, StabilityCount], None]:
+    """What became of the pixels of people in boxes, by video."""
+    from flow_cache import FlowStore
+    from slimdp.data import read_annotations
+    from slimdp.evaluation import PredictionFile, measure_stability
+
+    annotations = read_annotations(options.annotations, options.images or "", check_images=False)
     with FlowStore(options.flow) as store, PredictionFile(options.predictions) as predictions:
         counts = measure_stability(
             predictions, annotations, store, surface, options.jump_cm / 100, options.step,
             options.threshold_px, options.first_frame,
         )  # fmt: skip
-    counts["all"] = sum(counts.values(), StabilityCount())
-    print(f"Pixels that jump more than {options.jump_cm:g} cm along the body against the flow, %:")
-    print(stability_table(counts))
-    if options.out is not None:
-        write_scores(options.out, {video: count.in_percent() for video, count in counts.items()})
-        print(options.out)
+    return counts, None
+
+
+def _count_video(
+    options: argparse.Namespace, surface: Surface
+) -> tuple[dict[str, StabilityCount], dict[str, float] | None]:
+    """What became of the pixels of everyone in a video, and points within a distance where truth is known."""
+    from flow_cache import FlowStore
+    from slimdp.inference.iuv_video import IuvVideo
+    from slimdp.inference.video_scores import (
+        EstimatedFrameFlow,
+        FrameFlow,
+        StoredFrameFlow,
+        measure_video_stability,
+        points_within,
+    )
+
+    with ExitStack() as stack:
+        video = stack.enter_context(IuvVideo(options.video))
+        flow: FrameFlow
+        if options.flow is not None:
+            flow = StoredFrameFlow(stack.enter_context(FlowStore(options.flow)), video)
+        else:
+            flow = EstimatedFrameFlow(options.source, video)
+        counts = measure_video_stability(
+            video, flow, surface, options.jump_cm / 100, options.step, options.threshold_px
+        )
+        points = None if options.truth is None else points_within(video, options.truth, surface)
+    return {f"track {track}": count for track, count in counts.items()}, points
 
 
 def _results(options: argparse.Namespace) -> None:

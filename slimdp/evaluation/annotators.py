@@ -19,7 +19,7 @@ from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.progress import tracked
 from slimdp.evaluation.point_report import PeopleGroups, PointReport, report_points
 from slimdp.evaluation.points import NOT_FOUND, THRESHOLDS_CM, PointErrors
-from slimdp.structures import PersonAnnotation
+from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.surface import BodySurface, Surface
 from slimdp.surface.people import PEOPLE
 
@@ -79,7 +79,9 @@ def pair_with_maps(annotated: Sequence[PersonAnnotation], folder: str | Path) ->
     def pixels(person: PersonAnnotation) -> tuple[np.ndarray, np.ndarray]:
         if person.image.file_name not in shown:  # people of a picture stand together
             shown.clear()
-            shown[person.image.file_name] = read_true_map(person, Path(folder))
+            shown[person.image.file_name] = read_true_map(
+                person.image, len(person.layout.parts), Path(folder)
+            )
         limit = np.array([person.image.width, person.image.height]) - 1
         column, row = np.clip(np.floor(person.points + 0.5), 0, limit).astype(np.int64).T
         pixel = shown[person.image.file_name][row, column]
@@ -158,9 +160,8 @@ def read_annotators(path: str | Path) -> dict[str, float]:
     return {str(name): float(value) for name, value in scores.items()}
 
 
-def read_true_map(person: PersonAnnotation, folder: Path) -> np.ndarray:
-    """Part, 255 u, 255 v (H, W, 3) uint8 under a person's picture of a rendered set; ValueError without."""
-    image, parts = person.image, len(person.layout.parts)
+def read_true_map(image: ImageRecord, parts: int, folder: Path) -> np.ndarray:
+    """Part 0..`parts`, 255 u, 255 v (H, W, 3) uint8 under a picture of a rendered set; ValueError without."""
     path = folder / "iuv" / Path(image.file_name.removeprefix("images/")).with_suffix(".png")
     if not path.is_file():
         raise ValueError(f"{path}: no map of {image.file_name}; --truth wants the folder of a rendered set")

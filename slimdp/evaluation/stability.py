@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -78,8 +79,7 @@ def measure_stability(
             `step` apart. AnnotationError, flow_cache.MissingFlowError: frames that the store lacks, or
             others than its flow was computed from.
     """
-    if step < 1 or not jump_m > 0:
-        raise ValueError(f"step {step}, jump {jump_m} m; wanted 1 or more, and a positive distance")
+    check_step(step, jump_m)
     counts: dict[str, StabilityCount] = {}
     followed = [
         person
@@ -114,21 +114,58 @@ def measure_pair(
     height, width = chain.pairs[0].flow_0to1.shape[1:]
     part_0, uv_0 = paste_prediction(prediction_0, width, height)
     row, column = np.nonzero(part_0)
-    moved = propagate_points(np.column_stack([column, row]), chain, limit_px)
-    # What leaves the crop of the second frame has no answer there, neither the person nor background.
+
+    def read_1(points_1: np.ndarray) -> PointAnswers:
+        pixels, inside = nearest_pixels(prediction_1, points_1)
+        x, y = pixels.T
+        uv_1 = prediction_1.uv[:, y, x].T.astype(np.float32)
+        return PointAnswers(inside, prediction_1.foreground[y, x], prediction_1.part[y, x], uv_1)
+
+    pixels_0 = np.column_stack([column, row])
+    answers_0 = part_0[row, column], uv_0[:, row, column].T
+    return count_followed(pixels_0, *answers_0, read_1, chain, surface, jump_m, limit_px)
+
+
+class PointAnswers(NamedTuple):
+    """What a prediction of a frame says of a person at N places; the others count only where `inside`."""
+
+    inside: np.ndarray  # (N,) bool: whether the prediction has an answer there at all
+    person: np.ndarray  # (N,) bool: whether it is the person
+    part: np.ndarray  # (N,) 1..P where it is
+    uv: np.ndarray  # (N, 2) float32
+
+
+def count_followed(
+    pixels_0: np.ndarray,
+    part_0: np.ndarray,
+    uv_0: np.ndarray,
+    read_1: Callable[[np.ndarray], PointAnswers],
+    chain: FlowChain,
+    surface: Surface,
+    jump_m: float,
+    limit_px: float,
+) -> StabilityCount:
+    """Follow a person's pixels (N, 2) x, y px of frame 0, of part (N,) and uv (N, 2), to frame 1, and count.
+
+    `read_1` tells what the prediction of frame 1 says at places (M, 2) x, y px. What leaves the crop of the
+    second frame has no answer there, neither the person nor background, and is not counted. `limit_px` is the
+    forward-backward check's, px of the image.
+    """
+    moved = propagate_points(pixels_0, chain, limit_px)
     kept = np.flatnonzero(moved.kept)
-    pixels_1, inside = nearest_pixels(prediction_1, moved.points_1[kept])
-    row, column = row[kept][inside], column[kept][inside]
-    column_1, row_1 = pixels_1[inside].T
-    stays = prediction_1.foreground[row_1, column_1]
-    row, column, row_1, column_1 = row[stays], column[stays], row_1[stays], column_1[stays]
-    distance_m = surface.distance_between(
-        part_0[row, column],
-        uv_0[:, row, column].T,
-        prediction_1.part[row_1, column_1],
-        prediction_1.uv[:, row_1, column_1].T.astype(np.float32),
+    inside, person, part_1, uv_1 = read_1(moved.points_1[kept])
+    stays = inside & person
+    start = kept[stays]
+    distance_m = surface.distance_between(part_0[start], uv_0[start], part_1[stays], uv_1[stays])
+    return StabilityCount(
+        1, int(inside.sum()), int((inside & ~person).sum()), int((distance_m > jump_m).sum())
     )
-    return StabilityCount(1, len(stays), int((~stays).sum()), int((distance_m > jump_m).sum()))
+
+
+def check_step(step: int, jump_m: float) -> None:
+    """Raise ValueError unless there is a step forwards and a jump that is a distance."""
+    if step < 1 or not jump_m > 0:
+        raise ValueError(f"step {step}, jump {jump_m} m; wanted 1 or more, and a positive distance")
 
 
 def _pairs(

@@ -38,8 +38,8 @@ from slimdp.surface.layout import PartLayout
 FORMAT, VERSION = "slimdp dense pose of a video", 1
 _PIECE = "piece.h5"
 #: Data sets that hold a map a frame, and those that hold some numbers a frame or person.
-_MAPS = {"iuv": (3,), "track": ()}
-_ROWS: dict[str, tuple[tuple[int, ...], type]] = {
+MAPS = {"iuv": (3,), "track": ()}
+ROWS: dict[str, tuple[tuple[int, ...], type]] = {
     "frame": ((), np.int64),
     "time_s": ((), np.float64),
     "people/frame": ((), np.int64),
@@ -90,7 +90,7 @@ def _make_datasets(file: h5py.File, info: VideoInfo, layout: PartLayout) -> None
         }
     )
     rows = max(1, min(info.height, _CHUNK_PX // info.width))
-    for name, channels in _MAPS.items():
+    for name, channels in MAPS.items():
         file.create_dataset(
             name,
             (0, info.height, info.width, *channels),
@@ -102,7 +102,7 @@ def _make_datasets(file: h5py.File, info: VideoInfo, layout: PartLayout) -> None
             shuffle=True,
             fletcher32=True,
         )
-    for name, (row, dtype) in _ROWS.items():
+    for name, (row, dtype) in ROWS.items():
         file.create_dataset(
             name, (0, *row), dtype, maxshape=(None, *row), chunks=(_CHUNK_ROWS, *row), fletcher32=True
         )
@@ -130,7 +130,7 @@ def _extend(data: h5py.Dataset, rows: np.ndarray) -> None:
 def _append_piece(file: h5py.File, piece: h5py.File) -> None:
     """Append a piece's frames; maps are copied as they are packed."""
     before = len(file["iuv"])
-    for name in _MAPS:
+    for name in MAPS:
         whole, part = file[name], piece[name]
         whole.resize(before + len(part), axis=0)
         for number in range(part.id.get_num_chunks()):
@@ -138,6 +138,6 @@ def _append_piece(file: h5py.File, piece: h5py.File) -> None:
             filters, content = part.id.read_direct_chunk(chunk.chunk_offset)
             frame, *within = chunk.chunk_offset
             whole.id.write_direct_chunk((before + frame, *within), content, filters)
-    for name in _ROWS:
+    for name in ROWS:
         rows = piece[name][:]
         _extend(file[name], rows + before if name == "people/frame" else rows)

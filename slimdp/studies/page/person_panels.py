@@ -291,7 +291,7 @@ def _true_colours(
     if (images / "iuv").is_dir() and len(known) == len(frames):
         maps = []
         for person, body in zip(frames, known):
-            true_map = read_true_map(person, images)
+            true_map = read_true_map(person.image, len(person.layout.parts), images)
             maps.append((np.where(body, true_map[..., 0], 0), true_map[..., 1:].transpose(2, 0, 1) / 255))
         return texture_colours(surface, *_gather(maps, pixels), TEXTURE_SIGMA_M)
     part = np.concatenate([person.part for person in frames])
