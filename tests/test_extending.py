@@ -18,11 +18,12 @@ from slimdp.__main__ import main
 from slimdp.registry import REGISTRIES, import_modules, lookup, registered
 from slimdp.structures import PoseBatch
 from slimdp.surface import PEOPLE
-from slimdp.synthetic.dataset import SetPlan, synthesize
+from slimdp.synthetic.dataset import synthesize
 from slimdp.training import load_model
 from slimdp.training.run_folder import read_metrics
 from tests.extending import BLOCKS, FILES
 from tests.made_once import TEST_SEED, made_once
+from tests.small_sets import small_plan
 
 COMMANDS = [
     shlex.split(line)
@@ -65,15 +66,8 @@ def test_the_page_trains_predicts_scores_and_estimates(
     folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     # Fewer people than the page's preset has.
-    plan = SetPlan(
-        stills=2,
-        train_clips=1,
-        val_clips=1,
-        frames=4,
-        labelled=(0, 2),
-        val_frames=3,
-        val_labelled=(0, 2),
-        size=96,
+    plan = small_plan(
+        stills=2, train_clips=1, val_clips=1, labelled=(0, 2), val_frames=3, val_labelled=(0, 2)
     )
     rendered = made_once(
         tmp_path_factory, "extending", lambda out: synthesize(out, plan, seed=TEST_SEED, quiet=True)

@@ -21,7 +21,8 @@ from slimdp.data import (
 )
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 from slimdp.surface import COCO_KEYPOINTS, PEOPLE, BodySurface, load_surface
-from slimdp.synthetic.dataset import SetPlan, synthesize
+from slimdp.synthetic.dataset import synthesize
+from tests.small_sets import small_plan
 
 CROP = CropSettings(size=128, margin=0.2)
 ONLY_FLIPS = AugmentSettings(scale=0, rotation_deg=0, shift=0, flip=True, colour=0)
@@ -38,16 +39,7 @@ def stills(tmp_path_factory: pytest.TempPathFactory, surface: BodySurface) -> An
     folder = tmp_path_factory.mktemp("stills") / "set"
     synthesize(
         folder,
-        SetPlan(
-            stills=2,
-            train_clips=0,
-            val_clips=0,
-            frames=1,
-            labelled=(0,),
-            val_frames=1,
-            val_labelled=(0,),
-            size=128,
-        ),
+        small_plan(stills=2, frames=1, size=128),
         seed=3,
         processes=1,
         quiet=True,

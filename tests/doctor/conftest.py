@@ -7,19 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from slimdp.synthetic.dataset import SetPlan, synthesize
+from slimdp.synthetic.dataset import synthesize
 from tests.made_once import made_once
+from tests.small_sets import small_plan
 
-PLAN = SetPlan(
-    stills=2,
-    train_clips=1,
-    val_clips=1,
-    frames=4,
-    labelled=(0, 2),
-    val_frames=3,
-    val_labelled=(0, 2),
-    size=96,
-)
+PLAN = small_plan(stills=2, train_clips=1, val_clips=1, labelled=(0, 2), val_frames=3, val_labelled=(0, 2))
 
 
 @pytest.fixture(scope="session")

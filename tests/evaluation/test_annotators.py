@@ -23,24 +23,16 @@ from slimdp.evaluation.annotators import (
 from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.surface.body import BodySurface
 from slimdp.surface.load import load_surface
-from slimdp.synthetic.dataset import SetPlan, synthesize
+from slimdp.synthetic.dataset import synthesize
 from slimdp.synthetic.labels import as_annotators_would
+from tests.small_sets import small_plan
 
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthesize(
         tmp_path_factory.mktemp("annotators") / "set",
-        SetPlan(
-            stills=3,
-            train_clips=0,
-            val_clips=0,
-            frames=4,
-            labelled=(0,),
-            val_frames=1,
-            val_labelled=(0,),
-            size=160,
-        ),
+        small_plan(stills=3, size=160),
         2,
         quiet=True,
     )

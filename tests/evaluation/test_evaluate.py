@@ -31,7 +31,8 @@ from slimdp.geometry import apply_affine, invert_affine
 from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.surface.body import BodySurface
 from slimdp.surface.load import load_surface
-from slimdp.synthetic.dataset import SetPlan, synthesize
+from slimdp.synthetic.dataset import synthesize
+from tests.small_sets import small_plan
 
 CROP = 256
 
@@ -41,16 +42,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip of two people with points, in 192 px pictures."""
     return synthesize(
         tmp_path_factory.mktemp("evaluate") / "set",
-        SetPlan(
-            stills=4,
-            train_clips=0,
-            val_clips=0,
-            frames=4,
-            labelled=(0,),
-            val_frames=1,
-            val_labelled=(0,),
-            size=192,
-        ),
+        small_plan(stills=4, size=192),
         5,
         quiet=True,
     )

@@ -22,7 +22,8 @@ from slimdp.motion import propagate
 from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.surface.body import BodySurface
 from slimdp.surface.load import load_surface
-from slimdp.synthetic.dataset import SetPlan, synthesize
+from slimdp.synthetic.dataset import synthesize
+from tests.small_sets import small_plan
 
 CROP = 192
 
@@ -32,16 +33,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AnnotationSet]
     """A rendered clip, and its people in three neighbouring frames."""
     folder = synthesize(
         tmp_path_factory.mktemp("stability") / "set",
-        SetPlan(
-            stills=0,
-            train_clips=1,
-            val_clips=0,
-            frames=4,
-            labelled=(1,),
-            val_frames=1,
-            val_labelled=(0,),
-            size=192,
-        ),
+        small_plan(train_clips=1, labelled=(1,), size=192),
         4,
         quiet=True,
     )

@@ -14,20 +14,13 @@ from slimdp.data import read_annotations
 from slimdp.motion import propagate
 from slimdp.surface import load_surface
 from slimdp.synthetic import items
-from slimdp.synthetic.dataset import PRESETS, SetPlan, synthesize, synthesize_preset
+from slimdp.synthetic.dataset import PRESETS, synthesize, synthesize_preset
 from slimdp.synthetic.exact_flow import read_visible
 from tests.made_once import TEST_SEED
+from tests.small_sets import small_plan
 
-SMALL = SetPlan(
-    stills=2,
-    train_clips=1,
-    val_clips=1,
-    frames=4,
-    labelled=(1,),
-    val_frames=3,
-    val_labelled=(0, 2),
-    size=96,
-    val_stills=1,
+SMALL = small_plan(
+    stills=2, train_clips=1, val_clips=1, labelled=(1,), val_frames=3, val_labelled=(0, 2), val_stills=1
 )
 SEED = 3 + TEST_SEED
 

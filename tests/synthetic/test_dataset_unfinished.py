@@ -17,15 +17,14 @@ import pytest
 from flow_cache import journal
 from slimdp.data import write
 from slimdp.synthetic import dataset, items
-from slimdp.synthetic.dataset import SetPlan, UnfinishedSet, estimate_bytes, record_item, synthesize
+from slimdp.synthetic.dataset import UnfinishedSet, estimate_bytes, record_item, synthesize
 from slimdp.synthetic.exact_flow import ClipFlowWriter
 from slimdp.synthetic.items import Item, ItemRenderer, RenderedItem
 from slimdp.synthetic.render import RenderedFrame
 from tests.made_once import TEST_SEED
+from tests.small_sets import small_plan
 
-PLAN = SetPlan(
-    stills=2, train_clips=1, val_clips=1, frames=2, labelled=(1,), val_frames=1, val_labelled=(0,), size=64
-)
+PLAN = small_plan(stills=2, train_clips=1, val_clips=1, frames=2, labelled=(1,), size=64)
 SEED = 5 + TEST_SEED
 FORK = multiprocessing.get_context("fork")
 pytestmark = pytest.mark.usefixtures("remembered_scenes")

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slimdp.settings_file import ConfigError
-from slimdp.synthetic.presets import PRESETS, SetPlan, preset_plan, track_labelled, track_val_labelled
+from slimdp.synthetic.presets import PRESETS, preset_plan, track_labelled, track_val_labelled
+from tests.small_sets import small_plan
 
 
 def test_the_sampling_of_densepose_track_by_hand() -> None:
@@ -76,13 +77,4 @@ def test_unknown_presets_and_empty_plans_are_refused() -> None:
     with pytest.raises(ConfigError, match="smoke, tiny, small, full"):
         preset_plan("huge")
     with pytest.raises(ConfigError, match="1 or more in all"):
-        SetPlan(
-            stills=0,
-            train_clips=0,
-            val_clips=0,
-            frames=1,
-            labelled=(0,),
-            val_frames=1,
-            val_labelled=(0,),
-            size=64,
-        )
+        small_plan(frames=1, size=64)

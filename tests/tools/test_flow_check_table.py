@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flow_cache import ESTIMATORS
 from slimdp.synthetic.dataset import synthesize
-from slimdp.synthetic.presets import SetPlan
+from tests.small_sets import small_plan
 from tools.flow_check_table import Tally, measure
 
 ERROR_PX = st.sampled_from([0.0, 0.5, 1.0, 1.1, 3.0, 3.5, 80.0])
@@ -56,16 +56,7 @@ def test_the_error_is_that_of_what_is_seen() -> None:
 
 
 def test_a_rendered_clip_fills_every_row(tmp_path: Path) -> None:
-    plan = SetPlan(
-        stills=0,
-        train_clips=1,
-        val_clips=0,
-        frames=5,
-        labelled=(0,),
-        val_frames=1,
-        val_labelled=(0,),
-        size=96,
-    )
+    plan = small_plan(train_clips=1, frames=5)
     synthesize(tmp_path / "set", plan, seed=3, quiet=True)
     result = measure(tmp_path / "set", 4, {"dis": ESTIMATORS["dis"]()})
     assert result["clips"] == 1

@@ -9,7 +9,8 @@ import pytest
 from flow_cache import FlowStore
 from slimdp.data import read_annotations
 from slimdp.motion import RegionSettings, TransferSettings, propagate
-from slimdp.synthetic.dataset import SetPlan, synthesize
+from slimdp.synthetic.dataset import synthesize
+from tests.small_sets import small_plan
 from tools.propagation_table import Landed, main, read_iuv, summarize
 
 LAST, LABELLED = 4, 2
@@ -17,16 +18,7 @@ LAST, LABELLED = 4, 2
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    plan = SetPlan(
-        stills=0,
-        train_clips=1,
-        val_clips=0,
-        frames=LAST + 1,
-        labelled=(LABELLED,),
-        val_frames=1,
-        val_labelled=(0,),
-        size=256,
-    )
+    plan = small_plan(train_clips=1, frames=LAST + 1, labelled=(LABELLED,), size=256)
     return synthesize(tmp_path_factory.mktemp("rendered") / "set", plan, seed=1, quiet=True)
 
 
