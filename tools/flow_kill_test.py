@@ -59,7 +59,7 @@ class Tally:
     """What the kills did."""
 
     moments: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MOMENTS, 0))
-    in_commit: int = 0  # a journal was there, whole or not
+    in_commit: int = 0  # a journal was there at the kill, whole or not
     half_applied: int = 0  # of these, with a journal that the next run had to apply
     fields: list[int] = field(default_factory=list)  # finished after each kill
     longest_to_end_s: float = 0.0  # until the last worker was gone
@@ -142,9 +142,10 @@ def _kill_at(moment: str, bench: Bench, rng: random.Random, tally: Tally) -> boo
         return False
     with contextlib.suppress(ProcessLookupError):  # a worker that ends with its work
         os.kill(rng.choice(victims), signal.SIGKILL)
+    # Now, not when all has ended: where a worker is killed, the run itself still ends its commit.
+    tally.in_commit += journal_of(bench.store).exists() or unfinished_journal_of(bench.store).exists()
     tally.moments[moment] += 1
     _check_ended(process, bench, victims != [process.pid], tally)
-    tally.in_commit += journal_of(bench.store).exists() or unfinished_journal_of(bench.store).exists()
     tally.half_applied += journal_of(bench.store).exists()
     return True
 
