@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from slimdp.evaluation.keypoints import (
         KeypointErrors,
         KeypointMetric,
-        evaluate_keypoints,
         keypoint_rows,
         ratio_to,
         read_keypoint_scores,
@@ -66,6 +65,7 @@ if TYPE_CHECKING:
         Scorer,
         describe_score,
         evaluate_files,
+        evaluate_keypoints,
         write_scores,
     )
     from slimdp.evaluation.similarity import KAPPAS, kappa_by_part

@@ -22,16 +22,13 @@ from typing import Any
 import numpy as np
 
 from flow_cache.runtime.json_file import read_json
-from flow_cache.runtime.progress import tracked
 from slimdp.data.keypoints import HIDDEN, KeypointAnchors, mirror_name, seen_from, surface_anchors
-from slimdp.evaluation.ground_truth import ImageTruth, read_truths
+from slimdp.evaluation.ground_truth import ImageTruth
 from slimdp.evaluation.metric import MetricSettings, Predicted, Score, ScoreKind
 from slimdp.evaluation.points import PointMetric, ratio_within, threshold_name
-from slimdp.evaluation.predictions import PredictionFile
 from slimdp.settings_file import ConfigError
 from slimdp.structures import LabelSource, PersonAnnotation
 from slimdp.surface.body import BodySurface
-from slimdp.surface.layout import Surface
 
 #: Of the tables, centimetres.
 KEYPOINT_THRESHOLDS_CM = (10.0, 20.0, 30.0)
@@ -172,30 +169,6 @@ class KeypointMetric:
             person, points=places.astype(np.float64), part=anchors.part[at], uv=anchors.uv[at],
             source=source, step=np.zeros(len(rows), dtype=np.int64), confidence=None,
         )  # fmt: skip
-
-
-def evaluate_keypoints(
-    predictions: str | Path, annotations: str | Path, surface: Surface, missing: str = "raise"
-) -> KeypointErrors:
-    """Score a predictions.h5 at the keypoints of an annotation file; no picture is looked at.
-
-    The annotations are COCO, DensePose-COCO or PoseTrack JSON with keypoints; `missing` "wrong" counts the
-    keypoints of people without a prediction as not found. Raises ValueError for files that are damaged or of
-    another kind, nobody with keypoints, and people not predicted.
-    """
-    if Path(predictions).suffix == ".json":
-        unknown = f"{predictions} holds DensePose results, which do not say which annotated person they mean"
-        raise ConfigError(f"{unknown}; --keypoints needs a predictions.h5")
-    truths = read_truths(annotations, layout=surface.layout)
-    metric = KeypointMetric(MetricSettings(surface, missing=missing, file=str(annotations)))  # type: ignore[arg-type]
-    for truth in truths.by_image.values():
-        metric.update(truth, Predicted())
-    with PredictionFile(predictions) as file:
-        surface.layout.check_same_labels(file.layout, f"surface {surface.name}", str(file.path))
-        for prediction in tracked(file, "compare with the keypoints", "people", len(file)):
-            if prediction.image_id in truths.by_image:
-                metric.update(truths.by_image[prediction.image_id], Predicted((prediction,)))
-    return metric.errors()
 
 
 def ratio_to(scores: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:

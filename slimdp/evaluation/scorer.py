@@ -18,7 +18,7 @@ from flow_cache.runtime.words import listed
 from slimdp.evaluation.average_precision import SIMILARITIES, AveragePrecision
 from slimdp.evaluation.densepose_results import Detection, ResultFileError, ResultReader, count_entries
 from slimdp.evaluation.ground_truth import EvaluationSet, read_truths
-from slimdp.evaluation.keypoints import KeypointMetric
+from slimdp.evaluation.keypoints import KeypointErrors, KeypointMetric
 from slimdp.evaluation.metric import Metric, MetricSettings, Predicted, Score, ScoreKind, SecondsAnImage
 from slimdp.evaluation.point_report import PeopleGroups, PointReport, report_points
 from slimdp.evaluation.points import FORMS, THRESHOLDS_CM, PointErrors, PointMetric, checked_thresholds
@@ -190,6 +190,29 @@ def evaluate_files(
     others = {name: found[name].value for name in scores}
     instances = scorer.metric(AveragePrecision).by_similarity()
     return Evaluation(report, errors, groups, instances, kappa, surface.name, others)
+
+
+def evaluate_keypoints(
+    predictions: str | Path,
+    annotations: str | Path,
+    surface: Surface,
+    missing: Literal["raise", "wrong"] = "raise",
+) -> KeypointErrors:
+    """Score a predictions.h5 at the keypoints of an annotation file; no picture is looked at.
+
+    The annotations are COCO, DensePose-COCO or PoseTrack JSON with keypoints; `missing` "wrong" counts the
+    keypoints of people without a prediction as not found. Raises ValueError for files that are damaged, of
+    another kind or of other images, nobody with keypoints, and people not predicted.
+    """
+    if Path(predictions).suffix == ".json":
+        unknown = f"{predictions} holds DensePose results, which do not say which annotated person they mean"
+        raise ConfigError(f"{unknown}; --keypoints needs a predictions.h5")
+    truths = read_truths(annotations, layout=surface.layout)
+    scorer = Scorer(["keypoints.20cm"], truths, surface, missing=missing)
+    with PredictionFile(predictions) as file:
+        surface.layout.check_same_labels(file.layout, f"surface {surface.name}", str(file.path))
+        scorer.take(tracked(file, "compare with the keypoints", "people", len(file)))
+    return scorer.metric(KeypointMetric).errors()
 
 
 def write_scores(path: str | Path, scores: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -164,6 +165,16 @@ def test_the_command(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.Ca
     assert "wrist" in capsys.readouterr().out
     assert main([*given, "--reference", f"{tmp_path / 'a.json'}", "--out", f"{tmp_path / 'b.json'}"]) == 0
     assert "ratio" in json.loads((tmp_path / "b.json").read_text())["keypoints"]
+
+
+@pytest.mark.parametrize("missing", ["raise", "wrong"])
+def test_predictions_of_other_images_are_refused(
+    files: tuple[Path, Path], tmp_path: Path, surface: BodySurface, missing: Literal["raise", "wrong"]
+) -> None:
+    with PredictionWriter(tmp_path / "other.h5", SIZE) as writer:
+        writer.write(dataclasses.replace(prediction_of({}), image_id=2))
+    with pytest.raises(ValueError, match=r"image 2: .*people\.json has no such image"):
+        evaluate_keypoints(tmp_path / "other.h5", files[0], surface, missing)
 
 
 def test_the_command_refuses_what_does_not_fit(
