@@ -102,6 +102,8 @@ class AugmentSettings(Settings):
     flip: bool = True  # mirror half of the crops, labels included
     colour: Share = 0.3  # strength of brightness, contrast and tint changes, 0..1
     occlusion: Share = 0.0  # share of the crops with 1 to 3 patches over them, whose labels do not count
+    close_up: Share = 0.0  # share of the crops that show a part of the person's box alone
+    poor_picture: Share = 0.0  # share of the crops made small, blurred, grey, noisy or compressed
 
 
 class MotionSettings(Settings):

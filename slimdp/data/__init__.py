@@ -9,7 +9,14 @@ from flow_cache.runtime.lazy_package import load_on_use
 if TYPE_CHECKING:
     from flow_cache.coco import AnnotationError
     from slimdp.data.annotation_file import AnnotationSet, read_annotations, read_outlines
-    from slimdp.data.augment import Augmentation, Patch, change_colours, draw_augmentation, flip_labels
+    from slimdp.data.augment import (
+        Augmentation,
+        Patch,
+        change_colours,
+        change_picture,
+        draw_augmentation,
+        flip_labels,
+    )
     from slimdp.data.box_frame import FRAME, frame_from_image, frame_pixel_centres, image_from_frame
     from slimdp.data.budget import apply_budget
     from slimdp.data.clicks import Clicks, count_clicks
@@ -23,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BORDER_RGB", "FRAME", "AnnotationError", "AnnotationSet", "Augmentation", "Clicks", "ImageCache",
     "KeypointAnchors", "Patch", "PoseDataset", "PoseSample", "SampleIndex", "WeightedSampler",
-    "apply_budget", "change_colours", "coarse_target", "collate", "count_clicks", "crop_affine",
-    "crop_image", "crop_side", "draw_augmentation", "flip_labels", "frame_from_image", "frame_number",
+    "apply_budget", "change_colours", "change_picture", "coarse_target", "collate", "count_clicks",
+    "crop_affine", "crop_image", "crop_side", "draw_augmentation", "flip_labels", "frame_from_image", "frame_number",
     "frame_pixel_centres", "image_from_frame", "join_annotation_files", "keypoint_union",
     "read_annotations", "read_outlines", "start_worker", "surface_anchors", "write_annotations",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from slimdp.config import AugmentSettings
+from slimdp.data.poor_picture import AS_IT_IS, PoorPicture, draw_poor_picture, worsen
 from slimdp.structures import IGNORE
 from slimdp.surface.layout import PartLayout
 from slimdp.surface.symmetry import UvSymmetry
@@ -92,6 +93,8 @@ class Augmentation:
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of the contrast about mid grey, by channel
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the brightness, by channel, of 255
     patches: tuple[Patch, ...] = ()  # in the crop as it is shown, mirrored or not
+    part_of_box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)  # x, y, width, height, of the box
+    poor: PoorPicture = AS_IT_IS
 
 
 def draw_augmentation(settings: AugmentSettings, rng: np.random.Generator) -> Augmentation:
@@ -110,7 +113,33 @@ def draw_augmentation(settings: AugmentSettings, rng: np.random.Generator) -> Au
         gain=(gain, gain, gain),
         offset=(red, green, blue),
         patches=draw_patches(settings.occlusion, rng),
+        part_of_box=draw_part(settings.close_up, rng),
+        poor=draw_poor_picture(settings.poor_picture, rng),
     )
+
+
+def draw_part(chance: float, rng: np.random.Generator) -> tuple[float, float, float, float]:
+    """The whole box, or with a chance in 0..1 a part of it: x, y, width, height, as shares of the box.
+
+    Of 0.3 to 1 of its height, anywhere in it, and 0.5 to 1 of its width: people whom a picture shows to the
+    waist, legs, a shoulder. Always the same number of random values.
+    """
+    close, tall, wide, right, down = rng.random(5).tolist()
+    if close >= chance:
+        return 0.0, 0.0, 1.0, 1.0
+    width, height = 0.5 + 0.5 * wide, 0.3 + 0.7 * tall
+    return right * (1 - width), down * (1 - height), width, height
+
+
+def part_of(box: np.ndarray, part: tuple[float, float, float, float]) -> np.ndarray:
+    """A part, in shares, of a box (4,) x, y, width, height: the same of the part, float64."""
+    x, y, width, height = part
+    return np.array([box[0] + x * box[2], box[1] + y * box[3], width * box[2], height * box[3]])
+
+
+def change_picture(image: np.ndarray, augmentation: Augmentation) -> np.ndarray:
+    """Apply all of a draw that moves nothing to an image (H, W, 3) uint8 RGB; returns a new one."""
+    return worsen(change_colours(image, augmentation), augmentation.poor)
 
 
 def change_colours(image: np.ndarray, augmentation: Augmentation) -> np.ndarray:

@@ -143,7 +143,8 @@ class PoseDataset(Dataset[PoseSample]):
 
     def affine(self, box: np.ndarray, change: Augmentation) -> np.ndarray:
         """Image px -> crop px around a box under a change, (2, 3)."""
-        return crop_affine(box, self.crop, change.scale, change.rotation_deg, change.shift, change.flip)
+        shown = augment.part_of(box, change.part_of_box)
+        return crop_affine(shown, self.crop, change.scale, change.rotation_deg, change.shift, change.flip)
 
     def read_crop(self, file: Path, box: np.ndarray, change: Augmentation) -> tuple[np.ndarray, np.ndarray]:
         """The crop around a box of a picture, in its own colours: (S, S, 3) uint8 RGB, and its affine."""
@@ -155,7 +156,7 @@ class PoseDataset(Dataset[PoseSample]):
         person, size = self._people[index], self.crop.size
         image, affine = self.read_crop(person.image.file, person.box, change)
         if self._augment is not None:
-            image = augment.change_colours(image, change)
+            image = augment.change_picture(image, change)
         covered = augment.cover(image, change.patches)
         labels = self._labels(index).within(affine, size, covered)
         coarse = coarse_target(person, affine, size, self.stride, self._other_boxes[index])

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import Dataset
 
 from slimdp.config import MotionSettings, NoMotion
-from slimdp.data import PoseDataset, PoseSample, change_colours, collate
+from slimdp.data import PoseDataset, PoseSample, change_picture, collate
 from slimdp.data.augment import Augmentation, flip_coarse
 from slimdp.data.box_frame import sample_coarse
 from slimdp.data.sampler import SampleIndex
@@ -112,11 +112,11 @@ class PairDataset(Dataset[PoseSample | PairSample]):
         if view is None:
             return first
         again = people.change(draw, again=True)
-        colours = replace(change, gain=again.gain, offset=again.offset)
+        colours = replace(change, gain=again.gain, offset=again.offset, poor=again.poor)
         labels = None
         if self._propagate:
             labels = SourceLabels(people.person(draw.person), people.seen_from(draw.person), change.flip)
-        return pair_sample(first, view, change_colours(view.image, colours), labels)
+        return pair_sample(first, view, change_picture(view.image, colours), labels)
 
     def person(self, index: int) -> PersonAnnotation:
         """The record behind a sample."""

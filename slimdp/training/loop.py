@@ -166,7 +166,7 @@ class NonFiniteGuard:
             raise NoLabelsError(
                 f"stage {self._stage.name!r}, step {step}: no label in sight that a loss looks at ({found}). "
                 f"The batch: {self._names(step)}. Look at these labels, raise stage.batch, or lower "
-                "augment.shift and scale"
+                "augment.shift, scale and close_up"
             )
 
     def check(self, step: int, rate: float, values: Mapping[str, Tensor]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from slimdp.config import AugmentSettings
 from slimdp.data import Augmentation, change_colours, draw_augmentation, flip_labels
+from slimdp.data.augment import draw_part, part_of
 from slimdp.structures import IGNORE
 from slimdp.surface.symmetry import UvSymmetry
 
@@ -41,6 +42,18 @@ def test_no_strength_changes_nothing() -> None:
     np.testing.assert_allclose(np.hstack(astuple(draw)), np.hstack(astuple(Augmentation())), atol=1e-12)
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     np.testing.assert_array_equal(change_colours(image, draw), image)
+
+
+def test_a_part_of_a_box_lies_within_it() -> None:
+    rng = np.random.default_rng(0)
+    box = np.array([10.0, 20.0, 40.0, 100.0])
+    parts = np.array([part_of(box, draw_part(1, rng)) for _ in range(500)])
+    assert (parts[:, :2] >= box[:2]).all()
+    assert (parts[:, :2] + parts[:, 2:] <= box[:2] + box[2:] + 1e-9).all()
+    assert 30 <= parts[:, 3].min() < 33
+    assert 20 <= parts[:, 2].min() < 21
+    np.testing.assert_array_equal(part_of(box, draw_part(0, rng)), box)
+    assert part_of(box, (0.25, 0.5, 0.5, 0.25)).tolist() == [20, 70, 20, 25]
 
 
 def test_colours_by_hand() -> None:
