@@ -31,8 +31,8 @@ __all__ = [
     "BORDER_RGB", "FRAME", "AnnotationError", "AnnotationSet", "Augmentation", "Clicks", "ImageCache",
     "KeypointAnchors", "Patch", "PoseDataset", "PoseSample", "SampleIndex", "WeightedSampler",
     "apply_budget", "change_colours", "change_picture", "coarse_target", "collate", "count_clicks",
-    "crop_affine", "crop_image", "crop_side", "draw_augmentation", "flip_labels", "frame_from_image", "frame_number",
-    "frame_pixel_centres", "image_from_frame", "join_annotation_files", "keypoint_union",
+    "crop_affine", "crop_image", "crop_side", "draw_augmentation", "flip_labels", "frame_from_image",
+    "frame_number", "frame_pixel_centres", "image_from_frame", "join_annotation_files", "keypoint_union",
     "read_annotations", "read_outlines", "start_worker", "surface_anchors", "write_annotations",
 ]  # fmt: skip
 

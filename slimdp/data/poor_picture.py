@@ -64,7 +64,6 @@ def worsen(image: np.ndarray, poor: PoorPicture) -> np.ndarray:
         normal = np.random.default_rng(poor.noise_seed).standard_normal(image.shape, dtype=np.float32)
         image = np.round(image + 255 * poor.noise * normal).clip(0, 255).astype(np.uint8)
     if poor.jpeg:
-        written, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, poor.jpeg])
-        assert written
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, poor.jpeg])
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
     return image
