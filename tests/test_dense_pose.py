@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from flow_cache.runtime.checksums import file_sha256
 from slimdp import DensePose
 from slimdp.__main__ import main
 from slimdp.config import CropSettings, DataSource, StageSettings, TrainConfig
@@ -257,6 +258,8 @@ def test_the_examples_of_the_page_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("slimdp.inference.weights.FOLDER", weights.parent)
+    shipped = {weights.name: file_sha256(weights).hex()}
+    monkeypatch.setattr("slimdp.inference.weights.SHIPPED", shipped)
     monkeypatch.setattr("slimdp.inference.image_pose.load_surface", lambda name: flat_surface)
     Image.fromarray(image).save("picture.jpg")
     writer = cv2.VideoWriter("my.mp4", cv2.VideoWriter.fourcc(*"mp4v"), 25, (150, 180))

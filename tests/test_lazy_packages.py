@@ -18,6 +18,7 @@ PACKAGES = [
     "slimdp.motion",
     "slimdp.report",
     "slimdp.surface",
+    "slimdp.training",
 ]
 
 

@@ -29,7 +29,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_overrides(command, "stages.0.steps=10")
     add_output(command, "--out", role="folder", required=True, help="the run's folder")
     command.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    add_input(command, "--initial", help="begin with another run's stage_NAME.pt")
+    add_input(
+        command,
+        "--initial",
+        words=("default",),
+        help="begin with another run's stage_NAME.pt, or default: the weights that come with slimdp",
+    )
     add_device(command)
     command.set_defaults(run=_train)
 
@@ -60,10 +65,12 @@ def _quickstart(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from slimdp.config import load_config
+    from slimdp.inference.weights import find_weights
     from slimdp.training import train
 
     config = load_config(options.config, options.set)
-    result = train(config, options.out, options.resume, options.initial, options.device)
+    initial = None if options.initial is None else find_weights(options.initial)
+    result = train(config, options.out, options.resume, initial, options.device)
     if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun started, the first
         print(result)
 

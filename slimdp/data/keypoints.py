@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flow_cache.coco import AnnotationError
 from slimdp.structures import PersonAnnotation
-from slimdp.surface.body import BodySurface
+
+if TYPE_CHECKING:
+    from slimdp.surface.body import BodySurface
 
 HIDDEN, SEEN = 1, 2  # visibility of a labelled keypoint
 

@@ -27,7 +27,7 @@ from slimdp.data import read_annotations
 from slimdp.data.labelled_frames import LABELS
 from slimdp.fit.page import score_labelled, write_fit_page
 from slimdp.fit.plan import KNOWS_PERCENT, REACH, FitPlan, FitSettings, FitStep
-from slimdp.inference.weights import find_weights
+from slimdp.inference.weights import NONE_SHIPPED, SHIPPED, find_weights
 from slimdp.settings_file import differences, dump_yaml
 
 #: Runs a command of slimdp in this process, from its words; returns its exit code.
@@ -78,16 +78,13 @@ def find_start(weights: str | None) -> Path | None:
     if weights == "scratch":
         log_line("the network begins from scratch, as asked")
         return None
-    if weights is not None:
-        return find_weights(weights)
-    try:
-        return find_weights()
-    except ConfigError as error:
+    if weights is None and not SHIPPED:
         log_line(
-            f"{error}. The network now begins from scratch: of what the labelled frames do not show, it will "
-            "know nothing"
+            f"{NONE_SHIPPED}. The network now begins from scratch: of what the labelled frames do not show, "
+            "it will know nothing"
         )
         return None
+    return find_weights(weights)
 
 
 def _run_plan(plan: FitPlan, run: Run) -> Path:

@@ -13,7 +13,6 @@ from slimdp.inference.painting import PaintedFrame, PersonWindow, paint_people, 
 from slimdp.inference.texture import SIDE, ColourSums, texels, texture_atlas
 from slimdp.report.drawing import overlay_parts
 from slimdp.structures import DensePoseInstance
-from slimdp.surface.body import BodySurface
 from slimdp.surface.layout import PartLayout
 from slimdp.surface.load import load_surface
 
@@ -109,6 +108,8 @@ class PersonPose:
         Raises:
             ValueError: the surface has no positions, as DensePose's files have none.
         """
+        from slimdp.surface.body import BodySurface
+
         surface = load_surface(self.surface)
         if not isinstance(surface, BodySurface):
             raise ValueError(

@@ -14,7 +14,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from slimdp.inference.detectors import BoxFileDetector
 from slimdp.inference.outline_tracking import OutlineTracker
@@ -140,6 +139,8 @@ class FlowTracker:
         return replace(track.moved(by), velocity=(float(smooth[0]), float(smooth[1])))
 
     def _match(self, tracks: list[_Track], found: Boxes) -> list[_Track]:
+        from scipy.optimize import linear_sum_assignment  # loads for longer than a picture takes
+
         overlap = overlaps(np.array([track.box for track in tracks]).reshape(-1, 4), found.xywh)
         rows, columns = linear_sum_assignment(-overlap)
         matched = {

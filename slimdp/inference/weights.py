@@ -1,34 +1,54 @@
-"""The weights that predict where none are named."""
+"""The weights that predict where none are named: which come with slimdp, and whether they are whole."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from flow_cache.runtime.checksums import file_sha256
 from slimdp.settings_file import ConfigError
 
-#: Weights that come with the package lie here, the default one first.
-SHIPPED = ("people-128.pt",)
-FOLDER = Path(__file__).parent.parent / "weights"
+#: What lies in `FOLDER`, the weights to use first, and its SHA-256; tools/ship_weights.py writes it.
+SHIPPED: dict[str, str] = {}
+FOLDER = Path(__file__).resolve().parents[1] / "weights"
+DEFAULT = "default"
+NONE_SHIPPED = (
+    "this version of slimdp comes without weights; give some by --weights: stage_NAME.pt of a run of "
+    "slimdp train. To make some: slimdp synthesize --preset small --set stills=3600 --out runs/people, "
+    "then slimdp train experiments/people_128.yaml --out runs/people_128"
+)
 
 
 def find_weights(given: str | Path | None = None) -> Path:
     """The checkpoint to use: the given one, or for None and "default" the one that comes with the package.
 
     Raises:
-        ConfigError: there is no such file; it says how to train one.
+        ConfigError: there is no such file, which says how to train one; or one that comes with the package is
+            damaged or another.
     """
-    if given is not None and str(given) != "default":
+    if given is not None and str(given) != DEFAULT:
         path = Path(given)
         if not path.is_file():
             raise ConfigError(
-                f"no weights at {path}; name stage_NAME.pt of a run of slimdp train or slimdp fit"
+                f"no weights at {path}; name stage_NAME.pt of a run of slimdp train or slimdp fit, "
+                f"or {DEFAULT}"
             )
-        return path
-    for name in SHIPPED:
-        if (FOLDER / name).is_file():
-            return FOLDER / name
-    raise ConfigError(
-        "this version of slimdp comes without weights; give some by --weights: stage_NAME.pt of a run of "
-        "slimdp train. To make some: slimdp synthesize --preset small --set stills=3600 --out runs/people, "
-        "then slimdp train experiments/people_128.yaml --out runs/people_128"
-    )
+        ours = path.name in SHIPPED and path.resolve().parent == FOLDER
+        return shipped_file(path.name) if ours else path
+    if SHIPPED:
+        return shipped_file(next(iter(SHIPPED)))
+    raise ConfigError(NONE_SHIPPED)
+
+
+def shipped_file(name: str) -> Path:
+    """A file of `SHIPPED`; raises ConfigError where it is missing, damaged or another one."""
+    path, wanted = FOLDER / name, SHIPPED[name]
+    remedy = "install slimdp again (pip install --force-reinstall slimdp), or name weights of yours"
+    if not path.is_file():
+        raise ConfigError(f"{path} is missing, which comes with slimdp; {remedy}")
+    found = file_sha256(path).hex()
+    if found != wanted:
+        size = f"{path.stat().st_size} bytes of SHA-256 {found}"
+        raise ConfigError(
+            f"{path} is damaged or was exchanged: it has {size}, but {wanted} came with slimdp; {remedy}"
+        )
+    return path

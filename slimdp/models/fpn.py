@@ -69,12 +69,10 @@ class FeaturePyramid(DensePoseModel):
     def __init__(
         self, backbone: Backbone, channels: int, keypoints: Sequence[str] = (), layout: PartLayout = PEOPLE
     ) -> None:
-        from torchvision.ops import FeaturePyramidNetwork
-
         super().__init__()
         self.spec, self.keypoints, self.layout = SPEC, tuple(keypoints), layout
         self.backbone = backbone
-        self.pyramid: nn.Module = FeaturePyramidNetwork(list(backbone.channels.values()), channels)
+        self.pyramid = _Pyramid(list(backbone.channels.values()), channels)
         self.head = DensePoseHead(channels, channels, self.keypoints, layout)
 
     def forward(self, batch: PoseBatch, features: Collection[str] = ()) -> ModelOutput:
@@ -87,11 +85,41 @@ class FeaturePyramid(DensePoseModel):
         """
         images = float_images(batch.images, SPEC.size_multiple, next(self.parameters()).dtype)
         levels = self.backbone(images)
-        pyramid: dict[str, Tensor] = self.pyramid({f"pyramid_{stride}": x for stride, x in levels.items()})
-        finest, *coarser = pyramid.values()
+        finest, *coarser = of_strides = self.pyramid(list(levels.values()))
+        pyramid = {f"pyramid_{stride}": level for stride, level in zip(levels, of_strides)}
         fused = finest
         for level in coarser:
             fused = fused + F.interpolate(level, finest.shape[-2:], mode="bilinear", align_corners=False)
         maps, found = self.head(fused)
         found |= {"fused": fused, **pyramid}
         return ModelOutput((maps,), ({name: found[name] for name in features},))
+
+
+class _Pyramid(nn.Module):
+    """Each level of a backbone with the coarser ones enlarged and added, of one width (Lin et al., figure 3).
+
+    The names and the first values of its weights are those of torchvision's FeaturePyramidNetwork, which it
+    computes; to load that takes torchvision seconds.
+    """
+
+    def __init__(self, inputs: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self.inner_blocks, self.layer_blocks = nn.ModuleList(), nn.ModuleList()
+        for width in inputs:
+            self.inner_blocks.append(nn.Sequential(nn.Conv2d(width, channels, 1)))
+            self.layer_blocks.append(nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1)))
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_uniform_(layer.weight, a=1)
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Features (B, C, h, w), the finest first, to as many of equal width, in the same order."""
+        found: list[Tensor] = []
+        above: Tensor | None = None
+        for level, inner, layer in reversed(list(zip(levels, self.inner_blocks, self.layer_blocks))):
+            x = inner(level)
+            above = x if above is None else x + F.interpolate(above, x.shape[-2:], mode="nearest")
+            found.append(layer(above))
+        return found[::-1]

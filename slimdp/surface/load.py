@@ -15,7 +15,7 @@ import hashlib
 import zipfile
 from functools import cache
 from pathlib import Path
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
@@ -23,20 +23,16 @@ from flow_cache.runtime.atomic import atomic_write
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.lock import held
 from flow_cache.runtime.progress import timed
-from slimdp.surface.body import BodySurface
 from slimdp.surface.cache import cache_folder
 from slimdp.surface.densepose.files import CHARTS, SYMMETRY, find_files
-from slimdp.surface.densepose.surface import (
-    DensePoseCharts,
-    DensePoseSurface,
-    load_densepose_charts,
-    load_densepose_surface,
-)
-from slimdp.surface.geodesics import write_distances
 from slimdp.surface.layout import PartLayout, layout_from_json
-from slimdp.surface.open_body import open_body
 from slimdp.surface.people import PEOPLE
 from slimdp.surface.symmetry import UvSymmetry, load_uv_symmetry
+
+# A network asks for the names of the parts alone: what measures on meshes loads when a surface is.
+if TYPE_CHECKING:
+    from slimdp.surface.body import BodySurface
+    from slimdp.surface.densepose.surface import DensePoseCharts, DensePoseSurface
 
 #: The name of the open body.
 OPEN = "open"
@@ -67,6 +63,9 @@ def load_surface(name: str | Path) -> BodySurface | DensePoseSurface:
 
 @cache
 def _loaded(folder: Path | None) -> BodySurface | DensePoseSurface:
+    from slimdp.surface.densepose.surface import load_densepose_surface
+    from slimdp.surface.open_body import open_body
+
     if folder is None:
         return open_body()
     return load_mesh_folder(folder) if has_mesh(folder) else load_densepose_surface(folder)
@@ -84,6 +83,9 @@ def surface_layout(name: str | Path) -> PartLayout:
 
 def load_charts(name: str | Path) -> BodySurface | DensePoseCharts:
     """The way from (part, u, v) to the mesh and back; a folder needs UV_Processed.mat, else as above."""
+    from slimdp.surface.body import BodySurface
+    from slimdp.surface.densepose.surface import load_densepose_charts
+
     if has_mesh(name):
         surface = load_surface(name)
         assert isinstance(surface, BodySurface)
@@ -122,6 +124,8 @@ def load_mesh_folder(folder: Path) -> BodySurface:
     Raises ValueError where a file is missing, damaged, or does not fit the others, naming it; or the mesh is
     not connected.
     """
+    from slimdp.surface.body import BodySurface
+
     layout, where = read_layout(folder), folder / MESH_FILE
     vertices, faces, part, uv = _read_arrays(where)
     _require_range(f"{where}: faces", faces, 0, len(vertices) - 1)
@@ -172,6 +176,8 @@ def _read_keypoints(path: Path, layout: PartLayout, vertices: int) -> dict[str, 
 
 def _distances(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Geodesic distances, condensed, mapped from the cache."""
+    from slimdp.surface.geodesics import write_distances
+
     content = hashlib.sha256(vertices.tobytes() + faces.tobytes()).hexdigest()[:16]
     path = cache_folder() / "meshes" / f"{content}.npy"
     path.parent.mkdir(parents=True, exist_ok=True)

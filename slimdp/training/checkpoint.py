@@ -118,7 +118,10 @@ def current_versions() -> dict[str, str]:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint into CPU memory; raises CheckpointError where there is none, or a broken one."""
+    """Read a checkpoint into CPU memory; raises CheckpointError where there is none, or a broken one.
+
+    Weights that lie there in 16 bits (`slimdp.training.packed`) come in 32.
+    """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; train one: slimdp train SETTINGS.yaml --out DIR")
@@ -138,6 +141,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path} lacks {', '.join(missing)}")
     try:
         check_content(content, sizes)
+        content["model"] = {name: _in_use(weight) for name, weight in content["model"].items()}
         content["config"] = config_from_dict(content["config"], "config", saved=True)
         # Checkpoints from before surfaces said which parts they have are of people.
         content["layout"] = layout_from_json(content["layout"]) if "layout" in content else PEOPLE
@@ -147,6 +151,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
     return Checkpoint(**{f.name: content[f.name] for f in fields(Checkpoint) if f.name in content})
+
+
+def _in_use(weight: Tensor) -> Tensor:
+    return weight.float() if weight.dtype == torch.float16 else weight
 
 
 def build_model(config: TrainConfig, layout: PartLayout | None = None) -> DensePoseModel:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -173,3 +175,36 @@ def test_costs_rise_with_the_backbone_and_by_dilation() -> None:
     assert costs == sorted(costs)
     assert MODELS["fcn"]().cost > MODELS["fpn"]().cost  # type: ignore[call-arg]
     assert Resnet50.COST > Resnet18.COST > EfficientNetLite0.COST
+
+
+def test_the_pyramid_is_torchvisions() -> None:
+    """Which loads for seconds: the same first weights, names and features, bit for bit."""
+    from torchvision.ops import FeaturePyramidNetwork
+
+    backbone = Narrow(32)
+    widths = list(backbone.channels.values())
+    torch.manual_seed(0)
+    theirs = FeaturePyramidNetwork(widths, 8)
+    torch.manual_seed(0)
+    ours = FeaturePyramid(backbone, 8).pyramid
+    state = theirs.state_dict()
+    assert list(ours.state_dict()) == list(state)
+    assert all(torch.equal(weight, state[name]) for name, weight in ours.state_dict().items())
+    levels = [torch.rand(2, width, 64 // s, 96 // s) for s, width in backbone.channels.items()]
+    wanted = theirs({str(place): level for place, level in enumerate(levels)})
+    found = ours(levels)
+    assert len(found) == len(wanted)
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted.values()))
+
+
+def test_a_network_loads_without_torchvision() -> None:
+    code = (
+        "import sys; from slimdp import DensePose; from slimdp.models import MODELS; "
+        "from slimdp.config import ModelSettings; from slimdp.models import FpnSettings; "
+        "from slimdp.surface import PEOPLE; "
+        "FpnSettings(backbone='efficientnet_lite0', channels=8).build(PEOPLE); "
+        "import slimdp.training.checkpoint; "
+        "print(*{'torchvision', 'scipy', 'tensorboard'} & set(sys.modules))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "\n"

@@ -1,0 +1,106 @@
+"""The weights that come with slimdp: found by name, whole, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from slimdp import DensePose
+from slimdp.__main__ import main
+from slimdp.config import CropSettings, DataSource, StageSettings, TrainConfig
+from slimdp.fit.run import find_start
+from slimdp.inference import weights as weights_module
+from slimdp.inference.weights import FOLDER, SHIPPED, find_weights, shipped_file
+from slimdp.models import HourglassSettings, StackedHourglass
+from slimdp.settings_file import ConfigError
+from slimdp.training.checkpoint import Checkpoint, save_checkpoint
+from slimdp.training.packed import packed
+from tools.ship_weights import set_hash
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small network in the place of the one that comes with slimdp."""
+    source = DataSource(annotations="labels.json", images="images")
+    config = TrainConfig(
+        stages=(StageSettings(name="stills", data=(source,), steps=1),),
+        model=HourglassSettings(stacks=1, features=8),
+        crop=CropSettings(size=64),
+    )
+    torch.manual_seed(0)
+    state = StackedHourglass(stacks=1, features=8).state_dict()
+    file = tmp_path / "shipped" / "people-64.pt"
+    file.parent.mkdir()
+    save_checkpoint(file, packed(Checkpoint(config, 1, 0, state), "people_64"))
+    code = tmp_path / "code.py"
+    code.write_text("SHIPPED: dict[str, str] = {}\n")
+    set_hash(code, file.name, "0" * 64)
+    set_hash(code, file.name, weights_module.file_sha256(file).hex())
+    values: dict[str, dict[str, str]] = {}
+    exec(code.read_text(), values)
+    monkeypatch.setattr(weights_module, "FOLDER", file.parent)
+    monkeypatch.setattr(weights_module, "SHIPPED", values["SHIPPED"])
+    return file
+
+
+def test_the_shipped_weights_are_the_default(shipped: Path) -> None:
+    assert find_weights() == find_weights("default") == find_weights(shipped) == shipped
+    model = DensePose.load(detector=None, device="cpu")
+    assert model.weights == shipped
+    (person,) = model(np.zeros((64, 64, 3), np.uint8))
+    assert person.iuv.shape == (3, 64, 64)
+
+
+def test_fit_begins_with_them(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slimdp.fit.run.SHIPPED", weights_module.SHIPPED)
+    assert find_start(None) == find_start("default") == shipped
+    assert find_start("scratch") is None
+    shipped.write_bytes(b"others")
+    with pytest.raises(ConfigError, match="was exchanged"):
+        find_start(None)
+    monkeypatch.setattr("slimdp.fit.run.SHIPPED", {})
+    assert find_start(None) is None
+
+
+@pytest.mark.parametrize("damage", ["bit", "cut", "empty", "exchanged"])
+def test_a_damaged_or_exchanged_file_is_refused(
+    shipped: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = bytearray(shipped.read_bytes())
+    data[len(data) // 2] ^= 1
+    whole = shipped.read_bytes()
+    shipped.write_bytes(
+        {"bit": bytes(data), "cut": whole[:-100], "empty": b"", "exchanged": whole + b"\n"}[damage]
+    )
+    for given in (None, "default", shipped):
+        with pytest.raises(ConfigError, match=r"people-64\.pt is damaged or was exchanged: .*install slimdp"):
+            find_weights(given)
+    copied = tmp_path / "mine.pt"  # what lies elsewhere is the user's
+    copied.write_bytes(whole)
+    assert find_weights(copied) == copied
+    assert main(["export", "default", "--out", str(tmp_path / "a.onnx")]) == 2
+    assert "was exchanged" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_told(shipped: Path) -> None:
+    shipped.unlink()
+    with pytest.raises(ConfigError, match=r"people-64\.pt is missing, which comes with slimdp"):
+        find_weights()
+
+
+def test_without_shipped_weights_it_says_how_to_make_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights_module, "SHIPPED", {})
+    with pytest.raises(ConfigError, match=r"comes without weights.*slimdp train"):
+        find_weights("default")
+    with pytest.raises(ConfigError, match=r"no weights at none\.pt; .* or default"):
+        find_weights("none.pt")
+
+
+def test_what_comes_with_slimdp_is_whole_and_small() -> None:
+    for name in SHIPPED:
+        assert shipped_file(name).is_file()
+    sizes = [file.stat().st_size for file in FOLDER.glob("*") if file.is_file()] if FOLDER.is_dir() else []
+    assert sum(sizes) <= 8_000_000

@@ -1,0 +1,103 @@
+"""From a run to the files that come with slimdp: weights, hash, settings, card."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flow_cache.runtime.checksums import file_sha256
+from slimdp.config import ConfigError, DataSource, TrainConfig, load_config
+from slimdp.data import read_annotations, write_annotations
+from slimdp.training import load_checkpoint, train
+from slimdp.training.checkpoint import save_checkpoint
+from tools.ship_weights import end_of_run, main, set_hash
+from tools.weights_card import Provenance
+
+NAMES = ("nose", "left_wrist", "right_wrist")
+COUNTS = {"different_people": 3, "points": 240}
+
+
+@pytest.fixture
+def rendered(ellipses: DataSource, tmp_path: Path) -> Path:
+    """A folder as slimdp synthesize leaves it, and the real people at once."""
+    folder = tmp_path / "rendered"
+    shutil.copytree(ellipses.images, folder)
+    found = read_annotations(Path(ellipses.annotations), folder)
+    keypoints = np.array([(40.0, 20, 2), (60, 50, 2), (30, 50, 1)])
+    people = [dataclasses.replace(p, keypoints=keypoints, keypoint_names=NAMES) for p in found.people]
+    for name in ("stills_val.json", "people.json"):
+        write_annotations(folder / name, [person.image for person in people], people)
+    about = {"stills": 3, "seed": 7, "backgrounds": "none", "motions": "none"}
+    (folder / "dataset.json").write_text(json.dumps(about | {"counts": {"stills_train.json": COUNTS}}))
+    return folder
+
+
+def test_one_command_makes_all_of_it(
+    small_run: TrainConfig,
+    rendered: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    end = train(small_run, tmp_path / "run", bar=False)
+    code = tmp_path / "code.py"
+    code.write_text("#: Theirs.\nSHIPPED: dict[str, str] = {}\nDEFAULT = 1\n")
+    places = ["--work", tmp_path / "work", "--folder", tmp_path / "weights", "--code", code]
+    words = [tmp_path / "run", "--rendered", rendered, "--real", rendered, "--name", "tiny-64", *places]
+    assert main([str(word) for word in words]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    weights = tmp_path / "weights" / "tiny-64.pt"
+    digest = file_sha256(weights).hex()
+    assert told["sha256"] == digest
+    assert code.read_text() == (
+        f'#: Theirs.\nSHIPPED: dict[str, str] = {{\n    "tiny-64.pt": "{digest}",\n}}\nDEFAULT = 1\n'
+    )
+    assert load_checkpoint(weights).config.stages[-1].name == "tiny_64_clips"
+    assert end.stat().st_size > weights.stat().st_size
+    assert load_config(weights.with_suffix(".yaml"), saved=True) == small_run
+    card = weights.with_suffix(".md").read_text()
+    for words_of_it in (digest, "3 people, 240 points", "8 of 8", "| left_wrist |", "| torso front |"):
+        assert words_of_it in card
+    assert str(tmp_path) not in card
+    assert told["real"]["keypoints_count"] == 6  # hidden ones do not count
+    assert json.loads((tmp_path / "work" / "scores.json").read_text())["real"]["ratio"]["20cm"] in (1.0, None)
+
+
+def test_a_run_that_has_not_ended_is_told_and_its_checkpoints_can_be_named(
+    small_run: TrainConfig,
+    tmp_path: Path,
+) -> None:
+    train(small_run, tmp_path / "run", bar=False)
+    (tmp_path / "run" / "stage_clips.pt").unlink()
+    with pytest.raises(ConfigError, match=r"stage_clips\.pt is not there: the run has not ended"):
+        end_of_run(tmp_path / "run")
+    between = tmp_path / "run" / "checkpoints" / "step_00000007.pt"
+    assert end_of_run(between) == between
+
+
+def test_hours_count_every_step_once(
+    small_run: TrainConfig,
+    rendered: Path,
+    tmp_path: Path,
+) -> None:
+    """Two crops a step: steps 1 and 2 at 1 s each, 3 and 4 at 2 s by the line of the resumed run."""
+    end = train(small_run, tmp_path / "run", bar=False)
+    checkpoint = tmp_path / "run" / "mine.pt"
+    save_checkpoint(checkpoint, dataclasses.replace(load_checkpoint(end), stage=1))
+    rows = [(2, 2.0), (4, 0.1), (4, 1.0), (6, 1.0)]
+    lines = [{"step": step, "stage": "stills", "images_per_second": speed} for step, speed in rows]
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {"step": 4, "stage": "stills"}]))
+    made = Provenance.of(tmp_path / "run", checkpoint, rendered)
+    assert made.hours * 3600 == pytest.approx(2 * 1 + 2 * 2)
+    assert made.steps == 4
+
+
+def test_code_without_entries_is_told(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("SHIPPED = 1\n")
+    with pytest.raises(ConfigError, match="has no entries SHIPPED"):
+        set_hash(tmp_path / "code.py", "a.pt", "0" * 64)

@@ -1,0 +1,142 @@
+"""Turn the end of a training run into the weights that come with slimdp, with their card and their scores.
+
+    python tools/ship_weights.py runs/people_128_fpn --rendered runs/people --real ../shared/data/real_people
+
+RUN is the folder of a run, or a checkpoint in one. Writes slimdp/weights/NAME.pt (weights in 16 bits,
+settings and parts), NAME.yaml (the settings of the run) and NAME.md (the card: data, commands, hours,
+scores), and its SHA-256 into slimdp/inference/weights.py. What is scored is the file that was written: on the
+validation stills of --rendered, a folder of slimdp synthesize, and at the keypoints of --real, a folder with
+people.json. Predictions and scores stay in --work. Prints one JSON line last; exit code 1 where the file is
+too large.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from measuring import make_parser, tell
+from weights_card import Provenance, write_card
+
+from flow_cache.runtime.atomic import write_text
+from flow_cache.runtime.checksums import file_sha256
+from slimdp.data import read_annotations
+from slimdp.evaluation import ratio_to
+from slimdp.evaluation.scorer import evaluate_files, evaluate_keypoints, write_scores
+from slimdp.inference import describe_origin, predict_to_file
+from slimdp.inference.weights import FOLDER
+from slimdp.settings_file import ConfigError
+from slimdp.surface import load_surface
+from slimdp.training import load_checkpoint, load_model
+from slimdp.training.checkpoint import save_checkpoint
+from slimdp.training.packed import packed
+
+CODE = FOLDER.parent / "inference" / "weights.py"
+#: Bytes of the file at most: the repository holds it.
+MOST_BYTES = 7_000_000
+#: Of the hashes in the code.
+_ENTRIES = re.compile(r"^SHIPPED: dict\[str, str\] = (\{[^}]*\})$", re.MULTILINE)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, pack, score, write; returns the exit code."""
+    parser = make_parser(__doc__)
+    parser.add_argument("run", type=Path, help="the folder of a run, or a checkpoint")
+    parser.add_argument("--name", default="people-128", help="of the weights (default people-128)")
+    parser.add_argument("--rendered", type=Path, required=True, help="a folder of slimdp synthesize")
+    parser.add_argument("--real", type=Path, required=True, help="a folder with people.json")
+    parser.add_argument("--work", type=Path, default=Path("runs/ship"), help="for predictions and scores")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the weights go")
+    parser.add_argument("--code", type=Path, default=CODE, help="the file with their hashes")
+    options = parser.parse_args(arguments)
+    checkpoint = end_of_run(options.run)
+    run = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
+    options.folder.mkdir(parents=True, exist_ok=True)
+    options.work.mkdir(parents=True, exist_ok=True)
+    weights = options.folder / f"{options.name}.pt"
+    save_checkpoint(weights, packed(load_checkpoint(checkpoint), options.name.replace("-", "_")))
+    digest, size = file_sha256(weights).hex(), weights.stat().st_size
+    set_hash(options.code, weights.name, digest)
+    shutil.copyfile(run / "config.yaml", weights.with_suffix(".yaml"))
+    scores = score(weights, options.rendered, options.real, options.work)
+    provenance = Provenance.of(run, checkpoint, options.rendered)
+    write_card(weights, provenance, scores)
+    told = {"weights": str(weights), "bytes": size, "sha256": digest}
+    tell(told | {"rendered": headline(scores["rendered"]), "real": headline(scores["real"])})
+    return 1 if size > MOST_BYTES else 0
+
+
+def end_of_run(run: Path) -> Path:
+    """The checkpoint with which a run ended; raises ConfigError where there is none."""
+    if run.is_file():
+        return run
+    config = load_checkpoint(run / "last.pt").config
+    end = run / f"stage_{config.stages[-1].name}.pt"
+    if not end.is_file():
+        raise ConfigError(f"{end} is not there: the run has not ended; name one of {run}/checkpoints to try")
+    return end
+
+
+def set_hash(code: Path, name: str, digest: str) -> None:
+    """Write a file's SHA-256 into the entries of the code that loads it, as its formatter would."""
+    text = code.read_text(encoding="utf-8")
+    found = _ENTRIES.search(text)
+    if found is None:
+        raise ConfigError(f"{code} has no entries SHIPPED to write the hash of {name} into")
+    entries = ast.literal_eval(found.group(1)) | {name: digest}
+    lines = "".join(f'    "{each}": "{its}",\n' for each, its in entries.items())
+    start, end = found.span(1)
+    write_text(code, f"{text[:start]}{{\n{lines}}}{text[end:]}")
+
+
+@dataclass(frozen=True)
+class _Set:
+    """People to score on."""
+
+    annotations: Path
+    images: Path
+
+
+def score(weights: Path, rendered: Path, real: Path, work: Path) -> dict[str, Any]:
+    """What the weights reach: {"rendered": {"points", "keypoints"}, "real": {"keypoints"}}, in percent."""
+    surface = load_surface(load_model(weights)[1].surface)
+    sets = {
+        "rendered": _Set(rendered / "stills_val.json", rendered),
+        "real": _Set(real / "people.json", real),
+    }
+    scores: dict[str, Any] = {}
+    for name, people in sets.items():
+        predictions = predict(weights, people, work / f"{name}.h5")
+        keypoints = evaluate_keypoints(predictions, people.annotations, surface).as_json()
+        scores[name] = {"keypoints": keypoints}
+    points = evaluate_files(work / "rendered.h5", sets["rendered"].annotations, surface).points
+    assert points is not None
+    scores["rendered"]["points"] = points.as_json()
+    scores["real"]["ratio"] = ratio_to(scores["real"]["keypoints"], scores["rendered"]["keypoints"])
+    write_scores(work / "scores.json", scores)
+    return scores
+
+
+def predict(weights: Path, people: _Set, out: Path) -> Path:
+    """The people of a file, predicted by the weights."""
+    model, config = load_model(weights)
+    found = read_annotations(people.annotations, people.images).people
+    return predict_to_file(model, found, config.crop, out, describe_origin(weights, people.annotations))
+
+
+def headline(scores: dict[str, Any]) -> dict[str, float]:
+    """The figures to look at first."""
+    told = {f"keypoints_{name}": scores["keypoints"][name] for name in ("20cm", "swapped", "count")}
+    if "points" in scores:
+        told["points_10cm"] = scores["points"]["localization"]["10cm"]
+    return {name: round(value, 1) for name, value in told.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

