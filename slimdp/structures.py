@@ -141,7 +141,10 @@ class PoseBatch:
     pairs: Tensor | None = None  # (Q, 2) int64: the first and the second image of each of Q pairs; None: none
     flow_1to0: Tensor | None = None  # (Q, 2, h, w) float32 map px, from the second images to the first
     valid_1: Tensor | None = None  # (Q, h, w) bool: where that is known, and inside of the first image
+    mask: Tensor | None = None  # (N, h, w) uint8 over the image's maps: 1 the person, 0 not, IGNORE unknown
+    outline_weight: Tensor | None = None  # (N,) how much a pixel of `coarse` counts; None: 1
     one_each: bool = False  # known that person i is the only one of image i, as of crops: B = N
+    to_detect: bool = False  # the network is to find the people; the batch has none
 
     @classmethod
     def of_images(cls, images: Tensor) -> PoseBatch:
@@ -158,6 +161,23 @@ class PoseBatch:
             image_index=everyone, annotation_id=everyone, box=box.expand(count, 4),
             coarse=torch.full((count, 0, 0), IGNORE, device=device),
             instance_index=nobody, points=nowhere, part=nobody, uv=nowhere, one_each=True,
+        )  # fmt: skip
+
+    @classmethod
+    def of_pictures(cls, images: Tensor, image_index: Tensor | None, box: Tensor | None) -> PoseBatch:
+        """Whole pictures (B, 3, H, W) with people in given boxes, or None of both: to be detected.
+
+        Without labels; people are in `image_index` (N,) int64 at `box` (N, 4) x, y, width, height, px.
+        """
+        import torch
+
+        given, device = cls.of_images(images), images.device
+        to_detect = image_index is None or box is None
+        image_index = torch.arange(0, device=device) if image_index is None else image_index
+        return replace(
+            given, image_index=image_index, annotation_id=torch.arange(len(image_index), device=device),
+            box=images.new_zeros(0, 4) if box is None else box, coarse=given.coarse[:0],
+            one_each=False, to_detect=to_detect,
         )  # fmt: skip
 
     @property
@@ -193,7 +213,11 @@ class PoseBatch:
 
     def tensors(self) -> dict[str, Tensor]:
         """Those that there are, by name."""
-        return {name: t for name, t in vars(self).items() if t is not None and name != "one_each"}
+        return {
+            name: t
+            for name, t in vars(self).items()
+            if t is not None and name not in ("one_each", "to_detect")
+        }
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> PoseBatch:
         changed: dict[str, Any] = {name: change(tensor) for name, tensor in self.tensors().items()}
@@ -227,12 +251,31 @@ class DensePoseMaps:
 
 
 @dataclass(frozen=True)
-class ModelOutput:
-    """What a network says of a batch, stage by stage: stacks of an hourglass, steps of a cascade."""
+class Instances:
+    """The people that a network found in B pictures, or who were given, with the maps of each: D of them."""
 
-    stages: tuple[DensePoseMaps, ...]  # the last is the best
+    image_index: Tensor  # (D,) int64 in 0..B-1; those of a picture by score, the best first, or as given
+    box: Tensor  # (D, 4) x, y, width, height, px of the batch's images
+    score: Tensor  # (D,) in 0..1; 1 for a given box
+    maps: DensePoseMaps  # of D people, h x w px each, that lie evenly over `window`
+    window: Tensor  # (D, 4) x, y, width, height, px of the batch's images: where the maps lie
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """What a network says of a batch, stage by stage: stacks of an hourglass, steps of a cascade.
+
+    A network of whole pictures gives `instances` in evaluation. In training it gives stages with the
+    `regions` that they are of, or losses of its own, or both.
+    """
+
+    stages: tuple[DensePoseMaps, ...]  # of the images or regions; the last is the best
     features: tuple[Mapping[str, Tensor], ...] = ()  # of each stage, (B, C, h, w) by name: those asked for
     losses: Mapping[str, Tensor] = field(default_factory=dict)  # scalars of the network itself, by name
+    #: Labels that the stages are compared with in place of the batch's: cut to the R regions that the network
+    #: looked at, as if each were the crop of one person (`one_each`). Only its `images` may be empty.
+    regions: PoseBatch | None = None
+    instances: Instances | None = None
 
     @property
     def best(self) -> DensePoseMaps:

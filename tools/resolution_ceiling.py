@@ -26,7 +26,7 @@ from slimdp.config import CropSettings
 from slimdp.data import crop_affine, read_annotations
 from slimdp.evaluation import PredictionWriter, evaluate_files
 from slimdp.geometry import apply_affine, crop_from_map, invert_affine
-from slimdp.inference.predictor import decode
+from slimdp.inference.decoding import decode
 from slimdp.report import instance_table, interval_table
 from slimdp.structures import DensePoseInstance, DensePoseMaps, PersonAnnotation
 from slimdp.surface import PEOPLE, load_surface

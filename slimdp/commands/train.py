@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flow_cache.runtime.command_line import add_input, add_output
 from slimdp.commands.arguments import add_annotations, add_device, add_imports, add_overrides, add_surface
+from slimdp.settings_file import ConfigError
 from slimdp.shipped import shipped_path
 
 
@@ -46,6 +47,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         help="stage_NAME.pt of a run, or default: the weights that come with slimdp",
     )
     add_annotations(command)
+    command.add_argument(
+        "--given-boxes",
+        action="store_true",
+        help="a network that finds people itself looks at those in the boxes of the file instead",
+    )
     command.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
     add_surface(command, None, "whose symmetry that takes; default: the training's")
     command.add_argument(
@@ -77,7 +83,7 @@ def _train(options: argparse.Namespace) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     from slimdp.data import read_annotations
-    from slimdp.inference import describe_origin, predict_to_file
+    from slimdp.inference import describe_origin, detect_to_file, predict_to_file
     from slimdp.inference.weights import find_weights
     from slimdp.registry import import_modules
     from slimdp.surface import load_symmetry
@@ -86,13 +92,18 @@ def _predict(options: argparse.Namespace) -> None:
 
     import_modules(options.imports)
     device, checkpoint = choose_device(options.device), find_weights(options.checkpoint)
-    people = read_annotations(options.annotations, options.images).people
+    annotations = read_annotations(options.annotations, options.images)
     model, config = load_model(checkpoint)
     symmetry = load_symmetry(options.surface or config.surface) if options.flip_test else None
     origin = describe_origin(checkpoint, options.annotations)
+    if model.spec.detects and not options.given_boxes:
+        if options.flip_test or options.scales != [1.0]:
+            raise ConfigError("the network takes whole pictures: leave out --flip-test and --scales")
+        print(detect_to_file(model.to(device), annotations.images, config.crop, options.out, origin))
+        return
     written = predict_to_file(
         model.to(device),
-        people,
+        annotations.people,
         config.crop,
         options.out,
         origin,

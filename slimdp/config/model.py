@@ -19,6 +19,7 @@ class ModelSpec:
     size_multiple: int  # of the image's sides, px: the coarsest map has one px for so many
     features: tuple[str, ...] = ()  # that can be asked for; losses that name none compare the first
     input: Literal["crop", "image"] = "crop"  # a person's crop, or a whole picture with the people in it
+    detects: bool = False  # finds the people of pictures itself; without, their boxes must be given
 
 
 _Names = Wanted(
@@ -40,6 +41,11 @@ class ModelSettings(Settings):
     def spec(self) -> ModelSpec:
         """What the network takes and gives."""
         raise NotImplementedError
+
+    @property
+    def reads_masks(self) -> bool:
+        """Whether it learns from the outlines of people (`segmentation`), which take memory."""
+        return False
 
     @property
     def cost(self) -> float:

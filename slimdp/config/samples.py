@@ -89,7 +89,9 @@ class DataSource(Settings):
 class CropSettings(Settings):
     """The square around a person's box that the network sees."""
 
-    size: PositiveInt = 256  # px, a multiple of what the network asks for (`ModelSpec.size_multiple`)
+    # px, a multiple of what the network asks for (`ModelSpec.size_multiple`); of whole pictures, that of the
+    # square that they are fitted into.
+    size: PositiveInt = 256
     margin: NotNegative = 0.15  # of the box's longer side, added on each side
 
 

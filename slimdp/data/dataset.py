@@ -153,11 +153,22 @@ class PoseDataset(Dataset[PoseSample]):
 
     def sample(self, index: int, change: Augmentation) -> PoseSample:
         """A person's crop and labels under a change."""
-        person, size = self._people[index], self.crop.size
+        person = self._people[index]
         image, affine = self.read_crop(person.image.file, person.box, change)
+        image, covered = self.change_image(image, change)
+        return self.labelled(index, change, image, affine, covered)
+
+    def change_image(self, image: np.ndarray, change: Augmentation) -> tuple[np.ndarray, np.ndarray]:
+        """A crop changed in its px, and (R, 4) where patches cover it (`augment.cover`)."""
         if self._augment is not None:
             image = augment.change_picture(image, change)
-        covered = augment.cover(image, change.patches)
+        return image, augment.cover(image, change.patches)
+
+    def labelled(
+        self, index: int, change: Augmentation, image: np.ndarray, affine: np.ndarray, covered: np.ndarray
+    ) -> PoseSample:
+        """A person in an image that is cut and changed, with the labels that it shows."""
+        person, size = self._people[index], self.crop.size
         labels = self._labels(index).within(affine, size, covered)
         coarse = coarse_target(person, affine, size, self.stride, self._other_boxes[index])
         augment.forget_under(covered, coarse, self.stride)
@@ -206,6 +217,10 @@ class PoseDataset(Dataset[PoseSample]):
             none = f"none of its {len(source.people)} people has {labels}"
             raise AnnotationError(f"{source.file or 'annotations'}: a data set without labels: {none}")
         return len(self._people) - before
+
+    def is_labelled(self, index: int) -> bool:
+        """Whether a person has points, coarse masks or keypoints that are asked for."""
+        return self._is_labelled(self._people[index], self._seen_from[index])
 
     def _is_labelled(self, person: PersonAnnotation, seen: int) -> bool:
         if person.has_labels or (arrange_keypoints(person, self._keypoints)[:, 2] > 0).any():

@@ -26,6 +26,8 @@ THRESHOLDS_CM = (5.0, 10.0, 20.0)
 #: Areas under the curve up to here, metres (DensePose, 2.3).
 AUC_LIMITS_M = {"auc10": 0.10, "auc30": 0.30}
 FORMS = ("full", "localization")
+#: Overlap of boxes from which somebody who was found is taken for an annotated person.
+SAME_PERSON = 0.5
 #: Percent by form and name: {"full": {"5cm": ..., "auc10": ...}, "localization": {...}}.
 PointScores = Mapping[str, Mapping[str, float]]
 
@@ -61,6 +63,8 @@ class PointMetric:
         self._people: dict[int, PersonAnnotation] = {}  # by place in the file, those with (u, v) points
         self._place_of: dict[tuple[int, int], int] = {}  # image id and annotation id -> place
         self._samples: dict[int, _PointSamples] = {}
+        self._detected = False  # people whom a network found by itself are among the predictions
+        self._overlaps: list[_Overlap] = []  # of these with annotated people
         self._images: set[int] = set()
         self._annotated = 0
 
@@ -77,7 +81,9 @@ class PointMetric:
     def update(self, truth: ImageTruth, predicted: Predicted) -> None:
         """Read a prediction at the crop's pixel nearest to each point; those outside the crop are not found.
 
-        Raises ValueError for people or predictions that are there twice.
+        People whom a network found by itself (`annotation_id` below 0) answer for the annotated people whose
+        boxes they overlap, once all are there (`errors`). Raises ValueError for people or predictions that
+        are there twice.
         """
         if truth.image.id not in self._images:
             self._images.add(truth.image.id)
@@ -85,6 +91,9 @@ class PointMetric:
         for prediction in predicted.people:
             if not isinstance(prediction, DensePoseInstance):
                 raise ValueError("DensePose results do not say which annotated person they mean: no points")
+            if prediction.annotation_id < 0:
+                self._add_detection(prediction, truth)
+                continue
             place = self._place_of.get((prediction.image_id, prediction.annotation_id))
             if place is None:
                 continue
@@ -107,15 +116,18 @@ class PointMetric:
     def errors(self) -> PointErrors:
         """The errors of all points, person by person in the order of the file.
 
-        Raises ValueError if nobody has points, or people with points have no prediction and `missing` is
+        Of the people whom a network found, each answers for one annotated person, the largest overlap of
+        boxes first, `SAME_PERSON` at least; the points of those who are left are not found. Raises ValueError
+        if nobody has points, or people with points have no prediction and `missing` is
         "raise".
         """
         places = sorted(self._people)
         if not places:
             nobody = f"none of the {self._annotated} people has annotated points"
             raise ValueError(f"{nobody}: there is nothing to score")
-        absent = [place for place in places if place not in self._samples]
-        if absent and self._settings.missing == "raise":
+        samples_of = {**_assigned(self._overlaps), **self._samples}
+        absent = [place for place in places if place not in samples_of]
+        if absent and self._settings.missing == "raise" and not self._detected:
             first = self._people[absent[0]]
             raise ValueError(
                 f"no prediction for {len(absent)} of {len(places)} people with points, first image "
@@ -124,7 +136,7 @@ class PointMetric:
             )
         people = [self._people[place] for place in places]
         samples = [
-            self._samples.get(place) or _unseen(len(person.part)) for place, person in zip(places, people)
+            samples_of.get(place) or _unseen(len(person.part)) for place, person in zip(places, people)
         ]
         part, uv, found, foreground = (np.concatenate(each) for each in zip(*samples))
         true_part = np.concatenate([person.part for person in people]).astype(np.int64)
@@ -137,6 +149,18 @@ class PointMetric:
         full_m = np.where(foreground, localization_m, NOT_FOUND)
         person = np.repeat(places, [len(person.part) for person in people])
         return PointErrors(full_m, localization_m, true_part, person)
+
+    def _add_detection(self, prediction: DensePoseInstance, truth: ImageTruth) -> None:
+        self._detected = True
+        for place in truth.places:
+            person = self._people.get(place)
+            if person is None:
+                continue
+            overlap = box_overlap(prediction.box, person.box)
+            if overlap >= SAME_PERSON:
+                key = (prediction.image_id, prediction.annotation_id)
+                samples = _sample_points(prediction, person)
+                self._overlaps.append(_Overlap(overlap, prediction.score, key, place, samples))
 
     def _add_people(self, truth: ImageTruth) -> None:
         self._annotated += len(truth.people)
@@ -251,6 +275,34 @@ class _PointSamples(NamedTuple):
     uv: np.ndarray  # (N, 2) float32
     found: np.ndarray  # (N,) bool: inside the crop
     foreground: np.ndarray  # (N,) bool
+
+
+class _Overlap(NamedTuple):
+    """Somebody who was found, over an annotated person."""
+
+    overlap: float
+    score: float
+    key: tuple[int, int]  # image id and annotation id of who was found
+    place: int  # of the annotated person in the file
+    samples: _PointSamples
+
+
+def _assigned(overlaps: Sequence[_Overlap]) -> dict[int, _PointSamples]:
+    """Place -> the answer of who was found there: the largest overlap first, everybody once."""
+    taken: set[tuple[int, int]] = set()
+    found: dict[int, _PointSamples] = {}
+    for each in sorted(overlaps, key=lambda each: (-each.overlap, -each.score, each.key, each.place)):
+        if each.key not in taken and each.place not in found:
+            taken.add(each.key)
+            found[each.place] = each.samples
+    return found
+
+
+def box_overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two boxes (4,) x, y, width, height, with a size."""
+    sides = np.minimum(a[:2] + a[2:], b[:2] + b[2:]) - np.maximum(a[:2], b[:2])
+    both = float(sides.clip(min=0).prod())
+    return both / (float(a[2:].prod()) + float(b[2:].prod()) - both)
 
 
 def _unseen(points: int) -> _PointSamples:

@@ -1,12 +1,16 @@
 """From pictures with boxes to dense pose."""
 
+from slimdp.inference.decoding import DecodedMaps, decode
 from slimdp.inference.predictor import (
-    DecodedMaps,
-    decode,
     describe_origin,
+    detect_to_file,
     predict_people,
+    predict_set,
     predict_to_file,
     run_model,
 )
 
-__all__ = ["DecodedMaps", "decode", "describe_origin", "predict_people", "predict_to_file", "run_model"]
+__all__ = [
+    "DecodedMaps", "decode", "describe_origin", "detect_to_file", "predict_people", "predict_set",
+    "predict_to_file", "run_model",
+]  # fmt: skip

@@ -30,7 +30,7 @@ from flow_cache import __version__
 from flow_cache.runtime.atomic import atomic_write
 from slimdp.config import CropSettings
 from slimdp.data.crops import BORDER_RGB
-from slimdp.inference.predictor import decode_together
+from slimdp.inference.decoding import decode_together
 from slimdp.models import DensePoseModel
 from slimdp.settings_file import ConfigError
 from slimdp.structures import PoseBatch

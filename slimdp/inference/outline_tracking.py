@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from slimdp.geometry import apply_affine, crop_from_map, invert_affine
-from slimdp.inference.predictor import person_log_odds
+from slimdp.inference.decoding import person_log_odds
 from slimdp.inference.video_records import Boxes, FrameMaps, PersonMaps, TrackedPerson, VideoFrame
 
 #: Less of the crop than this is no outline of a person.

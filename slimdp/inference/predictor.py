@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,12 @@ from flow_cache.runtime.progress import tracked
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image
 from slimdp.evaluation.predictions import PredictionOrigin, PredictionWriter
+from slimdp.inference.decoding import DecodedMaps, decode
 from slimdp.inference.multi_scale import fuse_scales
+from slimdp.inference.pictures import detect_in_pictures, predict_in_pictures
 from slimdp.inference.video_records import PersonMaps
-from slimdp.maps import upsample_map
 from slimdp.models import DensePoseModel
-from slimdp.structures import DensePoseInstance, DensePoseMaps, PersonAnnotation, PoseBatch
+from slimdp.structures import DensePoseInstance, DensePoseMaps, ImageRecord, PersonAnnotation, PoseBatch
 from slimdp.surface.symmetry import UvSymmetry
 
 #: Of crops as they are.
@@ -39,6 +39,8 @@ def predict_people(
 ) -> Iterator[DensePoseInstance]:
     """Predict the dense pose of each person from a crop around the box; only box and image are looked at.
 
+    A network of whole pictures sees those instead, with the boxes as given ones, and no flips and scales.
+
     Args:
         model: runs where its weights lie, without gradients, in evaluation mode; its mode is restored.
         people: with or without points. Each picture is opened once, and people come out picture by picture,
@@ -52,8 +54,10 @@ def predict_people(
         ImageError: a picture is missing or damaged.
         FloatingPointError: the network gives values that are not finite, for these people.
     """
-    if model.spec.input != "crop":
-        raise ValueError("the network takes whole pictures with the people in them; only crops are predicted")
+    if model.spec.input == "image":
+        _require_plain(flip_symmetry, scales)
+        yield from predict_in_pictures(model, people, crop)
+        return
     if batch < 1:
         raise ValueError(f"batch = {batch}, but at least one crop is wanted")
     waiting: list[_Crop] = []
@@ -82,11 +86,45 @@ def predict_to_file(
     """
     if not people:
         raise ValueError(f"nobody to predict: {out} would be empty")
+    predictions = predict_people(model, people, crop, batch, flip_symmetry, scales)
+    return _write(tracked(predictions, "predict", "people", len(people)), model, crop, out, origin)
+
+
+def detect_to_file(
+    model: DensePoseModel, images: Sequence[ImageRecord], crop: CropSettings, out: str | Path,
+    origin: PredictionOrigin | None = None,
+) -> Path:  # fmt: skip
+    """The same of the people whom a network of whole pictures finds (`detect_in_pictures`)."""
+    if not images:
+        raise ValueError(f"no picture to look at: {out} would be empty")
+    seen = tracked(images, "predict", "pictures", len(images))
+    return _write(detect_in_pictures(model, seen, crop), model, crop, out, origin)
+
+
+def predict_set(
+    model: DensePoseModel, people: Sequence[PersonAnnotation], images: Sequence[ImageRecord],
+    crop: CropSettings,
+) -> Iterator[DensePoseInstance]:  # fmt: skip
+    """What a network says of a labelled set by itself: of whom it finds, or else of the people in boxes."""
+    if model.spec.detects:
+        return detect_in_pictures(model, images, crop)
+    return predict_people(model, people, crop)
+
+
+def _write(
+    predictions: Iterable[DensePoseInstance], model: DensePoseModel, crop: CropSettings, out: str | Path,
+    origin: PredictionOrigin | None,
+) -> Path:  # fmt: skip
     with PredictionWriter(out, crop.size, origin, model.layout) as writer:
-        predictions = predict_people(model, people, crop, batch, flip_symmetry, scales)
-        for prediction in tracked(predictions, "predict", "people", len(people)):
+        for prediction in predictions:
             writer.write(prediction)
     return Path(out)
+
+
+def _require_plain(flip_symmetry: UvSymmetry | None, scales: Sequence[float]) -> None:
+    """Refuse what networks of whole pictures cannot."""
+    if flip_symmetry is not None or tuple(scales) != ONE_SCALE:
+        raise ValueError("the network takes whole pictures: leave out flips (--flip-test) and --scales")
 
 
 def describe_origin(checkpoint: str | Path, annotations: str | Path) -> PredictionOrigin:
@@ -183,66 +221,6 @@ def run_model(
         return fuse_scales(predict, images, scales, model.spec)
     finally:
         model.train(was_training)
-
-
-@dataclass(frozen=True)
-class DecodedMaps:
-    """What B crops of S x S px show."""
-
-    part: Tensor  # (B, S, S) uint8, 1..P: the best of all parts, on background too
-    uv: Tensor  # (B, 2, S, S) float32 in [0, 1], on that part
-    foreground: Tensor  # (B, S, S) bool
-
-
-def decode(prediction: DensePoseMaps, stride: int) -> DecodedMaps:
-    """Read one stack's maps: up-sampled first, then compared.
-
-    A pixel is foreground where `person_log_odds` are over 0. `part` and `uv` do not look at the background:
-    the "localization only" form of the scores asks for the best of all parts everywhere (Slim DensePose,
-    table 2).
-    """
-    # One crop at a time: the 88 maps of a single person take 23 MB at 256 px.
-    decoded = [_decode_crop(_crop(prediction, i), stride) for i in range(len(prediction.fine_segm))]
-    return DecodedMaps(
-        part=torch.cat([maps.part for maps in decoded]),
-        uv=torch.cat([maps.uv for maps in decoded]),
-        foreground=torch.cat([maps.foreground for maps in decoded]),
-    )
-
-
-def person_log_odds(prediction: DensePoseMaps) -> Tensor:
-    """How much more likely a person is than background, by the parts and by the coarse parts: (B, h, w).
-
-    The sum of the log odds of both, each of all parts together against background. DensePose (3.2) asks
-    whether background is the single likeliest class of either one. That loses whom the network sees, but is
-    not sure which part of: several parts share the odds, and each of them is below background's
-    (docs/evaluation.md has what that costs).
-    """
-    heads = prediction.fine_segm, prediction.coarse_segm
-    by_head = [scores[:, 1:].logsumexp(dim=1) - scores[:, 0] for scores in heads]
-    return torch.stack(by_head).sum(dim=0)
-
-
-def _crop(prediction: DensePoseMaps, index: int) -> DensePoseMaps:
-    """One crop's maps, float32, in the layout in which they are resized and compared five times as fast."""
-
-    def one(maps: Tensor) -> Tensor:
-        return maps[index : index + 1].float().contiguous(memory_format=torch.channels_last)
-
-    return prediction.map(one)
-
-
-def _decode_crop(prediction: DensePoseMaps, stride: int) -> DecodedMaps:
-    part, uv, log_odds = decode_together(prediction, stride)
-    return DecodedMaps(part, uv, log_odds > 0)
-
-
-def decode_together(prediction: DensePoseMaps, stride: int) -> tuple[Tensor, Tensor, Tensor]:
-    """`decode` of all crops at once: part (B, S, S), u and v (B, 2, S, S), a person's log odds (B, S, S)."""
-    best = upsample_map(prediction.fine_segm, stride)[:, 1:].argmax(dim=1, keepdim=True)  # channel, 0..P - 1
-    uv = [upsample_map(maps, stride).gather(1, best) for maps in (prediction.u, prediction.v)]
-    log_odds = upsample_map(person_log_odds(prediction)[:, None], stride).squeeze(1)
-    return (best.squeeze(1) + 1).to(torch.uint8), torch.cat(uv, dim=1).clamp(0, 1), log_odds
 
 
 def mirror_maps(prediction: DensePoseMaps, symmetry: UvSymmetry) -> DensePoseMaps:

@@ -31,7 +31,8 @@ class CoarseLoss(LossTerm):
                 raise ValueError(
                     f"coarse labels of {found} px for maps of {size} px: make them by its stride"
                 )
-        return [pixel_error_sum(maps.coarse_segm, labels.coarse) for maps in output.stages]
+        weight = labels.batch.outline_weight
+        return [pixel_error_sum(maps.coarse_segm, labels.coarse, weight) for maps in output.stages]
 
 
 class BackgroundLoss(LossTerm):
@@ -48,9 +49,16 @@ class BackgroundLoss(LossTerm):
         return int((batch.coarse == BACKGROUND).sum())
 
     def sums(self, output: ModelOutput, labels: MapLabels) -> list[Tensor]:
-        return [pixel_error_sum(maps.fine_segm, labels.outside) for maps in output.stages]
+        weight = labels.batch.outline_weight
+        return [pixel_error_sum(maps.fine_segm, labels.outside, weight) for maps in output.stages]
 
 
-def pixel_error_sum(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy of scores (N, C, h, w) at the pixels of labels (N, h, w) that are not IGNORE, summed."""
-    return F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
+def pixel_error_sum(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Cross entropy of scores (N, C, h, w) at the pixels of labels (N, h, w) that are not IGNORE, summed.
+
+    `weight` (N,) is how much a pixel of each person counts; None: 1.
+    """
+    if weight is None:
+        return F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
+    errors = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none")
+    return (errors.sum((1, 2)) * weight).sum()

@@ -32,7 +32,8 @@ def total_loss(
 
     Args:
         output: of the network, with the features that the terms ask for (`needed_features`).
-        batch: the labels, on the same device.
+        batch: the labels, on the same device. A network may have cut them to `output.regions`: those are
+            compared, and weighed so that the labels of the batch count them.
         terms: a weight of 0 leaves a term in the report alone.
         counts: labels of this part (`count_labels`); None: count them here.
         totals: labels of the whole batch; None: this is the whole.
@@ -43,14 +44,15 @@ def total_loss(
 
     Raises ValueError where there is no stage, or coarse labels or keypoints do not fit the maps.
     """
-    if not output.stages:
+    if not output.stages and not output.losses:
         raise ValueError("no predictions to compare with the labels")
+    compared = batch if output.regions is None else output.regions
     counts = count_labels(terms, batch) if counts is None else counts
     shares = {name: count / max((totals or counts)[name], 1) for name, count in counts.items()}
     # The maps of each person's image; half precision is compared in float32.
-    stages = tuple(maps.map(batch.of_instances).full_precision() for maps in output.stages)
+    stages = tuple(maps.map(compared.of_instances).full_precision() for maps in output.stages)
     output = replace(output, stages=stages)
-    labels = map_labels(batch)
+    labels = map_labels(compared)
     sums = {name: term.sums(output, labels) for name, term in terms.items()}
     total = batch.points.new_zeros(())
     report = {}

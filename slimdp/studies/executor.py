@@ -25,7 +25,7 @@ from flow_cache.runtime.machine import describe_machine
 from flow_cache.runtime.workers import WorkerPool
 from slimdp.data import Clicks
 from slimdp.evaluation import Scorer, describe_score
-from slimdp.inference import predict_people
+from slimdp.inference import predict_set
 from slimdp.registry import import_modules
 from slimdp.studies import records
 from slimdp.studies.plan import PlannedRun
@@ -244,7 +244,7 @@ def carry_out(task: RunTask) -> RunResult | None:
 
     Raises:
         HeldError: another process is at it.
-        what `train`, `predict_people` and `Scorer` raise.
+        what `train`, `predict_set` and `Scorer` raise.
     """
     folder = task.run.folder_in(task.out)
     with held(folder / records.LOCK), _said_to(folder / records.LOG):
@@ -293,8 +293,10 @@ def _score(task: RunTask, folder: Path) -> RunResult:
     import_modules(task.evaluated.imports)
     scores = {}
     for place, scored in task.evaluated.sets.items():
-        scorer = Scorer(task.evaluated.scores, truths_of(scored, surface.layout), surface)
-        scorer.take(predict_people(placed, scorer.people, config.crop), timed=True)
+        truths = truths_of(scored, surface.layout)
+        scorer = Scorer(task.evaluated.scores, truths, surface)
+        images = tuple(truths.images.values())
+        scorer.take(predict_set(placed, scorer.people, images, config.crop), timed=True)
         known = {name: score.value for name, score in scorer.compute().items()}
         scores[place] = {name: _rounded(name, value) for name, value in known.items() if value is not None}
     _keep_end(task, folder)

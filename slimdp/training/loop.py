@@ -42,7 +42,8 @@ def train_stage(
 
         mine = {name: sum(part.counts[name] for part in parts) for name in parts[0].counts}
         counts = processes.sum_counts(mine)
-        guard.require_labels(state.step, counts, terms)
+        if state.model.spec.input == "crop":  # pictures teach where people are, too, and where nobody is
+            guard.require_labels(state.step, counts, terms)
         state.optimizer.zero_grad()
         prediction, losses = add_gradients(state.network, parts, counts, terms, processes.count, bf16)
         norm = nn.utils.clip_grad_norm_(weights, stage.clip_norm)
@@ -62,7 +63,7 @@ def train_stage(
 def add_gradients(
     network: nn.Module, parts: Sequence[MicroBatch], counts: Mapping[str, int],
     terms: Mapping[str, LossTerm], processes: int, bf16: bool,
-) -> tuple[DensePoseMaps, dict[str, Tensor]]:  # fmt: skip
+) -> tuple[DensePoseMaps | None, dict[str, Tensor]]:  # fmt: skip
     """Forward and backward through a step's parts: the gradient of the loss of the whole batch.
 
     It is the same for any number of parts and processes, but for the batch norms: those look at one part at
@@ -70,8 +71,9 @@ def add_gradients(
     each term in the whole batch, which so many `processes` share; `bf16` is as in `train_stage`.
 
     Returns:
-        the last part's last prediction, and this process's share of the batch's loss, `total`, and of its
-        terms: summed over the processes they are those of the batch. They carry no gradient.
+        the last part's last prediction, None where it is not of its images, and this process's share of the
+        batch's loss, `total`, and of its terms: summed over the processes they are those of the batch. They
+        carry no gradient.
     """
     report: dict[str, Tensor] = {}
     features = needed_features(terms)
@@ -88,7 +90,7 @@ def add_gradients(
             (total * processes).backward()
         for name, value in {"total": total.detach(), **shared}.items():
             report[name] = report[name] + value if name in report else value
-    return output.best, report
+    return (output.best if output.stages and output.regions is None else None), report
 
 
 class MicroBatch(NamedTuple):

@@ -56,13 +56,14 @@ class Monitor:
         self.begun, self.found, self.last_line = self.since, done, self.since
 
     def after_step(
-        self, step: int, batch: PoseBatch, prediction: DensePoseMaps, losses: Mapping[str, Tensor],
+        self, step: int, batch: PoseBatch, prediction: DensePoseMaps | None, losses: Mapping[str, Tensor],
         learning_rate: float, gradient_norm: Tensor,
     ) -> None:  # fmt: skip
         """Take note of a step, the number `step` of the stage, of which this process last saw `batch`.
 
-        `prediction` is of the last stage of the network; `losses` are this process's share of the scalars by
-        name, of which `total` was minimised; the norm is that before clipping.
+        `prediction` is of the last stage of the network, None where there is none of its images; `losses`
+        are this process's share of the scalars by name, of which `total` was minimised; the norm is that
+        before clipping.
         """
         self.images += len(batch.images)
         self.bar.update()
@@ -71,7 +72,7 @@ class Monitor:
         elif self.lines and time.perf_counter() - self.last_line > _SECONDS_BETWEEN_LINES:
             self.folder.log(f"{self.title}: step {step}/{self.steps}{self._time_left(step)}")
             self.last_line = time.perf_counter()
-        if self.writer is not None and step % self.images_every == 0:
+        if self.writer is not None and prediction is not None and step % self.images_every == 0:
             image = training_image(batch, prediction, self.surface)
             self.writer.add_image("training", image, self.steps_before + step, dataformats="HWC")
 

@@ -21,9 +21,11 @@ from slimdp.config import BudgetSettings, ConfigError, DataSource, MotionSetting
 from slimdp.data import (
     AnnotationError,
     AnnotationSet,
+    PictureDataset,
     PoseDataset,
     WeightedSampler,
     apply_budget,
+    collate_pictures,
     read_annotations,
     start_worker,
     surface_anchors,
@@ -73,10 +75,10 @@ def learns_from_keypoints(config: TrainConfig, stage: StageSettings) -> bool:
 
 @dataclass(frozen=True)
 class StageData:
-    """The people of a stage, and their second pictures."""
+    """The people of a stage, and their second pictures; or whole pictures with the people in them."""
 
     stage: StageSettings
-    people: PoseDataset | PairDataset
+    people: PoseDataset | PairDataset | PictureDataset
     draw_seed: int
 
     def draws(self, first_step: int) -> WeightedSampler:
@@ -94,10 +96,11 @@ class StageData:
         processes, part by part. `workers` processes prepare them (0: this one); `pin` is for a GPU.
         """
         part = self.stage.batch // (self.stage.accumulate * processes.count)
+        collate: Any = collate_pictures if isinstance(self.people, PictureDataset) else collate_pairs
         loader = DataLoader(
             self.people,
             batch_sampler=ShardedSampler(self.draws(first_step), part, processes.rank, processes.count),
-            num_workers=workers, collate_fn=collate_pairs, worker_init_fn=start_worker, pin_memory=pin,
+            num_workers=workers, collate_fn=collate, worker_init_fn=start_worker, pin_memory=pin,
             # Or every iterator would draw from torch's global generator.
             generator=torch.Generator().manual_seed(self.draw_seed),
         )  # fmt: skip
@@ -114,6 +117,8 @@ class StageData:
     def batch_people(self, step: int) -> list[PersonAnnotation]:
         """Who is in the batch of a step."""
         draws = itertools.islice(self.draws(step), self.stage.batch)
+        if isinstance(self.people, PictureDataset):
+            return [person for draw in draws for person in self.people.people_in(draw.person)]
         return [self.people.person(draw.person) for draw in draws]
 
 
@@ -140,18 +145,20 @@ def read_stages(
         assert isinstance(surface, BodySurface)
         anchors = surface_anchors(surface)
     sets, layout = {} if sets is None else sets, surface_layout(config.surface)
-    masks = any(config.motion_of(stage).reads_masks for stage in config.stages)
+    masks = any(config.motion_of(stage).reads_masks for stage in config.stages) or config.model.reads_masks
+    whole = config.model.spec.input == "image"
     stages = []
     for index, stage in enumerate(config.stages):
         sources = [source_labels(source, sets, layout, masks) for source in stage.data]
         draw_seed, change_seed = stage_seeds(config.seed, index)
-        people = PoseDataset(
+        data_set: Any = (PictureDataset if whole else PoseDataset)(
             sources, config.crop, config.augment_of(stage), symmetry, change_seed, config.model.spec.stride,
             labelled_only=[not source.unlabelled for source in stage.data],
             keypoints=config.model.keypoints, anchors=anchors,
         )  # fmt: skip
-        pairs = _pairs(people, config.motion_of(stage), f"stages.{index}")
-        stages.append(StageData(stage, pairs, draw_seed))
+        if not whole:
+            data_set = _pairs(data_set, config.motion_of(stage), f"stages.{index}")
+        stages.append(StageData(stage, data_set, draw_seed))
     return stages
 
 
@@ -182,14 +189,27 @@ def stage_seeds(seed: int, stage: int) -> tuple[int, int]:
 
 def check_stages(config: TrainConfig, processes: DistributedContext) -> None:
     """Refuse stages that cannot be trained by so many processes; raises ConfigError naming the key."""
-    if config.model.spec.input != "crop":
-        raise ConfigError(
-            f"model.name = {config.model.name!r}: it takes whole pictures, but data sets give crops; choose "
-            "a network of crops"
-        )
+    if config.model.spec.input == "image":
+        check_picture_stages(config)
     check_paths(config)
     check_terms(config)
     check_batches(config, processes)
+
+
+def check_picture_stages(config: TrainConfig) -> None:
+    """Refuse turns, patches and pairs of whole pictures; raises ConfigError naming the key."""
+    told = f"model.name = {config.model.name!r} takes whole pictures"
+    for i, stage in enumerate(config.stages):
+        place, augment, motion = f"stages.{i}", config.augment_of(stage), config.motion_of(stage)
+        for key in ("rotation_deg", "occlusion"):
+            if value := getattr(augment, key):
+                raise ConfigError(
+                    f"{place}: augment.{key} = {value:g}, but {told}, which are not: set it to 0"
+                )
+        if motion.kind != "none":
+            raise ConfigError(
+                f"{place}: motion.kind = {motion.kind!r}, but {told} one by one: set it to none"
+            )
 
 
 def check_terms(config: TrainConfig) -> None:
@@ -211,7 +231,8 @@ def check_terms(config: TrainConfig) -> None:
                 )
         for j, source in enumerate(stage.data):
             able = [name for name, term in terms.items() if not term.needs_labels]
-            if source.unlabelled and not any(terms[name].weight for name in able):
+            whole = config.model.spec.input == "image"  # people without labels teach where people are
+            if source.unlabelled and not whole and not any(terms[name].weight for name in able):
                 raise ConfigError(
                     f"stages.{i}.data.{j}.unlabelled = true, but only loss.{' and loss.'.join(able)} learns "
                     "from people without labels"

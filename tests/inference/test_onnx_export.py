@@ -14,6 +14,7 @@ from PIL import Image
 from slimdp.config import CropSettings, ModelSpec
 from slimdp.data.crops import BORDER_RGB, crop_affine, crop_image
 from slimdp.inference import onnx_export
+from slimdp.inference.decoding import decode
 from slimdp.inference.onnx_export import (
     OUTPUTS,
     DecodedNetwork,
@@ -22,7 +23,7 @@ from slimdp.inference.onnx_export import (
     quantised,
     require_packages,
 )
-from slimdp.inference.predictor import decode, run_model
+from slimdp.inference.predictor import run_model
 from slimdp.models import StackedHourglass
 from slimdp.settings_file import ConfigError
 from slimdp.surface.layout import layout_from_json

@@ -12,14 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from slimdp.__main__ import main
-from slimdp.config import ConfigError, DataSource, ModelSpec, TrainConfig
+from slimdp.config import DataSource, ModelSpec
 from slimdp.losses import count_labels, loss_terms
 from slimdp.models import MODELS, DensePoseModel
 from slimdp.structures import DensePoseMaps, ModelOutput, PoseBatch
 from slimdp.training import CheckpointError, load_model
-from slimdp.training.distributed import ALONE
 from slimdp.training.loop import MicroBatch, add_gradients
-from slimdp.training.stage_data import check_stages
 from tests.threads import one_thread_here
 
 #: Its maps are an eighth as wide as the crop, and nothing else halves them.
@@ -204,11 +202,3 @@ def test_a_network_on_whole_pictures_trains_in_the_same_loop() -> None:
     for name, value in wanted.items():
         assert value.item() == pytest.approx(terms[name].item(), rel=1e-5), name
     torch.testing.assert_close(slope, other)
-
-
-def test_crops_are_not_given_to_a_network_on_whole_pictures(
-    small_run: TrainConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(type(small_run.model), "spec", WholeImages.spec)
-    with pytest.raises(ConfigError, match=r"model\.name = 'hourglass': it takes whole pictures"):
-        check_stages(small_run, ALONE)

@@ -1,0 +1,163 @@
+"""Dense pose by networks of whole pictures: of people in given boxes, or of those that the network finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from flow_cache.images import read_image
+from slimdp.config import CropSettings
+from slimdp.data.crops import crop_image
+from slimdp.data.pictures import picture_affine
+from slimdp.geometry import invert_affine, move_box
+from slimdp.inference.decoding import decide
+from slimdp.models import DensePoseModel
+from slimdp.structures import (
+    DensePoseInstance,
+    ImageRecord,
+    Instances,
+    PersonAnnotation,
+    PoseBatch,
+)
+
+#: Pictures that go through the network together.
+PICTURES = 4
+
+
+class Picture(NamedTuple):
+    """A picture that is looked at."""
+
+    record: ImageRecord
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+    #: (N, 4) x, y, width, height, px of the picture, of people whose maps are wanted; None: find them.
+    boxes: np.ndarray | None = None
+    ids: tuple[int, ...] = ()  # of the people in these boxes
+
+
+def predict_in_pictures(
+    model: DensePoseModel, people: Sequence[PersonAnnotation], crop: CropSettings, batch: int = PICTURES
+) -> Iterator[DensePoseInstance]:
+    """The dense pose of people in given boxes, picture by picture; only boxes and pictures are looked at.
+
+    Raises ImageError where a picture is missing or damaged, FloatingPointError where the network gives values
+    that are not finite.
+    """
+    groups: dict[int, list[PersonAnnotation]] = {}
+    for person in people:
+        groups.setdefault(person.image.id, []).append(person)
+    pictures = (
+        Picture(
+            group[0].image, read_image(group[0].image.file),
+            np.stack([person.box for person in group]), tuple(person.id for person in group),
+        )
+        for group in groups.values()
+    )  # fmt: skip
+    return predict_pictures(model, pictures, crop, batch)
+
+
+def detect_in_pictures(
+    model: DensePoseModel, images: Iterable[ImageRecord], crop: CropSettings, batch: int = PICTURES
+) -> Iterator[DensePoseInstance]:
+    """The people that a network finds, with their dense pose, picture by picture, the surest first.
+
+    Their `annotation_id` is -1, -2, ... in each picture: nobody's. Errors are as of `predict_in_pictures`;
+    ValueError where the network finds nobody by itself.
+    """
+    if not model.spec.detects:
+        raise ValueError("the network finds no people: give it boxes (--given-boxes)")
+    pictures = (Picture(image, read_image(image.file)) for image in images)
+    return predict_pictures(model, pictures, crop, batch)
+
+
+def predict_pictures(
+    model: DensePoseModel, pictures: Iterable[Picture], crop: CropSettings, batch: int = PICTURES
+) -> Iterator[DensePoseInstance]:
+    """As the two above, of pictures that are read; of one batch all have boxes, or none has."""
+    if batch < 1:
+        raise ValueError(f"batch = {batch}, but at least one picture is wanted")
+    waiting = iter(pictures)
+    while some := list(islice(waiting, batch)):
+        yield from _predict_batch(model, some, crop.size)
+
+
+def _predict_batch(model: DensePoseModel, pictures: list[Picture], size: int) -> Iterator[DensePoseInstance]:
+    affines = [picture_affine(picture.record, size) for picture in pictures]
+    found = look_at(model, pictures, affines, size)
+    number = [0] * len(pictures)
+    for i, index in enumerate(found.image_index.tolist()):
+        picture, affine, number[index] = pictures[index], affines[index], number[index] + 1
+        box = found.box[i].double().cpu().numpy()  # of the square
+        if picture.boxes is None:
+            annotation_id, score = -number[index], float(found.score[i])
+            box = _within(move_box(box, invert_affine(affine)), picture.record)
+        else:
+            annotation_id, score = picture.ids[number[index] - 1], 1.0
+            box = picture.boxes[number[index] - 1]
+        window = found.window[i].double().cpu().numpy()
+        maps = found.maps.map(lambda each, i=i: each[i : i + 1].float())  # type: ignore[misc]
+        part, uv, log_odds = decide(maps, lambda each: F.interpolate(each, (size, size), mode="bilinear"))
+        yield DensePoseInstance(
+            annotation_id, picture.record.id, box, score,
+            _from_window(window, size, affine),
+            part[0].cpu().numpy(), uv[0].half().cpu().numpy(), (log_odds[0] > 0).cpu().numpy(),
+        )  # fmt: skip
+
+
+@torch.inference_mode()
+def look_at(
+    model: DensePoseModel, pictures: Sequence[Picture], affines: Sequence[np.ndarray], size: int
+) -> Instances:
+    """What a network says of pictures in squares of `size` px, by their affines, in evaluation mode."""
+    weight = next(model.parameters())
+    squares = np.stack([crop_image(p.image, affine, size) for p, affine in zip(pictures, affines)])
+    images = torch.from_numpy(squares).to(weight.device).permute(0, 3, 1, 2).to(weight.dtype) / 255
+    batch = PoseBatch.of_pictures(images, None, None)
+    if all(picture.boxes is not None for picture in pictures):
+        boxes = [
+            np.array([move_box(box, affine) for box in picture.boxes]).reshape(-1, 4)
+            for picture, affine in zip(pictures, affines)
+            if picture.boxes is not None
+        ]
+        counts = torch.tensor([len(each) for each in boxes], device=images.device)
+        index = torch.repeat_interleave(torch.arange(len(boxes), device=images.device), counts)
+        batch = PoseBatch.of_pictures(images, index, torch.from_numpy(np.concatenate(boxes)).to(images))
+    was_training = model.training
+    model.eval()
+    try:
+        found = model(batch).instances
+    finally:
+        model.train(was_training)
+    assert found is not None, "a network of pictures gives instances in evaluation"
+    _check_finite(found, pictures)
+    return found
+
+
+def _check_finite(found: Instances, pictures: Sequence[Picture]) -> None:
+    maps = found.maps
+    parts = maps.fine_segm, maps.u, maps.v, maps.coarse_segm, found.box, found.score
+    if not all(torch.isfinite(each).all() for each in parts):
+        names = ", ".join(picture.record.file_name for picture in pictures)
+        raise FloatingPointError(
+            f"the network gives values that are not finite for: {names}; are its weights whole?"
+        )
+
+
+def _within(box: np.ndarray, image: ImageRecord) -> np.ndarray:
+    """A box cut to its picture; at least a thousandth of a px of it is left."""
+    most = np.array([image.width, image.height], dtype=np.float64)
+    near = box[:2].clip(0, most - 1e-3)
+    far = np.maximum((box[:2] + box[2:]).clip(0, most), near + 1e-3)
+    return np.concatenate([near, far - near])
+
+
+def _from_window(window: np.ndarray, size: int, square_from_image: np.ndarray) -> np.ndarray:
+    """Px of a picture -> px of maps of `size` px that lie evenly over a window xywh of its square, (2, 3)."""
+    scale = size / window[2:]
+    affine = square_from_image * scale[:, None]
+    affine[:, 2] += scale * (0.5 - window[:2]) - 0.5  # a box begins half a px before its first pixel
+    return affine
