@@ -11,6 +11,7 @@ from slimdp.losses.equivariance import EquivarianceLoss
 from slimdp.losses.keypoint_map import KeypointMapLoss
 from slimdp.losses.labels import MapLabels
 from slimdp.losses.part import KeypointPartLoss, PartLoss
+from slimdp.losses.smoothness import SmoothnessLoss
 from slimdp.losses.total import count_labels, needed_features, total_loss
 from slimdp.losses.uv import KeypointUvLoss, UvLoss
 
@@ -24,6 +25,7 @@ LOSSES: dict[str, type[LossTerm]] = {
     "keypoint_uv": KeypointUvLoss,
     "keypoint_map": KeypointMapLoss,
     "equivariance": EquivarianceLoss,
+    "smoothness": SmoothnessLoss,
 }
 
 
@@ -35,5 +37,6 @@ def loss_terms(**given: Any) -> Mapping[str, LossTerm]:
 __all__ = [
     "LOSSES",
     "BackgroundLoss", "CoarseLoss", "EquivarianceLoss", "KeypointMapLoss", "KeypointPartLoss", "LossTerm",
-    "MapLabels", "PartLoss", "UvLoss", "count_labels", "loss_terms", "needed_features", "total_loss",
+    "MapLabels", "PartLoss", "SmoothnessLoss", "UvLoss", "count_labels", "loss_terms",
+    "needed_features", "total_loss",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from slimdp.losses.coarse import pixel_error_sum
 from slimdp.losses.keypoint_map import heat_error_sum
 from slimdp.losses.labels import keypoint_heat
 from slimdp.losses.part import part_errors
+from slimdp.losses.smoothness import outlines, smoothness
 from slimdp.losses.uv import uv_errors
 from slimdp.structures import IGNORE, DensePoseMaps, LabelSource, ModelOutput, PoseBatch
 
@@ -155,7 +156,7 @@ def test_every_term_agrees_with_a_slow_reference(seed: int) -> None:
 
 
 def test_numbers_stand_for_weights_beside_the_usual_terms() -> None:
-    assert list(WEIGHTS) == list(LOSSES)
+    assert list(WEIGHTS) == [name for name in LOSSES if name != "smoothness"]
     assert WEIGHTS["uv"] == LOSSES["uv"](weight=5.0)
     assert loss_terms()["uv"].weight == 10
     terms = loss_terms(equivariance={"weight": 0.1, "at": "uv"})
@@ -406,3 +407,17 @@ def test_gradients_are_right_beside_points_without_uv() -> None:
         return total_loss(ModelOutput((dataclasses.replace(prediction, u=u, v=v),)), batch, WEIGHTS)[0]
 
     assert torch.autograd.gradcheck(loss, (prediction.u, prediction.v), fast_mode=True)
+
+
+def test_smoothness_is_a_term_for_those_who_name_it() -> None:
+    generator = torch.Generator().manual_seed(0)
+    batch, maps = make_batch(generator), make_prediction(generator)
+    terms = loss_terms(smoothness=2)
+    _, report = total_loss(ModelOutput((maps,)), batch, terms)
+    iuv = torch.cat([maps.fine_segm, maps.u, maps.v], dim=1)
+    masks = outlines(batch)
+    wanted = smoothness(iuv, masks).sum() / masks.flatten(1).any(1).sum()
+    assert report["stack0/smoothness"].item() == pytest.approx(wanted.item())
+    assert (
+        outlines(dataclasses.replace(batch, mask=torch.zeros_like(batch.coarse))).sum() == 0
+    )  # the outline comes first

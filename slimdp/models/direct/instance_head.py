@@ -1,0 +1,197 @@
+"""The instance branch on torchvision's parts of FCOS (Tian et al., ICCV 2019), with CondInst's controller.
+
+Every location of the pyramid says whether it is of a person, how far the sides of the box are, how near it is
+to the middle, and the filters of the person's mask head. Lengths are px of the picture from its upper left
+corner: pixel 0 lies from 0 to 1, and the centre of pixel m of a level at stride (m + 1/2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from slimdp.models.direct.mask_heads import HEAD_NUMBERS
+from slimdp.models.heads import convolution
+from slimdp.structures import PoseBatch
+
+#: A location is of a person if it is nearer than so many strides to the middle of the box (FCOS, 3.3).
+CENTRE_STRIDES = 1.5
+#: The longest of the four lengths that a level answers for, in strides: below the first, up to the second.
+_LENGTHS = (4.0, 8.0)
+#: Of detections: the least score, the most overlap of two boxes, and how many a picture.
+LEAST_SCORE, MOST_OVERLAP, MOST_PEOPLE = 0.1, 0.6, 100
+_MOST_CANDIDATES = 1000
+
+
+@dataclass(frozen=True)
+class Locations:
+    """What L locations of all levels say of B pictures."""
+
+    logits: Tensor  # (B, L, 1): a person
+    sides: Tensor  # (B, L, 4): left, top, right, bottom, in strides
+    centre: Tensor  # (B, L, 1): logit of the centerness
+    filters: Tensor  # (B, L, HEAD_NUMBERS)
+    squares: Tensor  # (L, 4) x0, y0, x1, y1: one stride about each location, torchvision's anchors
+    first: Tensor  # (L,) bool, of the finest level
+    last: Tensor  # (L,) bool, of the coarsest level
+
+    @property
+    def stride(self) -> Tensor:
+        """(L,) px, of each location's level."""
+        return self.squares[:, 2] - self.squares[:, 0]
+
+    @property
+    def place(self) -> Tensor:
+        """(L, 2) x, y px."""
+        return (self.squares[:, :2] + self.squares[:, 2:]) / 2
+
+    @property
+    def boxes(self) -> Tensor:
+        """(B, L, 4) x0, y0, x1, y1 px."""
+        sides = self.sides * self.stride[:, None]
+        return torch.cat([self.place - sides[..., :2], self.place + sides[..., 2:]], dim=-1)
+
+    @property
+    def scores(self) -> Tensor:
+        """(B, L) in 0..1: the geometric mean of a person and of the centerness, as torchvision has it."""
+        return (self.logits.sigmoid() * self.centre.sigmoid()).sqrt()[..., 0]
+
+
+class InstanceHead(nn.Module):
+    """FCOS over levels of a pyramid, with a controller of mask heads.
+
+    Args:
+        channels: of every level, a multiple of 32.
+        convolutions: of each of the two towers.
+    """
+
+    def __init__(self, channels: int, convolutions: int) -> None:
+        from torchvision.models.detection.fcos import FCOSHead
+
+        super().__init__()
+        self.fcos = FCOSHead(channels, num_anchors=1, num_classes=1, num_convs=convolutions)
+        self.controller = convolution(channels, HEAD_NUMBERS, 3)
+        # Behind it is a ReLU, through which a length that begins below 0 would learn nothing.
+        nn.init.ones_(self.fcos.regression_head.bbox_reg.bias)
+
+    def forward(self, levels: Mapping[int, Tensor]) -> Locations:
+        """Stride: (B, channels, h, w), fine to coarse -> what all locations say, in float32."""
+        regression = self.fcos.regression_head
+        found: list[list[Tensor]] = [[], [], [], []]
+        for level in levels.values():
+            tower = regression.conv(level)
+            outputs = (
+                self.fcos.classification_head.cls_logits(self.fcos.classification_head.conv(level)),
+                regression.bbox_reg(tower).relu(), regression.bbox_ctrness(tower), self.controller(tower),
+            )  # fmt: skip
+            for kept, output in zip(found, outputs):
+                kept.append(output.float() if output.dtype == torch.bfloat16 else output)
+        logits, sides, centre, filters = (
+            torch.cat([each.flatten(2).transpose(1, 2) for each in kept], dim=1) for kept in found
+        )
+        squares = [_squares(level.shape[-2:], stride, sides) for stride, level in levels.items()]
+        number = torch.repeat_interleave(
+            torch.arange(len(squares)), torch.tensor([len(each) for each in squares])
+        ).to(sides.device)
+        return Locations(
+            logits, sides, centre, filters, torch.cat(squares), number == 0, number == len(squares) - 1
+        )
+
+    def losses(self, found: Locations, matched: Tensor, batch: PoseBatch) -> dict[str, Tensor]:
+        """L_fcos by torchvision: focal loss, generalised IoU of boxes, cross entropy of the centerness.
+
+        `matched` (B, L) is as of `match_people`, which says whom each location is of.
+        """
+        boxes = _corners(batch.box)
+        of_image = [torch.where(batch.image_index == image)[0] for image in range(len(matched))]
+        targets = [{"boxes": boxes[who], "labels": torch.zeros_like(who)} for who in of_image]
+        # torchvision counts the people of each picture from 0; the last entry is nobody's.
+        number = matched.new_full((len(boxes) + 1,), -1)
+        for who in of_image:
+            number[who] = torch.arange(len(who), device=who.device)
+        number = number[matched]
+        outputs = {"cls_logits": found.logits, "bbox_regression": found.sides, "bbox_ctrness": found.centre}
+        squares = [found.squares] * len(of_image)
+        losses = self.fcos.compute_loss(targets, outputs, squares, list(number))
+        told = {"classification": "person", "bbox_regression": "box", "bbox_ctrness": "centre"}
+        return {told[name]: value for name, value in losses.items()}
+
+
+def match_people(found: Locations, batch: PoseBatch) -> Tensor:
+    """Whom of the batch's people each location is of, (B, L) int64, -1 for nobody (FCOS, 3.2 and 3.3).
+
+    It lies in the box near its middle, and the longest of the four lengths is one of its level's; of several
+    people it is the smallest one's.
+    """
+    boxes, place, stride = _corners(batch.box), found.place, found.stride
+    near = (place[:, None] - (boxes[:, :2] + boxes[:, 2:]) / 2).abs().amax(2) < CENTRE_STRIDES * stride[
+        :, None
+    ]
+    lengths = torch.cat([place[:, None] - boxes[:, :2], boxes[:, 2:] - place[:, None]], dim=2)  # (L, N, 4)
+    shortest = torch.where(found.first, 0, _LENGTHS[0] * stride)[:, None]
+    longest = torch.where(found.last, torch.inf, _LENGTHS[1] * stride)[:, None]
+    length = lengths.amax(2)
+    able = near & (lengths.amin(2) > 0) & (length > shortest) & (length <= longest)  # (L, N)
+    images = torch.arange(len(found.logits), device=place.device)
+    able = able & (batch.image_index == images[:, None])[:, None]  # (B, L, N)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    if not len(area):
+        return torch.full(able.shape[:2], -1, device=place.device)
+    smallest = torch.where(able, area, torch.inf).min(dim=2)
+    return torch.where(smallest.values.isfinite(), smallest.indices, -1)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The locations of D people."""
+
+    image: Tensor  # (D,) int64: the picture
+    location: Tensor  # (D,) int64 in 0..L-1
+    score: Tensor  # (D,)
+    box: Tensor  # (D, 4) x, y, width, height, px of the picture
+
+
+def detect(found: Locations, size: tuple[int, int]) -> Chosen:
+    """The people in pictures of a size (height, width), px: the best of all locations, the surest first."""
+    from torchvision.ops import clip_boxes_to_image, nms
+
+    boxes, scores = found.boxes, found.scores
+    kept = []
+    for image in range(len(scores)):
+        best = scores[image].topk(min(_MOST_CANDIDATES, scores.shape[1]))
+        location = best.indices[best.values > LEAST_SCORE]
+        corners = clip_boxes_to_image(boxes[image, location], size)
+        shown = (corners[:, 2:] - corners[:, :2]).amin(1) >= 1
+        location, corners = location[shown], corners[shown]
+        chosen = nms(corners, scores[image, location], MOST_OVERLAP)[:MOST_PEOPLE]
+        box = torch.cat([corners[chosen, :2], corners[chosen, 2:] - corners[chosen, :2]], dim=1)
+        location = location[chosen]
+        kept.append((torch.full_like(location, image), location, scores[image, location], box))
+    return Chosen(*(torch.cat(each) for each in zip(*kept)))
+
+
+def find_given(found: Locations, batch: PoseBatch) -> Chosen:
+    """For each given box the location whose own box fits best, by overlap times score."""
+    from torchvision.ops import box_iou
+
+    corners, location = _corners(batch.box), []
+    for box, image in zip(corners, batch.image_index.tolist()):
+        fit = box_iou(box[None], found.boxes[image])[0] * found.scores[image]
+        location.append(fit.argmax())
+    index = torch.stack(location) if location else batch.image_index
+    return Chosen(batch.image_index, index, torch.ones_like(batch.box[:, 0]), batch.box)
+
+
+def _corners(box: Tensor) -> Tensor:
+    """Boxes (N, 4) x, y, width, height -> x0, y0, x1, y1."""
+    return torch.cat([box[:, :2], box[:, :2] + box[:, 2:]], dim=1)
+
+
+def _squares(size: torch.Size, stride: int, like: Tensor) -> Tensor:
+    """The squares (h w, 4) x0, y0, x1, y1 px that the pixels of a level cover, row by row."""
+    y, x = torch.meshgrid(*(torch.arange(side) for side in size), indexing="ij")
+    corner = torch.stack([x, y], dim=-1).view(-1, 2)
+    return (torch.cat([corner, corner + 1], dim=1) * stride).to(like)
