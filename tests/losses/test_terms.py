@@ -259,7 +259,7 @@ def test_without_any_label_all_is_zero_and_so_is_the_gradient() -> None:
         batch, coarse=torch.full((2, SIDE, SIDE), IGNORE), keypoints=torch.zeros(2, KEYPOINTS, 3)
     )
     counts = count_labels(loss_terms(), batch)
-    assert {counts[name] for name in LOSSES} == {0}
+    assert {counts[name] for name in WEIGHTS} == {0}
     total, terms = total_loss(ModelOutput((prediction,)), batch, WEIGHTS)
     assert [value.item() for value in terms.values()] == [0.0] * 7
     total.backward()

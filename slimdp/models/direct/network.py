@@ -1,0 +1,248 @@
+"""The network of Direct Dense Pose (Ma et al.): a pyramid, an instance branch and a global branch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import model_validator
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from slimdp.config import ModelSpec
+from slimdp.config.base import NotNegative, Wanted, require, within
+from slimdp.models.backbones.backbone import Backbone
+from slimdp.models.backbones.settings import BackboneSettings
+from slimdp.models.direct.global_branch import GlobalBranch, person_maps
+from slimdp.models.direct.instance_head import (
+    Chosen,
+    InstanceHead,
+    Locations,
+    detect,
+    find_given,
+    match_people,
+)
+from slimdp.models.direct.instance_losses import dense_pose_labels, mask_loss
+from slimdp.models.direct.mask_heads import MaskFeatures, conv_norm_relu, mask_logits
+from slimdp.models.heads import float_images
+from slimdp.models.model import DensePoseModel
+from slimdp.structures import IGNORE, DensePoseMaps, Instances, ModelOutput, PoseBatch
+from slimdp.surface.layout import PartLayout
+from slimdp.surface.people import PEOPLE
+
+#: Strides of the global maps and of the masks.
+MAP_STRIDE, MASK_STRIDE = 4, 8
+#: Levels that people are looked for in; the finest is for the global maps alone.
+_PEOPLE_STRIDES = (8, 16, 32)
+#: A relative coordinate of 1 is so many strides of the level (CondInst: the size of interest).
+_REACH_STRIDES = 8
+#: Positive locations of a batch whose masks are learned from; of more, evenly spread ones.
+MOST_LOCATIONS = 256
+#: How much wider than the box the window of a person's maps is, to each side, and their most px.
+_WIDER, _MOST_SIDE = 0.1, 112
+SPEC = ModelSpec(stride=MAP_STRIDE, size_multiple=32, input="image", detects=True)
+
+_Channels = Wanted(
+    "a multiple of 32, at least 32", lambda n: n >= 32 and n % 32 == 0, {"minimum": 32, "multipleOf": 32}
+)
+
+
+class DirectSettings(BackboneSettings):
+    """Direct Dense Pose: whole pictures, without boxes."""
+
+    BACKBONE_STRIDE: ClassVar[int] = 32
+
+    name: Literal["direct"] = "direct"
+    channels: Annotated[int, _Channels] = 128  # of the pyramid and all that stands on it
+    tower: Annotated[int, within(1, 8)] = 4  # convolutions of each tower that looks for people
+    sparse: bool = True  # the global branch looks at people alone; false: everywhere
+    instance_norm: bool = True  # it normalises person by person; false: by batch norm
+    mask_weight: NotNegative = 5.0  # of the losses of both masks (lambda 1)
+
+    @model_validator(mode="after")
+    def _check_keypoints(self) -> Self:
+        require(not self.keypoints, "keypoints", list(self.keypoints), "none: this network has no heat maps")
+        return self
+
+    @property
+    def spec(self) -> ModelSpec:
+        return SPEC
+
+    @property
+    def reads_masks(self) -> bool:
+        return True
+
+    @property
+    def cost(self) -> float:
+        return self.backbone_kind.COST + _BRANCHES_COST * (self.channels / 64) ** 2
+
+    def build(self, layout: PartLayout) -> DirectDensePose:
+        backbone = self.backbone_kind(self.BACKBONE_STRIDE)
+        return DirectDensePose(
+            backbone, self.channels, self.tower, self.sparse, self.instance_norm, self.mask_weight, layout
+        )
+
+
+#: As `Backbone.COST`, of all that stands on a backbone, with 64 channels.
+_BRANCHES_COST = 4.0
+
+
+class Aggregation(nn.Module):
+    """All levels of a pyramid at stride 4, added (3.2): each doubled, after a convolution, until it is there.
+
+    Args:
+        channels: of each level and of the sum.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.ways = nn.ModuleList(
+            nn.Sequential(*(conv_norm_relu(channels, channels) for _ in range(max(doublings, 1))))
+            for doublings in range(4)
+        )
+
+    def forward(self, levels: Mapping[int, Tensor]) -> Tensor:
+        """Stride 4, 8, 16, 32: (B, channels, h, w) -> the sum, of the finest level's raster."""
+        finest, together = min(levels), []
+        for (stride, level), way in zip(levels.items(), self.ways):
+            assert isinstance(way, nn.Sequential)
+            for step in way:
+                level = step(level)
+                if stride > finest:
+                    level = F.interpolate(level, scale_factor=2, mode="bilinear", align_corners=False)
+            together.append(level)
+        return torch.stack(together).sum(0)
+
+
+class DirectDensePose(DensePoseModel):
+    """Pictures to people, their masks, and one map of dense pose for all of them.
+
+    Args:
+        backbone: with features of strides 4 to 32.
+        channels, tower, sparse, instance_norm, mask_weight: as of `DirectSettings`.
+        layout: the parts of the surface.
+    """
+
+    def __init__(
+        self, backbone: Backbone, channels: int, tower: int = 4, sparse: bool = True,
+        instance_norm: bool = True, mask_weight: float = 5.0, layout: PartLayout = PEOPLE,
+    ) -> None:  # fmt: skip
+        from torchvision.ops import FeaturePyramidNetwork
+
+        super().__init__()
+        self.spec, self.layout, self.mask_weight = SPEC, layout, mask_weight
+        self.backbone = backbone
+        self.pyramid: nn.Module = FeaturePyramidNetwork(list(backbone.channels.values()), channels)
+        self.aggregation = Aggregation(channels)
+        self.instances = InstanceHead(channels, tower)
+        self.mask_features = MaskFeatures(channels)
+        self.iuv = GlobalBranch(channels, layout, sparse, instance_norm)
+
+    def forward(self, batch: PoseBatch, features: Collection[str] = ()) -> ModelOutput:
+        """In training losses of its own and the global maps; in evaluation the people whom it finds.
+
+        In evaluation a batch with people in boxes gets these people's maps instead. Raises ValueError for
+        images of other shapes.
+
+        Args:
+            batch: its images (B, 3, H, W) RGB, H and W multiples of 32; in training with all people in them.
+            features: none can be asked for.
+        """
+        images = float_images(batch.images, SPEC.size_multiple, next(self.parameters()).dtype)
+        levels = {str(stride): level for stride, level in self.backbone(images).items()}
+        pyramid: dict[int, Tensor] = {int(name): level for name, level in self.pyramid(levels).items()}
+        seen = _Seen(
+            self.aggregation(pyramid), self.instances({stride: pyramid[stride] for stride in _PEOPLE_STRIDES})
+        )
+        return self._learn(seen, batch) if self.training else self._find(seen, batch)
+
+    def _learn(self, seen: _Seen, batch: PoseBatch) -> ModelOutput:
+        """Equations 7 and 8, and what equation 9 compares: true masks suppress the background."""
+        assert batch.mask is not None, "the data set of pictures gives the outlines"
+        matched = match_people(seen.people, batch)
+        losses = self.instances.losses(seen.people, matched, batch)
+        image, location = spread_locations(*(matched >= 0).nonzero().unbind(1))
+        logits = self._mask_logits(seen, image, location)
+        labels = batch.mask, dense_pose_labels(batch.coarse, batch.mask)
+        for name, of_heads, of_people in zip(("mask", "dense_pose_mask"), logits.unbind(1), labels):
+            losses[name] = self.mask_weight * mask_loss(of_heads, of_people, matched[image, location])
+        maps = self.iuv(seen.features, true_masks(batch), batch.image_index)
+        return ModelOutput((maps,), ({},), losses, regions=shared_labels(batch))
+
+    def _find(self, seen: _Seen, batch: PoseBatch) -> ModelOutput:
+        height, width = batch.images.shape[-2:]
+        chosen = detect(seen.people, (height, width)) if batch.to_detect else find_given(seen.people, batch)
+        logits = self._mask_logits(seen, chosen.image, chosen.location)
+        enlarged = F.interpolate(
+            logits[:, :1], scale_factor=MASK_STRIDE // MAP_STRIDE, mode="bilinear", align_corners=False
+        )
+        maps = self.iuv(seen.features, enlarged[:, 0] > 0, chosen.image)
+        return ModelOutput((), instances=_instances(maps, logits[:, 1], chosen, (height, width)))
+
+    def _mask_logits(self, seen: _Seen, image: Tensor, location: Tensor) -> Tensor:
+        """The masks (D, 2, h, w) at stride 8 of D locations."""
+        people = seen.people
+        shared = self.mask_features(seen.features).to(people.filters.dtype)
+        reach = _REACH_STRIDES * people.stride[location]
+        with torch.autocast(shared.device.type, enabled=False):
+            return mask_logits(
+                shared, people.filters[image, location], image, people.place[location], reach, MASK_STRIDE
+            )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What both branches look at."""
+
+    features: Tensor  # (B, channels, H / 4, W / 4)
+    people: Locations
+
+
+def true_masks(batch: PoseBatch) -> Tensor:
+    """Where each person is, (N, h, w) bool, map px: by the outline, or without one all of the box."""
+    assert batch.mask is not None
+    centres = [
+        (torch.arange(side, device=batch.box.device) + 0.5) * batch.stride for side in batch.mask.shape[1:]
+    ]
+    x, y, width, height = batch.box[:, :, None].unbind(1)
+    in_rows = (centres[0] >= y) & (centres[0] < y + height)
+    in_columns = (centres[1] >= x) & (centres[1] < x + width)
+    in_box = in_rows[:, :, None] & in_columns[:, None, :]
+    unknown = (batch.mask == IGNORE).flatten(1).all(1)[:, None, None]
+    return torch.where(unknown, in_box, batch.mask == 1)
+
+
+def shared_labels(batch: PoseBatch) -> PoseBatch:
+    """The labels of a batch for maps that show everybody: what is background of one may be somebody else.
+
+    Where another person of the picture is, or may be, the coarse label of background becomes IGNORE.
+    """
+    assert batch.mask is not None
+    taken = true_masks(batch).to(torch.int64)
+    everybody = taken.new_zeros(len(batch.images), *taken.shape[1:]).index_add(0, batch.image_index, taken)
+    others = everybody[batch.image_index] - taken > 0
+    return replace(batch, coarse=batch.coarse.masked_fill(others & (batch.coarse == 0), IGNORE))
+
+
+def spread_locations(image: Tensor, location: Tensor) -> tuple[Tensor, Tensor]:
+    """MOST_LOCATIONS of the locations (D,), evenly spread, or all of them."""
+    if len(image) <= MOST_LOCATIONS:
+        return image, location
+    kept = torch.arange(MOST_LOCATIONS, device=image.device) * len(image) // MOST_LOCATIONS
+    return image[kept], location[kept]
+
+
+def _instances(maps: DensePoseMaps, dense_pose: Tensor, chosen: Chosen, size: tuple[int, int]) -> Instances:
+    """People in pictures of a size (height, width), px, with their maps over windows about the boxes."""
+    most = chosen.box.new_tensor([size[1], size[0]])
+    wider = _WIDER * chosen.box[:, 2:]
+    near = (chosen.box[:, :2] - wider).clamp(min=0)
+    far = torch.minimum(chosen.box[:, :2] + chosen.box[:, 2:] + wider, most)
+    near = torch.minimum(near, most - 1)
+    window = torch.cat([near, (far - near).clamp(min=1)], dim=1)
+    side = min(max(maps.fine_segm.shape[-2:]), _MOST_SIDE)
+    of_people = person_maps(maps, dense_pose, chosen.image, window, side, (MAP_STRIDE, MASK_STRIDE))
+    return Instances(chosen.image, chosen.box, chosen.score, of_people, window)

@@ -1,0 +1,171 @@
+"""The network of Direct Dense Pose: pictures without people, with people who overlap, with a crowd."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from slimdp.config import ConfigError
+from slimdp.inference.decoding import person_log_odds
+from slimdp.losses import loss_terms, total_loss
+from slimdp.models import MODELS, DirectDensePose, DirectSettings
+from slimdp.models.direct.global_branch import person_maps
+from slimdp.models.direct.network import MOST_LOCATIONS, shared_labels, spread_locations, true_masks
+from slimdp.structures import IGNORE, DensePoseMaps, PoseBatch
+from slimdp.surface import PEOPLE
+from tests.models.direct.people import pictures, small_network
+
+TERMS = loss_terms(smoothness=1)
+TWO_WHO_OVERLAP = pictures([[16, 16, 60, 100], [40, 24, 60, 80], [10, 10, 40, 90]], [0, 0, 1], 2, 128)
+NOBODY = pictures([], [], 2, 128)
+CROWD = pictures([[12 * (i % 8), 14 * (i // 8), 24, 28] for i in range(40)], [0] * 40, 1, 128)
+
+
+@pytest.mark.parametrize("batch", [TWO_WHO_OVERLAP, NOBODY, CROWD], ids=["overlap", "nobody", "crowd"])
+@pytest.mark.parametrize("changes", [{}, {"sparse": False}, {"instance_norm": False}], ids=str)
+def test_it_learns_from_pictures(batch: PoseBatch, changes: dict[str, bool]) -> None:
+    """The loss is finite, and every weight has a gradient, as processes that share a batch need it."""
+    network = small_network(**changes).train()
+    output = network(batch)
+    assert output.stages[0].fine_segm.shape == (len(batch.images), 25, 32, 32)
+    assert set(output.losses) == {"person", "box", "centre", "mask", "dense_pose_mask"}
+    total, report = total_loss(output, batch, TERMS)
+    total.backward()
+    assert all(value.isfinite() for value in report.values())
+    for name, weight in network.named_parameters():
+        assert weight.grad is not None, name
+        assert weight.grad.isfinite().all(), name
+    people = len(batch.box) > 0
+    assert (report["network/mask"] > 0).item() == people
+    assert (report["stack0/smoothness"] > 0).item() == people
+
+
+@pytest.mark.parametrize("batch", [TWO_WHO_OVERLAP, NOBODY, CROWD], ids=["overlap", "nobody", "crowd"])
+def test_given_boxes_are_answered_in_their_order(batch: PoseBatch) -> None:
+    with torch.no_grad():
+        output = small_network().eval()(batch)
+    assert output.stages == ()
+    found = output.instances
+    assert found is not None
+    assert torch.equal(found.box, batch.box)
+    assert torch.equal(found.image_index, batch.image_index)
+    assert found.maps.fine_segm.shape == (len(batch.box), 25, 32, 32)
+    assert found.maps.coarse_segm.shape == (len(batch.box), 15, 32, 32)
+    assert (found.window[:, :2] >= 0).all()
+    assert (found.window[:, :2] + found.window[:, 2:] <= 128).all()
+
+
+def test_whom_it_finds_lies_within_the_picture_and_has_maps() -> None:
+    network = small_network().eval()
+    with torch.no_grad():
+        network.instances.fcos.classification_head.cls_logits.bias.fill_(3)  # all are sure to be people
+        found = network(PoseBatch.of_pictures(torch.rand(2, 3, 64, 96), None, None)).instances
+    assert found is not None
+    assert len(found.score) > 2
+    assert set(found.image_index.tolist()) == {0, 1}
+    assert (found.box[:, :2] + found.box[:, 2:] <= torch.tensor([96, 64]) + 1e-3).all()
+    assert all(
+        maps.isfinite().all() and len(maps) == len(found.box)
+        for maps in vars(found.maps).values()
+        if maps is not None
+    )
+
+
+def test_nobody_found_is_no_error() -> None:
+    with torch.no_grad():
+        found = small_network().eval()(PoseBatch.of_pictures(torch.rand(2, 3, 64, 64), None, None)).instances
+    assert found is not None
+    assert len(found.score) == len(found.maps.u) == 0
+
+
+def test_background_of_one_person_is_not_that_of_another_in_the_shared_map() -> None:
+    batch = TWO_WHO_OVERLAP
+    assert batch.mask is not None
+    shared = shared_labels(batch).coarse
+    second = batch.mask[1] == 1
+    assert (batch.coarse[0][second] == 0).all()
+    assert (shared[0][second] == IGNORE).all()
+    assert torch.equal(shared[0][~second], batch.coarse[0][~second])
+    assert torch.equal(shared[2], batch.coarse[2])  # alone in the other picture
+
+
+def test_a_person_without_outline_may_be_anywhere_in_the_box() -> None:
+    batch = TWO_WHO_OVERLAP
+    assert batch.mask is not None
+    unknown = batch.mask.clone()
+    unknown[1] = IGNORE
+    masks = true_masks(replace(batch, mask=unknown))
+    wanted = torch.zeros(32, 32, dtype=torch.bool)
+    wanted[6:26, 10:25] = True  # 40..100 and 24..104 px
+    assert torch.equal(masks[1], wanted)
+    assert torch.equal(masks[0], batch.mask[0] == 1)
+
+
+def test_the_global_maps_do_not_change_where_a_stranger_s_background_changes() -> None:
+    """Background suppression: pixels far from all people, behind the features, have no say."""
+    network, batch = small_network().eval(), TWO_WHO_OVERLAP
+    features = torch.randn(2, 32, 32, 32)
+    other = features.clone()
+    masks = true_masks(batch)
+    foreground = torch.zeros(2, 32, 32).index_add(0, batch.image_index, masks.float())
+    widened = torch.nn.functional.max_pool2d(foreground[:, None], 3, 1, 1)[:, 0] > 0
+    other.movedim(1, -1)[~widened] += 5
+    with torch.no_grad():
+        first, second = (network.iuv(each, masks, batch.image_index) for each in (features, other))
+    assert torch.equal(first.fine_segm, second.fine_segm)
+    assert (first.fine_segm[:, 0][~widened] == 10).all()
+
+
+def test_coarse_scores_are_those_of_their_parts_together() -> None:
+    maps = small_network().iuv(
+        torch.randn(2, 32, 32, 32), true_masks(TWO_WHO_OVERLAP), TWO_WHO_OVERLAP.image_index
+    )
+    fine, coarse = maps.fine_segm.softmax(1), maps.coarse_segm.softmax(1)
+    for number in range(15):
+        wanted = sum(fine[:, part] for part in range(25) if PEOPLE.coarse_of_part[part] == number)
+        torch.testing.assert_close(coarse[:, number], wanted)
+
+
+def test_a_person_s_maps_are_the_global_ones_where_the_mask_is() -> None:
+    torch.manual_seed(0)
+    maps = DensePoseMaps(*(torch.randn(1, c, 8, 8) for c in (25, 24, 24, 15)))
+    dense_pose = torch.randn(2, 4, 4)
+    window = torch.tensor([[0.0, 0, 32, 32], [8, 8, 16, 16]])
+    found = person_maps(maps, dense_pose, torch.tensor([0, 0]), window, 8, (4, 8))
+    torch.testing.assert_close(found.u[:1], maps.u)
+    torch.testing.assert_close(found.fine_segm[:1, 1:], maps.fine_segm[:, 1:])
+    # The second window is half as wide: every other of its pixels lies a quarter of a map px off a centre.
+    wanted = torch.nn.functional.interpolate(maps.v, scale_factor=2, mode="bilinear")[:, :, 4:12, 4:12]
+    torch.testing.assert_close(found.v[1:], wanted)
+    person = torch.nn.functional.interpolate(dense_pose[:1, None], scale_factor=2, mode="bilinear")[0, 0]
+    background = (maps.fine_segm[0, 1:].logsumexp(0) - maps.fine_segm[0, 0]).clamp(max=0)
+    torch.testing.assert_close(person_log_odds(found)[0], person + background)
+
+
+def test_settings_build_what_they_say() -> None:
+    settings = MODELS["direct"](channels=32, tower=1, sparse=False, instance_norm=False)  # type: ignore[call-arg]
+    network = settings.build(PEOPLE)
+    assert isinstance(network, DirectDensePose)
+    assert not network.iuv.sparse
+    assert settings.reads_masks
+    assert settings.spec.detects
+    with pytest.raises(ConfigError, match="keypoints"):
+        DirectSettings.parse({"name": "direct", "keypoints": ["nose"]})
+    with pytest.raises(ConfigError, match="channels = 40"):
+        DirectSettings.parse({"name": "direct", "channels": 40})
+
+
+def test_images_of_other_sides_are_refused() -> None:
+    with pytest.raises(ValueError, match="a multiple of 32"):
+        small_network()(PoseBatch.of_images(torch.rand(1, 3, 48, 64)))
+
+
+def test_of_many_locations_evenly_spread_ones_teach_the_masks() -> None:
+    many = torch.arange(3 * MOST_LOCATIONS)
+    image, location = spread_locations(many // 100, many)
+    assert location.tolist() == list(range(0, 3 * MOST_LOCATIONS, 3))
+    assert torch.equal(image, location // 100)
+    few = torch.arange(MOST_LOCATIONS)
+    assert torch.equal(spread_locations(few, few)[1], few)
