@@ -12,6 +12,7 @@ from flow_cache import arguments
 from flow_cache.arguments import parse_frames, parse_shard, parse_steps
 from flow_cache.choices import COMMIT_SECONDS, FILTER_NAMES, FORMAT_NAMES, MARGIN
 from flow_cache.errors import FlowCacheError
+from flow_cache.finetune import command as finetune_command
 from flow_cache.runtime.command_line import add_input, add_output, check_apart
 from flow_cache.runtime.words import quoted
 
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
-    """precompute, jobs, chain, inspect, verify, show, export and import."""
+    """precompute, jobs, chain, finetune, inspect, verify, show, export and import."""
     _add_precompute(commands)
     _add_chain(commands)
+    finetune_command.add_command(commands)
     _add_inspection(commands)
     _add_exchange(commands)
 
