@@ -77,7 +77,7 @@ def _affine(rng: np.random.Generator, side: int, shift: float) -> np.ndarray:
     """Takes places of the first picture to the second, (2, 3): turns and scales about a place inside."""
     middle = rng.uniform(side / 4, 3 * side / 4, 2)
     matrix = cv2.getRotationMatrix2D(tuple(middle), rng.normal(0, 4), float(np.exp(rng.normal(0, 0.04))))
-    matrix[:, 2] += rng.normal(0, shift, 2)
+    matrix[:, 2] = matrix[:, 2] + rng.normal(0, shift, 2)
     return matrix.astype(np.float32)  # type: ignore[no-any-return]
 
 
