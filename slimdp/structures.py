@@ -33,6 +33,7 @@ class LabelSource(IntEnum):
     ANNOTATOR = 0
     PROPAGATED = 1
     KEYPOINT = 2
+    TAUGHT = 3  # by a teacher, at any pixel of the person
 
 
 class BoxSource(IntEnum):

@@ -14,6 +14,7 @@ from slimdp.config.samples import (
     DataSource,
     MotionSettings,
     NoMotion,
+    TeacherSettings,
 )
 from slimdp.config.train import (
     StageSettings,
@@ -29,6 +30,6 @@ __all__ = [
     "LOSS", "MODEL",
     "AugmentSettings", "BudgetSettings", "ClickCosts", "ConfigError", "CropSettings", "DataSource",
     "LossTerm", "ModelSettings", "ModelSpec", "MotionSettings", "NoMotion", "OptimiserSettings",
-    "ScheduleSettings", "Settings", "StageSettings", "TrainConfig", "ValidationSettings", "config_from_dict",
-    "config_to_dict", "load_config",
+    "ScheduleSettings", "Settings", "StageSettings", "TeacherSettings", "TrainConfig", "ValidationSettings",
+    "config_from_dict", "config_to_dict", "load_config",
 ]  # fmt: skip

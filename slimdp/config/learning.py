@@ -22,6 +22,7 @@ class LossTerm(Settings):
     usual: ClassVar[bool] = False  # part of every loss, also where the settings do not name it
     needs_pairs: ClassVar[bool] = False  # compares two pictures of a person: `motion` must give them
     needs_labels: ClassVar[bool] = True  # False: people without any label teach it too
+    needs_teacher: ClassVar[bool] = False  # learns what the stage's teacher says
     #: What it takes keypoints for: "anchors", points of the surface; "maps", heat maps of the network.
     keypoints: ClassVar[str] = ""
 

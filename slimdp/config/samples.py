@@ -93,6 +93,8 @@ class CropSettings(Settings):
     # square that they are fitted into.
     size: PositiveInt = 256
     margin: NotNegative = 0.15  # of the box's longer side, added on each side
+    # Outside of the annotated outline; grey is for a teacher, whom nobody asks without outlines.
+    background: Literal["kept", "grey"] = "kept"
 
 
 class AugmentSettings(Settings):
@@ -106,6 +108,13 @@ class AugmentSettings(Settings):
     occlusion: Share = 0.0  # share of the crops with 1 to 3 patches over them, whose labels do not count
     close_up: Share = 0.0  # share of the crops that show a part of the person's box alone
     poor_picture: Share = 0.0  # share of the crops made small, blurred, grey, noisy or compressed
+
+
+class TeacherSettings(Settings):
+    """A network that labels every pixel of the stage's people, before the stage begins (DensePose, 3.4)."""
+
+    weights: str  # stage_NAME.pt of a run, best with crop.background: grey
+    step: PositiveInt = 4  # from a labelled pixel to the next, px of the teacher's crop
 
 
 class MotionSettings(Settings):

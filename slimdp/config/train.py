@@ -24,7 +24,15 @@ from slimdp.config.base import (
 )
 from slimdp.config.learning import LOSS, Losses, LossTerm, OptimiserSettings, Precision, ScheduleSettings
 from slimdp.config.model import MODEL, ModelSettings
-from slimdp.config.samples import MOTION, AugmentSettings, CropSettings, DataSource, MotionSettings, NoMotion
+from slimdp.config.samples import (
+    MOTION,
+    AugmentSettings,
+    CropSettings,
+    DataSource,
+    MotionSettings,
+    NoMotion,
+    TeacherSettings,
+)
 from slimdp.registry import import_modules, require_imported
 from slimdp.settings_file import ConfigError, apply_override, merge, read_settings
 
@@ -52,6 +60,7 @@ class StageSettings(Settings):
     loss: Losses | None = None  # what differs from the run's loss; null: nothing
     augment: AugmentSettings | None = None  # what differs from the run's augment; null: nothing
     motion: Annotated[MotionSettings, MOTION] | None = None  # what differs from the run's; null: nothing
+    teacher: TeacherSettings | None = None  # labels more of what lies in outlines; null: nobody
 
     @model_validator(mode="after")
     def _check(self) -> Self:

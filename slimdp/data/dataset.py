@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import multiprocessing
 import multiprocessing.context
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -31,6 +33,7 @@ from slimdp.data.keypoints import (
     mirrored_order,
     seen_from,
 )
+from slimdp.data.outline import hide_background
 from slimdp.data.sampler import SampleIndex
 from slimdp.geometry import apply_affine, move_box
 from slimdp.structures import LabelSource, PersonAnnotation, PoseBatch
@@ -57,6 +60,13 @@ class PoseSample:
     def stride(self) -> int:
         """Crop px to a px of the network's maps."""
         return len(self.image) // len(self.coarse)
+
+
+class Taught(Protocol):
+    """What a teacher says of the people of a data set."""
+
+    def points(self, person: PersonAnnotation) -> PointLabels | None:
+        """Of one of them, image px; None: nothing."""
 
 
 class ImageCache:
@@ -87,6 +97,7 @@ class PoseDataset(Dataset[PoseSample]):
             sources, or one for each.
         keypoints: names of those that the samples tell of, in this order: the network's heat maps.
         anchors: keypoints that become labelled points where they are seen, with `LabelSource.KEYPOINT`.
+        taught: what a teacher says of each source's people, more points to them; (): no teacher.
 
     Raises AnnotationError for a set without labels, naming its file, or a keypoint that nobody has;
     ValueError for mirrored crops of keypoints of one side alone.
@@ -104,6 +115,7 @@ class PoseDataset(Dataset[PoseSample]):
         labelled_only: bool | Sequence[bool] = True,
         keypoints: Sequence[str] = (),
         anchors: KeypointAnchors | None = None,
+        taught: Sequence[Taught] = (),
     ) -> None:
         sources = [annotations] if isinstance(annotations, AnnotationSet) else list(annotations)
         self._augment, self._seed, self._anchors = augment, seed, anchors
@@ -118,6 +130,7 @@ class PoseDataset(Dataset[PoseSample]):
         self._other_boxes: list[np.ndarray] = []
         self._in_file: dict[Path, list[PersonAnnotation]] = {}
         self._seen_from: list[int] = []  # visibility from which on a person's keypoints are seen
+        self._taught = tuple(taught)
         #: Samples of each source, as `WeightedSampler` takes them.
         self.sizes = tuple(self._add(source, only) for source, only in zip(sources, labelled, strict=True))
         #: All frames of videos that the files list: also those in which nobody has labels.
@@ -155,6 +168,8 @@ class PoseDataset(Dataset[PoseSample]):
         """A person's crop and labels under a change."""
         person = self._people[index]
         image, affine = self.read_crop(person.image.file, person.box, change)
+        if self.crop.background == "grey":
+            hide_background(image, person, affine)
         image, covered = self.change_image(image, change)
         return self.labelled(index, change, image, affine, covered)
 
@@ -233,10 +248,14 @@ class PoseDataset(Dataset[PoseSample]):
         full = np.ones(len(person.points), dtype=np.float32)
         trust = full if person.confidence is None else person.confidence
         clicked = PointLabels(person.points, person.part, person.uv, person.source, trust)
-        if self._anchors is None:
-            return clicked
-        anchored = anchored_points(person, self._anchors, self._seen_from[index])
-        return PointLabels(*map(np.concatenate, zip(clicked, anchored)))
+        kinds = [clicked]
+        if self._anchors is not None:
+            kinds.append(anchored_points(person, self._anchors, self._seen_from[index]))
+        if self._taught:
+            source = bisect.bisect_right(list(itertools.accumulate(self.sizes)), index)
+            said = self._taught[source].points(person)
+            kinds += [] if said is None else [said]
+        return PointLabels(*map(np.concatenate, zip(*kinds))) if len(kinds) > 1 else clicked
 
 
 def start_worker(worker: int) -> None:

@@ -17,7 +17,7 @@ from flow_cache.coco import AnnotationError
 from slimdp.config import AugmentSettings, CropSettings
 from slimdp.data.annotation_file import AnnotationSet
 from slimdp.data.crops import crop_affine
-from slimdp.data.dataset import PoseDataset, PoseSample
+from slimdp.data.dataset import PoseDataset, PoseSample, Taught
 from slimdp.data.keypoints import KeypointAnchors
 from slimdp.data.sampler import SampleIndex
 from slimdp.geometry import apply_affine, crop_from_map, invert_affine
@@ -67,10 +67,11 @@ class PictureDataset(Dataset[PictureSample]):
         labelled_only: Sequence[bool] | None = None,
         keypoints: Sequence[str] = (),
         anchors: KeypointAnchors | None = None,
+        taught: Sequence[Taught] = (),
     ) -> None:
         self._people = PoseDataset(
             annotations, square(crop.size), augment, symmetry, seed, stride, cache_mb,
-            labelled_only=False, keypoints=keypoints, anchors=anchors,
+            labelled_only=False, keypoints=keypoints, anchors=anchors, taught=taught,
         )  # fmt: skip
         self._keypoints = len(keypoints)
         self._pictures: list[_Picture] = []

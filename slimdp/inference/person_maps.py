@@ -40,6 +40,11 @@ class CropNetwork:
             raise ValueError(
                 "the network takes whole pictures with the people in them; only crops are predicted"
             )
+        if self.crop.background != "kept":
+            raise ValueError(
+                "the network was trained on people with their background painted grey (a teacher); it can "
+                "only be asked about people whose outlines are annotated: slimdp predict"
+            )
         if self.batch < 1:
             raise ValueError(f"batch = {self.batch}, but at least one crop is wanted")
 

@@ -14,6 +14,7 @@ from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.progress import tracked
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image
+from slimdp.data.outline import hide_background
 from slimdp.evaluation.predictions import PredictionOrigin, PredictionWriter
 from slimdp.inference.decoding import DecodedMaps, decode
 from slimdp.inference.multi_scale import fuse_scales
@@ -40,6 +41,7 @@ def predict_people(
     """Predict the dense pose of each person from a crop around the box; only box and image are looked at.
 
     A network of whole pictures sees those instead, with the boxes as given ones, and no flips and scales.
+    Of a network that was trained on grey background the outline is looked at too.
 
     Args:
         model: runs where its weights lie, without gradients, in evaluation mode; its mode is restored.
@@ -53,6 +55,7 @@ def predict_people(
     Raises:
         ImageError: a picture is missing or damaged.
         FloatingPointError: the network gives values that are not finite, for these people.
+        ValueError: a person has no outline, and the network needs one.
     """
     if model.spec.input == "image":
         _require_plain(flip_symmetry, scales)
@@ -141,7 +144,10 @@ def _crops(people: Sequence[PersonAnnotation], settings: CropSettings) -> Iterat
         image = read_image(file)
         for person in in_image:
             affine = crop_affine(person.box, settings)
-            yield person, affine, crop_image(image, affine, settings.size)
+            shown = crop_image(image, affine, settings.size)
+            if settings.background == "grey":
+                hide_background(shown, person, affine)
+            yield person, affine, shown
 
 
 def _predict_batch(

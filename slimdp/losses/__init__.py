@@ -10,10 +10,10 @@ from slimdp.losses.coarse import BackgroundLoss, CoarseLoss
 from slimdp.losses.equivariance import EquivarianceLoss
 from slimdp.losses.keypoint_map import KeypointMapLoss
 from slimdp.losses.labels import MapLabels
-from slimdp.losses.part import KeypointPartLoss, PartLoss
+from slimdp.losses.part import KeypointPartLoss, PartLoss, TaughtPartLoss
 from slimdp.losses.smoothness import SmoothnessLoss
 from slimdp.losses.total import count_labels, needed_features, total_loss
-from slimdp.losses.uv import KeypointUvLoss, UvLoss
+from slimdp.losses.uv import KeypointUvLoss, TaughtUvLoss, UvLoss
 
 #: The terms by their names in settings (`loss.part`) and reports, in the order in which they are summed.
 LOSSES: dict[str, type[LossTerm]] = {
@@ -26,6 +26,8 @@ LOSSES: dict[str, type[LossTerm]] = {
     "keypoint_map": KeypointMapLoss,
     "equivariance": EquivarianceLoss,
     "smoothness": SmoothnessLoss,
+    "taught_part": TaughtPartLoss,
+    "taught_uv": TaughtUvLoss,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,8 @@ from slimdp.geometry import map_from_crop
 from slimdp.structures import IGNORE, LabelSource, PoseBatch
 
 BACKGROUND = 0
+#: Of points that annotators clicked, and of those that flow carried from there.
+CLICKED = (LabelSource.ANNOTATOR, LabelSource.PROPAGATED)
 #: Standard deviation of a keypoint's Gaussian, map px (Newell et al., 3.1).
 HEAT_SIGMA_PX = 1.0
 
@@ -27,17 +29,16 @@ class MapLabels:
     part: Tensor  # (P,) int64, 1..parts
     uv: Tensor  # (P, 2) in [0, 1]; any number where it is not known
     uv_known: Tensor  # (P,) 1, or 0 where the part alone is known
-    confidence: Tensor  # (P,) of points that were clicked or propagated; 0 for those of keypoints
-    keypoint_confidence: Tensor  # (P,) the other way round
+    confidence: Tensor  # (P,) in [0, 1]
     coarse: Tensor  # (N, h, w) int64: 0..C, IGNORE where unknown
     outside: Tensor  # (N, h, w) int64: background where it is known, IGNORE elsewhere
     heat: Tensor  # (N, K, h, w): Gaussians about the keypoints; K = 0 without
     heat_known: Tensor  # (N, K): 1 for labelled keypoints, hidden ones too, else 0
     _made: dict[str, Any] = field(default_factory=dict)
 
-    def trust(self, of_keypoints: bool) -> Tensor:
-        """How hard points of one kind pull (P,), and 0 for those of the other."""
-        return self.keypoint_confidence if of_keypoints else self.confidence
+    def trust(self, sources: Sequence[LabelSource]) -> Tensor:
+        """How hard points of some sources pull (P,), and 0 for the others."""
+        return self.once(f"trust {sources}", lambda: self.confidence * _has_source(self.batch, sources))
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
         """What several terms need of a batch: made by the first of them."""
@@ -49,7 +50,6 @@ class MapLabels:
 def map_labels(batch: PoseBatch) -> MapLabels:
     """Labels of a batch for the maps of its images."""
     confidence = torch.ones_like(batch.points[:, 0]) if batch.confidence is None else batch.confidence
-    of_keypoint = _of_keypoints(batch)
     coarse, uv_known = batch.coarse.long(), has_uv(batch)
     none = batch.points.new_zeros(len(coarse), 0, 3)
     keypoints = none if batch.keypoints is None else batch.keypoints
@@ -59,22 +59,21 @@ def map_labels(batch: PoseBatch) -> MapLabels:
         # NaN times 0 is NaN, and so would be its gradient: it must not reach the arithmetic.
         uv=torch.where(uv_known[:, None], batch.uv, 0),
         uv_known=uv_known.to(confidence.dtype),
-        confidence=confidence * ~of_keypoint, keypoint_confidence=confidence * of_keypoint,
-        coarse=coarse, outside=torch.where(coarse == BACKGROUND, BACKGROUND, IGNORE),
+        confidence=confidence, coarse=coarse, outside=torch.where(coarse == BACKGROUND, BACKGROUND, IGNORE),
         heat=keypoint_heat(keypoints[..., :2], coarse.shape[-1], batch.stride),
         heat_known=(keypoints[..., 2] > 0).to(keypoints.dtype),
     )  # fmt: skip
 
 
-def labelled_points(batch: PoseBatch, of_keypoints: bool) -> Tensor:
-    """(P,) bool: points that were clicked or propagated, or those of keypoints; none of confidence 0."""
-    chosen = _of_keypoints(batch) == of_keypoints
+def labelled_points(batch: PoseBatch, sources: Sequence[LabelSource]) -> Tensor:
+    """(P,) bool: points of some sources; none of confidence 0."""
+    chosen = _has_source(batch, sources)
     return chosen if batch.confidence is None else chosen & (batch.confidence > 0)
 
 
-def _of_keypoints(batch: PoseBatch) -> Tensor:
+def _has_source(batch: PoseBatch, sources: Sequence[LabelSource]) -> Tensor:
     source = torch.zeros_like(batch.part) if batch.source is None else batch.source
-    return source == LabelSource.KEYPOINT
+    return torch.stack([source == one for one in sources]).any(dim=0)
 
 
 def has_uv(batch: PoseBatch) -> Tensor:

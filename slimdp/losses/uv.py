@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -12,7 +13,7 @@ from slimdp.config.base import NotNegative
 from slimdp.losses.labels import MapLabels, has_uv, labelled_points
 from slimdp.losses.part import PartLoss
 from slimdp.maps import sample_at_points
-from slimdp.structures import ModelOutput, PoseBatch
+from slimdp.structures import LabelSource, ModelOutput, PoseBatch
 
 
 class UvLoss(PartLoss):
@@ -22,22 +23,30 @@ class UvLoss(PartLoss):
 
     def count(self, batch: PoseBatch) -> int:
         """Points with (u, v)."""
-        return int((labelled_points(batch, self.of_keypoints) & has_uv(batch)).sum())
+        return int((labelled_points(batch, self.sources) & has_uv(batch)).sum())
 
     def sums(self, output: ModelOutput, labels: MapLabels) -> list[Tensor]:
         at = labels.points, labels.instance_index, labels.part, labels.uv
         errors = labels.once(
             "uv", lambda: [uv_errors(maps.u, maps.v, *at) * labels.uv_known for maps in output.stages]
         )
-        return [(each * labels.trust(self.of_keypoints)).sum() for each in errors]
+        return [(each * labels.trust(self.sources)).sum() for each in errors]
 
 
 class KeypointUvLoss(UvLoss):
     """The same at visible keypoints, by where the surface anchors them (Slim DensePose, 5.2, table 4)."""
 
-    of_keypoints: ClassVar[bool] = True
+    sources: ClassVar[Sequence[LabelSource]] = (LabelSource.KEYPOINT,)
     keypoints: ClassVar[str] = "anchors"
     weight: NotNegative = 0.0
+
+
+class TaughtUvLoss(UvLoss):
+    """The same at points that a teacher labelled (DensePose, 3.4)."""
+
+    usual: ClassVar[bool] = False
+    sources: ClassVar[Sequence[LabelSource]] = (LabelSource.TAUGHT,)
+    needs_teacher: ClassVar[bool] = True
 
 
 def uv_errors(

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +49,7 @@ from slimdp.training.monitor import Monitor
 from slimdp.training.optimisation import WeightAverage, make_optimizer
 from slimdp.training.run_folder import RunFolder
 from slimdp.training.stage_data import StageData, read_stages
+from slimdp.training.teaching import check_teachers, taught_labels, teach_stage
 
 
 def train(
@@ -115,7 +117,8 @@ class _Run:
         config = self.config
         bf16 = use_bf16(config.precision, self.device)  # before any work: it may not be to be had
         start = _beginning(config, self.folder, resume, initial)
-        stages = read_stages(config, self.processes)
+        check_teachers(config)
+        stages = read_stages(config, self.processes, taught=partial(taught_labels, self.folder.path))
         validation = read_validation(config, self.processes, self.device)
         self.processes.wait()  # nobody writes into the folder before all have looked at it
         self.folder.begin(config, self.device, self.processes)
@@ -129,6 +132,7 @@ class _Run:
         """Train a stage to its end and save what came out of it."""
         config, stage = self.config, self.config.stages[index]
         set_random_state(start.random_state, config.seed, self.device)
+        teach_stage(config, index, data, self.folder.path, self.device, self.processes)
         terms, guard = config.loss_of(stage), NonFiniteGuard(stage, data.batch_people)
         state = self._train_state(start)
         with Monitor(

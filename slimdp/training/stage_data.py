@@ -6,7 +6,7 @@ The order is a function of the seed, the stage and the step alone.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from slimdp.data import (
     surface_anchors,
 )
 from slimdp.data.clicks import Clicks, count_clicks
+from slimdp.data.dataset import Taught
+from slimdp.data.outline import has_outline
 from slimdp.data.sampler import ShardedSampler
 from slimdp.motion import PairDataset, collate_pairs, with_pairs
 from slimdp.structures import PersonAnnotation, PoseBatch
@@ -114,6 +116,14 @@ class StageData:
         finally:
             cv2.setNumThreads(threads)
 
+    def source_people(self) -> list[list[PersonAnnotation]]:
+        """Everybody, source by source."""
+        ends = itertools.pairwise(itertools.accumulate(self.people.sizes, initial=0))
+        if isinstance(self.people, PictureDataset):
+            of = self.people.people_in
+            return [[person for i in range(first, last) for person in of(i)] for first, last in ends]
+        return [[self.people.person(i) for i in range(first, last)] for first, last in ends]
+
     def batch_people(self, step: int) -> list[PersonAnnotation]:
         """Who is in the batch of a step."""
         draws = itertools.islice(self.draws(step), self.stage.batch)
@@ -123,11 +133,13 @@ class StageData:
 
 
 def read_stages(
-    config: TrainConfig, processes: DistributedContext = ALONE, sets: Sets | None = None
-) -> list[StageData]:
+    config: TrainConfig, processes: DistributedContext = ALONE, sets: Sets | None = None,
+    taught: Callable[[StageSettings], Sequence[Taught]] = lambda stage: (),
+) -> list[StageData]:  # fmt: skip
     """Read and check the labels of all stages, so that nothing is found wrong after hours of training.
 
-    `sets` are annotations that were read before (`source_labels`); those read here join them. Raises
+    `sets` are annotations that were read before (`source_labels`); those read here join them.
+    `taught` has what the teacher of a stage will have said of each source when the stage begins. Raises
     ConfigError, naming the key: a file or folder is not there, the surface is not known or cannot be
     mirrored, or a batch cannot be dealt out to the processes; AnnotationError: an annotation file or one of
     its pictures is broken, nobody in it is labelled, or its budget does not fit it.
@@ -145,7 +157,8 @@ def read_stages(
         assert isinstance(surface, BodySurface)
         anchors = surface_anchors(surface)
     sets, layout = {} if sets is None else sets, surface_layout(config.surface)
-    masks = any(config.motion_of(stage).reads_masks for stage in config.stages) or config.model.reads_masks
+    masks = any(config.motion_of(stage).reads_masks or stage.teacher for stage in config.stages)
+    masks = masks or config.crop.background != "kept" or config.model.reads_masks
     whole = config.model.spec.input == "image"
     stages = []
     for index, stage in enumerate(config.stages):
@@ -154,12 +167,24 @@ def read_stages(
         data_set: Any = (PictureDataset if whole else PoseDataset)(
             sources, config.crop, config.augment_of(stage), symmetry, change_seed, config.model.spec.stride,
             labelled_only=[not source.unlabelled for source in stage.data],
-            keypoints=config.model.keypoints, anchors=anchors,
+            keypoints=config.model.keypoints, anchors=anchors, taught=taught(stage),
         )  # fmt: skip
+        _check_outlines(config, data_set, index)
         if not whole:
             data_set = _pairs(data_set, config.motion_of(stage), f"stages.{index}")
         stages.append(StageData(stage, data_set, draw_seed))
     return stages
+
+
+def _check_outlines(config: TrainConfig, people: PoseDataset, stage: int) -> None:
+    if config.crop.background == "kept":
+        return
+    for person in map(people.person, range(len(people))):
+        if not has_outline(person):
+            raise ConfigError(
+                f"crop.background = {config.crop.background!r}, but in stages.{stage} annotation {person.id} "
+                f"of {person.image.file_name} has no outline (dp_masks, or segmentation)"
+            )
 
 
 def _pairs(people: PoseDataset, motion: MotionSettings, place: str) -> PoseDataset | PairDataset:
@@ -199,6 +224,8 @@ def check_stages(config: TrainConfig, processes: DistributedContext) -> None:
 def check_picture_stages(config: TrainConfig) -> None:
     """Refuse turns, patches and pairs of whole pictures; raises ConfigError naming the key."""
     told = f"model.name = {config.model.name!r} takes whole pictures"
+    if config.crop.background != "kept":
+        raise ConfigError(f"crop.background = {config.crop.background!r}, but {told}: set it to kept")
     for i, stage in enumerate(config.stages):
         place, augment, motion = f"stages.{i}", config.augment_of(stage), config.motion_of(stage)
         for key in ("rotation_deg", "occlusion"):
@@ -223,12 +250,26 @@ def check_terms(config: TrainConfig) -> None:
                 "set budget.keypoints to kept, or of loss "
                 f"{', '.join(name for name, term in terms.items() if term.keypoints)} to 0"
             )
+        moves = config.motion_of(stage).kind != "none"
+        if config.crop.background != "kept" and moves:
+            raise ConfigError(
+                f"crop.background = {config.crop.background!r} needs the outline of everybody, and the "
+                f"second pictures of stages.{i} have none: set its motion.kind to none"
+            )
         for name, term in terms.items():
+            if term.weight and term.needs_teacher and stage.teacher is None:
+                raise ConfigError(
+                    f"stages.{i}: loss.{name} = {term.weight:g}, but teacher.weights names nobody"
+                )
             if term.weight and term.needs_pairs and config.motion_of(stage).kind == "none":
                 raise ConfigError(
                     f"stages.{i}: loss.{name} = {term.weight:g} needs a second picture of each person: set "
                     "motion.kind to tps, flow or exact"
                 )
+        if stage.teacher and not any(term.weight and term.needs_teacher for term in terms.values()):
+            raise ConfigError(
+                f"stages.{i}.teacher: nothing learns from it; weigh loss.taught_part and loss.taught_uv"
+            )
         for j, source in enumerate(stage.data):
             able = [name for name, term in terms.items() if not term.needs_labels]
             whole = config.model.spec.input == "image"  # people without labels teach where people are

@@ -20,7 +20,15 @@ from slimdp.structures import IGNORE, DensePoseMaps, LabelSource, ModelOutput, P
 SIDE = 4
 KEYPOINTS = 3
 WEIGHTS = loss_terms(
-    part=1.0, coarse=2.0, background=3.0, uv=5.0, keypoint_part=7.0, keypoint_uv=11.0, keypoint_map=13.0
+    part=1.0,
+    coarse=2.0,
+    background=3.0,
+    uv=5.0,
+    keypoint_part=7.0,
+    keypoint_uv=11.0,
+    keypoint_map=13.0,
+    taught_part=17.0,
+    taught_uv=19.0,
 )
 
 
@@ -33,7 +41,7 @@ def make_prediction(generator: torch.Generator, crops: int = 2, keypoints: int =
     return DensePoseMaps(maps(25), maps(24), maps(24), maps(15), heat)
 
 
-def make_batch(generator: torch.Generator, points: int = 9, crops: int = 2) -> PoseBatch:
+def make_batch(generator: torch.Generator, points: int = 12, crops: int = 2) -> PoseBatch:
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator, dtype=torch.float64)
 
@@ -49,7 +57,7 @@ def make_batch(generator: torch.Generator, points: int = 9, crops: int = 2) -> P
         uv=uniform(points, 2),
         coarse=coarse,
         confidence=(uniform(points) * 1.2 - 0.2).clamp(min=0),
-        source=torch.tensor([0, 2, 1] * points)[:points],
+        source=torch.tensor([0, 2, 1, 3] * points)[:points],
         keypoints=torch.cat([uniform(crops, KEYPOINTS, 2) * 20 - 2, visibility], dim=2),
     )
 
@@ -72,15 +80,15 @@ def cross_entropy_slowly(logits: list[float], label: int) -> float:
 
 
 def point_terms_slowly(
-    prediction: DensePoseMaps, batch: PoseBatch, keypoint: bool
+    prediction: DensePoseMaps, batch: PoseBatch, *sources: LabelSource
 ) -> tuple[float, float, int]:
-    """Sums of the errors of part and of uv over points that are keypoints or are not, and their number."""
+    """Sums of the errors of part and of uv over points of some sources, and their number."""
     assert batch.confidence is not None
     assert batch.source is not None
     part_sum, uv_sum, count = 0.0, 0.0, 0
     for i in range(len(batch.part)):
         trust = batch.confidence[i].item()
-        if (batch.source[i] == LabelSource.KEYPOINT) != keypoint or trust == 0:
+        if int(batch.source[i]) not in sources or trust == 0:
             continue
         crop, label = int(batch.instance_index[i]), int(batch.part[i])
         x, y = ((batch.points[i] - 1.5) / 4).tolist()
@@ -123,10 +131,12 @@ def terms_slowly(prediction: DensePoseMaps, batch: PoseBatch) -> dict[str, float
                 if label == 0:
                     logits = prediction.fine_segm[crop, :, row, column].tolist()
                     background.append(cross_entropy_slowly(logits, 0))
-    part, uv, count = point_terms_slowly(prediction, batch, keypoint=False)
-    keypoint_part, keypoint_uv, keypoint_count = point_terms_slowly(prediction, batch, keypoint=True)
+    clicked = LabelSource.ANNOTATOR, LabelSource.PROPAGATED
+    part, uv, count = point_terms_slowly(prediction, batch, *clicked)
+    keypoint_part, keypoint_uv, keypoint_count = point_terms_slowly(prediction, batch, LabelSource.KEYPOINT)
+    taught_part, taught_uv, taught_count = point_terms_slowly(prediction, batch, LabelSource.TAUGHT)
     heat, heat_count = heat_slowly(prediction, batch)
-    assert min(count, keypoint_count, heat_count) > 0
+    assert min(count, keypoint_count, taught_count, heat_count) > 0
     return {
         "part": part / count,
         "uv": uv / count,
@@ -135,6 +145,8 @@ def terms_slowly(prediction: DensePoseMaps, batch: PoseBatch) -> dict[str, float
         "keypoint_part": keypoint_part / keypoint_count,
         "keypoint_uv": keypoint_uv / keypoint_count,
         "keypoint_map": heat / heat_count,
+        "taught_part": taught_part / taught_count,
+        "taught_uv": taught_uv / taught_count,
     }
 
 
@@ -150,7 +162,7 @@ def test_every_term_agrees_with_a_slow_reference(seed: int) -> None:
         for name, value in terms_slowly(prediction, batch).items():
             assert terms[f"stack{stack}/{name}"].item() == pytest.approx(value, rel=1e-9)
             wanted_total += WEIGHTS[name].weight * value
-    assert len(terms) == 14
+    assert len(terms) == 18
     assert total.item() == pytest.approx(wanted_total, rel=1e-9)
     assert not any(term.requires_grad for term in terms.values())
 
@@ -229,11 +241,11 @@ def test_a_gaussian_by_hand() -> None:
 
 def test_every_term_passes_gradcheck() -> None:
     generator = torch.Generator().manual_seed(0)
-    p, batch = make_prediction(generator, crops=1), make_batch(generator, points=3, crops=1)
+    p, batch = make_prediction(generator, crops=1), make_batch(generator, points=4, crops=1)
     # Away from the corners of the bilinear pieces, where there is no derivative.
-    points = 4 * torch.tensor([[0.3, 1.2], [2.6, 0.4], [1.7, 2.2]], dtype=torch.float64) + 1.5
+    points = 4 * torch.tensor([[0.3, 1.2], [2.6, 0.4], [1.7, 2.2], [0.6, 0.8]], dtype=torch.float64) + 1.5
     keypoints = torch.tensor([[[3.0, 7.0, 2.0], [9.0, 2.0, 1.0], [0.0, 0.0, 0.0]]], dtype=torch.float64)
-    trust = torch.tensor([0.2, 0.5, 1.0], dtype=torch.float64)
+    trust = torch.tensor([0.2, 0.5, 1.0, 0.7], dtype=torch.float64)
     batch = dataclasses.replace(batch, points=points, keypoints=keypoints, confidence=trust)
     maps = (p.fine_segm, p.u, p.v, p.coarse_segm, p.keypoint_maps)
 
@@ -258,10 +270,10 @@ def test_without_any_label_all_is_zero_and_so_is_the_gradient() -> None:
     batch = dataclasses.replace(
         batch, coarse=torch.full((2, SIDE, SIDE), IGNORE), keypoints=torch.zeros(2, KEYPOINTS, 3)
     )
-    counts = count_labels(loss_terms(), batch)
+    counts = count_labels(WEIGHTS, batch)
     assert {counts[name] for name in WEIGHTS} == {0}
     total, terms = total_loss(ModelOutput((prediction,)), batch, WEIGHTS)
-    assert [value.item() for value in terms.values()] == [0.0] * 7
+    assert [value.item() for value in terms.values()] == [0.0] * 9
     total.backward()
     for f in dataclasses.fields(prediction):
         maps = getattr(prediction, f.name)
@@ -310,7 +322,7 @@ def test_parts_of_a_batch_give_the_loss_of_the_whole() -> None:
     prediction, batch = make_prediction(generator), make_batch(generator)
     whole, _ = total_loss(ModelOutput((prediction,)), batch, WEIGHTS)
     wanted = torch.autograd.grad(whole, prediction.u)[0]
-    total, counts = torch.zeros(()), count_labels(loss_terms(), batch)
+    total, counts = torch.zeros(()), count_labels(WEIGHTS, batch)
     for crop in range(2):
         rows = batch.instance_index == crop
         names = ("points", "part", "uv", "confidence", "source")
