@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +71,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--keypoints",
         action="store_true",
-        help="instead: how far on the body the predictions are from the people's keypoints",
+        help="instead: how far on the body the predictions are from the people's keypoints (and --score)",
     )
     add_input(command, "--reference", help="with --keypoints, to compare with: --out of another such command")
     add_imports(command, "a metric")
@@ -135,7 +135,7 @@ def _add_stability(commands: argparse._SubParsersAction) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from slimdp.evaluation import describe_score, evaluate_files, read_annotators, write_scores
+    from slimdp.evaluation import evaluate_files, read_annotators, write_scores
     from slimdp.registry import import_modules
     from slimdp.report import instance_table
     from slimdp.surface import load_surface
@@ -162,9 +162,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         _print_points(evaluation.points, annotators)
     print(f"People found, %, kappa {options.kappa}:")
     print(instance_table(evaluation.instances))
-    for name, value in evaluation.others.items():
-        kind = describe_score(name)
-        print(f"{name}: {'-' if value is None else f'{value:.4g} {kind.unit}'.rstrip()}")
+    _print_scores(evaluation.others)
     if options.out is not None:
         write_scores(options.out, evaluation.as_json())
         print(options.out)
@@ -175,16 +173,18 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _evaluate_keypoints(options: argparse.Namespace) -> None:
     from slimdp.evaluation import (
         evaluate_keypoints,
+        evaluate_scores,
         keypoint_rows,
         ratio_to,
         read_keypoint_scores,
         write_scores,
     )
+    from slimdp.registry import import_modules
     from slimdp.report import keypoint_table
     from slimdp.surface import load_surface
 
-    if options.curve or options.annotators or options.score:
-        not_theirs = "leave out --curve, --annotators, --score"
+    if options.curve or options.annotators:
+        not_theirs = "leave out --curve, --annotators"
         raise ConfigError(f"--keypoints gives scores of keypoints alone: {not_theirs}")
     reference = None if options.reference is None else read_keypoint_scores(options.reference)
     surface = load_surface(options.surface)
@@ -197,9 +197,26 @@ def _evaluate_keypoints(options: argparse.Namespace) -> None:
         known = {name: share for name, share in scores["ratio"].items() if isinstance(share, float)}
         shares = ", ".join(f"{name} {share:.2f}" for name, share in known.items())
         print(f"As a share of {options.reference}: {shares}")
+    others: dict[str, Any] = {}
+    if options.score:
+        import_modules(options.imports)
+        found = evaluate_scores(
+            options.predictions, options.annotations, surface, options.score, options.missing
+        )
+        _print_scores(found)
+        others = {"scores": found}
     if options.out is not None:
-        write_scores(options.out, {"keypoints": scores, "surface": options.surface})
+        write_scores(options.out, {"keypoints": scores, **others, "surface": options.surface})
         print(options.out)
+
+
+def _print_scores(scores: Mapping[str, float | None]) -> None:
+    """Scores that were asked for by name."""
+    from slimdp.evaluation import describe_score
+
+    for name, value in scores.items():
+        kind = describe_score(name)
+        print(f"{name}: {'-' if value is None else f'{value:.4g} {kind.unit}'.rstrip()}")
 
 
 def _print_points(points: PointReport, annotators: dict[str, float] | None) -> None:

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         describe_score,
         evaluate_files,
         evaluate_keypoints,
+        evaluate_scores,
         write_scores,
     )
     from slimdp.evaluation.similarity import KAPPAS, kappa_by_part
@@ -78,7 +79,7 @@ __all__ = [
     "PointScores", "Predicted", "PredictionFile", "PredictionFileError", "PredictionOrigin",
     "PredictionWriter", "ResultFileError", "Score", "ScoreKind", "Scorer", "StabilityCount", "TruePoints",
     "annotator_errors", "annotators_in_percent", "as_detection", "describe_score", "evaluate_files",
-    "evaluate_keypoints", "isi", "itf", "kappa_by_part", "keypoint_rows", "mean_error_map",
+    "evaluate_keypoints", "evaluate_scores", "isi", "itf", "kappa_by_part", "keypoint_rows", "mean_error_map",
     "measure_stability", "nearest_pixels", "pair_with_annotations", "pair_with_maps", "paste_prediction",
     "point_curves", "point_errors", "psnr", "ratio_to", "read_annotators", "read_keypoint_scores",
     "read_results", "read_truths", "report_annotators", "report_points", "ssim", "summarize", "table_row",

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.words import listed
+from slimdp.evaluation.agreement import ForegroundOverlap, PartAgreement
 from slimdp.evaluation.average_precision import SIMILARITIES, AveragePrecision
 from slimdp.evaluation.densepose_results import Detection, ResultFileError, ResultReader, count_entries
 from slimdp.evaluation.ground_truth import EvaluationSet, read_truths
@@ -34,6 +35,8 @@ _Kind = TypeVar("_Kind")
 METRICS: dict[str, type[Metric]] = {
     "points": PointMetric,
     "keypoints": KeypointMetric,
+    "parts": PartAgreement,
+    "overlap": ForegroundOverlap,
     "gps": AveragePrecision,
     "gpsm": AveragePrecision,
     "iou": AveragePrecision,
@@ -213,6 +216,25 @@ def evaluate_keypoints(
         surface.layout.check_same_labels(file.layout, f"surface {surface.name}", str(file.path))
         scorer.take(tracked(file, "compare with the keypoints", "people", len(file)))
     return scorer.metric(KeypointMetric).errors()
+
+
+def evaluate_scores(
+    predictions: str | Path,
+    annotations: str | Path,
+    surface: Surface,
+    scores: Sequence[str],
+    missing: Literal["raise", "wrong"] = "raise",
+) -> dict[str, float | None]:
+    """Scores of a predictions.h5 by name, and no others: the people need no points.
+
+    Raises ValueError as `evaluate_files`, and where nobody has what a score compares.
+    """
+    truths = read_truths(annotations, layout=surface.layout)
+    scorer = Scorer(scores, truths, surface, missing=missing)
+    with PredictionFile(predictions) as file:
+        surface.layout.check_same_labels(file.layout, f"surface {surface.name}", str(file.path))
+        scorer.take(tracked(file, "compare with the truths", "people", len(file)))
+    return {name: score.value for name, score in scorer.compute().items()}
 
 
 def write_scores(path: str | Path, scores: Mapping[str, Any]) -> None:

@@ -184,7 +184,7 @@ def test_the_command_refuses_what_does_not_fit(
     given = ["evaluate", "--predictions", f"{predictions}", "--annotations", f"{annotations}"]
     assert main([*given, "--reference", f"{annotations}"]) == 2
     assert "give --keypoints too" in capsys.readouterr().err
-    assert main([*given, "--keypoints", "--score", "gps.AP"]) == 2
+    assert main([*given, "--keypoints", "--curve", str(tmp_path / "curve.csv")]) == 2
     assert "leave out" in capsys.readouterr().err
     assert main([*given, "--keypoints", "--reference", f"{annotations}"]) == 2
     assert "no scores of keypoints" in capsys.readouterr().err
