@@ -191,15 +191,17 @@ def helper_rotation(axis: np.ndarray, rotation: np.ndarray) -> np.ndarray:
     return Rotation.from_quat([*(axis * (axis @ [x, y, z]) / length), w / length]).as_matrix()
 
 
-def blend(rotations: np.ndarray, offsets: np.ndarray, parents: np.ndarray, skin: np.ndarray) -> np.ndarray:
+def blend(
+    rotations: np.ndarray, offsets: np.ndarray, parents: np.ndarray, skin: np.ndarray, weights: csr_array
+) -> np.ndarray:
     """Move the skin (V, 3) of the rest pose with its bones: (V, 3).
 
-    Rotations (B, 3, 3) and offsets (B, 3) of the rig's bones and the helpers, in the columns' order of
-    `skin_weights`, take a point of the rest pose to `rotation @ point + offset`. Parents (B,) are bones that
+    Rotations (B, 3, 3) and offsets (B, 3) of the rig's bones and the helpers, in the columns' order of the
+    weights (V, B), take a point of the rest pose to `rotation @ point + offset`. Parents (B,) are bones that
     come before and are nearly turned alike; -1 for the root.
     """
     matrices = np.column_stack([rotations.reshape(-1, 9), offsets])
-    mixed = skin_weights() @ np.column_stack([matrices, _dual_quaternions(rotations, offsets, parents)])
+    mixed = weights @ np.column_stack([matrices, _dual_quaternions(rotations, offsets, parents)])
     px, py, pz = skin.T
     m = np.ascontiguousarray(mixed.T)
     norm = 1 / np.sqrt(m[12] * m[12] + m[13] * m[13] + m[14] * m[14] + m[15] * m[15])
@@ -277,10 +279,8 @@ class PosedPerson:
 
 def pose_person(person: Person, pose: Pose) -> PosedPerson:
     """Pose a person; its lowest point is put at y = position y, the floor being y = 0."""
-    rotations, offsets = _bone_transforms(person, pose)
-    rig = makehuman.rig()
-    parents = np.concatenate([rig.parents, [rig.names.index(limb) for limb, _ in twist_bones()]])
-    skin = blend(rotations, offsets, parents, person.skin)
+    rotations, offsets = bone_transforms(person, pose)
+    skin = blend(rotations, offsets, bone_parents(), person.skin, skin_weights())
     turn = Rotation.from_rotvec([0, pose.yaw, 0]).as_matrix()
     skin = skin @ turn.T
     offset = np.array(pose.position) - [0, skin[:, 1].min(), 0]
@@ -290,9 +290,16 @@ def pose_person(person: Person, pose: Pose) -> PosedPerson:
     return PosedPerson(skin + offset, keypoints)
 
 
-def _bone_transforms(person: Person, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+@cache
+def bone_parents() -> np.ndarray:
+    """(B,) the parent of each of the rig's bones, -1 for the root, and the limb of each helper."""
+    rig = makehuman.rig()
+    return np.concatenate([rig.parents, [rig.names.index(limb) for limb, _ in twist_bones()]])
+
+
+def bone_transforms(person: Person, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
     """Rotations (B, 3, 3) and offsets (B, 3) of bones, then helpers: p goes to rotation @ p + offset."""
-    rig, helpers = makehuman.rig(), twist_bones()
+    rig = makehuman.rig()
     unknown = sorted(set(pose.rotations) - set(rig.names))
     if unknown:
         raise ValueError(f"a pose turns {', '.join(unknown)}, but the rig has only {', '.join(rig.names)}")
@@ -300,14 +307,24 @@ def _bone_transforms(person: Person, pose: Pose) -> tuple[np.ndarray, np.ndarray
     turned = [rig.names.index(name) for name in pose.rotations]
     if turned:
         local[turned] = Rotation.from_rotvec(np.stack(list(pose.rotations.values()))).as_matrix()
-    rotations = np.empty((len(rig.names) + len(helpers), 3, 3))
+    rotations = np.empty((len(bone_parents()), 3, 3))
     offsets = np.empty((len(rotations), 3))
     for bone, parent in enumerate(rig.parents):
         joint = person.joints[bone]
         above, moved = (rotations[parent], offsets[parent]) if parent >= 0 else (np.eye(3), np.zeros(3))
         rotations[bone] = above @ local[bone]
         offsets[bone] = above @ joint + moved - rotations[bone] @ joint
-    for row, (limb, end) in enumerate(helpers, start=len(rig.names)):
+    add_helpers(person, local, rotations, offsets)
+    return rotations, offsets
+
+
+def add_helpers(person: Person, local: np.ndarray, rotations: np.ndarray, offsets: np.ndarray) -> None:
+    """Fill in the rotations (B, 3, 3) and offsets (B, 3) of the helpers, from those of the rig's bones.
+
+    `local` (J, 3, 3) are rotations of bones against their parents.
+    """
+    rig = makehuman.rig()
+    for row, (limb, end) in enumerate(twist_bones(), start=len(rig.names)):
         bone, other = rig.names.index(limb), rig.names.index(end)
         axis = _unit(person.joints[other] - person.joints[bone])
         if limb[:-2] in TWIST_AT_ROOT:
@@ -316,4 +333,3 @@ def _bone_transforms(person: Person, pose: Pose) -> tuple[np.ndarray, np.ndarray
             rotations[row] = rotations[bone] @ helper_rotation(axis, local[other])
         joint = person.joints[bone]
         offsets[row] = rotations[bone] @ joint + offsets[bone] - rotations[row] @ joint
-    return rotations, offsets

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import cv2
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from flow_cache.images import encode_image
-from slimdp.config.base import Many, NotNegative, Settings, Share, Wanted
+from slimdp.config.base import Many, NotNegative, Settings, Share, Wanted, require
 
 _Range = Annotated[
     tuple[int, int],
@@ -27,6 +28,34 @@ _Shares = Annotated[
         lambda shares: 1 <= len(shares) <= 10 and min(shares) >= 0 and abs(sum(shares) - 1) < 1e-6,
     ),
 ]
+
+
+class PostureShares(Settings):
+    """Shares of people who hold a posture, by its family; the others move."""
+
+    chair: Share = 0.0  # sit on a chair, stool, bench or sofa
+    floor: Share = 0.0  # sit on the floor
+    crouch: Share = 0.0  # squat
+    kneel: Share = 0.0  # on the knees, on all fours
+    bend: Share = 0.0  # stand bent
+    lie: Share = 0.0  # on back, front or side, on the floor or a bed
+    hang: Share = 0.0  # from a bar
+    invert: Share = 0.0  # on the hands or the head
+    fly: Share = 0.0  # leap and dive
+    swing: Share = 0.0  # a bat or a racket
+    ride: Share = 0.0  # a bicycle or an animal
+    stretch: Share = 0.0  # stand on one leg or two, the other limbs anywhere
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        shares = self.plain()
+        require(sum(shares.values()) <= 1 + 1e-9, "sum", shares, "shares that add up to 1 at most")
+        return self
+
+    @property
+    def any(self) -> bool:
+        """Whether anybody holds a posture."""
+        return any(self.plain().values())
 
 
 class SceneStyle(Settings):
@@ -45,6 +74,11 @@ class SceneStyle(Settings):
     shutter: Share = 0.5  # longest share of the time between frames that it is open: motion blur
     defocus: Share = 0.4  # share of scenes where what is far from the people is blurred
     noise: NotNegative = 1.0  # of the sensor: 1 is that of a telephone indoors
+    postures: PostureShares = PostureShares()  # any: other cameras too, from all heights and with all lenses
+    close: Share = 0.0  # with postures: share of scenes that show a part of a person, cut by the frame
+    before: Share = 0.0  # with postures: of scenes with several people, where they are one before another
+    grey: Share = 0.0  # share of scenes in black and white
+    dark: Share = 0.0  # share of scenes that are badly exposed: too dark, mostly
 
 
 #: Motions shorter than this (px) leave no trace.
@@ -115,6 +149,10 @@ _ENCODED = np.where(_LINEAR <= 0.0031308, 12.92 * _LINEAR, 1.055 * _LINEAR ** (1
 _SRGB = (_ENCODED * 255 + 0.5).astype(np.uint8)
 
 
+#: Shares of linear red, green and blue in what the eye takes for brightness (Rec. 709).
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
+
+
 class PhotoSettings(Settings):
     """A lens, a shutter and a sensor."""
 
@@ -126,6 +164,7 @@ class PhotoSettings(Settings):
     shot_noise: float = 0.0  # standard deviation at full scale, linear; grows with the root of the light
     read_noise: float = 0.0  # standard deviation in the dark, linear
     vignette: float = 0.0  # share of the light that the corners lose
+    grey: bool = False  # black and white
 
 
 def photograph(
@@ -150,9 +189,12 @@ def photograph(
         x, y = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
         image = image * (1 - settings.vignette / 2 * (x**2 + y[:, None] ** 2))[..., None]
     image = np.maximum(image * np.float32(settings.exposure), 0)
+    if settings.grey:
+        image = np.tile((image @ _LUMINANCE)[..., None], 3)
     if settings.shot_noise > 0 or settings.read_noise > 0:
         spread = np.sqrt(np.float32(settings.shot_noise**2) * image + np.float32(settings.read_noise**2))
-        image = image + spread * rng.standard_normal(image.shape, dtype=np.float32)
+        noise = rng.standard_normal(image.shape, dtype=np.float32)
+        image = image + spread * (noise[..., :1] if settings.grey else noise)
     return _SRGB[(np.clip(_shoulder(image), 0, 1) * _STEPS + 0.5).astype(np.int32)]
 
 

@@ -11,6 +11,7 @@ from typing_extensions import Self
 from flow_cache.runtime.words import did_you_mean
 from slimdp.config.base import Count, Many, NotNegative, Settings, above, require
 from slimdp.settings_file import ConfigError, apply_override
+from slimdp.synthetic.photograph import PostureShares
 from slimdp.synthetic.scene import SceneStyle
 
 _Some = Annotated[int, above(0, "1 or more")]
@@ -80,6 +81,15 @@ _EASY = SceneStyle(
     defocus=0.2, noise=0.5,
 )  # fmt: skip
 
+#: People as real pictures show them: half of them hold a posture, mostly seated; close-ups; black and white.
+_PEOPLE = SceneStyle(
+    postures=PostureShares(
+        chair=0.25, floor=0.08, crouch=0.08, kneel=0.06, bend=0.08, lie=0.06, hang=0.015, invert=0.03,
+        fly=0.05, swing=0.05, ride=0.06, stretch=0.06,
+    ),
+    people=(0.5, 0.3, 0.13, 0.07), close=0.4, before=0.5, grey=0.08, dark=0.15,
+)  # fmt: skip
+
 PRESETS = {
     "smoke": SetPlan(
         stills=12, train_clips=3, val_clips=2, frames=7, labelled=(3,), val_frames=5, val_labelled=(0, 4),
@@ -98,6 +108,11 @@ PRESETS = {
     "full": SetPlan(
         stills=26_437, train_clips=250, val_clips=50, frames=30, labelled=track_labelled(30), val_frames=30,
         val_labelled=track_val_labelled(30), size=512, val_stills=1508,
+    ),
+    # Stills alone, to train and to validate weights for real pictures.
+    "people": SetPlan(
+        stills=1500, train_clips=0, val_clips=0, frames=1, labelled=(0,), val_frames=1, val_labelled=(0,),
+        size=256, style=_PEOPLE, val_stills=150,
     ),
 }  # fmt: skip
 

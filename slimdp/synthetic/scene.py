@@ -14,6 +14,7 @@ from slimdp.surface import BodySurface, load_surface
 from slimdp.synthetic.assets import Assets
 from slimdp.synthetic.camera import Camera, CameraPath, random_drift
 from slimdp.synthetic.exact_flow import moved_pixels
+from slimdp.synthetic.gathering import framing_camera, gather
 from slimdp.synthetic.looks import Look, clothed_skin, random_look
 from slimdp.synthetic.motion import BvhMotion, Motion, PlacedMotion, random_motion, read_bvh
 from slimdp.synthetic.objects import Prop, random_occluder
@@ -166,43 +167,87 @@ def random_scene(
     people = tuple(replace(person, skin=skin) for person, skin in zip(bare, skins))
     passer_by = count > 1 and rng.random() < style.passers_by
     moving = may_move and rng.random() < style.moving_camera
+    if style.postures.any:
+        cast = _gathered(rng, size, people, style, moving)
+    else:
+        cast = _active(rng, size, people, style, passer_by, moving, assets)
+    image = None
+    if assets.backgrounds and rng.random() < style.pictures:
+        image = read_background(assets.backgrounds[int(rng.integers(len(assets.backgrounds)))])
+    objects = int(rng.integers(*style.objects))
+    place = random_place(rng, cast.camera, objects, np.concatenate(cast.ways), image)
+    props = cast.props + place.props
+    if rng.random() < style.occluders:
+        for _ in range(int(rng.integers(1, 3))):
+            props += (random_occluder(rng, cast.camera, cast.middles[int(rng.integers(count))]),)
+    lighting = random_lighting(rng, place.indoors, place.ceiling, style.shadows)
+    lighting = replace(lighting, white=lighting.on(cast.focus, cast.camera.position - cast.focus))
+    photo = _random_photo(rng, style, cast.camera, cast.focus, lighting.white)
+    return Scene(people, cast.motions, looks, props, cast.camera, lighting, photo)
+
+
+@dataclass(frozen=True)
+class _Cast:
+    """Where people are, and the camera before them."""
+
+    motions: tuple[Motion, ...]
+    ways: list[np.ndarray]  # (N, 3) metres where each will be, on the floor
+    middles: np.ndarray  # (P, 3) metres: the middle of each body at time 0
+    focus: np.ndarray  # (3,) metres: what the camera is set to
+    camera: CameraPath
+    props: tuple[Prop, ...] = ()  # what carries people
+
+
+def _active(
+    rng: np.random.Generator, size: tuple[int, int], people: tuple[Person, ...], style: SceneStyle,
+    passer_by: bool, moving: bool, assets: Assets,
+) -> _Cast:  # fmt: skip
+    """People who move, and a camera that has the middle of everybody in view."""
     for _ in range(_CAMERA_TRIES):
         motions, ways = place_people(rng, people, style, passer_by, assets.motions)
         starts = np.array([way[0] for way in ways]) * [1, 0, 1]
         camera = random_camera(rng, size, starts, moving)
         if all_in_view(camera, starts):
             break
-    image = None
-    if assets.backgrounds and rng.random() < style.pictures:
-        image = read_background(assets.backgrounds[int(rng.integers(len(assets.backgrounds)))])
-    objects = int(rng.integers(*style.objects))
-    place = random_place(rng, camera, objects, np.concatenate(ways), image)
-    props = place.props
-    if rng.random() < style.occluders:
-        for _ in range(int(rng.integers(1, 3))):
-            props += (random_occluder(rng, camera, starts[int(rng.integers(count))] + [0, 1.0, 0]),)
-    lighting = random_lighting(rng, place.indoors, place.ceiling, style.shadows)
-    chest = starts.mean(axis=0) + [0, 1.2, 0]
-    lighting = replace(lighting, white=lighting.on(chest, camera.position - chest))
-    photo = _random_photo(rng, style, camera, chest, lighting.white)
-    return Scene(people, motions, looks, props, camera, lighting, photo)
+    return _Cast(motions, ways, starts + [0, 1.0, 0], starts.mean(axis=0) + [0, 1.2, 0], camera)
+
+
+def _gathered(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    people: tuple[Person, ...],
+    style: SceneStyle,
+    moving: bool,
+) -> _Cast:
+    """People in postures, and a camera that frames them or a part of one."""
+    guests = gather(rng, people, style)
+    ways = [guest.points * [1, 0, 1] for guest in guests]
+    middles = np.array([guest.points.mean(axis=0) for guest in guests])
+    camera = framing_camera(rng, size, guests, style, moving)
+    props = tuple(prop for guest in guests for prop in guest.props)
+    return _Cast(tuple(guest.motion for guest in guests), ways, middles, camera.target, camera, props)
 
 
 def _random_photo(
-    rng: np.random.Generator, style: SceneStyle, camera: CameraPath, chest: np.ndarray, white: float
+    rng: np.random.Generator, style: SceneStyle, camera: CameraPath, focus: np.ndarray, white: float
 ) -> PhotoSettings:
     """A lens, focused on the people, and an exposure that suits white there, more or less."""
     side = min(camera.width, camera.height)
-    return PhotoSettings(
+    photo = PhotoSettings(
         exposure=rng.uniform(0.6, 1.15) / white,
         shutter=style.shutter * rng.uniform(0.1, 1.0) / FRAMES_PER_SECOND,
         lens_blur=rng.uniform(0, 0.8) if rng.random() < 0.5 else 0.0,
         aperture=rng.uniform(0.5, 4.0) * side / 256 if rng.random() < style.defocus else 0.0,
-        focus=float(np.linalg.norm(camera.position - chest)),
+        focus=float(np.linalg.norm(camera.position - focus)),
         shot_noise=style.noise * rng.uniform(0, 0.04),
         read_noise=style.noise * rng.uniform(0, 0.006),
         vignette=rng.uniform(0, 0.25),
     )
+    if style.dark > 0 and rng.random() < style.dark:
+        photo = photo.replace(exposure=photo.exposure * rng.uniform(0.15, 0.6))
+    if style.grey > 0:
+        photo = photo.replace(grey=bool(rng.random() < style.grey))
+    return photo
 
 
 def render_frame(scene: Scene, surface: BodySurface, frame: int, rng: np.random.Generator) -> RenderedFrame:

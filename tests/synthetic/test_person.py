@@ -96,7 +96,9 @@ def test_a_rigid_motion_of_all_bones_moves_the_skin_rigidly() -> None:
     skin = rng.normal(size=(makehuman.BODY_VERTICES, 3))
     turn, offset = Rotation.random(random_state=3), np.array([0.1, -0.4, 2.0])
     parents = np.arange(-1, count - 1)
-    moved = blend(np.tile(turn.as_matrix(), (count, 1, 1)), np.tile(offset, (count, 1)), parents, skin)
+    moved = blend(
+        np.tile(turn.as_matrix(), (count, 1, 1)), np.tile(offset, (count, 1)), parents, skin, skin_weights()
+    )
     np.testing.assert_allclose(moved, turn.apply(skin) + offset, atol=1e-12)
 
 

@@ -84,7 +84,7 @@ def solve(channels: Channels, person: Person) -> Pose:
     A pelvis that is too far from a foot is lowered until the leg reaches.
     """
     build = person.build
-    world = _trunk(channels)
+    world = trunk(channels)
     ankles = {}
     for side in SIDES:
         ankles[side], foot = _foot(build, side, channels)
@@ -96,8 +96,8 @@ def solve(channels: Channels, person: Person) -> Pose:
         sideways = world["pelvis"] @ turn("y", sign * _angle(channels, f"knee_out_{side}"))[:, 0]
         thigh, calf = reach_leg(build, side, hip, ankles[side], sideways)
         world[f"thigh_{side}"], world[f"calf_{side}"] = thigh, calf
-        _add_arm(world, build, side, {name: _angle(channels, f"{name}_{side}") for name in _ARM})
-        _add_fingers(world, build, side, _degrees(channels, f"fist_{side}"))
+        add_arm(world, build, side, channels)
+        add_fingers(world, build, side, channels)
     air = max(min(channels.get(f"foot_y_{side}", 0.0) for side in SIDES), 0.0) * build.leg
     rest = build.joints["pelvis"]
     return Pose(local_rotations(world), position=(at[0] - rest[0], air, at[2] - rest[2]))
@@ -117,7 +117,7 @@ def _angle(channels: Channels, name: str) -> float:
     return float(np.deg2rad(_degrees(channels, name)))
 
 
-def _trunk(channels: Channels) -> dict[str, np.ndarray]:
+def trunk(channels: Channels) -> dict[str, np.ndarray]:
     """World rotations (3, 3) of pelvis, spine, neck and head; each bend is spread over its bones."""
 
     def bent(*names: str, share: float = 1.0) -> np.ndarray:
@@ -195,8 +195,9 @@ def reach_leg(
     )
 
 
-def _add_arm(world: dict[str, np.ndarray], build: Build, side: str, angles: dict[str, float]) -> None:
-    """Put collar bone, arm and hand at their angles, in radians."""
+def add_arm(world: dict[str, np.ndarray], build: Build, side: str, channels: Channels) -> None:
+    """Put collar bone, arm and hand at their angles."""
+    angles = {name: _angle(channels, f"{name}_{side}") for name in _ARM}
     chest, sign = world["spine_03"], SIDES[side]
     flex, out = angles["arm_flex"], angles["arm_out"]
     beside = _fade(abs(flex), np.deg2rad(20), np.deg2rad(65))
@@ -221,8 +222,9 @@ def _add_arm(world: dict[str, np.ndarray], build: Build, side: str, angles: dict
     world[f"hand_{side}"] = forearm @ hand @ rest.T
 
 
-def _add_fingers(world: dict[str, np.ndarray], build: Build, side: str, fist: float) -> None:
-    hand = world[f"hand_{side}"]
+def add_fingers(world: dict[str, np.ndarray], build: Build, side: str, channels: Channels) -> None:
+    """Bend the fingers towards a fist."""
+    hand, fist = world[f"hand_{side}"], _degrees(channels, f"fist_{side}")
     for finger in ("index", "middle", "ring", "pinky"):
         first, second, third = (build.joints[f"{finger}_{joint}_{side}"] for joint in ("01", "02", "03"))
         axis = np.cross(second - first, third - second)
