@@ -65,7 +65,7 @@ class CropFlow:
     """
 
     def __init__(self, estimator: FlowEstimator | None = None) -> None:
-        self._estimator = estimator or DenseInverseSearch("fast")
+        self._estimator = estimator or DenseInverseSearch()
 
     def between(self, person: PersonMaps, frame_0: VideoFrame, frame_1: VideoFrame) -> PersonFlow:
         """As `PersonFlowSource`."""

@@ -17,6 +17,11 @@ def bilinear(values: np.ndarray, x: float, y: float) -> np.ndarray:
     return np.asarray(top * (1 - wy) + bottom * wy)
 
 
+def log_odds(scores: np.ndarray) -> float:
+    """All classes (C,) against the first one."""
+    return float(np.log(np.exp(scores[1:].astype(np.float64)).sum()) - scores[0])
+
+
 def smooth_slowly(
     maps: list[dict[str, np.ndarray]],
     affines: list[np.ndarray],
@@ -24,7 +29,7 @@ def smooth_slowly(
     middle: int,
     stride: int,
 ) -> dict[str, np.ndarray]:
-    """The mean of frames' maps in the crop of `middle`, where the image moves by `shifts` px between frames.
+    """The means of frames' maps in the crop of `middle`, where the image moves by `shifts` px between frames.
 
     Args:
         maps: of each frame, by head, (C, h, w).
@@ -32,14 +37,25 @@ def smooth_slowly(
         shifts: (2,) x, y image px from each frame to the next.
         middle: the frame.
         stride: crop px of a map px.
+
+    Returns:
+        at twice the resolution "log_odds" (2 h, 2 w) of a person, and where these are over 0 or a pixel away,
+        "near", means of "parts", "u" and "v" (P, 2 h, 2 w).
     """
     own = maps[middle]
-    height, width = own["u"].shape[1:]
-    out = {head: np.array(values, dtype=np.float64) for head, values in own.items()}
+    parts, height, width = own["u"].shape
+    odds = [
+        np.array([[[sum(log_odds(of[head][:, y, x]) for head in ("fine_segm", "coarse_segm"))
+                    for x in range(width)] for y in range(height)]])
+        for of in maps
+    ]  # fmt: skip
+    height, width, finer = 2 * height, 2 * width, stride // 2
+    out = {name: np.zeros((parts, height, width)) for name in ("parts", "u", "v")}
+    out["log_odds"] = np.zeros((height, width))
     inverse = np.linalg.inv(np.vstack([affines[middle], [0, 0, 1]]))
     for row in range(height):
         for column in range(width):
-            crop = [stride * column + (stride - 1) / 2, stride * row + (stride - 1) / 2, 1]
+            crop = [finer * column + (finer - 1) / 2, finer * row + (finer - 1) / 2, 1]
             image = (inverse @ crop)[:2]
             seen = []
             for other in range(len(maps)):
@@ -49,16 +65,23 @@ def smooth_slowly(
                 for between in range(other, middle):
                     moved = moved - shifts[between]
                 x, y = affines[other] @ [*moved, 1]
-                if not (-0.5 <= x <= stride * width - 0.5 and -0.5 <= y <= stride * height - 0.5):
+                if not (-0.5 <= x <= finer * width - 0.5 and -0.5 <= y <= finer * height - 0.5):
                     continue
                 place = (x - (stride - 1) / 2) / stride, (y - (stride - 1) / 2) / stride
-                seen.append({head: bilinear(values, *place) for head, values in maps[other].items()})
-            for head in ("fine_segm", "coarse_segm"):
-                out[head][:, row, column] = np.mean([values[head] for values in seen], axis=0)
-            for part in range(own["u"].shape[0]):
+                values = {head: bilinear(of_head, *place) for head, of_head in maps[other].items()}
+                seen.append(values | {"log_odds": bilinear(odds[other], *place)})
+                if other == middle:
+                    mine = values
+            out["log_odds"][row, column] = np.mean([values["log_odds"] for values in seen])
+            out["parts"][:, row, column] = np.mean([values["fine_segm"][1:] for values in seen], axis=0)
+            for part in range(parts):
                 agree = [values for values in seen if values["fine_segm"][1:].argmax() == part]
                 for head in ("u", "v"):
-                    if agree:
-                        mean = np.mean([np.clip(values[head][part], 0, 1) for values in agree])
-                        out[head][part, row, column] = mean
+                    mean = np.mean([np.clip(values[head][part], 0, 1) for values in agree or [mine]])
+                    out[head][part, row, column] = mean if agree else mine[head][part]
+    person = np.pad(out["log_odds"] > 0, 1)
+    out["near"] = np.zeros((height, width), bool)
+    for row in range(height):
+        for column in range(width):
+            out["near"][row, column] = person[row : row + 3, column : column + 3].any()
     return out

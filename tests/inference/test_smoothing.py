@@ -13,10 +13,13 @@ import torch
 
 from flow_cache import FlowCacheError, FlowPair, FlowStore, MissingFlowError, precompute
 from slimdp.geometry import affine_zoom, apply_affine
+from slimdp.inference.decoding import decode, person_log_odds
 from slimdp.inference.person_flow import CropFlow, PersonFlow, StoredFlow
-from slimdp.inference.smoothing import FlowSmoothing, NoSmoothing, map_places
+from slimdp.inference.smoothing import FlowSmoothing, NoSmoothing
+from slimdp.inference.temporal_mean import grid_places
 from slimdp.inference.video_frames import open_frames
 from slimdp.inference.video_records import FrameMaps, PersonMaps, TrackedPerson, VideoFrame
+from slimdp.maps import upsample_map
 from slimdp.structures import DensePoseMaps
 from tests.inference.slow_smoothing import smooth_slowly
 
@@ -29,6 +32,7 @@ def random_maps(seed: int) -> DensePoseMaps:
     # u and v beyond 0..1 too, as networks give them; few parts, so that frames agree now and then
     heads = {head: rng.normal(0.5, 0.5, (1, count, SIDE, SIDE)) for head, count in HEADS.items()}
     heads["fine_segm"][:, 4:] -= 5
+    heads["coarse_segm"][:, 0, :, :4] += 12  # nobody on the left
     return DensePoseMaps(**{head: torch.from_numpy(values).float() for head, values in heads.items()})
 
 
@@ -87,17 +91,55 @@ def test_maps_are_the_mean_along_the_flow_as_the_slow_way_has_it(causal: bool) -
             i - window[0],
             STRIDE,
         )
-        fast = as_arrays(smoothed[i].people[0].maps)
-        for head in HEADS:
-            np.testing.assert_allclose(fast[head], slow[head], atol=2e-5, err_msg=f"frame {i} {head}")
+        one = smoothed[i].people[0]
+        assert one.stride == STRIDE // 2
+        np.testing.assert_allclose(person_log_odds(one.maps)[0], slow["log_odds"], atol=2e-5)
+        near = slow["near"]
+        assert 0.2 < near.mean() < 0.98
+        own = frames[i].people[0].maps.map(lambda maps: upsample_map(maps, 2))
+        parts = own.fine_segm[0, 1:], own.u[0], own.v[0]
+        fast = one.maps.fine_segm[0, 1:], one.maps.u[0], one.maps.v[0]
+        for name, of_own, of_fast in zip(("parts", "u", "v"), parts, fast, strict=True):
+            wanted = np.where(near, slow[name], of_own.numpy())
+            np.testing.assert_allclose(of_fast, wanted, atol=2e-5, err_msg=f"frame {i} {name}")
 
 
 def test_still_frames_stay_as_they_are() -> None:
     maps = random_maps(0).map(lambda each: each.clamp(0, 1))
     frames = [frame(i, person(maps, AFFINES[0])) for i in range(4)]
+    finer = maps.map(lambda each: upsample_map(each, 2))
+    log_odds = upsample_map(person_log_odds(maps)[None], 2)[0]
     for smoothed in FlowSmoothing(flow=ConstantFlow([np.zeros(2)] * 4)).smooth(frames):
-        for head in HEADS:
-            torch.testing.assert_close(getattr(smoothed.people[0].maps, head), getattr(maps, head))
+        same = smoothed.people[0].maps
+        torch.testing.assert_close(person_log_odds(same), log_odds)
+        torch.testing.assert_close(same.fine_segm[:, 1:], finer.fine_segm[:, 1:])
+        torch.testing.assert_close(same.u, finer.u)
+        torch.testing.assert_close(same.v, finer.v)
+
+
+def test_who_is_seen_in_every_frame_is_there_where_frames_disagree_about_the_part() -> None:
+    parts = (1, 2, 1, 2)  # left, right, left, right
+    frames = []
+    for i, part in enumerate(parts):
+        maps = DensePoseMaps(**{head: torch.zeros(1, count, SIDE, SIDE) for head, count in HEADS.items()})
+        maps.fine_segm[:, part], maps.fine_segm[:, 0] = 10, 7  # the mean score of either part is 5
+        frames.append(frame(i, person(maps.map(torch.clone), AFFINES[0])))
+    for smoothed in FlowSmoothing(reach=1, flow=ConstantFlow([np.zeros(2)] * 4)).smooth(frames):
+        one = smoothed.people[0]
+        answer = decode(one.maps, one.stride)
+        assert answer.foreground.all()
+        assert set(answer.part.unique().tolist()) <= {1, 2}
+
+
+def test_maps_as_fine_as_the_crop_are_no_finer_smoothed_and_those_given_stay() -> None:
+    maps = random_maps(0)
+    frames = [frame(i, replace(person(random_maps(i), np.eye(2, 3)), stride=1)) for i in range(2)]
+    before = as_arrays(frames[0].people[0].maps.map(torch.clone))
+    one = next(iter(FlowSmoothing(flow=ConstantFlow([np.zeros(2)] * 2)).smooth(frames))).people[0]
+    assert one.stride == 1
+    assert one.maps.u.shape == maps.u.shape
+    for head, values in as_arrays(frames[0].people[0].maps).items():
+        np.testing.assert_array_equal(values, before[head])
 
 
 def test_pixels_that_fail_the_check_keep_what_they_had_and_weights_add_up() -> None:
@@ -106,14 +148,12 @@ def test_pixels_that_fail_the_check_keep_what_they_had_and_weights_add_up() -> N
     frames = [frame(i, person(random_maps(i), AFFINES[0])) for i in range(3)]
     flow = ConstantFlow([np.zeros(2)] * 3, wrong)
     middle = list(FlowSmoothing(reach=1, flow=flow).smooth(frames))[1].people[0]
-    places = map_places(middle)
-    hidden = (places[:, 0] < 24).reshape(SIDE, SIDE)
+    hidden = (grid_places(frames[1].people[0])[:, 0] < 24).reshape(2 * SIDE, 2 * SIDE)
     assert 0 < hidden.sum() < hidden.size
-    own, others = as_arrays(frames[1].people[0].maps), [as_arrays(f.people[0].maps) for f in frames]
-    result = as_arrays(middle.maps)
-    np.testing.assert_allclose(result["fine_segm"][:, hidden], own["fine_segm"][:, hidden], atol=1e-6)
-    mean = np.mean([each["fine_segm"] for each in others], axis=0)
-    np.testing.assert_allclose(result["fine_segm"][:, ~hidden], mean[:, ~hidden], atol=1e-5)
+    each = [upsample_map(person_log_odds(f.people[0].maps)[None], 2)[0, 0].numpy() for f in frames]
+    result = person_log_odds(middle.maps)[0].numpy()
+    np.testing.assert_allclose(result[hidden], each[1][hidden], atol=1e-5)
+    np.testing.assert_allclose(result[~hidden], np.mean(each, axis=0)[~hidden], atol=1e-5)
 
 
 def test_somebody_else_and_somebody_who_comes_later_are_no_neighbours() -> None:
@@ -123,12 +163,13 @@ def test_somebody_else_and_somebody_who_comes_later_are_no_neighbours() -> None:
     frames = [frame(0, one[0]), frame(1, one[1], other[1]), frame(2, other[2])]
     first, both, last = FlowSmoothing(reach=1, flow=still).smooth(frames)
     assert [p.person.track for p in both.people] == [1, 2]
-    mean = (one[0].maps.fine_segm + one[1].maps.fine_segm) / 2
-    torch.testing.assert_close(first.people[0].maps.fine_segm, mean)
-    torch.testing.assert_close(both.people[0].maps.fine_segm, mean)
-    torch.testing.assert_close(
-        last.people[0].maps.fine_segm, (other[1].maps.fine_segm + other[2].maps.fine_segm) / 2
-    )
+
+    def mean_odds(a: PersonMaps, b: PersonMaps) -> torch.Tensor:
+        return upsample_map((person_log_odds(a.maps) + person_log_odds(b.maps))[None] / 2, 2)[0]
+
+    torch.testing.assert_close(person_log_odds(first.people[0].maps), mean_odds(one[0], one[1]))
+    torch.testing.assert_close(person_log_odds(both.people[0].maps), mean_odds(one[0], one[1]))
+    torch.testing.assert_close(person_log_odds(last.people[0].maps), mean_odds(other[1], other[2]))
 
 
 def test_each_flow_is_asked_for_once_and_frames_come_as_soon_as_they_can() -> None:

@@ -1,0 +1,171 @@
+"""The mean of a person's maps over frames, at the places of a grid in one of them.
+
+Two things are averaged apart, because one mean of all scores answers neither well. Whether a pixel shows the
+person: the mean of the frames' log odds (`person_log_odds`). Which part it is: the mean of the parts' scores.
+Where frames disagree about the part, the mean of each part's score is below that of the frame which is for
+it, so odds of the mean scores against background are below the mean of the odds (log-sum-exp is convex), and
+lower legs, whose left and right networks confuse, turned into background.
+
+The grid is twice as fine as the maps. Each frame has another phase, and means at the maps' own pixels, which
+are 4 px of the crop wide, are as blurred as those: borders of parts jump, and thin limbs fade.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+
+from slimdp.geometry import apply_affine, crop_from_map, invert_affine, map_from_crop
+from slimdp.inference.decoding import person_log_odds
+from slimdp.inference.video_records import PersonMaps
+from slimdp.maps import upsample_map
+from slimdp.structures import DensePoseMaps
+
+
+class MapReader:
+    """A person's maps of h x w px in an order that is read fast at many places."""
+
+    def __init__(self, person: PersonMaps) -> None:
+        maps = person.maps
+        self._crop_from_image, self._stride = person.crop_from_image, person.stride
+        self.height, self.width = maps.u.shape[2:]
+        self.log_odds = person_log_odds(maps).numpy().ravel()  # (h w,)
+        self.parts = maps.fine_segm[0, 1:].flatten(1).T.contiguous().numpy()  # (h w, P)
+        self.uv = tuple(each.contiguous().numpy().ravel() for each in (maps.u, maps.v))  # (P h w,) each
+
+    def at(self, places: np.ndarray, counts: np.ndarray) -> Reading:
+        """A reading at image px (N, 2) of its frame, of those that count (N,)."""
+        rows = np.flatnonzero(counts)
+        crop = apply_affine(self._crop_from_image, places[rows])
+        pixels, weights = bilinear_taps(map_from_crop(crop, self._stride), self.height, self.width)
+        return Reading(self, rows, pixels, weights)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which pixels of a frame's maps some pixels of the grid read, with which weights."""
+
+    reader: MapReader
+    rows: np.ndarray  # (M,) pixels of the grid
+    pixels: np.ndarray  # (4, M)
+    weights: np.ndarray  # (4, M) float32
+
+    def log_odds(self) -> np.ndarray:
+        """A person's (M,)."""
+        return np.asarray((self.reader.log_odds.take(self.pixels) * self.weights).sum(axis=0))
+
+    def parts(self) -> np.ndarray:
+        """The parts' scores (M, P)."""
+        taps = zip(self.pixels, self.weights, strict=True)
+        return sum(weight[:, None] * self.reader.parts.take(pixel, axis=0) for pixel, weight in taps)
+
+    def uv(self, part: np.ndarray) -> np.ndarray:
+        """u and v (2, M) in [0, 1] of a part each (M,), 0..P - 1."""
+        at = self.pixels + part * (self.reader.height * self.reader.width)
+        return np.stack([(each.take(at) * self.weights).sum(axis=0).clip(0, 1) for each in self.reader.uv])
+
+    def of(self, chosen: np.ndarray) -> Reading:
+        """The same of chosen (N,) bool pixels of the grid alone, numbered among them."""
+        kept = chosen[self.rows]
+        number = np.cumsum(chosen) - 1
+        rows = number[self.rows[kept]]
+        return Reading(self.reader, rows, self.pixels[:, kept], self.weights[:, kept])
+
+
+def refinement(person: PersonMaps) -> int:
+    """How many pixels of the grid lie along a pixel of a person's maps."""
+    return 2 if person.stride % 2 == 0 else 1
+
+
+def grid_places(person: PersonMaps) -> np.ndarray:
+    """Where the grid's pixels lie: (N, 2) image px, row by row."""
+    finer = refinement(person)
+    height, width = (finer * side for side in person.maps.u.shape[2:])
+    row, column = np.divmod(np.arange(height * width), width)
+    crop = crop_from_map(np.stack([column, row], axis=1).astype(np.float64), person.stride // finer)
+    return apply_affine(invert_affine(person.crop_from_image), crop)
+
+
+def mean_person(person: PersonMaps, readings: Sequence[Reading]) -> PersonMaps:
+    """A person with the means of readings, all of equal weight; the first one is of the person's own maps.
+
+    u and v are averaged over the frames whose best part at that pixel is theirs, because their other channels
+    mean nothing there. Parts, u and v are means where the person is, and a pixel around; they are the
+    person's own elsewhere, and where no frame's best part asks for that channel.
+    """
+    finer = refinement(person)
+    own = replace(person.maps, keypoint_maps=None).map(lambda maps: upsample_map(maps, finer))
+    shape = own.u.shape[2:]
+    log_odds = _mean_log_odds(readings, shape[0] * shape[1])
+    person_there = (log_odds > 0).reshape(shape).astype(np.uint8)
+    near = cv2.dilate(person_there, np.ones((3, 3), np.uint8)).ravel() > 0
+    parts, uv, known = _mean_parts([reading.of(near) for reading in readings], int(near.sum()))
+    scores = own.fine_segm[0, 1:].flatten(1).numpy()
+    scores[:, near] = parts.T
+    u, v = (maps[0].flatten(1).numpy() for maps in (own.u, own.v))
+    for values, mean in zip((u, v), uv, strict=True):
+        values[:, near] = np.where(known.T, mean.T, values[:, near])
+    maps = _as_maps(scores, u, v, log_odds, shape)
+    return replace(person, maps=maps, stride=person.stride // finer)
+
+
+def _mean_log_odds(readings: Sequence[Reading], pixels: int) -> np.ndarray:
+    """(N,) float32."""
+    sums, weight = np.zeros(pixels, np.float32), np.zeros(pixels, np.float32)
+    for reading in readings:
+        sums[reading.rows] += reading.log_odds()
+        weight[reading.rows] += 1
+    return sums / weight
+
+
+def _mean_parts(readings: Sequence[Reading], pixels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The parts' scores (N, P), u and v (2, N, P) where they are known (N, P)."""
+    parts = readings[0].reader.parts.shape[1]
+    scores, weight = np.zeros((pixels, parts), np.float32), np.zeros((pixels, 1), np.float32)
+    uv = np.zeros((2, pixels, parts), np.float32)
+    uv_weight = np.zeros((pixels, parts), np.float32)
+    for reading in readings:
+        rows, of_frame = reading.rows, reading.parts()
+        best = of_frame.argmax(axis=1)
+        scores[rows] += of_frame
+        weight[rows] += 1
+        uv[:, rows, best] += reading.uv(best)
+        uv_weight[rows, best] += 1
+    return scores / weight, uv / np.maximum(uv_weight, 1), uv_weight > 0
+
+
+def _as_maps(
+    parts: np.ndarray, u: np.ndarray, v: np.ndarray, log_odds: np.ndarray, shape: Sequence[int]
+) -> DensePoseMaps:
+    """Maps whose `person_log_odds` are these: all of them from the coarse head, none from the parts."""
+
+    def shaped(values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(values).reshape(1, -1, *shape)
+
+    fine, odds = shaped(parts), shaped(log_odds)
+    return DensePoseMaps(
+        fine_segm=torch.cat([fine.logsumexp(dim=1, keepdim=True), fine], dim=1),
+        u=shaped(u),
+        v=shaped(v),
+        coarse_segm=torch.cat([torch.zeros_like(odds), odds], dim=1),
+    )
+
+
+def bilinear_taps(points: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The four pixels between which points (N, 2) x, y px of a map lie, and their weights: both (4, N).
+
+    A pixel is y width + x; beyond the outermost centres the border value holds.
+    """
+    x, y = points[:, 0].clip(0, width - 1), points[:, 1].clip(0, height - 1)
+    x0 = np.minimum(x.astype(np.int64), max(width - 2, 0))
+    y0 = np.minimum(y.astype(np.int64), max(height - 2, 0))
+    wx, wy = x - x0, y - y0
+    first = y0 * width + x0
+    right, down = min(1, width - 1), width * min(1, height - 1)
+    pixels = np.stack([first, first + right, first + down, first + right + down])
+    weights = np.stack([(1 - wx) * (1 - wy), wx * (1 - wy), (1 - wx) * wy, wx * wy])
+    return pixels, weights.astype(np.float32)
