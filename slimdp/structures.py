@@ -168,7 +168,8 @@ class PoseBatch:
     def of_pictures(cls, images: Tensor, image_index: Tensor | None, box: Tensor | None) -> PoseBatch:
         """Whole pictures (B, 3, H, W) with people in given boxes, or None of both: to be detected.
 
-        Without labels; people are in `image_index` (N,) int64 at `box` (N, 4) x, y, width, height, px.
+        Without labels; people are in `image_index` (N,) int64 at `box` (N, 4) x, y, width, height, px, in the
+        order of their pictures.
         """
         import torch
 

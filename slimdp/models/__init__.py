@@ -6,10 +6,12 @@ from slimdp.models.fcn import DenseFcn, FcnSettings
 from slimdp.models.fpn import FeaturePyramid, FpnSettings
 from slimdp.models.hourglass import HourglassSettings, StackedHourglass
 from slimdp.models.model import DensePoseModel
+from slimdp.models.region.network import RegionNetwork, RegionSettings
 
 __all__ = [
     "MODELS", "DenseFcn", "DensePoseModel", "DirectDensePose", "DirectSettings", "FcnSettings",
-    "FeaturePyramid", "FpnSettings", "HourglassSettings", "StackedHourglass",
+    "FeaturePyramid", "FpnSettings", "HourglassSettings", "RegionNetwork", "RegionSettings",
+    "StackedHourglass",
 ]  # fmt: skip
 
 #: The networks that `model.name` may name, by their settings.
@@ -18,4 +20,5 @@ MODELS: dict[str, type[ModelSettings]] = {
     "fpn": FpnSettings,
     "fcn": FcnSettings,
     "direct": DirectSettings,
+    "region": RegionSettings,
 }
