@@ -74,7 +74,7 @@ class DensePose:
         """
         path, place = find_weights(weights), choose_device(device or "auto")
         if isinstance(detector, str):
-            detector, said = make_detector(detector, DetectorRequest(device=str(place)))
+            detector, said = make_detector(detector, DetectorRequest(device=str(place), load=load_model))
             _LOG.info(said)
         model, config = load_model(path)
         name = str(surface or config.surface)

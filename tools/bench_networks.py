@@ -3,7 +3,8 @@
     python tools/bench_networks.py                    # 128 px, batches of 16; ten minutes
     python tools/bench_networks.py --rounds 1 --network 'fpn resnet18 64' --network 'hourglass 2 64'
 
-A network is `hourglass STACKS FEATURES`, `fpn BACKBONE CHANNELS` or `fcn BACKBONE CHANNELS`. One thread,
+A network is `hourglass STACKS FEATURES`, or `fpn`, `fcn` or `region BACKBONE CHANNELS`; of the last one
+the branches have twice as many, and each picture shows one person, whose box is given. One thread,
 float32, channels last, on noise; the networks take turns, and the least of all rounds counts: of computing
 time, which other programs disturb little. A step is that of `slimdp train`: losses, backward, clipping,
 optimiser, average. Prints one JSON line last.
@@ -20,16 +21,17 @@ from bench_train import make_batch, training_step
 from measuring import cpu_seconds, make_parser, one_thread, tell
 
 from slimdp.config import ModelSettings
-from slimdp.models import FcnSettings, FpnSettings, HourglassSettings
+from slimdp.models import FcnSettings, FpnSettings, HourglassSettings, RegionSettings
 from slimdp.structures import PoseBatch
 from slimdp.surface import PEOPLE
 from slimdp.training.distributed import to_device
 from slimdp.training.run import keep_freed_memory
 
 CPU = torch.device("cpu")
+_TOLD = ("name", "stacks", "features", "backbone", "channels")
 NETWORKS = (
     "hourglass 2 64", "fpn efficientnet_lite0 64", "fpn resnet18 64", "fpn resnet18 128", "fpn resnet50 128",
-    "fcn resnet18 256",
+    "fcn resnet18 256", "region resnet18 64",
 )  # fmt: skip
 
 
@@ -39,6 +41,8 @@ def settings_of(text: str) -> ModelSettings:
         name, first, second = text.split()
         if name == "hourglass":
             return HourglassSettings(stacks=int(first), features=int(second))
+        if name == "region":
+            return RegionSettings(backbone=first, channels=int(second), head_channels=2 * int(second))
         return {"fpn": FpnSettings, "fcn": FcnSettings}[name](backbone=first, channels=int(second))
     except (ValueError, KeyError) as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no network: {error}") from None
@@ -77,7 +81,7 @@ def main() -> int:
                 kept[name].append(1000 * cpu_seconds(work) / options.batch)
     rows = []
     for settings, (parameters, _), kept in zip(networks, made, times):
-        told = " ".join(str(value) for key, value in settings.plain().items() if key != "keypoints")
+        told = " ".join(str(value) for key, value in settings.plain().items() if key in _TOLD)
         least = {name: min(each[1:]) for name, each in kept.items()}  # the first round prepares
         rows.append({"network": told, "parameters": parameters, "cost": settings.cost, "ms_a_crop": least})
         print(f"{told}: {parameters / 1e6:.2f} M, ", end="")

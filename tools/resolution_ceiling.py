@@ -5,7 +5,8 @@
 For each validation file of the set and each size of crop, the truth under every person is read into maps of
 a quarter of that size: the part at each map pixel, and u and v, each part's continued from its nearest
 pixel beyond its rim. They are decoded, saved and scored as a network's would be. The row without maps reads
-the truth at full resolution. Prints tables, and one JSON line last.
+the truth at full resolution, that of regions through 56 x 56 px over each person's own box, as the region
+network has them whose detector is perfect. Prints tables, and one JSON line last.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -27,6 +28,8 @@ from slimdp.data import crop_affine, read_annotations
 from slimdp.evaluation import PredictionWriter, evaluate_files
 from slimdp.geometry import apply_affine, crop_from_map, invert_affine
 from slimdp.inference.decoding import decode
+from slimdp.inference.pictures import window_affine
+from slimdp.models.region.branches import SIDE
 from slimdp.report import instance_table, interval_table
 from slimdp.structures import DensePoseInstance, DensePoseMaps, PersonAnnotation
 from slimdp.surface import PEOPLE, load_surface
@@ -49,9 +52,14 @@ def main() -> int:
     for file in options.files:
         found[file] = {}
         points, instances = {}, {}
-        for crop, mapped in [(options.crops[0], False), *((crop, True) for crop in options.crops)]:
-            name = f"{crop // _STRIDE} px maps, crops of {crop}" if mapped else f"no maps, crops of {crop}"
-            evaluation = _evaluate(options.data, file, crop, mapped, options.kappa)
+        ways = [
+            View(options.crops[0], mapped=False),
+            *map(View, options.crops),
+            View(_STRIDE * SIDE, boxes=True),
+        ]
+        for view in ways:
+            name = str(view)
+            evaluation = _evaluate(options.data, file, view, options.kappa)
             assert evaluation.points is not None
             points[f"{name}, full"] = evaluation.points.all, "full"
             points[f"{name}, localization"] = evaluation.points.all, "localization"
@@ -62,23 +70,39 @@ def main() -> int:
     return 0
 
 
-def _evaluate(data: Path, file: str, crop: int, mapped: bool, kappa: str) -> Any:
+class View(NamedTuple):
+    """How the truth is looked at."""
+
+    size: int  # px of the answer
+    mapped: bool = True  # through maps of a quarter of that
+    boxes: bool = False  # that lie over the person's box, in place of a square around it
+
+    def __str__(self) -> str:
+        seen = "boxes" if self.boxes else f"crops of {self.size}"
+        return f"{self.size // _STRIDE} px maps, {seen}" if self.mapped else f"no maps, {seen}"
+
+    def affine(self, box: np.ndarray) -> np.ndarray:
+        """Px of the picture -> px of the answer, (2, 3)."""
+        if self.boxes:
+            return window_affine(box, self.size, np.eye(2, 3))
+        return crop_affine(box, CropSettings(size=self.size))
+
+
+def _evaluate(data: Path, file: str, view: View, kappa: str) -> Any:
     people = read_annotations(data / file, data, read_masks=True).people
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "predictions.h5"
-        with PredictionWriter(path, crop) as writer:
-            for prediction in _predictions(data, people, crop, mapped):
+        with PredictionWriter(path, view.size) as writer:
+            for prediction in _predictions(data, people, view):
                 writer.write(prediction)
         return evaluate_files(path, data / file, load_surface("open"), kappa)
 
 
-def _predictions(
-    data: Path, people: tuple[PersonAnnotation, ...], crop: int, mapped: bool
-) -> Iterator[DensePoseInstance]:
+def _predictions(data: Path, people: tuple[PersonAnnotation, ...], view: View) -> Iterator[DensePoseInstance]:
     for person in people:
-        affine = crop_affine(person.box, CropSettings(size=crop))
+        affine, crop = view.affine(person.box), view.size
         truth = _true_maps(data, person)
-        if mapped:
+        if view.mapped:
             places = crop_from_map(np.arange(crop // _STRIDE), _STRIDE)
             decoded = decode(_as_network(_read(truth, affine, places)), _STRIDE)
             part, uv = decoded.part[0].numpy(), decoded.uv[0].half().numpy()

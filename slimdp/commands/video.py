@@ -106,7 +106,7 @@ def _pipeline(options: argparse.Namespace, source: FrameSource, weights: Path) -
     from slimdp.training.distributed import choose_device, to_device
 
     device = choose_device(options.device)
-    request = DetectorRequest("", source, options.detector_side, options.score, str(device))
+    request = DetectorRequest("", source, options.detector_side, options.score, str(device), load_model)
     detector, said = make_detector(options.detector, request)
     log_line(said)
     model, config = load_model(weights)

@@ -15,6 +15,9 @@ from torch import Tensor
 from slimdp.config import ModelSpec
 from slimdp.structures import DensePoseMaps
 
+#: Of images as they are.
+ONE_SCALE = (1.0,)
+
 
 def fuse_scales(
     predict: Callable[[Tensor], DensePoseMaps], images: Tensor, scales: Sequence[float], spec: ModelSpec

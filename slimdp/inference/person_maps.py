@@ -9,6 +9,7 @@ import numpy as np
 
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image
+from slimdp.inference.pictures import maps_in_boxes
 from slimdp.inference.predictor import predict_crops
 from slimdp.inference.video_records import (
     Detector,
@@ -28,7 +29,7 @@ _FRAMES_A_CROP = 2
 
 @dataclass(frozen=True)
 class CropNetwork:
-    """A network with what it needs to look at people in boxes."""
+    """A network with what it needs to look at people in boxes: in crops, or in the whole frame."""
 
     model: DensePoseModel
     crop: CropSettings  # how a crop is cut; as in training
@@ -36,9 +37,9 @@ class CropNetwork:
     flip_symmetry: UvSymmetry | None = None  # average with the mirrored crop
 
     def __post_init__(self) -> None:
-        if self.model.spec.input != "crop":
+        if self.model.spec.input == "image" and self.flip_symmetry is not None:
             raise ValueError(
-                "the network takes whole pictures with the people in them; only crops are predicted"
+                "the network takes whole pictures, which are not mirrored: leave out --flip-test"
             )
         if self.crop.background != "kept":
             raise ValueError(
@@ -50,6 +51,8 @@ class CropNetwork:
 
     def predict(self, frames: Sequence[tuple[VideoFrame, Sequence[TrackedPerson]]]) -> list[FrameMaps]:
         """The maps of everyone in some frames; FloatingPointError where they are not finite."""
+        if self.model.spec.input == "image":
+            return [FrameMaps(frame, tuple(self._in_frame(frame, tracked))) for frame, tracked in frames]
         people = [(frame, person) for frame, tracked in frames for person in tracked]
         affines = [crop_affine(person.box, self.crop) for _, person in people]
         maps: list[PersonMaps] = []
@@ -58,6 +61,13 @@ class CropNetwork:
             maps += self._of_batch([people[i] for i in some], [affines[i] for i in some])
         of_frame = iter(maps)
         return [FrameMaps(frame, tuple(next(of_frame) for _ in tracked)) for frame, tracked in frames]
+
+    def _in_frame(self, frame: VideoFrame, tracked: Sequence[TrackedPerson]) -> Iterator[PersonMaps]:
+        boxes = np.array([person.box for person in tracked]).reshape(-1, 4)
+        name = f"frame {frame.index}"
+        found = maps_in_boxes(self.model, frame.image, boxes, self.crop.size, name) if len(boxes) else ()
+        for person, (affine, maps, stride) in zip(tracked, found):
+            yield PersonMaps(person, affine, maps, stride)
 
     def _of_batch(
         self, people: Sequence[tuple[VideoFrame, TrackedPerson]], affines: Sequence[np.ndarray]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from flow_cache.images import read_image
 from slimdp.config import CropSettings
@@ -16,9 +19,11 @@ from slimdp.data.crops import crop_image
 from slimdp.data.pictures import picture_affine
 from slimdp.geometry import invert_affine, move_box
 from slimdp.inference.decoding import decide
+from slimdp.inference.multi_scale import ONE_SCALE, fuse_scales
 from slimdp.models import DensePoseModel
 from slimdp.structures import (
     DensePoseInstance,
+    DensePoseMaps,
     ImageRecord,
     Instances,
     PersonAnnotation,
@@ -40,12 +45,14 @@ class Picture(NamedTuple):
 
 
 def predict_in_pictures(
-    model: DensePoseModel, people: Sequence[PersonAnnotation], crop: CropSettings, batch: int = PICTURES
-) -> Iterator[DensePoseInstance]:
+    model: DensePoseModel, people: Sequence[PersonAnnotation], crop: CropSettings, batch: int = PICTURES,
+    scales: Sequence[float] = ONE_SCALE,
+) -> Iterator[DensePoseInstance]:  # fmt: skip
     """The dense pose of people in given boxes, picture by picture; only boxes and pictures are looked at.
 
-    Raises ImageError where a picture is missing or damaged, FloatingPointError where the network gives values
-    that are not finite.
+    `scales` are of the pictures, fused (`fuse_scales`), for networks that give maps of whole pictures. Raises
+    ImageError where a picture is missing or damaged, FloatingPointError where the network gives values that
+    are not finite.
     """
     groups: dict[int, list[PersonAnnotation]] = {}
     for person in people:
@@ -57,7 +64,7 @@ def predict_in_pictures(
         )
         for group in groups.values()
     )  # fmt: skip
-    return predict_pictures(model, pictures, crop, batch)
+    return predict_pictures(model, pictures, crop, batch, scales)
 
 
 def detect_in_pictures(
@@ -75,19 +82,24 @@ def detect_in_pictures(
 
 
 def predict_pictures(
-    model: DensePoseModel, pictures: Iterable[Picture], crop: CropSettings, batch: int = PICTURES
-) -> Iterator[DensePoseInstance]:
+    model: DensePoseModel, pictures: Iterable[Picture], crop: CropSettings, batch: int = PICTURES,
+    scales: Sequence[float] = ONE_SCALE,
+) -> Iterator[DensePoseInstance]:  # fmt: skip
     """As the two above, of pictures that are read; of one batch all have boxes, or none has."""
+    if tuple(scales) != ONE_SCALE and model.spec.detects:
+        raise ValueError("the network looks at regions, which have one scale: leave out --scales")
     if batch < 1:
         raise ValueError(f"batch = {batch}, but at least one picture is wanted")
     waiting = iter(pictures)
     while some := list(islice(waiting, batch)):
-        yield from _predict_batch(model, some, crop.size)
+        yield from _predict_batch(model, some, crop.size, scales)
 
 
-def _predict_batch(model: DensePoseModel, pictures: list[Picture], size: int) -> Iterator[DensePoseInstance]:
+def _predict_batch(
+    model: DensePoseModel, pictures: list[Picture], size: int, scales: Sequence[float]
+) -> Iterator[DensePoseInstance]:
     affines = [picture_affine(picture.record, size) for picture in pictures]
-    found = look_at(model, pictures, affines, size)
+    found = look_at(model, pictures, affines, size, scales)
     number = [0] * len(pictures)
     for i, index in enumerate(found.image_index.tolist()):
         picture, affine, number[index] = pictures[index], affines[index], number[index] + 1
@@ -103,15 +115,52 @@ def _predict_batch(model: DensePoseModel, pictures: list[Picture], size: int) ->
         part, uv, log_odds = decide(maps, lambda each: F.interpolate(each, (size, size), mode="bilinear"))
         yield DensePoseInstance(
             annotation_id, picture.record.id, box, score,
-            _from_window(window, size, affine),
+            window_affine(window, size, affine),
             part[0].cpu().numpy(), uv[0].half().cpu().numpy(), (log_odds[0] > 0).cpu().numpy(),
         )  # fmt: skip
 
 
+def found_boxes(
+    model: DensePoseModel, image: np.ndarray, size: int, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The people that a network finds in an image (H, W, 3) uint8 RGB, the surest first.
+
+    Boxes (N, 4) x, y, width, height, px of the image, and scores (N,), both float64. `name` is for errors.
+    """
+    picture = Picture(_record(image, name), image)
+    affine = picture_affine(picture.record, size)
+    found, back = look_at(model, [picture], [affine], size), invert_affine(affine)
+    boxes = [_within(move_box(box, back), picture.record) for box in found.box.double().cpu().numpy()]
+    return np.array(boxes).reshape(-1, 4), found.score.double().cpu().numpy()
+
+
+def maps_in_boxes(
+    model: DensePoseModel, image: np.ndarray, boxes: np.ndarray, size: int, name: str
+) -> Iterator[tuple[np.ndarray, DensePoseMaps, int]]:
+    """What a network says of people in boxes (N, 4) x, y, width, height, px, of an image (H, W, 3) uint8 RGB.
+
+    For each: the affine (2, 3) from px of the image to those of its maps enlarged, the maps of one person,
+    float32 on the CPU, and by how much they are to be enlarged. `name` is for errors.
+    """
+    picture = Picture(_record(image, name), image, boxes, tuple(range(len(boxes))))
+    affine = picture_affine(picture.record, size)
+    found = look_at(model, [picture], [affine], size)
+    stride = max(1, round(size / found.maps.u.shape[-1]))
+    for i, window in enumerate(found.window.double().cpu().numpy()):
+        maps = replace(found.maps, keypoint_maps=None).map(lambda each, i=i: each[i : i + 1].float().cpu())  # type: ignore[misc]
+        yield window_affine(window, stride * maps.u.shape[-1], affine), maps, stride
+
+
+def _record(image: np.ndarray, name: str) -> ImageRecord:
+    height, width = image.shape[:2]
+    return ImageRecord(0, Path(name), name, width, height)
+
+
 @torch.inference_mode()
 def look_at(
-    model: DensePoseModel, pictures: Sequence[Picture], affines: Sequence[np.ndarray], size: int
-) -> Instances:
+    model: DensePoseModel, pictures: Sequence[Picture], affines: Sequence[np.ndarray], size: int,
+    scales: Sequence[float] = ONE_SCALE,
+) -> Instances:  # fmt: skip
     """What a network says of pictures in squares of `size` px, by their affines, in evaluation mode."""
     weight = next(model.parameters())
     squares = np.stack([crop_image(p.image, affine, size) for p, affine in zip(pictures, affines)])
@@ -129,12 +178,26 @@ def look_at(
     was_training = model.training
     model.eval()
     try:
-        found = model(batch).instances
+        found = _instances(model, batch)
+        if tuple(scales) != ONE_SCALE:
+            maps = fuse_scales(lambda some: _resized(model, batch, some).maps, images, scales, model.spec)
+            found = replace(found, maps=maps)
     finally:
         model.train(was_training)
-    assert found is not None, "a network of pictures gives instances in evaluation"
     _check_finite(found, pictures)
     return found
+
+
+def _instances(model: DensePoseModel, batch: PoseBatch) -> Instances:
+    found = model(batch).instances
+    assert found is not None, "a network of pictures gives instances in evaluation"
+    return found
+
+
+def _resized(model: DensePoseModel, batch: PoseBatch, images: Tensor) -> Instances:
+    """The same of a batch whose images were brought to another size."""
+    scale = images.shape[-1] / batch.images.shape[-1]
+    return _instances(model, PoseBatch.of_pictures(images, batch.image_index, batch.box * scale))
 
 
 def _check_finite(found: Instances, pictures: Sequence[Picture]) -> None:
@@ -155,7 +218,7 @@ def _within(box: np.ndarray, image: ImageRecord) -> np.ndarray:
     return np.concatenate([near, far - near])
 
 
-def _from_window(window: np.ndarray, size: int, square_from_image: np.ndarray) -> np.ndarray:
+def window_affine(window: np.ndarray, size: int, square_from_image: np.ndarray) -> np.ndarray:
     """Px of a picture -> px of maps of `size` px that lie evenly over a window xywh of its square, (2, 3)."""
     scale = size / window[2:]
     affine = square_from_image * scale[:, None]

@@ -17,15 +17,13 @@ from slimdp.data.crops import crop_affine, crop_image
 from slimdp.data.outline import hide_background
 from slimdp.evaluation.predictions import PredictionOrigin, PredictionWriter
 from slimdp.inference.decoding import DecodedMaps, decode
-from slimdp.inference.multi_scale import fuse_scales
+from slimdp.inference.multi_scale import ONE_SCALE, fuse_scales
 from slimdp.inference.pictures import detect_in_pictures, predict_in_pictures
 from slimdp.inference.video_records import PersonMaps
 from slimdp.models import DensePoseModel
 from slimdp.structures import DensePoseInstance, DensePoseMaps, ImageRecord, PersonAnnotation, PoseBatch
 from slimdp.surface.symmetry import UvSymmetry
 
-#: Of crops as they are.
-ONE_SCALE = (1.0,)
 #: A person, the affine (2, 3) from image px to crop px, and the crop (S, S, 3) uint8 RGB.
 _Crop = tuple[PersonAnnotation, np.ndarray, np.ndarray]
 
@@ -40,7 +38,7 @@ def predict_people(
 ) -> Iterator[DensePoseInstance]:
     """Predict the dense pose of each person from a crop around the box; only box and image are looked at.
 
-    A network of whole pictures sees those instead, with the boxes as given ones, and no flips and scales.
+    A network of whole pictures sees those instead, with the boxes as given ones, and no mirrored ones.
     Of a network that was trained on grey background the outline is looked at too.
 
     Args:
@@ -58,8 +56,11 @@ def predict_people(
         ValueError: a person has no outline, and the network needs one.
     """
     if model.spec.input == "image":
-        _require_plain(flip_symmetry, scales)
-        yield from predict_in_pictures(model, people, crop)
+        if flip_symmetry is not None:
+            raise ValueError(
+                "the network takes whole pictures, which are not mirrored: leave out --flip-test"
+            )
+        yield from predict_in_pictures(model, people, crop, scales=scales)
         return
     if batch < 1:
         raise ValueError(f"batch = {batch}, but at least one crop is wanted")
@@ -122,12 +123,6 @@ def _write(
         for prediction in predictions:
             writer.write(prediction)
     return Path(out)
-
-
-def _require_plain(flip_symmetry: UvSymmetry | None, scales: Sequence[float]) -> None:
-    """Refuse what networks of whole pictures cannot."""
-    if flip_symmetry is not None or tuple(scales) != ONE_SCALE:
-        raise ValueError("the network takes whole pictures: leave out flips (--flip-test) and --scales")
 
 
 def describe_origin(checkpoint: str | Path, annotations: str | Path) -> PredictionOrigin:

@@ -1,4 +1,4 @@
-"""Labels of pictures, cut to the regions that a network looked at: a region is the crop of one person."""
+"""Labels of pictures as a network looked at them: whole, or cut to regions, each the crop of one person."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from slimdp.geometry import map_from_crop
+from slimdp.geometry import crop_from_map, map_from_crop
 from slimdp.structures import IGNORE, PoseBatch
 
 
@@ -44,6 +44,47 @@ def region_labels(batch: PoseBatch, box: Tensor, person: Tensor, side: int) -> P
         source=None if batch.source is None else batch.source[point],
         keypoints=None, mask=None, outline_weight=pixels * share, one_each=True,
     )  # fmt: skip
+
+
+def picture_labels(batch: PoseBatch) -> PoseBatch:
+    """The labels of B pictures as if each were one person: for maps that tell nobody apart.
+
+    Of a map pixel that is in nobody's box, or that everybody whose box it is in calls background, background
+    is known. Where somebody has a coarse part, that counts, of several the last in the order of the parts. A
+    picture counts as many times as it has people. Returns what `ModelOutput.regions` takes.
+    """
+    pictures, image = len(batch.images), batch.image_index
+    inside = _inside_boxes(batch)
+    unknown = batch.coarse == IGNORE
+    part = torch.where(unknown, 0, batch.coarse)
+
+    def of_pictures(maps: Tensor) -> Tensor:  # the largest of everybody in a picture
+        index = image[:, None, None].expand_as(maps)
+        start = maps.new_zeros(pictures, *maps.shape[1:])
+        return start.scatter_reduce(0, index, maps, "amax")
+
+    boxed = of_pictures(inside.long()) > 0
+    in_box, anywhere = (of_pictures(each.long()) > 0 for each in (unknown & inside, unknown))
+    part = of_pictures(part)
+    coarse = torch.where((part == 0) & torch.where(boxed, in_box, anywhere), IGNORE, part)
+    numbers = torch.arange(pictures, device=image.device)
+    people = torch.bincount(image, minlength=pictures)
+    return replace(
+        batch, image_index=numbers, annotation_id=numbers, box=batch.box.new_zeros(pictures, 4),
+        coarse=coarse, instance_index=batch.point_image, keypoints=None, mask=None,
+        outline_weight=people.to(batch.points.dtype), one_each=True,
+    )  # fmt: skip
+
+
+def _inside_boxes(batch: PoseBatch) -> Tensor:
+    """(N, h, w) bool: the map pixels whose centres lie in the box of each person."""
+    height, width = batch.coarse.shape[-2:]
+    steps = (torch.arange(side, device=batch.box.device) for side in (width, height))
+    x, y = (crop_from_map(each, batch.stride)[None] for each in steps)
+    left, top, wide, high = (batch.box - batch.box.new_tensor([0.5, 0.5, 0, 0])).unbind(1)
+    columns = (x >= left[:, None]) & (x < (left + wide)[:, None])
+    rows = (y >= top[:, None]) & (y < (top + high)[:, None])
+    return rows[:, :, None] & columns[:, None, :]
 
 
 def region_px(points: Tensor, box: Tensor, side: int) -> Tensor:

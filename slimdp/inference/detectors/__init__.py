@@ -7,6 +7,7 @@ from dataclasses import replace
 from slimdp.inference.detectors.box_file import BoxFileDetector
 from slimdp.inference.detectors.detector import DetectorError, DetectorKind, DetectorRequest
 from slimdp.inference.detectors.follow import FollowDetector
+from slimdp.inference.detectors.network import NetworkDetector
 from slimdp.inference.detectors.torchvision_models import TorchvisionDetector
 from slimdp.inference.detectors.yolox import YoloxDetector
 from slimdp.inference.video_records import Detector
@@ -19,6 +20,7 @@ __all__ = [
     "DetectorKind",
     "DetectorRequest",
     "FollowDetector",
+    "NetworkDetector",
     "TorchvisionDetector",
     "YoloxDetector",
     "make_detector",
@@ -29,6 +31,7 @@ DETECTORS: dict[str, type[DetectorKind]] = {
     "yolox": YoloxDetector,
     "torchvision": TorchvisionDetector,
     "boxes": BoxFileDetector,
+    "network": NetworkDetector,
     "follow": FollowDetector,
 }
 AUTO = "auto"
@@ -58,6 +61,6 @@ def make_detector(words: str, request: DetectorRequest | None = None) -> tuple[D
             detector = kind.from_request(request)
             why = f" (no weights at hand for {' or '.join(missing)}; docs/video.md)" if missing else ""
             return detector, f"detector: {detector}{why}"
-        if name != BoxFileDetector.name:
+        if name not in (BoxFileDetector.name, NetworkDetector.name):
             missing.append(name)
     raise DetectorError("no detector is at hand; name one (docs/video.md)")

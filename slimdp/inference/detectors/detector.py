@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +33,8 @@ class DetectorRequest:
     side: int | None = None  # of what the network sees, px; None: its own
     score: float = 0.3  # the least that counts, 0..1
     device: str = "cpu"
+    #: Reads a checkpoint: the network, in evaluation mode on the CPU, and the settings of its run.
+    load: Callable[[Path], tuple[Any, Any]] | None = None
 
 
 class DetectorKind(Protocol):
