@@ -126,6 +126,17 @@ def _add_stability(commands: argparse._SubParsersAction) -> None:
         help="with --video, the folder of the rendered set that the clip is of: what is right is told, too",
     )
     add_surface(command)
+    add_input(
+        command,
+        "--beside",
+        metavar="IUV",
+        help="with --film: another dense pose of the same video, as --video",
+    )
+    add_output(
+        command,
+        "--film",
+        help="an MP4 to write: lines of equal u and v of --video, and of --beside, side by side",
+    )
     command.add_argument("--jump-cm", type=float, default=5.0, help="the least jump (default 5)")
     command.add_argument("--step", type=int, default=1, help="frames from one to the other (default 1)")
     add_threshold_px(command)
@@ -315,16 +326,21 @@ def _stability(options: argparse.Namespace) -> None:
     _check_stability_options(options)
     surface = load_surface(options.surface)
     measure = _count_predictions if options.video is None else _count_video
-    counts, points = measure(options, surface)
+    counts, others = measure(options, surface)
     counts["all"] = sum(counts.values(), StabilityCount())
     print(f"Pixels that jump more than {options.jump_cm:g} cm along the body against the flow, %:")
     print(stability_table(counts))
     scores: dict[str, Any] = {name: count.in_percent() for name, count in counts.items()}
-    if points is not None:
-        scores["points"] = points
+    scores |= others
+    if (points := others.get("points")) is not None:
         within = [f"{points[name]:.1f} within {name[:-2]} cm" for name in points if name.endswith("cm")]
         told = ", ".join([*within, f"{points['background']:.1f} background"])
         print(f"\nOf {points['count']} pixels of people, against the truth, %: {told}")
+    if (lines := others.get("contours")) is not None:
+        itf = "-" if lines["itf_db"] is None else f"{lines['itf_db']:.2f} dB"
+        print(f"\nLines of equal u and v in neighbouring frames: ITF {itf}, ISI {lines['isi']:.4f}")
+    if options.film is not None:
+        print(_write_film(options))
     if options.out is not None:
         write_scores(options.out, scores)
         print(options.out)
@@ -332,19 +348,21 @@ def _stability(options: argparse.Namespace) -> None:
 
 def _check_stability_options(options: argparse.Namespace) -> None:
     """Raise ConfigError where --predictions or --video comes with what is the other's."""
-    kind, others = "--predictions", ["source", "truth"]
+    kind, others = "--predictions", ["source", "truth", "beside", "film"]
     if options.video is not None:
         kind, others = "--video", ["annotations", "images", "first_frame"]
     for name in others:
         if getattr(options, name) is not None:
             raise ConfigError(f"{kind} does not go with --{name.replace('_', '-')}; leave that out")
+    if (options.beside is None) != (options.film is None):
+        raise ConfigError("--film shows two dense poses: --video and --beside; give both, or neither")
     if options.video is None and options.annotations is None:
         raise ConfigError("--predictions needs --annotations: the file whose people were predicted")
 
 
 def _count_predictions(
     options: argparse.Namespace, surface: Surface
-) -> tuple[dict[str, StabilityCount], None]:
+) -> tuple[dict[str, StabilityCount], dict[str, Any]]:
     """What became of the pixels of people in boxes, by video."""
     from flow_cache import FlowStore
     from slimdp.data import read_annotations
@@ -356,14 +374,15 @@ def _count_predictions(
             predictions, annotations, store, surface, options.jump_cm / 100, options.step,
             options.threshold_px, options.first_frame,
         )  # fmt: skip
-    return counts, None
+    return counts, {}
 
 
 def _count_video(
     options: argparse.Namespace, surface: Surface
-) -> tuple[dict[str, StabilityCount], dict[str, float] | None]:
-    """What became of the pixels of everyone in a video, and points within a distance where truth is known."""
+) -> tuple[dict[str, StabilityCount], dict[str, Any]]:
+    """What became of the pixels of everyone in a video, how alike drawn frames are, and how right all is."""
     from flow_cache import FlowStore
+    from slimdp.inference.contour_video import contour_fidelity
     from slimdp.inference.iuv_video import IuvVideo
     from slimdp.inference.video_scores import (
         EstimatedFrameFlow,
@@ -383,8 +402,21 @@ def _count_video(
         counts = measure_video_stability(
             video, flow, surface, options.jump_cm / 100, options.step, options.threshold_px
         )
-        points = None if options.truth is None else points_within(video, options.truth, surface)
-    return {f"track {track}": count for track, count in counts.items()}, points
+        others: dict[str, Any] = {"contours": contour_fidelity(video)}
+        if options.truth is not None:
+            others["points"] = points_within(video, options.truth, surface)
+    return {f"track {track}": count for track, count in counts.items()}, others
+
+
+def _write_film(options: argparse.Namespace) -> Path:
+    from slimdp.inference.contour_video import write_side_by_side
+    from slimdp.inference.iuv_video import IuvVideo
+    from slimdp.inference.video_frames import open_frames
+
+    with IuvVideo(options.video) as left, IuvVideo(options.beside) as right:
+        rate = left.rate if options.source is not None and options.source.is_dir() else None
+        source = None if options.source is None else open_frames(options.source, rate)
+        return write_side_by_side(left, right, options.film, source)
 
 
 def _results(options: argparse.Namespace) -> None:

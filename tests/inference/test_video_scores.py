@@ -247,7 +247,7 @@ def test_the_command(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "track 2" in said
     assert "Of 1000 pixels of people, against the truth, %: 50.0 within 5 cm, 50.0 within 10 cm, " in said
     scores = json.loads(out.read_text())
-    assert list(scores) == ["track 2", "all", "points"]
+    assert list(scores) == ["track 2", "all", "contours", "points"]
     assert scores["all"] == {"moved": 0.0, "lost": 0.0, "pairs": 4, "pixels": 800}
     given = ["stability", "--video", f"{path}", "--source", f"{moving_noise(tmp_path / 'walk')}"]
     assert main([*given, "--out", f"{out}"]) == 0
