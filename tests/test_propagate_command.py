@@ -140,3 +140,20 @@ def test_other_pictures_are_refused_unless_told(
     assert main(words(folder, tmp_path / "a.json", *more)) == 2
     assert "the names are the same, the content is not" in capsys.readouterr().err
     assert main(words(folder, tmp_path / "a.json", *more, "--unchecked-frames")) == 0
+
+
+def test_by_the_learned_check(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, all_of_them = tmp_path / "learned.json", tmp_path / "all.json"
+    assert main(words(folder, out, "--reach", 2, "--least-probability", 0.5)) == 0
+    assert main(words(folder, all_of_them, "--reach", 2, "--least-probability", 0, "--regions", "none")) == 0
+    kept, every = (read_annotations(file, folder).people for file in (out, all_of_them))
+    for people, least in ((kept, 0.5), (every, 0.0)):
+        trust = np.concatenate([p.confidence for p in people if p.confidence is not None])
+        assert ((trust >= least) & (trust <= 1)).all()
+    assert sum(len(p.points) for p in kept) <= sum(len(p.points) for p in every)
+    assert len([p for p in every if p.confidence is not None]) == 4
+    capsys.readouterr()
+    assert (
+        main(words(folder, tmp_path / "no.json", "--least-probability", 0.5, "--confidence", "falling")) == 2
+    )
+    assert "--confidence goes with --threshold-px" in capsys.readouterr().err

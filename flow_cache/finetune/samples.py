@@ -136,7 +136,8 @@ def _cut(
     window = np.s_[y : y + side, x : x + side]
     images = np.stack([_resized(image[window], crop) for image in (image_0, field.image_1)])
     flow_0to1 = field.flow_0to1((x, y, side, side)) * (crop / side)
-    weight = np.isfinite(flow_0to1).all(axis=0).astype(np.float32)
+    # What goes farther has left the window, and cannot be found in it.
+    weight = (np.abs(flow_0to1) < crop / 2).all(axis=0).astype(np.float32)
     if people is not None:
         weight *= np.where(people[window], settings.people_weight, 1).astype(np.float32)
     flow_0to1 = np.stack([_nearest(axis, crop) for axis in np.nan_to_num(flow_0to1)])

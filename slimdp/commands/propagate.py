@@ -50,6 +50,13 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         help="falling: labels weigh less, the further and the less surely they came (default none: as much)",
     )
     command.add_argument(
+        "--least-probability",
+        type=float,
+        metavar="P",
+        help="drop labels that are less likely right, by a learned check in the place of --threshold-px; "
+        "labels weigh as much as they are likely (such as 0.5)",
+    )
+    command.add_argument(
         "--longest-hop",
         type=int,
         metavar="N",
@@ -77,6 +84,7 @@ def _propagate(options: argparse.Namespace) -> None:
         ColourCheck,
         FallingConfidence,
         FramePlaces,
+        LearnedCheck,
         RegionSettings,
         TransferSettings,
         annotated_people,
@@ -86,6 +94,11 @@ def _propagate(options: argparse.Namespace) -> None:
 
     if options.out.exists():
         raise ConfigError(f"{options.out} exists; remove it, or choose another name with --out")
+    if options.least_probability is not None and options.confidence != "none":
+        raise ConfigError(
+            "--confidence goes with --threshold-px: the learned check has a confidence of its own"
+        )
+    check = None if options.least_probability is None else LearnedCheck(options.least_probability)
     labelled = read_annotations(options.annotations, options.images, read_masks=True)
     sources = [person for people in annotated_people(labelled).values() for person in people]
     if not sources:
@@ -125,6 +138,7 @@ def _propagate(options: argparse.Namespace) -> None:
             observe=observe,
             places=places,
             colours=None if options.colour_limit is None else ColourCheck(options.colour_limit),
+            check=check,
         )
     write_annotations(options.out, propagated.images, propagated.people)
     print(summary.table())

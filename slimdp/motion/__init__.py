@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         TransferSettings,
         transfer_person,
     )
+    from slimdp.motion.learned_check import JudgedPoints, LearnedCheck
     from slimdp.motion.pairs import (
         PAIR_SOURCES,
         PairDataset,
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PAIR_SOURCES", "ColourCheck", "ExactMotion", "FallingConfidence", "FlowMotion", "FramePlace",
-    "FramePlaces", "LabelTransfer", "PairDataset", "PairSample", "PairSource", "PairView",
-    "PropagationSummary", "RegionSettings", "StepCount", "TpsMotion", "TransferResult", "TransferSettings",
-    "annotated_people", "collate_pairs", "propagate", "transfer_person", "with_pairs",
+    "FramePlaces", "JudgedPoints", "LabelTransfer", "LearnedCheck", "PairDataset", "PairSample",
+    "PairSource", "PairView", "PropagationSummary", "RegionSettings", "StepCount", "TpsMotion",
+    "TransferResult", "TransferSettings", "annotated_people", "collate_pairs", "propagate",
+    "transfer_person", "with_pairs",
 ]  # fmt: skip
 
 load_on_use(__name__)

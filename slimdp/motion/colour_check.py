@@ -23,7 +23,7 @@ RADIUS_PX = 2.5
 #: Standard deviation of the blur before, px of the same.
 BLUR_PX = 1.3
 #: Of the differences in L, a and b (L 0..255, as OpenCV has 8 bits): light changes sooner than colour.
-_WEIGHTS = np.array([0.5, 1.0, 1.0])
+LAB_WEIGHTS = np.array([0.5, 1.0, 1.0])
 _PLACES = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)], dtype=np.float64)
 #: Blurred images that are kept: the frame of the labels, and those they go to.
 _KEPT_IMAGES = 4
@@ -44,7 +44,7 @@ class ColourCheck:
         if not limit > 0:
             raise ConfigError(f"a colour limit of {limit}, but a positive number is wanted")
         self._limit = limit
-        self._blurred = lru_cache(maxsize=_KEPT_IMAGES)(_blurred_lab)
+        self._blurred = lru_cache(maxsize=_KEPT_IMAGES)(blurred_lab)
 
     def between(self, file_0: Path, file_1: Path, crop_px: float) -> Alike:
         """The check of labels from one image to another; `crop_px` is a px of a 256 px crop in image px.
@@ -56,7 +56,9 @@ class ColourCheck:
         def alike(points_0: np.ndarray, points_1: np.ndarray) -> np.ndarray:
             offsets = RADIUS_PX * crop_px * _PLACES
             differences = [
-                np.linalg.norm((_at(lab_0, points_0 + each) - _at(lab_1, points_1 + each)) * _WEIGHTS, axis=1)
+                np.linalg.norm(
+                    (read_at(lab_0, points_0 + each) - read_at(lab_1, points_1 + each)) * LAB_WEIGHTS, axis=1
+                )
                 for each in offsets
             ]
             return np.asarray(np.mean(differences, axis=0) <= self._limit)
@@ -64,12 +66,13 @@ class ColourCheck:
         return alike
 
 
-def _blurred_lab(file: Path, sigma_px: float) -> np.ndarray:
+def blurred_lab(file: Path, sigma_px: float) -> np.ndarray:
+    """An image in Lab of 8 bits, (H, W, 3) float32, blurred."""
     lab = cv2.cvtColor(read_image(file), cv2.COLOR_RGB2LAB).astype(np.float32)
     return cv2.GaussianBlur(lab, (0, 0), sigma_px)
 
 
-def _at(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+def read_at(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     """An image (H, W, C) float32 read bilinearly at points (N, 2) x, y px: (N, C); its border goes on."""
     x, y = points.astype(np.float32).T[:, None]
     if not x.size:

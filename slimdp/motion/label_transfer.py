@@ -22,11 +22,14 @@ from slimdp.config.base import NotNegative, Positive, PositiveInt, Settings, Wan
 from slimdp.data.box_frame import frame_pixel_centres, sample_coarse
 from slimdp.data.crops import crop_side
 from slimdp.motion.colour_check import Alike
+from slimdp.motion.learned_check import JudgedPoints
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 
 #: Directions of the eight places about a point, and the point itself.
 _ABOUT = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)], dtype=np.float64)
 _ABOUT /= np.maximum(np.linalg.norm(_ABOUT, axis=1, keepdims=True), 1)
+#: Moves points (N, 2) px, keeps those that are likely right, and says how likely.
+Judge = Callable[[np.ndarray], JudgedPoints]
 #: Moves points (N, 2) px, and says where to and which can be believed, (N,) bool.
 Mover = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -104,6 +107,7 @@ class LabelTransfer:
     others_0: Sequence[PersonAnnotation] = ()  # everybody else in frame 0
     people_1: Sequence[PersonAnnotation] = ()  # whom the file has in frame 1, the person maybe among them
     alike: Alike | None = None  # whether labels show the same colours where they land; None: not looked at
+    judge: Judge | None = None  # takes the place of the forward-backward check of point labels
 
     @cached_property
     def limit_px(self) -> float:
@@ -116,7 +120,8 @@ class LabelTransfer:
 
     def move_labels(self, points_0: np.ndarray) -> PropagatedPoints:
         """Point labels of the person in frame 1, by all checks."""
-        moved, regions = self.move(points_0), self.settings.regions
+        moved = self.move(points_0) if self.judge is None else self.judge(points_0)
+        regions = self.settings.regions
         if regions.by != "none" and len(points_0):
             returned_0 = trace_points(moved.points_1, self.chain.reverse())
             off_px = self._image_px(regions.tolerance_px)
@@ -134,9 +139,12 @@ class LabelTransfer:
 
     def trust(self, moved: PropagatedPoints, before: np.ndarray | None) -> np.ndarray | None:
         """The confidence (N,) of labels that were kept, beside the one that they had; None: full."""
-        if self.settings.confidence is None:
+        if isinstance(moved, JudgedPoints):
+            trust = moved.probability
+        elif self.settings.confidence is None:
             return before
-        trust = self.settings.confidence.of(moved.offset_px / self._image_px(1.0), self.step)
+        else:
+            trust = self.settings.confidence.of(moved.offset_px / self._image_px(1.0), self.step)
         return trust if before is None else trust * before
 
     def _misses_outlines(self, points_1: np.ndarray) -> np.ndarray:

@@ -1,0 +1,55 @@
+"""The rows of the study of carried labels: what is run, and that nothing is run twice."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from tools import motion_effect
+
+
+def options(folder: Path, **given: object) -> Namespace:
+    words = {
+        "data": folder / "six", "flow": folder / "dis.h5", "out": folder / "runs", "reach": 39, "stride": 3,
+        "longest_hop": 1, "threshold_px": 15.0, "colour_limit": 14.0, "least_probability": 0.5,
+        "weights": None, "steps": None,
+    }  # fmt: skip
+    return Namespace(**{**words, **given})
+
+
+def test_labels_are_carried_as_the_row_says(tmp_path: Path) -> None:
+    def words(check: str) -> str:
+        asked = options(tmp_path, reach=7)
+        return " ".join(motion_effect.propagate_words(asked, check, Path("a"), Path("b"), Path("c")))
+
+    assert "--steps=-6,-3,3,6 " in words("offset")
+    assert words("offset").endswith("--threshold-px 15.0")
+    assert "--colour-limit 14.0" in words("colours")
+    assert words("learned").endswith("--least-probability 0.5")
+    assert "flow_exact" in words("exact")
+    assert "--longest-hop" not in words("exact")
+
+
+def test_rows_that_are_there_are_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured: list[tuple[str, int]] = []
+
+    def measure(asked: Namespace, check: str, seed: int) -> dict:
+        measured.append((check, seed))
+        return {"scores": {}}
+
+    monkeypatch.setattr(motion_effect, "measure", measure)
+    command = ["motion_effect", str(tmp_path), "--flow", "dis.h5", "--out", str(tmp_path)]
+    command += ["--results", str(tmp_path / "rows.json"), "--checks", "none", "learned", "--seeds", "0", "1"]
+    monkeypatch.setattr("sys.argv", command)
+    for _ in range(2):
+        assert motion_effect.main() == 0
+    assert measured == [("none", 0), ("learned", 0), ("none", 1), ("learned", 1)]
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [row.get("least_probability") for row in rows] == [None, 0.5, None, 0.5]
+    assert all(row["steps"] == 1200 for row in rows)
+    capsys.readouterr()
