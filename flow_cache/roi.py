@@ -31,6 +31,7 @@ class PeopleBoxes:
     margin: float  # share of the longer side of a box, added on each side
     width: int  # px
     height: int  # px
+    tracks: Mapping[int, np.ndarray] | None = None  # who they are, (N,) int64 by frame; None: not said of all
 
     def of_frames(self, frames: Iterable[int]) -> PeopleBoxes:
         """The boxes of some frames alone."""
@@ -63,10 +64,11 @@ def read_people_boxes(path: Path, videos: Sequence[Video], margin: float) -> dic
 
     Of `images` it wants `id` and `file_name`, whose last folder, or several of them, is the name of the video
     (else `vid_id` is), and whose file, with or without its suffix, is that of the frame (`walk/000003.jpg`);
-    of `annotations`, `image_id` and `bbox`: x, y, width, height px. Of several `categories` people alone are
-    read (`person_categories`). Frames of videos that were not given are ignored; boxes without a pixel of
-    their frame are passed over, and the log counts them. Raises FlowCacheError, which names file and entry,
-    for no such file or form, a bad box, a frame that a video lacks, another size, or a video without boxes.
+    of `annotations`, `image_id` and `bbox`: x, y, width, height px, and `track_id` where it
+    is there. Of several `categories` people alone are read (`person_categories`). Frames of videos that were
+    not given are ignored; boxes without a pixel of their frame are passed over, and the log counts them.
+    Raises FlowCacheError, which names file and entry, for no such file or form, a bad box, a frame that a
+    video lacks, another size, or a video without boxes.
     """
     if not math.isfinite(margin) or margin < 0:
         raise FlowCacheError(f"margin {margin}; wanted a share of the box's longer side, 0 or more")
@@ -78,8 +80,8 @@ def read_people_boxes(path: Path, videos: Sequence[Video], margin: float) -> dic
     for name, video in by_name.items():
         if not boxes[name]:
             raise FlowCacheError(_why_none(path, name, folders))
-        stacked = {frame: np.stack(of_frame) for frame, of_frame in boxes[name].items()}
-        found[name] = PeopleBoxes(stacked, margin, video.width, video.height)
+        stacked = {frame: np.stack([box for box, _ in people]) for frame, people in boxes[name].items()}
+        found[name] = PeopleBoxes(stacked, margin, video.width, video.height, _tracks(boxes[name]))
     return found
 
 
@@ -90,6 +92,8 @@ def frames_with_people(path: Path, videos: Sequence[Video]) -> dict[str, list[in
 
 #: By image id, the name of the video and the index of the frame; None for other videos.
 _Frames = dict[int | str, tuple[str, int] | None]
+#: A box (4,) xywh px, and the number of the person where the file has one.
+_Person = tuple[np.ndarray, int | None]
 
 
 def _read_images(
@@ -140,11 +144,11 @@ def _say_how_frames_count(path: Path, frames: _Frames, videos: Mapping[str, Vide
 
 def _read_boxes(
     path: Path, content: dict[str, Any], frames: _Frames, videos: Mapping[str, Video]
-) -> dict[str, dict[int, list[np.ndarray]]]:
-    """People's boxes (4,) xywh px by video and frame."""
+) -> dict[str, dict[int, list[_Person]]]:
+    """People's boxes and tracks by video and frame."""
     people = _person_categories(path, content)
     passed_over: list[str] = []
-    boxes: dict[str, dict[int, list[np.ndarray]]] = {name: {} for name in videos}
+    boxes: dict[str, dict[int, list[_Person]]] = {name: {} for name in videos}
     for entry in coco_records(path, content, "annotations", "annotation", FlowCacheError):
         image_id = entry.identity("image_id")
         if image_id not in frames:
@@ -155,7 +159,8 @@ def _read_boxes(
             name, frame = place
             box = entry.sound_box()
             if _shows(box, videos[name]):
-                boxes[name].setdefault(frame, []).append(box)
+                track = entry.integer("track_id") if entry.has("track_id") else None
+                boxes[name].setdefault(frame, []).append((box, track))
             else:
                 passed_over.append(entry.place)
     if passed_over:
@@ -164,6 +169,14 @@ def _read_boxes(
             "%s: %d boxes without a pixel of their frames are passed over: %s", path, len(passed_over), some
         )
     return boxes
+
+
+def _tracks(people: Mapping[int, Sequence[_Person]]) -> dict[int, np.ndarray] | None:
+    """Who the people of a video are, (N,) by frame; None unless all have a number."""
+    numbers = {frame: [track for _, track in of_frame] for frame, of_frame in people.items()}
+    if any(None in of_frame for of_frame in numbers.values()):
+        return None
+    return {frame: np.array(of_frame, np.int64) for frame, of_frame in numbers.items()}
 
 
 def _person_categories(path: Path, content: dict[str, Any]) -> set[object]:

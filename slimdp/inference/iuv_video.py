@@ -33,6 +33,7 @@ class IuvFrame:
     iuv: np.ndarray  # (H, W, 3) uint8: part 0..P, 255 u, 255 v
     track: np.ndarray  # (H, W) int32: whose pixel it is; 0 where nobody is
     boxes: dict[int, np.ndarray]  # by track: (4,) float64 x, y, width, height, px
+    scores: dict[int, float]  # by track: of the detection
 
 
 class IuvVideo:
@@ -82,11 +83,11 @@ class IuvVideo:
             raise self._damaged(found)
         if not np.array_equal(iuv[..., 0] > 0, track > 0):
             raise self._damaged(f"frame {number} has parts where nobody is, or people without parts")
-        return IuvFrame(number, float(self.time_s[row]), iuv, track, self._boxes(row))
-
-    def _boxes(self, row: int) -> dict[int, np.ndarray]:
-        first, last = np.searchsorted(self._row_of_person, [row, row + 1])
-        return dict(zip(self._tracks[first:last].tolist(), self._box[first:last], strict=True))
+        people = slice(*np.searchsorted(self._row_of_person, [row, row + 1]))
+        tracks = self._tracks[people].tolist()
+        boxes = dict(zip(tracks, self._box[people], strict=True))
+        scores = dict(zip(tracks, self._score[people].tolist(), strict=True))
+        return IuvFrame(number, float(self.time_s[row]), iuv, track, boxes, scores)
 
     def _read_header(self) -> None:
         """Read all but the maps, once attributes and shapes are as they should be."""
@@ -106,7 +107,7 @@ class IuvVideo:
         rows = {name: self._rows(name) for name in ROWS}
         self.time_s: np.ndarray = rows["time_s"]  # (T,) float64
         self._row_of_person, self._tracks = rows["people/frame"], rows["people/track"]
-        self._box = rows["people/box"]
+        self._box, self._score = rows["people/box"], rows["people/score"]
         self.first_frame = int(rows["frame"][0]) if len(rows["frame"]) else 0
         for name, channels in MAPS.items():
             maps = hdf5.dataset(root, name)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,18 @@ import torch
 from flow_cache.runtime.atomic import atomic_folder, clear_left, write_json
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.lock import IN_USE, HeldError, held_folder
-from slimdp.inference.video_records import FrameMaps, PersonMaps, TrackedPerson, VideoFrame
+from slimdp.inference.video_records import (
+    FrameMaps,
+    FramePose,
+    OutputWriter,
+    PersonMaps,
+    TrackedPerson,
+    VideoFrame,
+    VideoInfo,
+)
 from slimdp.settings_file import ConfigError
 from slimdp.structures import DensePoseMaps
+from slimdp.surface.layout import PartLayout
 
 _PIECES, _SETTINGS, _DONE, _PIECE, _MAPS = ".pieces", "settings.json", "video.json", "piece.json", "maps.npz"
 _HEADS = ("fine_segm", "u", "v", "coarse_segm")
@@ -120,6 +129,13 @@ class OutputFolder:
         write_json(self.path / _DONE, {**self._settings, **about})
         self.clear_pieces()
 
+    def add_outputs(self, record: Mapping[str, Any], names: Sequence[str], outputs: Sequence[Path]) -> None:
+        """Say that a finished run has more outputs, by the names of their writers; remove the pieces."""
+        files = [*record["outputs"], *(str(output.relative_to(self.path)) for output in outputs)]
+        more = {"write": [*record["write"], *names], "outputs": files}
+        write_json(self.path / _DONE, {**record, **more})
+        self.clear_pieces()
+
     def clear_pieces(self) -> None:
         """Remove the pieces, or what a run that was killed in doing so left of them."""
         if self.pieces_folder.is_dir():
@@ -145,11 +161,39 @@ class OutputFolder:
             if file.is_file():
                 before = read_json(file, "record of outputs")
                 for key, value in self._settings.items():
+                    if key == "write" and file.name == _DONE:
+                        continue  # others are made from what is there
                     if before.get(key) != value:
                         raise OutputFolderError(
                             f"{self.path} is of another run: {key} was {json.dumps(before.get(key))}, and is "
                             f"{json.dumps(value)} now; choose another --out, or remove it"
                         )
+
+
+def written(
+    poses: Iterable[FramePose],
+    writers: Sequence[OutputWriter],
+    place: Path,
+    info: VideoInfo,
+    layout: PartLayout,
+) -> Iterator[FramePose]:
+    """The same poses, each written by all writers into folders of theirs at a place."""
+    with ExitStack() as stack:
+        takers = []
+        for writer in writers:
+            (own := place / writer.name).mkdir()
+            takers.append(stack.enter_context(writer.piece(own, info, layout)))
+        for pose in poses:
+            for take in takers:
+                take(pose)
+            yield pose
+
+
+def join_outputs(
+    writers: Sequence[OutputWriter], places: Sequence[Path], out: Path, info: VideoInfo, layout: PartLayout
+) -> list[Path]:
+    """Make the outputs of all writers from their folders at the places of the pieces."""
+    return [writer.join([place / writer.name for place in places], out, info, layout) for writer in writers]
 
 
 def write_piece_record(folder: Path, frames: int, whole: bool, resume: ResumePoint | None) -> None:

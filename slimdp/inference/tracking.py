@@ -1,7 +1,8 @@
 """Who is who from frame to frame: boxes moved by optical flow, and matched to the detector's by overlap.
 
 A box goes along the median flow of its middle, so that it is known in frames that no detector looks at, and
-a detection is matched to the box that it overlaps most (the assignment of least cost, Kuhn, 1955). A person
+a detection is matched to the box that it overlaps most (the assignment of least cost, Kuhn, 1955), or to the
+person whom it names. A person
 whom the detector misses goes on along the flow, then in the direction taken so far, and keeps the number for
 some frames. Boxes that are unsure continue a track and begin none (ByteTrack; Zhang et al., 2022).
 """
@@ -139,15 +140,13 @@ class FlowTracker:
         return replace(track.moved(by), velocity=(float(smooth[0]), float(smooth[1])))
 
     def _match(self, tracks: list[_Track], found: Boxes) -> list[_Track]:
-        from scipy.optimize import linear_sum_assignment  # loads for longer than a picture takes
-
         overlap = overlaps(np.array([track.box for track in tracks]).reshape(-1, 4), found.xywh)
-        rows, columns = linear_sum_assignment(-overlap)
-        matched = {
-            int(row): int(column)
-            for row, column in zip(rows, columns, strict=True)
-            if overlap[row, column] >= self._settings.overlap
-        }
+        if found.track is None:
+            matched = self._by_overlap(overlap)
+        else:
+            columns = {int(number): column for column, number in enumerate(found.track)}
+            rows = ((row, columns.get(track.track)) for row, track in enumerate(tracks))
+            matched = {row: column for row, column in rows if column is not None}
         kept = []
         for row, track in enumerate(tracks):
             if row in matched:
@@ -155,14 +154,26 @@ class FlowTracker:
                 kept.append(self._continued(track, box, score))
             elif (missed := max(track.missed, 1)) <= self._settings.memory:
                 kept.append(replace(track, missed=missed))
-        for column in range(len(found)):
+        for column in sorted(set(range(len(found))) - set(matched.values())):
             is_known = bool(len(tracks)) and overlap[:, column].max() > _SAME_PERSON
-            if column in matched.values() or is_known or found.score[column] < self._settings.start:
+            if found.track is None and (is_known or found.score[column] < self._settings.start):
                 continue
-            box = tuple(float(number) for number in found.xywh[column])
-            kept.append(_Track(self._next, box, float(found.score[column])))
-            self._next += 1
-        return kept
+            number = self._next if found.track is None else int(found.track[column])
+            box = tuple(float(side) for side in found.xywh[column])
+            kept.append(_Track(number, box, float(found.score[column])))
+            self._next = max(self._next, number + 1)
+        return sorted(kept, key=lambda track: track.track)
+
+    def _by_overlap(self, overlap: np.ndarray) -> dict[int, int]:
+        """The found box (column) that each track (row) overlaps most, as one assignment of least cost."""
+        from scipy.optimize import linear_sum_assignment  # loads for longer than a picture takes
+
+        rows, columns = linear_sum_assignment(-overlap)
+        return {
+            int(row): int(column)
+            for row, column in zip(rows, columns, strict=True)
+            if overlap[row, column] >= self._settings.overlap
+        }
 
     def _continued(self, track: _Track, found: np.ndarray, score: float) -> _Track:
         gain = 1.0 if track.missed else self._settings.gain

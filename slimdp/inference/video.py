@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,16 @@ from flow_cache import FlowCacheError, __version__
 from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.progress import Tracker as ProgressTracker
 from flow_cache.runtime.progress import log_line
+from slimdp.inference.further_outputs import write_further_outputs
 from slimdp.inference.person_maps import CropNetwork, tracked_maps
 from slimdp.inference.pieces import (
     OutputFolder,
     Piece,
     ResumePoint,
+    join_outputs,
     read_resume_point,
     write_piece_record,
+    written,
 )
 from slimdp.inference.predictor import instance_of
 from slimdp.inference.read_ahead import read_ahead
@@ -156,7 +159,7 @@ def write_video(
     """Write the dense pose of a video into a folder; returns the outputs, whole.
 
     A run that ended early goes on after its last whole piece, to the same files. One that finished is left as
-    it is.
+    it is; outputs that it lacks are made from the dense pose that it wrote (`write_further_outputs`).
 
     Args:
         pipeline: what makes the dense pose.
@@ -174,7 +177,12 @@ def write_video(
     with folder.held():
         if (before := folder.finished()) is not None:
             folder.clear_pieces()
-            return _same_again(out, before, pipeline.frames)
+            there = _same_again(out, before, pipeline.frames)
+            more = [writer for writer in writers if writer.name not in before["write"]]
+            if not more:
+                log_line(f"{out}: all of it is there already")
+                return there
+            return [*there, *write_further_outputs(folder, before, more, pipeline.source, pipeline.piece)]
         pieces = folder.begin()
         done = pieces[-1].frames if pieces else 0
         if done:
@@ -185,10 +193,7 @@ def write_video(
             raise FlowCacheError(f"{error}{_what_stays(folder)}") from error
         if not pieces:
             raise FlowCacheError(f"{info.path}: no frame came of it")
-        outputs = []
-        for writer in writers:
-            of_writer = [piece.folder / writer.name for piece in pieces]
-            outputs.append(writer.join(of_writer, out, info, layout))
+        outputs = join_outputs(writers, [piece.folder for piece in pieces], out, info, layout)
         done = pieces[-1].frames
         folder.finish(outputs, done, pipeline.frames is None or done < pipeline.frames)
     return outputs
@@ -208,29 +213,14 @@ def _write_pieces(
         while (first := next(poses, None)) is not None:
             of_piece = itertools.chain([first], itertools.islice(poses, pipeline.piece - 1))
             with folder.new_piece(len(there) + len(made)) as place:
-                for pose in _written(of_piece, writers, place, pipeline):
+                layout = pipeline.network.model.layout
+                for pose in written(of_piece, writers, place, pipeline.source.info, layout):
                     done = pose.frame.index + 1
                     progress.advance()
                 whole = passage.predicted >= done + pipeline.smoother.ahead and done % pipeline.piece == 0
                 write_piece_record(place, done, whole, passage.resume_points.pop(done, None))
             made.append(folder.piece(len(there) + len(made), done, whole))
     return made
-
-
-def _written(
-    poses: Iterable[FramePose], writers: Sequence[OutputWriter], place: Path, pipeline: VideoPipeline
-) -> Iterator[FramePose]:
-    """The same poses, each written by all writers into folders of theirs at a place."""
-    with ExitStack() as stack:
-        takers = []
-        for writer in writers:
-            (own := place / writer.name).mkdir()
-            layout = pipeline.network.model.layout
-            takers.append(stack.enter_context(writer.piece(own, pipeline.source.info, layout)))
-        for pose in poses:
-            for take in takers:
-                take(pose)
-            yield pose
 
 
 def _same_again(out: Path, record: dict[str, Any], frames: int | None) -> list[Path]:
@@ -240,7 +230,6 @@ def _same_again(out: Path, record: dict[str, Any], frames: int | None) -> list[P
         raise FlowCacheError(
             f"{out} holds {there} frames, whole; for others choose another --out, or remove it"
         )
-    log_line(f"{out}: all of it is there already")
     return [out / name for name in record["outputs"]]
 
 

@@ -53,6 +53,7 @@ class Boxes:
 
     xywh: np.ndarray  # (N, 4) float64 x, y, width, height, image px, inside of the frame
     score: np.ndarray  # (N,) float64 in 0..1
+    track: np.ndarray | None = None  # (N,) int64, who they are, 1, 2, ..., where the detector knows
 
     def __len__(self) -> int:
         return len(self.score)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import cv2
@@ -140,3 +141,18 @@ def test_frames_of_any_size_are_tracked() -> None:
     assert len(step(tracker, VideoFrame(1, Fraction(1), tiny.image), found)) == 1
     with pytest.raises(ValueError, match="every = 0"):
         TrackSettings(every=0)
+
+
+def test_who_a_box_names_is_who_it_is() -> None:
+    tracker = FlowTracker(TrackSettings(every=1))
+
+    def named(lefts: tuple[float, ...], *tracks: int) -> Boxes:
+        return replace(boxes(*lefts, score=0.1), track=np.array(tracks))
+
+    first = step(tracker, frame(0, 40, 200), named((40, 200), 9, 4))
+    assert [person.track for person in first] == [4, 9]
+    # They changed places, which overlap takes for the same two people in the same places.
+    second = step(tracker, frame(1, 40, 200), named((40, 200), 4, 9))
+    assert [(person.track, round(person.box[0], -2)) for person in second] == [(4, 100), (9, 100)]
+    third = step(tracker, frame(2, 40, 200), named((40, 200, 42), 4, 9, 2))
+    assert [person.track for person in third] == [2, 4, 9]

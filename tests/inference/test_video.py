@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -21,8 +22,11 @@ from slimdp.inference.tracking import FlowTracker, TrackSettings
 from slimdp.inference.video import VideoPipeline, _Passage, write_video
 from slimdp.inference.video_frames import open_frames
 from slimdp.inference.video_records import Boxes, FramePose, Smoother, VideoInfo
+from slimdp.inference.writers import WRITERS
+from slimdp.inference.writers.picture_video import PictureVideo
 from slimdp.models import StackedHourglass
 from slimdp.surface.layout import PartLayout
+from tests.inference.writers.moving_people import contents
 
 FRAMES = 75  # three pieces of 32, the last one short
 
@@ -69,6 +73,14 @@ class TwoWalkers:
             raise KeyboardInterrupt
         self.looked.append(index)
         return Boxes(np.array([[10.0 + index / 4, 8, 20, 40], [70 - index / 4, 8, 20, 40]]), np.ones(2))
+
+
+class OneWalker(TwoWalkers):
+    """The first of them alone."""
+
+    def detect(self, image: np.ndarray, index: int = 0) -> Boxes:
+        both = super().detect(image, index)
+        return Boxes(both.xywh[:1], both.score[:1])
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +193,54 @@ def test_a_finished_run_is_left_as_it_is_and_another_is_refused(
     with pytest.raises(OutputFolderError, match='weights was "random", and is "trained" now'):
         write_video(pipeline(frames=3), [RawWriter()], out, {**ORIGIN, "weights": "trained"})
     assert json.loads((out / "video.json").read_text())["outputs"] == ["raw"]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_finished_run_gets_further_outputs_from_its_dense_pose(
+    pipeline: Callable[..., VideoPipeline], tmp_path: Path, killed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("iuv-h5", "overlay", "parts-viridis", "iuv", "results", "texture")
+    writers = [WRITERS[name] for name in names]
+    # Nobody stands before anybody: the file holds one person a pixel.
+    together = write_video(pipeline(OneWalker()), writers, tmp_path / "together", ORIGIN)
+    out = tmp_path / "later"
+    first = write_video(pipeline(OneWalker()), writers[:1], out, ORIGIN)
+    if killed:
+        made: list[int] = []
+
+        def draw(*_: object) -> np.ndarray:
+            made.append(1)
+            if len(made) > 40:
+                raise KeyboardInterrupt
+            return np.zeros((56, 100, 3), np.uint8)
+
+        with pytest.raises(KeyboardInterrupt):
+            write_video(pipeline(OneWalker()), [PictureVideo("overlay", draw)], out, ORIGIN)
+        assert not (out / "overlay.mp4").exists()
+    later = OneWalker()
+    outputs = write_video(pipeline(later), writers[1:], out, ORIGIN)
+    assert later.looked == []
+    assert [path.name for path in outputs[1:]] == [path.name for path in together[1:]]
+    assert outputs[:1] == first
+    for one, other in zip(outputs, together, strict=True):
+        assert contents(one) == contents(other)
+    record = json.loads((out / "video.json").read_text())
+    assert record["write"] == list(names)
+    assert not (out / ".pieces").exists()
+    assert write_video(pipeline(OneWalker()), writers, out, ORIGIN) == outputs
+
+
+def test_without_the_dense_pose_there_are_no_further_outputs(
+    pipeline: Callable[..., VideoPipeline], video: Path, tmp_path: Path
+) -> None:
+    write_video(pipeline(frames=3), [RawWriter()], tmp_path / "raw", ORIGIN)
+    with pytest.raises(OutputFolderError, match=r"made without overlay, and without iuv-h5"):
+        write_video(pipeline(frames=3), [WRITERS["overlay"]], tmp_path / "raw", ORIGIN)
+    write_video(pipeline(frames=3), [WRITERS["iuv-h5"]], tmp_path / "out", ORIGIN)
+    short = pipeline(frames=3)
+    short.source = replace(short.source, files=short.source.files[:2])
+    with pytest.raises(FlowCacheError, match=r"walk ends before frame 2, which .*iuv\.h5 holds"):
+        write_video(short, [WRITERS["overlay"]], tmp_path / "out", ORIGIN)
 
 
 def test_fewer_frames_than_wanted_are_not_taken_for_all(

@@ -10,20 +10,27 @@ import numpy as np
 
 from flow_cache import Video, read_people_boxes
 from flow_cache.runtime.checksums import file_sha256
+from flow_cache.runtime.progress import log_line
 from slimdp.inference.detectors.detector import DetectorError, DetectorRequest, no_boxes
 from slimdp.inference.video_frames import FrameSource
 from slimdp.inference.video_records import Boxes
 
+#: Maps of tracks are of 32 bits.
+_MOST_TRACK = 2**31 - 1
+
 
 class BoxFileDetector:
     """The boxes of a video that a COCO file lists (`flow_cache.read_people_boxes`), each with score 1.
+
+    People keep their `track_id` where all have one; where the least is 0, which stands for nobody in outputs,
+    all are higher by 1.
 
     Args:
         path: the JSON; `file_name` is VIDEO/FRAME, as tools/detect_people.py writes it.
         frames: the video.
 
     Raises:
-        DetectorError: no such file, or one without boxes of this video.
+        DetectorError: no such file, one without boxes of this video, or tracks that cannot be.
     """
 
     name = "boxes"
@@ -39,6 +46,7 @@ class BoxFileDetector:
         except ValueError as error:
             raise DetectorError(str(error)) from error
         self._boxes: Mapping[int, np.ndarray] = people.boxes
+        self._tracks = None if people.tracks is None else _checked_tracks(path, people.tracks)
         listed = np.array(sorted(people.boxes))
         self._first, self._step = int(listed[0]), int(np.diff(listed).min(initial=len(names)))
 
@@ -74,4 +82,20 @@ class BoxFileDetector:
         near = np.clip(boxes[:, :2], 0, [width, height])
         far = np.clip(boxes[:, :2] + boxes[:, 2:], 0, [width, height])
         kept = (far - near >= 1).all(axis=1)
-        return Boxes(np.concatenate([near, far - near], axis=1)[kept], np.ones(int(kept.sum())))
+        track = None if self._tracks is None else self._tracks[index][kept]
+        return Boxes(np.concatenate([near, far - near], axis=1)[kept], np.ones(int(kept.sum())), track)
+
+
+def _checked_tracks(path: Path, tracks: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """Tracks (N,) by frame, from 1 on; DetectorError for one that is twice in a frame, or no such number."""
+    for frame, of_frame in tracks.items():
+        if len(np.unique(of_frame)) < len(of_frame):
+            raise DetectorError(f"{path}: a track_id is twice in frame {frame}: {sorted(of_frame.tolist())}")
+        if of_frame.min() < 0 or of_frame.max() >= _MOST_TRACK:
+            raise DetectorError(
+                f"{path}: frame {frame} has track_id {of_frame.tolist()}; wanted 0 to {_MOST_TRACK - 1}"
+            )
+    least = min(int(of_frame.min()) for of_frame in tracks.values())
+    if least == 0:
+        log_line(f"{path}: track_id begins at 0, which is nobody in outputs; people's numbers are 1 higher")
+    return {frame: of_frame + (least == 0) for frame, of_frame in tracks.items()}

@@ -18,6 +18,7 @@ from slimdp.inference.detectors import (
 from slimdp.inference.detectors.detector import suppress_overlaps
 from slimdp.inference.tracking import usual_every
 from slimdp.inference.video_frames import open_frames
+from slimdp.inference.video_records import Detector
 from slimdp.settings_file import ConfigError
 
 IMAGE = np.zeros((48, 64, 3), np.uint8)
@@ -104,6 +105,7 @@ def test_boxes_of_a_file_are_read_by_frame(folder: Path, tmp_path: Path) -> None
     assert make_detector(f"boxes:{file}", DetectorRequest(frames=recorded))[0].detect(IMAGE, 1) is None
     assert usual_every(detector) == 1
     assert usual_every(FollowDetector()) == 4
+    assert detector.detect(IMAGE, 2).track is None
     file.write_text(json.dumps({**content, "images": [{"id": 1, "file_name": "run/000000.png"}]}))
     with pytest.raises(DetectorError, match=r"boxes\.json"):
         make_detector(f"boxes:{file}", DetectorRequest(frames=open_frames(folder)))
@@ -136,3 +138,28 @@ def test_a_torchvision_model_runs_from_a_file_of_its_weights(tmp_path: Path) -> 
     (tmp_path / "w.pth").write_bytes(b"nothing")
     with pytest.raises(DetectorError, match="holds no weights that torch reads"):
         make_detector(f"torchvision:{name}:{tmp_path / 'w.pth'}")[0].detect(IMAGE)
+
+
+def test_people_keep_the_numbers_of_a_file(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "boxes.json"
+
+    def detector_of(*tracks: int | None) -> Detector:
+        images = [{"id": 1, "file_name": "walk/000000.png"}, {"id": 2, "file_name": "walk/000002.png"}]
+        people = [
+            {"id": n, "image_id": image, "bbox": box, "track_id": track}
+            for n, (image, box, track) in enumerate(
+                zip((1, 2, 2), ([1, 2, 10, 20], [50, 2, 30, 20], [5, 5, 6, 6]), tracks, strict=True)
+            )
+        ]
+        people = [{key: value for key, value in one.items() if value is not None} for one in people]
+        file.write_text(json.dumps({"images": images, "annotations": people}))
+        return make_detector(f"boxes:{file}", DetectorRequest(frames=open_frames(folder)))[0]
+
+    detector = detector_of(7, 3, 7)
+    assert [detector.detect(IMAGE, frame).track.tolist() for frame in (0, 2)] == [[7], [3, 7]]
+    detector = detector_of(0, 3, 0)  # 0 is nobody
+    assert [detector.detect(IMAGE, frame).track.tolist() for frame in (0, 2)] == [[1], [4, 1]]
+    assert detector_of(7, None, 7).detect(IMAGE, 2).track is None
+    for tracks, message in (((7, 3, 3), "twice in frame 2"), ((7, -1, 3), r"frame 2 has track_id \[-1, 3\]")):
+        with pytest.raises(DetectorError, match=message):
+            detector_of(*tracks)
