@@ -11,6 +11,7 @@ from flow_cache.runtime.command_line import CommandParser, open_standard_streams
 from slimdp import __version__
 from slimdp.commands import (
     advise,
+    annotate,
     budget,
     data,
     evaluate,
@@ -61,7 +62,20 @@ def _parser() -> CommandParser:
     parser.set_defaults(main=main)  # for commands that run others
     parser.add_argument("--version", action="version", version=f"slimdp {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    for module in (fit, train, video, export, sweep, report, advise, data, budget, propagate, evaluate):
+    for module in (
+        annotate,
+        fit,
+        train,
+        video,
+        export,
+        sweep,
+        report,
+        advise,
+        data,
+        budget,
+        propagate,
+        evaluate,
+    ):
         module.add_commands(commands)
     commands.add_parser("flow", help="optical flow: what python -m flow_cache does")
     return parser

@@ -1,0 +1,243 @@
+"""The annotation file that is edited: written after every edit, with all that it held before, and undo.
+
+Beside `labels.json` lie two hidden files: `.labels.json.edits` has a line for each edit, from which a server
+that was killed goes on undoing, and `.labels.json.in_use` is held by the one server that edits the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flow_cache.coco import AnnotationError, read_coco
+from flow_cache.runtime.atomic import write_bytes
+from flow_cache.runtime.lock import HeldError, held
+from slimdp.annotate.changes import Change, Edit, Entry, apply_change, difference, edit_from_json
+from slimdp.data.annotation_file import read_annotations
+from slimdp.data.box_frame import FRAME
+from slimdp.surface.layout import PartLayout
+from slimdp.surface.people import PEOPLE
+
+_LOG = logging.getLogger(__name__)
+TABLES = ("images", "annotations", "categories")
+
+
+class DocumentError(AnnotationError):
+    """A file that cannot be edited with the surface or the pictures given, and why."""
+
+
+class Document:
+    """An annotation file with its edits; made by `open_document`.
+
+    `content` has the file's entries; read them, and change them by `edit` alone.
+    """
+
+    def __init__(self, path: Path, content: dict[str, Any], written: bytes | None) -> None:
+        self.path, self.content = path, content
+        # Entries and their texts, by identity: unchanged ones are not encoded again.
+        self._texts: dict[int, tuple[Entry, str]] = {}
+        self._undo: list[Edit] = []
+        self._redo: list[Edit] = []
+        self._journal = path.with_name(f".{path.name}.edits")
+        self._recall("" if written is None else _digest(written))
+
+    @property
+    def undo_title(self) -> str | None:
+        """What `undo` would take back; None: nothing."""
+        return self._undo[-1].title if self._undo else None
+
+    @property
+    def redo_title(self) -> str | None:
+        """What `redo` would do again; None: nothing."""
+        return self._redo[-1].title if self._redo else None
+
+    @property
+    def edits(self) -> int:
+        """How many edits can be undone."""
+        return len(self._undo)
+
+    def edit(self, title: str, image: int, wanted: dict[tuple[str, int], Entry | None]) -> None:
+        """Change entries and write the file: all of it, or nothing is changed anywhere.
+
+        `wanted` has by table and place what an entry is to become: None goes, a place at the table's end is
+        new. Entries go from the last place on, so that places are those of before. Raises OSError where the
+        file cannot be written.
+        """
+        changes = []
+        order = sorted(wanted, key=lambda key: (wanted[key] is None, -key[1] if wanted[key] is None else 0))
+        for table, place in order:
+            entries = self.content[table]
+            before = entries[place] if place < len(entries) else None
+            change = difference(table, place, before, wanted[table, place])
+            if change is not None:
+                changes.append(change)
+        if changes:
+            edit = Edit(title, image, tuple(changes))
+            self._do(edit, back=False)
+            self._undo.append(edit)
+            self._redo.clear()
+
+    def undo(self) -> int | None:
+        """Take the last edit back; the number of its picture, None where there is nothing."""
+        return self._step(self._undo, self._redo, back=True)
+
+    def redo(self) -> int | None:
+        """Do again what was undone last; the number of its picture, None where there is nothing."""
+        return self._step(self._redo, self._undo, back=False)
+
+    def _step(self, source: list[Edit], target: list[Edit], back: bool) -> int | None:
+        if not source:
+            return None
+        edit = source[-1]
+        self._do(edit, back)
+        target.append(source.pop())
+        return edit.image
+
+    def _do(self, edit: Edit, back: bool) -> None:
+        """Change the entries and write them; where that fails, they are as before."""
+        done: list[Change] = []
+        try:
+            for change in reversed(edit.changes) if back else edit.changes:
+                apply_change(self.content, change, back)
+                done.append(change)
+            self._write({"back": back} if back else edit.as_json())
+        except BaseException:
+            for change in reversed(done):
+                apply_change(self.content, change, not back)
+            raise
+
+    def _write(self, line: dict[str, Any]) -> None:
+        """The line of the edit first: of a server that is killed in between, it is not believed."""
+        encoded = self._encode()
+        with open(self._journal, "a", encoding="utf-8") as journal:
+            journal.write(json.dumps({**line, "digest": _digest(encoded)}) + "\n")
+        write_bytes(self.path, encoded)
+
+    def _encode(self) -> bytes:
+        """The file's bytes; only entries that were never encoded before take time."""
+        texts = {
+            id(entry): self._texts.get(id(entry)) or (entry, json.dumps(entry))
+            for name in TABLES
+            for entry in self.content[name]
+        }
+        pieces = []
+        for name, value in self.content.items():
+            if name in TABLES:
+                rows = ", ".join(texts[id(entry)][1] for entry in value)
+                pieces.append(f"{json.dumps(name)}: [{rows}]")
+            else:
+                pieces.append(f"{json.dumps(name)}: {json.dumps(value)}")
+        self._texts = texts
+        return ("{" + ", ".join(pieces) + "}\n").encode()
+
+    def _recall(self, digest: str) -> None:
+        """Edits of earlier servers, up to the line that the file's content agrees with; later ones go."""
+        undo: list[Edit] = []
+        redo: list[Edit] = []
+        kept = 0
+        try:
+            lines = self._journal.read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError):
+            return
+        for number, text in enumerate(lines, start=1):
+            try:
+                line = json.loads(text)
+                if "back" in line:
+                    redo.append(undo.pop())
+                else:
+                    edit = edit_from_json(line)
+                    redo = redo[:-1] if redo and redo[-1] == edit else []
+                    undo.append(edit)
+                if line["digest"] == digest:
+                    self._undo, self._redo, kept = list(undo), list(redo), number
+            except (ValueError, KeyError, TypeError, IndexError):
+                break  # the last line of a killed server
+        if kept < len(lines):
+            write_bytes(self._journal, "".join(f"{text}\n" for text in lines[:kept]).encode())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:24]
+
+
+@contextmanager
+def open_document(
+    path: Path, layout: PartLayout, surface: dict[str, str], keypoints: tuple[str, ...]
+) -> Iterator[Document]:
+    """Hold an annotation file and read it, or begin a new one, which is written with the first edit.
+
+    Args:
+        path: of the file, by this tool or another one.
+        layout: the parts of the surface that the labels are to speak of.
+        surface: what tells that surface from others (`surface_identity`).
+        keypoints: names of a new file's keypoints.
+
+    Raises:
+        HeldError: another server edits it.
+        AnnotationError: it is no annotation file, or speaks of another surface; it stays as it is.
+    """
+    lock = path.with_name(f".{path.name}.in_use")
+    try:
+        with held(lock):
+            try:
+                yield _open(path, layout, surface, keypoints)
+            finally:
+                lock.unlink(missing_ok=True)
+    except HeldError as error:
+        raise HeldError(f"{path} is being edited: {error}; use its page, or end that server") from None
+
+
+def _open(path: Path, layout: PartLayout, surface: dict[str, str], keypoints: tuple[str, ...]) -> Document:
+    if not path.exists():
+        return Document(path, _new(layout, surface, keypoints), None)
+    written = path.read_bytes()
+    content = read_coco(path, "annotation file", DocumentError)
+    _check_surface(path, content, surface)
+    found = read_annotations(path, path.parent, check_images=False, layout=layout)
+    info = content.get("info")
+    if info is None or isinstance(info, dict):
+        if any(len(person.points) for person in found.people) and not (info or {}).get("dp_surface"):
+            name = surface["name"]
+            _LOG.warning("%s does not say whose (u, v) it has; they are taken for those of %s", path, name)
+        content["info"] = {**(info or {}), "dp_surface": surface}
+    content.setdefault("annotations", [])
+    if not content.get("categories"):
+        content["categories"] = [_only_category(path, content, layout, surface, keypoints)]
+    return Document(path, content, written)
+
+
+def _only_category(path: Path, content: dict[str, Any], *of_new: Any) -> Entry:
+    """The category that a file without any speaks of; entries that do not say so get it."""
+    entries = content["annotations"]
+    known = {entry["category_id"] for entry in entries if entry.get("category_id") is not None}
+    if len(known) > 1:
+        raise DocumentError(f"{path}: categories: missing, but there are several category_id; add them")
+    identity = known.pop() if known else 1
+    content["annotations"] = [{**entry, "category_id": identity} for entry in entries]
+    category: Entry = _new(*of_new)["categories"][0]
+    return {**category, "id": identity}
+
+
+def _check_surface(path: Path, content: dict[str, Any], surface: dict[str, str]) -> None:
+    info = content.get("info")
+    known = info.get("dp_surface") if isinstance(info, dict) else None
+    if isinstance(known, dict) and known.get("sha256") != surface["sha256"]:
+        named = f"{known.get('name')!r:.80}"
+        raise DocumentError(
+            f"{path}: its labels are of the surface {named}, and those of {surface['name']!r} would not fit; "
+            "name the first by --surface, or another file by --out"
+        )
+
+
+def _new(layout: PartLayout, surface: dict[str, str], keypoints: tuple[str, ...]) -> dict[str, Any]:
+    name = layout.category
+    category: Entry = {"id": 1, "name": name, "supercategory": name, "keypoints": list(keypoints)}
+    if layout != PEOPLE:
+        category["dp_layout"] = layout.as_json()
+    info = {"description": "DensePose-COCO annotations", "dp_frame": FRAME, "dp_surface": surface}
+    return {"info": info, "images": [], "annotations": [], "categories": [category]}

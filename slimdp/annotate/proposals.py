@@ -1,0 +1,203 @@
+"""Proposals that save clicks: labels that the flow carries to a frame, and answers of a trained network.
+
+A proposed point is no label before it is accepted: it waits among those that are asked, with a guess.
+Outlines of parts are put in place, and listed as pending until they change, or points are chosen in them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flow_cache import FlowChain, FlowPair, make_estimator
+from slimdp.annotate.actions import Work
+from slimdp.annotate.ask import points_to_ask
+from slimdp.annotate.changes import Entry
+from slimdp.annotate.network import NetworkAnswer, ask_network
+from slimdp.annotate.people import HIDDEN, OPEN, EditError, Person, coarse_fields, with_asked
+from slimdp.annotate.session import Session
+from slimdp.config import CropSettings
+from slimdp.data.box_frame import FRAME, frame_from_image
+from slimdp.motion import FallingConfidence, LabelTransfer, TransferSettings, transfer_person
+from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
+
+#: Frames from a labelled one to the one that its labels are carried to, at most.
+REACH = 24
+#: A carried point that is trusted less is not proposed.
+LEAST_TRUST = 0.02
+
+
+def propose(session: Session, number: int, kind: str, person: object) -> None:
+    """Put proposals into the file as one edit: `kind` is flow, for a whole frame, or network, for a person.
+
+    Raises EditError where there is nothing to propose from.
+    """
+    if kind == "flow":
+        _from_flow(session, number)
+    elif kind == "network" and isinstance(person, int):
+        _from_network(session, number, person)
+    else:
+        raise EditError("proposals come from flow, or from the network for a person")
+
+
+# ---- along the flow
+
+
+def _from_flow(session: Session, number: int) -> None:
+    labelled = _nearest_labelled(session, number)
+    if labelled is None:
+        raise EditError(f"no labelled frame within {REACH} frames of this one; label one first")
+    chain = _chain(session, labelled, number)
+    people_0 = _annotations(session, labelled)
+    work = Work(session, number)
+    there = {person.entry.get("track_id"): person for person in work.people}
+    carried = 0
+    for person_0 in people_0:
+        before = there.get(person_0.track)
+        if not person_0.has_labels or (before is not None and _is_labelled(before.entry)):
+            continue
+        others = [other for other in people_0 if other is not person_0]
+        settings = TransferSettings(confidence=FallingConfidence())
+        transfer = LabelTransfer(person_0, chain, number - labelled, settings, CropSettings(), others)
+        size = session.media.size(number)
+        moved = transfer_person(transfer, _record(session, number, size)).person_1
+        if moved is None:
+            continue
+        fields = _carried_fields(moved)
+        if before is None:
+            work.add(moved.box, fields, person_0.track)
+        else:
+            work.put(before, {**before.entry, "bbox": moved.box.tolist(), **fields})
+        carried += 1
+    if not carried:
+        raise EditError("the flow carries nobody here who has no labels yet")
+    session.media.keep(number)
+    session.document.edit("carry labels along the flow", number, work.wanted)
+
+
+def _nearest_labelled(session: Session, number: int) -> int | None:
+    """The nearest frame with labels of somebody, an earlier one where two are as near."""
+    if not session.media.is_video:
+        raise EditError("flow carries labels between the frames of a video; these are pictures")
+    for away in range(1, REACH + 1):
+        for other in (number - away, number + away):
+            if 0 <= other < len(session.media) and session.image_place(other) is not None:
+                people = session.people(other)
+                if any(_is_labelled(person.entry) for _, person in people):
+                    return other
+    return None
+
+
+def _is_labelled(entry: Entry) -> bool:
+    return bool(entry.get("dp_x"))
+
+
+def _chain(session: Session, start: int, end: int) -> FlowChain:
+    """The flow from frame to frame, each estimated there and back."""
+    estimator = make_estimator("dis")
+    step = 1 if end > start else -1
+    pairs = []
+    # Read forward, as a video file is decoded.
+    frames = {n: session.media.read(n) for n in range(min(start, end), max(start, end) + 1)}
+    for frame in range(start, end, step):
+        both = np.stack([frames[frame], frames[frame + step]])
+        there, back = estimator.estimate(both, [(0, 1), (1, 0)])
+        pairs.append(FlowPair(there, back))
+    return FlowChain(tuple(pairs))
+
+
+def _annotations(session: Session, number: int) -> list[PersonAnnotation]:
+    """Everybody in a picture, as the label transfer takes them."""
+    size = session.media.size(number)
+    record = _record(session, number, size)
+    found = []
+    for _, person in session.people(number):
+        known = ~np.isnan(person.uv).any(axis=1) if len(person.points) else np.zeros(0, bool)
+        count = int(known.sum())
+        found.append(
+            PersonAnnotation(
+                id=int(person.entry["id"]),
+                image=record,
+                box=person.box,
+                points=person.points[known],
+                part=person.part[known],
+                uv=person.uv[known].astype(np.float32),
+                source=np.full(count, int(LabelSource.ANNOTATOR)),
+                step=np.zeros(count, np.int64),
+                track=person.entry.get("track_id"),
+                coarse=person.coarse,
+                layout=session.surface.layout,
+            )
+        )
+    return found
+
+
+def _record(session: Session, number: int, size: tuple[int, int]) -> ImageRecord:
+    picture = session.media.pictures[number]
+    file = session.media.file(number)
+    return ImageRecord(number, file, picture.file_name, *size, video=picture.video or "video", frame=number)
+
+
+def _carried_fields(moved: PersonAnnotation) -> Entry:
+    """What an entry gets from a person whom the flow has brought: parts, and points that are asked."""
+    fields: Entry = {}
+    if moved.coarse is not None:
+        coarse = np.array(moved.coarse)
+        fields |= coarse_fields(coarse, {})
+        fields["dp_help"] = {"pending_parts": sorted({int(c) for c in np.unique(coarse)} - {0, IGNORE})}
+    trust = np.ones(len(moved.points)) if moved.confidence is None else moved.confidence
+    places = frame_from_image(moved.points, moved.box).clip(0, FRAME)
+    coarse_of_part = moved.layout.coarse_of_part
+    asked = []
+    for (x, y), part, (u, v), sure in zip(
+        places.tolist(), moved.part.tolist(), moved.uv.tolist(), trust.tolist()
+    ):
+        if sure >= LEAST_TRUST:
+            guess = _guess(part, u, v, sure, "flow")
+            each = {"x": round(x, 3), "y": round(y, 3), "part": int(coarse_of_part[part]), "state": OPEN}
+            asked.append({**each, "guess": guess})
+    return fields | {"dp_asked": asked} if asked else fields
+
+
+# ---- by a network
+
+
+def _from_network(session: Session, number: int, identity: int) -> None:
+    """Outlines where there are none, and a guess for every point that waits without one."""
+    work = Work(session, number)
+    person = work.person(identity)
+    answer = ask_network(session, work.image, person.box)
+    entry = person.entry
+    if person.coarse is None or not person.coarse.any():
+        coarse = answer.coarse(person.box)
+        parts = sorted({int(c) for c in np.unique(coarse)} - {0})
+        if not parts:
+            raise EditError("the network sees nobody in this box")
+        entry = {**entry, **coarse_fields(coarse, entry)}
+        entry["dp_help"] = {**entry.get("dp_help", {}), "pending_parts": parts}
+        work.put(person, entry)
+    else:
+        asked = [*person.asked, *points_to_ask(person)]
+        waiting = [each for each in asked if each["state"] != HIDDEN and "guess" not in each]
+        if not waiting:
+            raise EditError("every point has an answer or a proposal already")
+        guesses = _guesses(answer, person, waiting)
+        asked = [{**each, "guess": guesses[id(each)]} if id(each) in guesses else each for each in asked]
+        work.put(person, with_asked(entry, asked))
+    session.document.edit("proposals of the network", number, work.wanted)
+
+
+def _guesses(answer: NetworkAnswer, person: Person, waiting: list[dict[str, Any]]) -> dict[int, Any]:
+    """What the network says of points that wait, each within its own coarse part."""
+    scale = person.box[2:] / FRAME
+    places = person.box[:2] + np.array([[each["x"], each["y"]] for each in waiting]) * scale
+    coarse = np.array([each["part"] for each in waiting])
+    part, uv, sure = answer.at(places, coarse)
+    rows = zip(waiting, part.tolist(), uv.tolist(), sure.tolist())
+    return {id(each): _guess(p, u, v, c, "network") for each, p, (u, v), c in rows}
+
+
+def _guess(part: int, u: float, v: float, sure: float, by: str) -> dict[str, Any]:
+    u, v = min(max(u, 0.0), 1.0), min(max(v, 0.0), 1.0)
+    return {"part": int(part), "u": round(u, 5), "v": round(v, 5), "confidence": round(sure, 4), "by": by}

@@ -1,0 +1,287 @@
+"""One file being labelled: its document, pictures and views, what the page is told, and who may edit.
+
+Everything is called from the server's threads, one at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from slimdp.annotate.ask import next_asked
+from slimdp.annotate.changes import Entry
+from slimdp.annotate.document import Document
+from slimdp.annotate.media import Media
+from slimdp.annotate.people import HIDDEN, EditError, Person, read_person
+from slimdp.annotate.views import ViewImages
+from slimdp.data.box_frame import sample_coarse
+from slimdp.data.person_entry import CategoryLabels
+from slimdp.inference.detectors import DetectorRequest, make_detector
+from slimdp.inference.video_records import Detector
+from slimdp.report.drawing import PART_COLOURS
+from slimdp.structures import ImageRecord
+from slimdp.surface import BodySurface
+
+#: A page that was not heard of for so long has gone, s.
+PAGE_GONE_S = 20.0
+#: Lines between keypoints, by their names.
+SKELETON = (
+    ("left_ear", "left_eye"), ("left_eye", "nose"), ("nose", "right_eye"), ("right_eye", "right_ear"),
+    ("head_top", "head_bottom"), ("head_bottom", "left_shoulder"), ("head_bottom", "right_shoulder"),
+    ("left_shoulder", "right_shoulder"), ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"),
+    ("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist"), ("left_shoulder", "left_hip"),
+    ("right_shoulder", "right_hip"), ("left_hip", "right_hip"), ("left_hip", "left_knee"),
+    ("left_knee", "left_ankle"), ("right_hip", "right_knee"), ("right_knee", "right_ankle"),
+)  # fmt: skip
+
+
+class OtherPageError(Exception):
+    """Another page edits the file."""
+
+
+class Session:
+    """What the server serves; `weights` is a checkpoint for proposals, None for none."""
+
+    def __init__(
+        self,
+        document: Document,
+        media: Media,
+        surface: BodySurface,
+        weights: str | None = None,
+        detector: str = "auto",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.document, self.media, self.surface = document, media, surface
+        self.views = ViewImages(surface)
+        self.weights, self.detector_words = weights, detector
+        self._detector: Detector | None = None
+        self._lock = threading.RLock()
+        self._clock = clock
+        self._page, self._heard = "", -PAGE_GONE_S
+        self._images = _Images(document, media)
+
+    # ---- who edits
+
+    @contextmanager
+    def by(self, page: str) -> Iterator[None]:
+        """Do something for a page; OtherPageError where another one has the file."""
+        with self._lock:
+            if page != self._page:
+                raise OtherPageError
+            self._heard = self._clock()
+            yield
+
+    def claim(self, page: str, take: bool = False) -> None:
+        """Let a page edit; OtherPageError where another one does that is still there, unless it is taken."""
+        with self._lock:
+            there = self._clock() - self._heard < PAGE_GONE_S
+            if self._page not in ("", page) and there and not take:
+                raise OtherPageError
+            self._page, self._heard = page, self._clock()
+
+    def leave(self, page: str) -> None:
+        """A page has gone."""
+        with self._lock:
+            if page == self._page:
+                self._page = ""
+
+    # ---- what the page is told
+
+    def about(self) -> dict[str, Any]:
+        """What stays the same: pictures, parts, keypoints, views."""
+        layout, names = self.surface.layout, self.category.keypoint_names
+        index = {name: number for number, name in enumerate(names)}
+        bones = [[index[a], index[b]] for a, b in SKELETON if a in index and b in index]
+        first = [
+            int(np.flatnonzero(layout.coarse_of_part == c)[-1])
+            for c in range(1, 1 + len(layout.coarse_parts))
+        ]
+        return {
+            "file": self.document.path.name,
+            "pictures": [PurePosixPath(picture.file_name).name for picture in self.media.pictures],
+            "video": self.media.is_video,
+            "category": layout.category,
+            "parts": list(layout.coarse_parts),
+            "colours": [PART_COLOURS[part].tolist() for part in first],
+            "fineParts": list(layout.part_names),
+            "coarseOf": layout.coarse_of_part.tolist(),
+            "keypoints": list(names),
+            "skeleton": bones,
+            "network": self.weights is not None,
+        }
+
+    def overview(self) -> list[dict[str, int]]:
+        """By picture: people, points, and points that still wait."""
+        with self._lock:
+            rows = [{"people": 0, "points": 0, "waiting": 0} for _ in range(len(self.media))]
+            numbers = self._images.numbers()
+            for entry in self.document.content["annotations"]:
+                number = numbers.get(entry.get("image_id"))
+                if number is not None:
+                    row = rows[number]
+                    row["people"] += 1
+                    row["points"] += len(entry.get("dp_x") or ())
+                    row["waiting"] += sum(each["state"] != HIDDEN for each in entry.get("dp_asked") or ())
+            return rows
+
+    def state(self, number: int) -> dict[str, Any]:
+        """All that is known of a picture."""
+        with self._lock:
+            width, height = self.media.size(number)
+            document = self.document
+            return {
+                "picture": number, "width": width, "height": height,
+                "undo": document.undo_title, "redo": document.redo_title, "edits": document.edits,
+                "people": [self._told(person) for _, person in self.people(number)],
+            }  # fmt: skip
+
+    def _told(self, person: Person) -> dict[str, Any]:
+        label = np.zeros(len(person.points), np.uint8)
+        if person.coarse is not None and len(person.points):
+            label = sample_coarse(person.coarse, person.box, person.points, outside=0)[0]
+        uv = [None if np.isnan(pair).any() else pair for pair in np.round(person.uv, 4).tolist()]
+        asked = [
+            {**each, "at": place}
+            for each, place in zip(person.asked, np.round(person.asked_points(), 2).tolist())
+        ]
+        return {
+            "id": person.entry["id"], "track": person.entry.get("track_id"),
+            "box": np.round(person.box, 2).tolist(),
+            "mask": None if person.coarse is None else _runs(person.coarse),
+            "points": np.round(person.points, 2).tolist(), "part": person.part.tolist(), "uv": uv,
+            "coarse": label.tolist(), "asked": asked, "next": next_asked(person.asked),
+            "keypoints": None if person.keypoints is None else person.keypoints.tolist(),
+            "help": person.entry.get("dp_help", {}), "crowd": bool(person.entry.get("iscrowd")),
+        }  # fmt: skip
+
+    # ---- people and pictures of the file
+
+    @property
+    def category(self) -> CategoryLabels:
+        """What labels of this file speak of."""
+        return CategoryLabels(tuple(self.category_entry.get("keypoints") or ()), self.surface.layout)
+
+    @property
+    def category_entry(self) -> Entry:
+        """The file's category of the surface; the first one where none is named so."""
+        categories: list[Entry] = self.document.content["categories"]
+        name = self.surface.layout.category
+        return next((entry for entry in categories if entry.get("name") == name), categories[0])
+
+    def people(self, number: int) -> list[tuple[int, Person]]:
+        """Who is in a picture, each with its place among the file's annotations."""
+        record = self.image_record(number)
+        if record is None:
+            return []
+        category, path = self.category_entry["id"], self.document.path
+        return [
+            (place, read_person(entry, record, self.category, path))
+            for place, entry in enumerate(self.document.content["annotations"])
+            if entry.get("image_id") == record.id and entry.get("category_id") == category
+        ]
+
+    def image_record(self, number: int) -> ImageRecord | None:
+        """The file's record of a picture; None where it has none."""
+        return self._images.record(number)
+
+    def image_place(self, number: int) -> int | None:
+        """The place of a picture among the file's images."""
+        return self._images.place(number)
+
+    def new_image(self, number: int) -> Entry:
+        """An entry for a picture that the file does not have yet."""
+        return self._images.new(number)
+
+    def detector(self) -> Detector:
+        """What finds people; EditError where there is none."""
+        if self._detector is None:
+            try:
+                self._detector, _ = make_detector(self.detector_words, DetectorRequest())
+            except ValueError as error:
+                raise EditError(str(error)) from None
+        return self._detector
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Which entry of `images` is which picture."""
+
+    document: Document
+    media: Media
+
+    def numbers(self) -> dict[Any, int]:
+        """The number of the picture by the id of its entry."""
+        found: dict[Any, int] = {}
+        for number in range(len(self.media)):
+            place = self.place(number)
+            if place is not None:
+                found[self._entries[place].get("id")] = number
+        return found
+
+    @property
+    def _entries(self) -> list[Entry]:
+        entries: list[Entry] = self.document.content["images"]
+        return entries
+
+    def place(self, number: int) -> int | None:
+        """By the name with its folders, else by frame of the video, else by the name of one entry alone."""
+        picture = self.media.pictures[number]
+        same = [
+            place for place, entry in enumerate(self._entries) if entry.get("file_name") == picture.file_name
+        ]
+        if not same and picture.frame is not None:
+            same = [
+                place
+                for place, entry in enumerate(self._entries)
+                if entry.get("frame_id") == picture.frame and str(entry.get("vid_id")) == picture.video
+            ]
+        if not same:
+            name = PurePosixPath(picture.file_name).name
+            same = [
+                place
+                for place, entry in enumerate(self._entries)
+                if PurePosixPath(str(entry.get("file_name"))).name == name
+            ]
+            if len(same) > 1 or picture.frame is not None:
+                return None
+        return same[0] if same else None
+
+    def record(self, number: int) -> ImageRecord | None:
+        place = self.place(number)
+        if place is None:
+            return None
+        entry, (width, height) = self._entries[place], self.media.size(number)
+        if (entry.get("width", width), entry.get("height", height)) != (width, height):
+            raise EditError(
+                f"{entry.get('file_name')} has {width} x {height} px, but the labels are of "
+                f"{entry.get('width')} x {entry.get('height')} px; these are not the pictures of these labels"
+            )
+        video = None if entry.get("vid_id") is None else str(entry["vid_id"])
+        return ImageRecord(int(entry["id"]), Path(), str(entry["file_name"]), width, height, video)
+
+    def new(self, number: int) -> Entry:
+        picture, (width, height) = self.media.pictures[number], self.media.size(number)
+        identity = 1 + max((int(entry["id"]) for entry in self._entries), default=0)
+        entry: Entry = {"id": identity, "file_name": picture.file_name, "width": width, "height": height}
+        entry["is_labeled"] = True
+        if picture.video is not None:
+            entry |= {"vid_id": picture.video, "has_no_densepose": False, "nframes": len(self.media)}
+            if picture.frame is not None:
+                entry["frame_id"] = picture.frame
+        return entry
+
+
+def _runs(coarse: np.ndarray) -> list[int]:
+    """A mask as [label, length, label, length, ...], row by row."""
+    flat = coarse.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1])
+    length = np.diff(np.append(starts, len(flat)))
+    runs: list[int] = np.column_stack([flat[starts], length]).ravel().tolist()
+    return runs

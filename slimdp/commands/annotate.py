@@ -1,0 +1,55 @@
+"""Labels by hand, in the browser."""
+
+from __future__ import annotations
+
+import argparse
+
+from flow_cache.runtime.command_line import add_input, add_output
+from slimdp.commands.arguments import add_surface
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """annotate."""
+    command = commands.add_parser(
+        "annotate",
+        help="label pictures or a video by hand, in the browser",
+        description="Label pictures, or frames of a video, in the browser: outlines of parts, then points "
+        "on the body (docs/annotate.md). Needs: pip install 'slimdp[annotate]'",
+    )
+    add_input(
+        command,
+        "source",
+        reads=lambda file, options: file.suffix != ".json",
+        metavar="PICTURES_OR_VIDEO",
+        help="a video file, a folder of pictures, or a picture",
+    )
+    add_output(
+        command, "--out", role="store", required=True, metavar="LABELS.json",
+        help="the annotation file, which is gone on with where it is there",
+    )  # fmt: skip
+    add_surface(command, about="open (default), or a folder with a mesh (docs/surfaces.md)")
+    command.add_argument(
+        "--frames", action="store_true", help="the pictures of the folder are the frames of a video"
+    )
+    add_input(
+        command, "--weights", words=("default",),
+        help="stage_NAME.pt, or default: a network whose answers are proposed",
+    )  # fmt: skip
+    command.add_argument("--detector", default="auto", help="as of slimdp video (default auto)")
+    command.add_argument("--port", type=int, default=0, help="of the page (default: any that is free)")
+    command.add_argument("--no-browser", action="store_true", help="print the address alone")
+    command.set_defaults(run=_annotate)
+
+
+def _annotate(options: argparse.Namespace) -> None:
+    from slimdp.annotate.serve import AnnotateSettings, annotate
+
+    settings = AnnotateSettings(
+        surface=options.surface,
+        frames=options.frames,
+        weights=None if options.weights is None else str(options.weights),
+        detector=options.detector,
+        port=options.port,
+        browser=not options.no_browser,
+    )
+    annotate(options.source, options.out, settings, lambda line: print(line, flush=True))

@@ -1,0 +1,165 @@
+"""The file: whole after every edit, with what others wrote, and undo that outlives the server."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flow_cache.coco import AnnotationError
+from flow_cache.runtime.lock import HeldError
+from slimdp.annotate.actions import act
+from slimdp.annotate.document import open_document
+from slimdp.annotate.views import surface_identity
+from slimdp.surface import PEOPLE, BodySurface
+from tests.annotate.conftest import Opened
+from tests.box_animal import LAYOUT
+
+_BOX = {"box": [40, 10, 80, 180]}
+
+
+def test_nothing_is_written_before_the_first_edit(opened: Opened) -> None:
+    assert not opened.labels.exists()
+    act(opened.session, 0, "box", _BOX)
+    assert opened.person()["bbox"] == [40, 10, 80, 180]
+    assert [image["file_name"] for image in opened.content()["images"]] == ["pictures/0.png"]
+
+
+def test_undo_and_redo_without_end_and_over_servers(open_session: Callable[..., Opened]) -> None:
+    opened, contents = open_session(), []
+    for x in range(12):
+        act(opened.session, x % 2, "box", {"box": [x, 10, 50, 60]})
+        contents.append(opened.labels.read_bytes())
+    opened = open_session()
+    assert opened.session.document.edits == 12
+    for content in reversed(contents[:-1]):
+        assert opened.session.document.undo() is not None
+        assert opened.labels.read_bytes() == content
+    opened = open_session()
+    assert opened.session.document.undo() == 0
+    assert opened.content()["annotations"] == []
+    assert opened.session.document.undo() is None
+    opened = open_session()
+    for content in contents:
+        opened.session.document.redo()
+        assert opened.labels.read_bytes() == content
+    assert opened.session.document.redo() is None
+
+
+def test_an_edit_after_undo_drops_what_was_undone(open_session: Callable[..., Opened]) -> None:
+    opened = open_session()
+    act(opened.session, 0, "box", _BOX)
+    act(opened.session, 0, "box", {"box": [0, 0, 30, 30]})
+    opened.session.document.undo()
+    act(opened.session, 0, "box", {"box": [5, 5, 30, 30]})
+    for session in (opened.session, open_session().session):
+        assert session.document.redo_title is None
+        assert session.document.edits == 2
+
+
+def test_a_killed_server_loses_no_label_and_no_undo(open_session: Callable[..., Opened]) -> None:
+    opened = open_session()
+    act(opened.session, 0, "box", _BOX)
+    content, journal = opened.labels.read_bytes(), opened.labels.with_name(".labels.json.edits")
+    act(opened.session, 0, "box", {"box": [0, 0, 30, 30]})
+    # Killed between the line of the edit and the file, and within the line.
+    opened.labels.write_bytes(content)
+    with open(journal, "a") as file:
+        file.write('{"title": "box", "ima')
+    session = open_session().session
+    assert session.document.edits == 1
+    act(session, 0, "box", {"box": [5, 5, 30, 30]})
+    assert open_session().session.document.edits == 2
+
+
+def test_a_file_that_cannot_be_written_changes_nothing(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act(opened.session, 0, "box", _BOX)
+    content, state = opened.labels.read_bytes(), opened.session.state(0)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("slimdp.annotate.document.write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        act(opened.session, 0, "box", {"box": [0, 0, 30, 30]})
+    assert opened.labels.read_bytes() == content
+    assert opened.session.state(0) == state
+    monkeypatch.undo()
+    act(opened.session, 0, "box", {"box": [0, 0, 30, 30]})
+    assert len(opened.content()["annotations"]) == 2
+
+
+def test_two_servers_on_one_file_are_refused(opened: Opened, surface: BodySurface) -> None:
+    pid = os.fork()
+    if not pid:  # flock knows processes apart
+        try:
+            with open_document(opened.labels, PEOPLE, surface_identity(surface), ()):
+                os._exit(1)
+        except HeldError as error:
+            os._exit(0 if "labels.json is being edited" in str(error) else 2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def _foreign() -> dict[str, Any]:
+    """A file of another tool: unknown fields everywhere, ids that jump, two categories."""
+    return {
+        "licenses": [{"id": 3, "name": "x"}],
+        "images": [{"id": 77, "file_name": "0.png", "width": 160, "height": 200, "coco_url": "http://x"}],
+        "annotations": [
+            {"id": 5, "image_id": 77, "category_id": 1, "bbox": [40, 10, 80, 180], "area": 3, "iscrowd": 0,
+             "segmentation": [[1, 2, 3, 4, 5, 6]],
+             "dp_x": [10.0, 20.0], "dp_y": [10.0, 250.0], "dp_I": [2, 12],
+             "dp_U": [0.5, 0.25], "dp_V": [0.5, 0.75], "quality": {"by": "me"}},
+            {"id": 6, "image_id": 77, "category_id": 18, "bbox": [0, 0, 5, 5]},
+        ],
+        "categories": [
+            {"id": 18, "name": "dog"}, {"id": 1, "name": "person", "keypoints": ["nose"], "mine": 1}
+        ],
+        "notes": "ours",
+    }  # fmt: skip
+
+
+def test_a_file_of_another_tool_keeps_what_it_held(
+    open_session: Callable[..., Opened], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = _foreign()
+    (tmp_path / "other.json").write_text(json.dumps(given, indent=3))
+    with caplog.at_level(logging.WARNING):
+        opened = open_session(name="other.json")
+    assert "does not say whose (u, v)" in caplog.text
+    assert json.loads(opened.labels.read_text()) == given  # not touched by being opened
+    assert [person["id"] for person in opened.session.state(0)["people"]] == [5]
+    act(opened.session, 0, "polygon", {"person": 5, "part": 1, "points": [[40, 10], [120, 10], [80, 90]]})
+    written = opened.content()
+    assert written.pop("info")["dp_surface"]["name"] == "open"
+    person = written["annotations"][0]
+    assert [bool(mask) for mask in person.pop("dp_masks")] == [True]
+    assert written == given
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"info": {"dp_surface": {"name": "horse", "sha256": "0"}}}, "labels are of the surface 'horse'"),
+        ({"categories": [{"id": 1, "name": "beast", "dp_layout": LAYOUT.as_json()}]}, "dp_layout"),
+        ({"images": 5}, "images"),
+        ({"annotations": [{"id": 1, "image_id": 4, "category_id": 1, "bbox": [0, 0, 1, 1]}]}, "image_id"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_and_stays(
+    open_session: Callable[..., Opened], tmp_path: Path, change: dict[str, Any], says: str
+) -> None:
+    file = tmp_path / "labels.json"
+    file.write_text(json.dumps({**_foreign(), **change}))
+    before = file.read_bytes()
+    with pytest.raises(AnnotationError, match=says):
+        open_session()
+    assert file.read_bytes() == before
+    assert not list(tmp_path.glob(".labels*"))

@@ -1,0 +1,201 @@
+"""The server: what pages get, and what everybody else is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("httpx", reason="needs httpx: pip install -e '.[dev]'")
+pytest.importorskip("starlette", reason="needs starlette: pip install -e '.[annotate]'")
+
+from starlette.testclient import TestClient
+
+from slimdp.annotate.server import LARGEST, make_app
+from slimdp.annotate.session import OtherPageError
+from tests.annotate.conftest import HEADERS, PAGE, PORT, TOKEN, Opened
+
+
+@pytest.fixture
+def client(opened: Opened) -> TestClient:
+    client = TestClient(make_app(opened.session, TOKEN, PORT), headers=HEADERS, raise_server_exceptions=False)
+    assert client.post(f"/{TOKEN}/api/claim", json={"page": PAGE}).status_code == 200
+    return client
+
+
+def post(client: TestClient, verb: str, **values: Any) -> Any:
+    return client.post(f"/{TOKEN}/api/{verb}", json={"page": PAGE, **values})
+
+
+def box(client: TestClient, **more: Any) -> Any:
+    return post(client, "act", picture=0, action="box", values={"box": [40, 10, 80, 180]}, **more)
+
+
+def test_the_page_and_its_modules_load(client: TestClient) -> None:
+    page = client.get(f"/{TOKEN}/")
+    assert page.status_code == 200
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert page.headers["cache-control"] == "no-store"
+    for name in ("main.js", "stage.js", "views.js", "style.css", "icon.svg"):
+        assert client.get(f"/{TOKEN}/page/{name}").status_code == 200
+    assert client.get(f"/{TOKEN}/page/main.js").headers["content-type"].startswith("text/javascript")
+
+
+def test_the_page_asks_nothing_of_the_network(client: TestClient) -> None:
+    from slimdp.annotate import server
+
+    for file in server._PAGE.iterdir():
+        outside = file.read_text().replace("http://www.w3.org/2000/svg", "")
+        assert "http:" not in outside
+        assert "https:" not in outside
+
+
+def test_pictures_views_and_marks(client: TestClient, opened: Opened) -> None:
+    about = client.get(f"/{TOKEN}/api/about").json()
+    assert about["pictures"] == ["0.png", "1.png"]
+    assert len(about["parts"]) == len(about["colours"]) == 14
+    picture = client.get(f"/{TOKEN}/api/picture/1")
+    shown = cv2.imdecode(np.frombuffer(picture.content, np.uint8), cv2.IMREAD_COLOR)
+    assert np.abs(shown[..., ::-1].astype(int) - opened.session.media.read(1)).mean() < 8
+    equal = client.get(f"/{TOKEN}/api/picture/1?equalised=1")
+    assert equal.content != picture.content
+    sizes = client.get(f"/{TOKEN}/api/views/12").json()
+    view = client.get(f"/{TOKEN}/api/view/12/3").content
+    assert cv2.imdecode(np.frombuffer(view, np.uint8), cv2.IMREAD_UNCHANGED).shape == (
+        sizes["height"], sizes["width"], 4,
+    )  # fmt: skip
+    marks = client.get(f"/{TOKEN}/api/marks?part=2&u=0.5&v=0.5").json()
+    assert marks["coarse"] == 1
+    assert len(marks["marks"]) == 6
+
+
+def test_edits_undo_and_the_overview(client: TestClient, opened: Opened) -> None:
+    state = box(client).json()
+    assert (state["undo"], state["redo"], len(state["people"])) == ("box", None, 1)
+    assert client.get(f"/{TOKEN}/api/overview").json()[0] == {"people": 1, "points": 0, "waiting": 0}
+    undone = post(client, "undo", picture=1).json()
+    assert (undone["picture"], undone["redo"], undone["people"]) == (0, "box", [])
+    assert len(post(client, "redo", picture=1).json()["people"]) == 1
+    assert client.get(f"/{TOKEN}/api/state/0").json()["edits"] == 1
+    assert len(opened.content()["annotations"]) == 1
+
+
+def test_a_second_page_is_refused_until_it_takes_the_file(client: TestClient, opened: Opened) -> None:
+    other = "another-page-id"
+    assert client.post(f"/{TOKEN}/api/claim", json={"page": other}).status_code == 409
+    assert box(client, page=other).status_code == 409
+    assert not opened.labels.exists()
+    assert client.post(f"/{TOKEN}/api/claim", json={"page": other, "take": True}).status_code == 200
+    assert box(client).status_code == 409
+    assert post(client, "ping").status_code == 409
+    assert box(client, page=other).status_code == 200
+    assert client.post(f"/{TOKEN}/api/leave", json={"page": other}).status_code == 200
+    assert post(client, "claim").status_code == 200
+
+
+def test_a_page_that_is_gone_keeps_nobody_out(open_session: Callable[..., Opened]) -> None:
+    now = [0.0]
+    session = open_session(clock=lambda: now[0]).session
+    session.claim("first-page")
+    now[0] = 19
+    with pytest.raises(OtherPageError):
+        session.claim("second-page")
+    now[0] = 21
+    session.claim("second-page")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "evil.example"}, 421),
+        ({"host": f"evil.example:{PORT}"}, 421),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://127.0.0.1:1"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+    ],
+)
+def test_foreign_hosts_origins_and_forms_are_refused(
+    client: TestClient, opened: Opened, headers: dict[str, str], status: int
+) -> None:
+    body = json.dumps({"page": PAGE, "picture": 0, "action": "box", "values": {"box": [40, 10, 80, 180]}})
+    answer = client.post(
+        f"/{TOKEN}/api/act", content=body, headers={"content-type": "application/json", **headers}
+    )
+    assert answer.status_code == status
+    assert not opened.labels.exists()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/", "/wrong/", "/wrong/api/about", f"/{TOKEN}x/", f"/{TOKEN}/page/../server.py",
+        f"/{TOKEN}/page/%2e%2e%2fserver.py", f"/{TOKEN}/page/..%2f..%2fsetup.cfg",
+        f"/{TOKEN}/page//etc/passwd",
+        f"/{TOKEN}/page/__init__.py", f"/{TOKEN}/api/picture/..%2f..%2fetc%2fpasswd",
+        f"/{TOKEN}/api/picture/2",
+        f"/{TOKEN}/api/picture/-1", f"/{TOKEN}/api/state/99999999999999999999", f"/{TOKEN}/api/view/15/0",
+        f"/{TOKEN}/api/view/1/6", f"/{TOKEN}/api/views/0", f"/{TOKEN}/labels.json",
+    ],
+)  # fmt: skip
+def test_nothing_beside_the_page_goes_out(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert "root:" not in answer.text
+    assert "import" not in answer.text
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"', b"\xff\xfe", b"[" * 90_000])
+def test_what_is_no_json_object_is_refused(client: TestClient, opened: Opened, body: bytes) -> None:
+    answer = client.post(f"/{TOKEN}/api/act", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 411, 422)
+    assert not opened.labels.exists()
+
+
+def test_huge_requests_are_refused_by_what_they_say_and_by_what_comes(client: TestClient) -> None:
+    kind = {"content-type": "application/json"}
+    huge = b'{"page": "' + b"x" * LARGEST + b'"}'
+    assert client.post(f"/{TOKEN}/api/act", content=huge, headers=kind).status_code == 413
+    lying = {**kind, "content-length": "10"}
+    assert client.post(f"/{TOKEN}/api/act", content=huge, headers=lying).status_code in (400, 413)
+
+    def pieces() -> Any:
+        yield huge
+
+    assert client.post(f"/{TOKEN}/api/act", content=pieces(), headers=kind).status_code == 411
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"picture": 0}, {"picture": "0", "action": "box", "values": {}}, {"picture": True, "values": {}},
+        {"picture": 0, "action": "box", "values": {"box": [0, 0, float("inf"), 9]}},
+        {"picture": 0, "action": "box", "values": []},
+        {"picture": 7, "action": "box", "values": {"box": [0, 0, 9, 9]}},
+        {"picture": 0, "action": {"$ne": 1}, "values": {}}, {"page": 5}, {"page": "x"},
+    ],
+)  # fmt: skip
+def test_values_that_are_none_are_refused(client: TestClient, opened: Opened, values: dict[str, Any]) -> None:
+    body = json.dumps({"page": PAGE, **values})
+    answer = client.post(f"/{TOKEN}/api/act", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in (404, 422)
+    assert answer.json()["error"]
+    assert not opened.labels.exists()
+
+
+def test_other_methods_are_refused(client: TestClient) -> None:
+    for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
+        assert client.request(method, f"/{TOKEN}/api/about").status_code == 405
+
+
+@pytest.mark.parametrize(
+    "query", ["", "part=2", "part=x&u=0&v=0", "part=99&u=0&v=0", "part=2&u=nan&v=0", "part=2&u=9&v=0"]
+)
+def test_marks_of_nowhere_are_refused(client: TestClient, query: str) -> None:
+    assert client.get(f"/{TOKEN}/api/marks?{query}").status_code == 422
