@@ -41,6 +41,8 @@ class Document:
         self.path, self.content = path, content
         # Entries and their texts, by identity: unchanged ones are not encoded again.
         self._texts: dict[int, tuple[Entry, str]] = {}
+        #: Grows with every change of the content.
+        self.version = 0
         self._undo: list[Edit] = []
         self._redo: list[Edit] = []
         self._journal = path.with_name(f".{path.name}.edits")
@@ -101,6 +103,7 @@ class Document:
     def _do(self, edit: Edit, back: bool) -> None:
         """Change the entries and write them; where that fails, they are as before."""
         done: list[Change] = []
+        self.version += 1
         try:
             for change in reversed(edit.changes) if back else edit.changes:
                 apply_change(self.content, change, back)
@@ -109,6 +112,7 @@ class Document:
         except BaseException:
             for change in reversed(done):
                 apply_change(self.content, change, not back)
+            self.version += 1
             raise
 
     def _write(self, line: dict[str, Any]) -> None:

@@ -58,6 +58,7 @@ def annotate(
     from slimdp.annotate.session import Session
     from slimdp.annotate.views import surface_identity
 
+    labels = labels.resolve()  # a link must not get around the lock
     surface = mesh_surface(settings.surface)
     media = open_media(source, labels, settings.frames)
     names = surface.layout.keypoints

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -209,12 +208,12 @@ class Session:
         return self._detector
 
 
-@dataclass(frozen=True)
 class _Images:
     """Which entry of `images` is which picture."""
 
-    document: Document
-    media: Media
+    def __init__(self, document: Document, media: Media) -> None:
+        self.document, self.media = document, media
+        self._indexed, self._known = -1, _Index([])
 
     def numbers(self) -> dict[Any, int]:
         """The number of the picture by the id of its entry."""
@@ -232,26 +231,16 @@ class _Images:
 
     def place(self, number: int) -> int | None:
         """By the name with its folders, else by frame of the video, else by the name of one entry alone."""
-        picture = self.media.pictures[number]
-        same = [
-            place for place, entry in enumerate(self._entries) if entry.get("file_name") == picture.file_name
-        ]
-        if not same and picture.frame is not None:
-            same = [
-                place
-                for place, entry in enumerate(self._entries)
-                if entry.get("frame_id") == picture.frame and str(entry.get("vid_id")) == picture.video
-            ]
-        if not same:
-            name = PurePosixPath(picture.file_name).name
-            same = [
-                place
-                for place, entry in enumerate(self._entries)
-                if PurePosixPath(str(entry.get("file_name"))).name == name
-            ]
-            if len(same) > 1 or picture.frame is not None:
-                return None
-        return same[0] if same else None
+        if self._indexed != self.document.version:
+            self._indexed, self._known = self.document.version, _Index(self._entries)
+        picture, known = self.media.pictures[number], self._known
+        place = known.by_file.get(picture.file_name)
+        if place is None and picture.frame is not None:
+            return known.by_frame.get((picture.video, picture.frame))
+        if place is None:
+            same = known.by_name.get(PurePosixPath(picture.file_name).name, [])
+            return same[0] if len(same) == 1 else None
+        return place
 
     def record(self, number: int) -> ImageRecord | None:
         place = self.place(number)
@@ -276,6 +265,20 @@ class _Images:
             if picture.frame is not None:
                 entry["frame_id"] = picture.frame
         return entry
+
+
+class _Index:
+    """Places of images by what they are called."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.by_file: dict[str, int] = {}
+        self.by_frame: dict[tuple[str | None, Any], int] = {}
+        self.by_name: dict[str, list[int]] = {}
+        for place, entry in enumerate(entries):
+            name = str(entry.get("file_name"))
+            self.by_file.setdefault(name, place)
+            self.by_frame.setdefault((str(entry.get("vid_id")), entry.get("frame_id")), place)
+            self.by_name.setdefault(PurePosixPath(name).name, []).append(place)
 
 
 def _runs(coarse: np.ndarray) -> list[int]:

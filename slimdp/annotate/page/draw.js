@@ -122,20 +122,24 @@ function disc(c, [x, y], radius, fill, rim = "#000") {
 
 function drawPoints(c, each, toStage) {
   const small = store.step !== "points";
+  // On a small picture of the person the dots would hide it.
+  const size = Math.min(1, Math.max(0.5, (each.box[3] * scaleOf(toStage)) / 520));
   each.points.forEach((point, index) => {
     const fine = store.about.coarseOf[each.part[index]];
-    disc(c, toStage(point), small ? 2.5 : 4, colourOf(fine), index === store.point ? "#fff" : "#000c");
+    disc(c, toStage(point), size * (small ? 2.5 : 4), colourOf(fine), index === store.point ? "#fff" : "#000c");
     if (index === store.point) ring(c, toStage(point));
   });
   if (small) return;
   each.asked.forEach((one, index) => {
     if (one.state === "hidden") return;
     c.globalAlpha = one.state === "skipped" ? 0.5 : 1;
-    disc(c, toStage(one.at), 3, one.guess ? "#ffb02088" : "#0000", "#fff");
+    disc(c, toStage(one.at), 3.2 * size, one.guess ? "#ffb02088" : "#0000", "#fff");
     c.globalAlpha = 1;
     if (index === store.asked && store.point === null) ring(c, toStage(one.at));
   });
 }
+
+const scaleOf = (toStage) => toStage([1, 0])[0] - toStage([0, 0])[0];
 
 function ring(c, [x, y]) {
   for (const [w, col] of [[5, "#000c"], [2.5, "#fff"]]) {

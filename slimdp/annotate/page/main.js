@@ -32,16 +32,18 @@ const always = {
   1: ["step 1: people", () => go("boxes")], 2: ["step 2: outlines", () => go("outlines")],
   3: ["step 3: keypoints", () => go("keypoints")], 4: ["step 4: points", () => go("points")],
   ArrowRight: ["next picture", () => next(1)], ArrowLeft: ["picture before", () => next(-1)],
-  "Ctrl+z": ["undo", () => step("undo")], "Ctrl+Z": ["redo (Ctrl+y too)", () => step("redo")], "Ctrl+y": ["redo", () => step("redo")],
+  "Ctrl+z": ["undo", () => step("undo")], "Ctrl+Z": ["redo (Ctrl+y too)", () => step("redo")], "Ctrl+y": ["", () => step("redo")],
   u: ["undo", () => step("undo")], U: ["redo", () => step("redo")],
   Tab: ["next person", async () => everyone(1)], "Shift+Tab": ["person before", async () => everyone(-1)],
-  "+": ["zoom in; the wheel, too", async () => zoom(1.3)], "=": ["zoom in", async () => zoom(1.3)], "-": ["zoom out", async () => zoom(1 / 1.3)],
+  "+": ["zoom in; the wheel, too", async () => zoom(1.3)], "=": ["", async () => zoom(1.3)], "-": ["zoom out", async () => zoom(1 / 1.3)],
   0: ["fit the person, again: the picture", async () => fitAgain()],
   e: ["equalise the histogram", async () => { store.equalised = !store.equalised; changed("shown"); }],
   c: ["more contrast", async () => contrast(1.15)], C: ["less contrast", async () => contrast(1 / 1.15)],
   v: ["labels on and off", async () => { store.labels = !store.labels; changed("shown"); }],
   "?": ["this help", async () => help()],
 };
+
+const SIGNS = { ArrowRight: "→", ArrowLeft: "←", Backspace: "⌫", Delete: "Del", Escape: "Esc" };
 
 function keyOf(event) {
   if (event.key === "Tab") return event.shiftKey ? "Shift+Tab" : "Tab";
@@ -60,7 +62,7 @@ addEventListener("keydown", (event) => {
 addEventListener("keyup", (event) => { if (event.key === " ") byId("stage").dataset.space = ""; });
 
 function help() {
-  const table = (title, commands) => [el("h3", {}, title), el("table", {}, Object.entries(commands).map(([key, [what]]) => el("tr", {}, el("td", {}, el("kbd", {}, key)), el("td", {}, what))))];
+  const table = (title, commands) => [el("h3", {}, title), el("table", {}, Object.entries(commands).filter(([, [what]]) => what).map(([key, [what]]) => el("tr", {}, el("td", {}, el("kbd", {}, SIGNS[key] ?? key)), el("td", {}, what))))];
   byId("help").replaceChildren(
     ...table(`Here: ${STEPS[store.step][0].toLowerCase()}`, here().commands), ...table("Everywhere", always),
     el("p", {}, "Picture and views: the wheel or two fingers zoom; the middle or right button, or Space and a drag, move the picture. A right click on a view shows all of it."),

@@ -1,0 +1,136 @@
+"""Pictures and videos by number, what is written beside the labels, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from flow_cache import FlowCacheError
+from flow_cache.images import read_image, save_png
+from slimdp.__main__ import main
+from slimdp.annotate.actions import act
+from slimdp.annotate.media import equalise, open_media
+from slimdp.annotate.serve import AnnotateSettings, MissingPackageError, annotate
+from slimdp.data import read_annotations
+from tests.annotate.conftest import Opened, draw_picture
+
+
+def write_video(path: Path, frames: int = 6) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 200))
+    for number in range(frames):
+        writer.write(np.roll(draw_picture(), 3 * number, axis=1)[..., ::-1])
+    writer.release()
+
+
+def test_frames_of_a_video_file_come_in_any_order(tmp_path: Path) -> None:
+    write_video(tmp_path / "walk.avi")
+    media = open_media(tmp_path / "walk.avi", tmp_path / "labels.json")
+    assert len(media) == 6
+    assert media.is_video
+    shown = {number: media.read(number).copy() for number in (3, 1, 5, 0, 3)}
+    for number, image in shown.items():
+        wanted = np.roll(draw_picture(), 3 * number, axis=1).astype(int)
+        assert np.abs(image - wanted).mean() < 12
+    assert media.pictures[3].file_name == "labels_frames/walk/000003.jpg"
+
+
+def test_a_labelled_frame_lies_beside_the_labels_and_passes_the_doctor(
+    open_session: Callable[..., Opened], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "set").mkdir()
+    write_video(tmp_path / "walk.avi")
+    opened = open_session(tmp_path / "walk.avi", name="set/labels.json")
+    session = opened.session
+    act(session, 2, "box", {"box": [40, 10, 90, 180]})
+    act(
+        session,
+        2,
+        "polygon",
+        {"person": 1, "part": 1, "points": [[56, 20], [116, 20], [116, 100], [56, 100]]},
+    )
+    act(session, 2, "ask", {"person": 1})
+    while (index := session.state(2)["people"][0]["next"]) is not None:
+        views = session.views.of(1)
+        at = [views.width / 2, views.height / 2]
+        act(session, 2, "place", {"person": 1, "asked": index, "coarse": 1, "view": 0, "at": at})
+    (person,) = read_annotations(opened.labels, opened.labels.parent).people
+    assert (person.image.video, person.image.frame, person.track) == ("walk", 2, 0)
+    assert 10 <= len(person.points) <= 14
+    assert np.abs(read_image(person.image.file).astype(int) - session.media.read(2)).mean() < 6
+    assert list((tmp_path / "set" / "labels_frames").rglob("*.jpg")) == [person.image.file]
+    assert main(["doctor", str(tmp_path / "set"), "--json", str(tmp_path / "told.json")]) == 0
+    assert [
+        f for f in json.loads((tmp_path / "told.json").read_text())["findings"] if f["level"] != "note"
+    ] == []
+
+
+def test_pictures_elsewhere_are_named_from_their_own_folder(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    near = open_media(pictures, tmp_path / "labels.json")
+    far = open_media(pictures, tmp_path / "far" / "labels.json")
+    frames = open_media(pictures, tmp_path / "far" / "labels.json", frames=True)
+    assert near.pictures[0].file_name == "pictures/0.png"
+    assert far.pictures[0].file_name == "0.png"
+    assert (frames.pictures[0].file_name, frames.pictures[0].video) == ("pictures/0.png", "pictures")
+    for media in (near, far, frames):
+        assert read_image(media.file(0)).shape == (200, 160, 3)
+
+
+def test_what_is_no_picture_is_left_out_or_refused(
+    pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (pictures / "2.png").write_bytes(b"no picture")
+    (pictures / "3.jpg").write_bytes((pictures / "0.png").read_bytes()[:100])
+    with caplog.at_level(logging.WARNING):
+        assert len(open_media(pictures, tmp_path / "labels.json")) == 2
+    assert "2.png" in caplog.text
+    assert "3.jpg" in caplog.text
+    (tmp_path / "notes.mp4").write_bytes(b"no video")
+    for source in (pictures / "2.png", tmp_path / "notes.mp4", tmp_path / "absent", tmp_path / "empty"):
+        if source.name == "empty":
+            source.mkdir()
+        with pytest.raises(FlowCacheError):
+            open_media(source, tmp_path / "labels.json")
+
+
+def test_a_picture_alone_and_one_that_is_large(tmp_path: Path) -> None:
+    save_png(tmp_path / "wide.png", np.zeros((40, 9000, 3), np.uint8))
+    media = open_media(tmp_path / "wide.png", tmp_path / "labels.json")
+    assert media.size(0) == (9000, 40)
+    shown = cv2.imdecode(np.frombuffer(media.shown(0, False), np.uint8), cv2.IMREAD_COLOR)
+    assert shown.shape[1] == 4096
+    small = cv2.imdecode(np.frombuffer(media.thumbnail(0), np.uint8), cv2.IMREAD_COLOR)
+    assert small.shape == (1, 160, 3)
+    with pytest.raises(IndexError):
+        media.read(1)
+
+
+def test_equalised_brightness_uses_more_of_its_range() -> None:
+    dark = (draw_picture() // 6).astype(np.uint8)
+    assert np.ptp(equalise(dark).mean(axis=2)) > 1.5 * np.ptp(dark.mean(axis=2))
+
+
+def test_the_command_says_in_a_line_what_is_wrong(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    densepose = tmp_path / "densepose"
+    densepose.mkdir()
+    (tmp_path / "labels.json").write_text("[]")
+    words = ["annotate", str(pictures), "--out", str(tmp_path / "labels.json"), "--no-browser"]
+    for more, says in (
+        ([], "object"),
+        (["--surface", str(densepose)], "densepose"),
+        (["--surface", "no"], "no surface"),
+    ):
+        assert main([*words, *more]) == 2
+        assert says in capsys.readouterr().err
+    assert (tmp_path / "labels.json").read_text() == "[]"
+    monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
+    with pytest.raises(MissingPackageError, match=r"pip install 'slimdp\[annotate\]'"):
+        annotate(pictures, tmp_path / "labels.json", AnnotateSettings())

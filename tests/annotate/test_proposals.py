@@ -1,0 +1,231 @@
+"""Labels that the flow carries, and answers of a network: proposed, accepted, corrected, refused, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from flow_cache.images import save_png
+from slimdp.annotate import network
+from slimdp.annotate.actions import act
+from slimdp.annotate.network import NetworkAnswer
+from slimdp.annotate.people import EditError
+from slimdp.annotate.proposals import REACH, propose
+from slimdp.config import CropSettings
+from slimdp.data.crops import crop_affine
+from slimdp.inference.video_records import PersonMaps, TrackedPerson
+from slimdp.structures import DensePoseMaps
+from slimdp.surface import PEOPLE
+from tests.annotate.conftest import Opened
+
+#: The right lower leg of the drawn person, and the torso.
+LEG, TORSO = 8, 1
+_STEP = np.array([3.0, 1.0])  # px a frame
+_SIDE = 24
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six frames of a textured body that moves evenly before a still wall."""
+    folder = tmp_path_factory.mktemp("clip")
+    rng = np.random.default_rng(0)
+    wall = cv2.GaussianBlur(rng.integers(0, 255, (160, 200, 3)).astype(np.uint8), (5, 5), 0)
+    body = cv2.GaussianBlur(rng.integers(0, 255, (90, 60, 3)).astype(np.uint8), (5, 5), 0)
+    for number in range(6):
+        x, y = (np.array([40, 30]) + number * _STEP).astype(int)
+        image = wall.copy()
+        image[y : y + 90, x : x + 60] = body
+        save_png(folder / f"{number:06d}.png", image)
+    return folder
+
+
+@pytest.fixture
+def labelled(open_session: Callable[..., Opened], clip: Path) -> Opened:
+    """The first frame with outlines of two parts and an answer to each point."""
+    opened = open_session(clip, frames=True)
+    session = opened.session
+    act(session, 0, "box", {"box": [36, 26, 68, 98]})
+    act(
+        session,
+        0,
+        "polygon",
+        {"person": 1, "part": TORSO, "points": [[42, 32], [97, 32], [97, 72], [42, 72]]},
+    )
+    act(
+        session,
+        0,
+        "polygon",
+        {"person": 1, "part": LEG, "points": [[42, 73], [97, 73], [97, 117], [42, 117]]},
+    )
+    act(session, 0, "ask", {"person": 1})
+    while (person := session.state(0)["people"][0])["next"] is not None:
+        index = person["next"]
+        views = session.views.of(person["asked"][index]["part"])
+        at = [views.width / 2, views.height / 2]
+        part = person["asked"][index]["part"]
+        act(session, 0, "place", {"person": 1, "asked": index, "coarse": part, "view": 0, "at": at})
+    return opened
+
+
+def _person(opened: Opened, number: int) -> dict[str, Any]:
+    person: dict[str, Any] = opened.session.state(number)["people"][0]
+    return person
+
+
+def test_flow_carries_box_outlines_and_guesses(labelled: Opened) -> None:
+    before = _person(labelled, 0)
+    propose(labelled.session, 3, "flow", None)
+    person = _person(labelled, 3)
+    moved = 3 * _STEP
+    # At the rim of the body the flow is between its own and the wall's.
+    assert np.allclose(np.array(person["box"])[:2] - np.array(before["box"])[:2], moved, atol=6)
+    assert person["track"] == before["track"] == 0
+    assert person["points"] == []  # no label before it is accepted
+    assert sorted(person["help"]["pending_parts"]) == [TORSO, LEG]
+    guesses = [each for each in person["asked"] if "guess" in each]
+    assert len(guesses) > 0.6 * len(before["points"])
+    off_px = []
+    for each in guesses:
+        start = np.array(each["at"]) - moved
+        distance = np.linalg.norm(np.array(before["points"]) - start, axis=1)
+        off_px.append(distance.min())
+        assert each["guess"]["part"] == before["part"][int(distance.argmin())]
+        assert each["guess"]["by"] == "flow"
+        assert 0 < each["guess"]["confidence"] <= 1
+    assert np.percentile(off_px, 80) < 1.5
+
+
+def test_the_least_sure_guess_comes_first(labelled: Opened) -> None:
+    propose(labelled.session, 3, "flow", None)
+    person = _person(labelled, 3)
+    sure = [each["guess"]["confidence"] for each in person["asked"] if "guess" in each]
+    assert person["asked"][person["next"]]["guess"]["confidence"] == min(sure)
+
+
+def test_accepted_corrected_and_refused_ones_are_counted(labelled: Opened) -> None:
+    session = labelled.session
+    propose(session, 2, "flow", None)
+    person = _person(labelled, 2)
+    who, count = person["id"], len(person["asked"])
+    guess = person["asked"][0]["guess"]
+    act(session, 2, "accept", {"person": who, "asked": [0]})
+    person = _person(labelled, 2)
+    assert (person["part"], person["uv"][0]) == (
+        [guess["part"]],
+        pytest.approx([guess["u"], guess["v"]], abs=1e-3),
+    )
+    act(session, 2, "refuse", {"person": who, "asked": 0})
+    part = person["asked"][1]["part"]
+    views = session.views.of(part)
+    at = [views.width / 2, views.height / 2]
+    act(session, 2, "place", {"person": who, "asked": 1, "coarse": part, "view": 2, "at": at})
+    act(session, 2, "accept", {"person": who})
+    counted = _person(labelled, 2)["help"]["points"]
+    assert counted == {"accepted": count - 2, "corrected": 1, "refused": 1}
+    session.document.undo()
+    assert _person(labelled, 2)["help"]["points"] == {"accepted": 1, "corrected": 1, "refused": 1}
+
+
+def test_outlines_count_when_they_are_done_or_changed(labelled: Opened) -> None:
+    session = labelled.session
+    propose(session, 2, "flow", None)
+    who = _person(labelled, 2)["id"]
+    act(session, 2, "brush", {"person": who, "part": LEG, "points": [[70, 90]], "radius": 3})
+    act(session, 2, "ask", {"person": who})
+    told = _person(labelled, 2)["help"]
+    assert told["parts"] == {"accepted": 1, "corrected": 1, "refused": 0}
+    assert "pending_parts" not in told
+
+
+def test_frames_that_have_labels_and_those_out_of_reach_get_none(
+    labelled: Opened, open_session: Callable[..., Opened]
+) -> None:
+    propose(labelled.session, 1, "flow", None)
+    propose(labelled.session, 1, "flow", None)  # anew, for nothing was accepted
+    act(labelled.session, 1, "accept", {"person": _person(labelled, 1)["id"]})
+    with pytest.raises(EditError, match="carries nobody"):
+        propose(labelled.session, 1, "flow", None)
+    assert REACH >= 5
+    stills = open_session(name="stills.json").session
+    with pytest.raises(EditError, match="these are pictures"):
+        propose(stills, 0, "flow", None)
+    with pytest.raises(EditError, match="flow, or from the network"):
+        propose(stills, 0, "oracle", None)
+    act(stills, 0, "box", {"box": [40, 10, 80, 180]})
+    with pytest.raises(EditError, match="no network is given"):
+        propose(stills, 0, "network", 1)
+
+
+def _answer(box: np.ndarray) -> NetworkAnswer:
+    """A network that sees a torso in the upper half of its crop, a leg below, surer from left to right."""
+    crop = CropSettings(size=4 * _SIDE)
+    fine = torch.full((1, 25, _SIDE, _SIDE), -5.0)
+    fine[:, 2, : _SIDE // 2] = fine[:, 13, _SIDE // 2 :] = torch.linspace(0, 4, _SIDE)
+    coarse = torch.zeros(1, 15, _SIDE, _SIDE)
+    coarse[:, TORSO, : _SIDE // 2] = coarse[:, LEG, _SIDE // 2 :] = 5
+    u = torch.linspace(0, 1, _SIDE).expand(1, 24, _SIDE, _SIDE).clone()
+    maps = DensePoseMaps(fine, u, u.transpose(2, 3).contiguous(), coarse)
+    person = PersonMaps(TrackedPerson(1, box, 1.0), crop_affine(box, crop), maps, 4)
+    return NetworkAnswer(person, PEOPLE)
+
+
+@pytest.fixture
+def asked_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "slimdp.annotate.proposals.ask_network", lambda session, image, box: _answer(np.asarray(box))
+    )
+
+
+@pytest.mark.usefixtures("asked_network")
+def test_a_network_proposes_outlines_and_then_points(opened: Opened) -> None:
+    session = opened.session
+    act(session, 0, "box", {"box": [20, 20, 100, 100]})
+    propose(session, 0, "network", 1)
+    person = _person(opened, 0)
+    assert person["help"]["pending_parts"] == [TORSO, LEG]
+    mask = np.repeat(*np.array(person["mask"]).reshape(-1, 2).T).reshape(256, 256)
+    assert (mask[:120] == TORSO).all()
+    assert (mask[136:] == LEG).all()
+    propose(session, 0, "network", 1)
+    asked = _person(opened, 0)["asked"]
+    assert asked
+    assert {each["guess"]["by"] for each in asked} == {"network"}
+    for each in asked:
+        assert each["guess"]["part"] == (2 if each["part"] == TORSO else 13)
+        # The crop reaches past the box by a margin of 15 % of its side.
+        assert each["guess"]["u"] == pytest.approx((each["at"][0] - 5) / 130, abs=0.06)
+        assert each["guess"]["v"] == pytest.approx((each["at"][1] - 5) / 130, abs=0.06)
+    places = np.array([each["at"][0] for each in asked])
+    sure = np.array([each["guess"]["confidence"] for each in asked])
+    assert np.corrcoef(places, sure)[0, 1] > 0.8
+    with pytest.raises(EditError, match="has an answer or a proposal"):
+        propose(session, 0, "network", 1)
+
+
+def test_a_network_answers_within_the_part_that_was_outlined() -> None:
+    box = np.array([20.0, 20.0, 100.0, 100.0])
+    part, uv, sure = _answer(box).at(np.array([[70.0, 40.0], [70.0, 40.0]]), np.array([TORSO, LEG]))
+    assert part[0] == 2
+    assert PEOPLE.coarse_of_part[part[1]] == LEG
+    assert sure[0] > 0.5 > sure[1]
+    assert (uv >= 0).all()
+
+
+def test_weights_of_other_parts_are_refused(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.box_animal import LAYOUT
+
+    class Other:
+        class model:
+            layout = LAYOUT
+
+    monkeypatch.setitem(network._LOADED, "other.pt", Other())
+    opened.session.weights = "other.pt"
+    act(opened.session, 0, "box", {"box": [40, 10, 80, 180]})
+    with pytest.raises(EditError, match="speaks of"):
+        propose(opened.session, 0, "network", 1)
