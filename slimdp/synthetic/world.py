@@ -262,9 +262,11 @@ def _free_spot(
     rng: np.random.Generator, ways: np.ndarray, camera: CameraPath, extent: float, wide: float, back: float
 ) -> np.ndarray | None:
     """Where a thing hits neither people nor walls and the view is free; None if nowhere is found."""
+    if back + 0.2 > 0.8:  # people near the wall behind them: nothing stands before it
+        return None
     for _ in range(8):
         z = rng.uniform(back + 0.2, 0.8)
-        reach = min(wide, 0.3 + 0.45 * (camera.position[2] - z))
+        reach = min(wide, max(0.3 + 0.45 * (camera.position[2] - z), 0.0))
         spot = np.array([rng.uniform(-reach, reach), 0.0, z])
         spot[[0, 2]] = np.clip(spot[[0, 2]], [extent - wide, back + extent], [wide - extent, 1e3])
         gap = np.linalg.norm((ways - spot)[:, [0, 2]], axis=1).min()

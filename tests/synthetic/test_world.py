@@ -11,12 +11,13 @@ import trimesh
 
 from slimdp.surface import load_surface
 from slimdp.synthetic.assets import Assets
+from slimdp.synthetic.camera import CameraPath
 from slimdp.synthetic.objects import INDOORS, OUTDOORS, Prop, ball, box, pillar
 from slimdp.synthetic.objects import Path as Way
 from slimdp.synthetic.photograph import PhotoSettings
 from slimdp.synthetic.scene import SceneStyle, random_scene, render_frame
 from slimdp.synthetic.textures import MATERIALS, Texture, random_material, to_linear
-from slimdp.synthetic.world import random_crop, read_background
+from slimdp.synthetic.world import _free_spot, random_crop, read_background
 
 GREY = Texture(np.full((8, 8, 3), 128, np.uint8), 0.1)
 
@@ -128,3 +129,18 @@ def test_crops_of_a_picture_differ_and_keep_its_shape() -> None:
     assert first.shape == second.shape == (60, 60, 3)
     assert (first != second).mean() > 0.5
     assert random_crop(rng, image, (300, 200)).shape == (300, 200, 3)
+
+
+@pytest.mark.parametrize(("camera_z", "back"), [(0.2, -9.0), (-3.0, -9.0), (4.0, 0.7)])
+def test_a_camera_or_a_wall_among_the_people_leaves_no_spot_or_a_free_one(
+    camera_z: float, back: float
+) -> None:
+    """People may stand up to a camera, which then stands among things, and up to a wall."""
+    position = np.array([0.0, 1.5, camera_z])
+    camera = CameraPath(64, 64, 80.0, position, position + [0, 0, -1], roll=0.0, follow=0.0)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        spot = _free_spot(rng, np.zeros((1, 3)), camera, extent=0.3, wide=7.0, back=back)
+        if spot is not None:
+            assert np.linalg.norm((position - spot)[[0, 2]]) > 1.3
+            assert np.linalg.norm(spot[[0, 2]]) > 0.3
