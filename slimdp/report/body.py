@@ -1,4 +1,4 @@
-"""The body's surface from front and back: its parts and charts, errors upon it, colours of pictures.
+"""The body's surface from two sides: its parts and charts, errors upon it, colours of pictures.
 
 Images are (H, W, 3) uint8 RGB.
 """
@@ -32,6 +32,7 @@ GREY = 190.0
 #: 150 px shows a centimetre.
 TEXTURE_SIGMA_M = 0.008
 _MARGIN_M = 0.03
+_ABOVE_SKIN_M = 2e-3
 #: Lines of equal u and v are drawn at every tenth.
 _LINES = 10
 _U_LINE, _V_LINE, _BORDER = np.array([(25, 25, 25), (255, 255, 255), (0, 0, 0)], dtype=np.uint8)
@@ -40,14 +41,37 @@ _TITLE_HEIGHT, _LEAST_HEIGHT = 20, 200
 _ERROR_COLOURS = "plasma"
 
 
+class Viewpoint(NamedTuple):
+    """From where a body is looked at; y is up."""
+
+    name: str
+    turn: np.ndarray  # (3, 3), takes places of the body to right, up and towards the viewer
+
+
+FRONT = Viewpoint("front", np.diag([1.0, 1.0, 1.0]))
+BACK = Viewpoint("back", np.diag([-1.0, 1.0, -1.0]))
+LEFT = Viewpoint("left side", np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]))
+RIGHT = Viewpoint("right side", np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]))
+#: A view is at most so many times as wide as a picture is high.
+_WIDEST = 1.5
+#: A body this much deeper than wide is looked at from its sides.
+_DEEP = 1.5
+
+
+def viewpoints(surface: BodySurface) -> tuple[Viewpoint, Viewpoint]:
+    """The two opposite sides that show most of a body: front and back, of one that is long left and right."""
+    width, _, depth = np.ptp(surface.vertices, axis=0)
+    return (LEFT, RIGHT) if depth > _DEEP * width else (FRONT, BACK)
+
+
 class BodyView(NamedTuple):
-    """The body seen along the z axis without perspective, in rays: SAMPLES x SAMPLES a pixel."""
+    """The body seen from a viewpoint without perspective, in rays: SAMPLES x SAMPLES a pixel."""
 
     hit: np.ndarray  # (H, W) bool, rays that meet the body
     face: np.ndarray  # (N,) int64, of the N rays that do, row by row
     barycentric: np.ndarray  # (N, 3)
     light: np.ndarray  # (N,) 0..1, brighter where the skin faces the viewer
-    side: int  # 1 seen from the front, -1 from the back
+    turn: np.ndarray  # (3, 3) of the viewpoint
     left_m: float  # from the middle to the left edge
     top_m: float  # y of the upper edge
     pixel_m: float  # side of a pixel
@@ -75,39 +99,42 @@ class BodyView(NamedTuple):
 
     def pixels(self, places: np.ndarray) -> np.ndarray:
         """Where places (N, 3) metres are in the view, (N, 2) x, y px (not rays)."""
-        x, y = self.side * places[:, 0] + self.left_m, self.top_m - places[:, 1]
-        return np.column_stack([x, y]) / self.pixel_m - 0.5
+        seen = places @ self.turn.T
+        return np.column_stack([seen[:, 0] + self.left_m, self.top_m - seen[:, 1]]) / self.pixel_m - 0.5
 
     def sees(self, place: np.ndarray) -> bool:
         """Whether nothing is before a place (3,) of the skin."""
-        origin = place + [0, 0, self.side * 2e-3]
-        return not self.rays.intersects_any(origin[None], np.array([[0.0, 0.0, self.side]]))[0]
+        origin = self.turn @ place + [0, 0, _ABOVE_SKIN_M]
+        return not self.rays.intersects_any(origin[None], np.array([[0.0, 0.0, 1.0]]))[0]
 
 
-def view_body(surface: BodySurface, side: int, height: int) -> BodyView:
-    """Look at a body in its rest pose from the front (side 1) or the back (-1), `height` px high."""
-    low, high = surface.vertices.min(axis=0) - _MARGIN_M, surface.vertices.max(axis=0) + _MARGIN_M
+def view_body(surface: BodySurface, viewpoint: Viewpoint, height: int) -> BodyView:
+    """Look at a body in its rest pose from a viewpoint, `height` px high, or less where it is wide."""
+    turned = surface.vertices @ viewpoint.turn.T
+    low, high = turned.min(axis=0) - _MARGIN_M, turned.max(axis=0) + _MARGIN_M
     half_width = max(-low[0], high[0])
-    pixel = (high[1] - low[1]) / height
-    shape = height * SAMPLES, round(2 * half_width / pixel) * SAMPLES
+    pixel = max((high[1] - low[1]) / height, 2 * half_width / (_WIDEST * height))
+    shape = round((high[1] - low[1]) / pixel) * SAMPLES, round(2 * half_width / pixel) * SAMPLES
     row, column = np.mgrid[: shape[0], : shape[1]]
-    x = side * ((column.ravel() + 0.5) * pixel / SAMPLES - half_width)
+    x = (column.ravel() + 0.5) * pixel / SAMPLES - half_width
     y = high[1] - (row.ravel() + 0.5) * pixel / SAMPLES
-    origins = np.column_stack([x, y, np.full(x.size, side * 10.0)])
-    mesh = trimesh.Trimesh(surface.vertices, surface.faces, process=False)
+    origins = np.column_stack([x, y, np.full(x.size, high[2] + 10.0)])
+    mesh = trimesh.Trimesh(turned, surface.faces, process=False)
     rays = RayMeshIntersector(mesh, scale_to_box=False)
-    face = rays.intersects_first(origins, np.broadcast_to([0.0, 0.0, -side], origins.shape)).astype(np.int64)
+    face = rays.intersects_first(origins, np.broadcast_to([0.0, 0.0, -1.0], origins.shape)).astype(np.int64)
     hit = face >= 0
     seen = face[hit]
-    barycentric = _weights_in_view(surface, seen, x[hit], y[hit])
+    barycentric = _weights_in_view(turned[surface.faces[seen]], x[hit], y[hit])
     normal = np.einsum("nk,nkc->nc", barycentric, mesh.vertex_normals[surface.faces[seen]])
     light = 0.55 + 0.45 * np.abs(normal[:, 2]) / np.linalg.norm(normal, axis=1)
-    return BodyView(hit.reshape(shape), seen, barycentric, light, side, half_width, high[1], pixel, rays)
+    return BodyView(
+        hit.reshape(shape), seen, barycentric, light, viewpoint.turn, half_width, high[1], pixel, rays
+    )
 
 
-def _weights_in_view(surface: BodySurface, face: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Barycentric weights (N, 3) of the points of faces that are seen at x, y when looking along z."""
-    a, b, c = surface.vertices[surface.faces[face]][:, :, :2].transpose(1, 0, 2)
+def _weights_in_view(corners: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Barycentric weights (N, 3) of the points of triangles (N, 3, 3) that are seen at x, y along z."""
+    a, b, c = corners[:, :, :2].transpose(1, 0, 2)
     point = np.stack([x, y], axis=1)
 
     def doubled_area(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> np.ndarray:
@@ -119,7 +146,7 @@ def _weights_in_view(surface: BodySurface, face: np.ndarray, x: np.ndarray, y: n
 
 
 def surface_image(surface: BodySurface, height: int = 1000) -> np.ndarray:
-    """Front and back of a surface in its rest pose, and its charts beside them, about `height` px high.
+    """Two sides of a surface in its rest pose, and its charts beside them, about `height` px high.
 
     Dark lines are of equal u, white ones of equal v, a tenth apart; white dots are the keypoints' anchors.
 
@@ -127,8 +154,9 @@ def surface_image(surface: BodySurface, height: int = 1000) -> np.ndarray:
         ValueError: too small a height to show anything.
     """
     _check_height(height)
-    views = [_surface_view(surface, side, height - _TITLE_HEIGHT) for side in (1, -1)]
-    bodies = contact_sheet([views], ["front", "back"])
+    sides = viewpoints(surface)
+    views = [_surface_view(surface, side, height - _TITLE_HEIGHT) for side in sides]
+    bodies = contact_sheet([views], [side.name for side in sides])
     return contact_sheet([[bodies, charts_image(surface, height)]])
 
 
@@ -173,11 +201,12 @@ def distortion_table(charts: Sequence[ChartDistortion], names: Sequence[str]) ->
     return format_table(header, body, markdown=True)
 
 
-def _surface_view(surface: BodySurface, side: int, height: int) -> np.ndarray:
-    """The body from the front (side 1) or the back (-1)."""
+def _surface_view(surface: BodySurface, side: Viewpoint, height: int) -> np.ndarray:
+    """The body's parts, lines and keypoints from a side."""
     view = view_body(surface, side, height)
     image = _painted(surface, view)
-    image = cv2.resize(image, (image.shape[1] // SAMPLES, height), interpolation=cv2.INTER_AREA)
+    size = image.shape[1] // SAMPLES, image.shape[0] // SAMPLES
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     anchors = [surface.vertices[vertex] for vertex in surface.keypoints.values()]
     seen = np.array([place for place in anchors if view.sees(place)]).reshape(-1, 3)
     return draw_dots(image, view.pixels(seen), np.full((len(seen), 3), 255, dtype=np.uint8), radius=2.5)
@@ -231,7 +260,7 @@ def _chart(charts: BodySurface | DensePoseCharts, part: int, side_px: int) -> np
 def error_image(
     surface: BodySurface, error_m: np.ndarray, most_cm: float | None = None, height: int = 900
 ) -> np.ndarray:
-    """Front and back of the body in colours of the error, and their bar in centimetres.
+    """Two sides of the body in colours of the error, and their bar in centimetres.
 
     Args:
         surface: the body, of V vertices.
@@ -248,12 +277,15 @@ def error_image(
     _check_height(height)
     most_cm = float(100 * np.nanmax(error_m)) if most_cm is None else most_cm
     scale = Normalize(0, most_cm if most_cm > 0 else 1.0)
-    views = [_error_view(surface, error_m, side, height - _TITLE_HEIGHT, scale) for side in (1, -1)]
-    return contact_sheet([[*views, _bar(scale, height - _TITLE_HEIGHT)]], ["front", "back", ""])
+    sides = viewpoints(surface)
+    views = [_error_view(surface, error_m, side, height - _TITLE_HEIGHT, scale) for side in sides]
+    return contact_sheet(
+        [[*views, _bar(scale, height - _TITLE_HEIGHT)]], [*(side.name for side in sides), ""]
+    )
 
 
 def _error_view(
-    surface: BodySurface, error_m: np.ndarray, side: int, height: int, scale: Normalize
+    surface: BodySurface, error_m: np.ndarray, side: Viewpoint, height: int, scale: Normalize
 ) -> np.ndarray:
     view = view_body(surface, side, height)
     error_cm = 100 * view.values(surface.faces, error_m[:, None])[:, 0]

@@ -169,6 +169,14 @@ def rim_barrier(rim: np.ndarray, gap: float = RIM_GAP) -> tuple[float, np.ndarra
     return float((excess**2).sum()), gradient
 
 
+def upright(plane: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """Turn a flat part (V, 2) so that its second axis follows a height (V,) of its vertices; centred."""
+    centred = plane - plane.mean(axis=0)
+    up = np.linalg.lstsq(centred, height - height.mean(), rcond=None)[0]
+    up /= np.linalg.norm(up)
+    return centred @ np.stack([[up[1], -up[0]], up], axis=1)
+
+
 def _diagonal(values: np.ndarray) -> csc_array:
     return csc_array((values, (np.arange(len(values)),) * 2))
 

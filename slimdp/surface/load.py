@@ -12,10 +12,12 @@ A mesh's folder holds its triangles, their charts and the names of its parts:
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -139,6 +141,19 @@ def load_mesh_folder(folder: Path) -> BodySurface:
     keypoints = _read_keypoints(folder / KEYPOINTS_FILE, layout, len(vertices))
     distances = _distances(vertices, faces)
     return BodySurface(str(folder), vertices, faces, part, uv, distances, layout, keypoints)
+
+
+def write_mesh_folder(
+    folder: Path,
+    layout: PartLayout,
+    arrays: Mapping[str, np.ndarray],
+    keypoints: Mapping[str, int],
+) -> None:
+    """Write what `load_mesh_folder` reads into a folder that is there; `arrays` has those of `_ARRAYS`."""
+    (folder / LAYOUT_FILE).write_text(json.dumps(layout.as_json(), indent=1), encoding="utf-8")
+    (folder / KEYPOINTS_FILE).write_text(json.dumps(dict(keypoints), indent=1), encoding="utf-8")
+    mesh: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+    np.savez(folder / MESH_FILE, **mesh)
 
 
 def _read_arrays(path: Path) -> list[np.ndarray]:

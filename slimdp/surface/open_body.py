@@ -21,7 +21,7 @@ from slimdp.surface import makehuman
 from slimdp.surface.body import BodySurface
 from slimdp.surface.cache import cache_folder
 from slimdp.surface.distortion import HIDDEN_BELOW, openness
-from slimdp.surface.flatten import flatten
+from slimdp.surface.flatten import flatten, upright
 from slimdp.surface.geodesics import write_distances
 from slimdp.surface.parts import SEGMENTS, localised, open_foot, open_hand, right_side_parts
 from slimdp.surface.people import PEOPLE
@@ -152,7 +152,7 @@ def _right_charts(vertices: np.ndarray, right: np.ndarray, part: np.ndarray) -> 
         flat = flatten(vertices[source], local, scale if hidden[mine].any() else None)
         axis = axis_of[label]
         up = rig.head(axis, vertices) - rig.tail(axis, vertices) if axis else np.array([0.0, 1.0, 0.0])
-        plane = _upright(flat, vertices[source] @ up)
+        plane = upright(flat, vertices[source] @ up)
         if label in _SELF_MIRRORED:
             twin = np.searchsorted(source, mirror[source])
             plane = (plane + plane[twin] * [-1, 1]) / 2
@@ -168,14 +168,6 @@ def _laid_open(vertices: np.ndarray, faces: np.ndarray, label: int) -> tuple[np.
     if label == _RIGHT_FOOT:
         return open_foot(vertices, faces)
     return localised(faces)
-
-
-def _upright(plane: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Turn a flat part (V, 2) so that its second axis follows a height (V,) of its vertices; centred."""
-    centred = plane - plane.mean(axis=0)
-    up = np.linalg.lstsq(centred, height - height.mean(), rcond=None)[0]
-    up /= np.linalg.norm(up)
-    return centred @ np.stack([[up[1], -up[0]], up], axis=1)
 
 
 def keypoint_joints(vertices: np.ndarray) -> dict[str, np.ndarray]:

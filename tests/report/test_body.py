@@ -8,7 +8,7 @@ import pytest
 
 from slimdp.__main__ import main
 from slimdp.report import PART_COLOURS, error_image, surface_image
-from slimdp.report.body import _chart, _surface_view
+from slimdp.report.body import BACK, FRONT, _chart, _surface_view
 from slimdp.surface import BodySurface, load_surface
 from tests.surface.densepose_files import tiny_body, write_charts
 
@@ -31,7 +31,7 @@ def centre_of(image: np.ndarray, part: int) -> np.ndarray:
 
 
 def test_front_and_back_show_the_parts_on_the_viewers_side(surface: BodySurface) -> None:
-    front, back = (_surface_view(surface, side, 240) for side in (1, -1))
+    front, back = (_surface_view(surface, side, 240) for side in (FRONT, BACK))
     middle = front.shape[1] / 2
     assert front.shape == back.shape
     # Someone who faces us has the right arm at our left.

@@ -8,7 +8,7 @@ import numpy as np
 
 from slimdp.evaluation.annotators import mean_error_map, smooth_on_body
 from slimdp.report import save_png
-from slimdp.report.body import GREY, texture_colours, texture_image, view_body
+from slimdp.report.body import BACK, FRONT, GREY, texture_colours, texture_image, view_body
 from slimdp.report.drawing import PART_COLOURS
 from slimdp.report.panels import ERROR_COLOURS, PersonView
 from slimdp.surface import load_surface
@@ -54,7 +54,7 @@ def test_a_body_in_two_colours() -> None:
     assert isinstance(surface, BodySurface)
     colours = np.full((len(surface.vertices), 3), np.nan)
     colours[surface.vertices[:, 0] > 0] = (250, 20, 20)  # the person's left
-    views = [view_body(surface, side, 240) for side in (1, -1)]
+    views = [view_body(surface, side, 240) for side in (FRONT, BACK)]
     image = texture_image(surface, views, colours).astype(int)
     red = (image[..., 0] > 100) & (image[..., 1] < 40)
     grey = (np.ptp(image, axis=2) == 0) & (image[..., 0] <= GREY) & (image[..., 0] > 60)

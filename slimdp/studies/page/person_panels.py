@@ -16,7 +16,7 @@ from slimdp.data import read_annotations
 from slimdp.evaluation import paste_prediction, point_errors
 from slimdp.evaluation.annotators import read_true_map
 from slimdp.inference import predict_people
-from slimdp.report.body import TEXTURE_SIGMA_M, texture_colours, texture_image, view_body
+from slimdp.report.body import TEXTURE_SIGMA_M, texture_colours, texture_image, view_body, viewpoints
 from slimdp.report.drawing import PART_COLOURS, contact_sheet, evenly_spread, part_key, text_strip, unit_key
 from slimdp.report.panels import FOUND_TITLES, TRUE_TITLES, PersonView, body_pixels, error_legend
 from slimdp.structures import DensePoseInstance, ImageRecord, PersonAnnotation
@@ -252,7 +252,7 @@ def texture_images(
         images: the set's folder; where it is a rendered one, its maps are the truth, which comes first, else
             the points are.
     """
-    views = [view_body(surface, side, _TEXTURE_PX) for side in (1, -1)]
+    views = [view_body(surface, side, _TEXTURE_PX) for side in viewpoints(surface)]
     pixels = [read_image(person.image.file) for person in frames]
     bodies = [body_pixels(person) for person in frames]
     # No row's name begins like that of the labels' file.

@@ -1,0 +1,69 @@
+"""A category of one's own: a surface from a mesh."""
+
+from __future__ import annotations
+
+import argparse
+
+from flow_cache.runtime.command_line import add_input, add_output
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """chart."""
+    command = commands.add_parser(
+        "chart",
+        help="make a surface of a mesh of yours: parts, charts, left and right, keypoints",
+        description="Make a surface of a mesh (OBJ, PLY, STL, OFF), a folder for --surface: docs/surfaces.md."
+        " What is changed in the mesh is told; charts.png in the folder shows the parts.",
+    )
+    add_input(command, "mesh", help="one closed surface of one category, in its rest pose")
+    add_output(command, "--out", role="folder", required=True, help="the folder to make")
+    command.add_argument("--category", help="what it is (default: the name of --out)")
+    command.add_argument(
+        "--parts",
+        default="auto",
+        metavar="HOW",
+        help="groups or materials of an OBJ file, cut (into disks around far-apart places), or a file with a "
+        "label for each face; default: groups, else materials, else cut",
+    )
+    command.add_argument(
+        "--regions", type=int, default=14, help="about how many, where it is cut (default 14)"
+    )
+    add_input(command, "--keypoints", help="JSON or YAML: a vertex (from 0) or [x, y, z] for each name")
+    command.add_argument("--scale", type=float, default=1.0, help="metres of a unit of the file (default 1)")
+    command.add_argument("--up", default="y+", metavar="AXIS", help="y+ (default), y-, x+, x-, z+ or z-")
+    command.add_argument(
+        "--front", metavar="AXIS", help="to where it looks (default: as left and right tell)"
+    )
+    command.add_argument(
+        "--symmetry",
+        choices=["auto", "none", "require"],
+        default="auto",
+        help="left and right: where there is a mirror plane (default), none, or an error without one",
+    )
+    command.add_argument(
+        "--holes",
+        choices=["refuse", "fill", "keep"],
+        default="refuse",
+        help="of a mesh that is open (default: an error)",
+    )
+    command.add_argument("--keep-largest", action="store_true", help="of several pieces")
+    command.add_argument(
+        "--faces", type=int, help="reduce it to so many triangles (pip install 'slimdp[chart]')"
+    )
+    command.set_defaults(run=_chart)
+
+
+def _chart(options: argparse.Namespace) -> None:
+    from slimdp.report import distortion_table
+    from slimdp.report.surface_folder import CHARTS_PICTURE, make_surface
+    from slimdp.surface.charting.chart import ChartOptions
+    from slimdp.surface.distortion import chart_distortion
+
+    names = ("parts", "regions", "scale", "up", "front", "symmetry", "holes", "keep_largest", "faces")
+    category = options.category or options.out.resolve().name
+    chosen = ChartOptions(category, **{name: getattr(options, name) for name in names})
+    surface, notes = make_surface(options.mesh, chosen, options.keypoints, options.out)
+    print("\n".join(notes))
+    print(distortion_table(chart_distortion(surface), surface.layout.part_names))
+    print(options.out / CHARTS_PICTURE)
+    print(options.out)
