@@ -1,0 +1,1 @@
+"""What to label next: which frames of a video, and which points of a person."""
