@@ -19,6 +19,7 @@ from slimdp.commands import (
     export,
     fit,
     propagate,
+    quality,
     report,
     suggest,
     sweep,
@@ -79,6 +80,7 @@ def _parser() -> CommandParser:
         budget,
         propagate,
         evaluate,
+        quality,
     ):
         module.add_commands(commands)
     commands.add_parser("flow", help="optical flow: what python -m flow_cache does")

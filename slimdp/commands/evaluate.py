@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -259,7 +260,9 @@ def _write_curve(path: Path, evaluation: Evaluation, seed: int) -> None:
 def _annotators(options: argparse.Namespace) -> None:
     from slimdp.data import read_annotations
     from slimdp.evaluation import annotator_errors, annotators_in_percent, report_annotators, write_scores
+    from slimdp.evaluation.several_annotators import error_rows
     from slimdp.report import interval_table
+    from slimdp.report.tables import error_table
     from slimdp.surface import BodySurface, load_surface
 
     surface = load_surface(options.surface)
@@ -275,6 +278,8 @@ def _annotators(options: argparse.Namespace) -> None:
     print(f"Points within a distance along the body, %; in brackets 95 % of resampled {report.drawn}:")
     everything = {"Annotators": (report.all, "full")}
     print(interval_table(everything | {name: (of_part, "full") for name, of_part in report.parts.items()}))
+    rows = error_rows(errors, surface.layout.part_names)
+    print("\n" + error_table(rows))
     nobody = points.true_part == 0
     if points.unmatched or nobody.any():
         print(
@@ -282,7 +287,8 @@ def _annotators(options: argparse.Namespace) -> None:
             "the truth shows nobody, counted as wrong"
         )
     if options.out is not None:
-        write_scores(options.out, annotators_in_percent(report))
+        in_cm = {row.name: asdict(row) for row in rows}
+        write_scores(options.out, annotators_in_percent(report) | {"errors": in_cm})
         print(options.out)
     if options.picture is not None:
         from slimdp.evaluation import mean_error_map

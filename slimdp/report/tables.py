@@ -13,6 +13,7 @@ from slimdp.structures import PersonAnnotation
 
 if TYPE_CHECKING:
     from slimdp.evaluation.point_report import GroupScores
+    from slimdp.evaluation.several_annotators import ErrorRow
     from slimdp.evaluation.stability import StabilityCount
 
 #: Columns of scores by their name in scores.json, where it is not the threshold itself.
@@ -75,6 +76,20 @@ def score_table(rows: Mapping[str, Sequence[Mapping[str, float]]], markdown: boo
         header.append("seeds")
         body = [[*line, str(len(seeds))] for line, seeds in zip(body, rows.values())]
     return format_table(header, body, markdown)
+
+
+def error_table(rows: Sequence[ErrorRow]) -> str:
+    """Errors in centimetres as text, a line a row."""
+    body = [
+        [
+            row.name,
+            str(row.count),
+            *(f"{value:.1f}" for value in (row.median_cm, row.mean_cm, row.worst_cm)),
+            str(row.lost),
+        ]
+        for row in rows
+    ]
+    return format_table(["", "points", "median cm", "mean cm", "95 % within", "nowhere"], body)
 
 
 def instance_table(instances: Mapping[str, Mapping[str, float | None]], markdown: bool = False) -> str:

@@ -1,0 +1,134 @@
+"""Quality control of annotators: a test with a known answer, and how far several of them are apart."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from flow_cache.runtime.command_line import add_input, add_output
+from slimdp.commands.arguments import add_annotations, add_surface
+
+if TYPE_CHECKING:
+    from slimdp.evaluation.points import PointErrors
+    from slimdp.evaluation.several_annotators import ErrorRow, SharedPoints
+    from slimdp.surface import Surface
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """exam, merge."""
+    _add_exam(commands)
+    _add_merge(commands)
+
+
+def _add_exam(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "exam",
+        help="take the points out of labels whose truth is known, for annotators to place them again",
+        description="Write people of a rendered set without their points: annotators label the file, and "
+        "slimdp annotators --truth says how far off they are (docs/evaluation.md).",
+    )
+    add_annotations(command, images_required=False)
+    command.add_argument("--people", type=int, default=12, help="how many, drawn by chance (default 12)")
+    command.add_argument("--seed", type=int, default=0, help="of who is drawn (default 0)")
+    add_output(command, "--out", required=True, help="the annotation file to write")
+    command.set_defaults(run=_exam)
+
+
+def _add_merge(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "merge",
+        help="tell how far several annotators of the same people are apart, and merge their labels",
+        description="Tell how far several annotators of the same people are apart, in cm on the body, and "
+        "merge their labels (docs/evaluation.md).",
+    )
+    add_input(command, "files", nargs="+", metavar="LABELS", help="an annotation file by each annotator")
+    command.add_argument(
+        "--tolerance-px", type=float, default=1.0, help="between points of one place (default 1)"
+    )
+    command.add_argument(
+        "--apart-cm", type=float, help="merge no places whose annotators are farther apart than this"
+    )
+    add_surface(command)
+    add_output(command, "--out", help="the annotation file of all to write")
+    add_output(command, "--picture", help="the PNG of the body to write")
+    add_output(command, "--scores", help="the JSON of the distances to write")
+    command.set_defaults(run=_merge)
+
+
+def _exam(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from slimdp.data import read_annotations, write_annotations
+
+    found = read_annotations(options.annotations, options.images or "", check_images=False).people
+    people = [person for person in found if person.has_uv.any() and not person.crowd]
+    if options.people < 1 or not people:
+        raise ValueError(f"{options.people} of {len(people)} people with points: 1 or more are wanted")
+    drawn = np.random.default_rng(options.seed).permutation(len(people))[: options.people]
+    chosen = [people[index] for index in sorted(drawn)]
+    bare = [person.with_points(np.zeros(len(person.points), dtype=bool)) for person in chosen]
+    images = {person.image.id: person.image for person in bare}
+    write_annotations(options.out, list(images.values()), bare)
+    print(f"{len(bare)} people in {len(images)} pictures, without points: {options.out}")
+
+
+def _merge(options: argparse.Namespace) -> None:
+    from slimdp.data import read_annotations, write_annotations
+    from slimdp.evaluation import write_scores
+    from slimdp.evaluation.several_annotators import disagreement, error_rows, merged_people, share_points
+    from slimdp.report.tables import error_table
+    from slimdp.surface import load_surface
+
+    surface = load_surface(options.surface)
+    sets = [read_annotations(file, "", check_images=False, layout=surface.layout) for file in options.files]
+    shared = share_points([each.people for each in sets], options.tolerance_px)
+    errors = disagreement(shared, surface)
+    rows, pairs = error_rows(errors, surface.layout.part_names), _by_pair(shared, errors, options)
+    print(f"{shared.places} places; distances between two annotators, cm on the body:")
+    print(error_table([*pairs, *rows]))
+    if options.scores is not None:
+        told: dict[str, Any] = {"places": shared.places, "pairs": {row.name: asdict(row) for row in pairs}}
+        write_scores(options.scores, told | {"parts": {row.name: asdict(row) for row in rows}})
+        print(options.scores)
+    if options.out is not None:
+        apart_m = float("inf") if options.apart_cm is None else options.apart_cm / 100
+        people = merged_people(shared, surface, apart_m)
+        images = {image.id: image for each in reversed(sets) for image in each.images}
+        write_annotations(options.out, list(images.values()), people)
+        kept = sum(len(person.points) for person in people)
+        print(f"{kept} places of {len(people)} people: {options.out}")
+    if options.picture is not None:
+        _draw(shared, errors, surface, options)
+
+
+def _by_pair(shared: SharedPoints, errors: PointErrors, options: argparse.Namespace) -> list[ErrorRow]:
+    """How far every two annotators are apart, named by their files."""
+    from slimdp.evaluation.points import PointErrors
+    from slimdp.evaluation.several_annotators import error_rows, pairs_of
+
+    rows = []
+    for a, b in combinations(range(len(options.files)), 2):
+        mine = pairs_of(shared, a, b)
+        if mine.any():
+            between = PointErrors(
+                errors.full_m[mine], errors.localization_m[mine], errors.part[mine], errors.person[mine]
+            )
+            name = f"{options.files[a].stem}, {options.files[b].stem}"
+            rows.append(error_rows(between, [name])[0].named(name))
+    return rows
+
+
+def _draw(shared: SharedPoints, errors: PointErrors, surface: Surface, options: argparse.Namespace) -> None:
+    from slimdp.evaluation import mean_error_map
+    from slimdp.evaluation.several_annotators import places_of_pairs
+    from slimdp.report import error_image, save_png
+    from slimdp.settings_file import ConfigError
+    from slimdp.surface import BodySurface
+
+    if not isinstance(surface, BodySurface):
+        raise ConfigError("--picture needs a surface with a mesh: DensePose's files have no places in space")
+    part, uv = places_of_pairs(shared)
+    save_png(options.picture, error_image(surface, mean_error_map(surface, part, uv, errors.full_m)))
+    print(options.picture)

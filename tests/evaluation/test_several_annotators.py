@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slimdp.__main__ import main
+from slimdp.data import read_annotations, write_annotations
+from slimdp.evaluation.points import PointErrors
+from slimdp.evaluation.several_annotators import (
+    disagreement,
+    error_rows,
+    merged_people,
+    pairs_of,
+    share_points,
+)
+from slimdp.structures import PersonAnnotation
+from slimdp.surface.body import BodySurface
+from tests.evaluation.test_annotators import moved, spread
+
+
+@pytest.fixture
+def three(perfect_pair: Any) -> list[list[PersonAnnotation]]:
+    """The same 60 points by three annotators; the second is off by 3 cm, the third by 9."""
+    exact = spread(perfect_pair()[0])
+    return [[exact], [moved(exact, 3.0)], [moved(exact, 9.0)]]
+
+
+def test_distances_between_annotators(flat_surface: BodySurface, three: list[list[PersonAnnotation]]) -> None:
+    shared = share_points(three)
+    assert shared.places == 60
+    errors = disagreement(shared, flat_surface)
+    for a, b, wanted_m in ((0, 1, 0.03), (0, 2, 0.09), (1, 2, 0.06)):
+        assert errors.full_m[pairs_of(shared, a, b)] == pytest.approx(wanted_m, abs=1e-5)
+    row = error_rows(errors, ["background", *map(str, range(1, 25))])[0]
+    assert (row.count, row.lost) == (180, 0)
+    assert (row.median_cm, row.mean_cm) == pytest.approx((6, 6), abs=1e-3)
+
+
+def test_merged_labels_are_those_in_between(
+    flat_surface: BodySurface, three: list[list[PersonAnnotation]]
+) -> None:
+    (person,) = merged_people(share_points(three), flat_surface)
+    # 3 + 6 cm to the others, where the first has 3 + 9 and the third 9 + 6.
+    np.testing.assert_array_equal(person.uv, three[1][0].uv)
+    assert len(person.points) == 60
+    # The mean of its distances is 4.5 cm.
+    (nobody,) = merged_people(share_points(three), flat_surface, apart_m=0.04)
+    assert len(nobody.points) == 0
+
+
+def test_of_two_the_first_counts_and_what_one_has_alone_stays(
+    flat_surface: BodySurface, three: list[list[PersonAnnotation]]
+) -> None:
+    first, second = three[0][0], three[1][0]
+    half = first.with_points(np.arange(60) < 30)
+    (person,) = merged_people(share_points([[half], [second]]), flat_surface)
+    np.testing.assert_array_equal(person.uv, np.concatenate([first.uv[:30], second.uv[30:]]))
+
+
+def test_places_are_matched_one_to_one_within_the_tolerance(three: list[list[PersonAnnotation]]) -> None:
+    first = three[0][0]
+    beside = dataclasses.replace(first, points=first.points + 0.6)
+    assert share_points([[first], [beside]]).places == 60
+    away = dataclasses.replace(first, points=first.points + 1.5)
+    assert share_points([[first], [away]]).places == 120
+    twice = dataclasses.replace(first, points=np.repeat(first.points[:30], 2, axis=0))
+    # Of two points at one pixel each is a place of its own.
+    assert share_points([[twice], [twice]]).places == 60
+
+
+def test_people_are_known_by_their_ids(
+    flat_surface: BodySurface, three: list[list[PersonAnnotation]]
+) -> None:
+    other = dataclasses.replace(three[1][0], id=three[1][0].id + 1)
+    shared = share_points([three[0], [other]])
+    assert len(merged_people(shared, flat_surface)) == 2
+    with pytest.raises(ValueError, match="no two annotators labelled the same place"):
+        disagreement(shared, flat_surface)
+    with pytest.raises(ValueError, match="1 annotators, but two or more"):
+        share_points(three[:1])
+    with pytest.raises(ValueError, match="nobody has a point"):
+        share_points([[], []])
+
+
+def test_rows_of_errors_by_hand() -> None:
+    error_m = np.array([0.01, 0.03, 0.05, np.inf])
+    errors = PointErrors(error_m, error_m, np.array([1, 1, 2, 2]), np.zeros(4, int))
+    everything, first, second = error_rows(errors, ["background", "left", "right", "tail"])
+    assert (everything.count, everything.lost) == (4, 1)
+    assert (everything.median_cm, everything.mean_cm) == pytest.approx((3, 3))
+    assert (first.name, first.median_cm, first.lost) == ("left", pytest.approx(2), 0)
+    assert (second.name, second.mean_cm, second.lost) == ("right", pytest.approx(5), 1)
+
+
+def test_the_command_merges_files(
+    three: list[list[PersonAnnotation]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = []
+    for number, people in enumerate(three):
+        files.append(tmp_path / f"{'abc'[number]}.json")
+        inside = dataclasses.replace(people[0], points=people[0].points + [14, 9])
+        write_annotations(files[-1], [inside.image], [inside])
+    out, merged = tmp_path / "out.json", tmp_path / "merged.json"
+    command = ["merge", *map(str, files), "--scores", str(out), "--out", str(merged)]
+    assert main(command) == 0
+    told = json.loads(out.read_text())
+    assert told["places"] == 60
+    assert set(told["pairs"]) == {"a, b", "a, c", "b, c"}
+    assert told["pairs"]["a, b"]["median_cm"] < told["pairs"]["a, c"]["median_cm"]
+    (person,) = read_annotations(merged, "", check_images=False).people
+    assert len(person.points) == 60
+    assert "median cm" in capsys.readouterr().out
