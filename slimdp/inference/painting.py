@@ -106,23 +106,62 @@ def smooth_window(
     crop_from_window = np.array(person.crop_from_image, dtype=np.float64)
     crop_from_window[:, 2] = apply_affine(crop_from_window, np.array([[x0, y0]]))[0]
     shown = _enlarged(person.foreground.astype(np.float32), crop_from_window, width, height, outside=0)
-    shown = shown >= 0.5 - 1e-4
-    most = np.zeros((height, width), np.float32)
-    values = cv2.merge([np.ones(person.part.shape, np.float32), *person.uv.astype(np.float32)])
-    near = _grown(person.foreground)
-    for label in np.unique(person.part[near]):
-        mine = near & (person.part == label)
-        left, top, w, h = _reached(mine, crop_from_window, width, height)
-        if w <= 0 or h <= 0:
-            continue
-        place = np.s_[top : top + h, left : left + w]
-        there = crop_from_window.copy()
-        there[:, 2] = apply_affine(crop_from_window, np.array([[left, top]]))[0]
-        weight, u, v = cv2.split(_enlarged(values * mine[..., None], there, w, h))
-        wins = (weight > most[place]) & shown[place]
-        part[place][wins], most[place][wins] = label, weight[wins]
-        uv[0][place][wins], uv[1][place][wins] = u[wins] / weight[wins], v[wins] / weight[wins]
+    place = np.flatnonzero(shown >= 0.5 - 1e-4)
+    cells = _Cells(person.part, crop_from_window, place, width)
+    part.ravel()[place] = cells.label
+    between = np.flatnonzero(~cells.even)
+    winner, weights = cells.decided(between)
+    part.ravel()[place[between]] = winner
+    for values, channel in zip(uv, person.uv.astype(np.float32), strict=True):
+        # Where all four pixels around are of one part, OpenCV's own reading is that of the part alone.
+        of_all = _enlarged(channel, crop_from_window, width, height).ravel()[place]
+        of_all[between] = (cells.taps(channel, between) * weights).sum(axis=0)
+        values.ravel()[place] = of_all
     return part, uv
+
+
+class _Cells:
+    """The four pixels of a crop (S, S) between which pixels of a window lie, by their places in it (N,).
+
+    Beyond the border of the crop its border values hold.
+    """
+
+    def __init__(self, part: np.ndarray, crop_from_window: np.ndarray, place: np.ndarray, width: int) -> None:
+        row, column = np.divmod(place, width)
+        x, y = (a * column + b * row + c for a, b, c in crop_from_window)
+        side_y, side_x = part.shape
+        left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+        self._right, self._down = (x - left).astype(np.float32), (y - top).astype(np.float32)
+        self._stride = side_x + 2  # of the crop with its border around it once more
+        self._first = (top.clip(-1, side_y - 1) + 1) * self._stride + left.clip(-1, side_x - 1) + 1
+        self._part = np.pad(part, 1, "edge")
+        even = np.zeros(self._part.shape, bool)
+        even[:-1, :-1] = (self._part[:-1, :-1] == self._part[1:, 1:]) & (
+            (self._part[:-1, :-1] == self._part[1:, :-1]) & (self._part[:-1, :-1] == self._part[:-1, 1:])
+        )
+        self.label = self._part.ravel().take(self._first)  # of the first of the four
+        self.even = even.ravel().take(self._first)  # whether all four are of one part
+
+    def taps(self, values: np.ndarray, some: np.ndarray) -> np.ndarray:
+        """Values (S, S) of the four pixels around some of the window's (M,): (4, M)."""
+        return self._four(np.pad(values, 1, "edge").ravel(), some)
+
+    def decided(self, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of some pixels (M,) the part with most weight, of equals the lower one, and the weights (4, M) of
+        its pixels, which add up to 1."""
+        label = self._four(self._part.ravel(), some)
+        right, down = self._right[some], self._down[some]
+        left, up = 1 - right, 1 - down
+        weight = np.stack([up * left, up * right, down * left, down * right])
+        total = np.stack([(weight * (label == one)).sum(axis=0) for one in label])
+        wins = total >= total.max(axis=0) - 1e-6
+        winner = np.where(wins, label, np.iinfo(label.dtype).max).min(axis=0)
+        weight = weight * (label == winner)
+        return winner, weight / weight.sum(axis=0)
+
+    def _four(self, padded: np.ndarray, some: np.ndarray) -> np.ndarray:
+        first = self._first[some]
+        return np.stack([padded.take(first + offset) for offset in (0, 1, self._stride, self._stride + 1)])
 
 
 def _enlarged(
@@ -137,22 +176,3 @@ def _enlarged(
         borderMode=cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT,
         borderValue=0 if outside is None else outside,
     )
-
-
-def _grown(mask: np.ndarray) -> np.ndarray:
-    """A mask (S, S) and what touches it: all that has weight where the mask has some."""
-    return cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-
-
-def _reached(
-    mine: np.ndarray, crop_from_window: np.ndarray, width: int, height: int
-) -> tuple[int, int, int, int]:
-    """Left, top, width and height of where a part (S, S) of the crop has weight, px of the window."""
-    column, row = (np.flatnonzero(mine.any(axis=axis)) for axis in (0, 1))
-    (x0, x1), (y0, y1) = (column[0] - 1, column[-1] + 1), (row[0] - 1, row[-1] + 1)
-    corners = apply_affine(
-        invert_affine(crop_from_window), np.array([(x0, y0), (x1, y0), (x0, y1), (x1, y1)])
-    )
-    left, top = np.floor(corners.min(axis=0)).clip(0, (width, height)).astype(int)
-    right, bottom = (np.ceil(corners.max(axis=0)) + 1).clip(0, (width, height)).astype(int)
-    return left, top, right - left, bottom - top

@@ -22,12 +22,14 @@ def draw_overlay(pose: FramePose, layout: PartLayout) -> np.ndarray:
     image, part = pose.frame.image.copy(), painted.part[painted.place]
     if part.size:  # most frames are mostly background
         image[painted.place] = overlay_parts(image[painted.place], part, part > 0)
+    track = painted.track[painted.place]
+    corner = painted.place[1].start, painted.place[0].start
     for person in pose.people:
-        mine = (painted.track == person.annotation_id).astype(np.uint8)
+        mine = (track == person.annotation_id).astype(np.uint8)
         if not mine.any():
             continue
         colour = track_colour(person.annotation_id)
-        outlines, _ = cv2.findContours(mine, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        outlines, _ = cv2.findContours(mine, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=corner)
         cv2.drawContours(image, outlines, -1, colour, max(1, round(len(image) / 500)), cv2.LINE_AA)
         x, y, width, _ = person.box  # steadier than what is seen of the person
         _draw_number(image, person.annotation_id, x + width / 2, y, colour)
