@@ -6,13 +6,13 @@ Everything is made about a person's skin in the axes of its pose, before it is t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from slimdp.synthetic.motion.contact import skin_of, skin_of_bones
-from slimdp.synthetic.objects import Prop, ball, box, pillar, together
+from slimdp.synthetic.motion.solve import turn
+from slimdp.synthetic.objects import Prop, ball, box, cushion, pillar, together, transformed
 from slimdp.synthetic.textures import THINGS, Texture, random_material
 
 #: Metres that skin sinks into what carries it.
@@ -45,6 +45,15 @@ def seat_height(skin: np.ndarray) -> float:
     return float(skin[skin_of("seat"), 1].min()) + PRESSED
 
 
+def _lean(back: np.ndarray) -> float:
+    """How far (radians) a back (N, 3) metres over its seat leans back, at most 30 degrees."""
+    low, high = back[back[:, 1] < 0.2], back[back[:, 1] > 0.3]
+    if not len(low) or not len(high):
+        return 0.0
+    lower, upper = low[low[:, 2].argmin()], high[high[:, 2].argmin()]
+    return float(np.clip(np.arctan2(lower[2] - upper[2], upper[1] - lower[1]), 0, np.deg2rad(30)))
+
+
 class _Seat:
     """Where a seat is: it ends where the legs come down, and its back begins behind the back."""
 
@@ -54,21 +63,27 @@ class _Seat:
         self.middle = float(seat[:, 0].mean())
         self.wide = float(np.ptp(seat[:, 0])) + 0.04
         trunk = _part(skin, "seat", "belly", "chest")
-        self.back = float(trunk[(trunk[:, 1] > self.top) & (trunk[:, 1] < self.top + 0.55), 2].min())
+        trunk = trunk[(trunk[:, 1] > self.top) & (trunk[:, 1] < self.top + 0.55)]
+        self.lean = _lean(trunk - [0, self.top, 0])
+        #: Where the back's plane meets the seat.
+        self.back = float((trunk[:, 2] + np.tan(self.lean) * (trunk[:, 1] - self.top)).min())
         below = legs[(legs[:, 1] < self.top) & (legs[:, 1] > self.top - thick)]
         front = min(float(below[:, 2].min()) - 0.01 if len(below) else np.inf, self.back + 0.5)
         self.front = max(front, float(seat[seat[:, 1] < self.top + 0.02, 2].mean()) + 0.05)
         self.arms_low = float(_part(skin, *_ARMS)[:, 1].min()) < self.top + 0.02
 
-    def slab(self, wide: float, thick: float, texture: Texture) -> Prop:
-        """The seat itself."""
+    def slab(self, wide: float, thick: float, texture: Texture, soft: float = 0.0) -> Prop:
+        """The seat itself, its edges round by `soft` metres."""
         centre = np.array([self.middle, self.top - thick / 2, (self.front + self.back) / 2])
-        return box(centre, np.array([wide, thick, self.front - self.back]), 0, texture)
+        return cushion(centre, np.array([wide, thick, self.front - self.back]), max(soft, 0.004), texture)
 
-    def rest(self, wide: float, high: float, thick: float, texture: Texture, foot: float = 0.0) -> Prop:
-        """What the back leans against, from `foot` metres over the seat to `high`."""
-        centre = np.array([self.middle, self.top + (foot + high) / 2, self.back - thick / 2])
-        return box(centre, np.array([wide, high - foot, thick]), 0, texture)
+    def rest(
+        self, wide: float, high: float, thick: float, texture: Texture, foot: float = 0.0, soft: float = 0.0
+    ) -> Prop:
+        """What the back leans on, from `foot` metres over the seat to `high`; it leans as the back does."""
+        size = np.array([wide, high - foot, thick])
+        upright = cushion(np.array([0, (foot + high) / 2, -thick / 2]), size, max(soft, 0.004), texture)
+        return transformed(upright, turn("x", -self.lean), np.array([self.middle, self.top, self.back]))
 
     def legs(self, wide: float, thick: float, texture: Texture) -> list[Prop]:
         """Four legs at the corners."""
@@ -86,7 +101,9 @@ def _chair(rng: np.random.Generator, skin: np.ndarray, textures: list[Texture]) 
     wide = max(seat.wide, 0.4) if not seat.arms_low else seat.wide
     frame, cover = textures
     high, foot = rng.uniform(0.25, 0.62), rng.choice([0.0, 0.12])
-    parts = [seat.slab(wide, thick, cover), seat.rest(wide, high, rng.uniform(0.02, 0.06), cover, foot)]
+    soft = rng.uniform(0, 0.5) * thick
+    parts = [seat.slab(wide, thick, cover, soft)]
+    parts.append(seat.rest(wide, high, rng.uniform(0.02, 0.06), cover, foot, soft))
     if rng.random() < 0.3:  # one foot in the middle
         middle = np.array([seat.middle, 0.0, (seat.front + seat.back) / 2])
         stand = [pillar(middle, 0.03, seat.top - thick, frame), pillar(middle, 0.22, 0.03, frame)]
@@ -124,15 +141,24 @@ def _sofa(rng: np.random.Generator, skin: np.ndarray, textures: list[Texture]) -
     seat = _Seat(skin, 1.0)
     if seat.arms_low or seat.front - seat.back < 0.25:
         return _chair(rng, skin, textures)
-    wide, deep = rng.uniform(0.9, 2.2), rng.uniform(0.15, 0.3)
-    high = rng.uniform(0.35, 0.6)
-    parts = [seat.slab(wide, seat.top, textures[0]), seat.rest(wide, high, deep, textures[0], -0.2)]
-    ends = []
+    wide, deep, soft = rng.uniform(0.9, 2.2), rng.uniform(0.15, 0.3), rng.uniform(0.02, 0.07)
+    high, thick = rng.uniform(0.35, 0.6), rng.uniform(0.12, 0.2)
+    middle, length = (seat.front + seat.back) / 2, seat.front - seat.back
+    base = np.array([seat.middle, (seat.top - thick + 0.06) / 2, middle - deep / 2])
+    size = np.array([wide, seat.top - thick - 0.06, length + deep])
+    parts = [cushion(base, size, 0.02, textures[0]), seat.slab(wide, thick, textures[0], soft)]
+    parts.append(seat.rest(wide, high, deep, textures[0], -0.1, soft))
     for side in (-1, 1):
-        centre = np.array([seat.middle + side * (wide / 2 + 0.09), 0, (seat.front + seat.back) / 2])
-        size = np.array([0.18, seat.top + rng.uniform(0.12, 0.22), seat.front - seat.back + deep])
-        ends.append(box(centre + [0, size[1] / 2, -deep / 2], size, 0, textures[0]))
-    return [together(parts + ends)]
+        size = np.array([0.18, seat.top + rng.uniform(0.12, 0.22) - 0.06, length + deep])
+        centre = np.array([seat.middle + side * (wide / 2 + 0.09), 0.06 + size[1] / 2, middle - deep / 2])
+        parts.append(cushion(centre, size, soft, textures[0]))
+    reach = wide / 2 + 0.14
+    feet = [
+        pillar(np.array([seat.middle + x, 0, z]), 0.025, 0.08, textures[1])
+        for x in (-reach, reach)
+        for z in (seat.back - deep + 0.05, seat.front - 0.05)
+    ]
+    return [together(parts), together(feet)]
 
 
 def _bed(rng: np.random.Generator, skin: np.ndarray, textures: list[Texture]) -> list[Prop]:
@@ -141,12 +167,13 @@ def _bed(rng: np.random.Generator, skin: np.ndarray, textures: list[Texture]) ->
     margin = rng.uniform(0.05, 0.5, 2)
     size = np.array([high[0] - low[0] + margin[0], top, high[2] - low[2] + margin[1]])
     middle = (low + high) / 2
-    props = [box(np.array([middle[0], top / 2, middle[2]]), size, 0, textures[0])]
+    props = [cushion(np.array([middle[0], top / 2, middle[2]]), size, rng.uniform(0.01, 0.06), textures[0])]
     head = skin[skin_of("head")]
     gap = float(head[:, 1].min()) - top
     if 0.02 < gap < 0.3:  # a pillow
         x, z = head[:, [0, 2]].mean(axis=0)
-        props.append(box(np.array([x, top + gap / 2, z]), np.array([0.45, gap + 0.01, 0.35]), 0, textures[1]))
+        pillow = np.array([0.45, gap + 0.01, 0.35])
+        props.append(cushion(np.array([x, top + gap / 2, z]), pillow, 0.45 * gap, textures[1]))
     return props
 
 
@@ -160,11 +187,6 @@ def rod(start: np.ndarray, end: np.ndarray, radius: float, texture: Texture) -> 
     return transformed(
         pillar(np.zeros(3), radius, length, texture), np.stack([np.cross(up, side), up, side], axis=1), start
     )
-
-
-def transformed(prop: Prop, turn: np.ndarray, shift: np.ndarray) -> Prop:
-    """A prop turned by a rotation (3, 3) about the origin, then moved."""
-    return replace(prop, vertices=prop.vertices @ turn.T + shift, normals=prop.normals @ turn.T)
 
 
 def _hands(skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -218,7 +240,7 @@ def _bicycle(rng: np.random.Generator, skin: np.ndarray, textures: list[Texture]
     seat = _part(skin, "seat")
     top, x, z = seat_height(skin), float(seat[:, 0].mean()), float(seat[:, 2].mean())
     radius = min(rng.uniform(0.3, 0.36), 0.75 * top)
-    saddle = box(np.array([x, top - 0.03, z + 0.02]), np.array([0.14, 0.06, 0.26]), 0, textures[1])
+    saddle = cushion(np.array([x, top - 0.03, z + 0.02]), np.array([0.14, 0.06, 0.26]), 0.03, textures[1])
     left, right = _hands(skin)
     bar = (left + right) / 2
     head = np.array([x, max(bar[1] - 0.12, radius), bar[2] - 0.05])

@@ -51,6 +51,10 @@ class Prop:
         )
 
 
+#: Squares along a side of a cushion.
+_CUSHION_STEPS = 8
+
+
 def quad(corner: np.ndarray, along_u: np.ndarray, along_v: np.ndarray, texture: Texture) -> Prop:
     """A rectangle from a corner along two edges, which faces to their cross product."""
     corner, along_u, along_v = (np.asarray(v, dtype=np.float64) for v in (corner, along_u, along_v))
@@ -74,6 +78,36 @@ def box(centre: np.ndarray, size: np.ndarray, yaw: float, texture: Texture) -> P
             corner = sign * np.eye(3)[axis] * half - (first + second) * half
             sides.append(quad(corner, 2 * first * half, 2 * second * half, texture))
     return turned(together(sides), yaw, np.asarray(centre))
+
+
+def cushion(centre: np.ndarray, size: np.ndarray, radius: float, texture: Texture) -> Prop:
+    """A box (size x, y, z metres) with edges and corners round by a radius, at most half of each side."""
+    half = np.asarray(size, dtype=np.float64) / 2
+    core = np.maximum(half - radius, 0)
+    steps = np.linspace(-1, 1, _CUSHION_STEPS + 1)
+    grid_v, grid_u = np.meshgrid(steps, steps, indexing="ij")
+    row, column = (a.ravel() for a in np.mgrid[:_CUSHION_STEPS, :_CUSHION_STEPS])
+    a = row * (_CUSHION_STEPS + 1) + column
+    b, d = a + 1, a + _CUSHION_STEPS + 1
+    faces = np.concatenate([np.stack([a, b, d + 1], axis=1), np.stack([a, d + 1, d], axis=1)]).astype(
+        np.int32
+    )
+    sides = []
+    for axis in range(3):
+        for sign in (1.0, -1.0):
+            first, second = ((axis + 1) % 3, (axis + 2) % 3)[:: int(sign)]
+            points = np.zeros((grid_u.size, 3))
+            points[:, axis] = sign
+            points[:, first], points[:, second] = grid_u.ravel(), grid_v.ravel()
+            points *= half
+            # As near to the core as the radius, in the direction of what is beyond it.
+            inner = np.clip(points, -core, core)
+            normals = points - inner
+            normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+            uv = points[:, [first, second]]
+            rounded = inner + np.minimum(half, radius) * normals
+            sides.append(Prop(rounded + np.asarray(centre), faces, normals[faces], uv[faces], texture))
+    return together(sides)
 
 
 def revolution(profile: np.ndarray, centre: np.ndarray, texture: Texture, segments: int = 20) -> Prop:
@@ -121,6 +155,11 @@ def together(props: list[Prop]) -> Prop:
         normals=np.concatenate([prop.normals for prop in props]),
         uv=np.concatenate([prop.uv for prop in props]),
     )
+
+
+def transformed(prop: Prop, turn: np.ndarray, shift: np.ndarray) -> Prop:
+    """A prop turned by a rotation (3, 3) about the origin, then moved."""
+    return replace(prop, vertices=prop.vertices @ turn.T + shift, normals=prop.normals @ turn.T)
 
 
 def turned(prop: Prop, yaw: float, shift: np.ndarray) -> Prop:

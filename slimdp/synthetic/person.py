@@ -182,6 +182,20 @@ def skin_weights() -> csr_array:
     return csr_array(table / table.sum(axis=1, keepdims=True))
 
 
+@cache
+def _other_side() -> np.ndarray:
+    """(B,) the column of `skin_weights` that is each one's mirror image."""
+    names = [*makehuman.rig().names, *(f"helper of {limb}" for limb, _ in twist_bones())]
+    ends = {"_l": "_r", "_r": "_l"}
+    return np.array([names.index(name[:-2] + ends.get(name[-2:], name[-2:])) for name in names])
+
+
+def shared_weights(shares: np.ndarray) -> csr_array:
+    """The weights (V, B) of a skin of which shares (V,), 0 to 1, go with the bones of the other side."""
+    own = skin_weights()
+    return csr_array(own.multiply(1 - shares[:, None]) + own[:, _other_side()].multiply(shares[:, None]))
+
+
 def helper_rotation(axis: np.ndarray, rotation: np.ndarray) -> np.ndarray:
     """The twist (3, 3) of a rotation (3, 3) about a unit axis (3,): `rotation = swing @ twist`."""
     x, y, z, w = Rotation.from_matrix(rotation).as_quat()
@@ -239,6 +253,12 @@ class Person:
     build: Build  # measures for motions
     keypoints: dict[str, np.ndarray]  # name -> (3,) in the rest pose
     keypoint_bones: dict[str, int]  # the bone that carries it
+    own_weights: csr_array | None = None  # (V, B) of the skin; None: `skin_weights`
+
+    @property
+    def weights(self) -> csr_array:
+        """Of the skin, (V, B): how much each bone and helper moves it."""
+        return skin_weights() if self.own_weights is None else self.own_weights
 
 
 def make_person(shape: makehuman.BodyShape) -> Person:
@@ -280,7 +300,7 @@ class PosedPerson:
 def pose_person(person: Person, pose: Pose) -> PosedPerson:
     """Pose a person; its lowest point is put at y = position y, the floor being y = 0."""
     rotations, offsets = bone_transforms(person, pose)
-    skin = blend(rotations, offsets, bone_parents(), person.skin, skin_weights())
+    skin = blend(rotations, offsets, bone_parents(), person.skin, person.weights)
     turn = Rotation.from_rotvec([0, pose.yaw, 0]).as_matrix()
     skin = skin @ turn.T
     offset = np.array(pose.position) - [0, skin[:, 1].min(), 0]

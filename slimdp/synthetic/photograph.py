@@ -77,6 +77,7 @@ class SceneStyle(Settings):
     postures: PostureShares = PostureShares()  # any: other cameras too, from all heights and with all lenses
     close: Share = 0.0  # with postures: share of scenes that show a part of a person, cut by the frame
     before: Share = 0.0  # with postures: of scenes with several people, where they are one before another
+    tailored: bool = False  # shoes hide the toes, skirts are of one piece
     grey: Share = 0.0  # share of scenes in black and white
     dark: Share = 0.0  # share of scenes that are badly exposed: too dark, mostly
 

@@ -15,10 +15,10 @@ from slimdp.synthetic.assets import Assets
 from slimdp.synthetic.camera import Camera, CameraPath, random_drift
 from slimdp.synthetic.exact_flow import moved_pixels
 from slimdp.synthetic.gathering import framing_camera, gather
-from slimdp.synthetic.looks import Look, clothed_skin, random_look
+from slimdp.synthetic.looks import Look, clothed_skin, random_look, tailored_skin
 from slimdp.synthetic.motion import BvhMotion, Motion, PlacedMotion, random_motion, read_bvh
 from slimdp.synthetic.objects import Prop, random_occluder
-from slimdp.synthetic.person import Person, make_person, pose_person, random_shape
+from slimdp.synthetic.person import Person, make_person, pose_person, random_shape, shared_weights
 from slimdp.synthetic.photograph import PhotoSettings, SceneStyle, photograph
 from slimdp.synthetic.render import Lighting, RenderedFrame, random_lighting, render
 from slimdp.synthetic.stage import Stage
@@ -163,8 +163,7 @@ def random_scene(
     shapes = [random_shape(rng) for _ in range(count)]
     looks = tuple(random_look(rng, style.patterned, shape.gender, shape.age) for shape in shapes)
     bare = [make_person(shape) for shape in shapes]
-    skins = [clothed_skin(look, load_surface("open"), person.skin) for look, person in zip(looks, bare)]
-    people = tuple(replace(person, skin=skin) for person, skin in zip(bare, skins))
+    people = tuple(_clothed(look, person, style.tailored) for look, person in zip(looks, bare))
     passer_by = count > 1 and rng.random() < style.passers_by
     moving = may_move and rng.random() < style.moving_camera
     if style.postures.any:
@@ -184,6 +183,14 @@ def random_scene(
     lighting = replace(lighting, white=lighting.on(cast.focus, cast.camera.position - cast.focus))
     photo = _random_photo(rng, style, cast.camera, cast.focus, lighting.white)
     return Scene(people, cast.motions, looks, props, cast.camera, lighting, photo)
+
+
+def _clothed(look: Look, person: Person, tailored: bool) -> Person:
+    surface = load_surface("open")
+    if not tailored:
+        return replace(person, skin=clothed_skin(look, surface, person.skin))
+    skin, shares = tailored_skin(look, surface, person.skin)
+    return replace(person, skin=skin, own_weights=shared_weights(shares) if shares.any() else None)
 
 
 @dataclass(frozen=True)

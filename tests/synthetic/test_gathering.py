@@ -7,10 +7,12 @@ import pytest
 
 from slimdp.settings_file import ConfigError
 from slimdp.surface import load_surface
-from slimdp.synthetic.furniture import KINDS, furniture_for, rod, seat_height
+from slimdp.synthetic.furniture import KINDS, _Seat, furniture_for, rod, seat_height
 from slimdp.synthetic.gathering import framing_camera, gather
 from slimdp.synthetic.motion import held_posture
-from slimdp.synthetic.motion.contact import skin_of
+from slimdp.synthetic.motion.contact import posture_pose, skin_of
+from slimdp.synthetic.motion.solve import both, pose
+from slimdp.synthetic.objects import cushion
 from slimdp.synthetic.person import Person, make_person, pose_person, random_shape
 from slimdp.synthetic.photograph import PhotoSettings, PostureShares, SceneStyle, photograph
 from slimdp.synthetic.presets import PRESETS, preset_plan
@@ -136,3 +138,34 @@ def test_shares_of_postures_are_settings_that_add_up_to_one_at_most() -> None:
     assert PRESETS["people"].style.postures.any
     with pytest.raises(ConfigError, match="add up to 1 at most"):
         PostureShares(chair=0.7, lie=0.4)
+
+
+def test_a_cushion_is_as_large_as_a_box_and_its_corners_are_round() -> None:
+    texture = Texture(np.zeros((4, 4, 3), np.uint8), 0.1)
+    size, radius = np.array([0.6, 0.2, 0.4]), 0.05
+    made = cushion(np.array([1.0, 2.0, 3.0]), size, radius, texture)
+    local = made.vertices - [1, 2, 3]
+    np.testing.assert_allclose(np.ptp(local, axis=0), size)
+    beyond = np.linalg.norm(np.maximum(np.abs(local) - (size / 2 - radius), 0), axis=1)
+    np.testing.assert_allclose(beyond, radius, atol=1e-9)
+    # Faces and normals look outwards.
+    corners = local[made.faces]
+    facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert (np.einsum("fc,fc->f", facing, corners.mean(axis=1)) > -1e-12).all()
+    assert (np.einsum("fkc,fc->fk", made.normals, corners.mean(axis=1)) > 0).all()
+
+
+def test_a_rest_leans_as_the_back_does(people: Sequence[Person]) -> None:
+    skins = []
+    for pitch in (0.0, -25.0):
+        seated = both(hip_flex=90 + pitch, knee=90) | pose(pelvis_pitch=pitch)
+        skins.append(pose_person(people[0], posture_pose(people[0], seated)).skin)
+    upright, leaning = skins
+    assert _Seat(leaning, 0.05).lean - _Seat(upright, 0.05).lean == pytest.approx(np.deg2rad(25), abs=0.12)
+    for skin in (upright, leaning):
+        seat = _Seat(skin, 0.05)
+        trunk = np.concatenate([skin[skin_of(name)] for name in ("belly", "chest")])
+        trunk = trunk[trunk[:, 1] < seat.top + 0.5]
+        before = trunk[:, 2] - (seat.back - np.tan(seat.lean) * (trunk[:, 1] - seat.top))
+        assert before.min() > -1e-9  # nobody is in the rest
+        assert before.min() < 0.04

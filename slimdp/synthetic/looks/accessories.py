@@ -227,14 +227,15 @@ def covers_shoe(shoe: Footwear, places: Places, marks: Landmarks) -> np.ndarray:
     return foot & (height < marks.floor + 0.095)
 
 
-def _covers_sock(shoe: Footwear, places: Places, marks: Landmarks) -> np.ndarray:
+def covers_sock(shoe: Footwear, places: Places, marks: Landmarks) -> np.ndarray:
+    """Where (N,) a sock lies, under the shoe or not."""
     low = places.point[:, 1] < marks.ankle + shoe.sock_top
     return ((places.region == FOOT) | (places.region == LEG)) & low
 
 
 def paint_footwear(shoe: Footwear, colour: np.ndarray, places: Places, marks: Landmarks) -> None:
     """Paint socks, then shoes, into colours (N, 3)."""
-    sock = _covers_sock(shoe, places, marks)
+    sock = covers_sock(shoe, places, marks)
     colour[sock] = shoe.sock * (1 + 0.1 * np.sin(places.angle[sock] * 24))[:, None]
     where = np.flatnonzero(covers_shoe(shoe, places, marks))
     x, y, z = places.point[where].T
@@ -259,7 +260,7 @@ def footwear_thickness(shoe: Footwear, places: Places, marks: Landmarks) -> np.n
     """How far (N,) metres shoes and socks stand off the skin; the sole stands out a little."""
     height = places.point[:, 1]
     leather = {"boots": 0.006, "sneakers": 0.006, "shoes": 0.004}.get(shoe.kind, 0.002)
-    thickness = np.where(_covers_sock(shoe, places, marks), 0.002, 0.0)
+    thickness = np.where(covers_sock(shoe, places, marks), 0.002, 0.0)
     sole = height < marks.floor + shoe.sole_height
     shod = np.where(covers_shoe(shoe, places, marks), np.where(sole, leather + 0.004, leather), thickness)
     # The skin between the toes is too creased to carry anything.
@@ -294,7 +295,7 @@ def random_accessories(rng: np.random.Generator) -> Accessories:
     )
 
 
-def _hat_edge(places: Places, marks: Landmarks) -> np.ndarray:
+def hat_edge(places: Places, marks: Landmarks) -> np.ndarray:
     """Height (N,) of a hat's lower edge: over the brows, over the ears, lower behind."""
     heights = [marks.ear[1] + 0.02, marks.ear[1] + 0.035, marks.eye[1] + 0.042]
     return np.interp(places.point[:, 2], [-0.05, 0.03, 0.14], heights)
@@ -304,7 +305,7 @@ def covers_hat(wear: Accessories, places: Places, marks: Landmarks) -> np.ndarra
     """Where (N,) a hat lies."""
     if wear.hat == "none":
         return np.zeros(len(places), dtype=bool)
-    above = places.point[:, 1] - _hat_edge(places, marks)
+    above = places.point[:, 1] - hat_edge(places, marks)
     return (places.region == HEAD) & (above > 0) & (above < (0.045 if wear.hat == "headband" else 1))
 
 
@@ -321,7 +322,7 @@ def paint_accessories(wear: Accessories, colour: np.ndarray, places: Places, mar
     hat, beanie = places.take(where), wear.hat == "beanie"
     ribs = np.cos(np.arctan2(hat.point[:, 0], hat.point[:, 2] - 0.04) * (70 if beanie else 6))
     ribs = 1 + (0.12 * ribs if beanie else -0.3 * (np.abs(ribs) < 0.06))
-    edge = hat.point[:, 1] - _hat_edge(hat, marks) < (0.04 if beanie else 0.011)
+    edge = hat.point[:, 1] - hat_edge(hat, marks) < (0.04 if beanie else 0.011)
     colour[where] = np.where(edge[:, None], wear.colours[1], wear.colours[0] * ribs[:, None])
 
 
@@ -345,7 +346,7 @@ def accessories_thickness(wear: Accessories, places: Places, marks: Landmarks) -
     gloves = 0.0015 * ((places.region == HAND) & wear.gloves)
     height = {"none": 0.0, "cap": 0.012, "beanie": 0.016, "headband": 0.006}[wear.hat]
     hat = height * covers_hat(wear, places, marks)
-    above = places.point[:, 1] - _hat_edge(places, marks)
+    above = places.point[:, 1] - hat_edge(places, marks)
     brim = (wear.hat == "cap") & (places.region == HEAD) & (above > 0) & (above < 0.011)
     brim &= places.point[:, 2] > marks.eye[2] - 0.045
     return np.maximum(gloves, np.where(brim, 0.055, hat))

@@ -11,9 +11,12 @@ from scipy.sparse import csr_array, diags_array
 from slimdp.surface import BodySurface
 from slimdp.synthetic.looks import accessories, garments
 from slimdp.synthetic.looks.accessories import Accessories, Footwear, Hair
+from slimdp.synthetic.looks.cap import with_peak
 from slimdp.synthetic.looks.garments import Bottom, Top
 from slimdp.synthetic.looks.places import HAND, LEG, TORSO, Landmarks, Places, find_landmarks, find_places
+from slimdp.synthetic.looks.shoe_shape import over_toes
 from slimdp.synthetic.looks.skin import Skin, paint_face, random_skin, skin_colour
+from slimdp.synthetic.looks.skirt import hanging, of_one_piece
 
 #: A triangle may lean so far: the cosine between its normal before and after.
 _LEAST_COSINE = 0.15
@@ -244,3 +247,15 @@ def _draped(thickness: np.ndarray, normal_offset: float, hollow: np.ndarray, bum
 def clothed_skin(look: Look, surface: BodySurface, skin: np.ndarray) -> np.ndarray:
     """A person's skin (V, 3) metres in the rest pose, moved out to where cloth, hair and shoes are seen."""
     return moved_out(skin, surface.faces, dress(look, surface).thickness(skin))
+
+
+def tailored_skin(look: Look, surface: BodySurface, skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `clothed_skin`, with shoes that hide the toes, skirts of one piece and peaked caps; and shares (V,).
+
+    A share is how much, 0 to a half, a vertex goes with the other leg.
+    """
+    dressed, clothed = dress(look, surface), clothed_skin(look, surface, skin)
+    places, marks = dressed.places, dressed.marks
+    capped = with_peak(look.wear, clothed, skin, places, marks)
+    shod = over_toes(look.shoes, capped, places, marks)
+    return of_one_piece(shod, hanging(look.top, look.bottom, places, marks), places)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -20,7 +20,6 @@ from slimdp.synthetic.person import (
     blend,
     bone_parents,
     local_rotations,
-    skin_weights,
 )
 
 _FINGERS = ("thumb", "index", "middle", "ring", "pinky")
@@ -39,7 +38,7 @@ _MASSES = (
     (0.022, "lowerarm_SIDE", "hand_SIDE"),
 )  # fmt: skip
 #: Vertices looked at in a region; of the seat, which folds, more.
-_A_REGION, _A_SEAT = 60, 400
+_A_REGION, _A_SEAT = 150, 400
 #: Share of the thighs, from the hips on, that belongs to the seat.
 _SAT_ON = 0.35
 _ROUNDS = 12
@@ -49,8 +48,8 @@ _STIFF, _STIFF_TILT = 0.008, 0.01
 _BALANCE, _OFF = 0.15, 0.05
 #: Degrees: joints turn by so much a round, at most.
 _STRIDE = 20.0
-#: Metres: a fit that is better on average is good.
-_GOOD = 0.0015
+#: Metres: a fit that is nowhere farther off is good.
+_GOOD = 0.002
 
 
 @cache
@@ -105,10 +104,17 @@ def _upper_thighs() -> np.ndarray:
 
 
 @cache
-def _looked_at() -> tuple[np.ndarray, csr_array, np.ndarray]:
-    """The vertices (N,) of all regions, their weights (N, B), and the bone (N,) that moves each most."""
+def _looked_at() -> tuple[np.ndarray, np.ndarray]:
+    """The vertices (N,) of all regions, and the bone (N,) that moves each most."""
     index = np.concatenate(list(regions().values()))
-    return index, skin_weights()[index], makehuman.rig().weights[index].argmax(axis=1)
+    return index, makehuman.rig().weights[index].argmax(axis=1)
+
+
+@lru_cache(maxsize=16)  # people are hashed by identity
+def _looked_at_of(person: Person) -> tuple[np.ndarray, csr_array]:
+    """A person's skin (N, 3) that is looked at, and its weights (N, B)."""
+    index, _ = _looked_at()
+    return person.skin[index], person.weights[index]
 
 
 @cache
@@ -180,8 +186,8 @@ def sketch(person: Person, channels: Channels) -> Sketch:
         offsets[bone] = rotations[parent] @ joint + offsets[parent] - rotations[bone] @ joint
     local = np.swapaxes(rotations[np.maximum(parents[:count], 0)], 1, 2) @ rotations[:count]
     add_helpers(person, local, rotations, offsets)
-    index, weights, _ = _looked_at()
-    points = blend(rotations, offsets, parents, person.skin[index], weights)
+    skin, weights = _looked_at_of(person)
+    points = blend(rotations, offsets, parents, skin, weights)
     joints = np.einsum("jab,jb->ja", rotations[:count], person.joints) + offsets[:count]
     return Sketch(world, rotations[:count], offsets[:count], joints, points)
 
@@ -222,7 +228,7 @@ def settle(
         cost = float(error @ error + ((angles - start) * stiff) @ ((angles - start) * stiff))
         if cost < before:
             kept, best, before, damping = (error, slope), angles, cost, max(damping / 3, 0.1)
-            if np.sqrt(error @ error / len(error)) < _GOOD:
+            if np.abs(error).max() < _GOOD:
                 break
         else:
             damping *= 4
@@ -242,7 +248,7 @@ def _error(
     """
     rows, count = _rows(body, contacts), len(contacts)
     points = body.points[rows]
-    bones = _looked_at()[2][rows]
+    bones = _looked_at()[1][rows]
     moves = np.zeros((len(free), len(rows) + 1, 3))
     carried = _carried()
     masses = _mass_table()

@@ -21,7 +21,7 @@ from slimdp.synthetic.person import Person, Pose
 
 #: Limbs may sink this deep into the body (metres), as skin gives way, and what bears weight may be so far
 #: off the ground; drawn again beyond it.
-SINKS, GAP = 0.03, 0.007
+SINKS, GAP = 0.03, 0.006
 _TRIES = 12
 
 
@@ -141,30 +141,31 @@ def floor(rng: np.random.Generator) -> Posture:
     form = str(
         rng.choice(["crossed", "crossed", "straight", "knees up", "knees up", "side", "apart", "one up"])
     )
-    back = rng.uniform(-22, 2)
-    channels = pose(pelvis_pitch=back) | _trunk(rng, rng.uniform(5, 35))
-    arms = _arms(rng, "lap thigh device face talk down", 0.6)
+    # Who has a knee up rolls back on the pelvis, as the hip bends no further.
+    back = rng.uniform(-42, -16) if form in ("knees up", "one up") else rng.uniform(-22, 2)
+    channels = pose(pelvis_pitch=back) | _trunk(rng, rng.uniform(5, 25) - 0.5 * back)
+    arms = _arms(rng, "lap thigh device face talk folded forward", 0.6)
     contacts: tuple[str, ...] = ("seat", *_SHINS)
     if form == "crossed":
-        legs = _leg(rng, "l", 4, hip_flex=78 + back, hip_out=36, hip_turn=46, knee=118, ankle=25)
-        legs |= _leg(rng, "r", 4, hip_flex=70 + back, hip_out=40, hip_turn=46, knee=98, ankle=25)
+        legs = _leg(rng, "l", 4, hip_flex=82 + back, hip_out=36, hip_turn=46, knee=118, ankle=25)
+        legs |= _leg(rng, "r", 4, hip_flex=76 + back, hip_out=40, hip_turn=46, knee=98, ankle=25)
     elif form == "straight":
-        legs = _both_legs(rng, 4, hip_flex=84 + back, hip_out=rng.uniform(-4, 14), knee=10, ankle=12)
+        legs = _both_legs(rng, 4, hip_flex=91 + back, hip_out=rng.uniform(-4, 14), knee=10, ankle=12)
     elif form == "knees up":
-        bent = rng.uniform(85, 128)
-        legs = _both_legs(
-            rng, 5, hip_flex=60 + 0.45 * bent + back, hip_out=rng.uniform(0, 22), knee=bent, ankle=15
-        )
-        arms = _arms(rng, "down forward thigh behind", 0.8)
+        # Thigh and calf lean on each other like a roof: the thigh rises by half of what the knee bends.
+        bent = min(rng.uniform(55, 125), 64 - 2 * back)
+        hips = 90 + 0.5 * bent + back
+        legs = _both_legs(rng, 3, hip_flex=hips, hip_out=rng.uniform(0, 22), knee=bent, ankle=15)
+        arms = _arms(rng, "forward face device folded", 0.8)
         contacts = ("seat", *_FEET)
     elif form == "side":
-        legs = _leg(rng, "l", 5, hip_flex=70 + back, hip_out=34, hip_turn=44, knee=120, ankle=30)
-        legs |= _leg(rng, "r", 5, hip_flex=65 + back, hip_out=24, hip_turn=-34, knee=125, ankle=35)
+        legs = _leg(rng, "l", 5, hip_flex=82 + back, hip_out=34, hip_turn=44, knee=120, ankle=30)
+        legs |= _leg(rng, "r", 5, hip_flex=80 + back, hip_out=24, hip_turn=-34, knee=125, ankle=35)
     elif form == "apart":
-        legs = _both_legs(rng, 6, hip_flex=80 + back, hip_out=rng.uniform(25, 48), knee=8, ankle=10)
+        legs = _both_legs(rng, 6, hip_flex=90 + back, hip_out=rng.uniform(25, 48), knee=8, ankle=10)
     else:
-        legs = _leg(rng, "l", 6, hip_flex=105 + back, hip_out=4, knee=105, ankle=10)
-        legs |= _leg(rng, "r", 6, hip_flex=84 + back, hip_out=14, knee=12, ankle=12)
+        legs = _leg(rng, "l", 6, hip_flex=136 + back, hip_out=4, knee=92, ankle=10)
+        legs |= _leg(rng, "r", 6, hip_flex=91 + back, hip_out=14, knee=12, ankle=12)
     if back < -12 and rng.random() < 0.6:  # who leans back holds on behind
         arms = _arms(rng, "behind", 1.0)
         contacts = (*contacts, "hand_l", "hand_r")
@@ -260,7 +261,9 @@ def lie(rng: np.random.Generator) -> Posture:
         arms = _about(rng, 14, pose(arm_flex_r=70, arm_out_r=-5, elbow_r=70, arm_in_r=10))
         arms |= _about(rng, 14, pose(arm_flex_l=60, arm_out_l=0, elbow_l=60, arm_in_l=20))
         hips = rng.uniform(5, 80)
-        legs = _leg(rng, "l", 8, hip_flex=hips, hip_out=2, knee=0.9 * hips + 10, ankle=15)
+        # The upper leg lies on the lower one.
+        legs = _leg(rng, "l", 5, hip_flex=hips, hip_out=-10, knee=0.9 * hips + 10, ankle=15)
+        free = tuple(name for name in free if name != "hip_out_l")
         legs |= _leg(rng, "r", 8, hip_flex=0.7 * hips, hip_out=0, knee=hips + 5, ankle=15)
         contacts = ("seat", "chest|upperarm_l|upperarm_r", "|".join(_SHINS), "head|upperarm_l|upperarm_r")
     return Posture(
