@@ -35,7 +35,12 @@ EXPERIMENTS = sorted(
 DIFFERENT = {dump_yaml(read_settings(path)): path for path in reversed(EXPERIMENTS)}
 
 #: Settings that make a network quick, and let it begin without weights of others.
-NARROW = {"hourglass": ["model.features=16"], "fpn": ["model.channels=16", "model.weights=none"]}
+NARROW = {
+    "hourglass": ["model.features=16"],
+    "fpn": ["model.channels=16", "model.weights=none"],
+    "fcn": ["model.channels=16"],
+    "region": [f"model.{key}" for key in ("channels=16", "layers=1", "head_channels=16", "box_features=16")],
+}
 
 
 def _one_by_one(runs: Sequence[TrainRun]) -> list[Path]:

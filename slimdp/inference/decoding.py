@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -29,7 +30,8 @@ def decode(prediction: DensePoseMaps, stride: int) -> DecodedMaps:
     table 2).
     """
     # One crop at a time: the 88 maps of a single person take 23 MB at 256 px.
-    decoded = [_decode_crop(_crop(prediction, i), stride) for i in range(len(prediction.fine_segm))]
+    people = (prediction.map(partial(one_person, index=i)) for i in range(len(prediction.fine_segm)))
+    decoded = [_decode_crop(person, stride) for person in people]
     return DecodedMaps(
         part=torch.cat([maps.part for maps in decoded]),
         uv=torch.cat([maps.uv for maps in decoded]),
@@ -50,13 +52,9 @@ def person_log_odds(prediction: DensePoseMaps) -> Tensor:
     return torch.stack(by_head).sum(dim=0)
 
 
-def _crop(prediction: DensePoseMaps, index: int) -> DensePoseMaps:
-    """One crop's maps, float32, in the layout in which they are resized and compared five times as fast."""
-
-    def one(maps: Tensor) -> Tensor:
-        return maps[index : index + 1].float().contiguous(memory_format=torch.channels_last)
-
-    return prediction.map(one)
+def one_person(maps: Tensor, index: int) -> Tensor:
+    """Maps (1, C, h, w) of (N, C, h, w), float32, in the layout that is compared five times as fast."""
+    return maps[index : index + 1].float().contiguous(memory_format=torch.channels_last)
 
 
 def _decode_crop(prediction: DensePoseMaps, stride: int) -> DecodedMaps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from slimdp.config import CropSettings
 from slimdp.data.crops import crop_image
 from slimdp.data.pictures import picture_affine
 from slimdp.geometry import invert_affine, move_box
-from slimdp.inference.decoding import decide
+from slimdp.inference.decoding import decide, one_person
 from slimdp.inference.multi_scale import ONE_SCALE, fuse_scales
 from slimdp.models import DensePoseModel
 from slimdp.structures import (
@@ -111,7 +112,7 @@ def _predict_batch(
             annotation_id, score = picture.ids[number[index] - 1], 1.0
             box = picture.boxes[number[index] - 1]
         window = found.window[i].double().cpu().numpy()
-        maps = found.maps.map(lambda each, i=i: each[i : i + 1].float())  # type: ignore[misc]
+        maps = found.maps.map(partial(one_person, index=i))
         part, uv, log_odds = decide(maps, lambda each: F.interpolate(each, (size, size), mode="bilinear"))
         yield DensePoseInstance(
             annotation_id, picture.record.id, box, score,
@@ -147,7 +148,7 @@ def maps_in_boxes(
     found = look_at(model, [picture], [affine], size)
     stride = max(1, round(size / found.maps.u.shape[-1]))
     for i, window in enumerate(found.window.double().cpu().numpy()):
-        maps = replace(found.maps, keypoint_maps=None).map(lambda each, i=i: each[i : i + 1].float().cpu())  # type: ignore[misc]
+        maps = replace(found.maps, keypoint_maps=None).map(partial(one_person, index=i)).map(Tensor.cpu)
         yield window_affine(window, stride * maps.u.shape[-1], affine), maps, stride
 
 
