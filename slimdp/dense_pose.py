@@ -21,6 +21,7 @@ from PIL import Image
 
 from slimdp.inference.detectors import DetectorError, DetectorRequest, make_detector
 from slimdp.inference.detectors.detector import no_boxes
+from slimdp.inference.error_bars import load_error_bars
 from slimdp.inference.image_pose import ImagePose, PersonPose
 from slimdp.inference.person_maps import CropNetwork
 from slimdp.inference.predictor import instance_of
@@ -81,7 +82,8 @@ class DensePose:
         if surface is not None:
             check_surface_name(name)
             model.layout.check_same_labels(surface_layout(name), str(path), name)
-        return DensePose(CropNetwork(to_device(model, place), config.crop), detector, name, path)
+        network = CropNetwork(to_device(model, place), config.crop, error_bars=load_error_bars(path))
+        return DensePose(network, detector, name, path)
 
     @property
     def layout(self) -> PartLayout:
@@ -115,7 +117,7 @@ class DensePose:
             for number, (box, score) in enumerate(zip(found.xywh, found.score, strict=True), start=1)
         ]
         (maps,) = self.network.predict([(frame, tracked)])
-        people = [instance_of(person, 0) for person in maps.people]
+        people = [instance_of(person, 0, self.network.error_bars) for person in maps.people]
         return ImagePose(
             pixels, tuple(PersonPose(pixels, each, self.layout, self.surface) for each in people)
         )

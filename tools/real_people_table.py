@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 from measuring import make_parser, tell
+from under_bars import share_under_bars
 
 from slimdp.data import read_annotations, write_annotations
 from slimdp.evaluation import KeypointErrors, evaluate_scores, ratio_to, read_results
 from slimdp.evaluation.scorer import evaluate_keypoints, write_scores
 from slimdp.inference import describe_origin, predict_to_file
+from slimdp.inference.error_bars import load_error_bars
 from slimdp.inference.weights import find_weights
 from slimdp.structures import PersonAnnotation
 from slimdp.surface import load_surface
@@ -62,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         if people.keypoints:
             errors[people.name] = evaluate_keypoints(predictions, people.annotations, surface)
+            rows[people.name]["under_bars"] = share_under_bars(errors[people.name], predictions)
     rendered = errors["rendered"].as_json()
     for name, found in errors.items():
         rows[name]["keypoints"] = found.as_json() | {"ratio": ratio_to(found.as_json(), rendered)}
@@ -118,7 +121,8 @@ def predicted(weights: Path, people: People, out: Path) -> Path:
     """Everyone of a set, predicted by the weights."""
     model, config = load_model(weights)
     found = read_annotations(people.annotations, people.images).people
-    return predict_to_file(model, found, config.crop, out, describe_origin(weights, people.annotations))
+    origin = describe_origin(weights, people.annotations)
+    return predict_to_file(model, found, config.crop, out, origin, error_bars=load_error_bars(weights))
 
 
 def told_of(row: dict[str, Any]) -> dict[str, float]:
@@ -132,14 +136,16 @@ def told_of(row: dict[str, Any]) -> dict[str, float]:
 
 def sets_table(rows: dict[str, dict[str, Any]]) -> Iterator[str]:
     """Every set in a line."""
-    yield "| set | keypoints | 10 cm | 20 cm | 30 cm | swapped | ratio at 20 cm | right part | coarse | IoU |"
-    yield "|---|" + "---:|" * 9
+    names = ("keypoints", "10 cm", "20 cm", "30 cm", "swapped", "ratio at 20 cm", "under the bar")
+    yield f"| set | {' | '.join(names)} | right part | coarse | IoU |"
+    yield "|---|" + "---:|" * 10
     for name, row in rows.items():
         of = row.get("keypoints", {})
         ratio = of.get("ratio", {}).get("20cm")
         shown = [str(of.get("count", "")), *(_told(of.get(n)) for n in ("10cm", "20cm", "30cm", "swapped"))]
         shown.append("" if ratio is None else f"{ratio:.2f}")
-        shown += [_told(row.get(score)) for score in ("parts.fine", "parts.coarse", "overlap.iou")]
+        others = ("under_bars", "parts.fine", "parts.coarse", "overlap.iou")
+        shown += [_told(row.get(score)) for score in others]
         yield f"| {name} | {' | '.join(shown)} |"
 
 

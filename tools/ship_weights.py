@@ -3,11 +3,12 @@
     python tools/ship_weights.py runs/people_128_fpn --rendered runs/people --real ../shared/data/real_people
 
 RUN is the folder of a run, or a checkpoint in one. Writes slimdp/weights/NAME.pt (weights in 16 bits,
-settings and parts), NAME.yaml (the settings of the run) and NAME.md (the card: data, commands, hours,
-scores), and its SHA-256 into slimdp/inference/weights.py. What is scored is the file that was written: on the
-validation stills of --rendered, a folder of slimdp synthesize, and at the keypoints of --real, a folder with
-people.json. Predictions and scores stay in --work. Prints one JSON line last; exit code 1 where the file is
-too large.
+settings and parts), NAME.error.json (the error bars, fitted on the validation stills), NAME.yaml (the
+settings of the run) and NAME.md (the card: data, commands, hours, scores), and the SHA-256 of the first two
+into slimdp/inference/weights.py. What is scored is the file that was written: on the validation stills of
+--rendered, a folder of slimdp synthesize, and at the keypoints of --real, a folder with people.json. --before
+names runs whose ends RUN began with, in their order. Predictions and scores stay in --work. Prints one JSON
+line last; exit code 1 where the file is too large.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from measuring import make_parser, tell
+from under_bars import share_under_bars
 from weights_card import Provenance, write_card
 
 from flow_cache.runtime.atomic import write_text
@@ -30,6 +32,8 @@ from slimdp.data import read_annotations
 from slimdp.evaluation import ratio_to
 from slimdp.evaluation.scorer import evaluate_files, evaluate_keypoints, write_scores
 from slimdp.inference import describe_origin, predict_to_file
+from slimdp.inference.calibration import calibrated, error_samples
+from slimdp.inference.error_bars import ErrorBars
 from slimdp.inference.weights import FOLDER
 from slimdp.settings_file import ConfigError
 from slimdp.surface import load_surface
@@ -51,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default="people-128", help="of the weights (default people-128)")
     parser.add_argument("--rendered", type=Path, required=True, help="a folder of slimdp synthesize")
     parser.add_argument("--real", type=Path, required=True, help="a folder with people.json")
+    parser.add_argument("--before", type=Path, nargs="+", default=[], help="runs that RUN began with")
     parser.add_argument("--work", type=Path, default=Path("runs/ship"), help="for predictions and scores")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the weights go")
     parser.add_argument("--code", type=Path, default=CODE, help="the file with their hashes")
@@ -62,12 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     weights = options.folder / f"{options.name}.pt"
     save_checkpoint(weights, packed(load_checkpoint(checkpoint), options.name.replace("-", "_")))
     digest, size = file_sha256(weights).hex(), weights.stat().st_size
-    set_hash(options.code, weights.name, digest)
+    bars = calibrate(weights, options.rendered)
+    for file in (weights, bars.save(weights)):
+        set_hash(options.code, file.name, file_sha256(file).hex())
     shutil.copyfile(run / "config.yaml", weights.with_suffix(".yaml"))
-    scores = score(weights, options.rendered, options.real, options.work)
-    provenance = Provenance.of(run, checkpoint, options.rendered)
+    scores = score(weights, bars, options.rendered, options.real, options.work)
+    provenance = Provenance.of(run, checkpoint, options.rendered, options.before)
     write_card(weights, provenance, scores)
     told = {"weights": str(weights), "bytes": size, "sha256": digest}
+    told |= {"under_bars_unseen": bars.fitted["share_under_on_unseen_people"]}
     tell(told | {"rendered": headline(scores["rendered"]), "real": headline(scores["real"])})
     return 1 if size > MOST_BYTES else 0
 
@@ -103,7 +111,16 @@ class _Set:
     images: Path
 
 
-def score(weights: Path, rendered: Path, real: Path, work: Path) -> dict[str, Any]:
+def calibrate(weights: Path, rendered: Path) -> ErrorBars:
+    """The error bars of the weights, fitted on the validation stills."""
+    model, config = load_model(weights)
+    surface = load_surface(config.surface)
+    people = read_annotations(rendered / "stills_val.json", rendered).people
+    samples = error_samples(model, people, config.crop, surface)
+    return calibrated(weights, samples, surface, on="stills_val.json")
+
+
+def score(weights: Path, bars: ErrorBars, rendered: Path, real: Path, work: Path) -> dict[str, Any]:
     """What the weights reach: {"rendered": {"points", "keypoints"}, "real": {"keypoints"}}, in percent."""
     surface = load_surface(load_model(weights)[1].surface)
     sets = {
@@ -112,9 +129,9 @@ def score(weights: Path, rendered: Path, real: Path, work: Path) -> dict[str, An
     }
     scores: dict[str, Any] = {}
     for name, people in sets.items():
-        predictions = predict(weights, people, work / f"{name}.h5")
-        keypoints = evaluate_keypoints(predictions, people.annotations, surface).as_json()
-        scores[name] = {"keypoints": keypoints}
+        predictions = predict(weights, bars, people, work / f"{name}.h5")
+        errors = evaluate_keypoints(predictions, people.annotations, surface)
+        scores[name] = {"keypoints": errors.as_json(), "under_bars": share_under_bars(errors, predictions)}
     points = evaluate_files(work / "rendered.h5", sets["rendered"].annotations, surface).points
     assert points is not None
     scores["rendered"]["points"] = points.as_json()
@@ -123,11 +140,12 @@ def score(weights: Path, rendered: Path, real: Path, work: Path) -> dict[str, An
     return scores
 
 
-def predict(weights: Path, people: _Set, out: Path) -> Path:
+def predict(weights: Path, bars: ErrorBars, people: _Set, out: Path) -> Path:
     """The people of a file, predicted by the weights."""
     model, config = load_model(weights)
     found = read_annotations(people.annotations, people.images).people
-    return predict_to_file(model, found, config.crop, out, describe_origin(weights, people.annotations))
+    origin = describe_origin(weights, people.annotations)
+    return predict_to_file(model, found, config.crop, out, origin, error_bars=bars)
 
 
 def headline(scores: dict[str, Any]) -> dict[str, float]:

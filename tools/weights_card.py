@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.json_file import read_json
-from slimdp.config import TrainConfig
+from slimdp.config import TrainConfig, load_config
 from slimdp.training import load_checkpoint
 
 
@@ -29,15 +30,18 @@ class Provenance:
     pretrained: str | None  # what of others it began with
 
     @staticmethod
-    def of(run: Path, checkpoint: Path, rendered: Path) -> Provenance:
-        """From config.yaml, environment.json, metrics.jsonl, and the folder of the rendered people."""
+    def of(run: Path, checkpoint: Path, rendered: Path, before: Sequence[Path] = ()) -> Provenance:
+        """From environment.json and metrics.jsonl of the run and of those `before` it, and the data's folder.
+
+        The steps are those of the checkpoint's stages, whichever run did them.
+        """
         saved = load_checkpoint(checkpoint)
-        starts = read_json(run / "environment.json")
+        starts = [start for each in (*before, run) for start in read_json(each / "environment.json")]
         commits = tuple(dict.fromkeys(_commit(start) for start in starts))
         done = sum(stage.steps for stage in saved.config.stages[: saved.stage]) + saved.step
         last = starts[-1]
         machine = f"{last['threads']} thread{'s' if last['threads'] > 1 else ''} of {last['device']}"
-        hours = _seconds(run, saved.config, done) / 3600
+        hours = (_seconds(run, done) + sum(_seconds(each) for each in before)) / 3600
         data = read_json(rendered / "dataset.json")
         return Provenance(
             saved.config, done, hours, commits, last["versions"], machine, data, saved.pretrained
@@ -49,17 +53,23 @@ def _commit(start: Mapping[str, Any]) -> str:
     return str(git.get("commit", "unknown"))[:12] + (" with changes" if git.get("changed") else "")
 
 
-def _seconds(run: Path, config: TrainConfig, steps: int) -> float:
+def _seconds(run: Path, steps: float = math.inf) -> float:
     """Of all steps, by the speeds of the last lines that tell of them: a resumed run tells of some twice."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    config = load_config(run / "config.yaml", saved=True)
     batches = {stage.name: stage.batch for stage in config.stages}
     speeds = {
         row["step"]: batches[row["stage"]] / row["images_per_second"]
         for row in rows
         if row.get("images_per_second") and row["step"] <= steps
     }
-    seconds, before = 0.0, 0
-    for step in sorted(speeds):
+    told = sorted(speeds)
+    if not told:
+        return 0.0
+    # A run that began with the end of another one counts its steps on from there.
+    before = told[0] - (told[1] - told[0] if len(told) > 1 else told[0])
+    seconds = 0.0
+    for step in told:
         seconds += (step - before) * speeds[step]
         before = step
     return seconds
@@ -130,6 +140,8 @@ def _scores(scores: Mapping[str, Any]) -> str:
             ("", "rendered, 20 cm", "real, 10 cm", "real, 20 cm", "real, 30 cm", "swapped", "ratio", "count"),
             _keypoint_rows(rendered["keypoints"], real["keypoints"], real["ratio"]),
         ),
+        f"\nError bars (docs/weights.md) of 90 %: {_percent(rendered['under_bars'])} % of the errors at "
+        f"keypoints of\nrendered people lie under them, and {_percent(real['under_bars'])} % of real ones.",
         "",
     ]
     return "\n".join(parts)

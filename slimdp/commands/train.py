@@ -13,7 +13,7 @@ from slimdp.shipped import shipped_path
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
-    """quickstart, train, predict."""
+    """quickstart, train, predict, calibrate."""
     command = commands.add_parser("quickstart", help="render, propagate, train, score: everything once")
     add_output(command, "--out", role="folder", default=Path("runs/quickstart"), help="the folder to fill")
     command.add_argument("--preset", default="tiny", help="tiny (minutes; default) or smoke (for tests)")
@@ -62,6 +62,22 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_output(command, "--out", required=True, help="predictions.h5 to write")
     command.set_defaults(run=_predict)
 
+    command = commands.add_parser(
+        "calibrate",
+        help="find how far off a network may be at each pixel",
+        description="Fit error bars on people with exact labels, and write them beside the checkpoint, where "
+        "predict, video and DensePose find them (docs/weights.md).",
+    )
+    add_input(command, "checkpoint", help="stage_NAME.pt of a run")
+    add_annotations(command)
+    add_surface(command, None, "that errors are measured on; default: the training's")
+    command.add_argument(
+        "--level", type=float, default=0.9, help="share of errors under the bar (default 0.9)"
+    )
+    add_imports(command, "the network")
+    add_device(command)
+    command.set_defaults(run=_calibrate)
+
 
 def _quickstart(options: argparse.Namespace) -> None:
     from slimdp.quickstart import quickstart
@@ -84,6 +100,7 @@ def _train(options: argparse.Namespace) -> None:
 def _predict(options: argparse.Namespace) -> None:
     from slimdp.data import read_annotations
     from slimdp.inference import describe_origin, detect_to_file, predict_to_file
+    from slimdp.inference.error_bars import load_error_bars
     from slimdp.inference.weights import find_weights
     from slimdp.registry import import_modules
     from slimdp.surface import load_symmetry
@@ -109,8 +126,29 @@ def _predict(options: argparse.Namespace) -> None:
         origin,
         flip_symmetry=symmetry,
         scales=options.scales,
+        error_bars=load_error_bars(checkpoint),
     )
     print(written)
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from slimdp.data import read_annotations
+    from slimdp.inference.calibration import calibrated, error_samples
+    from slimdp.registry import import_modules
+    from slimdp.surface import load_surface
+    from slimdp.training import load_model
+    from slimdp.training.distributed import choose_device
+
+    import_modules(options.imports)
+    device = choose_device(options.device)
+    people = read_annotations(options.annotations, options.images).people
+    model, config = load_model(options.checkpoint)
+    surface = load_surface(options.surface or config.surface)
+    samples = error_samples(model.to(device), people, config.crop, surface)
+    bars = calibrated(options.checkpoint, samples, surface, options.level, options.annotations.name)
+    unseen = 100 * bars.fitted["share_under_on_unseen_people"]
+    print(f"{unseen:.1f} % of {bars.fitted['points']} errors lie under bars fitted on other people")
+    print(bars.save(options.checkpoint))
 
 
 def _scale(text: str) -> float:

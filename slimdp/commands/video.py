@@ -99,6 +99,7 @@ def _video(options: argparse.Namespace) -> None:
 def _pipeline(options: argparse.Namespace, source: FrameSource, weights: Path) -> VideoPipeline:
     from flow_cache.runtime.progress import log_line
     from slimdp.inference.detectors import DetectorRequest, make_detector
+    from slimdp.inference.error_bars import load_error_bars
     from slimdp.inference.person_maps import CropNetwork
     from slimdp.inference.video import VideoPipeline
     from slimdp.surface import load_symmetry
@@ -111,7 +112,8 @@ def _pipeline(options: argparse.Namespace, source: FrameSource, weights: Path) -
     log_line(said)
     model, config = load_model(weights)
     symmetry = load_symmetry(options.surface or config.surface) if options.flip_test else None
-    network = CropNetwork(to_device(model, device), config.crop, options.batch, symmetry)
+    bars = load_error_bars(weights)
+    network = CropNetwork(to_device(model, device), config.crop, options.batch, symmetry, bars)
     tracker, smoother = _tracker(options, detector), _smoother(options, source)
     return VideoPipeline(source, detector, tracker, network, smoother, options.frames)
 

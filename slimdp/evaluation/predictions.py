@@ -13,6 +13,7 @@ it can be scored, by the path of DensePose results (`as_detection`).
 | part | (N, S, S) | uint8 | the best of the parts 1..P |
 | uv | (N, 2, S, S) | float16 | u and v in [0, 1] on that part |
 | foreground | (N, S, S) | bool | whether the pixel is the person |
+| error_cm | (N, S, S) | float16 | optional: what 90 % of the errors lie under, cm along the body |
 
 Attributes: `format`, `version`, `crop_size` (S, px), `layout` (the parts, as JSON; people's where there is
 none) and the origin's fields.
@@ -43,7 +44,9 @@ from slimdp.surface.people import PEOPLE
 FORMAT = "slimdp predictions"
 VERSION = 1
 #: The datasets that hold a map a person.
-MAPS = ("part", "uv", "foreground")
+MAPS = ("part", "uv", "foreground", "error_cm")
+#: Of these the one that a file may lack: its network has no error bars.
+OPTIONAL = "error_cm"
 #: Maps of one value take a thousandth of their size, which is the most that gzip can do.
 _LARGEST_RATIO = 1100
 _LARGEST_CROP = 8192  # px
@@ -73,6 +76,7 @@ def _schema(size: int) -> dict[str, tuple[tuple[int, ...], type]]:
         "part": ((size, size), np.uint8),
         "uv": ((2, size, size), np.float16),
         "foreground": ((size, size), np.bool_),
+        OPTIONAL: ((size, size), np.float16),
     }
 
 
@@ -104,15 +108,19 @@ class PredictionWriter:
         self._file, self._disk = self._exit.enter_context(hdf5.new_hdf5(temporary))
         header = {"format": FORMAT, "version": VERSION, "crop_size": self.crop_size}
         self._file.attrs.update(header | {"layout": json.dumps(self.layout.as_json())} | asdict(self._origin))
-        for name, (row, dtype) in _schema(self.crop_size).items():
-            if name in MAPS:  # one chunk a person
-                storage = {"chunks": (1, *row), "compression": "gzip", "compression_opts": 1, "shuffle": True}
-            else:
-                storage = {"chunks": (1024, *row)}
-            self._file.create_dataset(
-                name, (0, *row), dtype, maxshape=(None, *row), fletcher32=True, **storage
-            )
+        for name in _schema(self.crop_size):
+            if name != OPTIONAL:
+                self._create(name)
         return self
+
+    def _create(self, name: str) -> None:
+        assert self._file is not None
+        row, dtype = _schema(self.crop_size)[name]
+        if name in MAPS:  # one chunk a person
+            storage = {"chunks": (1, *row), "compression": "gzip", "compression_opts": 1, "shuffle": True}
+        else:
+            storage = {"chunks": (1024, *row)}
+        self._file.create_dataset(name, (0, *row), dtype, maxshape=(None, *row), fletcher32=True, **storage)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -129,8 +137,14 @@ class PredictionWriter:
         if key in self._keys:
             raise ValueError(f"image {key[0]}, annotation {key[1]} was already written to {self.path}")
         check_prediction(prediction, self.crop_size, str(self.path), self.layout)
-        row = len(self._keys)
+        row, has_bars = len(self._keys), prediction.error_cm is not None
+        if has_bars and not row:
+            self._create(OPTIONAL)
+        if has_bars != (OPTIONAL in self._file):
+            raise ValueError(f"{self.path}: some of the people have error bars; wanted of all or of none")
         for name in _schema(self.crop_size):
+            if name not in self._file:
+                continue
             self._file[name].resize(row + 1, axis=0)
             self._file[name][row] = getattr(prediction, name)
         self._disk.check()
@@ -175,7 +189,8 @@ class PredictionFile:
             absent = f"{self.path} has no prediction for image {image_id}, annotation {annotation_id}"
             held = f"(it holds {len(self)} people); was it made from the same annotation file?"
             raise PredictionFileError(f"{absent} {held}")
-        values = {f.name: _read(self._file, f.name, row, self.path) for f in fields(DensePoseInstance)}
+        kept = [f.name for f in fields(DensePoseInstance) if f.name != OPTIONAL or OPTIONAL in self._file]
+        values = {name: _read(self._file, name, row, self.path) for name in kept}
         for name in ("annotation_id", "image_id", "score"):
             values[name] = values[name].item()
         prediction = DensePoseInstance(**values)
@@ -212,7 +227,10 @@ def check_prediction(
             person = f"image {prediction.image_id}, annotation {prediction.annotation_id}"
             raise PredictionFileError(f"{where}: {person}: {problem}")
 
+    absent = () if prediction.error_cm is not None else (OPTIONAL,)
     for name, (row, _) in _schema(crop_size).items():
+        if name in absent:
+            continue
         shape = np.shape(getattr(prediction, name))
         require(shape == row, f"{name} has shape {shape}, but {row} is wanted")
     for name in ("box", "score", "crop_from_image", "uv"):
@@ -228,6 +246,9 @@ def check_prediction(
     require(least >= 1 and most <= parts, f"part runs from {least} to {most}, but 1..{parts} is wanted")
     least, most = prediction.uv.min(), prediction.uv.max()
     require(least >= 0 and most <= 1, f"uv runs from {least} to {most}, but 0..1 is wanted")
+    if prediction.error_cm is not None:
+        fine = np.isfinite(prediction.error_cm).all() and prediction.error_cm.min() >= 0
+        require(fine, "error_cm holds values that are no centimetres of at least 0")
 
 
 def _open(path: Path) -> h5py.File:
@@ -263,8 +284,10 @@ def _read_header(file: h5py.File, path: Path) -> tuple[int, PartLayout, Predicti
         raise PredictionFileError(f"{path} is of format {found[0]!r}, version {found[1]}, {wanted}")
     size = hdf5.integer(root, "crop_size", 1, _LARGEST_CROP)
     hdf5.require_plain(file, [name for name in _schema(size) if name not in MAPS])
-    hdf5.require_plain(file, MAPS, _LARGEST_RATIO)
-    for name, (row, dtype) in _schema(size).items():
+    held = [name for name in _schema(size) if name != OPTIONAL or OPTIONAL in file]
+    hdf5.require_plain(file, [name for name in MAPS if name in held], _LARGEST_RATIO)
+    for name in held:
+        row, dtype = _schema(size)[name]
         data = file.get(name)
         if not isinstance(data, h5py.Dataset) or data.dtype != dtype or data.shape[1:] != row:
             found_text = f"{data.dtype} {data.shape}" if isinstance(data, h5py.Dataset) else "nothing"

@@ -59,6 +59,18 @@ class PersonPose:
         uv[:, rows, columns] = self._window.uv
         return uv
 
+    @cached_property
+    def error_cm(self) -> np.ndarray:
+        """(H, W) float32: what 90 % of the errors lie under, cm along the body, by the network's error bars.
+
+        Raises ValueError where the weights have none (docs/weights.md).
+        """
+        if self._window.error_cm is None:
+            raise ValueError("these weights have no error bars; slimdp calibrate makes some")
+        error_cm = np.zeros(self.image.shape[:2], np.float32)
+        error_cm[self._place] = self._window.error_cm
+        return error_cm
+
     @property
     def iuv(self) -> np.ndarray:
         """(3, H, W) uint8: part, 255 u, 255 v, rounded, as DensePose's results have them."""

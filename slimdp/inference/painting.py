@@ -29,6 +29,7 @@ class PersonWindow:
     y0: int  # row
     part: np.ndarray  # (h, w) uint8, 1..P; 0 where it is not the person
     uv: np.ndarray  # (2, h, w) float32 in [0, 1]; 0 there
+    error_cm: np.ndarray | None = None  # (h, w) float32, 0 there; None: not known
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class PaintedFrame:
     part: np.ndarray  # (H, W) uint8, 1..P; 0 where nobody is
     uv: np.ndarray  # (2, H, W) float32 in [0, 1]; 0 there
     track: np.ndarray  # (H, W) int32, the `annotation_id` of the person; 0 there
+    error_cm: np.ndarray | None = None  # (H, W) float32, 0 there; None: not known of everyone
 
     @cached_property
     def place(self) -> tuple[slice, slice]:
@@ -62,6 +64,8 @@ def paint_people(people: Sequence[DensePoseInstance], width: int, height: int) -
     """Paint people into an image of `width` x `height` px, the surest one on top."""
     part, uv = np.zeros((height, width), np.uint8), np.zeros((2, height, width), np.float32)
     track = np.zeros((height, width), np.int32)
+    known = all(person.error_cm is not None for person in people)
+    error_cm = np.zeros((height, width), np.float32) if known else None
     for person in sorted(people, key=lambda each: (each.score, -each.annotation_id)):
         window = window_of(person, width, height)
         h, w = window.part.shape
@@ -70,14 +74,18 @@ def paint_people(people: Sequence[DensePoseInstance], width: int, height: int) -
         np.copyto(part[rows, columns], window.part, where=there)
         np.copyto(uv[:, rows, columns], window.uv, where=there)
         track[rows, columns][there] = person.annotation_id
-    return PaintedFrame(part, uv, track)
+        if error_cm is not None and window.error_cm is not None:
+            np.copyto(error_cm[rows, columns], window.error_cm, where=there)
+    return PaintedFrame(part, uv, track, error_cm)
 
 
 def window_of(person: DensePoseInstance, width: int, height: int) -> PersonWindow:
     """A person in the smallest window of an image that holds all of its foreground."""
     column, row = (np.flatnonzero(person.foreground.any(axis=axis)) for axis in (0, 1))
     if not column.size:
-        return PersonWindow(0, 0, np.zeros((0, 0), np.uint8), np.zeros((2, 0, 0), np.float32))
+        nothing = np.zeros((0, 0), np.float32)
+        bars = None if person.error_cm is None else nothing
+        return PersonWindow(0, 0, nothing.astype(np.uint8), np.zeros((2, 0, 0), np.float32), bars)
     # A pixel of the crop covers half a pixel about its centre.
     x = np.array([column[0] - 0.5, column[-1] + 0.5])
     y = np.array([row[0] - 0.5, row[-1] + 0.5])
@@ -86,7 +94,18 @@ def window_of(person: DensePoseInstance, width: int, height: int) -> PersonWindo
     x0, y0 = np.floor(corners.min(axis=0)).clip(0, (width, height)).astype(int)
     x1, y1 = (np.ceil(corners.max(axis=0)) + 1).clip(0, (width, height)).astype(int)
     part, uv = smooth_window(person, x0, y0, x1 - x0, y1 - y0)
-    return PersonWindow(x0, y0, part, uv)
+    return PersonWindow(x0, y0, part, uv, _error_window(person, x0, y0, part))
+
+
+def _error_window(person: DensePoseInstance, x0: int, y0: int, part: np.ndarray) -> np.ndarray | None:
+    """The error bars where a window (h, w) from column x0, row y0 on shows the person, 0 elsewhere."""
+    if person.error_cm is None or not part.size:
+        return None if person.error_cm is None else np.zeros(part.shape, np.float32)
+    crop_from_window = np.array(person.crop_from_image, dtype=np.float64)
+    crop_from_window[:, 2] = apply_affine(crop_from_window, np.array([[x0, y0]]))[0]
+    bars = person.error_cm.astype(np.float32)
+    found = _enlarged(bars, crop_from_window, part.shape[1], part.shape[0])
+    return np.where(part > 0, found, 0).astype(np.float32)
 
 
 def smooth_window(

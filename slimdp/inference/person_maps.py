@@ -9,6 +9,7 @@ import numpy as np
 
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image
+from slimdp.inference.error_bars import ErrorBars
 from slimdp.inference.pictures import maps_in_boxes
 from slimdp.inference.predictor import predict_crops
 from slimdp.inference.video_records import (
@@ -35,6 +36,7 @@ class CropNetwork:
     crop: CropSettings  # how a crop is cut; as in training
     batch: int = 8  # crops that go through it together
     flip_symmetry: UvSymmetry | None = None  # average with the mirrored crop
+    error_bars: ErrorBars | None = None  # to say at every pixel how far off it may be
 
     def __post_init__(self) -> None:
         if self.model.spec.input == "image" and self.flip_symmetry is not None:

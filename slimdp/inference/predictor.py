@@ -17,6 +17,7 @@ from slimdp.data.crops import crop_affine, crop_image
 from slimdp.data.outline import hide_background
 from slimdp.evaluation.predictions import PredictionOrigin, PredictionWriter
 from slimdp.inference.decoding import DecodedMaps, decode
+from slimdp.inference.error_bars import ErrorBars
 from slimdp.inference.multi_scale import ONE_SCALE, fuse_scales
 from slimdp.inference.pictures import detect_in_pictures, predict_in_pictures
 from slimdp.inference.video_records import PersonMaps
@@ -35,6 +36,7 @@ def predict_people(
     batch: int = 16,
     flip_symmetry: UvSymmetry | None = None,
     scales: Sequence[float] = ONE_SCALE,
+    error_bars: ErrorBars | None = None,
 ) -> Iterator[DensePoseInstance]:
     """Predict the dense pose of each person from a crop around the box; only box and image are looked at.
 
@@ -49,6 +51,7 @@ def predict_people(
         batch: crops that go through the network together.
         flip_symmetry: average with the prediction of the mirrored crop, by this symmetry of the body.
         scales: of the crops, whose predictions are fused (`fuse_scales`).
+        error_bars: of the network, to say at every pixel how far off it may be.
 
     Raises:
         ImageError: a picture is missing or damaged.
@@ -65,13 +68,13 @@ def predict_people(
     if batch < 1:
         raise ValueError(f"batch = {batch}, but at least one crop is wanted")
     waiting: list[_Crop] = []
-    for ready in _crops(people, crop):
+    for ready in crops_of(people, crop):
         waiting.append(ready)
         if len(waiting) == batch:
-            yield from _predict_batch(model, waiting, flip_symmetry, scales)
+            yield from _predict_batch(model, waiting, flip_symmetry, scales, error_bars)
             waiting = []
     if waiting:
-        yield from _predict_batch(model, waiting, flip_symmetry, scales)
+        yield from _predict_batch(model, waiting, flip_symmetry, scales, error_bars)
 
 
 def predict_to_file(
@@ -83,6 +86,7 @@ def predict_to_file(
     batch: int = 16,
     flip_symmetry: UvSymmetry | None = None,
     scales: Sequence[float] = ONE_SCALE,
+    error_bars: ErrorBars | None = None,
 ) -> Path:
     """Predict everyone into a predictions file, whole or not at all; returns its path.
 
@@ -90,7 +94,7 @@ def predict_to_file(
     """
     if not people:
         raise ValueError(f"nobody to predict: {out} would be empty")
-    predictions = predict_people(model, people, crop, batch, flip_symmetry, scales)
+    predictions = predict_people(model, people, crop, batch, flip_symmetry, scales, error_bars)
     return _write(tracked(predictions, "predict", "people", len(people)), model, crop, out, origin)
 
 
@@ -130,8 +134,8 @@ def describe_origin(checkpoint: str | Path, annotations: str | Path) -> Predicti
     return PredictionOrigin(str(checkpoint), file_sha256(checkpoint).hex(), str(annotations))
 
 
-def _crops(people: Sequence[PersonAnnotation], settings: CropSettings) -> Iterator[_Crop]:
-    """Everyone's crop, picture by picture."""
+def crops_of(people: Sequence[PersonAnnotation], settings: CropSettings) -> Iterator[_Crop]:
+    """Everyone, with the affine (2, 3) from image px to crop px and the crop, picture by picture."""
     by_file: dict[Path, list[PersonAnnotation]] = {}
     for person in people:
         by_file.setdefault(person.image.file, []).append(person)
@@ -146,14 +150,17 @@ def _crops(people: Sequence[PersonAnnotation], settings: CropSettings) -> Iterat
 
 
 def _predict_batch(
-    model: DensePoseModel, crops: list[_Crop], flip_symmetry: UvSymmetry | None, scales: Sequence[float]
-) -> list[DensePoseInstance]:
+    model: DensePoseModel, crops: list[_Crop], flip_symmetry: UvSymmetry | None, scales: Sequence[float],
+    error_bars: ErrorBars | None,
+) -> list[DensePoseInstance]:  # fmt: skip
     images = np.stack([image for _, _, image in crops])
     names = [f"{person.image.file_name} annotation {person.id}" for person, _, _ in crops]
-    maps = decode(predict_crops(model, images, names, flip_symmetry, scales), model.spec.stride)
+    predicted, stride = predict_crops(model, images, names, flip_symmetry, scales), model.spec.stride
+    maps = decode(predicted, stride)
+    bars = None if error_bars is None else error_bars.of(predicted, maps.part, stride)
     return [
         # The box is given, not detected: score 1.
-        _instance(person.image.id, person.id, person.box, 1.0, affine, maps, i)
+        _instance(person.image.id, person.id, person.box, 1.0, affine, maps, i, bars)
         for i, (person, affine, _) in enumerate(crops)
     ]
 
@@ -177,16 +184,17 @@ def predict_crops(
     return prediction
 
 
-def instance_of(person: PersonMaps, frame: int) -> DensePoseInstance:
-    """Decide what the maps of a tracked person in a frame say."""
+def instance_of(person: PersonMaps, frame: int, error_bars: ErrorBars | None = None) -> DensePoseInstance:
+    """Decide what the maps of a tracked person in a frame say, and how far off that may be."""
     maps = decode(person.maps, person.stride)
+    bars = None if error_bars is None else error_bars.of(person.maps, maps.part, person.stride)
     tracked = person.person
-    return _instance(frame, tracked.track, tracked.box, tracked.score, person.crop_from_image, maps, 0)
+    return _instance(frame, tracked.track, tracked.box, tracked.score, person.crop_from_image, maps, 0, bars)
 
 
 def _instance(
     image_id: int, annotation_id: int, box: np.ndarray, score: float, crop_from_image: np.ndarray,
-    maps: DecodedMaps, index: int,
+    maps: DecodedMaps, index: int, error_cm: np.ndarray | None,
 ) -> DensePoseInstance:  # fmt: skip
     return DensePoseInstance(
         annotation_id=annotation_id,
@@ -197,6 +205,7 @@ def _instance(
         part=maps.part[index].cpu().numpy(),
         uv=maps.uv[index].half().cpu().numpy(),
         foreground=maps.foreground[index].cpu().numpy(),
+        error_cm=None if error_cm is None else error_cm[index].astype(np.float16),
     )
 
 

@@ -107,9 +107,10 @@ class _Passage:
     def poses(self, after: Piece | None = None) -> Iterator[FramePose]:
         """The dense pose of every frame, or of those after a piece."""
         start = 0 if after is None else after.frames
+        bars = self.pipeline.network.error_bars
         for maps in self.pipeline.smoother.smooth(self._maps(after)):
             if maps.frame.index >= start:
-                people = tuple(instance_of(person, maps.frame.index) for person in maps.people)
+                people = tuple(instance_of(person, maps.frame.index, bars) for person in maps.people)
                 yield FramePose(maps.frame, people)
 
     def _maps(self, after: Piece | None) -> Iterator[FrameMaps]:

@@ -13,8 +13,11 @@ import pytest
 from flow_cache.runtime.checksums import file_sha256
 from slimdp.config import ConfigError, DataSource, TrainConfig, load_config
 from slimdp.data import read_annotations, write_annotations
+from slimdp.evaluation import PredictionFile
+from slimdp.inference.error_bars import load_error_bars
 from slimdp.training import load_checkpoint, train
 from slimdp.training.checkpoint import save_checkpoint
+from tests.inference.test_error_bars import samples_of
 from tools.ship_weights import end_of_run, main, set_hash
 from tools.weights_card import Provenance
 
@@ -42,7 +45,10 @@ def test_one_command_makes_all_of_it(
     rendered: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    made_up = samples_of(np.random.default_rng(0), 80, 60)  # these people have too few points
+    monkeypatch.setattr("tools.ship_weights.error_samples", lambda *given: made_up)
     end = train(small_run, tmp_path / "run", bar=False)
     code = tmp_path / "code.py"
     code.write_text("#: Theirs.\nSHIPPED: dict[str, str] = {}\nDEFAULT = 1\n")
@@ -53,9 +59,14 @@ def test_one_command_makes_all_of_it(
     weights = tmp_path / "weights" / "tiny-64.pt"
     digest = file_sha256(weights).hex()
     assert told["sha256"] == digest
-    assert code.read_text() == (
-        f'#: Theirs.\nSHIPPED: dict[str, str] = {{\n    "tiny-64.pt": "{digest}",\n}}\nDEFAULT = 1\n'
-    )
+    bars = weights.with_name("tiny-64.error.json")
+    entries = f'    "tiny-64.pt": "{digest}",\n    "tiny-64.error.json": "{file_sha256(bars).hex()}",\n'
+    assert code.read_text() == f"#: Theirs.\nSHIPPED: dict[str, str] = {{\n{entries}}}\nDEFAULT = 1\n"
+    found = load_error_bars(weights)
+    assert found is not None
+    assert told["under_bars_unseen"] == found.fitted["share_under_on_unseen_people"]
+    with PredictionFile(tmp_path / "work" / "real.h5") as file:
+        assert next(iter(file)).error_cm is not None
     assert load_checkpoint(weights).config.stages[-1].name == "tiny_64_clips"
     assert end.stat().st_size > weights.stat().st_size
     assert load_config(weights.with_suffix(".yaml"), saved=True) == small_run
@@ -95,6 +106,14 @@ def test_hours_count_every_step_once(
     made = Provenance.of(tmp_path / "run", checkpoint, rendered)
     assert made.hours * 3600 == pytest.approx(2 * 1 + 2 * 2)
     assert made.steps == 4
+    # What it began with is counted whole: another such run, of which 6 steps are told, 2 of them at 2 s.
+    both = Provenance.of(tmp_path / "run", checkpoint, rendered, [tmp_path / "run"])
+    assert both.hours * 3600 == pytest.approx(6 + 2 * 1 + 2 * 2 + 2 * 2)
+    # Of one that began after a stage of 4 steps, the first line tells of 2.
+    later = [{"step": step, "stage": "stills", "images_per_second": 1.0} for step in (6, 8)]
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in later))
+    alone = Provenance.of(tmp_path / "run", end, rendered)
+    assert alone.hours * 3600 == pytest.approx(4 * 2)
 
 
 def test_code_without_entries_is_told(tmp_path: Path) -> None:

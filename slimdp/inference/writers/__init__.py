@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from slimdp.inference.video_records import OutputWriter
 from slimdp.inference.writers.contours import draw_contours
+from slimdp.inference.writers.error import draw_error
 from slimdp.inference.writers.iuv_file import IuvFile
 from slimdp.inference.writers.iuv_frames import IuvFrames
 from slimdp.inference.writers.overlay import draw_overlay
@@ -27,6 +28,7 @@ WRITERS: dict[str, OutputWriter] = {
         PictureVideo("parts-parula-canvas", Palette("part", "parula", 1, canvas=True).draw),
         PictureVideo("vid2densepose", Palette("part", "viridis", ALPHA, canvas=True).draw),
         PictureVideo("contours", draw_contours),
+        PictureVideo("error", draw_error),
         IuvFrames("iuv", "IUV"),
         IuvFrames("vui", "VUI"),  # as HDNet reads it
         IuvFile(),

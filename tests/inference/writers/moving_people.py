@@ -25,7 +25,8 @@ def person(track: int, x: float, score: float, frame: int) -> DensePoseInstance:
     foreground = np.hypot(rows - 9.5, columns - 9.5) < 9
     affine = np.array([[1 / zoom, 0, -x / zoom], [0, 1 / zoom, -8 / zoom]])
     box = np.array([x, 8, size * zoom, size * zoom])
-    return DensePoseInstance(track, frame, box, score, affine, part, uv, foreground)
+    bars = np.full(part.shape, 9 * track, np.float16)
+    return DensePoseInstance(track, frame, box, score, affine, part, uv, foreground, bars)
 
 
 def poses() -> list[FramePose]:
