@@ -3,16 +3,17 @@
     python tools/real_people_table.py --samples ../shared/data --rendered runs/people
 
 Predicts everyone of the folders real_people, coco, posetrack18 and densepose of --samples, and of the
-validation stills of --rendered, and scores what each set has: keypoints, DensePose's points (parts alone: its
-u and v are of another body), masks. The result of DensePose itself on COCO's image 785 is taken as labels at
-every --grid pixels. Predictions stay in --work. Prints Markdown, and one JSON line last.
+validation stills of --rendered, and scores what each set has: keypoints, DensePose's points (its u and v are
+of another body: they come to the open one by `slimdp.surface.densepose.transfer`, some centimetres off),
+masks. The result of DensePose itself on COCO's image 785 is taken as labels at every --grid pixels.
+Predictions stay in --work. Prints Markdown, and one JSON line last.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from slimdp.inference import describe_origin, predict_to_file
 from slimdp.inference.error_bars import load_error_bars
 from slimdp.inference.weights import find_weights
 from slimdp.structures import PersonAnnotation
-from slimdp.surface import load_surface
+from slimdp.surface import load_charts, load_surface
+from slimdp.surface.densepose.surface import DensePoseCharts
+from slimdp.surface.densepose.transfer import ChartTransfer, chart_transfer
 from slimdp.training import load_model
 
 
@@ -78,17 +81,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def sets_of(samples: Path, rendered: Path, work: Path, grid: int) -> list[People]:
     """The sets that there are."""
     dense, overlap = ("parts.fine", "parts.coarse"), ("overlap.iou",)
+    points = (*dense, "points.localization.10cm", "points.localization.20cm")
     result = work / "results_785.json"
     write_result_as_labels(samples / "densepose" / "results_785.json", samples / "coco", result, grid)
-    coco, posetrack = samples / "coco", samples / "posetrack18"
+    coco, posetrack, densepose = samples / "coco", samples / "posetrack18", samples / "densepose"
+    person = work / "one_person.json"
+    transfer = densepose_transfer(densepose)
+    write_on_open_body(result, coco, transfer, work / "results_785_open.json")
+    write_on_open_body(densepose / "one_person.json", densepose, transfer, person)
     track = posetrack / "annotations" / "test_posetrack18_val.json"
     return [
-        People("rendered", rendered / "stills_val.json", rendered, scores=dense + overlap),
+        People("rendered", rendered / "stills_val.json", rendered, scores=points + overlap),
         People("real_people", samples / "real_people" / "people.json", samples / "real_people"),
         People("coco", coco / "keypoints.json", coco, scores=overlap),
         People("posetrack18", track, posetrack),
-        People("one_person", samples / "densepose" / "one_person.json", samples / "densepose", False, dense),
+        People("one_person", densepose / "one_person.json", densepose, False, dense),
+        People("one_person_open", person, densepose, False, points),
         People("results_785", result, coco, False, dense + overlap),
+        People("results_785_open", work / "results_785_open.json", coco, False, points),
     ]
 
 
@@ -117,6 +127,23 @@ def write_result_as_labels(results: Path, images: Path, out: Path, grid: int) ->
     write_annotations(out, known, people)
 
 
+def densepose_transfer(folder: Path) -> ChartTransfer:
+    """The way from DensePose's charts in a folder to the open body's."""
+    charts = load_charts(folder)
+    assert isinstance(charts, DensePoseCharts)
+    return chart_transfer(charts, load_surface("open"))
+
+
+def write_on_open_body(labels: Path, images: Path, transfer: ChartTransfer, out: Path) -> None:
+    """Write the people of a file with their points in the charts of the open body."""
+    known = read_annotations(labels, images)
+    moved = []
+    for person in known.people:
+        part, uv = transfer.to_surface(person.part, person.uv.astype(np.float64))
+        moved.append(replace(person, part=part, uv=uv.astype(np.float32)))
+    write_annotations(out, known.images, moved)
+
+
 def predicted(weights: Path, people: People, out: Path) -> Path:
     """Everyone of a set, predicted by the weights."""
     model, config = load_model(weights)
@@ -137,14 +164,15 @@ def told_of(row: dict[str, Any]) -> dict[str, float]:
 def sets_table(rows: dict[str, dict[str, Any]]) -> Iterator[str]:
     """Every set in a line."""
     names = ("keypoints", "10 cm", "20 cm", "30 cm", "swapped", "ratio at 20 cm", "under the bar")
-    yield f"| set | {' | '.join(names)} | right part | coarse | IoU |"
-    yield "|---|" + "---:|" * 10
+    yield f"| set | {' | '.join(names)} | right part | coarse | IoU | points, 10 cm | 20 cm |"
+    yield "|---|" + "---:|" * 12
     for name, row in rows.items():
         of = row.get("keypoints", {})
         ratio = of.get("ratio", {}).get("20cm")
         shown = [str(of.get("count", "")), *(_told(of.get(n)) for n in ("10cm", "20cm", "30cm", "swapped"))]
         shown.append("" if ratio is None else f"{ratio:.2f}")
-        others = ("under_bars", "parts.fine", "parts.coarse", "overlap.iou")
+        others = ["under_bars", "parts.fine", "parts.coarse", "overlap.iou"]
+        others += [f"points.localization.{cm}cm" for cm in (10, 20)]
         shown += [_told(row.get(score)) for score in others]
         yield f"| {name} | {' | '.join(shown)} |"
 

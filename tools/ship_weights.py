@@ -7,7 +7,8 @@ settings and parts), NAME.error.json (the error bars, fitted on the validation s
 settings of the run) and NAME.md (the card: data, commands, hours, scores), and the SHA-256 of the first two
 into slimdp/inference/weights.py. What is scored is the file that was written: on the validation stills of
 --rendered, a folder of slimdp synthesize, and at the keypoints of --real, a folder with people.json. --before
-names runs whose ends RUN began with, in their order. Predictions and scores stay in --work. Prints one JSON
+names runs whose ends RUN began with, in their order, --root the folder that the settings' data lie in.
+Predictions and scores stay in --work. Prints one JSON
 line last; exit code 1 where the file is too large.
 """
 
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rendered", type=Path, required=True, help="a folder of slimdp synthesize")
     parser.add_argument("--real", type=Path, required=True, help="a folder with people.json")
     parser.add_argument("--before", type=Path, nargs="+", default=[], help="runs that RUN began with")
+    parser.add_argument("--root", type=Path, default=Path(), help="where the run was started (default: here)")
     parser.add_argument("--work", type=Path, default=Path("runs/ship"), help="for predictions and scores")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the weights go")
     parser.add_argument("--code", type=Path, default=CODE, help="the file with their hashes")
@@ -72,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         set_hash(options.code, file.name, file_sha256(file).hex())
     shutil.copyfile(run / "config.yaml", weights.with_suffix(".yaml"))
     scores = score(weights, bars, options.rendered, options.real, options.work)
-    provenance = Provenance.of(run, checkpoint, options.rendered, options.before)
+    provenance = Provenance.of(run, checkpoint, options.before, options.root)
     write_card(weights, provenance, scores)
     told = {"weights": str(weights), "bytes": size, "sha256": digest}
     told |= {"under_bars_unseen": bars.fitted["share_under_on_unseen_people"]}

@@ -13,7 +13,11 @@ from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.json_file import read_json
 from slimdp.config import TrainConfig, load_config
+from slimdp.synthetic.presets import PRESETS
 from slimdp.training import load_checkpoint
+
+#: How slimdp synthesize --preset small renders.
+_USUAL = PRESETS["small"].style.plain()
 
 
 @dataclass(frozen=True)
@@ -26,14 +30,15 @@ class Provenance:
     commits: tuple[str, ...]  # of every start of the run
     versions: Mapping[str, str]
     machine: str
-    data: Mapping[str, Any]  # dataset.json of the rendered people
+    data: Mapping[str, Mapping[str, Any]]  # by file that was learned from: dataset.json beside it
     pretrained: str | None  # what of others it began with
 
     @staticmethod
-    def of(run: Path, checkpoint: Path, rendered: Path, before: Sequence[Path] = ()) -> Provenance:
-        """From environment.json and metrics.jsonl of the run and of those `before` it, and the data's folder.
+    def of(run: Path, checkpoint: Path, before: Sequence[Path] = (), root: Path = Path()) -> Provenance:
+        """From the files of a run, of those `before` it, and of the folders that it learned from.
 
-        The steps are those of the checkpoint's stages, whichever run did them.
+        `root` is where the run was started: its settings name the data from there. The steps are those of the
+        checkpoint's stages, whichever run did them.
         """
         saved = load_checkpoint(checkpoint)
         starts = [start for each in (*before, run) for start in read_json(each / "environment.json")]
@@ -42,7 +47,12 @@ class Provenance:
         last = starts[-1]
         machine = f"{last['threads']} thread{'s' if last['threads'] > 1 else ''} of {last['device']}"
         hours = (_seconds(run, done) + sum(_seconds(each) for each in before)) / 3600
-        data = read_json(rendered / "dataset.json")
+        sources = {
+            source.annotations: root / source.images / "dataset.json"
+            for stage in saved.config.stages
+            for source in stage.data
+        }
+        data = {name: read_json(file) for name, file in sources.items()}
         return Provenance(
             saved.config, done, hours, commits, last["versions"], machine, data, saved.pretrained
         )
@@ -102,7 +112,6 @@ SHA-256 `{file_sha256(weights).hex()}`
 def _making(weights: Path, made: Provenance) -> str:
     config, data = made.config, made.data
     network = ", ".join(f"{key} {value}" for key, value in config.model.plain().items() if key != "keypoints")
-    counts = data["counts"]["stills_train.json"]
     stages = "; ".join(
         f"{s.name}: {s.steps} steps of {s.batch} crops, rate {s.learning_rate:g}, colour "
         f"{config.augment_of(s).colour:g}"
@@ -110,9 +119,7 @@ def _making(weights: Path, made: Provenance) -> str:
     )
     rows = {
         "network": f"{network}; crops of {config.crop.size} px with a margin of {config.crop.margin:g}",
-        "data": f"{data['stills']} rendered stills, {counts['different_people']} people, {counts['points']} "
-        f"points: `slimdp synthesize --preset small --seed {data['seed']} --set stills={data['stills']}`",
-        "backgrounds and motions from outside": f"{data['backgrounds']}, {data['motions']}",
+        **{f"data: {'/'.join(Path(n).parts[-2:])}": _data(Path(n).name, about) for n, about in data.items()},
         "settings": f"`{weights.stem}.yaml`, beside this page: {stages}; seed {config.seed}, average "
         f"{config.ema_decay:g}",
         "command": f"`slimdp train {weights.stem}.yaml --out RUN`",
@@ -124,6 +131,21 @@ def _making(weights: Path, made: Provenance) -> str:
     }
     lines = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return f"## How they were made\n\n| | |\n|---|---|\n{lines}\n"
+
+
+def _data(file: str, about: Mapping[str, Any]) -> str:
+    """What a rendered set holds and how it is made, as its dataset.json says."""
+    counts = about["counts"][file]
+    style = about.get("style", {})
+    changed = {key: value for key, value in style.items() if value != _USUAL.get(key)}
+    words = [f"style.{key}={json.dumps(value)}" for key, value in changed.items()]
+    outside = f"; backgrounds {about['backgrounds']}, motions {about['motions']}"
+    return (
+        f"{about['stills']} rendered stills, {counts['different_people']} people, {counts['points']} points: "
+        f"`slimdp synthesize --preset small --seed {about['seed']} --set stills={about['stills']}`"
+        + (f" with `{' '.join(words)}`" if words else "")
+        + outside
+    )
 
 
 def _scores(scores: Mapping[str, Any]) -> str:

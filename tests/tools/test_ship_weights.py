@@ -33,15 +33,22 @@ def rendered(ellipses: DataSource, tmp_path: Path) -> Path:
     found = read_annotations(Path(ellipses.annotations), folder)
     keypoints = np.array([(40.0, 20, 2), (60, 50, 2), (30, 50, 1)])
     people = [dataclasses.replace(p, keypoints=keypoints, keypoint_names=NAMES) for p in found.people]
-    for name in ("stills_val.json", "people.json"):
+    for name in ("stills_train.json", "stills_val.json", "people.json"):
         write_annotations(folder / name, [person.image for person in people], people)
-    about = {"stills": 3, "seed": 7, "backgrounds": "none", "motions": "none"}
+    about = {"stills": 3, "seed": 7, "backgrounds": "none", "motions": "none", "style": {"close": 0.4}}
     (folder / "dataset.json").write_text(json.dumps(about | {"counts": {"stills_train.json": COUNTS}}))
     return folder
 
 
+@pytest.fixture
+def config(small_run: TrainConfig, rendered: Path) -> TrainConfig:
+    """The small run on the rendered folder, from where that lies."""
+    source = DataSource(annotations="rendered/stills_train.json", images="rendered")
+    return small_run.replace(stages=tuple(s.replace(data=(source,)) for s in small_run.stages))
+
+
 def test_one_command_makes_all_of_it(
-    small_run: TrainConfig,
+    config: TrainConfig,
     rendered: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -49,11 +56,14 @@ def test_one_command_makes_all_of_it(
 ) -> None:
     made_up = samples_of(np.random.default_rng(0), 80, 60)  # these people have too few points
     monkeypatch.setattr("tools.ship_weights.error_samples", lambda *given: made_up)
-    end = train(small_run, tmp_path / "run", bar=False)
+    monkeypatch.chdir(tmp_path)
+    end = train(config, tmp_path / "run", bar=False)
+    monkeypatch.chdir(rendered)
     code = tmp_path / "code.py"
     code.write_text("#: Theirs.\nSHIPPED: dict[str, str] = {}\nDEFAULT = 1\n")
     places = ["--work", tmp_path / "work", "--folder", tmp_path / "weights", "--code", code]
     words = [tmp_path / "run", "--rendered", rendered, "--real", rendered, "--name", "tiny-64", *places]
+    words += ["--root", tmp_path]
     assert main([str(word) for word in words]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     weights = tmp_path / "weights" / "tiny-64.pt"
@@ -69,9 +79,16 @@ def test_one_command_makes_all_of_it(
         assert next(iter(file)).error_cm is not None
     assert load_checkpoint(weights).config.stages[-1].name == "tiny_64_clips"
     assert end.stat().st_size > weights.stat().st_size
-    assert load_config(weights.with_suffix(".yaml"), saved=True) == small_run
+    assert load_config(weights.with_suffix(".yaml"), saved=True) == config
     card = weights.with_suffix(".md").read_text()
-    for words_of_it in (digest, "3 people, 240 points", "8 of 8", "| left_wrist |", "| torso front |"):
+    for words_of_it in (
+        digest,
+        "3 people, 240 points",
+        "8 of 8",
+        "style.close=0.4",
+        "| left_wrist |",
+        "| torso front |",
+    ):
         assert words_of_it in card
     assert str(tmp_path) not in card
     assert told["real"]["keypoints_count"] == 6  # hidden ones do not count
@@ -91,28 +108,27 @@ def test_a_run_that_has_not_ended_is_told_and_its_checkpoints_can_be_named(
 
 
 def test_hours_count_every_step_once(
-    small_run: TrainConfig,
-    rendered: Path,
-    tmp_path: Path,
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two crops a step: steps 1 and 2 at 1 s each, 3 and 4 at 2 s by the line of the resumed run."""
-    end = train(small_run, tmp_path / "run", bar=False)
+    monkeypatch.chdir(tmp_path)
+    end = train(config, tmp_path / "run", bar=False)
     checkpoint = tmp_path / "run" / "mine.pt"
     save_checkpoint(checkpoint, dataclasses.replace(load_checkpoint(end), stage=1))
     rows = [(2, 2.0), (4, 0.1), (4, 1.0), (6, 1.0)]
     lines = [{"step": step, "stage": "stills", "images_per_second": speed} for step, speed in rows]
     metrics = tmp_path / "run" / "metrics.jsonl"
     metrics.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {"step": 4, "stage": "stills"}]))
-    made = Provenance.of(tmp_path / "run", checkpoint, rendered)
+    made = Provenance.of(tmp_path / "run", checkpoint)
     assert made.hours * 3600 == pytest.approx(2 * 1 + 2 * 2)
     assert made.steps == 4
     # What it began with is counted whole: another such run, of which 6 steps are told, 2 of them at 2 s.
-    both = Provenance.of(tmp_path / "run", checkpoint, rendered, [tmp_path / "run"])
+    both = Provenance.of(tmp_path / "run", checkpoint, [tmp_path / "run"])
     assert both.hours * 3600 == pytest.approx(6 + 2 * 1 + 2 * 2 + 2 * 2)
     # Of one that began after a stage of 4 steps, the first line tells of 2.
     later = [{"step": step, "stage": "stills", "images_per_second": 1.0} for step in (6, 8)]
     metrics.write_text("".join(json.dumps(line) + "\n" for line in later))
-    alone = Provenance.of(tmp_path / "run", end, rendered)
+    alone = Provenance.of(tmp_path / "run", end)
     assert alone.hours * 3600 == pytest.approx(4 * 2)
 
 
