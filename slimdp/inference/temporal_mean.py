@@ -6,8 +6,8 @@ Where frames disagree about the part, the mean of each part's score is below tha
 it, so odds of the mean scores against background are below the mean of the odds (log-sum-exp is convex), and
 lower legs, whose left and right networks confuse, turned into background.
 
-The grid is twice as fine as the maps. Each frame has another phase, and means at the maps' own pixels, which
-are 4 px of the crop wide, are as blurred as those: borders of parts jump, and thin limbs fade.
+The grid is twice as fine as maps of less than 64 px a side. Each frame has another phase, and means at the
+pixels of such maps, of which a lower leg is two wide, are blurred: borders of parts jump, and limbs fade.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ from slimdp.inference.decoding import person_log_odds
 from slimdp.inference.video_records import PersonMaps
 from slimdp.maps import upsample_map
 from slimdp.structures import DensePoseMaps
+
+#: Maps of so many px a side are not made finer: a person is as many px of them as of a finer grid of smaller
+#: ones, and the time goes with the square.
+_FINE_ENOUGH = 64
 
 
 class MapReader:
@@ -78,7 +82,7 @@ class Reading:
 
 def refinement(person: PersonMaps) -> int:
     """How many pixels of the grid lie along a pixel of a person's maps."""
-    return 2 if person.stride % 2 == 0 else 1
+    return 2 if person.stride % 2 == 0 and max(person.maps.u.shape[2:]) < _FINE_ENOUGH else 1
 
 
 def grid_places(person: PersonMaps) -> np.ndarray:

@@ -138,6 +138,9 @@ def test_maps_as_fine_as_the_crop_are_no_finer_smoothed_and_those_given_stay() -
     one = next(iter(FlowSmoothing(flow=ConstantFlow([np.zeros(2)] * 2)).smooth(frames))).people[0]
     assert one.stride == 1
     assert one.maps.u.shape == maps.u.shape
+    large = person(_maps_of_side(64), np.eye(2, 3))
+    of_large = next(iter(FlowSmoothing(flow=ConstantFlow([])).smooth([frame(0, large)]))).people[0]
+    assert (of_large.stride, of_large.size) == (large.stride, large.size)
     for head, values in as_arrays(frames[0].people[0].maps).items():
         np.testing.assert_array_equal(values, before[head])
 
