@@ -36,6 +36,8 @@ _SAMPLES = 2
 _BESIDE_PX = 6
 #: A hole counts as an open end from this share of the longest one's length on.
 _END_SHARE = 0.3
+#: A limb whose bone lies as far from front to back as this, as a cosine, has no front.
+_LYING = 0.9
 #: A part is long where its spread one way is so many times that of the next one.
 _LONG = 1.35
 #: The long way of a foot lies as flat as this, as a cosine.
@@ -203,7 +205,9 @@ def nearest_corner(barycentric: np.ndarray) -> np.ndarray:
 def _choose_views(vertices: np.ndarray, faces: np.ndarray, body_centre: np.ndarray) -> tuple[View, ...]:
     ends = _open_ends(vertices, faces)
     axis = _long_axis(vertices, faces, ends, body_centre)
-    front = np.array([0.0, 0.0, 1.0]) - axis[2] * axis
+    # Of what runs from front to back, as the trunk of an animal, the first view is from above.
+    towards = np.array([0.0, 1.0, 0.0] if abs(axis[2]) > _LYING else [0.0, 0.0, 1.0])
+    front = towards - (towards @ axis) * axis
     front /= np.linalg.norm(front)
     left = np.cross(axis, front)
     tube = len(ends) == 2
@@ -244,7 +248,7 @@ def _long_axis(
     if len(ends) == 2:
         axis = ends[1] - ends[0]
     else:
-        middle = vertices[faces].mean(axis=1)
+        middle = vertices[faces].mean(axis=1) if len(faces) > 2 else vertices
         spread, ways = np.linalg.eigh(np.cov(middle.T))
         axis = ways[:, 2] if spread[2] > _LONG * spread[1] else upright
     axis = axis / np.linalg.norm(axis)

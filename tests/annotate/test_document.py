@@ -15,10 +15,13 @@ from flow_cache.coco import AnnotationError
 from flow_cache.runtime.lock import HeldError
 from slimdp.annotate.actions import act
 from slimdp.annotate.document import open_document
+from slimdp.annotate.media import open_media
+from slimdp.annotate.session import Session
 from slimdp.annotate.views import surface_identity
-from slimdp.surface import PEOPLE, BodySurface
+from slimdp.data import read_annotations
+from slimdp.surface import PEOPLE, BodySurface, load_surface
 from tests.annotate.conftest import Opened
-from tests.box_animal import LAYOUT
+from tests.box_animal import LAYOUT, write_box_surface
 
 _BOX = {"box": [40, 10, 80, 180]}
 
@@ -105,6 +108,27 @@ def test_two_servers_on_one_file_are_refused(opened: Opened, surface: BodySurfac
         except HeldError as error:
             os._exit(0 if "labels.json is being edited" in str(error) else 2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_another_category_is_labelled_as_people_are(pictures: Path, tmp_path: Path) -> None:
+    animal = load_surface(write_box_surface(tmp_path / "animal"))
+    assert isinstance(animal, BodySurface)
+    labels, identity = tmp_path / "labels.json", surface_identity(animal)
+    with open_document(labels, animal.layout, identity, animal.layout.keypoints) as document:
+        session = Session(document, open_media(pictures, labels), animal)
+        act(session, 0, "box", {"box": [40, 10, 80, 180]})
+        act(session, 0, "polygon", {"person": 1, "part": 2, "points": [[50, 20], [110, 20], [80, 150]]})
+        act(session, 0, "ask", {"person": 1})
+        views, asked = session.views.of(2), session.state(0)["people"][0]["next"]
+        view = next(v for v in range(6) if views.hit(v, views.width / 2, views.height / 2))
+        at = [views.width / 2, views.height / 2]
+        act(session, 0, "place", {"person": 1, "asked": asked, "coarse": 2, "view": view, "at": at})
+    (found,) = read_annotations(labels, tmp_path).people
+    assert found.layout == animal.layout
+    assert animal.layout.coarse_of_part[found.part].tolist() == [2]
+    with pytest.raises(AnnotationError, match="labels are of the surface"):  # noqa: SIM117
+        with open_document(labels, PEOPLE, {"name": "open", "sha256": "1"}, ()):
+            pass
 
 
 def _foreign() -> dict[str, Any]:

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from slimdp.annotate.views import VIEWS, PartViews, ViewImages, surface_identity
-from slimdp.surface import BodySurface
+from slimdp.annotate.views import VIEWS, PartViews, ViewImages, _choose_views, surface_identity
+from slimdp.surface import BodySurface, load_surface
+from tests.box_animal import write_box_surface
 
 LABELS = {"torso": 1, "left hand": 3, "right foot": 5, "left lower arm": 12, "head": 14}
 
@@ -56,6 +57,33 @@ def test_every_view_is_right_handed_and_limbs_stand_upright(all_views: dict[int,
     assert all_views[1].views[0].axes[0] @ [1, 0, 0] > 0.9
     leg = [view.axes[1] for view in all_views[6].views]
     assert all(axis[1] > 0.9 for axis in leg)
+
+
+@pytest.mark.parametrize("along", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0.3, 0.2, 0.95)])
+def test_a_tube_is_seen_from_six_sides_whichever_way_it_lies(along: tuple[float, float, float]) -> None:
+    axis = np.array(along) / np.linalg.norm(along)
+    side = np.cross(axis, [0.6, 0.64, -0.48])
+    side /= np.linalg.norm(side)
+    turn = np.arange(8) * np.pi / 4
+    ring = np.cos(turn)[:, None] * side + np.sin(turn)[:, None] * np.cross(axis, side)
+    vertices = np.concatenate([0.1 * ring - 0.4 * axis, 0.1 * ring + 0.4 * axis])
+    a, b = np.arange(8), (np.arange(8) + 1) % 8
+    faces = np.concatenate([np.column_stack([a, b, a + 8]), np.column_stack([b, b + 8, a + 8])])
+    views = _choose_views(vertices, faces, np.array([0.0, 1.0, 0.0]))
+    assert len(views) == VIEWS
+    for view in views:
+        assert np.allclose(view.axes @ view.axes.T, np.eye(3))
+        assert abs(view.axes[1] @ axis) == pytest.approx(1)
+
+
+def test_parts_of_another_category_are_seen(tmp_path: Path) -> None:
+    animal = load_surface(write_box_surface(tmp_path / "animal"))
+    assert isinstance(animal, BodySurface)
+    for label in range(1, 1 + len(animal.layout.coarse_parts)):
+        views = PartViews(animal, label)
+        middle = views.width / 2, views.height / 2
+        assert any(views.hit(view, *middle) is not None for view in range(VIEWS))
+        assert views.paint(0).shape == (views.height, views.width, 4)
 
 
 def test_beside_the_part_is_nothing(all_views: dict[int, PartViews]) -> None:
