@@ -4,7 +4,8 @@
     python tools/bench_networks.py --rounds 1 --network 'fpn resnet18 64' --network 'hourglass 2 64'
 
 A network is `hourglass STACKS FEATURES`, or `fpn`, `fcn` or `region BACKBONE CHANNELS`; of the last one
-the branches have twice as many, and each picture shows one person, whose box is given. One thread,
+the branches have twice as many, 64 regions of each picture teach, and each shows one person, whose box is
+given. One thread,
 float32, channels last, on noise; the networks take turns, and the least of all rounds counts: of computing
 time, which other programs disturb little. A step is that of `slimdp train`: losses, backward, clipping,
 optimiser, average. Prints one JSON line last.
@@ -42,7 +43,8 @@ def settings_of(text: str) -> ModelSettings:
         if name == "hourglass":
             return HourglassSettings(stacks=int(first), features=int(second))
         if name == "region":
-            return RegionSettings(backbone=first, channels=int(second), head_channels=2 * int(second))
+            width = int(second)
+            return RegionSettings(backbone=first, channels=width, head_channels=2 * width, region_samples=64)
         return {"fpn": FpnSettings, "fcn": FcnSettings}[name](backbone=first, channels=int(second))
     except (ValueError, KeyError) as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no network: {error}") from None
