@@ -13,8 +13,9 @@ from slimdp.synthetic.person import (
     Person,
     Pose,
     blend,
+    cross,
     height_for,
-    helper_rotation,
+    helper_rotations,
     limb_frame,
     local_rotations,
     make_person,
@@ -105,11 +106,15 @@ def test_a_rigid_motion_of_all_bones_moves_the_skin_rigidly() -> None:
 def test_twist_is_what_turns_about_the_axis() -> None:
     axis = np.array([0.0, 0.6, 0.8])
     twist, swing = Rotation.from_rotvec(0.7 * axis), Rotation.from_rotvec([1.1, 0, 0])  # across the axis
-    np.testing.assert_allclose(
-        helper_rotation(axis, (swing * twist).as_matrix()), twist.as_matrix(), atol=1e-12
-    )
     over = Rotation.from_rotvec([np.pi, 0, 0]).as_matrix()
-    np.testing.assert_allclose(helper_rotation(axis, over), np.eye(3), atol=1e-6)
+    found = helper_rotations(np.stack([axis, axis]), np.stack([(swing * twist).as_matrix(), over]))
+    np.testing.assert_allclose(found[0], twist.as_matrix(), atol=1e-12)
+    np.testing.assert_allclose(found[1], np.eye(3), atol=1e-6)
+
+
+def test_the_cross_product_is_numpys() -> None:
+    a, b = np.random.default_rng(0).normal(size=(2, 3))
+    np.testing.assert_array_equal(cross(a, b), np.cross(a, b))
 
 
 def test_a_limb_frame_is_right_handed_and_keeps_the_limb() -> None:

@@ -41,7 +41,9 @@ _MASSES = (
 _A_REGION, _A_SEAT = 150, 400
 #: Share of the thighs, from the hips on, that belongs to the seat.
 _SAT_ON = 0.35
-_ROUNDS = 12
+_ROUNDS = 14
+#: How much a step is held back at first, in the units of the stiffness.
+_DAMPING = 60.0
 #: Metres of a missed contact that weigh as much as a radian that a joint, or the whole, leaves its angle.
 _STIFF, _STIFF_TILT = 0.008, 0.01
 #: Metres a metre: how much of a contact the balance is worth; the weight may be so far (metres) off.
@@ -219,7 +221,7 @@ def settle(
     start = np.array([channels.get(name, 0.0) for name in free])
     limits = np.array([limits_of(name) for name in free])
     stiff = np.deg2rad([_STIFF_TILT if name.startswith("tilt") else _STIFF for name in free])
-    angles, damping, before = start, 1.0, np.inf
+    angles, damping, before = start, _DAMPING, np.inf
     best = start
     for _ in range(_ROUNDS):
         now = {**channels, **dict(zip(free, angles.tolist()))}
@@ -227,7 +229,7 @@ def settle(
         error, slope = _error(body, now, contacts, free, balance)
         cost = float(error @ error + ((angles - start) * stiff) @ ((angles - start) * stiff))
         if cost < before:
-            kept, best, before, damping = (error, slope), angles, cost, max(damping / 3, 0.1)
+            kept, best, before, damping = (error, slope), angles, cost, max(damping / 3, 0.3)
             if np.abs(error).max() < _GOOD:
                 break
         else:
@@ -248,19 +250,9 @@ def _error(
     """
     rows, count = _rows(body, contacts), len(contacts)
     points = body.points[rows]
-    bones = _looked_at()[1][rows]
-    moves = np.zeros((len(free), len(rows) + 1, 3))
-    carried = _carried()
-    masses = _mass_table()
-    for row, name in enumerate(free):
-        bone, axis = _turning(name, channels, body)
-        arm = np.vstack([points, masses @ body.joints]) - body.joints[bone]
-        moves[row] = np.cross(np.deg2rad(axis), arm)
-        moves[row, :-1] *= carried[bone, bones][:, None]
-        beyond = masses * carried[bone]
-        moves[row, -1] = np.cross(np.deg2rad(axis), beyond @ (body.joints - body.joints[bone]))
+    moves, of_middle = _moves(body, channels, rows, free)
     height = points[:, 1] - points[:count, 1].mean()
-    slope = moves[:, :-1, 1] - moves[:, :count, 1].mean(axis=1, keepdims=True)
+    slope = moves[:, :, 1] - moves[:, :count, 1].mean(axis=1, keepdims=True)
     under = np.arange(len(rows)) >= count
     free_of_ground = under & (height >= height[:count].min())
     height[under] -= height[:count].min()
@@ -268,11 +260,25 @@ def _error(
     if not balance:
         return height, slope.T
     off = (body.middle - points[:count].mean(axis=0))[[0, 2]]
-    off_slope = (moves[:, -1] - moves[:, :count].mean(axis=1))[:, [0, 2]]
+    off_slope = (of_middle - moves[:, :count].mean(axis=1))[:, [0, 2]]
     near = np.abs(off) < _OFF
     off = np.where(near, 0.0, off - np.sign(off) * _OFF)
     error = np.concatenate([height, _BALANCE * off])
     return error, np.vstack([slope.T, _BALANCE * np.where(near, 0.0, off_slope).T])
+
+
+def _moves(
+    body: Sketch, channels: Channels, rows: list[int], free: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """How points (F, N, 3) and the centre of mass (F, 3) move, metres a degree of a channel."""
+    turned = [_turning(name, channels, body) for name in free]
+    bone, axis = np.array([index for index, _ in turned]), np.deg2rad([axis for _, axis in turned])
+    carried, joint = _carried()[bone], body.joints[bone]
+    moves = np.cross(axis[:, None], body.points[rows] - joint[:, None])
+    moves *= carried[:, _looked_at()[1][rows], None]
+    beyond = carried * _mass_table()
+    levers = beyond @ body.joints - beyond.sum(axis=1, keepdims=True) * joint
+    return moves, np.cross(axis, levers)
 
 
 def _rows(body: Sketch, contacts: Sequence[str]) -> list[int]:

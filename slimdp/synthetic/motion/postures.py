@@ -153,7 +153,7 @@ def floor(rng: np.random.Generator) -> Posture:
         legs = _both_legs(rng, 4, hip_flex=91 + back, hip_out=rng.uniform(-4, 14), knee=10, ankle=12)
     elif form == "knees up":
         # Thigh and calf lean on each other like a roof: the thigh rises by half of what the knee bends.
-        bent = min(rng.uniform(55, 125), 64 - 2 * back)
+        bent = min(rng.uniform(55, 125), 52 - 2 * back)
         hips = 90 + 0.5 * bent + back
         legs = _both_legs(rng, 3, hip_flex=hips, hip_out=rng.uniform(0, 22), knee=bent, ankle=15)
         arms = _arms(rng, "forward face device folded", 0.8)
@@ -170,7 +170,7 @@ def floor(rng: np.random.Generator) -> Posture:
         arms = _arms(rng, "behind", 1.0)
         contacts = (*contacts, "hand_l", "hand_r")
     free = (*_TILTS, *_legs("hip_flex", "hip_out", "knee", "ankle", "arm_flex", "elbow"), "spine_flex")
-    return Posture(channels | arms | legs, contacts, free)
+    return Posture(channels | arms | legs, contacts, free, balance=False)
 
 
 def crouch(rng: np.random.Generator) -> Posture:
@@ -202,10 +202,10 @@ def kneel(rng: np.random.Generator) -> Posture:
     contacts: tuple[str, ...] = (*_KNEES, "toes_l|heel_l", "toes_r|heel_r")
     free = (*_TILTS, *_legs("hip_flex", "knee", "ankle"))
     if form == "upright":
-        legs = _both_legs(rng, 5, hip_flex=rng.uniform(0, 25), hip_out=8, knee=95, ankle=40)
+        legs = _both_legs(rng, 5, hip_flex=rng.uniform(0, 25), hip_out=8, knee=92, ankle=50)
         channels |= pose(pelvis_pitch=rng.uniform(-5, 15))
     elif form == "heels":
-        legs = _both_legs(rng, 3, hip_flex=78, hip_out=rng.uniform(2, 20), knee=146, ankle=48)
+        legs = _both_legs(rng, 3, hip_flex=78, hip_out=rng.uniform(2, 20), knee=140, ankle=50)
         channels |= pose(pelvis_pitch=rng.uniform(-5, 20))
     elif form == "one":
         legs = _leg(rng, "l", 5, hip_flex=88, hip_out=10, knee=92, ankle=0)
@@ -214,12 +214,12 @@ def kneel(rng: np.random.Generator) -> Posture:
         contacts = ("heel_l", "toes_l", "calf_r|thigh_r", "toes_r")
     else:
         pitch = rng.uniform(70, 100)
-        legs = _both_legs(rng, 6, hip_flex=pitch + rng.uniform(-15, 15), hip_out=4, knee=92, ankle=35)
+        legs = _both_legs(rng, 6, hip_flex=pitch + rng.uniform(-15, 15), hip_out=4, knee=90, ankle=50)
         channels |= pose(pelvis_pitch=pitch, head_nod=rng.uniform(-40, 10), spine_flex=rng.uniform(-10, 20))
         arms = _about(rng, 6, both(arm_flex=88, arm_out=6, elbow=12, palm=20, wrist=-50))
-        contacts = (*_KNEES, "hand_l", "hand_r")
+        contacts = (*contacts, "hand_l", "hand_r")
         free = (*free, *_legs("arm_flex", "elbow"))
-    return Posture(channels | arms | legs, contacts, free, balance=form != "fours")
+    return Posture(channels | arms | legs, contacts, free, balance=False)
 
 
 def bend(rng: np.random.Generator) -> Posture:
@@ -255,7 +255,7 @@ def lie(rng: np.random.Generator) -> Posture:
         legs = _both_legs(rng, 6, hip_flex=0, hip_out=rng.uniform(2, 14), knee=8, ankle=48)
         if rng.random() < 0.3:
             legs |= _leg(rng, "l", 6, hip_flex=20, hip_out=50, hip_turn=40, knee=70, ankle=30)
-        contacts = ("seat|belly", "chest", *_SHINS)
+        contacts = ("seat|belly", "chest|lowerarm_l|lowerarm_r", *_SHINS)
     else:
         channels |= pose(pelvis_roll=90.0, spine_flex=rng.uniform(0, 35), head_tilt=rng.uniform(-5, 25))
         arms = _about(rng, 14, pose(arm_flex_r=70, arm_out_r=-5, elbow_r=70, arm_in_r=10))
@@ -266,13 +266,8 @@ def lie(rng: np.random.Generator) -> Posture:
         free = tuple(name for name in free if name != "hip_out_l")
         legs |= _leg(rng, "r", 8, hip_flex=0.7 * hips, hip_out=0, knee=hips + 5, ankle=15)
         contacts = ("seat", "chest|upperarm_l|upperarm_r", "|".join(_SHINS), "head|upperarm_l|upperarm_r")
-    return Posture(
-        channels | arms | legs,
-        contacts,
-        free,
-        on=on,
-        lift=float(rng.uniform(0.25, 0.6)) if on == "bed" else 0.0,
-    )
+    lift = float(rng.uniform(0.25, 0.6)) if on == "bed" else 0.0
+    return Posture(channels | arms | legs, contacts, free, balance=False, on=on, lift=lift)
 
 
 def _lying_legs(rng: np.random.Generator) -> Channels:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slimdp.synthetic.person import SIDES, Build, Person, Pose, limb_frame, local_rotations
+from slimdp.synthetic.person import SIDES, Build, Person, Pose, cross, limb_frame, local_rotations
 
 #: Name -> degrees, legs (the unit of length) or a share, in the order in which chance is drawn for them.
 Channels = dict[str, float]
@@ -187,7 +187,7 @@ def reach_leg(
     hinge = sideways - (sideways @ along) * along
     hinge = hinge / np.linalg.norm(hinge)
     sine = np.sqrt(1 - cosine**2)
-    upper = cosine * along + sine * np.cross(along, hinge)
+    upper = cosine * along + sine * cross(along, hinge)
     lower = distance * along - thigh * upper
     return (
         limb_frame(upper, hinge) @ build.frames[f"thigh_{side}"].T,
@@ -227,7 +227,7 @@ def add_fingers(world: dict[str, np.ndarray], build: Build, side: str, channels:
     hand, fist = world[f"hand_{side}"], _degrees(channels, f"fist_{side}")
     for finger in ("index", "middle", "ring", "pinky"):
         first, second, third = (build.joints[f"{finger}_{joint}_{side}"] for joint in ("01", "02", "03"))
-        axis = np.cross(second - first, third - second)
+        axis = cross(second - first, third - second)
         axis = axis / np.linalg.norm(axis)
         bent = hand
         for joint, most in _FINGER_BEND.items():
