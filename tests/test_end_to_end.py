@@ -39,6 +39,7 @@ NARROW = {
     "hourglass": ["model.features=16"],
     "fpn": ["model.channels=16", "model.weights=none"],
     "fcn": ["model.channels=16"],
+    "direct": ["model.channels=32", "model.tower=1", "model.weights=none", "model.backbone=resnet18"],
     "region": [f"model.{key}" for key in ("channels=16", "layers=1", "head_channels=16", "box_features=16")],
 }
 

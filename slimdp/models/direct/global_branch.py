@@ -110,4 +110,6 @@ def person_maps(
     fine_segm = torch.cat([parts, fine_segm[:, 1:]], dim=1)
     coarse_parts = maps.coarse_segm.shape[1] - 1
     even = torch.full_like(odds, -math.log(coarse_parts)).expand(-1, coarse_parts, -1, -1)
-    return DensePoseMaps(fine_segm, u, v, torch.cat([-odds, even], dim=1))
+    found = DensePoseMaps(fine_segm, u, v, torch.cat([-odds, even], dim=1))
+    # The layout in which maps are enlarged several times as fast.
+    return found.map(lambda each: each.contiguous(memory_format=torch.channels_last))

@@ -29,21 +29,25 @@ def dice_losses(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
 def mask_loss(logits: Tensor, labels: Tensor, person: Tensor) -> Tensor:
     """The mean dice loss over those of D positive locations whose person has the mask (equations 10, 11).
 
-    0 with a gradient of 0 where there is none.
+    It is taken where the mask is used, on the raster of the global maps, as CondInst does it: at stride 8 a
+    small person has a handful of pixels. 0 with a gradient of 0 where there is none.
 
     Args:
-        logits: (D, h, w) of the locations' heads.
-        labels: (N, H, W) uint8 of people: 1, 0 or IGNORE, H and W multiples of h and w. A pixel of the logits
-            is as much the person as the labels that it covers.
+        logits: (D, h, w) of the locations' heads, which are enlarged to the raster of the labels.
+        labels: (N, H, W) uint8 of people: 1, 0 or IGNORE, H and W multiples of h and w.
         person: (D,) int64 in 0..N-1, whom each location is of.
     """
-    scale = labels.shape[-1] // logits.shape[-1]
-    is_known = (labels != IGNORE).to(logits.dtype)
-    known = F.avg_pool2d(is_known[:, None], scale)[:, 0]
-    share = F.avg_pool2d((labels == 1).to(logits.dtype)[:, None], scale)[:, 0] / known.clamp(min=_LEAST)
-    counted = is_known.flatten(1).amax(1).index_select(0, person)
-    losses = dice_losses(logits, share.index_select(0, person), known.index_select(0, person).ceil())
+    known = (labels != IGNORE).to(logits.dtype)
+    counted = known.flatten(1).amax(1).index_select(0, person)
+    target = (labels == 1).to(logits.dtype).index_select(0, person)
+    enlarged = enlarge(logits, labels.shape[-1] // logits.shape[-1])
+    losses = dice_losses(enlarged, target, known.index_select(0, person))
     return (losses * counted).sum() / counted.sum().clamp(min=1)
+
+
+def enlarge(logits: Tensor, times: int) -> Tensor:
+    """Maps (D, h, w) -> (D, times h, times w), bilinearly."""
+    return F.interpolate(logits[:, None], scale_factor=times, mode="bilinear", align_corners=False)[:, 0]
 
 
 def dense_pose_labels(coarse: Tensor, mask: Tensor) -> Tensor:

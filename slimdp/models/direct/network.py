@@ -25,7 +25,7 @@ from slimdp.models.direct.instance_head import (
     find_given,
     match_people,
 )
-from slimdp.models.direct.instance_losses import dense_pose_labels, mask_loss
+from slimdp.models.direct.instance_losses import dense_pose_labels, enlarge, mask_loss
 from slimdp.models.direct.mask_heads import MaskFeatures, conv_norm_relu, mask_logits
 from slimdp.models.heads import float_images
 from slimdp.models.model import DensePoseModel
@@ -154,35 +154,33 @@ class DirectDensePose(DensePoseModel):
         images = float_images(batch.images, SPEC.size_multiple, next(self.parameters()).dtype)
         levels = {str(stride): level for stride, level in self.backbone(images).items()}
         pyramid: dict[int, Tensor] = {int(name): level for name, level in self.pyramid(levels).items()}
-        seen = _Seen(
+        seen = SharedFeatures(
             self.aggregation(pyramid), self.instances({stride: pyramid[stride] for stride in _PEOPLE_STRIDES})
         )
         return self._learn(seen, batch) if self.training else self._find(seen, batch)
 
-    def _learn(self, seen: _Seen, batch: PoseBatch) -> ModelOutput:
+    def _learn(self, seen: SharedFeatures, batch: PoseBatch) -> ModelOutput:
         """Equations 7 and 8, and what equation 9 compares: true masks suppress the background."""
         assert batch.mask is not None, "the data set of pictures gives the outlines"
         matched = match_people(seen.people, batch)
         losses = self.instances.losses(seen.people, matched, batch)
         image, location = spread_locations(*(matched >= 0).nonzero().unbind(1))
-        logits = self._mask_logits(seen, image, location)
+        logits = self.person_masks(seen, image, location)
         labels = batch.mask, dense_pose_labels(batch.coarse, batch.mask)
         for name, of_heads, of_people in zip(("mask", "dense_pose_mask"), logits.unbind(1), labels):
             losses[name] = self.mask_weight * mask_loss(of_heads, of_people, matched[image, location])
         maps = self.iuv(seen.features, true_masks(batch), batch.image_index)
         return ModelOutput((maps,), ({},), losses, regions=shared_labels(batch))
 
-    def _find(self, seen: _Seen, batch: PoseBatch) -> ModelOutput:
+    def _find(self, seen: SharedFeatures, batch: PoseBatch) -> ModelOutput:
         height, width = batch.images.shape[-2:]
         chosen = detect(seen.people, (height, width)) if batch.to_detect else find_given(seen.people, batch)
-        logits = self._mask_logits(seen, chosen.image, chosen.location)
-        enlarged = F.interpolate(
-            logits[:, :1], scale_factor=MASK_STRIDE // MAP_STRIDE, mode="bilinear", align_corners=False
-        )
-        maps = self.iuv(seen.features, enlarged[:, 0] > 0, chosen.image)
+        logits = self.person_masks(seen, chosen.image, chosen.location)
+        masks = enlarge(logits[:, 0], MASK_STRIDE // MAP_STRIDE) > 0
+        maps = self.iuv(seen.features, masks, chosen.image)
         return ModelOutput((), instances=_instances(maps, logits[:, 1], chosen, (height, width)))
 
-    def _mask_logits(self, seen: _Seen, image: Tensor, location: Tensor) -> Tensor:
+    def person_masks(self, seen: SharedFeatures, image: Tensor, location: Tensor) -> Tensor:
         """The masks (D, 2, h, w) at stride 8 of D locations."""
         people = seen.people
         shared = self.mask_features(seen.features).to(people.filters.dtype)
@@ -194,7 +192,7 @@ class DirectDensePose(DensePoseModel):
 
 
 @dataclass(frozen=True)
-class _Seen:
+class SharedFeatures:
     """What both branches look at."""
 
     features: Tensor  # (B, channels, H / 4, W / 4)

@@ -86,14 +86,15 @@ def test_dice_gradcheck() -> None:
 
 
 def test_the_mask_loss_is_the_mean_over_locations_whose_person_has_a_mask() -> None:
-    """Labels twice as fine: a pixel that they cover by half is the person by half."""
+    """Labels twice as fine: the masks are compared with them where they are enlarged to."""
     torch.manual_seed(0)
     labels = torch.full((2, 4, 4), IGNORE, dtype=torch.uint8)
     labels[0] = 0
     labels[0, 0:2, 0:3] = 1
     logits, person = torch.randn(3, 2, 2), torch.tensor([0, 1, 0])
-    target = torch.tensor([[1.0, 0.5], [0.0, 0.0]])
-    wanted = dice_losses(logits[[0, 2]], target.expand(2, 2, 2), torch.ones(2, 2, 2)).mean()
+    target = (labels[[0, 0]] == 1).float()
+    fine = F.interpolate(logits[None, [0, 2]], size=(4, 4), mode="bilinear")[0]
+    wanted = dice_losses(fine, target, torch.ones(2, 4, 4)).mean()
     torch.testing.assert_close(mask_loss(logits, labels, person), wanted)
     assert mask_loss(logits, labels, torch.tensor([1, 1, 1])).item() == 0
 
