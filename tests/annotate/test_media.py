@@ -65,9 +65,15 @@ def test_a_labelled_frame_lies_beside_the_labels_and_passes_the_doctor(
     assert np.abs(read_image(person.image.file).astype(int) - session.media.read(2)).mean() < 6
     assert list((tmp_path / "set" / "labels_frames").rglob("*.jpg")) == [person.image.file]
     assert main(["doctor", str(tmp_path / "set"), "--json", str(tmp_path / "told.json")]) == 0
-    assert [
-        f for f in json.loads((tmp_path / "told.json").read_text())["findings"] if f["level"] != "note"
-    ] == []
+    assert json.loads((tmp_path / "told.json").read_text())["findings"] == []
+    # And `slimdp fit` takes the frame that it means.
+    command = ["frames", str(opened.labels), str(tmp_path / "walk.avi"), "--out", str(tmp_path / "taken")]
+    assert main([*command, "--around", "1"]) == 0
+    taken = read_annotations(tmp_path / "taken" / "labels.json", tmp_path / "taken")
+    (again,) = (each for each in taken.people if len(each.points))
+    assert again.image.frame == 2
+    assert np.allclose(again.points, person.points, atol=1e-3)
+    assert np.abs(read_image(again.image.file).astype(int) - session.media.read(2)).mean() < 6
 
 
 def test_pictures_elsewhere_are_named_from_their_own_folder(pictures: Path, tmp_path: Path) -> None:
