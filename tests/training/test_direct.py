@@ -1,4 +1,4 @@
-"""The network of Direct Dense Pose through the commands: trained, resumed, and in full size."""
+"""The network of Direct Dense Pose through the commands: trained, resumed, learned by heart, in full size."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from slimdp.config import (
     DataSource,
     StageSettings,
     TrainConfig,
+    ValidationSettings,
 )
 from slimdp.data import read_annotations, write_annotations
 from slimdp.losses import loss_terms
@@ -24,6 +25,7 @@ from slimdp.synthetic.dataset import synthesize_preset
 from slimdp.training import Checkpoint, train
 from slimdp.training import checkpoint_writer as writer_module
 from slimdp.training.checkpoint import save_checkpoint
+from slimdp.training.run_folder import read_metrics
 from tests.made_once import TEST_SEED
 from tests.narrow_backbone import Narrow
 from tests.threads import one_thread_here
@@ -91,6 +93,24 @@ def test_it_resumes_with_the_same_bits_predicts_and_is_scored(
     assert main(["evaluate", "--predictions", "p.h5", *labels, "--out", "scores.json"]) == 0
     scores = json.loads(Path("scores.json").read_text())
     assert 0 <= scores["points"]["localization"]["10cm"] <= 100
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_four_pictures_are_learned_by_heart(rendered: DataSource, tmp_path: Path) -> None:
+    """Parts and places within true masks; within masks of its own it falls short (docs/networks.md)."""
+    stage = StageSettings(name="all", data=(rendered,), steps=160, batch=4, learning_rate=2e-3)
+    config = settings(
+        rendered, 160, 128, DirectSettings(channels=64, tower=1), stages=(stage,), log_every=20,
+        validation=ValidationSettings(data=(rendered,), every=80),
+    )  # fmt: skip
+    train(config, tmp_path / "run")
+    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    last = [row for row in rows if "loss/total" in row][-1]
+    assert last["loss/stack0/part"] < 0.3  # nats; 0.14 where it was first run, and 0.0005 of u, v
+    assert last["loss/stack0/uv"] < 0.002
+    scores = [row["validation/localization 10cm"] for row in rows if "validation/localization 10cm" in row]
+    assert scores[-1] > 40, scores
 
 
 @pytest.mark.slow
