@@ -163,23 +163,21 @@ def main_program() -> None:
     parser.add_argument("--reach", type=int, default=12)
     parser.add_argument("--set", action="append", default=["style.tempo=2"], help="of the rendered set")
     options = parser.parse_args()
+    command = ["git", "rev-parse", "HEAD"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    told = {"commit": commit, "frames": options.frames, "reach": options.reach, "set": options.set}
     start, rows = time.monotonic(), []
     for seed in map(int, options.seeds.split(",")):
         folder = options.out / f"seed_{seed}"
         make_set(folder, seed, options.frames, options.set)
-        rows += measure(
-            folder, seed, [int(each) for each in options.budgets.split(",")], options.reach, options.weights
-        )
-        print(json.dumps(rows[-1]), flush=True)
-    summary = {method: summarise(rows, method) for method in dict.fromkeys(r["method"] for r in rows)}
-    command = ["git", "rev-parse", "HEAD"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    told = {"commit": commit, "frames": options.frames, "reach": options.reach, "set": options.set}
-    told |= {"seconds": round(time.monotonic() - start), "summary": summary, "rows": rows}
-    print(json.dumps(summary, indent=1))
-    if options.result is not None:
-        options.result.parent.mkdir(parents=True, exist_ok=True)
-        write_json(options.result, told)
+        budgets = [int(each) for each in options.budgets.split(",")]
+        rows += measure(folder, seed, budgets, options.reach, options.weights)
+        summary = {method: summarise(rows, method) for method in dict.fromkeys(r["method"] for r in rows)}
+        found = told | {"seconds": round(time.monotonic() - start), "summary": summary, "rows": rows}
+        print(json.dumps(summary), flush=True)
+        if options.result is not None:  # after every seed, so that a stopped run leaves what it had
+            options.result.parent.mkdir(parents=True, exist_ok=True)
+            write_json(options.result, found)
 
 
 if __name__ == "__main__":

@@ -115,3 +115,32 @@ def test_the_command_merges_files(
     (person,) = read_annotations(merged, "", check_images=False).people
     assert len(person.points) == 60
     assert "median cm" in capsys.readouterr().out
+
+
+def test_an_exam_has_people_without_points(
+    three: list[list[PersonAnnotation]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exact = dataclasses.replace(three[0][0], points=three[0][0].points + [14, 9])
+    known, exam = tmp_path / "known.json", tmp_path / "exam.json"
+    people = [dataclasses.replace(exact, id=number) for number in (1, 2, 3)]
+    write_annotations(known, [exact.image], people)
+    command = ["exam", "--annotations", str(known), "--out", str(exam)]
+    assert main([*command, "--people", "2"]) == 0
+    drawn = read_annotations(exam, "", check_images=False).people
+    assert len(drawn) == 2
+    assert {person.id for person in drawn} < {1, 2, 3}
+    for person in drawn:
+        assert len(person.points) == 0
+        np.testing.assert_array_equal(person.box, exact.box)
+        np.testing.assert_array_equal(person.coarse, exact.coarse)
+    # Who then places every point right is told so, in centimetres.
+    answer = tmp_path / "answer.json"
+    write_annotations(answer, [exact.image], [person for person in people if person.id == drawn[0].id])
+    scores = tmp_path / "scores.json"
+    command = ["annotators", "--annotations", str(answer), "--truth", str(known), "--out", str(scores)]
+    assert main(command) == 0
+    told = json.loads(scores.read_text())["errors"]["all"]
+    assert (told["count"], told["lost"]) == (60, 0)
+    assert told["median_cm"] < 0.1
+    assert main(["exam", "--annotations", str(exam), "--out", str(tmp_path / "none.json")]) == 2
+    assert "of 0 people with points" in capsys.readouterr().err
