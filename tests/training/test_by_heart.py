@@ -118,7 +118,7 @@ def four_pictures(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
 @pytest.mark.timeout(6000)
 def test_four_pictures_are_learned_by_heart(four_pictures: DataSource, tmp_path: Path) -> None:
     """Their people are found, and over 95 % of the points lie within 5 cm, in the boxes that were found."""
-    stage = StageSettings(name="heart", data=(four_pictures,), steps=360, batch=4, learning_rate=1e-3)
+    stage = StageSettings(name="heart", data=(four_pictures,), steps=240, batch=4, learning_rate=1e-3)
     model = RegionSettings(
         channels=64, layers=2, head_channels=128, box_features=128, rpn_samples=64, region_samples=32,
         positive_share=0.5, proposals=100, anchors_px=(16, 32, 64, 96, 128),
@@ -126,7 +126,7 @@ def test_four_pictures_are_learned_by_heart(four_pictures: DataSource, tmp_path:
     config = TrainConfig(
         stages=(stage,), model=model, crop=CropSettings(size=128),
         augment=AugmentSettings(scale=0, rotation_deg=0, shift=0, flip=False, colour=0),
-        ema_decay=0.95, log_every=40, images_every=360, checkpoint_every=360,
+        ema_decay=0.95, log_every=40, images_every=240, checkpoint_every=240,
     )  # fmt: skip
     trained, settings = load_model(train(config, tmp_path / "run"))
     annotations = read_annotations(four_pictures.annotations, four_pictures.images)
