@@ -47,7 +47,7 @@ class Media:
     def __init__(self, pictures: list[Picture], root: Path, source: FrameSource, still: bool) -> None:
         self.pictures, self.root = pictures, root
         self.is_video = not still
-        self._source = source
+        self.source = source
         self._recent: OrderedDict[int, np.ndarray] = OrderedDict()
         self._frames: Iterator[VideoFrame] | None = None
         self._at = -1  # the last frame that came out of it
@@ -70,6 +70,13 @@ class Media:
             while len(self._recent) > _KEPT:
                 self._recent.popitem(last=False)
             return self._recent[number]
+
+    def in_order(self) -> Iterator[np.ndarray]:
+        """All pictures, (H, W, 3) uint8 RGB, decoded beside those that are asked for by number."""
+        if self.source.files:
+            yield from map(read_image, self.source.files)
+        else:
+            yield from (frame.image for frame in self.source.frames())
 
     def size(self, number: int) -> tuple[int, int]:
         """Width and height of a picture, px."""
@@ -100,20 +107,20 @@ class Media:
 
     def keep(self, number: int) -> None:
         """Write a frame of a video file beside the labels, if it is not there yet."""
-        if not self._source.files and not self.file(number).is_file():
+        if not self.source.files and not self.file(number).is_file():
             write_bytes(self.file(number), encode_image(self.read(number), ".jpg", _JPEG))
 
     def _decode(self, number: int) -> np.ndarray:
-        if self._source.files:
-            return read_image(self._source.files[number])
+        if self.source.files:
+            return read_image(self.source.files[number])
         if self._frames is None or number <= self._at:
-            self._frames, self._at = self._source.frames(), -1
+            self._frames, self._at = self.source.frames(), -1
         for frame in self._frames:
             self._at = frame.index
             if frame.index == number:
                 return frame.image
         self._frames = None
-        raise ImageError(f"{self._source.info.path}: frame {number} is unreadable")
+        raise ImageError(f"{self.source.info.path}: frame {number} is unreadable")
 
 
 def equalise(image: np.ndarray) -> np.ndarray:

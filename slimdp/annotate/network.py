@@ -63,7 +63,7 @@ def ask_network(session: Session, image: np.ndarray, box: np.ndarray) -> Network
     """Look at a person in a box (4,) xywh px; EditError without weights, or with some of another surface."""
     if session.weights is None:
         raise EditError("no network is given; begin with --weights stage_NAME.pt")
-    network = _network(session.weights)
+    network = load_network(session.weights)
     layout = session.surface.layout
     try:
         network.model.layout.check_same_labels(layout, session.weights, session.surface.name)
@@ -75,7 +75,8 @@ def ask_network(session: Session, image: np.ndarray, box: np.ndarray) -> Network
     return NetworkAnswer(maps.people[0], layout)
 
 
-def _network(weights: str) -> CropNetwork:
+def load_network(weights: str) -> CropNetwork:
+    """The network of a checkpoint, read once."""
     if weights not in _LOADED:
         model, config = load_model(find_weights(weights))
         _LOADED[weights] = CropNetwork(model, config.crop)

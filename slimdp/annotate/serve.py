@@ -26,7 +26,8 @@ class AnnotateSettings:
 
     surface: str = "open"
     frames: bool = False  # the pictures of a folder are the frames of a video
-    weights: str | None = None  # a checkpoint for proposals
+    weights: str | None = None  # a checkpoint for proposals and suggestions
+    flow: Path | None = None  # a store, for suggestions
     detector: str = "auto"
     port: int = 0  # 0: any that is free
     browser: bool = True  # open the page
@@ -61,6 +62,8 @@ def annotate(
     labels = labels.resolve()  # a link must not get around the lock
     surface = mesh_surface(settings.surface)
     media = open_media(source, labels, settings.frames)
+    if settings.flow is not None and not media.is_video:
+        raise ValueError("--flow is of a video's frames, but these are pictures; are they? then: --frames")
     names = surface.layout.keypoints
     if surface.layout == PEOPLE:
         names = POSETRACK_FILE_KEYPOINTS if media.is_video else COCO_KEYPOINTS
@@ -75,8 +78,8 @@ def annotate(
             if settings.browser:
                 webbrowser.open(address)
             config = uvicorn.Config(
-                make_app(session, token, port), log_level="warning", access_log=False, ws="none",
-                server_header=False, timeout_graceful_shutdown=2,
+                make_app(session, token, port, settings.flow), log_level="warning", access_log=False,
+                ws="none", server_header=False, timeout_graceful_shutdown=2,
             )  # fmt: skip
             uvicorn.Server(config).run(sockets=[listening])
 

@@ -26,6 +26,7 @@ from slimdp.annotate.actions import act
 from slimdp.annotate.people import EditError
 from slimdp.annotate.proposals import propose
 from slimdp.annotate.session import OtherPageError, Session
+from slimdp.annotate.suggestions import Suggestions
 from slimdp.annotate.views import VIEWS
 
 _LOG = logging.getLogger(__name__)
@@ -46,9 +47,12 @@ _ALWAYS = {
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(session: Session, token: str, port: int) -> ASGIApp:
-    """The application of a session; it answers to 127.0.0.1 and localhost at a port, below /TOKEN/."""
-    pages = _Routes(session)
+def make_app(session: Session, token: str, port: int, flow: Path | None = None) -> ASGIApp:
+    """The application of a session; it answers to 127.0.0.1 and localhost at a port, below /TOKEN/.
+
+    Pictures to label next are suggested by a store of `flow`, if there is one.
+    """
+    pages = _Routes(session, Suggestions(session, flow))
     routes = [
         Route("/{token}/", pages.page),
         Route("/{token}/page/{name}", pages.page),
@@ -112,8 +116,8 @@ class _Guard:
 class _Routes:
     """What is below the token; the work is done in threads, so that pings go on meanwhile."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, suggestions: Suggestions) -> None:
+        self._session, self._suggestions = session, suggestions
         # By name, found once: no name that is asked for ever reaches the file system.
         self._files = {file.name: file for file in _PAGE.iterdir() if file.suffix in _KINDS}
 
@@ -153,6 +157,7 @@ class _Routes:
         verbs: dict[str, Callable[[dict[str, Any]], Any]] = {
             "claim": self._claim, "ping": self._ping, "leave": self._leave, "act": self._act,
             "undo": self._undo, "redo": self._redo, "propose": self._propose,
+            "suggest": self._suggest,
         }  # fmt: skip
         verb = verbs.get(request.path_params["verb"])
         if verb is None:
@@ -220,6 +225,11 @@ class _Routes:
         with self._session.by(_page_of(values)):
             propose(self._session, number, str(values.get("kind")), values.get("person"))
             return self._session.state(number)
+
+    def _suggest(self, values: dict[str, Any]) -> Any:
+        with self._session.by(_page_of(values)):
+            pass
+        return self._suggestions.ask()  # clicks need not wait for it
 
     def _undo(self, values: dict[str, Any]) -> Any:
         return self._step(values, self._session.document.undo)

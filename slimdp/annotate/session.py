@@ -119,16 +119,7 @@ class Session:
     def overview(self) -> list[dict[str, int]]:
         """By picture: people, points, and points that still wait."""
         with self._lock:
-            rows = [{"people": 0, "points": 0, "waiting": 0} for _ in range(len(self.media))]
-            numbers = self._images.numbers()
-            for entry in self.document.content["annotations"]:
-                number = numbers.get(entry.get("image_id"))
-                if number is not None:
-                    row = rows[number]
-                    row["people"] += 1
-                    row["points"] += len(entry.get("dp_x") or ())
-                    row["waiting"] += sum(each["state"] != HIDDEN for each in entry.get("dp_asked") or ())
-            return rows
+            return [_summary(entries) for entries in self.entries()]
 
     def state(self, number: int) -> dict[str, Any]:
         """All that is known of a picture."""
@@ -161,6 +152,17 @@ class Session:
         }  # fmt: skip
 
     # ---- people and pictures of the file
+
+    def entries(self) -> list[list[Entry]]:
+        """By picture: the file's entries of its people."""
+        with self._lock:
+            found: list[list[Entry]] = [[] for _ in range(len(self.media))]
+            numbers = self._images.numbers()
+            for entry in self.document.content["annotations"]:
+                number = numbers.get(entry.get("image_id"))
+                if number is not None:
+                    found[number].append(entry)
+            return found
 
     @property
     def category(self) -> CategoryLabels:
@@ -279,6 +281,16 @@ class _Index:
             self.by_file.setdefault(name, place)
             self.by_frame.setdefault((str(entry.get("vid_id")), entry.get("frame_id")), place)
             self.by_name.setdefault(PurePosixPath(name).name, []).append(place)
+
+
+def _summary(entries: Sequence[Entry]) -> dict[str, int]:
+    """How many people of a picture, points of theirs, and points that still wait."""
+    waiting = [each for entry in entries for each in entry.get("dp_asked") or ()]
+    return {
+        "people": len(entries),
+        "points": sum(len(entry.get("dp_x") or ()) for entry in entries),
+        "waiting": sum(each["state"] != HIDDEN for each in waiting),
+    }
 
 
 def _runs(coarse: np.ndarray) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from flow_cache.runtime.command_line import add_input, add_output
-from slimdp.commands.arguments import add_surface
+from slimdp.commands.arguments import add_flow, add_surface
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -35,6 +35,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         command, "--weights", words=("default",),
         help="stage_NAME.pt, or default: a network whose answers are proposed",
     )  # fmt: skip
+    add_flow(command, required=False)
     command.add_argument("--detector", default="auto", help="as of slimdp video (default auto)")
     command.add_argument("--port", type=int, default=0, help="of the page (default: any that is free)")
     command.add_argument("--no-browser", action="store_true", help="print the address alone")
@@ -48,6 +49,7 @@ def _annotate(options: argparse.Namespace) -> None:
         surface=options.surface,
         frames=options.frames,
         weights=None if options.weights is None else str(options.weights),
+        flow=options.flow,
         detector=options.detector,
         port=options.port,
         browser=not options.no_browser,

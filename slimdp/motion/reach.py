@@ -5,7 +5,7 @@ The same chains, check and trust as in `propagate`, for points spread over each 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +65,7 @@ def measure_reach(
     threshold_px: float = 5.0,
     confidence: FallingConfidence | None = None,
     longest_hop: int | None = None,
+    follow: Callable[[int], None] | None = None,
 ) -> FrameReach:
     """Follow points of every frame to the frames around it, there and back.
 
@@ -74,6 +75,7 @@ def measure_reach(
         crop_px: (F,) image px of 1 px of a person's 256 px crop, in which the threshold is stated.
         reach: frames to either side.
         threshold_px, confidence, longest_hop: as `TransferSettings`; None: the default trust, all flow.
+        follow: is told the place of each frame in the row as its turn comes.
 
     A chain that the store does not hold reaches nothing.
     """
@@ -83,6 +85,8 @@ def measure_reach(
     trust[:, reach] = 1
     span = (first, first + count - 1)
     for index in tracked(range(count), "reach of the flow", "frames"):
+        if follow is not None:
+            follow(index)
         for way in (1, -1):
             walk = _Walk(reader, video, first + index, points[index], span, threshold_px * crop_px[index])
             for distance in range(1, reach + 1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,9 +84,11 @@ def _is_clicked(person: PersonAnnotation) -> bool:
     return person.has_labels and not moved
 
 
-def video_reach(video: AskedVideo, store: FlowSource, reach: int) -> FrameReach:
+def video_reach(
+    video: AskedVideo, store: FlowSource, reach: int, follow: Callable[[int], None] | None = None
+) -> FrameReach:
     """How far labels of each frame get along the flow of a store, at places over its known people's boxes, or
-    over the frame where nobody is known.
+    over the frame where nobody is known; `follow` is told each frame as its turn comes.
 
     Raises MissingFlowError where the store lacks the video, ConfigError for another number of frames.
     """
@@ -101,7 +103,7 @@ def video_reach(video: AskedVideo, store: FlowSource, reach: int) -> FrameReach:
     around = [_around_people(video, index) for index in range(len(video.names))]
     points = np.stack([grid_in_box(box) for box in around])
     crop = np.array([crop_side(box, CropSettings()) for box in around]) / _CROP_PX
-    return measure_reach(store, name, points, crop, reach)
+    return measure_reach(store, name, points, crop, reach, follow=follow)
 
 
 def _around_people(video: AskedVideo, index: int) -> np.ndarray:

@@ -276,3 +276,28 @@ def test_a_person_is_begun_and_the_page_fits_any_window(page: Page, folder: Path
                 assert (inner, outside) == (width, [])
                 assert scroll <= width
         assert page.driver.get_log("browser") == []
+
+
+def test_the_picture_that_is_next_worth_labelling_is_shown(page: Page, folder: Path) -> None:
+    for number in range(1, 9):
+        save_png(folder / "pictures" / f"{number}.png", draw_picture(number))
+    with served(folder) as (_, address):
+        page.open(address)
+        assert page.store("store.picture") == 0
+        page.mouse((40, 12), (80, 100), (121, 188))
+        page.wait(page.person)
+        # The middles of five equal shares of 9 pictures; the first one is shown already.
+        page.keys("f")
+        page.wait(lambda: page.store("store.picture") == 2)
+        assert page.store("store.suggested") == [0, 2, 4, 6, 8]
+        told = "return document.getElementById('worth').textContent"
+        assert page.driver.execute_script(told) == "\u2605 2 of 5, evenly spread"
+        page.driver.execute_script("document.getElementById('suggest').click()")
+        page.wait(lambda: page.store("store.picture") == 4)
+        page.driver.get_log("browser")
+        for width, height in ((390, 844), (1024, 768), WINDOW):
+            resize(page.driver, width, height)
+            inner, scroll, outside = page.driver.execute_script(_WIDE)
+            assert (inner, outside) == (width, [])
+            assert scroll <= width
+        assert page.driver.get_log("browser") == []

@@ -4,6 +4,7 @@ import { button, el, tried } from "./dom.js";
 import { corners } from "./draw.js";
 import { scale, setDraft } from "./stage.js";
 import { act, person, propose, set, store } from "./store.js";
+import { suggest } from "./suggest.js";
 
 let from = null;
 let anchor = null;
@@ -66,6 +67,7 @@ export function panel() {
       button("Find people", "m", commands.m[1], { className: "main" }),
       store.about.video ? button("Carry labels here", "l", commands.l[1]) : null,
       one ? button("Remove person", "Del", commands.Delete[1]) : null),
+    el("div", { className: "row" }, button("Next worth labelling", "f", suggest)),
     one ? el("p", {}, `Next: outline the parts of person ${store.state.people.indexOf(one) + 1}, key 2.`) : null,
   ];
 }

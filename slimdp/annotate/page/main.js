@@ -6,6 +6,7 @@ import * as boxes from "./boxes.js";
 import * as outlines from "./outlines.js";
 import * as keypoints from "./keypoints.js";
 import * as points from "./points.js";
+import * as suggestions from "./suggest.js";
 import { fitAgain, fitTo, setTool, zoom } from "./stage.js";
 import { changed, onChange, person, recall, set, show, step, store } from "./store.js";
 
@@ -32,6 +33,7 @@ const always = {
   1: ["step 1: people", () => go("boxes")], 2: ["step 2: outlines", () => go("outlines")],
   3: ["step 3: keypoints", () => go("keypoints")], 4: ["step 4: points", () => go("points")],
   ArrowRight: ["next picture", () => next(1)], ArrowLeft: ["picture before", () => next(-1)],
+  f: ["the picture that is next worth labelling", suggestions.suggest],
   "Ctrl+z": ["undo", () => step("undo")], "Ctrl+Z": ["redo (Ctrl+y too)", () => step("redo")], "Ctrl+y": ["", () => step("redo")],
   u: ["undo", () => step("undo")], U: ["redo", () => step("redo")],
   Tab: ["next person", async () => everyone(1)], "Shift+Tab": ["person before", async () => everyone(-1)],
@@ -76,6 +78,7 @@ function header() {
   const { about, state } = store;
   byId("name").textContent = about.pictures[store.picture];
   byId("place").textContent = `${about.video ? "frame" : "picture"} ${store.picture + 1} of ${about.pictures.length} · ${about.file}`;
+  byId("worth").textContent = suggestions.told();
   byId("previous").disabled = store.picture === 0;
   byId("next").disabled = store.picture === about.pictures.length - 1;
   byId("undo").disabled = !state.undo;
@@ -94,6 +97,10 @@ function strip() {
   const count = store.about.pictures.length;
   const wide = canvas.width / count;
   store.overview.forEach((row, index) => {
+    if (store.suggested.includes(index) && !row.points) {
+      c.fillStyle = "#6ea8ff";
+      c.fillRect(index * wide, 0, Math.max(wide - (wide > 6 ? 2 : 0), 4), 10);
+    }
     c.fillStyle = row.waiting ? "#ffb020" : row.points ? "#4fc38a" : row.people ? "#7c8698" : "#0000";
     c.fillRect(index * wide, 0, Math.max(wide - (wide > 6 ? 2 : 0), 2), 10);
   });
@@ -164,6 +171,7 @@ async function begin(take = false) {
 
 byId("previous").onclick = () => tried(() => next(-1));
 byId("next").onclick = () => tried(() => next(1));
+byId("suggest").onclick = () => tried(suggestions.suggest);
 byId("undo").onclick = () => tried(() => step("undo"));
 byId("redo").onclick = () => tried(() => step("redo"));
 byId("keys").onclick = help;

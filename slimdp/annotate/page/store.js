@@ -8,6 +8,7 @@ export const store = {
   part: 1, tool: "polygon", where: "over", radius: 12,
   keypoint: 0, asked: null, point: null, last: null, snap: false, pause: false,
   contrast: 1, equalised: false, labels: true,
+  suggested: [], suggestedHow: "", looking: null,
 };
 
 const listeners = new Set();
