@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from flow_cache import FlowStore
+from flow_cache import FlowCacheError, FlowStore
 from flow_cache.runtime.progress import Standing
 from slimdp.annotate.changes import Entry
 from slimdp.annotate.network import load_network
@@ -101,7 +101,8 @@ class Suggestions:
         try:
             self._looked = self._found()
         except Exception as error:  # whatever it is, the page shall not wait for ever
-            _LOG.warning("no pictures are suggested by network or flow: %s", error, exc_info=True)
+            foreseen = isinstance(error, (EditError, FlowCacheError, ValueError, OSError))
+            _LOG.warning("no picture is suggested by network or flow: %s", error, exc_info=not foreseen)
             self._failure = str(error) or type(error).__name__
 
     def _found(self) -> _Looked:

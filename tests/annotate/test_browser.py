@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from flow_cache.__main__ import main as flow_main
 from flow_cache.images import save_png
 from slimdp.__main__ import main
 from slimdp.data import read_annotations
@@ -43,10 +44,10 @@ def resize(driver: Any, width: int, height: int) -> None:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(folder: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server of the pictures of a folder, and its address."""
     command = [sys.executable, "-m", "slimdp", "annotate", str(folder / "pictures")]
-    command += ["--out", str(folder / "labels.json"), "--no-browser"]
+    command += ["--out", str(folder / "labels.json"), "--no-browser", *more]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -301,3 +302,27 @@ def test_the_picture_that_is_next_worth_labelling_is_shown(page: Page, folder: P
             assert (inner, outside) == (width, [])
             assert scroll <= width
         assert page.driver.get_log("browser") == []
+
+
+def test_what_to_label_next_by_flow_waits_for_the_work(page: Page, folder: Path) -> None:
+    for number in range(1, 12):
+        save_png(folder / "pictures" / f"{number:02d}.png", draw_picture(0 if number < 6 else 1))
+    flow = ["--flow", str(folder / "flow.h5")]
+    assert flow_main(["precompute", str(folder / "pictures"), "--out", flow[1], "--steps=-1,1"]) == 0
+    told = "return document.getElementById('worth').textContent"
+    with served(folder, "--frames", *flow) as (_, address):
+        page.open(address)
+        page.keys("f")
+        page.wait(lambda: page.store("store.suggested.length"))
+        page.wait(lambda: "1 of 5, by the flow" in page.driver.execute_script(told))
+        assert page.store("store.looking") is None
+        assert page.store("store.picture") == page.store("store.suggested[0]")
+    save_png(folder / "pictures" / "12.png", draw_picture(0))  # of which the store knows nothing
+    with served(folder, "--frames", *flow) as (_, address):
+        page.open(address)
+        page.keys("f")
+        toast = "return document.getElementById('toast').textContent"
+        page.wait(
+            lambda: "12 frames of 'pictures', but the video has 13" in page.driver.execute_script(toast)
+        )
+        assert page.store("store.suggestedHow") == "evenly spread"
