@@ -52,6 +52,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="a network that finds people itself looks at those in the boxes of the file instead",
     )
+    add_input(
+        command,
+        "--boxes",
+        metavar="FOUND.h5",
+        help="look at the people of another network's predictions instead, with their scores",
+    )
     command.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
     add_surface(command, None, "whose symmetry that takes; default: the training's")
     command.add_argument(
@@ -99,7 +105,7 @@ def _train(options: argparse.Namespace) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     from slimdp.data import read_annotations
-    from slimdp.inference import describe_origin, detect_to_file, predict_to_file
+    from slimdp.inference import FoundPeople, describe_origin, detect_to_file, predict_found, predict_to_file
     from slimdp.inference.error_bars import load_error_bars
     from slimdp.inference.weights import find_weights
     from slimdp.registry import import_modules
@@ -107,28 +113,26 @@ def _predict(options: argparse.Namespace) -> None:
     from slimdp.training import load_model
     from slimdp.training.distributed import choose_device
 
+    if options.boxes is not None and options.given_boxes:
+        raise ConfigError("--boxes takes those of predictions, --given-boxes those of annotations: give one")
     import_modules(options.imports)
     device, checkpoint = choose_device(options.device), find_weights(options.checkpoint)
     annotations = read_annotations(options.annotations, options.images)
     model, config = load_model(checkpoint)
     symmetry = load_symmetry(options.surface or config.surface) if options.flip_test else None
     origin = describe_origin(checkpoint, options.annotations)
-    if model.spec.detects and not options.given_boxes:
+    model, how = model.to(device), (config.crop, options.out, origin)
+    if model.spec.detects and not options.given_boxes and options.boxes is None:
         if options.flip_test or options.scales != [1.0]:
             raise ConfigError("the network takes whole pictures: leave out --flip-test and --scales")
-        print(detect_to_file(model.to(device), annotations.images, config.crop, options.out, origin))
+        print(detect_to_file(model, annotations.images, *how))
         return
-    written = predict_to_file(
-        model.to(device),
-        annotations.people,
-        config.crop,
-        options.out,
-        origin,
-        flip_symmetry=symmetry,
-        scales=options.scales,
-        error_bars=load_error_bars(checkpoint),
-    )
-    print(written)
+    more = {"flip_symmetry": symmetry, "scales": options.scales, "error_bars": load_error_bars(checkpoint)}
+    if options.boxes is not None:
+        found = FoundPeople.read(options.boxes, annotations.images)
+        print(predict_found(model, found, *how, **more))
+    else:
+        print(predict_to_file(model, annotations.people, *how, **more))
 
 
 def _calibrate(options: argparse.Namespace) -> None:

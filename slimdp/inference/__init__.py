@@ -1,9 +1,11 @@
 """From pictures with boxes to dense pose."""
 
 from slimdp.inference.decoding import DecodedMaps, decode
+from slimdp.inference.found_people import FoundPeople
 from slimdp.inference.predictor import (
     describe_origin,
     detect_to_file,
+    predict_found,
     predict_people,
     predict_set,
     predict_to_file,
@@ -11,6 +13,6 @@ from slimdp.inference.predictor import (
 )
 
 __all__ = [
-    "DecodedMaps", "decode", "describe_origin", "detect_to_file", "predict_people", "predict_set",
-    "predict_to_file", "run_model",
+    "DecodedMaps", "FoundPeople", "decode", "describe_origin", "detect_to_file", "predict_found",
+    "predict_people", "predict_set", "predict_to_file", "run_model",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from slimdp.data.outline import hide_background
 from slimdp.evaluation.predictions import PredictionOrigin, PredictionWriter
 from slimdp.inference.decoding import DecodedMaps, decode
 from slimdp.inference.error_bars import ErrorBars
+from slimdp.inference.found_people import FoundPeople
 from slimdp.inference.multi_scale import ONE_SCALE, fuse_scales
 from slimdp.inference.pictures import detect_in_pictures, predict_in_pictures
 from slimdp.inference.video_records import PersonMaps
@@ -107,6 +108,22 @@ def detect_to_file(
         raise ValueError(f"no picture to look at: {out} would be empty")
     seen = tracked(images, "predict", "pictures", len(images))
     return _write(detect_in_pictures(model, seen, crop), model, crop, out, origin)
+
+
+def predict_found(
+    model: DensePoseModel, found: FoundPeople, crop: CropSettings, out: str | Path,
+    origin: PredictionOrigin | None = None, flip_symmetry: UvSymmetry | None = None,
+    scales: Sequence[float] = ONE_SCALE, error_bars: ErrorBars | None = None,
+) -> Path:  # fmt: skip
+    """Predict into a file, with the scores of their detections, the people whom another network found.
+
+    Nobody found is an empty file. Arguments and errors as for `predict_people`.
+    """
+    predictions = predict_people(
+        model, found.people, crop, flip_symmetry=flip_symmetry, scales=scales, error_bars=error_bars
+    )
+    seen = tracked(found.scored(predictions), "predict", "people", len(found.people))
+    return _write(seen, model, crop, out, origin)
 
 
 def predict_set(
