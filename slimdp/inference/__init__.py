@@ -9,10 +9,11 @@ from slimdp.inference.predictor import (
     predict_people,
     predict_set,
     predict_to_file,
+    predict_where_found,
     run_model,
 )
 
 __all__ = [
     "DecodedMaps", "FoundPeople", "decode", "describe_origin", "detect_to_file", "predict_found",
-    "predict_people", "predict_set", "predict_to_file", "run_model",
+    "predict_people", "predict_set", "predict_to_file", "predict_where_found", "run_model",
 ]  # fmt: skip

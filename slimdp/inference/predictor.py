@@ -136,6 +136,15 @@ def predict_set(
     return predict_people(model, people, crop)
 
 
+def predict_where_found(
+    finder: DensePoseModel, finder_crop: CropSettings, model: DensePoseModel, images: Sequence[ImageRecord],
+    crop: CropSettings,
+) -> Iterator[DensePoseInstance]:  # fmt: skip
+    """What a network says of the people whom another one finds, with the scores of their detections."""
+    found = FoundPeople.of(detect_in_pictures(finder, images, finder_crop), images, "the finder")
+    yield from found.scored(predict_people(model, found.people, crop))
+
+
 def _write(
     predictions: Iterable[DensePoseInstance], model: DensePoseModel, crop: CropSettings, out: str | Path,
     origin: PredictionOrigin | None,

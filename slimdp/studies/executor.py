@@ -23,9 +23,11 @@ from flow_cache.runtime.atomic import link_name, write_text
 from flow_cache.runtime.lock import HeldError, held, is_held
 from flow_cache.runtime.machine import describe_machine
 from flow_cache.runtime.workers import WorkerPool
+from slimdp.config import CropSettings
 from slimdp.data import Clicks
 from slimdp.evaluation import Scorer, describe_score
-from slimdp.inference import predict_set
+from slimdp.inference import predict_set, predict_where_found
+from slimdp.models import DensePoseModel
 from slimdp.registry import import_modules
 from slimdp.studies import records
 from slimdp.studies.plan import PlannedRun
@@ -142,10 +144,10 @@ def run_status(
         elif run.folder in failures or (folder / records.FAILURE).exists():
             broken.add(run.folder)
             failed.append(run)
-        elif all(each.checkpoint(prepared.out).exists() for each in run.upstream):
+        elif all(each.checkpoint(prepared.out).exists() for each in run.needs):
             ready.append(run)
         else:
-            (blocked if broken & {each.folder for each in run.upstream} else waiting).append(run)
+            (blocked if broken & {each.folder for each in run.needs} else waiting).append(run)
     way = work_ahead(prepared.todo)
 
     def urgency(run: PlannedRun) -> tuple[bool, bool, float]:
@@ -250,7 +252,7 @@ def carry_out(task: RunTask) -> RunResult | None:
     with held(folder / records.LOCK), _said_to(folder / records.LOG):
         try:
             import_modules(task.run.config.imports)  # a process of its own has imported nothing
-            records.begin_run(folder, records.describe_run(task.run.config))
+            records.begin_run(folder, records.describe_run(task.run.config, task.run.finder_folder))
             if task.run.trains:
                 _train(task, folder)
                 return None
@@ -289,6 +291,7 @@ def _score(task: RunTask, folder: Path) -> RunResult:
     device = choose_device(task.device)
     model, config = load_model(task.run.checkpoint(task.out))
     placed, surface = to_device(model, device), load_surface(config.surface)
+    finder = _load_finder(task, device)
 
     import_modules(task.evaluated.imports)
     scores = {}
@@ -296,11 +299,15 @@ def _score(task: RunTask, folder: Path) -> RunResult:
         truths = truths_of(scored, surface.layout)
         scorer = Scorer(task.evaluated.scores, truths, surface)
         images = tuple(truths.images.values())
-        scorer.take(predict_set(placed, scorer.people, images, config.crop), timed=True)
+        if finder is None:
+            predicted = predict_set(placed, scorer.people, images, config.crop)
+        else:
+            predicted = predict_where_found(*finder, placed, images, config.crop)
+        scorer.take(predicted, timed=True)
         known = {name: score.value for name, score in scorer.compute().items()}
         scores[place] = {name: _rounded(name, value) for name, value in known.items() if value is not None}
     _keep_end(task, folder)
-    trained = [(run, records.read_record(run.folder_in(task.out))) for run in task.run.upstream]
+    trained = [(run, records.read_record(run.folder_in(task.out))) for run in task.run.needs]
     stages = [(run, record) for run, record in trained if record is not None]
     gpu = [torch.cuda.get_device_name(device)] if device.type == "cuda" else []
     result = RunResult(
@@ -318,6 +325,14 @@ def _score(task: RunTask, folder: Path) -> RunResult:
     )
     records.write_result(folder, result, task.evaluated)
     return result
+
+
+def _load_finder(task: RunTask, device: torch.device) -> tuple[DensePoseModel, CropSettings] | None:
+    """The network whose boxes the row looks at, and how it sees pictures."""
+    if task.run.finder is None:
+        return None
+    model, config = load_model(task.run.finder.checkpoint(task.out))
+    return to_device(model, device), config.crop
 
 
 def _keep_end(task: RunTask, folder: Path) -> None:

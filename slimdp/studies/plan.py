@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from slimdp.config import TrainConfig, config_to_dict
+from slimdp.config import ConfigError, TrainConfig, config_to_dict
 from slimdp.studies.study import Study
 from slimdp.training import stage_file
 from slimdp.training.checkpoint import FREE_KEYS
@@ -32,6 +32,7 @@ class PlannedRun:
     rows: tuple[str, ...]  # of the study that need it
     upstream: tuple[PlannedRun, ...] = ()  # the stages with whose end it begins, from the first one on
     row: str | None = None  # that it scores; None: a stage
+    finder: PlannedRun | None = None  # the end of the row whose network finds people for it; None: no other's
 
     @property
     def seed(self) -> int:
@@ -49,6 +50,16 @@ class PlannedRun:
     def trains(self) -> bool:
         """Whether it is a stage."""
         return self.row is None
+
+    @property
+    def needs(self) -> tuple[PlannedRun, ...]:
+        """The stages that must be done before it begins."""
+        return (*self.upstream, *(() if self.finder is None else (*self.finder.upstream, self.finder)))
+
+    @property
+    def finder_folder(self) -> str:
+        """The folder of the stage whose network finds people for it; "" for none."""
+        return "" if self.finder is None else self.finder.folder.as_posix()
 
     @property
     def crops(self) -> int:
@@ -82,7 +93,12 @@ def plan_runs(study: Study) -> tuple[PlannedRun, ...]:
     by_seed: dict[int, dict[str, TrainConfig]] = {}
     for row, seed, config in study.configs():
         by_seed.setdefault(seed, {})[row] = config
-    return tuple(run for configs in by_seed.values() for run in _plan_seed(configs, Path(study.shared)))
+    finders = {row.name: row.boxes_of for row in study.rows if row.boxes_of}
+    for configs in by_seed.values():
+        for row, finder in finders.items():
+            _check_finder(row, finder, configs[finder])
+    plans = (_plan_seed(configs, Path(study.shared), finders) for configs in by_seed.values())
+    return tuple(run for plan in plans for run in plan)
 
 
 def select(runs: Iterable[PlannedRun], rows: Iterable[str], seeds: Iterable[int]) -> tuple[PlannedRun, ...]:
@@ -91,22 +107,37 @@ def select(runs: Iterable[PlannedRun], rows: Iterable[str], seeds: Iterable[int]
     return tuple(run for run in runs if run.seed in seeds and not rows.isdisjoint(run.rows))
 
 
-def _plan_seed(configs: Mapping[str, TrainConfig], shared: Path) -> list[PlannedRun]:
-    """The runs of all rows for one seed."""
+def _check_finder(row: str, finder: str, config: TrainConfig) -> None:
+    if not config.model.spec.detects:
+        found = f"rows.{row}.boxes_of = {finder!r}, whose network ({config.model.name}) finds nobody"
+        raise ConfigError(f"{found}; name a row of a network that finds people, such as region")
+
+
+def _plan_seed(
+    configs: Mapping[str, TrainConfig], shared: Path, finders: Mapping[str, str]
+) -> list[PlannedRun]:
+    """The runs of all rows for one seed; `finders`: row -> the row whose network finds people for it."""
     beginnings = {row: _beginnings(config) for row, config in configs.items()}
     users: dict[str, list[str]] = {}  # key of a stage -> the rows that have it
     for row, stages in beginnings.items():
-        for key, _ in stages:
+        wanted = [*stages, *(beginnings[finders[row]] if row in finders else ())]
+        for key in dict.fromkeys(key for key, _ in wanted):
             users.setdefault(key, []).append(row)
     runs: dict[str, PlannedRun] = {}  # in the order of the rows
-    for row, config in configs.items():
+
+    def stages_of(row: str) -> tuple[PlannedRun, ...]:
         upstream: tuple[PlannedRun, ...] = ()
         for key, first in beginnings[row]:
             if key not in runs:
-                folder = shared / key / f"seed_{config.seed}"
+                folder = shared / key / f"seed_{first.seed}"
                 runs[key] = PlannedRun(folder, first, tuple(users[key]), upstream)
             upstream = (*upstream, runs[key])
-        runs[f"row {row}"] = PlannedRun(Path(row, f"seed_{config.seed}"), config, (row,), upstream, row)
+        return upstream
+
+    for row, config in configs.items():
+        finder = stages_of(finders[row])[-1] if row in finders else None
+        folder = Path(row, f"seed_{config.seed}")
+        runs[f"row {row}"] = PlannedRun(folder, config, (row,), stages_of(row), row, finder)
     return list(runs.values())
 
 

@@ -47,7 +47,7 @@ def inspect_run(run: PlannedRun, out: Path, evaluated: Evaluated) -> RunState:
     folder = run.folder_in(out)
     record, changed = records.read_record(folder), []
     if record is not None:
-        changed = records.changes(record, records.describe_run(run.config))
+        changed = records.changes(record, records.describe_run(run.config, run.finder_folder))
     elif (folder / "last.pt").exists():
         changed = [f"no {records.RECORD}: something else trained what is there"]
     result = None if run.trains else records.read_result(folder, evaluated)
@@ -73,6 +73,8 @@ def what_is_missing(states: Sequence[RunState]) -> list[PlannedRun]:
             missing.append(state.run)
             if state.run.upstream and not state.trained:
                 needed.add(state.run.upstream[-1].folder)
+            if state.run.finder is not None:
+                needed.add(state.run.finder.folder)
     return missing[::-1]
 
 

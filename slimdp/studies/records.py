@@ -96,6 +96,7 @@ class RunRecord(Settings):
     settings: Mapping[str, Any]
     labels: Mapping[str, str]  # annotation file -> SHA-256
     pictures: Mapping[str, str] = {}  # what is seen -> digest of what it is known by
+    finder: str = ""  # the folder, as the plan has it, of whose boxes are looked at; "": no other's
     seconds: float = 0.0  # of all attempts that have ended
     started: float | None = None  # when the attempt under way began, or was killed in; seconds since 1970
     commits: Many[str] = ()  # of the code that trained it, one or, if it was stopped, several
@@ -127,11 +128,12 @@ def describe_evaluation(study: Study) -> Evaluated:
     return Evaluated(sets=sets, scores=study.score_names, scoring=SCORING, imports=study.imports)
 
 
-def describe_run(config: TrainConfig) -> RunRecord:
-    """A run's settings and its files as they are now."""
+def describe_run(config: TrainConfig, finder: str = "") -> RunRecord:
+    """A run's settings and its files as they are now, and the folder of whose boxes it looks at."""
     return RunRecord(
-        settings=config_to_dict(config), labels=label_digests(config), pictures=picture_digests(config)
-    )
+        settings=config_to_dict(config), labels=label_digests(config), pictures=picture_digests(config),
+        finder=finder,
+    )  # fmt: skip
 
 
 def changes(there: RunRecord, now: RunRecord) -> list[str]:
@@ -144,6 +146,8 @@ def changes(there: RunRecord, now: RunRecord) -> list[str]:
     for key in FREE_KEYS:
         del saved[key], wanted[key]
     found = list(differences(saved, wanted))
+    if there.finder != now.finder:
+        found.append(f"boxes_of: {there.finder or 'none'}, {now.finder or 'none'}")
     labels, pictures = (there.labels, now.labels), (there.pictures, now.pictures)
     for what, (old, new), kind in (("labels in ", labels, "SHA-256"), ("", pictures, "digest")):
         for name, digest in new.items():

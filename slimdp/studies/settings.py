@@ -60,6 +60,9 @@ class RowSettings(_ShortOrWhole):
 
     settings: str  # its settings file, relative to the study's
     title: _Line = ""  # what readers see: "labels propagated by RAFT"; "": its name
+    # The row whose network finds the people that this one looks at, with its scores; "": none, so that a
+    # network looks at whom it finds itself, or in the boxes of the annotations.
+    boxes_of: str = ""
 
 
 class ColumnSettings(_ShortOrWhole):
@@ -218,6 +221,8 @@ class StudySettings(Settings):
             raise ConfigError("columns = {}, but one column or more is wanted: name: score")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ConfigError(f"seeds = {list(self.seeds)}, but numbers of 0 or more that differ are wanted")
+        for name, row in self.rows.items():
+            check_finder(name, row.boxes_of, {each: of.boxes_of for each, of in self.rows.items()}, names)
         check_figures(self.figures, names, self._papers())
         check_groups(self.groups, names)
         return self
@@ -244,6 +249,17 @@ def require_known(key: str, name: str, choices: Sequence[str]) -> None:
     """Raise ConfigError for a name that is none of some choices."""
     if name not in choices:
         raise ConfigError(f"unknown key {key}.{name}; there are: {listed(choices, name)}")
+
+
+def check_finder(row: str, finder: str, finders: Mapping[str, str], names: Sequence[str]) -> None:
+    """Raise ConfigError unless the row that finds people for another one, if there is one, finds its own;
+    `finders` has those of all rows, "" for none."""
+    if not finder:
+        return
+    require_known(f"rows.{row}.boxes_of", finder, names)
+    if finders.get(finder):
+        found = f"rows.{row}.boxes_of = {finder!r}, which looks at the people of {finders[finder]!r}"
+        raise ConfigError(f"{found}; name a row whose own network finds them")
 
 
 def check_groups(groups: Sequence[RowGroup], names: Sequence[str]) -> None:

@@ -111,6 +111,7 @@ class StudyRow(Settings):
     values: dict[str, Any]  # plain training settings
     where: str  # they come from, for the errors
     title: str = ""  # what readers see
+    boxes_of: str = ""  # the row whose network finds the people that it looks at; "": none
 
     def config(self, seed: int) -> TrainConfig:
         """The settings of one of its runs; raises ConfigError where they are none."""
@@ -259,6 +260,7 @@ def _read_rows(
             "--set seed=...: every run has one of the study's seeds; choose among them: --seeds"
         )
     placed = [(name, file.parent / row.settings, row.title) for name, row in settings.rows.items()]
+    finders = {name: row.boxes_of for name, row in settings.rows.items()}
     read = [(name, read_settings(place), str(place), title) for name, place, title in placed]
     if settings.grid:
         base = file.parent / settings.base
@@ -274,7 +276,13 @@ def _read_rows(
     order = [row for group in settings.groups for row in group.rows]
     read = sorted(read, key=lambda row: order.index(row[0])) if order else read
     return tuple(
-        StudyRow(name=name, values=values, where=" with ".join([where, *words]), title=title)
+        StudyRow(
+            name=name,
+            values=values,
+            where=" with ".join([where, *words]),
+            title=title,
+            boxes_of=finders.get(name, ""),
+        )
         for name, values, where, title in read
     )
 

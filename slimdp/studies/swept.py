@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from flow_cache.runtime.lock import is_held
 from flow_cache.runtime.words import listed, quoted
-from slimdp.config import ConfigError, TrainConfig, config_to_dict
+from slimdp.config import ConfigError, config_to_dict
 from slimdp.studies import records
 from slimdp.studies.plan import PlannedRun, plan_runs
 from slimdp.studies.records import Evaluated, RunRecord, RunResult
@@ -201,7 +201,7 @@ def progress_of(swept: SweptStudy) -> Progress:
     there = {(result.row, result.seed) for result in swept.results}
     lacking = [end for key, end in swept.runs.items() if key not in there]
     failed, running = {}, []
-    for run in {each.folder: each for end in lacking for each in (*end.upstream, end)}.values():
+    for run in {each.folder: each for end in lacking for each in (*end.needs, end)}.values():
         for folder in swept.folders:
             if is_held(folder / run.folder / records.LOCK):
                 running.append(run.name)
@@ -246,24 +246,25 @@ def changed_runs(swept: SweptStudy) -> list[ChangedRuns]:
     found: dict[tuple[str, ...], list[str]] = {}
     for result in swept.results:
         out, run = swept.folder_of(result.row, result.seed), swept.runs[result.row, result.seed]
-        differences = () if out is None else _differences(run.folder_in(out), run.config, evaluated, known)
+        differences = () if out is None else _differences(run.folder_in(out), run, evaluated, known)
         if differences:
             found.setdefault(differences, []).append(run.name)
     return [ChangedRuns(tuple(runs), differences) for differences, runs in found.items()]
 
 
 def _differences(
-    folder: Path, config: TrainConfig, evaluated: Evaluated, known: dict[Hashable, _Digests]
+    folder: Path, run: PlannedRun, evaluated: Evaluated, known: dict[Hashable, _Digests]
 ) -> tuple[str, ...]:
     record = records.read_record(folder)
-    found = [] if record is None else records.changes(record, _describe(config, known))
+    found = [] if record is None else records.changes(record, _describe(run, known))
     if (folder / records.RESULT).is_file() and records.read_result(folder, evaluated) is None:
         found.append("other people were scored, or in another way")
     return tuple(found)
 
 
-def _describe(config: TrainConfig, known: dict[Hashable, _Digests]) -> RunRecord:
+def _describe(run: PlannedRun, known: dict[Hashable, _Digests]) -> RunRecord:
     """As `describe_run`; the sizes of thousands of pictures are looked at once for all runs that see them."""
+    config = run.config
     key = (
         frozenset((source.annotations, source.images) for stage in config.stages for source in stage.data),
         frozenset(config.motion_of(stage) for stage in config.stages),
@@ -271,4 +272,6 @@ def _describe(config: TrainConfig, known: dict[Hashable, _Digests]) -> RunRecord
     if key not in known:
         known[key] = records.label_digests(config), records.picture_digests(config)
     labels, pictures = known[key]
-    return RunRecord(settings=config_to_dict(config), labels=labels, pictures=pictures)
+    return RunRecord(
+        settings=config_to_dict(config), labels=labels, pictures=pictures, finder=run.finder_folder
+    )
