@@ -25,6 +25,10 @@ SHARED, JOBS = "shared", "jobs"
 STACKS, CLICKS, HOURS = "stacks", "clicks", "hours"
 AXIS_TITLES = {STACKS: "stacks", CLICKS: "clicks", HOURS: "annotator hours"}
 MOST_CURVES = 7
+#: Where a curve of the ratio of correct points is drawn, cm, with the scores there, and the areas beneath it.
+RCP_CM = (1.0, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 12.5, 15.0, 20.0, 25.0, 30.0)
+RCP_SCORES = tuple(f"points.localization.{cm:g}cm" for cm in RCP_CM)
+RCP_AREAS = {name: f"points.localization.{name}" for name in ("auc10", "auc30")}
 #: Row -> column -> score, mostly of the paper, in the unit of the column.
 Scores = Mapping[str, Mapping[str, float]]
 #: Axis -> option -> settings key, as for `--set` -> value; "title" says what the option is.
@@ -150,6 +154,13 @@ class FigureSettings(Settings):
         return tuple(dict.fromkeys(row for rows in self.curves.values() for row in rows))
 
 
+class RcpSettings(Settings):
+    """Curves of the ratio of correct points over the distance (DensePose, figures 10 and 11)."""
+
+    rows: Many[str]
+    people: Mapping[str, float] = Field(default_factory=dict)  # the paper's areas of its annotators, %
+
+
 class _OneOrByName:
     """A set to score on, or several by their names; the name of a single one is ""."""
 
@@ -185,6 +196,7 @@ class StudySettings(Settings):
     paper: Scores = Field(default_factory=dict)  # the paper's numbers, "localization only"
     paper_full: Scores = Field(default_factory=dict)  # where what is taken for background is wrong
     figures: Many[FigureSettings] = ()  # curves that `slimdp report` draws, and `slimdp advise` reads
+    rcp: RcpSettings | None = None  # curves of the ratio of correct points that `slimdp report` draws
     groups: Many[RowGroup] = ()  # in the table's order; none: all are compared with the first row
 
     @model_validator(mode="before")
@@ -225,6 +237,8 @@ class StudySettings(Settings):
             check_finder(name, row.boxes_of, {each: of.boxes_of for each, of in self.rows.items()}, names)
         check_figures(self.figures, names, self._papers())
         check_groups(self.groups, names)
+        if self.rcp is not None:
+            check_rcp(self.rcp, names)
         return self
 
     def _papers(self) -> dict[str, Scores]:
@@ -249,6 +263,16 @@ def require_known(key: str, name: str, choices: Sequence[str]) -> None:
     """Raise ConfigError for a name that is none of some choices."""
     if name not in choices:
         raise ConfigError(f"unknown key {key}.{name}; there are: {listed(choices, name)}")
+
+
+def check_rcp(rcp: RcpSettings, names: Sequence[str]) -> None:
+    """Raise ConfigError unless the curves are of some rows of the study that can be told apart."""
+    if not 1 <= len(rcp.rows) <= MOST_CURVES:
+        raise ConfigError(f"rcp.rows = {list(rcp.rows)}, but 1 to {MOST_CURVES} rows are wanted")
+    for row in rcp.rows:
+        require_known("rcp.rows", row, names)
+    for area in rcp.people:
+        require_known("rcp.people", area, list(RCP_AREAS))
 
 
 def check_finder(row: str, finder: str, finders: Mapping[str, str], names: Sequence[str]) -> None:

@@ -23,10 +23,13 @@ from slimdp.registry import require_imported
 from slimdp.settings_file import apply_override, read_mapping, read_settings
 from slimdp.studies.settings import (
     COLUMNS,
+    RCP_AREAS,
+    RCP_SCORES,
     SHARED,
     ColumnSettings,
     EvaluationSettings,
     FigureSettings,
+    RcpSettings,
     RowGroup,
     Scores,
     StudySettings,
@@ -131,6 +134,7 @@ class Study(Settings):
     overrides: Many[str] = ()  # that the rows were read with
     paper_full: Scores = Field(default_factory=dict)
     figures: Many[FigureSettings] = ()
+    rcp: RcpSettings | None = None
     groups: Many[RowGroup] = ()  # all rows, in their order; or none
     data_override: DataOverride = DataOverride()  # that took the place of the file's
     shared: str = SHARED  # where stages are trained, as seen from the folder of the sweep
@@ -159,8 +163,9 @@ class Study(Settings):
     def score_names(self) -> tuple[str, ...]:
         """The scores that its runs are given."""
         columns = self.columns.values()
+        more = [] if self.rcp is None else [*RCP_SCORES, *RCP_AREAS.values()]
         return tuple(
-            dict.fromkeys([*(each.score for each in columns), *(each.full_score for each in columns)])
+            dict.fromkeys([*(each.score for each in columns), *(each.full_score for each in columns), *more])
         )
 
     def paper(self, on: str = "", full: bool = False) -> Scores:
@@ -246,6 +251,7 @@ def read_study(file: Path, overrides: Sequence[str] = (), data_override: DataOve
         overrides=tuple(overrides),
         paper_full=settings.paper_full,
         figures=tuple(figure for figure in settings.figures if figure.scored_on in ("", *sets)),
+        rcp=settings.rcp,
         groups=settings.groups,
         data_override=data_override,
     )

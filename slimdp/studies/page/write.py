@@ -18,6 +18,7 @@ from slimdp.report.drawing import colour_of_unit
 from slimdp.report.panels import ERROR_COLOURS, ERROR_NAMES
 from slimdp.studies.page.curves import rows_image, study_figures, training_images
 from slimdp.studies.page.person_panels import PeopleImages, people_images
+from slimdp.studies.page.rcp import rcp_image
 from slimdp.studies.page.tables import (
     cost_csv,
     cost_table,
@@ -122,6 +123,8 @@ class _Study:
         self.training = training_images(swept)
         self.training_open = len(self.training) <= _MOST_OPEN
         self.figures, self.left_out = study_figures(swept) if results else ([], [])
+        if (rcp := rcp_image(swept)) is not None:
+            self.figures = [rcp, *self.figures]
         self.people: PeopleImages | None = None
         if results and settings.people > 0:
             named = tuple(name for name in settings.rows or () if name in study.names)
