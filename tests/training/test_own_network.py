@@ -130,7 +130,7 @@ def test_what_it_does_not_take_is_named(settings: Path, capsys: pytest.CaptureFi
         ("loss.equivariance.at=level_3", "loss.equivariance.at = 'level_3', but it must be one of"),
         (
             "model.name=tinny",
-            "model.name = 'tinny', but it must be one of hourglass, fpn, fcn, tiny; did you",
+            "model.name = 'tinny', but it must be one of hourglass, fpn, fcn, direct, region, tiny; did you",
         ),
     ]:
         assert main(["train", str(settings), "--set", change, "--out", "run"]) == 2
