@@ -204,9 +204,9 @@ def _table(head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Iterator[str
 
 _LIMITS = """## Limits
 
-- Whom they know worst: people who sit, crouch, bend, lie or stand on their head; close-ups and people cut by
-  the frame; one person before another; grey images; dark or patterned clothes before something alike
-  ([real people](../../docs/real_people.md)).
+- Whom they know worst: people whom a table, a chair or the frame hides in part; people in profile in small,
+  washed out images; crouching ones; hips and wrists anywhere. Then people who sit, and one person before
+  another ([real people](../../docs/real_people.md) has figures by kind, by person and by keypoint).
 - They see one person in a box: what finds people is another network, which they need (docs/video.md).
 - The parts are those of DensePose, but u and v lie on the charts of the open body
   ([body](../../docs/body.md)), not on SMPL's.

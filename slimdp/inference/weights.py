@@ -8,7 +8,10 @@ from flow_cache.runtime.checksums import file_sha256
 from slimdp.settings_file import ConfigError
 
 #: What lies in `FOLDER`, the weights to use first, and its SHA-256; tools/ship_weights.py writes it.
-SHIPPED: dict[str, str] = {}
+SHIPPED: dict[str, str] = {
+    "people-128.pt": "fbb2386fad979051954cdc2dc9d471e63274d6fd33eecd22ae928eab89285c35",
+    "people-128.error.json": "74911cc6c7a4fa01aef017e0bf831e04e08efbc2d5643edd02eb37175e80dfa3",
+}
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 DEFAULT = "default"
 NONE_SHIPPED = (
