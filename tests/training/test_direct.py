@@ -98,19 +98,27 @@ def test_it_resumes_with_the_same_bits_predicts_and_is_scored(
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_four_pictures_are_learned_by_heart(rendered: DataSource, tmp_path: Path) -> None:
-    """Parts and places within true masks; within masks of its own it falls short (docs/networks.md)."""
+    """Over 85 % of the points lie within 5 cm, of people in given boxes and of those whom it finds itself.
+
+    92.7 and 93.1 % where it was first run. The losses count points that predicted masks leave out, which
+    teach nothing: they have no bounds.
+    """
     stage = StageSettings(name="all", data=(rendered,), steps=160, batch=4, learning_rate=2e-3)
     config = settings(
         rendered, 160, 128, DirectSettings(channels=64, tower=1), stages=(stage,), log_every=20,
         validation=ValidationSettings(data=(rendered,), every=80),
     )  # fmt: skip
-    train(config, tmp_path / "run")
+    end = train(config, tmp_path / "run")
     rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
-    last = [row for row in rows if "loss/total" in row][-1]
-    assert last["loss/stack0/part"] < 0.3  # nats; 0.14 where it was first run, and 0.0005 of u, v
-    assert last["loss/stack0/uv"] < 0.002
-    scores = [row["validation/localization 10cm"] for row in rows if "validation/localization 10cm" in row]
-    assert scores[-1] > 40, scores
+    scores = [row["validation/localization 5cm"] for row in rows if "validation/localization 5cm" in row]
+    assert scores[-1] > 85, scores
+    labels = ["--annotations", rendered.annotations, "--images", rendered.images]
+    found, told = tmp_path / "found.h5", tmp_path / "scores.json"
+    assert main(["predict", str(end), *labels, "--out", str(found)]) == 0
+    assert main(["evaluate", "--predictions", str(found), *labels, "--out", str(told)]) == 0
+    points = json.loads(told.read_text())["points"]
+    assert points["localization"]["5cm"] > 85, points["localization"]
+    assert points["full"]["5cm"] > 70, points["full"]  # 80.2 where it was first run
 
 
 @pytest.mark.slow

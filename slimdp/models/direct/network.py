@@ -41,6 +41,11 @@ _PEOPLE_STRIDES = (8, 16, 32)
 _REACH_STRIDES = 8
 #: Positive locations of a batch whose masks are learned from; of more, evenly spread ones.
 MOST_LOCATIONS = 256
+#: The global branch learns within predicted masks that overlap the true ones by so much: "estimated masks
+#: contain many errors in the early training stage" (section 5), and would break its learning.
+LEAST_MASK_OVERLAP = 0.5
+#: The global branch looks at people as sure as this, or half as sure as the surest of their picture.
+SURE = 0.3
 #: How much wider than the box the window of a person's maps is, to each side, and their most px.
 _WIDER, _MOST_SIDE = 0.1, 112
 SPEC = ModelSpec(stride=MAP_STRIDE, size_multiple=32, input="image", detects=True)
@@ -61,6 +66,7 @@ class DirectSettings(BackboneSettings):
     sparse: bool = True  # the global branch looks at people alone; false: everywhere
     instance_norm: bool = True  # it normalises person by person; false: by batch norm
     mask_weight: NotNegative = 5.0  # of the losses of both masks (lambda 1)
+    predicted_masks: Annotated[float, within(0, 1)] = 1.0  # of good ones the share to learn within
 
     @model_validator(mode="after")
     def _check_keypoints(self) -> Self:
@@ -82,8 +88,9 @@ class DirectSettings(BackboneSettings):
     def build(self, layout: PartLayout) -> DirectDensePose:
         backbone = self.backbone_kind(self.BACKBONE_STRIDE)
         return DirectDensePose(
-            backbone, self.channels, self.tower, self.sparse, self.instance_norm, self.mask_weight, layout
-        )
+            backbone, self.channels, self.tower, self.sparse, self.instance_norm, self.mask_weight, layout,
+            self.predicted_masks,
+        )  # fmt: skip
 
 
 #: As `Backbone.COST`, of all that stands on a backbone, with 64 channels.
@@ -122,18 +129,20 @@ class DirectDensePose(DensePoseModel):
 
     Args:
         backbone: with features of strides 4 to 32.
-        channels, tower, sparse, instance_norm, mask_weight: as of `DirectSettings`.
+        channels, tower, sparse, instance_norm, mask_weight, predicted_masks: as of `DirectSettings`.
         layout: the parts of the surface.
     """
 
     def __init__(
         self, backbone: Backbone, channels: int, tower: int = 4, sparse: bool = True,
         instance_norm: bool = True, mask_weight: float = 5.0, layout: PartLayout = PEOPLE,
+        predicted_masks: float = 1.0,
     ) -> None:  # fmt: skip
         from torchvision.ops import FeaturePyramidNetwork
 
         super().__init__()
         self.spec, self.layout, self.mask_weight = SPEC, layout, mask_weight
+        self.predicted_masks = predicted_masks
         self.backbone = backbone
         self.pyramid: nn.Module = FeaturePyramidNetwork(list(backbone.channels.values()), channels)
         self.aggregation = Aggregation(channels)
@@ -154,13 +163,13 @@ class DirectDensePose(DensePoseModel):
         images = float_images(batch.images, SPEC.size_multiple, next(self.parameters()).dtype)
         levels = {str(stride): level for stride, level in self.backbone(images).items()}
         pyramid: dict[int, Tensor] = {int(name): level for name, level in self.pyramid(levels).items()}
-        seen = SharedFeatures(
-            self.aggregation(pyramid), self.instances({stride: pyramid[stride] for stride in _PEOPLE_STRIDES})
-        )
+        people = self.instances({stride: pyramid[stride] for stride in _PEOPLE_STRIDES})
+        together = self.aggregation(pyramid)
+        seen = SharedFeatures(together, self.mask_features(together).to(people.filters.dtype), people)
         return self._learn(seen, batch) if self.training else self._find(seen, batch)
 
     def _learn(self, seen: SharedFeatures, batch: PoseBatch) -> ModelOutput:
-        """Equations 7 and 8, and what equation 9 compares: true masks suppress the background."""
+        """Equations 7 and 8, and what equation 9 compares."""
         assert batch.mask is not None, "the data set of pictures gives the outlines"
         matched = match_people(seen.people, batch)
         losses = self.instances.losses(seen.people, matched, batch)
@@ -169,33 +178,50 @@ class DirectDensePose(DensePoseModel):
         labels = batch.mask, dense_pose_labels(batch.coarse, batch.mask)
         for name, of_heads, of_people in zip(("mask", "dense_pose_mask"), logits.unbind(1), labels):
             losses[name] = self.mask_weight * mask_loss(of_heads, of_people, matched[image, location])
-        maps = self.iuv(seen.features, true_masks(batch), batch.image_index)
+        maps = self.iuv(seen.features, self._masks_to_learn_within(seen, batch), batch.image_index)
         return ModelOutput((maps,), ({},), losses, regions=shared_labels(batch))
+
+    @torch.no_grad()
+    def _masks_to_learn_within(self, seen: SharedFeatures, batch: PoseBatch) -> Tensor:
+        """People's masks (N, h, w) bool, map px: predicted ones where they are good, else the true ones."""
+        true = true_masks(batch)
+        if not len(true) or self.predicted_masks == 0:
+            return true
+        chosen = find_given(seen.people, batch)
+        predicted = predicted_masks(self.person_masks(seen, chosen.image, chosen.location))
+        drawn = torch.rand(len(true)).to(true.device) < self.predicted_masks
+        taken = drawn & (mask_overlap(predicted, true) >= LEAST_MASK_OVERLAP)
+        return torch.where(taken[:, None, None], predicted, true)
 
     def _find(self, seen: SharedFeatures, batch: PoseBatch) -> ModelOutput:
         height, width = batch.images.shape[-2:]
         chosen = detect(seen.people, (height, width)) if batch.to_detect else find_given(seen.people, batch)
         logits = self.person_masks(seen, chosen.image, chosen.location)
-        masks = enlarge(logits[:, 0], MASK_STRIDE // MAP_STRIDE) > 0
-        maps = self.iuv(seen.features, masks, chosen.image)
+        looked_at = sure_people(chosen.score, chosen.image)
+        maps = self.iuv(seen.features, predicted_masks(logits[looked_at]), chosen.image[looked_at])
         return ModelOutput((), instances=_instances(maps, logits[:, 1], chosen, (height, width)))
 
     def person_masks(self, seen: SharedFeatures, image: Tensor, location: Tensor) -> Tensor:
         """The masks (D, 2, h, w) at stride 8 of D locations."""
         people = seen.people
-        shared = self.mask_features(seen.features).to(people.filters.dtype)
         reach = _REACH_STRIDES * people.stride[location]
-        with torch.autocast(shared.device.type, enabled=False):
+        with torch.autocast(reach.device.type, enabled=False):
             return mask_logits(
-                shared, people.filters[image, location], image, people.place[location], reach, MASK_STRIDE
+                seen.of_masks,
+                people.filters[image, location],
+                image,
+                people.place[location],
+                reach,
+                MASK_STRIDE,
             )
 
 
 @dataclass(frozen=True)
 class SharedFeatures:
-    """What both branches look at."""
+    """What the branches look at."""
 
     features: Tensor  # (B, channels, H / 4, W / 4)
+    of_masks: Tensor  # (B, WIDTH, H / 8, W / 8)
     people: Locations
 
 
@@ -211,6 +237,27 @@ def true_masks(batch: PoseBatch) -> Tensor:
     in_box = in_rows[:, :, None] & in_columns[:, None, :]
     unknown = (batch.mask == IGNORE).flatten(1).all(1)[:, None, None]
     return torch.where(unknown, in_box, batch.mask == 1)
+
+
+def predicted_masks(logits: Tensor) -> Tensor:
+    """Where each person is, (D, h, w) bool, map px, by the masks (D, 2, h / 2, w / 2) of heads."""
+    return enlarge(logits[:, 0], MASK_STRIDE // MAP_STRIDE) > 0
+
+
+def sure_people(score: Tensor, image: Tensor) -> Tensor:
+    """Which of D people with scores (D,) in pictures (D,) the global branch looks at, (D,) bool.
+
+    Dozens of detections of little score would blur whom it normalises by, and widen where it looks.
+    """
+    rivals = torch.where(image[:, None] == image, score, 0.0)  # (D, D)
+    best = rivals.max(dim=1).values if len(score) else score
+    return score >= (best / 2).clamp(max=SURE)
+
+
+def mask_overlap(masks: Tensor, others: Tensor) -> Tensor:
+    """The intersection over the union of each mask (N, h, w) bool with its other one, (N,) in 0..1."""
+    both, either = (masks & others).sum((1, 2)), (masks | others).sum((1, 2))
+    return both / either.clamp(min=1)
 
 
 def shared_labels(batch: PoseBatch) -> PoseBatch:

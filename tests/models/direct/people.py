@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from tests.narrow_backbone import Narrow
 STRIDE = 4
 
 
-def small_network(**changes: bool) -> DirectDensePose:
+def small_network(**changes: Any) -> DirectDensePose:
     torch.manual_seed(0)
     return DirectDensePose(Narrow(32), 32, tower=1, **changes)
 

@@ -11,8 +11,18 @@ from slimdp.config import ConfigError
 from slimdp.inference.decoding import person_log_odds
 from slimdp.losses import loss_terms, total_loss
 from slimdp.models import MODELS, DirectDensePose, DirectSettings
+from slimdp.models.direct import network as network_module
 from slimdp.models.direct.global_branch import person_maps
-from slimdp.models.direct.network import MOST_LOCATIONS, shared_labels, spread_locations, true_masks
+from slimdp.models.direct.instance_head import Chosen
+from slimdp.models.direct.network import (
+    LEAST_MASK_OVERLAP,
+    MOST_LOCATIONS,
+    mask_overlap,
+    shared_labels,
+    spread_locations,
+    sure_people,
+    true_masks,
+)
 from slimdp.structures import IGNORE, DensePoseMaps, PoseBatch
 from slimdp.surface import PEOPLE
 from tests.models.direct.people import pictures, small_network
@@ -101,6 +111,75 @@ def test_a_person_without_outline_may_be_anywhere_in_the_box() -> None:
     wanted[6:26, 10:25] = True  # 40..100 and 24..104 px
     assert torch.equal(masks[1], wanted)
     assert torch.equal(masks[0], batch.mask[0] == 1)
+
+
+def test_overlap_is_the_intersection_over_the_union() -> None:
+    masks = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]], dtype=torch.bool)[:, None]
+    others = torch.tensor([[0, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]], dtype=torch.bool)[:, None]
+    torch.testing.assert_close(mask_overlap(masks, others), torch.tensor([1 / 3, 1, 0]))
+
+
+def test_the_global_branch_looks_at_whom_the_network_is_sure_of() -> None:
+    """0.3 is sure where the best is 0.9; where the best is 0.4, all down to 0.2 are."""
+    score = torch.tensor([0.9, 0.31, 0.25, 0.4, 0.25, 0.15])
+    image = torch.tensor([0, 0, 0, 1, 1, 1])
+    assert sure_people(score, image).tolist() == [True, True, False, True, True, False]
+    assert sure_people(score[:0], image[:0]).tolist() == []
+
+
+def test_detections_of_little_score_change_nobody_s_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, batch = small_network().eval(), PoseBatch.of_pictures(torch.rand(1, 3, 64, 64), None, None)
+    people = Chosen(
+        image=torch.zeros(2, dtype=torch.int64), location=torch.tensor([40, 20]),
+        score=torch.tensor([0.9, 0.2]), box=torch.tensor([[8.0, 8, 30, 40], [2, 2, 60, 60]]),
+    )  # fmt: skip
+    alone = Chosen(*(each[:1] for each in vars(people).values()))
+
+    def found(chosen: Chosen) -> DensePoseMaps:
+        monkeypatch.setattr(network_module, "detect", lambda people, size: chosen)
+        with torch.no_grad():
+            instances = network(batch).instances
+        assert instances is not None
+        assert len(instances.score) == len(chosen.score)
+        return instances.maps
+
+    torch.testing.assert_close(found(people).fine_segm[:1], found(alone).fine_segm)
+
+
+def test_it_learns_within_predicted_masks_that_are_good_and_true_ones_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first one's predicted mask overlaps the true one well, the second one's little, the third's not."""
+    batch = TWO_WHO_OVERLAP
+    true = true_masks(batch)
+    coarse = torch.nn.functional.avg_pool2d(true[:, None].float(), 2)[:, 0]
+    logits = torch.where(coarse > 0, 4.0, -4.0)  # a little larger: by whole pixels of stride 8
+    logits[1, :12] = -4
+    logits[2] = -4
+    assert len(true) == 3
+    seen: list[torch.Tensor] = []
+
+    def looked_at(share: float) -> torch.Tensor:
+        network = small_network(predicted_masks=share).train()
+        monkeypatch.setattr(
+            network, "person_masks", lambda shared, image, location: torch.stack([logits] * 2, 1)[
+                torch.arange(len(image)) % len(logits)
+            ].requires_grad_(),
+        )  # fmt: skip
+        network.iuv.register_forward_pre_hook(lambda module, given: seen.append(given[1]))
+        network(batch)
+        return seen[-1]
+
+    predicted = torch.nn.functional.interpolate(
+        logits[:, None], scale_factor=2, mode="bilinear", align_corners=False
+    )[:, 0].gt(0)  # fmt: skip
+    good = mask_overlap(predicted, true) >= LEAST_MASK_OVERLAP
+    assert good.tolist() == [True, False, False]
+    assert not torch.equal(predicted[0], true[0])
+    looked = looked_at(1.0)
+    assert torch.equal(looked[0], predicted[0])
+    assert torch.equal(looked[1:], true[1:])
+    assert torch.equal(looked_at(0.0), true)
 
 
 def test_the_global_maps_do_not_change_where_a_stranger_s_background_changes() -> None:
