@@ -38,9 +38,9 @@ def _export(options: argparse.Namespace) -> None:
     from slimdp.registry import import_modules
     from slimdp.training import load_model
 
+    checkpoint = find_weights(options.checkpoint)
     require_packages()
     import_modules(options.imports)
-    checkpoint = find_weights(options.checkpoint)
     model, config = load_model(checkpoint)
     surface = Path(config.surface).name  # of a folder its name alone: where it lies is nobody else's business
     metadata = Metadata.of(model, config.crop, surface, file_sha256(checkpoint).hex())
