@@ -33,6 +33,7 @@ def _export(options: argparse.Namespace) -> None:
 
     from flow_cache.runtime.checksums import file_sha256
     from flow_cache.runtime.progress import log_line, timed
+    from slimdp.data.outline import require_kept_background
     from slimdp.inference.onnx_export import Metadata, export_onnx, require_packages
     from slimdp.inference.weights import find_weights
     from slimdp.registry import import_modules
@@ -42,6 +43,7 @@ def _export(options: argparse.Namespace) -> None:
     require_packages()
     import_modules(options.imports)
     model, config = load_model(checkpoint)
+    require_kept_background(config.crop)
     surface = Path(config.surface).name  # of a folder its name alone: where it lies is nobody else's business
     metadata = Metadata.of(model, config.crop, surface, file_sha256(checkpoint).hex())
     with timed("export"):

@@ -12,7 +12,7 @@ from slimdp.commands.arguments import add_annotations, add_first_frame, add_flow
 from slimdp.settings_file import ConfigError
 
 if TYPE_CHECKING:
-    from slimdp.motion import PropagationSummary, TransferResult
+    from slimdp.motion import PropagationSummary, TransferResult, TransferSettings
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -82,11 +82,8 @@ def _propagate(options: argparse.Namespace) -> None:
     from slimdp.data import read_annotations, write_annotations
     from slimdp.motion import (
         ColourCheck,
-        FallingConfidence,
         FramePlaces,
         LearnedCheck,
-        RegionSettings,
-        TransferSettings,
         annotated_people,
         propagate,
     )
@@ -128,12 +125,7 @@ def _propagate(options: argparse.Namespace) -> None:
             labelled,
             store,
             _steps(options),
-            TransferSettings(
-                threshold_px=options.threshold_px,
-                regions=RegionSettings() if options.regions is None else RegionSettings(by=options.regions),
-                confidence=FallingConfidence() if options.confidence == "falling" else None,
-                longest_hop=options.longest_hop,
-            ),
+            _transfer(options),
             min_points=options.min_points,
             observe=observe,
             places=places,
@@ -144,6 +136,17 @@ def _propagate(options: argparse.Namespace) -> None:
     print(summary.table())
     print(options.out)
     _write_more(options, summary, transfers)
+
+
+def _transfer(options: argparse.Namespace) -> TransferSettings:
+    from slimdp.motion import FallingConfidence, RegionSettings, TransferSettings
+
+    return TransferSettings(
+        threshold_px=options.threshold_px,
+        regions=RegionSettings() if options.regions is None else RegionSettings(by=options.regions),
+        confidence=FallingConfidence() if options.confidence == "falling" else None,
+        longest_hop=options.longest_hop,
+    )
 
 
 def _write_more(

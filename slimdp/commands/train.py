@@ -14,12 +14,21 @@ from slimdp.shipped import shipped_path
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
     """quickstart, train, predict, calibrate."""
+    _add_quickstart(commands)
+    _add_train(commands)
+    _add_predict(commands)
+    _add_calibrate(commands)
+
+
+def _add_quickstart(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("quickstart", help="render, propagate, train, score: everything once")
     add_output(command, "--out", role="folder", default=Path("runs/quickstart"), help="the folder to fill")
     command.add_argument("--preset", default="tiny", help="tiny (minutes; default) or smoke (for tests)")
     command.add_argument("--seed", type=int, default=0, help="of the rendered people and of the training")
     command.set_defaults(run=_quickstart)
 
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "train",
         help="train a network in stages",
@@ -39,6 +48,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_device(command)
     command.set_defaults(run=_train)
 
+
+def _add_predict(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("predict", help="predict people in boxes into a file")
     add_input(
         command,
@@ -68,6 +79,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_output(command, "--out", required=True, help="predictions.h5 to write")
     command.set_defaults(run=_predict)
 
+
+def _add_calibrate(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "calibrate",
         help="find how far off a network may be at each pixel",

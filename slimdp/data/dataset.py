@@ -133,6 +133,7 @@ class PoseDataset(Dataset[PoseSample]):
         self._taught = tuple(taught)
         #: Samples of each source, as `WeightedSampler` takes them.
         self.sizes = tuple(self._add(source, only) for source, only in zip(sources, labelled, strict=True))
+        self._ends = tuple(itertools.accumulate(self.sizes))  # numbers after the last sample of each source
         #: All frames of videos that the files list: also those in which nobody has labels.
         self.frames = tuple(image for source in sources for image in source.images if image.video is not None)
         self._cache_mb, self._cache = cache_mb, ImageCache(cache_mb)
@@ -252,7 +253,7 @@ class PoseDataset(Dataset[PoseSample]):
         if self._anchors is not None:
             kinds.append(anchored_points(person, self._anchors, self._seen_from[index]))
         if self._taught:
-            source = bisect.bisect_right(list(itertools.accumulate(self.sizes)), index)
+            source = bisect.bisect_right(self._ends, index)
             said = self._taught[source].points(person)
             kinds += [] if said is None else [said]
         return PointLabels(*map(np.concatenate, zip(*kinds))) if len(kinds) > 1 else clicked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from slimdp.config import CropSettings
 from slimdp.data.box_frame import sample_coarse
 from slimdp.data.crops import BACKGROUND, BORDER_RGB
 from slimdp.geometry import apply_affine, invert_affine
@@ -14,6 +15,18 @@ from slimdp.structures import IGNORE, PersonAnnotation
 def has_outline(person: PersonAnnotation) -> bool:
     """Whether coarse parts or a mask say where the person is."""
     return person.has_coarse or person.mask is not None
+
+
+def require_kept_background(crop: CropSettings) -> None:
+    """Refuse crops of a network that sees people without their background, where nobody has an outline.
+
+    Such a network answers anything at all where it sees a background. Raises ValueError.
+    """
+    if crop.background != "kept":
+        raise ValueError(
+            f"the network was trained with crop.background = {crop.background!r} (a teacher): it can only be "
+            "asked about people whose outlines are annotated, by slimdp predict"
+        )
 
 
 def outline_in_crop(person: PersonAnnotation, crop_from_image: np.ndarray, size: int) -> np.ndarray:

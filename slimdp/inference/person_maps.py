@@ -9,6 +9,7 @@ import numpy as np
 
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image
+from slimdp.data.outline import require_kept_background
 from slimdp.inference.error_bars import ErrorBars
 from slimdp.inference.pictures import maps_in_boxes
 from slimdp.inference.predictor import predict_crops
@@ -43,11 +44,7 @@ class CropNetwork:
             raise ValueError(
                 "the network takes whole pictures, which are not mirrored: leave out --flip-test"
             )
-        if self.crop.background != "kept":
-            raise ValueError(
-                "the network was trained on people with their background painted grey (a teacher); it can "
-                "only be asked about people whose outlines are annotated: slimdp predict"
-            )
+        require_kept_background(self.crop)
         if self.batch < 1:
             raise ValueError(f"batch = {self.batch}, but at least one crop is wanted")
 

@@ -9,6 +9,7 @@ import torch
 
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image
+from slimdp.data.outline import require_kept_background
 from slimdp.inference.decoding import person_log_odds
 from slimdp.models import DensePoseModel
 from slimdp.structures import DensePoseMaps, PoseBatch
@@ -31,6 +32,7 @@ def describe_frames(
     """
     if model.spec.input != "crop":
         raise ValueError("the network takes whole pictures with the people in them; one of crops is wanted")
+    require_kept_background(crop)
     weight, name = next(model.parameters()), model.spec.features[0]
     was_training = model.training
     model.eval()

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from slimdp.__main__ import main
 from slimdp.config import (
     AugmentSettings,
     ConfigError,
@@ -21,10 +22,12 @@ from slimdp.data import read_annotations, write_annotations
 from slimdp.data.pictures import PictureDataset
 from slimdp.evaluation.predictions import PredictionFile
 from slimdp.inference import teacher as teacher_module
+from slimdp.inference.person_maps import CropNetwork
 from slimdp.inference.teacher import TaughtLabels, taught_points, teach
 from slimdp.losses import loss_terms
 from slimdp.motion.thin_plate import TpsMotion
 from slimdp.structures import DensePoseInstance, LabelSource
+from slimdp.suggest.network import describe_frames
 from slimdp.surface import UvSymmetry
 from slimdp.training import load_model, train
 from slimdp.training.stage_data import read_stages
@@ -171,3 +174,18 @@ def test_grey_background_needs_outlines(small_run: TrainConfig, tmp_path: Path) 
     grey = small_run.replace(stages=(stage,), crop=CropSettings(size=64, background="grey"))
     with pytest.raises(ConfigError, match=r"annotation 101 of ellipse_1.png has no outline"):
         read_stages(grey)
+
+
+def test_nobody_without_an_outline_is_shown_to_a_teacher(
+    teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would answer, and wrongly, wherever it sees a background."""
+    model, config = load_model(teacher)
+    with pytest.raises(ValueError, match=r"crop\.background = 'grey'"):
+        CropNetwork(model, config.crop)
+    with pytest.raises(ValueError, match=r"crop\.background = 'grey'"):
+        describe_frames(model, [(np.zeros((64, 64, 3), dtype=np.uint8), [])], config.crop)
+    pytest.importorskip("onnxruntime", reason="the extra export is not installed")
+    assert main(["export", str(teacher), "--out", str(tmp_path / "a.onnx")]) == 2
+    assert "crop.background = 'grey'" in capsys.readouterr().err
+    assert not (tmp_path / "a.onnx").exists()
