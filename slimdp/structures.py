@@ -42,6 +42,7 @@ class BoxSource(IntEnum):
     ANNOTATOR = 0
     KEYPOINTS = 1  # drawn around the labelled keypoints
     CENTRE = 2  # from MPII's rough centre and scale
+    TRACKED = 3  # by a detector, or by following the person
 
 
 @dataclass(frozen=True)

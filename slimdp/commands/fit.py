@@ -33,6 +33,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--threshold-px", type=float, default=5.0, help="of carried labels, at 256 px crops (default 5)"
     )
     command.add_argument("--detector", default="auto", help="as of slimdp video (default auto)")
+    command.add_argument(
+        "--self-train",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="train again, with what the network is sure of in the frames without labels",
+    )
     add_overrides(command, "stages.0.steps=1000")
     add_device(command)
     add_imports(command, "the network of the weights, or the detector")
@@ -83,6 +89,7 @@ def _fit(options: argparse.Namespace) -> None:
         threshold_px=options.threshold_px,
         first_frame=options.first_frame,
         detector=options.detector,
+        self_train=options.self_train,
         overrides=tuple(options.set),
         device=options.device,
         imports=tuple(options.imports),

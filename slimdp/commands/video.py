@@ -12,6 +12,7 @@ from flow_cache.runtime.command_line import add_input, add_output
 from slimdp.commands.arguments import add_device, add_imports, add_surface, names_with_commas
 
 if TYPE_CHECKING:
+    from slimdp.inference.error_bars import ErrorBars
     from slimdp.inference.video import VideoPipeline
     from slimdp.inference.video_frames import FrameSource
     from slimdp.inference.video_records import Detector, Smoother, Tracker
@@ -57,6 +58,15 @@ def _add_finding(command: argparse.ArgumentParser) -> None:
         help="yolox:FILE.onnx, torchvision[:MODEL[:FILE]], boxes:FILE.json, follow[:x,y,width,height], or "
         "auto (default): the first that is at hand",
     )
+    add_input(
+        command,
+        "--anchors",
+        metavar="LABELS.json",
+        help="boxes in some frames that stand, whatever is found: labels.json of slimdp frames",
+    )
+    command.add_argument(
+        "--anchors-of", metavar="NAME", help="what the anchors call this video (default: its own name)"
+    )
     command.add_argument("--detector-side", type=int, metavar="PX", help="of what yolox sees")
     command.add_argument("--score", type=float, default=0.3, help="least score of a box, 0..1 (default 0.3)")
     command.add_argument(
@@ -98,10 +108,12 @@ def _video(options: argparse.Namespace) -> None:
 
 def _pipeline(options: argparse.Namespace, source: FrameSource, weights: Path) -> VideoPipeline:
     from flow_cache.runtime.progress import log_line
+    from slimdp.inference.anchors import AnchoredDetector, AnchoredTracker, read_anchors
     from slimdp.inference.detectors import DetectorRequest, make_detector
     from slimdp.inference.error_bars import load_error_bars
     from slimdp.inference.person_maps import CropNetwork
     from slimdp.inference.video import VideoPipeline
+    from slimdp.inference.writers import PeopleFolder
     from slimdp.surface import load_symmetry
     from slimdp.training import load_model
     from slimdp.training.distributed import choose_device, to_device
@@ -110,12 +122,29 @@ def _pipeline(options: argparse.Namespace, source: FrameSource, weights: Path) -
     request = DetectorRequest("", source, options.detector_side, options.score, str(device), load_model)
     detector, said = make_detector(options.detector, request)
     log_line(said)
+    tracker = _tracker(options, detector)
+    if options.anchors is not None:
+        anchors = read_anchors(options.anchors, options.anchors_of or source.info.name)
+        detector, tracker = AnchoredDetector(detector, anchors), AnchoredTracker(tracker, anchors)
+        log_line(f"boxes in {len(anchors)} frames are those of {options.anchors}")
     model, config = load_model(weights)
     symmetry = load_symmetry(options.surface or config.surface) if options.flip_test else None
     bars = load_error_bars(weights)
+    if bars is None and PeopleFolder.name in options.write and "error" not in options.write:
+        bars = _expected_bars(config.surface)
     network = CropNetwork(to_device(model, device), config.crop, options.batch, symmetry, bars)
-    tracker, smoother = _tracker(options, detector), _smoother(options, source)
-    return VideoPipeline(source, detector, tracker, network, smoother, options.frames)
+    return VideoPipeline(source, detector, tracker, network, _smoother(options, source), options.frames)
+
+
+def _expected_bars(surface: str) -> ErrorBars | None:
+    """What tells sure pixels of a network without error bars; None on a surface that cannot measure."""
+    from slimdp.inference.calibration import expected_bars
+    from slimdp.surface import load_surface
+
+    try:
+        return expected_bars(load_surface(surface))
+    except ValueError:
+        return None
 
 
 def _smoother(options: argparse.Namespace, source: FrameSource) -> Smoother:

@@ -14,6 +14,7 @@ from slimdp.config.samples import (
     DataSource,
     MotionSettings,
     NoMotion,
+    TaughtSettings,
     TeacherSettings,
 )
 from slimdp.config.train import (
@@ -30,6 +31,7 @@ __all__ = [
     "LOSS", "MODEL",
     "AugmentSettings", "BudgetSettings", "ClickCosts", "ConfigError", "CropSettings", "DataSource",
     "LossTerm", "ModelSettings", "ModelSpec", "MotionSettings", "NoMotion", "OptimiserSettings",
-    "ScheduleSettings", "Settings", "StageSettings", "TeacherSettings", "TrainConfig", "ValidationSettings",
+    "ScheduleSettings", "Settings", "StageSettings", "TaughtSettings", "TeacherSettings", "TrainConfig",
+    "ValidationSettings",
     "config_from_dict", "config_to_dict", "load_config",
 ]  # fmt: skip

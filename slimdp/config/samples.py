@@ -76,6 +76,15 @@ class ClickCosts(Settings):
     boxes: NotNegative = 7.0
 
 
+class TaughtSettings(Settings):
+    """What a network said of a source's people before the run, as more labels (`slimdp video`, `people`)."""
+
+    predictions: str  # predictions.h5 of these people
+    step: PositiveInt = 4  # from a labelled pixel to the next, px of the crops of that file
+    # Where the file says how far off it may be, only pixels that are surer than this; null: all of a person.
+    within_cm: Positive | None = 8.0
+
+
 class DataSource(Settings):
     """One annotation file and the folder that its file names are relative to."""
 
@@ -84,6 +93,7 @@ class DataSource(Settings):
     weight: Positive = 1.0  # share of the samples, relative to the other sources of the stage
     unlabelled: bool = False  # people without labels too, for what needs none: loss.equivariance
     budget: BudgetSettings | None = None  # which of its labels are learned from; null: all
+    taught: TaughtSettings | None = None  # what a network said of its people; null: nothing
 
 
 class CropSettings(Settings):

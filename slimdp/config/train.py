@@ -81,6 +81,7 @@ class ValidationSettings(Settings):
     def _check(self) -> Self:
         for i, source in enumerate(self.data):
             require(source.budget is None, f"data.{i}.budget", source.budget, "left out")
+            require(source.taught is None, f"data.{i}.taught", source.taught, "left out")
         return self
 
 
@@ -218,11 +219,13 @@ def _with_drawn_budgets(config: TrainConfig) -> TrainConfig:
 def config_to_dict(config: TrainConfig) -> dict[str, Any]:
     """The plain values of a training run, to save and to compare.
 
-    Sources without a budget say nothing of one: runs that were saved before there were any compare as equal.
+    Sources without a budget, or a network that taught them, say nothing of one: runs that were saved before
+    there were any compare as equal.
     """
     values = config.plain()
     for part in [*values["stages"], values["validation"] or {"data": ()}]:
         for source in part["data"]:
-            if source["budget"] is None:
-                del source["budget"]
+            for key in ("budget", "taught"):
+                if source[key] is None:
+                    del source[key]
     return values

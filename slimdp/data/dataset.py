@@ -97,7 +97,7 @@ class PoseDataset(Dataset[PoseSample]):
             sources, or one for each.
         keypoints: names of those that the samples tell of, in this order: the network's heat maps.
         anchors: keypoints that become labelled points where they are seen, with `LabelSource.KEYPOINT`.
-        taught: what a teacher says of each source's people, more points to them; (): no teacher.
+        taught: what a network says of each source's people, more points to them, or None; (): of all None.
 
     Raises AnnotationError for a set without labels, naming its file, or a keypoint that nobody has;
     ValueError for mirrored crops of keypoints of one side alone.
@@ -115,7 +115,7 @@ class PoseDataset(Dataset[PoseSample]):
         labelled_only: bool | Sequence[bool] = True,
         keypoints: Sequence[str] = (),
         anchors: KeypointAnchors | None = None,
-        taught: Sequence[Taught] = (),
+        taught: Sequence[Taught | None] = (),
     ) -> None:
         sources = [annotations] if isinstance(annotations, AnnotationSet) else list(annotations)
         self._augment, self._seed, self._anchors = augment, seed, anchors
@@ -253,8 +253,8 @@ class PoseDataset(Dataset[PoseSample]):
         if self._anchors is not None:
             kinds.append(anchored_points(person, self._anchors, self._seen_from[index]))
         if self._taught:
-            source = bisect.bisect_right(self._ends, index)
-            said = self._taught[source].points(person)
+            taught = self._taught[bisect.bisect_right(self._ends, index)]
+            said = None if taught is None else taught.points(person)
             kinds += [] if said is None else [said]
         return PointLabels(*map(np.concatenate, zip(*kinds))) if len(kinds) > 1 else clicked
 

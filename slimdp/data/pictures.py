@@ -67,7 +67,7 @@ class PictureDataset(Dataset[PictureSample]):
         labelled_only: Sequence[bool] | None = None,
         keypoints: Sequence[str] = (),
         anchors: KeypointAnchors | None = None,
-        taught: Sequence[Taught] = (),
+        taught: Sequence[Taught | None] = (),
     ) -> None:
         self._people = PoseDataset(
             annotations, square(crop.size), augment, symmetry, seed, stride, cache_mb,

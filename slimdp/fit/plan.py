@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.words import quoted
 from flow_cache.video import VideoSource
-from slimdp.config import DataSource, TrainConfig, config_from_dict, config_to_dict, load_config
+from slimdp.config import (
+    LOSS,
+    DataSource,
+    TaughtSettings,
+    TrainConfig,
+    config_from_dict,
+    config_to_dict,
+    load_config,
+)
 from slimdp.data.labelled_frames import LABELS
+from slimdp.inference.writers.people import PEOPLE, PREDICTIONS, PeopleFolder
 from slimdp.settings_file import apply_override
 from slimdp.shipped import shipped_folder
 from slimdp.training import stage_file
@@ -28,6 +38,8 @@ THRESHOLD_PX = 5.0
 #: Of the colours at labels and where they land (`slimdp.motion.ColourCheck`).
 COLOUR_LIMIT = 14.0
 STAGE = "fit"
+#: Of the frames without labels, as many samples as of those with labels.
+TAUGHT_SHARE = 1.0
 #: Weights that know people need fewer and smaller steps than a network that begins from nothing.
 STEPS_OF_WEIGHTS, RATE_OF_WEIGHTS = 500, 1e-3
 
@@ -41,6 +53,7 @@ class FitSettings:
     threshold_px: float = THRESHOLD_PX
     first_frame: int | None = None  # the number that labels give to the first frame of a video file
     detector: str = "auto"  # of slimdp video
+    self_train: bool = False  # learn again, from what the network is sure of in the frames without labels
     overrides: tuple[str, ...] = ()  # key=value, over the settings of the training
     device: str = "auto"
     imports: tuple[str, ...] = ()  # modules that bring the network of the weights, or the detector
@@ -97,23 +110,37 @@ class FitPlan:
         return self.out / "settings.yaml"
 
     @property
+    def trained(self) -> Path:
+        """What the training on the labels ends with."""
+        return stage_file(self.out / "train", self.stages[0])
+
+    @property
+    def training_again(self) -> Path:
+        """The settings of the training that follows where the network teaches itself."""
+        return self.out / "settings_self.yaml"
+
+    @property
     def checkpoint(self) -> Path:
-        """What the training ends with."""
-        return stage_file(self.out / "train", self.stage)
+        """What all training ends with."""
+        return stage_file(self.out / "self", self.stages[1]) if self.settings.self_train else self.trained
 
     @property
     def predictions(self) -> Path:
         """The people of the labelled frames, predicted."""
         return self.out / "predictions.h5"
 
-    @property
-    def stage(self) -> str:
-        """The name of the stage; weights that were fitted before have one of the usual name."""
-        if self.weights is None:
-            return STAGE
-        before = {stage.name for stage in load_checkpoint(self.weights).config.stages}
-        names = (STAGE, *(f"{STAGE}_{number}" for number in range(2, len(before) + 3)))
-        return next(name for name in names if name not in before)
+    @cached_property
+    def stages(self) -> tuple[str, str]:
+        """Names of the two stages; weights that were fitted before have some of the usual names."""
+        known = () if self.weights is None else load_checkpoint(self.weights).config.stages
+        before = {stage.name for stage in known}
+        names = (STAGE, *(f"{STAGE}_{number}" for number in range(2, len(before) + 4)))
+        first, second, *_ = (name for name in names if name not in before)
+        return first, second
+
+    def found(self, video: VideoSource) -> Path:
+        """Where the people of a video's frames go, and what the network says of them."""
+        return self.out / "found" / video.name.replace("/", "_")
 
     def video_folder(self, video: VideoSource) -> Path:
         """Where the dense pose of a video goes."""
@@ -127,6 +154,7 @@ class FitPlan:
             "videos": {video.name: str(video.path.resolve()) for video in self.videos},
             "weights": weights, "reach": self.settings.reach, "threshold_px": self.settings.threshold_px,
             "first_frame": self.settings.first_frame, "overrides": list(self.settings.overrides),
+            "self_train": self.settings.self_train,
         }  # fmt: skip
 
     def train_config(self) -> TrainConfig:
@@ -135,7 +163,7 @@ class FitPlan:
         sources = [DataSource(annotations=str(self.labelled), images=str(self.data))]
         if self.reach:
             sources.append(DataSource(annotations=str(self.propagated), images=str(self.data)))
-        stage = config.stages[0].replace(name=self.stage, data=tuple(sources))
+        stage = config.stages[0].replace(name=self.stages[0], data=tuple(sources))
         config = config.replace(stages=(stage,))
         if self.weights is not None:
             known = load_checkpoint(self.weights).config
@@ -151,6 +179,31 @@ class FitPlan:
         for override in self.settings.overrides:
             apply_override(values, override)
         return config_from_dict(values, " ".join(["the settings of the training", *self.settings.overrides]))
+
+    def self_config(self) -> TrainConfig:
+        """The training again: that of the labels, and what the network is sure of in the other frames.
+
+        Where nobody was found in any video, the labels alone.
+        """
+        config = load_config(self.training)  # which the user may have changed
+        folders = [self.found(video) / PeopleFolder.name for video in self.videos]
+        folders = [folder for folder in folders if (folder / PREDICTIONS).is_file()]
+        taught = tuple(
+            DataSource(
+                annotations=str(folder / PEOPLE),
+                images=str(folder),
+                weight=TAUGHT_SHARE / len(folders),
+                taught=TaughtSettings(predictions=str(folder / PREDICTIONS)),
+            )
+            for folder in folders
+        )
+        stage = config.stages[0]
+        stage = stage.replace(name=self.stages[1], data=(*stage.data, *taught))
+        if taught:
+            terms = config.loss_of(stage)
+            of_taught = {"taught_part": terms["part"].weight, "taught_uv": terms["uv"].weight}
+            stage = stage.replace(loss=LOSS.terms({**terms, **of_taught}))
+        return config.replace(stages=(stage,))
 
     @property
     def probe(self) -> Path:
@@ -186,8 +239,13 @@ class FitPlan:
         found = [self.frames_step(), self._doctor()]
         if self.reach:
             found += [self._flow(), self._propagate()]
+        found.append(self._train("train", self.training, self.weights, self.trained))
+        if self.settings.self_train:
+            found += [self._find(video) for video in self.videos]
+            title = "train again, with what the network is sure of"
+            found.append(self._train(title, self.training_again, self.trained, self.checkpoint))
         title = "predict the people of the labelled frames"
-        found += [self._train(), self._predict(title, self.checkpoint, self.data, self.predictions)]
+        found.append(self._predict(title, self.checkpoint, self.data, self.predictions))
         return found + [self._video(video) for video in self.videos]
 
     def _doctor(self) -> FitStep:
@@ -213,11 +271,11 @@ class FitPlan:
         words += ("--out", str(self.propagated))
         return FitStep("carry labels along it", words, self.propagated)
 
-    def _train(self) -> FitStep:
-        words = ["train", str(self.training), "--out", str(self.out / "train"), "--resume"]
-        if self.weights is not None:
-            words += ["--initial", str(self.weights)]
-        return FitStep("train", (*words, "--device", self.settings.device), self.checkpoint)
+    def _train(self, title: str, settings: Path, initial: Path | None, done: Path) -> FitStep:
+        words = ["train", str(settings), "--out", str(done.parent), "--resume"]
+        if initial is not None:
+            words += ["--initial", str(initial)]
+        return FitStep(title, (*words, "--device", self.settings.device), done)
 
     def _predict(self, title: str, checkpoint: Path | None, data: Path, out: Path) -> FitStep:
         words: tuple[str, ...] = ("predict", str(checkpoint), "--annotations", str(data / LABELS))
@@ -225,9 +283,21 @@ class FitPlan:
         return FitStep(title, (*words, "--device", self.settings.device), out)
 
     def _video(self, video: VideoSource) -> FitStep:
-        words: tuple[str, ...] = ("video", str(video.path), "--out", str(self.video_folder(video)))
-        words += ("--weights", str(self.checkpoint), "--detector", self.settings.detector, *self._imports)
-        return FitStep(f"predict all frames of {video.name}", (*words, "--device", self.settings.device))
+        words = self._look(video, self.checkpoint, self.video_folder(video))
+        return FitStep(f"predict all frames of {video.name}", words)
+
+    def _find(self, video: VideoSource) -> FitStep:
+        words = self._look(video, self.trained, self.found(video))
+        return FitStep(
+            f"find people in the frames of {video.name}, and say where they are sure to be",
+            (*words, "--flip-test", "--write", PeopleFolder.name),
+        )
+
+    def _look(self, video: VideoSource, checkpoint: Path, out: Path) -> tuple[str, ...]:
+        drawn = self.propagated if self.reach else self.labelled
+        words: tuple[str, ...] = ("video", str(video.path), "--out", str(out), "--weights", str(checkpoint))
+        words += ("--detector", self.settings.detector, "--anchors", str(drawn), "--anchors-of", video.name)
+        return (*words, *self._imports, "--device", self.settings.device)
 
     @property
     def _imports(self) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ RUN/probe/, RUN/probe.h5  the labelled frames, and what the weights know of them
 RUN/data/                 the labelled frames, and those around them that labels are carried to
 RUN/flow.h5, RUN/propagated.json     where labels are carried, if they are
 RUN/settings.yaml, RUN/train/        stage II
+RUN/found/NAME/           the people of every frame, and what the network says of them, if it teaches itself
+RUN/settings_self.yaml, RUN/self/    stage II again, with what it is sure of there
 RUN/predictions.h5        the people of the labelled frames
 RUN/video/NAME/           dense pose of every frame of each video
 RUN/report.html           all of it to look at
@@ -22,7 +24,7 @@ from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.lock import HeldError, held_folder
 from flow_cache.runtime.progress import log_line, logged_to, shown
 from flow_cache.video import VideoSource
-from slimdp.config import ConfigError, config_to_dict
+from slimdp.config import ConfigError, TrainConfig, config_to_dict
 from slimdp.data import read_annotations
 from slimdp.data.labelled_frames import LABELS
 from slimdp.fit.page import score_labelled, write_fit_page
@@ -91,14 +93,21 @@ def _run_plan(plan: FitPlan, run: Run) -> Path:
     _begin(plan)
     plan = replace(plan, reach=_decide_reach(plan, run))
     _run_step(plan.frames_step(), run)
-    config = config_to_dict(plan.train_config())
-    if not plan.training.exists():  # what is there is the user's to change
-        write_text(plan.training, f"# {plan.frames_step().title}: slimdp fit\n{dump_yaml(config)}")
+    _write_settings(plan.training, plan.train_config)
     for step in plan.steps()[1:]:
+        if plan.training_again in map(Path, step.command):
+            _write_settings(plan.training_again, plan.self_config)
         _run_step(step, run)
     page = write_fit_page(plan)
     log_line(f"== done: {page}")
     return page
+
+
+def _write_settings(file: Path, config: Callable[[], TrainConfig]) -> None:
+    """Write the settings of a training, once: what is there is the user's to change."""
+    values = config_to_dict(config())
+    if not file.exists():
+        write_text(file, f"# slimdp fit\n{dump_yaml(values)}")
 
 
 def _decide_reach(plan: FitPlan, run: Run) -> int:

@@ -51,6 +51,15 @@ def middle_distances_cm(surface: Surface) -> np.ndarray:
     return 100 * np.asarray(distance_m).reshape(count, count)
 
 
+def expected_bars(surface: Surface) -> ErrorBars:
+    """Bars of a network that nobody calibrated: the error that its parts expect, as it is.
+
+    They tell surer pixels from others; how many errors lie under them is not known, and `level` is NaN.
+    """
+    same = np.array([0.0, 1000.0])
+    return ErrorBars("", float("nan"), middle_distances_cm(surface), same, same, fitted={})
+
+
 def error_samples(
     model: DensePoseModel, people: Sequence[PersonAnnotation], crop: CropSettings, surface: Surface
 ) -> ErrorSamples:

@@ -41,11 +41,15 @@ class OutlineTracker:
         return self._box is None
 
     def update(self, frame: VideoFrame, found: Boxes | None) -> list[TrackedPerson]:
-        """The person, number 1; nobody until a detector gave a box, the best of which is taken."""
+        """The person, number 1; nobody until a detector gave a box, the best of which is taken.
+
+        A later one moves the box: of several that which lies nearest.
+        """
         height, width = frame.image.shape[:2]
         self._size = width, height
-        if self._box is None and found is not None and len(found):
-            self._box = found.xywh[int(found.score.argmax())]
+        if found is not None and len(found):
+            best = int(found.score.argmax()) if self._box is None else _nearest(found.xywh, self._box)
+            self._box = found.xywh[best]
         return [] if self._box is None else [TrackedPerson(1, self._box, 1.0)]
 
     def observe(self, pose: FrameMaps) -> None:
@@ -95,6 +99,12 @@ def outline_box(person: PersonMaps) -> np.ndarray | None:
     corners = crop_from_map(np.stack([near, far]) - 0.5, stride)
     image = apply_affine(invert_affine(person.crop_from_image), corners) + 0.5
     return np.concatenate([image[0], image[1] - image[0]])
+
+
+def _nearest(boxes: np.ndarray, box: np.ndarray) -> int:
+    """Which of boxes (N, 4) has its centre nearest to that of another one."""
+    apart = (boxes[:, :2] + boxes[:, 2:] / 2) - (box[:2] + box[2:] / 2)
+    return int(np.hypot(*apart.T).argmin())
 
 
 def _edges(xywh: np.ndarray) -> np.ndarray:

@@ -95,35 +95,46 @@ def _file(folder: Path, start: int) -> Path:
 
 
 class TaughtLabels:
-    """What a folder of `teach` says, as labelled points, a grid of them over each person's outline.
+    """What predictions say, as labelled points, a grid of them over each person's foreground.
 
-    Files are opened when a process first asks, and stay open. `step` is from point to point, px of the
-    teacher's crop: usually its stride, since its maps say nothing finer.
+    Files are opened when a process first asks, and stay open.
+
+    Args:
+        path: a folder of `teach`, or a predictions.h5.
+        step: from point to point, px of the crops that were predicted: usually the network's stride, since
+            its maps say nothing finer.
+        within_cm: only pixels whose error bars are as low, where the files have bars; None: all.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
-        self.folder, self.step = folder, step
+    def __init__(self, path: Path, step: int, within_cm: float | None = None) -> None:
+        self.path, self.step, self.within_cm = path, step, within_cm
         self._files: dict[tuple[int, int], PredictionFile] | None = None
 
     def points(self, person: PersonAnnotation) -> PointLabels | None:
         """A person's points, image px, with `LabelSource.TAUGHT`; None where the teacher says nothing."""
         key = (person.image.id, person.id)
         if self._files is None:
-            opened = (PredictionFile(path) for path in sorted(self.folder.glob("people_*.h5")))
+            paths = sorted(self.path.glob("people_*.h5")) if self.path.is_dir() else [self.path]
+            opened = map(PredictionFile, paths)
             self._files = {each: file for file in opened for each in file.keys()}  # noqa: SIM118
         file = self._files.get(key)
-        return None if file is None else taught_points(file.read(*key), self.step)
+        return None if file is None else taught_points(file.read(*key), self.step, self.within_cm)
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_files": None}  # a process opens its own
 
 
-def taught_points(said: DensePoseInstance, step: int) -> PointLabels:
-    """The answer at every `step`-th pixel of a crop, both ways, where it is foreground: image px."""
+def taught_points(said: DensePoseInstance, step: int, within_cm: float | None = None) -> PointLabels:
+    """The answer at every `step`-th pixel of a crop, both ways, where it is foreground: image px.
+
+    Where the answer has error bars, `within_cm` leaves out pixels whose bar is higher.
+    """
     row, column = (np.mgrid[0 : len(said.part) : step, 0 : len(said.part) : step] + step // 2).clip(
         max=len(said.part) - 1
     )
     shown = said.foreground[row, column]
+    if within_cm is not None and said.error_cm is not None:
+        shown = shown & (said.error_cm[row, column] <= within_cm)
     row, column = row[shown], column[shown]
     centres = np.stack([column, row], axis=1)
     return PointLabels(

@@ -6,7 +6,7 @@ The order is a function of the seed, the stage and the step alone.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,15 @@ import torch
 from torch.utils.data import DataLoader
 
 from flow_cache import FlowCacheError
-from slimdp.config import BudgetSettings, ConfigError, DataSource, MotionSettings, StageSettings, TrainConfig
+from slimdp.config import (
+    BudgetSettings,
+    ConfigError,
+    DataSource,
+    LossTerm,
+    MotionSettings,
+    StageSettings,
+    TrainConfig,
+)
 from slimdp.data import (
     AnnotationError,
     AnnotationSet,
@@ -134,12 +142,12 @@ class StageData:
 
 def read_stages(
     config: TrainConfig, processes: DistributedContext = ALONE, sets: Sets | None = None,
-    taught: Callable[[StageSettings], Sequence[Taught]] = lambda stage: (),
+    taught: Callable[[StageSettings], Sequence[Taught | None]] = lambda stage: (),
 ) -> list[StageData]:  # fmt: skip
     """Read and check the labels of all stages, so that nothing is found wrong after hours of training.
 
     `sets` are annotations that were read before (`source_labels`); those read here join them.
-    `taught` has what the teacher of a stage will have said of each source when the stage begins. Raises
+    `taught` has what will have been said of each source's people when the stage begins. Raises
     ConfigError, naming the key: a file or folder is not there, the surface is not known or cannot be
     mirrored, or a batch cannot be dealt out to the processes; AnnotationError: an annotation file or one of
     its pictures is broken, nobody in it is labelled, or its budget does not fit it.
@@ -166,7 +174,7 @@ def read_stages(
         draw_seed, change_seed = stage_seeds(config.seed, index)
         data_set: Any = (PictureDataset if whole else PoseDataset)(
             sources, config.crop, config.augment_of(stage), symmetry, change_seed, config.model.spec.stride,
-            labelled_only=[not source.unlabelled for source in stage.data],
+            labelled_only=[not (source.unlabelled or source.taught) for source in stage.data],
             keypoints=config.model.keypoints, anchors=anchors, taught=taught(stage),
         )  # fmt: skip
         _check_outlines(config, data_set, index)
@@ -257,27 +265,35 @@ def check_terms(config: TrainConfig) -> None:
                 f"second pictures of stages.{i} have none: set its motion.kind to none"
             )
         for name, term in terms.items():
-            if term.weight and term.needs_teacher and stage.teacher is None:
-                raise ConfigError(
-                    f"stages.{i}: loss.{name} = {term.weight:g}, but teacher.weights names nobody"
-                )
             if term.weight and term.needs_pairs and config.motion_of(stage).kind == "none":
                 raise ConfigError(
                     f"stages.{i}: loss.{name} = {term.weight:g} needs a second picture of each person: set "
                     "motion.kind to tps, flow or exact"
                 )
-        if stage.teacher and not any(term.weight and term.needs_teacher for term in terms.values()):
-            raise ConfigError(
-                f"stages.{i}.teacher: nothing learns from it; weigh loss.taught_part and loss.taught_uv"
-            )
+        _check_taught(stage, terms, f"stages.{i}")
         for j, source in enumerate(stage.data):
             able = [name for name, term in terms.items() if not term.needs_labels]
             whole = config.model.spec.input == "image"  # people without labels teach where people are
-            if source.unlabelled and not whole and not any(terms[name].weight for name in able):
+            others = whole or source.taught or any(terms[name].weight for name in able)
+            if source.unlabelled and not others:
                 raise ConfigError(
                     f"stages.{i}.data.{j}.unlabelled = true, but only loss.{' and loss.'.join(able)} learns "
                     "from people without labels"
                 )
+
+
+def _check_taught(stage: StageSettings, terms: Mapping[str, LossTerm], key: str) -> None:
+    """What somebody says of a stage's people needs a term that learns from it, and such a term somebody."""
+    learn = {name: term.weight for name, term in terms.items() if term.weight and term.needs_teacher}
+    if not learn and (stage.teacher or any(source.taught for source in stage.data)):
+        named = "teacher" if stage.teacher else "data.taught"
+        raise ConfigError(f"{key}.{named}: nothing learns from it; weigh loss.taught_part and loss.taught_uv")
+    if learn and not (stage.teacher or any(source.taught for source in stage.data)):
+        name, weight = next(iter(learn.items()))
+        raise ConfigError(
+            f"{key}: loss.{name} = {weight:g}, but teacher.weights names nobody, and none of its data has "
+            "taught.predictions"
+        )
 
 
 def check_batches(config: TrainConfig, processes: DistributedContext) -> None:
@@ -310,6 +326,12 @@ def check_paths(config: TrainConfig) -> None:
                 )
             if not Path(source.images).is_dir():
                 raise ConfigError(f"{key}.images = {source.images!r}: no such folder in {Path.cwd()}")
+            said = None if source.taught is None else source.taught.predictions
+            if said is not None and not Path(said).is_file():
+                raise ConfigError(
+                    f"{key}.taught.predictions = {said!r}: no such file in {Path.cwd()}; make it first: "
+                    "slimdp video --write people"
+                )
 
 
 def clicks_of(config: TrainConfig, sets: Sets | None = None) -> Clicks:

@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 
 from flow_cache.runtime.checksums import file_sha256
-from slimdp.config import ConfigError, StageSettings, TeacherSettings, TrainConfig
+from slimdp.config import ConfigError, DataSource, StageSettings, TeacherSettings, TrainConfig
+from slimdp.data import read_annotations
 from slimdp.data.outline import has_outline
+from slimdp.evaluation.predictions import PredictionFile
 from slimdp.inference.teacher import TaughtLabels, teach
 from slimdp.models import DensePoseModel
 from slimdp.surface.load import surface_layout
@@ -17,19 +19,46 @@ from slimdp.training.distributed import ALONE, DistributedContext
 from slimdp.training.stage_data import StageData
 
 
-def taught_labels(out: Path, stage: StageSettings) -> list[TaughtLabels]:
-    """What the teacher of a stage says in a run's folder, of each source of data; [] without a teacher."""
-    if stage.teacher is None:
-        return []
-    folders = (_folder(out, stage, source) for source in range(len(stage.data)))
-    return [TaughtLabels(folder, stage.teacher.step) for folder in folders]
+def taught_labels(out: Path, stage: StageSettings) -> list[TaughtLabels | None]:
+    """What is said of each source's people by its own predictions, else by the stage's teacher, in a run's
+    folder; None where there is neither."""
+    return [_of_source(out, stage, source) for source in range(len(stage.data))]
+
+
+def _of_source(out: Path, stage: StageSettings, source: int) -> TaughtLabels | None:
+    said = stage.data[source].taught
+    if said is not None:
+        return TaughtLabels(Path(said.predictions), said.step, said.within_cm)
+    return None if stage.teacher is None else TaughtLabels(_folder(out, stage, source), stage.teacher.step)
 
 
 def check_teachers(config: TrainConfig) -> None:
-    """Load every teacher once; raises ConfigError, naming the key, for one that cannot teach here."""
+    """Look at every teacher, and at what was said before; raises ConfigError, naming the key, for one that
+    cannot teach here."""
     for index, stage in enumerate(config.stages):
         if stage.teacher is not None:
             _load(config, stage.teacher, f"stages.{index}.teacher.weights")
+        for number, source in enumerate(stage.data):
+            if source.taught is not None:
+                _check_said(config, source, f"stages.{index}.data.{number}")
+
+
+def _check_said(config: TrainConfig, source: DataSource, key: str) -> None:
+    """Refuse predictions of another surface, or of other people than the source's."""
+    assert source.taught is not None
+    layout = surface_layout(config.surface)
+    people = read_annotations(source.annotations, source.images, check_images=False, layout=layout).people
+    try:
+        with PredictionFile(source.taught.predictions) as said:
+            layout.check_same_labels(said.layout, f"surface = {config.surface!r}", str(said.path))
+            known = sum((person.image.id, person.id) in said for person in people)
+    except (FileNotFoundError, ValueError) as error:
+        raise ConfigError(f"{key}.taught.predictions: {error}") from error
+    if not known:
+        raise ConfigError(
+            f"{key}.taught.predictions = {source.taught.predictions!r}: of none of the {len(people)} people "
+            f"of {source.annotations}; both are of one run of slimdp video --write people"
+        )
 
 
 def teach_stage(
@@ -47,6 +76,8 @@ def teach_stage(
     model, crop_config = _load(config, stage.teacher, f"stages.{index}.teacher.weights")
     sha256 = file_sha256(stage.teacher.weights).hex()
     for source, people in enumerate(data.source_people()):
+        if stage.data[source].taught is not None:
+            continue
         if not any(has_outline(person) for person in people):
             raise ConfigError(
                 f"stages.{index}.teacher: nobody in {stage.data[source].annotations} has an outline "

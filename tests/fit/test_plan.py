@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flow_cache.video import name_sources
-from slimdp.config import ConfigError, load_config
+from slimdp.config import ConfigError, config_to_dict, load_config
 from slimdp.data.labelled_frames import extract_labelled_frames
 from slimdp.fit.plan import FitPlan, FitSettings
 from slimdp.settings_file import dump_yaml
@@ -47,6 +47,47 @@ def test_carried_labels_go_far_along_the_flow(walk: Path, tmp_path: Path) -> Non
     assert [Path(source.annotations).name for source in sources] == ["labels.json", "propagated.json"]
 
 
+def said_of(plan: FitPlan) -> None:
+    """The files of people that a network was sure of, without their content."""
+    for video in plan.videos:
+        folder = plan.found(video) / "people"
+        folder.mkdir(parents=True)
+        (folder / "predictions.h5").touch()
+
+
+def test_a_network_that_teaches_itself_is_trained_twice(walk: Path, weights: Path, tmp_path: Path) -> None:
+    plan = plan_of(walk, tmp_path, weights, self_train=True)
+    steps = plan.steps()
+    names = ["frames", "doctor", "train", "video", "train", "predict", "video"]
+    assert [step.command[0] for step in steps] == names
+    first, found, again, predicted, shown = steps[2:]
+    assert f"--weights {first.done} --detector auto --anchors {plan.labelled} --anchors-of walk" in found.line
+    assert found.line.endswith("--flip-test --write people")
+    assert again.line.endswith(f"self --resume --initial {first.done} --device auto")
+    assert again.done == plan.checkpoint == tmp_path / "self" / "stage_fit_2.pt"
+    assert all(str(plan.checkpoint) in step.command for step in (predicted, shown))
+
+
+def test_the_second_training_takes_what_the_first_one_was_told(
+    walk: Path, weights: Path, tmp_path: Path
+) -> None:
+    plan = plan_of(walk, tmp_path, weights, self_train=True)
+    config = plan.train_config()
+    (stage,) = config.stages
+    changed = config.replace(stages=(stage.replace(steps=7),))
+    (tmp_path / "settings.yaml").write_text(dump_yaml(config_to_dict(changed)))
+    assert plan.self_config().stages[0].data == stage.data, "nobody was found"
+    said_of(plan)
+    again = plan.self_config().stages[0]
+    assert (again.name, again.steps, again.data[0]) == ("fit_2", 7, stage.data[0])
+    people = tmp_path / "found" / "walk" / "people"
+    assert again.data[1].annotations == str(people / "people.json")
+    assert again.data[1].taught is not None
+    assert again.data[1].taught.predictions == str(people / "predictions.h5")
+    assert again.loss is not None
+    assert [again.loss[name].weight for name in ("taught_part", "taught_uv", "uv")] == [1, 10, 10]
+
+
 def test_a_short_reach_goes_to_its_end(walk: Path, tmp_path: Path) -> None:
     assert "--steps=-2,2" in plan_of(walk, tmp_path, reach=2).steps()[3].command
 
@@ -84,7 +125,7 @@ def test_weights_that_were_fitted_before_are_fitted_again(walk: Path, tmp_path: 
     config = config.replace(stages=(config.stages[0].replace(name="fit"),))
     file = tmp_path / "stage_fit.pt"
     save_checkpoint(file, Checkpoint(config, stage=1, step=0, model=build_model(config).state_dict()))
-    assert plan_of(walk, tmp_path, file).stage == "fit_2"
+    assert plan_of(walk, tmp_path, file).stages == ("fit_2", "fit_3")
 
 
 def test_a_line_is_what_a_shell_reads(walk: Path, tmp_path: Path) -> None:

@@ -29,8 +29,9 @@ class Commands:
         if words[0] in ("propagate", "predict"):
             Path(words[words.index("--out") + 1]).touch()
         if words[0] == "train":
-            (self.out / "train").mkdir(exist_ok=True)
-            (self.out / "train" / "stage_fit.pt").touch()
+            folder = Path(words[words.index("--out") + 1])
+            folder.mkdir(exist_ok=True)
+            (folder / ("stage_fit_2.pt" if folder.name == "self" else "stage_fit.pt")).touch()
         return 0
 
 
@@ -64,6 +65,19 @@ def test_what_failed_is_done_by_the_next_call_and_what_is_done_is_not(walk: Path
     ]  # these resume themselves
     log = (tmp_path / "fit.log").read_text()
     assert f"slimdp train {tmp_path / 'settings.yaml'}" in log
+
+
+def test_a_network_that_teaches_itself_goes_on_where_it_was_stopped(walk: Path, tmp_path: Path) -> None:
+    told = {"weights": "scratch", "reach": 0, "self_train": True}
+    with pytest.raises(FitStopped, match="find people in the frames of walk"):
+        run(walk, tmp_path, Commands(tmp_path, fails="video"), **told)
+    assert not (tmp_path / "settings_self.yaml").exists()
+    commands = Commands(tmp_path)
+    run(walk, tmp_path, commands, **told)
+    assert commands.ran == ["frames", "doctor", "video", "train", "predict", "video"]
+    assert read_settings(tmp_path / "settings_self.yaml")["stages"][0]["name"] == "fit_2"
+    with pytest.raises(ConfigError, match="self_train: True, False"):
+        run(walk, tmp_path, commands, **{**told, "self_train": False})
 
 
 def test_other_settings_are_another_run(walk: Path, tmp_path: Path) -> None:

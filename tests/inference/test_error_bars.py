@@ -21,6 +21,7 @@ from slimdp.evaluation.predictions import check_prediction
 from slimdp.inference.calibration import (
     ErrorSamples,
     coverage,
+    expected_bars,
     fit_table,
     middle_distances_cm,
     unseen_coverage,
@@ -48,6 +49,13 @@ def maps_of(probability: dict[int, float]) -> DensePoseMaps:
         scores[:, part] = float(np.log(share))
     nothing = torch.zeros(1, 24, 2, 2)
     return DensePoseMaps(fine_segm=scores, u=nothing, v=nothing, coarse_segm=torch.zeros(1, 15, 2, 2))
+
+
+def test_bars_of_nobody_are_what_the_parts_expect(flat_surface: BodySurface) -> None:
+    bars, maps = expected_bars(flat_surface), maps_of({3: 0.75, 4: 0.25})
+    part = torch.full((1, 4, 4), 3)
+    expected = 0.25 * middle_distances_cm(flat_surface)[2, 3]
+    np.testing.assert_allclose(bars.of(maps, part, 2), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,9 @@ import torch
 
 from slimdp.__main__ import main
 from slimdp.config import TrainConfig
+from slimdp.data import read_annotations, write_annotations
+from slimdp.evaluation import PredictionFile
+from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.training.checkpoint import Checkpoint, build_model, save_checkpoint
 
 
@@ -63,6 +66,22 @@ def test_a_folder_becomes_a_video(
     assert run(folder, "--out", out, *options) == 0  # all of it is there
     assert run(folder, "--out", out, *options, "--smooth", "none") == 2
     assert "is of another run: smoothing was" in capsys.readouterr().err
+
+
+def test_people_are_found_from_boxes_that_are_drawn(weights: Path, folder: Path, tmp_path: Path) -> None:
+    image = ImageRecord(1, folder / "002.png", "images/walk/000002.jpg", 64, 48, "walk", 2)
+    none = np.zeros(0, np.int64)
+    box = np.array([10.0, 5, 30, 40])
+    drawn = PersonAnnotation(1, image, box, np.zeros((0, 2)), none, np.zeros((0, 2), np.float32), none, none)
+    write_annotations(tmp_path / "labels.json", [image], [drawn])
+    out = tmp_path / "out"
+    options = ["--weights", weights, "--detector", "follow", "--anchors", tmp_path / "labels.json"]
+    assert run(folder, "--out", out, *options, "--write", "people", "--smooth", "none") == 0
+    people = read_annotations(out / "people" / "people.json", out / "people").people
+    assert len(people) == 5
+    assert people[2].box.tolist() == box.tolist()
+    with PredictionFile(out / "people" / "predictions.h5") as said:
+        assert all(person.error_cm is not None for person in said)
 
 
 def test_an_image_becomes_an_image(

@@ -15,12 +15,13 @@ from slimdp.config import (
     ConfigError,
     CropSettings,
     DataSource,
+    TaughtSettings,
     TeacherSettings,
     TrainConfig,
 )
 from slimdp.data import read_annotations, write_annotations
 from slimdp.data.pictures import PictureDataset
-from slimdp.evaluation.predictions import PredictionFile
+from slimdp.evaluation.predictions import PredictionFile, PredictionWriter
 from slimdp.inference import teacher as teacher_module
 from slimdp.inference.person_maps import CropNetwork
 from slimdp.inference.teacher import TaughtLabels, taught_points, teach
@@ -144,6 +145,73 @@ def test_points_by_hand() -> None:
     assert points.points.tolist() == [[-4.5, -9.5], [-4.5, -8.5], [-3.5, -8.5]]
     assert points.part.tolist() == [6, 14, 16]
     np.testing.assert_allclose(points.uv, [[0.25, 6 / 32], [0.25, 14 / 32], [0.25, 0.5]])
+
+
+def test_surer_points_by_hand() -> None:
+    part, foreground = np.ones((4, 4), dtype=np.uint8), np.ones((4, 4), dtype=bool)
+    error = np.array([[1, 1, 1, 1], [1, 8, 1, 8.5], [1, 1, 1, 1], [1, 3, 1, 20]], dtype=np.float16)
+    uv, affine = np.zeros((2, 4, 4), np.float16), np.array([[1.0, 0, 0], [0, 1.0, 0]])
+    said = DensePoseInstance(7, 3, np.array([0.0, 0, 4, 4]), 1.0, affine, part, uv, foreground, error)
+    assert taught_points(said, 2, within_cm=8).points.tolist() == [[1, 1], [1, 3]]
+    assert len(taught_points(said, 2).part) == 4
+    assert len(taught_points(replace(said, error_cm=None), 2, within_cm=8).part) == 4
+
+
+@pytest.fixture
+def said_before(student: TrainConfig, tmp_path: Path) -> TrainConfig:
+    """A run that learns what a file says of people without labels, beside labelled ones."""
+    people = [ellipse_person(tmp_path, number, points=0) for number in (5, 6)]
+    people = [replace(person, coarse=None) for person in people]  # type: ignore[arg-type]
+    write_annotations(tmp_path / "people.json", [person.image for person in people], people)
+    part, uv = np.full((64, 64), 2, np.uint8), np.full((2, 64, 64), 0.5, np.float16)
+    with PredictionWriter(tmp_path / "said.h5", 64) as writer:
+        for person in people:
+            zoom = np.array([[0.5, 0, 0], [0, 0.5, 0]])
+            shown = np.zeros((64, 64), bool)
+            shown[16:32, 16:32] = True
+            key = person.id, person.image.id
+            writer.write(DensePoseInstance(*key, person.box, 1.0, zoom, part, uv, shown))
+    stage = student.stages[0]
+    source = DataSource(
+        annotations=str(tmp_path / "people.json"), images=str(tmp_path),
+        taught=TaughtSettings(predictions=str(tmp_path / "said.h5")),
+    )  # fmt: skip
+    return student.replace(stages=(stage.replace(teacher=None, data=(stage.data[0], source)),))
+
+
+def test_predictions_teach_people_without_labels(said_before: TrainConfig, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    plain = said_before.replace(augment=AugmentSettings(scale=0, rotation_deg=0, shift=0, flip=False))
+    data = read_stages(plain, taught=lambda stage: taught_labels(out, stage))[0].people
+    labelled, unlabelled = data[0], data[3]
+    assert (labelled.source == LabelSource.ANNOTATOR).all()
+    assert (unlabelled.source == LabelSource.TAUGHT).all()
+    assert len(unlabelled.points) == 16  # of 16 x 16 px every fourth, both ways
+    end = train(said_before, out, bar=False)
+    config, metrics = load_model(end)[1], (out / "metrics.jsonl").read_text()
+    assert config.stages[0].data[1].taught == said_before.stages[0].data[1].taught
+    assert "stack0/taught_part" in metrics
+    assert not (out / "taught").exists()
+
+
+def test_predictions_that_teach_nobody_are_refused(said_before: TrainConfig, tmp_path: Path) -> None:
+    def refused(problem: str, **changed: str) -> None:
+        stage = said_before.stages[0]
+        source = stage.data[1]
+        source = source.replace(
+            taught=TaughtSettings(**{"predictions": str(tmp_path / "said.h5"), **changed})
+        )
+        config = said_before.replace(stages=(stage.replace(data=(stage.data[0], source)),))
+        with pytest.raises(ConfigError, match=problem):
+            train(config, tmp_path / "run", bar=False)
+
+    refused(r"stages\.0\.data\.1\.taught\.predictions.*none\.h5", predictions=str(tmp_path / "none.h5"))
+    with PredictionWriter(tmp_path / "others.h5", 64):
+        pass
+    refused("of none of the 2 people of .*people.json", predictions=str(tmp_path / "others.h5"))
+    stage = said_before.stages[0]
+    with pytest.raises(ConfigError, match=r"stages\.0\.data\.taught: nothing learns from it"):
+        train(said_before.replace(stages=(stage.replace(loss=None),)), tmp_path / "run", bar=False)
 
 
 def test_settings_that_teach_nothing_are_refused(

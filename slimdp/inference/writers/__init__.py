@@ -9,6 +9,7 @@ from slimdp.inference.writers.iuv_file import IuvFile
 from slimdp.inference.writers.iuv_frames import IuvFrames
 from slimdp.inference.writers.overlay import draw_overlay
 from slimdp.inference.writers.palettes import ALPHA, Palette
+from slimdp.inference.writers.people import PeopleFolder
 from slimdp.inference.writers.picture_video import PictureVideo
 from slimdp.inference.writers.results import ResultsJson
 from slimdp.inference.writers.texture import TextureAtlases
@@ -34,6 +35,7 @@ WRITERS: dict[str, OutputWriter] = {
         IuvFile(),
         ResultsJson(),
         TextureAtlases(),
+        PeopleFolder(),
     )
 }
 

@@ -55,5 +55,5 @@ def write(name: str, folder: Path, *cuts: int) -> Path:
 
 def contents(path: Path) -> dict[str, bytes]:
     """Every file of an output by its name."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return {file.name: file.read_bytes() for file in files}
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    return {str(file.relative_to(path)) if path.is_dir() else file.name: file.read_bytes() for file in files}

@@ -1,0 +1,101 @@
+"""Boxes that somebody drew in some frames of a video: they stand there, whatever a detector finds.
+
+A user's labels say where people are in the labelled frames. There a detector is corrected, and following
+begins anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slimdp.data import AnnotationError, read_annotations
+from slimdp.inference.tracking import overlaps
+from slimdp.inference.video_records import Boxes, Detector, FrameMaps, TrackedPerson, Tracker, VideoFrame
+
+#: A detector's box that overlaps a drawn one by more than this is of the same person.
+_SAME_PERSON = 0.3
+
+#: Boxes (N, 4) x, y, width, height px by the number of the frame, from 0.
+Anchors = Mapping[int, np.ndarray]
+
+
+def read_anchors(file: Path, video: str) -> Anchors:
+    """The boxes that an annotation file has of a video, as `slimdp frames` writes it.
+
+    `frame_id` counts from 0, and `vid_id` is the video's name, or that and the first frame of a stretch of it
+    (walk_000120); of a file of one video any name will do. Raises AnnotationError where it has none.
+    """
+    annotations = read_annotations(file, file.parent, check_images=False)
+    people = [person for person in annotations.people if not person.crowd and person.image.frame is not None]
+    named = {person.image.video or "" for person in people}
+    of_video = re.compile(re.escape(video.replace("/", "_")) + r"(_\d{6})?")
+    mine = {name for name in named if of_video.fullmatch(name)} or (named if len(named) == 1 else set())
+    boxes: dict[int, list[np.ndarray]] = {}
+    for person in people:
+        if person.image.video in mine:
+            boxes.setdefault(int(person.image.frame or 0), []).append(person.box)
+    if not boxes:
+        raise AnnotationError(f"{file}: nobody in a frame of video {video!r}; its videos: {sorted(named)}")
+    return {frame: np.array(of_frame, dtype=np.float64) for frame, of_frame in boxes.items()}
+
+
+class AnchoredDetector:
+    """A detector that finds the drawn boxes where there are some, and whom it finds beside them."""
+
+    def __init__(self, detector: Detector, anchors: Anchors) -> None:
+        self.name, self._detector, self._anchors = detector.name, detector, anchors
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the boxes, as JSON."""
+        drawn = [[frame, self._anchors[frame].tolist()] for frame in sorted(self._anchors)]
+        return {**self._detector.settings(), "anchors": drawn}
+
+    def __str__(self) -> str:
+        return f"{self._detector}; boxes that are drawn in {len(self._anchors)} frames stand"
+
+    def detect(self, image: np.ndarray, index: int = 0) -> Boxes | None:
+        """As of `Detector`; drawn boxes come first, with score 1."""
+        found, drawn = self._detector.detect(image, index), self._anchors.get(index)
+        if drawn is None:
+            return found
+        xywh, score = [drawn], [np.ones(len(drawn))]
+        if found is not None and len(found):
+            others = (overlaps(found.xywh, drawn) <= _SAME_PERSON).all(axis=1)
+            xywh, score = [*xywh, found.xywh[others]], [*score, found.score[others]]
+        return Boxes(np.concatenate(xywh), np.concatenate(score))
+
+
+class AnchoredTracker:
+    """A tracker that looks at what is found in frames with drawn boxes too."""
+
+    def __init__(self, tracker: Tracker, anchors: Anchors) -> None:
+        self.observes, self._tracker, self._frames = tracker.observes, tracker, frozenset(anchors)
+
+    def settings(self) -> dict[str, Any]:
+        """What decides its answers, as JSON."""
+        return self._tracker.settings()
+
+    def due(self, frame: VideoFrame) -> bool:
+        """As of `Tracker`."""
+        return self._tracker.due(frame) or frame.index in self._frames
+
+    def update(self, frame: VideoFrame, found: Boxes | None) -> list[TrackedPerson]:
+        """As of `Tracker`."""
+        return self._tracker.update(frame, found)
+
+    def observe(self, pose: FrameMaps) -> None:
+        """As of `Tracker`."""
+        self._tracker.observe(pose)
+
+    def state(self) -> dict[str, Any]:
+        """As of `Tracker`."""
+        return self._tracker.state()
+
+    def restore(self, state: dict[str, Any], last: VideoFrame) -> None:
+        """As of `Tracker`."""
+        self._tracker.restore(state, last)
