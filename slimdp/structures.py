@@ -144,6 +144,9 @@ class PoseBatch:
     flow_1to0: Tensor | None = None  # (Q, 2, h, w) float32 map px, from the second images to the first
     valid_1: Tensor | None = None  # (Q, h, w) bool: where that is known, and inside of the first image
     mask: Tensor | None = None  # (N, h, w) uint8 over the image's maps: 1 the person, 0 not, IGNORE unknown
+    crowd: Tensor | None = (
+        None  # (B, h, w) bool over the maps: people labelled by nobody; None: none anywhere
+    )
     outline_weight: Tensor | None = None  # (N,) how much a pixel of `coarse` counts; None: 1
     one_each: bool = False  # known that person i is the only one of image i, as of crops: B = N
     to_detect: bool = False  # the network is to find the people; the batch has none

@@ -5,6 +5,8 @@ Crop px = A @ (x, y, 1) of image px, pixel centres at integers: a crop of S px h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -111,24 +113,45 @@ def coarse_target(
     `other_boxes` (K, 4) xywh image px are those of the other people in the image. Returns
     (size / stride, size / stride) uint8: 0..C, or IGNORE.
     """
-    # Where the centres of the crop's map pixels lie: x and y (side, side), image px, rows first.
-    (a, b, c), (d, e, f) = invert_affine(crop_from_image).tolist()
-    centres = crop_from_map(np.arange(size // stride), stride)
-    x, y = a * centres + (b * centres + c)[:, None], d * centres + (e * centres + f)[:, None]
+    x, y = map_centres(crop_from_image, size, stride)
     coarse = person.coarse  # drawn at each look
     if coarse is None:
         coarse = np.full((FRAME, FRAME), IGNORE, dtype=np.uint8)
     places = np.stack([x.ravel(), y.ravel()], axis=1)
     label, inside = (flat.reshape(x.shape) for flat in sample_coarse(coarse, person.box, places, BACKGROUND))
-    may_show_anybody = np.full(x.shape, person.box_source != BoxSource.ANNOTATOR)
-    for left, top, width, height in [] if other_boxes is None else other_boxes.tolist():
+    rough = person.box_source != BoxSource.ANNOTATOR
+    boxes = np.zeros((0, 4)) if other_boxes is None else other_boxes
+    may_show_anybody = rough | unlabelled_map(
+        boxes, person.image.ignore_regions, crop_from_image, size, stride
+    )
+    label[may_show_anybody & ~inside] = IGNORE
+    return label
+
+
+def map_centres(crop_from_image: np.ndarray, size: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the centres of a crop's map pixels lie: x and y (side, side), image px, rows first."""
+    (a, b, c), (d, e, f) = invert_affine(crop_from_image).tolist()
+    centres = crop_from_map(np.arange(size // stride), stride)
+    return a * centres + (b * centres + c)[:, None], d * centres + (e * centres + f)[:, None]
+
+
+def unlabelled_map(
+    boxes: np.ndarray, regions: Sequence[np.ndarray], crop_from_image: np.ndarray, size: int, stride: int
+) -> np.ndarray:
+    """The map pixels of a crop whose centres lie in a box or a region, (size / stride, size / stride) bool.
+
+    Boxes (K, 4) x, y, width, height and regions, polygons (C, 2) x, y, in image px; the crop is as of
+    `coarse_target`.
+    """
+    x, y = map_centres(crop_from_image, size, stride)
+    covered = np.zeros(x.shape, dtype=bool)
+    for left, top, width, height in boxes.tolist():
         # A box covers its pixels up to their edges.
         left, top = left - 0.5, top - 0.5
-        may_show_anybody |= (x >= left) & (x < left + width) & (y >= top) & (y < top + height)
+        covered |= (x >= left) & (x < left + width) & (y >= top) & (y < top + height)
     drawn = np.zeros(x.shape, dtype=np.uint8)
-    for region in person.image.ignore_regions:
+    for region in regions:
         corners = map_from_crop(apply_affine(crop_from_image, region), stride)
         # cv2 takes fixed point coordinates, here in 1/16 px; far corners would overflow it.
         cv2.fillPoly(drawn, [np.round(corners.clip(-1e6, 1e6) * 16).astype(np.int32)], 1, shift=4)
-    label[(may_show_anybody | (drawn > 0)) & ~inside] = IGNORE
-    return label
+    return covered | (drawn > 0)

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from flow_cache.coco import AnnotationError
 from slimdp.config import AugmentSettings, CropSettings
 from slimdp.data.annotation_file import AnnotationSet
-from slimdp.data.crops import crop_affine
+from slimdp.data.crops import crop_affine, unlabelled_map
 from slimdp.data.dataset import PoseDataset, PoseSample, Taught
 from slimdp.data.keypoints import KeypointAnchors
 from slimdp.data.sampler import SampleIndex
@@ -36,6 +36,7 @@ class PictureSample:
     crop_from_image: np.ndarray  # (2, 3) float64: px of the square = A @ (x, y, 1) of px of the file
     people: tuple[PoseSample, ...]  # in px of the square; boxes are cut to it
     masks: np.ndarray  # (N, S / stride, S / stride) uint8: 1 the person, 0 not, IGNORE unknown
+    crowd: np.ndarray  # (S / stride, S / stride) bool: people labelled by nobody, in crowds or ignore regions
     stride: int  # px of the square to a px of the maps
     keypoints: int  # K
 
@@ -44,10 +45,12 @@ class PictureSample:
 class _Picture:
     image: ImageRecord
     people: tuple[int, ...]  # their numbers in the data set of people
+    crowds: np.ndarray  # (K, 4) boxes x, y, width, height, image px
 
 
 class PictureDataset(Dataset[PictureSample]):
-    """The pictures of one or more annotation sets, each in a square, with everybody but crowds.
+    """The pictures of one or more annotation sets, each in a square, with everybody but crowds, who are
+    no people to find and no background either.
 
     Pictures count where somebody in them has labels, all of them where `labelled_only` is False: also those
     without people. Their other people come along, without points. An index is a `SampleIndex` of a picture,
@@ -103,7 +106,9 @@ class PictureDataset(Dataset[PictureSample]):
         side = people.crop.size // people.stride
         return PictureSample(
             image, affine, tuple(each for _, each in shown),
-            np.array(masks, np.uint8).reshape(-1, side, side), people.stride, self._keypoints,
+            np.array(masks, np.uint8).reshape(-1, side, side),
+            unlabelled_map(picture.crowds, record.ignore_regions, affine, people.crop.size, people.stride),
+            people.stride, self._keypoints,
         )  # fmt: skip
 
     def people_in(self, index: int) -> list[PersonAnnotation]:
@@ -119,11 +124,16 @@ class PictureDataset(Dataset[PictureSample]):
         people: dict[int, list[int]] = {image.id: [] for image in source.images}
         for number in numbers:
             people[self._people.person(number).image.id].append(number)
+        crowds: dict[int, list[np.ndarray]] = {image.id: [] for image in source.images}
+        for person in source.people:
+            if person.crowd:
+                crowds[person.image.id].append(person.box)
         before = len(self._pictures)
         for image in source.images:
             mine = tuple(people[image.id])
             if not labelled_only or any(self._people.is_labelled(number) for number in mine):
-                self._pictures.append(_Picture(image, mine))
+                boxes = np.array(crowds[image.id], dtype=np.float64).reshape(-1, 4)
+                self._pictures.append(_Picture(image, mine, boxes))
         if len(self._pictures) == before:
             raise AnnotationError(
                 f"{source.file or 'annotations'}: a data set without labels: none of its {len(numbers)} "
@@ -188,6 +198,7 @@ def collate_pictures(pictures: Sequence[PictureSample]) -> PoseBatch:
 
     counts = torch.tensor([len(picture.people) for picture in pictures])
     points = torch.tensor([len(person.points) for person in people], dtype=torch.int64)
+    crowd = np.stack([picture.crowd for picture in pictures])
     affines = np.stack([picture.crop_from_image for picture in pictures])
     return PoseBatch(
         images=torch.from_numpy(np.stack([picture.image for picture in pictures])).permute(0, 3, 1, 2),
@@ -196,6 +207,7 @@ def collate_pictures(pictures: Sequence[PictureSample]) -> PoseBatch:
         annotation_id=of_people("annotation_id").long(), box=of_people("box", 4).float(),
         coarse=of_people("coarse", side, side).to(torch.uint8),
         mask=torch.from_numpy(np.concatenate([picture.masks for picture in pictures])),
+        crowd=torch.from_numpy(crowd) if crowd.any() else None,
         keypoints=of_people("keypoints", pictures[0].keypoints, 3).float(),
         instance_index=torch.repeat_interleave(torch.arange(len(people)), points),
         points=of_points("points", torch.float32, 2), part=of_points("part", torch.int64),

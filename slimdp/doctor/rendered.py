@@ -21,6 +21,7 @@ from slimdp.doctor.findings import FileFindings
 from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.synthetic.dataset import FILES
 from slimdp.synthetic.exact_flow import read_visible
+from slimdp.synthetic.truth import truth_file
 
 TRAIN_STILLS, TRAIN_CLIPS = FILES["stills"], FILES["train"]
 #: File -> keys of dataset.json: how many stills or clips, frames of a clip, labelled frames of a clip.
@@ -99,9 +100,7 @@ class TruthCheck:
 
     def _load(self, image: ImageRecord) -> np.ndarray | None:
         """(H, W, 3) uint8 part, 255 u, 255 v."""
-        below = image.file_name.startswith("images/")
-        inside = Path(image.file_name).relative_to("images") if below else image.file
-        path = (self._folder / "iuv" / inside).with_suffix(".png")
+        path = truth_file(self._folder, image)
         shown = path.relative_to(self._folder)
         if not path.is_file():
             self._findings.add("truth-missing", f"image {image.id}", f"no {shown}")

@@ -10,6 +10,8 @@ from torch import Tensor
 from slimdp.geometry import crop_from_map, map_from_crop
 from slimdp.structures import IGNORE, PoseBatch
 
+BACKGROUND = 0
+
 
 def region_labels(batch: PoseBatch, box: Tensor, person: Tensor, side: int) -> PoseBatch:
     """The labels of R regions, in px of their maps: side x side px, evenly over each box.
@@ -42,7 +44,7 @@ def region_labels(batch: PoseBatch, box: Tensor, person: Tensor, side: int) -> P
         points=places, part=batch.part[point], uv=batch.uv[point],
         confidence=confidence[point] * share[region],
         source=None if batch.source is None else batch.source[point],
-        keypoints=None, mask=None, outline_weight=pixels * share, one_each=True,
+        keypoints=None, mask=None, crowd=None, outline_weight=pixels * share, one_each=True,
     )  # fmt: skip
 
 
@@ -51,7 +53,8 @@ def picture_labels(batch: PoseBatch) -> PoseBatch:
 
     Of a map pixel that is in nobody's box, or that everybody whose box it is in calls background, background
     is known. Where somebody has a coarse part, that counts, of several the last in the order of the parts. A
-    picture counts as many times as it has people. Returns what `ModelOutput.regions` takes.
+    picture counts as many times as it has people. Background in a crowd is not known: it may be one of them.
+    Returns what `ModelOutput.regions` takes.
     """
     pictures, image = len(batch.images), batch.image_index
     inside = _inside_boxes(batch)
@@ -67,13 +70,19 @@ def picture_labels(batch: PoseBatch) -> PoseBatch:
     in_box, anywhere = (of_pictures(each.long()) > 0 for each in (unknown & inside, unknown))
     part = of_pictures(part)
     coarse = torch.where((part == 0) & torch.where(boxed, in_box, anywhere), IGNORE, part)
+    coarse = without_crowds(coarse, batch.crowd)
     numbers = torch.arange(pictures, device=image.device)
     people = torch.bincount(image, minlength=pictures)
     return replace(
         batch, image_index=numbers, annotation_id=numbers, box=batch.box.new_zeros(pictures, 4),
-        coarse=coarse, instance_index=batch.point_image, keypoints=None, mask=None,
+        coarse=coarse, instance_index=batch.point_image, keypoints=None, mask=None, crowd=None,
         outline_weight=people.to(batch.points.dtype), one_each=True,
     )  # fmt: skip
+
+
+def without_crowds(coarse: Tensor, crowd: Tensor | None) -> Tensor:
+    """Coarse labels (K, h, w) with IGNORE for background where a crowd (K, h, w) bool is; None: no crowd."""
+    return coarse if crowd is None else coarse.masked_fill(crowd & (coarse == BACKGROUND), IGNORE)
 
 
 def _inside_boxes(batch: PoseBatch) -> Tensor:

@@ -177,9 +177,8 @@ def work_ahead(runs: Sequence[PlannedRun]) -> dict[Path, float]:
     after: dict[Path, float] = {}  # the longest way behind a run
     for run in reversed(runs):
         way[run.folder] = run.work + after.get(run.folder, 0.0)
-        if run.upstream:
-            folder = run.upstream[-1].folder
-            after[folder] = max(after.get(folder, 0.0), way[run.folder])
+        for before in (*run.upstream[-1:], *(() if run.teacher is None else (run.teacher,))):
+            after[before.folder] = max(after.get(before.folder, 0.0), way[run.folder])
     return way
 
 
@@ -278,7 +277,8 @@ def _train(task: RunTask, folder: Path) -> None:
     if not run.checkpoint(task.out).exists():
         records.begin_training(folder, time.time(), task.commit)
         start = time.monotonic()
-        train(run.config, folder, resume=True, initial=run.initial(task.out), device=task.device, bar=False)
+        config, initial = run.config_in(task.out), run.initial(task.out)
+        train(config, folder, resume=True, initial=initial, device=task.device, bar=False)
         records.end_training(folder, time.monotonic() - start)
     # The ends of the stages are kept; what was kept to go on from is several times as large.
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ class PlannedRun:
     upstream: tuple[PlannedRun, ...] = ()  # the stages with whose end it begins, from the first one on
     row: str | None = None  # that it scores; None: a stage
     finder: PlannedRun | None = None  # the end of the row whose network finds people for it; None: no other's
+    teacher: PlannedRun | None = None  # the end of the row whose network teaches the stage; None: none
 
     @property
     def seed(self) -> int:
@@ -53,8 +54,10 @@ class PlannedRun:
 
     @property
     def needs(self) -> tuple[PlannedRun, ...]:
-        """The stages that must be done before it begins."""
-        return (*self.upstream, *(() if self.finder is None else (*self.finder.upstream, self.finder)))
+        """The stages that must be done before it begins, each after those that it needs itself."""
+        other = [run for run in (self.teacher, self.finder) if run is not None]
+        found = {each.folder: each for run in (*self.upstream, *other) for each in (*run.needs, run)}
+        return tuple(found.values())
 
     @property
     def finder_folder(self) -> str:
@@ -78,6 +81,12 @@ class PlannedRun:
         """Its folder, of a study that is swept into `out`, which need not be there yet."""
         return Path(os.path.normpath(out / self.folder))
 
+    def config_in(self, out: Path) -> TrainConfig:
+        """What it is trained with: its settings, with the weights of another row's teacher where they are."""
+        return (
+            self.config if self.teacher is None else _taught(self.config, str(self.teacher.checkpoint(out)))
+        )
+
     def initial(self, out: Path) -> Path | None:
         """The checkpoint that it begins with."""
         return self.upstream[-1].checkpoint(out) if self.upstream else None
@@ -94,10 +103,13 @@ def plan_runs(study: Study) -> tuple[PlannedRun, ...]:
     for row, seed, config in study.configs():
         by_seed.setdefault(seed, {})[row] = config
     finders = {row.name: row.boxes_of for row in study.rows if row.boxes_of}
+    teachers = {row.name: row.taught_by for row in study.rows if row.taught_by}
     for configs in by_seed.values():
         for row, finder in finders.items():
             _check_finder(row, finder, configs[finder])
-    plans = (_plan_seed(configs, Path(study.shared), finders) for configs in by_seed.values())
+        for row, teacher in teachers.items():
+            _check_teacher(row, teacher, configs)
+    plans = (_plan_seed(configs, Path(study.shared), finders, teachers) for configs in by_seed.values())
     return tuple(run for plan in plans for run in plan)
 
 
@@ -113,28 +125,63 @@ def _check_finder(row: str, finder: str, config: TrainConfig) -> None:
         raise ConfigError(f"{found}; name a row of a network that finds people, such as region")
 
 
+def _check_teacher(row: str, teacher: str, configs: Mapping[str, TrainConfig]) -> None:
+    found = f"rows.{row}.taught_by = {teacher!r}"
+    if not _is_taught(configs[row]):
+        raise ConfigError(f"{found}, but none of its stages has a teacher; give one stages.N.teacher")
+    if configs[teacher].model.spec.input != "crop":
+        raise ConfigError(f"{found}, whose network takes whole pictures; a teacher takes crops")
+
+
+def _is_taught(config: TrainConfig) -> bool:
+    return any(stage.teacher is not None for stage in config.stages)
+
+
+def _taught(config: TrainConfig, weights: str) -> TrainConfig:
+    """The settings with other weights of the teacher, where a stage has one."""
+    stages = tuple(
+        stage if stage.teacher is None else stage.replace(teacher=stage.teacher.replace(weights=weights))
+        for stage in config.stages
+    )
+    return config.replace(stages=stages)
+
+
 def _plan_seed(
-    configs: Mapping[str, TrainConfig], shared: Path, finders: Mapping[str, str]
+    configs: Mapping[str, TrainConfig], shared: Path, finders: Mapping[str, str], teachers: Mapping[str, str]
 ) -> list[PlannedRun]:
-    """The runs of all rows for one seed; `finders`: row -> the row whose network finds people for it."""
-    beginnings = {row: _beginnings(config) for row, config in configs.items()}
+    """The runs of all rows for one seed.
+
+    `finders`: row -> the row whose network finds people for it; `teachers`: row -> the one that teaches it.
+    """
+    beginnings = {row: _beginnings(config) for row, config in configs.items() if row not in teachers}
+    for row, teacher in teachers.items():
+        # Known by what the teacher learned, wherever its weights lie, and for all seeds.
+        beginnings[row] = _beginnings(_taught(configs[row], beginnings[teacher][-1][0]))
+
+    def needed(row: str) -> Iterator[str]:
+        yield from (key for key, _ in beginnings[row])
+        for other in (finders.get(row), teachers.get(row)):
+            yield from needed(other) if other else ()
+
     users: dict[str, list[str]] = {}  # key of a stage -> the rows that have it
-    for row, stages in beginnings.items():
-        wanted = [*stages, *(beginnings[finders[row]] if row in finders else ())]
-        for key in dict.fromkeys(key for key, _ in wanted):
+    for row in configs:
+        for key in dict.fromkeys(needed(row)):
             users.setdefault(key, []).append(row)
     runs: dict[str, PlannedRun] = {}  # in the order of the rows
 
     def stages_of(row: str) -> tuple[PlannedRun, ...]:
         upstream: tuple[PlannedRun, ...] = ()
+        teacher = stages_of(teachers[row])[-1] if row in teachers else None
         for key, first in beginnings[row]:
             if key not in runs:
                 folder = shared / key / f"seed_{first.seed}"
-                runs[key] = PlannedRun(folder, first, tuple(users[key]), upstream)
+                taught = teacher if _is_taught(first) else None
+                runs[key] = PlannedRun(folder, first, tuple(users[key]), upstream, teacher=taught)
             upstream = (*upstream, runs[key])
         return upstream
 
-    for row, config in configs.items():
+    for row in configs:
+        config = beginnings[row][-1][1]
         finder = stages_of(finders[row])[-1] if row in finders else None
         folder = Path(row, f"seed_{config.seed}")
         runs[f"row {row}"] = PlannedRun(folder, config, (row,), stages_of(row), row, finder)

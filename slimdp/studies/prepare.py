@@ -73,8 +73,7 @@ def what_is_missing(states: Sequence[RunState]) -> list[PlannedRun]:
             missing.append(state.run)
             if state.run.upstream and not state.trained:
                 needed.add(state.run.upstream[-1].folder)
-            if state.run.finder is not None:
-                needed.add(state.run.finder.folder)
+            needed |= {run.folder for run in (state.run.finder, state.run.teacher) if run is not None}
     return missing[::-1]
 
 

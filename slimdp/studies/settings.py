@@ -67,6 +67,9 @@ class RowSettings(_ShortOrWhole):
     # The row whose network finds the people that this one looks at, with its scores; "": none, so that a
     # network looks at whom it finds itself, or in the boxes of the annotations.
     boxes_of: str = ""
+    # The row whose network labels the people of this one's stages that have a `teacher`, in the place of
+    # `stages.N.teacher.weights`; "": those.
+    taught_by: str = ""
 
 
 class ColumnSettings(_ShortOrWhole):
@@ -235,6 +238,7 @@ class StudySettings(Settings):
             raise ConfigError(f"seeds = {list(self.seeds)}, but numbers of 0 or more that differ are wanted")
         for name, row in self.rows.items():
             check_finder(name, row.boxes_of, {each: of.boxes_of for each, of in self.rows.items()}, names)
+            check_teacher(name, row.taught_by, {each: of.taught_by for each, of in self.rows.items()}, names)
         check_figures(self.figures, names, self._papers())
         check_groups(self.groups, names)
         if self.rcp is not None:
@@ -284,6 +288,17 @@ def check_finder(row: str, finder: str, finders: Mapping[str, str], names: Seque
     if finders.get(finder):
         found = f"rows.{row}.boxes_of = {finder!r}, which looks at the people of {finders[finder]!r}"
         raise ConfigError(f"{found}; name a row whose own network finds them")
+
+
+def check_teacher(row: str, teacher: str, teachers: Mapping[str, str], names: Sequence[str]) -> None:
+    """Raise ConfigError unless the row that teaches another one, if there is one, is taught by nobody;
+    `teachers` has those of all rows, "" for none."""
+    if not teacher:
+        return
+    require_known(f"rows.{row}.taught_by", teacher, names)
+    if teachers.get(teacher):
+        found = f"rows.{row}.taught_by = {teacher!r}, which is taught by {teachers[teacher]!r}"
+        raise ConfigError(f"{found}; name a row that nobody teaches")
 
 
 def check_groups(groups: Sequence[RowGroup], names: Sequence[str]) -> None:

@@ -115,6 +115,7 @@ class StudyRow(Settings):
     where: str  # they come from, for the errors
     title: str = ""  # what readers see
     boxes_of: str = ""  # the row whose network finds the people that it looks at; "": none
+    taught_by: str = ""  # the row whose network teaches its stages that have a teacher; "": their own weights
 
     def config(self, seed: int) -> TrainConfig:
         """The settings of one of its runs; raises ConfigError where they are none."""
@@ -266,7 +267,7 @@ def _read_rows(
             "--set seed=...: every run has one of the study's seeds; choose among them: --seeds"
         )
     placed = [(name, file.parent / row.settings, row.title) for name, row in settings.rows.items()]
-    finders = {name: row.boxes_of for name, row in settings.rows.items()}
+    other = {name: (row.boxes_of, row.taught_by) for name, row in settings.rows.items()}
     read = [(name, read_settings(place), str(place), title) for name, place, title in placed]
     if settings.grid:
         base = file.parent / settings.base
@@ -287,7 +288,8 @@ def _read_rows(
             values=values,
             where=" with ".join([where, *words]),
             title=title,
-            boxes_of=finders.get(name, ""),
+            boxes_of=other.get(name, ("", ""))[0],
+            taught_by=other.get(name, ("", ""))[1],
         )
         for name, values, where, title in read
     )

@@ -73,7 +73,7 @@ def label_people(
             source=np.full(len(points), int(LabelSource.ANNOTATOR)),
             step=np.zeros(len(points), dtype=np.int64),
             track=index if form.tracks else None,
-            coarse=_coarse_in_box(coarse, box) if dense else None,
+            coarse=coarse_in_box(coarse, box) if dense else None,
             keypoints=keypoints, keypoint_names=form.keypoint_names, mask=mask,
         )  # fmt: skip
         people.append(person_labels)
@@ -110,7 +110,7 @@ def _box_of(mask: np.ndarray) -> np.ndarray:
     return np.array([columns[0], rows[0], *sides], dtype=np.float64)
 
 
-def _coarse_in_box(coarse: np.ndarray, box: np.ndarray) -> np.ndarray:
+def coarse_in_box(coarse: np.ndarray, box: np.ndarray) -> np.ndarray:
     """The coarse labels of an image (H, W) in the 256 x 256 frame of a box."""
     centres = np.floor(frame_pixel_centres(box) + 0.5).astype(np.int64)
     last = box[:2] + box[2:] - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -150,3 +151,52 @@ def test_a_batch_of_nobody(annotations: AnnotationSet) -> None:
     assert batch.points.shape == batch.uv.shape == (0, 2)
     assert batch.coarse.shape == (0, SIZE // STRIDE, SIZE // STRIDE)
     assert batch.stride == STRIDE
+
+
+def slow_crowd(
+    annotations: AnnotationSet, image: ImageRecord, affine: np.ndarray, reach_px: float = 0
+) -> np.ndarray:
+    """Map px by map px: whether its centre lies in the box of a crowd, or an ignore region of the image.
+
+    Or at most so far from the region.
+    """
+    side, back = SIZE // STRIDE, np.linalg.inv(np.vstack([affine, [0, 0, 1]]))
+    found = np.zeros((side, side), bool)
+    for row in range(side):
+        for column in range(side):
+            centre = [STRIDE * column + (STRIDE - 1) / 2, STRIDE * row + (STRIDE - 1) / 2, 1]
+            x, y, _ = back @ centre
+            for person in annotations.people:
+                if person.crowd and person.image.id == image.id:
+                    left, top, width, height = person.box
+                    found[row, column] |= -0.5 <= x - left < width - 0.5 and -0.5 <= y - top < height - 0.5
+            for region in image.ignore_regions:
+                found[row, column] |= (
+                    cv2.pointPolygonTest(region.astype(np.float32), (x, y), True) >= -reach_px
+                )
+    return found
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_crowds_and_ignore_regions_are_where_their_boxes_and_outlines_are(
+    annotations: AnnotationSet, number: int
+) -> None:
+    region = np.array([[90.0, 40], [150, 42], [120, 75]])
+    images = tuple(replace(image, ignore_regions=(region,) * (image.id == 2)) for image in annotations.images)
+    people = tuple(replace(person, image=images[person.image.id - 1]) for person in annotations.people)
+    changed = AnnotationSet(images, people, annotations.file)
+    augment = AugmentSettings(scale=0.3, rotation_deg=0, shift=0.1, colour=0)
+    dataset = pictures(changed, augment if number else None, labelled_only=[False])
+    samples = [dataset[SampleIndex(number, i)] for i in range(3)]
+    for sample, image in zip(samples, images):
+        wanted = slow_crowd(changed, image, sample.crop_from_image)
+        map_px = STRIDE / abs(sample.crop_from_image[0, 0])
+        # OpenCV draws what the outline of a polygon touches, too.
+        with_edge = slow_crowd(changed, image, sample.crop_from_image, map_px)
+        assert (sample.crowd >= wanted).all()
+        assert (sample.crowd <= with_edge).all()
+        assert wanted.any() == (image.id != 3)
+    batch = collate_pictures(samples)
+    assert batch.crowd is not None
+    assert batch.crowd.shape == (3, SIZE // STRIDE, SIZE // STRIDE)
+    assert collate_pictures(samples[2:]).crowd is None

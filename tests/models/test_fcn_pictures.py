@@ -76,3 +76,19 @@ def test_each_person_is_answered_by_the_maps_of_the_picture() -> None:
     assert torch.equal(found.maps.u, output.best.u[[0, 0, 1]])
     assert found.window.tolist() == [[0, 0, 64, 64]] * 3
     assert torch.equal(found.box, batch.box)
+
+
+def test_background_in_a_crowd_is_not_known() -> None:
+    """By a loop over the map pixels of every picture."""
+    batch = pictures()
+    crowd = torch.zeros(3, 8, 8, dtype=torch.bool)
+    crowd[0, 3:6, :4] = crowd[1, :, 2:] = crowd[2] = True
+    plain, found = picture_labels(batch), picture_labels(replace(batch, crowd=crowd))
+    for image in range(3):
+        for row in range(8):
+            for column in range(8):
+                before = int(plain.coarse[image, row, column])
+                hidden = before == 0 and bool(crowd[image, row, column])
+                assert int(found.coarse[image, row, column]) == (IGNORE if hidden else before)
+    assert (plain.coarse != found.coarse).flatten(1).any(1).all()
+    assert found.crowd is None

@@ -24,6 +24,8 @@ _LENGTHS = (4.0, 8.0)
 #: Of detections: the least score, the most overlap of two boxes, and how many a picture.
 LEAST_SCORE, MOST_OVERLAP, MOST_PEOPLE = 0.1, 0.6, 100
 _MOST_CANDIDATES = 1000
+#: A logit whose focal loss of a negative is 0 in float32.
+_SURELY_NOBODY = -50.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class InstanceHead(nn.Module):
     def losses(self, found: Locations, matched: Tensor, batch: PoseBatch) -> dict[str, Tensor]:
         """L_fcos by torchvision: focal loss, generalised IoU of boxes, cross entropy of the centerness.
 
-        `matched` (B, L) is as of `match_people`, which says whom each location is of.
+        `matched` (B, L) is as of `match_people`, which says whom each location is of. A location of nobody in
+        a crowd has no loss: it may be of one of these people.
         """
         boxes = _corners(batch.box)
         of_image = [torch.where(batch.image_index == image)[0] for image in range(len(matched))]
@@ -113,7 +116,11 @@ class InstanceHead(nn.Module):
         for who in of_image:
             number[who] = torch.arange(len(who), device=who.device)
         number = number[matched]
-        outputs = {"cls_logits": found.logits, "bbox_regression": found.sides, "bbox_ctrness": found.centre}
+        logits = found.logits
+        if batch.crowd is not None:
+            ignored = (matched < 0) & in_crowd(found.place, batch.crowd, batch.stride)
+            logits = logits.masked_fill(ignored[..., None], _SURELY_NOBODY)
+        outputs = {"cls_logits": logits, "bbox_regression": found.sides, "bbox_ctrness": found.centre}
         squares = [found.squares] * len(of_image)
         losses = self.fcos.compute_loss(targets, outputs, squares, list(number))
         told = {"classification": "person", "bbox_regression": "box", "bbox_ctrness": "centre"}
@@ -142,6 +149,17 @@ def match_people(found: Locations, batch: PoseBatch) -> Tensor:
         return torch.full(able.shape[:2], -1, device=place.device)
     smallest = torch.where(able, area, torch.inf).min(dim=2)
     return torch.where(smallest.values.isfinite(), smallest.indices, -1)
+
+
+def in_crowd(place: Tensor, crowd: Tensor, stride: int) -> Tensor:
+    """Which of L places are in a crowd of each picture, (B, L) bool.
+
+    Places (L, 2) x, y, px of the pictures from the upper left corner; crowd (B, h, w) bool, `stride` px of
+    the pictures to one of it.
+    """
+    column, row = (place / stride).floor().long().unbind(1)
+    height, width = crowd.shape[-2:]
+    return crowd[:, row.clamp(0, height - 1), column.clamp(0, width - 1)]
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from slimdp.models.direct.instance_losses import dense_pose_labels, enlarge, mas
 from slimdp.models.direct.mask_heads import MaskFeatures, conv_norm_relu, mask_logits
 from slimdp.models.heads import float_images
 from slimdp.models.model import DensePoseModel
+from slimdp.models.regions import without_crowds
 from slimdp.structures import IGNORE, DensePoseMaps, Instances, ModelOutput, PoseBatch
 from slimdp.surface.layout import PartLayout
 from slimdp.surface.people import PEOPLE
@@ -263,13 +264,16 @@ def mask_overlap(masks: Tensor, others: Tensor) -> Tensor:
 def shared_labels(batch: PoseBatch) -> PoseBatch:
     """The labels of a batch for maps that show everybody: what is background of one may be somebody else.
 
-    Where another person of the picture is, or may be, the coarse label of background becomes IGNORE.
+    Where another person of the picture is, or may be, or a crowd, the coarse label of background becomes
+    IGNORE.
     """
     assert batch.mask is not None
     taken = true_masks(batch).to(torch.int64)
     everybody = taken.new_zeros(len(batch.images), *taken.shape[1:]).index_add(0, batch.image_index, taken)
     others = everybody[batch.image_index] - taken > 0
-    return replace(batch, coarse=batch.coarse.masked_fill(others & (batch.coarse == 0), IGNORE))
+    crowd = None if batch.crowd is None else batch.of_instances(batch.crowd)
+    coarse = batch.coarse.masked_fill(others & (batch.coarse == 0), IGNORE)
+    return replace(batch, coarse=without_crowds(coarse, crowd), crowd=None)
 
 
 def spread_locations(image: Tensor, location: Tensor) -> tuple[Tensor, Tensor]:

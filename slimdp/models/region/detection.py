@@ -87,19 +87,20 @@ class PersonDetector(nn.Module):
     def __init__(self, channels: Mapping[int, int], width: int, settings: DetectionSettings) -> None:
         from torchvision.models.detection.anchor_utils import AnchorGenerator
         from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
-        from torchvision.models.detection.roi_heads import RoIHeads
-        from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+        from torchvision.models.detection.rpn import RPNHead
         from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
         from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+        from slimdp.models.region.crowds import CrowdProposals, CrowdRoiHeads
 
         super().__init__()
         self.pyramid: nn.Module = FeaturePyramidNetwork(list(channels.values()), width, LastLevelMaxPool())
         anchors = AnchorGenerator(tuple((side,) for side in settings.anchors_px), (ASPECTS,) * 5)
         many = {"training": settings.proposals, "testing": settings.proposals}
-        self.rpn: Any = RegionProposalNetwork(
+        self.rpn: Any = CrowdProposals(
             anchors, RPNHead(width, len(ASPECTS)), 0.7, 0.3, settings.rpn_samples, 0.5, many, many, 0.7
         )
-        self.roi_heads: Any = RoIHeads(
+        self.roi_heads: Any = CrowdRoiHeads(
             MultiScaleRoIAlign(list(LEVELS), 7, 2),
             TwoMLPHead(width * 7 * 7, settings.box_features),
             FastRCNNPredictor(settings.box_features, CLASSES),
@@ -118,19 +119,22 @@ class PersonDetector(nn.Module):
         """The regions that teach the branches, and the losses of the detection, each the mean over pictures.
 
         Regions are proposals that overlap a person by half or more, and the people's own boxes, as far as
-        they are drawn. The losses are means over the samples: over pictures alike where each has as many
-        samples as the settings ask for.
+        they are drawn; what lies in a crowd is no background. The losses are means over the samples: over
+        pictures alike where each has as many samples as the settings ask for.
         """
-        from torchvision.models.detection.roi_heads import fastrcnn_loss
+        from slimdp.models.region.crowds import Crowds, box_losses
 
         self.rpn.fg_bg_sampler.seeds = self.roi_heads.fg_bg_sampler.seeds = _seeds(batch)
+        crowds = None if batch.crowd is None else Crowds(batch.crowd, batch.stride)
+        self.rpn.crowds = self.roi_heads.crowds = crowds
         targets, people = _targets(batch)
         images = _image_list(batch.images)
         proposals, losses = self.rpn(images, features, targets)
         proposals = [each.detach() for each in proposals]
         drawn, matched, labels, offsets = self.roi_heads.select_training_samples(proposals, targets)
         looked = self.roi_heads.box_head(self.roi_heads.box_roi_pool(features, drawn, images.image_sizes))
-        class_loss, box_loss = fastrcnn_loss(*self.roi_heads.box_predictor(looked), labels, offsets)
+        logits, deltas = self.roi_heads.box_predictor(looked)
+        class_loss, box_loss = box_losses(logits, deltas, labels, offsets)
         positive = [label > 0 for label in labels]
         corners = [boxes[chosen] for boxes, chosen in zip(drawn, positive)]
         person = [mine[index[chosen]] for mine, index, chosen in zip(people, matched, positive) if len(mine)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -139,3 +140,32 @@ def test_given_boxes_are_answered_in_their_order_by_what_fits_best() -> None:
     assert chosen.score.tolist() == [1, 1]
     assert torch.equal(chosen.box, batch.box)
     assert len(find_given(sure, batch_of(BOXES[:0], IMAGE_INDEX[:0])).location) == 0
+
+
+def test_locations_of_nobody_in_a_crowd_have_no_loss() -> None:
+    """Against the focal loss summed location by location (Lin et al., equation 5)."""
+    head, found = locations()
+    found = replace(found, logits=found.logits.detach().requires_grad_())
+    crowd = torch.zeros(3, 32, 32, dtype=torch.bool)
+    crowd[0, :, :16] = crowd[1] = True
+    batch = replace(
+        batch_of(BOXES, IMAGE_INDEX), coarse=torch.zeros(len(BOXES), 32, 32, dtype=torch.int64), crowd=crowd
+    )
+    matched = match_people(found, batch)
+    loss = head.losses(found, matched, batch)["person"]
+    loss.backward()
+    wanted, left_out = 0.0, []
+    for image in range(3):
+        for number, (x, y) in enumerate(found.place.tolist()):
+            positive = int(matched[image, number]) >= 0
+            logit = float(found.logits[image, number, 0].detach())
+            if not positive and crowd[image, int(y // 4), int(x // 4)]:
+                left_out.append((image, number))
+                continue
+            share = 1 / (1 + math.exp(-logit if positive else logit))  # of the right answer
+            wanted -= (0.25 if positive else 0.75) * (1 - share) ** 2 * math.log(share)
+    assert float(loss.detach()) == pytest.approx(wanted / int((matched >= 0).sum()), rel=1e-5)
+    assert found.logits.grad is not None
+    assert all(found.logits.grad[image, number, 0] == 0 for image, number in left_out)
+    assert 0 < len(left_out) < matched.numel()
+    assert (found.logits.grad != 0).sum() == matched.numel() - len(left_out)

@@ -248,3 +248,23 @@ def test_of_many_locations_evenly_spread_ones_teach_the_masks() -> None:
     assert torch.equal(image, location // 100)
     few = torch.arange(MOST_LOCATIONS)
     assert torch.equal(spread_locations(few, few)[1], few)
+
+
+def test_background_in_a_crowd_is_not_known_in_the_shared_map() -> None:
+    batch = TWO_WHO_OVERLAP
+    crowd = torch.zeros(len(batch.images), 32, 32, dtype=torch.bool)
+    crowd[0, :, :12] = True
+    plain, found = shared_labels(batch).coarse, shared_labels(replace(batch, crowd=crowd)).coarse
+    for person, image in enumerate(batch.image_index.tolist()):
+        hidden = crowd[image] & (plain[person] == 0)
+        assert torch.equal(found[person], plain[person].masked_fill(hidden, IGNORE))
+    assert not torch.equal(plain[0], found[0])
+
+
+def test_it_learns_beside_a_crowd() -> None:
+    batch = TWO_WHO_OVERLAP
+    everywhere = torch.ones(len(batch.images), 32, 32, dtype=torch.bool)
+    torch.manual_seed(1)
+    total, _ = total_loss(small_network()(replace(batch, crowd=everywhere)), batch, loss_terms())
+    total.backward()
+    assert torch.isfinite(total)

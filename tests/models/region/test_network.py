@@ -229,12 +229,20 @@ def test_a_crowd_and_people_at_the_border() -> None:
 def test_the_parts_are_those_of_torchvision() -> None:
     from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
     from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads
+    from torchvision.models.detection.roi_heads import RoIHeads
     from torchvision.models.detection.rpn import RegionProposalNetwork
     from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 
     model = RegionSettings(layers=8, channels=64, head_channels=32, box_features=64).build(PEOPLE)
     assert type(model.detector.pyramid) is FeaturePyramidNetwork
-    assert type(model.detector.rpn) is RegionProposalNetwork
+    assert isinstance(model.detector.rpn, RegionProposalNetwork)
+    assert isinstance(model.detector.roi_heads, RoIHeads)
+    # Of them no more than what teaches is theirs and ours (`slimdp.models.region.crowds`).
+    assert {*vars(type(model.detector.rpn))} & {*vars(RegionProposalNetwork)} <= {
+        "assign_targets_to_anchors", "compute_loss", "__annotations__", "__module__", "__doc__",
+        "__firstlineno__", "__static_attributes__",
+    }  # fmt: skip
+    assert type(model.detector.roi_heads).forward is RoIHeads.forward
     assert type(model.detector.roi_heads.box_head) is TwoMLPHead
     assert type(model.detector.roi_heads.box_predictor) is FastRCNNPredictor
     assert type(model.pool) is MultiScaleRoIAlign
