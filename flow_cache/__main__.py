@@ -27,7 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> CommandParser:
-    parser = CommandParser(prog="python -m flow_cache", description="Optical flow of videos, stored.")
+    parser = CommandParser(
+        prog="python -m flow_cache",
+        description="Estimate, check, store and read the optical flow of videos (docs/flow.md).",
+    )
     parser.add_argument("--version", action="version", version=f"flow_cache {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_commands(commands)

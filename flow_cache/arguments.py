@@ -72,7 +72,11 @@ def _value(text: str) -> Any:
 
 def add_job_options(command: argparse.ArgumentParser) -> None:
     """Let a command do its work in jobs; `asked_of_jobs` is what was asked for."""
-    command.add_argument("--submit", choices=CLUSTERS, help="do it in jobs: on this machine, or under SLURM")
+    command.add_argument(
+        "--submit",
+        choices=CLUSTERS,
+        help="do it in jobs: on this machine, or under SLURM (default: here, without jobs)",
+    )
     command.add_argument(
         "--slurm", type=parse_slurm, action="append", default=[], metavar="NAME=VALUE,...",
         help="what a job asks for: partition, timeout_min, mem_gb, gpus_per_node, ... as submitit calls them",
@@ -98,16 +102,22 @@ def with_negative_values(arguments: list[str]) -> list[str]:
 def add_estimator(command: argparse.ArgumentParser) -> None:
     """Let a command take an estimator; `chosen_estimator` makes it."""
     names = ", ".join((*ESTIMATOR_NAMES, f"{PTLFLOW}NETWORK"))
-    command.add_argument("--estimator", default="dis", metavar="NAME", help=f"{names} (default: dis)")
-    command.add_argument("--preset", help="of dis: ultrafast, fast or medium (default)")
-    weights = "of networks: a checkpoint, or what torchvision (default C_T_V2) or ptlflow (things) calls them"
+    command.add_argument(
+        "--estimator", default="dis", metavar="NAME", help=f"what estimates flow: {names} (default: dis)"
+    )
+    command.add_argument("--preset", help="for dis: ultrafast, fast or medium (default: medium)")
+    weights = "for networks: a checkpoint, or its name in torchvision or ptlflow (default: C_T_V2 and things)"
     add_input(command, "--weights", type=str, help=weights)
-    command.add_argument("--iterations", type=int, help="of networks: updates of the flow (raft_*: 12)")
-    enlarge = "of raft_*: enlarge frames so many times before, for small people (default: 1)"
+    command.add_argument(
+        "--iterations",
+        type=int,
+        help="for networks: updates of the flow (default: 12 for raft_*, else the network's)",
+    )
+    enlarge = "for raft_*: enlarge frames so many times before, for small people (default: 1)"
     command.add_argument("--enlarge", type=int, help=enlarge)
-    device = "of networks: auto (default: a GPU where there is one), cpu, cuda:1"
+    device = "for networks: auto, cpu, cuda, cuda:1 (default: auto, a GPU where there is one)"
     command.add_argument("--device", help=device)
-    half = f"of {PTLFLOW}NETWORK: half precision on a GPU"
+    half = f"for {PTLFLOW}NETWORK: half precision on a GPU"
     command.add_argument("--half", action="store_true", default=None, help=half)
 
 

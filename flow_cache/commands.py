@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from flow_cache.precompute import PrecomputeSummary
     from flow_cache.video import Video
 
+_STORE = "the flow store: a file, or a folder of files"
+_FORMAT = "format of the files (default: %(default)s)"
+
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
     """precompute, jobs, chain, finetune, inspect, verify, show, export and import."""
@@ -31,13 +34,30 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_precompute(commands: argparse._SubParsersAction) -> None:
-    fill = commands.add_parser("precompute", help="estimate the flow of videos into a store; resumes")
+    fill = commands.add_parser(
+        "precompute",
+        help="estimate the flow of videos into a store; resumes",
+        description="Estimate the flow of videos into a store (docs/flow.md). The same command goes on "
+        "where it was stopped.",
+    )
     add_input(
         fill, "sources", type=str, nargs="+", metavar="VIDEO_OR_FOLDER",
-        help="or NAME=PATH; videos of one name are called by as many folders as tell them apart",
+        help="a video file, a folder of its frames, or NAME=PATH; videos of one name are called by as many "
+        "folders as tell them apart",
     )  # fmt: skip
-    add_output(fill, "--out", role="store", required=True, help="the .h5 file to write; of jobs: the folder")
-    fill.add_argument("--steps", type=parse_steps, default="-3:3", help="-3:3 (default), or a list: -1,1")
+    add_output(
+        fill,
+        "--out",
+        role="store",
+        required=True,
+        help="the .h5 file to write; the folder, with --shard or --submit",
+    )
+    fill.add_argument(
+        "--steps",
+        type=parse_steps,
+        default="-3:3",
+        help="frames that flow leads over: a range, or a list, -1,1 (default: -3:3)",
+    )
     arguments.add_estimator(fill)
     fill.add_argument("--processes", type=int, default=1, help="processes that estimate (default: 1)")
     fill.add_argument(
@@ -51,17 +71,26 @@ def _add_precompute(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     fill.add_argument(
         "--margin", type=float,
-        help=f"of --around, on each side: a share of a box's longer side (default: {MARGIN})",
+        help=f"room around each box of --around, as a share of its longer side (default: {MARGIN})",
     )  # fmt: skip
     fill.add_argument(
         "--shard", type=parse_shard, metavar="I/N",
-        help="only the videos of the I-th of N jobs, into a file of its own in the folder OUT",
+        help="do only the videos of the I-th of N jobs, into a file of its own in the folder OUT",
     )  # fmt: skip
-    fill.add_argument("--jobs", type=int, metavar="N", help="how many, each with a file in the folder OUT")
+    fill.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="how many jobs --submit starts, each with a file in the folder OUT",
+    )
     arguments.add_job_options(fill)
     fill.set_defaults(run=_precompute)
-    tell = commands.add_parser("jobs", help="how far the jobs are that --submit started")
-    tell.add_argument("out", type=Path, help="the folder that they fill")
+    tell = commands.add_parser(
+        "jobs",
+        help="tell how far the jobs are that --submit started",
+        description="Tell how far the jobs are that precompute --submit started (docs/flow.md).",
+    )
+    tell.add_argument("out", type=Path, metavar="OUT", help="the folder that they fill")
     tell.set_defaults(run=_jobs)
 
 
@@ -69,16 +98,25 @@ def _add_fields(command: argparse.ArgumentParser) -> None:
     add_input(
         command, "--frames", type=parse_frames, metavar="FIRST:LAST",
         help="only fields that start or end at these frames, both ends included; or at those in which a COCO "
-        "file (.json) has people, as propagating their labels needs",
+        "file (.json) has people, as propagating their labels needs (default: all)",
     )  # fmt: skip
     kept = "compression (default: %(default)s)"
     command.add_argument("--filter", choices=FILTER_NAMES, default="zstd", help=kept)
 
 
 def _add_chain(commands: argparse._SubParsersAction) -> None:
-    join = commands.add_parser("chain", help="flow over many frames, made of stored flow over few")
-    add_input(join, "store", help="of flow over short steps, both ways")
-    join.add_argument("--steps", type=parse_steps, required=True, help="such as -12,-6,6,12, or -6:6")
+    join = commands.add_parser(
+        "chain",
+        help="make flow over many frames of stored flow over few",
+        description="Make flow over many frames of stored flow over few (docs/flow.md).",
+    )
+    add_input(join, "store", metavar="STORE", help="the store of flow over short steps, both ways")
+    join.add_argument(
+        "--steps",
+        type=parse_steps,
+        required=True,
+        help="frames that the made flow leads over: a list, -12,-6,6,12, or a range, -6:6",
+    )
     _add_fields(join)
     out = "the .h5 file to write, another than the store"
     add_output(join, "--out", role="store", required=True, help=out)
@@ -189,41 +227,66 @@ def _chain(options: argparse.Namespace) -> None:
 
 
 def _add_inspection(commands: argparse._SubParsersAction) -> None:
-    inspect = commands.add_parser("inspect", help="what a store holds")
-    add_input(inspect, "store")
-    inspect.add_argument("--json", action="store_true")
+    inspect = commands.add_parser(
+        "inspect", help="tell what a store holds", description="Tell what a store holds (docs/flow.md)."
+    )
+    add_input(inspect, "store", metavar="STORE", help=_STORE)
+    inspect.add_argument("--json", action="store_true", help="print it as JSON")
     inspect.set_defaults(run=_inspect)
-    check = commands.add_parser("verify", help="read all of a store, and estimate a sample again")
-    add_input(check, "store")
-    check.add_argument("--sample", type=int, default=3, help="fields of each video (default 3; 0: none)")
+    check = commands.add_parser(
+        "verify",
+        help="read all of a store, and estimate a sample again",
+        description="Read all of a store, and estimate a sample again with the estimator that it was made "
+        "with (docs/flow_faults.md). Exit code 2 where something is damaged or comes out otherwise.",
+    )
+    add_input(check, "store", metavar="STORE", help=_STORE)
+    check.add_argument(
+        "--sample", type=int, default=3, help="fields of each video to estimate again (default: 3; 0: none)"
+    )
     forget = "mark damaged fields as not there, to precompute them again"
     check.add_argument("--forget", action="store_true", help=forget)
     arguments.add_estimator(check)
     check.set_defaults(run=_verify)
     drawn = "draw a field: its colours, its check, and the frames if they are there"
-    show = commands.add_parser("show", help=drawn)
-    add_input(show, "store")
-    show.add_argument("video")
-    show.add_argument("frame", type=int)
-    show.add_argument("step", type=int)
+    show = commands.add_parser(
+        "show", help=drawn, description=f"{drawn[0].upper()}{drawn[1:]} (docs/flow.md)."
+    )
+    add_input(show, "store", metavar="STORE", help=_STORE)
+    show.add_argument("video", metavar="VIDEO", help="the video's name in the store")
+    show.add_argument(
+        "frame", metavar="FRAME", type=int, help="the number of the frame that flow starts at, from 0"
+    )
+    show.add_argument("step", metavar="STEP", type=int, help="frames that it leads over, such as 3 or -1")
     add_output(show, "--out", required=True, help="the .png file to write")
-    show.add_argument("--threshold", type=float, default=5.0, help="of the check, px (default: 5)")
+    show.add_argument(
+        "--threshold", type=float, default=5.0, help="how far flow there and back may miss, px (default: 5)"
+    )
     show.set_defaults(run=_show)
 
 
 def _add_exchange(commands: argparse._SubParsersAction) -> None:
-    give = commands.add_parser("export", help="write the fields of a store as files of their own")
-    add_input(give, "store")
-    give.add_argument("--format", choices=FORMAT_NAMES, default="flo", help="default: %(default)s")
-    files = "the folder; files are OUT/VIDEO/000003+1.flo"
+    give = commands.add_parser(
+        "export",
+        help="write the fields of a store as files of their own",
+        description="Write the fields of a store as files of their own (docs/flow.md).",
+    )
+    add_input(give, "store", metavar="STORE", help=_STORE)
+    give.add_argument("--format", choices=FORMAT_NAMES, default="flo", help=_FORMAT)
+    files = "the folder to fill; files are OUT/VIDEO/000003+1.flo"
     add_output(give, "--out", role="folder", required=True, help=files)
     give.set_defaults(run=_export)
-    take = commands.add_parser("import", help="add flow that another program made to a store")
-    add_input(take, "folder", help="of files named as export names them, or numbered")
+    take = commands.add_parser(
+        "import",
+        help="add flow that another program made to a store",
+        description="Add flow that another program made to a store (docs/flow.md).",
+    )
+    add_input(
+        take, "folder", metavar="FOLDER", help="the folder of files, named as export names them, or numbered"
+    )
     video = "the video or folder that it is the flow of, or NAME=PATH"
     add_input(take, "--video", type=str, required=True, help=video)
-    take.add_argument("--format", choices=FORMAT_NAMES, default="flo", help="default: %(default)s")
-    over = "frames that each file leads over (default: as named, else 1); -1: back"
+    take.add_argument("--format", choices=FORMAT_NAMES, default="flo", help=_FORMAT)
+    over = "frames that each file leads over; -1: back (default: as named, else 1)"
     take.add_argument("--step", type=int, help=over)
     take.add_argument(
         "--first-frame", type=int, metavar="N",

@@ -226,7 +226,8 @@ class FlowWriter:
         if held.source_hash != asked.source_hash:
             other = (
                 f"a video {name!r} whose frames are not those of {asked.source} (it came from "
-                f"{held.source}); write to another file, or name this one otherwise: NAME={asked.source}"
+                f"{held.source}); if they are two videos, name this one otherwise: NAME={asked.source}; if "
+                "its frames have changed, write to another file"
             )
         elif held.settings_hash != asked.settings_hash:
             wanted = f"{asked.estimator} {asked.settings}"

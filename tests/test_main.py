@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import argparse
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -89,3 +92,28 @@ def test_the_nearest_preset_and_setting_are_named() -> None:
         preset_plan("tiny", ["stils=3"])
     with pytest.raises(flow_cache.FlowCacheError, match="did you mean raft_small"):
         flow_cache.make_estimator("raft_smal")
+
+
+@pytest.mark.parametrize("program", [slimdp.__main__, flow_cache.__main__], ids=["slimdp", "flow_cache"])
+def test_help_says_what_every_command_and_option_is_for_and_its_default(program: Any) -> None:
+    """In the same words everywhere: `what it is (default: value)`."""
+    commands = _commands(program._parser())
+    assert len(commands) > 8
+    for name, command in commands.items():
+        assert name == "flow" or (command.description or "").endswith((".", "]'")), f"{name}: no description"
+        for action in command._actions:
+            told = f"{name} {action.option_strings or action.metavar}: {action.help!r}"
+            assert action.help, told
+            assert action.option_strings or str(action.metavar or "").partition(".")[0].isupper(), told
+            assert not re.search(r"(?<!%)\(default[ )]", action.help), told
+            without = action.const is not None or action.default in (None, False, argparse.SUPPRESS, [], "")
+            assert without or re.search(r"\(([^)]*; )?default: ", action.help), told
+
+
+def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    return {
+        name: command
+        for action in parser._actions
+        if isinstance(action, argparse._SubParsersAction)
+        for name, command in action.choices.items()
+    }

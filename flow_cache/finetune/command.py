@@ -18,26 +18,42 @@ _MEASURED = 60
 
 def add_command(commands: argparse._SubParsersAction) -> None:
     """Let RAFT learn from a store."""
-    tune = commands.add_parser("finetune", help="let RAFT learn from stored flow, such as exact one; resumes")
-    add_input(tune, "stores", nargs="+", metavar="STORE", help="of flow to learn from, beside its frames")
-    weights = "to begin with: a checkpoint, or what torchvision calls them (default C_T_V2)"
+    tune = commands.add_parser(
+        "finetune",
+        help="let RAFT learn from stored flow, such as exact one; resumes",
+        description="Let RAFT learn from stored flow, such as exact one (docs/flow.md). The same command "
+        "goes on where it was stopped.",
+    )
+    add_input(
+        tune, "stores", nargs="+", metavar="STORE", help="a store of flow to learn from, beside its frames"
+    )
+    weights = "the weights to begin with: a checkpoint, or their name in torchvision (default: C_T_V2)"
     add_input(tune, "--weights", type=str, default="C_T_V2", help=weights)
-    tune.add_argument("--estimator", default="raft_small", choices=("raft_small", "raft_large"))
+    tune.add_argument(
+        "--estimator",
+        default="raft_small",
+        choices=("raft_small", "raft_large"),
+        help="the network (default: raft_small)",
+    )
     masks = "pictures FOLDER/VIDEO/FRAME.png, not black where people are: crops are cut there"
     add_input(tune, "--masks", metavar="FOLDER", help=masks)
-    out = "the folder: weights.pt, last.pt, errors.json"
+    out = "the folder to fill: weights.pt, last.pt, errors.json"
     add_output(tune, "--out", role="folder", required=True, help=out)
     for name, kind, said in (
-        ("steps", int, "of learning (4000)"), ("batch", int, "samples a step (4)"),
-        ("crop", int, "side of a sample, px (128)"), ("iterations", int, "updates of the flow (6)"),
-        ("rate", float, "of learning, its peak (2e-4)"), ("seed", int, "of everything random (0)"),
-        ("patches-share", float, "of samples that are patches flying over a frame (0.2)"),
+        ("steps", int, "steps of learning (default: 4000)"), ("batch", int, "samples a step (default: 4)"),
+        ("crop", int, "side of a sample, px (default: 128)"),
+        ("iterations", int, "updates of the flow (default: 6)"),
+        ("rate", float, "the peak rate of learning (default: 2e-4)"),
+        ("seed", int, "seed of everything random (default: 0)"),
+        ("patches-share", float, "share of samples that are patches flying over a frame (default: 0.2)"),
     ):  # fmt: skip
         tune.add_argument(f"--{name}", type=kind, help=said)
     held = "videos of each store that nothing is learned from: errors are measured there (default: a tenth)"
     tune.add_argument("--held-out", type=int, metavar="N", help=held)
     tune.add_argument(
-        "--device", default="auto", help="auto (default: a GPU where there is one), cpu, cuda:1"
+        "--device",
+        default="auto",
+        help="where it learns: auto, cpu, cuda, cuda:1 (default: auto, a GPU where there is one)",
     )
     tune.set_defaults(run=_run)
 

@@ -18,16 +18,27 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "advise",
         help="say what an accuracy costs in clicks",
-        description="The cheapest labels that reach an accuracy, for every way of spending clicks that "
+        description="Say which labels reach an accuracy most cheaply, for every way of spending clicks that "
         "a study compares; or what the other ways gain over one for as many (docs/studies.md).",
     )
     add_swept_studies(command)
     question = command.add_mutually_exclusive_group(required=True)
-    question.add_argument("--accuracy", type=float, metavar="PERCENT", help="that is wanted")
-    question.add_argument("--over", metavar="WAY", help="for as many clicks or hours: 'some stills'")
-    command.add_argument("--at", default="10cm", metavar="COLUMN", help="of the study (default 10cm)")
+    question.add_argument("--accuracy", type=float, metavar="PERCENT", help="the accuracy that is wanted")
+    question.add_argument(
+        "--over",
+        metavar="WAY",
+        help="the way to compare the others with, for as many clicks or hours, such as 'some stills'",
+    )
     command.add_argument(
-        "--on", metavar="SET", help="of a study's several sets; default: the one of each figure"
+        "--at",
+        default="10cm",
+        metavar="COLUMN",
+        help="the study's column that is the accuracy (default: 10cm)",
+    )
+    command.add_argument(
+        "--on",
+        metavar="SET",
+        help="the set of people, where the study scores on several (default: that of each figure)",
     )
     command.set_defaults(run=_advise)
 

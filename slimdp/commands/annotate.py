@@ -25,20 +25,25 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     add_output(
         command, "--out", role="store", required=True, metavar="LABELS.json",
-        help="the annotation file, which is gone on with where it is there",
+        help="the annotation file; one that is there is gone on with",
     )  # fmt: skip
-    add_surface(command, about="open (default), or a folder with a mesh (docs/surfaces.md)")
+    add_surface(command, about="the body: open, or a folder with a mesh (docs/surfaces.md; default: open)")
     command.add_argument(
         "--frames", action="store_true", help="the pictures of the folder are the frames of a video"
     )
     add_input(
         command, "--weights", words=("default",),
-        help="stage_NAME.pt, or default: a network whose answers are proposed",
+        help="a network whose answers are proposed: stage_NAME.pt, or default for the weights that come "
+        "with slimdp",
     )  # fmt: skip
     add_flow(command, required=False)
-    command.add_argument("--detector", default="auto", help="as of slimdp video (default auto)")
-    command.add_argument("--port", type=int, default=0, help="of the page (default: any that is free)")
-    command.add_argument("--no-browser", action="store_true", help="print the address alone")
+    command.add_argument(
+        "--detector", default="auto", help="what finds people, as of slimdp video (default: auto)"
+    )
+    command.add_argument(
+        "--port", type=int, default=0, help="the port of the page (default: any that is free)"
+    )
+    command.add_argument("--no-browser", action="store_true", help="only print the address of the page")
     command.set_defaults(run=_annotate)
 
 

@@ -17,13 +17,16 @@ def add_annotations(
     command: argparse.ArgumentParser, images_required: bool = True, required: bool = True
 ) -> None:
     """Which people: --annotations, and --images where pictures are opened or only allowed."""
-    add_input(command, "--annotations", required=required, help="DensePose-COCO or PoseTrack JSON")
+    add_input(
+        command, "--annotations", required=required, help="the people: a DensePose-COCO or PoseTrack JSON"
+    )
     add_input(
         command,
         "--images",
         reads=_named_in_annotations,
         required=images_required,
-        help="the folder that its file names start at" + ("" if images_required else " (not needed)"),
+        help="the folder that file names in --annotations start at"
+        + ("" if images_required else " (not needed)"),
     )
 
 
@@ -34,7 +37,7 @@ def add_first_frame(command: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="the number that pictures of a video file give to its first frame, 1 by ffmpeg (default: found "
-        "by comparing them)",
+        "by comparing the pictures)",
     )
 
 
@@ -56,14 +59,15 @@ def add_flow(command: argparse._ActionsContainer, required: bool = True) -> None
         "--flow",
         reads=lambda file, options: file.suffix == ".h5",
         required=required,
-        help="a store of flow_cache: a file or folder",
+        help="the flow store: what python -m flow_cache precompute wrote, a file or a folder",
     )
 
 
 def add_surface(
     command: argparse.ArgumentParser,
     default: str | None = "open",
-    about: str = "open (default), or a folder with DensePose's surface files (docs/surfaces.md)",
+    about: str = "the body: open, or a folder with DensePose's surface files (docs/surfaces.md; default: "
+    "open)",
 ) -> None:
     """--surface: the open body, or a folder with DensePose's files."""
     add_input(
@@ -84,33 +88,50 @@ def add_thresholds(command: argparse.ArgumentParser) -> None:
         type=numbers_with_commas,
         default=(5.0, 10.0, 20.0),
         metavar="CM,CM",
-        help="of the ratios of points (default 5,10,20)",
+        help="distances along the body for the ratios of points (default: 5,10,20)",
     )
-    command.add_argument("--seed", type=int, default=0, help="of the intervals' bootstrap (default 0)")
+    command.add_argument("--seed", type=int, default=0, help="seed of the intervals' bootstrap (default: 0)")
 
 
 def add_threshold_px(command: argparse.ArgumentParser) -> None:
     """--threshold-px: how far flow there and back may miss, as the paper has it."""
     command.add_argument(
-        "--threshold-px", type=float, default=5.0, help="forward-backward offset at 256 px crops (default 5)"
+        "--threshold-px",
+        type=float,
+        default=5.0,
+        help="how far flow there and back may miss, px of a 256 px crop (default: 5)",
     )
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
     """--device: where networks run."""
-    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
+    command.add_argument(
+        "--device",
+        default="auto",
+        help="where the network runs: auto, cpu, cuda, cuda:1 (default: auto, a GPU where there is one)",
+    )
 
 
 def add_imports(command: argparse.ArgumentParser, brings: str) -> None:
     """--imports, again for more: modules that register what `brings` says (docs/extending.md)."""
     command.add_argument(
-        "--imports", action="append", default=[], metavar="MODULE", help=f"a module that brings {brings}"
+        "--imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help=f"a module that brings {brings} (docs/extending.md); again for more",
     )
 
 
 def add_overrides(command: argparse.ArgumentParser, example: str) -> None:
     """--set: settings over those of the file, once or several times."""
-    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=example)
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"change a setting, such as {example}; again for more",
+    )
 
 
 def add_swept_studies(command: argparse.ArgumentParser) -> None:
@@ -118,12 +139,15 @@ def add_swept_studies(command: argparse.ArgumentParser) -> None:
     add_input(
         command,
         "runs",
+        metavar="RUN",
         reads=lambda file, options: file.suffix != ".html",
         nargs="+",
         type=shipped_path,
-        help="folders of slimdp sweep, or files of results",
+        help="a folder of slimdp sweep, or a file of scores",
     )
-    add_input(command, "--study", type=shipped_path, help="of all of RUNS, whatever they say")
+    add_input(
+        command, "--study", type=shipped_path, help="the study of every RUN (default: what its folder says)"
+    )
 
 
 def numbers_with_commas(text: str) -> tuple[float, ...]:

@@ -30,32 +30,44 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     add_annotations(command)
     videos = command.add_argument_group("frames of videos; stills keep their labels")
-    videos.add_argument("--videos", type=int, metavar="N", help="only in so many videos, evenly spread")
-    videos.add_argument("--frames-per-video", type=int, metavar="N", help="evenly spread; 1: the middle one")
-    videos.add_argument("--frames", metavar="FIRST:LAST", help="by their numbers, both ends included")
+    videos.add_argument(
+        "--videos", type=int, metavar="N", help="keep labels in so many videos, evenly spread (default: all)"
+    )
+    videos.add_argument(
+        "--frames-per-video",
+        type=int,
+        metavar="N",
+        help="keep so many labelled frames of each video, evenly spread; 1: the middle one (default: all)",
+    )
+    videos.add_argument(
+        "--frames",
+        metavar="FIRST:LAST",
+        help="keep the frames of these numbers, both ends included (default: all)",
+    )
     shares = command.add_argument_group("shares, drawn by ids and seed")
     for option, of in (
-        ("--keep-images", "of the labelled pictures"),
-        ("--keep-points", "of the points in these"),
+        ("--keep-images", "share of the labelled pictures to keep"),
+        ("--keep-points", "share of the points to keep in these"),
     ):
-        shares.add_argument(option, type=float, default=1.0, metavar="SHARE", help=f"{of}, 0..1")
-    shares.add_argument("--seed", type=int, default=0, help="of the shares (default 0)")
+        shares.add_argument(option, type=float, default=1.0, metavar="SHARE", help=f"{of}, 0..1 (default: 1)")
+    shares.add_argument("--seed", type=int, default=0, help="seed of who and what is kept (default: 0)")
     rest = command.add_argument_group("what stays of the rest")
     about = {
         "parts": "part labels of points that lose (u, v)",
         "masks": "coarse masks of pictures that are left out",
-        "keypoints": "of everybody",
+        "keypoints": "keypoints of everybody",
     }
     for key, names in RESTS.items():
-        help_text = f"{about[key]} (default {names[0]})"
+        help_text = f"{about[key]} (default: {names[0]})"
         rest.add_argument(f"--{key}", choices=names, default=names[0], help=help_text)
     command.add_argument(
         "--seconds-a-click",
         default="",
         metavar="KIND=S,...",
-        help="of points, parts, masks, keypoints, boxes, e.g. points=8,boxes=0 (docs/budgets.md)",
+        help="what a click costs, of points, parts, masks, keypoints, boxes, such as points=8,boxes=0 "
+        "(default: docs/budgets.md)",
     )
-    add_output(command, "--out", help="the JSON to write; without it labels are only counted")
+    add_output(command, "--out", help="the annotation file to write (default: none, labels are only counted)")
     command.set_defaults(run=_budget)
 
 

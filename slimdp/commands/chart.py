@@ -12,43 +12,56 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "chart",
         help="make a surface of a mesh of yours: parts, charts, left and right, keypoints",
-        description="Make a surface of a mesh (OBJ, PLY, STL, OFF), a folder for --surface: docs/surfaces.md."
-        " What is changed in the mesh is told; charts.png in the folder shows the parts.",
+        description="Make a surface of a mesh (OBJ, PLY, STL, OFF): a folder for --surface "
+        "(docs/surfaces.md). The command tells what it changes in the mesh; charts.png in the folder shows "
+        "the parts.",
     )
-    add_input(command, "mesh", help="one closed surface of one category, in its rest pose")
+    add_input(command, "mesh", metavar="MESH", help="one closed surface of one category, in its rest pose")
     add_output(command, "--out", role="folder", required=True, help="the folder to make")
-    command.add_argument("--category", help="what it is (default: the name of --out)")
+    command.add_argument("--category", help="the name of what it is (default: the name of --out)")
     command.add_argument(
         "--parts",
         default="auto",
         metavar="HOW",
-        help="groups or materials of an OBJ file, cut (into disks around far-apart places), or a file with a "
-        "label for each face; default: groups, else materials, else cut",
+        help="where parts come from: groups or materials of an OBJ file, cut (into disks around far-apart "
+        "places), or a file with a label for each face (default: groups, else materials, else cut)",
     )
     command.add_argument(
-        "--regions", type=int, default=14, help="about how many, where it is cut (default 14)"
+        "--regions", type=int, default=14, help="about how many parts to cut it into (default: 14)"
     )
-    add_input(command, "--keypoints", help="JSON or YAML: a vertex (from 0) or [x, y, z] for each name")
-    command.add_argument("--scale", type=float, default=1.0, help="metres of a unit of the file (default 1)")
-    command.add_argument("--up", default="y+", metavar="AXIS", help="y+ (default), y-, x+, x-, z+ or z-")
+    add_input(
+        command, "--keypoints", help="keypoints as JSON or YAML: a vertex (from 0) or [x, y, z] for each name"
+    )
     command.add_argument(
-        "--front", metavar="AXIS", help="to where it looks (default: as left and right tell)"
+        "--scale", type=float, default=1.0, help="metres that a unit of the file is long (default: 1)"
+    )
+    command.add_argument(
+        "--up",
+        default="y+",
+        metavar="AXIS",
+        help="the axis that points up: y+, y-, x+, x-, z+ or z- (default: y+)",
+    )
+    command.add_argument(
+        "--front", metavar="AXIS", help="the axis that it looks along (default: as left and right tell)"
     )
     command.add_argument(
         "--symmetry",
         choices=["auto", "none", "require"],
         default="auto",
-        help="left and right: where there is a mirror plane (default), none, or an error without one",
+        help="left and right: auto where there is a mirror plane, none, or require, an error without one "
+        "(default: auto)",
     )
     command.add_argument(
         "--holes",
         choices=["refuse", "fill", "keep"],
         default="refuse",
-        help="of a mesh that is open (default: an error)",
+        help="what becomes of holes in a mesh: refuse, an error, fill or keep (default: refuse)",
     )
-    command.add_argument("--keep-largest", action="store_true", help="of several pieces")
+    command.add_argument("--keep-largest", action="store_true", help="take the largest of several pieces")
     command.add_argument(
-        "--faces", type=int, help="reduce it to so many triangles (pip install 'slimdp[chart]')"
+        "--faces",
+        type=int,
+        help="reduce it to so many triangles (default: all; needs: pip install 'slimdp[chart]')",
     )
     command.set_defaults(run=_chart)
 

@@ -31,48 +31,75 @@ def _add_synthesize(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--preset",
         default="tiny",
-        help="how much: smoke (for tests), tiny (of the quickstart; default), small (all tables on a CPU), "
-        "full (the sizes of the real sets)",
+        help="how much: smoke (for tests), tiny (as the quickstart), small (all tables on a CPU), full (the "
+        "sizes of the real sets), people (of the weights that come with slimdp) (default: tiny)",
     )
-    command.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
-    command.add_argument("--processes", type=int, help="default: one a core")
-    add_input(command, "--backgrounds", help="a folder of pictures to stand before")
-    add_input(command, "--motions", help="a folder of BVH files to move by")
+    command.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    command.add_argument("--processes", type=int, help="processes that render (default: one a core)")
+    add_input(
+        command,
+        "--backgrounds",
+        help="a folder of pictures for people to stand before (default: drawn rooms and streets)",
+    )
+    add_input(
+        command,
+        "--motions",
+        help="a folder of BVH files for people to move by (default: fourteen activities)",
+    )
     add_overrides(command, "annotator_error=1, style.tempo=2")
     command.set_defaults(run=_synthesize)
 
 
 def _add_doctor(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("doctor", help="check a data set, rendered or real; exit code 1 for errors")
-    add_input(command, "folder", reads=_no_diagnosis, help="the folder of the data set")
-    command.add_argument("--quick", action="store_true", help="headers of a sample of the pictures only")
-    add_input(command, "--images", help="where the pictures are, if elsewhere")
-    command.add_argument("--processes", type=int, help="default: one a core")
+    command = commands.add_parser(
+        "doctor",
+        help="check a data set, rendered or real; exit code 1 for errors",
+        description="Check a data set, rendered or real: annotations, pictures, flow, surface files "
+        "(docs/doctor.md). Exit code 1 for errors.",
+    )
+    add_input(command, "folder", metavar="FOLDER", reads=_no_diagnosis, help="the folder of the data set")
+    command.add_argument(
+        "--quick", action="store_true", help="read only the headers of a sample of the pictures"
+    )
+    add_input(command, "--images", help="the folder of the pictures, if elsewhere (default: FOLDER)")
+    command.add_argument("--processes", type=int, help="processes that read (default: one a core)")
     add_output(command, "--json", help="write all findings to this file")
     command.set_defaults(run=_doctor)
 
 
 def _add_draw(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("draw", help="draw annotations, or predictions, on their pictures")
+    command = commands.add_parser(
+        "draw",
+        help="draw annotations, or predictions, on their pictures",
+        description="Draw annotations, predictions (--predictions) or DensePose results (--results) on their "
+        "pictures, as one sheet.",
+    )
     add_annotations(command)
-    add_input(command, "--predictions", default=None)
+    add_input(command, "--predictions", help="predictions.h5 to draw beside the annotations")
     add_input(command, "--results", help="DensePose results (.json) to draw")
     command.add_argument(
-        "--least-score", type=float, default=0.0, help="of the results to draw (default 0: all)"
+        "--least-score",
+        type=float,
+        default=0.0,
+        help="draw only results of this score or more (default: 0, all)",
     )
-    command.add_argument("--count", type=int, default=8, help="pictures at most (default 8)")
-    command.add_argument("--columns", type=int, default=2, help="pictures a row (default 2)")
-    command.add_argument("--video", help="only the frames of this video (vid_id)")
+    command.add_argument("--count", type=int, default=8, help="pictures at most (default: 8)")
+    command.add_argument("--columns", type=int, default=2, help="pictures a row (default: 2)")
+    command.add_argument("--video", help="draw only the frames of this video (vid_id)")
     add_output(command, "--out", required=True, help="the PNG to write")
     command.set_defaults(run=_draw)
 
 
 def _add_surface(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
-        "surface", help="draw the body's parts and charts, and tell their distortion"
+        "surface",
+        help="draw the body's parts and charts, and tell their distortion",
+        description="Draw the body's parts and charts, and tell their distortion (docs/surfaces.md).",
     )
     add_surface(command)
-    command.add_argument("--height", type=int, default=1000, help="of the picture, px (default 1000)")
+    command.add_argument(
+        "--height", type=int, default=1000, help="the height of the picture, px (default: 1000)"
+    )
     add_output(command, "--out", required=True, help="the PNG to write")
     command.set_defaults(run=_surface)
 

@@ -33,8 +33,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     _add_evaluate(commands)
     _add_annotators(commands)
     _add_stability(commands)
-    command = commands.add_parser("results", help="write predictions as DensePose results, for other tools")
-    add_input(command, "--predictions", required=True, help="predictions.h5")
+    command = commands.add_parser(
+        "results",
+        help="write predictions as DensePose results, for other tools",
+        description="Write predictions as DensePose results (docs/evaluation.md), for other tools.",
+    )
+    add_input(command, "--predictions", required=True, help="predictions.h5 to read")
     add_output(command, "--out", required=True, help="the JSON to write")
     command.set_defaults(run=_results)
 
@@ -43,24 +47,34 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "evaluate",
         help="score saved predictions: points in centimetres on the body, people by GPS, GPSm and IoU",
-        description="Score saved predictions (docs/evaluation.md). No picture is looked at.",
+        description="Score saved predictions: points in centimetres on the body, people by GPS, GPSm and IoU "
+        "(docs/evaluation.md). No picture is looked at.",
     )
-    add_input(command, "--predictions", required=True, help="predictions.h5, or .json of DensePose results")
+    add_input(command, "--predictions", required=True, help="predictions.h5, or DensePose results (.json)")
     add_annotations(command, images_required=False)
     add_surface(command)
     command.add_argument(
         "--kappa",
         choices=["per-part", "paper"],
         default="per-part",
-        help="tolerance of GPS: by part, as published AP has it (default), or 0.255 m as in the paper",
+        help="tolerance of GPS: by part, as published AP has it, or 0.255 m as in the paper (default: "
+        "per-part)",
     )
     command.add_argument(
-        "--missing", choices=["raise", "wrong"], default="raise", help="people not predicted"
+        "--missing",
+        choices=["raise", "wrong"],
+        default="raise",
+        help="people who were not predicted: an error, or wrong points (default: raise)",
     )
     add_thresholds(command)
-    add_input(command, "--annotators", help="a row to compare with: --out of slimdp annotators")
+    add_input(command, "--annotators", help="scores of annotators to show beside: --out of slimdp annotators")
     add_output(
-        command, "--curve", type=curve_file, action="append", default=[], help="write f(t) to a .csv or .png"
+        command,
+        "--curve",
+        type=curve_file,
+        action="append",
+        default=[],
+        help="write the ratio of correct points over distance to a .csv or .png; again for more",
     )
     command.add_argument(
         "--score",
@@ -72,17 +86,22 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--keypoints",
         action="store_true",
-        help="instead: how far on the body the predictions are from the people's keypoints (and --score)",
+        help="score keypoints instead of points: how far on the body predictions are from them",
     )
-    add_input(command, "--reference", help="with --keypoints, to compare with: --out of another such command")
+    add_input(
+        command, "--reference", help="with --keypoints: scores to compare with, --out of another such command"
+    )
     add_imports(command, "a metric")
-    add_output(command, "--out", help="scores.json to write")
+    add_output(command, "--out", help="the scores.json to write (default: none, scores are only printed)")
     command.set_defaults(run=_evaluate)
 
 
 def _add_annotators(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
-        "annotators", help="score annotators against the truth, and draw where on the body they err"
+        "annotators",
+        help="score annotators against the truth, and draw where on the body they err",
+        description="Score annotators against the truth, and draw where on the body they err "
+        "(docs/evaluation.md).",
     )
     add_annotations(command, images_required=False)
     known = command.add_mutually_exclusive_group(required=True)
@@ -90,16 +109,24 @@ def _add_annotators(commands: argparse._SubParsersAction) -> None:
         known,
         "--truth",
         reads=lambda file, options: "iuv" in file.parts,
-        help="the folder of a rendered set, or a file of the same people, exact",
+        help="the truth: the folder of the rendered set, or an annotation file of the same people, exact",
     )
-    known.add_argument("--simulate", type=float, metavar="SCALE", help="annotators of exact labels: 1")
+    known.add_argument(
+        "--simulate",
+        type=float,
+        metavar="SCALE",
+        help="take the labels for exact, and let simulated annotators err, SCALE times as far as usual (1)",
+    )
     command.add_argument(
-        "--tolerance-px", type=float, default=1.0, help="from a point to that of a truth file (default 1)"
+        "--tolerance-px",
+        type=float,
+        default=1.0,
+        help="how far apart a point and that of a truth file may be, px (default: 1)",
     )
     add_surface(command)
     add_thresholds(command)
-    add_output(command, "--picture", help="the PNG of the body to write")
-    add_output(command, "--out", help="for slimdp evaluate --annotators")
+    add_output(command, "--picture", help="the PNG to write: where on the body they err")
+    add_output(command, "--out", help="the JSON of scores to write, for slimdp evaluate --annotators")
     command.set_defaults(run=_annotators)
 
 
@@ -112,34 +139,38 @@ def _add_stability(commands: argparse._SubParsersAction) -> None:
         "video wrote (--video, and --flow or --source).",
     )
     predicted = command.add_mutually_exclusive_group(required=True)
-    add_input(predicted, "--predictions", help="predictions.h5")
-    add_input(predicted, "--video", metavar="IUV", help="iuv.h5 of slimdp video --write iuv-h5")
+    add_input(predicted, "--predictions", help="predictions.h5 of people in boxes, with --annotations")
+    add_input(predicted, "--video", metavar="IUV", help="the iuv.h5 that slimdp video --write iuv-h5 wrote")
     add_annotations(command, images_required=False, required=False)
     between = command.add_mutually_exclusive_group(required=True)
     add_flow(between, required=False)
     add_input(
-        between, "--source", help="with --video, the video that it was made of: its flow is estimated, by DIS"
+        between,
+        "--source",
+        help="with --video: the video that it was made of, whose flow is estimated by DIS",
     )
     add_input(
         command,
         "--truth",
         reads=lambda file, options: "iuv" in file.parts,
-        help="with --video, the folder of the rendered set that the clip is of: what is right is told, too",
+        help="with --video: the folder of the rendered set that the clip is of, to tell what is right, too",
     )
     add_surface(command)
     add_input(
         command,
         "--beside",
         metavar="IUV",
-        help="with --film: another dense pose of the same video, as --video",
+        help="with --film: the iuv.h5 of another dense pose of the same video",
     )
     add_output(
         command,
         "--film",
-        help="an MP4 to write: lines of equal u and v of --video, and of --beside, side by side",
+        help="the MP4 to write: lines of equal u and v of --video and of --beside, side by side",
     )
-    command.add_argument("--jump-cm", type=float, default=5.0, help="the least jump (default 5)")
-    command.add_argument("--step", type=int, default=1, help="frames from one to the other (default 1)")
+    command.add_argument(
+        "--jump-cm", type=float, default=5.0, help="the least jump, cm along the body (default: 5)"
+    )
+    command.add_argument("--step", type=int, default=1, help="frames from one look to the next (default: 1)")
     add_threshold_px(command)
     add_first_frame(command)
     add_output(command, "--out", help="the JSON to write")

@@ -13,17 +13,18 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "export",
         help="write a network as ONNX, for programs without torch",
-        description="Write a trained network as an ONNX file, with what it takes to use it in its metadata "
+        description="Write a trained network as an ONNX file, with what its use takes in the metadata "
         "(docs/export.md). Needs: pip install 'slimdp[export]'",
     )
     add_input(
         command,
         "checkpoint",
+        metavar="CHECKPOINT",
         words=("default",),
         help="stage_NAME.pt of a run, or default: the weights that come with slimdp",
     )
     add_output(command, "--out", required=True, help="the ONNX file to write")
-    command.add_argument("--int8", action="store_true", help="weights in 8 bits: a file half as large")
+    command.add_argument("--int8", action="store_true", help="write weights in 8 bits: a file half as large")
     add_imports(command, "the network")
     command.set_defaults(run=_export)
 

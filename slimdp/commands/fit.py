@@ -13,26 +13,32 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "fit",
         help="your own videos: from a few labelled frames to dense pose of all frames",
-        description="From a few labelled frames to dense pose of all frames (docs/fit.md): check, carry "
+        description="From a few labelled frames to dense pose of all frames (docs/fit.md): check, propagate "
         "labels, train, predict. The same command goes on where it was stopped.",
     )
     _add_labels_and_videos(command)
     add_output(command, "--out", role="folder", required=True, help="the run's folder")
     command.add_argument(
         "--weights",
-        help="stage_NAME.pt to begin with, or scratch (default: those that come with slimdp, else scratch)",
+        help="the weights to begin with: stage_NAME.pt, or scratch (default: those that come with slimdp, "
+        "else scratch)",
     )
     command.add_argument(
         "--reach",
         type=int,
         metavar="N",
-        help="carry labels over N frames to either side along the flow, 0 for none (default: 24, or 0 where "
-        "the weights know people)",
+        help="propagate labels over N frames to either side along the flow, 0 for none (default: 24, "
+        "or 0 where the weights know people)",
     )
     command.add_argument(
-        "--threshold-px", type=float, default=5.0, help="of carried labels, at 256 px crops (default 5)"
+        "--threshold-px",
+        type=float,
+        default=5.0,
+        help="how far flow there and back may miss, px of a 256 px crop (default: 5)",
     )
-    command.add_argument("--detector", default="auto", help="as of slimdp video (default auto)")
+    command.add_argument(
+        "--detector", default="auto", help="what finds people, as of slimdp video (default: auto)"
+    )
     command.add_argument(
         "--self-train",
         action=argparse.BooleanOptionalAction,
@@ -53,7 +59,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     _add_labels_and_videos(command)
     add_output(command, "--out", role="folder", required=True, help="the folder to make")
     command.add_argument(
-        "--around", type=int, default=0, metavar="N", help="frames to either side of each (default 0)"
+        "--around", type=int, default=0, metavar="N", help="frames to either side of each (default: 0)"
     )
     command.set_defaults(run=_frames)
 
@@ -66,7 +72,7 @@ def _add_labels_and_videos(command: argparse.ArgumentParser) -> None:
         type=str,
         nargs="+",
         metavar="VIDEO",
-        help="files, or folders of pictures; NAME=PATH for one that the labels call NAME",
+        help="a video file, or a folder of pictures; NAME=PATH for one that the labels call NAME",
     )
     command.add_argument(
         "--first-frame",

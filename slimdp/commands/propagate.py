@@ -28,33 +28,37 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     frames.add_argument(
         "--steps",
         type=parse_steps,
-        help="-3:3 (default), or a list: --steps=-8,8; what the flow does not hold is chained",
+        help="frames to propagate labels over: a range, or a list, --steps=-8,8; what the flow does not hold "
+        "is chained (default: -3:3)",
     )
-    frames.add_argument("--reach", type=int, help="frames to either side: 8 for --steps=-8:8")
+    frames.add_argument("--reach", type=int, help="the same, as frames to either side: 8 for --steps=-8:8")
     add_threshold_px(command)
     command.add_argument(
         "--regions",
         choices=("none", "person", "part"),
-        help="drop labels at whose place another person, another part or the background shows",
+        help="drop labels at whose place another person or the background shows, for part also another part, "
+        "for none no label (default: part)",
     )
     command.add_argument(
         "--colour-limit",
         type=float,
         metavar="D",
-        help="drop labels that show other colours where they land, by more than D (such as 14; default: any)",
+        help="drop labels that show other colours where they land, by more than D, such as 14 (default: "
+        "none)",
     )
     command.add_argument(
         "--confidence",
         choices=("none", "falling"),
         default="none",
-        help="falling: labels weigh less, the further and the less surely they came (default none: as much)",
+        help="what labels weigh: none, all alike; falling, less, the further and the less surely they came "
+        "(default: none)",
     )
     command.add_argument(
         "--least-probability",
         type=float,
         metavar="P",
-        help="drop labels that are less likely right, by a learned check in the place of --threshold-px; "
-        "labels weigh as much as they are likely (such as 0.5)",
+        help="drop labels that are less likely right than P, such as 0.5, by a learned check in the place of "
+        "--threshold-px; labels weigh as much as they are likely",
     )
     command.add_argument(
         "--longest-hop",
@@ -63,17 +67,22 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         help="frames that one flow may lead over; 1: from frame to frame (default: as many as are stored)",
     )
     command.add_argument(
-        "--min-points", type=int, default=5, help="people with fewer are dropped (default 5)"
+        "--min-points", type=int, default=5, help="drop people with fewer points (default: 5)"
     )
     command.add_argument(
         "--unchecked-frames", action="store_true", help="do not compare the pictures with those of the flow"
     )
     add_first_frame(command)
     add_output(command, "--out", required=True, help="the annotation file to write")
-    add_output(command, "--json", help="also write the counts to this file")
-    add_output(command, "--sheet", help="also draw where labels went, a PNG")
-    command.add_argument("--sheet-rows", type=int, default=6, help="people on the sheet (default 6)")
-    command.add_argument("--sheet-by", choices=("part", "u"), default="part", help="colours of the labels")
+    add_output(command, "--json", help="the JSON of the counts to write")
+    add_output(command, "--sheet", help="the PNG to write: where labels went")
+    command.add_argument("--sheet-rows", type=int, default=6, help="people on the sheet (default: 6)")
+    command.add_argument(
+        "--sheet-by",
+        choices=("part", "u"),
+        default="part",
+        help="what the colours on the sheet mean (default: part)",
+    )
     command.set_defaults(run=_propagate)
 
 

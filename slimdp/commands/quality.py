@@ -30,8 +30,10 @@ def _add_exam(commands: argparse._SubParsersAction) -> None:
         "slimdp annotators --truth says how far off they are (docs/evaluation.md).",
     )
     add_annotations(command, images_required=False)
-    command.add_argument("--people", type=int, default=12, help="how many, drawn by chance (default 12)")
-    command.add_argument("--seed", type=int, default=0, help="of who is drawn (default 0)")
+    command.add_argument(
+        "--people", type=int, default=12, help="how many people, drawn by chance (default: 12)"
+    )
+    command.add_argument("--seed", type=int, default=0, help="seed of who is drawn (default: 0)")
     add_output(command, "--out", required=True, help="the annotation file to write")
     command.set_defaults(run=_exam)
 
@@ -45,15 +47,20 @@ def _add_merge(commands: argparse._SubParsersAction) -> None:
     )
     add_input(command, "files", nargs="+", metavar="LABELS", help="an annotation file by each annotator")
     command.add_argument(
-        "--tolerance-px", type=float, default=1.0, help="between points of one place (default 1)"
+        "--tolerance-px",
+        type=float,
+        default=1.0,
+        help="how far apart points of one place may be, px (default: 1)",
     )
     command.add_argument(
-        "--apart-cm", type=float, help="merge no places whose annotators are farther apart than this"
+        "--apart-cm",
+        type=float,
+        help="merge no places whose annotators are farther apart than this, cm (default: merge all)",
     )
     add_surface(command)
-    add_output(command, "--out", help="the annotation file of all to write")
-    add_output(command, "--picture", help="the PNG of the body to write")
-    add_output(command, "--scores", help="the JSON of the distances to write")
+    add_output(command, "--out", help="the annotation file to write: the merged labels")
+    add_output(command, "--picture", help="the PNG to write: where on the body they are apart")
+    add_output(command, "--scores", help="the JSON to write: the distances")
     command.set_defaults(run=_merge)
 
 

@@ -13,21 +13,26 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "report",
         help="write the page of one or several studies",
-        description="One page that opens in a browser and needs nothing else: tables beside the paper's "
-        "numbers, curves, pictures, and the commands that make what is missing (docs/report.md).",
+        description="Write one page that opens in a browser and needs nothing else: tables beside the "
+        "paper's numbers, curves, pictures, and the commands that make what is missing (docs/report.md).",
     )
     add_swept_studies(command)
     add_output(command, "--out", required=True, help="the HTML file to write")
-    add_output(command, "--figures", role="folder", help="a folder for PNG and CSV of the same")
+    add_output(command, "--figures", role="folder", help="a folder to fill with the same as PNG and CSV")
     command.add_argument(
         "--baseline",
-        help="the row to compare all with; default: that of each of the study's groups, else the first one",
+        help="the row to compare all with (default: that of each of the study's groups, else the first one)",
     )
-    command.add_argument("--panels", type=int, default=4, metavar="N", help="people to draw (default 4)")
+    command.add_argument("--panels", type=int, default=4, metavar="N", help="people to draw (default: 4)")
     command.add_argument(
         "--no-panels", dest="panels", action="store_const", const=0, help="run no network, draw no people"
     )
-    command.add_argument("--panel-rows", type=names_with_commas, metavar="A,B", help="rows that draw them")
+    command.add_argument(
+        "--panel-rows",
+        type=names_with_commas,
+        metavar="A,B",
+        help="the rows whose networks draw them (default: chosen)",
+    )
     add_imports(command, "networks or metrics that the runs were made with")
     add_device(command)
     command.set_defaults(run=_report)

@@ -20,8 +20,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "suggest",
         help="say which frames of videos to label next",
-        description="Say which frames of videos to label next (docs/suggest.md): from which flow carries "
-        "labels to most of what no label reaches yet.",
+        description="Say which frames of videos to label next (docs/suggest.md): those from which flow "
+        "carries labels to most of what no label reaches yet.",
     )
     add_input(
         command,
@@ -30,19 +30,21 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         help="a video file, a folder of its frames, or an annotation file with labels so far",
     )
     add_input(command, "--images", help="the folder that file names of the annotation file start at")
-    command.add_argument("--count", type=int, default=5, help="frames to suggest, of each video (default 5)")
+    command.add_argument("--count", type=int, default=5, help="frames to suggest, of each video (default: 5)")
     command.add_argument(
         "--method",
         choices=_METHODS,
-        help="default: flow with --flow, else features with --weights, else even",
+        help="how frames are chosen (default: flow with --flow, else features with --weights, else even)",
     )
     add_flow(command, required=False)
-    add_input(command, "--weights", help="stage_NAME.pt: for features, and to ask where it is unsure")
-    command.add_argument(
-        "--reach", type=int, default=24, help="frames over which labels would be carried (default 24)"
+    add_input(
+        command, "--weights", help="stage_NAME.pt: a network for features, and to ask where it is unsure"
     )
-    command.add_argument("--seed", type=int, default=0, help="of random, and of k-means (default 0)")
-    add_output(command, "--out", help="the JSON to write")
+    command.add_argument(
+        "--reach", type=int, default=24, help="frames over which labels would be carried (default: 24)"
+    )
+    command.add_argument("--seed", type=int, default=0, help="seed of random and of k-means (default: 0)")
+    add_output(command, "--out", help="the JSON to write (default: none, frames are only printed)")
     add_imports(command, "networks that the weights were made with")
     add_device(command)
     command.set_defaults(run=_suggest)

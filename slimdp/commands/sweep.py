@@ -25,32 +25,41 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "with a sweep that was stopped or killed; exit code 1 if a run failed.",
     )
     add_input(
-        command, "study", nargs="+", type=shipped_path, help="yours, or experiments/*/study.yaml (shipped)"
+        command,
+        "study",
+        nargs="+",
+        metavar="STUDY",
+        type=shipped_path,
+        help="a study.yaml: yours, or experiments/*/study.yaml (shipped)",
     )
     add_output(
         command,
         "--out",
         role="folder",
-        help="default: runs/ and the study's name: its folder's, or its own where it is no study.yaml; of "
-        "several studies each has a folder of its name in it",
+        help="the folder to fill; of several studies each gets a folder of its name in it (default: runs/ "
+        "and the study's name: its folder's, or its own where it is no study.yaml)",
     )
     add_output(
         command,
         "--shared",
         role="folder",
-        help="where stages are trained, to share; default: shared in --out",
+        help="the folder of stages that rows share (default: shared in --out)",
     )
-    command.add_argument("--rows", type=names_with_commas, metavar="A,B", help="only these rows")
-    command.add_argument("--seeds", type=seeds_with_commas, metavar="N,N", help="instead of the study's")
-    command.add_argument("--jobs", type=int, help="runs at a time; default: one a core")
+    command.add_argument(
+        "--rows", type=names_with_commas, metavar="A,B", help="only these rows (default: all)"
+    )
+    command.add_argument(
+        "--seeds", type=seeds_with_commas, metavar="N,N", help="only these seeds (default: the study's)"
+    )
+    command.add_argument("--jobs", type=int, help="runs at a time (default: one a core)")
     add_device(command)
-    add_overrides(command, "for every row: stages.0.steps=10")
+    add_overrides(command, "stages.0.steps=10, for every row")
     for option, which in (("--data", "to train on"), ("--evaluate", "to score on")):
         names, about = ("ANNOTATIONS", "IMAGES"), f"your own people {which}, for those of the study"
         add_input(command, option, type=str, nargs=2, action="append", default=[], metavar=names, help=about)
     command.add_argument("--status", action="store_true", help="say how far it is, and do nothing")
     add_output(
-        command, "--results", help="the file of scores, of this --out alone; default: scores.jsonl in it"
+        command, "--results", help="the file of scores, of this --out alone (default: scores.jsonl in it)"
     )
     add_job_options(command)
     command.set_defaults(run=_sweep)

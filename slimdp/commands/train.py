@@ -21,10 +21,25 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_quickstart(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("quickstart", help="render, propagate, train, score: everything once")
-    add_output(command, "--out", role="folder", default=Path("runs/quickstart"), help="the folder to fill")
-    command.add_argument("--preset", default="tiny", help="tiny (minutes; default) or smoke (for tests)")
-    command.add_argument("--seed", type=int, default=0, help="of the rendered people and of the training")
+    command = commands.add_parser(
+        "quickstart",
+        help="render, propagate, train, score: everything once",
+        description="Render people, propagate their labels, train, score, and write a page of it "
+        "(docs/quickstart.md).",
+    )
+    add_output(
+        command,
+        "--out",
+        role="folder",
+        default=Path("runs/quickstart"),
+        help="the folder to fill (default: runs/quickstart)",
+    )
+    command.add_argument(
+        "--preset", default="tiny", help="how much: tiny (minutes) or smoke (for tests) (default: tiny)"
+    )
+    command.add_argument(
+        "--seed", type=int, default=0, help="seed of the rendered people and of the training (default: 0)"
+    )
     command.set_defaults(run=_quickstart)
 
 
@@ -35,7 +50,13 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         description="Train a network in stages (docs/training.md). On several GPUs: "
         "torchrun --nproc-per-node N -m slimdp train ...",
     )
-    add_input(command, "config", type=shipped_path, help="settings: yours, or experiments/*.yaml (shipped)")
+    add_input(
+        command,
+        "config",
+        metavar="CONFIG",
+        type=shipped_path,
+        help="the settings: a YAML of yours, or experiments/*.yaml (shipped)",
+    )
     add_overrides(command, "stages.0.steps=10")
     add_output(command, "--out", role="folder", required=True, help="the run's folder")
     command.add_argument("--resume", action="store_true", help="go on with the run in --out")
@@ -43,17 +64,24 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         command,
         "--initial",
         words=("default",),
-        help="begin with another run's stage_NAME.pt, or default: the weights that come with slimdp",
+        help="the weights to begin with: another run's stage_NAME.pt, or default for those that come with "
+        "slimdp",
     )
     add_device(command)
     command.set_defaults(run=_train)
 
 
 def _add_predict(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("predict", help="predict people in boxes into a file")
+    command = commands.add_parser(
+        "predict",
+        help="predict people in boxes into a file",
+        description="Predict the people in the boxes of an annotation file into predictions.h5, which "
+        "evaluate, results and draw read (docs/evaluation.md).",
+    )
     add_input(
         command,
         "checkpoint",
+        metavar="CHECKPOINT",
         words=("default",),
         help="stage_NAME.pt of a run, or default: the weights that come with slimdp",
     )
@@ -61,22 +89,27 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--given-boxes",
         action="store_true",
-        help="a network that finds people itself looks at those in the boxes of the file instead",
+        help="look at the people in the boxes of --annotations, though the network finds people itself",
     )
     add_input(
         command,
         "--boxes",
         metavar="FOUND.h5",
-        help="look at the people of another network's predictions instead, with their scores",
+        help="look at the people of another network's predictions, with their scores",
     )
     command.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
-    add_surface(command, None, "whose symmetry that takes; default: the training's")
+    add_surface(command, None, "the body whose left and right --flip-test takes (default: the training's)")
     command.add_argument(
-        "--scales", type=_scale, nargs="+", default=[1.0], metavar="X", help="of the crop, fused (default: 1)"
+        "--scales",
+        type=_scale,
+        nargs="+",
+        default=[1.0],
+        metavar="X",
+        help="scales of the crop, whose answers are fused (default: 1)",
     )
     add_imports(command, "the network, or a loss that its training had")
     add_device(command)
-    add_output(command, "--out", required=True, help="predictions.h5 to write")
+    add_output(command, "--out", required=True, help="the predictions.h5 to write")
     command.set_defaults(run=_predict)
 
 
@@ -87,11 +120,11 @@ def _add_calibrate(commands: argparse._SubParsersAction) -> None:
         description="Fit error bars on people with exact labels, and write them beside the checkpoint, where "
         "predict, video and DensePose find them (docs/weights.md).",
     )
-    add_input(command, "checkpoint", help="stage_NAME.pt of a run")
+    add_input(command, "checkpoint", metavar="CHECKPOINT", help="stage_NAME.pt of a run")
     add_annotations(command)
-    add_surface(command, None, "that errors are measured on; default: the training's")
+    add_surface(command, None, "the body that errors are measured on (default: the training's)")
     command.add_argument(
-        "--level", type=float, default=0.9, help="share of errors under the bar (default 0.9)"
+        "--level", type=float, default=0.9, help="the share of errors that lie under the bar (default: 0.9)"
     )
     add_imports(command, "the network")
     add_device(command)

@@ -28,22 +28,28 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         help="dense pose of a video: find people, follow them, predict every frame, draw it",
         description="Dense pose of a video (docs/video.md). A run that was stopped goes on where it was.",
     )
-    add_input(command, "video", metavar="IN", help="a video file, a folder of images, or one image")
+    add_input(command, "video", metavar="VIDEO", help="a video file, a folder of pictures, or a picture")
     add_output(command, "--out", role="folder", required=True, help="the folder to fill")
-    command.add_argument("--weights", help="stage_NAME.pt of a run (default: those that come with slimdp)")
+    command.add_argument(
+        "--weights", help="the network: stage_NAME.pt of a run (default: the weights that come with slimdp)"
+    )
     _add_finding(command)
     command.add_argument(
         "--write",
         type=names_with_commas,
         default=_WRITTEN,
         metavar="KIND,KIND",
-        help=f"outputs (docs/video.md); default {','.join(_WRITTEN)}",
+        help=f"what to write (docs/video.md lists all; default: {','.join(_WRITTEN)})",
     )
     command.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
-    add_surface(command, None, "whose symmetry that takes; default: the training's")
-    command.add_argument("--frames", type=int, metavar="N", help="only the first N frames")
-    command.add_argument("--rate", type=Fraction, help="images a second of a folder (default 25)")
-    command.add_argument("--batch", type=int, default=8, help="crops that are predicted together (default 8)")
+    add_surface(command, None, "the body whose left and right --flip-test takes (default: the training's)")
+    command.add_argument(
+        "--frames", type=int, metavar="N", help="look at the first N frames only (default: all)"
+    )
+    command.add_argument("--rate", type=Fraction, help="pictures a second, of a folder (default: 25)")
+    command.add_argument(
+        "--batch", type=int, default=8, help="crops that are predicted together (default: 8)"
+    )
     add_device(command)
     add_imports(command, "the network, a detector, a tracker or a writer")
     command.set_defaults(run=_video)
@@ -55,8 +61,8 @@ def _add_finding(command: argparse.ArgumentParser) -> None:
         "--detector",
         default="auto",
         metavar="NAME[:WHAT]",
-        help="yolox:FILE.onnx, torchvision[:MODEL[:FILE]], boxes:FILE.json, follow[:x,y,width,height], or "
-        "auto (default): the first that is at hand",
+        help="what finds people: yolox:FILE.onnx, torchvision[:MODEL[:FILE]], boxes:FILE.json, "
+        "follow[:x,y,width,height], or auto, the first that is at hand (default: auto)",
     )
     add_input(
         command,
@@ -67,24 +73,40 @@ def _add_finding(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--anchors-of", metavar="NAME", help="what the anchors call this video (default: its own name)"
     )
-    command.add_argument("--detector-side", type=int, metavar="PX", help="of what yolox sees")
-    command.add_argument("--score", type=float, default=0.3, help="least score of a box, 0..1 (default 0.3)")
     command.add_argument(
-        "--every", type=int, metavar="K", help="detect in every K-th frame (default 4; of boxes 1)"
+        "--detector-side",
+        type=int,
+        metavar="PX",
+        help="the side of the picture that yolox sees (default: that of its file)",
     )
-    command.add_argument("--tracker", metavar="NAME", help="flow, outline (default: as the detector needs)")
+    command.add_argument(
+        "--score", type=float, default=0.3, help="the least score of a box, 0..1 (default: 0.3)"
+    )
+    command.add_argument(
+        "--every",
+        type=int,
+        metavar="K",
+        help="find people in every K-th frame (default: 4, of boxes:FILE.json 1)",
+    )
+    command.add_argument(
+        "--tracker",
+        metavar="NAME",
+        help="what follows people: flow or outline (default: as the detector needs)",
+    )
     command.add_argument(
         "--smooth",
         default="flow",
         metavar="HOW",
-        help="over time: flow (default), causal (past frames alone), none",
+        help="smoothing over time: flow, causal (past frames alone) or none (default: flow)",
     )
-    command.add_argument("--reach", type=int, default=2, help="frames to each side for that (default 2)")
+    command.add_argument(
+        "--reach", type=int, default=2, help="frames to each side that --smooth takes (default: 2)"
+    )
     add_input(
         command,
         "--flow",
         reads=lambda file, options: file.suffix == ".h5",
-        help="a store of flow_cache with steps +1 and -1 for that (default: estimated around people)",
+        help="the flow store that --smooth takes, with steps +1 and -1 (default: estimated around people)",
     )
 
 
