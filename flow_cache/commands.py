@@ -14,7 +14,7 @@ from flow_cache.choices import COMMIT_SECONDS, FILTER_NAMES, FORMAT_NAMES, MARGI
 from flow_cache.errors import FlowCacheError
 from flow_cache.finetune import command as finetune_command
 from flow_cache.runtime.command_line import add_input, add_output, check_apart
-from flow_cache.runtime.words import quoted
+from flow_cache.runtime.words import counted, quoted
 
 if TYPE_CHECKING:
     from flow_cache.precompute import PrecomputeSummary
@@ -194,7 +194,8 @@ def _submit(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     under_way = submit(options.videos, options.out, options.jobs, options.submit, asked, **settings)
     count = len(under_way.jobs)
     fewer = f", not {options.jobs}: there is no more to share out" if count < options.jobs else ""
-    print(f"{options.out}: {count} jobs{fewer}; their logs are in {under_way.folder}", flush=True)
+    jobs = counted(count, "job")
+    print(f"{options.out}: {jobs}{fewer}; logs are in {under_way.folder}", flush=True)
     if options.no_wait:
         print(f"how far they are: python -m flow_cache jobs {quoted(options.out)}")
         return
@@ -202,7 +203,7 @@ def _submit(options: argparse.Namespace, settings: dict[str, Any]) -> None:
 
 
 def _tell(out: Path, done: PrecomputeSummary) -> None:
-    what = f"{done.estimated} fields of {', '.join(done.videos)} estimated, {done.found} found"
+    what = f"{counted(done.estimated, 'field')} of {', '.join(done.videos)} estimated, {done.found} found"
     print(f"{out}: {what}, {done.seconds:.1f} s")
 
 
@@ -223,7 +224,7 @@ def _chain(options: argparse.Namespace) -> None:
             options.frames, names, lambda: [as_video(store.record(n)) for n in names]
         )
         made = chain_flow(store, options.out, options.steps, frames, options.filter)
-    print(f"{options.out}: {made.chained} fields chained, {made.found} found")
+    print(f"{options.out}: {counted(made.chained, 'field')} chained, {made.found} found")
 
 
 def _add_inspection(commands: argparse._SubParsersAction) -> None:
@@ -314,12 +315,13 @@ def _verify(options: argparse.Namespace) -> None:
         for fault in (*found.damaged, *found.different):
             print(fault)
         print(
-            f"{options.store}: {found.read} fields read, {len(found.damaged)} damaged; "
+            f"{options.store}: {counted(found.read, 'field')} read, {len(found.damaged)} damaged; "
             f"{found.estimated_again} estimated again, {len(found.different)} came out otherwise"
         )
         if options.forget and found.damaged:
             forget_fields(store, found.damaged_fields)
-            print(f"{options.store}: {len(found.damaged)} fields forgotten; precompute estimates them again")
+            forgotten = counted(len(found.damaged), "field")
+            print(f"{options.store}: {forgotten} forgotten; precompute estimates them again")
     if found.different:
         raise FlowCacheError("what came out otherwise is not what this estimator makes of these frames")
     if found.damaged and not options.forget:
@@ -356,7 +358,7 @@ def _export(options: argparse.Namespace) -> None:
     from flow_cache.store import FlowStore
 
     with FlowStore(options.store) as store:
-        print(f"{options.out}: {export_flow(store, options.out, options.format)} files")
+        print(f"{options.out}: {counted(export_flow(store, options.out, options.format), 'file')}")
 
 
 def _import(options: argparse.Namespace) -> None:
@@ -368,4 +370,4 @@ def _import(options: argparse.Namespace) -> None:
         options.folder, options.video, options.out, options.format,
         step=options.step, first=options.first_frame, log=print,
     )  # fmt: skip
-    print(f"{options.out}: {added} fields of {options.folder}")
+    print(f"{options.out}: {counted(added, 'field')} from {options.folder}")

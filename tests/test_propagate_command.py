@@ -55,7 +55,7 @@ def test_everything_at_once(folder: Path, tmp_path: Path, capsys: pytest.Capture
     more = ("--confidence", "falling", "--json", counts, "--sheet", sheet, "--sheet-by", "u")
     assert main(words(folder, out, "--steps", "-2:4", *more)) == 0
     said = capsys.readouterr().out
-    assert "1 videos have the very pictures" in said
+    assert "1 video compared" in said
     assert [str(path) in said for path in (out, counts, sheet)] == [True] * 3
     people = {person.image.frame: person for person in read_annotations(out, folder).people}
     assert sorted(people) == [0, 1, 2, 3, 4, 5, 6]

@@ -29,6 +29,11 @@ def listed(known: Iterable[str], word: object) -> str:
     return ", ".join(names) + did_you_mean(word, names)
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number and what it counts: "1 field", "12 fields"; `many` where an s does not do."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\udc80-\udcff]")
 
 

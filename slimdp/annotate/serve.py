@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from flow_cache.runtime.words import counted
 from slimdp.surface import BodySurface
 from slimdp.surface.load import has_mesh, load_surface
 from slimdp.surface.people import COCO_KEYPOINTS, PEOPLE, POSETRACK_FILE_KEYPOINTS
@@ -73,7 +74,7 @@ def annotate(
         with closing(socket.create_server(("127.0.0.1", settings.port))) as listening:
             port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
             address = f"http://127.0.0.1:{port}/{token}/"
-            say(f"labels of {len(media)} pictures go to {labels}; stop with Ctrl-C")
+            say(f"labels of {counted(len(media), 'picture')} go to {labels}; stop with Ctrl-C")
             say(address)
             if settings.browser:
                 webbrowser.open(address)

@@ -104,6 +104,7 @@ def _fit(options: argparse.Namespace) -> None:
 
 
 def _frames(options: argparse.Namespace) -> None:
+    from flow_cache.runtime.words import counted
     from flow_cache.video import name_sources
     from slimdp.data.labelled_frames import extract_labelled_frames
 
@@ -111,5 +112,6 @@ def _frames(options: argparse.Namespace) -> None:
         options.labels, name_sources(options.videos), options.out, options.around, options.first_frame
     )
     labelled = {person.image.id for person in found.people}
-    print(f"{len(labelled)} labelled frames with {len(found.people)} people")
+    people = counted(len(found.people), "person", "people")
+    print(f"{counted(len(labelled), 'labelled frame')} with {people}")
     print(found.file)

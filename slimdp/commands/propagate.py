@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from flow_cache.arguments import parse_steps
 from flow_cache.runtime.atomic import write_json
 from flow_cache.runtime.command_line import add_output
+from flow_cache.runtime.words import counted
 from slimdp.commands.arguments import add_annotations, add_first_frame, add_flow, add_threshold_px
 from slimdp.settings_file import ConfigError
 
@@ -129,7 +130,8 @@ def _propagate(options: argparse.Namespace) -> None:
             otherwise="give --first-frame or --unchecked-frames if you know better",
         )
         if not options.unchecked_frames:
-            print(f"{places.compared} videos have the very pictures that their flow was computed from")
+            compared = counted(places.compared, "video")
+            print(f"{compared} compared: the pictures are those that the flow was computed from")
         propagated, summary = propagate(
             labelled,
             store,

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from flow_cache.runtime.command_line import add_input, add_output
+from flow_cache.runtime.words import counted
 from slimdp.commands.arguments import add_annotations, add_surface
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def _exam(options: argparse.Namespace) -> None:
     bare = [person.with_points(np.zeros(len(person.points), dtype=bool)) for person in chosen]
     images = {person.image.id: person.image for person in bare}
     write_annotations(options.out, list(images.values()), bare)
-    print(f"{len(bare)} people in {len(images)} pictures, without points: {options.out}")
+    people_there = counted(len(bare), "person", "people")
+    print(f"{people_there} in {counted(len(images), 'picture')}, without points: {options.out}")
 
 
 def _merge(options: argparse.Namespace) -> None:

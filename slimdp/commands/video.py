@@ -61,8 +61,8 @@ def _add_finding(command: argparse.ArgumentParser) -> None:
         "--detector",
         default="auto",
         metavar="NAME[:WHAT]",
-        help="what finds people: yolox:FILE.onnx, torchvision[:MODEL[:FILE]], boxes:FILE.json, "
-        "follow[:x,y,width,height], or auto, the first that is at hand (default: auto)",
+        help="what finds people: yolox:FILE.onnx, torchvision[:MODEL[:FILE]], network:stage_NAME.pt, "
+        "boxes:FILE.json, follow[:x,y,width,height], or auto, the first that is at hand (default: auto)",
     )
     add_input(
         command,
@@ -77,7 +77,7 @@ def _add_finding(command: argparse.ArgumentParser) -> None:
         "--detector-side",
         type=int,
         metavar="PX",
-        help="the side of the picture that yolox sees (default: that of its file)",
+        help="the side of the square that yolox sees (default: that of its file)",
     )
     command.add_argument(
         "--score", type=float, default=0.3, help="the least score of a box, 0..1 (default: 0.3)"

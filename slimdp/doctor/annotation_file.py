@@ -13,6 +13,7 @@ from typing import Any
 from flow_cache.coco import AnnotationError, Record, name_entry
 from flow_cache.runtime.json_file import JsonFileError, read_json, short
 from flow_cache.runtime.progress import tracked
+from flow_cache.runtime.words import counted
 from slimdp.data.annotation_file import (
     ImageEntry,
     number_images,
@@ -116,7 +117,8 @@ def check_annotation_file(
     summary.videos = len({image.video for image in summary.images.values()} - {None})
     summary.tracks = videos.tracks
     if summary.images and not summary.dense_people and isinstance(content.get("annotations"), list):
-        findings.add("no-points", "annotations", f"{summary.people} people, none of them with points")
+        people = counted(summary.people, "person", "people")
+        findings.add("no-points", "annotations", f"{people}, none with points")
     return summary
 
 

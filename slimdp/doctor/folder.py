@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flow_cache.exchange import FORMATS
 from flow_cache.images import IMAGE_SUFFIXES
+from slimdp.data.labelled_frames import ABOUT, LABELS
 from slimdp.doctor.catalogue import SURFACE_FILES, find_split
 from slimdp.doctor.flow_stores import is_flow_store
 from slimdp.doctor.media import is_video_file
@@ -82,8 +83,13 @@ def _kind(path: Path, contents: Contents) -> list[Path] | None:
         return contents.videos
     if suffix == ".json" and path.name.startswith(_COCO_PREFIXES) and find_split(path.name) is None:
         return contents.passed_over
-    is_plan = contents.rendered and path == contents.folder / SET_FILE
-    return contents.annotations if suffix == ".json" and not is_plan else None
+    return contents.annotations if suffix == ".json" and not _is_record(path, contents) else None
+
+
+def _is_record(path: Path, contents: Contents) -> bool:
+    """Whether a file says what slimdp made a set of, of rendered people or of labelled frames."""
+    of_frames = path.name == ABOUT and (path.parent / LABELS).is_file()
+    return of_frames or (contents.rendered and path == contents.folder / SET_FILE)
 
 
 def _walk(folder: Path, depth: int, odd: list[tuple[Path, str]]) -> Iterator[tuple[Path, list[str]]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flow_cache.runtime.atomic import write_text
-from flow_cache.runtime.words import quoted
+from flow_cache.runtime.words import counted, quoted
 from slimdp.doctor.annotation_file import FileSummary
 from slimdp.doctor.examine import Diagnosis
 from slimdp.doctor.findings import Finding, Severity
@@ -47,7 +47,7 @@ def is_diagnosis(file: Path) -> bool:
 def verdict(diagnosis: Diagnosis) -> str:
     """The number of findings of each severity, in one line."""
     counts = {severity: diagnosis.findings.count(severity) for severity in Severity}
-    words = [f"{count} {severity.value}{'s' * (count != 1)}" for severity, count in counts.items()]
+    words = [counted(count, severity.value) for severity, count in counts.items()]
     looked = " (quick look: run without --quick to decode everything)" if diagnosis.quick else ""
     return f"{', '.join(words)}{looked}"
 

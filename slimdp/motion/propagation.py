@@ -17,6 +17,7 @@ import numpy as np
 
 from flow_cache import FlowChain, FlowChainReader, FlowSource, PointStatus
 from flow_cache.runtime.progress import tracked
+from flow_cache.runtime.words import counted
 from slimdp.config import ConfigError, CropSettings
 from slimdp.data import AnnotationSet
 from slimdp.motion.carried_features import CarriedPoints
@@ -349,10 +350,12 @@ class PropagationSummary:
 
     def table(self) -> str:
         """The counts as text: people, then labels, then mask pixels in percent, a line a step."""
-        people = f"{self.labelled_people} people in {self.labelled_frames} labelled frames"
+        people = counted(self.labelled_people, "person", "people")
+        frames = counted(self.labelled_frames, "labelled frame")
         counts = [*((f"{step:+d}", count) for step, count in self.steps), ("all", self.total)]
         blocks = [_block(columns, whole, counts) for columns, whole in _TABLES]
-        return "\n\n".join(filter(None, [f"{self.labels} labels of {people}", *blocks]))
+        labels = counted(self.labels, "label")
+        return "\n\n".join(filter(None, [f"{labels} of {people} in {frames}", *blocks]))
 
     def as_json(self) -> dict[str, Any]:
         """{"labelled_frames": ..., "steps": {"-3": {"people": ...}, ...}, "all": {...}}."""

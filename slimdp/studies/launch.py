@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow_cache.runtime import job_array
 from flow_cache.runtime.machine import usable_cores
+from flow_cache.runtime.words import counted
 from slimdp.studies.executor import Executor, RunStatus, run_status, save_all_results, seconds_left
 from slimdp.studies.plan import PlannedRun
 from slimdp.studies.prepare import Prepared, alone, describe_cost, prepare, seconds_of
@@ -110,7 +111,7 @@ def submit_sweep(
     if not count:
         return SubmittedSweep(prepared, cluster, ())
     folder = job_array.new_jobs_folder(out)
-    log(f"{study.title}: {describe_todo(prepared)}; {count} jobs; their logs are in {folder}")
+    log(f"{study.title}: {describe_todo(prepared)}; {counted(count, 'job')}; logs are in {folder}")
     gpus = job_array.visible_gpus() if cluster == "local" and device != "cpu" else []
     works = [SweepJob(prepared, gpus[number % len(gpus)] if gpus else None) for number in range(count)]
     submitted = job_array.submit_array(job_array.make_executor(cluster, folder, asked, 1), cluster, works)

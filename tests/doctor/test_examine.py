@@ -226,3 +226,13 @@ def test_the_real_posetrack_sample(samples: Path) -> None:
     assert (summary.people, summary.videos, summary.tracks) == (14, 3, 14)
     file = samples / "posetrack18/annotations/test_posetrack18_val.json"
     assert len(read_annotations(file, samples / "posetrack18").people) == summary.people
+
+
+def test_what_a_set_of_labelled_frames_was_made_of_is_no_finding(tmp_path: Path) -> None:
+    """about.json beside labels.json, as `slimdp frames` writes it; alone it may be anything."""
+    put_annotations(tmp_path / "labels.json", ("a.jpg",))
+    put_image(tmp_path / "a.jpg")
+    (tmp_path / "about.json").write_text('{"labels": "0123"}')
+    assert codes(examine(tmp_path)) == []
+    (tmp_path / "labels.json").rename(tmp_path / "mine.json")
+    assert codes(examine(tmp_path)) == ["not-checked"]

@@ -154,5 +154,5 @@ def test_frames_command_says_what_it_took(
 ) -> None:
     words = ["frames", str(walk / "labels.json"), str(walk / "walk"), "--out", str(tmp_path / "out")]
     assert main([*words, "--around", "2"]) == 0
-    assert "1 labelled frames with 1 people" in capsys.readouterr().out
+    assert "1 labelled frame with 1 person" in capsys.readouterr().out
     assert len(list((tmp_path / "out" / "images" / "walk").iterdir())) == 5

@@ -54,7 +54,7 @@ def test_local_jobs_give_what_one_process_gives_and_go_on_where_one_failed(
     command += ["--submit", "local", "--jobs", "3"]
     assert main(command) == 2
     said = capsys.readouterr()
-    assert said.out == f"{out}: 3 jobs; their logs are in {out / 'jobs' / '0001'}\n"
+    assert said.out == f"{out}: 3 jobs; logs are in {out / 'jobs' / '0001'}\n"
     assert "1 of 3 jobs failed; what they finished is kept, and the same command goes on" in said.err
     assert re.search(r"shard-2-of-3\.h5 \(job \d+\): the end of .*_log\.err:\n", said.err)
     assert "0005.png is no picture" in said.err
@@ -91,7 +91,7 @@ def test_slurm_is_asked_for_an_array_of_what_was_said(
     ]
     assert main(arguments) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"{out}: 2 jobs, not 5: there is no more to share out; their logs are in {out}")
+    assert said.startswith(f"{out}: 2 jobs, not 5: there is no more to share out; logs are in {out}")
     assert contents(out) == contents(tmp_path / "one.h5")
     asked = (slurm / "submitted.sh").read_text().splitlines()
     wanted = [

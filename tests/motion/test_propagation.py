@@ -362,7 +362,7 @@ def test_summary_adds_up(one_label: AnnotationSet, shift_flow: Any, known_flow: 
 def test_summary_as_text_and_json(one_label: AnnotationSet, shift_flow: Any) -> None:
     _, summary = propagate(one_label, shift_flow(20, 0))
     start, *blocks = summary.table().split("\n\n")
-    assert start == "20 labels of 1 people in 1 labelled frames"
+    assert start == "20 labels of 1 person in 1 labelled frame"
     assert len(blocks) == 3
     for block in blocks:
         lines = block.splitlines()

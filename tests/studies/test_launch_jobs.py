@@ -44,7 +44,7 @@ def test_local_jobs_give_what_one_process_gives_and_a_failed_run_takes_no_other_
     command = ["sweep", str(study.file), "--out", str(out), "--submit", "local", "--jobs", "2"]
     assert main(command) == 1
     said = capsys.readouterr().out
-    assert f"; 2 jobs; their logs are in {out / 'jobs' / '0001'}" in said
+    assert f"; 2 jobs; logs are in {out / 'jobs' / '0001'}" in said
     assert "3 rows and seeds to do; to train: 3 stages, 36 crops" in said
     assert re.search(r"stage clips of wild, seed 0: FAILED: NonFiniteLossError", said)
     assert "not run, for what they begin with failed: wild/seed_0" in said

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from flow_cache.runtime.words import is_plain_name, one_file_name, quoted
+from flow_cache.runtime.words import counted, is_plain_name, one_file_name, quoted
+
+
+def test_one_is_counted_as_one() -> None:
+    assert [counted(number, "field") for number in (0, 1, 2)] == ["0 fields", "1 field", "2 fields"]
+    assert [counted(number, "person", "people") for number in (1, 3)] == ["1 person", "3 people"]
 
 
 @pytest.mark.parametrize("name", ["clips", "a.b-c_1", "0", "é b.png"])
