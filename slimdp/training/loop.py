@@ -80,7 +80,9 @@ def add_gradients(
     dtype = next(network.parameters()).dtype
     # DistributedDataParallel: processes tell one another their gradients once a step, with its last part.
     unsent: Callable[[], AbstractContextManager[None]] = getattr(network, "no_sync", nullcontext)
+    random = torch.get_rng_state()
     for number, part in enumerate(parts, 1):
+        torch.set_rng_state(random)  # what a network draws is the same for any number of parts
         with unsent() if number < len(parts) else nullcontext():
             images = part.batch.images.to(dtype, memory_format=torch.channels_last)
             with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 import torch
 
 from slimdp.config import DataSource, StageSettings
 from slimdp.losses import loss_terms
-from slimdp.structures import PersonAnnotation
+from slimdp.structures import ModelOutput, PersonAnnotation, PoseBatch
+from slimdp.training import loop
 from slimdp.training.loop import NoLabelsError, NonFiniteGuard, NonFiniteLossError
 
 STAGE = StageSettings(name="clips", data=(DataSource(annotations="x", images="y"),), steps=5)
@@ -31,3 +34,25 @@ def test_a_batch_teaches_something_if_one_term_that_counts_has_a_label() -> None
     guard.require_labels(0, {**none, "part": 1}, weights)
     with pytest.raises(NoLabelsError, match=r"step 3: no label .*part 0, uv 0, coarse 7, background 9"):
         guard.require_labels(3, {**none, "coarse": 7, "background": 9}, weights)
+
+
+def test_the_parts_of_a_step_draw_alike_and_steps_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that draws at random sees the same numbers for any number of parts."""
+    drawn: list[int] = []
+    weight = torch.nn.Parameter(torch.ones(()))
+
+    def drawing(batch: PoseBatch, features: Collection[str]) -> ModelOutput:
+        drawn.append(int(torch.randint(2**31, ())))
+        return ModelOutput(())
+
+    monkeypatch.setattr(loop, "total_loss", lambda *given: (weight * 1, {}))
+    network = torch.nn.Linear(1, 1)
+    monkeypatch.setattr(network, "forward", drawing)
+    batch = PoseBatch.of_pictures(torch.zeros(1, 3, 8, 8), torch.zeros(1).long(), torch.ones(1, 4))
+    for parts in (1, 3):
+        torch.manual_seed(0)
+        for _ in range(2):
+            loop.add_gradients(network, [loop.MicroBatch(batch, {})] * parts, {}, {}, 1, bf16=False)
+    first, second = drawn[:2]
+    assert first != second
+    assert drawn[2:] == [first] * 3 + [second] * 3

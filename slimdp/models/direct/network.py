@@ -27,6 +27,7 @@ from slimdp.models.direct.instance_head import (
 )
 from slimdp.models.direct.instance_losses import dense_pose_labels, enlarge, mask_loss
 from slimdp.models.direct.mask_heads import MaskFeatures, conv_norm_relu, mask_logits
+from slimdp.models.draws import draw_people
 from slimdp.models.heads import float_images
 from slimdp.models.model import DensePoseModel
 from slimdp.models.regions import without_crowds
@@ -89,8 +90,8 @@ class DirectSettings(BackboneSettings):
     def build(self, layout: PartLayout) -> DirectDensePose:
         backbone = self.backbone_kind(self.BACKBONE_STRIDE)
         return DirectDensePose(
-            backbone, self.channels, self.tower, self.sparse, self.instance_norm, self.mask_weight, layout,
-            self.predicted_masks,
+            backbone, self.channels, tower=self.tower, sparse=self.sparse, instance_norm=self.instance_norm,
+            mask_weight=self.mask_weight, layout=layout, predicted_masks=self.predicted_masks,
         )  # fmt: skip
 
 
@@ -135,7 +136,7 @@ class DirectDensePose(DensePoseModel):
     """
 
     def __init__(
-        self, backbone: Backbone, channels: int, tower: int = 4, sparse: bool = True,
+        self, backbone: Backbone, channels: int, *, tower: int = 4, sparse: bool = True,
         instance_norm: bool = True, mask_weight: float = 5.0, layout: PartLayout = PEOPLE,
         predicted_masks: float = 1.0,
     ) -> None:  # fmt: skip
@@ -186,11 +187,13 @@ class DirectDensePose(DensePoseModel):
     def _masks_to_learn_within(self, seen: SharedFeatures, batch: PoseBatch) -> Tensor:
         """People's masks (N, h, w) bool, map px: predicted ones where they are good, else the true ones."""
         true = true_masks(batch)
-        if not len(true) or self.predicted_masks == 0:
+        if self.predicted_masks == 0:
+            return true
+        drawn = draw_people(batch, self.predicted_masks)  # without people too: processes draw alike
+        if not len(true):
             return true
         chosen = find_given(seen.people, batch)
         predicted = predicted_masks(self.person_masks(seen, chosen.image, chosen.location))
-        drawn = torch.rand(len(true)).to(true.device) < self.predicted_masks
         taken = drawn & (mask_overlap(predicted, true) >= LEAST_MASK_OVERLAP)
         return torch.where(taken[:, None, None], predicted, true)
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from slimdp.models.draws import picture_seeds
 from slimdp.structures import PoseBatch
 
 #: Classes: background and person.
@@ -124,7 +125,7 @@ class PersonDetector(nn.Module):
         """
         from slimdp.models.region.crowds import Crowds, box_losses
 
-        self.rpn.fg_bg_sampler.seeds = self.roi_heads.fg_bg_sampler.seeds = _seeds(batch)
+        self.rpn.fg_bg_sampler.seeds = self.roi_heads.fg_bg_sampler.seeds = picture_seeds(batch)
         crowds = None if batch.crowd is None else Crowds(batch.crowd, batch.stride)
         self.rpn.crowds = self.roi_heads.crowds = crowds
         targets, people = _targets(batch)
@@ -180,11 +181,3 @@ def _targets(batch: PoseBatch) -> tuple[list[dict[str, Tensor]], list[Tensor]]:
     people = [(batch.image_index == image).nonzero().squeeze(1) for image in range(len(batch.images))]
     targets = [{"boxes": corners[mine], "labels": torch.ones_like(mine)} for mine in people]
     return targets, people
-
-
-def _seeds(batch: PoseBatch) -> list[int]:
-    """What decides the samples of each picture: this step, and what is seen of the picture."""
-    step = int(torch.randint(2**31, ()))  # the same in all processes, which draw alike
-    affines = batch.crop_from_image.flatten(1).tolist()
-    first = dict(reversed([*zip(batch.image_index.tolist(), batch.annotation_id.tolist())]))
-    return [hash((step, first.get(image, 0), *affine)) % 2**63 for image, affine in enumerate(affines)]

@@ -94,8 +94,9 @@ class RegionSettings(BackboneSettings):
         branches = BranchSettings(self.layers, self.head_channels, mask_channels, len(self.keypoints))
         backbone = self.backbone_kind(self.BACKBONE_STRIDE)
         return RegionNetwork(
-            backbone, self.channels, DetectionSettings(**given), branches, self.stages, self.keypoints, layout
-        )
+            backbone, self.channels, DetectionSettings(**given), branches, stages=self.stages,
+            keypoints=self.keypoints, layout=layout,
+        )  # fmt: skip
 
 
 class RegionNetwork(DensePoseModel):
