@@ -51,15 +51,13 @@ def _sections(plan: FitPlan) -> Iterator[Section]:
     yield Section("The videos", folders, films=films)
     yield _labels_section(plan, labelled)
     config = load_config(plan.training)  # which the user may have changed
-    curve = _training_picture(plan)
-    yield Section(
-        "Training",
-        [
-            f"{config.stages[0].steps} steps, crops of {config.crop.size} px, from "
-            + ("scratch." if plan.weights is None else f"{plan.weights}.")
-        ],
-        pictures=[] if curve is None else [curve],
-    )
+    begins = "scratch." if plan.weights is None else f"{plan.weights}."
+    told = [f"{config.stages[0].steps} steps, crops of {config.crop.size} px, from {begins}"]
+    if plan.settings.self_train:
+        more = load_config(plan.training_again).stages[0].steps
+        told.append(f"{more} more, with what it was sure of in the frames without labels.")
+    curves = map(_training_picture, (plan.trained, plan.checkpoint) if len(told) > 1 else (plan.trained,))
+    yield Section("Training", told, pictures=[curve for curve in curves if curve is not None])
     yield _people_section(plan, labelled)
     yield Section("Commands", commands=[step.line for step in plan.steps()])
 
@@ -94,9 +92,9 @@ def _counts(annotations: AnnotationSet) -> list[str]:
     return [str(len(frames)), str(len(people)), str(sum(len(person.points) for person in people))]
 
 
-def _training_picture(plan: FitPlan) -> Picture | None:
-    """The loss over the steps; None where it was logged less than twice."""
-    rows = [row for row in read_metrics(plan.out / "train" / "metrics.jsonl") if "loss/total" in row]
+def _training_picture(end: Path) -> Picture | None:
+    """The loss over the steps of a training that ended so; None where it was logged less than twice."""
+    rows = [row for row in read_metrics(end.parent / "metrics.jsonl") if "loss/total" in row]
     if len(rows) < 2:
         return None
     x, y = (np.array([row[key] for row in rows], dtype=np.float64) for key in ("step", "loss/total"))

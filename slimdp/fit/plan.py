@@ -19,7 +19,9 @@ from slimdp.config import (
     config_to_dict,
     load_config,
 )
+from slimdp.data import read_annotations
 from slimdp.data.labelled_frames import LABELS
+from slimdp.inference.anchors import boxes_of
 from slimdp.inference.writers.people import PEOPLE, PREDICTIONS, PeopleFolder
 from slimdp.settings_file import apply_override
 from slimdp.shipped import shipped_folder
@@ -294,9 +296,12 @@ class FitPlan:
         )
 
     def _look(self, video: VideoSource, checkpoint: Path, out: Path) -> tuple[str, ...]:
-        drawn = self.propagated if self.reach else self.labelled
         words: tuple[str, ...] = ("video", str(video.path), "--out", str(out), "--weights", str(checkpoint))
-        words += ("--detector", self.settings.detector, "--anchors", str(drawn), "--anchors-of", video.name)
+        words += ("--detector", self.settings.detector)
+        labelled = read_annotations(self.labelled, self.data, check_images=False).people
+        if boxes_of(labelled, video.name):
+            drawn = self.propagated if self.reach else self.labelled
+            words += ("--anchors", str(drawn), "--anchors-of", video.name)
         return (*words, *self._imports, "--device", self.settings.device)
 
     @property

@@ -7,7 +7,7 @@ begins anew.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from slimdp.data import AnnotationError, read_annotations
 from slimdp.inference.tracking import overlaps
 from slimdp.inference.video_records import Boxes, Detector, FrameMaps, TrackedPerson, Tracker, VideoFrame
+from slimdp.structures import PersonAnnotation
 
 #: A detector's box that overlaps a drawn one by more than this is of the same person.
 _SAME_PERSON = 0.3
@@ -24,23 +25,35 @@ _SAME_PERSON = 0.3
 Anchors = Mapping[int, np.ndarray]
 
 
-def read_anchors(file: Path, video: str) -> Anchors:
-    """The boxes that an annotation file has of a video, as `slimdp frames` writes it.
+def read_anchors(file: Path, video: str, known_as: str | None = None) -> Anchors:
+    """The boxes that an annotation file, as `slimdp frames` writes it, has of a video of a name.
 
-    `frame_id` counts from 0, and `vid_id` is the video's name, or that and the first frame of a stretch of it
-    (walk_000120); of a file of one video any name will do. Raises AnnotationError where it has none.
+    `known_as` is what the file calls it; without that, of a file of one video any name will do. Raises
+    AnnotationError where there are none.
     """
     annotations = read_annotations(file, file.parent, check_images=False)
-    people = [person for person in annotations.people if not person.crowd and person.image.frame is not None]
-    named = {person.image.video or "" for person in people}
+    named = sorted({image.video for image in annotations.images if image.video is not None})
+    names = [known_as] if known_as is not None else [video, *(named if len(named) == 1 else ())]
+    boxes = next((found for name in names if (found := boxes_of(annotations.people, name))), None)
+    if boxes is None:
+        raise AnnotationError(
+            f"{file}: nobody in a frame of video {known_as or video!r}; its videos: {', '.join(named)}"
+        )
+    return boxes
+
+
+def boxes_of(people: Sequence[PersonAnnotation], video: str) -> Anchors:
+    """The boxes of those people who are in frames of a video.
+
+    Their `vid_id` is its name, or that and the first frame of a stretch of it (walk_000120), and `frame_id`
+    counts from 0.
+    """
     of_video = re.compile(re.escape(video.replace("/", "_")) + r"(_\d{6})?")
-    mine = {name for name in named if of_video.fullmatch(name)} or (named if len(named) == 1 else set())
     boxes: dict[int, list[np.ndarray]] = {}
     for person in people:
-        if person.image.video in mine:
-            boxes.setdefault(int(person.image.frame or 0), []).append(person.box)
-    if not boxes:
-        raise AnnotationError(f"{file}: nobody in a frame of video {video!r}; its videos: {sorted(named)}")
+        frame = person.image.frame
+        if frame is not None and not person.crowd and of_video.fullmatch(person.image.video or ""):
+            boxes.setdefault(frame, []).append(person.box)
     return {frame: np.array(of_frame, dtype=np.float64) for frame, of_frame in boxes.items()}
 
 

@@ -84,7 +84,13 @@ def test_from_a_labelled_frame_to_a_page(own: Path, tmp_path: Path) -> None:
     # What it ended with is a start for the next one.
     next_run = tmp_path / "next"
     words = ["fit", own / "labels.json", own / "walk.mp4", "--out", next_run, "--set", "stages.0.steps=2"]
-    done = run(*words, "--weights", out / "train" / "stage_fit.pt")
+    done = run(*words, "--weights", out / "train" / "stage_fit.pt", "--self-train")
     assert done.returncode == 0, done.stderr
     assert (next_run / "train" / "stage_fit_2.pt").is_file()
+    people = next_run / "found" / "walk" / "people"
+    assert len(read_annotations(people / "people.json", people).images) == FRAMES
+    metrics = (next_run / "self" / "metrics.jsonl").read_text()
+    assert (next_run / "self" / "stage_fit_3.pt").is_file()
+    assert "frames without labels" in (next_run / "report.html").read_text()
+    assert (people / "predictions.h5").is_file() == ("taught_part" in metrics)
     assert (next_run / "propagated.json").exists()  # it knows little after six steps

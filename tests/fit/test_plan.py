@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from flow_cache.video import name_sources
+from flow_cache.video import VideoSource, name_sources
 from slimdp.config import ConfigError, config_to_dict, load_config
 from slimdp.data.labelled_frames import extract_labelled_frames
 from slimdp.fit.plan import FitPlan, FitSettings
@@ -66,6 +67,13 @@ def test_a_network_that_teaches_itself_is_trained_twice(walk: Path, weights: Pat
     assert again.line.endswith(f"self --resume --initial {first.done} --device auto")
     assert again.done == plan.checkpoint == tmp_path / "self" / "stage_fit_2.pt"
     assert all(str(plan.checkpoint) in step.command for step in (predicted, shown))
+
+
+def test_boxes_of_one_video_are_nothing_to_another(walk: Path, weights: Path, tmp_path: Path) -> None:
+    plan = plan_of(walk, tmp_path, weights)
+    other = VideoSource(walk / "walk", "ride")
+    steps = replace(plan, videos=(*plan.videos, other)).steps()
+    assert ["--anchors" in step.command for step in steps[-2:]] == [True, False]
 
 
 def test_the_second_training_takes_what_the_first_one_was_told(

@@ -61,12 +61,16 @@ def test_boxes_are_those_of_the_video_and_of_its_stretches(tmp_path: Path) -> No
         4: [[5, 10, 20, 40]],
         22: [[6, 10, 20, 40]],
     }
-    with pytest.raises(AnnotationError, match=r"video 'ride'; its videos: \['run_000001'"):
+    assert list(read_anchors(file, "out", known_as="run")) == [4]
+    with pytest.raises(AnnotationError, match=r"video 'ride'; its videos: run_000001, walk_000003"):
         read_anchors(file, "ride")
 
 
 def test_of_a_file_of_one_video_any_name_will_do(tmp_path: Path) -> None:
-    assert list(read_anchors(labels(tmp_path, ("train_00000", 9, 5.0)), "walk")) == [9]
+    file = labels(tmp_path, ("train_00000", 9, 5.0))
+    assert list(read_anchors(file, "walk")) == [9]
+    with pytest.raises(AnnotationError, match="video 'walk'"):
+        read_anchors(file, "walk", known_as="walk")
 
 
 def test_drawn_boxes_stand_and_others_come_beside_them() -> None:
