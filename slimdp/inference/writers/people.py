@@ -24,6 +24,7 @@ from slimdp.data.write import write_annotations
 from slimdp.evaluation.predictions import PredictionFile, PredictionWriter
 from slimdp.inference.video_records import FramePose, VideoInfo
 from slimdp.inference.writers.folders import replaced_folder, share_file
+from slimdp.settings_file import ConfigError
 from slimdp.structures import BoxSource, DensePoseInstance, ImageRecord, PersonAnnotation
 from slimdp.surface.layout import PartLayout
 
@@ -35,7 +36,10 @@ _FRAMES = "frames.json"
 
 
 class PeopleFolder:
-    """Writes everybody of some frames, with the frames; an `OutputWriter`."""
+    """Writes everybody of some frames, with the frames; an `OutputWriter`.
+
+    It raises ConfigError for people who are read from iuv.h5: what is taught lies in the network's crops.
+    """
 
     name = "people"
 
@@ -57,6 +61,7 @@ class PeopleFolder:
                 for person in pose.people:
                     if not file:  # the first person tells the size of the crops
                         file.append(stack.enter_context(_writer(folder, person, layout)))
+                    _require_crop(person, file[0].crop_size)
                     file[0].write(person)
 
             yield write
@@ -97,6 +102,13 @@ def _file_name(info: VideoInfo, index: int) -> str:
 
 def _writer(folder: Path, person: DensePoseInstance, layout: PartLayout) -> PredictionWriter:
     return PredictionWriter(folder / PREDICTIONS, len(person.part), layout=layout)
+
+
+def _require_crop(person: DensePoseInstance, size: int) -> None:
+    if person.part.shape != (size, size):
+        raise ConfigError(
+            "people/ takes the network's own crops, and cannot be made from iuv.h5; choose another --out"
+        )
 
 
 def _join_said(

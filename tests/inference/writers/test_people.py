@@ -15,6 +15,7 @@ from slimdp.evaluation import PredictionFile
 from slimdp.inference.teacher import TaughtLabels
 from slimdp.inference.video_records import VideoInfo
 from slimdp.inference.writers.people import MOST_FRAMES, PeopleFolder, frames_apart
+from slimdp.settings_file import ConfigError
 from slimdp.structures import BoxSource
 from slimdp.surface.people import PEOPLE
 from tests.inference.writers.moving_people import FRAMES, INFO, poses, write
@@ -50,6 +51,17 @@ def test_what_was_said_of_them_is_read_as_labels(tmp_path: Path) -> None:
     assert all(count > 5 for count in counts[::2])
     assert counts[1::2] == [0] * 4
     assert len(TaughtLabels(folder / "predictions.h5", 4).points(people[1]).part) == counts[0]  # type: ignore[union-attr]
+
+
+def test_people_of_a_finished_run_are_refused(tmp_path: Path) -> None:
+    """Those who are read from iuv.h5 have windows of all shapes."""
+    pose = poses()[0]
+    cut = replace(pose.people[0], part=pose.people[0].part[:12])
+    with (
+        pytest.raises(ConfigError, match=r"cannot be made from iuv\.h5"),
+        PeopleFolder().piece(tmp_path, INFO, PEOPLE) as take,
+    ):
+        take(replace(pose, people=(cut,)))
 
 
 @pytest.mark.parametrize(
