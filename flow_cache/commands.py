@@ -27,6 +27,7 @@ _FORMAT = "format of the files (default: %(default)s)"
 def add_commands(commands: argparse._SubParsersAction) -> None:
     """precompute, jobs, chain, finetune, inspect, verify, show, export and import."""
     _add_precompute(commands)
+    _add_jobs(commands)
     _add_chain(commands)
     finetune_command.add_command(commands)
     _add_inspection(commands)
@@ -73,18 +74,26 @@ def _add_precompute(commands: argparse._SubParsersAction) -> None:
         "--margin", type=float,
         help=f"room around each box of --around, as a share of its longer side (default: {MARGIN})",
     )  # fmt: skip
-    fill.add_argument(
+    _add_sharing(fill)
+    fill.set_defaults(run=_precompute)
+
+
+def _add_sharing(command: argparse.ArgumentParser) -> None:
+    """How the work is shared out among jobs."""
+    command.add_argument(
         "--shard", type=parse_shard, metavar="I/N",
         help="do only the videos of the I-th of N jobs, into a file of its own in the folder OUT",
     )  # fmt: skip
-    fill.add_argument(
+    command.add_argument(
         "--jobs",
         type=int,
         metavar="N",
         help="how many jobs --submit starts, each with a file in the folder OUT",
     )
-    arguments.add_job_options(fill)
-    fill.set_defaults(run=_precompute)
+    arguments.add_job_options(command)
+
+
+def _add_jobs(commands: argparse._SubParsersAction) -> None:
     tell = commands.add_parser(
         "jobs",
         help="tell how far the jobs are that --submit started",

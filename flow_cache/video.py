@@ -379,8 +379,13 @@ def _changes(
         ratio, ratio_0 = (f"{each.numerator}:{each.denominator}" for each in (pixel, pixel_0))
         what = f"the pixels of frame {frame} are {ratio}, those of the first frame {ratio_0} (width to "
         what += "height); all frames of a video need one shape"
+    return f"{what}: {one_size_command(path, width_0, height_0)}"
+
+
+def one_size_command(path: Path, width: int, height: int) -> str:
+    """The command that writes a video anew with all frames of one size, px."""
     one = quoted(path.with_name(f"{path.stem}_one_size.mp4"))
-    return f"{what}: ffmpeg -i {quoted(path)} -vf scale={width_0}:{height_0},setsar=1 {one}"
+    return f"ffmpeg -i {quoted(path)} -vf scale={width}:{height},setsar=1 {one}"
 
 
 def _check_may_be_video(path: Path) -> None:

@@ -26,7 +26,6 @@ from slimdp.data.box_frame import (
 from slimdp.data.person_entry import CategoryLabels, PersonEntry
 from slimdp.data.rle import encode_rle
 from slimdp.structures import IGNORE, ImageRecord
-from slimdp.surface.layout import PartLayout
 
 #: Fields with a value for each point, in a file that has them.
 POINT_FIELDS = ("dp_x", "dp_y", "dp_I", "dp_U", "dp_V", "dp_source", "dp_step", "dp_confidence")
@@ -206,8 +205,3 @@ def count_help(entry: Entry, kind: str, what: str, number: int = 1) -> Entry:
     of_kind = counts.setdefault(kind, {"accepted": 0, "corrected": 0, "refused": 0})
     of_kind[what] += number
     return {**entry, "dp_help": counts}
-
-
-def part_of_fine(layout: PartLayout, part: int) -> int:
-    """The coarse part that a part of the surface belongs to."""
-    return int(layout.coarse_of_part[part])

@@ -240,7 +240,10 @@ class _Routes:
     def _step(self, values: dict[str, Any], step: Callable[[], int | None]) -> Any:
         with self._session.by(_page_of(values)):
             number = step()
-            return self._session.state(_number(values) if number is None else number)
+            # An edit of an earlier server may be of a picture that is not shown any more.
+            if number is None or number >= len(self._session.media):
+                number = _number(values)
+            return self._session.state(number)
 
 
 class _TooLargeError(Exception):

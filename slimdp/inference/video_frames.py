@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flow_cache import FlowCacheError
 from flow_cache.images import IMAGE_SUFFIXES, UPRIGHT, content_of, decode_image, orientation_of
-from flow_cache.video import check_utf8, frame_files, video_name
+from flow_cache.video import check_utf8, frame_files, one_size_command, video_name
 from flow_cache.video_file import VideoFile
 from slimdp.inference.video_records import VideoFrame, VideoInfo
 
@@ -40,9 +40,11 @@ class FrameSource:
         for frame in self._read_images(start) if self.files else self._read_file(start):
             height, width = frame.image.shape[:2]
             if (width, height) != (self.info.width, self.info.height):
+                path, size = self.info.path, (self.info.width, self.info.height)
+                remedy = "" if self.files else f": {one_size_command(path, *size)}"
                 raise FlowCacheError(
-                    f"{self.info.path}: frame {frame.index} is {width} x {height} px, the first frame is "
-                    f"{self.info.width} x {self.info.height} px; all frames of a video need one size"
+                    f"{path}: frame {frame.index} is {width} x {height} px, the first frame is "
+                    f"{size[0]} x {size[1]} px; all frames of a video need one size{remedy}"
                 )
             yield frame
 

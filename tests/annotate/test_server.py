@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -33,6 +34,19 @@ def post(client: TestClient, verb: str, **values: Any) -> Any:
 
 def box(client: TestClient, **more: Any) -> Any:
     return post(client, "act", picture=0, action="box", values={"box": [40, 10, 80, 180]}, **more)
+
+
+def test_what_was_done_on_a_picture_that_is_gone_is_undone_where_the_page_is(
+    client: TestClient, open_session: Callable[..., Opened], opened: Opened, pictures: Path
+) -> None:
+    assert post(client, "act", picture=1, action="box", values={"box": [40, 10, 80, 180]}).status_code == 200
+    (pictures / "1.png").unlink()
+    again = open_session()
+    fewer = TestClient(make_app(again.session, TOKEN, PORT), headers=HEADERS, raise_server_exceptions=False)
+    assert post(fewer, "claim").status_code == 200
+    undone = post(fewer, "undo", picture=0)
+    assert (undone.status_code, undone.json()["picture"], undone.json()["redo"]) == (200, 0, "box")
+    assert again.content()["annotations"] == []
 
 
 def test_the_page_and_its_modules_load(client: TestClient) -> None:

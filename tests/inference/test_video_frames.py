@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -84,6 +85,16 @@ def test_a_frame_of_another_size_is_named(tmp_path: Path) -> None:
     assert [next(frames).index, next(frames).index] == [0, 1]
     with pytest.raises(FlowCacheError, match="frame 2 is 32 x 48 px, the first frame is 64 x 48"):
         next(frames)
+
+
+def test_of_a_video_file_the_remedy_is_said_too(tmp_path: Path) -> None:
+    write_video(tmp_path / "a b.mkv", [0, 40])
+    source = open_frames(tmp_path / "a b.mkv")
+    other = replace(source, info=replace(source.info, width=32))  # as a file announces it that changes
+    with pytest.raises(
+        FlowCacheError, match=r"need one size: ffmpeg -i '.*a b\.mkv' -vf scale=32:48,setsar=1"
+    ):
+        next(other.frames())
 
 
 def test_what_is_no_video_is_said(tmp_path: Path) -> None:
