@@ -73,7 +73,8 @@ def _random_posture(rng: np.random.Generator, person: Person, style: SceneStyle)
     """A posture of the style's shares and what carries it; or a moment of any activity, on the floor."""
     shares = style.postures.plain()
     names = [*shares, ""]
-    family = str(rng.choice(names, p=[*shares.values(), 1.0 - sum(shares.values())]))
+    moving = max(1.0 - sum(shares.values()), 0.0)  # as floats they may add up to a little more
+    family = str(rng.choice(names, p=[*shares.values(), moving]))
     if not family:
         return random_motion(rng).motion, "floor"
     held = held_posture(rng, person, family)

@@ -159,7 +159,10 @@ def random_scene(
     """
     style, assets = style or SceneStyle(), assets or Assets()
     size = (size, size) if isinstance(size, int) else size
-    count = 1 + int(rng.choice(len(style.people), p=style.people))
+    shares = np.array(style.people)
+    count = 1 + int(
+        rng.choice(len(shares), p=shares / shares.sum())
+    )  # numpy wants the sum to the last digits
     shapes = [random_shape(rng) for _ in range(count)]
     looks = tuple(random_look(rng, style.patterned, shape.gender, shape.age) for shape in shapes)
     bare = [make_person(shape) for shape in shapes]

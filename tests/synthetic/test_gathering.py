@@ -85,6 +85,13 @@ def test_people_who_gather_keep_apart(people: Sequence[Person]) -> None:
         assert all(guest.props for guest in guests)
 
 
+def test_shares_that_add_up_to_a_little_more_than_1_are_shares(people: Sequence[Person]) -> None:
+    """As floats may; nobody moves then."""
+    style = SceneStyle(postures=PostureShares(chair=1.0, floor=1e-10))
+    (guest,) = gather(np.random.default_rng(0), people[:1], style)
+    assert guest.props
+
+
 def test_who_is_before_whom(people: Sequence[Person]) -> None:
     aside = []
     for seed in range(6):

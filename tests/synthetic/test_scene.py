@@ -24,6 +24,11 @@ def scenes(count: int, style: SceneStyle | None = None, may_move: bool = False) 
     return [random_scene(np.random.default_rng([9, seed]), 48, may_move, style) for seed in range(count)]
 
 
+def test_shares_of_people_that_are_written_with_few_digits_are_shares() -> None:
+    style = SceneStyle(people=(0.3333333, 0.3333333, 0.3333333))
+    assert 1 <= len(random_scene(np.random.default_rng(0), 32, False, style).people) <= 3
+
+
 def test_tempo_makes_everything_faster() -> None:
     slow, fast = (random_motion(np.random.default_rng(1), "dance", tempo) for tempo in (1.0, 2.0))
     person = random_scene(np.random.default_rng(0), 32, False).people[0]
