@@ -3,11 +3,12 @@
     random    by chance
     even      evenly spread over time
     features  k-means on features of a network, the frame nearest to each centre
-    flow      greedy cover: the frame whose labels, carried along flow, newly reach most of the video
+    flow      cover: the frames whose labels, carried along flow, reach most of the video
 
 The last is a sum over all places of all frames of the best trust that a label gets there, which is
 submodular: taking the best next frame each time comes to at least 63 % of the best choice (Nemhauser et al.
-1978). A frame that no other reaches is worth most, as nothing else would label it.
+1978). From there frames are exchanged for others near them while the sum grows. A frame that no other
+reaches is worth most, as nothing else would label it.
 """
 
 from __future__ import annotations
@@ -105,23 +106,48 @@ def _by_features(video: VideoKnowledge, count: int, rng: np.random.Generator) ->
 
 
 def _by_flow(video: VideoKnowledge, count: int, rng: np.random.Generator) -> list[Suggestion]:
-    """Greedy cover; where a network is unsure of a frame, reaching it counts more."""
+    """Cover by all `count` frames together; where a network is unsure of a frame, reaching it counts more."""
     if video.reach is None:
         raise ConfigError("flow of the video is wanted: name --flow")
-    reach = video.reach
     weight = np.ones(video.frames)
     if video.uncertainty is not None:
         weight = video.uncertainty / max(float(video.uncertainty.mean()), 1e-12)
-    covered = reach.covered(video.labelled)
+    first = _greedy(video, weight, video.free, count)
+    chosen = _exchanged(video, weight, [each.frame for each in first])
+    return _greedy(video, weight, np.array(chosen), count)  # the same frames, the best first
+
+
+def _greedy(video: VideoKnowledge, weight: np.ndarray, choice: np.ndarray, count: int) -> list[Suggestion]:
+    """Of the frames `choice` the one that adds most to the cover, then the one that adds most to that."""
+    assert video.reach is not None
+    covered, free = video.reach.covered(video.labelled), choice.tolist()
     found: list[Suggestion] = []
-    free = video.free.tolist()
     while len(found) < count:
-        gains = [cover_gain(reach, covered, weight, frame) for frame in free]
+        gains = [cover_gain(video.reach, covered, weight, frame) for frame in free]
         best = free.pop(int(np.argmax(gains)))
         found.append(Suggestion(best, max(gains)))
-        there, mine = reach.window(best)
-        covered[there] = np.maximum(covered[there], reach.trust[best, mine])
+        there, mine = video.reach.window(best)
+        covered[there] = np.maximum(covered[there], video.reach.trust[best, mine])
     return found
+
+
+def _exchanged(video: VideoKnowledge, weight: np.ndarray, chosen: list[int]) -> list[int]:
+    """Each frame gives way to the one within its reach that covers more beside all others, until none does.
+
+    The first frame of a greedy cover lies in the middle, where two frames do worse than at the quarters.
+    """
+    reach, moved = video.reach, True
+    assert reach is not None
+    while moved:
+        moved = False
+        for place, frame in enumerate(chosen):
+            others = [*video.labelled, *chosen[:place], *chosen[place + 1 :]]
+            covered = reach.covered(others)
+            near = np.setdiff1d(np.arange(video.frames)[reach.window(frame)[0]], others)
+            gains = [cover_gain(reach, covered, weight, each) for each in near.tolist()]
+            if max(gains) > cover_gain(reach, covered, weight, frame) * (1 + 1e-6):
+                chosen[place], moved = int(near[int(np.argmax(gains))]), True
+    return chosen
 
 
 def cover_gain(reach: FrameReach, covered: np.ndarray, weight: np.ndarray, frame: int) -> float:

@@ -57,6 +57,28 @@ def test_greedy_cover_is_near_the_best_of_all() -> None:
         assert (1 - np.exp(-1)) * best <= found <= best + 1e-6
 
 
+def test_two_frames_lie_at_the_quarters_and_one_in_the_middle() -> None:
+    """Of nine frames in a row, where trust falls with the distance; the greedy first one is the middle."""
+    apart = np.abs(np.subtract.outer(np.arange(9), np.arange(9)))
+    video = VideoKnowledge(9, reach=reach_of((0.8**apart).tolist()))
+    assert chosen("flow", video, 1) == [4]
+    assert sorted(chosen("flow", video, 2)) in ([2, 6], [2, 7], [1, 6])
+    assert cover_share(video.reach, chosen("flow", video, 2)) > cover_share(video.reach, [4, 1])
+
+
+def test_the_frames_together_are_no_worse_than_one_after_another() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(10):
+        reach = reach_of((rng.random((8, 8)) + np.eye(8)).clip(0, 1).tolist())
+        video = VideoKnowledge(8, labelled=(5,), reach=reach)
+        greedy: list[int] = []
+        for _ in range(3):  # the next one alone, each time
+            greedy += chosen("flow", VideoKnowledge(8, labelled=(5, *greedy), reach=reach), 1)
+        found = chosen("flow", video, 3)
+        assert len({*found, 5}) == 4
+        assert cover_share(reach, [5, *found]) >= cover_share(reach, [5, *greedy]) - 1e-6
+
+
 def test_even_frames() -> None:
     assert chosen("even", VideoKnowledge(10), 2) == [2, 7]
     assert chosen("even", VideoKnowledge(9), 1) == [4]
