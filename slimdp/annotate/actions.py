@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from flow_cache.coco import FARTHEST_PX
 from slimdp.annotate.ask import points_to_ask
-from slimdp.annotate.changes import Entry
+from slimdp.annotate.keypoint_actions import AcceptKeypoints, Keypoint, RefuseKeypoint
 from slimdp.annotate.outlines import draw_polygon, draw_stroke, grab_body, grab_part, paint
 from slimdp.annotate.people import (
     HIDDEN,
@@ -23,100 +22,21 @@ from slimdp.annotate.people import (
     EditError,
     Person,
     count_help,
-    new_person,
     with_answer,
     with_asked,
     with_box,
     with_coarse,
-    with_keypoint,
     without_point,
 )
 from slimdp.annotate.session import Session
 from slimdp.annotate.views import VIEWS, nearest_corner
+from slimdp.annotate.work import Action, Number, Place, Values, Work
 from slimdp.structures import IGNORE
 
 #: Of two boxes: a detector's is of somebody who has one already.
 _SAME_PERSON = 0.5
-Number = Annotated[float, Field(ge=-FARTHEST_PX, le=FARTHEST_PX, allow_inf_nan=False)]
-Place = tuple[Number, Number]
 Places = Annotated[list[Place], Field(min_length=1, max_length=5000)]
 Where = Literal["over", "under", "inside"]
-
-
-class Work:
-    """The people of a picture while an action changes them."""
-
-    def __init__(self, session: Session, number: int) -> None:
-        self.session, self.number = session, number
-        self.size = session.media.size(number)
-        self.wanted: dict[tuple[str, int], Entry | None] = {}
-        self._people = session.people(number)
-        self._new = len(session.document.content["annotations"])
-
-    @property
-    def people(self) -> list[Person]:
-        """Everybody in the picture, as before the action."""
-        return [person for _, person in self._people]
-
-    @property
-    def image(self) -> np.ndarray:
-        """The picture (H, W, 3) uint8 RGB."""
-        return self.session.media.read(self.number)
-
-    def person(self, identity: int) -> Person:
-        """Somebody by the annotation's id; EditError for nobody."""
-        for person in self.people:
-            if person.entry["id"] == identity:
-                return person
-        raise EditError(f"nobody with the id {identity} is in this picture; the page will load it again")
-
-    def put(self, person: Person, entry: Entry | None) -> None:
-        """What becomes of somebody's entry; None removes it."""
-        place = next(place for place, each in self._people if each.entry is person.entry)
-        self.wanted["annotations", place] = entry
-
-    def add(self, box: np.ndarray, more: Entry | None = None, track: int | None = None) -> Entry:
-        """A new person in a box (4,) xywh px, with more fields."""
-        content, media = self.session.document.content, self.session.media
-        added = sum(place >= self._new for _, place in self.wanted)
-        identity = 1 + added + max((int(entry["id"]) for entry in content["annotations"]), default=0)
-        if track is None and media.is_video:
-            track = (
-                added
-                + 1
-                + max((int(entry.get("track_id") or 0) for entry in content["annotations"]), default=-1)
-            )
-        category = int(self.session.category_entry["id"])
-        entry = new_person(identity, self.image_id(), category, box, track, self.size)
-        self.wanted["annotations", self._new + added] = entry | (more or {})
-        return entry
-
-    def image_id(self) -> int:
-        """The id of the picture's entry, which is made where there is none."""
-        place = self.session.image_place(self.number)
-        images = self.session.document.content["images"]
-        if place is None:
-            entry = self.wanted.setdefault(("images", len(images)), self.session.new_image(self.number))
-            assert entry is not None
-            return int(entry["id"])
-        entry = images[place]
-        marks = {"is_labeled": True, "has_no_densepose": False}
-        changed = {**entry, **{name: value for name, value in marks.items() if name in entry}}
-        if changed != entry:
-            self.wanted["images", place] = changed
-        return int(entry["id"])
-
-
-class Action(Protocol):
-    """A record of `ACTIONS`."""
-
-    title: ClassVar[str]
-
-    def apply(self, work: Work) -> None: ...
-
-
-class _Values(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 def act(session: Session, number: int, name: str, values: Mapping[str, Any]) -> None:
@@ -140,7 +60,7 @@ def act(session: Session, number: int, name: str, values: Mapping[str, Any]) -> 
 # ---- boxes
 
 
-class DrawBox(_Values):
+class DrawBox(Values):
     """A new person in a box, or another box for somebody."""
 
     title: ClassVar[str] = "box"
@@ -156,7 +76,7 @@ class DrawBox(_Values):
             work.put(person, with_box(person, box, work.size))
 
 
-class Detect(_Values):
+class Detect(Values):
     """A box for everybody whom the detector finds and who has none."""
 
     title: ClassVar[str] = "find people"
@@ -170,7 +90,7 @@ class Detect(_Values):
             work.add(box)
 
 
-class RemovePerson(_Values):
+class RemovePerson(Values):
     """Somebody goes, with all labels."""
 
     title: ClassVar[str] = "remove a person"
@@ -193,7 +113,7 @@ def _known(box: np.ndarray, people: list[Person]) -> bool:
 # ---- outlines
 
 
-class _Outline(_Values):
+class _Outline(Values):
     person: int
     part: int  # 0 erases
 
@@ -272,28 +192,10 @@ class ClearPart(_Outline):
         self.put(work, person, np.where(person.coarse == self.part, 0, person.coarse).astype(np.uint8))
 
 
-# ---- keypoints
-
-
-class Keypoint(_Values):
-    """A keypoint at a place; visibility 0 takes it away, 1 is hidden, 2 seen."""
-
-    title: ClassVar[str] = "keypoint"
-    person: int
-    index: int
-    at: Place
-    seen: Literal[0, 1, 2] = 2
-
-    def apply(self, work: Work) -> None:
-        person, names = work.person(self.person), work.session.category.keypoint_names
-        mark = (self.at[0], self.at[1], int(self.seen))
-        work.put(person, with_keypoint(person.entry, person.keypoints, names, self.index, mark))
-
-
 # ---- points
 
 
-class Ask(_Values):
+class Ask(Values):
     """The outlines are done: points are asked in every part that lacks some."""
 
     title: ClassVar[str] = "choose points"
@@ -315,7 +217,7 @@ class Ask(_Values):
             raise EditError("outline some parts first: points are chosen inside of them")
 
 
-class PlacePoint(_Values):
+class PlacePoint(Values):
     """A click on a view: the answer to a point that is asked, or another one for a point that has one."""
 
     title: ClassVar[str] = "point"
@@ -352,7 +254,7 @@ class PlacePoint(_Values):
         work.put(person, entry)
 
 
-class Mark(_Values):
+class Mark(Values):
     """A point that is asked is skipped, not visible, or to be asked again."""
 
     title: ClassVar[str] = "put a point aside"
@@ -374,7 +276,7 @@ class Mark(_Values):
             work.put(person, entry)
 
 
-class TakeBack(_Values):
+class TakeBack(Values):
     """A point that has an answer is asked again."""
 
     title: ClassVar[str] = "take an answer back"
@@ -390,7 +292,7 @@ class TakeBack(_Values):
         work.put(person, with_asked(without_point(person.entry, self.point), [again, *person.asked]))
 
 
-class Accept(_Values):
+class Accept(Values):
     """Guesses become answers: some of the points that are asked, or all that have one (None)."""
 
     title: ClassVar[str] = "accept"
@@ -412,7 +314,7 @@ class Accept(_Values):
         work.put(person, with_asked(entry, [each for each in person.asked if id(each) not in taken]))
 
 
-class Refuse(_Values):
+class Refuse(Values):
     """A guess goes; the point is asked without one."""
 
     title: ClassVar[str] = "refuse"
@@ -444,6 +346,7 @@ def _check(index: int, count: int, what: str) -> None:
 #: By the name that pages use.
 ACTIONS: dict[str, type[Action]] = {
     "box": DrawBox, "detect": Detect, "remove": RemovePerson, "polygon": Polygon, "brush": Brush,
-    "grab": Grab, "clear": ClearPart, "keypoint": Keypoint, "ask": Ask, "place": PlacePoint, "mark": Mark,
+    "grab": Grab, "clear": ClearPart, "keypoint": Keypoint, "accept_keypoints": AcceptKeypoints,
+    "refuse_keypoint": RefuseKeypoint, "ask": Ask, "place": PlacePoint, "mark": Mark,
     "take_back": TakeBack, "accept": Accept, "refuse": Refuse,
 }  # fmt: skip

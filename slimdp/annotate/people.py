@@ -1,8 +1,9 @@
 """A person of the file as the tool sees and changes one: the entry goes in, a changed copy comes out.
 
-Beside DensePose's fields an entry may have two of the tool's own. `dp_asked` lists points that wait for an
+Beside DensePose's fields an entry may have three of the tool's own. `dp_asked` lists points that wait for an
 answer: `x`, `y` in the box frame, `part` (coarse, from 1), `state` (open, skipped, hidden) and perhaps a
-`guess`. `dp_help` counts what became of proposals.
+`guess`. `dp_guessed_keypoints` lists keypoints that are proposed: `index`, `x`, `y` px of the picture, `seen`
+(1 hidden, 2 seen). `dp_help` counts what became of proposals.
 """
 
 from __future__ import annotations
@@ -55,6 +56,12 @@ class Person:
         """The points that wait for an answer."""
         asked = self.entry.get("dp_asked")
         return asked if isinstance(asked, list) else []
+
+    @property
+    def guessed_keypoints(self) -> list[dict[str, Any]]:
+        """The keypoints that are proposed."""
+        guessed = self.entry.get("dp_guessed_keypoints")
+        return guessed if isinstance(guessed, list) else []
 
     def asked_points(self) -> np.ndarray:
         """Where they are, (M, 2) x, y px of the picture."""
@@ -199,8 +206,17 @@ def with_keypoint(
     return {**entry, "keypoints": flat, "num_keypoints": int((rows[:, 2] > 0).sum())}
 
 
+def with_guessed_keypoints(entry: Entry, guessed: list[dict[str, Any]]) -> Entry:
+    """The entry with these keypoints proposed."""
+    changed = {**entry, "dp_guessed_keypoints": guessed}
+    if not guessed:
+        del changed["dp_guessed_keypoints"]
+    return changed
+
+
 def count_help(entry: Entry, kind: str, what: str, number: int = 1) -> Entry:
-    """The entry with proposals counted: `kind` points or parts, `what` accepted, corrected or refused."""
+    """The entry with proposals counted: `kind` points, parts or keypoints, `what` accepted, corrected or
+    refused."""
     counts = deepcopy(entry.get("dp_help", {}))
     of_kind = counts.setdefault(kind, {"accepted": 0, "corrected": 0, "refused": 0})
     of_kind[what] += number

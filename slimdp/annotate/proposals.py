@@ -1,7 +1,8 @@
 """Proposals that save clicks: labels that the flow carries to a frame, and answers of a trained network.
 
-A proposed point is no label before it is accepted: it waits among those that are asked, with a guess.
-Outlines of parts are put in place, and listed as pending until they change, or points are chosen in them.
+A proposed point is no label before it is accepted: it waits among those that are asked, with a guess, and a
+proposed keypoint waits beside the keypoints. Outlines of parts are put in place, and listed as pending until
+they change, or points are chosen in them.
 """
 
 from __future__ import annotations
@@ -11,12 +12,20 @@ from typing import Any
 import numpy as np
 
 from flow_cache import FlowChain, FlowPair, make_estimator
-from slimdp.annotate.actions import Work
 from slimdp.annotate.ask import points_to_ask
 from slimdp.annotate.changes import Entry
 from slimdp.annotate.network import NetworkAnswer, ask_network
-from slimdp.annotate.people import HIDDEN, OPEN, EditError, Person, coarse_fields, with_asked
+from slimdp.annotate.people import (
+    HIDDEN,
+    OPEN,
+    EditError,
+    Person,
+    coarse_fields,
+    with_asked,
+    with_guessed_keypoints,
+)
 from slimdp.annotate.session import Session
+from slimdp.annotate.work import Work
 from slimdp.config import CropSettings
 from slimdp.data.box_frame import FRAME, frame_from_image
 from slimdp.motion import FallingConfidence, LabelTransfer, TransferSettings, transfer_person
@@ -65,10 +74,15 @@ def _from_flow(session: Session, number: int) -> None:
         if moved is None:
             continue
         fields = _carried_fields(moved)
+        guessed = _carried_keypoints(moved)
         if before is None:
-            work.add(moved.box, fields, person_0.track)
+            work.add(moved.box, with_guessed_keypoints(fields, guessed), person_0.track)
         else:
-            work.put(before, {**before.entry, "bbox": moved.box.tolist(), **fields})
+            if before.keypoints is not None:
+                guessed = []
+            counts = {"dp_help": {**before.entry.get("dp_help", {}), **fields.get("dp_help", {})}}
+            entry = {**before.entry, "bbox": moved.box.tolist(), **fields, **counts}
+            work.put(before, with_guessed_keypoints(entry, guessed))
         carried += 1
     if not carried:
         raise EditError("the flow carries nobody here who has no labels yet")
@@ -127,6 +141,7 @@ def _annotations(session: Session, number: int) -> list[PersonAnnotation]:
                 step=np.zeros(count, np.int64),
                 track=person.entry.get("track_id"),
                 coarse=person.coarse,
+                keypoints=person.keypoints,
                 layout=session.surface.layout,
             )
         )
@@ -158,6 +173,18 @@ def _carried_fields(moved: PersonAnnotation) -> Entry:
             each = {"x": round(x, 3), "y": round(y, 3), "part": int(coarse_of_part[part]), "state": OPEN}
             asked.append({**each, "guess": guess})
     return fields | {"dp_asked": asked} if asked else fields
+
+
+def _carried_keypoints(moved: PersonAnnotation) -> list[dict[str, Any]]:
+    """The keypoints that the flow has brought into the picture, as proposals."""
+    if moved.keypoints is None:
+        return []
+    width, height = moved.image.width, moved.image.height
+    return [
+        {"index": index, "x": round(x, 2), "y": round(y, 2), "seen": int(seen)}
+        for index, (x, y, seen) in enumerate(moved.keypoints.tolist())
+        if seen and -0.5 < x < width - 0.5 and -0.5 < y < height - 0.5
+    ]
 
 
 # ---- by a network

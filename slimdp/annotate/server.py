@@ -27,7 +27,7 @@ from slimdp.annotate.people import EditError
 from slimdp.annotate.proposals import propose
 from slimdp.annotate.session import OtherPageError, Session
 from slimdp.annotate.suggestions import Suggestions
-from slimdp.annotate.views import VIEWS
+from slimdp.annotate.views import VIEWS, WHOLE
 
 _LOG = logging.getLogger(__name__)
 #: The largest request, bytes: a long stroke of the brush takes 100 kB.
@@ -63,6 +63,7 @@ def make_app(session: Session, token: str, port: int, flow: Path | None = None) 
         Route("/{token}/api/thumbnail/{number:int}", pages.thumbnail),
         Route("/{token}/api/views/{label:int}", pages.views),
         Route("/{token}/api/view/{label:int}/{number:int}", pages.view),
+        Route("/{token}/api/body/{number:int}", pages.part_at),
         Route("/{token}/api/marks", pages.marks),
         Route("/{token}/api/{verb}", pages.post, methods=["POST"]),
     ]
@@ -150,6 +151,9 @@ class _Routes:
         label, number = request.path_params["label"], request.path_params["number"]
         return await _image(self._png, "image/png", label, number)
 
+    async def part_at(self, request: Request) -> Response:
+        return await _answer(self._part_at, request.path_params["number"], dict(request.query_params))
+
     async def marks(self, request: Request) -> Response:
         return await _answer(self._marks, dict(request.query_params))
 
@@ -177,13 +181,26 @@ class _Routes:
     def _views(self, label: int) -> Any:
         self._require_part(label)
         views = self._session.views.of(label)
-        return {"width": views.width, "height": views.height, "names": [view.name for view in views.views]}
+        names = [view.name for view in views.views]
+        centres = views.centres if label == WHOLE else []
+        return {"width": views.width, "height": views.height, "names": names, "centres": centres}
 
     def _png(self, label: int, number: int) -> bytes:
         self._require_part(label)
-        if not 0 <= number < VIEWS:
-            raise IndexError(f"view {number}")
+        _require_view(number)
         return self._session.views.png(label, number)
+
+    def _part_at(self, number: int, query: dict[str, str]) -> Any:
+        """The coarse part that a view of the whole body shows at x, y px; 0 beside it."""
+        _require_view(number)
+        try:
+            x, y = float(query["x"]), float(query["y"])
+        except (KeyError, ValueError):
+            raise EditError("x and y are wanted") from None
+        surface = self._session.surface
+        hit = self._session.views.of(WHOLE).hit(number, x, y)
+        part = 0 if hit is None else int(surface.layout.coarse_of_part[surface.face_part[hit[0]]])
+        return {"part": part}
 
     def _marks(self, query: dict[str, str]) -> Any:
         """Where a place of the surface is in the views of its part."""
@@ -197,7 +214,7 @@ class _Routes:
         return {"coarse": label, "marks": self._session.views.of(label).marks(int(face[0]), barycentric[0])}
 
     def _require_part(self, label: int) -> None:
-        if not 1 <= label <= len(self._session.surface.layout.coarse_parts):
+        if not WHOLE <= label <= len(self._session.surface.layout.coarse_parts):
             raise IndexError(f"part {label}")
 
     def _claim(self, values: dict[str, Any]) -> Any:
@@ -244,6 +261,11 @@ class _Routes:
             if number is None or number >= len(self._session.media):
                 number = _number(values)
             return self._session.state(number)
+
+
+def _require_view(number: int) -> None:
+    if not 0 <= number < VIEWS:
+        raise IndexError(f"view {number}")
 
 
 class _TooLargeError(Exception):

@@ -19,12 +19,11 @@ from slimdp.annotate.changes import Entry
 from slimdp.annotate.document import Document
 from slimdp.annotate.media import Media
 from slimdp.annotate.people import HIDDEN, EditError, Person, read_person
-from slimdp.annotate.views import ViewImages
+from slimdp.annotate.views import ViewImages, coarse_colours
 from slimdp.data.box_frame import sample_coarse
 from slimdp.data.person_entry import CategoryLabels
 from slimdp.inference.detectors import DetectorRequest, make_detector
 from slimdp.inference.video_records import Detector
-from slimdp.report.drawing import PART_COLOURS
 from slimdp.structures import ImageRecord
 from slimdp.surface import BodySurface
 
@@ -98,17 +97,13 @@ class Session:
         layout, names = self.surface.layout, self.category.keypoint_names
         index = {name: number for number, name in enumerate(names)}
         bones = [[index[a], index[b]] for a, b in SKELETON if a in index and b in index]
-        first = [
-            int(np.flatnonzero(layout.coarse_of_part == c)[-1])
-            for c in range(1, 1 + len(layout.coarse_parts))
-        ]
         return {
             "file": self.document.path.name,
             "pictures": [PurePosixPath(picture.file_name).name for picture in self.media.pictures],
             "video": self.media.is_video,
             "category": layout.category,
             "parts": list(layout.coarse_parts),
-            "colours": [PART_COLOURS[part].tolist() for part in first],
+            "colours": coarse_colours(layout).tolist(),
             "fineParts": list(layout.part_names),
             "coarseOf": layout.coarse_of_part.tolist(),
             "keypoints": list(names),
@@ -148,6 +143,7 @@ class Session:
             "points": np.round(person.points, 2).tolist(), "part": person.part.tolist(), "uv": uv,
             "coarse": label.tolist(), "asked": asked, "next": next_asked(person.asked),
             "keypoints": None if person.keypoints is None else person.keypoints.tolist(),
+            "guessedKeypoints": person.guessed_keypoints,
             "help": person.entry.get("dp_help", {}), "crowd": bool(person.entry.get("iscrowd")),
         }  # fmt: skip
 

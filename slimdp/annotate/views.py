@@ -1,7 +1,8 @@
 """Six views of a coarse part, on any of which a place of the surface can be clicked (DensePose, 2.1).
 
 Views are seen without perspective, all of a part at one scale. A limb, open at both ends, is seen from six
-sides around its bone; everything else from four sides and from both ends.
+sides around its bone; everything else from four sides and from both ends, and so is the whole body, which has
+the colours of its parts.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from flow_cache.runtime.atomic import write_bytes
+from slimdp.report.drawing import PART_COLOURS
 from slimdp.surface import BodySurface
 from slimdp.surface.cache import cache_folder
+from slimdp.surface.layout import PartLayout
 from slimdp.synthetic.stage import vertex_normals
 
 #: Raised with every change of how a view looks, so that an older cache is not taken for it.
 VERSION = 1
 VIEWS = 6
+#: In the place of a part's number: all of them.
+WHOLE = 0
 #: The longer side of a view, px: a leg of half a metre has a px of a millimetre and a half.
 SIDE = 360
 _MARGIN_PX = 8
@@ -57,16 +62,22 @@ class View:
 
 
 class PartViews:
-    """The six views of a coarse part of a surface: the same size, W x H px, and scale."""
+    """The six views of a coarse part of a surface, or of WHOLE of it: the same size, W x H px, and scale."""
 
     def __init__(self, surface: BodySurface, label: int) -> None:
         self.surface, self.label = surface, label
-        self._faces = np.flatnonzero(surface.layout.coarse_of_part[surface.face_part] == label)
+        self._coarse = surface.layout.coarse_of_part[surface.face_part]
+        self._faces = np.flatnonzero((self._coarse == label) | (label == WHOLE))
         corners = surface.faces[self._faces]
         used, local = np.unique(corners, return_inverse=True)
         vertices = surface.vertices[used]
         self._centre = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
-        self.views = _choose_views(vertices, local.reshape(-1, 3), surface.vertices.mean(axis=0))
+        shape = vertices, local.reshape(-1, 3)
+        self.views = (
+            _views_around(np.array([0.0, 1.0, 0.0]), False)
+            if label == WHOLE
+            else _choose_views(*shape, surface.vertices.mean(axis=0))
+        )
         seen = np.stack([(vertices - self._centre) @ view.axes.T for view in self.views])
         self._middle = (seen.min(axis=1) + seen.max(axis=1)) / 2  # (6, 3): of each view, metres
         extent = np.ptp(seen, axis=1).max(axis=0)
@@ -92,10 +103,10 @@ class PartViews:
         place = self.surface.positions(np.array([face]), np.asarray(barycentric)[None])[0] - self._centre
         marks = []
         for number, view in enumerate(self.views):
-            q = view.axes @ place - self._middle[number]
-            x, y = self.width / 2 - 0.5 + q[0] / self._pixel_m, self.height / 2 - 0.5 - q[1] / self._pixel_m
+            at = view.axes @ place
+            x, y = self._pixel(number, at)
             _, _, depth = self._cast(number, np.array([[x, y]]))
-            seen = bool(q[2] > depth[0] - _BEHIND * self._extent)
+            seen = bool(at[2] - self._middle[number][2] > depth[0] - _BEHIND * self._extent)
             marks.append((round(float(x), 2), round(float(y), 2), seen))
         return marks
 
@@ -115,9 +126,8 @@ class PartViews:
         inside = self._looks_inside(face[here], towards[2])
         light[inside] *= 0.35
         part = np.zeros(len(face), np.int64)
-        part[here] = self.surface.face_part[face[here]]
-        other = part[here] != part[here].min() if len(here) else np.zeros(0, bool)
-        colour = np.where(other[:, None], _OTHER_SKIN, _SKIN) * light[:, None]
+        part[here] = (self._coarse if self.label == WHOLE else self.surface.face_part)[face[here]]
+        colour = self._skin(part[here]) * light[:, None]
         line = _borders(part.reshape(height, width)).ravel()[here]
         colour[line] = _LINE
         image = np.zeros((height * width, 4), np.float32)
@@ -128,6 +138,39 @@ class PartViews:
         alpha = small[..., 3:]
         rgb = small[..., :3] * (255 / np.maximum(alpha, 1))
         return np.rint(np.concatenate([rgb, alpha], axis=2)).clip(0, 255).astype(np.uint8)
+
+    @cached_property
+    def centres(self) -> list[list[tuple[float, float, bool]]]:
+        """Where each coarse part is in each view: the middle of what is seen of it, else of all of it."""
+        row, column = np.mgrid[: self.height, : self.width]
+        pixels = np.stack([column.ravel(), row.ravel()], axis=1)
+        middles = self.surface.vertices[self.surface.faces].mean(axis=1) - self._centre
+        labels = range(1, 1 + len(self.surface.layout.coarse_parts))
+        found: list[list[tuple[float, float, bool]]] = [[] for _ in labels]
+        for number, view in enumerate(self.views):
+            face = self._cast(number, pixels)[0]
+            shown = np.where(face >= 0, self._coarse[face], 0)
+            for label in labels:
+                there = pixels[shown == label]
+                if len(there):
+                    x, y = there[np.linalg.norm(there - there.mean(axis=0), axis=1).argmin()].tolist()
+                else:
+                    at = view.axes @ middles[self._coarse == label].mean(axis=0)
+                    x, y = np.round(self._pixel(number, at), 2).tolist()
+                found[label - 1].append((x, y, len(there) > 0))
+        return found
+
+    def _pixel(self, number: int, place: np.ndarray) -> np.ndarray:
+        """Where a place (3,), in a view's axes, is in it, x, y px."""
+        q = (place - self._middle[number])[:2] / self._pixel_m
+        return np.array([self.width / 2 - 0.5 + q[0], self.height / 2 - 0.5 - q[1]])
+
+    def _skin(self, part: np.ndarray) -> np.ndarray:
+        """Colours (N, 3) of parts (N,): coarse ones of the whole body, else the lowest, and the others."""
+        if self.label == WHOLE:
+            return np.concatenate([[_SKIN], coarse_colours(self.surface.layout)])[part]
+        other = part != part.min() if len(part) else np.zeros(0, bool)
+        return np.where(other[:, None], _OTHER_SKIN, _SKIN)
 
     @cached_property
     def _normals(self) -> np.ndarray:
@@ -167,14 +210,14 @@ class ViewImages:
         self._parts: dict[int, PartViews] = {}
 
     def of(self, label: int) -> PartViews:
-        """The views of a coarse part."""
+        """The views of a coarse part, or of the WHOLE body."""
         if label not in self._parts:
             self._parts[label] = PartViews(self.surface, label)
         return self._parts[label]
 
     def paint_all(self) -> None:
-        """Paint what the cache lacks, part by part."""
-        for label in range(1, 1 + len(self.surface.layout.coarse_parts)):
+        """Paint what the cache lacks, the whole body first, then part by part."""
+        for label in range(WHOLE, 1 + len(self.surface.layout.coarse_parts)):
             for number in range(VIEWS):
                 self.png(label, number)
 
@@ -197,6 +240,12 @@ def surface_identity(surface: BodySurface) -> dict[str, str]:
     return {"name": Path(surface.name).name, "sha256": digest.hexdigest()[:24]}
 
 
+def coarse_colours(layout: PartLayout) -> np.ndarray:
+    """The colour (C, 3) RGB of each coarse part: that of the last of its parts."""
+    parts = range(1, 1 + len(layout.coarse_parts))
+    return PART_COLOURS[[int(np.flatnonzero(layout.coarse_of_part == part)[-1]) for part in parts]]
+
+
 def nearest_corner(barycentric: np.ndarray) -> np.ndarray:
     """The weights (3,) of the nearest vertex of a face."""
     return np.eye(3)[int(np.argmax(barycentric))]
@@ -205,12 +254,16 @@ def nearest_corner(barycentric: np.ndarray) -> np.ndarray:
 def _choose_views(vertices: np.ndarray, faces: np.ndarray, body_centre: np.ndarray) -> tuple[View, ...]:
     ends = _open_ends(vertices, faces)
     axis = _long_axis(vertices, faces, ends, body_centre)
+    return _views_around(axis, len(ends) == 2)
+
+
+def _views_around(axis: np.ndarray, tube: bool) -> tuple[View, ...]:
+    """Views around an axis (3,) that stands upright in them: six, or four and both ends."""
     # Of what runs from front to back, as the trunk of an animal, the first view is from above.
     towards = np.array([0.0, 1.0, 0.0] if abs(axis[2]) > _LYING else [0.0, 0.0, 1.0])
     front = towards - (towards @ axis) * axis
     front /= np.linalg.norm(front)
     left = np.cross(axis, front)
-    tube = len(ends) == 2
     turns = np.arange(6) * np.pi / 3 if tube else np.arange(4) * np.pi / 2
     sides = [np.cos(turn) * front + np.sin(turn) * left for turn in turns]
     looks = [np.stack([np.cross(axis, side), axis, side]) for side in sides]

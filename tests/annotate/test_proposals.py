@@ -229,3 +229,57 @@ def test_weights_of_other_parts_are_refused(opened: Opened, monkeypatch: pytest.
     act(opened.session, 0, "box", {"box": [40, 10, 80, 180]})
     with pytest.raises(EditError, match="speaks of"):
         propose(opened.session, 0, "network", 1)
+
+
+def test_flow_carries_keypoints_that_are_no_labels_before_they_are_accepted(labelled: Opened) -> None:
+    session = labelled.session
+    nose, eye, hip = (session.about()["keypoints"].index(name) for name in ("nose", "left_ear", "left_hip"))
+    places = {nose: (70, 45, 2), eye: (60, 50, 1), hip: (75, 90, 2)}
+    for index, (x, y, seen) in places.items():
+        act(session, 0, "keypoint", {"person": 1, "index": index, "at": [x, y], "seen": seen})
+    propose(session, 3, "flow", None)
+    person = _person(labelled, 3)
+    assert person["keypoints"] is None
+    assert {each["index"]: each["seen"] for each in person["guessedKeypoints"]} == {nose: 2, eye: 1, hip: 2}
+    for each in person["guessedKeypoints"]:
+        assert np.allclose([each["x"], each["y"]], places[each["index"]][:2] + 3 * _STEP, atol=1)
+    who = person["id"]
+    act(session, 3, "accept_keypoints", {"person": who, "keypoints": [eye]})
+    act(session, 3, "keypoint", {"person": who, "index": nose, "at": [80, 47], "seen": 2})
+    act(session, 3, "refuse_keypoint", {"person": who, "index": hip})
+    person = _person(labelled, 3)
+    assert person["guessedKeypoints"] == []
+    assert person["help"]["keypoints"] == {"accepted": 1, "corrected": 1, "refused": 1}
+    found = np.array(person["keypoints"])
+    assert np.flatnonzero(found[:, 2]).tolist() == sorted([nose, eye])
+    assert found[nose].tolist() == [80, 47, 2]
+    assert np.allclose(found[eye], [60 + 9, 50 + 3, 1], atol=1)
+    for name in ("accept_keypoints", "refuse_keypoint"):
+        with pytest.raises(EditError, match="proposed"):
+            act(session, 3, name, {"person": who} | ({"index": hip} if "refuse" in name else {}))
+
+
+def test_all_keypoints_are_accepted_at_once_and_undone_at_once(labelled: Opened) -> None:
+    session = labelled.session
+    for index, at in enumerate(([70, 45], [60, 50])):
+        act(session, 0, "keypoint", {"person": 1, "index": index, "at": at})
+    propose(session, 2, "flow", None)
+    who = _person(labelled, 2)["id"]
+    act(session, 2, "accept_keypoints", {"person": who})
+    assert sum(v > 0 for _, _, v in _person(labelled, 2)["keypoints"]) == 2
+    session.document.undo()
+    person = _person(labelled, 2)
+    assert (person["keypoints"], len(person["guessedKeypoints"])) == (None, 2)
+
+
+def test_keypoints_that_are_there_are_not_proposed_again(labelled: Opened) -> None:
+    session = labelled.session
+    act(session, 0, "keypoint", {"person": 1, "index": 0, "at": [70, 45]})
+    propose(session, 3, "flow", None)
+    who = _person(labelled, 3)["id"]
+    act(session, 3, "accept_keypoints", {"person": who})
+    before = _person(labelled, 3)["keypoints"]
+    propose(session, 3, "flow", None)  # outlines and points still wait, and come again
+    person = _person(labelled, 3)
+    assert (person["keypoints"], person["guessedKeypoints"]) == (before, [])
+    assert person["help"]["keypoints"]["accepted"] == 1

@@ -87,6 +87,18 @@ def test_pictures_views_and_marks(client: TestClient, opened: Opened) -> None:
     assert len(marks["marks"]) == 6
 
 
+def test_a_click_on_the_whole_body_names_the_part(client: TestClient) -> None:
+    body = client.get(f"/{TOKEN}/api/views/0").json()
+    assert body["names"][:4] == ["front", "left", "back", "right"]
+    assert len(body["centres"]) == 14
+    for part, centres in enumerate(body["centres"], start=1):
+        for view, (x, y, shown) in enumerate(centres[:4]):
+            if shown:
+                assert client.get(f"/{TOKEN}/api/body/{view}?x={x}&y={y}").json() == {"part": part}
+    assert client.get(f"/{TOKEN}/api/body/0?x=0&y=0").json() == {"part": 0}
+    assert client.get(f"/{TOKEN}/api/body/0?x=one").status_code == 422
+
+
 def test_edits_undo_and_the_overview(client: TestClient, opened: Opened) -> None:
     state = box(client).json()
     assert (state["undo"], state["redo"], len(state["people"])) == ("box", None, 1)
@@ -155,7 +167,8 @@ def test_foreign_hosts_origins_and_forms_are_refused(
         f"/{TOKEN}/page/__init__.py", f"/{TOKEN}/api/picture/..%2f..%2fetc%2fpasswd",
         f"/{TOKEN}/api/picture/2",
         f"/{TOKEN}/api/picture/-1", f"/{TOKEN}/api/state/99999999999999999999", f"/{TOKEN}/api/view/15/0",
-        f"/{TOKEN}/api/view/1/6", f"/{TOKEN}/api/views/0", f"/{TOKEN}/labels.json",
+        f"/{TOKEN}/api/view/1/6", f"/{TOKEN}/api/views/15", f"/{TOKEN}/api/body/6?x=1&y=1",
+        f"/{TOKEN}/labels.json",
     ],
 )  # fmt: skip
 def test_nothing_beside_the_page_goes_out(client: TestClient, path: str) -> None:

@@ -8,7 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
-from slimdp.annotate.views import VIEWS, PartViews, ViewImages, _choose_views, surface_identity
+from slimdp.annotate.views import (
+    VIEWS,
+    WHOLE,
+    PartViews,
+    ViewImages,
+    _choose_views,
+    coarse_colours,
+    surface_identity,
+)
 from slimdp.surface import BodySurface, load_surface
 from tests.box_animal import write_box_surface
 
@@ -114,3 +122,21 @@ def test_surfaces_are_told_apart(surface: BodySurface) -> None:
 
     moved = replace(surface, face_uv=surface.face_uv * np.float32(0.5))
     assert surface_identity(moved)["sha256"] != surface_identity(surface)["sha256"]
+
+
+def test_the_whole_body_has_the_colours_of_its_parts(surface: BodySurface) -> None:
+    views = PartViews(surface, WHOLE)
+    image = views.paint(0).astype(float)
+    colours = coarse_colours(surface.layout).astype(float)
+    centres = views.centres
+    assert len(colours) == len(centres) == len(surface.layout.coarse_parts)
+    alike = []
+    for label, (colour, marks) in enumerate(zip(colours, centres), start=1):
+        x, y, seen = marks[0]
+        assert seen  # of the open body the front shows a bit of every part
+        shown = image[round(y), round(x), :3]
+        alike.append(shown @ colour / np.linalg.norm(shown) / np.linalg.norm(colour))  # but for the light
+        hit = views.hit(0, x, y)
+        assert hit is not None
+        assert surface.layout.coarse_of_part[surface.face_part[hit[0]]] == label
+    assert np.median(alike) > 0.99

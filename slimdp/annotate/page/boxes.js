@@ -60,16 +60,20 @@ export const commands = {
 
 export function panel() {
   const one = person();
+  const who = store.about.category;
+  const people = who === "person"; // whom alone a detector finds
   return [
-    el("h2", {}, "People"),
-    el("p", {}, "Draw a box around each person, from corner to corner, or let a detector find them. Move a box by its corners."),
+    el("h2", {}, stepName()),
+    el("p", {}, `Draw a box around each ${who}, from corner to corner${people ? ", or let a detector find them" : ""}. Move a box by its corners.`),
     el("div", { className: "row" },
-      button("Find people", "m", commands.m[1], { className: "main" }),
+      people ? button("Find people", "m", commands.m[1], { className: one ? "" : "main" }) : null,
       store.about.video ? button("Carry labels here", "l", commands.l[1]) : null,
-      one ? button("Remove person", "Del", commands.Delete[1]) : null),
-    el("div", { className: "row" }, button("Next worth labelling", "f", suggest)),
-    one ? el("p", {}, `Next: outline the parts of person ${store.state.people.indexOf(one) + 1}, key 2.`) : null,
+      one ? button(`Remove ${who}`, "Del", commands.Delete[1]) : null,
+      button("Next worth labelling", "f", suggest)),
+    one ? el("div", { className: "row act" }, button(`Box done: outline ${who} ${store.state.people.indexOf(one) + 1}`, "2", async () => set({ step: "outlines" }, "step"), { className: "main" })) : null,
   ];
 }
 
-export const hint = () => (store.state.people.length ? "" : "Draw a box around a person");
+export const stepName = () => (store.about.category === "person" ? "People" : "Boxes");
+
+export const hint = () => (store.state.people.length ? "" : `Draw a box around a ${store.about.category}`);

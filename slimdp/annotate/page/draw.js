@@ -42,7 +42,7 @@ export function drawLabels(c, view, toStage) {
     const quiet = store.step === "points" || store.step === "keypoints";
     drawMask(c, each, view, mine ? (quiet ? 0.16 : 0.5) : 0.14);
     drawBox(c, each, toStage, mine);
-    if (each.keypoints && (mine || store.step === "keypoints")) drawSkeleton(c, each, toStage, mine);
+    if (mine || store.step === "keypoints") drawSkeleton(c, each, toStage, mine);
     if (mine) drawPoints(c, each, toStage);
   }
 }
@@ -84,18 +84,30 @@ function knob(c, [x, y]) {
   c.stroke();
 }
 
+// Keypoints by their number, [x, y, visibility, whether it is but proposed].
+function keypointsOf(each) {
+  const found = new Map((each.keypoints ?? []).map(([x, y, v], index) => [index, [x, y, v, false]]).filter(([, [, , v]]) => v));
+  for (const { index, x, y, seen } of each.guessedKeypoints) if (!found.has(index)) found.set(index, [x, y, seen, true]);
+  return found;
+}
+
 function drawSkeleton(c, each, toStage, mine) {
-  const seen = each.keypoints;
-  c.globalAlpha = mine ? (store.step === "keypoints" ? 1 : 0.55) : 0.35;
+  const found = keypointsOf(each);
+  const working = store.step === "keypoints" && mine;
+  c.globalAlpha = working ? 1 : mine ? 0.55 : 0.35;
   for (const [a, b] of store.about.skeleton) {
-    if (!seen[a]?.[2] || !seen[b]?.[2]) continue;
+    if (!found.has(a) || !found.has(b)) continue;
     const left = store.about.keypoints[b].startsWith("left");
     const right = store.about.keypoints[b].startsWith("right");
-    line(c, toStage(seen[a]), toStage(seen[b]), left ? "#5cc8ff" : right ? "#ff8f6b" : "#eee", 2.5);
+    c.setLineDash(found.get(a)[3] || found.get(b)[3] ? [5, 5] : []);
+    line(c, toStage(found.get(a)), toStage(found.get(b)), left ? "#5cc8ff" : right ? "#ff8f6b" : "#eee", 2.5);
   }
-  seen.forEach(([x, y, v], index) => {
-    if (v) disc(c, toStage([x, y]), store.step === "keypoints" && mine ? 5 : 3, v === 2 ? "#fff" : "#0000", index === store.keypoint && store.step === "keypoints" && mine ? "#ffb020" : "#fff");
-  });
+  c.setLineDash([]);
+  for (const [index, [x, y, v, guessed]] of found) {
+    const chosen = index === store.keypoint && working;
+    disc(c, toStage([x, y]), working ? 5 : 3, guessed ? "#ffb02088" : v === 2 ? "#fff" : "#0000", chosen ? "#ffb020" : "#fff");
+    if (chosen && guessed) ring(c, toStage([x, y]));
+  }
   c.globalAlpha = 1;
 }
 

@@ -7,7 +7,7 @@ import * as outlines from "./outlines.js";
 import * as keypoints from "./keypoints.js";
 import * as points from "./points.js";
 import * as suggestions from "./suggest.js";
-import { fitAgain, fitTo, setTool, zoom } from "./stage.js";
+import { fitAgain, fitTo, lookCloser, setTool, zoom } from "./stage.js";
 import { changed, onChange, person, recall, set, show, step, store } from "./store.js";
 
 const STEPS = { boxes: ["People", boxes], outlines: ["Outlines", outlines], keypoints: ["Keypoints", keypoints], points: ["Points", points] };
@@ -38,7 +38,7 @@ const always = {
   u: ["undo", () => step("undo")], U: ["redo", () => step("redo")],
   Tab: ["next person", async () => everyone(1)], "Shift+Tab": ["person before", async () => everyone(-1)],
   "+": ["zoom in; the wheel, too", async () => zoom(1.3)], "=": ["", async () => zoom(1.3)], "-": ["zoom out", async () => zoom(1 / 1.3)],
-  0: ["fit the person, again: the picture", async () => fitAgain()],
+  0: ["fit the box, again: the picture", async () => fitAgain()],
   e: ["equalise the histogram", async () => { store.equalised = !store.equalised; changed("shown"); }],
   c: ["more contrast", async () => contrast(1.15)], C: ["less contrast", async () => contrast(1 / 1.15)],
   v: ["labels on and off", async () => { store.labels = !store.labels; changed("shown"); }],
@@ -66,9 +66,9 @@ addEventListener("keyup", (event) => { if (event.key === " ") byId("stage").data
 function help() {
   const table = (title, commands) => [el("h3", {}, title), el("table", {}, Object.entries(commands).filter(([, [what]]) => what).map(([key, [what]]) => el("tr", {}, el("td", {}, el("kbd", {}, SIGNS[key] ?? key)), el("td", {}, what))))];
   byId("help").replaceChildren(
+    button("Close", "Esc", async () => byId("help").close()),
     ...table(`Here: ${STEPS[store.step][0].toLowerCase()}`, here().commands), ...table("Everywhere", always),
-    el("p", {}, "Picture and views: the wheel or two fingers zoom; the middle or right button, or Space and a drag, move the picture. A right click on a view shows all of it."),
-    button("Close", "Esc", async () => byId("help").close()));
+    el("p", {}, "Picture and views: the wheel or two fingers zoom; the middle or right button, or Space and a drag, move the picture. A right click on a view shows all of it."));
   byId("help").showModal();
 }
 
@@ -86,7 +86,7 @@ function header() {
   byId("undo").title = state.undo ? `undo: ${state.undo} (Ctrl+Z)` : "nothing to undo";
   byId("redo").title = state.redo ? `redo: ${state.redo} (Ctrl+Shift+Z)` : "nothing to redo";
   byId("steps").replaceChildren(...Object.entries(STEPS).map(([name, [title]], index) =>
-    button(title, String(index + 1), () => go(name), { "aria-pressed": String(name === store.step), id: `step-${name}` })));
+    button(name === "boxes" ? boxes.stepName() : title, String(index + 1), () => go(name), { "aria-pressed": String(name === store.step), id: `step-${name}` })));
   strip();
 }
 
@@ -128,6 +128,7 @@ onChange((what) => {
   byId("hint").textContent = here().hint();
   const entered = `${store.step} ${store.person} ${store.picture}`;
   if (what === "step" || what === "start" || entered !== shownStep) setTool(here().tool);
+  if (entered !== shownStep && store.step !== "boxes") lookCloser();
   if (store.step === "points" && entered !== shownStep && person()) { shownStep = entered; tried(points.enter); }
   shownStep = entered;
 });

@@ -4,6 +4,10 @@ import { button, el, tried } from "./dom.js";
 import { colourOf } from "./draw.js";
 import { scale, setDraft } from "./stage.js";
 import { act, person, propose, set, store } from "./store.js";
+import { showBody } from "./views.js";
+
+// The same one throughout, so that its pictures stay while the panel around it is made anew.
+const body = el("div", { id: "body", className: "body" });
 
 let corners = [];
 let stroke = null;
@@ -99,7 +103,7 @@ export const commands = {
   "[": ["smaller brush", async () => brush(0.8)],
   o: ["paint over, under other parts, or inside the outline", async () => set({ where: WHERES[(WHERES.indexOf(store.where) + 1) % 3] })],
   g: ["GrabCut: this part follows the picture", () => act("grab", { person: store.person, part: store.part || 1 })],
-  G: ["GrabCut: the whole person follows the picture", () => act("grab", { person: store.person, part: 0 })],
+  G: ["GrabCut: the whole outline follows the picture", () => act("grab", { person: store.person, part: 0 })],
   k: ["outlines by the network", () => propose("network")],
   l: ["carry labels along the flow", () => propose("flow")],
   Delete: ["clear this part", () => act("clear", { person: store.person, part: store.part })],
@@ -120,24 +124,32 @@ function palette(one) {
 
 export function panel() {
   const one = person();
+  const who = store.about.category;
+  const clothes = who === "person" ? ", as it lies behind the clothes: of a leg under a skirt, the leg" : "";
+  showBody(body, store.part, (part) => part && set({ part })).catch(() => {});
   if (!one) return [el("p", {}, "Draw a box first, key 1.")];
   const mode = (name, key) => button(name, key, async () => { cancel(); set({ tool: name }); }, { "aria-pressed": String(store.tool === name) });
+  const help = el("div", { className: "row" },
+    store.about.network ? button("Propose by network", "k", commands.k[1]) : null,
+    store.about.video ? button("Carry along the flow", "l", commands.l[1]) : null);
   return [
     el("h2", {}, "Outline the parts"),
-    el("p", {}, "Draw each part that can be seen, as it lies behind the clothes: of a leg under a skirt, the leg. Left and right are the person's own."),
+    el("p", {}, `Draw each part that can be seen${clothes}. Left and right are the ${who}'s own. A click on the body below chooses a part, too.`),
+    one.help.pending_parts?.length ? el("p", { className: "pending" }, "Parts with a ? are proposed: correct those that are wrong; to go on accepts the others.") : null,
+    one.mask ? null : help,
     el("div", { className: "row" },
       mode("polygon", "p"), mode("brush", "b"),
       el("label", {}, "size", el("input", { type: "range", min: 1, max: 120, value: store.radius, oninput: (e) => set({ radius: Number(e.target.value) }, "radius"), "aria-label": "size of the brush" })),
       button(SAYS[store.where], "o", commands.o[1], { title: "where strokes and polygons paint" })),
     palette(one),
+    body,
     el("div", { className: "row" },
-      button("GrabCut part", "g", commands.g[1]), button("GrabCut person", "G", commands.G[1]),
-      button("Clear part", "Del", commands.Delete[1]),
-      store.about.network ? button("Network", "k", commands.k[1]) : null,
-      store.about.video ? button("Carry along the flow", "l", commands.l[1]) : null),
-    el("div", { className: "row" },
+      button("GrabCut part", "g", commands.g[1]), button(`GrabCut ${who}`, "G", commands.G[1]),
+      button("Clear part", "Del", commands.Delete[1])),
+    one.mask ? help : null,
+    el("div", { className: "row act" },
       store.tool === "polygon" ? button("Close polygon", "Enter", async () => close()) : null,
-      button("Outlines done: points", "4", async () => { set({ step: "points" }, "step"); }, { className: "main" })),
+      button("Outlines done: points", "4", async () => { set({ step: "points" }, "step"); }, { className: one.mask ? "main" : "" })),
   ];
 }
 

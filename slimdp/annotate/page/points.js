@@ -4,11 +4,14 @@ import { get } from "./api.js";
 import { button, el, say, tried } from "./dom.js";
 import { chosenPoint, colourOf } from "./draw.js";
 import { bringIntoSight, scale } from "./stage.js";
-import { act, choosePoint, person, propose, set, store } from "./store.js";
-import { showViews } from "./views.js";
+import { act, choosePoint, person, propose, set, show, store } from "./store.js";
+import { suggest } from "./suggest.js";
+import { showBody, showViews } from "./views.js";
 
 // The same one throughout, so that its pictures stay while the panel around it is made anew.
 const viewsHost = el("div", { id: "views", className: "views" });
+// Names say where parts of people are; those of other categories may be numbers.
+const body = el("div", { className: "body" });
 new ResizeObserver(() => viewsHost.arrange?.()).observe(document.getElementById("panel"));
 
 export const current = () => {
@@ -156,7 +159,7 @@ export const commands = {
 function question(one, now) {
   if (!now) {
     const aside = one.asked.length;
-    return el("div", { className: "asks" }, el("strong", {}, one.points.length ? "All points of this person are done." : "No points yet."), aside ? el("span", {}, `${aside} put aside as not visible`) : null);
+    return el("div", { className: "asks" }, el("strong", {}, one.points.length ? `All points of this ${store.about.category} are done.` : "No points yet."), aside ? el("span", {}, `${aside} put aside as not visible`) : null);
   }
   const what = now.point !== undefined ? `point ${now.point + 1}: click where it should be` : now.guess ? `proposed by ${now.guess.by}, ${Math.round(100 * now.guess.confidence)} % sure` : "where is this point on the body?";
   return el("div", { className: "asks" }, el("i", { style: { background: colourOf(now.part) } }), el("strong", {}, store.about.parts[now.part - 1]), el("span", {}, what));
@@ -170,12 +173,17 @@ export function panel() {
   const done = one.points.length;
   const guesses = one.asked.filter((each) => each.guess && each.state !== "hidden").length;
   const toggle = (text, key, name) => button(text, key, commands[key][1], { "aria-pressed": String(store[name]) });
+  const named = store.about.category === "person";
   queueMicrotask(marks);
+  if (now && !named) showBody(body, now.part, () => {}).catch(() => {});
   return [
     question(one, now),
     el("div", { className: "bar", title: `${done} of ${done + open}` }, el("i", { style: { width: `${(100 * done) / Math.max(done + open, 1)}%` } })),
     viewsHost,
-    el("div", { className: "row" },
+    now && !named ? body : null,
+    now || !done ? null : goesOn(),
+    el("div", { className: "row" }, el("span", {}, `${done} of ${done + open} points`), toggle("snap", "w", "snap"), toggle("look before going on", "j", "pause"), told(one)),
+    el("div", { className: now ? "row act" : "row" },
       now?.guess ? button("Accept", "Enter", commands.Enter[1], { className: "main" }) : null,
       now?.guess ? button("Refuse", "r", refuse) : null,
       now && now.point === undefined ? button("Skip", "s", commands.s[1]) : null,
@@ -184,9 +192,18 @@ export function panel() {
       now?.point !== undefined ? button("Take back", "t", commands.t[1]) : null,
       done ? button("Correct last", "⌫", back) : null,
       guesses > 1 ? button(`Accept all ${guesses}`, "Y", commands.Y[1]) : null,
-      store.about.network ? button("Network", "k", commands.k[1]) : null),
-    el("div", { className: "row" }, el("span", {}, `${done} of ${done + open} points`), toggle("snap", "w", "snap"), toggle("look before going on", "j", "pause"), told(one)),
+      store.about.network && open > guesses ? button("Propose by network", "k", commands.k[1]) : null),
   ];
+}
+
+// Where somebody is done: to others in the picture who wait, or to another picture.
+function goesOn() {
+  const others = store.state.people.filter((each) => each.id !== store.person && (!each.points.length || each.asked.some((asked) => asked.state !== "hidden")));
+  const last = store.picture === store.about.pictures.length - 1;
+  return el("div", { className: "row" },
+    others.length ? button(`Next ${store.about.category}`, "", async () => set({ person: others[0].id, point: null, asked: null, last: null }, "step"), { className: "main" }) : null,
+    last ? null : button("Next picture", "→", () => show(store.picture + 1), { className: others.length ? "" : "main" }),
+    button("Next worth labelling", "f", suggest));
 }
 
 function told(one) {
@@ -198,5 +215,5 @@ export const hint = () => {
   const one = person();
   if (!one) return "";
   if (!one.mask) return "Outline parts first, key 2";
-  return current() ? "" : "Next picture: →";
+  return "";
 };

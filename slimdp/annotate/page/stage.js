@@ -39,6 +39,9 @@ export function fitTo(what) {
   else fit([0, 0, store.state.width, store.state.height], 0.98);
 }
 
+// Who shall be labelled is shown as large as can be, unless somebody has zoomed by hand.
+export const lookCloser = () => { if (view.fitted === "picture" && person()) fitTo("person"); };
+
 export const fitAgain = () => fitTo(view.fitted === "person" ? "picture" : "person");
 
 export function zoom(factor, at = null) {
@@ -52,13 +55,15 @@ export function zoom(factor, at = null) {
   place();
 }
 
-// A point that is asked must be in sight; the zoom stays.
+// A point that is asked must be in sight, and not below the buttons; the picture moves no farther, and the zoom stays.
 export function bringIntoSight(point) {
   const [x, y] = toStage(point);
   const { clientWidth: w, clientHeight: h } = stage;
-  if (x < 0.12 * w || x > 0.88 * w || y < 0.12 * h || y > 0.88 * h) {
-    view.x += w / 2 - x;
-    view.y += h / 2 - y;
+  const into = (at, low, high) => (at < low ? low - at : at > high ? high - at : 0);
+  const [dx, dy] = [into(x, 0.06 * w, 0.94 * w), into(y, 0.06 * h, h - 60)];
+  if (dx || dy) {
+    view.x += dx;
+    view.y += dy;
     place();
   }
 }

@@ -28,6 +28,16 @@ export async function showViews(host, part, marks, onPlace) {
   });
 }
 
+// The whole body from four sides, in the colours of its parts: the middle of `part` is marked, a click picks one.
+export async function showBody(host, part, pick) {
+  const { width, height, names, centres } = await about(0);
+  if (!host.children.length) host.replaceChildren(...names.slice(0, 4).map((name, view) => tile(0, view, name, width, height)));
+  [...host.children].forEach((node, view) => {
+    node.place = async ([x, y]) => pick((await get(`body/${view}?x=${x}&y=${y}`)).part);
+    draw(node.querySelector("svg"), view, part ? { guess: centres[part - 1] } : {});
+  });
+}
+
 // As many columns as make the six views largest in the room that there is.
 function arrange(host, width, height) {
   const panel = host.parentElement;
