@@ -3,24 +3,36 @@
     python tools/quadruped.py mesh --out horse.obj --keypoints horse_keypoints.json
     slimdp chart horse.obj --category horse --keypoints horse_keypoints.json --out horse
     python tools/quadruped.py pictures --surface horse --out horse_set --train 24 --test 8
+    python tools/quadruped.py page --out horse_page
 
 The pictures are ray-cast without perspective: the animal is turned at random, its patches have colours of
 their own, the background is noise. train.json and test.json are ordinary annotation files.
+
+`page` goes the whole way of a new category: the mesh is charted, three pictures are labelled by mouse and
+keys in the page of `slimdp annotate` in headless Chromium, a network learns them by heart, and `slimdp
+evaluate` scores it on the labels that were clicked and on exact ones. OUT/report.html shows it, OUT/screens
+the page.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import trimesh
+from annotator_truth import SurfaceTruth
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
+from flow_cache.runtime.atomic import write_text
+from slimdp.__main__ import main as slimdp
 from slimdp.data import write_annotations
 from slimdp.data.box_frame import frame_pixel_centres
+from slimdp.settings_file import dump_yaml
 from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.surface import BodySurface, load_surface
 
@@ -109,26 +121,36 @@ def write_mesh(path: Path, keypoints: Path | None = None, cell_m: float = CELL_M
         keypoints.write_text(json.dumps({name: list(place) for name, place in KEYPOINTS.items()}, indent=1))
 
 
-def write_pictures(surface: BodySurface, folder: Path, numbers: dict[str, int], points: int = 100) -> None:
-    """Pictures, and FILE.json for each of `numbers`, {"train": 24}: how many pictures it has."""
+def write_pictures(
+    surface: BodySurface, folder: Path, numbers: dict[str, int], points: int = 100
+) -> list[SurfaceTruth]:
+    """Pictures, and FILE.json for each of `numbers`, {"train": 24}: how many pictures it has.
+
+    Returns what is true of each.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     mesh = trimesh.Trimesh(surface.vertices, surface.faces, process=False)
     rays = RayMeshIntersector(mesh, scale_to_box=False)
-    number = 0
+    truths: list[SurfaceTruth] = []
     for name, count in numbers.items():
-        people = [_picture(surface, rays, folder, number + k + 1, points) for k in range(count)]
-        number += count
+        people = []
+        for _ in range(count):
+            person, truth = _picture(surface, rays, folder, len(truths) + 1, points)
+            people.append(person)
+            truths.append(truth)
         write_annotations(folder / f"{name}.json", [person.image for person in people], people)
+    return truths
 
 
 def _picture(
     surface: BodySurface, rays: RayMeshIntersector, folder: Path, number: int, points: int
-) -> PersonAnnotation:
+) -> tuple[PersonAnnotation, SurfaceTruth]:
     rng = np.random.default_rng(number)
     turn = _turn(rng.uniform(-np.pi, np.pi), rng.uniform(-0.4, 0.4))
     middle = (surface.vertices.max(axis=0) + surface.vertices.min(axis=0)) / 2
     scale = SIDE_PX / np.linalg.norm(np.ptp(surface.vertices, axis=0)) * rng.uniform(0.8, 0.95)  # px a metre
-    part, uv, light = _seen(surface, rays, turn, middle, scale)
+    seen = _seen(surface, rays, turn, middle, scale)
+    part, uv, light = seen.part, seen.uv, seen.light
     image = rng.normal(120, 25, (SIDE_PX, SIDE_PX, 3))
     colours = np.random.default_rng(7).uniform(40, 215, (len(surface.layout.parts) + 1, 3))
     body = part > 0
@@ -138,7 +160,8 @@ def _picture(
     record = ImageRecord(number, folder / name, name, SIDE_PX, SIDE_PX)
     keypoints = (surface.vertices[list(surface.keypoints.values())] - middle) @ turn
     in_image = np.column_stack([keypoints[:, 0], -keypoints[:, 1]]) * scale + (SIDE_PX - 1) / 2
-    return _labelled(record, surface, part, uv, in_image, rng.permutation(body.sum())[:points])
+    person = _labelled(record, surface, part, uv, in_image, rng.permutation(body.sum())[:points])
+    return person, SurfaceTruth(surface, seen.face, seen.weights)
 
 
 def _labelled(
@@ -181,10 +204,20 @@ def _turn(about_y: float, about_x: float) -> np.ndarray:
     return upright @ np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What pixel centres show of the turned surface."""
+
+    face: np.ndarray  # (S, S), -1 for background
+    weights: np.ndarray  # (S, S, 3), barycentric
+    part: np.ndarray  # (S, S), 0 for background
+    uv: np.ndarray  # (S, S, 2)
+    light: np.ndarray  # (S, S)
+
+
 def _seen(
     surface: BodySurface, rays: RayMeshIntersector, turn: np.ndarray, middle: np.ndarray, scale: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Part (S, S), 0 background, uv (S, S, 2) and light (S, S) of the turned surface at pixel centres."""
+) -> _Seen:
     row, column = np.mgrid[:SIDE_PX, :SIDE_PX]
     centre = (SIDE_PX - 1) / 2
     start = np.stack([(column - centre) / scale, (centre - row) / scale, np.full(row.shape, 10.0)], axis=-1)
@@ -202,7 +235,95 @@ def _seen(
     part[hit], uv[hit] = surface.chart(face[hit], weights)
     light = np.zeros(row.size)
     light[hit] = 0.5 + 0.5 * np.abs(normal @ ray) / np.linalg.norm(normal, axis=1)
-    return part.reshape(row.shape), uv.reshape(*row.shape, 2).clip(0, 1), light.reshape(row.shape)
+    everywhere = np.zeros((row.size, 3))
+    everywhere[hit] = weights
+    return _Seen(
+        face.reshape(row.shape), everywhere.reshape(*row.shape, 3), part.reshape(row.shape),
+        uv.reshape(*row.shape, 2).clip(0, 1), light.reshape(row.shape),
+    )  # fmt: skip
+
+
+# ---- the whole way, through the page
+
+
+def whole_way(out: Path, cell_m: float = CELL_M, pictures: int = 3, steps: int = 1500) -> dict[str, dict]:
+    """From the mesh to a report; percent of points by the labels that were clicked, and by exact ones."""
+    horse, data = out / "horse", out / "set"
+    images, labels = data / "pictures", data / "labels.json"
+    data.mkdir(parents=True, exist_ok=True)
+    write_mesh(out / "horse.obj", out / "keypoints.json", cell_m)
+    if not horse.exists():
+        named = ["--category", "horse", "--keypoints", str(out / "keypoints.json"), "--symmetry", "require"]
+        _run(["chart", str(out / "horse.obj"), *named, "--out", str(horse)])
+    surface = load_surface(horse)
+    assert isinstance(surface, BodySurface)
+    truths = write_pictures(surface, images, {"exact": pictures})
+    if not labels.exists():
+        annotate_in_browser(images, labels, surface, horse, truths, out / "screens")
+    _run(["doctor", str(data)])
+    _write_study(out, steps)
+    _run(["sweep", str(out / "study.yaml"), "--out", str(out / "runs")])
+    _run(["report", str(out / "runs"), "--out", str(out / "report.html"), "--figures", str(out / "figures")])
+    exact = images / "exact.json"
+    return {"clicked": _score(out, horse, labels, data), "exact": _score(out, horse, exact, images)}
+
+
+def annotate_in_browser(
+    images: Path,
+    labels: Path,
+    surface: BodySurface,
+    folder: Path,
+    truths: Sequence[SurfaceTruth],
+    screens: Path,
+) -> None:
+    """Label pictures by mouse and keys; the labels are in the file when it returns."""
+    from annotation_page import Page, resize, served
+    from browser import open_browser
+    from browser_annotator import BrowserAnnotator, screenshots
+
+    with open_browser() as driver, served(images, labels, "--surface", str(folder)) as (_, address):
+        resize(driver, 1280, 860)
+        page = Page(driver)
+        page.open(address)
+        annotator = BrowserAnnotator(page, surface, screenshots(page, screens))
+        for number, truth in enumerate(truths):
+            print(f"picture {number + 1}: {annotator.label(number, truth)} points", flush=True)
+
+
+def _write_study(out: Path, steps: int) -> None:
+    """A study of one row: a small network that learns the pictures by heart."""
+    data = {"annotations": str(out / "set" / "labels.json"), "images": str(out / "set")}
+    still = {"scale": 0.0, "rotation_deg": 0.0, "shift": 0.0, "flip": False, "colour": 0.0}
+    stage = {"name": "heart", "data": [data], "steps": steps, "batch": 3, "learning_rate": 5.0e-3}
+    settings = {
+        "surface": str(out / "horse"), "model": {"stacks": 1, "features": 32}, "crop": {"size": 64},
+        "augment": still, "stages": [stage], "ema_decay": 0.99,
+    }  # fmt: skip
+    study = {
+        "title": "A horse, labelled in the page", "people": "horses", "seeds": [0],
+        "rows": {"heart": {"settings": "heart.yaml", "title": "three pictures, by heart"}}, "evaluate": data,
+    }  # fmt: skip
+    write_text(out / "heart.yaml", dump_yaml(settings))
+    write_text(out / "study.yaml", dump_yaml(study))
+
+
+def _score(out: Path, horse: Path, labels: Path, images: Path) -> dict[str, float]:
+    """Predict the animals of some labels, and score."""
+    (weights,) = (out / "runs" / "heart").rglob("stage_heart.pt")
+    files = ["--annotations", str(labels), "--images", str(images)]
+    found, scores = out / f"{labels.stem}.h5", out / f"{labels.stem}_scores.json"
+    _run(["predict", str(weights), *files, "--surface", str(horse), "--out", str(found)])
+    command = ["evaluate", "--predictions", str(found), *files, "--surface", str(horse)]
+    _run([*command, "--out", str(scores)])
+    _run(["draw", *files, "--predictions", str(found), "--out", str(out / f"{labels.stem}.png")])
+    points: dict[str, float] = json.loads(scores.read_text())["points"]["localization"]
+    return points
+
+
+def _run(words: list[str]) -> None:
+    print("slimdp", *words, flush=True)
+    if slimdp(words):
+        raise SystemExit(f"slimdp {words[0]} failed")
 
 
 def main() -> None:
@@ -218,7 +339,13 @@ def main() -> None:
     pictures.add_argument("--out", type=Path, required=True)
     pictures.add_argument("--train", type=int, default=24)
     pictures.add_argument("--test", type=int, default=8)
+    page = commands.add_parser("page", help="chart, label in the page, train by heart, predict, report")
+    page.add_argument("--out", type=Path, required=True)
+    page.add_argument("--steps", type=int, default=1500, help="of training")
     options = parser.parse_args()
+    if options.command == "page":
+        print(json.dumps(whole_way(options.out, steps=options.steps)))
+        return
     if options.command == "mesh":
         return write_mesh(options.out, options.keypoints, options.cell)
     surface = load_surface(options.surface)

@@ -1,12 +1,13 @@
 """What the annotation tool costs and adds, by a simulated annotator who labels a rendered clip through it.
 
-    python tools/simulate_annotator.py --out simulated --reach 4 8 12
+    python tools/simulate_annotator.py --out simulated --reach 4 8 12 --weights default
 
 The annotator knows the truth, and clicks where it lies: outlines along the rendered parts, points at the
-nearest pixel of the view that faces them most. So the error that is left is the tool's own. Frame 0 is
-labelled without help, those of --reach twice: without help, and with what the flow carries from frame 0. A
-carried outline is taken where it overlaps the true one by --overlap, a carried point where it lies within
---within cm; every proposal takes a look, as long as naming the part of a point.
+nearest pixel of the view that faces them most. So the error that is left is the tool's own. Frame 0 and those
+of --reach are labelled without help; with proposals of the network of --weights; those of --reach also with
+what the flow carries from frame 0, and with both: the flow first, the network where that brings nothing. A
+proposed outline is taken where it overlaps the true one by --overlap, a point where it lies within --within
+cm; every proposal takes a look, as long as naming the part of a point.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import httpx
 import numpy as np
 import uvicorn
+from annotator_truth import SurfaceTruth, best_click
 from measuring import make_parser
 
 from flow_cache.images import save_png
@@ -44,8 +45,10 @@ from slimdp.synthetic.render import RenderedFrame
 from slimdp.synthetic.scene import random_scene, render_frame
 
 TOKEN, PAGE = "simulated", "simulated-annotator"
-#: A part that shows fewer pixels is not outlined.
-FEWEST_PIXELS = 25
+#: What helps: the flow from frame 0, the network.
+WAYS = {
+    "alone": (False, False), "flow": (True, False), "network": (False, True), "both": (True, True),
+}  # fmt: skip
 
 
 @dataclass
@@ -79,22 +82,32 @@ class Annotator:
         self._overlap, self._within_m = overlap, within_cm / 100
         self._views: dict[int, PartViews] = {}
 
-    def label(self, number: int, frame: RenderedFrame, carried: bool) -> Effort:
-        """Label the person in a frame, with what the flow carries there or without."""
-        effort, truth = Effort(), _Truth(frame, self._surface)
-        if carried:
-            state = self._post("propose", picture=number, kind="flow", person=None)
+    def label(self, number: int, frame: RenderedFrame, way: str) -> Effort:
+        """Label the person in a frame, with the help of a way, a key of `WAYS`."""
+        effort, truth = Effort(), truth_of(frame, self._surface)
+        flow, network = WAYS[way]
+        if flow:
+            person = self._propose(number, "flow")
             effort.looks += 1  # at the box
         else:
-            state = self._act(number, "box", box=truth.box().tolist())
+            person = self._act(number, "box", box=truth.box().tolist())["people"][0]
             effort.boxes += 1
-        person = state["people"][0]
+            if network:
+                person = self._propose(number, "network", person["id"])
         self._outline(number, person, truth, effort)
-        self._act(number, "ask", person=person["id"])
+        person = self._act(number, "ask", person=person["id"])["people"][0]
+        if network and any("guess" not in each for each in person["asked"]):
+            self._propose(number, "network", person["id"])
         self._answer(number, truth, effort)
         return effort
 
-    def _outline(self, number: int, person: dict[str, Any], truth: _Truth, effort: Effort) -> None:
+    def _propose(self, number: int, kind: str, person: int | None = None) -> dict[str, Any]:
+        proposed: dict[str, Any] = self._post("propose", picture=number, kind=kind, person=person)["people"][
+            0
+        ]
+        return proposed
+
+    def _outline(self, number: int, person: dict[str, Any], truth: SurfaceTruth, effort: Effort) -> None:
         proposed = _mask_of(person)
         centres = frame_pixel_centres(np.array(person["box"]))
         for label in truth.parts():
@@ -109,7 +122,7 @@ class Annotator:
             for corners in truth.outlines(label):
                 self._act(number, "polygon", person=person["id"], part=label, points=corners)
 
-    def _answer(self, number: int, truth: _Truth, effort: Effort) -> None:
+    def _answer(self, number: int, truth: SurfaceTruth, effort: Effort) -> None:
         """Answer the next point until none is left."""
         person = self._state(number)["people"][0]
         while person["next"] is not None:
@@ -128,7 +141,7 @@ class Annotator:
                     state = self._act(number, "accept", person=person["id"], asked=[index])
                     person = self._answered(state, there, effort)
                     continue
-            view, at = self._best_click(asked["part"], *there)
+            view, at = best_click(self._views_of(asked["part"]), *there)
             start, busy = time.perf_counter(), time.process_time()
             values = {"person": person["id"], "asked": index, "coarse": asked["part"], "view": view, "at": at}
             state = self._act(number, "place", **values)
@@ -152,17 +165,10 @@ class Annotator:
         a = np.array([there[0]]), there[1][None]
         return float(self._surface.geodesic_distance(*a, face, barycentric)[0])
 
-    def _best_click(self, label: int, face: int, barycentric: np.ndarray) -> tuple[int, list[int]]:
-        """The view that a surface point faces most among those that show it, and its pixel there."""
+    def _views_of(self, label: int) -> PartViews:
         if label not in self._views:
             self._views[label] = PartViews(self._surface, label)
-        views = self._views[label]
-        a, b, c = self._surface.vertices[self._surface.faces[face]]
-        normal = np.cross(b - a, c - a)
-        marks = views.marks(face, barycentric)
-        facing = [view.axes[2] @ normal + (10 if mark[2] else 0) for view, mark in zip(views.views, marks)]
-        best = int(np.argmax(facing))
-        return best, [round(marks[best][0]), round(marks[best][1])]
+        return self._views[label]
 
     def _state(self, number: int) -> dict[str, Any]:
         return _checked(self._http.get(f"api/state/{number}"))
@@ -174,55 +180,11 @@ class Annotator:
         return _checked(self._http.post(f"api/{verb}", json={"page": PAGE, **values}))
 
 
-class _Truth:
+def truth_of(frame: RenderedFrame, surface: BodySurface) -> SurfaceTruth:
     """What is true of a rendered frame with one person."""
-
-    def __init__(self, frame: RenderedFrame, surface: BodySurface) -> None:
-        self._hits, self._surface = frame.hits, surface
-        self._shape = frame.camera.height, frame.camera.width
-        body = frame.hits.person >= 0
-        part = np.where(body, surface.face_part[frame.hits.face], 0)
-        self._coarse = surface.layout.coarse_of_part[part].reshape(self._shape)
-
-    def box(self) -> np.ndarray:
-        """Around the person, (4,) xywh px."""
-        rows, columns = np.nonzero(self._coarse)
-        low, high = np.array([columns.min(), rows.min()]), np.array([columns.max(), rows.max()])
-        return np.concatenate([low, high - low + 1]).astype(np.float64)
-
-    def parts(self) -> list[int]:
-        """Coarse parts that can be seen, those of most pixels first: small ones are drawn over them."""
-        count = np.bincount(self._coarse.ravel())
-        count[0] = 0
-        return [int(label) for label in np.argsort(-count) if count[label] >= FEWEST_PIXELS]
-
-    def at(self, places: np.ndarray, label: int) -> np.ndarray:
-        """Where places (..., 2) x, y px show a part, bool."""
-        column, row = np.moveaxis(np.rint(places).astype(int), -1, 0)
-        inside = (column >= 0) & (column < self._shape[1]) & (row >= 0) & (row < self._shape[0])
-        shown = self._coarse[row.clip(0, self._shape[0] - 1), column.clip(0, self._shape[1] - 1)]
-        return inside & (shown == label)
-
-    def outlines(self, label: int) -> Iterator[list[list[float]]]:
-        """The outlines of a part, corners x, y px."""
-        mask = (self._coarse == label).astype(np.uint8)
-        for contour in cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]:
-            if len(contour) >= 3:
-                yield contour[:, 0].tolist()
-
-    def surface_point(self, at: list[float]) -> tuple[int, np.ndarray] | None:
-        """The face and weights that the nearest pixel shows; None where that is nobody."""
-        column, row = (int(np.floor(value + 0.5)) for value in at)
-        if not (0 <= column < self._shape[1] and 0 <= row < self._shape[0]):
-            return None
-        pixel = row * self._shape[1] + column
-        if self._hits.person[pixel] < 0:
-            return None
-        return int(self._hits.face[pixel]), self._hits.barycentric[pixel].astype(np.float64)
-
-    def coarse(self, face: int) -> int:
-        """The coarse part of a face."""
-        return int(self._surface.layout.coarse_of_part[self._surface.face_part[face]])
+    hits, shape = frame.hits, (frame.camera.height, frame.camera.width)
+    face = np.where(hits.person >= 0, hits.face, -1).reshape(shape)
+    return SurfaceTruth(surface, face, hits.barycentric.reshape(*shape, 3))
 
 
 def _mask_of(person: dict[str, Any]) -> np.ndarray:
@@ -259,12 +221,12 @@ def serve(session: Session) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def session_of(clip: Path, labels: Path, surface: BodySurface) -> Iterator[Session]:
+def session_of(clip: Path, labels: Path, surface: BodySurface, weights: str | None) -> Iterator[Session]:
     """A session on a folder of frames."""
     media = open_media(clip, labels, frames=True)
     identity = surface_identity(surface)
     with open_document(labels, surface.layout, identity, POSETRACK_FILE_KEYPOINTS) as document:
-        yield Session(document, media, surface)
+        yield Session(document, media, surface, weights)
 
 
 def render_clip(folder: Path, frames: int, size: int, seed: int) -> list[RenderedFrame]:
@@ -279,61 +241,61 @@ def render_clip(folder: Path, frames: int, size: int, seed: int) -> list[Rendere
 
 
 def simulate(
-    out: Path, reach: list[int], size: int, seed: int, overlap: float, within_cm: float
+    out: Path,
+    reach: list[int],
+    size: int,
+    seed: int,
+    overlap: float,
+    within_cm: float,
+    weights: str | None = None,
 ) -> dict[str, dict[int, Effort]]:
-    """Label frame 0, and those of `reach` without help and with it: efforts by way and frame."""
+    """Label frame 0 and those of `reach` in every way that there is: efforts by way and frame."""
     clip, surface = out / "clip", load_surface("open")
     clip.mkdir(parents=True, exist_ok=True)
     frames = render_clip(clip, 1 + max(reach), size, seed)
-    efforts: dict[str, dict[int, Effort]] = {"alone": {}, "carried": {}}
-
-    def label(name: str, number: int, carried: bool) -> Effort:
-        with session_of(clip, out / name, surface) as session, serve(session) as http:
-            return Annotator(http, surface, overlap, within_cm).label(number, frames[number], carried)
-
     for old in out.glob("*.json"):
         old.unlink()
-    efforts["alone"][0] = label("frame_0.json", 0, carried=False)
-    for number in tracked(reach, "label twice", "frames", len(reach)):
-        efforts["alone"][number] = label(f"alone_{number}.json", number, carried=False)
-        # Each from frame 0, not from a frame that was labelled meanwhile.
-        shutil.copyfile(out / "frame_0.json", out / f"carried_{number}.json")
-        efforts["carried"][number] = label(f"carried_{number}.json", number, carried=True)
+    efforts: dict[str, dict[int, Effort]] = {}
+    for way, (flow, network) in WAYS.items():
+        if network and weights is None:
+            continue
+        efforts[way] = {}
+        for number in tracked(reach if flow else [0, *reach], f"label, {way}", "frames"):
+            labels = out / f"{way}_{number}.json"
+            if flow:  # from frame 0, not from a frame that was labelled meanwhile
+                shutil.copyfile(out / "alone_0.json", labels)
+            with session_of(clip, labels, surface, weights) as session, serve(session) as http:
+                annotator = Annotator(http, surface, overlap, within_cm)
+                efforts[way][number] = annotator.label(number, frames[number], way)
     return efforts
 
 
 def report(efforts: dict[str, dict[int, Effort]]) -> str:
     """Tables: the work a frame, and what the tool itself adds in error and waiting."""
     costs, rows = ClickCosts(), []
-    for number, alone in efforts["alone"].items():
-        helped = efforts["carried"].get(number)
-        row = [str(number), _work(alone), f"{alone.seconds(costs):.0f}"]
-        if helped is None:
-            rows.append([*row, "", "", ""])
-            continue
-        saved = 100 * (1 - helped.seconds(costs) / alone.seconds(costs))
-        rows.append([*row, _work(helped), f"{helped.seconds(costs):.0f}", f"{saved:.0f} %"])
-    titles = ["frame", "alone: boxes, parts, points, looks", "s", "carried: the same", "s", "saved"]
-    everything = [effort for way in efforts.values() for effort in way.values()]
-    placed = np.concatenate([effort.errors_cm for effort in efforts["alone"].values()])
+    for way, by_frame in efforts.items():
+        for number, effort in by_frame.items():
+            seconds, alone = effort.seconds(costs), efforts["alone"][number].seconds(costs)
+            saved = "" if way == "alone" else f"{100 * (1 - seconds / alone):.0f} %"
+            counts = (effort.boxes, effort.masks, effort.points, effort.looks)
+            rows.append([str(number), way, *map(str, counts), f"{seconds:.0f}", saved])
+    titles = ["frame", "help", "boxes", "outlines", "points", "looks", "s", "saved"]
+    lines = [format_table(titles, rows), ""]
+    for way, by_frame in efforts.items():
+        error = np.concatenate([effort.errors_cm for effort in by_frame.values()])
+        lines.append(
+            f"{way}: median error {np.median(error):.2f} cm, 95 % within {np.percentile(error, 95):.2f} cm, "
+            f"largest {error.max():.1f} cm ({len(error)} points)"
+        )
+    everything = [effort for by_frame in efforts.values() for effort in by_frame.values()]
     waiting = np.concatenate([effort.response_ms for effort in everything])
     busy = np.concatenate([effort.busy_ms for effort in everything])
-    helped_cm = np.concatenate([effort.errors_cm for effort in efforts["carried"].values()])
-    lines = [
-        f"clicks on views: median error {np.median(placed):.2f} cm, 95 % within "
-        f"{np.percentile(placed, 95):.2f} cm, "
-        f"largest {placed.max():.1f} cm ({len(placed)} points)",
-        f"with proposals: median error {np.median(helped_cm):.2f} cm, 95 % within "
-        f"{np.percentile(helped_cm, 95):.2f} cm ({len(helped_cm)} points)",
+    lines.append(
         f"response to a click: median {np.median(waiting):.0f} ms, 95 % within "
-        f"{np.percentile(waiting, 95):.0f} ms, "
-        f"longest {waiting.max():.0f} ms; of processor time {np.median(busy):.0f} ms",
-    ]
-    return "\n".join([format_table(titles, rows), "", *lines])
-
-
-def _work(effort: Effort) -> str:
-    return f"{effort.boxes}, {effort.masks}, {effort.points}, {effort.looks}"
+        f"{np.percentile(waiting, 95):.0f} ms, longest {waiting.max():.0f} ms; of processor time "
+        f"{np.median(busy):.0f} ms"
+    )
+    return "\n".join(lines)
 
 
 def main() -> int:
@@ -341,7 +303,7 @@ def main() -> int:
     parser = make_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the folder for clip and labels")
     parser.add_argument(
-        "--reach", type=int, nargs="+", default=[4, 8, 12], help="frames that are labelled twice"
+        "--reach", type=int, nargs="+", default=[4, 8, 12], help="frames that flow carries labels to"
     )
     parser.add_argument("--size", type=int, default=512, help="of a frame, px (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
@@ -351,11 +313,13 @@ def main() -> int:
     parser.add_argument(
         "--within", type=float, default=5.0, help="cm, of points, to be taken (default: %(default)s)"
     )
+    parser.add_argument("--weights", help="of a network that proposes, too, such as default")
     options = parser.parse_args()
     try:
         ways = simulate(
-            options.out, options.reach, options.size, options.seed, options.overlap, options.within
-        )
+            options.out, options.reach, options.size, options.seed, options.overlap, options.within,
+            options.weights,
+        )  # fmt: skip
     except (ValueError, OSError) as error:
         print(f"simulate_annotator: {error}", file=sys.stderr)
         return 2

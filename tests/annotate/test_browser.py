@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
+from annotation_page import Page, resize, served
 
 from flow_cache.__main__ import main as flow_main
 from flow_cache.images import save_png
@@ -23,11 +21,6 @@ from tests.annotate.conftest import draw_picture
 from tests.headless_browser import headless_browser
 
 pytest.importorskip("uvicorn", reason="needs uvicorn: pip install -e '.[annotate]'")
-#: Longer than any answer takes on a busy machine, s.
-PATIENCE_S = 120
-_STORE = "const {store} = await import(new URL('page/store.js', location.href)); return "
-
-
 WINDOW = 1280, 860
 _WIDE = """
 const out = ({left, right, width}) => width && (right > innerWidth + 1 || left < -1);
@@ -37,112 +30,16 @@ return [innerWidth, document.documentElement.scrollWidth,
 """
 
 
-def resize(driver: Any, width: int, height: int) -> None:
-    """The window's inside, px."""
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-
-
-@contextmanager
-def served(folder: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server of the pictures of a folder, and its address."""
-    command = [sys.executable, "-m", "slimdp", "annotate", str(folder / "pictures")]
-    command += ["--out", str(folder / "labels.json"), "--no-browser", *more]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        process.stdout.readline()
-        yield process, process.stdout.readline().strip()
-    finally:
-        process.kill()
-        process.wait()
-
-
-class Page:
-    """What a person would do in the page."""
-
-    def __init__(self, driver: Any) -> None:
-        self.driver = driver
-        driver.set_script_timeout(PATIENCE_S)
-
-    def open(self, address: str) -> None:
-        self.driver.get(address)
-        self.wait(
-            lambda: self.driver.execute_script("return document.querySelector('#steps button') !== null")
-        )
-
-    def wait(self, true: Callable[[], Any]) -> Any:
-        end = time.monotonic() + PATIENCE_S
-        while not (found := true()):
-            assert time.monotonic() < end, self.driver.get_log("browser")
-            time.sleep(0.05)
-        return found
-
-    def store(self, what: str) -> Any:
-        code = "const done = arguments[arguments.length - 1];"
-        code += f"(async () => {{ {_STORE} {what}; }})().then(done, (e) => done('error ' + e))"
-        return self.driver.execute_async_script(code)
-
-    def person(self) -> Any:
-        return self.store("store.state.people[0] ?? null")
-
-    def keys(self, keys: str) -> None:
-        from selenium.webdriver.common.action_chains import ActionChains
-
-        ActionChains(self.driver).send_keys(keys).perform()
-
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """Where a px of the picture is in the window."""
-        place: list[float] = self.driver.execute_script(
-            "const p = document.getElementById('picture').getBoundingClientRect();"
-            "const k = p.width / document.getElementById('picture').offsetWidth;"
-            "return [p.left + (arguments[0] + 0.5) * k, p.top + (arguments[1] + 0.5) * k]",
-            x, y,
-        )  # fmt: skip
-        return place[0], place[1]
-
-    def mouse(self, *places: tuple[float, float], button: str = "left") -> None:
-        """Press at the first px of the picture, move over the others, and let go."""
-        spots = [self.at(*place) for place in places]
-        self._event("mousePressed", spots[0], button)
-        for spot in spots[1:]:
-            self._event("mouseMoved", spot, button)
-        self._event("mouseReleased", spots[-1], button)
-
-    def _event(self, kind: str, spot: tuple[float, float], button: str) -> None:
-        values = {"type": kind, "x": spot[0], "y": spot[1], "button": button, "buttons": 1, "clickCount": 1}
-        self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", values)
-
-    def click_view(self, number: int) -> None:
-        """Click the middle of a view of the part that is asked."""
-        find = (
-            "return document.querySelectorAll('.view').length === 6 && document.querySelectorAll('.view')[%d]"
-        )
-        view = self.wait(lambda: self.driver.execute_script(find % number))
-        rect = self.driver.execute_script(
-            "const r = arguments[0].getBoundingClientRect();"
-            "return [r.left + r.width / 2, r.top + r.height / 2]",
-            view,
-        )
-        self._event("mousePressed", rect, "left")
-        self._event("mouseReleased", rect, "left")
-
-    def answers(self) -> int:
-        return len(self.person()["points"])
-
-    def answer(self, count: int) -> None:
-        """Answer so many points, each by a click on the front view."""
-        for _ in range(count):
-            before = self.answers()
-            self.click_view(0)
-            self.wait(lambda before=before: self.answers() == before + 1)
-
-
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     with headless_browser() as driver:
         resize(driver, *WINDOW)
         yield Page(driver)
+
+
+def serving(folder: Path, *more: str) -> AbstractContextManager[tuple[subprocess.Popen[str], str]]:
+    """A server of the pictures of a folder, and its address."""
+    return served(folder / "pictures", folder / "labels.json", *more)
 
 
 @pytest.fixture
@@ -175,7 +72,7 @@ def test_from_an_empty_folder_to_a_complete_person(
     page: Page, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     labels = folder / "labels.json"
-    with served(folder) as (process, address):
+    with serving(folder) as (process, address):
         page.open(address)
         outline(page)
         page.keys("4")
@@ -199,7 +96,7 @@ def test_from_an_empty_folder_to_a_complete_person(
         assert "does not answer" in page.driver.execute_script(
             "return document.getElementById('blocked').innerText"
         )
-    with served(folder) as (_, address):
+    with serving(folder) as (_, address):
         page.open(address)
         assert page.answers() == 5
         page.keys("4")
@@ -258,7 +155,7 @@ def trains(folder: Path, labels: Path, out: Path) -> bool:
 
 
 def test_a_person_is_begun_and_the_page_fits_any_window(page: Page, folder: Path) -> None:
-    with served(folder) as (_, address):
+    with serving(folder) as (_, address):
         page.open(address)
         outline(page)
         page.keys("4")
@@ -282,7 +179,7 @@ def test_a_person_is_begun_and_the_page_fits_any_window(page: Page, folder: Path
 def test_the_picture_that_is_next_worth_labelling_is_shown(page: Page, folder: Path) -> None:
     for number in range(1, 9):
         save_png(folder / "pictures" / f"{number}.png", draw_picture(number))
-    with served(folder) as (_, address):
+    with serving(folder) as (_, address):
         page.open(address)
         assert page.store("store.picture") == 0
         page.mouse((40, 12), (80, 100), (121, 188))
@@ -310,7 +207,7 @@ def test_what_to_label_next_by_flow_waits_for_the_work(page: Page, folder: Path)
     flow = ["--flow", str(folder / "flow.h5")]
     assert flow_main(["precompute", str(folder / "pictures"), "--out", flow[1], "--steps=-1,1"]) == 0
     told = "return document.getElementById('worth').textContent"
-    with served(folder, "--frames", *flow) as (_, address):
+    with serving(folder, "--frames", *flow) as (_, address):
         page.open(address)
         page.keys("f")
         page.wait(lambda: page.store("store.suggested.length"))
@@ -318,7 +215,7 @@ def test_what_to_label_next_by_flow_waits_for_the_work(page: Page, folder: Path)
         assert page.store("store.looking") is None
         assert page.store("store.picture") == page.store("store.suggested[0]")
     save_png(folder / "pictures" / "12.png", draw_picture(0))  # of which the store knows nothing
-    with served(folder, "--frames", *flow) as (_, address):
+    with serving(folder, "--frames", *flow) as (_, address):
         page.open(address)
         page.keys("f")
         toast = "return document.getElementById('toast').textContent"

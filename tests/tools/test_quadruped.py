@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from quadruped import KEYPOINTS, SIDE_PX, quadruped, write_mesh, write_pictures
+from browser import NoBrowserError
+from quadruped import KEYPOINTS, SIDE_PX, quadruped, whole_way, write_mesh, write_pictures
 
 from slimdp.__main__ import main
 from slimdp.data import read_annotations
@@ -97,3 +98,33 @@ def test_it_is_trained_predicted_scored_and_drawn(animal: Path, tmp_path: Path) 
     assert main([*command, "--picture", str(shown)]) == 0
     image = cv2.imread(str(shown))
     assert image.shape[1] > image.shape[0]  # seen from its sides
+
+
+@pytest.mark.slow
+def test_it_is_labelled_in_the_page_learned_by_heart_and_reported(tmp_path: Path) -> None:
+    try:
+        scores = whole_way(tmp_path, cell_m=0.08, pictures=1, steps=150)
+    except NoBrowserError as error:
+        pytest.skip(str(error))
+    surface = load_surface(tmp_path / "horse")
+    assert isinstance(surface, BodySurface)
+    (clicked,) = read_annotations(
+        tmp_path / "labels.json", tmp_path / "pictures", layout=surface.layout
+    ).people
+    (exact,) = read_annotations(
+        tmp_path / "pictures" / "exact.json", tmp_path / "pictures", layout=surface.layout
+    ).people
+    assert len(clicked.points) > 40
+    assert np.allclose(clicked.box, exact.box, atol=1)
+    # Where a clicked point and an exact one are a pixel apart, so are their places on the surface, nearly.
+    apart_px = np.linalg.norm(clicked.points[:, None] - exact.points[None], axis=2)
+    mine, other = np.nonzero(apart_px < 1)
+    error_m = surface.distance_between(
+        clicked.part[mine], clicked.uv[mine], exact.part[other], exact.uv[other]
+    )
+    assert len(mine) > 5
+    assert np.median(error_m) < 0.05
+    assert scores["clicked"]["20cm"] > 30
+    assert scores["exact"]["20cm"] > 30
+    assert "by heart" in (tmp_path / "report.html").read_text()
+    assert cv2.imread(str(tmp_path / "screens" / "0_done.png")) is not None

@@ -15,15 +15,18 @@ from tools.simulate_annotator import Effort, report, simulate
 
 
 def test_clicks_where_the_truth_lies_end_there(tmp_path: Path) -> None:
-    ways = simulate(tmp_path, [1], size=160, seed=3, overlap=0.75, within_cm=5.0)
+    ways = simulate(tmp_path, [1], size=160, seed=3, overlap=0.75, within_cm=5.0, weights="default")
     alone = np.concatenate([effort.errors_cm for effort in ways["alone"].values()])
     assert len(alone) > 80
     assert np.median(alone) < 1
-    helped = ways["carried"][1]
-    assert np.median(helped.errors_cm) < 3
-    assert max(helped.errors_cm) < 30
-    assert helped.seconds(ClickCosts()) < ways["alone"][1].seconds(ClickCosts())
+    for way in ("flow", "network", "both"):
+        helped = ways[way][1]
+        assert np.median(helped.errors_cm) < 3
+        assert max(helped.errors_cm) < 30
+        assert helped.seconds(ClickCosts()) < ways["alone"][1].seconds(ClickCosts())
+    assert (ways["both"][1].boxes, ways["network"][1].boxes) == (0, 1)
     told = report(ways)
+    assert [line.split()[:2] for line in told.splitlines()[2:4]] == [["0", "alone"], ["1", "alone"]]
     assert "response to a click" in told
 
 
