@@ -93,7 +93,6 @@ def _propagate(options: argparse.Namespace) -> None:
     from slimdp.motion import (
         ColourCheck,
         FramePlaces,
-        LearnedCheck,
         annotated_people,
         propagate,
     )
@@ -105,7 +104,7 @@ def _propagate(options: argparse.Namespace) -> None:
         raise ConfigError(
             "--confidence goes with --threshold-px: the learned check has a confidence of its own"
         )
-    check = None if options.least_probability is None else LearnedCheck(options.least_probability)
+    settings = _transfer(options)
     labelled = read_annotations(options.annotations, options.images, read_masks=True)
     sources = [person for people in annotated_people(labelled).values() for person in people]
     if not sources:
@@ -136,12 +135,11 @@ def _propagate(options: argparse.Namespace) -> None:
             labelled,
             store,
             _steps(options),
-            _transfer(options),
+            settings,
             min_points=options.min_points,
             observe=observe,
             places=places,
             colours=None if options.colour_limit is None else ColourCheck(options.colour_limit),
-            check=check,
         )
     write_annotations(options.out, propagated.images, propagated.people)
     print(summary.table())
@@ -157,6 +155,7 @@ def _transfer(options: argparse.Namespace) -> TransferSettings:
         regions=RegionSettings() if options.regions is None else RegionSettings(by=options.regions),
         confidence=FallingConfidence() if options.confidence == "falling" else None,
         longest_hop=options.longest_hop,
+        least_probability=options.least_probability,
     )
 
 

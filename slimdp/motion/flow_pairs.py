@@ -16,6 +16,7 @@ from slimdp.data import PoseDataset
 from slimdp.data.augment import Augmentation
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.motion.frame_places import FramePlaces, require_image
+from slimdp.motion.judged_transfer import check_of, judged
 from slimdp.motion.label_transfer import LabelTransfer, RegionSettings, TransferSettings
 from slimdp.structures import ImageRecord
 
@@ -52,7 +53,8 @@ class TemporalMotion(MotionSettings, TransferSettings):
     @property
     def reads_masks(self) -> bool:
         """As of `MotionSettings`."""
-        return self.regions.by != "none" or self.regions.outlines
+        judged = self.least_probability is not None
+        return judged or self.regions.by != "none" or self.regions.outlines
 
     def source(self, people: PoseDataset) -> TemporalPairs:
         """As of `MotionSettings`; raises as `TemporalPairs`."""
@@ -140,6 +142,7 @@ class TemporalPairs:
         listed: Iterable[ImageRecord] = (),
     ) -> None:
         self._settings, self._chains = settings, FlowChainReader(store, settings.longest_hop)
+        self._check = check_of(settings)
         frames = {image.file: image for image in images if image.video is not None}
         places = FramePlaces(store, frames.values(), listed)
         self._frames = {file: self._look_up(places, image, steps) for file, image in frames.items()}
@@ -165,6 +168,7 @@ class TemporalPairs:
         if motion is None:
             return None
         box_1 = np.concatenate([person.box[:2] + motion, person.box[2:]])
+        transfer = judged(transfer, self._check, file_1)
         return FlowView(*people.read_crop(file_1, box_1, change), first_from_image, transfer)
 
     def _look_up(self, places: FramePlaces, image: ImageRecord, steps: Sequence[int]) -> _Frame:

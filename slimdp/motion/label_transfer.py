@@ -14,11 +14,13 @@ from functools import cached_property
 from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import model_validator
+from typing_extensions import Self
 
 from flow_cache import FlowChain, PointStatus, PropagatedPoints, propagate_points, threshold_in_image
 from flow_cache.chain import trace_points
 from slimdp.config import CropSettings
-from slimdp.config.base import NotNegative, Positive, PositiveInt, Settings, Wanted
+from slimdp.config.base import NotNegative, Positive, PositiveInt, Settings, Share, Wanted, require
 from slimdp.data.box_frame import frame_pixel_centres, sample_coarse
 from slimdp.data.crops import crop_side
 from slimdp.motion.colour_check import Alike
@@ -87,6 +89,15 @@ class TransferSettings(Settings):
     confidence: FallingConfidence | None = None  # null: labels keep what they had
     # Frames that one flow may lead over; null: as many as the store has. What it lacks is made of several.
     longest_hop: PositiveInt | None = None
+    # Of point labels, by the learned check in the place of the threshold; the probability that they are right
+    # is also their confidence. null: the forward-backward check.
+    least_probability: Share | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        ok = self.least_probability is None or self.confidence is None
+        require(ok, "confidence", self.confidence, "left out beside least_probability, which gives one")
+        return self
 
 
 # ---- from frame to frame

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
 from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -20,19 +19,18 @@ from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.words import counted
 from slimdp.config import ConfigError, CropSettings
 from slimdp.data import AnnotationSet
-from slimdp.motion.carried_features import CarriedPoints
 from slimdp.motion.colour_check import ColourCheck
 from slimdp.motion.frame_places import FramePlaces, require_image
+from slimdp.motion.judged_transfer import check_of, judged
 from slimdp.motion.label_transfer import (
     LabelTransfer,
     TransferResult,
     TransferSettings,
     image_px,
-    region_at,
     same_person,
     transfer_person,
 )
-from slimdp.motion.learned_check import JudgedPoints, LearnedCheck
+from slimdp.motion.learned_check import LearnedCheck
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 
 
@@ -46,7 +44,6 @@ def propagate(
     observe: Callable[[TransferResult], None] | None = None,
     places: FramePlaces | None = None,
     colours: ColourCheck | None = None,
-    check: LearnedCheck | None = None,
 ) -> tuple[AnnotationSet, PropagationSummary]:
     """Propagate the labels of every annotated person to the frames at some steps from theirs.
 
@@ -65,8 +62,6 @@ def propagate(
         observe: is told how each person was transferred, arrived or not.
         places: where the annotated frames are in the store; None: look them up, and compare all pictures.
         colours: also drop labels that show other colours where they land.
-        check: judges point labels in the place of the threshold; their confidence is the probability that
-            they are right, times what they had.
 
     Returns the annotated and the new frames and people, and what was dropped why. Raises ValueError for
     impossible steps, ConfigError for a `min_points` that is not positive, AnnotationError for a frame that
@@ -85,7 +80,15 @@ def propagate(
     settings = settings or TransferSettings()
     chains = FlowChainReader(store, settings.longest_hop)
     work = _Propagation(
-        grown, places, chains, settings, crop or CropSettings(), min_points, observe, colours, check
+        grown,
+        places,
+        chains,
+        settings,
+        crop or CropSettings(),
+        min_points,
+        observe,
+        colours,
+        check_of(settings),
     )
     counts = {step: StepCount() for step in steps}
     # Nearest first: whoever arrives first keeps the place.
@@ -134,12 +137,12 @@ class _Propagation(NamedTuple):
     ) -> StepCount:
         others_0 = [p for p in self.grown.people_before(person_0.image) if p.id != person_0.id]
         people_1 = self.grown.people_before(image_1)
-        files, crop_px = (person_0.image.file, image_1.file), image_px(1.0, person_0, self.crop)
-        alike = None if self.colours is None else self.colours.between(*files, crop_px)
+        alike = None
+        if self.colours is not None:
+            crop_px = image_px(1.0, person_0, self.crop)
+            alike = self.colours.between(person_0.image.file, image_1.file, crop_px)
         transfer = LabelTransfer(person_0, chain, step, self.settings, self.crop, others_0, people_1, alike)
-        if self.check is not None:
-            transfer = replace(transfer, judge=partial(_judge, self.check, transfer, files, crop_px))
-        result = transfer_person(transfer, image_1)
+        result = transfer_person(judged(transfer, self.check, image_1.file), image_1)
         if result.person_1 is not None and not _enough(person_0, result.person_1, self.min_points):
             result = replace(result, person_1=None)
         if result.person_1 is not None:
@@ -147,21 +150,6 @@ class _Propagation(NamedTuple):
         if self.observe is not None:
             self.observe(result)
         return count_transfer(result)
-
-
-def _judge(
-    check: LearnedCheck,
-    transfer: LabelTransfer,
-    files: tuple[Path, Path],
-    crop_px: float,
-    points_0: np.ndarray,
-) -> JudgedPoints:
-    """Labels of a person by the learned check; it looks at regions where the person has masks."""
-    person_0, others_0 = transfer.person_0, transfer.others_0
-    has_masks = person_0.coarse is not None or person_0.mask is not None
-    regions = partial(region_at, person_0, others_0, by="part") if has_masks else None
-    images = check.images(*files, crop_px)
-    return check.judge(CarriedPoints(points_0, transfer.chain, transfer.step, *images, crop_px, regions))
 
 
 def _enough(person_0: PersonAnnotation, person_1: PersonAnnotation, min_points: int) -> bool:

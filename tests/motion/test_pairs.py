@@ -263,6 +263,8 @@ def test_settings_that_cannot_be() -> None:
         ({"kind": "flow", "flow": "a", "steps": [1]}, "^motion.steps is now motion.frame_offsets"),
         ({"kind": "flow", "flow": "a", "threshold_px": 0.0}, "^motion.threshold_px ="),
         ({"kind": "flow", "flow": "a", "regions": {"by": "limb"}}, "^motion.regions.by = 'limb'"),
+        ({"kind": "flow", "flow": "a", "least_probability": 1.5}, "^motion.least_probability = 1.5"),
+        ({"kind": "flow", "flow": "a", "least_probability": 0.5, "confidence": {}}, "^motion.confidence ="),
         ({"kind": "tps", "wrap": {}}, "^unknown key motion.wrap"),
     ]
     for values, told in wrong:
@@ -323,3 +325,31 @@ def test_labels_pass_the_checks_of_propagation(
     np.testing.assert_allclose(pair.second.confidence, moved.confidence)
     alone = pair_of(with_pairs(people_of(both), FlowMotion(flow=store, frame_offsets=(1,), propagate=True)))
     assert len(alone.second.points) == len(alone.first.points)
+
+
+@pytest.mark.parametrize(("right", "believed"), [(1.0, True), (-6.0, False)])
+def test_the_learned_check_judges_pairs_as_it_judges_files(
+    one_label: AnnotationSet, clip: list[ImageRecord], tmp_path: Path, right: float, believed: bool
+) -> None:
+    """The pictures move one px right in a frame; flow to the left shows other colours where it leads."""
+    store = write_flow(tmp_path / "flow.h5", right)
+    settings = FlowMotion(
+        flow=store,
+        frame_offsets=(1,),
+        propagate=True,
+        least_probability=0.2,
+        regions=RegionSettings(by="none", outlines=False),
+    )
+    assert settings.reads_masks
+    both = replace(one_label, images=(clip[2], clip[3]))
+    pair = pair_of(with_pairs(people_of(both), settings))
+    with FlowStore(store) as opened:
+        found, _ = propagate(both, opened, (1,), settings, CROP, min_points=1)
+    moved = [person for person in found.people if person.image.id == clip[3].id]
+    assert len(pair.second.points) == sum(len(person.points) for person in moved)
+    if believed:
+        np.testing.assert_allclose(in_image(pair.second, pair.second.points), moved[0].points, atol=1e-3)
+        np.testing.assert_allclose(pair.second.confidence, moved[0].confidence, atol=1e-3)
+        assert len(pair.second.points) > 0.8 * len(pair.first.points)
+    else:
+        assert len(pair.second.points) < 0.5 * len(pair.first.points)
