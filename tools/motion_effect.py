@@ -8,21 +8,28 @@
 
 Trains what `slimdp fit` trains on the clips, for as many steps whatever it learns from: the labelled frames
 alone, or half of the samples from frames that labels were carried to, every third one as far as --reach. They
-are checked as given: `none` carries none, `offset` is the forward-backward check at --threshold-px, `colours`
-looks at colours too, `learned` is the learned check at --least-probability, and `exact` carries along the
-exact flow of the set. Scores are of all frames, localization only. With --weights it begins with these, as
-`slimdp fit` does. A row a seed and check, which is not measured again; one JSON line last.
+are checked as given: `none` carries none, `offset` is the forward-backward check at --threshold-px,
+`colours` looks at colours too, `learned` is the learned check at --least-probability, and `exact` carries
+along the exact flow of the set. `agreed` trains twice: of the labels of `learned`, those stay that the
+network which learned from all of them predicts within --agree-cm, and another one learns from these. Two rows
+tell what there is to gain: `truth` carries along --flow and keeps what is right within 5 cm, as the pictures
+of the set say, and `every` has the labels of every frame. Masks are checked at --threshold-px. Scores are of
+all frames, localization only. With --weights it begins with these, as `slimdp fit` does. A row a seed and
+check, which is not measured again; one JSON line last.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 from measuring import make_parser, tell
+from propagation_table import read_iuv
 from result_rows import current_commit
 
 from flow_cache.runtime.atomic import write_json, write_text
@@ -30,10 +37,17 @@ from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.machine import describe_machine
 from slimdp.__main__ import main as slimdp
 from slimdp.config import DataSource, config_to_dict
+from slimdp.data import read_annotations, write_annotations
+from slimdp.evaluation import PredictionFile, point_errors
 from slimdp.fit.plan import STAGE, FitPlan, FitSettings
 from slimdp.settings_file import dump_yaml
+from slimdp.structures import LabelSource, PersonAnnotation
+from slimdp.surface import Surface, load_surface
+from slimdp.synthetic.dataset import EVERY_FRAME_FILE
 
-CHECKS = ("none", "offset", "colours", "learned", "exact")
+#: Of a label that was carried to the right place, metres along the body.
+RIGHT_M = 0.05
+CHECKS = ("none", "offset", "colours", "learned", "exact", "agreed", "truth", "every")
 
 
 def main() -> int:
@@ -51,6 +65,7 @@ def main() -> int:
     parser.add_argument("--threshold-px", type=float, default=15)
     parser.add_argument("--colour-limit", type=float, default=14)
     parser.add_argument("--least-probability", type=float, default=0.5)
+    parser.add_argument("--agree-cm", type=float, default=20)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--steps", type=int, help="of training (default 1200, 500 with weights)")
     options = parser.parse_args()
@@ -70,29 +85,129 @@ def describe(options: argparse.Namespace, check: str, seed: int) -> dict[str, ob
     about: dict[str, object] = {"seed": seed, "check": check, "flow": options.flow.stem}
     about |= {"begins with": options.weights.stem if options.weights else "scratch"}
     about |= {"steps": options.steps or (500 if options.weights else 1200)}
-    if check != "none":
+    if check not in ("none", "every"):
         about |= {"reach": options.reach, "stride": options.stride, "longest_hop": options.longest_hop}
     if check in ("offset", "colours"):
         about |= {"threshold_px": options.threshold_px}
-    if check == "learned":
+    if check in ("learned", "agreed"):
         about |= {"least_probability": options.least_probability}
+    if check == "agreed":
+        about |= {"agree_cm": options.agree_cm}
     return about
+
+
+def run_folder(options: argparse.Namespace, check: str, seed: int) -> Path:
+    """Where a row is made; its name tells it from others."""
+    begins = "weights" if options.weights else "scratch"
+    words = [begins, options.flow.stem, check, str(options.reach), str(seed)]
+    if check in ("learned", "agreed"):
+        words.append(f"{options.least_probability:g}")
+    if check == "agreed":
+        words.append(f"{options.agree_cm:g}")
+    return Path(options.out / "_".join(words))
 
 
 def measure(options: argparse.Namespace, check: str, seed: int) -> dict[str, object]:
     """Carry, train, predict and score; the row's figures."""
-    name = f"{'weights' if options.weights else 'scratch'}_{options.flow.stem}_{check}_{options.reach}_{seed}"
-    out = options.out / name
+    out = run_folder(options, check, seed)
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    labels = [options.data / "clips_train.json"]
-    counts = {}
-    if check != "none":
-        labels.append(out / "propagated.json")
-        if not labels[1].exists():
-            run(propagate_words(options, check, *labels, out / "counts.json"))
-        counts = read_json(out / "counts.json")["all"]
-    steps = describe(options, check, seed)["steps"]
+    labels, kept = carried_labels(options, check, seed)
+    checkpoint = train(options, out, labels, seed)
+    every = ["--annotations", str(options.data / EVERY_FRAME_FILE)]
+    predictions = predict(options, checkpoint, options.data / EVERY_FRAME_FILE, out / "predictions.h5")
+    run(["evaluate", "--predictions", str(predictions), *every, "--out", str(out / "scores.json")])
+    scores = read_json(out / "scores.json")
+    return {
+        **kept, "scores": scores, "seconds": round(time.monotonic() - started),
+        "machine": describe_machine(), "commit": current_commit(),
+    }  # fmt: skip
+
+
+def carried_labels(
+    options: argparse.Namespace, check: str, seed: int
+) -> tuple[list[Path], dict[str, int | float]]:
+    """The annotation files to learn from, and how many labels were carried and kept."""
+    labelled, out = options.data / "clips_train.json", run_folder(options, check, seed)
+    if check == "none":
+        return [labelled], {}
+    if check == "every":
+        return [options.data / EVERY_FRAME_FILE], {}
+    carried = out / "propagated.json"
+    if check == "agreed":
+        before, first = run_folder(options, "learned", seed), carried_labels(options, "learned", seed)[0]
+        checkpoint = train(options, before, first, seed)
+        predictions = predict(options, checkpoint, first[1], before / "carried.h5")
+        if not carried.exists():
+            keep_agreed(options.data, first[1], predictions, options.agree_cm, carried)
+    elif not carried.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        run(propagate_words(options, check, labelled, carried, out / "counts.json"))
+        if check == "truth":
+            keep_right(options.data, carried)
+    return [labelled, carried], count_carried(options.data, carried)
+
+
+def count_carried(data: Path, carried: Path) -> dict[str, int | float]:
+    """Labels that were carried, and the share of them, and of their weight, within 5 and 10 cm, %."""
+    surface, errors, weights = load_surface("open"), [], []
+    for person in read_annotations(carried, data).people:
+        some = person.source == LabelSource.PROPAGATED
+        errors.append(error_m(data, person, surface)[some])
+        trust = np.ones(len(some)) if person.confidence is None else person.confidence
+        weights.append(trust[some])
+    error, weight = np.concatenate(errors), np.concatenate(weights)
+    found: dict[str, int | float] = {"kept": len(error), "weight": round(float(weight.sum()), 1)}
+    for cm in (5, 10):
+        right = error <= cm / 100
+        found[f"right {cm} cm"] = round(100 * float(right.mean()), 1)
+        found[f"weight on right {cm} cm"] = round(100 * float(weight[right].sum() / weight.sum()), 1)
+    return found
+
+
+def keep_right(data: Path, carried: Path) -> None:
+    """Leave in a file what is right, at full weight."""
+    surface, labels = load_surface("open"), read_annotations(carried, data, read_masks=True)
+    people = [
+        replace(with_labels(person, error_m(data, person, surface) <= RIGHT_M), confidence=None)
+        for person in labels.people
+    ]
+    write_annotations(carried, labels.images, people)
+
+
+def keep_agreed(data: Path, carried: Path, predictions: Path, agree_cm: float, out: Path) -> None:
+    """Write of a file what predictions of its people agree with."""
+    labels = read_annotations(carried, data, read_masks=True)
+    with PredictionFile(predictions) as saved:
+        errors = point_errors(saved, labels.people, load_surface("open"))
+    people = [
+        with_labels(person, errors.where(errors.person == place).localization_m <= agree_cm / 100)
+        for place, person in enumerate(labels.people)
+    ]
+    write_annotations(out, labels.images, people)
+
+
+def with_labels(person: PersonAnnotation, chosen: np.ndarray) -> PersonAnnotation:
+    """A person with some of its carried labels, (N,) bool, and all others."""
+    stays = chosen | (person.source != LabelSource.PROPAGATED)
+    names = ["points", "part", "uv", "source", "step"]
+    names += [] if person.confidence is None else ["confidence"]
+    return replace(person, **{name: getattr(person, name)[stays] for name in names})
+
+
+def error_m(data: Path, person: PersonAnnotation, surface: Surface) -> np.ndarray:
+    """Metres (N,) along the body from labels to what the picture shows there; infinite: the background."""
+    name = person.image.file.relative_to(data / "images").with_suffix(".png")
+    pixels = cv2.imread(str(data / "iuv" / name), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise SystemExit(f"{data}: no iuv of {name}; is the set whole?")
+    shown = read_iuv(pixels[..., ::-1], person.points, nearest=False)
+    return surface.distance_between(person.part, person.uv, *shown)
+
+
+def train(options: argparse.Namespace, out: Path, labels: list[Path], seed: int) -> Path:
+    """Train as `slimdp fit` does, on these files alike; goes on where it was. Returns the checkpoint."""
+    steps = describe(options, "none", seed)["steps"]
     overrides = (f"stages.0.steps={steps}", f"seed={seed}")
     plan = FitPlan(labels[0], (), out, FitSettings(overrides=overrides), options.weights)
     config = plan.train_config()
@@ -101,18 +216,15 @@ def measure(options: argparse.Namespace, check: str, seed: int) -> dict[str, obj
     write_text(out / "settings.yaml", dump_yaml(config_to_dict(config)))
     initial = ["--initial", str(options.weights)] if options.weights else []
     run(["train", str(out / "settings.yaml"), "--out", str(out / "train"), "--resume", *initial])
-    every = ["--annotations", str(options.data / "clips_train_every_frame.json")]
-    predictions = out / "predictions.h5"
-    if not predictions.exists():
-        checkpoint = out / "train" / f"stage_{plan.stage if options.weights else STAGE}.pt"
-        run(["predict", str(checkpoint), *every, "--images", str(options.data), "--out", str(predictions)])
-    run(["evaluate", "--predictions", str(predictions), *every, "--out", str(out / "scores.json")])
-    scores = json.loads((out / "scores.json").read_text())
-    kept = {"labels": counts["labels_in"], "kept": counts["labels_out"]} if counts else {}
-    return {
-        **kept, "scores": scores, "seconds": round(time.monotonic() - started),
-        "machine": describe_machine(), "commit": current_commit(),
-    }  # fmt: skip
+    return out / "train" / f"stage_{plan.stage if options.weights else STAGE}.pt"
+
+
+def predict(options: argparse.Namespace, checkpoint: Path, annotations: Path, out: Path) -> Path:
+    """Predict the people of a file, once."""
+    if not out.exists():
+        words = ["predict", str(checkpoint), "--annotations", str(annotations)]
+        run([*words, "--images", str(options.data), "--out", str(out)])
+    return out
 
 
 def propagate_words(
@@ -126,10 +238,12 @@ def propagate_words(
     words += [f"--steps={','.join(map(str, steps))}", "--out", str(out), "--json", str(counts)]
     if check != "exact":
         words += ["--longest-hop", str(options.longest_hop)]
+    words += ["--threshold-px", str(options.threshold_px)]
+    if check == "truth":
+        return [*words, "--least-probability", "0", "--regions", "none"]
     if check == "learned":
         return [*words, "--least-probability", str(options.least_probability)]
-    colours = ["--colour-limit", str(options.colour_limit)] if check == "colours" else []
-    return [*words, "--threshold-px", str(options.threshold_px), *colours]
+    return [*words, "--colour-limit", str(options.colour_limit)] if check == "colours" else words
 
 
 def run(words: list[str]) -> None:

@@ -15,7 +15,7 @@ def options(folder: Path, **given: object) -> Namespace:
     words = {
         "data": folder / "six", "flow": folder / "dis.h5", "out": folder / "runs", "reach": 39, "stride": 3,
         "longest_hop": 1, "threshold_px": 15.0, "colour_limit": 14.0, "least_probability": 0.5,
-        "weights": None, "steps": None,
+        "weights": None, "steps": None, "agree_cm": 20.0,
     }  # fmt: skip
     return Namespace(**{**words, **given})
 
@@ -28,7 +28,8 @@ def test_labels_are_carried_as_the_row_says(tmp_path: Path) -> None:
     assert "--steps=-6,-3,3,6 " in words("offset")
     assert words("offset").endswith("--threshold-px 15.0")
     assert "--colour-limit 14.0" in words("colours")
-    assert words("learned").endswith("--least-probability 0.5")
+    assert words("learned").endswith("--threshold-px 15.0 --least-probability 0.5")
+    assert words("truth").endswith("--least-probability 0 --regions none")
     assert "flow_exact" in words("exact")
     assert "--longest-hop" not in words("exact")
 
