@@ -5,6 +5,7 @@ Pixel centres are at integers. Everything here is pure.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -34,6 +35,22 @@ def sample_at_points(maps: Tensor, points: Tensor, index: Tensor, channel: Tenso
     if channel is not None:
         return (maps[index[:, None], channel[:, None], rows, columns] * weights).sum(1)
     return (maps.permute(0, 2, 3, 1)[index[:, None], rows, columns] * weights[:, :, None]).sum(1)
+
+
+def bilinear_taps(points: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The four pixels between which points (N, 2) x, y px of a map lie, and their weights: both (4, N).
+
+    A pixel is y width + x; beyond the outermost centres the border value holds.
+    """
+    x, y = points[:, 0].clip(0, width - 1), points[:, 1].clip(0, height - 1)
+    x0 = np.minimum(x.astype(np.int64), max(width - 2, 0))
+    y0 = np.minimum(y.astype(np.int64), max(height - 2, 0))
+    wx, wy = x - x0, y - y0
+    first = y0 * width + x0
+    right, down = min(1, width - 1), width * min(1, height - 1)
+    pixels = np.stack([first, first + right, first + down, first + right + down])
+    weights = np.stack([(1 - wx) * (1 - wy), wx * (1 - wy), (1 - wx) * wy, wx * wy])
+    return pixels, weights.astype(np.float32)
 
 
 def upsample_map(maps: Tensor, stride: int) -> Tensor:

@@ -1,14 +1,15 @@
 """What `slimdp video` costs beside its bare network: computing time by step, and frames a second.
 
     python tools/bench_video.py juggle.mp4 --detector yolox:yolox_nano.onnx [--weights stage_stills.pt]
-        [--every 4] [--smooth flow] [--write overlay] [--frames 120] [--threads 1]
+        [--every 4] [--smooth flow] [--write overlay] [--preset veryfast] [--frames 120] [--threads 1]
 
 First the whole command runs as users run it, then its steps run one after another in one thread each, and
 the time of each is told apart: decode, boxes, tracking (flow and matching), crops, network, smoothing,
-answers (maps to parts, u and v), writing. `network` is the network alone on the same crops in the same
-batches. Without weights a hourglass as of experiments/people_128.yaml runs with random ones, which see people
-anywhere. Times are of the processor, all threads together, in ms a frame, so that a busy machine disturbs
-them little. Prints one JSON line last.
+answers (maps to parts, u and v), painting (answers to the frame's pixels), drawing, H.264 with the change to
+its colours, writing (the rest of that). `network` is the network alone on the same crops in the same batches.
+Without weights those that come with slimdp run; `--weights random` takes a hourglass as of
+experiments/people_128.yaml with random ones, which see people anywhere. Times are of the processor, all
+threads together, in ms a frame, so that a busy machine disturbs them little. Prints one JSON line last.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,13 +30,17 @@ import slimdp.inference.person_maps as person_maps
 import slimdp.inference.video as video
 from slimdp.config import CropSettings
 from slimdp.inference.detectors import DetectorRequest, make_detector
+from slimdp.inference.error_bars import ErrorBars, load_error_bars
 from slimdp.inference.person_maps import CropNetwork
 from slimdp.inference.smoothing import SMOOTHERS
 from slimdp.inference.tracking import FlowTracker, TrackSettings
 from slimdp.inference.video import VideoPipeline, write_video
+from slimdp.inference.video_encoder import PRESET, VideoEncoder
 from slimdp.inference.video_frames import FrameSource, open_frames
 from slimdp.inference.video_records import FramePose, OutputWriter, VideoFrame
+from slimdp.inference.weights import DEFAULT, find_weights
 from slimdp.inference.writers import WRITERS
+from slimdp.inference.writers.picture_video import PictureVideo
 from slimdp.models import DensePoseModel, StackedHourglass
 from slimdp.training import load_model
 from slimdp.training.distributed import to_device
@@ -109,9 +115,14 @@ class TimedWriter:
     @contextmanager
     def piece(self, *args: Any) -> Iterator[Any]:
         """As `OutputWriter`."""
-        with self._watch.of("writing"), self._writer.piece(*args) as take:
+        writer = self._writer
+        if isinstance(writer, PictureVideo):
+            writer = replace(writer, draw=self._watch.call("drawing", writer.draw))
+        with self._watch.of("writing"), writer.piece(*args) as take:
 
             def timed(pose: FramePose) -> None:
+                with self._watch.of("painting"):
+                    _ = pose.painted.part, pose.painted.track
                 with self._watch.of("writing"):
                     take(pose)
 
@@ -129,10 +140,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("video", type=Path)
     parser.add_argument("--detector", default="auto")
     parser.add_argument("--detector-side", type=int)
-    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--weights", default=DEFAULT)
     parser.add_argument("--every", type=int, default=4)
     parser.add_argument("--smooth", default="flow")
     parser.add_argument("--write", nargs="*", default=["overlay"])
+    parser.add_argument("--preset", default=PRESET)
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
@@ -141,14 +153,14 @@ def main(arguments: list[str] | None = None) -> int:
         one_thread()
     else:
         torch.set_num_threads(options.threads)
-    model, crop = _network(options.weights)
-    writers = [WRITERS[name] for name in options.write]
+    model, crop, bars = _network(options.weights)
+    writers = [_with_preset(WRITERS[name], options.preset) for name in options.write]
 
     def pipeline() -> VideoPipeline:
         source = open_frames(options.video)
         request = DetectorRequest(frames=source, side=options.detector_side)
         detector, _ = make_detector(options.detector, request)
-        network = CropNetwork(model, crop, options.batch)
+        network = CropNetwork(model, crop, options.batch, error_bars=bars)
         tracker = FlowTracker(TrackSettings(every=options.every))
         smoother = SMOOTHERS[options.smooth](2, None)
         return VideoPipeline(source, detector, tracker, network, smoother, options.frames)
@@ -165,12 +177,18 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _network(weights: Path | None) -> tuple[DensePoseModel, CropSettings]:
-    if weights is not None:
-        model, config = load_model(weights)
-        return to_device(model, torch.device("cpu")), config.crop
-    torch.manual_seed(0)
-    return to_device(StackedHourglass(stacks=2, features=64), torch.device("cpu")), CropSettings(size=128)
+def _network(weights: str) -> tuple[DensePoseModel, CropSettings, ErrorBars | None]:
+    if weights == "random":
+        torch.manual_seed(0)
+        random = to_device(StackedHourglass(stacks=2, features=64), torch.device("cpu"))
+        return random, CropSettings(size=128), None
+    path = find_weights(weights)
+    model, config = load_model(path)
+    return to_device(model, torch.device("cpu")), config.crop, load_error_bars(path)
+
+
+def _with_preset(writer: OutputWriter, preset: str) -> OutputWriter:
+    return replace(writer, preset=preset) if isinstance(writer, PictureVideo) else writer
 
 
 def _whole_command(pipeline: VideoPipeline, writers: Sequence[OutputWriter]) -> dict[str, float]:
@@ -201,6 +219,8 @@ def _by_step(pipeline: VideoPipeline, writers: Sequence[OutputWriter]) -> tuple[
         (person_maps, "crop_image", watch.call("crops", person_maps.crop_image)),
         (video, "instance_of", watch.call("answers", video.instance_of)),
         (video, "read_ahead", lambda items, depth: items),
+        (VideoEncoder, "write", watch.call("H.264", VideoEncoder.write)),
+        (VideoEncoder, "__exit__", watch.call("H.264", VideoEncoder.__exit__)),  # frames that still wait
     ]
     pipeline.source = TimedSource(pipeline.source, watch)  # type: ignore[assignment]
     pipeline.detector.detect = watch.call("boxes", pipeline.detector.detect)  # type: ignore[method-assign]

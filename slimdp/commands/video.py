@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from slimdp.inference.error_bars import ErrorBars
     from slimdp.inference.video import VideoPipeline
     from slimdp.inference.video_frames import FrameSource
-    from slimdp.inference.video_records import Detector, Smoother, Tracker
+    from slimdp.inference.video_records import Detector, OutputWriter, Smoother, Tracker
 
 #: What is written where nothing is named.
 _WRITTEN = ("overlay",)
@@ -40,6 +41,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         default=_WRITTEN,
         metavar="KIND,KIND",
         help=f"what to write (docs/video.md lists all; default: {','.join(_WRITTEN)})",
+    )
+    command.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="x264's, of the videos (default veryfast; ultrafast takes half its time, and almost twice the "
+        "bytes)",
     )
     command.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
     add_surface(command, None, "the body whose left and right --flip-test takes (default: the training's)")
@@ -117,15 +124,30 @@ def _video(options: argparse.Namespace) -> None:
     from slimdp.inference.video import video_origin, write_video
     from slimdp.inference.video_frames import open_frames
     from slimdp.inference.weights import find_weights
-    from slimdp.registry import import_modules, lookup
+    from slimdp.registry import import_modules
 
     import_modules(options.imports)
     weights = find_weights(options.weights)
     source = open_frames(options.video, options.rate)
-    writers = [lookup("slimdp.writers", name, "--write") for name in dict.fromkeys(options.write)]
+    writers = _writers(options)
     pipeline = _pipeline(options, source, weights)
-    for output in write_video(pipeline, writers, options.out, video_origin(source, weights)):
+    origin = video_origin(source, weights)
+    if options.preset is not None:
+        origin["preset"] = options.preset
+    for output in write_video(pipeline, writers, options.out, origin):
         print(output)
+
+
+def _writers(options: argparse.Namespace) -> list[OutputWriter]:
+    from slimdp.inference.video_encoder import checked_preset
+    from slimdp.inference.writers.picture_video import PictureVideo
+    from slimdp.registry import lookup
+
+    writers = [lookup("slimdp.writers", name, "--write") for name in dict.fromkeys(options.write)]
+    if options.preset is None:
+        return writers
+    preset = checked_preset(options.preset)
+    return [replace(each, preset=preset) if isinstance(each, PictureVideo) else each for each in writers]
 
 
 def _pipeline(options: argparse.Namespace, source: FrameSource, weights: Path) -> VideoPipeline:

@@ -70,17 +70,19 @@ def crop_image(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
     corners = apply_affine(invert_affine(affine), np.array([[0, 0], [last, 0], [0, last], [last, last]]))
     left, top = np.floor(corners.min(axis=0) - margin).clip(0, most).astype(int).tolist()
     right, bottom = (np.ceil(corners.max(axis=0) + margin) + 1).clip(0, most).astype(int).tolist()
-    part = image[top:bottom, left:right]
-    if not part.size:
+    if left == right or top == bottom:
         return np.full((size, size, 3), BORDER_RGB, dtype=np.uint8)
     # At most what shrinks the whole part to a pixel: for a box of a million px it would be padded to that.
-    factor = min(max(1, int(1 / zoom + 1e-9)), max(part.shape[:2]))
+    factor = min(max(1, int(1 / zoom + 1e-9)), max(right - left, bottom - top))
     if factor > 1:
         # Whole factors are what OpenCV averages fast: 0.6 times the size takes it 20 times as long as half.
-        height, width = part.shape[:2]
-        down, right = -height % factor, -width % factor
-        if down or right:  # the last squares are looked at only where the image ends with them
-            part = cv2.copyMakeBorder(part, 0, down, 0, right, cv2.BORDER_REPLICATE)
+        # The last squares are looked at only where the image ends within them.
+        right, bottom = right + (left - right) % factor, bottom + (top - bottom) % factor
+    part = image[top:bottom, left:right]
+    if factor > 1:
+        down, across = -part.shape[0] % factor, -part.shape[1] % factor
+        if down or across:
+            part = cv2.copyMakeBorder(part, 0, down, 0, across, cv2.BORDER_REPLICATE)
         small = (part.shape[1] // factor, part.shape[0] // factor)
         part = cv2.resize(part, small, interpolation=cv2.INTER_AREA)
     if zoom * factor < _SHARP:

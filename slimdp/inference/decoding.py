@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
-from slimdp.maps import upsample_map
+from slimdp.geometry import map_from_crop
+from slimdp.maps import bilinear_taps, upsample_map
 from slimdp.structures import DensePoseMaps
 
 
@@ -37,6 +40,63 @@ def decode(prediction: DensePoseMaps, stride: int) -> DecodedMaps:
         uv=torch.cat([maps.uv for maps in decoded]),
         foreground=torch.cat([maps.foreground for maps in decoded]),
     )
+
+
+@dataclass(frozen=True)
+class DecodedPerson:
+    """What one crop of S x S px shows where the person is and a pixel around, which is all that is drawn."""
+
+    pixels: CropPixels  # those pixels, M
+    part: np.ndarray  # (M,) int64, 1..P: the best of all parts
+    uv: np.ndarray  # (M, 2) float32 in [0, 1], on that part
+    foreground: np.ndarray  # (S, S) bool
+
+
+class CropPixels:
+    """Pixels of a crop, and how maps are read there: bilinearly, as `upsample_map` does.
+
+    Args:
+        chosen: (S, S) bool.
+        stride: crop px to a map px.
+    """
+
+    def __init__(self, chosen: np.ndarray, stride: int) -> None:
+        self.chosen = chosen
+        row, column = np.nonzero(chosen)
+        height, width = (side // stride for side in chosen.shape)
+        places = map_from_crop(np.stack([column, row], axis=1).astype(np.float64), stride)
+        self._taps, self._weights = bilinear_taps(places, height, width)
+
+    def read(self, maps: Tensor) -> np.ndarray:
+        """All channels of maps (1, C, h, w), (M, C)."""
+        rows = maps[0].flatten(1).T.contiguous().numpy()
+        taps = zip(self._taps, self._weights, strict=True)
+        return sum(weight[:, None] * rows.take(tap, axis=0) for tap, weight in taps)
+
+    def read_channel(self, maps: Tensor, channel: np.ndarray) -> np.ndarray:
+        """A channel (M,) each, 0..C - 1, of maps (1, C, h, w), (M,)."""
+        taps = self._taps + channel * (maps.shape[2] * maps.shape[3])
+        return np.asarray((maps.contiguous().numpy().ravel().take(taps) * self._weights).sum(axis=0))
+
+    def spread(self, values: np.ndarray, elsewhere: float, dtype: type) -> np.ndarray:
+        """Values (M, ...) of the pixels in a map (..., S, S) that holds another one elsewhere."""
+        maps = np.full((*self.chosen.shape, *values.shape[1:]), elsewhere, dtype)
+        maps[self.chosen] = values
+        return np.moveaxis(maps, (0, 1), (-2, -1))
+
+
+def decode_person(prediction: DensePoseMaps, stride: int) -> DecodedPerson:
+    """`decode` of the maps (1, C, h, w) of one person, for what is drawn: a third of its time.
+
+    Drawing reads between pixels, so those around the foreground have answers too.
+    """
+    log_odds = upsample_map(person_log_odds(prediction)[None], stride)[0, 0].numpy()
+    foreground = log_odds > 0
+    near = cv2.dilate(foreground.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    pixels = CropPixels(near, stride)
+    channel = pixels.read(prediction.fine_segm[:, 1:]).argmax(axis=1)
+    uv = [pixels.read_channel(maps, channel).clip(0, 1) for maps in (prediction.u, prediction.v)]
+    return DecodedPerson(pixels, channel + 1, np.stack(uv, axis=1), foreground)
 
 
 def person_log_odds(prediction: DensePoseMaps) -> Tensor:

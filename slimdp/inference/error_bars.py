@@ -63,11 +63,16 @@ class ErrorBars:
 
 def expected_cm(prediction: DensePoseMaps, part: Tensor, stride: int, between_cm: np.ndarray) -> np.ndarray:
     """How far off the likeliest part (B, S, S) 1..P is expected to be by the maps' parts: (B, S, S) cm."""
+    chosen = part.long()[:, None] - 1
+    of_each = expected_of_parts(prediction, between_cm)
+    return upsample_map(of_each, stride).gather(1, chosen).squeeze(1).cpu().numpy()
+
+
+def expected_of_parts(prediction: DensePoseMaps, between_cm: np.ndarray) -> Tensor:
+    """How far off each part 1..P would be as the answer, by the maps' parts: (B, P, h, w) cm."""
     probability = prediction.fine_segm[:, 1:].float().softmax(dim=1)
     distance = torch.as_tensor(between_cm, dtype=torch.float32, device=probability.device)
-    of_each = torch.einsum("pq,bqhw->bphw", distance, probability)  # were p the answer
-    chosen = part.long()[:, None] - 1
-    return upsample_map(of_each, stride).gather(1, chosen).squeeze(1).cpu().numpy()
+    return torch.einsum("pq,bqhw->bphw", distance, probability)
 
 
 def bars_file(checkpoint: Path) -> Path:

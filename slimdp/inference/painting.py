@@ -23,32 +23,138 @@ from slimdp.structures import DensePoseInstance
 
 @dataclass(frozen=True)
 class PersonWindow:
-    """A person's answer at the pixels of a window of the image."""
+    """A person's answer at the pixels of a window of the image, between the crop's pixels bilinearly.
 
+    A pixel is the person where at least half of its weight is; of the parts the one with most weight wins.
+    At the crop's own pixels all is as in the crop. Each map is made when it is first asked for.
+    """
+
+    person: DensePoseInstance
     x0: int  # column of the image where the window begins
     y0: int  # row
-    part: np.ndarray  # (h, w) uint8, 1..P; 0 where it is not the person
-    uv: np.ndarray  # (2, h, w) float32 in [0, 1]; 0 there
-    error_cm: np.ndarray | None = None  # (h, w) float32, 0 there; None: not known
+    width: int  # px
+    height: int
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """The window's rows and columns of the image."""
+        return slice(self.y0, self.y0 + self.height), slice(self.x0, self.x0 + self.width)
+
+    @cached_property
+    def part(self) -> np.ndarray:
+        """(height, width) uint8, 1..P; 0 where it is not the person."""
+        part = np.zeros((self.height, self.width), np.uint8)
+        if part.size:
+            np.copyto(part, self._cells.label, where=self._shown)
+            between, winner, _ = self._borders
+            part.ravel()[between] = winner
+        return part
+
+    @cached_property
+    def uv(self) -> np.ndarray:
+        """(2, height, width) float32 in [0, 1]; 0 where it is not the person."""
+        uv = np.zeros((2, self.height, self.width), np.float32)
+        if uv.size:
+            between, _, weights = self._borders
+            for values, channel in zip(uv, self.person.uv.astype(np.float32), strict=True):
+                # Where all four pixels around are of one part, OpenCV's reading is that of the part alone.
+                of_all = self._enlarged(channel)
+                of_all.ravel()[between] = (self._cells.taps(channel, between) * weights).sum(axis=0)
+                np.copyto(values, of_all, where=self._shown)
+        return uv
+
+    @cached_property
+    def error_cm(self) -> np.ndarray | None:
+        """(height, width) float32, 0 where it is not the person; None: not known."""
+        if self.person.error_cm is None:
+            return None
+        error_cm = np.zeros((self.height, self.width), np.float32)
+        if error_cm.size:
+            np.copyto(error_cm, self._enlarged(self.person.error_cm), where=self._shown)
+        return error_cm
+
+    @cached_property
+    def _shown(self) -> np.ndarray:
+        """Where the person is, (height, width) bool."""
+        return self._enlarged(self.person.foreground, outside=0) >= 0.5 - 1e-4
+
+    @cached_property
+    def _borders(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pixels of the person between those of several parts (M,), their parts (M,), and the weights (4, M)
+        of what is around them."""
+        between = np.flatnonzero(self._shown & (self._cells.label == 0))
+        return between, *self._cells.decided(between)
+
+    def _enlarged(self, maps: np.ndarray, outside: float | None = None) -> np.ndarray:
+        """Maps (S, S) read bilinearly at the window's pixels, float32; outside the border holds."""
+        return cv2.warpAffine(
+            maps.astype(np.float32),
+            self._crop_from_window,
+            (self.width, self.height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT,
+            borderValue=0 if outside is None else outside,
+        )
+
+    @cached_property
+    def _crop_from_window(self) -> np.ndarray:
+        affine = np.array(self.person.crop_from_image, dtype=np.float64)
+        affine[:, 2] = apply_affine(affine, np.array([[self.x0, self.y0]]))[0]
+        return affine
+
+    @cached_property
+    def _cells(self) -> _Cells:
+        return _Cells(self.person.part, self._crop_from_window, self.width, self.height)
 
 
 @dataclass(frozen=True)
 class PaintedFrame:
-    """Who and what is at each pixel of a frame."""
+    """Who and what is at each pixel of a frame; u, v and errors are painted when they are first asked for."""
 
-    part: np.ndarray  # (H, W) uint8, 1..P; 0 where nobody is
-    uv: np.ndarray  # (2, H, W) float32 in [0, 1]; 0 there
-    track: np.ndarray  # (H, W) int32, the `annotation_id` of the person; 0 there
-    error_cm: np.ndarray | None = None  # (H, W) float32, 0 there; None: not known of everyone
+    windows: tuple[PersonWindow, ...]  # of everyone, the surest last
+    width: int  # px
+    height: int
+
+    @cached_property
+    def part(self) -> np.ndarray:
+        """(H, W) uint8, 1..P; 0 where nobody is."""
+        part = np.zeros((self.height, self.width), np.uint8)
+        for window in self.windows:
+            np.copyto(part[window.place], window.part, where=window.part > 0)
+        return part
+
+    @cached_property
+    def uv(self) -> np.ndarray:
+        """(2, H, W) float32 in [0, 1]; 0 where nobody is."""
+        uv = np.zeros((2, self.height, self.width), np.float32)
+        for window in self.windows:
+            rows, columns = window.place
+            np.copyto(uv[:, rows, columns], window.uv, where=window.part > 0)
+        return uv
+
+    @cached_property
+    def track(self) -> np.ndarray:
+        """(H, W) int32, the `annotation_id` of the person; 0 where nobody is."""
+        track = np.zeros((self.height, self.width), np.int32)
+        for window in self.windows:
+            np.copyto(track[window.place], window.person.annotation_id, where=window.part > 0)
+        return track
+
+    @cached_property
+    def error_cm(self) -> np.ndarray | None:
+        """(H, W) float32, 0 where nobody is; None: not known of everyone."""
+        error_cm = np.zeros((self.height, self.width), np.float32)
+        for window in self.windows:
+            if (bars := window.error_cm) is None:
+                return None
+            np.copyto(error_cm[window.place], bars, where=window.part > 0)
+        return error_cm
 
     @cached_property
     def place(self) -> tuple[slice, slice]:
         """The rows and columns that hold everyone; none where nobody is."""
-        ends = []
-        for axis in (1, 0):
-            there = np.flatnonzero(self.part.any(axis=axis))
-            ends.append(slice(there[0], there[-1] + 1) if there.size else slice(0, 0))
-        return ends[0], ends[1]
+        x, y, width, height = cv2.boundingRect(self.part)
+        return slice(y, y + height), slice(x, x + width)
 
     @property
     def iuv(self) -> np.ndarray:
@@ -62,104 +168,50 @@ class PaintedFrame:
 
 def paint_people(people: Sequence[DensePoseInstance], width: int, height: int) -> PaintedFrame:
     """Paint people into an image of `width` x `height` px, the surest one on top."""
-    part, uv = np.zeros((height, width), np.uint8), np.zeros((2, height, width), np.float32)
-    track = np.zeros((height, width), np.int32)
-    known = all(person.error_cm is not None for person in people)
-    error_cm = np.zeros((height, width), np.float32) if known else None
-    for person in sorted(people, key=lambda each: (each.score, -each.annotation_id)):
-        window = window_of(person, width, height)
-        h, w = window.part.shape
-        rows, columns = slice(window.y0, window.y0 + h), slice(window.x0, window.x0 + w)
-        there = window.part > 0
-        np.copyto(part[rows, columns], window.part, where=there)
-        np.copyto(uv[:, rows, columns], window.uv, where=there)
-        track[rows, columns][there] = person.annotation_id
-        if error_cm is not None and window.error_cm is not None:
-            np.copyto(error_cm[rows, columns], window.error_cm, where=there)
-    return PaintedFrame(part, uv, track, error_cm)
+    order = sorted(people, key=lambda each: (each.score, -each.annotation_id))
+    return PaintedFrame(tuple(window_of(person, width, height) for person in order), width, height)
 
 
 def window_of(person: DensePoseInstance, width: int, height: int) -> PersonWindow:
     """A person in the smallest window of an image that holds all of its foreground."""
     column, row = (np.flatnonzero(person.foreground.any(axis=axis)) for axis in (0, 1))
     if not column.size:
-        nothing = np.zeros((0, 0), np.float32)
-        bars = None if person.error_cm is None else nothing
-        return PersonWindow(0, 0, nothing.astype(np.uint8), np.zeros((2, 0, 0), np.float32), bars)
+        return PersonWindow(person, 0, 0, 0, 0)
     # A pixel of the crop covers half a pixel about its centre.
     x = np.array([column[0] - 0.5, column[-1] + 0.5])
     y = np.array([row[0] - 0.5, row[-1] + 0.5])
     corners = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     corners = apply_affine(invert_affine(person.crop_from_image), corners)
-    x0, y0 = np.floor(corners.min(axis=0)).clip(0, (width, height)).astype(int)
-    x1, y1 = (np.ceil(corners.max(axis=0)) + 1).clip(0, (width, height)).astype(int)
-    part, uv = smooth_window(person, x0, y0, x1 - x0, y1 - y0)
-    return PersonWindow(x0, y0, part, uv, _error_window(person, x0, y0, part))
-
-
-def _error_window(person: DensePoseInstance, x0: int, y0: int, part: np.ndarray) -> np.ndarray | None:
-    """The error bars where a window (h, w) from column x0, row y0 on shows the person, 0 elsewhere."""
-    if person.error_cm is None or not part.size:
-        return None if person.error_cm is None else np.zeros(part.shape, np.float32)
-    crop_from_window = np.array(person.crop_from_image, dtype=np.float64)
-    crop_from_window[:, 2] = apply_affine(crop_from_window, np.array([[x0, y0]]))[0]
-    bars = person.error_cm.astype(np.float32)
-    found = _enlarged(bars, crop_from_window, part.shape[1], part.shape[0])
-    return np.where(part > 0, found, 0).astype(np.float32)
+    x0, y0 = np.floor(corners.min(axis=0)).clip(0, (width, height)).astype(int).tolist()
+    x1, y1 = (np.ceil(corners.max(axis=0)) + 1).clip(0, (width, height)).astype(int).tolist()
+    return PersonWindow(person, x0, y0, x1 - x0, y1 - y0)
 
 
 def smooth_window(
     person: DensePoseInstance, x0: int, y0: int, width: int, height: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A person at the image's pixels from column x0, row y0 on, between the crop's pixels bilinearly.
-
-    A pixel is the person where at least half of its weight is; of the parts the one with most weight wins.
-    At the crop's own pixels all is as in the crop.
-
-    Returns:
-        part (height, width) uint8, 0 where it is not the person; uv (2, height, width) float32, 0 there.
-    """
-    part, uv = np.zeros((height, width), np.uint8), np.zeros((2, height, width), np.float32)
-    if not part.size:
-        return part, uv
-    crop_from_window = np.array(person.crop_from_image, dtype=np.float64)
-    crop_from_window[:, 2] = apply_affine(crop_from_window, np.array([[x0, y0]]))[0]
-    shown = _enlarged(person.foreground.astype(np.float32), crop_from_window, width, height, outside=0)
-    place = np.flatnonzero(shown >= 0.5 - 1e-4)
-    cells = _Cells(person.part, crop_from_window, place, width)
-    part.ravel()[place] = cells.label
-    between = np.flatnonzero(~cells.even)
-    winner, weights = cells.decided(between)
-    part.ravel()[place[between]] = winner
-    for values, channel in zip(uv, person.uv.astype(np.float32), strict=True):
-        # Where all four pixels around are of one part, OpenCV's own reading is that of the part alone.
-        of_all = _enlarged(channel, crop_from_window, width, height).ravel()[place]
-        of_all[between] = (cells.taps(channel, between) * weights).sum(axis=0)
-        values.ravel()[place] = of_all
-    return part, uv
+    """Part (height, width) and u, v (2, height, width) at the image's pixels from column x0, row y0 on, as
+    `PersonWindow` has them."""
+    window = PersonWindow(person, x0, y0, width, height)
+    return window.part, window.uv
 
 
 class _Cells:
-    """The four pixels of a crop (S, S) between which pixels of a window lie, by their places in it (N,).
+    """The four pixels of a crop (S, S) between which each pixel of a window lies.
 
     Beyond the border of the crop its border values hold.
     """
 
-    def __init__(self, part: np.ndarray, crop_from_window: np.ndarray, place: np.ndarray, width: int) -> None:
-        row, column = np.divmod(place, width)
-        x, y = (a * column + b * row + c for a, b, c in crop_from_window)
-        side_y, side_x = part.shape
-        left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-        self._right, self._down = (x - left).astype(np.float32), (y - top).astype(np.float32)
-        self._stride = side_x + 2  # of the crop with its border around it once more
-        self._first = (top.clip(-1, side_y - 1) + 1) * self._stride + left.clip(-1, side_x - 1) + 1
+    def __init__(self, part: np.ndarray, crop_from_window: np.ndarray, width: int, height: int) -> None:
+        self._affine, self._width = crop_from_window, width
+        self._shape = part.shape
         self._part = np.pad(part, 1, "edge")
-        even = np.zeros(self._part.shape, bool)
-        even[:-1, :-1] = (self._part[:-1, :-1] == self._part[1:, 1:]) & (
-            (self._part[:-1, :-1] == self._part[1:, :-1]) & (self._part[:-1, :-1] == self._part[:-1, 1:])
-        )
-        self.label = self._part.ravel().take(self._first)  # of the first of the four
-        self.even = even.ravel().take(self._first)  # whether all four are of one part
+        one = self._part[:-1, :-1].copy()
+        for other in (self._part[1:, 1:], self._part[1:, :-1], self._part[:-1, 1:]):
+            one[one != other] = 0
+        first = self._first(*self._corner(np.arange(height)[:, None], np.arange(width)[None]))
+        #: (height, width) uint8: the part of all four; 0 where they are of several.
+        self.label = np.pad(one, ((0, 1), (0, 1))).ravel().take(first)
 
     def taps(self, values: np.ndarray, some: np.ndarray) -> np.ndarray:
         """Values (S, S) of the four pixels around some of the window's (M,): (4, M)."""
@@ -169,7 +221,8 @@ class _Cells:
         """Of some pixels (M,) the part with most weight, of equals the lower one, and the weights (4, M) of
         its pixels, which add up to 1."""
         label = self._four(self._part.ravel(), some)
-        right, down = self._right[some], self._down[some]
+        x, y = self._corner(*np.divmod(some, self._width))
+        right, down = ((place - np.floor(place)).astype(np.float32) for place in (x, y))
         left, up = 1 - right, 1 - down
         weight = np.stack([up * left, up * right, down * left, down * right])
         total = np.stack([(weight * (label == one)).sum(axis=0) for one in label])
@@ -179,19 +232,17 @@ class _Cells:
         return winner, weight / weight.sum(axis=0)
 
     def _four(self, padded: np.ndarray, some: np.ndarray) -> np.ndarray:
-        first = self._first[some]
-        return np.stack([padded.take(first + offset) for offset in (0, 1, self._stride, self._stride + 1)])
+        first, stride = self._first(*self._corner(*np.divmod(some, self._width))), self._shape[1] + 2
+        return np.stack([padded.take(first + offset) for offset in (0, 1, stride, stride + 1)])
 
+    def _corner(self, row: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the window's pixels lie in the crop, x and y px."""
+        (a, b, c), (d, e, f) = self._affine.tolist()
+        # Where nothing is turned, x is the same for a column and y for a row.
+        return a * column + c + (b * row if b else 0.0), e * row + f + (d * column if d else 0.0)
 
-def _enlarged(
-    maps: np.ndarray, crop_from_window: np.ndarray, width: int, height: int, outside: float | None = None
-) -> np.ndarray:
-    """Maps (S, S) or (S, S, C) float32 read bilinearly at the window's pixels; outside the border holds."""
-    return cv2.warpAffine(
-        maps,
-        crop_from_window,
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT,
-        borderValue=0 if outside is None else outside,
-    )
+    def _first(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """The first of the four, in the crop with its border around it once more."""
+        side_y, side_x = self._shape
+        left, top = (np.floor(place).astype(np.int64) for place in (x, y))
+        return (top.clip(-1, side_y - 1) + 1) * (side_x + 2) + left.clip(-1, side_x - 1) + 1

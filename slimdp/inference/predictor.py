@@ -16,8 +16,8 @@ from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image
 from slimdp.data.outline import hide_background
 from slimdp.evaluation.predictions import PredictionOrigin, PredictionWriter
-from slimdp.inference.decoding import DecodedMaps, decode
-from slimdp.inference.error_bars import ErrorBars
+from slimdp.inference.decoding import DecodedMaps, decode, decode_person
+from slimdp.inference.error_bars import ErrorBars, expected_of_parts
 from slimdp.inference.found_people import FoundPeople
 from slimdp.inference.multi_scale import ONE_SCALE, fuse_scales
 from slimdp.inference.pictures import detect_in_pictures, predict_in_pictures
@@ -211,11 +211,27 @@ def predict_crops(
 
 
 def instance_of(person: PersonMaps, frame: int, error_bars: ErrorBars | None = None) -> DensePoseInstance:
-    """Decide what the maps of a tracked person in a frame say, and how far off that may be."""
-    maps = decode(person.maps, person.stride)
-    bars = None if error_bars is None else error_bars.of(person.maps, maps.part, person.stride)
-    tracked = person.person
-    return _instance(frame, tracked.track, tracked.box, tracked.score, person.crop_from_image, maps, 0, bars)
+    """Decide what the maps of a tracked person in a frame say, and how far off that may be.
+
+    A pixel or more away from the person, part is 1, and u, v and the error are 0.
+    """
+    tracked, found = person.person, decode_person(person.maps, person.stride)
+    pixels, error_cm = found.pixels, None
+    if error_bars is not None:
+        of_parts = expected_of_parts(person.maps, error_bars.between_cm)
+        bars = error_bars.from_expected(pixels.read_channel(of_parts, found.part - 1))
+        error_cm = pixels.spread(bars, 0, np.float16)
+    return DensePoseInstance(
+        annotation_id=tracked.track,
+        image_id=frame,
+        box=np.asarray(tracked.box, dtype=np.float64),
+        score=tracked.score,
+        crop_from_image=np.asarray(person.crop_from_image, dtype=np.float64),
+        part=pixels.spread(found.part, 1, np.uint8),
+        uv=pixels.spread(found.uv, 0, np.float16),
+        foreground=found.foreground,
+        error_cm=error_cm,
+    )
 
 
 def _instance(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from flow_cache import threshold_in_image
-from slimdp.geometry import affine_zoom, apply_affine
+from slimdp.geometry import affine_zoom
 from slimdp.inference.person_flow import CropFlow, PersonFlow, PersonFlowSource
 from slimdp.inference.temporal_mean import MapReader, grid_places, mean_person
 from slimdp.inference.video_records import FrameMaps, PersonMaps, Smoother
@@ -106,10 +106,10 @@ class FlowSmoothing:
                 flow = near.flow(owner, window[earlier], window[later])
                 places, passes = (flow.move if step > 0 else flow.move_back)(places, most_px)
                 trusted = trusted & passes
-                inside = trusted & inside_crop(neighbour, places)
-                if inside.mean() < _LEAST_TRUSTED:
+                reading = near.reader(neighbour, window[position]).at(places, trusted)
+                if len(reading.rows) < _LEAST_TRUSTED * len(points):
                     break
-                readings.append(near.reader(neighbour, window[position]).at(places, inside))
+                readings.append(reading)
                 at = neighbour
         return mean_person(person, readings)
 
@@ -138,12 +138,6 @@ class _Neighbourhood:
     def forget_before(self, frame: int) -> None:
         self._flows = {key: flow for key, flow in self._flows.items() if key[0] >= frame}
         self._readers = {key: reader for key, reader in self._readers.items() if key[0] >= frame}
-
-
-def inside_crop(person: PersonMaps, places: np.ndarray) -> np.ndarray:
-    """Which image px (N, 2) a person's maps cover: (N,) bool."""
-    crop = apply_affine(person.crop_from_image, places)
-    return np.asarray(((crop >= -0.5) & (crop <= person.size - 0.5)).all(axis=1))
 
 
 def person_of(frame: FrameMaps, track: int) -> PersonMaps | None:

@@ -14,15 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from slimdp.geometry import apply_affine, crop_from_map, invert_affine, map_from_crop
 from slimdp.inference.decoding import person_log_odds
 from slimdp.inference.video_records import PersonMaps
-from slimdp.maps import upsample_map
+from slimdp.maps import bilinear_taps, upsample_map
 from slimdp.structures import DensePoseMaps
 
 #: Maps of so many px a side are not made finer: a person is as many px of them as of a finer grid of smaller
@@ -35,49 +37,56 @@ class MapReader:
 
     def __init__(self, person: PersonMaps) -> None:
         maps = person.maps
-        self._crop_from_image, self._stride = person.crop_from_image, person.stride
+        self._crop_from_image, self._stride, self._size = person.crop_from_image, person.stride, person.size
         self.height, self.width = maps.u.shape[2:]
-        self.log_odds = person_log_odds(maps).numpy().ravel()  # (h w,)
+        self.log_odds = person_log_odds(maps)[None]  # (1, 1, h, w)
         self.parts = maps.fine_segm[0, 1:].flatten(1).T.contiguous().numpy()  # (h w, P)
         self.uv = tuple(each.contiguous().numpy().ravel() for each in (maps.u, maps.v))  # (P h w,) each
 
     def at(self, places: np.ndarray, counts: np.ndarray) -> Reading:
-        """A reading at image px (N, 2) of its frame, of those that count (N,)."""
-        rows = np.flatnonzero(counts)
-        crop = apply_affine(self._crop_from_image, places[rows])
-        pixels, weights = bilinear_taps(map_from_crop(crop, self._stride), self.height, self.width)
-        return Reading(self, rows, pixels, weights)
+        """A reading at image px (N, 2) of its frame, of those that count (N,) and that the maps cover."""
+        crop = apply_affine(self._crop_from_image, places)
+        covered = (crop >= -0.5) & (crop <= self._size - 0.5)
+        rows = np.flatnonzero(counts & covered[:, 0] & covered[:, 1])
+        return Reading(self, rows, map_from_crop(crop[rows], self._stride))
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Which pixels of a frame's maps some pixels of the grid read, with which weights."""
+    """Where some pixels of the grid lie in a frame's maps, which are read between their pixels bilinearly."""
 
     reader: MapReader
     rows: np.ndarray  # (M,) pixels of the grid
-    pixels: np.ndarray  # (4, M)
-    weights: np.ndarray  # (4, M) float32
+    points: np.ndarray  # (M, 2) x, y px of the maps
 
     def log_odds(self) -> np.ndarray:
         """A person's (M,)."""
-        return np.asarray((self.reader.log_odds.take(self.pixels) * self.weights).sum(axis=0))
+        size = np.array([self.reader.width, self.reader.height])
+        # From -1 to 1 along the maps' edges, half a pixel from the outermost centres.
+        places = torch.from_numpy((2 * self.points + 1) / size - 1).float()[None, None]
+        read = F.grid_sample(self.reader.log_odds, places, padding_mode="border", align_corners=False)
+        return np.asarray(read[0, 0, 0])
 
     def parts(self) -> np.ndarray:
         """The parts' scores (M, P)."""
-        taps = zip(self.pixels, self.weights, strict=True)
+        taps = zip(*self._taps, strict=True)
         return sum(weight[:, None] * self.reader.parts.take(pixel, axis=0) for pixel, weight in taps)
 
     def uv(self, part: np.ndarray) -> np.ndarray:
         """u and v (2, M) in [0, 1] of a part each (M,), 0..P - 1."""
-        at = self.pixels + part * (self.reader.height * self.reader.width)
-        return np.stack([(each.take(at) * self.weights).sum(axis=0).clip(0, 1) for each in self.reader.uv])
+        pixels, weights = self._taps
+        at = pixels + part * (self.reader.height * self.reader.width)
+        return np.stack([(each.take(at) * weights).sum(axis=0).clip(0, 1) for each in self.reader.uv])
 
     def of(self, chosen: np.ndarray) -> Reading:
         """The same of chosen (N,) bool pixels of the grid alone, numbered among them."""
         kept = chosen[self.rows]
         number = np.cumsum(chosen) - 1
-        rows = number[self.rows[kept]]
-        return Reading(self.reader, rows, self.pixels[:, kept], self.weights[:, kept])
+        return Reading(self.reader, number[self.rows[kept]], self.points[kept])
+
+    @cached_property
+    def _taps(self) -> tuple[np.ndarray, np.ndarray]:
+        return bilinear_taps(self.points, self.reader.height, self.reader.width)
 
 
 def refinement(person: PersonMaps) -> int:
@@ -102,19 +111,25 @@ def mean_person(person: PersonMaps, readings: Sequence[Reading]) -> PersonMaps:
     person's own elsewhere, and where no frame's best part asks for that channel.
     """
     finer = refinement(person)
-    own = replace(person.maps, keypoint_maps=None).map(lambda maps: upsample_map(maps, finer))
-    shape = own.u.shape[2:]
+    shape = [finer * side for side in person.maps.u.shape[2:]]
     log_odds = _mean_log_odds(readings, shape[0] * shape[1])
     person_there = (log_odds > 0).reshape(shape).astype(np.uint8)
     near = cv2.dilate(person_there, np.ones((3, 3), np.uint8)).ravel() > 0
     parts, uv, known = _mean_parts([reading.of(near) for reading in readings], int(near.sum()))
-    scores = own.fine_segm[0, 1:].flatten(1).numpy()
-    scores[:, near] = parts.T
-    u, v = (maps[0].flatten(1).numpy() for maps in (own.u, own.v))
+    fine, u, v = (_rows(maps, finer) for maps in (person.maps.fine_segm, person.maps.u, person.maps.v))
+    fine[near, 1:] = parts
     for values, mean in zip((u, v), uv, strict=True):
-        values[:, near] = np.where(known.T, mean.T, values[:, near])
-    maps = _as_maps(scores, u, v, log_odds, shape)
-    return replace(person, maps=maps, stride=person.stride // finer)
+        values[near] = np.where(known, mean, values[near])
+    return replace(person, maps=_as_maps(fine, u, v, log_odds, shape), stride=person.stride // finer)
+
+
+def _rows(maps: torch.Tensor, finer: int) -> np.ndarray:
+    """Maps (1, C, h, w) made finer, a row a pixel: (N, C) float32, which nobody else holds.
+
+    Torch enlarges maps five times as fast where the channels of a pixel lie together.
+    """
+    enlarged = upsample_map(maps.contiguous(memory_format=torch.channels_last), finer)
+    return enlarged[0].permute(1, 2, 0).flatten(0, 1).contiguous().numpy()
 
 
 def _mean_log_odds(readings: Sequence[Reading], pixels: int) -> np.ndarray:
@@ -143,33 +158,18 @@ def _mean_parts(readings: Sequence[Reading], pixels: int) -> tuple[np.ndarray, n
 
 
 def _as_maps(
-    parts: np.ndarray, u: np.ndarray, v: np.ndarray, log_odds: np.ndarray, shape: Sequence[int]
+    fine: np.ndarray, u: np.ndarray, v: np.ndarray, log_odds: np.ndarray, shape: Sequence[int]
 ) -> DensePoseMaps:
-    """Maps whose `person_log_odds` are these: all of them from the coarse head, none from the parts."""
+    """Maps of rows (N, C) whose `person_log_odds` are (N,): all from the coarse head, none from the parts."""
 
-    def shaped(values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(values).reshape(1, -1, *shape)
+    def shaped(rows: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(rows).reshape(1, *shape, -1).permute(0, 3, 1, 2)
 
-    fine, odds = shaped(parts), shaped(log_odds)
+    highest = fine[:, 1:].max(axis=1)
+    fine[:, 0] = highest + np.log(np.exp(fine[:, 1:] - highest[:, None]).sum(axis=1))
     return DensePoseMaps(
-        fine_segm=torch.cat([fine.logsumexp(dim=1, keepdim=True), fine], dim=1),
+        fine_segm=shaped(fine),
         u=shaped(u),
         v=shaped(v),
-        coarse_segm=torch.cat([torch.zeros_like(odds), odds], dim=1),
+        coarse_segm=shaped(np.stack([np.zeros_like(log_odds), log_odds], axis=1)),
     )
-
-
-def bilinear_taps(points: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """The four pixels between which points (N, 2) x, y px of a map lie, and their weights: both (4, N).
-
-    A pixel is y width + x; beyond the outermost centres the border value holds.
-    """
-    x, y = points[:, 0].clip(0, width - 1), points[:, 1].clip(0, height - 1)
-    x0 = np.minimum(x.astype(np.int64), max(width - 2, 0))
-    y0 = np.minimum(y.astype(np.int64), max(height - 2, 0))
-    wx, wy = x - x0, y - y0
-    first = y0 * width + x0
-    right, down = min(1, width - 1), width * min(1, height - 1)
-    pixels = np.stack([first, first + right, first + down, first + right + down])
-    weights = np.stack([(1 - wx) * (1 - wy), wx * (1 - wy), (1 - wx) * wy, wx * wy])
-    return pixels, weights.astype(np.float32)

@@ -76,6 +76,18 @@ def test_a_window_is_what_the_rule_says_pixel_by_pixel(zoom: float, at: tuple[fl
     assert (uv[:, part == 0] == 0).all()
 
 
+def test_a_turned_crop_follows_the_rule_too() -> None:
+    turned = DensePoseInstance(
+        **{**vars(instance()), "crop_from_image": np.array([[0.3, 0.2, -3], [-0.2, 0.3, 4]])}
+    )
+    part, uv = smooth_window(turned, 2, 1, 40, 36)
+    expected_part, expected_uv, margin = slow_window(turned, 2, 1, 40, 36)
+    sure = margin > 0.07
+    assert (part == expected_part)[sure].all()
+    assert len(np.unique(part[sure])) == 5
+    assert np.abs(uv - expected_uv)[:, sure & (part > 0)].max() < 0.08
+
+
 def test_pixels_of_the_crop_itself_are_as_in_the_crop() -> None:
     person = instance(size=16)
     part, uv = smooth_window(person, 0, 0, 16, 16)

@@ -4,7 +4,10 @@ import numpy as np
 import torch
 
 from slimdp.inference import decode
-from slimdp.inference.predictor import mean_maps, mirror_maps
+from slimdp.inference.decoding import decode_person
+from slimdp.inference.error_bars import ErrorBars
+from slimdp.inference.predictor import instance_of, mean_maps, mirror_maps
+from slimdp.inference.video_records import PersonMaps, TrackedPerson
 from slimdp.structures import DensePoseMaps
 from slimdp.surface import PEOPLE
 from slimdp.surface.symmetry import UvSymmetry
@@ -54,6 +57,44 @@ def test_decode_agrees_with_a_slow_reference() -> None:
                 np.testing.assert_allclose(maps.uv[crop, :, y, x], wanted, atol=1e-5)
                 odds = slow_upsample(slow_log_odds(logits) + slow_log_odds(coarse), y, x)
                 assert maps.foreground[crop, y, x] == (odds > 0)
+
+
+def person_of(seed: int) -> DensePoseMaps:
+    """Maps of one crop, whose left half shows nobody."""
+    maps = random_maps(seed, crops=1, side=8)
+    maps.coarse_segm[..., 0, :, :4] = 30
+    return maps
+
+
+def test_what_is_drawn_of_a_person_is_as_all_of_the_crop_has_it() -> None:
+    person = person_of(3)
+    whole, found = decode(person, 4), decode_person(person, 4)
+    foreground = whole.foreground[0].numpy()
+    np.testing.assert_array_equal(found.foreground, foreground)
+    near = found.pixels.chosen
+    rows, columns = np.nonzero(foreground)
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        assert near[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].all()
+    assert 0 < near.sum() < 0.8 * near.size
+    np.testing.assert_array_equal(found.part, whole.part[0].numpy()[near])
+    np.testing.assert_allclose(found.uv.T, whole.uv[0].numpy()[:, near], atol=1e-5)
+
+
+def test_an_answer_has_its_error_where_the_person_is() -> None:
+    between = np.random.default_rng(0).random((24, 24)) * 50
+    bars = ErrorBars("0" * 64, 0.9, between, np.array([0.0, 50]), np.array([5.0, 90]), {})
+    maps = person_of(4)
+    tracked = PersonMaps(TrackedPerson(2, np.array([1.0, 2, 30, 30]), 0.5), np.eye(2, 3), maps, 4)
+    found, whole = instance_of(tracked, 7, bars), decode(maps, 4)
+    assert (found.annotation_id, found.image_id, found.score) == (2, 7, 0.5)
+    assert found.uv.dtype == found.error_cm.dtype == np.float16
+    there = found.foreground
+    np.testing.assert_array_equal(found.part[there], whole.part[0].numpy()[there])
+    wanted = bars.of(maps, whole.part, 4)[0]
+    np.testing.assert_allclose(found.error_cm[there], wanted[there], rtol=2e-3)
+    assert found.part[0, 0] == 1
+    assert not found.uv[:, 0, 0].any()
+    assert instance_of(tracked, 7).error_cm is None
 
 
 def test_either_background_makes_background() -> None:

@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from flow_cache import FlowCacheError, FlowPair, FlowStore, MissingFlowError, precompute
+from flow_cache import (
+    FlowCacheError,
+    FlowPair,
+    FlowStore,
+    MissingFlowError,
+    forward_backward_offset_points,
+    precompute,
+)
 from slimdp.geometry import affine_zoom, apply_affine
 from slimdp.inference.decoding import decode, person_log_odds
 from slimdp.inference.person_flow import CropFlow, PersonFlow, StoredFlow
@@ -217,6 +224,24 @@ def test_flow_in_the_crops_finds_a_motion_and_its_way_back() -> None:
 
 def _maps_of_side(side: int) -> DensePoseMaps:
     return DensePoseMaps(**{head: torch.zeros(1, count, side, side) for head, count in HEADS.items()})
+
+
+def test_points_go_along_the_flow_as_the_plain_check_has_it() -> None:
+    rng = np.random.default_rng(0)
+    there, back = (6 * cv2.GaussianBlur(rng.normal(size=(48, 64, 2)), (0, 0), 6) for _ in range(2))
+    there, back = (flow.transpose(2, 0, 1).astype(np.float32) for flow in (there + 1, back - 1))
+    back[:, 20:24, 30:36] = np.nan
+    points = rng.uniform(-4, 68, (3000, 2))
+    flow = PersonFlow(FlowPair(there, back), np.array([[2.0, 0, -10], [0, 2.0, -20]]))
+    moved, trusted = flow.move(points, 0.4)
+    start = 2 * points - [10, 20]
+    plain, offset = forward_backward_offset_points(start, there, back)
+    wanted = (np.where((offset <= 0.8)[:, None], plain, start) + [10, 20]) / 2
+    sure = np.abs(offset - 0.8) > 0.05  # the check is made at pixels, and read between them
+    assert 0.1 < trusted.mean() < 0.9
+    assert (trusted == (offset <= 0.8))[sure].mean() > 0.995
+    same = trusted == (offset <= 0.8)
+    np.testing.assert_allclose(moved[same], wanted[same], atol=0.02)
 
 
 def test_a_crop_is_shrunk_for_its_flow_about_pixel_centres() -> None:

@@ -64,6 +64,8 @@ def test_a_folder_becomes_a_video(
     record = json.loads((out / "video.json").read_text())
     assert (record["frames"], record["outputs"]) == (5, ["overlay.mp4"])
     assert run(folder, "--out", out, *options) == 0  # all of it is there
+    assert run(folder, "--out", out, *options, "--preset", "ultrafast") == 2
+    assert "preset was null" in capsys.readouterr().err
     assert run(folder, "--out", out, *options, "--smooth", "none") == 2
     assert "is of another run: smoothing was" in capsys.readouterr().err
 
@@ -103,6 +105,7 @@ def test_what_cannot_be_is_said(
     for options, message in (
         (["--weights", tmp_path / "none.pt"], "no weights at"),
         (["--weights", weights, "--write", "overlays"], "--write = 'overlays', but it must be one of"),
+        (["--weights", weights, "--preset", "quick"], "preset 'quick' of x264; choices: ultrafast"),
         (["--weights", weights, "--detector", "yolo"], "--detector = 'yolo', but it must be one of"),
         (["--weights", weights, "--detector", "follow", "--smooth", "flo"], "--smooth = 'flo'"),
         (["--weights", weights, "--detector", "follow", "--tracker", "f"], "--tracker = 'f'"),

@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 
 from slimdp.inference import video_encoder
-from slimdp.inference.video_encoder import VideoEncoder, check_encoder, join_video, time_base
+from slimdp.inference.video_encoder import (
+    VideoEncoder,
+    check_encoder,
+    checked_preset,
+    join_video,
+    time_base,
+)
 from slimdp.inference.video_records import VideoInfo
 from slimdp.settings_file import ConfigError
 
@@ -91,6 +97,22 @@ def test_cut_in_pieces_or_not_frames_are_alike(tmp_path: Path) -> None:
     _, whole = decoded(write(tmp_path / "a", info(), times, (0,)))
     _, cut = decoded(write(tmp_path / "b", info(), times, (0, 3, 6)))
     assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(whole, cut)) < 3
+
+
+def test_a_quick_preset_keeps_the_pictures(tmp_path: Path) -> None:
+    video, times = info(), [Fraction(index, 25) for index in range(6)]
+    for preset in ("ultrafast", "veryfast"):
+        with VideoEncoder(tmp_path / preset, video, preset) as encoder:
+            for index, time in enumerate(times):
+                encoder.write(picture(index), time)
+        out = join_video([tmp_path / preset], tmp_path / f"{preset}.mp4", video)
+        found, pictures = decoded(out)
+        assert found == times
+        assert np.mean([np.abs(got - picture(i).astype(int)).mean() for i, got in enumerate(pictures)]) < 6
+    assert (tmp_path / "ultrafast.mp4").read_bytes() != (tmp_path / "veryfast.mp4").read_bytes()
+    assert checked_preset("slow") == "slow"
+    with pytest.raises(ConfigError, match=r"preset 'veryfas' of x264; choices: .*veryfast"):
+        checked_preset("veryfas")
 
 
 def test_the_same_pieces_give_the_same_bytes(tmp_path: Path) -> None:

@@ -43,9 +43,12 @@ def test_all_steps_of_a_video_are_told(
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
     for index in range(3):
         cv2.imwrite(str(tmp_path / f"{index}.png"), image)
-    assert main([str(tmp_path), "--detector", "follow:5,5,40,40", "--frames", "3"]) == 0
+    assert (
+        main([str(tmp_path), "--detector", "follow:5,5,40,40", "--frames", "3", "--weights", "random"]) == 0
+    )
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     steps = {"boxes", "tracking", "crops", "network", "smoothing", "answers", "writing", "decode"}
+    steps |= {"painting", "drawing", "H.264"}
     assert steps <= set(told["ms_a_frame"])
     assert told["network_ms"] == told["ms_a_frame"]["network"] > 0
     assert (told["frames"], told["crops"]) == (3, 3)

@@ -180,6 +180,11 @@ def _opencv_engine(weights: Path) -> _Engine:
 
 def _square(image: np.ndarray, scale: float, side: int) -> np.ndarray:
     """The image shrunk into the upper left of a grey square: (1, 3, side, side) float32 BGR, 0..255."""
+    if (factor := int(1 / scale)) > 1:
+        # By a whole factor first, which OpenCV averages in a quarter of the time.
+        height, width = (max(length // factor, 1) for length in image.shape[:2])
+        whole = image[: height * factor, : width * factor]
+        image, scale = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), scale * factor
     height, width = (max(round(length * scale), 1) for length in image.shape[:2])
     square = np.full((side, side, 3), PADDING, np.uint8)
     smoothly = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

@@ -11,7 +11,7 @@ import numpy as np
 
 from flow_cache.images import save_png
 from flow_cache.runtime.atomic import write_bytes
-from slimdp.inference.video_encoder import VideoEncoder, join_video
+from slimdp.inference.video_encoder import PRESET, VideoEncoder, join_video
 from slimdp.inference.video_records import FramePose, VideoInfo
 from slimdp.surface.layout import PartLayout
 
@@ -24,6 +24,7 @@ class PictureVideo:
 
     name: str
     draw: Callable[[FramePose, PartLayout], np.ndarray]  # -> (H, W, 3) uint8 RGB
+    preset: str = PRESET  # x264's
 
     @contextmanager
     def piece(
@@ -33,7 +34,7 @@ class PictureVideo:
         if info.still:
             yield lambda pose: save_png(folder / _STILL, self.draw(pose, layout))
             return
-        with VideoEncoder(folder / _PIECE, info) as encoder:
+        with VideoEncoder(folder / _PIECE, info, self.preset) as encoder:
             yield lambda pose: encoder.write(self.draw(pose, layout), pose.frame.time_s)
 
     def join(self, pieces: Sequence[Path], out: Path, info: VideoInfo, layout: PartLayout) -> Path:

@@ -9,6 +9,7 @@ import pytest
 
 from flow_cache.images import read_image
 from slimdp.inference.detectors import DetectorError, DetectorRequest, YoloxDetector, make_detector
+from slimdp.inference.detectors.yolox import _square
 
 
 @pytest.fixture
@@ -62,6 +63,19 @@ def test_boxes_are_in_px_of_the_frame_whatever_its_form(samples: Path, weights: 
     boxes, _ = _find(smaller, frame)
     assert max(overlap(box, found) for found in boxes) > 0.85
     assert 1.5 < box[3] / box[2] < 4  # a man who stands
+
+
+@pytest.mark.parametrize(("height", "width"), [(720, 1280), (1279, 719), (413, 1000), (300, 200), (900, 3)])
+def test_a_frame_is_shrunk_as_in_one_step(height: int, width: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    image = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 8), None, 0, 255, cv2.NORM_MINMAX)
+    scale = 416 / max(height, width)
+    square = _square(image, scale, 416)[0].transpose(1, 2, 0)
+    small = (max(round(width * scale), 1), max(round(height * scale), 1))
+    wanted = cv2.resize(image, small, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    assert square.shape == (416, 416, 3)
+    inside = np.s_[: small[1] - 1, : max(small[0] - 1, 1)]
+    assert np.abs(square[inside] - wanted[..., ::-1][inside].astype(float)).mean() < 3
 
 
 def test_the_file_decides_the_side_and_is_told_from_others(weights: Path, tmp_path: Path) -> None:
