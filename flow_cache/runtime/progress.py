@@ -232,7 +232,8 @@ def seconds_left(standing: Standing, elapsed: float) -> float | None:
 
 
 def _count(standing: Standing) -> str:
-    of_all = "" if standing.total is None else f"/{standing.total}"
+    # A file that was cut off may announce fewer frames than come of it.
+    of_all = "" if standing.total is None or standing.done > standing.total else f"/{standing.total}"
     return f"{standing.title}: {standing.done}{of_all} {standing.unit}"
 
 

@@ -95,6 +95,11 @@ def test_work_without_a_known_end_has_no_time_left() -> None:
     assert line_of(Standing("read", "people", 0), 10.0) == "read: 0 people"
 
 
+def test_more_than_was_announced_is_no_share_of_it() -> None:
+    assert line_of(Standing("video", "frames", 3, 4, 0), 1.0).startswith("video: 3/4 frames")
+    assert line_of(Standing("video", "frames", 3, 1, 0), 1.0).startswith("video: 3 frames")
+
+
 def test_slow_work_tells_seconds_each() -> None:
     assert line_of(Standing("render", "clips", 2, 4), 100.0) == "render: 2/4 clips, 50 s each, 01:40 left"
 
