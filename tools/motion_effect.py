@@ -117,7 +117,8 @@ def measure(options: argparse.Namespace, check: str, seed: int) -> dict[str, obj
     every = ["--annotations", str(options.data / EVERY_FRAME_FILE)]
     predictions = predict(options, checkpoint, options.data / EVERY_FRAME_FILE, out / "predictions.h5")
     run(["evaluate", "--predictions", str(predictions), *every, "--out", str(out / "scores.json")])
-    scores = read_json(out / "scores.json")
+    points = read_json(out / "scores.json")["points"]["localization"]
+    scores = {f"{cm}cm": round(points[f"{cm}cm"], 2) for cm in (5, 10, 20)}
     return {
         **kept, "scores": scores, "seconds": round(time.monotonic() - started),
         "machine": describe_machine(), "commit": current_commit(),
