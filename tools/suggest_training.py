@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from measuring import make_parser, one_thread
 from result_rows import current_commit
-from suggest_simulation import METHODS, clicked
+from suggest_simulation import clicked
 
 from flow_cache import FlowStore
 from flow_cache.__main__ import main as flow_main
@@ -48,6 +48,11 @@ from slimdp.training import load_model, train
 
 #: The pieces of a video: the clip, counted from the seed's, its first frame, and the one after its last.
 VIDEOS = {"take": ((0, 0, 60),), "cuts": ((0, 0, 36), (1, 20, 30), (2, 50, 64))}
+#: A method of `suggest_frames` each, and whether it is told the features of the network.
+METHODS = {
+    "random": ("random", False), "even": ("even", False), "features": ("features", True),
+    "flow": ("flow", False), "flow and features": ("flow", True),
+}  # fmt: skip
 ENOUGH = 0.95  # of what all labels give
 
 
@@ -100,12 +105,13 @@ class Study:
                 continue
             found = range(every)
             if method != "all":
-                rng = np.random.default_rng(1000 * seed + count)
-                found = [each.frame for each in suggest_frames(method, known, count, rng)]
+                rng, (name, told) = np.random.default_rng(1000 * seed + count), METHODS[method]
+                knows = known if told else replace(known, features=None)
+                found = [each.frame for each in suggest_frames(name, knows, count, rng)]
             frames = tuple(sorted(found))
             labels = clicked(truth, {image.file for image in truth.images if image.frame in frames})
             if frames not in scored:  # another method may have chosen the same ones
-                scored[frames] = self.learn(labels, truth, f"{method}_{count}")
+                scored[frames] = self.learn(labels, truth, f"{method.replace(' ', '_')}_{count}")
             seconds = count_clicks([p for p in labels.people if p.has_labels], keypoints=False).seconds()
             yield {
                 "method": method, "count": count, "frames": list(frames), "annotator_seconds": seconds,
@@ -223,7 +229,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--videos", nargs="+", choices=tuple(VIDEOS), default=list(VIDEOS))
     parser.add_argument("--budgets", type=int, nargs="+", default=[1, 2, 4], help="frames to choose")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=list(METHODS))
     parser.add_argument("--reach", type=int, default=12, help="frames over which labels are carried")
     parser.add_argument("--stride", type=int, default=3, help="they are carried to every so many frames")
     parser.add_argument("--steps", type=int, default=80, help="of training")

@@ -3,7 +3,8 @@
     random    by chance
     even      evenly spread over time
     features  k-means on features of a network, the frame nearest to each centre
-    flow      cover: the frames whose labels, carried along flow, reach most of the video
+    flow      cover: the frames whose labels, carried along flow, reach most of the video; with features of
+              a network a label also tells something of frames that look alike
 
 The last is a sum over all places of all frames of the best trust that a label gets there, which is
 submodular: taking the best next frame each time comes to at least 63 % of the best choice (Nemhauser et al.
@@ -22,6 +23,9 @@ from scipy.spatial.distance import cdist
 
 from slimdp.config import ConfigError
 from slimdp.motion.reach import FrameReach
+
+#: What a label tells a network of a frame that looks the same, of what the flow would bring there.
+_ALIKE = 0.5
 
 
 @dataclass(frozen=True)
@@ -109,52 +113,79 @@ def _by_flow(video: VideoKnowledge, count: int, rng: np.random.Generator) -> lis
     """Cover by all `count` frames together; where a network is unsure of a frame, reaching it counts more."""
     if video.reach is None:
         raise ConfigError("flow of the video is wanted: name --flow")
-    weight = np.ones(video.frames)
-    if video.uncertainty is not None:
-        weight = video.uncertainty / max(float(video.uncertainty.mean()), 1e-12)
-    first = _greedy(video, weight, video.free, count)
-    chosen = _exchanged(video, weight, [each.frame for each in first])
-    return _greedy(video, weight, np.array(chosen), count)  # the same frames, the best first
+    cover = Cover(video)
+    first = _greedy(cover, video, video.free, count)
+    chosen = _exchanged(cover, video, [each.frame for each in first])
+    return _greedy(cover, video, np.array(chosen), count)  # the same frames, the best first
 
 
-def _greedy(video: VideoKnowledge, weight: np.ndarray, choice: np.ndarray, count: int) -> list[Suggestion]:
+class Cover:
+    """What labels of some frames are worth for all: by flow, and for frames that look alike to a network."""
+
+    def __init__(self, video: VideoKnowledge) -> None:
+        assert video.reach is not None
+        self._reach, count = video.reach, video.frames
+        self._weight = np.ones(count)
+        if video.uncertainty is not None:
+            self._weight = video.uncertainty / max(float(video.uncertainty.mean()), 1e-12)
+        self._alike = (
+            np.zeros((count, count), np.float32) if video.features is None else alike(video.features)
+        )
+
+    def covered(self, frames: Sequence[int]) -> np.ndarray:
+        """How well labels of some frames tell each cell of each frame, (F, K) in 0..1."""
+        best = self._reach.covered(frames)
+        for frame in frames:
+            np.maximum(best, self._alike[frame][:, None], out=best)
+        return best
+
+    def gain(self, covered: np.ndarray, frame: int) -> float:
+        """How many frames' worth of cover a frame's labels would add to `covered` (F, K)."""
+        there, mine = self._reach.window(frame)
+        told = np.maximum(covered, self._alike[frame][:, None])
+        told[there] = np.maximum(told[there], self._reach.trust[frame, mine])
+        return float(((told - covered).mean(axis=1) * self._weight).sum())
+
+
+def alike(features: np.ndarray) -> np.ndarray:
+    """How much labels of a frame tell a network of another one that no flow reaches, (F, F) in 0..1.
+
+    It falls with the squared distance of standardised features (F, D); two frames of the whole video are 1
+    apart on average.
+    """
+    scaled = features / np.maximum(features.std(axis=0), 1e-6)
+    distance = cdist(scaled, scaled, "sqeuclidean") / (2 * features.shape[1])
+    return (_ALIKE * np.exp(-2 * distance)).astype(np.float32)  # type: ignore[no-any-return]
+
+
+def _greedy(cover: Cover, video: VideoKnowledge, choice: np.ndarray, count: int) -> list[Suggestion]:
     """Of the frames `choice` the one that adds most to the cover, then the one that adds most to that."""
-    assert video.reach is not None
-    covered, free = video.reach.covered(video.labelled), choice.tolist()
+    free, labelled = choice.tolist(), list(video.labelled)
     found: list[Suggestion] = []
     while len(found) < count:
-        gains = [cover_gain(video.reach, covered, weight, frame) for frame in free]
-        best = free.pop(int(np.argmax(gains)))
-        found.append(Suggestion(best, max(gains)))
-        there, mine = video.reach.window(best)
-        covered[there] = np.maximum(covered[there], video.reach.trust[best, mine])
+        covered = cover.covered([*labelled, *(each.frame for each in found)])
+        gains = [cover.gain(covered, frame) for frame in free]
+        found.append(Suggestion(free.pop(int(np.argmax(gains))), max(gains)))
     return found
 
 
-def _exchanged(video: VideoKnowledge, weight: np.ndarray, chosen: list[int]) -> list[int]:
+def _exchanged(cover: Cover, video: VideoKnowledge, chosen: list[int]) -> list[int]:
     """Each frame gives way to the one within its reach that covers more beside all others, until none does.
 
     The first frame of a greedy cover lies in the middle, where two frames do worse than at the quarters.
     """
-    reach, moved = video.reach, True
-    assert reach is not None
+    assert video.reach is not None
+    moved = True
     while moved:
         moved = False
         for place, frame in enumerate(chosen):
             others = [*video.labelled, *chosen[:place], *chosen[place + 1 :]]
-            covered = reach.covered(others)
-            near = np.setdiff1d(np.arange(video.frames)[reach.window(frame)[0]], others)
-            gains = [cover_gain(reach, covered, weight, each) for each in near.tolist()]
-            if max(gains) > cover_gain(reach, covered, weight, frame) * (1 + 1e-6):
+            covered = cover.covered(others)
+            near = np.setdiff1d(np.arange(video.frames)[video.reach.window(frame)[0]], others)
+            gains = [cover.gain(covered, each) for each in near.tolist()]
+            if max(gains) > cover.gain(covered, frame) * (1 + 1e-6):
                 chosen[place], moved = int(near[int(np.argmax(gains))]), True
     return chosen
-
-
-def cover_gain(reach: FrameReach, covered: np.ndarray, weight: np.ndarray, frame: int) -> float:
-    """How many frames' worth of cover a frame's labels would add to `covered` (F, K), weighted (F,)."""
-    there, mine = reach.window(frame)
-    more = np.maximum(reach.trust[frame, mine] - covered[there], 0).mean(axis=1)
-    return float((more * weight[there]).sum())
 
 
 METHODS: dict[str, Callable[[VideoKnowledge, int, np.random.Generator], list[Suggestion]]] = {

@@ -5,7 +5,7 @@ import pytest
 
 from slimdp.config import ConfigError
 from slimdp.motion.reach import FrameReach
-from slimdp.suggest.frames import VideoKnowledge, cover_share, suggest_frames
+from slimdp.suggest.frames import Cover, VideoKnowledge, alike, cover_share, suggest_frames
 
 
 def reach_of(rows: list[list[float]]) -> FrameReach:
@@ -77,6 +77,33 @@ def test_the_frames_together_are_no_worse_than_one_after_another() -> None:
         found = chosen("flow", video, 3)
         assert len({*found, 5}) == 4
         assert cover_share(reach, [5, *found]) >= cover_share(reach, [5, *greedy]) - 1e-6
+
+
+def test_with_features_a_scene_without_labels_comes_before_another_part_of_a_known_one() -> None:
+    """A scene of six frames, of which flow reaches three from each, and one of two after a cut."""
+    near = np.abs(np.subtract.outer(np.arange(8), np.arange(8))) <= 1
+    scene = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    reach = reach_of((near & (scene[:, None] == scene)).astype(float).tolist())
+    features = scene[:, None] + 0.05 * np.random.default_rng(0).standard_normal((8, 3))
+    assert sorted(chosen("flow", VideoKnowledge(8, reach=reach), 2)) == [1, 4]
+    first, second = sorted(chosen("flow", VideoKnowledge(8, features=features, reach=reach), 2))
+    assert first < 6 <= second
+
+
+def test_a_frame_that_looks_as_others_tells_something_of_them() -> None:
+    features = np.array([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
+    same = alike(features)
+    assert np.allclose(np.diag(same), same[0, 1])
+    assert same[0, 1] == pytest.approx(0.5)
+    # Each of two features differs by two of its standard deviations: 4 in the mean, half of that.
+    assert same[0, 2] == pytest.approx(0.5 * np.exp(-4), rel=1e-3)
+    known = VideoKnowledge(4, features=features, reach=reach_of(np.eye(4).tolist()))
+    cover = Cover(known)
+    nothing = cover.covered([])
+    assert nothing.max() == 0
+    # All of frame 0, half of frame 1, and a trace of the others.
+    assert cover.gain(nothing, 0) == pytest.approx(1 + 0.5 + 2 * 0.5 * np.exp(-4), rel=1e-3)
+    assert cover.gain(cover.covered([0]), 1) == pytest.approx(0.5, rel=1e-3)
 
 
 def test_even_frames() -> None:
