@@ -23,8 +23,9 @@ export const toImage = (event) => {
 };
 const toStage = ([x, y]) => [(x + 0.5) * view.k + view.x, (y + 0.5) * view.k + view.y];
 
-export function fit(box, share = 0.86) {
-  const { clientWidth: w, clientHeight: h } = stage;
+// A box as large as can be, above `below` px that the buttons take.
+export function fit(box, share = 0.86, below = 44) {
+  const [w, h] = [stage.clientWidth, stage.clientHeight - below];
   const [x, y, width, height] = box;
   view.k = share * Math.min(w / Math.max(width, 1), h / Math.max(height, 1));
   view.x = w / 2 - (x + width / 2) * view.k;
@@ -36,7 +37,7 @@ export function fitTo(what) {
   const one = person();
   view.fitted = what === "person" && one ? "person" : "picture";
   if (view.fitted === "person") fit(one.box);
-  else fit([0, 0, store.state.width, store.state.height], 0.98);
+  else fit([0, 0, store.state.width, store.state.height], 0.98, 0);
 }
 
 // Who shall be labelled is shown as large as can be, unless somebody has zoomed by hand.
