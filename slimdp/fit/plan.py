@@ -202,9 +202,9 @@ class FitPlan:
         stage = config.stages[0]
         stage = stage.replace(name=self.stages[1], data=(*stage.data, *taught))
         if taught:
+            # The parts alone: a network's own (u, v) make places worse, measured in docs/fit.md.
             terms = config.loss_of(stage)
-            of_taught = {"taught_part": terms["part"].weight, "taught_uv": terms["uv"].weight}
-            stage = stage.replace(loss=LOSS.terms({**terms, **of_taught}))
+            stage = stage.replace(loss=LOSS.terms({**terms, "taught_part": terms["part"].weight}))
         return config.replace(stages=(stage,))
 
     @property

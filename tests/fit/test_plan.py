@@ -93,7 +93,8 @@ def test_the_second_training_takes_what_the_first_one_was_told(
     assert again.data[1].taught is not None
     assert again.data[1].taught.predictions == str(people / "predictions.h5")
     assert again.loss is not None
-    assert [again.loss[name].weight for name in ("taught_part", "taught_uv", "uv")] == [1, 10, 10]
+    assert [again.loss[name].weight for name in ("taught_part", "part", "uv")] == [1, 1, 10]
+    assert "taught_uv" not in again.loss
 
 
 def test_a_short_reach_goes_to_its_end(walk: Path, tmp_path: Path) -> None:
