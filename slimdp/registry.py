@@ -34,20 +34,25 @@ REGISTRIES = {
 }
 
 
-def lookup(group: str, name: str, key: str) -> Any:
-    """What the registry of a group has under a name; `key` is that of the settings, for the error.
+def lookup(group: str, name: str, key: str, besides: Sequence[str] = ()) -> Any:
+    """What the registry of a group has under a name.
 
-    Raises ConfigError where there is no such name, or an installed package offers it and cannot be loaded.
+    Args:
+        group: a key of `REGISTRIES`.
+        key: of the settings, or an option such as --write, for the error.
+        besides: what else the key takes, for the error.
+
+    Raises:
+        ConfigError: there is no such name, or an installed package offers it and cannot be loaded.
     """
     registry = registered(group)
     if name in registry:  # a look at all that is installed takes milliseconds
         return registry[name]
     offered = {entry.name: entry for entry in entry_points(group=group)}
     if name not in offered:
-        choices = listed(dict.fromkeys([*registry, *offered]), name)
-        raise ConfigError(
-            f"{key} = {name!r}, but it must be one of {choices}. One of your own: imports: [its_module]"
-        )
+        choices = listed(dict.fromkeys([*besides, *registry, *offered]), name)
+        own = "--imports its_module" if key.startswith("--") else "imports: [its_module]"
+        raise ConfigError(f"{key} = {name!r}, but it must be one of {choices}. One of your own: {own}")
     try:
         registry[name] = offered[name].load()
     except Exception as error:  # of somebody else's module

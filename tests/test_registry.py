@@ -37,6 +37,8 @@ def test_an_imported_module_adds_to_the_registry(losses: dict[str, object]) -> N
 def test_an_unknown_name_is_told_with_what_there_is(losses: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=r"loss\.name = 'parts', but .* one of part; did you mean part\?"):
         lookup("slimdp.losses", "parts", "loss.name")
+    with pytest.raises(ConfigError, match=r"one of all, part\. One of your own: --imports its_module"):
+        lookup("slimdp.losses", "nothing", "--loss", ["all"])
 
 
 @pytest.mark.parametrize("broken", ["no_such_module", "own_broken"])

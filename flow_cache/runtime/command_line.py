@@ -54,6 +54,9 @@ def in_a_line(error: BaseException) -> str:
         return f"not enough memory{said}; close other programs, or give it smaller or fewer inputs"
     if isinstance(error, UnicodeEncodeError):
         return f"{error.object!r} is no UTF-8, as names of files and folders must be here; rename it"
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        named = map(str, filter(None, (error.filename, error.filename2)))
+        return f"{' and '.join(named)}: {error.strerror}"  # without its number
     return str(error)
 
 

@@ -48,8 +48,8 @@ def annotate(
 ) -> None:
     """Serve the page of a file of labels until the process is interrupted; `say` is told its address.
 
-    Raises ValueError for a surface, pictures or labels that cannot be, HeldError where another server has
-    the file; nothing is written then.
+    Raises ValueError for a surface, pictures, labels or weights that cannot be, HeldError where another
+    server has the file; nothing is written then.
     """
     require_packages()
     import uvicorn
@@ -59,12 +59,15 @@ def annotate(
     from slimdp.annotate.server import make_app
     from slimdp.annotate.session import Session
     from slimdp.annotate.views import surface_identity
+    from slimdp.inference.weights import find_weights
 
     labels = labels.resolve()  # a link must not get around the lock
     surface = mesh_surface(settings.surface)
     media = open_media(source, labels, settings.frames)
     if settings.flow is not None and not media.is_video:
         raise ValueError("--flow is of a video's frames, but these are pictures; are they? then: --frames")
+    if settings.weights is not None:
+        find_weights(settings.weights)  # before the page opens, not at the first question
     names = surface.layout.keypoints
     if surface.layout == PEOPLE:
         names = POSETRACK_FILE_KEYPOINTS if media.is_video else COCO_KEYPOINTS

@@ -133,6 +133,7 @@ def test_the_command_says_in_a_line_what_is_wrong(
         ([], "object"),
         (["--surface", str(densepose)], "densepose"),
         (["--surface", "no"], "no surface"),
+        (["--weights", "no.pt"], "no weights at no.pt"),
     ):
         assert main([*words, *more]) == 2
         assert says in capsys.readouterr().err

@@ -50,7 +50,7 @@ def make_detector(words: str, request: DetectorRequest | None = None) -> tuple[D
     name, _, source = words.partition(":")
     request = replace(request or DetectorRequest(), source=source)
     if name != AUTO:
-        kind = lookup("slimdp.detectors", name, "--detector")
+        kind = lookup("slimdp.detectors", name, "--detector", [AUTO])
         detector: Detector = kind.from_request(request)
         return detector, f"detector: {detector}"
     if source:

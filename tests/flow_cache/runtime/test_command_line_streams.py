@@ -53,3 +53,6 @@ def test_errors_without_words_get_some() -> None:
         "videos/\udcff".encode()
     assert "'videos/\\udcff' is no UTF-8" in in_a_line(caught.value)
     assert in_a_line(ValueError("as it is")) == "as it is"
+    assert in_a_line(FileNotFoundError(2, "No such file", "a.mp4")) == "a.mp4: No such file"
+    assert in_a_line(OSError(18, "Invalid link", "a", None, "b")) == "a and b: Invalid link"
+    assert in_a_line(OSError("in our words")) == "in our words"

@@ -46,7 +46,7 @@ def test_auto_says_what_it_takes_and_what_is_missing() -> None:
 
 
 def test_unknown_names_list_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"--detector = 'yolo', but it must be one of yolox, torchvision"):
+    with pytest.raises(ConfigError, match=r"--detector = 'yolo', but it must be one of auto, yolox, torch"):
         make_detector("yolo:file.onnx")
     with pytest.raises(DetectorError, match="auto takes nothing"):
         make_detector("auto:file.onnx")
