@@ -7,7 +7,8 @@ settings and parts), NAME.error.json (the error bars, fitted on the validation s
 settings of the run) and NAME.md (the card: data, commands, hours, scores), and the SHA-256 of the first two
 into slimdp/inference/weights.py. What is scored is the file that was written: on the validation stills of
 --rendered, a folder of slimdp synthesize, and at the keypoints of --real, a folder with people.json. --before
-names runs whose ends RUN began with, in their order, --root the folder that the settings' data lie in.
+names runs whose ends RUN began with, in their order, --root the folder that the settings' data lie in,
+--mean-with ends of earlier stages, with which the mean of the weights is taken.
 Predictions and scores stay in --work. Prints one JSON
 line last; exit code 1 where the file is too large.
 """
@@ -40,7 +41,7 @@ from slimdp.settings_file import ConfigError
 from slimdp.surface import load_surface
 from slimdp.training import load_checkpoint, load_model
 from slimdp.training.checkpoint import save_checkpoint
-from slimdp.training.packed import packed
+from slimdp.training.packed import mean_of, packed, stage_reached
 
 CODE = FOLDER.parent / "inference" / "weights.py"
 #: Bytes of the file at most: the repository holds it.
@@ -57,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rendered", type=Path, required=True, help="a folder of slimdp synthesize")
     parser.add_argument("--real", type=Path, required=True, help="a folder with people.json")
     parser.add_argument("--before", type=Path, nargs="+", default=[], help="runs that RUN began with")
+    parser.add_argument(
+        "--mean-with", type=Path, nargs="+", default=[], metavar="STAGE.pt", help="take the mean with these"
+    )
     parser.add_argument("--root", type=Path, default=Path(), help="where the run was started (default: here)")
     parser.add_argument("--work", type=Path, default=Path("runs/ship"), help="for predictions and scores")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the weights go")
@@ -67,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     options.work.mkdir(parents=True, exist_ok=True)
     weights = options.folder / f"{options.name}.pt"
-    save_checkpoint(weights, packed(load_checkpoint(checkpoint), options.name.replace("-", "_")))
+    ends = [load_checkpoint(each) for each in (*options.mean_with, checkpoint)]
+    save_checkpoint(weights, packed(mean_of(ends), options.name.replace("-", "_")))
     digest, size = file_sha256(weights).hex(), weights.stat().st_size
     bars = calibrate(weights, options.rendered)
     for file in (weights, bars.save(weights)):
@@ -75,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shutil.copyfile(run / "config.yaml", weights.with_suffix(".yaml"))
     scores = score(weights, bars, options.rendered, options.real, options.work)
     provenance = Provenance.of(run, checkpoint, options.before, options.root)
-    write_card(weights, provenance, scores)
+    averaged = tuple(map(stage_reached, ends)) if len(ends) > 1 else ()
+    write_card(weights, provenance, scores, averaged)
     told = {"weights": str(weights), "bytes": size, "sha256": digest}
     told |= {"under_bars_unseen": bars.fitted["share_under_on_unseen_people"]}
     tell(told | {"rendered": headline(scores["rendered"]), "real": headline(scores["real"])})

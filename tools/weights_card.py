@@ -85,11 +85,13 @@ def _seconds(run: Path, steps: float = math.inf) -> float:
     return seconds
 
 
-def write_card(weights: Path, made: Provenance, scores: Mapping[str, Any]) -> None:
-    """Write NAME.md beside NAME.pt."""
+def write_card(
+    weights: Path, made: Provenance, scores: Mapping[str, Any], averaged: Sequence[str] = ()
+) -> None:
+    """Write NAME.md beside NAME.pt; `averaged` are the stages of whose ends the weights are the mean."""
     parts = [
         _head(weights),
-        _making(weights, made),
+        _making(weights, made, averaged),
         _scores(scores),
         _LIMITS,
         _licence(made),
@@ -109,7 +111,7 @@ SHA-256 `{file_sha256(weights).hex()}`
 """
 
 
-def _making(weights: Path, made: Provenance) -> str:
+def _making(weights: Path, made: Provenance, averaged: Sequence[str]) -> str:
     config, data = made.config, made.data
     network = ", ".join(f"{key} {value}" for key, value in config.model.plain().items() if key != "keypoints")
     stages = "; ".join(
@@ -123,6 +125,7 @@ def _making(weights: Path, made: Provenance) -> str:
         "settings": f"`{weights.stem}.yaml`, beside this page: {stages}; seed {config.seed}, average "
         f"{config.ema_decay:g}",
         "command": f"`slimdp train {weights.stem}.yaml --out RUN`",
+        **({"weights": _mean_told(averaged)} if averaged else {}),
         "steps done": f"{made.steps} of {sum(stage.steps for stage in config.stages)}",
         "time": f"{made.hours:.1f} hours of {made.machine}",
         "began with": made.pretrained or "random weights",
@@ -131,6 +134,11 @@ def _making(weights: Path, made: Provenance) -> str:
     }
     lines = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return f"## How they were made\n\n| | |\n|---|---|\n{lines}\n"
+
+
+def _mean_told(averaged: Sequence[str]) -> str:
+    ends = ", ".join(averaged[:-1]) + " and " + averaged[-1]
+    return f"the mean of those at the ends of the stages {ends} (Wortsman et al., ICML 2022)"
 
 
 def _data(file: str, about: Mapping[str, Any]) -> str:

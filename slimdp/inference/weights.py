@@ -9,8 +9,8 @@ from slimdp.settings_file import ConfigError
 
 #: What lies in `FOLDER`, the weights to use first, and its SHA-256; tools/ship_weights.py writes it.
 SHIPPED: dict[str, str] = {
-    "people-128.pt": "fbb2386fad979051954cdc2dc9d471e63274d6fd33eecd22ae928eab89285c35",
-    "people-128.error.json": "74911cc6c7a4fa01aef017e0bf831e04e08efbc2d5643edd02eb37175e80dfa3",
+    "people-128.pt": "6b378b39fba410f42a6f0154f8a33b5cb4d6aaf8ff41ebc07ad24a78240455d0",
+    "people-128.error.json": "a93a1f5bafa33e4392f1495477a09e841d7f64f5bfb464e994c48bf1414b6f8e",
 }
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 DEFAULT = "default"

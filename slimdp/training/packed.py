@@ -1,7 +1,14 @@
-"""A run's network as a file to pass on: a seventh of a checkpoint, and nothing of where it was trained."""
+"""A run's network as a file to pass on: a seventh of a checkpoint, and nothing of where it was trained.
+
+The weights may be the mean of several ends of a training's stages (Wortsman et al., ICML 2022, model soups):
+networks that went different ways from one beginning, whose mean does better on pictures unlike those that
+they learned from than any of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,6 +19,37 @@ from slimdp.training.checkpoint import Checkpoint, CheckpointError
 
 #: The largest number that 16 bits hold.
 _LARGEST = torch.finfo(torch.float16).max
+
+
+def mean_of(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
+    """The last checkpoint with the mean of all their averaged weights, statistics of batch norms among them.
+
+    What is counted, in whole numbers, is the last one's. Raises CheckpointError where one is of another
+    network.
+    """
+    *others, last = checkpoints
+    weights = last.best_weights
+    for other in others:
+        if {key: w.shape for key, w in other.best_weights.items()} != {
+            k: w.shape for k, w in weights.items()
+        }:
+            names = " and ".join(map(stage_reached, (other, last)))
+            raise CheckpointError(
+                f"the weights of the stages {names} are not of one network: no mean of them"
+            )
+    mean = {
+        key: torch.stack([each.best_weights[key].double() for each in checkpoints]).mean(0).to(weight.dtype)
+        if weight.is_floating_point()
+        else weight
+        for key, weight in weights.items()
+    }
+    return replace(last, model=mean, average=None)
+
+
+def stage_reached(checkpoint: Checkpoint) -> str:
+    """The name of the stage that a checkpoint ends, or is in."""
+    ended = checkpoint.step == 0 and checkpoint.stage > 0
+    return checkpoint.config.stages[checkpoint.stage - ended].name
 
 
 def packed(checkpoint: Checkpoint, name: str) -> Checkpoint:

@@ -63,7 +63,7 @@ def test_one_command_makes_all_of_it(
     code.write_text("#: Theirs.\nSHIPPED: dict[str, str] = {}\nDEFAULT = 1\n")
     places = ["--work", tmp_path / "work", "--folder", tmp_path / "weights", "--code", code]
     words = [tmp_path / "run", "--rendered", rendered, "--real", rendered, "--name", "tiny-64", *places]
-    words += ["--root", tmp_path]
+    words += ["--root", tmp_path, "--mean-with", tmp_path / "run" / "stage_stills.pt"]
     assert main([str(word) for word in words]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     weights = tmp_path / "weights" / "tiny-64.pt"
@@ -88,6 +88,7 @@ def test_one_command_makes_all_of_it(
         "style.close=0.4",
         "| left_wrist |",
         "| torso front |",
+        "ends of the stages stills and clips",
     ):
         assert words_of_it in card
     assert str(tmp_path) not in card

@@ -11,7 +11,7 @@ import torch
 from slimdp.config import TrainConfig
 from slimdp.training import CheckpointError, load_checkpoint, load_model, train
 from slimdp.training.checkpoint import save_checkpoint
-from slimdp.training.packed import packed
+from slimdp.training.packed import mean_of, packed, stage_reached
 
 
 @pytest.fixture
@@ -69,3 +69,27 @@ def test_a_weight_that_16_bits_do_not_hold_is_named(straight: tuple[TrainConfig,
     large = {**checkpoint.model, "stem.0.weight": checkpoint.model["stem.0.weight"] + 7e4}
     with pytest.raises(CheckpointError, match=r"stem\.0\.weight holds a number beyond 65504"):
         packed(replace(checkpoint, model=large), "small")
+
+
+def test_the_mean_of_two_ends(straight: tuple[TrainConfig, Path]) -> None:
+    ends = [load_checkpoint(straight[1] / f"stage_{name}.pt") for name in ("stills", "clips")]
+    assert [*map(stage_reached, ends)] == ["stills", "clips"]
+    found = mean_of(ends)
+    assert found.average is None
+    assert found.config == ends[1].config
+    first, last = (end.best_weights for end in ends)
+    assert found.model.keys() == last.keys()
+    for name, weight in found.model.items():
+        assert weight.dtype == last[name].dtype
+        if weight.is_floating_point():
+            torch.testing.assert_close(weight, (first[name] + last[name]) / 2)
+        else:
+            assert torch.equal(weight, last[name])
+    assert all(torch.equal(w, last[name]) for name, w in mean_of(ends[1:]).model.items())
+
+
+def test_another_network_has_no_mean_with_it(straight: tuple[TrainConfig, Path]) -> None:
+    end = load_checkpoint(straight[1] / "stage_clips.pt")
+    other = replace(end, model={**end.best_weights, "more": torch.zeros(1)}, average=None)
+    with pytest.raises(CheckpointError, match="stages clips and clips are not of one network"):
+        mean_of([other, end])
