@@ -101,7 +101,7 @@ class Page:
     def click_view(self, number: int, at: tuple[float, float] | None = None) -> None:
         """Click a view of the part that is asked: at x, y px of it, or in its middle."""
         find = (
-            "const all = document.querySelectorAll('.view'), node = all[arguments[0]];"
+            "const all = document.querySelectorAll('#views .view'), node = all[arguments[0]];"
             "if (all.length !== 6) return null;"
             "node.scrollIntoView({block: 'nearest'});"
             "const [, , w, h] = node.querySelector('svg').getAttribute('viewBox').split(' ').map(Number);"
