@@ -44,6 +44,9 @@ STAGE = "fit"
 TAUGHT_SHARE = 1.0
 #: Weights that know people need fewer and smaller steps than a network that begins from nothing.
 STEPS_OF_WEIGHTS, RATE_OF_WEIGHTS = 500, 1e-3
+#: Without carried labels also fewer, the fewer people are labelled: what they know they forget for these
+#: few (docs/fit.md).
+STEPS_A_PERSON, LEAST_STEPS = 25, 50
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,10 @@ class FitPlan:
         }  # fmt: skip
 
     def train_config(self) -> TrainConfig:
-        """Stage II: experiments/fit.yaml, and with weights their network, for fewer and smaller steps."""
+        """Stage II: experiments/fit.yaml, and with weights their network, for fewer and smaller steps.
+
+        The labelled frames must have been taken (`frames_step`).
+        """
         config = load_config(shipped_folder("experiments") / "fit.yaml")
         sources = [DataSource(annotations=str(self.labelled), images=str(self.data))]
         if self.reach:
@@ -170,7 +176,7 @@ class FitPlan:
         if self.weights is not None:
             known = load_checkpoint(self.weights).config
             config = config.replace(
-                stages=(stage.replace(steps=STEPS_OF_WEIGHTS, learning_rate=RATE_OF_WEIGHTS),),
+                stages=(stage.replace(steps=self._steps_of_weights(), learning_rate=RATE_OF_WEIGHTS),),
                 model=known.model,
                 crop=known.crop,
                 loss=known.loss,
@@ -181,6 +187,13 @@ class FitPlan:
         for override in self.settings.overrides:
             apply_override(values, override)
         return config_from_dict(values, " ".join(["the settings of the training", *self.settings.overrides]))
+
+    def _steps_of_weights(self) -> int:
+        if self.reach:
+            return STEPS_OF_WEIGHTS
+        people = read_annotations(self.labelled, self.data).people
+        labelled = sum(len(person.points) > 0 for person in people)
+        return min(max(STEPS_A_PERSON * labelled, LEAST_STEPS), STEPS_OF_WEIGHTS)
 
     def self_config(self) -> TrainConfig:
         """The training again: that of the labels, and what the network is sure of in the other frames.

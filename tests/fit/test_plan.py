@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,10 +32,25 @@ def test_without_carried_labels_there_is_no_flow(walk: Path, weights: Path, tmp_
     config = plan.train_config()
     assert [source.annotations for source in config.stages[0].data] == [str(tmp_path / "data/labels.json")]
     assert (config.model, config.crop) == (small_config().model, small_config().crop)
-    assert (config.stages[0].steps, config.stages[0].learning_rate) == (500, 1e-3)
+    assert (config.stages[0].steps, config.stages[0].learning_rate) == (50, 1e-3)
     train = next(step for step in plan.steps() if step.command[0] == "train")
     assert train.line.endswith(f"--resume --initial {weights} --device auto")
     assert train.done == tmp_path / "train" / "stage_fit.pt"
+
+
+@pytest.mark.parametrize(("people", "steps"), [(1, 50), (2, 50), (7, 175), (21, 500)])
+def test_weights_learn_longer_from_more_people(
+    walk: Path, weights: Path, tmp_path: Path, people: int, steps: int
+) -> None:
+    """Those without points teach nothing, and carried labels are many."""
+    plan = plan_of(walk, tmp_path, weights)
+    values = json.loads(plan.labelled.read_text())
+    (one,) = values["annotations"]
+    bare = {key: value for key, value in one.items() if not key.startswith("dp_")}
+    values["annotations"] = [{**one, "id": 1 + k} for k in range(people)] + [{**bare, "id": 1 + people}]
+    plan.labelled.write_text(json.dumps(values))
+    assert plan.train_config().stages[0].steps == steps
+    assert replace(plan, reach=3).train_config().stages[0].steps == 500
 
 
 def test_carried_labels_go_far_along_the_flow(walk: Path, tmp_path: Path) -> None:
