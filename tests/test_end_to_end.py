@@ -231,6 +231,24 @@ def test_every_experiment_trains_for_two_steps(
 ) -> None:
     from slimdp.config import load_config
 
+    teacher = None
+    if any(stage.teacher is not None for stage in load_config(settings).stages):
+        of_crops = next(
+            path for path in EXPERIMENTS if path.parent.name == "densepose" and path.stem == "teacher"
+        )
+        options = options_of_two_steps(of_crops, smoke, exact_flow, None)
+        code, said, error = run(capsys, "train", of_crops, *options, "--out", tmp_path / "teacher")
+        assert code == 0, error
+        teacher = Path(said.strip().splitlines()[-1])
+    options = options_of_two_steps(settings, smoke, exact_flow, teacher)
+    code, _, error = run(capsys, "train", settings, *options, "--out", tmp_path / "run")
+    assert code == 0, error
+
+
+def options_of_two_steps(settings: Path, smoke: Path, exact_flow: Path, teacher: Path | None) -> list[str]:
+    """What makes a small run on the smoke set of any settings."""
+    from slimdp.config import load_config
+
     config = load_config(settings)
     changes = ["crop.size=64", *NARROW[config.model.name], "workers=0"]
     places = {f"stages.{number}": stage.data for number, stage in enumerate(config.stages)}
@@ -241,19 +259,18 @@ def test_every_experiment_trains_for_two_steps(
             changes += [f"{place}.motion.flow={smoke / 'flow.h5'}"]
             changes += [f"{place}.motion.exact={exact_flow}"]
             changes += [f"{place}.motion.frame_offsets=[-1,1]"]  # of its short clips
+        if stage.teacher is not None:
+            changes += [f"{place}.teacher.weights={teacher}"]
     if config.validation is not None:
         places["validation"] = config.validation.data
     for place, sources in places.items():
         for index, source in enumerate(sources):
-            # Budgets of a set are made of its files (`slimdp budget`).
-            key, name = (
-                f"{place}.data.{index}",
-                re.sub("_one_frame|_every_frame", "", Path(source.annotations).name),
-            )
+            # Budgets of a set are made of its files (`slimdp budget`), and so are surrogates of its labels.
+            key, name = f"{place}.data.{index}", Path(source.annotations).name
+            name = re.sub("_one_frame|_every_frame", "", name)
+            name = re.sub("_(exact|fitted)[.]", "_train.", name)
             changes += [f"{key}.annotations={smoke / 'data' / name}", f"{key}.images={smoke / 'data'}"]
-    options = [word for change in changes for word in ("--set", change)]
-    code, _, error = run(capsys, "train", settings, *options, "--out", tmp_path / "run")
-    assert code == 0, error
+    return [word for change in changes for word in ("--set", change)]
 
 
 def test_bad_input_is_named_before_any_training(

@@ -84,7 +84,7 @@ def test_what_is_given_comes_first(scene: dict[str, Any], save: Save) -> None:
             {"center": [5, 5], "scale": 1, "dp_x": [1]},
             r"bbox: missing, but points and masks lie in its frame",
         ),
-        ({"bbox": [0, 0, 5, 5], "box_source": 3}, r"box_source: 3, but 0\.\.2 is wanted"),
+        ({"bbox": [0, 0, 5, 5], "box_source": 4}, r"box_source: 4, but 0\.\.3 is wanted"),
     ],
 )
 def test_bad_places(scene: dict[str, Any], save: Save, fields: dict[str, Any], error: str) -> None:
