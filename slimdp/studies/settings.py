@@ -282,23 +282,26 @@ def check_rcp(rcp: RcpSettings, names: Sequence[str]) -> None:
 def check_finder(row: str, finder: str, finders: Mapping[str, str], names: Sequence[str]) -> None:
     """Raise ConfigError unless the row that finds people for another one, if there is one, finds its own;
     `finders` has those of all rows, "" for none."""
-    if not finder:
-        return
-    require_known(f"rows.{row}.boxes_of", finder, names)
-    if finders.get(finder):
-        found = f"rows.{row}.boxes_of = {finder!r}, which looks at the people of {finders[finder]!r}"
-        raise ConfigError(f"{found}; name a row whose own network finds them")
+    told, remedy = "looks at the people of", "name a row whose own network finds them"
+    _check_serving_row(f"rows.{row}.boxes_of", finder, finders, names, told, remedy)
 
 
 def check_teacher(row: str, teacher: str, teachers: Mapping[str, str], names: Sequence[str]) -> None:
     """Raise ConfigError unless the row that teaches another one, if there is one, is taught by nobody;
     `teachers` has those of all rows, "" for none."""
-    if not teacher:
+    told, remedy = "is taught by", "name a row that nobody teaches"
+    _check_serving_row(f"rows.{row}.taught_by", teacher, teachers, names, told, remedy)
+
+
+def _check_serving_row(
+    key: str, serving: str, of_all: Mapping[str, str], names: Sequence[str], told: str, remedy: str
+) -> None:
+    """Raise ConfigError unless the row that serves another one, if there is one, is served by none itself."""
+    if not serving:
         return
-    require_known(f"rows.{row}.taught_by", teacher, names)
-    if teachers.get(teacher):
-        found = f"rows.{row}.taught_by = {teacher!r}, which is taught by {teachers[teacher]!r}"
-        raise ConfigError(f"{found}; name a row that nobody teaches")
+    require_known(key, serving, names)
+    if of_all.get(serving):
+        raise ConfigError(f"{key} = {serving!r}, which {told} {of_all[serving]!r}; {remedy}")
 
 
 def check_groups(groups: Sequence[RowGroup], names: Sequence[str]) -> None:
