@@ -1,4 +1,4 @@
-"""The fully convolutional dense network (DensePose, 3.1; DP-FCN): a ResNet of stride 8, as DeepLab has it."""
+"""The fully convolutional network (DensePose, 3.1; DP-FCN): a backbone of stride 8, as DeepLab has it."""
 
 from __future__ import annotations
 

