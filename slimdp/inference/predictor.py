@@ -128,21 +128,22 @@ def predict_found(
 
 def predict_set(
     model: DensePoseModel, people: Sequence[PersonAnnotation], images: Sequence[ImageRecord],
-    crop: CropSettings,
+    crop: CropSettings, scales: Sequence[float] = ONE_SCALE,
 ) -> Iterator[DensePoseInstance]:  # fmt: skip
-    """What a network says of a labelled set by itself: of whom it finds, or else of the people in boxes."""
+    """What a network says of a labelled set by itself: of whom it finds, or else, at some scales, of the
+    people in boxes."""
     if model.spec.detects:
         return detect_in_pictures(model, images, crop)
-    return predict_people(model, people, crop)
+    return predict_people(model, people, crop, scales=scales)
 
 
 def predict_where_found(
     finder: DensePoseModel, finder_crop: CropSettings, model: DensePoseModel, images: Sequence[ImageRecord],
-    crop: CropSettings,
+    crop: CropSettings, scales: Sequence[float] = ONE_SCALE,
 ) -> Iterator[DensePoseInstance]:  # fmt: skip
     """What a network says of the people whom another one finds, with the scores of their detections."""
     found = FoundPeople.of(detect_in_pictures(finder, images, finder_crop), images, "the finder")
-    yield from found.scored(predict_people(model, found.people, crop))
+    yield from found.scored(predict_people(model, found.people, crop, scales=scales))
 
 
 def _write(

@@ -251,7 +251,8 @@ def carry_out(task: RunTask) -> RunResult | None:
     with held(folder / records.LOCK), _said_to(folder / records.LOG):
         try:
             import_modules(task.run.config.imports)  # a process of its own has imported nothing
-            records.begin_run(folder, records.describe_run(task.run.config, task.run.finder_folder))
+            record = records.describe_run(task.run.config, task.run.finder_folder, task.run.scales)
+            records.begin_run(folder, record)
             if task.run.trains:
                 _train(task, folder)
                 return None
@@ -300,9 +301,9 @@ def _score(task: RunTask, folder: Path) -> RunResult:
         scorer = Scorer(task.evaluated.scores, truths, surface)
         images = tuple(truths.images.values())
         if finder is None:
-            predicted = predict_set(placed, scorer.people, images, config.crop)
+            predicted = predict_set(placed, scorer.people, images, config.crop, task.run.scales)
         else:
-            predicted = predict_where_found(*finder, placed, images, config.crop)
+            predicted = predict_where_found(*finder, placed, images, config.crop, task.run.scales)
         scorer.take(predicted, timed=True)
         known = {name: score.value for name, score in scorer.compute().items()}
         scores[place] = {name: _rounded(name, value) for name, value in known.items() if value is not None}

@@ -11,10 +11,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slimdp.config import ConfigError, TrainConfig, config_to_dict
+from slimdp.inference.multi_scale import ONE_SCALE
 from slimdp.studies.study import Study
 from slimdp.training import stage_file
 from slimdp.training.checkpoint import FREE_KEYS
@@ -34,6 +35,7 @@ class PlannedRun:
     row: str | None = None  # that it scores; None: a stage
     finder: PlannedRun | None = None  # the end of the row whose network finds people for it; None: no other's
     teacher: PlannedRun | None = None  # the end of the row whose network teaches the stage; None: none
+    scales: tuple[float, ...] = ONE_SCALE  # that a row's network looks at when it is scored
 
     @property
     def seed(self) -> int:
@@ -104,13 +106,18 @@ def plan_runs(study: Study) -> tuple[PlannedRun, ...]:
         by_seed.setdefault(seed, {})[row] = config
     finders = {row.name: row.boxes_of for row in study.rows if row.boxes_of}
     teachers = {row.name: row.taught_by for row in study.rows if row.taught_by}
+    scales = {row.name: row.scales for row in study.rows}
     for configs in by_seed.values():
+        for row, config in configs.items():
+            _check_scales(row, scales[row], config)
         for row, finder in finders.items():
             _check_finder(row, finder, configs[finder])
         for row, teacher in teachers.items():
             _check_teacher(row, teacher, configs)
     plans = (_plan_seed(configs, Path(study.shared), finders, teachers) for configs in by_seed.values())
-    return tuple(run for plan in plans for run in plan)
+    return tuple(
+        run if run.row is None else replace(run, scales=scales[run.row]) for plan in plans for run in plan
+    )
 
 
 def select(runs: Iterable[PlannedRun], rows: Iterable[str], seeds: Iterable[int]) -> tuple[PlannedRun, ...]:
@@ -123,6 +130,12 @@ def _check_finder(row: str, finder: str, config: TrainConfig) -> None:
     if not config.model.spec.detects:
         found = f"rows.{row}.boxes_of = {finder!r}, whose network ({config.model.name}) finds nobody"
         raise ConfigError(f"{found}; name a row of a network that finds people, such as region")
+
+
+def _check_scales(row: str, scales: tuple[float, ...], config: TrainConfig) -> None:
+    if scales != ONE_SCALE and config.model.spec.detects:
+        found = f"rows.{row}.scales = {list(scales)}, whose network ({config.model.name}) finds people"
+        raise ConfigError(f"{found}, which it does at one scale; leave them out")
 
 
 def _check_teacher(row: str, teacher: str, configs: Mapping[str, TrainConfig]) -> None:

@@ -47,7 +47,7 @@ def inspect_run(run: PlannedRun, out: Path, evaluated: Evaluated) -> RunState:
     folder = run.folder_in(out)
     record, changed = records.read_record(folder), []
     if record is not None:
-        changed = records.changes(record, records.describe_run(run.config, run.finder_folder))
+        changed = records.changes(record, records.describe_run(run.config, run.finder_folder, run.scales))
     elif (folder / "last.pt").exists():
         changed = [f"no {records.RECORD}: something else trained what is there"]
     result = None if run.trains else records.read_result(folder, evaluated)

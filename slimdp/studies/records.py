@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +26,7 @@ from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.json_file import JsonFileError, read_json
 from slimdp.config import ConfigError, MotionSettings, TrainConfig, config_from_dict, config_to_dict
 from slimdp.config.base import Many, Settings, Wanted
+from slimdp.inference.multi_scale import ONE_SCALE
 from slimdp.settings_file import differences
 from slimdp.studies.study import Study
 from slimdp.training.checkpoint import FREE_KEYS
@@ -97,6 +98,7 @@ class RunRecord(Settings):
     labels: Mapping[str, str]  # annotation file -> SHA-256
     pictures: Mapping[str, str] = {}  # what is seen -> digest of what it is known by
     finder: str = ""  # the folder, as the plan has it, of whose boxes are looked at; "": no other's
+    scales: Many[float] = ONE_SCALE  # at which a row is scored
     seconds: float = 0.0  # of all attempts that have ended
     started: float | None = None  # when the attempt under way began, or was killed in; seconds since 1970
     commits: Many[str] = ()  # of the code that trained it, one or, if it was stopped, several
@@ -128,12 +130,18 @@ def describe_evaluation(study: Study) -> Evaluated:
     return Evaluated(sets=sets, scores=study.score_names, scoring=SCORING, imports=study.imports)
 
 
-def describe_run(config: TrainConfig, finder: str = "") -> RunRecord:
-    """A run's settings and its files as they are now, and the folder of whose boxes it looks at."""
+def describe_run(
+    config: TrainConfig, finder: str = "", scales: Sequence[float] = ONE_SCALE,
+    digests: tuple[Mapping[str, str], Mapping[str, str]] | None = None,
+) -> RunRecord:  # fmt: skip
+    """A run's settings and files as they are now, the folder of whose boxes it looks at, and at what scales.
+
+    `digests`: those of its labels and of its pictures, where they are known.
+    """
+    labels, pictures = digests or (label_digests(config), picture_digests(config))
     return RunRecord(
-        settings=config_to_dict(config), labels=label_digests(config), pictures=picture_digests(config),
-        finder=finder,
-    )  # fmt: skip
+        settings=config_to_dict(config), labels=labels, pictures=pictures, finder=finder, scales=tuple(scales)
+    )
 
 
 def changes(there: RunRecord, now: RunRecord) -> list[str]:
@@ -148,6 +156,8 @@ def changes(there: RunRecord, now: RunRecord) -> list[str]:
     found = list(differences(saved, wanted))
     if there.finder != now.finder:
         found.append(f"boxes_of: {there.finder or 'none'}, {now.finder or 'none'}")
+    if there.scales != now.scales:
+        found.append(f"scales: {list(there.scales)}, {list(now.scales)}")
     labels, pictures = (there.labels, now.labels), (there.pictures, now.pictures)
     for what, (old, new), kind in (("labels in ", labels, "SHA-256"), ("", pictures, "digest")):
         for name, digest in new.items():

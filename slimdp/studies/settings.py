@@ -13,8 +13,9 @@ from typing_extensions import Self
 
 from flow_cache.runtime.words import PLAIN_NAME_WORDS, is_plain_name, listed
 from slimdp.config import ConfigError, Settings
-from slimdp.config.base import Count, Many, Wanted
+from slimdp.config.base import Count, Many, Wanted, within
 from slimdp.evaluation import describe_score
+from slimdp.inference.multi_scale import ONE_SCALE
 from slimdp.registry import import_modules
 from slimdp.settings_file import set_key
 
@@ -70,6 +71,9 @@ class RowSettings(_ShortOrWhole):
     # The row whose network labels the people of this one's stages that have a `teacher`, in the place of
     # `stages.N.teacher.weights`; "": those.
     taught_by: str = ""
+    # Of the pictures or crops that its network looks at, one after another, whose answers are fused when the
+    # row is scored (docs/networks.md).
+    scales: Annotated[Many[Annotated[float, within(0.1, 8)]], Wanted("one number or more", bool)] = ONE_SCALE
 
 
 class ColumnSettings(_ShortOrWhole):

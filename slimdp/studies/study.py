@@ -19,6 +19,7 @@ from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.words import quoted
 from slimdp.config import ConfigError, TrainConfig, config_from_dict
 from slimdp.config.base import Many, Settings
+from slimdp.inference.multi_scale import ONE_SCALE
 from slimdp.registry import require_imported
 from slimdp.settings_file import apply_override, read_mapping, read_settings
 from slimdp.studies.settings import (
@@ -31,6 +32,7 @@ from slimdp.studies.settings import (
     FigureSettings,
     RcpSettings,
     RowGroup,
+    RowSettings,
     Scores,
     StudySettings,
     grid_rows,
@@ -116,6 +118,7 @@ class StudyRow(Settings):
     title: str = ""  # what readers see
     boxes_of: str = ""  # the row whose network finds the people that it looks at; "": none
     taught_by: str = ""  # the row whose network teaches its stages that have a teacher; "": their own weights
+    scales: Many[float] = ONE_SCALE  # of the pictures or crops that its network looks at when it is scored
 
     def config(self, seed: int) -> TrainConfig:
         """The settings of one of its runs; raises ConfigError where they are none."""
@@ -267,7 +270,6 @@ def _read_rows(
             "--set seed=...: every run has one of the study's seeds; choose among them: --seeds"
         )
     placed = [(name, file.parent / row.settings, row.title) for name, row in settings.rows.items()]
-    other = {name: (row.boxes_of, row.taught_by) for name, row in settings.rows.items()}
     read = [(name, read_settings(place), str(place), title) for name, place, title in placed]
     if settings.grid:
         base = file.parent / settings.base
@@ -282,16 +284,19 @@ def _read_rows(
     words = [*data_override.words(), *overrides]
     order = [row for group in settings.groups for row in group.rows]
     read = sorted(read, key=lambda row: order.index(row[0])) if order else read
+    of_grid = RowSettings(settings="")
     return tuple(
         StudyRow(
             name=name,
             values=values,
             where=" with ".join([where, *words]),
             title=title,
-            boxes_of=other.get(name, ("", ""))[0],
-            taught_by=other.get(name, ("", ""))[1],
+            boxes_of=row.boxes_of,
+            taught_by=row.taught_by,
+            scales=row.scales,
         )
         for name, values, where, title in read
+        for row in [settings.rows.get(name, of_grid)]
     )
 
 

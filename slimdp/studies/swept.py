@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from flow_cache.runtime.lock import is_held
 from flow_cache.runtime.words import listed, quoted
-from slimdp.config import ConfigError, config_to_dict
+from slimdp.config import ConfigError
 from slimdp.studies import records
 from slimdp.studies.plan import PlannedRun, plan_runs
 from slimdp.studies.records import Evaluated, RunRecord, RunResult
@@ -271,7 +271,4 @@ def _describe(run: PlannedRun, known: dict[Hashable, _Digests]) -> RunRecord:
     )
     if key not in known:
         known[key] = records.label_digests(config), records.picture_digests(config)
-    labels, pictures = known[key]
-    return RunRecord(
-        settings=config_to_dict(config), labels=labels, pictures=pictures, finder=run.finder_folder
-    )
+    return records.describe_run(config, run.finder_folder, run.scales, known[key])
