@@ -2,9 +2,8 @@
 
     python tools/overlapping_people.py pairs/stills_val.json --out pairs/overlapping.json
 
-A picture is kept where the boxes of two people overlap by --overlap of their union at least: 0.5 as in
-OCHuman (Zhang et al., CVPR 2019, Pose2Seg), whose measure of occlusion that is. Everybody in it stays, with
-all labels. Prints one JSON line last.
+A picture is kept where two people share --overlap of the smaller one's box at least. Everybody in it stays,
+with all labels. Prints one JSON line last.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from slimdp.evaluation.similarity import box_iou
 
 
 def overlap_of(boxes: np.ndarray) -> float:
-    """The largest intersection over union of two of the boxes (N, 4) xywh; 0 of fewer than two."""
-    overlaps = box_iou(boxes, boxes, np.zeros(len(boxes), dtype=bool))
-    np.fill_diagonal(overlaps, 0)
-    return float(overlaps.max(initial=0))
+    """The largest share of one of the boxes (N, 4) xywh that lies in another; 0 of fewer than two."""
+    shares = box_iou(boxes, boxes, np.ones(len(boxes), dtype=bool))  # as in crowds: of the first box
+    np.fill_diagonal(shares, 0)
+    return float(shares.max(initial=0))
 
 
 def overlapping(content: dict[str, Any], least: float) -> dict[str, Any]:
@@ -49,7 +48,7 @@ def main() -> int:
     parser = make_parser(__doc__)
     parser.add_argument("annotations", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="annotation file to write")
-    parser.add_argument("--overlap", type=float, default=0.5, help="of the boxes' union (default: 0.5)")
+    parser.add_argument("--overlap", type=float, default=0.5, help="of the smaller box (default: 0.5)")
     options = parser.parse_args()
     content = read_json(options.annotations)
     found = overlapping(content, options.overlap)

@@ -18,8 +18,8 @@ CONTENT = {
     "info": {"about": "three pictures"},
     "images": [{"id": 1}, {"id": 2}, {"id": 3}],
     "annotations": [
-        person(1, 1, [0, 0, 10, 30]), person(2, 1, [2, 0, 10, 30]), person(3, 1, [90, 0, 5, 5]),  # 8 of 12
-        person(4, 2, [0, 0, 10, 30]), person(5, 2, [8, 0, 10, 30]),  # 2 of 18
+        person(1, 1, [0, 0, 10, 30]), person(2, 1, [2, 0, 10, 30]), person(3, 1, [90, 0, 5, 5]),  # 8 of 10
+        person(4, 2, [0, 0, 10, 30]), person(5, 2, [8, 0, 10, 30]),  # 2 of 10
         person(6, 3, [0, 0, 10, 30]), person(7, 3, [0, 0, 10, 30], crowd=1),
     ],
 }  # fmt: skip
@@ -27,7 +27,8 @@ CONTENT = {
 
 def test_the_overlap_of_two_boxes_by_hand() -> None:
     boxes = np.array([[0, 0, 10, 30], [2, 0, 10, 30], [90, 0, 5, 5]], dtype=float)
-    assert overlap_of(boxes) == pytest.approx(8 / 12)
+    assert overlap_of(boxes) == pytest.approx(8 / 10)
+    assert overlap_of(np.array([[0, 0, 10, 10], [0, 0, 5, 10]])) == 1  # of the smaller one
     assert overlap_of(boxes[:1]) == overlap_of(boxes[:0]) == 0
 
 
