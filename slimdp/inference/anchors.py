@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from slimdp.data import AnnotationError, read_annotations
-from slimdp.inference.tracking import overlaps
+from slimdp.inference.boxes import overlaps
 from slimdp.inference.video_records import Boxes, Detector, FrameMaps, TrackedPerson, Tracker, VideoFrame
 from slimdp.structures import PersonAnnotation
 
@@ -101,9 +101,9 @@ class AnchoredTracker:
         """As of `Tracker`."""
         return self._tracker.update(frame, found)
 
-    def observe(self, pose: FrameMaps) -> None:
+    def observe(self, pose: FrameMaps) -> bool:
         """As of `Tracker`."""
-        self._tracker.observe(pose)
+        return self._tracker.observe(pose)
 
     def state(self) -> dict[str, Any]:
         """As of `Tracker`."""

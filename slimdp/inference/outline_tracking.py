@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from slimdp.geometry import apply_affine, crop_from_map, invert_affine
+from slimdp.inference.boxes import edges_of, overlaps
 from slimdp.inference.decoding import person_log_odds
 from slimdp.inference.video_records import Boxes, FrameMaps, PersonMaps, TrackedPerson, VideoFrame
 
@@ -19,22 +20,29 @@ _ROOM = 0.05
 _REACH, _SEARCH = 0.25, 1.3
 #: Share of the way that a box shrinks in a frame; it grows at once, for who reaches out must be seen.
 _SHRINK = 0.3
-#: A box that is larger than its outline by this, in area, shrinks at once: the search for somebody ended.
-_FOUND = 4.0
+#: Who has been found is looked at again in the outline's box, in the same frame, until two boxes in turn
+#: overlap by so much of their union, so many times at most: a crop of the whole frame shows little.
+_STILL, _LOOKS = 0.85, 6
 
 
 class OutlineTracker:
-    """Follows one person by the network's own outline; where that is lost, the box grows up to the frame."""
+    """Follows one person by the network's own outline; where that is lost, the box grows up to the frame.
+
+    In the frame where a search ends, and in the first one, the network looks again until its outline stands
+    still.
+    """
 
     observes = True
 
     def __init__(self) -> None:
         self._box: np.ndarray | None = None  # x, y, width, height px
         self._size = (1, 1)  # of the frame, px
+        self._searching = True
+        self._looks = 0  # at this frame, in boxes of its own outline
 
     def settings(self) -> dict[str, Any]:
         """What decides its answers, as JSON."""
-        return {"tracker": "outline"}
+        return {"tracker": "outline", "looks": _LOOKS}
 
     def due(self, frame: VideoFrame) -> bool:
         """In the first frame alone, for the box to begin with."""
@@ -52,25 +60,38 @@ class OutlineTracker:
             self._box = found.xywh[best]
         return [] if self._box is None else [TrackedPerson(1, self._box, 1.0)]
 
-    def observe(self, pose: FrameMaps) -> None:
-        """Draw the box around the outline of the person, or search for them."""
+    def observe(self, pose: FrameMaps) -> bool:
+        """Draw the box around the outline of the person, or search for them; whether to look again."""
         for person in pose.people:
             outline = outline_box(person)
-            edges = _edges(person.person.box)
+            edges = edges_of(person.person.box)
             if outline is None:
                 middle, half = (edges[:2] + edges[2:]) / 2, (edges[2:] - edges[:2]) / 2 * _SEARCH
-                edges = np.concatenate([middle - half, middle + half])
+                self._box = self._within_frame(np.concatenate([middle - half, middle + half]))
+                self._searching = True
+            elif self._searching:
+                return self._found(person.person.box, edges_of(outline))
             else:
-                edges = _towards(edges, _edges(outline))
-            self._box = self._within_frame(edges)
+                self._box = self._within_frame(_towards(edges, edges_of(outline)))
+        self._looks = 0
+        return False
 
     def state(self) -> dict[str, Any]:
-        """The box."""
-        return {"box": None if self._box is None else self._box.tolist()}
+        """The box, and whether the person is in it."""
+        return {"box": None if self._box is None else self._box.tolist(), "searching": self._searching}
 
     def restore(self, state: dict[str, Any], last: VideoFrame) -> None:
         """Go on from a `state`."""
         self._box = None if state["box"] is None else np.array(state["box"])
+        self._searching = state["searching"]
+
+    def _found(self, before: np.ndarray, outline: np.ndarray) -> bool:
+        """Take the box of an outline in an earlier one; whether it is worth a look of its own."""
+        self._box = self._within_frame(outline)
+        still = overlaps(before[None], self._box[None])[0, 0] >= _STILL
+        self._searching = not still and self._looks < _LOOKS
+        self._looks = self._looks + 1 if self._searching else 0
+        return self._searching
 
     def _within_frame(self, edges: np.ndarray) -> np.ndarray:
         edges = np.clip(edges, 0, [*self._size, *self._size])
@@ -107,14 +128,8 @@ def _nearest(boxes: np.ndarray, box: np.ndarray) -> int:
     return int(np.hypot(*apart.T).argmin())
 
 
-def _edges(xywh: np.ndarray) -> np.ndarray:
-    return np.concatenate([xywh[:2], xywh[:2] + xywh[2:]])
-
-
 def _towards(edges: np.ndarray, outline: np.ndarray) -> np.ndarray:
     """The edges of the next box, from those of the last one and of the outline in it."""
-    if (edges[2:] - edges[:2]).prod() > _FOUND * (outline[2:] - outline[:2]).prod():
-        return outline
     outward = np.array([-1, -1, 1, 1])
     grows = (outline - edges) * outward > 0
     return np.where(grows, outline, edges + _SHRINK * (outline - edges))

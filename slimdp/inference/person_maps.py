@@ -109,8 +109,8 @@ def tracked_maps(
             continue
         predicted = network.predict(waiting)
         waiting = []
-        if tracker.observes:
-            tracker.observe(predicted[-1])
+        while tracker.observes and tracker.observe(predicted[-1]):
+            predicted[-1:] = network.predict([(frame, tracker.update(frame, None))])
         for position, maps in enumerate(predicted, start=1):
             if ends and position == len(predicted):
                 after_piece(maps)

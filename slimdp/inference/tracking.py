@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from slimdp.inference.boxes import edges_of, overlaps
 from slimdp.inference.detectors import BoxFileDetector
 from slimdp.inference.outline_tracking import OutlineTracker
 from slimdp.inference.video_records import Boxes, Detector, FrameMaps, TrackedPerson, Tracker, VideoFrame
@@ -113,8 +114,9 @@ class FlowTracker:
         shown = [track for track in self._tracks if track.missed <= self._settings.shown]
         return [TrackedPerson(track.track, _inside(track.box, width, height), track.score) for track in shown]
 
-    def observe(self, pose: FrameMaps) -> None:
+    def observe(self, pose: FrameMaps) -> bool:
         """Nothing: the flow and the detector say where people are."""
+        return False
 
     def state(self) -> dict[str, Any]:
         """The tracks and the next number."""
@@ -179,7 +181,7 @@ class FlowTracker:
         gain = 1.0 if track.missed else self._settings.gain
         box = np.array(track.box)
         # Edges, not the corner and the size: a detection that is cut at one side moves that side alone.
-        edges, wanted = _edges(box), _edges(found)
+        edges, wanted = edges_of(box), edges_of(found)
         edges = edges + gain * (wanted - edges)
         box = np.concatenate([edges[:2], edges[2:] - edges[:2]])
         return replace(track, box=tuple(float(number) for number in box), score=score, missed=0)
@@ -197,28 +199,14 @@ TRACKERS: dict[str, Callable[[TrackSettings], Tracker]] = {
 }
 
 
-def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes (N, 4) with boxes (M, 4), xywh px: (N, M)."""
-    a, b = _edges(first)[:, None], _edges(second)[None]
-    sides = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
-    shared = sides.prod(axis=-1)
-    union = first[:, None, 2:].prod(axis=-1) + second[None, :, 2:].prod(axis=-1) - shared
-    return np.asarray(shared / np.maximum(union, 1e-9))
-
-
-def _edges(xywh: np.ndarray) -> np.ndarray:
-    """Left, top, right, bottom of boxes (..., 4)."""
-    return np.concatenate([xywh[..., :2], xywh[..., :2] + xywh[..., 2:]], axis=-1)
-
-
 def _inside(box: Sequence[float], width: int, height: int) -> np.ndarray:
     """A box cut to the frame: (4,) xywh px."""
-    edges = np.clip(_edges(np.array(box)), 0, [width, height, width, height])
+    edges = np.clip(edges_of(np.array(box)), 0, [width, height, width, height])
     return np.concatenate([edges[:2], np.maximum(edges[2:] - edges[:2], 1.0)])
 
 
 def _share_inside(box: Sequence[float], width: int, height: int) -> float:
-    cut = np.clip(_edges(np.array(box)), 0, [width, height, width, height])
+    cut = np.clip(edges_of(np.array(box)), 0, [width, height, width, height])
     return float((cut[2:] - cut[:2]).prod() / max(box[2] * box[3], 1e-9))
 
 

@@ -133,8 +133,11 @@ class Tracker(Protocol):
     def update(self, frame: VideoFrame, found: Boxes | None) -> list[TrackedPerson]:
         """Who is where in the next frame; `found` is None in a frame that no detector looked at."""
 
-    def observe(self, pose: FrameMaps) -> None:
-        """Take note of what the network says of the people of the last `update`."""
+    def observe(self, pose: FrameMaps) -> bool:
+        """Take note of what the network says of the people of the last `update`.
+
+        True: the network is to look at the frame again, where the next `update` of it says.
+        """
 
     def settings(self) -> dict[str, Any]:
         """What decides its answers, as JSON."""

@@ -166,10 +166,10 @@ def test_the_outline_is_followed_alike_after_a_resume(
         broken = following()
         seen = broken.tracker.observe
 
-        def observe(maps: object) -> None:
+        def observe(maps: object) -> bool:
             if maps.frame.index == 40:  # type: ignore[attr-defined]
                 raise KeyboardInterrupt
-            seen(maps)  # type: ignore[arg-type]
+            return seen(maps)  # type: ignore[arg-type]
 
         patch.setattr(broken.tracker, "observe", observe)
         with pytest.raises(KeyboardInterrupt):
