@@ -22,7 +22,7 @@ CENTRE_STRIDES = 1.5
 #: The longest of the four lengths that a level answers for, in strides: below the first, up to the second.
 _LENGTHS = (4.0, 8.0)
 #: Of detections: the least score, the most overlap of two boxes, and how many a picture.
-LEAST_SCORE, MOST_OVERLAP, MOST_PEOPLE = 0.1, 0.6, 100
+LEAST_SCORE, MOST_OVERLAP = 0.1, 0.6
 _MOST_CANDIDATES = 1000
 #: A logit whose focal loss of a negative is 0 in float32.
 _SURELY_NOBODY = -50.0
@@ -172,8 +172,11 @@ class Chosen:
     box: Tensor  # (D, 4) x, y, width, height, px of the picture
 
 
-def detect(found: Locations, size: tuple[int, int]) -> Chosen:
-    """The people in pictures of a size (height, width), px: the best of all locations, the surest first."""
+def detect(found: Locations, size: tuple[int, int], most: int) -> Chosen:
+    """The people in pictures of a size (height, width), px: the best of all locations, the surest first.
+
+    `most` of a picture.
+    """
     from torchvision.ops import clip_boxes_to_image, nms
 
     boxes, scores = found.boxes, found.scores
@@ -184,7 +187,7 @@ def detect(found: Locations, size: tuple[int, int]) -> Chosen:
         corners = clip_boxes_to_image(boxes[image, location], size)
         shown = (corners[:, 2:] - corners[:, :2]).amin(1) >= 1
         location, corners = location[shown], corners[shown]
-        chosen = nms(corners, scores[image, location], MOST_OVERLAP)[:MOST_PEOPLE]
+        chosen = nms(corners, scores[image, location], MOST_OVERLAP)[:most]
         box = torch.cat([corners[chosen, :2], corners[chosen, 2:] - corners[chosen, :2]], dim=1)
         location = location[chosen]
         kept.append((torch.full_like(location, image), location, scores[image, location], box))

@@ -69,6 +69,7 @@ class DirectSettings(BackboneSettings):
     instance_norm: bool = True  # it normalises person by person; false: by batch norm
     mask_weight: NotNegative = 5.0  # of the losses of both masks (lambda 1)
     predicted_masks: Annotated[float, within(0, 1)] = 1.0  # of good ones the share to learn within
+    detections: Annotated[int, within(1, 1000)] = 100  # people of a picture, at most
 
     @model_validator(mode="after")
     def _check_keypoints(self) -> Self:
@@ -92,6 +93,7 @@ class DirectSettings(BackboneSettings):
         return DirectDensePose(
             backbone, self.channels, tower=self.tower, sparse=self.sparse, instance_norm=self.instance_norm,
             mask_weight=self.mask_weight, layout=layout, predicted_masks=self.predicted_masks,
+            detections=self.detections,
         )  # fmt: skip
 
 
@@ -131,20 +133,21 @@ class DirectDensePose(DensePoseModel):
 
     Args:
         backbone: with features of strides 4 to 32.
-        channels, tower, sparse, instance_norm, mask_weight, predicted_masks: as of `DirectSettings`.
+        channels, tower, sparse, instance_norm, mask_weight, predicted_masks, detections: as of
+            `DirectSettings`.
         layout: the parts of the surface.
     """
 
     def __init__(
         self, backbone: Backbone, channels: int, *, tower: int = 4, sparse: bool = True,
         instance_norm: bool = True, mask_weight: float = 5.0, layout: PartLayout = PEOPLE,
-        predicted_masks: float = 1.0,
+        predicted_masks: float = 1.0, detections: int = 100,
     ) -> None:  # fmt: skip
         from torchvision.ops import FeaturePyramidNetwork
 
         super().__init__()
         self.spec, self.layout, self.mask_weight = SPEC, layout, mask_weight
-        self.predicted_masks = predicted_masks
+        self.predicted_masks, self.detections = predicted_masks, detections
         self.backbone = backbone
         self.pyramid: nn.Module = FeaturePyramidNetwork(list(backbone.channels.values()), channels)
         self.aggregation = Aggregation(channels)
@@ -199,7 +202,10 @@ class DirectDensePose(DensePoseModel):
 
     def _find(self, seen: SharedFeatures, batch: PoseBatch) -> ModelOutput:
         height, width = batch.images.shape[-2:]
-        chosen = detect(seen.people, (height, width)) if batch.to_detect else find_given(seen.people, batch)
+        if batch.to_detect:
+            chosen = detect(seen.people, (height, width), self.detections)
+        else:
+            chosen = find_given(seen.people, batch)
         logits = self.person_masks(seen, chosen.image, chosen.location)
         looked_at = sure_people(chosen.score, chosen.image)
         maps = self.iuv(seen.features, predicted_masks(logits[looked_at]), chosen.image[looked_at])

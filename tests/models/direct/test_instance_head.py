@@ -113,16 +113,17 @@ def test_those_found_are_the_best_that_do_not_overlap_cut_to_the_picture() -> No
             (0, 301, 0.05, [0, 0, 20, 20]),  # too unsure
         ],
     )  # fmt: skip
-    chosen = detect(sure, (128, 128))
+    chosen = detect(sure, (128, 128), 100)
     assert chosen.image.tolist() == [0, 2, 2]
     assert chosen.location.tolist() == [300, 6, 70]
     assert chosen.score.tolist() == pytest.approx([0.8, 0.9, 0.7], abs=1e-3)
     torch.testing.assert_close(chosen.box[0], torch.tensor([60.0, 60, 68, 68]))
+    assert detect(sure, (128, 128), 1).location.tolist() == [300, 6]
 
 
 def test_nobody_is_found_where_nothing_is_sure() -> None:
     _, found = locations()
-    chosen = detect(sure_of(found, []), (128, 128))
+    chosen = detect(sure_of(found, []), (128, 128), 100)
     assert chosen.box.shape == (0, 4)
     assert len(chosen.image) == 0
 
