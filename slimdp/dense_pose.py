@@ -23,6 +23,7 @@ from slimdp.inference.detectors import DetectorError, DetectorRequest, make_dete
 from slimdp.inference.detectors.detector import no_boxes
 from slimdp.inference.error_bars import load_error_bars
 from slimdp.inference.image_pose import ImagePose, PersonPose
+from slimdp.inference.mirrored import mirror_symmetry
 from slimdp.inference.person_maps import CropNetwork
 from slimdp.inference.predictor import instance_of
 from slimdp.inference.tracking import TrackSettings
@@ -32,7 +33,7 @@ from slimdp.inference.video_records import Boxes, Detector, Smoother, TrackedPer
 from slimdp.inference.weights import find_weights
 from slimdp.registry import lookup
 from slimdp.surface.layout import PartLayout
-from slimdp.surface.load import check_surface_name, load_symmetry, surface_layout
+from slimdp.surface.load import check_surface_name, surface_layout
 from slimdp.training import load_model
 from slimdp.training.distributed import choose_device, to_device
 
@@ -131,7 +132,7 @@ class DensePose:
         reach: int = 2,
         every: int = 4,
         tracker: str | None = None,
-        flip_test: bool = False,
+        flip_test: bool | None = None,
         frames: int | None = None,
         rate: Fraction | float | None = None,
         batch: int = 8,
@@ -146,7 +147,7 @@ class DensePose:
             reach: frames to each side for that.
             every: the detector looks at every so many frames.
             tracker: flow or outline; None: as the detector needs it.
-            flip_test: average with the mirrored crop, in twice the time.
+            flip_test: average with the mirrored crop, in twice the network's time (None: of crops).
             frames: only the first so many.
             rate: images a second of a folder; None: 25.
             batch: crops that go through the network together.
@@ -163,7 +164,7 @@ class DensePose:
         name = tracker or ("outline" if detector.name == "follow" else "flow")
         follower: Tracker = lookup("slimdp.trackers", name, "tracker")(TrackSettings(every=every))
         smoother: Smoother = lookup("slimdp.smoothers", smooth, "smooth")(reach, None)
-        symmetry = load_symmetry(self.surface) if flip_test else None
+        symmetry = mirror_symmetry(flip_test, self.network.model.spec, self.surface)
         network = replace(self.network, batch=batch, flip_symmetry=symmetry)
         pipeline = VideoPipeline(source, detector, follower, network, smoother, frames)
         origin: dict[str, Any] = video_origin(source, self.weights)

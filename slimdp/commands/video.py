@@ -48,7 +48,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         help="the preset of x264, which writes the videos; ultrafast takes half the time of the usual one, "
         "and almost twice the bytes (default: veryfast)",
     )
-    command.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
+    command.add_argument(
+        "--flip-test",
+        action=argparse.BooleanOptionalAction,
+        help="average with the mirrored crop, in twice the network's time (default: networks of crops do)",
+    )
     add_surface(command, None, "the body whose left and right --flip-test takes (default: the training's)")
     command.add_argument(
         "--frames", type=int, metavar="N", help="look at the first N frames only (default: all)"
@@ -155,10 +159,10 @@ def _pipeline(options: argparse.Namespace, source: FrameSource, weights: Path) -
     from slimdp.inference.anchors import AnchoredDetector, AnchoredTracker, read_anchors
     from slimdp.inference.detectors import DetectorRequest, make_detector
     from slimdp.inference.error_bars import load_error_bars
+    from slimdp.inference.mirrored import mirror_symmetry
     from slimdp.inference.person_maps import CropNetwork
     from slimdp.inference.video import VideoPipeline
     from slimdp.inference.writers import PeopleFolder
-    from slimdp.surface import load_symmetry
     from slimdp.training import load_model
     from slimdp.training.distributed import choose_device, to_device
 
@@ -172,7 +176,7 @@ def _pipeline(options: argparse.Namespace, source: FrameSource, weights: Path) -
         detector, tracker = AnchoredDetector(detector, anchors), AnchoredTracker(tracker, anchors)
         log_line(f"boxes in {len(anchors)} frames are those of {options.anchors}")
     model, config = load_model(weights)
-    symmetry = load_symmetry(options.surface or config.surface) if options.flip_test else None
+    symmetry = mirror_symmetry(options.flip_test, model.spec, options.surface or config.surface)
     bars = load_error_bars(weights)
     if bars is None and PeopleFolder.name in options.write and "error" not in options.write:
         bars = _expected_bars(config.surface)
