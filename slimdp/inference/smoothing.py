@@ -1,10 +1,11 @@
 """Maps made steady over time: those of neighbouring frames, warped along optical flow, and their mean.
 
 Direct Dense Pose (Ma et al., 2021), section 4: C_temp = sum_j alpha_j Warp(C_{t+j}, f_{t -> t+j}) (eq. 5 and
-6), of the logits, with r = 2 and equal weights. Two things differ. A neighbour's pixel counts only where
+6), of the logits, with r = 2 and equal weights. Three things differ. A neighbour's pixel counts only where
 the flow there and back meet, and the weights of those that count add up to 1: what is hidden in one of the
 frames, and another scene, must not smear. Of what the frames say there, the person, the part, u and v have
-means of their own (`temporal_mean`). The causal form looks at past frames alone.
+means of their own (`temporal_mean`); whether the person is there at all the frame's own maps say twice. The
+causal form looks at past frames alone.
 """
 
 from __future__ import annotations

@@ -30,6 +30,9 @@ from slimdp.structures import DensePoseMaps
 #: Maps of so many px a side are not made finer: a person is as many px of them as of a finer grid of smaller
 #: ones, and the time goes with the square.
 _FINE_ENOUGH = 64
+#: Whether the person is there the frame's own maps say twice: a limb that moves fast is elsewhere in all
+#: other frames, by flow that is a little off, and a plain mean takes it for background.
+_OWN_WEIGHT = 2.0
 
 
 class MapReader:
@@ -104,8 +107,9 @@ def grid_places(person: PersonMaps) -> np.ndarray:
 
 
 def mean_person(person: PersonMaps, readings: Sequence[Reading]) -> PersonMaps:
-    """A person with the means of readings, all of equal weight; the first one is of the person's own maps.
+    """A person with the means of readings; the first one is of the person's own maps.
 
+    All of them weigh the same, but for that one in the log odds of a person.
     u and v are averaged over the frames whose best part at that pixel is theirs, because their other channels
     mean nothing there. Parts, u and v are means where the person is, and a pixel around; they are the
     person's own elsewhere, and where no frame's best part asks for that channel.
@@ -136,8 +140,9 @@ def _mean_log_odds(readings: Sequence[Reading], pixels: int) -> np.ndarray:
     """(N,) float32."""
     sums, weight = np.zeros(pixels, np.float32), np.zeros(pixels, np.float32)
     for reading in readings:
-        sums[reading.rows] += reading.log_odds()
-        weight[reading.rows] += 1
+        its_weight = _OWN_WEIGHT if reading is readings[0] else 1.0
+        sums[reading.rows] += its_weight * reading.log_odds()
+        weight[reading.rows] += its_weight
     return sums / weight
 
 

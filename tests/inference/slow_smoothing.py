@@ -71,8 +71,9 @@ def smooth_slowly(
                 values = {head: bilinear(of_head, *place) for head, of_head in maps[other].items()}
                 seen.append(values | {"log_odds": bilinear(odds[other], *place)})
                 if other == middle:
-                    mine = values
-            out["log_odds"][row, column] = np.mean([values["log_odds"] for values in seen])
+                    mine = seen[-1]
+            both = [mine, *seen]  # the frame's own odds count twice
+            out["log_odds"][row, column] = np.mean([values["log_odds"] for values in both])
             out["parts"][:, row, column] = np.mean([values["fine_segm"][1:] for values in seen], axis=0)
             for part in range(parts):
                 agree = [values for values in seen if values["fine_segm"][1:].argmax() == part]

@@ -163,7 +163,8 @@ def test_pixels_that_fail_the_check_keep_what_they_had_and_weights_add_up() -> N
     each = [upsample_map(person_log_odds(f.people[0].maps)[None], 2)[0, 0].numpy() for f in frames]
     result = person_log_odds(middle.maps)[0].numpy()
     np.testing.assert_allclose(result[hidden], each[1][hidden], atol=1e-5)
-    np.testing.assert_allclose(result[~hidden], np.mean(each, axis=0)[~hidden], atol=1e-5)
+    own_twice = np.average(each, axis=0, weights=[1, 2, 1])
+    np.testing.assert_allclose(result[~hidden], own_twice[~hidden], atol=1e-5)
 
 
 def test_somebody_else_and_somebody_who_comes_later_are_no_neighbours() -> None:
@@ -174,12 +175,13 @@ def test_somebody_else_and_somebody_who_comes_later_are_no_neighbours() -> None:
     first, both, last = FlowSmoothing(reach=1, flow=still).smooth(frames)
     assert [p.person.track for p in both.people] == [1, 2]
 
-    def mean_odds(a: PersonMaps, b: PersonMaps) -> torch.Tensor:
-        return upsample_map((person_log_odds(a.maps) + person_log_odds(b.maps))[None] / 2, 2)[0]
+    def mean_odds(own: PersonMaps, other: PersonMaps) -> torch.Tensor:
+        odds = (2 * person_log_odds(own.maps) + person_log_odds(other.maps)) / 3
+        return upsample_map(odds[None], 2)[0]
 
     torch.testing.assert_close(person_log_odds(first.people[0].maps), mean_odds(one[0], one[1]))
-    torch.testing.assert_close(person_log_odds(both.people[0].maps), mean_odds(one[0], one[1]))
-    torch.testing.assert_close(person_log_odds(last.people[0].maps), mean_odds(other[1], other[2]))
+    torch.testing.assert_close(person_log_odds(both.people[0].maps), mean_odds(one[1], one[0]))
+    torch.testing.assert_close(person_log_odds(last.people[0].maps), mean_odds(other[2], other[1]))
 
 
 def test_each_flow_is_asked_for_once_and_frames_come_as_soon_as_they_can() -> None:
