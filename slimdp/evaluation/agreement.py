@@ -40,11 +40,18 @@ class _OfPeople(Generic[_Truth, _Found]):
         raise NotImplementedError
 
     def update(self, truth: ImageTruth, predicted: Predicted) -> None:
-        """Compare those with a truth; raises ValueError for results that do not say whom they mean."""
+        """Compare those with a truth; raises ValueError for predictions that do not say whom they mean:
+        results, and people whom a network found by itself."""
         self._truths |= self._truths_in(truth)
         for prediction in predicted.people:
             if not isinstance(prediction, DensePoseInstance):
                 raise ValueError("DensePose results do not say which annotated person they mean")
+            if prediction.annotation_id < 0:
+                scores = ", ".join(self._settings.scores)
+                raise ValueError(
+                    f"{scores} compares people in given boxes, but a network found these by itself; predict "
+                    "with --given-boxes, or leave the score out"
+                )
             key = prediction.image_id, prediction.annotation_id
             if key in self._truths:
                 self._found[key] = self._compared(truth, self._truths[key], prediction)

@@ -182,8 +182,9 @@ def evaluate_files(
             scorer.take(tracked(detections, "compare with the truths", "detections", count))
     else:
         truths = read_truths(annotations, layout=surface.layout)
-        scorer = Scorer(["points.localization.10cm", *names], truths, surface, kappa, missing)
         with PredictionFile(predictions) as file:
+            names = ["points.localization.10cm", *names]
+            scorer = Scorer(names, truths, surface, kappa, _missing_of(file, missing))
             surface.layout.check_same_labels(file.layout, f"surface {surface.name}", str(file.path))
             scorer.take(tracked(file, "compare with the truths", "people", len(file)))
         errors = scorer.metric(PointMetric).errors()
@@ -211,8 +212,8 @@ def evaluate_keypoints(
         unknown = f"{predictions} holds DensePose results, which do not say which annotated person they mean"
         raise ConfigError(f"{unknown}; --keypoints needs a predictions.h5")
     truths = read_truths(annotations, layout=surface.layout)
-    scorer = Scorer(["keypoints.20cm"], truths, surface, missing=missing)
     with PredictionFile(predictions) as file:
+        scorer = Scorer(["keypoints.20cm"], truths, surface, missing=_missing_of(file, missing))
         surface.layout.check_same_labels(file.layout, f"surface {surface.name}", str(file.path))
         scorer.take(tracked(file, "compare with the keypoints", "people", len(file)))
     return scorer.metric(KeypointMetric).errors()
@@ -230,11 +231,17 @@ def evaluate_scores(
     Raises ValueError as `evaluate_files`, and where nobody has what a score compares.
     """
     truths = read_truths(annotations, layout=surface.layout)
-    scorer = Scorer(scores, truths, surface, missing=missing)
     with PredictionFile(predictions) as file:
+        scorer = Scorer(scores, truths, surface, missing=_missing_of(file, missing))
         surface.layout.check_same_labels(file.layout, f"surface {surface.name}", str(file.path))
         scorer.take(tracked(file, "compare with the truths", "people", len(file)))
     return {name: score.value for name, score in scorer.compute().items()}
+
+
+def _missing_of(file: PredictionFile, missing: Literal["raise", "wrong"]) -> Literal["raise", "wrong"]:
+    """How people without a prediction count. A file of nobody is of a network that looks for people and has
+    found none, for nobody in boxes is no file: they are not found."""
+    return missing if len(file) else "wrong"
 
 
 def write_scores(path: str | Path, scores: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -294,11 +294,13 @@ def _score(task: RunTask, folder: Path) -> RunResult:
     placed, surface = to_device(model, device), load_surface(config.surface)
     finder = _load_finder(task, device)
 
+    # Whoever is given boxes answers for everybody; of a network's own people some may not be found.
+    missing: Literal["raise", "wrong"] = "wrong" if model.spec.detects or finder is not None else "raise"
     import_modules(task.evaluated.imports)
     scores = {}
     for place, scored in task.evaluated.sets.items():
         truths = truths_of(scored, surface.layout)
-        scorer = Scorer(task.evaluated.scores, truths, surface)
+        scorer = Scorer(task.evaluated.scores, truths, surface, missing=missing)
         images = tuple(truths.images.values())
         if finder is None:
             predicted = predict_set(placed, scorer.people, images, config.crop, task.run.scales)
