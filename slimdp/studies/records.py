@@ -97,6 +97,8 @@ class RunRecord(Settings):
     settings: Mapping[str, Any]
     labels: Mapping[str, str]  # annotation file -> SHA-256
     pictures: Mapping[str, str] = {}  # what is seen -> digest of what it is known by
+    # Weights that it begins with or is taught by, and what a network said before -> SHA-256.
+    files: Mapping[str, str] = {}
     finder: str = ""  # the folder, as the plan has it, of whose boxes are looked at; "": no other's
     scales: Many[float] = ONE_SCALE  # at which a row is scored
     seconds: float = 0.0  # of all attempts that have ended
@@ -140,8 +142,9 @@ def describe_run(
     """
     labels, pictures = digests or (label_digests(config), picture_digests(config))
     return RunRecord(
-        settings=config_to_dict(config), labels=labels, pictures=pictures, finder=finder, scales=tuple(scales)
-    )
+        settings=config_to_dict(config), labels=labels, pictures=pictures, files=other_digests(config),
+        finder=finder, scales=tuple(scales),
+    )  # fmt: skip
 
 
 def changes(there: RunRecord, now: RunRecord) -> list[str]:
@@ -159,7 +162,10 @@ def changes(there: RunRecord, now: RunRecord) -> list[str]:
     if there.scales != now.scales:
         found.append(f"scales: {list(there.scales)}, {list(now.scales)}")
     labels, pictures = (there.labels, now.labels), (there.pictures, now.pictures)
-    for what, (old, new), kind in (("labels in ", labels, "SHA-256"), ("", pictures, "digest")):
+    files = there.files, now.files
+    for what, (old, new), kind in (
+        ("labels in ", labels, "SHA-256"), ("", pictures, "digest"), ("", files, "SHA-256"),
+    ):  # fmt: skip
         for name, digest in new.items():
             if old.get(name, digest) != digest:
                 found.append(f"{what}{name}: {old[name][:8]}, {digest[:8]} ({kind})")
@@ -271,6 +277,22 @@ def picture_digests(config: TrainConfig) -> dict[str, str]:
         if motion.store:
             digests[f"flow in {motion.store}"] = _motion_digest(motion)
     return {name: digest for name, digest in digests.items() if digest is not None}
+
+
+def other_digests(config: TrainConfig) -> dict[str, str]:
+    """What networks know that a run begins with, is taught by, or what they said before -> SHA-256.
+
+    A name that is no file has none: of published weights, or of the stage that teaches in a plan.
+    """
+    names = {f"model.weights {name}": name for name in (getattr(config.model, "weights", None),) if name}
+    for stage in config.stages:
+        if stage.teacher is not None:
+            names[f"teacher {stage.teacher.weights}"] = stage.teacher.weights
+        for source in stage.data:
+            if source.taught is not None:
+                names[f"predictions {source.taught.predictions}"] = source.taught.predictions
+    found = {what: file_digest(Path(name)) for what, name in sorted(names.items())}
+    return {what: digest for what, digest in found.items() if digest is not None}
 
 
 def file_digest(file: Path) -> str | None:

@@ -7,11 +7,19 @@ from pathlib import Path
 import pytest
 
 from flow_cache.runtime.lock import held
-from slimdp.config import ConfigError, DataSource, TrainConfig
+from slimdp.config import (
+    ConfigError,
+    DataSource,
+    TaughtSettings,
+    TeacherSettings,
+    TrainConfig,
+    config_to_dict,
+)
 from slimdp.studies import RunResult, Study
 from slimdp.studies.executor import record_failure
 from slimdp.studies.records import (
     Evaluated,
+    RunRecord,
     ScoredSet,
     begin_run,
     begin_training,
@@ -101,6 +109,39 @@ def test_changed_settings_and_labels_are_named(base_config: TrainConfig, tmp_pat
     assert changes(there, describe_run(config)) == []
     unknown = there.replace(settings={**there.settings, "colour": "red"})
     assert "unknown key colour" in changes(unknown, describe_run(config))[0]
+
+
+def test_weights_and_answers_that_a_run_learns_from_are_known(
+    base_config: TrainConfig, tmp_path: Path
+) -> None:
+    files = [tmp_path / name for name in ("teacher.pt", "said.h5", "backbone.pth")]
+    for file in files:
+        file.write_text("one")
+    (source,), (first, last) = base_config.stages[0].data, base_config.stages
+    taught = source.replace(taught=TaughtSettings(predictions=str(files[1])))
+
+    def run(teacher: str, weights: str) -> RunRecord:
+        stages = first, last.replace(teacher=TeacherSettings(weights=teacher), data=(taught,))
+        values = config_to_dict(base_config.replace(stages=stages))
+        values.update(model={"name": "fcn", "weights": weights}, loss={})
+        return describe_run(TrainConfig.parse(values))
+
+    def now() -> RunRecord:
+        return run(str(files[0]), str(files[2]))
+
+    there = now()
+    assert changes(there, now()) == []
+    assert changes(there.replace(files={}), now()) == [], "an older sweep took no note of them"
+    wanted = ("teacher ", "predictions ", "model.weights ")
+    for file, what in zip(files, wanted, strict=True):
+        file.write_text("another")
+        (line,) = changes(there, now())
+        assert line.startswith(f"{what}{file}: ")
+        file.write_text("one")
+    files[0].unlink()
+    assert changes(there, now()) == []
+    # The key of the stage that teaches in a plan, and a name of published weights.
+    assert list(run("0123456789ab", "none").files) == [f"predictions {files[1]}"]
 
 
 def test_the_seconds_of_attempts_add_up(base_config: TrainConfig, tmp_path: Path) -> None:
