@@ -175,7 +175,11 @@ class FitPlan:
         config = config.replace(stages=(stage,))
         if self.weights is not None:
             known = load_checkpoint(self.weights).config
+            augment = config.augment
+            if known.model.spec.input == "image":  # whole pictures are not turned
+                augment = augment.replace(rotation_deg=0.0)
             config = config.replace(
+                augment=augment,
                 stages=(stage.replace(steps=self._steps_of_weights(), learning_rate=RATE_OF_WEIGHTS),),
                 model=known.model,
                 crop=known.crop,
@@ -294,7 +298,8 @@ class FitPlan:
 
     def _predict(self, title: str, checkpoint: Path | None, data: Path, out: Path) -> FitStep:
         words: tuple[str, ...] = ("predict", str(checkpoint), "--annotations", str(data / LABELS))
-        words += ("--images", str(data), "--out", str(out), *self._imports)
+        # The labelled people are asked for; those whom a network finds by itself are nobody's.
+        words += ("--images", str(data), "--given-boxes", "--out", str(out), *self._imports)
         return FitStep(title, (*words, "--device", self.settings.device), out)
 
     def _video(self, video: VideoSource) -> FitStep:
@@ -303,10 +308,18 @@ class FitPlan:
 
     def _find(self, video: VideoSource) -> FitStep:
         words = self._look(video, self.trained, self.found(video))
+        if self._takes_crops:  # whole pictures are not mirrored
+            words += ("--flip-test",)
         return FitStep(
             f"find people in the frames of {video.name}, and say where they are sure to be",
-            (*words, "--flip-test", "--write", PeopleFolder.name),
+            (*words, "--write", PeopleFolder.name),
         )
+
+    @property
+    def _takes_crops(self) -> bool:
+        """Whether the network that is trained does, by its settings, which the user may have changed."""
+        config = load_config(self.training) if self.training.exists() else self.train_config()
+        return config.model.spec.input == "crop"
 
     def _look(self, video: VideoSource, checkpoint: Path, out: Path) -> tuple[str, ...]:
         words: tuple[str, ...] = ("video", str(video.path), "--out", str(out), "--weights", str(checkpoint))

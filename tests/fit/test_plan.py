@@ -9,12 +9,20 @@ from pathlib import Path
 import pytest
 
 from flow_cache.video import VideoSource, name_sources
-from slimdp.config import ConfigError, config_to_dict, load_config
+from slimdp.__main__ import main
+from slimdp.config import ConfigError, TrainConfig, config_to_dict, load_config
+from slimdp.data import read_annotations
 from slimdp.data.labelled_frames import extract_labelled_frames
+from slimdp.evaluation import PredictionFile
+from slimdp.fit.page import score_labelled
 from slimdp.fit.plan import FitPlan, FitSettings
+from slimdp.models import MODELS
 from slimdp.settings_file import dump_yaml
 from slimdp.training.checkpoint import Checkpoint, build_model, save_checkpoint
+from slimdp.training.distributed import ALONE
+from slimdp.training.stage_data import check_stages
 from tests.fit.conftest import small_config
+from tests.training.test_picture_network import BoxedSettings
 
 
 def plan_of(
@@ -83,6 +91,28 @@ def test_a_network_that_teaches_itself_is_trained_twice(walk: Path, weights: Pat
     assert again.line.endswith(f"self --resume --initial {first.done} --device auto")
     assert again.done == plan.checkpoint == tmp_path / "self" / "stage_fit_2.pt"
     assert all(str(plan.checkpoint) in step.command for step in (predicted, shown))
+
+
+def test_a_network_of_whole_pictures_is_asked_what_it_can_answer(
+    walk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told whom to look at, sees no mirrored pictures, and learns from none that are turned."""
+    monkeypatch.setitem(MODELS, "boxed", BoxedSettings)
+    values = {**config_to_dict(small_config()), "model": {"name": "boxed"}, "loss": {}}
+    values["augment"]["rotation_deg"] = 0
+    config, weights = TrainConfig.parse(values), tmp_path / "stage_stills.pt"
+    save_checkpoint(weights, Checkpoint(config, stage=1, step=0, model=build_model(config).state_dict()))
+    plan = plan_of(walk, tmp_path / "out", weights, self_train=True)
+    predicts = [step for step in (*plan.probe_steps(), *plan.steps()) if step.command[0] == "predict"]
+    assert len(predicts) == 2
+    assert all("--given-boxes" in step.command for step in predicts)
+    assert not any("--flip-test" in step.command for step in plan.steps())
+    check_stages(plan.train_config(), ALONE)
+    assert main([*map(str, predicts[1].command[:1]), str(weights), *predicts[1].command[2:]]) == 0
+    labelled = read_annotations(plan.labelled, plan.data)
+    assert score_labelled(plan, plan.predictions, labelled)["10cm"] >= 0
+    with PredictionFile(plan.predictions) as predictions:
+        assert predictions.keys() == tuple((person.image.id, person.id) for person in labelled.people)
 
 
 def test_boxes_of_one_video_are_nothing_to_another(walk: Path, weights: Path, tmp_path: Path) -> None:
