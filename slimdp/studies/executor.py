@@ -144,7 +144,7 @@ def run_status(
         elif run.folder in failures or (folder / records.FAILURE).exists():
             broken.add(run.folder)
             failed.append(run)
-        elif all(each.checkpoint(prepared.out).exists() for each in run.needs):
+        elif all(each.checkpoint(prepared.out).exists() for each in run.begins_with):
             ready.append(run)
         else:
             (blocked if broken & {each.folder for each in run.needs} else waiting).append(run)
@@ -177,7 +177,7 @@ def work_ahead(runs: Sequence[PlannedRun]) -> dict[Path, float]:
     after: dict[Path, float] = {}  # the longest way behind a run
     for run in reversed(runs):
         way[run.folder] = run.work + after.get(run.folder, 0.0)
-        for before in (*run.upstream[-1:], *(() if run.teacher is None else (run.teacher,))):
+        for before in run.begins_with:
             after[before.folder] = max(after.get(before.folder, 0.0), way[run.folder])
     return way
 

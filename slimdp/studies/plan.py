@@ -55,6 +55,12 @@ class PlannedRun:
         return self.row is None
 
     @property
+    def begins_with(self) -> tuple[PlannedRun, ...]:
+        """The stages whose weights it takes up itself: that before it, its teacher's, its finder's."""
+        other = [run for run in (self.teacher, self.finder) if run is not None]
+        return (*self.upstream[-1:], *other)
+
+    @property
     def needs(self) -> tuple[PlannedRun, ...]:
         """The stages that must be done before it begins, each after those that it needs itself."""
         other = [run for run in (self.teacher, self.finder) if run is not None]

@@ -8,6 +8,7 @@ import pytest
 
 from slimdp.studies import PlannedRun
 from slimdp.studies.executor import run_status, seconds_left
+from slimdp.studies.prepare import RunState, what_is_missing
 from tests.studies.test_plan import planned, trained
 
 
@@ -83,6 +84,21 @@ def test_what_a_row_begins_with_may_be_done_before(tmp_path: Path) -> None:
     runs = stages("ax", "ay")
     end(runs[0], tmp_path)
     assert [trained(run) for run in Taken(runs[1:], tmp_path).take_all()] == ["x", "y"]
+
+
+def test_nobody_waits_for_what_is_not_made_again(tmp_path: Path) -> None:
+    """The weights of a first stage were removed, as they may be once the second one is trained."""
+    first, second, row = planned("ax")
+    end(second, tmp_path)
+    todo = what_is_missing([state_of(run, tmp_path) for run in (first, second, row)])
+    assert todo == [row]
+    assert Taken(tuple(todo), tmp_path).take_all() == [row]
+
+
+def state_of(run: PlannedRun, out: Path) -> RunState:
+    """Of a run that is done where its weights are there."""
+    there = run.checkpoint(out).exists()
+    return RunState(run, done=there and run.trains, running=False, step=0, trained=there)
 
 
 def test_a_failure_blocks_those_that_begin_with_it_alone(tmp_path: Path) -> None:
