@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from slimdp.__main__ import main
 from slimdp.config import ConfigError, DataSource, TrainConfig, config_to_dict
 from slimdp.evaluation.scorer import evaluate_scores
+from slimdp.inference import predict_people
 from slimdp.models import MODELS
 from slimdp.settings_file import dump_yaml, parse_yaml
-from slimdp.studies import Study, plan_runs, read_study
+from slimdp.structures import DensePoseInstance
+from slimdp.studies import Study, find_studies, plan_runs, read_study
+from slimdp.studies.page import person_panels
 from slimdp.studies.prepare import prepare
 from slimdp.surface import load_surface
 from tests.studies.here import carry_out_here, results_of
@@ -59,6 +63,18 @@ def test_its_scores_are_those_of_the_files(
     wanted = evaluate_scores("p.h5", labels.annotations, load_surface("open"), names)
     assert {name: scores["two"][name] for name in wanted} == pytest.approx(wanted, abs=0.01)
     assert not prepare(study, out, None, device="cpu").todo
+    # So its people on the page are: what is told of them is counted from these predictions.
+    seen = []
+
+    def predict(*given: Any, scales: Sequence[float] = (1.0,), **more: Any) -> Iterator[DensePoseInstance]:
+        seen.append(tuple(scales))
+        return predict_people(*given, scales=scales, **more)
+
+    monkeypatch.setattr(person_panels, "predict_people", predict)
+    (swept,) = find_studies([out])
+    panel = person_panels.people_images(swept, 1, device="cpu").panels[0]
+    assert seen == [(1.0,), (0.5, 2.0)]
+    assert [line.title for line in panel.lines] == ["labels", "one", "two"]
     with pytest.raises(ConfigError, match=r"two/seed_0: scales: \[0\.5, 2\.0\], \[1\.0\]"):
         prepare(make(one=None, two=None), out, ["two"], device="cpu")
 

@@ -97,7 +97,8 @@ def people_images(
     people = [person.with_uv_points() for person in everyone if person.has_uv.any()]
     chosen, frames = choose_people(people, count), most_seen(people)
     wanted = list({_key(person): person for person in (*chosen, *frames)}.values())
-    found, surface = _predict(checkpoints, wanted, device)
+    scales = {run.row: run.scales for run in swept.runs.values() if run.row is not None}
+    found, surface = _predict(checkpoints, scales, wanted, device)
     panels = [_panel(swept, number, person, found, surface) for number, person in enumerate(chosen, 1)]
     textures: list[PageImage] = []
     if isinstance(surface, BodySurface):
@@ -132,9 +133,10 @@ def _checkpoints(swept: SweptStudy) -> dict[str, Path]:
 
 
 def _predict(
-    checkpoints: Mapping[str, Path], people: Sequence[PersonAnnotation], device: str
-) -> tuple[dict[str, dict[_Key, DensePoseInstance]], Surface]:
-    """Everyone by every row, and the surface that the last row speaks of, as all rows of a study do."""
+    checkpoints: Mapping[str, Path], scales: Mapping[str, Sequence[float]],
+    people: Sequence[PersonAnnotation], device: str,
+) -> tuple[dict[str, dict[_Key, DensePoseInstance]], Surface]:  # fmt: skip
+    """Everyone by every row, at its scales, and the surface of the last one, as all of a study have it."""
     found = {}
     surface = ""
     for row, file in tracked(checkpoints.items(), "predict people", "rows"):
@@ -143,7 +145,8 @@ def _predict(
         except CheckpointError as error:
             raise CheckpointError(f"{error}; --no-panels draws nobody and needs no weights") from error
         surface = config.surface
-        predictions = predict_people(to_device(model, choose_device(device)), people, config.crop)
+        placed = to_device(model, choose_device(device))
+        predictions = predict_people(placed, people, config.crop, scales=scales[row])
         found[row] = {(each.image_id, each.annotation_id): each for each in predictions}
     return found, load_surface(surface)
 
