@@ -22,6 +22,7 @@ from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.progress import tracked
 from slimdp.config import CropSettings
+from slimdp.data.crops import BACKGROUND
 from slimdp.data.dataset import PointLabels
 from slimdp.data.outline import has_outline, outline_in_crop
 from slimdp.evaluation.predictions import PredictionFile, PredictionOrigin, PredictionWriter
@@ -29,7 +30,7 @@ from slimdp.geometry import apply_affine, invert_affine
 from slimdp.inference.predictor import predict_people
 from slimdp.models import DensePoseModel
 from slimdp.settings_file import ConfigError
-from slimdp.structures import DensePoseInstance, LabelSource, PersonAnnotation
+from slimdp.structures import IGNORE, DensePoseInstance, LabelSource, PersonAnnotation
 
 #: People in a file: a killed run does so many again at most.
 PEOPLE_A_FILE = 256
@@ -86,7 +87,8 @@ def _people_sha256(people: Sequence[PersonAnnotation]) -> str:
         outline = person.coarse if person.has_coarse else person.mask
         assert outline is not None
         digest.update(pictures[file] + np.asarray(person.box, np.float64).tobytes())
-        digest.update(np.packbits(outline != 0).tobytes() + repr((person.image.id, person.id)).encode())
+        shown = (outline != BACKGROUND) & (outline != IGNORE)  # as `outline_in_crop` has it
+        digest.update(np.packbits(shown).tobytes() + repr((person.image.id, person.id)).encode())
     return digest.hexdigest()
 
 

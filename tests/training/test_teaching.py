@@ -27,7 +27,7 @@ from slimdp.inference.person_maps import CropNetwork
 from slimdp.inference.teacher import TaughtLabels, taught_points, teach
 from slimdp.losses import loss_terms
 from slimdp.motion.thin_plate import TpsMotion
-from slimdp.structures import DensePoseInstance, LabelSource
+from slimdp.structures import IGNORE, DensePoseInstance, LabelSource
 from slimdp.suggest.network import describe_frames
 from slimdp.surface import UvSymmetry
 from slimdp.training import load_model, train
@@ -115,6 +115,19 @@ def test_other_pictures_boxes_or_teachers_are_refused(teacher: Path, tmp_path: P
     cv2.imwrite(str(file), 255 - cv2.imread(str(file)))
     with pytest.raises(ConfigError, match="other pictures"):
         teach(model, config.crop, people, tmp_path / "said", "sha")
+
+
+def test_pixels_that_come_to_be_known_are_another_outline(teacher: Path, tmp_path: Path) -> None:
+    """Pixels of no known label are none of the person's (`outline_in_crop`)."""
+    model, config = load_model(teacher)
+    person = ellipse_person(tmp_path, 1)
+    assert person.coarse is not None
+    coarse = np.array(person.coarse)
+    coarse[100:140, 100:140] = IGNORE
+    teach(model, config.crop, [replace(person, coarse=coarse)], tmp_path / "said", "sha")
+    known = np.where(coarse == IGNORE, 1, coarse)
+    with pytest.raises(ConfigError, match="other pictures, boxes or outlines"):
+        teach(model, config.crop, [replace(person, coarse=known)], tmp_path / "said", "sha")
 
 
 def test_whole_pictures_show_taught_points_too(teacher: Path, ellipses: DataSource, tmp_path: Path) -> None:
