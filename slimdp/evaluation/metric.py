@@ -73,7 +73,7 @@ class Metric(Protocol):
 class SecondsAnImage:
     """ "seconds_an_image": from a picture's file to what is predicted of it, mean over the pictures.
 
-    Known where a network predicts, not of a file of predictions.
+    Those count in which nobody was found, too. Known where a network predicts, not of a file of predictions.
     """
 
     def __init__(self, settings: MetricSettings) -> None:
@@ -86,7 +86,7 @@ class SecondsAnImage:
         return ScoreKind("s an image", "s", higher_is_better=False) if name == "seconds_an_image" else None
 
     def update(self, truth: ImageTruth, predicted: Predicted) -> None:
-        """Add the time of an image, or of some people in it."""
+        """Add the time of an image, or of some people in it; without a time it was not looked at."""
         if predicted.seconds is not None:
             self._seconds += predicted.seconds
             self._images.add(truth.image.id)

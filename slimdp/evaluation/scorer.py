@@ -97,11 +97,22 @@ class Scorer:
         """Who must be predicted: everyone, or those with points where the scores ask for no others."""
         return self._truths.people if self._everyone else self._truths.with_points()
 
-    def take(self, predictions: Iterable[DensePoseInstance | Detection], timed: bool = False) -> None:
-        """Give predictions on as they come, in any order; `timed`: they are made meanwhile, so tell how fast.
+    def take(
+        self,
+        predictions: Iterable[DensePoseInstance | Detection],
+        timed: bool = False,
+        images: Iterable[int] = (),
+    ) -> None:
+        """Give predictions on as they come, in any order.
+
+        Args:
+            predictions: of people, or of whom somebody found.
+            timed: they are made meanwhile, so tell how fast.
+            images: ids of those that are looked at, of which the time counts though nobody is found there.
 
         Raises ValueError for a prediction of an image that is not in the set, or one that cannot be scored.
         """
+        looked_at = [self._truths.by_image[image] for image in images]
         begin = time.perf_counter()
         for predicted in predictions:
             seconds = time.perf_counter() - begin if timed else None
@@ -113,7 +124,14 @@ class Scorer:
                 raise ResultFileError(f"{image}: {self._truths.file} has no such image")
             for metric in self.metrics:
                 metric.update(truth, Predicted((predicted,), seconds))
+            if not looked_at:
+                looked_at = [truth]
             begin = time.perf_counter()
+        if timed and looked_at:  # from the last prediction to the end nobody more was found
+            rest = time.perf_counter() - begin
+            for metric in self.metrics:
+                for number, truth in enumerate(looked_at):
+                    metric.update(truth, Predicted(seconds=0.0 if number else rest))
 
     def compute(self) -> dict[str, Score]:
         """The scores that were asked for, by name; raises ValueError where there is no truth."""

@@ -295,7 +295,8 @@ def _score(task: RunTask, folder: Path) -> RunResult:
     finder = _load_finder(task, device)
 
     # Whoever is given boxes answers for everybody; of a network's own people some may not be found.
-    missing: Literal["raise", "wrong"] = "wrong" if model.spec.detects or finder is not None else "raise"
+    finds = model.spec.detects or finder is not None
+    missing: Literal["raise", "wrong"] = "wrong" if finds else "raise"
     import_modules(task.evaluated.imports)
     scores = {}
     for place, scored in task.evaluated.sets.items():
@@ -306,7 +307,7 @@ def _score(task: RunTask, folder: Path) -> RunResult:
             predicted = predict_set(placed, scorer.people, images, config.crop, task.run.scales)
         else:
             predicted = predict_where_found(*finder, placed, images, config.crop, task.run.scales)
-        scorer.take(predicted, timed=True)
+        scorer.take(predicted, timed=True, images=truths.images if finds else ())
         known = {name: score.value for name, score in scorer.compute().items()}
         scores[place] = {name: _rounded(name, value) for name, value in known.items() if value is not None}
     _keep_end(task, folder)

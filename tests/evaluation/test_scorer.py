@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from slimdp.evaluation import (
     read_truths,
     summarize,
 )
+from slimdp.structures import DensePoseInstance
 from slimdp.surface.body import BodySurface
 
 #: A metric in a file of its own, as `imports:` of a settings file brings it in.
@@ -85,6 +87,31 @@ def test_time_is_measured_where_predictions_are_made(flat_surface: BodySurface, 
         scorer.take(iter([prediction]), timed=timed)
         value = scorer.compute()["seconds_an_image"].value
         assert (value is not None and 0 <= value < 100) if timed else value is None
+
+
+@pytest.mark.parametrize("found", [(), (2,), (2, 2, 3)])
+def test_pictures_without_anybody_take_their_time(
+    flat_surface: BodySurface, perfect_pair: Any, monkeypatch: pytest.MonkeyPatch, found: tuple[int, ...]
+) -> None:
+    """Four pictures at a second each, whoever is found in them."""
+    clock = [0.0]
+    monkeypatch.setattr("slimdp.evaluation.scorer.time.perf_counter", lambda: clock[0])
+    person, prediction = perfect_pair()
+    images = [replace(person.image, id=number) for number in (1, 2, 3, 4)]
+    truths = EvaluationSet.of([replace(person, image=image) for image in images])
+
+    def predictions() -> Iterator[DensePoseInstance]:
+        for image in images:
+            clock[0] += 1
+            for _ in range(found.count(image.id)):
+                yield replace(prediction, image_id=image.id)
+
+    scorer = Scorer(["seconds_an_image"], truths, flat_surface)
+    scorer.take(predictions(), timed=True, images=[image.id for image in images])
+    assert scorer.compute()["seconds_an_image"].value == 1
+    untimed = Scorer(["seconds_an_image"], truths, flat_surface)
+    untimed.take(predictions(), images=[1, 2, 3, 4])
+    assert untimed.compute()["seconds_an_image"].value is None
 
 
 @pytest.mark.parametrize(
