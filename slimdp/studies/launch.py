@@ -214,16 +214,18 @@ class SubmittedSweep:
     def _tell(self, told: set[Path], finished: set[Path], log: Log) -> None:
         """A line for every run that ended since the last time."""
         status = run_status(self.prepared, finished)
+        ended = [run for run in (*status.done, *status.failed) if run.folder not in told]
+        if not ended:  # reading all scores takes a while, and this is asked every few seconds
+            return
         results = save_all_results(self.prepared)
-        for run in (*status.done, *status.failed):
-            if run.folder not in told:
-                told.add(run.folder)
-                if run in status.failed:
-                    failure = _failure(self.prepared, run)
-                    said = f"FAILED: {failure.error}; log: {failure.log}"
-                else:
-                    said = "trained" if run.trains else self.prepared.told(results[run.folder])
-                log(f"{run.name}: {said} ({len(told)} of {len(self.prepared.todo)})")
+        for run in ended:
+            told.add(run.folder)
+            if run in status.failed:
+                failure = _failure(self.prepared, run)
+                said = f"FAILED: {failure.error}; log: {failure.log}"
+            else:
+                said = "trained" if run.trains else self.prepared.told(results[run.folder])
+            log(f"{run.name}: {said} ({len(told)} of {len(self.prepared.todo)})")
 
 
 def summarise(

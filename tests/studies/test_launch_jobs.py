@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from flow_cache.runtime import job_array
 from flow_cache.runtime.job_array import JobError
 from flow_cache.runtime.lock import held
 from slimdp.__main__ import main
-from slimdp.studies import HeldError, Study, sweep
+from slimdp.studies import HeldError, Study, launch, sweep
 from slimdp.studies.executor import run_status
 from slimdp.studies.launch import SubmittedSweep, SweepJob, submit_sweep
 from slimdp.studies.prepare import alone, prepare
@@ -159,6 +160,26 @@ def test_a_row_that_failed_is_told_of(make_study: Callable[..., Study], tmp_path
     summary = SubmittedSweep(prepared, "local", ()).wait(said.append)
     assert [line.partition("; log: ")[0] for line in said] == [f"{row.name}: FAILED: ValueError: broken"]
     assert list(summary.failures) == [row.name]
+
+
+def test_scores_are_read_again_only_where_something_ended(
+    make_study: Callable[..., Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = prepare(make_study(tmp_path / "study", seeds=(0,)), tmp_path / "out")
+    row = next(run for run in prepared.todo if not run.trains)
+    read: list[str] = []
+    monkeypatch.setattr(launch, "save_all_results", lambda prepared: read.append("scores") or {})
+
+    def polls(jobs: object, cluster: str, tell: Callable[[], None], *_: object) -> None:
+        for poll in range(5):
+            if poll == 2:
+                write_failure(tmp_path / "out" / row.folder, ValueError("broken"))
+            tell()
+
+    monkeypatch.setattr(job_array, "wait_for_jobs", polls)
+    SubmittedSweep(prepared, "local", ()).wait(read.append)
+    told = f"{row.name}: FAILED: ValueError: broken"
+    assert [line.partition("; log: ")[0] for line in read] == ["scores", told, "scores"]
 
 
 def test_a_job_that_is_displaced_is_queued_again_as_it_was(
