@@ -90,8 +90,8 @@ def write_report(
     files = []
     if figures is not None:
         for name, content in _files(parts):
-            write_bytes(figures / one_file_name(name), content)
-            files.append(figures / name)
+            files.append(figures / one_file_name(name))
+            write_bytes(files[-1], content)
     return ReportSummary(out, tuple(files), tuple(note for part in parts for note in _notes(part)))
 
 

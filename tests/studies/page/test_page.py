@@ -18,7 +18,7 @@ import pytest
 from slimdp.__main__ import main
 from slimdp.settings_file import dump_yaml, read_mapping
 from slimdp.studies import find_studies
-from slimdp.studies.page import ReportSettings, write_report
+from slimdp.studies.page import ReportSettings, write, write_report
 from slimdp.studies.page.curves import study_figures, training_images
 from slimdp.studies.page.person_panels import choose_rows, people_images, skin_share
 from slimdp.studies.swept import changed_runs
@@ -312,6 +312,13 @@ def test_without_people_no_weights_are_needed(
     with_people = write_report(find_studies([results], without_figures), out)
     assert any("None of the rows has weights here" in note for note in with_people.notes)
     assert "None of the rows has weights here" in out.read_text()
+
+
+def test_files_are_told_by_the_names_that_they_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "_files", lambda parts: [("a study/of <mine>.csv", b"1"), ("b.csv", b"2")])
+    summary = write_report([], tmp_path / "report.html", tmp_path / "figures")
+    assert [file.read_bytes() for file in summary.files] == [b"1", b"2"]
+    assert sorted(summary.files) == sorted((tmp_path / "figures").iterdir())
 
 
 def test_chosen_rows_draw_the_people(swept_folder: Path, without_figures: Path, tmp_path: Path) -> None:
