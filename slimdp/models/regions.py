@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from slimdp.geometry import crop_from_map, map_from_crop
+from slimdp.geometry import map_from_crop
 from slimdp.structures import IGNORE, PoseBatch
 
 BACKGROUND = 0
@@ -57,7 +57,7 @@ def picture_labels(batch: PoseBatch) -> PoseBatch:
     Returns what `ModelOutput.regions` takes.
     """
     pictures, image = len(batch.images), batch.image_index
-    inside = _inside_boxes(batch)
+    inside = inside_boxes(batch.box, (batch.coarse.shape[-2], batch.coarse.shape[-1]), batch.stride)
     unknown = batch.coarse == IGNORE
     part = torch.where(unknown, 0, batch.coarse)
 
@@ -85,15 +85,21 @@ def without_crowds(coarse: Tensor, crowd: Tensor | None) -> Tensor:
     return coarse if crowd is None else coarse.masked_fill(crowd & (coarse == BACKGROUND), IGNORE)
 
 
-def _inside_boxes(batch: PoseBatch) -> Tensor:
-    """(N, h, w) bool: the map pixels whose centres lie in the box of each person."""
-    height, width = batch.coarse.shape[-2:]
-    steps = (torch.arange(side, device=batch.box.device) for side in (width, height))
-    x, y = (crop_from_map(each, batch.stride)[None] for each in steps)
-    left, top, wide, high = (batch.box - batch.box.new_tensor([0.5, 0.5, 0, 0])).unbind(1)
-    columns = (x >= left[:, None]) & (x < (left + wide)[:, None])
-    rows = (y >= top[:, None]) & (y < (top + high)[:, None])
-    return rows[:, :, None] & columns[:, None, :]
+def to_corners(box: Tensor) -> Tensor:
+    """(N, 4) x, y, width, height -> x0, y0, x1, y1."""
+    return torch.cat([box[:, :2], box[:, :2] + box[:, 2:]], dim=1)
+
+
+def inside_boxes(box: Tensor, size: tuple[int, int], stride: int) -> Tensor:
+    """(N, h, w) bool: the pixels of maps of a size (h, w) whose centres lie in each box (N, 4) xywh.
+
+    `stride` px of the picture to one of the maps; a box begins where its first pixel does.
+    """
+    centres = [(torch.arange(side, device=box.device) + 0.5) * stride for side in size]
+    x, y, width, height = box[:, :, None].unbind(1)
+    in_rows = (centres[0] >= y) & (centres[0] < y + height)
+    in_columns = (centres[1] >= x) & (centres[1] < x + width)
+    return in_rows[:, :, None] & in_columns[:, None, :]
 
 
 def region_px(points: Tensor, box: Tensor, side: int) -> Tensor:

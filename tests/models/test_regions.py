@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from slimdp.losses import count_labels, loss_terms, total_loss
-from slimdp.models.regions import region_labels, region_px, sample_regions
+from slimdp.models.regions import inside_boxes, region_labels, region_px, sample_regions, to_corners
 from slimdp.structures import IGNORE, DensePoseMaps, ModelOutput, PoseBatch
 
 
@@ -45,6 +45,20 @@ def test_labels_are_those_of_the_nearest_pixel() -> None:
                 inside = 0 <= i < 16 and 0 <= j < 16
                 wanted = batch.coarse[person[region], i, j].item() if inside else IGNORE
                 assert found[region, row, column] == wanted
+
+
+def test_map_pixels_lie_in_a_box_by_their_centres() -> None:
+    """Each of 5 x 6 pixels of stride 4, one by one: pixel (0, 0) has its centre at (2, 2)."""
+    box = torch.tensor([[2.0, 6, 12, 4.5], [-3, -3, 4.9, 40], [2.1, 0, 4, 4], [0, 0, 24, 20]])
+    found = inside_boxes(box, (5, 6), 4)
+    for (x, y, width, height), inside in zip(box.tolist(), found):
+        for row in range(5):
+            for column in range(6):
+                centre = 4 * column + 2, 4 * row + 2
+                wanted = x <= centre[0] < x + width and y <= centre[1] < y + height
+                assert inside[row, column] == wanted
+    assert found.sum((1, 2)).tolist() == [6, 0, 1, 30]
+    assert to_corners(box)[0].tolist() == [2, 6, 14, 10.5]
 
 
 def test_points_go_to_every_region_of_their_person() -> None:

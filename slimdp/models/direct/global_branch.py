@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from slimdp.models.direct.normalise import Members
 from slimdp.models.direct.residual_fcn import ResidualFcn
 from slimdp.models.direct.sites import ActiveSites
+from slimdp.models.regions import to_corners
 from slimdp.structures import DensePoseMaps
 from slimdp.surface.layout import PartLayout
 
@@ -91,7 +92,7 @@ def person_maps(
     """
     from torchvision.ops import roi_align
 
-    corners = torch.cat([window[:, :2], window[:, :2] + window[:, 2:]], dim=1)
+    corners = to_corners(window)
 
     def over_windows(values: Tensor, index: Tensor, stride: int) -> Tensor:
         rows = torch.cat([index[:, None].to(values.dtype), corners.to(values.dtype)], dim=1)

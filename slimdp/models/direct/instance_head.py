@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from slimdp.models.direct.mask_heads import HEAD_NUMBERS
 from slimdp.models.heads import convolution
+from slimdp.models.regions import to_corners
 from slimdp.structures import PoseBatch
 
 #: A location is of a person if it is nearer than so many strides to the middle of the box (FCOS, 3.3).
@@ -108,7 +109,7 @@ class InstanceHead(nn.Module):
         `matched` (B, L) is as of `match_people`, which says whom each location is of. A location of nobody in
         a crowd has no loss: it may be of one of these people.
         """
-        boxes = _corners(batch.box)
+        boxes = to_corners(batch.box)
         of_image = [torch.where(batch.image_index == image)[0] for image in range(len(matched))]
         targets = [{"boxes": boxes[who], "labels": torch.zeros_like(who)} for who in of_image]
         # torchvision counts the people of each picture from 0; the last entry is nobody's.
@@ -133,7 +134,7 @@ def match_people(found: Locations, batch: PoseBatch) -> Tensor:
     It lies in the box near its middle, and the longest of the four lengths is one of its level's; of several
     people it is the smallest one's.
     """
-    boxes, place, stride = _corners(batch.box), found.place, found.stride
+    boxes, place, stride = to_corners(batch.box), found.place, found.stride
     near = (place[:, None] - (boxes[:, :2] + boxes[:, 2:]) / 2).abs().amax(2) < CENTRE_STRIDES * stride[
         :, None
     ]
@@ -198,17 +199,12 @@ def find_given(found: Locations, batch: PoseBatch) -> Chosen:
     """For each given box the location whose own box fits best, by overlap times score."""
     from torchvision.ops import box_iou
 
-    corners, location = _corners(batch.box), []
+    corners, location = to_corners(batch.box), []
     for box, image in zip(corners, batch.image_index.tolist()):
         fit = box_iou(box[None], found.boxes[image])[0] * found.scores[image]
         location.append(fit.argmax())
     index = torch.stack(location) if location else batch.image_index
     return Chosen(batch.image_index, index, torch.ones_like(batch.box[:, 0]), batch.box)
-
-
-def _corners(box: Tensor) -> Tensor:
-    """Boxes (N, 4) x, y, width, height -> x0, y0, x1, y1."""
-    return torch.cat([box[:, :2], box[:, :2] + box[:, 2:]], dim=1)
 
 
 def _squares(size: torch.Size, stride: int, like: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ from slimdp.models.direct.mask_heads import MaskFeatures, conv_norm_relu, mask_l
 from slimdp.models.draws import draw_people
 from slimdp.models.heads import float_images
 from slimdp.models.model import DensePoseModel
-from slimdp.models.regions import without_crowds
+from slimdp.models.regions import inside_boxes, without_crowds
 from slimdp.structures import IGNORE, DensePoseMaps, Instances, ModelOutput, PoseBatch
 from slimdp.surface.layout import PartLayout
 from slimdp.surface.people import PEOPLE
@@ -238,13 +238,7 @@ class SharedFeatures:
 def true_masks(batch: PoseBatch) -> Tensor:
     """Where each person is, (N, h, w) bool, map px: by the outline, or without one all of the box."""
     assert batch.mask is not None
-    centres = [
-        (torch.arange(side, device=batch.box.device) + 0.5) * batch.stride for side in batch.mask.shape[1:]
-    ]
-    x, y, width, height = batch.box[:, :, None].unbind(1)
-    in_rows = (centres[0] >= y) & (centres[0] < y + height)
-    in_columns = (centres[1] >= x) & (centres[1] < x + width)
-    in_box = in_rows[:, :, None] & in_columns[:, None, :]
+    in_box = inside_boxes(batch.box, (batch.mask.shape[-2], batch.mask.shape[-1]), batch.stride)
     unknown = (batch.mask == IGNORE).flatten(1).all(1)[:, None, None]
     return torch.where(unknown, in_box, batch.mask == 1)
 

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slimdp.models.heads import output_channels
-from slimdp.models.region.detection import Regions, to_corners
-from slimdp.models.regions import sample_regions
+from slimdp.models.region.detection import Regions
+from slimdp.models.regions import sample_regions, to_corners
 from slimdp.structures import IGNORE, DensePoseMaps, PoseBatch
 from slimdp.surface.layout import PartLayout
 

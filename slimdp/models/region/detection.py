@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from slimdp.models.draws import picture_seeds
+from slimdp.models.regions import to_corners
 from slimdp.structures import PoseBatch
 
 #: Classes: background and person.
@@ -158,13 +159,8 @@ def image_index(corners: Sequence[Tensor]) -> Tensor:
     return torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
 
 
-def to_corners(box: Tensor) -> Tensor:
-    """(N, 4) x, y, width, height -> x0, y0, x1, y1."""
-    return torch.cat([box[:, :2], box[:, :2] + box[:, 2:]], dim=1)
-
-
 def from_corners(corners: Tensor) -> Tensor:
-    """The other way round; sides are at least a hundredth of a px."""
+    """(N, 4) x0, y0, x1, y1 -> x, y, width, height; sides are at least a hundredth of a px."""
     return torch.cat([corners[:, :2], (corners[:, 2:] - corners[:, :2]).clamp(min=1e-2)], dim=1)
 
 

@@ -30,9 +30,8 @@ from slimdp.models.region.detection import (
     PersonDetector,
     from_corners,
     image_index,
-    to_corners,
 )
-from slimdp.models.regions import region_labels
+from slimdp.models.regions import region_labels, to_corners
 from slimdp.structures import Instances, ModelOutput, PoseBatch
 from slimdp.surface.layout import PartLayout
 from slimdp.surface.people import PEOPLE
