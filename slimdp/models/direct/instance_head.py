@@ -196,13 +196,18 @@ def detect(found: Locations, size: tuple[int, int], most: int) -> Chosen:
 
 
 def find_given(found: Locations, batch: PoseBatch) -> Chosen:
-    """For each given box the location whose own box fits best, by overlap times score."""
+    """For each given box the location whose own box fits best, by overlap times score.
+
+    Where none of them overlaps it, the location nearest to its middle.
+    """
     from torchvision.ops import box_iou
 
-    corners, location = to_corners(batch.box), []
-    for box, image in zip(corners, batch.image_index.tolist()):
-        fit = box_iou(box[None], found.boxes[image])[0] * found.scores[image]
-        location.append(fit.argmax())
+    boxes, scores, place = found.boxes, found.scores, found.place
+    middles, location = batch.box[:, :2] + batch.box[:, 2:] / 2, []
+    for box, middle, image in zip(to_corners(batch.box), middles, batch.image_index.tolist()):
+        fit = box_iou(box[None], boxes[image])[0] * scores[image]
+        apart = (place - middle).square().sum(1)
+        location.append(torch.where(fit.max() > 0, fit.argmax(), apart.argmin()))
     index = torch.stack(location) if location else batch.image_index
     return Chosen(batch.image_index, index, torch.ones_like(batch.box[:, 0]), batch.box)
 

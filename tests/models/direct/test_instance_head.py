@@ -143,6 +143,25 @@ def test_given_boxes_are_answered_in_their_order_by_what_fits_best() -> None:
     assert len(find_given(sure, batch_of(BOXES[:0], IMAGE_INDEX[:0])).location) == 0
 
 
+def test_a_box_that_nothing_overlaps_is_answered_from_its_middle() -> None:
+    """That is (104.5, 106) px: the nearest is pixel (6, 6) of stride 16, which lies at (104, 104)."""
+    _, found = locations()
+    nothing = replace(found, sides=torch.zeros_like(found.sides))
+    chosen = find_given(nothing, batch_of(BOXES[2:3], IMAGE_INDEX[2:3]))
+    assert chosen.location.tolist() == [256 + 6 * 8 + 6]
+
+
+def test_all_locations_are_looked_at_once_for_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = locations()
+    asked = []
+    for name in ("boxes", "scores"):
+        values = getattr(found, name)
+        counted = property(lambda self, name=name, values=values: asked.append(name) or values)
+        monkeypatch.setattr(Locations, name, counted)
+    find_given(found, batch_of(BOXES, IMAGE_INDEX))
+    assert sorted(asked) == ["boxes", "scores"]
+
+
 def test_locations_of_nobody_in_a_crowd_have_no_loss() -> None:
     """Against the focal loss summed location by location (Lin et al., equation 5)."""
     head, found = locations()
