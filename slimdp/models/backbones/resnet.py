@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from flow_cache.runtime.checksums import file_sha256
 from slimdp.config import ConfigError
 from slimdp.models.backbones.backbone import Backbone
 
@@ -96,13 +97,16 @@ def _dilate(layer: nn.Module, before: int) -> None:
 
 
 def _download(url: str) -> Path:
-    """The file of published weights, in torch's cache, its hash checked; raises ConfigError without a way."""
+    """The file of published weights, in torch's cache, its hash checked.
+
+    Raises ConfigError without a way to it, or where what is in the cache is not what was published.
+    """
     import torch
 
+    digest = url.rpartition("-")[2].partition(".")[0]  # how the names of torchvision's files end
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
-        digest = file.stem.rpartition("-")[2]  # how the names of torchvision's files end
         download: Any = torch.hub.download_url_to_file
         try:
             download(url, str(file), hash_prefix=digest, progress=False)
@@ -110,4 +114,6 @@ def _download(url: str) -> Path:
             raise ConfigError(
                 f"{url} cannot be downloaded ({error}); fetch it elsewhere and name its file"
             ) from error
+    if not file_sha256(file).hex().startswith(digest):
+        raise ConfigError(f"{file} is damaged or another file than {url}; remove it, and it is fetched again")
     return file

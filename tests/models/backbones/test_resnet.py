@@ -8,7 +8,7 @@ import torch
 from torchvision import models
 
 from slimdp.config import ConfigError
-from slimdp.models.backbones import Backbone, Resnet18, Resnet34, Resnet50, Resnet101
+from slimdp.models.backbones import Backbone, Resnet18, Resnet34, Resnet50, Resnet101, resnet
 
 
 @pytest.mark.parametrize(
@@ -87,4 +87,7 @@ def test_published_weights_are_taken_from_torchs_cache_or_fetched(
     assert url.endswith(f"-{digest}.pth")
     cached = tmp_path / "checkpoints" / url.rpartition("/")[2]
     cached.write_bytes(b"here")
+    with pytest.raises(ConfigError, match=r"resnet50-\w+\.pth is damaged or another .*remove it"):
+        fetch()
+    monkeypatch.setattr(resnet, "file_sha256", lambda file: bytes.fromhex(digest + "0" * 56))
     assert fetch() == cached
