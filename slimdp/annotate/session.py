@@ -1,6 +1,7 @@
 """One file being labelled: its document, pictures and views, what the page is told, and who may edit.
 
-Everything is called from the server's threads, one at a time.
+All of it is called from the server's threads, several at once. Labels, and who edits them, are read and
+changed under its lock; media and views are asked without it, and media have a lock of their own.
 """
 
 from __future__ import annotations

@@ -51,10 +51,10 @@ def region_labels(batch: PoseBatch, box: Tensor, person: Tensor, side: int) -> P
 def picture_labels(batch: PoseBatch) -> PoseBatch:
     """The labels of B pictures as if each were one person: for maps that tell nobody apart.
 
-    Of a map pixel that is in nobody's box, or that everybody whose box it is in calls background, background
-    is known. Where somebody has a coarse part, that counts, of several the last in the order of the parts. A
-    picture counts as many times as it has people. Background in a crowd is not known: it may be one of them.
-    Returns what `ModelOutput.regions` takes.
+    Background is known of a map pixel that everybody whose box it is in calls so; in nobody's box, everybody
+    in the picture. Where somebody has a coarse part, that counts, of several the last in the order of the
+    parts. A picture counts as many times as it has people. Background in a crowd is not known: it may be one
+    of them. Returns what `ModelOutput.regions` takes.
     """
     pictures, image = len(batch.images), batch.image_index
     inside = inside_boxes(batch.box, (batch.coarse.shape[-2], batch.coarse.shape[-1]), batch.stride)
