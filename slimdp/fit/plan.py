@@ -308,18 +308,10 @@ class FitPlan:
 
     def _find(self, video: VideoSource) -> FitStep:
         words = self._look(video, self.trained, self.found(video))
-        if self._takes_crops:  # whole pictures are not mirrored
-            words += ("--flip-test",)
         return FitStep(
             f"find people in the frames of {video.name}, and say where they are sure to be",
             (*words, "--write", PeopleFolder.name),
         )
-
-    @property
-    def _takes_crops(self) -> bool:
-        """Whether the network that is trained does, by its settings, which the user may have changed."""
-        config = load_config(self.training) if self.training.exists() else self.train_config()
-        return config.model.spec.input == "crop"
 
     def _look(self, video: VideoSource, checkpoint: Path, out: Path) -> tuple[str, ...]:
         words: tuple[str, ...] = ("video", str(video.path), "--out", str(out), "--weights", str(checkpoint))

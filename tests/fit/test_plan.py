@@ -87,7 +87,7 @@ def test_a_network_that_teaches_itself_is_trained_twice(walk: Path, weights: Pat
     assert [step.command[0] for step in steps] == names
     first, found, again, predicted, shown = steps[2:]
     assert f"--weights {first.done} --detector auto --anchors {plan.labelled} --anchors-of walk" in found.line
-    assert found.line.endswith("--flip-test --write people")
+    assert found.line.endswith("--write people")
     assert again.line.endswith(f"self --resume --initial {first.done} --device auto")
     assert again.done == plan.checkpoint == tmp_path / "self" / "stage_fit_2.pt"
     assert all(str(plan.checkpoint) in step.command for step in (predicted, shown))
@@ -96,7 +96,7 @@ def test_a_network_that_teaches_itself_is_trained_twice(walk: Path, weights: Pat
 def test_a_network_of_whole_pictures_is_asked_what_it_can_answer(
     walk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is told whom to look at, sees no mirrored pictures, and learns from none that are turned."""
+    """It is told whom to look at, and learns from no pictures that are turned."""
     monkeypatch.setitem(MODELS, "boxed", BoxedSettings)
     values = {**config_to_dict(small_config()), "model": {"name": "boxed"}, "loss": {}}
     values["augment"]["rotation_deg"] = 0
@@ -106,7 +106,6 @@ def test_a_network_of_whole_pictures_is_asked_what_it_can_answer(
     predicts = [step for step in (*plan.probe_steps(), *plan.steps()) if step.command[0] == "predict"]
     assert len(predicts) == 2
     assert all("--given-boxes" in step.command for step in predicts)
-    assert not any("--flip-test" in step.command for step in plan.steps())
     check_stages(plan.train_config(), ALONE)
     assert main([*map(str, predicts[1].command[:1]), str(weights), *predicts[1].command[2:]]) == 0
     labelled = read_annotations(plan.labelled, plan.data)
