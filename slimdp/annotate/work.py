@@ -51,7 +51,7 @@ class Work:
     def add(self, box: np.ndarray, more: Entry | None = None, track: int | None = None) -> Entry:
         """A new person in a box (4,) xywh px, with more fields."""
         content, media = self.session.document.content, self.session.media
-        added = sum(place >= self._new for _, place in self.wanted)
+        added = sum(table == "annotations" and place >= self._new for table, place in self.wanted)
         identity = 1 + added + max((int(entry["id"]) for entry in content["annotations"]), default=0)
         if track is None and media.is_video:
             track = (

@@ -156,6 +156,20 @@ def test_a_detector_adds_those_who_have_no_box(opened: Opened, monkeypatch: pyte
         do(opened, "detect")
 
 
+def test_people_found_in_a_new_file_can_be_undone(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Finds:
+        def detect(self, image: np.ndarray, index: int = 0) -> Boxes:
+            return Boxes(np.array([[40.0, 10, 80, 180], [0, 0, 30, 60]]), np.ones(2))
+
+    monkeypatch.setattr(opened.session, "_detector", Finds())
+    do(opened, "detect")
+    assert [person["id"] for person in opened.content()["annotations"]] == [1, 2]
+    assert opened.session.document.undo() == 0
+    assert opened.content()["annotations"] == opened.content()["images"] == []
+    opened.session.document.redo()
+    assert [person["id"] for person in opened.content()["annotations"]] == [1, 2]
+
+
 def test_removing_a_person_can_be_undone(asked: Opened) -> None:
     before = asked.content()
     assert do(asked, "remove", person=1) == {}
