@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +117,20 @@ class Document:
             raise
 
     def _write(self, line: dict[str, Any]) -> None:
-        """The line of the edit first: of a server that is killed in between, it is not believed."""
+        """The line of the edit first: of a server that is killed in between, it is not believed.
+
+        Where the file cannot be written the line goes again: one of a later edit would make it believed.
+        """
         encoded = self._encode()
-        with open(self._journal, "a", encoding="utf-8") as journal:
-            journal.write(json.dumps({**line, "digest": _digest(encoded)}) + "\n")
-        write_bytes(self.path, encoded)
+        before = self._journal.stat().st_size if self._journal.exists() else 0
+        try:
+            with open(self._journal, "a", encoding="utf-8") as journal:
+                journal.write(json.dumps({**line, "digest": _digest(encoded)}) + "\n")
+            write_bytes(self.path, encoded)
+        except BaseException:
+            with suppress(OSError):
+                os.truncate(self._journal, before)
+            raise
 
     def _encode(self) -> bytes:
         """The file's bytes; only entries that were never encoded before take time."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -97,6 +99,38 @@ def test_a_file_that_cannot_be_written_changes_nothing(
     monkeypatch.undo()
     act(opened.session, 0, "box", {"box": [0, 0, 30, 30]})
     assert len(opened.content()["annotations"]) == 2
+
+
+@pytest.mark.parametrize("fails", ["journal", "file"])
+def test_an_edit_that_was_not_saved_cannot_be_undone_later(
+    open_session: Callable[..., Opened], monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    opened = open_session()
+    act(opened.session, 0, "box", _BOX)
+    first = opened.labels.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    @contextmanager
+    def cut_off(path: Path, *_: object, **__: object) -> Iterator[TextIO]:
+        with path.open("a") as journal, StringIO() as text:
+            yield text
+            journal.write(text.getvalue()[:20])
+        full()
+
+    with monkeypatch.context() as patch:
+        if fails == "file":
+            patch.setattr("slimdp.annotate.document.write_bytes", full)
+        else:
+            patch.setattr("slimdp.annotate.document.open", cut_off, raising=False)
+        with pytest.raises(OSError, match="No space"):
+            act(opened.session, 0, "box", {"box": [0, 0, 30, 30]})
+    act(opened.session, 0, "box", {"box": [5, 5, 30, 30]})
+    document = open_session().session.document
+    assert document.edits == 2
+    document.undo()
+    assert opened.labels.read_bytes() == first
 
 
 def test_two_servers_on_one_file_are_refused(opened: Opened, surface: BodySurface) -> None:
