@@ -75,7 +75,10 @@ class Session:
             if page != self._page:
                 raise OtherPageError
             self._heard = self._clock()
-            yield
+            try:
+                yield
+            finally:  # a detector or a network may have taken long, while the page's pings waited
+                self._heard = self._clock()
 
     def claim(self, page: str, take: bool = False) -> None:
         """Let a page edit; OtherPageError where another one does that is still there, unless it is taken."""

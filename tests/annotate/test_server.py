@@ -134,6 +134,16 @@ def test_a_page_that_is_gone_keeps_nobody_out(open_session: Callable[..., Opened
     session.claim("second-page")
 
 
+def test_a_page_that_waits_for_a_long_answer_is_there(open_session: Callable[..., Opened]) -> None:
+    now = [0.0]
+    session = open_session(clock=lambda: now[0]).session
+    session.claim("first-page")
+    with session.by("first-page"):
+        now[0] = 30  # its pings wait meanwhile
+    with pytest.raises(OtherPageError):
+        session.claim("second-page")
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
