@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,16 @@ def boxes_of(people: Sequence[PersonAnnotation], video: str) -> Anchors:
 
 
 class AnchoredDetector:
-    """A detector that finds the drawn boxes where there are some, and whom it finds beside them."""
+    """A detector that finds the drawn boxes where there are some, and whom it finds beside them.
+
+    Where it knows who people are (`names_people`, as a file of boxes with tracks), these names stand: a drawn
+    box corrects the one of those that it overlaps most, and one of nobody whom the detector names in the
+    frame is left out. It says not who it is, and any number for it may be somebody's in a later frame.
+    """
 
     def __init__(self, detector: Detector, anchors: Anchors) -> None:
         self.name, self._detector, self._anchors = detector.name, detector, anchors
+        self._names_people = bool(getattr(detector, "names_people", False))
 
     def settings(self) -> dict[str, Any]:
         """What decides the boxes, as JSON."""
@@ -72,15 +79,28 @@ class AnchoredDetector:
         return f"{self._detector}; boxes that are drawn in {len(self._anchors)} frames stand"
 
     def detect(self, image: np.ndarray, index: int = 0) -> Boxes | None:
-        """As of `Detector`; drawn boxes come first, with score 1."""
+        """As of `Detector`; drawn boxes come first, with score 1, or in the place of named people's."""
         found, drawn = self._detector.detect(image, index), self._anchors.get(index)
         if drawn is None:
             return found
+        if self._names_people or (found is not None and found.track is not None):
+            return None if found is None else _corrected(found, drawn)
         xywh, score = [drawn], [np.ones(len(drawn))]
         if found is not None and len(found):
             others = (overlaps(found.xywh, drawn) <= _SAME_PERSON).all(axis=1)
             xywh, score = [*xywh, found.xywh[others]], [*score, found.score[others]]
         return Boxes(np.concatenate(xywh), np.concatenate(score))
+
+
+def _corrected(found: Boxes, drawn: np.ndarray) -> Boxes:
+    """The people found, in those drawn boxes (M, 4) xywh px that overlap theirs enough, the most first."""
+    xywh, score = found.xywh.copy(), found.score.copy()
+    overlap = overlaps(xywh, drawn)
+    while overlap.size and overlap.max() > _SAME_PERSON:
+        row, column = np.unravel_index(overlap.argmax(), overlap.shape)
+        xywh[row], score[row] = drawn[column], 1.0
+        overlap[row], overlap[:, column] = 0, 0
+    return replace(found, xywh=xywh, score=score)
 
 
 class AnchoredTracker:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -81,6 +82,45 @@ def test_drawn_boxes_stand_and_others_come_beside_them() -> None:
     assert (found.xywh[:, 0].tolist(), found.score.tolist()) == ([55, 120], [1, 0.7])
     assert detector.detect(image, 8) is detector.detect(image, 6)
     assert detector.settings()["anchors"] == [[7, [[55.0, 10.0, 20.0, 40.0]]]]
+
+
+class Names(Finds):
+    """A detector that knows who the people are, but not in every second frame."""
+
+    names_people = True
+
+    def __init__(self, *people: tuple[int, float]) -> None:
+        super().__init__(*(left for _, left in people))
+        self.boxes = replace(self.boxes, track=np.array([track for track, _ in people]))
+
+    def detect(self, image: np.ndarray, index: int = 0) -> Boxes | None:  # type: ignore[override]
+        return None if index % 2 else self.boxes
+
+
+def test_drawn_boxes_correct_people_who_have_names_and_bring_nobody() -> None:
+    image, anchors = np.zeros((100, 200, 3), np.uint8), np.array([[160.0, 10, 20, 40], [55, 10, 20, 40]])
+    detector = AnchoredDetector(Names((7, 50), (4, 57), (2, 120)), {3: anchors, 6: anchors})
+    found = detector.detect(image, 6)
+    assert found is not None
+    assert found.track is not None
+    assert found.track.tolist() == [7, 4, 2]
+    assert (found.xywh[:, 0].tolist(), found.score.tolist()) == ([50, 55, 120], [0.7, 1, 0.7])
+    assert detector.detect(image, 3) is None
+
+
+def test_whom_nobody_names_takes_no_number_of_somebody_else() -> None:
+    """A drawn person would be the tracker's number 2, and the file's person 2 the same one from then on."""
+    anchors = {2: np.array([[55.0, 10, 20, 40], [150, 10, 20, 40]]), 3: np.array([[150.0, 10, 20, 40]])}
+    tracker = AnchoredTracker(FlowTracker(TrackSettings(every=1)), anchors)
+    image = np.random.default_rng(0).integers(0, 255, (100, 200, 3)).astype(np.uint8)
+    shown = []
+    for index in range(6):
+        detector = AnchoredDetector(Names((1, 50), *([(2, 100.0)] if index > 3 else [])), anchors)
+        frame = VideoFrame(index, Fraction(index, 25), image)
+        found = detector.detect(image, index) if tracker.due(frame) else None
+        shown.append({each.track: each.box[0] for each in tracker.update(frame, found)})
+    assert [sorted(people) for people in shown] == [[1], [1], [1], [1], [1, 2], [1, 2]]
+    assert shown[4][2] == 100
 
 
 def test_a_frame_with_drawn_boxes_is_looked_at() -> None:

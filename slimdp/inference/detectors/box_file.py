@@ -62,6 +62,11 @@ class BoxFileDetector:
         """A file must be named."""
         return None
 
+    @property
+    def names_people(self) -> bool:
+        """Whether the file says who people are."""
+        return self._tracks is not None
+
     def settings(self) -> dict[str, Any]:
         """What decides the boxes, as JSON."""
         return {"file": file_sha256(self.path).hex()}
