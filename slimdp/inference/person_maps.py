@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from flow_cache import FlowCacheError
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image
 from slimdp.data.outline import require_kept_background
@@ -97,9 +98,11 @@ def tracked_maps(
 
     Batches end with every `piece` frames, so that they are the same where a later run begins with a piece;
     then `after_piece` is called with the maps of its last frame, before anything of the next frame is known.
+    Where a frame is damaged its FlowCacheError comes after the maps of all frames before it.
     """
+    faults: list[FlowCacheError] = []
     waiting: list[tuple[VideoFrame, list[TrackedPerson]]] = []
-    for frame in frames:
+    for frame in _sound(frames, faults):
         found = detector.detect(frame.image, frame.index) if tracker.due(frame) else None
         waiting.append((frame, tracker.update(frame, found)))
         ends = (frame.index + 1) % piece == 0
@@ -116,6 +119,16 @@ def tracked_maps(
                 after_piece(maps)
             yield maps
     yield from network.predict(waiting)
+    if faults:
+        raise faults[0]
+
+
+def _sound(frames: Iterable[VideoFrame], faults: list[FlowCacheError]) -> Iterator[VideoFrame]:
+    """The frames before a damaged one, whose error goes to `faults`."""
+    try:
+        yield from frames
+    except FlowCacheError as error:
+        faults.append(error)
 
 
 def _one(maps: DensePoseMaps, index: int) -> DensePoseMaps:

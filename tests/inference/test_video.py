@@ -311,14 +311,30 @@ def test_a_folder_of_somebody_else_is_not_filled(
         write_video(pipeline(frames=3), [RawWriter()], tmp_path, ORIGIN)
 
 
-def test_what_was_done_before_a_damaged_frame_stays(
-    pipeline: Callable[..., VideoPipeline], video: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def damaged(video: Path, tmp_path: Path) -> Path:
+    """The video, of which frame 70 is cut off."""
     damaged = tmp_path / "walk"
     damaged.mkdir()
     for file in video.iterdir():
         content = file.read_bytes()
         (damaged / file.name).write_bytes(content[:100] if file.stem == "070" else content)
+    return damaged
+
+
+def test_all_sound_frames_come_before_the_error_of_a_damaged_one(
+    pipeline: Callable[..., VideoPipeline], network: CropNetwork, damaged: Path
+) -> None:
+    whole = replace(network, batch=8)  # frames 68 and 69 wait for more
+    made = pipeline(source=open_frames(damaged), network=whole).poses()
+    assert [next(made).frame.index for _ in range(70)] == list(range(70))
+    with pytest.raises(FlowCacheError, match=r"070\.png is cut off"):
+        next(made)
+
+
+def test_what_was_done_before_a_damaged_frame_stays(
+    pipeline: Callable[..., VideoPipeline], damaged: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     message = (
         r"070.png is cut off.* Frames 0 to 63 are done and stay in .*: the same command with --frames 64"
