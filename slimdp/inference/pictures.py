@@ -187,12 +187,21 @@ def look_at(
     model: DensePoseModel, pictures: Sequence[Picture], affines: Sequence[np.ndarray], size: int,
     scales: Sequence[float] = ONE_SCALE,
 ) -> Instances:  # fmt: skip
-    """What a network says of pictures in squares of `size` px, by their affines, in evaluation mode."""
+    """What a network says of pictures in squares of `size` px, by their affines, in evaluation mode.
+
+    Raises ValueError where some of the pictures have boxes and others none.
+    """
+    given = sum(picture.boxes is not None for picture in pictures)
+    if 0 < given < len(pictures):
+        raise ValueError(
+            f"{given} of {len(pictures)} pictures have boxes, but wanted of all of a batch, or none: predict "
+            "those with boxes apart"
+        )
     weight = next(model.parameters())
     squares = np.stack([crop_image(p.image, affine, size) for p, affine in zip(pictures, affines)])
     images = torch.from_numpy(squares).to(weight.device).permute(0, 3, 1, 2).to(weight.dtype) / 255
     batch = PoseBatch.of_pictures(images, None, None)
-    if all(picture.boxes is not None for picture in pictures):
+    if given:
         boxes = [
             np.array([move_box(box, affine) for box in picture.boxes]).reshape(-1, 4)
             for picture, affine in zip(pictures, affines)

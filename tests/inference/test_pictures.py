@@ -1,4 +1,4 @@
-"""Networks of whole pictures: whose maps are whose."""
+"""Networks of whole pictures: whose maps are whose, and what they do not take."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -15,6 +16,7 @@ from slimdp.data.pictures import picture_affine
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.inference.image_pose import PersonPose
 from slimdp.inference.person_maps import CropNetwork
+from slimdp.inference.pictures import Picture, predict_pictures
 from slimdp.inference.predictor import instance_of
 from slimdp.inference.video_records import TrackedPerson, VideoFrame
 from slimdp.models import DensePoseModel
@@ -92,3 +94,10 @@ def test_a_box_that_reaches_out_of_the_picture_is_cut_to_it() -> None:
     mask = PersonPose(image, instance_of(maps.people[0], 0), PEOPLE, "open").mask
     assert mask[:, 102:].all()
     assert not mask[:8, :98].any()
+
+
+def test_pictures_with_boxes_and_without_do_not_go_together() -> None:
+    image = ImageRecord(1, Path(), "a.png", 120, 90)
+    mixed = [Picture(image, picture(), BOXES, (1, 2)), Picture(image, picture())]
+    with pytest.raises(ValueError, match=r"1 of 2 pictures have boxes.*all of a batch, or none"):
+        list(predict_pictures(SeesBright(), mixed, CROP))
