@@ -63,7 +63,15 @@ def expected_bars(surface: Surface) -> ErrorBars:
 def error_samples(
     model: DensePoseModel, people: Sequence[PersonAnnotation], crop: CropSettings, surface: Surface
 ) -> ErrorSamples:
-    """Errors at the points of people; raises ValueError where nobody has any."""
+    """Errors at the points of people.
+
+    Raises ValueError where nobody has any, and for a network that does not look at crops.
+    """
+    if model.spec.input != "crop":
+        raise ValueError(
+            "the network takes whole pictures, of which no error bars are made: slimdp calibrate takes "
+            "networks of crops"
+        )
     labelled = [each for each in (person.with_uv_points() for person in people) if len(each.part)]
     if not labelled:
         raise ValueError(f"none of the {len(people)} people has annotated points: nothing to calibrate on")

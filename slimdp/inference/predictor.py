@@ -20,12 +20,14 @@ from slimdp.inference.decoding import DecodedMaps, decode, decode_person
 from slimdp.inference.error_bars import ErrorBars, expected_of_parts
 from slimdp.inference.found_people import FoundPeople
 from slimdp.inference.multi_scale import ONE_SCALE, fuse_scales
-from slimdp.inference.pictures import detect_in_pictures, predict_in_pictures
+from slimdp.inference.pictures import PICTURES, detect_in_pictures, predict_in_pictures
 from slimdp.inference.video_records import PersonMaps
 from slimdp.models import DensePoseModel
 from slimdp.structures import DensePoseInstance, DensePoseMaps, ImageRecord, PersonAnnotation, PoseBatch
 from slimdp.surface.symmetry import UvSymmetry
 
+#: Crops that go through the network together.
+CROPS = 16
 #: A person, the affine (2, 3) from image px to crop px, and the crop (S, S, 3) uint8 RGB.
 _Crop = tuple[PersonAnnotation, np.ndarray, np.ndarray]
 
@@ -34,7 +36,7 @@ def predict_people(
     model: DensePoseModel,
     people: Sequence[PersonAnnotation],
     crop: CropSettings,
-    batch: int = 16,
+    batch: int | None = None,
     flip_symmetry: UvSymmetry | None = None,
     scales: Sequence[float] = ONE_SCALE,
     error_bars: ErrorBars | None = None,
@@ -49,10 +51,10 @@ def predict_people(
         people: with or without points. Each picture is opened once, and people come out picture by picture,
             in the order in which the pictures first appear.
         crop: how the crop is cut; as in training.
-        batch: crops that go through the network together.
+        batch: crops that go through the network together, or whole pictures; None: 16, or 4.
         flip_symmetry: average with the prediction of the mirrored crop, by this symmetry of the body.
         scales: of the crops, whose predictions are fused (`fuse_scales`).
-        error_bars: of the network, to say at every pixel how far off it may be.
+        error_bars: of a network of crops, to say at every pixel how far off it may be.
 
     Raises:
         ImageError: a picture is missing or damaged.
@@ -64,8 +66,13 @@ def predict_people(
             raise ValueError(
                 "the network takes whole pictures, which are not mirrored: leave out --flip-test"
             )
-        yield from predict_in_pictures(model, people, crop, scales=scales)
+        if error_bars is not None:
+            raise ValueError(
+                "the network takes whole pictures, of which there are no error bars: remove those beside it"
+            )
+        yield from predict_in_pictures(model, people, crop, PICTURES if batch is None else batch, scales)
         return
+    batch = CROPS if batch is None else batch
     if batch < 1:
         raise ValueError(f"batch = {batch}, but at least one crop is wanted")
     waiting: list[_Crop] = []
@@ -84,7 +91,7 @@ def predict_to_file(
     crop: CropSettings,
     out: str | Path,
     origin: PredictionOrigin | None = None,
-    batch: int = 16,
+    batch: int | None = None,
     flip_symmetry: UvSymmetry | None = None,
     scales: Sequence[float] = ONE_SCALE,
     error_bars: ErrorBars | None = None,

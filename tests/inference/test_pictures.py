@@ -6,6 +6,7 @@ from collections.abc import Collection
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,14 +15,17 @@ from torch import nn
 from slimdp.config import CropSettings, ModelSpec
 from slimdp.data.pictures import picture_affine
 from slimdp.geometry import apply_affine, invert_affine
+from slimdp.inference import predict_people
+from slimdp.inference.calibration import error_samples
 from slimdp.inference.image_pose import PersonPose
 from slimdp.inference.person_maps import CropNetwork
 from slimdp.inference.pictures import Picture, predict_pictures
 from slimdp.inference.predictor import instance_of
 from slimdp.inference.video_records import TrackedPerson, VideoFrame
 from slimdp.models import DensePoseModel
-from slimdp.structures import DensePoseMaps, ImageRecord, Instances, ModelOutput, PoseBatch
+from slimdp.structures import DensePoseMaps, ImageRecord, Instances, ModelOutput, PersonAnnotation, PoseBatch
 from slimdp.surface import PEOPLE
+from tests.inference.test_error_bars import bars_of
 
 CROP = CropSettings(size=128)
 #: Left, top, right, bottom px of two bright people, and somewhat larger boxes xywh of them.
@@ -66,6 +70,18 @@ def picture() -> np.ndarray:
     return image
 
 
+def people(folder: Path, pictures: int = 1) -> list[PersonAnnotation]:
+    """Both people of some pictures."""
+    found, nothing = [], np.zeros(0, np.int64)
+    for number in range(1, 1 + pictures):
+        cv2.imwrite(str(folder / f"{number}.png"), picture())
+        image = ImageRecord(number, folder / f"{number}.png", f"{number}.png", 120, 90)
+        for box in BOXES:
+            points, uv = np.zeros((0, 2)), np.zeros((0, 2), np.float32)
+            found.append(PersonAnnotation(len(found) + 1, image, box, points, nothing, uv, nothing, nothing))
+    return found
+
+
 def test_each_persons_mask_lies_in_the_own_box() -> None:
     """Of a network whose one map shows everybody."""
     network, image = CropNetwork(SeesBright(), CROP), picture()
@@ -94,6 +110,25 @@ def test_a_box_that_reaches_out_of_the_picture_is_cut_to_it() -> None:
     mask = PersonPose(image, instance_of(maps.people[0], 0), PEOPLE, "open").mask
     assert mask[:, 102:].all()
     assert not mask[:8, :98].any()
+
+
+def test_error_bars_of_whole_pictures_are_refused(tmp_path: Path) -> None:
+    model, everyone = SeesBright(), people(tmp_path)
+    with pytest.raises(ValueError, match=r"whole pictures, of which there are no error bars"):
+        list(predict_people(model, everyone, CROP, error_bars=bars_of()))
+    with pytest.raises(ValueError, match=r"whole pictures.*slimdp calibrate takes networks of crops"):
+        error_samples(model, everyone, CROP, surface=None)  # type: ignore[arg-type]
+    assert model.batches == []
+
+
+def test_as_many_pictures_go_through_together_as_is_said(tmp_path: Path) -> None:
+    model, everyone = SeesBright(), people(tmp_path, pictures=5)
+    assert len(list(predict_people(model, everyone, CROP))) == 10
+    assert model.batches == [4, 1]
+    assert len(list(predict_people(model, everyone, CROP, batch=3))) == 10
+    assert model.batches[2:] == [3, 2]
+    with pytest.raises(ValueError, match="batch = 0"):
+        list(predict_people(model, everyone, CROP, batch=0))
 
 
 def test_pictures_with_boxes_and_without_do_not_go_together() -> None:
