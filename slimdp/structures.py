@@ -113,6 +113,18 @@ class PersonAnnotation:
         return self.with_points(self.has_uv)
 
 
+def unlabelled_person(
+    identity: int, image: ImageRecord, box: np.ndarray, track: int | None = None, layout: PartLayout = PEOPLE
+) -> PersonAnnotation:
+    """Somebody whom a detector or following found, in a box (4,) x, y, width, height, image px; no labels."""
+    nothing = np.zeros(0, dtype=np.int64)
+    return PersonAnnotation(
+        id=identity, image=image, box=box, points=np.zeros((0, 2)), part=nothing,
+        uv=np.zeros((0, 2), np.float32), source=nothing, step=nothing, track=track,
+        box_source=BoxSource.TRACKED, layout=layout,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class PoseBatch:
     """Pictures with people in them, as the network and the losses take them: B images, N people, P points.

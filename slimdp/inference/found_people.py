@@ -9,10 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from slimdp.evaluation.predictions import PredictionFile
-from slimdp.structures import DensePoseInstance, ImageRecord, PersonAnnotation
+from slimdp.structures import DensePoseInstance, ImageRecord, PersonAnnotation, unlabelled_person
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class FoundPeople:
                     f"{where}: somebody was found in image {person.image_id}, which is none of the "
                     f"{len(by_id)} of the annotation file; give the annotations whose pictures it was made of"
                 )
-            people.append(_person(person, image))
+            people.append(unlabelled_person(person.annotation_id, image, person.box))
             scores[person.image_id, person.annotation_id] = person.score
         return cls(tuple(people), scores)
 
@@ -51,11 +49,3 @@ class FoundPeople:
         """Predictions in these boxes, each with the score of its box's detection."""
         for each in predictions:
             yield replace(each, score=self.scores[each.image_id, each.annotation_id])
-
-
-def _person(found: DensePoseInstance, image: ImageRecord) -> PersonAnnotation:
-    nothing = np.zeros(0, dtype=np.int64)
-    return PersonAnnotation(
-        id=found.annotation_id, image=image, box=found.box, points=np.zeros((0, 2)), part=nothing,
-        uv=np.zeros((0, 2), np.float32), source=nothing, step=nothing,
-    )  # fmt: skip

@@ -17,7 +17,7 @@ from slimdp.evaluation import PredictionFile
 from slimdp.evaluation.predictions import PredictionFileError, PredictionWriter
 from slimdp.inference import FoundPeople, predict_found, predict_people
 from slimdp.models import StackedHourglass
-from slimdp.structures import DensePoseInstance, ImageRecord
+from slimdp.structures import BoxSource, DensePoseInstance, ImageRecord
 
 CROP = CropSettings(size=64)
 
@@ -55,6 +55,7 @@ def test_it_answers_in_these_boxes_and_keeps_their_scores(
     scores = dict(zip(boxes, (0.75, 0.25, 0.5)))
     file = saved(tmp_path / "found.h5", [found(*key, box, scores[key]) for key, box in boxes.items()])
     there = FoundPeople.read(file, images)
+    assert {person.box_source for person in there.people} == {BoxSource.TRACKED}
     out = predict_found(model, there, CROP, tmp_path / "p.h5")
     plain = {(p.image_id, p.annotation_id): p for p in predict_people(model, there.people, CROP)}
     with PredictionFile(out) as predictions:

@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from flow_cache.images import encode_image
 from slimdp.data.write import write_annotations
@@ -25,7 +24,7 @@ from slimdp.evaluation.predictions import PredictionFile, PredictionWriter
 from slimdp.inference.video_records import FramePose, VideoInfo
 from slimdp.inference.writers.folders import replaced_folder, share_file
 from slimdp.settings_file import ConfigError
-from slimdp.structures import BoxSource, DensePoseInstance, ImageRecord, PersonAnnotation
+from slimdp.structures import DensePoseInstance, ImageRecord, PersonAnnotation, unlabelled_person
 from slimdp.surface.layout import PartLayout
 
 PEOPLE, PREDICTIONS = "people.json", "predictions.h5"
@@ -124,7 +123,8 @@ def _join_said(
             with PredictionFile(file) as said:
                 for person in said:
                     image = images[person.image_id + 1]
-                    people.append(_person(person, image, 1 + len(people), layout))
+                    track = person.annotation_id
+                    people.append(unlabelled_person(1 + len(people), image, person.box, track, layout))
                     writer = writer or stack.enter_context(_writer(whole, person, layout))
                     writer.write(replace(person, image_id=image.id, annotation_id=people[-1].id))
     return people
@@ -135,14 +135,3 @@ def _image(whole: Path, info: VideoInfo, index: int) -> ImageRecord:
     return ImageRecord(
         index + 1, whole / name, name, info.width, info.height, info.name, index, labelled=False
     )
-
-
-def _person(
-    said: DensePoseInstance, image: ImageRecord, identity: int, layout: PartLayout
-) -> PersonAnnotation:
-    nothing = np.zeros(0, dtype=np.int64)
-    return PersonAnnotation(
-        id=identity, image=image, box=said.box, points=np.zeros((0, 2)), part=nothing,
-        uv=np.zeros((0, 2), np.float32), source=nothing, step=nothing, track=said.annotation_id,
-        box_source=BoxSource.TRACKED, layout=layout,
-    )  # fmt: skip
