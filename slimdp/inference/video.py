@@ -11,7 +11,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from slimdp.inference.video_records import (
     Smoother,
     Tracker,
     VideoFrame,
+    VideoInfo,
 )
 
 #: Seconds of a piece, and how many frames that may be: a still camera's rate says little.
@@ -83,6 +84,14 @@ class VideoPipeline:
             "flip_test": symmetry, "detector": self.detector.settings(), "tracker": self.tracker.settings(),
             "smoothing": self.smoother.settings(), "piece": self.piece,
         }  # fmt: skip
+
+    @property
+    def info(self) -> VideoInfo:
+        """What is known of the frames that will come: of the video, but for `frames`."""
+        info = self.source.info
+        if self.frames is None:
+            return info
+        return replace(info, frames=min(info.frames or self.frames, self.frames))
 
     def poses(self) -> Iterator[FramePose]:
         """The dense pose of every frame, in order.
@@ -174,7 +183,7 @@ def write_video(
     """
     settings = {**origin, **pipeline.settings(), "write": [writer.name for writer in writers]}
     folder = OutputFolder(out, settings)
-    info, layout = pipeline.source.info, pipeline.network.model.layout
+    info, layout = pipeline.info, pipeline.network.model.layout
     with folder.held():
         if (before := folder.finished()) is not None:
             folder.clear_pieces()
@@ -205,17 +214,18 @@ def _write_pieces(
 ) -> list[Piece]:
     passage = _Passage(pipeline)
     done = there[-1].frames if there else 0
-    announced = pipeline.source.info.frames
-    total = min(announced, pipeline.frames or announced) if announced else pipeline.frames
+    info, layout = pipeline.info, pipeline.network.model.layout
     made: list[Piece] = []
     # Drawing and encoding wait for nothing that the next frames need.
     ahead = read_ahead(passage.poses(there[-1] if there else None), _PREDICTED_AHEAD)
-    with closing(ahead) as poses, ProgressTracker("video", "frames", total, found=done) as progress:
+    with (
+        closing(ahead) as poses,
+        ProgressTracker("video", "frames", info.frames or None, found=done) as progress,
+    ):
         while (first := next(poses, None)) is not None:
             of_piece = itertools.chain([first], itertools.islice(poses, pipeline.piece - 1))
             with folder.new_piece(len(there) + len(made)) as place:
-                layout = pipeline.network.model.layout
-                for pose in written(of_piece, writers, place, pipeline.source.info, layout):
+                for pose in written(of_piece, writers, place, info, layout):
                     done = pose.frame.index + 1
                     progress.advance()
                 whole = passage.predicted >= done + pipeline.smoother.ahead and done % pipeline.piece == 0

@@ -243,6 +243,21 @@ def test_without_the_dense_pose_there_are_no_further_outputs(
         write_video(short, [WRITERS["overlay"]], tmp_path / "out", ORIGIN)
 
 
+@pytest.mark.parametrize("announced", [FRAMES, 0])
+def test_as_many_frames_of_people_are_taken_as_the_run_has(
+    pipeline: Callable[..., VideoPipeline],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    announced: int,
+) -> None:
+    monkeypatch.setattr("slimdp.inference.writers.people.MOST_FRAMES", 10)
+    some = pipeline(frames=20)
+    some.source = replace(some.source, info=replace(some.source.info, frames=announced))
+    (folder,) = write_video(some, [WRITERS["people"]], tmp_path / "out", ORIGIN)
+    found = json.loads((folder / "people.json").read_text())["images"]
+    assert [image["frame_id"] for image in found] == list(range(0, 20, 2))
+
+
 def test_fewer_frames_than_wanted_are_not_taken_for_all(
     pipeline: Callable[..., VideoPipeline], tmp_path: Path
 ) -> None:

@@ -4,7 +4,8 @@ people/people.json        boxes and track ids, for training (`unlabelled: true`,
 people/images/NAME/       the frames, 000012.jpg by their numbers from 0
 people/predictions.h5     the same people's dense pose (`slimdp.evaluation.predictions`)
 
-Of a longer video it takes frames evenly apart, `MOST_FRAMES` at most: neighbours show much the same. Boxes
+Of a longer video it takes frames evenly apart, `MOST_FRAMES` at most: neighbours show much the same. Where
+nobody knows beforehand how many frames will come, pieces hold one a second, which the whole thins out. Boxes
 are those of a detector or of following, so `box_source` says that the person may reach out of them.
 """
 
@@ -69,11 +70,12 @@ class PeopleFolder:
     def join(self, pieces: Sequence[Path], out: Path, info: VideoInfo, layout: PartLayout) -> Path:
         """As `OutputWriter`."""
         with replaced_folder(out / self.name) as whole:
-            images = [_image(whole, info, index) for piece in pieces for index in _frames(piece)]
+            taken = [(piece, index) for piece in pieces for index in _frames(piece)]
+            taken = taken[:: max(-(-len(taken) // MOST_FRAMES), 1)]
+            images = [_image(whole, info, index) for _, index in taken]
             (whole / "images" / info.name).mkdir(parents=True)
-            for piece in pieces:
-                for index in _frames(piece):
-                    share_file(piece / _picture(index), whole / _file_name(info, index))
+            for piece, index in taken:
+                share_file(piece / _picture(index), whole / _file_name(info, index))
             people = _join_said(pieces, whole, {image.id: image for image in images}, layout)
             write_annotations(whole / PEOPLE, images, people)
         return out / self.name
@@ -113,7 +115,7 @@ def _require_crop(person: DensePoseInstance, size: int) -> None:
 def _join_said(
     pieces: Sequence[Path], whole: Path, images: Mapping[int, ImageRecord], layout: PartLayout
 ) -> list[PersonAnnotation]:
-    """Everybody of the pieces, once what was said of them is in the whole's file, numbered through."""
+    """Everybody in the images, once what was said of them is in the whole's file, numbered through."""
     people: list[PersonAnnotation] = []
     with ExitStack() as stack:
         writer: PredictionWriter | None = None
@@ -122,7 +124,9 @@ def _join_said(
                 continue  # nobody is in its frames
             with PredictionFile(file) as said:
                 for person in said:
-                    image = images[person.image_id + 1]
+                    image = images.get(person.image_id + 1)
+                    if image is None:
+                        continue  # the frame is one too many
                     track = person.annotation_id
                     people.append(unlabelled_person(1 + len(people), image, person.box, track, layout))
                     writer = writer or stack.enter_context(_writer(whole, person, layout))

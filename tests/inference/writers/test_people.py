@@ -73,6 +73,24 @@ def test_of_a_long_video_some_frames_are_taken(frames: int, rate: float, every: 
     assert frames_apart(info) == every
 
 
+def test_of_a_video_of_unknown_length_no_more_frames_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slimdp.inference.writers.people.MOST_FRAMES", 2)
+    info, pieces = replace(INFO, frames=0, rate=Fraction(1)), [tmp_path / "0", tmp_path / "1"]
+    for piece, some in zip(pieces, (poses()[:2], poses()[2:]), strict=True):
+        piece.mkdir()
+        with PeopleFolder().piece(piece, info, PEOPLE) as take:
+            for pose in some:
+                take(pose)
+    folder = PeopleFolder().join(pieces, tmp_path / "out", info, PEOPLE)
+    found = read_annotations(folder / "people.json", folder)
+    assert [image.frame for image in found.images] == [0, 3]
+    assert [(person.image.frame, person.track) for person in found.people] == [(0, 2), (0, 3), (3, 2), (3, 3)]
+    with PredictionFile(folder / "predictions.h5") as said:
+        assert said.keys() == tuple((person.image.id, person.id) for person in found.people)
+
+
 def test_frames_between_are_left_out(tmp_path: Path) -> None:
     info = replace(INFO, frames=2 * MOST_FRAMES)
     (tmp_path / "piece").mkdir()
