@@ -24,6 +24,8 @@ from slimdp.structures import DensePoseInstance
 
 #: The output that others are made from.
 _STORED = "iuv.h5"
+#: Outputs that it does not hold enough for, and what it lacks.
+_NOT_STORED = {"error": "error bars", "people": "network's own crops"}
 
 
 def write_further_outputs(
@@ -38,9 +40,16 @@ def write_further_outputs(
     Pieces of `piece` frames are as long as the run's, which makes videos the same to the byte. A run that is
     killed here begins again with the first frame.
 
-    Raises OutputFolderError where the run wrote no iuv.h5, FlowCacheError where the video is shorter.
+    Raises OutputFolderError where the run wrote no iuv.h5, or that does not hold what is wanted;
+    FlowCacheError where the video is shorter.
     """
     names = ", ".join(writer.name for writer in writers)
+    for writer in writers:
+        if writer.name in _NOT_STORED:
+            raise OutputFolderError(
+                f"{folder.path} was made without {writer.name}, which cannot be drawn from {_STORED}: that "
+                f"holds no {_NOT_STORED[writer.name]}; choose another --out, or remove it"
+            )
     if _STORED not in record["outputs"]:
         raise OutputFolderError(
             f"{folder.path} was made without {names}, and without iuv-h5, from which that could be drawn; "

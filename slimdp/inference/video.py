@@ -44,7 +44,10 @@ from slimdp.inference.video_records import (
     VideoFrame,
     VideoInfo,
 )
+from slimdp.settings_file import ConfigError
 
+#: Outputs that there are none of without the network's error bars.
+_NEED_BARS = ("error",)
 #: Seconds of a piece, and how many frames that may be: a still camera's rate says little.
 _PIECE_SECONDS, _FEWEST, _MOST = 4, 32, 256
 #: Frames that are decoded before they are asked for.
@@ -179,6 +182,7 @@ def write_video(
 
     Raises:
         OutputFolderError: `out` is of other settings, in use, or somebody else's.
+        ConfigError: an output shows error bars, and the network has none.
         FlowCacheError: a frame is damaged; what was done before stays, and the error says so.
     """
     settings = {**origin, **pipeline.settings(), "write": [writer.name for writer in writers]}
@@ -193,6 +197,10 @@ def write_video(
                 log_line(f"{out}: all of it is there already")
                 return there
             return [*there, *write_further_outputs(folder, before, more, pipeline.source, pipeline.piece)]
+        if pipeline.network.error_bars is None and any(writer.name in _NEED_BARS for writer in writers):
+            raise ConfigError(
+                "these weights have no error bars to draw; run slimdp calibrate, or do not write error"
+            )
         pieces = folder.begin()
         done = pieces[-1].frames if pieces else 0
         if done:

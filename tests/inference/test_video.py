@@ -25,7 +25,9 @@ from slimdp.inference.video_records import Boxes, FramePose, Smoother, VideoInfo
 from slimdp.inference.writers import WRITERS
 from slimdp.inference.writers.picture_video import PictureVideo
 from slimdp.models import StackedHourglass
+from slimdp.settings_file import ConfigError
 from slimdp.surface.layout import PartLayout
+from tests.inference.test_error_bars import bars_of
 from tests.inference.writers.moving_people import contents
 
 FRAMES = 75  # three pieces of 32, the last one short
@@ -241,6 +243,21 @@ def test_without_the_dense_pose_there_are_no_further_outputs(
     short.source = replace(short.source, files=short.source.files[:2])
     with pytest.raises(FlowCacheError, match=r"walk ends before frame 2, which .*iuv\.h5 holds"):
         write_video(short, [WRITERS["overlay"]], tmp_path / "out", ORIGIN)
+
+
+def test_what_cannot_be_written_is_said_before_any_frame(
+    pipeline: Callable[..., VideoPipeline], network: CropNetwork, tmp_path: Path
+) -> None:
+    detector, out, error = OneWalker(), tmp_path / "out", [WRITERS["error"]]
+    with pytest.raises(ConfigError, match="no error bars to draw; run slimdp calibrate"):
+        write_video(pipeline(detector, frames=3), error, out, ORIGIN)
+    assert detector.looked == []
+    known = replace(network, error_bars=bars_of())
+    write_video(pipeline(frames=3, network=known), [WRITERS["iuv-h5"]], out, ORIGIN)
+    with pytest.raises(OutputFolderError, match=r"error.* cannot be drawn from iuv\.h5"):
+        write_video(pipeline(frames=3, network=known), error, out, ORIGIN)
+    with pytest.raises(OutputFolderError, match=r"people.* cannot be drawn from iuv\.h5"):
+        write_video(pipeline(frames=3, network=known), [WRITERS["people"]], out, ORIGIN)
 
 
 @pytest.mark.parametrize("announced", [FRAMES, 0])
