@@ -55,6 +55,7 @@ def write_further_outputs(
             f"{folder.path} was made without {names}, and without iuv-h5, from which that could be drawn; "
             "choose another --out, or remove it"
         )
+    require_there(folder.path, [_STORED])
     folder.pieces_folder.mkdir(parents=True, exist_ok=True)
     places: list[Path] = []
     with IuvVideo(folder.path / _STORED) as video:
@@ -68,6 +69,16 @@ def write_further_outputs(
         outputs = join_outputs(writers, places, folder.path, source.info, video.layout)
     folder.add_outputs(record, [writer.name for writer in writers], outputs)
     return outputs
+
+
+def require_there(out: Path, outputs: Sequence[str]) -> None:
+    """Raise OutputFolderError for outputs of a run that finished, names in its folder, that are gone."""
+    gone = [name for name in outputs if not (out / name).exists()]
+    if gone:
+        raise OutputFolderError(
+            f"{out} is of a run that finished, but {', '.join(gone)} is gone from it: put it back, or remove "
+            f"{out} to make all of it again"
+        )
 
 
 def stored_poses(video: IuvVideo, source: FrameSource) -> Iterator[FramePose]:

@@ -19,7 +19,7 @@ from flow_cache import FlowCacheError, __version__
 from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.progress import Tracker as ProgressTracker
 from flow_cache.runtime.progress import log_line
-from slimdp.inference.further_outputs import write_further_outputs
+from slimdp.inference.further_outputs import require_there, write_further_outputs
 from slimdp.inference.person_maps import CropNetwork, tracked_maps
 from slimdp.inference.pieces import (
     OutputFolder,
@@ -169,7 +169,7 @@ def video_origin(source: FrameSource, weights: Path) -> dict[str, Any]:
 def write_video(
     pipeline: VideoPipeline, writers: Sequence[OutputWriter], out: Path, origin: dict[str, Any]
 ) -> list[Path]:
-    """Write the dense pose of a video into a folder; returns the outputs, whole.
+    """Write the dense pose of a video into a folder; returns the outputs, whole, in the order of `writers`.
 
     A run that ended early goes on after its last whole piece, to the same files. One that finished is left as
     it is; outputs that it lacks are made from the dense pose that it wrote (`write_further_outputs`).
@@ -181,7 +181,8 @@ def write_video(
         origin: what the outputs are made of, as JSON: the video, the weights.
 
     Raises:
-        OutputFolderError: `out` is of other settings, in use, or somebody else's.
+        OutputFolderError: `out` is of other settings, in use, or somebody else's; or an output that a run
+            finished is gone from it.
         ConfigError: an output shows error bars, and the network has none.
         FlowCacheError: a frame is damaged; what was done before stays, and the error says so.
     """
@@ -191,12 +192,7 @@ def write_video(
     with folder.held():
         if (before := folder.finished()) is not None:
             folder.clear_pieces()
-            there = _same_again(out, before, pipeline.frames)
-            more = [writer for writer in writers if writer.name not in before["write"]]
-            if not more:
-                log_line(f"{out}: all of it is there already")
-                return there
-            return [*there, *write_further_outputs(folder, before, more, pipeline.source, pipeline.piece)]
+            return _finished(pipeline, writers, folder, before)
         if pipeline.network.error_bars is None and any(writer.name in _NEED_BARS for writer in writers):
             raise ConfigError(
                 "these weights have no error bars to draw; run slimdp calibrate, or do not write error"
@@ -215,6 +211,24 @@ def write_video(
         done = pieces[-1].frames
         folder.finish(outputs, done, pipeline.frames is None or done < pipeline.frames)
     return outputs
+
+
+def _finished(
+    pipeline: VideoPipeline, writers: Sequence[OutputWriter], folder: OutputFolder, before: dict[str, Any]
+) -> list[Path]:
+    """The outputs of a run that finished, and of those that it lacks."""
+    _require_same_frames(folder.path, before, pipeline.frames)
+    there = dict(zip(before["write"], before["outputs"], strict=True))
+    wanted = [writer.name for writer in writers]
+    require_there(folder.path, [there[name] for name in wanted if name in there])
+    outputs = {name: folder.path / there[name] for name in wanted if name in there}
+    more = [writer for writer in writers if writer.name not in there]
+    if more:
+        made = write_further_outputs(folder, before, more, pipeline.source, pipeline.piece)
+        outputs |= {writer.name: path for writer, path in zip(more, made, strict=True)}
+    else:
+        log_line(f"{folder.path}: all of it is there already")
+    return [outputs[name] for name in wanted]
 
 
 def _write_pieces(
@@ -242,14 +256,13 @@ def _write_pieces(
     return made
 
 
-def _same_again(out: Path, record: dict[str, Any], frames: int | None) -> list[Path]:
+def _require_same_frames(out: Path, record: dict[str, Any], frames: int | None) -> None:
     there, to_the_end = record["frames"], record["to_the_end"]
     same = to_the_end if frames is None else frames == there or (to_the_end and frames > there)
     if not same:
         raise FlowCacheError(
             f"{out} holds {there} frames, whole; for others choose another --out, or remove it"
         )
-    return [out / name for name in record["outputs"]]
 
 
 def _what_stays(folder: OutputFolder) -> str:

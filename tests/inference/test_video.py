@@ -220,10 +220,9 @@ def test_a_finished_run_gets_further_outputs_from_its_dense_pose(
             write_video(pipeline(OneWalker()), [PictureVideo("overlay", draw)], out, ORIGIN)
         assert not (out / "overlay.mp4").exists()
     later = OneWalker()
-    outputs = write_video(pipeline(later), writers[1:], out, ORIGIN)
+    outputs = [*first, *write_video(pipeline(later), writers[1:], out, ORIGIN)]
     assert later.looked == []
-    assert [path.name for path in outputs[1:]] == [path.name for path in together[1:]]
-    assert outputs[:1] == first
+    assert [path.name for path in outputs] == [path.name for path in together]
     for one, other in zip(outputs, together, strict=True):
         assert contents(one) == contents(other)
     record = json.loads((out / "video.json").read_text())
@@ -243,6 +242,31 @@ def test_without_the_dense_pose_there_are_no_further_outputs(
     short.source = replace(short.source, files=short.source.files[:2])
     with pytest.raises(FlowCacheError, match=r"walk ends before frame 2, which .*iuv\.h5 holds"):
         write_video(short, [WRITERS["overlay"]], tmp_path / "out", ORIGIN)
+
+
+def test_outputs_that_are_gone_are_named(pipeline: Callable[..., VideoPipeline], tmp_path: Path) -> None:
+    out, writers = tmp_path / "out", [WRITERS["iuv-h5"], RawWriter()]
+    write_video(pipeline(frames=3), writers, out, ORIGIN)
+    (out / "raw").unlink()
+    with pytest.raises(OutputFolderError, match=r"raw is gone.*put it back, or remove .*out"):
+        write_video(pipeline(frames=3), writers, out, ORIGIN)
+    assert write_video(pipeline(frames=3), writers[:1], out, ORIGIN) == [out / "iuv.h5"]
+    (out / "iuv.h5").unlink()
+    with pytest.raises(OutputFolderError, match=r"iuv\.h5 is gone.*put it back, or remove .*out"):
+        write_video(pipeline(frames=3), [WRITERS["overlay"]], out, ORIGIN)
+
+
+def test_outputs_come_in_the_order_in_which_they_are_asked_for(
+    pipeline: Callable[..., VideoPipeline], tmp_path: Path
+) -> None:
+    def names(*kinds: str) -> list[str]:
+        writers = [WRITERS[kind] for kind in kinds]
+        return [path.name for path in write_video(pipeline(frames=3), writers, tmp_path / "out", ORIGIN)]
+
+    assert names("results", "iuv-h5") == ["results.json", "iuv.h5"]
+    assert names("iuv-h5", "results") == ["iuv.h5", "results.json"]
+    assert names("overlay", "results") == ["overlay.mp4", "results.json"]
+    assert names("overlay") == ["overlay.mp4"]
 
 
 def test_what_cannot_be_written_is_said_before_any_frame(
