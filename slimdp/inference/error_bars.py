@@ -8,6 +8,7 @@ with exact labels (`slimdp.inference.calibration`) turns that into the bar.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -51,6 +52,11 @@ class ErrorBars:
     def from_expected(self, expected_cm: np.ndarray) -> np.ndarray:
         """The bars for such expected errors, float32 cm; beyond the knots the last one's."""
         return np.interp(expected_cm, self.expected_cm, self.bar_cm).astype(np.float32)
+
+    def digest(self) -> str:
+        """SHA-256 of what decides the bars."""
+        arrays = (np.asarray(getattr(self, name), dtype="<f8") for name in _ARRAYS)
+        return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
     def save(self, checkpoint: Path) -> Path:
         """Write them beside the checkpoint; returns the file."""

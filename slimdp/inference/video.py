@@ -22,6 +22,7 @@ from flow_cache.runtime.progress import log_line
 from slimdp.inference.further_outputs import require_there, write_further_outputs
 from slimdp.inference.person_maps import CropNetwork, tracked_maps
 from slimdp.inference.pieces import (
+    BARS,
     OutputFolder,
     Piece,
     ResumePoint,
@@ -46,8 +47,8 @@ from slimdp.inference.video_records import (
 )
 from slimdp.settings_file import ConfigError
 
-#: Outputs that there are none of without the network's error bars.
-_NEED_BARS = ("error",)
+#: Outputs that show the network's error bars; of these, without bars there are none.
+_OF_BARS, _NEED_BARS = ("error", "people"), ("error",)
 #: Seconds of a piece, and how many frames that may be: a still camera's rate says little.
 _PIECE_SECONDS, _FEWEST, _MOST = 4, 32, 256
 #: Frames that are decoded before they are asked for.
@@ -86,6 +87,7 @@ class VideoPipeline:
             "crop": self.network.crop.model_dump(mode="json"), "batch": self.network.batch,
             "flip_test": symmetry, "detector": self.detector.settings(), "tracker": self.tracker.settings(),
             "smoothing": self.smoother.settings(), "piece": self.piece,
+            BARS: None if self.network.error_bars is None else self.network.error_bars.digest(),
         }  # fmt: skip
 
     @property
@@ -192,7 +194,7 @@ def write_video(
     with folder.held():
         if (before := folder.finished()) is not None:
             folder.clear_pieces()
-            return _finished(pipeline, writers, folder, before)
+            return _finished(pipeline, writers, folder, before, settings)
         if pipeline.network.error_bars is None and any(writer.name in _NEED_BARS for writer in writers):
             raise ConfigError(
                 "these weights have no error bars to draw; run slimdp calibrate, or do not write error"
@@ -214,13 +216,16 @@ def write_video(
 
 
 def _finished(
-    pipeline: VideoPipeline, writers: Sequence[OutputWriter], folder: OutputFolder, before: dict[str, Any]
-) -> list[Path]:
+    pipeline: VideoPipeline, writers: Sequence[OutputWriter], folder: OutputFolder, before: dict[str, Any],
+    settings: dict[str, Any],
+) -> list[Path]:  # fmt: skip
     """The outputs of a run that finished, and of those that it lacks."""
     _require_same_frames(folder.path, before, pipeline.frames)
     there = dict(zip(before["write"], before["outputs"], strict=True))
     wanted = [writer.name for writer in writers]
     require_there(folder.path, [there[name] for name in wanted if name in there])
+    if any(name in there for name in wanted if name in _OF_BARS):
+        folder.require_same(before, BARS, settings[BARS])
     outputs = {name: folder.path / there[name] for name in wanted if name in there}
     more = [writer for writer in writers if writer.name not in there]
     if more:

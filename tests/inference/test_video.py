@@ -284,6 +284,27 @@ def test_what_cannot_be_written_is_said_before_any_frame(
         write_video(pipeline(frames=3, network=known), [WRITERS["people"]], out, ORIGIN)
 
 
+def test_bars_of_two_tables_are_not_mixed(
+    pipeline: Callable[..., VideoPipeline], network: CropNetwork, tmp_path: Path
+) -> None:
+    bars = bars_of()
+    first, second = (
+        replace(network, error_bars=each) for each in (bars, replace(bars, bar_cm=bars.bar_cm * 2))
+    )
+    out, error = tmp_path / "out", [WRITERS["error"]]
+    with pytest.raises(KeyboardInterrupt):
+        write_video(pipeline(TwoWalkers(fails_at=45), network=first), error, out, ORIGIN)
+    with pytest.raises(OutputFolderError, match="error_bars was"):
+        write_video(pipeline(network=second), error, out, ORIGIN)
+    write_video(pipeline(network=first), error, out, ORIGIN)
+    with pytest.raises(OutputFolderError, match="error_bars was"):
+        write_video(pipeline(network=second), error, out, ORIGIN)
+    # What shows no bars does not depend on them.
+    write_video(pipeline(frames=3), [WRITERS["iuv-h5"]], tmp_path / "later", ORIGIN)
+    later = write_video(pipeline(frames=3, network=first), [WRITERS["results"]], tmp_path / "later", ORIGIN)
+    assert [path.name for path in later] == ["results.json"]
+
+
 @pytest.mark.parametrize("announced", [FRAMES, 0])
 def test_as_many_frames_of_people_are_taken_as_the_run_has(
     pipeline: Callable[..., VideoPipeline],
