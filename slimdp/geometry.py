@@ -1,4 +1,4 @@
-"""Pixel geometry, once: affine maps, and the frames of crop and map.
+"""Pixel geometry, once: affine maps, boxes, and the frames of crop and map.
 
 Pixel centres are at integers. Everything here is pure, and starts without torch (`slimdp.maps` needs it).
 """
@@ -47,6 +47,26 @@ def move_box(box: np.ndarray, affine: np.ndarray) -> np.ndarray:
     moved = apply_affine(affine, corners) + 0.5
     low = moved.min(axis=0)
     return np.concatenate([low, moved.max(axis=0) - low])
+
+
+def box_edges(xywh: np.ndarray) -> np.ndarray:
+    """Left, top, right, bottom of boxes (..., 4) x, y, width, height."""
+    return np.concatenate([xywh[..., :2], xywh[..., :2] + xywh[..., 2:]], axis=-1)
+
+
+def box_within(edges: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The box (4,) x, y, width, height of edges (4,) px cut to a frame, at least 1 px wide and high."""
+    edges = np.clip(edges, 0, [width, height, width, height])
+    return np.concatenate([edges[:2], np.maximum(edges[2:] - edges[:2], 1.0)])
+
+
+def box_overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (N, 4) with boxes (M, 4), x, y, width, height px: (N, M)."""
+    a, b = box_edges(first)[:, None], box_edges(second)[None]
+    sides = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
+    shared = sides.prod(axis=-1)
+    union = first[:, None, 2:].prod(axis=-1) + second[None, :, 2:].prod(axis=-1) - shared
+    return np.asarray(shared / np.maximum(union, 1e-9))
 
 
 Places = TypeVar("Places", "Tensor", np.ndarray)

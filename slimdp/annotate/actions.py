@@ -31,6 +31,7 @@ from slimdp.annotate.people import (
 from slimdp.annotate.session import Session
 from slimdp.annotate.views import VIEWS, nearest_corner
 from slimdp.annotate.work import Action, Number, Place, Values, Work
+from slimdp.geometry import box_overlaps
 from slimdp.structures import IGNORE
 
 #: Of two boxes: a detector's is of somebody who has one already.
@@ -101,13 +102,8 @@ class RemovePerson(Values):
 
 
 def _known(box: np.ndarray, people: list[Person]) -> bool:
-    for person in people:
-        low = np.maximum(box[:2], person.box[:2])
-        high = np.minimum(box[:2] + box[2:], person.box[:2] + person.box[2:])
-        shared = np.prod(np.clip(high - low, 0, None))
-        if shared > _SAME_PERSON * (np.prod(box[2:]) + np.prod(person.box[2:]) - shared):
-            return True
-    return False
+    boxes = np.array([person.box for person in people]).reshape(-1, 4)
+    return bool((box_overlaps(box[None], boxes) > _SAME_PERSON).any())
 
 
 # ---- outlines

@@ -16,6 +16,7 @@ import numpy as np
 from slimdp.evaluation.ground_truth import EvaluationSet, ImageTruth
 from slimdp.evaluation.metric import MetricSettings, Predicted, Score, ScoreKind
 from slimdp.evaluation.predictions import nearest_pixels
+from slimdp.geometry import box_overlaps
 from slimdp.structures import DensePoseInstance, PersonAnnotation
 from slimdp.surface.layout import Surface
 
@@ -156,7 +157,7 @@ class PointMetric:
             person = self._people.get(place)
             if person is None:
                 continue
-            overlap = box_overlap(prediction.box, person.box)
+            overlap = float(box_overlaps(prediction.box[None], person.box[None])[0, 0])
             if overlap >= SAME_PERSON:
                 key = (prediction.image_id, prediction.annotation_id)
                 samples = _sample_points(prediction, person)
@@ -296,13 +297,6 @@ def _assigned(overlaps: Sequence[_Overlap]) -> dict[int, _PointSamples]:
             taken.add(each.key)
             found[each.place] = each.samples
     return found
-
-
-def box_overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes (4,) x, y, width, height, with a size."""
-    sides = np.minimum(a[:2] + a[2:], b[:2] + b[2:]) - np.maximum(a[:2], b[:2])
-    both = float(sides.clip(min=0).prod())
-    return both / (float(a[2:].prod()) + float(b[2:].prod()) - both)
 
 
 def _unseen(points: int) -> _PointSamples:

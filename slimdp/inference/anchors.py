@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from slimdp.data import AnnotationError, read_annotations
-from slimdp.inference.boxes import overlaps
+from slimdp.geometry import box_overlaps
 from slimdp.inference.video_records import Boxes, Detector, FrameMaps, TrackedPerson, Tracker, VideoFrame
 from slimdp.structures import PersonAnnotation
 
@@ -87,7 +87,7 @@ class AnchoredDetector:
             return None if found is None else _corrected(found, drawn)
         xywh, score = [drawn], [np.ones(len(drawn))]
         if found is not None and len(found):
-            others = (overlaps(found.xywh, drawn) <= _SAME_PERSON).all(axis=1)
+            others = (box_overlaps(found.xywh, drawn) <= _SAME_PERSON).all(axis=1)
             xywh, score = [*xywh, found.xywh[others]], [*score, found.score[others]]
         return Boxes(np.concatenate(xywh), np.concatenate(score))
 
@@ -95,7 +95,7 @@ class AnchoredDetector:
 def _corrected(found: Boxes, drawn: np.ndarray) -> Boxes:
     """The people found, in those drawn boxes (M, 4) xywh px that overlap theirs enough, the most first."""
     xywh, score = found.xywh.copy(), found.score.copy()
-    overlap = overlaps(xywh, drawn)
+    overlap = box_overlaps(xywh, drawn)
     while overlap.size and overlap.max() > _SAME_PERSON:
         row, column = np.unravel_index(overlap.argmax(), overlap.shape)
         xywh[row], score[row] = drawn[column], 1.0

@@ -7,8 +7,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from slimdp.geometry import apply_affine, crop_from_map, invert_affine
-from slimdp.inference.boxes import edges_of, overlaps
+from slimdp.geometry import (
+    apply_affine,
+    box_edges,
+    box_overlaps,
+    box_within,
+    crop_from_map,
+    invert_affine,
+)
 from slimdp.inference.decoding import person_log_odds
 from slimdp.inference.video_records import Boxes, FrameMaps, PersonMaps, TrackedPerson, VideoFrame
 
@@ -64,15 +70,15 @@ class OutlineTracker:
         """Draw the box around the outline of the person, or search for them; whether to look again."""
         for person in pose.people:
             outline = outline_box(person)
-            edges = edges_of(person.person.box)
+            edges = box_edges(person.person.box)
             if outline is None:
                 middle, half = (edges[:2] + edges[2:]) / 2, (edges[2:] - edges[:2]) / 2 * _SEARCH
                 self._box = self._within_frame(np.concatenate([middle - half, middle + half]))
                 self._searching = True
             elif self._searching:
-                return self._found(person.person.box, edges_of(outline))
+                return self._found(person.person.box, box_edges(outline))
             else:
-                self._box = self._within_frame(_towards(edges, edges_of(outline)))
+                self._box = self._within_frame(_towards(edges, box_edges(outline)))
         self._looks = 0
         return False
 
@@ -88,14 +94,13 @@ class OutlineTracker:
     def _found(self, before: np.ndarray, outline: np.ndarray) -> bool:
         """Take the box of an outline in an earlier one; whether it is worth a look of its own."""
         self._box = self._within_frame(outline)
-        still = overlaps(before[None], self._box[None])[0, 0] >= _STILL
+        still = box_overlaps(before[None], self._box[None])[0, 0] >= _STILL
         self._searching = not still and self._looks < _LOOKS
         self._looks = self._looks + 1 if self._searching else 0
         return self._searching
 
     def _within_frame(self, edges: np.ndarray) -> np.ndarray:
-        edges = np.clip(edges, 0, [*self._size, *self._size])
-        return np.concatenate([edges[:2], np.maximum(edges[2:] - edges[:2], 1.0)])
+        return box_within(edges, *self._size)
 
 
 def outline_box(person: PersonMaps) -> np.ndarray | None:

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from slimdp.inference.boxes import edges_of, overlaps
+from slimdp.geometry import box_edges, box_overlaps, box_within
 from slimdp.inference.detectors import BoxFileDetector
 from slimdp.inference.outline_tracking import OutlineTracker
 from slimdp.inference.video_records import Boxes, Detector, FrameMaps, TrackedPerson, Tracker, VideoFrame
@@ -112,7 +112,8 @@ class FlowTracker:
         tracks = [track for track in tracks if _share_inside(track.box, width, height) >= _LEAST_INSIDE]
         self._tracks = tracks if found is None else self._match(tracks, found)
         shown = [track for track in self._tracks if track.missed <= self._settings.shown]
-        return [TrackedPerson(track.track, _inside(track.box, width, height), track.score) for track in shown]
+        boxes = [box_within(box_edges(np.array(track.box)), width, height) for track in shown]
+        return [TrackedPerson(track.track, box, track.score) for track, box in zip(shown, boxes, strict=True)]
 
     def observe(self, pose: FrameMaps) -> bool:
         """Nothing: the flow and the detector say where people are."""
@@ -142,7 +143,7 @@ class FlowTracker:
         return replace(track.moved(by), velocity=(float(smooth[0]), float(smooth[1])))
 
     def _match(self, tracks: list[_Track], found: Boxes) -> list[_Track]:
-        overlap = overlaps(np.array([track.box for track in tracks]).reshape(-1, 4), found.xywh)
+        overlap = box_overlaps(np.array([track.box for track in tracks]).reshape(-1, 4), found.xywh)
         if found.track is None:
             matched = self._by_overlap(overlap)
         else:
@@ -181,7 +182,7 @@ class FlowTracker:
         gain = 1.0 if track.missed else self._settings.gain
         box = np.array(track.box)
         # Edges, not the corner and the size: a detection that is cut at one side moves that side alone.
-        edges, wanted = edges_of(box), edges_of(found)
+        edges, wanted = box_edges(box), box_edges(found)
         edges = edges + gain * (wanted - edges)
         box = np.concatenate([edges[:2], edges[2:] - edges[:2]])
         return replace(track, box=tuple(float(number) for number in box), score=score, missed=0)
@@ -199,14 +200,8 @@ TRACKERS: dict[str, Callable[[TrackSettings], Tracker]] = {
 }
 
 
-def _inside(box: Sequence[float], width: int, height: int) -> np.ndarray:
-    """A box cut to the frame: (4,) xywh px."""
-    edges = np.clip(edges_of(np.array(box)), 0, [width, height, width, height])
-    return np.concatenate([edges[:2], np.maximum(edges[2:] - edges[:2], 1.0)])
-
-
 def _share_inside(box: Sequence[float], width: int, height: int) -> float:
-    cut = np.clip(edges_of(np.array(box)), 0, [width, height, width, height])
+    cut = np.clip(box_edges(np.array(box)), 0, [width, height, width, height])
     return float((cut[2:] - cut[:2]).prod() / max(box[2] * box[3], 1e-9))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slimdp.evaluation.points import box_overlap, point_errors
+from slimdp.evaluation.points import point_errors
 from slimdp.structures import DensePoseInstance, ImageRecord, PersonAnnotation
 from slimdp.surface import load_surface
 
@@ -37,11 +37,6 @@ def found(number: int, box: list[float], part: int, score: float = 0.9) -> Dense
 def right(predictions: list[DensePoseInstance], people: list[PersonAnnotation]) -> list[bool]:
     surface = load_surface("open")
     return (point_errors(predictions, people, surface).localization_m < 0.01).tolist()
-
-
-def test_overlap_by_hand() -> None:
-    assert box_overlap(np.array([0.0, 0, 4, 4]), np.array([2.0, 0, 4, 4])) == pytest.approx(8 / 24)
-    assert box_overlap(np.array([0.0, 0, 4, 4]), np.array([5.0, 0, 4, 4])) == 0
 
 
 def test_each_answers_for_whom_it_overlaps_most() -> None:

@@ -10,8 +10,7 @@ import torch
 
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine
-from slimdp.geometry import apply_affine, crop_from_map, invert_affine
-from slimdp.inference.boxes import overlaps
+from slimdp.geometry import apply_affine, box_overlaps, crop_from_map, invert_affine
 from slimdp.inference.outline_tracking import OutlineTracker
 from slimdp.inference.person_maps import tracked_maps
 from slimdp.inference.video_records import Boxes, FrameMaps, PersonMaps, TrackedPerson, VideoFrame
@@ -82,7 +81,7 @@ def test_the_first_frame_is_looked_at_until_the_outline_stands_still() -> None:
     person = np.array([PERSON[0]], dtype=float)
     assert first[0].tolist() == [0, 0, WIDTH, HEIGHT]
     assert 2 <= len(first) <= 7
-    assert overlaps(first[-1:], person)[0, 0] > 0.5 > overlaps(first[:1], person)[0, 0]
+    assert box_overlaps(first[-1:], person)[0, 0] > 0.5 > box_overlaps(first[:1], person)[0, 0]
     assert network.looks[1] == 1
 
 
@@ -107,7 +106,7 @@ def test_a_person_who_comes_back_in_a_grown_box() -> None:
     assert 1 <= again <= 6
     assert tracker.state()["searching"] is False
     there = np.array([PERSON[3]], dtype=float)
-    assert overlaps(np.array([tracker.state()["box"]]), there)[0, 0] > 0.5
+    assert box_overlaps(np.array([tracker.state()["box"]]), there)[0, 0] > 0.5
 
 
 def test_what_never_stands_still_is_looked_at_seven_times(monkeypatch: pytest.MonkeyPatch) -> None:

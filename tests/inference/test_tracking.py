@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from slimdp.inference.tracking import FlowTracker, TrackSettings, overlaps
+from slimdp.geometry import box_overlaps
+from slimdp.inference.tracking import FlowTracker, TrackSettings
 from slimdp.inference.video_records import Boxes, TrackedPerson, VideoFrame
 
 WIDTH, HEIGHT = 320, 160
@@ -108,7 +109,7 @@ def test_who_leaves_the_frame_is_gone_and_boxes_stay_inside() -> None:
     step(tracker, frame(0, 270), boxes(270))
     (person,) = step(tracker, frame(1, 276), Boxes(np.array([[290.0, 40, 40, 80]]), np.ones(1)))
     assert person.box[0] + person.box[2] <= WIDTH
-    assert overlaps(person.box[None], np.array([[0, 0, WIDTH, HEIGHT]]))[0, 0] > 0
+    assert box_overlaps(person.box[None], np.array([[0, 0, WIDTH, HEIGHT]]))[0, 0] > 0
 
 
 def test_state_goes_through_json_and_gives_the_same_answers() -> None:
@@ -125,12 +126,6 @@ def test_state_goes_through_json_and_gives_the_same_answers() -> None:
         for person, wanted in zip(step(after, frame(i, *lefts[i]), looks[i]), answers[i], strict=True):
             assert (person.track, person.score) == (wanted.track, wanted.score)
             np.testing.assert_array_equal(person.box, wanted.box)
-
-
-def test_overlaps_are_as_counted_by_hand() -> None:
-    a = np.array([[0.0, 0, 10, 10]])
-    b = np.array([[0.0, 0, 10, 10], [5, 0, 10, 10], [5, 5, 10, 10], [20, 0, 5, 5]])
-    np.testing.assert_allclose(overlaps(a, b), [[1, 50 / 150, 25 / 175, 0]])
 
 
 def test_frames_of_any_size_are_tracked() -> None:
