@@ -25,6 +25,8 @@ COLOURS = ("#1f5fa8", "#c8501e", "#2b8a4b", "#7a4fa3", "#8a6d00", "#0f7f86", "#5
 MARKERS = "osD^vPX"
 #: Least distance of two ticks with numbers, as a share of the axis.
 _TICK_GAP = 0.13
+#: So many names find room beside curves; more stand below the plot.
+_INSIDE = 4
 #: Names of rows are broken where they have more letters.
 _NAME_LETTERS = 34
 _GRID, _INK = "#dddddd", "#222222"
@@ -84,7 +86,11 @@ def curve_plot(
     if paper:
         entries.append(Line2D([], [], color="#777777", linewidth=1, linestyle="--"))
         names.append("paper")
-    axes.legend(entries, names, loc="best", frameon=False, fontsize=8.5)
+    if len(names) <= _INSIDE:
+        axes.legend(entries, names, loc="best", frameon=False, fontsize=8.5)
+    else:
+        figure.set_figheight(3.1 + 0.18 * len(names))
+        figure.legend(entries, names, loc="outside lower left", frameon=False, fontsize=8.5)
     return _drawn(figure)
 
 
