@@ -136,7 +136,7 @@ def test_detections_of_little_score_change_nobody_s_answer(monkeypatch: pytest.M
     alone = Chosen(*(each[:1] for each in vars(people).values()))
 
     def found(chosen: Chosen) -> DensePoseMaps:
-        monkeypatch.setattr(network_module, "detect", lambda people, size: chosen)
+        monkeypatch.setattr(network_module, "detect", lambda people, size, most: chosen)
         with torch.no_grad():
             instances = network(batch).instances
         assert instances is not None
