@@ -34,13 +34,16 @@ EXPERIMENTS = sorted(
 #: Rows that several tables have, and what they build on, are the same run: one of them will do.
 DIFFERENT = {dump_yaml(read_settings(path)): path for path in reversed(EXPERIMENTS)}
 
-#: Settings that make a network quick, and let it begin without weights of others.
+#: Settings that make a network quick, and let it begin without weights of others, whose package is an extra.
 NARROW = {
     "hourglass": ["model.features=16"],
     "fpn": ["model.channels=16", "model.weights=none"],
-    "fcn": ["model.channels=16"],
+    "fcn": ["model.channels=16", "model.weights=none"],
     "direct": ["model.channels=32", "model.tower=1", "model.weights=none", "model.backbone=resnet18"],
-    "region": [f"model.{key}" for key in ("channels=16", "layers=1", "head_channels=16", "box_features=16")],
+    "region": [
+        f"model.{setting}"
+        for setting in ("channels=16", "layers=1", "head_channels=16", "box_features=16", "weights=none")
+    ],
 }
 
 
